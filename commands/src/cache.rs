@@ -1,0 +1,41 @@
+use std::{
+    any::Any,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use lru::LruCache;
+
+/// One aggregate, folded up to a sequence.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Loaded<S> {
+    pub(crate) state: S,
+    /// Stream sequence of its last message; 0 for none.
+    pub(crate) sequence: u64,
+    /// Count of its events.
+    pub(crate) version: u64,
+}
+
+/// The folds used last. May be stale: the append's expected sequence is what validates them.
+#[derive(Debug, Clone)]
+pub(crate) struct Cache {
+    folds: Arc<Mutex<LruCache<String, Arc<dyn Any + Send + Sync>>>>,
+}
+
+const CAPACITY: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
+
+impl Cache {
+    pub(crate) fn new() -> Self {
+        Self { folds: Arc::new(Mutex::new(LruCache::sparse(CAPACITY))) }
+    }
+
+    pub(crate) fn get<S: Clone + Send + Sync + 'static>(&self, subject: &str) -> Option<Loaded<S>> {
+        let mut folds = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
+        folds.get(subject)?.downcast_ref::<Loaded<S>>().cloned()
+    }
+
+    pub(crate) fn put<S: Send + Sync + 'static>(&self, subject: &str, loaded: Loaded<S>) {
+        let mut folds = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
+        folds.put(subject.to_owned(), Arc::new(loaded));
+    }
+}

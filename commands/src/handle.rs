@@ -1,0 +1,306 @@
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use domain::Decider;
+use nats::{
+    Actor, AppendError, Codec, CodecError, Decision, Draft, Log, LogError, Message, Position,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use crate::cache::{Cache, Loaded};
+
+/// The way from a command to the log.
+#[derive(Debug, Clone)]
+pub struct Commands {
+    log: Log,
+    codec: Codec,
+    cache: Cache,
+}
+
+/// Who asks, and in what course of things.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Who.
+    pub actor: Actor,
+    /// The request that this goes back to.
+    pub correlation_id: Uuid,
+    /// What led to it.
+    pub causation: Option<String>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+impl Caller {
+    /// A process of ours, acting by itself.
+    pub fn process(name: &str) -> Self {
+        Self {
+            actor: Actor::Process(name.to_owned()),
+            correlation_id: Uuid::now_v7(),
+            causation: None,
+            traceparent: None,
+        }
+    }
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handled {
+    /// Where the aggregate's newest event stands.
+    pub position: Position,
+    /// Count of its events now.
+    pub version: u64,
+    /// False if it was so already.
+    pub changed: bool,
+}
+
+/// One aggregate's decisions, oldest first, each with its sequence.
+pub type History<E> = Vec<(u64, Decision<E>)>;
+
+/// Why a command did not happen: a refusal, or breakage.
+#[derive(Debug, thiserror::Error)]
+pub enum HandleError<R: std::fmt::Debug> {
+    /// The rules say no.
+    #[error("refused: {0:?}")]
+    Rejected(R),
+    /// The caller's `If-Match` no longer holds; the version now.
+    #[error("the version is {0}")]
+    VersionMismatch(u64),
+    /// Too many writers at once.
+    #[error("too many writers at once")]
+    Contended,
+    /// The log is in trouble.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The decision cannot be written or the past not be read.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// The decision is too large for one message.
+    #[error("the decision is {size} bytes; at most {max} fit")]
+    TooLarge {
+        /// Bytes.
+        size: usize,
+        /// Bytes.
+        max: usize,
+    },
+}
+
+/// Everything one handling needs beside the command itself.
+struct Target<'a> {
+    subject: String,
+    tenant: &'a str,
+    caller: &'a Caller,
+    command_id: Uuid,
+}
+
+const ATTEMPTS: u32 = 8;
+const SCHEMA: u32 = 1;
+
+impl Commands {
+    /// Over this log.
+    pub fn new(log: Log, codec: Codec) -> Self {
+        Self { log, codec, cache: Cache::new() }
+    }
+
+    /// The log below.
+    pub const fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The codec of its decisions.
+    pub const fn codec(&self) -> &Codec {
+        &self.codec
+    }
+
+    /// Handles one command.
+    ///
+    /// # Errors
+    /// As [`HandleError`] says; after `Log` the outcome is unknown, and the same command may be
+    /// given again.
+    pub async fn handle<D>(
+        &self,
+        tenant: &str,
+        id: &str,
+        caller: &Caller,
+        command: D::Command,
+    ) -> Result<Handled, HandleError<D::Rejection>>
+    where
+        D: Decider,
+        D::Event: Serialize + DeserializeOwned,
+        D::State: Clone + 'static,
+    {
+        self.handle_if::<D>(tenant, id, caller, command, None).await
+    }
+
+    /// Handles one command if the aggregate still has this version.
+    ///
+    /// # Errors
+    /// As [`Commands::handle`], and `VersionMismatch`.
+    pub async fn handle_if<D>(
+        &self,
+        tenant: &str,
+        id: &str,
+        caller: &Caller,
+        command: D::Command,
+        version: Option<u64>,
+    ) -> Result<Handled, HandleError<D::Rejection>>
+    where
+        D: Decider,
+        D::Event: Serialize + DeserializeOwned,
+        D::State: Clone + 'static,
+    {
+        let subject = format!("ev.{}.{tenant}.{id}", D::CATEGORY);
+        let target = Target { subject, tenant, caller, command_id: Uuid::now_v7() };
+        let mut loaded = match self.cache.get::<D::State>(&target.subject) {
+            Some(loaded) => loaded,
+            None => self.refresh::<D>(&target.subject, Loaded::default()).await?,
+        };
+        let mut fresh = loaded.sequence == 0;
+        for attempt in 0..ATTEMPTS {
+            let mismatch = version.is_some_and(|version| version != loaded.version);
+            let outcome = D::decide(&loaded.state, command.clone());
+            if !fresh && (mismatch || !matches!(&outcome, Ok(events) if !events.is_empty())) {
+                // A "no" or "already so" from a stale fold proves nothing.
+                loaded = self.refresh::<D>(&target.subject, loaded).await?;
+                fresh = true;
+                continue;
+            }
+            if mismatch {
+                return Err(HandleError::VersionMismatch(loaded.version));
+            }
+            let events = outcome.map_err(HandleError::Rejected)?;
+            if events.is_empty() {
+                return Ok(self.handled(&loaded, 0, false));
+            }
+            let count = events.len();
+            match self.append::<D>(&target, &loaded, events).await? {
+                Some(after) => {
+                    let handled = self.handled(&after, count, true);
+                    self.cache.put(&target.subject, after);
+                    return Ok(handled);
+                }
+                None => {
+                    tokio::time::sleep(jitter(attempt, target.command_id)).await;
+                    loaded = self.refresh::<D>(&target.subject, loaded).await?;
+                    fresh = true;
+                }
+            }
+        }
+        Err(HandleError::Contended)
+    }
+
+    /// Where an aggregate stands, straight from the log.
+    ///
+    /// # Errors
+    /// When the log is in trouble.
+    pub async fn state<D>(&self, tenant: &str, id: &str) -> Result<D::State, CodecError>
+    where
+        D: Decider,
+        D::Event: DeserializeOwned,
+        D::State: Clone + 'static,
+    {
+        let subject = format!("ev.{}.{tenant}.{id}", D::CATEGORY);
+        let cached = self.cache.get::<D::State>(&subject).unwrap_or_default();
+        Ok(self.refresh::<D>(&subject, cached).await?.state)
+    }
+
+    /// Everything that happened to one aggregate.
+    ///
+    /// # Errors
+    /// When the log is in trouble.
+    pub async fn history<D>(&self, tenant: &str, id: &str) -> Result<History<D::Event>, CodecError>
+    where
+        D: Decider,
+        D::Event: DeserializeOwned,
+    {
+        let subject = format!("ev.{}.{tenant}.{id}", D::CATEGORY);
+        let mut history = Vec::new();
+        for message in self.log.load(&subject, 1).await? {
+            history.push((message.sequence, self.codec.decode(&message.payload).await?));
+        }
+        Ok(history)
+    }
+
+    /// Folds in what was appended since.
+    async fn refresh<D>(
+        &self,
+        subject: &str,
+        mut loaded: Loaded<D::State>,
+    ) -> Result<Loaded<D::State>, CodecError>
+    where
+        D: Decider,
+        D::Event: DeserializeOwned,
+        D::State: Clone + 'static,
+    {
+        let from = loaded.sequence.saturating_add(1);
+        let messages: Vec<Message> = self.log.load(subject, from).await?;
+        for message in &messages {
+            let decision: Decision<D::Event> = self.codec.decode(&message.payload).await?;
+            loaded.version = loaded.version.saturating_add(decision.events.len() as u64);
+            loaded.state = decision.events.iter().fold(loaded.state, D::evolve);
+            loaded.sequence = message.sequence;
+        }
+        if !messages.is_empty() {
+            self.cache.put(subject, loaded.clone());
+        }
+        Ok(loaded)
+    }
+
+    /// Appends a decision; none on conflict.
+    async fn append<D>(
+        &self,
+        target: &Target<'_>,
+        loaded: &Loaded<D::State>,
+        events: Vec<D::Event>,
+    ) -> Result<Option<Loaded<D::State>>, HandleError<D::Rejection>>
+    where
+        D: Decider,
+        D::Event: Serialize,
+        D::State: Clone,
+    {
+        let decision = Decision {
+            command_id: target.command_id,
+            correlation_id: target.caller.correlation_id,
+            causation: target.caller.causation.clone(),
+            actor: target.caller.actor.clone(),
+            tenant: target.tenant.to_owned(),
+            at: now_millis(),
+            traceparent: target.caller.traceparent.clone(),
+            schema: SCHEMA,
+            events,
+        };
+        let draft = Draft {
+            subject: target.subject.clone(),
+            expected: loaded.sequence,
+            command_id: target.command_id,
+            payload: self.codec.encode(&decision).await?,
+        };
+        match self.log.append(draft).await {
+            Ok(sequence) => Ok(Some(Loaded {
+                state: decision.events.iter().fold(loaded.state.clone(), D::evolve),
+                sequence,
+                version: loaded.version.saturating_add(decision.events.len() as u64),
+            })),
+            Err(AppendError::Conflict) => Ok(None),
+            Err(AppendError::TooLarge { size, max }) => Err(HandleError::TooLarge { size, max }),
+            Err(AppendError::Log(error)) => Err(error.into()),
+        }
+    }
+
+    fn handled<S>(&self, loaded: &Loaded<S>, events: usize, changed: bool) -> Handled {
+        let index = u32::try_from(events.saturating_sub(1)).unwrap_or(u32::MAX);
+        let epoch = self.log.identity().epoch;
+        let position = Position { epoch, sequence: loaded.sequence, index };
+        Handled { position, version: loaded.version, changed }
+    }
+}
+
+/// Different for every command, longer each time.
+fn jitter(attempt: u32, command_id: Uuid) -> Duration {
+    let spread = u64::from(command_id.as_bytes()[15]);
+    Duration::from_micros(spread.saturating_mul(20).saturating_mul(u64::from(attempt) + 1))
+}
+
+fn now_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

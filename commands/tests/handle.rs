@@ -1,0 +1,112 @@
+//! Commands against a real log: what many writers, stale folds and dead servers may do to them.
+
+use std::collections::BTreeSet;
+
+use commands::{Caller, Commands, HandleError};
+use domain::{
+    Personal,
+    key::{Key, KeyCommand, KeyRejection, KeyState, Scope},
+};
+use embedded::{NatsServer, temporary_folder};
+use nats::{Codec, Log, Nats, NatsConfig, Vault, topology};
+use tempfile::TempDir;
+
+struct Bed {
+    server: NatsServer,
+    _folder: TempDir,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let folder = temporary_folder().unwrap();
+        let server = NatsServer::start(folder.path()).unwrap();
+        Self { server, _folder: folder }
+    }
+
+    /// As another process would: its own connection and its own cache.
+    async fn commands(&self) -> Commands {
+        let nats = Nats::connect(&NatsConfig { url: self.server.url() }).await.unwrap();
+        topology::apply(&nats).await.unwrap();
+        let codec = Codec::new(Vault::open(&nats, &[1; 32]).await.unwrap());
+        Commands::new(Log::open(nats).await.unwrap(), codec)
+    }
+}
+
+fn caller() -> Caller {
+    Caller::process("test")
+}
+
+fn create() -> KeyCommand {
+    KeyCommand::Create {
+        name: Personal::Clear("first".to_owned()),
+        hash: "00".to_owned(),
+        pepper_version: 1,
+        scopes: BTreeSet::from([Scope::Admin]),
+    }
+}
+
+#[tokio::test]
+async fn a_command_answers_where_it_stands() {
+    let bed = Bed::new();
+    let commands = bed.commands().await;
+    let handled = commands.handle::<Key>("acme", "k1", &caller(), create()).await.unwrap();
+    assert_eq!((handled.version, handled.changed), (1, true));
+    assert_eq!(handled.position.to_string(), "1-1-0");
+    let history = commands.history::<Key>("acme", "k1").await.unwrap();
+    assert_eq!(history.len(), 1);
+    assert_eq!(history[0].1.tenant, "acme");
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_in_the_log() {
+    let bed = Bed::new();
+    let commands = bed.commands().await;
+    let refused = commands.handle::<Key>("acme", "k1", &caller(), KeyCommand::Revoke).await;
+    assert!(matches!(refused, Err(HandleError::Rejected(KeyRejection::NotFound))));
+    assert_eq!(commands.log().last_sequence().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn another_tenants_aggregate_is_an_empty_one() {
+    let bed = Bed::new();
+    let commands = bed.commands().await;
+    commands.handle::<Key>("acme", "k1", &caller(), create()).await.unwrap();
+    assert_eq!(commands.state::<Key>("other", "k1").await.unwrap(), KeyState::Unknown);
+}
+
+#[tokio::test]
+async fn a_stale_fold_never_gives_the_answer() {
+    let bed = Bed::new();
+    let (one, two) = (bed.commands().await, bed.commands().await);
+    one.handle::<Key>("acme", "k1", &caller(), create()).await.unwrap();
+    two.handle::<Key>("acme", "k1", &caller(), KeyCommand::Revoke).await.unwrap();
+    // `one` still thinks the key is active.
+    let again = one.handle::<Key>("acme", "k1", &caller(), KeyCommand::Revoke).await.unwrap();
+    assert_eq!((again.version, again.changed), (2, false));
+    assert_eq!(one.state::<Key>("acme", "k1").await.unwrap(), KeyState::Revoked);
+}
+
+#[tokio::test]
+async fn a_version_that_no_longer_holds_is_refused() {
+    let bed = Bed::new();
+    let commands = bed.commands().await;
+    commands.handle::<Key>("acme", "k1", &caller(), create()).await.unwrap();
+    let refused =
+        commands.handle_if::<Key>("acme", "k1", &caller(), KeyCommand::Revoke, Some(7)).await;
+    assert!(matches!(refused, Err(HandleError::VersionMismatch(1))));
+    commands.handle_if::<Key>("acme", "k1", &caller(), KeyCommand::Revoke, Some(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn many_processes_at_once_decide_as_if_one_after_the_other() {
+    let bed = Bed::new();
+    let mut processes = Vec::new();
+    for _ in 0..6 {
+        processes.push(bed.commands().await);
+    }
+    let caller = caller();
+    let all = processes.iter().map(|p| p.handle::<Key>("acme", "k1", &caller, create()));
+    let outcomes = futures::future::join_all(all).await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    assert_eq!(processes[0].history::<Key>("acme", "k1").await.unwrap().len(), 1);
+}

@@ -1,0 +1,144 @@
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    Personal,
+    job::{Failure, FailureCode, JobSpec},
+    media::{Convert, MediaRequest, Overwrite},
+};
+
+fn job(n: u128) -> JobId {
+    JobId::from_uuid(Uuid::from_u128(n))
+}
+
+fn tenant(name: &str) -> Tenant {
+    name.parse().unwrap()
+}
+
+fn submitted(priority: Priority, not_before: Option<u64>) -> JobEvent {
+    let request = MediaRequest::Convert(Convert {
+        input: Personal::Erased,
+        output: Personal::Erased,
+        operations: vec![],
+        overwrite: Overwrite::Fail,
+    });
+    JobEvent::Submitted {
+        spec: Box::new(JobSpec {
+            request,
+            priority,
+            metadata: Personal::Erased,
+            not_before: not_before.map(Timestamp::from_millis),
+        }),
+    }
+}
+
+fn dispatch(jobs: &[(u128, &str, Priority)]) -> Dispatch {
+    let mut dispatch = Dispatch::default();
+    for (n, name, priority) in jobs {
+        dispatch.job(job(*n), &tenant(name), &submitted(*priority, None));
+    }
+    dispatch
+}
+
+fn chosen(dispatch: &mut Dispatch, free: usize, limit: usize) -> Vec<JobId> {
+    dispatch.choose(free, limit, Timestamp::from_millis(0)).into_iter().map(|r| r.job).collect()
+}
+
+fn release(dispatch: &mut Dispatch, free: usize) -> Vec<JobId> {
+    let jobs = dispatch.choose(free, 100, Timestamp::from_millis(0));
+    let ids = jobs.iter().map(|r| r.job).collect();
+    dispatch.released(&DispatchEvent::Released { jobs });
+    ids
+}
+
+const NORMAL: Priority = Priority::Normal;
+
+#[test]
+fn tenants_take_turns() {
+    let mut d = dispatch(&[(1, "a", NORMAL), (2, "a", NORMAL), (3, "a", NORMAL), (4, "b", NORMAL)]);
+    assert_eq!(chosen(&mut d, 3, 10), [job(1), job(4), job(2)]);
+}
+
+#[test]
+fn the_turn_goes_on_where_it_was() {
+    let mut d = dispatch(&[(1, "a", NORMAL), (2, "a", NORMAL), (3, "b", NORMAL)]);
+    assert_eq!(release(&mut d, 1), [job(1)]);
+    assert_eq!(release(&mut d, 1), [job(3)]);
+    assert_eq!(release(&mut d, 1), [job(2)]);
+}
+
+#[test]
+fn a_tenants_urgent_jobs_go_first_then_its_oldest() {
+    let mut d = dispatch(&[(1, "a", Priority::Low), (2, "a", NORMAL), (3, "a", Priority::High)]);
+    assert_eq!(chosen(&mut d, 9, 9), [job(3), job(2), job(1)]);
+    d.job(job(1), &tenant("a"), &JobEvent::PriorityChanged { priority: Priority::High });
+    assert_eq!(chosen(&mut d, 9, 9), [job(1), job(3), job(2)]);
+}
+
+#[test]
+fn a_tenant_at_its_limit_waits_and_others_do_not() {
+    let mut d = dispatch(&[(1, "a", NORMAL), (2, "a", NORMAL), (3, "b", NORMAL)]);
+    assert_eq!(chosen(&mut d, 9, 1), [job(1), job(3)]);
+}
+
+#[test]
+fn a_released_job_is_not_chosen_again_until_its_attempt_ends() {
+    let mut d = dispatch(&[(1, "a", NORMAL)]);
+    assert_eq!(release(&mut d, 1), [job(1)]);
+    assert_eq!(release(&mut d, 1), []);
+    let started =
+        JobEvent::AttemptStarted { attempt: 1, worker: "w".to_owned(), pool: CPU.to_owned() };
+    d.job(job(1), &tenant("a"), &started);
+    assert_eq!(d.out().get(&job(1)).unwrap().worker.as_deref(), Some("w"));
+    d.job(job(1), &tenant("a"), &JobEvent::AttemptAbandoned { attempt: 1, reason: String::new() });
+    let again = d.choose(1, 1, Timestamp::from_millis(0));
+    assert_eq!((again[0].job, again[0].attempt), (job(1), 2));
+}
+
+#[test]
+fn a_timer_holds_a_job_back_until_it_is_due() {
+    let mut d = Dispatch::default();
+    d.job(job(1), &tenant("a"), &submitted(NORMAL, Some(500)));
+    assert_eq!(d.next_timer(), Some(Timestamp::from_millis(500)));
+    assert!(d.choose(1, 1, Timestamp::from_millis(499)).is_empty());
+    assert_eq!(d.choose(1, 1, Timestamp::from_millis(500)).len(), 1);
+    assert_eq!(d.next_timer(), None);
+}
+
+#[test]
+fn a_failed_attempt_waits_out_its_back_off() {
+    let mut d = dispatch(&[(1, "a", NORMAL)]);
+    release(&mut d, 1);
+    let started =
+        JobEvent::AttemptStarted { attempt: 1, worker: "w".to_owned(), pool: CPU.to_owned() };
+    d.job(job(1), &tenant("a"), &started);
+    let failure = Failure { code: FailureCode::MediaCrashed, message: Personal::Erased };
+    let failed = JobEvent::AttemptFailed {
+        attempt: 1,
+        failure,
+        retry_at: Some(Timestamp::from_millis(2000)),
+    };
+    d.job(job(1), &tenant("a"), &failed);
+    assert!(chosen(&mut d, 1, 1).is_empty());
+    let again = d.choose(1, 1, Timestamp::from_millis(2000));
+    assert_eq!(again[0].attempt, 2);
+}
+
+#[test]
+fn a_cancelled_job_is_never_released() {
+    let mut d = dispatch(&[(1, "a", NORMAL)]);
+    let jobs = d.choose(1, 1, Timestamp::from_millis(0));
+    d.job(job(1), &tenant("a"), &JobEvent::Cancelled {});
+    d.released(&DispatchEvent::Released { jobs });
+    assert!(d.out().is_empty());
+    assert_eq!(d.waiting(), 0);
+}
+
+#[test]
+fn a_retried_job_waits_again_under_its_next_number() {
+    let mut d = dispatch(&[(1, "a", NORMAL)]);
+    d.job(job(1), &tenant("a"), &JobEvent::Cancelled {});
+    d.job(job(1), &tenant("a"), &JobEvent::Retried { next_attempt: 3 });
+    let again = d.choose(1, 1, Timestamp::from_millis(0));
+    assert_eq!(again[0].attempt, 3);
+}

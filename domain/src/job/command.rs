@@ -1,0 +1,63 @@
+use super::{Failure, JobSpec, OutputFile, Priority};
+use crate::Timestamp;
+
+/// What may be asked of a job.
+#[derive(Debug, Clone)]
+pub enum JobCommand {
+    /// Ask for it.
+    Submit {
+        /// What to do.
+        spec: Box<JobSpec>,
+    },
+    /// A worker takes it.
+    StartAttempt {
+        /// As released.
+        attempt: u32,
+        /// Who.
+        worker: String,
+        /// On what.
+        pool: String,
+    },
+    /// The attempt did not work.
+    FailAttempt {
+        /// Which.
+        attempt: u32,
+        /// Why.
+        failure: Failure,
+        /// Now, for the back-off.
+        at: Timestamp,
+    },
+    /// The attempt's worker is gone.
+    AbandonAttempt {
+        /// Which.
+        attempt: u32,
+        /// What was seen.
+        reason: String,
+    },
+    /// Call it off.
+    Cancel,
+    /// The worker has stopped it.
+    ConfirmCancel {
+        /// Which attempt was stopped.
+        attempt: u32,
+    },
+    /// Verified outputs are staged.
+    SealOutputs {
+        /// By which attempt.
+        attempt: u32,
+        /// What they are.
+        outputs: Vec<OutputFile>,
+    },
+    /// The outputs are at their final names.
+    Complete {
+        /// By which attempt.
+        attempt: u32,
+    },
+    /// Once more after the end.
+    Retry,
+    /// Another place in the queue.
+    Reprioritise {
+        /// From now on.
+        priority: Priority,
+    },
+}

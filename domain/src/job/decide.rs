@@ -1,0 +1,223 @@
+use super::{
+    Failure, FailureCode, JobCommand, JobEvent, JobState, RetryHint, Run,
+    retry::{MAX_ABANDONED, MAX_ATTEMPTS, backoff},
+    state,
+};
+use crate::{Decider, Personal, Timestamp};
+
+/// The job decider.
+#[derive(Debug)]
+pub struct Job;
+
+/// Why a job command was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JobRejection {
+    /// No such job.
+    #[error("there is no such job")]
+    NotFound,
+    /// It exists already.
+    #[error("the job was submitted already")]
+    AlreadySubmitted,
+    /// It is over.
+    #[error("the job is over")]
+    AlreadyOver,
+    /// Its outputs are sealed; they will be delivered.
+    #[error("the job's outputs are sealed and being delivered; it can no longer be cancelled")]
+    AlreadySealed,
+    /// It still runs or waits.
+    #[error("only a failed or cancelled job can be retried")]
+    NotOver,
+    /// Another attempt is or was newer.
+    #[error("attempt {attempt} is not the open one")]
+    StaleAttempt {
+        /// The one that asked.
+        attempt: u32,
+    },
+    /// Another worker has this very attempt.
+    #[error("the attempt belongs to worker {worker}")]
+    TakenBy {
+        /// Whose it is.
+        worker: String,
+    },
+    /// It was called off while it ran.
+    #[error("the job is being cancelled")]
+    Cancelling,
+    /// Nothing was sealed that could be delivered.
+    #[error("the job has no sealed outputs")]
+    NotSealed,
+}
+
+type Decision = Result<Vec<JobEvent>, JobRejection>;
+
+impl Decider for Job {
+    type Command = JobCommand;
+    type Event = JobEvent;
+    type State = JobState;
+    type Rejection = JobRejection;
+
+    const CATEGORY: &'static str = "job";
+
+    fn decide(state: &JobState, command: JobCommand) -> Decision {
+        match command {
+            JobCommand::Submit { spec } => match state {
+                JobState::Unknown => Ok(vec![JobEvent::Submitted { spec }]),
+                JobState::Queued { .. }
+                | JobState::Processing { .. }
+                | JobState::Completed
+                | JobState::Failed { .. }
+                | JobState::Cancelled { .. } => Err(JobRejection::AlreadySubmitted),
+            },
+            JobCommand::StartAttempt { attempt, worker, pool } => {
+                start(state, attempt, worker, pool)
+            }
+            JobCommand::FailAttempt { attempt, failure, at } => fail(state, attempt, failure, at),
+            JobCommand::AbandonAttempt { attempt, reason } => abandon(state, attempt, reason),
+            JobCommand::Cancel => cancel(state),
+            JobCommand::ConfirmCancel { attempt } => confirm_cancel(state, attempt),
+            JobCommand::SealOutputs { attempt, outputs } => {
+                let (run, cancelling) = open(state, attempt)?;
+                match run.sealed_by {
+                    _ if cancelling => Err(JobRejection::Cancelling),
+                    Some(_) => Ok(vec![]),
+                    None => Ok(vec![JobEvent::OutputsSealed { attempt, outputs }]),
+                }
+            }
+            JobCommand::Complete { attempt } => match state {
+                JobState::Completed => Ok(vec![]),
+                JobState::Unknown
+                | JobState::Queued { .. }
+                | JobState::Processing { .. }
+                | JobState::Failed { .. }
+                | JobState::Cancelled { .. } => {
+                    let (run, _) = open(state, attempt)?;
+                    run.sealed_by.ok_or(JobRejection::NotSealed)?;
+                    Ok(vec![JobEvent::Completed { attempt }])
+                }
+            },
+            JobCommand::Retry => match state {
+                JobState::Unknown => Err(JobRejection::NotFound),
+                JobState::Queued { .. } | JobState::Processing { .. } | JobState::Completed => {
+                    Err(JobRejection::NotOver)
+                }
+                JobState::Failed { run } | JobState::Cancelled { run } => {
+                    Ok(vec![JobEvent::Retried { next_attempt: run.next_attempt }])
+                }
+            },
+            JobCommand::Reprioritise { priority } => match state {
+                JobState::Unknown => Err(JobRejection::NotFound),
+                JobState::Completed | JobState::Failed { .. } | JobState::Cancelled { .. } => {
+                    Err(JobRejection::AlreadyOver)
+                }
+                JobState::Queued { run, .. } | JobState::Processing { run, .. } => {
+                    if run.priority == priority {
+                        return Ok(vec![]);
+                    }
+                    Ok(vec![JobEvent::PriorityChanged { priority }])
+                }
+            },
+        }
+    }
+
+    fn evolve(state: JobState, event: &JobEvent) -> JobState {
+        state::evolve(state, event)
+    }
+}
+
+fn start(state: &JobState, attempt: u32, worker: String, pool: String) -> Decision {
+    match state {
+        JobState::Unknown => Err(JobRejection::NotFound),
+        JobState::Completed | JobState::Failed { .. } | JobState::Cancelled { .. } => {
+            Err(JobRejection::AlreadyOver)
+        }
+        JobState::Processing { attempt: open, worker: holder, .. } if *open == attempt => {
+            if *holder == worker {
+                Ok(vec![])
+            } else {
+                Err(JobRejection::TakenBy { worker: holder.clone() })
+            }
+        }
+        JobState::Queued { run, .. } if run.next_attempt == attempt => {
+            Ok(vec![JobEvent::AttemptStarted { attempt, worker, pool }])
+        }
+        JobState::Queued { .. } | JobState::Processing { .. } => {
+            Err(JobRejection::StaleAttempt { attempt })
+        }
+    }
+}
+
+/// The open attempt's run, if it is this one.
+fn open(state: &JobState, attempt: u32) -> Result<(&Run, bool), JobRejection> {
+    match state {
+        JobState::Unknown => Err(JobRejection::NotFound),
+        JobState::Completed | JobState::Failed { .. } | JobState::Cancelled { .. } => {
+            Err(JobRejection::AlreadyOver)
+        }
+        JobState::Processing { run, attempt: open, cancelling, .. } if *open == attempt => {
+            Ok((run, *cancelling))
+        }
+        JobState::Queued { .. } | JobState::Processing { .. } => {
+            Err(JobRejection::StaleAttempt { attempt })
+        }
+    }
+}
+
+fn fail(state: &JobState, attempt: u32, failure: Failure, at: Timestamp) -> Decision {
+    let (run, cancelling) = open(state, attempt)?;
+    if cancelling {
+        // Whatever went wrong, the user wanted it to stop, and it has.
+        return Ok(vec![JobEvent::Cancelled {}]);
+    }
+    let failures = run.failures.saturating_add(1);
+    let retryable = failure.code.retry_hint() == RetryHint::Retry;
+    if retryable && failures < MAX_ATTEMPTS {
+        let retry_at = Some(at.plus(backoff(failures)));
+        return Ok(vec![JobEvent::AttemptFailed { attempt, failure, retry_at }]);
+    }
+    Ok(vec![
+        JobEvent::AttemptFailed { attempt, failure: failure.clone(), retry_at: None },
+        JobEvent::Failed { failure, dead_lettered: retryable },
+    ])
+}
+
+fn abandon(state: &JobState, attempt: u32, reason: String) -> Decision {
+    let (run, cancelling) = open(state, attempt)?;
+    if cancelling {
+        return Ok(vec![JobEvent::Cancelled {}]);
+    }
+    let abandoned = JobEvent::AttemptAbandoned { attempt, reason };
+    if run.abandoned.saturating_add(1) < MAX_ABANDONED {
+        return Ok(vec![abandoned]);
+    }
+    let message = "worker after worker vanished while it ran this job; see its attempts";
+    let failure =
+        Failure { code: FailureCode::WorkerLost, message: Personal::Clear(message.to_owned()) };
+    Ok(vec![abandoned, JobEvent::Failed { failure, dead_lettered: true }])
+}
+
+fn cancel(state: &JobState) -> Decision {
+    match state {
+        JobState::Unknown => Err(JobRejection::NotFound),
+        JobState::Completed | JobState::Failed { .. } => Err(JobRejection::AlreadyOver),
+        JobState::Cancelled { .. } => Err(JobRejection::AlreadyOver),
+        JobState::Queued { run, .. } | JobState::Processing { run, .. }
+            if run.sealed_by.is_some() =>
+        {
+            Err(JobRejection::AlreadySealed)
+        }
+        JobState::Queued { .. } => Ok(vec![JobEvent::Cancelled {}]),
+        JobState::Processing { cancelling: true, .. } => Ok(vec![]),
+        JobState::Processing { attempt, .. } => {
+            Ok(vec![JobEvent::CancelRequested { attempt: *attempt }])
+        }
+    }
+}
+
+fn confirm_cancel(state: &JobState, attempt: u32) -> Decision {
+    if matches!(state, JobState::Cancelled { .. }) {
+        return Ok(vec![]);
+    }
+    match open(state, attempt)? {
+        (_, true) => Ok(vec![JobEvent::Cancelled {}]),
+        (_, false) => Err(JobRejection::StaleAttempt { attempt }),
+    }
+}

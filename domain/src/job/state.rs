@@ -1,0 +1,133 @@
+use super::{JobEvent, Priority};
+use crate::Timestamp;
+
+/// Where a job stands: only what the next decision asks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum JobState {
+    /// Nothing happened yet.
+    #[default]
+    Unknown,
+    /// Waiting for a worker.
+    Queued {
+        /// What is left.
+        run: Run,
+        /// Not to be released earlier.
+        not_before: Option<Timestamp>,
+    },
+    /// A worker has it.
+    Processing {
+        /// What is left.
+        run: Run,
+        /// The open attempt.
+        attempt: u32,
+        /// Whose it is.
+        worker: String,
+        /// A cancel came in; completion is refused.
+        cancelling: bool,
+    },
+    /// Done.
+    Completed,
+    /// Ended without outputs.
+    Failed {
+        /// For a retry.
+        run: Run,
+    },
+    /// Called off.
+    Cancelled {
+        /// For a retry.
+        run: Run,
+    },
+}
+
+/// What the past leaves for the next attempt.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Run {
+    /// Its number.
+    pub next_attempt: u32,
+    /// Attempts that failed by themselves since the last submit or retry.
+    pub failures: u32,
+    /// Attempts whose worker vanished since the last submit or retry.
+    pub abandoned: u32,
+    /// The attempt whose staged outputs are the job's, once sealed.
+    pub sealed_by: Option<u32>,
+    /// Its place in the queue.
+    pub priority: Priority,
+}
+
+impl JobState {
+    /// What is left, wherever the job stands.
+    pub fn run(&self) -> Option<&Run> {
+        match self {
+            Self::Unknown | Self::Completed => None,
+            Self::Queued { run, .. }
+            | Self::Processing { run, .. }
+            | Self::Failed { run }
+            | Self::Cancelled { run } => Some(run),
+        }
+    }
+
+    /// True once nothing more will happen by itself.
+    pub const fn is_over(&self) -> bool {
+        matches!(self, Self::Completed | Self::Failed { .. } | Self::Cancelled { .. })
+    }
+}
+
+pub(super) fn evolve(state: JobState, event: &JobEvent) -> JobState {
+    let run = state.run().cloned().unwrap_or_default();
+    match event {
+        JobEvent::Submitted { spec } => JobState::Queued {
+            run: Run { next_attempt: 1, priority: spec.priority, ..Run::default() },
+            not_before: spec.not_before,
+        },
+        JobEvent::AttemptStarted { attempt, worker, .. } => JobState::Processing {
+            run: Run { next_attempt: attempt.saturating_add(1), ..run },
+            attempt: *attempt,
+            worker: worker.clone(),
+            cancelling: false,
+        },
+        JobEvent::AttemptFailed { retry_at, .. } => JobState::Queued {
+            run: Run { failures: run.failures.saturating_add(1), ..run },
+            not_before: *retry_at,
+        },
+        JobEvent::AttemptAbandoned { .. } => JobState::Queued {
+            run: Run { abandoned: run.abandoned.saturating_add(1), ..run },
+            not_before: None,
+        },
+        JobEvent::CancelRequested { .. } => match state {
+            JobState::Processing { run, attempt, worker, .. } => {
+                JobState::Processing { run, attempt, worker, cancelling: true }
+            }
+            other @ (JobState::Unknown
+            | JobState::Queued { .. }
+            | JobState::Completed
+            | JobState::Failed { .. }
+            | JobState::Cancelled { .. }) => other,
+        },
+        JobEvent::Cancelled {} => JobState::Cancelled { run },
+        JobEvent::OutputsSealed { attempt, .. } => {
+            with_run(state, Run { sealed_by: Some(*attempt), ..run })
+        }
+        JobEvent::Completed { .. } => JobState::Completed,
+        JobEvent::Failed { .. } => JobState::Failed { run },
+        JobEvent::Retried { next_attempt } => JobState::Queued {
+            run: Run { next_attempt: *next_attempt, failures: 0, abandoned: 0, ..run },
+            not_before: None,
+        },
+        JobEvent::PriorityChanged { priority } => {
+            with_run(state, Run { priority: *priority, ..run })
+        }
+    }
+}
+
+fn with_run(state: JobState, run: Run) -> JobState {
+    match state {
+        JobState::Unknown => JobState::Unknown,
+        JobState::Completed => JobState::Completed,
+        JobState::Queued { not_before, .. } => JobState::Queued { run, not_before },
+        JobState::Processing { attempt, worker, cancelling, .. } => {
+            JobState::Processing { run, attempt, worker, cancelling }
+        }
+        JobState::Failed { .. } => JobState::Failed { run },
+        JobState::Cancelled { .. } => JobState::Cancelled { run },
+    }
+}

@@ -1,0 +1,345 @@
+use super::{retry::MAX_ABANDONED, *};
+use crate::{
+    Decider, Personal, Timestamp,
+    media::{Convert, MediaRequest, Overwrite},
+    spec::given,
+};
+
+fn spec() -> Box<JobSpec> {
+    Box::new(JobSpec {
+        request: MediaRequest::Convert(Convert {
+            input: Personal::Clear("in.mp4".parse().unwrap()),
+            output: Personal::Clear("out.mp4".parse().unwrap()),
+            operations: vec![],
+            overwrite: Overwrite::Fail,
+        }),
+        priority: Priority::Normal,
+        metadata: Personal::Erased,
+        not_before: None,
+    })
+}
+
+fn submitted() -> JobEvent {
+    JobEvent::Submitted { spec: spec() }
+}
+
+fn started(attempt: u32) -> JobEvent {
+    JobEvent::AttemptStarted { attempt, worker: "w1".to_owned(), pool: "cpu".to_owned() }
+}
+
+fn start(attempt: u32, worker: &str) -> JobCommand {
+    JobCommand::StartAttempt { attempt, worker: worker.to_owned(), pool: "cpu".to_owned() }
+}
+
+fn failure(code: FailureCode) -> Failure {
+    Failure { code, message: Personal::Clear("why".to_owned()) }
+}
+
+fn fail(attempt: u32, code: FailureCode) -> JobCommand {
+    JobCommand::FailAttempt { attempt, failure: failure(code), at: Timestamp::from_millis(1000) }
+}
+
+fn failed_attempt(attempt: u32, retry_at: Option<u64>) -> JobEvent {
+    JobEvent::AttemptFailed {
+        attempt,
+        failure: failure(FailureCode::MediaCrashed),
+        retry_at: retry_at.map(Timestamp::from_millis),
+    }
+}
+
+fn abandon(attempt: u32) -> JobCommand {
+    JobCommand::AbandonAttempt { attempt, reason: "gone".to_owned() }
+}
+
+fn abandoned(attempt: u32) -> JobEvent {
+    JobEvent::AttemptAbandoned { attempt, reason: "gone".to_owned() }
+}
+
+fn sealed(attempt: u32) -> JobEvent {
+    JobEvent::OutputsSealed { attempt, outputs: vec![] }
+}
+
+fn seal(attempt: u32) -> JobCommand {
+    JobCommand::SealOutputs { attempt, outputs: vec![] }
+}
+
+const CANCEL_REQUESTED: JobEvent = JobEvent::CancelRequested { attempt: 1 };
+const CANCELLED: JobEvent = JobEvent::Cancelled {};
+
+fn over() -> Vec<Vec<JobEvent>> {
+    let last =
+        JobEvent::Failed { failure: failure(FailureCode::InvalidInput), dead_lettered: false };
+    vec![
+        vec![submitted(), started(1), sealed(1), JobEvent::Completed { attempt: 1 }],
+        vec![submitted(), started(1), failed_attempt(1, None), last],
+        vec![submitted(), CANCELLED],
+    ]
+}
+
+#[test]
+fn a_job_is_submitted_once() {
+    given::<Job>([]).when(JobCommand::Submit { spec: spec() }).then([submitted()]);
+    given::<Job>([submitted()])
+        .when(JobCommand::Submit { spec: spec() })
+        .then_rejected(&JobRejection::AlreadySubmitted);
+}
+
+#[test]
+fn every_command_but_submit_needs_a_job() {
+    for command in [
+        start(1, "w1"),
+        fail(1, FailureCode::Internal),
+        abandon(1),
+        JobCommand::Cancel,
+        JobCommand::ConfirmCancel { attempt: 1 },
+        seal(1),
+        JobCommand::Complete { attempt: 1 },
+        JobCommand::Retry,
+        JobCommand::Reprioritise { priority: Priority::High },
+    ] {
+        given::<Job>([]).when(command).then_rejected(&JobRejection::NotFound);
+    }
+}
+
+#[test]
+fn a_worker_starts_the_attempt_that_is_next() {
+    given::<Job>([submitted()]).when(start(1, "w1")).then([started(1)]);
+    given::<Job>([submitted()])
+        .when(start(2, "w1"))
+        .then_rejected(&JobRejection::StaleAttempt { attempt: 2 });
+}
+
+#[test]
+fn starting_again_changes_nothing_for_the_same_worker() {
+    given::<Job>([submitted(), started(1)]).when(start(1, "w1")).then_nothing();
+}
+
+#[test]
+fn of_two_workers_with_the_same_task_one_wins() {
+    given::<Job>([submitted(), started(1)])
+        .when(start(1, "w2"))
+        .then_rejected(&JobRejection::TakenBy { worker: "w1".to_owned() });
+}
+
+#[test]
+fn a_failed_attempt_is_tried_again_after_a_while() {
+    given::<Job>([submitted(), started(1)])
+        .when(fail(1, FailureCode::MediaCrashed))
+        .then([failed_attempt(1, Some(3000))]);
+    given::<Job>([submitted(), started(1), failed_attempt(1, Some(3000)), started(2)])
+        .when(fail(2, FailureCode::MediaCrashed))
+        .then([failed_attempt(2, Some(9000))]);
+}
+
+#[test]
+fn exhausted_attempts_are_dead_lettered() {
+    let history = [
+        submitted(),
+        started(1),
+        failed_attempt(1, Some(3000)),
+        started(2),
+        failed_attempt(2, Some(9000)),
+        started(3),
+    ];
+    given::<Job>(history).when(fail(3, FailureCode::MediaCrashed)).then([
+        failed_attempt(3, None),
+        JobEvent::Failed { failure: failure(FailureCode::MediaCrashed), dead_lettered: true },
+    ]);
+}
+
+#[test]
+fn bad_input_is_never_retried() {
+    given::<Job>([submitted(), started(1)]).when(fail(1, FailureCode::InvalidInput)).then([
+        JobEvent::AttemptFailed {
+            attempt: 1,
+            failure: failure(FailureCode::InvalidInput),
+            retry_at: None,
+        },
+        JobEvent::Failed { failure: failure(FailureCode::InvalidInput), dead_lettered: false },
+    ]);
+}
+
+#[test]
+fn a_vanished_worker_costs_no_attempt() {
+    given::<Job>([submitted(), started(1)]).when(abandon(1)).then([abandoned(1)]);
+    given::<Job>([submitted(), started(1), abandoned(1), started(2)])
+        .when(fail(2, FailureCode::MediaCrashed))
+        .then([failed_attempt(2, Some(3000))]);
+}
+
+#[test]
+fn a_job_that_keeps_killing_workers_is_stopped() {
+    let mut history = vec![submitted()];
+    for attempt in 1..MAX_ABANDONED {
+        history.extend([started(attempt), abandoned(attempt)]);
+    }
+    history.push(started(MAX_ABANDONED));
+    let state = Job::replay(&history);
+    let events = Job::decide(&state, abandon(MAX_ABANDONED)).unwrap();
+    assert!(
+        matches!(events.last(), Some(JobEvent::Failed { failure, dead_lettered: true })
+            if failure.code == FailureCode::WorkerLost),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn a_deposed_attempt_can_do_nothing() {
+    let history = [submitted(), started(1), abandoned(1), started(2)];
+    for command in [
+        fail(1, FailureCode::Internal),
+        abandon(1),
+        seal(1),
+        JobCommand::Complete { attempt: 1 },
+        JobCommand::ConfirmCancel { attempt: 1 },
+        start(1, "w1"),
+    ] {
+        given::<Job>(history.clone())
+            .when(command)
+            .then_rejected(&JobRejection::StaleAttempt { attempt: 1 });
+    }
+}
+
+#[test]
+fn a_queued_job_is_cancelled_at_once() {
+    given::<Job>([submitted()]).when(JobCommand::Cancel).then([CANCELLED]);
+}
+
+#[test]
+fn a_running_job_is_cancelled_when_its_worker_has_stopped() {
+    given::<Job>([submitted(), started(1)]).when(JobCommand::Cancel).then([CANCEL_REQUESTED]);
+    let asked = [submitted(), started(1), CANCEL_REQUESTED];
+    given::<Job>(asked.clone()).when(JobCommand::Cancel).then_nothing();
+    given::<Job>(asked.clone()).when(JobCommand::ConfirmCancel { attempt: 1 }).then([CANCELLED]);
+    given::<Job>(asked.clone()).when(abandon(1)).then([CANCELLED]);
+    given::<Job>(asked.clone()).when(fail(1, FailureCode::MediaCrashed)).then([CANCELLED]);
+    given::<Job>(asked).when(seal(1)).then_rejected(&JobRejection::Cancelling);
+}
+
+#[test]
+fn a_cancel_that_nobody_asked_for_is_refused() {
+    given::<Job>([submitted(), started(1)])
+        .when(JobCommand::ConfirmCancel { attempt: 1 })
+        .then_rejected(&JobRejection::StaleAttempt { attempt: 1 });
+}
+
+#[test]
+fn the_seal_is_the_commit_point() {
+    let history = [submitted(), started(1), sealed(1)];
+    given::<Job>([submitted(), started(1)]).when(seal(1)).then([sealed(1)]);
+    given::<Job>(history.clone()).when(seal(1)).then_nothing();
+    given::<Job>(history.clone())
+        .when(JobCommand::Cancel)
+        .then_rejected(&JobRejection::AlreadySealed);
+    given::<Job>(history)
+        .when(JobCommand::Complete { attempt: 1 })
+        .then([JobEvent::Completed { attempt: 1 }]);
+}
+
+#[test]
+fn nothing_completes_without_a_seal() {
+    given::<Job>([submitted(), started(1)])
+        .when(JobCommand::Complete { attempt: 1 })
+        .then_rejected(&JobRejection::NotSealed);
+}
+
+#[test]
+fn a_sealed_job_whose_worker_died_is_delivered_by_the_next() {
+    let history = [submitted(), started(1), sealed(1), abandoned(1), started(2)];
+    let state = Job::replay(&history);
+    assert_eq!(state.run().unwrap().sealed_by, Some(1));
+    given::<Job>(history)
+        .when(JobCommand::Complete { attempt: 2 })
+        .then([JobEvent::Completed { attempt: 2 }]);
+}
+
+#[test]
+fn completing_twice_changes_nothing() {
+    let done = [submitted(), started(1), sealed(1), JobEvent::Completed { attempt: 1 }];
+    given::<Job>(done).when(JobCommand::Complete { attempt: 1 }).then_nothing();
+}
+
+#[test]
+fn a_job_that_is_over_takes_no_more_work() {
+    for history in over() {
+        for command in [
+            start(2, "w1"),
+            fail(1, FailureCode::Internal),
+            abandon(1),
+            seal(1),
+            JobCommand::Cancel,
+            JobCommand::Reprioritise { priority: Priority::High },
+        ] {
+            given::<Job>(history.clone()).when(command).then_rejected(&JobRejection::AlreadyOver);
+        }
+    }
+}
+
+#[test]
+fn a_failed_or_cancelled_job_can_be_retried_under_the_next_number() {
+    given::<Job>([submitted(), CANCELLED])
+        .when(JobCommand::Retry)
+        .then([JobEvent::Retried { next_attempt: 1 }]);
+    let failed = [
+        submitted(),
+        started(1),
+        failed_attempt(1, None),
+        JobEvent::Failed { failure: failure(FailureCode::InvalidInput), dead_lettered: false },
+    ];
+    given::<Job>(failed).when(JobCommand::Retry).then([JobEvent::Retried { next_attempt: 2 }]);
+}
+
+#[test]
+fn a_live_or_completed_job_cannot_be_retried() {
+    let done = vec![submitted(), started(1), sealed(1), JobEvent::Completed { attempt: 1 }];
+    for history in [vec![submitted()], vec![submitted(), started(1)], done] {
+        given::<Job>(history).when(JobCommand::Retry).then_rejected(&JobRejection::NotOver);
+    }
+}
+
+#[test]
+fn a_live_job_can_change_its_place() {
+    let high = JobCommand::Reprioritise { priority: Priority::High };
+    let changed = JobEvent::PriorityChanged { priority: Priority::High };
+    given::<Job>([submitted()]).when(high.clone()).then([changed.clone()]);
+    given::<Job>([submitted(), changed]).when(high).then_nothing();
+}
+
+#[test]
+fn evolve_accepts_any_event_in_any_state() {
+    let failed = JobEvent::Failed { failure: failure(FailureCode::Internal), dead_lettered: true };
+    let events = [
+        submitted(),
+        started(1),
+        failed_attempt(1, None),
+        abandoned(1),
+        CANCEL_REQUESTED,
+        CANCELLED,
+        sealed(1),
+        JobEvent::Completed { attempt: 1 },
+        failed,
+        JobEvent::Retried { next_attempt: 2 },
+        JobEvent::PriorityChanged { priority: Priority::Low },
+    ];
+    for a in &events {
+        for b in &events {
+            for c in &events {
+                let _ = Job::replay([a, b, c]);
+            }
+        }
+    }
+}
+
+#[test]
+fn erased_fields_are_accepted_by_the_fold_and_the_row() {
+    let mut spec = spec();
+    let MediaRequest::Convert(convert) = &mut spec.request;
+    convert.input = Personal::Erased;
+    let meta = Recorded {
+        id: crate::JobId::from_uuid(uuid::Uuid::nil()),
+        tenant: "acme".parse().unwrap(),
+        at: Timestamp::from_millis(1),
+    };
+    let row = JobView::apply(None, &JobEvent::Submitted { spec }, &meta).unwrap();
+    assert_eq!(row.request.input(), &Personal::Erased);
+}

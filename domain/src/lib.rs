@@ -1,0 +1,26 @@
+//! The rules, and nothing else: deciders, events, value types, the media request and its plan.
+//!
+//! Pure by construction: no clock, no randomness, no I/O. Time and ids arrive inside commands.
+//! Each aggregate is one folder (`job`, `upload`, `key`, `output`) with the same parts in the same
+//! order: event, state, command and decision, view.
+
+mod decider;
+pub mod dispatch;
+mod id;
+pub mod job;
+pub mod key;
+pub mod location;
+pub mod media;
+pub mod output;
+mod personal;
+#[cfg(any(test, feature = "spec"))]
+pub mod spec;
+mod tenant;
+mod timestamp;
+pub mod upload;
+
+pub use decider::Decider;
+pub use id::{BadId, JobId, KeyId, UploadId};
+pub use personal::{ERASED_EXT, PERSONAL_EXT, Personal};
+pub use tenant::{BadTenant, Tenant};
+pub use timestamp::Timestamp;

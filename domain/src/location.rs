@@ -1,0 +1,156 @@
+//! Where bytes are, as a user names it.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::UploadId;
+
+/// The backend that a bare path means.
+pub const DEFAULT_BACKEND: &str = "local";
+
+/// A place in storage: an upload, or a path in a named backend.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Location {
+    /// Bytes sent to `POST /uploads`.
+    Upload(UploadId),
+    /// `backend://path`.
+    Object {
+        /// The scheme: which configured store.
+        backend: String,
+        /// Relative, normalised, `/`-separated.
+        path: String,
+    },
+}
+
+/// Why a text is no location.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadLocation {
+    /// Nothing there.
+    #[error("a location is a path like `videos/a.mp4`, `local://videos/a.mp4` or `upload_…`")]
+    Empty,
+    /// `..`, an absolute path, an empty segment, a control character.
+    #[error("a path is relative, without `..`, empty segments, backslashes or control characters")]
+    UnsafePath,
+    /// Not one that this build can reach.
+    #[error("`{0}://` is not available here; `local://` and `upload_…` are")]
+    Scheme(String),
+    /// Looks like an upload's id and is none.
+    #[error("an upload is named `upload_<32 hex digits>`, as POST /uploads answered it")]
+    UploadId,
+    /// Over 1024 bytes.
+    #[error("a location is at most 1024 bytes long")]
+    TooLong,
+}
+
+impl Location {
+    /// The last segment of a path; none for an upload.
+    pub fn file_name(&self) -> Option<&str> {
+        match self {
+            Self::Upload(_) => None,
+            Self::Object { path, .. } => path.rsplit('/').next(),
+        }
+    }
+
+    /// The part of the name after its last dot, lower-cased.
+    pub fn extension(&self) -> Option<String> {
+        let (stem, extension) = self.file_name()?.rsplit_once('.')?;
+        (!stem.is_empty()).then(|| extension.to_ascii_lowercase())
+    }
+}
+
+fn safe_path(path: &str) -> bool {
+    !path.is_empty()
+        && !path.chars().any(|c| c.is_control() || c == '\\')
+        && path.split('/').all(|s| !s.is_empty() && s != "." && s != ".." && s.len() <= 255)
+        && !path.starts_with(".staging")
+        && !path.starts_with(".uploads")
+}
+
+impl FromStr for Location {
+    type Err = BadLocation;
+
+    fn from_str(text: &str) -> Result<Self, BadLocation> {
+        if text.is_empty() {
+            return Err(BadLocation::Empty);
+        }
+        if text.len() > 1024 {
+            return Err(BadLocation::TooLong);
+        }
+        if text.starts_with(UploadId::PREFIX) && !text.contains(['/', '.']) {
+            return text.parse().map(Self::Upload).map_err(|_| BadLocation::UploadId);
+        }
+        let (backend, path) = match text.split_once("://") {
+            Some((scheme, path)) => (scheme, path),
+            None => (DEFAULT_BACKEND, text),
+        };
+        if backend != DEFAULT_BACKEND {
+            return Err(BadLocation::Scheme(backend.to_owned()));
+        }
+        if !safe_path(path) {
+            return Err(BadLocation::UnsafePath);
+        }
+        Ok(Self::Object { backend: backend.to_owned(), path: path.to_owned() })
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Upload(id) => write!(f, "{id}"),
+            Self::Object { backend, path } => write!(f, "{backend}://{path}"),
+        }
+    }
+}
+
+impl TryFrom<String> for Location {
+    type Error = BadLocation;
+
+    fn try_from(text: String) -> Result<Self, BadLocation> {
+        text.parse()
+    }
+}
+
+impl From<Location> for String {
+    fn from(location: Location) -> Self {
+        location.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_path_means_the_default_backend() {
+        let location: Location = "out/a.MP4".parse().unwrap();
+        assert_eq!(location.to_string(), "local://out/a.MP4");
+        assert_eq!(location.extension().as_deref(), Some("mp4"));
+    }
+
+    #[test]
+    fn nothing_climbs_out_of_the_store() {
+        for bad in [
+            "../a",
+            "a/../../b",
+            "/etc/passwd",
+            "local:///etc/passwd",
+            "a//b",
+            "a/./b",
+            "a\\b",
+            "a\nb",
+            ".staging/x",
+            ".uploads/x",
+        ] {
+            assert_eq!(bad.parse::<Location>(), Err(BadLocation::UnsafePath), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_store_says_what_would_work() {
+        let refusal = "ftp://host/a.mp4".parse::<Location>().unwrap_err();
+        assert_eq!(refusal, BadLocation::Scheme("ftp".to_owned()));
+        assert!(refusal.to_string().contains("local://"));
+    }
+}

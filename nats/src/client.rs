@@ -1,0 +1,133 @@
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_nats::{ConnectOptions, Event, jetstream};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::sync::watch;
+
+use crate::LogError;
+
+/// Where NATS is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NatsConfig {
+    /// `nats://host:port`, several separated by commas.
+    pub url: String,
+}
+
+/// A connection that comes back by itself.
+#[derive(Debug, Clone)]
+pub struct Nats {
+    pub(crate) client: async_nats::Client,
+    pub(crate) jetstream: jetstream::Context,
+    connected: Arc<watch::Receiver<Option<Instant>>>,
+}
+
+/// How long one request may take before its outcome counts as unknown.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
+
+const OLDEST: (i64, i64, i64) = (2, 12, 1);
+
+impl Nats {
+    /// Connects, and refuses a server that is too old: those ignore unknown settings in silence.
+    ///
+    /// # Errors
+    /// When nobody answers, or the server is older than 2.12.1.
+    pub async fn connect(config: &NatsConfig) -> Result<Self, LogError> {
+        let (sender, connected) = watch::channel(None);
+        let sender = Arc::new(sender);
+        let client = ConnectOptions::new()
+            .name("ffapi")
+            .request_timeout(Some(TIMEOUT))
+            .subscription_capacity(65_536)
+            .reconnect_delay_callback(|attempt| {
+                let tries = u32::try_from(attempt).unwrap_or(u32::MAX).min(6);
+                Duration::from_millis(25 * 2_u64.saturating_pow(tries)).min(Duration::from_secs(1))
+            })
+            .event_callback(move |event| {
+                let sender = Arc::clone(&sender);
+                async move {
+                    match event {
+                        Event::Connected => {
+                            sender.send_replace(Some(Instant::now()));
+                        }
+                        Event::Disconnected | Event::Closed => {
+                            sender.send_replace(None);
+                        }
+                        Event::LameDuckMode | Event::Draining => {}
+                        Event::SlowConsumer(_) | Event::ServerError(_) | Event::ClientError(_) => {
+                            tracing::warn!(%event, "nats")
+                        }
+                    }
+                }
+            })
+            .connect(config.url.split(',').map(str::to_owned).collect::<Vec<_>>())
+            .await
+            .map_err(LogError::unavailable)?;
+        if !client.is_server_compatible(OLDEST.0, OLDEST.1, OLDEST.2) {
+            let found = client.server_info().version;
+            return Err(LogError::Misconfigured(format!(
+                "nats-server {found} is too old; 2.12.1 or newer is needed"
+            )));
+        }
+        let jetstream = jetstream::ContextBuilder::new().timeout(TIMEOUT).build(client.clone());
+        Ok(Self { client, jetstream, connected: Arc::new(connected) })
+    }
+
+    /// How long the connection has stood without a break; none while it is down.
+    pub fn connected_for(&self) -> Option<Duration> {
+        if self.client.connection_state() != async_nats::connection::State::Connected {
+            return None;
+        }
+        Some(self.connected.borrow().map_or(Duration::ZERO, |since| since.elapsed()))
+    }
+
+    /// The server's version.
+    pub fn server_version(&self) -> String {
+        self.client.server_info().version
+    }
+
+    /// Sends everything buffered and closes.
+    pub async fn close(&self) {
+        let _ = self.client.drain().await;
+    }
+
+    /// Asks the JetStream API something, as JSON.
+    pub(crate) async fn api<T: DeserializeOwned>(
+        &self,
+        verb: &str,
+        request: &impl Serialize,
+    ) -> Result<T, LogError> {
+        let payload =
+            serde_json::to_vec(request).map_err(|error| LogError::Corrupt(error.to_string()))?;
+        let answer = self
+            .client
+            .request(format!("$JS.API.{verb}"), payload.into())
+            .await
+            .map_err(LogError::unavailable)?;
+        parse(&answer.payload)
+    }
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    error: RefusalBody,
+}
+
+#[derive(Deserialize)]
+struct RefusalBody {
+    #[serde(default)]
+    err_code: u64,
+    #[serde(default)]
+    description: String,
+}
+
+/// Reads a JetStream answer: the thing itself, or the server's refusal.
+pub(crate) fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, LogError> {
+    if let Ok(Refusal { error }) = serde_json::from_slice(payload) {
+        return Err(LogError::Server { code: error.err_code, description: error.description });
+    }
+    serde_json::from_slice(payload).map_err(|error| LogError::Corrupt(error.to_string()))
+}

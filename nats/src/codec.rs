@@ -1,0 +1,144 @@
+use bytes::Bytes;
+use rmpv::Value;
+use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use crate::{
+    Decision, LogError, Vault,
+    vault::{DataKey, seal, unseal},
+};
+
+/// Between decisions and bytes: MessagePack maps, personal fields encrypted.
+///
+/// A personal field arrives as extension 1 around its clear bytes and is stored as extension 2
+/// around nonce and ciphertext, bound to its decision and its path in it, so that no ciphertext
+/// can be moved elsewhere. When the tenant's key is gone it comes back as extension 3: erased.
+#[derive(Debug, Clone)]
+pub struct Codec {
+    vault: Vault,
+}
+
+/// Bytes that are no decision of the wanted kind.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    /// Not what was written, or by a newer version of us.
+    #[error("a decision cannot be read: {0}")]
+    Unreadable(String),
+    /// The key store is in trouble.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+const CLEAR: i8 = 1;
+const SEALED: i8 = 2;
+const ERASED: i8 = 3;
+
+fn unreadable(error: impl std::fmt::Display) -> CodecError {
+    CodecError::Unreadable(error.to_string())
+}
+
+impl Codec {
+    /// A codec with the data keys of this vault.
+    pub const fn new(vault: Vault) -> Self {
+        Self { vault }
+    }
+
+    /// Writes a decision.
+    ///
+    /// # Errors
+    /// When the data key cannot be had.
+    pub async fn encode<E: Serialize + Sync>(
+        &self,
+        decision: &Decision<E>,
+    ) -> Result<Bytes, CodecError> {
+        let clear = rmp_serde::to_vec_named(decision).map_err(unreadable)?;
+        let mut value = rmpv::decode::read_value(&mut clear.as_slice()).map_err(unreadable)?;
+        let key = self.vault.data_key(&decision.tenant).await?;
+        Fields { key: key.as_ref(), id: decision.command_id }.walk(&mut value, "", Way::In)?;
+        let mut bytes = Vec::with_capacity(clear.len().saturating_add(64));
+        rmpv::encode::write_value(&mut bytes, &value).map_err(unreadable)?;
+        Ok(bytes.into())
+    }
+
+    /// Reads a decision.
+    ///
+    /// # Errors
+    /// When the bytes are none, or the data key cannot be had.
+    pub async fn decode<E: DeserializeOwned>(
+        &self,
+        bytes: &[u8],
+    ) -> Result<Decision<E>, CodecError> {
+        let mut value = rmpv::decode::read_value(&mut &bytes[..]).map_err(unreadable)?;
+        let text = |name: &str| {
+            let entries = value.as_map()?;
+            entries.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value)
+        };
+        let tenant = text("tenant")
+            .and_then(Value::as_str)
+            .ok_or_else(|| CodecError::Unreadable("no tenant".to_owned()))?;
+        let id = text("command_id").and_then(|value| match value {
+            Value::Binary(bytes) => Uuid::from_slice(bytes).ok(),
+            Value::String(text) => text.as_str()?.parse().ok(),
+            _ => None,
+        });
+        let id = id.ok_or_else(|| CodecError::Unreadable("no command id".to_owned()))?;
+        let key = self.vault.data_key(tenant).await?;
+        Fields { key: key.as_ref(), id }.walk(&mut value, "", Way::Out)?;
+        let mut clear = Vec::with_capacity(bytes.len());
+        rmpv::encode::write_value(&mut clear, &value).map_err(unreadable)?;
+        rmp_serde::from_slice(&clear).map_err(unreadable)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Way {
+    In,
+    Out,
+}
+
+struct Fields<'a> {
+    key: Option<&'a DataKey>,
+    id: Uuid,
+}
+
+impl Fields<'_> {
+    fn walk(&self, value: &mut Value, path: &str, way: Way) -> Result<(), CodecError> {
+        match value {
+            Value::Map(entries) => {
+                for (key, value) in entries {
+                    let path = format!("{path}/{}", key.as_str().unwrap_or_default());
+                    self.walk(value, &path, way)?;
+                }
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.walk(item, &format!("{path}/{index}"), way)?;
+                }
+            }
+            Value::Ext(tag, bytes) => {
+                let aad = format!("{}{path}", self.id);
+                match (way, *tag, self.key) {
+                    (Way::In, CLEAR, Some(key)) => {
+                        *bytes = seal(key, aad.as_bytes(), bytes)?;
+                        *tag = SEALED;
+                    }
+                    (Way::Out, SEALED, Some(key)) => {
+                        *bytes = unseal(key, aad.as_bytes(), bytes).ok_or_else(|| {
+                            CodecError::Unreadable(format!("{path} was tampered with"))
+                        })?;
+                        *tag = CLEAR;
+                    }
+                    (_, CLEAR | SEALED | ERASED, _) => {
+                        *tag = ERASED;
+                        bytes.clear();
+                    }
+                    (_, other, _) => {
+                        return Err(CodecError::Unreadable(format!("extension {other}")));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// One message in the log: a whole decision and why it was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decision<E> {
+    /// The command that caused it; the same command again is the same decision.
+    pub command_id: Uuid,
+    /// The request that everything here goes back to.
+    pub correlation_id: Uuid,
+    /// The position or command that led to the command.
+    #[serde(default)]
+    pub causation: Option<String>,
+    /// Who.
+    pub actor: Actor,
+    /// Whose.
+    pub tenant: String,
+    /// Milliseconds since 1970 UTC.
+    pub at: u64,
+    /// W3C trace context.
+    #[serde(default)]
+    pub traceparent: Option<String>,
+    /// Of the events' format; upcasters look here.
+    #[serde(default)]
+    pub schema: u32,
+    /// What happened, in order; never empty.
+    pub events: Vec<E>,
+}
+
+/// Who caused a decision: a key's public id, or a process of ours. Never a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "id", rename_all = "snake_case")]
+pub enum Actor {
+    /// An API key, by its public id.
+    Key(String),
+    /// A worker process.
+    Worker(String),
+    /// A process manager.
+    Process(String),
+}
+
+/// A message as the log holds it.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Its place in the total order.
+    pub sequence: u64,
+    /// `ev.<aggregate>.<tenant>.<id>`.
+    pub subject: String,
+    /// The encoded decision.
+    pub payload: Bytes,
+    /// How many were in the log behind this one when it was read.
+    pub pending: u64,
+}
+
+impl Message {
+    /// The aggregate, tenant and id that the subject names.
+    pub fn address(&self) -> Option<(&str, &str, &str)> {
+        let mut parts = self.subject.split('.');
+        match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some("ev"), Some(aggregate), Some(tenant), Some(id), None) => {
+                Some((aggregate, tenant, id))
+            }
+            _ => None,
+        }
+    }
+}

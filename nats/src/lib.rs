@@ -1,0 +1,37 @@
+//! The log and the queues as we see them: JetStream behind the few verbs we need.
+//!
+//! - [`Log`]: append one decision with an expected sequence, load one aggregate, follow everything.
+//! - [`Work`]: the queue of released tasks.
+//! - [`Live`]: what is told to whoever listens now, and nobody keeps.
+//! - [`Vault`]: secrets and data keys, encrypted and deletable.
+//! - [`Idempotency`]: which resource a client's key stands for.
+//! - [`topology`]: the streams as data, applied and checked, never made on the fly.
+//!
+//! Generic over the event type, and the only importer of async-nats.
+
+mod append;
+mod client;
+mod codec;
+mod decision;
+mod error;
+mod idempotency;
+mod live;
+mod log;
+mod position;
+mod read;
+pub mod topology;
+mod vault;
+mod work;
+
+pub use append::Draft;
+pub use client::{Nats, NatsConfig};
+pub use codec::{Codec, CodecError};
+pub use decision::{Actor, Decision, Message};
+pub use error::{AppendError, LogError};
+pub use idempotency::{Idempotency, Reservation, Reserved};
+pub use live::{Heard, Live, Subscription};
+pub use log::Log;
+pub use position::{BadPosition, Position};
+pub use read::Reader;
+pub use vault::Vault;
+pub use work::{Puller, Task, Work};

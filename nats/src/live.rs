@@ -1,0 +1,81 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+
+use crate::{LogError, Nats};
+
+/// What is told to whoever listens now: progress, presence, control. Nothing of it is kept.
+#[derive(Debug, Clone)]
+pub struct Live {
+    nats: Nats,
+}
+
+/// An open ear.
+#[derive(Debug)]
+pub struct Subscription {
+    subscriber: async_nats::Subscriber,
+}
+
+/// One thing heard.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// On which subject.
+    pub subject: String,
+    /// What.
+    pub payload: Bytes,
+    reply: Option<async_nats::Subject>,
+}
+
+impl Live {
+    /// Over this connection.
+    pub const fn new(nats: Nats) -> Self {
+        Self { nats }
+    }
+
+    /// Says something; nobody may be listening.
+    pub async fn tell(&self, subject: impl Into<String>, payload: impl Into<Bytes>) {
+        // While the server is away there is nobody to tell.
+        if self.nats.connected_for().is_some() {
+            let _ = self.nats.client.publish(subject.into(), payload.into()).await;
+        }
+    }
+
+    /// Listens.
+    ///
+    /// # Errors
+    /// When the connection is closed.
+    pub async fn listen(&self, subject: impl Into<String>) -> Result<Subscription, LogError> {
+        let subscriber =
+            self.nats.client.subscribe(subject.into()).await.map_err(LogError::unavailable)?;
+        // Heard from here on, not from some moment later.
+        self.nats.client.flush().await.map_err(LogError::unavailable)?;
+        Ok(Subscription { subscriber })
+    }
+
+    /// Asks, and waits for the first answer; none if nobody answers in time.
+    pub async fn ask(&self, subject: impl Into<String>, patience: Duration) -> Option<Bytes> {
+        let request = self.nats.client.request(subject.into(), Bytes::new());
+        let answer = tokio::time::timeout(patience, request).await.ok()?.ok()?;
+        Some(answer.payload)
+    }
+
+    /// Answers what was asked.
+    pub async fn answer(&self, heard: &Heard, payload: impl Into<Bytes>) {
+        if let Some(reply) = &heard.reply {
+            let _ = self.nats.client.publish(reply.clone(), payload.into()).await;
+        }
+    }
+}
+
+impl Subscription {
+    /// The next thing; none once the connection is closed.
+    pub async fn next(&mut self) -> Option<Heard> {
+        let message = self.subscriber.next().await?;
+        Some(Heard {
+            subject: message.subject.into_string(),
+            payload: message.payload,
+            reply: message.reply,
+        })
+    }
+}

@@ -1,0 +1,105 @@
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    AppendError, Draft, LogError, Message, Nats, Reader,
+    append::{self, Pending},
+    read,
+    topology::{self, EVENTS, LogIdentity},
+};
+
+/// The event log.
+#[derive(Debug, Clone)]
+pub struct Log {
+    nats: Nats,
+    identity: LogIdentity,
+    queue: mpsc::Sender<Pending>,
+}
+
+/// Appends that may wait for their turn before callers have to.
+const QUEUE: usize = 4096;
+
+impl Log {
+    /// Opens the log after checking that the server holds what we want.
+    ///
+    /// # Errors
+    /// When the topology is missing or differs, or the server does not answer.
+    pub async fn open(nats: Nats) -> Result<Self, LogError> {
+        let identity = topology::check(&nats).await?;
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        tokio::spawn(append::run(nats.clone(), receiver));
+        Ok(Self { nats, identity, queue })
+    }
+
+    /// The connection below.
+    pub const fn nats(&self) -> &Nats {
+        &self.nats
+    }
+
+    /// Which log this is.
+    pub const fn identity(&self) -> &LogIdentity {
+        &self.identity
+    }
+
+    /// Stores one decision if nobody else appended to its subject; answers its sequence.
+    ///
+    /// An unclear answer is pursued by the command id: `Ok` means stored, `Conflict` means not.
+    ///
+    /// # Errors
+    /// `Conflict` when the aggregate moved on; `Log` when nobody answers, outcome unknown.
+    pub async fn append(&self, draft: Draft) -> Result<u64, AppendError> {
+        let (reply, outcome) = oneshot::channel();
+        let gone = || LogError::unavailable("the appender is gone");
+        self.queue.send(Pending { draft, reply }).await.map_err(|_| gone())?;
+        outcome.await.map_err(|_| gone())?
+    }
+
+    /// Reads one aggregate's messages from a sequence on.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn load(&self, subject: &str, from: u64) -> Result<Vec<Message>, LogError> {
+        read::load(&self.nats, subject, from).await
+    }
+
+    /// Follows the whole log from a sequence on.
+    pub fn follow(&self, from: u64) -> Reader {
+        Reader::new(self.nats.clone(), "ev.>", from)
+    }
+
+    /// Follows the subjects that match `filter` from a sequence on.
+    pub fn follow_only(&self, filter: &str, from: u64) -> Reader {
+        Reader::new(self.nats.clone(), filter, from)
+    }
+
+    /// The newest sequence; 0 for an empty log.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn last_sequence(&self) -> Result<u64, LogError> {
+        let stream = self.nats.jetstream.get_stream(EVENTS).await.map_err(LogError::unavailable)?;
+        Ok(stream.cached_info().state.last_sequence)
+    }
+
+    /// The message at a sequence, if there is one.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn at(&self, sequence: u64) -> Result<Option<Message>, LogError> {
+        let stream =
+            self.nats.jetstream.get_stream_no_info(EVENTS).await.map_err(LogError::unavailable)?;
+        match stream.direct_get(sequence).await {
+            Ok(message) => Ok(Some(Message {
+                sequence,
+                subject: message.subject.into_string(),
+                payload: message.payload,
+                pending: 0,
+            })),
+            Err(error)
+                if error.kind() == async_nats::jetstream::stream::DirectGetErrorKind::NotFound =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(LogError::unavailable(error)),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use futures::StreamExt;
+use serde::Serialize;
+
+use crate::{LogError, Message, Nats, topology::EVENTS};
+
+/// Follows the log in order from one sequence on, for ever: reconnects, and never skips.
+pub struct Reader {
+    nats: Nats,
+    filter: String,
+    next: u64,
+    ordered: Option<pull::Ordered>,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reader({} from {})", self.filter, self.next)
+    }
+}
+
+impl Reader {
+    pub(crate) fn new(nats: Nats, filter: &str, from: u64) -> Self {
+        Self { nats, filter: filter.to_owned(), next: from.max(1), ordered: None }
+    }
+
+    /// The next message; waits for it as long as it takes.
+    ///
+    /// Cancel-safe: dropping the future loses nothing.
+    pub async fn next(&mut self) -> Message {
+        loop {
+            match self.try_next().await {
+                Ok(message) => return message,
+                Err(error) => {
+                    tracing::debug!(%error, next = self.next, "log reader starts again");
+                    self.ordered = None;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    async fn try_next(&mut self) -> Result<Message, LogError> {
+        if self.ordered.is_none() {
+            self.ordered = Some(self.open().await?);
+        }
+        let Some(ordered) = self.ordered.as_mut() else {
+            return Err(LogError::unavailable("no consumer"));
+        };
+        let ended = || LogError::unavailable("the stream of messages ended");
+        let message = ordered.next().await.ok_or_else(ended)?.map_err(LogError::unavailable)?;
+        let info = message.info().map_err(LogError::unavailable)?;
+        let (sequence, pending) = (info.stream_sequence, info.pending);
+        if sequence < self.next {
+            return Err(LogError::Corrupt(format!("sequence {sequence} came again")));
+        }
+        // An unfiltered reader sees every sequence: the log denies deletion.
+        if self.filter == "ev.>" && sequence != self.next {
+            return Err(LogError::Corrupt(format!("expected {}, found {sequence}", self.next)));
+        }
+        self.next = sequence.saturating_add(1);
+        let (message, _) = message.split();
+        Ok(Message {
+            sequence,
+            subject: message.subject.into_string(),
+            payload: message.payload,
+            pending,
+        })
+    }
+
+    async fn open(&self) -> Result<pull::Ordered, LogError> {
+        let stream =
+            self.nats.jetstream.get_stream_no_info(EVENTS).await.map_err(LogError::unavailable)?;
+        let config = pull::OrderedConfig {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.next },
+            filter_subject: self.filter.clone(),
+            ..pull::OrderedConfig::default()
+        };
+        let consumer = stream.create_consumer(config).await.map_err(LogError::unavailable)?;
+        consumer.messages().await.map_err(LogError::unavailable)
+    }
+}
+
+#[derive(Serialize)]
+struct BatchGet<'a> {
+    seq: u64,
+    next_by_subj: &'a str,
+    batch: u32,
+}
+
+const BATCH: u32 = 1000;
+
+/// Reads one subject from a sequence on by batched direct get: one round trip for short lives.
+pub(crate) async fn load(nats: &Nats, subject: &str, from: u64) -> Result<Vec<Message>, LogError> {
+    let mut messages: Vec<Message> = Vec::new();
+    let mut next = from.max(1);
+    loop {
+        let more = batch_get(nats, subject, next, &mut messages).await?;
+        match messages.last() {
+            Some(last) if more => next = last.sequence.saturating_add(1),
+            _ => return Ok(messages),
+        }
+    }
+}
+
+/// One batch; true if there may be more.
+async fn batch_get(
+    nats: &Nats,
+    subject: &str,
+    seq: u64,
+    messages: &mut Vec<Message>,
+) -> Result<bool, LogError> {
+    let request = BatchGet { seq, next_by_subj: subject, batch: BATCH };
+    let request =
+        serde_json::to_vec(&request).map_err(|error| LogError::Corrupt(error.to_string()))?;
+    let inbox = nats.client.new_inbox();
+    let mut answers = nats.client.subscribe(inbox.clone()).await.map_err(LogError::unavailable)?;
+    nats.client
+        .publish_with_reply(format!("$JS.API.DIRECT.GET.{EVENTS}"), inbox, request.into())
+        .await
+        .map_err(LogError::unavailable)?;
+    loop {
+        let answer = tokio::time::timeout(crate::client::TIMEOUT, answers.next())
+            .await
+            .map_err(LogError::unavailable)?
+            .ok_or_else(|| LogError::unavailable("the answers ended"))?;
+        match answer.status.map(|status| status.as_u16()) {
+            None => messages.push(from_direct(answer)?),
+            Some(204) => {
+                let pending = answer
+                    .headers
+                    .as_ref()
+                    .and_then(|headers| headers.get("Nats-Num-Pending"))
+                    .and_then(|value| value.as_str().parse::<u64>().ok());
+                return Ok(pending.is_some_and(|pending| pending > 0));
+            }
+            Some(404) => return Ok(false),
+            Some(503) => return Err(LogError::unavailable("no server holds the log")),
+            Some(status) => {
+                let description = answer.description.unwrap_or_default();
+                return Err(LogError::Server { code: status.into(), description });
+            }
+        }
+    }
+}
+
+fn from_direct(answer: async_nats::Message) -> Result<Message, LogError> {
+    let header = |name: &str| {
+        let headers = answer.headers.as_ref()?;
+        headers.get(name).map(|value| value.as_str().to_owned())
+    };
+    let missing = || LogError::Corrupt("a direct answer without sequence".to_owned());
+    let sequence = header("Nats-Sequence").and_then(|v| v.parse().ok()).ok_or_else(missing)?;
+    let subject = header("Nats-Subject").ok_or_else(missing)?;
+    Ok(Message { sequence, subject, payload: answer.payload, pending: 0 })
+}

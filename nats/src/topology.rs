@@ -1,0 +1,218 @@
+//! The streams as data. Applied once by an operator (or `ffapi up`), checked by every process at
+//! start: an old or hand-changed server that ignores a setting is refused, never worked around.
+
+use std::{collections::HashMap, time::Duration};
+
+use async_nats::jetstream::{
+    consumer::{AckPolicy, pull},
+    stream::{Config, DiscardPolicy, RetentionPolicy, StorageType},
+};
+use uuid::Uuid;
+
+use crate::{LogError, Nats};
+
+/// The log itself.
+pub const EVENTS: &str = "EVENTS";
+/// Released tasks.
+pub const WORK: &str = "WORK";
+/// Client keys and the resources they stand for.
+pub const IDEM: &str = "IDEM";
+/// Secrets and data keys.
+pub const VAULT: &str = "KV_VAULT";
+
+/// The pools of work there is a consumer for.
+pub const POOLS: &[&str] = &["cpu"];
+
+/// How long a worker may be silent about a task before it is offered again.
+pub const ACK_WAIT: Duration = Duration::from_secs(60);
+
+const HOURS_48: Duration = Duration::from_secs(48 * 60 * 60);
+const LOG_ID: &str = "ffapi_log_id";
+const EPOCH: &str = "ffapi_epoch";
+
+/// Which log this is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogIdentity {
+    /// Made when the log was.
+    pub log_id: Uuid,
+    /// Raised whenever it was restored.
+    pub epoch: u32,
+}
+
+fn wanted() -> Vec<Config> {
+    let base = Config {
+        storage: StorageType::File,
+        discard: DiscardPolicy::New,
+        allow_direct: true,
+        num_replicas: 1,
+        max_consumers: 100_000,
+        ..Config::default()
+    };
+    vec![
+        Config {
+            name: EVENTS.to_owned(),
+            subjects: vec!["ev.>".to_owned()],
+            deny_delete: true,
+            deny_purge: true,
+            allow_atomic_publish: true,
+            ..base.clone()
+        },
+        Config {
+            name: WORK.to_owned(),
+            subjects: vec!["work.>".to_owned()],
+            retention: RetentionPolicy::WorkQueue,
+            // One message a task, whoever offers it and however often.
+            max_messages_per_subject: 1,
+            discard_new_per_subject: true,
+            ..base.clone()
+        },
+        Config {
+            name: IDEM.to_owned(),
+            subjects: vec!["idem.>".to_owned()],
+            max_age: HOURS_48,
+            ..base.clone()
+        },
+        Config {
+            name: VAULT.to_owned(),
+            subjects: vec!["$KV.VAULT.>".to_owned()],
+            max_messages_per_subject: 1,
+            allow_rollup: true,
+            deny_delete: true,
+            ..base
+        },
+    ]
+}
+
+fn pool_consumer(pool: &str) -> pull::Config {
+    pull::Config {
+        durable_name: Some(pool.to_owned()),
+        filter_subject: format!("work.{pool}.>"),
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: ACK_WAIT,
+        max_deliver: -1,
+        max_ack_pending: 10_000,
+        ..pull::Config::default()
+    }
+}
+
+/// Makes what is missing and brings the rest to what is wanted, then checks it.
+///
+/// # Errors
+/// When the server does not answer, refuses, or did something else than asked.
+pub async fn apply(nats: &Nats) -> Result<LogIdentity, LogError> {
+    for mut config in wanted() {
+        match nats.jetstream.get_stream(&config.name).await {
+            Ok(found) => {
+                config.metadata.clone_from(&found.cached_info().config.metadata);
+                nats.jetstream.update_stream(&config).await.map_err(LogError::unavailable)?;
+            }
+            Err(_) => {
+                if config.name == EVENTS {
+                    config.metadata = HashMap::from([
+                        (LOG_ID.to_owned(), Uuid::now_v7().to_string()),
+                        (EPOCH.to_owned(), "1".to_owned()),
+                    ]);
+                }
+                nats.jetstream.create_stream(config).await.map_err(LogError::unavailable)?;
+            }
+        }
+    }
+    let work = nats.jetstream.get_stream(WORK).await.map_err(LogError::unavailable)?;
+    for pool in POOLS {
+        work.create_consumer(pool_consumer(pool)).await.map_err(LogError::unavailable)?;
+    }
+    check(nats).await
+}
+
+/// Compares what the server says with what is wanted, and says which log this is.
+///
+/// # Errors
+/// When the server does not answer, or names the first difference.
+pub async fn check(nats: &Nats) -> Result<LogIdentity, LogError> {
+    let mut identity = None;
+    for want in wanted() {
+        let found = nats.jetstream.get_stream(&want.name).await.map_err(|error| {
+            if nats.connected_for().is_none() {
+                return LogError::unavailable(error);
+            }
+            LogError::Misconfigured(format!(
+                "stream {} is missing; `ffapi topology apply` makes it",
+                want.name
+            ))
+        })?;
+        let have = &found.cached_info().config;
+        if let Some(difference) = difference(&want, have) {
+            return Err(LogError::Misconfigured(format!(
+                "stream {}: {difference}; `ffapi topology apply` mends it",
+                want.name
+            )));
+        }
+        if want.name == EVENTS {
+            identity = read_identity(&have.metadata);
+        }
+    }
+    for pool in POOLS {
+        let consumer: Result<async_nats::jetstream::consumer::PullConsumer, _> =
+            nats.jetstream.get_consumer_from_stream(*pool, WORK).await;
+        let consumer = consumer.map_err(|_| {
+            LogError::Misconfigured(format!(
+                "consumer {pool} of {WORK} is missing; `ffapi topology apply` makes it"
+            ))
+        })?;
+        let have = &consumer.cached_info().config;
+        let want = pool_consumer(pool);
+        if have.ack_wait != want.ack_wait || have.filter_subject != want.filter_subject {
+            return Err(LogError::Misconfigured(format!(
+                "consumer {pool} of {WORK} is not as wanted; `ffapi topology apply` mends it"
+            )));
+        }
+    }
+    identity.ok_or_else(|| {
+        LogError::Misconfigured(format!("stream {EVENTS} has no log id; it is not ours"))
+    })
+}
+
+fn read_identity(metadata: &HashMap<String, String>) -> Option<LogIdentity> {
+    Some(LogIdentity {
+        log_id: metadata.get(LOG_ID)?.parse().ok()?,
+        epoch: metadata.get(EPOCH)?.parse().ok()?,
+    })
+}
+
+/// The first setting that the server echoes otherwise than wanted.
+fn difference(want: &Config, have: &Config) -> Option<String> {
+    macro_rules! compare {
+        ($($field:ident),+) => {
+            $(if want.$field != have.$field {
+                return Some(format!(
+                    concat!("`", stringify!($field), "` is {:?}, wanted {:?}"),
+                    have.$field, want.$field
+                ));
+            })+
+        };
+    }
+    // The client writes "no limit" as 0 or -1.
+    compare!(
+        subjects,
+        retention,
+        storage,
+        discard,
+        discard_new_per_subject,
+        max_age,
+        deny_delete,
+        deny_purge,
+        allow_direct,
+        allow_rollup,
+        allow_atomic_publish,
+        max_consumers
+    );
+    let per_subject = |config: &Config| config.max_messages_per_subject.max(0);
+    if per_subject(want) != per_subject(have) {
+        return Some(format!(
+            "`max_msgs_per_subject` is {}, wanted {}",
+            have.max_messages_per_subject, want.max_messages_per_subject
+        ));
+    }
+    let limited = have.max_messages > 0 || have.max_bytes > 0;
+    limited.then(|| "it has a size limit; the log must never refuse for that".to_owned())
+}

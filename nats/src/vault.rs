@@ -1,0 +1,116 @@
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store};
+use bytes::Bytes;
+use chacha20poly1305::{
+    Key, KeyInit, XChaCha20Poly1305, XNonce,
+    aead::{Aead, Generate, Payload},
+};
+use tokio::sync::RwLock;
+
+use crate::{LogError, Nats};
+
+/// Secrets and data keys in a deletable store, each value encrypted under the configured key.
+#[derive(Clone)]
+pub struct Vault {
+    store: Store,
+    cipher: Arc<XChaCha20Poly1305>,
+    known: Arc<RwLock<HashMap<String, Option<DataKey>>>>,
+}
+
+/// One tenant's key for personal fields.
+pub(crate) type DataKey = Arc<XChaCha20Poly1305>;
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Vault(..)")
+    }
+}
+
+impl Vault {
+    /// Opens it with the master key.
+    ///
+    /// # Errors
+    /// When the store is missing or the server does not answer.
+    pub async fn open(nats: &Nats, master_key: &[u8; 32]) -> Result<Self, LogError> {
+        let store = nats.jetstream.get_key_value("VAULT").await.map_err(LogError::unavailable)?;
+        let cipher = Arc::new(XChaCha20Poly1305::new(&Key::from(*master_key)));
+        Ok(Self { store, cipher, known: Arc::default() })
+    }
+
+    /// The tenant's data key, made on first use; none once it was erased.
+    pub(crate) async fn data_key(&self, tenant: &str) -> Result<Option<DataKey>, LogError> {
+        if let Some(known) = self.known.read().await.get(tenant) {
+            return Ok(known.clone());
+        }
+        let name = format!("dek.{tenant}");
+        let found = self.store.entry(&name).await.map_err(LogError::unavailable)?;
+        let key = match found {
+            Some(entry) if entry.operation == Operation::Put => {
+                Some(self.open_value(&name, &entry.value)?)
+            }
+            Some(_) => None,
+            None => Some(self.make_key(&name).await?),
+        };
+        let key = key.map(|bytes| Arc::new(XChaCha20Poly1305::new(&Key::from(bytes))));
+        self.known.write().await.insert(tenant.to_owned(), key.clone());
+        Ok(key)
+    }
+
+    /// Erases every personal field of a tenant, for ever: their key is gone.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn erase(&self, tenant: &str) -> Result<(), LogError> {
+        let name = format!("dek.{tenant}");
+        self.store.purge(&name).await.map_err(LogError::unavailable)?;
+        self.known.write().await.insert(tenant.to_owned(), None);
+        Ok(())
+    }
+
+    async fn make_key(&self, name: &str) -> Result<[u8; 32], LogError> {
+        let bytes: [u8; 32] = Key::generate().into();
+        let sealed = seal(&self.cipher, name.as_bytes(), &bytes)?;
+        match self.store.create(name, Bytes::from(sealed)).await {
+            Ok(_) => Ok(bytes),
+            // Another process made it first: that one counts.
+            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {
+                let value = self.store.get(name).await.map_err(LogError::unavailable)?;
+                let value = value.ok_or_else(|| LogError::Corrupt("no data key".to_owned()))?;
+                self.open_value(name, &value)
+            }
+            Err(error) => Err(LogError::unavailable(error)),
+        }
+    }
+
+    fn open_value(&self, name: &str, sealed: &[u8]) -> Result<[u8; 32], LogError> {
+        let wrong = || {
+            LogError::Misconfigured(
+                "the vault does not open with the configured master key".to_owned(),
+            )
+        };
+        let clear = unseal(&self.cipher, name.as_bytes(), sealed).ok_or_else(wrong)?;
+        clear.try_into().map_err(|_| wrong())
+    }
+}
+
+const NONCE: usize = 24;
+
+/// Nonce, then ciphertext and tag.
+pub(crate) fn seal(
+    cipher: &XChaCha20Poly1305,
+    aad: &[u8],
+    clear: &[u8],
+) -> Result<Vec<u8>, LogError> {
+    let nonce = XNonce::generate();
+    let sealed = cipher
+        .encrypt(&nonce, Payload { msg: clear, aad })
+        .map_err(|error| LogError::Corrupt(error.to_string()))?;
+    Ok([nonce.as_slice(), &sealed].concat())
+}
+
+pub(crate) fn unseal(cipher: &XChaCha20Poly1305, aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, sealed) = sealed.split_at_checked(NONCE)?;
+    let nonce = XNonce::try_from(nonce).ok()?;
+    cipher.decrypt(&nonce, Payload { msg: sealed, aad }).ok()
+}

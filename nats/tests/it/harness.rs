@@ -1,0 +1,37 @@
+use bytes::Bytes;
+use embedded::{NatsServer, temporary_folder};
+use nats::{Draft, Log, Nats, NatsConfig, topology};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+pub(crate) struct Bed {
+    pub(crate) log: Log,
+    pub(crate) nats: Nats,
+    pub(crate) server: NatsServer,
+    _folder: TempDir,
+}
+
+impl Bed {
+    pub(crate) async fn bare() -> (Nats, NatsServer, TempDir) {
+        let folder = temporary_folder().unwrap();
+        let server = NatsServer::start(folder.path()).unwrap();
+        let nats = Nats::connect(&NatsConfig { url: server.url() }).await.unwrap();
+        (nats, server, folder)
+    }
+
+    pub(crate) async fn new() -> Self {
+        let (nats, server, folder) = Self::bare().await;
+        topology::apply(&nats).await.unwrap();
+        let log = Log::open(nats.clone()).await.unwrap();
+        Self { log, nats, server, _folder: folder }
+    }
+}
+
+pub(crate) fn draft(id: &str, expected: u64, text: &str) -> Draft {
+    Draft {
+        subject: format!("ev.job.acme.{id}"),
+        expected,
+        command_id: Uuid::now_v7(),
+        payload: Bytes::from(text.to_owned()),
+    }
+}

@@ -1,0 +1,9 @@
+//! The contract of the log and the queues, against a real server of each test's own.
+
+mod append;
+mod codec;
+mod harness;
+mod idempotency;
+mod read;
+mod topology;
+mod work;

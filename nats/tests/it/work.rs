@@ -1,0 +1,50 @@
+use std::time::Duration;
+
+use nats::Work;
+
+use crate::harness::Bed;
+
+#[tokio::test]
+async fn a_task_offered_twice_is_given_out_once() {
+    let bed = Bed::new().await;
+    let work = Work::new(bed.nats.clone());
+    work.offer("cpu", "acme.job_1.1", "one".into()).await.unwrap();
+    work.offer("cpu", "acme.job_1.1", "one".into()).await.unwrap();
+    work.offer("cpu", "acme.job_2.1", "two".into()).await.unwrap();
+    let mut puller = work.puller("cpu");
+    for expected in ["one", "two"] {
+        let task = puller.next().await;
+        assert_eq!(task.payload(), expected);
+        task.done().await.unwrap();
+    }
+    assert!(work.names("cpu").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_task_given_back_comes_again() {
+    let bed = Bed::new().await;
+    let work = Work::new(bed.nats.clone());
+    work.offer("cpu", "acme.job_1.1", "one".into()).await.unwrap();
+    let mut puller = work.puller("cpu");
+    let task = puller.next().await;
+    assert_eq!(task.deliveries(), 1);
+    task.give_back(Duration::from_millis(50)).await.unwrap();
+    let again = puller.next().await;
+    assert_eq!((again.payload().as_ref(), again.deliveries()), (b"one".as_slice(), 2));
+    assert!(work.names("cpu").await.unwrap().contains("acme.job_1.1"));
+    again.done().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_puller_goes_on_after_the_server_was_killed() {
+    let mut bed = Bed::new().await;
+    let work = Work::new(bed.nats.clone());
+    let mut puller = work.puller("cpu");
+    let waiting = tokio::spawn(async move { puller.next().await.payload().clone() });
+    bed.server.kill();
+    bed.server.restart().unwrap();
+    while work.offer("cpu", "acme.job_1.1", "late".into()).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(waiting.await.unwrap(), "late");
+}

@@ -1,0 +1,130 @@
+use std::{
+    fs, io,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::StartError;
+
+/// A server process that ends with this value, or with the thread that started it.
+#[derive(Debug)]
+pub(crate) struct ServerChild {
+    process: Child,
+    program: &'static str,
+    stop_with: Signal,
+}
+
+/// How long a server may take to answer; Postgres may have a crash to recover from.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs `command` through `setpriv`, so that the kernel ends it when the starting thread ends.
+pub(crate) fn under_us(signal: Signal, user: Option<&str>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", signal.as_str().trim_start_matches("SIG")]);
+    if let Some(user) = user {
+        command.args(["--reuid", user, "--regid", user, "--init-groups"]);
+    }
+    command.arg("--");
+    command
+}
+
+impl ServerChild {
+    pub(crate) fn spawn(
+        program: &'static str,
+        command: &mut Command,
+        log: &Path,
+        stop_with: Signal,
+    ) -> Result<Self, StartError> {
+        let spawn = |source| StartError::Spawn { program, source };
+        let out = fs::File::create(log).map_err(spawn)?;
+        let err = out.try_clone().map_err(spawn)?;
+        let process = command
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .spawn()
+            .map_err(|source| spawn(source))?;
+        Ok(Self { process, program, stop_with })
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Waits for `ready`, as long as the process lives.
+    pub(crate) fn wait_until<T>(
+        &mut self,
+        log: &Path,
+        mut ready: impl FnMut() -> Option<T>,
+    ) -> Result<T, StartError> {
+        let start = Instant::now();
+        loop {
+            if let Some(value) = ready() {
+                return Ok(value);
+            }
+            let gone = self.process.try_wait().is_ok_and(|status| status.is_some());
+            if gone || start.elapsed() > PATIENCE {
+                return Err(StartError::NotReady { program: self.program, log: tail(log) });
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        if let Ok(pid) = i32::try_from(self.process.id()) {
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
+    }
+
+    /// Ends it and waits until it is gone.
+    pub(crate) fn end(&mut self, signal: Signal) {
+        self.signal(signal);
+        let _ = self.process.wait();
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.process.try_wait().is_ok_and(|status| status.is_none())
+    }
+}
+
+impl Drop for ServerChild {
+    fn drop(&mut self) {
+        if self.is_running() {
+            self.end(self.stop_with);
+        }
+    }
+}
+
+fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines.get(lines.len().saturating_sub(5)..).unwrap_or_default().join(" | ")
+}
+
+/// Ends a server that an earlier, killed process of ours may have left: its pid is in `pid_file`
+/// and its command line mentions `mark`, so no stranger is ever hit.
+pub(crate) fn end_leftover(pid_file: &Path, mark: &str) -> io::Result<()> {
+    let text = match fs::read_to_string(pid_file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let Some(pid) = text.lines().next().and_then(|line| line.trim().parse::<i32>().ok()) else {
+        return Ok(());
+    };
+    let ours =
+        || fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains(mark));
+    let start = Instant::now();
+    while ours() && start.elapsed() < PATIENCE {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! A private nats-server and Postgres as child processes: what `ffapi up` and every test run on.
+//!
+//! Real servers, on a free loopback port or a private socket, with their data in one folder. They
+//! die with the process that started them, even if it is killed: `setpriv --pdeathsig` asks the
+//! kernel for that. **Start them from a thread that lives as long as they should** (main, or a
+//! test's own): the kernel counts the starting thread as the parent.
+
+mod child;
+mod nats;
+mod postgres;
+mod tools;
+
+use std::{io, path::PathBuf};
+
+pub use nats::NatsServer;
+pub use postgres::Postgres;
+
+/// Why a server did not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The program is not on this machine.
+    #[error("{program} was not found; `make setup` installs it")]
+    Missing {
+        /// Which.
+        program: &'static str,
+    },
+    /// A folder or file of the server could not be prepared.
+    #[error("{path} cannot be used for the server's data")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The program could not be run.
+    #[error("{program} could not be started")]
+    Spawn {
+        /// Which.
+        program: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// It ran and stopped, or never answered.
+    #[error("{program} did not come up; its log ends: {log}")]
+    NotReady {
+        /// Which.
+        program: &'static str,
+        /// The last lines it wrote.
+        log: String,
+    },
+}
+
+/// A folder that goes away with the value, for tests: short-lived servers keep their data in it.
+///
+/// # Errors
+/// When the system's temporary folder cannot be written.
+pub fn temporary_folder() -> io::Result<tempfile::TempDir> {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::Builder::new().prefix("ffapi-").tempdir()?;
+    // Postgres may run as another user, which must be able to pass through.
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
+    Ok(folder)
+}

@@ -1,0 +1,97 @@
+use std::{
+    fs, io,
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+};
+
+use nix::sys::signal::Signal;
+
+use crate::{
+    StartError,
+    child::{ServerChild, end_leftover, under_us},
+    tools,
+};
+
+/// A private nats-server with JetStream, fsyncing every write.
+#[derive(Debug)]
+pub struct NatsServer {
+    child: ServerChild,
+    folder: PathBuf,
+    port: u16,
+}
+
+const PROGRAM: &str = "nats-server";
+
+impl NatsServer {
+    /// Starts it on a free loopback port with its data in `folder`.
+    ///
+    /// # Errors
+    /// When the program is missing, the folder unusable, or the server does not answer.
+    pub fn start(folder: &Path) -> Result<Self, StartError> {
+        let at = |source: io::Error| StartError::Folder { path: folder.to_owned(), source };
+        fs::create_dir_all(folder).map_err(at)?;
+        let folder = folder.canonicalize().map_err(at)?;
+        let port = free_port().map_err(at)?;
+        let child = launch(&folder, port)?;
+        Ok(Self { child, folder, port })
+    }
+
+    /// What a client connects to.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// True while the process lives.
+    pub fn is_running(&mut self) -> bool {
+        self.child.is_running()
+    }
+
+    /// `kill -9`, as a power cut would.
+    pub fn kill(&mut self) {
+        self.child.end(Signal::SIGKILL);
+    }
+
+    /// Starts it again on the same port with the same data.
+    ///
+    /// # Errors
+    /// As [`NatsServer::start`].
+    pub fn restart(&mut self) -> Result<(), StartError> {
+        if self.child.is_running() {
+            self.child.end(Signal::SIGTERM);
+        }
+        self.child = launch(&self.folder, self.port)?;
+        Ok(())
+    }
+}
+
+fn launch(folder: &Path, port: u16) -> Result<ServerChild, StartError> {
+    let at = |source: io::Error| StartError::Folder { path: folder.to_owned(), source };
+    let program = tools::find(PROGRAM, "FFAPI_NATS_SERVER", &[])?;
+    let pid_file = folder.join("nats.pid");
+    let config = folder.join("nats.conf");
+    let log = folder.join("nats.log");
+    // Two servers on one store would destroy it.
+    end_leftover(&pid_file, &config.to_string_lossy()).map_err(at)?;
+    let text = format!(
+        "listen: \"127.0.0.1:{port}\"\nserver_name: \"ffapi\"\npid_file: {pid:?}\n\
+         max_payload: 8MB\nwrite_deadline: \"30s\"\n\
+         jetstream {{\n  store_dir: {store:?}\n  sync_interval: always\n}}\n",
+        pid = pid_file.display().to_string(),
+        store = folder.join("store").display().to_string(),
+    );
+    fs::write(&config, text).map_err(at)?;
+    let mut command = under_us(Signal::SIGTERM, None);
+    command.arg(program).arg("-c").arg(&config);
+    let mut child = ServerChild::spawn(PROGRAM, &mut command, &log, Signal::SIGTERM)?;
+    child.wait_until(&log, || TcpStream::connect(("127.0.0.1", port)).ok())?;
+    Ok(child)
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}

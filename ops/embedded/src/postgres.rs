@@ -1,0 +1,199 @@
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        net::UnixStream,
+    },
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use nix::{
+    sys::signal::Signal,
+    unistd::{User, geteuid},
+};
+
+use crate::{
+    StartError,
+    child::{ServerChild, end_leftover, under_us},
+    tools,
+};
+
+/// A private Postgres on a socket that only its owner can open.
+#[derive(Debug)]
+pub struct Postgres {
+    child: ServerChild,
+    place: Place,
+}
+
+#[derive(Debug)]
+struct Place {
+    data: PathBuf,
+    socket: PathBuf,
+    log: PathBuf,
+    /// Set when we are root, which Postgres refuses to be.
+    user: Option<User>,
+}
+
+const PROGRAM: &str = "postgres";
+/// Where the data is, if a folder's own path cannot be passed through by the database's user.
+const RECORD: &str = "postgres.location";
+
+impl Postgres {
+    /// Starts it with its data under `folder`, creating an empty database at first.
+    ///
+    /// As root, it runs as an unprivileged user; if that user cannot reach `folder`, the data is
+    /// kept under `/var/lib/ffapi` and `folder/postgres.location` says where.
+    ///
+    /// # Errors
+    /// When the programs are missing, the folder unusable, or the server does not answer.
+    pub fn start(folder: &Path) -> Result<Self, StartError> {
+        let at = |source: io::Error| StartError::Folder { path: folder.to_owned(), source };
+        fs::create_dir_all(folder).map_err(at)?;
+        let place = Place::prepare(&folder.canonicalize().map_err(at)?).map_err(at)?;
+        if !place.data.join("PG_VERSION").exists() {
+            place.initdb()?;
+        }
+        let child = place.launch()?;
+        Ok(Self { child, place })
+    }
+
+    /// What a client connects to.
+    pub fn url(&self) -> String {
+        let user = self.place.user.as_ref().map_or_else(own_name, |user| user.name.clone());
+        format!("postgres:///postgres?host={}&user={user}", self.place.socket.display())
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// True while the process lives.
+    pub fn is_running(&mut self) -> bool {
+        self.child.is_running()
+    }
+
+    /// `kill -9`, as a power cut would.
+    pub fn kill(&mut self) {
+        self.child.end(Signal::SIGKILL);
+    }
+
+    /// Starts it again with the same data.
+    ///
+    /// # Errors
+    /// As [`Postgres::start`].
+    pub fn restart(&mut self) -> Result<(), StartError> {
+        if self.child.is_running() {
+            self.child.end(Signal::SIGINT);
+        }
+        self.child = self.place.launch()?;
+        Ok(())
+    }
+}
+
+fn own_name() -> String {
+    let user = User::from_uid(geteuid()).ok().flatten();
+    user.map_or_else(|| "ffapi".to_owned(), |user| user.name)
+}
+
+impl Place {
+    fn prepare(folder: &Path) -> io::Result<Self> {
+        let user = if geteuid().is_root() { unprivileged() } else { None };
+        let home = match &user {
+            Some(_) if !passable(folder) => {
+                let home = Path::new("/var/lib/ffapi").join(short_hash(folder));
+                fs::create_dir_all(&home)?;
+                home
+            }
+            _ => folder.to_owned(),
+        };
+        fs::write(folder.join(RECORD), format!("{}\n", home.join("postgres").display()))?;
+        let place = Self {
+            data: home.join("postgres"),
+            socket: Path::new("/tmp").join(format!("ffapi-{}", short_hash(folder))),
+            log: home.join("postgres.log"),
+            user,
+        };
+        for private in [&place.data, &place.socket] {
+            fs::create_dir_all(private)?;
+            fs::set_permissions(private, fs::Permissions::from_mode(0o700))?;
+            if let Some(user) = &place.user {
+                chown(private, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+            }
+        }
+        Ok(place)
+    }
+
+    fn command(&self, program: &'static str) -> Result<Command, StartError> {
+        let path = tools::find(program, "FFAPI_POSTGRES", &tools::debian_postgres())?;
+        // SIGQUIT is Postgres' word for "at once": it leaves nothing running.
+        let mut command =
+            under_us(Signal::SIGQUIT, self.user.as_ref().map(|user| user.name.as_str()));
+        command.arg(path).current_dir("/");
+        Ok(command)
+    }
+
+    fn initdb(&self) -> Result<(), StartError> {
+        let spawn = |source| StartError::Spawn { program: "initdb", source };
+        let user = self.user.as_ref().map_or_else(own_name, |user| user.name.clone());
+        let output = self
+            .command("initdb")?
+            .args(["--auth=trust", "--no-locale", "--encoding=UTF8", "--no-sync", "-U", &user])
+            .arg("-D")
+            .arg(&self.data)
+            .output()
+            .map_err(spawn)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        // A half-made cluster would look finished next time.
+        let _ = fs::remove_file(self.data.join("PG_VERSION"));
+        Err(StartError::NotReady { program: "initdb", log })
+    }
+
+    fn launch(&self) -> Result<ServerChild, StartError> {
+        let at = |source: io::Error| StartError::Folder { path: self.data.clone(), source };
+        end_leftover(&self.data.join("postmaster.pid"), &self.data.to_string_lossy())
+            .map_err(at)?;
+        let mut command = self.command(PROGRAM)?;
+        command.arg("-D").arg(&self.data).arg("-k").arg(&self.socket);
+        for setting in [
+            "listen_addresses=",
+            "max_connections=200",
+            "shared_buffers=64MB",
+            "wal_level=minimal",
+            "max_wal_senders=0",
+        ] {
+            command.args(["-c", setting]);
+        }
+        let mut child = ServerChild::spawn(PROGRAM, &mut command, &self.log, Signal::SIGINT)?;
+        let socket = self.socket.join(".s.PGSQL.5432");
+        let log = self.log.clone();
+        child.wait_until(&self.log, || {
+            // The socket opens before recovery ends; the log says when it has.
+            let ready = fs::read_to_string(&log).is_ok_and(|text| text.contains("ready to accept"));
+            (ready && UnixStream::connect(&socket).is_ok()).then_some(())
+        })?;
+        Ok(child)
+    }
+}
+
+/// The user that the database runs as when we are root.
+fn unprivileged() -> Option<User> {
+    ["postgres", "nobody"].iter().find_map(|name| User::from_name(name).ok().flatten())
+}
+
+/// Whether every folder above, and this one, lets strangers pass.
+fn passable(folder: &Path) -> bool {
+    folder.ancestors().all(|dir| dir.metadata().is_ok_and(|meta| meta.mode() & 0o001 != 0))
+}
+
+fn short_hash(folder: &Path) -> String {
+    let mut hasher = DefaultHasher::new();
+    folder.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}

@@ -1,0 +1,54 @@
+//! Real servers come up, survive a kill with their data folder, and leave nothing behind.
+
+use embedded::{NatsServer, Postgres, temporary_folder};
+
+fn alive(pid: u32) -> bool {
+    std::path::Path::new(&format!("/proc/{pid}")).exists()
+}
+
+#[test]
+fn nats_comes_up_again_after_a_kill_and_ends_with_its_owner() {
+    let folder = temporary_folder().unwrap();
+    let mut server = NatsServer::start(folder.path()).unwrap();
+    let url = server.url();
+    server.kill();
+    assert!(!server.is_running());
+    server.restart().unwrap();
+    assert_eq!(server.url(), url);
+    let pid = server.pid();
+    drop(server);
+    assert!(!alive(pid));
+}
+
+#[test]
+fn postgres_comes_up_again_after_a_kill_and_ends_with_its_owner() {
+    let folder = temporary_folder().unwrap();
+    let mut server = Postgres::start(folder.path()).unwrap();
+    server.kill();
+    server.restart().unwrap();
+    let pid = server.pid();
+    drop(server);
+    assert!(!alive(pid));
+}
+
+#[test]
+fn a_server_left_by_a_killed_owner_does_not_block_the_next() {
+    let folder = temporary_folder().unwrap();
+    let first = NatsServer::start(folder.path()).unwrap();
+    let left = first.pid();
+    std::mem::forget(first);
+    let _second = NatsServer::start(folder.path()).unwrap();
+    // The first is a zombie of ours at most: it no longer runs.
+    let state = std::fs::read_to_string(format!("/proc/{left}/stat")).unwrap_or_default();
+    assert!(state.is_empty() || state.contains(") Z "), "{state}");
+}
+
+#[test]
+fn a_server_dies_with_the_thread_that_started_it() {
+    let folder = temporary_folder().unwrap();
+    let path = folder.path().to_owned();
+    let mut server = std::thread::spawn(move || NatsServer::start(&path).unwrap()).join().unwrap();
+    while server.is_running() {
+        std::thread::yield_now();
+    }
+}

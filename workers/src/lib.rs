@@ -1,0 +1,1 @@
+//! Process runners and effectful workers
