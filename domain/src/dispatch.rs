@@ -21,7 +21,6 @@ pub const CPU: &str = "cpu";
 
 /// What a dispatcher wrote into the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type")]
 pub enum DispatchEvent {
     /// These jobs may be taken, in this order.
     #[serde(rename = "dispatch.released")]

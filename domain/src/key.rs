@@ -22,7 +22,6 @@ pub enum Scope {
 
 /// What happened to a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type")]
 pub enum KeyEvent {
     /// It was made; its secret was shown once and is not here.
     #[serde(rename = "key.created")]

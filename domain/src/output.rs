@@ -6,7 +6,6 @@ use crate::{Decider, JobId};
 
 /// What happened to an output name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type")]
 pub enum OutputEvent {
     /// A job will make it.
     #[serde(rename = "output.reserved")]

@@ -6,7 +6,6 @@ use crate::{Decider, Personal};
 
 /// What happened to an upload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type")]
 pub enum UploadEvent {
     /// Every byte is stored and synced.
     #[serde(rename = "upload.completed")]

@@ -6,7 +6,6 @@ use crate::{Personal, Timestamp, media::MediaRequest};
 
 /// What happened to a job. Names and fields are the storage format: added to, never changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type")]
 pub enum JobEvent {
     /// It was asked for.
     #[serde(rename = "job.submitted")]

@@ -4,7 +4,7 @@ use std::time::Duration;
 pub const MAX_ATTEMPTS: u32 = 3;
 
 /// Workers that may vanish under a job before it is suspected of killing them.
-pub const MAX_ABANDONED: u32 = 5;
+pub(super) const MAX_ABANDONED: u32 = 5;
 
 /// How long to wait after the n-th failure: 2 s, 8 s, 32 s, … at most 10 minutes.
 pub fn backoff(failures: u32) -> Duration {

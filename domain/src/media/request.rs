@@ -8,7 +8,7 @@ pub type Micros = u64;
 
 /// One job's media work. Names and fields are the storage format.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum MediaRequest {
     /// One file in, one file out.
     Convert(Convert),
@@ -65,7 +65,7 @@ pub enum Overwrite {
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Operation {
     /// Keep a part.
     Trim(Trim),

@@ -1,1 +1,45 @@
-//! The FFmpeg engine
+//! The FFmpeg engine: FFmpeg's libraries, in a sandboxed child of their own.
+//!
+//! Knows media, nothing of jobs or NATS. The worker spawns its own binary ahead of time
+//! ([`child::main`]); the child locks itself into its slot folder before it reads a byte, serves
+//! one [`protocol::Task`] and exits. The engine is a pipeline of threads: demux, decode, filter and
+//! encode, mux. libav never sees a URL or a user's path.
+
+pub mod capability;
+pub mod child;
+mod engine;
+#[expect(unsafe_code, reason = "the one place that talks to C")]
+mod ffi;
+mod open;
+mod probe;
+pub mod protocol;
+mod sandbox;
+mod verify;
+
+use domain::job::FailureCode;
+
+/// Why a media task did not work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct MediaError {
+    /// The kind.
+    pub code: FailureCode,
+    /// A sentence that says what to do.
+    pub message: String,
+}
+
+impl MediaError {
+    pub(crate) fn new(code: FailureCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// The input is at fault.
+    pub(crate) fn input(message: impl Into<String>) -> Self {
+        Self::new(FailureCode::InvalidInput, message)
+    }
+
+    /// We are at fault.
+    pub(crate) fn internal(what: &str, error: impl std::fmt::Display) -> Self {
+        Self::new(FailureCode::Internal, format!("{what}: {error}"))
+    }
+}

@@ -1,0 +1,69 @@
+//! The child's side: lock in, say so, do the one task, exit.
+
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{
+    MediaError, capability, engine, ffi, open, probe,
+    protocol::{self, INPUT, Said, Task},
+    sandbox,
+};
+
+/// Serves one task in the slot folder that is the current one; answers the exit code.
+///
+/// Must be called before any thread is started: the sandbox is entered by this one.
+pub fn main(seccomp_only: bool) -> u8 {
+    match serve(seccomp_only) {
+        Ok(()) => 0,
+        Err(_) => 1,
+    }
+}
+
+fn serve(seccomp_only: bool) -> io::Result<()> {
+    let slot = std::env::current_dir()?;
+    ffi::be_nice();
+    let out = Arc::new(Mutex::new(io::stdout()));
+    let say = move |said: Said| {
+        let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
+        // A worker that is gone needs no answer; the child ends with its task.
+        let _ = protocol::write(&mut *out, &said);
+    };
+    let sandbox = match sandbox::enter(&slot, seccomp_only) {
+        Ok(sandbox) => sandbox,
+        Err(error) => {
+            say(Said::Failed { code: error.code, message: error.message });
+            return Ok(());
+        }
+    };
+    say(Said::Ready { sandbox });
+    let Some(task) = protocol::read::<Task>(&mut io::stdin())? else { return Ok(()) };
+    let log = say.clone();
+    ffi::capture_log(Box::new(move |level, line| {
+        log(Said::Log { level: level.to_owned(), line });
+    }));
+    match perform(&slot, &task, &say) {
+        Ok(last) => say(last),
+        Err(error) => say(Said::Failed { code: error.code, message: error.message }),
+    }
+    Ok(())
+}
+
+fn perform(slot: &Path, task: &Task, say: &(dyn Fn(Said) + Sync)) -> Result<Said, MediaError> {
+    let input = slot.join("in").join(INPUT);
+    match task {
+        Task::Capabilities => Ok(Said::Capabilities(capability::prove())),
+        Task::Probe => {
+            let opened = open::open(&input)?;
+            Ok(Said::Facts(probe::probe(&opened)?.facts))
+        }
+        Task::Convert { request, capabilities, output } => {
+            let output = slot.join("out").join(output);
+            let conversion =
+                engine::Conversion { input: &input, output: &output, request, capabilities, say };
+            engine::convert(&conversion).map(Said::Done)
+        }
+    }
+}

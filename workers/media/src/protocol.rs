@@ -1,0 +1,135 @@
+//! What worker and child say to each other: length-prefixed MessagePack over the child's stdin and
+//! stdout.
+
+use std::io::{self, Read, Write};
+
+use domain::{
+    job::{FailureCode, StreamSummary},
+    media::{Capabilities, Convert, MediaFacts, Plan},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// The input's name in the slot's `in/` folder.
+pub const INPUT: &str = "input";
+/// The longest message.
+const MAX: u32 = 16 * 1024 * 1024;
+
+/// The one thing a child is asked to do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Task {
+    /// Tell what the input is.
+    Probe,
+    /// Tell what this machine's FFmpeg can do.
+    Capabilities,
+    /// Make the output.
+    Convert {
+        /// What was asked for.
+        request: Box<Convert>,
+        /// What this worker can do.
+        capabilities: Capabilities,
+        /// The output's name in the slot's `out/` folder.
+        output: String,
+    },
+}
+
+/// What a child says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Said {
+    /// Locked in, and ready for its task.
+    Ready {
+        /// How well it is locked in.
+        sandbox: String,
+    },
+    /// What the input is.
+    Facts(MediaFacts),
+    /// What this machine's FFmpeg can do.
+    Capabilities(Capabilities),
+    /// What it will do now.
+    Planned(Box<Plan>),
+    /// How far it is.
+    Progress(Progress),
+    /// One captured line of the libraries or the engine.
+    Log {
+        /// `error`, `warning` or `info`.
+        level: String,
+        /// Its words.
+        line: String,
+    },
+    /// The output is in `out/`, verified.
+    Done(Report),
+    /// It did not work.
+    Failed {
+        /// The kind.
+        code: FailureCode,
+        /// For a person.
+        message: String,
+    },
+}
+
+/// How far an encode is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Media microseconds written.
+    pub done: u64,
+    /// Media microseconds in all; none when the input does not say.
+    pub total: Option<u64>,
+    /// Pictures written.
+    pub frames: u64,
+    /// Pictures a second, over the whole run.
+    pub fps: f64,
+    /// Media seconds a second, over the whole run.
+    pub speed: f64,
+}
+
+/// What was made, as read back from the file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Seconds.
+    pub duration: f64,
+    /// Each stream.
+    pub streams: Vec<StreamSummary>,
+    /// Pictures.
+    pub frames: u64,
+    /// Wall seconds of the whole task.
+    pub elapsed: f64,
+}
+
+/// Writes one message.
+///
+/// # Errors
+/// When the other side is gone.
+pub fn write(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
+    let bytes = rmp_serde::to_vec_named(message).map_err(io::Error::other)?;
+    let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+    to.write_all(&length.to_be_bytes())?;
+    to.write_all(&bytes)?;
+    to.flush()
+}
+
+/// Reads one message; none at the end.
+///
+/// # Errors
+/// When the other side is gone in the middle, or talks nonsense.
+pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
+    let mut length = [0; 4];
+    match from.read_exact(&mut length) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let length = u32::from_be_bytes(length);
+    if length > MAX {
+        return Err(io::Error::other("the message is too long"));
+    }
+    let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    from.read_exact(&mut bytes)?;
+    decode(&bytes).map(Some)
+}
+
+/// Reads a message's body.
+///
+/// # Errors
+/// When it is nonsense.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
+    rmp_serde::from_slice(bytes).map_err(io::Error::other)
+}

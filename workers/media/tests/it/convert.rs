@@ -1,0 +1,221 @@
+use domain::media::{AudioCodec, Operation, Preset, Scale, ScaleMode, Transcode, Trim, VideoCodec};
+use media::protocol::{Said, Task};
+
+use crate::harness::{Slot, clip, probe, report, run, seconds};
+
+fn fast() -> Operation {
+    Operation::Transcode(Transcode { preset: Some(Preset::Ultrafast), ..Transcode::default() })
+}
+
+fn trim(start: u64, end: u64) -> Operation {
+    Operation::Trim(Trim { start, end: Some(end) })
+}
+
+fn to_height(height: u32) -> Operation {
+    Operation::Scale(Scale { width: None, height: Some(height), mode: ScaleMode::Fit })
+}
+
+#[test]
+fn trim_scale_and_transcode_give_what_was_asked_for() {
+    let slot = Slot::new();
+    clip(&slot.input(), "640x360", 4, &["-f", "mp4"]);
+    let talk = slot.convert("out.mp4", vec![trim(1_000_000, 3_000_000), to_height(180), fast()]);
+    let report = report(&talk);
+    let output = slot.output("out.mp4");
+    assert_eq!(probe(&output, "v:0", "stream=codec_name,width,height"), "h264\n320\n180");
+    assert_eq!(probe(&output, "a:0", "stream=codec_name,channels"), "aac\n1");
+    assert!((seconds(&output) - 2.0).abs() < 0.05, "{}", seconds(&output));
+    assert_eq!(probe(&output, "v:0", "stream=nb_frames"), "50");
+    assert_eq!(report.frames, 50);
+    assert!((report.duration - seconds(&output)).abs() < 0.001);
+}
+
+#[test]
+fn a_trim_starts_at_exactly_the_frame_asked_for() {
+    let slot = Slot::new();
+    clip(&slot.input(), "320x180", 4, &["-f", "mp4"]);
+    slot.convert("out.mp4", vec![trim(1_480_000, 2_480_000), fast()]);
+    // ffmpeg's own comparison of our frames with the source's frames 37 to 61.
+    let graph = "[0:v]trim=start_frame=37:end_frame=62,setpts=PTS-STARTPTS[a];\
+                 [1:v]setpts=PTS-STARTPTS[b];[a][b]psnr=stats_file=-";
+    let (input, output) = (slot.input(), slot.output("out.mp4"));
+    let stats = run(
+        "ffmpeg",
+        &[
+            "-v",
+            "error",
+            "-i",
+            input.to_str().unwrap(),
+            "-i",
+            output.to_str().unwrap(),
+            "-lavfi",
+            graph,
+            "-f",
+            "null",
+            "-",
+        ],
+    );
+    let psnr: Vec<f64> = stats
+        .lines()
+        .filter_map(|line| line.split("psnr_avg:").nth(1)?.split(' ').next()?.parse().ok())
+        .collect();
+    assert_eq!(psnr.len(), 25, "{stats}");
+    assert!(psnr.iter().all(|value| *value > 30.0), "{psnr:?}");
+}
+
+#[test]
+fn the_picture_is_as_good_as_the_command_lines() {
+    let slot = Slot::new();
+    clip(&slot.input(), "640x360", 3, &["-f", "mp4"]);
+    slot.convert("out.mp4", vec![to_height(180), fast()]);
+    let (input, output) = (slot.input(), slot.output("out.mp4"));
+    let stats = run(
+        "ffmpeg",
+        &[
+            "-v",
+            "error",
+            "-i",
+            input.to_str().unwrap(),
+            "-i",
+            output.to_str().unwrap(),
+            "-lavfi",
+            "[0:v]scale=320:180:flags=bicubic[a];[a][1:v]ssim=stats_file=-",
+            "-f",
+            "null",
+            "-",
+        ],
+    );
+    let worst = stats
+        .lines()
+        .filter_map(|line| line.split("All:").nth(1)?.split(' ').next()?.parse().ok())
+        .fold(1.0_f64, f64::min);
+    assert!(worst > 0.95, "{worst}\n{stats}");
+}
+
+#[test]
+fn other_codecs_and_containers_are_what_they_say() {
+    let slot = Slot::new();
+    clip(&slot.input(), "320x180", 1, &["-f", "mp4"]);
+    let transcode = Operation::Transcode(Transcode {
+        video_codec: Some(VideoCodec::Hevc),
+        audio_codec: Some(AudioCodec::Opus),
+        preset: Some(Preset::Ultrafast),
+        crf: Some(30),
+        ..Transcode::default()
+    });
+    report(&slot.convert("out.mkv", vec![transcode]));
+    let output = slot.output("out.mkv");
+    assert_eq!(probe(&output, "v:0", "stream=codec_name"), "hevc");
+    assert_eq!(probe(&output, "a:0", "stream=codec_name"), "opus");
+    assert_eq!(probe(&output, "", "format=format_name"), "matroska,webm");
+}
+
+#[test]
+fn every_setting_reaches_the_encoder() {
+    let slot = Slot::new();
+    clip(&slot.input(), "320x180", 2, &["-f", "mp4"]);
+    let transcode = Operation::Transcode(Transcode {
+        preset: Some(Preset::Ultrafast),
+        video_bitrate: Some(400_000),
+        audio_bitrate: Some(64_000),
+        millifps: Some(10_000),
+        keyframe_interval: Some(5),
+        ..Transcode::default()
+    });
+    report(&slot.convert("out.mp4", vec![transcode]));
+    let output = slot.output("out.mp4");
+    assert_eq!(probe(&output, "v:0", "stream=avg_frame_rate,nb_frames"), "10/1\n20");
+    let keys = probe(&output, "v:0", "packet=flags");
+    assert_eq!(keys.lines().filter(|flags| flags.starts_with('K')).count(), 4, "{keys}");
+    let video: u64 = probe(&output, "v:0", "stream=bit_rate").parse().unwrap();
+    assert!((200_000..600_000).contains(&video), "{video}");
+    let audio: u64 = probe(&output, "a:0", "stream=bit_rate").parse().unwrap();
+    assert!((40_000..90_000).contains(&audio), "{audio}");
+}
+
+#[test]
+fn sound_alone_and_picture_alone_are_converted() {
+    let slot = Slot::new();
+    clip(&slot.input(), "320x180", 1, &["-vn", "-f", "mp4"]);
+    let talk = slot.convert("out.mp4", vec![]);
+    assert_eq!(report(&talk).streams.len(), 1);
+    let slot = Slot::new();
+    clip(&slot.input(), "320x180", 1, &["-an", "-f", "mp4"]);
+    let talk = slot.convert("out.mp4", vec![fast()]);
+    assert_eq!(report(&talk).streams[0].kind, "video");
+}
+
+#[test]
+fn a_turned_picture_comes_out_upright() {
+    let slot = Slot::new();
+    let plain = slot.output("plain.mp4");
+    clip(&plain, "320x180", 1, &["-f", "mp4"]);
+    run(
+        "ffmpeg",
+        &[
+            "-v",
+            "error",
+            "-i",
+            plain.to_str().unwrap(),
+            "-c",
+            "copy",
+            "-metadata:s:v:0",
+            "rotate=90",
+            "-f",
+            "mp4",
+            slot.input().to_str().unwrap(),
+        ],
+    );
+    report(&slot.convert("out.mp4", vec![fast()]));
+    let output = slot.output("out.mp4");
+    assert_eq!(probe(&output, "v:0", "stream=width,height"), "180\n320");
+    let (turned, output) = (slot.input(), output);
+    let stats = run(
+        "ffmpeg",
+        &[
+            "-v",
+            "error",
+            "-i",
+            turned.to_str().unwrap(),
+            "-i",
+            output.to_str().unwrap(),
+            "-lavfi",
+            "[0:v][1:v]psnr=stats_file=-",
+            "-f",
+            "null",
+            "-",
+        ],
+    );
+    let first = stats.lines().next().unwrap().split("psnr_avg:").nth(1).unwrap();
+    let first: f64 = first.split(' ').next().unwrap().parse().unwrap();
+    assert!(first > 28.0, "{first}");
+}
+
+#[test]
+fn progress_never_goes_back_and_says_how_far_it_is() {
+    let slot = Slot::new();
+    clip(&slot.input(), "1280x720", 6, &["-f", "mp4"]);
+    let talk = slot.convert("out.mp4", vec![]);
+    report(&talk);
+    let done: Vec<u64> = talk
+        .iter()
+        .filter_map(|said| match said {
+            Said::Progress(progress) => Some(progress.done),
+            _ => None,
+        })
+        .collect();
+    assert!(done.len() > 2, "{done:?}");
+    assert!(done.is_sorted(), "{done:?}");
+}
+
+#[test]
+fn capabilities_are_proved_by_opening() {
+    let slot = Slot::new();
+    match slot.task(&Task::Capabilities).last() {
+        Some(Said::Capabilities(found)) => {
+            assert!(found.video_codecs.contains(&VideoCodec::H264), "{found:?}");
+            assert!(found.audio_codecs.contains(&AudioCodec::Aac), "{found:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
