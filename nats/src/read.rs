@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use futures::StreamExt;
@@ -43,7 +43,7 @@ impl Reader {
 
     async fn try_next(&mut self) -> Result<Message, LogError> {
         if self.ordered.is_none() {
-            self.ordered = Some(self.open().await?);
+            self.ordered = Some(open(&self.nats, &self.filter, self.next).await?);
         }
         let Some(ordered) = self.ordered.as_mut() else {
             return Err(LogError::unavailable("no consumer"));
@@ -68,18 +68,17 @@ impl Reader {
             pending,
         })
     }
+}
 
-    async fn open(&self) -> Result<pull::Ordered, LogError> {
-        let stream =
-            self.nats.jetstream.get_stream_no_info(EVENTS).await.map_err(LogError::unavailable)?;
-        let config = pull::OrderedConfig {
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.next },
-            filter_subject: self.filter.clone(),
-            ..pull::OrderedConfig::default()
-        };
-        let consumer = stream.create_consumer(config).await.map_err(LogError::unavailable)?;
-        consumer.messages().await.map_err(LogError::unavailable)
-    }
+async fn open(nats: &Nats, filter: &str, from: u64) -> Result<pull::Ordered, LogError> {
+    let stream = nats.jetstream.get_stream_no_info(EVENTS).await.map_err(LogError::unavailable)?;
+    let config = pull::OrderedConfig {
+        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
+        filter_subject: filter.to_owned(),
+        ..pull::OrderedConfig::default()
+    };
+    let consumer = stream.create_consumer(config).await.map_err(LogError::unavailable)?;
+    consumer.messages().await.map_err(LogError::unavailable)
 }
 
 #[derive(Serialize)]
@@ -90,9 +89,25 @@ struct BatchGet<'a> {
 }
 
 const BATCH: u32 = 1000;
+/// How long one message of an answer may take; a read is safe to ask again.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a read is tried before the caller is told that nobody answers.
+const PURSUIT: Duration = Duration::from_secs(12);
 
 /// Reads one subject from a sequence on by batched direct get: one round trip for short lives.
 pub(crate) async fn load(nats: &Nats, subject: &str, from: u64) -> Result<Vec<Message>, LogError> {
+    let start = Instant::now();
+    loop {
+        match load_once(nats, subject, from).await {
+            Err(LogError::Unavailable(_)) if start.elapsed() < PURSUIT => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn load_once(nats: &Nats, subject: &str, from: u64) -> Result<Vec<Message>, LogError> {
     let mut messages: Vec<Message> = Vec::new();
     let mut next = from.max(1);
     loop {
@@ -121,7 +136,7 @@ async fn batch_get(
         .await
         .map_err(LogError::unavailable)?;
     loop {
-        let answer = tokio::time::timeout(crate::client::TIMEOUT, answers.next())
+        let answer = tokio::time::timeout(PATIENCE, answers.next())
             .await
             .map_err(LogError::unavailable)?
             .ok_or_else(|| LogError::unavailable("the answers ended"))?;

@@ -1,0 +1,92 @@
+//! Answers: what exactly stands in the log, and was it ever changed? A second durable copy of every
+//! message, each chained to the one before by SHA-256 over what is stored, ciphertext included.
+
+use nats::{Codec, Message};
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
+
+use crate::{Database, Projection, ProjectionError};
+
+/// The read model's writer.
+#[derive(Debug)]
+pub struct Archive;
+
+impl Projection for Archive {
+    const NAME: &'static str = "archive";
+    const SYNCHRONOUS: bool = true;
+
+    async fn apply(
+        &self,
+        transaction: &mut PgConnection,
+        _: &Codec,
+        batch: &[Message],
+    ) -> Result<(), ProjectionError> {
+        let last: Option<Vec<u8>> =
+            sqlx::query_scalar("SELECT hash FROM archive ORDER BY sequence DESC LIMIT 1")
+                .fetch_optional(&mut *transaction)
+                .await?;
+        let mut hash = last.unwrap_or_default();
+        let mut hashes = Vec::with_capacity(batch.len());
+        for message in batch {
+            hash = chain(&hash, message.sequence, &message.subject, &message.payload);
+            hashes.push(hash.clone());
+        }
+        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let sequences: Vec<i64> = batch.iter().map(|message| signed(message.sequence)).collect();
+        let subjects: Vec<&str> = batch.iter().map(|message| message.subject.as_str()).collect();
+        let payloads: Vec<&[u8]> = batch.iter().map(|message| message.payload.as_ref()).collect();
+        sqlx::query(
+            "INSERT INTO archive (sequence, subject, payload, hash)
+             SELECT * FROM UNNEST($1::bigint[], $2::text[], $3::bytea[], $4::bytea[])",
+        )
+        .bind(sequences)
+        .bind(subjects)
+        .bind(payloads)
+        .bind(hashes)
+        .execute(transaction)
+        .await?;
+        Ok(())
+    }
+}
+
+fn chain(previous: &[u8], sequence: u64, subject: &str, payload: &[u8]) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    hash.update(previous);
+    hash.update(sequence.to_be_bytes());
+    hash.update((subject.len() as u64).to_be_bytes());
+    hash.update(subject);
+    hash.update(payload);
+    hash.finalize().to_vec()
+}
+
+/// Recomputes the whole chain; answers how many messages it holds, or the first that is wrong.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn verify(database: &Database) -> Result<Result<u64, u64>, ProjectionError> {
+    type Link = (i64, String, Vec<u8>, Vec<u8>);
+    let mut hash: Vec<u8> = Vec::new();
+    let (mut after, mut count) = (0_i64, 0_u64);
+    loop {
+        let page: Vec<Link> = sqlx::query_as(
+            "SELECT sequence, subject, payload, hash FROM archive
+             WHERE sequence > $1 ORDER BY sequence LIMIT 1000",
+        )
+        .bind(after)
+        .fetch_all(&database.pool)
+        .await?;
+        if page.is_empty() {
+            return Ok(Ok(count));
+        }
+        for (sequence, subject, payload, stored) in page {
+            count = count.saturating_add(1);
+            let at = u64::try_from(sequence).unwrap_or(0);
+            hash = chain(&hash, at, &subject, &payload);
+            // The log has no holes, so neither may its copy.
+            if hash != stored || at != count {
+                return Ok(Err(at));
+            }
+            after = sequence;
+        }
+    }
+}

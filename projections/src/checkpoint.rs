@@ -1,0 +1,99 @@
+use nats::topology::LogIdentity;
+use sqlx::PgConnection;
+
+use crate::{Database, ProjectionError};
+
+/// How far a read model has followed which log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The read model.
+    pub name: String,
+    /// The last message applied; 0 for none.
+    pub sequence: u64,
+    /// That message's command.
+    pub command_id: Option<String>,
+    log_id: String,
+    epoch: i64,
+}
+
+impl Checkpoint {
+    /// Reads it, making it at first.
+    pub(crate) async fn load(
+        database: &Database,
+        name: &'static str,
+        identity: &LogIdentity,
+    ) -> Result<Self, ProjectionError> {
+        sqlx::query(
+            "INSERT INTO projection_checkpoint (name, log_id, epoch, sequence)
+             VALUES ($1, $2, $3, 0) ON CONFLICT (name) DO NOTHING",
+        )
+        .bind(name)
+        .bind(identity.log_id.to_string())
+        .bind(i64::from(identity.epoch))
+        .execute(&database.pool)
+        .await?;
+        let (log_id, epoch, sequence, command_id): (String, i64, i64, Option<String>) =
+            sqlx::query_as(
+                "SELECT log_id, epoch, sequence, command_id
+                 FROM projection_checkpoint WHERE name = $1",
+            )
+            .bind(name)
+            .fetch_one(&database.pool)
+            .await?;
+        let sequence = u64::try_from(sequence).unwrap_or(0);
+        let checkpoint = Self { name: name.to_owned(), sequence, command_id, log_id, epoch };
+        if checkpoint.log_id != identity.log_id.to_string()
+            || checkpoint.epoch != i64::from(identity.epoch)
+        {
+            return Err(ProjectionError::Diverged {
+                name,
+                why: format!(
+                    "its rows are of log {} epoch {}, this is log {} epoch {}",
+                    checkpoint.log_id, checkpoint.epoch, identity.log_id, identity.epoch
+                ),
+            });
+        }
+        Ok(checkpoint)
+    }
+
+    /// Moves it, in the transaction that writes the rows; refuses if somebody else did.
+    pub(crate) async fn advance(
+        &mut self,
+        transaction: &mut PgConnection,
+        sequence: u64,
+        command_id: Option<String>,
+    ) -> Result<(), ProjectionError> {
+        let moved = sqlx::query(
+            "UPDATE projection_checkpoint SET sequence = $3, command_id = $4
+             WHERE name = $1 AND sequence = $2",
+        )
+        .bind(&self.name)
+        .bind(i64::try_from(self.sequence).unwrap_or(i64::MAX))
+        .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
+        .bind(&command_id)
+        .execute(transaction)
+        .await?;
+        if moved.rows_affected() != 1 {
+            return Err(ProjectionError::Deposed);
+        }
+        self.sequence = sequence;
+        self.command_id = command_id;
+        Ok(())
+    }
+}
+
+/// How far every read model is, with the count of messages it has parked.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn positions(database: &Database) -> Result<Vec<(String, u64, u64)>, ProjectionError> {
+    let rows: Vec<(String, i64, i64)> = sqlx::query_as(
+        "SELECT c.name, c.sequence,
+                (SELECT count(*) FROM projection_parked p WHERE p.name = c.name)
+         FROM projection_checkpoint c ORDER BY c.name",
+    )
+    .fetch_all(&database.pool)
+    .await?;
+    let unsigned = |n: i64| u64::try_from(n).unwrap_or(0);
+    Ok(rows.into_iter().map(|(name, at, parked)| (name, unsigned(at), unsigned(parked))).collect())
+}

@@ -1,0 +1,73 @@
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::{
+    PgPool,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::ProjectionError;
+
+/// Where Postgres is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresConfig {
+    /// `postgres://…`.
+    pub url: String,
+    /// Connections at most.
+    #[serde(default = "sixteen")]
+    pub max_connections: u32,
+}
+
+const fn sixteen() -> u32 {
+    16
+}
+
+/// The read models' database.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pub(crate) pool: PgPool,
+}
+
+static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+
+/// How long a query waits for a connection before the caller is told to come again.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+impl Database {
+    /// Prepares the connections; the first is made when it is needed.
+    ///
+    /// # Errors
+    /// When the URL is none.
+    pub fn connect(config: &PostgresConfig) -> Result<Self, ProjectionError> {
+        let options: PgConnectOptions = config.url.parse()?;
+        let pool = PgPoolOptions::new()
+            .max_connections(config.max_connections)
+            .acquire_timeout(PATIENCE)
+            .connect_lazy_with(options.application_name("ffapi"));
+        Ok(Self { pool })
+    }
+
+    /// Brings the schema up to date; several at once wait for each other.
+    ///
+    /// # Errors
+    /// When the database does not answer, or holds a schema that is not ours.
+    pub async fn migrate(&self) -> Result<(), ProjectionError> {
+        MIGRATOR.run(&self.pool).await?;
+        Ok(())
+    }
+
+    /// True if the database answers.
+    pub async fn answers(&self) -> bool {
+        sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
+    }
+
+    /// The server's version.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn server_version(&self) -> Result<String, ProjectionError> {
+        Ok(sqlx::query_scalar("SHOW server_version").fetch_one(&self.pool).await?)
+    }
+}

@@ -1,0 +1,220 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use nats::{Codec, Live, Log, Message, Reader};
+use sqlx::{Connection, PgConnection, postgres::PgPoolOptions};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Checkpoint, Database, ProjectionError};
+
+/// One read model: how a batch of messages changes its rows.
+pub trait Projection: Send + Sync {
+    /// Names its checkpoint.
+    const NAME: &'static str;
+    /// False only if losing the newest rows in a power cut is repaired by following again.
+    const SYNCHRONOUS: bool;
+
+    /// Writes what a batch changes. Messages come in order, each once; all or nothing is kept.
+    fn apply(
+        &self,
+        transaction: &mut PgConnection,
+        codec: &Codec,
+        batch: &[Message],
+    ) -> impl Future<Output = Result<(), ProjectionError>> + Send;
+}
+
+/// Follows the log for one read model.
+#[derive(Debug)]
+pub struct Runner<P> {
+    database: Database,
+    log: Log,
+    codec: Codec,
+    projection: P,
+}
+
+/// What a committed batch was.
+#[derive(Debug, Clone, Copy)]
+pub struct Applied {
+    /// Up to here.
+    pub sequence: u64,
+    /// So many.
+    pub messages: usize,
+}
+
+/// The subject on which a read model's new position is told.
+pub fn position_subject(name: &str) -> String {
+    format!("projection.{name}.position")
+}
+
+const MAX_BATCH: usize = 1000;
+
+impl<P: Projection> Runner<P> {
+    /// For this read model.
+    pub const fn new(database: Database, log: Log, codec: Codec, projection: P) -> Self {
+        Self { database, log, codec, projection }
+    }
+
+    /// Follows until told to stop. Only one runner a read model works at a time; others wait.
+    ///
+    /// # Errors
+    /// When log and rows diverged: a person must look. Everything else is waited out.
+    pub async fn run(&self, stop: &CancellationToken) -> Result<(), ProjectionError> {
+        loop {
+            let outcome = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                outcome = self.follow() => outcome,
+            };
+            match outcome {
+                Err(error @ ProjectionError::Diverged { .. }) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(projection = P::NAME, %error, "read model starts again");
+                }
+                Ok(()) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(Duration::from_millis(200)) => {}
+            }
+        }
+    }
+
+    async fn follow(&self) -> Result<(), ProjectionError> {
+        // A lock of the session: it ends with the connection, however that ends.
+        let options = self.database.pool.connect_options();
+        let alone = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(3));
+        let mut connection =
+            alone.connect_with((*options).clone()).await?.acquire().await?.detach();
+        while !lock(&mut connection, P::NAME).await? {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        if !P::SYNCHRONOUS {
+            sqlx::query("SET synchronous_commit = off").execute(&mut connection).await?;
+        }
+        let mut checkpoint = Checkpoint::load(&self.database, P::NAME, self.log.identity()).await?;
+        self.check_divergence(&checkpoint).await?;
+        let mut parked = parked_subjects(&mut connection, P::NAME).await?;
+        let mut reader = self.log.follow(checkpoint.sequence.saturating_add(1));
+        let live = Live::new(self.log.nats().clone());
+        loop {
+            let batch = next_batch(&mut reader).await;
+            let applied =
+                self.commit(&mut connection, &mut checkpoint, &mut parked, &batch).await?;
+            tracing::trace!(projection = P::NAME, ?applied, "applied");
+            live.tell(position_subject(P::NAME), applied.sequence.to_string()).await;
+        }
+    }
+
+    /// The message that the checkpoint names must still be that message.
+    async fn check_divergence(&self, checkpoint: &Checkpoint) -> Result<(), ProjectionError> {
+        if checkpoint.sequence == 0 {
+            return Ok(());
+        }
+        let diverged = |why: String| ProjectionError::Diverged { name: P::NAME, why };
+        let Some(message) = self.log.at(checkpoint.sequence).await? else {
+            return Err(diverged(format!("it is at {}, the log ends before", checkpoint.sequence)));
+        };
+        let found = self.command_id(&message).await;
+        if checkpoint.command_id.is_some() && found != checkpoint.command_id {
+            return Err(diverged(format!("message {} is another one", checkpoint.sequence)));
+        }
+        Ok(())
+    }
+
+    async fn command_id(&self, message: &Message) -> Option<String> {
+        let decision = self.codec.decode::<serde::de::IgnoredAny>(&message.payload).await.ok()?;
+        Some(decision.command_id.to_string())
+    }
+
+    async fn commit(
+        &self,
+        connection: &mut PgConnection,
+        checkpoint: &mut Checkpoint,
+        parked: &mut BTreeSet<String>,
+        batch: &[Message],
+    ) -> Result<Applied, ProjectionError> {
+        let (Some(last), messages) = (batch.last(), batch.len()) else {
+            return Ok(Applied { sequence: checkpoint.sequence, messages: 0 });
+        };
+        let command_id = self.command_id(last).await;
+        loop {
+            let (late, good): (Vec<Message>, Vec<Message>) =
+                batch.iter().cloned().partition(|message| parked.contains(&message.subject));
+            let mut transaction = connection.begin().await?;
+            for message in &late {
+                park(&mut transaction, P::NAME, message, "an earlier one is parked").await?;
+            }
+            match self.projection.apply(&mut transaction, &self.codec, &good).await {
+                Ok(()) => {
+                    let mut moved = checkpoint.clone();
+                    moved.advance(&mut transaction, last.sequence, command_id).await?;
+                    transaction.commit().await?;
+                    *checkpoint = moved;
+                    return Ok(Applied { sequence: last.sequence, messages });
+                }
+                Err(ProjectionError::Poison { sequence, why }) => {
+                    transaction.rollback().await?;
+                    let Some(poison) = good.iter().find(|message| message.sequence == sequence)
+                    else {
+                        return Err(ProjectionError::Poison { sequence, why });
+                    };
+                    tracing::error!(projection = P::NAME, sequence, why, "message parked");
+                    let mut transaction = connection.begin().await?;
+                    park(&mut transaction, P::NAME, poison, &why).await?;
+                    transaction.commit().await?;
+                    parked.insert(poison.subject.clone());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// One message at least; as many as are there already, up to a limit.
+async fn next_batch(reader: &mut Reader) -> Vec<Message> {
+    let first = reader.next().await;
+    let mut pending = first.pending;
+    let mut batch = vec![first];
+    while pending > 0 && batch.len() < MAX_BATCH {
+        let next = reader.next().await;
+        pending = next.pending;
+        batch.push(next);
+    }
+    batch
+}
+
+async fn lock(connection: &mut PgConnection, name: &str) -> Result<bool, ProjectionError> {
+    Ok(sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtext('ffapi projection ' || $1))")
+        .bind(name)
+        .fetch_one(connection)
+        .await?)
+}
+
+async fn parked_subjects(
+    connection: &mut PgConnection,
+    name: &str,
+) -> Result<BTreeSet<String>, ProjectionError> {
+    let subjects: Vec<String> =
+        sqlx::query_scalar("SELECT DISTINCT subject FROM projection_parked WHERE name = $1")
+            .bind(name)
+            .fetch_all(connection)
+            .await?;
+    Ok(subjects.into_iter().collect())
+}
+
+async fn park(
+    transaction: &mut PgConnection,
+    name: &str,
+    message: &Message,
+    why: &str,
+) -> Result<(), ProjectionError> {
+    sqlx::query(
+        "INSERT INTO projection_parked (name, sequence, subject, error)
+         VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+    )
+    .bind(name)
+    .bind(i64::try_from(message.sequence).unwrap_or(i64::MAX))
+    .bind(&message.subject)
+    .bind(why)
+    .execute(transaction)
+    .await?;
+    Ok(())
+}

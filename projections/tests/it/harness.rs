@@ -1,0 +1,121 @@
+use std::{sync::Arc, time::Duration};
+
+use commands::{Caller, Commands};
+use domain::{
+    JobId, Personal, Tenant,
+    job::{Job, JobCommand, JobSpec, Priority},
+    media::{Convert, MediaRequest, Overwrite},
+};
+use embedded::{NatsServer, Postgres, temporary_folder};
+use nats::{Codec, Log, Nats, NatsConfig, Vault, topology};
+use projections::{
+    Archive, Database, Jobs, PostgresConfig, Projection, ProjectionError, Runner, positions,
+};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub(crate) struct Bed {
+    pub(crate) commands: Arc<Commands>,
+    pub(crate) database: Database,
+    pub(crate) nats: NatsServer,
+    pub(crate) postgres: Postgres,
+    _folder: TempDir,
+}
+
+pub(crate) struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), ProjectionError>>,
+}
+
+impl Running {
+    pub(crate) async fn stop(self) -> Result<(), ProjectionError> {
+        self.stop.cancel();
+        self.task.await.unwrap()
+    }
+
+    pub(crate) async fn ended(self) -> Result<(), ProjectionError> {
+        self.task.await.unwrap()
+    }
+}
+
+impl Bed {
+    pub(crate) async fn new() -> Self {
+        let folder = temporary_folder().unwrap();
+        let nats = NatsServer::start(&folder.path().join("nats")).unwrap();
+        let postgres = Postgres::start(folder.path()).unwrap();
+        let config = PostgresConfig { url: postgres.url(), max_connections: 8 };
+        let database = Database::connect(&config).unwrap();
+        database.migrate().await.unwrap();
+        let commands = Arc::new(Self::commands(&nats).await);
+        Self { commands, database, nats, postgres, _folder: folder }
+    }
+
+    pub(crate) async fn commands(server: &NatsServer) -> Commands {
+        let nats = Nats::connect(&NatsConfig { url: server.url() }).await.unwrap();
+        topology::apply(&nats).await.unwrap();
+        let codec = Codec::new(Vault::open(&nats, &[1; 32]).await.unwrap());
+        Commands::new(Log::open(nats).await.unwrap(), codec)
+    }
+
+    pub(crate) fn run<P: Projection + 'static>(&self, projection: P) -> Running {
+        let stop = CancellationToken::new();
+        let (log, codec) = (self.commands.log().clone(), self.commands.codec().clone());
+        let runner = Runner::new(self.database.clone(), log, codec, projection);
+        let token = stop.clone();
+        Running { stop, task: tokio::spawn(async move { runner.run(&token).await }) }
+    }
+
+    pub(crate) fn run_all(&self) -> Vec<Running> {
+        vec![self.run(Jobs), self.run(Archive)]
+    }
+
+    /// Waits until every read model has followed the log to its end.
+    pub(crate) async fn caught_up(&self) {
+        let last = self.commands.log().last_sequence().await.unwrap();
+        loop {
+            let all = positions(&self.database).await.unwrap_or_default();
+            if !all.is_empty() && all.iter().all(|(_, at, _)| *at >= last) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub(crate) async fn submit(&self, n: u128, tenant: &Tenant) -> JobId {
+        let id = job(n);
+        self.tell(id, tenant, JobCommand::Submit { spec: spec() }).await;
+        id
+    }
+
+    pub(crate) async fn tell(&self, id: JobId, tenant: &Tenant, command: JobCommand) {
+        let caller = Caller::process("test");
+        self.commands
+            .handle::<Job>(tenant.as_str(), &id.to_string(), &caller, command)
+            .await
+            .unwrap();
+    }
+}
+
+pub(crate) fn job(n: u128) -> JobId {
+    JobId::from_uuid(Uuid::from_u128(n))
+}
+
+pub(crate) fn tenant(name: &str) -> Tenant {
+    name.parse().unwrap()
+}
+
+fn spec() -> Box<JobSpec> {
+    Box::new(JobSpec {
+        request: MediaRequest::Convert(Convert {
+            input: Personal::Clear("in.mp4".parse().unwrap()),
+            output: Personal::Clear("out.mp4".parse().unwrap()),
+            operations: vec![],
+            overwrite: Overwrite::Fail,
+        }),
+        priority: Priority::Normal,
+        metadata: Personal::Clear([("album".to_owned(), "one".to_owned())].into()),
+        not_before: None,
+    })
+}

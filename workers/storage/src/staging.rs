@@ -1,0 +1,135 @@
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use domain::{JobId, location::Location, media::Overwrite};
+use sha2::{Digest, Sha256};
+
+use crate::{Received, Storage, StorageError};
+
+impl Storage {
+    fn staged(&self, job: JobId, attempt: u32, name: &str) -> PathBuf {
+        self.root.join(".staging").join(job.to_string()).join(attempt.to_string()).join(name)
+    }
+
+    /// Takes a finished file out of a slot into the attempt's staging folder: hashed, on disk.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn stage(
+        &self,
+        job: JobId,
+        attempt: u32,
+        name: &str,
+        from: &Path,
+    ) -> Result<Received, StorageError> {
+        let (from, to) = (from.to_owned(), self.staged(job, attempt, name));
+        blocking(move || {
+            if let Some(folder) = to.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            // An encoder's file could be a link, if it was somebody else's doing.
+            if !fs::symlink_metadata(&from)?.is_file() {
+                return Err(io::Error::other("the output is not a file").into());
+            }
+            if fs::rename(&from, &to).is_err() {
+                fs::copy(&from, &to)?;
+            }
+            let received = hash(&to)?;
+            File::open(&to)?.sync_all()?;
+            sync_folder(&to)?;
+            Ok(received)
+        })
+        .await
+    }
+
+    /// Gives a staged file its final name. Doing it again is harmless: a file that is there with
+    /// the sealed bytes is there.
+    ///
+    /// # Errors
+    /// `Exists` when other bytes stand there and are to stay; else when the disk fails.
+    pub async fn publish(
+        &self,
+        job: JobId,
+        attempt: u32,
+        name: &str,
+        to: &Location,
+        sha256: &str,
+        overwrite: Overwrite,
+    ) -> Result<(), StorageError> {
+        let (from, file) = (self.staged(job, attempt, name), self.file(to)?);
+        let (shown, sha256) = (to.to_string(), sha256.to_owned());
+        blocking(move || {
+            if file.exists() {
+                if hash(&file)?.sha256 == sha256 {
+                    let _ = fs::remove_file(&from);
+                    return Ok(());
+                }
+                if overwrite == Overwrite::Fail {
+                    return Err(StorageError::Exists(shown));
+                }
+            }
+            if !from.exists() {
+                return Err(StorageError::NotFound(format!("the sealed output of {job}")));
+            }
+            if let Some(folder) = file.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            if overwrite == Overwrite::Fail {
+                // Unlike a rename, a link never replaces what somebody else put there just now.
+                match fs::hard_link(&from, &file) {
+                    Ok(()) => fs::remove_file(&from)?,
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        return Err(StorageError::Exists(shown));
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            } else {
+                fs::rename(&from, &file)?;
+            }
+            sync_folder(&file)
+        })
+        .await
+    }
+
+    /// Forgets everything an attempt staged.
+    pub async fn drop_staging(&self, job: JobId, attempt: u32) {
+        let folder = self.staged(job, attempt, "");
+        let _ = tokio::fs::remove_dir_all(&folder).await;
+        if let Some(of_job) = folder.parent() {
+            // Only goes away with the last attempt.
+            let _ = tokio::fs::remove_dir(of_job).await;
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, StorageError> {
+    tokio::task::spawn_blocking(work).await.map_err(StorageError::unavailable)?
+}
+
+fn hash(path: &Path) -> Result<Received, StorageError> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    let mut size = 0_u64;
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(Received { size, sha256: hex::encode(hash.finalize()) });
+        }
+        size = size.saturating_add(read as u64);
+        hash.update(buffer.get(..read).unwrap_or_default());
+    }
+}
+
+/// A new name is durable only once its folder is.
+fn sync_folder(file: &Path) -> Result<(), StorageError> {
+    if let Some(folder) = file.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+use std::{
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use domain::location::Location;
+use futures::{StreamExt, stream::BoxStream};
+use object_store::{
+    GetOptions, GetRange, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path as Key,
+};
+
+use crate::StorageError;
+
+/// The store of one folder.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    pub(crate) root: PathBuf,
+    pub(crate) store: Arc<LocalFileSystem>,
+}
+
+/// An opened object.
+pub struct Reading {
+    /// Bytes of the whole object.
+    pub size: u64,
+    /// What is read of it.
+    pub range: Range<u64>,
+    /// The bytes.
+    pub bytes: BoxStream<'static, io::Result<Bytes>>,
+}
+
+impl std::fmt::Debug for Reading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reading({:?} of {})", self.range, self.size)
+    }
+}
+
+impl Storage {
+    /// Opens the store in a folder, making it if needed.
+    ///
+    /// # Errors
+    /// When the folder cannot be used.
+    pub fn open(root: &Path) -> Result<Self, StorageError> {
+        std::fs::create_dir_all(root)?;
+        let root = root.canonicalize()?;
+        let store = LocalFileSystem::new_with_prefix(&root)
+            .map_err(StorageError::unavailable)?
+            .with_fsync(true);
+        Ok(Self { root, store: Arc::new(store) })
+    }
+
+    /// The object's key in the store.
+    pub(crate) fn key(location: &Location) -> Result<Key, StorageError> {
+        let path = match location {
+            Location::Upload(id) => format!(".uploads/{id}"),
+            Location::Object { path, .. } => path.clone(),
+        };
+        Key::parse(&path).map_err(|_| StorageError::NotFound(location.to_string()))
+    }
+
+    /// The object's file.
+    pub(crate) fn file(&self, location: &Location) -> Result<PathBuf, StorageError> {
+        let key = Self::key(location)?;
+        self.store.path_to_filesystem(&key).map_err(StorageError::unavailable)
+    }
+
+    /// Bytes of an object.
+    ///
+    /// # Errors
+    /// When it does not exist or cannot be reached.
+    pub async fn size(&self, location: &Location) -> Result<u64, StorageError> {
+        match self.store.head(&Self::key(location)?).await {
+            Ok(meta) => Ok(meta.size),
+            Err(error) => Err(translate(error, location)),
+        }
+    }
+
+    /// Reads an object, or a part of it.
+    ///
+    /// # Errors
+    /// When it does not exist or cannot be reached.
+    pub async fn read(
+        &self,
+        location: &Location,
+        range: Option<Range<u64>>,
+    ) -> Result<Reading, StorageError> {
+        let options = GetOptions::new().with_range(range.map(GetRange::Bounded));
+        let got = self.store.get_opts(&Self::key(location)?, options).await;
+        let got = got.map_err(|error| translate(error, location))?;
+        Ok(Reading {
+            size: got.meta.size,
+            range: got.range.clone(),
+            bytes: got.into_stream().map(|chunk| chunk.map_err(io::Error::from)).boxed(),
+        })
+    }
+
+    /// Puts an object into a worker's slot under `to`: by a link where the disk allows it, which
+    /// costs nothing, else by copying.
+    ///
+    /// # Errors
+    /// When it does not exist or cannot be reached.
+    pub async fn fetch(&self, location: &Location, to: &Path) -> Result<(), StorageError> {
+        let from = self.file(location)?;
+        // A link inside the store could point anywhere; only real files are taken.
+        let meta = tokio::fs::symlink_metadata(&from).await;
+        if !meta.is_ok_and(|meta| meta.is_file()) {
+            return Err(StorageError::NotFound(location.to_string()));
+        }
+        if tokio::fs::hard_link(&from, to).await.is_err() {
+            tokio::fs::copy(&from, to).await?;
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn translate(error: object_store::Error, location: &Location) -> StorageError {
+    match error {
+        object_store::Error::NotFound { .. } => StorageError::NotFound(location.to_string()),
+        other => StorageError::unavailable(other),
+    }
+}

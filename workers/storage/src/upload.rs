@@ -1,0 +1,61 @@
+use std::io;
+
+use bytes::Bytes;
+use domain::{UploadId, location::Location};
+use futures::{Stream, StreamExt};
+use object_store::{ObjectStoreExt, WriteMultipart};
+use sha2::{Digest, Sha256};
+
+use crate::{Storage, StorageError};
+
+/// An upload that is wholly on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// Bytes.
+    pub size: u64,
+    /// Hex digest.
+    pub sha256: String,
+}
+
+const PART: usize = 4 * 1024 * 1024;
+
+impl Storage {
+    /// Writes an upload as it arrives: a few megabytes in memory, whatever its size.
+    ///
+    /// # Errors
+    /// When more than `max` bytes come, the sender breaks off, or the disk fails; nothing is kept.
+    pub async fn receive(
+        &self,
+        id: UploadId,
+        mut bytes: impl Stream<Item = io::Result<Bytes>> + Unpin,
+        max: u64,
+    ) -> Result<Received, StorageError> {
+        let key = Self::key(&Location::Upload(id))?;
+        let upload = self.store.put_multipart(&key).await.map_err(StorageError::unavailable)?;
+        let mut write = WriteMultipart::new_with_chunk_size(upload, PART);
+        let mut hash = Sha256::new();
+        let mut size = 0_u64;
+        let outcome = loop {
+            let Some(chunk) = bytes.next().await else { break Ok(()) };
+            let chunk = match chunk {
+                Ok(chunk) => chunk,
+                Err(error) => break Err(StorageError::BrokenOff(error.to_string())),
+            };
+            size = size.saturating_add(chunk.len() as u64);
+            if size > max {
+                break Err(StorageError::TooLarge { max });
+            }
+            hash.update(&chunk);
+            if let Err(error) = write.wait_for_capacity(2).await {
+                break Err(StorageError::unavailable(error));
+            }
+            write.put(chunk);
+        };
+        if let Err(error) = outcome {
+            let _ = write.abort().await;
+            return Err(error);
+        }
+        write.finish().await.map_err(StorageError::unavailable)?;
+        Ok(Received { size, sha256: hex::encode(hash.finalize()) })
+    }
+}

@@ -1,0 +1,107 @@
+//! The local store: bytes arrive whole or not at all, and nobody's output is overwritten by chance.
+
+use bytes::Bytes;
+use domain::{JobId, UploadId, location::Location, media::Overwrite};
+use futures::{StreamExt, TryStreamExt, stream};
+use sha2::{Digest, Sha256};
+use storage::{Storage, StorageError};
+use uuid::Uuid;
+
+const ATTEMPT: u32 = 1;
+
+fn job() -> JobId {
+    JobId::from_uuid(Uuid::from_u128(7))
+}
+
+fn at(path: &str) -> Location {
+    path.parse().unwrap()
+}
+
+async fn bytes_at(storage: &Storage, location: &Location) -> Vec<u8> {
+    let reading = storage.read(location, None).await.unwrap();
+    let chunks: Vec<Bytes> = reading.bytes.try_collect().await.unwrap();
+    chunks.concat()
+}
+
+async fn staged(storage: &Storage, folder: &std::path::Path, bytes: &[u8]) -> String {
+    let made = folder.join("made");
+    std::fs::write(&made, bytes).unwrap();
+    let received = storage.stage(job(), ATTEMPT, "out", &made).await.unwrap();
+    assert_eq!(received.sha256, hex::encode(Sha256::digest(bytes)));
+    received.sha256
+}
+
+#[tokio::test]
+async fn an_upload_is_kept_whole_with_its_hash() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::open(folder.path()).unwrap();
+    let id = UploadId::from_uuid(Uuid::from_u128(1));
+    let chunks = stream::iter((0..50).map(|n| Ok(Bytes::from(vec![n; 100_000]))));
+    let received = storage.receive(id, chunks, 10_000_000).await.unwrap();
+    assert_eq!(received.size, 5_000_000);
+    let stored = bytes_at(&storage, &Location::Upload(id)).await;
+    assert_eq!(hex::encode(Sha256::digest(&stored)), received.sha256);
+}
+
+#[tokio::test]
+async fn an_upload_that_is_too_large_or_breaks_off_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::open(folder.path()).unwrap();
+    let id = UploadId::from_uuid(Uuid::from_u128(1));
+    let endless = stream::repeat_with(|| Ok(Bytes::from(vec![0; 100_000]))).boxed();
+    let refused = storage.receive(id, endless, 1_000_000).await;
+    assert!(matches!(refused, Err(StorageError::TooLarge { max: 1_000_000 })), "{refused:?}");
+    let broken =
+        stream::iter([Ok(Bytes::from_static(b"half")), Err(std::io::Error::other("gone"))]);
+    let refused = storage.receive(id, broken, 1_000_000).await;
+    assert!(matches!(refused, Err(StorageError::BrokenOff(_))), "{refused:?}");
+    let refused = storage.size(&Location::Upload(id)).await;
+    assert!(matches!(refused, Err(StorageError::NotFound(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_staged_file_gets_its_final_name_once_however_often_it_is_tried() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::open(&folder.path().join("store")).unwrap();
+    let sha = staged(&storage, folder.path(), b"film").await;
+    let to = at("films/a.mp4");
+    for _ in 0..2 {
+        storage.publish(job(), ATTEMPT, "out", &to, &sha, Overwrite::Fail).await.unwrap();
+    }
+    assert_eq!(bytes_at(&storage, &to).await, b"film");
+}
+
+#[tokio::test]
+async fn other_bytes_stay_unless_replacing_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("store");
+    let storage = Storage::open(&root).unwrap();
+    std::fs::write(root.join("a.mp4"), b"precious").unwrap();
+    let sha = staged(&storage, folder.path(), b"film").await;
+    let to = at("a.mp4");
+    let refused = storage.publish(job(), ATTEMPT, "out", &to, &sha, Overwrite::Fail).await;
+    assert!(matches!(refused, Err(StorageError::Exists(_))), "{refused:?}");
+    assert_eq!(bytes_at(&storage, &to).await, b"precious");
+    storage.publish(job(), ATTEMPT, "out", &to, &sha, Overwrite::Replace).await.unwrap();
+    assert_eq!(bytes_at(&storage, &to).await, b"film");
+}
+
+#[tokio::test]
+async fn a_link_in_the_store_leads_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("store");
+    let storage = Storage::open(&root).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", root.join("a.mp4")).unwrap();
+    let refused = storage.fetch(&at("a.mp4"), &folder.path().join("slot")).await;
+    assert!(matches!(refused, Err(StorageError::NotFound(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn dropped_staging_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("store");
+    let storage = Storage::open(&root).unwrap();
+    staged(&storage, folder.path(), b"film").await;
+    storage.drop_staging(job(), ATTEMPT).await;
+    assert!(std::fs::read_dir(root.join(".staging")).unwrap().next().is_none());
+}
