@@ -3,6 +3,7 @@
 //! - [`Log`]: append one decision with an expected sequence, load one aggregate, follow everything.
 //! - [`Work`]: the queue of released tasks.
 //! - [`Live`]: what is told to whoever listens now, and nobody keeps.
+//! - [`Lines`]: what media children had to say.
 //! - [`Vault`]: secrets and data keys, encrypted and deletable.
 //! - [`Idempotency`]: which resource a client's key stands for.
 //! - [`topology`]: the streams as data, applied and checked, never made on the fly.
@@ -15,6 +16,7 @@ mod codec;
 mod decision;
 mod error;
 mod idempotency;
+mod lines;
 mod live;
 mod log;
 mod position;
@@ -29,6 +31,7 @@ pub use codec::{Codec, CodecError};
 pub use decision::{Actor, Decision, Message};
 pub use error::{AppendError, LogError};
 pub use idempotency::{Idempotency, Reservation, Reserved};
+pub use lines::Lines;
 pub use live::{Heard, Live, Subscription};
 pub use log::Log;
 pub use position::{BadPosition, Position};

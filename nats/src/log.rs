@@ -58,7 +58,17 @@ impl Log {
     /// # Errors
     /// When the server does not answer.
     pub async fn load(&self, subject: &str, from: u64) -> Result<Vec<Message>, LogError> {
-        read::load(&self.nats, subject, from).await
+        read::load(&self.nats, EVENTS, subject, from).await
+    }
+
+    /// Reads everything on the subjects that match `filter`, up to a sequence.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn load_matching(&self, filter: &str, up_to: u64) -> Result<Vec<Message>, LogError> {
+        let mut messages = read::load(&self.nats, EVENTS, filter, 1).await?;
+        messages.retain(|message| message.sequence <= up_to);
+        Ok(messages)
     }
 
     /// Follows the whole log from a sequence on.

@@ -95,10 +95,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const PURSUIT: Duration = Duration::from_secs(12);
 
 /// Reads one subject from a sequence on by batched direct get: one round trip for short lives.
-pub(crate) async fn load(nats: &Nats, subject: &str, from: u64) -> Result<Vec<Message>, LogError> {
+pub(crate) async fn load(
+    nats: &Nats,
+    stream: &str,
+    subject: &str,
+    from: u64,
+) -> Result<Vec<Message>, LogError> {
     let start = Instant::now();
     loop {
-        match load_once(nats, subject, from).await {
+        match load_once(nats, stream, subject, from).await {
             Err(LogError::Unavailable(_)) if start.elapsed() < PURSUIT => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -107,11 +112,16 @@ pub(crate) async fn load(nats: &Nats, subject: &str, from: u64) -> Result<Vec<Me
     }
 }
 
-async fn load_once(nats: &Nats, subject: &str, from: u64) -> Result<Vec<Message>, LogError> {
+async fn load_once(
+    nats: &Nats,
+    stream: &str,
+    subject: &str,
+    from: u64,
+) -> Result<Vec<Message>, LogError> {
     let mut messages: Vec<Message> = Vec::new();
     let mut next = from.max(1);
     loop {
-        let more = batch_get(nats, subject, next, &mut messages).await?;
+        let more = batch_get(nats, stream, subject, next, &mut messages).await?;
         match messages.last() {
             Some(last) if more => next = last.sequence.saturating_add(1),
             _ => return Ok(messages),
@@ -122,6 +132,7 @@ async fn load_once(nats: &Nats, subject: &str, from: u64) -> Result<Vec<Message>
 /// One batch; true if there may be more.
 async fn batch_get(
     nats: &Nats,
+    stream: &str,
     subject: &str,
     seq: u64,
     messages: &mut Vec<Message>,
@@ -132,7 +143,7 @@ async fn batch_get(
     let inbox = nats.client.new_inbox();
     let mut answers = nats.client.subscribe(inbox.clone()).await.map_err(LogError::unavailable)?;
     nats.client
-        .publish_with_reply(format!("$JS.API.DIRECT.GET.{EVENTS}"), inbox, request.into())
+        .publish_with_reply(format!("$JS.API.DIRECT.GET.{stream}"), inbox, request.into())
         .await
         .map_err(LogError::unavailable)?;
     loop {

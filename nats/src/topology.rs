@@ -15,6 +15,8 @@ use crate::{LogError, Nats};
 pub const EVENTS: &str = "EVENTS";
 /// Released tasks.
 pub const WORK: &str = "WORK";
+/// What media children had to say.
+pub const LOGS: &str = "LOGS";
 /// Client keys and the resources they stand for.
 pub const IDEM: &str = "IDEM";
 /// Secrets and data keys.
@@ -26,6 +28,7 @@ pub const POOLS: &[&str] = &["cpu"];
 /// How long a worker may be silent about a task before it is offered again.
 pub const ACK_WAIT: Duration = Duration::from_secs(60);
 
+const DAYS_7: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const HOURS_48: Duration = Duration::from_secs(48 * 60 * 60);
 const LOG_ID: &str = "ffapi_log_id";
 const EPOCH: &str = "ffapi_epoch";
@@ -64,6 +67,15 @@ fn wanted() -> Vec<Config> {
             // One message a task, whoever offers it and however often.
             max_messages_per_subject: 1,
             discard_new_per_subject: true,
+            ..base.clone()
+        },
+        Config {
+            name: LOGS.to_owned(),
+            subjects: vec!["logs.>".to_owned()],
+            max_age: DAYS_7,
+            // A child that never stops complaining costs its own oldest lines.
+            max_messages_per_subject: 5_000,
+            discard: DiscardPolicy::Old,
             ..base.clone()
         },
         Config {

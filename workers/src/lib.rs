@@ -1,1 +1,22 @@
-//! Process runners and effectful workers
+//! Process runners and effectful workers.
+//!
+//! - [`Conductor`]: follows the log, releases jobs to free slots, takes over from vanished workers,
+//!   tells live subjects what happened.
+//! - [`Worker`]: takes released tasks, runs each in a sandboxed media child, seals and delivers.
+
+mod announce;
+mod attempt;
+mod clock;
+mod conductor;
+mod failpoint;
+mod insist;
+mod leadership;
+mod lease;
+mod presence;
+mod slot;
+mod task;
+mod worker;
+
+pub use conductor::{Conductor, ConductorConfig};
+pub use presence::{PRESENCE, Presence, Roster};
+pub use worker::{Sandbox, Worker, WorkerConfig, WorkerError};

@@ -1,2 +1,65 @@
-//! The one binary
-fn main() {}
+//! The one binary: server, operator's tool and client.
+
+mod arguments;
+mod client;
+mod config;
+mod doctor;
+mod replay;
+mod roles;
+mod telemetry;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Verb};
+
+fn main() -> ExitCode {
+    // A media child locks itself in before any thread is started, so it never meets tokio.
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some("media-child") {
+        let seccomp_only = arguments.next().as_deref() == Some("seccomp-only");
+        return ExitCode::from(media::child::main(seccomp_only));
+    }
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    // `block_on` runs here, on the main thread: servers started by it live as long as we do.
+    match runtime.block_on(run(arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a command line speaks to its user")]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("ffapi: {error:#}");
+    ExitCode::FAILURE
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let config = config::load(arguments.config.as_deref())?;
+    match arguments.verb {
+        Verb::Up { data_dir, listen } => {
+            telemetry::start(&config.log);
+            up::up(config, &data_dir, listen).await
+        }
+        Verb::Gateway => roles::alone(&config, roles::Role::Gateway).await,
+        Verb::Projector => roles::alone(&config, roles::Role::Projector).await,
+        Verb::Conductor => roles::alone(&config, roles::Role::Conductor).await,
+        Verb::Worker => roles::alone(&config, roles::Role::Worker).await,
+        Verb::Migrate => roles::migrate(&config).await,
+        Verb::Topology { verb } => roles::topology(&config, &verb).await,
+        Verb::Doctor => doctor::doctor(&config).await,
+        Verb::Config => config::print(&config),
+        Verb::Projections => roles::projections(&config).await,
+        Verb::Replay(asked) => replay::replay(&config, asked).await,
+        Verb::Convert(asked) => client::convert(asked).await,
+        Verb::Jobs(server) => client::jobs(&server).await,
+        Verb::Watch { server, id } => client::watch(&server, &id).await,
+        Verb::Cancel { server, id } => client::cancel(&server, &id).await,
+    }
+}

@@ -1,10 +1,12 @@
 //! What this machine's FFmpeg can do, proved by opening each encoder and muxer, never by name.
 
+use std::path::Path;
+
 use domain::media::{AudioCodec, Capabilities, Container, VideoCodec};
 use ffmpeg_the_third::{ChannelLayout, Rational, codec, encoder, ffi, format};
 
-/// Opens everything once.
-pub fn prove() -> Capabilities {
+/// Opens everything once; `scratch` is a file that may be written.
+pub(crate) fn prove(scratch: &Path) -> Capabilities {
     Capabilities {
         ffmpeg: format!(
             "libavcodec {}.{}",
@@ -13,7 +15,7 @@ pub fn prove() -> Capabilities {
         ),
         video_codecs: VideoCodec::ALL.iter().copied().filter(|codec| opens_video(*codec)).collect(),
         audio_codecs: AudioCodec::ALL.iter().copied().filter(|codec| opens_audio(*codec)).collect(),
-        containers: Container::ALL.iter().copied().filter(|c| has_muxer(*c)).collect(),
+        containers: Container::ALL.iter().copied().filter(|c| has_muxer(*c, scratch)).collect(),
     }
 }
 
@@ -46,6 +48,6 @@ fn opens_audio(codec: AudioCodec) -> bool {
     audio.open_as(codec).is_ok()
 }
 
-fn has_muxer(container: Container) -> bool {
-    format::output_as("/dev/null", container.muxer()).is_ok()
+fn has_muxer(container: Container, scratch: &Path) -> bool {
+    format::output_as(scratch, container.muxer()).is_ok()
 }

@@ -28,8 +28,10 @@ fn serve(seccomp_only: bool) -> io::Result<()> {
     let out = Arc::new(Mutex::new(io::stdout()));
     let say = move |said: Said| {
         let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
-        // A worker that is gone needs no answer; the child ends with its task.
-        let _ = protocol::write(&mut *out, &said);
+        if protocol::write(&mut *out, &said).is_err() {
+            // The worker is gone, and with it the reason to go on.
+            std::process::exit(2);
+        }
     };
     let sandbox = match sandbox::enter(&slot, seccomp_only) {
         Ok(sandbox) => sandbox,
@@ -54,7 +56,9 @@ fn serve(seccomp_only: bool) -> io::Result<()> {
 fn perform(slot: &Path, task: &Task, say: &(dyn Fn(Said) + Sync)) -> Result<Said, MediaError> {
     let input = slot.join("in").join(INPUT);
     match task {
-        Task::Capabilities => Ok(Said::Capabilities(capability::prove())),
+        Task::Capabilities => {
+            Ok(Said::Capabilities(capability::prove(&slot.join("out").join("probe"))))
+        }
         Task::Probe => {
             let opened = open::open(&input)?;
             Ok(Said::Facts(probe::probe(&opened)?.facts))

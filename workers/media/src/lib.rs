@@ -5,7 +5,7 @@
 //! one [`protocol::Task`] and exits. The engine is a pipeline of threads: demux, decode, filter and
 //! encode, mux. libav never sees a URL or a user's path.
 
-pub mod capability;
+mod capability;
 pub mod child;
 mod engine;
 #[expect(unsafe_code, reason = "the one place that talks to C")]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use domain::location::Location;
+use domain::{Tenant, location::Location};
 use futures::{StreamExt, stream::BoxStream};
 use object_store::{
     GetOptions, GetRange, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path as Key,
@@ -49,6 +49,14 @@ impl Storage {
             .map_err(StorageError::unavailable)?
             .with_fsync(true);
         Ok(Self { root, store: Arc::new(store) })
+    }
+
+    /// The part of the store that belongs to one tenant: nobody's path leads into another's.
+    ///
+    /// # Errors
+    /// When its folder cannot be made.
+    pub fn of(&self, tenant: &Tenant) -> Result<Self, StorageError> {
+        Self::open(&self.root.join(tenant.as_str()))
     }
 
     /// The object's key in the store.

@@ -1,4 +1,6 @@
-use domain::media::{AudioCodec, Operation, Preset, Scale, ScaleMode, Transcode, Trim, VideoCodec};
+use domain::media::{
+    AudioCodec, Container, Operation, Preset, Scale, ScaleMode, Transcode, Trim, VideoCodec,
+};
 use media::protocol::{Said, Task};
 
 use crate::harness::{Slot, clip, probe, report, run, seconds};
@@ -215,6 +217,7 @@ fn capabilities_are_proved_by_opening() {
         Some(Said::Capabilities(found)) => {
             assert!(found.video_codecs.contains(&VideoCodec::H264), "{found:?}");
             assert!(found.audio_codecs.contains(&AudioCodec::Aac), "{found:?}");
+            assert!(found.containers.contains(&Container::Mp4), "{found:?}");
         }
         other => panic!("{other:?}"),
     }

@@ -1,0 +1,29 @@
+# Every verb of the project; `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup check test demo up bench docs
+
+help: ## List the verbs
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-8s %s\n", $$1, $$2 }'
+
+setup: ## Install what is missing
+	@ops/setup
+
+check: setup ## Format and lints
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+
+test: check ## Every test, against real NATS, Postgres and FFmpeg
+	cargo test --locked --workspace --all-features --no-fail-fast
+
+demo: setup ## Convert a real video and show its whole life
+	@ops/demo
+
+up: setup ## Run everything in one process
+	cargo run --locked --release -- up
+
+bench: setup ## Ratios against rivals, measured now
+	@ops/bench
+
+docs: ## The API's OpenAPI snapshot and the crates' documentation
+	UPDATE_SNAPSHOTS=1 cargo test --locked --quiet --package gateway --test openapi
+	cargo doc --locked --workspace --no-deps

@@ -1,0 +1,72 @@
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{JobError, JobEvent};
+
+/// A job event as users see it: a type of its own, so that the storage format can change without
+/// them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Public {
+    /// `job.queued`, …
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// What there is to say about it.
+    pub data: Value,
+    /// True if nothing follows by itself.
+    #[serde(skip)]
+    pub terminal: bool,
+}
+
+/// Translates one event.
+pub fn public(event: &JobEvent) -> Public {
+    let says = |kind, data| Public { kind, data, terminal: false };
+    let ends = |kind, data| Public { kind, data, terminal: true };
+    match event {
+        JobEvent::Submitted { spec } => {
+            let data = json!({
+                "status": "queued", "kind": spec.request.kind(),
+                "priority": spec.priority, "metadata": spec.metadata,
+            });
+            says("job.queued", data)
+        }
+        JobEvent::AttemptStarted { attempt, worker, pool } => says(
+            "job.started",
+            json!({ "status": "processing", "attempt": attempt, "worker": worker, "pool": pool }),
+        ),
+        JobEvent::AttemptFailed { attempt, failure, retry_at } => says(
+            "job.attempt_failed",
+            json!({
+                "status": "queued", "attempt": attempt, "error": JobError::from(failure),
+                "next_attempt_at": retry_at,
+            }),
+        ),
+        JobEvent::AttemptAbandoned { attempt, reason } => says(
+            "job.attempt_abandoned",
+            json!({ "status": "queued", "attempt": attempt, "reason": reason }),
+        ),
+        JobEvent::CancelRequested { attempt } => {
+            says("job.cancel_requested", json!({ "status": "processing", "attempt": attempt }))
+        }
+        JobEvent::Cancelled {} => ends("job.cancelled", json!({ "status": "cancelled" })),
+        JobEvent::OutputsSealed { attempt, outputs } => says(
+            "job.outputs_sealed",
+            json!({ "status": "processing", "attempt": attempt, "outputs": outputs }),
+        ),
+        JobEvent::Completed { attempt } => {
+            ends("job.completed", json!({ "status": "completed", "attempt": attempt }))
+        }
+        JobEvent::Failed { failure, dead_lettered } => ends(
+            "job.failed",
+            json!({
+                "status": "failed", "error": JobError::from(failure),
+                "dead_lettered": dead_lettered,
+            }),
+        ),
+        JobEvent::Retried { next_attempt } => {
+            says("job.retried", json!({ "status": "queued", "next_attempt": next_attempt }))
+        }
+        JobEvent::PriorityChanged { priority } => {
+            says("job.priority_changed", json!({ "priority": priority }))
+        }
+    }
+}

@@ -1,0 +1,78 @@
+use poem::{Request, RequestBody, Result};
+use poem_openapi::{
+    impl_apirequest_for_payload,
+    payload::{Json, ParsePayload, Payload},
+    registry::{MetaSchemaRef, Registry},
+    types::Type,
+};
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use crate::problem::{Kind, Problem};
+
+/// A JSON body, read by serde so that each refusal points at its field; documented by its schema.
+pub(crate) struct StrictJson<T> {
+    pub(crate) value: T,
+    /// Hash of what was sent, whatever its spacing and order of fields.
+    pub(crate) fingerprint: String,
+}
+
+const MAX_BODY: usize = 4 * 1024 * 1024;
+
+impl<T: Type> Payload for StrictJson<T> {
+    const CONTENT_TYPE: &'static str = "application/json";
+
+    fn check_content_type(content_type: &str) -> bool {
+        <Json<T> as Payload>::check_content_type(content_type)
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Type + DeserializeOwned> ParsePayload for StrictJson<T> {
+    const IS_REQUIRED: bool = true;
+
+    async fn from_request(_: &Request, body: &mut RequestBody) -> Result<Self> {
+        let bytes = body.take()?.into_bytes_limit(MAX_BODY).await?;
+        let json: serde_json::Value = serde_json::from_slice(&bytes)
+            .map_err(|error| Problem::new(Kind::Malformed, format!("this is no JSON: {error}")))?;
+        let fingerprint = hex::encode(Sha256::digest(json.to_string()));
+        Ok(Self { value: parse(json, "")?, fingerprint })
+    }
+}
+
+impl_apirequest_for_payload!(StrictJson<T>, T: Type + DeserializeOwned);
+
+/// Reads a value; a refusal points at the field below `prefix`.
+pub(crate) fn parse<T: DeserializeOwned>(
+    json: serde_json::Value,
+    prefix: &str,
+) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(json).map_err(|error| {
+        let mut pointer = format!("#{prefix}");
+        for segment in error.path() {
+            match segment {
+                serde_path_to_error::Segment::Seq { index } => {
+                    pointer.push_str(&format!("/{index}"));
+                }
+                serde_path_to_error::Segment::Map { key } => pointer.push_str(&format!("/{key}")),
+                serde_path_to_error::Segment::Enum { .. }
+                | serde_path_to_error::Segment::Unknown => {}
+            }
+        }
+        let detail = error.inner().to_string();
+        // serde tells a missing field at its parent.
+        if let Some(field) =
+            detail.strip_prefix("missing field `").and_then(|d| d.split('`').next())
+        {
+            pointer.push_str(&format!("/{field}"));
+        }
+        Problem::field(Kind::Invalid, &pointer, detail)
+    })
+}

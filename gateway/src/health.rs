@@ -1,0 +1,178 @@
+//! How the service is, what it can do, who works.
+
+use std::sync::Arc;
+
+use domain::key::Scope;
+use poem::{Response, Result, http::StatusCode, web::Data};
+use poem_openapi::{Object, OpenApi, param::Query, types::Any};
+use projections::positions;
+use serde_json::{Value, json};
+
+use crate::{
+    auth::Auth,
+    problem::{Kind, Problem},
+    reply::{Raw, Reply},
+    state::Gateway,
+};
+
+pub(crate) struct Health;
+
+/// How it is.
+#[derive(Debug, Object)]
+pub(crate) struct Status {
+    status: String,
+    version: String,
+}
+
+fn ok() -> Reply<200, Status> {
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    Reply::new(Status { status: "ok".to_owned(), version })
+}
+
+/// True if the log and the database answer.
+pub(crate) async fn is_ready(gateway: &Gateway) -> Result<(), Problem> {
+    if gateway.commands.log().nats().connected_for().is_none() {
+        return Err(Problem::new(Kind::Unavailable, "the event log is not connected"));
+    }
+    if !gateway.database.answers().await {
+        return Err(Problem::new(Kind::Unavailable, "the database does not answer"));
+    }
+    Ok(())
+}
+
+#[OpenApi(prefix_path = "/api/v1")]
+impl Health {
+    /// Is it alive?
+    #[oai(path = "/health", method = "get", operation_id = "getHealth")]
+    async fn live(&self) -> Reply<200, Status> {
+        ok()
+    }
+
+    /// Can it take requests?
+    #[oai(path = "/health/ready", method = "get", operation_id = "getReadiness")]
+    async fn ready(&self, gateway: Data<&Arc<Gateway>>) -> Result<Reply<200, Status>> {
+        is_ready(&gateway).await?;
+        Ok(ok())
+    }
+
+    /// How is each part of it?
+    #[oai(path = "/health/detailed", method = "get", operation_id = "getDetailedHealth")]
+    async fn detailed(&self, gateway: Data<&Arc<Gateway>>, auth: Auth) -> Result<Raw> {
+        auth.may(Scope::Admin)?;
+        let nats = gateway.commands.log().nats();
+        let last = gateway.commands.log().last_sequence().await.ok();
+        let projections = positions(&gateway.database).await.ok();
+        let workers = gateway.present();
+        let lag = |at: u64| last.map(|last| last.saturating_sub(at));
+        let read_models: Value = projections
+            .iter()
+            .flatten()
+            .map(|(name, at, parked)| {
+                let state = if *parked > 0 { "parked" } else { "running" };
+                (
+                    name.clone(),
+                    json!({ "position": at, "lag": lag(*at), "parked": parked, "state": state }),
+                )
+            })
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+        let healthy = last.is_some() && projections.is_some() && !workers.is_empty();
+        let body = json!({
+            "status": if healthy { "ok" } else { "unhealthy" },
+            "components": {
+                "log": {
+                    "status": if last.is_some() { "ok" } else { "down" },
+                    "server": nats.server_version(),
+                    "last_sequence": last,
+                    "durability": "every append is fsynced before it is answered, if the server \
+                                   runs with sync_interval: always, as ours do",
+                },
+                "database": { "status": if projections.is_some() { "ok" } else { "down" } },
+                "projections": read_models,
+                "workers": {
+                    "status": if workers.is_empty() { "down" } else { "ok" },
+                    "count": workers.len(),
+                },
+            },
+        });
+        let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let response = Response::builder().status(status).content_type("application/json");
+        Ok(Raw(response.body(body.to_string())))
+    }
+
+    /// What can this fleet make?
+    ///
+    /// The union of what the live workers proved by opening each encoder.
+    #[oai(path = "/capabilities", method = "get", operation_id = "getCapabilities")]
+    async fn capabilities(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+    ) -> Result<Reply<200, Any<Value>>> {
+        auth.may(Scope::JobsRead)?;
+        let capabilities = gateway.capabilities().ok_or_else(|| {
+            Problem::new(Kind::Unavailable, "no worker is there to ask; start one, or ask again")
+        })?;
+        Ok(Reply::new(Any(json!({
+            "ffmpeg": capabilities.ffmpeg,
+            "video_codecs": capabilities.video_codecs,
+            "audio_codecs": capabilities.audio_codecs,
+            "containers": capabilities.containers,
+            "operations": ["trim", "scale", "transcode"],
+            "kinds": ["convert"],
+            "max_upload_bytes": gateway.max_upload,
+        }))))
+    }
+
+    /// What waits and what runs?
+    #[oai(path = "/queue", method = "get", operation_id = "getQueue")]
+    async fn queue(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        min_position: Query<Option<String>>,
+    ) -> Result<Reply<200, Any<Value>>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        let epoch = gateway.commands.log().identity().epoch;
+        gateway.positions.reach(&gateway.database, epoch, min_position.0.as_deref()).await?;
+        let counts = projections::jobs::queue(&gateway.database, &principal.tenant).await;
+        let counts = counts.map_err(Problem::from)?;
+        let count = |place: &str| counts.get(place).copied().unwrap_or(0);
+        Ok(Reply::new(Any(json!({
+            "queued": { "high": count("high"), "normal": count("normal"), "low": count("low") },
+            "processing": count("processing"),
+        }))))
+    }
+
+    /// Which workers are there?
+    #[oai(path = "/admin/workers", method = "get", operation_id = "listWorkers")]
+    async fn workers(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+    ) -> Result<Reply<200, Any<Value>>> {
+        auth.may(Scope::Admin)?;
+        Ok(Reply::new(Any(json!({ "data": gateway.present(), "has_more": false }))))
+    }
+
+    /// How far are the read models?
+    #[oai(path = "/admin/projections", method = "get", operation_id = "listProjections")]
+    async fn projections(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+    ) -> Result<Reply<200, Any<Value>>> {
+        auth.may(Scope::Admin)?;
+        let last = gateway.commands.log().last_sequence().await.map_err(Problem::from)?;
+        let rows = positions(&gateway.database).await.map_err(Problem::from)?;
+        let data: Vec<Value> = rows
+            .into_iter()
+            .map(|(name, at, parked)| {
+                json!({
+                    "name": name, "position": at, "lag": last.saturating_sub(at), "parked": parked,
+                })
+            })
+            .collect();
+        Ok(Reply::new(Any(json!({ "data": data, "has_more": false }))))
+    }
+}

@@ -1,0 +1,238 @@
+//! The jobs resource: its paths; what each does stands in its own file.
+
+mod act;
+mod events;
+mod find;
+mod list;
+mod logs;
+mod outputs;
+mod show;
+mod submit;
+mod wait;
+
+use std::sync::Arc;
+
+use domain::{JobId, job::JobCommand, key::Scope};
+use poem::{Request, Result, web::Data};
+use poem_openapi::{
+    OpenApi,
+    param::{Header, Path, Query},
+};
+
+use self::{
+    list::JobPage,
+    logs::LogPage,
+    outputs::OutputList,
+    show::JobBody,
+    submit::{ConvertBody, Submitted},
+};
+use crate::{
+    auth::Auth,
+    body::StrictJson,
+    problem::Problem,
+    reply::{Raw, Reply},
+    state::Gateway,
+};
+
+pub(crate) struct Jobs;
+
+fn job_id(text: &str) -> Result<JobId, Problem> {
+    text.parse().map_err(|_| Problem::not_found("job"))
+}
+
+#[OpenApi(prefix_path = "/api/v1")]
+impl Jobs {
+    /// Convert a file
+    ///
+    /// Creates a job. `Idempotency-Key` makes it safe to send again; `Prefer: wait=N` waits up to
+    /// N seconds for the job's end.
+    #[oai(path = "/convert", method = "post", operation_id = "createConvert")]
+    async fn convert(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
+        #[oai(name = "Prefer")] prefer: Header<Option<String>>,
+        body: StrictJson<ConvertBody>,
+    ) -> Result<Reply<201, Submitted>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let submission = submit::Submission { request, principal, body, key: key.0 };
+        Ok(submit::submit(&gateway, submission, prefer.0.as_deref()).await?)
+    }
+
+    /// List jobs
+    ///
+    /// Newest first, or oldest first with `sort=created_at:asc`. A label is filtered by
+    /// `metadata.<name>=<value>`.
+    #[oai(path = "/jobs", method = "get", operation_id = "listJobs")]
+    #[expect(clippy::too_many_arguments, reason = "each is a query parameter")]
+    async fn list(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        status: Query<Option<String>>,
+        kind: Query<Option<String>>,
+        created_after: Query<Option<String>>,
+        created_before: Query<Option<String>>,
+        sort: Query<Option<String>>,
+        limit: Query<Option<u32>>,
+        cursor: Query<Option<String>>,
+        min_position: Query<Option<String>>,
+    ) -> Result<Reply<200, JobPage>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        let asked = list::Asked {
+            uri: request.original_uri(),
+            status: status.0,
+            kind: kind.0,
+            created_after: created_after.0,
+            created_before: created_before.0,
+            sort: sort.0,
+            limit: limit.0,
+            cursor: cursor.0,
+            min_position: min_position.0,
+        };
+        Ok(list::list(&gateway, principal, asked).await?)
+    }
+
+    /// Show a job
+    #[oai(path = "/jobs/:id", method = "get", operation_id = "getJob")]
+    async fn find(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
+        #[oai(name = "Prefer")] prefer: Header<Option<String>>,
+        min_position: Query<Option<String>>,
+    ) -> Result<Reply<200, JobBody>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        let asked = find::Asked { min_position: min_position.0, prefer: prefer.0 };
+        let found = find::find(&gateway, principal, job_id(&id.0)?, asked).await?;
+        Ok(found.unless(if_none_match.0.as_deref()))
+    }
+
+    /// Change a job's priority
+    #[oai(path = "/jobs/:id", method = "patch", operation_id = "updateJob")]
+    async fn reprioritise(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
+        body: StrictJson<act::PriorityBody>,
+    ) -> Result<Reply<200, JobBody>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let command = JobCommand::Reprioritise { priority: body.value.priority.into() };
+        let act = act::Act { request, principal, id: job_id(&id.0)?, if_match: if_match.0 };
+        Ok(act.give(&gateway, command).await?)
+    }
+
+    /// Cancel a job
+    #[oai(path = "/jobs/:id", method = "delete", operation_id = "deleteJob")]
+    async fn delete(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
+    ) -> Result<Reply<202, JobBody>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let act = act::Act { request, principal, id: job_id(&id.0)?, if_match: if_match.0 };
+        Ok(act.cancel(&gateway).await?)
+    }
+
+    /// Cancel a job
+    ///
+    /// A waiting job is cancelled at once, a running one within a second; it leaves no output.
+    #[oai(path = "/jobs/:id/cancel", method = "post", operation_id = "cancelJob")]
+    async fn cancel(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
+    ) -> Result<Reply<202, JobBody>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let act = act::Act { request, principal, id: job_id(&id.0)?, if_match: if_match.0 };
+        Ok(act.cancel(&gateway).await?)
+    }
+
+    /// Try a failed or cancelled job again
+    #[oai(path = "/jobs/:id/retry", method = "post", operation_id = "retryJob")]
+    async fn retry(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
+    ) -> Result<Reply<202, JobBody>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let act = act::Act { request, principal, id: job_id(&id.0)?, if_match: if_match.0 };
+        Ok(act.give(&gateway, JobCommand::Retry).await?)
+    }
+
+    /// Follow a job
+    ///
+    /// Server-sent events from the beginning, or after `Last-Event-ID`, ending with the job. With
+    /// `Accept: application/json` the history so far.
+    #[oai(path = "/jobs/:id/events", method = "get", operation_id = "getJobEvents")]
+    async fn events(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        #[oai(name = "Last-Event-ID")] last: Header<Option<String>>,
+        #[oai(name = "Accept")] accept: Header<Option<String>>,
+    ) -> Result<Raw> {
+        let principal = auth.may(Scope::JobsRead)?;
+        let id = job_id(&id.0)?;
+        Ok(events::events(&gateway, &principal.tenant, id, last.0, accept.0).await?)
+    }
+
+    /// Read what a job's media processes had to say
+    #[oai(path = "/jobs/:id/logs", method = "get", operation_id = "getJobLogs")]
+    async fn logs(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        limit: Query<Option<u32>>,
+        cursor: Query<Option<String>>,
+    ) -> Result<Reply<200, LogPage>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        Ok(logs::logs(&gateway, principal, job_id(&id.0)?, limit.0, cursor.0).await?)
+    }
+
+    /// List a job's outputs
+    #[oai(path = "/jobs/:id/outputs", method = "get", operation_id = "listJobOutputs")]
+    async fn outputs(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+    ) -> Result<Reply<200, OutputList>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        Ok(outputs::list(&gateway, &principal.tenant, job_id(&id.0)?).await?)
+    }
+
+    /// Read an output, or a part of it by `Range`
+    #[oai(path = "/jobs/:id/outputs/:name", method = "get", operation_id = "getJobOutput")]
+    async fn output(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        name: Path<String>,
+        #[oai(name = "Range")] range: Header<Option<String>>,
+    ) -> Result<Raw> {
+        let principal = auth.may(Scope::JobsRead)?;
+        let id = job_id(&id.0)?;
+        Ok(outputs::read(&gateway, &principal.tenant, id, &name.0, range.0.as_deref()).await?)
+    }
+}

@@ -1,0 +1,72 @@
+use domain::{
+    JobId,
+    job::{Job, JobCommand},
+};
+use poem::Request;
+use poem_openapi::Object;
+use serde::Deserialize;
+
+use super::{
+    show::{JobBody, show},
+    submit::PriorityWord,
+};
+use crate::{
+    auth::Principal,
+    problem::{Kind, Problem},
+    reply::Reply,
+    state::{Gateway, caller},
+};
+
+/// Where a job should stand in the queue.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "JobPatch")]
+pub(crate) struct PriorityBody {
+    pub(crate) priority: PriorityWord,
+}
+
+/// A command for one job.
+pub(crate) struct Act<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) principal: &'a Principal,
+    pub(crate) id: JobId,
+    pub(crate) if_match: Option<String>,
+}
+
+impl Act<'_> {
+    /// Gives the command and shows the job as it stands after it.
+    pub(crate) async fn give<const STATUS: u16>(
+        self,
+        gateway: &Gateway,
+        command: JobCommand,
+    ) -> Result<Reply<STATUS, JobBody>, Problem> {
+        let version = self.if_match.as_deref().map(version).transpose()?.flatten();
+        let (tenant, id) = (&self.principal.tenant, self.id.to_string());
+        let caller = caller(self.principal, self.request);
+        gateway.commands.handle_if::<Job>(tenant.as_str(), &id, &caller, command, version).await?;
+        let found = gateway.from_log(tenant, self.id).await?;
+        let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
+        let told = gateway.progress.of(&id, job.attempt);
+        Ok(Reply::new(show(&job, told.as_ref())).version(job.version).position(position))
+    }
+
+    /// Cancels, and tells the worker at once; it would also see it in the log a moment later.
+    pub(crate) async fn cancel(self, gateway: &Gateway) -> Result<Reply<202, JobBody>, Problem> {
+        let subject = format!("ctl.cancel.{}", self.id);
+        let reply = self.give(gateway, JobCommand::Cancel).await?;
+        gateway.live.tell(subject, "").await;
+        Ok(reply)
+    }
+}
+
+/// The version that `If-Match` names; none for `*`, which any version matches.
+fn version(tag: &str) -> Result<Option<u64>, Problem> {
+    let tag = tag.trim();
+    if tag == "*" {
+        return Ok(None);
+    }
+    let number = tag.trim_matches('"').strip_prefix('v').and_then(|number| number.parse().ok());
+    number.map(Some).ok_or_else(|| {
+        Problem::field(Kind::Malformed, "#If-Match", "If-Match is an ETag like \"v3\"")
+    })
+}

@@ -1,0 +1,166 @@
+use std::collections::BTreeMap;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::{JobId, Timestamp, job::JobStatus};
+use poem::http::Uri;
+use poem_openapi::Object;
+use projections::jobs::Filter;
+use sha2::{Digest, Sha256};
+
+use super::show::{JobBody, show};
+use crate::{
+    auth::Principal,
+    problem::{Kind, Problem},
+    reply::Reply,
+    state::Gateway,
+};
+
+/// A page of jobs.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+pub(crate) struct JobPage {
+    data: Vec<JobBody>,
+    next_cursor: Option<String>,
+    has_more: bool,
+}
+
+/// How a list is asked for.
+pub(crate) struct Asked<'a> {
+    pub(crate) uri: &'a Uri,
+    pub(crate) status: Option<String>,
+    pub(crate) kind: Option<String>,
+    pub(crate) created_after: Option<String>,
+    pub(crate) created_before: Option<String>,
+    pub(crate) sort: Option<String>,
+    pub(crate) limit: Option<u32>,
+    pub(crate) cursor: Option<String>,
+    pub(crate) min_position: Option<String>,
+}
+
+const KNOWN: &[&str] = &[
+    "status",
+    "kind",
+    "created_after",
+    "created_before",
+    "sort",
+    "limit",
+    "cursor",
+    "min_position",
+];
+
+fn malformed(field: &str, detail: &str) -> Problem {
+    Problem::field(Kind::Malformed, &format!("#{field}"), detail)
+}
+
+pub(crate) async fn list(
+    gateway: &Gateway,
+    principal: &Principal,
+    asked: Asked<'_>,
+) -> Result<Reply<200, JobPage>, Problem> {
+    let limit = asked.limit.unwrap_or(50);
+    if !(1..=200).contains(&limit) {
+        return Err(malformed("limit", "a page has 1 to 200 jobs"));
+    }
+    let (mut filter, fingerprint) = filter(&asked)?;
+    if let Some(cursor) = &asked.cursor {
+        filter.after = Some(open_cursor(cursor, &fingerprint)?);
+    }
+    let epoch = gateway.commands.log().identity().epoch;
+    gateway.positions.reach(&gateway.database, epoch, asked.min_position.as_deref()).await?;
+    let tenant = &principal.tenant;
+    let more = limit.saturating_add(1);
+    let mut rows = projections::jobs::list(&gateway.database, tenant, &filter, more).await?;
+    let has_more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let last = rows.last().filter(|_| has_more).map(|row| row.job.id);
+    let next_cursor = last.map(|id| URL_SAFE_NO_PAD.encode(format!("{id}.{fingerprint}")));
+    let link = next_cursor.as_ref().map(|cursor| next_link(asked.uri, cursor));
+    let data = rows
+        .iter()
+        .map(|row| {
+            let told = gateway.progress.of(&row.job.id.to_string(), row.job.attempt);
+            show(&row.job, told.as_ref())
+        })
+        .collect();
+    Ok(Reply::new(JobPage { data, next_cursor, has_more }).next(link))
+}
+
+/// The filter, and what tells it from another one.
+fn filter(asked: &Asked<'_>) -> Result<(Filter, String), Problem> {
+    let status = asked.status.as_deref().map(|word| {
+        serde_json::from_value::<JobStatus>(word.into()).map_err(|_| {
+            malformed("status", "status is queued, processing, completed, failed or cancelled")
+        })
+    });
+    let time = |field: &str, text: &Option<String>| {
+        let parsed = text.as_deref().map(|text| {
+            let detail = "a time looks like 2026-11-21T12:00:00Z";
+            text.parse::<Timestamp>().map_err(|_| malformed(field, detail))
+        });
+        parsed.transpose()
+    };
+    let oldest_first = match asked.sort.as_deref() {
+        None | Some("created_at:desc") => false,
+        Some("created_at:asc") => true,
+        Some(_) => return Err(malformed("sort", "sort is created_at:desc or created_at:asc")),
+    };
+    let mut metadata = BTreeMap::new();
+    let query = asked.uri.query().unwrap_or_default();
+    for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+        let (name, value) = (decode(name), decode(value));
+        if let Some(label) = name.strip_prefix("metadata.") {
+            metadata.insert(label.to_owned(), value);
+        } else if !KNOWN.contains(&name.as_str()) {
+            let detail =
+                format!("there is no such filter; there are {KNOWN:?} and metadata.<name>");
+            return Err(malformed(&name, &detail));
+        }
+    }
+    let filter = Filter {
+        status: status.transpose()?,
+        kind: asked.kind.clone(),
+        created_after: time("created_after", &asked.created_after)?,
+        created_before: time("created_before", &asked.created_before)?,
+        metadata,
+        oldest_first,
+        after: None,
+    };
+    let digest = Sha256::digest(format!("{filter:?}"));
+    Ok((filter, hex::encode(digest.get(..6).unwrap_or_default())))
+}
+
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let hex = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = hex.filter(|_| first == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        if let Some(byte) = byte {
+            bytes.push(byte);
+            rest = tail.get(2..).unwrap_or_default();
+        } else {
+            bytes.push(if first == b'+' { b' ' } else { first });
+            rest = tail;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn open_cursor(cursor: &str, fingerprint: &str) -> Result<JobId, Problem> {
+    let bad = || malformed("cursor", "take the cursor from `next_cursor` of the same list");
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
+    let text = String::from_utf8(bytes).map_err(|_| bad())?;
+    let (id, of) = text.split_once('.').ok_or_else(bad)?;
+    if of != fingerprint {
+        return Err(malformed("cursor", "the cursor belongs to a list with other filters"));
+    }
+    id.parse().map_err(|_| bad())
+}
+
+fn next_link(uri: &Uri, cursor: &str) -> String {
+    let query = uri.query().unwrap_or_default();
+    let others = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
+    let cursor = format!("cursor={cursor}");
+    let query: Vec<&str> = others.chain([cursor.as_str()]).collect();
+    format!("{}?{}", uri.path(), query.join("&"))
+}

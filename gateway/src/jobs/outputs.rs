@@ -1,0 +1,94 @@
+use domain::{
+    JobId, Tenant,
+    job::{JobStatus, JobView},
+    location::Location,
+};
+use poem::{
+    Body, Response,
+    http::{StatusCode, header},
+};
+use poem_openapi::Object;
+
+use super::show::{OutputBody, output};
+use crate::{
+    problem::{Kind, Problem},
+    range::{Asked, asked},
+    reply::{Raw, Reply},
+    state::Gateway,
+};
+
+/// What a job made.
+#[derive(Debug, Object)]
+pub(crate) struct OutputList {
+    data: Vec<OutputBody>,
+    has_more: bool,
+}
+
+async fn completed(gateway: &Gateway, tenant: &Tenant, id: JobId) -> Result<JobView, Problem> {
+    let found = gateway.from_log(tenant, id).await?;
+    Ok(found.ok_or_else(|| Problem::not_found("job"))?.0)
+}
+
+pub(crate) async fn list(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    id: JobId,
+) -> Result<Reply<200, OutputList>, Problem> {
+    let job = completed(gateway, tenant, id).await?;
+    let base = format!("/api/v1/jobs/{id}");
+    let outputs = job.outputs.iter().filter(|_| job.status == JobStatus::Completed);
+    let data = outputs.map(|file| output(&base, file)).collect();
+    Ok(Reply::new(OutputList { data, has_more: false }).version(job.version))
+}
+
+pub(crate) async fn read(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    id: JobId,
+    name: &str,
+    range: Option<&str>,
+) -> Result<Raw, Problem> {
+    let job = completed(gateway, tenant, id).await?;
+    if job.status != JobStatus::Completed {
+        let status = job.status.as_str();
+        let detail = format!("the job is {status}; outputs are there once it is completed");
+        return Err(Problem::new(Kind::Conflict, detail));
+    }
+    let file = job.outputs.iter().find(|file| file.name == name);
+    let file = file.ok_or_else(|| Problem::not_found("output"))?;
+    let location = file.location.as_ref().and_then(|text| text.parse::<Location>().ok());
+    let location = location.ok_or_else(|| Problem::not_found("output"))?;
+    let storage = gateway.storage.of(tenant)?;
+    let size = storage.size(&location).await?;
+    let part = match asked(range, size) {
+        Asked::Whole => None,
+        Asked::Part(part) => Some(part),
+        Asked::Nothing => {
+            let detail = format!("the file has {size} bytes");
+            return Err(Problem::new(Kind::RangeNotSatisfiable, detail));
+        }
+    };
+    let reading = storage.read(&location, part.clone()).await?;
+    let length = reading.range.end.saturating_sub(reading.range.start);
+    let mut response = Response::builder()
+        .header(header::CONTENT_TYPE, media_type(name))
+        .header(header::ACCEPT_RANGES, "bytes")
+        .header(header::ETAG, format!("\"{}\"", file.sha256))
+        .header(header::CONTENT_LENGTH, length.to_string());
+    if let Some(part) = part {
+        let last = part.end.saturating_sub(1);
+        response = response
+            .status(StatusCode::PARTIAL_CONTENT)
+            .header(header::CONTENT_RANGE, format!("bytes {}-{last}/{size}", part.start));
+    }
+    Ok(Raw(response.body(Body::from_bytes_stream(reading.bytes))))
+}
+
+fn media_type(name: &str) -> &'static str {
+    match name.rsplit('.').next() {
+        Some("mp4" | "m4v") => "video/mp4",
+        Some("mov") => "video/quicktime",
+        Some("mkv") => "video/x-matroska",
+        _ => "application/octet-stream",
+    }
+}

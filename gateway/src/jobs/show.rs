@@ -1,0 +1,203 @@
+use domain::{
+    job::{Attempt, AttemptOutcome, JobError, JobStatus, JobView, OutputFile, RetryHint},
+    media::{MediaRequest, Overwrite},
+};
+use poem_openapi::{Object, types::Any};
+use serde_json::{Value, json};
+
+use crate::media;
+
+/// A job.
+#[derive(Debug, Object)]
+#[oai(rename = "Job", skip_serializing_if_is_none)]
+pub(crate) struct JobBody {
+    id: String,
+    /// `convert`
+    kind: String,
+    /// `queued`, `processing`, `completed`, `failed` or `cancelled`
+    status: String,
+    /// `low`, `normal` or `high`
+    priority: String,
+    /// Where the bytes come from; absent once erased.
+    input: Option<String>,
+    /// Where they go; absent once erased.
+    output: Option<String>,
+    operations: Vec<Any<Value>>,
+    /// `fail` or `replace`
+    overwrite: String,
+    metadata: Any<Value>,
+    created_at: String,
+    updated_at: String,
+    started_at: Option<String>,
+    completed_at: Option<String>,
+    /// While it waits: when the next attempt may start.
+    next_attempt_at: Option<String>,
+    /// A cancel is on its way to the worker.
+    cancel_requested: bool,
+    /// 0 to 100; never goes back within an attempt.
+    progress: f64,
+    /// What the running attempt does.
+    stage: Option<String>,
+    fps: Option<f64>,
+    /// Media seconds a second.
+    speed: Option<f64>,
+    eta_seconds: Option<f64>,
+    /// The newest attempt's number; 0 before the first.
+    attempt: u32,
+    attempts: Vec<AttemptBody>,
+    error: Option<ErrorBody>,
+    /// Every attempt was used up.
+    dead_lettered: bool,
+    outputs: Vec<OutputBody>,
+    version: u64,
+    links: Links,
+}
+
+/// One try.
+#[derive(Debug, Object)]
+#[oai(rename = "Attempt", skip_serializing_if_is_none)]
+struct AttemptBody {
+    number: u32,
+    worker: String,
+    pool: String,
+    started_at: String,
+    ended_at: Option<String>,
+    /// `completed`, `failed`, `abandoned` or `cancelled`
+    outcome: Option<String>,
+    error: Option<ErrorBody>,
+}
+
+/// Why it did not work.
+#[derive(Debug, Object)]
+#[oai(rename = "JobError", skip_serializing_if_is_none)]
+struct ErrorBody {
+    /// Stable; see docs/errors.md.
+    code: String,
+    /// For a person; absent once erased.
+    message: Option<String>,
+    /// `retry` or `no_retry`
+    retry_hint: String,
+}
+
+/// A file that a job made, as measured.
+#[derive(Debug, Object)]
+#[oai(rename = "Output", skip_serializing_if_is_none)]
+pub(crate) struct OutputBody {
+    name: String,
+    location: Option<String>,
+    size: u64,
+    sha256: String,
+    /// Seconds.
+    duration: Option<f64>,
+    streams: Any<Value>,
+    url: String,
+}
+
+#[derive(Debug, Object)]
+struct Links {
+    #[oai(rename = "self")]
+    this: String,
+    events: String,
+    logs: String,
+    outputs: String,
+    cancel: String,
+}
+
+impl From<&JobError> for ErrorBody {
+    fn from(error: &JobError) -> Self {
+        Self {
+            code: error.code.as_str().to_owned(),
+            message: error.message.as_ref().cloned(),
+            retry_hint: match error.retry_hint {
+                RetryHint::Retry => "retry".to_owned(),
+                RetryHint::NoRetry => "no_retry".to_owned(),
+            },
+        }
+    }
+}
+
+fn attempt(attempt: &Attempt) -> AttemptBody {
+    let outcome = attempt.outcome.map(|outcome| match outcome {
+        AttemptOutcome::Completed => "completed",
+        AttemptOutcome::Failed => "failed",
+        AttemptOutcome::Abandoned => "abandoned",
+        AttemptOutcome::Cancelled => "cancelled",
+    });
+    AttemptBody {
+        number: attempt.number,
+        worker: attempt.worker.clone(),
+        pool: attempt.pool.clone(),
+        started_at: attempt.started_at.to_string(),
+        ended_at: attempt.ended_at.map(|at| at.to_string()),
+        outcome: outcome.map(str::to_owned),
+        error: attempt.error.as_ref().map(ErrorBody::from),
+    }
+}
+
+pub(crate) fn output(base: &str, output: &OutputFile) -> OutputBody {
+    OutputBody {
+        name: output.name.clone(),
+        location: output.location.as_ref().cloned(),
+        size: output.size,
+        sha256: output.sha256.clone(),
+        duration: output.duration,
+        streams: Any(json!(output.streams)),
+        url: format!("{base}/outputs/{}", output.name),
+    }
+}
+
+/// Shows a job, with what its worker told last.
+pub(crate) fn show(job: &JobView, told: Option<&Value>) -> JobBody {
+    let base = format!("/api/v1/jobs/{}", job.id);
+    let MediaRequest::Convert(request) = &job.request;
+    let running = told.filter(|_| job.status == JobStatus::Processing);
+    let number = |name: &str| running.and_then(|told| told.get(name)).and_then(Value::as_f64);
+    let time = |at: Option<domain::Timestamp>| at.map(|at| at.to_string());
+    let delivered: &[OutputFile] =
+        if job.status == JobStatus::Completed { &job.outputs } else { &[] };
+    JobBody {
+        id: job.id.to_string(),
+        kind: job.kind.clone(),
+        status: job.status.as_str().to_owned(),
+        priority: json!(job.priority).as_str().unwrap_or_default().to_owned(),
+        input: request.input.as_ref().map(ToString::to_string),
+        output: request.output.as_ref().map(ToString::to_string),
+        operations: request.operations.iter().map(|o| Any(media::show(o))).collect(),
+        overwrite: match request.overwrite {
+            Overwrite::Fail => "fail".to_owned(),
+            Overwrite::Replace => "replace".to_owned(),
+        },
+        metadata: Any(json!(job.metadata)),
+        created_at: job.created_at.to_string(),
+        updated_at: job.updated_at.to_string(),
+        started_at: time(job.started_at),
+        completed_at: time(job.completed_at),
+        next_attempt_at: time(job.next_attempt_at),
+        cancel_requested: job.cancel_requested,
+        progress: match job.status {
+            JobStatus::Completed => 100.0,
+            _ => number("progress").unwrap_or(0.0),
+        },
+        stage: match job.status {
+            JobStatus::Processing if !job.outputs.is_empty() => Some("delivering".to_owned()),
+            JobStatus::Processing => Some("encoding".to_owned()),
+            _ => None,
+        },
+        fps: number("fps"),
+        speed: number("speed"),
+        eta_seconds: number("eta_seconds"),
+        attempt: job.attempt,
+        attempts: job.attempts.iter().map(attempt).collect(),
+        error: job.error.as_ref().map(ErrorBody::from),
+        dead_lettered: job.dead_lettered,
+        outputs: delivered.iter().map(|file| output(&base, file)).collect(),
+        version: job.version,
+        links: Links {
+            this: base.clone(),
+            events: format!("{base}/events"),
+            logs: format!("{base}/logs"),
+            outputs: format!("{base}/outputs"),
+            cancel: format!("{base}/cancel"),
+        },
+    }
+}

@@ -1,0 +1,70 @@
+//! What every answer has in common: a request id, and a problem instead of any other refusal.
+
+use poem::{
+    Endpoint, Error, IntoResponse, Request, Response, Result,
+    error::{MethodNotAllowedError, NotFoundError, ReadBodyError},
+    http::{HeaderName, HeaderValue},
+};
+use poem_openapi::error::{
+    AuthorizationError, ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError,
+};
+use uuid::Uuid;
+
+use crate::problem::{Kind, Problem};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The id of the request being served.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) String);
+
+/// Gives every request an id and every failure the same shape.
+pub(crate) async fn manners<E: Endpoint>(
+    inner: std::sync::Arc<E>,
+    mut request: Request,
+) -> Result<Response> {
+    let given = request
+        .header(REQUEST_ID)
+        .filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()));
+    let id = given.map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned);
+    let path = request.original_uri().path().to_owned();
+    request.set_data(RequestId(id.clone()));
+    let mut response = match inner.call(request).await {
+        Ok(response) => response.into_response(),
+        Err(error) if error.is_from_response() => error.into_response(),
+        Err(error) => problem(&error).response(&id, &path),
+    };
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    Ok(response)
+}
+
+fn problem(error: &Error) -> Problem {
+    if let Some(problem) = error.downcast_ref::<Problem>() {
+        return problem.clone();
+    }
+    let says = error.to_string();
+    if error.is::<AuthorizationError>() {
+        let detail = "send a valid key as `X-API-Key: …` or `Authorization: Bearer …`";
+        Problem::new(Kind::Unauthorized, detail)
+    } else if error.is::<NotFoundError>() {
+        Problem::new(Kind::NotFound, "there is nothing at this path; /docs shows what there is")
+    } else if error.is::<MethodNotAllowedError>() {
+        Problem::new(Kind::MethodNotAllowed, "this path knows other methods; /docs shows them")
+    } else if error.is::<ContentTypeError>() {
+        Problem::new(Kind::UnsupportedMediaType, says)
+    } else if let Some(ReadBodyError::PayloadTooLarge) = error.downcast_ref() {
+        Problem::new(Kind::TooLarge, "the body is too large")
+    } else if let Some(error) = error.downcast_ref::<ParseParamError>() {
+        Problem::field(Kind::Malformed, &format!("#{}", error.name), error.reason.clone())
+    } else if error.is::<ParsePathError>() {
+        // An id that is none names nothing.
+        Problem::new(Kind::NotFound, "there is nothing by this id")
+    } else if error.is::<ParseRequestPayloadError>() || error.is::<ReadBodyError>() {
+        Problem::new(Kind::Malformed, says)
+    } else {
+        tracing::error!(error = says, "a request failed");
+        Problem::new(Kind::Internal, "the request id finds it in the log")
+    }
+}

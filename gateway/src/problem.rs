@@ -1,0 +1,279 @@
+//! RFC 9457 problems: the one place that knows status codes.
+
+use std::fmt;
+
+use commands::HandleError;
+use domain::job::JobRejection;
+use nats::{CodecError, LogError};
+use poem::{
+    Response,
+    error::ResponseError,
+    http::{StatusCode, header},
+};
+use projections::ProjectionError;
+use serde::Serialize;
+use serde_json::json;
+use storage::StorageError;
+
+/// The kinds of problem; each has its own `type`, explained in docs/errors.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// 400: it cannot be read.
+    Malformed,
+    /// 401: nobody we know.
+    Unauthorized,
+    /// 403: known, and not allowed.
+    Forbidden,
+    /// 404: there is no such thing, or it is somebody else's.
+    NotFound,
+    /// 405: not this way.
+    MethodNotAllowed,
+    /// 409: not as it stands.
+    Conflict,
+    /// 412: it is not the version you saw.
+    PreconditionFailed,
+    /// 413: too much.
+    TooLarge,
+    /// 415: not this kind of body.
+    UnsupportedMediaType,
+    /// 416: no such part.
+    RangeNotSatisfiable,
+    /// 422: it can be read and makes no sense.
+    Invalid,
+    /// 500: ours.
+    Internal,
+    /// 503: come again.
+    Unavailable,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: &'static [Self] = &[
+        Self::Malformed,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::PreconditionFailed,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::RangeNotSatisfiable,
+        Self::Invalid,
+        Self::Internal,
+        Self::Unavailable,
+    ];
+
+    const fn facts(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::Malformed => (400, "malformed", "The request cannot be read"),
+            Self::Unauthorized => (401, "unauthorized", "A valid API key is needed"),
+            Self::Forbidden => (403, "forbidden", "The key does not allow this"),
+            Self::NotFound => (404, "not-found", "There is no such thing"),
+            Self::MethodNotAllowed => (405, "method-not-allowed", "Not with this method"),
+            Self::Conflict => (409, "conflict", "Not in this state"),
+            Self::PreconditionFailed => (412, "precondition-failed", "It changed meanwhile"),
+            Self::TooLarge => (413, "too-large", "The body is too large"),
+            Self::UnsupportedMediaType => {
+                (415, "unsupported-media-type", "Not with this kind of body")
+            }
+            Self::RangeNotSatisfiable => (416, "range-not-satisfiable", "There is no such part"),
+            Self::Invalid => (422, "invalid", "The request makes no sense as it is"),
+            Self::Internal => (500, "internal", "Something went wrong here"),
+            Self::Unavailable => (503, "unavailable", "Not at the moment"),
+        }
+    }
+
+    /// The last part of the `type` URI.
+    pub const fn slug(self) -> &'static str {
+        self.facts().1
+    }
+}
+
+/// One thing wrong with the input.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct FieldError {
+    /// JSON pointer, `#/…`.
+    pub(crate) pointer: String,
+    /// What would work.
+    pub(crate) detail: String,
+    /// Stable.
+    pub(crate) code: &'static str,
+}
+
+/// What a request gets instead of an answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    kind: Kind,
+    detail: String,
+    errors: Vec<FieldError>,
+    /// Where the read side stands, when that is the problem.
+    position: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), errors: Vec::new(), position: None }
+    }
+
+    pub(crate) fn field(kind: Kind, pointer: &str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        let code = if kind == Kind::Malformed { "malformed" } else { "invalid" };
+        let error = FieldError { pointer: pointer.to_owned(), detail: detail.clone(), code };
+        Self { errors: vec![error], ..Self::new(kind, detail) }
+    }
+
+    pub(crate) fn not_found(what: &str) -> Self {
+        Self::new(Kind::NotFound, format!("there is no such {what}"))
+    }
+
+    pub(crate) fn behind(position: impl ToString) -> Self {
+        let detail = "the read side has not reached `min_position` yet; ask again";
+        let position = Some(position.to_string());
+        Self { position, ..Self::new(Kind::Unavailable, detail) }
+    }
+
+    pub(crate) fn response(&self, request_id: &str, path: &str) -> Response {
+        let (status, slug, title) = self.kind.facts();
+        let hint = match self.kind {
+            Kind::Unavailable | Kind::Internal => "retry",
+            _ => "no_retry",
+        };
+        let mut body = json!({
+            "type": format!("https://ffapi.dev/errors/{slug}"),
+            "title": title,
+            "status": status,
+            "detail": self.detail,
+            "instance": path,
+            "request_id": request_id,
+            "retry_hint": hint,
+        });
+        if let (Some(body), false) = (body.as_object_mut(), self.errors.is_empty()) {
+            body.insert("errors".to_owned(), json!(self.errors));
+        }
+        let mut response = Response::builder()
+            .status(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
+            .header(header::CONTENT_TYPE, "application/problem+json");
+        if self.kind == Kind::Unauthorized {
+            response = response.header(header::WWW_AUTHENTICATE, "Bearer realm=\"ffapi\"");
+        }
+        if self.kind == Kind::Unavailable {
+            response = response.header(header::RETRY_AFTER, "1");
+        }
+        if let Some(position) = &self.position {
+            response = response.header("x-log-position", position);
+        }
+        response.body(body.to_string())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl ResponseError for Problem {
+    fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.kind.facts().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+/// Ours, logged once, told without its insides.
+fn internal(error: &dyn std::error::Error) -> Problem {
+    let mut chain = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        chain = format!("{chain}: {cause}");
+        source = cause.source();
+    }
+    tracing::error!(error = chain, "a request failed");
+    Problem::new(Kind::Internal, "the request id above finds it in the log")
+}
+
+impl From<LogError> for Problem {
+    fn from(error: LogError) -> Self {
+        match &error {
+            LogError::Unavailable(_) => {
+                tracing::warn!(?error, "the log does not answer");
+                Self::new(Kind::Unavailable, "the event log does not answer; nothing was lost")
+            }
+            LogError::Server { .. } | LogError::Misconfigured(_) | LogError::Corrupt(_) => {
+                internal(&error)
+            }
+        }
+    }
+}
+
+impl From<CodecError> for Problem {
+    fn from(error: CodecError) -> Self {
+        match error {
+            CodecError::Log(error) => error.into(),
+            CodecError::Unreadable(_) => internal(&error),
+        }
+    }
+}
+
+impl From<ProjectionError> for Problem {
+    fn from(error: ProjectionError) -> Self {
+        if error.is_unavailable() {
+            tracing::warn!(?error, "the read side does not answer");
+            return Self::new(Kind::Unavailable, "the database does not answer; nothing was lost");
+        }
+        internal(&error)
+    }
+}
+
+impl From<StorageError> for Problem {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::NotFound(_) => Self::not_found("object"),
+            StorageError::Exists(_) => Self::new(Kind::Conflict, error.to_string()),
+            StorageError::TooLarge { .. } => Self::new(Kind::TooLarge, error.to_string()),
+            StorageError::BrokenOff(_) => Self::new(Kind::Malformed, error.to_string()),
+            StorageError::Unavailable(_) => {
+                tracing::warn!(?error, "storage cannot be used");
+                Self::new(Kind::Unavailable, "storage cannot be used at the moment")
+            }
+        }
+    }
+}
+
+impl From<JobRejection> for Problem {
+    fn from(rejection: JobRejection) -> Self {
+        let kind = match &rejection {
+            JobRejection::NotFound => Kind::NotFound,
+            JobRejection::AlreadySubmitted
+            | JobRejection::AlreadyOver
+            | JobRejection::AlreadySealed
+            | JobRejection::NotOver
+            | JobRejection::StaleAttempt { .. }
+            | JobRejection::TakenBy { .. }
+            | JobRejection::Cancelling
+            | JobRejection::NotSealed => Kind::Conflict,
+        };
+        Self::new(kind, rejection.to_string())
+    }
+}
+
+impl<R: fmt::Debug + Into<Self>> From<HandleError<R>> for Problem {
+    fn from(error: HandleError<R>) -> Self {
+        match error {
+            HandleError::Rejected(rejection) => rejection.into(),
+            HandleError::VersionMismatch(version) => Self::new(
+                Kind::PreconditionFailed,
+                format!("it is at version {version} now; read it again"),
+            ),
+            HandleError::Contended => {
+                Self::new(Kind::Unavailable, "too many changes to it at once; ask again")
+            }
+            HandleError::Log(error) => error.into(),
+            HandleError::Codec(error) => error.into(),
+            HandleError::TooLarge { .. } => {
+                Self::new(Kind::TooLarge, "the request is too large for one job")
+            }
+        }
+    }
+}

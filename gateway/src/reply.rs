@@ -1,0 +1,183 @@
+use nats::Position;
+use poem::{
+    IntoResponse, Response,
+    http::{HeaderValue, StatusCode, header},
+};
+use poem_openapi::{
+    ApiResponse,
+    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry},
+    types::{ToJSON, Type},
+};
+
+/// A JSON answer with our headers; its status is part of its type.
+pub(crate) struct Reply<const STATUS: u16, T> {
+    body: Option<T>,
+    etag: Option<String>,
+    position: Option<Position>,
+    location: Option<String>,
+    link: Option<String>,
+    replayed: bool,
+}
+
+impl<const STATUS: u16, T> Reply<STATUS, T> {
+    pub(crate) const fn new(body: T) -> Self {
+        Self {
+            body: Some(body),
+            etag: None,
+            position: None,
+            location: None,
+            link: None,
+            replayed: false,
+        }
+    }
+
+    pub(crate) fn version(mut self, version: u64) -> Self {
+        self.etag = Some(etag(version));
+        self
+    }
+
+    pub(crate) const fn position(mut self, position: Position) -> Self {
+        self.position = Some(position);
+        self
+    }
+
+    pub(crate) fn location(mut self, location: String) -> Self {
+        self.location = Some(location);
+        self
+    }
+
+    pub(crate) fn next(mut self, link: Option<String>) -> Self {
+        self.link = link.map(|link| format!("<{link}>; rel=\"next\""));
+        self
+    }
+
+    pub(crate) const fn replayed(mut self, replayed: bool) -> Self {
+        self.replayed = replayed;
+        self
+    }
+
+    /// Leaves the body out if the asker has this version already.
+    pub(crate) fn unless(mut self, if_none_match: Option<&str>) -> Self {
+        let same = |etag: &String| {
+            if_none_match.is_some_and(|tags| {
+                tags.split(',').any(|tag| {
+                    let tag = tag.trim();
+                    tag == "*" || tag.trim_start_matches("W/") == etag
+                })
+            })
+        };
+        if self.etag.as_ref().is_some_and(same) {
+            self.body = None;
+        }
+        self
+    }
+}
+
+/// The entity tag of a version.
+pub(crate) fn etag(version: u64) -> String {
+    format!("\"v{version}\"")
+}
+
+impl<const STATUS: u16, T: ToJSON> IntoResponse for Reply<STATUS, T> {
+    fn into_response(self) -> Response {
+        let mut response = match self.body {
+            Some(body) => Response::builder()
+                .status(StatusCode::from_u16(STATUS).unwrap_or_default())
+                .content_type("application/json")
+                .body(body.to_json_string()),
+            None => StatusCode::NOT_MODIFIED.into_response(),
+        };
+        let headers = response.headers_mut();
+        let position = self.position.map(|position| position.to_string());
+        for (name, value) in [
+            (header::ETAG, self.etag),
+            (header::LOCATION, self.location),
+            (header::LINK, self.link),
+        ] {
+            if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+                headers.insert(name, value);
+            }
+        }
+        if let Some(value) = position.and_then(|value| HeaderValue::from_str(&value).ok()) {
+            headers.insert("x-log-position", value);
+        }
+        if self.replayed {
+            headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+impl<const STATUS: u16, T: ToJSON> ApiResponse for Reply<STATUS, T> {
+    fn meta() -> MetaResponses {
+        let header = |name: &str, says: &str| MetaHeader {
+            name: name.to_owned(),
+            description: Some(says.to_owned()),
+            required: false,
+            deprecated: false,
+            schema: String::schema_ref(),
+        };
+        let answer = MetaResponse {
+            description: "The answer",
+            status: Some(STATUS),
+            status_range: None,
+            content: vec![MetaMediaType {
+                content_type: "application/json",
+                schema: T::schema_ref(),
+            }],
+            headers: vec![
+                header("ETag", "Version, for `If-None-Match` and `If-Match`"),
+                header("X-Log-Position", "Where the log stands, for `min_position`"),
+            ],
+        };
+        MetaResponses { responses: vec![answer, problem_meta()] }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+fn problem_meta() -> MetaResponse {
+    MetaResponse {
+        description: "A problem (RFC 9457), application/problem+json",
+        status: None,
+        status_range: None,
+        content: vec![MetaMediaType {
+            content_type: "application/problem+json",
+            schema: MetaSchemaRef::Inline(Box::new(poem_openapi::registry::MetaSchema::new(
+                "object",
+            ))),
+        }],
+        headers: Vec::new(),
+    }
+}
+
+/// An answer that is no JSON, or not only: a stream of events, bytes of a file.
+pub(crate) struct Raw(pub(crate) Response);
+
+impl IntoResponse for Raw {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl ApiResponse for Raw {
+    fn meta() -> MetaResponses {
+        let content = |content_type| MetaMediaType { content_type, schema: String::schema_ref() };
+        let answer = MetaResponse {
+            description: "The answer",
+            status: Some(200),
+            status_range: None,
+            content: vec![
+                content("text/event-stream"),
+                content("application/json"),
+                content("application/octet-stream"),
+            ],
+            headers: Vec::new(),
+        };
+        MetaResponses { responses: vec![answer, problem_meta()] }
+    }
+
+    fn register(_: &mut Registry) {}
+}

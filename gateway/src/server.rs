@@ -1,0 +1,183 @@
+use std::{
+    net::SocketAddr,
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
+};
+
+use nats::{Live, LogError};
+use poem::{
+    Endpoint, EndpointExt, IntoResponse, Response, Route,
+    endpoint::make,
+    listener::{Acceptor, Listener, TcpAcceptor, TcpListener},
+};
+use poem_openapi::OpenApiService;
+use projections::{Jobs as JobsProjection, Projection, position_subject};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Gateway, Services, health, health::Health, jobs::Jobs, manners::manners, uploads::Uploads,
+};
+
+/// How the gateway serves.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GatewayConfig {
+    /// Where it listens.
+    pub listen: String,
+    /// Bytes of one upload at most.
+    pub max_upload: u64,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8080".to_owned(), max_upload: 10 * 1024 * 1024 * 1024 }
+    }
+}
+
+/// Why the gateway does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The address cannot be had.
+    #[error("{address} cannot be listened on; is something else running there?")]
+    Listen {
+        /// Which.
+        address: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The log is in trouble.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Serving broke off.
+    #[error("serving broke off")]
+    Serve(#[source] std::io::Error),
+}
+
+/// A gateway that listens.
+pub struct Server {
+    acceptor: TcpAcceptor,
+    gateway: Arc<Gateway>,
+    address: SocketAddr,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Server({})", self.address)
+    }
+}
+
+/// How long open requests may go on after a stop.
+const DRAIN: Duration = Duration::from_secs(3);
+
+type Service = OpenApiService<(Jobs, Uploads, Health), ()>;
+
+fn service() -> Service {
+    OpenApiService::new((Jobs, Uploads, Health), "ffapi", env!("CARGO_PKG_VERSION"))
+        .description("FFmpeg as a service, event-sourced.")
+}
+
+/// The OpenAPI document.
+pub fn openapi() -> String {
+    service().spec()
+}
+
+impl Server {
+    /// Listens, and begins to hear what the service has to say.
+    ///
+    /// # Errors
+    /// When the address cannot be had or the log does not answer.
+    pub async fn bind(config: &GatewayConfig, services: Services) -> Result<Self, GatewayError> {
+        let listen = |source| GatewayError::Listen { address: config.listen.clone(), source };
+        let acceptor =
+            TcpListener::bind(config.listen.clone()).into_acceptor().await.map_err(listen)?;
+        let address = acceptor.local_addr();
+        let address = address.first().and_then(|address| address.as_socket_addr().copied());
+        let address = address.ok_or_else(|| listen(std::io::ErrorKind::AddrNotAvailable.into()))?;
+        let gateway = Arc::new(Gateway::new(services, config.max_upload));
+        Ok(Self { acceptor, gateway, address })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until told to stop, then lets open requests end.
+    ///
+    /// # Errors
+    /// When the log cannot be had at the start, or serving breaks off.
+    pub async fn run(self, stop: &CancellationToken) -> Result<(), GatewayError> {
+        let hearing = hear(&self.gateway, stop).await?;
+        let app = app(Arc::clone(&self.gateway));
+        let server = poem::Server::new_with_acceptor(self.acceptor);
+        let stopped = stop.clone().cancelled_owned();
+        let outcome = server.run_with_graceful_shutdown(app, stopped, Some(DRAIN)).await;
+        hearing.abort();
+        outcome.map_err(GatewayError::Serve)
+    }
+}
+
+/// The whole API with its manners.
+fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
+    let service = service();
+    let (docs, spec) = (service.swagger_ui(), service.spec_endpoint());
+    let open = |ready: bool| {
+        let gateway = Arc::clone(&gateway);
+        make(move |_| {
+            let gateway = Arc::clone(&gateway);
+            async move {
+                if ready {
+                    health::is_ready(&gateway).await?;
+                }
+                let body = "{\"status\":\"ok\"}";
+                Ok::<_, poem::Error>(
+                    Response::builder().content_type("application/json").body(body).into_response(),
+                )
+            }
+        })
+    };
+    Route::new()
+        .at("/health", open(false))
+        .at("/health/ready", open(true))
+        .nest("/docs", service.swagger_ui())
+        .at("/openapi.json", service.spec_endpoint())
+        .nest("/api/v1/docs", docs)
+        .at("/api/v1/openapi.json", spec)
+        .nest_no_strip("/", service)
+        .data(gateway)
+        .around(manners)
+        .map_to_response()
+}
+
+/// Hears positions, progress, presence and the log, for as long as the gateway serves.
+async fn hear(
+    gateway: &Arc<Gateway>,
+    stop: &CancellationToken,
+) -> Result<tokio::task::JoinHandle<()>, GatewayError> {
+    let log = gateway.commands.log().clone();
+    let live = Live::new(log.nats().clone());
+    let mut positions = live.listen(position_subject(JobsProjection::NAME)).await?;
+    let mut progress = live.listen("live.*.job.*.progress").await?;
+    let mut presence = live.listen("presence.worker.>").await?;
+    let from = log.last_sequence().await?.saturating_add(1);
+    let mut reader = log.follow_only("ev.job.>", from);
+    let (gateway, stop) = (Arc::clone(gateway), stop.clone());
+    Ok(tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(heard) = positions.next() => gateway.positions.hear(&heard.payload),
+                Some(heard) = progress.next() => gateway.progress.hear(&heard.payload),
+                Some(heard) = presence.next() => {
+                    let worker = heard.subject.rsplit('.').next().unwrap_or_default().to_owned();
+                    let body = serde_json::from_slice(&heard.payload).unwrap_or_default();
+                    let mut workers =
+                        gateway.workers.lock().unwrap_or_else(PoisonError::into_inner);
+                    workers.insert(worker, (Instant::now(), body));
+                }
+                message = reader.next() => gateway.hub.hear(message),
+            }
+        }
+    }))
+}

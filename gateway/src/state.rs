@@ -1,0 +1,123 @@
+use std::sync::{Arc, Mutex, PoisonError};
+
+use commands::{Caller, Commands};
+use domain::{
+    JobId, Tenant, Timestamp,
+    job::{Job, JobView, Recorded},
+    media::Capabilities,
+};
+use nats::{Actor, Idempotency, Lines, Live, Position};
+use projections::Database;
+use storage::Storage;
+use uuid::Uuid;
+
+use crate::{
+    KeyTable, auth::Principal, events::Hub, positions::Positions, problem::Problem,
+    progress::ProgressBoard,
+};
+
+/// What a gateway stands on.
+#[derive(Debug)]
+pub struct Services {
+    /// The way to the log.
+    pub commands: Arc<Commands>,
+    /// The read side.
+    pub database: Database,
+    /// Where bytes live.
+    pub storage: Storage,
+    /// Who may ask.
+    pub keys: Arc<KeyTable>,
+}
+
+/// What every request may use.
+#[derive(Debug)]
+pub struct Gateway {
+    pub(crate) commands: Arc<Commands>,
+    pub(crate) database: Database,
+    pub(crate) storage: Storage,
+    pub(crate) keys: Arc<KeyTable>,
+    pub(crate) live: Live,
+    pub(crate) lines: Lines,
+    pub(crate) idempotency: Idempotency,
+    pub(crate) positions: Positions,
+    pub(crate) hub: Hub,
+    pub(crate) progress: ProgressBoard,
+    pub(crate) workers: Mutex<Workers>,
+    pub(crate) max_upload: u64,
+}
+
+/// Who was heard of, as told by themselves.
+pub(crate) type Workers =
+    std::collections::BTreeMap<String, (std::time::Instant, serde_json::Value)>;
+
+const GONE: std::time::Duration = std::time::Duration::from_secs(6);
+
+impl Gateway {
+    pub(crate) fn new(services: Services, max_upload: u64) -> Self {
+        let Services { commands, database, storage, keys } = services;
+        let nats = commands.log().nats().clone();
+        Self {
+            live: Live::new(nats.clone()),
+            lines: Lines::new(nats.clone()),
+            idempotency: Idempotency::new(nats),
+            positions: Positions::default(),
+            hub: Hub::default(),
+            progress: ProgressBoard::default(),
+            workers: Mutex::default(),
+            commands,
+            database,
+            storage,
+            keys,
+            max_upload,
+        }
+    }
+
+    /// The workers heard of lately.
+    pub(crate) fn present(&self) -> Vec<serde_json::Value> {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        workers.retain(|_, (at, _)| at.elapsed() < GONE);
+        workers.values().map(|(_, presence)| presence.clone()).collect()
+    }
+
+    /// What the workers together can do; everything we know of while none is heard.
+    pub(crate) fn capabilities(&self) -> Option<Capabilities> {
+        self.present()
+            .into_iter()
+            .filter_map(|mut p| serde_json::from_value(p.get_mut("capabilities")?.take()).ok())
+            .reduce(|all: Capabilities, one| all.union(&one))
+    }
+
+    /// One job as the log has it this moment, and where its newest event stands.
+    pub(crate) async fn from_log(
+        &self,
+        tenant: &Tenant,
+        id: JobId,
+    ) -> Result<Option<(JobView, Position)>, Problem> {
+        let history = self.commands.history::<Job>(tenant.as_str(), &id.to_string()).await?;
+        let mut found = None;
+        let mut position =
+            Position { epoch: self.commands.log().identity().epoch, ..Position::default() };
+        for (sequence, decision) in &history {
+            let at = Timestamp::from_millis(decision.at);
+            let meta = Recorded { id, tenant: tenant.clone(), at };
+            found =
+                decision.events.iter().fold(found, |row, event| JobView::apply(row, event, &meta));
+            position.sequence = *sequence;
+            position.index =
+                u32::try_from(decision.events.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        }
+        Ok(found.map(|job| (job, position)))
+    }
+}
+
+/// The course of things that a request begins.
+pub(crate) fn caller(principal: &Principal, request: &poem::Request) -> Caller {
+    Caller {
+        actor: Actor::Key(principal.key.to_string()),
+        correlation_id: Uuid::now_v7(),
+        causation: request
+            .data::<crate::manners::RequestId>()
+            .map(|id| format!("request {}", id.0)),
+        traceparent: request.header("traceparent").map(str::to_owned),
+    }
+}

@@ -1,0 +1,138 @@
+//! `POST /uploads`: bytes in, streamed to storage.
+
+use std::sync::Arc;
+
+use domain::{
+    Personal, UploadId,
+    key::Scope,
+    upload::{Upload, UploadCommand, UploadEvent, UploadRejection},
+};
+use poem::{Body, Request, Result, web::Data};
+use poem_openapi::{
+    Object, OpenApi,
+    param::{Header, Path},
+    payload::Binary,
+};
+use uuid::Uuid;
+
+use crate::{
+    auth::Auth,
+    problem::{Kind, Problem},
+    reply::Reply,
+    state::{Gateway, caller},
+};
+
+pub(crate) struct Uploads;
+
+/// An upload that is wholly stored.
+#[derive(Debug, Object)]
+#[oai(rename = "Upload", skip_serializing_if_is_none)]
+pub(crate) struct UploadBody {
+    /// Use it as a job's `input`.
+    id: String,
+    /// As the sender called it.
+    file_name: Option<String>,
+    /// Bytes.
+    size: u64,
+    /// Hex digest.
+    sha256: String,
+}
+
+impl From<UploadRejection> for Problem {
+    fn from(rejection: UploadRejection) -> Self {
+        Self::new(Kind::Conflict, rejection.to_string())
+    }
+}
+
+#[OpenApi(prefix_path = "/api/v1")]
+impl Uploads {
+    /// Store a file
+    ///
+    /// The body is the file, of any size up to the limit; its name may stand in
+    /// `Content-Disposition`. The answer's `id` is a job's `input`.
+    #[oai(path = "/uploads", method = "post", operation_id = "createUpload")]
+    async fn create(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        #[oai(name = "Content-Disposition")] disposition: Header<Option<String>>,
+        body: Binary<Body>,
+    ) -> Result<Reply<201, UploadBody>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let id = UploadId::from_uuid(Uuid::now_v7());
+        let name = disposition.0.as_deref().and_then(file_name);
+        let announced = request.header("content-length").and_then(|text| text.parse::<u64>().ok());
+        if announced.is_some_and(|bytes| bytes > gateway.max_upload) {
+            let detail = format!("a file is at most {} bytes", gateway.max_upload);
+            return Err(Problem::new(Kind::TooLarge, detail).into());
+        }
+        let bytes = body.0.into_bytes_stream();
+        let received = gateway
+            .storage
+            .of(&principal.tenant)
+            .map_err(Problem::from)?
+            .receive(id, std::pin::pin!(bytes), gateway.max_upload)
+            .await
+            .map_err(Problem::from)?;
+        let command = UploadCommand::Complete {
+            file_name: name.clone().map_or(Personal::Erased, Personal::Clear),
+            size: received.size,
+            sha256: received.sha256.clone(),
+        };
+        let handled = gateway
+            .commands
+            .handle::<Upload>(
+                principal.tenant.as_str(),
+                &id.to_string(),
+                &caller(principal, request),
+                command,
+            )
+            .await
+            .map_err(Problem::from)?;
+        let body = UploadBody {
+            id: id.to_string(),
+            file_name: name,
+            size: received.size,
+            sha256: received.sha256,
+        };
+        Ok(Reply::new(body)
+            .location(format!("/api/v1/uploads/{id}"))
+            .version(handled.version)
+            .position(handled.position))
+    }
+
+    /// Show an upload
+    #[oai(path = "/uploads/:id", method = "get", operation_id = "getUpload")]
+    async fn find(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+    ) -> Result<Reply<200, UploadBody>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        let id: UploadId = id.0.parse().map_err(|_| Problem::not_found("upload"))?;
+        let history =
+            gateway.commands.history::<Upload>(principal.tenant.as_str(), &id.to_string()).await;
+        let history = history.map_err(Problem::from)?;
+        let first = history.first().and_then(|(_, decision)| decision.events.first());
+        let Some(UploadEvent::Completed { file_name, size, sha256 }) = first else {
+            return Err(Problem::not_found("upload").into());
+        };
+        let body = UploadBody {
+            id: id.to_string(),
+            file_name: file_name.as_ref().cloned(),
+            size: *size,
+            sha256: sha256.clone(),
+        };
+        Ok(Reply::new(body).version(1))
+    }
+}
+
+/// `filename="…"` of a `Content-Disposition`; only its last path segment, as browsers do.
+fn file_name(disposition: &str) -> Option<String> {
+    let value = disposition.split(';').find_map(|part| part.trim().strip_prefix("filename="))?;
+    let name = value.trim_matches('"').rsplit(['/', '\\']).next()?;
+    let name: String = name.chars().filter(|c| !c.is_control()).take(255).collect();
+    (!name.is_empty()).then_some(name)
+}

@@ -1,0 +1,31 @@
+use bytes::Bytes;
+
+use crate::{LogError, Message, Nats, read, topology::LOGS};
+
+/// What media children had to say about each job, for a week.
+#[derive(Debug, Clone)]
+pub struct Lines {
+    nats: Nats,
+}
+
+impl Lines {
+    /// In this server.
+    pub const fn new(nats: Nats) -> Self {
+        Self { nats }
+    }
+
+    /// Keeps one line. Not awaited to the disk: a lost line loses no job.
+    pub async fn keep(&self, tenant: &str, job: &str, line: impl Into<Bytes>) {
+        if self.nats.connected_for().is_some() {
+            let _ = self.nats.client.publish(format!("logs.{tenant}.{job}"), line.into()).await;
+        }
+    }
+
+    /// The lines of one job from a sequence on.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn of(&self, tenant: &str, job: &str, from: u64) -> Result<Vec<Message>, LogError> {
+        read::load(&self.nats, LOGS, &format!("logs.{tenant}.{job}"), from).await
+    }
+}

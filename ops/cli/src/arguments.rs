@@ -1,0 +1,133 @@
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// FFmpeg as a service, event-sourced.
+#[derive(Debug, Parser)]
+#[command(name = "ffapi", version, about)]
+pub(crate) struct Arguments {
+    /// A TOML file; environment variables `FFAPI_SECTION__KEY` win over it.
+    #[arg(long, global = true)]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run everything in one process, with a private NATS and Postgres
+    Up {
+        /// Where everything is kept
+        #[arg(long, default_value = ".ffapi")]
+        data_dir: PathBuf,
+        /// Where HTTP is served
+        #[arg(long)]
+        listen: Option<String>,
+    },
+    /// Serve HTTP against given NATS and Postgres
+    Gateway,
+    /// Write the read models
+    Projector,
+    /// Release jobs to workers
+    Conductor,
+    /// Run media jobs
+    Worker,
+    /// Bring the database schema up to date
+    Migrate,
+    /// Make or check the streams
+    Topology {
+        #[command(subcommand)]
+        verb: TopologyVerb,
+    },
+    /// Say what is wrong, and how to mend it
+    Doctor,
+    /// Print the configuration in force, secrets hidden
+    Config,
+    /// Say how far each read model is
+    Projections,
+    /// Print events as JSON lines
+    Replay(Replay),
+    /// Convert a local file on a server, and fetch the result
+    Convert(Convert),
+    /// List jobs
+    Jobs(Server),
+    /// Follow a job to its end
+    Watch {
+        #[command(flatten)]
+        server: Server,
+        /// `job_…`
+        id: String,
+    },
+    /// Cancel a job
+    Cancel {
+        #[command(flatten)]
+        server: Server,
+        /// `job_…`
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TopologyVerb {
+    /// Make what is missing, mend what differs
+    Apply,
+    /// Say the first difference
+    Check,
+}
+
+/// Which events.
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// Only this job's
+    #[arg(long)]
+    pub(crate) job: Option<String>,
+    /// Only this tenant's
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// From this position on, like 1-42-0
+    #[arg(long)]
+    pub(crate) from: Option<String>,
+    /// At or after this RFC 3339 time
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+}
+
+/// Which server.
+#[derive(Debug, Args)]
+pub(crate) struct Server {
+    /// Its address
+    #[arg(long, env = "FFAPI_URL", default_value = "http://127.0.0.1:8080")]
+    pub(crate) url: String,
+    /// An API key; else the file `.ffapi/admin.key`
+    #[arg(long, env = "FFAPI_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
+    /// A file that holds the key
+    #[arg(long, default_value = ".ffapi/admin.key")]
+    pub(crate) key_file: PathBuf,
+}
+
+/// What to convert.
+#[derive(Debug, Args)]
+pub(crate) struct Convert {
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// The file to convert
+    pub(crate) input: PathBuf,
+    /// Where the result is written; its extension chooses the container
+    pub(crate) output: PathBuf,
+    /// Keep from here, in seconds or [HH:]MM:SS
+    #[arg(long)]
+    pub(crate) start: Option<String>,
+    /// Keep so much
+    #[arg(long)]
+    pub(crate) duration: Option<String>,
+    /// Scale to this height
+    #[arg(long)]
+    pub(crate) height: Option<u32>,
+    /// Quality: 0 (best) to 51 (smallest)
+    #[arg(long)]
+    pub(crate) crf: Option<u8>,
+    /// `ultrafast` … `veryslow`
+    #[arg(long)]
+    pub(crate) preset: Option<String>,
+}

@@ -1,0 +1,136 @@
+//! Everything that can be set: defaults < file < environment (`FFAPI_SECTION__KEY`).
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use figment::{
+    Figment,
+    providers::{Env, Format, Serialized, Toml},
+};
+use gateway::GatewayConfig;
+use nats::NatsConfig;
+use projections::PostgresConfig;
+use serde::{Deserialize, Serialize};
+use workers::{ConductorConfig, WorkerConfig};
+
+/// The whole configuration.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Where NATS is; `ffapi up` brings its own.
+    pub(crate) nats: Option<NatsConfig>,
+    /// Where Postgres is; `ffapi up` brings its own.
+    pub(crate) postgres: Option<PostgresConfig>,
+    pub(crate) gateway: GatewayConfig,
+    pub(crate) worker: WorkerConfig,
+    pub(crate) conductor: ConductorConfig,
+    pub(crate) storage: StorageConfig,
+    pub(crate) secrets: Secrets,
+    pub(crate) log: LogConfig,
+}
+
+/// Where bytes live.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StorageConfig {
+    /// A folder that gateways and workers share.
+    pub(crate) root: PathBuf,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self { root: PathBuf::from(".ffapi/storage") }
+    }
+}
+
+/// What must not be known: 32 bytes each, in hex. `ffapi up` makes its own.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Secrets {
+    /// Encrypts the vault.
+    pub(crate) master_key: String,
+    /// Hashes API keys.
+    pub(crate) pepper: String,
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secrets(..)")
+    }
+}
+
+/// What is written to stderr.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LogConfig {
+    /// As `RUST_LOG`.
+    pub(crate) filter: String,
+    /// One JSON object a line.
+    pub(crate) json: bool,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { filter: "warn".to_owned(), json: false }
+    }
+}
+
+/// Reads it all.
+pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Config> {
+    let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    if let Some(file) = file {
+        anyhow::ensure!(file.is_file(), "{} is not there", file.display());
+        figment = figment.merge(Toml::file(file));
+    }
+    figment
+        .merge(Env::prefixed("FFAPI_").split("__").filter(|key| key.as_str().contains('.')))
+        .extract()
+        .context("the configuration cannot be read")
+}
+
+/// A 32-byte secret from its hex.
+pub(crate) fn secret(hex_text: &str, name: &str) -> anyhow::Result<[u8; 32]> {
+    let bytes = hex::decode(hex_text).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.with_context(|| {
+        format!("secrets.{name} must be 64 hex digits (FFAPI_SECRETS__{})", name.to_uppercase())
+    })
+}
+
+/// Prints it with secrets hidden.
+#[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
+pub(crate) fn print(config: &Config) -> anyhow::Result<()> {
+    let mut shown = config.clone();
+    for secret in [&mut shown.secrets.master_key, &mut shown.secrets.pepper] {
+        if !secret.is_empty() {
+            *secret = "(hidden)".to_owned();
+        }
+    }
+    if let Some(postgres) = &mut shown.postgres {
+        postgres.url = without_password(&postgres.url);
+    }
+    if let Some(nats) = &mut shown.nats {
+        nats.url = without_password(&nats.url);
+    }
+    println!("{}", serde_json::to_string_pretty(&shown)?);
+    Ok(())
+}
+
+fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, rest)), Some((_, host))) if rest.contains('@') => {
+            format!("{scheme}://(hidden)@{host}")
+        }
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_printed_without_its_password() {
+        assert_eq!(without_password("postgres://u:p@h/db"), "postgres://(hidden)@h/db");
+        assert_eq!(without_password("nats://h:4222"), "nats://h:4222");
+    }
+}

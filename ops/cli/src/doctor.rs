@@ -1,0 +1,88 @@
+use std::process::Command;
+
+use nats::{Nats, topology};
+use projections::Database;
+
+use crate::config::{Config, secret};
+
+/// Checks everything a server needs; says what is wrong and how to mend it.
+#[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
+pub(crate) async fn doctor(config: &Config) -> anyhow::Result<()> {
+    let mut ill = 0_u32;
+    let mut report = |what: &str, outcome: Result<String, String>| match outcome {
+        Ok(fine) => println!("ok    {what}: {fine}"),
+        Err(wrong) => {
+            ill = ill.saturating_add(1);
+            println!("WRONG {what}: {wrong}");
+        }
+    };
+    report("setpriv", runs("setpriv", "it is in Debian's util-linux"));
+    report("media child", child());
+    report("storage", storage(config));
+    report("secrets", secrets(config));
+    report("NATS", nats(config).await);
+    report("Postgres", postgres(config).await);
+    anyhow::ensure!(ill == 0, "{ill} of the above need mending");
+    Ok(())
+}
+
+fn runs(program: &str, hint: &str) -> Result<String, String> {
+    let output = Command::new(program).arg("--version").output();
+    let output = output.map_err(|error| format!("{error}; {hint}"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Starts a child in an empty folder; without a task it locks itself in and ends well.
+fn child() -> Result<String, String> {
+    let folder = std::env::temp_dir().join(format!("ffapi-doctor-{}", std::process::id()));
+    let made = ["in", "out"].iter().try_for_each(|name| std::fs::create_dir_all(folder.join(name)));
+    made.map_err(|error| error.to_string())?;
+    let output = Command::new("/proc/self/exe").arg("media-child").current_dir(&folder).output();
+    let _ = std::fs::remove_dir_all(&folder);
+    let said =
+        String::from_utf8_lossy(&output.map_err(|error| error.to_string())?.stdout).into_owned();
+    if said.contains("Ready") {
+        Ok("locks itself in".to_owned())
+    } else {
+        Err("it cannot lock itself in; this kernel may lack Landlock: set worker.sandbox = \
+             \"seccomp-only\" to go on without"
+            .to_owned())
+    }
+}
+
+fn storage(config: &Config) -> Result<String, String> {
+    let root = &config.storage.root;
+    storage::Storage::open(root)
+        .map(|_| root.display().to_string())
+        .map_err(|error| format!("{} cannot be used: {error}; set storage.root", root.display()))
+}
+
+fn secrets(config: &Config) -> Result<String, String> {
+    let master = secret(&config.secrets.master_key, "master_key");
+    let pepper = secret(&config.secrets.pepper, "pepper");
+    master.and(pepper).map(|_| "set".to_owned()).map_err(|error| error.to_string())
+}
+
+async fn nats(config: &Config) -> Result<String, String> {
+    let missing = "nats.url is not set; set FFAPI_NATS__URL, or run `ffapi up`, which needs none";
+    let settings = config.nats.as_ref().ok_or(missing)?;
+    let nats = Nats::connect(settings)
+        .await
+        .map_err(|error| format!("{error} at {}; is nats-server running there?", settings.url))?;
+    let version = nats.server_version();
+    topology::check(&nats).await.map_err(|error| error.to_string())?;
+    Ok(format!("nats-server {version}, streams as wanted"))
+}
+
+async fn postgres(config: &Config) -> Result<String, String> {
+    let missing =
+        "postgres.url is not set; set FFAPI_POSTGRES__URL, or run `ffapi up`, which needs none";
+    let settings = config.postgres.as_ref().ok_or(missing)?;
+    let database = Database::connect(settings).map_err(|error| error.to_string())?;
+    let version = database.server_version().await.map_err(|error| {
+        format!("{error}; is Postgres running there, and does it let this user in?")
+    })?;
+    let checked = projections::positions(&database).await;
+    checked.map_err(|_| "the schema is missing; `ffapi migrate` makes it".to_owned())?;
+    Ok(format!("Postgres {version}, schema there"))
+}

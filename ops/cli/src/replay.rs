@@ -1,0 +1,84 @@
+use std::io::Write;
+
+use anyhow::Context;
+use domain::{
+    Decider, Timestamp,
+    dispatch::{self, DispatchEvent},
+    job::{Job, JobEvent},
+    key::{Key, KeyEvent},
+    upload::{Upload, UploadEvent},
+};
+use nats::{Codec, Decision, Message, Position};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
+
+use crate::{arguments::Replay, config::Config, roles::Ground};
+
+/// Prints the log, or a part of it, one event a line.
+pub(crate) async fn replay(config: &Config, asked: Replay) -> anyhow::Result<()> {
+    let ground = Ground::new(config).await?;
+    let log = ground.commands.log();
+    let from = asked.from.as_deref().map(str::parse::<Position>).transpose()?;
+    let since = asked.since.as_deref().map(str::parse::<Timestamp>).transpose();
+    let since = since.context("--since is a time like 2026-11-21T12:00:00Z")?;
+    let filter = match (&asked.job, &asked.tenant) {
+        (Some(job), tenant) => {
+            format!("ev.{}.{}.{job}", Job::CATEGORY, tenant.as_deref().unwrap_or("*"))
+        }
+        (None, Some(tenant)) => format!("ev.*.{tenant}.*"),
+        (None, None) => "ev.>".to_owned(),
+    };
+    let last = log.last_sequence().await?;
+    let mut out = std::io::stdout().lock();
+    for message in log.load_matching(&filter, last).await? {
+        if from.is_some_and(|from| message.sequence < from.sequence) {
+            continue;
+        }
+        for line in lines(ground.commands.codec(), &message, log.identity().epoch).await? {
+            let at = line.get("at").and_then(serde_json::Value::as_str);
+            let at = at.and_then(|at| at.parse::<Timestamp>().ok());
+            if since.is_none_or(|since| at.is_some_and(|at| at >= since)) {
+                writeln!(out, "{line}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn lines(
+    codec: &Codec,
+    message: &Message,
+    epoch: u32,
+) -> anyhow::Result<Vec<serde_json::Value>> {
+    let category = message.address().map_or("", |(category, ..)| category);
+    match category {
+        Job::CATEGORY => typed::<JobEvent>(codec, message, epoch).await,
+        Upload::CATEGORY => typed::<UploadEvent>(codec, message, epoch).await,
+        Key::CATEGORY => typed::<KeyEvent>(codec, message, epoch).await,
+        dispatch::CATEGORY => typed::<DispatchEvent>(codec, message, epoch).await,
+        _ => Ok(vec![json!({ "subject": message.subject, "event": null })]),
+    }
+}
+
+async fn typed<E: Serialize + DeserializeOwned>(
+    codec: &Codec,
+    message: &Message,
+    epoch: u32,
+) -> anyhow::Result<Vec<serde_json::Value>> {
+    let decision: Decision<E> = codec.decode(&message.payload).await?;
+    let line = |(index, event): (usize, &E)| {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        json!({
+            "position": Position { epoch, sequence: message.sequence, index }.to_string(),
+            "subject": message.subject,
+            "tenant": decision.tenant,
+            "at": Timestamp::from_millis(decision.at),
+            "actor": decision.actor,
+            "command_id": decision.command_id,
+            "correlation_id": decision.correlation_id,
+            "causation": decision.causation,
+            "event": event,
+        })
+    };
+    Ok(decision.events.iter().enumerate().map(line).collect())
+}

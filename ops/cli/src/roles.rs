@@ -1,0 +1,206 @@
+//! The roles, together or apart: the same code either way.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use anyhow::Context;
+use commands::Commands;
+use gateway::{KeyTable, Pepper, Server, Services};
+use nats::{Codec, Log, Nats, Vault, topology};
+use projections::{Archive, Database, Jobs, Runner, positions};
+use storage::Storage;
+use tokio::{signal::unix, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use workers::{Conductor, Worker};
+
+use crate::{
+    arguments::TopologyVerb,
+    config::{Config, secret},
+    telemetry,
+};
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Gateway,
+    Projector,
+    Conductor,
+    Worker,
+}
+
+/// What every role stands on.
+pub(crate) struct Ground {
+    pub(crate) commands: Arc<Commands>,
+    pub(crate) database: Database,
+    pub(crate) storage: Storage,
+    pub(crate) keys: Arc<KeyTable>,
+    pub(crate) pepper: Pepper,
+}
+
+impl Ground {
+    pub(crate) async fn new(config: &Config) -> anyhow::Result<Self> {
+        let nats = connect(config).await?;
+        let database = database(config)?;
+        let master = secret(&config.secrets.master_key, "master_key")?;
+        let pepper = Pepper::new(secret(&config.secrets.pepper, "pepper")?, 1);
+        let codec = Codec::new(Vault::open(&nats, &master).await?);
+        let log = Log::open(nats).await?;
+        Ok(Self {
+            commands: Arc::new(Commands::new(log, codec)),
+            database,
+            storage: Storage::open(&config.storage.root)?,
+            keys: Arc::new(KeyTable::new(pepper.clone())),
+            pepper,
+        })
+    }
+}
+
+async fn connect(config: &Config) -> anyhow::Result<Nats> {
+    let nats = config.nats.as_ref().context("nats.url is not set (FFAPI_NATS__URL)")?;
+    Nats::connect(nats).await.with_context(|| format!("NATS at {}", nats.url))
+}
+
+fn database(config: &Config) -> anyhow::Result<Database> {
+    let postgres = config.postgres.as_ref();
+    let postgres = postgres.context("postgres.url is not set (FFAPI_POSTGRES__URL)")?;
+    Ok(Database::connect(postgres)?)
+}
+
+/// Ends the process' work on Ctrl-C or SIGTERM.
+pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    let mut terminate = unix::signal(unix::SignalKind::terminate())?;
+    let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        token.cancel();
+    });
+    Ok(stop)
+}
+
+type Running = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+
+/// Runs roles until told to stop; the first that fails ends them all.
+pub(crate) async fn run(
+    config: &Config,
+    ground: &Ground,
+    roles: &[Role],
+    stop: &CancellationToken,
+    told: impl FnOnce(std::net::SocketAddr),
+) -> anyhow::Result<()> {
+    let mut running: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    let mut told = Some(told);
+    for role in roles {
+        for task in start(config, ground, *role, stop, &mut told).await? {
+            running.spawn(task);
+        }
+    }
+    let mut outcome = Ok(());
+    while let Some(ended) = running.join_next().await {
+        let ended = ended.context("a role panicked").and_then(|result| result);
+        if ended.is_err() && outcome.is_ok() {
+            outcome = ended;
+        }
+        stop.cancel();
+    }
+    ground.commands.log().nats().close().await;
+    outcome
+}
+
+async fn start(
+    config: &Config,
+    ground: &Ground,
+    role: Role,
+    stop: &CancellationToken,
+    told: &mut Option<impl FnOnce(std::net::SocketAddr)>,
+) -> anyhow::Result<Vec<Running>> {
+    let (commands, stop) = (Arc::clone(&ground.commands), stop.clone());
+    let (log, codec) = (commands.log().clone(), commands.codec().clone());
+    Ok(match role {
+        Role::Gateway => {
+            let keys = Arc::clone(&ground.keys);
+            let following = {
+                let (keys, stop) = (Arc::clone(&keys), stop.clone());
+                async move { Ok(keys.follow(&log, &codec, &stop).await?) }
+            };
+            let services = Services {
+                commands,
+                database: ground.database.clone(),
+                storage: ground.storage.clone(),
+                keys,
+            };
+            let server = Server::bind(&config.gateway, services).await?;
+            if let Some(told) = told.take() {
+                told(server.address());
+            }
+            let serving = async move { Ok(server.run(&stop).await?) };
+            vec![Box::pin(following), Box::pin(serving)]
+        }
+        Role::Projector => {
+            let jobs = Runner::new(ground.database.clone(), log.clone(), codec.clone(), Jobs);
+            let archive = Runner::new(ground.database.clone(), log, codec, Archive);
+            let also = stop.clone();
+            vec![
+                Box::pin(async move { Ok(jobs.run(&stop).await?) }),
+                Box::pin(async move { Ok(archive.run(&also).await?) }),
+            ]
+        }
+        Role::Conductor => {
+            let conductor = Conductor::new(commands, config.conductor.clone());
+            vec![Box::pin(async move { Ok(conductor.run(&stop).await?) })]
+        }
+        Role::Worker => {
+            // On the storage's disk, so that inputs and outputs are linked and not copied.
+            let folder = config.storage.root.join(".work");
+            let mut child = vec!["/proc/self/exe".to_owned(), "media-child".to_owned()];
+            if config.worker.sandbox == workers::Sandbox::SeccompOnly {
+                child.push("seccomp-only".to_owned());
+            }
+            let storage = ground.storage.clone();
+            let worker = Worker::prepare(commands, storage, &config.worker, &folder, child).await?;
+            vec![Box::pin(async move {
+                worker.run(&stop).await;
+                Ok(())
+            })]
+        }
+    })
+}
+
+/// Runs one role alone.
+#[expect(clippy::print_stderr, reason = "a command line speaks to its user")]
+pub(crate) async fn alone(config: &Config, role: Role) -> anyhow::Result<()> {
+    telemetry::start(&config.log);
+    let stop = stop_on_signal()?;
+    let ground = Ground::new(config).await?;
+    run(config, &ground, &[role], &stop, |address| eprintln!("serving on http://{address}")).await
+}
+
+#[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
+pub(crate) async fn migrate(config: &Config) -> anyhow::Result<()> {
+    database(config)?.migrate().await?;
+    println!("the database is up to date");
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
+pub(crate) async fn topology(config: &Config, verb: &TopologyVerb) -> anyhow::Result<()> {
+    let nats = connect(config).await?;
+    let identity = match verb {
+        TopologyVerb::Apply => topology::apply(&nats).await?,
+        TopologyVerb::Check => topology::check(&nats).await?,
+    };
+    println!("the streams are as wanted; log {} epoch {}", identity.log_id, identity.epoch);
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
+pub(crate) async fn projections(config: &Config) -> anyhow::Result<()> {
+    let last = Log::open(connect(config).await?).await?.last_sequence().await?;
+    for (name, at, parked) in positions(&database(config)?).await? {
+        println!("{name}: at {at} of {last}, {parked} parked");
+    }
+    Ok(())
+}

@@ -1,0 +1,442 @@
+//! One attempt at one job: start, encode, verify, seal, deliver, complete. Every step can be
+//! repeated; the log says which one is next.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use commands::{Caller, Commands};
+use domain::{
+    Personal,
+    dispatch::Release,
+    job::{Failure, FailureCode, Job, JobCommand, JobEvent, JobRejection, JobState, OutputFile},
+    location::Location,
+    media::{Capabilities, Convert, MediaRequest},
+};
+use media::{
+    MediaError,
+    protocol::{Progress, Report, Said, Task as MediaTask},
+};
+use nats::{Lines, Live, Subscription, Task};
+use serde_json::json;
+use storage::{Storage, StorageError};
+use tokio_util::sync::CancellationToken;
+
+use crate::{clock, failpoint, insist::insist, lease::Lease, slot::Slot};
+
+/// What attempts share.
+#[derive(Debug)]
+pub(crate) struct Workshop {
+    pub(crate) commands: Arc<Commands>,
+    pub(crate) storage: Storage,
+    pub(crate) live: Live,
+    pub(crate) lines: Lines,
+    pub(crate) caller: Caller,
+    pub(crate) worker: String,
+    pub(crate) pool: String,
+    pub(crate) capabilities: Capabilities,
+    /// Ends what runs, so that the job can go on elsewhere.
+    pub(crate) abandon: CancellationToken,
+}
+
+/// How an attempt ended, as far as the task is concerned.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The log has the last word on it; the task is over.
+    Done,
+    /// It did not work.
+    Fail(MediaError),
+    /// Called off; everything of it is stopped.
+    Cancelled,
+    /// Another attempt is the job's now; what this one made does not count.
+    Deposed,
+    /// This worker is going; the job is to go on elsewhere.
+    Abandoned,
+}
+
+const OUTPUT: &str = "output";
+/// How often a running attempt asks the log whether it still counts, should the word be lost.
+const ASK: Duration = Duration::from_secs(2);
+
+impl Workshop {
+    /// Runs the attempt that a task stands for, in a waiting slot, and records its outcome.
+    pub(crate) async fn attempt(&self, task: &Task, release: &Release, slot: Slot) {
+        let outcome = match self.run(task, release, slot).await {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::Fail(error),
+        };
+        let attempt = release.attempt;
+        let command = match outcome {
+            Outcome::Done => return,
+            Outcome::Fail(error) => {
+                tracing::info!(job = %release.job, attempt, %error, "attempt failed");
+                let failure = Failure { code: error.code, message: Personal::Clear(error.message) };
+                JobCommand::FailAttempt { attempt, failure, at: clock::now() }
+            }
+            Outcome::Cancelled => JobCommand::ConfirmCancel { attempt },
+            Outcome::Abandoned => JobCommand::AbandonAttempt {
+                attempt,
+                reason: format!("worker {} was stopped", self.worker),
+            },
+            Outcome::Deposed => {
+                if let Ok(storage) = self.storage(release) {
+                    storage.drop_staging(release.job, attempt).await;
+                }
+                return;
+            }
+        };
+        if !matches!(command, JobCommand::AbandonAttempt { .. }) {
+            self.drop_unsealed(release).await;
+        }
+        failpoint::hit("worker.before_outcome");
+        // A refusal means that another attempt or the end came first.
+        let recorded = insist(&self.commands, &self.caller, release, command).await;
+        tracing::debug!(job = %release.job, attempt, ?recorded, "outcome");
+        failpoint::hit("worker.after_outcome");
+    }
+
+    /// What was staged goes, unless it is what the job will deliver.
+    async fn drop_unsealed(&self, release: &Release) {
+        let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
+        let state = self.commands.state::<Job>(tenant, &id).await;
+        let sealed = state.ok().and_then(|state| state.run().and_then(|run| run.sealed_by));
+        if let (true, Ok(storage)) = (sealed != Some(release.attempt), self.storage(release)) {
+            storage.drop_staging(release.job, release.attempt).await;
+        }
+    }
+
+    /// The tenant's own part of the store.
+    fn storage(&self, release: &Release) -> Result<Storage, MediaError> {
+        self.storage.of(&release.tenant).map_err(failed)
+    }
+
+    async fn run(&self, task: &Task, release: &Release, slot: Slot) -> Result<Outcome, MediaError> {
+        let attempt = release.attempt;
+        let start = JobCommand::StartAttempt {
+            attempt,
+            worker: self.worker.clone(),
+            pool: self.pool.clone(),
+        };
+        failpoint::hit("worker.before_start");
+        if let Err(rejection) = insist(&self.commands, &self.caller, release, start).await {
+            slot.end().await;
+            return Ok(self.not_ours(release, rejection).await);
+        }
+        failpoint::hit("worker.after_start");
+        let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
+        let history = loop {
+            match self.commands.history::<Job>(tenant, &id).await {
+                Ok(history) => break history,
+                Err(error) => {
+                    tracing::warn!(%error, "a job's past cannot be read yet");
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+            }
+        };
+        let events = || history.iter().flat_map(|(_, decision)| &decision.events);
+        let request = events().find_map(|event| match event {
+            JobEvent::Submitted { spec } => Some(spec.request.clone()),
+            _ => None,
+        });
+        let Some(MediaRequest::Convert(request)) = request else {
+            return Err(erased("request"));
+        };
+        let sealed = events().find_map(|event| match event {
+            JobEvent::OutputsSealed { attempt, outputs } => Some((*attempt, outputs.clone())),
+            _ => None,
+        });
+        if let Some((by, outputs)) = sealed {
+            slot.end().await;
+            return self.deliver(release, &request, by, &outputs).await;
+        }
+        let outputs = match self.make(task, release, &request, slot).await? {
+            Made::Outputs(outputs) => outputs,
+            Made::Stopped(outcome) => return Ok(outcome),
+        };
+        failpoint::hit("worker.before_seal");
+        let seal = JobCommand::SealOutputs { attempt, outputs: outputs.clone() };
+        match insist(&self.commands, &self.caller, release, seal).await {
+            Ok(_) => {}
+            Err(JobRejection::Cancelling) => return Ok(Outcome::Cancelled),
+            Err(_) => return Ok(Outcome::Deposed),
+        }
+        failpoint::hit("worker.after_seal");
+        self.deliver(release, &request, attempt, &outputs).await
+    }
+
+    /// The log refused our start: somebody else has the attempt, or nobody needs it.
+    async fn not_ours(&self, release: &Release, rejection: JobRejection) -> Outcome {
+        if let JobRejection::TakenBy { worker } = rejection {
+            let asked = format!("ctl.attempt.{}.{}", release.job, release.attempt);
+            // Redelivery is no proof of death: only silence is, and not on the first question.
+            for _ in 0..5 {
+                if self.live.ask(asked.clone(), Duration::from_secs(3)).await.is_some() {
+                    return Outcome::Done;
+                }
+            }
+            tracing::warn!(job = %release.job, worker, "nobody answers for the attempt");
+            let command = JobCommand::AbandonAttempt {
+                attempt: release.attempt,
+                reason: format!("worker {worker} does not answer"),
+            };
+            let _ = insist(&self.commands, &self.caller, release, command).await;
+        }
+        Outcome::Done
+    }
+
+    /// Encodes, verifies and stages.
+    async fn make(
+        &self,
+        task: &Task,
+        release: &Release,
+        request: &Convert,
+        mut slot: Slot,
+    ) -> Result<Made, MediaError> {
+        let made = self.make_in(task, release, request, &mut slot).await;
+        slot.end().await;
+        made
+    }
+
+    async fn make_in(
+        &self,
+        task: &Task,
+        release: &Release,
+        request: &Convert,
+        slot: &mut Slot,
+    ) -> Result<Made, MediaError> {
+        let input = request.input.as_ref().ok_or_else(|| erased("input"))?;
+        let output = request.output.as_ref().ok_or_else(|| erased("output"))?;
+        let storage = self.storage(release)?;
+        if request.overwrite == domain::media::Overwrite::Fail {
+            match storage.size(output).await {
+                Ok(_) => return Err(failed(StorageError::Exists(output.to_string()))),
+                Err(StorageError::NotFound(_)) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        storage.fetch(input, &slot.input()).await.map_err(failed)?;
+        let extension = output.extension().unwrap_or_default();
+        let name = format!("{OUTPUT}.{extension}");
+        let work = MediaTask::Convert {
+            request: Box::new(request.clone()),
+            capabilities: self.capabilities.clone(),
+            output: name.clone(),
+        };
+        slot.give(&work).await.map_err(|error| crashed(&error))?;
+        let report = match self.watch(task, release, slot).await? {
+            Watched::Report(report) => report,
+            Watched::Stopped(outcome) => return Ok(Made::Stopped(outcome)),
+        };
+        failpoint::hit("worker.before_stage");
+        let received = storage
+            .stage(release.job, release.attempt, OUTPUT, &slot.output(&name))
+            .await
+            .map_err(failed)?;
+        failpoint::hit("worker.after_stage");
+        Ok(Made::Outputs(vec![OutputFile {
+            name: output.file_name().unwrap_or(OUTPUT).to_owned(),
+            location: Personal::Clear(output.to_string()),
+            size: received.size,
+            sha256: received.sha256,
+            duration: Some(report.duration),
+            streams: report.streams,
+        }]))
+    }
+
+    /// Follows the child until it is done, stuck, called off or deposed.
+    async fn watch(
+        &self,
+        task: &Task,
+        release: &Release,
+        slot: &mut Slot,
+    ) -> Result<Watched, MediaError> {
+        let (job, attempt) = (release.job, release.attempt);
+        let subject = |what: &str| format!("ctl.{what}.{job}.{attempt}");
+        let mut asked = self.live.listen(subject("attempt")).await.ok();
+        let mut cancels = self.live.listen(format!("ctl.cancel.{job}")).await.ok();
+        let mut lease = Lease::new();
+        let mut ask = tokio::time::interval(ASK);
+        ask.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                said = slot.hear() => match said {
+                    Ok(Some(Said::Progress(progress))) => {
+                        lease.advance(progress.done);
+                        self.tell_progress(release, &progress).await;
+                    }
+                    Ok(Some(Said::Log { level, line })) => {
+                        let line = json!({
+                            "level": level, "stage": "media", "time": clock::now(),
+                            "attempt": attempt, "message": line,
+                        });
+                        let id = job.to_string();
+                        self.lines.keep(release.tenant.as_str(), &id, line.to_string()).await;
+                    }
+                    Ok(Some(Said::Done(report))) => return Ok(Watched::Report(report)),
+                    Ok(Some(Said::Failed { code, message })) => {
+                        return Err(MediaError { code, message });
+                    }
+                    Ok(Some(_)) => {}
+                    Ok(None) => return Err(slot.post_mortem().await),
+                    Err(error) => return Err(crashed(&error)),
+                },
+                heard = next(&mut asked) => {
+                    if let Some(heard) = heard {
+                        self.live.answer(&heard, self.worker.clone()).await;
+                    }
+                }
+                _ = next(&mut cancels) => {
+                    if let Some(outcome) = self.ended(release).await {
+                        return Ok(Watched::Stopped(outcome));
+                    }
+                }
+                _ = ask.tick() => {
+                    if lease.stalled() {
+                        return Err(MediaError {
+                            code: FailureCode::MediaStalled,
+                            message: "the media process made no progress for a minute".to_owned(),
+                        });
+                    }
+                    lease.keep(task).await;
+                    if let Some(outcome) = self.ended(release).await {
+                        return Ok(Watched::Stopped(outcome));
+                    }
+                }
+                () = self.abandon.cancelled() => {
+                    return Ok(Watched::Stopped(Outcome::Abandoned));
+                }
+            }
+        }
+    }
+
+    /// Whether the log says that this attempt should stop. No answer is no reason to.
+    async fn ended(&self, release: &Release) -> Option<Outcome> {
+        self.commands.log().nats().connected_for()?;
+        let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
+        let asking = self.commands.state::<Job>(tenant, &id);
+        let state = tokio::time::timeout(Duration::from_secs(1), asking).await.ok()?.ok()?;
+        match state {
+            JobState::Processing { attempt, cancelling, .. } if attempt == release.attempt => {
+                cancelling.then_some(Outcome::Cancelled)
+            }
+            JobState::Processing { .. }
+            | JobState::Queued { .. }
+            | JobState::Unknown
+            | JobState::Completed
+            | JobState::Failed { .. }
+            | JobState::Cancelled { .. } => Some(Outcome::Deposed),
+        }
+    }
+
+    async fn tell_progress(&self, release: &Release, progress: &Progress) {
+        let (job, tenant) = (release.job, &release.tenant);
+        let body = progress_event(release, progress);
+        self.live.tell(format!("live.{tenant}.job.{job}.progress"), body.to_string()).await;
+    }
+
+    /// Gives the sealed outputs their final names and says so. Repeating it is harmless.
+    async fn deliver(
+        &self,
+        release: &Release,
+        request: &Convert,
+        sealed_by: u32,
+        outputs: &[OutputFile],
+    ) -> Result<Outcome, MediaError> {
+        let storage = self.storage(release)?;
+        for output in outputs {
+            let to = output.location.as_ref().ok_or_else(|| erased("output"))?;
+            let to: Location = to.parse().map_err(|_| erased("output"))?;
+            storage
+                .publish(release.job, sealed_by, OUTPUT, &to, &output.sha256, request.overwrite)
+                .await
+                .map_err(failed)?;
+        }
+        failpoint::hit("worker.after_publish");
+        let complete = JobCommand::Complete { attempt: release.attempt };
+        match insist(&self.commands, &self.caller, release, complete).await {
+            Ok(_) => {
+                storage.drop_staging(release.job, sealed_by).await;
+                failpoint::hit("worker.after_complete");
+                Ok(Outcome::Done)
+            }
+            Err(_) => Ok(Outcome::Deposed),
+        }
+    }
+}
+
+enum Made {
+    Outputs(Vec<OutputFile>),
+    Stopped(Outcome),
+}
+
+enum Watched {
+    Report(Report),
+    Stopped(Outcome),
+}
+
+/// The next thing heard; never, if we could not begin to listen: the log is asked as well.
+async fn next(subscription: &mut Option<Subscription>) -> Option<nats::Heard> {
+    match subscription {
+        Some(open) => match open.next().await {
+            Some(heard) => Some(heard),
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "progress is shown, not counted")]
+fn progress_event(release: &Release, progress: &Progress) -> serde_json::Value {
+    let share = progress.total.filter(|total| *total > 0);
+    let percent = share.map(|total| (progress.done as f64 / total as f64 * 100.0).min(100.0));
+    let eta = share
+        .filter(|_| progress.speed > 0.0)
+        .map(|total| total.saturating_sub(progress.done) as f64 / 1_000_000.0 / progress.speed);
+    let rounded = |value: f64| (value * 100.0).round() / 100.0;
+    let fields: BTreeMap<&str, serde_json::Value> = [
+        ("job_id", json!(release.job)),
+        ("attempt", json!(release.attempt)),
+        ("stage", json!("encoding")),
+        ("progress", json!(percent.map(rounded))),
+        ("frames", json!(progress.frames)),
+        ("fps", json!(rounded(progress.fps))),
+        ("speed", json!(rounded(progress.speed))),
+        ("eta_seconds", json!(eta.map(rounded))),
+    ]
+    .into();
+    json!({
+        "specversion": "1.0",
+        "id": format!("{}-{}-{}", release.job, release.attempt, progress.done),
+        "source": "/ffapi",
+        "type": "job.progress",
+        "subject": release.job,
+        "time": clock::now(),
+        "datacontenttype": "application/json",
+        "data": fields,
+    })
+}
+
+fn failed(error: StorageError) -> MediaError {
+    let code = match &error {
+        StorageError::NotFound(_) => FailureCode::InputNotFound,
+        StorageError::Exists(_) => FailureCode::OutputExists,
+        StorageError::TooLarge { .. } => FailureCode::InputTooLarge,
+        StorageError::BrokenOff(_) | StorageError::Unavailable(_) => {
+            FailureCode::StorageUnavailable
+        }
+    };
+    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+    MediaError { code, message: format!("{error}{}", cause.unwrap_or_default()) }
+}
+
+fn crashed(error: &std::io::Error) -> MediaError {
+    MediaError {
+        code: FailureCode::MediaCrashed,
+        message: format!("the media process cannot be talked to: {error}"),
+    }
+}
+
+fn erased(what: &str) -> MediaError {
+    MediaError {
+        code: FailureCode::Unsupported,
+        message: format!("the job's {what} was erased with its tenant's data"),
+    }
+}

@@ -1,0 +1,295 @@
+//! The dispatch process manager's runner: the fold is in `domain`, the effects are here.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use commands::{Caller, Commands};
+use domain::{
+    Decider, JobId, Tenant,
+    dispatch::{self, CPU, Dispatch, DispatchEvent, Release},
+    job::{Job, JobCommand, JobEvent},
+};
+use nats::{
+    Actor, AppendError, CodecError, Decision, Draft, Live, LogError, Message, Position, Work,
+};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    PRESENCE, Roster, announce::announce, clock, failpoint, insist::insist, leadership,
+    leadership::Leadership, task,
+};
+
+/// How the conductor shares out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConductorConfig {
+    /// Jobs of one tenant that may be out at once; more wait.
+    pub max_jobs_per_tenant: usize,
+}
+
+impl Default for ConductorConfig {
+    fn default() -> Self {
+        Self { max_jobs_per_tenant: 50 }
+    }
+}
+
+/// Follows the log and releases jobs to free slots.
+#[derive(Debug)]
+pub struct Conductor {
+    commands: Arc<Commands>,
+    config: ConductorConfig,
+    live: Live,
+    work: Work,
+    state: Dispatch,
+    roster: Roster,
+    leadership: Leadership,
+    /// Sequence of the last release round.
+    last_round: u64,
+    /// The fold is as new as the log was when we came.
+    caught_up: bool,
+    started: Instant,
+    reconciled: Option<Instant>,
+}
+
+const TICK: Duration = Duration::from_millis(200);
+const RECONCILE: Duration = Duration::from_secs(30);
+/// How long we must have heard the others ourselves before their silence means something.
+const EARS_OPEN: Duration = Duration::from_secs(8);
+/// At most so many releases in one message.
+const MAX_ROUND: usize = 1000;
+
+impl Conductor {
+    /// Over this log.
+    pub fn new(commands: Arc<Commands>, config: ConductorConfig) -> Self {
+        let nats = commands.log().nats().clone();
+        Self {
+            commands,
+            config,
+            live: Live::new(nats.clone()),
+            work: Work::new(nats),
+            state: Dispatch::default(),
+            roster: Roster::default(),
+            leadership: Leadership::new(),
+            last_round: 0,
+            caught_up: false,
+            started: Instant::now(),
+            reconciled: None,
+        }
+    }
+
+    /// Works until told to stop.
+    ///
+    /// # Errors
+    /// When the log cannot be had at the start. Later trouble is waited out.
+    pub async fn run(mut self, stop: &CancellationToken) -> Result<(), LogError> {
+        let mut workers = self.live.listen(format!("{PRESENCE}.>")).await?;
+        let mut conductors = self.live.listen(format!("{}.>", leadership::SUBJECT)).await?;
+        let first_new = self.commands.log().last_sequence().await?.saturating_add(1);
+        self.caught_up = first_new == 1;
+        let mut reader = self.commands.log().follow(1);
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut beat = tokio::time::interval(leadership::BEAT);
+        loop {
+            let mut due = false;
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                message = reader.next() => {
+                    self.fold(&message, first_new).await;
+                    self.caught_up |= message.sequence.saturating_add(1) >= first_new;
+                    // A burst is folded whole before the next round.
+                    due = message.pending == 0;
+                }
+                Some(heard) = workers.next() => {
+                    let before = self.roster.slots(CPU);
+                    self.roster.hear(&heard.payload);
+                    due = self.roster.slots(CPU) != before;
+                }
+                Some(heard) = conductors.next() => self.leadership.hear(&heard.payload),
+                _ = beat.tick() => {
+                    let subject = format!("{}.{}", leadership::SUBJECT, self.leadership.me());
+                    self.live.tell(subject, self.leadership.me().to_owned()).await;
+                }
+                _ = tick.tick() => due = true,
+            }
+            if due && self.caught_up && self.leadership.acting() {
+                self.act().await;
+            }
+        }
+    }
+
+    async fn fold(&mut self, message: &Message, first_new: u64) {
+        let Some((category, tenant, id)) = message.address() else { return };
+        if category == dispatch::CATEGORY {
+            self.last_round = self.last_round.max(message.sequence);
+            if let Some(decision) = self.decode::<DispatchEvent>(message).await {
+                for event in &decision.events {
+                    self.state.released(event);
+                }
+            }
+        } else if category == Job::CATEGORY {
+            let parsed = (id.parse::<JobId>(), tenant.parse::<Tenant>());
+            let (Ok(job), Ok(tenant)) = parsed else { return };
+            let Some(decision) = self.decode::<JobEvent>(message).await else { return };
+            for event in &decision.events {
+                self.state.job(job, &tenant, event);
+            }
+            if message.sequence >= first_new && self.leadership.acting() {
+                let epoch = self.commands.log().identity().epoch;
+                let position = Position { epoch, sequence: message.sequence, index: 0 };
+                announce(&self.live, job, &tenant, position, &decision).await;
+            }
+        }
+    }
+
+    /// Reads a decision; one that nobody can read concerns nobody here.
+    async fn decode<E: serde::de::DeserializeOwned>(
+        &self,
+        message: &Message,
+    ) -> Option<Decision<E>> {
+        loop {
+            match self.commands.codec().decode(&message.payload).await {
+                Ok(decision) => return Some(decision),
+                Err(CodecError::Unreadable(why)) => {
+                    tracing::error!(sequence = message.sequence, why, "message passed over");
+                    return None;
+                }
+                Err(CodecError::Log(error)) => {
+                    tracing::warn!(%error, "waiting for the key store");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            }
+        }
+    }
+
+    async fn act(&mut self) {
+        if self.reconciled.is_none_or(|at| at.elapsed() > RECONCILE) {
+            match self.reconcile().await {
+                Ok(()) => self.reconciled = Some(Instant::now()),
+                Err(error) => tracing::warn!(%error, "the queue cannot be compared"),
+            }
+        }
+        self.take_over_from_the_vanished().await;
+        if let Err(error) = self.release().await {
+            tracing::warn!(%error, "a round was not released");
+        }
+    }
+
+    /// Releases as many jobs as there are free slots, and one for whoever is free next.
+    async fn release(&mut self) -> Result<(), AppendError> {
+        let slots = self.roster.slots(CPU);
+        if slots == 0 {
+            return Ok(());
+        }
+        let free = slots.saturating_add(1).saturating_sub(self.state.out().len()).min(MAX_ROUND);
+        if free == 0 {
+            return Ok(());
+        }
+        let jobs = self.state.choose(free, self.config.max_jobs_per_tenant, clock::now());
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let event = DispatchEvent::Released { jobs: jobs.clone() };
+        let command_id = Uuid::now_v7();
+        let decision = Decision {
+            command_id,
+            correlation_id: command_id,
+            causation: None,
+            actor: Actor::Process("dispatch".to_owned()),
+            tenant: "_".to_owned(),
+            at: clock::now().as_millis(),
+            traceparent: None,
+            schema: 1,
+            events: vec![event.clone()],
+        };
+        let payload =
+            self.commands.codec().encode(&decision).await.map_err(|error| match error {
+                CodecError::Log(error) => error,
+                CodecError::Unreadable(why) => LogError::Corrupt(why),
+            })?;
+        let draft = Draft {
+            subject: format!("ev.{}._.{CPU}", dispatch::CATEGORY),
+            expected: self.last_round,
+            command_id,
+            payload,
+        };
+        failpoint::hit("conductor.before_release");
+        match self.commands.log().append(draft).await {
+            Ok(sequence) => {
+                failpoint::hit("conductor.after_release");
+                self.last_round = sequence;
+                self.state.released(&event);
+                self.offer(&jobs).await;
+                failpoint::hit("conductor.after_offer");
+                Ok(())
+            }
+            // Another conductor was faster; its round comes to us by the log.
+            Err(AppendError::Conflict) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn offer(&self, jobs: &[Release]) {
+        let offers = jobs.iter().map(|release| async move {
+            self.work.offer(CPU, &task::name(release), task::encode(release).into()).await
+        });
+        for outcome in futures::future::join_all(offers).await {
+            if let Err(error) = outcome {
+                // The next comparison offers it again.
+                tracing::warn!(%error, "a released task was not offered");
+            }
+        }
+    }
+
+    /// Offers again what was released, not started, and is not in the queue.
+    async fn reconcile(&self) -> Result<(), LogError> {
+        let queued = self.work.names(CPU).await?;
+        let lost: Vec<Release> = self
+            .state
+            .out()
+            .iter()
+            .filter(|(_, out)| out.worker.is_none())
+            .map(|(job, out)| Release {
+                job: *job,
+                tenant: out.tenant.clone(),
+                attempt: out.attempt,
+            })
+            .filter(|release| !queued.contains(&task::name(release)))
+            .collect();
+        self.offer(&lost).await;
+        Ok(())
+    }
+
+    async fn take_over_from_the_vanished(&mut self) {
+        self.roster.forget_the_gone();
+        let connected = self.commands.log().nats().connected_for();
+        if connected.is_none_or(|since| since < EARS_OPEN) || self.started.elapsed() < EARS_OPEN {
+            return;
+        }
+        let vanished: Vec<(Release, String)> = self
+            .state
+            .out()
+            .iter()
+            .filter_map(|(job, out)| {
+                let worker = out.worker.clone().filter(|worker| !self.roster.knows(worker))?;
+                let release =
+                    Release { job: *job, tenant: out.tenant.clone(), attempt: out.attempt };
+                Some((release, worker))
+            })
+            .collect();
+        for (release, worker) in vanished {
+            let command = JobCommand::AbandonAttempt {
+                attempt: release.attempt,
+                reason: format!("worker {worker} vanished"),
+            };
+            let caller = Caller::process("dispatch");
+            // A refusal means that the attempt ended after all.
+            let outcome = insist(&self.commands, &caller, &release, command).await;
+            tracing::warn!(job = %release.job, worker, ?outcome, "worker vanished");
+        }
+    }
+}

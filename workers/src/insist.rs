@@ -1,0 +1,31 @@
+use std::{fmt::Debug, time::Duration};
+
+use commands::{Caller, Commands, HandleError, Handled};
+use domain::{
+    dispatch::Release,
+    job::{Job, JobCommand, JobRejection},
+};
+
+/// Gives a command until the log answers: an encode is never lost because nobody was there to hear
+/// of it.
+pub(crate) async fn insist(
+    commands: &Commands,
+    caller: &Caller,
+    release: &Release,
+    command: JobCommand,
+) -> Result<Handled, JobRejection> {
+    let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
+    loop {
+        let outcome = commands.handle::<Job>(tenant, &id, caller, command.clone()).await;
+        match outcome {
+            Ok(handled) => return Ok(handled),
+            Err(HandleError::Rejected(rejection)) => return Err(rejection),
+            Err(error) => wait(&error).await,
+        }
+    }
+}
+
+async fn wait(error: &impl Debug) {
+    tracing::warn!(?error, "the log does not take a command; trying again");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+}

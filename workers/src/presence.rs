@@ -1,0 +1,73 @@
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use domain::media::Capabilities;
+use serde::{Deserialize, Serialize};
+
+/// Every worker says this, every two seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// Which process: new at every start.
+    pub worker: String,
+    /// On which machine.
+    pub host: String,
+    /// What it runs on.
+    pub pool: String,
+    /// Tasks at once.
+    pub slots: usize,
+    /// `job_….attempt` of each task it has now.
+    pub running: Vec<String>,
+    /// What it proved it can do.
+    pub capabilities: Capabilities,
+    /// How well its media children are locked in.
+    pub sandbox: String,
+    /// True once it takes no more tasks.
+    #[serde(default)]
+    pub leaving: bool,
+}
+
+/// Where presence is told, by worker.
+pub const PRESENCE: &str = "presence.worker";
+
+/// How often.
+pub(crate) const BEAT: Duration = Duration::from_secs(2);
+/// A worker not heard of for so long is gone.
+const GONE: Duration = Duration::from_secs(6);
+
+/// Who was heard lately.
+#[derive(Debug, Default)]
+pub struct Roster {
+    heard: BTreeMap<String, (Instant, Presence)>,
+}
+
+impl Roster {
+    /// Takes in what one worker said.
+    pub fn hear(&mut self, payload: &[u8]) {
+        if let Ok(presence) = serde_json::from_slice::<Presence>(payload) {
+            self.heard.insert(presence.worker.clone(), (Instant::now(), presence));
+        }
+    }
+
+    /// Forgets who has been silent for too long.
+    pub fn forget_the_gone(&mut self) {
+        self.heard.retain(|_, (at, _)| at.elapsed() < GONE);
+    }
+
+    /// Who is there.
+    pub fn present(&self) -> impl Iterator<Item = &Presence> {
+        self.heard.values().filter(|(at, _)| at.elapsed() < GONE).map(|(_, presence)| presence)
+    }
+
+    /// True if this worker was heard lately.
+    pub fn knows(&self, worker: &str) -> bool {
+        self.heard.get(worker).is_some_and(|(at, _)| at.elapsed() < GONE)
+    }
+
+    /// Slots of a pool, busy or not, of the workers that take tasks.
+    pub fn slots(&self, pool: &str) -> usize {
+        let open = self.present().filter(|p| p.pool == pool && !p.leaving);
+        open.map(|presence| presence.slots).sum()
+    }
+}

@@ -1,0 +1,167 @@
+use std::{
+    io,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+};
+
+use domain::job::FailureCode;
+use media::{
+    MediaError,
+    protocol::{self, INPUT, Said, Task},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::{Child, ChildStdin, ChildStdout, Command},
+};
+use uuid::Uuid;
+
+/// One warm media child in an empty folder of its own: it serves one task and is gone.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    folder: PathBuf,
+    child: Child,
+    to: Option<ChildStdin>,
+    from: ChildStdout,
+    pub(crate) sandbox: String,
+}
+
+/// How children are started.
+#[derive(Debug, Clone)]
+pub(crate) struct Nursery {
+    /// Where slot folders are made; on the storage's disk, so that links work.
+    pub(crate) folder: PathBuf,
+    /// The program and arguments that become a media child.
+    pub(crate) command: Vec<String>,
+    /// Set when we are root, which a child must not be.
+    pub(crate) user: Option<(u32, u32)>,
+}
+
+/// The longest message a child may send.
+const MAX_MESSAGE: u32 = 16 * 1024 * 1024;
+
+impl Nursery {
+    /// Starts a child and waits until it is locked in.
+    pub(crate) async fn spawn(&self) -> Result<Slot, MediaError> {
+        let broken =
+            |error: io::Error| internal(format!("a media child cannot be started: {error}"));
+        let folder = self.folder.join(Uuid::now_v7().simple().to_string());
+        let out = folder.join("out");
+        for made in [&folder.join("in"), &out] {
+            tokio::fs::create_dir_all(made).await.map_err(broken)?;
+        }
+        let (program, arguments) =
+            self.command.split_first().ok_or_else(|| internal("no media child command"))?;
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .current_dir(&folder)
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true);
+        if let Some((uid, gid)) = self.user {
+            std::os::unix::fs::chown(&out, Some(uid), Some(gid)).map_err(broken)?;
+            command.uid(uid).gid(gid);
+        }
+        let mut child = command.spawn().map_err(broken)?;
+        let pipes = (child.stdin.take(), child.stdout.take());
+        let (Some(to), Some(from)) = pipes else { return Err(internal("no pipes")) };
+        let mut slot = Slot { folder, child, to: Some(to), from, sandbox: String::new() };
+        match slot.hear().await {
+            Ok(Some(Said::Ready { sandbox })) => {
+                slot.sandbox = sandbox;
+                Ok(slot)
+            }
+            Ok(Some(Said::Failed { code, message })) => Err(MediaError { code, message }),
+            other => Err(internal(format!("a media child did not get ready: {other:?}"))),
+        }
+    }
+}
+
+fn internal(message: impl Into<String>) -> MediaError {
+    MediaError { code: FailureCode::Internal, message: message.into() }
+}
+
+impl Slot {
+    /// Where the task's input belongs.
+    pub(crate) fn input(&self) -> PathBuf {
+        self.folder.join("in").join(INPUT)
+    }
+
+    /// Where the child puts an output.
+    pub(crate) fn output(&self, name: &str) -> PathBuf {
+        self.folder.join("out").join(name)
+    }
+
+    /// Hands over the one task.
+    pub(crate) async fn give(&mut self, task: &Task) -> io::Result<()> {
+        let mut message = Vec::new();
+        protocol::write(&mut message, task)?;
+        match &mut self.to {
+            Some(to) => {
+                to.write_all(&message).await?;
+                to.flush().await
+            }
+            None => Err(io::Error::other("the child has its task")),
+        }
+    }
+
+    /// The next thing the child says; none once it is gone.
+    pub(crate) async fn hear(&mut self) -> io::Result<Option<Said>> {
+        let length = match self.from.read_u32().await {
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if length > MAX_MESSAGE {
+            return Err(io::Error::other("the child talks nonsense"));
+        }
+        let mut message = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        self.from.read_exact(&mut message).await?;
+        protocol::decode(&message).map(Some)
+    }
+
+    /// Why a child that said nothing more is gone.
+    pub(crate) async fn post_mortem(&mut self) -> MediaError {
+        let status = self.child.wait().await;
+        let (code, message) = explain(status.ok());
+        MediaError { code, message }
+    }
+
+    /// Ends the child, whatever it is doing, and removes its folder.
+    pub(crate) async fn end(mut self) {
+        let _ = self.child.kill().await;
+        let _ = tokio::fs::remove_dir_all(&self.folder).await;
+    }
+}
+
+fn explain(status: Option<ExitStatus>) -> (FailureCode, String) {
+    match status.and_then(|status| status.signal()) {
+        // SIGXCPU, SIGXFSZ
+        Some(24 | 25) => (
+            FailureCode::ResourceExhausted,
+            "the media process used up its time or disk allowance".to_owned(),
+        ),
+        // SIGKILL that was not ours
+        Some(9) => (
+            FailureCode::ResourceExhausted,
+            "the media process was killed from outside, most likely for want of memory".to_owned(),
+        ),
+        Some(signal) => {
+            (FailureCode::MediaCrashed, format!("the media process crashed (signal {signal})"))
+        }
+        None => (FailureCode::MediaCrashed, "the media process ended without an answer".to_owned()),
+    }
+}
+
+/// Removes what workers that are gone left behind: their folders' locks are free.
+pub(crate) fn sweep(folder: &Path) {
+    for entry in folder.read_dir().into_iter().flatten().flatten() {
+        let lock = std::fs::File::open(entry.path().join("lock"));
+        if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}

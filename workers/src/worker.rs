@@ -1,0 +1,254 @@
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use commands::{Caller, Commands};
+use domain::{dispatch::CPU, media::Capabilities};
+use media::{
+    MediaError,
+    protocol::{Said, Task as MediaTask},
+};
+use nats::{Actor, Lines, Live, Task, Work};
+use serde::{Deserialize, Serialize};
+use storage::Storage;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    PRESENCE, Presence,
+    attempt::Workshop,
+    presence::BEAT,
+    slot::{Nursery, sweep},
+    task,
+};
+
+/// How a worker works.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkerConfig {
+    /// Tasks at once; 0 for as many as the machine has cores.
+    pub slots: usize,
+    /// `full`, or `seccomp-only` on kernels without Landlock.
+    pub sandbox: Sandbox,
+}
+
+/// How media children are locked in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sandbox {
+    /// Landlock and seccomp, or no start.
+    #[default]
+    Full,
+    /// Seccomp alone.
+    SeccompOnly,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self { slots: 0, sandbox: Sandbox::Full }
+    }
+}
+
+/// Why a worker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// Its folder cannot be used.
+    #[error("the work folder cannot be used")]
+    Folder(#[from] std::io::Error),
+    /// A media child does not start or lock itself in.
+    #[error(transparent)]
+    Media(#[from] MediaError),
+}
+
+/// Takes released tasks and runs each in a media child.
+#[derive(Debug)]
+pub struct Worker {
+    workshop: Arc<Workshop>,
+    nursery: Nursery,
+    slots: usize,
+    sandbox: String,
+    running: Mutex<BTreeSet<String>>,
+    /// Held as long as the worker's folder is in use.
+    _lock: File,
+}
+
+/// How long a stopping worker lets its tasks go on.
+const GRACE: Duration = Duration::from_secs(5);
+/// The user that children become when we are root.
+const NOBODY: (u32, u32) = (65_534, 65_534);
+
+impl Worker {
+    /// Prepares a worker in a folder on the storage's disk, and proves what it can do.
+    ///
+    /// `child` is the program and arguments that become a media child.
+    ///
+    /// # Errors
+    /// When the folder cannot be used or a child does not lock itself in.
+    pub async fn prepare(
+        commands: Arc<Commands>,
+        storage: Storage,
+        config: &WorkerConfig,
+        folder: &Path,
+        child: Vec<String>,
+    ) -> Result<Self, WorkerError> {
+        let worker = format!("worker_{}", Uuid::now_v7().simple());
+        std::fs::create_dir_all(folder)?;
+        sweep(folder);
+        let own: PathBuf = folder.join(&worker);
+        std::fs::create_dir_all(&own)?;
+        let lock = File::create(own.join("lock"))?;
+        lock.try_lock().map_err(std::io::Error::from)?;
+        let user = nix::unistd::geteuid().is_root().then_some(NOBODY);
+        let nursery = Nursery { folder: own, command: child, user };
+        let (capabilities, sandbox) = prove(&nursery).await?;
+        let nats = commands.log().nats().clone();
+        let caller = Caller { actor: Actor::Worker(worker.clone()), ..Caller::process("worker") };
+        let workshop = Workshop {
+            commands,
+            storage,
+            live: Live::new(nats.clone()),
+            lines: Lines::new(nats),
+            caller,
+            worker,
+            pool: CPU.to_owned(),
+            capabilities,
+            abandon: CancellationToken::new(),
+        };
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let slots = if config.slots == 0 { cores } else { config.slots };
+        let workshop = Arc::new(workshop);
+        Ok(Self { workshop, nursery, slots, sandbox, running: Mutex::default(), _lock: lock })
+    }
+
+    /// Works until told to stop; then lets tasks end for a moment, and gives up the rest, so that
+    /// they go on elsewhere.
+    pub async fn run(self, stop: &CancellationToken) {
+        let this = Arc::new(self);
+        let mut slots = JoinSet::new();
+        for _ in 0..this.slots {
+            let (this, stop) = (Arc::clone(&this), stop.clone());
+            slots.spawn(async move { this.slot(&stop).await });
+        }
+        let presence = {
+            let (this, stop) = (Arc::clone(&this), stop.clone());
+            tokio::spawn(async move { this.be_present(&stop).await })
+        };
+        stop.cancelled().await;
+        let over = async { while slots.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, over).await.is_err() {
+            this.workshop.abandon.cancel();
+            let over = async { while slots.join_next().await.is_some() {} };
+            let _ = tokio::time::timeout(GRACE, over).await;
+        }
+        presence.abort();
+        let _ = tokio::fs::remove_dir_all(&this.nursery.folder).await;
+    }
+
+    async fn slot(&self, stop: &CancellationToken) {
+        let work = Work::new(self.workshop.commands.log().nats().clone());
+        let mut puller = work.puller(&self.workshop.pool);
+        while !stop.is_cancelled() {
+            let slot = match self.nursery.spawn().await {
+                Ok(slot) => slot,
+                Err(error) => {
+                    tracing::error!(%error, "no media child");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
+            };
+            let task = tokio::select! {
+                () = stop.cancelled() => {
+                    slot.end().await;
+                    return;
+                }
+                task = puller.next() => task,
+            };
+            self.perform(&task, slot).await;
+        }
+    }
+
+    async fn perform(&self, task: &Task, slot: crate::slot::Slot) {
+        let Some(release) = task::decode(task.payload()) else {
+            slot.end().await;
+            tracing::error!("a task that cannot be read was dropped");
+            let _ = task.done().await;
+            return;
+        };
+        let name = format!("{}.{}", release.job, release.attempt);
+        // Redelivered while we have it: the other slot will see it to its end.
+        if !self.note(&name) {
+            slot.end().await;
+            let _ = task.give_back(Duration::from_secs(30)).await;
+            return;
+        }
+        self.workshop.attempt(task, &release, slot).await;
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+        while let Err(error) = task.done().await {
+            tracing::debug!(%error, "a finished task is not confirmed yet");
+            if task.deliveries() > 0
+                && self.workshop.commands.log().nats().connected_for().is_some()
+            {
+                // It will come again, and the log will say that it is over.
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    fn note(&self, name: &str) -> bool {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.insert(name.to_owned())
+    }
+
+    async fn be_present(&self, stop: &CancellationToken) {
+        let mut beat = tokio::time::interval(BEAT);
+        loop {
+            beat.tick().await;
+            let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let presence = Presence {
+                worker: self.workshop.worker.clone(),
+                host: hostname(),
+                pool: self.workshop.pool.clone(),
+                slots: self.slots,
+                running: running.into_iter().collect(),
+                capabilities: self.workshop.capabilities.clone(),
+                sandbox: self.sandbox.clone(),
+                leaving: stop.is_cancelled(),
+            };
+            if let Ok(body) = serde_json::to_vec(&presence) {
+                let subject = format!("{PRESENCE}.{}", self.workshop.worker);
+                self.workshop.live.tell(subject, body).await;
+            }
+        }
+    }
+}
+
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
+/// Asks a child what this machine can do.
+async fn prove(nursery: &Nursery) -> Result<(Capabilities, String), MediaError> {
+    let mut slot = nursery.spawn().await?;
+    let sandbox = slot.sandbox.clone();
+    let silent = |error: std::io::Error| MediaError {
+        code: domain::job::FailureCode::Internal,
+        message: format!("a media child does not answer: {error}"),
+    };
+    slot.give(&MediaTask::Capabilities).await.map_err(silent)?;
+    let proved = loop {
+        match slot.hear().await.map_err(silent)? {
+            Some(Said::Capabilities(capabilities)) => break Ok((capabilities, sandbox)),
+            Some(Said::Failed { code, message }) => break Err(MediaError { code, message }),
+            Some(_) => {}
+            None => break Err(slot.post_mortem().await),
+        }
+    };
+    slot.end().await;
+    proved
+}
