@@ -172,18 +172,14 @@ impl Commands {
                 return Ok(self.handled(&loaded, 0, false));
             }
             let count = events.len();
-            match self.append::<D>(&target, &loaded, events).await? {
-                Some(after) => {
-                    let handled = self.handled(&after, count, true);
-                    self.cache.put(&target.subject, after);
-                    return Ok(handled);
-                }
-                None => {
-                    tokio::time::sleep(jitter(attempt, target.command_id)).await;
-                    loaded = self.refresh::<D>(&target.subject, loaded).await?;
-                    fresh = true;
-                }
+            if let Some(after) = self.append::<D>(&target, &loaded, events).await? {
+                let handled = self.handled(&after, count, true);
+                self.cache.put(&target.subject, after);
+                return Ok(handled);
             }
+            tokio::time::sleep(jitter(attempt, target.command_id)).await;
+            loaded = self.refresh::<D>(&target.subject, loaded).await?;
+            fresh = true;
         }
         Err(HandleError::Contended)
     }

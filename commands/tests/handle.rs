@@ -1,5 +1,7 @@
 //! Commands against a real log: what many writers, stale folds and dead servers may do to them.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 
 use commands::{Caller, Commands, HandleError};

@@ -203,14 +203,11 @@ impl Dispatch {
 
     fn wait(&mut self, job: JobId, tenant: &Tenant, not_before: Option<Timestamp>) {
         let Some((attempt, priority)) = self.live.get(&job).copied() else { return };
-        match not_before {
-            Some(due) => {
-                self.timers.insert((due, job));
-            }
-            None => {
-                let ranks = self.ready.entry(tenant.clone()).or_default();
-                ranks.insert((std::cmp::Reverse(priority), job));
-            }
+        if let Some(due) = not_before {
+            self.timers.insert((due, job));
+        } else {
+            let ranks = self.ready.entry(tenant.clone()).or_default();
+            ranks.insert((std::cmp::Reverse(priority), job));
         }
         let waiting = Waiting { tenant: tenant.clone(), attempt, priority, not_before };
         self.waiting.insert(job, waiting);

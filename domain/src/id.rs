@@ -23,7 +23,7 @@ macro_rules! id {
             /// The text every id of this kind starts with.
             pub const PREFIX: &'static str = concat!($prefix, "_");
 
-            /// Names a thing; the shell provides a UUIDv7, so ids sort by time.
+            /// Names a thing; the shell provides a version 7 UUID, so ids sort by time.
             pub const fn from_uuid(id: Uuid) -> Self {
                 Self(id)
             }

@@ -4,6 +4,9 @@
 //! Each aggregate is one folder (`job`, `upload`, `key`, `output`) with the same parts in the same
 //! order: event, state, command and decision, view.
 
+// A new event must be thought about everywhere it is folded.
+#![warn(clippy::wildcard_enum_match_arm)]
+
 mod decider;
 pub mod dispatch;
 mod id;

@@ -59,9 +59,13 @@ pub(crate) fn parse<T: DeserializeOwned>(
         for segment in error.path() {
             match segment {
                 serde_path_to_error::Segment::Seq { index } => {
-                    pointer.push_str(&format!("/{index}"));
+                    pointer.push('/');
+                    pointer.push_str(&index.to_string());
                 }
-                serde_path_to_error::Segment::Map { key } => pointer.push_str(&format!("/{key}")),
+                serde_path_to_error::Segment::Map { key } => {
+                    pointer.push('/');
+                    pointer.push_str(key);
+                }
                 serde_path_to_error::Segment::Enum { .. }
                 | serde_path_to_error::Segment::Unknown => {}
             }
@@ -71,7 +75,8 @@ pub(crate) fn parse<T: DeserializeOwned>(
         if let Some(field) =
             detail.strip_prefix("missing field `").and_then(|d| d.split('`').next())
         {
-            pointer.push_str(&format!("/{field}"));
+            pointer.push('/');
+            pointer.push_str(field);
         }
         Problem::field(Kind::Invalid, &pointer, detail)
     })

@@ -12,7 +12,7 @@ pub(crate) struct ProgressBoard {
     newest: Mutex<HashMap<String, (Instant, Value)>>,
 }
 
-const FORGET: Duration = Duration::from_secs(120);
+const FORGET: Duration = Duration::from_mins(2);
 
 impl ProgressBoard {
     /// Takes in a progress event; within one attempt it never goes back.

@@ -88,7 +88,7 @@ impl Gateway {
     }
 
     /// One job as the log has it this moment, and where its newest event stands.
-    pub(crate) async fn from_log(
+    pub(crate) async fn job_in_log(
         &self,
         tenant: &Tenant,
         id: JobId,

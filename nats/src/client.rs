@@ -58,7 +58,7 @@ impl Nats {
                         }
                         Event::LameDuckMode | Event::Draining => {}
                         Event::SlowConsumer(_) | Event::ServerError(_) | Event::ClientError(_) => {
-                            tracing::warn!(%event, "nats")
+                            tracing::warn!(%event, "nats");
                         }
                     }
                 }
@@ -98,7 +98,7 @@ impl Nats {
     pub(crate) async fn api<T: DeserializeOwned>(
         &self,
         verb: &str,
-        request: &impl Serialize,
+        request: &(impl Serialize + Sync),
     ) -> Result<T, LogError> {
         let payload =
             serde_json::to_vec(request).map_err(|error| LogError::Corrupt(error.to_string()))?;

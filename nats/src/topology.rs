@@ -26,10 +26,10 @@ pub const VAULT: &str = "KV_VAULT";
 pub const POOLS: &[&str] = &["cpu"];
 
 /// How long a worker may be silent about a task before it is offered again.
-pub const ACK_WAIT: Duration = Duration::from_secs(60);
+pub const ACK_WAIT: Duration = Duration::from_mins(1);
 
-const DAYS_7: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-const HOURS_48: Duration = Duration::from_secs(48 * 60 * 60);
+const DAYS_7: Duration = Duration::from_hours(168);
+const HOURS_48: Duration = Duration::from_hours(48);
 const LOG_ID: &str = "ffapi_log_id";
 const EPOCH: &str = "ffapi_epoch";
 
@@ -113,20 +113,17 @@ fn pool_consumer(pool: &str) -> pull::Config {
 /// When the server does not answer, refuses, or did something else than asked.
 pub async fn apply(nats: &Nats) -> Result<LogIdentity, LogError> {
     for mut config in wanted() {
-        match nats.jetstream.get_stream(&config.name).await {
-            Ok(found) => {
-                config.metadata.clone_from(&found.cached_info().config.metadata);
-                nats.jetstream.update_stream(&config).await.map_err(LogError::unavailable)?;
+        if let Ok(found) = nats.jetstream.get_stream(&config.name).await {
+            config.metadata.clone_from(&found.cached_info().config.metadata);
+            nats.jetstream.update_stream(&config).await.map_err(LogError::unavailable)?;
+        } else {
+            if config.name == EVENTS {
+                config.metadata = HashMap::from([
+                    (LOG_ID.to_owned(), Uuid::now_v7().to_string()),
+                    (EPOCH.to_owned(), "1".to_owned()),
+                ]);
             }
-            Err(_) => {
-                if config.name == EVENTS {
-                    config.metadata = HashMap::from([
-                        (LOG_ID.to_owned(), Uuid::now_v7().to_string()),
-                        (EPOCH.to_owned(), "1".to_owned()),
-                    ]);
-                }
-                nats.jetstream.create_stream(config).await.map_err(LogError::unavailable)?;
-            }
+            nats.jetstream.create_stream(config).await.map_err(LogError::unavailable)?;
         }
     }
     let work = nats.jetstream.get_stream(WORK).await.map_err(LogError::unavailable)?;

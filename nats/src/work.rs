@@ -116,11 +116,12 @@ impl Puller {
                 .get_consumer_from_stream(&self.pool, WORK)
                 .await
                 .map_err(LogError::unavailable)?;
+            // No heartbeats: async-nats 0.51 forgets to wake a batch after one, and the task that
+            // follows it would be lost to us. A short expiry finds a lost server just as well.
             let batch = consumer
                 .batch()
                 .max_messages(1)
-                .expires(Duration::from_secs(20))
-                .heartbeat(Duration::from_secs(5))
+                .expires(Duration::from_secs(5))
                 .messages()
                 .await
                 .map_err(LogError::unavailable)?;

@@ -96,9 +96,10 @@ impl Workshop {
     /// What was staged goes, unless it is what the job will deliver.
     async fn drop_unsealed(&self, release: &Release) {
         let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
-        let state = self.commands.state::<Job>(tenant, &id).await;
-        let sealed = state.ok().and_then(|state| state.run().and_then(|run| run.sealed_by));
-        if let (true, Ok(storage)) = (sealed != Some(release.attempt), self.storage(release)) {
+        let Ok(storage) = self.storage(release) else { return };
+        // Without an answer nothing is dropped: better a stray file than a lost output.
+        let Ok(state) = self.commands.state::<Job>(tenant, &id).await else { return };
+        if state.run().and_then(|run| run.sealed_by) != Some(release.attempt) {
             storage.drop_staging(release.job, release.attempt).await;
         }
     }
@@ -353,7 +354,8 @@ impl Workshop {
         let complete = JobCommand::Complete { attempt: release.attempt };
         match insist(&self.commands, &self.caller, release, complete).await {
             Ok(_) => {
-                storage.drop_staging(release.job, sealed_by).await;
+                // Also what attempts that died before this one left behind.
+                storage.clear_staging(release.job).await;
                 failpoint::hit("worker.after_complete");
                 Ok(Outcome::Done)
             }

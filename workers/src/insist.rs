@@ -25,7 +25,7 @@ pub(crate) async fn insist(
     }
 }
 
-async fn wait(error: &impl Debug) {
+async fn wait(error: &(impl Debug + Sync)) {
     tracing::warn!(?error, "the log does not take a command; trying again");
     tokio::time::sleep(Duration::from_millis(500)).await;
 }

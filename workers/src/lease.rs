@@ -13,7 +13,7 @@ pub(crate) struct Lease {
 /// A third of a sixth of what the queue waits.
 const KEEP: Duration = Duration::from_secs(10);
 /// A child that does not advance for so long is stuck.
-const STALLED: Duration = Duration::from_secs(60);
+const STALLED: Duration = Duration::from_mins(1);
 
 impl Lease {
     pub(crate) fn new() -> Self {

@@ -197,8 +197,9 @@ fn abandon(state: &JobState, attempt: u32, reason: String) -> Decision {
 fn cancel(state: &JobState) -> Decision {
     match state {
         JobState::Unknown => Err(JobRejection::NotFound),
-        JobState::Completed | JobState::Failed { .. } => Err(JobRejection::AlreadyOver),
-        JobState::Cancelled { .. } => Err(JobRejection::AlreadyOver),
+        JobState::Completed | JobState::Failed { .. } | JobState::Cancelled { .. } => {
+            Err(JobRejection::AlreadyOver)
+        }
         JobState::Queued { run, .. } | JobState::Processing { run, .. }
             if run.sealed_by.is_some() =>
         {

@@ -187,6 +187,22 @@ impl FailureCode {
         }
     }
 
+    /// Every code.
+    pub const ALL: &'static [Self] = &[
+        Self::InvalidInput,
+        Self::InputNotFound,
+        Self::InputTooLarge,
+        Self::Unsupported,
+        Self::OutputExists,
+        Self::MediaCrashed,
+        Self::MediaStalled,
+        Self::ResourceExhausted,
+        Self::VerificationFailed,
+        Self::StorageUnavailable,
+        Self::WorkerLost,
+        Self::Internal,
+    ];
+
     /// The code as written in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -44,7 +44,7 @@ pub struct JobView {
     pub dead_lettered: bool,
     /// What it made, as measured; filled once sealed.
     pub outputs: Vec<OutputFile>,
-    /// Count of its events: the ETag.
+    /// Count of its events: the `ETag`.
     pub version: u64,
 }
 

@@ -333,7 +333,7 @@ fn plan_video(
     let (mut width, mut height) = (facts.width, facts.height);
     if facts.rotation != 0 {
         filters.push(VideoFilter::Rotate(facts.rotation));
-        if facts.rotation % 180 != 0 {
+        if !facts.rotation.is_multiple_of(180) {
             (width, height) = (height, width);
         }
     }

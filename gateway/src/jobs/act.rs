@@ -44,7 +44,7 @@ impl Act<'_> {
         let (tenant, id) = (&self.principal.tenant, self.id.to_string());
         let caller = caller(self.principal, self.request);
         gateway.commands.handle_if::<Job>(tenant.as_str(), &id, &caller, command, version).await?;
-        let found = gateway.from_log(tenant, self.id).await?;
+        let found = gateway.job_in_log(tenant, self.id).await?;
         let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
         let told = gateway.progress.of(&id, job.attempt);
         Ok(Reply::new(show(&job, told.as_ref())).version(job.version).position(position))

@@ -25,7 +25,7 @@ pub(crate) async fn find(
             wait::for_the_end(gateway, tenant, id, patience).await;
         }
         // What was waited for stands in the log; the rows may be a moment behind.
-        let found = gateway.from_log(tenant, id).await?;
+        let found = gateway.job_in_log(tenant, id).await?;
         let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
         return Ok(Reply::new(show(&job, None)).version(job.version).position(position));
     }

@@ -25,7 +25,7 @@ pub(crate) struct OutputList {
 }
 
 async fn completed(gateway: &Gateway, tenant: &Tenant, id: JobId) -> Result<JobView, Problem> {
-    let found = gateway.from_log(tenant, id).await?;
+    let found = gateway.job_in_log(tenant, id).await?;
     Ok(found.ok_or_else(|| Problem::not_found("job"))?.0)
 }
 

@@ -110,7 +110,7 @@ pub(crate) async fn submit(
     if let Some(patience) = wait::patience(prefer) {
         wait::for_the_end(gateway, tenant, id, patience).await;
     }
-    let found = gateway.from_log(tenant, id).await?;
+    let found = gateway.job_in_log(tenant, id).await?;
     let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
     let told = gateway.progress.of(&id.to_string(), job.attempt);
     let body = Submitted { job: show(&job, told.as_ref()), warnings: Vec::new() };

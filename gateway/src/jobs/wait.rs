@@ -5,7 +5,7 @@ use domain::{Decider, JobId, Tenant, job::Job};
 use crate::{events::next_on, state::Gateway};
 
 /// A wait is bounded, whatever is asked for.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// `Prefer: wait=N`, if it is there.
 pub(crate) fn patience(prefer: Option<&str>) -> Option<Duration> {

@@ -102,7 +102,7 @@ pub(crate) fn print(config: &Config) -> anyhow::Result<()> {
     let mut shown = config.clone();
     for secret in [&mut shown.secrets.master_key, &mut shown.secrets.pepper] {
         if !secret.is_empty() {
-            *secret = "(hidden)".to_owned();
+            "(hidden)".clone_into(secret);
         }
     }
     if let Some(postgres) = &mut shown.postgres {

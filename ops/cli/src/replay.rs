@@ -29,7 +29,7 @@ pub(crate) async fn replay(config: &Config, asked: Replay) -> anyhow::Result<()>
         (None, None) => "ev.>".to_owned(),
     };
     let last = log.last_sequence().await?;
-    let mut out = std::io::stdout().lock();
+    let mut out = std::io::stdout();
     for message in log.load_matching(&filter, last).await? {
         if from.is_some_and(|from| message.sequence < from.sequence) {
             continue;

@@ -2,10 +2,12 @@
 
 use std::{
     collections::BTreeSet,
+    convert::Infallible,
     fs::{self, File, OpenOptions},
     io::{Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -43,8 +45,8 @@ pub(crate) async fn up(
     let stop = roles::stop_on_signal()?;
 
     // Started here, on the main thread: they end when it does.
-    let nats = NatsServer::start(&data_dir.join("nats")).context("nats-server")?;
-    let postgres = Postgres::start(&data_dir).context("postgres")?;
+    let mut nats = NatsServer::start(&data_dir.join("nats")).context("nats-server")?;
+    let mut postgres = Postgres::start(&data_dir).context("postgres")?;
     config.nats = Some(NatsConfig { url: nats.url() });
     let max_connections = config.postgres.as_ref().map_or(16, |given| given.max_connections);
     config.postgres = Some(PostgresConfig { url: postgres.url(), max_connections });
@@ -64,11 +66,26 @@ pub(crate) async fn up(
     let all = [Role::Projector, Role::Conductor, Role::Worker, Role::Gateway];
     let told =
         |address| eprintln!("ffapi is up: http://{address} (docs at /docs); Ctrl-C stops it");
-    roles::run(&config, &ground, &all, &stop, told).await?;
-    drop(ground);
-    drop(postgres);
-    drop(nats);
-    Ok(())
+    tokio::select! {
+        outcome = roles::run(&config, &ground, &all, &stop, told) => outcome,
+        // In this very task, so on this very thread, for the reason given above.
+        never = supervise(&mut nats, &mut postgres) => match never {},
+    }
+}
+
+/// Brings a server that died back, with its data.
+async fn supervise(nats: &mut NatsServer, postgres: &mut Postgres) -> Infallible {
+    loop {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        if !nats.is_running() {
+            let outcome = nats.restart();
+            tracing::warn!(?outcome, "nats-server died and was started again");
+        }
+        if !postgres.is_running() {
+            let outcome = postgres.restart();
+            tracing::warn!(?outcome, "postgres died and was started again");
+        }
+    }
 }
 
 /// The data folder's own secrets, made at first.

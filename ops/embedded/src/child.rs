@@ -22,7 +22,7 @@ pub(crate) struct ServerChild {
 }
 
 /// How long a server may take to answer; Postgres may have a crash to recover from.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Runs `command` through `setpriv`, so that the kernel ends it when the starting thread ends.
 pub(crate) fn under_us(signal: Signal, user: Option<&str>) -> Command {
@@ -45,12 +45,8 @@ impl ServerChild {
         let spawn = |source| StartError::Spawn { program, source };
         let out = fs::File::create(log).map_err(spawn)?;
         let err = out.try_clone().map_err(spawn)?;
-        let process = command
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(err)
-            .spawn()
-            .map_err(|source| spawn(source))?;
+        let process =
+            command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().map_err(spawn)?;
         Ok(Self { process, program, stop_with })
     }
 

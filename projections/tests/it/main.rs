@@ -1,5 +1,7 @@
 //! Read models against a real log and a real Postgres of each test's own.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod harness;
 mod jobs;
 mod runner;

@@ -102,7 +102,7 @@ fn run(
         }
         drop(coded);
         let muxing = scope.spawn(move || mux.run(&to_mux, plan, say));
-        let demuxed = demux::run(&mut input, wanted);
+        demux::run(&mut input, wanted);
         let mut outcome = Ok(());
         // The most downstream error comes first: those upstream only saw a closed channel.
         let joined = |thread: thread::ScopedJoinHandle<'_, Result<(), MediaError>>| {
@@ -111,6 +111,6 @@ fn run(
         for result in [joined(muxing)].into_iter().chain(threads.into_iter().rev().map(joined)) {
             outcome = outcome.and(result);
         }
-        outcome.and(demuxed)
+        outcome
     })
 }

@@ -40,7 +40,7 @@ impl Io {
         let context = unsafe {
             ffi::avio_alloc_context(
                 buffer.cast(),
-                BUFFER as c_int,
+                BUFFER_SIZE,
                 0,
                 source.cast(),
                 Some(read_file),
@@ -57,7 +57,9 @@ impl Drop for Io {
     fn drop(&mut self) {
         if !self.context.is_null() {
             // SAFETY: the buffer may have been replaced by FFmpeg; the current one is ours to free.
-            unsafe { ffi::av_freep((&raw mut (*self.context).buffer).cast()) };
+            let buffer = unsafe { &raw mut (*self.context).buffer };
+            // SAFETY: frees what the slot points to and clears the slot.
+            unsafe { ffi::av_freep(buffer.cast()) };
             // SAFETY: allocated in `new`, and nothing uses it any more.
             unsafe { ffi::avio_context_free(&raw mut self.context) };
         }
@@ -66,7 +68,8 @@ impl Drop for Io {
     }
 }
 
-const BUFFER: usize = 256 * 1024;
+const BUFFER_SIZE: c_int = 256 * 1024;
+const BUFFER: usize = BUFFER_SIZE.unsigned_abs() as usize;
 
 impl Input {
     /// Opens `path` with our own reader: no protocol, only `formats`, and every wish of a demuxer
@@ -103,25 +106,28 @@ impl Input {
         }
         // SAFETY: opened above and owned by nobody else; `Input` closes it on drop.
         let input = unsafe { format::context::Input::wrap(context) };
-        let mut opened = Self { context: input, _io: io };
+        let opened = Self { context: input, _io: io };
         // SAFETY: `context` was opened above.
-        let outcome =
-            unsafe { ffi::avformat_find_stream_info(opened.context.as_mut_ptr(), ptr::null_mut()) };
+        let outcome = unsafe { ffi::avformat_find_stream_info(context, ptr::null_mut()) };
         if outcome < 0 { Err(outcome.into()) } else { Ok(opened) }
     }
 
     /// The container's first instant, in microseconds; none if it does not say.
     pub(crate) fn start_time(&self) -> Option<i64> {
-        // SAFETY: reads a field of an open context.
-        let start = unsafe { (*self.context.as_ptr()).start_time };
+        // SAFETY: the pointer is only looked at while we are borrowed.
+        let context = unsafe { self.context.as_ptr() };
+        // SAFETY: the context is open as long as we are.
+        let start = unsafe { (*context).start_time };
         (start != ffi::AV_NOPTS_VALUE).then_some(start)
     }
 
     /// Lets the demuxer drop the packets of a stream nobody wants.
     pub(crate) fn discard(&mut self, stream: usize) {
         if let Some(mut stream) = self.context.stream_mut(stream) {
-            // SAFETY: writes a field of a stream of an open context that we borrow mutably.
-            unsafe { (*stream.as_mut_ptr()).discard = ffi::AVDiscard::ALL };
+            // SAFETY: the stream belongs to an open context that we borrow mutably.
+            let stream = unsafe { stream.as_mut_ptr() };
+            // SAFETY: writes a plain field of it.
+            unsafe { (*stream).discard = ffi::AVDiscard::ALL };
         }
     }
 
@@ -129,10 +135,12 @@ impl Input {
     pub(crate) fn rotation(&self, stream: usize) -> u16 {
         let Some(stream) = self.context.stream(stream) else { return 0 };
         let mut size = 0_usize;
-        // SAFETY: the stream is valid; the answer points into it and is only read below.
+        // SAFETY: the stream belongs to an open context that we borrow.
+        let stream = unsafe { stream.as_ptr() };
+        // SAFETY: the answer points into the stream and is only read below.
         let matrix = unsafe {
             ffi::av_stream_get_side_data(
-                stream.as_ptr(),
+                stream,
                 ffi::AVPacketSideDataType::DISPLAYMATRIX,
                 &raw mut size,
             )
@@ -199,6 +207,9 @@ unsafe extern "C" fn refuse_open(
 /// Takes one line that a library wrote: its level and words.
 pub(crate) type LogSink = Box<dyn Fn(&'static str, String) + Send + Sync>;
 
+/// The longest line that is kept.
+const LINE: c_int = 1024;
+
 static LOG: OnceLock<LogSink> = OnceLock::new();
 
 /// Passes what the libraries have to say, from warnings up, to `sink`. Once per process: the log is
@@ -223,7 +234,7 @@ unsafe extern "C" fn log_line(
     } else {
         return;
     };
-    let mut line: [c_char; 1024] = [0; 1024];
+    let mut line: [c_char; LINE.unsigned_abs() as usize] = [0; LINE.unsigned_abs() as usize];
     let mut prefix: c_int = 1;
     // SAFETY: the arguments are FFmpeg's own, used once; the line is cut to its length and ended.
     unsafe {
@@ -233,7 +244,7 @@ unsafe extern "C" fn log_line(
             format,
             arguments,
             line.as_mut_ptr(),
-            line.len() as c_int,
+            LINE,
             &raw mut prefix,
         )
     };
@@ -249,11 +260,13 @@ unsafe extern "C" fn log_line(
 /// What a decoder needs that the safe bindings do not pass on.
 pub(crate) fn prepare_decoder(context: &mut codec::Context, time_base: Rational, threads: u16) {
     const MAX_PIXELS: i64 = 8192 * 8192;
-    // SAFETY: an allocated, unopened context that we borrow mutably.
-    let raw = unsafe { &mut *context.as_mut_ptr() };
+    // SAFETY: the pointer is only used while we borrow the context mutably.
+    let raw = unsafe { context.as_mut_ptr() };
+    // SAFETY: an allocated, unopened context, and ours alone.
+    let raw = unsafe { &mut *raw };
     raw.pkt_timebase = time_base.into();
     raw.max_pixels = MAX_PIXELS;
-    raw.thread_type = (ffi::FF_THREAD_FRAME | ffi::FF_THREAD_SLICE) as c_int;
+    raw.thread_type = c_int::try_from(ffi::FF_THREAD_FRAME | ffi::FF_THREAD_SLICE).unwrap_or(0);
     raw.thread_count = c_int::from(threads);
 }
 
@@ -265,8 +278,10 @@ pub(crate) fn prepare_encoder(
     global_header: bool,
     threads: u16,
 ) {
-    // SAFETY: an allocated, unopened context that we borrow mutably.
-    let raw = unsafe { &mut *context.as_mut_ptr() };
+    // SAFETY: the pointer is only used while we borrow the context mutably.
+    let raw = unsafe { context.as_mut_ptr() };
+    // SAFETY: an allocated, unopened context, and ours alone.
+    let raw = unsafe { &mut *raw };
     if let Some(source) = source {
         // SAFETY: parameters are always allocated; only plain fields are read.
         let source = unsafe { &*source.as_ptr() };
@@ -277,7 +292,7 @@ pub(crate) fn prepare_encoder(
         raw.chroma_sample_location = source.chroma_location;
     }
     if global_header {
-        raw.flags |= ffi::AV_CODEC_FLAG_GLOBAL_HEADER as c_int;
+        raw.flags |= c_int::try_from(ffi::AV_CODEC_FLAG_GLOBAL_HEADER).unwrap_or(0);
     }
     raw.thread_count = c_int::from(threads);
 }
@@ -291,19 +306,25 @@ pub(crate) fn declared_format(parameters: &codec::Parameters) -> c_int {
 /// The time base of what comes out of a sink.
 pub(crate) fn sink_time_base(sink: &filter::Context<'_>) -> Rational {
     // SAFETY: a configured sink of a living graph; the answer is a value.
-    unsafe { ffi::av_buffersink_get_time_base(sink.as_ptr()) }.into()
+    let sink = unsafe { sink.as_ptr() };
+    // SAFETY: only reads it.
+    unsafe { ffi::av_buffersink_get_time_base(sink) }.into()
 }
 
 /// The shape of the pixels that come out of a sink.
 pub(crate) fn sink_pixel_aspect(sink: &filter::Context<'_>) -> Rational {
     // SAFETY: a configured sink of a living graph; the answer is a value.
-    unsafe { ffi::av_buffersink_get_sample_aspect_ratio(sink.as_ptr()) }.into()
+    let sink = unsafe { sink.as_ptr() };
+    // SAFETY: only reads it.
+    unsafe { ffi::av_buffersink_get_sample_aspect_ratio(sink) }.into()
 }
 
 /// One thread per graph: the pipeline's own threads are the parallelism.
 pub(crate) fn single_threaded(graph: &mut filter::Graph) {
     // SAFETY: an allocated, unconfigured graph that we borrow mutably; a plain field is written.
-    unsafe { (*graph.as_mut_ptr()).nb_threads = 1 };
+    let graph = unsafe { graph.as_mut_ptr() };
+    // SAFETY: writes a plain field of it.
+    unsafe { (*graph).nb_threads = 1 };
 }
 
 /// An empty frame of either kind.
@@ -318,16 +339,19 @@ pub(crate) fn write_packet(
     packet: &mut Packet,
 ) -> Result<(), ffmpeg::Error> {
     use ffmpeg::packet::Mut;
+    // SAFETY: the pointer is only used while we borrow the output mutably.
+    let output = unsafe { output.as_mut_ptr() };
     // SAFETY: the output's header is written; the packet is ours, and FFmpeg takes its data over.
-    let outcome =
-        unsafe { ffi::av_interleaved_write_frame(output.as_mut_ptr(), packet.as_mut_ptr()) };
+    let outcome = unsafe { ffi::av_interleaved_write_frame(output, packet.as_mut_ptr()) };
     if outcome < 0 { Err(outcome.into()) } else { Ok(()) }
 }
 
 /// Closes the file of a finished output; a full disk shows here at the latest.
 pub(crate) fn close_file(output: &mut format::context::Output) -> Result<(), ffmpeg::Error> {
     // SAFETY: an open output that we borrow mutably; the pointer is only passed on.
-    let slot = unsafe { &raw mut (*output.as_mut_ptr()).pb };
+    let output = unsafe { output.as_mut_ptr() };
+    // SAFETY: takes the address of a field of it.
+    let slot = unsafe { &raw mut (*output).pb };
     // SAFETY: closes the file and clears the pointer, so that dropping the output closes nothing.
     let outcome = unsafe { ffi::avio_closep(slot) };
     if outcome < 0 { Err(outcome.into()) } else { Ok(()) }

@@ -164,7 +164,8 @@ fn summaries(input: &Input) -> Vec<StreamSummary> {
                     codec,
                     width: Some(parameters.width()),
                     height: Some(parameters.height()),
-                    fps: probe::rational(stream.avg_frame_rate()).map(|rate| rate.as_f64()),
+                    fps: probe::rational(stream.avg_frame_rate())
+                        .map(domain::media::Rational::as_f64),
                     channels: None,
                     sample_rate: None,
                 }),

@@ -94,6 +94,12 @@ impl Storage {
         .await
     }
 
+    /// Forgets everything that any attempt at a job staged, once the job is over.
+    pub async fn clear_staging(&self, job: JobId) {
+        let folder = self.root.join(".staging").join(job.to_string());
+        let _ = tokio::fs::remove_dir_all(folder).await;
+    }
+
     /// Forgets everything an attempt staged.
     pub async fn drop_staging(&self, job: JobId, attempt: u32) {
         let folder = self.staged(job, attempt, "");

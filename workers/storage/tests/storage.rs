@@ -1,5 +1,7 @@
 //! The local store: bytes arrive whole or not at all, and nobody's output is overwritten by chance.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use bytes::Bytes;
 use domain::{JobId, UploadId, location::Location, media::Overwrite};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -103,5 +105,8 @@ async fn dropped_staging_is_gone() {
     let storage = Storage::open(&root).unwrap();
     staged(&storage, folder.path(), b"film").await;
     storage.drop_staging(job(), ATTEMPT).await;
+    assert!(std::fs::read_dir(root.join(".staging")).unwrap().next().is_none());
+    staged(&storage, folder.path(), b"film").await;
+    storage.clear_staging(job()).await;
     assert!(std::fs::read_dir(root.join(".staging")).unwrap().next().is_none());
 }

@@ -6,10 +6,7 @@ use nix::libc;
 use crate::{MediaError, ffi::Input};
 
 /// Reads packets and hands each to the stage that wants its stream, until no stage wants more.
-pub(super) fn run(
-    input: &mut Input,
-    mut wanted: Vec<(usize, SyncSender<Packet>)>,
-) -> Result<(), MediaError> {
+pub(super) fn run(input: &mut Input, mut wanted: Vec<(usize, SyncSender<Packet>)>) {
     let streams = input.context.streams().count();
     for index in (0..streams).filter(|index| !wanted.iter().any(|(want, _)| want == index)) {
         input.discard(index);
@@ -30,7 +27,6 @@ pub(super) fn run(
             input.discard(index);
         }
     }
-    Ok(())
 }
 
 /// Goes to the keyframe before the first instant that is needed.

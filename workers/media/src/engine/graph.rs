@@ -53,7 +53,7 @@ fn window(start: Micros, end: Option<Micros>) -> String {
 
 /// Builds the picture's graph, from `in` to `out`.
 pub(super) fn picture(plan: &VideoPlan, source: &Picture) -> Result<filter::Graph, MediaError> {
-    let name = source.format.descriptor().map(|descriptor| descriptor.name());
+    let name = source.format.descriptor().map(format::pixel::Descriptor::name);
     let name = name.ok_or_else(|| MediaError::input("the input's pixel format is unknown"))?;
     let arguments = format!(
         "video_size={}x{}:pix_fmt={name}:time_base={}/{}:pixel_aspect={}/{}",

@@ -1,5 +1,7 @@
 //! The media child on real files, judged by ffprobe and ffmpeg, never by our own engine.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod convert;
 mod harness;
 mod hostile;

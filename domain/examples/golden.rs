@@ -1,0 +1,89 @@
+//! Writes the golden file of each job event that has none yet; never touches one that is there.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use domain::{
+    Personal, Timestamp,
+    job::{Failure, FailureCode, JobEvent, JobSpec, OutputFile, Priority, StreamSummary},
+    media::{
+        AudioCodec, Container, Convert, MediaRequest, Operation, Overwrite, Preset, Scale,
+        ScaleMode, Transcode, Trim, VideoCodec,
+    },
+};
+
+fn events() -> Vec<(&'static str, JobEvent)> {
+    let operations = vec![
+        Operation::Trim(Trim { start: 1_000_000, end: Some(2_000_000) }),
+        Operation::Scale(Scale { width: Some(640), height: None, mode: ScaleMode::Fit }),
+        Operation::Transcode(Transcode {
+            video_codec: Some(VideoCodec::H264),
+            audio_codec: Some(AudioCodec::Aac),
+            crf: Some(23),
+            preset: Some(Preset::Medium),
+            container: Some(Container::Mp4),
+            ..Transcode::default()
+        }),
+    ];
+    let request = MediaRequest::Convert(Convert {
+        input: Personal::Erased,
+        output: "out.mp4".parse().map_or(Personal::Erased, Personal::Clear),
+        operations,
+        overwrite: Overwrite::Fail,
+    });
+    let spec = Box::new(JobSpec {
+        request,
+        priority: Priority::High,
+        metadata: Personal::Clear(BTreeMap::from([("a".to_owned(), "b".to_owned())])),
+        not_before: Some(Timestamp::from_millis(5)),
+    });
+    let failure =
+        || Failure { code: FailureCode::MediaCrashed, message: Personal::Clear("why".to_owned()) };
+    let output = OutputFile {
+        name: "out.mp4".to_owned(),
+        location: Personal::Clear("local://out.mp4".to_owned()),
+        size: 7,
+        sha256: "00".to_owned(),
+        duration: Some(1.5),
+        streams: vec![StreamSummary {
+            kind: "video".to_owned(),
+            codec: "h264".to_owned(),
+            width: Some(640),
+            height: Some(360),
+            fps: Some(25.0),
+            channels: None,
+            sample_rate: None,
+        }],
+    };
+    let text = |text: &str| text.to_owned();
+    let retry_at = Some(Timestamp::from_millis(9));
+    vec![
+        ("job.submitted", JobEvent::Submitted { spec }),
+        (
+            "job.attempt_started",
+            JobEvent::AttemptStarted { attempt: 1, worker: text("w"), pool: text("cpu") },
+        ),
+        (
+            "job.attempt_failed",
+            JobEvent::AttemptFailed { attempt: 1, failure: failure(), retry_at },
+        ),
+        ("job.attempt_abandoned", JobEvent::AttemptAbandoned { attempt: 1, reason: text("gone") }),
+        ("job.cancel_requested", JobEvent::CancelRequested { attempt: 1 }),
+        ("job.cancelled", JobEvent::Cancelled {}),
+        ("job.outputs_sealed", JobEvent::OutputsSealed { attempt: 1, outputs: vec![output] }),
+        ("job.completed", JobEvent::Completed { attempt: 1 }),
+        ("job.failed", JobEvent::Failed { failure: failure(), dead_lettered: true }),
+        ("job.retried", JobEvent::Retried { next_attempt: 2 }),
+        ("job.priority_changed", JobEvent::PriorityChanged { priority: Priority::Low }),
+    ]
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    for (name, event) in events() {
+        let path = folder.join(format!("{name}.1.msgpack"));
+        if !path.exists() {
+            fs::write(path, rmp_serde::to_vec_named(&event)?)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+use serde_json::json;
+
+use crate::stack::{Stack, bunny, quick};
+
+#[tokio::test]
+async fn what_is_no_film_fails_in_words_without_retry_and_the_worker_lives() {
+    let stack = Stack::new().await;
+    let film = std::fs::read(bunny()).unwrap();
+    let zip = [b"PK\x03\x04".as_slice(), &[0; 600]].concat();
+    let playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\nfile:///etc/passwd\n".to_vec();
+    for (n, (bytes, says)) in [
+        (Vec::new(), "empty"),
+        (b"this is a letter, not a film".to_vec(), "not a media file"),
+        (zip, "not a media file"),
+        (playlist, "only point to media"),
+        (film[..film.len() / 2].to_vec(), ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let upload = stack.upload(bytes).await;
+        let job = stack.convert(&upload, &format!("{n}.mp4"), json!([])).await;
+        let over = stack.over(&job).await;
+        assert_eq!(over.text("/status"), "failed", "{over:#?}");
+        assert_eq!(over.text("/error/code"), "invalid_input", "{over:#?}");
+        assert_eq!(over.text("/error/retry_hint"), "no_retry");
+        assert!(over.text("/error/message").contains(says), "{says}: {over:#?}");
+        assert_eq!(over.json["attempts"].as_array().unwrap().len(), 1);
+        assert_eq!(over.json["dead_lettered"], false);
+    }
+    let job = stack.convert("nowhere.mp4", "x.mp4", json!([])).await;
+    assert_eq!(stack.over(&job).await.text("/error/code"), "input_not_found");
+    // The worker lives, and what failed left nothing.
+    assert_eq!(stack.files(), Vec::<String>::new());
+    let upload = stack.upload(film).await;
+    let job = stack.convert(&upload, "good.mp4", quick()).await;
+    assert_eq!(stack.over(&job).await.text("/status"), "completed");
+}
+
+#[tokio::test]
+async fn what_the_media_process_had_to_say_can_be_read() {
+    let stack = Stack::new().await;
+    let upload =
+        stack.upload(b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\nx.ts\n".to_vec()).await;
+    let job = stack.convert(&upload, "a.mp4", json!([])).await;
+    stack.over(&job).await;
+    let page = stack.get(&format!("/jobs/{job}/logs")).await;
+    let line = &page.json["data"][0];
+    assert_eq!(line["level"], "error", "{page:#?}");
+    assert_eq!((&line["attempt"], &line["stage"]), (&json!(1), &json!("media")));
+    assert!(line["message"].as_str().unwrap().contains("whitelist"), "{page:#?}");
+    let cursor = page.text("/next_cursor");
+    let rest = stack.get(&format!("/jobs/{job}/logs?cursor={cursor}")).await;
+    assert_eq!(rest.json["data"], json!([]));
+}
+
+#[tokio::test]
+async fn a_dead_media_child_is_one_failed_attempt_and_never_a_lost_worker() {
+    let stack = Stack::new().await;
+    let upload = stack.upload_bunny().await;
+    let job = stack.convert(&upload, "a.mp4", crate::stack::slow()).await;
+    stack.until(&job, |job| job.json["progress"].as_f64().unwrap_or(0.0) > 0.0).await;
+    let busiest = crate::chaos::children(stack.pid(), "media-child")
+        .into_iter()
+        .max_by_key(|pid| crate::chaos::cpu_time(*pid))
+        .unwrap();
+    crate::chaos::kill(busiest);
+    let failed = stack.until(&job, |job| job.json["attempts"][0]["outcome"].is_string()).await;
+    assert_eq!(failed.text("/attempts/0/outcome"), "failed", "{failed:#?}");
+    assert_eq!(failed.text("/attempts/0/error/code"), "resource_exhausted");
+    // It is tried again by itself; that is enough to see.
+    stack.until(&job, |job| job.json["attempt"] == 2).await;
+    stack.post(&format!("/jobs/{job}/cancel"), &json!({})).await;
+    assert_eq!(stack.over(&job).await.text("/status"), "cancelled");
+}

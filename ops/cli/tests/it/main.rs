@@ -1,0 +1,13 @@
+//! The product as its users meet it: the real binary, real HTTP, real files, real kills.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod cancel;
+mod chaos;
+mod crash;
+mod hostile;
+mod journey;
+mod manners;
+mod operator;
+mod roles;
+mod stack;

@@ -1,0 +1,218 @@
+use std::time::Instant;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::stack::{Answer, Stack, quick};
+
+fn is_problem(answer: &Answer, status: u16) {
+    assert_eq!(answer.status.as_u16(), status, "{answer:#?}");
+    assert_eq!(answer.header("content-type"), "application/problem+json", "{answer:#?}");
+    assert_eq!(answer.json["status"], status);
+    for field in ["type", "title", "detail", "instance", "request_id", "retry_hint"] {
+        assert!(answer.json[field].is_string(), "{field}: {answer:#?}");
+    }
+    assert_eq!(answer.text("/request_id"), answer.header("x-request-id"));
+}
+
+#[tokio::test]
+async fn every_refusal_is_a_problem_that_points_at_its_field() {
+    let stack = Stack::new().await;
+    let good = json!({ "input": "a.mp4", "output": "b.mp4" });
+    let with = |field: &str, value: Value| {
+        let mut body = good.clone();
+        body[field] = value;
+        body
+    };
+    for (pointer, body) in [
+        ("#/colour", with("colour", json!("red"))),
+        ("#/input", json!({ "output": "b.mp4" })),
+        ("#/input", with("input", json!("../../etc/passwd"))),
+        ("#/input", with("input", json!("https://example.com/a.mp4"))),
+        ("#/input", with("input", json!("upload_00000000000070008000000000000000"))),
+        ("#/output", with("output", json!("a.xyz"))),
+        ("#/output", with("output", json!("a.mp4"))),
+        ("#/priority", with("priority", json!("urgent"))),
+        ("#/operations/0/type", with("operations", json!([{ "type": "watermark" }]))),
+        ("#/operations/0/speed", with("operations", json!([{ "type": "trim", "speed": 2 }]))),
+        ("#/operations/0/start", with("operations", json!([{ "type": "trim", "start": "x" }]))),
+        ("#/operations/0/height", with("operations", json!([{ "type": "scale", "height": 4 }]))),
+        ("#/operations/0/crf", with("operations", json!([{ "type": "transcode", "crf": 99 }]))),
+        (
+            "#/operations/0/video_codec",
+            with("operations", json!([{ "type": "transcode", "video_codec": "copy" }])),
+        ),
+        ("#/not_before", with("not_before", json!("tomorrow"))),
+    ] {
+        let answer = stack.post("/convert", &body).await;
+        is_problem(&answer, 422);
+        assert_eq!(answer.text("/errors/0/pointer"), pointer, "{answer:#?}");
+    }
+    let broken = stack.request(Method::POST, "/convert").header("content-type", "application/json");
+    is_problem(&stack.send(broken.body("{")).await, 400);
+    let text = stack.request(Method::POST, "/convert").header("content-type", "text/plain");
+    is_problem(&stack.send(text.body("{}")).await, 415);
+    is_problem(&stack.get("/nothing").await, 404);
+    is_problem(&stack.get("/jobs/job_nonsense").await, 404);
+    is_problem(&stack.get("/jobs/job_00000000000070008000000000000000").await, 404);
+    is_problem(&stack.send(stack.request(Method::PUT, "/jobs")).await, 405);
+    for query in ["limit=0", "limit=x", "cursor=zzz", "status=x", "colour=red", "min_position=7"] {
+        is_problem(&stack.get(&format!("/jobs?{query}")).await, 400);
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_needed_for_all_but_the_open_paths() {
+    let stack = Stack::new().await;
+    let http = crate::stack::http();
+    for path in ["/health", "/health/ready", "/docs", "/openapi.json", "/api/v1/health"] {
+        let answer = http.get(format!("{}{path}", stack.url)).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+    }
+    for path in ["/jobs", "/capabilities", "/queue", "/admin/workers", "/health/detailed"] {
+        for key in [None, Some("ffapi_wrong"), Some(&*format!("{}x", stack.key))] {
+            let mut request = http.get(format!("{}/api/v1{path}", stack.url));
+            if let Some(key) = key {
+                request = request.header("x-api-key", key);
+            }
+            let answer = stack.send(request).await;
+            is_problem(&answer, 401);
+            assert!(answer.header("www-authenticate").starts_with("Bearer"));
+        }
+    }
+    let bearer = http.get(format!("{}/api/v1/jobs", stack.url)).bearer_auth(&stack.key);
+    assert_eq!(stack.send(bearer).await.status, StatusCode::OK);
+    let mode = std::fs::metadata(stack.data.path().join("admin.key")).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn the_same_idempotency_key_is_the_same_job_across_a_restart() {
+    let mut stack = Stack::new().await;
+    let upload = stack.upload_bunny().await;
+    let body = json!({ "input": upload, "output": "a.mp4", "operations": quick() });
+    let send = async |stack: &Stack, body: &Value| {
+        let request = stack.request(Method::POST, "/convert").header("idempotency-key", "\"k1\"");
+        stack.send(request.json(body)).await
+    };
+    let first = send(&stack, &body).await;
+    assert_eq!((first.status, first.header("idempotent-replayed")), (StatusCode::CREATED, ""));
+    stack.kill();
+    stack.again().await;
+    let second = send(&stack, &body).await;
+    assert_eq!(second.status, StatusCode::CREATED, "{second:?}");
+    assert_eq!(second.header("idempotent-replayed"), "true");
+    assert_eq!(second.text("/job/id"), first.text("/job/id"));
+    let mut other = body.clone();
+    other["output"] = json!("b.mp4");
+    is_problem(&send(&stack, &other).await, 422);
+    let jobs = stack.get("/jobs?min_position=".to_owned().as_str()).await;
+    is_problem(&jobs, 400);
+    let position = second.header("x-log-position").to_owned();
+    let jobs = stack.get(&format!("/jobs?min_position={position}")).await;
+    assert_eq!(jobs.json["data"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_reader_sees_its_own_write_and_never_stale_data() {
+    let stack = Stack::new().await;
+    let body = json!({ "input": "missing.mp4", "output": "a.mp4" });
+    let created = stack.post("/convert", &body).await;
+    let (job, position) = (created.text("/job/id"), created.header("x-log-position"));
+    let read = stack.get(&format!("/jobs/{job}?min_position={position}")).await;
+    assert_eq!(read.status, StatusCode::OK, "{read:?}");
+    let start = Instant::now();
+    let future = stack.get(&format!("/jobs/{job}?min_position=1-999999-0")).await;
+    is_problem(&future, 503);
+    assert!(start.elapsed().as_secs_f64() > 4.0);
+    assert_eq!(future.header("retry-after"), "1");
+    assert!(future.header("x-log-position").starts_with("1-"));
+}
+
+#[tokio::test]
+async fn etags_save_the_body_and_guard_the_write() {
+    let stack = Stack::new().await;
+    let not_before = "2100-01-01T00:00:00Z";
+    let body = json!({ "input": "a.mp4", "output": "b.mp4", "not_before": not_before });
+    let created = stack.post("/convert", &body).await;
+    let (job, etag) = (created.text("/job/id"), created.header("etag"));
+    assert_eq!(etag, "\"v1\"");
+    let position = created.header("x-log-position");
+    let path = format!("/jobs/{job}?min_position={position}");
+    let same = stack.request(Method::GET, &path).header("if-none-match", etag);
+    assert_eq!(stack.send(same).await.status, StatusCode::NOT_MODIFIED);
+    let patch = |etag: &str| {
+        let request = stack.request(Method::PATCH, &format!("/jobs/{job}"));
+        request.header("if-match", etag).json(&json!({ "priority": "low" }))
+    };
+    is_problem(&stack.send(patch("\"v7\"")).await, 412);
+    let changed = stack.send(patch(etag)).await;
+    assert_eq!((changed.status, changed.header("etag")), (StatusCode::OK, "\"v2\""));
+    is_problem(&stack.send(patch(etag)).await, 412);
+}
+
+#[tokio::test]
+async fn prefer_wait_answers_with_the_end() {
+    let stack = Stack::new().await;
+    let upload = stack.upload_bunny().await;
+    let body = json!({ "input": upload, "output": "a.mp4", "operations": quick() });
+    let request = stack.request(Method::POST, "/convert").header("prefer", "wait=30");
+    let answer = stack.send(request.json(&body)).await;
+    assert_eq!(answer.text("/job/status"), "completed", "{answer:#?}");
+    let later = json!({ "input": upload, "output": "b.mp4", "operations": quick() });
+    let job = stack.post("/convert", &later).await.text("/job/id").to_owned();
+    let request = stack.request(Method::GET, &format!("/jobs/{job}?min_position=1-1-0"));
+    let answer = stack.send(request.header("prefer", "wait=30")).await;
+    assert!(matches!(answer.text("/status"), "completed"), "{answer:#?}");
+}
+
+#[tokio::test]
+async fn a_list_is_walked_by_its_cursor_once_each() {
+    let stack = Stack::new().await;
+    let mut made = Vec::new();
+    let mut position = String::new();
+    for n in 0..7 {
+        let body = json!({
+            "input": "a.mp4", "output": format!("{n}.mp4"), "metadata": { "n": n.to_string() },
+            "not_before": "2100-01-01T00:00:00Z",
+        });
+        let created = stack.post("/convert", &body).await;
+        made.push(created.text("/job/id").to_owned());
+        created.header("x-log-position").clone_into(&mut position);
+    }
+    made.reverse();
+    let mut seen = Vec::new();
+    let mut path = format!("/jobs?limit=3&min_position={position}");
+    loop {
+        let page = stack.get(&path).await;
+        let ids = page.json["data"].as_array().unwrap().iter();
+        seen.extend(ids.map(|job| job["id"].as_str().unwrap().to_owned()));
+        assert_eq!(page.json["has_more"], page.json["next_cursor"].is_string());
+        let Some(cursor) = page.json["next_cursor"].as_str() else { break };
+        assert!(page.header("link").contains(cursor), "{page:?}");
+        path = format!("/jobs?limit=3&cursor={cursor}");
+    }
+    assert_eq!(seen, made);
+    let one = stack.get("/jobs?metadata.n=4").await;
+    assert_eq!(one.json["data"].as_array().unwrap().len(), 1, "{one:#?}");
+    assert_eq!(one.json["data"][0]["metadata"]["n"], "4");
+    let queue = stack.get("/queue").await;
+    assert_eq!(queue.json["queued"]["normal"], 7);
+}
+
+#[tokio::test]
+async fn a_job_waits_for_its_time() {
+    let stack = Stack::new().await;
+    let body = json!({
+        "input": "a.mp4", "output": "b.mp4", "not_before": "2100-01-01T00:00:00Z",
+    });
+    let created = stack.post("/convert", &body).await;
+    assert_eq!(created.text("/job/status"), "queued");
+    assert_eq!(created.text("/job/next_attempt_at"), "2100-01-01T00:00:00.000Z");
+    let job = created.text("/job/id");
+    let cancelled = stack.post(&format!("/jobs/{job}/cancel"), &json!({})).await;
+    assert_eq!((cancelled.status, cancelled.text("/status")), (StatusCode::ACCEPTED, "cancelled"));
+    is_problem(&stack.post(&format!("/jobs/{job}/cancel"), &json!({})).await, 409);
+    let retried = stack.post(&format!("/jobs/{job}/retry"), &json!({})).await;
+    assert_eq!((retried.status, retried.text("/status")), (StatusCode::ACCEPTED, "queued"));
+}

@@ -1,0 +1,106 @@
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::stack::{Stack, ffapi, quick};
+
+/// The settings of a stack's private servers, as an operator would give them.
+fn settings(stack: &Stack) -> Vec<(String, String)> {
+    let data = stack.data.path().canonicalize().unwrap();
+    let config = std::fs::read_to_string(data.join("nats/nats.conf")).unwrap();
+    let secrets = std::fs::read_to_string(data.join("secrets.json")).unwrap();
+    let secrets: Value = serde_json::from_str(&secrets).unwrap();
+    let secret = |name: &str| secrets[name].as_str().unwrap().to_owned();
+    let log = std::fs::read_to_string(data.join("postgres.location")).unwrap();
+    let pid_file = std::path::Path::new(log.trim()).join("postmaster.pid");
+    let lines = std::fs::read_to_string(pid_file).unwrap();
+    let socket = lines.lines().nth(4).unwrap();
+    let user = Command::new("stat").args(["-c", "%U", log.trim()]).output().unwrap();
+    let user = String::from_utf8(user.stdout).unwrap();
+    let postgres = format!("postgres:///postgres?host={socket}&user={}", user.trim());
+    vec![
+        ("FFAPI_NATS__URL".to_owned(), format!("nats://{}", config.split('"').nth(1).unwrap())),
+        ("FFAPI_POSTGRES__URL".to_owned(), postgres),
+        ("FFAPI_SECRETS__MASTER_KEY".to_owned(), secret("master_key")),
+        ("FFAPI_SECRETS__PEPPER".to_owned(), secret("pepper")),
+        ("FFAPI_STORAGE__ROOT".to_owned(), data.join("storage").display().to_string()),
+    ]
+}
+
+fn run(stack: &Stack, arguments: &[&str]) -> (bool, String) {
+    let done = ffapi().envs(settings(stack)).args(arguments).output().unwrap();
+    let error = String::from_utf8_lossy(&done.stderr).into_owned();
+    (done.status.success(), String::from_utf8_lossy(&done.stdout).into_owned() + &error)
+}
+
+#[tokio::test]
+async fn the_operators_verbs_say_what_there_is() {
+    let stack = Stack::new().await;
+    let upload = stack.upload_bunny().await;
+    let job = stack.convert(&upload, "a.mp4", quick()).await;
+    stack.over(&job).await;
+
+    let (well, said) = run(&stack, &["doctor"]);
+    assert!(well, "{said}");
+    assert_eq!(said.matches("ok    ").count(), 6, "{said}");
+    let (well, said) = run(&stack, &["topology", "check"]);
+    assert!(well && said.contains("epoch 1"), "{said}");
+    let (well, said) = run(&stack, &["migrate"]);
+    assert!(well, "{said}");
+    let (well, said) = run(&stack, &["projections"]);
+    assert!(well && said.contains("jobs: at") && said.contains("archive: at"), "{said}");
+    let (well, said) = run(&stack, &["config"]);
+    let secret = settings(&stack)[2].1.clone();
+    assert!(well && said.contains("(hidden)") && !said.contains(&secret), "{said}");
+}
+
+#[tokio::test]
+async fn a_replay_is_the_whole_story_one_event_a_line() {
+    let stack = Stack::new().await;
+    let upload = stack.upload_bunny().await;
+    let job = stack.convert(&upload, "a.mp4", quick()).await;
+    stack.over(&job).await;
+    let events = |arguments: &[&str]| {
+        let (well, said) = run(&stack, arguments);
+        assert!(well, "{said}");
+        let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.collect::<Vec<_>>()
+    };
+    let of_job = events(&["replay", "--job", &job]);
+    let kinds: Vec<&String> =
+        of_job.iter().flat_map(|line| line["event"].as_object().unwrap().keys()).collect();
+    assert_eq!(
+        kinds,
+        ["job.submitted", "job.attempt_started", "job.outputs_sealed", "job.completed"]
+    );
+    assert_eq!(of_job[0]["actor"]["kind"], "key");
+    let all = events(&["replay"]);
+    assert_eq!(all.len(), of_job.len() + 3, "a key, an upload and a release more");
+    assert_eq!(events(&["replay", "--tenant", "nobody"]).len(), 0);
+    let from = of_job[1]["position"].as_str().unwrap();
+    assert_eq!(events(&["replay", "--job", &job, "--from", from]).len(), 3);
+    assert_eq!(events(&["replay", "--since", "2100-01-01T00:00:00Z"]).len(), 0);
+}
+
+#[tokio::test]
+async fn the_doctor_says_how_to_mend_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = ffapi().arg("doctor").current_dir(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(!done.status.success());
+    for remedy in ["FFAPI_NATS__URL", "FFAPI_POSTGRES__URL", "FFAPI_SECRETS__MASTER_KEY"] {
+        assert!(said.contains(remedy), "{remedy}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_up_in_the_same_folder_is_refused() {
+    let stack = Stack::new().await;
+    let done = ffapi()
+        .args(["up", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(stack.data.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(!done.status.success() && said.contains("another `ffapi up` is running"), "{said}");
+}

@@ -1,0 +1,269 @@
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A whole ffapi of a test's own, ended with it.
+pub(crate) struct Stack {
+    process: Child,
+    pub(crate) data: TempDir,
+    pub(crate) url: String,
+    pub(crate) key: String,
+    http: reqwest::Client,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) json: Value,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    pub(crate) fn text(&self, pointer: &str) -> &str {
+        self.json.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+/// How long anything may take before a test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+pub(crate) fn ffapi() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ffapi"));
+    command.env_remove("FFAPI_KEY").env_remove("FFAPI_URL");
+    command
+}
+
+pub(crate) fn bunny() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.join(".tools/media/bigbuckbunny.mp4").canonicalize().unwrap()
+}
+
+pub(crate) fn http() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}
+
+fn launch(data: &Path, port: u16, failpoint: Option<&str>) -> Child {
+    let mut command = ffapi();
+    if let Some(failpoint) = failpoint {
+        command.env("FFAPI_FAILPOINT", failpoint);
+    }
+    command
+        .args(["up", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
+        .arg(data)
+        .stdout(Stdio::null())
+        .stderr(
+            std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(data.join("up.log"))
+                .unwrap(),
+        )
+        .spawn()
+        .unwrap()
+}
+
+impl Stack {
+    pub(crate) async fn new() -> Self {
+        Self::failing_at(None).await
+    }
+
+    /// One whose process kills itself at a named step.
+    pub(crate) async fn failing_at(failpoint: Option<&str>) -> Self {
+        let data = embedded::temporary_folder().unwrap();
+        let port = free_port();
+        let process = launch(data.path(), port, failpoint);
+        let url = format!("http://127.0.0.1:{port}");
+        let mut stack = Self { process, data, url, key: String::new(), http: http() };
+        stack.ready().await;
+        let key = std::fs::read_to_string(stack.data.path().join("admin.key")).unwrap();
+        key.trim().clone_into(&mut stack.key);
+        stack
+    }
+
+    async fn ready(&mut self) {
+        let start = Instant::now();
+        loop {
+            let answer = self.http.get(format!("{}/health/ready", self.url)).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return;
+            }
+            let log = || std::fs::read_to_string(self.data.path().join("up.log")).unwrap();
+            assert!(start.elapsed() < PATIENCE, "not ready: {}", log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Waits until the process has ended by itself.
+    pub(crate) async fn died(&mut self) {
+        let start = Instant::now();
+        while self.process.try_wait().unwrap().is_none() {
+            assert!(start.elapsed() < PATIENCE, "it never reached its failpoint");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Starts it again where it was.
+    pub(crate) async fn again(&mut self) {
+        let port = self.url.rsplit(':').next().unwrap().parse().unwrap();
+        self.process = launch(self.data.path(), port, None);
+        self.ready().await;
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http
+            .request(method, format!("{}/api/v1{path}", self.url))
+            .header("x-api-key", &self.key)
+    }
+
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
+        let answer = request.send().await.unwrap();
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let json = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default();
+        Answer { status, headers, json }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.request(Method::POST, path).json(body)).await
+    }
+
+    pub(crate) async fn upload(&self, bytes: Vec<u8>) -> String {
+        let request = self
+            .request(Method::POST, "/uploads")
+            .header("content-type", "application/octet-stream")
+            .header("content-disposition", "attachment; filename=\"film.mp4\"")
+            .body(bytes);
+        let answer = self.send(request).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        answer.text("/id").to_owned()
+    }
+
+    pub(crate) async fn upload_bunny(&self) -> String {
+        self.upload(std::fs::read(bunny()).unwrap()).await
+    }
+
+    /// Submits a conversion and answers the job's id.
+    pub(crate) async fn convert(&self, input: &str, output: &str, operations: Value) -> String {
+        let body = json!({ "input": input, "output": output, "operations": operations });
+        let answer = self.post("/convert", &body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        answer.text("/job/id").to_owned()
+    }
+
+    /// Polls a job until `wanted` holds.
+    pub(crate) async fn until(&self, job: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
+        let start = Instant::now();
+        loop {
+            let request = self.request(Method::GET, &format!("/jobs/{job}"));
+            if let Ok(answer) = request.send().await {
+                let (status, headers) = (answer.status(), answer.headers().clone());
+                let json = serde_json::from_slice(&answer.bytes().await.unwrap_or_default());
+                let answer = Answer { status, headers, json: json.unwrap_or_default() };
+                if wanted(&answer) {
+                    return answer;
+                }
+                assert!(start.elapsed() < PATIENCE, "{answer:#?}");
+            }
+            assert!(start.elapsed() < PATIENCE, "no answer for {job}");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
+
+    pub(crate) async fn over(&self, job: &str) -> Answer {
+        self.until(job, |answer| {
+            matches!(answer.text("/status"), "completed" | "failed" | "cancelled")
+        })
+        .await
+    }
+
+    /// The types of a job's events, oldest first.
+    pub(crate) async fn history(&self, job: &str) -> Vec<String> {
+        let request = self.request(Method::GET, &format!("/jobs/{job}/events"));
+        let answer = self.send(request.header("accept", "application/json")).await;
+        let events = answer.json["data"].as_array().unwrap().clone();
+        events.iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Every file in the store that a user could see or that was left in staging.
+    pub(crate) fn files(&self) -> Vec<String> {
+        fn walk(folder: &Path, found: &mut Vec<String>) {
+            for entry in folder.read_dir().into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    walk(&path, found);
+                } else {
+                    found.push(path.display().to_string());
+                }
+            }
+        }
+        let mut found = Vec::new();
+        walk(&self.data.path().join("storage/default"), &mut found);
+        found.retain(|path| !path.contains("/.uploads/"));
+        found
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SIGTERM lets it take its children along; the kernel does so if we are killed.
+        if let Ok(pid) = i32::try_from(self.process.id()) {
+            let _ = Command::new("kill").arg(pid.to_string()).status();
+        }
+        let _ = self.process.wait();
+    }
+}
+
+/// One value as ffprobe sees it.
+pub(crate) fn probe(path: &Path, stream: &str, entry: &str) -> String {
+    let mut command = Command::new("ffprobe");
+    command.args(["-v", "error", "-of", "default=nw=1:nk=1", "-show_entries", entry]);
+    if !stream.is_empty() {
+        command.args(["-select_streams", stream]);
+    }
+    let output = command.arg(path).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// A quick conversion: one second, small.
+pub(crate) fn quick() -> Value {
+    json!([
+        { "type": "trim", "start": 1, "duration": 1 },
+        { "type": "scale", "height": 90 },
+        { "type": "transcode", "preset": "ultrafast" },
+    ])
+}
+
+/// One that takes long enough to be interrupted.
+pub(crate) fn slow() -> Value {
+    json!([{ "type": "scale", "height": 1080 }, { "type": "transcode", "preset": "veryslow" }])
+}

@@ -1,0 +1,82 @@
+//! Who may import whom, held against what cargo says.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::{collections::BTreeMap, process::Command};
+
+use serde_json::Value;
+
+const OURS: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("nats", &[]),
+    ("embedded", &[]),
+    ("commands", &["domain", "nats"]),
+    ("projections", &["domain", "nats"]),
+    ("media", &["domain"]),
+    ("storage", &["domain"]),
+    ("workers", &["domain", "nats", "commands", "media", "storage"]),
+    ("gateway", &["domain", "commands", "projections", "storage", "nats"]),
+    (
+        "ffapi",
+        &[
+            "domain",
+            "nats",
+            "commands",
+            "projections",
+            "workers",
+            "media",
+            "storage",
+            "gateway",
+            "embedded",
+        ],
+    ),
+];
+
+/// Only this room talks to that library.
+const SOLE_IMPORTERS: &[(&str, &str)] = &[
+    ("async-nats", "nats"),
+    ("sqlx", "projections"),
+    ("poem", "gateway"),
+    ("poem-openapi", "gateway"),
+    ("ffmpeg-the-third", "media"),
+    ("object_store", "storage"),
+];
+
+fn imports() -> BTreeMap<String, Vec<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    packages
+        .map(|package| {
+            let name = package["name"].as_str().unwrap().to_owned();
+            let dependencies = package["dependencies"].as_array().unwrap().iter();
+            let normal = dependencies.filter(|dependency| dependency["kind"].is_null());
+            (name, normal.map(|d| d["name"].as_str().unwrap().to_owned()).collect())
+        })
+        .collect()
+}
+
+#[test]
+fn every_room_imports_only_what_it_may() {
+    let imports = imports();
+    assert_eq!(imports.len(), OURS.len(), "a new room needs a line here");
+    for (room, allowed) in OURS {
+        for import in &imports[*room] {
+            let ours = OURS.iter().any(|(name, _)| name == import);
+            assert!(!ours || allowed.contains(&import.as_str()), "{room} imports {import}");
+        }
+    }
+}
+
+#[test]
+fn each_outside_world_is_reached_through_one_room() {
+    for (library, room) in SOLE_IMPORTERS {
+        for (importer, dependencies) in imports() {
+            let imports = dependencies.iter().any(|name| name == library);
+            assert!(!imports || importer == *room, "{importer} imports {library}");
+        }
+    }
+}
