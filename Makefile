@@ -1,6 +1,6 @@
 # Every verb of the project; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo up bench docs
+.PHONY: help setup check test chaos demo up bench docs
 
 help: ## List the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-8s %s\n", $$1, $$2 }'
@@ -14,6 +14,9 @@ check: setup ## Format and lints
 
 test: check ## Every test, against real NATS, Postgres and FFmpeg
 	cargo test --locked --workspace --all-features --no-fail-fast
+
+chaos: setup ## 200 random kills
+	FFAPI_CHAOS_KILLS=200 cargo test --locked --package ffapi --test it chaos -- --nocapture
 
 demo: setup ## Convert a real video and show its whole life
 	@ops/demo

@@ -19,7 +19,7 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Reads it, making it at first.
     pub(crate) async fn load(
-        database: &Database,
+        connection: &mut PgConnection,
         name: &'static str,
         identity: &LogIdentity,
     ) -> Result<Self, ProjectionError> {
@@ -30,7 +30,7 @@ impl Checkpoint {
         .bind(name)
         .bind(identity.log_id.to_string())
         .bind(i64::from(identity.epoch))
-        .execute(&database.pool)
+        .execute(&mut *connection)
         .await?;
         let (log_id, epoch, sequence, command_id): (String, i64, i64, Option<String>) =
             sqlx::query_as(
@@ -38,7 +38,7 @@ impl Checkpoint {
                  FROM projection_checkpoint WHERE name = $1",
             )
             .bind(name)
-            .fetch_one(&database.pool)
+            .fetch_one(connection)
             .await?;
         let sequence = u64::try_from(sequence).unwrap_or(0);
         let checkpoint = Self { name: name.to_owned(), sequence, command_id, log_id, epoch };

@@ -45,6 +45,7 @@ pub struct Filter {
 
 impl Projection for Jobs {
     const NAME: &'static str = "jobs";
+    const TABLES: &'static [&'static str] = &["job"];
     const SYNCHRONOUS: bool = false;
 
     async fn apply(

@@ -9,6 +9,7 @@ mod checkpoint;
 mod database;
 mod error;
 pub mod jobs;
+mod rebuild;
 mod runner;
 
 pub use archive::Archive;
@@ -16,4 +17,5 @@ pub use checkpoint::{Checkpoint, positions};
 pub use database::{Database, PostgresConfig};
 pub use error::ProjectionError;
 pub use jobs::Jobs;
+pub use rebuild::Rebuild;
 pub use runner::{Applied, Projection, Runner, position_subject};

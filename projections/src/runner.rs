@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use nats::{Codec, Live, Log, Message, Reader};
-use sqlx::{Connection, PgConnection, postgres::PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Checkpoint, Database, ProjectionError};
@@ -10,6 +10,8 @@ use crate::{Checkpoint, Database, ProjectionError};
 pub trait Projection: Send + Sync {
     /// Names its checkpoint.
     const NAME: &'static str;
+    /// Its tables: what a rebuild makes anew.
+    const TABLES: &'static [&'static str];
     /// False only if losing the newest rows in a power cut is repaired by following again.
     const SYNCHRONOUS: bool;
 
@@ -22,13 +24,15 @@ pub trait Projection: Send + Sync {
     ) -> impl Future<Output = Result<(), ProjectionError>> + Send;
 }
 
-/// Follows the log for one read model.
+/// Follows the log for one read model, into the tables that are served or into a rebuild's.
 #[derive(Debug)]
 pub struct Runner<P> {
     database: Database,
     log: Log,
     codec: Codec,
     projection: P,
+    /// The schema whose tables come before the served ones; none for those.
+    pub(crate) schema: Option<String>,
 }
 
 /// What a committed batch was.
@@ -50,7 +54,7 @@ const MAX_BATCH: usize = 1000;
 impl<P: Projection> Runner<P> {
     /// For this read model.
     pub const fn new(database: Database, log: Log, codec: Codec, projection: P) -> Self {
-        Self { database, log, codec, projection }
+        Self { database, log, codec, projection, schema: None }
     }
 
     /// Follows until told to stop. Only one runner a read model works at a time; others wait.
@@ -78,19 +82,7 @@ impl<P: Projection> Runner<P> {
     }
 
     async fn follow(&self) -> Result<(), ProjectionError> {
-        // A lock of the session: it ends with the connection, however that ends.
-        let options = self.database.pool.connect_options();
-        let alone = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(3));
-        let mut connection =
-            alone.connect_with((*options).clone()).await?.acquire().await?.detach();
-        while !lock(&mut connection, P::NAME).await? {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
-        if !P::SYNCHRONOUS {
-            sqlx::query("SET synchronous_commit = off").execute(&mut connection).await?;
-        }
-        let mut checkpoint = Checkpoint::load(&self.database, P::NAME, self.log.identity()).await?;
-        self.check_divergence(&checkpoint).await?;
+        let (mut connection, mut checkpoint) = self.begin().await?;
         let mut parked = parked_subjects(&mut connection, P::NAME).await?;
         let mut reader = self.log.follow(checkpoint.sequence.saturating_add(1));
         let live = Live::new(self.log.nats().clone());
@@ -101,6 +93,42 @@ impl<P: Projection> Runner<P> {
             tracing::trace!(projection = P::NAME, ?applied, "applied");
             live.tell(position_subject(P::NAME), applied.sequence.to_string()).await;
         }
+    }
+
+    /// Follows from its checkpoint to where the log ends now, and no further.
+    pub(crate) async fn catch_up(&self) -> Result<u64, ProjectionError> {
+        let last = self.log.last_sequence().await?;
+        let (mut connection, mut checkpoint) = self.begin().await?;
+        let mut parked = parked_subjects(&mut connection, P::NAME).await?;
+        let mut reader = self.log.follow(checkpoint.sequence.saturating_add(1));
+        while checkpoint.sequence < last {
+            let batch = next_batch(&mut reader).await;
+            self.commit(&mut connection, &mut checkpoint, &mut parked, &batch).await?;
+        }
+        Ok(checkpoint.sequence)
+    }
+
+    /// A connection that alone may write these tables, and how far they are.
+    async fn begin(&self) -> Result<(PgConnection, Checkpoint), ProjectionError> {
+        // A lock of the session: it ends with the connection, however that ends.
+        let options = self.database.pool.connect_options();
+        let alone = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(3));
+        let mut connection =
+            alone.connect_with((*options).clone()).await?.acquire().await?.detach();
+        if let Some(schema) = &self.schema {
+            let path = AssertSqlSafe(format!("SET search_path = {schema}, public"));
+            sqlx::query(path).execute(&mut connection).await?;
+        }
+        let lock_name = format!("{}{}", self.schema.as_deref().unwrap_or_default(), P::NAME);
+        while !lock(&mut connection, &lock_name).await? {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        if !P::SYNCHRONOUS {
+            sqlx::query("SET synchronous_commit = off").execute(&mut connection).await?;
+        }
+        let checkpoint = Checkpoint::load(&mut connection, P::NAME, self.log.identity()).await?;
+        self.check_divergence(&checkpoint).await?;
+        Ok((connection, checkpoint))
     }
 
     /// The message that the checkpoint names must still be that message.

@@ -41,10 +41,16 @@ pub(crate) enum Verb {
     },
     /// Say what is wrong, and how to mend it
     Doctor,
-    /// Print the configuration in force, secrets hidden
-    Config,
-    /// Say how far each read model is
-    Projections,
+    /// Look at the configuration
+    Config {
+        #[command(subcommand)]
+        verb: ConfigVerb,
+    },
+    /// Look after the read models
+    Projections {
+        #[command(subcommand)]
+        verb: ProjectionsVerb,
+    },
     /// Print events as JSON lines
     Replay(Replay),
     /// Convert a local file on a server, and fetch the result
@@ -68,11 +74,28 @@ pub(crate) enum Verb {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum ConfigVerb {
+    /// Print what is in force, secrets hidden
+    Print,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum TopologyVerb {
     /// Make what is missing, mend what differs
     Apply,
     /// Say the first difference
     Check,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectionsVerb {
+    /// Say how far each is
+    Status,
+    /// Build one anew beside the served one, then switch; stopped, it goes on where it was
+    Rebuild {
+        /// `jobs` or `archive`
+        name: String,
+    },
 }
 
 /// Which events.

@@ -4,6 +4,7 @@ mod arguments;
 mod client;
 mod config;
 mod doctor;
+mod readmodels;
 mod replay;
 mod roles;
 mod telemetry;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::{Arguments, Verb};
+use arguments::{Arguments, ConfigVerb, Verb};
 
 fn main() -> ExitCode {
     // A media child locks itself in before any thread is started, so it never meets tokio.
@@ -54,8 +55,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Migrate => roles::migrate(&config).await,
         Verb::Topology { verb } => roles::topology(&config, &verb).await,
         Verb::Doctor => doctor::doctor(&config).await,
-        Verb::Config => config::print(&config),
-        Verb::Projections => roles::projections(&config).await,
+        Verb::Config { verb: ConfigVerb::Print } => config::print(&config),
+        Verb::Projections { verb } => readmodels::look_after(&config, &verb).await,
         Verb::Replay(asked) => replay::replay(&config, asked).await,
         Verb::Convert(asked) => client::convert(asked).await,
         Verb::Jobs(server) => client::jobs(&server).await,

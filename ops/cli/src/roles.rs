@@ -6,7 +6,7 @@ use anyhow::Context;
 use commands::Commands;
 use gateway::{KeyTable, Pepper, Server, Services};
 use nats::{Codec, Log, Nats, Vault, topology};
-use projections::{Archive, Database, Jobs, Runner, positions};
+use projections::{Archive, Database, Jobs, Runner};
 use storage::Storage;
 use tokio::{signal::unix, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -193,14 +193,5 @@ pub(crate) async fn topology(config: &Config, verb: &TopologyVerb) -> anyhow::Re
         TopologyVerb::Check => topology::check(&nats).await?,
     };
     println!("the streams are as wanted; log {} epoch {}", identity.log_id, identity.epoch);
-    Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
-pub(crate) async fn projections(config: &Config) -> anyhow::Result<()> {
-    let last = Log::open(connect(config).await?).await?.last_sequence().await?;
-    for (name, at, parked) in positions(&database(config)?).await? {
-        println!("{name}: at {at} of {last}, {parked} parked");
-    }
     Ok(())
 }

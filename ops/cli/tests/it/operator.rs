@@ -47,9 +47,16 @@ async fn the_operators_verbs_say_what_there_is() {
     assert!(well && said.contains("epoch 1"), "{said}");
     let (well, said) = run(&stack, &["migrate"]);
     assert!(well, "{said}");
-    let (well, said) = run(&stack, &["projections"]);
+    let (well, said) = run(&stack, &["projections", "status"]);
     assert!(well && said.contains("jobs: at") && said.contains("archive: at"), "{said}");
-    let (well, said) = run(&stack, &["config"]);
+    for name in ["jobs", "archive"] {
+        let (well, said) = run(&stack, &["projections", "rebuild", name]);
+        assert!(well && said.contains("rebuilt up to"), "{said}");
+    }
+    assert_eq!(stack.get(&format!("/jobs/{job}")).await.text("/status"), "completed");
+    let (well, said) = run(&stack, &["projections", "rebuild", "nothing"]);
+    assert!(!well && said.contains("`jobs` and `archive`"), "{said}");
+    let (well, said) = run(&stack, &["config", "print"]);
     let secret = settings(&stack)[2].1.clone();
     assert!(well && said.contains("(hidden)") && !said.contains(&secret), "{said}");
 }
