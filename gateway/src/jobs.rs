@@ -6,6 +6,7 @@ mod find;
 mod list;
 mod logs;
 mod outputs;
+mod reserve;
 mod show;
 mod submit;
 mod wait;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use commands::HandleError;
-use domain::job::JobRejection;
+use domain::{job::JobRejection, output::OutputRejection};
 use nats::{CodecError, LogError};
 use poem::{
     Response,
@@ -255,6 +255,12 @@ impl From<JobRejection> for Problem {
             | JobRejection::NotSealed => Kind::Conflict,
         };
         Self::new(kind, rejection.to_string())
+    }
+}
+
+impl From<OutputRejection> for Problem {
+    fn from(rejection: OutputRejection) -> Self {
+        Self::field(Kind::Conflict, "#/output", rejection.to_string())
     }
 }
 

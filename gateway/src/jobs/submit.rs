@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{show::JobBody, show::show, wait};
+use super::{reserve, show::JobBody, show::show, wait};
 use crate::{
     auth::Principal,
     body::StrictJson,
@@ -95,9 +95,12 @@ pub(crate) async fn submit(
 
     let mut id = JobId::from_uuid(Uuid::now_v7());
     if let Some(key) = key {
-        id = reserve(gateway, principal, &key, id, fingerprint).await?;
+        id = reserve_key(gateway, principal, &key, id, fingerprint).await?;
     }
     let caller = caller(principal, request);
+    if let Some(output) = convert.output.as_ref() {
+        reserve::reserve(gateway, tenant, &caller, id, output).await?;
+    }
     let command = JobCommand::Submit { spec: Box::new(spec) };
     let outcome =
         gateway.commands.handle::<Job>(tenant.as_str(), &id.to_string(), &caller, command).await;
@@ -162,7 +165,7 @@ async fn check(gateway: &Gateway, principal: &Principal, request: &Convert) -> R
     Ok(())
 }
 
-async fn reserve(
+async fn reserve_key(
     gateway: &Gateway,
     principal: &Principal,
     key: &str,

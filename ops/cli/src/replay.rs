@@ -6,6 +6,7 @@ use domain::{
     dispatch::{self, DispatchEvent},
     job::{Job, JobEvent},
     key::{Key, KeyEvent},
+    output::{Output, OutputEvent},
     upload::{Upload, UploadEvent},
 };
 use nats::{Codec, Decision, Message, Position};
@@ -54,6 +55,7 @@ async fn lines(
     match category {
         Job::CATEGORY => typed::<JobEvent>(codec, message, epoch).await,
         Upload::CATEGORY => typed::<UploadEvent>(codec, message, epoch).await,
+        Output::CATEGORY => typed::<OutputEvent>(codec, message, epoch).await,
         Key::CATEGORY => typed::<KeyEvent>(codec, message, epoch).await,
         dispatch::CATEGORY => typed::<DispatchEvent>(codec, message, epoch).await,
         _ => Ok(vec![json!({ "subject": message.subject, "event": null })]),

@@ -201,6 +201,21 @@ async fn a_list_is_walked_by_its_cursor_once_each() {
 }
 
 #[tokio::test]
+async fn two_live_jobs_never_make_the_same_output() {
+    let stack = Stack::new().await;
+    let body = json!({
+        "input": "a.mp4", "output": "b.mp4", "not_before": "2100-01-01T00:00:00Z",
+    });
+    let first = stack.post("/convert", &body).await;
+    let second = stack.post("/convert", &body).await;
+    is_problem(&second, 409);
+    assert_eq!(second.text("/errors/0/pointer"), "#/output");
+    assert!(second.text("/detail").contains(first.text("/job/id")), "{second:#?}");
+    stack.post(&format!("/jobs/{}/cancel", first.text("/job/id")), &json!({})).await;
+    assert_eq!(stack.post("/convert", &body).await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
 async fn a_job_waits_for_its_time() {
     let stack = Stack::new().await;
     let body = json!({

@@ -82,7 +82,7 @@ async fn a_replay_is_the_whole_story_one_event_a_line() {
     );
     assert_eq!(of_job[0]["actor"]["kind"], "key");
     let all = events(&["replay"]);
-    assert_eq!(all.len(), of_job.len() + 3, "a key, an upload and a release more");
+    assert_eq!(all.len(), of_job.len() + 4, "a key, an upload, an output name and a release more");
     assert_eq!(events(&["replay", "--tenant", "nobody"]).len(), 0);
     let from = of_job[1]["position"].as_str().unwrap();
     assert_eq!(events(&["replay", "--job", &job, "--from", from]).len(), 3);
@@ -110,4 +110,27 @@ async fn a_second_up_in_the_same_folder_is_refused() {
         .unwrap();
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(!done.status.success() && said.contains("another `ffapi up` is running"), "{said}");
+}
+
+fn alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
+}
+
+#[tokio::test]
+async fn whether_interrupted_or_killed_it_takes_its_children_along() {
+    for signal in ["INT", "KILL"] {
+        let mut stack = Stack::new().await;
+        let children = crate::chaos::children(stack.pid(), "");
+        assert!(children.len() >= 4, "servers and warm media children: {children:?}");
+        let pid = stack.pid().to_string();
+        Command::new("kill").args(["-s", signal, &pid]).status().unwrap();
+        stack.died().await;
+        let start = std::time::Instant::now();
+        while children.iter().any(|child| alive(*child)) {
+            assert!(start.elapsed() < crate::stack::PATIENCE, "{signal}: {children:?}");
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        stack.again().await;
+    }
 }

@@ -167,6 +167,24 @@ async fn two_of_each_do_every_job_once_and_one_of_each_may_die() {
 }
 
 #[tokio::test]
+async fn of_two_workers_with_the_same_task_one_wins() {
+    let fleet = Fleet::new().await;
+    let upload = fleet.upload().await;
+    let job = fleet.convert(&upload, "a.mp4", slow()).await;
+    fleet.job(&job, |job| job["progress"].as_f64().unwrap_or(0.0) > 0.0).await;
+    // The very same task once more, under another name, so that the other worker gets it.
+    let nats = nats::Nats::connect(&nats::NatsConfig { url: fleet.nats.url() }).await.unwrap();
+    let work = nats::Work::new(nats);
+    let task = json!({ "job": job, "tenant": "default", "attempt": 1 }).to_string();
+    work.offer("cpu", &format!("copy.{job}.1"), task.into()).await.unwrap();
+    let done = fleet.completed(&job).await;
+    assert_eq!(done["attempts"].as_array().unwrap().len(), 1, "{done:#}");
+    while work.names("cpu").await.unwrap().iter().any(|name| name.contains(&job)) {
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_dead_workers_job_goes_on_elsewhere_within_a_minute() {
     let mut fleet = Fleet::new().await;
     let upload = fleet.upload().await;
