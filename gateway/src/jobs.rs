@@ -175,7 +175,7 @@ impl Jobs {
     ) -> Result<Reply<202, JobBody>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let act = act::Act { request, principal, id: job_id(&id.0)?, if_match: if_match.0 };
-        Ok(act.give(&gateway, JobCommand::Retry).await?)
+        Ok(act.retry(&gateway).await?)
     }
 
     /// Follow a job

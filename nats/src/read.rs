@@ -3,35 +3,60 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use futures::StreamExt;
 use serde::Serialize;
+use tokio::sync::mpsc;
 
 use crate::{LogError, Message, Nats, topology::EVENTS};
 
 /// Follows the log in order from one sequence on, for ever: reconnects, and never skips.
+#[derive(Debug)]
 pub struct Reader {
+    messages: mpsc::Receiver<Message>,
+}
+
+/// Messages read ahead of who asks for them.
+const AHEAD: usize = 512;
+
+impl Reader {
+    /// Reads in a task of its own: whoever waits for a message may stop waiting at any time, and
+    /// opening the consumer is not begun again each time.
+    pub(crate) fn new(nats: Nats, filter: &str, from: u64) -> Self {
+        let (sender, messages) = mpsc::channel(AHEAD);
+        let following =
+            Following { nats, filter: filter.to_owned(), next: from.max(1), ordered: None };
+        tokio::spawn(following.run(sender));
+        Self { messages }
+    }
+
+    /// The next message; waits for it as long as it takes. Cancel-safe.
+    pub async fn next(&mut self) -> Message {
+        match self.messages.recv().await {
+            Some(message) => message,
+            // Only when the runtime is shutting down.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+struct Following {
     nats: Nats,
     filter: String,
     next: u64,
     ordered: Option<pull::Ordered>,
 }
 
-impl std::fmt::Debug for Reader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Reader({} from {})", self.filter, self.next)
-    }
-}
-
-impl Reader {
-    pub(crate) fn new(nats: Nats, filter: &str, from: u64) -> Self {
-        Self { nats, filter: filter.to_owned(), next: from.max(1), ordered: None }
-    }
-
-    /// The next message; waits for it as long as it takes.
-    ///
-    /// Cancel-safe: dropping the future loses nothing.
-    pub async fn next(&mut self) -> Message {
+impl Following {
+    async fn run(mut self, sender: mpsc::Sender<Message>) {
         loop {
-            match self.try_next().await {
-                Ok(message) => return message,
+            let read = tokio::select! {
+                () = sender.closed() => return,
+                read = self.read() => read,
+            };
+            match read {
+                Ok(message) => {
+                    if sender.send(message).await.is_err() {
+                        return;
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(%error, next = self.next, "log reader starts again");
                     self.ordered = None;
@@ -41,7 +66,7 @@ impl Reader {
         }
     }
 
-    async fn try_next(&mut self) -> Result<Message, LogError> {
+    async fn read(&mut self) -> Result<Message, LogError> {
         if self.ordered.is_none() {
             self.ordered = Some(open(&self.nats, &self.filter, self.next).await?);
         }

@@ -65,6 +65,12 @@ impl ProjectionError {
         }
     }
 
+    /// True if the database cannot hold what it was given: trying again cannot help.
+    pub(crate) fn is_about_data(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(refusal)) = self else { return false };
+        refusal.code().is_some_and(|code| code.starts_with("22"))
+    }
+
     /// True if waiting may help.
     pub const fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Log(_))

@@ -81,13 +81,31 @@ impl<P: Projection> Rebuild<P> {
     pub async fn switch(self) -> Result<(), ProjectionError> {
         let schema = &self.schema;
         let mut connection = self.database.pool.acquire().await?;
-        let mut transaction = connection.begin().await?;
-        // Locked first: whoever commits a batch into the old tables has done so, or fails.
-        run(
-            &mut transaction,
-            "LOCK TABLE public.projection_checkpoint IN EXCLUSIVE MODE".to_owned(),
-        )
-        .await?;
+        let tables: Vec<String> = P::TABLES.iter().map(|table| format!("public.{table}")).collect();
+        let mut transaction = loop {
+            let mut transaction = connection.begin().await?;
+            // In the order in which a runner touches them. Once they are locked, whoever commits a
+            // batch into the old tables has done so, or will fail.
+            let lock = format!(
+                "LOCK TABLE {}, public.projection_checkpoint IN ACCESS EXCLUSIVE MODE",
+                tables.join(", ")
+            );
+            run(&mut transaction, lock).await?;
+            let ahead = format!(
+                "SELECT coalesce((SELECT sequence FROM public.projection_checkpoint
+                 WHERE name = '{name}') > (SELECT sequence FROM {schema}.projection_checkpoint
+                 WHERE name = '{name}'), false)",
+                name = P::NAME
+            );
+            let ahead: bool =
+                sqlx::query_scalar(AssertSqlSafe(ahead)).fetch_one(&mut *transaction).await?;
+            if !ahead {
+                break transaction;
+            }
+            // What is served is newer: switching now would show the past.
+            transaction.rollback().await?;
+            self.catch_up().await?;
+        };
         for table in P::TABLES {
             run(&mut transaction, format!("DROP TABLE public.{table}")).await?;
             run(&mut transaction, format!("ALTER TABLE {schema}.{table} SET SCHEMA public"))

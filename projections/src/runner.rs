@@ -190,9 +190,40 @@ impl<P: Projection> Runner<P> {
                     transaction.commit().await?;
                     parked.insert(poison.subject.clone());
                 }
+                Err(error) if error.is_about_data() => {
+                    transaction.rollback().await?;
+                    let Some(poison) = self.culprit(connection, &good).await? else {
+                        return Err(error);
+                    };
+                    let why = format!("the database cannot hold it: {error:?}");
+                    tracing::error!(projection = P::NAME, poison.sequence, why, "message parked");
+                    let mut transaction = connection.begin().await?;
+                    park(&mut transaction, P::NAME, poison, &why).await?;
+                    transaction.commit().await?;
+                    parked.insert(poison.subject.clone());
+                }
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The first message of a batch that the database refuses, tried without keeping anything.
+    async fn culprit<'m>(
+        &self,
+        connection: &mut PgConnection,
+        batch: &'m [Message],
+    ) -> Result<Option<&'m Message>, ProjectionError> {
+        let mut transaction = connection.begin().await?;
+        for message in batch {
+            let mut attempt = transaction.begin().await?;
+            let one = std::slice::from_ref(message);
+            match self.projection.apply(&mut attempt, &self.codec, one).await {
+                Ok(()) => attempt.commit().await?,
+                Err(error) if error.is_about_data() => return Ok(Some(message)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 }
 

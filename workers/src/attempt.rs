@@ -20,7 +20,7 @@ use serde_json::json;
 use storage::{Storage, StorageError};
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock, failpoint, insist::insist, lease::Lease, slot::Slot};
+use crate::{clock, failpoint, insist::insist, life::Life, slot::Slot};
 
 /// What attempts share.
 #[derive(Debug)]
@@ -53,13 +53,43 @@ pub(crate) enum Outcome {
 }
 
 const OUTPUT: &str = "output";
+/// How often a task's lease is extended: a sixth of what the queue waits.
+const KEEP: Duration = Duration::from_secs(10);
 /// How often a running attempt asks the log whether it still counts, should the word be lost.
 const ASK: Duration = Duration::from_secs(2);
 
 impl Workshop {
     /// Runs the attempt that a task stands for, in a waiting slot, and records its outcome.
     pub(crate) async fn attempt(&self, task: &Task, release: &Release, slot: Slot) {
-        let outcome = match self.run(task, release, slot).await {
+        tokio::select! {
+            () = self.see_through(release, slot) => {}
+            () = self.hold(task, release) => {}
+        }
+    }
+
+    /// Keeps the task ours, and answers whoever asks for the attempt, for as long as it lasts:
+    /// also while an input is fetched, an output hashed, or the log away.
+    async fn hold(&self, task: &Task, release: &Release) {
+        let subject = format!("ctl.attempt.{}.{}", release.job, release.attempt);
+        let mut asked = self.live.listen(subject).await.ok();
+        let mut keep = tokio::time::interval(KEEP);
+        loop {
+            tokio::select! {
+                heard = next(&mut asked) => {
+                    if let Some(heard) = heard {
+                        self.live.answer(&heard, self.worker.clone()).await;
+                    }
+                }
+                _ = keep.tick() => {
+                    // Without the server the lease may run out; the log tells who has the attempt.
+                    let _ = task.keep().await;
+                }
+            }
+        }
+    }
+
+    async fn see_through(&self, release: &Release, slot: Slot) {
+        let outcome = match self.run(release, slot).await {
             Ok(outcome) => outcome,
             Err(error) => Outcome::Fail(error),
         };
@@ -68,7 +98,8 @@ impl Workshop {
             Outcome::Done => return,
             Outcome::Fail(error) => {
                 tracing::info!(job = %release.job, attempt, %error, "attempt failed");
-                let failure = Failure { code: error.code, message: Personal::Clear(error.message) };
+                let message = presentable(&error.message);
+                let failure = Failure { code: error.code, message: Personal::Clear(message) };
                 JobCommand::FailAttempt { attempt, failure, at: clock::now() }
             }
             Outcome::Cancelled => JobCommand::ConfirmCancel { attempt },
@@ -77,9 +108,7 @@ impl Workshop {
                 reason: format!("worker {} was stopped", self.worker),
             },
             Outcome::Deposed => {
-                if let Ok(storage) = self.storage(release) {
-                    storage.drop_staging(release.job, attempt).await;
-                }
+                self.drop_unsealed(release).await;
                 return;
             }
         };
@@ -109,7 +138,7 @@ impl Workshop {
         self.storage.of(&release.tenant).map_err(failed)
     }
 
-    async fn run(&self, task: &Task, release: &Release, slot: Slot) -> Result<Outcome, MediaError> {
+    async fn run(&self, release: &Release, slot: Slot) -> Result<Outcome, MediaError> {
         let attempt = release.attempt;
         let start = JobCommand::StartAttempt {
             attempt,
@@ -148,7 +177,7 @@ impl Workshop {
             slot.end().await;
             return self.deliver(release, &request, by, &outputs).await;
         }
-        let outputs = match self.make(task, release, &request, slot).await? {
+        let outputs = match self.make(release, &request, slot).await? {
             Made::Outputs(outputs) => outputs,
             Made::Stopped(outcome) => return Ok(outcome),
         };
@@ -169,9 +198,12 @@ impl Workshop {
             let asked = format!("ctl.attempt.{}.{}", release.job, release.attempt);
             // Redelivery is no proof of death: only silence is, and not on the first question.
             for _ in 0..5 {
+                // Nobody listening is told at once; the patience is the same.
+                let patience = tokio::time::sleep(Duration::from_secs(3));
                 if self.live.ask(asked.clone(), Duration::from_secs(3)).await.is_some() {
                     return Outcome::Done;
                 }
+                patience.await;
             }
             tracing::warn!(job = %release.job, worker, "nobody answers for the attempt");
             let command = JobCommand::AbandonAttempt {
@@ -186,19 +218,17 @@ impl Workshop {
     /// Encodes, verifies and stages.
     async fn make(
         &self,
-        task: &Task,
         release: &Release,
         request: &Convert,
         mut slot: Slot,
     ) -> Result<Made, MediaError> {
-        let made = self.make_in(task, release, request, &mut slot).await;
+        let made = self.make_in(release, request, &mut slot).await;
         slot.end().await;
         made
     }
 
     async fn make_in(
         &self,
-        task: &Task,
         release: &Release,
         request: &Convert,
         slot: &mut Slot,
@@ -222,7 +252,7 @@ impl Workshop {
             output: name.clone(),
         };
         slot.give(&work).await.map_err(|error| crashed(&error))?;
-        let report = match self.watch(task, release, slot).await? {
+        let report = match self.watch(release, slot).await? {
             Watched::Report(report) => report,
             Watched::Stopped(outcome) => return Ok(Made::Stopped(outcome)),
         };
@@ -243,24 +273,16 @@ impl Workshop {
     }
 
     /// Follows the child until it is done, stuck, called off or deposed.
-    async fn watch(
-        &self,
-        task: &Task,
-        release: &Release,
-        slot: &mut Slot,
-    ) -> Result<Watched, MediaError> {
+    async fn watch(&self, release: &Release, slot: &mut Slot) -> Result<Watched, MediaError> {
         let (job, attempt) = (release.job, release.attempt);
-        let subject = |what: &str| format!("ctl.{what}.{job}.{attempt}");
-        let mut asked = self.live.listen(subject("attempt")).await.ok();
         let mut cancels = self.live.listen(format!("ctl.cancel.{job}")).await.ok();
-        let mut lease = Lease::new();
+        let mut life = Life::new();
         let mut ask = tokio::time::interval(ASK);
         ask.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 said = slot.hear() => match said {
                     Ok(Some(Said::Progress(progress))) => {
-                        lease.advance(progress.done);
                         self.tell_progress(release, &progress).await;
                     }
                     Ok(Some(Said::Log { level, line })) => {
@@ -279,24 +301,19 @@ impl Workshop {
                     Ok(None) => return Err(slot.post_mortem().await),
                     Err(error) => return Err(crashed(&error)),
                 },
-                heard = next(&mut asked) => {
-                    if let Some(heard) = heard {
-                        self.live.answer(&heard, self.worker.clone()).await;
-                    }
-                }
                 _ = next(&mut cancels) => {
                     if let Some(outcome) = self.ended(release).await {
                         return Ok(Watched::Stopped(outcome));
                     }
                 }
                 _ = ask.tick() => {
-                    if lease.stalled() {
+                    life.advance(slot.moved());
+                    if life.stalled() {
                         return Err(MediaError {
                             code: FailureCode::MediaStalled,
                             message: "the media process made no progress for a minute".to_owned(),
                         });
                     }
-                    lease.keep(task).await;
                     if let Some(outcome) = self.ended(release).await {
                         return Ok(Watched::Stopped(outcome));
                     }
@@ -434,6 +451,11 @@ fn crashed(error: &std::io::Error) -> MediaError {
         code: FailureCode::MediaCrashed,
         message: format!("the media process cannot be talked to: {error}"),
     }
+}
+
+/// A message that fits into an event and every database, whatever a media process wrote.
+fn presentable(message: &str) -> String {
+    message.chars().filter(|c| !c.is_control()).take(2000).collect()
 }
 
 fn erased(what: &str) -> MediaError {

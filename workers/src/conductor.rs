@@ -1,7 +1,7 @@
 //! The dispatch process manager's runner: the fold is in `domain`, the effects are here.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,8 @@ use nats::{
     Actor, AppendError, CodecError, Decision, Draft, Live, LogError, Message, Position, Work,
 };
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
 use crate::{
@@ -45,7 +46,8 @@ pub struct Conductor {
     live: Live,
     work: Work,
     state: Dispatch,
-    roster: Roster,
+    /// Heard in a task of its own, so that nothing we wait for makes us deaf.
+    roster: Arc<Mutex<Roster>>,
     leadership: Leadership,
     /// Sequence of the last release round.
     last_round: u64,
@@ -72,7 +74,7 @@ impl Conductor {
             live: Live::new(nats.clone()),
             work: Work::new(nats),
             state: Dispatch::default(),
-            roster: Roster::default(),
+            roster: Arc::default(),
             leadership: Leadership::new(),
             last_round: 0,
             caught_up: false,
@@ -88,6 +90,18 @@ impl Conductor {
     pub async fn run(mut self, stop: &CancellationToken) -> Result<(), LogError> {
         let mut workers = self.live.listen(format!("{PRESENCE}.>")).await?;
         let mut conductors = self.live.listen(format!("{}.>", leadership::SUBJECT)).await?;
+        let came = Arc::new(Notify::new());
+        let (roster, told) = (Arc::clone(&self.roster), Arc::clone(&came));
+        let _hearing = AbortOnDropHandle::new(tokio::spawn(async move {
+            while let Some(heard) = workers.next().await {
+                let mut roster = roster.lock().unwrap_or_else(PoisonError::into_inner);
+                let before = roster.slots(CPU);
+                roster.hear(&heard.payload);
+                if roster.slots(CPU) != before {
+                    told.notify_one();
+                }
+            }
+        }));
         let first_new = self.commands.log().last_sequence().await?.saturating_add(1);
         self.caught_up = first_new == 1;
         let mut reader = self.commands.log().follow(1);
@@ -104,11 +118,7 @@ impl Conductor {
                     // A burst is folded whole before the next round.
                     due = message.pending == 0;
                 }
-                Some(heard) = workers.next() => {
-                    let before = self.roster.slots(CPU);
-                    self.roster.hear(&heard.payload);
-                    due = self.roster.slots(CPU) != before;
-                }
+                () = came.notified() => due = true,
                 Some(heard) = conductors.next() => self.leadership.hear(&heard.payload),
                 _ = beat.tick() => {
                     let subject = format!("{}.{}", leadership::SUBJECT, self.leadership.me());
@@ -120,6 +130,10 @@ impl Conductor {
                 self.act().await;
             }
         }
+    }
+
+    fn roster(&self) -> MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn fold(&mut self, message: &Message, first_new: u64) {
@@ -181,7 +195,7 @@ impl Conductor {
 
     /// Releases as many jobs as there are free slots, and one for whoever is free next.
     async fn release(&mut self) -> Result<(), AppendError> {
-        let slots = self.roster.slots(CPU);
+        let slots = self.roster().slots(CPU);
         if slots == 0 {
             return Ok(());
         }
@@ -264,24 +278,28 @@ impl Conductor {
         Ok(())
     }
 
-    async fn take_over_from_the_vanished(&mut self) {
-        self.roster.forget_the_gone();
-        let connected = self.commands.log().nats().connected_for();
-        if connected.is_none_or(|since| since < EARS_OPEN) || self.started.elapsed() < EARS_OPEN {
-            return;
-        }
-        let vanished: Vec<(Release, String)> = self
-            .state
+    /// The attempts whose workers are not there any more.
+    fn vanished(&self) -> Vec<(Release, String)> {
+        let roster = self.roster();
+        self.state
             .out()
             .iter()
             .filter_map(|(job, out)| {
-                let worker = out.worker.clone().filter(|worker| !self.roster.knows(worker))?;
+                let worker = out.worker.clone().filter(|worker| !roster.knows(worker))?;
                 let release =
                     Release { job: *job, tenant: out.tenant.clone(), attempt: out.attempt };
                 Some((release, worker))
             })
-            .collect();
-        for (release, worker) in vanished {
+            .collect()
+    }
+
+    async fn take_over_from_the_vanished(&mut self) {
+        self.roster().forget_the_gone();
+        let connected = self.commands.log().nats().connected_for();
+        if connected.is_none_or(|since| since < EARS_OPEN) || self.started.elapsed() < EARS_OPEN {
+            return;
+        }
+        for (release, worker) in self.vanished() {
             let command = JobCommand::AbandonAttempt {
                 attempt: release.attempt,
                 reason: format!("worker {worker} vanished"),

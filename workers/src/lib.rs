@@ -11,7 +11,7 @@ mod conductor;
 mod failpoint;
 mod insist;
 mod leadership;
-mod lease;
+mod life;
 mod presence;
 mod slot;
 mod task;

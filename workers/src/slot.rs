@@ -3,6 +3,7 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    time::Duration,
 };
 
 use domain::job::FailureCode;
@@ -13,6 +14,7 @@ use media::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, ChildStdin, ChildStdout, Command},
+    sync::mpsc,
 };
 use uuid::Uuid;
 
@@ -22,7 +24,7 @@ pub(crate) struct Slot {
     folder: PathBuf,
     child: Child,
     to: Option<ChildStdin>,
-    from: ChildStdout,
+    said: mpsc::Receiver<io::Result<Said>>,
     pub(crate) sandbox: String,
 }
 
@@ -68,7 +70,8 @@ impl Nursery {
         let mut child = command.spawn().map_err(broken)?;
         let pipes = (child.stdin.take(), child.stdout.take());
         let (Some(to), Some(from)) = pipes else { return Err(internal("no pipes")) };
-        let mut slot = Slot { folder, child, to: Some(to), from, sandbox: String::new() };
+        let mut slot =
+            Slot { folder, child, to: Some(to), said: listen(from), sandbox: String::new() };
         match slot.hear().await {
             Ok(Some(Said::Ready { sandbox })) => {
                 slot.sandbox = sandbox;
@@ -108,23 +111,27 @@ impl Slot {
         }
     }
 
-    /// The next thing the child says; none once it is gone.
+    /// The next thing the child says; none once it is gone. Cancel-safe.
     pub(crate) async fn hear(&mut self) -> io::Result<Option<Said>> {
-        let length = match self.from.read_u32().await {
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        if length > MAX_MESSAGE {
-            return Err(io::Error::other("the child talks nonsense"));
-        }
-        let mut message = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-        self.from.read_exact(&mut message).await?;
-        protocol::decode(&message).map(Some)
+        self.said.recv().await.transpose()
+    }
+
+    /// Bytes that the child has read and written so far: it also works while no media time passes,
+    /// moving the index to the front or reading its output back.
+    pub(crate) fn moved(&self) -> u64 {
+        let io = self.child.id().map(|id| format!("/proc/{id}/io"));
+        let io = io.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+        let counters =
+            io.lines().filter(|line| line.starts_with("rchar") || line.starts_with("wchar"));
+        let counters = counters.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        counters.sum()
     }
 
     /// Why a child that said nothing more is gone.
     pub(crate) async fn post_mortem(&mut self) -> MediaError {
+        // It may have closed its mouth and live on.
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.child.wait()).await;
+        let _ = self.child.start_kill();
         let status = self.child.wait().await;
         let (code, message) = explain(status.ok());
         MediaError { code, message }
@@ -135,6 +142,36 @@ impl Slot {
         let _ = self.child.kill().await;
         let _ = tokio::fs::remove_dir_all(&self.folder).await;
     }
+}
+
+/// Reads what a child says in a task of its own: a message is never left half-read.
+fn listen(mut from: ChildStdout) -> mpsc::Receiver<io::Result<Said>> {
+    let (sender, receiver) = mpsc::channel(64);
+    tokio::spawn(async move {
+        loop {
+            let said = read(&mut from).await.transpose();
+            let Some(said) = said else { return };
+            let broken = said.is_err();
+            if sender.send(said).await.is_err() || broken {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+async fn read(from: &mut ChildStdout) -> io::Result<Option<Said>> {
+    let length = match from.read_u32().await {
+        Ok(length) => length,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if length > MAX_MESSAGE {
+        return Err(io::Error::other("the child talks nonsense"));
+    }
+    let mut message = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    from.read_exact(&mut message).await?;
+    protocol::decode(&message).map(Some)
 }
 
 fn explain(status: Option<ExitStatus>) -> (FailureCode, String) {

@@ -46,6 +46,9 @@ pub struct VideoFacts {
     pub frame_rate: Rational,
     /// Clockwise degrees that a player turns it by: 0, 90, 180 or 270.
     pub rotation: u16,
+    /// Of this stream alone, if the container says.
+    #[serde(default)]
+    pub duration: Option<Micros>,
 }
 
 /// What is known of a sound stream.
@@ -57,4 +60,7 @@ pub struct AudioFacts {
     pub channels: u32,
     /// Hertz.
     pub sample_rate: u32,
+    /// Of this stream alone, if the container says.
+    #[serde(default)]
+    pub duration: Option<Micros>,
 }

@@ -142,7 +142,8 @@ pub fn plan(
 
     let video = facts.map_or(Some(&SOME_VIDEO), |f| f.video.as_ref());
     let audio = facts.map_or(Some(&SOME_AUDIO), |f| f.audio.as_ref());
-    let window = window(&request.operations, facts.and_then(|f| f.duration))?;
+    let length = facts.and_then(|facts| length(facts, video_codec, audio_codec));
+    let window = window(&request.operations, length)?;
 
     let video = match video {
         Some(video) if video_codec != VideoCodec::None => {
@@ -168,9 +169,10 @@ static SOME_VIDEO: VideoFacts = VideoFacts {
     pixel_aspect: Rational { num: 1, den: 1 },
     frame_rate: Rational { num: 25, den: 1 },
     rotation: 0,
+    duration: None,
 };
 static SOME_AUDIO: AudioFacts =
-    AudioFacts { codec: String::new(), channels: 2, sample_rate: 48_000 };
+    AudioFacts { codec: String::new(), channels: 2, sample_rate: 48_000, duration: None };
 
 fn the_transcode(operations: &[Operation]) -> Result<(usize, Transcode), PlanRejection> {
     let mut found = None;
@@ -283,6 +285,15 @@ fn check_settings(at: usize, t: &Transcode, codec: VideoCodec) -> Result<(), Pla
         return refuse(pointer("audio_bitrate"), "`audio_bitrate` has no effect without audio");
     }
     Ok(())
+}
+
+/// How long what is kept lasts: a container is as long as its longest stream, kept or not.
+fn length(facts: &MediaFacts, video: VideoCodec, audio: AudioCodec) -> Option<Micros> {
+    let video = facts.video.as_ref().filter(|_| video != VideoCodec::None);
+    let audio = facts.audio.as_ref().filter(|_| audio != AudioCodec::None);
+    let kept = [video.map(|video| video.duration), audio.map(|audio| audio.duration)];
+    let kept: Option<Vec<Micros>> = kept.into_iter().flatten().collect();
+    kept.and_then(|kept| kept.into_iter().max()).or(facts.duration)
 }
 
 struct Window {

@@ -21,8 +21,14 @@ fn facts() -> MediaFacts {
             pixel_aspect: Rational { num: 1, den: 1 },
             frame_rate: Rational { num: 25, den: 1 },
             rotation: 0,
+            duration: Some(10_000_000),
         }),
-        audio: Some(AudioFacts { codec: "aac".to_owned(), channels: 6, sample_rate: 48_000 }),
+        audio: Some(AudioFacts {
+            codec: "aac".to_owned(),
+            channels: 6,
+            sample_rate: 48_000,
+            duration: None,
+        }),
     }
 }
 
@@ -161,4 +167,19 @@ fn what_no_worker_can_make_is_refused_with_what_they_can() {
     let request = convert("o.mp4", vec![Operation::Transcode(wanted)]);
     let refusal = plan(&request, None, &capabilities).unwrap_err();
     assert!(refusal.detail.contains("h264"), "{refusal}");
+}
+
+#[test]
+fn what_is_dropped_does_not_make_the_output_longer() {
+    let mut facts = facts();
+    facts.duration = Some(12_000_000);
+    facts.audio.as_mut().unwrap().duration = Some(12_000_000);
+    let mute = Transcode { audio_codec: Some(AudioCodec::None), ..Transcode::default() };
+    for (operations, expected) in
+        [(vec![], 12_000_000), (vec![Operation::Transcode(mute)], 10_000_000)]
+    {
+        let request = convert("o.mp4", operations);
+        let plan = plan(&request, Some(&facts), &Capabilities::everything()).unwrap();
+        assert_eq!(plan.duration, Some(expected));
+    }
 }

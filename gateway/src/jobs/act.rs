@@ -7,6 +7,7 @@ use poem_openapi::Object;
 use serde::Deserialize;
 
 use super::{
+    reserve,
     show::{JobBody, show},
     submit::PriorityWord,
 };
@@ -48,6 +49,18 @@ impl Act<'_> {
         let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
         let told = gateway.progress.of(&id, job.attempt);
         Ok(Reply::new(show(&job, told.as_ref())).version(job.version).position(position))
+    }
+
+    /// Tries again, if the output's name was not given to another job meanwhile.
+    pub(crate) async fn retry(self, gateway: &Gateway) -> Result<Reply<202, JobBody>, Problem> {
+        let tenant = &self.principal.tenant;
+        let found = gateway.job_in_log(tenant, self.id).await?;
+        let (job, _) = found.ok_or_else(|| Problem::not_found("job"))?;
+        if let (true, Some(output)) = (job.status.is_over(), job.request.output().as_ref()) {
+            let caller = caller(self.principal, self.request);
+            reserve::reserve(gateway, tenant, &caller, self.id, output).await?;
+        }
+        self.give(gateway, JobCommand::Retry).await
     }
 
     /// Cancels, and tells the worker at once; it would also see it in the log a moment later.

@@ -1,4 +1,7 @@
-use domain::JobId;
+use domain::{
+    JobId,
+    job::{Job, JobState},
+};
 use nats::Position;
 
 use super::{show::JobBody, show::show, wait};
@@ -20,8 +23,9 @@ pub(crate) async fn find(
     let tenant = &principal.tenant;
     gateway.positions.reach(&gateway.database, epoch, asked.min_position.as_deref()).await?;
     if let Some(patience) = wait::patience(asked.prefer.as_deref()) {
-        let known = projections::jobs::find(&gateway.database, tenant, id).await?;
-        if known.is_some_and(|row| !row.job.status.is_over()) {
+        // Asked of the log: the rows may not have a new job yet.
+        let state = gateway.commands.state::<Job>(tenant.as_str(), &id.to_string()).await?;
+        if state != JobState::Unknown && !state.is_over() {
             wait::for_the_end(gateway, tenant, id, patience).await;
         }
         // What was waited for stands in the log; the rows may be a moment behind.

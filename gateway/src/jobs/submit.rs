@@ -3,12 +3,12 @@ use std::collections::BTreeMap;
 use commands::HandleError;
 use domain::{
     JobId, Personal, Timestamp,
-    job::{Job, JobCommand, JobRejection, JobSpec, Priority},
+    job::{Job, JobCommand, JobRejection, JobSpec, JobView, Priority},
     location::Location,
     media::{Capabilities, Convert, MediaRequest, plan},
     upload::{Upload, UploadState},
 };
-use nats::{Reservation, Reserved};
+use nats::{Position, Reservation, Reserved};
 use poem::Request;
 use poem_openapi::{Enum, Object, types::Any};
 use serde::Deserialize;
@@ -96,6 +96,9 @@ pub(crate) async fn submit(
     let mut id = JobId::from_uuid(Uuid::now_v7());
     if let Some(key) = key {
         id = reserve_key(gateway, principal, &key, id, fingerprint).await?;
+        if let Some((job, position)) = gateway.job_in_log(tenant, id).await? {
+            return Ok(answer(gateway, &job, position, true));
+        }
     }
     let caller = caller(principal, request);
     if let Some(output) = convert.output.as_ref() {
@@ -115,23 +118,34 @@ pub(crate) async fn submit(
     }
     let found = gateway.job_in_log(tenant, id).await?;
     let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
-    let told = gateway.progress.of(&id.to_string(), job.attempt);
-    let body = Submitted { job: show(&job, told.as_ref()), warnings: Vec::new() };
-    Ok(Reply::new(body)
-        .location(format!("/api/v1/jobs/{id}"))
+    Ok(answer(gateway, &job, position, replayed))
+}
+
+fn answer(
+    gateway: &Gateway,
+    job: &JobView,
+    position: Position,
+    replayed: bool,
+) -> Reply<201, Submitted> {
+    let told = gateway.progress.of(&job.id.to_string(), job.attempt);
+    let body = Submitted { job: show(job, told.as_ref()), warnings: Vec::new() };
+    Reply::new(body)
+        .location(format!("/api/v1/jobs/{}", job.id))
         .version(job.version)
         .position(position)
-        .replayed(replayed))
+        .replayed(replayed)
 }
 
 fn spec(body: &ConvertBody) -> Result<(JobSpec, Convert), Problem> {
     let request = convert(&body.input, &body.output, &body.operations, body.overwrite)?;
     let metadata = body.metadata.clone().unwrap_or_default();
-    let fits =
-        |(name, value): (&String, &String)| (1..=64).contains(&name.len()) && value.len() <= 1024;
+    let fits = |(name, value): (&String, &String)| {
+        (1..=64).contains(&name.len())
+            && value.len() <= 1024
+            && !format!("{name}{value}").contains('\0')
+    };
     if metadata.len() > 32 || !metadata.iter().all(fits) {
-        let detail =
-            "at most 32 labels, each with a name of 1 to 64 and a value of up to 1024 bytes";
+        let detail = "at most 32 labels, each with a name of 1 to 64 and a value of up to 1024 bytes, without NUL";
         return Err(Problem::field(Kind::Invalid, "#/metadata", detail));
     }
     let not_before = body.not_before.as_deref().map(|text| {

@@ -136,7 +136,15 @@ async fn start(
             if let Some(told) = told.take() {
                 told(server.address());
             }
-            let serving = async move { Ok(server.run(&stop).await?) };
+            let known = Arc::clone(&ground.keys);
+            let serving = async move {
+                // Nobody is turned away for want of a key that is only not read yet.
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    () = known.ready() => {}
+                }
+                Ok(server.run(&stop).await?)
+            };
             vec![Box::pin(following), Box::pin(serving)]
         }
         Role::Projector => {

@@ -1,5 +1,5 @@
 use domain::media::{AudioFacts, MediaFacts, Rational, VideoFacts};
-use ffmpeg_the_third::{self as ffmpeg, Stream, media};
+use ffmpeg_the_third::{self as ffmpeg, Rescale, Stream, media};
 
 use crate::{MediaError, ffi::Input};
 
@@ -58,7 +58,14 @@ fn video_facts(stream: &Stream<'_>, input: &Input) -> Result<VideoFacts, MediaEr
             .or_else(|| rational(stream.rate()))
             .unwrap_or(Rational { num: 0, den: 1 }),
         rotation: input.rotation(stream.index()),
+        duration: duration(stream),
     })
+}
+
+/// A stream's own length, if the container says.
+fn duration(stream: &Stream<'_>) -> Option<u64> {
+    let micros = stream.duration().rescale(stream.time_base(), ffmpeg::rescale::TIME_BASE);
+    u64::try_from(micros).ok().filter(|_| stream.duration() > 0)
 }
 
 fn audio_facts(stream: &Stream<'_>) -> Result<AudioFacts, MediaError> {
@@ -68,5 +75,6 @@ fn audio_facts(stream: &Stream<'_>) -> Result<AudioFacts, MediaError> {
     if channels == 0 || sample_rate == 0 {
         return Err(MediaError::input("the input's sound has no channels or rate; it is damaged"));
     }
-    Ok(AudioFacts { codec: parameters.id().name().to_owned(), channels, sample_rate })
+    let codec = parameters.id().name().to_owned();
+    Ok(AudioFacts { codec, channels, sample_rate, duration: duration(stream) })
 }

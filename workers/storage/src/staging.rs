@@ -71,8 +71,14 @@ impl Storage {
                     return Err(StorageError::Exists(shown));
                 }
             }
+            // Somebody else may be delivering the very same bytes this moment.
+            let delivered = || hash(&file).is_ok_and(|found| found.sha256 == sha256);
             if !from.exists() {
-                return Err(StorageError::NotFound(format!("the sealed output of {job}")));
+                if delivered() {
+                    return Ok(());
+                }
+                let lost = format!("the sealed output of {job} is not in staging");
+                return Err(StorageError::unavailable(lost));
             }
             if let Some(folder) = file.parent() {
                 fs::create_dir_all(folder)?;
@@ -80,14 +86,17 @@ impl Storage {
             if overwrite == Overwrite::Fail {
                 // Unlike a rename, a link never replaces what somebody else put there just now.
                 match fs::hard_link(&from, &file) {
-                    Ok(()) => fs::remove_file(&from)?,
+                    Ok(()) => {
+                        let _ = fs::remove_file(&from);
+                    }
+                    Err(_) if delivered() => {}
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                         return Err(StorageError::Exists(shown));
                     }
                     Err(error) => return Err(error.into()),
                 }
-            } else {
-                fs::rename(&from, &file)?;
+            } else if fs::rename(&from, &file).is_err() && !delivered() {
+                return Err(StorageError::unavailable(format!("{shown} cannot be written")));
             }
             sync_folder(&file)
         })

@@ -43,6 +43,7 @@ async fn every_refusal_is_a_problem_that_points_at_its_field() {
             with("operations", json!([{ "type": "transcode", "video_codec": "copy" }])),
         ),
         ("#/not_before", with("not_before", json!("tomorrow"))),
+        ("#/metadata", with("metadata", json!({ "a": "\u{0}" }))),
     ] {
         let answer = stack.post("/convert", &body).await;
         is_problem(&answer, 422);
@@ -56,7 +57,9 @@ async fn every_refusal_is_a_problem_that_points_at_its_field() {
     is_problem(&stack.get("/jobs/job_nonsense").await, 404);
     is_problem(&stack.get("/jobs/job_00000000000070008000000000000000").await, 404);
     is_problem(&stack.send(stack.request(Method::PUT, "/jobs")).await, 405);
-    for query in ["limit=0", "limit=x", "cursor=zzz", "status=x", "colour=red", "min_position=7"] {
+    for query in
+        ["limit=0", "limit=x", "cursor=zzz", "status=x", "colour=red", "min_position=7", "kind=%00"]
+    {
         is_problem(&stack.get(&format!("/jobs?{query}")).await, 400);
     }
 }

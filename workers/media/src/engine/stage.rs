@@ -30,6 +30,8 @@ pub(super) struct Decode<D> {
     /// Where the stream should end, as the input says; in microseconds.
     pub(super) expected_end: Option<i64>,
     pub(super) kind: &'static str,
+    /// When the newest frame begins; in microseconds.
+    last: Option<i64>,
 }
 
 /// What may be missing at the end of a stream that is whole.
@@ -42,7 +44,9 @@ impl<D: AsMut<codec::decoder::Opened> + Send> Decode<D> {
         let origin = input.start_time().unwrap_or(0);
         let own = stream.as_ref().map(ffmpeg::Stream::duration).filter(|d| *d > 0);
         let own = own.map(|duration| duration.rescale(time_base, MICROS));
-        let whole = Some(input.context.duration()).filter(|duration| *duration > 0);
+        // Without its own length, only the sole stream must be as long as the container.
+        let sole = input.context.streams().count() == 1;
+        let whole = Some(input.context.duration()).filter(|duration| sole && *duration > 0);
         Self {
             index,
             decoder,
@@ -50,6 +54,7 @@ impl<D: AsMut<codec::decoder::Opened> + Send> Decode<D> {
             origin: origin.rescale(MICROS, time_base),
             expected_end: own.or(whole),
             kind,
+            last: None,
         }
     }
 
@@ -97,7 +102,11 @@ impl<D: AsMut<codec::decoder::Opened> + Send> Decode<D> {
             frame.set_pts(pts);
             if let Some(pts) = pts {
                 let at = pts.rescale(self.time_base, MICROS);
-                *end = Some(end.map_or(at, |end| end.max(at)));
+                // A frame lasts about as long as the one before it did.
+                let lasts = self.last.map_or(0, |last| at.saturating_sub(last)).max(0);
+                self.last = Some(at);
+                let until = at.saturating_add(lasts);
+                *end = Some(end.map_or(until, |end| end.max(until)));
             }
             if frames.send(frame).is_err() {
                 return Ok(false);

@@ -211,6 +211,46 @@ fn progress_never_goes_back_and_says_how_far_it_is() {
 }
 
 #[test]
+fn a_slow_film_and_one_with_longer_sound_are_whole() {
+    let slot = Slot::new();
+    clip(&slot.input(), "320x180", 6, &["-r", "1", "-f", "mp4"]);
+    let talk = slot.convert("out.mp4", vec![fast()]);
+    let sent: u64 = probe(&slot.input(), "v:0", "stream=nb_frames").parse().unwrap();
+    assert_eq!(report(&talk).frames, sent);
+    let slot = Slot::new();
+    let input = slot.input();
+    run(
+        "ffmpeg",
+        &[
+            "-v",
+            "error",
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=s=320x180:r=25:d=2",
+            "-f",
+            "lavfi",
+            "-i",
+            "sine=d=4",
+            "-c:v",
+            "libx264",
+            "-c:a",
+            "aac",
+            "-f",
+            "mp4",
+            input.to_str().unwrap(),
+        ],
+    );
+    let mute = Operation::Transcode(Transcode {
+        audio_codec: Some(AudioCodec::None),
+        preset: Some(Preset::Ultrafast),
+        ..Transcode::default()
+    });
+    let talk = slot.convert("out.mp4", vec![mute]);
+    assert!((report(&talk).duration - 2.0).abs() < 0.05);
+}
+
+#[test]
 fn capabilities_are_proved_by_opening() {
     let slot = Slot::new();
     match slot.task(&Task::Capabilities).last() {
