@@ -50,6 +50,25 @@ pub enum StartError {
     },
 }
 
+/// A free loopback port below those that the kernel gives to outgoing connections, so that it is
+/// still free when a killed server comes back to it.
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> io::Result<u16> {
+    use std::sync::atomic::{AtomicU16, Ordering};
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 20_000).unwrap_or(0);
+    for _ in 0..20_000 {
+        let offset = start.wrapping_add(NEXT.fetch_add(7, Ordering::Relaxed)) % 20_000;
+        let port = 11_000_u16.saturating_add(offset);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
+}
+
 /// A folder that goes away with the value, for tests: short-lived servers keep their data in it.
 ///
 /// # Errors

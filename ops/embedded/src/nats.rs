@@ -1,6 +1,6 @@
 use std::{
     fs, io,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
 };
 
@@ -31,7 +31,7 @@ impl NatsServer {
         let at = |source: io::Error| StartError::Folder { path: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(at)?;
         let folder = folder.canonicalize().map_err(at)?;
-        let port = free_port().map_err(at)?;
+        let port = crate::free_port().map_err(at)?;
         let child = launch(&folder, port)?;
         Ok(Self { child, folder, port })
     }
@@ -90,8 +90,4 @@ fn launch(folder: &Path, port: u16) -> Result<ServerChild, StartError> {
     let mut child = ServerChild::spawn(PROGRAM, &mut command, &log, Signal::SIGTERM)?;
     child.wait_until(&log, || TcpStream::connect(("127.0.0.1", port)).ok())?;
     Ok(child)
-}
-
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

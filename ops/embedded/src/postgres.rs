@@ -8,6 +8,8 @@ use std::{
     },
     path::{Path, PathBuf},
     process::Command,
+    thread,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -38,6 +40,8 @@ struct Place {
 }
 
 const PROGRAM: &str = "postgres";
+/// How long the processes of a killed server may take to notice.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Where the data is, if a folder's own path cannot be passed through by the database's user.
 const RECORD: &str = "postgres.location";
 
@@ -155,7 +159,25 @@ impl Place {
         Err(StartError::NotReady { program: "initdb", log })
     }
 
+    /// Starts the server; waits out the last processes of one that was killed.
     fn launch(&self) -> Result<ServerChild, StartError> {
+        let start = Instant::now();
+        loop {
+            match self.launch_once() {
+                Err(StartError::NotReady { log, .. })
+                    if ["shared memory", "postmaster.pid"]
+                        .iter()
+                        .any(|sign| log.contains(sign))
+                        && start.elapsed() < PATIENCE =>
+                {
+                    thread::sleep(Duration::from_millis(100));
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn launch_once(&self) -> Result<ServerChild, StartError> {
         let at = |source: io::Error| StartError::Folder { path: self.data.clone(), source };
         end_leftover(&self.data.join("postmaster.pid"), &self.data.to_string_lossy())
             .map_err(at)?;

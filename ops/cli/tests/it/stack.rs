@@ -1,5 +1,4 @@
 use std::{
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -40,7 +39,7 @@ impl Answer {
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    embedded::free_port().unwrap()
 }
 
 pub(crate) fn ffapi() -> Command {
