@@ -4,8 +4,10 @@ mod command;
 mod decide;
 mod event;
 mod public;
+mod queued;
 mod retry;
 mod state;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -16,6 +18,8 @@ pub use event::{
     Failure, FailureCode, JobEvent, JobSpec, OutputFile, Priority, RetryHint, StreamSummary,
 };
 pub use public::{Public, public};
+pub use queued::QueueEntry;
 pub use retry::{MAX_ATTEMPTS, backoff};
 pub use state::{JobState, Run};
-pub use view::{Attempt, AttemptOutcome, JobError, JobStatus, JobView, Recorded};
+pub use summary::{JobError, JobStatus, JobSummary, Recorded};
+pub use view::{Attempt, AttemptOutcome, JobView};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use domain::key::Scope;
+use domain::{job::Priority, key::Scope};
 use poem::{Response, Result, http::StatusCode, web::Data};
 use poem_openapi::{Object, OpenApi, param::Query, types::Any};
-use projections::positions;
+use projections::{Queue, positions, queue};
 use serde_json::{Value, json};
 
 use crate::{
@@ -134,13 +134,19 @@ impl Health {
     ) -> Result<Reply<200, Any<Value>>> {
         let principal = auth.may(Scope::JobsRead)?;
         let epoch = gateway.commands.log().identity().epoch;
-        gateway.positions.reach(&gateway.database, epoch, min_position.0.as_deref()).await?;
-        let counts = projections::jobs::queue(&gateway.database, &principal.tenant).await;
-        let counts = counts.map_err(Problem::from)?;
-        let count = |place: &str| counts.get(place).copied().unwrap_or(0);
+        let wanted = min_position.0.as_deref();
+        gateway.positions.reach::<Queue>(&gateway.database, epoch, wanted).await?;
+        let depth = queue::depth(&gateway.database, &principal.tenant).await;
+        let depth = depth.map_err(Problem::from)?;
+        let count = |priority| depth.queued.get(&priority).copied().unwrap_or(0);
         Ok(Reply::new(Any(json!({
-            "queued": { "high": count("high"), "normal": count("normal"), "low": count("low") },
-            "processing": count("processing"),
+            "queued": {
+                "high": count(Priority::High),
+                "normal": count(Priority::Normal),
+                "low": count(Priority::Low),
+            },
+            "processing": depth.processing,
+            "oldest_queued_at": depth.oldest,
         }))))
     }
 

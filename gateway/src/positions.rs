@@ -1,7 +1,10 @@
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use nats::Position;
-use projections::{Database, Jobs, Projection, positions};
+use projections::{Database, JobDetail, JobList, Projection, Queue, positions};
 use tokio::sync::watch;
 
 use crate::problem::{Kind, Problem};
@@ -9,12 +12,15 @@ use crate::problem::{Kind, Problem};
 /// How far the read side is, as it told us last.
 #[derive(Debug)]
 pub(crate) struct Positions {
-    jobs: watch::Sender<u64>,
+    known: BTreeMap<&'static str, watch::Sender<u64>>,
 }
+
+/// The read models that are answered from.
+const SERVED: [&str; 3] = [JobDetail::NAME, JobList::NAME, Queue::NAME];
 
 impl Default for Positions {
     fn default() -> Self {
-        Self { jobs: watch::Sender::new(0) }
+        Self { known: SERVED.map(|name| (name, watch::Sender::new(0))).into() }
     }
 }
 
@@ -24,20 +30,25 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const ASK: Duration = Duration::from_millis(100);
 
 impl Positions {
-    pub(crate) fn hear(&self, payload: &[u8]) {
-        if let Some(at) =
-            std::str::from_utf8(payload).ok().and_then(|text| text.parse::<u64>().ok())
-        {
-            self.jobs.send_if_modified(|known| {
-                let newer = at > *known;
-                *known = at.max(*known);
-                newer
-            });
+    /// Takes in what was told on `projection.<name>.position`.
+    pub(crate) fn hear(&self, subject: &str, payload: &[u8]) {
+        let at = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok());
+        if let (Some(name), Some(at)) = (subject.split('.').nth(1), at) {
+            self.learn(name, at);
         }
     }
 
-    /// Waits until the read side has reached what the reader has seen.
-    pub(crate) async fn reach(
+    fn learn(&self, name: &str, at: u64) {
+        let Some(model) = self.known.get(name) else { return };
+        model.send_if_modified(|known| {
+            let newer = at > *known;
+            *known = at.max(*known);
+            newer
+        });
+    }
+
+    /// Waits until a read model has reached what the reader has seen.
+    pub(crate) async fn reach<P: Projection>(
         &self,
         database: &Database,
         epoch: u32,
@@ -55,7 +66,8 @@ impl Positions {
             ));
         }
         let start = Instant::now();
-        let mut known = self.jobs.subscribe();
+        let Some(model) = self.known.get(P::NAME) else { return Ok(()) };
+        let mut known = model.subscribe();
         loop {
             if *known.borrow_and_update() >= wanted.sequence {
                 return Ok(());
@@ -65,9 +77,9 @@ impl Positions {
                 return Err(Problem::behind(Position { epoch, sequence, index: 0 }));
             }
             if tokio::time::timeout(ASK, known.changed()).await.is_err() {
-                let all = positions(database).await?;
-                let at = all.iter().find(|(name, ..)| name == Jobs::NAME).map_or(0, |row| row.1);
-                self.hear(at.to_string().as_bytes());
+                for (name, at, _) in positions(database).await? {
+                    self.learn(&name, at);
+                }
             }
         }
     }

@@ -11,7 +11,7 @@ use poem::{
     listener::{Acceptor, Listener, TcpAcceptor, TcpListener},
 };
 use poem_openapi::OpenApiService;
-use projections::{Jobs as JobsProjection, Projection, position_subject};
+use projections::position_subject;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -157,7 +157,7 @@ async fn hear(
 ) -> Result<tokio::task::JoinHandle<()>, GatewayError> {
     let log = gateway.commands.log().clone();
     let live = Live::new(log.nats().clone());
-    let mut positions = live.listen(position_subject(JobsProjection::NAME)).await?;
+    let mut positions = live.listen(position_subject("*")).await?;
     let mut progress = live.listen("live.*.job.*.progress").await?;
     let mut presence = live.listen("presence.worker.>").await?;
     let from = log.last_sequence().await?.saturating_add(1);
@@ -167,7 +167,9 @@ async fn hear(
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                Some(heard) = positions.next() => gateway.positions.hear(&heard.payload),
+                Some(heard) = positions.next() => {
+                    gateway.positions.hear(&heard.subject, &heard.payload);
+                },
                 Some(heard) = progress.next() => gateway.progress.hear(&heard.payload),
                 Some(heard) = presence.next() => {
                     let worker = heard.subject.rsplit('.').next().unwrap_or_default().to_owned();

@@ -47,8 +47,8 @@ impl Act<'_> {
         gateway.commands.handle_if::<Job>(tenant.as_str(), &id, &caller, command, version).await?;
         let found = gateway.job_in_log(tenant, self.id).await?;
         let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
-        let told = gateway.progress.of(&id, job.attempt);
-        Ok(Reply::new(show(&job, told.as_ref())).version(job.version).position(position))
+        let told = gateway.progress.of(&id, job.summary.attempt);
+        Ok(Reply::new(show(&job, told.as_ref())).version(job.summary.version).position(position))
     }
 
     /// Tries again, if the output's name was not given to another job meanwhile.
@@ -56,7 +56,7 @@ impl Act<'_> {
         let tenant = &self.principal.tenant;
         let found = gateway.job_in_log(tenant, self.id).await?;
         let (job, _) = found.ok_or_else(|| Problem::not_found("job"))?;
-        if let (true, Some(output)) = (job.status.is_over(), job.request.output().as_ref()) {
+        if let (true, Some(output)) = (job.summary.status.is_over(), job.summary.output.as_ref()) {
             let caller = caller(self.principal, self.request);
             reserve::reserve(gateway, tenant, &caller, self.id, output).await?;
         }

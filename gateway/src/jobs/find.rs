@@ -3,6 +3,7 @@ use domain::{
     job::{Job, JobState},
 };
 use nats::Position;
+use projections::{JobDetail, job_detail};
 
 use super::{show::JobBody, show::show, wait};
 use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
@@ -21,7 +22,10 @@ pub(crate) async fn find(
 ) -> Result<Reply<200, JobBody>, Problem> {
     let epoch = gateway.commands.log().identity().epoch;
     let tenant = &principal.tenant;
-    gateway.positions.reach(&gateway.database, epoch, asked.min_position.as_deref()).await?;
+    gateway
+        .positions
+        .reach::<JobDetail>(&gateway.database, epoch, asked.min_position.as_deref())
+        .await?;
     if let Some(patience) = wait::patience(asked.prefer.as_deref()) {
         // Asked of the log: the rows may not have a new job yet.
         let state = gateway.commands.state::<Job>(tenant.as_str(), &id.to_string()).await?;
@@ -31,12 +35,11 @@ pub(crate) async fn find(
         // What was waited for stands in the log; the rows may be a moment behind.
         let found = gateway.job_in_log(tenant, id).await?;
         let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
-        return Ok(Reply::new(show(&job, None)).version(job.version).position(position));
+        return Ok(Reply::new(show(&job, None)).version(job.summary.version).position(position));
     }
-    let found = projections::jobs::find(&gateway.database, tenant, id).await?;
-    let row = found.ok_or_else(|| Problem::not_found("job"))?;
-    let told = gateway.progress.of(&id.to_string(), row.job.attempt);
-    let position = Position { epoch, sequence: row.sequence, index: 0 };
-    let version = row.job.version;
-    Ok(Reply::new(show(&row.job, told.as_ref())).version(version).position(position))
+    let found = job_detail::find(&gateway.database, tenant, id).await?;
+    let (job, sequence) = found.ok_or_else(|| Problem::not_found("job"))?;
+    let told = gateway.progress.of(&id.to_string(), job.summary.attempt);
+    let position = Position { epoch, sequence, index: 0 };
+    Ok(Reply::new(show(&job, told.as_ref())).version(job.summary.version).position(position))
 }

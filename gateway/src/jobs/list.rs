@@ -4,10 +4,10 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{JobId, Timestamp, job::JobStatus};
 use poem::http::Uri;
 use poem_openapi::Object;
-use projections::jobs::Filter;
+use projections::{JobList, job_list, job_list::Filter};
 use sha2::{Digest, Sha256};
 
-use super::show::{JobBody, show};
+use super::show::{SummaryBody, brief};
 use crate::{
     auth::Principal,
     problem::{Kind, Problem},
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 pub(crate) struct JobPage {
-    data: Vec<JobBody>,
+    data: Vec<SummaryBody>,
     next_cursor: Option<String>,
     has_more: bool,
 }
@@ -66,20 +66,23 @@ pub(crate) async fn list(
         filter.after = Some(open_cursor(cursor, &fingerprint)?);
     }
     let epoch = gateway.commands.log().identity().epoch;
-    gateway.positions.reach(&gateway.database, epoch, asked.min_position.as_deref()).await?;
+    gateway
+        .positions
+        .reach::<JobList>(&gateway.database, epoch, asked.min_position.as_deref())
+        .await?;
     let tenant = &principal.tenant;
     let more = limit.saturating_add(1);
-    let mut rows = projections::jobs::list(&gateway.database, tenant, &filter, more).await?;
+    let mut rows = job_list::page(&gateway.database, tenant, &filter, more).await?;
     let has_more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    let last = rows.last().filter(|_| has_more).map(|row| row.job.id);
+    let last = rows.last().filter(|_| has_more).map(|row| row.id);
     let next_cursor = last.map(|id| URL_SAFE_NO_PAD.encode(format!("{id}.{fingerprint}")));
     let link = next_cursor.as_ref().map(|cursor| next_link(asked.uri, cursor));
     let data = rows
         .iter()
         .map(|row| {
-            let told = gateway.progress.of(&row.job.id.to_string(), row.job.attempt);
-            show(&row.job, told.as_ref())
+            let told = gateway.progress.of(&row.id.to_string(), row.attempt);
+            brief(row, told.as_ref())
         })
         .collect();
     Ok(Reply::new(JobPage { data, next_cursor, has_more }).next(link))

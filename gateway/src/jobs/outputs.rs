@@ -36,9 +36,9 @@ pub(crate) async fn list(
 ) -> Result<Reply<200, OutputList>, Problem> {
     let job = completed(gateway, tenant, id).await?;
     let base = format!("/api/v1/jobs/{id}");
-    let outputs = job.outputs.iter().filter(|_| job.status == JobStatus::Completed);
+    let outputs = job.outputs.iter().filter(|_| job.summary.status == JobStatus::Completed);
     let data = outputs.map(|file| output(&base, file)).collect();
-    Ok(Reply::new(OutputList { data, has_more: false }).version(job.version))
+    Ok(Reply::new(OutputList { data, has_more: false }).version(job.summary.version))
 }
 
 pub(crate) async fn read(
@@ -49,8 +49,8 @@ pub(crate) async fn read(
     range: Option<&str>,
 ) -> Result<Raw, Problem> {
     let job = completed(gateway, tenant, id).await?;
-    if job.status != JobStatus::Completed {
-        let status = job.status.as_str();
+    if job.summary.status != JobStatus::Completed {
+        let status = job.summary.status.as_str();
         let detail = format!("the job is {status}; outputs are there once it is completed");
         return Err(Problem::new(Kind::Conflict, detail));
     }

@@ -1,5 +1,7 @@
 use domain::{
-    job::{Attempt, AttemptOutcome, JobError, JobStatus, JobView, OutputFile, RetryHint},
+    job::{
+        Attempt, AttemptOutcome, JobError, JobStatus, JobSummary, JobView, OutputFile, RetryHint,
+    },
     media::{MediaRequest, Overwrite},
 };
 use poem_openapi::{Object, types::Any};
@@ -7,10 +9,10 @@ use serde_json::{Value, json};
 
 use crate::media;
 
-/// A job.
+/// A job in brief.
 #[derive(Debug, Object)]
-#[oai(rename = "Job", skip_serializing_if_is_none)]
-pub(crate) struct JobBody {
+#[oai(rename = "JobSummary", skip_serializing_if_is_none)]
+pub(crate) struct SummaryBody {
     id: String,
     /// `convert`
     kind: String,
@@ -22,9 +24,6 @@ pub(crate) struct JobBody {
     input: Option<String>,
     /// Where they go; absent once erased.
     output: Option<String>,
-    operations: Vec<Any<Value>>,
-    /// `fail` or `replace`
-    overwrite: String,
     metadata: Any<Value>,
     created_at: String,
     updated_at: String,
@@ -36,21 +35,32 @@ pub(crate) struct JobBody {
     cancel_requested: bool,
     /// 0 to 100; never goes back within an attempt.
     progress: f64,
-    /// What the running attempt does.
-    stage: Option<String>,
     fps: Option<f64>,
     /// Media seconds a second.
     speed: Option<f64>,
     eta_seconds: Option<f64>,
     /// The newest attempt's number; 0 before the first.
     attempt: u32,
-    attempts: Vec<AttemptBody>,
     error: Option<ErrorBody>,
     /// Every attempt was used up.
     dead_lettered: bool,
-    outputs: Vec<OutputBody>,
     version: u64,
     links: Links,
+}
+
+/// A job.
+#[derive(Debug, Object)]
+#[oai(rename = "Job", skip_serializing_if_is_none)]
+pub(crate) struct JobBody {
+    #[oai(flatten)]
+    summary: SummaryBody,
+    operations: Vec<Any<Value>>,
+    /// `fail` or `replace`
+    overwrite: String,
+    /// What the running attempt does.
+    stage: Option<String>,
+    attempts: Vec<AttemptBody>,
+    outputs: Vec<OutputBody>,
 }
 
 /// One try.
@@ -146,27 +156,19 @@ pub(crate) fn output(base: &str, output: &OutputFile) -> OutputBody {
     }
 }
 
-/// Shows a job, with what its worker told last.
-pub(crate) fn show(job: &JobView, told: Option<&Value>) -> JobBody {
+/// Shows a job in brief, with what its worker told last.
+pub(crate) fn brief(job: &JobSummary, told: Option<&Value>) -> SummaryBody {
     let base = format!("/api/v1/jobs/{}", job.id);
-    let MediaRequest::Convert(request) = &job.request;
     let running = told.filter(|_| job.status == JobStatus::Processing);
     let number = |name: &str| running.and_then(|told| told.get(name)).and_then(Value::as_f64);
     let time = |at: Option<domain::Timestamp>| at.map(|at| at.to_string());
-    let delivered: &[OutputFile] =
-        if job.status == JobStatus::Completed { &job.outputs } else { &[] };
-    JobBody {
+    SummaryBody {
         id: job.id.to_string(),
         kind: job.kind.clone(),
         status: job.status.as_str().to_owned(),
         priority: json!(job.priority).as_str().unwrap_or_default().to_owned(),
-        input: request.input.as_ref().map(ToString::to_string),
-        output: request.output.as_ref().map(ToString::to_string),
-        operations: request.operations.iter().map(|o| Any(media::show(o))).collect(),
-        overwrite: match request.overwrite {
-            Overwrite::Fail => "fail".to_owned(),
-            Overwrite::Replace => "replace".to_owned(),
-        },
+        input: job.input.as_ref().map(ToString::to_string),
+        output: job.output.as_ref().map(ToString::to_string),
         metadata: Any(json!(job.metadata)),
         created_at: job.created_at.to_string(),
         updated_at: job.updated_at.to_string(),
@@ -178,19 +180,12 @@ pub(crate) fn show(job: &JobView, told: Option<&Value>) -> JobBody {
             JobStatus::Completed => 100.0,
             _ => number("progress").unwrap_or(0.0),
         },
-        stage: match job.status {
-            JobStatus::Processing if !job.outputs.is_empty() => Some("delivering".to_owned()),
-            JobStatus::Processing => Some("encoding".to_owned()),
-            _ => None,
-        },
         fps: number("fps"),
         speed: number("speed"),
         eta_seconds: number("eta_seconds"),
         attempt: job.attempt,
-        attempts: job.attempts.iter().map(attempt).collect(),
         error: job.error.as_ref().map(ErrorBody::from),
         dead_lettered: job.dead_lettered,
-        outputs: delivered.iter().map(|file| output(&base, file)).collect(),
         version: job.version,
         links: Links {
             this: base.clone(),
@@ -199,5 +194,28 @@ pub(crate) fn show(job: &JobView, told: Option<&Value>) -> JobBody {
             outputs: format!("{base}/outputs"),
             cancel: format!("{base}/cancel"),
         },
+    }
+}
+
+/// Shows a job, with what its worker told last.
+pub(crate) fn show(job: &JobView, told: Option<&Value>) -> JobBody {
+    let JobView { summary, request: MediaRequest::Convert(request), attempts, outputs } = job;
+    let base = format!("/api/v1/jobs/{}", summary.id);
+    let delivered: &[OutputFile] =
+        if summary.status == JobStatus::Completed { outputs } else { &[] };
+    JobBody {
+        summary: brief(summary, told),
+        operations: request.operations.iter().map(|o| Any(media::show(o))).collect(),
+        overwrite: match request.overwrite {
+            Overwrite::Fail => "fail".to_owned(),
+            Overwrite::Replace => "replace".to_owned(),
+        },
+        stage: match summary.status {
+            JobStatus::Processing if !outputs.is_empty() => Some("delivering".to_owned()),
+            JobStatus::Processing => Some("encoding".to_owned()),
+            _ => None,
+        },
+        attempts: attempts.iter().map(attempt).collect(),
+        outputs: delivered.iter().map(|file| output(&base, file)).collect(),
     }
 }

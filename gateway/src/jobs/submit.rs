@@ -127,11 +127,11 @@ fn answer(
     position: Position,
     replayed: bool,
 ) -> Reply<201, Submitted> {
-    let told = gateway.progress.of(&job.id.to_string(), job.attempt);
+    let told = gateway.progress.of(&job.summary.id.to_string(), job.summary.attempt);
     let body = Submitted { job: show(job, told.as_ref()), warnings: Vec::new() };
     Reply::new(body)
-        .location(format!("/api/v1/jobs/{}", job.id))
-        .version(job.version)
+        .location(format!("/api/v1/jobs/{}", job.summary.id))
+        .version(job.summary.version)
         .position(position)
         .replayed(replayed)
 }

@@ -1,4 +1,4 @@
-use projections::{Archive, Jobs, Projection, Rebuild, positions};
+use projections::{Archive, JobDetail, JobList, Projection, Queue, Rebuild, positions};
 
 use crate::{arguments::ProjectionsVerb, config::Config, roles::Ground};
 
@@ -7,13 +7,19 @@ pub(crate) async fn look_after(config: &Config, verb: &ProjectionsVerb) -> anyho
     let ground = Ground::new(config).await?;
     match verb {
         ProjectionsVerb::Status => status(&ground).await,
-        ProjectionsVerb::Rebuild { name } if name == Jobs::NAME => rebuild(ground, Jobs).await,
-        ProjectionsVerb::Rebuild { name } if name == Archive::NAME => {
-            rebuild(ground, Archive).await
-        }
-        ProjectionsVerb::Rebuild { name } => {
-            anyhow::bail!("there is no read model `{name}`; there are `jobs` and `archive`")
-        }
+        ProjectionsVerb::Rebuild { name } => match name.as_str() {
+            JobDetail::NAME => rebuild(ground, JobDetail).await,
+            JobList::NAME => rebuild(ground, JobList).await,
+            Queue::NAME => rebuild(ground, Queue).await,
+            Archive::NAME => rebuild(ground, Archive).await,
+            _ => anyhow::bail!(
+                "there is no read model `{name}`; there are {}, {}, {} and {}",
+                JobDetail::NAME,
+                JobList::NAME,
+                Queue::NAME,
+                Archive::NAME
+            ),
+        },
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::Context;
 use commands::Commands;
 use gateway::{KeyTable, Pepper, Server, Services};
 use nats::{Codec, Log, Nats, Vault, topology};
-use projections::{Archive, Database, Jobs, Runner};
+use projections::{Archive, Database, JobDetail, JobList, Projection, Queue, Runner};
 use storage::Storage;
 use tokio::{signal::unix, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -148,12 +148,11 @@ async fn start(
             vec![Box::pin(following), Box::pin(serving)]
         }
         Role::Projector => {
-            let jobs = Runner::new(ground.database.clone(), log.clone(), codec.clone(), Jobs);
-            let archive = Runner::new(ground.database.clone(), log, codec, Archive);
-            let also = stop.clone();
             vec![
-                Box::pin(async move { Ok(jobs.run(&stop).await?) }),
-                Box::pin(async move { Ok(archive.run(&also).await?) }),
+                follow(ground, JobDetail, &stop),
+                follow(ground, JobList, &stop),
+                follow(ground, Queue, &stop),
+                follow(ground, Archive, &stop),
             ]
         }
         Role::Conductor => {
@@ -175,6 +174,18 @@ async fn start(
             })]
         }
     })
+}
+
+/// One read model's runner.
+fn follow<P: Projection + 'static>(
+    ground: &Ground,
+    projection: P,
+    stop: &CancellationToken,
+) -> Running {
+    let (log, codec) = (ground.commands.log().clone(), ground.commands.codec().clone());
+    let runner = Runner::new(ground.database.clone(), log, codec, projection);
+    let stop = stop.clone();
+    Box::pin(async move { Ok(runner.run(&stop).await?) })
 }
 
 /// Runs one role alone.

@@ -9,7 +9,8 @@ use domain::{
 use embedded::{NatsServer, Postgres, temporary_folder};
 use nats::{Codec, Log, Nats, NatsConfig, Vault, topology};
 use projections::{
-    Archive, Database, Jobs, PostgresConfig, Projection, ProjectionError, Runner, positions,
+    Archive, Database, JobDetail, JobList, PostgresConfig, Projection, ProjectionError, Queue,
+    Runner, positions,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -68,7 +69,7 @@ impl Bed {
     }
 
     pub(crate) fn run_all(&self) -> Vec<Running> {
-        vec![self.run(Jobs), self.run(Archive)]
+        vec![self.run(JobDetail), self.run(JobList), self.run(Queue), self.run(Archive)]
     }
 
     /// Waits until every read model has followed the log to its end.

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod harness;
-mod jobs;
+mod job_detail;
+mod job_list;
+mod queue;
 mod rebuild;
 mod runner;

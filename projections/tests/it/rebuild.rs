@@ -1,12 +1,19 @@
 use domain::job::JobCommand;
-use projections::{Archive, Jobs, Rebuild, archive, jobs};
+use projections::{Archive, JobDetail, JobList, Projection, Queue, Rebuild, archive, job_detail};
 
 use crate::harness::{Bed, job, tenant};
 
 impl Bed {
-    async fn rebuild(&self) -> Rebuild<Jobs> {
+    async fn rebuild<P: Projection>(&self, projection: P) -> Rebuild<P> {
         let (log, codec) = (self.commands.log().clone(), self.commands.codec().clone());
-        Rebuild::begin(self.database.clone(), log, codec, Jobs).await.unwrap()
+        Rebuild::begin(self.database.clone(), log, codec, projection).await.unwrap()
+    }
+
+    async fn rebuilt_equals_served<P: Projection>(&self, projection: P) {
+        let rebuild = self.rebuild(projection).await;
+        rebuild.catch_up().await.unwrap();
+        assert_eq!(rebuild.differences().await.unwrap(), 0, "{}", P::NAME);
+        rebuild.switch().await.unwrap();
     }
 }
 
@@ -19,7 +26,7 @@ async fn a_rebuild_equals_what_is_served_and_takes_its_place_while_jobs_come_in(
     }
     bed.tell(job(7), &tenant("acme"), JobCommand::Cancel).await;
     bed.caught_up().await;
-    let rebuild = bed.rebuild().await;
+    let rebuild = bed.rebuild(JobList).await;
     assert_eq!(rebuild.catch_up().await.unwrap(), 31);
     assert_eq!(rebuild.differences().await.unwrap(), 0);
     bed.submit(31, &tenant("acme")).await;
@@ -27,13 +34,13 @@ async fn a_rebuild_equals_what_is_served_and_takes_its_place_while_jobs_come_in(
     bed.submit(32, &tenant("acme")).await;
     bed.caught_up().await;
     for n in [1, 31, 32] {
-        let row = jobs::find(&bed.database, &tenant("acme"), job(n)).await.unwrap();
+        let row = job_detail::find(&bed.database, &tenant("acme"), job(n)).await.unwrap();
         assert!(row.is_some(), "{n}");
     }
     // And once more: what was switched in is as good as what was there.
-    let again = bed.rebuild().await;
-    again.catch_up().await.unwrap();
-    assert_eq!(again.differences().await.unwrap(), 0);
+    bed.rebuilt_equals_served(JobList).await;
+    bed.rebuilt_equals_served(JobDetail).await;
+    bed.rebuilt_equals_served(Queue).await;
 }
 
 #[tokio::test]
@@ -42,21 +49,21 @@ async fn a_rebuild_that_was_stopped_goes_on_and_a_wrong_row_is_seen_and_mended()
     let _running = bed.run_all();
     bed.submit(1, &tenant("acme")).await;
     bed.caught_up().await;
-    bed.rebuild().await.catch_up().await.unwrap();
+    bed.rebuild(JobList).await.catch_up().await.unwrap();
     bed.submit(2, &tenant("acme")).await;
     bed.caught_up().await;
     let pool = sqlx::PgPool::connect(&bed.postgres.url()).await.unwrap();
-    sqlx::query("UPDATE job SET status = 'failed' WHERE id = $1")
+    sqlx::query("UPDATE job_list SET status = 'failed' WHERE id = $1")
         .bind(job(1).to_string())
         .execute(&pool)
         .await
         .unwrap();
-    let rebuild = bed.rebuild().await;
+    let rebuild = bed.rebuild(JobList).await;
     assert_eq!(rebuild.catch_up().await.unwrap(), 2);
     assert_eq!(rebuild.differences().await.unwrap(), 2, "one row here, another there");
     rebuild.switch().await.unwrap();
-    assert_eq!(bed.rebuild().await.catch_up().await.unwrap(), 2);
-    let status: String = sqlx::query_scalar("SELECT status FROM job WHERE id = $1")
+    assert_eq!(bed.rebuild(JobList).await.catch_up().await.unwrap(), 2);
+    let status: String = sqlx::query_scalar("SELECT status FROM job_list WHERE id = $1")
         .bind(job(1).to_string())
         .fetch_one(&pool)
         .await
@@ -72,10 +79,6 @@ async fn the_archive_rebuilt_has_the_same_chain() {
         bed.submit(n, &tenant("acme")).await;
     }
     bed.caught_up().await;
-    let (log, codec) = (bed.commands.log().clone(), bed.commands.codec().clone());
-    let rebuild = Rebuild::begin(bed.database.clone(), log, codec, Archive).await.unwrap();
-    rebuild.catch_up().await.unwrap();
-    assert_eq!(rebuild.differences().await.unwrap(), 0);
-    rebuild.switch().await.unwrap();
+    bed.rebuilt_equals_served(Archive).await;
     assert_eq!(archive::verify(&bed.database).await.unwrap(), Ok(5));
 }

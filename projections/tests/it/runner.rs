@@ -2,7 +2,7 @@ use bytes::Bytes;
 use domain::job::JobCommand;
 use embedded::NatsServer;
 use nats::Draft;
-use projections::{Archive, Jobs, ProjectionError, archive, jobs, positions};
+use projections::{Archive, JobDetail, ProjectionError, archive, job_detail, positions};
 use uuid::Uuid;
 
 use crate::harness::{Bed, job, tenant};
@@ -40,7 +40,7 @@ async fn a_projector_goes_on_by_itself_after_either_server_was_killed() {
     bed.submit(3, &tenant("acme")).await;
     bed.caught_up().await;
     for n in 1..=3 {
-        assert!(jobs::find(&bed.database, &tenant("acme"), job(n)).await.unwrap().is_some());
+        assert!(job_detail::find(&bed.database, &tenant("acme"), job(n)).await.unwrap().is_some());
     }
     assert_eq!(archive::verify(&bed.database).await.unwrap(), Ok(3));
 }
@@ -63,23 +63,25 @@ async fn poison_parks_its_own_aggregate_and_no_other() {
     bed.tell(job(1), &tenant("acme"), JobCommand::Cancel).await;
     bed.caught_up().await;
     let all = positions(&bed.database).await.unwrap();
-    assert_eq!(all, [("archive".to_owned(), 5, 0), ("jobs".to_owned(), 5, 2)]);
-    let cancelled = jobs::find(&bed.database, &tenant("acme"), job(1)).await.unwrap().unwrap();
-    assert_eq!(cancelled.job.version, 2);
-    assert!(jobs::find(&bed.database, &tenant("acme"), job(3)).await.unwrap().is_some());
+    let expected = [("archive", 5, 0), ("job_detail", 5, 2), ("job_list", 5, 2), ("queue", 5, 2)];
+    assert_eq!(all, expected.map(|(name, at, parked)| (name.to_owned(), at, parked)));
+    let cancelled =
+        job_detail::find(&bed.database, &tenant("acme"), job(1)).await.unwrap().unwrap();
+    assert_eq!(cancelled.0.summary.version, 2);
+    assert!(job_detail::find(&bed.database, &tenant("acme"), job(3)).await.unwrap().is_some());
 }
 
 #[tokio::test]
 async fn a_log_that_is_not_the_one_the_rows_came_from_stops_the_projector() {
     let mut bed = Bed::new().await;
-    let running = bed.run(Jobs);
+    let running = bed.run(JobDetail);
     bed.submit(1, &tenant("acme")).await;
     bed.caught_up().await;
     running.stop().await.unwrap();
     let folder = embedded::temporary_folder().unwrap();
     bed.nats = NatsServer::start(folder.path()).unwrap();
     bed.commands = Bed::commands(&bed.nats).await.into();
-    let outcome = bed.run(Jobs).ended().await;
+    let outcome = bed.run(JobDetail).ended().await;
     assert!(matches!(outcome, Err(ProjectionError::Diverged { .. })), "{outcome:?}");
 }
 

@@ -48,14 +48,15 @@ async fn the_operators_verbs_say_what_there_is() {
     let (well, said) = run(&stack, &["migrate"]);
     assert!(well, "{said}");
     let (well, said) = run(&stack, &["projections", "status"]);
-    assert!(well && said.contains("jobs: at") && said.contains("archive: at"), "{said}");
-    for name in ["jobs", "archive"] {
+    assert!(well, "{said}");
+    for name in ["job_detail", "job_list", "queue", "archive"] {
+        assert!(said.contains(&format!("{name}: at")), "{said}");
         let (well, said) = run(&stack, &["projections", "rebuild", name]);
         assert!(well && said.contains("rebuilt up to"), "{said}");
     }
     assert_eq!(stack.get(&format!("/jobs/{job}")).await.text("/status"), "completed");
     let (well, said) = run(&stack, &["projections", "rebuild", "nothing"]);
-    assert!(!well && said.contains("`jobs` and `archive`"), "{said}");
+    assert!(!well && said.contains("job_detail, job_list, queue and archive"), "{said}");
     let (well, said) = run(&stack, &["config", "print"]);
     let secret = settings(&stack)[2].1.clone();
     assert!(well && said.contains("(hidden)") && !said.contains(&secret), "{said}");

@@ -1,0 +1,111 @@
+//! What every read model with one row a job has in common.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    Decider, JobId, Timestamp,
+    job::{Job, JobEvent, Recorded},
+};
+use nats::{Codec, Decision, Message};
+use sqlx::PgConnection;
+
+use crate::ProjectionError;
+
+/// A row folded from the events of one job, by a pure function.
+pub(crate) trait JobRow: Sized + Send {
+    /// Folds one event in. `None` in means no row yet.
+    fn apply(row: Option<Self>, event: &JobEvent, meta: &Recorded) -> Option<Self>;
+
+    /// The rows of these jobs, as far as there are any.
+    fn load(
+        transaction: &mut PgConnection,
+        ids: &[String],
+    ) -> impl Future<Output = Result<BTreeMap<JobId, Self>, ProjectionError>> + Send;
+
+    /// Writes rows, each with the sequence of the newest message folded in.
+    fn store(
+        transaction: &mut PgConnection,
+        rows: &[(Self, u64)],
+    ) -> impl Future<Output = Result<(), ProjectionError>> + Send;
+}
+
+/// Folds what a batch says of jobs into their rows.
+pub(crate) async fn fold<R: JobRow>(
+    transaction: &mut PgConnection,
+    codec: &Codec,
+    batch: &[Message],
+) -> Result<(), ProjectionError> {
+    let changes = decisions(codec, batch).await?;
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<String> = changes.keys().map(ToString::to_string).collect();
+    let mut rows = R::load(transaction, &ids).await?;
+    let mut changed = Vec::with_capacity(changes.len());
+    for (id, decisions) in changes {
+        let mut row = rows.remove(&id);
+        let mut newest = 0;
+        for (sequence, decision) in decisions {
+            let poison = |why: &str| ProjectionError::Poison { sequence, why: why.to_owned() };
+            let meta = Recorded {
+                id,
+                tenant: decision.tenant.parse().map_err(|_| poison("no tenant"))?,
+                at: Timestamp::from_millis(decision.at),
+            };
+            row = decision.events.iter().fold(row, |row, event| R::apply(row, event, &meta));
+            if row.is_none() {
+                return Err(poison("it does not begin with a submission"));
+            }
+            newest = sequence;
+        }
+        changed.extend(row.map(|row| (row, newest)));
+    }
+    R::store(transaction, &changed).await
+}
+
+type Changes = BTreeMap<JobId, Vec<(u64, Decision<JobEvent>)>>;
+
+async fn decisions(codec: &Codec, batch: &[Message]) -> Result<Changes, ProjectionError> {
+    let mut changes = Changes::new();
+    for message in batch {
+        let Some((Job::CATEGORY, _, id)) = message.address() else { continue };
+        let sequence = message.sequence;
+        let no_job = |_| ProjectionError::Poison { sequence, why: format!("{id} is no job") };
+        let id: JobId = id.parse().map_err(no_job)?;
+        let decision = codec
+            .decode(&message.payload)
+            .await
+            .map_err(|error| ProjectionError::from_codec(sequence, error))?;
+        changes.entry(id).or_default().push((sequence, decision));
+    }
+    Ok(changes)
+}
+
+/// One column of the rows to store.
+pub(crate) fn column<R, T>(rows: &[(R, u64)], of: impl Fn(&R) -> T) -> Vec<T> {
+    rows.iter().map(|(row, _)| of(row)).collect()
+}
+
+/// The sequences of the rows to store.
+pub(crate) fn sequences<R>(rows: &[(R, u64)]) -> Vec<i64> {
+    rows.iter().map(|(_, sequence)| i64::try_from(*sequence).unwrap_or(i64::MAX)).collect()
+}
+
+/// The rows to store as documents.
+pub(crate) fn documents<R: serde::Serialize>(
+    rows: &[(R, u64)],
+) -> Result<Vec<serde_json::Value>, ProjectionError> {
+    let document = |(row, sequence): &(R, u64)| {
+        let poison = |e: serde_json::Error| ProjectionError::Poison {
+            sequence: *sequence,
+            why: e.to_string(),
+        };
+        serde_json::to_value(row).map_err(poison)
+    };
+    rows.iter().map(document).collect()
+}
+
+/// A moment as columns hold it.
+pub(crate) fn millis(time: Timestamp) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}

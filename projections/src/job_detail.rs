@@ -1,0 +1,88 @@
+//! Answers: how does this job stand, and what was tried?
+
+use std::collections::BTreeMap;
+
+use domain::{
+    JobId, Tenant,
+    job::{JobEvent, JobView, Recorded},
+};
+use nats::{Codec, Message};
+use sqlx::{PgConnection, types::Json};
+
+use crate::{
+    Database, Projection, ProjectionError,
+    fold::{JobRow, column, documents, fold, sequences},
+};
+
+/// The read model's writer.
+#[derive(Debug)]
+pub struct JobDetail;
+
+impl Projection for JobDetail {
+    const NAME: &'static str = "job_detail";
+    const TABLES: &'static [&'static str] = &["job_detail"];
+    const SYNCHRONOUS: bool = false;
+
+    async fn apply(
+        &self,
+        transaction: &mut PgConnection,
+        codec: &Codec,
+        batch: &[Message],
+    ) -> Result<(), ProjectionError> {
+        fold::<JobView>(transaction, codec, batch).await
+    }
+}
+
+impl JobRow for JobView {
+    fn apply(row: Option<Self>, event: &JobEvent, meta: &Recorded) -> Option<Self> {
+        Self::apply(row, event, meta)
+    }
+
+    async fn load(
+        transaction: &mut PgConnection,
+        ids: &[String],
+    ) -> Result<BTreeMap<JobId, Self>, ProjectionError> {
+        let rows: Vec<(Json<Self>,)> =
+            sqlx::query_as("SELECT doc FROM job_detail WHERE id = ANY($1)")
+                .bind(ids)
+                .fetch_all(transaction)
+                .await?;
+        Ok(rows.into_iter().map(|(Json(job),)| (job.summary.id, job)).collect())
+    }
+
+    async fn store(
+        transaction: &mut PgConnection,
+        rows: &[(Self, u64)],
+    ) -> Result<(), ProjectionError> {
+        sqlx::query(
+            "INSERT INTO job_detail (id, tenant, sequence, doc)
+             SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::jsonb[])
+             ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, doc = excluded.doc",
+        )
+        .bind(column(rows, |job| job.summary.id.to_string()))
+        .bind(column(rows, |job| job.summary.tenant.to_string()))
+        .bind(sequences(rows))
+        .bind(documents(rows)?)
+        .execute(transaction)
+        .await?;
+        Ok(())
+    }
+}
+
+/// One job of a tenant, with the sequence of the newest message folded in.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find(
+    database: &Database,
+    tenant: &Tenant,
+    id: JobId,
+) -> Result<Option<(JobView, u64)>, ProjectionError> {
+    let found: Option<(Json<JobView>, i64)> =
+        sqlx::query_as("SELECT doc, sequence FROM job_detail WHERE id = $1 AND tenant = $2")
+            .bind(id.to_string())
+            .bind(tenant.as_str())
+            .fetch_optional(&database.pool)
+            .await?;
+    Ok(found.map(|(Json(job), sequence)| (job, u64::try_from(sequence).unwrap_or(0))))
+}

@@ -1,0 +1,132 @@
+//! Answers: which jobs does a tenant have?
+
+use std::collections::BTreeMap;
+
+use domain::{
+    JobId, Tenant, Timestamp,
+    job::{JobEvent, JobStatus, JobSummary, Recorded},
+};
+use nats::{Codec, Message};
+use sqlx::{PgConnection, QueryBuilder, types::Json};
+
+use crate::{
+    Database, Projection, ProjectionError,
+    fold::{JobRow, column, documents, fold, millis, sequences},
+};
+
+/// The read model's writer.
+#[derive(Debug)]
+pub struct JobList;
+
+/// Which jobs a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only these.
+    pub status: Option<JobStatus>,
+    /// Only this kind.
+    pub kind: Option<String>,
+    /// Asked for at or after.
+    pub created_after: Option<Timestamp>,
+    /// Asked for before.
+    pub created_before: Option<Timestamp>,
+    /// Only jobs with these labels.
+    pub metadata: BTreeMap<String, String>,
+    /// Oldest first instead of newest first.
+    pub oldest_first: bool,
+    /// Beyond this one.
+    pub after: Option<JobId>,
+}
+
+impl Projection for JobList {
+    const NAME: &'static str = "job_list";
+    const TABLES: &'static [&'static str] = &["job_list"];
+    const SYNCHRONOUS: bool = false;
+
+    async fn apply(
+        &self,
+        transaction: &mut PgConnection,
+        codec: &Codec,
+        batch: &[Message],
+    ) -> Result<(), ProjectionError> {
+        fold::<JobSummary>(transaction, codec, batch).await
+    }
+}
+
+impl JobRow for JobSummary {
+    fn apply(row: Option<Self>, event: &JobEvent, meta: &Recorded) -> Option<Self> {
+        Self::apply(row, event, meta)
+    }
+
+    async fn load(
+        transaction: &mut PgConnection,
+        ids: &[String],
+    ) -> Result<BTreeMap<JobId, Self>, ProjectionError> {
+        let rows: Vec<(Json<Self>,)> =
+            sqlx::query_as("SELECT doc FROM job_list WHERE id = ANY($1)")
+                .bind(ids)
+                .fetch_all(transaction)
+                .await?;
+        Ok(rows.into_iter().map(|(Json(job),)| (job.id, job)).collect())
+    }
+
+    async fn store(
+        transaction: &mut PgConnection,
+        rows: &[(Self, u64)],
+    ) -> Result<(), ProjectionError> {
+        sqlx::query(
+            "INSERT INTO job_list (id, tenant, kind, status, created_at, sequence, doc)
+             SELECT * FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[],
+                                  $5::bigint[], $6::bigint[], $7::jsonb[])
+             ON CONFLICT (id) DO UPDATE SET
+                 status = excluded.status, sequence = excluded.sequence, doc = excluded.doc",
+        )
+        .bind(column(rows, |job| job.id.to_string()))
+        .bind(column(rows, |job| job.tenant.to_string()))
+        .bind(column(rows, |job| job.kind.clone()))
+        .bind(column(rows, |job| job.status.as_str()))
+        .bind(column(rows, |job| millis(job.created_at)))
+        .bind(sequences(rows))
+        .bind(documents(rows)?)
+        .execute(transaction)
+        .await?;
+        Ok(())
+    }
+}
+
+/// A page of a tenant's jobs, newest first unless the filter says otherwise.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn page(
+    database: &Database,
+    tenant: &Tenant,
+    filter: &Filter,
+    limit: u32,
+) -> Result<Vec<JobSummary>, ProjectionError> {
+    let mut query = QueryBuilder::new("SELECT doc FROM job_list WHERE tenant = ");
+    query.push_bind(tenant.as_str().to_owned());
+    if let Some(status) = filter.status {
+        query.push(" AND status = ").push_bind(status.as_str());
+    }
+    if let Some(kind) = &filter.kind {
+        query.push(" AND kind = ").push_bind(kind.clone());
+    }
+    if let Some(after) = filter.created_after {
+        query.push(" AND created_at >= ").push_bind(millis(after));
+    }
+    if let Some(before) = filter.created_before {
+        query.push(" AND created_at < ").push_bind(millis(before));
+    }
+    if !filter.metadata.is_empty() {
+        let labels = serde_json::json!({ "metadata": filter.metadata });
+        query.push(" AND doc @> ").push_bind(labels);
+    }
+    // Ids sort by time, so they are the order and the cursor at once.
+    let (beyond, order) = if filter.oldest_first { (" > ", " ASC") } else { (" < ", " DESC") };
+    if let Some(after) = filter.after {
+        query.push(" AND id").push(beyond).push_bind(after.to_string());
+    }
+    query.push(" ORDER BY id").push(order).push(" LIMIT ").push_bind(i64::from(limit));
+    let rows: Vec<(Json<JobSummary>,)> = query.build_query_as().fetch_all(&database.pool).await?;
+    Ok(rows.into_iter().map(|(Json(job),)| job).collect())
+}
