@@ -3,6 +3,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use domain::Decider;
 use nats::{
     Actor, AppendError, Codec, CodecError, Decision, Draft, Log, LogError, Message, Position,
+    failpoint,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -270,7 +271,10 @@ impl Commands {
             command_id: target.command_id,
             payload: self.codec.encode(&decision).await?,
         };
-        match self.log.append(draft).await {
+        failpoint::hit(format_args!("commands.before_append.{}", D::CATEGORY));
+        let outcome = self.log.append(draft).await;
+        failpoint::hit(format_args!("commands.after_append.{}", D::CATEGORY));
+        match outcome {
             Ok(sequence) => Ok(Some(Loaded {
                 state: decision.events.iter().fold(loaded.state.clone(), D::evolve),
                 sequence,

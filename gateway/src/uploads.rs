@@ -7,6 +7,7 @@ use domain::{
     key::Scope,
     upload::{Upload, UploadCommand, UploadEvent, UploadRejection},
 };
+use nats::failpoint;
 use poem::{Body, Request, Result, web::Data};
 use poem_openapi::{
     Object, OpenApi,
@@ -75,6 +76,7 @@ impl Uploads {
             .receive(id, std::pin::pin!(bytes), gateway.max_upload)
             .await
             .map_err(Problem::from)?;
+        failpoint::hit("gateway.after_bytes");
         let command = UploadCommand::Complete {
             file_name: name.clone().map_or(Personal::Erased, Personal::Clear),
             size: received.size,

@@ -123,10 +123,9 @@ async fn append_one(nats: &Nats, draft: &Draft) -> Outcome {
     check_size(draft)?;
     let start = Instant::now();
     loop {
-        let answer = nats
-            .client
-            .request_with_headers(draft.subject.clone(), headers(draft), draft.payload.clone())
-            .await;
+        let (subject, payload) = (draft.subject.clone(), draft.payload.clone());
+        let asking = nats.client.request_with_headers(subject, headers(draft), payload);
+        let answer = nats.answer(asking).await;
         let unclear = match answer {
             Ok(answer) => match parse::<Ack>(&answer.payload) {
                 Ok(ack) => return Ok(ack.seq),
@@ -145,7 +144,7 @@ async fn append_one(nats: &Nats, draft: &Draft) -> Outcome {
                 Err(error @ LogError::Server { .. }) => return Err(error.into()),
                 Err(error) => error,
             },
-            Err(error) => LogError::unavailable(error),
+            Err(error) => error,
         };
         // Unknown outcome: it may be stored. The same draft again is safe, one of them wins.
         if let Ok(Some(sequence)) = find_own(nats, draft).await {
@@ -209,8 +208,8 @@ async fn publish_batch(nats: &Nats, drafts: &[Draft]) -> Result<Ack, LogError> {
             sent.map_err(LogError::unavailable)?;
         } else {
             headers.insert("Nats-Batch-Commit", "1");
-            let answer = nats.client.request_with_headers(subject, headers, payload).await;
-            return parse(&answer.map_err(LogError::unavailable)?.payload);
+            let asking = nats.client.request_with_headers(subject, headers, payload);
+            return parse(&nats.answer(asking).await?.payload);
         }
     }
     Err(LogError::Corrupt("an empty batch".to_owned()))

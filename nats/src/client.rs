@@ -84,6 +84,31 @@ impl Nats {
         Some(self.connected.borrow().map_or(Duration::ZERO, |since| since.elapsed()))
     }
 
+    /// Waits for an answer for as long as the connection stands that it was asked over: after a
+    /// break nobody would send it, and waiting out a timeout would only delay asking again.
+    pub(crate) async fn answer<T, E>(
+        &self,
+        asking: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, LogError>
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        tokio::select! {
+            answer = asking => answer.map_err(LogError::unavailable),
+            () = self.broken() => Err(LogError::unavailable("the connection broke")),
+        }
+    }
+
+    /// Ends when the connection that stands now is gone; while none stands, when one that comes
+    /// is gone again.
+    pub(crate) async fn broken(&self) {
+        let mut connected = (*self.connected).clone();
+        let Ok(now) = connected.wait_for(Option::is_some).await.map(|since| *since) else {
+            return std::future::pending().await;
+        };
+        let _ = connected.wait_for(|since| *since != now).await;
+    }
+
     /// The server's version.
     pub fn server_version(&self) -> String {
         self.client.server_info().version
@@ -102,11 +127,8 @@ impl Nats {
     ) -> Result<T, LogError> {
         let payload =
             serde_json::to_vec(request).map_err(|error| LogError::Corrupt(error.to_string()))?;
-        let answer = self
-            .client
-            .request(format!("$JS.API.{verb}"), payload.into())
-            .await
-            .map_err(LogError::unavailable)?;
+        let asking = self.client.request(format!("$JS.API.{verb}"), payload.into());
+        let answer = self.answer(asking).await?;
         parse(&answer.payload)
     }
 }

@@ -61,12 +61,9 @@ impl Idempotency {
             .map_err(|error| LogError::Corrupt(error.to_string()))?;
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Expected-Last-Subject-Sequence", "0");
-        let answer = self
-            .nats
-            .client
-            .request_with_headers(subject.clone(), headers, payload.into())
-            .await
-            .map_err(LogError::unavailable)?;
+        let client = &self.nats.client;
+        let asking = client.request_with_headers(subject.clone(), headers, payload.into());
+        let answer = self.nats.answer(asking).await?;
         match parse::<Ack>(&answer.payload) {
             Ok(_) => return Ok(Reserved::Now),
             Err(LogError::Server { code: 10_071 | 10_164, .. }) => {}
@@ -74,8 +71,7 @@ impl Idempotency {
         }
         let stream =
             self.nats.jetstream.get_stream_no_info(IDEM).await.map_err(LogError::unavailable)?;
-        let found = stream.direct_get_last_for_subject(subject).await;
-        let found = found.map_err(LogError::unavailable)?;
+        let found = self.nats.answer(stream.direct_get_last_for_subject(subject)).await?;
         let before: Reservation = serde_json::from_slice(&found.payload)
             .map_err(|error| LogError::Corrupt(error.to_string()))?;
         // A repetition of our own unanswered write looks like somebody else's.

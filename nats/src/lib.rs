@@ -15,6 +15,7 @@ mod client;
 mod codec;
 mod decision;
 mod error;
+pub mod failpoint;
 mod idempotency;
 mod lines;
 mod live;

@@ -86,7 +86,7 @@ impl Log {
     /// # Errors
     /// When the server does not answer.
     pub async fn last_sequence(&self) -> Result<u64, LogError> {
-        let stream = self.nats.jetstream.get_stream(EVENTS).await.map_err(LogError::unavailable)?;
+        let stream = self.nats.answer(self.nats.jetstream.get_stream(EVENTS)).await?;
         Ok(stream.cached_info().state.last_sequence)
     }
 

@@ -47,9 +47,11 @@ struct Following {
 impl Following {
     async fn run(mut self, sender: mpsc::Sender<Message>) {
         loop {
+            let nats = self.nats.clone();
             let read = tokio::select! {
                 () = sender.closed() => return,
-                read = self.read() => read,
+                // A consumer of ours is in the server's memory: with the server it is gone.
+                read = nats.answer(self.read()) => read,
             };
             match read {
                 Ok(message) => {
@@ -172,9 +174,10 @@ async fn batch_get(
         .await
         .map_err(LogError::unavailable)?;
     loop {
-        let answer = tokio::time::timeout(PATIENCE, answers.next())
-            .await
-            .map_err(LogError::unavailable)?
+        let waiting = tokio::time::timeout(PATIENCE, answers.next());
+        let answer = nats
+            .answer(waiting)
+            .await?
             .ok_or_else(|| LogError::unavailable("the answers ended"))?;
         match answer.status.map(|status| status.as_u16()) {
             None => messages.push(from_direct(answer)?),

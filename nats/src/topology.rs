@@ -26,7 +26,7 @@ pub const VAULT: &str = "KV_VAULT";
 pub const POOLS: &[&str] = &["cpu"];
 
 /// How long a worker may be silent about a task before it is offered again.
-pub const ACK_WAIT: Duration = Duration::from_mins(1);
+pub const ACK_WAIT: Duration = Duration::from_secs(30);
 
 const DAYS_7: Duration = Duration::from_hours(168);
 const HOURS_48: Duration = Duration::from_hours(48);

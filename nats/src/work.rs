@@ -19,6 +19,7 @@ pub struct Work {
 #[derive(Debug)]
 pub struct Task {
     message: async_nats::jetstream::Message,
+    nats: Nats,
 }
 
 /// Takes tasks of one pool.
@@ -48,12 +49,8 @@ impl Work {
     /// # Errors
     /// When the server does not answer. Offering again is always safe.
     pub async fn offer(&self, pool: &str, name: &str, payload: Bytes) -> Result<(), LogError> {
-        let answer = self
-            .nats
-            .client
-            .request(format!("work.{pool}.{name}"), payload)
-            .await
-            .map_err(LogError::unavailable)?;
+        let asking = self.nats.client.request(format!("work.{pool}.{name}"), payload);
+        let answer = self.nats.answer(asking).await?;
         match parse::<Ack>(&answer.payload) {
             Ok(_) | Err(LogError::Server { code: ALREADY_THERE, .. }) => Ok(()),
             Err(error) => Err(error),
@@ -110,12 +107,8 @@ impl Puller {
 
     async fn try_next(&mut self) -> Result<Option<Task>, LogError> {
         if self.stream.is_none() {
-            let consumer: PullConsumer = self
-                .nats
-                .jetstream
-                .get_consumer_from_stream(&self.pool, WORK)
-                .await
-                .map_err(LogError::unavailable)?;
+            let finding = self.nats.jetstream.get_consumer_from_stream(&self.pool, WORK);
+            let consumer: PullConsumer = self.nats.answer(finding).await?;
             // No heartbeats: async-nats 0.51 forgets to wake a batch after one, and the task that
             // follows it would be lost to us. A short expiry finds a lost server just as well.
             let batch = consumer
@@ -128,10 +121,14 @@ impl Puller {
             self.stream = Some(batch);
         }
         let Some(stream) = self.stream.as_mut() else { return Ok(None) };
-        match stream.next().await {
+        let next = tokio::select! {
+            next = stream.next() => next,
+            () = self.nats.broken() => None,
+        };
+        match next {
             Some(Ok(message)) => {
                 self.stream = None;
-                Ok(Some(Task { message }))
+                Ok(Some(Task { message, nats: self.nats.clone() }))
             }
             Some(Err(error)) => Err(LogError::Unavailable(error)),
             None => Ok(None),
@@ -163,7 +160,7 @@ impl Task {
     /// # Errors
     /// When the server does not confirm; the task may come again.
     pub async fn done(&self) -> Result<(), LogError> {
-        self.message.double_ack().await.map_err(LogError::Unavailable)
+        self.nats.answer(self.message.double_ack()).await
     }
 
     /// Gives it back, to be offered again after a while.

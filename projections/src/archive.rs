@@ -14,7 +14,6 @@ pub struct Archive;
 impl Projection for Archive {
     const NAME: &'static str = "archive";
     const TABLES: &'static [&'static str] = &["archive"];
-    const SYNCHRONOUS: bool = true;
 
     async fn apply(
         &self,

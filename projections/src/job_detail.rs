@@ -21,7 +21,6 @@ pub struct JobDetail;
 impl Projection for JobDetail {
     const NAME: &'static str = "job_detail";
     const TABLES: &'static [&'static str] = &["job_detail"];
-    const SYNCHRONOUS: bool = false;
 
     async fn apply(
         &self,

@@ -40,7 +40,6 @@ pub struct Filter {
 impl Projection for JobList {
     const NAME: &'static str = "job_list";
     const TABLES: &'static [&'static str] = &["job_list"];
-    const SYNCHRONOUS: bool = false;
 
     async fn apply(
         &self,

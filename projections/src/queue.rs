@@ -32,7 +32,6 @@ pub struct Depth {
 impl Projection for Queue {
     const NAME: &'static str = "queue";
     const TABLES: &'static [&'static str] = &["queue"];
-    const SYNCHRONOUS: bool = false;
 
     async fn apply(
         &self,

@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, time::Duration};
 
-use nats::{Codec, Live, Log, Message, Reader};
+use nats::{Codec, Live, Log, Message, Reader, failpoint};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
@@ -12,8 +12,6 @@ pub trait Projection: Send + Sync {
     const NAME: &'static str;
     /// Its tables: what a rebuild makes anew.
     const TABLES: &'static [&'static str];
-    /// False only if losing the newest rows in a power cut is repaired by following again.
-    const SYNCHRONOUS: bool;
 
     /// Writes what a batch changes. Messages come in order, each once; all or nothing is kept.
     fn apply(
@@ -50,6 +48,8 @@ pub fn position_subject(name: &str) -> String {
 }
 
 const MAX_BATCH: usize = 1000;
+/// How long a runner trusts a connection that it does not use.
+const IDLE: Duration = Duration::from_secs(1);
 
 impl<P: Projection> Runner<P> {
     /// For this read model.
@@ -87,7 +87,12 @@ impl<P: Projection> Runner<P> {
         let mut reader = self.log.follow(checkpoint.sequence.saturating_add(1));
         let live = Live::new(self.log.nats().clone());
         loop {
-            let batch = next_batch(&mut reader).await;
+            let Ok(first) = tokio::time::timeout(IDLE, reader.next()).await else {
+                // A database that was restored or replaced may be behind what we wrote to it.
+                connection.ping().await?;
+                continue;
+            };
+            let batch = batch_from(first, &mut reader).await;
             let applied =
                 self.commit(&mut connection, &mut checkpoint, &mut parked, &batch).await?;
             tracing::trace!(projection = P::NAME, ?applied, "applied");
@@ -102,7 +107,8 @@ impl<P: Projection> Runner<P> {
         let mut parked = parked_subjects(&mut connection, P::NAME).await?;
         let mut reader = self.log.follow(checkpoint.sequence.saturating_add(1));
         while checkpoint.sequence < last {
-            let batch = next_batch(&mut reader).await;
+            let first = reader.next().await;
+            let batch = batch_from(first, &mut reader).await;
             self.commit(&mut connection, &mut checkpoint, &mut parked, &batch).await?;
         }
         Ok(checkpoint.sequence)
@@ -123,7 +129,9 @@ impl<P: Projection> Runner<P> {
         while !lock(&mut connection, &lock_name).await? {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
-        if !P::SYNCHRONOUS {
+        // What is served never goes back behind a position that was told: its commits reach the
+        // disk. A rebuild is nobody's until it is switched in.
+        if self.schema.is_some() {
             sqlx::query("SET synchronous_commit = off").execute(&mut connection).await?;
         }
         let checkpoint = Checkpoint::load(&mut connection, P::NAME, self.log.identity()).await?;
@@ -174,7 +182,9 @@ impl<P: Projection> Runner<P> {
                 Ok(()) => {
                     let mut moved = checkpoint.clone();
                     moved.advance(&mut transaction, last.sequence, command_id).await?;
+                    failpoint::hit(format_args!("projector.before_commit.{}", P::NAME));
                     transaction.commit().await?;
+                    failpoint::hit(format_args!("projector.after_commit.{}", P::NAME));
                     *checkpoint = moved;
                     return Ok(Applied { sequence: last.sequence, messages });
                 }
@@ -227,9 +237,8 @@ impl<P: Projection> Runner<P> {
     }
 }
 
-/// One message at least; as many as are there already, up to a limit.
-async fn next_batch(reader: &mut Reader) -> Vec<Message> {
-    let first = reader.next().await;
+/// A message and as many as are there already behind it, up to a limit.
+async fn batch_from(first: Message, reader: &mut Reader) -> Vec<Message> {
     let mut pending = first.pending;
     let mut batch = vec![first];
     while pending > 0 && batch.len() < MAX_BATCH {

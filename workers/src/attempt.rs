@@ -15,12 +15,12 @@ use media::{
     MediaError,
     protocol::{Progress, Report, Said, Task as MediaTask},
 };
-use nats::{Lines, Live, Subscription, Task};
+use nats::{Lines, Live, Subscription, Task, failpoint};
 use serde_json::json;
 use storage::{Storage, StorageError};
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock, failpoint, insist::insist, life::Life, slot::Slot};
+use crate::{clock, insist::insist, life::Life, slot::Slot};
 
 /// What attempts share.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub(crate) enum Outcome {
 }
 
 const OUTPUT: &str = "output";
-/// How often a task's lease is extended: a sixth of what the queue waits.
+/// How often a task's lease is extended: a third of what the queue waits.
 const KEEP: Duration = Duration::from_secs(10);
 /// How often a running attempt asks the log whether it still counts, should the word be lost.
 const ASK: Duration = Duration::from_secs(2);
@@ -283,6 +283,7 @@ impl Workshop {
             tokio::select! {
                 said = slot.hear() => match said {
                     Ok(Some(Said::Progress(progress))) => {
+                        failpoint::hit("worker.on_progress");
                         self.tell_progress(release, &progress).await;
                     }
                     Ok(Some(Said::Log { level, line })) => {
@@ -367,7 +368,7 @@ impl Workshop {
                 .await
                 .map_err(failed)?;
         }
-        failpoint::hit("worker.after_publish");
+        failpoint::hit("worker.before_complete");
         let complete = JobCommand::Complete { attempt: release.attempt };
         match insist(&self.commands, &self.caller, release, complete).await {
             Ok(_) => {

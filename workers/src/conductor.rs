@@ -13,6 +13,7 @@ use domain::{
 };
 use nats::{
     Actor, AppendError, CodecError, Decision, Draft, Live, LogError, Message, Position, Work,
+    failpoint,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -20,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
 use crate::{
-    PRESENCE, Roster, announce::announce, clock, failpoint, insist::insist, leadership,
+    PRESENCE, Roster, announce::announce, clock, insist::insist, leadership,
     leadership::Leadership, task,
 };
 
@@ -155,6 +156,7 @@ impl Conductor {
             if message.sequence >= first_new && self.leadership.acting() {
                 let epoch = self.commands.log().identity().epoch;
                 let position = Position { epoch, sequence: message.sequence, index: 0 };
+                failpoint::hit("conductor.before_announce");
                 announce(&self.live, job, &tenant, position, &decision).await;
             }
         }
@@ -278,14 +280,19 @@ impl Conductor {
         Ok(())
     }
 
-    /// The attempts whose workers are not there any more.
+    /// The attempts whose workers are not there any more: found dead by another worker, or silent
+    /// while we were listening long enough.
     fn vanished(&self) -> Vec<(Release, String)> {
+        let connected = self.commands.log().nats().connected_for();
+        let listening = connected.is_some_and(|since| since >= EARS_OPEN)
+            && self.started.elapsed() >= EARS_OPEN;
         let roster = self.roster();
+        let gone = |worker: &String| roster.buried(worker) || (listening && !roster.knows(worker));
         self.state
             .out()
             .iter()
             .filter_map(|(job, out)| {
-                let worker = out.worker.clone().filter(|worker| !roster.knows(worker))?;
+                let worker = out.worker.clone().filter(gone)?;
                 let release =
                     Release { job: *job, tenant: out.tenant.clone(), attempt: out.attempt };
                 Some((release, worker))
@@ -295,10 +302,6 @@ impl Conductor {
 
     async fn take_over_from_the_vanished(&mut self) {
         self.roster().forget_the_gone();
-        let connected = self.commands.log().nats().connected_for();
-        if connected.is_none_or(|since| since < EARS_OPEN) || self.started.elapsed() < EARS_OPEN {
-            return;
-        }
         for (release, worker) in self.vanished() {
             let command = JobCommand::AbandonAttempt {
                 attempt: release.attempt,

@@ -8,7 +8,6 @@ mod announce;
 mod attempt;
 mod clock;
 mod conductor;
-mod failpoint;
 mod insist;
 mod leadership;
 mod life;

@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -26,6 +26,9 @@ pub struct Presence {
     /// True once it takes no more tasks.
     #[serde(default)]
     pub leaving: bool,
+    /// Workers of the same folder that it found dead when it started: their locks were free.
+    #[serde(default)]
+    pub buried: Vec<String>,
 }
 
 /// Where presence is told, by worker.
@@ -40,12 +43,14 @@ const GONE: Duration = Duration::from_secs(6);
 #[derive(Debug, Default)]
 pub struct Roster {
     heard: BTreeMap<String, (Instant, Presence)>,
+    buried: BTreeSet<String>,
 }
 
 impl Roster {
     /// Takes in what one worker said.
     pub fn hear(&mut self, payload: &[u8]) {
         if let Ok(presence) = serde_json::from_slice::<Presence>(payload) {
+            self.buried.extend(presence.buried.iter().cloned());
             self.heard.insert(presence.worker.clone(), (Instant::now(), presence));
         }
     }
@@ -58,6 +63,11 @@ impl Roster {
     /// Who is there.
     pub fn present(&self) -> impl Iterator<Item = &Presence> {
         self.heard.values().filter(|(at, _)| at.elapsed() < GONE).map(|(_, presence)| presence)
+    }
+
+    /// True if another worker found this one dead: its silence need not be waited for.
+    pub fn buried(&self, worker: &str) -> bool {
+        self.buried.contains(worker)
     }
 
     /// True if this worker was heard lately.

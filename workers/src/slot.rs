@@ -193,12 +193,15 @@ fn explain(status: Option<ExitStatus>) -> (FailureCode, String) {
     }
 }
 
-/// Removes what workers that are gone left behind: their folders' locks are free.
-pub(crate) fn sweep(folder: &Path) {
+/// Removes what workers that are gone left behind, and names them: their folders' locks are free.
+pub(crate) fn sweep(folder: &Path) -> Vec<String> {
+    let mut gone = Vec::new();
     for entry in folder.read_dir().into_iter().flatten().flatten() {
         let lock = std::fs::File::open(entry.path().join("lock"));
         if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
             let _ = std::fs::remove_dir_all(entry.path());
+            gone.extend(entry.file_name().into_string());
         }
     }
+    gone
 }

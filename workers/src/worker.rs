@@ -12,7 +12,7 @@ use media::{
     MediaError,
     protocol::{Said, Task as MediaTask},
 };
-use nats::{Actor, Lines, Live, Task, Work};
+use nats::{Actor, Lines, Live, Task, Work, failpoint};
 use serde::{Deserialize, Serialize};
 use storage::Storage;
 use tokio::task::JoinSet;
@@ -73,6 +73,7 @@ pub struct Worker {
     slots: usize,
     sandbox: String,
     running: Mutex<BTreeSet<String>>,
+    buried: Vec<String>,
     /// Held as long as the worker's folder is in use.
     _lock: File,
 }
@@ -98,7 +99,7 @@ impl Worker {
     ) -> Result<Self, WorkerError> {
         let worker = format!("worker_{}", Uuid::now_v7().simple());
         std::fs::create_dir_all(folder)?;
-        sweep(folder);
+        let buried = sweep(folder);
         let own: PathBuf = folder.join(&worker);
         std::fs::create_dir_all(&own)?;
         let lock = File::create(own.join("lock"))?;
@@ -122,7 +123,8 @@ impl Worker {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let slots = if config.slots == 0 { cores } else { config.slots };
         let workshop = Arc::new(workshop);
-        Ok(Self { workshop, nursery, slots, sandbox, running: Mutex::default(), _lock: lock })
+        let running = Mutex::default();
+        Ok(Self { workshop, nursery, slots, sandbox, running, buried, _lock: lock })
     }
 
     /// Works until told to stop; then lets tasks end for a moment, and gives up the rest, so that
@@ -187,6 +189,7 @@ impl Worker {
             return;
         }
         self.workshop.attempt(task, &release, slot).await;
+        failpoint::hit("worker.before_ack");
         self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
         while let Err(error) = task.done().await {
             tracing::debug!(%error, "a finished task is not confirmed yet");
@@ -198,6 +201,7 @@ impl Worker {
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+        failpoint::hit("worker.after_ack");
     }
 
     fn note(&self, name: &str) -> bool {
@@ -219,6 +223,7 @@ impl Worker {
                 capabilities: self.workshop.capabilities.clone(),
                 sandbox: self.sandbox.clone(),
                 leaving: stop.is_cancelled(),
+                buried: self.buried.clone(),
             };
             if let Ok(body) = serde_json::to_vec(&presence) {
                 let subject = format!("{PRESENCE}.{}", self.workshop.worker);

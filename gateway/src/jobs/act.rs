@@ -2,6 +2,7 @@ use domain::{
     JobId,
     job::{Job, JobCommand},
 };
+use nats::failpoint;
 use poem::Request;
 use poem_openapi::Object;
 use serde::Deserialize;
@@ -67,6 +68,7 @@ impl Act<'_> {
     pub(crate) async fn cancel(self, gateway: &Gateway) -> Result<Reply<202, JobBody>, Problem> {
         let subject = format!("ctl.cancel.{}", self.id);
         let reply = self.give(gateway, JobCommand::Cancel).await?;
+        failpoint::hit("gateway.after_cancel");
         gateway.live.tell(subject, "").await;
         Ok(reply)
     }

@@ -8,7 +8,7 @@ use domain::{
     media::{Capabilities, Convert, MediaRequest, plan},
     upload::{Upload, UploadState},
 };
-use nats::{Position, Reservation, Reserved};
+use nats::{Position, Reservation, Reserved, failpoint};
 use poem::Request;
 use poem_openapi::{Enum, Object, types::Any};
 use serde::Deserialize;
@@ -94,16 +94,19 @@ pub(crate) async fn submit(
     check(gateway, principal, &convert).await?;
 
     let mut id = JobId::from_uuid(Uuid::now_v7());
+    failpoint::hit("gateway.before_key");
     if let Some(key) = key {
         id = reserve_key(gateway, principal, &key, id, fingerprint).await?;
         if let Some((job, position)) = gateway.job_in_log(tenant, id).await? {
             return Ok(answer(gateway, &job, position, true));
         }
     }
+    failpoint::hit("gateway.after_key");
     let caller = caller(principal, request);
     if let Some(output) = convert.output.as_ref() {
         reserve::reserve(gateway, tenant, &caller, id, output).await?;
     }
+    failpoint::hit("gateway.before_submit");
     let command = JobCommand::Submit { spec: Box::new(spec) };
     let outcome =
         gateway.commands.handle::<Job>(tenant.as_str(), &id.to_string(), &caller, command).await;
@@ -113,6 +116,7 @@ pub(crate) async fn submit(
         Err(HandleError::Rejected(JobRejection::AlreadySubmitted)) => true,
         Err(error) => return Err(error.into()),
     };
+    failpoint::hit("gateway.after_submit");
     if let Some(patience) = wait::patience(prefer) {
         wait::for_the_end(gateway, tenant, id, patience).await;
     }

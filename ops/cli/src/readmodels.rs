@@ -37,7 +37,8 @@ async fn rebuild<P: Projection>(ground: Ground, projection: P) -> anyhow::Result
     let (log, codec) = (ground.commands.log().clone(), ground.commands.codec().clone());
     let rebuild = Rebuild::begin(ground.database, log, codec, projection).await?;
     let at = rebuild.catch_up().await?;
+    let differences = rebuild.differences().await?;
     rebuild.switch().await?;
-    println!("{}: rebuilt up to {at} and switched", P::NAME);
+    println!("{}: rebuilt up to {at} and switched; {differences} rows differed", P::NAME);
     Ok(())
 }

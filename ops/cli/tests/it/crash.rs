@@ -1,43 +1,174 @@
-//! `kill -9` at every named step of a job: it completes exactly once, and its history has no gap.
+//! `kill -9` at every named step of a job: it completes exactly once, its history has no gap, and
+//! what is read equals what the log says.
 
-use crate::stack::{Stack, quick};
+use reqwest::Method;
+use serde_json::json;
 
-async fn survives(failpoint: &str) {
-    let mut stack = Stack::failing_at(Some(failpoint)).await;
+use crate::{
+    operator,
+    stack::{Stack, quick, slow},
+};
+
+/// Sends a submission until it is answered, as a client with a key does; starts the process again
+/// if it dies of it.
+async fn submit(stack: &mut Stack, key: &str, body: &serde_json::Value) -> (String, bool) {
+    let mut died = false;
+    loop {
+        let request = stack.request(Method::POST, "/convert").json(body);
+        let sent = request.header("idempotency-key", key).send().await;
+        match sent {
+            Ok(answer) if answer.status().is_success() => {
+                let job = answer.json::<serde_json::Value>().await.unwrap();
+                return (job["job"]["id"].as_str().unwrap().to_owned(), died);
+            }
+            Ok(answer) => assert!(answer.status().is_server_error(), "{answer:?}"),
+            Err(_) if stack.has_died() => {
+                died = true;
+                stack.again().await;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// One job for each place, with a death at it.
+async fn survives_at(places: &[&str], whom: &str) {
+    let mut stack = Stack::new().await;
     let upload = stack.upload_bunny().await;
+    for place in places {
+        stack.arm(place, whom);
+        let output = format!("{place}.mp4");
+        let body = json!({ "input": upload, "output": output, "operations": quick() });
+        let (job, died) = submit(&mut stack, place, &body).await;
+        stack.fired(place).await;
+        if whom.is_empty() && !died {
+            stack.died_and_came_again().await;
+        }
+        let over = stack.over(&job).await;
+        assert_eq!(over.text("/status"), "completed", "{place}: {over:#?}");
+        let history = stack.history(&job).await;
+        let count = |kind: &str| history.iter().filter(|event| *event == kind).count();
+        assert_eq!(count("job.completed"), 1, "{place}: {history:?}");
+        assert_eq!(count("job.outputs_sealed"), 1, "{place}: {history:?}");
+        let ended_early = count("job.attempt_abandoned") + count("job.attempt_failed");
+        assert_eq!(count("job.started"), 1 + ended_early, "{place}: {history:?}");
+        assert_eq!(over.json["version"].as_u64().unwrap(), history.len() as u64, "{place}");
+    }
+    let listed = stack.get("/jobs?limit=200").await;
+    assert_eq!(listed.json["data"].as_array().unwrap().len(), places.len(), "{listed:#?}");
+    assert_eq!(stack.files().len(), places.len(), "{:?}", stack.files());
+    equals_its_rebuild(&stack);
+}
+
+/// Every read model built anew is row by row what was served.
+pub(crate) fn equals_its_rebuild(stack: &Stack) {
+    for name in ["job_detail", "job_list", "queue", "archive"] {
+        let (well, said) = operator::run(stack, &["projections", "rebuild", name]);
+        assert!(well && said.contains("; 0 rows differed"), "{name}: {said}");
+    }
+}
+
+const ACCEPTING: &[&str] = &[
+    "gateway.before_key",
+    "gateway.after_key",
+    "commands.before_append.output",
+    "commands.after_append.output",
+    "gateway.before_submit",
+    "commands.before_append.job",
+    "commands.after_append.job",
+    "gateway.after_submit",
+];
+const SHARING_OUT: &[&str] = &[
+    "conductor.before_announce",
+    "conductor.before_release",
+    "conductor.after_release",
+    "conductor.after_offer",
+];
+const WORKING: &[&str] = &[
+    "worker.before_start",
+    "worker.after_start",
+    "worker.before_stage",
+    "worker.after_stage",
+    "worker.before_seal",
+    "worker.after_seal",
+    "worker.before_complete",
+    "worker.after_complete",
+    "worker.before_ack",
+    "worker.after_ack",
+];
+const PROJECTING: &[&str] = &[
+    "projector.before_commit.job_detail",
+    "projector.after_commit.job_detail",
+    "projector.before_commit.job_list",
+    "projector.after_commit.job_list",
+    "projector.before_commit.queue",
+    "projector.after_commit.queue",
+    "projector.before_commit.archive",
+    "projector.after_commit.archive",
+];
+
+#[tokio::test]
+async fn a_job_survives_the_process_dying_at_every_step_of_its_acceptance() {
+    survives_at(ACCEPTING, "").await;
+}
+
+#[tokio::test]
+async fn a_job_survives_the_process_dying_at_every_step_of_dispatch_and_projection() {
+    survives_at(&[SHARING_OUT, PROJECTING].concat(), "").await;
+}
+
+#[tokio::test]
+async fn a_job_survives_the_process_dying_at_every_step_of_its_work() {
+    survives_at(WORKING, "").await;
+}
+
+#[tokio::test]
+async fn a_job_survives_the_event_log_dying_at_every_step() {
+    survives_at(&[ACCEPTING, SHARING_OUT, WORKING, PROJECTING].concat(), "nats-server").await;
+}
+
+#[tokio::test]
+async fn a_job_survives_the_database_dying_at_every_step() {
+    survives_at(&[ACCEPTING, SHARING_OUT, WORKING, PROJECTING].concat(), "postgres").await;
+}
+
+#[tokio::test]
+async fn a_job_survives_every_media_child_dying_at_every_step_that_has_one() {
+    let steps = ["worker.before_start", "worker.after_start", "worker.on_progress"];
+    survives_at(&steps, "media-child").await;
+    survives_at(&["worker.before_stage", "worker.after_seal"], "media-child").await;
+}
+
+#[tokio::test]
+async fn an_upload_that_was_cut_off_is_sent_again_and_whole() {
+    let mut stack = Stack::new().await;
+    let film = std::fs::read(crate::stack::bunny()).unwrap();
+    for place in
+        ["gateway.after_bytes", "commands.before_append.upload", "commands.after_append.upload"]
+    {
+        stack.arm(place, "");
+        let request = stack.request(Method::POST, "/uploads").body(film.clone());
+        let sent = request.header("content-type", "application/octet-stream").send().await;
+        assert!(sent.is_err(), "{place}");
+        stack.died_and_came_again().await;
+    }
+    let upload = stack.upload(film).await;
     let job = stack.convert(&upload, "a.mp4", quick()).await;
-    stack.died().await;
-    stack.again().await;
-    let over = stack.over(&job).await;
-    assert_eq!(over.text("/status"), "completed", "{over:#?}");
-    let history = stack.history(&job).await;
-    let count = |kind: &str| history.iter().filter(|event| *event == kind).count();
-    assert_eq!(count("job.completed"), 1, "{history:?}");
-    assert_eq!(count("job.outputs_sealed"), 1, "{history:?}");
-    assert_eq!(count("job.started"), 1 + count("job.attempt_abandoned"), "{history:?}");
-    assert_eq!(over.json["version"].as_u64().unwrap(), history.len() as u64);
-    let files = stack.files();
-    assert_eq!(files.len(), 1, "{files:?}");
+    assert_eq!(stack.over(&job).await.text("/status"), "completed");
 }
 
-macro_rules! survives {
-    ($($name:ident: $failpoint:literal,)+) => {
-        $(#[tokio::test]
-        async fn $name() {
-            survives($failpoint).await;
-        })+
-    };
-}
-
-survives! {
-    dying_before_a_release: "conductor.before_release",
-    dying_between_release_and_offer: "conductor.after_release",
-    dying_after_the_offer: "conductor.after_offer",
-    dying_before_the_start_is_recorded: "worker.before_start",
-    dying_after_the_start_is_recorded: "worker.after_start",
-    dying_before_staging: "worker.before_stage",
-    dying_between_staging_and_seal: "worker.before_seal",
-    dying_after_the_seal: "worker.after_seal",
-    dying_between_delivery_and_completion: "worker.after_publish",
-    dying_after_completion: "worker.after_complete",
+#[tokio::test]
+async fn a_cancel_holds_whoever_dies_on_its_way() {
+    let mut stack = Stack::new().await;
+    let upload = stack.upload_bunny().await;
+    for place in ["gateway.after_cancel", "worker.before_outcome", "worker.after_outcome"] {
+        let job = stack.convert(&upload, "a.mp4", slow()).await;
+        stack.until(&job, |job| job.json["progress"].as_f64().unwrap_or(0.0) > 0.0).await;
+        stack.arm(place, "");
+        let _ = stack.request(Method::POST, &format!("/jobs/{job}/cancel")).send().await;
+        stack.died_and_came_again().await;
+        assert_eq!(stack.over(&job).await.text("/status"), "cancelled", "{place}");
+        assert_eq!(stack.files(), Vec::<String>::new(), "{place}");
+    }
+    equals_its_rebuild(&stack);
 }

@@ -27,7 +27,8 @@ fn settings(stack: &Stack) -> Vec<(String, String)> {
     ]
 }
 
-fn run(stack: &Stack, arguments: &[&str]) -> (bool, String) {
+/// Runs an operator's verb against a stack's servers: whether it went well, and what it said.
+pub(crate) fn run(stack: &Stack, arguments: &[&str]) -> (bool, String) {
     let done = ffapi().envs(settings(stack)).args(arguments).output().unwrap();
     let error = String::from_utf8_lossy(&done.stderr).into_owned();
     (done.status.success(), String::from_utf8_lossy(&done.stdout).into_owned() + &error)

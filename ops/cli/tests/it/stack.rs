@@ -58,12 +58,10 @@ pub(crate) fn http() -> reqwest::Client {
     reqwest::Client::new()
 }
 
-fn launch(data: &Path, port: u16, failpoint: Option<&str>) -> Child {
+fn launch(data: &Path, port: u16) -> Child {
     let mut command = ffapi();
-    if let Some(failpoint) = failpoint {
-        command.env("FFAPI_FAILPOINT", failpoint);
-    }
     command
+        .env("FFAPI_FAILPOINTS", data.join("failpoints"))
         .args(["up", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
         .arg(data)
         .stdout(Stdio::null())
@@ -80,14 +78,10 @@ fn launch(data: &Path, port: u16, failpoint: Option<&str>) -> Child {
 
 impl Stack {
     pub(crate) async fn new() -> Self {
-        Self::failing_at(None).await
-    }
-
-    /// One whose process kills itself at a named step.
-    pub(crate) async fn failing_at(failpoint: Option<&str>) -> Self {
         let data = embedded::temporary_folder().unwrap();
+        std::fs::create_dir(data.path().join("failpoints")).unwrap();
         let port = free_port();
-        let process = launch(data.path(), port, failpoint);
+        let process = launch(data.path(), port);
         let url = format!("http://127.0.0.1:{port}");
         let mut stack = Self { process, data, url, key: String::new(), http: http() };
         stack.ready().await;
@@ -103,10 +97,16 @@ impl Stack {
             if answer.is_ok_and(|answer| answer.status().is_success()) {
                 return;
             }
-            let log = || std::fs::read_to_string(self.data.path().join("up.log")).unwrap();
-            assert!(start.elapsed() < PATIENCE, "not ready: {}", log());
+            assert!(start.elapsed() < PATIENCE, "not ready:\n{}", self.said());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// What the process had to say lately.
+    fn said(&self) -> String {
+        let log = std::fs::read_to_string(self.data.path().join("up.log")).unwrap();
+        let from = log.len().saturating_sub(8000);
+        log.get(from..).unwrap_or(&log).to_owned()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -119,19 +119,42 @@ impl Stack {
         let _ = self.process.wait();
     }
 
+    /// Whoever comes by a named place next kills a child process, or, with no name, itself.
+    pub(crate) fn arm(&self, place: &str, whom: &str) {
+        std::fs::write(self.data.path().join("failpoints").join(place), whom).unwrap();
+    }
+
+    /// Waits until somebody came by an armed place.
+    pub(crate) async fn fired(&self, place: &str) {
+        let start = Instant::now();
+        while self.data.path().join("failpoints").join(place).exists() {
+            assert!(start.elapsed() < PATIENCE, "nobody came by {place}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until the process has ended by itself.
     pub(crate) async fn died(&mut self) {
         let start = Instant::now();
-        while self.process.try_wait().unwrap().is_none() {
-            assert!(start.elapsed() < PATIENCE, "it never reached its failpoint");
+        while !self.has_died() {
+            assert!(start.elapsed() < PATIENCE, "it did not die");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    pub(crate) async fn died_and_came_again(&mut self) {
+        self.died().await;
+        self.again().await;
+    }
+
+    pub(crate) fn has_died(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_some()
     }
 
     /// Starts it again where it was.
     pub(crate) async fn again(&mut self) {
         let port = self.url.rsplit(':').next().unwrap().parse().unwrap();
-        self.process = launch(self.data.path(), port, None);
+        self.process = launch(self.data.path(), port);
         self.ready().await;
     }
 
@@ -191,9 +214,9 @@ impl Stack {
                 if wanted(&answer) {
                     return answer;
                 }
-                assert!(start.elapsed() < PATIENCE, "{answer:#?}");
+                assert!(start.elapsed() < PATIENCE, "{answer:#?}\n{}", self.said());
             }
-            assert!(start.elapsed() < PATIENCE, "no answer for {job}");
+            assert!(start.elapsed() < PATIENCE, "no answer for {job}\n{}", self.said());
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
     }
