@@ -236,12 +236,9 @@ impl Workshop {
         let input = request.input.as_ref().ok_or_else(|| erased("input"))?;
         let output = request.output.as_ref().ok_or_else(|| erased("output"))?;
         let storage = self.storage(release)?;
-        if request.overwrite == domain::media::Overwrite::Fail {
-            match storage.size(output).await {
-                Ok(_) => return Err(failed(StorageError::Exists(output.to_string()))),
-                Err(StorageError::NotFound(_)) => {}
-                Err(error) => return Err(failed(error)),
-            }
+        let keep = request.overwrite == domain::media::Overwrite::Fail;
+        if keep && storage.is_taken(output).await.map_err(failed)? {
+            return Err(failed(StorageError::Exists(output.to_string())));
         }
         storage.fetch(input, &slot.input()).await.map_err(failed)?;
         let extension = output.extension().unwrap_or_default();

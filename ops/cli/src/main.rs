@@ -29,7 +29,10 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error.into()),
     };
     // `block_on` runs here, on the main thread: servers started by it live as long as we do.
-    match runtime.block_on(run(arguments)) {
+    let outcome = runtime.block_on(run(arguments));
+    // Whatever still blocks on a disk or a pipe does not keep us.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }

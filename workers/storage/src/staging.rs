@@ -27,9 +27,7 @@ impl Storage {
     ) -> Result<Received, StorageError> {
         let (from, to) = (from.to_owned(), self.staged(job, attempt, name));
         blocking(move || {
-            if let Some(folder) = to.parent() {
-                fs::create_dir_all(folder)?;
-            }
+            make_folder_of(&to)?;
             // An encoder's file could be a link, if it was somebody else's doing.
             if !fs::symlink_metadata(&from)?.is_file() {
                 return Err(io::Error::other("the output is not a file").into());
@@ -62,8 +60,10 @@ impl Storage {
         let (from, file) = (self.staged(job, attempt, name), self.file(to)?);
         let (shown, sha256) = (to.to_string(), sha256.to_owned());
         blocking(move || {
-            if file.exists() {
-                if hash(&file)?.sha256 == sha256 {
+            // Somebody else may be delivering the very same bytes this moment.
+            let delivered = || hash(&file).is_ok_and(|found| found.sha256 == sha256);
+            if fs::symlink_metadata(&file).is_ok() {
+                if delivered() {
                     let _ = fs::remove_file(&from);
                     return Ok(());
                 }
@@ -71,8 +71,6 @@ impl Storage {
                     return Err(StorageError::Exists(shown));
                 }
             }
-            // Somebody else may be delivering the very same bytes this moment.
-            let delivered = || hash(&file).is_ok_and(|found| found.sha256 == sha256);
             if !from.exists() {
                 if delivered() {
                     return Ok(());
@@ -80,9 +78,7 @@ impl Storage {
                 let lost = format!("the sealed output of {job} is not in staging");
                 return Err(StorageError::unavailable(lost));
             }
-            if let Some(folder) = file.parent() {
-                fs::create_dir_all(folder)?;
-            }
+            make_folder_of(&file)?;
             if overwrite == Overwrite::Fail {
                 // Unlike a rename, a link never replaces what somebody else put there just now.
                 match fs::hard_link(&from, &file) {
@@ -127,6 +123,10 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn hash(path: &Path) -> Result<Received, StorageError> {
+    // Reading a pipe or a device might never end.
+    if !fs::symlink_metadata(path)?.is_file() {
+        return Err(io::Error::other("not a file").into());
+    }
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
@@ -139,6 +139,14 @@ fn hash(path: &Path) -> Result<Received, StorageError> {
         size = size.saturating_add(read as u64);
         hash.update(buffer.get(..read).unwrap_or_default());
     }
+}
+
+/// Makes the folder that a file is to stand in, and those above it, durably.
+fn make_folder_of(file: &Path) -> Result<(), StorageError> {
+    let Some(folder) = file.parent() else { return Ok(()) };
+    let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
+    fs::create_dir_all(folder)?;
+    missing.into_iter().try_for_each(sync_folder)
 }
 
 /// A new name is durable only once its folder is.

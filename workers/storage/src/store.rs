@@ -8,9 +8,7 @@ use std::{
 use bytes::Bytes;
 use domain::{Tenant, location::Location};
 use futures::{StreamExt, stream::BoxStream};
-use object_store::{
-    GetOptions, GetRange, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path as Key,
-};
+use object_store::{GetOptions, GetRange, ObjectStore, local::LocalFileSystem, path::Path as Key};
 
 use crate::StorageError;
 
@@ -74,15 +72,35 @@ impl Storage {
         self.store.path_to_filesystem(&key).map_err(StorageError::unavailable)
     }
 
+    /// The object's file, if it is one: a link inside the store could point anywhere, and opening
+    /// a pipe might never end.
+    async fn real_file(&self, location: &Location) -> Result<(PathBuf, u64), StorageError> {
+        let file = self.file(location)?;
+        match tokio::fs::symlink_metadata(&file).await {
+            Ok(meta) if meta.is_file() => Ok((file, meta.len())),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            Ok(_) | Err(_) => Err(StorageError::NotFound(location.to_string())),
+        }
+    }
+
+    /// True if something stands under a name already, whatever it is.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn is_taken(&self, location: &Location) -> Result<bool, StorageError> {
+        match tokio::fs::symlink_metadata(self.file(location)?).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Bytes of an object.
     ///
     /// # Errors
     /// When it does not exist or cannot be reached.
     pub async fn size(&self, location: &Location) -> Result<u64, StorageError> {
-        match self.store.head(&Self::key(location)?).await {
-            Ok(meta) => Ok(meta.size),
-            Err(error) => Err(translate(error, location)),
-        }
+        Ok(self.real_file(location).await?.1)
     }
 
     /// Reads an object, or a part of it.
@@ -94,6 +112,7 @@ impl Storage {
         location: &Location,
         range: Option<Range<u64>>,
     ) -> Result<Reading, StorageError> {
+        self.real_file(location).await?;
         let options = GetOptions::new().with_range(range.map(GetRange::Bounded));
         let got = self.store.get_opts(&Self::key(location)?, options).await;
         let got = got.map_err(|error| translate(error, location))?;
@@ -110,12 +129,7 @@ impl Storage {
     /// # Errors
     /// When it does not exist or cannot be reached.
     pub async fn fetch(&self, location: &Location, to: &Path) -> Result<(), StorageError> {
-        let from = self.file(location)?;
-        // A link inside the store could point anywhere; only real files are taken.
-        let meta = tokio::fs::symlink_metadata(&from).await;
-        if !meta.is_ok_and(|meta| meta.is_file()) {
-            return Err(StorageError::NotFound(location.to_string()));
-        }
+        let (from, _) = self.real_file(location).await?;
         if tokio::fs::hard_link(&from, to).await.is_err() {
             tokio::fs::copy(&from, to).await?;
         }

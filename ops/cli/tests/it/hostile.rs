@@ -1,3 +1,6 @@
+use std::process::Command;
+
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::stack::{Stack, bunny, quick};
@@ -35,6 +38,48 @@ async fn what_is_no_film_fails_in_words_without_retry_and_the_worker_lives() {
     let upload = stack.upload(film).await;
     let job = stack.convert(&upload, "good.mp4", quick()).await;
     assert_eq!(stack.over(&job).await.text("/status"), "completed");
+}
+
+#[tokio::test]
+async fn an_upload_without_end_is_cut_off_and_leaves_nothing() {
+    let stack = Stack::with(&[("FFAPI_GATEWAY__MAX_UPLOAD", "1000000")]).await;
+    let chunk = || Ok::<_, std::io::Error>(vec![7_u8; 65_536]);
+    let endless = futures::stream::repeat_with(chunk);
+    let request = stack
+        .request(Method::POST, "/uploads")
+        .header("content-type", "application/octet-stream")
+        .body(reqwest::Body::wrap_stream(endless));
+    // The server answers and hangs up while we still send; not every client hears the answer.
+    if let Ok(answer) = request.send().await {
+        assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    assert_eq!(stack.stored(), Vec::<String>::new());
+    let request = stack.request(Method::POST, "/uploads").body(vec![7; 1_000_001]);
+    let announced = stack.send(request.header("content-type", "application/octet-stream")).await;
+    assert_eq!(announced.status, StatusCode::PAYLOAD_TOO_LARGE, "{announced:?}");
+    assert!(announced.text("/detail").contains("1000000 bytes"), "{announced:?}");
+}
+
+#[tokio::test]
+async fn pipes_and_devices_in_the_store_are_no_inputs_and_never_read() {
+    let stack = Stack::new().await;
+    let store = stack.data.path().join("storage/default");
+    std::fs::create_dir_all(&store).unwrap();
+    assert!(Command::new("mkfifo").arg(store.join("pipe.mp4")).status().unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", store.join("zero.mp4")).unwrap();
+    std::os::unix::fs::symlink(bunny(), store.join("link.mp4")).unwrap();
+    for name in ["pipe.mp4", "zero.mp4", "link.mp4"] {
+        let job = stack.convert(name, &format!("of-{name}"), quick()).await;
+        let over = stack.over(&job).await;
+        assert_eq!(over.text("/error/code"), "input_not_found", "{over:#?}");
+        assert_eq!(over.json["attempts"].as_array().unwrap().len(), 1);
+    }
+    // Nor is a pipe an output to be compared with.
+    let upload = stack.upload_bunny().await;
+    let job = stack.convert(&upload, "pipe.mp4", quick()).await;
+    assert_eq!(stack.over(&job).await.text("/error/code"), "output_exists");
+    let good = stack.convert(&upload, "good.mp4", quick()).await;
+    assert_eq!(stack.over(&good).await.text("/status"), "completed");
 }
 
 #[tokio::test]

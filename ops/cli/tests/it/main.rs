@@ -5,9 +5,11 @@
 mod cancel;
 mod chaos;
 mod crash;
+mod fleet;
 mod hostile;
 mod journey;
 mod manners;
 mod operator;
+mod outage;
 mod roles;
 mod stack;

@@ -58,9 +58,10 @@ pub(crate) fn http() -> reqwest::Client {
     reqwest::Client::new()
 }
 
-fn launch(data: &Path, port: u16) -> Child {
+fn launch(data: &Path, port: u16, settings: &[(&str, &str)]) -> Child {
     let mut command = ffapi();
     command
+        .envs(settings.iter().copied())
         .env("FFAPI_FAILPOINTS", data.join("failpoints"))
         .args(["up", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
         .arg(data)
@@ -78,10 +79,15 @@ fn launch(data: &Path, port: u16) -> Child {
 
 impl Stack {
     pub(crate) async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// One with settings of its own, until it is started again.
+    pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
         let data = embedded::temporary_folder().unwrap();
         std::fs::create_dir(data.path().join("failpoints")).unwrap();
         let port = free_port();
-        let process = launch(data.path(), port);
+        let process = launch(data.path(), port, settings);
         let url = format!("http://127.0.0.1:{port}");
         let mut stack = Self { process, data, url, key: String::new(), http: http() };
         stack.ready().await;
@@ -154,7 +160,7 @@ impl Stack {
     /// Starts it again where it was.
     pub(crate) async fn again(&mut self) {
         let port = self.url.rsplit(':').next().unwrap().parse().unwrap();
-        self.process = launch(self.data.path(), port);
+        self.process = launch(self.data.path(), port, &[]);
         self.ready().await;
     }
 
@@ -238,6 +244,11 @@ impl Stack {
 
     /// Every file in the store that a user could see or that was left in staging.
     pub(crate) fn files(&self) -> Vec<String> {
+        self.stored().into_iter().filter(|path| !path.contains("/.uploads/")).collect()
+    }
+
+    /// Every file in the store.
+    pub(crate) fn stored(&self) -> Vec<String> {
         fn walk(folder: &Path, found: &mut Vec<String>) {
             for entry in folder.read_dir().into_iter().flatten().flatten() {
                 let path = entry.path();
@@ -250,7 +261,6 @@ impl Stack {
         }
         let mut found = Vec::new();
         walk(&self.data.path().join("storage/default"), &mut found);
-        found.retain(|path| !path.contains("/.uploads/"));
         found
     }
 }

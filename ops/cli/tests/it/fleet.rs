@@ -1,0 +1,161 @@
+//! A fleet of a test's own: the roles apart, two of each, against given NATS and Postgres.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    process::{Child, Command},
+    time::{Duration, Instant},
+};
+
+use embedded::{NatsServer, Postgres};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::stack::{Answer, PATIENCE, Stack, bunny, ffapi, free_port, http};
+
+pub(crate) struct Fleet {
+    settings: BTreeMap<String, String>,
+    processes: Vec<(String, Child)>,
+    pub(crate) key: String,
+    pub(crate) urls: Vec<String>,
+    pub(crate) nats: NatsServer,
+    pub(crate) postgres: Postgres,
+    pub(crate) data: tempfile::TempDir,
+}
+
+impl Fleet {
+    pub(crate) async fn new() -> Self {
+        // The first key comes from `ffapi up`; its servers' data is then taken over.
+        let mut first = Stack::new().await;
+        first.kill();
+        let data = std::mem::replace(&mut first.data, embedded::temporary_folder().unwrap());
+        let key = first.key.clone();
+        let folder = data.path().canonicalize().unwrap();
+        let nats = NatsServer::start(&folder.join("nats")).unwrap();
+        let postgres = Postgres::start(&folder).unwrap();
+        let secrets = std::fs::read_to_string(folder.join("secrets.json")).unwrap();
+        let secrets: Value = serde_json::from_str(&secrets).unwrap();
+        let text = |name: &str| secrets[name].as_str().unwrap().to_owned();
+        let settings = BTreeMap::from([
+            ("FFAPI_NATS__URL".to_owned(), nats.url()),
+            ("FFAPI_POSTGRES__URL".to_owned(), postgres.url()),
+            ("FFAPI_SECRETS__MASTER_KEY".to_owned(), text("master_key")),
+            ("FFAPI_SECRETS__PEPPER".to_owned(), text("pepper")),
+            ("FFAPI_STORAGE__ROOT".to_owned(), folder.join("storage").display().to_string()),
+            ("FFAPI_WORKER__SLOTS".to_owned(), "1".to_owned()),
+        ]);
+        let processes = Vec::new();
+        let mut fleet = Self { settings, processes, key, urls: vec![], nats, postgres, data };
+        for role in ["projector", "conductor", "worker", "gateway"] {
+            fleet.start(role);
+            fleet.start(role);
+        }
+        for url in fleet.urls.clone() {
+            fleet.until(&url, "/health/ready", |status, _| status == StatusCode::OK).await;
+        }
+        fleet
+    }
+
+    fn command(&self) -> Command {
+        let mut command = ffapi();
+        command.envs(&self.settings);
+        command
+    }
+
+    pub(crate) fn start(&mut self, role: &str) {
+        let mut command = self.command();
+        if role == "gateway" {
+            let listen = format!("127.0.0.1:{}", free_port());
+            self.urls.push(format!("http://{listen}"));
+            command.env("FFAPI_GATEWAY__LISTEN", listen);
+        }
+        let process = command.arg(role).stderr(std::process::Stdio::null()).spawn().unwrap();
+        self.processes.push((role.to_owned(), process));
+    }
+
+    pub(crate) fn kill_one(&mut self, role: &str) {
+        let place = self.processes.iter().position(|(name, _)| name == role).unwrap();
+        let (_, mut process) = self.processes.remove(place);
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    pub(crate) async fn get(&self, url: &str, path: &str) -> Option<(StatusCode, Value)> {
+        let request = http().get(format!("{url}{path}")).header("x-api-key", &self.key);
+        let answer = request.send().await.ok()?;
+        Some((answer.status(), answer.json().await.unwrap_or_default()))
+    }
+
+    pub(crate) async fn until(
+        &self,
+        url: &str,
+        path: &str,
+        wanted: impl Fn(StatusCode, &Value) -> bool + Send + Sync,
+    ) -> Value {
+        let start = Instant::now();
+        loop {
+            let answer = self.get(url, path).await;
+            if let Some((status, json)) = &answer
+                && wanted(*status, json)
+            {
+                return json.clone();
+            }
+            assert!(start.elapsed() < PATIENCE, "{path}: {answer:?}");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
+
+    /// Sends a body once, under an idempotency key where there are any.
+    pub(crate) async fn post(&self, path: &str, body: reqwest::Body, key: &str) -> Answer {
+        let request = http()
+            .post(format!("{}/api/v1{path}", self.urls[0]))
+            .header("x-api-key", &self.key)
+            .header("idempotency-key", key)
+            .header("content-type", "application/json");
+        let answer = request.body(body).send().await.unwrap();
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        Answer { status, headers, json: answer.json().await.unwrap_or_default() }
+    }
+
+    pub(crate) async fn convert(&self, input: &str, output: &str, operations: Value) -> String {
+        let body = json!({ "input": input, "output": output, "operations": operations });
+        let answer = self.post("/convert", body.to_string().into(), output).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        answer.text("/job/id").to_owned()
+    }
+
+    pub(crate) async fn upload(&self) -> String {
+        self.upload_file(&bunny()).await
+    }
+
+    pub(crate) async fn upload_file(&self, path: &Path) -> String {
+        let answer = self.post("/uploads", std::fs::read(path).unwrap().into(), "").await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        answer.text("/id").to_owned()
+    }
+
+    /// The job as the second gateway shows it, once it is so.
+    pub(crate) async fn job(
+        &self,
+        id: &str,
+        wanted: impl Fn(&Value) -> bool + Send + Sync,
+    ) -> Value {
+        self.until(&self.urls[1], &format!("/api/v1/jobs/{id}"), |_, job| wanted(job)).await
+    }
+
+    pub(crate) async fn completed(&self, id: &str) -> Value {
+        let over = |job: &Value| job["completed_at"].is_string();
+        let job = self.job(id, over).await;
+        assert_eq!(job["status"], "completed", "{job:#}");
+        job
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        for (_, process) in &mut self.processes {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! NATS or Postgres away for longer than anybody waits: nothing is lost, and all goes on by itself.
+
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::{
+    fleet::Fleet,
+    stack::{Answer, bunny, quick, slow},
+};
+
+fn progress(job: &Value) -> f64 {
+    job["progress"].as_f64().unwrap_or(0.0)
+}
+
+fn order(upload: &str, n: usize) -> String {
+    json!({ "input": upload, "output": format!("{n}.mp4"), "operations": quick() }).to_string()
+}
+
+/// A clear "come again", and nothing else.
+fn is_a_come_again(answer: &Answer) -> bool {
+    answer.status == StatusCode::SERVICE_UNAVAILABLE
+        && answer.json["retry_hint"] == "retry"
+        && answer.header("retry-after").parse::<u64>().is_ok()
+}
+
+#[tokio::test]
+async fn nats_away_for_a_minute_costs_no_attempt_and_no_order() {
+    let mut fleet = Fleet::new().await;
+    // Long enough to encode that it cannot be over before NATS is back.
+    let long = fleet.data.path().join("long.mp4");
+    let mut looped = Command::new("ffmpeg");
+    looped.args(["-v", "error", "-stream_loop", "9", "-i"]).arg(bunny()).args(["-c", "copy"]);
+    assert!(looped.arg(&long).status().unwrap().success());
+    let upload = fleet.upload_file(&long).await;
+    let job = fleet.convert(&upload, "long.mp4", slow()).await;
+    fleet.job(&job, |job| progress(job) > 0.0).await;
+
+    fleet.nats.kill();
+    let (away, mut orders) = (Instant::now(), 0);
+    while away.elapsed() < Duration::from_mins(1) {
+        let answer =
+            fleet.post("/convert", order(&upload, orders).into(), &orders.to_string()).await;
+        assert!(is_a_come_again(&answer), "{answer:?}");
+        orders += 1;
+    }
+    fleet.nats.restart().unwrap();
+
+    // The very same attempt goes on, and is still in hand.
+    let then = fleet.job(&job, |_| true).await;
+    assert_eq!(then["status"], "processing", "{then:#}");
+    let now = fleet.job(&job, |job| progress(job) > progress(&then)).await;
+    assert_eq!((&now["attempt"], now["attempts"].as_array().unwrap().len()), (&json!(1), 1));
+    let cancel = fleet.post(&format!("/jobs/{job}/cancel"), "".into(), "").await;
+    assert_eq!(cancel.status, StatusCode::ACCEPTED, "{cancel:?}");
+    fleet.job(&job, |job| job["status"] == "cancelled").await;
+
+    // Who asks again under the same key gets one job, whatever became of the first question.
+    for n in 0..orders {
+        let answer = fleet.post("/convert", order(&upload, n).into(), &n.to_string()).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        let done = fleet.completed(answer.text("/job/id")).await;
+        assert_eq!(done["attempts"].as_array().unwrap().len(), 1, "{done:#}");
+    }
+    let (_, listed) = fleet.get(&fleet.urls[0], "/api/v1/jobs").await.unwrap();
+    assert_eq!(listed["data"].as_array().unwrap().len(), orders + 1);
+}
+
+#[tokio::test]
+async fn postgres_away_for_half_a_minute_stops_no_job() {
+    let mut fleet = Fleet::new().await;
+    let upload = fleet.upload().await;
+    let first = fleet.convert(&upload, "first.mp4", quick()).await;
+    fleet.completed(&first).await;
+
+    fleet.postgres.kill();
+    let away = Instant::now();
+    let mut jobs = Vec::new();
+    while away.elapsed() < Duration::from_secs(30) {
+        let path = format!("{}/api/v1/jobs/{first}", fleet.urls[0]);
+        let asked = crate::stack::http().get(path).header("x-api-key", &fleet.key).send();
+        let answer = asked.await.unwrap();
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let answer = Answer { status, headers, json: answer.json().await.unwrap() };
+        assert!(is_a_come_again(&answer), "{answer:?}");
+        // What is asked for goes into the log, and is worked on, without the read side.
+        jobs.push(fleet.convert(&upload, &format!("{}.mp4", jobs.len()), quick()).await);
+    }
+    let last = jobs.last().unwrap();
+    let events = format!("/api/v1/jobs/{last}/events");
+    let stream = crate::stack::http().get(format!("{}{events}", fleet.urls[0]));
+    let stream = stream.header("x-api-key", &fleet.key).send().await.unwrap().text().await.unwrap();
+    assert!(stream.contains("event: job.completed"), "{stream}");
+    while fleet.postgres.restart().is_err() {}
+
+    for job in &jobs {
+        let done = fleet.completed(job).await;
+        assert_eq!(done["attempts"].as_array().unwrap().len(), 1, "{done:#}");
+    }
+}
