@@ -27,6 +27,11 @@ impl Reader {
         Self { messages }
     }
 
+    /// The next message if it has been read ahead already.
+    pub fn next_at_hand(&mut self) -> Option<Message> {
+        self.messages.try_recv().ok()
+    }
+
     /// The next message; waits for it as long as it takes. Cancel-safe.
     pub async fn next(&mut self) -> Message {
         match self.messages.recv().await {

@@ -241,8 +241,13 @@ impl<P: Projection> Runner<P> {
 async fn batch_from(first: Message, reader: &mut Reader) -> Vec<Message> {
     let mut pending = first.pending;
     let mut batch = vec![first];
-    while pending > 0 && batch.len() < MAX_BATCH {
-        let next = reader.next().await;
+    while batch.len() < MAX_BATCH {
+        // Each message says what stood behind it when it left the server; more came since.
+        let next = match reader.next_at_hand() {
+            Some(next) => next,
+            None if pending > 0 => reader.next().await,
+            None => break,
+        };
         pending = next.pending;
         batch.push(next);
     }
