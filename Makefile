@@ -24,8 +24,9 @@ demo: setup ## Convert a real video and show its whole life
 up: setup ## Run everything in one process
 	cargo run --locked --release -- up
 
-bench: setup ## Ratios against rivals, measured now
-	@ops/bench
+bench: ## Ratios against rivals, measured now
+	@ops/setup bench
+	@ops/bench/run
 
 docs: ## The API's OpenAPI snapshot and the crates' documentation
 	UPDATE_SNAPSHOTS=1 cargo test --locked --quiet --package gateway --test openapi

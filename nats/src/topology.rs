@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 
 use async_nats::jetstream::{
     consumer::{AckPolicy, pull},
-    stream::{Config, DiscardPolicy, RetentionPolicy, StorageType},
+    stream::{Config, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType},
 };
 use uuid::Uuid;
 
@@ -67,6 +67,8 @@ fn wanted() -> Vec<Config> {
             // One message a task, whoever offers it and however often.
             max_messages_per_subject: 1,
             discard_new_per_subject: true,
+            // What a power cut takes from the queue, the conductor puts back from the log.
+            persist_mode: Some(PersistenceMode::Async),
             ..base.clone()
         },
         Config {
@@ -114,7 +116,15 @@ fn pool_consumer(pool: &str) -> pull::Config {
 pub async fn apply(nats: &Nats) -> Result<LogIdentity, LogError> {
     for mut config in wanted() {
         if let Ok(found) = nats.jetstream.get_stream(&config.name).await {
-            config.metadata.clone_from(&found.cached_info().config.metadata);
+            let have = &found.cached_info().config;
+            config.metadata.clone_from(&have.metadata);
+            if config.persist_mode != have.persist_mode && config.name == WORK {
+                // Cannot be changed, and can be made anew.
+                let deleted = nats.jetstream.delete_stream(WORK).await;
+                deleted.map_err(LogError::unavailable)?;
+                nats.jetstream.create_stream(config).await.map_err(LogError::unavailable)?;
+                continue;
+            }
             nats.jetstream.update_stream(&config).await.map_err(LogError::unavailable)?;
         } else {
             if config.name == EVENTS {
@@ -213,6 +223,7 @@ fn difference(want: &Config, have: &Config) -> Option<String> {
         allow_direct,
         allow_rollup,
         allow_atomic_publish,
+        persist_mode,
         max_consumers
     );
     let per_subject = |config: &Config| config.max_messages_per_subject.max(0);

@@ -26,6 +26,7 @@ pub struct Task {
 pub struct Puller {
     nats: Nats,
     pool: String,
+    consumer: Option<PullConsumer>,
     stream: Option<pull::Batch>,
 }
 
@@ -78,7 +79,7 @@ impl Work {
 
     /// Takes tasks of a pool.
     pub fn puller(&self, pool: &str) -> Puller {
-        Puller { nats: self.nats.clone(), pool: pool.to_owned(), stream: None }
+        Puller { nats: self.nats.clone(), pool: pool.to_owned(), consumer: None, stream: None }
     }
 }
 
@@ -98,6 +99,7 @@ impl Puller {
                 Ok(None) => self.stream = None,
                 Err(error) => {
                     tracing::debug!(%error, "asking for work again");
+                    self.consumer = None;
                     self.stream = None;
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -106,9 +108,12 @@ impl Puller {
     }
 
     async fn try_next(&mut self) -> Result<Option<Task>, LogError> {
-        if self.stream.is_none() {
-            let finding = self.nats.jetstream.get_consumer_from_stream(&self.pool, WORK);
-            let consumer: PullConsumer = self.nats.answer(finding).await?;
+        if self.consumer.is_none() {
+            let jetstream = &self.nats.jetstream;
+            let finding = jetstream.get_consumer_from_stream(&self.pool, WORK);
+            self.consumer = Some(self.nats.answer(finding).await?);
+        }
+        if let (None, Some(consumer)) = (&self.stream, &self.consumer) {
             // No heartbeats: async-nats 0.51 forgets to wake a batch after one, and the task that
             // follows it would be lost to us. A short expiry finds a lost server just as well.
             let batch = consumer

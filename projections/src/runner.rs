@@ -48,6 +48,8 @@ pub fn position_subject(name: &str) -> String {
 }
 
 const MAX_BATCH: usize = 1000;
+/// The least time between two commits: each costs a write to the disk that the log wants too.
+const PACE: Duration = Duration::from_millis(10);
 /// How long a runner trusts a connection that it does not use.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -86,12 +88,16 @@ impl<P: Projection> Runner<P> {
         let mut parked = parked_subjects(&mut connection, P::NAME).await?;
         let mut reader = self.log.follow(checkpoint.sequence.saturating_add(1));
         let live = Live::new(self.log.nats().clone());
+        let mut pace = tokio::time::interval(PACE);
+        pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let Ok(first) = tokio::time::timeout(IDLE, reader.next()).await else {
                 // A database that was restored or replaced may be behind what we wrote to it.
                 connection.ping().await?;
                 continue;
             };
+            // One alone is committed at once; in a stream of them, each commit carries many.
+            pace.tick().await;
             let batch = batch_from(first, &mut reader).await;
             let applied =
                 self.commit(&mut connection, &mut checkpoint, &mut parked, &batch).await?;
@@ -134,6 +140,9 @@ impl<P: Projection> Runner<P> {
         if self.schema.is_some() {
             sqlx::query("SET synchronous_commit = off").execute(&mut connection).await?;
         }
+        // Rows are found by key and by nothing else: a new table that nobody has counted yet must
+        // not be read from end to end for that.
+        sqlx::query("SET enable_seqscan = off").execute(&mut connection).await?;
         let checkpoint = Checkpoint::load(&mut connection, P::NAME, self.log.identity()).await?;
         self.check_divergence(&checkpoint).await?;
         Ok((connection, checkpoint))

@@ -113,11 +113,17 @@ impl Conductor {
             let mut due = false;
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                message = reader.next() => {
-                    self.fold(&message, first_new).await;
-                    self.caught_up |= message.sequence.saturating_add(1) >= first_new;
+                mut message = reader.next() => {
                     // A burst is folded whole before the next round.
-                    due = message.pending == 0;
+                    loop {
+                        self.fold(&message, first_new).await;
+                        match reader.next_at_hand() {
+                            Some(next) => message = next,
+                            None => break,
+                        }
+                    }
+                    self.caught_up |= message.sequence.saturating_add(1) >= first_new;
+                    due = message.pending == 0 || self.caught_up;
                 }
                 () = came.notified() => due = true,
                 Some(heard) = conductors.next() => self.leadership.hear(&heard.payload),
@@ -183,7 +189,10 @@ impl Conductor {
     }
 
     async fn act(&mut self) {
-        if self.reconciled.is_none_or(|at| at.elapsed() > RECONCILE) {
+        let connected = self.commands.log().nats().connected_for().unwrap_or(RECONCILE);
+        // After a break the server may have lost what was only in its memory.
+        let due = |at: Instant| at.elapsed() > RECONCILE.min(connected);
+        if self.reconciled.is_none_or(due) {
             match self.reconcile().await {
                 Ok(()) => self.reconciled = Some(Instant::now()),
                 Err(error) => tracing::warn!(%error, "the queue cannot be compared"),

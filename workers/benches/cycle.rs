@@ -1,0 +1,180 @@
+//! Jobs a second through the commands API with 64 slots that do nothing: submit, dispatch, start,
+//! seal, complete, ack, projected.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench reports, and fails by panicking"
+)]
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use commands::{Caller, Commands};
+use domain::{
+    Decider, JobId, Personal, Tenant,
+    dispatch::{CPU, Release},
+    job::{Job, JobCommand, JobSpec, Priority},
+    media::{Capabilities, Convert, MediaRequest, Overwrite},
+};
+use embedded::{NatsServer, Postgres, temporary_folder};
+use futures::{StreamExt, stream};
+use nats::{Codec, Live, Log, Nats, NatsConfig, Task, Vault, Work, topology};
+use projections::{
+    Archive, Database, JobDetail, JobList, PostgresConfig, Projection, Queue, Runner, queue,
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use workers::{Conductor, ConductorConfig, PRESENCE, Presence};
+
+const SLOTS: usize = 64;
+const JOBS: u32 = 10_000;
+/// Dispatch is measured on so many, one at a time.
+const SINGLE: usize = 200;
+
+async fn tell(commands: &Commands, id: &str, command: JobCommand) {
+    let caller = Caller::process("bench");
+    commands.handle::<Job>("acme", id, &caller, command).await.unwrap();
+}
+
+async fn submit(commands: &Commands, id: &str) {
+    let spec = Box::new(JobSpec {
+        request: MediaRequest::Convert(Convert {
+            input: Personal::Clear("in.mp4".parse().unwrap()),
+            output: Personal::Clear("out.mp4".parse().unwrap()),
+            operations: vec![],
+            overwrite: Overwrite::Fail,
+        }),
+        priority: Priority::Normal,
+        metadata: Personal::Clear([].into()),
+        not_before: None,
+    });
+    tell(commands, id, JobCommand::Submit { spec }).await;
+}
+
+/// A slot whose media task is nothing.
+async fn slot(commands: Arc<Commands>) {
+    let mut puller = Work::new(commands.log().nats().clone()).puller(CPU);
+    loop {
+        let task: Task = puller.next().await;
+        let Release { job, attempt, .. } = serde_json::from_slice(task.payload()).unwrap();
+        let (id, worker, pool) = (job.to_string(), "bench".to_owned(), CPU.to_owned());
+        tell(&commands, &id, JobCommand::StartAttempt { attempt, worker, pool }).await;
+        tell(&commands, &id, JobCommand::SealOutputs { attempt, outputs: vec![] }).await;
+        tell(&commands, &id, JobCommand::Complete { attempt }).await;
+        task.done().await.unwrap();
+    }
+}
+
+async fn be_present(live: Live) {
+    let presence = Presence {
+        worker: "bench".to_owned(),
+        host: String::new(),
+        pool: CPU.to_owned(),
+        slots: SLOTS,
+        running: vec![],
+        capabilities: Capabilities::everything(),
+        sandbox: String::new(),
+        leaving: false,
+        buried: vec![],
+    };
+    let body = serde_json::to_vec(&presence).unwrap();
+    loop {
+        live.tell(format!("{PRESENCE}.bench"), body.clone()).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+}
+
+fn follow<P: Projection + 'static>(database: &Database, commands: &Commands, projection: P) {
+    let (log, codec) = (commands.log().clone(), commands.codec().clone());
+    let runner = Runner::new(database.clone(), log, codec, projection);
+    tokio::spawn(async move { runner.run(&CancellationToken::new()).await.unwrap() });
+}
+
+/// Submit answered to `AttemptStarted` read from the log, one at a time: both on disk.
+async fn dispatch(commands: &Commands) {
+    let mut log = commands.log().follow(commands.log().last_sequence().await.unwrap() + 1);
+    let mut waits = Vec::new();
+    for _ in 0..SINGLE {
+        let id = JobId::from_uuid(Uuid::now_v7()).to_string();
+        submit(commands, &id).await;
+        let answered = Instant::now();
+        let subject = format!("ev.{}.acme.{id}", Job::CATEGORY);
+        let mut seen = 0;
+        // Submitted, started, sealed, completed: the idle fleet is idle again after the last.
+        while seen < 4 {
+            if log.next().await.subject == subject {
+                seen += 1;
+                if seen == 2 {
+                    waits.push(answered.elapsed());
+                }
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    waits.sort();
+    let percent = |n: usize| waits.get(waits.len() * n / 100).unwrap().as_secs_f64() * 1000.0;
+    println!(
+        "dispatch, idle fleet, fsynced|p50 {:.1} ms, p99 {:.1} ms|p50 <= 5 ms, p99 <= 20 ms",
+        percent(50),
+        percent(99)
+    );
+}
+
+#[tokio::main]
+async fn main() {
+    let folder = temporary_folder().unwrap();
+    let server = NatsServer::start(&folder.path().join("nats")).unwrap();
+    let postgres = Postgres::start(folder.path()).unwrap();
+    let config = PostgresConfig { url: postgres.url(), max_connections: 8 };
+    let database = Database::connect(&config).unwrap();
+    database.migrate().await.unwrap();
+    let nats = Nats::connect(&NatsConfig { url: server.url() }).await.unwrap();
+    topology::apply(&nats).await.unwrap();
+    let codec = Codec::new(Vault::open(&nats, &[1; 32]).await.unwrap());
+    let commands = Arc::new(Commands::new(Log::open(nats.clone()).await.unwrap(), codec));
+    follow(&database, &commands, JobDetail);
+    follow(&database, &commands, JobList);
+    follow(&database, &commands, Queue);
+    follow(&database, &commands, Archive);
+    let conductor =
+        Conductor::new(Arc::clone(&commands), ConductorConfig { max_jobs_per_tenant: SLOTS + 1 });
+    tokio::spawn(async move { conductor.run(&CancellationToken::new()).await.unwrap() });
+    tokio::spawn(be_present(Live::new(nats)));
+    for _ in 0..SLOTS {
+        tokio::spawn(slot(Arc::clone(&commands)));
+    }
+    dispatch(&commands).await;
+
+    let before = commands.log().last_sequence().await.unwrap();
+    let start = Instant::now();
+    let submitting = stream::iter(0..JOBS).map(|_| {
+        let commands = Arc::clone(&commands);
+        async move { submit(&commands, &JobId::from_uuid(Uuid::now_v7()).to_string()).await }
+    });
+    submitting.buffer_unordered(SLOTS).for_each(|()| async {}).await;
+    let submitted = start.elapsed();
+    let acme: Tenant = "acme".parse().unwrap();
+    // Projected: none waits and none runs, and the log says nothing that is not read.
+    loop {
+        let last = commands.log().last_sequence().await.unwrap();
+        let all = projections::positions(&database).await.unwrap();
+        let depth = queue::depth(&database, &acme).await.unwrap();
+        let open = depth.processing + depth.queued.values().sum::<u64>();
+        if open == 0 && all.iter().all(|(_, at, _)| *at >= last) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let elapsed = start.elapsed();
+    let messages = commands.log().last_sequence().await.unwrap() - before;
+    println!(
+        "no-op job cycle, {SLOTS} slots|{:.0} jobs/s ({:.1} messages a job; all submitted after {:.1} s of {:.1} s)|>= 8x Celery",
+        f64::from(JOBS) / elapsed.as_secs_f64(),
+        f64::from(u32::try_from(messages).unwrap()) / f64::from(JOBS),
+        submitted.as_secs_f64(),
+        elapsed.as_secs_f64(),
+    );
+}
