@@ -21,6 +21,7 @@ use poem_openapi::{
 };
 
 use self::{
+    act::Act,
     list::JobPage,
     logs::LogPage,
     outputs::OutputList,
@@ -125,10 +126,8 @@ impl Jobs {
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
         body: StrictJson<act::PriorityBody>,
     ) -> Result<Reply<200, JobBody>> {
-        let principal = auth.may(Scope::JobsWrite)?;
         let command = JobCommand::Reprioritise { priority: body.value.priority.into() };
-        let act = act::Act { request, principal, id: job_id(&id.0)?, if_match: if_match.0 };
-        Ok(act.give(&gateway, command).await?)
+        Ok(Act::new(request, &auth, &id.0, if_match.0)?.give(&gateway, command).await?)
     }
 
     /// Cancel a job
@@ -141,9 +140,7 @@ impl Jobs {
         id: Path<String>,
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
     ) -> Result<Reply<202, JobBody>> {
-        let principal = auth.may(Scope::JobsWrite)?;
-        let act = act::Act { request, principal, id: job_id(&id.0)?, if_match: if_match.0 };
-        Ok(act.cancel(&gateway).await?)
+        Ok(Act::new(request, &auth, &id.0, if_match.0)?.cancel(&gateway).await?)
     }
 
     /// Cancel a job
@@ -158,9 +155,7 @@ impl Jobs {
         id: Path<String>,
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
     ) -> Result<Reply<202, JobBody>> {
-        let principal = auth.may(Scope::JobsWrite)?;
-        let act = act::Act { request, principal, id: job_id(&id.0)?, if_match: if_match.0 };
-        Ok(act.cancel(&gateway).await?)
+        Ok(Act::new(request, &auth, &id.0, if_match.0)?.cancel(&gateway).await?)
     }
 
     /// Try a failed or cancelled job again
@@ -173,9 +168,7 @@ impl Jobs {
         id: Path<String>,
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
     ) -> Result<Reply<202, JobBody>> {
-        let principal = auth.may(Scope::JobsWrite)?;
-        let act = act::Act { request, principal, id: job_id(&id.0)?, if_match: if_match.0 };
-        Ok(act.retry(&gateway).await?)
+        Ok(Act::new(request, &auth, &id.0, if_match.0)?.retry(&gateway).await?)
     }
 
     /// Follow a job

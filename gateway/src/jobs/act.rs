@@ -1,6 +1,7 @@
 use domain::{
     JobId,
     job::{Job, JobCommand},
+    key::Scope,
 };
 use nats::failpoint;
 use poem::Request;
@@ -13,7 +14,7 @@ use super::{
     submit::PriorityWord,
 };
 use crate::{
-    auth::Principal,
+    auth::{Auth, Principal},
     problem::{Kind, Problem},
     reply::Reply,
     state::{Gateway, caller},
@@ -29,13 +30,27 @@ pub(crate) struct PriorityBody {
 
 /// A command for one job.
 pub(crate) struct Act<'a> {
-    pub(crate) request: &'a Request,
-    pub(crate) principal: &'a Principal,
-    pub(crate) id: JobId,
-    pub(crate) if_match: Option<String>,
+    request: &'a Request,
+    principal: &'a Principal,
+    id: JobId,
+    if_match: Option<String>,
 }
 
-impl Act<'_> {
+impl<'a> Act<'a> {
+    pub(crate) fn new(
+        request: &'a Request,
+        auth: &'a Auth,
+        id: &str,
+        if_match: Option<String>,
+    ) -> poem::Result<Self> {
+        Ok(Self {
+            request,
+            principal: auth.may(Scope::JobsWrite)?,
+            id: super::job_id(id)?,
+            if_match,
+        })
+    }
+
     /// Gives the command and shows the job as it stands after it.
     pub(crate) async fn give<const STATUS: u16>(
         self,

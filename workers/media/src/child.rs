@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use nix::sys::{prctl, signal::Signal};
+
 use crate::{
     MediaError, capability, engine, ffi, open, probe,
     protocol::{self, INPUT, Said, Task},
@@ -23,6 +25,8 @@ pub fn main(seccomp_only: bool) -> u8 {
 }
 
 fn serve(seccomp_only: bool) -> io::Result<()> {
+    // Whatever it is busy with, it does not outlive its worker.
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
     let slot = std::env::current_dir()?;
     ffi::be_nice();
     let out = Arc::new(Mutex::new(io::stdout()));

@@ -5,6 +5,7 @@
 mod cancel;
 mod chaos;
 mod crash;
+mod demo;
 mod fleet;
 mod hostile;
 mod journey;

@@ -123,6 +123,9 @@ fn alive(pid: u32) -> bool {
 async fn whether_interrupted_or_killed_it_takes_its_children_along() {
     for signal in ["INT", "KILL"] {
         let mut stack = Stack::new().await;
+        let upload = stack.upload_bunny().await;
+        let job = stack.convert(&upload, "a.mp4", crate::stack::slow()).await;
+        stack.until(&job, |job| job.json["progress"].as_f64().unwrap_or(0.0) > 0.0).await;
         let children = crate::chaos::children(stack.pid(), "");
         assert!(children.len() >= 4, "servers and warm media children: {children:?}");
         let pid = stack.pid().to_string();
