@@ -33,6 +33,7 @@ pub(crate) struct Workshop {
     pub(crate) worker: String,
     pub(crate) pool: String,
     pub(crate) capabilities: Capabilities,
+    pub(crate) stall_timeout: Duration,
     /// Ends what runs, so that the job can go on elsewhere.
     pub(crate) abandon: CancellationToken,
 }
@@ -273,13 +274,15 @@ impl Workshop {
     async fn watch(&self, release: &Release, slot: &mut Slot) -> Result<Watched, MediaError> {
         let (job, attempt) = (release.job, release.attempt);
         let mut cancels = self.live.listen(format!("ctl.cancel.{job}")).await.ok();
-        let mut life = Life::new();
+        let mut life = Life::new(self.stall_timeout);
         let mut ask = tokio::time::interval(ASK);
         ask.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 said = slot.hear() => match said {
+                    Ok(Some(Said::Working)) => life.beat(),
                     Ok(Some(Said::Progress(progress))) => {
+                        life.beat();
                         failpoint::hit("worker.on_progress");
                         self.tell_progress(release, &progress).await;
                     }
@@ -309,7 +312,10 @@ impl Workshop {
                     if life.stalled() {
                         return Err(MediaError {
                             code: FailureCode::MediaStalled,
-                            message: "the media process made no progress for a minute".to_owned(),
+                            message: format!(
+                                "the media process made no progress for {} s",
+                                self.stall_timeout.as_secs()
+                            ),
                         });
                     }
                     if let Some(outcome) = self.ended(release).await {

@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 pub(crate) struct Life {
     advanced: Instant,
     mark: u64,
+    patience: Duration,
 }
 
-/// A child that does not advance for so long is stuck.
-const STALLED: Duration = Duration::from_mins(1);
-
 impl Life {
-    pub(crate) fn new() -> Self {
-        Self { advanced: Instant::now(), mark: 0 }
+    /// One that counts as stuck when it does not advance for so long.
+    pub(crate) fn new(patience: Duration) -> Self {
+        Self { advanced: Instant::now(), mark: 0, patience }
     }
 
     /// Takes in how far the work is, in any unit that grows.
@@ -23,7 +22,12 @@ impl Life {
         }
     }
 
+    /// Takes in that it said it works.
+    pub(crate) fn beat(&mut self) {
+        self.advanced = Instant::now();
+    }
+
     pub(crate) fn stalled(&self) -> bool {
-        self.advanced.elapsed() > STALLED
+        self.advanced.elapsed() > self.patience
     }
 }

@@ -35,6 +35,8 @@ pub struct WorkerConfig {
     pub slots: usize,
     /// `full`, or `seccomp-only` on kernels without Landlock.
     pub sandbox: Sandbox,
+    /// Seconds without any progress after which a media process is ended.
+    pub stall_timeout: u64,
 }
 
 /// How media children are locked in.
@@ -50,7 +52,7 @@ pub enum Sandbox {
 
 impl Default for WorkerConfig {
     fn default() -> Self {
-        Self { slots: 0, sandbox: Sandbox::Full }
+        Self { slots: 0, sandbox: Sandbox::Full, stall_timeout: 60 }
     }
 }
 
@@ -118,6 +120,7 @@ impl Worker {
             worker,
             pool: CPU.to_owned(),
             capabilities,
+            stall_timeout: Duration::from_secs(config.stall_timeout),
             abandon: CancellationToken::new(),
         };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

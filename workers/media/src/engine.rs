@@ -4,6 +4,7 @@ mod audio;
 mod demux;
 mod graph;
 mod mux;
+mod pulse;
 mod stage;
 mod video;
 
@@ -11,7 +12,7 @@ use std::{path::Path, sync::mpsc::sync_channel, thread, time::Instant};
 
 use domain::media::{Capabilities, Convert, Plan};
 
-use self::{audio::AudioStage, mux::Mux, video::VideoStage};
+use self::{audio::AudioStage, mux::Mux, pulse::Pulse, video::VideoStage};
 use crate::{
     MediaError, open,
     probe::{self, Probed},
@@ -78,6 +79,7 @@ fn run(
     plan: &Plan,
     say: &(dyn Fn(Said) + Sync),
 ) -> Result<(), MediaError> {
+    let pulse = &Pulse::new(say);
     thread::scope(|scope| {
         let (coded, to_mux) = sync_channel(CODED);
         let mut threads = Vec::new();
@@ -89,7 +91,7 @@ fn run(
             let VideoStage { decode, encode, .. } = stage;
             let coded = coded.clone();
             threads.push(scope.spawn(move || decode.run(&from_demux, &frames)));
-            threads.push(scope.spawn(move || encode.run(&from_decoder, &coded)));
+            threads.push(scope.spawn(move || encode.run(&from_decoder, &coded, pulse)));
         }
         if let Some(stage) = audio {
             let (packets, from_demux) = sync_channel(PACKETS);
@@ -98,7 +100,7 @@ fn run(
             let AudioStage { decode, encode } = stage;
             let coded = coded.clone();
             threads.push(scope.spawn(move || decode.run(&from_demux, &frames)));
-            threads.push(scope.spawn(move || encode.run(&from_decoder, &coded)));
+            threads.push(scope.spawn(move || encode.run(&from_decoder, &coded, pulse)));
         }
         drop(coded);
         let muxing = scope.spawn(move || mux.run(&to_mux, plan, say));

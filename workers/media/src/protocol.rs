@@ -46,6 +46,8 @@ pub enum Said {
     Capabilities(Capabilities),
     /// What it will do now.
     Planned(Box<Plan>),
+    /// It does something, whether or not anything was written.
+    Working,
     /// How far it is.
     Progress(Progress),
     /// One captured line of the libraries or the engine.

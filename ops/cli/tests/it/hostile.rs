@@ -99,16 +99,35 @@ async fn what_the_media_process_had_to_say_can_be_read() {
     assert_eq!(rest.json["data"], json!([]));
 }
 
+/// The media child that has used most of the processor.
+fn busiest_child(stack: &Stack) -> u32 {
+    let children = crate::chaos::children(stack.pid(), "media-child").into_iter();
+    children.max_by_key(|pid| crate::chaos::cpu_time(*pid)).unwrap()
+}
+
+#[tokio::test]
+async fn a_media_child_that_gets_nowhere_is_one_failed_attempt() {
+    let stack = Stack::with(&[("FFAPI_WORKER__STALL_TIMEOUT", "10")]).await;
+    let upload = stack.upload_bunny().await;
+    let job = stack.convert(&upload, "a.mp4", crate::stack::slow()).await;
+    stack.until(&job, |job| job.json["progress"].as_f64().unwrap_or(0.0) > 0.0).await;
+    let stuck = busiest_child(&stack).to_string();
+    Command::new("kill").args(["-s", "STOP", &stuck]).status().unwrap();
+    let failed = stack.until(&job, |job| job.json["attempts"][0]["outcome"].is_string()).await;
+    assert_eq!(failed.text("/attempts/0/error/code"), "media_stalled", "{failed:#?}");
+    stack.until(&job, |job| job.json["attempt"] == 2).await;
+    assert!(!std::path::Path::new(&format!("/proc/{stuck}")).exists());
+    stack.post(&format!("/jobs/{job}/cancel"), &json!({})).await;
+    assert_eq!(stack.over(&job).await.text("/status"), "cancelled");
+}
+
 #[tokio::test]
 async fn a_dead_media_child_is_one_failed_attempt_and_never_a_lost_worker() {
     let stack = Stack::new().await;
     let upload = stack.upload_bunny().await;
     let job = stack.convert(&upload, "a.mp4", crate::stack::slow()).await;
     stack.until(&job, |job| job.json["progress"].as_f64().unwrap_or(0.0) > 0.0).await;
-    let busiest = crate::chaos::children(stack.pid(), "media-child")
-        .into_iter()
-        .max_by_key(|pid| crate::chaos::cpu_time(*pid))
-        .unwrap();
+    let busiest = busiest_child(&stack);
     crate::chaos::kill(busiest);
     let failed = stack.until(&job, |job| job.json["attempts"][0]["outcome"].is_string()).await;
     assert_eq!(failed.text("/attempts/0/outcome"), "failed", "{failed:#?}");

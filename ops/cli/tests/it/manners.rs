@@ -3,7 +3,7 @@ use std::time::Instant;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::stack::{Answer, Stack, quick};
+use crate::stack::{Answer, Stack, quick, slow};
 
 fn is_problem(answer: &Answer, status: u16) {
     assert_eq!(answer.status.as_u16(), status, "{answer:#?}");
@@ -233,4 +233,22 @@ async fn a_job_waits_for_its_time() {
     is_problem(&stack.post(&format!("/jobs/{job}/cancel"), &json!({})).await, 409);
     let retried = stack.post(&format!("/jobs/{job}/retry"), &json!({})).await;
     assert_eq!((retried.status, retried.text("/status")), (StatusCode::ACCEPTED, "queued"));
+}
+
+#[tokio::test]
+async fn beyond_a_tenants_limit_jobs_wait_and_are_not_refused() {
+    let limit = [("FFAPI_CONDUCTOR__MAX_JOBS_PER_TENANT", "1"), ("FFAPI_WORKER__SLOTS", "2")];
+    let stack = Stack::with(&limit).await;
+    let upload = stack.upload_bunny().await;
+    let first = stack.convert(&upload, "a.mp4", slow()).await;
+    let second = stack.convert(&upload, "b.mp4", quick()).await;
+    stack.until(&first, |job| job.json["progress"].as_f64().unwrap_or(0.0) > 0.0).await;
+    assert_eq!(stack.get(&format!("/jobs/{second}")).await.text("/status"), "queued");
+    let queue = stack.get("/queue").await;
+    assert_eq!(
+        (&queue.json["processing"], &queue.json["queued"]["normal"]),
+        (&json!(1), &json!(1))
+    );
+    stack.post(&format!("/jobs/{first}/cancel"), &json!({})).await;
+    assert_eq!(stack.over(&second).await.text("/status"), "completed");
 }

@@ -8,6 +8,7 @@ use ffmpeg_the_third::{
 use super::{
     graph::{self, Picture},
     mux::Mux,
+    pulse::Pulse,
     stage::{Coded, Decode, again, pass_on},
 };
 use crate::{MediaError, ffi, ffi::Input};
@@ -150,8 +151,10 @@ impl Encode {
         mut self,
         frames: &Receiver<frame::Frame>,
         coded: &SyncSender<Coded>,
+        pulse: &Pulse<'_>,
     ) -> Result<(), MediaError> {
         for frame in frames {
+            pulse.beat();
             let frame = frame::Video::from(frame);
             self.follow_changes(&frame)?;
             let added = match self.graph.get("in") {
