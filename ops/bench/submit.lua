@@ -5,6 +5,8 @@ function setup(thread)
     thread_number = thread_number + 1
 end
 function init(args)
+    wrk.method = "POST"
+    wrk.headers["Content-Type"] = "application/json"
     sent = 0
     run = args[1]
 end
