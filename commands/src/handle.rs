@@ -151,11 +151,10 @@ impl Commands {
     {
         let subject = format!("ev.{}.{tenant}.{id}", D::CATEGORY);
         let target = Target { subject, tenant, caller, command_id: Uuid::now_v7() };
-        let mut loaded = match self.cache.get::<D::State>(&target.subject) {
-            Some(loaded) => loaded,
-            None => self.refresh::<D>(&target.subject, Loaded::default()).await?,
-        };
-        let mut fresh = loaded.sequence == 0;
+        // Not known is first taken for not there: what creates needs no reading, for the append
+        // expects an empty subject, and what is refused is looked at again below.
+        let mut loaded = self.cache.get::<D::State>(&target.subject).unwrap_or_default();
+        let mut fresh = false;
         for attempt in 0..ATTEMPTS {
             let mismatch = version.is_some_and(|version| version != loaded.version);
             let outcome = D::decide(&loaded.state, command.clone());

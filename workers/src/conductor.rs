@@ -62,6 +62,8 @@ const TICK: Duration = Duration::from_millis(200);
 const RECONCILE: Duration = Duration::from_secs(30);
 /// How long we must have heard the others ourselves before their silence means something.
 const EARS_OPEN: Duration = Duration::from_secs(8);
+/// At most so many messages are folded before anything else has its turn.
+const BURST: usize = 500;
 /// At most so many releases in one message.
 const MAX_ROUND: usize = 1000;
 
@@ -114,16 +116,15 @@ impl Conductor {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 mut message = reader.next() => {
-                    // A burst is folded whole before the next round.
-                    loop {
+                    // A burst is folded before the next round, which looks at all of it at once.
+                    self.fold(&message, first_new).await;
+                    for _ in 1..BURST {
+                        let Some(next) = reader.next_at_hand() else { break };
+                        message = next;
                         self.fold(&message, first_new).await;
-                        match reader.next_at_hand() {
-                            Some(next) => message = next,
-                            None => break,
-                        }
                     }
                     self.caught_up |= message.sequence.saturating_add(1) >= first_new;
-                    due = message.pending == 0 || self.caught_up;
+                    due = true;
                 }
                 () = came.notified() => due = true,
                 Some(heard) = conductors.next() => self.leadership.hear(&heard.payload),
