@@ -32,3 +32,18 @@ async fn a_hand_changed_stream_is_refused_by_the_setting_and_mended_by_apply() {
     topology::apply(&bed.nats).await.unwrap();
     topology::check(&bed.nats).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_queue_made_with_another_durability_is_made_anew() {
+    use async_nats::jetstream;
+    let bed = Bed::new().await;
+    let jetstream = jetstream::new(async_nats::connect(bed.server.url()).await.unwrap());
+    let mut config = jetstream.get_stream("WORK").await.unwrap().cached_info().config.clone();
+    jetstream.delete_stream("WORK").await.unwrap();
+    config.persist_mode = None;
+    jetstream.create_stream(config).await.unwrap();
+    let refusal = topology::check(&bed.nats).await.unwrap_err();
+    assert!(refusal.to_string().contains("persist_mode"), "{refusal}");
+    topology::apply(&bed.nats).await.unwrap();
+    topology::check(&bed.nats).await.unwrap();
+}

@@ -103,4 +103,5 @@ async fn whatever_is_killed_every_job_completes_exactly_once() {
     let completed = stack.get("/jobs?status=completed&limit=200").await;
     let completed = completed.json["data"].as_array().unwrap().len();
     assert_eq!(stack.files().len(), completed);
+    crate::crash::equals_its_rebuild(&stack);
 }
