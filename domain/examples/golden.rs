@@ -69,7 +69,10 @@ fn events() -> Vec<(&'static str, JobEvent)> {
         ("job.attempt_abandoned", JobEvent::AttemptAbandoned { attempt: 1, reason: text("gone") }),
         ("job.cancel_requested", JobEvent::CancelRequested { attempt: 1 }),
         ("job.cancelled", JobEvent::Cancelled {}),
-        ("job.outputs_sealed", JobEvent::OutputsSealed { attempt: 1, outputs: vec![output] }),
+        (
+            "job.outputs_sealed",
+            JobEvent::OutputsSealed { attempt: 1, outputs: vec![output.clone()], result: None },
+        ),
         ("job.completed", JobEvent::Completed { attempt: 1 }),
         ("job.failed", JobEvent::Failed { failure: failure(), dead_lettered: true }),
         ("job.retried", JobEvent::Retried { next_attempt: 2 }),

@@ -53,6 +53,30 @@ impl Location {
         }
     }
 
+    /// A file in it, taken as a folder; the name is one that we chose.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Self {
+        match self {
+            Self::Upload(id) => Self::Upload(*id),
+            Self::Object { backend, path } => {
+                Self::Object { backend: backend.clone(), path: format!("{path}/{name}") }
+            }
+        }
+    }
+
+    /// A file beside it; the name is one that we chose.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> Self {
+        match self {
+            Self::Upload(id) => Self::Upload(*id),
+            Self::Object { backend, path } => {
+                let folder = path.rsplit_once('/').map(|(folder, _)| format!("{folder}/"));
+                let path = format!("{}{name}", folder.unwrap_or_default());
+                Self::Object { backend: backend.clone(), path }
+            }
+        }
+    }
+
     /// The part of the name after its last dot, lower-cased.
     pub fn extension(&self) -> Option<String> {
         let (stem, extension) = self.file_name()?.rsplit_once('.')?;

@@ -2,18 +2,33 @@
 
 mod capability;
 mod codec;
+mod container;
 mod facts;
+mod numbered;
+mod operation;
 mod plan;
 mod request;
 #[cfg(test)]
 mod tests;
 
 pub use capability::Capabilities;
-pub use codec::{AudioCodec, Container, Preset, VideoCodec};
-pub use facts::{AudioFacts, MediaFacts, Rational, VideoFacts};
+pub use codec::{AudioCodec, Preset, VideoCodec};
+pub use container::Container;
+pub use facts::{
+    AudioFacts, Chapter, Chroma, Color, Hdr, MediaFacts, Rational, StreamDetail, StreamFacts,
+    VideoFacts,
+};
+pub use numbered::Numbered;
+pub use operation::{
+    Audio, Axis, Concat, Crop, Filter, FilterName, Flip, Fps, Operation, Pad, Paint, Pick,
+    Position, Role, Rotate, Scale, ScaleMode, Speed, SubtitleMode, Subtitles, Text, Tracks,
+    Transcode, Trim, Watermark,
+};
 pub use plan::{
-    AudioFilter, AudioPlan, Plan, PlanRejection, RateControl, VideoFilter, VideoPlan, plan,
+    Adjust, AudioFilter, AudioPlan, CueSource, Plan, PlanRejection, RateControl, Segment,
+    SoundSegment, Source, SubtitlePlan, TimeEdit, VideoFilter, VideoPlan, Window, plan,
 };
 pub use request::{
-    Convert, MediaRequest, Micros, Operation, Overwrite, Scale, ScaleMode, Transcode, Trim,
+    Analyze, Convert, MediaRequest, Metric, Micros, Overwrite, PictureFormat, Probe, ThumbnailMode,
+    Thumbnails, ThumbnailsPlan,
 };

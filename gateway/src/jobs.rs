@@ -1,6 +1,7 @@
 //! The jobs resource: its paths; what each does stands in its own file.
 
 mod act;
+mod create;
 mod events;
 mod find;
 mod list;
@@ -22,11 +23,12 @@ use poem_openapi::{
 
 use self::{
     act::Act,
+    create::{AnalyzeBody, ConvertBody, ProbeBody, ThumbnailsBody},
     list::JobPage,
     logs::LogPage,
     outputs::OutputList,
     show::JobBody,
-    submit::{ConvertBody, Submitted},
+    submit::Submitted,
 };
 use crate::{
     auth::Auth,
@@ -57,6 +59,60 @@ impl Jobs {
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         #[oai(name = "Prefer")] prefer: Header<Option<String>>,
         body: StrictJson<ConvertBody>,
+    ) -> Result<Reply<201, Submitted>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let submission = submit::Submission { request, principal, body, key: key.0 };
+        Ok(submit::submit(&gateway, submission, prefer.0.as_deref()).await?)
+    }
+
+    /// Take pictures of a film
+    ///
+    /// Creates a job whose outputs are files in a folder.
+    #[oai(path = "/thumbnails", method = "post", operation_id = "createThumbnails")]
+    async fn thumbnails(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
+        #[oai(name = "Prefer")] prefer: Header<Option<String>>,
+        body: StrictJson<ThumbnailsBody>,
+    ) -> Result<Reply<201, Submitted>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let submission = submit::Submission { request, principal, body, key: key.0 };
+        Ok(submit::submit(&gateway, submission, prefer.0.as_deref()).await?)
+    }
+
+    /// Measure a file
+    ///
+    /// Creates a job whose `result` holds the figures.
+    #[oai(path = "/analyze", method = "post", operation_id = "createAnalyze")]
+    async fn analyze(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
+        #[oai(name = "Prefer")] prefer: Header<Option<String>>,
+        body: StrictJson<AnalyzeBody>,
+    ) -> Result<Reply<201, Submitted>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let submission = submit::Submission { request, principal, body, key: key.0 };
+        Ok(submit::submit(&gateway, submission, prefer.0.as_deref()).await?)
+    }
+
+    /// Look into a file
+    ///
+    /// Creates a job whose `result` tells what the file is.
+    #[oai(path = "/probe", method = "post", operation_id = "createProbe")]
+    async fn probe(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
+        #[oai(name = "Prefer")] prefer: Header<Option<String>>,
+        body: StrictJson<ProbeBody>,
     ) -> Result<Reply<201, Submitted>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let submission = submit::Submission { request, principal, body, key: key.0 };

@@ -1,7 +1,7 @@
 //! One attempt at one job: start, encode, verify, seal, deliver, complete. Every step can be
 //! repeated; the log says which one is next.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use commands::{Caller, Commands};
 use domain::{
@@ -9,7 +9,7 @@ use domain::{
     dispatch::Release,
     job::{Failure, FailureCode, Job, JobCommand, JobEvent, JobRejection, JobState, OutputFile},
     location::Location,
-    media::{Capabilities, Convert, MediaRequest},
+    media::{Capabilities, MediaRequest, Overwrite},
 };
 use media::{
     MediaError,
@@ -20,7 +20,14 @@ use serde_json::json;
 use storage::{Storage, StorageError};
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock, insist::insist, life::Life, slot::Slot};
+use crate::{
+    clock,
+    insist::insist,
+    life::Life,
+    outputs::{self, OUTPUT, staged},
+    slot::Slot,
+    tell::progress_event,
+};
 
 /// What attempts share.
 #[derive(Debug)]
@@ -53,7 +60,6 @@ pub(crate) enum Outcome {
     Abandoned,
 }
 
-const OUTPUT: &str = "output";
 /// How often a task's lease is extended: a third of what the queue waits.
 const KEEP: Duration = Duration::from_secs(10);
 /// How often a running attempt asks the log whether it still counts, should the word be lost.
@@ -167,23 +173,22 @@ impl Workshop {
             JobEvent::Submitted { spec } => Some(spec.request.clone()),
             _ => None,
         });
-        let Some(MediaRequest::Convert(request)) = request else {
-            return Err(erased("request"));
-        };
+        let request = request.ok_or_else(|| erased("request"))?;
         let sealed = events().find_map(|event| match event {
-            JobEvent::OutputsSealed { attempt, outputs } => Some((*attempt, outputs.clone())),
+            JobEvent::OutputsSealed { attempt, outputs, .. } => Some((*attempt, outputs.clone())),
             _ => None,
         });
         if let Some((by, outputs)) = sealed {
             slot.end().await;
             return self.deliver(release, &request, by, &outputs).await;
         }
-        let outputs = match self.make(release, &request, slot).await? {
-            Made::Outputs(outputs) => outputs,
+        let (outputs, result) = match self.make(release, &request, slot).await? {
+            Made::Outputs(outputs, result) => (outputs, result),
             Made::Stopped(outcome) => return Ok(outcome),
         };
         failpoint::hit("worker.before_seal");
-        let seal = JobCommand::SealOutputs { attempt, outputs: outputs.clone() };
+        let result = result.map(Personal::Clear);
+        let seal = JobCommand::SealOutputs { attempt, outputs: outputs.clone(), result };
         match insist(&self.commands, &self.caller, release, seal).await {
             Ok(_) => {}
             Err(JobRejection::Cancelling) => return Ok(Outcome::Cancelled),
@@ -220,7 +225,7 @@ impl Workshop {
     async fn make(
         &self,
         release: &Release,
-        request: &Convert,
+        request: &MediaRequest,
         mut slot: Slot,
     ) -> Result<Made, MediaError> {
         let made = self.make_in(release, request, &mut slot).await;
@@ -231,23 +236,29 @@ impl Workshop {
     async fn make_in(
         &self,
         release: &Release,
-        request: &Convert,
+        request: &MediaRequest,
         slot: &mut Slot,
     ) -> Result<Made, MediaError> {
-        let input = request.input.as_ref().ok_or_else(|| erased("input"))?;
-        let output = request.output.as_ref().ok_or_else(|| erased("output"))?;
         let storage = self.storage(release)?;
-        let keep = request.overwrite == domain::media::Overwrite::Fail;
-        if keep && storage.is_taken(output).await.map_err(failed)? {
+        let output = match request.output() {
+            Some(output) => Some(output.as_ref().ok_or_else(|| erased("output"))?),
+            None => None,
+        };
+        let keep = request.overwrite() == Overwrite::Fail && !request.makes_folder();
+        if let Some(output) = output.filter(|_| keep)
+            && storage.is_taken(output).await.map_err(failed)?
+        {
             return Err(failed(StorageError::Exists(output.to_string())));
         }
-        storage.fetch(input, &slot.input()).await.map_err(failed)?;
-        let extension = output.extension().unwrap_or_default();
-        let name = format!("{OUTPUT}.{extension}");
-        let work = MediaTask::Convert {
+        for (number, (input, _)) in request.inputs().into_iter().enumerate() {
+            let input = input.as_ref().ok_or_else(|| erased("input"))?;
+            storage.fetch(input, &slot.input(number)).await.map_err(failed)?;
+        }
+        let extension = output.and_then(Location::extension).unwrap_or_default();
+        let work = MediaTask::Run {
             request: Box::new(request.clone()),
             capabilities: self.capabilities.clone(),
-            output: name.clone(),
+            output: format!("{OUTPUT}.{extension}"),
         };
         slot.give(&work).await.map_err(|error| crashed(&error))?;
         let report = match self.watch(release, slot).await? {
@@ -255,19 +266,25 @@ impl Workshop {
             Watched::Stopped(outcome) => return Ok(Made::Stopped(outcome)),
         };
         failpoint::hit("worker.before_stage");
-        let received = storage
-            .stage(release.job, release.attempt, OUTPUT, &slot.output(&name))
-            .await
-            .map_err(failed)?;
+        let mut files = Vec::new();
+        for (number, made) in report.files.into_iter().enumerate() {
+            let whole = output.ok_or_else(|| erased("output"))?;
+            let (name, to) = outputs::place(request, whole, &made.name);
+            let received = storage
+                .stage(release.job, release.attempt, &staged(number), &slot.output(&made.name))
+                .await
+                .map_err(failed)?;
+            files.push(OutputFile {
+                name,
+                location: Personal::Clear(to.to_string()),
+                size: received.size,
+                sha256: received.sha256,
+                duration: made.duration,
+                streams: made.streams,
+            });
+        }
         failpoint::hit("worker.after_stage");
-        Ok(Made::Outputs(vec![OutputFile {
-            name: output.file_name().unwrap_or(OUTPUT).to_owned(),
-            location: Personal::Clear(output.to_string()),
-            size: received.size,
-            sha256: received.sha256,
-            duration: Some(report.duration),
-            streams: report.streams,
-        }]))
+        Ok(Made::Outputs(files, report.result))
     }
 
     /// Follows the child until it is done, stuck, called off or deposed.
@@ -358,16 +375,23 @@ impl Workshop {
     async fn deliver(
         &self,
         release: &Release,
-        request: &Convert,
+        request: &MediaRequest,
         sealed_by: u32,
         outputs: &[OutputFile],
     ) -> Result<Outcome, MediaError> {
         let storage = self.storage(release)?;
-        for output in outputs {
+        for (number, output) in outputs.iter().enumerate() {
             let to = output.location.as_ref().ok_or_else(|| erased("output"))?;
             let to: Location = to.parse().map_err(|_| erased("output"))?;
             storage
-                .publish(release.job, sealed_by, OUTPUT, &to, &output.sha256, request.overwrite)
+                .publish(
+                    release.job,
+                    sealed_by,
+                    &staged(number),
+                    &to,
+                    &output.sha256,
+                    request.overwrite(),
+                )
                 .await
                 .map_err(failed)?;
         }
@@ -386,7 +410,7 @@ impl Workshop {
 }
 
 enum Made {
-    Outputs(Vec<OutputFile>),
+    Outputs(Vec<OutputFile>, Option<serde_json::Value>),
     Stopped(Outcome),
 }
 
@@ -404,37 +428,6 @@ async fn next(subscription: &mut Option<Subscription>) -> Option<nats::Heard> {
         },
         None => std::future::pending().await,
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "progress is shown, not counted")]
-fn progress_event(release: &Release, progress: &Progress) -> serde_json::Value {
-    let share = progress.total.filter(|total| *total > 0);
-    let percent = share.map(|total| (progress.done as f64 / total as f64 * 100.0).min(100.0));
-    let eta = share
-        .filter(|_| progress.speed > 0.0)
-        .map(|total| total.saturating_sub(progress.done) as f64 / 1_000_000.0 / progress.speed);
-    let rounded = |value: f64| (value * 100.0).round() / 100.0;
-    let fields: BTreeMap<&str, serde_json::Value> = [
-        ("job_id", json!(release.job)),
-        ("attempt", json!(release.attempt)),
-        ("stage", json!("encoding")),
-        ("progress", json!(percent.map(rounded))),
-        ("frames", json!(progress.frames)),
-        ("fps", json!(rounded(progress.fps))),
-        ("speed", json!(rounded(progress.speed))),
-        ("eta_seconds", json!(eta.map(rounded))),
-    ]
-    .into();
-    json!({
-        "specversion": "1.0",
-        "id": format!("{}-{}-{}", release.job, release.attempt, progress.done),
-        "source": "/ffapi",
-        "type": "job.progress",
-        "subject": release.job,
-        "time": clock::now(),
-        "datacontenttype": "application/json",
-        "data": fields,
-    })
 }
 
 fn failed(error: StorageError) -> MediaError {

@@ -11,9 +11,11 @@ mod conductor;
 mod insist;
 mod leadership;
 mod life;
+mod outputs;
 mod presence;
 mod slot;
 mod task;
+mod tell;
 mod worker;
 
 pub use conductor::{Conductor, ConductorConfig};

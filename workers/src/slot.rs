@@ -9,7 +9,7 @@ use std::{
 use domain::job::FailureCode;
 use media::{
     MediaError,
-    protocol::{self, INPUT, Said, Task},
+    protocol::{self, Said, Task},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -59,6 +59,8 @@ impl Nursery {
             .args(arguments)
             .current_dir(&folder)
             .env_clear()
+            // One encoder talks past FFmpeg; errors are enough.
+            .env("SVT_LOG", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -88,9 +90,9 @@ fn internal(message: impl Into<String>) -> MediaError {
 }
 
 impl Slot {
-    /// Where the task's input belongs.
-    pub(crate) fn input(&self) -> PathBuf {
-        self.folder.join("in").join(INPUT)
+    /// Where one of the task's inputs belongs; 0 is the job's own.
+    pub(crate) fn input(&self, number: usize) -> PathBuf {
+        self.folder.join("in").join(protocol::input_name(number))
     }
 
     /// Where the child puts an output.

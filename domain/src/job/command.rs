@@ -1,5 +1,5 @@
 use super::{Failure, JobSpec, OutputFile, Priority};
-use crate::Timestamp;
+use crate::{Personal, Timestamp};
 
 /// What may be asked of a job.
 #[derive(Debug, Clone)]
@@ -47,6 +47,8 @@ pub enum JobCommand {
         attempt: u32,
         /// What they are.
         outputs: Vec<OutputFile>,
+        /// What was found out.
+        result: Option<Personal<serde_json::Value>>,
     },
     /// The outputs are at their final names.
     Complete {

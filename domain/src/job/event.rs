@@ -58,6 +58,9 @@ pub enum JobEvent {
         attempt: u32,
         /// What they are.
         outputs: Vec<OutputFile>,
+        /// What was found out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        result: Option<Personal<serde_json::Value>>,
     },
     /// The outputs stand at their final names.
     #[serde(rename = "job.completed")]

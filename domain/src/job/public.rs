@@ -48,7 +48,7 @@ pub fn public(event: &JobEvent) -> Public {
             says("job.cancel_requested", json!({ "status": "processing", "attempt": attempt }))
         }
         JobEvent::Cancelled {} => ends("job.cancelled", json!({ "status": "cancelled" })),
-        JobEvent::OutputsSealed { attempt, outputs } => says(
+        JobEvent::OutputsSealed { attempt, outputs, .. } => says(
             "job.outputs_sealed",
             json!({ "status": "processing", "attempt": attempt, "outputs": outputs }),
         ),

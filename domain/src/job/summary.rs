@@ -20,8 +20,8 @@ pub struct JobSummary {
     pub priority: Priority,
     /// Where the bytes come from.
     pub input: Personal<Location>,
-    /// Where they go.
-    pub output: Personal<Location>,
+    /// Where they go; none for a job that only finds something out.
+    pub output: Option<Personal<Location>>,
     /// The user's labels.
     pub metadata: Personal<BTreeMap<String, String>>,
     /// When it was asked for.
@@ -140,7 +140,7 @@ impl JobSummary {
                 status: JobStatus::Queued,
                 priority: spec.priority,
                 input: spec.request.input().clone(),
-                output: spec.request.output().clone(),
+                output: spec.request.output().cloned(),
                 metadata: spec.metadata.clone(),
                 created_at: meta.at,
                 updated_at: meta.at,

@@ -56,11 +56,11 @@ fn abandoned(attempt: u32) -> JobEvent {
 }
 
 fn sealed(attempt: u32) -> JobEvent {
-    JobEvent::OutputsSealed { attempt, outputs: vec![] }
+    JobEvent::OutputsSealed { attempt, outputs: vec![], result: None }
 }
 
 fn seal(attempt: u32) -> JobCommand {
-    JobCommand::SealOutputs { attempt, outputs: vec![] }
+    JobCommand::SealOutputs { attempt, outputs: vec![], result: None }
 }
 
 const CANCEL_REQUESTED: JobEvent = JobEvent::CancelRequested { attempt: 1 };
@@ -333,8 +333,9 @@ fn evolve_accepts_any_event_in_any_state() {
 #[test]
 fn erased_fields_are_accepted_by_the_fold_and_the_row() {
     let mut spec = spec();
-    let MediaRequest::Convert(convert) = &mut spec.request;
-    convert.input = Personal::Erased;
+    if let MediaRequest::Convert(convert) = &mut spec.request {
+        convert.input = Personal::Erased;
+    }
     let meta = Recorded {
         id: crate::JobId::from_uuid(uuid::Uuid::nil()),
         tenant: "acme".parse().unwrap(),

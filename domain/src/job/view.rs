@@ -14,6 +14,9 @@ pub struct JobView {
     pub attempts: Vec<Attempt>,
     /// What it made, as measured; filled once sealed.
     pub outputs: Vec<OutputFile>,
+    /// What it found out; filled once sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Personal<serde_json::Value>>,
 }
 
 /// One try.
@@ -53,16 +56,18 @@ impl JobView {
     /// Folds one event in. `None` in means no row yet; `None` out means still none.
     pub fn apply(row: Option<Self>, event: &JobEvent, meta: &Recorded) -> Option<Self> {
         let (summary, rest) = match row {
-            Some(row) => (Some(row.summary), Some((row.request, row.attempts, row.outputs))),
+            Some(row) => {
+                (Some(row.summary), Some((row.request, row.attempts, row.outputs, row.result)))
+            }
             None => (None, None),
         };
         let summary = JobSummary::apply(summary, event, meta)?;
-        let (request, attempts, outputs) = match (rest, event) {
+        let (request, attempts, outputs, result) = match (rest, event) {
             (Some(rest), _) => rest,
-            (None, JobEvent::Submitted { spec }) => (spec.request.clone(), vec![], vec![]),
+            (None, JobEvent::Submitted { spec }) => (spec.request.clone(), vec![], vec![], None),
             (None, _) => return None,
         };
-        let mut row = Self { summary, request, attempts, outputs };
+        let mut row = Self { summary, request, attempts, outputs, result };
         row.fold(event, meta.at);
         Some(row)
     }
@@ -93,7 +98,10 @@ impl JobView {
                 };
                 self.end_attempt(AttemptOutcome::Abandoned, at, Some(lost));
             }
-            JobEvent::OutputsSealed { outputs, .. } => self.outputs.clone_from(outputs),
+            JobEvent::OutputsSealed { outputs, result, .. } => {
+                self.outputs.clone_from(outputs);
+                self.result.clone_from(result);
+            }
             JobEvent::Cancelled {} => self.end_attempt(AttemptOutcome::Cancelled, at, None),
             JobEvent::Completed { .. } => self.end_attempt(AttemptOutcome::Completed, at, None),
             JobEvent::Failed { .. } => self.end_attempt(AttemptOutcome::Failed, at, None),

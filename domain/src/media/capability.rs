@@ -28,6 +28,16 @@ impl Capabilities {
         }
     }
 
+    /// Whether a worker encodes it.
+    pub fn encodes_video(&self, codec: VideoCodec) -> bool {
+        codec.encoder().is_some() && self.video_codecs.contains(&codec)
+    }
+
+    /// Whether a worker encodes it.
+    pub fn encodes_audio(&self, codec: AudioCodec) -> bool {
+        codec.encoder().is_some() && self.audio_codecs.contains(&codec)
+    }
+
     /// What at least one of two workers can do.
     #[must_use]
     pub fn union(mut self, other: &Self) -> Self {

@@ -1,6 +1,17 @@
+mod analyze;
+mod convert;
+mod probe;
+mod thumbnails;
+
 use serde::{Deserialize, Serialize};
 
-use super::{AudioCodec, Container, Preset, VideoCodec};
+pub use self::{
+    analyze::{Analyze, Metric},
+    convert::Convert,
+    probe::Probe,
+    thumbnails::{PictureFormat, ThumbnailMode, Thumbnails, ThumbnailsPlan},
+};
+use super::{Capabilities, PlanRejection, Role, plan};
 use crate::{Personal, location::Location};
 
 /// Media time in microseconds.
@@ -12,6 +23,12 @@ pub type Micros = u64;
 pub enum MediaRequest {
     /// One file in, one file out.
     Convert(Convert),
+    /// What a file is.
+    Probe(Probe),
+    /// How good, loud or lively a file is.
+    Analyze(Analyze),
+    /// Pictures of a film.
+    Thumbnails(Thumbnails),
 }
 
 impl MediaRequest {
@@ -19,6 +36,22 @@ impl MediaRequest {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Convert(_) => "convert",
+            Self::Probe(_) => "probe",
+            Self::Analyze(_) => "analyze",
+            Self::Thumbnails(_) => "thumbnails",
+        }
+    }
+
+    /// Every file it reads, the job's own first: the plan's numbers.
+    pub fn inputs(&self) -> Vec<(&Personal<Location>, Role)> {
+        match self {
+            Self::Convert(convert) => convert.inputs(),
+            Self::Probe(probe) => vec![(&probe.input, Role::Media)],
+            Self::Analyze(analyze) => {
+                let all = std::iter::once(&analyze.input).chain(&analyze.reference);
+                all.map(|input| (input, Role::Media)).collect()
+            }
+            Self::Thumbnails(thumbnails) => vec![(&thumbnails.input, Role::Media)],
         }
     }
 
@@ -26,30 +59,44 @@ impl MediaRequest {
     pub const fn input(&self) -> &Personal<Location> {
         match self {
             Self::Convert(convert) => &convert.input,
+            Self::Probe(probe) => &probe.input,
+            Self::Analyze(analyze) => &analyze.input,
+            Self::Thumbnails(thumbnails) => &thumbnails.input,
         }
     }
 
-    /// Where they go.
-    pub const fn output(&self) -> &Personal<Location> {
+    /// Where they go; none for a job that only finds something out.
+    pub const fn output(&self) -> Option<&Personal<Location>> {
         match self {
-            Self::Convert(convert) => &convert.output,
+            Self::Convert(convert) => Some(&convert.output),
+            Self::Thumbnails(thumbnails) => Some(&thumbnails.output),
+            Self::Probe(_) | Self::Analyze(_) => None,
         }
     }
-}
 
-/// One file in, one file out, operations in order between.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Convert {
-    /// Where the bytes come from.
-    pub input: Personal<Location>,
-    /// Where they go.
-    pub output: Personal<Location>,
-    /// In this order.
-    #[serde(default)]
-    pub operations: Vec<Operation>,
-    /// If the output name is taken.
-    #[serde(default)]
-    pub overwrite: Overwrite,
+    /// True if the output is a folder of files.
+    pub const fn makes_folder(&self) -> bool {
+        matches!(self, Self::Thumbnails(_))
+    }
+
+    /// If an output's name is taken.
+    pub const fn overwrite(&self) -> Overwrite {
+        match self {
+            Self::Convert(convert) => convert.overwrite,
+            Self::Thumbnails(thumbnails) => thumbnails.overwrite,
+            Self::Probe(_) | Self::Analyze(_) => Overwrite::Fail,
+        }
+    }
+
+    /// Everything that can be known to fail before a byte is read.
+    pub fn check(&self, capabilities: &Capabilities) -> Result<(), PlanRejection> {
+        match self {
+            Self::Convert(convert) => plan(convert, None, capabilities).map(|_| ()),
+            Self::Probe(_) => Ok(()),
+            Self::Analyze(analyze) => analyze.check(),
+            Self::Thumbnails(thumbnails) => thumbnails.check(),
+        }
+    }
 }
 
 /// If the output name is taken.
@@ -61,92 +108,4 @@ pub enum Overwrite {
     Fail,
     /// Put the new bytes in its place.
     Replace,
-}
-
-/// One step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Operation {
-    /// Keep a part.
-    Trim(Trim),
-    /// Change the picture's size.
-    Scale(Scale),
-    /// Choose codecs and their settings.
-    Transcode(Transcode),
-}
-
-/// Keeps `start..end` of what came before.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trim {
-    /// First instant kept.
-    #[serde(default)]
-    pub start: Micros,
-    /// First instant not kept; none for the rest.
-    #[serde(default)]
-    pub end: Option<Micros>,
-}
-
-/// Changes the picture's size; one missing side follows the aspect ratio.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Scale {
-    /// Pixels.
-    #[serde(default)]
-    pub width: Option<u32>,
-    /// Pixels.
-    #[serde(default)]
-    pub height: Option<u32>,
-    /// When both are given.
-    #[serde(default)]
-    pub mode: ScaleMode,
-}
-
-/// How a picture goes into a given box.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ScaleMode {
-    /// Wholly inside, aspect ratio kept.
-    #[default]
-    Fit,
-    /// Covering it, aspect ratio kept, the rest cut off.
-    Fill,
-    /// Exactly it, aspect ratio lost.
-    Stretch,
-}
-
-/// Chooses codecs and their settings; what is absent is inferred from the output name.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Transcode {
-    /// `none` drops video.
-    #[serde(default)]
-    pub video_codec: Option<VideoCodec>,
-    /// `none` drops audio.
-    #[serde(default)]
-    pub audio_codec: Option<AudioCodec>,
-    /// Constant quality, 0..=51.
-    #[serde(default)]
-    pub crf: Option<u8>,
-    /// Bits per second.
-    #[serde(default)]
-    pub video_bitrate: Option<u64>,
-    /// Bits per second.
-    #[serde(default)]
-    pub audio_bitrate: Option<u64>,
-    /// Speed against size.
-    #[serde(default)]
-    pub preset: Option<Preset>,
-    /// Pixels.
-    #[serde(default)]
-    pub width: Option<u32>,
-    /// Pixels.
-    #[serde(default)]
-    pub height: Option<u32>,
-    /// Frames per second, in thousandths.
-    #[serde(default)]
-    pub millifps: Option<u32>,
-    /// Frames from one keyframe to the next, at most.
-    #[serde(default)]
-    pub keyframe_interval: Option<u32>,
-    /// Instead of the output name's.
-    #[serde(default)]
-    pub container: Option<Container>,
 }

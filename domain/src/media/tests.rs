@@ -10,30 +10,72 @@ fn convert(output: &str, operations: Vec<Operation>) -> Convert {
     }
 }
 
-fn facts() -> MediaFacts {
+fn stream(index: u32, codec: &str, detail: StreamDetail) -> StreamFacts {
+    StreamFacts {
+        index,
+        codec: codec.to_owned(),
+        profile: None,
+        language: None,
+        title: None,
+        dispositions: vec![],
+        duration: Some(10_000_000),
+        start: None,
+        bitrate: None,
+        packets: None,
+        detail,
+    }
+}
+
+fn picture() -> VideoFacts {
+    VideoFacts {
+        width: 1920,
+        height: 1080,
+        pixel_aspect: Rational::ONE,
+        frame_rate: Rational { num: 25, den: 1 },
+        variable_rate: false,
+        rotation: 0,
+        pixel_format: "yuv420p".to_owned(),
+        bit_depth: 8,
+        chroma: Chroma::Quarter,
+        alpha: false,
+        interlaced: false,
+        color: Color::default(),
+        keyframe_interval: None,
+    }
+}
+
+fn sound(channels: u32) -> AudioFacts {
+    AudioFacts {
+        channels,
+        layout: "5.1".to_owned(),
+        sample_rate: 44_100,
+        sample_format: "fltp".to_owned(),
+        bit_depth: None,
+    }
+}
+
+fn film(picture: VideoFacts) -> MediaFacts {
     MediaFacts {
         format: "mov".to_owned(),
         duration: Some(10_000_000),
-        video: Some(VideoFacts {
-            codec: "h264".to_owned(),
-            width: 1920,
-            height: 1080,
-            pixel_aspect: Rational { num: 1, den: 1 },
-            frame_rate: Rational { num: 25, den: 1 },
-            rotation: 0,
-            duration: Some(10_000_000),
-        }),
-        audio: Some(AudioFacts {
-            codec: "aac".to_owned(),
-            channels: 6,
-            sample_rate: 48_000,
-            duration: None,
-        }),
+        streams: vec![
+            stream(0, "h264", StreamDetail::Video(Box::new(picture))),
+            stream(1, "aac", StreamDetail::Audio(sound(6))),
+        ],
+        ..MediaFacts::default()
     }
 }
 
 fn resolve(output: &str, operations: Vec<Operation>) -> Result<Plan, PlanRejection> {
-    plan(&convert(output, operations), Some(&facts()), &Capabilities::everything())
+    resolve_for(&[film(picture())], output, operations)
+}
+
+fn resolve_for(
+    inputs: &[MediaFacts],
+    output: &str,
+    operations: Vec<Operation>,
+) -> Result<Plan, PlanRejection> {
+    plan(&convert(output, operations), Some(inputs), &Capabilities::everything())
 }
 
 fn scale(width: Option<u32>, height: Option<u32>, mode: ScaleMode) -> Operation {
@@ -44,21 +86,55 @@ fn trim(start: Micros, end: Option<Micros>) -> Operation {
     Operation::Trim(Trim { start, end })
 }
 
-fn refused_at(outcome: Result<Plan, PlanRejection>) -> String {
-    outcome.unwrap_err().pointer
+fn transcode(change: impl FnOnce(&mut Transcode)) -> Operation {
+    let mut transcode = Transcode::default();
+    change(&mut transcode);
+    Operation::Transcode(transcode)
+}
+
+fn filters(plan: Plan) -> Vec<VideoFilter> {
+    plan.video.unwrap().filters
 }
 
 #[test]
 fn codecs_follow_from_the_output_name() {
-    let plan = resolve("out.mkv", vec![]).unwrap();
-    assert_eq!(plan.container, Container::Mkv);
-    assert_eq!(plan.video.unwrap().codec, VideoCodec::H264);
-    assert_eq!(plan.audio.unwrap().codec, AudioCodec::Aac);
+    for (name, video, audio) in [
+        ("o.mp4", Some(VideoCodec::H264), Some(AudioCodec::Aac)),
+        ("o.webm", Some(VideoCodec::Vp9), Some(AudioCodec::Opus)),
+        ("o.gif", Some(VideoCodec::Gif), None),
+        ("o.mp3", None, Some(AudioCodec::Mp3)),
+        ("o.wav", None, Some(AudioCodec::Pcm)),
+        ("o.ogg", None, Some(AudioCodec::Vorbis)),
+        ("o.png", Some(VideoCodec::Png), None),
+    ] {
+        let plan = resolve(name, vec![]).unwrap();
+        assert_eq!(plan.video.map(|video| video.codec), video, "{name}");
+        assert_eq!(plan.audio.first().map(|audio| audio.codec), audio, "{name}");
+    }
 }
 
 #[test]
-fn surround_becomes_stereo() {
-    assert_eq!(resolve("out.mp4", vec![]).unwrap().audio.unwrap().channels, 2);
+fn every_container_has_a_name_and_a_way_to_fill_it() {
+    for container in Container::ALL {
+        let name = format!("o.{}", container.as_str());
+        let plan = resolve(&name, vec![]).unwrap();
+        assert_eq!(plan.container, *container);
+    }
+}
+
+#[test]
+fn surround_becomes_stereo_unless_nothing_may_be_lost_or_it_is_asked_for() {
+    let channels = |plan: Plan| plan.audio.first().unwrap().channels;
+    assert_eq!(channels(resolve("out.mp4", vec![]).unwrap()), 2);
+    assert_eq!(channels(resolve("out.flac", vec![]).unwrap()), 6);
+    let six = Operation::Audio(Audio { channels: Some(6), ..Audio::default() });
+    assert_eq!(channels(resolve("out.mp4", vec![six]).unwrap()), 6);
+}
+
+#[test]
+fn a_codec_gets_a_sample_rate_that_it_takes() {
+    let rate = |name: &str| resolve(name, vec![]).unwrap().audio[0].sample_rate;
+    assert_eq!((rate("o.mp4"), rate("o.opus"), rate("o.wav")), (44_100, 48_000, 44_100));
 }
 
 #[test]
@@ -79,10 +155,26 @@ fn fit_stays_inside_and_fill_covers() {
     assert_eq!(
         fill.filters,
         [
-            VideoFilter::Scale { width: 1136, height: 640 },
-            VideoFilter::CropCentre { width: 640, height: 640 }
+            VideoFilter::Scale { width: 1138, height: 640 },
+            VideoFilter::Crop { x: 249, y: 0, width: 640, height: 640 }
         ]
     );
+}
+
+#[test]
+fn wide_pixels_become_square_when_the_picture_is_resized() {
+    let pal = VideoFacts {
+        width: 720,
+        height: 576,
+        pixel_aspect: Rational { num: 64, den: 45 },
+        ..picture()
+    };
+    let inputs = [film(pal)];
+    let plan = resolve_for(&inputs, "o.mp4", vec![scale(None, Some(288), ScaleMode::Fit)]).unwrap();
+    let video = plan.video.unwrap();
+    assert_eq!((video.width, video.height), (512, 288));
+    let plan = resolve_for(&inputs, "o.mp4", vec![]).unwrap();
+    assert!(filters(plan).is_empty(), "untouched pixels keep their shape");
 }
 
 #[test]
@@ -90,6 +182,21 @@ fn trims_add_up_in_order() {
     let plan =
         resolve("o.mp4", vec![trim(2_000_000, Some(9_000_000)), trim(1_000_000, None)]).unwrap();
     assert_eq!((plan.seek, plan.duration), (3_000_000, Some(6_000_000)));
+}
+
+#[test]
+fn nothing_is_skipped_in_front_of_what_must_be_heard_whole() {
+    let loud = Operation::Audio(Audio { normalize: true, ..Audio::default() });
+    let plan = resolve("o.mp4", vec![loud, trim(2_000_000, None)]).unwrap();
+    assert_eq!((plan.seek, plan.duration), (0, Some(8_000_000)));
+}
+
+#[test]
+fn faster_is_shorter_and_keeps_its_rate() {
+    let plan = resolve("o.mp4", vec![Operation::Speed(Speed { factor: 2.0 })]).unwrap();
+    assert_eq!(plan.duration, Some(5_000_000));
+    let rate = Rational { num: 25, den: 1 };
+    assert_eq!(filters(plan), [VideoFilter::Speed(2.0), VideoFilter::Rate(rate)]);
 }
 
 #[test]
@@ -101,19 +208,93 @@ fn a_trim_beyond_the_end_is_refused_with_the_length() {
 
 #[test]
 fn a_turned_phone_picture_is_planned_upright() {
-    let mut facts = facts();
-    facts.video.as_mut().unwrap().rotation = 90;
-    let request = convert("o.mp4", vec![scale(None, Some(960), ScaleMode::Fit)]);
-    let plan = plan(&request, Some(&facts), &Capabilities::everything()).unwrap();
+    let turned = film(VideoFacts { rotation: 90, ..picture() });
+    let operations = vec![scale(None, Some(960), ScaleMode::Fit)];
+    let plan = resolve_for(&[turned], "o.mp4", operations).unwrap();
     let video = plan.video.unwrap();
     assert_eq!((video.width, video.height), (540, 960));
     assert_eq!(video.filters.first(), Some(&VideoFilter::Rotate(90)));
 }
 
 #[test]
+fn what_nobody_asked_for_is_said() {
+    let odd = film(VideoFacts { width: 321, height: 181, interlaced: true, ..picture() });
+    let plan = resolve_for(&[odd], "o.mp4", vec![]).unwrap();
+    assert_eq!(plan.notes.len(), 2, "{:?}", plan.notes);
+    let video = plan.video.unwrap();
+    assert_eq!((video.width, video.height), (320, 180));
+    let cut = VideoFilter::Crop { x: 0, y: 0, width: 320, height: 180 };
+    assert_eq!(video.filters, [VideoFilter::Deinterlace, cut]);
+}
+
+#[test]
+fn high_dynamic_range_is_kept_where_it_fits_and_toned_down_where_not() {
+    let color = Color { hdr: Some(Hdr::Pq), max_content_light: Some(600), ..Color::default() };
+    let hdr = [film(VideoFacts { bit_depth: 10, color, ..picture() })];
+    let tonemap = VideoFilter::Tonemap { from: Hdr::Pq, peak: 600.0 };
+    let plan = resolve_for(&hdr, "o.mp4", vec![]).unwrap();
+    assert_eq!(plan.notes.len(), 1);
+    assert_eq!(filters(plan), [tonemap]);
+    let hevc = transcode(|t| t.video_codec = Some(VideoCodec::Hevc));
+    let plan = resolve_for(&hdr, "o.mp4", vec![hevc]).unwrap();
+    let video = plan.video.unwrap();
+    assert_eq!((video.filters.len(), video.pixel_format.as_str()), (0, "yuv420p10le"));
+}
+
+#[test]
+fn tracks_are_chosen_by_number_and_language() {
+    let mut many = film(picture());
+    for (index, language) in [(2, "deu"), (3, "eng")] {
+        let mut more = stream(index, "aac", StreamDetail::Audio(sound(2)));
+        more.language = Some(language.to_owned());
+        many.streams.push(more);
+    }
+    let chosen = |audio: Vec<Pick>| {
+        let tracks = Operation::Tracks(Tracks { audio: Some(audio), subtitles: None });
+        let plan = resolve_for(std::slice::from_ref(&many), "o.mp4", vec![tracks])?;
+        Ok::<_, PlanRejection>(plan.audio.iter().map(|a| a.source.stream).collect::<Vec<_>>())
+    };
+    let language = |word: &str| Pick::Language(word.to_owned());
+    assert_eq!(chosen(vec![language("en"), Pick::Index(0)]).unwrap(), [3, 1]);
+    assert_eq!(chosen(vec![language("all")]).unwrap(), [1, 2, 3]);
+    let refusal = chosen(vec![language("fr")]).unwrap_err();
+    assert_eq!(refusal.pointer, "#/operations/0/audio/0");
+    assert!(refusal.detail.contains("2 (eng)"), "{refusal}");
+}
+
+#[test]
+fn chapters_move_with_the_film() {
+    let mut chaptered = film(picture());
+    chaptered.chapters = [(0, 4_000_000), (4_000_000, 10_000_000)]
+        .map(|(start, end)| Chapter { start, end, title: None })
+        .into();
+    let plan = resolve_for(&[chaptered], "o.mp4", vec![trim(5_000_000, Some(9_000_000))]).unwrap();
+    assert_eq!(plan.chapters, [Chapter { start: 0, end: 4_000_000, title: None }]);
+}
+
+#[test]
+fn what_is_copied_is_not_changed() {
+    let copy = || transcode(|t| t.video_codec = Some(VideoCodec::Copy));
+    let plan = resolve("o.mp4", vec![copy(), trim(1_000_000, None)]).unwrap();
+    assert_eq!(plan.video.unwrap().codec, VideoCodec::Copy);
+    for (pointer, output, more) in [
+        ("#/operations/1", "o.mp4", scale(None, Some(360), ScaleMode::Fit)),
+        ("#/operations/1", "o.mkv", trim(1_000_000, None)),
+        ("#/operations/0/video_codec", "o.webm", trim(0, Some(1_000_000))),
+    ] {
+        let refusal = resolve(output, vec![copy(), more]).unwrap_err();
+        assert_eq!(refusal.pointer, pointer, "{output}: {refusal}");
+    }
+}
+
+#[test]
 fn each_impossible_request_names_its_field() {
-    let transcode = |t: Transcode| vec![Operation::Transcode(t)];
-    let none = || Transcode { video_codec: Some(VideoCodec::None), ..Transcode::default() };
+    let t = |change: fn(&mut Transcode)| vec![transcode(change)];
+    let audio = |change: fn(&mut Audio)| {
+        let mut audio = Audio::default();
+        change(&mut audio);
+        vec![Operation::Audio(audio)]
+    };
     let cases = [
         ("#/output", "o.xyz", vec![]),
         ("#/output", "o", vec![]),
@@ -123,39 +304,51 @@ fn each_impossible_request_names_its_field() {
         (
             "#/operations/0/video_bitrate",
             "o.mp4",
-            transcode(Transcode {
-                crf: Some(20),
-                video_bitrate: Some(1_000_000),
-                ..Transcode::default()
-            }),
+            t(|t| (t.crf, t.video_bitrate) = (Some(20), Some(1_000_000))),
         ),
+        ("#/operations/0/crf", "o.mp4", t(|t| t.crf = Some(52))),
         (
             "#/operations/0/crf",
             "o.mp4",
-            transcode(Transcode { crf: Some(52), ..Transcode::default() }),
+            t(|t| (t.video_codec, t.crf) = (Some(VideoCodec::None), Some(20))),
         ),
-        ("#/operations/0/crf", "o.mp4", transcode(Transcode { crf: Some(20), ..none() })),
+        ("#/operations/0/audio_codec", "o.mov", t(|t| t.audio_codec = Some(AudioCodec::Opus))),
+        ("#/operations/0/video_codec", "o.webm", t(|t| t.video_codec = Some(VideoCodec::H264))),
+        ("#/operations/0/audio_bitrate", "o.flac", t(|t| t.audio_bitrate = Some(64_000))),
+        ("#/operations/0/two_pass", "o.mp4", t(|t| t.two_pass = true)),
+        ("#/operations/0/profile", "o.mp4", t(|t| t.profile = Some("fancy".to_owned()))),
+        ("#/operations/0/pixel_format", "o.mp4", t(|t| t.pixel_format = Some("rgb24".to_owned()))),
         (
-            "#/operations/0/audio_codec",
-            "o.mov",
-            transcode(Transcode { audio_codec: Some(AudioCodec::Opus), ..Transcode::default() }),
+            "#/operations/0/max_bitrate",
+            "o.mp4",
+            t(|t| (t.video_bitrate, t.max_bitrate) = (Some(2_000_000), Some(1_000_000))),
         ),
         (
             "#/operations",
             "o.mp4",
-            transcode(Transcode { audio_codec: Some(AudioCodec::None), ..none() }),
+            t(|t| {
+                t.video_codec = Some(VideoCodec::None);
+                t.audio_codec = Some(AudioCodec::None);
+            }),
         ),
+        ("#/operations/1", "o.mp4", vec![transcode(|_| ()), transcode(|_| ())]),
         (
-            "#/operations/1",
+            "#/operations/0/width",
             "o.mp4",
-            vec![
-                Operation::Transcode(Transcode::default()),
-                Operation::Transcode(Transcode::default()),
-            ],
+            vec![Operation::Crop(Crop { x: 1000, y: 0, width: 1000, height: 100 })],
         ),
+        ("#/operations/0/degrees", "o.mp4", vec![Operation::Rotate(Rotate { degrees: 45 })]),
+        ("#/operations/0/factor", "o.mp4", vec![Operation::Speed(Speed { factor: 0.0 })]),
+        ("#/operations/0", "o.mp4", audio(|_| ())),
+        ("#/operations/0/target_lufs", "o.mp4", audio(|a| a.target_lufs = Some(-16.0))),
+        ("#/operations/0/channels", "o.mp4", audio(|a| a.channels = Some(3))),
+        ("#/operations/0/remove", "o.mp4", audio(|a| (a.remove, a.volume) = (true, Some(2.0)))),
+        ("#/operations/0/audio_codec", "o.mp3", audio(|a| a.channels = Some(6))),
     ];
     for (pointer, output, operations) in cases {
-        assert_eq!(refused_at(resolve(output, operations.clone())), pointer, "{operations:?}");
+        let refusal = resolve(output, operations.clone()).unwrap_err();
+        // A refusal that comes from the missing transcode points where it would stand.
+        assert_eq!(refusal.pointer, pointer, "{operations:?}: {refusal}");
     }
 }
 
@@ -163,23 +356,96 @@ fn each_impossible_request_names_its_field() {
 fn what_no_worker_can_make_is_refused_with_what_they_can() {
     let mut capabilities = Capabilities::everything();
     capabilities.video_codecs.remove(&VideoCodec::Hevc);
-    let wanted = Transcode { video_codec: Some(VideoCodec::Hevc), ..Transcode::default() };
-    let request = convert("o.mp4", vec![Operation::Transcode(wanted)]);
+    let wanted = transcode(|t| t.video_codec = Some(VideoCodec::Hevc));
+    let request = convert("o.mp4", vec![wanted]);
     let refusal = plan(&request, None, &capabilities).unwrap_err();
     assert!(refusal.detail.contains("h264"), "{refusal}");
+    capabilities.video_codecs.remove(&VideoCodec::Vp9);
+    let plan = plan(&convert("o.webm", vec![]), None, &capabilities).unwrap();
+    assert_eq!(plan.video.unwrap().codec, VideoCodec::Av1, "the next that fits is taken");
 }
 
 #[test]
 fn what_is_dropped_does_not_make_the_output_longer() {
-    let mut facts = facts();
-    facts.duration = Some(12_000_000);
-    facts.audio.as_mut().unwrap().duration = Some(12_000_000);
-    let mute = Transcode { audio_codec: Some(AudioCodec::None), ..Transcode::default() };
-    for (operations, expected) in
-        [(vec![], 12_000_000), (vec![Operation::Transcode(mute)], 10_000_000)]
-    {
-        let request = convert("o.mp4", operations);
-        let plan = plan(&request, Some(&facts), &Capabilities::everything()).unwrap();
+    let mut longer = film(picture());
+    longer.duration = Some(12_000_000);
+    longer.streams[1].duration = Some(12_000_000);
+    let mute = transcode(|t| t.audio_codec = Some(AudioCodec::None));
+    for (operations, expected) in [(vec![], 12_000_000), (vec![mute], 10_000_000)] {
+        let plan = resolve_for(std::slice::from_ref(&longer), "o.mp4", operations).unwrap();
         assert_eq!(plan.duration, Some(expected));
     }
+}
+
+#[test]
+fn a_film_behind_another_is_fitted_to_it() {
+    let tall = film(VideoFacts { width: 720, height: 1280, ..picture() });
+    let concat = Operation::Concat(Concat { inputs: vec![Personal::Erased] });
+    let plan = resolve_for(&[film(picture()), tall], "o.mp4", vec![concat]).unwrap();
+    assert_eq!(plan.duration, Some(20_000_000));
+    let Some(VideoFilter::Concat(segments)) = filters(plan).pop() else { panic!("no concat") };
+    let expected = VideoFilter::Scale { width: 608, height: 1080 };
+    assert_eq!(segments[0].filters.first(), Some(&expected));
+}
+
+fn thumbnails(mode: ThumbnailMode) -> Thumbnails {
+    Thumbnails {
+        input: Personal::Erased,
+        output: Personal::Erased,
+        mode,
+        timestamp: None,
+        interval: None,
+        count: None,
+        width: None,
+        height: None,
+        format: None,
+        columns: None,
+        overwrite: Overwrite::Fail,
+    }
+}
+
+#[test]
+fn thumbnails_are_spread_evenly() {
+    let four = Thumbnails { count: Some(4), ..thumbnails(ThumbnailMode::Count) };
+    let plan = four.plan(Some(8_000_000)).unwrap();
+    assert_eq!(plan.times, [1_000_000, 3_000_000, 5_000_000, 7_000_000]);
+    let every = Thumbnails { interval: Some(3_000_000), ..thumbnails(ThumbnailMode::Interval) };
+    assert_eq!(every.plan(Some(8_000_000)).unwrap().times, [0, 3_000_000, 6_000_000]);
+    let sheets = Thumbnails { interval: Some(50_000), ..thumbnails(ThumbnailMode::Sprite) };
+    let plan = sheets.plan(Some(8_000_000)).unwrap();
+    assert_eq!((plan.times.len(), plan.columns, plan.rows), (160, 10, 10));
+}
+
+#[test]
+fn thumbnails_that_cannot_be_are_refused_by_field() {
+    let single = || thumbnails(ThumbnailMode::Single);
+    for (pointer, request) in [
+        ("#/count", Thumbnails { count: Some(3), ..single() }),
+        ("#/timestamp", Thumbnails { timestamp: Some(9_000_000), ..single() }),
+        ("#/format", Thumbnails { format: Some(PictureFormat::Gif), ..single() }),
+        ("#/interval", thumbnails(ThumbnailMode::Interval)),
+        ("#/count", thumbnails(ThumbnailMode::Count)),
+        ("#/width", Thumbnails { width: Some(5), ..single() }),
+    ] {
+        assert_eq!(request.plan(Some(8_000_000)).unwrap_err().pointer, pointer, "{request:?}");
+    }
+}
+
+#[test]
+fn a_comparison_needs_something_to_compare_with() {
+    let mut request = Analyze {
+        input: Personal::Erased,
+        reference: None,
+        metrics: vec![Metric::Loudness, Metric::Psnr],
+        per_frame: false,
+    };
+    let check = |request: &Analyze| {
+        let request = MediaRequest::Analyze(request.clone());
+        request.check(&Capabilities::everything()).map_err(|refusal| refusal.pointer)
+    };
+    assert_eq!(check(&request), Err("#/metrics/1".to_owned()));
+    request.reference = Some(Personal::Erased);
+    assert_eq!(check(&request), Ok(()));
+    request.metrics = vec![Metric::Loudness];
+    assert_eq!(check(&request), Err("#/reference".to_owned()));
 }

@@ -1,5 +1,5 @@
 use domain::{
-    JobId,
+    JobId, Personal,
     job::{Job, JobCommand},
     key::Scope,
 };
@@ -9,9 +9,9 @@ use poem_openapi::Object;
 use serde::Deserialize;
 
 use super::{
+    create::PriorityWord,
     reserve,
     show::{JobBody, show},
-    submit::PriorityWord,
 };
 use crate::{
     auth::{Auth, Principal},
@@ -72,7 +72,8 @@ impl<'a> Act<'a> {
         let tenant = &self.principal.tenant;
         let found = gateway.job_in_log(tenant, self.id).await?;
         let (job, _) = found.ok_or_else(|| Problem::not_found("job"))?;
-        if let (true, Some(output)) = (job.summary.status.is_over(), job.summary.output.as_ref()) {
+        let output = job.summary.output.as_ref().and_then(Personal::as_ref);
+        if let Some(output) = output.filter(|_| job.summary.status.is_over()) {
             let caller = caller(self.principal, self.request);
             reserve::reserve(gateway, tenant, &caller, self.id, output).await?;
         }

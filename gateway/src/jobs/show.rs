@@ -14,7 +14,7 @@ use crate::media;
 #[oai(rename = "JobSummary", skip_serializing_if_is_none)]
 pub(crate) struct SummaryBody {
     id: String,
-    /// `convert`
+    /// `convert`, `thumbnails`, `analyze` or `probe`
     kind: String,
     /// `queued`, `processing`, `completed`, `failed` or `cancelled`
     status: String,
@@ -54,13 +54,18 @@ pub(crate) struct SummaryBody {
 pub(crate) struct JobBody {
     #[oai(flatten)]
     summary: SummaryBody,
-    operations: Vec<Any<Value>>,
+    /// What `convert` does, in order.
+    operations: Option<Vec<Any<Value>>>,
+    /// What other kinds were asked for, as understood.
+    request: Option<Any<Value>>,
     /// `fail` or `replace`
     overwrite: String,
     /// What the running attempt does.
     stage: Option<String>,
     attempts: Vec<AttemptBody>,
     outputs: Vec<OutputBody>,
+    /// What `probe` and `analyze` found out.
+    result: Option<Any<Value>>,
 }
 
 /// One try.
@@ -168,7 +173,7 @@ pub(crate) fn brief(job: &JobSummary, told: Option<&Value>) -> SummaryBody {
         status: job.status.as_str().to_owned(),
         priority: json!(job.priority).as_str().unwrap_or_default().to_owned(),
         input: job.input.as_ref().map(ToString::to_string),
-        output: job.output.as_ref().map(ToString::to_string),
+        output: job.output.as_ref().and_then(|output| output.as_ref().map(ToString::to_string)),
         metadata: Any(json!(job.metadata)),
         created_at: job.created_at.to_string(),
         updated_at: job.updated_at.to_string(),
@@ -199,23 +204,40 @@ pub(crate) fn brief(job: &JobSummary, told: Option<&Value>) -> SummaryBody {
 
 /// Shows a job, with what its worker told last.
 pub(crate) fn show(job: &JobView, told: Option<&Value>) -> JobBody {
-    let JobView { summary, request: MediaRequest::Convert(request), attempts, outputs } = job;
+    let JobView { summary, request, attempts, outputs, result } = job;
     let base = format!("/api/v1/jobs/{}", summary.id);
     let delivered: &[OutputFile] =
         if summary.status == JobStatus::Completed { outputs } else { &[] };
     JobBody {
         summary: brief(summary, told),
-        operations: request.operations.iter().map(|o| Any(media::show(o))).collect(),
-        overwrite: match request.overwrite {
+        operations: match request {
+            MediaRequest::Convert(convert) => {
+                Some(convert.operations.iter().map(|o| Any(media::show_operation(o))).collect())
+            }
+            _ => None,
+        },
+        request: match request {
+            MediaRequest::Convert(_) | MediaRequest::Probe(_) => None,
+            other => Some(Any(media::show_request(other))),
+        },
+        overwrite: match request.overwrite() {
             Overwrite::Fail => "fail".to_owned(),
             Overwrite::Replace => "replace".to_owned(),
         },
         stage: match summary.status {
             JobStatus::Processing if !outputs.is_empty() => Some("delivering".to_owned()),
-            JobStatus::Processing => Some("encoding".to_owned()),
+            JobStatus::Processing => told
+                .and_then(|told| told.get("stage")?.as_str())
+                .map(str::to_owned)
+                .or_else(|| Some("starting".to_owned())),
             _ => None,
         },
         attempts: attempts.iter().map(attempt).collect(),
         outputs: delivered.iter().map(|file| output(&base, file)).collect(),
+        result: result
+            .as_ref()
+            .filter(|_| summary.status == JobStatus::Completed)
+            .and_then(|result| result.as_ref().cloned())
+            .map(Any),
     }
 }

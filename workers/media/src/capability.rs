@@ -1,11 +1,14 @@
-//! What this machine's FFmpeg can do, proved by opening each encoder and muxer, never by name.
+//! What this machine's FFmpeg can do, proved by encoding a frame with each encoder and opening each
+//! muxer, never by name.
 
 use std::path::Path;
 
 use domain::media::{AudioCodec, Capabilities, Container, VideoCodec};
-use ffmpeg_the_third::{ChannelLayout, Rational, codec, encoder, ffi, format};
+use ffmpeg_the_third::{
+    ChannelLayout, Dictionary, Error, Packet, Rational, codec, encoder, ffi, format, frame,
+};
 
-/// Opens everything once; `scratch` is a file that may be written.
+/// Tries everything once; `scratch` is a file that may be written.
 pub(crate) fn prove(scratch: &Path) -> Capabilities {
     Capabilities {
         ffmpeg: format!(
@@ -13,39 +16,74 @@ pub(crate) fn prove(scratch: &Path) -> Capabilities {
             ffi::LIBAVCODEC_VERSION_MAJOR,
             ffi::LIBAVCODEC_VERSION_MINOR
         ),
-        video_codecs: VideoCodec::ALL.iter().copied().filter(|codec| opens_video(*codec)).collect(),
-        audio_codecs: AudioCodec::ALL.iter().copied().filter(|codec| opens_audio(*codec)).collect(),
+        video_codecs: VideoCodec::ALL.iter().copied().filter(|codec| has_video(*codec)).collect(),
+        audio_codecs: AudioCodec::ALL.iter().copied().filter(|codec| has_audio(*codec)).collect(),
         containers: Container::ALL.iter().copied().filter(|c| has_muxer(*c, scratch)).collect(),
     }
 }
 
-fn opens_video(codec: VideoCodec) -> bool {
-    let Some(name) = codec.encoder() else { return true };
-    let Some(codec) = encoder::find_by_name(name) else { return false };
-    let Ok(mut video) = codec::Context::new_with_codec(codec).encoder().video() else {
-        return false;
-    };
-    video.set_width(64);
-    video.set_height(64);
-    video.set_format(format::Pixel::YUV420P);
-    video.set_time_base(Rational(1, 25));
-    video.open_as_with(codec, ffmpeg_the_third::dict!("x265-params" => "log-level=none")).is_ok()
+fn has_video(codec: VideoCodec) -> bool {
+    codec.encoder().is_none_or(|name| encodes_picture(name).is_ok())
 }
 
-fn opens_audio(codec: AudioCodec) -> bool {
-    let Some(name) = codec.encoder() else { return true };
-    let Some(codec) = encoder::find_by_name(name) else { return false };
-    let Ok(mut audio) = codec::Context::new_with_codec(codec).encoder().audio() else {
-        return false;
-    };
-    let format = codec.audio().and_then(|codec| codec.formats()?.next());
+fn has_audio(codec: AudioCodec) -> bool {
+    codec.encoder().is_none_or(|name| encodes_sound(name).is_ok())
+}
+
+fn encodes_picture(name: &str) -> Result<(), Error> {
+    const SIDE: u32 = 64;
+    let codec = encoder::find_by_name(name).ok_or(Error::EncoderNotFound)?;
+    let mut video = codec::Context::new_with_codec(codec).encoder().video()?;
+    let first = codec.video().and_then(|codec| codec.formats()?.next());
+    let format = first.unwrap_or(format::Pixel::YUV420P);
+    video.set_width(SIDE);
+    video.set_height(SIDE);
+    video.set_format(format);
+    video.set_time_base(Rational(1, 25));
+    let mut options = Dictionary::new();
+    if name == "libx265" {
+        options.set("x265-params", "log-level=none");
+    }
+    let mut opened = video.open_as_with(codec, options)?;
+    let mut frame = frame::Video::new(format, SIDE, SIDE);
+    (0..frame.planes()).for_each(|plane| frame.data_mut(plane).fill(0));
+    frame.set_pts(Some(0));
+    flush(&mut opened, &frame)
+}
+
+fn encodes_sound(name: &str) -> Result<(), Error> {
+    let codec = encoder::find_by_name(name).ok_or(Error::EncoderNotFound)?;
+    let mut audio = codec::Context::new_with_codec(codec).encoder().audio()?;
+    let first = codec.audio().and_then(|codec| codec.formats()?.next());
+    let format = first.unwrap_or(format::Sample::F32(format::sample::Type::Planar));
     audio.set_rate(48_000);
     audio.set_ch_layout(ChannelLayout::STEREO);
     audio.set_time_base(Rational(1, 48_000));
-    if let Some(format) = format {
-        audio.set_format(format);
+    audio.set_format(format);
+    let mut opened = audio.open_as(codec)?;
+    let samples = match crate::ffi::frame_size(&opened) {
+        0 => 1_024,
+        size => usize::try_from(size).unwrap_or(1_024),
+    };
+    let mut frame = frame::Audio::new(format, samples, ffmpeg_the_third::ChannelLayoutMask::STEREO);
+    crate::ffi::silence(&mut frame);
+    frame.set_rate(48_000);
+    frame.set_pts(Some(0));
+    flush(&mut opened, &frame)
+}
+
+/// Encodes one frame to its last packet.
+fn flush(encoder: &mut encoder::Encoder, frame: &frame::Frame) -> Result<(), Error> {
+    encoder.send_frame(frame)?;
+    encoder.send_eof()?;
+    let mut packets = 0_u32;
+    loop {
+        match encoder.receive_packet(&mut Packet::empty()) {
+            Ok(()) => packets = packets.saturating_add(1),
+            Err(Error::Eof) if packets > 0 => return Ok(()),
+            Err(error) => return Err(error),
+        }
     }
-    audio.open_as(codec).is_ok()
 }
 
 fn has_muxer(container: Container, scratch: &Path) -> bool {

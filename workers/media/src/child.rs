@@ -2,15 +2,18 @@
 
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
+use domain::media::Role;
 use nix::sys::{prctl, signal::Signal};
 
 use crate::{
-    MediaError, capability, engine, ffi, open, probe,
-    protocol::{self, INPUT, Said, Task},
+    MediaError, capability,
+    engine::{self, Work},
+    ffi, open, probe,
+    protocol::{self, Said, Task},
     sandbox,
 };
 
@@ -58,20 +61,25 @@ fn serve(seccomp_only: bool) -> io::Result<()> {
 }
 
 fn perform(slot: &Path, task: &Task, say: &(dyn Fn(Said) + Sync)) -> Result<Said, MediaError> {
-    let input = slot.join("in").join(INPUT);
+    let input = |number| slot.join("in").join(protocol::input_name(number));
     match task {
         Task::Capabilities => {
             Ok(Said::Capabilities(capability::prove(&slot.join("out").join("probe"))))
         }
-        Task::Probe => {
-            let opened = open::open(&input)?;
-            Ok(Said::Facts(probe::probe(&opened)?.facts))
+        Task::Facts => {
+            let opened = open::open(&input(0), Role::Media)?;
+            Ok(Said::Facts(Box::new(probe::probe_media(&opened)?)))
         }
-        Task::Convert { request, capabilities, output } => {
+        Task::Run { request, capabilities, output } => {
+            let inputs: Vec<(PathBuf, Role)> = request
+                .inputs()
+                .iter()
+                .enumerate()
+                .map(|(number, (_, role))| (input(number), *role))
+                .collect();
             let output = slot.join("out").join(output);
-            let conversion =
-                engine::Conversion { input: &input, output: &output, request, capabilities, say };
-            engine::convert(&conversion).map(Said::Done)
+            let work = Work { inputs: &inputs, output: &output, capabilities, say };
+            engine::run(request, &work).map(Said::Done)
         }
     }
 }

@@ -1,118 +1,126 @@
-//! One conversion as a pipeline of threads: demux → decode → filter and encode → mux.
+//! A media task as a pipeline of threads: demux → decode → filter and encode → mux.
 
-mod audio;
+mod analyze;
+mod convert;
+mod copy;
+mod decode;
 mod demux;
-mod graph;
+mod encoder;
+mod filtering;
+mod flow;
 mod mux;
-mod pulse;
-mod stage;
-mod video;
+mod passes;
+mod picker;
+mod probe;
+mod script;
+mod tally;
+mod thumbnails;
+mod track;
 
-use std::{path::Path, sync::mpsc::sync_channel, thread, time::Instant};
+use std::path::{Path, PathBuf};
 
-use domain::media::{Capabilities, Convert, Plan};
+use domain::media::{Capabilities, MediaFacts, MediaRequest, Role, Source};
+use ffmpeg_the_third::{self as ffmpeg, Rational, codec};
+use nix::libc;
 
-use self::{audio::AudioStage, mux::Mux, pulse::Pulse, video::VideoStage};
+use self::flow::Flow;
 use crate::{
-    MediaError, open,
-    probe::{self, Probed},
+    MediaError, ffi,
+    ffi::Input,
+    open,
     protocol::{Report, Said},
-    verify,
+    pulse::Pulse,
 };
 
-/// What one conversion works on.
-pub(crate) struct Conversion<'a> {
-    pub(crate) input: &'a Path,
+const MICROS: Rational = Rational(1, 1_000_000);
+
+/// True for "not now": feed more, or take more out.
+fn again(error: ffmpeg::Error) -> bool {
+    matches!(error, ffmpeg::Error::Other { errno: libc::EAGAIN })
+}
+
+/// What one task works on.
+pub(crate) struct Work<'a> {
+    /// The job's own input first.
+    pub(crate) inputs: &'a [(PathBuf, Role)],
+    /// In a folder that may be written; what every output's name begins with.
     pub(crate) output: &'a Path,
-    pub(crate) request: &'a Convert,
+    /// What this machine can do.
     pub(crate) capabilities: &'a Capabilities,
     /// Told how far it is, from any thread.
     pub(crate) say: &'a (dyn Fn(Said) + Sync),
 }
 
-/// Packets that may wait for a decoder, frames for an encoder, packets for the muxer.
-const PACKETS: usize = 64;
-const FRAMES: usize = 8;
-const CODED: usize = 256;
-
-/// Makes the output and verifies it.
-pub(crate) fn convert(conversion: &Conversion<'_>) -> Result<Report, MediaError> {
-    let start = Instant::now();
-    let mut input = open::open(conversion.input)?;
-    let probed = probe::probe(&input)?;
-    (conversion.say)(Said::Facts(probed.facts.clone()));
-    let plan =
-        domain::media::plan(conversion.request, Some(&probed.facts), conversion.capabilities)
-            .map_err(|refusal| {
-                MediaError::new(
-                    domain::job::FailureCode::Unsupported,
-                    format!("{}: {}", refusal.pointer, refusal.detail),
-                )
-            })?;
-    (conversion.say)(Said::Planned(Box::new(plan.clone())));
-
-    let Probed { facts, video, audio } = probed;
-    let video = video.filter(|_| plan.video.is_some());
-    let audio = audio.filter(|_| plan.audio.is_some());
-    let mut mux = Mux::create(conversion.output, plan.container)?;
-    let video = match (video, &plan.video, &facts.video) {
-        (Some(index), Some(plan), Some(facts)) => {
-            Some(VideoStage::prepare(&input, index, plan, facts, &mut mux)?)
-        }
-        _ => None,
-    };
-    let audio = match (audio, &plan.audio) {
-        (Some(index), Some(plan)) => Some(AudioStage::prepare(&input, index, plan, &mut mux)?),
-        _ => None,
-    };
-    mux.begin(plan.container)?;
-    demux::seek(&mut input, plan.seek)?;
-    run(input, video, audio, mux, &plan, conversion.say)?;
-    verify::verify(conversion.output, &plan, start)
+impl Work<'_> {
+    /// The job's own input.
+    fn first(&self) -> Result<&(PathBuf, Role), MediaError> {
+        self.inputs.first().ok_or_else(|| MediaError::internal("the inputs", "are none"))
+    }
 }
 
-fn run(
-    mut input: crate::ffi::Input,
-    video: Option<VideoStage>,
-    audio: Option<AudioStage>,
-    mux: Mux,
-    plan: &Plan,
-    say: &(dyn Fn(Said) + Sync),
-) -> Result<(), MediaError> {
-    let pulse = &Pulse::new(say);
-    thread::scope(|scope| {
-        let (coded, to_mux) = sync_channel(CODED);
-        let mut threads = Vec::new();
-        let mut wanted = Vec::new();
-        if let Some(stage) = video {
-            let (packets, from_demux) = sync_channel(PACKETS);
-            let (frames, from_decoder) = sync_channel(FRAMES);
-            wanted.push((stage.decode.index, packets));
-            let VideoStage { decode, encode, .. } = stage;
-            let coded = coded.clone();
-            threads.push(scope.spawn(move || decode.run(&from_demux, &frames)));
-            threads.push(scope.spawn(move || encode.run(&from_decoder, &coded, pulse)));
-        }
-        if let Some(stage) = audio {
-            let (packets, from_demux) = sync_channel(PACKETS);
-            let (frames, from_decoder) = sync_channel(FRAMES);
-            wanted.push((stage.decode.index, packets));
-            let AudioStage { decode, encode } = stage;
-            let coded = coded.clone();
-            threads.push(scope.spawn(move || decode.run(&from_demux, &frames)));
-            threads.push(scope.spawn(move || encode.run(&from_decoder, &coded, pulse)));
-        }
-        drop(coded);
-        let muxing = scope.spawn(move || mux.run(&to_mux, plan, say));
-        demux::run(&mut input, wanted);
-        let mut outcome = Ok(());
-        // The most downstream error comes first: those upstream only saw a closed channel.
-        let joined = |thread: thread::ScopedJoinHandle<'_, Result<(), MediaError>>| {
-            thread.join().unwrap_or_else(|_| Err(MediaError::internal("a stage", "panicked")))
-        };
-        for result in [joined(muxing)].into_iter().chain(threads.into_iter().rev().map(joined)) {
-            outcome = outcome.and(result);
-        }
-        outcome
-    })
+/// What the job's own input is.
+fn own(facts: &[MediaFacts]) -> Result<&MediaFacts, MediaError> {
+    facts.first().ok_or_else(|| MediaError::internal("the inputs", "are none"))
+}
+
+/// A plan that cannot be made is the request's fault.
+fn refused(refusal: domain::media::PlanRejection) -> MediaError {
+    let code = domain::job::FailureCode::Unsupported;
+    MediaError::new(code, format!("{}: {}", refusal.pointer, refusal.detail))
+}
+
+/// Does a job's media work, and verifies what it made.
+pub(crate) fn run(request: &MediaRequest, work: &Work<'_>) -> Result<Report, MediaError> {
+    match request {
+        MediaRequest::Convert(convert) => convert::convert(convert, work),
+        MediaRequest::Probe(_) => probe::probe(work),
+        MediaRequest::Analyze(analyze) => analyze::analyze(analyze, work),
+        MediaRequest::Thumbnails(thumbnails) => thumbnails::thumbnails(thumbnails, work),
+    }
+}
+
+/// What every pass over the inputs shares.
+struct Studio<'a> {
+    /// The job's own input first.
+    inputs: &'a [(PathBuf, Role)],
+    scratch: &'a Path,
+    pulse: &'a Pulse<'a>,
+}
+
+impl<'a> Studio<'a> {
+    /// Opens every input anew and says what they are.
+    fn facts(&self) -> Result<Vec<MediaFacts>, MediaError> {
+        let probed = self.inputs.iter().enumerate().map(|(number, (path, role))| {
+            let named = |error: MediaError| match number {
+                0 => error,
+                _ => MediaError::new(error.code, format!("{role:?} {number}: {}", error.message)),
+            };
+            let input = open::open(path, *role).map_err(named)?;
+            match role {
+                Role::Media => crate::probe::probe_media(&input),
+                Role::Image | Role::Subtitle => crate::probe::probe(&input),
+            }
+            .map_err(named)
+        });
+        probed.collect()
+    }
+
+    /// A pipeline over every input, opened anew.
+    fn flow<'env>(&self, facts: &'env [MediaFacts]) -> Result<Flow<'env>, MediaError>
+    where
+        'a: 'env,
+    {
+        let inputs: Result<Vec<Input>, MediaError> =
+            self.inputs.iter().map(|(path, role)| open::open(path, *role)).collect();
+        Ok(Flow::new(inputs?, facts, self.pulse))
+    }
+}
+
+/// What a container says of a stream.
+fn parameters(flow: &Flow<'_>, source: Source) -> Result<codec::Parameters, MediaError> {
+    let missing = |error: ffmpeg::Error| MediaError::internal("the plan's stream", error);
+    let index = usize::try_from(source.stream).unwrap_or(usize::MAX);
+    let stream = flow.input(source.input)?.context.stream(index);
+    let stream = stream.ok_or_else(|| missing(ffmpeg::Error::StreamNotFound))?;
+    ffi::own_parameters(&stream).map_err(missing)
 }

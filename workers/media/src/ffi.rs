@@ -1,261 +1,22 @@
 //! The one place that talks to C: what the safe bindings lack. Every block says why it is sound.
 
-use std::{
-    ffi::{CStr, CString, c_char, c_int, c_void},
-    fs::File,
-    io::{self, Read, Seek, SeekFrom},
-    panic::catch_unwind,
-    path::Path,
-    ptr,
-    sync::OnceLock,
-};
+mod frame;
+mod input;
+mod log;
 
-use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, codec, ffi, filter, format, frame};
+use std::ffi::{CStr, CString, c_int};
+
+use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, codec, ffi, filter, format};
 use nix::libc;
 
-/// An input that reads one open file and can open nothing else.
-pub(crate) struct Input {
-    /// Dropped first, as declared first: closing it may still read through `io`.
-    pub(crate) context: format::context::Input,
-    _io: Io,
-}
-
-/// A file behind FFmpeg's reading interface.
-struct Io {
-    context: *mut ffi::AVIOContext,
-    source: *mut File,
-}
-
-// SAFETY: both pointers belong to this value alone and are used by one thread at a time, the one
-// that owns it; FFmpeg keeps no thread-local state about them.
-unsafe impl Send for Io {}
-
-impl Io {
-    fn new(file: File) -> Result<Self, ffmpeg::Error> {
-        let source = Box::into_raw(Box::new(file));
-        // SAFETY: plain allocation; the context takes it over and `drop` frees it.
-        let buffer = unsafe { ffi::av_malloc(BUFFER) };
-        // SAFETY: `buffer` has BUFFER bytes; `source` lives as long as the context, since `drop`
-        // frees both; the callbacks take what `source` points to.
-        let context = unsafe {
-            ffi::avio_alloc_context(
-                buffer.cast(),
-                BUFFER_SIZE,
-                0,
-                source.cast(),
-                Some(read_file),
-                None,
-                Some(seek_file),
-            )
-        };
-        let io = Self { context, source };
-        if context.is_null() { Err(ffmpeg::Error::Other { errno: libc::ENOMEM }) } else { Ok(io) }
-    }
-}
-
-impl Drop for Io {
-    fn drop(&mut self) {
-        if !self.context.is_null() {
-            // SAFETY: the buffer may have been replaced by FFmpeg; the current one is ours to free.
-            let buffer = unsafe { &raw mut (*self.context).buffer };
-            // SAFETY: frees what the slot points to and clears the slot.
-            unsafe { ffi::av_freep(buffer.cast()) };
-            // SAFETY: allocated in `new`, and nothing uses it any more.
-            unsafe { ffi::avio_context_free(&raw mut self.context) };
-        }
-        // SAFETY: made by `Box::into_raw` in `new`, and freed nowhere else.
-        drop(unsafe { Box::from_raw(self.source) });
-    }
-}
-
-const BUFFER_SIZE: c_int = 256 * 1024;
-const BUFFER: usize = BUFFER_SIZE.unsigned_abs() as usize;
-
-impl Input {
-    /// Opens `path` with our own reader: no protocol, only `formats`, and every wish of a demuxer
-    /// to open another file is refused.
-    pub(crate) fn open(path: &Path, formats: &str) -> Result<Self, ffmpeg::Error> {
-        let failed = |error: &io::Error| ffmpeg::Error::Other {
-            errno: error.raw_os_error().unwrap_or(libc::EIO),
-        };
-        let file = File::open(path).map_err(|error| failed(&error))?;
-        let io = Io::new(file)?;
-        // SAFETY: allocation only; a null result is checked below.
-        let mut context = unsafe { ffi::avformat_alloc_context() };
-        if context.is_null() {
-            return Err(ffmpeg::Error::Other { errno: libc::ENOMEM });
-        }
-        // SAFETY: `context` is valid and not yet opened; a set `pb` makes FFmpeg use and not free it.
-        unsafe { (*context).pb = io.context };
-        // SAFETY: as above; the callback has the type that FFmpeg declares.
-        unsafe { (*context).io_open = Some(refuse_open) };
-        let mut options = ffmpeg::Dictionary::new();
-        options.set("format_whitelist", formats);
-        options.set("protocol_whitelist", "none");
-        options.set("max_streams", "64");
-        let mut raw = options.into_raw();
-        let name = CString::default();
-        // SAFETY: all pointers are valid; on failure FFmpeg frees `context` but not `pb`.
-        let outcome = unsafe {
-            ffi::avformat_open_input(&raw mut context, name.as_ptr(), ptr::null(), &raw mut raw)
-        };
-        // SAFETY: what is left of the options is ours to free; null is allowed.
-        unsafe { ffi::av_dict_free(&raw mut raw) };
-        if outcome < 0 {
-            return Err(outcome.into());
-        }
-        // SAFETY: opened above and owned by nobody else; `Input` closes it on drop.
-        let input = unsafe { format::context::Input::wrap(context) };
-        let opened = Self { context: input, _io: io };
-        // SAFETY: `context` was opened above.
-        let outcome = unsafe { ffi::avformat_find_stream_info(context, ptr::null_mut()) };
-        if outcome < 0 { Err(outcome.into()) } else { Ok(opened) }
-    }
-
-    /// The container's first instant, in microseconds; none if it does not say.
-    pub(crate) fn start_time(&self) -> Option<i64> {
-        // SAFETY: the pointer is only looked at while we are borrowed.
-        let context = unsafe { self.context.as_ptr() };
-        // SAFETY: the context is open as long as we are.
-        let start = unsafe { (*context).start_time };
-        (start != ffi::AV_NOPTS_VALUE).then_some(start)
-    }
-
-    /// Lets the demuxer drop the packets of a stream nobody wants.
-    pub(crate) fn discard(&mut self, stream: usize) {
-        if let Some(mut stream) = self.context.stream_mut(stream) {
-            // SAFETY: the stream belongs to an open context that we borrow mutably.
-            let stream = unsafe { stream.as_mut_ptr() };
-            // SAFETY: writes a plain field of it.
-            unsafe { (*stream).discard = ffi::AVDiscard::ALL };
-        }
-    }
-
-    /// Clockwise degrees that a player turns a stream by; 0, 90, 180 or 270.
-    pub(crate) fn rotation(&self, stream: usize) -> u16 {
-        let Some(stream) = self.context.stream(stream) else { return 0 };
-        let mut size = 0_usize;
-        // SAFETY: the stream belongs to an open context that we borrow.
-        let stream = unsafe { stream.as_ptr() };
-        // SAFETY: the answer points into the stream and is only read below.
-        let matrix = unsafe {
-            ffi::av_stream_get_side_data(
-                stream,
-                ffi::AVPacketSideDataType::DISPLAYMATRIX,
-                &raw mut size,
-            )
-        };
-        if matrix.is_null() || size < 36 {
-            return 0;
-        }
-        // SAFETY: at least nine 32-bit numbers stand there, as checked; FFmpeg aligns side data.
-        let degrees = unsafe { ffi::av_display_rotation_get(matrix.cast()) };
-        if !degrees.is_finite() {
-            return 0;
-        }
-        // FFmpeg counts against the clock.
-        let quarter = (-degrees / 90.0).round().rem_euclid(4.0);
-        [0, 90, 180, 270]
-            .into_iter()
-            .zip([0.0, 1.0, 2.0, 3.0])
-            .fold(0, |found, (turn, n)| if (quarter - n).abs() < 0.5 { turn } else { found })
-    }
-}
-
-unsafe extern "C" fn read_file(source: *mut c_void, buffer: *mut u8, size: c_int) -> c_int {
-    let Ok(length) = usize::try_from(size) else { return ffi::AVERROR(libc::EINVAL) };
-    // SAFETY: `source` is the `File` that `Io::new` registered, and only this thread uses it now.
-    let file = unsafe { &mut *source.cast::<File>() };
-    // SAFETY: FFmpeg passes a buffer of `size` bytes that is ours for this call.
-    let buffer = unsafe { std::slice::from_raw_parts_mut(buffer, length) };
-    match file.read(buffer) {
-        Ok(0) => ffi::AVERROR_EOF,
-        Ok(read) => c_int::try_from(read).unwrap_or(c_int::MAX),
-        Err(_) => ffi::AVERROR(libc::EIO),
-    }
-}
-
-unsafe extern "C" fn seek_file(source: *mut c_void, offset: i64, whence: c_int) -> i64 {
-    // SAFETY: `source` is the `File` that `Io::new` registered, and only this thread uses it now.
-    let file = unsafe { &mut *source.cast::<File>() };
-    let failed = i64::from(ffi::AVERROR(libc::EINVAL));
-    let to = match whence & !ffi::AVSEEK_FORCE {
-        ffi::AVSEEK_SIZE => {
-            return file
-                .metadata()
-                .map_or(failed, |meta| i64::try_from(meta.len()).unwrap_or(i64::MAX));
-        }
-        libc::SEEK_SET => u64::try_from(offset).ok().map(SeekFrom::Start),
-        libc::SEEK_CUR => Some(SeekFrom::Current(offset)),
-        libc::SEEK_END => Some(SeekFrom::End(offset)),
-        _ => None,
-    };
-    let position = to.and_then(|to| file.seek(to).ok());
-    position.and_then(|position| i64::try_from(position).ok()).unwrap_or(failed)
-}
-
-unsafe extern "C" fn refuse_open(
-    _: *mut ffi::AVFormatContext,
-    _: *mut *mut ffi::AVIOContext,
-    _: *const c_char,
-    _: c_int,
-    _: *mut *mut ffi::AVDictionary,
-) -> c_int {
-    ffi::AVERROR(libc::EPERM)
-}
-
-/// Takes one line that a library wrote: its level and words.
-pub(crate) type LogSink = Box<dyn Fn(&'static str, String) + Send + Sync>;
-
-/// The longest line that is kept.
-const LINE: c_int = 1024;
-
-static LOG: OnceLock<LogSink> = OnceLock::new();
-
-/// Passes what the libraries have to say, from warnings up, to `sink`. Once per process: the log is
-/// process-wide, which is one reason why each task has a process of its own.
-pub(crate) fn capture_log(sink: LogSink) {
-    if LOG.set(sink).is_ok() {
-        // SAFETY: the callback has the declared type, may be called from any thread, never unwinds.
-        unsafe { ffi::av_log_set_callback(Some(log_line)) };
-    }
-}
-
-unsafe extern "C" fn log_line(
-    context: *mut c_void,
-    level: c_int,
-    format: *const c_char,
-    arguments: *mut ffi::__va_list_tag,
-) {
-    let word = if level <= ffi::AV_LOG_ERROR {
-        "error"
-    } else if level <= ffi::AV_LOG_WARNING {
-        "warning"
-    } else {
-        return;
-    };
-    let mut line: [c_char; LINE.unsigned_abs() as usize] = [0; LINE.unsigned_abs() as usize];
-    let mut prefix: c_int = 1;
-    // SAFETY: the arguments are FFmpeg's own, used once; the line is cut to its length and ended.
-    unsafe {
-        ffi::av_log_format_line2(
-            context,
-            level,
-            format,
-            arguments,
-            line.as_mut_ptr(),
-            LINE,
-            &raw mut prefix,
-        )
-    };
-    // SAFETY: `av_log_format_line2` always ends the line with NUL inside the array.
-    let text = unsafe { CStr::from_ptr(line.as_ptr()) }.to_string_lossy().trim_end().to_owned();
-    let _ = catch_unwind(|| {
-        if let Some(sink) = LOG.get() {
-            sink(word, text);
-        }
-    });
-}
+pub(crate) use self::{
+    frame::{
+        empty_frame, first_plane, lasts, picture_shape, samples, set_picture_kind, share, silence,
+        sound_shape,
+    },
+    input::Input,
+    log::capture_log,
+};
 
 /// What a decoder needs that the safe bindings do not pass on.
 pub(crate) fn prepare_decoder(context: &mut codec::Context, time_base: Rational, threads: u16) {
@@ -270,37 +31,144 @@ pub(crate) fn prepare_decoder(context: &mut codec::Context, time_base: Rational,
     raw.thread_count = c_int::from(threads);
 }
 
-/// What an encoder needs that the safe bindings do not pass on: colours as in the source, threads,
-/// and headers in the container where that wants them.
+/// What a picture's numbers mean.
+pub(crate) enum Colors<'a> {
+    /// What the source says.
+    As(&'a codec::Parameters),
+    /// High definition television.
+    Bt709,
+    /// JPEG's: the whole range.
+    Jpeg,
+}
+
+/// Which pass over a film an encoder does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EncoderPass {
+    Only,
+    First,
+    Second,
+}
+
+/// What an encoder needs that the safe bindings do not pass on.
 pub(crate) fn prepare_encoder(
     context: &mut codec::Context,
-    source: Option<&codec::Parameters>,
+    colors: Option<&Colors<'_>>,
     global_header: bool,
     threads: u16,
+    pass: EncoderPass,
 ) {
     // SAFETY: the pointer is only used while we borrow the context mutably.
     let raw = unsafe { context.as_mut_ptr() };
     // SAFETY: an allocated, unopened context, and ours alone.
     let raw = unsafe { &mut *raw };
-    if let Some(source) = source {
-        // SAFETY: parameters are always allocated; only plain fields are read.
-        let source = unsafe { &*source.as_ptr() };
-        raw.color_range = source.color_range;
-        raw.color_primaries = source.color_primaries;
-        raw.color_trc = source.color_trc;
-        raw.colorspace = source.color_space;
-        raw.chroma_sample_location = source.chroma_location;
+    match colors {
+        Some(Colors::As(source)) => {
+            // SAFETY: parameters are always allocated; only plain fields are read.
+            let source = unsafe { &*source.as_ptr() };
+            raw.color_range = source.color_range;
+            raw.color_primaries = source.color_primaries;
+            raw.color_trc = source.color_trc;
+            raw.colorspace = source.color_space;
+            raw.chroma_sample_location = source.chroma_location;
+        }
+        Some(Colors::Bt709) => {
+            raw.color_range = ffi::AVColorRange::MPEG;
+            raw.color_primaries = ffi::AVColorPrimaries::BT709;
+            raw.color_trc = ffi::AVColorTransferCharacteristic::BT709;
+            raw.colorspace = ffi::AVColorSpace::BT709;
+        }
+        Some(Colors::Jpeg) => raw.color_range = ffi::AVColorRange::JPEG,
+        None => {}
     }
+    let flag = match pass {
+        EncoderPass::Only => 0,
+        EncoderPass::First => ffi::AV_CODEC_FLAG_PASS1,
+        EncoderPass::Second => ffi::AV_CODEC_FLAG_PASS2,
+    };
+    raw.flags |= c_int::try_from(flag).unwrap_or(0);
     if global_header {
         raw.flags |= c_int::try_from(ffi::AV_CODEC_FLAG_GLOBAL_HEADER).unwrap_or(0);
     }
     raw.thread_count = c_int::from(threads);
 }
 
+/// How a pixel format stores a picture.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PixelTraits {
+    pub(crate) depth: u8,
+    pub(crate) components: u8,
+    pub(crate) halvings: (u8, u8),
+    pub(crate) alpha: bool,
+}
+
+/// How a pixel format stores a picture; none for an unknown one.
+pub(crate) fn pixel_traits(format: format::Pixel) -> Option<PixelTraits> {
+    // SAFETY: answers a static description, or null.
+    let description = unsafe { ffi::av_pix_fmt_desc_get(format.into()) };
+    // SAFETY: a static description, if any.
+    let description = unsafe { description.as_ref() }?;
+    Some(PixelTraits {
+        depth: description.comp.first().map_or(8, |c| u8::try_from(c.depth).unwrap_or(8)),
+        components: description.nb_components,
+        halvings: (description.log2_chroma_w, description.log2_chroma_h),
+        alpha: description.flags & u64::try_from(ffi::AV_PIX_FMT_FLAG_ALPHA).unwrap_or(0) != 0,
+    })
+}
+
 /// The pixel or sample format number that a stream declares; negative if it does not.
 pub(crate) fn declared_format(parameters: &codec::Parameters) -> c_int {
     // SAFETY: parameters are always allocated; a plain field is read.
     unsafe { (*parameters.as_ptr()).format }
+}
+
+/// The pixel format that a stream declares.
+pub(crate) fn pixel_format(parameters: &codec::ParametersRef<'_>) -> format::Pixel {
+    // SAFETY: parameters are always allocated; a plain field is read.
+    let number = unsafe { (*parameters.as_ptr()).format };
+    format::Pixel::from(ffi::AVPixelFormat(number))
+}
+
+/// The sample format that a stream declares.
+pub(crate) fn sample_format(parameters: &codec::ParametersRef<'_>) -> format::Sample {
+    // SAFETY: parameters are always allocated; a plain field is read.
+    let number = unsafe { (*parameters.as_ptr()).format };
+    format::Sample::from(ffi::AVSampleFormat(number))
+}
+
+/// True if a stream says that its pictures are two fields each.
+pub(crate) fn is_interlaced(parameters: &codec::ParametersRef<'_>) -> bool {
+    // SAFETY: parameters are always allocated; a plain field is read.
+    let order = unsafe { (*parameters.as_ptr()).field_order };
+    order != ffi::AVFieldOrder::UNKNOWN && order != ffi::AVFieldOrder::PROGRESSIVE
+}
+
+/// FFmpeg's name of a stream's profile.
+pub(crate) fn profile_name(parameters: &codec::ParametersRef<'_>) -> Option<String> {
+    // SAFETY: parameters are always allocated; only plain fields are read.
+    let raw = unsafe { &*parameters.as_ptr() };
+    let (id, profile) = (raw.codec_id, raw.profile);
+    // SAFETY: answers a static text, or null.
+    named(unsafe { ffi::avcodec_profile_name(id, profile) })
+}
+
+/// FFmpeg's words for what a stream is there for.
+pub(crate) fn dispositions(stream: &ffmpeg::Stream<'_>) -> Vec<String> {
+    // SAFETY: the stream belongs to an open context that is borrowed with it.
+    let stream = unsafe { stream.as_ptr() };
+    // SAFETY: reads a plain field of it.
+    let set = unsafe { (*stream).disposition };
+    let bits = (0..31).map(|bit| set & (1 << bit)).filter(|bit| *bit != 0);
+    // SAFETY: answers a static text, or null.
+    bits.filter_map(|bit| named(unsafe { ffi::av_disposition_to_string(bit) })).collect()
+}
+
+/// A static text of FFmpeg's, if it gave one.
+fn named(text: *const std::ffi::c_char) -> Option<String> {
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: only called with texts that FFmpeg keeps for ever, ended by NUL.
+    Some(unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
 }
 
 /// The time base of what comes out of a sink.
@@ -319,18 +187,20 @@ pub(crate) fn sink_pixel_aspect(sink: &filter::Context<'_>) -> Rational {
     unsafe { ffi::av_buffersink_get_sample_aspect_ratio(sink) }.into()
 }
 
+/// Pictures a second that come out of a sink; 0 if they come as they like.
+pub(crate) fn sink_frame_rate(sink: &filter::Context<'_>) -> Rational {
+    // SAFETY: a configured sink of a living graph; the answer is a value.
+    let sink = unsafe { sink.as_ptr() };
+    // SAFETY: only reads it.
+    unsafe { ffi::av_buffersink_get_frame_rate(sink) }.into()
+}
+
 /// One thread per graph: the pipeline's own threads are the parallelism.
 pub(crate) fn single_threaded(graph: &mut filter::Graph) {
     // SAFETY: an allocated, unconfigured graph that we borrow mutably; a plain field is written.
     let graph = unsafe { graph.as_mut_ptr() };
     // SAFETY: writes a plain field of it.
     unsafe { (*graph).nb_threads = 1 };
-}
-
-/// An empty frame of either kind.
-pub(crate) fn empty_frame() -> frame::Frame {
-    // SAFETY: allocates a frame without data, which is valid for every receiver.
-    unsafe { frame::Frame::empty() }
 }
 
 /// Writes a packet, also one that carries side data alone.
@@ -372,4 +242,149 @@ pub(crate) fn own_parameters(
     let outcome =
         unsafe { ffi::avcodec_parameters_copy(own.as_mut_ptr(), stream.parameters().as_ptr()) };
     if outcome < 0 { Err(outcome.into()) } else { Ok(own) }
+}
+
+/// Bounds an encoder's rate: never above `max` for longer than twice a second's worth.
+pub(crate) fn cap_rate(context: &mut codec::Context, max: u64) {
+    // SAFETY: the pointer is only used while we borrow the context mutably.
+    let raw = unsafe { context.as_mut_ptr() };
+    // SAFETY: an allocated, unopened context, and ours alone.
+    let raw = unsafe { &mut *raw };
+    raw.rc_max_rate = i64::try_from(max).unwrap_or(i64::MAX);
+    raw.rc_buffer_size = c_int::try_from(max.saturating_mul(2)).unwrap_or(c_int::MAX);
+}
+
+/// A quality for encoders that take one number from 1 (best) to 31.
+pub(crate) fn fixed_quality(context: &mut codec::Context, quality: u16) {
+    // SAFETY: the pointer is only used while we borrow the context mutably.
+    let raw = unsafe { context.as_mut_ptr() };
+    // SAFETY: an allocated, unopened context, and ours alone.
+    let raw = unsafe { &mut *raw };
+    raw.flags |= c_int::try_from(ffi::AV_CODEC_FLAG_QSCALE).unwrap_or(0);
+    raw.global_quality =
+        c_int::from(quality).saturating_mul(c_int::try_from(ffi::FF_QP2LAMBDA).unwrap_or(118));
+}
+
+/// What the first pass of an encoder learned, once it is flushed.
+pub(crate) fn pass_statistics(encoder: &codec::Context) -> Option<CString> {
+    // SAFETY: an open encoder that we borrow.
+    let raw = unsafe { encoder.as_ptr() };
+    // SAFETY: reads a plain field of it.
+    let statistics = unsafe { (*raw).stats_out };
+    if statistics.is_null() {
+        return None;
+    }
+    // SAFETY: FFmpeg ends it with NUL, and it lives as long as the encoder.
+    Some(unsafe { CStr::from_ptr(statistics) }.to_owned())
+}
+
+/// Hands the first pass' findings to the second one.
+pub(crate) fn use_statistics(context: &mut codec::Context, statistics: CString) {
+    // SAFETY: the pointer is only used while we borrow the context mutably.
+    let raw = unsafe { context.as_mut_ptr() };
+    // Never freed: FFmpeg reads it for as long as the encoder lives, and the process is short-lived.
+    // SAFETY: an allocated, unopened context; FFmpeg only reads the text.
+    unsafe { (*raw).stats_in = statistics.into_raw() };
+}
+
+/// Describes a stream whose packets we make ourselves.
+pub(crate) fn describe_subtitles(
+    parameters: &mut codec::ParametersMut<'_>,
+    id: codec::Id,
+    header: &[u8],
+) {
+    // SAFETY: zeroed as FFmpeg wants it, with its padding; the parameters take it over.
+    let copy = unsafe { ffi::av_mallocz(header.len().saturating_add(PADDING)) }.cast::<u8>();
+    if !copy.is_null() {
+        // SAFETY: the copy is at least as long as the header, and they do not overlap.
+        unsafe { std::ptr::copy_nonoverlapping(header.as_ptr(), copy, header.len()) };
+    }
+    // SAFETY: parameters of a stream that we borrow mutably.
+    let raw = unsafe { &mut *parameters.as_mut_ptr() };
+    raw.codec_type = ffi::AVMediaType::SUBTITLE;
+    raw.codec_id = id.into();
+    raw.extradata = copy;
+    raw.extradata_size =
+        if copy.is_null() { 0 } else { c_int::try_from(header.len()).unwrap_or(0) };
+}
+
+const PADDING: usize = 64;
+
+/// What a stream is there for, as a player reads it.
+pub(crate) fn set_disposition(stream: &mut format::stream::StreamMut<'_>, default: bool) {
+    // SAFETY: a stream of an open output that we borrow mutably.
+    let stream = unsafe { stream.as_mut_ptr() };
+    let flag = if default { ffi::AV_DISPOSITION_DEFAULT } else { 0 };
+    // SAFETY: writes a plain field of it.
+    unsafe { (*stream).disposition = c_int::try_from(flag).unwrap_or(0) };
+}
+
+/// Lets the muxer choose the tag: that of another container means nothing in this one.
+pub(crate) fn forget_tag(parameters: &mut codec::ParametersMut<'_>) {
+    // SAFETY: parameters of a stream that we borrow mutably; a plain field is written.
+    unsafe { (*parameters.as_mut_ptr()).codec_tag = 0 };
+}
+
+/// The header that a subtitle decoder gives to what it decodes: ASS styles.
+pub(crate) fn subtitle_header(context: &codec::Context) -> Vec<u8> {
+    // SAFETY: an open decoder that we borrow.
+    let raw = unsafe { context.as_ptr() };
+    // SAFETY: an open decoder; only plain fields are read.
+    let raw = unsafe { &*raw };
+    let (header, size) = (raw.subtitle_header, raw.subtitle_header_size);
+    let Ok(size) = usize::try_from(size) else { return vec![] };
+    if header.is_null() {
+        return vec![];
+    }
+    // SAFETY: FFmpeg keeps that many bytes there as long as the decoder lives.
+    unsafe { std::slice::from_raw_parts(header, size) }.to_vec()
+}
+
+/// Names a stream's coding in the container's own way.
+pub(crate) fn set_tag(parameters: &mut codec::ParametersMut<'_>, tag: [u8; 4]) {
+    // SAFETY: parameters of a stream that we borrow mutably; a plain field is written.
+    unsafe { (*parameters.as_mut_ptr()).codec_tag = u32::from_le_bytes(tag) };
+}
+
+/// Bits of a sample that mean something, where the sample has room for more.
+pub(crate) fn set_bits(context: &mut codec::Context, bits: u8) {
+    // SAFETY: the pointer is only used while we borrow the context mutably.
+    let raw = unsafe { context.as_mut_ptr() };
+    // SAFETY: an allocated, unopened context; a plain field is written.
+    unsafe { (*raw).bits_per_raw_sample = c_int::from(bits) };
+}
+
+/// What a container says of a stream beside its parameters, rotation above all.
+pub(crate) fn copy_side_data(
+    to: &mut format::stream::StreamMut<'_>,
+    from: &ffmpeg::Stream<'_>,
+) -> Result<(), ffmpeg::Error> {
+    // SAFETY: a stream of an open input that is borrowed.
+    let from = unsafe { from.as_ptr() };
+    // SAFETY: as above; only plain fields are read.
+    let from = unsafe { &*from };
+    // SAFETY: a stream of an open output that we borrow mutably.
+    let to = unsafe { to.as_mut_ptr() };
+    for number in 0..usize::try_from(from.nb_side_data).unwrap_or(0) {
+        // SAFETY: FFmpeg keeps `nb_side_data` of them there.
+        let data = unsafe { from.side_data.add(number) };
+        // SAFETY: as above.
+        let data = unsafe { &*data };
+        // SAFETY: allocates `size` bytes that belong to the output's stream.
+        let copy = unsafe { ffi::av_stream_new_side_data(to, data.type_, data.size) };
+        if copy.is_null() {
+            return Err(ffmpeg::Error::Other { errno: libc::ENOMEM });
+        }
+        // SAFETY: both are `size` bytes long, and one is new.
+        unsafe { std::ptr::copy_nonoverlapping(data.data, copy, data.size) };
+    }
+    Ok(())
+}
+
+/// Samples that a sound encoder takes at once; 0 if any number will do.
+pub(crate) fn frame_size(encoder: &codec::Context) -> u32 {
+    // SAFETY: an open encoder that we borrow.
+    let raw = unsafe { encoder.as_ptr() };
+    // SAFETY: reads a plain field of it.
+    u32::try_from(unsafe { (*raw).frame_size }).unwrap_or(0)
 }

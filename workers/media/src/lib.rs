@@ -7,12 +7,14 @@
 
 mod capability;
 pub mod child;
+mod cues;
 mod engine;
 #[expect(unsafe_code, reason = "the one place that talks to C")]
 mod ffi;
 mod open;
 mod probe;
 pub mod protocol;
+mod pulse;
 mod sandbox;
 mod verify;
 

@@ -1,26 +1,35 @@
 use std::path::Path;
 
+use domain::media::Role;
 use ffmpeg_the_third as ffmpeg;
 
 use crate::{MediaError, ffi::Input};
 
 /// The file formats that are media, and none that names other files.
-const MEDIA: &str =
-    "mov,mp4,matroska,webm,mpegts,mpeg,avi,flv,mp3,wav,aac,flac,ogg,gif,mxf,asf,h264,hevc";
+const MEDIA: &str = "mov,mp4,matroska,webm,mpegts,mpeg,avi,flv,mp3,wav,aac,flac,ogg,gif,mxf,asf,\
+    h264,hevc,ac3,eac3,ivf,aiff,caf,m4v,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe";
+const IMAGES: &str = "png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe,gif";
+const SUBTITLES: &str = "srt,ass,webvtt,mov,mp4,matroska,webm";
 
-/// Opens a media file, or says in a person's words why it is none.
-pub(crate) fn open(path: &Path) -> Result<Input, MediaError> {
+/// Opens a file for what it is to be, or says in a person's words why it cannot be that.
+pub(crate) fn open(path: &Path, role: Role) -> Result<Input, MediaError> {
     let size = path.metadata().map_or(0, |meta| meta.len());
     if size == 0 {
         return Err(MediaError::input("the input is empty (0 bytes)"));
     }
-    Input::open(path, MEDIA).map_err(|error| {
+    let (formats, what) = match role {
+        Role::Media => (MEDIA, "a media file"),
+        Role::Image => (IMAGES, "a picture (PNG, JPEG, WebP, BMP, TIFF)"),
+        Role::Subtitle => (SUBTITLES, "subtitles (SRT, ASS, WebVTT)"),
+    };
+    Input::open(path, formats).map_err(|error| {
         MediaError::input(match error {
-            ffmpeg::Error::InvalidData => "the input is not a media file that can be read here; \
-                it may be damaged, cut off before its index, or something else under a media name"
-                .to_owned(),
+            ffmpeg::Error::InvalidData => format!(
+                "the input is not {what} that can be read here; it may be damaged, cut off before \
+                 its index, or something else under a media name"
+            ),
             other => format!(
-                "the input cannot be opened as media ({other}); playlists and other files that \
+                "the input cannot be opened as {what} ({other}); playlists and other files that \
                  only point to media are not accepted"
             ),
         })

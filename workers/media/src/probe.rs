@@ -1,40 +1,54 @@
-use domain::media::{AudioFacts, MediaFacts, Rational, VideoFacts};
-use ffmpeg_the_third::{self as ffmpeg, Rescale, Stream, media};
+//! What an opened input is.
 
-use crate::{MediaError, ffi::Input};
+use std::collections::BTreeMap;
 
-/// Which streams a conversion takes, and what is known of them.
-pub(crate) struct Probed {
-    pub(crate) facts: MediaFacts,
-    pub(crate) video: Option<usize>,
-    pub(crate) audio: Option<usize>,
+use domain::media::{
+    AudioFacts, Chapter, Chroma, Color, Hdr, MediaFacts, Rational, StreamDetail, StreamFacts,
+    VideoFacts,
+};
+use ffmpeg_the_third::{
+    self as ffmpeg, DictionaryRef, Rescale, Stream, codec, ffi::AVPacketSideDataType, media,
+};
+
+use crate::{
+    MediaError,
+    ffi::{self, Input},
+};
+
+/// Reads off an opened input everything that its headers tell.
+pub(crate) fn probe(input: &Input) -> Result<MediaFacts, MediaError> {
+    let streams: Result<Vec<StreamFacts>, MediaError> =
+        input.context.streams().map(|stream| stream_facts(&stream, input)).collect();
+    let chapters = input.context.chapters().map(|chapter| {
+        let time = |time: i64| {
+            let micros = time.rescale(chapter.time_base(), ffmpeg::rescale::TIME_BASE);
+            let origin = input.start_time().unwrap_or(0);
+            u64::try_from(micros.saturating_sub(origin)).unwrap_or(0)
+        };
+        let mut tags = tags(&chapter.metadata());
+        Chapter {
+            start: time(chapter.start()),
+            end: time(chapter.end()),
+            title: tags.remove("title"),
+        }
+    });
+    Ok(MediaFacts {
+        format: input.context.format().name().to_owned(),
+        duration: u64::try_from(input.context.duration()).ok().filter(|duration| *duration > 0),
+        bitrate: input.bitrate(),
+        streams: streams?,
+        chapters: chapters.collect(),
+        tags: tags(&input.context.metadata()),
+    })
 }
 
-/// Reads off an opened input what the plan needs.
-pub(crate) fn probe(input: &Input) -> Result<Probed, MediaError> {
-    let best = |kind| {
-        let stream = input.context.streams().best(kind)?;
-        let cover =
-            stream.disposition().contains(ffmpeg::format::stream::Disposition::ATTACHED_PIC);
-        (!cover).then_some(stream)
-    };
-    let video = best(media::Type::Video);
-    let audio = best(media::Type::Audio);
-    if video.is_none() && audio.is_none() {
+/// As `probe`, for an input that must hold pictures or sound.
+pub(crate) fn probe_media(input: &Input) -> Result<MediaFacts, MediaError> {
+    let facts = probe(input)?;
+    if facts.video().is_none() && facts.audio().is_none() {
         return Err(MediaError::input("the input holds no video and no audio"));
     }
-    let duration = u64::try_from(input.context.duration()).ok().filter(|duration| *duration > 0);
-    let facts = MediaFacts {
-        format: input.context.format().name().to_owned(),
-        duration,
-        video: video.as_ref().map(|stream| video_facts(stream, input)).transpose()?,
-        audio: audio.as_ref().map(audio_facts).transpose()?,
-    };
-    Ok(Probed {
-        facts,
-        video: video.map(|stream| stream.index()),
-        audio: audio.map(|stream| stream.index()),
-    })
+    Ok(facts)
 }
 
 pub(crate) fn rational(ratio: ffmpeg::Rational) -> Option<Rational> {
@@ -43,38 +57,147 @@ pub(crate) fn rational(ratio: ffmpeg::Rational) -> Option<Rational> {
     (num > 0 && den > 0).then_some(Rational { num, den })
 }
 
+fn tags(from: &DictionaryRef<'_>) -> BTreeMap<String, String> {
+    let clean = |text: &str| text.chars().filter(|c| *c != '\0').take(4096).collect::<String>();
+    from.iter().take(200).map(|(key, value)| (key.to_lowercase(), clean(value))).collect()
+}
+
+fn stream_facts(stream: &Stream<'_>, input: &Input) -> Result<StreamFacts, MediaError> {
+    let parameters = stream.parameters();
+    let detail = match parameters.medium() {
+        media::Type::Video => StreamDetail::Video(Box::new(video_facts(stream, input)?)),
+        media::Type::Audio => StreamDetail::Audio(audio_facts(stream)?),
+        media::Type::Subtitle => StreamDetail::Subtitle { text: is_text(parameters.id()) },
+        _ => StreamDetail::Other,
+    };
+    let mut tags = tags(&stream.metadata());
+    let micros = |time: i64| time.rescale(stream.time_base(), ffmpeg::rescale::TIME_BASE);
+    let start = Some(stream.start_time()).filter(|start| *start != ffmpeg::ffi::AV_NOPTS_VALUE);
+    let start = start.map(|start| micros(start).saturating_sub(input.start_time().unwrap_or(0)));
+    Ok(StreamFacts {
+        index: u32::try_from(stream.index()).unwrap_or(u32::MAX),
+        codec: parameters.id().name().to_owned(),
+        profile: ffi::profile_name(&parameters),
+        language: tags.remove("language").filter(|language| language != "und"),
+        title: tags.remove("title").or_else(|| tags.remove("handler_name")),
+        dispositions: ffi::dispositions(stream),
+        duration: u64::try_from(micros(stream.duration())).ok().filter(|_| stream.duration() > 0),
+        start: start.and_then(|start| u64::try_from(start).ok()),
+        bitrate: u64::try_from(parameters.bit_rate()).ok().filter(|rate| *rate > 0),
+        packets: u64::try_from(stream.frames()).ok().filter(|frames| *frames > 0),
+        detail,
+    })
+}
+
+const fn is_text(id: codec::Id) -> bool {
+    matches!(
+        id,
+        codec::Id::SUBRIP
+            | codec::Id::SRT
+            | codec::Id::ASS
+            | codec::Id::SSA
+            | codec::Id::WEBVTT
+            | codec::Id::MOV_TEXT
+            | codec::Id::TEXT
+    )
+}
+
 fn video_facts(stream: &Stream<'_>, input: &Input) -> Result<VideoFacts, MediaError> {
     let parameters = stream.parameters();
     let (width, height) = (parameters.width(), parameters.height());
     if width == 0 || height == 0 {
         return Err(MediaError::input("the input's picture has no size; it is damaged"));
     }
+    let average = rational(stream.avg_frame_rate());
+    let base = rational(stream.rate());
+    let format = ffi::pixel_format(&parameters);
+    let traits = ffi::pixel_traits(format);
+    let interlaced = ffi::is_interlaced(&parameters);
+    let apart = |average: Rational, base: Rational| {
+        (average.as_f64() - base.as_f64()).abs() > average.as_f64() * 0.01
+    };
     Ok(VideoFacts {
-        codec: parameters.id().name().to_owned(),
         width,
         height,
-        pixel_aspect: rational(stream.sample_aspect_ratio()).unwrap_or(Rational { num: 1, den: 1 }),
-        frame_rate: rational(stream.avg_frame_rate())
-            .or_else(|| rational(stream.rate()))
-            .unwrap_or(Rational { num: 0, den: 1 }),
+        pixel_aspect: rational(stream.sample_aspect_ratio()).unwrap_or(Rational::ONE),
+        frame_rate: average.or(base).unwrap_or(Rational { num: 0, den: 1 }),
+        variable_rate: !interlaced && average.zip(base).is_some_and(|(a, b)| apart(a, b)),
         rotation: input.rotation(stream.index()),
-        duration: duration(stream),
+        pixel_format: format
+            .descriptor()
+            .map(|descriptor| descriptor.name().to_owned())
+            .unwrap_or_default(),
+        bit_depth: traits.map_or(8, |traits| traits.depth),
+        chroma: match traits.map(|traits| (traits.components, traits.halvings)) {
+            Some((1 | 2, _)) => Chroma::Gray,
+            Some((_, (1.., 1..))) | None => Chroma::Quarter,
+            Some((_, (1.., 0))) => Chroma::Half,
+            Some(_) => Chroma::Full,
+        },
+        // FFmpeg calls a palette see-through, used or not; VP9 says it in a tag of its own.
+        alpha: traits.is_some_and(|traits| traits.alpha && traits.components == 4)
+            || stream.metadata().get("alpha_mode") == Some("1"),
+        interlaced,
+        color: color(&parameters, input, stream.index()),
+        keyframe_interval: None,
     })
 }
 
-/// A stream's own length, if the container says.
-fn duration(stream: &Stream<'_>) -> Option<u64> {
-    let micros = stream.duration().rescale(stream.time_base(), ffmpeg::rescale::TIME_BASE);
-    u64::try_from(micros).ok().filter(|_| stream.duration() > 0)
+fn color(parameters: &codec::ParametersRef<'_>, input: &Input, stream: usize) -> Color {
+    let known = |name: Option<&'static str>| {
+        name.filter(|name| !matches!(*name, "unknown" | "reserved")).map(str::to_owned)
+    };
+    let transfer = known(parameters.color_transfer_characteristic().name());
+    let light = input.side_data(stream, AVPacketSideDataType::CONTENT_LIGHT_LEVEL);
+    let mastering = input.side_data(stream, AVPacketSideDataType::MASTERING_DISPLAY_METADATA);
+    Color {
+        range: known(parameters.color_range().name()),
+        primaries: known(parameters.color_primaries().name()),
+        hdr: match transfer.as_deref() {
+            Some("smpte2084") => Some(Hdr::Pq),
+            Some("arib-std-b67") => Some(Hdr::Hlg),
+            _ => None,
+        },
+        transfer,
+        matrix: known(parameters.color_space().name()),
+        mastering_peak: mastering.and_then(|bytes| mastering_peak(&bytes)),
+        max_content_light: light.and_then(|bytes| number(&bytes, 0)).filter(|light| *light > 0),
+    }
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+}
+
+/// The brightest mastering white. `AVMasteringDisplayMetadata` is eight ratios of colour, two of
+/// luminance, least first, and two flags.
+fn mastering_peak(bytes: &[u8]) -> Option<f64> {
+    let (num, den) = (number(bytes, 72)?, number(bytes, 76)?);
+    let told = number(bytes, 84)? != 0;
+    (told && den > 0).then(|| f64::from(num) / f64::from(den)).filter(|peak| *peak > 0.0)
 }
 
 fn audio_facts(stream: &Stream<'_>) -> Result<AudioFacts, MediaError> {
     let parameters = stream.parameters();
-    let channels = parameters.ch_layout().channels();
+    let layout = parameters.ch_layout();
+    let channels = layout.channels();
     let sample_rate = parameters.sample_rate();
     if channels == 0 || sample_rate == 0 {
         return Err(MediaError::input("the input's sound has no channels or rate; it is damaged"));
     }
-    let codec = parameters.id().name().to_owned();
-    Ok(AudioFacts { codec, channels, sample_rate, duration: duration(stream) })
+    let format = ffi::sample_format(&parameters);
+    let bits = [parameters.bits_per_raw_sample(), parameters.bits_per_coded_sample()];
+    let lossless = parameters.id().name().starts_with("pcm_")
+        || matches!(parameters.id(), codec::Id::FLAC | codec::Id::ALAC);
+    Ok(AudioFacts {
+        channels,
+        layout: layout.description(),
+        sample_rate,
+        sample_format: format.name().to_owned(),
+        bit_depth: bits
+            .into_iter()
+            .find(|bits| *bits > 0)
+            .and_then(|bits| u8::try_from(bits).ok())
+            .filter(|_| lossless),
+    })
 }

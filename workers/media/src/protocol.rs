@@ -1,33 +1,39 @@
 //! What worker and child say to each other: length-prefixed MessagePack over the child's stdin and
 //! stdout.
 
-use std::io::{self, Read, Write};
+use std::{
+    io::{self, Read, Write},
+    path::Path,
+};
 
 use domain::{
     job::{FailureCode, StreamSummary},
-    media::{Capabilities, Convert, MediaFacts, Plan},
+    media::{Capabilities, MediaFacts, MediaRequest, Plan},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// The input's name in the slot's `in/` folder.
-pub const INPUT: &str = "input";
+/// The name of an input in the slot's `in/` folder; 0 is the job's own.
+pub fn input_name(number: usize) -> String {
+    format!("input{number}")
+}
+
 /// The longest message.
 const MAX: u32 = 16 * 1024 * 1024;
 
 /// The one thing a child is asked to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Task {
-    /// Tell what the input is.
-    Probe,
     /// Tell what this machine's FFmpeg can do.
     Capabilities,
-    /// Make the output.
-    Convert {
+    /// Tell what the input is.
+    Facts,
+    /// Do a job's media work.
+    Run {
         /// What was asked for.
-        request: Box<Convert>,
+        request: Box<MediaRequest>,
         /// What this worker can do.
         capabilities: Capabilities,
-        /// The output's name in the slot's `out/` folder.
+        /// The name in the slot's `out/` folder that every output's name begins with.
         output: String,
     },
 }
@@ -41,7 +47,7 @@ pub enum Said {
         sandbox: String,
     },
     /// What the input is.
-    Facts(MediaFacts),
+    Facts(Box<MediaFacts>),
     /// What this machine's FFmpeg can do.
     Capabilities(Capabilities),
     /// What it will do now.
@@ -69,8 +75,10 @@ pub enum Said {
 }
 
 /// How far an encode is.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
+    /// What it does, for a person.
+    pub stage: String,
     /// Media microseconds written.
     pub done: u64,
     /// Media microseconds in all; none when the input does not say.
@@ -83,17 +91,36 @@ pub struct Progress {
     pub speed: f64,
 }
 
-/// What was made, as read back from the file.
+/// What was made, as read back from the files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Seconds.
-    pub duration: f64,
-    /// Each stream.
-    pub streams: Vec<StreamSummary>,
+    /// Each file in `out/`.
+    pub files: Vec<MadeFile>,
+    /// What was found out; JSON. For jobs that make no files, this is what they are for.
+    pub result: Option<serde_json::Value>,
     /// Pictures.
     pub frames: u64,
     /// Wall seconds of the whole task.
     pub elapsed: f64,
+}
+
+/// One file, as read back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MadeFile {
+    /// In `out/`.
+    pub name: String,
+    /// Seconds; none for a still picture or a text.
+    pub duration: Option<f64>,
+    /// Each stream.
+    pub streams: Vec<StreamSummary>,
+}
+
+impl MadeFile {
+    /// A file that is no media.
+    pub(crate) fn plain(path: &Path, duration: Option<f64>) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { name, duration, streams: vec![] }
+    }
 }
 
 /// Writes one message.

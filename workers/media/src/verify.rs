@@ -1,98 +1,180 @@
-use std::{path::Path, time::Instant};
+//! Reads a finished output back. A wrong file is a failed attempt, never a success.
+
+use std::{fs, path::Path};
 
 use domain::{
     job::{FailureCode, StreamSummary},
-    media::{Plan, VideoFilter},
+    media::{AudioCodec, Container, MediaFacts, Plan, Role, StreamDetail, VideoCodec},
 };
 use ffmpeg_the_third::{self as ffmpeg, Packet, Rescale, codec, media};
 
-use crate::{MediaError, ffi, ffi::Input, open, probe, protocol::Report};
+use crate::{MediaError, ffi, ffi::Input, open, probe, protocol::MadeFile};
+
+/// What the engine knows it made.
+pub(crate) struct Expected {
+    /// Pictures given to the encoder.
+    pub(crate) frames: u64,
+    /// True if there must be exactly so many in the file.
+    pub(crate) counted: bool,
+}
+
+const MICROS: ffmpeg::Rational = ffmpeg::Rational(1, 1_000_000);
 
 fn wrong(message: impl Into<String>) -> MediaError {
     MediaError::new(FailureCode::VerificationFailed, message)
 }
 
-/// Reads the finished output back: every packet demuxed, the first and last group of pictures
-/// decoded, the facts compared with the plan. A wrong file is a failed attempt, never a success.
-pub(crate) fn verify(path: &Path, plan: &Plan, start: Instant) -> Result<Report, MediaError> {
-    let mut input = open::open(path)
+/// Every packet demuxed, the first and the last group of pictures and the sound's ends decoded,
+/// pictures counted, the facts compared with the plan.
+pub(crate) fn verify(
+    output: &Path,
+    plan: &Plan,
+    expected: &Expected,
+) -> Result<Vec<MadeFile>, MediaError> {
+    if plan.sequence {
+        return images(output, plan, expected);
+    }
+    if plan.container == Container::Webp {
+        return Ok(vec![moving_webp(output, plan, expected)?]);
+    }
+    let mut input = open::open(output, Role::Media)
         .map_err(|error| wrong(format!("the output does not open again: {error}")))?;
-    let probed = probe::probe(&input).map_err(|error| wrong(error.message))?;
-    if probed.facts.video.is_some() != plan.video.is_some()
-        || probed.facts.audio.is_some() != plan.audio.is_some()
+    let facts = probe::probe_media(&input).map_err(|error| wrong(error.message))?;
+    check_streams(&facts, plan)?;
+    let video = facts.video().map(|(stream, _)| stream.index);
+    let counted = demux_all(&mut input, video)?;
+    if expected.counted && counted.frames != expected.frames {
+        return Err(wrong(format!(
+            "the output has {} pictures, {} were encoded",
+            counted.frames, expected.frames
+        )));
+    }
+    let told = u64::try_from(input.context.duration()).unwrap_or(0);
+    // These containers do not say how long they are; the packets do.
+    let silent = matches!(plan.container, Container::Aac | Container::Mp3 | Container::Ts);
+    let duration = if silent { counted.lasts() } else { told };
+    if !plan.container.is_images() {
+        check_duration(duration, plan, &facts)?;
+    }
+    if let Some(video) = video {
+        decode_pictures(&mut input, video, counted.last_key)?;
+    }
+    let sounds: Vec<u32> = facts.sounds().map(|(stream, _)| stream.index).collect();
+    for sound in sounds {
+        decode_sound(&mut input, sound, duration)?;
+    }
+    Ok(vec![MadeFile {
+        streams: summaries(&input),
+        ..MadeFile::plain(
+            output,
+            (!plan.container.is_images())
+                .then(|| std::time::Duration::from_micros(duration).as_secs_f64()),
+        )
+    }])
+}
+
+fn check_streams(facts: &MediaFacts, plan: &Plan) -> Result<(), MediaError> {
+    let subtitles = plan.subtitles.iter().filter(|subtitles| !subtitles.sidecar).count();
+    if facts.video().is_some() != plan.video.is_some()
+        || facts.sounds().count() != plan.audio.len()
+        || facts.subtitles().count() != subtitles
     {
         return Err(wrong("the output lacks a stream that was planned"));
     }
-    if let (Some(video), Some(planned)) = (&probed.facts.video, &plan.video)
-        && (video.width, video.height) != (planned.width, planned.height)
+    if let (Some((stream, video)), Some(planned)) = (facts.video(), &plan.video)
+        && planned.codec != VideoCodec::Copy
     {
-        return Err(wrong(format!(
-            "the output's picture is {}x{}, planned was {}x{}",
-            video.width, video.height, planned.width, planned.height
-        )));
-    }
-    let counted = demux_all(&mut input, probed.video)?;
-    let duration = ffmpeg::Rational(1, 1_000_000);
-    let duration = input.context.duration().rescale(ffmpeg::rescale::TIME_BASE, duration);
-    let duration = u64::try_from(duration).unwrap_or(0);
-    if let Some(planned) = plan.duration {
-        let slack = slack(plan, probed.facts.video.as_ref().map_or(0.0, |v| v.frame_rate.as_f64()));
-        if duration.abs_diff(planned) > slack {
+        if (video.width, video.height) != (planned.width, planned.height) {
             return Err(wrong(format!(
-                "the output lasts {duration} µs, planned were {planned} µs"
+                "the output's picture is {}x{}, planned was {}x{}",
+                video.width, video.height, planned.width, planned.height
+            )));
+        }
+        if VideoCodec::of_stream(&stream.codec) != Some(planned.codec) {
+            let planned = planned.codec.as_str();
+            let detail = format!("the output's picture is {}, planned was {planned}", stream.codec);
+            return Err(wrong(detail));
+        }
+    }
+    for ((stream, sound), planned) in facts.sounds().zip(&plan.audio) {
+        let same = sound.channels == planned.channels
+            && AudioCodec::of_stream(&stream.codec) == Some(planned.codec);
+        if planned.codec != AudioCodec::Copy && !same {
+            return Err(wrong(format!(
+                "the output's sound is {} with {} channels, planned was {} with {}",
+                stream.codec,
+                sound.channels,
+                planned.codec.as_str(),
+                planned.channels
             )));
         }
     }
-    if let Some(video) = probed.video {
-        decode_ends(&mut input, video, counted.last_key)?;
+    Ok(())
+}
+
+/// A frame of sound, and what codecs put before the first and behind the last; in microseconds.
+const PADDING: u64 = 120_000;
+
+fn check_duration(duration: u64, plan: &Plan, facts: &MediaFacts) -> Result<(), MediaError> {
+    let Some(planned) = plan.duration else { return Ok(()) };
+    let rate = facts.video().map_or(0.0, |(_, video)| video.frame_rate.as_f64());
+    let copied = plan.video.as_ref().is_some_and(|video| video.codec == VideoCodec::Copy);
+    let varies = plan.video.as_ref().is_some_and(|video| !video.constant_rate);
+    // Copied pictures end where a group of them can be decoded without the rest.
+    let frames = if copied {
+        16.0
+    } else if varies {
+        3.0
+    } else {
+        1.5
+    };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds at most")]
+    let slack = if rate > 0.0 { (frames * 1_000_000.0 / rate.max(0.2)) as u64 } else { 0 };
+    if duration.abs_diff(planned) > slack.saturating_add(PADDING) {
+        return Err(wrong(format!("the output lasts {duration} µs, planned were {planned} µs")));
     }
-    Ok(Report {
-        duration: std::time::Duration::from_micros(duration).as_secs_f64(),
-        streams: summaries(&input),
-        frames: counted.frames,
-        elapsed: start.elapsed().as_secs_f64(),
-    })
+    Ok(())
 }
 
-/// What an honest output may differ by: a few frames of picture, and the codecs' padding.
-fn slack(plan: &Plan, rate: f64) -> u64 {
-    const PADDING: u64 = 300_000;
-    let fps = plan.video.as_ref().and_then(|video| {
-        video.filters.iter().find_map(|filter| match filter {
-            VideoFilter::Fps(millifps) => Some(f64::from(*millifps) / 1000.0),
-            _ => None,
-        })
-    });
-    let rate = fps.unwrap_or(rate).max(1.0);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "at most two seconds"
-    )]
-    let frames = (2_000_000.0 / rate) as u64;
-    frames.saturating_add(PADDING)
-}
-
+#[derive(Default)]
 struct Counted {
     frames: u64,
     /// Time of the last keyframe, in the stream's time base.
     last_key: i64,
+    /// First and last instant of any packet, in microseconds.
+    span: Option<(i64, i64)>,
 }
 
-fn demux_all(input: &mut Input, video: Option<usize>) -> Result<Counted, MediaError> {
-    let mut counted = Counted { frames: 0, last_key: 0 };
+impl Counted {
+    fn lasts(&self) -> u64 {
+        let (start, end) = self.span.unwrap_or_default();
+        u64::try_from(end.saturating_sub(start)).unwrap_or(0)
+    }
+}
+
+fn demux_all(input: &mut Input, video: Option<u32>) -> Result<Counted, MediaError> {
+    let video = video.and_then(|video| usize::try_from(video).ok());
+    let bases: Vec<ffmpeg::Rational> =
+        input.context.streams().map(|stream| stream.time_base()).collect();
+    let mut counted = Counted::default();
     loop {
         let mut packet = Packet::empty();
         match packet.read(&mut input.context) {
-            Ok(()) if Some(packet.stream()) == video => {
-                counted.frames = counted.frames.saturating_add(1);
-                if packet.is_key() {
-                    counted.last_key = packet.pts().or(packet.dts()).unwrap_or(0);
-                }
-            }
             Ok(()) => {}
             Err(ffmpeg::Error::Eof) => break,
             Err(error) => return Err(wrong(format!("the output breaks off: {error}"))),
+        }
+        if let Some((pts, base)) = packet.pts().zip(bases.get(packet.stream())) {
+            let start = pts.rescale(*base, MICROS);
+            let end = pts.saturating_add(packet.duration()).rescale(*base, MICROS);
+            let (first, last) = counted.span.unwrap_or((start, end));
+            counted.span = Some((first.min(start), last.max(end)));
+        }
+        if Some(packet.stream()) == video {
+            counted.frames = counted.frames.saturating_add(1);
+            if packet.is_key() {
+                counted.last_key = packet.pts().or(packet.dts()).unwrap_or(0);
+            }
         }
     }
     if video.is_some() && counted.frames == 0 {
@@ -101,19 +183,28 @@ fn demux_all(input: &mut Input, video: Option<usize>) -> Result<Counted, MediaEr
     Ok(counted)
 }
 
-/// Decodes the first group of pictures and the last one, wholly.
-fn decode_ends(input: &mut Input, video: usize, last_key: i64) -> Result<(), MediaError> {
-    let broken = |error: ffmpeg::Error| wrong(format!("the output does not decode: {error}"));
-    let Some(stream) = input.context.stream(video) else {
-        return Err(wrong("the output has no video"));
+fn broken(error: ffmpeg::Error) -> MediaError {
+    wrong(format!("the output does not decode: {error}"))
+}
+
+fn context(input: &Input, stream: u32) -> Result<(codec::Context, ffmpeg::Rational), MediaError> {
+    let index = usize::try_from(stream).unwrap_or(usize::MAX);
+    let Some(stream) = input.context.stream(index) else {
+        return Err(wrong("the output lacks a stream"));
     };
-    let time_base = stream.time_base();
     let parameters = ffi::own_parameters(&stream).map_err(broken)?;
-    let last = last_key.rescale(time_base, ffmpeg::rescale::TIME_BASE);
-    for (from, whole) in [(0, false), (last, true)] {
-        input.context.seek(from, ..=from).map_err(broken)?;
-        let mut context = codec::Context::from_parameters(parameters.clone()).map_err(broken)?;
-        ffi::prepare_decoder(&mut context, time_base, 0);
+    let mut context = codec::Context::from_parameters(parameters).map_err(broken)?;
+    ffi::prepare_decoder(&mut context, stream.time_base(), 0);
+    Ok((context, stream.time_base()))
+}
+
+/// Decodes the first group of pictures and the last one, wholly.
+fn decode_pictures(input: &mut Input, video: u32, last_key: i64) -> Result<(), MediaError> {
+    let index = usize::try_from(video).unwrap_or(usize::MAX);
+    for whole in [false, true] {
+        let (context, time_base) = context(input, video)?;
+        let from = if whole { last_key.rescale(time_base, MICROS) } else { 0 };
+        seek(input, from);
         let mut decoder = context.decoder().video().map_err(broken)?;
         let (mut keys, mut decoded) = (0_u32, 0_u64);
         loop {
@@ -123,7 +214,7 @@ fn decode_ends(input: &mut Input, video: usize, last_key: i64) -> Result<(), Med
                 Err(ffmpeg::Error::Eof) => break,
                 Err(error) => return Err(broken(error)),
             }
-            if packet.stream() != video {
+            if packet.stream() != index {
                 continue;
             }
             keys = keys.saturating_add(u32::from(packet.is_key()));
@@ -142,44 +233,166 @@ fn decode_ends(input: &mut Input, video: usize, last_key: i64) -> Result<(), Med
     Ok(())
 }
 
-fn drain(decoder: &mut codec::decoder::Video) -> u64 {
+/// Goes there, or to the beginning in a format that cannot be searched.
+fn seek(input: &mut Input, to: i64) {
+    let start = input.start_time().unwrap_or(0);
+    let to = to.max(start);
+    if input.context.seek(to, ..=to).is_err() {
+        let _ = input.context.seek(i64::MIN, ..);
+    }
+}
+
+/// Decodes the sound's first second and its last one.
+fn decode_sound(input: &mut Input, sound: u32, duration: u64) -> Result<(), MediaError> {
+    const SECOND: i64 = 1_000_000;
+    let index = usize::try_from(sound).unwrap_or(usize::MAX);
+    let end = i64::try_from(duration).unwrap_or(i64::MAX);
+    for (from, until) in [(0, SECOND), (end.saturating_sub(SECOND).max(0), i64::MAX)] {
+        let (context, time_base) = context(input, sound)?;
+        let origin = input.start_time().unwrap_or(0);
+        seek(input, from.saturating_add(origin));
+        let mut decoder = context.decoder().audio().map_err(broken)?;
+        let mut decoded = 0_u64;
+        loop {
+            let mut packet = Packet::empty();
+            match packet.read(&mut input.context) {
+                Ok(()) => {}
+                Err(ffmpeg::Error::Eof) => break,
+                Err(error) => return Err(broken(error)),
+            }
+            if packet.stream() != index {
+                continue;
+            }
+            let at = packet.pts().unwrap_or(0).rescale(time_base, MICROS).saturating_sub(origin);
+            if at > until && decoded > 0 {
+                break;
+            }
+            decoder.send_packet(&packet).map_err(broken)?;
+            decoded = decoded.saturating_add(drain(&mut decoder));
+        }
+        if decoder.send_eof().is_ok() {
+            decoded = decoded.saturating_add(drain(&mut decoder));
+        }
+        if decoded == 0 {
+            return Err(wrong("the output's sound decodes to nothing"));
+        }
+    }
+    Ok(())
+}
+
+fn drain(decoder: &mut codec::decoder::Opened) -> u64 {
     let mut decoded = 0_u64;
-    let mut frame = ffmpeg::frame::Video::empty();
+    let mut frame = ffi::empty_frame();
     while decoder.receive_frame(&mut frame).is_ok() {
         decoded = decoded.saturating_add(1);
     }
     decoded
 }
 
+/// A file a picture: as many as were made, each of them whole.
+fn images(output: &Path, plan: &Plan, expected: &Expected) -> Result<Vec<MadeFile>, MediaError> {
+    let stem = output.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let mut made = Vec::new();
+    for number in 1..=expected.frames {
+        let name = format!("{stem}-{number:06}.{}", plan.container.as_str());
+        made.push(image(&output.with_file_name(name), plan)?);
+    }
+    if made.is_empty() {
+        return Err(wrong("the output has no pictures"));
+    }
+    Ok(made)
+}
+
+/// One picture, decoded.
+fn image(path: &Path, plan: &Plan) -> Result<MadeFile, MediaError> {
+    let size = plan.video.as_ref().map_or((0, 0), |video| (video.width, video.height));
+    let input = picture(path, size)?;
+    Ok(MadeFile { streams: summaries(&input), ..MadeFile::plain(path, None) })
+}
+
+/// A file that must hold one whole picture of a size.
+pub(crate) fn picture(path: &Path, size: (u32, u32)) -> Result<Input, MediaError> {
+    let mut input = open::open(path, Role::Image).map_err(|error| wrong(error.message))?;
+    let facts = probe::probe(&input)?;
+    let found = facts.streams.first().and_then(|stream| match &stream.detail {
+        StreamDetail::Video(video) => Some((video.width, video.height)),
+        _ => None,
+    });
+    if found != Some(size) {
+        return Err(wrong(format!("a picture of the output is {found:?}, planned was {size:?}")));
+    }
+    decode_pictures(&mut input, 0, 0)?;
+    Ok(input)
+}
+
+/// FFmpeg does not read moving WebP back: the file's own structure is walked.
+fn moving_webp(output: &Path, plan: &Plan, expected: &Expected) -> Result<MadeFile, MediaError> {
+    let bytes = fs::read(output).map_err(|error| wrong(error.to_string()))?;
+    let number = |at: usize| {
+        let bytes = bytes.get(at..at.checked_add(4)?)?;
+        usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
+    };
+    if bytes.get(..4) != Some(b"RIFF")
+        || number(4).and_then(|n| n.checked_add(8)) != Some(bytes.len())
+    {
+        return Err(wrong("the output is not a whole WebP file"));
+    }
+    let (mut at, mut pictures, mut stills) = (12_usize, 0_u64, 0_u64);
+    while let (Some(kind), Some(size)) =
+        (bytes.get(at..at.saturating_add(4)), number(at.saturating_add(4)))
+    {
+        pictures = pictures.saturating_add(u64::from(kind == b"ANMF"));
+        stills = stills.saturating_add(u64::from(matches!(kind, b"VP8 " | b"VP8L")));
+        at = at.saturating_add(8).saturating_add(size).saturating_add(size % 2);
+    }
+    // The encoder leaves out a picture that is like the one before it.
+    if at != bytes.len() || pictures.max(stills) == 0 || pictures > expected.frames {
+        let detail = format!("the output has {pictures} pictures, {} encoded", expected.frames);
+        return Err(wrong(detail));
+    }
+    let stream = plan.video.as_ref().map(|video| StreamSummary {
+        kind: "video".to_owned(),
+        codec: "webp".to_owned(),
+        width: Some(video.width),
+        height: Some(video.height),
+        fps: Some(video.rate.as_f64()),
+        channels: None,
+        sample_rate: None,
+    });
+    #[expect(clippy::cast_precision_loss, reason = "shown in seconds")]
+    let duration = plan.duration.map(|micros| micros as f64 / 1_000_000.0);
+    Ok(MadeFile { streams: stream.into_iter().collect(), ..MadeFile::plain(output, duration) })
+}
+
 fn summaries(input: &Input) -> Vec<StreamSummary> {
-    input
-        .context
-        .streams()
-        .filter_map(|stream| {
-            let parameters = stream.parameters();
-            let codec = parameters.id().name().to_owned();
-            match parameters.medium() {
-                media::Type::Video => Some(StreamSummary {
-                    kind: "video".to_owned(),
-                    codec,
-                    width: Some(parameters.width()),
-                    height: Some(parameters.height()),
-                    fps: probe::rational(stream.avg_frame_rate())
-                        .map(domain::media::Rational::as_f64),
-                    channels: None,
-                    sample_rate: None,
-                }),
-                media::Type::Audio => Some(StreamSummary {
-                    kind: "audio".to_owned(),
-                    codec,
-                    width: None,
-                    height: None,
-                    fps: None,
-                    channels: Some(parameters.ch_layout().channels()),
-                    sample_rate: Some(parameters.sample_rate()),
-                }),
-                _ => None,
+    let summary = |stream: ffmpeg::Stream<'_>| {
+        let parameters = stream.parameters();
+        let mut summary = StreamSummary {
+            kind: String::new(),
+            codec: parameters.id().name().to_owned(),
+            width: None,
+            height: None,
+            fps: None,
+            channels: None,
+            sample_rate: None,
+        };
+        match parameters.medium() {
+            media::Type::Video => {
+                "video".clone_into(&mut summary.kind);
+                summary.width = Some(parameters.width());
+                summary.height = Some(parameters.height());
+                summary.fps =
+                    probe::rational(stream.avg_frame_rate()).map(domain::media::Rational::as_f64);
             }
-        })
-        .collect()
+            media::Type::Audio => {
+                "audio".clone_into(&mut summary.kind);
+                summary.channels = Some(parameters.ch_layout().channels());
+                summary.sample_rate = Some(parameters.sample_rate());
+            }
+            media::Type::Subtitle => "subtitle".clone_into(&mut summary.kind),
+            _ => return None,
+        }
+        Some(summary)
+    };
+    input.context.streams().filter_map(summary).collect()
 }

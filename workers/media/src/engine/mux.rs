@@ -1,27 +1,27 @@
-use std::{
-    path::Path,
-    sync::mpsc::Receiver,
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::mpsc::Receiver};
 
-use domain::media::{Container, Plan};
+use domain::media::{Chapter, Container, Plan, VideoCodec};
 use ffmpeg_the_third::{self as ffmpeg, Dictionary, Rational, Rescale, codec, format};
 
-use super::stage::{Coded, MICROS};
-use crate::{
-    MediaError, ffi,
-    protocol::{Progress, Said},
-};
+use super::{MICROS, tally::Tally, track::Coded};
+use crate::{MediaError, ffi};
 
 /// The output file.
 pub(super) struct Mux {
     output: format::context::Output,
+    container: Container,
+    streams: usize,
 }
 
-/// How often progress is told.
-const TICK: Duration = Duration::from_millis(200);
+/// What a player is told of a stream.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Label {
+    pub(super) language: Option<String>,
+    pub(super) title: Option<String>,
+    pub(super) default: bool,
+}
 
-fn broken(error: ffmpeg::Error) -> MediaError {
+pub(super) fn broken(error: ffmpeg::Error) -> MediaError {
     MediaError::new(
         match error {
             ffmpeg::Error::Other { errno: nix::libc::ENOSPC | nix::libc::EFBIG } => {
@@ -34,9 +34,18 @@ fn broken(error: ffmpeg::Error) -> MediaError {
 }
 
 impl Mux {
-    pub(super) fn create(path: &Path, container: Container) -> Result<Self, MediaError> {
-        let output = format::output_as(path, container.muxer()).map_err(broken)?;
-        Ok(Self { output })
+    pub(super) fn create(path: &Path, plan: &Plan) -> Result<Self, MediaError> {
+        let container = plan.container;
+        let mut output = format::output_as(path, container.muxer()).map_err(broken)?;
+        for (name, value) in &plan.tags {
+            output.metadata_mut().set(name, value);
+        }
+        for (number, Chapter { start, end, title }) in (0..).zip(&plan.chapters) {
+            let time = |micros: u64| i64::try_from(micros).unwrap_or(i64::MAX);
+            let title = title.as_deref().unwrap_or_default();
+            output.add_chapter(number, MICROS, time(*start), time(*end), title).map_err(broken)?;
+        }
+        Ok(Self { output, container, streams: 0 })
     }
 
     pub(super) fn wants_global_header(&self) -> bool {
@@ -47,23 +56,79 @@ impl Mux {
     pub(super) fn add(
         &mut self,
         encoder: &codec::Context,
+        codec: Option<VideoCodec>,
         time_base: Rational,
         rate: Option<Rational>,
+        label: &Label,
     ) -> Result<usize, MediaError> {
+        let quicktime = matches!(self.container, Container::Mp4 | Container::Mov);
         let mut stream = self.output.add_stream(codec::Id::None).map_err(broken)?;
         stream.copy_parameters_from_context(encoder);
+        if quicktime && codec == Some(VideoCodec::Hevc) {
+            // Apple's players take HEVC under this name only.
+            ffi::set_tag(&mut stream.parameters_mut(), *b"hvc1");
+        }
         stream.set_time_base(time_base);
         if let Some(rate) = rate {
             stream.set_avg_frame_rate(rate);
         }
-        Ok(stream.index())
+        self.label(label)
     }
 
-    pub(super) fn begin(&mut self, container: Container) -> Result<(), MediaError> {
+    /// Adds a stream whose packets are copied; answers its index.
+    pub(super) fn add_copy(
+        &mut self,
+        from: &ffmpeg::Stream<'_>,
+        label: &Label,
+    ) -> Result<usize, MediaError> {
+        let parameters = ffi::own_parameters(from).map_err(broken)?;
+        let mut stream = self.output.add_stream(codec::Id::None).map_err(broken)?;
+        stream.set_parameters(parameters);
+        ffi::forget_tag(&mut stream.parameters_mut());
+        stream.set_time_base(from.time_base());
+        stream.set_avg_frame_rate(from.avg_frame_rate());
+        stream.set_sample_aspect_ratio(from.sample_aspect_ratio());
+        ffi::copy_side_data(&mut stream, from).map_err(broken)?;
+        self.label(label)
+    }
+
+    /// Adds a stream of text; answers its index.
+    pub(super) fn add_subtitles(
+        &mut self,
+        id: codec::Id,
+        header: &[u8],
+        label: &Label,
+    ) -> Result<usize, MediaError> {
+        let mut stream = self.output.add_stream(codec::Id::None).map_err(broken)?;
+        ffi::describe_subtitles(&mut stream.parameters_mut(), id, header);
+        stream.set_time_base(Rational(1, 1_000));
+        self.label(label)
+    }
+
+    fn label(&mut self, label: &Label) -> Result<usize, MediaError> {
+        let index = self.streams;
+        self.streams = index.saturating_add(1);
+        let stream = self.output.stream_mut(index);
+        let mut stream = stream.ok_or_else(|| broken(ffmpeg::Error::StreamNotFound))?;
+        if let Some(language) = &label.language {
+            stream.metadata_mut().set("language", language);
+        }
+        if let Some(title) = &label.title {
+            stream.metadata_mut().set("title", title);
+        }
+        ffi::set_disposition(&mut stream, label.default);
+        Ok(index)
+    }
+
+    pub(super) fn begin(&mut self) -> Result<(), MediaError> {
         let mut options = Dictionary::new();
-        if matches!(container, Container::Mp4 | Container::Mov) {
+        match self.container {
             // Players can start before the whole file is there.
-            options.set("movflags", "+faststart");
+            Container::Mp4 | Container::Mov | Container::M4a => {
+                options.set("movflags", "+faststart");
+            }
+            Container::Webp | Container::Gif => options.set("loop", "0"),
+            _ => {}
         }
         self.output.write_header_with(options).map_err(broken)?;
         Ok(())
@@ -73,45 +138,30 @@ impl Mux {
     pub(super) fn run(
         mut self,
         packets: &Receiver<Coded>,
-        plan: &Plan,
-        say: &(dyn Fn(Said) + Sync),
+        counts_frames: bool,
+        tally: &Tally<'_>,
     ) -> Result<(), MediaError> {
-        let start = Instant::now();
-        let mut told = start;
-        let (mut done, mut frames) = (0_u64, 0_u64);
         let bases: Vec<Rational> = self.output.streams().map(|stream| stream.time_base()).collect();
         for Coded { mut packet, stream, time_base } in packets {
             let to = bases.get(stream).copied().unwrap_or(time_base);
-            // The picture is the first stream, if there is one; it is what progress counts.
-            if stream == 0 {
-                let end = packet.pts().unwrap_or(0).saturating_add(packet.duration());
-                done = done.max(u64::try_from(end.rescale(time_base, MICROS)).unwrap_or(0));
-                frames = frames.saturating_add(u64::from(plan.video.is_some()));
-            }
             packet.set_stream(stream);
+            let end = packet.pts().unwrap_or(0).saturating_add(packet.duration());
             packet.rescale_ts(time_base, to);
             packet.set_position(-1);
             ffi::write_packet(&mut self.output, &mut packet).map_err(broken)?;
-            if told.elapsed() >= TICK {
-                told = Instant::now();
-                say(Said::Progress(progress(start, done, plan.duration, frames)));
+            // The picture is the first stream, if there is one; it is what progress counts.
+            if stream == 0 {
+                if counts_frames {
+                    tally.frame();
+                }
+                tally.reach(u64::try_from(end.rescale(time_base, MICROS)).unwrap_or(0));
             }
         }
         self.output.write_trailer().map_err(broken)?;
-        ffi::close_file(&mut self.output).map_err(broken)?;
-        say(Said::Progress(progress(start, done, plan.duration, frames)));
+        if !self.container.is_images() {
+            ffi::close_file(&mut self.output).map_err(broken)?;
+        }
+        tally.tell();
         Ok(())
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "rates are shown, not counted")]
-fn progress(start: Instant, done: u64, total: Option<u64>, frames: u64) -> Progress {
-    let elapsed = start.elapsed().as_secs_f64().max(0.001);
-    Progress {
-        done,
-        total,
-        frames,
-        fps: frames as f64 / elapsed,
-        speed: done as f64 / 1_000_000.0 / elapsed,
     }
 }

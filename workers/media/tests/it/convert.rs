@@ -1,9 +1,9 @@
 use domain::media::{
-    AudioCodec, Container, Operation, Preset, Scale, ScaleMode, Transcode, Trim, VideoCodec,
+    AudioCodec, Capabilities, Operation, Preset, Scale, ScaleMode, Transcode, Trim, VideoCodec,
 };
 use media::protocol::{Said, Task};
 
-use crate::harness::{Slot, clip, probe, report, run, seconds};
+use crate::harness::{Slot, clip, ffmpeg, probe, report, seconds};
 
 fn fast() -> Operation {
     Operation::Transcode(Transcode { preset: Some(Preset::Ultrafast), ..Transcode::default() })
@@ -29,7 +29,7 @@ fn trim_scale_and_transcode_give_what_was_asked_for() {
     assert!((seconds(&output) - 2.0).abs() < 0.05, "{}", seconds(&output));
     assert_eq!(probe(&output, "v:0", "stream=nb_frames"), "50");
     assert_eq!(report.frames, 50);
-    assert!((report.duration - seconds(&output)).abs() < 0.001);
+    assert!((report.files[0].duration.unwrap() - seconds(&output)).abs() < 0.001);
 }
 
 #[test]
@@ -41,22 +41,8 @@ fn a_trim_starts_at_exactly_the_frame_asked_for() {
     let graph = "[0:v]trim=start_frame=37:end_frame=62,setpts=PTS-STARTPTS[a];\
                  [1:v]setpts=PTS-STARTPTS[b];[a][b]psnr=stats_file=-";
     let (input, output) = (slot.input(), slot.output("out.mp4"));
-    let stats = run(
-        "ffmpeg",
-        &[
-            "-v",
-            "error",
-            "-i",
-            input.to_str().unwrap(),
-            "-i",
-            output.to_str().unwrap(),
-            "-lavfi",
-            graph,
-            "-f",
-            "null",
-            "-",
-        ],
-    );
+    let stats =
+        ffmpeg(&format!("-i {} -i {} -lavfi {graph} -f null -", input.display(), output.display()));
     let psnr: Vec<f64> = stats
         .lines()
         .filter_map(|line| line.split("psnr_avg:").nth(1)?.split(' ').next()?.parse().ok())
@@ -71,22 +57,11 @@ fn the_picture_is_as_good_as_the_command_lines() {
     clip(&slot.input(), "640x360", 3, &["-f", "mp4"]);
     slot.convert("out.mp4", vec![to_height(180), fast()]);
     let (input, output) = (slot.input(), slot.output("out.mp4"));
-    let stats = run(
-        "ffmpeg",
-        &[
-            "-v",
-            "error",
-            "-i",
-            input.to_str().unwrap(),
-            "-i",
-            output.to_str().unwrap(),
-            "-lavfi",
-            "[0:v]scale=320:180:flags=bicubic[a];[a][1:v]ssim=stats_file=-",
-            "-f",
-            "null",
-            "-",
-        ],
-    );
+    let stats = ffmpeg(&format!(
+        "-i {} -i {} -lavfi [0:v]scale=320:180:flags=bicubic[a];[a][1:v]ssim=stats_file=- -f null -",
+        input.display(),
+        output.display()
+    ));
     let worst = stats
         .lines()
         .filter_map(|line| line.split("All:").nth(1)?.split(' ').next()?.parse().ok())
@@ -140,11 +115,11 @@ fn sound_alone_and_picture_alone_are_converted() {
     let slot = Slot::new();
     clip(&slot.input(), "320x180", 1, &["-vn", "-f", "mp4"]);
     let talk = slot.convert("out.mp4", vec![]);
-    assert_eq!(report(&talk).streams.len(), 1);
+    assert_eq!(report(&talk).files[0].streams.len(), 1);
     let slot = Slot::new();
     clip(&slot.input(), "320x180", 1, &["-an", "-f", "mp4"]);
     let talk = slot.convert("out.mp4", vec![fast()]);
-    assert_eq!(report(&talk).streams[0].kind, "video");
+    assert_eq!(report(&talk).files[0].streams[0].kind, "video");
 }
 
 #[test]
@@ -152,42 +127,20 @@ fn a_turned_picture_comes_out_upright() {
     let slot = Slot::new();
     let plain = slot.output("plain.mp4");
     clip(&plain, "320x180", 1, &["-f", "mp4"]);
-    run(
-        "ffmpeg",
-        &[
-            "-v",
-            "error",
-            "-i",
-            plain.to_str().unwrap(),
-            "-c",
-            "copy",
-            "-metadata:s:v:0",
-            "rotate=90",
-            "-f",
-            "mp4",
-            slot.input().to_str().unwrap(),
-        ],
-    );
+    ffmpeg(&format!(
+        "-i {} -c copy -metadata:s:v:0 rotate=90 -f mp4 {}",
+        plain.display(),
+        slot.input().display()
+    ));
     report(&slot.convert("out.mp4", vec![fast()]));
     let output = slot.output("out.mp4");
     assert_eq!(probe(&output, "v:0", "stream=width,height"), "180\n320");
     let (turned, output) = (slot.input(), output);
-    let stats = run(
-        "ffmpeg",
-        &[
-            "-v",
-            "error",
-            "-i",
-            turned.to_str().unwrap(),
-            "-i",
-            output.to_str().unwrap(),
-            "-lavfi",
-            "[0:v][1:v]psnr=stats_file=-",
-            "-f",
-            "null",
-            "-",
-        ],
-    );
+    let stats = ffmpeg(&format!(
+        "-i {} -i {} -lavfi [0:v][1:v]psnr=stats_file=- -f null -",
+        turned.display(),
+        output.display()
+    ));
     let first = stats.lines().next().unwrap().split("psnr_avg:").nth(1).unwrap();
     let first: f64 = first.split(' ').next().unwrap().parse().unwrap();
     assert!(first > 28.0, "{first}");
@@ -219,35 +172,17 @@ fn a_slow_film_and_one_with_longer_sound_are_whole() {
     assert_eq!(report(&talk).frames, sent);
     let slot = Slot::new();
     let input = slot.input();
-    run(
-        "ffmpeg",
-        &[
-            "-v",
-            "error",
-            "-f",
-            "lavfi",
-            "-i",
-            "testsrc2=s=320x180:r=25:d=2",
-            "-f",
-            "lavfi",
-            "-i",
-            "sine=d=4",
-            "-c:v",
-            "libx264",
-            "-c:a",
-            "aac",
-            "-f",
-            "mp4",
-            input.to_str().unwrap(),
-        ],
-    );
+    ffmpeg(&format!(
+        "-f lavfi -i testsrc2=s=320x180:r=25:d=2 -f lavfi -i sine=d=4 -c:v libx264 -c:a aac -f mp4 {}",
+        input.display()
+    ));
     let mute = Operation::Transcode(Transcode {
         audio_codec: Some(AudioCodec::None),
         preset: Some(Preset::Ultrafast),
         ..Transcode::default()
     });
     let talk = slot.convert("out.mp4", vec![mute]);
-    assert!((report(&talk).duration - 2.0).abs() < 0.05);
+    assert!((report(&talk).files[0].duration.unwrap() - 2.0).abs() < 0.05);
 }
 
 #[test]
@@ -255,9 +190,11 @@ fn capabilities_are_proved_by_opening() {
     let slot = Slot::new();
     match slot.task(&Task::Capabilities).last() {
         Some(Said::Capabilities(found)) => {
-            assert!(found.video_codecs.contains(&VideoCodec::H264), "{found:?}");
-            assert!(found.audio_codecs.contains(&AudioCodec::Aac), "{found:?}");
-            assert!(found.containers.contains(&Container::Mp4), "{found:?}");
+            // Debian's FFmpeg has them all; what a build lacks would be missing here.
+            let everything = Capabilities::everything();
+            assert_eq!(found.video_codecs, everything.video_codecs);
+            assert_eq!(found.audio_codecs, everything.audio_codecs);
+            assert_eq!(found.containers, everything.containers);
         }
         other => panic!("{other:?}"),
     }

@@ -6,9 +6,9 @@ use std::{
 
 use domain::{
     Personal,
-    media::{Capabilities, Convert, Operation, Overwrite},
+    media::{Capabilities, Convert, MediaRequest, Operation, Overwrite},
 };
-use media::protocol::{self, INPUT, Report, Said, Task};
+use media::protocol::{self, Report, Said, Task, input_name};
 use tempfile::TempDir;
 
 pub(crate) struct Slot {
@@ -28,6 +28,21 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?}: {error}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// The command line, its arguments apart by spaces.
+pub(crate) fn ffmpeg(arguments: &str) -> String {
+    tool("ffmpeg", arguments)
+}
+
+/// As `ffmpeg`.
+pub(crate) fn ffprobe(arguments: &str) -> String {
+    tool("ffprobe", arguments)
+}
+
+fn tool(program: &str, arguments: &str) -> String {
+    let arguments: Vec<&str> = arguments.split_whitespace().collect();
+    run(program, &[&["-v", "error"], &arguments[..]].concat())
 }
 
 /// Makes a clip with the ffmpeg command line: a moving picture and a tone.
@@ -58,7 +73,12 @@ impl Slot {
     }
 
     pub(crate) fn input(&self) -> PathBuf {
-        self.folder.path().join("in").join(INPUT)
+        self.extra(0)
+    }
+
+    /// The place of an input that an operation names.
+    pub(crate) fn extra(&self, number: usize) -> PathBuf {
+        self.folder.path().join("in").join(input_name(number))
     }
 
     pub(crate) fn output(&self, name: &str) -> PathBuf {
@@ -68,6 +88,7 @@ impl Slot {
     pub(crate) fn task(&self, task: &Task) -> Talk {
         let mut child = Command::new(child())
             .current_dir(self.folder.path())
+            .env("SVT_LOG", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -83,23 +104,29 @@ impl Slot {
         talk
     }
 
-    pub(crate) fn convert(&self, output: &str, operations: Vec<Operation>) -> Talk {
-        self.task(&Task::Convert {
-            request: Box::new(Convert {
-                input: Personal::Erased,
-                output: Personal::Clear(output.parse().unwrap()),
-                operations,
-                overwrite: Overwrite::Fail,
-            }),
+    pub(crate) fn run(&self, request: MediaRequest, output: &str) -> Talk {
+        self.task(&Task::Run {
+            request: Box::new(request),
             capabilities: Capabilities::everything(),
             output: output.to_owned(),
         })
+    }
+
+    pub(crate) fn convert(&self, output: &str, operations: Vec<Operation>) -> Talk {
+        let request = MediaRequest::Convert(Convert {
+            input: Personal::Erased,
+            output: Personal::Clear(output.parse().unwrap()),
+            operations,
+            overwrite: Overwrite::Fail,
+        });
+        self.run(request, output)
     }
 }
 
 pub(crate) fn report(talk: &Talk) -> &Report {
     match talk.last() {
         Some(Said::Done(report)) => report,
+        Some(Said::Failed { message, .. }) => panic!("failed: {message}"),
         other => panic!("not done: {other:?} after {talk:?}"),
     }
 }
@@ -124,4 +151,45 @@ pub(crate) fn probe(path: &Path, stream: &str, entry: &str) -> String {
 
 pub(crate) fn seconds(path: &Path) -> f64 {
     probe(path, "", "format=duration").parse().unwrap()
+}
+
+/// A picture of our output beside what the command line makes of the input: the worst frame's
+/// structural similarity. `chain` is what the command line does to the input.
+pub(crate) fn similarity(slot: &Slot, output: &str, chain: &str) -> f64 {
+    let graph = format!(
+        "[0:v]{chain},format=yuv420p,setpts=N/TB[a];[1:v]format=yuv420p,setpts=N/TB[b];[a][b]ssim=shortest=1:stats_file=-"
+    );
+    let (input, output) = (slot.input(), slot.output(output));
+    let files = ["-v", "error", "-i", input.to_str().unwrap(), "-i", output.to_str().unwrap()];
+    let rest = ["-lavfi", &graph, "-f", "null", "-"];
+    let stats = run("ffmpeg", &[&files[..], &rest[..]].concat());
+    let all =
+        stats.lines().filter_map(|line| line.split("All:").nth(1)?.split(' ').next()?.parse().ok());
+    let all: Vec<f64> = all.collect();
+    assert!(!all.is_empty(), "{stats}");
+    all.into_iter().fold(1.0, f64::min)
+}
+
+/// What the command line's EBU R128 meter says: integrated loudness and true peak.
+pub(crate) fn loudness(path: &Path) -> (f64, f64) {
+    let arguments = [
+        "-v",
+        "info",
+        "-nostats",
+        "-i",
+        path.to_str().unwrap(),
+        "-filter_complex",
+        "ebur128=peak=true",
+        "-f",
+        "null",
+        "-",
+    ];
+    let output = Command::new("ffmpeg").args(arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let summary = said.rsplit("Summary:").next().unwrap().to_owned();
+    let value = |name: &str| {
+        let rest = summary.split(name).nth(1).unwrap().trim();
+        rest.split(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    (value("I:"), value("Peak:"))
 }

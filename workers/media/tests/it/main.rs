@@ -3,5 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod convert;
+mod formats;
 mod harness;
 mod hostile;
+mod kinds;
+mod operations;

@@ -7,7 +7,7 @@ use crate::protocol::Said;
 
 /// Says now and then that work goes on, whichever stage does it: an encoder that looks far ahead
 /// writes nothing for a long while, and is not stuck.
-pub(super) struct Pulse<'a> {
+pub(crate) struct Pulse<'a> {
     say: &'a (dyn Fn(Said) + Sync),
     beat: Mutex<Instant>,
 }
@@ -15,12 +15,12 @@ pub(super) struct Pulse<'a> {
 const BEAT: Duration = Duration::from_millis(500);
 
 impl<'a> Pulse<'a> {
-    pub(super) fn new(say: &'a (dyn Fn(Said) + Sync)) -> Self {
+    pub(crate) fn new(say: &'a (dyn Fn(Said) + Sync)) -> Self {
         Self { say, beat: Mutex::new(Instant::now()) }
     }
 
     /// A piece of work was done.
-    pub(super) fn beat(&self) {
+    pub(crate) fn beat(&self) {
         let mut beat = self.beat.lock().unwrap_or_else(PoisonError::into_inner);
         if beat.elapsed() >= BEAT {
             *beat = Instant::now();

@@ -1,0 +1,86 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Personal,
+    location::Location,
+    media::{PlanRejection, codec::words},
+};
+
+/// Finds out how good, loud or lively a file is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Analyze {
+    /// Where the bytes come from.
+    pub input: Personal<Location>,
+    /// What it is compared with.
+    #[serde(default)]
+    pub reference: Option<Personal<Location>>,
+    /// What to find out.
+    pub metrics: Vec<Metric>,
+    /// Tell the comparisons' figures of every frame too.
+    #[serde(default)]
+    pub per_frame: bool,
+}
+
+words! {
+    /// What can be found out.
+    Metric {
+        /// Peak signal-to-noise ratio against a reference.
+        Psnr = "psnr",
+        /// Structural similarity to a reference.
+        Ssim = "ssim",
+        /// EBU R128: integrated loudness, range, true peak.
+        Loudness = "loudness",
+        /// Where one shot ends and another begins.
+        Scenes = "scenes",
+        /// Where the picture is black.
+        Black = "black",
+        /// Where nothing is heard.
+        Silence = "silence",
+        /// How much there is to see and how much of it moves, by ITU-T P.910.
+        Complexity = "complexity",
+        /// Bits of each second.
+        Bitrate = "bitrate",
+        /// Where a player can begin.
+        Keyframes = "keyframes",
+    }
+}
+
+impl Metric {
+    /// True if it compares with a reference.
+    pub const fn needs_reference(self) -> bool {
+        matches!(self, Self::Psnr | Self::Ssim)
+    }
+
+    /// True if it looks at pictures.
+    pub const fn of_picture(self) -> bool {
+        !matches!(self, Self::Loudness | Self::Silence | Self::Bitrate)
+    }
+
+    /// True if it listens to sound.
+    pub const fn of_sound(self) -> bool {
+        matches!(self, Self::Loudness | Self::Silence)
+    }
+}
+
+impl Analyze {
+    pub(super) fn check(&self) -> Result<(), PlanRejection> {
+        let refuse = |pointer: &str, detail: String| Err(PlanRejection::at(pointer, detail));
+        if self.metrics.is_empty() {
+            let all: Vec<&str> = Metric::ALL.iter().map(|metric| metric.as_str()).collect();
+            return refuse("#/metrics", format!("name one or more of {}", all.join(", ")));
+        }
+        let compares = self.metrics.iter().position(|metric| metric.needs_reference());
+        match (compares, &self.reference) {
+            (Some(at), None) => {
+                let name = self.metrics.get(at).map_or("", |metric| metric.as_str());
+                let detail = format!("`{name}` compares with a `reference`; name one");
+                refuse(&format!("#/metrics/{at}"), detail)
+            }
+            (None, Some(_)) => {
+                let detail = "nothing is compared with it; add `psnr` or `ssim` to `metrics`";
+                refuse("#/reference", detail.to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The bodies that make jobs: one file each.
+
+mod analyze;
+mod convert;
+mod probe;
+mod thumbnails;
+
+use std::collections::BTreeMap;
+
+use domain::{
+    Personal, Timestamp,
+    job::{JobSpec, Priority},
+    media::MediaRequest,
+};
+use poem_openapi::Enum;
+use serde::Deserialize;
+
+pub(super) use self::{
+    analyze::AnalyzeBody, convert::ConvertBody, probe::ProbeBody, thumbnails::ThumbnailsBody,
+};
+use crate::problem::{Kind, Problem};
+
+/// A job's place among its tenant's.
+#[derive(Debug, Clone, Copy, Deserialize, Enum)]
+#[serde(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case", rename = "Priority")]
+pub(crate) enum PriorityWord {
+    Low,
+    Normal,
+    High,
+}
+
+impl From<PriorityWord> for Priority {
+    fn from(word: PriorityWord) -> Self {
+        match word {
+            PriorityWord::Low => Self::Low,
+            PriorityWord::Normal => Self::Normal,
+            PriorityWord::High => Self::High,
+        }
+    }
+}
+
+/// A body that makes a job.
+pub(crate) trait Create {
+    /// Keys that make a request safe to send again are its own.
+    const ROUTE: &'static str;
+
+    /// The media work, read strictly.
+    fn media(&self) -> Result<MediaRequest, Problem>;
+
+    /// What every kind of job has.
+    fn terms(&self) -> Terms<'_>;
+
+    /// The job that is asked for.
+    fn spec(&self) -> Result<JobSpec, Problem> {
+        let request = self.media()?;
+        let terms = self.terms();
+        let metadata = terms.metadata.cloned().unwrap_or_default();
+        let fits = |(name, value): (&String, &String)| {
+            (1..=64).contains(&name.len())
+                && value.len() <= 1024
+                && !format!("{name}{value}").contains('\0')
+        };
+        if metadata.len() > 32 || !metadata.iter().all(fits) {
+            let detail = "at most 32 labels, each with a name of 1 to 64 and a value of up to 1024 bytes, without NUL";
+            return Err(Problem::field(Kind::Invalid, "#/metadata", detail));
+        }
+        let not_before = terms.not_before.map(|text| {
+            text.parse::<Timestamp>().map_err(|_| {
+                let detail = "a time looks like 2026-11-21T12:00:00Z";
+                Problem::field(Kind::Invalid, "#/not_before", detail)
+            })
+        });
+        Ok(JobSpec {
+            request,
+            priority: terms.priority.map_or(Priority::Normal, Priority::from),
+            metadata: Personal::Clear(metadata),
+            not_before: not_before.transpose()?,
+        })
+    }
+}
+
+/// What every kind of job has.
+pub(crate) struct Terms<'a> {
+    priority: Option<PriorityWord>,
+    metadata: Option<&'a BTreeMap<String, String>>,
+    not_before: Option<&'a str>,
+}

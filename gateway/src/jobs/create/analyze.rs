@@ -1,0 +1,57 @@
+use std::collections::BTreeMap;
+
+use domain::media::{Analyze, MediaRequest, Metric};
+use poem_openapi::Object;
+use serde::Deserialize;
+
+use super::{Create, PriorityWord, Terms};
+use crate::{media::value, problem::Problem};
+
+/// A file to measure.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "AnalyzeRequest")]
+pub(crate) struct AnalyzeBody {
+    /// `upload_…`, `local://path` or a bare path.
+    input: String,
+    /// What `psnr` and `ssim` compare it with.
+    reference: Option<String>,
+    /// `psnr`, `ssim`, `loudness`, `scenes`, `black`, `silence`, `complexity`, `bitrate` and
+    /// `keyframes`.
+    metrics: Vec<String>,
+    /// Tell the comparisons' figures of every frame too.
+    #[serde(default)]
+    #[oai(default)]
+    per_frame: bool,
+    priority: Option<PriorityWord>,
+    /// Up to 32 labels, echoed everywhere.
+    metadata: Option<BTreeMap<String, String>>,
+    /// RFC 3339; the job does not start earlier.
+    not_before: Option<String>,
+}
+
+impl Create for AnalyzeBody {
+    const ROUTE: &'static str = "/analyze";
+
+    fn media(&self) -> Result<MediaRequest, Problem> {
+        let reference = self.reference.as_deref();
+        let reference = reference.map(|text| value::input(text, "#/reference"));
+        let metrics = self.metrics.iter().enumerate();
+        let metrics = metrics
+            .map(|(n, text)| value::known::<Metric>(text.clone(), &format!("#/metrics/{n}")));
+        Ok(MediaRequest::Analyze(Analyze {
+            input: value::input(&self.input, "#/input")?,
+            reference: reference.transpose()?,
+            metrics: metrics.collect::<Result<_, Problem>>()?,
+            per_frame: self.per_frame,
+        }))
+    }
+
+    fn terms(&self) -> Terms<'_> {
+        Terms {
+            priority: self.priority,
+            metadata: self.metadata.as_ref(),
+            not_before: self.not_before.as_deref(),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+use std::collections::BTreeMap;
+
+use domain::media::{Convert, MediaRequest};
+use poem_openapi::Object;
+use serde::Deserialize;
+
+use super::{Create, PriorityWord, Terms};
+use crate::{
+    media::{OperationJson, OverwriteWord, operations, overwrite, value},
+    problem::Problem,
+};
+
+/// A file to convert.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "ConvertRequest")]
+pub(crate) struct ConvertBody {
+    /// `upload_…`, `local://path` or a bare path.
+    input: String,
+    /// `local://path` or a bare path; its extension chooses the container. `%04d` in a picture's
+    /// name makes a numbered file of each.
+    output: String,
+    /// Applied in order.
+    #[serde(default)]
+    #[oai(default)]
+    operations: Vec<OperationJson>,
+    priority: Option<PriorityWord>,
+    /// Up to 32 labels, echoed everywhere.
+    metadata: Option<BTreeMap<String, String>>,
+    overwrite: Option<OverwriteWord>,
+    /// RFC 3339; the job does not start earlier.
+    not_before: Option<String>,
+}
+
+impl Create for ConvertBody {
+    const ROUTE: &'static str = "/convert";
+
+    fn media(&self) -> Result<MediaRequest, Problem> {
+        let input = value::input(&self.input, "#/input")?;
+        Ok(MediaRequest::Convert(Convert {
+            output: value::output(&self.output, &input)?,
+            input,
+            operations: operations(&self.operations)?,
+            overwrite: overwrite(self.overwrite),
+        }))
+    }
+
+    fn terms(&self) -> Terms<'_> {
+        Terms {
+            priority: self.priority,
+            metadata: self.metadata.as_ref(),
+            not_before: self.not_before.as_deref(),
+        }
+    }
+}

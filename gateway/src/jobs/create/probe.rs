@@ -1,0 +1,39 @@
+use std::collections::BTreeMap;
+
+use domain::media::{MediaRequest, Probe};
+use poem_openapi::Object;
+use serde::Deserialize;
+
+use super::{Create, PriorityWord, Terms};
+use crate::{media::value, problem::Problem};
+
+/// A file to look into.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "ProbeRequest")]
+pub(crate) struct ProbeBody {
+    /// `upload_…`, `local://path` or a bare path.
+    input: String,
+    priority: Option<PriorityWord>,
+    /// Up to 32 labels, echoed everywhere.
+    metadata: Option<BTreeMap<String, String>>,
+    /// RFC 3339; the job does not start earlier.
+    not_before: Option<String>,
+}
+
+impl Create for ProbeBody {
+    const ROUTE: &'static str = "/probe";
+
+    fn media(&self) -> Result<MediaRequest, Problem> {
+        let input = value::input(&self.input, "#/input")?;
+        Ok(MediaRequest::Probe(Probe { input }))
+    }
+
+    fn terms(&self) -> Terms<'_> {
+        Terms {
+            priority: self.priority,
+            metadata: self.metadata.as_ref(),
+            not_before: self.not_before.as_deref(),
+        }
+    }
+}

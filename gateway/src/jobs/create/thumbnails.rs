@@ -1,0 +1,73 @@
+use std::collections::BTreeMap;
+
+use domain::media::{MediaRequest, PictureFormat, ThumbnailMode, Thumbnails};
+use poem_openapi::{Object, types::Any};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Create, PriorityWord, Terms};
+use crate::{
+    media::{OverwriteWord, overwrite, value},
+    problem::Problem,
+};
+
+/// A film to take pictures of.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "ThumbnailsRequest")]
+pub(crate) struct ThumbnailsBody {
+    /// `upload_…`, `local://path` or a bare path.
+    input: String,
+    /// A folder: `local://path` or a bare path.
+    output: String,
+    /// `single`, `interval`, `count`, `grid`, `sprite` or `animated`.
+    mode: String,
+    /// `single`: the instant, `animated`: where it begins; a good one is chosen when absent.
+    timestamp: Option<Any<Value>>,
+    /// `interval`, `sprite`: from one picture to the next.
+    interval: Option<Any<Value>>,
+    /// `count`, `grid`: how many.
+    count: Option<u32>,
+    /// Pixels of one picture; 320 when neither side is given.
+    width: Option<u32>,
+    height: Option<u32>,
+    /// `jpeg`, `png` or `webp`; for `animated` `webp` or `gif`.
+    format: Option<String>,
+    /// `grid`, `sprite`: pictures in a row.
+    columns: Option<u32>,
+    priority: Option<PriorityWord>,
+    /// Up to 32 labels, echoed everywhere.
+    metadata: Option<BTreeMap<String, String>>,
+    overwrite: Option<OverwriteWord>,
+    /// RFC 3339; the job does not start earlier.
+    not_before: Option<String>,
+}
+
+impl Create for ThumbnailsBody {
+    const ROUTE: &'static str = "/thumbnails";
+
+    fn media(&self) -> Result<MediaRequest, Problem> {
+        let input = value::input(&self.input, "#/input")?;
+        Ok(MediaRequest::Thumbnails(Thumbnails {
+            output: value::output(&self.output, &input)?,
+            input,
+            mode: value::known::<ThumbnailMode>(self.mode.clone(), "#/mode")?,
+            timestamp: value::time(self.timestamp.as_ref(), "#/timestamp")?,
+            interval: value::time(self.interval.as_ref(), "#/interval")?,
+            count: self.count,
+            width: self.width,
+            height: self.height,
+            format: value::word::<PictureFormat>(self.format.clone(), "#/format")?,
+            columns: self.columns,
+            overwrite: overwrite(self.overwrite),
+        }))
+    }
+
+    fn terms(&self) -> Terms<'_> {
+        Terms {
+            priority: self.priority,
+            metadata: self.metadata.as_ref(),
+            not_before: self.not_before.as_deref(),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+use domain::{
+    Personal,
+    media::{Concat, Pick, Speed, Tracks, Trim},
+};
+use poem_openapi::{Object, types::Any};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    media::value,
+    problem::{Kind, Problem},
+};
+
+/// Keeps a part: `start` and either `duration` or `end`, in seconds or `[HH:]MM:SS.mmm`.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "Trim")]
+pub(super) struct TrimBody {
+    start: Option<Any<Value>>,
+    duration: Option<Any<Value>>,
+    end: Option<Any<Value>>,
+}
+
+impl TrimBody {
+    pub(super) fn read(self, at: impl Fn(&str) -> String) -> Result<Trim, Problem> {
+        let start = value::time(self.start.as_ref(), &at("start"))?.unwrap_or(0);
+        let duration = value::time(self.duration.as_ref(), &at("duration"))?;
+        let end = match (duration, value::time(self.end.as_ref(), &at("end"))?) {
+            (Some(_), Some(_)) => {
+                let detail = "give `duration` or `end`, not both";
+                return Err(Problem::field(Kind::Invalid, &at("end"), detail));
+            }
+            (Some(duration), None) => Some(start.saturating_add(duration)),
+            (None, end) => end,
+        };
+        Ok(Trim { start, end })
+    }
+}
+
+/// Plays everything faster or slower; the sound keeps its pitch.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "Speed")]
+pub(super) struct SpeedBody {
+    /// 0.1 to 100; 2 is twice as fast.
+    factor: f64,
+}
+
+impl SpeedBody {
+    pub(super) const fn read(self) -> Speed {
+        Speed { factor: self.factor }
+    }
+}
+
+/// Puts other films behind what came before, fitted to its size, rate and sound.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "Concat")]
+pub(super) struct ConcatBody {
+    /// 1 to 20 locations.
+    inputs: Vec<String>,
+}
+
+impl ConcatBody {
+    pub(super) fn read(self, at: impl Fn(&str) -> String) -> Result<Concat, Problem> {
+        let inputs = self.inputs.iter().enumerate();
+        let inputs = inputs.map(|(n, text)| value::input(text, &at(&format!("inputs/{n}"))));
+        Ok(Concat { inputs: inputs.collect::<Result<Vec<Personal<_>>, Problem>>()? })
+    }
+}
+
+/// Chooses streams of the input; without it, its best picture and its best sound are taken.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "Tracks")]
+pub(super) struct TracksBody {
+    /// Each a number from 0, a language like `en`, or `all`.
+    audio: Option<Vec<Any<Value>>>,
+    /// Each a number from 0, a language like `en`, or `all`; they become streams of the output.
+    subtitles: Option<Vec<Any<Value>>>,
+}
+
+impl TracksBody {
+    pub(super) fn read(self, at: impl Fn(&str) -> String) -> Result<Tracks, Problem> {
+        let picks = |field: &str, picks: Option<Vec<Any<Value>>>| {
+            let Some(picks) = picks else { return Ok(None) };
+            let one = |(n, pick): (usize, Any<Value>)| {
+                serde_json::from_value::<Pick>(pick.0).map_err(|_| {
+                    let detail = "a track is a number from 0, a language like \"en\", or \"all\"";
+                    Problem::field(Kind::Invalid, &at(&format!("{field}/{n}")), detail)
+                })
+            };
+            picks.into_iter().enumerate().map(one).collect::<Result<Vec<Pick>, Problem>>().map(Some)
+        };
+        Ok(Tracks {
+            audio: picks("audio", self.audio)?,
+            subtitles: picks("subtitles", self.subtitles)?,
+        })
+    }
+}

@@ -1,0 +1,63 @@
+use domain::media::{AudioCodec, Container, Preset, Transcode, VideoCodec};
+use poem_openapi::{Object, types::Any};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{media::value, problem::Problem};
+
+/// Chooses codecs and their settings; what is absent is inferred from the output name.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "Transcode")]
+pub(super) struct TranscodeBody {
+    /// `h264`, `hevc`, `vp8`, `vp9`, `av1`, `prores`, `gif`, `mjpeg`, `png`, `webp`, `copy` or
+    /// `none`.
+    video_codec: Option<String>,
+    /// `aac`, `mp3`, `opus`, `vorbis`, `ac3`, `flac`, `pcm`, `copy` or `none`.
+    audio_codec: Option<String>,
+    /// Constant quality, 0 best; to 51 for h264 and hevc, to 63 for vp8, vp9 and av1.
+    crf: Option<u8>,
+    /// Bits per second on average, like 2500000 or "2.5M".
+    video_bitrate: Option<Any<Value>>,
+    /// A cap beside `crf` or `video_bitrate`.
+    max_bitrate: Option<Any<Value>>,
+    audio_bitrate: Option<Any<Value>>,
+    /// Look at the whole film first; needs `video_bitrate`.
+    two_pass: Option<bool>,
+    /// `ultrafast` to `veryslow`.
+    preset: Option<String>,
+    /// The codec's, like `high` for h264.
+    profile: Option<String>,
+    /// FFmpeg's name, like `yuv420p10le`.
+    pixel_format: Option<String>,
+    width: Option<u32>,
+    height: Option<u32>,
+    fps: Option<f64>,
+    /// Frames from one keyframe to the next, at most.
+    keyframe_interval: Option<u32>,
+    /// Instead of the output name's.
+    container: Option<String>,
+}
+
+impl TranscodeBody {
+    pub(super) fn read(self, at: impl Fn(&str) -> String) -> Result<Transcode, Problem> {
+        Ok(Transcode {
+            video_codec: value::word::<VideoCodec>(self.video_codec, &at("video_codec"))?,
+            audio_codec: value::word::<AudioCodec>(self.audio_codec, &at("audio_codec"))?,
+            crf: self.crf,
+            video_bitrate: value::bitrate(self.video_bitrate, &at("video_bitrate"))?,
+            audio_bitrate: value::bitrate(self.audio_bitrate, &at("audio_bitrate"))?,
+            preset: value::word::<Preset>(self.preset, &at("preset"))?,
+            width: self.width,
+            height: self.height,
+            millifps: self.fps.map(value::millifps),
+            keyframe_interval: self.keyframe_interval,
+            container: value::word::<Container>(self.container, &at("container"))?,
+            max_bitrate: value::bitrate(self.max_bitrate, &at("max_bitrate"))?,
+            two_pass: self.two_pass.unwrap_or(false),
+            target_vmaf: None,
+            profile: self.profile,
+            pixel_format: self.pixel_format,
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! Values as users write them.
+
+use domain::{Personal, location::Location, media::Micros};
+use poem_openapi::types::Any;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::problem::{Kind, Problem};
+
+/// Seconds, or `[HH:]MM:SS.mmm`.
+pub(crate) fn micros(value: &Value, pointer: &str) -> Result<Micros, Problem> {
+    let seconds = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => clock(text),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    match seconds {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked to be within a week"
+        )]
+        Some(seconds) if (0.0..=604_800.0).contains(&seconds) => {
+            Ok((seconds * 1_000_000.0).round() as Micros)
+        }
+        _ => Err(Problem::field(
+            Kind::Invalid,
+            pointer,
+            "a time is seconds like 12.5, or text like \"01:02:03.500\"",
+        )),
+    }
+}
+
+fn clock(text: &str) -> Option<f64> {
+    let parts: Vec<&str> = text.split(':').collect();
+    if parts.len() > 3 || parts.iter().any(|part| part.is_empty() || part.starts_with(['+', '-'])) {
+        return None;
+    }
+    parts.iter().try_fold(0.0, |sum, part| Some(sum * 60.0 + part.parse::<f64>().ok()?))
+}
+
+/// As `micros`, for a field that may be absent.
+pub(crate) fn time(value: Option<&Any<Value>>, pointer: &str) -> Result<Option<Micros>, Problem> {
+    value.map(|value| micros(&value.0, pointer)).transpose()
+}
+
+/// One of the domain's words; the refusal lists them.
+pub(crate) fn known<T: DeserializeOwned>(text: String, pointer: &str) -> Result<T, Problem> {
+    serde_json::from_value(Value::String(text))
+        .map_err(|error| Problem::field(Kind::Invalid, pointer, error.to_string()))
+}
+
+/// As `known`, for a field that may be absent.
+pub(crate) fn word<T: DeserializeOwned>(
+    text: Option<String>,
+    pointer: &str,
+) -> Result<Option<T>, Problem> {
+    text.map(|text| known(text, pointer)).transpose()
+}
+
+/// Bits per second, or text like `2500k` and `2.5M`.
+pub(crate) fn bitrate(value: Option<Any<Value>>, pointer: &str) -> Result<Option<u64>, Problem> {
+    let Some(Any(value)) = value else { return Ok(None) };
+    let bits = match &value {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => {
+            let (digits, unit) = match text.strip_suffix(['k', 'K']) {
+                Some(digits) => (digits, 1_000.0),
+                None => text.strip_suffix('M').map_or((text.as_str(), 1.0), |d| (d, 1_000_000.0)),
+            };
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "negative and absurd values become ones that the plan refuses"
+            )]
+            digits.parse::<f64>().ok().filter(|n| n.is_finite()).map(|n| (n * unit).max(0.0) as u64)
+        }
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    let bits = bits.ok_or_else(|| {
+        let detail =
+            "a bitrate is bits per second like 2500000, or text like \"2500k\" or \"2.5M\"";
+        Problem::field(Kind::Invalid, pointer, detail)
+    })?;
+    Ok(Some(bits))
+}
+
+/// Thousandths of a frame per second.
+pub(crate) fn millifps(fps: f64) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped; the plan refuses what is out of range"
+    )]
+    let millis = (fps * 1000.0).clamp(0.0, 1_000_000.0).round() as u32;
+    millis
+}
+
+fn location(text: &str, pointer: &str) -> Result<Location, Problem> {
+    text.parse().map_err(|error: domain::location::BadLocation| {
+        Problem::field(Kind::Invalid, pointer, error.to_string())
+    })
+}
+
+/// Where bytes come from.
+pub(crate) fn input(text: &str, pointer: &str) -> Result<Personal<Location>, Problem> {
+    location(text, pointer).map(Personal::Clear)
+}
+
+/// Where bytes go: never onto the input, never into an upload.
+pub(crate) fn output(
+    text: &str,
+    input: &Personal<Location>,
+) -> Result<Personal<Location>, Problem> {
+    let refuse = |detail: &str| Err(Problem::field(Kind::Invalid, "#/output", detail));
+    let output = location(text, "#/output")?;
+    if matches!(output, Location::Upload(_)) {
+        return refuse("an output is a path like `out/film.mp4`, not an upload");
+    }
+    if input.as_ref() == Some(&output) {
+        return refuse("the output would overwrite the input; name another one");
+    }
+    Ok(Personal::Clear(output))
+}

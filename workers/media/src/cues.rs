@@ -1,0 +1,263 @@
+//! Text with times: read from any subtitle format, written in the ones that outputs hold.
+
+use std::fmt::Write as _;
+
+use domain::media::{CueSource, Micros, Role, TimeEdit};
+use ffmpeg_the_third::{self as ffmpeg, Packet, Rescale, Subtitle, codec};
+
+use crate::{MediaError, ffi, ffi::Input};
+
+/// Everything that is said in one stream.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cues {
+    /// ASS styles, as the decoder gave them.
+    header: Vec<u8>,
+    list: Vec<Cue>,
+}
+
+/// One thing said.
+#[derive(Debug, Clone)]
+pub(crate) struct Cue {
+    pub(crate) start: Micros,
+    pub(crate) end: Micros,
+    /// FFmpeg's line: order, layer, style, name, margins, effect, text with ASS marks.
+    line: String,
+}
+
+/// More than any film says.
+const MAX_CUES: usize = 100_000;
+
+impl Cues {
+    /// Reads a stream to its end, and moves its times as the film was.
+    pub(crate) fn read(mut input: Input, source: &CueSource) -> Result<Self, MediaError> {
+        let broken = |error: ffmpeg::Error| {
+            MediaError::input(format!("the subtitles cannot be read: {error}"))
+        };
+        let index = usize::try_from(source.stream).unwrap_or(usize::MAX);
+        let stream = input.context.stream(index);
+        let stream = stream.ok_or_else(|| broken(ffmpeg::Error::StreamNotFound))?;
+        let time_base = stream.time_base();
+        let parameters = ffi::own_parameters(&stream).map_err(broken)?;
+        let mut context = codec::Context::from_parameters(parameters).map_err(broken)?;
+        ffi::prepare_decoder(&mut context, time_base, 1);
+        let mut decoder = context.decoder().subtitle().map_err(broken)?;
+        let origin = if source.input == 0 { input.start_time().unwrap_or(0) } else { 0 };
+        let mut cues = Self { header: ffi::subtitle_header(&decoder), list: vec![] };
+        loop {
+            let mut packet = Packet::empty();
+            match packet.read(&mut input.context) {
+                Ok(()) => {}
+                Err(ffmpeg::Error::Eof) => break,
+                Err(error) => return Err(broken(error)),
+            }
+            if packet.stream() != index {
+                continue;
+            }
+            let mut subtitle = Subtitle::new();
+            if !decoder.decode(&packet, &mut subtitle).map_err(broken)? {
+                continue;
+            }
+            let micros = |time: i64| time.rescale(time_base, ffmpeg::rescale::TIME_BASE);
+            let start = micros(packet.pts().unwrap_or(0)).saturating_sub(origin);
+            let lasts = match packet.duration() {
+                0 => i64::from(subtitle.end()).saturating_mul(1_000),
+                duration => micros(duration),
+            };
+            let span = (
+                u64::try_from(start).unwrap_or(0),
+                u64::try_from(start.saturating_add(lasts)).unwrap_or(0),
+            );
+            cues.take(&subtitle, span, &source.edits)?;
+        }
+        if cues.list.is_empty() && source.edits.is_empty() {
+            return Err(MediaError::input("the subtitles hold no text"));
+        }
+        cues.list.sort_by_key(|cue| cue.start);
+        Ok(cues)
+    }
+
+    fn take(
+        &mut self,
+        subtitle: &Subtitle,
+        span: (Micros, Micros),
+        edits: &[TimeEdit],
+    ) -> Result<(), MediaError> {
+        let moved = edits.iter().try_fold(span, |span, edit| edit.apply(span));
+        let Some((start, end)) = moved.filter(|(start, end)| end > start) else { return Ok(()) };
+        for rect in subtitle.rects() {
+            let Some(line) = rect.ass() else { continue };
+            if self.list.len() >= MAX_CUES {
+                let detail = format!("the subtitles have over {MAX_CUES} lines");
+                return Err(MediaError::input(detail));
+            }
+            self.list.push(Cue { start, end, line: line.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// As an ASS file.
+    pub(crate) fn to_ass(&self) -> String {
+        let mut file = String::from_utf8_lossy(&self.header).trim_end_matches('\0').to_owned();
+        if !file.contains("[Events]") {
+            file.push_str("\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n");
+        }
+        if !file.ends_with('\n') {
+            file.push('\n');
+        }
+        for cue in &self.list {
+            let mut fields = cue.line.splitn(3, ',');
+            let (_, layer, rest) = (fields.next(), fields.next(), fields.next());
+            let (Some(layer), Some(rest)) = (layer, rest) else { continue };
+            let times = (centiseconds(cue.start), centiseconds(cue.end));
+            let _ = writeln!(file, "Dialogue: {layer},{},{},{rest}", times.0, times.1);
+        }
+        file
+    }
+
+    /// As a `WebVTT` file.
+    pub(crate) fn to_webvtt(&self) -> String {
+        let mut file = String::from("WEBVTT\n");
+        for cue in &self.list {
+            let (start, end) = (milliseconds(cue.start), milliseconds(cue.end));
+            let _ = write!(file, "\n{start} --> {end}\n{}\n", cue.html());
+        }
+        file
+    }
+
+    /// As packets of a codec, each with its start and length in milliseconds.
+    pub(crate) fn packets(&self, codec: codec::Id) -> Vec<(Packet, i64, i64)> {
+        let milli = |micros: u64| i64::try_from(micros / 1_000).unwrap_or(i64::MAX);
+        let numbered = (0_u32..).zip(&self.list);
+        let packet = |(number, cue): (u32, &Cue)| {
+            let data = match codec {
+                codec::Id::MOV_TEXT => {
+                    let text = cue.plain();
+                    let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
+                    let text = text.as_bytes().get(..usize::from(length)).unwrap_or_default();
+                    [&length.to_be_bytes(), text].concat()
+                }
+                codec::Id::WEBVTT => cue.html().into_bytes(),
+                _ => {
+                    let rest = cue.line.split_once(',').map_or("", |(_, rest)| rest);
+                    format!("{number},{rest}").into_bytes()
+                }
+            };
+            let (start, end) = (milli(cue.start), milli(cue.end));
+            (Packet::copy(&data), start, end.saturating_sub(start).max(1))
+        };
+        numbered.map(packet).collect()
+    }
+
+    /// What a stream of a codec begins with.
+    pub(crate) fn header(&self, codec: codec::Id) -> Vec<u8> {
+        match codec {
+            codec::Id::MOV_TEXT => TX3G.to_vec(),
+            codec::Id::WEBVTT => vec![],
+            _ => self.header.clone(),
+        }
+    }
+}
+
+/// The sample description of plain timed text: bottom centre, white, one serif font.
+const TX3G: [u8; 48] = [
+    0, 0, 0, 0, 1, 0xff, 0, 0, 0, 0, // flags, justification, background
+    0, 0, 0, 0, 0, 0, 0, 0, // box
+    0, 0, 0, 0, 0, 1, 0, 0x12, 0xff, 0xff, 0xff, 0xff, // style
+    0, 0, 0, 18, b'f', b't', b'a', b'b', 0, 1, 0, 1, 5, b'S', b'e', b'r', b'i', b'f', // fonts
+];
+
+impl Cue {
+    /// The words with ASS marks: what stands behind eight commas.
+    fn marked(&self) -> &str {
+        self.line.splitn(9, ',').nth(8).unwrap_or_default()
+    }
+
+    /// The words alone.
+    fn plain(&self) -> String {
+        self.rendered(|_| "")
+    }
+
+    /// The words with the marks that `WebVTT` knows.
+    fn html(&self) -> String {
+        let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;");
+        let text = escape(self.marked());
+        let cue = Self { line: format!(",,,,,,,,{text}"), ..self.clone() };
+        let shown = cue.rendered(|mark| match mark {
+            "\\i1" => "<i>",
+            "\\i0" => "</i>",
+            "\\b1" => "<b>",
+            "\\b0" => "</b>",
+            "\\u1" => "<u>",
+            "\\u0" => "</u>",
+            _ => "",
+        });
+        // An empty line would end the cue, an arrow begin a new one.
+        let lines = shown.lines().filter(|line| !line.trim().is_empty());
+        lines.collect::<Vec<_>>().join("\n").replace("-->", "--&gt;")
+    }
+
+    fn rendered(&self, mark: impl Fn(&str) -> &'static str) -> String {
+        let mut out = String::new();
+        let text = self.marked().replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ");
+        let mut rest = text.as_str();
+        while let Some((before, inside)) = rest.split_once('{') {
+            out.push_str(before);
+            let Some((marks, after)) = inside.split_once('}') else {
+                rest = inside;
+                break;
+            };
+            out.push_str(mark(marks));
+            rest = after;
+        }
+        out.push_str(rest);
+        out.replace('\r', "")
+    }
+}
+
+fn clock(micros: Micros) -> (u64, u64, u64) {
+    let seconds = micros / 1_000_000;
+    (seconds / 3_600, seconds / 60 % 60, seconds % 60)
+}
+
+fn centiseconds(micros: Micros) -> String {
+    let (hours, minutes, seconds) = clock(micros);
+    format!("{hours}:{minutes:02}:{seconds:02}.{:02}", micros / 10_000 % 100)
+}
+
+fn milliseconds(micros: Micros) -> String {
+    let (hours, minutes, seconds) = clock(micros);
+    format!("{hours:02}:{minutes:02}:{seconds:02}.{:03}", micros / 1_000 % 1_000)
+}
+
+/// The role under which a cue source's file is opened.
+pub(crate) const fn role(source: &CueSource) -> Role {
+    if source.input == 0 { Role::Media } else { Role::Subtitle }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cue(text: &str) -> Cue {
+        Cue { start: 1_500_000, end: 3_661_250_000, line: format!("0,0,Default,,0,0,0,,{text}") }
+    }
+
+    #[test]
+    fn marks_become_what_each_format_knows() {
+        let cue = cue("{\\i1}Hi{\\i0}, {\\an8}you & <me>\\Nthere");
+        assert_eq!(cue.plain(), "Hi, you & <me>\nthere");
+        assert_eq!(cue.html(), "<i>Hi</i>, you &amp; &lt;me>\nthere");
+    }
+
+    #[test]
+    fn no_words_can_end_a_cue_or_begin_another() {
+        assert_eq!(cue("a\\N\\N00:00 --> 00:01\\Nb").html(), "a\n00:00 --&gt; 00:01\nb");
+    }
+
+    #[test]
+    fn times_are_written_as_each_format_wants_them() {
+        let cues = Cues { header: b"[Script Info]\n".to_vec(), list: vec![cue("Hi")] };
+        assert!(cues.to_webvtt().contains("\n00:00:01.500 --> 01:01:01.250\nHi\n"));
+        assert!(cues.to_ass().contains("Dialogue: 0,0:00:01.50,1:01:01.25,Default,,0,0,0,,Hi\n"));
+    }
+}

@@ -1,0 +1,380 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{SyncSender, sync_channel},
+    },
+    time::Instant,
+};
+
+use domain::media::{
+    AudioCodec, AudioFilter, AudioPlan, Chroma, Container, Convert, MediaFacts, Micros, Plan,
+    SubtitlePlan, VideoCodec, VideoFilter, VideoPlan,
+};
+use ffmpeg_the_third::{Rational, codec};
+
+use super::{
+    Studio, Work,
+    copy::{self, Copying},
+    encoder::{self, Canvas},
+    flow::Flow,
+    mux::{Label, Mux},
+    passes::{self, Findings},
+    script::{Look, Mix, cue_file, text_file},
+    tally::Tally,
+    track::{Coded, Track},
+};
+use crate::{
+    MediaError,
+    cues::{self, Cues},
+    ffi::EncoderPass,
+    open,
+    protocol::{Report, Said},
+    pulse::Pulse,
+    verify::{self, Expected},
+};
+
+/// Packets that may wait for the muxer.
+const CODED: usize = 256;
+
+/// Makes the output and verifies it.
+pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, MediaError> {
+    let start = Instant::now();
+    let say = work.say;
+    let scratch = passes::scratch();
+    let pulse = Pulse::new(say);
+    let studio = Studio { inputs: work.inputs, scratch, pulse: &pulse };
+    let facts = studio.facts()?;
+    if let Some(own) = facts.first() {
+        say(Said::Facts(Box::new(own.clone())));
+    }
+    let plan = domain::media::plan(request, Some(&facts), work.capabilities);
+    let plan = plan.map_err(super::refused)?;
+    say(Said::Planned(Box::new(plan.clone())));
+    fs::create_dir_all(scratch).map_err(|e| MediaError::internal("the scratch folder", e))?;
+    let tally = Tally::new(say, plan.duration, passes::count(&plan));
+    write_texts(&studio, &plan)?;
+    let findings = passes::run(&studio, &plan, &facts, &tally)?;
+    let expected = encode(&studio, &plan, &facts, findings, work.output, &tally)?;
+    let mut files = verify::verify(work.output, &plan, &expected)?;
+    files.extend(sidecars(&studio, &plan, work.output)?);
+    let _ = fs::remove_dir_all(scratch);
+    Ok(Report {
+        files,
+        result: None,
+        frames: expected.frames,
+        elapsed: start.elapsed().as_secs_f64(),
+    })
+}
+
+/// Puts the words that filters draw where they look for them.
+fn write_texts(studio: &Studio<'_>, plan: &Plan) -> Result<(), MediaError> {
+    let failed = |error| MediaError::internal("the scratch folder", error);
+    let filters = plan.video.iter().flat_map(|video| video.filters.iter().enumerate());
+    for (place, filter) in filters {
+        if let VideoFilter::Text { text, .. } = filter {
+            fs::write(text_file(studio.scratch, place), text).map_err(failed)?;
+        }
+    }
+    for (number, source) in plan.cues.iter().enumerate() {
+        let cues = read_cues(studio, source)?;
+        fs::write(cue_file(studio.scratch, number), cues.to_ass()).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn read_cues(studio: &Studio<'_>, source: &domain::media::CueSource) -> Result<Cues, MediaError> {
+    let file = studio.inputs.get(source.input);
+    let (path, _) = file.ok_or_else(|| MediaError::internal("the plan", "has no such input"))?;
+    Cues::read(open::open(path, cues::role(source))?, source)
+}
+
+/// True if the faster scaler applies.
+pub(super) fn is_planar(facts: &[MediaFacts], video: &VideoPlan) -> bool {
+    let found = facts.get(video.source.input).and_then(MediaFacts::video);
+    found.is_some_and(|(_, f)| {
+        f.bit_depth == 8
+            && f.chroma == Chroma::Quarter
+            && f.pixel_format == "yuv420p"
+            && !f.alpha
+            && f.width % 2 == 0
+            && f.height % 2 == 0
+    })
+}
+
+/// What a picture encoder is told beside the plan, when it works alone.
+pub(super) fn canvas<'a>(
+    time_base: Rational,
+    aspect: Rational,
+    rate: Rational,
+    video: &VideoPlan,
+    source: &'a codec::Parameters,
+    scratch: &'a Path,
+) -> Canvas<'a> {
+    let planned = Rational(
+        i32::try_from(video.rate.num).unwrap_or(0),
+        i32::try_from(video.rate.den).unwrap_or(1),
+    );
+    let rate = if rate.numerator() > 0 { rate } else { planned };
+    Canvas {
+        time_base,
+        aspect,
+        rate: (rate.numerator() > 0).then_some(rate),
+        source,
+        global_header: false,
+        pass: EncoderPass::Only,
+        statistics: None,
+        scratch,
+        threads: 0,
+    }
+}
+
+/// The name that the muxer writes to: with a place for a number where there is a file a picture.
+fn written(output: &Path, plan: &Plan) -> PathBuf {
+    if !plan.sequence {
+        return output.to_owned();
+    }
+    let stem = output.file_stem().unwrap_or_default().to_string_lossy();
+    output.with_file_name(format!("{stem}-%06d.{}", plan.container.as_str()))
+}
+
+/// The pass that makes the file.
+fn encode(
+    studio: &Studio<'_>,
+    plan: &Plan,
+    facts: &[MediaFacts],
+    findings: Findings,
+    output: &Path,
+    tally: &Tally<'_>,
+) -> Result<Expected, MediaError> {
+    let mut flow = studio.flow(facts)?;
+    let mut mux = Mux::create(&written(output, plan), plan)?;
+    let (coded, to_mux) = sync_channel(CODED);
+    let mut maker = Maker {
+        studio,
+        plan,
+        coded,
+        frames: Arc::new(AtomicU64::new(0)),
+        counted: false,
+        findings,
+    };
+    if let Some(video) = &plan.video {
+        maker.picture(&mut flow, &mut mux, video)?;
+    }
+    for (number, audio) in plan.audio.iter().enumerate() {
+        maker.sound(&mut flow, &mut mux, audio, number)?;
+    }
+    for subtitles in plan.subtitles.iter().filter(|subtitles| !subtitles.sidecar) {
+        maker.subtitles(&mut flow, &mut mux, subtitles)?;
+    }
+    let Maker { coded, frames, counted, .. } = maker;
+    drop(coded);
+    mux.begin()?;
+    let pictures = plan.video.is_some();
+    flow.stage(move || mux.run(&to_mux, pictures, tally));
+    flow.run(plan.seek)?;
+    Ok(Expected { frames: frames.load(Ordering::Relaxed), counted })
+}
+
+/// Puts the stages of one file together.
+struct Maker<'a, 'env> {
+    studio: &'env Studio<'env>,
+    plan: &'a Plan,
+    coded: SyncSender<Coded>,
+    frames: Arc<AtomicU64>,
+    counted: bool,
+    findings: Findings,
+}
+
+impl<'env> Maker<'_, 'env> {
+    fn picture(
+        &mut self,
+        flow: &mut Flow<'env>,
+        mux: &mut Mux,
+        video: &VideoPlan,
+    ) -> Result<(), MediaError> {
+        let label = Label { default: true, ..Label::default() };
+        if video.codec == VideoCodec::Copy {
+            let cuts = video.filters.iter().filter_map(|filter| match filter {
+                VideoFilter::Trim(window) => Some(*window),
+                _ => None,
+            });
+            return self.copy(flow, mux, video.source, copy::kept(cuts), &label);
+        }
+        let planar = is_planar(flow.facts(), video);
+        let look = Look { plan: video, planar, scratch: self.studio.scratch };
+        let mut filtering = flow.filter(look.script(), self.findings.palette.as_ref())?;
+        let (time_base, aspect, rate) = filtering.outcome()?;
+        let parameters = super::parameters(flow, video.source)?;
+        let mut wanted = canvas(time_base, aspect, rate, video, &parameters, self.studio.scratch);
+        wanted.global_header = mux.wants_global_header();
+        if video.quality.two_pass {
+            wanted.pass = EncoderPass::Second;
+            wanted.statistics = self.findings.statistics.take();
+        }
+        let rate = wanted.rate;
+        let encoder = encoder::open_picture(video, wanted)?;
+        let stream = mux.add(&encoder, Some(video.codec), time_base, rate, &label)?;
+        self.counted = true;
+        let track = Track {
+            filtering,
+            encoder,
+            time_base,
+            stream,
+            coded: Some(self.coded.clone()),
+            picture: true,
+            limit: one_picture(self.plan),
+            keys_every: None,
+            sent: Arc::clone(&self.frames),
+        };
+        let pulse = self.studio.pulse;
+        flow.stage(move || track.run(pulse, None).map(|_| ()));
+        Ok(())
+    }
+
+    fn sound(
+        &mut self,
+        flow: &mut Flow<'env>,
+        mux: &mut Mux,
+        audio: &AudioPlan,
+        number: usize,
+    ) -> Result<(), MediaError> {
+        let label = Label {
+            language: audio.language.clone(),
+            title: audio.title.clone(),
+            default: number == 0,
+        };
+        if audio.codec == AudioCodec::Copy {
+            let cuts = audio.filters.iter().filter_map(|filter| match filter {
+                AudioFilter::Trim(window) => Some(*window),
+                _ => None,
+            });
+            return self.copy(flow, mux, audio.source, copy::kept(cuts), &label);
+        }
+        let kind = encoder::Kind::of(audio);
+        let gain = self.findings.gains.get(number).copied().flatten();
+        let mix = Mix { plan: audio, sample_format: kind.format.name(), gain };
+        let mut filtering = flow.filter(mix.script(), None)?;
+        let encoder = encoder::open_sound(audio, mux.wants_global_header())?;
+        filtering.set_frame_size(crate::ffi::frame_size(&encoder));
+        let (time_base, ..) = filtering.outcome()?;
+        let stream = mux.add(&encoder, None, time_base, None, &label)?;
+        let track = Track {
+            filtering,
+            encoder,
+            time_base,
+            stream,
+            coded: Some(self.coded.clone()),
+            picture: false,
+            limit: None,
+            keys_every: None,
+            sent: Arc::new(AtomicU64::new(0)),
+        };
+        let pulse = self.studio.pulse;
+        flow.stage(move || track.run(pulse, None).map(|_| ()));
+        Ok(())
+    }
+
+    fn copy(
+        &self,
+        flow: &mut Flow<'env>,
+        mux: &mut Mux,
+        source: domain::media::Source,
+        keep: domain::media::Window,
+        label: &Label,
+    ) -> Result<(), MediaError> {
+        let packets = flow.packets(source);
+        let input = flow.input(source.input)?;
+        let index = usize::try_from(source.stream).unwrap_or(usize::MAX);
+        let stream = input.context.stream(index);
+        let stream =
+            stream.ok_or_else(|| MediaError::internal("the plan", "has no such stream"))?;
+        let time_base = stream.time_base();
+        let origin = ffmpeg_the_third::Rescale::rescale(
+            &input.start_time().unwrap_or(0),
+            super::MICROS,
+            time_base,
+        );
+        let number = mux.add_copy(&stream, label)?;
+        let copying = Copying {
+            packets,
+            coded: self.coded.clone(),
+            stream: number,
+            time_base,
+            origin,
+            keep,
+            hides: self.plan.container.has_edit_list(),
+        };
+        let pulse = self.studio.pulse;
+        flow.stage(move || {
+            copying.run(pulse);
+            Ok(())
+        });
+        Ok(())
+    }
+
+    fn subtitles(
+        &self,
+        flow: &mut Flow<'env>,
+        mux: &mut Mux,
+        plan: &SubtitlePlan,
+    ) -> Result<(), MediaError> {
+        let codec = match self.plan.container {
+            Container::Webm => codec::Id::WEBVTT,
+            Container::Mkv => codec::Id::ASS,
+            _ => codec::Id::MOV_TEXT,
+        };
+        let cues = read_cues(self.studio, &plan.source)?;
+        let label = Label { language: plan.language.clone(), title: None, default: false };
+        let stream = mux.add_subtitles(codec, &cues.header(codec), &label)?;
+        let coded = self.coded.clone();
+        flow.stage(move || {
+            let time_base = Rational(1, 1_000);
+            for (mut packet, start, lasts) in cues.packets(codec) {
+                packet.set_pts(Some(start));
+                packet.set_dts(Some(start));
+                packet.set_duration(lasts);
+                packet.set_flags(codec::packet::Flags::KEY);
+                if coded.send(Coded { packet, stream, time_base }).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        Ok(())
+    }
+}
+
+/// A picture file without a number in its name takes one picture.
+fn one_picture(plan: &Plan) -> Option<u64> {
+    (plan.container.is_images() && !plan.sequence).then_some(1)
+}
+
+/// Writes the subtitles that stand beside the output.
+fn sidecars(
+    studio: &Studio<'_>,
+    plan: &Plan,
+    output: &Path,
+) -> Result<Vec<crate::protocol::MadeFile>, MediaError> {
+    let wanted = plan.subtitles.iter().filter(|subtitles| subtitles.sidecar);
+    let mut made = Vec::new();
+    for (number, subtitles) in wanted.enumerate() {
+        let cues = read_cues(studio, &subtitles.source)?;
+        let language = subtitles.language.as_deref().unwrap_or("und");
+        let clean: String = language.chars().filter(char::is_ascii_alphanumeric).collect();
+        let suffix = if number == 0 { String::new() } else { format!("-{number}") };
+        let path = output.with_extension(format!("{clean}{suffix}.vtt"));
+        let failed = |error| MediaError::internal("the subtitle file", error);
+        fs::write(&path, cues.to_webvtt()).map_err(failed)?;
+        made.push(crate::protocol::MadeFile::plain(&path, plan.duration.map(seconds)));
+    }
+    Ok(made)
+}
+
+/// Seconds, for a report.
+#[expect(clippy::cast_precision_loss, reason = "shown in seconds")]
+pub(super) fn seconds(micros: Micros) -> f64 {
+    micros as f64 / 1_000_000.0
+}

@@ -1,0 +1,236 @@
+use std::sync::mpsc::{Receiver, SyncSender};
+
+use domain::media::{Source, StreamDetail, StreamFacts};
+use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, Rescale, codec, decoder, frame};
+
+use super::{
+    MICROS, again,
+    filtering::{Shape, layout_name},
+};
+use crate::{MediaError, ffi, ffi::Input, pulse::Pulse};
+
+/// One stream's decoder, on a thread of its own.
+pub(super) struct Decode {
+    pub(super) source: Source,
+    pub(super) shape: Shape,
+    pub(super) decoder: decoder::Opened,
+    time_base: Rational,
+    /// The container's first instant, which counts as 0, in `time_base`.
+    origin: i64,
+    /// Where the stream should end, as the input says; in microseconds.
+    expected_end: Option<i64>,
+    kind: &'static str,
+    /// When the newest frame begins, in microseconds, and how long it lasts.
+    last: Option<(i64, i64)>,
+}
+
+/// What may be missing at the end of a stream that is whole.
+const SLACK: i64 = 250_000;
+
+impl Decode {
+    /// Opens the decoder of a stream.
+    pub(super) fn open(
+        input: &Input,
+        source: Source,
+        facts: &StreamFacts,
+    ) -> Result<Self, MediaError> {
+        let kind = match facts.detail {
+            StreamDetail::Audio(_) => "sound",
+            _ => "video",
+        };
+        let unreadable = |error: ffmpeg::Error| {
+            MediaError::input(format!("the input's {kind} cannot be read: {error}"))
+        };
+        let index = usize::try_from(source.stream).unwrap_or(usize::MAX);
+        let stream = input.context.stream(index);
+        let stream = stream.ok_or_else(|| unreadable(ffmpeg::Error::StreamNotFound))?;
+        let time_base = stream.time_base();
+        let parameters = ffi::own_parameters(&stream).map_err(unreadable)?;
+        if ffi::declared_format(&parameters) < 0 {
+            let detail = format!("the input's {kind} holds nothing that can be decoded");
+            return Err(MediaError::input(detail));
+        }
+        let mut context = codec::Context::from_parameters(parameters).map_err(unreadable)?;
+        let threads = u16::from(kind == "sound");
+        ffi::prepare_decoder(&mut context, time_base, threads);
+        let (decoder, shape) = match &facts.detail {
+            StreamDetail::Audio(_) => {
+                let opened = context.decoder().audio().map_err(unreadable)?;
+                let shape = Shape::Sound {
+                    rate: opened.rate(),
+                    format: opened.format(),
+                    layout: layout_name(&opened.ch_layout()),
+                    time_base,
+                };
+                (opened.0, shape)
+            }
+            StreamDetail::Video(facts) => {
+                let decoder = context.decoder();
+                // FFmpeg's own decoders of these do not see what makes them see-through.
+                let special = match parameters_name(input, index) {
+                    Some("vp9") if facts.alpha => decoder::find_by_name("libvpx-vp9"),
+                    Some("vp8") if facts.alpha => decoder::find_by_name("libvpx"),
+                    _ => None,
+                };
+                let alpha = special.is_some();
+                let opened = match special {
+                    Some(codec) => decoder.open_as(codec).and_then(decoder::Opened::video),
+                    None => decoder.video(),
+                }
+                .map_err(unreadable)?;
+                let part = |n: u32| i32::try_from(n).unwrap_or(1);
+                let shape = Shape::Picture {
+                    width: opened.width(),
+                    height: opened.height(),
+                    format: if alpha { ffmpeg::format::Pixel::YUVA420P } else { opened.format() },
+                    time_base,
+                    aspect: Rational(part(facts.pixel_aspect.num), part(facts.pixel_aspect.den)),
+                    rate: Rational(part(facts.frame_rate.num), part(facts.frame_rate.den)),
+                };
+                (opened.0, shape)
+            }
+            StreamDetail::Subtitle { .. } | StreamDetail::Other => {
+                return Err(unreadable(ffmpeg::Error::DecoderNotFound));
+            }
+        };
+        let own = Some(stream.duration()).filter(|duration| *duration > 0);
+        // Without its own length, only the sole stream must be as long as the container.
+        let sole = input.context.streams().count() == 1;
+        let whole = Some(input.context.duration()).filter(|duration| sole && *duration > 0);
+        Ok(Self {
+            source,
+            shape,
+            decoder,
+            time_base,
+            origin: input.start_time().unwrap_or(0).rescale(MICROS, time_base),
+            expected_end: own.map(|duration| duration.rescale(time_base, MICROS)).or(whole),
+            kind,
+            last: None,
+        })
+    }
+
+    /// Decodes until the input ends or nobody wants more frames.
+    pub(super) fn run(
+        mut self,
+        packets: &Receiver<Packet>,
+        mut wanted: Vec<SyncSender<frame::Frame>>,
+        pulse: &Pulse<'_>,
+    ) -> Result<(), MediaError> {
+        let mut end = None;
+        for packet in packets {
+            pulse.beat();
+            match self.decoder.send_packet(&packet) {
+                Ok(()) => {}
+                // A damaged packet is skipped; the end of the stream tells whether that mattered.
+                Err(ffmpeg::Error::InvalidData) => continue,
+                Err(error) if again(error) => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+            if !self.receive(&mut wanted, &mut end)? {
+                return Ok(());
+            }
+        }
+        if self.decoder.send_eof().is_ok() && !self.receive(&mut wanted, &mut end)? {
+            return Ok(());
+        }
+        self.check_end(end)
+    }
+
+    /// Passes on what is decoded; false once nobody wants it.
+    fn receive(
+        &mut self,
+        wanted: &mut Vec<SyncSender<frame::Frame>>,
+        end: &mut Option<i64>,
+    ) -> Result<bool, MediaError> {
+        loop {
+            let mut frame = ffi::empty_frame();
+            match self.decoder.receive_frame(&mut frame) {
+                Ok(()) => {}
+                Err(ffmpeg::Error::Eof) => return Ok(true),
+                Err(error) if again(error) => return Ok(true),
+                Err(ffmpeg::Error::InvalidData) => continue,
+                Err(error) => return Err(self.failed(error)),
+            }
+            let (_, until) = self.place_in_time(&mut frame);
+            *end = Some(end.map_or(until, |end| end.max(until)));
+            let mut frame = Some(frame);
+            let mut place = 0;
+            while place < wanted.len() {
+                let last = place.saturating_add(1) == wanted.len();
+                let sent = match (&frame, last) {
+                    (Some(_), true) => frame.take(),
+                    (Some(frame), false) => ffi::share(frame).ok(),
+                    (None, _) => None,
+                };
+                let gone = match (sent, wanted.get(place)) {
+                    (Some(sent), Some(to)) => to.send(sent).is_err(),
+                    _ => true,
+                };
+                if gone {
+                    wanted.remove(place);
+                } else {
+                    place = place.saturating_add(1);
+                }
+            }
+            if wanted.is_empty() {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Counts a frame's time from the container's first instant; one without a time follows the
+    /// one before it. Answers when it begins and ends, in microseconds.
+    pub(super) fn place_in_time(&mut self, frame: &mut frame::Frame) -> (i64, i64) {
+        let told = frame.timestamp().map(|pts| pts.saturating_sub(self.origin));
+        let next = self.last.map_or(0, |(at, lasts)| at.saturating_add(lasts));
+        let guess = || match &self.shape {
+            Shape::Picture { rate, .. } if rate.numerator() > 0 => {
+                i64::from(rate.denominator()).saturating_mul(1_000_000)
+                    / i64::from(rate.numerator())
+            }
+            Shape::Picture { .. } => 40_000,
+            Shape::Sound { rate, .. } => {
+                let samples = i64::try_from(ffi::samples(frame)).unwrap_or(0);
+                samples.saturating_mul(1_000_000) / i64::from((*rate).max(1))
+            }
+        };
+        let at = told.map_or(next, |pts| pts.rescale(self.time_base, MICROS));
+        // A frame lasts about as long as the one before it did.
+        let lasts = match self.last {
+            Some((last, _)) if at > last && matches!(self.shape, Shape::Picture { .. }) => {
+                at.saturating_sub(last)
+            }
+            _ => guess(),
+        };
+        self.last = Some((at, lasts));
+        frame.set_pts(Some(told.unwrap_or_else(|| next.rescale(MICROS, self.time_base))));
+        (at, at.saturating_add(lasts))
+    }
+
+    fn check_end(&self, end: Option<i64>) -> Result<(), MediaError> {
+        let Some(end) = end else {
+            return Err(MediaError::input(format!("the input's {} cannot be decoded", self.kind)));
+        };
+        let Some(expected) = self.expected_end else { return Ok(()) };
+        if expected.saturating_sub(end) <= SLACK.max(expected / 50) {
+            return Ok(());
+        }
+        let seconds = |micros: i64| {
+            format!("{:.1}", std::time::Duration::from_micros(micros.unsigned_abs()).as_secs_f64())
+        };
+        Err(MediaError::input(format!(
+            "the input is cut off or damaged: its {} ends after {} s of {} s; send it again whole",
+            self.kind,
+            seconds(end),
+            seconds(expected)
+        )))
+    }
+
+    fn failed(&self, error: ffmpeg::Error) -> MediaError {
+        MediaError::input(format!("the input's {} cannot be decoded: {error}", self.kind))
+    }
+}
+
+fn parameters_name(input: &Input, stream: usize) -> Option<&'static str> {
+    Some(input.context.stream(stream)?.parameters().id().name())
+}

@@ -1,0 +1,185 @@
+use std::{ffi::CString, path::Path};
+
+use domain::media::{Preset, RateControl, VideoCodec, VideoPlan};
+use ffmpeg_the_third::{self as ffmpeg, Dictionary, Rational, codec, encoder, format};
+
+use super::{all_understood, broken};
+use crate::{
+    MediaError,
+    ffi::{self, Colors, EncoderPass},
+};
+
+/// What a picture encoder is told beside the plan.
+pub(in crate::engine) struct Canvas<'a> {
+    pub(in crate::engine) time_base: Rational,
+    pub(in crate::engine) aspect: Rational,
+    /// None if pictures come as they like.
+    pub(in crate::engine) rate: Option<Rational>,
+    pub(in crate::engine) source: &'a codec::Parameters,
+    pub(in crate::engine) global_header: bool,
+    pub(in crate::engine) pass: EncoderPass,
+    /// Of the first pass, for the second.
+    pub(in crate::engine) statistics: Option<CString>,
+    /// Where encoders that write such findings themselves put them.
+    pub(in crate::engine) scratch: &'a Path,
+    /// 0 lets the encoder choose.
+    pub(in crate::engine) threads: u16,
+}
+
+/// Opens the encoder of a picture.
+pub(in crate::engine) fn open(
+    plan: &VideoPlan,
+    canvas: Canvas<'_>,
+) -> Result<encoder::Encoder, MediaError> {
+    let codec = plan.codec.encoder().and_then(encoder::find_by_name);
+    let codec = codec.ok_or_else(|| broken(ffmpeg::Error::EncoderNotFound))?;
+    let mut context = codec::Context::new_with_codec(codec);
+    let colors = if plan.pixel_format.starts_with("yuvj") {
+        Colors::Jpeg
+    } else if plan.tonemapped {
+        Colors::Bt709
+    } else {
+        Colors::As(canvas.source)
+    };
+    let colors = Some(colors).filter(|_| !matches!(plan.codec, VideoCodec::Png | VideoCodec::Gif));
+    ffi::prepare_encoder(
+        &mut context,
+        colors.as_ref(),
+        canvas.global_header,
+        canvas.threads,
+        canvas.pass,
+    );
+    if plan.codec == VideoCodec::Mjpeg {
+        ffi::fixed_quality(&mut context, JPEG_QUALITY);
+    }
+    if let Some(max) = plan.quality.max_bitrate {
+        ffi::cap_rate(&mut context, max);
+    }
+    if let Some(statistics) = canvas.statistics {
+        ffi::use_statistics(&mut context, statistics);
+    }
+    let format: format::Pixel = plan
+        .pixel_format
+        .parse()
+        .map_err(|_| MediaError::internal("unknown pixel format", &plan.pixel_format))?;
+    let mut video = context.encoder().video().map_err(broken)?;
+    video.set_width(plan.width);
+    video.set_height(plan.height);
+    video.set_format(format);
+    video.set_time_base(canvas.time_base);
+    video.set_frame_rate(canvas.rate);
+    video.set_aspect_ratio(canvas.aspect);
+    if let Some(interval) = plan.keyframe_interval {
+        video.set_gop(interval);
+    }
+    if let Some(bitrate) = bitrate(plan) {
+        video.set_bit_rate(usize::try_from(bitrate).unwrap_or(usize::MAX));
+    }
+    let mut options = settings(plan, canvas.pass, canvas.scratch);
+    let opened = video.open_as_with(codec, options.as_mut()).map_err(broken)?;
+    all_understood(&options)?;
+    Ok(opened.0.0)
+}
+
+/// Good for the eye, on a scale of 1 to 31.
+const JPEG_QUALITY: u16 = 3;
+
+/// The average to reach; VP8 takes constant quality as a bound below one.
+fn bitrate(plan: &VideoPlan) -> Option<u64> {
+    const NO_BOUND: u64 = 100_000_000;
+    let RateControl { bitrate, max_bitrate, .. } = plan.quality;
+    match plan.codec {
+        VideoCodec::Vp8 => bitrate.or(max_bitrate).or(Some(NO_BOUND)),
+        // Constant quality below a cap.
+        VideoCodec::Vp9 => bitrate.or(max_bitrate),
+        _ => bitrate,
+    }
+}
+
+/// The encoder's own options.
+fn settings(plan: &VideoPlan, pass: EncoderPass, scratch: &Path) -> Dictionary {
+    let mut options = Dictionary::new();
+    let statistics = scratch.join("encoder.stats").display().to_string();
+    if let Some(crf) = plan.quality.crf {
+        options.set("crf", crf.to_string());
+    }
+    match plan.codec {
+        VideoCodec::H264 => {
+            options.set("preset", plan.preset.as_str());
+            if pass != EncoderPass::Only {
+                options.set("passlogfile", statistics);
+            }
+        }
+        VideoCodec::Hevc => {
+            options.set("preset", plan.preset.as_str());
+            let number = match pass {
+                EncoderPass::Only => None,
+                EncoderPass::First => Some(1),
+                EncoderPass::Second => Some(2),
+            };
+            let pass = number.map(|number| format!(":pass={number}:stats={statistics}"));
+            options.set("x265-params", format!("log-level=none{}", pass.unwrap_or_default()));
+        }
+        VideoCodec::Vp8 | VideoCodec::Vp9 => {
+            let (deadline, speed) = match vpx_speed(plan.preset) {
+                // In a hurry it does not look ahead at all.
+                ("realtime", _) if pass != EncoderPass::Only => ("good", 5),
+                usual => usual,
+            };
+            options.set("deadline", deadline);
+            options.set("cpu-used", speed.to_string());
+            if plan.codec == VideoCodec::Vp9 {
+                options.set("row-mt", "1");
+            }
+            if plan.pixel_format.starts_with("yuva") {
+                options.set("auto-alt-ref", "0");
+            }
+        }
+        VideoCodec::Av1 => options.set("preset", svt_speed(plan.preset).to_string()),
+        VideoCodec::Prores => {
+            options.set("vendor", "apl0");
+            let profile = if plan.pixel_format.contains("444") { "4444" } else { "hq" };
+            options.set("profile", plan.profile.as_deref().unwrap_or(profile));
+        }
+        VideoCodec::Webp => options.set("quality", "80"),
+        VideoCodec::Gif
+        | VideoCodec::Mjpeg
+        | VideoCodec::Png
+        | VideoCodec::Copy
+        | VideoCodec::None => {}
+    }
+    if let (VideoCodec::H264 | VideoCodec::Hevc, Some(profile)) = (plan.codec, &plan.profile) {
+        options.set("profile", profile);
+    }
+    options
+}
+
+/// libvpx's own words for our presets.
+const fn vpx_speed(preset: Preset) -> (&'static str, u8) {
+    match preset {
+        Preset::Ultrafast => ("realtime", 8),
+        Preset::Superfast => ("realtime", 7),
+        Preset::Veryfast => ("realtime", 6),
+        Preset::Faster => ("good", 5),
+        Preset::Fast => ("good", 4),
+        Preset::Medium => ("good", 3),
+        Preset::Slow => ("good", 2),
+        Preset::Slower => ("good", 1),
+        Preset::Veryslow => ("good", 0),
+    }
+}
+
+/// SVT-AV1's own numbers for our presets.
+const fn svt_speed(preset: Preset) -> u8 {
+    match preset {
+        Preset::Ultrafast => 12,
+        Preset::Superfast => 11,
+        Preset::Veryfast => 10,
+        Preset::Faster => 9,
+        Preset::Fast => 8,
+        Preset::Medium => 7,
+        Preset::Slow => 5,
+        Preset::Slower => 4,
+        Preset::Veryslow => 3,
+    }
+}

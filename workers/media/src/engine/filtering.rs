@@ -1,0 +1,320 @@
+use std::sync::mpsc::Receiver;
+
+use ffmpeg_the_third::{self as ffmpeg, ChannelLayout, Rational, filter, format, frame};
+
+use super::{again, script};
+use crate::{MediaError, ffi, pulse::Pulse};
+
+/// What the frames of a stream are like.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Shape {
+    Picture {
+        width: u32,
+        height: u32,
+        format: format::Pixel,
+        time_base: Rational,
+        aspect: Rational,
+        rate: Rational,
+    },
+    Sound {
+        rate: u32,
+        format: format::Sample,
+        layout: String,
+        time_base: Rational,
+    },
+}
+
+/// A layout's name; the usual one for the count of channels if the input names none.
+pub(super) fn layout_name(layout: &ChannelLayout<'_>) -> String {
+    if layout.order() == ffmpeg::ChannelOrder::Unspecified {
+        ChannelLayout::default_for_channels(layout.channels()).description()
+    } else {
+        layout.description()
+    }
+}
+
+impl Shape {
+    const fn is_picture(&self) -> bool {
+        matches!(self, Self::Picture { .. })
+    }
+
+    const fn time_base(&self) -> Rational {
+        match self {
+            Self::Picture { time_base, .. } | Self::Sound { time_base, .. } => *time_base,
+        }
+    }
+
+    /// A graph source of such frames: FFmpeg's name and its arguments.
+    fn source(&self) -> (&'static str, String) {
+        match self {
+            Self::Picture { width, height, format, time_base, aspect, rate } => {
+                let mut arguments = format!(
+                    "video_size={width}x{height}:pix_fmt={}:time_base={}/{}:pixel_aspect={}/{}",
+                    format.descriptor().map_or("", |descriptor| descriptor.name()),
+                    time_base.numerator(),
+                    time_base.denominator(),
+                    aspect.numerator(),
+                    aspect.denominator().max(1),
+                );
+                if rate.numerator() > 0 && rate.denominator() > 0 {
+                    let told = format!(":frame_rate={}/{}", rate.numerator(), rate.denominator());
+                    arguments.push_str(&told);
+                }
+                ("buffer", arguments)
+            }
+            Self::Sound { rate, format, layout, time_base } => (
+                "abuffer",
+                format!(
+                    "time_base={}/{}:sample_rate={rate}:sample_fmt={}:channel_layout={layout}",
+                    time_base.numerator(),
+                    time_base.denominator(),
+                    format.name(),
+                ),
+            ),
+        }
+    }
+
+    /// The filters that turn other frames of the kind into such frames.
+    fn conform(&self) -> String {
+        match self {
+            Self::Picture { width, height, format, aspect, .. } => format!(
+                "scale={width}:{height}:flags=bicubic,format={},setsar={}/{}",
+                format.descriptor().map_or("", |descriptor| descriptor.name()),
+                aspect.numerator(),
+                aspect.denominator().max(1),
+            ),
+            Self::Sound { rate, format, layout, .. } => format!(
+                "aformat=sample_fmts={}:sample_rates={rate}:channel_layouts={layout}",
+                format.name()
+            ),
+        }
+    }
+
+    /// What a frame of the same stream is really like.
+    pub(super) fn of(&self, frame: &frame::Frame) -> Self {
+        match self {
+            Self::Picture { time_base, aspect, rate, .. } => {
+                let (width, height, format) = ffi::picture_shape(frame);
+                let (time_base, aspect, rate) = (*time_base, *aspect, *rate);
+                Self::Picture { width, height, format, time_base, aspect, rate }
+            }
+            Self::Sound { time_base, .. } => {
+                let Some((rate, format, layout)) = ffi::sound_shape(frame) else {
+                    return self.clone();
+                };
+                Self::Sound { rate, format, layout: layout_name(&layout), time_base: *time_base }
+            }
+        }
+    }
+}
+
+/// Frames of one stream, as they come.
+pub(super) struct Feed {
+    pub(super) frames: Receiver<frame::Frame>,
+    pub(super) shape: Shape,
+}
+
+/// A frame that is known already.
+pub(super) struct Still {
+    pub(super) frame: frame::Frame,
+    pub(super) shape: Shape,
+}
+
+impl Still {
+    /// The frame as a stream of its own.
+    pub(super) fn feed(&self) -> Result<Feed, MediaError> {
+        let (send, frames) = std::sync::mpsc::sync_channel(1);
+        let frame = ffi::share(&self.frame);
+        let frame = frame.map_err(|error| MediaError::internal("a frame", error))?;
+        // The channel has room for it, and both ends are ours.
+        let _ = send.send(frame);
+        Ok(Feed { frames, shape: self.shape.clone() })
+    }
+}
+
+struct Input {
+    feed: Feed,
+    name: String,
+    ended: bool,
+    /// When the newest frame begins and ends, in the feed's time base.
+    last: Option<(i64, i64)>,
+    /// What turns frames that are not like the first ones into such; and what those are like.
+    conform: Option<(Shape, filter::Graph)>,
+}
+
+/// A filter graph that takes frames as it wants them.
+pub(super) struct Filtering {
+    graph: filter::Graph,
+    inputs: Vec<Input>,
+}
+
+impl Filtering {
+    /// Builds the graph that `text` describes, fed by `feeds` as `in0`, `in1`, ….
+    pub(super) fn build(text: &str, feeds: Vec<Feed>) -> Result<Self, MediaError> {
+        let picture = feeds.first().is_none_or(|feed| feed.shape.is_picture());
+        let shapes: Vec<&Shape> = feeds.iter().map(|feed| &feed.shape).collect();
+        let graph = graph(text, &shapes, picture)?;
+        let inputs = feeds.into_iter().enumerate().map(|(number, feed)| Input {
+            feed,
+            name: script::input_name(number),
+            ended: false,
+            last: None,
+            conform: None,
+        });
+        Ok(Self { graph, inputs: inputs.collect() })
+    }
+
+    /// Time base, pixel shape and frame rate of what comes out.
+    pub(super) fn outcome(&mut self) -> Result<(Rational, Rational, Rational), MediaError> {
+        let sink = self.graph.get("out");
+        let sink = sink.ok_or_else(|| MediaError::internal("the filters", "have no end"))?;
+        Ok((ffi::sink_time_base(&sink), ffi::sink_pixel_aspect(&sink), ffi::sink_frame_rate(&sink)))
+    }
+
+    /// Lets sound come out in frames of one size.
+    pub(super) fn set_frame_size(&mut self, size: u32) {
+        if let Some(mut sink) = self.graph.get("out").filter(|_| size > 0) {
+            sink.sink().set_frame_size(size);
+        }
+    }
+
+    /// The next frame that comes out; none at the end.
+    pub(super) fn next(&mut self, pulse: &Pulse<'_>) -> Result<Option<frame::Frame>, MediaError> {
+        loop {
+            let mut frame = ffi::empty_frame();
+            let got = match self.graph.get("out") {
+                Some(mut sink) => sink.sink().frame(&mut frame),
+                None => Err(ffmpeg::Error::Bug),
+            };
+            match got {
+                Ok(()) => return Ok(Some(frame)),
+                Err(ffmpeg::Error::Eof) => return Ok(None),
+                Err(error) if again(error) => {}
+                Err(error) => return Err(MediaError::internal("the filters failed", error)),
+            }
+            let Some(number) = self.hungriest() else { return Ok(None) };
+            pulse.beat();
+            self.feed(number)?;
+        }
+    }
+
+    /// Which input the graph has asked for most often in vain.
+    fn hungriest(&mut self) -> Option<usize> {
+        let mut best: Option<(usize, usize)> = None;
+        for number in 0..self.inputs.len() {
+            let Some(input) = self.inputs.get(number).filter(|input| !input.ended) else {
+                continue;
+            };
+            let asked = match self.graph.get(&input.name) {
+                Some(mut source) => source.source().failed_requests(),
+                None => 0,
+            };
+            if best.is_none_or(|(_, most)| asked > most) {
+                best = Some((number, asked));
+            }
+        }
+        best.map(|(number, _)| number)
+    }
+
+    /// Gives an input its next frame, or its end.
+    fn feed(&mut self, number: usize) -> Result<(), MediaError> {
+        let Some(input) = self.inputs.get_mut(number) else { return Ok(()) };
+        let failed = |error| MediaError::internal("the filters failed", error);
+        let Ok(frame) = input.feed.frames.recv() else {
+            input.ended = true;
+            if let Some(mut source) = self.graph.get(&input.name) {
+                // Filters that make a constant rate ask how long the last picture lasts.
+                let outcome = match input.last {
+                    Some((_, end)) => source.source().close(end),
+                    None => source.source().flush(),
+                };
+                outcome.map_err(failed)?;
+            }
+            return Ok(());
+        };
+        input.note(&frame);
+        for frame in input.conformed(frame)? {
+            let added = match self.graph.get(&input.name) {
+                Some(mut source) => source.source().add(&frame),
+                None => Err(ffmpeg::Error::Bug),
+            };
+            match added {
+                Ok(()) => {}
+                // The graph has all it wants of this one.
+                Err(ffmpeg::Error::Eof) => input.ended = true,
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Input {
+    /// Remembers when a frame ends: as it says, or as the one before it did.
+    fn note(&mut self, frame: &frame::Frame) {
+        let Some(pts) = frame.pts() else { return };
+        let told = ffi::lasts(frame, self.feed.shape.time_base());
+        let like_before = self.last.map(|(before, _)| pts.saturating_sub(before));
+        let lasts = told.or(like_before).unwrap_or(0).max(0);
+        self.last = Some((pts, pts.saturating_add(lasts)));
+    }
+
+    /// Some streams change their size, rate or layout on the way; the output does not.
+    fn conformed(&mut self, frame: frame::Frame) -> Result<Vec<frame::Frame>, MediaError> {
+        let now = self.feed.shape.of(&frame);
+        if now == self.feed.shape {
+            self.conform = None;
+            return Ok(vec![frame]);
+        }
+        if self.conform.as_ref().is_none_or(|(shape, _)| *shape != now) {
+            let graph = graph(&self.conform_text(), &[&now], now.is_picture())?;
+            self.conform = Some((now, graph));
+        }
+        let Some((_, graph)) = &mut self.conform else { return Ok(vec![]) };
+        let failed = |error| MediaError::internal("the filters failed", error);
+        if let Some(mut source) = graph.get(&script::input_name(0)) {
+            source.source().add(&frame).map_err(failed)?;
+        }
+        let mut out = Vec::new();
+        loop {
+            let mut frame = ffi::empty_frame();
+            let got = match graph.get("out") {
+                Some(mut sink) => sink.sink().frame(&mut frame),
+                None => return Ok(out),
+            };
+            match got {
+                Ok(()) => out.push(frame),
+                Err(error) if again(error) => return Ok(out),
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
+
+    fn conform_text(&self) -> String {
+        format!("[in0]{}[out]", self.feed.shape.conform())
+    }
+}
+
+/// Builds a graph from `in0`, `in1`, … to `out`.
+fn graph(text: &str, inputs: &[&Shape], picture: bool) -> Result<filter::Graph, MediaError> {
+    let broken = |error: ffmpeg::Error| {
+        MediaError::internal(&format!("the filters do not fit ({text})"), error)
+    };
+    let missing = || broken(ffmpeg::Error::FilterNotFound);
+    let mut graph = filter::Graph::new();
+    ffi::single_threaded(&mut graph);
+    for (number, shape) in inputs.iter().enumerate() {
+        let (kind, arguments) = shape.source();
+        let kind = filter::find(kind).ok_or_else(missing)?;
+        graph.add(&kind, &script::input_name(number), &arguments).map_err(broken)?;
+    }
+    let sink = if picture { "buffersink" } else { "abuffersink" };
+    graph.add(&filter::find(sink).ok_or_else(missing)?, "out", "").map_err(broken)?;
+    let mut parser = graph.input("out", 0).map_err(broken)?;
+    for number in 0..inputs.len() {
+        parser = parser.output(&script::input_name(number), 0).map_err(broken)?;
+    }
+    parser.parse(text).map_err(broken)?;
+    graph.validate().map_err(broken)?;
+    Ok(graph)
+}

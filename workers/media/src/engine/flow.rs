@@ -1,0 +1,141 @@
+use std::{
+    sync::mpsc::{Receiver, sync_channel},
+    thread,
+};
+
+use domain::media::{MediaFacts, Source};
+use ffmpeg_the_third::{Packet, frame};
+
+use super::{
+    decode::Decode,
+    demux,
+    filtering::{Feed, Filtering, Still},
+    script::Fed,
+};
+use crate::{MediaError, ffi::Input, pulse::Pulse};
+
+/// Packets that may wait for a decoder, frames for a graph.
+const PACKETS: usize = 64;
+const FRAMES: usize = 8;
+
+type Stage<'env> = Box<dyn FnOnce() -> Result<(), MediaError> + Send + 'env>;
+
+/// A pipeline under construction: inputs, the decoders that are wanted, and the stages behind
+/// them. Each runs on a thread of its own; a stream is decoded once, whoever wants it.
+pub(super) struct Flow<'env> {
+    inputs: Vec<Input>,
+    facts: &'env [MediaFacts],
+    pulse: &'env Pulse<'env>,
+    decoders: Vec<(Decode, Vec<std::sync::mpsc::SyncSender<frame::Frame>>)>,
+    copies: Vec<(Source, std::sync::mpsc::SyncSender<Packet>)>,
+    stages: Vec<Stage<'env>>,
+}
+
+impl<'env> Flow<'env> {
+    pub(super) fn new(
+        inputs: Vec<Input>,
+        facts: &'env [MediaFacts],
+        pulse: &'env Pulse<'env>,
+    ) -> Self {
+        Self { inputs, facts, pulse, decoders: vec![], copies: vec![], stages: vec![] }
+    }
+
+    /// An input, to look at before anything runs.
+    pub(super) fn input(&self, number: usize) -> Result<&Input, MediaError> {
+        self.inputs.get(number).ok_or_else(|| MediaError::internal("the plan", "has no such input"))
+    }
+
+    /// What the inputs are.
+    pub(super) const fn facts(&self) -> &'env [MediaFacts] {
+        self.facts
+    }
+
+    /// The frames of a stream.
+    pub(super) fn decode(&mut self, source: Source) -> Result<Feed, MediaError> {
+        let (send, frames) = sync_channel(FRAMES);
+        let known = self.decoders.iter_mut().find(|(decode, _)| decode.source == source);
+        if let Some((decode, wanted)) = known {
+            wanted.push(send);
+            return Ok(Feed { frames, shape: decode.shape.clone() });
+        }
+        let facts = self
+            .facts
+            .get(source.input)
+            .and_then(|facts| facts.streams.iter().find(|stream| stream.index == source.stream));
+        let facts = facts.ok_or_else(|| MediaError::internal("the plan", "has no such stream"))?;
+        let decode = Decode::open(self.input(source.input)?, source, facts)?;
+        let shape = decode.shape.clone();
+        self.decoders.push((decode, vec![send]));
+        Ok(Feed { frames, shape })
+    }
+
+    /// The packets of a stream, as they are.
+    pub(super) fn packets(&mut self, source: Source) -> Receiver<Packet> {
+        let (send, packets) = sync_channel(PACKETS);
+        self.copies.push((source, send));
+        packets
+    }
+
+    /// A graph over the streams that its script is fed.
+    pub(super) fn filter(
+        &mut self,
+        (text, fed): (String, Vec<Fed>),
+        palette: Option<&Still>,
+    ) -> Result<Filtering, MediaError> {
+        let mut feeds = Vec::new();
+        for fed in fed {
+            feeds.push(match (fed, palette) {
+                (Fed::Stream(source), _) => self.decode(source)?,
+                (Fed::Palette, Some(palette)) => palette.feed()?,
+                (Fed::Palette, None) => {
+                    return Err(MediaError::internal("the palette", "was not made"));
+                }
+            });
+        }
+        Filtering::build(&text, feeds)
+    }
+
+    /// Adds a stage; those that take from others come after them.
+    pub(super) fn stage(&mut self, stage: impl FnOnce() -> Result<(), MediaError> + Send + 'env) {
+        self.stages.push(Box::new(stage));
+    }
+
+    /// Runs everything to its end.
+    pub(super) fn run(self, seek: u64) -> Result<(), MediaError> {
+        let Self { mut inputs, pulse, decoders, copies, stages, .. } = self;
+        if let Some(first) = inputs.first_mut() {
+            demux::seek(first, seek)?;
+        }
+        thread::scope(|scope| {
+            let mut wanted: Vec<Vec<demux::Wanted>> = inputs.iter().map(|_| vec![]).collect();
+            let mut want = |source: Source, to| {
+                if let Some(of_input) = wanted.get_mut(source.input) {
+                    let stream = usize::try_from(source.stream).unwrap_or(usize::MAX);
+                    of_input.push(demux::Wanted { stream, to });
+                }
+            };
+            let mut threads = Vec::new();
+            for (decode, frames) in decoders {
+                let (send, packets) = sync_channel(PACKETS);
+                want(decode.source, send);
+                threads.push(scope.spawn(move || decode.run(&packets, frames, pulse)));
+            }
+            for (source, send) in copies {
+                want(source, send);
+            }
+            threads.extend(stages.into_iter().map(|stage| scope.spawn(stage)));
+            for (mut input, wanted) in inputs.into_iter().zip(wanted) {
+                scope.spawn(move || demux::run(&mut input, wanted));
+            }
+            // The most downstream error comes first: those upstream only saw a closed channel.
+            let mut outcome = Ok(());
+            for thread in threads.into_iter().rev() {
+                let ended = thread.join();
+                let ended =
+                    ended.unwrap_or_else(|_| Err(MediaError::internal("a stage", "panicked")));
+                outcome = outcome.and(ended);
+            }
+            outcome
+        })
+    }
+}

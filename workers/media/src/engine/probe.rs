@@ -1,0 +1,62 @@
+use std::time::Instant;
+
+use ffmpeg_the_third::{Packet, Rescale};
+use serde_json::json;
+
+use super::{MICROS, Work};
+use crate::{
+    MediaError, open, probe,
+    protocol::{Report, Said},
+    pulse::Pulse,
+};
+
+/// Finds out what a file is: its headers, and what its packets tell of its keyframes.
+pub(super) fn probe(work: &Work<'_>) -> Result<Report, MediaError> {
+    let start = Instant::now();
+    let pulse = Pulse::new(work.say);
+    let (path, role) = work.first()?;
+    let mut input = open::open(path, *role)?;
+    let mut facts = probe::probe_media(&input)?;
+    (work.say)(Said::Facts(Box::new(facts.clone())));
+    let video = facts.video().map(|(stream, _)| stream.index);
+    let (mut packets, mut keys) = (0_u64, Vec::new());
+    if let Some(index) = video.and_then(|video| usize::try_from(video).ok()) {
+        for other in (0..facts.streams.len()).filter(|other| *other != index) {
+            input.discard(other);
+        }
+        let base = input.context.stream(index).map_or(MICROS, |stream| stream.time_base());
+        let mut packet = Packet::empty();
+        while packet.read(&mut input.context).is_ok() {
+            pulse.beat();
+            if packet.stream() == index {
+                packets = packets.saturating_add(1);
+                if let (true, Some(pts)) = (packet.is_key(), packet.pts()) {
+                    keys.push(pts.rescale(base, MICROS));
+                }
+            }
+        }
+    }
+    for stream in &mut facts.streams {
+        if Some(stream.index) != video {
+            continue;
+        }
+        stream.packets = Some(packets);
+        if let domain::media::StreamDetail::Video(detail) = &mut stream.detail {
+            let gaps = keys.windows(2).filter_map(|pair| match pair {
+                [a, b] => u64::try_from(b.saturating_sub(*a)).ok(),
+                _ => None,
+            });
+            detail.keyframe_interval = gaps.max().map(super::convert::seconds);
+        }
+    }
+    let mut result = facts.shown();
+    if let (Some(fields), Ok(meta)) = (result.as_object_mut(), path.metadata()) {
+        fields.insert("size".to_owned(), json!(meta.len()));
+    }
+    Ok(Report {
+        files: vec![],
+        result: Some(result),
+        frames: packets,
+        elapsed: start.elapsed().as_secs_f64(),
+    })
+}

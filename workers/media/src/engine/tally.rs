@@ -1,0 +1,83 @@
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::protocol::{Progress, Said};
+
+/// How far a task is, over all its passes: told now and then, never going back.
+pub(super) struct Tally<'a> {
+    say: &'a (dyn Fn(Said) + Sync),
+    start: Instant,
+    told: Mutex<Instant>,
+    total: Option<u64>,
+    passes: u32,
+    pass: AtomicU32,
+    done: AtomicU64,
+    frames: AtomicU64,
+    stage: Mutex<&'static str>,
+}
+
+/// How often progress is told.
+const TICK: Duration = Duration::from_millis(200);
+
+impl<'a> Tally<'a> {
+    pub(super) fn new(say: &'a (dyn Fn(Said) + Sync), total: Option<u64>, passes: u32) -> Self {
+        Self {
+            say,
+            start: Instant::now(),
+            told: Mutex::new(Instant::now()),
+            total,
+            passes: passes.max(1),
+            pass: AtomicU32::new(0),
+            done: AtomicU64::new(0),
+            frames: AtomicU64::new(0),
+            stage: Mutex::new("encoding"),
+        }
+    }
+
+    /// The next pass begins.
+    pub(super) fn begin(&self, number: u32, stage: &'static str) {
+        self.pass.store(number, Ordering::Relaxed);
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+    }
+
+    /// A frame was made.
+    pub(super) fn frame(&self) {
+        self.frames.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The pass is this far, in media microseconds.
+    pub(super) fn reach(&self, micros: u64) {
+        let within = self.total.map_or(micros, |total| micros.min(total));
+        let before =
+            u64::from(self.pass.load(Ordering::Relaxed)).saturating_mul(self.total.unwrap_or(0));
+        let done = before.saturating_add(within) / u64::from(self.passes);
+        self.done.fetch_max(done, Ordering::Relaxed);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.elapsed() >= TICK {
+            *told = Instant::now();
+            drop(told);
+            self.tell();
+        }
+    }
+
+    /// Says how far it is, now.
+    #[expect(clippy::cast_precision_loss, reason = "rates are shown, not counted")]
+    pub(super) fn tell(&self) {
+        let elapsed = self.start.elapsed().as_secs_f64().max(0.001);
+        let done = self.done.load(Ordering::Relaxed);
+        let frames = self.frames.load(Ordering::Relaxed);
+        (self.say)(Said::Progress(Progress {
+            stage: (*self.stage.lock().unwrap_or_else(PoisonError::into_inner)).to_owned(),
+            done,
+            total: self.total,
+            frames,
+            fps: frames as f64 / elapsed,
+            speed: done as f64 / 1_000_000.0 / elapsed,
+        }));
+    }
+}

@@ -1,0 +1,112 @@
+use std::{
+    ffi::CString,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::SyncSender,
+    },
+};
+
+use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, Rescale, encoder, frame};
+
+use super::{MICROS, again, filtering::Filtering, tally::Tally};
+use crate::{MediaError, ffi, pulse::Pulse};
+
+/// A packet on its way to a muxer.
+pub(super) struct Coded {
+    pub(super) packet: Packet,
+    /// Of the output.
+    pub(super) stream: usize,
+    pub(super) time_base: Rational,
+}
+
+/// Filters and encodes one stream of the output.
+pub(super) struct Track {
+    pub(super) filtering: Filtering,
+    pub(super) encoder: encoder::Encoder,
+    pub(super) time_base: Rational,
+    pub(super) stream: usize,
+    /// None for a pass that only looks.
+    pub(super) coded: Option<SyncSender<Coded>>,
+    pub(super) picture: bool,
+    /// No more frames than these.
+    pub(super) limit: Option<u64>,
+    /// Keyframes at multiples of this, in microseconds.
+    pub(super) keys_every: Option<i64>,
+    /// Frames given to the encoder.
+    pub(super) sent: Arc<AtomicU64>,
+}
+
+impl Track {
+    /// Encodes until the frames end or nobody wants more; answers what a first pass learned. A
+    /// track that no muxer follows tells itself how far it is.
+    pub(super) fn run(
+        mut self,
+        pulse: &Pulse<'_>,
+        tally: Option<&Tally<'_>>,
+    ) -> Result<Option<CString>, MediaError> {
+        let mut last = None;
+        let mut next_key = 0;
+        while let Some(frame) = self.filtering.next(pulse)? {
+            let mut frame = frame;
+            if self.picture {
+                // Two pictures at one instant would not be a file that plays.
+                let pts = frame.pts();
+                if pts.is_none() || (last.is_some() && pts <= last) {
+                    continue;
+                }
+                last = pts;
+                let at = pts.unwrap_or(0).rescale(self.time_base, MICROS);
+                let key = self.keys_every.is_some() && at >= next_key;
+                if let Some(every) = self.keys_every.filter(|_| key) {
+                    next_key = at.saturating_div(every).saturating_add(1).saturating_mul(every);
+                }
+                frame = keyed(frame, key);
+                if let Some(tally) = tally {
+                    tally.reach(u64::try_from(at).unwrap_or(0));
+                }
+            }
+            self.sent.fetch_add(1, Ordering::Relaxed);
+            self.encoder.send_frame(&frame).map_err(failed)?;
+            pulse.beat();
+            if !self.pass_on()? {
+                return Ok(None);
+            }
+            if self.limit.is_some_and(|limit| self.sent.load(Ordering::Relaxed) >= limit) {
+                break;
+            }
+        }
+        self.encoder.send_eof().map_err(failed)?;
+        self.pass_on()?;
+        Ok(ffi::pass_statistics(&self.encoder))
+    }
+
+    /// Passes on what is encoded; false once nobody wants it.
+    fn pass_on(&mut self) -> Result<bool, MediaError> {
+        loop {
+            let mut packet = Packet::empty();
+            match self.encoder.receive_packet(&mut packet) {
+                Ok(()) => {}
+                Err(ffmpeg::Error::Eof) => return Ok(true),
+                Err(error) if again(error) => return Ok(true),
+                Err(error) => return Err(failed(error)),
+            }
+            let Some(to) = &self.coded else { continue };
+            let (stream, time_base) = (self.stream, self.time_base);
+            if to.send(Coded { packet, stream, time_base }).is_err() {
+                return Ok(false);
+            }
+        }
+    }
+}
+
+fn failed(error: ffmpeg::Error) -> MediaError {
+    MediaError::internal("the encoder failed", error)
+}
+
+/// A picture's kind is the encoder's choice, but for the keyframes that are asked for.
+fn keyed(mut frame: frame::Frame, key: bool) -> frame::Frame {
+    let kind = if key { ffmpeg::picture::Type::I } else { ffmpeg::picture::Type::None };
+    ffi::set_picture_kind(&mut frame, kind);
+    frame
+}

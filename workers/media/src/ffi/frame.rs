@@ -1,0 +1,100 @@
+use std::ffi::c_int;
+
+use ffmpeg_the_third::{self as ffmpeg, Rational, Rescale, ffi, format, frame};
+
+/// An empty frame of either kind.
+pub(crate) fn empty_frame() -> frame::Frame {
+    // SAFETY: allocates a frame without data, which is valid for every receiver.
+    unsafe { frame::Frame::empty() }
+}
+
+/// The frame's fields; none only for want of memory.
+fn fields(frame: &frame::Frame) -> Option<&ffi::AVFrame> {
+    // SAFETY: the frame is allocated as long as it is borrowed, and only plain fields are read.
+    unsafe { frame.as_ref() }
+}
+
+/// The frame's fields; none only for want of memory.
+fn fields_mut(frame: &mut frame::Frame) -> Option<&mut ffi::AVFrame> {
+    // SAFETY: the frame is allocated as long as it is borrowed, and ours alone.
+    unsafe { frame.as_mut() }
+}
+
+/// The same frame once more, sharing its data.
+pub(crate) fn share(frame: &frame::Frame) -> Result<frame::Frame, ffmpeg::Error> {
+    let mut shared = empty_frame();
+    let (Some(to), Some(from)) = (fields_mut(&mut shared), fields(frame)) else {
+        return Err(ffmpeg::Error::Other { errno: nix::libc::ENOMEM });
+    };
+    // SAFETY: both frames are allocated; the new one is empty, as FFmpeg demands.
+    let outcome = unsafe { ffi::av_frame_ref(to, from) };
+    if outcome < 0 { Err(outcome.into()) } else { Ok(shared) }
+}
+
+/// Size and format of a picture.
+pub(crate) fn picture_shape(frame: &frame::Frame) -> (u32, u32, format::Pixel) {
+    let Some(raw) = fields(frame) else { return (0, 0, format::Pixel::None) };
+    let side = |side: c_int| u32::try_from(side).unwrap_or(0);
+    (side(raw.width), side(raw.height), format::Pixel::from(ffi::AVPixelFormat(raw.format)))
+}
+
+/// Rate, format and layout of a piece of sound.
+pub(crate) fn sound_shape(
+    frame: &frame::Frame,
+) -> Option<(u32, format::Sample, ffmpeg::ChannelLayout<'_>)> {
+    let raw = fields(frame)?;
+    Some((
+        u32::try_from(raw.sample_rate).unwrap_or(0),
+        format::Sample::from(ffi::AVSampleFormat(raw.format)),
+        ffmpeg::ChannelLayout::from(&raw.ch_layout),
+    ))
+}
+
+/// Samples a channel in a piece of sound.
+pub(crate) fn samples(frame: &frame::Frame) -> usize {
+    fields(frame).and_then(|raw| usize::try_from(raw.nb_samples).ok()).unwrap_or(0)
+}
+
+/// How long a frame lasts, in a time base, if that is known.
+pub(crate) fn lasts(frame: &frame::Frame, time_base: Rational) -> Option<i64> {
+    let raw = fields(frame)?;
+    if raw.nb_samples > 0 && raw.sample_rate > 0 {
+        return Some(i64::from(raw.nb_samples).rescale(Rational(1, raw.sample_rate), time_base));
+    }
+    Some(raw.pkt_duration).filter(|duration| *duration > 0)
+}
+
+/// What a picture is to its encoder.
+pub(crate) fn set_picture_kind(frame: &mut frame::Frame, kind: ffmpeg::picture::Type) {
+    if let Some(raw) = fields_mut(frame) {
+        raw.pict_type = kind.into();
+    }
+}
+
+/// Fills a piece of sound with silence.
+pub(crate) fn silence(frame: &mut frame::Audio) {
+    let (samples, channels) = (frame.samples(), frame.ch_layout().channels());
+    let (samples, channels) = (c_int::try_from(samples), c_int::try_from(channels));
+    let format = frame.format();
+    let Some(raw) = fields_mut(frame) else { return };
+    if let (Ok(samples), Ok(channels)) = (samples, channels) {
+        // SAFETY: the frame has that many samples of that format in every plane.
+        unsafe {
+            ffi::av_samples_set_silence(raw.extended_data, 0, samples, channels, format.into())
+        };
+    }
+}
+
+/// The bytes of a picture's first plane, with the few between its lines.
+pub(crate) fn first_plane(frame: &frame::Frame) -> &[u8] {
+    let Some(raw) = fields(frame) else { return &[] };
+    let (Some(data), Some(stride)) = (raw.data.first(), raw.linesize.first()) else { return &[] };
+    let (Ok(stride), Ok(height)) = (usize::try_from(*stride), usize::try_from(raw.height)) else {
+        return &[];
+    };
+    if data.is_null() {
+        return &[];
+    }
+    // SAFETY: the plane has `height` lines of `stride` bytes, and lives as long as the frame.
+    unsafe { std::slice::from_raw_parts(*data, stride.saturating_mul(height)) }
+}

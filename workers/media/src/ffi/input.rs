@@ -1,0 +1,220 @@
+use std::{
+    ffi::{CString, c_char, c_int, c_void},
+    fs::File,
+    io::{self, Read, Seek, SeekFrom},
+    path::Path,
+    ptr,
+};
+
+use ffmpeg_the_third::{self as ffmpeg, ffi, format};
+use nix::libc;
+
+/// An input that reads one open file and can open nothing else.
+pub(crate) struct Input {
+    /// Dropped first, as declared first: closing it may still read through `io`.
+    pub(crate) context: format::context::Input,
+    _io: Io,
+}
+
+/// A file behind FFmpeg's reading interface.
+struct Io {
+    context: *mut ffi::AVIOContext,
+    source: *mut File,
+}
+
+// SAFETY: both pointers belong to this value alone and are used by one thread at a time, the one
+// that owns it; FFmpeg keeps no thread-local state about them.
+unsafe impl Send for Io {}
+
+impl Io {
+    fn new(file: File) -> Result<Self, ffmpeg::Error> {
+        let source = Box::into_raw(Box::new(file));
+        // SAFETY: plain allocation; the context takes it over and `drop` frees it.
+        let buffer = unsafe { ffi::av_malloc(BUFFER) };
+        // SAFETY: `buffer` has BUFFER bytes; `source` lives as long as the context, since `drop`
+        // frees both; the callbacks take what `source` points to.
+        let context = unsafe {
+            ffi::avio_alloc_context(
+                buffer.cast(),
+                BUFFER_SIZE,
+                0,
+                source.cast(),
+                Some(read_file),
+                None,
+                Some(seek_file),
+            )
+        };
+        let io = Self { context, source };
+        if context.is_null() { Err(ffmpeg::Error::Other { errno: libc::ENOMEM }) } else { Ok(io) }
+    }
+}
+
+impl Drop for Io {
+    fn drop(&mut self) {
+        if !self.context.is_null() {
+            // SAFETY: the buffer may have been replaced by FFmpeg; the current one is ours to free.
+            let buffer = unsafe { &raw mut (*self.context).buffer };
+            // SAFETY: frees what the slot points to and clears the slot.
+            unsafe { ffi::av_freep(buffer.cast()) };
+            // SAFETY: allocated in `new`, and nothing uses it any more.
+            unsafe { ffi::avio_context_free(&raw mut self.context) };
+        }
+        // SAFETY: made by `Box::into_raw` in `new`, and freed nowhere else.
+        drop(unsafe { Box::from_raw(self.source) });
+    }
+}
+
+const BUFFER_SIZE: c_int = 256 * 1024;
+const BUFFER: usize = BUFFER_SIZE.unsigned_abs() as usize;
+
+impl Input {
+    /// Opens `path` with our own reader: no protocol, only `formats`, and every wish of a demuxer
+    /// to open another file is refused.
+    pub(crate) fn open(path: &Path, formats: &str) -> Result<Self, ffmpeg::Error> {
+        let failed = |error: &io::Error| ffmpeg::Error::Other {
+            errno: error.raw_os_error().unwrap_or(libc::EIO),
+        };
+        let file = File::open(path).map_err(|error| failed(&error))?;
+        let io = Io::new(file)?;
+        // SAFETY: allocation only; a null result is checked below.
+        let mut context = unsafe { ffi::avformat_alloc_context() };
+        if context.is_null() {
+            return Err(ffmpeg::Error::Other { errno: libc::ENOMEM });
+        }
+        // SAFETY: `context` is valid and not yet opened; a set `pb` makes FFmpeg use and not free it.
+        unsafe { (*context).pb = io.context };
+        // SAFETY: as above; the callback has the type that FFmpeg declares.
+        unsafe { (*context).io_open = Some(refuse_open) };
+        let mut options = ffmpeg::Dictionary::new();
+        options.set("format_whitelist", formats);
+        options.set("protocol_whitelist", "none");
+        options.set("max_streams", "64");
+        let mut raw = options.into_raw();
+        let name = CString::default();
+        // SAFETY: all pointers are valid; on failure FFmpeg frees `context` but not `pb`.
+        let outcome = unsafe {
+            ffi::avformat_open_input(&raw mut context, name.as_ptr(), ptr::null(), &raw mut raw)
+        };
+        // SAFETY: what is left of the options is ours to free; null is allowed.
+        unsafe { ffi::av_dict_free(&raw mut raw) };
+        if outcome < 0 {
+            return Err(outcome.into());
+        }
+        // SAFETY: opened above and owned by nobody else; `Input` closes it on drop.
+        let input = unsafe { format::context::Input::wrap(context) };
+        let opened = Self { context: input, _io: io };
+        // SAFETY: `context` was opened above.
+        let outcome = unsafe { ffi::avformat_find_stream_info(context, ptr::null_mut()) };
+        if outcome < 0 { Err(outcome.into()) } else { Ok(opened) }
+    }
+
+    /// The container's first instant, in microseconds; none if it does not say.
+    pub(crate) fn start_time(&self) -> Option<i64> {
+        // SAFETY: the pointer is only looked at while we are borrowed.
+        let context = unsafe { self.context.as_ptr() };
+        // SAFETY: the context is open as long as we are.
+        let start = unsafe { (*context).start_time };
+        (start != ffi::AV_NOPTS_VALUE).then_some(start)
+    }
+
+    /// Lets the demuxer drop the packets of a stream nobody wants.
+    pub(crate) fn discard(&mut self, stream: usize) {
+        if let Some(mut stream) = self.context.stream_mut(stream) {
+            // SAFETY: the stream belongs to an open context that we borrow mutably.
+            let stream = unsafe { stream.as_mut_ptr() };
+            // SAFETY: writes a plain field of it.
+            unsafe { (*stream).discard = ffi::AVDiscard::ALL };
+        }
+    }
+
+    /// What a container says of a stream beside its parameters.
+    pub(crate) fn side_data(
+        &self,
+        stream: usize,
+        kind: ffi::AVPacketSideDataType,
+    ) -> Option<Vec<u8>> {
+        let stream = self.context.stream(stream)?;
+        let mut size = 0_usize;
+        // SAFETY: the stream belongs to an open context that we borrow.
+        let stream = unsafe { stream.as_ptr() };
+        // SAFETY: the answer points into the stream and is only read below.
+        let data = unsafe { ffi::av_stream_get_side_data(stream, kind, &raw mut size) };
+        if data.is_null() {
+            return None;
+        }
+        // SAFETY: `size` bytes stand there as long as the stream does, which we borrow.
+        Some(unsafe { std::slice::from_raw_parts(data, size) }.to_vec())
+    }
+
+    /// Clockwise degrees that a player turns a stream by; 0, 90, 180 or 270.
+    pub(crate) fn rotation(&self, stream: usize) -> u16 {
+        let matrix = self.side_data(stream, ffi::AVPacketSideDataType::DISPLAYMATRIX);
+        let number = |bytes: &[u8]| Some(i32::from_ne_bytes(bytes.try_into().ok()?));
+        let matrix: Vec<i32> =
+            matrix.iter().flat_map(|matrix| matrix.chunks_exact(4)).filter_map(number).collect();
+        if matrix.len() < 9 {
+            return 0;
+        }
+        // SAFETY: nine numbers stand there, as checked.
+        let degrees = unsafe { ffi::av_display_rotation_get(matrix.as_ptr()) };
+        if !degrees.is_finite() {
+            return 0;
+        }
+        // FFmpeg counts against the clock.
+        let quarter = (-degrees / 90.0).round().rem_euclid(4.0);
+        [0, 90, 180, 270]
+            .into_iter()
+            .zip([0.0, 1.0, 2.0, 3.0])
+            .fold(0, |found, (turn, n)| if (quarter - n).abs() < 0.5 { turn } else { found })
+    }
+
+    /// Bits per second over all, if known.
+    pub(crate) fn bitrate(&self) -> Option<u64> {
+        // SAFETY: the pointer is only looked at while we are borrowed.
+        let context = unsafe { self.context.as_ptr() };
+        // SAFETY: the context is open as long as we are.
+        u64::try_from(unsafe { (*context).bit_rate }).ok().filter(|rate| *rate > 0)
+    }
+}
+
+unsafe extern "C" fn read_file(source: *mut c_void, buffer: *mut u8, size: c_int) -> c_int {
+    let Ok(length) = usize::try_from(size) else { return ffi::AVERROR(libc::EINVAL) };
+    // SAFETY: `source` is the `File` that `Io::new` registered, and only this thread uses it now.
+    let file = unsafe { &mut *source.cast::<File>() };
+    // SAFETY: FFmpeg passes a buffer of `size` bytes that is ours for this call.
+    let buffer = unsafe { std::slice::from_raw_parts_mut(buffer, length) };
+    match file.read(buffer) {
+        Ok(0) => ffi::AVERROR_EOF,
+        Ok(read) => c_int::try_from(read).unwrap_or(c_int::MAX),
+        Err(_) => ffi::AVERROR(libc::EIO),
+    }
+}
+
+unsafe extern "C" fn seek_file(source: *mut c_void, offset: i64, whence: c_int) -> i64 {
+    // SAFETY: `source` is the `File` that `Io::new` registered, and only this thread uses it now.
+    let file = unsafe { &mut *source.cast::<File>() };
+    let failed = i64::from(ffi::AVERROR(libc::EINVAL));
+    let to = match whence & !ffi::AVSEEK_FORCE {
+        ffi::AVSEEK_SIZE => {
+            return file
+                .metadata()
+                .map_or(failed, |meta| i64::try_from(meta.len()).unwrap_or(i64::MAX));
+        }
+        libc::SEEK_SET => u64::try_from(offset).ok().map(SeekFrom::Start),
+        libc::SEEK_CUR => Some(SeekFrom::Current(offset)),
+        libc::SEEK_END => Some(SeekFrom::End(offset)),
+        _ => None,
+    };
+    let position = to.and_then(|to| file.seek(to).ok());
+    position.and_then(|position| i64::try_from(position).ok()).unwrap_or(failed)
+}
+
+unsafe extern "C" fn refuse_open(
+    _: *mut ffi::AVFormatContext,
+    _: *mut *mut ffi::AVIOContext,
+    _: *const c_char,
+    _: c_int,
+    _: *mut *mut ffi::AVDictionary,
+) -> c_int {
+    ffi::AVERROR(libc::EPERM)
+}

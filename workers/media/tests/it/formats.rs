@@ -1,0 +1,291 @@
+//! Every container and codec, as ffprobe sees it.
+
+use domain::media::{AudioCodec, Operation, Pick, Preset, Tracks, Transcode, Trim, VideoCodec};
+
+use crate::harness::{Slot, clip, ffmpeg, ffprobe, probe, report, run, seconds};
+
+fn film() -> Slot {
+    let slot = Slot::new();
+    clip(&slot.input(), "320x180", 2, &["-f", "mp4"]);
+    slot
+}
+
+fn quick(change: impl FnOnce(&mut Transcode)) -> Operation {
+    let mut transcode = Transcode::default();
+    change(&mut transcode);
+    Operation::Transcode(transcode)
+}
+
+#[test]
+fn every_container_holds_what_it_should() {
+    let slot = film();
+    for (name, format, video, audio) in [
+        ("o.mp4", "mov", "h264", "aac"),
+        ("o.mov", "mov", "h264", "aac"),
+        ("o.mkv", "matroska", "h264", "aac"),
+        ("o.webm", "matroska", "vp9", "opus"),
+        ("o.avi", "avi", "h264", "mp3"),
+        ("o.ts", "mpegts", "h264", "aac"),
+        ("o.flv", "flv", "h264", "aac"),
+        ("o.gif", "gif", "gif", ""),
+        ("o.mp3", "mp3", "", "mp3"),
+        ("o.m4a", "mov", "", "aac"),
+        ("o.aac", "aac", "", "aac"),
+        ("o.ogg", "ogg", "", "vorbis"),
+        ("o.opus", "ogg", "", "opus"),
+        ("o.wav", "wav", "", "pcm_s16le"),
+        ("o.flac", "flac", "", "flac"),
+    ] {
+        let moves = !video.is_empty() && video != "gif";
+        let operations =
+            if moves { vec![quick(|t| t.preset = Some(Preset::Ultrafast))] } else { vec![] };
+        let talk = slot.convert(name, operations);
+        let duration = report(&talk).files[0].duration.unwrap();
+        let path = slot.output(name);
+        assert!(probe(&path, "", "format=format_name").contains(format), "{name}");
+        assert_eq!(
+            probe(&path, "v:0", "stream=codec_name").lines().next().unwrap_or(""),
+            video,
+            "{name}"
+        );
+        assert_eq!(
+            probe(&path, "a:0", "stream=codec_name").lines().next().unwrap_or(""),
+            audio,
+            "{name}"
+        );
+        assert!((duration - 2.0).abs() < 0.13, "{name}: {duration}");
+        if !video.is_empty() {
+            let frames = ffprobe(&format!(
+                "-count_frames -select_streams v:0 -show_entries stream=nb_read_frames -of default=nw=1:nk=1 {}",
+                path.display()
+            ));
+            assert_eq!(frames.lines().next().unwrap().trim(), "50", "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_codec_is_encoded() {
+    let slot = film();
+    for (name, video, audio, expected) in [
+        ("o.mkv", VideoCodec::Vp8, AudioCodec::Vorbis, "vp8 vorbis"),
+        ("o.mkv", VideoCodec::Av1, AudioCodec::Flac, "av1 flac"),
+        ("o.mov", VideoCodec::Prores, AudioCodec::Pcm, "prores pcm_s16le"),
+        ("o.mkv", VideoCodec::Mjpeg, AudioCodec::Ac3, "mjpeg ac3"),
+        ("o.mkv", VideoCodec::Png, AudioCodec::Mp3, "png mp3"),
+        ("o.mp4", VideoCodec::Hevc, AudioCodec::Opus, "hevc opus"),
+        ("o.mp4", VideoCodec::Av1, AudioCodec::Aac, "av1 aac"),
+    ] {
+        let transcode = quick(|t| {
+            t.video_codec = Some(video);
+            t.audio_codec = Some(audio);
+            t.preset = video.is_inter().then_some(Preset::Ultrafast);
+        });
+        report(&slot.convert(name, vec![transcode]));
+        let codecs = probe(&slot.output(name), "", "stream=codec_name").replace('\n', " ");
+        assert_eq!(codecs, expected, "{name}");
+    }
+    let hevc = quick(|t| {
+        t.video_codec = Some(VideoCodec::Hevc);
+        t.preset = Some(Preset::Ultrafast);
+    });
+    report(&slot.convert("apple.mp4", vec![hevc]));
+    assert_eq!(probe(&slot.output("apple.mp4"), "v:0", "stream=codec_tag_string"), "hvc1");
+}
+
+#[test]
+fn pictures_become_numbered_files_or_one() {
+    let slot = film();
+    let trim = || Operation::Trim(Trim { start: 0, end: Some(200_000) });
+    let talk = slot.convert("output.png", vec![trim()]);
+    assert_eq!(report(&talk).files.len(), 1);
+    let request = |name: &str| {
+        domain::media::MediaRequest::Convert(domain::media::Convert {
+            input: domain::Personal::Erased,
+            output: domain::Personal::Clear(name.parse().unwrap()),
+            operations: vec![trim()],
+            overwrite: domain::media::Overwrite::Fail,
+        })
+    };
+    let talk = slot.run(request("frame-%03d.jpg"), "output.jpg");
+    let names: Vec<&str> = report(&talk).files.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(names.len(), 5);
+    assert_eq!(names[0], "output-000001.jpg");
+    assert_eq!(probe(&slot.output(names[4]), "v:0", "stream=codec_name,width"), "mjpeg\n320");
+}
+
+#[test]
+fn moving_webp_has_all_its_pictures() {
+    let slot = film();
+    let cut = Operation::Trim(Trim { start: 0, end: Some(400_000) });
+    report(&slot.convert("o.webp", vec![cut]));
+    let bytes = std::fs::read(slot.output("o.webp")).unwrap();
+    assert_eq!(bytes.windows(4).filter(|four| four == b"ANMF").count(), 10);
+}
+
+#[test]
+fn copied_packets_are_the_inputs_own() {
+    let slot = film();
+    let copy = || {
+        quick(|t| (t.video_codec, t.audio_codec) = (Some(VideoCodec::Copy), Some(AudioCodec::Copy)))
+    };
+    let sums = |path: &std::path::Path| {
+        let said = ffmpeg(&format!(
+            "-i {} -map 0:v -map 0:a -c copy -bsf:v h264_mp4toannexb -f streamhash -",
+            path.display()
+        ));
+        said.lines().map(|line| line.rsplit('=').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for name in ["o.mp4", "o.mkv"] {
+        report(&slot.convert(name, vec![copy()]));
+        assert_eq!(sums(&slot.output(name)), sums(&slot.input()), "{name}");
+    }
+    // Cut between keyframes: a player begins exactly there all the same.
+    let cut = Operation::Trim(Trim { start: 520_000, end: Some(1_520_000) });
+    report(&slot.convert("cut.mp4", vec![copy(), cut]));
+    let path = slot.output("cut.mp4");
+    assert!((seconds(&path) - 1.0).abs() < 0.05, "{}", seconds(&path));
+    let shown = ffmpeg(&format!("-i {} -frames:v 1 -map 0:v -f framemd5 -", path.display()));
+    let wanted = ffmpeg(&format!(
+        "-i {} -vf trim=start=0.52,setpts=PTS-STARTPTS -frames:v 1 -map 0:v -f framemd5 -",
+        slot.input().display()
+    ));
+    let sum = |said: &str| said.lines().last().unwrap().rsplit(' ').next().unwrap().to_owned();
+    assert_eq!(sum(&shown), sum(&wanted));
+}
+
+/// A film with two sounds, subtitles, chapters and a title.
+fn rich() -> Slot {
+    let slot = Slot::new();
+    let words = slot.output("w.srt");
+    let notes = slot.output("meta.txt");
+    std::fs::write(&words, "1\n00:00:01,000 --> 00:00:02,000\nHello\n").unwrap();
+    std::fs::write(&notes, ";FFMETADATA1\ntitle=A film\nartist=Nobody\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=2000\ntitle=One\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=2000\nEND=4000\ntitle=Two\n").unwrap();
+    ffmpeg(&format!(
+        "-f lavfi -i testsrc2=s=160x90:r=25:d=4 -f lavfi -i sine=f=440:d=4 -f lavfi -i sine=f=880:d=4 -i {} -i {} -map 0 -map 1 -map 2 -map 3 -map_metadata 4 -map_chapters 4 -metadata:s:a:0 language=eng -metadata:s:a:1 language=deu -metadata:s:s:0 language=fra -c:v libx264 -c:a aac -c:s srt -f matroska {}",
+        words.display(),
+        notes.display(),
+        slot.input().display()
+    ));
+    slot
+}
+
+#[test]
+fn chapters_titles_and_languages_are_kept() {
+    let slot = rich();
+    let tracks = Operation::Tracks(Tracks {
+        audio: Some(vec![Pick::Language("de".to_owned()), Pick::Index(0)]),
+        subtitles: Some(vec![Pick::Language("all".to_owned())]),
+    });
+    let cut = Operation::Trim(Trim { start: 1_000_000, end: None });
+    report(
+        &slot.convert("o.mp4", vec![tracks, cut, quick(|t| t.preset = Some(Preset::Ultrafast))]),
+    );
+    let path = slot.output("o.mp4");
+    assert_eq!(probe(&path, "a", "stream_tags=language"), "deu\neng");
+    assert_eq!(probe(&path, "s", "stream_tags=language"), "fra");
+    assert_eq!(probe(&path, "", "format_tags=title,artist"), "A film\nNobody");
+    let chapters = ffprobe(&format!(
+        "-show_chapters -show_entries chapter=start_time,end_time:chapter_tags=title -of csv=p=0 {}",
+        path.display()
+    ));
+    assert_eq!(chapters.trim(), "0.000000,1.000000,One\n1.000000,3.000000,Two");
+}
+
+#[test]
+fn see_through_pictures_stay_see_through() {
+    let slot = Slot::new();
+    ffmpeg(&format!(
+        "-f lavfi -i color=red@0.5:s=64x64:d=0.4:r=10,format=yuva420p -c:v libvpx-vp9 -auto-alt-ref 0 -f webm {}",
+        slot.input().display()
+    ));
+    report(&slot.convert("o.webm", vec![]));
+    assert_eq!(probe(&slot.output("o.webm"), "v:0", "stream_tags=alpha_mode"), "1");
+    report(&slot.convert("o.png", vec![]));
+    assert_eq!(probe(&slot.output("o.png"), "v:0", "stream=pix_fmt"), "rgba");
+    let pixel = run(
+        "ffprobe",
+        &[
+            "-v",
+            "error",
+            "-f",
+            "lavfi",
+            "-i",
+            &format!("movie={},alphaextract,signalstats", slot.output("o.png").display()),
+            "-show_entries",
+            "frame_tags=lavfi.signalstats.YAVG",
+            "-of",
+            "default=nw=1:nk=1",
+        ],
+    );
+    let opacity: f64 = pixel.trim().parse().unwrap();
+    assert!((opacity - 127.0).abs() < 10.0, "{opacity}");
+}
+
+#[test]
+fn awkward_films_come_out_whole() {
+    let film = "-f lavfi -i testsrc2=s=320x180";
+    let plain = "-c:v libx264 -pix_fmt yuv420p";
+    let cases = [
+        (
+            "odd sides",
+            "-f lavfi -i testsrc2=s=321x181:d=1 -c:v libx264 -pix_fmt yuv444p -f mp4".to_owned(),
+        ),
+        (
+            "half colour, ten bits",
+            format!("{film}:d=1 -c:v libx264 -pix_fmt yuv422p10le -f matroska"),
+        ),
+        (
+            "interlaced",
+            format!("{film}:r=50:d=1,interlace,fieldorder=tff -flags +ilme+ildct {plain} -f mp4"),
+        ),
+        (
+            "variable rate",
+            format!("{film}:d=2,select='not(mod(n,3))+lt(n,10)' -vsync vfr {plain} -f mp4"),
+        ),
+        ("late start", format!("{film}:d=1 -output_ts_offset 7 {plain} -f mpegts")),
+        ("no times", format!("{film}:d=1 {plain} -f h264")),
+    ];
+    for (name, arguments) in cases {
+        let slot = Slot::new();
+        let input = slot.input();
+        ffmpeg(&format!("{arguments} {}", input.display()));
+        let counted = |path: &std::path::Path| {
+            let said = ffprobe(&format!(
+                "-count_frames -select_streams v:0 -show_entries stream=nb_read_frames -of default=nw=1:nk=1 {}",
+                path.display()
+            ));
+            said.lines().next().unwrap().trim().parse::<u64>().unwrap()
+        };
+        let sent = counted(&input);
+        report(&slot.convert("o.mp4", vec![quick(|t| t.preset = Some(Preset::Ultrafast))]));
+        assert_eq!(counted(&slot.output("o.mp4")), sent, "{name}");
+    }
+}
+
+#[test]
+fn surround_is_kept_mixed_down_and_named() {
+    let slot = Slot::new();
+    ffmpeg(&format!(
+        "-f lavfi -i sine=d=1,pan=7.1|c0=c0|c1=c0|c2=c0|c3=c0|c4=c0|c5=c0|c6=c0|c7=c0 -c:a flac -f flac {}",
+        slot.input().display()
+    ));
+    for (name, channels) in [("o.m4a", 2), ("o.flac", 8), ("o.wav", 8), ("o.mp3", 2)] {
+        report(&slot.convert(name, vec![]));
+        assert_eq!(
+            probe(&slot.output(name), "a:0", "stream=channels"),
+            channels.to_string(),
+            "{name}"
+        );
+    }
+    let six = || {
+        Operation::Audio(domain::media::Audio {
+            channels: Some(6),
+            ..domain::media::Audio::default()
+        })
+    };
+    for name in ["s.mp4", "s.opus", "s.ogg"] {
+        report(&slot.convert(name, vec![six()]));
+        assert_eq!(probe(&slot.output(name), "a:0", "stream=channels"), "6", "{name}");
+    }
+}

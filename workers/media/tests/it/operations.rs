@@ -1,0 +1,484 @@
+//! Each operation, seen by FFmpeg's own eyes: its command line does the same to the input, and its
+//! meters compare.
+
+use std::fs;
+
+use domain::{
+    Personal,
+    media::{
+        Audio, Axis, Concat, Container, Crop, Filter, FilterName, Flip, Fps, Operation, Pad,
+        Position, Preset, Rotate, Scale, ScaleMode, Speed, SubtitleMode, Subtitles, Text,
+        Transcode, Trim, VideoCodec, Watermark,
+    },
+};
+
+use crate::harness::{
+    Slot, clip, failure, ffmpeg, ffprobe, loudness, probe, report, run, seconds, similarity,
+};
+
+fn fast() -> Operation {
+    let crf = Some(12);
+    let preset = Some(Preset::Ultrafast);
+    Operation::Transcode(Transcode { preset, crf, ..Transcode::default() })
+}
+
+fn filter(name: FilterName) -> Filter {
+    let none = None;
+    Filter { name, strength: none, brightness: none, contrast: none, saturation: none, gamma: none }
+}
+
+fn film(size: &str, seconds: u32) -> Slot {
+    let slot = Slot::new();
+    clip(&slot.input(), size, seconds, &["-f", "mp4"]);
+    slot
+}
+
+fn size(slot: &Slot, output: &str) -> String {
+    probe(&slot.output(output), "v:0", "stream=width,height").replace('\n', "x")
+}
+
+#[test]
+fn the_picture_is_what_the_command_line_makes_of_it() {
+    let cases: Vec<(&str, Operation, &str, &str)> = vec![
+        (
+            "crop",
+            Operation::Crop(Crop { x: 11, y: 20, width: 200, height: 100 }),
+            "200x100",
+            "crop=200:100:11:20:exact=1",
+        ),
+        (
+            "pad",
+            Operation::Pad(Pad { width: 400, height: 240, color: Some("red".parse().unwrap()) }),
+            "400x240",
+            "pad=400:240:(ow-iw)/2:(oh-ih)/2:red",
+        ),
+        ("turn", Operation::Rotate(Rotate { degrees: -90 }), "180x320", "transpose=cclock"),
+        ("over", Operation::Rotate(Rotate { degrees: 180 }), "320x180", "hflip,vflip"),
+        ("mirror", Operation::Flip(Flip { axis: Axis::Horizontal }), "320x180", "hflip"),
+        ("fps", Operation::Fps(Fps { millifps: 50_000 }), "320x180", "fps=50"),
+        (
+            "fill",
+            Operation::Scale(Scale { width: Some(100), height: Some(100), mode: ScaleMode::Fill }),
+            "100x100",
+            "scale=178:100:flags=bicubic,crop=100:100:39:0:exact=1",
+        ),
+        ("faster", Operation::Speed(Speed { factor: 2.0 }), "320x180", "setpts=PTS/2,fps=25"),
+        (
+            "denoise",
+            Operation::Filter(filter(FilterName::Denoise)),
+            "320x180",
+            "hqdn3d=luma_spatial=5.25",
+        ),
+        ("sharpen", Operation::Filter(filter(FilterName::Sharpen)), "320x180", "unsharp=5:5:1.5"),
+        ("blur", Operation::Filter(filter(FilterName::Blur)), "320x180", "gblur=10"),
+        ("hue", Operation::Filter(filter(FilterName::Hue)), "320x180", "hue=h=90"),
+        (
+            "bright",
+            Operation::Filter(Filter { strength: Some(0.2), ..filter(FilterName::Brightness) }),
+            "320x180",
+            "eq=brightness=0.2",
+        ),
+        (
+            "eq",
+            Operation::Filter(Filter {
+                saturation: Some(0.0),
+                gamma: Some(1.5),
+                ..filter(FilterName::Eq)
+            }),
+            "320x180",
+            "eq=saturation=0:gamma=1.5",
+        ),
+        (
+            "deinterlace",
+            Operation::Filter(filter(FilterName::Deinterlace)),
+            "320x180",
+            "bwdif=mode=send_frame:deint=all",
+        ),
+    ];
+    let slot = film("320x180", 1);
+    for (name, operation, wanted, chain) in cases {
+        let output = format!("{name}.mp4");
+        report(&slot.convert(&output, vec![operation, fast()]));
+        assert_eq!(size(&slot, &output), wanted, "{name}");
+        let alike = similarity(&slot, &output, chain);
+        assert!(alike > 0.96, "{name}: {alike}");
+        let other = similarity(&slot, &output, &format!("{chain},negate"));
+        assert!(other < 0.9, "{name}: the comparison sees everything alike ({other})");
+    }
+}
+
+#[test]
+fn operations_apply_in_the_order_they_stand_in() {
+    let slot = film("320x180", 1);
+    let crop = || Operation::Crop(Crop { x: 0, y: 0, width: 100, height: 100 });
+    let turn = || Operation::Rotate(Rotate { degrees: 90 });
+    report(&slot.convert("a.mp4", vec![crop(), turn(), fast()]));
+    report(&slot.convert("b.mp4", vec![turn(), crop(), fast()]));
+    assert!(similarity(&slot, "a.mp4", "crop=100:100:0:0,transpose=clock") > 0.96);
+    assert!(similarity(&slot, "b.mp4", "transpose=clock,crop=100:100:0:0") > 0.96);
+    assert!(similarity(&slot, "b.mp4", "crop=100:100:0:0,transpose=clock") < 0.9);
+}
+
+#[test]
+fn speed_changes_the_length_of_picture_and_sound_and_keeps_the_pitch() {
+    let slot = film("320x180", 4);
+    for (factor, lasts) in [(2.0, 2.0), (0.4, 10.0)] {
+        report(&slot.convert("o.mp4", vec![Operation::Speed(Speed { factor }), fast()]));
+        let output = slot.output("o.mp4");
+        assert!((seconds(&output) - lasts).abs() < 0.1, "{}", seconds(&output));
+        // 440 Hz stay 440 Hz: a narrow filter lets them through.
+        let level = |hertz: u32| {
+            let chain = format!("bandpass=f={hertz}:width_type=q:w=20,volumedetect");
+            let path = output.to_str().unwrap();
+            let said = std::process::Command::new("ffmpeg")
+                .args(["-nostats", "-i", path, "-af", &chain, "-f", "null", "-"])
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&said.stderr).into_owned();
+            let mean = said.split("mean_volume:").nth(1).unwrap().trim();
+            mean.split(' ').next().unwrap().parse::<f64>().unwrap()
+        };
+        assert!(level(440) > level(880) + 10.0 && level(440) > level(220) + 10.0);
+    }
+}
+
+#[test]
+fn a_watermark_lies_where_and_when_it_was_asked_for() {
+    let slot = film("320x180", 2);
+    let logo = slot.extra(1);
+    ffmpeg(&format!(
+        "-f lavfi -i color=red:s=60x30 -frames:v 1 -f image2 -c:v png {}",
+        logo.display()
+    ));
+    let watermark = Operation::Watermark(Watermark {
+        image: Personal::Erased,
+        position: Position::TopRight,
+        opacity: None,
+        scale: Some(0.25),
+        margin: Some(10),
+        start: Some(1_000_000),
+        end: None,
+    });
+    report(&slot.convert("o.mp4", vec![watermark, fast()]));
+    let chain = "drawbox=x=320-80-10:y=10:w=80:h=40:color=red:t=fill:enable='gte(t,1)'";
+    let alike = similarity(&slot, "o.mp4", chain);
+    assert!(alike > 0.95, "{alike}");
+    assert!(similarity(&slot, "o.mp4", "null") < alike - 0.02);
+}
+
+/// Mean brightness of a part of one frame.
+fn brightness(slot: &Slot, output: &str, at: &str, part: &str) -> f64 {
+    let path = slot.output(output);
+    let filter = format!("movie={},select='gte(t,{at})',crop={part},signalstats", path.display());
+    let said = ffprobe(&format!(
+        "-f lavfi -i {filter} -read_intervals %+#1 -show_entries frame_tags=lavfi.signalstats.YMAX -of default=nw=1:nk=1"
+    ));
+    said.lines().next().unwrap().parse().unwrap()
+}
+
+fn dark(seconds: u32) -> Slot {
+    let slot = Slot::new();
+    let picture = format!("color=black:s=320x180:r=25:d={seconds}");
+    ffmpeg(&format!("-f lavfi -i {picture} -c:v libx264 -f mp4 {}", slot.input().display()));
+    slot
+}
+
+#[test]
+fn text_is_written_as_it_is_whatever_it_says() {
+    let slot = dark(2);
+    let text = Operation::Text(Text {
+        text: Personal::Clear("50% 'off': \\ %{pts} [x];,\nsecond line".to_owned()),
+        position: Position::Bottom,
+        size: Some(24),
+        color: None,
+        margin: None,
+        start: None,
+        end: Some(1_000_000),
+    });
+    report(&slot.convert("o.mp4", vec![text, fast()]));
+    assert!(brightness(&slot, "o.mp4", "0.5", "320:80:0:100") > 200.0);
+    assert!(brightness(&slot, "o.mp4", "0.5", "320:80:0:0") < 40.0, "the upper part stays dark");
+    assert!(brightness(&slot, "o.mp4", "1.5", "320:80:0:100") < 40.0, "it ends");
+}
+
+const SRT: &str = "1\n00:00:00,500 --> 00:00:01,500\n<i>Hello</i> there\n\n2\n00:00:02,000 --> 00:00:03,000\nBye\n";
+const VTT: &str =
+    "WEBVTT\n\n00:00.500 --> 00:01.500\n<i>Hello</i> there\n\n00:02.000 --> 00:03.000\nBye\n";
+const ASS: &str = "[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize, PrimaryColour\nStyle: Default,DejaVu Sans,20,&H00FFFFFF\n\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\nDialogue: 0,0:00:00.50,0:00:01.50,Default,,0,0,0,,{\\i1}Hello{\\i0} there\nDialogue: 0,0:00:02.00,0:00:03.00,Default,,0,0,0,,Bye\n";
+
+fn subtitles(mode: SubtitleMode) -> Operation {
+    let language = Some("eng".to_owned());
+    Operation::Subtitles(Subtitles { input: Some(Personal::Erased), mode, language })
+}
+
+#[test]
+fn subtitles_of_each_format_are_burnt_in_at_their_time() {
+    for words in [SRT, VTT, ASS] {
+        let slot = dark(4);
+        fs::write(slot.extra(1), words).unwrap();
+        report(&slot.convert("o.mp4", vec![subtitles(SubtitleMode::Burn), fast()]));
+        let lower = "320:80:0:100";
+        assert!(brightness(&slot, "o.mp4", "0.2", lower) < 40.0, "{words}");
+        assert!(brightness(&slot, "o.mp4", "1.0", lower) > 150.0, "{words}");
+        assert!(brightness(&slot, "o.mp4", "1.7", lower) < 40.0, "{words}");
+        assert!(brightness(&slot, "o.mp4", "2.5", lower) > 150.0, "{words}");
+    }
+}
+
+#[test]
+fn subtitles_become_a_stream_moved_as_the_film_was() {
+    let cut = || Operation::Trim(Trim { start: 1_000_000, end: None });
+    for (output, codec) in [("o.mp4", "mov_text"), ("o.mkv", "ass"), ("o.webm", "webvtt")] {
+        let slot = film("160x90", 4);
+        fs::write(slot.extra(1), SRT).unwrap();
+        let container = output.rsplit('.').next().and_then(Container::from_extension);
+        let quick = Operation::Transcode(Transcode {
+            container,
+            preset: Some(Preset::Ultrafast),
+            ..Transcode::default()
+        });
+        report(&slot.convert(output, vec![subtitles(SubtitleMode::Embed), cut(), quick]));
+        let path = slot.output(output);
+        assert_eq!(
+            probe(&path, "s:0", "stream=codec_name:stream_tags=language"),
+            format!("{codec}\neng")
+        );
+        let text = ffmpeg(&format!("-i {} -map 0:s:0 -f srt -", path.display()));
+        // Matroska moves everything by what the sound's codec puts before its first sample.
+        let late = if output == "o.mp4" { 0 } else { 30 };
+        let times: Vec<u32> = text
+            .lines()
+            .filter_map(|line| line.split_once(" --> "))
+            .flat_map(|(a, b)| [a, b])
+            .map(|time| {
+                let (seconds, millis) = time[6..].split_once(',').unwrap();
+                seconds.parse::<u32>().unwrap() * 1000 + millis.parse::<u32>().unwrap()
+            })
+            .collect();
+        assert_eq!(times.len(), 4, "{text}");
+        for (found, wanted) in times.iter().zip([0, 500, 1000, 2000]) {
+            assert!((wanted..=wanted + late).contains(found), "{output}: {text}");
+        }
+        assert!(text.contains("there") && text.contains("Bye"), "{output}: {text}");
+    }
+}
+
+#[test]
+fn subtitles_stand_beside_the_film_as_webvtt() {
+    let slot = film("160x90", 4);
+    fs::write(slot.extra(1), ASS).unwrap();
+    let talk = slot.convert("output.mp4", vec![subtitles(SubtitleMode::Sidecar), fast()]);
+    let names: Vec<&str> = report(&talk).files.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(names, ["output.mp4", "output.eng.vtt"]);
+    let text = fs::read_to_string(slot.output("output.eng.vtt")).unwrap();
+    assert_eq!(
+        text,
+        "WEBVTT\n\n00:00:00.500 --> 00:00:01.500\n<i>Hello</i> there\n\n00:00:02.000 --> 00:00:03.000\nBye\n"
+    );
+}
+
+#[test]
+fn films_are_joined_in_one_size_rate_and_sound() {
+    let slot = film("320x180", 2);
+    clip(&slot.extra(1), "180x320", 1, &["-r", "50", "-ar", "22050", "-ac", "2", "-f", "mp4"]);
+    clip(&slot.extra(2), "320x180", 1, &["-an", "-f", "mp4"]);
+    let inputs = vec![Personal::Erased, Personal::Erased];
+    let after = Operation::Trim(Trim { start: 500_000, end: None });
+    report(&slot.convert("o.mp4", vec![Operation::Concat(Concat { inputs }), after, fast()]));
+    let output = slot.output("o.mp4");
+    assert_eq!(probe(&output, "v:0", "stream=width,height,nb_frames"), "320\n180\n87");
+    assert!((seconds(&output) - 3.5).abs() < 0.05, "{}", seconds(&output));
+    // The second film stands upright between bars; the third is silent.
+    assert!(brightness(&slot, "o.mp4", "2.0", "60:180:0:0") < 40.0);
+}
+
+#[test]
+fn loudness_ends_within_half_a_unit_of_its_target() {
+    // Quiet speech-like noise, and a mix with peaks that must be held down.
+    let sources = [
+        "anoisesrc=c=pink:a=0.02:d=12,volume='0.3+0.7*gt(mod(t,2),1)':eval=frame",
+        "anoisesrc=c=pink:a=0.05:d=12[n];sine=f=90:d=12,volume='12*lt(mod(t,1),0.02)':eval=frame[k];[n][k]amix=normalize=0",
+    ];
+    for source in sources {
+        for target in [-23.0, -14.0] {
+            let slot = Slot::new();
+            run(
+                "ffmpeg",
+                &[
+                    "-v",
+                    "error",
+                    "-filter_complex",
+                    &format!("{source}[o]"),
+                    "-map",
+                    "[o]",
+                    "-ar",
+                    "48000",
+                    "-ac",
+                    "2",
+                    "-c:a",
+                    "pcm_s24le",
+                    "-f",
+                    "wav",
+                    slot.input().to_str().unwrap(),
+                ],
+            );
+            let normalize =
+                Audio { normalize: true, target_lufs: Some(target), ..Audio::default() };
+            report(&slot.convert("o.wav", vec![Operation::Audio(normalize)]));
+            let (integrated, peak) = loudness(&slot.output("o.wav"));
+            assert!((integrated - target).abs() <= 0.5, "{source}: {integrated} for {target}");
+            assert!(peak <= 0.0, "{source}: {peak}");
+        }
+    }
+}
+
+#[test]
+fn sound_is_changed_as_asked() {
+    let slot = film("160x90", 4);
+    let before = loudness(&slot.input()).0;
+    let audio = |change: fn(&mut Audio)| {
+        let mut audio = Audio::default();
+        change(&mut audio);
+        Operation::Audio(audio)
+    };
+    report(&slot.convert("half.wav", vec![audio(|a| a.volume = Some(0.5))]));
+    let after = loudness(&slot.output("half.wav")).0;
+    assert!((before - after - 6.02).abs() < 0.2, "{before} {after}");
+    report(&slot.convert(
+        "mono.flac",
+        vec![audio(|a| (a.channels, a.sample_rate) = (Some(2), Some(32_000)))],
+    ));
+    assert_eq!(probe(&slot.output("mono.flac"), "a:0", "stream=sample_rate,channels"), "32000\n2");
+    report(&slot.convert("mute.mp4", vec![audio(|a| a.remove = true), fast()]));
+    assert_eq!(probe(&slot.output("mute.mp4"), "a", "stream=codec_name"), "");
+    report(&slot.convert("only.m4a", vec![audio(|a| a.extract = true)]));
+    assert_eq!(probe(&slot.output("only.m4a"), "", "stream=codec_type"), "audio");
+    report(&slot.convert(
+        "faded.wav",
+        vec![audio(|a| (a.fade_in, a.fade_out) = (Some(1_000_000), Some(1_000_000)))],
+    ));
+    let level = |from: &str| {
+        let path = slot.output("faded.wav");
+        let said = std::process::Command::new("ffmpeg")
+            .args([
+                "-nostats",
+                "-ss",
+                from,
+                "-t",
+                "0.2",
+                "-i",
+                path.to_str().unwrap(),
+                "-af",
+                "volumedetect",
+                "-f",
+                "null",
+                "-",
+            ])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&said.stderr).into_owned();
+        let mean = said.split("mean_volume:").nth(1).unwrap().trim();
+        mean.split(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    assert!(level("0") < level("2") - 10.0 && level("3.8") < level("2") - 10.0);
+}
+
+#[test]
+fn another_sound_takes_the_place_of_the_films_own() {
+    let slot = film("160x90", 3);
+    ffmpeg(&format!(
+        "-f lavfi -i sine=f=1000:r=44100:d=1 -c:a libmp3lame -f mp3 {}",
+        slot.extra(1).display()
+    ));
+    let replace = Audio { replace: Some(Personal::Erased), ..Audio::default() };
+    report(&slot.convert("o.mp4", vec![Operation::Audio(replace), fast()]));
+    let output = slot.output("o.mp4");
+    assert_eq!(probe(&output, "a:0", "stream=sample_rate"), "44100");
+    assert!((seconds(&output) - 3.0).abs() < 0.05, "the film stays as long as it was");
+}
+
+#[test]
+fn a_shaking_film_is_steadied() {
+    let slot = Slot::new();
+    let shaken =
+        "testsrc2=s=480x360:r=25:d=2,noise=alls=20,crop=320:240:80+12*sin(n*2):60+12*cos(n*3)";
+    ffmpeg(&format!(
+        "-f lavfi -i {shaken} -c:v libx264 -pix_fmt yuv420p -f mp4 {}",
+        slot.input().display()
+    ));
+    let steady = Operation::Filter(Filter { strength: Some(1.0), ..filter(FilterName::Stabilize) });
+    report(&slot.convert("o.mp4", vec![steady, fast()]));
+    // Between neighbours less changes than before.
+    let restless = |path: &std::path::Path| {
+        let graph = format!("movie={},crop=200:120,siti", path.display());
+        let said = ffprobe(&format!(
+            "-f lavfi -i {graph} -show_entries frame_tags=lavfi.siti.ti -of default=nw=1:nk=1"
+        ));
+        let all: Vec<f64> = said.lines().skip(1).map(|line| line.parse().unwrap()).collect();
+        all.iter().sum::<f64>() / f64::from(u32::try_from(all.len()).unwrap())
+    };
+    let (before, after) = (restless(&slot.input()), restless(&slot.output("o.mp4")));
+    assert!(after < before * 0.8, "{before} {after}");
+}
+
+#[test]
+fn high_dynamic_range_comes_out_as_bt709_in_range() {
+    let slot = Slot::new();
+    let tagged = "gradients=s=320x180:d=1:r=25:c0=black:c1=white,format=yuv420p10le,setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc";
+    ffmpeg(&format!(
+        "-f lavfi -i {tagged} -c:v libx265 -x265-params log-level=none:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc -f mp4 {}",
+        slot.input().display()
+    ));
+    report(&slot.convert("o.mp4", vec![fast()]));
+    let output = slot.output("o.mp4");
+    assert_eq!(
+        probe(&output, "v:0", "stream=pix_fmt,color_space,color_transfer,color_primaries"),
+        "yuv420p\nbt709\nbt709\nbt709"
+    );
+    assert!(brightness(&slot, "o.mp4", "0", "320:180:0:0") > 180.0);
+}
+
+#[test]
+fn two_passes_spend_the_bitrate_that_was_asked_for() {
+    let slot = Slot::new();
+    let lively = "mandelbrot=s=320x180:r=25,noise=alls=8:allf=t";
+    ffmpeg(&format!(
+        "-f lavfi -i {lively} -t 4 -c:v libx264 -crf 10 -pix_fmt yuv420p -f mp4 {}",
+        slot.input().display()
+    ));
+    for (output, codec) in
+        [("a.mp4", VideoCodec::H264), ("b.mp4", VideoCodec::Hevc), ("c.webm", VideoCodec::Vp9)]
+    {
+        let twice = Operation::Transcode(Transcode {
+            video_codec: Some(codec),
+            video_bitrate: Some(400_000),
+            two_pass: true,
+            preset: Some(Preset::Veryfast),
+            ..Transcode::default()
+        });
+        report(&slot.convert(output, vec![twice]));
+        let path = slot.output(output);
+        let bytes = u32::try_from(fs::metadata(&path).unwrap().len()).unwrap();
+        let bits = f64::from(bytes) * 8.0 / seconds(&path);
+        assert!((bits - 400_000.0).abs() < 60_000.0, "{output}: {bits}");
+    }
+}
+
+#[test]
+fn an_input_that_is_not_what_its_place_needs_is_named() {
+    let slot = film("160x90", 1);
+    fs::write(slot.extra(1), "not a picture").unwrap();
+    let watermark = Operation::Watermark(Watermark {
+        image: Personal::Erased,
+        position: Position::Center,
+        opacity: None,
+        scale: None,
+        margin: None,
+        start: None,
+        end: None,
+    });
+    let talk = slot.convert("o.mp4", vec![watermark]);
+    let (code, message) = failure(&talk);
+    assert_eq!(code, "invalid_input");
+    assert!(message.contains("picture") && message.contains('1'), "{message}");
+}

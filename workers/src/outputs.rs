@@ -1,0 +1,80 @@
+//! What a media child calls its files, and what users called them.
+
+use domain::{
+    location::Location,
+    media::{MediaRequest, Numbered},
+};
+
+/// What every name begins with that the child chooses for a job of one output.
+pub(crate) const OUTPUT: &str = "output";
+
+/// What the n-th output is called while it is staged.
+pub(crate) fn staged(number: usize) -> String {
+    if number == 0 { OUTPUT.to_owned() } else { format!("{OUTPUT}-{number}") }
+}
+
+/// The name that an output is listed under, and where it belongs.
+pub(crate) fn place(request: &MediaRequest, output: &Location, made: &str) -> (String, Location) {
+    if request.makes_folder() {
+        return (made.to_owned(), output.child(made));
+    }
+    let own = output.file_name().unwrap_or(OUTPUT);
+    let rest = made.strip_prefix(OUTPUT).unwrap_or(made);
+    let number = rest.strip_prefix('-').and_then(|rest| rest.split('.').next()?.parse().ok());
+    let name = match (Numbered::parse(own), number) {
+        (Some(numbered), Some(number)) => numbered.name(number),
+        // A file beside the output: `film.mp4` and `film.eng.vtt`.
+        _ if rest.matches('.').count() > 1 => {
+            let stem = own.rsplit_once('.').map_or(own, |(stem, _)| stem);
+            format!("{stem}{rest}")
+        }
+        _ => return (own.to_owned(), output.clone()),
+    };
+    let to = output.beside(&name);
+    (name, to)
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{
+        Personal,
+        media::{Convert, Overwrite, Probe},
+    };
+
+    use super::*;
+
+    fn places(output: &str, made: &str) -> (String, String) {
+        let output: Location = output.parse().unwrap();
+        let request = MediaRequest::Convert(Convert {
+            input: Personal::Erased,
+            output: Personal::Erased,
+            operations: vec![],
+            overwrite: Overwrite::Fail,
+        });
+        let (name, to) = place(&request, &output, made);
+        (name, to.to_string())
+    }
+
+    #[test]
+    fn the_output_is_called_what_the_user_called_it() {
+        let expected = ("film.mp4".to_owned(), "local://a/film.mp4".to_owned());
+        assert_eq!(places("a/film.mp4", "output.mp4"), expected);
+    }
+
+    #[test]
+    fn numbered_pictures_take_the_users_pattern() {
+        let expected = ("f-007.png".to_owned(), "local://f-007.png".to_owned());
+        assert_eq!(places("f-%03d.png", "output-000007.png"), expected);
+    }
+
+    #[test]
+    fn subtitles_stand_beside_the_film() {
+        let expected = ("film.eng.vtt".to_owned(), "local://a/film.eng.vtt".to_owned());
+        assert_eq!(places("a/film.mp4", "output.eng.vtt"), expected);
+    }
+
+    #[test]
+    fn a_request_without_output_makes_no_folder() {
+        assert!(!MediaRequest::Probe(Probe { input: Personal::Erased }).makes_folder());
+    }
+}
