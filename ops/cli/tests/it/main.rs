@@ -10,6 +10,7 @@ mod fleet;
 mod hostile;
 mod journey;
 mod manners;
+mod media;
 mod operator;
 mod outage;
 mod roles;

@@ -1,0 +1,137 @@
+//! Every kind of job by HTTP: several inputs, several outputs, findings, passes.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::stack::{Answer, Stack, bunny, probe};
+
+/// Creates a job and sees it to its end.
+async fn done(stack: &Stack, path: &str, body: Value) -> Answer {
+    let created = stack.post(path, &body).await;
+    assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
+    let done = stack.over(created.text("/job/id")).await;
+    assert_eq!(done.text("/status"), "completed", "{done:#?}");
+    done
+}
+
+#[tokio::test]
+async fn a_conversion_of_several_files_in_several_passes() {
+    let stack = Stack::new().await;
+    let film = stack.upload_bunny().await;
+    let logo = stack.data.path().join("logo.png");
+    let source = ["-v", "error", "-f", "lavfi", "-i", "color=red:s=64x64", "-frames:v", "1"];
+    let made = std::process::Command::new("ffmpeg").args(source).arg(&logo).status().unwrap();
+    assert!(made.success());
+    let logo = stack.upload(std::fs::read(logo).unwrap()).await;
+    let words = "1\n00:00:00,200 --> 00:00:01,000\nHello\n";
+    let words = stack.upload(words.as_bytes().to_vec()).await;
+    let body = json!({ "input": film, "output": "a/film.mp4", "operations": [
+        { "type": "trim", "start": 1, "duration": 1 },
+        { "type": "scale", "height": 180 },
+        { "type": "watermark", "image": logo, "position": "top_right", "scale": 0.1, "opacity": 0.5 },
+        { "type": "subtitles", "input": words, "mode": "sidecar", "language": "en" },
+        { "type": "concat", "inputs": [film] },
+        { "type": "trim", "end": "3.0" },
+        { "type": "audio", "normalize": true, "target_lufs": -16 },
+        { "type": "transcode", "preset": "ultrafast", "video_bitrate": "300k", "two_pass": true },
+    ]});
+    let done = done(&stack, "/convert", body).await;
+    let names: Vec<&str> = done.json["outputs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|o| o["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["film.mp4", "film.en.vtt"]);
+    assert_eq!(done.json["operations"][0]["start"], 1.0);
+    assert_eq!(done.json["operations"][2]["type"], "watermark");
+    let path = stack.files().into_iter().find(|path| path.ends_with("a/film.mp4")).unwrap();
+    let path = std::path::Path::new(&path);
+    assert_eq!(probe(path, "v:0", "stream=width,height,nb_frames"), "320\n180\n75");
+    let beside =
+        stack.request(Method::GET, &format!("/jobs/{}/outputs/film.en.vtt", done.text("/id")));
+    let beside = beside.send().await.unwrap();
+    assert_eq!(beside.headers()["content-type"], "text/vtt; charset=utf-8");
+    assert!(beside.text().await.unwrap().starts_with("WEBVTT\n"));
+}
+
+#[tokio::test]
+async fn a_probe_and_an_analysis_answer_in_the_job() {
+    let stack = Stack::new().await;
+    let film = stack.upload_bunny().await;
+    let found = done(&stack, "/probe", json!({ "input": film })).await;
+    let result = &found.json["result"];
+    assert_eq!(result["size"], std::fs::metadata(bunny()).unwrap().len());
+    assert_eq!(result["streams"][0]["codec"], probe(&bunny(), "v:0", "stream=codec_name"));
+    assert!(found.json.get("output").is_none() && found.json["outputs"] == json!([]));
+
+    let body = json!({ "input": film, "reference": film, "metrics": ["ssim", "loudness"] });
+    let found = done(&stack, "/analyze", body).await;
+    assert_eq!(found.json["result"]["ssim"]["mean"], 1.0);
+    assert!(found.json["result"]["loudness"]["integrated_lufs"].as_f64().unwrap() < 0.0);
+    assert_eq!(found.json["request"]["metrics"], json!(["ssim", "loudness"]));
+}
+
+#[tokio::test]
+async fn thumbnails_fill_a_folder() {
+    let stack = Stack::new().await;
+    let film = stack.upload_bunny().await;
+    let body = json!({ "input": film, "output": "thumbs/bunny", "mode": "sprite", "interval": 0.5, "width": 96 });
+    let found = done(&stack, "/thumbnails", body.clone()).await;
+    let outputs = found.json["outputs"].as_array().unwrap();
+    assert_eq!(outputs[0]["location"], "local://thumbs/bunny/sprite-1.jpg");
+    assert_eq!(outputs[0]["streams"][0]["width"], 960);
+    assert_eq!(outputs[1]["name"], "sprite.vtt");
+    assert_eq!(found.json["request"]["interval"], 0.5);
+    // The names are taken now; nothing of a second job's replaces them.
+    let mut other = body;
+    other["width"] = json!(128);
+    let again = stack.post("/thumbnails", &other).await;
+    let again = stack.over(again.text("/job/id")).await;
+    assert_eq!(again.text("/error/code"), "output_exists", "{again:#?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_by_field_before_it_is_a_job() {
+    let stack = Stack::new().await;
+    for (path, body, pointer) in [
+        (
+            "/convert",
+            json!({ "input": "a.mp4", "output": "b.mp4", "operations": [{ "type": "rotate", "degrees": 45 }] }),
+            "#/operations/0/degrees",
+        ),
+        (
+            "/convert",
+            json!({ "input": "a.mp4", "output": "b.mp4", "operations": [{ "type": "text", "text": "x", "color": "reddish" }] }),
+            "#/operations/0/color",
+        ),
+        (
+            "/convert",
+            json!({ "input": "a.mp4", "output": "b.mp4", "operations": [{ "type": "audio", "volume": 1, "loud": true }] }),
+            "#/operations/0/loud",
+        ),
+        (
+            "/convert",
+            json!({ "input": "a.mp4", "output": "b.mp4", "operations": [{ "type": "watermark", "image": "../x" }] }),
+            "#/operations/0/image",
+        ),
+        (
+            "/convert",
+            json!({ "input": "a.mp4", "output": "b.webm", "operations": [{ "type": "transcode", "video_codec": "h264" }] }),
+            "#/operations/0/video_codec",
+        ),
+        ("/thumbnails", json!({ "input": "a.mp4", "output": "b", "mode": "many" }), "#/mode"),
+        ("/thumbnails", json!({ "input": "a.mp4", "output": "b", "mode": "count" }), "#/count"),
+        ("/analyze", json!({ "input": "a.mp4", "metrics": ["psnr"] }), "#/metrics/0"),
+        ("/analyze", json!({ "input": "a.mp4", "metrics": ["beauty"] }), "#/metrics/0"),
+        ("/probe", json!({ "output": "a" }), "#/input"),
+    ] {
+        let answer = stack.post(path, &body).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{body} {answer:?}");
+        let found = answer.text("/errors/0/pointer");
+        assert!(
+            found == pointer || found == "#/output" && pointer == "#/input",
+            "{body}: {answer:?}"
+        );
+    }
+}
