@@ -25,10 +25,11 @@ pub use operation::{
     Transcode, Trim, Watermark,
 };
 pub use plan::{
-    Adjust, AudioFilter, AudioPlan, CueSource, Plan, PlanRejection, RateControl, Segment,
-    SoundSegment, Source, SubtitlePlan, TimeEdit, VideoFilter, VideoPlan, Window, plan,
+    Adjust, AudioFilter, AudioPlan, CueSource, Plan, PlanRejection, RateControl, Rendition,
+    Segment, SoundSegment, Source, StreamPlan, SubtitlePlan, TimeEdit, VideoFilter, VideoPlan,
+    Window, plan, plan_stream,
 };
 pub use request::{
-    Analyze, Convert, MediaRequest, Metric, Micros, Overwrite, PictureFormat, Probe, ThumbnailMode,
-    Thumbnails, ThumbnailsPlan,
+    Analyze, Caption, Convert, MediaRequest, Metric, Micros, Overwrite, Packaging, PictureFormat,
+    Probe, SegmentFormat, Stream, ThumbnailMode, Thumbnails, ThumbnailsPlan, Variant,
 };

@@ -23,7 +23,7 @@ use poem_openapi::{
 
 use self::{
     act::Act,
-    create::{AnalyzeBody, ConvertBody, ProbeBody, ThumbnailsBody},
+    create::{AnalyzeBody, ConvertBody, ProbeBody, StreamBody, ThumbnailsBody},
     list::JobPage,
     logs::LogPage,
     outputs::OutputList,
@@ -59,6 +59,24 @@ impl Jobs {
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         #[oai(name = "Prefer")] prefer: Header<Option<String>>,
         body: StrictJson<ConvertBody>,
+    ) -> Result<Reply<201, Submitted>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let submission = submit::Submission { request, principal, body, key: key.0 };
+        Ok(submit::submit(&gateway, submission, prefer.0.as_deref()).await?)
+    }
+
+    /// Make a film ready for streaming
+    ///
+    /// Creates a job whose outputs are segments and manifests in a folder, manifests last.
+    #[oai(path = "/stream", method = "post", operation_id = "createStream")]
+    async fn stream(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
+        #[oai(name = "Prefer")] prefer: Header<Option<String>>,
+        body: StrictJson<StreamBody>,
     ) -> Result<Reply<201, Submitted>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let submission = submit::Submission { request, principal, body, key: key.0 };
@@ -284,5 +302,26 @@ impl Jobs {
         let principal = auth.may(Scope::JobsRead)?;
         let id = job_id(&id.0)?;
         Ok(outputs::read(&gateway, &principal.tenant, id, &name.0, range.0.as_deref()).await?)
+    }
+
+    /// Read an output that stands in a folder of its job's, as a manifest names it
+    #[oai(
+        path = "/jobs/:id/outputs/:folder/:name",
+        method = "get",
+        operation_id = "getJobOutputInFolder"
+    )]
+    async fn output_in_folder(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        folder: Path<String>,
+        name: Path<String>,
+        #[oai(name = "Range")] range: Header<Option<String>>,
+    ) -> Result<Raw> {
+        let principal = auth.may(Scope::JobsRead)?;
+        let id = job_id(&id.0)?;
+        let name = format!("{}/{}", folder.0, name.0);
+        Ok(outputs::read(&gateway, &principal.tenant, id, &name, range.0.as_deref()).await?)
     }
 }

@@ -33,6 +33,7 @@ pub(crate) fn show_request(request: &MediaRequest) -> Value {
         MediaRequest::Convert(_) | MediaRequest::Probe(_) => json!({}),
         MediaRequest::Analyze(analyze) => json!(analyze),
         MediaRequest::Thumbnails(thumbnails) => json!(thumbnails),
+        MediaRequest::Stream(stream) => json!(stream),
     };
     operation::in_seconds(&mut shown);
     if let Some(fields) = shown.as_object_mut() {

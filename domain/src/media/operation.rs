@@ -20,6 +20,7 @@ mod watermark;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::scale::resize;
 pub use self::{
     audio::Audio,
     concat::Concat,

@@ -7,6 +7,7 @@ mod draft;
 mod filter;
 mod picture;
 mod sound;
+mod stream;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ pub use self::{
     filter::{Adjust, AudioFilter, Segment, SoundSegment, TimeEdit, VideoFilter, Window},
     picture::{RateControl, VideoPlan},
     sound::AudioPlan,
+    stream::{Rendition, StreamPlan, plan_stream},
 };
 pub(crate) use self::{
     draft::{Draft, MAX_SIDE, Picture, Place, Sound, even},

@@ -1,6 +1,7 @@
 mod analyze;
 mod convert;
 mod probe;
+mod stream;
 mod thumbnails;
 
 use serde::{Deserialize, Serialize};
@@ -9,9 +10,10 @@ pub use self::{
     analyze::{Analyze, Metric},
     convert::Convert,
     probe::Probe,
+    stream::{Caption, Packaging, SegmentFormat, Stream, Variant},
     thumbnails::{PictureFormat, ThumbnailMode, Thumbnails, ThumbnailsPlan},
 };
-use super::{Capabilities, PlanRejection, Role, plan};
+use super::{Capabilities, PlanRejection, Role, plan, plan_stream};
 use crate::{Personal, location::Location};
 
 /// Media time in microseconds.
@@ -29,6 +31,8 @@ pub enum MediaRequest {
     Analyze(Analyze),
     /// Pictures of a film.
     Thumbnails(Thumbnails),
+    /// A film for adaptive streaming.
+    Stream(Stream),
 }
 
 impl MediaRequest {
@@ -39,6 +43,7 @@ impl MediaRequest {
             Self::Probe(_) => "probe",
             Self::Analyze(_) => "analyze",
             Self::Thumbnails(_) => "thumbnails",
+            Self::Stream(_) => "stream",
         }
     }
 
@@ -52,6 +57,7 @@ impl MediaRequest {
                 all.map(|input| (input, Role::Media)).collect()
             }
             Self::Thumbnails(thumbnails) => vec![(&thumbnails.input, Role::Media)],
+            Self::Stream(stream) => stream.inputs(),
         }
     }
 
@@ -62,6 +68,7 @@ impl MediaRequest {
             Self::Probe(probe) => &probe.input,
             Self::Analyze(analyze) => &analyze.input,
             Self::Thumbnails(thumbnails) => &thumbnails.input,
+            Self::Stream(stream) => &stream.input,
         }
     }
 
@@ -70,13 +77,14 @@ impl MediaRequest {
         match self {
             Self::Convert(convert) => Some(&convert.output),
             Self::Thumbnails(thumbnails) => Some(&thumbnails.output),
+            Self::Stream(stream) => Some(&stream.output),
             Self::Probe(_) | Self::Analyze(_) => None,
         }
     }
 
     /// True if the output is a folder of files.
     pub const fn makes_folder(&self) -> bool {
-        matches!(self, Self::Thumbnails(_))
+        matches!(self, Self::Thumbnails(_) | Self::Stream(_))
     }
 
     /// If an output's name is taken.
@@ -84,6 +92,7 @@ impl MediaRequest {
         match self {
             Self::Convert(convert) => convert.overwrite,
             Self::Thumbnails(thumbnails) => thumbnails.overwrite,
+            Self::Stream(stream) => stream.overwrite,
             Self::Probe(_) | Self::Analyze(_) => Overwrite::Fail,
         }
     }
@@ -95,6 +104,7 @@ impl MediaRequest {
             Self::Probe(_) => Ok(()),
             Self::Analyze(analyze) => analyze.check(),
             Self::Thumbnails(thumbnails) => thumbnails.check(),
+            Self::Stream(stream) => plan_stream(stream, None, capabilities).map(|_| ()),
         }
     }
 }

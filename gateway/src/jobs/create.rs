@@ -3,6 +3,7 @@
 mod analyze;
 mod convert;
 mod probe;
+mod stream;
 mod thumbnails;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,8 @@ use poem_openapi::Enum;
 use serde::Deserialize;
 
 pub(super) use self::{
-    analyze::AnalyzeBody, convert::ConvertBody, probe::ProbeBody, thumbnails::ThumbnailsBody,
+    analyze::AnalyzeBody, convert::ConvertBody, probe::ProbeBody, stream::StreamBody,
+    thumbnails::ThumbnailsBody,
 };
 use crate::problem::{Kind, Problem};
 

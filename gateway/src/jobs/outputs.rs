@@ -103,6 +103,9 @@ fn media_type(name: &str) -> &'static str {
         Some("ogg" | "oga" | "opus") => "audio/ogg",
         Some("wav") => "audio/wav",
         Some("flac") => "audio/flac",
+        Some("m3u8") => "application/vnd.apple.mpegurl",
+        Some("mpd") => "application/dash+xml",
+        Some("m4s") => "video/iso.segment",
         Some("vtt") => "text/vtt; charset=utf-8",
         _ => "application/octet-stream",
     }

@@ -14,7 +14,7 @@ use crate::media;
 #[oai(rename = "JobSummary", skip_serializing_if_is_none)]
 pub(crate) struct SummaryBody {
     id: String,
-    /// `convert`, `thumbnails`, `analyze` or `probe`
+    /// `convert`, `stream`, `thumbnails`, `analyze` or `probe`
     kind: String,
     /// `queued`, `processing`, `completed`, `failed` or `cancelled`
     status: String,

@@ -181,7 +181,8 @@ pub(crate) fn show(operation: &Operation) -> Value {
 pub(super) fn in_seconds(value: &mut Value) {
     let Some(fields) = value.as_object_mut() else { return };
     fields.retain(|_, value| !value.is_null());
-    for name in ["start", "end", "fade_in", "fade_out", "timestamp", "interval"] {
+    for name in ["start", "end", "fade_in", "fade_out", "timestamp", "interval", "segment_duration"]
+    {
         if let Some(micros) = fields.get(name).and_then(Value::as_f64) {
             fields.insert(name.to_owned(), json!(micros / 1_000_000.0));
         }

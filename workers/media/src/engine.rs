@@ -9,10 +9,12 @@ mod encoder;
 mod filtering;
 mod flow;
 mod mux;
+mod package;
 mod passes;
 mod picker;
 mod probe;
 mod script;
+mod stream;
 mod tally;
 mod thumbnails;
 mod track;
@@ -76,6 +78,7 @@ pub(crate) fn run(request: &MediaRequest, work: &Work<'_>) -> Result<Report, Med
         MediaRequest::Probe(_) => probe::probe(work),
         MediaRequest::Analyze(analyze) => analyze::analyze(analyze, work),
         MediaRequest::Thumbnails(thumbnails) => thumbnails::thumbnails(thumbnails, work),
+        MediaRequest::Stream(stream) => stream::stream(stream, work),
     }
 }
 

@@ -3,6 +3,7 @@
 mod frame;
 mod input;
 mod log;
+mod memory;
 
 use std::ffi::{CStr, CString, c_int};
 
@@ -16,6 +17,7 @@ pub(crate) use self::{
     },
     input::Input,
     log::capture_log,
+    memory::MemoryOutput,
 };
 
 /// What a decoder needs that the safe bindings do not pass on.
@@ -387,4 +389,20 @@ pub(crate) fn frame_size(encoder: &codec::Context) -> u32 {
     let raw = unsafe { encoder.as_ptr() };
     // SAFETY: reads a plain field of it.
     u32::try_from(unsafe { (*raw).frame_size }).unwrap_or(0)
+}
+
+/// What an encoder put before its first packet.
+pub(crate) fn header(encoder: &codec::Context) -> Vec<u8> {
+    // SAFETY: an open encoder that we borrow.
+    let raw = unsafe { encoder.as_ptr() };
+    // SAFETY: only plain fields are read.
+    let raw = unsafe { &*raw };
+    let (data, Ok(size)) = (raw.extradata, usize::try_from(raw.extradata_size)) else {
+        return vec![];
+    };
+    if data.is_null() {
+        return vec![];
+    }
+    // SAFETY: FFmpeg keeps that many bytes there as long as the encoder lives.
+    unsafe { std::slice::from_raw_parts(data, size) }.to_vec()
 }

@@ -79,7 +79,7 @@ fn stream_facts(stream: &Stream<'_>, input: &Input) -> Result<StreamFacts, Media
         codec: parameters.id().name().to_owned(),
         profile: ffi::profile_name(&parameters),
         language: tags.remove("language").filter(|language| language != "und"),
-        title: tags.remove("title").or_else(|| tags.remove("handler_name")),
+        title: tags.remove("title"),
         dispositions: ffi::dispositions(stream),
         duration: u64::try_from(micros(stream.duration())).ok().filter(|_| stream.duration() > 0),
         start: start.and_then(|start| u64::try_from(start).ok()),

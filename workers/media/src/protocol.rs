@@ -8,7 +8,7 @@ use std::{
 
 use domain::{
     job::{FailureCode, StreamSummary},
-    media::{Capabilities, MediaFacts, MediaRequest, Plan},
+    media::{Capabilities, MediaFacts, MediaRequest, Plan, StreamPlan},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -52,6 +52,8 @@ pub enum Said {
     Capabilities(Capabilities),
     /// What it will do now.
     Planned(Box<Plan>),
+    /// What it will do now.
+    PlannedStream(Box<StreamPlan>),
     /// It does something, whether or not anything was written.
     Working,
     /// How far it is.
@@ -116,6 +118,11 @@ pub struct MadeFile {
 }
 
 impl MadeFile {
+    /// A file by its name in `out/`.
+    pub(crate) const fn named(name: String, duration: Option<f64>) -> Self {
+        Self { name, duration, streams: vec![] }
+    }
+
     /// A file that is no media.
     pub(crate) fn plain(path: &Path, duration: Option<f64>) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -200,37 +200,52 @@ fn context(input: &Input, stream: u32) -> Result<(codec::Context, ffmpeg::Ration
 
 /// Decodes the first group of pictures and the last one, wholly.
 fn decode_pictures(input: &mut Input, video: u32, last_key: i64) -> Result<(), MediaError> {
-    let index = usize::try_from(video).unwrap_or(usize::MAX);
-    for whole in [false, true] {
-        let (context, time_base) = context(input, video)?;
-        let from = if whole { last_key.rescale(time_base, MICROS) } else { 0 };
-        seek(input, from);
-        let mut decoder = context.decoder().video().map_err(broken)?;
-        let (mut keys, mut decoded) = (0_u32, 0_u64);
-        loop {
-            let mut packet = Packet::empty();
-            match packet.read(&mut input.context) {
-                Ok(()) => {}
-                Err(ffmpeg::Error::Eof) => break,
-                Err(error) => return Err(broken(error)),
-            }
-            if packet.stream() != index {
-                continue;
-            }
-            keys = keys.saturating_add(u32::from(packet.is_key()));
-            if keys > 1 && !whole {
-                break;
-            }
-            decoder.send_packet(&packet).map_err(broken)?;
-            decoded = decoded.saturating_add(drain(&mut decoder));
-        }
-        decoder.send_eof().map_err(broken)?;
-        decoded = decoded.saturating_add(drain(&mut decoder));
-        if decoded == 0 {
-            return Err(wrong("a group of pictures of the output decodes to nothing"));
-        }
+    let (_, time_base) = context(input, video)?;
+    seek(input, 0);
+    let first = decode_group(input, video, None)?;
+    seek(input, last_key.rescale(time_base, MICROS));
+    let mut last = decode_group(input, video, Some(last_key))?;
+    if last == 0 {
+        // Some formats can only be searched roughly.
+        seek(input, 0);
+        last = decode_group(input, video, Some(last_key))?;
+    }
+    if first == 0 || last == 0 {
+        return Err(wrong("a group of pictures of the output decodes to nothing"));
     }
     Ok(())
+}
+
+/// Decodes from a keyframe to the end, or, without one, the first group; answers how many pictures.
+fn decode_group(input: &mut Input, video: u32, from: Option<i64>) -> Result<u64, MediaError> {
+    let index = usize::try_from(video).unwrap_or(usize::MAX);
+    let (context, _) = context(input, video)?;
+    let mut decoder = context.decoder().video().map_err(broken)?;
+    let (mut keys, mut decoded) = (0_u32, 0_u64);
+    let mut begun = from.is_none();
+    loop {
+        let mut packet = Packet::empty();
+        match packet.read(&mut input.context) {
+            Ok(()) => {}
+            Err(ffmpeg::Error::Eof) => break,
+            Err(error) => return Err(broken(error)),
+        }
+        if packet.stream() != index {
+            continue;
+        }
+        begun |= packet.is_key() && packet.pts().or(packet.dts()).unwrap_or(0) == from.unwrap_or(0);
+        if !begun {
+            continue;
+        }
+        keys = keys.saturating_add(u32::from(packet.is_key()));
+        if keys > 1 && from.is_none() {
+            break;
+        }
+        decoder.send_packet(&packet).map_err(broken)?;
+        decoded = decoded.saturating_add(drain(&mut decoder));
+    }
+    decoder.send_eof().map_err(broken)?;
+    Ok(decoded.saturating_add(drain(&mut decoder)))
 }
 
 /// Goes there, or to the beginning in a format that cannot be searched.
@@ -287,6 +302,44 @@ fn drain(decoder: &mut codec::decoder::Opened) -> u64 {
         decoded = decoded.saturating_add(1);
     }
     decoded
+}
+
+/// A stream's segments, put together again: whole, with every picture that was encoded.
+pub(crate) fn rendition(
+    whole: &Path,
+    frames: u64,
+    duration: Option<u64>,
+    picture: bool,
+) -> Result<(), MediaError> {
+    let mut input = open::open(whole, Role::Media)
+        .map_err(|error| wrong(format!("the segments do not open again: {error}")))?;
+    let facts = probe::probe_media(&input).map_err(|error| wrong(error.message))?;
+    let video = facts.video().map(|(stream, _)| stream.index);
+    let counted = demux_all(&mut input, video)?;
+    if picture && counted.frames != frames {
+        let detail =
+            format!("the segments have {} pictures, {frames} were encoded", counted.frames);
+        return Err(wrong(detail));
+    }
+    let rate = facts.video().map_or(0.0, |(_, video)| video.frame_rate.as_f64());
+    let frame = if rate > 0.0 {
+        std::time::Duration::from_secs_f64(1.5 / rate)
+    } else {
+        std::time::Duration::ZERO
+    };
+    let slack = PADDING.saturating_add(u64::try_from(frame.as_micros()).unwrap_or(0));
+    if let Some(planned) = duration
+        && picture
+        && counted.lasts().abs_diff(planned) > slack
+    {
+        let lasts = counted.lasts();
+        return Err(wrong(format!("the segments last {lasts} µs, planned were {planned} µs")));
+    }
+    match (video, facts.audio()) {
+        (Some(video), _) => decode_pictures(&mut input, video, counted.last_key),
+        (None, Some((stream, _))) => decode_sound(&mut input, stream.index, counted.lasts()),
+        (None, None) => Err(wrong("the segments hold nothing")),
+    }
 }
 
 /// A file a picture: as many as were made, each of them whole.

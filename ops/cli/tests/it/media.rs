@@ -135,3 +135,51 @@ async fn what_cannot_be_is_refused_by_field_before_it_is_a_job() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_stream_plays_from_the_api() {
+    let stack = Stack::new().await;
+    let film = stack.upload_bunny().await;
+    let words = stack.upload(b"WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n".to_vec()).await;
+    let body = json!({
+        "input": film, "output": "streams/bunny", "type": "cmaf", "segment_duration": 2,
+        "preset": "ultrafast", "captions": [{ "input": words, "language": "en" }],
+        "variants": [
+            { "name": "mid", "height": 360 },
+            { "name": "low", "height": 180, "video_bitrate": "200k" },
+        ],
+    });
+    let found = done(&stack, "/stream", body).await;
+    let outputs = found.json["outputs"].as_array().unwrap();
+    assert_eq!(outputs.last().unwrap()["name"], "master.m3u8");
+    let base = format!("/jobs/{}/outputs", found.text("/id"));
+    let master = stack.request(Method::GET, &format!("{base}/master.m3u8")).send().await.unwrap();
+    assert_eq!(master.headers()["content-type"], "application/vnd.apple.mpegurl");
+    let master = master.text().await.unwrap();
+    assert!(master.contains("RESOLUTION=640x360") && master.contains("captions-0"), "{master}");
+    let segment =
+        stack.request(Method::GET, &format!("{base}/low/00001.m4s")).send().await.unwrap();
+    assert_eq!(segment.status(), StatusCode::OK);
+    // As it lies in the store, a player that knows nothing of us plays it.
+    let path = stack.files().into_iter().find(|path| path.ends_with("bunny/manifest.mpd")).unwrap();
+    let frames = |path: &str, option: &[&str]| {
+        let count = ["-v", "error", "-count_frames", "-select_streams", "v:0", "-show_entries"];
+        let said = std::process::Command::new("ffprobe")
+            .args(option)
+            .args(count)
+            .args(["stream=nb_read_frames", "-of", "default=nw=1:nk=1", path])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&said.stdout).lines().next().map(str::to_owned)
+    };
+    let source = frames(&bunny().display().to_string(), &[]);
+    assert!(source.is_some());
+    assert_eq!(frames(&path, &["-allowed_extensions", "ALL"]), source);
+    let refused = stack
+        .post(
+            "/stream",
+            &json!({ "input": film, "output": "x", "type": "dash", "encryption": "aes-128" }),
+        )
+        .await;
+    assert_eq!(refused.text("/errors/0/pointer"), "#/encryption");
+}

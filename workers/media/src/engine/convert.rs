@@ -128,6 +128,7 @@ pub(super) fn canvas<'a>(
         statistics: None,
         scratch,
         threads: 0,
+        keys_on_demand: false,
     }
 }
 

@@ -328,6 +328,7 @@ impl PictureStudio<'_> {
                 statistics: None,
                 scratch: self.folder,
                 threads: 1,
+                keys_on_demand: false,
             },
         )?;
         let failed = |error| MediaError::internal("a picture cannot be encoded", error);

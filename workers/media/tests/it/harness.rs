@@ -127,7 +127,7 @@ pub(crate) fn report(talk: &Talk) -> &Report {
     match talk.last() {
         Some(Said::Done(report)) => report,
         Some(Said::Failed { message, .. }) => panic!("failed: {message}"),
-        other => panic!("not done: {other:?} after {talk:?}"),
+        other => panic!("not done: {other:?}"),
     }
 }
 

@@ -8,3 +8,4 @@ mod harness;
 mod hostile;
 mod kinds;
 mod operations;
+mod stream;

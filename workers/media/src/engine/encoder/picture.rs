@@ -24,6 +24,8 @@ pub(in crate::engine) struct Canvas<'a> {
     pub(in crate::engine) scratch: &'a Path,
     /// 0 lets the encoder choose.
     pub(in crate::engine) threads: u16,
+    /// Keyframes stand where they are asked for, and nowhere else; each can be begun with.
+    pub(in crate::engine) keys_on_demand: bool,
 }
 
 /// Opens the encoder of a picture.
@@ -76,6 +78,13 @@ pub(in crate::engine) fn open(
         video.set_bit_rate(usize::try_from(bitrate).unwrap_or(usize::MAX));
     }
     let mut options = settings(plan, canvas.pass, canvas.scratch);
+    if canvas.keys_on_demand {
+        options.set("forced-idr", "1");
+        match plan.codec {
+            VideoCodec::H264 => options.set("sc_threshold", "0"),
+            _ => options.set("x265-params", "log-level=none:scenecut=0:open-gop=0"),
+        }
+    }
     let opened = video.open_as_with(codec, options.as_mut()).map_err(broken)?;
     all_understood(&options)?;
     Ok(opened.0.0)

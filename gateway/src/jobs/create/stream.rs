@@ -1,0 +1,137 @@
+use std::collections::BTreeMap;
+
+use domain::media::{
+    Caption, MediaRequest, Packaging, Preset, SegmentFormat, Stream, Variant, VideoCodec,
+};
+use poem_openapi::{Object, types::Any};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Create, PriorityWord, Terms};
+use crate::{
+    media::{OverwriteWord, overwrite, value},
+    problem::{Kind, Problem},
+};
+
+/// A film to make ready for adaptive streaming.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "StreamRequest")]
+pub(crate) struct StreamBody {
+    /// `upload_…`, `local://path` or a bare path.
+    input: String,
+    /// A folder: `local://path` or a bare path.
+    output: String,
+    /// `hls`, `dash`, or `cmaf` for both over one set of segments.
+    #[serde(rename = "type")]
+    #[oai(rename = "type")]
+    packaging: String,
+    /// The ladder; chosen by the film's size when absent. Nothing is ever enlarged.
+    variants: Option<Vec<VariantBody>>,
+    /// 1 to 30 seconds; 6 when absent.
+    segment_duration: Option<Any<Value>>,
+    /// `fmp4`, the usual one, or `ts` for `hls`.
+    segment_format: Option<String>,
+    /// `h264`, the usual one, or `hevc`.
+    video_codec: Option<String>,
+    /// `ultrafast` to `veryslow`.
+    preset: Option<String>,
+    /// `aes-128` for `hls`; the key stands beside the segments.
+    encryption: Option<String>,
+    captions: Option<Vec<CaptionBody>>,
+    priority: Option<PriorityWord>,
+    /// Up to 32 labels, echoed everywhere.
+    metadata: Option<BTreeMap<String, String>>,
+    overwrite: Option<OverwriteWord>,
+    /// RFC 3339; the job does not start earlier.
+    not_before: Option<String>,
+}
+
+/// One step of a ladder; with neither `crf` nor `video_bitrate` constant quality below a cap.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "StreamVariant")]
+struct VariantBody {
+    /// Its folder.
+    name: String,
+    width: Option<u32>,
+    height: Option<u32>,
+    video_bitrate: Option<Any<Value>>,
+    crf: Option<u8>,
+    /// The largest of the ladder's counts: all steps share the sound.
+    audio_bitrate: Option<Any<Value>>,
+}
+
+/// Text in one language.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "StreamCaption")]
+struct CaptionBody {
+    /// SRT, ASS or WebVTT.
+    input: String,
+    language: String,
+    /// What a player shows.
+    name: Option<String>,
+}
+
+impl VariantBody {
+    fn read(&self, place: usize) -> Result<Variant, Problem> {
+        let at = |field: &str| format!("#/variants/{place}/{field}");
+        Ok(Variant {
+            name: self.name.clone(),
+            width: self.width,
+            height: self.height,
+            video_bitrate: value::bitrate(self.video_bitrate.clone(), &at("video_bitrate"))?,
+            crf: self.crf,
+            audio_bitrate: value::bitrate(self.audio_bitrate.clone(), &at("audio_bitrate"))?,
+        })
+    }
+}
+
+impl Create for StreamBody {
+    const ROUTE: &'static str = "/stream";
+
+    fn media(&self) -> Result<MediaRequest, Problem> {
+        let input = value::input(&self.input, "#/input")?;
+        let variants = self.variants.iter().flatten().enumerate();
+        let variants = variants.map(|(place, variant)| variant.read(place));
+        let captions = self.captions.iter().flatten().enumerate().map(|(place, caption)| {
+            Ok(Caption {
+                input: value::input(&caption.input, &format!("#/captions/{place}/input"))?,
+                language: caption.language.clone(),
+                name: caption.name.clone(),
+            })
+        });
+        let encrypted = match self.encryption.as_deref() {
+            None => false,
+            Some("aes-128") => true,
+            Some(_) => {
+                let detail = "`aes-128` is the encryption there is";
+                return Err(Problem::field(Kind::Invalid, "#/encryption", detail));
+            }
+        };
+        let segments = self.segment_format.clone();
+        Ok(MediaRequest::Stream(Stream {
+            output: value::output(&self.output, &input)?,
+            input,
+            packaging: value::known::<Packaging>(self.packaging.clone(), "#/type")?,
+            segments: value::word::<SegmentFormat>(segments, "#/segment_format")?
+                .unwrap_or_default(),
+            variants: variants.collect::<Result<_, Problem>>()?,
+            segment_duration: value::time(self.segment_duration.as_ref(), "#/segment_duration")?,
+            video_codec: value::word::<VideoCodec>(self.video_codec.clone(), "#/video_codec")?,
+            preset: value::word::<Preset>(self.preset.clone(), "#/preset")?,
+            encrypted,
+            captions: captions.collect::<Result<_, Problem>>()?,
+            overwrite: overwrite(self.overwrite),
+        }))
+    }
+
+    fn terms(&self) -> Terms<'_> {
+        Terms {
+            priority: self.priority,
+            metadata: self.metadata.as_ref(),
+            not_before: self.not_before.as_deref(),
+        }
+    }
+}

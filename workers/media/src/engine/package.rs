@@ -1,0 +1,68 @@
+//! Packets into segments, segments into manifests.
+
+mod boxes;
+mod codecs;
+mod dash;
+mod hls;
+mod segmenter;
+
+pub(super) use self::{
+    codecs::{aac, video as video_codec},
+    dash::manifest,
+    hls::{captions_playlist, iframes, master, media},
+    segmenter::{Cut, Segment, Segmenter},
+};
+
+/// One stream in segments, as manifests tell of it.
+#[derive(Debug, Clone)]
+pub(super) struct Packaged {
+    /// Its folder.
+    pub(super) folder: String,
+    /// RFC 6381.
+    pub(super) codecs: String,
+    pub(super) segments: Vec<Segment>,
+    /// `m4s` or `ts`.
+    pub(super) extension: &'static str,
+    pub(super) kind: PackagedKind,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum PackagedKind {
+    Video { width: u32, height: u32, rate: f64 },
+    Audio { language: Option<String>, name: String, channels: u32, sample_rate: u32 },
+}
+
+impl Packaged {
+    /// Bits per second of the segment that has most.
+    pub(super) fn peak(&self) -> u64 {
+        self.segments.iter().map(Segment::bandwidth).max().unwrap_or(0)
+    }
+
+    /// Bits per second over all.
+    pub(super) fn average(&self) -> u64 {
+        let bits: u64 = self.segments.iter().map(|segment| segment.size.saturating_mul(8)).sum();
+        let lasts: f64 = self.segments.iter().map(|segment| segment.duration).sum();
+        segmenter::rate(bits, lasts)
+    }
+
+    pub(super) fn lasts(&self) -> f64 {
+        self.segments.iter().map(|segment| segment.duration).sum()
+    }
+
+    /// A segment's file in the folder.
+    pub(super) fn file(&self, number: usize) -> String {
+        format!("{:05}.{}", number.saturating_add(1), self.extension)
+    }
+
+    pub(super) const fn is_video(&self) -> bool {
+        matches!(self.kind, PackagedKind::Video { .. })
+    }
+}
+
+/// A text that a player can show.
+#[derive(Debug, Clone)]
+pub(super) struct Captioned {
+    pub(super) folder: String,
+    pub(super) language: String,
+    pub(super) name: String,
+}

@@ -1,0 +1,95 @@
+//! RFC 6381 names of what is in a stream, from its parameter sets.
+
+use std::fmt::Write as _;
+
+use domain::media::VideoCodec;
+
+/// AAC-LC.
+pub(in crate::engine) const fn aac() -> &'static str {
+    "mp4a.40.2"
+}
+
+/// A picture's name, from what its encoder put before the first packet.
+pub(in crate::engine) fn video(codec: VideoCodec, header: &[u8]) -> Option<String> {
+    match codec {
+        VideoCodec::H264 => {
+            let set =
+                units(header).into_iter().find(|unit| unit.first().map(|b| b & 0x1f) == Some(7));
+            let set = set?;
+            let (profile, limits, level) = (set.get(1)?, set.get(2)?, set.get(3)?);
+            Some(format!("avc1.{profile:02x}{limits:02x}{level:02x}"))
+        }
+        VideoCodec::Hevc => {
+            let set = units(header);
+            let set = set.iter().find(|unit| unit.first().map(|b| b >> 1 & 0x3f) == Some(33))?;
+            hevc(&unescaped(set))
+        }
+        _ => None,
+    }
+}
+
+/// The units between start codes.
+fn units(bytes: &[u8]) -> Vec<&[u8]> {
+    let mut starts = Vec::new();
+    for (at, three) in bytes.windows(3).enumerate() {
+        if three == [0, 0, 1] {
+            starts.push(at);
+        }
+    }
+    let ends = starts.iter().skip(1).copied().chain([bytes.len()]);
+    let unit = |(start, end): (&usize, usize)| bytes.get(start.checked_add(3)?..end);
+    starts.iter().zip(ends).filter_map(unit).collect()
+}
+
+/// Without the bytes that keep start codes out.
+fn unescaped(bytes: &[u8]) -> Vec<u8> {
+    let mut out: Vec<u8> = Vec::with_capacity(bytes.len());
+    for byte in bytes {
+        if *byte == 3 && out.ends_with(&[0, 0]) {
+            continue;
+        }
+        out.push(*byte);
+    }
+    out
+}
+
+/// Two bytes of header, one of identifiers, then profile, tier and level.
+fn hevc(set: &[u8]) -> Option<String> {
+    let first = *set.get(3)?;
+    let (space, tier, profile) = (first >> 6, first >> 5 & 1, first & 0x1f);
+    let compatible = u32::from_be_bytes(set.get(4..8)?.try_into().ok()?).reverse_bits();
+    let constraints = set.get(8..14)?;
+    let level = set.get(14)?;
+    let space = match space {
+        1 => "A",
+        2 => "B",
+        3 => "C",
+        _ => "",
+    };
+    let tier = if tier == 0 { 'L' } else { 'H' };
+    let mut name = format!("hvc1.{space}{profile}.{compatible:X}.{tier}{level}");
+    let last = constraints.iter().rposition(|byte| *byte != 0);
+    for byte in last.and_then(|last| constraints.get(..=last)).unwrap_or_default() {
+        let _ = write!(name, ".{byte:X}");
+    }
+    Some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h264_is_named_by_its_first_three_bytes() {
+        let header = [0, 0, 0, 1, 0x67, 0x64, 0x00, 0x1f, 0xac, 0, 0, 1, 0x68, 0xeb];
+        assert_eq!(video(VideoCodec::H264, &header).unwrap(), "avc1.64001f");
+        assert_eq!(video(VideoCodec::H264, &[0, 0, 1, 0x68]), None);
+    }
+
+    #[test]
+    fn hevc_is_named_by_profile_tier_and_level() {
+        let set = [0x42, 0x01, 0x01, 0x01, 0x60, 0, 0, 3, 0, 0x90, 0, 0, 3, 0, 0, 3, 0, 0x5d, 0xa0];
+        let header = [&[0, 0, 0, 1][..], &set].concat();
+        assert_eq!(video(VideoCodec::Hevc, &header).unwrap(), "hvc1.1.6.L93.90");
+    }
+}

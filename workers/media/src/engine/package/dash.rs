@@ -1,0 +1,121 @@
+//! An ISO/IEC 23009-1 manifest.
+
+use std::fmt::Write as _;
+
+use super::{Captioned, Packaged, PackagedKind};
+
+/// The manifest over everything.
+pub(in crate::engine) fn manifest(streams: &[Packaged], captions: &[Captioned]) -> String {
+    let lasts = streams.iter().map(Packaged::lasts).fold(0.0, f64::max);
+    let longest = streams.iter().flat_map(|stream| &stream.segments);
+    let longest = longest.map(|segment| segment.duration).fold(0.0, f64::max);
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
+         <MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" \
+         profiles=\"urn:mpeg:dash:profile:isoff-live:2011\" type=\"static\" \
+         mediaPresentationDuration=\"PT{lasts:.3}S\" minBufferTime=\"PT{:.1}S\">\n\
+         \x20 <Period id=\"0\" start=\"PT0S\">\n",
+        longest.max(1.0)
+    );
+    let mut sets = 0_u32;
+    let video: Vec<&Packaged> = streams.iter().filter(|stream| stream.is_video()).collect();
+    if !video.is_empty() {
+        open(
+            &mut text,
+            &mut sets,
+            "contentType=\"video\" segmentAlignment=\"true\" startWithSAP=\"1\"",
+        );
+        for stream in video {
+            represent(&mut text, stream);
+        }
+        text.push_str("    </AdaptationSet>\n");
+    }
+    for stream in streams {
+        let PackagedKind::Audio { language, .. } = &stream.kind else { continue };
+        let language = language.as_ref().map(|word| format!(" lang=\"{word}\""));
+        let attributes = format!(
+            "contentType=\"audio\" segmentAlignment=\"true\" startWithSAP=\"1\"{}",
+            language.unwrap_or_default()
+        );
+        open(&mut text, &mut sets, &attributes);
+        represent(&mut text, stream);
+        text.push_str("    </AdaptationSet>\n");
+    }
+    for caption in captions {
+        let attributes =
+            format!("contentType=\"text\" mimeType=\"text/vtt\" lang=\"{}\"", caption.language);
+        open(&mut text, &mut sets, &attributes);
+        let _ = writeln!(
+            text,
+            "      <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"caption\"/>\n\
+             \x20     <Representation id=\"{0}\" bandwidth=\"1000\">\n\
+             \x20       <BaseURL>{0}/captions.vtt</BaseURL>\n\
+             \x20     </Representation>\n\
+             \x20   </AdaptationSet>",
+            caption.folder
+        );
+    }
+    text.push_str("  </Period>\n</MPD>\n");
+    text
+}
+
+fn open(text: &mut String, sets: &mut u32, attributes: &str) {
+    let _ = writeln!(text, "    <AdaptationSet id=\"{sets}\" {attributes}>");
+    *sets = sets.saturating_add(1);
+}
+
+fn represent(text: &mut String, stream: &Packaged) {
+    let (kind, details, more) = match &stream.kind {
+        PackagedKind::Video { width, height, rate } => (
+            "video/mp4",
+            format!(" width=\"{width}\" height=\"{height}\" frameRate=\"{}\"", fraction(*rate)),
+            String::new(),
+        ),
+        PackagedKind::Audio { channels, sample_rate, .. } => (
+            "audio/mp4",
+            format!(" audioSamplingRate=\"{sample_rate}\""),
+            format!(
+                "        <AudioChannelConfiguration schemeIdUri=\"urn:mpeg:dash:23003:3:\
+                 audio_channel_configuration:2011\" value=\"{channels}\"/>\n"
+            ),
+        ),
+    };
+    let _ = write!(
+        text,
+        "      <Representation id=\"{0}\" mimeType=\"{kind}\" codecs=\"{1}\" \
+         bandwidth=\"{2}\"{details}>\n{more}\
+         \x20       <SegmentTemplate timescale=\"1000000\" startNumber=\"1\" \
+         initialization=\"{0}/init.mp4\" media=\"{0}/$Number%05d$.m4s\">\n\
+         \x20         <SegmentTimeline>\n",
+        stream.folder,
+        stream.codecs,
+        stream.peak(),
+    );
+    let mut at = 0_u64;
+    for segment in &stream.segments {
+        let lasts = micros(segment.duration);
+        let _ = writeln!(text, "            <S t=\"{at}\" d=\"{lasts}\"/>");
+        at = at.saturating_add(lasts);
+    }
+    text.push_str(
+        "          </SegmentTimeline>\n        </SegmentTemplate>\n      </Representation>\n",
+    );
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a segment lasts seconds"
+)]
+fn micros(seconds: f64) -> u64 {
+    (seconds * 1e6).round() as u64
+}
+
+/// A frame rate as DASH writes it.
+fn fraction(rate: f64) -> String {
+    if (rate - rate.round()).abs() < 1e-6 {
+        format!("{rate:.0}")
+    } else {
+        format!("{:.0}/1001", rate * 1001.0)
+    }
+}

@@ -1,0 +1,366 @@
+//! Streams, played by FFmpeg's HLS and DASH readers, which know nothing of our muxing.
+
+use std::{collections::BTreeMap, fs};
+
+use domain::{
+    Personal,
+    media::{
+        Caption, MediaRequest, Overwrite, Packaging, Preset, SegmentFormat, Stream, Variant,
+        VideoCodec,
+    },
+};
+
+use crate::harness::{Slot, clip, failure, ffmpeg, ffprobe, probe, report};
+
+fn request(packaging: Packaging) -> Stream {
+    Stream {
+        input: Personal::Erased,
+        output: Personal::Erased,
+        packaging,
+        segments: SegmentFormat::Fmp4,
+        variants: vec![],
+        segment_duration: Some(2_000_000),
+        video_codec: None,
+        preset: Some(Preset::Ultrafast),
+        encrypted: false,
+        captions: vec![],
+        overwrite: Overwrite::Fail,
+    }
+}
+
+fn variant(name: &str, height: u32) -> Variant {
+    Variant {
+        name: name.to_owned(),
+        width: None,
+        height: Some(height),
+        video_bitrate: None,
+        crf: None,
+        audio_bitrate: None,
+    }
+}
+
+fn film() -> Slot {
+    let slot = Slot::new();
+    clip(&slot.input(), "640x360", 7, &["-f", "mp4"]);
+    slot
+}
+
+fn make(slot: &Slot, request: Stream) -> Vec<String> {
+    let talk = slot.run(MediaRequest::Stream(request), "output.");
+    report(&talk).files.iter().map(|file| file.name.clone()).collect()
+}
+
+fn read(slot: &Slot, name: &str) -> String {
+    fs::read_to_string(slot.output(name)).unwrap()
+}
+
+/// What stands behind each name in one line of a playlist.
+fn attributes(line: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut rest = line.split_once(':').unwrap().1;
+    while let Some((name, after)) = rest.split_once('=') {
+        let (value, next) = match after.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"').unwrap(),
+            None => after.split_at(after.find(',').unwrap_or(after.len())),
+        };
+        found.insert(name.to_owned(), value.to_owned());
+        rest = next.trim_start_matches(',');
+    }
+    found
+}
+
+/// Frames that a player shows of one playlist.
+fn frames(path: &str) -> u64 {
+    let option = if path.contains(".m3u8") { "-allowed_extensions ALL" } else { "" };
+    let said = ffprobe(&format!(
+        "{option} -count_frames -select_streams v:0 -show_entries stream=nb_read_frames -of default=nw=1:nk=1 {path}"
+    ));
+    said.lines().next().unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn a_ladder_from_one_decode_plays_at_every_step() {
+    let slot = film();
+    let names = make(
+        &slot,
+        Stream {
+            variants: vec![variant("big", 360), variant("mid", 240), variant("small", 144)],
+            ..request(Packaging::Hls)
+        },
+    );
+    assert_eq!(names.last().unwrap(), "master.m3u8", "what names the others comes last");
+    let master = read(&slot, "master.m3u8");
+    let steps: Vec<_> = master
+        .lines()
+        .filter(|line| line.starts_with("#EXT-X-STREAM-INF"))
+        .map(attributes)
+        .collect();
+    assert_eq!(steps.len(), 3);
+    for (step, (name, size)) in
+        steps.iter().zip([("big", "640x360"), ("mid", "426x240"), ("small", "256x144")])
+    {
+        assert_eq!(
+            (step["RESOLUTION"].as_str(), step["FRAME-RATE"].as_str(), step["AUDIO"].as_str()),
+            (size, "25.000", "audio")
+        );
+        let playlist = slot.output(&format!("{name}/index.m3u8"));
+        assert_eq!(frames(&playlist.display().to_string()), 175, "{name}");
+        // The codec it names is the codec it has.
+        let whole = slot.output("whole.mp4");
+        ffmpeg(&format!(
+            "-y -allowed_extensions ALL -i {} -c copy {}",
+            playlist.display(),
+            whole.display()
+        ));
+        let profile = probe(&whole, "v:0", "stream=profile,level");
+        let (profile, level) = profile.split_once('\n').unwrap();
+        let profile = match profile {
+            "Constrained Baseline" => "42c0",
+            "High" => "6400",
+            other => panic!("{other}"),
+        };
+        let level: u8 = level.parse().unwrap();
+        assert_eq!(step["CODECS"], format!("avc1.{profile}{level:02x},mp4a.40.2"));
+        // Nobody is promised less than what comes.
+        let bandwidth: u64 = step["BANDWIDTH"].parse().unwrap();
+        let most = (1..=4)
+            .map(|n| fs::metadata(slot.output(&format!("{name}/{n:05}.m4s"))).unwrap().len())
+            .take(3)
+            .max()
+            .unwrap();
+        assert!(bandwidth >= most * 8 / 2, "{bandwidth} {most}");
+        // Every segment begins with a keyframe, at the same instants.
+        let keys = probe(&whole, "v:0", "packet=pts_time,flags");
+        let keys: Vec<f64> = keys
+            .lines()
+            .collect::<Vec<_>>()
+            .chunks(2)
+            .filter(|pair| pair[1].starts_with('K'))
+            .map(|pair| pair[0].parse().unwrap())
+            .collect();
+        assert_eq!(keys.len(), 4, "{name}: {keys:?}");
+        assert!(
+            keys.iter()
+                .zip([0.0, 2.0, 4.0, 6.0])
+                .all(|(found, wanted)| (found - keys[0] - wanted).abs() < 0.001),
+            "{keys:?}"
+        );
+    }
+    // The whole plays with picture and sound together.
+    let together = ffprobe(&format!(
+        "-allowed_extensions ALL -show_entries stream=index,codec_type -of csv=p=0 {}",
+        slot.output("master.m3u8").display()
+    ));
+    // Each stands in its programs as well.
+    let together: std::collections::BTreeSet<&str> = together.lines().collect();
+    assert_eq!(together.iter().filter(|line| line.contains("video")).count(), 3, "{together:?}");
+    assert_eq!(together.iter().filter(|line| line.contains("audio")).count(), 1, "{together:?}");
+}
+
+#[test]
+fn the_usual_ladder_never_enlarges() {
+    let slot = film();
+    make(&slot, request(Packaging::Hls));
+    let master = read(&slot, "master.m3u8");
+    assert!(
+        master.contains("RESOLUTION=640x360") && master.contains("RESOLUTION=426x240"),
+        "{master}"
+    );
+    assert_eq!(master.matches("#EXT-X-STREAM-INF").count(), 2);
+    let slot = Slot::new();
+    clip(&slot.input(), "160x90", 2, &["-f", "mp4"]);
+    make(&slot, Stream { variants: vec![variant("hd", 720)], ..request(Packaging::Hls) });
+    assert!(read(&slot, "master.m3u8").contains("RESOLUTION=160x90"));
+}
+
+#[test]
+fn keyframes_alone_can_be_played() {
+    let slot = film();
+    make(&slot, Stream { variants: vec![variant("v", 180)], ..request(Packaging::Hls) });
+    let list = read(&slot, "v/iframes.m3u8");
+    let ranges: Vec<(usize, &str)> = list
+        .split("#EXT-X-BYTERANGE:")
+        .skip(1)
+        .map(|one| {
+            let (length, rest) = one.split_once("@0\n").unwrap();
+            (length.parse().unwrap(), rest.lines().next().unwrap())
+        })
+        .collect();
+    assert_eq!(ranges.len(), 4, "{list}");
+    let init = fs::read(slot.output("v/init.mp4")).unwrap();
+    for (length, name) in ranges {
+        // What a player fetches: the beginning and the range, and one whole picture is in it.
+        let segment = fs::read(slot.output(&format!("v/{name}"))).unwrap();
+        assert!(length < segment.len());
+        let fetched = slot.output("fetched.mp4");
+        fs::write(&fetched, [&init, &segment[..length]].concat()).unwrap();
+        assert_eq!(frames(&fetched.display().to_string()), 1, "{name}");
+    }
+}
+
+#[test]
+fn one_set_of_segments_has_both_manifests() {
+    let slot = film();
+    let names = make(
+        &slot,
+        Stream { variants: vec![variant("a", 180), variant("b", 90)], ..request(Packaging::Cmaf) },
+    );
+    assert!(
+        names.contains(&"manifest.mpd".to_owned()) && names.contains(&"master.m3u8".to_owned())
+    );
+    let manifest = slot.output("manifest.mpd").display().to_string();
+    assert_eq!(frames(&manifest), 175);
+    let streams = ffprobe(&format!("-show_entries stream=codec_type,width -of csv=p=0 {manifest}"));
+    assert!(
+        streams.contains("video,320") && streams.contains("video,160") && streams.contains("audio"),
+        "{streams}"
+    );
+    assert_eq!(frames(&slot.output("a/index.m3u8").display().to_string()), 175);
+    let dash = film();
+    let names =
+        make(&dash, Stream { variants: vec![variant("a", 180)], ..request(Packaging::Dash) });
+    assert!(!names.iter().any(|name| name.contains(".m3u8")), "{names:?}");
+}
+
+#[test]
+fn picture_and_sound_stay_together() {
+    // A flash and a beep at the same instant.
+    let slot = Slot::new();
+    ffmpeg(&format!(
+        "-f lavfi -i color=black:s=160x90:r=25:d=6,drawbox=c=white:t=fill:enable='between(t,3,3.5)' -f lavfi -i sine=f=1000:r=48000:d=6,volume='between(t,3,3.5)':eval=frame -c:v libx264 -bf 2 -pix_fmt yuv420p -c:a aac -f mp4 {}",
+        slot.input().display()
+    ));
+    for segments in [SegmentFormat::Fmp4, SegmentFormat::Ts] {
+        make(&slot, Stream { segments, preset: Some(Preset::Medium), ..request(Packaging::Hls) });
+        let whole = slot.output("whole.mkv");
+        ffmpeg(&format!(
+            "-y -allowed_extensions ALL -i {} -c copy {}",
+            slot.output("master.m3u8").display(),
+            whole.display()
+        ));
+        let when = |filter: &str, key: &str| {
+            let said = std::process::Command::new("ffmpeg")
+                .args(["-nostats", "-i"])
+                .arg(&whole)
+                .args(["-filter_complex", filter, "-f", "null", "-"])
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&said.stderr).into_owned();
+            said.split(key)
+                .nth(1)
+                .unwrap()
+                .trim()
+                .split([' ', '\n'])
+                .next()
+                .unwrap()
+                .parse::<f64>()
+                .unwrap()
+        };
+        let flash = when("[0:v]blackdetect=d=0.5", "black_end:");
+        let beep = when("[0:a]silencedetect=n=-40dB:d=0.5", "silence_end:");
+        assert!((flash - beep).abs() < 0.06, "{segments:?}: {flash} {beep}");
+        for entry in fs::read_dir(slot.output("")).unwrap().flatten() {
+            let _ = fs::remove_dir_all(entry.path());
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[test]
+fn transport_streams_play_alone_and_together() {
+    let slot = film();
+    let names = make(
+        &slot,
+        Stream {
+            segments: SegmentFormat::Ts,
+            variants: vec![variant("v", 180)],
+            ..request(Packaging::Hls)
+        },
+    );
+    assert!(names.contains(&"v/00001.ts".to_owned()), "{names:?}");
+    assert_eq!(frames(&slot.output("v/index.m3u8").display().to_string()), 175);
+    // Each segment says what is in it.
+    assert_eq!(
+        probe(&slot.output("v/00002.ts"), "v:0", "stream=codec_name").lines().next(),
+        Some("h264")
+    );
+}
+
+#[test]
+fn encrypted_segments_play_with_their_key_and_not_without() {
+    let slot = film();
+    let names = make(
+        &slot,
+        Stream { encrypted: true, variants: vec![variant("v", 180)], ..request(Packaging::Hls) },
+    );
+    assert!(names.contains(&"key.bin".to_owned()));
+    assert_eq!(fs::read(slot.output("key.bin")).unwrap().len(), 16);
+    let list = slot.output("v/index.m3u8").display().to_string();
+    assert_eq!(frames(&list), 175);
+    let clear = fs::read(slot.output("v/00001.m4s")).unwrap();
+    assert!(!clear.windows(4).any(|four| four == b"moof"), "nothing is in the clear");
+}
+
+#[test]
+fn languages_and_captions_are_offered() {
+    let slot = Slot::new();
+    fs::write(slot.extra(1), "1\n00:00:01,000 --> 00:00:02,000\nHello\n").unwrap();
+    ffmpeg(&format!(
+        "-f lavfi -i testsrc2=s=160x90:r=25:d=4 -f lavfi -i sine=d=4 -f lavfi -i sine=f=880:d=4 -map 0 -map 1 -map 2 -metadata:s:a:0 language=eng -metadata:s:a:1 language=deu -c:v libx264 -pix_fmt yuv420p -c:a aac -f mp4 {}",
+        slot.input().display()
+    ));
+    let captions = vec![Caption {
+        input: Personal::Erased,
+        language: "en".to_owned(),
+        name: Some("English".to_owned()),
+    }];
+    make(&slot, Stream { captions, ..request(Packaging::Cmaf) });
+    let master = read(&slot, "master.m3u8");
+    let media: Vec<_> =
+        master.lines().filter(|line| line.starts_with("#EXT-X-MEDIA:")).map(attributes).collect();
+    let told: Vec<_> = media
+        .iter()
+        .map(|m| (m["TYPE"].as_str(), m["LANGUAGE"].as_str(), m["DEFAULT"].as_str()))
+        .collect();
+    assert_eq!(told, [("AUDIO", "eng", "YES"), ("AUDIO", "deu", "NO"), ("SUBTITLES", "en", "NO")]);
+    let text = read(&slot, "captions-0/captions.vtt");
+    assert!(text.contains("X-TIMESTAMP-MAP") && text.contains("Hello"), "{text}");
+    let shown = ffmpeg(&format!(
+        "-allowed_extensions ALL -i {} -f srt -",
+        slot.output("captions-0/index.m3u8").display()
+    ));
+    assert!(shown.contains("Hello"), "{shown}");
+    assert!(read(&slot, "manifest.mpd").contains("lang=\"deu\""));
+}
+
+#[test]
+fn hevc_and_sound_alone_are_streamed() {
+    let slot = film();
+    make(
+        &slot,
+        Stream {
+            video_codec: Some(VideoCodec::Hevc),
+            variants: vec![variant("v", 180)],
+            ..request(Packaging::Cmaf)
+        },
+    );
+    assert!(read(&slot, "master.m3u8").contains("CODECS=\"hvc1.1."));
+    assert_eq!(frames(&slot.output("v/index.m3u8").display().to_string()), 175);
+    let slot = Slot::new();
+    clip(&slot.input(), "160x90", 5, &["-vn", "-f", "mp4"]);
+    make(&slot, request(Packaging::Cmaf));
+    let shown = ffprobe(&format!(
+        "-allowed_extensions ALL -show_entries stream=codec_name -of csv=p=0 {}",
+        slot.output("master.m3u8").display()
+    ));
+    assert!(shown.contains("aac"), "{shown}");
+}
+
+#[test]
+fn a_cut_off_film_is_no_stream() {
+    let whole = film();
+    let bytes = fs::read(whole.input()).unwrap();
+    let slot = Slot::with(&bytes[..bytes.len() / 2]);
+    let talk = slot.run(MediaRequest::Stream(request(Packaging::Hls)), "output.");
+    assert_eq!(failure(&talk).0, "invalid_input");
+}
