@@ -406,3 +406,11 @@ pub(crate) fn header(encoder: &codec::Context) -> Vec<u8> {
     // SAFETY: FFmpeg keeps that many bytes there as long as the encoder lives.
     unsafe { std::slice::from_raw_parts(data, size) }.to_vec()
 }
+
+/// Leaves out what smooths a decoded picture: whether it decodes shows without.
+pub(crate) fn skip_smoothing(context: &mut codec::Context) {
+    // SAFETY: the pointer is only used while we borrow the context mutably.
+    let raw = unsafe { context.as_mut_ptr() };
+    // SAFETY: an allocated, unopened context; a plain field is written.
+    unsafe { (*raw).skip_loop_filter = ffi::AVDiscard::ALL };
+}
