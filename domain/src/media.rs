@@ -7,6 +7,7 @@ mod facts;
 mod numbered;
 mod operation;
 mod plan;
+mod question;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,9 @@ pub use plan::{
     Segment, SoundSegment, Source, StreamPlan, SubtitlePlan, TimeEdit, VideoFilter, VideoPlan,
     Window, plan, plan_stream,
 };
+pub use question::{PLAN, PlanAnswer, PlanQuestion};
 pub use request::{
-    Analyze, Caption, Convert, MediaRequest, Metric, Micros, Overwrite, Packaging, PictureFormat,
-    Probe, SegmentFormat, Stream, ThumbnailMode, Thumbnails, ThumbnailsPlan, Variant,
+    Analyze, Caption, Convert, MAX_FILES, MediaRequest, Metric, Micros, Overwrite, Packaging,
+    PictureFormat, Probe, SegmentFormat, Stream, ThumbnailMode, Thumbnails, ThumbnailsPlan,
+    Variant,
 };

@@ -10,6 +10,7 @@ mod outputs;
 mod reserve;
 mod show;
 mod submit;
+mod validate;
 mod wait;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use self::{
     outputs::OutputList,
     show::JobBody,
     submit::Submitted,
+    validate::{ValidateBody, Validated},
 };
 use crate::{
     auth::Auth,
@@ -135,6 +137,21 @@ impl Jobs {
         let principal = auth.may(Scope::JobsWrite)?;
         let submission = submit::Submission { request, principal, body, key: key.0 };
         Ok(submit::submit(&gateway, submission, prefer.0.as_deref()).await?)
+    }
+
+    /// Resolve a job without making one
+    ///
+    /// A worker looks into the real inputs and answers the plan that the job would follow, or the
+    /// refusal that it would meet.
+    #[oai(path = "/validate", method = "post", operation_id = "validate")]
+    async fn validate(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        body: StrictJson<ValidateBody>,
+    ) -> Result<Reply<200, Validated>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        Ok(validate::validate(&gateway, principal, body.value).await?)
     }
 
     /// List jobs

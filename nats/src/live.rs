@@ -53,9 +53,33 @@ impl Live {
         Ok(Subscription { subscriber })
     }
 
+    /// Listens among others of a group: each thing is heard by one of them.
+    ///
+    /// # Errors
+    /// When the connection is closed.
+    pub async fn listen_in_turn(
+        &self,
+        subject: impl Into<String>,
+        group: impl Into<String>,
+    ) -> Result<Subscription, LogError> {
+        let client = &self.nats.client;
+        let subscriber = client.queue_subscribe(subject.into(), group.into()).await;
+        Ok(Subscription { subscriber: subscriber.map_err(LogError::unavailable)? })
+    }
+
     /// Asks, and waits for the first answer; none if nobody answers in time.
     pub async fn ask(&self, subject: impl Into<String>, patience: Duration) -> Option<Bytes> {
-        let request = self.nats.client.request(subject.into(), Bytes::new());
+        self.ask_about(subject, Bytes::new(), patience).await
+    }
+
+    /// As `ask`, about something.
+    pub async fn ask_about(
+        &self,
+        subject: impl Into<String>,
+        payload: impl Into<Bytes>,
+        patience: Duration,
+    ) -> Option<Bytes> {
+        let request = self.nats.client.request(subject.into(), payload.into());
         let answer = tokio::time::timeout(patience, request).await.ok()?.ok()?;
         Some(answer.payload)
     }

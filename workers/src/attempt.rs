@@ -430,7 +430,8 @@ async fn next(subscription: &mut Option<Subscription>) -> Option<nats::Heard> {
     }
 }
 
-fn failed(error: StorageError) -> MediaError {
+/// What storage says, as a job's failure.
+pub(crate) fn failed(error: StorageError) -> MediaError {
     let code = match &error {
         StorageError::NotFound(_) => FailureCode::InputNotFound,
         StorageError::Exists(_) => FailureCode::OutputExists,

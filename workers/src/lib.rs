@@ -12,6 +12,7 @@ mod insist;
 mod leadership;
 mod life;
 mod outputs;
+mod planner;
 mod presence;
 mod slot;
 mod task;

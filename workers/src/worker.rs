@@ -70,8 +70,8 @@ pub enum WorkerError {
 /// Takes released tasks and runs each in a media child.
 #[derive(Debug)]
 pub struct Worker {
-    workshop: Arc<Workshop>,
-    nursery: Nursery,
+    pub(crate) workshop: Arc<Workshop>,
+    pub(crate) nursery: Nursery,
     slots: usize,
     sandbox: String,
     running: Mutex<BTreeSet<String>>,
@@ -143,7 +143,12 @@ impl Worker {
             let (this, stop) = (Arc::clone(&this), stop.clone());
             tokio::spawn(async move { this.be_present(&stop).await })
         };
+        let planner = {
+            let (this, stop) = (Arc::clone(&this), stop.clone());
+            tokio::spawn(async move { this.answer_plans(&stop).await })
+        };
         stop.cancelled().await;
+        planner.abort();
         let over = async { while slots.join_next().await.is_some() {} };
         if tokio::time::timeout(GRACE, over).await.is_err() {
             this.workshop.abandon.cancel();

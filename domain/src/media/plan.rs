@@ -25,8 +25,8 @@ pub(crate) use self::{
     filter::stretched,
 };
 use super::{
-    AudioCodec, AudioFacts, Capabilities, Chapter, Container, Convert, MediaFacts, Micros,
-    Numbered, Operation, StreamDetail, StreamFacts, Transcode, VideoCodec, VideoFacts,
+    AudioCodec, AudioFacts, Capabilities, Chapter, Container, Convert, MAX_FILES, MediaFacts,
+    Micros, Numbered, Operation, StreamDetail, StreamFacts, Transcode, VideoCodec, VideoFacts,
     facts::{Chroma, Color, Rational},
 };
 
@@ -142,11 +142,13 @@ pub fn plan(
         );
         return refuse("#/operations", detail);
     }
-    let chapters = own.map(|facts| chapters(facts, &draft.edits)).unwrap_or_default();
     let named = request.output.as_ref().and_then(crate::location::Location::file_name);
+    let sequence = container.is_images() && named.and_then(Numbered::parse).is_some();
+    check_count(sequence, draft.duration, video.as_ref())?;
+    let chapters = own.map(|facts| chapters(facts, &draft.edits)).unwrap_or_default();
     Ok(Plan {
         container,
-        sequence: container.is_images() && named.and_then(Numbered::parse).is_some(),
+        sequence,
         video,
         audio,
         subtitles: draft.subtitles,
@@ -157,6 +159,25 @@ pub fn plan(
         tags: own.map(kept_tags).unwrap_or_default(),
         notes: draft.notes,
     })
+}
+
+/// A file for every picture is soon more than a job can list.
+fn check_count(
+    sequence: bool,
+    duration: Option<Micros>,
+    video: Option<&VideoPlan>,
+) -> Result<(), PlanRejection> {
+    let (true, Some(lasts), Some(video)) = (sequence, duration, video) else { return Ok(()) };
+    let Rational { num, den } = video.rate;
+    let pictures = lasts.saturating_mul(u64::from(num)) / u64::from(den.max(1)) / 1_000_000;
+    if pictures <= MAX_FILES {
+        return Ok(());
+    }
+    let detail = format!(
+        "that would be about {pictures} pictures, and {MAX_FILES} is the most; trim it or lower \
+         its `fps`"
+    );
+    refuse("#/output", detail)
 }
 
 /// Stands for an input nobody has opened yet.

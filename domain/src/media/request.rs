@@ -19,6 +19,9 @@ use crate::{Personal, location::Location};
 /// Media time in microseconds.
 pub type Micros = u64;
 
+/// The most files that a job leaves: what one event can list.
+pub const MAX_FILES: u64 = 10_000;
+
 /// One job's media work. Names and fields are the storage format.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

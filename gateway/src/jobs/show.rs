@@ -64,7 +64,7 @@ pub(crate) struct JobBody {
     stage: Option<String>,
     attempts: Vec<AttemptBody>,
     outputs: Vec<OutputBody>,
-    /// What `probe` and `analyze` found out.
+    /// What `probe` and `analyze` found out; in `notes` what was decided that nobody asked for.
     result: Option<Any<Value>>,
 }
 

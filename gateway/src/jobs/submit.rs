@@ -95,7 +95,7 @@ fn answer(
 }
 
 /// Everything that can be known to fail before a byte is read.
-async fn check(
+pub(crate) async fn check(
     gateway: &Gateway,
     principal: &Principal,
     request: &MediaRequest,

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use domain::media::Role;
+use domain::media::{MediaRequest, Role};
 use nix::sys::{prctl, signal::Signal};
 
 use crate::{
@@ -70,16 +70,23 @@ fn perform(slot: &Path, task: &Task, say: &(dyn Fn(Said) + Sync)) -> Result<Said
             let opened = open::open(&input(0), Role::Media)?;
             Ok(Said::Facts(Box::new(probe::probe_media(&opened)?)))
         }
+        Task::Plan { request, capabilities } => {
+            let inputs = roles(request, input);
+            let output = slot.join("out");
+            let work = Work { inputs: &inputs, output: &output, capabilities, say };
+            engine::would_do(request, &work).map(Said::WouldDo)
+        }
         Task::Run { request, capabilities, output } => {
-            let inputs: Vec<(PathBuf, Role)> = request
-                .inputs()
-                .iter()
-                .enumerate()
-                .map(|(number, (_, role))| (input(number), *role))
-                .collect();
+            let inputs = roles(request, input);
             let output = slot.join("out").join(output);
             let work = Work { inputs: &inputs, output: &output, capabilities, say };
             engine::run(request, &work).map(Said::Done)
         }
     }
+}
+
+/// Where each file lies that a request reads, and what it is to be.
+fn roles(request: &MediaRequest, at: impl Fn(usize) -> PathBuf) -> Vec<(PathBuf, Role)> {
+    let numbered = request.inputs().into_iter().enumerate();
+    numbered.map(|(number, (_, role))| (at(number), role)).collect()
 }

@@ -60,6 +60,14 @@ impl Work<'_> {
     }
 }
 
+/// What was decided that nobody asked for: in the job's log, and in its result.
+fn noted(notes: &[String], say: &(dyn Fn(Said) + Sync)) -> Option<serde_json::Value> {
+    for note in notes {
+        say(Said::Log { level: "info".to_owned(), line: note.clone() });
+    }
+    (!notes.is_empty()).then(|| serde_json::json!({ "notes": notes }))
+}
+
 /// What the job's own input is.
 fn own(facts: &[MediaFacts]) -> Result<&MediaFacts, MediaError> {
     facts.first().ok_or_else(|| MediaError::internal("the inputs", "are none"))
@@ -69,6 +77,37 @@ fn own(facts: &[MediaFacts]) -> Result<&MediaFacts, MediaError> {
 fn refused(refusal: domain::media::PlanRejection) -> MediaError {
     let code = domain::job::FailureCode::Unsupported;
     MediaError::new(code, format!("{}: {}", refusal.pointer, refusal.detail))
+}
+
+/// What a job's media work would be: the plan that `run` would follow.
+pub(crate) fn would_do(
+    request: &MediaRequest,
+    work: &Work<'_>,
+) -> Result<serde_json::Value, MediaError> {
+    let pulse = Pulse::new(work.say);
+    let studio = Studio { inputs: work.inputs, scratch: passes::scratch(), pulse: &pulse };
+    let facts = studio.facts()?;
+    let own = own(&facts)?;
+    let known = Some(facts.as_slice());
+    let plan = match request {
+        MediaRequest::Convert(convert) => {
+            let plan = domain::media::plan(convert, known, work.capabilities).map_err(refused)?;
+            serde_json::json!({ "passes": passes::count(&plan), "plan": plan })
+        }
+        MediaRequest::Stream(stream) => {
+            let plan = domain::media::plan_stream(stream, known, work.capabilities);
+            serde_json::json!({ "plan": plan.map_err(refused)? })
+        }
+        MediaRequest::Thumbnails(thumbnails) => {
+            serde_json::json!({ "plan": thumbnails.plan(own.duration).map_err(refused)? })
+        }
+        MediaRequest::Analyze(analyze) => {
+            analyze::check(analyze, own)?;
+            serde_json::json!({ "plan": { "metrics": analyze.metrics } })
+        }
+        MediaRequest::Probe(_) => serde_json::json!({ "plan": {} }),
+    };
+    Ok(plan)
 }
 
 /// Does a job's media work, and verifies what it made.

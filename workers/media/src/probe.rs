@@ -37,7 +37,7 @@ pub(crate) fn probe(input: &Input) -> Result<MediaFacts, MediaError> {
         duration: u64::try_from(input.context.duration()).ok().filter(|duration| *duration > 0),
         bitrate: input.bitrate(),
         streams: streams?,
-        chapters: chapters.collect(),
+        chapters: chapters.take(1_000).collect(),
         tags: tags(&input.context.metadata()),
     })
 }
@@ -58,7 +58,7 @@ pub(crate) fn rational(ratio: ffmpeg::Rational) -> Option<Rational> {
 }
 
 fn tags(from: &DictionaryRef<'_>) -> BTreeMap<String, String> {
-    let clean = |text: &str| text.chars().filter(|c| *c != '\0').take(4096).collect::<String>();
+    let clean = |text: &str| text.chars().filter(|c| *c != '\0').take(1024).collect::<String>();
     from.iter().take(200).map(|(key, value)| (key.to_lowercase(), clean(value))).collect()
 }
 

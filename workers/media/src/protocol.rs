@@ -27,6 +27,13 @@ pub enum Task {
     Capabilities,
     /// Tell what the input is.
     Facts,
+    /// Tell what a job's media work would be, without doing it.
+    Plan {
+        /// What was asked for.
+        request: Box<MediaRequest>,
+        /// What this worker can do.
+        capabilities: Capabilities,
+    },
     /// Do a job's media work.
     Run {
         /// What was asked for.
@@ -54,6 +61,8 @@ pub enum Said {
     Planned(Box<Plan>),
     /// What it will do now.
     PlannedStream(Box<StreamPlan>),
+    /// What it would do; JSON.
+    WouldDo(serde_json::Value),
     /// It does something, whether or not anything was written.
     Working,
     /// How far it is.

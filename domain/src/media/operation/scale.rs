@@ -63,10 +63,11 @@ impl Scale {
 /// The size that a picture takes, before `fill` cuts anything off; even, as most codecs need it.
 pub(crate) fn resize(picture: &Picture, scale: &Scale) -> (u32, u32) {
     let (shown, height) = picture.shown_size();
+    // The nearest even number.
     let follow = |side: u32, num: u32, den: u32| {
-        let exact = (u64::from(side) * u64::from(num)).saturating_add(u64::from(den) / 2)
-            / u64::from(den.max(1));
-        even(u32::try_from(exact).unwrap_or(u32::MAX))
+        let den = u64::from(den.max(1));
+        let halves = (u64::from(side) * u64::from(num)).saturating_add(den) / den.saturating_mul(2);
+        u32::try_from(halves.max(1).saturating_mul(2)).unwrap_or(u32::MAX)
     };
     match (scale.width, scale.height) {
         (None, None) => (shown, height),

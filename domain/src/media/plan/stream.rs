@@ -5,8 +5,9 @@ use super::{
     VideoPlan, as_seconds, picture, refuse, sound, unknown,
 };
 use crate::media::{
-    AudioCodec, Capabilities, Container, MediaFacts, Micros, Packaging, Scale, ScaleMode,
-    SegmentFormat, Stream, StreamDetail, Transcode, Variant, VideoCodec, operation::resize,
+    AudioCodec, Capabilities, Container, MAX_FILES, MediaFacts, Micros, Packaging, Scale,
+    ScaleMode, SegmentFormat, Stream, StreamDetail, Transcode, Variant, VideoCodec,
+    operation::resize,
 };
 
 /// Everything the engine needs to know to make a stream.
@@ -73,6 +74,15 @@ pub fn plan_stream(
     if own.is_some() && renditions.is_empty() && audio.is_empty() {
         return refuse("#/input", "the input has no video and no audio");
     }
+    let segment = request.segment_duration.unwrap_or(6_000_000);
+    let streams = renditions.len().saturating_add(audio.len()) as u64;
+    let files = draft.duration.map_or(0, |lasts| lasts.div_ceil(segment).saturating_mul(streams));
+    if files > MAX_FILES {
+        let detail = format!(
+            "that would be {files} segments, and {MAX_FILES} is the most; make them longer"
+        );
+        return refuse("#/segment_duration", detail);
+    }
     let mut captions = Vec::new();
     for (place, caption) in request.captions.iter().enumerate() {
         let (input, facts) = draft.next_input();
@@ -95,7 +105,7 @@ pub fn plan_stream(
         renditions,
         audio,
         captions,
-        segment: request.segment_duration.unwrap_or(6_000_000),
+        segment,
         duration: draft.duration,
         notes: draft.notes,
     })

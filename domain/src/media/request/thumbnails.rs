@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Micros, Overwrite};
+use super::{MAX_FILES, Micros, Overwrite};
 use crate::{
     Personal,
     location::Location,
@@ -99,8 +99,6 @@ pub struct ThumbnailsPlan {
     pub rows: u32,
 }
 
-/// More pictures than these are a film.
-const MAX_PICTURES: u64 = 10_000;
 /// Pictures on one sheet of a sprite.
 const SHEET: u32 = 100;
 
@@ -187,7 +185,7 @@ impl Thumbnails {
         };
         let every = |interval: Micros| {
             let count = duration.div_ceil(interval.max(1));
-            (0..count.min(MAX_PICTURES.saturating_add(1)))
+            (0..count.min(MAX_FILES.saturating_add(1)))
                 .map(|n| n.saturating_mul(interval))
                 .collect::<Vec<_>>()
         };
@@ -208,8 +206,8 @@ impl Thumbnails {
             }
             Mode::Count | Mode::Grid => spread(u64::from(self.count.unwrap_or(9))),
         };
-        if times.len() as u64 > MAX_PICTURES {
-            let detail = format!("that would be over {MAX_PICTURES} pictures; take fewer");
+        if times.len() as u64 > MAX_FILES {
+            let detail = format!("that would be over {MAX_FILES} pictures; take fewer");
             return refuse("interval", detail);
         }
         let count = u32::try_from(times.len()).unwrap_or(u32::MAX);

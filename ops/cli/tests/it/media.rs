@@ -183,3 +183,37 @@ async fn a_stream_plays_from_the_api() {
         .await;
     assert_eq!(refused.text("/errors/0/pointer"), "#/encryption");
 }
+
+#[tokio::test]
+async fn a_job_is_validated_against_its_real_input_without_being_made() {
+    let stack = Stack::new().await;
+    let film = stack.upload_bunny().await;
+    let body = json!({
+        "kind": "convert", "input": film, "output": "o.webm",
+        "operations": [{ "type": "scale", "height": 360 }, { "type": "audio", "normalize": true }],
+    });
+    let plan = stack.post("/validate", &body).await;
+    assert_eq!(plan.status, StatusCode::OK, "{plan:?}");
+    assert_eq!(plan.json["plan"]["video"]["codec"], "vp9");
+    assert_eq!(plan.json["plan"]["video"]["width"], 640);
+    assert_eq!(plan.json["passes"], 2);
+    let ladder = json!({ "kind": "stream", "input": film, "output": "s", "type": "hls" });
+    let ladder = stack.post("/validate", &ladder).await;
+    assert_eq!(ladder.json["plan"]["renditions"][0]["name"], "720p", "{ladder:?}");
+    for (pointer, body) in [
+        (
+            "#/operations/0/start",
+            json!({ "kind": "convert", "input": film, "output": "o.mp4",
+                    "operations": [{ "type": "trim", "start": 3600 }] }),
+        ),
+        ("#/input", json!({ "kind": "probe", "input": "nowhere.mp4" })),
+        ("#/kind", json!({ "kind": "wish", "input": film })),
+        ("#/colour", json!({ "kind": "probe", "input": film, "colour": "red" })),
+    ] {
+        let refused = stack.post("/validate", &body).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{refused:?}");
+        assert_eq!(refused.text("/errors/0/pointer"), pointer, "{refused:?}");
+    }
+    let jobs = stack.get("/jobs").await;
+    assert_eq!(jobs.json["data"], json!([]), "no job was made");
+}

@@ -31,16 +31,7 @@ pub(super) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, Medi
     let facts = studio.facts()?;
     let own = super::own(&facts)?;
     (work.say)(Said::Facts(Box::new(own.clone())));
-    let unsupported = |detail: String| MediaError::new(FailureCode::Unsupported, detail);
-    for metric in &request.metrics {
-        let name = metric.as_str();
-        if metric.of_picture() && own.video().is_none() {
-            return Err(unsupported(format!("`{name}` needs a picture, and the input has none")));
-        }
-        if metric.of_sound() && own.audio().is_none() {
-            return Err(unsupported(format!("`{name}` needs sound, and the input has none")));
-        }
-    }
+    check(request, own)?;
     let tally = Tally::new(work.say, own.duration, 1);
     tally.begin(0, "analyzing");
     let mut result = Map::new();
@@ -56,6 +47,24 @@ pub(super) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, Medi
         frames: 0,
         elapsed: start.elapsed().as_secs_f64(),
     })
+}
+
+/// Whether the input has what the metrics look at.
+pub(super) fn check(request: &Analyze, own: &MediaFacts) -> Result<(), MediaError> {
+    let unsupported = |place: usize, detail: String| {
+        let detail = format!("#/metrics/{place}: {detail}");
+        Err(MediaError::new(FailureCode::Unsupported, detail))
+    };
+    for (place, metric) in request.metrics.iter().enumerate() {
+        let name = metric.as_str();
+        if metric.of_picture() && own.video().is_none() {
+            return unsupported(place, format!("`{name}` needs a picture, and the input has none"));
+        }
+        if metric.of_sound() && own.audio().is_none() {
+            return unsupported(place, format!("`{name}` needs sound, and the input has none"));
+        }
+    }
+    Ok(())
 }
 
 /// The filters of the metrics that look at the input alone.
@@ -217,6 +226,9 @@ const fn upright(film: &VideoFacts) -> (u32, u32) {
 /// A day, in seconds: what lies about its times is not told a curve of.
 const LONGEST: usize = 86_400;
 
+/// More keyframes than these are not listed: the film has nothing else.
+const MAX_KEYS: usize = 50_000;
+
 /// What the packets tell without being decoded.
 fn packets(
     request: &Analyze,
@@ -247,7 +259,7 @@ fn packets(
                 *bits = bits.saturating_add(packet.size() as u64 * 8);
             }
         }
-        if Some(packet.stream()) == video && packet.is_key() {
+        if Some(packet.stream()) == video && packet.is_key() && keys.len() < MAX_KEYS {
             keys.push(super::convert::seconds(at));
         }
     }

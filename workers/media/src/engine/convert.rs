@@ -10,8 +10,8 @@ use std::{
 };
 
 use domain::media::{
-    AudioCodec, AudioFilter, AudioPlan, Chroma, Container, Convert, MediaFacts, Micros, Plan,
-    SubtitlePlan, VideoCodec, VideoFilter, VideoPlan,
+    AudioCodec, AudioFilter, AudioPlan, Chroma, Container, Convert, MAX_FILES, MediaFacts, Micros,
+    Plan, SubtitlePlan, VideoCodec, VideoFilter, VideoPlan,
 };
 use ffmpeg_the_third::{Rational, codec};
 
@@ -63,7 +63,7 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
     let _ = fs::remove_dir_all(scratch);
     Ok(Report {
         files,
-        result: None,
+        result: super::noted(&plan.notes, say),
         frames: expected.frames,
         elapsed: start.elapsed().as_secs_f64(),
     })
@@ -176,7 +176,12 @@ fn encode(
     let pictures = plan.video.is_some();
     flow.stage(move || mux.run(&to_mux, pictures, tally));
     flow.run(plan.seek)?;
-    Ok(Expected { frames: frames.load(Ordering::Relaxed), counted })
+    let frames = frames.load(Ordering::Relaxed);
+    if plan.sequence && frames > MAX_FILES {
+        let detail = format!("that would be over {MAX_FILES} pictures; trim it or lower its `fps`");
+        return Err(MediaError::new(domain::job::FailureCode::Unsupported, detail));
+    }
+    Ok(Expected { frames, counted })
 }
 
 /// Puts the stages of one file together.
@@ -226,7 +231,7 @@ impl<'env> Maker<'_, 'env> {
             stream,
             coded: Some(self.coded.clone()),
             picture: true,
-            limit: one_picture(self.plan),
+            limit: most_pictures(self.plan),
             keys_every: None,
             sent: Arc::clone(&self.frames),
         };
@@ -348,9 +353,11 @@ impl<'env> Maker<'_, 'env> {
     }
 }
 
-/// A picture file without a number in its name takes one picture.
-fn one_picture(plan: &Plan) -> Option<u64> {
-    (plan.container.is_images() && !plan.sequence).then_some(1)
+/// A picture file without a number in its name takes one picture; more files than a job may list
+/// are not made only to be thrown away.
+fn most_pictures(plan: &Plan) -> Option<u64> {
+    let most = if plan.sequence { MAX_FILES.saturating_add(1) } else { 1 };
+    plan.container.is_images().then_some(most)
 }
 
 /// Writes the subtitles that stand beside the output.

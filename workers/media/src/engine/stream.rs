@@ -70,7 +70,7 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
     tally.tell();
     Ok(Report {
         files,
-        result: Some(serde_json::json!({ "notes": plan.notes })),
+        result: super::noted(&plan.notes, work.say),
         frames: made.iter().map(|made| made.frames).max().unwrap_or(0),
         elapsed: start.elapsed().as_secs_f64(),
     })

@@ -16,6 +16,9 @@ fn rounded(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
 }
 
+/// What fits into a job's result.
+const MAX_FRAMES: usize = 100_000;
+
 /// The mean; 0 of nothing.
 pub(in crate::engine) fn mean(all: impl Iterator<Item = f64>) -> f64 {
     let (count, sum) = all.fold((0.0, 0.0), |(count, sum), value| (count + 1.0, sum + value));
@@ -84,6 +87,11 @@ impl Findings for Comparison {
             "v": self.figure(mean(3), peak),
             "min": self.figure(worst, peak),
         });
+        if self.per_frame && self.frames.len() > MAX_FRAMES {
+            let detail =
+                format!("`per_frame` tells of at most {MAX_FRAMES} frames; compare a part");
+            return Err(MediaError::new(domain::job::FailureCode::Unsupported, detail));
+        }
         if let (true, Some(fields)) = (self.per_frame, told.as_object_mut()) {
             let each: Vec<Value> =
                 self.frames.iter().map(|[all, ..]| self.figure(*all, peak)).collect();

@@ -1,0 +1,34 @@
+//! What gateways and workers say to each other about a job that does not exist.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::MediaRequest;
+use crate::{Tenant, job::FailureCode};
+
+/// Where workers are asked what a job would do.
+pub const PLAN: &str = "rpc.plan";
+
+/// What is asked.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PlanQuestion {
+    /// Whose files are meant.
+    pub tenant: Tenant,
+    /// What the job would be.
+    pub request: MediaRequest,
+}
+
+/// What is answered.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanAnswer {
+    /// What it would do.
+    WouldDo(Value),
+    /// Why it would fail.
+    WouldFail {
+        /// The kind of failure.
+        code: FailureCode,
+        /// In words.
+        message: String,
+    },
+}

@@ -1,0 +1,104 @@
+use std::time::Duration;
+
+use domain::{
+    job::{FailureCode, RetryHint},
+    media::{MediaRequest, PLAN, PlanAnswer, PlanQuestion},
+};
+use poem_openapi::{Object, types::Any};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{
+    create::{AnalyzeBody, ConvertBody, Create, ProbeBody, StreamBody, ThumbnailsBody},
+    submit,
+};
+use crate::{
+    auth::Principal,
+    body::parse,
+    problem::{Kind, Problem},
+    reply::Reply,
+    state::Gateway,
+};
+
+/// The body of a job, and its `kind`.
+#[derive(Debug, Deserialize, Object)]
+#[oai(rename = "ValidateRequest")]
+pub(crate) struct ValidateBody {
+    /// `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+    kind: String,
+    /// The fields of that kind's own POST.
+    #[serde(flatten)]
+    #[oai(flatten)]
+    fields: Fields,
+}
+
+/// The fields of a kind's own POST.
+#[derive(Debug, Deserialize, Object)]
+#[serde(transparent)]
+struct Fields {
+    #[oai(skip)]
+    all: serde_json::Map<String, Value>,
+}
+
+/// What a job would do.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+pub(crate) struct Validated {
+    valid: bool,
+    /// Codecs, filters, sizes and rates as the worker would use them; times in microseconds.
+    plan: Any<Value>,
+    /// Times the film is gone through.
+    passes: Option<u32>,
+}
+
+/// As long as a caller is kept waiting for a worker.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Resolves a job without making one: against its real inputs, by a worker.
+pub(crate) async fn validate(
+    gateway: &Gateway,
+    principal: &Principal,
+    body: ValidateBody,
+) -> Result<Reply<200, Validated>, Problem> {
+    let request = media(&body.kind, Value::Object(body.fields.all))?;
+    submit::check(gateway, principal, &request).await?;
+    let question = PlanQuestion { tenant: principal.tenant.clone(), request };
+    let question = serde_json::to_vec(&question)
+        .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+    let answer = gateway.live.ask_about(PLAN, question, PATIENCE).await;
+    let answer = answer.and_then(|answer| serde_json::from_slice::<PlanAnswer>(&answer).ok());
+    match answer {
+        Some(PlanAnswer::WouldDo(mut told)) => Ok(Reply::new(Validated {
+            valid: true,
+            plan: Any(told.get_mut("plan").map(Value::take).unwrap_or_default()),
+            passes: told.get("passes").and_then(|n| u32::try_from(n.as_u64()?).ok()),
+        })),
+        Some(PlanAnswer::WouldFail { code, message }) => Err(refusal(code, &message)),
+        None => Err(Problem::new(Kind::Unavailable, "no worker answered within 5 s")),
+    }
+}
+
+fn media(kind: &str, fields: Value) -> Result<MediaRequest, Problem> {
+    match kind {
+        "convert" => parse::<ConvertBody>(fields, "")?.media(),
+        "stream" => parse::<StreamBody>(fields, "")?.media(),
+        "thumbnails" => parse::<ThumbnailsBody>(fields, "")?.media(),
+        "analyze" => parse::<AnalyzeBody>(fields, "")?.media(),
+        "probe" => parse::<ProbeBody>(fields, "")?.media(),
+        _ => {
+            let detail = "`kind` is `convert`, `stream`, `thumbnails`, `analyze` or `probe`";
+            Err(Problem::field(Kind::Invalid, "#/kind", detail))
+        }
+    }
+}
+
+/// What would fail a job is the request's fault, or ours for the moment.
+fn refusal(code: FailureCode, message: &str) -> Problem {
+    if code.retry_hint() == RetryHint::Retry {
+        return Problem::new(Kind::Unavailable, message);
+    }
+    match message.split_once(": ").filter(|(pointer, _)| pointer.starts_with("#/")) {
+        Some((pointer, detail)) => Problem::field(Kind::Invalid, pointer, detail),
+        None => Problem::field(Kind::Invalid, "#/input", message),
+    }
+}
