@@ -13,6 +13,7 @@ mod package;
 mod passes;
 mod picker;
 mod probe;
+mod quality;
 mod script;
 mod stream;
 mod tally;

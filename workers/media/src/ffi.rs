@@ -4,6 +4,7 @@ mod frame;
 mod input;
 mod log;
 mod memory;
+mod vmaf;
 
 use std::ffi::{CStr, CString, c_int};
 
@@ -18,6 +19,7 @@ pub(crate) use self::{
     input::Input,
     log::capture_log,
     memory::MemoryOutput,
+    vmaf::Vmaf,
 };
 
 /// What a decoder needs that the safe bindings do not pass on.

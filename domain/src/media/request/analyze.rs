@@ -24,6 +24,8 @@ pub struct Analyze {
 words! {
     /// What can be found out.
     Metric {
+        /// Netflix's VMAF against a reference.
+        Vmaf = "vmaf",
         /// Peak signal-to-noise ratio against a reference.
         Psnr = "psnr",
         /// Structural similarity to a reference.
@@ -48,7 +50,7 @@ words! {
 impl Metric {
     /// True if it compares with a reference.
     pub const fn needs_reference(self) -> bool {
-        matches!(self, Self::Psnr | Self::Ssim)
+        matches!(self, Self::Vmaf | Self::Psnr | Self::Ssim)
     }
 
     /// True if it looks at pictures.
@@ -77,7 +79,8 @@ impl Analyze {
                 refuse(&format!("#/metrics/{at}"), detail)
             }
             (None, Some(_)) => {
-                let detail = "nothing is compared with it; add `psnr` or `ssim` to `metrics`";
+                let detail =
+                    "nothing is compared with it; add `vmaf`, `psnr` or `ssim` to `metrics`";
                 refuse("#/reference", detail.to_owned())
             }
             _ => Ok(()),

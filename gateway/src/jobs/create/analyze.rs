@@ -14,10 +14,10 @@ use crate::{media::value, problem::Problem};
 pub(crate) struct AnalyzeBody {
     /// `upload_…`, `local://path` or a bare path.
     input: String,
-    /// What `psnr` and `ssim` compare it with.
+    /// What `vmaf`, `psnr` and `ssim` compare it with.
     reference: Option<String>,
-    /// `psnr`, `ssim`, `loudness`, `scenes`, `black`, `silence`, `complexity`, `bitrate` and
-    /// `keyframes`.
+    /// `vmaf`, `psnr`, `ssim`, `loudness`, `scenes`, `black`, `silence`, `complexity`, `bitrate`
+    /// and `keyframes`.
     metrics: Vec<String>,
     /// Tell the comparisons' figures of every frame too.
     #[serde(default)]

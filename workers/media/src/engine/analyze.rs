@@ -9,14 +9,21 @@ use std::{
 
 use domain::{
     job::FailureCode,
-    media::{Analyze, MediaFacts, Metric, Source, VideoFacts},
+    media::{Analyze, MediaFacts, Metric, Source, StreamFacts, VideoFacts},
 };
 use ffmpeg_the_third::{Packet, Rescale, frame};
 use serde_json::{Map, Value, json};
 
 pub(super) use self::findings::mean;
-use self::findings::{Comparison, Complexity, Findings, Intervals, Loudness, Scenes};
-use super::{MICROS, Studio, Work, passes, script::Fed, tally::Tally};
+use self::findings::{Comparison, Complexity, Findings, Intervals, Loudness, Scenes, each_frame};
+use super::{
+    MICROS, Studio, Work,
+    flow::Flow,
+    passes,
+    quality::{self, SideBySide},
+    script::Fed,
+    tally::Tally,
+};
 use crate::{
     MediaError, open,
     protocol::{Report, Said},
@@ -75,7 +82,7 @@ fn alone(metrics: &[Metric], picture: bool) -> Vec<(Metric, &'static str)> {
         Metric::Complexity => Some("siti"),
         Metric::Loudness => Some("ebur128=metadata=1:peak=true"),
         Metric::Silence => Some("silencedetect=n=-60dB:d=0.5"),
-        Metric::Psnr | Metric::Ssim | Metric::Bitrate | Metric::Keyframes => None,
+        Metric::Vmaf | Metric::Psnr | Metric::Ssim | Metric::Bitrate | Metric::Keyframes => None,
     };
     let wanted = metrics.iter().filter(|metric| metric.of_picture() == picture);
     wanted.filter_map(|metric| Some((*metric, filter(metric)?))).collect()
@@ -119,8 +126,9 @@ fn measure(
         let watching: Vec<Shared> = watching.collect();
         watch(&mut flow, script, watching, studio.pulse, tally)?;
     }
-    let compared: Vec<Metric> =
-        request.metrics.iter().copied().filter(|metric| metric.needs_reference()).collect();
+    // By FFmpeg's filters of the same names.
+    let by_filter = |metric: &Metric| metric.needs_reference() && *metric != Metric::Vmaf;
+    let compared: Vec<Metric> = request.metrics.iter().copied().filter(by_filter).collect();
     if !compared.is_empty() {
         let script = comparison(facts, &compared)?;
         let watching = compared
@@ -129,10 +137,28 @@ fn measure(
         let watching: Vec<Shared> = watching.collect();
         watch(&mut flow, script, watching, studio.pulse, tally)?;
     }
-    if found.is_empty() {
+    let scores = Arc::new(Mutex::new(None));
+    let vmaf = request.metrics.contains(&Metric::Vmaf);
+    if vmaf {
+        let beside = side_by_side(&mut flow, facts)?;
+        let (scores, pulse) = (Arc::clone(&scores), studio.pulse);
+        flow.stage(move || {
+            let found = beside.run(pulse, |at| tally.reach(at))?;
+            *scores.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+            Ok(())
+        });
+    }
+    if found.is_empty() && !vmaf {
         return Ok(());
     }
     flow.run(0)?;
+    if let Some(scores) = scores.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let mut told = quality::pooled(&scores)?;
+        if request.per_frame {
+            each_frame(&mut told, scores.iter().map(|score| json!(quality::rounded(*score))))?;
+        }
+        result.insert(Metric::Vmaf.as_str().to_owned(), told);
+    }
     let duration = own.duration.map(super::convert::seconds);
     for (metric, findings) in found {
         let findings = findings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -144,7 +170,7 @@ fn measure(
 type Shared = Arc<Mutex<Box<dyn Findings>>>;
 
 fn watch<'env>(
-    flow: &mut super::flow::Flow<'env>,
+    flow: &mut Flow<'env>,
     script: (String, Vec<Fed>),
     watching: Vec<Shared>,
     pulse: &'env Pulse<'env>,
@@ -168,14 +194,40 @@ fn watch<'env>(
     Ok(())
 }
 
-/// Both films brought to the reference's size, rate and format, frame beside frame.
-fn comparison(facts: &[MediaFacts], metrics: &[Metric]) -> Result<(String, Vec<Fed>), MediaError> {
-    let missing =
-        || MediaError::new(FailureCode::Unsupported, "a comparison needs a picture in both files");
-    let film = |number: usize| facts.get(number).and_then(MediaFacts::video).ok_or_else(missing);
-    let ((input, own), (reference, wanted)) = (film(0)?, film(1)?);
-    let (width, height) = upright(wanted);
-    let align = |film: &VideoFacts| {
+/// Two films to be compared, each with its stream.
+struct Compared<'a> {
+    own: (&'a StreamFacts, &'a VideoFacts),
+    reference: (&'a StreamFacts, &'a VideoFacts),
+}
+
+impl<'a> Compared<'a> {
+    fn of(facts: &'a [MediaFacts]) -> Result<Self, MediaError> {
+        let missing = || {
+            let detail = "a comparison needs a picture in both files";
+            MediaError::new(FailureCode::Unsupported, detail)
+        };
+        let film =
+            |number: usize| facts.get(number).and_then(MediaFacts::video).ok_or_else(missing);
+        Ok(Self { own: film(0)?, reference: film(1)? })
+    }
+
+    const fn own(&self) -> Fed {
+        Fed::Stream(Source { input: 0, stream: self.own.0.index })
+    }
+
+    const fn reference(&self) -> Fed {
+        Fed::Stream(Source { input: 1, stream: self.reference.0.index })
+    }
+
+    /// Bits of a sample while they are compared.
+    const fn depth(&self) -> u32 {
+        if self.reference.1.bit_depth > 8 { 10 } else { 8 }
+    }
+
+    /// What brings a film to the reference's size, rate and format, counting from 0.
+    fn align(&self, film: &VideoFacts) -> String {
+        let wanted = self.reference.1;
+        let (width, height) = upright(wanted);
         let turn = match film.rotation {
             90 => "transpose=clock,",
             270 => "transpose=cclock,",
@@ -188,19 +240,24 @@ fn comparison(facts: &[MediaFacts], metrics: &[Metric]) -> Result<(String, Vec<F
         } else {
             format!("fps={}/{},", rate.num, rate.den)
         };
-        let format = if wanted.bit_depth > 8 { "yuv420p10le" } else { "yuv420p" };
+        let format = if self.depth() > 8 { "yuv420p10le" } else { "yuv420p" };
         let sized = if upright(film) == (width, height) {
             String::new()
         } else {
             format!("scale={width}:{height}:flags=bicubic,")
         };
         format!("{turn}{rated}{sized}setsar=1,format={format},settb=AVTB,setpts=PTS-STARTPTS")
-    };
+    }
+}
+
+/// Both films in one graph, frame beside frame.
+fn comparison(facts: &[MediaFacts], metrics: &[Metric]) -> Result<(String, Vec<Fed>), MediaError> {
+    let films = Compared::of(facts)?;
     let ways = metrics.len();
     let copies: Vec<String> = (0..ways).map(|n| format!("[r{n}]")).collect();
     let mut parts = vec![
-        format!("[in0]{}[d0]", align(own)),
-        format!("[in1]{},split={ways}{}", align(wanted), copies.join("")),
+        format!("[in0]{}[d0]", films.align(films.own.1)),
+        format!("[in1]{},split={ways}{}", films.align(films.reference.1), copies.join("")),
     ];
     for (number, metric) in metrics.iter().enumerate() {
         let to = match number.checked_add(1) {
@@ -211,8 +268,21 @@ fn comparison(facts: &[MediaFacts], metrics: &[Metric]) -> Result<(String, Vec<F
         let compare = format!("{}=eof_action=endall:shortest=1", metric.as_str());
         parts.push(format!("[d{number}][r{number}]{compare}{to}"));
     }
-    let fed = |input: usize, stream: u32| Fed::Stream(Source { input, stream });
-    Ok((parts.join(";"), vec![fed(0, input.index), fed(1, reference.index)]))
+    Ok((parts.join(";"), vec![films.own(), films.reference()]))
+}
+
+/// Each film in a graph of its own.
+fn side_by_side(flow: &mut Flow<'_>, facts: &[MediaFacts]) -> Result<SideBySide, MediaError> {
+    let films = Compared::of(facts)?;
+    let mut aligned = |film: &VideoFacts, fed| {
+        flow.filter((format!("[in0]{}[out]", films.align(film)), vec![fed]), None)
+    };
+    Ok(SideBySide {
+        film: aligned(films.own.1, films.own())?,
+        reference: aligned(films.reference.1, films.reference())?,
+        depth: films.depth(),
+        threads: quality::every_core(),
+    })
 }
 
 const fn upright(film: &VideoFacts) -> (u32, u32) {

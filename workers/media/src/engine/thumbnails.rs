@@ -362,7 +362,7 @@ impl PictureStudio<'_> {
 
 /// How far brightness is spread over a picture: its standard deviation, of 255.
 fn spread(frame: &frame::Frame) -> f64 {
-    let bytes = || ffi::first_plane(frame).iter().map(|byte| f64::from(*byte));
+    let bytes = || ffi::first_plane(frame).flatten().map(|byte| f64::from(*byte));
     let middle = mean(bytes());
     mean(bytes().map(|byte| (byte - middle).powi(2))).sqrt()
 }

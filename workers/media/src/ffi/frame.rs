@@ -85,16 +85,22 @@ pub(crate) fn silence(frame: &mut frame::Audio) {
     }
 }
 
-/// The bytes of a picture's first plane, with the few between its lines.
-pub(crate) fn first_plane(frame: &frame::Frame) -> &[u8] {
-    let Some(raw) = fields(frame) else { return &[] };
-    let (Some(data), Some(stride)) = (raw.data.first(), raw.linesize.first()) else { return &[] };
-    let (Ok(stride), Ok(height)) = (usize::try_from(*stride), usize::try_from(raw.height)) else {
-        return &[];
-    };
-    if data.is_null() {
-        return &[];
-    }
-    // SAFETY: the plane has `height` lines of `stride` bytes, and lives as long as the frame.
-    unsafe { std::slice::from_raw_parts(*data, stride.saturating_mul(height)) }
+/// The lines of a picture's first plane, from the top.
+pub(crate) fn first_plane(frame: &frame::Frame) -> impl Iterator<Item = &[u8]> {
+    let raw = fields(frame).filter(|raw| raw.data.first().is_some_and(|data| !data.is_null()));
+    let data = raw.and_then(|raw| raw.data.first()).copied();
+    let stride = raw.and_then(|raw| raw.linesize.first()).copied().unwrap_or(0);
+    let (width, height) = raw.map_or((0, 0), |raw| (raw.width, raw.height));
+    let format = ffi::AVPixelFormat(raw.map_or(-1, |raw| raw.format));
+    // SAFETY: a question about a format, which need not be a known one.
+    let wide = unsafe { ffi::av_image_get_linesize(format, width, 0) };
+    let wide = usize::try_from(wide).unwrap_or(0);
+    (0..height).filter_map(move |line| {
+        let from = isize::try_from(line.checked_mul(stride)?).ok()?;
+        // SAFETY: the plane has `height` lines, `stride` bytes from each to the next one, which
+        // is before it where pictures are stored upside down.
+        let line = unsafe { data?.offset(from) };
+        // SAFETY: a line has as many bytes as FFmpeg says, and lives as long as the frame.
+        Some(unsafe { std::slice::from_raw_parts(line, wide) })
+    })
 }

@@ -45,6 +45,18 @@ fn tool(program: &str, arguments: &str) -> String {
     run(program, &[&["-v", "error"], &arguments[..]].concat())
 }
 
+/// A file that `ops/setup` put among the project's tools.
+pub(crate) fn tool_of_our_own(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools").join(name);
+    assert!(path.exists(), "{} is missing: run ops/setup", path.display());
+    path
+}
+
+/// Five seconds of Big Buck Bunny, 720p.
+pub(crate) fn real_film() -> PathBuf {
+    tool_of_our_own("media/bigbuckbunny.mp4")
+}
+
 /// Makes a clip with the ffmpeg command line: a moving picture and a tone.
 pub(crate) fn clip(path: &Path, size: &str, seconds: u32, extra: &[&str]) {
     let picture = format!("testsrc2=s={size}:r=25:d={seconds}");

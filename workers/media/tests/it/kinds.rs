@@ -16,7 +16,7 @@ fn result(talk: &Talk) -> &Value {
     report(talk).result.as_ref().unwrap()
 }
 
-fn analyze(slot: &Slot, metrics: &[Metric], compared: bool) -> Value {
+pub(crate) fn analyze(slot: &Slot, metrics: &[Metric], compared: bool) -> Value {
     let request = MediaRequest::Analyze(Analyze {
         input: Personal::Erased,
         reference: compared.then_some(Personal::Erased),

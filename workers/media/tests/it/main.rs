@@ -8,4 +8,5 @@ mod harness;
 mod hostile;
 mod kinds;
 mod operations;
+mod quality;
 mod stream;

@@ -2,7 +2,7 @@ use domain::media::Metric;
 use ffmpeg_the_third::frame;
 use serde_json::{Value, json};
 
-use super::number;
+use super::{super::quality::rounded, number};
 use crate::MediaError;
 
 /// What is gathered from frames as they pass.
@@ -12,10 +12,6 @@ pub(super) trait Findings: Send {
     fn tell(&self, duration: Option<f64>) -> Result<Value, MediaError>;
 }
 
-fn rounded(value: f64) -> f64 {
-    (value * 1e6).round() / 1e6
-}
-
 /// What fits into a job's result.
 const MAX_FRAMES: usize = 100_000;
 
@@ -23,6 +19,21 @@ const MAX_FRAMES: usize = 100_000;
 pub(in crate::engine) fn mean(all: impl Iterator<Item = f64>) -> f64 {
     let (count, sum) = all.fold((0.0, 0.0), |(count, sum), value| (count + 1.0, sum + value));
     sum / f64::max(count, 1.0)
+}
+
+/// Tells the figure of every frame beside those of the film.
+pub(super) fn each_frame(
+    told: &mut Value,
+    each: impl ExactSizeIterator<Item = Value>,
+) -> Result<(), MediaError> {
+    if each.len() > MAX_FRAMES {
+        let detail = format!("`per_frame` tells of at most {MAX_FRAMES} frames; compare a part");
+        return Err(MediaError::new(domain::job::FailureCode::Unsupported, detail));
+    }
+    if let Some(fields) = told.as_object_mut() {
+        fields.insert("per_frame".to_owned(), each.collect());
+    }
+    Ok(())
 }
 
 /// PSNR or SSIM against a reference.
@@ -87,15 +98,8 @@ impl Findings for Comparison {
             "v": self.figure(mean(3), peak),
             "min": self.figure(worst, peak),
         });
-        if self.per_frame && self.frames.len() > MAX_FRAMES {
-            let detail =
-                format!("`per_frame` tells of at most {MAX_FRAMES} frames; compare a part");
-            return Err(MediaError::new(domain::job::FailureCode::Unsupported, detail));
-        }
-        if let (true, Some(fields)) = (self.per_frame, told.as_object_mut()) {
-            let each: Vec<Value> =
-                self.frames.iter().map(|[all, ..]| self.figure(*all, peak)).collect();
-            fields.insert("per_frame".to_owned(), json!(each));
+        if self.per_frame {
+            each_frame(&mut told, self.frames.iter().map(|[all, ..]| self.figure(*all, peak)))?;
         }
         Ok(told)
     }

@@ -1,0 +1,98 @@
+//! VMAF, beside the figures of a build of libvmaf that is not ours.
+
+use std::{fs, path::Path, process::Command};
+
+use domain::media::Metric;
+use serde_json::Value;
+
+use crate::{
+    harness::{Slot, clip, ffmpeg, real_film, tool_of_our_own},
+    kinds::analyze,
+};
+
+/// What another FFmpeg's libvmaf says of `film` beside `reference`: mean, harmonic mean, least and
+/// each frame's.
+fn judged(film: &Path, reference: &Path, align: &str) -> (f64, f64, f64, Vec<f64>) {
+    let folder = tempfile::tempdir().unwrap();
+    let graph = format!(
+        "[0:v]{align}settb=AVTB,setpts=PTS-STARTPTS[a];[1:v]settb=AVTB,setpts=PTS-STARTPTS[b];\
+         [a][b]libvmaf=log_fmt=json:log_path=vmaf.json:shortest=1"
+    );
+    let output = Command::new(tool_of_our_own("bin/ffmpeg-judge"))
+        .current_dir(folder.path())
+        .args(["-v", "error", "-i"])
+        .arg(film)
+        .arg("-i")
+        .arg(reference)
+        .args(["-lavfi", &graph, "-f", "null", "-"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let log: Value =
+        serde_json::from_slice(&fs::read(folder.path().join("vmaf.json")).unwrap()).unwrap();
+    let pooled = &log["pooled_metrics"]["vmaf"];
+    let of = |name: &str| pooled[name].as_f64().unwrap();
+    let frames = log["frames"].as_array().unwrap().iter();
+    let frames = frames.map(|frame| frame["metrics"]["vmaf"].as_f64().unwrap()).collect();
+    (of("mean"), of("harmonic_mean"), of("min"), frames)
+}
+
+#[test]
+fn vmaf_is_what_an_independent_build_says_of_a_real_film() {
+    let slot = Slot::new();
+    ffmpeg(&format!(
+        "-i {} -t 2 -an -c:v libx264 -qp 1 -f mp4 {}",
+        real_film().display(),
+        slot.extra(1).display()
+    ));
+    ffmpeg(&format!(
+        "-i {} -c:v libx264 -crf 36 -preset veryfast -f mp4 {}",
+        slot.extra(1).display(),
+        slot.input().display()
+    ));
+    let found = &analyze(&slot, &[Metric::Vmaf], true)["vmaf"];
+    let (mean, harmonic, least, frames) = judged(&slot.input(), &slot.extra(1), "");
+    let ours: Vec<f64> =
+        found["per_frame"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+    assert_eq!(ours.len(), frames.len());
+    for (ours, theirs) in ours.iter().zip(&frames) {
+        assert!((ours - theirs).abs() < 0.001, "{ours} {theirs}");
+    }
+    for (field, theirs) in [("mean", mean), ("harmonic_mean", harmonic), ("min", least)] {
+        let ours = found[field].as_f64().unwrap();
+        assert!((ours - theirs).abs() < 0.001, "{field}: {ours} {theirs}");
+    }
+    assert_eq!(found["model"], "vmaf_v0.6.1");
+    // A tenth of the pictures is no better than the tenth percentile.
+    let tenth = found["percentiles"]["10"].as_f64().unwrap();
+    let below = frames.iter().filter(|score| **score <= tenth + 0.001).count();
+    assert_eq!(below, frames.len().div_ceil(10));
+    assert!(mean < 95.0, "the material tells good from bad: {mean}");
+}
+
+#[test]
+fn a_smaller_film_is_judged_at_its_references_size_and_rate() {
+    let slot = Slot::new();
+    clip(&slot.extra(1), "640x360", 2, &["-crf", "5", "-an", "-f", "mp4"]);
+    ffmpeg(&format!(
+        "-i {} -vf scale=320:180,fps=12.5 -c:v libx264 -crf 20 -f mp4 {}",
+        slot.extra(1).display(),
+        slot.input().display()
+    ));
+    let found = &analyze(&slot, &[Metric::Vmaf], true)["vmaf"];
+    let (mean, ..) = judged(&slot.input(), &slot.extra(1), "fps=25,scale=640:360:flags=bicubic,");
+    let ours = found["mean"].as_f64().unwrap();
+    assert!((ours - mean).abs() < 1.0, "{ours} {mean}");
+}
+
+#[test]
+fn a_film_is_as_good_as_itself_in_ten_bits_too() {
+    let slot = Slot::new();
+    let arguments = ["-pix_fmt", "yuv420p10le", "-c:v", "libx265", "-an", "-f", "mp4"];
+    let quiet = ["-x265-params", "log-level=none"];
+    clip(&slot.input(), "320x180", 1, &[&arguments[..], &quiet[..]].concat());
+    fs::copy(slot.input(), slot.extra(1)).unwrap();
+    let found = &analyze(&slot, &[Metric::Vmaf, Metric::Psnr], true);
+    assert!(found["vmaf"]["min"].as_f64().unwrap() > 97.0, "{found}");
+    assert_eq!((&found["vmaf"]["frames"], &found["psnr"]["frames"]), (&25.into(), &25.into()));
+}
