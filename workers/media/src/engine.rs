@@ -8,6 +8,7 @@ mod demux;
 mod encoder;
 mod filtering;
 mod flow;
+mod judge;
 mod mux;
 mod package;
 mod passes;
@@ -17,6 +18,7 @@ mod quality;
 mod script;
 mod stream;
 mod tally;
+mod target;
 mod thumbnails;
 mod track;
 

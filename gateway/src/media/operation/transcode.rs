@@ -24,6 +24,8 @@ pub(super) struct TranscodeBody {
     audio_bitrate: Option<Any<Value>>,
     /// Look at the whole film first; needs `video_bitrate`.
     two_pass: Option<bool>,
+    /// The VMAF to reach, 30 to 99, instead of `crf`: qualities are tried on samples of the film.
+    target_vmaf: Option<f64>,
     /// `ultrafast` to `veryslow`.
     preset: Option<String>,
     /// The codec's, like `high` for h264.
@@ -55,7 +57,7 @@ impl TranscodeBody {
             container: value::word::<Container>(self.container, &at("container"))?,
             max_bitrate: value::bitrate(self.max_bitrate, &at("max_bitrate"))?,
             two_pass: self.two_pass.unwrap_or(false),
-            target_vmaf: None,
+            target_vmaf: self.target_vmaf,
             profile: self.profile,
             pixel_format: self.pixel_format,
         })

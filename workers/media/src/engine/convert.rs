@@ -24,6 +24,7 @@ use super::{
     passes::{self, Findings},
     script::{Look, Mix, cue_file, text_file},
     tally::Tally,
+    target::Found,
     track::{Coded, Track},
 };
 use crate::{
@@ -51,22 +52,42 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
         say(Said::Facts(Box::new(own.clone())));
     }
     let plan = domain::media::plan(request, Some(&facts), work.capabilities);
-    let plan = plan.map_err(super::refused)?;
+    let mut plan = plan.map_err(super::refused)?;
     say(Said::Planned(Box::new(plan.clone())));
     fs::create_dir_all(scratch).map_err(|e| MediaError::internal("the scratch folder", e))?;
     let tally = Tally::new(say, plan.duration, passes::count(&plan));
     write_texts(&studio, &plan)?;
     let findings = passes::run(&studio, &plan, &facts, &tally)?;
+    let quality = findings.quality.clone();
+    if let (Some(found), Some(video)) = (&quality, &mut plan.video) {
+        video.quality.crf = Some(found.crf);
+    }
     let expected = encode(&studio, &plan, &facts, findings, work.output, &tally)?;
     let mut files = verify::verify(work.output, &plan, &expected)?;
     files.extend(sidecars(&studio, &plan, work.output)?);
     let _ = fs::remove_dir_all(scratch);
     Ok(Report {
         files,
-        result: super::noted(&plan.notes, say),
+        result: result(&plan.notes, quality, say),
         frames: expected.frames,
         elapsed: start.elapsed().as_secs_f64(),
     })
+}
+
+/// What the job answers beside its file.
+fn result(
+    notes: &[String],
+    quality: Option<Found>,
+    say: &(dyn Fn(Said) + Sync),
+) -> Option<serde_json::Value> {
+    let mut result = super::noted(notes, say);
+    if let Some(found) = quality {
+        let result = result.get_or_insert_with(|| serde_json::json!({}));
+        if let Some(fields) = result.as_object_mut() {
+            fields.insert("quality".to_owned(), found.told);
+        }
+    }
+    result
 }
 
 /// Puts the words that filters draw where they look for them.
@@ -234,6 +255,7 @@ impl<'env> Maker<'_, 'env> {
             limit: most_pictures(self.plan),
             keys_every: None,
             sent: Arc::clone(&self.frames),
+            seen_by: vec![],
         };
         let pulse = self.studio.pulse;
         flow.stage(move || track.run(pulse, None).map(|_| ()));
@@ -277,6 +299,7 @@ impl<'env> Maker<'_, 'env> {
             limit: None,
             keys_every: None,
             sent: Arc::new(AtomicU64::new(0)),
+            seen_by: vec![],
         };
         let pulse = self.studio.pulse;
         flow.stage(move || track.run(pulse, None).map(|_| ()));

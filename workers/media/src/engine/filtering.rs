@@ -1,5 +1,6 @@
 use std::sync::mpsc::Receiver;
 
+use domain::media::VideoPlan;
 use ffmpeg_the_third::{self as ffmpeg, ChannelLayout, Rational, filter, format, frame};
 
 use super::{again, script};
@@ -38,7 +39,33 @@ impl Shape {
         matches!(self, Self::Picture { .. })
     }
 
-    const fn time_base(&self) -> Rational {
+    /// Of the pictures that a plan's encoder is given, by what its filters answer.
+    pub(super) fn of_plan(
+        plan: &VideoPlan,
+        (time_base, aspect, rate): (Rational, Rational, Rational),
+    ) -> Result<Self, MediaError> {
+        let format = plan.pixel_format.parse();
+        let format =
+            format.map_err(|_| MediaError::internal("unknown pixel format", &plan.pixel_format))?;
+        Ok(Self::Picture {
+            width: plan.width,
+            height: plan.height,
+            format,
+            time_base,
+            aspect,
+            rate,
+        })
+    }
+
+    /// A picture's sides.
+    pub(super) const fn size(&self) -> (u32, u32) {
+        match self {
+            Self::Picture { width, height, .. } => (*width, *height),
+            Self::Sound { .. } => (0, 0),
+        }
+    }
+
+    pub(super) const fn time_base(&self) -> Rational {
         match self {
             Self::Picture { time_base, .. } | Self::Sound { time_base, .. } => *time_base,
         }

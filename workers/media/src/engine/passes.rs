@@ -16,6 +16,7 @@ use super::{
     filtering::{Filtering, Shape, Still},
     script::{Gain, Look, Mix, motion_file},
     tally::Tally,
+    target::{self, Found},
     track::Track,
 };
 use crate::{
@@ -30,6 +31,8 @@ pub(super) struct Findings {
     pub(super) gains: Vec<Option<Gain>>,
     pub(super) palette: Option<Still>,
     pub(super) statistics: Option<CString>,
+    /// The quality that reaches its target.
+    pub(super) quality: Option<Found>,
 }
 
 /// How many passes there will be, the encoding one included.
@@ -39,6 +42,7 @@ pub(super) fn count(plan: &Plan) -> u32 {
         video.is_some_and(|video| motion_at(video).is_some()),
         video.is_some_and(|video| video.codec == VideoCodec::Gif),
         video.is_some_and(|video| video.quality.two_pass),
+        video.is_some_and(|video| video.quality.target_vmaf.is_some()),
     ];
     let looks = looks.into_iter().map(u32::from).sum::<u32>();
     let loud = plan.audio.iter().filter(|audio| loudness_at(audio).is_some()).count();
@@ -92,6 +96,10 @@ pub(super) fn run(
         if video.codec == VideoCodec::Gif {
             next("choosing colours");
             findings.palette = Some(palette(studio, plan, facts, &look, tally)?);
+        }
+        if let Some(target) = video.quality.target_vmaf {
+            next("searching for the quality");
+            findings.quality = Some(target::search(studio, plan, video, facts, target, tally)?);
         }
         if video.quality.two_pass {
             next("looking ahead");
@@ -243,6 +251,7 @@ fn statistics(
         limit: None,
         keys_every: None,
         sent: Arc::new(AtomicU64::new(0)),
+        seen_by: vec![],
     };
     let keep = Arc::clone(&found);
     flow.stage(move || {

@@ -254,6 +254,7 @@ impl<'a> Press<'a> {
             limit: None,
             keys_every: picture.then_some(every),
             sent: Arc::clone(&sent),
+            seen_by: vec![],
         };
         let pulse = self.studio.pulse;
         flow.stage(move || track.run(pulse, counts).map(|_| ()));

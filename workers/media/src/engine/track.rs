@@ -35,6 +35,8 @@ pub(super) struct Track {
     pub(super) keys_every: Option<i64>,
     /// Frames given to the encoder.
     pub(super) sent: Arc<AtomicU64>,
+    /// Who looks at the frames that the encoder is given.
+    pub(super) seen_by: Vec<SyncSender<frame::Frame>>,
 }
 
 impl Track {
@@ -67,6 +69,7 @@ impl Track {
                 }
             }
             self.sent.fetch_add(1, Ordering::Relaxed);
+            self.show(&frame);
             self.encoder.send_frame(&frame).map_err(failed)?;
             pulse.beat();
             if !self.pass_on()? {
@@ -76,9 +79,16 @@ impl Track {
                 break;
             }
         }
+        // Whoever looks on has seen everything.
+        self.seen_by.clear();
         self.encoder.send_eof().map_err(failed)?;
         self.pass_on()?;
         Ok(ffi::pass_statistics(&self.encoder))
+    }
+
+    /// Lets others see a frame; who has gone is forgotten.
+    fn show(&mut self, frame: &frame::Frame) {
+        self.seen_by.retain(|to| ffi::share(frame).is_ok_and(|frame| to.send(frame).is_ok()));
     }
 
     /// Passes on what is encoded; false once nobody wants it.

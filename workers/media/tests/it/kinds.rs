@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::harness::{Slot, Talk, clip, failure, ffmpeg, ffprobe, loudness, probe, report};
 
-fn result(talk: &Talk) -> &Value {
+pub(crate) fn result(talk: &Talk) -> &Value {
     report(talk).result.as_ref().unwrap()
 }
 

@@ -2,12 +2,12 @@
 
 use std::{fs, path::Path, process::Command};
 
-use domain::media::Metric;
+use domain::media::{Metric, Operation, Preset, Transcode, Trim, VideoCodec};
 use serde_json::Value;
 
 use crate::{
     harness::{Slot, clip, ffmpeg, real_film, tool_of_our_own},
-    kinds::analyze,
+    kinds::{analyze, result},
 };
 
 /// What another FFmpeg's libvmaf says of `film` beside `reference`: mean, harmonic mean, least and
@@ -30,10 +30,11 @@ fn judged(film: &Path, reference: &Path, align: &str) -> (f64, f64, f64, Vec<f64
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let log: Value =
         serde_json::from_slice(&fs::read(folder.path().join("vmaf.json")).unwrap()).unwrap();
-    let pooled = &log["pooled_metrics"]["vmaf"];
-    let of = |name: &str| pooled[name].as_f64().unwrap();
-    let frames = log["frames"].as_array().unwrap().iter();
-    let frames = frames.map(|frame| frame["metrics"]["vmaf"].as_f64().unwrap()).collect();
+    let of = |name: &str| log.pointer(&format!("/pooled_metrics/vmaf/{name}"));
+    let of = |name: &str| of(name).and_then(Value::as_f64).unwrap();
+    let frames = log.get("frames").and_then(Value::as_array).unwrap().iter();
+    let score = |frame: &Value| frame.pointer("/metrics/vmaf").and_then(Value::as_f64).unwrap();
+    let frames = frames.map(score).collect();
     (of("mean"), of("harmonic_mean"), of("min"), frames)
 }
 
@@ -95,4 +96,46 @@ fn a_film_is_as_good_as_itself_in_ten_bits_too() {
     let found = &analyze(&slot, &[Metric::Vmaf, Metric::Psnr], true);
     assert!(found["vmaf"]["min"].as_f64().unwrap() > 97.0, "{found}");
     assert_eq!((&found["vmaf"]["frames"], &found["psnr"]["frames"]), (&25.into(), &25.into()));
+}
+
+#[test]
+fn a_target_is_reached_and_not_overshot() {
+    let slot = Slot::new();
+    ffmpeg(&format!(
+        "-i {} -an -vf scale=640:360 -c:v libx264 -crf 8 -f mp4 {}",
+        real_film().display(),
+        slot.input().display()
+    ));
+    let transcode = Transcode {
+        target_vmaf: Some(90.0),
+        preset: Some(Preset::Veryfast),
+        ..Transcode::default()
+    };
+    let talk = slot.convert("out.mp4", vec![Operation::Transcode(transcode)]);
+    let found = result(&talk).get("quality").unwrap().clone();
+    let (mean, ..) = judged(&slot.output("out.mp4"), &slot.input(), "");
+    assert!((90.0..92.0).contains(&mean), "{mean} {found}");
+    let told = found.get("vmaf").and_then(Value::as_f64).unwrap();
+    assert!((told - mean).abs() < 0.1, "{told} {mean}");
+    assert_eq!(found.get("reached"), Some(&true.into()));
+    assert!(found.get("tried").and_then(Value::as_array).unwrap().len() <= 8, "{found}");
+}
+
+#[test]
+fn a_long_film_is_judged_by_samples_of_what_is_kept_of_it() {
+    let slot = Slot::new();
+    clip(&slot.input(), "320x180", 40, &["-an", "-f", "mp4"]);
+    let transcode = Transcode {
+        video_codec: Some(VideoCodec::Vp9),
+        target_vmaf: Some(85.0),
+        preset: Some(Preset::Ultrafast),
+        ..Transcode::default()
+    };
+    let trim = Trim { start: 5_000_000, end: Some(30_000_000) };
+    let talk =
+        slot.convert("out.webm", vec![Operation::Trim(trim), Operation::Transcode(transcode)]);
+    let found = result(&talk).get("quality").unwrap().clone();
+    assert_eq!(found.get("samples"), Some(&3.into()), "{found}");
+    assert_eq!(found.get("sampled_seconds"), Some(&6.0.into()), "{found}");
+    assert_eq!(found.get("reached"), Some(&true.into()), "{found}");
 }

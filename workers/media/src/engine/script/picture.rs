@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use domain::media::{
-    Adjust, Axis, Hdr, Paint, Position, Segment, Source, VideoCodec, VideoFilter, VideoPlan,
+    Adjust, Axis, Hdr, Paint, Position, Segment, Source, VideoCodec, VideoFilter, VideoPlan, Window,
 };
 
 use super::{Fed, Script, during, seconds, window};
@@ -29,6 +29,15 @@ impl Look<'_> {
             end = vec!["null".to_owned()];
         }
         script.end(&last, &end)
+    }
+
+    /// What becomes of a part of the source, at the times that it has in the whole.
+    pub(in crate::engine) fn sample(&self, part: Window) -> (String, Vec<Fed>) {
+        let mut script = Script::default();
+        let from = script.feed(Fed::Stream(self.plan.source));
+        let part = script.chain(&from, &[format!("trim={}", window(part))], "null");
+        let last = self.apply(&mut script, &part, &self.plan.filters);
+        script.end(&last, &self.ending())
     }
 
     /// What the first `count` filters make, ending in `last`: for a pass that only looks.
