@@ -33,6 +33,6 @@ pub use plan::{
 pub use question::{PLAN, PlanAnswer, PlanQuestion};
 pub use request::{
     Analyze, Caption, Convert, MAX_FILES, MediaRequest, Metric, Micros, Overwrite, Packaging,
-    PictureFormat, Probe, SegmentFormat, Stream, ThumbnailMode, Thumbnails, ThumbnailsPlan,
-    Variant,
+    PictureFormat, Poster, Probe, SegmentFormat, Sprite, Stream, ThumbnailMode, Thumbnails,
+    ThumbnailsPlan, Variant,
 };

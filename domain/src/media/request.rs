@@ -1,15 +1,18 @@
 mod analyze;
 mod convert;
 mod probe;
+mod stills;
 mod stream;
 mod thumbnails;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::{analyze::check_metrics, stills::within};
 pub use self::{
     analyze::{Analyze, Metric},
     convert::Convert,
     probe::Probe,
+    stills::{Poster, Sprite},
     stream::{Caption, Packaging, SegmentFormat, Stream, Variant},
     thumbnails::{PictureFormat, ThumbnailMode, Thumbnails, ThumbnailsPlan},
 };
@@ -107,7 +110,7 @@ impl MediaRequest {
             Self::Probe(_) => Ok(()),
             Self::Analyze(analyze) => analyze.check(),
             Self::Thumbnails(thumbnails) => thumbnails.check(),
-            Self::Stream(stream) => plan_stream(stream, None, capabilities).map(|_| ()),
+            Self::Stream(stream) => plan_stream(stream, None, None, capabilities).map(|_| ()),
         }
     }
 }

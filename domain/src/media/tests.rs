@@ -1,3 +1,5 @@
+mod stream;
+
 use super::*;
 use crate::Personal;
 
@@ -448,54 +450,6 @@ fn a_comparison_needs_something_to_compare_with() {
     assert_eq!(check(&request), Ok(()));
     request.metrics = vec![Metric::Loudness];
     assert_eq!(check(&request), Err("#/reference".to_owned()));
-}
-
-fn ladder(variants: Vec<Variant>, picture: VideoFacts) -> Result<StreamPlan, PlanRejection> {
-    let request = Stream {
-        input: Personal::Erased,
-        output: Personal::Erased,
-        packaging: Packaging::Cmaf,
-        segments: SegmentFormat::Fmp4,
-        variants,
-        segment_duration: None,
-        video_codec: None,
-        preset: None,
-        encrypted: false,
-        captions: vec![],
-        overwrite: Overwrite::Fail,
-    };
-    plan_stream(&request, Some(&[film(picture)]), &Capabilities::everything())
-}
-
-fn sizes(plan: &StreamPlan) -> Vec<(u32, u32)> {
-    plan.renditions.iter().map(|step| (step.video.width, step.video.height)).collect()
-}
-
-#[test]
-fn a_ladder_goes_down_from_the_films_own_size() {
-    let plan = ladder(vec![], picture()).unwrap();
-    let expected = [(1920, 1080), (1280, 720), (854, 480), (640, 360), (426, 240)];
-    assert_eq!(sizes(&plan), expected);
-    assert_eq!(plan.renditions[0].video.quality.max_bitrate, Some(5_000_000));
-    let upright = VideoFacts { width: 720, height: 1280, ..picture() };
-    assert_eq!(sizes(&ladder(vec![], upright).unwrap())[0], (720, 1280));
-}
-
-#[test]
-fn what_would_enlarge_is_left_out_and_said() {
-    let step = |name: &str, height| Variant {
-        name: name.to_owned(),
-        width: None,
-        height: Some(height),
-        video_bitrate: None,
-        crf: None,
-        audio_bitrate: None,
-    };
-    let plan = ladder(vec![step("uhd", 2160), step("hd", 720)], picture()).unwrap();
-    assert_eq!(sizes(&plan), [(1280, 720)]);
-    assert!(plan.notes[0].contains("uhd"), "{:?}", plan.notes);
-    let twice = ladder(vec![step("a", 720), step("a", 360)], picture()).unwrap_err();
-    assert_eq!(twice.pointer, "#/variants/0/name");
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod tally;
 mod target;
 mod thumbnails;
 mod track;
+mod trial;
 
 use std::path::{Path, PathBuf};
 
@@ -98,14 +99,13 @@ pub(crate) fn would_do(
             serde_json::json!({ "passes": passes::count(&plan), "plan": plan })
         }
         MediaRequest::Stream(stream) => {
-            let plan = domain::media::plan_stream(stream, known, work.capabilities);
-            serde_json::json!({ "plan": plan.map_err(refused)? })
+            serde_json::json!({ "plan": stream::planned(stream, &studio, &facts, work)? })
         }
         MediaRequest::Thumbnails(thumbnails) => {
             serde_json::json!({ "plan": thumbnails.plan(own.duration).map_err(refused)? })
         }
         MediaRequest::Analyze(analyze) => {
-            analyze::check(analyze, own)?;
+            analyze.fits(own).map_err(refused)?;
             serde_json::json!({ "plan": { "metrics": analyze.metrics } })
         }
         MediaRequest::Probe(_) => serde_json::json!({ "plan": {} }),

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Personal,
     location::Location,
-    media::{PlanRejection, codec::words},
+    media::{MediaFacts, PlanRejection, codec::words},
 };
 
 /// Finds out how good, loud or lively a file is.
@@ -53,6 +53,11 @@ impl Metric {
         matches!(self, Self::Vmaf | Self::Psnr | Self::Ssim)
     }
 
+    /// True if it can be found out while a film is made ready for streaming.
+    pub const fn on_the_way(self) -> bool {
+        !matches!(self, Self::Psnr | Self::Ssim | Self::Bitrate | Self::Keyframes)
+    }
+
     /// True if it looks at pictures.
     pub const fn of_picture(self) -> bool {
         !matches!(self, Self::Loudness | Self::Silence | Self::Bitrate)
@@ -64,7 +69,27 @@ impl Metric {
     }
 }
 
+/// Whether a film has what the metrics look at or listen to.
+pub(crate) fn check_metrics(metrics: &[Metric], film: &MediaFacts) -> Result<(), PlanRejection> {
+    for (place, metric) in metrics.iter().enumerate() {
+        let name = metric.as_str();
+        let lacks = match (film.video(), film.audio()) {
+            (None, _) if metric.of_picture() => "a picture",
+            (_, None) if metric.of_sound() => "sound",
+            _ => continue,
+        };
+        let detail = format!("`{name}` needs {lacks}, and the input has none");
+        return Err(PlanRejection::at(format!("#/metrics/{place}"), detail));
+    }
+    Ok(())
+}
+
 impl Analyze {
+    /// Refuses what the film does not have.
+    pub fn fits(&self, film: &MediaFacts) -> Result<(), PlanRejection> {
+        check_metrics(&self.metrics, film)
+    }
+
     pub(super) fn check(&self) -> Result<(), PlanRejection> {
         let refuse = |pointer: &str, detail: String| Err(PlanRejection::at(pointer, detail));
         if self.metrics.is_empty() {

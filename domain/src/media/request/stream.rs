@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Micros, Overwrite};
+use super::{Metric, Micros, Overwrite, Poster, Sprite};
 use crate::{
     Personal,
     location::Location,
@@ -37,6 +37,15 @@ pub struct Stream {
     /// What is said, as text.
     #[serde(default)]
     pub captions: Vec<Caption>,
+    /// A still beside the manifests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poster: Option<Poster>,
+    /// Small pictures for a time line, beside the manifests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sprite: Option<Sprite>,
+    /// What to find out on the way: the film's own, and the VMAF of each rendition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<Metric>,
     /// If an output's name is taken.
     #[serde(default)]
     pub overwrite: Overwrite,

@@ -115,7 +115,7 @@ impl Thumbnails {
         })
     }
 
-    pub(super) fn check(&self) -> Result<(), PlanRejection> {
+    pub(crate) fn check(&self) -> Result<(), PlanRejection> {
         use ThumbnailMode as Mode;
         let refuse =
             |field: &str, detail: String| Err(PlanRejection::at(format!("#/{field}"), detail));

@@ -10,10 +10,7 @@ use std::{
     time::Instant,
 };
 
-use domain::{
-    job::FailureCode,
-    media::{Analyze, MediaFacts, Metric},
-};
+use domain::media::{Analyze, MediaFacts, Metric};
 use ffmpeg_the_third::frame;
 use serde_json::{Map, Value, json};
 
@@ -39,7 +36,7 @@ pub(super) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, Medi
     let facts = studio.facts()?;
     let own = super::own(&facts)?;
     (work.say)(Said::Facts(Box::new(own.clone())));
-    check(request, own)?;
+    request.fits(own).map_err(super::refused)?;
     let tally = Tally::new(work.say, own.duration, 1);
     tally.begin(0, "analyzing");
     let mut result = Map::new();
@@ -55,24 +52,6 @@ pub(super) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, Medi
         frames: 0,
         elapsed: start.elapsed().as_secs_f64(),
     })
-}
-
-/// Whether the input has what the metrics look at.
-pub(super) fn check(request: &Analyze, own: &MediaFacts) -> Result<(), MediaError> {
-    let unsupported = |place: usize, detail: String| {
-        let detail = format!("#/metrics/{place}: {detail}");
-        Err(MediaError::new(FailureCode::Unsupported, detail))
-    };
-    for (place, metric) in request.metrics.iter().enumerate() {
-        let name = metric.as_str();
-        if metric.of_picture() && own.video().is_none() {
-            return unsupported(place, format!("`{name}` needs a picture, and the input has none"));
-        }
-        if metric.of_sound() && own.audio().is_none() {
-            return unsupported(place, format!("`{name}` needs sound, and the input has none"));
-        }
-    }
-    Ok(())
 }
 
 fn measure(

@@ -1,33 +1,16 @@
 //! The constant quality that reaches a VMAF, found by trying on samples.
 
-use std::sync::{
-    Arc, PoisonError,
-    atomic::{AtomicU64, Ordering},
-    mpsc::sync_channel,
-};
-
 use domain::media::{MediaFacts, Micros, Plan, VideoFilter, VideoPlan, Window};
 use serde_json::{Value, json};
 
 use super::{
     Studio,
     analyze::mean,
-    convert::{canvas, is_planar},
-    encoder,
-    filtering::Shape,
-    judge::Judge,
-    quality::{every_core, rounded},
-    script::Look,
+    quality::rounded,
     tally::Tally,
-    track::Track,
+    trial::{self, samples},
 };
 use crate::MediaError;
-
-/// A film as short as this is its own sample.
-const WHOLE: Micros = 10_000_000;
-
-/// How long each sample of a longer one is.
-const SAMPLE: Micros = 2_000_000;
 
 /// No more qualities are tried than these.
 const TRIES: usize = 8;
@@ -52,24 +35,6 @@ struct Tried {
     rate: f64,
 }
 
-/// The samples' places in the job's input: few and short, spread over what is kept of it.
-fn samples(plan: &Plan, facts: &[MediaFacts]) -> Vec<Window> {
-    let start = plan.seek;
-    let end = facts.first().and_then(|own| own.duration);
-    let whole = vec![Window { start, end: Some(start.saturating_add(WHOLE)) }];
-    let kept = end.map(|end| end.saturating_sub(start));
-    // What a trim leaves is as long as the output, unless others are put behind it.
-    let kept = kept.zip(plan.duration).map(|(left, lasts)| left.min(lasts));
-    let Some(kept) = kept.filter(|kept| *kept > WHOLE) else { return whole };
-    let count = (kept / 20_000_000).clamp(3, 6);
-    let place = |number: u64| {
-        let middle = kept.saturating_mul(2 * number + 1) / (2 * count);
-        let start = start.saturating_add(middle).saturating_sub(SAMPLE / 2);
-        Window { start, end: Some(start.saturating_add(SAMPLE)) }
-    };
-    (0..count).map(place).collect()
-}
-
 /// Finds the smallest file that is as good as it should be.
 pub(super) fn search(
     studio: &Studio<'_>,
@@ -80,7 +45,10 @@ pub(super) fn search(
     tally: &Tally<'_>,
 ) -> Result<Found, MediaError> {
     let (best, smallest) = video.codec.crf_range().unwrap_or((0, 51));
-    let samples = samples(plan, facts);
+    let left = facts.first().and_then(|own| own.duration);
+    let left = left.map(|lasts| lasts.saturating_sub(plan.seek));
+    // What a trim leaves is as long as the output, unless others are put behind it.
+    let samples = samples(plan.seek, left.zip(plan.duration).map(|(left, lasts)| left.min(lasts)));
     let mut tried: Vec<Tried> = Vec::new();
     let mut next = Some(video.codec.usual_crf());
     while let Some(crf) = next {
@@ -151,70 +119,12 @@ fn attempt(
     wanted.quality.crf = Some(crf);
     // Where the camera went was noted for the whole film, picture by picture.
     wanted.filters.retain(|filter| !matches!(filter, VideoFilter::Stabilize(_)));
-    let (mut scores, mut bytes, mut lasts) = (Vec::new(), 0, 0.0);
-    for window in samples {
-        let (seen, weight, seconds) = sample(studio, &wanted, facts, *window)?;
-        scores.extend(seen);
-        bytes += weight;
-        lasts += seconds;
-    }
-    if scores.is_empty() {
+    let found = trial::attempt(studio, &wanted, facts, samples, true)?;
+    if found.scores.is_empty() {
         return Err(MediaError::input("the input has no pictures to judge a quality by"));
     }
+    let rate = Some(video.rate.as_f64()).filter(|rate| *rate > 0.0).unwrap_or(25.0);
     #[expect(clippy::cast_precision_loss, reason = "shown, not counted")]
-    let rate = bytes as f64 * 8.0 / f64::max(lasts, 0.001);
-    Ok(Tried { crf, vmaf: mean(scores.iter().copied()), rate })
-}
-
-/// The scores, the bytes and the seconds of one sample.
-fn sample(
-    studio: &Studio<'_>,
-    video: &VideoPlan,
-    facts: &[MediaFacts],
-    window: Window,
-) -> Result<(Vec<f64>, u64, f64), MediaError> {
-    let mut flow = studio.flow(facts)?;
-    let planar = is_planar(facts, video);
-    let look = Look { plan: video, planar, scratch: studio.scratch };
-    let mut filtering = flow.filter(look.sample(window), None)?;
-    let (time_base, aspect, rate) = filtering.outcome()?;
-    let parameters = super::parameters(&flow, video.source)?;
-    let canvas = canvas(time_base, aspect, rate, video, &parameters, studio.scratch);
-    let encoder = encoder::open_picture(video, canvas)?;
-    let shape = Shape::of_plan(video, (time_base, aspect, rate))?;
-    let depth = if video.pixel_format.contains("10") { 10 } else { 8 };
-    let (evidence, judge) = Judge::of(&encoder, shape.clone(), shape, depth, every_core());
-    let sent = Arc::new(AtomicU64::new(0));
-    let bytes = Arc::new(AtomicU64::new(0));
-    let (coded, packets) = sync_channel::<super::track::Coded>(1);
-    let track = Track {
-        filtering,
-        encoder,
-        time_base,
-        stream: 0,
-        coded: Some(coded),
-        picture: true,
-        limit: None,
-        keys_every: None,
-        sent: Arc::clone(&sent),
-        seen_by: vec![evidence.given],
-    };
-    flow.stage(move || track.run(studio.pulse, None).map(|_| ()));
-    let (weighed, made) = (Arc::clone(&bytes), evidence.made);
-    flow.stage(move || {
-        for coded in packets {
-            weighed.fetch_add(coded.packet.size() as u64, Ordering::Relaxed);
-            if made.send(coded).is_err() {
-                break;
-            }
-        }
-        Ok(())
-    });
-    let verdict = judge.sit(&mut flow, studio.pulse)?;
-    flow.run(window.start)?;
-    let scores = std::mem::take(&mut *verdict.lock().unwrap_or_else(PoisonError::into_inner));
-    let rate = video.rate.as_f64();
-    #[expect(clippy::cast_precision_loss, reason = "a few pictures")]
-    let seconds = sent.load(Ordering::Relaxed) as f64 / if rate > 0.0 { rate } else { 25.0 };
-    Ok((scores, bytes.load(Ordering::Relaxed), seconds))
+    let rate = found.bytes as f64 * 8.0 * rate / found.pictures.max(1) as f64;
+    Ok(Tried { crf, vmaf: mean(found.scores.iter().copied()), rate })
 }

@@ -35,7 +35,8 @@ pub(super) fn thumbnails(request: &Thumbnails, work: &Work<'_>) -> Result<Report
     // A still picture lasts a moment, and is its own thumbnail.
     let lasts = stream.duration.or(facts.duration);
     let folder = work.output.parent().unwrap_or(Path::new("out"));
-    let darkroom = Darkroom::open(request, video, (lasts, USUAL_WIDTH), folder, &pulse)?;
+    let plan = request.plan(lasts).map_err(super::refused)?;
+    let darkroom = Darkroom::open(request, plan, video, USUAL_WIDTH, folder, &pulse);
     let times = darkroom.plan().times.clone();
     let mut photographer = Photographer { darkroom, picker: Picker::open(input, stream, &pulse)? };
     let tally = Tally::new(work.say, Some(times.len() as u64), 1);

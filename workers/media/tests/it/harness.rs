@@ -205,3 +205,16 @@ pub(crate) fn loudness(path: &Path) -> (f64, f64) {
     };
     (value("I:"), value("Peak:"))
 }
+
+/// The peak signal-to-noise ratio of two pictures or films of one size, by ffmpeg's own filter.
+pub(crate) fn psnr(one: &Path, other: &Path) -> f64 {
+    let inputs = ["-nostats", "-i", one.to_str().unwrap(), "-i", other.to_str().unwrap()];
+    let graph = "[0:v]format=yuv420p[a];[1:v]format=yuv420p[b];[a][b]psnr";
+    let measure = ["-lavfi", graph, "-f", "null", "-"];
+    let output = Command::new("ffmpeg").args(inputs).args(measure).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let found =
+        said.lines().rfind(|line| line.contains("average:")).unwrap_or_else(|| panic!("{said}"));
+    let figure = found.split("average:").nth(1).unwrap().split(' ').next().unwrap();
+    figure.parse().unwrap()
+}

@@ -12,7 +12,7 @@ use crate::{
 
 /// What another FFmpeg's libvmaf says of `film` beside `reference`: mean, harmonic mean, least and
 /// each frame's.
-fn judged(film: &Path, reference: &Path, align: &str) -> (f64, f64, f64, Vec<f64>) {
+pub(crate) fn judged(film: &Path, reference: &Path, align: &str) -> (f64, f64, f64, Vec<f64>) {
     let folder = tempfile::tempdir().unwrap();
     let graph = format!(
         "[0:v]{align}settb=AVTB,setpts=PTS-STARTPTS[a];[1:v]settb=AVTB,setpts=PTS-STARTPTS[b];\

@@ -5,12 +5,17 @@ use std::{collections::BTreeMap, fs};
 use domain::{
     Personal,
     media::{
-        Caption, MediaRequest, Overwrite, Packaging, Preset, SegmentFormat, Stream, Variant,
-        VideoCodec,
+        Caption, MediaRequest, Metric, Overwrite, Packaging, Poster, Preset, SegmentFormat, Sprite,
+        Stream, Variant, VideoCodec,
     },
 };
+use media::protocol::Said;
+use serde_json::Value;
 
-use crate::harness::{Slot, clip, failure, ffmpeg, ffprobe, probe, report};
+use crate::{
+    harness::{Slot, clip, failure, ffmpeg, ffprobe, loudness, probe, psnr, real_film, report},
+    quality::judged,
+};
 
 fn request(packaging: Packaging) -> Stream {
     Stream {
@@ -24,6 +29,9 @@ fn request(packaging: Packaging) -> Stream {
         preset: Some(Preset::Ultrafast),
         encrypted: false,
         captions: vec![],
+        poster: None,
+        sprite: None,
+        metrics: vec![],
         overwrite: Overwrite::Fail,
     }
 }
@@ -363,4 +371,90 @@ fn a_cut_off_film_is_no_stream() {
     let slot = Slot::with(&bytes[..bytes.len() / 2]);
     let talk = slot.run(MediaRequest::Stream(request(Packaging::Hls)), "output.");
     assert_eq!(failure(&talk).0, "invalid_input");
+}
+
+fn told(slot: &Slot, request: Stream) -> (Vec<String>, Value) {
+    let talk = slot.run(MediaRequest::Stream(request), "output.");
+    let report = report(&talk);
+    (report.files.iter().map(|file| file.name.clone()).collect(), report.result.clone().unwrap())
+}
+
+#[test]
+fn poster_sprite_and_measurements_come_with_the_stream() {
+    let slot = Slot::new();
+    fs::copy(real_film(), slot.input()).unwrap();
+    let (files, result) = told(
+        &slot,
+        Stream {
+            variants: vec![variant("hd", 360), variant("sd", 180)],
+            poster: Some(Poster { timestamp: Some(3_000_000), ..Poster::default() }),
+            sprite: Some(Sprite { interval: Some(500_000), ..Sprite::default() }),
+            metrics: vec![Metric::Vmaf, Metric::Loudness],
+            ..request(Packaging::Hls)
+        },
+    );
+    // Manifests are still the last.
+    assert_eq!(files.last().unwrap(), "master.m3u8");
+    for made in ["poster.jpg", "sprite-1.jpg", "sprite.vtt"] {
+        assert!(files.iter().any(|file| file == made), "{made}: {files:?}");
+    }
+    // The poster is the picture that ffmpeg shows at that time.
+    let wanted = slot.output("wanted.png");
+    ffmpeg(&format!("-ss 3 -i {} -frames:v 1 {}", real_film().display(), wanted.display()));
+    assert!(psnr(&slot.output("poster.jpg"), &wanted) > 30.0);
+    let sheet = ffprobe(&format!(
+        "-show_entries stream=width,height -of csv=p=0 {}",
+        slot.output("sprite-1.jpg").display()
+    ));
+    assert_eq!(sheet.trim(), "1600,180", "eleven pictures of 160x90, ten in a row");
+    assert_eq!(read(&slot, "sprite.vtt").matches("-->").count(), 11);
+    // What another build of libvmaf says of what a player gets.
+    let whole = slot.output("whole.mp4");
+    ffmpeg(&format!("-i {} -c copy {}", slot.output("hd/index.m3u8").display(), whole.display()));
+    ffmpeg(&format!(
+        "-i {} -an -vf scale=640:360:flags=bicubic -c:v libx264 -qp 1 -f mp4 {}",
+        real_film().display(),
+        slot.extra(1).display()
+    ));
+    let (mean, ..) = judged(&whole, &slot.extra(1), "");
+    let ours = |rendition: &str| {
+        let mean = result.pointer(&format!("/metrics/vmaf/{rendition}/mean"));
+        mean.and_then(Value::as_f64).unwrap()
+    };
+    assert!((ours("hd") - mean).abs() < 1.5, "{} {mean}", ours("hd"));
+    // At the size of the largest, the smaller one has lost more.
+    assert!(ours("sd") < ours("hd") - 5.0, "{result}");
+    let loud = result.pointer("/metrics/loudness/integrated_lufs").and_then(Value::as_f64);
+    let (integrated, _) = loudness(&real_film());
+    assert!((loud.unwrap() - integrated).abs() < 0.2, "{loud:?} {integrated}");
+}
+
+#[test]
+fn the_ladder_follows_what_the_film_takes() {
+    let caps = |slot: &Slot| {
+        let talk = slot.run(MediaRequest::Stream(request(Packaging::Hls)), "output.");
+        let planned = talk.iter().find_map(|said| match said {
+            Said::PlannedStream(plan) => Some(plan.clone()),
+            _ => None,
+        });
+        let plan = planned.unwrap();
+        (plan.renditions[0].video.quality.max_bitrate.unwrap(), plan.renditions.len(), plan.notes)
+    };
+    // One colour throughout is as easy as it gets; noise as hard.
+    let easy = Slot::new();
+    ffmpeg(&format!(
+        "-f lavfi -i color=navy:s=1280x720:d=3 -c:v libx264 -f mp4 {}",
+        easy.input().display()
+    ));
+    let hard = Slot::new();
+    ffmpeg(&format!(
+        "-f lavfi -i testsrc2=s=1280x720:d=2,noise=alls=60:allf=t -c:v libx264 -preset ultrafast \
+         -f mp4 {}",
+        hard.input().display()
+    ));
+    let (easy, few, why) = caps(&easy);
+    let (hard, many, _) = caps(&hard);
+    assert_eq!((easy, few), (980_000, 2), "{why:?}");
+    assert_eq!((hard, many), (4_480_000, 4));
+    assert!(why.iter().any(|note| note.contains("usual film's bits")), "{why:?}");
 }

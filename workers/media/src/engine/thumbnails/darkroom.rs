@@ -48,17 +48,16 @@ pub(in crate::engine) struct Darkroom<'a> {
 }
 
 impl<'a> Darkroom<'a> {
-    /// For a film that lasts `duration`; pictures are `usual` pixels wide unless asked otherwise.
+    /// Pictures are `usual` pixels wide unless asked otherwise.
     pub(in crate::engine) fn open(
         request: &'a Thumbnails,
+        plan: ThumbnailsPlan,
         video: &'a VideoFacts,
-        (duration, usual): (Option<u64>, u64),
+        usual: u64,
         folder: &'a Path,
         pulse: &'a Pulse<'a>,
-    ) -> Result<Self, MediaError> {
-        let plan = request.plan(duration).map_err(crate::engine::refused)?;
-        let size = size(request, video, usual);
-        Ok(Self { request, plan, size, video, pulse, folder })
+    ) -> Self {
+        Self { request, plan, size: size(request, video, usual), video, pulse, folder }
     }
 
     /// When pictures are taken.

@@ -1,0 +1,326 @@
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{SyncSender, sync_channel},
+    },
+};
+
+use domain::media::{
+    AudioPlan, MediaFacts, Metric, Rendition, SegmentFormat, Stream, StreamPlan, VideoCodec,
+};
+use ffmpeg_the_third::{Rational, encoder::Encoder, frame};
+use serde_json::{Map, Value};
+
+use super::stills::{self, Stills};
+use crate::{
+    MediaError,
+    engine::{
+        Studio, analyze, convert, encoder,
+        filtering::{Filtering, Shape},
+        flow::Flow,
+        judge::{Judge, Verdict},
+        package::{self, Cut, Packaged, PackagedKind, Segment, Segmenter},
+        script::{Look, Mix},
+        tally::Tally,
+        track::{Coded, Track},
+    },
+    ffi,
+    protocol::MadeFile,
+};
+
+/// Packets that may wait for a segmenter.
+const CODED: usize = 256;
+
+/// One stream that was made.
+pub(super) struct Made {
+    pub(super) packaged: Packaged,
+    pub(super) whole: PathBuf,
+    pub(super) frames: u64,
+    /// VMAF of each picture, if that was asked for.
+    pub(super) scores: Option<Vec<f64>>,
+}
+
+/// A stream on its way through the press.
+struct Making {
+    packaged: Packaged,
+    whole: PathBuf,
+    sent: Arc<AtomicU64>,
+    segments: Arc<Mutex<Vec<Segment>>>,
+    verdict: Option<Verdict>,
+}
+
+impl Making {
+    /// What has become of it, once the flow has run.
+    fn made(self) -> Made {
+        let segments =
+            std::mem::take(&mut *self.segments.lock().unwrap_or_else(PoisonError::into_inner));
+        let scores = self.verdict.map(|verdict| {
+            std::mem::take(&mut *verdict.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        Made {
+            packaged: Packaged { segments, ..self.packaged },
+            whole: self.whole,
+            frames: self.sent.load(Ordering::Relaxed),
+            scores,
+        }
+    }
+}
+
+pub(super) struct Press<'a> {
+    pub(super) studio: &'a Studio<'a>,
+    pub(super) facts: &'a [MediaFacts],
+    pub(super) request: &'a Stream,
+    pub(super) plan: &'a StreamPlan,
+    pub(super) root: &'a Path,
+    pub(super) key: Option<[u8; 16]>,
+}
+
+/// Everything that one pass over the film made.
+pub(super) struct Pressed {
+    pub(super) streams: Vec<Made>,
+    /// Poster and sprite.
+    pub(super) stills: Vec<MadeFile>,
+    /// What was found out of the film itself.
+    pub(super) found: Map<String, Value>,
+}
+
+impl<'a> Press<'a> {
+    /// Decodes the film once, for everyone who wants it.
+    pub(super) fn run(
+        &self,
+        stills: &'a Stills<'a>,
+        tally: &Tally<'a>,
+    ) -> Result<Pressed, MediaError> {
+        let own = crate::engine::own(self.facts)?;
+        let mut flow = self.studio.flow(self.facts)?;
+        let reels = self.plan.renditions.iter().map(|rendition| self.picture(&mut flow, rendition));
+        let mut reels = reels.collect::<Result<Vec<Reel>, MediaError>>()?;
+        let judges = self.judges(&mut reels)?;
+        let mut making = Vec::new();
+        for reel in reels {
+            let counts = making.is_empty().then_some(tally);
+            making.push(self.track(&mut flow, reel, counts)?);
+        }
+        for (number, audio) in self.plan.audio.iter().enumerate() {
+            let counts = making.is_empty().then_some(tally);
+            let reel = self.sound(&mut flow, audio, number)?;
+            making.push(self.track(&mut flow, reel, counts)?);
+        }
+        for (judge, making) in judges.into_iter().zip(&mut making) {
+            making.verdict = Some(judge.sit(&mut flow, self.studio.pulse)?);
+        }
+        let pulse = self.studio.pulse;
+        let observed = analyze::observe(&mut flow, own, &self.request.metrics, pulse, None)?;
+        let taken = stills::watch(&mut flow, own, stills, pulse)?;
+        flow.run(0)?;
+        let mut found = Map::new();
+        observed.tell(own.duration, &mut found)?;
+        let streams = making.into_iter().map(Making::made).collect();
+        let stills = std::mem::take(&mut *taken.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(Pressed { streams, stills, found })
+    }
+
+    /// Everything that is known of a film as it goes into its encoder is compared with what comes
+    /// out of each, at the size of the largest rendition.
+    fn judges(&self, reels: &mut [Reel]) -> Result<Vec<Judge>, MediaError> {
+        if !self.request.metrics.contains(&Metric::Vmaf) {
+            return Ok(vec![]);
+        }
+        let shapes: Vec<Shape> = self
+            .plan
+            .renditions
+            .iter()
+            .zip(&*reels)
+            .map(|(rendition, reel)| Shape::of_plan(&rendition.video, reel.outcome))
+            .collect::<Result<_, MediaError>>()?;
+        let deep = |rendition: &Rendition| rendition.video.pixel_format.contains("10");
+        let depth = if self.plan.renditions.first().is_some_and(deep) { 10 } else { 8 };
+        let Some(original) = shapes.first().cloned() else { return Ok(vec![]) };
+        let mut judges = Vec::new();
+        let mut given = Vec::new();
+        for (reel, shape) in reels.iter_mut().zip(shapes) {
+            // The renditions are judged beside each other: each has a core for itself at best.
+            let (evidence, judge) = Judge::of(&reel.encoder, shape, original.clone(), depth, 0);
+            given.push(evidence.given);
+            reel.made = Some(evidence.made);
+            judges.push(judge);
+        }
+        if let Some(largest) = reels.first_mut() {
+            largest.seen_by = given;
+        }
+        Ok(judges)
+    }
+
+    fn picture<'env>(
+        &self,
+        flow: &mut Flow<'env>,
+        rendition: &Rendition,
+    ) -> Result<Reel, MediaError>
+    where
+        'a: 'env,
+    {
+        let video = &rendition.video;
+        let planar = convert::is_planar(self.facts, video);
+        let look = Look { plan: video, planar, scratch: self.studio.scratch };
+        let mut filtering = flow.filter(look.script(), None)?;
+        let outcome = filtering.outcome()?;
+        let (time_base, aspect, rate) = outcome;
+        let parameters = crate::engine::parameters(flow, video.source)?;
+        let mut canvas =
+            convert::canvas(time_base, aspect, rate, video, &parameters, self.studio.scratch);
+        canvas.global_header = true;
+        canvas.keys_on_demand = true;
+        let rate = canvas.rate;
+        let encoder = encoder::open_picture(video, canvas)?;
+        let codecs = package::video_codec(video.codec, &ffi::header(&encoder));
+        let codecs = codecs
+            .ok_or_else(|| MediaError::internal("the encoder", "does not say its profile"))?;
+        let packaged = Packaged {
+            folder: rendition.name.clone(),
+            codecs,
+            segments: vec![],
+            extension: self.extension(),
+            kind: PackagedKind::Video {
+                width: video.width,
+                height: video.height,
+                rate: video.rate.as_f64(),
+            },
+        };
+        let hevc = video.codec == VideoCodec::Hevc;
+        Ok(Reel { filtering, encoder, outcome, rate, hevc, packaged, made: None, seen_by: vec![] })
+    }
+
+    fn sound<'env>(
+        &self,
+        flow: &mut Flow<'env>,
+        audio: &AudioPlan,
+        number: usize,
+    ) -> Result<Reel, MediaError>
+    where
+        'a: 'env,
+    {
+        let kind = encoder::Kind::of(audio);
+        let mix = Mix { plan: audio, sample_format: kind.format.name(), gain: None };
+        let mut filtering = flow.filter(mix.script(), None)?;
+        let encoder = encoder::open_sound(audio, true)?;
+        filtering.set_frame_size(ffi::frame_size(&encoder));
+        let outcome = filtering.outcome()?;
+        let title = audio.title.as_ref().or(audio.language.as_ref());
+        let clean = title.map(|title| title.replace(['"', '\n', '\r'], " "));
+        let packaged = Packaged {
+            folder: format!("audio-{number}"),
+            codecs: package::aac().to_owned(),
+            segments: vec![],
+            extension: self.extension(),
+            kind: PackagedKind::Audio {
+                language: audio.language.clone().filter(|word| is_language(word)),
+                name: match clean {
+                    Some(name) if number == 0 => name,
+                    Some(name) => format!("{name} ({})", number.saturating_add(1)),
+                    None => format!("Audio {}", number.saturating_add(1)),
+                },
+                channels: audio.channels,
+                sample_rate: audio.sample_rate,
+            },
+        };
+        Ok(Reel {
+            filtering,
+            encoder,
+            outcome,
+            rate: None,
+            hevc: false,
+            packaged,
+            made: None,
+            seen_by: vec![],
+        })
+    }
+
+    const fn extension(&self) -> &'static str {
+        match self.request.segments {
+            SegmentFormat::Fmp4 => "m4s",
+            SegmentFormat::Ts => "ts",
+        }
+    }
+
+    /// Puts a track and its segmenter into the flow.
+    fn track<'env>(
+        &self,
+        flow: &mut Flow<'env>,
+        reel: Reel,
+        counts: Option<&'env Tally<'a>>,
+    ) -> Result<Making, MediaError>
+    where
+        'a: 'env,
+    {
+        let Reel { filtering, encoder, outcome, rate, hevc, packaged, made, seen_by } = reel;
+        let (time_base, ..) = outcome;
+        let picture = packaged.is_video();
+        let every = i64::try_from(self.plan.segment).unwrap_or(i64::MAX);
+        let whole = self.studio.scratch.join(format!("{}.whole", packaged.folder));
+        let mut segmenter = Segmenter::create(
+            &encoder,
+            hevc,
+            (time_base, rate),
+            self.request.segments,
+            (&self.root.join(&packaged.folder), &whole),
+            (Cut { every, at_keys: picture }, self.key),
+        )?;
+        let (coded, packets) = sync_channel(CODED);
+        let sent = Arc::new(AtomicU64::new(0));
+        let segments = Arc::new(Mutex::new(vec![]));
+        let track = Track {
+            filtering,
+            encoder,
+            time_base,
+            stream: 0,
+            coded: Some(coded),
+            picture,
+            limit: None,
+            keys_every: picture.then_some(every),
+            sent: Arc::clone(&sent),
+            seen_by,
+        };
+        let pulse = self.studio.pulse;
+        flow.stage(move || track.run(pulse, counts).map(|_| ()));
+        let done = Arc::clone(&segments);
+        flow.stage(move || {
+            for coded in packets {
+                if let Some(tally) = counts.filter(|_| picture) {
+                    tally.frame();
+                }
+                if let Some(judge) = &made {
+                    let Coded { packet, stream, time_base } = &coded;
+                    let packet = packet.clone();
+                    // A judge who is gone has said why.
+                    let _ = judge.send(Coded { packet, stream: *stream, time_base: *time_base });
+                }
+                segmenter.take(coded.packet)?;
+            }
+            drop(made);
+            *done.lock().unwrap_or_else(PoisonError::into_inner) = segmenter.finish()?;
+            Ok(())
+        });
+        Ok(Making { packaged, whole, sent, segments, verdict: None })
+    }
+}
+
+/// What a track is made of.
+struct Reel {
+    filtering: Filtering,
+    encoder: Encoder,
+    /// Time base, pixel shape and rate of what comes out of the filters.
+    outcome: (Rational, Rational, Rational),
+    rate: Option<Rational>,
+    hevc: bool,
+    packaged: Packaged,
+    /// For whoever looks at what is made.
+    made: Option<SyncSender<Coded>>,
+    /// For those who look at what the encoder is given.
+    seen_by: Vec<SyncSender<frame::Frame>>,
+}
+
+fn is_language(word: &str) -> bool {
+    (2..=16).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
