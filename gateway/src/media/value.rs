@@ -1,6 +1,10 @@
 //! Values as users write them.
 
-use domain::{Personal, location::Location, media::Micros};
+use domain::{
+    Personal,
+    location::Location,
+    media::{Metric, Micros},
+};
 use poem_openapi::types::Any;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -121,4 +125,10 @@ pub(crate) fn output(
         return refuse("the output would overwrite the input; name another one");
     }
     Ok(Personal::Clear(output))
+}
+
+/// The metrics that are named in `/metrics`.
+pub(crate) fn metrics<'a>(named: impl Iterator<Item = &'a String>) -> Result<Vec<Metric>, Problem> {
+    let known = |(n, text): (usize, &String)| known(text.clone(), &format!("#/metrics/{n}"));
+    named.enumerate().map(known).collect()
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use domain::media::{Analyze, MediaRequest, Metric};
+use domain::media::{Analyze, MediaRequest};
 use poem_openapi::Object;
 use serde::Deserialize;
 
@@ -36,13 +36,10 @@ impl Create for AnalyzeBody {
     fn media(&self) -> Result<MediaRequest, Problem> {
         let reference = self.reference.as_deref();
         let reference = reference.map(|text| value::input(text, "#/reference"));
-        let metrics = self.metrics.iter().enumerate();
-        let metrics = metrics
-            .map(|(n, text)| value::known::<Metric>(text.clone(), &format!("#/metrics/{n}")));
         Ok(MediaRequest::Analyze(Analyze {
             input: value::input(&self.input, "#/input")?,
             reference: reference.transpose()?,
-            metrics: metrics.collect::<Result<_, Problem>>()?,
+            metrics: value::metrics(self.metrics.iter())?,
             per_frame: self.per_frame,
         }))
     }

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use domain::media::{
-    Caption, MediaRequest, Packaging, Preset, SegmentFormat, Stream, Variant, VideoCodec,
+    Caption, MediaRequest, Packaging, PictureFormat, Poster, Preset, SegmentFormat, Sprite, Stream,
+    Variant, VideoCodec,
 };
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
@@ -26,7 +27,7 @@ pub(crate) struct StreamBody {
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     packaging: String,
-    /// The ladder; chosen by the film's size when absent. Nothing is ever enlarged.
+    /// The ladder; chosen by the film's size and complexity when absent. Nothing is ever enlarged.
     variants: Option<Vec<VariantBody>>,
     /// 1 to 30 seconds; 6 when absent.
     segment_duration: Option<Any<Value>>,
@@ -39,6 +40,11 @@ pub(crate) struct StreamBody {
     /// `aes-128` for `hls`; the key stands beside the segments.
     encryption: Option<String>,
     captions: Option<Vec<CaptionBody>>,
+    poster: Option<PosterBody>,
+    sprite: Option<SpriteBody>,
+    /// What to find out on the way, for the job's `result`: `vmaf` of each rendition, `loudness`,
+    /// `scenes`, `black`, `silence` and `complexity` of the film.
+    metrics: Option<Vec<String>>,
     priority: Option<PriorityWord>,
     /// Up to 32 labels, echoed everywhere.
     metadata: Option<BTreeMap<String, String>>,
@@ -72,6 +78,59 @@ struct CaptionBody {
     language: String,
     /// What a player shows.
     name: Option<String>,
+}
+
+/// A still of the film beside the manifests: `poster.jpg`.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "StreamPoster")]
+struct PosterBody {
+    /// The instant; a good one is chosen when absent.
+    timestamp: Option<Any<Value>>,
+    /// Pixels; the film's, and at most 1280, when neither side is given.
+    width: Option<u32>,
+    height: Option<u32>,
+    /// `jpeg`, `png` or `webp`.
+    format: Option<String>,
+}
+
+/// Small pictures for a time line beside the manifests: `sprite-1.jpg`, …, and `sprite.vtt`.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "StreamSprite")]
+struct SpriteBody {
+    /// From one picture to the next; a hundredth of the film when absent.
+    interval: Option<Any<Value>>,
+    /// Pixels of one picture; 160 wide when neither side is given.
+    width: Option<u32>,
+    height: Option<u32>,
+    /// Pictures in a row.
+    columns: Option<u32>,
+    /// `jpeg`, `png` or `webp`.
+    format: Option<String>,
+}
+
+impl PosterBody {
+    fn read(&self) -> Result<Poster, Problem> {
+        Ok(Poster {
+            timestamp: value::time(self.timestamp.as_ref(), "#/poster/timestamp")?,
+            width: self.width,
+            height: self.height,
+            format: value::word::<PictureFormat>(self.format.clone(), "#/poster/format")?,
+        })
+    }
+}
+
+impl SpriteBody {
+    fn read(&self) -> Result<Sprite, Problem> {
+        Ok(Sprite {
+            interval: value::time(self.interval.as_ref(), "#/sprite/interval")?,
+            width: self.width,
+            height: self.height,
+            columns: self.columns,
+            format: value::word::<PictureFormat>(self.format.clone(), "#/sprite/format")?,
+        })
+    }
 }
 
 impl VariantBody {
@@ -123,6 +182,9 @@ impl Create for StreamBody {
             preset: value::word::<Preset>(self.preset.clone(), "#/preset")?,
             encrypted,
             captions: captions.collect::<Result<_, Problem>>()?,
+            poster: self.poster.as_ref().map(PosterBody::read).transpose()?,
+            sprite: self.sprite.as_ref().map(SpriteBody::read).transpose()?,
+            metrics: value::metrics(self.metrics.iter().flatten())?,
             overwrite: overwrite(self.overwrite),
         }))
     }
