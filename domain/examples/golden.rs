@@ -71,7 +71,12 @@ fn events() -> Vec<(&'static str, JobEvent)> {
         ("job.cancelled", JobEvent::Cancelled {}),
         (
             "job.outputs_sealed",
-            JobEvent::OutputsSealed { attempt: 1, outputs: vec![output.clone()], result: None },
+            JobEvent::OutputsSealed {
+                attempt: 1,
+                outputs: vec![output.clone()],
+                result: None,
+                spent: None,
+            },
         ),
         ("job.completed", JobEvent::Completed { attempt: 1 }),
         ("job.failed", JobEvent::Failed { failure: failure(), dead_lettered: true }),

@@ -3,6 +3,7 @@
 mod capability;
 mod codec;
 mod container;
+mod effort;
 mod facts;
 mod numbered;
 mod operation;
@@ -15,6 +16,7 @@ mod tests;
 pub use capability::Capabilities;
 pub use codec::{AudioCodec, Preset, VideoCodec};
 pub use container::Container;
+pub use effort::{Effort, Estimate, Pace, Spent};
 pub use facts::{
     AudioFacts, Chapter, Chroma, Color, Hdr, MediaFacts, Rational, StreamDetail, StreamFacts,
     VideoFacts,

@@ -2,6 +2,7 @@
 
 mod act;
 mod create;
+mod estimate;
 mod events;
 mod find;
 mod list;
@@ -25,6 +26,7 @@ use poem_openapi::{
 use self::{
     act::Act,
     create::{AnalyzeBody, ConvertBody, ProbeBody, StreamBody, ThumbnailsBody},
+    estimate::Estimated,
     list::JobPage,
     logs::LogPage,
     outputs::OutputList,
@@ -152,6 +154,21 @@ impl Jobs {
     ) -> Result<Reply<200, Validated>> {
         let principal = auth.may(Scope::JobsWrite)?;
         Ok(validate::validate(&gateway, principal, body.value).await?)
+    }
+
+    /// Estimate a job without making one
+    ///
+    /// As `/validate`, with the time it will take, the size of what it makes and what is charged,
+    /// learned from past jobs of its kind.
+    #[oai(path = "/estimate", method = "post", operation_id = "estimate")]
+    async fn estimate(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        body: StrictJson<ValidateBody>,
+    ) -> Result<Reply<200, Estimated>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        Ok(estimate::estimate(&gateway, principal, body.value).await?)
     }
 
     /// List jobs

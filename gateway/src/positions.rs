@@ -4,7 +4,7 @@ use std::{
 };
 
 use nats::Position;
-use projections::{Database, JobDetail, JobList, Projection, Queue, positions};
+use projections::{Database, JobDetail, JobList, Pace, Projection, Queue, positions};
 use tokio::sync::watch;
 
 use crate::problem::{Kind, Problem};
@@ -16,7 +16,7 @@ pub(crate) struct Positions {
 }
 
 /// The read models that are answered from.
-const SERVED: [&str; 3] = [JobDetail::NAME, JobList::NAME, Queue::NAME];
+const SERVED: [&str; 4] = [JobDetail::NAME, JobList::NAME, Queue::NAME, Pace::NAME];
 
 impl Default for Positions {
     fn default() -> Self {

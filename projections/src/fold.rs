@@ -63,9 +63,13 @@ pub(crate) async fn fold<R: JobRow>(
     R::store(transaction, &changed).await
 }
 
-type Changes = BTreeMap<JobId, Vec<(u64, Decision<JobEvent>)>>;
+pub(crate) type Changes = BTreeMap<JobId, Vec<(u64, Decision<JobEvent>)>>;
 
-async fn decisions(codec: &Codec, batch: &[Message]) -> Result<Changes, ProjectionError> {
+/// What a batch says of jobs, by job.
+pub(crate) async fn decisions(
+    codec: &Codec,
+    batch: &[Message],
+) -> Result<Changes, ProjectionError> {
     let mut changes = Changes::new();
     for message in batch {
         let Some((Job::CATEGORY, _, id)) = message.address() else { continue };

@@ -62,8 +62,12 @@ async fn slot(commands: Arc<Commands>) {
         let Release { job, attempt, .. } = serde_json::from_slice(task.payload()).unwrap();
         let (id, worker, pool) = (job.to_string(), "bench".to_owned(), CPU.to_owned());
         tell(&commands, &id, JobCommand::StartAttempt { attempt, worker, pool }).await;
-        tell(&commands, &id, JobCommand::SealOutputs { attempt, outputs: vec![], result: None })
-            .await;
+        tell(
+            &commands,
+            &id,
+            JobCommand::SealOutputs { attempt, outputs: vec![], result: None, spent: None },
+        )
+        .await;
         tell(&commands, &id, JobCommand::Complete { attempt }).await;
         task.done().await.unwrap();
     }

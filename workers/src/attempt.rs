@@ -9,7 +9,7 @@ use domain::{
     dispatch::Release,
     job::{Failure, FailureCode, Job, JobCommand, JobEvent, JobRejection, JobState, OutputFile},
     location::Location,
-    media::{Capabilities, MediaRequest, Overwrite},
+    media::{Capabilities, MediaRequest, Overwrite, Spent},
 };
 use media::{
     MediaError,
@@ -182,13 +182,13 @@ impl Workshop {
             slot.end().await;
             return self.deliver(release, &request, by, &outputs).await;
         }
-        let (outputs, result) = match self.make(release, &request, slot).await? {
-            Made::Outputs(outputs, result) => (outputs, result),
+        let (outputs, result, spent) = match self.make(release, &request, slot).await? {
+            Made::Outputs { files, result, spent } => (files, result, spent),
             Made::Stopped(outcome) => return Ok(outcome),
         };
         failpoint::hit("worker.before_seal");
         let result = result.map(Personal::Clear);
-        let seal = JobCommand::SealOutputs { attempt, outputs: outputs.clone(), result };
+        let seal = JobCommand::SealOutputs { attempt, outputs: outputs.clone(), result, spent };
         match insist(&self.commands, &self.caller, release, seal).await {
             Ok(_) => {}
             Err(JobRejection::Cancelling) => return Ok(Outcome::Cancelled),
@@ -284,7 +284,9 @@ impl Workshop {
             });
         }
         failpoint::hit("worker.after_stage");
-        Ok(Made::Outputs(files, report.result))
+        let bytes = files.iter().map(|file| file.size).sum();
+        let spent = Some(Spent { effort: report.effort, seconds: report.elapsed, bytes });
+        Ok(Made::Outputs { files, result: report.result, spent })
     }
 
     /// Follows the child until it is done, stuck, called off or deposed.
@@ -410,7 +412,7 @@ impl Workshop {
 }
 
 enum Made {
-    Outputs(Vec<OutputFile>, Option<serde_json::Value>),
+    Outputs { files: Vec<OutputFile>, result: Option<serde_json::Value>, spent: Option<Spent> },
     Stopped(Outcome),
 }
 

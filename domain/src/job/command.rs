@@ -1,5 +1,5 @@
 use super::{Failure, JobSpec, OutputFile, Priority};
-use crate::{Personal, Timestamp};
+use crate::{Personal, Timestamp, media::Spent};
 
 /// What may be asked of a job.
 #[derive(Debug, Clone)]
@@ -49,6 +49,8 @@ pub enum JobCommand {
         outputs: Vec<OutputFile>,
         /// What was found out.
         result: Option<Personal<serde_json::Value>>,
+        /// What it took.
+        spent: Option<Spent>,
     },
     /// The outputs are at their final names.
     Complete {

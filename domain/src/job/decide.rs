@@ -74,12 +74,12 @@ impl Decider for Job {
             JobCommand::AbandonAttempt { attempt, reason } => abandon(state, attempt, reason),
             JobCommand::Cancel => cancel(state),
             JobCommand::ConfirmCancel { attempt } => confirm_cancel(state, attempt),
-            JobCommand::SealOutputs { attempt, outputs, result } => {
+            JobCommand::SealOutputs { attempt, outputs, result, spent } => {
                 let (run, cancelling) = open(state, attempt)?;
                 match run.sealed_by {
                     _ if cancelling => Err(JobRejection::Cancelling),
                     Some(_) => Ok(vec![]),
-                    None => Ok(vec![JobEvent::OutputsSealed { attempt, outputs, result }]),
+                    None => Ok(vec![JobEvent::OutputsSealed { attempt, outputs, result, spent }]),
                 }
             }
             JobCommand::Complete { attempt } => match state {

@@ -2,7 +2,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Personal, Timestamp, media::MediaRequest};
+use crate::{
+    Personal, Timestamp,
+    media::{MediaRequest, Spent},
+};
 
 /// What happened to a job. Names and fields are the storage format: added to, never changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,6 +64,9 @@ pub enum JobEvent {
         /// What was found out.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         result: Option<Personal<serde_json::Value>>,
+        /// What it took.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        spent: Option<Spent>,
     },
     /// The outputs stand at their final names.
     #[serde(rename = "job.completed")]

@@ -56,11 +56,11 @@ fn abandoned(attempt: u32) -> JobEvent {
 }
 
 fn sealed(attempt: u32) -> JobEvent {
-    JobEvent::OutputsSealed { attempt, outputs: vec![], result: None }
+    JobEvent::OutputsSealed { attempt, outputs: vec![], result: None, spent: None }
 }
 
 fn seal(attempt: u32) -> JobCommand {
-    JobCommand::SealOutputs { attempt, outputs: vec![], result: None }
+    JobCommand::SealOutputs { attempt, outputs: vec![], result: None, spent: None }
 }
 
 const CANCEL_REQUESTED: JobEvent = JobEvent::CancelRequested { attempt: 1 };

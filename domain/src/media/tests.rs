@@ -1,3 +1,4 @@
+mod effort;
 mod stream;
 
 use super::*;

@@ -60,6 +60,26 @@ pub(crate) async fn validate(
     principal: &Principal,
     body: ValidateBody,
 ) -> Result<Reply<200, Validated>, Problem> {
+    let mut told = ask(gateway, principal, body).await?;
+    Ok(Reply::new(Validated { valid: true, plan: plan_of(&mut told), passes: passes_of(&told) }))
+}
+
+/// The plan in a worker's answer.
+pub(super) fn plan_of(told: &mut Value) -> Any<Value> {
+    Any(told.get_mut("plan").map(Value::take).unwrap_or_default())
+}
+
+/// The passes in a worker's answer.
+pub(super) fn passes_of(told: &Value) -> Option<u32> {
+    told.get("passes").and_then(|passes| u32::try_from(passes.as_u64()?).ok())
+}
+
+/// Lets a worker resolve a job against its real inputs.
+pub(super) async fn ask(
+    gateway: &Gateway,
+    principal: &Principal,
+    body: ValidateBody,
+) -> Result<Value, Problem> {
     let request = media(&body.kind, Value::Object(body.fields.all))?;
     submit::check(gateway, principal, &request).await?;
     let question = PlanQuestion { tenant: principal.tenant.clone(), request };
@@ -68,11 +88,7 @@ pub(crate) async fn validate(
     let answer = gateway.live.ask_about(PLAN, question, PATIENCE).await;
     let answer = answer.and_then(|answer| serde_json::from_slice::<PlanAnswer>(&answer).ok());
     match answer {
-        Some(PlanAnswer::WouldDo(mut told)) => Ok(Reply::new(Validated {
-            valid: true,
-            plan: Any(told.get_mut("plan").map(Value::take).unwrap_or_default()),
-            passes: told.get("passes").and_then(|n| u32::try_from(n.as_u64()?).ok()),
-        })),
+        Some(PlanAnswer::WouldDo(told)) => Ok(told),
         Some(PlanAnswer::WouldFail { code, message }) => Err(refusal(code, &message)),
         None => Err(Problem::new(Kind::Unavailable, "no worker answered within 5 s")),
     }

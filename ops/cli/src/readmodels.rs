@@ -1,4 +1,4 @@
-use projections::{Archive, JobDetail, JobList, Projection, Queue, Rebuild, positions};
+use projections::{Archive, JobDetail, JobList, Pace, Projection, Queue, Rebuild, positions};
 
 use crate::{arguments::ProjectionsVerb, config::Config, roles::Ground};
 
@@ -11,12 +11,14 @@ pub(crate) async fn look_after(config: &Config, verb: &ProjectionsVerb) -> anyho
             JobDetail::NAME => rebuild(ground, JobDetail).await,
             JobList::NAME => rebuild(ground, JobList).await,
             Queue::NAME => rebuild(ground, Queue).await,
+            Pace::NAME => rebuild(ground, Pace).await,
             Archive::NAME => rebuild(ground, Archive).await,
             _ => anyhow::bail!(
-                "there is no read model `{name}`; there are {}, {}, {} and {}",
+                "there is no read model `{name}`; there are {}, {}, {}, {} and {}",
                 JobDetail::NAME,
                 JobList::NAME,
                 Queue::NAME,
+                Pace::NAME,
                 Archive::NAME
             ),
         },

@@ -6,7 +6,7 @@ use anyhow::Context;
 use commands::Commands;
 use gateway::{KeyTable, Pepper, Server, Services};
 use nats::{Codec, Log, Nats, Vault, topology};
-use projections::{Archive, Database, JobDetail, JobList, Projection, Queue, Runner};
+use projections::{Archive, Database, JobDetail, JobList, Pace, Projection, Queue, Runner};
 use storage::Storage;
 use tokio::{signal::unix, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -152,6 +152,7 @@ async fn start(
                 follow(ground, JobDetail, &stop),
                 follow(ground, JobList, &stop),
                 follow(ground, Queue, &stop),
+                follow(ground, Pace, &stop),
                 follow(ground, Archive, &stop),
             ]
         }

@@ -25,9 +25,10 @@ mod trial;
 
 use std::path::{Path, PathBuf};
 
-use domain::media::{Capabilities, MediaFacts, MediaRequest, Role, Source};
+use domain::media::{Capabilities, Effort, MediaFacts, MediaRequest, Role, Source};
 use ffmpeg_the_third::{self as ffmpeg, Rational, codec};
 use nix::libc;
+use serde_json::json;
 
 use self::flow::Flow;
 use crate::{
@@ -69,7 +70,7 @@ fn noted(notes: &[String], say: &(dyn Fn(Said) + Sync)) -> Option<serde_json::Va
     for note in notes {
         say(Said::Log { level: "info".to_owned(), line: note.clone() });
     }
-    (!notes.is_empty()).then(|| serde_json::json!({ "notes": notes }))
+    (!notes.is_empty()).then(|| json!({ "notes": notes }))
 }
 
 /// What the job's own input is.
@@ -96,19 +97,23 @@ pub(crate) fn would_do(
     let plan = match request {
         MediaRequest::Convert(convert) => {
             let plan = domain::media::plan(convert, known, work.capabilities).map_err(refused)?;
-            serde_json::json!({ "passes": passes::count(&plan), "plan": plan })
+            let effort = Effort::of_plan(&plan, facts.first());
+            json!({ "passes": passes::count(&plan), "effort": effort, "plan": plan })
         }
         MediaRequest::Stream(stream) => {
-            serde_json::json!({ "plan": stream::planned(stream, &studio, &facts, work)? })
+            let plan = stream::planned(stream, &studio, &facts, work)?;
+            json!({ "effort": Effort::of_stream(&plan, facts.first()), "plan": plan })
         }
         MediaRequest::Thumbnails(thumbnails) => {
-            serde_json::json!({ "plan": thumbnails.plan(own.duration).map_err(refused)? })
+            let plan = thumbnails.plan(own.duration).map_err(refused)?;
+            json!({ "effort": Effort::of_thumbnails(thumbnails, &plan), "plan": plan })
         }
         MediaRequest::Analyze(analyze) => {
             analyze.fits(own).map_err(refused)?;
-            serde_json::json!({ "plan": { "metrics": analyze.metrics } })
+            let effort = Effort::of_analysis(analyze, own);
+            json!({ "effort": effort, "plan": { "metrics": analyze.metrics } })
         }
-        MediaRequest::Probe(_) => serde_json::json!({ "plan": {} }),
+        MediaRequest::Probe(_) => json!({ "effort": Effort::of_probe(), "plan": {} }),
     };
     Ok(plan)
 }

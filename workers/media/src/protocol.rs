@@ -8,7 +8,7 @@ use std::{
 
 use domain::{
     job::{FailureCode, StreamSummary},
-    media::{Capabilities, MediaFacts, MediaRequest, Plan, StreamPlan},
+    media::{Capabilities, Effort, MediaFacts, MediaRequest, Plan, StreamPlan},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -113,6 +113,8 @@ pub struct Report {
     pub frames: u64,
     /// Wall seconds of the whole task.
     pub elapsed: f64,
+    /// How much work it was.
+    pub effort: Effort,
 }
 
 /// One file, as read back.

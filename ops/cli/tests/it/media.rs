@@ -217,3 +217,56 @@ async fn a_job_is_validated_against_its_real_input_without_being_made() {
     let jobs = stack.get("/jobs").await;
     assert_eq!(jobs.json["data"], json!([]), "no job was made");
 }
+
+#[tokio::test]
+async fn an_estimate_is_learned_from_past_jobs() {
+    let stack = Stack::new().await;
+    let film = stack.upload_bunny().await;
+    let body = json!({
+        "input": film, "output": "e.mp4",
+        "operations": [{ "type": "transcode", "height": 180, "preset": "ultrafast" }],
+    });
+    let mut question = body.clone();
+    question["kind"] = json!("convert");
+    let guess = stack.post("/estimate", &question).await;
+    assert_eq!(guess.status, StatusCode::OK, "{guess:?}");
+    assert_eq!(guess.json["learned_from"], 0);
+    assert_eq!(guess.json["minutes_charged"], 0.09, "5.3 s of film");
+    assert_eq!(guess.json["plan"]["video"]["height"], 180);
+    let made = done(&stack, "/convert", body).await.json;
+    let size = made["outputs"][0]["size"].as_f64().unwrap();
+    // The same job again is no surprise any more, once its end is learned from.
+    let start = std::time::Instant::now();
+    let learned = loop {
+        assert!(start.elapsed().as_secs() < 30, "nothing is learned");
+        let learned = stack.post("/estimate", &question).await.json;
+        if learned["learned_from"] == 1 {
+            break learned;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
+    let found = learned["size"].as_f64().unwrap();
+    assert!((found / size - 1.0).abs() < 0.01, "{learned} {size}");
+    assert!(learned["seconds"].as_f64().unwrap() > 0.0, "{learned}");
+}
+
+#[tokio::test]
+async fn a_quality_is_reached_measured_and_told() {
+    let stack = Stack::new().await;
+    let film = stack.upload_bunny().await;
+    let wish = json!({ "type": "transcode", "target_vmaf": 85, "preset": "ultrafast",
+                       "height": 180, "audio_codec": "none" });
+    let wish = json!({ "input": film, "output": "t.mp4", "operations": [wish] });
+    let made = done(&stack, "/convert", wish).await.json;
+    let told = &made["result"]["quality"];
+    assert_eq!(told["reached"], true, "{made}");
+    // The film at that size, as good as unharmed, is what it is compared with.
+    let whole = json!({ "type": "transcode", "crf": 1, "preset": "ultrafast", "height": 180,
+                        "audio_codec": "none" });
+    let whole = json!({ "input": film, "output": "w.mp4", "operations": [whole] });
+    done(&stack, "/convert", whole).await;
+    let compare = json!({ "input": "t.mp4", "reference": "w.mp4", "metrics": ["vmaf"] });
+    let found = done(&stack, "/analyze", compare).await.json;
+    let mean = found["result"]["vmaf"]["mean"].as_f64().unwrap();
+    assert!((mean - told["vmaf"].as_f64().unwrap()).abs() < 1.0, "{told} {found}");
+}

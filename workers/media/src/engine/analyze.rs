@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use domain::media::{Analyze, MediaFacts, Metric};
+use domain::media::{Analyze, Effort, MediaFacts, Metric};
 use ffmpeg_the_third::frame;
 use serde_json::{Map, Value, json};
 
@@ -50,6 +50,7 @@ pub(super) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, Medi
         files: vec![],
         result: Some(Value::Object(result)),
         frames: 0,
+        effort: Effort::of_analysis(request, own),
         elapsed: start.elapsed().as_secs_f64(),
     })
 }

@@ -10,8 +10,8 @@ use std::{
 };
 
 use domain::media::{
-    AudioCodec, AudioFilter, AudioPlan, Chroma, Container, Convert, MAX_FILES, MediaFacts, Micros,
-    Plan, SubtitlePlan, VideoCodec, VideoFilter, VideoPlan,
+    AudioCodec, AudioFilter, AudioPlan, Chroma, Container, Convert, Effort, MAX_FILES, MediaFacts,
+    Micros, Plan, SubtitlePlan, VideoCodec, VideoFilter, VideoPlan,
 };
 use ffmpeg_the_third::{Rational, codec};
 
@@ -70,6 +70,7 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
         files,
         result: result(&plan.notes, quality, say),
         frames: expected.frames,
+        effort: Effort::of_plan(&plan, facts.first()),
         elapsed: start.elapsed().as_secs_f64(),
     })
 }

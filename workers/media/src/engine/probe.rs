@@ -57,6 +57,7 @@ pub(super) fn probe(work: &Work<'_>) -> Result<Report, MediaError> {
         files: vec![],
         result: Some(result),
         frames: packets,
+        effort: domain::media::Effort::of_probe(),
         elapsed: start.elapsed().as_secs_f64(),
     })
 }

@@ -5,7 +5,7 @@ mod stills;
 
 use std::{fs, path::Path, time::Instant};
 
-use domain::media::{MediaFacts, Metric, Poster, Sprite, Stream, StreamPlan, plan_stream};
+use domain::media::{Effort, MediaFacts, Metric, Poster, Sprite, Stream, StreamPlan, plan_stream};
 use serde_json::{Map, Value, json};
 
 use self::{
@@ -64,6 +64,7 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
         files,
         result: result(&plan, work, &made, pressed.found)?,
         frames: made.iter().map(|made| made.frames).max().unwrap_or(0),
+        effort: Effort::of_stream(&plan, facts.first()),
         elapsed: start.elapsed().as_secs_f64(),
     })
 }

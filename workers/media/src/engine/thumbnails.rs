@@ -5,7 +5,8 @@ use std::{path::Path, time::Instant};
 use domain::{
     job::FailureCode,
     media::{
-        Convert, Fps, Operation, Scale, ScaleMode, ThumbnailMode, Thumbnails, Transcode, Trim,
+        Convert, Effort, Fps, Operation, Scale, ScaleMode, ThumbnailMode, Thumbnails, Transcode,
+        Trim,
     },
 };
 
@@ -59,7 +60,13 @@ pub(super) fn thumbnails(request: &Thumbnails, work: &Work<'_>) -> Result<Report
     let count = files.len().max(cells.len());
     files.extend(photographer.darkroom.sheets(cells, facts.duration)?);
     tally.tell();
-    Ok(Report { files, result: None, frames: count as u64, elapsed: start.elapsed().as_secs_f64() })
+    Ok(Report {
+        files,
+        result: None,
+        frames: count as u64,
+        effort: Effort::of_thumbnails(request, photographer.darkroom.plan()),
+        elapsed: start.elapsed().as_secs_f64(),
+    })
 }
 
 fn no_picture() -> MediaError {

@@ -1,0 +1,53 @@
+use domain::media::{Effort, Estimate};
+use poem_openapi::{Object, types::Any};
+use projections::pace;
+use serde_json::Value;
+
+use super::validate::{ValidateBody, ask, passes_of, plan_of};
+use crate::{
+    auth::Principal,
+    problem::{Kind, Problem},
+    reply::Reply,
+    state::Gateway,
+};
+
+/// What a job would do, and what that would take.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+pub(crate) struct Estimated {
+    /// As `/validate` has it.
+    plan: Any<Value>,
+    /// Times the film is gone through.
+    passes: Option<u32>,
+    /// Seconds of work, once a worker has it; waiting and transfers are not counted.
+    seconds: f64,
+    /// Bytes of all outputs together; 0 for a job that only finds something out.
+    size: u64,
+    /// Minutes of media that are charged.
+    minutes_charged: f64,
+    /// How many past jobs of its kind this was learned from; 0 is a rule of thumb.
+    learned_from: u64,
+}
+
+/// As `validate`, with what past jobs say of how long it takes and how large it gets.
+pub(crate) async fn estimate(
+    gateway: &Gateway,
+    principal: &Principal,
+    body: ValidateBody,
+) -> Result<Reply<200, Estimated>, Problem> {
+    let mut told = ask(gateway, principal, body).await?;
+    let effort = told.get_mut("effort").map(Value::take).unwrap_or_default();
+    let effort: Effort = serde_json::from_value(effort).map_err(|_| {
+        Problem::new(Kind::Unavailable, "the worker that answered is of another version")
+    })?;
+    let Estimate { seconds, bytes, minutes_charged, learned_from } =
+        effort.estimate(pace::of(&gateway.database, &effort.class).await?);
+    Ok(Reply::new(Estimated {
+        plan: plan_of(&mut told),
+        passes: passes_of(&told),
+        seconds,
+        size: bytes,
+        minutes_charged,
+        learned_from,
+    }))
+}
