@@ -35,6 +35,7 @@ fn events() -> Vec<(&'static str, JobEvent)> {
         priority: Priority::High,
         metadata: Personal::Clear(BTreeMap::from([("a".to_owned(), "b".to_owned())])),
         not_before: Some(Timestamp::from_millis(5)),
+        hardware: None,
     });
     let failure =
         || Failure { code: FailureCode::MediaCrashed, message: Personal::Clear("why".to_owned()) };
@@ -60,7 +61,12 @@ fn events() -> Vec<(&'static str, JobEvent)> {
         ("job.submitted", JobEvent::Submitted { spec }),
         (
             "job.attempt_started",
-            JobEvent::AttemptStarted { attempt: 1, worker: text("w"), pool: text("cpu") },
+            JobEvent::AttemptStarted {
+                attempt: 1,
+                worker: text("w"),
+                pool: text("cpu"),
+                device: None,
+            },
         ),
         (
             "job.attempt_failed",

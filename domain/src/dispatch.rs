@@ -11,13 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     JobId, Tenant, Timestamp,
     job::{JobEvent, Priority},
+    media::{Hardware, Pool},
 };
 
 /// The subject category of releases.
 pub const CATEGORY: &str = "dispatch";
-
-/// The pool that every job runs on until hardware can be asked for.
-pub const CPU: &str = "cpu";
 
 /// What a dispatcher wrote into the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +46,8 @@ pub struct Out {
     pub tenant: Tenant,
     /// Under which number.
     pub attempt: u32,
+    /// What it was released to.
+    pub pool: Pool,
     /// The worker, once one started it.
     pub worker: Option<String>,
 }
@@ -58,6 +58,16 @@ struct Waiting {
     attempt: u32,
     priority: Priority,
     not_before: Option<Timestamp>,
+    wish: Hardware,
+}
+
+/// What is known of a job that is not over.
+#[derive(Debug, Clone, Copy, Default)]
+struct Live {
+    /// The number of its next attempt.
+    attempt: u32,
+    priority: Priority,
+    wish: Hardware,
 }
 
 /// Order among one tenant's ready jobs: most urgent first, then oldest (ids sort by time).
@@ -67,14 +77,15 @@ type Rank = (std::cmp::Reverse<Priority>, JobId);
 #[derive(Debug, Clone, Default)]
 pub struct Dispatch {
     waiting: BTreeMap<JobId, Waiting>,
-    /// The waiting jobs without a timer, by tenant.
-    ready: BTreeMap<Tenant, BTreeSet<Rank>>,
+    /// The waiting jobs without a timer, by what they like to run on and by tenant.
+    ready: BTreeMap<Hardware, BTreeMap<Tenant, BTreeSet<Rank>>>,
     /// The waiting jobs with one.
     timers: BTreeSet<(Timestamp, JobId)>,
     out: BTreeMap<JobId, Out>,
     out_of: BTreeMap<Tenant, usize>,
-    /// Attempt numbers and priorities of jobs that are not over.
-    live: BTreeMap<JobId, (u32, Priority)>,
+    out_in: BTreeMap<Pool, usize>,
+    /// The jobs that are not over.
+    live: BTreeMap<JobId, Live>,
     /// Whose turn it was last.
     last: Option<Tenant>,
 }
@@ -84,14 +95,16 @@ impl Dispatch {
     pub fn job(&mut self, job: JobId, tenant: &Tenant, event: &JobEvent) {
         match event {
             JobEvent::Submitted { spec } => {
-                self.live.insert(job, (1, spec.priority));
+                let wish = spec.hardware.unwrap_or_default();
+                self.live.insert(job, Live { attempt: 1, priority: spec.priority, wish });
                 self.wait(job, tenant, spec.not_before);
             }
-            JobEvent::AttemptStarted { attempt, worker, .. } => {
+            JobEvent::AttemptStarted { attempt, worker, pool, .. } => {
                 self.leave(job);
-                let priority = self.live.get(&job).map_or(Priority::default(), |l| l.1);
-                self.live.insert(job, (attempt.saturating_add(1), priority));
-                self.go_out(job, tenant, *attempt, Some(worker.clone()));
+                self.live.entry(job).or_default().attempt = attempt.saturating_add(1);
+                let known = Pool::ALL.iter().find(|known| known.as_str() == pool);
+                let pool = known.copied().unwrap_or(Pool::Cpu);
+                self.go_out(job, tenant, *attempt, (pool, Some(worker.clone())));
             }
             JobEvent::AttemptFailed { retry_at, .. } => {
                 self.come_back(job);
@@ -102,13 +115,12 @@ impl Dispatch {
                 self.wait(job, tenant, None);
             }
             JobEvent::Retried { next_attempt } => {
-                let priority = self.live.get(&job).map_or(Priority::default(), |l| l.1);
-                self.live.insert(job, (*next_attempt, priority));
+                self.live.entry(job).or_default().attempt = *next_attempt;
                 self.wait(job, tenant, None);
             }
             JobEvent::PriorityChanged { priority } => {
                 if let Some(live) = self.live.get_mut(&job) {
-                    live.1 = *priority;
+                    live.priority = *priority;
                 }
                 if let Some(waiting) = self.leave(job) {
                     self.wait(job, tenant, waiting.not_before);
@@ -125,28 +137,43 @@ impl Dispatch {
         }
     }
 
-    /// Folds in one round of releases.
-    pub fn released(&mut self, event: &DispatchEvent) {
+    /// Folds in one round of a pool's releases.
+    pub fn released(&mut self, pool: Pool, event: &DispatchEvent) {
         let DispatchEvent::Released { jobs } = event;
         for release in jobs {
             let current = self.waiting.get(&release.job);
             // A job cancelled between the decision and the append is no longer waiting.
             if current.is_some_and(|w| w.attempt == release.attempt) {
                 self.leave(release.job);
-                self.go_out(release.job, &release.tenant, release.attempt, None);
+                self.go_out(release.job, &release.tenant, release.attempt, (pool, None));
             }
             self.last = Some(release.tenant.clone());
         }
     }
 
-    /// Chooses the next jobs: tenants in turn, each tenant's most urgent and oldest first, none
-    /// beyond its `tenant_limit`, until `free` are chosen.
-    pub fn choose(&mut self, free: usize, tenant_limit: usize, now: Timestamp) -> Vec<Release> {
+    /// Chooses a pool's next jobs: tenants in turn, each tenant's most urgent and oldest first, none
+    /// beyond its `tenant_limit`, until `free` are chosen. `present` are the pools with workers.
+    pub fn choose(
+        &mut self,
+        (pool, present): (Pool, &BTreeSet<Pool>),
+        free: usize,
+        tenant_limit: usize,
+        now: Timestamp,
+    ) -> Vec<Release> {
         self.wake(now);
+        let mut lanes: Vec<_> =
+            self.ready.iter().filter(|(wish, _)| wish.pool(present) == pool).collect();
+        lanes.retain(|(_, tenants)| !tenants.is_empty());
+        let tenants: BTreeSet<&Tenant> = lanes.iter().flat_map(|(_, lane)| lane.keys()).collect();
+        let tenants: Vec<&Tenant> = tenants.into_iter().collect();
+        let start = self.last.as_ref().map_or(0, |last| tenants.partition_point(|t| *t <= last));
+        let mut waiting: BTreeMap<&Tenant, Vec<_>> = BTreeMap::new();
+        for tenant in &tenants {
+            let own = lanes.iter().filter_map(|(_, lane)| lane.get(*tenant));
+            waiting.insert(tenant, own.map(|ranks| ranks.iter().peekable()).collect());
+        }
         let mut chosen: Vec<Release> = Vec::new();
         let mut taken: BTreeMap<&Tenant, usize> = BTreeMap::new();
-        let tenants: Vec<&Tenant> = self.ready.keys().collect();
-        let start = self.last.as_ref().map_or(0, |last| tenants.partition_point(|t| *t <= last));
         let mut progressed = true;
         while chosen.len() < free && progressed {
             progressed = false;
@@ -156,20 +183,28 @@ impl Dispatch {
                 if chosen.len() >= free || out.saturating_add(nth) >= tenant_limit {
                     continue;
                 }
-                let next = self.ready.get(*tenant).and_then(|ranks| ranks.iter().nth(nth));
-                let waiting = next.and_then(|(_, job)| Some((job, self.waiting.get(job)?)));
-                if let Some((job, waiting)) = waiting {
-                    chosen.push(Release {
-                        job: *job,
-                        tenant: (*tenant).clone(),
-                        attempt: waiting.attempt,
-                    });
+                let next = waiting.get_mut(tenant).and_then(|lanes| {
+                    let heads = lanes.iter_mut().enumerate();
+                    let heads = heads.filter_map(|(lane, ranks)| Some((**ranks.peek()?, lane)));
+                    let (_, lane) = heads.min()?;
+                    lanes.get_mut(lane)?.next()
+                });
+                let next = next.map(|(_, job)| *job);
+                if let Some((job, attempt)) =
+                    next.and_then(|job| Some((job, self.waiting.get(&job)?.attempt)))
+                {
+                    chosen.push(Release { job, tenant: (*tenant).clone(), attempt });
                     taken.insert(tenant, nth.saturating_add(1));
                     progressed = true;
                 }
             }
         }
         chosen
+    }
+
+    /// How many are out in a pool.
+    pub fn out_in(&self, pool: Pool) -> usize {
+        self.out_in.get(&pool).copied().unwrap_or(0)
     }
 
     /// When the next timer is due, if any.
@@ -196,20 +231,22 @@ impl Dispatch {
             if let Some(waiting) = self.waiting.get_mut(&job) {
                 waiting.not_before = None;
                 let rank = (std::cmp::Reverse(waiting.priority), job);
-                self.ready.entry(waiting.tenant.clone()).or_default().insert(rank);
+                let lane = self.ready.entry(waiting.wish).or_default();
+                lane.entry(waiting.tenant.clone()).or_default().insert(rank);
             }
         }
     }
 
     fn wait(&mut self, job: JobId, tenant: &Tenant, not_before: Option<Timestamp>) {
-        let Some((attempt, priority)) = self.live.get(&job).copied() else { return };
+        let Some(Live { attempt, priority, wish }) = self.live.get(&job).copied() else { return };
         if let Some(due) = not_before {
             self.timers.insert((due, job));
         } else {
-            let ranks = self.ready.entry(tenant.clone()).or_default();
+            let lane = self.ready.entry(wish).or_default();
+            let ranks = lane.entry(tenant.clone()).or_default();
             ranks.insert((std::cmp::Reverse(priority), job));
         }
-        let waiting = Waiting { tenant: tenant.clone(), attempt, priority, not_before };
+        let waiting = Waiting { tenant: tenant.clone(), attempt, priority, not_before, wish };
         self.waiting.insert(job, waiting);
     }
 
@@ -218,25 +255,47 @@ impl Dispatch {
         if let Some(due) = waiting.not_before {
             self.timers.remove(&(due, job));
         }
-        if let Some(ranks) = self.ready.get_mut(&waiting.tenant) {
+        let lane = self.ready.get_mut(&waiting.wish);
+        if let Some((lane, ranks)) = lane.and_then(|lane| {
+            let mut ranks = lane.remove(&waiting.tenant)?;
             ranks.remove(&(std::cmp::Reverse(waiting.priority), job));
-            if ranks.is_empty() {
-                self.ready.remove(&waiting.tenant);
-            }
+            Some((lane, ranks))
+        }) && !ranks.is_empty()
+        {
+            lane.insert(waiting.tenant.clone(), ranks);
         }
         Some(waiting)
     }
 
-    fn go_out(&mut self, job: JobId, tenant: &Tenant, attempt: u32, worker: Option<String>) {
-        let out = Out { tenant: tenant.clone(), attempt, worker };
-        if self.out.insert(job, out).is_none() {
+    fn go_out(
+        &mut self,
+        job: JobId,
+        tenant: &Tenant,
+        attempt: u32,
+        (pool, worker): (Pool, Option<String>),
+    ) {
+        let out = Out { tenant: tenant.clone(), attempt, pool, worker };
+        let before = self.out.insert(job, out);
+        if let Some(before) = &before {
+            self.leave_pool(before.pool);
+        }
+        let count = self.out_in.entry(pool).or_default();
+        *count = count.saturating_add(1);
+        if before.is_none() {
             let count = self.out_of.entry(tenant.clone()).or_default();
             *count = count.saturating_add(1);
         }
     }
 
+    fn leave_pool(&mut self, pool: Pool) {
+        if let Some(count) = self.out_in.get_mut(&pool) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
     fn come_back(&mut self, job: JobId) {
         let Some(out) = self.out.remove(&job) else { return };
+        self.leave_pool(out.pool);
         if let Some(count) = self.out_of.get_mut(&out.tenant) {
             *count = count.saturating_sub(1);
             if *count == 0 {

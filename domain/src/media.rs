@@ -5,6 +5,7 @@ mod codec;
 mod container;
 mod effort;
 mod facts;
+mod hardware;
 mod numbered;
 mod operation;
 mod plan;
@@ -21,6 +22,7 @@ pub use facts::{
     AudioFacts, Chapter, Chroma, Color, Hdr, MediaFacts, Rational, StreamDetail, StreamFacts,
     VideoFacts,
 };
+pub use hardware::{Device, Fallback, Hardware, Placed, Pool, place};
 pub use numbered::Numbered;
 pub use operation::{
     Audio, Axis, Concat, Crop, Filter, FilterName, Flip, Fps, Operation, Pad, Paint, Pick,

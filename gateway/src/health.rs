@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use domain::{job::Priority, key::Scope};
+use domain::{
+    job::Priority,
+    key::Scope,
+    media::{MediaRequest, Metric, Operation},
+};
 use poem::{Response, Result, http::StatusCode, web::Data};
 use poem_openapi::{Object, OpenApi, param::Query, types::Any};
 use projections::{Queue, positions, queue};
@@ -118,8 +122,10 @@ impl Health {
             "video_codecs": capabilities.video_codecs,
             "audio_codecs": capabilities.audio_codecs,
             "containers": capabilities.containers,
-            "operations": ["trim", "scale", "transcode"],
-            "kinds": ["convert"],
+            "operations": Operation::NAMES,
+            "kinds": MediaRequest::KINDS,
+            "metrics": Metric::ALL,
+            "devices": capabilities.devices,
             "max_upload_bytes": gateway.max_upload,
         }))))
     }

@@ -23,7 +23,7 @@ pub const IDEM: &str = "IDEM";
 pub const VAULT: &str = "KV_VAULT";
 
 /// The pools of work there is a consumer for.
-pub const POOLS: &[&str] = &["cpu"];
+pub const POOLS: &[&str] = &["cpu", "vaapi", "nvenc", "qsv"];
 
 /// How long a worker may be silent about a task before it is offered again.
 pub const ACK_WAIT: Duration = Duration::from_secs(30);

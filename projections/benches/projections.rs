@@ -117,6 +117,7 @@ async fn submit(commands: &Commands) -> u64 {
         priority: Priority::Normal,
         metadata: Personal::Clear([("album".to_owned(), "one".to_owned())].into()),
         not_before: None,
+        hardware: None,
     });
     let id = JobId::from_uuid(Uuid::now_v7()).to_string();
     let caller = Caller::process("bench");

@@ -15,9 +15,9 @@ use std::{
 use commands::{Caller, Commands};
 use domain::{
     Decider, JobId, Personal, Tenant,
-    dispatch::{CPU, Release},
+    dispatch::Release,
     job::{Job, JobCommand, JobSpec, Priority},
-    media::{Capabilities, Convert, MediaRequest, Overwrite},
+    media::{Capabilities, Convert, MediaRequest, Overwrite, Pool},
 };
 use embedded::{NatsServer, Postgres, temporary_folder};
 use futures::{StreamExt, stream};
@@ -50,18 +50,20 @@ async fn submit(commands: &Commands, id: &str) {
         priority: Priority::Normal,
         metadata: Personal::Clear([].into()),
         not_before: None,
+        hardware: None,
     });
     tell(commands, id, JobCommand::Submit { spec }).await;
 }
 
 /// A slot whose media task is nothing.
 async fn slot(commands: Arc<Commands>) {
-    let mut puller = Work::new(commands.log().nats().clone()).puller(CPU);
+    let mut puller = Work::new(commands.log().nats().clone()).puller("cpu");
     loop {
         let task: Task = puller.next().await;
         let Release { job, attempt, .. } = serde_json::from_slice(task.payload()).unwrap();
-        let (id, worker, pool) = (job.to_string(), "bench".to_owned(), CPU.to_owned());
-        tell(&commands, &id, JobCommand::StartAttempt { attempt, worker, pool }).await;
+        let (id, worker, pool) = (job.to_string(), "bench".to_owned(), "cpu".to_owned());
+        let start = JobCommand::StartAttempt { attempt, worker, pool, device: None };
+        tell(&commands, &id, start).await;
         tell(
             &commands,
             &id,
@@ -77,8 +79,7 @@ async fn be_present(live: Live) {
     let presence = Presence {
         worker: "bench".to_owned(),
         host: String::new(),
-        pool: CPU.to_owned(),
-        slots: SLOTS,
+        pools: [(Pool::Cpu, SLOTS)].into(),
         running: vec![],
         capabilities: Capabilities::everything(),
         sandbox: String::new(),

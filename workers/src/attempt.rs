@@ -9,11 +9,11 @@ use domain::{
     dispatch::Release,
     job::{Failure, FailureCode, Job, JobCommand, JobEvent, JobRejection, JobState, OutputFile},
     location::Location,
-    media::{Capabilities, MediaRequest, Overwrite, Spent},
+    media::{Capabilities, MediaRequest, Overwrite, Pool, Spent},
 };
 use media::{
     MediaError,
-    protocol::{Progress, Report, Said, Task as MediaTask},
+    protocol::{Place, Progress, Report, Said, Task as MediaTask},
 };
 use nats::{Lines, Live, Subscription, Task, failpoint};
 use serde_json::json;
@@ -38,7 +38,6 @@ pub(crate) struct Workshop {
     pub(crate) lines: Lines,
     pub(crate) caller: Caller,
     pub(crate) worker: String,
-    pub(crate) pool: String,
     pub(crate) capabilities: Capabilities,
     pub(crate) stall_timeout: Duration,
     /// Ends what runs, so that the job can go on elsewhere.
@@ -67,9 +66,9 @@ const ASK: Duration = Duration::from_secs(2);
 
 impl Workshop {
     /// Runs the attempt that a task stands for, in a waiting slot, and records its outcome.
-    pub(crate) async fn attempt(&self, task: &Task, release: &Release, slot: Slot) {
+    pub(crate) async fn attempt(&self, task: &Task, release: &Release, pool: Pool, slot: Slot) {
         tokio::select! {
-            () = self.see_through(release, slot) => {}
+            () = self.see_through(release, pool, slot) => {}
             () = self.hold(task, release) => {}
         }
     }
@@ -95,8 +94,8 @@ impl Workshop {
         }
     }
 
-    async fn see_through(&self, release: &Release, slot: Slot) {
-        let outcome = match self.run(release, slot).await {
+    async fn see_through(&self, release: &Release, pool: Pool, slot: Slot) {
+        let outcome = match self.run(release, pool, slot).await {
             Ok(outcome) => outcome,
             Err(error) => Outcome::Fail(error),
         };
@@ -140,17 +139,24 @@ impl Workshop {
         }
     }
 
+    /// The hardware that a pool's tasks run on here.
+    fn device(&self, pool: Pool) -> Option<String> {
+        let mut own = self.capabilities.devices.iter().filter(|device| device.pool == pool);
+        own.find(|device| !device.encodes.is_empty()).map(|device| device.name.clone())
+    }
+
     /// The tenant's own part of the store.
     fn storage(&self, release: &Release) -> Result<Storage, MediaError> {
         self.storage.of(&release.tenant).map_err(failed)
     }
 
-    async fn run(&self, release: &Release, slot: Slot) -> Result<Outcome, MediaError> {
+    async fn run(&self, release: &Release, pool: Pool, slot: Slot) -> Result<Outcome, MediaError> {
         let attempt = release.attempt;
         let start = JobCommand::StartAttempt {
             attempt,
             worker: self.worker.clone(),
-            pool: self.pool.clone(),
+            pool: pool.as_str().to_owned(),
+            device: self.device(pool),
         };
         failpoint::hit("worker.before_start");
         if let Err(rejection) = insist(&self.commands, &self.caller, release, start).await {
@@ -169,11 +175,12 @@ impl Workshop {
             }
         };
         let events = || history.iter().flat_map(|(_, decision)| &decision.events);
-        let request = events().find_map(|event| match event {
-            JobEvent::Submitted { spec } => Some(spec.request.clone()),
+        let asked = events().find_map(|event| match event {
+            JobEvent::Submitted { spec } => Some((spec.request.clone(), spec.hardware)),
             _ => None,
         });
-        let request = request.ok_or_else(|| erased("request"))?;
+        let (request, hardware) = asked.ok_or_else(|| erased("request"))?;
+        let place = Place { hardware, pool };
         let sealed = events().find_map(|event| match event {
             JobEvent::OutputsSealed { attempt, outputs, .. } => Some((*attempt, outputs.clone())),
             _ => None,
@@ -182,7 +189,7 @@ impl Workshop {
             slot.end().await;
             return self.deliver(release, &request, by, &outputs).await;
         }
-        let (outputs, result, spent) = match self.make(release, &request, slot).await? {
+        let (outputs, result, spent) = match self.make(release, &request, place, slot).await? {
             Made::Outputs { files, result, spent } => (files, result, spent),
             Made::Stopped(outcome) => return Ok(outcome),
         };
@@ -226,9 +233,10 @@ impl Workshop {
         &self,
         release: &Release,
         request: &MediaRequest,
+        place: Place,
         mut slot: Slot,
     ) -> Result<Made, MediaError> {
-        let made = self.make_in(release, request, &mut slot).await;
+        let made = self.make_in(release, request, place, &mut slot).await;
         slot.end().await;
         made
     }
@@ -237,6 +245,7 @@ impl Workshop {
         &self,
         release: &Release,
         request: &MediaRequest,
+        place: Place,
         slot: &mut Slot,
     ) -> Result<Made, MediaError> {
         let storage = self.storage(release)?;
@@ -258,6 +267,7 @@ impl Workshop {
         let work = MediaTask::Run {
             request: Box::new(request.clone()),
             capabilities: self.capabilities.clone(),
+            place,
             output: format!("{OUTPUT}.{extension}"),
         };
         slot.give(&work).await.map_err(|error| crashed(&error))?;

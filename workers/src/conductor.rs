@@ -1,6 +1,7 @@
 //! The dispatch process manager's runner: the fold is in `domain`, the effects are here.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -8,8 +9,9 @@ use std::{
 use commands::{Caller, Commands};
 use domain::{
     Decider, JobId, Tenant,
-    dispatch::{self, CPU, Dispatch, DispatchEvent, Release},
+    dispatch::{self, Dispatch, DispatchEvent, Release},
     job::{Job, JobCommand, JobEvent},
+    media::Pool,
 };
 use nats::{
     Actor, AppendError, CodecError, Decision, Draft, Live, LogError, Message, Position, Work,
@@ -50,8 +52,8 @@ pub struct Conductor {
     /// Heard in a task of its own, so that nothing we wait for makes us deaf.
     roster: Arc<Mutex<Roster>>,
     leadership: Leadership,
-    /// Sequence of the last release round.
-    last_round: u64,
+    /// Sequence of each pool's last release round.
+    last_round: BTreeMap<Pool, u64>,
     /// The fold is as new as the log was when we came.
     caught_up: bool,
     started: Instant,
@@ -79,7 +81,7 @@ impl Conductor {
             state: Dispatch::default(),
             roster: Arc::default(),
             leadership: Leadership::new(),
-            last_round: 0,
+            last_round: BTreeMap::new(),
             caught_up: false,
             started: Instant::now(),
             reconciled: None,
@@ -98,9 +100,9 @@ impl Conductor {
         let _hearing = AbortOnDropHandle::new(tokio::spawn(async move {
             while let Some(heard) = workers.next().await {
                 let mut roster = roster.lock().unwrap_or_else(PoisonError::into_inner);
-                let before = roster.slots(CPU);
+                let before = roster.pools();
                 roster.hear(&heard.payload);
-                if roster.slots(CPU) != before {
+                if roster.pools() != before {
                     told.notify_one();
                 }
             }
@@ -147,10 +149,13 @@ impl Conductor {
     async fn fold(&mut self, message: &Message, first_new: u64) {
         let Some((category, tenant, id)) = message.address() else { return };
         if category == dispatch::CATEGORY {
-            self.last_round = self.last_round.max(message.sequence);
+            let Some(pool) = Pool::ALL.iter().copied().find(|pool| pool.as_str() == id) else {
+                return;
+            };
+            self.last_round.insert(pool, message.sequence);
             if let Some(decision) = self.decode::<DispatchEvent>(message).await {
                 for event in &decision.events {
-                    self.state.released(event);
+                    self.state.released(pool, event);
                 }
             }
         } else if category == Job::CATEGORY {
@@ -200,22 +205,27 @@ impl Conductor {
             }
         }
         self.take_over_from_the_vanished().await;
-        if let Err(error) = self.release().await {
-            tracing::warn!(%error, "a round was not released");
+        let pools = self.roster().pools();
+        let present = pools.keys().copied().collect();
+        for (pool, slots) in pools {
+            if let Err(error) = self.release((pool, &present), slots).await {
+                tracing::warn!(%error, pool = pool.as_str(), "a round was not released");
+            }
         }
     }
 
-    /// Releases as many jobs as there are free slots, and one for whoever is free next.
-    async fn release(&mut self) -> Result<(), AppendError> {
-        let slots = self.roster().slots(CPU);
-        if slots == 0 {
-            return Ok(());
-        }
-        let free = slots.saturating_add(1).saturating_sub(self.state.out().len()).min(MAX_ROUND);
+    /// Releases as many jobs as a pool has free slots, and one for whoever is free next.
+    async fn release(
+        &mut self,
+        (pool, present): (Pool, &BTreeSet<Pool>),
+        slots: usize,
+    ) -> Result<(), AppendError> {
+        let free = slots.saturating_add(1).saturating_sub(self.state.out_in(pool)).min(MAX_ROUND);
         if free == 0 {
             return Ok(());
         }
-        let jobs = self.state.choose(free, self.config.max_jobs_per_tenant, clock::now());
+        let jobs =
+            self.state.choose((pool, present), free, self.config.max_jobs_per_tenant, clock::now());
         if jobs.is_empty() {
             return Ok(());
         }
@@ -238,8 +248,8 @@ impl Conductor {
                 CodecError::Unreadable(why) => LogError::Corrupt(why),
             })?;
         let draft = Draft {
-            subject: format!("ev.{}._.{CPU}", dispatch::CATEGORY),
-            expected: self.last_round,
+            subject: format!("ev.{}._.{}", dispatch::CATEGORY, pool.as_str()),
+            expected: self.last_round.get(&pool).copied().unwrap_or(0),
             command_id,
             payload,
         };
@@ -247,9 +257,9 @@ impl Conductor {
         match self.commands.log().append(draft).await {
             Ok(sequence) => {
                 failpoint::hit("conductor.after_release");
-                self.last_round = sequence;
-                self.state.released(&event);
-                self.offer(&jobs).await;
+                self.last_round.insert(pool, sequence);
+                self.state.released(pool, &event);
+                self.offer(pool, &jobs).await;
                 failpoint::hit("conductor.after_offer");
                 Ok(())
             }
@@ -259,9 +269,10 @@ impl Conductor {
         }
     }
 
-    async fn offer(&self, jobs: &[Release]) {
+    async fn offer(&self, pool: Pool, jobs: &[Release]) {
         let offers = jobs.iter().map(|release| async move {
-            self.work.offer(CPU, &task::name(release), task::encode(release).into()).await
+            let task = task::encode(release).into();
+            self.work.offer(pool.as_str(), &task::name(release), task).await
         });
         for outcome in futures::future::join_all(offers).await {
             if let Err(error) = outcome {
@@ -273,20 +284,23 @@ impl Conductor {
 
     /// Offers again what was released, not started, and is not in the queue.
     async fn reconcile(&self) -> Result<(), LogError> {
-        let queued = self.work.names(CPU).await?;
-        let lost: Vec<Release> = self
-            .state
-            .out()
-            .iter()
-            .filter(|(_, out)| out.worker.is_none())
-            .map(|(job, out)| Release {
-                job: *job,
-                tenant: out.tenant.clone(),
-                attempt: out.attempt,
-            })
-            .filter(|release| !queued.contains(&task::name(release)))
-            .collect();
-        self.offer(&lost).await;
+        for pool in Pool::ALL.iter().copied() {
+            let waiting = self.state.out().iter();
+            let waiting = waiting.filter(|(_, out)| out.pool == pool && out.worker.is_none());
+            let mut lost: Vec<Release> = waiting
+                .map(|(job, out)| Release {
+                    job: *job,
+                    tenant: out.tenant.clone(),
+                    attempt: out.attempt,
+                })
+                .collect();
+            if lost.is_empty() {
+                continue;
+            }
+            let queued = self.work.names(pool.as_str()).await?;
+            lost.retain(|release| !queued.contains(&task::name(release)));
+            self.offer(pool, &lost).await;
+        }
         Ok(())
     }
 

@@ -3,7 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::media::Capabilities;
+use domain::media::{Capabilities, Pool};
 use serde::{Deserialize, Serialize};
 
 /// Every worker says this, every two seconds.
@@ -13,10 +13,8 @@ pub struct Presence {
     pub worker: String,
     /// On which machine.
     pub host: String,
-    /// What it runs on.
-    pub pool: String,
-    /// Tasks at once.
-    pub slots: usize,
+    /// Tasks at once, by what they run on.
+    pub pools: BTreeMap<Pool, usize>,
     /// `job_….attempt` of each task it has now.
     pub running: Vec<String>,
     /// What it proved it can do.
@@ -76,8 +74,14 @@ impl Roster {
     }
 
     /// Slots of a pool, busy or not, of the workers that take tasks.
-    pub fn slots(&self, pool: &str) -> usize {
-        let open = self.present().filter(|p| p.pool == pool && !p.leaving);
-        open.map(|presence| presence.slots).sum()
+    pub fn slots(&self, pool: Pool) -> usize {
+        let open = self.present().filter(|presence| !presence.leaving);
+        open.filter_map(|presence| presence.pools.get(&pool)).sum()
+    }
+
+    /// Slots of every pool that has any.
+    pub fn pools(&self) -> BTreeMap<Pool, usize> {
+        let slots = Pool::ALL.iter().map(|pool| (*pool, self.slots(*pool)));
+        slots.filter(|(_, slots)| *slots > 0).collect()
     }
 }

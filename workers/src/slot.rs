@@ -61,6 +61,7 @@ impl Nursery {
             .env_clear()
             // One encoder talks past FFmpeg; errors are enough.
             .env("SVT_LOG", "1")
+            .env("LIBVA_MESSAGING_LEVEL", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

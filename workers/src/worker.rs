@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -7,7 +7,7 @@ use std::{
 };
 
 use commands::{Caller, Commands};
-use domain::{dispatch::CPU, media::Capabilities};
+use domain::media::{Capabilities, Pool};
 use media::{
     MediaError,
     protocol::{Said, Task as MediaTask},
@@ -37,6 +37,10 @@ pub struct WorkerConfig {
     pub sandbox: Sandbox,
     /// Seconds without any progress after which a media process is ended.
     pub stall_timeout: u64,
+    /// The devices that media children may open; every render node of the machine if none is named.
+    pub devices: Vec<PathBuf>,
+    /// Tasks at once on each kind of hardware beside the processor.
+    pub device_slots: usize,
 }
 
 /// How media children are locked in.
@@ -52,7 +56,13 @@ pub enum Sandbox {
 
 impl Default for WorkerConfig {
     fn default() -> Self {
-        Self { slots: 0, sandbox: Sandbox::Full, stall_timeout: 60 }
+        Self {
+            slots: 0,
+            sandbox: Sandbox::Full,
+            stall_timeout: 60,
+            devices: vec![],
+            device_slots: 2,
+        }
     }
 }
 
@@ -72,7 +82,8 @@ pub enum WorkerError {
 pub struct Worker {
     pub(crate) workshop: Arc<Workshop>,
     pub(crate) nursery: Nursery,
-    slots: usize,
+    /// Tasks at once, by what they run on.
+    pools: BTreeMap<Pool, usize>,
     sandbox: String,
     running: Mutex<BTreeSet<String>>,
     buried: Vec<String>,
@@ -107,6 +118,13 @@ impl Worker {
         let lock = File::create(own.join("lock"))?;
         lock.try_lock().map_err(std::io::Error::from)?;
         let user = nix::unistd::geteuid().is_root().then_some(NOBODY);
+        let mut child = child;
+        let devices = if config.devices.is_empty() {
+            media::hardware::nodes()
+        } else {
+            config.devices.clone()
+        };
+        child.extend(devices.iter().map(|device| format!("device={}", device.display())));
         let nursery = Nursery { folder: own, command: child, user };
         let (capabilities, sandbox) = prove(&nursery).await?;
         let nats = commands.log().nats().clone();
@@ -118,7 +136,6 @@ impl Worker {
             lines: Lines::new(nats),
             caller,
             worker,
-            pool: CPU.to_owned(),
             capabilities,
             stall_timeout: Duration::from_secs(config.stall_timeout),
             abandon: CancellationToken::new(),
@@ -127,7 +144,11 @@ impl Worker {
         let slots = if config.slots == 0 { cores } else { config.slots };
         let workshop = Arc::new(workshop);
         let running = Mutex::default();
-        Ok(Self { workshop, nursery, slots, sandbox, running, buried, _lock: lock })
+        let mut pools = BTreeMap::from([(Pool::Cpu, slots)]);
+        for device in workshop.capabilities.devices.iter().filter(|d| !d.encodes.is_empty()) {
+            pools.insert(device.pool, config.device_slots);
+        }
+        Ok(Self { workshop, nursery, pools, sandbox, running, buried, _lock: lock })
     }
 
     /// Works until told to stop; then lets tasks end for a moment, and gives up the rest, so that
@@ -135,9 +156,11 @@ impl Worker {
     pub async fn run(self, stop: &CancellationToken) {
         let this = Arc::new(self);
         let mut slots = JoinSet::new();
-        for _ in 0..this.slots {
-            let (this, stop) = (Arc::clone(&this), stop.clone());
-            slots.spawn(async move { this.slot(&stop).await });
+        for (pool, count) in &this.pools {
+            for _ in 0..*count {
+                let (this, stop, pool) = (Arc::clone(&this), stop.clone(), *pool);
+                slots.spawn(async move { this.slot(pool, &stop).await });
+            }
         }
         let presence = {
             let (this, stop) = (Arc::clone(&this), stop.clone());
@@ -159,9 +182,9 @@ impl Worker {
         let _ = tokio::fs::remove_dir_all(&this.nursery.folder).await;
     }
 
-    async fn slot(&self, stop: &CancellationToken) {
+    async fn slot(&self, pool: Pool, stop: &CancellationToken) {
         let work = Work::new(self.workshop.commands.log().nats().clone());
-        let mut puller = work.puller(&self.workshop.pool);
+        let mut puller = work.puller(pool.as_str());
         while !stop.is_cancelled() {
             let slot = match self.nursery.spawn().await {
                 Ok(slot) => slot,
@@ -178,11 +201,11 @@ impl Worker {
                 }
                 task = puller.next() => task,
             };
-            self.perform(&task, slot).await;
+            self.perform(&task, pool, slot).await;
         }
     }
 
-    async fn perform(&self, task: &Task, slot: crate::slot::Slot) {
+    async fn perform(&self, task: &Task, pool: Pool, slot: crate::slot::Slot) {
         let Some(release) = task::decode(task.payload()) else {
             slot.end().await;
             tracing::error!("a task that cannot be read was dropped");
@@ -196,7 +219,7 @@ impl Worker {
             let _ = task.give_back(Duration::from_secs(30)).await;
             return;
         }
-        self.workshop.attempt(task, &release, slot).await;
+        self.workshop.attempt(task, &release, pool, slot).await;
         failpoint::hit("worker.before_ack");
         self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
         while let Err(error) = task.done().await {
@@ -225,8 +248,7 @@ impl Worker {
             let presence = Presence {
                 worker: self.workshop.worker.clone(),
                 host: hostname(),
-                pool: self.workshop.pool.clone(),
-                slots: self.slots,
+                pools: self.pools.clone(),
                 running: running.into_iter().collect(),
                 capabilities: self.workshop.capabilities.clone(),
                 sandbox: self.sandbox.clone(),

@@ -28,6 +28,7 @@ fn submitted(priority: Priority, not_before: Option<u64>) -> JobEvent {
             priority,
             metadata: Personal::Erased,
             not_before: not_before.map(Timestamp::from_millis),
+            hardware: None,
         }),
     }
 }
@@ -41,13 +42,22 @@ fn dispatch(jobs: &[(u128, &str, Priority)]) -> Dispatch {
 }
 
 fn chosen(dispatch: &mut Dispatch, free: usize, limit: usize) -> Vec<JobId> {
-    dispatch.choose(free, limit, Timestamp::from_millis(0)).into_iter().map(|r| r.job).collect()
+    dispatch
+        .choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), free, limit, Timestamp::from_millis(0))
+        .into_iter()
+        .map(|r| r.job)
+        .collect()
 }
 
 fn release(dispatch: &mut Dispatch, free: usize) -> Vec<JobId> {
-    let jobs = dispatch.choose(free, 100, Timestamp::from_millis(0));
+    let jobs = dispatch.choose(
+        (Pool::Cpu, &BTreeSet::from([Pool::Cpu])),
+        free,
+        100,
+        Timestamp::from_millis(0),
+    );
     let ids = jobs.iter().map(|r| r.job).collect();
-    dispatch.released(&DispatchEvent::Released { jobs });
+    dispatch.released(Pool::Cpu, &DispatchEvent::Released { jobs });
     ids
 }
 
@@ -86,12 +96,17 @@ fn a_released_job_is_not_chosen_again_until_its_attempt_ends() {
     let mut d = dispatch(&[(1, "a", NORMAL)]);
     assert_eq!(release(&mut d, 1), [job(1)]);
     assert_eq!(release(&mut d, 1), []);
-    let started =
-        JobEvent::AttemptStarted { attempt: 1, worker: "w".to_owned(), pool: CPU.to_owned() };
+    let started = JobEvent::AttemptStarted {
+        attempt: 1,
+        worker: "w".to_owned(),
+        pool: "cpu".to_owned(),
+        device: None,
+    };
     d.job(job(1), &tenant("a"), &started);
     assert_eq!(d.out().get(&job(1)).unwrap().worker.as_deref(), Some("w"));
     d.job(job(1), &tenant("a"), &JobEvent::AttemptAbandoned { attempt: 1, reason: String::new() });
-    let again = d.choose(1, 1, Timestamp::from_millis(0));
+    let again =
+        d.choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), 1, 1, Timestamp::from_millis(0));
     assert_eq!((again[0].job, again[0].attempt), (job(1), 2));
 }
 
@@ -100,8 +115,15 @@ fn a_timer_holds_a_job_back_until_it_is_due() {
     let mut d = Dispatch::default();
     d.job(job(1), &tenant("a"), &submitted(NORMAL, Some(500)));
     assert_eq!(d.next_timer(), Some(Timestamp::from_millis(500)));
-    assert!(d.choose(1, 1, Timestamp::from_millis(499)).is_empty());
-    assert_eq!(d.choose(1, 1, Timestamp::from_millis(500)).len(), 1);
+    assert!(
+        d.choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), 1, 1, Timestamp::from_millis(499))
+            .is_empty()
+    );
+    assert_eq!(
+        d.choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), 1, 1, Timestamp::from_millis(500))
+            .len(),
+        1
+    );
     assert_eq!(d.next_timer(), None);
 }
 
@@ -109,8 +131,12 @@ fn a_timer_holds_a_job_back_until_it_is_due() {
 fn a_failed_attempt_waits_out_its_back_off() {
     let mut d = dispatch(&[(1, "a", NORMAL)]);
     release(&mut d, 1);
-    let started =
-        JobEvent::AttemptStarted { attempt: 1, worker: "w".to_owned(), pool: CPU.to_owned() };
+    let started = JobEvent::AttemptStarted {
+        attempt: 1,
+        worker: "w".to_owned(),
+        pool: "cpu".to_owned(),
+        device: None,
+    };
     d.job(job(1), &tenant("a"), &started);
     let failure = Failure { code: FailureCode::MediaCrashed, message: Personal::Erased };
     let failed = JobEvent::AttemptFailed {
@@ -120,16 +146,17 @@ fn a_failed_attempt_waits_out_its_back_off() {
     };
     d.job(job(1), &tenant("a"), &failed);
     assert!(chosen(&mut d, 1, 1).is_empty());
-    let again = d.choose(1, 1, Timestamp::from_millis(2000));
+    let again =
+        d.choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), 1, 1, Timestamp::from_millis(2000));
     assert_eq!(again[0].attempt, 2);
 }
 
 #[test]
 fn a_cancelled_job_is_never_released() {
     let mut d = dispatch(&[(1, "a", NORMAL)]);
-    let jobs = d.choose(1, 1, Timestamp::from_millis(0));
+    let jobs = d.choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), 1, 1, Timestamp::from_millis(0));
     d.job(job(1), &tenant("a"), &JobEvent::Cancelled {});
-    d.released(&DispatchEvent::Released { jobs });
+    d.released(Pool::Cpu, &DispatchEvent::Released { jobs });
     assert!(d.out().is_empty());
     assert_eq!(d.waiting(), 0);
 }
@@ -139,6 +166,49 @@ fn a_retried_job_waits_again_under_its_next_number() {
     let mut d = dispatch(&[(1, "a", NORMAL)]);
     d.job(job(1), &tenant("a"), &JobEvent::Cancelled {});
     d.job(job(1), &tenant("a"), &JobEvent::Retried { next_attempt: 3 });
-    let again = d.choose(1, 1, Timestamp::from_millis(0));
+    let again =
+        d.choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), 1, 1, Timestamp::from_millis(0));
     assert_eq!(again[0].attempt, 3);
+}
+
+fn wishing(dispatch: &mut Dispatch, n: u128, wish: Hardware) {
+    let JobEvent::Submitted { mut spec } = submitted(NORMAL, None) else { return };
+    spec.hardware = Some(wish);
+    dispatch.job(job(n), &tenant("a"), &JobEvent::Submitted { spec });
+}
+
+fn chosen_in(dispatch: &mut Dispatch, pool: Pool, present: &[Pool]) -> Vec<JobId> {
+    let present = present.iter().copied().collect();
+    let jobs = dispatch.choose((pool, &present), 9, 9, Timestamp::from_millis(0));
+    jobs.into_iter().map(|release| release.job).collect()
+}
+
+#[test]
+fn a_job_goes_to_the_hardware_it_likes_or_falls_back_as_declared() {
+    use crate::media::Fallback;
+    let mut d = dispatch(&[(1, "a", NORMAL)]);
+    wishing(&mut d, 2, Hardware { prefer: Pool::Vaapi, fallback: Fallback::Cpu });
+    wishing(&mut d, 3, Hardware { prefer: Pool::Vaapi, fallback: Fallback::Fail });
+    let with = [Pool::Cpu, Pool::Vaapi];
+    assert_eq!(chosen_in(&mut d, Pool::Cpu, &with), [job(1)]);
+    assert_eq!(chosen_in(&mut d, Pool::Vaapi, &with), [job(2), job(3)]);
+    // Without such a worker one job is the processor's, in its turn; the other waits.
+    assert_eq!(chosen_in(&mut d, Pool::Cpu, &[Pool::Cpu]), [job(1), job(2)]);
+}
+
+#[test]
+fn pools_count_what_is_out_in_them() {
+    let mut d = dispatch(&[(1, "a", NORMAL), (2, "a", NORMAL)]);
+    assert_eq!(release(&mut d, 2).len(), 2);
+    assert_eq!((d.out_in(Pool::Cpu), d.out_in(Pool::Vaapi)), (2, 0));
+    let started = JobEvent::AttemptStarted {
+        attempt: 1,
+        worker: "w".to_owned(),
+        pool: "vaapi".to_owned(),
+        device: None,
+    };
+    d.job(job(1), &tenant("a"), &started);
+    assert_eq!((d.out_in(Pool::Cpu), d.out_in(Pool::Vaapi)), (1, 1));
+    d.job(job(1), &tenant("a"), &JobEvent::Completed { attempt: 1 });
+    assert_eq!((d.out_in(Pool::Cpu), d.out_in(Pool::Vaapi)), (1, 0));
 }

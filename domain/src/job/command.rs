@@ -17,6 +17,8 @@ pub enum JobCommand {
         worker: String,
         /// On what.
         pool: String,
+        /// The hardware of that pool, if it is any.
+        device: Option<String>,
     },
     /// The attempt did not work.
     FailAttempt {

@@ -67,8 +67,8 @@ impl Decider for Job {
                 | JobState::Failed { .. }
                 | JobState::Cancelled { .. } => Err(JobRejection::AlreadySubmitted),
             },
-            JobCommand::StartAttempt { attempt, worker, pool } => {
-                start(state, attempt, worker, pool)
+            JobCommand::StartAttempt { attempt, worker, pool, device } => {
+                start(state, attempt, worker, (pool, device))
             }
             JobCommand::FailAttempt { attempt, failure, at } => fail(state, attempt, failure, at),
             JobCommand::AbandonAttempt { attempt, reason } => abandon(state, attempt, reason),
@@ -123,7 +123,12 @@ impl Decider for Job {
     }
 }
 
-fn start(state: &JobState, attempt: u32, worker: String, pool: String) -> Decision {
+fn start(
+    state: &JobState,
+    attempt: u32,
+    worker: String,
+    (pool, device): (String, Option<String>),
+) -> Decision {
     match state {
         JobState::Unknown => Err(JobRejection::NotFound),
         JobState::Completed | JobState::Failed { .. } | JobState::Cancelled { .. } => {
@@ -137,7 +142,7 @@ fn start(state: &JobState, attempt: u32, worker: String, pool: String) -> Decisi
             }
         }
         JobState::Queued { run, .. } if run.next_attempt == attempt => {
-            Ok(vec![JobEvent::AttemptStarted { attempt, worker, pool }])
+            Ok(vec![JobEvent::AttemptStarted { attempt, worker, pool, device }])
         }
         JobState::Queued { .. } | JobState::Processing { .. } => {
             Err(JobRejection::StaleAttempt { attempt })

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Personal, Timestamp,
-    media::{MediaRequest, Spent},
+    media::{Hardware, MediaRequest, Spent},
 };
 
 /// What happened to a job. Names and fields are the storage format: added to, never changed.
@@ -25,6 +25,9 @@ pub enum JobEvent {
         worker: String,
         /// What it runs on.
         pool: String,
+        /// The hardware of that pool: its path or number.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
     },
     /// The attempt ended badly.
     #[serde(rename = "job.attempt_failed")]
@@ -111,6 +114,9 @@ pub struct JobSpec {
     /// Not to start earlier.
     #[serde(default)]
     pub not_before: Option<Timestamp>,
+    /// What it would like to run on; the processor if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<Hardware>,
 }
 
 /// How urgent a job is, among its tenant's.

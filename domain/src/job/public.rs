@@ -29,9 +29,12 @@ pub fn public(event: &JobEvent) -> Public {
             });
             says("job.queued", data)
         }
-        JobEvent::AttemptStarted { attempt, worker, pool } => says(
+        JobEvent::AttemptStarted { attempt, worker, pool, device } => says(
             "job.started",
-            json!({ "status": "processing", "attempt": attempt, "worker": worker, "pool": pool }),
+            json!({
+                "status": "processing", "attempt": attempt, "worker": worker, "pool": pool,
+                "device": device,
+            }),
         ),
         JobEvent::AttemptFailed { attempt, failure, retry_at } => says(
             "job.attempt_failed",

@@ -16,6 +16,7 @@ fn spec() -> Box<JobSpec> {
         priority: Priority::Normal,
         metadata: Personal::Erased,
         not_before: None,
+        hardware: None,
     })
 }
 
@@ -24,11 +25,21 @@ fn submitted() -> JobEvent {
 }
 
 fn started(attempt: u32) -> JobEvent {
-    JobEvent::AttemptStarted { attempt, worker: "w1".to_owned(), pool: "cpu".to_owned() }
+    JobEvent::AttemptStarted {
+        attempt,
+        worker: "w1".to_owned(),
+        pool: "cpu".to_owned(),
+        device: None,
+    }
 }
 
 fn start(attempt: u32, worker: &str) -> JobCommand {
-    JobCommand::StartAttempt { attempt, worker: worker.to_owned(), pool: "cpu".to_owned() }
+    JobCommand::StartAttempt {
+        attempt,
+        worker: worker.to_owned(),
+        pool: "cpu".to_owned(),
+        device: None,
+    }
 }
 
 fn failure(code: FailureCode) -> Failure {

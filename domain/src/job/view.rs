@@ -28,6 +28,9 @@ pub struct Attempt {
     pub worker: String,
     /// What it ran on.
     pub pool: String,
+    /// The hardware of that pool: its path or number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// When.
     pub started_at: Timestamp,
     /// When it ended.
@@ -78,15 +81,18 @@ impl JobView {
             | JobEvent::CancelRequested { .. }
             | JobEvent::Retried { .. }
             | JobEvent::PriorityChanged { .. } => {}
-            JobEvent::AttemptStarted { attempt, worker, pool } => self.attempts.push(Attempt {
-                number: *attempt,
-                worker: worker.clone(),
-                pool: pool.clone(),
-                started_at: at,
-                ended_at: None,
-                outcome: None,
-                error: None,
-            }),
+            JobEvent::AttemptStarted { attempt, worker, pool, device } => {
+                self.attempts.push(Attempt {
+                    number: *attempt,
+                    worker: worker.clone(),
+                    pool: pool.clone(),
+                    device: device.clone(),
+                    started_at: at,
+                    ended_at: None,
+                    outcome: None,
+                    error: None,
+                });
+            }
             JobEvent::AttemptFailed { failure, .. } => {
                 self.end_attempt(AttemptOutcome::Failed, at, Some(failure.into()));
             }

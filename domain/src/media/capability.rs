@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AudioCodec, Container, VideoCodec};
+use super::{AudioCodec, Container, Device, VideoCodec};
 
 /// What a worker proved it can do, by doing it once at start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ pub struct Capabilities {
     pub audio_codecs: BTreeSet<AudioCodec>,
     /// Wrote a header.
     pub containers: BTreeSet<Container>,
+    /// What was found beside the processor.
+    #[serde(default)]
+    pub devices: Vec<Device>,
 }
 
 impl Capabilities {
@@ -25,6 +28,7 @@ impl Capabilities {
             video_codecs: VideoCodec::ALL.iter().copied().collect(),
             audio_codecs: AudioCodec::ALL.iter().copied().collect(),
             containers: Container::ALL.iter().copied().collect(),
+            devices: vec![],
         }
     }
 
@@ -47,6 +51,9 @@ impl Capabilities {
         self.video_codecs.extend(&other.video_codecs);
         self.audio_codecs.extend(&other.audio_codecs);
         self.containers.extend(&other.containers);
+        self.devices.extend(other.devices.iter().cloned());
+        self.devices.sort();
+        self.devices.dedup();
         self
     }
 }

@@ -97,6 +97,26 @@ pub enum Role {
 }
 
 impl Operation {
+    /// Every word as written in JSON.
+    pub const NAMES: [&'static str; 16] = [
+        "trim",
+        "scale",
+        "crop",
+        "pad",
+        "rotate",
+        "flip",
+        "fps",
+        "speed",
+        "watermark",
+        "text",
+        "subtitles",
+        "concat",
+        "filter",
+        "audio",
+        "tracks",
+        "transcode",
+    ];
+
     /// The word as written in JSON.
     pub const fn name(&self) -> &'static str {
         match self {

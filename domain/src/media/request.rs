@@ -42,6 +42,9 @@ pub enum MediaRequest {
 }
 
 impl MediaRequest {
+    /// Every kind as written in JSON.
+    pub const KINDS: [&'static str; 5] = ["convert", "stream", "thumbnails", "analyze", "probe"];
+
     /// The kind as written in JSON.
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -1,4 +1,5 @@
 mod effort;
+mod hardware;
 mod stream;
 
 use super::*;

@@ -11,16 +11,19 @@ use std::collections::BTreeMap;
 use domain::{
     Personal, Timestamp,
     job::{JobSpec, Priority},
-    media::MediaRequest,
+    media::{Fallback, Hardware, MediaRequest, Pool},
 };
-use poem_openapi::Enum;
+use poem_openapi::{Enum, Object};
 use serde::Deserialize;
 
 pub(super) use self::{
     analyze::AnalyzeBody, convert::ConvertBody, probe::ProbeBody, stream::StreamBody,
     thumbnails::ThumbnailsBody,
 };
-use crate::problem::{Kind, Problem};
+use crate::{
+    media::value,
+    problem::{Kind, Problem},
+};
 
 /// A job's place among its tenant's.
 #[derive(Debug, Clone, Copy, Deserialize, Enum)]
@@ -39,6 +42,28 @@ impl From<PriorityWord> for Priority {
             PriorityWord::Normal => Self::Normal,
             PriorityWord::High => Self::High,
         }
+    }
+}
+
+/// What a job would like to run on.
+#[derive(Debug, Clone, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "Hardware")]
+pub(crate) struct HardwareBody {
+    /// `cpu`, `vaapi`, `nvenc` or `qsv`; `/capabilities` says what there is.
+    prefer: String,
+    /// Without it, or where it cannot do what is asked: `cpu` does it and says so, which is usual;
+    /// `fail` refuses.
+    fallback: Option<String>,
+}
+
+impl HardwareBody {
+    fn read(&self) -> Result<Hardware, Problem> {
+        let fallback = value::word::<Fallback>(self.fallback.clone(), "#/hardware/fallback")?;
+        Ok(Hardware {
+            prefer: value::known::<Pool>(self.prefer.clone(), "#/hardware/prefer")?,
+            fallback: fallback.unwrap_or(Fallback::usual()),
+        })
     }
 }
 
@@ -78,6 +103,7 @@ pub(crate) trait Create {
             priority: terms.priority.map_or(Priority::Normal, Priority::from),
             metadata: Personal::Clear(metadata),
             not_before: not_before.transpose()?,
+            hardware: terms.hardware.map(HardwareBody::read).transpose()?,
         })
     }
 }
@@ -87,4 +113,5 @@ pub(crate) struct Terms<'a> {
     priority: Option<PriorityWord>,
     metadata: Option<&'a BTreeMap<String, String>>,
     not_before: Option<&'a str>,
+    hardware: Option<&'a HardwareBody>,
 }

@@ -75,6 +75,8 @@ struct AttemptBody {
     number: u32,
     worker: String,
     pool: String,
+    /// The hardware of that pool: its path.
+    device: Option<String>,
     started_at: String,
     ended_at: Option<String>,
     /// `completed`, `failed`, `abandoned` or `cancelled`
@@ -142,6 +144,7 @@ fn attempt(attempt: &Attempt) -> AttemptBody {
         number: attempt.number,
         worker: attempt.worker.clone(),
         pool: attempt.pool.clone(),
+        device: attempt.device.clone(),
         started_at: attempt.started_at.to_string(),
         ended_at: attempt.ended_at.map(|at| at.to_string()),
         outcome: outcome.map(str::to_owned),

@@ -3,7 +3,7 @@ use domain::{
     JobId, Personal,
     job::{Job, JobCommand, JobRejection, JobView},
     location::Location,
-    media::{Capabilities, MediaRequest},
+    media::{Capabilities, Fallback, Hardware, MediaRequest},
     upload::{Upload, UploadState},
 };
 use nats::{Position, Reservation, Reserved, failpoint};
@@ -46,13 +46,14 @@ pub(crate) async fn submit<B: Create>(
     let spec = body.spec()?;
     let tenant = &principal.tenant;
     check(gateway, principal, &spec.request).await?;
+    let warnings = warned(gateway, spec.hardware)?;
 
     let mut id = JobId::from_uuid(Uuid::now_v7());
     failpoint::hit("gateway.before_key");
     if let Some(key) = key {
         id = reserve_key(gateway, principal, (B::ROUTE, &key), id, fingerprint).await?;
         if let Some((job, position)) = gateway.job_in_log(tenant, id).await? {
-            return Ok(answer(gateway, &job, position, true));
+            return Ok(answer(gateway, &job, (position, warnings), true));
         }
     }
     failpoint::hit("gateway.after_key");
@@ -76,22 +77,37 @@ pub(crate) async fn submit<B: Create>(
     }
     let found = gateway.job_in_log(tenant, id).await?;
     let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
-    Ok(answer(gateway, &job, position, replayed))
+    Ok(answer(gateway, &job, (position, warnings), replayed))
 }
 
 fn answer(
     gateway: &Gateway,
     job: &JobView,
-    position: Position,
+    (position, warnings): (Position, Vec<String>),
     replayed: bool,
 ) -> Reply<201, Submitted> {
     let told = gateway.progress.of(&job.summary.id.to_string(), job.summary.attempt);
-    let body = Submitted { job: show(job, told.as_ref()), warnings: Vec::new() };
+    let body = Submitted { job: show(job, told.as_ref()), warnings };
     Reply::new(body)
         .location(format!("/api/v1/jobs/{}", job.summary.id))
         .version(job.summary.version)
         .position(position)
         .replayed(replayed)
+}
+
+/// Refuses a wish for hardware that no worker has and that must be met; says what else becomes of
+/// one.
+fn warned(gateway: &Gateway, wish: Option<Hardware>) -> Result<Vec<String>, Problem> {
+    let Some(wish) = wish else { return Ok(vec![]) };
+    // Before any worker was heard nothing is known, and the job waits for one.
+    let Some(capabilities) = gateway.capabilities() else { return Ok(vec![]) };
+    wish.check(&capabilities.devices)
+        .map_err(|refusal| Problem::field(Kind::Invalid, &refusal.pointer, refusal.detail))?;
+    let must = Hardware { fallback: Fallback::Fail, ..wish };
+    let lacking = must.check(&capabilities.devices).err();
+    let name = wish.prefer.as_str();
+    let warning = |_| format!("no worker has `{name}` now; the processor does it if none comes");
+    Ok(lacking.map(warning).into_iter().collect())
 }
 
 /// Everything that can be known to fail before a byte is read.

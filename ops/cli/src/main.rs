@@ -20,8 +20,7 @@ fn main() -> ExitCode {
     // A media child locks itself in before any thread is started, so it never meets tokio.
     let mut arguments = std::env::args().skip(1);
     if arguments.next().as_deref() == Some("media-child") {
-        let seccomp_only = arguments.next().as_deref() == Some("seccomp-only");
-        return ExitCode::from(media::child::main(seccomp_only));
+        return ExitCode::from(media::child::main(arguments));
     }
     let arguments = Arguments::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -118,5 +118,6 @@ fn spec() -> Box<JobSpec> {
         priority: Priority::Normal,
         metadata: Personal::Clear([("album".to_owned(), "one".to_owned())].into()),
         not_before: None,
+        hardware: None,
     })
 }

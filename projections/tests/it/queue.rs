@@ -13,8 +13,12 @@ async fn the_queue_counts_what_waits_by_priority_and_what_runs() {
         bed.submit(n, &acme).await;
     }
     bed.submit(6, &tenant("other")).await;
-    let start =
-        JobCommand::StartAttempt { attempt: 1, worker: "w".to_owned(), pool: "cpu".to_owned() };
+    let start = JobCommand::StartAttempt {
+        attempt: 1,
+        worker: "w".to_owned(),
+        pool: "cpu".to_owned(),
+        device: None,
+    };
     bed.tell(job(1), &acme, start).await;
     bed.tell(job(2), &acme, JobCommand::Cancel).await;
     bed.tell(job(3), &acme, JobCommand::Reprioritise { priority: Priority::High }).await;

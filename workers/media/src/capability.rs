@@ -19,6 +19,7 @@ pub(crate) fn prove(scratch: &Path) -> Capabilities {
         video_codecs: VideoCodec::ALL.iter().copied().filter(|codec| has_video(*codec)).collect(),
         audio_codecs: AudioCodec::ALL.iter().copied().filter(|codec| has_audio(*codec)).collect(),
         containers: Container::ALL.iter().copied().filter(|c| has_muxer(*c, scratch)).collect(),
+        devices: vec![],
     }
 }
 

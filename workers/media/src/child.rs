@@ -6,28 +6,52 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use domain::media::{MediaRequest, Role};
+use domain::media::{Capabilities, MediaRequest, Role};
 use nix::sys::{prctl, signal::Signal};
 
 use crate::{
     MediaError, capability,
     engine::{self, Work},
-    ffi, open, probe,
-    protocol::{self, Said, Task},
+    ffi, hardware, open, probe,
+    protocol::{self, Place, Said, Task},
     sandbox,
 };
+
+/// How a child is locked in.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    /// On a kernel without Landlock.
+    pub(crate) seccomp_only: bool,
+    /// Hardware that it may open.
+    pub(crate) devices: Vec<PathBuf>,
+}
+
+impl Settings {
+    /// `seccomp-only`, and `device=…` any number of times.
+    fn read(arguments: impl Iterator<Item = String>) -> Self {
+        let mut settings = Self::default();
+        for argument in arguments {
+            if argument == "seccomp-only" {
+                settings.seccomp_only = true;
+            } else if let Some(device) = argument.strip_prefix("device=") {
+                settings.devices.push(PathBuf::from(device));
+            }
+        }
+        settings
+    }
+}
 
 /// Serves one task in the slot folder that is the current one; answers the exit code.
 ///
 /// Must be called before any thread is started: the sandbox is entered by this one.
-pub fn main(seccomp_only: bool) -> u8 {
-    match serve(seccomp_only) {
+pub fn main(arguments: impl Iterator<Item = String>) -> u8 {
+    match serve(&Settings::read(arguments)) {
         Ok(()) => 0,
         Err(_) => 1,
     }
 }
 
-fn serve(seccomp_only: bool) -> io::Result<()> {
+fn serve(settings: &Settings) -> io::Result<()> {
     // Whatever it is busy with, it does not outlive its worker.
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     let slot = std::env::current_dir()?;
@@ -40,7 +64,7 @@ fn serve(seccomp_only: bool) -> io::Result<()> {
             std::process::exit(2);
         }
     };
-    let sandbox = match sandbox::enter(&slot, seccomp_only) {
+    let sandbox = match sandbox::enter(&slot, settings) {
         Ok(sandbox) => sandbox,
         Err(error) => {
             say(Said::Failed { code: error.code, message: error.message });
@@ -53,18 +77,25 @@ fn serve(seccomp_only: bool) -> io::Result<()> {
     ffi::capture_log(Box::new(move |level, line| {
         log(Said::Log { level: level.to_owned(), line });
     }));
-    match perform(&slot, &task, &say) {
+    match perform(&slot, &settings.devices, &task, &say) {
         Ok(last) => say(last),
         Err(error) => say(Said::Failed { code: error.code, message: error.message }),
     }
     Ok(())
 }
 
-fn perform(slot: &Path, task: &Task, say: &(dyn Fn(Said) + Sync)) -> Result<Said, MediaError> {
+fn perform(
+    slot: &Path,
+    devices: &[PathBuf],
+    task: &Task,
+    say: &(dyn Fn(Said) + Sync),
+) -> Result<Said, MediaError> {
     let input = |number| slot.join("in").join(protocol::input_name(number));
     match task {
         Task::Capabilities => {
-            Ok(Said::Capabilities(capability::prove(&slot.join("out").join("probe"))))
+            let scratch = slot.join("out").join("probe");
+            let devices = hardware::find(&hardware::Machine, devices);
+            Ok(Said::Capabilities(Capabilities { devices, ..capability::prove(&scratch) }))
         }
         Task::Facts => {
             let opened = open::open(&input(0), Role::Media)?;
@@ -73,13 +104,15 @@ fn perform(slot: &Path, task: &Task, say: &(dyn Fn(Said) + Sync)) -> Result<Said
         Task::Plan { request, capabilities } => {
             let inputs = roles(request, input);
             let output = slot.join("out");
-            let work = Work { inputs: &inputs, output: &output, capabilities, say };
+            let place = Place::CPU;
+            let work = Work { inputs: &inputs, output: &output, capabilities, place, say };
             engine::would_do(request, &work).map(Said::WouldDo)
         }
-        Task::Run { request, capabilities, output } => {
+        Task::Run { request, capabilities, place, output } => {
             let inputs = roles(request, input);
             let output = slot.join("out").join(output);
-            let work = Work { inputs: &inputs, output: &output, capabilities, say };
+            let place = *place;
+            let work = Work { inputs: &inputs, output: &output, capabilities, place, say };
             engine::run(request, &work).map(Said::Done)
         }
     }

@@ -14,6 +14,7 @@ mod package;
 mod passes;
 mod picker;
 mod probe;
+mod proof;
 mod quality;
 mod script;
 mod stream;
@@ -31,11 +32,12 @@ use nix::libc;
 use serde_json::json;
 
 use self::flow::Flow;
+pub(crate) use self::proof::proof;
 use crate::{
     MediaError, ffi,
     ffi::Input,
     open,
-    protocol::{Report, Said},
+    protocol::{Place, Report, Said},
     pulse::Pulse,
 };
 
@@ -54,6 +56,8 @@ pub(crate) struct Work<'a> {
     pub(crate) output: &'a Path,
     /// What this machine can do.
     pub(crate) capabilities: &'a Capabilities,
+    /// What this task runs on.
+    pub(crate) place: Place,
     /// Told how far it is, from any thread.
     pub(crate) say: &'a (dyn Fn(Said) + Sync),
 }

@@ -1,9 +1,11 @@
 //! The one place that talks to C: what the safe bindings lack. Every block says why it is sound.
 
+mod device;
 mod frame;
 mod input;
 mod log;
 mod memory;
+mod va;
 mod vmaf;
 
 use std::ffi::{CStr, CString, c_int};
@@ -12,6 +14,7 @@ use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, codec, ffi, filter, for
 use nix::libc;
 
 pub(crate) use self::{
+    device::{HardwareDevice, HardwareFrames},
     frame::{
         empty_frame, first_plane, lasts, picture_shape, samples, set_picture_kind, share, silence,
         sound_shape,
@@ -19,6 +22,7 @@ pub(crate) use self::{
     input::Input,
     log::capture_log,
     memory::MemoryOutput,
+    va::ask_driver,
     vmaf::Vmaf,
 };
 

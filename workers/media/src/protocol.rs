@@ -8,7 +8,7 @@ use std::{
 
 use domain::{
     job::{FailureCode, StreamSummary},
-    media::{Capabilities, Effort, MediaFacts, MediaRequest, Plan, StreamPlan},
+    media::{Capabilities, Effort, Hardware, MediaFacts, MediaRequest, Plan, Pool, StreamPlan},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -40,9 +40,25 @@ pub enum Task {
         request: Box<MediaRequest>,
         /// What this worker can do.
         capabilities: Capabilities,
+        /// What it runs on.
+        place: Place,
         /// The name in the slot's `out/` folder that every output's name begins with.
         output: String,
     },
+}
+
+/// What a job wished to run on, and what it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// What was asked for.
+    pub hardware: Option<Hardware>,
+    /// What the task was released to.
+    pub pool: Pool,
+}
+
+impl Place {
+    /// The processor, and nothing else was asked for.
+    pub const CPU: Self = Self { hardware: None, pool: Pool::Cpu };
 }
 
 /// What a child says.

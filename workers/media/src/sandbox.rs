@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use landlock::{
     ABI, Access, AccessFs, CompatLevel, Compatible, LandlockStatus, PathBeneath, PathFd, Ruleset,
@@ -13,7 +16,7 @@ use seccompiler::{
     SeccompRule,
 };
 
-use crate::MediaError;
+use crate::{MediaError, child::Settings};
 
 /// What a child may use up.
 const MAX_MEMORY: u64 = 12 * 1024 * 1024 * 1024;
@@ -22,7 +25,7 @@ const MAX_OPEN_FILES: u64 = 64;
 
 /// Locks this process, still single-threaded, into its slot: `in/` to read, `out/` to write, no
 /// sockets, no programs. Answers how well that worked.
-pub(crate) fn enter(slot: &Path, seccomp_only: bool) -> Result<String, MediaError> {
+pub(crate) fn enter(slot: &Path, settings: &Settings) -> Result<String, MediaError> {
     let broken = |what: &str| {
         let what = format!("the sandbox could not be set up: {what}");
         move |error: &dyn std::fmt::Display| MediaError::internal(&what, error)
@@ -36,8 +39,9 @@ pub(crate) fn enter(slot: &Path, seccomp_only: bool) -> Result<String, MediaErro
         setrlimit(resource, limit, limit).map_err(|error| broken("limits")(&error))?;
     }
     let landlock =
-        if seccomp_only { None } else { Some(landlock(&slot.join("in"), &slot.join("out"))?) };
-    let filter = seccomp().map_err(|error| broken("seccomp")(&error))?;
+        if settings.seccomp_only { None } else { Some(landlock(slot, &settings.devices)?) };
+    let filter =
+        seccomp(!settings.devices.is_empty()).map_err(|error| broken("seccomp")(&error))?;
     let no_clone3 = no_clone3().map_err(|error| broken("seccomp")(&error))?;
     for filter in [&no_clone3, &filter] {
         seccompiler::apply_filter_all_threads(filter).map_err(|e| broken("seccomp")(&e))?;
@@ -47,19 +51,28 @@ pub(crate) fn enter(slot: &Path, seccomp_only: bool) -> Result<String, MediaErro
 }
 
 /// ABI 2 is the least that keeps files inside the folder (renames and links included).
-fn landlock(input: &Path, output: &Path) -> Result<ABI, MediaError> {
+fn landlock(slot: &Path, devices: &[PathBuf]) -> Result<ABI, MediaError> {
     let broken = |error: &dyn std::fmt::Display| {
         MediaError::internal("the sandbox could not be set up: landlock", error)
     };
     let abi = ABI::V5;
-    let input = PathFd::new(input).map_err(|error| broken(&error))?;
-    let output = PathFd::new(output).map_err(|error| broken(&error))?;
+    let input = PathFd::new(slot.join("in")).map_err(|error| broken(&error))?;
+    let output = PathFd::new(slot.join("out")).map_err(|error| broken(&error))?;
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     // What letters are drawn with: on every machine the same, and nobody's secret.
     let fonts =
         ["/etc/fonts", "/usr/share/fonts", "/usr/share/fontconfig", "/var/cache/fontconfig"];
     let fonts = fonts.iter().filter_map(|path| PathFd::new(path).ok());
     let fonts = fonts.map(|path| Ok::<_, landlock::RulesetError>(PathBeneath::new(path, read)));
+    // A driver is a library that reads about its card; nothing of that is anybody's secret either.
+    let drivers = std::env::var("LIBVA_DRIVERS_PATH").unwrap_or_default();
+    let about = ["/usr/lib", "/usr/share/drirc.d", "/sys/dev", "/sys/devices", "/proc/driver"];
+    let about = about.into_iter().chain([drivers.as_str()]).filter(|_| !devices.is_empty());
+    let about = about.filter_map(|path| PathFd::new(path).ok());
+    let about = about.map(|path| Ok::<_, landlock::RulesetError>(PathBeneath::new(path, read)));
+    let open = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev;
+    let cards = devices.iter().filter_map(|path| PathFd::new(path).ok());
+    let cards = cards.map(|path| Ok::<_, landlock::RulesetError>(PathBeneath::new(path, open)));
     let all = AccessFs::from_all(abi) & !AccessFs::Execute;
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -68,6 +81,8 @@ fn landlock(input: &Path, output: &Path) -> Result<ABI, MediaError> {
         .and_then(|ruleset| ruleset.add_rule(PathBeneath::new(input, read)))
         .and_then(|ruleset| ruleset.add_rule(PathBeneath::new(output, all)))
         .and_then(|ruleset| ruleset.add_rules(fonts))
+        .and_then(|ruleset| ruleset.add_rules(about))
+        .and_then(|ruleset| ruleset.add_rules(cards))
         .and_then(landlock::RulesetCreated::restrict_self)
         .map_err(|error| broken(&error))?;
     match status.landlock {
@@ -84,7 +99,7 @@ fn landlock(input: &Path, output: &Path) -> Result<ABI, MediaError> {
 }
 
 /// What decoding, encoding and writing files needs, and nothing else.
-fn seccomp() -> Result<BpfProgram, seccompiler::Error> {
+fn seccomp(cards: bool) -> Result<BpfProgram, seccompiler::Error> {
     let allowed = [
         libc::SYS_read,
         libc::SYS_write,
@@ -158,6 +173,11 @@ fn seccomp() -> Result<BpfProgram, seccompiler::Error> {
     ];
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         allowed.into_iter().map(|number| (number, vec![])).collect();
+    if cards {
+        // How drivers speak to their cards; Landlock says which files can be spoken to.
+        let driving = [libc::SYS_ioctl, libc::SYS_dup, libc::SYS_readlink, libc::SYS_readlinkat];
+        rules.extend(driving.into_iter().map(|number| (number, vec![])));
+    }
     let only = |argument, operator, value: u64| {
         let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Qword, operator, value)?;
         Ok::<_, seccompiler::Error>(vec![SeccompRule::new(vec![condition])?])

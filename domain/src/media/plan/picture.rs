@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Draft, Picture, PlanRejection, Source, VideoFilter, even};
 use crate::media::{
-    Container, FilterName, MediaFacts, Operation, Preset, Rational, Transcode, VideoCodec,
+    Container, FilterName, MediaFacts, Operation, Placed, Preset, Rational, Transcode, VideoCodec,
     facts::Chroma,
 };
 
@@ -35,6 +35,9 @@ pub struct VideoPlan {
     pub keyframe_interval: Option<u32>,
     /// True if its colours are BT.709 whatever the source's were.
     pub tonemapped: bool,
+    /// What encodes it, if not the processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placed: Option<Placed>,
 }
 
 /// Quality or size.
@@ -139,6 +142,7 @@ impl Settings<'_> {
             profile: self.profile()?,
             keyframe_interval: self.transcode.keyframe_interval,
             tonemapped,
+            placed: None,
             filters: picture.filters,
         })
     }

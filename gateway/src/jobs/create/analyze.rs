@@ -4,7 +4,7 @@ use domain::media::{Analyze, MediaRequest};
 use poem_openapi::Object;
 use serde::Deserialize;
 
-use super::{Create, PriorityWord, Terms};
+use super::{Create, HardwareBody, PriorityWord, Terms};
 use crate::{media::value, problem::Problem};
 
 /// A file to measure.
@@ -28,6 +28,7 @@ pub(crate) struct AnalyzeBody {
     metadata: Option<BTreeMap<String, String>>,
     /// RFC 3339; the job does not start earlier.
     not_before: Option<String>,
+    hardware: Option<HardwareBody>,
 }
 
 impl Create for AnalyzeBody {
@@ -49,6 +50,7 @@ impl Create for AnalyzeBody {
             priority: self.priority,
             metadata: self.metadata.as_ref(),
             not_before: self.not_before.as_deref(),
+            hardware: self.hardware.as_ref(),
         }
     }
 }

@@ -4,7 +4,7 @@ use domain::media::{Convert, MediaRequest};
 use poem_openapi::Object;
 use serde::Deserialize;
 
-use super::{Create, PriorityWord, Terms};
+use super::{Create, HardwareBody, PriorityWord, Terms};
 use crate::{
     media::{OperationJson, OverwriteWord, operations, overwrite, value},
     problem::Problem,
@@ -30,6 +30,7 @@ pub(crate) struct ConvertBody {
     overwrite: Option<OverwriteWord>,
     /// RFC 3339; the job does not start earlier.
     not_before: Option<String>,
+    hardware: Option<HardwareBody>,
 }
 
 impl Create for ConvertBody {
@@ -50,6 +51,7 @@ impl Create for ConvertBody {
             priority: self.priority,
             metadata: self.metadata.as_ref(),
             not_before: self.not_before.as_deref(),
+            hardware: self.hardware.as_ref(),
         }
     }
 }

@@ -4,7 +4,7 @@ use domain::media::{MediaRequest, Probe};
 use poem_openapi::Object;
 use serde::Deserialize;
 
-use super::{Create, PriorityWord, Terms};
+use super::{Create, HardwareBody, PriorityWord, Terms};
 use crate::{media::value, problem::Problem};
 
 /// A file to look into.
@@ -19,6 +19,7 @@ pub(crate) struct ProbeBody {
     metadata: Option<BTreeMap<String, String>>,
     /// RFC 3339; the job does not start earlier.
     not_before: Option<String>,
+    hardware: Option<HardwareBody>,
 }
 
 impl Create for ProbeBody {
@@ -34,6 +35,7 @@ impl Create for ProbeBody {
             priority: self.priority,
             metadata: self.metadata.as_ref(),
             not_before: self.not_before.as_deref(),
+            hardware: self.hardware.as_ref(),
         }
     }
 }

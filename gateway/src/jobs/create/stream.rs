@@ -8,7 +8,7 @@ use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Create, PriorityWord, Terms};
+use super::{Create, HardwareBody, PriorityWord, Terms};
 use crate::{
     media::{OverwriteWord, overwrite, value},
     problem::{Kind, Problem},
@@ -51,6 +51,7 @@ pub(crate) struct StreamBody {
     overwrite: Option<OverwriteWord>,
     /// RFC 3339; the job does not start earlier.
     not_before: Option<String>,
+    hardware: Option<HardwareBody>,
 }
 
 /// One step of a ladder; with neither `crf` nor `video_bitrate` constant quality below a cap.
@@ -194,6 +195,7 @@ impl Create for StreamBody {
             priority: self.priority,
             metadata: self.metadata.as_ref(),
             not_before: self.not_before.as_deref(),
+            hardware: self.hardware.as_ref(),
         }
     }
 }

@@ -5,7 +5,7 @@ use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Create, PriorityWord, Terms};
+use super::{Create, HardwareBody, PriorityWord, Terms};
 use crate::{
     media::{OverwriteWord, overwrite, value},
     problem::Problem,
@@ -41,6 +41,7 @@ pub(crate) struct ThumbnailsBody {
     overwrite: Option<OverwriteWord>,
     /// RFC 3339; the job does not start earlier.
     not_before: Option<String>,
+    hardware: Option<HardwareBody>,
 }
 
 impl Create for ThumbnailsBody {
@@ -68,6 +69,7 @@ impl Create for ThumbnailsBody {
             priority: self.priority,
             metadata: self.metadata.as_ref(),
             not_before: self.not_before.as_deref(),
+            hardware: self.hardware.as_ref(),
         }
     }
 }

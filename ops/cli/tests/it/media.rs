@@ -270,3 +270,27 @@ async fn a_quality_is_reached_measured_and_told() {
     let mean = found["result"]["vmaf"]["mean"].as_f64().unwrap();
     assert!((mean - told["vmaf"].as_f64().unwrap()).abs() < 1.0, "{told} {found}");
 }
+
+#[tokio::test]
+async fn hardware_is_a_wish_with_a_declared_way_out() {
+    let stack = Stack::new().await;
+    let film = stack.upload_bunny().await;
+    let wish = |fallback: &str| {
+        json!({ "input": film, "output": format!("{fallback}.mp4"),
+                "operations": [{ "type": "transcode", "height": 90, "preset": "ultrafast" }],
+                "hardware": { "prefer": "nvenc", "fallback": fallback } })
+    };
+    let has = stack.get("/capabilities").await.json;
+    assert_eq!(has["devices"], json!([]), "no test machine has a card");
+    assert_eq!(has["kinds"].as_array().unwrap().len(), 5);
+    let refused = stack.post("/convert", &wish("fail")).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{refused:?}");
+    assert_eq!(refused.text("/errors/0/pointer"), "#/hardware/prefer");
+    assert!(refused.text("/errors/0/detail").contains("there is cpu"), "{refused:?}");
+    let accepted = stack.post("/convert", &wish("cpu")).await;
+    assert!(accepted.text("/warnings/0").contains("no worker has `nvenc`"), "{accepted:?}");
+    let done = stack.over(accepted.text("/job/id")).await;
+    assert_eq!((done.text("/status"), done.text("/attempts/0/pool")), ("completed", "cpu"));
+    let notes = done.json["result"]["notes"].to_string();
+    assert!(notes.contains("nvenc was preferred"), "{notes}");
+}

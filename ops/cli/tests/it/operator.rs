@@ -50,14 +50,14 @@ async fn the_operators_verbs_say_what_there_is() {
     assert!(well, "{said}");
     let (well, said) = run(&stack, &["projections", "status"]);
     assert!(well, "{said}");
-    for name in ["job_detail", "job_list", "queue", "archive"] {
+    for name in ["job_detail", "job_list", "queue", "pace", "archive"] {
         assert!(said.contains(&format!("{name}: at")), "{said}");
         let (well, said) = run(&stack, &["projections", "rebuild", name]);
         assert!(well && said.contains("rebuilt up to"), "{said}");
     }
     assert_eq!(stack.get(&format!("/jobs/{job}")).await.text("/status"), "completed");
     let (well, said) = run(&stack, &["projections", "rebuild", "nothing"]);
-    assert!(!well && said.contains("job_detail, job_list, queue and archive"), "{said}");
+    assert!(!well && said.contains("job_detail, job_list, queue, pace and archive"), "{said}");
     let (well, said) = run(&stack, &["config", "print"]);
     let secret = settings(&stack)[2].1.clone();
     assert!(well && said.contains("(hidden)") && !said.contains(&secret), "{said}");

@@ -11,7 +11,7 @@ use std::{
 
 use domain::media::{
     AudioCodec, AudioFilter, AudioPlan, Chroma, Container, Convert, Effort, MAX_FILES, MediaFacts,
-    Micros, Plan, SubtitlePlan, VideoCodec, VideoFilter, VideoPlan,
+    Micros, Plan, SubtitlePlan, VideoCodec, VideoFilter, VideoPlan, place,
 };
 use ffmpeg_the_third::{Rational, codec};
 
@@ -22,6 +22,7 @@ use super::{
     flow::Flow,
     mux::{Label, Mux},
     passes::{self, Findings},
+    proof,
     script::{Look, Mix, cue_file, text_file},
     tally::Tally,
     target::Found,
@@ -32,7 +33,7 @@ use crate::{
     cues::{self, Cues},
     ffi::EncoderPass,
     open,
-    protocol::{Report, Said},
+    protocol::{Place, Report, Said},
     pulse::Pulse,
     verify::{self, Expected},
 };
@@ -53,6 +54,11 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
     }
     let plan = domain::media::plan(request, Some(&facts), work.capabilities);
     let mut plan = plan.map_err(super::refused)?;
+    if let Some(video) = &mut plan.video {
+        let devices = &work.capabilities.devices;
+        let Place { hardware, pool } = work.place;
+        place(video, hardware, pool, devices, &mut plan.notes).map_err(super::refused)?;
+    }
     say(Said::Planned(Box::new(plan.clone())));
     fs::create_dir_all(scratch).map_err(|e| MediaError::internal("the scratch folder", e))?;
     let tally = Tally::new(say, plan.duration, passes::count(&plan));
@@ -151,6 +157,7 @@ pub(super) fn canvas<'a>(
         scratch,
         threads: 0,
         keys_on_demand: false,
+        frames: None,
     }
 }
 
@@ -233,11 +240,14 @@ impl<'env> Maker<'_, 'env> {
         }
         let planar = is_planar(flow.facts(), video);
         let look = Look { plan: video, planar, scratch: self.studio.scratch };
-        let mut filtering = flow.filter(look.script(), self.findings.palette.as_ref())?;
+        let device = proof::open_device(video)?;
+        let palette = self.findings.palette.as_ref();
+        let mut filtering = flow.filter_on(look.script(), palette, device.as_ref())?;
         let (time_base, aspect, rate) = filtering.outcome()?;
         let parameters = super::parameters(flow, video.source)?;
         let mut wanted = canvas(time_base, aspect, rate, video, &parameters, self.studio.scratch);
         wanted.global_header = mux.wants_global_header();
+        wanted.frames = filtering.hardware_frames();
         if video.quality.two_pass {
             wanted.pass = EncoderPass::Second;
             wanted.statistics = self.findings.statistics.take();

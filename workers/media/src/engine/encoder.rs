@@ -1,5 +1,6 @@
 //! Encoders, opened as a plan wants them.
 
+mod hardware;
 mod picture;
 mod sound;
 

@@ -4,7 +4,11 @@ use domain::media::VideoPlan;
 use ffmpeg_the_third::{self as ffmpeg, ChannelLayout, Rational, filter, format, frame};
 
 use super::{again, script};
-use crate::{MediaError, ffi, pulse::Pulse};
+use crate::{
+    MediaError, ffi,
+    ffi::{HardwareDevice, HardwareFrames},
+    pulse::Pulse,
+};
 
 /// What the frames of a stream are like.
 #[derive(Debug, Clone, PartialEq)]
@@ -178,9 +182,18 @@ pub(super) struct Filtering {
 impl Filtering {
     /// Builds the graph that `text` describes, fed by `feeds` as `in0`, `in1`, ….
     pub(super) fn build(text: &str, feeds: Vec<Feed>) -> Result<Self, MediaError> {
+        Self::build_on(text, feeds, None)
+    }
+
+    /// As `build`, with frames that end up in hardware.
+    pub(super) fn build_on(
+        text: &str,
+        feeds: Vec<Feed>,
+        device: Option<&HardwareDevice>,
+    ) -> Result<Self, MediaError> {
         let picture = feeds.first().is_none_or(|feed| feed.shape.is_picture());
         let shapes: Vec<&Shape> = feeds.iter().map(|feed| &feed.shape).collect();
-        let graph = graph(text, &shapes, picture)?;
+        let graph = graph(text, &shapes, picture, device)?;
         let inputs = feeds.into_iter().enumerate().map(|(number, feed)| Input {
             feed,
             name: script::input_name(number),
@@ -196,6 +209,11 @@ impl Filtering {
         let sink = self.graph.get("out");
         let sink = sink.ok_or_else(|| MediaError::internal("the filters", "have no end"))?;
         Ok((ffi::sink_time_base(&sink), ffi::sink_pixel_aspect(&sink), ffi::sink_frame_rate(&sink)))
+    }
+
+    /// Where the frames that come out live, if not in memory.
+    pub(super) fn hardware_frames(&mut self) -> Option<HardwareFrames> {
+        self.graph.get("out").and_then(|sink| HardwareFrames::of_sink(&sink))
     }
 
     /// Lets sound come out in frames of one size.
@@ -294,7 +312,7 @@ impl Input {
             return Ok(vec![frame]);
         }
         if self.conform.as_ref().is_none_or(|(shape, _)| *shape != now) {
-            let graph = graph(&self.conform_text(), &[&now], now.is_picture())?;
+            let graph = graph(&self.conform_text(), &[&now], now.is_picture(), None)?;
             self.conform = Some((now, graph));
         }
         let Some((_, graph)) = &mut self.conform else { return Ok(vec![]) };
@@ -323,7 +341,12 @@ impl Input {
 }
 
 /// Builds a graph from `in0`, `in1`, … to `out`.
-fn graph(text: &str, inputs: &[&Shape], picture: bool) -> Result<filter::Graph, MediaError> {
+fn graph(
+    text: &str,
+    inputs: &[&Shape],
+    picture: bool,
+    device: Option<&HardwareDevice>,
+) -> Result<filter::Graph, MediaError> {
     let broken = |error: ffmpeg::Error| {
         MediaError::internal(&format!("the filters do not fit ({text})"), error)
     };
@@ -342,6 +365,9 @@ fn graph(text: &str, inputs: &[&Shape], picture: bool) -> Result<filter::Graph, 
         parser = parser.output(&script::input_name(number), 0).map_err(broken)?;
     }
     parser.parse(text).map_err(broken)?;
+    if let Some(device) = device {
+        device.give_to(&mut graph);
+    }
     graph.validate().map_err(broken)?;
     Ok(graph)
 }

@@ -12,7 +12,11 @@ use super::{
     filtering::{Feed, Filtering, Still},
     script::Fed,
 };
-use crate::{MediaError, ffi::Input, pulse::Pulse};
+use crate::{
+    MediaError,
+    ffi::{HardwareDevice, Input},
+    pulse::Pulse,
+};
 
 /// Packets that may wait for a decoder, frames for a graph.
 const PACKETS: usize = 64;
@@ -79,8 +83,18 @@ impl<'env> Flow<'env> {
     /// A graph over the streams that its script is fed.
     pub(super) fn filter(
         &mut self,
+        script: (String, Vec<Fed>),
+        palette: Option<&Still>,
+    ) -> Result<Filtering, MediaError> {
+        self.filter_on(script, palette, None)
+    }
+
+    /// As `filter`, with frames that end up in hardware.
+    pub(super) fn filter_on(
+        &mut self,
         (text, fed): (String, Vec<Fed>),
         palette: Option<&Still>,
+        device: Option<&HardwareDevice>,
     ) -> Result<Filtering, MediaError> {
         let mut feeds = Vec::new();
         for fed in fed {
@@ -92,7 +106,7 @@ impl<'env> Flow<'env> {
                 }
             });
         }
-        Filtering::build(&text, feeds)
+        Filtering::build_on(&text, feeds, device)
     }
 
     /// Adds a stage; those that take from others come after them.

@@ -5,7 +5,9 @@ mod stills;
 
 use std::{fs, path::Path, time::Instant};
 
-use domain::media::{Effort, MediaFacts, Metric, Poster, Sprite, Stream, StreamPlan, plan_stream};
+use domain::media::{
+    Effort, MediaFacts, Metric, Pool, Poster, Sprite, Stream, StreamPlan, plan_stream,
+};
 use serde_json::{Map, Value, json};
 
 use self::{
@@ -29,7 +31,12 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
     let studio = Studio { inputs: work.inputs, scratch, pulse: &pulse };
     let facts = studio.facts()?;
     (work.say)(Said::Facts(Box::new(super::own(&facts)?.clone())));
-    let plan = planned(request, &studio, &facts, work)?;
+    let mut plan = planned(request, &studio, &facts, work)?;
+    if work.place.hardware.is_some_and(|wish| wish.prefer != Pool::Cpu) {
+        let why = "segments begin at keyframes of our choice, which the processor's encoders make";
+        let wish = work.place.hardware.unwrap_or_default();
+        wish.without(why, &mut plan.notes).map_err(super::refused)?;
+    }
     (work.say)(Said::PlannedStream(Box::new(plan.clone())));
     let broken = |error: std::io::Error| MediaError::internal("the output folder", error);
     fs::create_dir_all(scratch).map_err(broken)?;

@@ -8,7 +8,7 @@ use domain::{
     Personal,
     media::{Capabilities, Convert, MediaRequest, Operation, Overwrite},
 };
-use media::protocol::{self, Report, Said, Task, input_name};
+use media::protocol::{self, Place, Report, Said, Task, input_name};
 use tempfile::TempDir;
 
 pub(crate) struct Slot {
@@ -98,7 +98,18 @@ impl Slot {
     }
 
     pub(crate) fn task(&self, task: &Task) -> Talk {
+        self.task_with(task, &[], &[])
+    }
+
+    pub(crate) fn task_with(
+        &self,
+        task: &Task,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Talk {
         let mut child = Command::new(child())
+            .args(arguments)
+            .envs(environment.iter().copied())
             .current_dir(self.folder.path())
             .env("SVT_LOG", "1")
             .stdin(Stdio::piped())
@@ -120,18 +131,22 @@ impl Slot {
         self.task(&Task::Run {
             request: Box::new(request),
             capabilities: Capabilities::everything(),
+            place: Place::CPU,
             output: output.to_owned(),
         })
     }
 
     pub(crate) fn convert(&self, output: &str, operations: Vec<Operation>) -> Talk {
-        let request = MediaRequest::Convert(Convert {
+        self.run(Self::conversion(output, operations), output)
+    }
+
+    pub(crate) fn conversion(output: &str, operations: Vec<Operation>) -> MediaRequest {
+        MediaRequest::Convert(Convert {
             input: Personal::Erased,
             output: Personal::Clear(output.parse().unwrap()),
             operations,
             overwrite: Overwrite::Fail,
-        });
-        self.run(request, output)
+        })
     }
 }
 

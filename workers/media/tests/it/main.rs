@@ -4,6 +4,7 @@
 
 mod convert;
 mod formats;
+mod hardware;
 mod harness;
 mod hostile;
 mod kinds;

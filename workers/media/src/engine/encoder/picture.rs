@@ -3,10 +3,10 @@ use std::{ffi::CString, path::Path};
 use domain::media::{Preset, RateControl, VideoCodec, VideoPlan};
 use ffmpeg_the_third::{self as ffmpeg, Dictionary, Rational, codec, encoder, format};
 
-use super::{all_understood, broken};
+use super::{all_understood, broken, hardware};
 use crate::{
     MediaError,
-    ffi::{self, Colors, EncoderPass},
+    ffi::{self, Colors, EncoderPass, HardwareFrames},
 };
 
 /// What a picture encoder is told beside the plan.
@@ -26,6 +26,8 @@ pub(in crate::engine) struct Canvas<'a> {
     pub(in crate::engine) threads: u16,
     /// Keyframes stand where they are asked for, and nowhere else; each can be begun with.
     pub(in crate::engine) keys_on_demand: bool,
+    /// Where frames come from, if they are not in memory.
+    pub(in crate::engine) frames: Option<HardwareFrames>,
 }
 
 /// Opens the encoder of a picture.
@@ -33,6 +35,9 @@ pub(in crate::engine) fn open(
     plan: &VideoPlan,
     canvas: Canvas<'_>,
 ) -> Result<encoder::Encoder, MediaError> {
+    if let Some(placed) = &plan.placed {
+        return hardware::open(plan, placed, &canvas);
+    }
     let codec = plan.codec.encoder().and_then(encoder::find_by_name);
     let codec = codec.ok_or_else(|| broken(ffmpeg::Error::EncoderNotFound))?;
     let mut context = codec::Context::new_with_codec(codec);

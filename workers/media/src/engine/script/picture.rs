@@ -1,7 +1,8 @@
 use std::path::Path;
 
 use domain::media::{
-    Adjust, Axis, Hdr, Paint, Position, Segment, Source, VideoCodec, VideoFilter, VideoPlan, Window,
+    Adjust, Axis, Hdr, Paint, Pool, Position, Segment, Source, VideoCodec, VideoFilter, VideoPlan,
+    Window,
 };
 
 use super::{Fed, Script, during, seconds, window};
@@ -55,7 +56,12 @@ impl Look<'_> {
         if square {
             end.push("setsar=1".to_owned());
         }
-        end.push(format!("format=pix_fmts={}", self.plan.pixel_format));
+        let placed = self.plan.placed.as_ref().map(|placed| placed.pool);
+        end.push(match placed {
+            Some(Pool::Vaapi) => "format=pix_fmts=nv12,hwupload".to_owned(),
+            Some(Pool::Qsv) => "format=pix_fmts=nv12".to_owned(),
+            _ => format!("format=pix_fmts={}", self.plan.pixel_format),
+        });
         end
     }
 

@@ -59,5 +59,6 @@ fn quick(source: Source, video: &VideoFacts) -> VideoPlan {
         profile: None,
         keyframe_interval: None,
         tonemapped: false,
+        placed: None,
     }
 }

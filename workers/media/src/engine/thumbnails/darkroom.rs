@@ -218,6 +218,7 @@ impl<'a> Darkroom<'a> {
             profile: None,
             keyframe_interval: None,
             tonemapped: false,
+            placed: None,
         };
         let unit = ffmpeg_the_third::Rational(1, 1);
         let parameters = ffmpeg_the_third::codec::Parameters::new();
@@ -234,6 +235,7 @@ impl<'a> Darkroom<'a> {
                 scratch: self.folder,
                 threads: 1,
                 keys_on_demand: false,
+                frames: None,
             },
         )?;
         let failed = |error| MediaError::internal("a picture cannot be encoded", error);

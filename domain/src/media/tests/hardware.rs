@@ -1,0 +1,65 @@
+use super::*;
+
+const VAAPI: Hardware = Hardware { prefer: Pool::Vaapi, fallback: Fallback::Fail };
+const OR_CPU: Hardware = Hardware { prefer: Pool::Vaapi, fallback: Fallback::Cpu };
+
+fn device(pool: Pool, encodes: &[VideoCodec]) -> Device {
+    Device {
+        pool,
+        name: "/dev/dri/renderD128".to_owned(),
+        driver: None,
+        offers: encodes.iter().copied().collect(),
+        encodes: encodes.iter().copied().collect(),
+        why_not: None,
+    }
+}
+
+fn placed(
+    change: impl FnOnce(&mut Transcode),
+    wish: Hardware,
+    pool: Pool,
+    devices: &[Device],
+) -> Result<(Option<Placed>, Vec<String>), PlanRejection> {
+    let mut transcode = Transcode::default();
+    change(&mut transcode);
+    let request = convert("o.mp4", vec![Operation::Transcode(transcode)]);
+    let plan = plan(&request, Some(&[film(picture())]), &Capabilities::everything()).unwrap();
+    let (mut video, mut notes) = (plan.video.unwrap(), vec![]);
+    place(&mut video, Some(wish), pool, devices, &mut notes)?;
+    Ok((video.placed, notes))
+}
+
+#[test]
+fn a_device_that_proved_the_codec_takes_the_picture() {
+    let devices = [device(Pool::Nvenc, &[]), device(Pool::Vaapi, &[VideoCodec::H264])];
+    let (placed, notes) = placed(|_| {}, VAAPI, Pool::Vaapi, &devices).unwrap();
+    assert_eq!(placed.unwrap().pool, Pool::Vaapi);
+    assert!(notes[0].contains("vaapi on /dev/dri/renderD128"), "{notes:?}");
+}
+
+#[test]
+fn what_a_device_cannot_do_falls_back_or_fails_as_declared() {
+    let devices = [device(Pool::Vaapi, &[VideoCodec::H264])];
+    let hevc = |t: &mut Transcode| t.video_codec = Some(VideoCodec::Hevc);
+    let refusal = placed(hevc, VAAPI, Pool::Vaapi, &devices).unwrap_err();
+    assert_eq!(refusal.pointer, "#/hardware/prefer");
+    let (on, notes) = placed(hevc, OR_CPU, Pool::Vaapi, &devices).unwrap();
+    assert_eq!(on, None);
+    assert!(notes[0].contains("does not encode hevc here"), "{notes:?}");
+    // A worker without the device: the dispatcher fell back.
+    let (on, notes) = placed(|_| {}, OR_CPU, Pool::Cpu, &[]).unwrap();
+    assert_eq!(on, None);
+    assert!(notes[0].contains("no worker with it was there"), "{notes:?}");
+    let deep = |t: &mut Transcode| t.pixel_format = Some("yuv422p".to_owned());
+    assert!(placed(deep, VAAPI, Pool::Vaapi, &devices).unwrap_err().detail.contains("yuv420p"));
+}
+
+#[test]
+fn a_wish_that_no_worker_meets_is_refused_early_only_if_it_must_be_met() {
+    assert_eq!(OR_CPU.check(&[]), Ok(()));
+    let refusal =
+        VAAPI.check(&[device(Pool::Vaapi, &[]), device(Pool::Nvenc, &[VideoCodec::H264])]);
+    let refusal = refusal.unwrap_err();
+    assert!(refusal.detail.contains("there is cpu, nvenc"), "{refusal}");
+    assert_eq!(VAAPI.check(&[device(Pool::Vaapi, &[VideoCodec::H264])]), Ok(()));
+}

@@ -1,0 +1,94 @@
+//! Encodes a few pictures on hardware, by the way that every job goes.
+
+use std::{path::Path, sync::mpsc::sync_channel};
+
+use domain::media::{
+    Placed, Pool, Preset, RateControl, Rational as Ratio, Source, VideoCodec, VideoPlan,
+};
+use ffmpeg_the_third::{Packet, Rational, codec, format::Pixel, frame};
+
+use super::{
+    convert::canvas,
+    encoder,
+    filtering::{Feed, Filtering, Shape},
+    script::Look,
+};
+use crate::{MediaError, ffi, ffi::HardwareDevice, pulse::Pulse};
+
+const SIZE: (u32, u32) = (320, 192);
+
+/// Whether a device encodes with a codec.
+pub(crate) fn proof(pool: Pool, device: &str, codec: VideoCodec) -> Result<(), MediaError> {
+    let (width, height) = SIZE;
+    let plan = VideoPlan {
+        source: Source { input: 0, stream: 0 },
+        codec,
+        filters: vec![],
+        width,
+        height,
+        pixel_format: "yuv420p".to_owned(),
+        rate: Ratio { num: 25, den: 1 },
+        constant_rate: true,
+        quality: RateControl { crf: Some(23), ..RateControl::default() },
+        preset: Preset::Medium,
+        profile: None,
+        keyframe_interval: None,
+        tonemapped: false,
+        placed: Some(Placed { pool, device: device.to_owned() }),
+    };
+    let say = |_| {};
+    let pulse = Pulse::new(&say);
+    let look = Look { plan: &plan, planar: false, scratch: Path::new("") };
+    let opened = open_device(&plan)?;
+    let (script, _) = look.script();
+    let mut filtering = Filtering::build_on(&script, vec![pictures()], opened.as_ref())?;
+    let (time_base, aspect, rate) = filtering.outcome()?;
+    let parameters = codec::Parameters::new();
+    let mut wanted = canvas(time_base, aspect, rate, &plan, &parameters, Path::new(""));
+    wanted.frames = filtering.hardware_frames();
+    let mut encoder = encoder::open_picture(&plan, wanted)?;
+    let failed = |error| MediaError::internal("it does not encode", error);
+    while let Some(frame) = filtering.next(&pulse)? {
+        encoder.send_frame(&frame).map_err(failed)?;
+    }
+    encoder.send_eof().map_err(failed)?;
+    match encoder.receive_packet(&mut Packet::empty()) {
+        Ok(()) => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// The hardware that a plan's frames are uploaded to; none where the encoder does that itself.
+pub(super) fn open_device(plan: &VideoPlan) -> Result<Option<HardwareDevice>, MediaError> {
+    let Some(placed) = plan.placed.as_ref().filter(|placed| placed.pool == Pool::Vaapi) else {
+        return Ok(None);
+    };
+    let failed = |error| MediaError::internal(&format!("{} does not open", placed.device), error);
+    HardwareDevice::open(&placed.device).map(Some).map_err(failed)
+}
+
+/// A few black pictures.
+fn pictures() -> Feed {
+    const COUNT: i64 = 4;
+    let (send, frames) = sync_channel(COUNT.unsigned_abs().try_into().unwrap_or(4));
+    let (width, height) = SIZE;
+    for number in 0..COUNT {
+        let mut picture = frame::Video::new(Pixel::YUV420P, width, height);
+        (0..picture.planes()).for_each(|plane| picture.data_mut(plane).fill(128));
+        picture.set_pts(Some(number));
+        if let Ok(shared) = ffi::share(&picture) {
+            // The channel has room for all.
+            let _ = send.send(shared);
+        }
+    }
+    let one = Rational(1, 1);
+    let shape = Shape::Picture {
+        width,
+        height,
+        format: Pixel::YUV420P,
+        time_base: Rational(1, 25),
+        aspect: one,
+        rate: Rational(25, 1),
+    };
+    Feed { frames, shape }
+}
