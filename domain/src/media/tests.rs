@@ -341,7 +341,7 @@ fn each_impossible_request_names_its_field() {
             "o.mp4",
             vec![Operation::Crop(Crop { x: 1000, y: 0, width: 1000, height: 100 })],
         ),
-        ("#/operations/0/degrees", "o.mp4", vec![Operation::Rotate(Rotate { degrees: 45 })]),
+        ("#/operations/0/degrees", "o.mp4", vec![Operation::Rotate(Rotate { degrees: 36_000.0 })]),
         ("#/operations/0/factor", "o.mp4", vec![Operation::Speed(Speed { factor: 0.0 })]),
         ("#/operations/0", "o.mp4", audio(|_| ())),
         ("#/operations/0/target_lufs", "o.mp4", audio(|a| a.target_lufs = Some(-16.0))),

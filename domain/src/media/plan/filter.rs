@@ -39,6 +39,15 @@ impl Window {
 pub enum VideoFilter {
     /// Turns clockwise by 90, 180 or 270 degrees.
     Rotate(u16),
+    /// Turns clockwise by any angle, onto black.
+    Tilt {
+        /// The angle.
+        degrees: f64,
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+    },
     /// Keeps a part and starts it at 0.
     Trim(Window),
     /// Resizes, to square pixels.

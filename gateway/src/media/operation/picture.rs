@@ -68,8 +68,8 @@ impl PadBody {
 #[serde(deny_unknown_fields)]
 #[oai(rename = "Rotate")]
 pub(super) struct RotateBody {
-    /// A multiple of 90.
-    degrees: i32,
+    /// Any angle; negative against the clock. Corners that come free are black.
+    degrees: f64,
 }
 
 impl RotateBody {

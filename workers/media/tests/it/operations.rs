@@ -52,10 +52,16 @@ fn the_picture_is_what_the_command_line_makes_of_it() {
             "400x240",
             "pad=400:240:(ow-iw)/2:(oh-ih)/2:red",
         ),
-        ("turn", Operation::Rotate(Rotate { degrees: -90 }), "180x320", "transpose=cclock"),
-        ("over", Operation::Rotate(Rotate { degrees: 180 }), "320x180", "hflip,vflip"),
+        ("turn", Operation::Rotate(Rotate { degrees: -90.0 }), "180x320", "transpose=cclock"),
+        ("over", Operation::Rotate(Rotate { degrees: 180.0 }), "320x180", "hflip,vflip"),
         ("mirror", Operation::Flip(Flip { axis: Axis::Horizontal }), "320x180", "hflip"),
         ("fps", Operation::Fps(Fps { millifps: 50_000 }), "320x180", "fps=50"),
+        (
+            "tilt",
+            Operation::Rotate(Rotate { degrees: 30.0 }),
+            "368x316",
+            "rotate=PI/6:ow=368:oh=316:c=black",
+        ),
         (
             "fill",
             Operation::Scale(Scale { width: Some(100), height: Some(100), mode: ScaleMode::Fill }),
@@ -111,7 +117,7 @@ fn the_picture_is_what_the_command_line_makes_of_it() {
 fn operations_apply_in_the_order_they_stand_in() {
     let slot = film("320x180", 1);
     let crop = || Operation::Crop(Crop { x: 0, y: 0, width: 100, height: 100 });
-    let turn = || Operation::Rotate(Rotate { degrees: 90 });
+    let turn = || Operation::Rotate(Rotate { degrees: 90.0 });
     report(&slot.convert("a.mp4", vec![crop(), turn(), fast()]));
     report(&slot.convert("b.mp4", vec![turn(), crop(), fast()]));
     assert!(similarity(&slot, "a.mp4", "crop=100:100:0:0,transpose=clock") > 0.96);

@@ -113,6 +113,9 @@ impl Look<'_> {
         match filter {
             VideoFilter::Rotate(90) => "transpose=clock".to_owned(),
             VideoFilter::Rotate(270) => "transpose=cclock".to_owned(),
+            VideoFilter::Tilt { degrees, width, height } => {
+                format!("rotate={:.9}:ow={width}:oh={height}:c=black", degrees.to_radians())
+            }
             VideoFilter::Flip(Axis::Horizontal) => "hflip".to_owned(),
             VideoFilter::Flip(Axis::Vertical) => "vflip".to_owned(),
             VideoFilter::Flip(Axis::Both) | VideoFilter::Rotate(_) => "hflip,vflip".to_owned(),
