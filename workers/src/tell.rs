@@ -15,7 +15,15 @@ pub(crate) fn progress_event(release: &Release, progress: &Progress) -> serde_js
         .filter(|_| progress.speed > 0.0)
         .map(|total| total.saturating_sub(progress.done) as f64 / 1_000_000.0 / progress.speed);
     let rounded = |value: f64| (value * 100.0).round() / 100.0;
-    let fields: BTreeMap<&str, serde_json::Value> = [
+    let outputs: BTreeMap<&String, f64> = progress
+        .outputs
+        .iter()
+        .filter_map(|(name, done)| {
+            let percent = *done as f64 / share? as f64 * 100.0;
+            Some((name, rounded(percent.min(100.0))))
+        })
+        .collect();
+    let mut fields: BTreeMap<&str, serde_json::Value> = [
         ("job_id", json!(release.job)),
         ("attempt", json!(release.attempt)),
         ("stage", json!(progress.stage)),
@@ -26,6 +34,9 @@ pub(crate) fn progress_event(release: &Release, progress: &Progress) -> serde_js
         ("eta_seconds", json!(eta.map(rounded))),
     ]
     .into();
+    if !outputs.is_empty() {
+        fields.insert("outputs", json!(outputs));
+    }
     json!({
         "specversion": "1.0",
         "id": format!("{}-{}-{}", release.job, release.attempt, progress.done),

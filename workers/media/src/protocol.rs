@@ -2,6 +2,7 @@
 //! stdout.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Read, Write},
     path::Path,
 };
@@ -116,6 +117,8 @@ pub struct Progress {
     pub fps: f64,
     /// Media seconds a second, over the whole run.
     pub speed: f64,
+    /// Media microseconds written of each output, where there are several.
+    pub outputs: BTreeMap<String, u64>,
 }
 
 /// What was made, as read back from the files.

@@ -28,6 +28,49 @@ async fn a_running_encode_stops_within_a_second_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn whatever_a_job_is_busy_with_it_stops_within_a_second() {
+    let stack = Stack::new().await;
+    let film = stack.upload_bunny().await;
+    // Long enough to be caught in the middle: the film, eight times over.
+    let long = json!({ "type": "concat", "inputs": [film, film, film, film, film, film, film] });
+    let slow = |extra: serde_json::Value| {
+        let mut transcode = json!({ "type": "transcode", "preset": "veryslow" });
+        for (name, value) in extra.as_object().unwrap() {
+            transcode[name] = value.clone();
+        }
+        transcode
+    };
+    let stages = [
+        ("looking ahead", json!([long, slow(json!({ "two_pass": true, "video_bitrate": "1M" }))])),
+        ("searching for the quality", json!([long, slow(json!({ "target_vmaf": 90 }))])),
+        (
+            "following the camera",
+            json!([long, { "type": "filter", "name": "stabilize" }, slow(json!({}))]),
+        ),
+        ("measuring loudness", json!([long, { "type": "audio", "normalize": true }])),
+    ];
+    for (stage, operations) in stages {
+        let job = stack.convert(&film, &format!("{stage}.mp4"), operations).await;
+        stack.until(&job, |job| job.text("/stage") == stage).await;
+        let start = Instant::now();
+        stack.post(&format!("/jobs/{job}/cancel"), &json!({})).await;
+        let over = stack.over(&job).await;
+        assert_eq!(over.text("/status"), "cancelled", "{stage}: {over:#?}");
+        assert!(start.elapsed() < Duration::from_secs(1), "{stage}: {:?}", start.elapsed());
+    }
+    let ladder = json!({ "input": film, "output": "s", "type": "hls", "preset": "veryslow",
+                         "metrics": ["vmaf"], "variants": [{ "name": "a", "height": 720 }] });
+    let job = stack.post("/stream", &ladder).await;
+    let job = job.text("/job/id");
+    stack.until(job, |job| job.json["progress"].as_f64().unwrap_or(0.0) > 0.0).await;
+    let start = Instant::now();
+    stack.post(&format!("/jobs/{job}/cancel"), &json!({})).await;
+    assert_eq!(stack.over(job).await.text("/status"), "cancelled");
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert_eq!(stack.files(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_cancelled_job_can_be_tried_again_and_a_finished_one_not() {
     let stack = Stack::new().await;
     let upload = stack.upload_bunny().await;

@@ -1,6 +1,6 @@
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -19,6 +19,7 @@ pub(super) struct Tally<'a> {
     done: AtomicU64,
     frames: AtomicU64,
     stage: Mutex<&'static str>,
+    outputs: Mutex<Vec<(String, Arc<AtomicU64>)>>,
 }
 
 /// How often progress is told.
@@ -36,13 +37,23 @@ impl<'a> Tally<'a> {
             done: AtomicU64::new(0),
             frames: AtomicU64::new(0),
             stage: Mutex::new("encoding"),
+            outputs: Mutex::default(),
         }
     }
 
-    /// The next pass begins.
+    /// The next pass begins, which is told at once: it may be long before it gets anywhere.
     pub(super) fn begin(&self, number: u32, stage: &'static str) {
         self.pass.store(number, Ordering::Relaxed);
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+        self.tell();
+    }
+
+    /// One of several outputs; how far it is, in media microseconds, is told beside the whole.
+    pub(super) fn output(&self, name: &str) -> Arc<AtomicU64> {
+        let reached = Arc::new(AtomicU64::new(0));
+        let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        outputs.push((name.to_owned(), Arc::clone(&reached)));
+        reached
     }
 
     /// A frame was made.
@@ -71,6 +82,11 @@ impl<'a> Tally<'a> {
         let elapsed = self.start.elapsed().as_secs_f64().max(0.001);
         let done = self.done.load(Ordering::Relaxed);
         let frames = self.frames.load(Ordering::Relaxed);
+        let outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        let outputs = outputs.iter();
+        let outputs = outputs
+            .map(|(name, reached)| (name.clone(), reached.load(Ordering::Relaxed)))
+            .collect();
         (self.say)(Said::Progress(Progress {
             stage: (*self.stage.lock().unwrap_or_else(PoisonError::into_inner)).to_owned(),
             done,
@@ -78,6 +94,7 @@ impl<'a> Tally<'a> {
             frames,
             fps: frames as f64 / elapsed,
             speed: done as f64 / 1_000_000.0 / elapsed,
+            outputs,
         }));
     }
 }

@@ -373,26 +373,30 @@ fn a_cut_off_film_is_no_stream() {
     assert_eq!(failure(&talk).0, "invalid_input");
 }
 
-fn told(slot: &Slot, request: Stream) -> (Vec<String>, Value) {
-    let talk = slot.run(MediaRequest::Stream(request), "output.");
-    let report = report(&talk);
-    (report.files.iter().map(|file| file.name.clone()).collect(), report.result.clone().unwrap())
-}
-
 #[test]
 fn poster_sprite_and_measurements_come_with_the_stream() {
     let slot = Slot::new();
     fs::copy(real_film(), slot.input()).unwrap();
-    let (files, result) = told(
-        &slot,
-        Stream {
+    let talk = slot.run(
+        MediaRequest::Stream(Stream {
             variants: vec![variant("hd", 360), variant("sd", 180)],
             poster: Some(Poster { timestamp: Some(3_000_000), ..Poster::default() }),
             sprite: Some(Sprite { interval: Some(500_000), ..Sprite::default() }),
             metrics: vec![Metric::Vmaf, Metric::Loudness],
             ..request(Packaging::Hls)
-        },
+        }),
+        "output.",
     );
+    let files: Vec<String> = report(&talk).files.iter().map(|file| file.name.clone()).collect();
+    let result = report(&talk).result.clone().unwrap();
+    // Each rendition's own progress is told, and ends at the end.
+    let last = talk.iter().rev().find_map(|said| match said {
+        Said::Progress(progress) => Some(progress.outputs.clone()),
+        _ => None,
+    });
+    let last = last.unwrap();
+    assert_eq!(last.keys().collect::<Vec<_>>(), ["audio-0", "hd", "sd"]);
+    assert!(last.values().all(|done| (5_100_000..5_400_000).contains(done)), "{last:?}");
     // Manifests are still the last.
     assert_eq!(files.last().unwrap(), "master.m3u8");
     for made in ["poster.jpg", "sprite-1.jpg", "sprite.vtt"] {

@@ -10,14 +10,14 @@ use std::{
 use domain::media::{
     AudioPlan, MediaFacts, Metric, Rendition, SegmentFormat, Stream, StreamPlan, VideoCodec,
 };
-use ffmpeg_the_third::{Rational, encoder::Encoder, frame};
+use ffmpeg_the_third::{Rational, Rescale, encoder::Encoder, frame};
 use serde_json::{Map, Value};
 
 use super::stills::{self, Stills};
 use crate::{
     MediaError,
     engine::{
-        Studio, analyze, convert, encoder,
+        MICROS, Studio, analyze, convert, encoder,
         filtering::{Filtering, Shape},
         flow::Flow,
         judge::{Judge, Verdict},
@@ -101,12 +101,12 @@ impl<'a> Press<'a> {
         let mut making = Vec::new();
         for reel in reels {
             let counts = making.is_empty().then_some(tally);
-            making.push(self.track(&mut flow, reel, counts)?);
+            making.push(self.track(&mut flow, reel, counts, tally)?);
         }
         for (number, audio) in self.plan.audio.iter().enumerate() {
             let counts = making.is_empty().then_some(tally);
             let reel = self.sound(&mut flow, audio, number)?;
-            making.push(self.track(&mut flow, reel, counts)?);
+            making.push(self.track(&mut flow, reel, counts, tally)?);
         }
         for (judge, making) in judges.into_iter().zip(&mut making) {
             making.verdict = Some(judge.sit(&mut flow, self.studio.pulse)?);
@@ -250,6 +250,7 @@ impl<'a> Press<'a> {
         flow: &mut Flow<'env>,
         reel: Reel,
         counts: Option<&'env Tally<'a>>,
+        tally: &Tally<'_>,
     ) -> Result<Making, MediaError>
     where
         'a: 'env,
@@ -285,11 +286,14 @@ impl<'a> Press<'a> {
         let pulse = self.studio.pulse;
         flow.stage(move || track.run(pulse, counts).map(|_| ()));
         let done = Arc::clone(&segments);
+        let reached = tally.output(&packaged.folder);
         flow.stage(move || {
             for coded in packets {
                 if let Some(tally) = counts.filter(|_| picture) {
                     tally.frame();
                 }
+                let at = coded.packet.pts().unwrap_or(0).rescale(time_base, MICROS);
+                reached.fetch_max(u64::try_from(at).unwrap_or(0), Ordering::Relaxed);
                 if let Some(judge) = &made {
                     let Coded { packet, stream, time_base } = &coded;
                     let packet = packet.clone();
