@@ -7,9 +7,11 @@ mod log;
 mod memory;
 mod va;
 mod vmaf;
+mod words;
 
 use std::ffi::{CStr, CString, c_int};
 
+use self::words::named;
 use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, codec, ffi, filter, format};
 use nix::libc;
 
@@ -24,6 +26,7 @@ pub(crate) use self::{
     memory::MemoryOutput,
     va::ask_driver,
     vmaf::Vmaf,
+    words::{ColorWords, color_words, sample_name, tags},
 };
 
 /// What a decoder needs that the safe bindings do not pass on.
@@ -168,15 +171,6 @@ pub(crate) fn dispositions(stream: &ffmpeg::Stream<'_>) -> Vec<String> {
     let bits = (0..31).map(|bit| set & (1 << bit)).filter(|bit| *bit != 0);
     // SAFETY: answers a static text, or null.
     bits.filter_map(|bit| named(unsafe { ffi::av_disposition_to_string(bit) })).collect()
-}
-
-/// A static text of FFmpeg's, if it gave one.
-fn named(text: *const std::ffi::c_char) -> Option<String> {
-    if text.is_null() {
-        return None;
-    }
-    // SAFETY: only called with texts that FFmpeg keeps for ever, ended by NUL.
-    Some(unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
 }
 
 /// The time base of what comes out of a sink.

@@ -11,6 +11,8 @@ mod cues;
 mod engine;
 #[expect(unsafe_code, reason = "the one place that talks to C")]
 mod ffi;
+#[cfg(test)]
+mod fuzz;
 pub mod hardware;
 mod open;
 mod probe;

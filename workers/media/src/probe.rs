@@ -12,7 +12,7 @@ use ffmpeg_the_third::{
 
 use crate::{
     MediaError,
-    ffi::{self, Input},
+    ffi::{self, ColorWords, Input},
 };
 
 /// Reads off an opened input everything that its headers tell.
@@ -59,7 +59,8 @@ pub(crate) fn rational(ratio: ffmpeg::Rational) -> Option<Rational> {
 
 fn tags(from: &DictionaryRef<'_>) -> BTreeMap<String, String> {
     let clean = |text: &str| text.chars().filter(|c| *c != '\0').take(1024).collect::<String>();
-    from.iter().take(200).map(|(key, value)| (key.to_lowercase(), clean(value))).collect()
+    let all = ffi::tags(from).into_iter().take(200);
+    all.map(|(key, value)| (clean(&key.to_lowercase()), clean(&value))).collect()
 }
 
 fn stream_facts(stream: &Stream<'_>, input: &Input) -> Result<StreamFacts, MediaError> {
@@ -136,7 +137,7 @@ fn video_facts(stream: &Stream<'_>, input: &Input) -> Result<VideoFacts, MediaEr
         },
         // FFmpeg calls a palette see-through, used or not; VP9 says it in a tag of its own.
         alpha: traits.is_some_and(|traits| traits.alpha && traits.components == 4)
-            || stream.metadata().get("alpha_mode") == Some("1"),
+            || tags(&stream.metadata()).get("alpha_mode").is_some_and(|mode| mode == "1"),
         interlaced,
         color: color(&parameters, input, stream.index()),
         keyframe_interval: None,
@@ -144,22 +145,19 @@ fn video_facts(stream: &Stream<'_>, input: &Input) -> Result<VideoFacts, MediaEr
 }
 
 fn color(parameters: &codec::ParametersRef<'_>, input: &Input, stream: usize) -> Color {
-    let known = |name: Option<&'static str>| {
-        name.filter(|name| !matches!(*name, "unknown" | "reserved")).map(str::to_owned)
-    };
-    let transfer = known(parameters.color_transfer_characteristic().name());
+    let ColorWords { range, primaries, transfer, matrix } = ffi::color_words(parameters);
     let light = input.side_data(stream, AVPacketSideDataType::CONTENT_LIGHT_LEVEL);
     let mastering = input.side_data(stream, AVPacketSideDataType::MASTERING_DISPLAY_METADATA);
     Color {
-        range: known(parameters.color_range().name()),
-        primaries: known(parameters.color_primaries().name()),
+        range,
+        primaries,
         hdr: match transfer.as_deref() {
             Some("smpte2084") => Some(Hdr::Pq),
             Some("arib-std-b67") => Some(Hdr::Hlg),
             _ => None,
         },
         transfer,
-        matrix: known(parameters.color_space().name()),
+        matrix,
         mastering_peak: mastering.and_then(|bytes| mastering_peak(&bytes)),
         max_content_light: light.and_then(|bytes| number(&bytes, 0)).filter(|light| *light > 0),
     }
@@ -193,7 +191,7 @@ fn audio_facts(stream: &Stream<'_>) -> Result<AudioFacts, MediaError> {
         channels,
         layout: layout.description(),
         sample_rate,
-        sample_format: format.name().to_owned(),
+        sample_format: ffi::sample_name(format),
         bit_depth: bits
             .into_iter()
             .find(|bits| *bits > 0)

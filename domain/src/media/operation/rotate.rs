@@ -46,7 +46,7 @@ fn tilt(picture: &mut Picture, degrees: f64) {
         clippy::cast_sign_loss,
         reason = "a sum of two sides at most, which fits"
     )]
-    let side = |length: f64| even(length.ceil() as u32 + 1);
+    let side = |length: f64| even((length.ceil() as u32).saturating_add(1));
     let width = side((wide * cos).abs() + (high * sin).abs());
     let height = side((wide * sin).abs() + (high * cos).abs());
     picture.filters.push(VideoFilter::Tilt { degrees, width, height });

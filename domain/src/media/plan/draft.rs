@@ -163,6 +163,13 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// A pixel's shape; square where a file claims a shape that no pixel has.
+const fn believable(aspect: Rational) -> Rational {
+    let Rational { num, den } = aspect;
+    let (wide, high) = (num.saturating_mul(16), den.saturating_mul(16));
+    if num == 0 || den == 0 || num > high || den > wide { Rational::ONE } else { aspect }
+}
+
 /// The next even number below; never 0.
 pub(crate) const fn even(side: u32) -> u32 {
     if side < 2 { 2 } else { side - side % 2 }
@@ -176,7 +183,7 @@ impl Picture {
         let mut picture = Self {
             width: facts.width,
             height: facts.height,
-            aspect: facts.pixel_aspect,
+            aspect: believable(facts.pixel_aspect),
             rate: facts.frame_rate,
             variable_rate: facts.variable_rate,
             depth: facts.bit_depth,

@@ -99,7 +99,7 @@ impl Shape {
                     "time_base={}/{}:sample_rate={rate}:sample_fmt={}:channel_layout={layout}",
                     time_base.numerator(),
                     time_base.denominator(),
-                    format.name(),
+                    ffi::sample_name(*format),
                 ),
             ),
         }
@@ -116,7 +116,7 @@ impl Shape {
             ),
             Self::Sound { rate, format, layout, .. } => format!(
                 "aformat=sample_fmts={}:sample_rates={rate}:channel_layouts={layout}",
-                format.name()
+                ffi::sample_name(*format)
             ),
         }
     }

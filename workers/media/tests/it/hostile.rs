@@ -6,7 +6,7 @@ use domain::{
     Personal,
     media::{MediaRequest, Operation, Preset, Probe, Transcode},
 };
-use media::protocol::Said;
+use media::protocol::{Said, Task};
 
 use crate::harness::{Slot, Talk, clip, failure, ffmpeg, report};
 
@@ -220,4 +220,17 @@ fn subtitles_that_name_files_read_none() {
     let talk = slot.convert("out.mp4", [vec![burn], quick()].concat());
     assert!(matches!(talk.last(), Some(Said::Done(_) | Said::Failed { .. })), "{:?}", talk.last());
     assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn tags_that_are_no_text_are_made_readable() {
+    let slot = Slot::new();
+    clip(&slot.input(), "160x90", 1, &["-metadata", "title=QQQQ", "-an", "-f", "avi"]);
+    let mut bytes = fs::read(slot.input()).unwrap();
+    let at = bytes.windows(4).position(|four| four == b"QQQQ").unwrap();
+    bytes[at..at + 4].copy_from_slice(&[b'C', 0xe9, 0xff, b'!']);
+    fs::write(slot.input(), bytes).unwrap();
+    let talk = slot.task(&Task::Facts);
+    let Some(Said::Facts(facts)) = talk.last() else { panic!("{talk:?}") };
+    assert_eq!(facts.tags["title"], "C\u{fffd}\u{fffd}!");
 }

@@ -1,0 +1,80 @@
+//! A fuzz target for the probe: damaged files of every kind end in facts or in a clear refusal.
+//! `cargo test` tries some; `cargo bolero test -p media fuzz::a_probe_survives_anything` more.
+
+use std::{fs, path::Path, process::Command, time::Duration};
+
+use domain::media::{CueSource, Role};
+
+use crate::{cues::Cues, open, probe};
+
+const KINDS: [(&str, &str); 8] = [
+    ("mp4", "-c:v mpeg4 -c:a aac"),
+    ("mkv", "-c:v libx264 -preset ultrafast -c:a flac"),
+    ("ts", "-c:v mpeg2video -c:a mp2"),
+    ("avi", "-c:v mjpeg -c:a pcm_s16le"),
+    ("ogg", "-vn -c:a libvorbis"),
+    ("flv", "-c:v flv -ar 44100 -c:a mp3"),
+    ("gif", "-an"),
+    ("png", "-an -frames:v 1"),
+];
+
+const TEXTS: [&str; 2] = [
+    "1\n00:00:00,000 --> 00:00:01,000\nHello <i>you</i>\n\n2\n00:00:02,000 --> 00:00:03,000\nBye\n",
+    "WEBVTT\n\n00:00.000 --> 00:01.000 align:start\nHello\n\nNOTE nothing\n",
+];
+
+/// A whole file of each kind.
+fn seeds(folder: &Path) -> Vec<(Vec<u8>, Role)> {
+    let films = KINDS.iter().map(|(kind, options)| {
+        let path = folder.join(format!("seed.{kind}"));
+        let source = "-v error -f lavfi -i testsrc2=s=64x48:r=10:d=0.4 -f lavfi -i sine=d=0.4";
+        let made = Command::new("ffmpeg")
+            .args(source.split(' ').chain(options.split(' ')))
+            .arg(&path)
+            .status();
+        assert!(made.is_ok_and(|status| status.success()), "{kind}");
+        let role = if *kind == "png" { Role::Image } else { Role::Media };
+        (fs::read(path).unwrap_or_default(), role)
+    });
+    let texts = TEXTS.iter().map(|text| (text.as_bytes().to_vec(), Role::Subtitle));
+    films.chain(texts).collect()
+}
+
+/// Which file, what to write where, and how much of it is left.
+type Damage = (u8, Vec<(u16, u8)>, Option<u16>);
+
+#[test]
+fn a_probe_survives_anything() {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let (seeds, path) = (seeds(folder.path()), folder.path().join("damaged"));
+    crate::ffi::capture_log(Box::new(|_, _| {}));
+    let some = bolero::check!().with_test_time(Duration::from_secs(5)).with_type::<Damage>();
+    some.for_each(|(which, edits, left)| {
+        let Some((seed, role)) = seeds.get(usize::from(*which) % seeds.len()) else { return };
+        let mut bytes = seed.clone();
+        for (place, value) in edits {
+            let place = usize::from(*place) % bytes.len().max(1);
+            if let Some(byte) = bytes.get_mut(place) {
+                *byte = *value;
+            }
+        }
+        bytes.truncate(left.map_or(usize::MAX, usize::from));
+        fs::write(&path, bytes).unwrap_or_else(|error| panic!("{error}"));
+        // Each role reads what its kind of file is read for, and every kind is tried as each.
+        for role in [*role, Role::Media, Role::Subtitle] {
+            let Ok(input) = open::open(&path, role) else { continue };
+            let told = match role {
+                Role::Media => probe::probe_media(&input),
+                Role::Image | Role::Subtitle => probe::probe(&input),
+            };
+            match told {
+                Ok(facts) => assert!(facts.streams.len() <= 1_000, "{facts:?}"),
+                Err(error) => assert!(!error.message.is_empty()),
+            }
+            if role == Role::Subtitle {
+                let source = CueSource { input: 0, stream: 0, edits: vec![] };
+                let _ = Cues::read(input, &source).map(|cues| cues.to_webvtt());
+            }
+        }
+    });
+}
