@@ -9,5 +9,6 @@ mod harness;
 mod hostile;
 mod kinds;
 mod operations;
+mod players;
 mod quality;
 mod stream;

@@ -17,7 +17,7 @@ use crate::{
     quality::judged,
 };
 
-fn request(packaging: Packaging) -> Stream {
+pub(crate) fn request(packaging: Packaging) -> Stream {
     Stream {
         input: Personal::Erased,
         output: Personal::Erased,
@@ -36,7 +36,7 @@ fn request(packaging: Packaging) -> Stream {
     }
 }
 
-fn variant(name: &str, height: u32) -> Variant {
+pub(crate) fn variant(name: &str, height: u32) -> Variant {
     Variant {
         name: name.to_owned(),
         width: None,
@@ -47,13 +47,13 @@ fn variant(name: &str, height: u32) -> Variant {
     }
 }
 
-fn film() -> Slot {
+pub(crate) fn film() -> Slot {
     let slot = Slot::new();
     clip(&slot.input(), "640x360", 7, &["-f", "mp4"]);
     slot
 }
 
-fn make(slot: &Slot, request: Stream) -> Vec<String> {
+pub(crate) fn make(slot: &Slot, request: Stream) -> Vec<String> {
     let talk = slot.run(MediaRequest::Stream(request), "output.");
     report(&talk).files.iter().map(|file| file.name.clone()).collect()
 }
