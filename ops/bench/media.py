@@ -1,0 +1,187 @@
+"""Media work beside the ffmpeg command line: the same libraries, settings and source, in turn."""
+
+import os
+import re
+import statistics
+import subprocess
+import threading
+import time
+
+from stack import BUNNY, ROOT, out, row, rss, seconds
+
+JUDGE = ROOT / ".tools/bin/ffmpeg-judge"
+STEPS = [("1080p", 1080, 5000), ("720p", 720, 2800), ("480p", 480, 1400)]
+RUNS = 3
+
+
+def rows(stack, data):
+    """Every row, with a source of 20 s that is made once."""
+    source = f"{data}/source.mp4"
+    out("ffmpeg", "-v", "error", "-stream_loop", "3", "-i", BUNNY, "-t", "20", "-vf", "scale=1920:1080",
+        "-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-c:a", "aac", "-ac", "2", source)
+    upload = stack.upload(source)
+    transcode(stack, data, source, upload)
+    many(stack, data, source, upload)
+    ladder(stack, data, source, upload)
+    everything(stack, data, source, upload)
+    overhead(stack, data)
+
+
+def timed(work):
+    start = time.monotonic()
+    work()
+    return time.monotonic() - start
+
+
+def compared(name, ours, theirs, goal, what):
+    ours, theirs = statistics.median(ours), statistics.median(theirs)
+    row(name, f"{ours / theirs:.3f} ({ours:.2f} s / {theirs:.2f} s{what})", goal)
+
+
+def one(source, to):
+    return ["ffmpeg", "-v", "error", "-y", "-i", source, "-vf", "scale=1280:720", "-c:v", "libx264", "-preset",
+            "veryfast", "-crf", "23", "-c:a", "aac", "-b:a", "128k", "-ac", "2", "-movflags", "+faststart", to]
+
+
+OPERATIONS = [{"type": "scale", "height": 720}, {"type": "transcode", "preset": "veryfast", "crf": 23}]
+
+
+def transcode(stack, data, source, upload):
+    ours, theirs, peaks = [], [], []
+    for n in range(RUNS):
+        process = subprocess.Popen(one(source, f"{data}/theirs.mp4"))
+        start = time.monotonic()
+        _, status, used = os.wait4(process.pid, 0)
+        assert status == 0
+        theirs.append(time.monotonic() - start)
+        watch = Peak(stack)
+        job = stack.convert({"input": upload, "output": f"ours{n}.mp4", "operations": OPERATIONS})
+        assert job["status"] == "completed", job
+        ours.append(seconds(job))
+        peaks.append(watch.end() / (used.ru_maxrss / 1024))
+    compared("transcode 1080p to 720p / ffmpeg", ours, theirs, "<= 0.97", ", verify, hash and fsync included")
+    row("memory: media child / ffmpeg, at their peaks", f"{statistics.median(peaks):.2f} "
+        f"({statistics.median(peaks) * used.ru_maxrss / 1024:.0f} / {used.ru_maxrss / 1024:.0f} MiB)", "<= 1.1")
+    for name, scaler in (("theirs.mp4", "swscale"), ("storage/default/ours0.mp4", "zscale")):
+        said = subprocess.run(["ffmpeg", "-v", "info", "-i", f"{data}/{name}", "-i", source, "-lavfi",
+                               "[1:v]scale=1280:720:flags=lanczos+accurate_rnd[r];[0:v][r]psnr", "-f", "null", "-"],
+                              check=True, capture_output=True, text=True).stderr
+        row(f"  likeness to a Lanczos reference, {scaler}", f"PSNR {re.search(r'average:([0-9.]+)', said).group(1)} dB",
+            "the higher the better")
+
+
+class Peak:
+    """The most memory that any media child has while it works."""
+
+    def __init__(self, stack):
+        self.stack, self.most, self.over = stack, 0.0, threading.Event()
+        self.thread = threading.Thread(target=self.look)
+        self.thread.start()
+
+    def look(self):
+        while not self.over.wait(0.05):
+            for child in self.stack.children("media-child"):
+                try:
+                    self.most = max(self.most, rss(child))
+                except OSError:
+                    pass
+
+    def end(self):
+        self.over.set()
+        self.thread.join()
+        return self.most
+
+
+def many(stack, data, source, upload):
+    """As many jobs at once as there are cores, against command lines one after the other."""
+    count = os.cpu_count() * 2
+    theirs = timed(lambda: [out(*one(source, f"{data}/theirs.mp4")) for _ in range(count)])
+
+    def ours():
+        made = [stack.call("POST", "/convert", {"input": upload, "output": f"many{n}.mp4", "operations": OPERATIONS})
+                for n in range(count)]
+        for _, answer in made:
+            job = stack.call("GET", f"/jobs/{answer['job']['id']}", None, {"Prefer": "wait=60"})[1]
+            while job["status"] not in ("completed", "failed"):
+                job = stack.call("GET", f"/jobs/{answer['job']['id']}", None, {"Prefer": "wait=60"})[1]
+            assert job["status"] == "completed", job
+
+    compared(f"{count} jobs, all at once / one by one", [timed(ours)], [theirs], "<= 0.92", "")
+
+
+def ladder_command(data, source, extra_filters=(), extra_outputs=()):
+    ways = len(STEPS) + len(extra_filters)
+    labels = [f"[i{k}]" for k in range(ways)]
+    graph = f"[0:v]split={ways}" + "".join(labels) + ";" + ";".join(
+        [f"[i{k}]scale=-2:{height}[o{k}]" for k, (_, height, _) in enumerate(STEPS)]
+        + [f"{label}{text}" for label, text in zip(labels[len(STEPS):], extra_filters)])
+    command = ["ffmpeg", "-v", "error", "-y", "-i", source, "-filter_complex", graph]
+    for k, (_, _, cap) in enumerate(STEPS):
+        command += ["-map", f"[o{k}]", f"-c:v:{k}", "libx264", f"-crf:v:{k}", "23", f"-maxrate:v:{k}", f"{cap}k",
+                    f"-bufsize:v:{k}", f"{cap * 2}k"]
+    return command + [
+        "-map", "0:a", "-c:a", "aac", "-b:a", "128k", "-preset", "veryfast", "-g", "1000", "-sc_threshold", "0",
+        "-force_key_frames", "expr:gte(t,n_forced*2)", "-f", "hls", "-hls_time", "2", "-hls_segment_type", "fmp4",
+        "-hls_playlist_type", "vod", "-master_pl_name", "master.m3u8", "-var_stream_map",
+        "v:0,agroup:a v:1,agroup:a v:2,agroup:a a:0,agroup:a", f"{data}/theirs-%v/index.m3u8", *extra_outputs]
+
+
+def stream(stack, name, upload, **more):
+    body = {"input": upload, "output": name, "type": "hls", "segment_duration": 2, "preset": "veryfast",
+            "variants": [{"name": name, "height": height} for name, height, _ in STEPS], **more}
+    job = stack.convert(body, wait=300, path="/stream")
+    assert job["status"] == "completed", job
+    return seconds(job)
+
+
+def ladder(stack, data, source, upload):
+    """Three renditions in HLS from one decode, keyframes every two seconds."""
+    ours, theirs = [], []
+    for n in range(RUNS):
+        theirs.append(timed(lambda: out(*ladder_command(data, source))))
+        ours.append(stream(stack, f"ladder{n}", upload))
+    compared("ladder of three in HLS / ffmpeg", ours, theirs, "<= 0.95", ", verify, hash and fsync included")
+
+
+def everything(stack, data, source, upload):
+    """The ladder with poster, sprite, loudness, and the VMAF of each rendition."""
+    filters = ["trim=start=10:end=10.04[p]", "fps=1/2,scale=160:90,tile=10x10[s]"]
+    outputs = ["-map", "[p]", "-frames:v", "1", f"{data}/p.jpg", "-map", "[s]", "-frames:v", "1", f"{data}/s.jpg",
+               "-map", "0:a", "-af", "ebur128", "-f", "null", "-"]
+
+    def script():
+        out(*ladder_command(data, source, filters, outputs))
+        made = [argument for k in range(len(STEPS)) for argument in ("-i", f"{data}/theirs-{k}/index.m3u8")]
+        split = "[0:v]split=3[r0][r1][r2];" + ";".join(
+            f"[{k + 1}:v]scale=1920:1080:flags=bicubic[d{k}];[d{k}][r{k}]libvmaf=n_threads=2"
+            for k in range(len(STEPS)))
+        out(JUDGE, "-v", "error", "-i", source, *made, "-lavfi", split, "-f", "null", "-")
+
+    ours, theirs = [], []
+    for n in range(RUNS - 1):
+        theirs.append(timed(script))
+        ours.append(stream(stack, f"everything{n}", upload, poster={"timestamp": 10}, sprite={"interval": 2},
+                           metrics=["vmaf", "loudness"]))
+    compared("everything at once / an ffmpeg script", ours, theirs, "<= 0.85", ", VMAF by another build")
+
+
+def overhead(stack, data):
+    """A 2 s 360p job from submit to completed, beside the same work as a bare command line."""
+    small = f"{data}/small.mp4"
+    out("ffmpeg", "-v", "error", "-i", BUNNY, "-t", "2", "-vf", "scale=640:360", "-c:v", "libx264", "-c:a", "aac",
+        "-ac", "2", small)
+    upload = stack.upload(small)
+    ours, theirs = [], []
+    for n in range(20):
+        theirs.append(timed(lambda: out(
+            "ffmpeg", "-v", "error", "-y", "-i", small, "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac",
+            "-movflags", "+faststart", f"{data}/theirs.mp4")))
+        start = time.monotonic()
+        job = stack.convert({"input": upload, "output": f"small{n}.mp4", "operations": [
+            {"type": "transcode", "preset": "ultrafast"}]})
+        ours.append(time.monotonic() - start)
+        assert job["status"] == "completed", job
+    difference = sorted(a - b for a, b in zip(ours, theirs))
+    row("overhead of a 2 s job over the command line", f"p50 {statistics.median(difference) * 1000:.0f} ms, "
+        f"max {difference[-1] * 1000:.0f} ms ({statistics.median(ours) * 1000:.0f} / "
+        f"{statistics.median(theirs) * 1000:.0f} ms)", "p50 <= 30 ms, p99 <= 150 ms")
