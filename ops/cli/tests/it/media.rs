@@ -97,7 +97,7 @@ async fn what_cannot_be_is_refused_by_field_before_it_is_a_job() {
     for (path, body, pointer) in [
         (
             "/convert",
-            json!({ "input": "a.mp4", "output": "b.mp4", "operations": [{ "type": "rotate", "degrees": 45 }] }),
+            json!({ "input": "a.mp4", "output": "b.mp4", "operations": [{ "type": "rotate", "degrees": 36_000 }] }),
             "#/operations/0/degrees",
         ),
         (
