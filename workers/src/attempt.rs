@@ -44,6 +44,14 @@ pub(crate) struct Workshop {
     pub(crate) abandon: CancellationToken,
 }
 
+/// Where an attempt runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seat {
+    pub(crate) pool: Pool,
+    /// Of each codec; 0 lets it choose.
+    pub(crate) threads: u16,
+}
+
 /// How an attempt ended, as far as the task is concerned.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -66,9 +74,9 @@ const ASK: Duration = Duration::from_secs(2);
 
 impl Workshop {
     /// Runs the attempt that a task stands for, in a waiting slot, and records its outcome.
-    pub(crate) async fn attempt(&self, task: &Task, release: &Release, pool: Pool, slot: Slot) {
+    pub(crate) async fn attempt(&self, task: &Task, release: &Release, seat: Seat, slot: Slot) {
         tokio::select! {
-            () = self.see_through(release, pool, slot) => {}
+            () = self.see_through(release, seat, slot) => {}
             () = self.hold(task, release) => {}
         }
     }
@@ -94,8 +102,8 @@ impl Workshop {
         }
     }
 
-    async fn see_through(&self, release: &Release, pool: Pool, slot: Slot) {
-        let outcome = match self.run(release, pool, slot).await {
+    async fn see_through(&self, release: &Release, seat: Seat, slot: Slot) {
+        let outcome = match self.run(release, seat, slot).await {
             Ok(outcome) => outcome,
             Err(error) => Outcome::Fail(error),
         };
@@ -150,13 +158,13 @@ impl Workshop {
         self.storage.of(&release.tenant).map_err(failed)
     }
 
-    async fn run(&self, release: &Release, pool: Pool, slot: Slot) -> Result<Outcome, MediaError> {
+    async fn run(&self, release: &Release, seat: Seat, slot: Slot) -> Result<Outcome, MediaError> {
         let attempt = release.attempt;
         let start = JobCommand::StartAttempt {
             attempt,
             worker: self.worker.clone(),
-            pool: pool.as_str().to_owned(),
-            device: self.device(pool),
+            pool: seat.pool.as_str().to_owned(),
+            device: self.device(seat.pool),
         };
         failpoint::hit("worker.before_start");
         if let Err(rejection) = insist(&self.commands, &self.caller, release, start).await {
@@ -180,7 +188,7 @@ impl Workshop {
             _ => None,
         });
         let (request, hardware) = asked.ok_or_else(|| erased("request"))?;
-        let place = Place { hardware, pool };
+        let place = Place { hardware, pool: seat.pool, threads: seat.threads };
         let sealed = events().find_map(|event| match event {
             JobEvent::OutputsSealed { attempt, outputs, .. } => Some((*attempt, outputs.clone())),
             _ => None,

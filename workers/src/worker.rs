@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     PRESENCE, Presence,
-    attempt::Workshop,
+    attempt::{Seat, Workshop},
     presence::BEAT,
     slot::{Nursery, sweep},
     task,
@@ -219,7 +219,8 @@ impl Worker {
             let _ = task.give_back(Duration::from_secs(30)).await;
             return;
         }
-        self.workshop.attempt(task, &release, pool, slot).await;
+        let seat = Seat { pool, threads: self.threads() };
+        self.workshop.attempt(task, &release, seat, slot).await;
         failpoint::hit("worker.before_ack");
         self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
         while let Err(error) = task.done().await {
@@ -233,6 +234,18 @@ impl Worker {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         failpoint::hit("worker.after_ack");
+    }
+
+    /// Threads of a codec, 0 for its own choice: when every core has a job, more than one or two
+    /// only get in each other's way. On a large machine the last job of many is not to crawl.
+    fn threads(&self) -> u16 {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).len();
+        match cores {
+            _ if running < cores => 0,
+            ..=4 => 1,
+            _ => 2,
+        }
     }
 
     fn note(&self, name: &str) -> bool {

@@ -94,7 +94,8 @@ pub(crate) fn would_do(
     work: &Work<'_>,
 ) -> Result<serde_json::Value, MediaError> {
     let pulse = Pulse::new(work.say);
-    let studio = Studio { inputs: work.inputs, scratch: passes::scratch(), pulse: &pulse };
+    let studio =
+        Studio { inputs: work.inputs, scratch: passes::scratch(), pulse: &pulse, threads: 0 };
     let facts = studio.facts()?;
     let own = own(&facts)?;
     let known = Some(facts.as_slice());
@@ -139,6 +140,8 @@ struct Studio<'a> {
     inputs: &'a [(PathBuf, Role)],
     scratch: &'a Path,
     pulse: &'a Pulse<'a>,
+    /// Of each codec; 0 lets it choose.
+    threads: u16,
 }
 
 impl<'a> Studio<'a> {
@@ -166,7 +169,7 @@ impl<'a> Studio<'a> {
     {
         let inputs: Result<Vec<Input>, MediaError> =
             self.inputs.iter().map(|(path, role)| open::open(path, *role)).collect();
-        Ok(Flow::new(inputs?, facts, self.pulse))
+        Ok(Flow::new(inputs?, facts, self.pulse, self.threads))
     }
 }
 

@@ -55,11 +55,13 @@ pub struct Place {
     pub hardware: Option<Hardware>,
     /// What the task was released to.
     pub pool: Pool,
+    /// Of each codec; 0 lets it choose. One is best where every core has a job of its own.
+    pub threads: u16,
 }
 
 impl Place {
     /// The processor, and nothing else was asked for.
-    pub const CPU: Self = Self { hardware: None, pool: Pool::Cpu };
+    pub const CPU: Self = Self { hardware: None, pool: Pool::Cpu, threads: 0 };
 }
 
 /// What a child says.

@@ -32,7 +32,12 @@ use crate::{
 pub(super) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, MediaError> {
     let start = Instant::now();
     let pulse = Pulse::new(work.say);
-    let studio = Studio { inputs: work.inputs, scratch: passes::scratch(), pulse: &pulse };
+    let studio = Studio {
+        inputs: work.inputs,
+        scratch: passes::scratch(),
+        pulse: &pulse,
+        threads: work.place.threads,
+    };
     let facts = studio.facts()?;
     let own = super::own(&facts)?;
     (work.say)(Said::Facts(Box::new(own.clone())));

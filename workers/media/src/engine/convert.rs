@@ -47,7 +47,8 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
     let say = work.say;
     let scratch = passes::scratch();
     let pulse = Pulse::new(say);
-    let studio = Studio { inputs: work.inputs, scratch, pulse: &pulse };
+    let studio =
+        Studio { inputs: work.inputs, scratch, pulse: &pulse, threads: work.place.threads };
     let facts = studio.facts()?;
     if let Some(own) = facts.first() {
         say(Said::Facts(Box::new(own.clone())));
@@ -56,7 +57,7 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
     let mut plan = plan.map_err(super::refused)?;
     if let Some(video) = &mut plan.video {
         let devices = &work.capabilities.devices;
-        let Place { hardware, pool } = work.place;
+        let Place { hardware, pool, .. } = work.place;
         place(video, hardware, pool, devices, &mut plan.notes).map_err(super::refused)?;
     }
     say(Said::Planned(Box::new(plan.clone())));
@@ -248,6 +249,7 @@ impl<'env> Maker<'_, 'env> {
         let mut wanted = canvas(time_base, aspect, rate, video, &parameters, self.studio.scratch);
         wanted.global_header = mux.wants_global_header();
         wanted.frames = filtering.hardware_frames();
+        wanted.threads = self.studio.threads;
         if video.quality.two_pass {
             wanted.pass = EncoderPass::Second;
             wanted.statistics = self.findings.statistics.take();

@@ -33,6 +33,7 @@ impl Decode {
         input: &Input,
         source: Source,
         facts: &StreamFacts,
+        threads: u16,
     ) -> Result<Self, MediaError> {
         let kind = match facts.detail {
             StreamDetail::Audio(_) => "sound",
@@ -51,7 +52,7 @@ impl Decode {
             return Err(MediaError::input(detail));
         }
         let mut context = codec::Context::from_parameters(parameters).map_err(unreadable)?;
-        let threads = u16::from(kind == "sound");
+        let threads = if kind == "sound" { 1 } else { threads };
         ffi::prepare_decoder(&mut context, time_base, threads);
         let (decoder, shape) = match &facts.detail {
             StreamDetail::Audio(_) => {

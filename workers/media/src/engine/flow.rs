@@ -33,6 +33,8 @@ pub(super) struct Flow<'env> {
     decoders: Vec<(Decode, Vec<std::sync::mpsc::SyncSender<frame::Frame>>)>,
     copies: Vec<(Source, std::sync::mpsc::SyncSender<Packet>)>,
     stages: Vec<Stage<'env>>,
+    /// Of each decoder of pictures; 0 lets it choose.
+    threads: u16,
 }
 
 impl<'env> Flow<'env> {
@@ -40,8 +42,9 @@ impl<'env> Flow<'env> {
         inputs: Vec<Input>,
         facts: &'env [MediaFacts],
         pulse: &'env Pulse<'env>,
+        threads: u16,
     ) -> Self {
-        Self { inputs, facts, pulse, decoders: vec![], copies: vec![], stages: vec![] }
+        Self { inputs, facts, pulse, decoders: vec![], copies: vec![], stages: vec![], threads }
     }
 
     /// An input, to look at before anything runs.
@@ -67,7 +70,7 @@ impl<'env> Flow<'env> {
             .get(source.input)
             .and_then(|facts| facts.streams.iter().find(|stream| stream.index == source.stream));
         let facts = facts.ok_or_else(|| MediaError::internal("the plan", "has no such stream"))?;
-        let decode = Decode::open(self.input(source.input)?, source, facts)?;
+        let decode = Decode::open(self.input(source.input)?, source, facts, self.threads)?;
         let shape = decode.shape.clone();
         self.decoders.push((decode, vec![send]));
         Ok(Feed { frames, shape })

@@ -70,9 +70,12 @@ impl Judge {
     ) -> Result<Verdict, MediaError> {
         let Self { given, made, parameters, shape, depth, threads } = self;
         let (send, frames) = sync_channel(BEHIND);
+        // Brightness is all that is looked at, so it is all that is scaled.
         let fit = match (given.shape.size(), shape.size()) {
             (wanted, found) if wanted == found => String::new(),
-            ((width, height), _) => format!("scale={width}:{height}:flags=bicubic,"),
+            ((width, height), _) => {
+                format!("extractplanes=y,zscale=w={width}:h={height}:filter=bicubic,")
+            }
         };
         let decoder = open(parameters, &shape)?;
         let count = "setsar=1,settb=AVTB,setpts=PTS-STARTPTS";

@@ -240,6 +240,7 @@ fn statistics(
     let parameters = super::parameters(&flow, video.source)?;
     let mut wanted = canvas(time_base, aspect, rate, video, &parameters, studio.scratch);
     wanted.pass = EncoderPass::First;
+    wanted.threads = studio.threads;
     let encoder = encoder::open_picture(video, wanted)?;
     let track = Track {
         filtering,

@@ -31,7 +31,7 @@ impl<'a> Picker<'a> {
         pulse: &'a Pulse<'a>,
     ) -> Result<Self, MediaError> {
         let source = Source { input: 0, stream: facts.index };
-        let decode = Decode::open(&input, source, facts)?;
+        let decode = Decode::open(&input, source, facts, 0)?;
         let own = usize::try_from(facts.index).unwrap_or(usize::MAX);
         let streams = input.context.streams().count();
         (0..streams).filter(|index| *index != own).for_each(|index| input.discard(index));
@@ -77,7 +77,7 @@ impl<'a> Picker<'a> {
 
     fn search(&mut self, time: Micros) -> Result<(), MediaError> {
         demux::seek(&mut self.input, time)?;
-        self.decode = Decode::open(&self.input, self.source, &self.facts)?;
+        self.decode = Decode::open(&self.input, self.source, &self.facts, 0)?;
         (self.here, self.ahead, self.ended) = (None, None, false);
         Ok(())
     }

@@ -3,7 +3,7 @@ mod manifests;
 mod press;
 mod stills;
 
-use std::{fs, path::Path, time::Instant};
+use std::{fs, path::Path, thread, time::Instant};
 
 use domain::media::{
     Effort, MediaFacts, Metric, Pool, Poster, Sprite, Stream, StreamPlan, plan_stream,
@@ -28,7 +28,8 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
     let start = Instant::now();
     let pulse = Pulse::new(work.say);
     let scratch = passes::scratch();
-    let studio = Studio { inputs: work.inputs, scratch, pulse: &pulse };
+    let studio =
+        Studio { inputs: work.inputs, scratch, pulse: &pulse, threads: work.place.threads };
     let facts = studio.facts()?;
     (work.say)(Said::Facts(Box::new(super::own(&facts)?.clone())));
     let mut plan = planned(request, &studio, &facts, work)?;
@@ -56,8 +57,8 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
     let made = pressed.streams;
     let packaged: Vec<Packaged> = made.iter().map(|made| made.packaged.clone()).collect();
     check_same_cuts(&packaged)?;
+    verify_all(&made, plan.duration)?;
     for made in &made {
-        verify::rendition(&made.whole, made.frames, plan.duration, made.packaged.is_video())?;
         fs::remove_file(&made.whole).map_err(broken)?;
     }
     let captions = captions(&studio, request, &plan, &root)?;
@@ -73,6 +74,21 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
         frames: made.iter().map(|made| made.frames).max().unwrap_or(0),
         effort: Effort::of_stream(&plan, facts.first()),
         elapsed: start.elapsed().as_secs_f64(),
+    })
+}
+
+/// Reads every stream back, all at once: each has something to wait for.
+fn verify_all(all: &[Made], duration: Option<u64>) -> Result<(), MediaError> {
+    thread::scope(|scope| {
+        let checks = all.iter().map(|made| {
+            let picture = made.packaged.is_video();
+            scope.spawn(move || verify::rendition(&made.whole, made.frames, duration, picture))
+        });
+        let checks: Vec<_> = checks.collect();
+        let ended = checks.into_iter().map(|check| {
+            check.join().unwrap_or_else(|_| Err(MediaError::internal("a check", "panicked")))
+        });
+        ended.collect()
     })
 }
 

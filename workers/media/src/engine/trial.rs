@@ -87,7 +87,8 @@ fn sample(
     let mut filtering = flow.filter(look.sample(window), None)?;
     let (time_base, aspect, rate) = filtering.outcome()?;
     let parameters = super::parameters(&flow, video.source)?;
-    let canvas = canvas(time_base, aspect, rate, video, &parameters, studio.scratch);
+    let mut canvas = canvas(time_base, aspect, rate, video, &parameters, studio.scratch);
+    canvas.threads = studio.threads;
     let encoder = encoder::open_picture(video, canvas)?;
     let shape = Shape::of_plan(video, (time_base, aspect, rate))?;
     let depth = if video.pixel_format.contains("10") { 10 } else { 8 };

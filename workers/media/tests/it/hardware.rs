@@ -87,6 +87,7 @@ fn wishing(fallback: Fallback) -> (Slot, Talk) {
         place: Place {
             hardware: Some(Hardware { prefer: Pool::Vaapi, fallback }),
             pool: Pool::Cpu,
+            threads: 1,
         },
         output: "o.mp4".to_owned(),
     };

@@ -172,6 +172,7 @@ impl<'a> Press<'a> {
             convert::canvas(time_base, aspect, rate, video, &parameters, self.studio.scratch);
         canvas.global_header = true;
         canvas.keys_on_demand = true;
+        canvas.threads = self.studio.threads;
         let rate = canvas.rate;
         let encoder = encoder::open_picture(video, canvas)?;
         let codecs = package::video_codec(video.codec, &ffi::header(&encoder));
