@@ -1,9 +1,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use domain::Decider;
+use domain::{Decider, Personal};
 use nats::{
     Actor, AppendError, Codec, CodecError, Decision, Draft, Log, LogError, Message, Position,
-    failpoint,
+    failpoint, personal,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -29,6 +29,8 @@ pub struct Caller {
     pub causation: Option<String>,
     /// W3C trace context.
     pub traceparent: Option<String>,
+    /// From where.
+    pub address: Option<Personal<String>>,
 }
 
 impl Caller {
@@ -39,6 +41,7 @@ impl Caller {
             correlation_id: Uuid::now_v7(),
             causation: None,
             traceparent: None,
+            address: None,
         }
     }
 }
@@ -261,6 +264,7 @@ impl Commands {
             tenant: target.tenant.to_owned(),
             at: now_millis(),
             traceparent: target.caller.traceparent.clone(),
+            address: target.caller.address.as_ref().map(personal).transpose()?,
             schema: SCHEMA,
             events,
         };

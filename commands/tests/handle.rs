@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use commands::{Caller, Commands, HandleError};
 use domain::{
-    Personal,
-    key::{Key, KeyCommand, KeyRejection, KeyState, Scope},
+    Personal, Timestamp,
+    key::{Grant, Key, KeyCommand, KeyRejection, KeyState, KeyTerms, Scope},
 };
 use embedded::{NatsServer, temporary_folder};
 use nats::{Codec, Log, Nats, NatsConfig, Vault, topology};
@@ -38,12 +38,20 @@ fn caller() -> Caller {
     Caller::process("test")
 }
 
+fn revoke() -> KeyCommand {
+    KeyCommand::Revoke { by: Grant::of_the_house() }
+}
+
 fn create() -> KeyCommand {
     KeyCommand::Create {
         name: Personal::Clear("first".to_owned()),
         hash: "00".to_owned(),
         pepper_version: 1,
         scopes: BTreeSet::from([Scope::Admin]),
+        description: None,
+        terms: KeyTerms::default(),
+        by: Grant::of_the_house(),
+        at: Timestamp::from_millis(1),
     }
 }
 
@@ -63,7 +71,7 @@ async fn a_command_answers_where_it_stands() {
 async fn a_refusal_is_not_in_the_log() {
     let bed = Bed::new();
     let commands = bed.commands().await;
-    let refused = commands.handle::<Key>("acme", "k1", &caller(), KeyCommand::Revoke).await;
+    let refused = commands.handle::<Key>("acme", "k1", &caller(), revoke()).await;
     assert!(matches!(refused, Err(HandleError::Rejected(KeyRejection::NotFound))));
     assert_eq!(commands.log().last_sequence().await.unwrap(), 0);
 }
@@ -81,11 +89,11 @@ async fn a_stale_fold_never_gives_the_answer() {
     let bed = Bed::new();
     let (one, two) = (bed.commands().await, bed.commands().await);
     one.handle::<Key>("acme", "k1", &caller(), create()).await.unwrap();
-    two.handle::<Key>("acme", "k1", &caller(), KeyCommand::Revoke).await.unwrap();
+    two.handle::<Key>("acme", "k1", &caller(), revoke()).await.unwrap();
     // `one` still thinks the key is active.
-    let again = one.handle::<Key>("acme", "k1", &caller(), KeyCommand::Revoke).await.unwrap();
+    let again = one.handle::<Key>("acme", "k1", &caller(), revoke()).await.unwrap();
     assert_eq!((again.version, again.changed), (2, false));
-    assert_eq!(one.state::<Key>("acme", "k1").await.unwrap(), KeyState::Revoked);
+    assert!(matches!(one.state::<Key>("acme", "k1").await.unwrap(), KeyState::Revoked(_)));
 }
 
 #[tokio::test]
@@ -93,10 +101,9 @@ async fn a_version_that_no_longer_holds_is_refused() {
     let bed = Bed::new();
     let commands = bed.commands().await;
     commands.handle::<Key>("acme", "k1", &caller(), create()).await.unwrap();
-    let refused =
-        commands.handle_if::<Key>("acme", "k1", &caller(), KeyCommand::Revoke, Some(7)).await;
+    let refused = commands.handle_if::<Key>("acme", "k1", &caller(), revoke(), Some(7)).await;
     assert!(matches!(refused, Err(HandleError::VersionMismatch(1))));
-    commands.handle_if::<Key>("acme", "k1", &caller(), KeyCommand::Revoke, Some(1)).await.unwrap();
+    commands.handle_if::<Key>("acme", "k1", &caller(), revoke(), Some(1)).await.unwrap();
 }
 
 #[tokio::test]

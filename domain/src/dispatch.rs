@@ -4,15 +4,19 @@
 //! given the free slots now, which jobs go next? Releases are events on `ev.dispatch._.<pool>`,
 //! appended with an expected sequence, so a deposed dispatcher is refused by the log.
 
+mod caps;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    JobId, Tenant, Timestamp,
+    JobId, KeyId, Tenant, Timestamp,
     job::{JobEvent, Priority},
     media::{Hardware, Pool},
 };
+
+pub use self::caps::Caps;
 
 /// The subject category of releases.
 pub const CATEGORY: &str = "dispatch";
@@ -50,6 +54,8 @@ pub struct Out {
     pub pool: Pool,
     /// The worker, once one started it.
     pub worker: Option<String>,
+    /// Who asked for it.
+    pub key: Option<KeyId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +74,7 @@ struct Live {
     attempt: u32,
     priority: Priority,
     wish: Hardware,
+    key: Option<KeyId>,
 }
 
 /// Order among one tenant's ready jobs: most urgent first, then oldest (ids sort by time).
@@ -84,6 +91,7 @@ pub struct Dispatch {
     out: BTreeMap<JobId, Out>,
     out_of: BTreeMap<Tenant, usize>,
     out_in: BTreeMap<Pool, usize>,
+    out_by: BTreeMap<KeyId, usize>,
     /// The jobs that are not over.
     live: BTreeMap<JobId, Live>,
     /// Whose turn it was last.
@@ -91,12 +99,12 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    /// Folds in one event of a job.
-    pub fn job(&mut self, job: JobId, tenant: &Tenant, event: &JobEvent) {
+    /// Folds in one event of a job; `key` is who caused it, if it was the holder of one.
+    pub fn job(&mut self, job: JobId, tenant: &Tenant, key: Option<KeyId>, event: &JobEvent) {
         match event {
             JobEvent::Submitted { spec } => {
                 let wish = spec.hardware.unwrap_or_default();
-                self.live.insert(job, Live { attempt: 1, priority: spec.priority, wish });
+                self.live.insert(job, Live { attempt: 1, priority: spec.priority, wish, key });
                 self.wait(job, tenant, spec.not_before);
             }
             JobEvent::AttemptStarted { attempt, worker, pool, .. } => {
@@ -152,12 +160,12 @@ impl Dispatch {
     }
 
     /// Chooses a pool's next jobs: tenants in turn, each tenant's most urgent and oldest first, none
-    /// beyond its `tenant_limit`, until `free` are chosen. `present` are the pools with workers.
+    /// beyond the caps of tenant and key, until `free` are chosen. `present` are the pools with workers.
     pub fn choose(
         &mut self,
         (pool, present): (Pool, &BTreeSet<Pool>),
         free: usize,
-        tenant_limit: usize,
+        caps: &Caps,
         now: Timestamp,
     ) -> Vec<Release> {
         self.wake(now);
@@ -174,22 +182,38 @@ impl Dispatch {
         }
         let mut chosen: Vec<Release> = Vec::new();
         let mut taken: BTreeMap<&Tenant, usize> = BTreeMap::new();
+        let mut taken_by: BTreeMap<KeyId, usize> = BTreeMap::new();
+        let most: BTreeMap<&Tenant, usize> =
+            tenants.iter().map(|tenant| (*tenant, caps.of_tenant(tenant))).collect();
         let mut progressed = true;
         while chosen.len() < free && progressed {
             progressed = false;
             for tenant in tenants.iter().cycle().skip(start).take(tenants.len()) {
                 let nth = taken.get(tenant).copied().unwrap_or(0);
                 let out = self.out_of.get(*tenant).copied().unwrap_or(0);
-                if chosen.len() >= free || out.saturating_add(nth) >= tenant_limit {
+                if chosen.len() >= free
+                    || out.saturating_add(nth) >= most.get(tenant).copied().unwrap_or(0)
+                {
                     continue;
                 }
                 let next = waiting.get_mut(tenant).and_then(|lanes| {
-                    let heads = lanes.iter_mut().enumerate();
-                    let heads = heads.filter_map(|(lane, ranks)| Some((**ranks.peek()?, lane)));
-                    let (_, lane) = heads.min()?;
-                    lanes.get_mut(lane)?.next()
+                    loop {
+                        let heads = lanes.iter_mut().enumerate();
+                        let heads = heads.filter_map(|(lane, ranks)| Some((**ranks.peek()?, lane)));
+                        let (_, lane) = heads.min()?;
+                        let (_, job) = lanes.get_mut(lane)?.next()?;
+                        // A key at its cap waits; others of its tenant do not wait for it.
+                        let Some(key) = self.live.get(job).and_then(|live| live.key) else {
+                            return Some(*job);
+                        };
+                        let taken = taken_by.entry(key).or_default();
+                        let out = self.out_by.get(&key).copied().unwrap_or(0);
+                        if out.saturating_add(*taken) < caps.of_key(key) {
+                            *taken = taken.saturating_add(1);
+                            return Some(*job);
+                        }
+                    }
                 });
-                let next = next.map(|(_, job)| *job);
                 if let Some((job, attempt)) =
                     next.and_then(|job| Some((job, self.waiting.get(&job)?.attempt)))
                 {
@@ -238,7 +262,9 @@ impl Dispatch {
     }
 
     fn wait(&mut self, job: JobId, tenant: &Tenant, not_before: Option<Timestamp>) {
-        let Some(Live { attempt, priority, wish }) = self.live.get(&job).copied() else { return };
+        let Some(Live { attempt, priority, wish, .. }) = self.live.get(&job).copied() else {
+            return;
+        };
         if let Some(due) = not_before {
             self.timers.insert((due, job));
         } else {
@@ -274,7 +300,8 @@ impl Dispatch {
         attempt: u32,
         (pool, worker): (Pool, Option<String>),
     ) {
-        let out = Out { tenant: tenant.clone(), attempt, pool, worker };
+        let key = self.live.get(&job).and_then(|live| live.key);
+        let out = Out { tenant: tenant.clone(), attempt, pool, worker, key };
         let before = self.out.insert(job, out);
         if let Some(before) = &before {
             self.leave_pool(before.pool);
@@ -284,6 +311,10 @@ impl Dispatch {
         if before.is_none() {
             let count = self.out_of.entry(tenant.clone()).or_default();
             *count = count.saturating_add(1);
+            if let Some(key) = key {
+                let count = self.out_by.entry(key).or_default();
+                *count = count.saturating_add(1);
+            }
         }
     }
 
@@ -296,6 +327,13 @@ impl Dispatch {
     fn come_back(&mut self, job: JobId) {
         let Some(out) = self.out.remove(&job) else { return };
         self.leave_pool(out.pool);
+        if let Some((key, count)) = out.key.and_then(|key| Some((key, self.out_by.get_mut(&key)?)))
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.out_by.remove(&key);
+            }
+        }
         if let Some(count) = self.out_of.get_mut(&out.tenant) {
             *count = count.saturating_sub(1);
             if *count == 0 {

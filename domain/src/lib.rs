@@ -1,12 +1,14 @@
 //! The rules, and nothing else: deciders, events, value types, the media request and its plan.
 //!
 //! Pure by construction: no clock, no randomness, no I/O. Time and ids arrive inside commands.
-//! Each aggregate is one folder (`job`, `upload`, `key`, `output`) with the same parts in the same
+//! Each aggregate is one folder (`job`, `upload`, `key`, `account`, `output`) with the same parts in the same
 //! order: event, state, command and decision, view.
 
 // A new event must be thought about everywhere it is folded.
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod account;
+pub mod audit;
 mod decider;
 pub mod dispatch;
 mod id;
@@ -14,6 +16,7 @@ pub mod job;
 pub mod key;
 pub mod location;
 pub mod media;
+mod network;
 pub mod output;
 mod personal;
 #[cfg(any(test, feature = "spec"))]
@@ -24,6 +27,7 @@ pub mod upload;
 
 pub use decider::Decider;
 pub use id::{BadId, JobId, KeyId, UploadId};
+pub use network::{BadNetwork, Network};
 pub use personal::{ERASED_EXT, PERSONAL_EXT, Personal};
 pub use tenant::{BadTenant, Tenant};
 pub use timestamp::Timestamp;

@@ -1,42 +1,61 @@
 //! Who asks: a key, looked up in memory by its public id, compared in constant time.
 
+mod address;
+mod directory;
 mod secret;
-mod table;
+mod strangers;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, net::IpAddr};
 
-use domain::{KeyId, Tenant, key::Scope};
+use domain::{
+    KeyId, Tenant,
+    key::{Grant, KeyTerms, Scope},
+};
 use poem::Request;
 use poem_openapi::{
     SecurityScheme,
     auth::{ApiKey, Bearer},
 };
 
+pub(crate) use self::{
+    address::Proxies,
+    directory::{Closed, KnownKey},
+    strangers::Strangers,
+};
 pub use self::{
+    directory::Directory,
     secret::{Minted, Pepper, mint},
-    table::KeyTable,
 };
-use crate::{
-    problem::{Kind, Problem},
-    state::Gateway,
-};
+use crate::problem::{Kind, Problem};
 
 /// Who asks.
 #[derive(Debug, Clone)]
 pub(crate) struct Principal {
     pub(crate) key: KeyId,
     pub(crate) tenant: Tenant,
-    scopes: std::collections::BTreeSet<Scope>,
+    pub(crate) scopes: BTreeSet<Scope>,
+    pub(crate) terms: KeyTerms,
+    /// From where.
+    pub(crate) address: Option<IpAddr>,
 }
 
 impl Principal {
     /// Refuses what the key does not allow; admins may everything.
     pub(crate) fn may(&self, scope: Scope) -> Result<&Self, Problem> {
-        if self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin) {
+        if self.scopes.contains(&scope) || self.is_admin() {
             return Ok(self);
         }
-        let scope = serde_json::to_string(&scope).unwrap_or_default();
-        Err(Problem::new(Kind::Forbidden, format!("this needs a key with the scope {scope}")))
+        let scope = scope.as_str();
+        Err(Problem::new(Kind::Forbidden, format!("this needs a key with the scope `{scope}`")))
+    }
+
+    pub(crate) fn is_admin(&self) -> bool {
+        self.scopes.contains(&Scope::Admin)
+    }
+
+    /// What it can give to others.
+    pub(crate) fn grant(&self) -> Grant {
+        Grant { scopes: self.scopes.clone(), terms: self.terms.clone() }
     }
 }
 
@@ -63,16 +82,21 @@ impl Auth {
     }
 }
 
-async fn check_key(request: &Request, key: ApiKey) -> Option<Principal> {
-    check(request, &key.key)
+// The guard has looked at the key before anything else was done; see `guard.rs`.
+
+async fn check_key(request: &Request, _: ApiKey) -> Option<Principal> {
+    request.data::<Principal>().cloned()
 }
 
-async fn check_bearer(request: &Request, bearer: Bearer) -> Option<Principal> {
-    check(request, &bearer.token)
+async fn check_bearer(request: &Request, _: Bearer) -> Option<Principal> {
+    request.data::<Principal>().cloned()
 }
 
-fn check(request: &Request, secret: &str) -> Option<Principal> {
-    let gateway = request.data::<Arc<Gateway>>()?;
-    let (key, tenant, scopes) = gateway.keys.check(secret)?;
-    Some(Principal { key, tenant, scopes })
+/// The secret that a request shows, in either header.
+pub(crate) fn shown(request: &Request) -> Option<&str> {
+    let bearer = || {
+        let (scheme, secret) = request.header("authorization")?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())
+    };
+    request.header("x-api-key").or_else(bearer)
 }

@@ -10,7 +10,10 @@ use poem_openapi::error::{
 };
 use uuid::Uuid;
 
-use crate::problem::{Kind, Problem};
+use crate::{
+    limits::ToTell,
+    problem::{Kind, Problem},
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -29,6 +32,8 @@ pub(crate) async fn manners<E: Endpoint>(
     let id = given.map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned);
     let path = request.original_uri().path().to_owned();
     request.set_data(RequestId(id.clone()));
+    let told = ToTell::default();
+    request.set_data(told.clone());
     let mut response = match inner.call(request).await {
         Ok(response) => response.into_response(),
         Err(error) if error.is_from_response() => error.into_response(),
@@ -37,6 +42,7 @@ pub(crate) async fn manners<E: Endpoint>(
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
+    told.write(response.headers_mut());
     Ok(response)
 }
 

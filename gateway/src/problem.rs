@@ -3,7 +3,9 @@
 use std::fmt;
 
 use commands::HandleError;
-use domain::{job::JobRejection, output::OutputRejection};
+use domain::{
+    account::AccountRejection, job::JobRejection, key::KeyRejection, output::OutputRejection,
+};
 use nats::{CodecError, LogError};
 use poem::{
     Response,
@@ -40,6 +42,8 @@ pub enum Kind {
     RangeNotSatisfiable,
     /// 422: it can be read and makes no sense.
     Invalid,
+    /// 429: too often, or more than the account has.
+    TooMany,
     /// 500: ours.
     Internal,
     /// 503: come again.
@@ -60,6 +64,7 @@ impl Kind {
         Self::UnsupportedMediaType,
         Self::RangeNotSatisfiable,
         Self::Invalid,
+        Self::TooMany,
         Self::Internal,
         Self::Unavailable,
     ];
@@ -79,6 +84,7 @@ impl Kind {
             }
             Self::RangeNotSatisfiable => (416, "range-not-satisfiable", "There is no such part"),
             Self::Invalid => (422, "invalid", "The request makes no sense as it is"),
+            Self::TooMany => (429, "too-many", "More than the account allows"),
             Self::Internal => (500, "internal", "Something went wrong here"),
             Self::Unavailable => (503, "unavailable", "Not at the moment"),
         }
@@ -107,13 +113,13 @@ pub(crate) struct Problem {
     kind: Kind,
     detail: String,
     errors: Vec<FieldError>,
-    /// Where the read side stands, when that is the problem.
-    position: Option<String>,
+    /// Headers of the answer: when to come again, where the read side stands.
+    headers: Vec<(&'static str, String)>,
 }
 
 impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new(), position: None }
+        Self { kind, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
     }
 
     pub(crate) fn field(kind: Kind, pointer: &str, detail: impl Into<String>) -> Self {
@@ -129,14 +135,20 @@ impl Problem {
 
     pub(crate) fn behind(position: impl ToString) -> Self {
         let detail = "the read side has not reached `min_position` yet; ask again";
-        let position = Some(position.to_string());
-        Self { position, ..Self::new(Kind::Unavailable, detail) }
+        let headers = vec![("x-log-position", position.to_string())];
+        Self { headers, ..Self::new(Kind::Unavailable, detail) }
+    }
+
+    /// Too often; `wait` in seconds.
+    pub(crate) fn too_many(detail: impl Into<String>, wait: u64) -> Self {
+        let headers = vec![("retry-after", wait.to_string())];
+        Self { headers, ..Self::new(Kind::TooMany, detail) }
     }
 
     pub(crate) fn response(&self, request_id: &str, path: &str) -> Response {
         let (status, slug, title) = self.kind.facts();
         let hint = match self.kind {
-            Kind::Unavailable | Kind::Internal => "retry",
+            Kind::Unavailable | Kind::Internal | Kind::TooMany => "retry",
             _ => "no_retry",
         };
         let mut body = json!({
@@ -160,8 +172,8 @@ impl Problem {
         if self.kind == Kind::Unavailable {
             response = response.header(header::RETRY_AFTER, "1");
         }
-        if let Some(position) = &self.position {
-            response = response.header("x-log-position", position);
+        for (name, value) in &self.headers {
+            response = response.header(*name, value);
         }
         response.body(body.to_string())
     }
@@ -261,6 +273,29 @@ impl From<JobRejection> for Problem {
 impl From<OutputRejection> for Problem {
     fn from(rejection: OutputRejection) -> Self {
         Self::field(Kind::Conflict, "#/output", rejection.to_string())
+    }
+}
+
+impl From<KeyRejection> for Problem {
+    fn from(rejection: KeyRejection) -> Self {
+        match &rejection {
+            KeyRejection::NotFound => Self::not_found("key"),
+            KeyRejection::AlreadyCreated | KeyRejection::Revoked => {
+                Self::new(Kind::Conflict, rejection.to_string())
+            }
+            KeyRejection::EndsInThePast => {
+                Self::field(Kind::Invalid, "#/expires_at", rejection.to_string())
+            }
+            KeyRejection::Beyond(beyond) => {
+                Self::field(Kind::Forbidden, &beyond.pointer, beyond.detail.clone())
+            }
+        }
+    }
+}
+
+impl From<AccountRejection> for Problem {
+    fn from(rejection: AccountRejection) -> Self {
+        match rejection {}
     }
 }
 

@@ -21,14 +21,12 @@ pub(crate) struct Reply<const STATUS: u16, T> {
 
 impl<const STATUS: u16, T> Reply<STATUS, T> {
     pub(crate) const fn new(body: T) -> Self {
-        Self {
-            body: Some(body),
-            etag: None,
-            position: None,
-            location: None,
-            link: None,
-            replayed: false,
-        }
+        Self::maybe(Some(body))
+    }
+
+    /// Of what is there, if it is.
+    pub(crate) const fn maybe(body: Option<T>) -> Self {
+        Self { body, etag: None, position: None, location: None, link: None, replayed: false }
     }
 
     pub(crate) fn version(mut self, version: u64) -> Self {

@@ -1,9 +1,11 @@
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
+use domain::Network;
 use nats::{Live, LogError};
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Response, Route,
@@ -16,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Gateway, Services, health, health::Health, jobs::Jobs, manners::manners, uploads::Uploads,
+    Gateway, Services, accounts::Accounts, guard::guard, health, health::Health, jobs::Jobs,
+    keys::Keys, manners::manners, trail::AuditTrail, uploads::Uploads,
 };
 
 /// How the gateway serves.
@@ -25,13 +28,29 @@ use crate::{
 pub struct GatewayConfig {
     /// Where it listens.
     pub listen: String,
-    /// Bytes of one upload at most.
+    /// Bytes of one upload at most, whatever the account has.
     pub max_upload: u64,
+    /// Proxies whose `Forwarded` or `X-Forwarded-For` is believed, like `10.0.0.0/8`.
+    pub trusted_proxies: Vec<Network>,
+    /// Requests in a minute from one address without a key that opens.
+    pub strangers_per_minute: u32,
+    /// Requests of one account in an hour by method and first word of the path, like
+    /// `POST convert`; without an entry only the account's own limit counts.
+    pub endpoint_limits: BTreeMap<String, u64>,
+    /// Milliseconds for which keys are believed without seeing that none was revoked meanwhile.
+    pub max_key_lag: u64,
 }
 
 impl Default for GatewayConfig {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".to_owned(), max_upload: 10 * 1024 * 1024 * 1024 }
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            max_upload: 10 * 1024 * 1024 * 1024,
+            trusted_proxies: Vec::new(),
+            strangers_per_minute: 60,
+            endpoint_limits: BTreeMap::new(),
+            max_key_lag: 5_000,
+        }
     }
 }
 
@@ -70,10 +89,11 @@ impl std::fmt::Debug for Server {
 /// How long open requests may go on after a stop.
 const DRAIN: Duration = Duration::from_secs(3);
 
-type Service = OpenApiService<(Jobs, Uploads, Health), ()>;
+type Service = OpenApiService<(Jobs, Uploads, Keys, Accounts, AuditTrail, Health), ()>;
 
 fn service() -> Service {
-    OpenApiService::new((Jobs, Uploads, Health), "ffapi", env!("CARGO_PKG_VERSION"))
+    let all = (Jobs, Uploads, Keys, Accounts, AuditTrail, Health);
+    OpenApiService::new(all, "ffapi", env!("CARGO_PKG_VERSION"))
         .description("FFmpeg as a service, event-sourced.")
 }
 
@@ -94,7 +114,7 @@ impl Server {
         let address = acceptor.local_addr();
         let address = address.first().and_then(|address| address.as_socket_addr().copied());
         let address = address.ok_or_else(|| listen(std::io::ErrorKind::AddrNotAvailable.into()))?;
-        let gateway = Arc::new(Gateway::new(services, config.max_upload));
+        let gateway = Arc::new(Gateway::new(services, config));
         Ok(Self { acceptor, gateway, address })
     }
 
@@ -109,11 +129,16 @@ impl Server {
     /// When the log cannot be had at the start, or serving breaks off.
     pub async fn run(self, stop: &CancellationToken) -> Result<(), GatewayError> {
         let hearing = hear(&self.gateway, stop).await?;
+        let noting = {
+            let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());
+            tokio::spawn(async move { gateway.audit.run(&gateway.commands, &stop).await })
+        };
         let app = app(Arc::clone(&self.gateway));
         let server = poem::Server::new_with_acceptor(self.acceptor);
         let stopped = stop.clone().cancelled_owned();
         let outcome = server.run_with_graceful_shutdown(app, stopped, Some(DRAIN)).await;
         hearing.abort();
+        let _ = noting.await;
         outcome.map_err(GatewayError::Serve)
     }
 }
@@ -145,6 +170,7 @@ fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
         .nest("/api/v1/docs", docs)
         .at("/api/v1/openapi.json", spec)
         .nest_no_strip("/", service)
+        .around(guard)
         .data(gateway)
         .around(manners)
         .map_to_response()
@@ -161,7 +187,7 @@ async fn hear(
     let mut progress = live.listen("live.*.job.*.progress").await?;
     let mut presence = live.listen("presence.worker.>").await?;
     let from = log.last_sequence().await?.saturating_add(1);
-    let mut reader = log.follow_only("ev.job.>", from);
+    let mut reader = log.follow_only(&["ev.job.>"], from);
     let (gateway, stop) = (Arc::clone(gateway), stop.clone());
     Ok(tokio::spawn(async move {
         loop {

@@ -1,18 +1,27 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use commands::{Caller, Commands};
 use domain::{
-    JobId, Tenant, Timestamp,
+    JobId, Personal, Tenant, Timestamp,
     job::{Job, JobView, Recorded},
     media::Capabilities,
 };
-use nats::{Actor, Idempotency, Lines, Live, Position};
-use projections::Database;
+use nats::{Actor, Allowance, Idempotency, Lines, Live, Position};
+use projections::{Database, Notary};
 use storage::Storage;
 use uuid::Uuid;
 
 use crate::{
-    KeyTable, auth::Principal, events::Hub, positions::Positions, problem::Problem,
+    Directory, GatewayConfig,
+    audit::Audit,
+    auth::{Principal, Proxies, Strangers},
+    events::Hub,
+    limits::Buckets,
+    positions::Positions,
+    problem::Problem,
     progress::ProgressBoard,
 };
 
@@ -25,8 +34,10 @@ pub struct Services {
     pub database: Database,
     /// Where bytes live.
     pub storage: Storage,
-    /// Who may ask.
-    pub keys: Arc<KeyTable>,
+    /// Who may ask, and how much.
+    pub directory: Arc<Directory>,
+    /// Who signed what the audit trail rests on.
+    pub notary: Notary,
 }
 
 /// What every request may use.
@@ -35,7 +46,13 @@ pub struct Gateway {
     pub(crate) commands: Arc<Commands>,
     pub(crate) database: Database,
     pub(crate) storage: Storage,
-    pub(crate) keys: Arc<KeyTable>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) audit: Audit,
+    pub(crate) notary: Notary,
+    pub(crate) buckets: Buckets,
+    pub(crate) endpoint_limits: BTreeMap<String, u64>,
+    pub(crate) proxies: Proxies,
+    pub(crate) strangers: Strangers,
     pub(crate) live: Live,
     pub(crate) lines: Lines,
     pub(crate) idempotency: Idempotency,
@@ -47,19 +64,18 @@ pub struct Gateway {
 }
 
 /// Who was heard of, as told by themselves.
-pub(crate) type Workers =
-    std::collections::BTreeMap<String, (std::time::Instant, serde_json::Value)>;
+pub(crate) type Workers = BTreeMap<String, (std::time::Instant, serde_json::Value)>;
 
 const GONE: std::time::Duration = std::time::Duration::from_secs(6);
 
 impl Gateway {
-    pub(crate) fn new(services: Services, max_upload: u64) -> Self {
-        let Services { commands, database, storage, keys } = services;
+    pub(crate) fn new(services: Services, config: &GatewayConfig) -> Self {
+        let Services { commands, database, storage, directory, notary } = services;
         let nats = commands.log().nats().clone();
         Self {
             live: Live::new(nats.clone()),
             lines: Lines::new(nats.clone()),
-            idempotency: Idempotency::new(nats),
+            idempotency: Idempotency::new(nats.clone()),
             positions: Positions::default(),
             hub: Hub::default(),
             progress: ProgressBoard::default(),
@@ -67,8 +83,14 @@ impl Gateway {
             commands,
             database,
             storage,
-            keys,
-            max_upload,
+            directory,
+            audit: Audit::new(),
+            notary,
+            buckets: Buckets::new(Allowance::new(nats)),
+            endpoint_limits: config.endpoint_limits.clone(),
+            proxies: Proxies::new(config.trusted_proxies.clone()),
+            strangers: Strangers::new(config.strangers_per_minute),
+            max_upload: config.max_upload,
         }
     }
 
@@ -119,5 +141,6 @@ pub(crate) fn caller(principal: &Principal, request: &poem::Request) -> Caller {
             .data::<crate::manners::RequestId>()
             .map(|id| format!("request {}", id.0)),
         traceparent: request.header("traceparent").map(str::to_owned),
+        address: principal.address.map(|address| Personal::Clear(address.to_string())),
     }
 }

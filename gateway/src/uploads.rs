@@ -21,6 +21,7 @@ use crate::{
     problem::{Kind, Problem},
     reply::Reply,
     state::{Gateway, caller},
+    throttle,
 };
 
 pub(crate) struct Uploads;
@@ -64,16 +65,18 @@ impl Uploads {
         let id = UploadId::from_uuid(Uuid::now_v7());
         let name = disposition.0.as_deref().and_then(file_name);
         let announced = request.header("content-length").and_then(|text| text.parse::<u64>().ok());
-        if announced.is_some_and(|bytes| bytes > gateway.max_upload) {
-            let detail = format!("a file is at most {} bytes", gateway.max_upload);
+        let limits = gateway.directory.limits(&principal.tenant);
+        let most = gateway.max_upload.min(limits.max_file_bytes);
+        if announced.is_some_and(|bytes| bytes > most) {
+            let detail = format!("a file is at most {most} bytes");
             return Err(Problem::new(Kind::TooLarge, detail).into());
         }
-        let bytes = body.0.into_bytes_stream();
+        let bytes = throttle::at(limits.upload_bytes_per_second, body.0.into_bytes_stream());
         let received = gateway
             .storage
             .of(&principal.tenant)
             .map_err(Problem::from)?
-            .receive(id, std::pin::pin!(bytes), gateway.max_upload)
+            .receive(id, std::pin::pin!(bytes), most)
             .await
             .map_err(Problem::from)?;
         failpoint::hit("gateway.after_bytes");

@@ -1,6 +1,8 @@
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
+
+use crate::LogError;
 
 /// One message in the log: a whole decision and why it was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,11 +23,29 @@ pub struct Decision<E> {
     /// W3C trace context.
     #[serde(default)]
     pub traceparent: Option<String>,
+    /// From where, as a personal value; see [`personal`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<rmpv::Value>,
     /// Of the events' format; upcasters look here.
     #[serde(default)]
     pub schema: u32,
     /// What happened, in order; never empty.
     pub events: Vec<E>,
+}
+
+/// A value of the envelope that the codec encrypts where it is personal.
+///
+/// # Errors
+/// When it cannot be written at all.
+pub fn personal<T: Serialize>(value: &T) -> Result<rmpv::Value, LogError> {
+    rmpv::ext::to_value(value).map_err(|error| LogError::Corrupt(error.to_string()))
+}
+
+impl<E> Decision<E> {
+    /// From where, if it was told and can still be read.
+    pub fn address<T: DeserializeOwned>(&self) -> Option<T> {
+        rmpv::ext::from_value(self.address.clone()?).ok()
+    }
 }
 
 /// Who caused a decision: a key's public id, or a process of ours. Never a secret.

@@ -3,8 +3,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     AppendError, Draft, LogError, Message, Nats, Reader,
     append::{self, Pending},
-    read,
-    topology::{self, EVENTS, LogIdentity},
+    read::{self, Source},
+    topology::{self, AUDIT, EVENTS, LogIdentity},
 };
 
 /// The event log.
@@ -13,6 +13,7 @@ pub struct Log {
     nats: Nats,
     identity: LogIdentity,
     queue: mpsc::Sender<Pending>,
+    stream: &'static str,
 }
 
 /// Appends that may wait for their turn before callers have to.
@@ -27,7 +28,18 @@ impl Log {
         let identity = topology::check(&nats).await?;
         let (queue, receiver) = mpsc::channel(QUEUE);
         tokio::spawn(append::run(nats.clone(), receiver));
-        Ok(Self { nats, identity, queue })
+        Ok(Self { nats, identity, queue, stream: EVENTS })
+    }
+
+    /// The notes beside it, read in the same way. Of these the oldest are forgotten.
+    #[must_use]
+    pub fn notes(&self) -> Self {
+        Self { stream: AUDIT, ..self.clone() }
+    }
+
+    /// True if its oldest messages may be gone.
+    pub fn forgets(&self) -> bool {
+        self.stream != EVENTS
     }
 
     /// The connection below.
@@ -58,7 +70,7 @@ impl Log {
     /// # Errors
     /// When the server does not answer.
     pub async fn load(&self, subject: &str, from: u64) -> Result<Vec<Message>, LogError> {
-        read::load(&self.nats, EVENTS, subject, from).await
+        read::load(&self.nats, self.stream, subject, from).await
     }
 
     /// Reads everything on the subjects that match `filter`, up to a sequence.
@@ -66,19 +78,32 @@ impl Log {
     /// # Errors
     /// When the server does not answer.
     pub async fn load_matching(&self, filter: &str, up_to: u64) -> Result<Vec<Message>, LogError> {
-        let mut messages = read::load(&self.nats, EVENTS, filter, 1).await?;
+        let mut messages = read::load(&self.nats, self.stream, filter, 1).await?;
         messages.retain(|message| message.sequence <= up_to);
         Ok(messages)
     }
 
     /// Follows the whole log from a sequence on.
     pub fn follow(&self, from: u64) -> Reader {
-        Reader::new(self.nats.clone(), "ev.>", from)
+        let all = if self.forgets() { "audit.>" } else { "ev.>" };
+        let source =
+            Source { stream: self.stream, filters: vec![all.to_owned()], whole: !self.forgets() };
+        Reader::new(self.nats.clone(), source, from)
     }
 
-    /// Follows the subjects that match `filter` from a sequence on.
-    pub fn follow_only(&self, filter: &str, from: u64) -> Reader {
-        Reader::new(self.nats.clone(), filter, from)
+    /// Follows the subjects that match any of `filters` from a sequence on.
+    pub fn follow_only(&self, filters: &[&str], from: u64) -> Reader {
+        let filters = filters.iter().copied().map(str::to_owned).collect();
+        let source = Source { stream: self.stream, filters, whole: false };
+        Reader::new(self.nats.clone(), source, from)
+    }
+
+    /// The sequence of the newest message on the subjects that match `filter`; 0 for none.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn last_matching(&self, filter: &str) -> Result<u64, LogError> {
+        read::last(&self.nats, self.stream, filter).await
     }
 
     /// The newest sequence; 0 for an empty log.
@@ -86,7 +111,7 @@ impl Log {
     /// # Errors
     /// When the server does not answer.
     pub async fn last_sequence(&self) -> Result<u64, LogError> {
-        let stream = self.nats.answer(self.nats.jetstream.get_stream(EVENTS)).await?;
+        let stream = self.nats.answer(self.nats.jetstream.get_stream(self.stream)).await?;
         Ok(stream.cached_info().state.last_sequence)
     }
 
@@ -95,8 +120,12 @@ impl Log {
     /// # Errors
     /// When the server does not answer.
     pub async fn at(&self, sequence: u64) -> Result<Option<Message>, LogError> {
-        let stream =
-            self.nats.jetstream.get_stream_no_info(EVENTS).await.map_err(LogError::unavailable)?;
+        let stream = self
+            .nats
+            .jetstream
+            .get_stream_no_info(self.stream)
+            .await
+            .map_err(LogError::unavailable)?;
         match stream.direct_get(sequence).await {
             Ok(message) => Ok(Some(Message {
                 sequence,

@@ -5,7 +5,7 @@ use futures::StreamExt;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::{LogError, Message, Nats, topology::EVENTS};
+use crate::{LogError, Message, Nats};
 
 /// Follows the log in order from one sequence on, for ever: reconnects, and never skips.
 #[derive(Debug)]
@@ -19,10 +19,9 @@ const AHEAD: usize = 512;
 impl Reader {
     /// Reads in a task of its own: whoever waits for a message may stop waiting at any time, and
     /// opening the consumer is not begun again each time.
-    pub(crate) fn new(nats: Nats, filter: &str, from: u64) -> Self {
+    pub(crate) fn new(nats: Nats, source: Source, from: u64) -> Self {
         let (sender, messages) = mpsc::channel(AHEAD);
-        let following =
-            Following { nats, filter: filter.to_owned(), next: from.max(1), ordered: None };
+        let following = Following { nats, source, next: from.max(1), ordered: None };
         tokio::spawn(following.run(sender));
         Self { messages }
     }
@@ -42,9 +41,19 @@ impl Reader {
     }
 }
 
+/// What is read of a stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) stream: &'static str,
+    /// Subjects; a message that matches any of them is read.
+    pub(crate) filters: Vec<String>,
+    /// Every sequence is there and is read: none was deleted and none is filtered out.
+    pub(crate) whole: bool,
+}
+
 struct Following {
     nats: Nats,
-    filter: String,
+    source: Source,
     next: u64,
     ordered: Option<pull::Ordered>,
 }
@@ -75,7 +84,7 @@ impl Following {
 
     async fn read(&mut self) -> Result<Message, LogError> {
         if self.ordered.is_none() {
-            self.ordered = Some(open(&self.nats, &self.filter, self.next).await?);
+            self.ordered = Some(open(&self.nats, &self.source, self.next).await?);
         }
         let Some(ordered) = self.ordered.as_mut() else {
             return Err(LogError::unavailable("no consumer"));
@@ -87,8 +96,7 @@ impl Following {
         if sequence < self.next {
             return Err(LogError::Corrupt(format!("sequence {sequence} came again")));
         }
-        // An unfiltered reader sees every sequence: the log denies deletion.
-        if self.filter == "ev.>" && sequence != self.next {
+        if self.source.whole && sequence != self.next {
             return Err(LogError::Corrupt(format!("expected {}, found {sequence}", self.next)));
         }
         self.next = sequence.saturating_add(1);
@@ -102,11 +110,12 @@ impl Following {
     }
 }
 
-async fn open(nats: &Nats, filter: &str, from: u64) -> Result<pull::Ordered, LogError> {
-    let stream = nats.jetstream.get_stream_no_info(EVENTS).await.map_err(LogError::unavailable)?;
+async fn open(nats: &Nats, source: &Source, from: u64) -> Result<pull::Ordered, LogError> {
+    let stream = nats.jetstream.get_stream_no_info(source.stream).await;
+    let stream = stream.map_err(LogError::unavailable)?;
     let config = pull::OrderedConfig {
         deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
-        filter_subject: filter.to_owned(),
+        filter_subjects: source.filters.clone(),
         ..pull::OrderedConfig::default()
     };
     let consumer = stream.create_consumer(config).await.map_err(LogError::unavailable)?;
@@ -200,6 +209,27 @@ async fn batch_get(
                 let description = answer.description.unwrap_or_default();
                 return Err(LogError::Server { code: status.into(), description });
             }
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct LastGet<'a> {
+    last_by_subj: &'a str,
+}
+
+/// The newest message on the subjects that match a filter; 0 if there is none.
+pub(crate) async fn last(nats: &Nats, stream: &str, filter: &str) -> Result<u64, LogError> {
+    let request = serde_json::to_vec(&LastGet { last_by_subj: filter })
+        .map_err(|error| LogError::Corrupt(error.to_string()))?;
+    let asking = nats.client.request(format!("$JS.API.DIRECT.GET.{stream}"), request.into());
+    let answer = nats.answer(asking).await?;
+    match answer.status.map(|status| status.as_u16()) {
+        None => Ok(from_direct(answer)?.sequence),
+        Some(404) => Ok(0),
+        Some(status) => {
+            let description = answer.description.unwrap_or_default();
+            Err(LogError::Server { code: status.into(), description })
         }
     }
 }

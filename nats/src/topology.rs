@@ -19,6 +19,14 @@ pub const WORK: &str = "WORK";
 pub const LOGS: &str = "LOGS";
 /// Client keys and the resources they stand for.
 pub const IDEM: &str = "IDEM";
+/// What of an allowance is handed out.
+pub const QUOTA: &str = "QUOTA";
+/// What was refused and looked at: facts that no decision of ours holds.
+pub const AUDIT: &str = "AUDIT";
+/// Signed hashes of the archive.
+pub const ANCHORS: &str = "ANCHORS";
+/// On what they are told.
+pub(crate) const ANCHOR: &str = "anchor.archive";
 /// Secrets and data keys.
 pub const VAULT: &str = "KV_VAULT";
 
@@ -30,6 +38,9 @@ pub const ACK_WAIT: Duration = Duration::from_secs(30);
 
 const DAYS_7: Duration = Duration::from_hours(168);
 const HOURS_48: Duration = Duration::from_hours(48);
+const DAYS_90: Duration = Duration::from_hours(90 * 24);
+/// What strangers can make us keep at most.
+const AUDIT_BYTES: i64 = 256 * 1024 * 1024;
 const LOG_ID: &str = "ffapi_log_id";
 const EPOCH: &str = "ffapi_epoch";
 
@@ -84,6 +95,30 @@ fn wanted() -> Vec<Config> {
             name: IDEM.to_owned(),
             subjects: vec!["idem.>".to_owned()],
             max_age: HOURS_48,
+            ..base.clone()
+        },
+        Config {
+            name: QUOTA.to_owned(),
+            subjects: vec!["quota.>".to_owned()],
+            max_messages_per_subject: 1,
+            max_age: HOURS_48,
+            discard: DiscardPolicy::Old,
+            ..base.clone()
+        },
+        Config {
+            name: AUDIT.to_owned(),
+            subjects: vec!["audit.>".to_owned()],
+            max_age: DAYS_90,
+            max_bytes: AUDIT_BYTES,
+            discard: DiscardPolicy::Old,
+            deny_delete: true,
+            ..base.clone()
+        },
+        Config {
+            name: ANCHORS.to_owned(),
+            subjects: vec![ANCHOR.to_owned()],
+            deny_delete: true,
+            deny_purge: true,
             ..base.clone()
         },
         Config {
@@ -233,6 +268,7 @@ fn difference(want: &Config, have: &Config) -> Option<String> {
             have.max_messages_per_subject, want.max_messages_per_subject
         ));
     }
-    let limited = have.max_messages > 0 || have.max_bytes > 0;
-    limited.then(|| "it has a size limit; the log must never refuse for that".to_owned())
+    let bytes = |config: &Config| config.max_bytes.max(0);
+    let limited = have.max_messages > 0 || bytes(have) != bytes(want);
+    limited.then(|| "it has another size limit; the log must never refuse for that".to_owned())
 }

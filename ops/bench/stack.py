@@ -94,7 +94,7 @@ class Stack:
             "FFAPI_NATS__URL": f"nats://{address}",
             "FFAPI_POSTGRES__URL": f"postgres:///postgres?host={socket_folder}&user={postgres.owner()}",
             "FFAPI_SECRETS__MASTER_KEY": secrets["master_key"],
-            "FFAPI_SECRETS__PEPPER": secrets["pepper"],
+            "FFAPI_SECRETS__PEPPER": secrets["pepper"], "FFAPI_SECRETS__SIGNING_KEY": secrets["signing_key"],
             "FFAPI_STORAGE__ROOT": f"{self.data}/storage",
             "FFAPI_GATEWAY__LISTEN": "127.0.0.1:0",
         }

@@ -49,7 +49,7 @@ impl Projection for Archive {
     }
 }
 
-fn chain(previous: &[u8], sequence: u64, subject: &str, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn chain(previous: &[u8], sequence: u64, subject: &str, payload: &[u8]) -> Vec<u8> {
     let mut hash = Sha256::new();
     hash.update(previous);
     hash.update(sequence.to_be_bytes());

@@ -4,7 +4,9 @@
 //! are written in one transaction, so what is read is always the log up to a known position. The
 //! only importer of sqlx.
 
+mod anchor;
 pub mod archive;
+pub mod audit;
 mod checkpoint;
 mod database;
 mod error;
@@ -16,7 +18,9 @@ pub mod queue;
 mod rebuild;
 mod runner;
 
+pub use anchor::{Anchor, Notary};
 pub use archive::Archive;
+pub use audit::{AuditDecisions, AuditNotes};
 pub use checkpoint::{Checkpoint, positions};
 pub use database::{Database, PostgresConfig};
 pub use error::ProjectionError;

@@ -15,6 +15,7 @@ use std::{
 use commands::{Caller, Commands};
 use domain::{
     Decider, JobId, Personal, Tenant,
+    account::{Limits, Tiers},
     dispatch::Release,
     job::{Job, JobCommand, JobSpec, Priority},
     media::{Capabilities, Convert, MediaRequest, Overwrite, Pool},
@@ -27,7 +28,7 @@ use projections::{
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use workers::{Conductor, ConductorConfig, PRESENCE, Presence};
+use workers::{Conductor, PRESENCE, Presence};
 
 const SLOTS: usize = 64;
 const JOBS: u32 = 10_000;
@@ -145,8 +146,10 @@ async fn main() {
     follow(&database, &commands, JobList);
     follow(&database, &commands, Queue);
     follow(&database, &commands, Archive);
-    let conductor =
-        Conductor::new(Arc::clone(&commands), ConductorConfig { max_jobs_per_tenant: SLOTS + 1 });
+    let concurrent_jobs = u32::try_from(SLOTS).unwrap() + 1;
+    let free = Limits { concurrent_jobs, ..Limits::default() };
+    let tiers = Tiers { free, ..Tiers::default() };
+    let conductor = Conductor::new(Arc::clone(&commands), tiers);
     tokio::spawn(async move { conductor.run(&CancellationToken::new()).await.unwrap() });
     tokio::spawn(be_present(Live::new(nats)));
     for _ in 0..SLOTS {

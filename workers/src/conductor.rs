@@ -9,15 +9,16 @@ use std::{
 use commands::{Caller, Commands};
 use domain::{
     Decider, JobId, Tenant,
-    dispatch::{self, Dispatch, DispatchEvent, Release},
+    account::{Account, AccountEvent, Tiers},
+    dispatch::{self, Caps, Dispatch, DispatchEvent, Release},
     job::{Job, JobCommand, JobEvent},
+    key::{Key, KeyEvent},
     media::Pool,
 };
 use nats::{
     Actor, AppendError, CodecError, Decision, Draft, Live, LogError, Message, Position, Work,
     failpoint,
 };
-use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
@@ -27,25 +28,11 @@ use crate::{
     leadership::Leadership, task,
 };
 
-/// How the conductor shares out.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ConductorConfig {
-    /// Jobs of one tenant that may be out at once; more wait.
-    pub max_jobs_per_tenant: usize,
-}
-
-impl Default for ConductorConfig {
-    fn default() -> Self {
-        Self { max_jobs_per_tenant: 50 }
-    }
-}
-
 /// Follows the log and releases jobs to free slots.
 #[derive(Debug)]
 pub struct Conductor {
     commands: Arc<Commands>,
-    config: ConductorConfig,
+    caps: Caps,
     live: Live,
     work: Work,
     state: Dispatch,
@@ -71,11 +58,11 @@ const MAX_ROUND: usize = 1000;
 
 impl Conductor {
     /// Over this log.
-    pub fn new(commands: Arc<Commands>, config: ConductorConfig) -> Self {
+    pub fn new(commands: Arc<Commands>, tiers: Tiers) -> Self {
         let nats = commands.log().nats().clone();
         Self {
             commands,
-            config,
+            caps: Caps::new(tiers),
             live: Live::new(nats.clone()),
             work: Work::new(nats),
             state: Dispatch::default(),
@@ -162,8 +149,12 @@ impl Conductor {
             let parsed = (id.parse::<JobId>(), tenant.parse::<Tenant>());
             let (Ok(job), Ok(tenant)) = parsed else { return };
             let Some(decision) = self.decode::<JobEvent>(message).await else { return };
+            let key = match &decision.actor {
+                Actor::Key(key) => key.parse().ok(),
+                Actor::Worker(_) | Actor::Process(_) => None,
+            };
             for event in &decision.events {
-                self.state.job(job, &tenant, event);
+                self.state.job(job, &tenant, key, event);
             }
             if message.sequence >= first_new && self.leadership.acting() {
                 let epoch = self.commands.log().identity().epoch;
@@ -171,6 +162,14 @@ impl Conductor {
                 failpoint::hit("conductor.before_announce");
                 announce(&self.live, job, &tenant, position, &decision).await;
             }
+        } else if category == Account::CATEGORY {
+            let Ok(tenant) = tenant.parse() else { return };
+            let Some(decision) = self.decode::<AccountEvent>(message).await else { return };
+            decision.events.iter().for_each(|event| self.caps.account(&tenant, event));
+        } else if category == Key::CATEGORY {
+            let Ok(key) = id.parse() else { return };
+            let Some(decision) = self.decode::<KeyEvent>(message).await else { return };
+            decision.events.iter().for_each(|event| self.caps.key(key, event));
         }
     }
 
@@ -224,8 +223,7 @@ impl Conductor {
         if free == 0 {
             return Ok(());
         }
-        let jobs =
-            self.state.choose((pool, present), free, self.config.max_jobs_per_tenant, clock::now());
+        let jobs = self.state.choose((pool, present), free, &self.caps, clock::now());
         if jobs.is_empty() {
             return Ok(());
         }
@@ -239,6 +237,7 @@ impl Conductor {
             tenant: "_".to_owned(),
             at: clock::now().as_millis(),
             traceparent: None,
+            address: None,
             schema: 1,
             events: vec![event.clone()],
         };

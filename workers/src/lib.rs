@@ -19,6 +19,6 @@ mod task;
 mod tell;
 mod worker;
 
-pub use conductor::{Conductor, ConductorConfig};
+pub use conductor::Conductor;
 pub use presence::{PRESENCE, Presence, Roster};
 pub use worker::{Sandbox, Worker, WorkerConfig, WorkerError};

@@ -3,7 +3,9 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     Personal,
+    account::{AccountEvent, AccountTerms, Limits, LimitsPatch, Tiers},
     job::{Failure, FailureCode, JobSpec},
+    key::{KeyEvent, KeyTerms},
     media::{Convert, MediaRequest, Overwrite},
 };
 
@@ -36,14 +38,26 @@ fn submitted(priority: Priority, not_before: Option<u64>) -> JobEvent {
 fn dispatch(jobs: &[(u128, &str, Priority)]) -> Dispatch {
     let mut dispatch = Dispatch::default();
     for (n, name, priority) in jobs {
-        dispatch.job(job(*n), &tenant(name), &submitted(*priority, None));
+        dispatch.job(job(*n), &tenant(name), None, &submitted(*priority, None));
     }
     dispatch
 }
 
+/// So many at once for every tenant.
+fn caps(concurrent_jobs: usize) -> Caps {
+    let concurrent_jobs = u32::try_from(concurrent_jobs).unwrap();
+    let free = Limits { concurrent_jobs, ..Limits::default() };
+    Caps::new(Tiers { free, ..Tiers::default() })
+}
+
 fn chosen(dispatch: &mut Dispatch, free: usize, limit: usize) -> Vec<JobId> {
     dispatch
-        .choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), free, limit, Timestamp::from_millis(0))
+        .choose(
+            (Pool::Cpu, &BTreeSet::from([Pool::Cpu])),
+            free,
+            &caps(limit),
+            Timestamp::from_millis(0),
+        )
         .into_iter()
         .map(|r| r.job)
         .collect()
@@ -53,7 +67,7 @@ fn release(dispatch: &mut Dispatch, free: usize) -> Vec<JobId> {
     let jobs = dispatch.choose(
         (Pool::Cpu, &BTreeSet::from([Pool::Cpu])),
         free,
-        100,
+        &caps(100),
         Timestamp::from_millis(0),
     );
     let ids = jobs.iter().map(|r| r.job).collect();
@@ -81,7 +95,7 @@ fn the_turn_goes_on_where_it_was() {
 fn a_tenants_urgent_jobs_go_first_then_its_oldest() {
     let mut d = dispatch(&[(1, "a", Priority::Low), (2, "a", NORMAL), (3, "a", Priority::High)]);
     assert_eq!(chosen(&mut d, 9, 9), [job(3), job(2), job(1)]);
-    d.job(job(1), &tenant("a"), &JobEvent::PriorityChanged { priority: Priority::High });
+    d.job(job(1), &tenant("a"), None, &JobEvent::PriorityChanged { priority: Priority::High });
     assert_eq!(chosen(&mut d, 9, 9), [job(1), job(3), job(2)]);
 }
 
@@ -102,26 +116,41 @@ fn a_released_job_is_not_chosen_again_until_its_attempt_ends() {
         pool: "cpu".to_owned(),
         device: None,
     };
-    d.job(job(1), &tenant("a"), &started);
+    d.job(job(1), &tenant("a"), None, &started);
     assert_eq!(d.out().get(&job(1)).unwrap().worker.as_deref(), Some("w"));
-    d.job(job(1), &tenant("a"), &JobEvent::AttemptAbandoned { attempt: 1, reason: String::new() });
+    d.job(
+        job(1),
+        &tenant("a"),
+        None,
+        &JobEvent::AttemptAbandoned { attempt: 1, reason: String::new() },
+    );
     let again =
-        d.choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), 1, 1, Timestamp::from_millis(0));
+        d.choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), 1, &caps(1), Timestamp::from_millis(0));
     assert_eq!((again[0].job, again[0].attempt), (job(1), 2));
 }
 
 #[test]
 fn a_timer_holds_a_job_back_until_it_is_due() {
     let mut d = Dispatch::default();
-    d.job(job(1), &tenant("a"), &submitted(NORMAL, Some(500)));
+    d.job(job(1), &tenant("a"), None, &submitted(NORMAL, Some(500)));
     assert_eq!(d.next_timer(), Some(Timestamp::from_millis(500)));
     assert!(
-        d.choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), 1, 1, Timestamp::from_millis(499))
-            .is_empty()
+        d.choose(
+            (Pool::Cpu, &BTreeSet::from([Pool::Cpu])),
+            1,
+            &caps(1),
+            Timestamp::from_millis(499)
+        )
+        .is_empty()
     );
     assert_eq!(
-        d.choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), 1, 1, Timestamp::from_millis(500))
-            .len(),
+        d.choose(
+            (Pool::Cpu, &BTreeSet::from([Pool::Cpu])),
+            1,
+            &caps(1),
+            Timestamp::from_millis(500)
+        )
+        .len(),
         1
     );
     assert_eq!(d.next_timer(), None);
@@ -137,25 +166,30 @@ fn a_failed_attempt_waits_out_its_back_off() {
         pool: "cpu".to_owned(),
         device: None,
     };
-    d.job(job(1), &tenant("a"), &started);
+    d.job(job(1), &tenant("a"), None, &started);
     let failure = Failure { code: FailureCode::MediaCrashed, message: Personal::Erased };
     let failed = JobEvent::AttemptFailed {
         attempt: 1,
         failure,
         retry_at: Some(Timestamp::from_millis(2000)),
     };
-    d.job(job(1), &tenant("a"), &failed);
+    d.job(job(1), &tenant("a"), None, &failed);
     assert!(chosen(&mut d, 1, 1).is_empty());
-    let again =
-        d.choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), 1, 1, Timestamp::from_millis(2000));
+    let again = d.choose(
+        (Pool::Cpu, &BTreeSet::from([Pool::Cpu])),
+        1,
+        &caps(1),
+        Timestamp::from_millis(2000),
+    );
     assert_eq!(again[0].attempt, 2);
 }
 
 #[test]
 fn a_cancelled_job_is_never_released() {
     let mut d = dispatch(&[(1, "a", NORMAL)]);
-    let jobs = d.choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), 1, 1, Timestamp::from_millis(0));
-    d.job(job(1), &tenant("a"), &JobEvent::Cancelled {});
+    let jobs =
+        d.choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), 1, &caps(1), Timestamp::from_millis(0));
+    d.job(job(1), &tenant("a"), None, &JobEvent::Cancelled {});
     d.released(Pool::Cpu, &DispatchEvent::Released { jobs });
     assert!(d.out().is_empty());
     assert_eq!(d.waiting(), 0);
@@ -164,22 +198,22 @@ fn a_cancelled_job_is_never_released() {
 #[test]
 fn a_retried_job_waits_again_under_its_next_number() {
     let mut d = dispatch(&[(1, "a", NORMAL)]);
-    d.job(job(1), &tenant("a"), &JobEvent::Cancelled {});
-    d.job(job(1), &tenant("a"), &JobEvent::Retried { next_attempt: 3 });
+    d.job(job(1), &tenant("a"), None, &JobEvent::Cancelled {});
+    d.job(job(1), &tenant("a"), None, &JobEvent::Retried { next_attempt: 3 });
     let again =
-        d.choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), 1, 1, Timestamp::from_millis(0));
+        d.choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), 1, &caps(1), Timestamp::from_millis(0));
     assert_eq!(again[0].attempt, 3);
 }
 
 fn wishing(dispatch: &mut Dispatch, n: u128, wish: Hardware) {
     let JobEvent::Submitted { mut spec } = submitted(NORMAL, None) else { return };
     spec.hardware = Some(wish);
-    dispatch.job(job(n), &tenant("a"), &JobEvent::Submitted { spec });
+    dispatch.job(job(n), &tenant("a"), None, &JobEvent::Submitted { spec });
 }
 
 fn chosen_in(dispatch: &mut Dispatch, pool: Pool, present: &[Pool]) -> Vec<JobId> {
     let present = present.iter().copied().collect();
-    let jobs = dispatch.choose((pool, &present), 9, 9, Timestamp::from_millis(0));
+    let jobs = dispatch.choose((pool, &present), 9, &caps(9), Timestamp::from_millis(0));
     jobs.into_iter().map(|release| release.job).collect()
 }
 
@@ -207,8 +241,56 @@ fn pools_count_what_is_out_in_them() {
         pool: "vaapi".to_owned(),
         device: None,
     };
-    d.job(job(1), &tenant("a"), &started);
+    d.job(job(1), &tenant("a"), None, &started);
     assert_eq!((d.out_in(Pool::Cpu), d.out_in(Pool::Vaapi)), (1, 1));
-    d.job(job(1), &tenant("a"), &JobEvent::Completed { attempt: 1 });
+    d.job(job(1), &tenant("a"), None, &JobEvent::Completed { attempt: 1 });
     assert_eq!((d.out_in(Pool::Cpu), d.out_in(Pool::Vaapi)), (1, 0));
+}
+
+fn key(n: u128) -> KeyId {
+    KeyId::from_uuid(Uuid::from_u128(n))
+}
+
+#[test]
+fn a_key_at_its_cap_waits_and_the_others_of_its_tenant_do_not() {
+    let mut d = Dispatch::default();
+    for (n, by) in [(1, 7), (2, 7), (3, 8), (4, 7)] {
+        d.job(job(n), &tenant("a"), Some(key(by)), &submitted(NORMAL, None));
+    }
+    let mut caps = caps(9);
+    let terms = KeyTerms { max_concurrent_jobs: Some(1), ..KeyTerms::default() };
+    let created = KeyEvent::Created {
+        name: Personal::Erased,
+        hash: String::new(),
+        pepper_version: 1,
+        scopes: BTreeSet::new(),
+        description: None,
+        terms,
+        at: Timestamp::from_millis(0),
+    };
+    caps.key(key(7), &created);
+    let round = |d: &mut Dispatch| {
+        let present = BTreeSet::from([Pool::Cpu]);
+        let jobs = d.choose((Pool::Cpu, &present), 9, &caps, Timestamp::from_millis(0));
+        let ids: Vec<JobId> = jobs.iter().map(|release| release.job).collect();
+        d.released(Pool::Cpu, &DispatchEvent::Released { jobs });
+        ids
+    };
+    assert_eq!(round(&mut d), [job(1), job(3)]);
+    assert_eq!(round(&mut d), []);
+    d.job(job(1), &tenant("a"), None, &JobEvent::Completed { attempt: 1 });
+    assert_eq!(round(&mut d), [job(2)]);
+}
+
+#[test]
+fn an_accounts_own_limit_goes_before_its_tiers() {
+    let mut d = dispatch(&[(1, "a", NORMAL), (2, "a", NORMAL), (3, "b", NORMAL), (4, "b", NORMAL)]);
+    let mut caps = caps(2);
+    let limits = LimitsPatch { concurrent_jobs: Some(1), ..LimitsPatch::default() };
+    let terms = AccountTerms { limits, ..AccountTerms::default() };
+    caps.account(&tenant("a"), &AccountEvent::Changed { terms });
+    let present = BTreeSet::from([Pool::Cpu]);
+    let jobs = d.choose((Pool::Cpu, &present), 9, &caps, Timestamp::from_millis(0));
+    let of = |name: &str| jobs.iter().filter(|release| release.tenant == tenant(name)).count();
+    assert_eq!((of("a"), of("b")), (1, 2));
 }

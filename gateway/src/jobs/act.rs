@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{
     auth::{Auth, Principal},
-    problem::{Kind, Problem},
+    if_match::version,
+    problem::Problem,
     reply::Reply,
     state::{Gateway, caller},
 };
@@ -88,16 +89,4 @@ impl<'a> Act<'a> {
         gateway.live.tell(subject, "").await;
         Ok(reply)
     }
-}
-
-/// The version that `If-Match` names; none for `*`, which any version matches.
-fn version(tag: &str) -> Result<Option<u64>, Problem> {
-    let tag = tag.trim();
-    if tag == "*" {
-        return Ok(None);
-    }
-    let number = tag.trim_matches('"').strip_prefix('v').and_then(|number| number.parse().ok());
-    number.map(Some).ok_or_else(|| {
-        Problem::field(Kind::Malformed, "#If-Match", "If-Match is an ETag like \"v3\"")
-    })
 }

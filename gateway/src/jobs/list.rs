@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::show::{SummaryBody, brief};
 use crate::{
     auth::Principal,
+    page,
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
@@ -77,7 +78,7 @@ pub(crate) async fn list(
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let last = rows.last().filter(|_| has_more).map(|row| row.id);
     let next_cursor = last.map(|id| URL_SAFE_NO_PAD.encode(format!("{id}.{fingerprint}")));
-    let link = next_cursor.as_ref().map(|cursor| next_link(asked.uri, cursor));
+    let link = next_cursor.as_ref().map(|cursor| page::next(asked.uri, cursor));
     let data = rows
         .iter()
         .map(|row| {
@@ -161,12 +162,4 @@ fn open_cursor(cursor: &str, fingerprint: &str) -> Result<JobId, Problem> {
         return Err(malformed("cursor", "the cursor belongs to a list with other filters"));
     }
     id.parse().map_err(|_| bad())
-}
-
-fn next_link(uri: &Uri, cursor: &str) -> String {
-    let query = uri.query().unwrap_or_default();
-    let others = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
-    let cursor = format!("cursor={cursor}");
-    let query: Vec<&str> = others.chain([cursor.as_str()]).collect();
-    format!("{}?{}", uri.path(), query.join("&"))
 }

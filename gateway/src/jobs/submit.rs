@@ -6,7 +6,7 @@ use domain::{
     media::{Capabilities, Fallback, Hardware, MediaRequest},
     upload::{Upload, UploadState},
 };
-use nats::{Position, Reservation, Reserved, failpoint};
+use nats::{Position, failpoint};
 use poem::Request;
 use poem_openapi::Object;
 use uuid::Uuid;
@@ -15,6 +15,7 @@ use super::{create::Create, reserve, show::JobBody, show::show, wait};
 use crate::{
     auth::Principal,
     body::StrictJson,
+    idempotency,
     problem::{Kind, Problem},
     reply::Reply,
     state::{Gateway, caller},
@@ -51,7 +52,7 @@ pub(crate) async fn submit<B: Create>(
     let mut id = JobId::from_uuid(Uuid::now_v7());
     failpoint::hit("gateway.before_key");
     if let Some(key) = key {
-        id = reserve_key(gateway, principal, (B::ROUTE, &key), id, fingerprint).await?;
+        id = idempotency::reserve(gateway, principal, (B::ROUTE, &key), &id, fingerprint).await?;
         if let Some((job, position)) = gateway.job_in_log(tenant, id).await? {
             return Ok(answer(gateway, &job, (position, warnings), true));
         }
@@ -130,33 +131,4 @@ pub(crate) async fn check(
         }
     }
     Ok(())
-}
-
-async fn reserve_key(
-    gateway: &Gateway,
-    principal: &Principal,
-    (route, key): (&str, &str),
-    id: JobId,
-    fingerprint: String,
-) -> Result<JobId, Problem> {
-    // The draft wants a quoted string; many clients send it bare.
-    let key = key.trim().trim_matches('"');
-    if key.is_empty() || key.len() > 255 {
-        let detail = "an Idempotency-Key is 1 to 255 characters";
-        return Err(Problem::field(Kind::Malformed, "#Idempotency-Key", detail));
-    }
-    let reservation = Reservation { resource: id.to_string(), fingerprint };
-    let tenant = principal.tenant.as_str();
-    match gateway.idempotency.reserve(tenant, route, key, &reservation).await? {
-        Reserved::Now => Ok(id),
-        Reserved::Before(before) if before.fingerprint == reservation.fingerprint => before
-            .resource
-            .parse()
-            .map_err(|_| Problem::new(Kind::Internal, "a reservation cannot be read")),
-        Reserved::Before(_) => Err(Problem::field(
-            Kind::Invalid,
-            "#Idempotency-Key",
-            "this key was used with another body; use a new key for a new request",
-        )),
-    }
 }

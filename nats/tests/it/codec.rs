@@ -51,6 +51,7 @@ fn decision() -> Decision<Named> {
         tenant: "acme".to_owned(),
         at: 1,
         traceparent: None,
+        address: None,
         schema: 1,
         events: vec![Named { name: Personal((1, Bytes(SECRET.to_vec()))), size: 7 }],
     }

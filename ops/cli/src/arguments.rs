@@ -46,6 +46,16 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: ConfigVerb,
     },
+    /// Make keys without one: the first of a service
+    Keys {
+        #[command(subcommand)]
+        verb: KeysVerb,
+    },
+    /// Look after the audit trail
+    Audit {
+        #[command(subcommand)]
+        verb: AuditVerb,
+    },
     /// Look after the read models
     Projections {
         #[command(subcommand)]
@@ -88,12 +98,37 @@ pub(crate) enum TopologyVerb {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum KeysVerb {
+    /// Make a key and print its secret, once
+    Create {
+        /// Whose: a-z, 0-9 and `-`
+        #[arg(long)]
+        tenant: String,
+        /// For a person
+        #[arg(long, default_value = "made on the command line")]
+        name: String,
+        /// `jobs:read`, `jobs:write`, `keys:manage`, `audit:read` or `admin`; all if none is given
+        #[arg(long)]
+        scope: Vec<String>,
+        /// `free`, `basic`, `premium` or `enterprise`; the account stays as it is if none is given
+        #[arg(long)]
+        tier: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditVerb {
+    /// Say whether anybody changed, removed, added or moved a row; fails if so
+    Verify,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum ProjectionsVerb {
     /// Say how far each is
     Status,
     /// Build one anew beside the served one, then switch; stopped, it goes on where it was
     Rebuild {
-        /// `jobs` or `archive`
+        /// Its name, as `status` tells it
         name: String,
     },
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use domain::account::Tiers;
 use figment::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
@@ -11,7 +12,7 @@ use gateway::GatewayConfig;
 use nats::NatsConfig;
 use projections::PostgresConfig;
 use serde::{Deserialize, Serialize};
-use workers::{ConductorConfig, WorkerConfig};
+use workers::WorkerConfig;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -23,7 +24,8 @@ pub(crate) struct Config {
     pub(crate) postgres: Option<PostgresConfig>,
     pub(crate) gateway: GatewayConfig,
     pub(crate) worker: WorkerConfig,
-    pub(crate) conductor: ConductorConfig,
+    /// What tenants may have, by tier.
+    pub(crate) tiers: Tiers,
     pub(crate) storage: StorageConfig,
     pub(crate) secrets: Secrets,
     pub(crate) log: LogConfig,
@@ -51,6 +53,8 @@ pub(crate) struct Secrets {
     pub(crate) master_key: String,
     /// Hashes API keys.
     pub(crate) pepper: String,
+    /// Signs what the audit trail rests on: the seed of an ed25519 key.
+    pub(crate) signing_key: String,
 }
 
 impl std::fmt::Debug for Secrets {
@@ -100,7 +104,8 @@ pub(crate) fn secret(hex_text: &str, name: &str) -> anyhow::Result<[u8; 32]> {
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
 pub(crate) fn print(config: &Config) -> anyhow::Result<()> {
     let mut shown = config.clone();
-    for secret in [&mut shown.secrets.master_key, &mut shown.secrets.pepper] {
+    let Secrets { master_key, pepper, signing_key } = &mut shown.secrets;
+    for secret in [master_key, pepper, signing_key] {
         if !secret.is_empty() {
             "(hidden)".clone_into(secret);
         }

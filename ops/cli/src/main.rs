@@ -1,9 +1,11 @@
 //! The one binary: server, operator's tool and client.
 
 mod arguments;
+mod audit;
 mod client;
 mod config;
 mod doctor;
+mod keys;
 mod readmodels;
 mod replay;
 mod roles;
@@ -48,7 +50,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.verb {
         Verb::Up { data_dir, listen } => {
             telemetry::start(&config.log);
-            up::up(config, &data_dir, listen).await
+            Box::pin(up::up(config, &data_dir, listen)).await
         }
         Verb::Gateway => roles::alone(&config, roles::Role::Gateway).await,
         Verb::Projector => roles::alone(&config, roles::Role::Projector).await,
@@ -58,6 +60,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Topology { verb } => roles::topology(&config, &verb).await,
         Verb::Doctor => doctor::doctor(&config).await,
         Verb::Config { verb: ConfigVerb::Print } => config::print(&config),
+        Verb::Keys { verb } => keys::run(&config, verb).await,
+        Verb::Audit { verb } => audit::run(&config, &verb).await,
         Verb::Projections { verb } => readmodels::look_after(&config, &verb).await,
         Verb::Replay(asked) => replay::replay(&config, asked).await,
         Verb::Convert(asked) => client::convert(asked).await,

@@ -1,4 +1,7 @@
-use projections::{Archive, JobDetail, JobList, Pace, Projection, Queue, Rebuild, positions};
+use nats::Log;
+use projections::{
+    Archive, AuditDecisions, JobDetail, JobList, Pace, Projection, Queue, Rebuild, positions,
+};
 
 use crate::{arguments::ProjectionsVerb, config::Config, roles::Ground};
 
@@ -7,23 +10,24 @@ pub(crate) async fn look_after(config: &Config, verb: &ProjectionsVerb) -> anyho
     let ground = Ground::new(config).await?;
     match verb {
         ProjectionsVerb::Status => status(&ground).await,
-        ProjectionsVerb::Rebuild { name } => match name.as_str() {
-            JobDetail::NAME => rebuild(ground, JobDetail).await,
-            JobList::NAME => rebuild(ground, JobList).await,
-            Queue::NAME => rebuild(ground, Queue).await,
-            Pace::NAME => rebuild(ground, Pace).await,
-            Archive::NAME => rebuild(ground, Archive).await,
-            _ => anyhow::bail!(
-                "there is no read model `{name}`; there are {}, {}, {}, {} and {}",
-                JobDetail::NAME,
-                JobList::NAME,
-                Queue::NAME,
-                Pace::NAME,
-                Archive::NAME
-            ),
-        },
+        ProjectionsVerb::Rebuild { name } => {
+            let log = ground.commands.log().clone();
+            match name.as_str() {
+                JobDetail::NAME => rebuild(ground, log, JobDetail).await,
+                JobList::NAME => rebuild(ground, log, JobList).await,
+                Queue::NAME => rebuild(ground, log, Queue).await,
+                Pace::NAME => rebuild(ground, log, Pace).await,
+                Archive::NAME => rebuild(ground, log, Archive).await,
+                AuditDecisions::NAME => rebuild(ground, log, AuditDecisions).await,
+                _ => anyhow::bail!("there is no such read model to rebuild; there are {NAMES:?}"),
+            }
+        }
     }
 }
+
+/// What can be built anew. What was noted beside the log cannot: its oldest is forgotten there.
+const NAMES: [&str; 6] =
+    [JobDetail::NAME, JobList::NAME, Queue::NAME, Pace::NAME, Archive::NAME, AuditDecisions::NAME];
 
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
 async fn status(ground: &Ground) -> anyhow::Result<()> {
@@ -35,8 +39,8 @@ async fn status(ground: &Ground) -> anyhow::Result<()> {
 }
 
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
-async fn rebuild<P: Projection>(ground: Ground, projection: P) -> anyhow::Result<()> {
-    let (log, codec) = (ground.commands.log().clone(), ground.commands.codec().clone());
+async fn rebuild<P: Projection>(ground: Ground, log: Log, projection: P) -> anyhow::Result<()> {
+    let codec = ground.commands.codec().clone();
     let rebuild = Rebuild::begin(ground.database, log, codec, projection).await?;
     let at = rebuild.catch_up().await?;
     let differences = rebuild.differences().await?;

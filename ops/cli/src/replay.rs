@@ -3,6 +3,7 @@ use std::io::Write;
 use anyhow::Context;
 use domain::{
     Decider, Timestamp,
+    account::{Account, AccountEvent},
     dispatch::{self, DispatchEvent},
     job::{Job, JobEvent},
     key::{Key, KeyEvent},
@@ -57,6 +58,7 @@ async fn lines(
         Upload::CATEGORY => typed::<UploadEvent>(codec, message, epoch).await,
         Output::CATEGORY => typed::<OutputEvent>(codec, message, epoch).await,
         Key::CATEGORY => typed::<KeyEvent>(codec, message, epoch).await,
+        Account::CATEGORY => typed::<AccountEvent>(codec, message, epoch).await,
         dispatch::CATEGORY => typed::<DispatchEvent>(codec, message, epoch).await,
         _ => Ok(vec![json!({ "subject": message.subject, "event": null })]),
     }

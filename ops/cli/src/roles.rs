@@ -1,12 +1,15 @@
 //! The roles, together or apart: the same code either way.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use commands::Commands;
-use gateway::{KeyTable, Pepper, Server, Services};
-use nats::{Codec, Log, Nats, Vault, topology};
-use projections::{Archive, Database, JobDetail, JobList, Pace, Projection, Queue, Runner};
+use gateway::{Directory, Pepper, Server, Services};
+use nats::{Anchors, Codec, Log, Nats, Vault, topology};
+use projections::{
+    Archive, AuditDecisions, AuditNotes, Database, JobDetail, JobList, Notary, Pace, Projection,
+    Queue, Runner,
+};
 use storage::Storage;
 use tokio::{signal::unix, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -32,7 +35,8 @@ pub(crate) struct Ground {
     pub(crate) commands: Arc<Commands>,
     pub(crate) database: Database,
     pub(crate) storage: Storage,
-    pub(crate) keys: Arc<KeyTable>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) notary: Notary,
     pub(crate) pepper: Pepper,
 }
 
@@ -42,13 +46,18 @@ impl Ground {
         let database = database(config)?;
         let master = secret(&config.secrets.master_key, "master_key")?;
         let pepper = Pepper::new(secret(&config.secrets.pepper, "pepper")?, 1);
+        let signing = secret(&config.secrets.signing_key, "signing_key")?;
+        let notary = Notary::new(signing, Anchors::new(nats.clone()));
         let codec = Codec::new(Vault::open(&nats, &master).await?);
+        let patience = Duration::from_millis(config.gateway.max_key_lag);
+        let directory = Directory::new(pepper.clone(), config.tiers.clone(), patience);
         let log = Log::open(nats).await?;
         Ok(Self {
             commands: Arc::new(Commands::new(log, codec)),
             database,
             storage: Storage::open(&config.storage.root)?,
-            keys: Arc::new(KeyTable::new(pepper.clone())),
+            directory: Arc::new(directory),
+            notary,
             pepper,
         })
     }
@@ -121,22 +130,23 @@ async fn start(
     let (log, codec) = (commands.log().clone(), commands.codec().clone());
     Ok(match role {
         Role::Gateway => {
-            let keys = Arc::clone(&ground.keys);
+            let directory = Arc::clone(&ground.directory);
             let following = {
-                let (keys, stop) = (Arc::clone(&keys), stop.clone());
-                async move { Ok(keys.follow(&log, &codec, &stop).await?) }
+                let (directory, stop) = (Arc::clone(&directory), stop.clone());
+                async move { Ok(directory.follow(&log, &codec, &stop).await?) }
             };
             let services = Services {
                 commands,
                 database: ground.database.clone(),
                 storage: ground.storage.clone(),
-                keys,
+                directory,
+                notary: ground.notary.clone(),
             };
             let server = Server::bind(&config.gateway, services).await?;
             if let Some(told) = told.take() {
                 told(server.address());
             }
-            let known = Arc::clone(&ground.keys);
+            let known = Arc::clone(&ground.directory);
             let serving = async move {
                 // Nobody is turned away for want of a key that is only not read yet.
                 tokio::select! {
@@ -154,10 +164,13 @@ async fn start(
                 follow(ground, Queue, &stop),
                 follow(ground, Pace, &stop),
                 follow(ground, Archive, &stop),
+                follow(ground, AuditDecisions, &stop),
+                follow_in(ground, log.notes(), AuditNotes, &stop),
+                notarize(ground, &stop),
             ]
         }
         Role::Conductor => {
-            let conductor = Conductor::new(commands, config.conductor.clone());
+            let conductor = Conductor::new(commands, config.tiers.clone());
             vec![Box::pin(async move { Ok(conductor.run(&stop).await?) })]
         }
         Role::Worker => {
@@ -177,13 +190,32 @@ async fn start(
     })
 }
 
-/// One read model's runner.
+/// One read model's runner, over the log.
 fn follow<P: Projection + 'static>(
     ground: &Ground,
     projection: P,
     stop: &CancellationToken,
 ) -> Running {
-    let (log, codec) = (ground.commands.log().clone(), ground.commands.codec().clone());
+    follow_in(ground, ground.commands.log().clone(), projection, stop)
+}
+
+/// Signs what the archive holds, every so often.
+fn notarize(ground: &Ground, stop: &CancellationToken) -> Running {
+    let (notary, database, stop) = (ground.notary.clone(), ground.database.clone(), stop.clone());
+    Box::pin(async move {
+        notary.run(&database, &stop).await;
+        Ok(())
+    })
+}
+
+/// One read model's runner.
+fn follow_in<P: Projection + 'static>(
+    ground: &Ground,
+    log: Log,
+    projection: P,
+    stop: &CancellationToken,
+) -> Running {
+    let codec = ground.commands.codec().clone();
     let runner = Runner::new(ground.database.clone(), log, codec, projection);
     let stop = stop.clone();
     Box::pin(async move { Ok(runner.run(&stop).await?) })

@@ -4,26 +4,21 @@ use std::{
     collections::BTreeSet,
     convert::Infallible,
     fs::{self, File, OpenOptions},
-    io::{Read, Write},
+    io::Write,
     os::unix::fs::OpenOptionsExt,
     path::Path,
     time::Duration,
 };
 
 use anyhow::Context;
-use commands::Caller;
-use domain::{
-    KeyId, Personal, Tenant,
-    key::{Key, KeyCommand, Scope},
-};
+use domain::{account::Tier, key::Scope};
 use embedded::{NatsServer, Postgres};
-use gateway::mint;
 use nats::{Nats, NatsConfig, topology};
 use projections::PostgresConfig;
-use uuid::Uuid;
 
 use crate::{
     config::{Config, Secrets},
+    keys,
     roles::{self, Ground, Role},
 };
 
@@ -92,19 +87,25 @@ async fn supervise(nats: &mut NatsServer, postgres: &mut Postgres) -> Infallible
 fn secrets(data_dir: &Path) -> anyhow::Result<Secrets> {
     let path = data_dir.join("secrets.json");
     if !path.exists() {
-        let made = Secrets { master_key: hex::encode(random()?), pepper: hex::encode(random()?) };
-        // Whole or not at all: half a secret would lock the data away.
-        let draft = data_dir.join("secrets.json.new");
-        write_private(&draft, &serde_json::to_string(&made)?)?;
-        fs::rename(draft, &path)?;
+        let made = Secrets { master_key: hex::encode(keys::random()?), ..Secrets::default() };
+        let made = Secrets { pepper: hex::encode(keys::random()?), ..made };
+        keep(&path, &made)?;
     }
-    Ok(serde_json::from_str(&fs::read_to_string(path)?)?)
+    let mut secrets: Secrets = serde_json::from_str(&fs::read_to_string(&path)?)?;
+    // A folder of a version that signed nothing has none.
+    if secrets.signing_key.is_empty() {
+        secrets.signing_key = hex::encode(keys::random()?);
+        keep(&path, &secrets)?;
+    }
+    Ok(secrets)
 }
 
-fn random() -> anyhow::Result<[u8; 32]> {
-    let mut bytes = [0; 32];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes)
+/// Whole or not at all: half a secret would lock the data away.
+fn keep(path: &Path, secrets: &Secrets) -> anyhow::Result<()> {
+    let draft = path.with_extension("json.new");
+    write_private(&draft, &serde_json::to_string(secrets)?)?;
+    fs::rename(draft, path)?;
+    Ok(())
 }
 
 fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
@@ -121,26 +122,19 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
 /// replaces, never a key that nobody knows.
 #[expect(clippy::print_stdout, reason = "the key is shown to its user")]
 async fn first_key(ground: &Ground, data_dir: &Path) -> anyhow::Result<()> {
-    let log = ground.commands.log();
-    let last = log.last_sequence().await?;
-    if !log.load_matching("ev.key.>", last).await?.is_empty() {
+    if keys::are_there(ground).await? {
         return Ok(());
     }
-    let id = KeyId::from_uuid(Uuid::now_v7());
-    let minted = mint(&ground.pepper, id, random()?);
     let path = data_dir.join("admin.key");
-    write_private(&path, &format!("{}\n", minted.secret))?;
-    let tenant: Tenant = FIRST_TENANT.parse()?;
-    let command = KeyCommand::Create {
-        name: Personal::Clear("first admin key".to_owned()),
-        hash: minted.hash,
-        pepper_version: minted.pepper_version,
-        scopes: BTreeSet::from([Scope::Admin, Scope::JobsRead, Scope::JobsWrite]),
+    let create = keys::Create {
+        tenant: FIRST_TENANT.parse()?,
+        name: "first admin key".to_owned(),
+        scopes: BTreeSet::from(Scope::ALL),
+        tier: Some(Tier::Enterprise),
     };
-    let caller = Caller::process("up");
-    let id = id.to_string();
-    let made = ground.commands.handle::<Key>(tenant.as_str(), &id, &caller, command);
-    made.await.context("the first key")?;
-    println!("first admin key (also in {}): {}", path.display(), minted.secret);
+    let secret =
+        keys::create(ground, create, |secret| write_private(&path, &format!("{secret}\n")));
+    let secret = secret.await.context("the first key")?;
+    println!("first admin key (also in {}): {secret}", path.display());
     Ok(())
 }

@@ -41,6 +41,7 @@ impl Fleet {
             ("FFAPI_POSTGRES__URL".to_owned(), postgres.url()),
             ("FFAPI_SECRETS__MASTER_KEY".to_owned(), text("master_key")),
             ("FFAPI_SECRETS__PEPPER".to_owned(), text("pepper")),
+            ("FFAPI_SECRETS__SIGNING_KEY".to_owned(), text("signing_key")),
             ("FFAPI_STORAGE__ROOT".to_owned(), folder.join("storage").display().to_string()),
             ("FFAPI_WORKER__SLOTS".to_owned(), "1".to_owned()),
         ]);

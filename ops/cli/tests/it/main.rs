@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod audit;
 mod cancel;
 mod chaos;
 mod crash;
@@ -9,9 +10,11 @@ mod demo;
 mod fleet;
 mod hostile;
 mod journey;
+mod keys;
 mod manners;
 mod media;
 mod operator;
 mod outage;
 mod roles;
 mod stack;
+mod tenants;

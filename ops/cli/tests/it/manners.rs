@@ -237,8 +237,9 @@ async fn a_job_waits_for_its_time() {
 
 #[tokio::test]
 async fn beyond_a_tenants_limit_jobs_wait_and_are_not_refused() {
-    let limit = [("FFAPI_CONDUCTOR__MAX_JOBS_PER_TENANT", "1"), ("FFAPI_WORKER__SLOTS", "2")];
-    let stack = Stack::with(&limit).await;
+    let stack = Stack::with(&[("FFAPI_WORKER__SLOTS", "2")]).await;
+    let limit = json!({ "limits": { "concurrent_jobs": 1 } });
+    stack.send(stack.request(Method::PATCH, "/accounts/default").json(&limit)).await;
     let upload = stack.upload_bunny().await;
     let first = stack.convert(&upload, "a.mp4", slow()).await;
     let second = stack.convert(&upload, "b.mp4", quick()).await;

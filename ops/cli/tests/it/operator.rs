@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::stack::{Stack, ffapi, quick};
 
 /// The settings of a stack's private servers, as an operator would give them.
-fn settings(stack: &Stack) -> Vec<(String, String)> {
+pub(crate) fn settings(stack: &Stack) -> Vec<(String, String)> {
     let data = stack.data.path().canonicalize().unwrap();
     let config = std::fs::read_to_string(data.join("nats/nats.conf")).unwrap();
     let secrets = std::fs::read_to_string(data.join("secrets.json")).unwrap();
@@ -23,6 +23,7 @@ fn settings(stack: &Stack) -> Vec<(String, String)> {
         ("FFAPI_POSTGRES__URL".to_owned(), postgres),
         ("FFAPI_SECRETS__MASTER_KEY".to_owned(), secret("master_key")),
         ("FFAPI_SECRETS__PEPPER".to_owned(), secret("pepper")),
+        ("FFAPI_SECRETS__SIGNING_KEY".to_owned(), secret("signing_key")),
         ("FFAPI_STORAGE__ROOT".to_owned(), data.join("storage").display().to_string()),
     ]
 }
@@ -50,14 +51,17 @@ async fn the_operators_verbs_say_what_there_is() {
     assert!(well, "{said}");
     let (well, said) = run(&stack, &["projections", "status"]);
     assert!(well, "{said}");
-    for name in ["job_detail", "job_list", "queue", "pace", "archive"] {
+    for name in ["job_detail", "job_list", "queue", "pace", "archive", "audit_decision"] {
         assert!(said.contains(&format!("{name}: at")), "{said}");
         let (well, said) = run(&stack, &["projections", "rebuild", name]);
         assert!(well && said.contains("rebuilt up to"), "{said}");
     }
     assert_eq!(stack.get(&format!("/jobs/{job}")).await.text("/status"), "completed");
     let (well, said) = run(&stack, &["projections", "rebuild", "nothing"]);
-    assert!(!well && said.contains("job_detail, job_list, queue, pace and archive"), "{said}");
+    assert!(
+        !well && said.contains("\"job_detail\", \"job_list\", \"queue\", \"pace\", \"archive\""),
+        "{said}"
+    );
     let (well, said) = run(&stack, &["config", "print"]);
     let secret = settings(&stack)[2].1.clone();
     assert!(well && said.contains("(hidden)") && !said.contains(&secret), "{said}");
@@ -84,7 +88,11 @@ async fn a_replay_is_the_whole_story_one_event_a_line() {
     );
     assert_eq!(of_job[0]["actor"]["kind"], "key");
     let all = events(&["replay"]);
-    assert_eq!(all.len(), of_job.len() + 4, "a key, an upload, an output name and a release more");
+    assert_eq!(
+        all.len(),
+        of_job.len() + 5,
+        "an account, a key, an upload, an output name, a release more"
+    );
     assert_eq!(events(&["replay", "--tenant", "nobody"]).len(), 0);
     let from = of_job[1]["position"].as_str().unwrap();
     assert_eq!(events(&["replay", "--job", &job, "--from", from]).len(), 3);

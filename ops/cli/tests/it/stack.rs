@@ -165,9 +165,13 @@ impl Stack {
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http
-            .request(method, format!("{}/api/v1{path}", self.url))
-            .header("x-api-key", &self.key)
+        self.request_as(&self.key, method, path)
+    }
+
+    /// With another key than the first.
+    pub(crate) fn request_as(&self, secret: &str, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("{}/api/v1{path}", self.url);
+        self.http.request(method, url).header("x-api-key", secret)
     }
 
     pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {

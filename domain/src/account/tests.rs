@@ -1,0 +1,37 @@
+use super::{Account, AccountCommand, AccountEvent, AccountTerms, LimitsPatch, Tier, Tiers};
+use crate::spec::given;
+
+fn change(tier: Option<Tier>, limits: LimitsPatch) -> AccountCommand {
+    AccountCommand::Change { tier, limits, allowed_ips: None }
+}
+
+fn keys(keys: u32) -> LimitsPatch {
+    LimitsPatch { keys: Some(keys), ..LimitsPatch::default() }
+}
+
+fn changed(tier: Option<Tier>, limits: LimitsPatch) -> AccountEvent {
+    let terms = AccountTerms { tier, limits, ..AccountTerms::default() };
+    AccountEvent::Changed { terms }
+}
+
+#[test]
+fn a_change_leaves_what_it_does_not_name() {
+    let basic = || changed(Some(Tier::Basic), LimitsPatch::default());
+    given::<Account>([]).when(change(Some(Tier::Basic), LimitsPatch::default())).then([basic()]);
+    given::<Account>([basic()])
+        .when(change(None, keys(3)))
+        .then([changed(Some(Tier::Basic), keys(3))]);
+    given::<Account>([basic()])
+        .when(change(Some(Tier::Basic), LimitsPatch::default()))
+        .then_nothing();
+}
+
+#[test]
+fn a_tenant_has_what_its_tier_says_but_for_what_is_its_own() {
+    let tiers = Tiers::default();
+    let terms =
+        AccountTerms { tier: Some(Tier::Premium), limits: keys(3), ..AccountTerms::default() };
+    let limits = terms.limits(&tiers);
+    assert_eq!((limits.keys, limits.requests_per_hour, limits.concurrent_jobs), (3, 2_000, 10));
+    assert_eq!(AccountTerms::default().limits(&tiers), tiers.free);
+}

@@ -1,0 +1,85 @@
+use serde::{Deserialize, Serialize};
+
+use super::Limits;
+
+/// A named set of limits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// To try it out.
+    #[default]
+    Free,
+    /// Small.
+    Basic,
+    /// Usual.
+    Premium,
+    /// Large.
+    Enterprise,
+}
+
+impl Tier {
+    /// Every tier, the smallest first.
+    pub const ALL: [Self; 4] = [Self::Free, Self::Basic, Self::Premium, Self::Enterprise];
+
+    /// As written in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Basic => "basic",
+            Self::Premium => "premium",
+            Self::Enterprise => "enterprise",
+        }
+    }
+}
+
+/// What each tier allows; an operator's to set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tiers {
+    /// Of a tenant that nobody gave one.
+    pub usual: Tier,
+    /// To try it out.
+    pub free: Limits,
+    /// Small.
+    pub basic: Limits,
+    /// Usual.
+    pub premium: Limits,
+    /// Large.
+    pub enterprise: Limits,
+}
+
+const MB: u64 = 1_000_000;
+
+impl Default for Tiers {
+    fn default() -> Self {
+        let limits = |requests_per_hour, concurrent_jobs, max_file_bytes, scale: u64| Limits {
+            requests_per_hour,
+            concurrent_jobs,
+            max_file_bytes,
+            monthly_minutes: scale.saturating_mul(100),
+            queued_jobs: scale.saturating_mul(100),
+            keys: 10,
+            upload_bytes_per_second: scale.saturating_mul(10 * MB),
+        };
+        let enterprise = limits(10_000, 50, 10_000 * MB, 1_000);
+        Self {
+            usual: Tier::Free,
+            free: limits(100, 2, 100 * MB, 1),
+            basic: limits(500, 5, 500 * MB, 10),
+            premium: limits(2_000, 10, 2_000 * MB, 100),
+            enterprise: Limits { keys: 1_000, ..enterprise },
+        }
+    }
+}
+
+impl Tiers {
+    /// What a tier allows.
+    pub const fn of(&self, tier: Tier) -> &Limits {
+        match tier {
+            Tier::Free => &self.free,
+            Tier::Basic => &self.basic,
+            Tier::Premium => &self.premium,
+            Tier::Enterprise => &self.enterprise,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{ActiveKey, Grant, KeyEvent, KeyState, KeyTerms, Scope, TermsRejection, state};
+use crate::{Decider, Personal, Timestamp};
+
+/// What may be asked of a key.
+#[derive(Debug, Clone)]
+pub enum KeyCommand {
+    /// Make it.
+    Create {
+        /// For a person.
+        name: Personal<String>,
+        /// For a person.
+        description: Option<Personal<String>>,
+        /// Hex HMAC-SHA256 of the secret under the pepper.
+        hash: String,
+        /// Which pepper.
+        pepper_version: u32,
+        /// What it may do.
+        scopes: BTreeSet<Scope>,
+        /// How far it goes.
+        terms: KeyTerms,
+        /// What the maker has.
+        by: Grant,
+        /// Now.
+        at: Timestamp,
+    },
+    /// Change what is given, and leave the rest.
+    Update {
+        /// For a person.
+        name: Option<Personal<String>>,
+        /// For a person; `Some(None)` takes it away.
+        description: Option<Option<Personal<String>>>,
+        /// What it may do.
+        scopes: Option<BTreeSet<Scope>>,
+        /// How far it goes, its end apart.
+        terms: Option<KeyTerms>,
+        /// What the changer has.
+        by: Grant,
+    },
+    /// Move its end.
+    Extend {
+        /// None for never.
+        expires_at: Option<Timestamp>,
+        /// What the changer has.
+        by: Grant,
+        /// Now.
+        at: Timestamp,
+    },
+    /// Give it another secret.
+    Rotate {
+        /// Hex HMAC-SHA256 of the new secret under the pepper.
+        hash: String,
+        /// Which pepper.
+        pepper_version: u32,
+        /// How long the old one opens as well.
+        grace: Duration,
+        /// What the changer has.
+        by: Grant,
+        /// Now.
+        at: Timestamp,
+    },
+    /// Tell that it will be rotated.
+    AnnounceRotation {
+        /// When.
+        due: Timestamp,
+    },
+    /// End it.
+    Revoke {
+        /// What the revoker has.
+        by: Grant,
+    },
+}
+
+/// The key decider.
+#[derive(Debug)]
+pub struct Key;
+
+/// Why not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyRejection {
+    /// The id is taken.
+    #[error("the key exists already")]
+    AlreadyCreated,
+    /// No such key.
+    #[error("there is no such key")]
+    NotFound,
+    /// It is revoked, and stays so.
+    #[error("the key is revoked; make another one")]
+    Revoked,
+    /// Its end is not in the future.
+    #[error("`expires_at` is not in the future")]
+    EndsInThePast,
+    /// More than whoever asks has.
+    #[error(transparent)]
+    Beyond(#[from] TermsRejection),
+}
+
+type Decision = Result<Vec<KeyEvent>, KeyRejection>;
+
+impl Decider for Key {
+    type Command = KeyCommand;
+    type Event = KeyEvent;
+    type State = KeyState;
+    type Rejection = KeyRejection;
+
+    const CATEGORY: &'static str = "key";
+
+    fn decide(state: &KeyState, command: KeyCommand) -> Decision {
+        let key = match (state, &command) {
+            (KeyState::Unknown, KeyCommand::Create { .. }) => return create(command),
+            (KeyState::Unknown, _) => return Err(KeyRejection::NotFound),
+            (_, KeyCommand::Create { .. }) => return Err(KeyRejection::AlreadyCreated),
+            (KeyState::Revoked(_), KeyCommand::Revoke { .. }) => return Ok(vec![]),
+            (KeyState::Revoked(_), _) => return Err(KeyRejection::Revoked),
+            (KeyState::Active(key), _) => key,
+        };
+        match command {
+            KeyCommand::Create { .. } => Err(KeyRejection::AlreadyCreated),
+            KeyCommand::Update { name, description, scopes, terms, by } => {
+                update(key, (name, description, scopes, terms), &by)
+            }
+            KeyCommand::Extend { expires_at, by, at } => {
+                let terms = KeyTerms { expires_at, ..key.terms.clone() };
+                by.covers(&key.scopes, &terms)?;
+                if expires_at.is_some_and(|end| end <= at) {
+                    return Err(KeyRejection::EndsInThePast);
+                }
+                if expires_at == key.terms.expires_at {
+                    return Ok(vec![]);
+                }
+                Ok(vec![KeyEvent::Extended { expires_at }])
+            }
+            KeyCommand::Rotate { hash, pepper_version, grace, by, at } => {
+                // Who gets its secret can do what it can.
+                by.covers(&key.scopes, &key.terms)?;
+                let old_until = at.plus(grace);
+                Ok(vec![KeyEvent::Rotated { hash, pepper_version, old_until, at }])
+            }
+            KeyCommand::AnnounceRotation { due } if key.rotation_due == Some(due) => Ok(vec![]),
+            KeyCommand::AnnounceRotation { due } => Ok(vec![KeyEvent::RotationDue { due }]),
+            // Fewer open doors: its terms do not matter, what it may do does.
+            KeyCommand::Revoke { by } => {
+                by.covers(&key.scopes, &by.terms)?;
+                Ok(vec![KeyEvent::Revoked {}])
+            }
+        }
+    }
+
+    fn evolve(state: KeyState, event: &KeyEvent) -> KeyState {
+        state::evolve(state, event)
+    }
+}
+
+fn create(command: KeyCommand) -> Decision {
+    let KeyCommand::Create { name, description, hash, pepper_version, scopes, terms, by, at } =
+        command
+    else {
+        return Err(KeyRejection::NotFound);
+    };
+    by.covers(&scopes, &terms)?;
+    if terms.expires_at.is_some_and(|end| end <= at) {
+        return Err(KeyRejection::EndsInThePast);
+    }
+    Ok(vec![KeyEvent::Created { name, hash, pepper_version, scopes, description, terms, at }])
+}
+
+type Changes = (
+    Option<Personal<String>>,
+    Option<Option<Personal<String>>>,
+    Option<BTreeSet<Scope>>,
+    Option<KeyTerms>,
+);
+
+fn update(key: &ActiveKey, (name, description, scopes, terms): Changes, by: &Grant) -> Decision {
+    // Neither may it have been more than the changer, nor become it.
+    by.covers(&key.scopes, &key.terms)?;
+    let terms = terms.map(|terms| KeyTerms { expires_at: key.terms.expires_at, ..terms });
+    let (name, description) = (
+        name.unwrap_or_else(|| key.name.clone()),
+        description.unwrap_or_else(|| key.description.clone()),
+    );
+    let scopes = scopes.unwrap_or_else(|| key.scopes.clone());
+    let terms = terms.unwrap_or_else(|| key.terms.clone());
+    by.covers(&scopes, &terms)?;
+    let same = (&name, &description, &scopes, &terms)
+        == (&key.name, &key.description, &key.scopes, &key.terms);
+    if same {
+        return Ok(vec![]);
+    }
+    Ok(vec![KeyEvent::Updated { name, description, scopes, terms }])
+}

@@ -1,0 +1,194 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{Grant, Key, KeyCommand, KeyEvent, KeyRejection, KeyState, KeyTerms, Scope};
+use crate::{Decider, Personal, Timestamp, spec::given};
+
+const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+fn scopes<const N: usize>(scopes: [Scope; N]) -> BTreeSet<Scope> {
+    BTreeSet::from(scopes)
+}
+
+fn until(end: u64) -> KeyTerms {
+    KeyTerms { expires_at: Some(Timestamp::from_millis(end)), ..KeyTerms::default() }
+}
+
+fn create(wanted: BTreeSet<Scope>, terms: KeyTerms, by: Grant) -> KeyCommand {
+    KeyCommand::Create {
+        name: Personal::Erased,
+        description: None,
+        hash: "00".to_owned(),
+        pepper_version: 1,
+        scopes: wanted,
+        terms,
+        by,
+        at: NOW,
+    }
+}
+
+fn created(scopes: BTreeSet<Scope>, terms: KeyTerms) -> KeyEvent {
+    KeyEvent::Created {
+        name: Personal::Erased,
+        hash: "00".to_owned(),
+        pepper_version: 1,
+        scopes,
+        description: None,
+        terms,
+        at: NOW,
+    }
+}
+
+fn reader() -> KeyEvent {
+    created(scopes([Scope::JobsRead]), KeyTerms::default())
+}
+
+fn rotate(by: Grant) -> KeyCommand {
+    let grace = Duration::from_millis(500);
+    KeyCommand::Rotate { hash: "11".to_owned(), pepper_version: 1, grace, by, at: NOW }
+}
+
+fn rotated() -> KeyEvent {
+    KeyEvent::Rotated {
+        hash: "11".to_owned(),
+        pepper_version: 1,
+        old_until: Timestamp::from_millis(1_500),
+        at: NOW,
+    }
+}
+
+fn refused(given: Vec<KeyEvent>, when: KeyCommand, pointer: &str) {
+    match Key::decide(&Key::replay(&given), when) {
+        Err(KeyRejection::Beyond(beyond)) => assert_eq!(beyond.pointer, pointer),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn manager(terms: KeyTerms) -> Grant {
+    Grant { scopes: scopes([Scope::JobsRead, Scope::KeysManage]), terms }
+}
+
+#[test]
+fn a_key_is_made_once_and_ends_once() {
+    let house = Grant::of_the_house;
+    let all = scopes([Scope::JobsRead]);
+    given::<Key>([]).when(create(all.clone(), KeyTerms::default(), house())).then([reader()]);
+    given::<Key>([reader()])
+        .when(create(all, KeyTerms::default(), house()))
+        .then_rejected(&KeyRejection::AlreadyCreated);
+    let revoke = || KeyCommand::Revoke { by: Grant::of_the_house() };
+    given::<Key>([]).when(revoke()).then_rejected(&KeyRejection::NotFound);
+    given::<Key>([reader()]).when(revoke()).then([KeyEvent::Revoked {}]);
+    given::<Key>([reader(), KeyEvent::Revoked {}]).when(revoke()).then_nothing();
+    given::<Key>([reader(), KeyEvent::Revoked {}])
+        .when(rotate(house()))
+        .then_rejected(&KeyRejection::Revoked);
+}
+
+#[test]
+fn nobody_gives_more_than_they_have() {
+    let plain = KeyTerms::default;
+    let read = || scopes([Scope::JobsRead]);
+    let few = KeyTerms { max_concurrent_jobs: Some(2), ..plain() };
+    let near = KeyTerms { allowed_ips: ["10.0.0.0/8".parse().unwrap()].into(), ..plain() };
+    let far = KeyTerms { allowed_ips: ["11.0.0.0/8".parse().unwrap()].into(), ..plain() };
+    for (wanted, terms, own, pointer) in [
+        (scopes([Scope::JobsWrite]), plain(), plain(), "#/scopes"),
+        (scopes([Scope::Admin]), plain(), plain(), "#/scopes"),
+        (read(), plain(), until(5_000), "#/expires_at"),
+        (read(), until(6_000), until(5_000), "#/expires_at"),
+        (read(), plain(), few.clone(), "#/max_concurrent_jobs"),
+        (
+            read(),
+            plain(),
+            KeyTerms { monthly_limit_minutes: Some(1), ..plain() },
+            "#/monthly_limit_minutes",
+        ),
+        (read(), plain(), KeyTerms { rotate_every: Some(9), ..plain() }, "#/rotate_every"),
+        (read(), plain(), near.clone(), "#/allowed_ips"),
+        (read(), far, near.clone(), "#/allowed_ips"),
+    ] {
+        refused(vec![], create(wanted, terms, manager(own)), pointer);
+    }
+    given::<Key>([])
+        .when(create(read(), until(5_000), manager(until(5_000))))
+        .then([created(read(), until(5_000))]);
+    // Nor do they change, extend, rotate or end a key that may more.
+    let strong = || vec![created(scopes([Scope::JobsWrite]), plain())];
+    let weak = || manager(plain());
+    let update = KeyCommand::Update {
+        name: None,
+        description: None,
+        scopes: Some(read()),
+        terms: None,
+        by: weak(),
+    };
+    refused(strong(), update, "#/scopes");
+    refused(strong(), KeyCommand::Extend { expires_at: None, by: weak(), at: NOW }, "#/scopes");
+    refused(strong(), rotate(weak()), "#/scopes");
+    refused(strong(), KeyCommand::Revoke { by: weak() }, "#/scopes");
+    refused(
+        vec![created(read(), until(5_000))],
+        KeyCommand::Extend {
+            expires_at: Some(Timestamp::from_millis(9_000)),
+            by: manager(until(8_000)),
+            at: NOW,
+        },
+        "#/expires_at",
+    );
+}
+
+#[test]
+fn a_rotated_key_has_two_secrets_for_a_while_and_never_three() {
+    given::<Key>([reader()]).when(rotate(Grant::of_the_house())).then([rotated()]);
+    let KeyState::Active(key) = Key::replay(&[reader(), rotated(), rotated()]) else { panic!() };
+    let open = |at| key.open_secrets(Timestamp::from_millis(at)).count();
+    assert_eq!((key.secrets.len(), open(1_499), open(1_500)), (2, 2, 1));
+    assert_eq!(key.secrets.first().unwrap().until, None);
+}
+
+#[test]
+fn an_end_is_moved_and_lies_ahead() {
+    let extend = |end: u64| KeyCommand::Extend {
+        expires_at: Some(Timestamp::from_millis(end)),
+        by: Grant::of_the_house(),
+        at: NOW,
+    };
+    let moved = KeyEvent::Extended { expires_at: Some(Timestamp::from_millis(9_000)) };
+    given::<Key>([reader()]).when(extend(9_000)).then([moved.clone()]);
+    given::<Key>([reader(), moved.clone()]).when(extend(9_000)).then_nothing();
+    given::<Key>([reader()]).when(extend(1_000)).then_rejected(&KeyRejection::EndsInThePast);
+    let KeyState::Active(key) = Key::replay(&[reader(), moved]) else { panic!() };
+    assert!(!key.is_expired(Timestamp::from_millis(8_999)));
+    assert!(key.is_expired(Timestamp::from_millis(9_000)));
+}
+
+#[test]
+fn an_update_keeps_what_it_does_not_name() {
+    let update = |scopes: Option<BTreeSet<Scope>>, terms: Option<KeyTerms>| KeyCommand::Update {
+        name: None,
+        description: None,
+        scopes,
+        terms,
+        by: Grant::of_the_house(),
+    };
+    let read = || scopes([Scope::JobsRead]);
+    given::<Key>([reader()]).when(update(Some(read()), None)).then_nothing();
+    let fewer = KeyTerms { max_concurrent_jobs: Some(1), ..until(4_000) };
+    given::<Key>([created(read(), until(5_000))]).when(update(None, Some(fewer.clone()))).then([
+        KeyEvent::Updated {
+            name: Personal::Erased,
+            description: None,
+            scopes: read(),
+            // Its end is moved by extending it.
+            terms: KeyTerms { expires_at: Some(Timestamp::from_millis(5_000)), ..fewer },
+        },
+    ]);
+}
+
+#[test]
+fn a_coming_rotation_is_told_once() {
+    let due = Timestamp::from_millis(7_000);
+    let announce = || KeyCommand::AnnounceRotation { due };
+    given::<Key>([reader()]).when(announce()).then([KeyEvent::RotationDue { due }]);
+    given::<Key>([reader(), KeyEvent::RotationDue { due }]).when(announce()).then_nothing();
+}

@@ -1,0 +1,86 @@
+//! Accounts: what a tenant is entitled to. An operator's to read and to set.
+
+mod body;
+
+use std::sync::Arc;
+
+use domain::{
+    Tenant,
+    account::{Account, AccountCommand},
+    key::Scope,
+};
+use poem::{Request, Result, web::Data};
+use poem_openapi::{
+    OpenApi,
+    param::{Header, Path},
+};
+
+use self::body::{AccountPatch, AccountShown};
+use crate::{
+    audit::Fact,
+    auth::Auth,
+    body::StrictJson,
+    if_match::version,
+    problem::Problem,
+    reply::Reply,
+    state::{Gateway, caller},
+};
+
+pub(crate) struct Accounts;
+
+fn tenant(text: &str) -> Result<Tenant, Problem> {
+    text.parse().map_err(|_| Problem::not_found("account"))
+}
+
+#[OpenApi(prefix_path = "/api/v1")]
+impl Accounts {
+    /// Show an account
+    ///
+    /// One's own, or any for an admin.
+    #[oai(path = "/accounts/:tenant", method = "get", operation_id = "getAccount")]
+    async fn find(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        #[oai(name = "tenant")] name: Path<String>,
+        #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
+    ) -> Result<Reply<200, AccountShown>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        let tenant = tenant(&name.0)?;
+        gateway.directory.catch_up(gateway.commands.log()).await?;
+        if tenant != principal.tenant {
+            if !principal.is_admin() || !gateway.directory.knows(&tenant) {
+                return Err(Problem::not_found("account").into());
+            }
+            gateway.audit.note(Fact::about(request, principal, "admin.read_account"));
+        }
+        Ok(body::answer(&gateway, &tenant).unless(if_none_match.0.as_deref()))
+    }
+
+    /// Change an account
+    ///
+    /// What is not named stays. A tenant that nobody knew gets an account by this.
+    #[oai(path = "/accounts/:tenant", method = "patch", operation_id = "updateAccount")]
+    async fn update(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        #[oai(name = "tenant")] name: Path<String>,
+        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
+        body: StrictJson<AccountPatch>,
+    ) -> Result<Reply<200, AccountShown>> {
+        let principal = auth.may(Scope::Admin)?;
+        let tenant = tenant(&name.0)?;
+        let command: AccountCommand = body.value.read()?;
+        let version = if_match.0.as_deref().map(version).transpose()?.flatten();
+        let caller = caller(principal, request);
+        let name = tenant.as_str();
+        let handled =
+            gateway.commands.handle_if::<Account>(name, name, &caller, command, version).await;
+        let handled = handled.map_err(Problem::from)?;
+        gateway.directory.catch_up(gateway.commands.log()).await?;
+        Ok(body::answer(&gateway, &tenant).position(handled.position))
+    }
+}

@@ -1,0 +1,106 @@
+use domain::{
+    Network, Tenant,
+    account::{AccountCommand, Limits, LimitsPatch, Tier},
+};
+use poem_openapi::Object;
+use serde::Deserialize;
+
+use crate::{keys::networks, media::value, problem::Problem, reply::Reply, state::Gateway};
+
+/// What a tenant is entitled to.
+#[derive(Debug, Object)]
+#[oai(rename = "Account")]
+pub(crate) struct AccountShown {
+    tenant: String,
+    /// `free`, `basic`, `premium` or `enterprise`.
+    tier: String,
+    limits: LimitsShown,
+    allowed_ips: Vec<String>,
+}
+
+/// How much a tenant may have.
+#[derive(Debug, Object)]
+#[oai(rename = "Limits")]
+pub(crate) struct LimitsShown {
+    requests_per_hour: u64,
+    concurrent_jobs: u32,
+    max_file_bytes: u64,
+    monthly_minutes: u64,
+    queued_jobs: u64,
+    keys: u32,
+    upload_bytes_per_second: u64,
+}
+
+/// What changes of an account.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AccountPatch {
+    /// `free`, `basic`, `premium` or `enterprise`.
+    tier: Option<String>,
+    /// What is otherwise than the tier has it.
+    limits: Option<LimitsBody>,
+    /// The tenant's keys open from these addresses only; from everywhere if it is empty.
+    allowed_ips: Option<Vec<String>>,
+}
+
+/// What is otherwise than the tier has it.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "LimitsPatch")]
+pub(crate) struct LimitsBody {
+    requests_per_hour: Option<u64>,
+    concurrent_jobs: Option<u32>,
+    max_file_bytes: Option<u64>,
+    monthly_minutes: Option<u64>,
+    queued_jobs: Option<u64>,
+    keys: Option<u32>,
+    upload_bytes_per_second: Option<u64>,
+}
+
+impl AccountPatch {
+    pub(super) fn read(self) -> Result<AccountCommand, Problem> {
+        let limits = self.limits.map(|limits| LimitsPatch {
+            requests_per_hour: limits.requests_per_hour,
+            concurrent_jobs: limits.concurrent_jobs,
+            max_file_bytes: limits.max_file_bytes,
+            monthly_minutes: limits.monthly_minutes,
+            queued_jobs: limits.queued_jobs,
+            keys: limits.keys,
+            upload_bytes_per_second: limits.upload_bytes_per_second,
+        });
+        Ok(AccountCommand::Change {
+            tier: value::word::<Tier>(self.tier, "#/tier")?,
+            limits: limits.unwrap_or_default(),
+            allowed_ips: self.allowed_ips.as_deref().map(networks).transpose()?,
+        })
+    }
+}
+
+pub(super) fn answer(gateway: &Gateway, tenant: &Tenant) -> Reply<200, AccountShown> {
+    let account = gateway.directory.account(tenant);
+    let tiers = gateway.directory.tiers();
+    let Limits {
+        requests_per_hour,
+        concurrent_jobs,
+        max_file_bytes,
+        monthly_minutes,
+        queued_jobs,
+        keys,
+        upload_bytes_per_second,
+    } = account.terms.limits(tiers);
+    let body = AccountShown {
+        tenant: tenant.to_string(),
+        tier: account.terms.tier.unwrap_or(tiers.usual).as_str().to_owned(),
+        limits: LimitsShown {
+            requests_per_hour,
+            concurrent_jobs,
+            max_file_bytes,
+            monthly_minutes,
+            queued_jobs,
+            keys,
+            upload_bytes_per_second,
+        },
+        allowed_ips: account.terms.allowed_ips.iter().map(Network::to_string).collect(),
+    };
+    Reply::new(body).version(account.version)
+}

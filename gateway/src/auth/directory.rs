@@ -1,0 +1,345 @@
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    net::IpAddr,
+    sync::{Mutex, PoisonError, RwLock, RwLockReadGuard},
+    time::{Duration, Instant},
+};
+
+use domain::{
+    Decider, KeyId, Tenant, Timestamp,
+    account::{Account, AccountEvent, AccountTerms, Limits, Tiers},
+    key::{Key, KeyEvent, KeyState},
+};
+use nats::{Codec, CodecError, Decision, Log, LogError};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{Pepper, Principal, secret};
+use crate::problem::{Kind, Problem};
+
+/// Every key and account, in memory, as new as the log: an unknown id costs no look-up anywhere.
+///
+/// It is behind if the log was not seen to hold nothing newer for too long; then it opens to
+/// nobody, for a key that it holds may have been revoked.
+#[derive(Debug)]
+pub struct Directory {
+    pepper: Pepper,
+    tiers: Tiers,
+    patience: Duration,
+    known: RwLock<Known>,
+    /// When nothing newer than what is known stood in the log.
+    proven: Mutex<Option<Instant>>,
+    ready: watch::Sender<bool>,
+    /// Sequence of the newest message folded in.
+    folded: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    keys: HashMap<KeyId, KnownKey>,
+    accounts: HashMap<Tenant, KnownAccount>,
+}
+
+/// A key, and what is shown of it beside its state.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownKey {
+    pub(crate) id: KeyId,
+    pub(crate) tenant: Tenant,
+    pub(crate) state: KeyState,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) version: u64,
+}
+
+/// An account and its version.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KnownAccount {
+    pub(crate) terms: AccountTerms,
+    pub(crate) version: u64,
+}
+
+/// Why a secret opens nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// It is no secret of ours.
+    Unknown,
+    /// Its key was revoked, or the secret's grace is over.
+    Revoked,
+    /// Its key's time is over.
+    Expired,
+    /// It does not open from this address.
+    Address,
+    /// Nobody knows whether it was revoked meanwhile.
+    Behind,
+}
+
+const SUBJECTS: [&str; 2] = ["ev.key.>", "ev.account.>"];
+/// How often it is looked whether the log holds anything newer.
+const LOOK: Duration = Duration::from_millis(500);
+
+impl Directory {
+    /// An empty one; [`Directory::follow`] fills it. It opens to nobody when it may be behind the log
+    /// for longer than `patience`.
+    pub fn new(pepper: Pepper, tiers: Tiers, patience: Duration) -> Self {
+        Self {
+            pepper,
+            tiers,
+            patience,
+            known: RwLock::default(),
+            proven: Mutex::default(),
+            ready: watch::Sender::new(false),
+            folded: watch::Sender::new(0),
+        }
+    }
+
+    /// Follows the log until told to stop.
+    ///
+    /// # Errors
+    /// When the log cannot be had at the start.
+    pub async fn follow(
+        &self,
+        log: &Log,
+        codec: &Codec,
+        stop: &CancellationToken,
+    ) -> Result<(), LogError> {
+        let last = log.last_sequence().await?;
+        for subject in SUBJECTS {
+            for message in &log.load_matching(subject, last).await? {
+                self.fold(codec, message).await;
+            }
+        }
+        self.prove();
+        self.ready.send_replace(true);
+        tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            never = self.read_on(log, codec, last.saturating_add(1)) => match never {},
+            never = self.look(log) => match never {},
+        }
+    }
+
+    async fn read_on(&self, log: &Log, codec: &Codec, from: u64) -> Infallible {
+        let mut reader = log.follow_only(&SUBJECTS, from);
+        loop {
+            self.fold(codec, &reader.next().await).await;
+        }
+    }
+
+    /// Looks whether the log holds anything newer than what is known.
+    async fn look(&self, log: &Log) -> Infallible {
+        let mut tick = tokio::time::interval(LOOK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let newest = self.newest(log).await;
+            // What was appended just now is folded in a moment, and seen here the next time.
+            if newest.is_ok_and(|newest| newest <= *self.folded.borrow()) {
+                self.prove();
+            }
+        }
+    }
+
+    fn prove(&self) {
+        *self.proven.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// True if a key may have been revoked without our knowing.
+    pub(crate) fn is_behind(&self) -> bool {
+        let proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
+        proven.is_none_or(|proven| proven.elapsed() > self.patience)
+    }
+
+    /// Waits until everything is known that the log holds now.
+    ///
+    /// # Errors
+    /// When the log does not answer, or it takes too long.
+    pub(crate) async fn catch_up(&self, log: &Log) -> Result<(), Problem> {
+        let newest = self.newest(log).await?;
+        let mut folded = self.folded.subscribe();
+        let reached = folded.wait_for(|folded| *folded >= newest);
+        match tokio::time::timeout(self.patience, reached).await {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                Err(Problem::new(Kind::Unavailable, "keys and accounts are behind; ask again"))
+            }
+        }
+    }
+
+    async fn newest(&self, log: &Log) -> Result<u64, LogError> {
+        let [keys, accounts] = SUBJECTS.map(|subject| log.last_matching(subject));
+        let (keys, accounts) = tokio::join!(keys, accounts);
+        Ok(keys?.max(accounts?))
+    }
+
+    /// Waits until everything that existed at the start is known.
+    pub async fn ready(&self) {
+        let mut ready = self.ready.subscribe();
+        let _ = ready.wait_for(|ready| *ready).await;
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn fold(&self, codec: &Codec, message: &nats::Message) {
+        let Some((category, tenant, id)) = message.address() else { return };
+        let Ok(tenant) = tenant.parse::<Tenant>() else { return };
+        if category == Key::CATEGORY {
+            if let (Ok(id), Some(decision)) = (id.parse(), decode(codec, message).await) {
+                self.fold_key(tenant, id, &decision);
+            }
+        } else if category == Account::CATEGORY
+            && let Some(decision) = decode::<AccountEvent>(codec, message).await
+        {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            let account = known.accounts.entry(tenant).or_default();
+            let terms = std::mem::take(&mut account.terms);
+            account.terms = decision.events.iter().fold(terms, Account::evolve);
+            account.version = account.version.saturating_add(decision.events.len() as u64);
+        }
+        self.folded.send_if_modified(|folded| {
+            *folded = message.sequence.max(*folded);
+            true
+        });
+    }
+
+    fn fold_key(&self, tenant: Tenant, id: KeyId, decision: &Decision<KeyEvent>) {
+        let at = Timestamp::from_millis(decision.at);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let key = known.keys.entry(id).or_insert_with(|| KnownKey {
+            id,
+            tenant,
+            state: KeyState::default(),
+            created_at: at,
+            updated_at: at,
+            version: 0,
+        });
+        let state = std::mem::take(&mut key.state);
+        key.state = decision.events.iter().fold(state, Key::evolve);
+        key.version = key.version.saturating_add(decision.events.len() as u64);
+        key.updated_at = at;
+    }
+
+    /// Whose a secret is and what it may do from this address now.
+    pub(crate) fn check(
+        &self,
+        sent: &str,
+        from: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<Principal, Closed> {
+        let (id, secret) = secret::parse(sent).ok_or(Closed::Unknown)?;
+        let known = self.read();
+        let key = known.keys.get(&id).ok_or(Closed::Unknown)?;
+        let held = key.state.key().ok_or(Closed::Unknown)?;
+        let ours = |kept: &domain::key::KeptSecret| {
+            kept.pepper_version == self.pepper.version && self.pepper.matches(&secret, &kept.hash)
+        };
+        if !held.secrets.iter().any(ours) {
+            return Err(Closed::Unknown);
+        }
+        if !held.open_secrets(now).any(ours) {
+            return Err(Closed::Revoked);
+        }
+        drop(known);
+        self.admit(id, from, now)
+    }
+
+    /// What a key may do, however it was shown to be its holder who asks.
+    pub(crate) fn admit(
+        &self,
+        id: KeyId,
+        from: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<Principal, Closed> {
+        if self.is_behind() {
+            return Err(Closed::Behind);
+        }
+        let known = self.read();
+        let key = known.keys.get(&id).ok_or(Closed::Unknown)?;
+        let KeyState::Active(held) = &key.state else { return Err(Closed::Revoked) };
+        if held.is_expired(now) {
+            return Err(Closed::Expired);
+        }
+        let account = known.accounts.get(&key.tenant).map(|account| &account.terms.allowed_ips);
+        for allowed in account.into_iter().chain([&held.terms.allowed_ips]) {
+            let inside = from.is_some_and(|from| allowed.iter().any(|net| net.contains(from)));
+            if !allowed.is_empty() && !inside {
+                return Err(Closed::Address);
+            }
+        }
+        Ok(Principal {
+            key: id,
+            tenant: key.tenant.clone(),
+            scopes: held.scopes.clone(),
+            terms: held.terms.clone(),
+            address: from,
+        })
+    }
+
+    /// Whose a key is that somebody shows, whether it opens or not.
+    pub(crate) fn holder(&self, sent: &str) -> Option<(KeyId, Tenant)> {
+        let (id, _) = secret::parse(sent)?;
+        self.read().keys.get(&id).map(|key| (id, key.tenant.clone()))
+    }
+
+    /// What a tenant may have.
+    pub(crate) fn limits(&self, tenant: &Tenant) -> Limits {
+        self.account(tenant).terms.limits(&self.tiers)
+    }
+
+    /// A tenant's account.
+    pub(crate) fn account(&self, tenant: &Tenant) -> KnownAccount {
+        self.read().accounts.get(tenant).cloned().unwrap_or_default()
+    }
+
+    /// What each tier allows.
+    pub(crate) const fn tiers(&self) -> &Tiers {
+        &self.tiers
+    }
+
+    /// Under what secrets are hashed.
+    pub(crate) const fn pepper(&self) -> &Pepper {
+        &self.pepper
+    }
+
+    /// A key, whoever's.
+    pub(crate) fn key(&self, id: KeyId) -> Option<KnownKey> {
+        self.read().keys.get(&id).cloned()
+    }
+
+    /// The keys of a tenant, or of all, the oldest first.
+    pub(crate) fn keys(&self, tenant: Option<&Tenant>) -> Vec<KnownKey> {
+        let known = self.read();
+        let of = |key: &&KnownKey| tenant.is_none_or(|tenant| key.tenant == *tenant);
+        let mut keys: Vec<KnownKey> = known.keys.values().filter(of).cloned().collect();
+        keys.sort_by_key(|key| key.id);
+        keys
+    }
+
+    /// True if somebody ever had a key or an account of this name.
+    pub(crate) fn knows(&self, tenant: &Tenant) -> bool {
+        let known = self.read();
+        known.accounts.contains_key(tenant) || known.keys.values().any(|key| key.tenant == *tenant)
+    }
+}
+
+async fn decode<E: DeserializeOwned>(
+    codec: &Codec,
+    message: &nats::Message,
+) -> Option<Decision<E>> {
+    loop {
+        match codec.decode(&message.payload).await {
+            Ok(decision) => return Some(decision),
+            Err(CodecError::Unreadable(why)) => {
+                tracing::error!(
+                    sequence = message.sequence,
+                    why,
+                    "a key or account cannot be read"
+                );
+                return None;
+            }
+            Err(CodecError::Log(_)) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The door: who asks, from where, and whether it is too often; before any work is done for them.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Instant,
+};
+
+use poem::{Endpoint, IntoResponse, Request, Response, Result};
+
+use crate::{
+    audit::Fact,
+    auth::{Closed, Principal, shown},
+    clock,
+    limits::{Spent, ToTell},
+    problem::{Kind, Problem},
+    state::Gateway,
+};
+
+/// Paths that answer to everybody, and are never limited.
+const OPEN: [&str; 4] = ["/health", "/health/ready", "/docs", "/openapi.json"];
+
+fn is_open(path: &str) -> bool {
+    let path = path.strip_prefix("/api/v1").unwrap_or(path);
+    OPEN.contains(&path) || path.starts_with("/docs/")
+}
+
+/// Lets in whoever shows a key that opens, as often as its account allows.
+pub(crate) async fn guard<E: Endpoint>(inner: Arc<E>, mut request: Request) -> Result<Response> {
+    if is_open(request.original_uri().path()) {
+        return Ok(inner.call(request).await?.into_response());
+    }
+    let gateway = request.data::<Arc<Gateway>>().cloned();
+    let Some(gateway) = gateway else {
+        return Err(Problem::new(Kind::Internal, "the request id finds it in the log").into());
+    };
+    let from = gateway.proxies.origin(&request);
+    let principal = match identify(&gateway, &request, from) {
+        Ok(principal) => principal,
+        Err(closed) => return Err(turn_away(&gateway, &request, from, closed).into()),
+    };
+    let limits = gateway.directory.limits(&principal.tenant);
+    let (tenant, most) = (&principal.tenant, limits.requests_per_hour);
+    let spent = gateway.buckets.spend(tenant, "requests", most, clock::now()).await;
+    let spent = spent.map_err(Problem::from)?;
+    if let Some(told) = request.data::<ToTell>() {
+        told.tell(&spent);
+    }
+    if !spent.allowed {
+        let fact = Fact::about(&request, &principal, "request.limited");
+        gateway.audit.note(fact);
+        return Err(spent.problem().into());
+    }
+    if let Some(problem) = at_this_path(&gateway, &request, &principal).await? {
+        gateway.audit.note(Fact::about(&request, &principal, "endpoint.limited"));
+        return Err(problem.into());
+    }
+    gateway.audit.seen(&request, &principal);
+    request.set_data(principal);
+    Ok(inner.call(request).await?.into_response())
+}
+
+fn identify(
+    gateway: &Gateway,
+    request: &Request,
+    from: Option<IpAddr>,
+) -> Result<Principal, Closed> {
+    let secret = shown(request).ok_or(Closed::Unknown)?;
+    gateway.directory.check(secret, from, clock::now())
+}
+
+/// What somebody gets who is not let in; a stranger that knocks too often gets it sooner.
+fn turn_away(
+    gateway: &Gateway,
+    request: &Request,
+    from: Option<IpAddr>,
+    closed: Closed,
+) -> Problem {
+    if closed == Closed::Behind {
+        let detail = "this gateway cannot tell which keys are revoked while its feed is behind";
+        return Problem::new(Kind::Unavailable, detail);
+    }
+    let from = from.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    if let Err(wait) = gateway.strangers.knock(from, Instant::now()) {
+        gateway.audit.note(Fact::of_a_refusal(from, None, "stranger.limited"));
+        let detail = "too many requests without a valid key from this address";
+        return Problem::too_many(detail, wait.as_secs().saturating_add(1));
+    }
+    let (kind, action, detail) = match closed {
+        Closed::Address => {
+            (Kind::Forbidden, "key.refused_address", "this key does not open from your address")
+        }
+        Closed::Expired => {
+            (Kind::Unauthorized, "key.refused_expired", "this key has expired; ask for another one")
+        }
+        Closed::Revoked => {
+            (Kind::Unauthorized, "key.refused_revoked", "this key is revoked or was rotated")
+        }
+        Closed::Unknown | Closed::Behind => (
+            Kind::Unauthorized,
+            "key.refused_unknown",
+            "send a valid key as `X-API-Key: …` or `Authorization: Bearer …`",
+        ),
+    };
+    let key = shown(request).and_then(|secret| gateway.directory.holder(secret));
+    gateway.audit.note(Fact::of_a_refusal(from, key, action));
+    Problem::new(kind, detail)
+}
+
+/// The limit of one endpoint, where the operator set one.
+async fn at_this_path(
+    gateway: &Gateway,
+    request: &Request,
+    principal: &Principal,
+) -> Result<Option<Problem>, Problem> {
+    if gateway.endpoint_limits.is_empty() {
+        return Ok(None);
+    }
+    let path = request.original_uri().path();
+    let name = path.strip_prefix("/api/v1/").unwrap_or(path).split('/').next().unwrap_or_default();
+    let name = format!("{} {name}", request.method());
+    let Some(limit) = gateway.endpoint_limits.get(&name) else { return Ok(None) };
+    let bucket = name.replace(' ', "-").to_lowercase();
+    let spent: Spent =
+        gateway.buckets.spend(&principal.tenant, &bucket, *limit, clock::now()).await?;
+    Ok((!spent.allowed).then(|| spent.problem()))
+}

@@ -1,0 +1,173 @@
+//! The API keys resource: its paths; what each does stands in its own file.
+
+mod body;
+mod change;
+mod create;
+mod show;
+
+use std::sync::Arc;
+
+use domain::{
+    KeyId,
+    key::{KeyCommand, Scope},
+};
+use poem::{Request, Result, web::Data};
+use poem_openapi::{
+    OpenApi,
+    param::{Header, Path, Query},
+};
+
+pub(crate) use self::body::networks;
+use self::{
+    body::{ExtendBody, KeyBody, KeyPatch},
+    change::Change,
+    show::{KeyPage, KeyShown},
+};
+use crate::{
+    auth::{Auth, KnownKey, Principal},
+    body::StrictJson,
+    clock,
+    problem::Problem,
+    reply::Reply,
+    state::Gateway,
+};
+
+pub(crate) struct Keys;
+
+/// A key that the asker may see, as the log has it this moment; another tenant's is none.
+async fn find(gateway: &Gateway, principal: &Principal, id: &str) -> Result<KnownKey, Problem> {
+    let id: KeyId = id.parse().map_err(|_| Problem::not_found("key"))?;
+    gateway.directory.catch_up(gateway.commands.log()).await?;
+    let key = gateway.directory.key(id).ok_or_else(|| Problem::not_found("key"))?;
+    if key.tenant != principal.tenant && !principal.is_admin() {
+        return Err(Problem::not_found("key"));
+    }
+    Ok(key)
+}
+
+#[OpenApi(prefix_path = "/api/v1")]
+impl Keys {
+    /// Make a key
+    ///
+    /// Its `secret` is in this answer and nowhere else, ever. Nobody gives more than they have. With
+    /// `Idempotency-Key`, sending it again answers the same key without its secret.
+    #[oai(path = "/api-keys", method = "post", operation_id = "createKey")]
+    async fn create(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
+        body: StrictJson<KeyBody>,
+    ) -> Result<Reply<201, KeyShown>> {
+        let principal = auth.may(Scope::KeysManage)?;
+        Ok(create::create(&gateway, (request, principal), body, key.0).await?)
+    }
+
+    /// List keys
+    ///
+    /// Oldest first. An admin sees those of every tenant, or of `tenant`.
+    #[oai(path = "/api-keys", method = "get", operation_id = "listKeys")]
+    async fn list(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        tenant: Query<Option<String>>,
+        limit: Query<Option<u32>>,
+        cursor: Query<Option<String>>,
+    ) -> Result<Reply<200, KeyPage>> {
+        let principal = auth.may(Scope::KeysManage)?;
+        let asked = show::Asked { tenant: tenant.0, limit: limit.0, cursor: cursor.0 };
+        Ok(show::list(&gateway, (request, principal), asked).await?)
+    }
+
+    /// Show a key
+    #[oai(path = "/api-keys/:id", method = "get", operation_id = "getKey")]
+    async fn find(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
+    ) -> Result<Reply<200, KeyShown>> {
+        let principal = auth.may(Scope::KeysManage)?;
+        let key = find(&gateway, principal, &id.0).await?;
+        Ok(show::answer(&key).unless(if_none_match.0.as_deref()))
+    }
+
+    /// Change a key
+    ///
+    /// What is not named stays; `null` takes a limit or the description away.
+    #[oai(path = "/api-keys/:id", method = "patch", operation_id = "updateKey")]
+    async fn update(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
+        body: StrictJson<KeyPatch>,
+    ) -> Result<Reply<200, KeyShown>> {
+        let principal = auth.may(Scope::KeysManage)?;
+        let key = find(&gateway, principal, &id.0).await?;
+        let command = body.value.read(&key, principal.grant())?;
+        Ok(Change { request, principal, key, if_match: if_match.0 }.give(&gateway, command).await?)
+    }
+
+    /// Give a key another secret
+    ///
+    /// The new `secret` is in this answer only. The old one opens as well for `grace` seconds: a day
+    /// if nothing is said, 30 days at most, 0 for none. If the key was rotated by itself, this hands
+    /// out, once, the secret that was made then.
+    #[oai(path = "/api-keys/:id/rotate", method = "post", operation_id = "rotateKey")]
+    async fn rotate(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        grace: Query<Option<u64>>,
+    ) -> Result<Reply<200, KeyShown>> {
+        let principal = auth.may(Scope::KeysManage)?;
+        let key = find(&gateway, principal, &id.0).await?;
+        let change = Change { request, principal, key, if_match: None };
+        Ok(change.rotate(&gateway, grace.0).await?)
+    }
+
+    /// End a key
+    ///
+    /// It opens nothing any more, at any gateway, within a moment.
+    #[oai(path = "/api-keys/:id/revoke", method = "post", operation_id = "revokeKey")]
+    async fn revoke(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
+    ) -> Result<Reply<200, KeyShown>> {
+        let principal = auth.may(Scope::KeysManage)?;
+        let key = find(&gateway, principal, &id.0).await?;
+        let command = KeyCommand::Revoke { by: principal.grant() };
+        Ok(Change { request, principal, key, if_match: if_match.0 }.give(&gateway, command).await?)
+    }
+
+    /// Move a key's end
+    #[oai(path = "/api-keys/:id/extend", method = "post", operation_id = "extendKey")]
+    async fn extend(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
+        body: StrictJson<ExtendBody>,
+    ) -> Result<Reply<200, KeyShown>> {
+        let principal = auth.may(Scope::KeysManage)?;
+        let key = find(&gateway, principal, &id.0).await?;
+        let (by, at) = (principal.grant(), clock::now());
+        let command = KeyCommand::Extend { expires_at: body.value.read()?, by, at };
+        Ok(Change { request, principal, key, if_match: if_match.0 }.give(&gateway, command).await?)
+    }
+}

@@ -1,0 +1,169 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use domain::{
+    Network, Personal, Timestamp,
+    key::{Grant, KeyCommand, KeyTerms, Scope},
+};
+use poem_openapi::{Object, types::MaybeUndefined};
+use serde::Deserialize;
+
+use crate::{
+    auth::KnownKey,
+    media::value,
+    problem::{Kind, Problem},
+};
+
+/// A key to make.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "KeyCreate")]
+pub(crate) struct KeyBody {
+    /// For a person.
+    pub(super) name: String,
+    /// For a person.
+    pub(super) description: Option<String>,
+    /// Whose it is: an admin may make keys for every tenant, others for their own.
+    pub(super) tenant: Option<String>,
+    /// `jobs:read`, `jobs:write`, `keys:manage`, `audit:read`, `admin`.
+    pub(super) scopes: Vec<String>,
+    /// RFC 3339; never, if absent.
+    expires_at: Option<String>,
+    /// A count and `m`, `h` or `d`, like `90d`: its secret is replaced by itself so often.
+    rotate_every: Option<String>,
+    /// It opens from these addresses only, like `10.0.0.0/8`.
+    allowed_ips: Option<Vec<String>>,
+    /// Narrows what the account has.
+    max_concurrent_jobs: Option<u32>,
+    /// Narrows what the account has.
+    monthly_limit_minutes: Option<u64>,
+}
+
+/// What changes of a key.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeyPatch {
+    name: Option<String>,
+    #[serde(default)]
+    description: MaybeUndefined<String>,
+    scopes: Option<Vec<String>>,
+    #[serde(default)]
+    rotate_every: MaybeUndefined<String>,
+    allowed_ips: Option<Vec<String>>,
+    #[serde(default)]
+    max_concurrent_jobs: MaybeUndefined<u32>,
+    #[serde(default)]
+    monthly_limit_minutes: MaybeUndefined<u64>,
+}
+
+/// A key's new end.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "KeyExtend")]
+pub(crate) struct ExtendBody {
+    /// RFC 3339, or `null` for never.
+    expires_at: Option<String>,
+}
+
+impl ExtendBody {
+    pub(super) fn read(&self) -> Result<Option<Timestamp>, Problem> {
+        self.expires_at.as_deref().map(time).transpose()
+    }
+}
+
+impl KeyBody {
+    pub(super) fn terms(&self) -> Result<KeyTerms, Problem> {
+        Ok(KeyTerms {
+            expires_at: self.expires_at.as_deref().map(time).transpose()?,
+            rotate_every: self.rotate_every.as_deref().map(period).transpose()?,
+            allowed_ips: networks(self.allowed_ips.as_deref().unwrap_or_default())?,
+            max_concurrent_jobs: self.max_concurrent_jobs,
+            monthly_limit_minutes: self.monthly_limit_minutes,
+        })
+    }
+}
+
+impl KeyPatch {
+    pub(super) fn read(self, key: &KnownKey, by: Grant) -> Result<KeyCommand, Problem> {
+        let held = key.state.key().ok_or_else(|| Problem::not_found("key"))?;
+        let mut terms = held.terms.clone();
+        match &self.rotate_every {
+            MaybeUndefined::Undefined => {}
+            MaybeUndefined::Null => terms.rotate_every = None,
+            MaybeUndefined::Value(text) => terms.rotate_every = Some(period(text)?),
+        }
+        if let Some(networks_) = &self.allowed_ips {
+            terms.allowed_ips = networks(networks_)?;
+        }
+        if !self.max_concurrent_jobs.is_undefined() {
+            terms.max_concurrent_jobs = self.max_concurrent_jobs.take();
+        }
+        if !self.monthly_limit_minutes.is_undefined() {
+            terms.monthly_limit_minutes = self.monthly_limit_minutes.take();
+        }
+        let description = match self.description {
+            MaybeUndefined::Undefined => None,
+            MaybeUndefined::Null => Some(None),
+            MaybeUndefined::Value(text) => Some(Some(Personal::Clear(words(text, "description")?))),
+        };
+        let name = self.name.map(|text| words(text, "name").map(Personal::Clear)).transpose()?;
+        let scopes = self.scopes.map(scopes).transpose()?;
+        Ok(KeyCommand::Update { name, description, scopes, terms: Some(terms), by })
+    }
+}
+
+/// A text for a person.
+pub(super) fn words(text: String, field: &str) -> Result<String, Problem> {
+    if text.is_empty() || text.len() > 1_000 || text.contains('\0') {
+        let detail = "a text of 1 to 1000 bytes, without NUL";
+        return Err(Problem::field(Kind::Invalid, &format!("#/{field}"), detail));
+    }
+    Ok(text)
+}
+
+pub(super) fn scopes(words: Vec<String>) -> Result<BTreeSet<Scope>, Problem> {
+    if words.is_empty() {
+        let detail = "a key has at least one scope";
+        return Err(Problem::field(Kind::Invalid, "#/scopes", detail));
+    }
+    let scope = |(index, word)| value::known::<Scope>(word, &format!("#/scopes/{index}"));
+    words.into_iter().enumerate().map(scope).collect()
+}
+
+pub(crate) fn networks(texts: &[String]) -> Result<BTreeSet<Network>, Problem> {
+    if texts.len() > 100 {
+        let detail = "at most 100 ranges";
+        return Err(Problem::field(Kind::Invalid, "#/allowed_ips", detail));
+    }
+    let network = |(index, text): (usize, &String)| {
+        let pointer = format!("#/allowed_ips/{index}");
+        text.parse::<Network>()
+            .map_err(|error| Problem::field(Kind::Invalid, &pointer, error.to_string()))
+    };
+    texts.iter().enumerate().map(network).collect()
+}
+
+fn time(text: &str) -> Result<Timestamp, Problem> {
+    text.parse().map_err(|_| {
+        let detail = "a time looks like 2026-11-21T12:00:00Z";
+        Problem::field(Kind::Invalid, "#/expires_at", detail)
+    })
+}
+
+const LONGEST: Duration = Duration::from_hours(365 * 24);
+
+/// Seconds of `30m`, `12h` or `90d`; a minute to a year.
+fn period(text: &str) -> Result<u64, Problem> {
+    let unit = text.chars().last().and_then(|unit| match unit {
+        'm' => Some(60),
+        'h' => Some(3_600),
+        'd' => Some(86_400),
+        _ => None,
+    });
+    let count =
+        text.get(..text.len().saturating_sub(1)).and_then(|count| count.parse::<u64>().ok());
+    let seconds = unit.zip(count).and_then(|(unit, count)| count.checked_mul(unit));
+    seconds.filter(|seconds| (60..=LONGEST.as_secs()).contains(seconds)).ok_or_else(|| {
+        let detail = "a period is a count and `m`, `h` or `d`, like `90d`; a minute to 365 days";
+        Problem::field(Kind::Invalid, "#/rotate_every", detail)
+    })
+}

@@ -1,0 +1,103 @@
+use commands::HandleError;
+use domain::{
+    KeyId, Personal, Tenant,
+    key::{Key, KeyCommand, KeyRejection, KeyState},
+};
+use poem::Request;
+use uuid::Uuid;
+
+use super::{
+    body::{KeyBody, scopes, words},
+    show::{KeyShown, answer, answer_with},
+};
+use crate::{
+    auth::{Principal, mint},
+    body::StrictJson,
+    clock, idempotency,
+    problem::{Kind, Problem},
+    reply::Reply,
+    state::{Gateway, caller},
+};
+
+/// Makes a key; its secret is in the answer and nowhere else.
+pub(super) async fn create(
+    gateway: &Gateway,
+    (request, principal): (&Request, &Principal),
+    body: StrictJson<KeyBody>,
+    key: Option<String>,
+) -> Result<Reply<201, KeyShown>, Problem> {
+    let StrictJson { value: body, fingerprint } = body;
+    let tenant = whose(&body, principal)?;
+    let terms = body.terms()?;
+    let mut id = KeyId::from_uuid(Uuid::now_v7());
+    if let Some(key) = key {
+        let reserved =
+            idempotency::reserve(gateway, principal, ("api-keys", &key), &id, fingerprint).await?;
+        id = reserved;
+        gateway.directory.catch_up(gateway.commands.log()).await?;
+        if let Some(known) = gateway.directory.key(id) {
+            return Ok(answer(&known).replayed(true).location(format!("/api/v1/api-keys/{id}")));
+        }
+    }
+    room_for_one_more(gateway, &tenant).await?;
+    let minted = mint(gateway.directory.pepper(), id, crate::random::bytes()?);
+    let command = KeyCommand::Create {
+        name: Personal::Clear(words(body.name, "name")?),
+        description: body
+            .description
+            .map(|text| words(text, "description"))
+            .transpose()?
+            .map(Personal::Clear),
+        hash: minted.hash,
+        pepper_version: minted.pepper_version,
+        scopes: scopes(body.scopes)?,
+        terms,
+        by: principal.grant(),
+        at: clock::now(),
+    };
+    let (caller, name) = (caller(principal, request), id.to_string());
+    let outcome = gateway.commands.handle::<Key>(tenant.as_str(), &name, &caller, command).await;
+    let (handled, secret) = match outcome {
+        Ok(handled) => (Some(handled), Some(minted.secret)),
+        // The same request, at the same moment: whoever was first has the secret.
+        Err(HandleError::Rejected(KeyRejection::AlreadyCreated)) => (None, None),
+        Err(error) => return Err(error.into()),
+    };
+    gateway.directory.catch_up(gateway.commands.log()).await?;
+    let known = gateway.directory.key(id).ok_or_else(|| Problem::not_found("key"))?;
+    let replayed = secret.is_none();
+    let reply = answer_with(&known, secret).replayed(replayed);
+    let reply = reply.location(format!("/api/v1/api-keys/{id}"));
+    Ok(match handled {
+        Some(handled) => reply.position(handled.position),
+        None => reply,
+    })
+}
+
+fn whose(body: &KeyBody, principal: &Principal) -> Result<Tenant, Problem> {
+    let Some(text) = &body.tenant else { return Ok(principal.tenant.clone()) };
+    let tenant: Tenant = text.parse().map_err(|error: domain::BadTenant| {
+        Problem::field(Kind::Invalid, "#/tenant", error.to_string())
+    })?;
+    if tenant != principal.tenant && !principal.is_admin() {
+        let detail = "only an admin makes keys for another tenant";
+        return Err(Problem::field(Kind::Forbidden, "#/tenant", detail));
+    }
+    Ok(tenant)
+}
+
+/// Refuses beyond as many keys as the account has.
+async fn room_for_one_more(gateway: &Gateway, tenant: &Tenant) -> Result<(), Problem> {
+    gateway.directory.catch_up(gateway.commands.log()).await?;
+    let (now, most) = (clock::now(), gateway.directory.limits(tenant).keys);
+    let opens = |state: &KeyState| match state {
+        KeyState::Active(key) => !key.is_expired(now),
+        KeyState::Unknown | KeyState::Revoked(_) => false,
+    };
+    let open = gateway.directory.keys(Some(tenant)).iter().filter(|key| opens(&key.state)).count();
+    if open >= usize::try_from(most).unwrap_or(usize::MAX) {
+        let detail = format!("the account has its {most} keys; revoke one that is not needed");
+        return Err(Problem::new(Kind::Conflict, detail));
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::{
+    KeyId, Network, Personal, Tenant,
+    key::{KeyState, Scope},
+};
+use poem::Request;
+use poem_openapi::Object;
+
+use crate::{
+    audit::Fact,
+    auth::{KnownKey, Principal},
+    clock,
+    problem::{Kind, Problem},
+    reply::Reply,
+    state::Gateway,
+};
+
+/// A key, without what opens it.
+#[derive(Debug, Object)]
+#[oai(rename = "Key", skip_serializing_if_is_none)]
+pub(crate) struct KeyShown {
+    id: String,
+    tenant: String,
+    name: Option<String>,
+    description: Option<String>,
+    /// `active`, `expired` or `revoked`.
+    status: String,
+    scopes: Vec<String>,
+    created_at: String,
+    updated_at: String,
+    expires_at: Option<String>,
+    /// Seconds.
+    rotate_every: Option<u64>,
+    /// When its secret was made.
+    rotated_at: String,
+    /// Until when the secret before opens as well.
+    old_secret_until: Option<String>,
+    allowed_ips: Vec<String>,
+    max_concurrent_jobs: Option<u32>,
+    monthly_limit_minutes: Option<u64>,
+    /// What opens it; in the answer to whoever made or rotated it, and nowhere else.
+    secret: Option<String>,
+}
+
+/// A page of keys.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+pub(crate) struct KeyPage {
+    data: Vec<KeyShown>,
+    next_cursor: Option<String>,
+    has_more: bool,
+}
+
+/// How a list is asked for.
+pub(super) struct Asked {
+    pub(super) tenant: Option<String>,
+    pub(super) limit: Option<u32>,
+    pub(super) cursor: Option<String>,
+}
+
+pub(super) fn show(key: &KnownKey, secret: Option<String>) -> Option<KeyShown> {
+    let now = clock::now();
+    let held = key.state.key()?;
+    let status = match &key.state {
+        KeyState::Revoked(_) => "revoked",
+        _ if held.is_expired(now) => "expired",
+        _ => "active",
+    };
+    let text = |text: &Personal<String>| text.as_ref().cloned();
+    let old = held.open_secrets(now).find_map(|kept| kept.until);
+    Some(KeyShown {
+        id: key.id.to_string(),
+        tenant: key.tenant.to_string(),
+        name: text(&held.name),
+        description: held.description.as_ref().and_then(text),
+        status: status.to_owned(),
+        scopes: held.scopes.iter().copied().map(Scope::as_str).map(str::to_owned).collect(),
+        created_at: key.created_at.to_string(),
+        updated_at: key.updated_at.to_string(),
+        expires_at: held.terms.expires_at.map(|end| end.to_string()),
+        rotate_every: held.terms.rotate_every,
+        rotated_at: held.rotated_at.to_string(),
+        old_secret_until: old.map(|until| until.to_string()),
+        allowed_ips: held.terms.allowed_ips.iter().map(Network::to_string).collect(),
+        max_concurrent_jobs: held.terms.max_concurrent_jobs,
+        monthly_limit_minutes: held.terms.monthly_limit_minutes,
+        secret,
+    })
+}
+
+pub(super) fn answer<const STATUS: u16>(key: &KnownKey) -> Reply<STATUS, KeyShown> {
+    answer_with(key, None)
+}
+
+pub(super) fn answer_with<const STATUS: u16>(
+    key: &KnownKey,
+    secret: Option<String>,
+) -> Reply<STATUS, KeyShown> {
+    Reply::maybe(show(key, secret)).version(key.version)
+}
+
+pub(super) async fn list(
+    gateway: &Gateway,
+    (request, principal): (&Request, &Principal),
+    asked: Asked,
+) -> Result<Reply<200, KeyPage>, Problem> {
+    let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);
+    let limit = asked.limit.unwrap_or(50);
+    if !(1..=200).contains(&limit) {
+        return Err(malformed("#limit", "a page has 1 to 200 keys"));
+    }
+    let wanted = asked.tenant.as_deref().map(|text| {
+        text.parse::<Tenant>().map_err(|error| malformed("#tenant", &error.to_string()))
+    });
+    let wanted = wanted.transpose()?;
+    let tenant = match &wanted {
+        _ if !principal.is_admin() => Some(&principal.tenant),
+        wanted => wanted.as_ref(),
+    };
+    if tenant != Some(&principal.tenant) {
+        gateway.audit.note(Fact::about(request, principal, "admin.read_keys"));
+    }
+    let after = asked.cursor.as_deref().map(|cursor| {
+        let bad = || malformed("#cursor", "take the cursor from `next_cursor` of the same list");
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
+        String::from_utf8(bytes).ok().and_then(|id| id.parse::<KeyId>().ok()).ok_or_else(bad)
+    });
+    let after = after.transpose()?;
+    gateway.directory.catch_up(gateway.commands.log()).await?;
+    let mut keys = gateway.directory.keys(tenant);
+    // Another tenant's name in the filter of somebody who sees only their own matches nothing.
+    keys.retain(|key| {
+        after.is_none_or(|after| key.id > after)
+            && wanted.as_ref().is_none_or(|tenant| key.tenant == *tenant)
+    });
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = keys.len() > limit;
+    keys.truncate(limit);
+    let next_cursor = keys.last().filter(|_| has_more);
+    let next_cursor = next_cursor.map(|key| URL_SAFE_NO_PAD.encode(key.id.to_string()));
+    let data = keys.iter().filter_map(|key| show(key, None)).collect();
+    let link =
+        next_cursor.as_deref().map(|cursor| crate::page::next(request.original_uri(), cursor));
+    Ok(Reply::new(KeyPage { data, next_cursor, has_more }).next(link))
+}

@@ -1,0 +1,140 @@
+//! How much of an hour's allowance is left, across gateways and restarts.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use domain::{Tenant, Timestamp};
+use nats::{Allowance, LogError};
+use poem::http::{HeaderMap, HeaderValue};
+
+use crate::problem::Problem;
+
+/// What this gateway holds of each tenant's allowances.
+#[derive(Debug)]
+pub(crate) struct Buckets {
+    allowance: Allowance,
+    held: Mutex<HashMap<(Tenant, String), Shared>>,
+}
+
+/// Locked over one request to the counters' store, so that a bucket leases one block at a time.
+type Shared = Arc<tokio::sync::Mutex<Held>>;
+
+#[derive(Debug, Default)]
+struct Held {
+    window: u64,
+    /// Leased and not spent.
+    left: u64,
+    /// Leased to all gateways, as far as we know.
+    used: u64,
+    /// The limit that it was leased under.
+    limit: u64,
+}
+
+/// What became of one request's share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Spent {
+    pub(crate) allowed: bool,
+    bucket: String,
+    limit: u64,
+    remaining: u64,
+    /// Seconds to the end of the window.
+    reset: u64,
+}
+
+/// What an answer's headers will say, once it is known.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ToTell(Arc<OnceLock<Spent>>);
+
+impl ToTell {
+    pub(crate) fn tell(&self, spent: &Spent) {
+        let _ = self.0.set(spent.clone());
+    }
+
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        if let Some(spent) = self.0.get() {
+            spent.write(headers);
+        }
+    }
+}
+
+/// Seconds of a window.
+const WINDOW: u64 = 3_600;
+/// Of what is left, what one lease takes: small near the limit, so that no gateway holds what
+/// another one needs.
+const SHARE: u64 = 20;
+/// Buckets held at once; those of windows that are over go first.
+const MOST: usize = 100_000;
+
+impl Buckets {
+    pub(crate) fn new(allowance: Allowance) -> Self {
+        Self { allowance, held: Mutex::default() }
+    }
+
+    /// Spends one of `limit` an hour.
+    ///
+    /// # Errors
+    /// When nothing is held and the store of the counters does not answer.
+    pub(crate) async fn spend(
+        &self,
+        tenant: &Tenant,
+        bucket: &str,
+        limit: u64,
+        now: Timestamp,
+    ) -> Result<Spent, LogError> {
+        let seconds = now.as_millis() / 1_000;
+        let window = seconds / WINDOW;
+        let held = self.bucket(tenant, bucket, window);
+        let mut held = held.lock().await;
+        if held.window != window || held.limit != limit {
+            *held = Held { window, limit, ..Held::default() };
+        }
+        let exhausted = held.used >= limit && held.used > 0;
+        if held.left == 0 && !exhausted {
+            let name = format!("{tenant}.{bucket}.{window}");
+            let lease = self.allowance.lease(&name, limit, |left| left.div_ceil(SHARE)).await?;
+            (held.left, held.used) =
+                (lease.granted, lease.used.max(u64::from(lease.granted == 0) * limit));
+        }
+        let allowed = held.left > 0;
+        held.left = held.left.saturating_sub(1);
+        Ok(Spent {
+            allowed,
+            bucket: bucket.to_owned(),
+            limit,
+            remaining: limit.saturating_sub(held.used).saturating_add(held.left),
+            reset: WINDOW.saturating_sub(seconds % WINDOW),
+        })
+    }
+
+    fn bucket(&self, tenant: &Tenant, bucket: &str, window: u64) -> Shared {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.len() > MOST {
+            held.retain(|_, held| held.try_lock().is_ok_and(|held| held.window == window));
+        }
+        Arc::clone(held.entry((tenant.clone(), bucket.to_owned())).or_default())
+    }
+}
+
+impl Spent {
+    /// Says what is left, as the IETF's draft on `RateLimit` headers has it.
+    fn write(&self, headers: &mut HeaderMap) {
+        let Self { bucket, limit, remaining, reset, .. } = self;
+        for (name, value) in [
+            ("ratelimit-policy", format!("\"{bucket}\";q={limit};w={WINDOW}")),
+            ("ratelimit", format!("\"{bucket}\";r={remaining};t={reset}")),
+        ] {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(name, value);
+            }
+        }
+    }
+
+    /// What a request gets that was one too many.
+    pub(crate) fn problem(&self) -> Problem {
+        let Self { bucket, limit, .. } = self;
+        let detail = format!("the account's `{bucket}` are used up: {limit} an hour");
+        Problem::too_many(detail, self.reset)
+    }
+}

@@ -1,0 +1,191 @@
+//! Who did what, who was refused, and whether anybody changed what stands there.
+
+use std::process::Command;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::{
+    keys::key,
+    operator,
+    stack::{Answer, PATIENCE, Stack},
+};
+
+async fn trail(stack: &Stack, query: &str) -> Answer {
+    let answer = stack.get(&format!("/admin/audit?{query}")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:#?}");
+    answer
+}
+
+/// Waits until the trail holds an entry; answers it.
+async fn entry(stack: &Stack, query: &str) -> Value {
+    let start = std::time::Instant::now();
+    loop {
+        let answer = trail(stack, query).await;
+        if answer.json["data"][0].is_object() {
+            return answer.json["data"][0].clone();
+        }
+        assert!(start.elapsed() < PATIENCE, "nothing about {query}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_decided_refused_and_read_is_told_with_who_and_from_where() {
+    let stack = Stack::new().await;
+    let admin = trail(&stack, "").await;
+    let (id, secret) = key(&stack, "acme", &["jobs:read"]).await;
+    let made = entry(&stack, "action=key.created&tenant=acme").await;
+    assert_eq!((&made["target"], &made["address"]), (&json!(id), &json!("127.0.0.1")), "{made:#}");
+    assert!(made["actor"].as_str().unwrap().starts_with("key_"), "{made:#}");
+    assert!(made["request_id"].is_string() && made["detail"]["hash"].is_null(), "{made:#}");
+    assert!(admin.json["has_more"].is_boolean());
+
+    stack.send(stack.request_as(&secret, Method::GET, "/jobs")).await;
+    let first = entry(&stack, &format!("action=key.first_used_from_address&actor={id}")).await;
+    assert_eq!((&first["tenant"], &first["address"]), (&json!("acme"), &json!("127.0.0.1")));
+    assert_eq!(first["detail"]["request"], "GET /api/v1/jobs");
+
+    stack.post(&format!("/api-keys/{id}/revoke"), &json!({})).await;
+    for _ in 0..5 {
+        stack.send(stack.request_as(&secret, Method::GET, "/jobs")).await;
+    }
+    let refused = entry(&stack, &format!("action=key.refused_revoked&actor={id}")).await;
+    assert_eq!(refused["tenant"], "acme", "{refused:#}");
+    stack.send(stack.request_as("nonsense", Method::GET, "/jobs")).await;
+    let stranger = entry(&stack, "action=key.refused_unknown").await;
+    assert_eq!((&stranger["tenant"], stranger.get("actor")), (&json!("_"), None), "{stranger:#}");
+
+    stack.get("/api-keys?tenant=acme").await;
+    entry(&stack, "action=admin.read_keys").await;
+    let limits = json!({ "limits": { "requests_per_hour": 1 } });
+    stack.send(stack.request(Method::PATCH, "/accounts/small").json(&limits)).await;
+    entry(&stack, "action=account.changed&tenant=small").await;
+    let (id, secret) = key(&stack, "small", &["audit:read"]).await;
+    entry(&stack, "action=key.created&tenant=small").await;
+    let own = stack.send(stack.request_as(&secret, Method::GET, "/admin/audit")).await;
+    let own = own.json["data"].as_array().unwrap();
+    assert!(!own.is_empty() && own.iter().all(|entry| entry["tenant"] == "small"), "{own:#?}");
+    stack.send(stack.request_as(&secret, Method::GET, "/admin/audit")).await;
+    entry(&stack, &format!("action=request.limited&actor={id}")).await;
+
+    // Page by page, each entry once, the newest first.
+    let all = trail(&stack, "limit=200&action=key").await;
+    let all: Vec<Value> = all.json["data"].as_array().unwrap().clone();
+    let (mut paged, mut path) = (Vec::new(), "limit=2&action=key".to_owned());
+    loop {
+        let page = trail(&stack, &path).await;
+        paged.extend(page.json["data"].as_array().unwrap().clone());
+        let Some(cursor) = page.json["next_cursor"].as_str() else { break };
+        path = format!("limit=2&action=key&cursor={cursor}");
+    }
+    assert_eq!(paged, all);
+    let times: Vec<&str> = all.iter().map(|entry| entry["at"].as_str().unwrap()).collect();
+    assert!(times.windows(2).all(|pair| pair[0] >= pair[1]), "{times:?}");
+}
+
+/// One statement against the stack's own database.
+fn sql(stack: &Stack, statement: &str) {
+    let settings = operator::settings(stack);
+    let url = settings.iter().find(|(name, _)| name == "FFAPI_POSTGRES__URL").unwrap().1.clone();
+    let arguments = [url.as_str(), "-v", "ON_ERROR_STOP=1", "-c", statement];
+    let done = Command::new("psql").args(arguments).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+async fn faults(stack: &Stack) -> Vec<String> {
+    let verdict = stack.post("/admin/audit/verify", &json!({})).await;
+    assert_eq!(verdict.status, StatusCode::OK, "{verdict:#?}");
+    let faults = verdict.json["faults"].as_array().unwrap();
+    assert_eq!(verdict.json["intact"], faults.is_empty());
+    faults.iter().map(|fault| fault["row"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_row_that_was_changed_removed_added_or_moved_is_found_and_named() {
+    let stack = Stack::new().await;
+    for _ in 0..4 {
+        key(&stack, "acme", &["jobs:read"]).await;
+    }
+    stack.send(stack.request_as("nonsense", Method::GET, "/jobs")).await;
+    entry(&stack, "action=key.refused_unknown").await;
+    entry(&stack, "action=key.created&tenant=acme").await;
+    assert_eq!(faults(&stack).await, Vec::<String>::new());
+    let (well, said) = operator::run(&stack, &["audit", "verify"]);
+    assert!(well, "{said}");
+    for (harm, repair, row) in [
+        (
+            "UPDATE archive SET payload = payload || '\\x00' WHERE sequence = 3",
+            "UPDATE archive SET payload = substring(payload FOR length(payload) - 1) WHERE sequence = 3",
+            "archive 3",
+        ),
+        (
+            "CREATE TABLE kept AS SELECT * FROM archive WHERE sequence = 4;
+             DELETE FROM archive WHERE sequence = 4",
+            "INSERT INTO archive SELECT * FROM kept; DROP TABLE kept",
+            "archive 4",
+        ),
+        (
+            "INSERT INTO archive SELECT 99, subject, payload, hash FROM archive WHERE sequence = 2",
+            "DELETE FROM archive WHERE sequence = 99",
+            "archive 99",
+        ),
+        (
+            "UPDATE archive SET sequence = -1 WHERE sequence = 2;
+             UPDATE archive SET sequence = 2 WHERE sequence = 3;
+             UPDATE archive SET sequence = 3 WHERE sequence = -1",
+            "UPDATE archive SET sequence = -1 WHERE sequence = 2;
+             UPDATE archive SET sequence = 2 WHERE sequence = 3;
+             UPDATE archive SET sequence = 3 WHERE sequence = -1",
+            "archive 2",
+        ),
+        ("UPDATE audit_decision SET actor = 'nobody' WHERE sequence = 3", "", "audit_decision 3-0"),
+        ("DELETE FROM audit_decision WHERE sequence = 3", "", "audit_decision 3-0"),
+        ("UPDATE audit_note SET address = '192.0.2.1' WHERE sequence = 1", "", "audit_note 1"),
+    ] {
+        sql(&stack, harm);
+        let found = faults(&stack).await;
+        assert!(found.iter().any(|fault| fault == row), "{harm}: {found:?}");
+        let (well, said) = operator::run(&stack, &["audit", "verify"]);
+        assert!(!well && said.contains(row), "{said}");
+        if !repair.is_empty() {
+            sql(&stack, repair);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_was_rewritten_chain_and_all_is_found() {
+    let stack = Stack::new().await;
+    for _ in 0..4 {
+        key(&stack, "acme", &["jobs:read"]).await;
+    }
+    entry(&stack, "action=key.created&tenant=acme").await;
+    let start = std::time::Instant::now();
+    loop {
+        let verdict = stack.post("/admin/audit/verify", &json!({})).await;
+        assert_eq!(verdict.json["intact"], true, "{verdict:#?}");
+        if verdict.json["anchors"].as_u64().unwrap() > 0 {
+            break;
+        }
+        assert!(start.elapsed() < PATIENCE, "nothing was signed");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    // A lie in the first message, and every hash computed anew as the chain has it.
+    sql(
+        &stack,
+        "CREATE FUNCTION relink() RETURNS void AS $$
+         DECLARE row record; before bytea := ''; BEGIN
+         FOR row IN SELECT * FROM archive ORDER BY sequence LOOP
+             before := sha256(before || int8send(row.sequence) || int8send(length(row.subject))
+                 || convert_to(row.subject, 'UTF8') || row.payload);
+             UPDATE archive SET hash = before WHERE sequence = row.sequence;
+         END LOOP; END $$ LANGUAGE plpgsql;
+         SELECT relink()",
+    );
+    assert_eq!(faults(&stack).await, Vec::<String>::new(), "it is the chain that we compute");
+    sql(&stack, "UPDATE archive SET payload = '\\x00' WHERE sequence = 1; SELECT relink()");
+    let found = faults(&stack).await;
+    assert!(found.contains(&"archive 1".to_owned()), "the log has another one: {found:?}");
+    assert!(found.iter().any(|fault| fault != "archive 1"), "an anchor says otherwise: {found:?}");
+}

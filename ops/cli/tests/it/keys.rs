@@ -1,0 +1,252 @@
+//! Who may do what: keys, accounts, and what nobody gets past.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::stack::{Answer, Stack};
+
+async fn make(stack: &Stack, body: &Value) -> Answer {
+    let answer = stack.post("/api-keys", body).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:#?}");
+    answer
+}
+
+/// A key of a tenant with these scopes: its id and its secret.
+pub(crate) async fn key(stack: &Stack, tenant: &str, scopes: &[&str]) -> (String, String) {
+    let body = json!({ "name": "k", "tenant": tenant, "scopes": scopes });
+    let answer = make(stack, &body).await;
+    (answer.text("/id").to_owned(), answer.text("/secret").to_owned())
+}
+
+#[tokio::test]
+async fn a_key_is_made_shown_once_changed_and_ended() {
+    let stack = Stack::new().await;
+    let body = json!({
+        "name": "ci", "scopes": ["jobs:read", "keys:manage"], "expires_at": "2100-01-01T00:00:00Z",
+        "allowed_ips": ["127.0.0.0/8"], "max_concurrent_jobs": 2, "rotate_every": "90d",
+    });
+    let made = make(&stack, &body).await;
+    let (id, secret) = (made.text("/id"), made.text("/secret"));
+    assert!(secret.starts_with("ffapi_") && secret.len() == 76, "{secret}");
+    assert_eq!(made.header("location"), format!("/api/v1/api-keys/{id}"));
+    let path = format!("/api-keys/{id}");
+    let shown = stack.get(&path).await;
+    assert_eq!((shown.text("/name"), shown.text("/status")), ("ci", "active"));
+    assert_eq!(shown.json["rotate_every"], 90 * 86_400);
+    assert!(shown.json.get("secret").is_none(), "{shown:#?}");
+
+    let as_it = |method, path: &str| stack.request_as(secret, method, path);
+    assert_eq!(stack.send(as_it(Method::GET, "/jobs")).await.status, StatusCode::OK);
+    let convert = json!({ "input": "a.mp4", "output": "b.mp4" });
+    let refused = stack.send(as_it(Method::POST, "/convert").json(&convert)).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{refused:#?}");
+
+    let patch =
+        json!({ "name": "ci-2", "max_concurrent_jobs": null, "allowed_ips": ["10.0.0.0/8"] });
+    let request = stack.request(Method::PATCH, &path).header("if-match", shown.header("etag"));
+    let patched = stack.send(request.json(&patch)).await;
+    assert_eq!((patched.status, patched.text("/name")), (StatusCode::OK, "ci-2"), "{patched:#?}");
+    assert!(patched.json.get("max_concurrent_jobs").is_none());
+    let elsewhere = stack.send(as_it(Method::GET, "/jobs")).await;
+    assert_eq!(elsewhere.status, StatusCode::FORBIDDEN, "{elsewhere:#?}");
+    let request = stack.request(Method::PATCH, &path).header("if-match", shown.header("etag"));
+    assert_eq!(stack.send(request.json(&patch)).await.status, StatusCode::PRECONDITION_FAILED);
+
+    let open = json!({ "allowed_ips": [] });
+    stack.send(stack.request(Method::PATCH, &path).json(&open)).await;
+    let rotated = stack.post(&format!("{path}/rotate?grace=3600"), &json!({})).await;
+    let newer = rotated.text("/secret");
+    assert_ne!(newer, secret);
+    for secret in [secret, newer] {
+        let request = stack.request_as(secret, Method::GET, "/jobs");
+        assert_eq!(stack.send(request).await.status, StatusCode::OK);
+    }
+    stack.post(&format!("{path}/rotate?grace=0"), &json!({})).await;
+    for secret in [secret, newer] {
+        let request = stack.request_as(secret, Method::GET, "/jobs");
+        assert_eq!(stack.send(request).await.status, StatusCode::UNAUTHORIZED);
+    }
+    let extended = stack.post(&format!("{path}/extend"), &json!({ "expires_at": null })).await;
+    assert!(extended.json.get("expires_at").is_none(), "{extended:#?}");
+    let past = json!({ "expires_at": "2020-01-01T00:00:00Z" });
+    let past = stack.post(&format!("{path}/extend"), &past).await;
+    assert_eq!(past.text("/errors/0/pointer"), "#/expires_at");
+
+    let revoked = stack.post(&format!("{path}/revoke"), &json!({})).await;
+    assert_eq!(revoked.text("/status"), "revoked", "{revoked:#?}");
+    let again = stack.post(&format!("{path}/rotate"), &json!({})).await;
+    assert_eq!(again.status, StatusCode::CONFLICT);
+    let keys = stack.get("/api-keys?limit=1").await;
+    assert_eq!(
+        (keys.json["data"].as_array().unwrap().len(), &keys.json["has_more"]),
+        (1, &json!(true))
+    );
+    let next = keys.text("/next_cursor");
+    let rest = stack.get(&format!("/api-keys?limit=1&cursor={next}")).await;
+    assert_eq!((rest.text("/data/0/id"), &rest.json["has_more"]), (id, &json!(false)));
+}
+
+#[tokio::test]
+async fn a_secret_is_nowhere_but_in_its_one_answer() {
+    let stack = Stack::with(&[("FFAPI_LOG__FILTER", "trace")]).await;
+    let body = json!({ "name": "k", "scopes": ["jobs:read"] });
+    let send = async || {
+        let request = stack.request(Method::POST, "/api-keys").header("idempotency-key", "one");
+        stack.send(request.json(&body)).await
+    };
+    let first = send().await;
+    let secret = first.text("/secret").to_owned();
+    let second = send().await;
+    assert_eq!(second.text("/id"), first.text("/id"));
+    assert_eq!((second.header("idempotent-replayed"), second.json.get("secret")), ("true", None));
+    let wrong = format!("{}x", &secret[..secret.len() - 1]);
+    for secret in [&secret, &wrong] {
+        stack.send(stack.request_as(secret, Method::GET, "/jobs")).await;
+    }
+    // What was kept on any disk, and what was said in any log at its most talkative.
+    let entropy = &secret[30..];
+    let found = std::process::Command::new("grep")
+        .args(["-rlaF", entropy])
+        .arg(stack.data.path())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+    // The search would have found it: this is in the logs, and in the archive.
+    let found = std::process::Command::new("grep")
+        .args(["-rlaF", first.text("/id")])
+        .arg(stack.data.path())
+        .output()
+        .unwrap();
+    assert!(!found.stdout.is_empty());
+}
+
+#[tokio::test]
+async fn nobody_gives_what_they_have_not() {
+    let stack = Stack::new().await;
+    let (_, manager) = key(&stack, "acme", &["jobs:read", "keys:manage"]).await;
+    let ask = async |body: Value| {
+        stack.send(stack.request_as(&manager, Method::POST, "/api-keys").json(&body)).await
+    };
+    for (body, pointer) in [
+        (json!({ "name": "k", "scopes": ["admin"] }), "#/scopes"),
+        (json!({ "name": "k", "scopes": ["jobs:write"] }), "#/scopes"),
+        (json!({ "name": "k", "tenant": "default", "scopes": ["jobs:read"] }), "#/tenant"),
+    ] {
+        let answer = ask(body).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{answer:#?}");
+        assert_eq!(answer.text("/errors/0/pointer"), pointer);
+    }
+    for (body, pointer) in [
+        (json!({ "name": "k", "scopes": ["fly"] }), "#/scopes/0"),
+        (json!({ "name": "k", "scopes": [] }), "#/scopes"),
+        (json!({ "name": "", "scopes": ["jobs:read"] }), "#/name"),
+        (json!({ "name": "k", "scopes": ["jobs:read"], "allowed_ips": ["x"] }), "#/allowed_ips/0"),
+        (json!({ "name": "k", "scopes": ["jobs:read"], "rotate_every": "1y" }), "#/rotate_every"),
+        (json!({ "name": "k", "scopes": ["jobs:read"], "expires_at": "soon" }), "#/expires_at"),
+        (json!({ "name": "k", "scopes": ["jobs:read"], "colour": "red" }), "#/colour"),
+    ] {
+        let answer = ask(body).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{answer:#?}");
+        assert_eq!(answer.text("/errors/0/pointer"), pointer);
+    }
+    let own = ask(json!({ "name": "k", "scopes": ["jobs:read"] })).await;
+    assert_eq!((own.status, own.text("/tenant")), (StatusCode::CREATED, "acme"), "{own:#?}");
+    let account = stack.request_as(&manager, Method::PATCH, "/accounts/acme");
+    let account = stack.send(account.json(&json!({ "tier": "enterprise" }))).await;
+    assert_eq!(account.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn an_account_has_its_keys_its_requests_and_its_files() {
+    let stack = Stack::new().await;
+    let limits = json!({ "limits": {
+        "keys": 2, "requests_per_hour": 5, "max_file_bytes": 1000,
+    } });
+    let path = "/accounts/acme";
+    let set = stack.send(stack.request(Method::PATCH, path).json(&limits)).await;
+    assert_eq!((set.status, set.text("/tier")), (StatusCode::OK, "free"), "{set:#?}");
+    assert_eq!(set.json["limits"]["concurrent_jobs"], 2);
+    let scopes = ["jobs:read", "jobs:write"];
+    let (_, secret) = key(&stack, "acme", &scopes).await;
+    key(&stack, "acme", &scopes).await;
+    let third = json!({ "name": "k", "tenant": "acme", "scopes": scopes });
+    let third = stack.post("/api-keys", &third).await;
+    assert_eq!(third.status, StatusCode::CONFLICT, "{third:#?}");
+
+    let upload = stack.request_as(&secret, Method::POST, "/uploads");
+    let upload = upload.header("content-type", "application/octet-stream");
+    let upload = stack.send(upload.body(vec![0; 2_000])).await;
+    assert_eq!(upload.status, StatusCode::PAYLOAD_TOO_LARGE, "{upload:#?}");
+    let mut left = Vec::new();
+    for _ in 0..4 {
+        let answer = stack.send(stack.request_as(&secret, Method::GET, "/jobs")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:#?}");
+        assert_eq!(answer.header("ratelimit-policy"), "\"requests\";q=5;w=3600");
+        let remaining = answer.header("ratelimit").split(['=', ';']).nth(2).unwrap().to_owned();
+        left.push(remaining.parse::<u64>().unwrap());
+    }
+    assert_eq!(left, [3, 2, 1, 0]);
+    let over = stack.send(stack.request_as(&secret, Method::GET, "/jobs")).await;
+    assert_eq!(over.status, StatusCode::TOO_MANY_REQUESTS, "{over:#?}");
+    assert!(over.header("retry-after").parse::<u64>().unwrap() <= 3_600);
+    // Another tenant has its own; and more are there as soon as the account has them.
+    assert_eq!(stack.get("/jobs").await.status, StatusCode::OK);
+    let more = json!({ "tier": "basic", "limits": { "requests_per_hour": 500 } });
+    stack.send(stack.request(Method::PATCH, path).json(&more)).await;
+    let again = stack.send(stack.request_as(&secret, Method::GET, "/jobs")).await;
+    assert_eq!(again.status, StatusCode::OK, "{again:#?}");
+}
+
+#[tokio::test]
+async fn requests_spent_stay_spent_across_a_restart() {
+    let mut stack = Stack::new().await;
+    let limits = json!({ "limits": { "requests_per_hour": 3 } });
+    stack.send(stack.request(Method::PATCH, "/accounts/acme").json(&limits)).await;
+    let (_, secret) = key(&stack, "acme", &["jobs:read"]).await;
+    let ask = async |stack: &Stack| {
+        stack.send(stack.request_as(&secret, Method::GET, "/jobs")).await.status.as_u16()
+    };
+    assert_eq!([ask(&stack).await, ask(&stack).await], [200, 200]);
+    stack.kill();
+    stack.again().await;
+    assert_eq!([ask(&stack).await, ask(&stack).await], [200, 429]);
+}
+
+#[tokio::test]
+async fn a_stranger_who_knocks_too_often_waits_and_others_do_not() {
+    let stack = Stack::with(&[("FFAPI_GATEWAY__STRANGERS_PER_MINUTE", "5")]).await;
+    let mut seen = Vec::new();
+    for _ in 0..7 {
+        let answer = stack.send(stack.request_as("ffapi_wrong", Method::GET, "/jobs")).await;
+        seen.push(answer.status.as_u16());
+    }
+    assert_eq!(seen, [401, 401, 401, 401, 401, 429, 429]);
+    // A key that opens, from the same address, is no stranger's; and health is nobody's to limit.
+    assert_eq!(stack.get("/jobs").await.status, StatusCode::OK);
+    let health = crate::stack::http().get(format!("{}/health", stack.url)).send().await.unwrap();
+    assert_eq!(health.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_tells_where_a_request_comes_from_and_nobody_else() {
+    let stack = Stack::with(&[("FFAPI_GATEWAY__TRUSTED_PROXIES", "[\"127.0.0.1/32\"]")]).await;
+    let body = json!({ "name": "k", "scopes": ["jobs:read"], "allowed_ips": ["192.0.2.0/24"] });
+    let secret = make(&stack, &body).await.text("/secret").to_owned();
+    for (header, value, status) in [
+        ("forwarded", "for=192.0.2.9", 200),
+        ("x-forwarded-for", "192.0.2.9", 200),
+        ("x-forwarded-for", "192.0.2.9, 198.51.100.1", 403),
+        ("x-forwarded-for", "::ffff:192.0.2.9", 200),
+        ("x-real-ip", "192.0.2.9", 403),
+    ] {
+        let request = stack.request_as(&secret, Method::GET, "/jobs").header(header, value);
+        let answer = stack.send(request).await;
+        assert_eq!(answer.status.as_u16(), status, "{header}: {value} {answer:#?}");
+    }
+    let plain = Stack::new().await;
+    let body = json!({ "name": "k", "scopes": ["jobs:read"], "allowed_ips": ["192.0.2.0/24"] });
+    let secret = make(&plain, &body).await.text("/secret").to_owned();
+    let request =
+        plain.request_as(&secret, Method::GET, "/jobs").header("x-forwarded-for", "192.0.2.9");
+    assert_eq!(plain.send(request).await.status, StatusCode::FORBIDDEN);
+}

@@ -1,0 +1,116 @@
+//! Another tenant's thing is no thing: every path of the API, walked with a foreign key.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::{
+    keys::key,
+    stack::{Stack, quick},
+};
+
+/// What a path's parameters are, for the tenant that has everything.
+struct Owned {
+    job: String,
+    upload: String,
+    key: String,
+}
+
+impl Owned {
+    fn fill(&self, path: &str) -> String {
+        let id = if path.starts_with("/api/v1/uploads") {
+            &self.upload
+        } else if path.starts_with("/api/v1/api-keys") {
+            &self.key
+        } else {
+            &self.job
+        };
+        path.replace("{id}", id)
+            .replace("{tenant}", "default")
+            .replace("{folder}", "x")
+            .replace("{name}", "own.mp4")
+            .replacen("/api/v1", "", 1)
+    }
+}
+
+/// A body that would be right, if the thing were there to be changed.
+fn body(operation: &str) -> Value {
+    match operation {
+        "updateJob" => json!({ "priority": "low" }),
+        "updateKey" => json!({ "name": "stolen" }),
+        "extendKey" => json!({ "expires_at": null }),
+        "updateAccount" => json!({ "tier": "enterprise" }),
+        _ => json!({}),
+    }
+}
+
+#[tokio::test]
+async fn what_another_tenant_has_is_not_there_at_any_path() {
+    let stack = Stack::new().await;
+    let upload = stack.upload_bunny().await;
+    let job = stack.convert(&upload, "own.mp4", quick()).await;
+    stack.over(&job).await;
+    let (own_key, _) = key(&stack, "default", &["jobs:read"]).await;
+    let owned = Owned { job, upload: upload.clone(), key: own_key };
+    let all = ["jobs:read", "jobs:write", "keys:manage", "audit:read"];
+    let (_, foreign) = key(&stack, "acme", &all).await;
+    let document: Value = stack.get("/openapi.json").await.json;
+    let mut walked = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        if !path.contains('{') {
+            continue;
+        }
+        for (method, operation) in methods.as_object().unwrap() {
+            let name = operation["operationId"].as_str().unwrap();
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let request = stack.request_as(&foreign, method.clone(), &owned.fill(path));
+            let request = if method == Method::GET { request } else { request.json(&body(name)) };
+            let answer = stack.send(request).await;
+            // Who may change accounts at all is asked before whose.
+            let expected = if name == "updateAccount" { 403 } else { 404 };
+            assert_eq!(answer.status.as_u16(), expected, "{name} {path}: {answer:#?}");
+            assert!(!answer.json.to_string().contains("local://"), "{answer:#?}");
+            walked += 1;
+        }
+    }
+    assert!(walked >= 18, "only {walked} operations have an id in their path");
+    // Whose it is, has it still; so the walk asked for things that are there.
+    for (path, status) in [
+        (format!("/jobs/{}", owned.job), "completed"),
+        (format!("/api-keys/{}", owned.key), "active"),
+    ] {
+        assert_eq!(stack.get(&path).await.text("/status"), status);
+    }
+    assert_eq!(stack.get(&format!("/uploads/{upload}")).await.status, StatusCode::OK);
+    let output = stack.get(&format!("/jobs/{}/outputs/own.mp4", owned.job)).await;
+    assert_eq!(output.status, StatusCode::OK);
+
+    // Lists show one's own, which is nothing yet but a key.
+    for (path, count) in [
+        ("/jobs", 0),
+        ("/api-keys", 1),
+        ("/api-keys?tenant=default", 0),
+        ("/admin/audit?tenant=default", 0),
+    ] {
+        let list = stack.send(stack.request_as(&foreign, Method::GET, path)).await;
+        let data = list.json["data"].as_array().unwrap_or_else(|| panic!("{path}: {list:#?}"));
+        assert_eq!(data.len(), count, "{path}: {list:#?}");
+    }
+    let queue = stack.send(stack.request_as(&foreign, Method::GET, "/queue")).await;
+    assert_eq!(queue.json["processing"], 0);
+    // Nor does a job of one's own reach what another one sent or made.
+    for (input, pointer) in [(upload.as_str(), "#/input"), ("own.mp4", "")] {
+        let body = json!({ "input": input, "output": "mine.mp4", "operations": quick() });
+        let request = stack.request_as(&foreign, Method::POST, "/convert");
+        let answer = stack.send(request.header("prefer", "wait=30").json(&body)).await;
+        if pointer.is_empty() {
+            assert_eq!(answer.text("/job/error/code"), "input_not_found", "{answer:#?}");
+        } else {
+            assert_eq!(answer.text("/errors/0/pointer"), pointer, "{answer:#?}");
+        }
+    }
+    // The paths of operators are nobody else's.
+    for path in ["/health/detailed", "/admin/workers", "/admin/projections"] {
+        let answer = stack.send(stack.request_as(&foreign, Method::GET, path)).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}: {answer:#?}");
+    }
+}

@@ -1,0 +1,92 @@
+use domain::{
+    Decider, Personal,
+    account::{Account, AccountEvent},
+    key::{Key, KeyEvent},
+};
+use nats::{Codec, Decision, Message};
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::PgConnection;
+
+use super::{AuditRow, actor, request_id, told};
+use crate::{Projection, ProjectionError};
+
+/// The writer of what the log decided about keys and accounts.
+#[derive(Debug)]
+pub struct AuditDecisions;
+
+impl Projection for AuditDecisions {
+    const NAME: &'static str = "audit_decision";
+    const TABLES: &'static [&'static str] = &["audit_decision"];
+
+    async fn apply(
+        &self,
+        transaction: &mut PgConnection,
+        codec: &Codec,
+        batch: &[Message],
+    ) -> Result<(), ProjectionError> {
+        for message in batch {
+            for row in rows(codec, message).await? {
+                sqlx::query(
+                    "INSERT INTO audit_decision (sequence, index, at, tenant, actor, address,
+                         action, target, request_id, detail)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                )
+                .bind(row.sequence)
+                .bind(row.index)
+                .bind(row.at)
+                .bind(row.tenant)
+                .bind(row.actor)
+                .bind(row.address)
+                .bind(row.action)
+                .bind(row.target)
+                .bind(row.request_id)
+                .bind(row.detail)
+                .execute(&mut *transaction)
+                .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The rows that a message makes.
+pub(super) async fn rows(
+    codec: &Codec,
+    message: &Message,
+) -> Result<Vec<AuditRow>, ProjectionError> {
+    match message.address() {
+        Some((Key::CATEGORY, ..)) => typed::<KeyEvent>(codec, message).await,
+        Some((Account::CATEGORY, ..)) => typed::<AccountEvent>(codec, message).await,
+        _ => Ok(vec![]),
+    }
+}
+
+async fn typed<E: Serialize + DeserializeOwned>(
+    codec: &Codec,
+    message: &Message,
+) -> Result<Vec<AuditRow>, ProjectionError> {
+    let decision: Decision<E> = codec
+        .decode(&message.payload)
+        .await
+        .map_err(|error| ProjectionError::from_codec(message.sequence, error))?;
+    let target = message.address().map(|(_, _, id)| id.to_owned()).unwrap_or_default();
+    let address: Option<Personal<String>> = decision.address();
+    let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let row = |(index, event): (usize, &E)| {
+        let (action, detail) = told(event);
+        AuditRow {
+            source: "decision".to_owned(),
+            sequence: signed(message.sequence),
+            index: i32::try_from(index).unwrap_or(i32::MAX),
+            at: signed(decision.at),
+            tenant: decision.tenant.clone(),
+            actor: actor(&decision.actor),
+            address: address.as_ref().and_then(Personal::as_ref).cloned(),
+            action,
+            target: target.clone(),
+            request_id: request_id(&decision),
+            detail,
+        }
+    };
+    Ok(decision.events.iter().enumerate().map(row).collect())
+}
