@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use poem::{Request, RequestBody, Result};
 use poem_openapi::{
     impl_apirequest_for_payload,
@@ -18,6 +20,8 @@ pub(crate) struct StrictJson<T> {
 }
 
 const MAX_BODY: usize = 4 * 1024 * 1024;
+/// For a whole body of JSON: whoever is slower holds a place that others need.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl<T: Type> Payload for StrictJson<T> {
     const CONTENT_TYPE: &'static str = "application/json";
@@ -38,8 +42,15 @@ impl<T: Type> Payload for StrictJson<T> {
 impl<T: Type + DeserializeOwned> ParsePayload for StrictJson<T> {
     const IS_REQUIRED: bool = true;
 
-    async fn from_request(_: &Request, body: &mut RequestBody) -> Result<Self> {
-        let bytes = body.take()?.into_bytes_limit(MAX_BODY).await?;
+    async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
+        let announced = request.header("content-length").and_then(|text| text.parse().ok());
+        if announced.is_some_and(|bytes: usize| bytes > MAX_BODY) {
+            let detail = format!("a body of JSON is at most {MAX_BODY} bytes");
+            return Err(Problem::new(Kind::TooLarge, detail).into());
+        }
+        let reading = tokio::time::timeout(PATIENCE, body.take()?.into_bytes_limit(MAX_BODY)).await;
+        let slow = || Problem::new(Kind::Slow, "the body did not come within 30 seconds");
+        let bytes = reading.map_err(|_| slow())??;
         let json: serde_json::Value = serde_json::from_slice(&bytes)
             .map_err(|error| Problem::new(Kind::Malformed, format!("this is no JSON: {error}")))?;
         let fingerprint = hex::encode(Sha256::digest(json.to_string()));

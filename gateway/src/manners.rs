@@ -1,8 +1,10 @@
 //! What every answer has in common: a request id, and a problem instead of any other refusal.
 
+use std::sync::Arc;
+
 use poem::{
     Endpoint, Error, IntoResponse, Request, Response, Result,
-    error::{MethodNotAllowedError, NotFoundError, ReadBodyError},
+    error::{CorsError, MethodNotAllowedError, NotFoundError, ReadBodyError},
     http::{HeaderName, HeaderValue},
 };
 use poem_openapi::error::{
@@ -11,8 +13,10 @@ use poem_openapi::error::{
 use uuid::Uuid;
 
 use crate::{
+    headers,
     limits::ToTell,
     problem::{Kind, Problem},
+    state::Gateway,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -22,16 +26,16 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) struct RequestId(pub(crate) String);
 
 /// Gives every request an id and every failure the same shape.
-pub(crate) async fn manners<E: Endpoint>(
-    inner: std::sync::Arc<E>,
-    mut request: Request,
-) -> Result<Response> {
+pub(crate) async fn manners<E: Endpoint>(inner: Arc<E>, mut request: Request) -> Result<Response> {
     let given = request
         .header(REQUEST_ID)
         .filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()));
     let id = given.map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned);
     let path = request.original_uri().path().to_owned();
     request.set_data(RequestId(id.clone()));
+    let gateway = request.data::<Arc<Gateway>>();
+    let proxied = gateway.is_some_and(|gateway| gateway.proxies.brought(&request));
+    let secure = headers::is_secure(&request, proxied);
     let told = ToTell::default();
     request.set_data(told.clone());
     let mut response = match inner.call(request).await {
@@ -43,6 +47,7 @@ pub(crate) async fn manners<E: Endpoint>(
         response.headers_mut().insert(REQUEST_ID, value);
     }
     told.write(response.headers_mut());
+    headers::write(&path, secure, &mut response);
     Ok(response)
 }
 
@@ -58,6 +63,8 @@ fn problem(error: &Error) -> Problem {
         Problem::new(Kind::NotFound, "there is nothing at this path; /docs shows what there is")
     } else if error.is::<MethodNotAllowedError>() {
         Problem::new(Kind::MethodNotAllowed, "this path knows other methods; /docs shows them")
+    } else if error.is::<CorsError>() {
+        Problem::new(Kind::Forbidden, "pages of this origin may not call the API")
     } else if error.is::<ContentTypeError>() {
         Problem::new(Kind::UnsupportedMediaType, says)
     } else if let Some(ReadBodyError::PayloadTooLarge) = error.downcast_ref() {

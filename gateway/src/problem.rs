@@ -30,6 +30,8 @@ pub enum Kind {
     NotFound,
     /// 405: not this way.
     MethodNotAllowed,
+    /// 408: it did not come in time.
+    Slow,
     /// 409: not as it stands.
     Conflict,
     /// 412: it is not the version you saw.
@@ -58,6 +60,7 @@ impl Kind {
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::Slow,
         Self::Conflict,
         Self::PreconditionFailed,
         Self::TooLarge,
@@ -76,6 +79,7 @@ impl Kind {
             Self::Forbidden => (403, "forbidden", "The key does not allow this"),
             Self::NotFound => (404, "not-found", "There is no such thing"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "Not with this method"),
+            Self::Slow => (408, "slow", "The request did not come in time"),
             Self::Conflict => (409, "conflict", "Not in this state"),
             Self::PreconditionFailed => (412, "precondition-failed", "It changed meanwhile"),
             Self::TooLarge => (413, "too-large", "The body is too large"),
@@ -148,7 +152,7 @@ impl Problem {
     pub(crate) fn response(&self, request_id: &str, path: &str) -> Response {
         let (status, slug, title) = self.kind.facts();
         let hint = match self.kind {
-            Kind::Unavailable | Kind::Internal | Kind::TooMany => "retry",
+            Kind::Unavailable | Kind::Internal | Kind::TooMany | Kind::Slow => "retry",
             _ => "no_retry",
         };
         let mut body = json!({

@@ -1,6 +1,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
@@ -10,7 +11,9 @@ use nats::{Live, LogError};
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Response, Route,
     endpoint::make,
-    listener::{Acceptor, Listener, TcpAcceptor, TcpListener},
+    http::Method,
+    listener::{Acceptor, AcceptorExt, BoxAcceptor, Listener, TcpListener},
+    middleware::Cors,
 };
 use poem_openapi::OpenApiService;
 use projections::position_subject;
@@ -18,8 +21,9 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Gateway, Services, accounts::Accounts, guard::guard, health, health::Health, jobs::Jobs,
-    keys::Keys, manners::manners, trail::AuditTrail, uploads::Uploads,
+    Gateway, Services, accounts::Accounts, connection::Watched, guard::guard, health,
+    health::Health, jobs::Jobs, keys::Keys, manners::manners, tls, trail::AuditTrail,
+    uploads::Uploads,
 };
 
 /// How the gateway serves.
@@ -37,8 +41,25 @@ pub struct GatewayConfig {
     /// Requests of one account in an hour by method and first word of the path, like
     /// `POST convert`; without an entry only the account's own limit counts.
     pub endpoint_limits: BTreeMap<String, u64>,
+    /// Pages of these origins, like `https://app.example.com`, may call the API from a browser.
+    pub cors_origins: Vec<String>,
+    /// To serve HTTPS by itself; without it, a proxy in front may.
+    pub tls: Option<TlsConfig>,
+    /// Seconds after which a connection on which nothing moves is closed; more than the minute that
+    /// `Prefer: wait` may take.
+    pub idle_timeout: u64,
     /// Milliseconds for which keys are believed without seeing that none was revoked meanwhile.
     pub max_key_lag: u64,
+}
+
+/// With what HTTPS is served. Read again when the files change.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// PEM: the certificate, and those between it and a root.
+    pub certificate: PathBuf,
+    /// PEM.
+    pub key: PathBuf,
 }
 
 impl Default for GatewayConfig {
@@ -49,6 +70,9 @@ impl Default for GatewayConfig {
             trusted_proxies: Vec::new(),
             strangers_per_minute: 60,
             endpoint_limits: BTreeMap::new(),
+            cors_origins: Vec::new(),
+            tls: None,
+            idle_timeout: 90,
             max_key_lag: 5_000,
         }
     }
@@ -65,6 +89,14 @@ pub enum GatewayError {
         /// Why.
         source: std::io::Error,
     },
+    /// The certificate or its key cannot be used.
+    #[error("{file} cannot be used for TLS")]
+    Tls {
+        /// Which.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The log is in trouble.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -75,7 +107,7 @@ pub enum GatewayError {
 
 /// A gateway that listens.
 pub struct Server {
-    acceptor: TcpAcceptor,
+    acceptor: BoxAcceptor,
     gateway: Arc<Gateway>,
     address: SocketAddr,
 }
@@ -86,6 +118,8 @@ impl std::fmt::Debug for Server {
     }
 }
 
+/// Bytes of a request's headers over HTTP/2; hyper has a limit of its own for HTTP/1.1.
+const MAX_HEADERS: u32 = 64 * 1024;
 /// How long open requests may go on after a stop.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -114,6 +148,12 @@ impl Server {
         let address = acceptor.local_addr();
         let address = address.first().and_then(|address| address.as_socket_addr().copied());
         let address = address.ok_or_else(|| listen(std::io::ErrorKind::AddrNotAvailable.into()))?;
+        let idle = Duration::from_secs(config.idle_timeout.max(1));
+        let acceptor = Watched::new(acceptor, idle);
+        let acceptor = match &config.tls {
+            Some(tls) => acceptor.rustls(tls::follow(tls)?).boxed(),
+            None => acceptor.boxed(),
+        };
         let gateway = Arc::new(Gateway::new(services, config));
         Ok(Self { acceptor, gateway, address })
     }
@@ -134,7 +174,8 @@ impl Server {
             tokio::spawn(async move { gateway.audit.run(&gateway.commands, &stop).await })
         };
         let app = app(Arc::clone(&self.gateway));
-        let server = poem::Server::new_with_acceptor(self.acceptor);
+        let server =
+            poem::Server::new_with_acceptor(self.acceptor).http2_max_header_list_size(MAX_HEADERS);
         let stopped = stop.clone().cancelled_owned();
         let outcome = server.run_with_graceful_shutdown(app, stopped, Some(DRAIN)).await;
         hearing.abort();
@@ -162,6 +203,33 @@ fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
             }
         })
     };
+    let origins = gateway.cors_origins.clone();
+    let cors = Cors::new()
+        .allow_origins(origins.iter().map(String::as_str))
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE])
+        .allow_headers([
+            "authorization",
+            "content-type",
+            "x-api-key",
+            "idempotency-key",
+            "prefer",
+            "if-match",
+            "if-none-match",
+            "last-event-id",
+            "range",
+        ])
+        .expose_headers([
+            "etag",
+            "location",
+            "link",
+            "retry-after",
+            "ratelimit",
+            "ratelimit-policy",
+            "x-log-position",
+            "x-request-id",
+            "content-range",
+        ])
+        .allow_credentials(false);
     Route::new()
         .at("/health", open(false))
         .at("/health/ready", open(true))
@@ -171,8 +239,9 @@ fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
         .at("/api/v1/openapi.json", spec)
         .nest_no_strip("/", service)
         .around(guard)
-        .data(gateway)
+        .with_if(!origins.is_empty(), cors)
         .around(manners)
+        .data(gateway)
         .map_to_response()
 }
 

@@ -52,6 +52,7 @@ pub struct Gateway {
     pub(crate) buckets: Buckets,
     pub(crate) endpoint_limits: BTreeMap<String, u64>,
     pub(crate) proxies: Proxies,
+    pub(crate) cors_origins: Vec<String>,
     pub(crate) strangers: Strangers,
     pub(crate) live: Live,
     pub(crate) lines: Lines,
@@ -89,6 +90,7 @@ impl Gateway {
             buckets: Buckets::new(Allowance::new(nats)),
             endpoint_limits: config.endpoint_limits.clone(),
             proxies: Proxies::new(config.trusted_proxies.clone()),
+            cors_origins: config.cors_origins.clone(),
             strangers: Strangers::new(config.strangers_per_minute),
             max_upload: config.max_upload,
         }

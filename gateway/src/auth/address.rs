@@ -23,6 +23,12 @@ impl Proxies {
         Some(if self.trusts(peer) { self.told(peer, request.headers()) } else { peer })
     }
 
+    /// True if a trusted proxy brought the request.
+    pub(crate) fn brought(&self, request: &Request) -> bool {
+        let peer = request.remote_addr().as_socket_addr();
+        peer.is_some_and(|peer| self.trusts(peer.ip().to_canonical()))
+    }
+
     fn told(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut hops = Vec::new();
         for value in headers.get_all("forwarded") {

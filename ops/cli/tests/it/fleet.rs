@@ -44,6 +44,7 @@ impl Fleet {
             ("FFAPI_SECRETS__SIGNING_KEY".to_owned(), text("signing_key")),
             ("FFAPI_STORAGE__ROOT".to_owned(), folder.join("storage").display().to_string()),
             ("FFAPI_WORKER__SLOTS".to_owned(), "1".to_owned()),
+            ("FFAPI_TIERS__ENTERPRISE__REQUESTS_PER_HOUR".to_owned(), "1000000".to_owned()),
         ]);
         let processes = Vec::new();
         let mut fleet = Self { settings, processes, key, urls: vec![], nats, postgres, data };

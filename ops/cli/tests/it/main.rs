@@ -7,6 +7,7 @@ mod cancel;
 mod chaos;
 mod crash;
 mod demo;
+mod edge;
 mod fleet;
 mod hostile;
 mod journey;

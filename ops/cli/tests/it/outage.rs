@@ -47,6 +47,8 @@ async fn nats_away_for_a_minute_costs_no_attempt_and_no_order() {
             fleet.post("/convert", order(&upload, orders).into(), &orders.to_string()).await;
         assert!(is_a_come_again(&answer), "{answer:?}");
         orders += 1;
+        // As the answer says.
+        tokio::time::sleep(Duration::from_secs(2)).await;
     }
     fleet.nats.restart().unwrap();
 

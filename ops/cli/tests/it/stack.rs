@@ -61,6 +61,8 @@ pub(crate) fn http() -> reqwest::Client {
 fn launch(data: &Path, port: u16, settings: &[(&str, &str)]) -> Child {
     let mut command = ffapi();
     command
+        // A test asks again and again whether something is there.
+        .env("FFAPI_TIERS__ENTERPRISE__REQUESTS_PER_HOUR", "1000000")
         .envs(settings.iter().copied())
         .env("FFAPI_FAILPOINTS", data.join("failpoints"))
         .args(["up", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
