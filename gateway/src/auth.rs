@@ -3,12 +3,14 @@
 mod address;
 mod directory;
 mod secret;
+mod standing;
 mod strangers;
+mod token;
 
 use std::{collections::BTreeSet, net::IpAddr};
 
 use domain::{
-    KeyId, Tenant,
+    KeyId, Tenant, Timestamp,
     key::{Grant, KeyTerms, Scope},
 };
 use poem::Request;
@@ -20,7 +22,9 @@ use poem_openapi::{
 pub(crate) use self::{
     address::Proxies,
     directory::{Closed, KnownKey},
+    standing::while_admitted,
     strangers::Strangers,
+    token::{Sight, Token},
 };
 pub use self::{
     directory::Directory,
@@ -37,6 +41,8 @@ pub(crate) struct Principal {
     pub(crate) terms: KeyTerms,
     /// From where.
     pub(crate) address: Option<IpAddr>,
+    /// When the token is over that was shown in place of the key.
+    pub(crate) until: Option<Timestamp>,
 }
 
 impl Principal {
@@ -79,6 +85,28 @@ impl Auth {
     pub(crate) fn may(&self, scope: Scope) -> Result<&Principal, Problem> {
         let (Self::Key(KeyHeader(principal)) | Self::Bearer(BearerHeader(principal))) = self;
         principal.may(scope)
+    }
+}
+
+#[derive(SecurityScheme)]
+#[oai(ty = "api_key", key_name = "token", key_in = "query", checker = "check_key")]
+pub(crate) struct TokenQuery(Principal);
+
+/// Either header, or a token that was made for what is asked for.
+#[derive(SecurityScheme)]
+pub(crate) enum Viewer {
+    Key(KeyHeader),
+    Bearer(BearerHeader),
+    Token(TokenQuery),
+}
+
+impl Viewer {
+    /// Who, if they may see jobs.
+    pub(crate) fn sees(&self) -> Result<&Principal, Problem> {
+        let (Self::Key(KeyHeader(principal))
+        | Self::Bearer(BearerHeader(principal))
+        | Self::Token(TokenQuery(principal))) = self;
+        principal.may(Scope::JobsRead)
     }
 }
 

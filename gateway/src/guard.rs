@@ -1,16 +1,18 @@
 //! The door: who asks, from where, and whether it is too often; before any work is done for them.
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
     time::Instant,
 };
 
-use poem::{Endpoint, IntoResponse, Request, Response, Result};
+use domain::{Timestamp, key::Scope};
+use poem::{Endpoint, IntoResponse, Request, Response, Result, http::Method};
 
 use crate::{
     audit::Fact,
-    auth::{Closed, Principal, shown},
+    auth::{Closed, Principal, Token, shown},
     clock,
     limits::{Spent, ToTell},
     problem::{Kind, Problem},
@@ -65,8 +67,27 @@ fn identify(
     request: &Request,
     from: Option<IpAddr>,
 ) -> Result<Principal, Closed> {
-    let secret = shown(request).ok_or(Closed::Unknown)?;
-    gateway.directory.check(secret, from, clock::now())
+    let now = clock::now();
+    if let Some(secret) = shown(request) {
+        return gateway.directory.check(secret, from, now);
+    }
+    let text = token_in(request).ok_or(Closed::Unknown)?;
+    let token = Token::read(text, gateway.directory.pepper(), now).ok_or(Closed::Unknown)?;
+    if request.method() != Method::GET || !token.sight.shows(request.original_uri().path()) {
+        return Err(Closed::Unknown);
+    }
+    let mut principal = gateway.directory.admit(token.key, from, now)?;
+    // Whatever its key may, a token shows jobs and does nothing.
+    principal.may(Scope::JobsRead).map_err(|_| Closed::Unknown)?;
+    principal.scopes = BTreeSet::from([Scope::JobsRead]);
+    principal.until = Some(Timestamp::from_millis(token.until));
+    Ok(principal)
+}
+
+/// `?token=…`, from those who cannot send headers.
+fn token_in(request: &Request) -> Option<&str> {
+    let query = request.original_uri().query()?;
+    query.split('&').find_map(|pair| pair.strip_prefix("token="))
 }
 
 /// What somebody gets who is not let in; a stranger that knocks too often gets it sooner.

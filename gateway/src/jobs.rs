@@ -35,7 +35,7 @@ use self::{
     validate::{ValidateBody, Validated},
 };
 use crate::{
-    auth::Auth,
+    auth::{Auth, Viewer},
     body::StrictJson,
     problem::Problem,
     reply::{Raw, Reply},
@@ -287,14 +287,14 @@ impl Jobs {
     async fn events(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        auth: Auth,
+        viewer: Viewer,
         id: Path<String>,
         #[oai(name = "Last-Event-ID")] last: Header<Option<String>>,
         #[oai(name = "Accept")] accept: Header<Option<String>>,
     ) -> Result<Raw> {
-        let principal = auth.may(Scope::JobsRead)?;
+        let principal = viewer.sees()?;
         let id = job_id(&id.0)?;
-        Ok(events::events(&gateway, &principal.tenant, id, last.0, accept.0).await?)
+        Ok(events::events(&gateway, principal, id, last.0, accept.0).await?)
     }
 
     /// Read what a job's media processes had to say
@@ -316,10 +316,10 @@ impl Jobs {
     async fn outputs(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        auth: Auth,
+        viewer: Viewer,
         id: Path<String>,
     ) -> Result<Reply<200, OutputList>> {
-        let principal = auth.may(Scope::JobsRead)?;
+        let principal = viewer.sees()?;
         Ok(outputs::list(&gateway, &principal.tenant, job_id(&id.0)?).await?)
     }
 
@@ -328,14 +328,14 @@ impl Jobs {
     async fn output(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        auth: Auth,
+        viewer: Viewer,
         id: Path<String>,
         name: Path<String>,
         #[oai(name = "Range")] range: Header<Option<String>>,
     ) -> Result<Raw> {
-        let principal = auth.may(Scope::JobsRead)?;
+        let principal = viewer.sees()?;
         let id = job_id(&id.0)?;
-        Ok(outputs::read(&gateway, &principal.tenant, id, &name.0, range.0.as_deref()).await?)
+        Ok(outputs::read(&gateway, principal, id, &name.0, range.0.as_deref()).await?)
     }
 
     /// Read an output that stands in a folder of its job's, as a manifest names it
@@ -347,15 +347,15 @@ impl Jobs {
     async fn output_in_folder(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        auth: Auth,
+        viewer: Viewer,
         id: Path<String>,
         folder: Path<String>,
         name: Path<String>,
         #[oai(name = "Range")] range: Header<Option<String>>,
     ) -> Result<Raw> {
-        let principal = auth.may(Scope::JobsRead)?;
+        let principal = viewer.sees()?;
         let id = job_id(&id.0)?;
         let name = format!("{}/{}", folder.0, name.0);
-        Ok(outputs::read(&gateway, &principal.tenant, id, &name, range.0.as_deref()).await?)
+        Ok(outputs::read(&gateway, principal, id, &name, range.0.as_deref()).await?)
     }
 }

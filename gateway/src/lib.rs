@@ -28,6 +28,7 @@ mod server;
 mod state;
 mod throttle;
 mod tls;
+mod tokens;
 mod trail;
 mod uploads;
 

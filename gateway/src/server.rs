@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Gateway, Services, accounts::Accounts, connection::Watched, guard::guard, health,
-    health::Health, jobs::Jobs, keys::Keys, manners::manners, tls, trail::AuditTrail,
-    uploads::Uploads,
+    health::Health, jobs::Jobs, keys::Keys, manners::manners, tls, tokens::Tokens,
+    trail::AuditTrail, uploads::Uploads,
 };
 
 /// How the gateway serves.
@@ -123,10 +123,10 @@ const MAX_HEADERS: u32 = 64 * 1024;
 /// How long open requests may go on after a stop.
 const DRAIN: Duration = Duration::from_secs(3);
 
-type Service = OpenApiService<(Jobs, Uploads, Keys, Accounts, AuditTrail, Health), ()>;
+type Service = OpenApiService<(Jobs, Uploads, Keys, Tokens, Accounts, AuditTrail, Health), ()>;
 
 fn service() -> Service {
-    let all = (Jobs, Uploads, Keys, Accounts, AuditTrail, Health);
+    let all = (Jobs, Uploads, Keys, Tokens, Accounts, AuditTrail, Health);
     OpenApiService::new(all, "ffapi", env!("CARGO_PKG_VERSION"))
         .description("FFmpeg as a service, event-sourced.")
 }

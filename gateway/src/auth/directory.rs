@@ -178,6 +178,11 @@ impl Directory {
         let _ = ready.wait_for(|ready| *ready).await;
     }
 
+    /// Told whenever a key or an account changed.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.folded.subscribe()
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Known> {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -274,6 +279,7 @@ impl Directory {
             scopes: held.scopes.clone(),
             terms: held.terms.clone(),
             address: from,
+            until: None,
         })
     }
 

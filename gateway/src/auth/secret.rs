@@ -53,6 +53,16 @@ impl Pepper {
         Some(mac.finalize().into_bytes().into())
     }
 
+    /// Signs what only we can have said.
+    pub(crate) fn sign(&self, words: &[u8]) -> Option<[u8; 32]> {
+        self.hash(words)
+    }
+
+    /// True if we signed these words; takes the same time either way.
+    pub(crate) fn signed(&self, words: &[u8], signature: &[u8]) -> bool {
+        self.sign(words).is_some_and(|ours| bool::from(ours.as_slice().ct_eq(signature)))
+    }
+
     /// True if this secret has this hash; takes the same time either way.
     pub(crate) fn matches(&self, secret: &[u8], hash: &str) -> bool {
         let kept = hex::decode(hash).unwrap_or_default();

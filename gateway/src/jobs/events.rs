@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::{
+    auth::{Principal, while_admitted},
     events::next_on,
     problem::{Kind, Problem},
     reply::Raw,
@@ -33,11 +34,12 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// The history as JSON, or the history and what follows as server-sent events.
 pub(crate) async fn events(
     gateway: &Arc<Gateway>,
-    tenant: &Tenant,
+    principal: &Principal,
     id: JobId,
     last: Option<String>,
     accept: Option<String>,
 ) -> Result<Raw, Problem> {
+    let tenant = &principal.tenant;
     let after = last.map(|text| {
         text.parse::<Position>()
             .map_err(|error| Problem::field(Kind::Malformed, "#Last-Event-ID", error.to_string()))
@@ -60,6 +62,7 @@ pub(crate) async fn events(
     let events = stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|event| (event, receiver))
     });
+    let events = while_admitted(&gateway.directory, principal, events);
     let mut response = SSE::new(events.boxed()).keep_alive(HEARTBEAT).into_response();
     let headers = response.headers_mut();
     headers.insert("cache-control", poem::http::HeaderValue::from_static("no-store"));

@@ -11,6 +11,7 @@ use poem_openapi::Object;
 
 use super::show::{OutputBody, output};
 use crate::{
+    auth::{Principal, while_admitted},
     problem::{Kind, Problem},
     range::{Asked, asked},
     reply::{Raw, Reply},
@@ -43,11 +44,12 @@ pub(crate) async fn list(
 
 pub(crate) async fn read(
     gateway: &Gateway,
-    tenant: &Tenant,
+    principal: &Principal,
     id: JobId,
     name: &str,
     range: Option<&str>,
 ) -> Result<Raw, Problem> {
+    let tenant = &principal.tenant;
     let job = completed(gateway, tenant, id).await?;
     if job.summary.status != JobStatus::Completed {
         let status = job.summary.status.as_str();
@@ -81,7 +83,8 @@ pub(crate) async fn read(
             .status(StatusCode::PARTIAL_CONTENT)
             .header(header::CONTENT_RANGE, format!("bytes {}-{last}/{size}", part.start));
     }
-    Ok(Raw(response.body(Body::from_bytes_stream(reading.bytes))))
+    let bytes = while_admitted(&gateway.directory, principal, reading.bytes);
+    Ok(Raw(response.body(Body::from_bytes_stream(bytes))))
 }
 
 fn media_type(name: &str) -> &'static str {

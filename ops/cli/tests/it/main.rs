@@ -19,3 +19,4 @@ mod outage;
 mod roles;
 mod stack;
 mod tenants;
+mod views;

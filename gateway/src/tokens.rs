@@ -1,0 +1,88 @@
+//! Tokens for browsers and players, which cannot send headers.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{JobId, job::Job, job::JobState, key::Scope};
+use poem::{Result, web::Data};
+use poem_openapi::{Object, OpenApi};
+use serde::Deserialize;
+
+use crate::{
+    auth::{Auth, Sight, Token},
+    body::StrictJson,
+    clock,
+    problem::{Kind, Problem},
+    reply::Reply,
+    state::Gateway,
+};
+
+pub(crate) struct Tokens;
+
+/// What a token is to show: one of `job` and `outputs`.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "TokenCreate")]
+pub(crate) struct TokenBody {
+    /// The events of this job.
+    job: Option<String>,
+    /// The outputs of this job.
+    outputs: Option<String>,
+    /// Seconds: 1 to 3600; five minutes if absent.
+    ttl: Option<u64>,
+}
+
+/// A token; it is in this answer only.
+#[derive(Debug, Object)]
+#[oai(rename = "Token")]
+pub(crate) struct TokenShown {
+    /// Put it behind `?token=`.
+    token: String,
+    expires_at: String,
+}
+
+const USUAL: u64 = 300;
+const LONGEST: u64 = 3_600;
+
+#[OpenApi(prefix_path = "/api/v1")]
+impl Tokens {
+    /// Make a token for a browser or player
+    ///
+    /// It shows what it is for, as `?token=…`, until its time is over or the key that made it is
+    /// revoked, whichever is first; open streams end with it.
+    #[oai(path = "/tokens", method = "post", operation_id = "createToken")]
+    async fn create(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        body: StrictJson<TokenBody>,
+    ) -> Result<Reply<201, TokenShown>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        let TokenBody { job, outputs, ttl } = body.value;
+        let (pointer, text) = match (&job, &outputs) {
+            (Some(job), None) => ("#/job", job),
+            (None, Some(outputs)) => ("#/outputs", outputs),
+            _ => {
+                let detail = "say one of `job` and `outputs`, with a job's id";
+                return Err(Problem::field(Kind::Invalid, "#/job", detail).into());
+            }
+        };
+        let unknown = || Problem::field(Kind::Invalid, pointer, "there is no such job");
+        let id: JobId = text.parse().map_err(|_| unknown())?;
+        let tenant = principal.tenant.as_str();
+        let state = gateway.commands.state::<Job>(tenant, &id.to_string()).await;
+        if state.map_err(Problem::from)? == JobState::Unknown {
+            return Err(unknown().into());
+        }
+        let ttl = ttl.unwrap_or(USUAL);
+        if !(1..=LONGEST).contains(&ttl) {
+            let detail = format!("a token lives 1 to {LONGEST} seconds");
+            return Err(Problem::field(Kind::Invalid, "#/ttl", detail).into());
+        }
+        let until = clock::now().plus(Duration::from_secs(ttl));
+        let sight = if job.is_some() { Sight::Job(id) } else { Sight::Outputs(id) };
+        let token = Token { key: principal.key, sight, until: until.as_millis() };
+        let token = token.sign(gateway.directory.pepper());
+        let token = token.ok_or_else(|| Problem::new(Kind::Internal, "it could not be signed"))?;
+        Ok(Reply::new(TokenShown { token, expires_at: until.to_string() }))
+    }
+}
