@@ -11,6 +11,7 @@ pub mod account;
 pub mod audit;
 mod decider;
 pub mod dispatch;
+pub mod egress;
 mod id;
 pub mod job;
 pub mod key;

@@ -3,18 +3,21 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::UploadId;
 
 /// The backend that a bare path means.
 pub const DEFAULT_BACKEND: &str = "local";
 
-/// A place in storage: an upload, or a path in a named backend.
+/// A place that bytes come from or go to: an upload, a path in a named backend, or a web address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Location {
     /// Bytes sent to `POST /uploads`.
     Upload(UploadId),
+    /// `https://…` or `http://…`: an input of somebody else's.
+    Web(Url),
     /// `backend://path`.
     Object {
         /// The scheme: which configured store.
@@ -34,13 +37,18 @@ pub enum BadLocation {
     #[error("a path is relative, without `..`, empty segments, backslashes or control characters")]
     UnsafePath,
     /// Not one that this build can reach.
-    #[error("`{0}://` is not available here; `local://` and `upload_…` are")]
+    #[error(
+        "`{0}://` is not available here; `local://`, `upload_…` and, for inputs, `https://` are"
+    )]
     Scheme(String),
+    /// No web address, or one that holds a name and a password.
+    #[error("a web address looks like `https://host/film.mp4`, without a name or password in it")]
+    Web,
     /// Looks like an upload's id and is none.
     #[error("an upload is named `upload_<32 hex digits>`, as POST /uploads answered it")]
     UploadId,
-    /// Over 1024 bytes.
-    #[error("a location is at most 1024 bytes long")]
+    /// Over 1024 bytes, or a web address of over 4096.
+    #[error("a location is at most 1024 bytes long, a web address 4096")]
     TooLong,
 }
 
@@ -49,6 +57,7 @@ impl Location {
     pub fn file_name(&self) -> Option<&str> {
         match self {
             Self::Upload(_) => None,
+            Self::Web(url) => url.path_segments().and_then(Iterator::last),
             Self::Object { path, .. } => path.rsplit('/').next(),
         }
     }
@@ -57,7 +66,7 @@ impl Location {
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
         match self {
-            Self::Upload(id) => Self::Upload(*id),
+            Self::Upload(_) | Self::Web(_) => self.clone(),
             Self::Object { backend, path } => {
                 Self::Object { backend: backend.clone(), path: format!("{path}/{name}") }
             }
@@ -68,12 +77,24 @@ impl Location {
     #[must_use]
     pub fn beside(&self, name: &str) -> Self {
         match self {
-            Self::Upload(id) => Self::Upload(*id),
+            Self::Upload(_) | Self::Web(_) => self.clone(),
             Self::Object { backend, path } => {
                 let folder = path.rsplit_once('/').map(|(folder, _)| format!("{folder}/"));
                 let path = format!("{}{name}", folder.unwrap_or_default());
                 Self::Object { backend: backend.clone(), path }
             }
+        }
+    }
+
+    /// As it is shown: what a web address asks for may be a signature that opens it.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Web(url) if url.query().is_some() => {
+                let mut bare = url.clone();
+                bare.set_query(None);
+                format!("{bare}?…")
+            }
+            Self::Upload(_) | Self::Web(_) | Self::Object { .. } => self.to_string(),
         }
     }
 
@@ -99,8 +120,14 @@ impl FromStr for Location {
         if text.is_empty() {
             return Err(BadLocation::Empty);
         }
-        if text.len() > 1024 {
+        let is_web = ["http://", "https://"].iter().any(|scheme| {
+            text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        });
+        if text.len() > if is_web { 4096 } else { 1024 } {
             return Err(BadLocation::TooLong);
+        }
+        if is_web {
+            return web(text);
         }
         if text.starts_with(UploadId::PREFIX) && !text.contains(['/', '.']) {
             return text.parse().map(Self::Upload).map_err(|_| BadLocation::UploadId);
@@ -119,10 +146,21 @@ impl FromStr for Location {
     }
 }
 
+fn web(text: &str) -> Result<Location, BadLocation> {
+    let mut url: Url = text.parse().map_err(|_| BadLocation::Web)?;
+    let open = url.username().is_empty() && url.password().is_none();
+    if !open || !url.has_host() || text.chars().any(char::is_control) {
+        return Err(BadLocation::Web);
+    }
+    url.set_fragment(None);
+    Ok(Location::Web(url))
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Upload(id) => write!(f, "{id}"),
+            Self::Web(url) => write!(f, "{url}"),
             Self::Object { backend, path } => write!(f, "{backend}://{path}"),
         }
     }
@@ -176,5 +214,28 @@ mod tests {
         let refusal = "ftp://host/a.mp4".parse::<Location>().unwrap_err();
         assert_eq!(refusal, BadLocation::Scheme("ftp".to_owned()));
         assert!(refusal.to_string().contains("local://"));
+    }
+
+    #[test]
+    fn a_web_address_has_no_name_in_it_and_is_shown_without_its_signature() {
+        let location: Location = "https://host/a/b.mp4?sig=secret#x".parse().unwrap();
+        assert_eq!(location.to_string(), "https://host/a/b.mp4?sig=secret");
+        assert_eq!(location.shown(), "https://host/a/b.mp4?…");
+        assert_eq!(location.extension().as_deref(), Some("mp4"));
+        for bad in
+            ["https://u:p@host/a.mp4", "https://u@host/a", "https://", "http:///a", "https://a b/"]
+        {
+            assert_eq!(bad.parse::<Location>(), Err(BadLocation::Web), "{bad}");
+        }
+    }
+
+    #[test]
+    fn however_an_address_is_written_it_is_that_address() {
+        for text in
+            ["http://2130706433/", "http://0x7f000001/", "http://0177.0.0.1/", "http://127.1/"]
+        {
+            let location: Location = text.parse().unwrap();
+            assert_eq!(location.to_string(), "http://127.0.0.1/");
+        }
     }
 }

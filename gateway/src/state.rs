@@ -11,7 +11,7 @@ use domain::{
 };
 use nats::{Actor, Allowance, Idempotency, Lines, Live, Position};
 use projections::{Database, Notary};
-use storage::Storage;
+use storage::{EgressConfig, Storage};
 use uuid::Uuid;
 
 use crate::{
@@ -38,6 +38,8 @@ pub struct Services {
     pub directory: Arc<Directory>,
     /// Who signed what the audit trail rests on.
     pub notary: Notary,
+    /// Where requests of ours may go.
+    pub egress: EgressConfig,
 }
 
 /// What every request may use.
@@ -49,6 +51,7 @@ pub struct Gateway {
     pub(crate) directory: Arc<Directory>,
     pub(crate) audit: Audit,
     pub(crate) notary: Notary,
+    pub(crate) egress: EgressConfig,
     pub(crate) buckets: Buckets,
     pub(crate) endpoint_limits: BTreeMap<String, u64>,
     pub(crate) proxies: Proxies,
@@ -71,7 +74,7 @@ const GONE: std::time::Duration = std::time::Duration::from_secs(6);
 
 impl Gateway {
     pub(crate) fn new(services: Services, config: &GatewayConfig) -> Self {
-        let Services { commands, database, storage, directory, notary } = services;
+        let Services { commands, database, storage, directory, notary, egress } = services;
         let nats = commands.log().nats().clone();
         Self {
             live: Live::new(nats.clone()),
@@ -87,6 +90,7 @@ impl Gateway {
             directory,
             audit: Audit::new(),
             notary,
+            egress,
             buckets: Buckets::new(Allowance::new(nats)),
             endpoint_limits: config.endpoint_limits.clone(),
             proxies: Proxies::new(config.trusted_proxies.clone()),

@@ -21,7 +21,7 @@ use storage::{Storage, StorageError};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock,
+    Sources, clock,
     insist::insist,
     life::Life,
     outputs::{self, OUTPUT, staged},
@@ -33,7 +33,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Workshop {
     pub(crate) commands: Arc<Commands>,
-    pub(crate) storage: Storage,
+    pub(crate) sources: Sources,
     pub(crate) live: Live,
     pub(crate) lines: Lines,
     pub(crate) caller: Caller,
@@ -155,7 +155,7 @@ impl Workshop {
 
     /// The tenant's own part of the store.
     fn storage(&self, release: &Release) -> Result<Storage, MediaError> {
-        self.storage.of(&release.tenant).map_err(failed)
+        self.sources.storage.of(&release.tenant).map_err(failed)
     }
 
     async fn run(&self, release: &Release, seat: Seat, slot: Slot) -> Result<Outcome, MediaError> {
@@ -269,7 +269,12 @@ impl Workshop {
         }
         for (number, (input, _)) in request.inputs().into_iter().enumerate() {
             let input = input.as_ref().ok_or_else(|| erased("input"))?;
-            storage.fetch(input, &slot.input(number)).await.map_err(failed)?;
+            let place = slot.input(number);
+            let fetch = self.sources.fetch(&self.commands, &release.tenant, (input, &place));
+            tokio::select! {
+                fetched = fetch => fetched?,
+                outcome = self.called_off(release) => return Ok(Made::Stopped(outcome)),
+            }
         }
         let extension = output.and_then(Location::extension).unwrap_or_default();
         let work = MediaTask::Run {
@@ -362,6 +367,21 @@ impl Workshop {
                 () = self.abandon.cancelled() => {
                     return Ok(Watched::Stopped(Outcome::Abandoned));
                 }
+            }
+        }
+    }
+
+    /// Ends when this attempt should stop while it has no child to listen to.
+    async fn called_off(&self, release: &Release) -> Outcome {
+        let mut cancels = self.live.listen(format!("ctl.cancel.{}", release.job)).await.ok();
+        loop {
+            tokio::select! {
+                _ = next(&mut cancels) => {}
+                () = tokio::time::sleep(ASK) => {}
+                () = self.abandon.cancelled() => return Outcome::Abandoned,
+            }
+            if let Some(outcome) = self.ended(release).await {
+                return outcome;
             }
         }
     }

@@ -9,6 +9,7 @@ mod attempt;
 mod clock;
 mod conductor;
 mod insist;
+mod intake;
 mod leadership;
 mod life;
 mod outputs;
@@ -20,5 +21,6 @@ mod tell;
 mod worker;
 
 pub use conductor::Conductor;
+pub use intake::Sources;
 pub use presence::{PRESENCE, Presence, Roster};
 pub use worker::{Sandbox, Worker, WorkerConfig, WorkerError};

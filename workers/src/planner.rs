@@ -13,7 +13,7 @@ use media::{
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::{attempt::failed, slot::Slot, worker::Worker};
+use crate::{attempt::Workshop, slot::Slot, worker::Worker};
 
 /// Longer than anybody waits for the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,10 +56,11 @@ impl Worker {
     }
 
     async fn plan_in(&self, question: &PlanQuestion, slot: &mut Slot) -> Result<Value, MediaError> {
-        let storage = self.workshop.storage.of(&question.tenant).map_err(failed)?;
+        let Workshop { sources, commands, .. } = &*self.workshop;
         for (number, (input, _)) in question.request.inputs().into_iter().enumerate() {
             let Some(input) = input.as_ref() else { continue };
-            storage.fetch(input, &slot.input(number)).await.map_err(failed)?;
+            let place = slot.input(number);
+            sources.fetch(commands, &question.tenant, (input, &place)).await?;
         }
         let broken = |error: std::io::Error| MediaError {
             code: FailureCode::Internal,

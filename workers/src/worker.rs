@@ -14,7 +14,6 @@ use media::{
 };
 use nats::{Actor, Lines, Live, Task, Work, failpoint};
 use serde::{Deserialize, Serialize};
-use storage::Storage;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -22,6 +21,7 @@ use uuid::Uuid;
 use crate::{
     PRESENCE, Presence,
     attempt::{Seat, Workshop},
+    intake::Sources,
     presence::BEAT,
     slot::{Nursery, sweep},
     task,
@@ -105,7 +105,7 @@ impl Worker {
     /// When the folder cannot be used or a child does not lock itself in.
     pub async fn prepare(
         commands: Arc<Commands>,
-        storage: Storage,
+        sources: Sources,
         config: &WorkerConfig,
         folder: &Path,
         child: Vec<String>,
@@ -131,7 +131,7 @@ impl Worker {
         let caller = Caller { actor: Actor::Worker(worker.clone()), ..Caller::process("worker") };
         let workshop = Workshop {
             commands,
-            storage,
+            sources,
             live: Live::new(nats.clone()),
             lines: Lines::new(nats),
             caller,

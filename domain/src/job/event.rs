@@ -151,6 +151,10 @@ pub enum FailureCode {
     InvalidInput,
     /// The input does not exist.
     InputNotFound,
+    /// The input is where nothing may be fetched from, or its host does not give it to us.
+    InputForbidden,
+    /// The input's host does not answer, breaks off or is too slow.
+    InputUnreachable,
     /// The input is beyond a limit.
     InputTooLarge,
     /// The request cannot be met for this input.
@@ -189,10 +193,12 @@ impl FailureCode {
         match self {
             Self::InvalidInput
             | Self::InputNotFound
+            | Self::InputForbidden
             | Self::InputTooLarge
             | Self::Unsupported
             | Self::OutputExists => RetryHint::NoRetry,
-            Self::MediaCrashed
+            Self::InputUnreachable
+            | Self::MediaCrashed
             | Self::MediaStalled
             | Self::ResourceExhausted
             | Self::VerificationFailed
@@ -206,6 +212,8 @@ impl FailureCode {
     pub const ALL: &'static [Self] = &[
         Self::InvalidInput,
         Self::InputNotFound,
+        Self::InputForbidden,
+        Self::InputUnreachable,
         Self::InputTooLarge,
         Self::Unsupported,
         Self::OutputExists,
@@ -223,6 +231,8 @@ impl FailureCode {
         match self {
             Self::InvalidInput => "invalid_input",
             Self::InputNotFound => "input_not_found",
+            Self::InputForbidden => "input_forbidden",
+            Self::InputUnreachable => "input_unreachable",
             Self::InputTooLarge => "input_too_large",
             Self::Unsupported => "unsupported",
             Self::OutputExists => "output_exists",

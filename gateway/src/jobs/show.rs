@@ -2,6 +2,7 @@ use domain::{
     job::{
         Attempt, AttemptOutcome, JobError, JobStatus, JobSummary, JobView, OutputFile, RetryHint,
     },
+    location::Location,
     media::{MediaRequest, Overwrite},
 };
 use poem_openapi::{Object, types::Any};
@@ -175,7 +176,7 @@ pub(crate) fn brief(job: &JobSummary, told: Option<&Value>) -> SummaryBody {
         kind: job.kind.clone(),
         status: job.status.as_str().to_owned(),
         priority: json!(job.priority).as_str().unwrap_or_default().to_owned(),
-        input: job.input.as_ref().map(ToString::to_string),
+        input: job.input.as_ref().map(Location::shown),
         output: job.output.as_ref().and_then(|output| output.as_ref().map(ToString::to_string)),
         metadata: Any(json!(job.metadata)),
         created_at: job.created_at.to_string(),
@@ -214,14 +215,18 @@ pub(crate) fn show(job: &JobView, told: Option<&Value>) -> JobBody {
     JobBody {
         summary: brief(summary, told),
         operations: match request {
-            MediaRequest::Convert(convert) => {
-                Some(convert.operations.iter().map(|o| Any(media::show_operation(o))).collect())
-            }
+            MediaRequest::Convert(convert) => Some(
+                convert
+                    .operations
+                    .iter()
+                    .map(|o| Any(unsigned(media::show_operation(o))))
+                    .collect(),
+            ),
             _ => None,
         },
         request: match request {
             MediaRequest::Convert(_) | MediaRequest::Probe(_) => None,
-            other => Some(Any(media::show_request(other))),
+            other => Some(Any(unsigned(media::show_request(other)))),
         },
         overwrite: match request.overwrite() {
             Overwrite::Fail => "fail".to_owned(),
@@ -243,4 +248,19 @@ pub(crate) fn show(job: &JobView, told: Option<&Value>) -> JobBody {
             .and_then(|result| result.as_ref().cloned())
             .map(Any),
     }
+}
+
+/// Web addresses in what is shown, without what may be a signature that opens them.
+fn unsigned(mut shown: Value) -> Value {
+    match &mut shown {
+        Value::String(text) => {
+            if let Ok(location @ Location::Web(_)) = text.parse::<Location>() {
+                *text = location.shown();
+            }
+        }
+        Value::Array(all) => all.iter_mut().for_each(|one| *one = unsigned(one.take())),
+        Value::Object(all) => all.values_mut().for_each(|one| *one = unsigned(one.take())),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+    shown
 }

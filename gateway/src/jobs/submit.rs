@@ -1,6 +1,9 @@
+use std::net::IpAddr;
+
 use commands::HandleError;
 use domain::{
     JobId, Personal,
+    egress::may_go,
     job::{Job, JobCommand, JobRejection, JobView},
     location::Location,
     media::{Capabilities, Fallback, Hardware, MediaRequest},
@@ -9,6 +12,7 @@ use domain::{
 use nats::{Position, failpoint};
 use poem::Request;
 use poem_openapi::Object;
+use url::{Host, Url};
 use uuid::Uuid;
 
 use super::{create::Create, reserve, show::JobBody, show::show, wait};
@@ -122,6 +126,9 @@ pub(crate) async fn check(
         .check(&capabilities)
         .map_err(|refusal| Problem::field(Kind::Invalid, &refusal.pointer, refusal.detail))?;
     for (input, _) in request.inputs() {
+        if let Some(Location::Web(url)) = input.as_ref() {
+            check_host(gateway, url)?;
+        }
         let Some(Location::Upload(id)) = input.as_ref() else { continue };
         let tenant = principal.tenant.as_str();
         let state = gateway.commands.state::<Upload>(tenant, &id.to_string()).await?;
@@ -131,4 +138,20 @@ pub(crate) async fn check(
         }
     }
     Ok(())
+}
+
+/// Refuses a host that is a closed address; what a name means, the worker finds out.
+fn check_host(gateway: &Gateway, url: &Url) -> Result<(), Problem> {
+    let address: Option<IpAddr> = match url.host() {
+        Some(Host::Ipv4(v4)) => Some(v4.into()),
+        Some(Host::Ipv6(v6)) => Some(v6.into()),
+        Some(Host::Domain(_)) | None => None,
+    };
+    match address.filter(|address| !may_go(*address, &gateway.egress.allow)) {
+        None => Ok(()),
+        Some(address) => {
+            let detail = format!("{address} is no address of the public internet");
+            Err(Problem::field(Kind::Invalid, "#/input", detail))
+        }
+    }
 }

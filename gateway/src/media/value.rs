@@ -118,8 +118,8 @@ pub(crate) fn output(
 ) -> Result<Personal<Location>, Problem> {
     let refuse = |detail: &str| Err(Problem::field(Kind::Invalid, "#/output", detail));
     let output = location(text, "#/output")?;
-    if matches!(output, Location::Upload(_)) {
-        return refuse("an output is a path like `out/film.mp4`, not an upload");
+    if !matches!(output, Location::Object { .. }) {
+        return refuse("an output is a path like `out/film.mp4`, not an upload or a web address");
     }
     if input.as_ref() == Some(&output) {
         return refuse("the output would overwrite the input; name another one");

@@ -12,6 +12,7 @@ use gateway::GatewayConfig;
 use nats::NatsConfig;
 use projections::PostgresConfig;
 use serde::{Deserialize, Serialize};
+use storage::EgressConfig;
 use workers::WorkerConfig;
 
 /// The whole configuration.
@@ -24,6 +25,8 @@ pub(crate) struct Config {
     pub(crate) postgres: Option<PostgresConfig>,
     pub(crate) gateway: GatewayConfig,
     pub(crate) worker: WorkerConfig,
+    /// Where requests of ours may go.
+    pub(crate) egress: EgressConfig,
     /// What tenants may have, by tier.
     pub(crate) tiers: Tiers,
     pub(crate) storage: StorageConfig,

@@ -25,6 +25,8 @@ fn main() -> ExitCode {
         return ExitCode::from(media::child::main(arguments));
     }
     let arguments = Arguments::parse();
+    // One for the whole process: a second one is refused, and the first stays.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),

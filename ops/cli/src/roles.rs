@@ -10,10 +10,10 @@ use projections::{
     Archive, AuditDecisions, AuditNotes, Database, JobDetail, JobList, Notary, Pace, Projection,
     Queue, Runner,
 };
-use storage::Storage;
+use storage::{Egress, Storage};
 use tokio::{signal::unix, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use workers::{Conductor, Worker};
+use workers::{Conductor, Sources, Worker};
 
 use crate::{
     arguments::TopologyVerb,
@@ -141,6 +141,7 @@ async fn start(
                 storage: ground.storage.clone(),
                 directory,
                 notary: ground.notary.clone(),
+                egress: config.egress.clone(),
             };
             let server = Server::bind(&config.gateway, services).await?;
             if let Some(told) = told.take() {
@@ -180,8 +181,13 @@ async fn start(
             if config.worker.sandbox == workers::Sandbox::SeccompOnly {
                 child.push("seccomp-only".to_owned());
             }
-            let storage = ground.storage.clone();
-            let worker = Worker::prepare(commands, storage, &config.worker, &folder, child).await?;
+            let egress = Egress::new(&config.egress);
+            let sources = Sources {
+                storage: ground.storage.clone(),
+                egress: egress.map_err(|error| anyhow::anyhow!(error)).context("egress")?,
+                tiers: config.tiers.clone(),
+            };
+            let worker = Worker::prepare(commands, sources, &config.worker, &folder, child).await?;
             vec![Box::pin(async move {
                 worker.run(&stop).await;
                 Ok(())

@@ -62,6 +62,7 @@ impl Storage {
         let path = match location {
             Location::Upload(id) => format!(".uploads/{id}"),
             Location::Object { path, .. } => path.clone(),
+            Location::Web(_) => return Err(StorageError::NotFound(location.shown())),
         };
         Key::parse(&path).map_err(|_| StorageError::NotFound(location.to_string()))
     }

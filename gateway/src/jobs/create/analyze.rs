@@ -12,7 +12,7 @@ use crate::{media::value, problem::Problem};
 #[serde(deny_unknown_fields)]
 #[oai(rename = "AnalyzeRequest")]
 pub(crate) struct AnalyzeBody {
-    /// `upload_…`, `local://path` or a bare path.
+    /// `upload_…`, `local://path`, a bare path or `https://…`.
     input: String,
     /// What `vmaf`, `psnr` and `ssim` compare it with.
     reference: Option<String>,

@@ -15,7 +15,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[oai(rename = "ConvertRequest")]
 pub(crate) struct ConvertBody {
-    /// `upload_…`, `local://path` or a bare path.
+    /// `upload_…`, `local://path`, a bare path or `https://…`.
     input: String,
     /// `local://path` or a bare path; its extension chooses the container. `%04d` in a picture's
     /// name makes a numbered file of each.

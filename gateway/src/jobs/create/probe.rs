@@ -12,7 +12,7 @@ use crate::{media::value, problem::Problem};
 #[serde(deny_unknown_fields)]
 #[oai(rename = "ProbeRequest")]
 pub(crate) struct ProbeBody {
-    /// `upload_…`, `local://path` or a bare path.
+    /// `upload_…`, `local://path`, a bare path or `https://…`.
     input: String,
     priority: Option<PriorityWord>,
     /// Up to 32 labels, echoed everywhere.

@@ -19,7 +19,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[oai(rename = "StreamRequest")]
 pub(crate) struct StreamBody {
-    /// `upload_…`, `local://path` or a bare path.
+    /// `upload_…`, `local://path`, a bare path or `https://…`.
     input: String,
     /// A folder: `local://path` or a bare path.
     output: String,

@@ -16,7 +16,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[oai(rename = "ThumbnailsRequest")]
 pub(crate) struct ThumbnailsBody {
-    /// `upload_…`, `local://path` or a bare path.
+    /// `upload_…`, `local://path`, a bare path or `https://…`.
     input: String,
     /// A folder: `local://path` or a bare path.
     output: String,

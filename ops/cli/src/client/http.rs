@@ -18,8 +18,6 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(server: &Server) -> anyhow::Result<Self> {
-        // Which TLS to use is the program's choice; a second choice changes nothing.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().build()?;
         let key = key(server.key.as_deref(), &server.key_file)?;
         Ok(Self { http, url: server.url.trim_end_matches('/').to_owned(), key })

@@ -20,3 +20,4 @@ mod roles;
 mod stack;
 mod tenants;
 mod views;
+mod web;

@@ -28,7 +28,7 @@ async fn every_refusal_is_a_problem_that_points_at_its_field() {
         ("#/colour", with("colour", json!("red"))),
         ("#/input", json!({ "output": "b.mp4" })),
         ("#/input", with("input", json!("../../etc/passwd"))),
-        ("#/input", with("input", json!("https://example.com/a.mp4"))),
+        ("#/input", with("input", json!("ftp://example.com/a.mp4"))),
         ("#/input", with("input", json!("upload_00000000000070008000000000000000"))),
         ("#/output", with("output", json!("a.xyz"))),
         ("#/output", with("output", json!("a.mp4"))),

@@ -1,0 +1,60 @@
+//! How a task's inputs come into its slot: from the tenant's storage, or from the web.
+
+use std::path::Path;
+
+use domain::{
+    Tenant,
+    account::{Account, Tiers},
+    job::FailureCode,
+    location::Location,
+};
+use media::MediaError;
+use storage::{Egress, EgressError, Storage};
+
+use crate::attempt::failed;
+
+/// What inputs come from, and how much of them.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// What is kept here.
+    pub storage: Storage,
+    /// The way to the web.
+    pub egress: Egress,
+    /// How large an input from there may be.
+    pub tiers: Tiers,
+}
+
+impl Sources {
+    /// Puts one input of a tenant's where its task will look for it.
+    pub(crate) async fn fetch(
+        &self,
+        commands: &commands::Commands,
+        tenant: &Tenant,
+        (location, to): (&Location, &Path),
+    ) -> Result<(), MediaError> {
+        let Location::Web(url) = location else {
+            let storage = self.storage.of(tenant).map_err(failed)?;
+            return storage.fetch(location, to).await.map_err(failed);
+        };
+        let account = commands.state::<Account>(tenant.as_str(), tenant.as_str()).await;
+        let max = account.unwrap_or_default().limits(&self.tiers).max_file_bytes;
+        self.egress.fetch(url, to, max).await.map(|_| ()).map_err(lost)
+    }
+}
+
+/// What the web says, as a job's failure.
+fn lost(error: EgressError) -> MediaError {
+    let code = match &error {
+        EgressError::Closed { .. } => FailureCode::InputForbidden,
+        EgressError::NoHost(_) | EgressError::Redirects(_) => FailureCode::InputNotFound,
+        EgressError::Refused { status, .. } => match status.as_u16() {
+            401 | 403 | 451 => FailureCode::InputForbidden,
+            408 | 425 | 429 | 500..=599 => FailureCode::InputUnreachable,
+            _ => FailureCode::InputNotFound,
+        },
+        EgressError::TooLarge { .. } => FailureCode::InputTooLarge,
+        EgressError::Unreachable { .. } => FailureCode::InputUnreachable,
+        EgressError::Disk(_) => FailureCode::StorageUnavailable,
+    };
+    MediaError { code, message: error.to_string() }
+}
