@@ -1,9 +1,9 @@
 # Every verb of the project; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup check test chaos demo up bench docs
+.PHONY: help setup check test check-api chaos demo up bench docs
 
 help: ## List the verbs
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-10s %s\n", $$1, $$2 }'
 
 setup: ## Install what is missing
 	@ops/setup
@@ -14,6 +14,10 @@ check: setup ## Format and lints
 
 test: check ## Every test, against real NATS, Postgres and FFmpeg
 	cargo test --locked --workspace --all-features --no-fail-fast
+
+check-api: ## Property-based calls over the whole API, with every kind of key
+	@ops/setup check-api
+	@ops/check_api/run
 
 chaos: setup ## 200 random kills
 	FFAPI_CHAOS_KILLS=200 cargo test --locked --package ffapi --test it chaos -- --nocapture
