@@ -20,6 +20,7 @@ pub mod media;
 mod network;
 pub mod output;
 mod personal;
+pub mod quota;
 #[cfg(any(test, feature = "spec"))]
 pub mod spec;
 mod tenant;

@@ -4,6 +4,7 @@ mod body;
 mod change;
 mod create;
 mod show;
+mod usage;
 
 use std::sync::Arc;
 
@@ -17,11 +18,12 @@ use poem_openapi::{
     param::{Header, Path, Query},
 };
 
-pub(crate) use self::body::networks;
+pub(crate) use self::{body::networks, usage::minutes};
 use self::{
     body::{ExtendBody, KeyBody, KeyPatch},
     change::Change,
     show::{KeyPage, KeyShown},
+    usage::KeyUsage,
 };
 use crate::{
     auth::{Auth, KnownKey, Principal},
@@ -169,5 +171,20 @@ impl Keys {
         let (by, at) = (principal.grant(), clock::now());
         let command = KeyCommand::Extend { expires_at: body.value.read()?, by, at };
         Ok(Change { request, principal, key, if_match: if_match.0 }.give(&gateway, command).await?)
+    }
+
+    /// Show what a key used
+    ///
+    /// Media minutes by calendar month, UTC.
+    #[oai(path = "/api-keys/:id/usage", method = "get", operation_id = "getKeyUsage")]
+    async fn usage(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+    ) -> Result<Reply<200, KeyUsage>> {
+        let principal = auth.may(Scope::KeysManage)?;
+        let key = find(&gateway, principal, &id.0).await?;
+        Ok(Reply::new(usage::of(&gateway, &key)))
     }
 }

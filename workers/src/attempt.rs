@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use commands::{Caller, Commands};
 use domain::{
-    Personal,
+    KeyId, Personal,
     dispatch::Release,
     job::{Failure, FailureCode, Job, JobCommand, JobEvent, JobRejection, JobState, OutputFile},
     location::Location,
@@ -15,13 +15,13 @@ use media::{
     MediaError,
     protocol::{Place, Progress, Report, Said, Task as MediaTask},
 };
-use nats::{Lines, Live, Subscription, Task, failpoint};
+use nats::{Actor, Lines, Live, Subscription, Task, failpoint};
 use serde_json::json;
 use storage::{Storage, StorageError};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Sources, clock,
+    Sources, charge, clock,
     insist::insist,
     life::Life,
     outputs::{self, OUTPUT, staged},
@@ -42,6 +42,13 @@ pub(crate) struct Workshop {
     pub(crate) stall_timeout: Duration,
     /// Ends what runs, so that the job can go on elsewhere.
     pub(crate) abandon: CancellationToken,
+}
+
+/// What was asked for, and by whom.
+#[derive(Debug, Clone, Copy)]
+struct Order<'a> {
+    request: &'a MediaRequest,
+    key: Option<KeyId>,
 }
 
 /// Where an attempt runs.
@@ -188,6 +195,11 @@ impl Workshop {
             _ => None,
         });
         let (request, hardware) = asked.ok_or_else(|| erased("request"))?;
+        let key = history.first().and_then(|(_, decision)| match &decision.actor {
+            Actor::Key(key) => key.parse().ok(),
+            Actor::Worker(_) | Actor::Process(_) => None,
+        });
+        let order = Order { request: &request, key };
         let place = Place { hardware, pool: seat.pool, threads: seat.threads };
         let sealed = events().find_map(|event| match event {
             JobEvent::OutputsSealed { attempt, outputs, .. } => Some((*attempt, outputs.clone())),
@@ -197,7 +209,7 @@ impl Workshop {
             slot.end().await;
             return self.deliver(release, &request, by, &outputs).await;
         }
-        let (outputs, result, spent) = match self.make(release, &request, place, slot).await? {
+        let (outputs, result, spent) = match self.make(release, order, place, slot).await? {
             Made::Outputs { files, result, spent } => (files, result, spent),
             Made::Stopped(outcome) => return Ok(outcome),
         };
@@ -240,11 +252,11 @@ impl Workshop {
     async fn make(
         &self,
         release: &Release,
-        request: &MediaRequest,
+        order: Order<'_>,
         place: Place,
         mut slot: Slot,
     ) -> Result<Made, MediaError> {
-        let made = self.make_in(release, request, place, &mut slot).await;
+        let made = self.make_in(release, order, place, &mut slot).await;
         slot.end().await;
         made
     }
@@ -252,10 +264,11 @@ impl Workshop {
     async fn make_in(
         &self,
         release: &Release,
-        request: &MediaRequest,
+        order: Order<'_>,
         place: Place,
         slot: &mut Slot,
     ) -> Result<Made, MediaError> {
+        let request = order.request;
         let storage = self.storage(release)?;
         let output = match request.output() {
             Some(output) => Some(output.as_ref().ok_or_else(|| erased("output"))?),
@@ -282,9 +295,10 @@ impl Workshop {
             capabilities: self.capabilities.clone(),
             place,
             output: format!("{OUTPUT}.{extension}"),
+            ask: true,
         };
         slot.give(&work).await.map_err(|error| crashed(&error))?;
-        let report = match self.watch(release, slot).await? {
+        let report = match self.watch(release, order.key, slot).await? {
             Watched::Report(report) => report,
             Watched::Stopped(outcome) => return Ok(Made::Stopped(outcome)),
         };
@@ -313,7 +327,12 @@ impl Workshop {
     }
 
     /// Follows the child until it is done, stuck, called off or deposed.
-    async fn watch(&self, release: &Release, slot: &mut Slot) -> Result<Watched, MediaError> {
+    async fn watch(
+        &self,
+        release: &Release,
+        key: Option<KeyId>,
+        slot: &mut Slot,
+    ) -> Result<Watched, MediaError> {
         let (job, attempt) = (release.job, release.attempt);
         let mut cancels = self.live.listen(format!("ctl.cancel.{job}")).await.ok();
         let mut life = Life::new(self.stall_timeout);
@@ -335,6 +354,18 @@ impl Workshop {
                         });
                         let id = job.to_string();
                         self.lines.keep(release.tenant.as_str(), &id, line.to_string()).await;
+                    }
+                    Ok(Some(Said::Charges(micros))) => {
+                        tokio::select! {
+                            reserved = Box::pin(charge::reserve(self, release, key, micros)) => {
+                                reserved?;
+                            }
+                            outcome = self.called_off(release) => {
+                                return Ok(Watched::Stopped(outcome));
+                            }
+                        }
+                        life.beat();
+                        slot.permit().await.map_err(|error| crashed(&error))?;
                     }
                     Ok(Some(Said::Done(report))) => return Ok(Watched::Report(report)),
                     Ok(Some(Said::Failed { code, message })) => {

@@ -14,6 +14,7 @@ use domain::{
     job::{Job, JobCommand, JobEvent},
     key::{Key, KeyEvent},
     media::Pool,
+    quota::{Due, Ledger, Quota, QuotaCommand, QuotaEvent},
 };
 use nats::{
     Actor, AppendError, CodecError, Decision, Draft, Live, LogError, Message, Position, Work,
@@ -33,6 +34,7 @@ use crate::{
 pub struct Conductor {
     commands: Arc<Commands>,
     caps: Caps,
+    ledger: Ledger,
     live: Live,
     work: Work,
     state: Dispatch,
@@ -63,6 +65,7 @@ impl Conductor {
         Self {
             commands,
             caps: Caps::new(tiers),
+            ledger: Ledger::default(),
             live: Live::new(nats.clone()),
             work: Work::new(nats),
             state: Dispatch::default(),
@@ -155,6 +158,7 @@ impl Conductor {
             };
             for event in &decision.events {
                 self.state.job(job, &tenant, key, event);
+                self.ledger.job(job, event);
             }
             if message.sequence >= first_new && self.leadership.acting() {
                 let epoch = self.commands.log().identity().epoch;
@@ -162,6 +166,10 @@ impl Conductor {
                 failpoint::hit("conductor.before_announce");
                 announce(&self.live, job, &tenant, position, &decision).await;
             }
+        } else if category == Quota::CATEGORY {
+            let Ok(tenant) = tenant.parse() else { return };
+            let Some(decision) = self.decode::<QuotaEvent>(message).await else { return };
+            decision.events.iter().for_each(|event| self.ledger.quota(&tenant, id, event));
         } else if category == Account::CATEGORY {
             let Ok(tenant) = tenant.parse() else { return };
             let Some(decision) = self.decode::<AccountEvent>(message).await else { return };
@@ -204,11 +212,25 @@ impl Conductor {
             }
         }
         self.take_over_from_the_vanished().await;
+        self.settle().await;
         let pools = self.roster().pools();
         let present = pools.keys().copied().collect();
         for (pool, slots) in pools {
             if let Err(error) = self.release((pool, &present), slots).await {
                 tracing::warn!(%error, pool = pool.as_str(), "a round was not released");
+            }
+        }
+    }
+
+    /// Settles what jobs that are over had reserved. Repeating it is harmless.
+    async fn settle(&self) {
+        for Due { job, tenant, month, micros } in self.ledger.due() {
+            let command = QuotaCommand::Settle { job, micros };
+            let caller = Caller::process("quota");
+            let tenant = tenant.as_str();
+            let settled = self.commands.handle::<Quota>(tenant, &month, &caller, command).await;
+            if let Err(error) = settled {
+                tracing::warn!(%error, %job, "minutes are not settled yet");
             }
         }
     }

@@ -6,6 +6,7 @@
 
 mod announce;
 mod attempt;
+mod charge;
 mod clock;
 mod conductor;
 mod insist;

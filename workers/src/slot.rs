@@ -9,8 +9,9 @@ use std::{
 use domain::job::FailureCode;
 use media::{
     MediaError,
-    protocol::{self, Said, Task},
+    protocol::{self, Permit, Said, Task},
 };
+use serde::Serialize;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, ChildStdin, ChildStdout, Command},
@@ -103,8 +104,17 @@ impl Slot {
 
     /// Hands over the one task.
     pub(crate) async fn give(&mut self, task: &Task) -> io::Result<()> {
+        self.tell(task).await
+    }
+
+    /// Gives a child leave to begin with what it said is charged.
+    pub(crate) async fn permit(&mut self) -> io::Result<()> {
+        self.tell(&Permit {}).await
+    }
+
+    async fn tell(&mut self, what: &(impl Serialize + Sync)) -> io::Result<()> {
         let mut message = Vec::new();
-        protocol::write(&mut message, task)?;
+        protocol::write(&mut message, what)?;
         match &mut self.to {
             Some(to) => {
                 to.write_all(&message).await?;

@@ -159,6 +159,8 @@ pub enum FailureCode {
     InputTooLarge,
     /// The request cannot be met for this input.
     Unsupported,
+    /// The account or key has not so many media minutes left this month.
+    QuotaExceeded,
     /// The output name is taken.
     OutputExists,
     /// The media process died.
@@ -196,6 +198,7 @@ impl FailureCode {
             | Self::InputForbidden
             | Self::InputTooLarge
             | Self::Unsupported
+            | Self::QuotaExceeded
             | Self::OutputExists => RetryHint::NoRetry,
             Self::InputUnreachable
             | Self::MediaCrashed
@@ -216,6 +219,7 @@ impl FailureCode {
         Self::InputUnreachable,
         Self::InputTooLarge,
         Self::Unsupported,
+        Self::QuotaExceeded,
         Self::OutputExists,
         Self::MediaCrashed,
         Self::MediaStalled,
@@ -235,6 +239,7 @@ impl FailureCode {
             Self::InputUnreachable => "input_unreachable",
             Self::InputTooLarge => "input_too_large",
             Self::Unsupported => "unsupported",
+            Self::QuotaExceeded => "quota_exceeded",
             Self::OutputExists => "output_exists",
             Self::MediaCrashed => "media_crashed",
             Self::MediaStalled => "media_stalled",

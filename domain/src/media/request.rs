@@ -42,6 +42,14 @@ pub enum MediaRequest {
 }
 
 impl MediaRequest {
+    /// True if media time of it is charged.
+    pub const fn is_charged(&self) -> bool {
+        match self {
+            Self::Convert(_) | Self::Stream(_) | Self::Analyze(_) => true,
+            Self::Thumbnails(_) | Self::Probe(_) => false,
+        }
+    }
+
     /// Every kind as written in JSON.
     pub const KINDS: [&'static str; 5] = ["convert", "stream", "thumbnails", "analyze", "probe"];
 

@@ -5,7 +5,14 @@ use domain::{
 use poem_openapi::Object;
 use serde::Deserialize;
 
-use crate::{keys::networks, media::value, problem::Problem, reply::Reply, state::Gateway};
+use crate::{
+    clock,
+    keys::{minutes, networks},
+    media::value,
+    problem::Problem,
+    reply::Reply,
+    state::Gateway,
+};
 
 /// What a tenant is entitled to.
 #[derive(Debug, Object)]
@@ -16,6 +23,8 @@ pub(crate) struct AccountShown {
     tier: String,
     limits: LimitsShown,
     allowed_ips: Vec<String>,
+    /// Of this month's media minutes, used and reserved.
+    minutes_taken: f64,
 }
 
 /// How much a tenant may have.
@@ -101,6 +110,7 @@ pub(super) fn answer(gateway: &Gateway, tenant: &Tenant) -> Reply<200, AccountSh
             upload_bytes_per_second,
         },
         allowed_ips: account.terms.allowed_ips.iter().map(Network::to_string).collect(),
+        minutes_taken: minutes(gateway.directory.taken(tenant, clock::now())),
     };
     Reply::new(body).version(account.version)
 }

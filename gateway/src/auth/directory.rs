@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     convert::Infallible,
     net::IpAddr,
     sync::{Mutex, PoisonError, RwLock, RwLockReadGuard},
@@ -10,6 +10,8 @@ use domain::{
     Decider, KeyId, Tenant, Timestamp,
     account::{Account, AccountEvent, AccountTerms, Limits, Tiers},
     key::{Key, KeyEvent, KeyState},
+    media::Micros,
+    quota::{Month, Quota, QuotaEvent, QuotaState},
 };
 use nats::{Codec, CodecError, Decision, Log, LogError};
 use serde::de::DeserializeOwned;
@@ -19,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Pepper, Principal, secret};
 use crate::problem::{Kind, Problem};
 
-/// Every key and account, in memory, as new as the log: an unknown id costs no look-up anywhere.
+/// Every key, account and month's minutes, in memory, as new as the log: an unknown id costs no look-up anywhere.
 ///
 /// It is behind if the log was not seen to hold nothing newer for too long; then it opens to
 /// nobody, for a key that it holds may have been revoked.
@@ -40,6 +42,8 @@ pub struct Directory {
 struct Known {
     keys: HashMap<KeyId, KnownKey>,
     accounts: HashMap<Tenant, KnownAccount>,
+    /// By tenant and month.
+    quotas: HashMap<Tenant, BTreeMap<String, QuotaState>>,
 }
 
 /// A key, and what is shown of it beside its state.
@@ -75,7 +79,7 @@ pub(crate) enum Closed {
     Behind,
 }
 
-const SUBJECTS: [&str; 2] = ["ev.key.>", "ev.account.>"];
+const SUBJECTS: [&str; 3] = ["ev.key.>", "ev.account.>", "ev.quota.>"];
 /// How often it is looked whether the log holds anything newer.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -167,9 +171,9 @@ impl Directory {
     }
 
     async fn newest(&self, log: &Log) -> Result<u64, LogError> {
-        let [keys, accounts] = SUBJECTS.map(|subject| log.last_matching(subject));
-        let (keys, accounts) = tokio::join!(keys, accounts);
-        Ok(keys?.max(accounts?))
+        let all = SUBJECTS.map(|subject| log.last_matching(subject));
+        let all = futures::future::try_join_all(all).await?;
+        Ok(all.into_iter().max().unwrap_or(0))
     }
 
     /// Waits until everything that existed at the start is known.
@@ -202,6 +206,13 @@ impl Directory {
             let terms = std::mem::take(&mut account.terms);
             account.terms = decision.events.iter().fold(terms, Account::evolve);
             account.version = account.version.saturating_add(decision.events.len() as u64);
+        } else if category == Quota::CATEGORY
+            && let Some(decision) = decode::<QuotaEvent>(codec, message).await
+        {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            let months = known.quotas.entry(tenant).or_default();
+            let month = months.entry(id.to_owned()).or_default();
+            *month = decision.events.iter().fold(std::mem::take(month), Quota::evolve);
         }
         self.folded.send_if_modified(|folded| {
             *folded = message.sequence.max(*folded);
@@ -297,6 +308,18 @@ impl Directory {
     /// A tenant's account.
     pub(crate) fn account(&self, tenant: &Tenant) -> KnownAccount {
         self.read().accounts.get(tenant).cloned().unwrap_or_default()
+    }
+
+    /// A tenant's months, with what of their minutes is used and reserved.
+    pub(crate) fn months(&self, tenant: &Tenant) -> BTreeMap<String, QuotaState> {
+        self.read().quotas.get(tenant).cloned().unwrap_or_default()
+    }
+
+    /// What of a tenant's minutes is used and reserved in the month of this moment.
+    pub(crate) fn taken(&self, tenant: &Tenant, now: Timestamp) -> Micros {
+        let known = self.read();
+        let month = Month::of(now).to_string();
+        known.quotas.get(tenant).and_then(|months| months.get(&month)).map_or(0, QuotaState::taken)
     }
 
     /// What each tier allows.

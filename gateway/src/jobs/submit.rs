@@ -7,6 +7,7 @@ use domain::{
     job::{Job, JobCommand, JobRejection, JobView},
     location::Location,
     media::{Capabilities, Fallback, Hardware, MediaRequest},
+    quota::{MINUTE, Month},
     upload::{Upload, UploadState},
 };
 use nats::{Position, failpoint};
@@ -19,7 +20,7 @@ use super::{create::Create, reserve, show::JobBody, show::show, wait};
 use crate::{
     auth::Principal,
     body::StrictJson,
-    idempotency,
+    clock, idempotency,
     problem::{Kind, Problem},
     reply::Reply,
     state::{Gateway, caller},
@@ -51,6 +52,7 @@ pub(crate) async fn submit<B: Create>(
     let spec = body.spec()?;
     let tenant = &principal.tenant;
     check(gateway, principal, &spec.request).await?;
+    has_minutes(gateway, principal, &spec.request)?;
     let warnings = warned(gateway, spec.hardware)?;
 
     let mut id = JobId::from_uuid(Uuid::now_v7());
@@ -138,6 +140,24 @@ pub(crate) async fn check(
         }
     }
     Ok(())
+}
+
+/// Refuses what is charged where nothing is left. What is left may still be too little: the worker
+/// finds that out once it knows how long the input lasts, before it makes anything.
+fn has_minutes(
+    gateway: &Gateway,
+    principal: &Principal,
+    request: &MediaRequest,
+) -> Result<(), Problem> {
+    let tenant = &principal.tenant;
+    let (now, limits) = (clock::now(), gateway.directory.limits(tenant));
+    let limit = limits.monthly_minutes;
+    let used_up = gateway.directory.taken(tenant, now) >= limit.saturating_mul(MINUTE);
+    if !request.is_charged() || !used_up {
+        return Ok(());
+    }
+    let detail = format!("the account's {limit} media minutes of this month are used up");
+    Err(Problem::too_many(detail, Month::of(now).end().since(now).as_secs()))
 }
 
 /// Refuses a host that is a closed address; what a name means, the worker finds out.

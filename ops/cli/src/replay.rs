@@ -8,6 +8,7 @@ use domain::{
     job::{Job, JobEvent},
     key::{Key, KeyEvent},
     output::{Output, OutputEvent},
+    quota::{Quota, QuotaEvent},
     upload::{Upload, UploadEvent},
 };
 use nats::{Codec, Decision, Message, Position};
@@ -59,6 +60,7 @@ async fn lines(
         Output::CATEGORY => typed::<OutputEvent>(codec, message, epoch).await,
         Key::CATEGORY => typed::<KeyEvent>(codec, message, epoch).await,
         Account::CATEGORY => typed::<AccountEvent>(codec, message, epoch).await,
+        Quota::CATEGORY => typed::<QuotaEvent>(codec, message, epoch).await,
         dispatch::CATEGORY => typed::<DispatchEvent>(codec, message, epoch).await,
         _ => Ok(vec![json!({ "subject": message.subject, "event": null })]),
     }

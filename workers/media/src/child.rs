@@ -6,14 +6,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use domain::media::{Capabilities, MediaRequest, Role};
+use domain::media::{Capabilities, MediaRequest, Micros, Role};
 use nix::sys::{prctl, signal::Signal};
 
 use crate::{
     MediaError, capability,
     engine::{self, Work},
     ffi, hardware, open, probe,
-    protocol::{self, Place, Said, Task},
+    protocol::{self, Permit, Place, Said, Task},
     sandbox,
 };
 
@@ -90,6 +90,8 @@ fn perform(
     task: &Task,
     say: &(dyn Fn(Said) + Sync),
 ) -> Result<Said, MediaError> {
+    // Nobody is charged for a look, or by who does not ask.
+    let free = |_: Micros| Ok(());
     let input = |number| slot.join("in").join(protocol::input_name(number));
     match task {
         Task::Capabilities => {
@@ -105,16 +107,33 @@ fn perform(
             let inputs = roles(request, input);
             let output = slot.join("out");
             let place = Place::CPU;
-            let work = Work { inputs: &inputs, output: &output, capabilities, place, say };
+            let permit = &free;
+            let work = Work { inputs: &inputs, output: &output, capabilities, place, say, permit };
             engine::would_do(request, &work).map(Said::WouldDo)
         }
-        Task::Run { request, capabilities, place, output } => {
+        Task::Run { request, capabilities, place, output, ask } => {
             let inputs = roles(request, input);
             let output = slot.join("out").join(output);
             let place = *place;
-            let work = Work { inputs: &inputs, output: &output, capabilities, place, say };
+            let asking = |charged| ask_for(charged, say);
+            let permit: &(dyn Fn(Micros) -> Result<(), MediaError> + Sync) =
+                if *ask { &asking } else { &free };
+            let work = Work { inputs: &inputs, output: &output, capabilities, place, say, permit };
             engine::run(request, &work).map(Said::Done)
         }
+    }
+}
+
+/// Says what will be charged, and waits for leave to begin. Who refuses it, ends us.
+fn ask_for(charged: Micros, say: &(dyn Fn(Said) + Sync)) -> Result<(), MediaError> {
+    if charged == 0 {
+        return Ok(());
+    }
+    say(Said::Charges(charged));
+    match protocol::read::<Permit>(&mut io::stdin()) {
+        Ok(Some(Permit {})) => Ok(()),
+        Ok(None) => Err(MediaError::internal("the permit", "never came")),
+        Err(error) => Err(MediaError::internal("the permit", error)),
     }
 }
 

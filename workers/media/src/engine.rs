@@ -26,7 +26,7 @@ mod trial;
 
 use std::path::{Path, PathBuf};
 
-use domain::media::{Capabilities, Effort, MediaFacts, MediaRequest, Role, Source};
+use domain::media::{Capabilities, Effort, MediaFacts, MediaRequest, Micros, Role, Source};
 use ffmpeg_the_third::{self as ffmpeg, Rational, codec};
 use nix::libc;
 use serde_json::json;
@@ -60,6 +60,8 @@ pub(crate) struct Work<'a> {
     pub(crate) place: Place,
     /// Told how far it is, from any thread.
     pub(crate) say: &'a (dyn Fn(Said) + Sync),
+    /// Asked, with the media time that is charged, before anything is made.
+    pub(crate) permit: &'a (dyn Fn(Micros) -> Result<(), MediaError> + Sync),
 }
 
 impl Work<'_> {

@@ -45,8 +45,14 @@ pub enum Task {
         place: Place,
         /// The name in the slot's `out/` folder that every output's name begins with.
         output: String,
+        /// Say what is charged, and wait for a [`Permit`], before it begins.
+        ask: bool,
     },
 }
+
+/// What a child that said [`Said::Charges`] waits for.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Permit {}
 
 /// What a job wished to run on, and what it was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +86,8 @@ pub enum Said {
     Planned(Box<Plan>),
     /// What it will do now.
     PlannedStream(Box<StreamPlan>),
+    /// Media microseconds that will be charged; it waits for leave to begin.
+    Charges(u64),
     /// What it would do; JSON.
     WouldDo(serde_json::Value),
     /// It does something, whether or not anything was written.

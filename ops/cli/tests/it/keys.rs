@@ -250,3 +250,65 @@ async fn a_trusted_proxy_tells_where_a_request_comes_from_and_nobody_else() {
         plain.request_as(&secret, Method::GET, "/jobs").header("x-forwarded-for", "192.0.2.9");
     assert_eq!(plain.send(request).await.status, StatusCode::FORBIDDEN);
 }
+
+#[tokio::test]
+async fn media_minutes_are_reserved_before_they_are_used_and_never_exceeded() {
+    let stack = Stack::new().await;
+    let upload = stack.upload_bunny().await;
+    let limit = json!({ "limits": { "monthly_minutes": 1 } });
+    stack.send(stack.request(Method::PATCH, "/accounts/default").json(&limit)).await;
+    let cut = |seconds: f64| {
+        json!([{ "type": "trim", "start": 0, "duration": seconds }, { "type": "scale", "height": 90 },
+               { "type": "transcode", "preset": "ultrafast" }, { "type": "speed", "factor": 1.0 }])
+    };
+    let mut made = Vec::new();
+    for n in 0..14 {
+        made.push(stack.convert(&upload, &format!("{n}.mp4"), cut(5.0)).await);
+    }
+    let mut codes = Vec::new();
+    for job in &made {
+        let over = stack.over(job).await;
+        codes.push(if over.text("/status") == "completed" { "" } else { "no" });
+        if over.text("/status") == "failed" {
+            assert_eq!(over.text("/error/code"), "quota_exceeded", "{over:#?}");
+            assert!(over.text("/error/message").contains("media minutes left"), "{over:#?}");
+        }
+    }
+    // Whichever came first: twelve times five seconds fit into a minute, a thirteenth does not.
+    assert_eq!(codes.iter().filter(|code| code.is_empty()).count(), 12, "{codes:?}");
+    let taken =
+        async || stack.get("/accounts/default").await.json["minutes_taken"].as_f64().unwrap();
+    assert!((taken().await - 1.0).abs() < 0.02, "{}", taken().await);
+
+    // What made nothing costs nothing.
+    let more = json!({ "limits": { "monthly_minutes": 2 } });
+    stack.send(stack.request(Method::PATCH, "/accounts/default").json(&more)).await;
+    let cancelled = stack.convert(&upload, "slow.mp4", crate::stack::slow()).await;
+    stack.until(&cancelled, |job| job.json["progress"].as_f64().unwrap_or(0.0) > 0.0).await;
+    assert!(taken().await > 1.05, "{}", taken().await);
+    stack.post(&format!("/jobs/{cancelled}/cancel"), &json!({})).await;
+    stack.over(&cancelled).await;
+    let start = std::time::Instant::now();
+    while (taken().await - 1.0).abs() > 0.02 {
+        assert!(start.elapsed() < crate::stack::PATIENCE, "{}", taken().await);
+    }
+
+    // A key narrows it; and where nothing is left, nothing is begun.
+    let body = json!({ "name": "k", "scopes": ["jobs:read", "jobs:write", "keys:manage"], "monthly_limit_minutes": 0 });
+    let narrow = make(&stack, &body).await;
+    let body = json!({ "input": upload, "output": "n.mp4", "operations": cut(1.0) });
+    let request = stack.request_as(narrow.text("/secret"), Method::POST, "/convert");
+    let answer = stack.send(request.header("prefer", "wait=30").json(&body)).await;
+    assert_eq!(answer.text("/job/error/code"), "quota_exceeded", "{answer:#?}");
+    let none = json!({ "limits": { "monthly_minutes": 0 } });
+    stack.send(stack.request(Method::PATCH, "/accounts/default").json(&none)).await;
+    let refused = stack.post("/convert", &body).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "{refused:#?}");
+    let probe = stack.post("/probe", &json!({ "input": upload })).await;
+    assert_eq!(probe.status, StatusCode::CREATED, "what costs nothing goes on: {probe:#?}");
+
+    let admin = stack.get("/api-keys").await.text("/data/0/id").to_owned();
+    let usage = stack.get(&format!("/api-keys/{admin}/usage")).await;
+    let minutes = usage.json["months"][0]["minutes"].as_f64().unwrap();
+    assert!((minutes - 1.0).abs() < 0.02, "{usage:#?}");
+}

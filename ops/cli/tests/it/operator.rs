@@ -87,7 +87,9 @@ async fn a_replay_is_the_whole_story_one_event_a_line() {
         ["job.submitted", "job.attempt_started", "job.outputs_sealed", "job.completed"]
     );
     assert_eq!(of_job[0]["actor"]["kind"], "key");
-    let all = events(&["replay"]);
+    let mut all = events(&["replay"]);
+    // Its minutes are settled a moment after its end.
+    all.retain(|line| !line["subject"].as_str().unwrap().starts_with("ev.quota."));
     assert_eq!(
         all.len(),
         of_job.len() + 5,

@@ -42,6 +42,8 @@ pub(super) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, Medi
     let own = super::own(&facts)?;
     (work.say)(Said::Facts(Box::new(own.clone())));
     request.fits(own).map_err(super::refused)?;
+    let effort = Effort::of_analysis(request, own);
+    (work.permit)(effort.charged)?;
     let tally = Tally::new(work.say, own.duration, 1);
     tally.begin(0, "analyzing");
     let mut result = Map::new();
@@ -55,7 +57,7 @@ pub(super) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, Medi
         files: vec![],
         result: Some(Value::Object(result)),
         frames: 0,
-        effort: Effort::of_analysis(request, own),
+        effort,
         elapsed: start.elapsed().as_secs_f64(),
     })
 }

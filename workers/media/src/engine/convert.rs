@@ -61,6 +61,8 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
         place(video, hardware, pool, devices, &mut plan.notes).map_err(super::refused)?;
     }
     say(Said::Planned(Box::new(plan.clone())));
+    let effort = Effort::of_plan(&plan, facts.first());
+    (work.permit)(effort.charged)?;
     fs::create_dir_all(scratch).map_err(|e| MediaError::internal("the scratch folder", e))?;
     let tally = Tally::new(say, plan.duration, passes::count(&plan));
     write_texts(&studio, &plan)?;
@@ -77,7 +79,7 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
         files,
         result: result(&plan.notes, quality, say),
         frames: expected.frames,
-        effort: Effort::of_plan(&plan, facts.first()),
+        effort,
         elapsed: start.elapsed().as_secs_f64(),
     })
 }

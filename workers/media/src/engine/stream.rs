@@ -39,6 +39,8 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
         wish.without(why, &mut plan.notes).map_err(super::refused)?;
     }
     (work.say)(Said::PlannedStream(Box::new(plan.clone())));
+    let effort = Effort::of_stream(&plan, facts.first());
+    (work.permit)(effort.charged)?;
     let broken = |error: std::io::Error| MediaError::internal("the output folder", error);
     fs::create_dir_all(scratch).map_err(broken)?;
     let root = work.output.parent().unwrap_or(Path::new("out")).to_owned();
@@ -72,7 +74,7 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
         files,
         result: result(&plan, work, &made, pressed.found)?,
         frames: made.iter().map(|made| made.frames).max().unwrap_or(0),
-        effort: Effort::of_stream(&plan, facts.first()),
+        effort,
         elapsed: start.elapsed().as_secs_f64(),
     })
 }

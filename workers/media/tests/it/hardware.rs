@@ -90,6 +90,7 @@ fn wishing(fallback: Fallback) -> (Slot, Talk) {
             threads: 1,
         },
         output: "o.mp4".to_owned(),
+        ask: false,
     };
     let talk = slot.task(&task);
     (slot, talk)

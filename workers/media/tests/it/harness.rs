@@ -133,6 +133,7 @@ impl Slot {
             capabilities: Capabilities::everything(),
             place: Place::CPU,
             output: output.to_owned(),
+            ask: false,
         })
     }
 

@@ -1,0 +1,276 @@
+//! A tenant's media minutes in one calendar month, UTC: reserved before they are used, settled when
+//! the job is over. What is reserved and used never exceeds what the account has.
+
+mod ledger;
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Decider, JobId, KeyId, Timestamp, media::Micros};
+
+pub use self::ledger::{Due, Ledger};
+
+/// Micros in a media minute.
+pub const MINUTE: Micros = 60_000_000;
+
+/// A calendar month, UTC; its text names the aggregate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Month {
+    year: i32,
+    month: u8,
+}
+
+impl Month {
+    /// The one that a moment is in.
+    pub fn of(time: Timestamp) -> Self {
+        let seconds = i64::try_from(time.as_millis() / 1_000).unwrap_or(i64::MAX);
+        let date = time::OffsetDateTime::from_unix_timestamp(seconds);
+        let date = date.unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+        Self { year: date.year(), month: date.month().into() }
+    }
+
+    /// When the next one begins.
+    pub fn end(self) -> Timestamp {
+        let next = if self.month >= 12 {
+            Self { year: self.year.saturating_add(1), month: 1 }
+        } else {
+            Self { month: self.month.saturating_add(1), ..self }
+        };
+        format!("{next}-01T00:00:00Z").parse().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Month {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}", self.year, self.month)
+    }
+}
+
+/// What happened to a month's minutes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QuotaEvent {
+    /// So much is kept for a job.
+    #[serde(rename = "quota.reserved")]
+    Reserved {
+        /// Which.
+        job: JobId,
+        /// Who asked for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<KeyId>,
+        /// Media time.
+        micros: Micros,
+    },
+    /// The job is over; so much of it counts.
+    #[serde(rename = "quota.settled")]
+    Settled {
+        /// Which.
+        job: JobId,
+        /// Media time; 0 if it made nothing.
+        micros: Micros,
+    },
+}
+
+/// What may be asked.
+#[derive(Debug, Clone)]
+pub enum QuotaCommand {
+    /// Keep so much for a job. Again for the same job is the same.
+    Reserve {
+        /// Which.
+        job: JobId,
+        /// Who asked for it.
+        key: Option<KeyId>,
+        /// Media time.
+        micros: Micros,
+        /// What the account has in a month.
+        limit: Micros,
+        /// What the key has of it.
+        key_limit: Option<Micros>,
+    },
+    /// The job is over.
+    Settle {
+        /// Which.
+        job: JobId,
+        /// Media time that counts.
+        micros: Micros,
+    },
+}
+
+/// How a month stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QuotaState {
+    /// What jobs that are not over may use.
+    open: BTreeMap<JobId, (Option<KeyId>, Micros)>,
+    /// What jobs that are over used.
+    used: Micros,
+    used_by: BTreeMap<KeyId, Micros>,
+}
+
+impl QuotaState {
+    /// Used and reserved.
+    pub fn taken(&self) -> Micros {
+        let open = self.open.values().map(|(_, micros)| *micros);
+        open.fold(self.used, Micros::saturating_add)
+    }
+
+    /// Used and reserved, of one key.
+    pub fn taken_by(&self, key: KeyId) -> Micros {
+        let used = self.used_by.get(&key).copied().unwrap_or(0);
+        let open = self.open.values().filter(|(by, _)| *by == Some(key));
+        open.map(|(_, micros)| *micros).fold(used, Micros::saturating_add)
+    }
+}
+
+/// The quota decider.
+#[derive(Debug)]
+pub struct Quota;
+
+/// Why not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QuotaRejection {
+    /// There is not so much left.
+    #[error("{whose} has {left} media minutes left this month, and this job takes {wanted}")]
+    Exceeded {
+        /// `the account` or `the key`.
+        whose: &'static str,
+        /// Minutes, rounded down.
+        left: Micros,
+        /// Minutes, rounded up.
+        wanted: Micros,
+    },
+}
+
+impl Decider for Quota {
+    type Command = QuotaCommand;
+    type Event = QuotaEvent;
+    type State = QuotaState;
+    type Rejection = QuotaRejection;
+
+    const CATEGORY: &'static str = "quota";
+
+    fn decide(
+        state: &QuotaState,
+        command: QuotaCommand,
+    ) -> Result<Vec<QuotaEvent>, QuotaRejection> {
+        match command {
+            QuotaCommand::Reserve { job, key, micros, limit, key_limit } => {
+                if state.open.get(&job).is_some_and(|(_, held)| *held >= micros) {
+                    return Ok(vec![]);
+                }
+                let held = state.open.get(&job).map_or(0, |(_, held)| *held);
+                let fits = |whose, taken: Micros, limit: Micros| {
+                    let left = limit.saturating_sub(taken.saturating_sub(held));
+                    let (left, wanted) = (left / MINUTE, micros.div_ceil(MINUTE));
+                    let exceeded = QuotaRejection::Exceeded { whose, left, wanted };
+                    let all = taken.saturating_sub(held).saturating_add(micros);
+                    if all > limit { Err(exceeded) } else { Ok(()) }
+                };
+                fits("the account", state.taken(), limit)?;
+                if let (Some(key), Some(limit)) = (key, key_limit) {
+                    fits("the key", state.taken_by(key), limit)?;
+                }
+                Ok(vec![QuotaEvent::Reserved { job, key, micros }])
+            }
+            QuotaCommand::Settle { job, .. } if !state.open.contains_key(&job) => Ok(vec![]),
+            QuotaCommand::Settle { job, micros } => Ok(vec![QuotaEvent::Settled { job, micros }]),
+        }
+    }
+
+    fn evolve(mut state: QuotaState, event: &QuotaEvent) -> QuotaState {
+        match event {
+            QuotaEvent::Reserved { job, key, micros } => {
+                state.open.insert(*job, (*key, *micros));
+            }
+            QuotaEvent::Settled { job, micros } => {
+                let held = state.open.remove(job);
+                state.used = state.used.saturating_add(*micros);
+                if let Some((Some(key), _)) = held {
+                    let used = state.used_by.entry(key).or_default();
+                    *used = used.saturating_add(*micros);
+                }
+            }
+        }
+        state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::spec::given;
+
+    fn job(n: u128) -> JobId {
+        JobId::from_uuid(Uuid::from_u128(n))
+    }
+
+    fn key() -> KeyId {
+        KeyId::from_uuid(Uuid::from_u128(1))
+    }
+
+    fn reserve(n: u128, minutes: Micros, key_limit: Option<Micros>) -> QuotaCommand {
+        QuotaCommand::Reserve {
+            job: job(n),
+            key: Some(key()),
+            micros: minutes * MINUTE,
+            limit: 10 * MINUTE,
+            key_limit: key_limit.map(|minutes| minutes * MINUTE),
+        }
+    }
+
+    fn reserved(n: u128, minutes: Micros) -> QuotaEvent {
+        QuotaEvent::Reserved { job: job(n), key: Some(key()), micros: minutes * MINUTE }
+    }
+
+    fn settled(n: u128, minutes: Micros) -> QuotaEvent {
+        QuotaEvent::Settled { job: job(n), micros: minutes * MINUTE }
+    }
+
+    fn exceeded(whose: &'static str, left: Micros, wanted: Micros) -> QuotaRejection {
+        QuotaRejection::Exceeded { whose, left, wanted }
+    }
+
+    #[test]
+    fn what_is_reserved_and_used_never_exceeds_what_there_is() {
+        given::<Quota>([]).when(reserve(1, 10, None)).then([reserved(1, 10)]);
+        given::<Quota>([reserved(1, 6)]).when(reserve(2, 4, None)).then([reserved(2, 4)]);
+        given::<Quota>([reserved(1, 6)]).when(reserve(2, 5, None)).then_rejected(&exceeded(
+            "the account",
+            4,
+            5,
+        ));
+        given::<Quota>([reserved(1, 6), settled(1, 6)])
+            .when(reserve(2, 5, None))
+            .then_rejected(&exceeded("the account", 4, 5));
+        given::<Quota>([reserved(1, 6), settled(1, 0)])
+            .when(reserve(2, 5, None))
+            .then([reserved(2, 5)]);
+    }
+
+    #[test]
+    fn a_key_narrows_what_the_account_has() {
+        given::<Quota>([reserved(1, 2)])
+            .when(reserve(2, 2, Some(3)))
+            .then_rejected(&exceeded("the key", 1, 2));
+    }
+
+    #[test]
+    fn another_attempt_of_the_same_job_reserves_nothing_more() {
+        given::<Quota>([reserved(1, 6)]).when(reserve(1, 6, None)).then_nothing();
+        given::<Quota>([reserved(1, 6)]).when(reserve(1, 7, None)).then([reserved(1, 7)]);
+        let settle = QuotaCommand::Settle { job: job(1), micros: 6 * MINUTE };
+        given::<Quota>([reserved(1, 6)]).when(settle.clone()).then([settled(1, 6)]);
+        given::<Quota>([reserved(1, 6), settled(1, 6)]).when(settle).then_nothing();
+    }
+
+    #[test]
+    fn a_month_is_named_by_its_year_and_number() {
+        let at = |text: &str| Month::of(text.parse().unwrap()).to_string();
+        assert_eq!(at("2026-11-30T23:59:59Z"), "2026-11");
+        assert_eq!(at("2026-12-01T00:00:00Z"), "2026-12");
+        let end = |text: &str| Month::of(text.parse().unwrap()).end().to_string();
+        assert_eq!(end("2026-11-30T23:59:59Z"), "2026-12-01T00:00:00.000Z");
+        assert_eq!(end("2026-12-31T23:59:59Z"), "2027-01-01T00:00:00.000Z");
+    }
+}

@@ -1,0 +1,119 @@
+use std::collections::BTreeMap;
+
+use super::QuotaEvent;
+use crate::{JobId, Tenant, job::JobEvent, media::Micros};
+
+/// A reservation whose job is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// Which.
+    pub job: JobId,
+    /// Whose.
+    pub tenant: Tenant,
+    /// In which month it was reserved, as its aggregate is named.
+    pub month: String,
+    /// What counts.
+    pub micros: Micros,
+}
+
+/// The process manager that settles: what is reserved, and which of it waits to be settled.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    open: BTreeMap<JobId, (Tenant, String)>,
+    /// What a job that sealed its outputs will be charged.
+    sealed: BTreeMap<JobId, Micros>,
+    /// What jobs that are over are charged, as far as they have reservations.
+    over: BTreeMap<JobId, Micros>,
+}
+
+impl Ledger {
+    /// Folds in one event of a month.
+    pub fn quota(&mut self, tenant: &Tenant, month: &str, event: &QuotaEvent) {
+        match event {
+            QuotaEvent::Reserved { job, .. } => {
+                self.open.insert(*job, (tenant.clone(), month.to_owned()));
+            }
+            QuotaEvent::Settled { job, .. } => {
+                self.open.remove(job);
+                self.over.remove(job);
+            }
+        }
+    }
+
+    /// Folds in one event of a job.
+    pub fn job(&mut self, job: JobId, event: &JobEvent) {
+        match event {
+            JobEvent::OutputsSealed { spent, .. } => {
+                let charged = spent.as_ref().map_or(0, |spent| spent.effort.charged);
+                self.sealed.insert(job, charged);
+            }
+            JobEvent::Completed { .. } => {
+                let charged = self.sealed.remove(&job).unwrap_or(0);
+                self.end(job, charged);
+            }
+            JobEvent::Failed { .. } | JobEvent::Cancelled {} => {
+                self.sealed.remove(&job);
+                self.end(job, 0);
+            }
+            // It runs again: what it reserved is still its own.
+            JobEvent::Retried { .. } => {
+                self.over.remove(&job);
+            }
+            JobEvent::Submitted { .. }
+            | JobEvent::AttemptStarted { .. }
+            | JobEvent::AttemptFailed { .. }
+            | JobEvent::AttemptAbandoned { .. }
+            | JobEvent::CancelRequested { .. }
+            | JobEvent::PriorityChanged { .. } => {}
+        }
+    }
+
+    fn end(&mut self, job: JobId, charged: Micros) {
+        if self.open.contains_key(&job) {
+            self.over.insert(job, charged);
+        }
+    }
+
+    /// What is to be settled.
+    pub fn due(&self) -> Vec<Due> {
+        let due = self.over.iter().filter_map(|(job, micros)| {
+            let (tenant, month) = self.open.get(job)?;
+            let (tenant, month) = (tenant.clone(), month.clone());
+            Some(Due { job: *job, tenant, month, micros: *micros })
+        });
+        due.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::media::{Effort, Spent};
+
+    #[test]
+    fn a_reservation_is_settled_once_its_job_is_over() {
+        let (job, tenant) = (JobId::from_uuid(Uuid::from_u128(1)), "a".parse::<Tenant>().unwrap());
+        let mut ledger = Ledger::default();
+        let reserved = QuotaEvent::Reserved { job, key: None, micros: 9 };
+        ledger.quota(&tenant, "2026-11", &reserved);
+        assert_eq!(ledger.due(), []);
+        let effort = Effort { charged: 7, ..Effort::default() };
+        let spent = Some(Spent { effort, seconds: 1.0, bytes: 1 });
+        let sealed = JobEvent::OutputsSealed { attempt: 1, outputs: vec![], result: None, spent };
+        ledger.job(job, &sealed);
+        assert_eq!(ledger.due(), []);
+        ledger.job(job, &JobEvent::Completed { attempt: 1 });
+        let due = Due { job, tenant: tenant.clone(), month: "2026-11".to_owned(), micros: 7 };
+        assert_eq!(ledger.due(), [due]);
+        ledger.quota(&tenant, "2026-11", &QuotaEvent::Settled { job, micros: 7 });
+        assert_eq!(ledger.due(), []);
+        // One that made nothing costs nothing; one that is tried again keeps what it has.
+        ledger.quota(&tenant, "2026-11", &reserved);
+        ledger.job(job, &JobEvent::Cancelled {});
+        assert_eq!(ledger.due().first().unwrap().micros, 0);
+        ledger.job(job, &JobEvent::Retried { next_attempt: 2 });
+        assert_eq!(ledger.due(), []);
+    }
+}

@@ -1,0 +1,46 @@
+use domain::{media::Micros, quota::MINUTE};
+use poem_openapi::Object;
+
+use crate::{auth::KnownKey, state::Gateway};
+
+/// What a key used.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+pub(crate) struct KeyUsage {
+    id: String,
+    /// The newest first.
+    months: Vec<MonthShown>,
+    /// What the key may use in a month; the account's limit counts as well.
+    monthly_limit_minutes: Option<u64>,
+}
+
+/// One calendar month, UTC.
+#[derive(Debug, Object)]
+#[oai(rename = "KeyUsageMonth")]
+pub(crate) struct MonthShown {
+    /// Like `2026-11`.
+    month: String,
+    /// Media minutes of jobs that are over, and kept for those that are not.
+    minutes: f64,
+}
+
+/// Media minutes, to a hundredth.
+pub(crate) fn minutes(micros: Micros) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "shown to a hundredth of a minute")]
+    let minutes = micros as f64 / MINUTE as f64;
+    (minutes * 100.0).round() / 100.0
+}
+
+pub(super) fn of(gateway: &Gateway, key: &KnownKey) -> KeyUsage {
+    let months = gateway.directory.months(&key.tenant);
+    let months = months.into_iter().rev().map(|(month, state)| {
+        let minutes = minutes(state.taken_by(key.id));
+        MonthShown { month, minutes }
+    });
+    let held = key.state.key();
+    KeyUsage {
+        id: key.id.to_string(),
+        months: months.filter(|month| month.minutes > 0.0).collect(),
+        monthly_limit_minutes: held.and_then(|held| held.terms.monthly_limit_minutes),
+    }
+}
