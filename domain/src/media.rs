@@ -6,6 +6,7 @@ mod container;
 mod effort;
 mod facts;
 mod hardware;
+mod magic;
 mod numbered;
 mod operation;
 mod plan;
@@ -23,6 +24,7 @@ pub use facts::{
     VideoFacts,
 };
 pub use hardware::{Device, Fallback, Hardware, Placed, Pool, place};
+pub use magic::{EXTENSIONS, MAGIC_BYTES, Magic, magic};
 pub use numbered::Numbered;
 pub use operation::{
     Audio, Axis, Concat, Crop, Filter, FilterName, Flip, Fps, Operation, Pad, Paint, Pick,

@@ -3,6 +3,7 @@
 mod body;
 mod change;
 mod create;
+pub(crate) mod rotation;
 mod show;
 mod usage;
 

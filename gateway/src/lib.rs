@@ -6,6 +6,7 @@ mod auth;
 mod body;
 mod clock;
 mod connection;
+mod door;
 mod events;
 mod guard;
 mod headers;

@@ -21,9 +21,19 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Gateway, Services, accounts::Accounts, connection::Watched, guard::guard, health,
-    health::Health, jobs::Jobs, keys::Keys, manners::manners, tls, tokens::Tokens,
-    trail::AuditTrail, uploads::Uploads,
+    Gateway, Services,
+    accounts::Accounts,
+    connection::Watched,
+    guard::guard,
+    health,
+    health::Health,
+    jobs::Jobs,
+    keys::{Keys, rotation},
+    manners::manners,
+    tls,
+    tokens::Tokens,
+    trail::AuditTrail,
+    uploads::Uploads,
 };
 
 /// How the gateway serves.
@@ -173,12 +183,17 @@ impl Server {
             let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());
             tokio::spawn(async move { gateway.audit.run(&gateway.commands, &stop).await })
         };
+        let rotating = {
+            let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());
+            tokio::spawn(async move { rotation::run(gateway, &stop).await })
+        };
         let app = app(Arc::clone(&self.gateway));
         let server =
             poem::Server::new_with_acceptor(self.acceptor).http2_max_header_list_size(MAX_HEADERS);
         let stopped = stop.clone().cancelled_owned();
         let outcome = server.run_with_graceful_shutdown(app, stopped, Some(DRAIN)).await;
         hearing.abort();
+        rotating.abort();
         let _ = noting.await;
         outcome.map_err(GatewayError::Serve)
     }

@@ -9,7 +9,7 @@ use domain::{
     job::{Job, JobView, Recorded},
     media::Capabilities,
 };
-use nats::{Actor, Allowance, Idempotency, Lines, Live, Position};
+use nats::{Actor, Allowance, Idempotency, Lines, Live, Position, Vault};
 use projections::{Database, Notary};
 use storage::{EgressConfig, Storage};
 use uuid::Uuid;
@@ -40,6 +40,8 @@ pub struct Services {
     pub notary: Notary,
     /// Where requests of ours may go.
     pub egress: EgressConfig,
+    /// What waits to be handed out.
+    pub vault: Vault,
 }
 
 /// What every request may use.
@@ -52,6 +54,7 @@ pub struct Gateway {
     pub(crate) audit: Audit,
     pub(crate) notary: Notary,
     pub(crate) egress: EgressConfig,
+    pub(crate) vault: Vault,
     pub(crate) buckets: Buckets,
     pub(crate) endpoint_limits: BTreeMap<String, u64>,
     pub(crate) proxies: Proxies,
@@ -74,7 +77,7 @@ const GONE: std::time::Duration = std::time::Duration::from_secs(6);
 
 impl Gateway {
     pub(crate) fn new(services: Services, config: &GatewayConfig) -> Self {
-        let Services { commands, database, storage, directory, notary, egress } = services;
+        let Services { commands, database, storage, directory, notary, egress, vault } = services;
         let nats = commands.log().nats().clone();
         Self {
             live: Live::new(nats.clone()),
@@ -91,6 +94,7 @@ impl Gateway {
             audit: Audit::new(),
             notary,
             egress,
+            vault,
             buckets: Buckets::new(Allowance::new(nats)),
             endpoint_limits: config.endpoint_limits.clone(),
             proxies: Proxies::new(config.trusted_proxies.clone()),

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     auth::Auth,
+    door,
     problem::{Kind, Problem},
     reply::Reply,
     state::{Gateway, caller},
@@ -72,6 +73,7 @@ impl Uploads {
             return Err(Problem::new(Kind::TooLarge, detail).into());
         }
         let bytes = throttle::at(limits.upload_bytes_per_second, body.0.into_bytes_stream());
+        let bytes = door::look_at(bytes, name.as_deref()).await?;
         let received = gateway
             .storage
             .of(&principal.tenant)

@@ -13,8 +13,28 @@ use crate::LogError;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NatsConfig {
-    /// `nats://host:port`, several separated by commas.
+    /// `nats://host:port` or `nats://user:password@host:port`, several separated by commas.
     pub url: String,
+}
+
+impl NatsConfig {
+    /// The servers' addresses, and what stands before the `@` of the first that has one.
+    fn parts(&self) -> (Vec<String>, Option<&str>) {
+        let mut shown = None;
+        let servers = self.url.split(',').map(|url| {
+            let url = url.trim();
+            let (scheme, rest) = url.split_once("://").unwrap_or(("nats", url));
+            let Some((who, host)) = rest.rsplit_once('@') else { return url.to_owned() };
+            shown = shown.or(Some(who));
+            format!("{scheme}://{host}")
+        });
+        (servers.collect(), shown)
+    }
+
+    /// The address without what opens it.
+    pub fn shown(&self) -> String {
+        self.parts().0.join(",")
+    }
 }
 
 /// A connection that comes back by itself.
@@ -38,7 +58,16 @@ impl Nats {
     pub async fn connect(config: &NatsConfig) -> Result<Self, LogError> {
         let (sender, connected) = watch::channel(None);
         let sender = Arc::new(sender);
-        let client = ConnectOptions::new()
+        let (servers, shown) = config.parts();
+        let options = match shown.map(|shown| (shown, shown.split_once(':'))) {
+            None => ConnectOptions::new(),
+            Some((token, None)) => ConnectOptions::new().token(token.to_owned()),
+            // Answers come to an inbox of its user's own, where others may not listen.
+            Some((_, Some((user, password)))) => ConnectOptions::new()
+                .user_and_password(user.to_owned(), password.to_owned())
+                .custom_inbox_prefix(format!("_INBOX.{user}")),
+        };
+        let client = options
             .name("ffapi")
             .request_timeout(Some(TIMEOUT))
             .subscription_capacity(65_536)
@@ -63,7 +92,7 @@ impl Nats {
                     }
                 }
             })
-            .connect(config.url.split(',').map(str::to_owned).collect::<Vec<_>>())
+            .connect(servers)
             .await
             .map_err(LogError::unavailable)?;
         if !client.is_server_compatible(OLDEST.0, OLDEST.1, OLDEST.2) {
@@ -152,4 +181,19 @@ pub(crate) fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, LogError> 
         return Err(LogError::Server { code: error.err_code, description: error.description });
     }
     serde_json::from_slice(payload).map_err(|error| LogError::Corrupt(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_opens_a_server_is_no_part_of_its_address() {
+        let config = |url: &str| NatsConfig { url: url.to_owned() };
+        let two = config("nats://me:p@ss:w@a:4222, nats://me:p@ss:w@b:4222");
+        assert_eq!(two.parts().1, Some("me:p@ss:w"));
+        assert_eq!(two.shown(), "nats://a:4222,nats://b:4222");
+        assert_eq!(config("nats://token@a:4222").parts().1, Some("token"));
+        assert_eq!(config("a:4222").parts(), (vec!["a:4222".to_owned()], None));
+    }
 }

@@ -68,6 +68,35 @@ impl Vault {
         Ok(())
     }
 
+    /// Keeps a secret until somebody takes it.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn put(&self, name: &str, clear: &[u8]) -> Result<(), LogError> {
+        let sealed = seal(&self.cipher, name.as_bytes(), clear)?;
+        self.store.put(name, Bytes::from(sealed)).await.map_err(LogError::unavailable)?;
+        Ok(())
+    }
+
+    /// Hands out a secret and forgets it: of two who take it at once, one has it.
+    ///
+    /// # Errors
+    /// When the server does not answer, or it was not kept under our master key.
+    pub async fn take(&self, name: &str) -> Result<Option<Vec<u8>>, LogError> {
+        let found = self.store.entry(name).await.map_err(LogError::unavailable)?;
+        let Some(entry) = found.filter(|entry| entry.operation == Operation::Put) else {
+            return Ok(None);
+        };
+        let taken = self.store.purge_expect_revision(name, Some(entry.revision)).await;
+        if taken.is_err() {
+            // Somebody else has it, or nobody answers: either way it is not ours to give.
+            return Ok(None);
+        }
+        let wrong =
+            || LogError::Misconfigured("the vault does not open with the master key".to_owned());
+        unseal(&self.cipher, name.as_bytes(), &entry.value).map(Some).ok_or_else(wrong)
+    }
+
     async fn make_key(&self, name: &str) -> Result<[u8; 32], LogError> {
         let bytes: [u8; 32] = Key::generate().into();
         let sealed = seal(&self.cipher, name.as_bytes(), &bytes)?;

@@ -6,7 +6,7 @@ mod notes;
 mod verify;
 
 use domain::{Tenant, Timestamp};
-use nats::{Actor, Decision};
+use nats::{Actor, Codec, Decision, Message};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{FromRow, QueryBuilder};
@@ -19,8 +19,19 @@ pub use self::{
     verify::{Fault, Verdict, verify},
 };
 
+/// What a message of the log, or of the notes beside it, says for the trail.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn rows(codec: &Codec, message: &Message) -> Result<Vec<AuditRow>, ProjectionError> {
+    if message.subject.starts_with("audit.") {
+        return Ok(vec![notes::row(codec, message).await?]);
+    }
+    decisions::rows(codec, message).await
+}
+
 /// Something that somebody did or met.
-#[derive(Debug, Clone, PartialEq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Serialize, FromRow)]
 pub struct AuditRow {
     /// `decision` or `note`.
     pub source: String,

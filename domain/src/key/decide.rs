@@ -55,6 +55,8 @@ pub enum KeyCommand {
         pepper_version: u32,
         /// How long the old one opens as well.
         grace: Duration,
+        /// Only the secret that was made then: one that is newer stays.
+        replaces: Option<Timestamp>,
         /// What the changer has.
         by: Grant,
         /// Now.
@@ -131,7 +133,8 @@ impl Decider for Key {
                 }
                 Ok(vec![KeyEvent::Extended { expires_at }])
             }
-            KeyCommand::Rotate { hash, pepper_version, grace, by, at } => {
+            KeyCommand::Rotate { replaces: Some(old), .. } if old != key.rotated_at => Ok(vec![]),
+            KeyCommand::Rotate { hash, pepper_version, grace, by, at, .. } => {
                 // Who gets its secret can do what it can.
                 by.covers(&key.scopes, &key.terms)?;
                 let old_until = at.plus(grace);

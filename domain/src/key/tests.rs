@@ -44,7 +44,8 @@ fn reader() -> KeyEvent {
 
 fn rotate(by: Grant) -> KeyCommand {
     let grace = Duration::from_millis(500);
-    KeyCommand::Rotate { hash: "11".to_owned(), pepper_version: 1, grace, by, at: NOW }
+    let hash = "11".to_owned();
+    KeyCommand::Rotate { hash, pepper_version: 1, grace, replaces: None, by, at: NOW }
 }
 
 fn rotated() -> KeyEvent {
@@ -191,4 +192,18 @@ fn a_coming_rotation_is_told_once() {
     let announce = || KeyCommand::AnnounceRotation { due };
     given::<Key>([reader()]).when(announce()).then([KeyEvent::RotationDue { due }]);
     given::<Key>([reader(), KeyEvent::RotationDue { due }]).when(announce()).then_nothing();
+}
+
+#[test]
+fn of_two_who_replace_the_same_secret_one_does() {
+    let replace = |made: u64| KeyCommand::Rotate {
+        hash: "11".to_owned(),
+        pepper_version: 1,
+        grace: Duration::from_millis(500),
+        replaces: Some(Timestamp::from_millis(made)),
+        by: Grant::of_the_house(),
+        at: NOW,
+    };
+    given::<Key>([reader()]).when(replace(1_000)).then([rotated()]);
+    given::<Key>([reader()]).when(replace(999)).then_nothing();
 }

@@ -1,9 +1,12 @@
 use std::time::Duration;
 
-use domain::key::{Key, KeyCommand};
+use domain::key::{Key, KeyCommand, KeyRejection};
 use poem::Request;
 
-use super::show::{KeyShown, answer_with};
+use super::{
+    rotation,
+    show::{KeyShown, answer_with},
+};
 use crate::{
     auth::{KnownKey, Principal, mint},
     clock,
@@ -40,16 +43,22 @@ impl Change<'_> {
         gateway: &Gateway,
         grace: Option<u64>,
     ) -> Result<Reply<200, KeyShown>, Problem> {
+        let held = self.key.state.key().ok_or_else(|| Problem::not_found("key"))?;
         let grace = grace.unwrap_or(GRACE);
         if grace > LONGEST_GRACE {
             let detail = format!("a grace is 0 to {LONGEST_GRACE} seconds");
             return Err(Problem::field(Kind::Malformed, "#grace", detail));
+        }
+        self.principal.grant().covers(&held.scopes, &held.terms).map_err(KeyRejection::from)?;
+        if let Some(secret) = rotation::collect(gateway, &self.key).await? {
+            return Ok(answer_with(&self.key, Some(secret)));
         }
         let minted = mint(gateway.directory.pepper(), self.key.id, crate::random::bytes()?);
         let command = KeyCommand::Rotate {
             hash: minted.hash,
             pepper_version: minted.pepper_version,
             grace: Duration::from_secs(grace),
+            replaces: None,
             by: self.principal.grant(),
             at: clock::now(),
         };

@@ -120,6 +120,15 @@ pub(crate) enum KeysVerb {
 pub(crate) enum AuditVerb {
     /// Say whether anybody changed, removed, added or moved a row; fails if so
     Verify,
+    /// Tell every entry as it comes, from the first one on: JSON lines, for a SIEM
+    Follow {
+        /// Remember in this file how far it was told, and go on there
+        #[arg(long)]
+        state: Option<PathBuf>,
+        /// Send RFC 5424 messages to udp://host:port or tcp://host:port instead of printing
+        #[arg(long)]
+        syslog: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,11 +1,17 @@
 //! `ffapi audit`: did anybody change what stands in the audit trail?
 
-use crate::{arguments::AuditVerb, config::Config, roles::Ground};
+use crate::{arguments::AuditVerb, config::Config, roles::Ground, ship};
+
+pub(crate) async fn run(config: &Config, verb: AuditVerb) -> anyhow::Result<()> {
+    let ground = Ground::new(config).await?;
+    match verb {
+        AuditVerb::Verify => verify(&ground).await,
+        AuditVerb::Follow { state, syslog } => ship::follow(&ground, state, syslog).await,
+    }
+}
 
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
-pub(crate) async fn run(config: &Config, verb: &AuditVerb) -> anyhow::Result<()> {
-    let AuditVerb::Verify = verb;
-    let ground = Ground::new(config).await?;
+async fn verify(ground: &Ground) -> anyhow::Result<()> {
     let (log, codec) = (ground.commands.log(), ground.commands.codec());
     let verdict = projections::audit::verify(&ground.database, log, codec, &ground.notary).await?;
     for fault in &verdict.faults {

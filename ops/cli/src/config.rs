@@ -1,4 +1,5 @@
-//! Everything that can be set: defaults < file < environment (`FFAPI_SECTION__KEY`).
+//! Everything that can be set: defaults < file < environment (`FFAPI_SECTION__KEY`) < files that the
+//! environment names (`FFAPI_SECTION__KEY_FILE`).
 
 use std::path::{Path, PathBuf};
 
@@ -7,6 +8,7 @@ use domain::account::Tiers;
 use figment::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
+    value::UncasedStr,
 };
 use gateway::GatewayConfig;
 use nats::NatsConfig;
@@ -89,10 +91,26 @@ pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Config> {
         anyhow::ensure!(file.is_file(), "{} is not there", file.display());
         figment = figment.merge(Toml::file(file));
     }
-    figment
-        .merge(Env::prefixed("FFAPI_").split("__").filter(|key| key.as_str().contains('.')))
-        .extract()
-        .context("the configuration cannot be read")
+    let plain = |key: &UncasedStr| {
+        key.as_str().contains('.') && !key.as_str().to_ascii_lowercase().ends_with("_file")
+    };
+    figment = figment.merge(Env::prefixed("FFAPI_").split("__").filter(plain));
+    for (setting, value) in from_files()? {
+        figment = figment.merge((setting, value));
+    }
+    figment.extract().context("the configuration cannot be read")
+}
+
+/// Settings that stand in files, as systemd and Kubernetes mount secrets: `FFAPI_SECTION__KEY_FILE`.
+fn from_files() -> anyhow::Result<Vec<(String, String)>> {
+    let mut settings = Vec::new();
+    for (name, path) in std::env::vars() {
+        let setting = name.strip_prefix("FFAPI_").and_then(|name| name.strip_suffix("_FILE"));
+        let Some(setting) = setting.filter(|setting| setting.contains("__")) else { continue };
+        let text = std::fs::read_to_string(&path).with_context(|| format!("{name}: {path}"))?;
+        settings.push((setting.to_lowercase().replace("__", "."), text.trim().to_owned()));
+    }
+    Ok(settings)
 }
 
 /// A 32-byte secret from its hex.

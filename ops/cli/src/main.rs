@@ -9,6 +9,7 @@ mod keys;
 mod readmodels;
 mod replay;
 mod roles;
+mod ship;
 mod telemetry;
 mod up;
 
@@ -63,8 +64,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Doctor => doctor::doctor(&config).await,
         Verb::Config { verb: ConfigVerb::Print } => config::print(&config),
         Verb::Keys { verb } => keys::run(&config, verb).await,
-        Verb::Audit { verb } => audit::run(&config, &verb).await,
-        Verb::Projections { verb } => readmodels::look_after(&config, &verb).await,
+        Verb::Audit { verb } => audit::run(&config, verb).await,
+        Verb::Projections { verb } => Box::pin(readmodels::look_after(&config, &verb)).await,
         Verb::Replay(asked) => replay::replay(&config, asked).await,
         Verb::Convert(asked) => client::convert(asked).await,
         Verb::Jobs(server) => client::jobs(&server).await,

@@ -37,6 +37,7 @@ pub(crate) struct Ground {
     pub(crate) storage: Storage,
     pub(crate) directory: Arc<Directory>,
     pub(crate) notary: Notary,
+    pub(crate) vault: Vault,
     pub(crate) pepper: Pepper,
 }
 
@@ -48,7 +49,8 @@ impl Ground {
         let pepper = Pepper::new(secret(&config.secrets.pepper, "pepper")?, 1);
         let signing = secret(&config.secrets.signing_key, "signing_key")?;
         let notary = Notary::new(signing, Anchors::new(nats.clone()));
-        let codec = Codec::new(Vault::open(&nats, &master).await?);
+        let vault = Vault::open(&nats, &master).await?;
+        let codec = Codec::new(vault.clone());
         let patience = Duration::from_millis(config.gateway.max_key_lag);
         let directory = Directory::new(pepper.clone(), config.tiers.clone(), patience);
         let log = Log::open(nats).await?;
@@ -58,6 +60,7 @@ impl Ground {
             storage: Storage::open(&config.storage.root)?,
             directory: Arc::new(directory),
             notary,
+            vault,
             pepper,
         })
     }
@@ -65,7 +68,7 @@ impl Ground {
 
 async fn connect(config: &Config) -> anyhow::Result<Nats> {
     let nats = config.nats.as_ref().context("nats.url is not set (FFAPI_NATS__URL)")?;
-    Nats::connect(nats).await.with_context(|| format!("NATS at {}", nats.url))
+    Nats::connect(nats).await.with_context(|| format!("NATS at {}", nats.shown()))
 }
 
 fn database(config: &Config) -> anyhow::Result<Database> {
@@ -142,6 +145,7 @@ async fn start(
                 directory,
                 notary: ground.notary.clone(),
                 egress: config.egress.clone(),
+                vault: ground.vault.clone(),
             };
             let server = Server::bind(&config.gateway, services).await?;
             if let Some(told) = told.take() {

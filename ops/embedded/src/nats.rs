@@ -18,6 +18,7 @@ pub struct NatsServer {
     child: ServerChild,
     folder: PathBuf,
     port: u16,
+    more: String,
 }
 
 const PROGRAM: &str = "nats-server";
@@ -28,12 +29,20 @@ impl NatsServer {
     /// # Errors
     /// When the program is missing, the folder unusable, or the server does not answer.
     pub fn start(folder: &Path) -> Result<Self, StartError> {
+        Self::start_with(folder, "")
+    }
+
+    /// As [`NatsServer::start`], with more of a configuration: users, say.
+    ///
+    /// # Errors
+    /// As [`NatsServer::start`].
+    pub fn start_with(folder: &Path, more: &str) -> Result<Self, StartError> {
         let at = |source: io::Error| StartError::Folder { path: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(at)?;
         let folder = folder.canonicalize().map_err(at)?;
         let port = crate::free_port().map_err(at)?;
-        let child = launch(&folder, port)?;
-        Ok(Self { child, folder, port })
+        let child = launch(&folder, port, more)?;
+        Ok(Self { child, folder, port, more: more.to_owned() })
     }
 
     /// What a client connects to.
@@ -64,12 +73,12 @@ impl NatsServer {
         if self.child.is_running() {
             self.child.end(Signal::SIGTERM);
         }
-        self.child = launch(&self.folder, self.port)?;
+        self.child = launch(&self.folder, self.port, &self.more)?;
         Ok(())
     }
 }
 
-fn launch(folder: &Path, port: u16) -> Result<ServerChild, StartError> {
+fn launch(folder: &Path, port: u16, more: &str) -> Result<ServerChild, StartError> {
     let at = |source: io::Error| StartError::Folder { path: folder.to_owned(), source };
     let program = tools::find(PROGRAM, "FFAPI_NATS_SERVER", &[])?;
     let pid_file = folder.join("nats.pid");
@@ -80,7 +89,7 @@ fn launch(folder: &Path, port: u16) -> Result<ServerChild, StartError> {
     let text = format!(
         "listen: \"127.0.0.1:{port}\"\nserver_name: \"ffapi\"\npid_file: {pid:?}\n\
          max_payload: 8MB\nwrite_deadline: \"30s\"\n\
-         jetstream {{\n  store_dir: {store:?}\n  sync_interval: always\n}}\n",
+         jetstream {{\n  store_dir: {store:?}\n  sync_interval: always\n}}\n{more}\n",
         pid = pid_file.display().to_string(),
         store = folder.join("store").display().to_string(),
     );

@@ -189,3 +189,57 @@ async fn a_database_that_was_rewritten_chain_and_all_is_found() {
     assert!(found.contains(&"archive 1".to_owned()), "the log has another one: {found:?}");
     assert!(found.iter().any(|fault| fault != "archive 1"), "an anchor says otherwise: {found:?}");
 }
+
+#[tokio::test]
+async fn the_trail_goes_to_a_siem_line_by_line_and_goes_on_where_it_was() {
+    let stack = Stack::new().await;
+    let (id, _) = key(&stack, "acme", &["jobs:read"]).await;
+    let state = stack.data.path().join("shipped");
+    let follow = |more: &[&str]| {
+        let mut command = crate::stack::ffapi();
+        command.envs(operator::settings(&stack)).args(["audit", "follow", "--state"]).arg(&state);
+        command.args(more).stdout(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    let until = |process: &mut std::process::Child, wanted: &dyn Fn(&Value) -> bool| {
+        use std::io::BufRead;
+        let lines = std::io::BufReader::new(process.stdout.as_mut().unwrap()).lines();
+        let mut seen = Vec::new();
+        for line in lines {
+            let entry: Value = serde_json::from_str(&line.unwrap()).unwrap();
+            seen.push(entry.clone());
+            if wanted(&entry) {
+                break;
+            }
+        }
+        seen
+    };
+    let mut first = follow(&[]);
+    let seen = until(&mut first, &|entry| entry["target"] == id.as_str());
+    assert_eq!(seen[0]["action"], "account.changed", "{seen:#?}");
+    assert!(!seen.iter().any(|entry| entry.to_string().contains("\"hash\"")));
+    // It has told this one, and has noted so a moment later.
+    let start = std::time::Instant::now();
+    while !std::fs::read_to_string(&state).is_ok_and(|told| !told.contains("\"decisions\":0")) {
+        assert!(start.elapsed() < PATIENCE, "it never notes how far it is");
+    }
+    first.kill().unwrap();
+    first.wait().unwrap();
+
+    let collector = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    collector.set_read_timeout(Some(PATIENCE)).unwrap();
+    let at = format!("udp://{}", collector.local_addr().unwrap());
+    let mut second = follow(&["--syslog", &at]);
+    stack.post(&format!("/api-keys/{id}/revoke"), &json!({})).await;
+    let mut datagram = vec![0; 65_536];
+    loop {
+        let length = collector.recv(&mut datagram).unwrap();
+        let line = String::from_utf8_lossy(&datagram[..length]).into_owned();
+        assert!(line.starts_with("<109>1 2"), "{line}");
+        assert!(!line.contains("account.changed"), "it was told before: {line}");
+        if line.contains("key.revoked") {
+            break;
+        }
+    }
+    second.kill().unwrap();
+    second.wait().unwrap();
+}

@@ -21,8 +21,9 @@ async fn what_is_no_film_fails_in_words_without_retry_and_the_worker_lives() {
     .into_iter()
     .enumerate()
     {
-        let upload = stack.upload(bytes).await;
-        let job = stack.convert(&upload, &format!("{n}.mp4"), json!([])).await;
+        // As another way than an upload may bring it: the door is not the only guard.
+        let input = stack.place(&format!("in/{n}"), &bytes);
+        let job = stack.convert(&input, &format!("{n}.mp4"), json!([])).await;
         let over = stack.over(&job).await;
         assert_eq!(over.text("/status"), "failed", "{over:#?}");
         assert_eq!(over.text("/error/code"), "invalid_input", "{over:#?}");
@@ -34,7 +35,7 @@ async fn what_is_no_film_fails_in_words_without_retry_and_the_worker_lives() {
     let job = stack.convert("nowhere.mp4", "x.mp4", json!([])).await;
     assert_eq!(stack.over(&job).await.text("/error/code"), "input_not_found");
     // The worker lives, and what failed left nothing.
-    assert_eq!(stack.files(), Vec::<String>::new());
+    assert!(stack.files().iter().all(|file| file.contains("/in/")), "{:?}", stack.files());
     let upload = stack.upload(film).await;
     let job = stack.convert(&upload, "good.mp4", quick()).await;
     assert_eq!(stack.over(&job).await.text("/status"), "completed");
@@ -44,7 +45,9 @@ async fn what_is_no_film_fails_in_words_without_retry_and_the_worker_lives() {
 async fn an_upload_without_end_is_cut_off_and_leaves_nothing() {
     let stack = Stack::with(&[("FFAPI_GATEWAY__MAX_UPLOAD", "1000000")]).await;
     let chunk = || Ok::<_, std::io::Error>(vec![7_u8; 65_536]);
-    let endless = futures::stream::repeat_with(chunk);
+    // It begins like a film, and never ends.
+    let first = futures::stream::iter([Ok(b"\x1a\x45\xdf\xa3".to_vec())]);
+    let endless = futures::StreamExt::chain(first, futures::stream::repeat_with(chunk));
     let request = stack
         .request(Method::POST, "/uploads")
         .header("content-type", "application/octet-stream")
@@ -85,8 +88,8 @@ async fn pipes_and_devices_in_the_store_are_no_inputs_and_never_read() {
 #[tokio::test]
 async fn what_the_media_process_had_to_say_can_be_read() {
     let stack = Stack::new().await;
-    let upload =
-        stack.upload(b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\nx.ts\n".to_vec()).await;
+    let playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\nx.ts\n";
+    let upload = stack.place("a.m3u8", playlist);
     let job = stack.convert(&upload, "a.mp4", json!([])).await;
     stack.over(&job).await;
     let page = stack.get(&format!("/jobs/{job}/logs")).await;
@@ -136,4 +139,40 @@ async fn a_dead_media_child_is_one_failed_attempt_and_never_a_lost_worker() {
     stack.until(&job, |job| job.json["attempt"] == 2).await;
     stack.post(&format!("/jobs/{job}/cancel"), &json!({})).await;
     assert_eq!(stack.over(&job).await.text("/status"), "cancelled");
+}
+
+#[tokio::test]
+async fn what_is_no_media_does_not_come_in() {
+    let stack = Stack::new().await;
+    let send = async |name: &str, bytes: &[u8]| {
+        let request = stack.request(Method::POST, "/uploads");
+        let request = request.header("content-type", "application/octet-stream");
+        let disposition = format!("attachment; filename=\"{name}\"");
+        stack.send(request.header("content-disposition", disposition).body(bytes.to_vec())).await
+    };
+    let film = std::fs::read(bunny()).unwrap();
+    for (name, bytes, pointer) in [
+        ("film.mp4", b"".as_slice(), "#body"),
+        ("film.mp4", b"this is a letter, not a film", "#body"),
+        ("film.mp4", b"PK\x03\x04....ftypisom", "#body"),
+        ("run.exe", b"MZ\x90\x00", "#body"),
+        ("list.m3u8", b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "#body"),
+        ("film.ffconcat", b"ffconcat version 1.0\nfile /etc/passwd\n", "#body"),
+        ("film.mkv", &film, "#Content-Disposition"),
+        ("picture.png", &film, "#Content-Disposition"),
+    ] {
+        let answer = send(name, bytes).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{name}: {answer:#?}");
+        assert_eq!(answer.text("/errors/0/pointer"), pointer, "{name}: {answer:#?}");
+    }
+    assert_eq!(stack.stored(), Vec::<String>::new());
+    for (name, bytes) in [
+        ("film.mp4", film.as_slice()),
+        ("a film (1) [final].MP4", &film),
+        ("without", &film),
+        ("words.srt", b"1\n00:00:01,000 --> 00:00:02,000\nHi\n"),
+    ] {
+        let answer = send(name, bytes).await;
+        assert_eq!((answer.status, answer.text("/file_name")), (StatusCode::CREATED, name));
+    }
 }

@@ -312,3 +312,35 @@ async fn media_minutes_are_reserved_before_they_are_used_and_never_exceeded() {
     let minutes = usage.json["months"][0]["minutes"].as_f64().unwrap();
     assert!((minutes - 1.0).abs() < 0.02, "{usage:#?}");
 }
+
+#[tokio::test]
+async fn a_key_is_rotated_by_itself_told_of_before_and_handed_out_once() {
+    let stack = Stack::new().await;
+    let body = json!({ "name": "k", "scopes": ["jobs:read"], "rotate_every": "1m" });
+    let made = make(&stack, &body).await;
+    let (id, secret) = (made.text("/id"), made.text("/secret"));
+    let path = format!("/api-keys/{id}");
+    let start = std::time::Instant::now();
+    while stack.get(&path).await.text("/rotated_at") == made.text("/rotated_at") {
+        assert!(start.elapsed() < crate::stack::PATIENCE, "it is not rotated");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    let told = async |action: &str| {
+        let trail = stack.get(&format!("/admin/audit?action={action}")).await;
+        trail.json["data"].as_array().unwrap().iter().filter(|entry| entry["target"] == id).count()
+    };
+    while told("key.rotated").await == 0 {
+        assert!(start.elapsed() < crate::stack::PATIENCE, "nobody was told");
+    }
+    assert_eq!(told("key.rotation_due").await, 1);
+    // The old one still opens, and whoever may rotate it fetches the new one, once.
+    let rotated = stack.post(&format!("{path}/rotate?grace=600"), &json!({})).await;
+    let newer = rotated.text("/secret");
+    assert_ne!(newer, secret);
+    for secret in [secret, newer] {
+        let request = stack.request_as(secret, Method::GET, "/jobs");
+        assert_eq!(stack.send(request).await.status, StatusCode::OK);
+    }
+    let again = stack.post(&format!("{path}/rotate?grace=600"), &json!({})).await;
+    assert_ne!(again.text("/secret"), newer);
+}

@@ -19,5 +19,6 @@ mod outage;
 mod roles;
 mod stack;
 mod tenants;
+mod users;
 mod views;
 mod web;

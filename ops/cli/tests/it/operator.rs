@@ -67,6 +67,23 @@ async fn the_operators_verbs_say_what_there_is() {
     assert!(well && said.contains("(hidden)") && !said.contains(&secret), "{said}");
 }
 
+#[test]
+fn a_secret_may_stand_in_a_file_and_is_never_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("url");
+    std::fs::write(&file, "nats://ffapi:hush@nats.example.com:4222\n").unwrap();
+    let print = |path: &std::path::Path| {
+        let mut command = ffapi();
+        command.env("FFAPI_NATS__URL_FILE", path).args(["config", "print"]).output().unwrap()
+    };
+    let printed = print(&file);
+    let said = String::from_utf8(printed.stdout).unwrap();
+    assert!(said.contains("nats.example.com") && !said.contains("hush"), "{said}");
+    let missing = print(&folder.path().join("nothing"));
+    let said = String::from_utf8(missing.stderr).unwrap();
+    assert!(!missing.status.success() && said.contains("FFAPI_NATS__URL_FILE"), "{said}");
+}
+
 #[tokio::test]
 async fn a_replay_is_the_whole_story_one_event_a_line() {
     let stack = Stack::new().await;

@@ -61,7 +61,8 @@ async fn a_token_shows_one_thing_for_a_while_and_does_nothing() {
     // It ends by itself.
     let short = stack.post("/tokens", &json!({ "outputs": job, "ttl": 1 })).await;
     let start = Instant::now();
-    while bare(&stack, &file, short.text("/token")).await.status == StatusCode::OK {
+    let list = format!("/jobs/{job}/outputs");
+    while bare(&stack, &list, short.text("/token")).await.status == StatusCode::OK {
         assert!(start.elapsed() < PATIENCE, "it never ends");
     }
     // No log has it.

@@ -1,0 +1,166 @@
+//! The server configuration that we ship: every role does its work with a user of its own, and what
+//! is not its work is refused.
+
+use std::{collections::BTreeMap, path::Path, process::Stdio, time::Duration};
+
+use embedded::{NatsServer, Postgres};
+use nats::{Codec, Decision, Draft, Live, Log, Nats, NatsConfig, Vault};
+use uuid::Uuid;
+
+use crate::stack::{PATIENCE, bunny, ffapi, free_port, http, quick};
+
+const ROLES: [&str; 4] = ["projector", "conductor", "worker", "gateway"];
+
+/// A password of each user's, by the name that the configuration asks for.
+fn users() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats/users.conf");
+    let shipped = std::fs::read_to_string(path).unwrap();
+    let names = ["OPERATOR", "GATEWAY", "PROJECTOR", "CONDUCTOR", "WORKER", "TENANT_ACME"];
+    let defined = names.map(|name| format!("FFAPI_NATS_{name}: \"pw-{}\"\n", name.to_lowercase()));
+    defined.concat() + &shipped
+}
+
+fn url(server: &NatsServer, user: &str) -> String {
+    let password = format!("pw-{}", user.replace('-', "_"));
+    server.url().replace("nats://", &format!("nats://{user}:{password}@"))
+}
+
+async fn connect(server: &NatsServer, user: &str) -> Nats {
+    Nats::connect(&NatsConfig { url: url(server, user) }).await.unwrap()
+}
+
+struct Roles(Vec<std::process::Child>);
+
+impl Drop for Roles {
+    fn drop(&mut self) {
+        for process in &mut self.0 {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_role_does_its_work_and_nothing_else() {
+    let folder = embedded::temporary_folder().unwrap();
+    let at = folder.path().canonicalize().unwrap();
+    let server = NatsServer::start_with(&at.join("nats"), &users()).unwrap();
+    let postgres = Postgres::start(&at).unwrap();
+    let secret = |digit: &str| digit.repeat(64);
+    let listen = format!("127.0.0.1:{}", free_port());
+    let settings = BTreeMap::from([
+        ("FFAPI_POSTGRES__URL", postgres.url()),
+        ("FFAPI_SECRETS__MASTER_KEY", secret("1")),
+        ("FFAPI_SECRETS__PEPPER", secret("2")),
+        ("FFAPI_SECRETS__SIGNING_KEY", secret("3")),
+        ("FFAPI_STORAGE__ROOT", at.join("storage").display().to_string()),
+        ("FFAPI_GATEWAY__LISTEN", listen.clone()),
+        ("FFAPI_WORKER__SLOTS", "1".to_owned()),
+    ]);
+    let as_user = |user: &str| {
+        let mut command = ffapi();
+        command.envs(&settings).env("FFAPI_NATS__URL", url(&server, user));
+        command
+    };
+    let operator = |arguments: &[&str]| {
+        let done = as_user("operator").args(arguments).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+    };
+    operator(&["topology", "apply"]);
+    operator(&["migrate"]);
+    let key = operator(&["keys", "create", "--tenant", "acme", "--tier", "premium"]);
+    let start = |role: &&str| as_user(role).arg(role).stderr(Stdio::null()).spawn().unwrap();
+    let _roles = Roles(ROLES.iter().map(start).collect());
+
+    // A whole job, with every role as its own user.
+    let api = format!("http://{listen}/api/v1");
+    let begun = std::time::Instant::now();
+    while !http()
+        .get(format!("{api}/health/ready"))
+        .send()
+        .await
+        .is_ok_and(|a| a.status().is_success())
+    {
+        assert!(begun.elapsed() < PATIENCE, "not ready");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut listening =
+        Live::new(connect(&server, "tenant-acme").await).listen("live.acme.>").await.unwrap();
+    let send = async |path: &str, kind: &str, body: reqwest::Body| {
+        let request = http().post(format!("{api}{path}")).header("x-api-key", &key);
+        let request = request.header("content-type", kind).header("prefer", "wait=60");
+        request.body(body).send().await.unwrap().json::<serde_json::Value>().await.unwrap()
+    };
+    let capable = async || {
+        let request = http().get(format!("{api}/capabilities")).header("x-api-key", &key);
+        request.send().await.unwrap().status().is_success()
+    };
+    while !capable().await {
+        assert!(begun.elapsed() < PATIENCE, "no worker is heard");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let film = std::fs::read(bunny()).unwrap();
+    let upload = send("/uploads", "application/octet-stream", film.into()).await;
+    let body = serde_json::json!({
+        "input": upload["id"], "output": "a.mp4", "operations": quick(), "kind": "convert",
+    });
+    let plan = send("/validate", "application/json", body.to_string().into()).await;
+    assert!(plan["plan"].is_object(), "{plan:#}");
+    let mut job = body.clone();
+    job.as_object_mut().unwrap().remove("kind");
+    let made = send("/convert", "application/json", job.to_string().into()).await;
+    let said = std::fs::read_to_string(at.join("nats/nats.log")).unwrap();
+    let refused: Vec<&str> = said.lines().filter(|line| line.contains("Violation")).collect();
+    assert_eq!(made["job"]["status"], "completed", "{made:#} {refused:#?}");
+    assert_eq!(refused, Vec::<&str>::new(), "a role may not do what is its work");
+    let heard = tokio::time::timeout(PATIENCE, listening.next()).await.unwrap().unwrap();
+    assert!(heard.subject.starts_with("live.acme.job."), "{}", heard.subject);
+
+    // What is not a role's work.
+    for (user, subject) in [
+        ("worker", "ev.key.acme.key_1"),
+        ("worker", "ev.account.acme.acme"),
+        ("worker", "ev.dispatch._.cpu"),
+        ("conductor", "ev.key.acme.key_1"),
+        ("projector", "ev.job.acme.job_1"),
+        ("gateway", "ev.dispatch._.cpu"),
+    ] {
+        assert!(!may_append(&server, user, subject).await, "{user} wrote {subject}");
+    }
+    assert!(may_append(&server, "gateway", "ev.key.acme.key_1").await);
+    // A tenant's programs hear their own, and nobody else's.
+    let live = Live::new(connect(&server, "tenant-acme").await);
+    let mut other = live.listen("live.>").await.unwrap();
+    let mut own = live.listen("live.acme.job.x.progress").await.unwrap();
+    let teller = Live::new(connect(&server, "operator").await);
+    teller.tell("live.other.job.x.progress", "secret").await;
+    teller.tell("live.acme.job.x.progress", "own").await;
+    assert_eq!(own.next().await.unwrap().payload.as_ref(), b"own");
+    let overheard = tokio::time::timeout(Duration::from_millis(300), other.next()).await;
+    assert!(!matches!(overheard, Ok(Some(_))), "{overheard:?}");
+}
+
+/// True if a user's append to a subject is stored.
+async fn may_append(server: &NatsServer, user: &str, subject: &str) -> bool {
+    let nats = connect(server, user).await;
+    let codec = Codec::new(Vault::open(&nats, &[0x11; 32]).await.unwrap());
+    let id = Uuid::now_v7();
+    let decision = Decision {
+        command_id: id,
+        correlation_id: id,
+        causation: None,
+        actor: nats::Actor::Process("test".to_owned()),
+        tenant: "acme".to_owned(),
+        at: 1,
+        traceparent: None,
+        address: None,
+        schema: 1,
+        events: vec!["forged"],
+    };
+    let payload = codec.encode(&decision).await.unwrap();
+    let log = Log::open(nats).await.unwrap();
+    let draft = Draft { subject: subject.to_owned(), expected: 0, command_id: id, payload };
+    let stored = tokio::time::timeout(Duration::from_secs(1), log.append(draft)).await;
+    matches!(stored, Ok(Ok(_)))
+}
