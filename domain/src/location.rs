@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 use url::Url;
 
 use crate::UploadId;
@@ -139,10 +140,12 @@ impl FromStr for Location {
         if backend != DEFAULT_BACKEND {
             return Err(BadLocation::Scheme(backend.to_owned()));
         }
-        if !safe_path(path) {
+        // One name for what looks the same, however its letters are put together.
+        let path: String = path.nfc().collect();
+        if !safe_path(&path) {
             return Err(BadLocation::UnsafePath);
         }
-        Ok(Self::Object { backend: backend.to_owned(), path: path.to_owned() })
+        Ok(Self::Object { backend: backend.to_owned(), path })
     }
 }
 
@@ -207,6 +210,17 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<Location>(), Err(BadLocation::UnsafePath), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_name_is_one_however_its_letters_are_put_together() {
+        let (one, two) = ("caf\u{e9} (1) [final].mp4", "cafe\u{301} (1) [final].mp4");
+        assert_eq!(one.parse::<Location>(), two.parse::<Location>());
+        for good in ["a b/c [d] (e) #1.mp4", "Фильм.mp4", "映画.mp4", "%2e%2e/a", "a..b"] {
+            assert!(good.parse::<Location>().is_ok(), "{good}");
+        }
+        // Looks like two dots, and is a letter of its own; what would become two dots does not pass.
+        assert!("\u{2025}/a".parse::<Location>().is_ok());
     }
 
     #[test]

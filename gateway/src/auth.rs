@@ -2,6 +2,7 @@
 
 mod address;
 mod directory;
+mod issuer;
 mod secret;
 mod standing;
 mod strangers;
@@ -22,12 +23,14 @@ use poem_openapi::{
 pub(crate) use self::{
     address::Proxies,
     directory::{Closed, KnownKey},
+    issuer::Issuer,
     standing::while_admitted,
     strangers::Strangers,
     token::{Sight, Token},
 };
 pub use self::{
     directory::Directory,
+    issuer::IssuerConfig,
     secret::{Minted, Pepper, mint},
 };
 use crate::problem::{Kind, Problem};
@@ -43,6 +46,17 @@ pub(crate) struct Principal {
     pub(crate) address: Option<IpAddr>,
     /// When the token is over that was shown in place of the key.
     pub(crate) until: Option<Timestamp>,
+    /// What was shown.
+    pub(crate) shown: Shown,
+}
+
+/// What a principal stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// A key of ours, or a token that was made with one.
+    Key,
+    /// An issuer's word, for as long as it is good.
+    Issued,
 }
 
 impl Principal {

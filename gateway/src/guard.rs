@@ -12,7 +12,7 @@ use poem::{Endpoint, IntoResponse, Request, Response, Result, http::Method};
 
 use crate::{
     audit::Fact,
-    auth::{Closed, Principal, Token, shown},
+    auth::{Closed, Issuer, Principal, Token, shown},
     clock,
     limits::{Spent, ToTell},
     problem::{Kind, Problem},
@@ -37,7 +37,7 @@ pub(crate) async fn guard<E: Endpoint>(inner: Arc<E>, mut request: Request) -> R
         return Err(Problem::new(Kind::Internal, "the request id finds it in the log").into());
     };
     let from = gateway.proxies.origin(&request);
-    let principal = match identify(&gateway, &request, from) {
+    let principal = match identify(&gateway, &request, from).await {
         Ok(principal) => principal,
         Err(closed) => return Err(turn_away(&gateway, &request, from, closed).into()),
     };
@@ -62,14 +62,19 @@ pub(crate) async fn guard<E: Endpoint>(inner: Arc<E>, mut request: Request) -> R
     Ok(inner.call(request).await?.into_response())
 }
 
-fn identify(
+async fn identify(
     gateway: &Gateway,
     request: &Request,
     from: Option<IpAddr>,
 ) -> Result<Principal, Closed> {
     let now = clock::now();
     if let Some(secret) = shown(request) {
-        return gateway.directory.check(secret, from, now);
+        return match &gateway.issuer {
+            Some(issuer) if Issuer::is_token(secret) => {
+                issuer.read(secret, from, &gateway.directory).await
+            }
+            _ => gateway.directory.check(secret, from, now),
+        };
     }
     let text = token_in(request).ok_or(Closed::Unknown)?;
     let token = Token::read(text, gateway.directory.pepper(), now).ok_or(Closed::Unknown)?;
@@ -98,7 +103,8 @@ fn turn_away(
     closed: Closed,
 ) -> Problem {
     if closed == Closed::Behind {
-        let detail = "this gateway cannot tell which keys are revoked while its feed is behind";
+        let detail =
+            "this gateway cannot tell which keys are good while its feed, or the issuer, is away";
         return Problem::new(Kind::Unavailable, detail);
     }
     let from = from.unwrap_or(Ipv4Addr::UNSPECIFIED.into());

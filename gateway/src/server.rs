@@ -21,8 +21,10 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Gateway, Services,
+    Gateway, IssuerConfig, Services,
     accounts::Accounts,
+    auth::Issuer,
+    cache::Cache,
     connection::Watched,
     guard::guard,
     health,
@@ -55,6 +57,8 @@ pub struct GatewayConfig {
     pub cors_origins: Vec<String>,
     /// To serve HTTPS by itself; without it, a proxy in front may.
     pub tls: Option<TlsConfig>,
+    /// Whose tokens (`Authorization: Bearer <JWT>`) are believed beside our own keys.
+    pub issuer: Option<IssuerConfig>,
     /// Seconds after which a connection on which nothing moves is closed; more than the minute that
     /// `Prefer: wait` may take.
     pub idle_timeout: u64,
@@ -82,6 +86,7 @@ impl Default for GatewayConfig {
             endpoint_limits: BTreeMap::new(),
             cors_origins: Vec::new(),
             tls: None,
+            issuer: None,
             idle_timeout: 90,
             max_key_lag: 5_000,
         }
@@ -107,6 +112,9 @@ pub enum GatewayError {
         /// Why.
         source: std::io::Error,
     },
+    /// The issuer's keys could never be asked for.
+    #[error("no client for the issuer's keys")]
+    Issuer(#[from] reqwest::Error),
     /// The log is in trouble.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -133,10 +141,11 @@ const MAX_HEADERS: u32 = 64 * 1024;
 /// How long open requests may go on after a stop.
 const DRAIN: Duration = Duration::from_secs(3);
 
-type Service = OpenApiService<(Jobs, Uploads, Keys, Tokens, Accounts, AuditTrail, Health), ()>;
+type Service =
+    OpenApiService<(Jobs, Uploads, Keys, Tokens, Accounts, AuditTrail, Cache, Health), ()>;
 
 fn service() -> Service {
-    let all = (Jobs, Uploads, Keys, Tokens, Accounts, AuditTrail, Health);
+    let all = (Jobs, Uploads, Keys, Tokens, Accounts, AuditTrail, Cache, Health);
     OpenApiService::new(all, "ffapi", env!("CARGO_PKG_VERSION"))
         .description("FFmpeg as a service, event-sourced.")
 }
@@ -164,7 +173,8 @@ impl Server {
             Some(tls) => acceptor.rustls(tls::follow(tls)?).boxed(),
             None => acceptor.boxed(),
         };
-        let gateway = Arc::new(Gateway::new(services, config));
+        let issuer = config.issuer.clone().map(Issuer::new).transpose()?;
+        let gateway = Arc::new(Gateway::new(services, config, issuer));
         Ok(Self { acceptor, gateway, address })
     }
 
@@ -288,7 +298,11 @@ async fn hear(
                         gateway.workers.lock().unwrap_or_else(PoisonError::into_inner);
                     workers.insert(worker, (Instant::now(), body));
                 }
-                message = reader.next() => gateway.hub.hear(message),
+                message = reader.next() => {
+                    // Before anybody is told: who reads then sees what is told of.
+                    gateway.rows.hear(&message);
+                    gateway.hub.hear(message);
+                }
             }
         }
     }))

@@ -17,12 +17,13 @@ use uuid::Uuid;
 use crate::{
     Directory, GatewayConfig,
     audit::Audit,
-    auth::{Principal, Proxies, Strangers},
+    auth::{Issuer, Principal, Proxies, Strangers},
     events::Hub,
     limits::Buckets,
     positions::Positions,
     problem::Problem,
     progress::ProgressBoard,
+    rows::Rows,
 };
 
 /// What a gateway stands on.
@@ -57,6 +58,7 @@ pub struct Gateway {
     pub(crate) vault: Vault,
     pub(crate) buckets: Buckets,
     pub(crate) endpoint_limits: BTreeMap<String, u64>,
+    pub(crate) issuer: Option<Issuer>,
     pub(crate) proxies: Proxies,
     pub(crate) cors_origins: Vec<String>,
     pub(crate) strangers: Strangers,
@@ -66,6 +68,7 @@ pub struct Gateway {
     pub(crate) positions: Positions,
     pub(crate) hub: Hub,
     pub(crate) progress: ProgressBoard,
+    pub(crate) rows: Rows,
     pub(crate) workers: Mutex<Workers>,
     pub(crate) max_upload: u64,
 }
@@ -76,7 +79,7 @@ pub(crate) type Workers = BTreeMap<String, (std::time::Instant, serde_json::Valu
 const GONE: std::time::Duration = std::time::Duration::from_secs(6);
 
 impl Gateway {
-    pub(crate) fn new(services: Services, config: &GatewayConfig) -> Self {
+    pub(crate) fn new(services: Services, config: &GatewayConfig, issuer: Option<Issuer>) -> Self {
         let Services { commands, database, storage, directory, notary, egress, vault } = services;
         let nats = commands.log().nats().clone();
         Self {
@@ -86,6 +89,7 @@ impl Gateway {
             positions: Positions::default(),
             hub: Hub::default(),
             progress: ProgressBoard::default(),
+            rows: Rows::new(),
             workers: Mutex::default(),
             commands,
             database,
@@ -97,6 +101,7 @@ impl Gateway {
             vault,
             buckets: Buckets::new(Allowance::new(nats)),
             endpoint_limits: config.endpoint_limits.clone(),
+            issuer,
             proxies: Proxies::new(config.trusted_proxies.clone()),
             cors_origins: config.cors_origins.clone(),
             strangers: Strangers::new(config.strangers_per_minute),

@@ -8,7 +8,7 @@ use poem_openapi::{Object, OpenApi};
 use serde::Deserialize;
 
 use crate::{
-    auth::{Auth, Sight, Token},
+    auth::{Auth, Shown, Sight, Token},
     body::StrictJson,
     clock,
     problem::{Kind, Problem},
@@ -57,6 +57,10 @@ impl Tokens {
         body: StrictJson<TokenBody>,
     ) -> Result<Reply<201, TokenShown>> {
         let principal = auth.may(Scope::JobsRead)?;
+        if principal.shown == Shown::Issued {
+            let detail = "tokens are made with a key; send the issuer's own where you can";
+            return Err(Problem::new(Kind::Forbidden, detail).into());
+        }
         let TokenBody { job, outputs, ttl } = body.value;
         let (pointer, text) = match (&job, &outputs) {
             (Some(job), None) => ("#/job", job),

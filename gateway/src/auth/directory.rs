@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     convert::Infallible,
     net::IpAddr,
     sync::{Mutex, PoisonError, RwLock, RwLockReadGuard},
@@ -7,7 +7,7 @@ use std::{
 };
 
 use domain::{
-    Decider, KeyId, Tenant, Timestamp,
+    Decider, KeyId, Network, Tenant, Timestamp,
     account::{Account, AccountEvent, AccountTerms, Limits, Tiers},
     key::{Key, KeyEvent, KeyState},
     media::Micros,
@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Pepper, Principal, secret};
+use super::{Pepper, Principal, Shown, secret};
 use crate::problem::{Kind, Problem};
 
 /// Every key, account and month's minutes, in memory, as new as the log: an unknown id costs no look-up anywhere.
@@ -44,6 +44,23 @@ struct Known {
     accounts: HashMap<Tenant, KnownAccount>,
     /// By tenant and month.
     quotas: HashMap<Tenant, BTreeMap<String, QuotaState>>,
+}
+
+impl Known {
+    /// Refuses an address that account or key do not open from.
+    fn opens_from(
+        &self,
+        tenant: &Tenant,
+        own: Option<&BTreeSet<Network>>,
+        from: Option<IpAddr>,
+    ) -> Result<(), Closed> {
+        let account = self.accounts.get(tenant).map(|account| &account.terms.allowed_ips);
+        let inside = |allowed: &BTreeSet<Network>| {
+            allowed.is_empty()
+                || from.is_some_and(|from| allowed.iter().any(|net| net.contains(from)))
+        };
+        if account.into_iter().chain(own).all(inside) { Ok(()) } else { Err(Closed::Address) }
+    }
 }
 
 /// A key, and what is shown of it beside its state.
@@ -277,13 +294,7 @@ impl Directory {
         if held.is_expired(now) {
             return Err(Closed::Expired);
         }
-        let account = known.accounts.get(&key.tenant).map(|account| &account.terms.allowed_ips);
-        for allowed in account.into_iter().chain([&held.terms.allowed_ips]) {
-            let inside = from.is_some_and(|from| allowed.iter().any(|net| net.contains(from)));
-            if !allowed.is_empty() && !inside {
-                return Err(Closed::Address);
-            }
-        }
+        known.opens_from(&key.tenant, Some(&held.terms.allowed_ips), from)?;
         Ok(Principal {
             key: id,
             tenant: key.tenant.clone(),
@@ -291,7 +302,27 @@ impl Directory {
             terms: held.terms.clone(),
             address: from,
             until: None,
+            shown: Shown::Key,
         })
+    }
+
+    /// Whether somebody of a tenant may come whom an issuer vouches for.
+    pub(crate) fn admit_issued(&self, tenant: &Tenant, from: Option<IpAddr>) -> Result<(), Closed> {
+        if self.is_behind() {
+            return Err(Closed::Behind);
+        }
+        self.read().opens_from(tenant, None, from)
+    }
+
+    /// Whether a principal that was let in may still be there.
+    pub(crate) fn still(&self, principal: &Principal, now: Timestamp) -> Result<Principal, Closed> {
+        match principal.shown {
+            Shown::Key => self.admit(principal.key, principal.address, now),
+            Shown::Issued => {
+                self.admit_issued(&principal.tenant, principal.address)?;
+                Ok(principal.clone())
+            }
+        }
     }
 
     /// Whose a key is that somebody shows, whether it opens or not.
@@ -344,6 +375,16 @@ impl Directory {
         let mut keys: Vec<KnownKey> = known.keys.values().filter(of).cloned().collect();
         keys.sort_by_key(|key| key.id);
         keys
+    }
+
+    /// The keys that are rotated by themselves.
+    pub(crate) fn rotated_keys(&self) -> Vec<KnownKey> {
+        let known = self.read();
+        let rotated = |key: &&KnownKey| match &key.state {
+            KeyState::Active(held) => held.terms.rotate_every.is_some(),
+            KeyState::Unknown | KeyState::Revoked(_) => false,
+        };
+        known.keys.values().filter(rotated).cloned().collect()
     }
 
     /// True if somebody ever had a key or an account of this name.

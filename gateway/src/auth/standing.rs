@@ -13,7 +13,7 @@ impl Directory {
         loop {
             changes.mark_unchanged();
             let now = clock::now();
-            let admitted = self.admit(principal.key, principal.address, now);
+            let admitted = self.still(&principal, now);
             let Ok(current) = admitted else { return };
             // Whoever watches must still be let see jobs.
             if current.may(domain::key::Scope::JobsRead).is_err() {

@@ -1,6 +1,8 @@
+use std::sync::Arc;
+
 use domain::{
     JobId,
-    job::{Job, JobState},
+    job::{Job, JobState, JobView},
 };
 use nats::Position;
 use projections::{JobDetail, job_detail};
@@ -22,6 +24,15 @@ pub(crate) async fn find(
 ) -> Result<Reply<200, JobBody>, Problem> {
     let epoch = gateway.commands.log().identity().epoch;
     let tenant = &principal.tenant;
+    let wanted = asked.min_position.as_deref().map(str::parse::<Position>);
+    // What is no position is told below, with what would be one.
+    let at_least = wanted.map_or(Some(0), |wanted| wanted.ok().map(|wanted| wanted.sequence));
+    if asked.prefer.is_none()
+        && let Some(at_least) = at_least
+        && let Some((job, sequence)) = gateway.rows.find(tenant, id, at_least)
+    {
+        return Ok(answer(gateway, &job, Position { epoch, sequence, index: 0 }));
+    }
     gateway
         .positions
         .reach::<JobDetail>(&gateway.database, epoch, asked.min_position.as_deref())
@@ -39,7 +50,12 @@ pub(crate) async fn find(
     }
     let found = job_detail::find(&gateway.database, tenant, id).await?;
     let (job, sequence) = found.ok_or_else(|| Problem::not_found("job"))?;
-    let told = gateway.progress.of(&id.to_string(), job.summary.attempt);
-    let position = Position { epoch, sequence, index: 0 };
-    Ok(Reply::new(show(&job, told.as_ref())).version(job.summary.version).position(position))
+    let job = Arc::new(job);
+    gateway.rows.keep(id, (Arc::clone(&job), sequence));
+    Ok(answer(gateway, &job, Position { epoch, sequence, index: 0 }))
+}
+
+fn answer(gateway: &Gateway, job: &JobView, position: Position) -> Reply<200, JobBody> {
+    let told = gateway.progress.of(&job.summary.id.to_string(), job.summary.attempt);
+    Reply::new(show(job, told.as_ref())).version(job.summary.version).position(position)
 }

@@ -48,7 +48,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, stop: &CancellationToken) {
             () = tokio::time::sleep(BEAT) => {}
         }
         let now = clock::now();
-        for key in gateway.directory.keys(None) {
+        for key in gateway.directory.rotated_keys() {
             let KeyState::Active(held) = &key.state else { continue };
             let outcome = match due(held, now).filter(|_| !held.is_expired(now)) {
                 None => continue,

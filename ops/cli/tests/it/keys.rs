@@ -344,3 +344,11 @@ async fn a_key_is_rotated_by_itself_told_of_before_and_handed_out_once() {
     let again = stack.post(&format!("{path}/rotate?grace=600"), &json!({})).await;
     assert_ne!(again.text("/secret"), newer);
 }
+
+#[tokio::test]
+async fn an_operator_may_limit_one_endpoint() {
+    let stack = Stack::with(&[("FFAPI_GATEWAY__ENDPOINT_LIMITS", "{\"POST probe\" = 2}")]).await;
+    let ask = async || stack.post("/probe", &json!({ "input": "a.mp4" })).await.status.as_u16();
+    assert_eq!([ask().await, ask().await, ask().await], [201, 201, 429]);
+    assert_eq!(stack.get("/jobs").await.status, StatusCode::OK);
+}

@@ -10,6 +10,7 @@ mod demo;
 mod edge;
 mod fleet;
 mod hostile;
+mod issuer;
 mod journey;
 mod keys;
 mod manners;

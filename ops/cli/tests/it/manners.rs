@@ -253,3 +253,33 @@ async fn beyond_a_tenants_limit_jobs_wait_and_are_not_refused() {
     stack.post(&format!("/jobs/{first}/cancel"), &json!({})).await;
     assert_eq!(stack.over(&second).await.text("/status"), "completed");
 }
+
+#[tokio::test]
+async fn a_job_in_memory_is_never_older_than_what_was_told() {
+    let stack = Stack::new().await;
+    let not_before = "2100-01-01T00:00:00Z";
+    let body = json!({ "input": "a.mp4", "output": "b.mp4", "not_before": not_before });
+    let created = stack.post("/convert", &body).await;
+    let (job, first) = (created.text("/job/id"), created.header("x-log-position"));
+    stack.get(&format!("/jobs/{job}?min_position={first}")).await;
+    let figures = async || stack.get("/admin/cache").await.json;
+    let before = figures().await["hits"].as_u64().unwrap();
+    for _ in 0..3 {
+        assert_eq!(stack.get(&format!("/jobs/{job}")).await.text("/priority"), "normal");
+    }
+    assert_eq!(figures().await["hits"].as_u64().unwrap(), before + 3);
+    for priority in ["low", "high", "low", "normal"].into_iter().cycle().take(20) {
+        let patch = stack.request(Method::PATCH, &format!("/jobs/{job}"));
+        let changed = stack.send(patch.json(&json!({ "priority": priority }))).await;
+        let position = changed.header("x-log-position");
+        let read = stack.get(&format!("/jobs/{job}?min_position={position}")).await;
+        assert_eq!(read.text("/priority"), priority, "{read:#?}");
+    }
+    let cleared = stack.post("/admin/cache/clear", &json!({})).await;
+    assert_eq!(cleared.json["entries"], 0);
+    assert_eq!(stack.get(&format!("/jobs/{job}")).await.text("/id"), job);
+    // Another tenant's job is not there, whoever has read it before.
+    let (_, foreign) = crate::keys::key(&stack, "acme", &["jobs:read"]).await;
+    let request = stack.request_as(&foreign, Method::GET, &format!("/jobs/{job}"));
+    is_problem(&stack.send(request).await, 404);
+}
