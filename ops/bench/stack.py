@@ -36,12 +36,19 @@ class Stack:
         start = time.monotonic()
         self.process = subprocess.Popen(
             [FFAPI, "up", "--data-dir", data, "--listen", f"127.0.0.1:{self.port}"],
-            stdout=subprocess.DEVNULL, stderr=open(f"{data}/up.log", "a"),
+            stdout=subprocess.DEVNULL, stderr=open(f"{data}/up.log", "a"), env=os.environ | self.limits(),
         )
         while self.call("GET", "/health/ready", raw=True)[0] != 200:
             time.sleep(0.01)
         self.started_in = time.monotonic() - start
         self.key = Path(data, "admin.key").read_text().strip()
+
+    @staticmethod
+    def limits():
+        """An account that no bench comes to the end of."""
+        tier = {"REQUESTS_PER_HOUR": 10**9, "KEYS": 10**5, "MONTHLY_MINUTES": 10**7,
+                "UPLOAD_BYTES_PER_SECOND": 10**11}
+        return {f"FFAPI_TIERS__ENTERPRISE__{name}": str(value) for name, value in tier.items()}
 
     def connect(self):
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
