@@ -27,6 +27,7 @@ mod random;
 mod range;
 mod reply;
 mod rows;
+mod scanner;
 mod server;
 mod state;
 mod throttle;
@@ -37,5 +38,6 @@ mod uploads;
 
 pub use auth::{Directory, IssuerConfig, Minted, Pepper, mint};
 pub use problem::Kind as ProblemKind;
+pub use scanner::{OnFailure, ScannerConfig};
 pub use server::{GatewayConfig, GatewayError, Server, TlsConfig, openapi};
 pub use state::{Gateway, Services};

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Gateway, IssuerConfig, Services,
+    Gateway, IssuerConfig, ScannerConfig, Services,
     accounts::Accounts,
     auth::Issuer,
     cache::Cache,
@@ -59,6 +59,8 @@ pub struct GatewayConfig {
     pub tls: Option<TlsConfig>,
     /// Whose tokens (`Authorization: Bearer <JWT>`) are believed beside our own keys.
     pub issuer: Option<IssuerConfig>,
+    /// A virus scanner for uploads; none if absent.
+    pub scanner: Option<ScannerConfig>,
     /// Seconds after which a connection on which nothing moves is closed; more than the minute that
     /// `Prefer: wait` may take.
     pub idle_timeout: u64,
@@ -87,6 +89,7 @@ impl Default for GatewayConfig {
             cors_origins: Vec::new(),
             tls: None,
             issuer: None,
+            scanner: None,
             idle_timeout: 90,
             max_key_lag: 5_000,
         }

@@ -15,7 +15,7 @@ use storage::{EgressConfig, Storage};
 use uuid::Uuid;
 
 use crate::{
-    Directory, GatewayConfig,
+    Directory, GatewayConfig, ScannerConfig,
     audit::Audit,
     auth::{Issuer, Principal, Proxies, Strangers},
     events::Hub,
@@ -59,6 +59,7 @@ pub struct Gateway {
     pub(crate) buckets: Buckets,
     pub(crate) endpoint_limits: BTreeMap<String, u64>,
     pub(crate) issuer: Option<Issuer>,
+    pub(crate) scanner: Option<ScannerConfig>,
     pub(crate) proxies: Proxies,
     pub(crate) cors_origins: Vec<String>,
     pub(crate) strangers: Strangers,
@@ -102,6 +103,7 @@ impl Gateway {
             buckets: Buckets::new(Allowance::new(nats)),
             endpoint_limits: config.endpoint_limits.clone(),
             issuer,
+            scanner: config.scanner.clone(),
             proxies: Proxies::new(config.trusted_proxies.clone()),
             cors_origins: config.cors_origins.clone(),
             strangers: Strangers::new(config.strangers_per_minute),

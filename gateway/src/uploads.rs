@@ -17,10 +17,12 @@ use poem_openapi::{
 use uuid::Uuid;
 
 use crate::{
-    auth::Auth,
+    audit::Fact,
+    auth::{Auth, Principal},
     door,
     problem::{Kind, Problem},
     reply::Reply,
+    scanner::{OnFailure, Scan, ScannerConfig, Verdict},
     state::{Gateway, caller},
     throttle,
 };
@@ -74,13 +76,25 @@ impl Uploads {
         }
         let bytes = throttle::at(limits.upload_bytes_per_second, body.0.into_bytes_stream());
         let bytes = door::look_at(bytes, name.as_deref()).await?;
-        let received = gateway
-            .storage
-            .of(&principal.tenant)
-            .map_err(Problem::from)?
-            .receive(id, std::pin::pin!(bytes), most)
-            .await
-            .map_err(Problem::from)?;
+        let scan = Scan::default();
+        let bytes = match &gateway.scanner {
+            Some(config) => scan.watch(config, bytes),
+            None => bytes,
+        };
+        let storage = gateway.storage.of(&principal.tenant).map_err(Problem::from)?;
+        let received = storage.receive(id, bytes, most).await;
+        let verdict = scan.verdict();
+        if let Some(config) = &gateway.scanner
+            // What broke off otherwise says so itself.
+            && (received.is_ok() || matches!(verdict, Verdict::Found(_)))
+            && let Err(problem) = scanned(&gateway, (request, principal), config, &verdict)
+        {
+            if received.is_ok() {
+                storage.forget(id).await.map_err(Problem::from)?;
+            }
+            return Err(problem.into());
+        }
+        let received = received.map_err(Problem::from)?;
         failpoint::hit("gateway.after_bytes");
         let command = UploadCommand::Complete {
             file_name: name.clone().map_or(Personal::Erased, Personal::Clear),
@@ -133,6 +147,34 @@ impl Uploads {
             sha256: sha256.clone(),
         };
         Ok(Reply::new(body).version(1))
+    }
+}
+
+/// What a scan means for an upload.
+fn scanned(
+    gateway: &Gateway,
+    (request, principal): (&Request, &Principal),
+    config: &ScannerConfig,
+    verdict: &Verdict,
+) -> Result<(), Problem> {
+    match verdict {
+        Verdict::Clean => Ok(()),
+        Verdict::Found(name) => {
+            gateway.audit.note(Fact::about(request, principal, "upload.refused_virus"));
+            let detail = format!("the scanner found {name} in it");
+            Err(Problem::field(Kind::Invalid, "#body", detail))
+        }
+        Verdict::Failed(why) => {
+            tracing::warn!(why, "an upload was not scanned");
+            gateway.audit.note(Fact::about(request, principal, "upload.not_scanned"));
+            match config.on_failure {
+                OnFailure::Accept => Ok(()),
+                OnFailure::Refuse => {
+                    let detail = "uploads cannot be scanned at the moment, so none is taken";
+                    Err(Problem::new(Kind::Unavailable, detail))
+                }
+            }
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Sources, charge, clock,
+    failure::{crashed, erased, failed, presentable},
     insist::insist,
     life::Life,
     outputs::{self, OUTPUT, staged},
@@ -498,38 +499,5 @@ async fn next(subscription: &mut Option<Subscription>) -> Option<nats::Heard> {
             None => std::future::pending().await,
         },
         None => std::future::pending().await,
-    }
-}
-
-/// What storage says, as a job's failure.
-pub(crate) fn failed(error: StorageError) -> MediaError {
-    let code = match &error {
-        StorageError::NotFound(_) => FailureCode::InputNotFound,
-        StorageError::Exists(_) => FailureCode::OutputExists,
-        StorageError::TooLarge { .. } => FailureCode::InputTooLarge,
-        StorageError::BrokenOff(_) | StorageError::Unavailable(_) => {
-            FailureCode::StorageUnavailable
-        }
-    };
-    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-    MediaError { code, message: format!("{error}{}", cause.unwrap_or_default()) }
-}
-
-fn crashed(error: &std::io::Error) -> MediaError {
-    MediaError {
-        code: FailureCode::MediaCrashed,
-        message: format!("the media process cannot be talked to: {error}"),
-    }
-}
-
-/// A message that fits into an event and every database, whatever a media process wrote.
-fn presentable(message: &str) -> String {
-    message.chars().filter(|c| !c.is_control()).take(2000).collect()
-}
-
-fn erased(what: &str) -> MediaError {
-    MediaError {
-        code: FailureCode::Unsupported,
-        message: format!("the job's {what} was erased with its tenant's data"),
     }
 }

@@ -11,7 +11,7 @@ use domain::{
 use media::MediaError;
 use storage::{Egress, EgressError, Storage};
 
-use crate::attempt::failed;
+use crate::failure::failed;
 
 /// What inputs come from, and how much of them.
 #[derive(Debug, Clone)]

@@ -9,6 +9,7 @@ mod attempt;
 mod charge;
 mod clock;
 mod conductor;
+mod failure;
 mod insist;
 mod intake;
 mod leadership;

@@ -58,4 +58,13 @@ impl Storage {
         write.finish().await.map_err(StorageError::unavailable)?;
         Ok(Received { size, sha256: hex::encode(hash.finalize()) })
     }
+
+    /// Removes an upload that is not wanted after all.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn forget(&self, id: UploadId) -> Result<(), StorageError> {
+        let key = Self::key(&Location::Upload(id))?;
+        self.store.delete(&key).await.map_err(StorageError::unavailable)
+    }
 }

@@ -176,3 +176,64 @@ async fn what_is_no_media_does_not_come_in() {
         assert_eq!((answer.status, answer.text("/file_name")), (StatusCode::CREATED, name));
     }
 }
+
+/// Speaks clamd's INSTREAM: finds what holds the word `EICAR`.
+async fn clamd() -> std::net::SocketAddr {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut command = [0; 10];
+                connection.read_exact(&mut command).await.unwrap();
+                assert_eq!(&command, b"zINSTREAM\0");
+                let mut seen = Vec::new();
+                loop {
+                    let length = connection.read_u32().await.unwrap() as usize;
+                    if length == 0 {
+                        break;
+                    }
+                    let mut chunk = vec![0; length];
+                    connection.read_exact(&mut chunk).await.unwrap();
+                    seen.extend(chunk);
+                }
+                let found = seen.windows(5).any(|word| word == b"EICAR");
+                let says = if found { "stream: Eicar-Test FOUND\0" } else { "stream: OK\0" };
+                connection.write_all(says.as_bytes()).await.unwrap();
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_scanner_sees_uploads_and_what_it_finds_is_not_kept() {
+    let address = clamd().await.to_string();
+    let stack = Stack::with(&[("FFAPI_GATEWAY__SCANNER__ADDRESS", &address)]).await;
+    let film = std::fs::read(bunny()).unwrap();
+    let send = async |stack: &Stack, bytes: Vec<u8>| {
+        let request = stack.request(Method::POST, "/uploads");
+        let request = request.header("content-type", "application/octet-stream");
+        stack.send(request.body(bytes)).await
+    };
+    let sick = [film.as_slice(), b"EICAR"].concat();
+    let refused = send(&stack, sick).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{refused:#?}");
+    assert!(refused.text("/detail").contains("Eicar-Test"), "{refused:#?}");
+    assert_eq!(stack.stored(), Vec::<String>::new());
+    assert_eq!(send(&stack, film.clone()).await.status, StatusCode::CREATED);
+
+    // Without a scanner nothing is taken, unless it was declared that it is.
+    let nobody = format!("127.0.0.1:{}", crate::stack::free_port());
+    let strict = Stack::with(&[("FFAPI_GATEWAY__SCANNER__ADDRESS", &nobody)]).await;
+    let refused = send(&strict, film.clone()).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{refused:#?}");
+    assert_eq!(strict.stored(), Vec::<String>::new());
+    let lenient = Stack::with(&[
+        ("FFAPI_GATEWAY__SCANNER__ADDRESS", &nobody),
+        ("FFAPI_GATEWAY__SCANNER__ON_FAILURE", "accept"),
+    ])
+    .await;
+    assert_eq!(send(&lenient, film).await.status, StatusCode::CREATED);
+}
