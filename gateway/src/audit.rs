@@ -21,7 +21,11 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{auth::Principal, clock, manners::RequestId};
+use crate::{
+    auth::{Principal, neighbourhood},
+    clock,
+    manners::RequestId,
+};
 
 /// Something to note.
 #[derive(Debug, Clone)]
@@ -62,6 +66,7 @@ pub(crate) struct Audit {
 /// Beyond so many different ones in a minute, strangers are counted as one.
 const MOST: usize = 10_000;
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
+const LONGEST_PATH: usize = 512;
 const BEAT: Duration = Duration::from_millis(500);
 const FIRST_USE: &str = "key.first_used_from_address";
 
@@ -72,7 +77,7 @@ impl Fact {
         let (key, tenant) = (Some(*key), Some(tenant.clone()));
         Self {
             who: Who { tenant, key, address: *address, action },
-            request: Some(format!("{} {}", request.method(), request.original_uri().path())),
+            request: Some(line(request)),
             request_id: request.data::<RequestId>().map(|id| id.0.clone()),
         }
     }
@@ -84,7 +89,7 @@ impl Fact {
         action: &'static str,
     ) -> Self {
         let (key, tenant) = key.unzip();
-        let who = Who { tenant, key, address: Some(address), action };
+        let who = Who { tenant, key, address: Some(neighbourhood(address)), action };
         Self { who, request: None, request_id: None }
     }
 }
@@ -99,7 +104,7 @@ impl Audit {
         let now = clock::now();
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         let mut who = fact.who.clone();
-        if pending.len() >= MOST && who.tenant.is_none() && !pending.contains_key(&who) {
+        if pending.len() >= MOST && !pending.contains_key(&who) {
             (who.key, who.address) = (None, None);
         }
         let counted = pending.entry(who.clone()).or_insert_with(|| Counted {
@@ -151,7 +156,7 @@ impl Audit {
             for (fact, count, first, last) in self.due(clock::now()) {
                 let note = Note { fact, count, first, last };
                 while let Err(error) = note.keep(commands, &notes).await {
-                    if stopping {
+                    if stopping || stop.is_cancelled() {
                         tracing::warn!(%error, "a note was not written");
                         break;
                     }
@@ -163,6 +168,12 @@ impl Audit {
             }
         }
     }
+}
+
+/// The method and the path, which may be as long as a stranger likes.
+fn line(request: &Request) -> String {
+    let path = request.original_uri().path().chars().take(LONGEST_PATH);
+    format!("{} {}", request.method(), path.collect::<String>())
 }
 
 struct Note {

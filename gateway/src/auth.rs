@@ -25,10 +25,11 @@ pub(crate) use self::{
     directory::{Closed, KnownKey},
     issuer::Issuer,
     standing::while_admitted,
-    strangers::Strangers,
+    strangers::{Strangers, neighbourhood},
     token::{Sight, Token},
 };
 pub use self::{
+    address::ProxyHeader,
     directory::Directory,
     issuer::IssuerConfig,
     secret::{Minted, Pepper, mint},

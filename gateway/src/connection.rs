@@ -53,8 +53,9 @@ pub(crate) struct Connection<T> {
     asking: Option<(Instant, u64)>,
 }
 
-/// How long a request may come as slowly as it likes.
-const GRACE: Duration = Duration::from_secs(30);
+/// How long a request may come as slowly as it likes: longer than an answer may be waited for, so that
+/// others that come meanwhile over the same connection harm nobody.
+const GRACE: Duration = Duration::from_secs(75);
 /// The least bytes a second of one that takes longer.
 const LEAST: u64 = 1_000;
 

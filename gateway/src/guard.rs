@@ -145,7 +145,8 @@ async fn at_this_path(
     }
     let path = request.original_uri().path();
     let name = path.strip_prefix("/api/v1/").unwrap_or(path).split('/').next().unwrap_or_default();
-    let name = format!("{} {name}", request.method());
+    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    let name = format!("{method} {name}");
     let Some(limit) = gateway.endpoint_limits.get(&name) else { return Ok(None) };
     let bucket = name.replace(' ', "-").to_lowercase();
     let spent: Spent =

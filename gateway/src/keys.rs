@@ -31,7 +31,7 @@ use crate::{
     body::StrictJson,
     clock,
     problem::Problem,
-    reply::Reply,
+    reply::{Reply, etag},
     state::Gateway,
 };
 
@@ -114,15 +114,17 @@ impl Keys {
     ) -> Result<Reply<200, KeyShown>> {
         let principal = auth.may(Scope::KeysManage)?;
         let key = find(&gateway, principal, &id.0).await?;
+        // What is not named stays as it was read: a change that came between must not be undone.
+        let if_match = if_match.0.or_else(|| Some(etag(key.version)));
         let command = body.value.read(&key, principal.grant())?;
-        Ok(Change { request, principal, key, if_match: if_match.0 }.give(&gateway, command).await?)
+        Ok(Change { request, principal, key, if_match }.give(&gateway, command).await?)
     }
 
     /// Give a key another secret
     ///
     /// The new `secret` is in this answer only. The old one opens as well for `grace` seconds: a day
-    /// if nothing is said, 30 days at most, 0 for none. If the key was rotated by itself, this hands
-    /// out, once, the secret that was made then.
+    /// if nothing is said, 30 days at most, 0 for none. If the key was rotated by itself and `grace`
+    /// is not given, this hands out, once, the secret that was made then.
     #[oai(path = "/api-keys/:id/rotate", method = "post", operation_id = "rotateKey")]
     async fn rotate(
         &self,

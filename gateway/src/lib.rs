@@ -36,7 +36,7 @@ mod tokens;
 mod trail;
 mod uploads;
 
-pub use auth::{Directory, IssuerConfig, Minted, Pepper, mint};
+pub use auth::{Directory, IssuerConfig, Minted, Pepper, ProxyHeader, mint};
 pub use problem::Kind as ProblemKind;
 pub use scanner::{OnFailure, ScannerConfig};
 pub use server::{GatewayConfig, GatewayError, Server, TlsConfig, openapi};

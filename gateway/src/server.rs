@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Gateway, IssuerConfig, ScannerConfig, Services,
+    Gateway, IssuerConfig, ProxyHeader, ScannerConfig, Services,
     accounts::Accounts,
     auth::Issuer,
     cache::Cache,
@@ -46,8 +46,10 @@ pub struct GatewayConfig {
     pub listen: String,
     /// Bytes of one upload at most, whatever the account has.
     pub max_upload: u64,
-    /// Proxies whose `Forwarded` or `X-Forwarded-For` is believed, like `10.0.0.0/8`.
+    /// Proxies whose word on where a request comes from is believed, like `10.0.0.0/8`.
     pub trusted_proxies: Vec<Network>,
+    /// Where they write it: `x-forwarded-for` or `forwarded`. The other one is not looked at.
+    pub proxy_header: ProxyHeader,
     /// Requests in a minute from one address without a key that opens.
     pub strangers_per_minute: u32,
     /// Requests of one account in an hour by method and first word of the path, like
@@ -84,6 +86,7 @@ impl Default for GatewayConfig {
             listen: "127.0.0.1:8080".to_owned(),
             max_upload: 10 * 1024 * 1024 * 1024,
             trusted_proxies: Vec::new(),
+            proxy_header: ProxyHeader::default(),
             strangers_per_minute: 60,
             endpoint_limits: BTreeMap::new(),
             cors_origins: Vec::new(),

@@ -104,7 +104,7 @@ impl Gateway {
             endpoint_limits: config.endpoint_limits.clone(),
             issuer,
             scanner: config.scanner.clone(),
-            proxies: Proxies::new(config.trusted_proxies.clone()),
+            proxies: Proxies::new(config.trusted_proxies.clone(), config.proxy_header),
             cors_origins: config.cors_origins.clone(),
             strangers: Strangers::new(config.strangers_per_minute),
             max_upload: config.max_upload,

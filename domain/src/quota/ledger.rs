@@ -19,7 +19,8 @@ pub struct Due {
 /// The process manager that settles: what is reserved, and which of it waits to be settled.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
-    open: BTreeMap<JobId, (Tenant, String)>,
+    /// By the month in which it was reserved: a job that was tried in two has two.
+    open: BTreeMap<JobId, BTreeMap<String, Tenant>>,
     /// What a job that sealed its outputs will be charged.
     sealed: BTreeMap<JobId, Micros>,
     /// What jobs that are over are charged, as far as they have reservations.
@@ -31,11 +32,15 @@ impl Ledger {
     pub fn quota(&mut self, tenant: &Tenant, month: &str, event: &QuotaEvent) {
         match event {
             QuotaEvent::Reserved { job, .. } => {
-                self.open.insert(*job, (tenant.clone(), month.to_owned()));
+                self.open.entry(*job).or_default().insert(month.to_owned(), tenant.clone());
             }
             QuotaEvent::Settled { job, .. } => {
-                self.open.remove(job);
-                self.over.remove(job);
+                let months = self.open.entry(*job).or_default();
+                months.remove(month);
+                if months.is_empty() {
+                    self.open.remove(job);
+                    self.over.remove(job);
+                }
             }
         }
     }
@@ -76,10 +81,13 @@ impl Ledger {
 
     /// What is to be settled.
     pub fn due(&self) -> Vec<Due> {
-        let due = self.over.iter().filter_map(|(job, micros)| {
-            let (tenant, month) = self.open.get(job)?;
-            let (tenant, month) = (tenant.clone(), month.clone());
-            Some(Due { job: *job, tenant, month, micros: *micros })
+        let due = self.over.iter().flat_map(|(job, micros)| {
+            let months = self.open.get(job).into_iter().flatten().rev().enumerate();
+            months.map(|(nth, (month, tenant))| {
+                // It counts in the month in which it was tried last.
+                let micros = if nth == 0 { *micros } else { 0 };
+                Due { job: *job, tenant: tenant.clone(), month: month.clone(), micros }
+            })
         });
         due.collect()
     }
@@ -108,6 +116,17 @@ mod tests {
         let due = Due { job, tenant: tenant.clone(), month: "2026-11".to_owned(), micros: 7 };
         assert_eq!(ledger.due(), [due]);
         ledger.quota(&tenant, "2026-11", &QuotaEvent::Settled { job, micros: 7 });
+        assert_eq!(ledger.due(), []);
+        // Tried in two months, it counts in the later one.
+        ledger.quota(&tenant, "2026-11", &reserved);
+        ledger.quota(&tenant, "2026-12", &reserved);
+        ledger.job(job, &sealed);
+        ledger.job(job, &JobEvent::Completed { attempt: 2 });
+        let due: Vec<_> = ledger.due().into_iter().map(|due| (due.month, due.micros)).collect();
+        assert_eq!(due, [("2026-12".to_owned(), 7), ("2026-11".to_owned(), 0)]);
+        for month in ["2026-11", "2026-12"] {
+            ledger.quota(&tenant, month, &QuotaEvent::Settled { job, micros: 0 });
+        }
         assert_eq!(ledger.due(), []);
         // One that made nothing costs nothing; one that is tried again keeps what it has.
         ledger.quota(&tenant, "2026-11", &reserved);

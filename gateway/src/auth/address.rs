@@ -2,22 +2,38 @@ use std::net::IpAddr;
 
 use domain::Network;
 use poem::{Request, http::HeaderMap};
+use serde::{Deserialize, Serialize};
 
-/// The proxies whose word on where a request comes from is believed.
+/// The proxies whose word on where a request comes from is believed, and the header in which they
+/// write it. Any other one is the client's own, which a proxy passes on as it is.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Proxies(Vec<Network>);
+pub(crate) struct Proxies {
+    trusted: Vec<Network>,
+    header: ProxyHeader,
+}
+
+/// The header that a proxy writes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyHeader {
+    /// As most do.
+    #[default]
+    XForwardedFor,
+    /// As RFC 7239 has it.
+    Forwarded,
+}
 
 impl Proxies {
-    pub(crate) const fn new(trusted: Vec<Network>) -> Self {
-        Self(trusted)
+    pub(crate) const fn new(trusted: Vec<Network>, header: ProxyHeader) -> Self {
+        Self { trusted, header }
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|net| net.contains(address))
+        self.trusted.iter().any(|net| net.contains(address))
     }
 
     /// From where a request comes: its peer, or, if that is a trusted proxy, the last address in
-    /// `Forwarded` or `X-Forwarded-For` that is none.
+    /// its header that is none.
     pub(crate) fn origin(&self, request: &Request) -> Option<IpAddr> {
         let peer = request.remote_addr().as_socket_addr()?.ip().to_canonical();
         Some(if self.trusts(peer) { self.told(peer, request.headers()) } else { peer })
@@ -31,17 +47,22 @@ impl Proxies {
 
     fn told(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut hops = Vec::new();
-        for value in headers.get_all("forwarded") {
-            let text = value.to_str().unwrap_or_default();
-            hops.extend(text.split(',').map(|element| {
-                let mut pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
-                let of = pairs.find(|(name, _)| name.eq_ignore_ascii_case("for"));
-                of.and_then(|(_, node)| parse(node))
-            }));
-        }
-        if hops.is_empty() {
-            for value in headers.get_all("x-forwarded-for") {
-                hops.extend(value.to_str().unwrap_or_default().split(',').map(parse));
+        match self.header {
+            ProxyHeader::Forwarded => {
+                for value in headers.get_all("forwarded") {
+                    let text = value.to_str().unwrap_or_default();
+                    hops.extend(text.split(',').map(|element| {
+                        let mut pairs =
+                            element.split(';').filter_map(|pair| pair.trim().split_once('='));
+                        let of = pairs.find(|(name, _)| name.eq_ignore_ascii_case("for"));
+                        of.and_then(|(_, node)| parse(node))
+                    }));
+                }
+            }
+            ProxyHeader::XForwardedFor => {
+                for value in headers.get_all("x-forwarded-for") {
+                    hops.extend(value.to_str().unwrap_or_default().split(',').map(parse));
+                }
             }
         }
         let mut origin = peer;
@@ -71,13 +92,17 @@ fn parse(node: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn told(headers: &[(&'static str, &str)]) -> String {
+    fn told_in(header: ProxyHeader, headers: &[(&'static str, &str)]) -> String {
         let of = |(name, value): &(&'static str, &str)| {
             ((*name).parse().unwrap(), value.parse().unwrap())
         };
         let headers: HeaderMap = headers.iter().map(of).collect();
-        let proxies = Proxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        let proxies = Proxies::new(vec!["10.0.0.0/8".parse().unwrap()], header);
         proxies.told("10.0.0.1".parse().unwrap(), &headers).to_string()
+    }
+
+    fn told(headers: &[(&'static str, &str)]) -> String {
+        told_in(ProxyHeader::XForwardedFor, headers)
     }
 
     #[test]
@@ -91,9 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn the_standards_header_goes_before_the_other() {
-        let both =
-            [("x-forwarded-for", "1.1.1.1"), ("forwarded", "for=\"[2001:db8::1]:80\";proto=https")];
-        assert_eq!(told(&both), "2001:db8::1");
+    fn a_header_that_the_proxy_does_not_write_is_the_clients_own() {
+        let both = [
+            ("x-forwarded-for", "192.0.2.1"),
+            ("forwarded", "for=\"[2001:db8::1]:80\";proto=https"),
+        ];
+        assert_eq!(told(&both), "192.0.2.1");
+        assert_eq!(told_in(ProxyHeader::Forwarded, &both), "2001:db8::1");
+        assert_eq!(told(&[("forwarded", "for=192.0.2.9")]), "10.0.0.1");
     }
 }

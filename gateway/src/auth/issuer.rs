@@ -165,7 +165,9 @@ impl Issuer {
         {
             return Ok(key);
         }
-        self.fetch().await;
+        // While one asks, others go on with what is there.
+        let usable = age < STALE && known.as_deref().and_then(of).is_some();
+        self.fetch(!usable).await;
         let (known, age) = self.known();
         match known.as_deref() {
             Some(keys) if age < STALE => of(keys).ok_or(Closed::Unknown),
@@ -180,12 +182,15 @@ impl Issuer {
     }
 
     /// Asks for the keys, one at a time and not too often, whoever sends what tokens.
-    async fn fetch(&self) {
-        let mut fetched = self.fetched.lock().await;
+    async fn fetch(&self, wait: bool) {
+        let mut fetched = match self.fetched.try_lock() {
+            Ok(fetched) => fetched,
+            Err(_) if wait => self.fetched.lock().await,
+            Err(_) => return,
+        };
         if fetched.is_some_and(|at| at.elapsed() < AGAIN) {
             return;
         }
-        *fetched = Some(Instant::now());
         let answer = self.client.get(&self.config.jwks).send().await;
         let keys = match answer.and_then(reqwest::Response::error_for_status) {
             Ok(answer) => answer.json::<JwkSet>().await,
@@ -198,5 +203,7 @@ impl Issuer {
             }
             Err(error) => tracing::warn!(%error, "the issuer's keys cannot be had"),
         }
+        // From the answer on: whoever waited for it does not ask again.
+        *fetched = Some(Instant::now());
     }
 }

@@ -2,8 +2,11 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt};
 
-use super::{Directory, Principal};
+use super::{Closed, Directory, Principal};
 use crate::clock;
+
+/// How soon it is looked again while nobody can tell.
+const LOOK: Duration = Duration::from_millis(500);
 
 impl Directory {
     /// Ends when the principal may no longer: its key is revoked, narrowed or over, or its token's
@@ -14,7 +17,15 @@ impl Directory {
             changes.mark_unchanged();
             let now = clock::now();
             let admitted = self.still(&principal, now);
-            let Ok(current) = admitted else { return };
+            let current = match admitted {
+                Ok(current) => current,
+                // Not knowing for a moment ends no stream; being told does.
+                Err(Closed::Behind) => {
+                    tokio::time::sleep(LOOK).await;
+                    continue;
+                }
+                Err(_) => return,
+            };
             // Whoever watches must still be let see jobs.
             if current.may(domain::key::Scope::JobsRead).is_err() {
                 return;

@@ -8,6 +8,7 @@ use super::{
     show::{KeyShown, answer_with},
 };
 use crate::{
+    audit::Fact,
     auth::{KnownKey, Principal, mint},
     clock,
     if_match::version,
@@ -44,13 +45,17 @@ impl Change<'_> {
         grace: Option<u64>,
     ) -> Result<Reply<200, KeyShown>, Problem> {
         let held = self.key.state.key().ok_or_else(|| Problem::not_found("key"))?;
+        let asked = grace.is_some();
         let grace = grace.unwrap_or(GRACE);
         if grace > LONGEST_GRACE {
             let detail = format!("a grace is 0 to {LONGEST_GRACE} seconds");
             return Err(Problem::field(Kind::Malformed, "#grace", detail));
         }
         self.principal.grant().covers(&held.scopes, &held.terms).map_err(KeyRejection::from)?;
-        if let Some(secret) = rotation::collect(gateway, &self.key).await? {
+        // Who says how long the old one may go on wants it replaced now, whatever waits.
+        if !asked && let Some(secret) = rotation::collect(gateway, &self.key).await? {
+            let fact = Fact::about(self.request, self.principal, "key.secret_collected");
+            gateway.audit.note(fact);
             return Ok(answer_with(&self.key, Some(secret)));
         }
         let minted = mint(gateway.directory.pepper(), self.key.id, crate::random::bytes()?);

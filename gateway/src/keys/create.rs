@@ -11,7 +11,7 @@ use super::{
     show::{KeyShown, answer, answer_with},
 };
 use crate::{
-    auth::{Principal, mint},
+    auth::{Principal, Shown, mint},
     body::StrictJson,
     clock, idempotency,
     problem::{Kind, Problem},
@@ -26,6 +26,10 @@ pub(super) async fn create(
     body: StrictJson<KeyBody>,
     key: Option<String>,
 ) -> Result<Reply<201, KeyShown>, Problem> {
+    if principal.shown == Shown::Issued {
+        // It would outlive whoever the issuer no longer vouches for.
+        return Err(Problem::new(Kind::Forbidden, "keys are made with a key, not with a token"));
+    }
     let StrictJson { value: body, fingerprint } = body;
     let tenant = whose(&body, principal)?;
     let terms = body.terms()?;

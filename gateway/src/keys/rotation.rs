@@ -90,6 +90,10 @@ async fn rotate(
         at: clock::now(),
     };
     give(gateway, key, command).await?;
+    // The one before, if nobody fetched it, opens nothing soon.
+    if let Some(before) = held.secrets.first() {
+        gateway.vault.take(&self::place(key, &before.hash)).await?;
+    }
     gateway.directory.catch_up(gateway.commands.log()).await?;
     let ours = gateway.directory.key(key.id).is_some_and(|key| {
         let newest = key.state.key().and_then(|held| held.secrets.first());
@@ -103,8 +107,8 @@ async fn rotate(
 
 /// The secret that a key was given by itself and that nobody fetched yet; from now on somebody has.
 pub(super) async fn collect(gateway: &Gateway, key: &KnownKey) -> Result<Option<String>, Problem> {
-    let newest = key.state.key().and_then(|held| held.secrets.first());
-    let Some(kept) = newest else { return Ok(None) };
+    let KeyState::Active(held) = &key.state else { return Ok(None) };
+    let Some(kept) = held.secrets.first() else { return Ok(None) };
     let secret = gateway.vault.take(&place(key, &kept.hash)).await?;
     Ok(secret.and_then(|bytes| String::from_utf8(bytes).ok()))
 }

@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::Context;
 use domain::Timestamp;
-use projections::audit::{self, AuditRow};
+use projections::{
+    ProjectionError,
+    audit::{self, AuditRow},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::{
@@ -17,6 +20,9 @@ use tokio::{
 };
 
 use crate::roles::{self, Ground};
+
+/// Bytes of a syslog message over UDP.
+const DATAGRAM: usize = 8_192;
 
 /// How far the log and the notes beside it were told.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
@@ -51,8 +57,17 @@ pub(crate) async fn follow(
             message = decisions.next() => (message, false),
             message = notes.next() => (message, true),
         };
-        for row in audit::rows(codec, &message).await? {
-            outlet.tell(&row).await?;
+        match audit::rows(codec, &message).await {
+            Ok(rows) => {
+                for row in rows {
+                    outlet.tell(&row).await?;
+                }
+            }
+            // It will never be read: what comes after it is told all the same.
+            Err(ProjectionError::Poison { sequence, why }) => {
+                tracing::error!(sequence, why, "an entry cannot be read and is passed over");
+            }
+            Err(error) => return Err(error.into()),
         }
         *(if noted { &mut told.notes } else { &mut told.decisions }) = message.sequence;
         if let Some(state) = &state {
@@ -112,7 +127,10 @@ impl Outlet {
                 out.flush()?;
             }
             Self::Udp(socket) => {
-                socket.send(syslog_line(row).as_bytes()).await?;
+                // What does not fit into a datagram is cut: better its beginning than nothing.
+                let line = syslog_line(row);
+                let line = line.as_bytes();
+                socket.send(line.get(..DATAGRAM).unwrap_or(line)).await?;
             }
             // RFC 6587: each message after its length.
             Self::Tcp(connection) => {

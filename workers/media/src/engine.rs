@@ -39,6 +39,7 @@ use crate::{
     open,
     protocol::{Place, Report, Said},
     pulse::Pulse,
+    verify,
 };
 
 const MICROS: Rational = Rational(1, 1_000_000);
@@ -69,6 +70,17 @@ impl Work<'_> {
     fn first(&self) -> Result<&(PathBuf, Role), MediaError> {
         self.inputs.first().ok_or_else(|| MediaError::internal("the inputs", "are none"))
     }
+}
+
+/// Asks leave for what is charged. An input that does not say how long it lasts is read through to
+/// find out: what is unknown is not free.
+fn charged(mut effort: Effort, work: &Work<'_>) -> Result<Effort, MediaError> {
+    if effort.charged == 0 {
+        let (path, role) = work.first()?;
+        effort.charged = verify::lasts(&mut open::open(path, *role)?)?;
+    }
+    (work.permit)(effort.charged)?;
+    Ok(effort)
 }
 
 /// What was decided that nobody asked for: in the job's log, and in its result.

@@ -152,6 +152,11 @@ impl Counted {
     }
 }
 
+/// How long what is in a file lasts, by its packets; in microseconds.
+pub(crate) fn lasts(input: &mut Input) -> Result<u64, MediaError> {
+    Ok(demux_all(input, None)?.lasts())
+}
+
 fn demux_all(input: &mut Input, video: Option<u32>) -> Result<Counted, MediaError> {
     let video = video.and_then(|video| usize::try_from(video).ok());
     let bases: Vec<ffmpeg::Rational> =

@@ -42,8 +42,7 @@ pub(super) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, Medi
     let own = super::own(&facts)?;
     (work.say)(Said::Facts(Box::new(own.clone())));
     request.fits(own).map_err(super::refused)?;
-    let effort = Effort::of_analysis(request, own);
-    (work.permit)(effort.charged)?;
+    let effort = super::charged(Effort::of_analysis(request, own), work)?;
     let tally = Tally::new(work.say, own.duration, 1);
     tally.begin(0, "analyzing");
     let mut result = Map::new();

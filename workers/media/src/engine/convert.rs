@@ -61,8 +61,7 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
         place(video, hardware, pool, devices, &mut plan.notes).map_err(super::refused)?;
     }
     say(Said::Planned(Box::new(plan.clone())));
-    let effort = Effort::of_plan(&plan, facts.first());
-    (work.permit)(effort.charged)?;
+    let effort = super::charged(Effort::of_plan(&plan, facts.first()), work)?;
     fs::create_dir_all(scratch).map_err(|e| MediaError::internal("the scratch folder", e))?;
     let tally = Tally::new(say, plan.duration, passes::count(&plan));
     write_texts(&studio, &plan)?;

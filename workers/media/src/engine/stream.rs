@@ -39,8 +39,7 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
         wish.without(why, &mut plan.notes).map_err(super::refused)?;
     }
     (work.say)(Said::PlannedStream(Box::new(plan.clone())));
-    let effort = Effort::of_stream(&plan, facts.first());
-    (work.permit)(effort.charged)?;
+    let effort = super::charged(Effort::of_stream(&plan, facts.first()), work)?;
     let broken = |error: std::io::Error| MediaError::internal("the output folder", error);
     fs::create_dir_all(scratch).map_err(broken)?;
     let root = work.output.parent().unwrap_or(Path::new("out")).to_owned();
