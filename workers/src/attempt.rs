@@ -26,7 +26,7 @@ use crate::{
     insist::insist,
     life::Life,
     outputs::{self, OUTPUT, staged},
-    slot::Slot,
+    slot::{Seat, Slot},
     tell::progress_event,
 };
 
@@ -50,14 +50,6 @@ pub(crate) struct Workshop {
 struct Order<'a> {
     request: &'a MediaRequest,
     key: Option<KeyId>,
-}
-
-/// Where an attempt runs.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Seat {
-    pub(crate) pool: Pool,
-    /// Of each codec; 0 lets it choose.
-    pub(crate) threads: u16,
 }
 
 /// How an attempt ended, as far as the task is concerned.

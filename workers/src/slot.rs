@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use domain::job::FailureCode;
+use domain::{job::FailureCode, media::Pool};
 use media::{
     MediaError,
     protocol::{self, Permit, Said, Task},
@@ -18,6 +18,14 @@ use tokio::{
     sync::mpsc,
 };
 use uuid::Uuid;
+
+/// Where an attempt runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seat {
+    pub(crate) pool: Pool,
+    /// Of each codec; 0 lets it choose.
+    pub(crate) threads: u16,
+}
 
 /// One warm media child in an empty folder of its own: it serves one task and is gone.
 #[derive(Debug)]

@@ -20,10 +20,10 @@ use uuid::Uuid;
 
 use crate::{
     PRESENCE, Presence,
-    attempt::{Seat, Workshop},
+    attempt::Workshop,
     intake::Sources,
     presence::BEAT,
-    slot::{Nursery, sweep},
+    slot::{Nursery, Seat, sweep},
     task,
 };
 

@@ -43,8 +43,6 @@ limits! {
     max_file_bytes: u64,
     /// Media minutes in a calendar month, UTC.
     monthly_minutes: u64,
-    /// Jobs that wait.
-    queued_jobs: u64,
     /// Keys that are not revoked.
     keys: u32,
     /// Bytes a second of one upload.

@@ -57,7 +57,6 @@ impl Default for Tiers {
             concurrent_jobs,
             max_file_bytes,
             monthly_minutes: scale.saturating_mul(100),
-            queued_jobs: scale.saturating_mul(100),
             keys: 10,
             upload_bytes_per_second: scale.saturating_mul(10 * MB),
         };

@@ -35,7 +35,6 @@ pub(crate) struct LimitsShown {
     concurrent_jobs: u32,
     max_file_bytes: u64,
     monthly_minutes: u64,
-    queued_jobs: u64,
     keys: u32,
     upload_bytes_per_second: u64,
 }
@@ -61,7 +60,6 @@ pub(crate) struct LimitsBody {
     concurrent_jobs: Option<u32>,
     max_file_bytes: Option<u64>,
     monthly_minutes: Option<u64>,
-    queued_jobs: Option<u64>,
     keys: Option<u32>,
     upload_bytes_per_second: Option<u64>,
 }
@@ -73,7 +71,6 @@ impl AccountPatch {
             concurrent_jobs: limits.concurrent_jobs,
             max_file_bytes: limits.max_file_bytes,
             monthly_minutes: limits.monthly_minutes,
-            queued_jobs: limits.queued_jobs,
             keys: limits.keys,
             upload_bytes_per_second: limits.upload_bytes_per_second,
         });
@@ -93,7 +90,6 @@ pub(super) fn answer(gateway: &Gateway, tenant: &Tenant) -> Reply<200, AccountSh
         concurrent_jobs,
         max_file_bytes,
         monthly_minutes,
-        queued_jobs,
         keys,
         upload_bytes_per_second,
     } = account.terms.limits(tiers);
@@ -105,7 +101,6 @@ pub(super) fn answer(gateway: &Gateway, tenant: &Tenant) -> Reply<200, AccountSh
             concurrent_jobs,
             max_file_bytes,
             monthly_minutes,
-            queued_jobs,
             keys,
             upload_bytes_per_second,
         },
