@@ -208,3 +208,6 @@ fn no_clone3() -> Result<BpfProgram, seccompiler::Error> {
     )?;
     Ok(filter.try_into()?)
 }
+
+#[cfg(test)]
+mod tests;
