@@ -31,11 +31,10 @@ fn events() -> Vec<(&'static str, JobEvent)> {
         overwrite: Overwrite::Fail,
     });
     let spec = Box::new(JobSpec {
-        request,
         priority: Priority::High,
         metadata: Personal::Clear(BTreeMap::from([("a".to_owned(), "b".to_owned())])),
         not_before: Some(Timestamp::from_millis(5)),
-        hardware: None,
+        ..JobSpec::of(request)
     });
     let failure =
         || Failure { code: FailureCode::MediaCrashed, message: Personal::Clear("why".to_owned()) };
@@ -72,7 +71,10 @@ fn events() -> Vec<(&'static str, JobEvent)> {
             "job.attempt_failed",
             JobEvent::AttemptFailed { attempt: 1, failure: failure(), retry_at },
         ),
-        ("job.attempt_abandoned", JobEvent::AttemptAbandoned { attempt: 1, reason: text("gone") }),
+        (
+            "job.attempt_abandoned",
+            JobEvent::AttemptAbandoned { attempt: 1, reason: text("gone"), handed_back: false },
+        ),
         ("job.cancel_requested", JobEvent::CancelRequested { attempt: 1 }),
         ("job.cancelled", JobEvent::Cancelled {}),
         (

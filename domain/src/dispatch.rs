@@ -3,20 +3,38 @@
 //! A fold of the whole log that knows which jobs wait and which are out, and one pure question:
 //! given the free slots now, which jobs go next? Releases are events on `ev.dispatch._.<pool>`,
 //! appended with an expected sequence, so a deposed dispatcher is refused by the log.
+//!
+//! Tenants share the slots by weight: each has a virtual time that runs by what its jobs really took,
+//! divided by its weight, and the one that is furthest behind is next (`share`). Within a tenant the
+//! lanes high, normal and low come first in that order, until one has waited so long that it is worth
+//! a lane; within a lane batches and keys take turns (`line`).
 
 mod caps;
+mod choose;
+mod explain;
+mod line;
+mod share;
+pub mod simulate;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    caps::Caps,
+    explain::{Hold, PLACES, Place, PlacesQuestion, Waited},
+};
+use self::{
+    line::{Flow, Queue},
+    share::Shares,
+};
 use crate::{
-    JobId, KeyId, Tenant, Timestamp,
-    job::{JobEvent, Priority},
+    BatchId, JobId, KeyId, Tenant, Timestamp,
+    job::{JobEvent, Membership, Priority},
     media::{Hardware, Pool},
 };
-
-pub use self::caps::Caps;
 
 /// The subject category of releases.
 pub const CATEGORY: &str = "dispatch";
@@ -41,6 +59,9 @@ pub struct Release {
     pub tenant: Tenant,
     /// Under which number.
     pub attempt: u32,
+    /// Why it was not sooner, if it waited a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited: Option<Waited>,
 }
 
 /// A job that is out: released, and perhaps started.
@@ -56,18 +77,25 @@ pub struct Out {
     pub worker: Option<String>,
     /// Who asked for it.
     pub key: Option<KeyId>,
+    batch: Option<BatchId>,
+    /// When it started, or was released.
+    since: Timestamp,
+    /// What its tenant was charged for it in advance.
+    charged: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Waiting {
     tenant: Tenant,
     attempt: u32,
-    priority: Priority,
-    not_before: Option<Timestamp>,
-    wish: Hardware,
+    flow: Flow,
+    /// Since when it could go.
+    ready: Timestamp,
+    /// True while a timer holds it back.
+    timed: bool,
 }
 
-/// What is known of a job that is not over.
+/// What is known of a job that may still run.
 #[derive(Debug, Clone, Copy, Default)]
 struct Live {
     /// The number of its next attempt.
@@ -75,68 +103,96 @@ struct Live {
     priority: Priority,
     wish: Hardware,
     key: Option<KeyId>,
+    batch: Option<Membership>,
+    /// Since when it waited for the attempt that is open.
+    ready: Timestamp,
 }
-
-/// Order among one tenant's ready jobs: most urgent first, then oldest (ids sort by time).
-type Rank = (std::cmp::Reverse<Priority>, JobId);
 
 /// What the dispatcher knows.
 #[derive(Debug, Clone, Default)]
 pub struct Dispatch {
+    caps: Caps,
     waiting: BTreeMap<JobId, Waiting>,
-    /// The waiting jobs without a timer, by what they like to run on and by tenant.
-    ready: BTreeMap<Hardware, BTreeMap<Tenant, BTreeSet<Rank>>>,
+    /// The waiting jobs without a timer.
+    queues: BTreeMap<Tenant, Queue>,
     /// The waiting jobs with one.
     timers: BTreeSet<(Timestamp, JobId)>,
+    shares: Shares,
     out: BTreeMap<JobId, Out>,
     out_of: BTreeMap<Tenant, usize>,
     out_in: BTreeMap<Pool, usize>,
     out_by: BTreeMap<KeyId, usize>,
-    /// The jobs that are not over.
+    out_batch: BTreeMap<BatchId, usize>,
     live: BTreeMap<JobId, Live>,
-    /// Whose turn it was last.
-    last: Option<Tenant>,
+    /// When jobs last waited for a pool that had no worker.
+    absent: BTreeMap<Pool, Timestamp>,
 }
 
 impl Dispatch {
+    /// One that knows nothing yet but what may be out at once.
+    pub fn new(caps: Caps) -> Self {
+        Self { caps, ..Self::default() }
+    }
+
+    /// What may be out at once, to fold in accounts and keys.
+    pub const fn caps_mut(&mut self) -> &mut Caps {
+        &mut self.caps
+    }
+
     /// Folds in one event of a job; `key` is who caused it, if it was the holder of one.
-    pub fn job(&mut self, job: JobId, tenant: &Tenant, key: Option<KeyId>, event: &JobEvent) {
+    pub fn job(
+        &mut self,
+        job: JobId,
+        (tenant, key): (&Tenant, Option<KeyId>),
+        at: Timestamp,
+        event: &JobEvent,
+    ) {
         match event {
             JobEvent::Submitted { spec } => {
-                let wish = spec.hardware.unwrap_or_default();
-                self.live.insert(job, Live { attempt: 1, priority: spec.priority, wish, key });
-                self.wait(job, tenant, spec.not_before);
+                let live = Live {
+                    attempt: 1,
+                    priority: spec.priority,
+                    wish: spec.hardware.unwrap_or_default(),
+                    key,
+                    batch: spec.batch,
+                    ready: at,
+                };
+                self.live.insert(job, live);
+                self.wait(job, tenant, at, spec.not_before);
             }
             JobEvent::AttemptStarted { attempt, worker, pool, .. } => {
                 self.leave(job);
                 self.live.entry(job).or_default().attempt = attempt.saturating_add(1);
                 let known = Pool::ALL.iter().find(|known| known.as_str() == pool);
                 let pool = known.copied().unwrap_or(Pool::Cpu);
-                self.go_out(job, tenant, *attempt, (pool, Some(worker.clone())));
+                self.go_out(job, tenant, *attempt, (pool, Some(worker.clone()), at));
             }
             JobEvent::AttemptFailed { retry_at, .. } => {
-                self.come_back(job);
-                self.wait(job, tenant, *retry_at);
+                self.come_back(job, at);
+                self.wait(job, tenant, at, *retry_at);
             }
             JobEvent::AttemptAbandoned { .. } => {
-                self.come_back(job);
-                self.wait(job, tenant, None);
+                self.come_back(job, at);
+                // Through no fault of its own: it keeps its place.
+                let ready = self.live.get(&job).map_or(at, |live| live.ready);
+                self.wait(job, tenant, ready, None);
             }
             JobEvent::Retried { next_attempt } => {
                 self.live.entry(job).or_default().attempt = *next_attempt;
-                self.wait(job, tenant, None);
+                self.wait(job, tenant, at, None);
             }
             JobEvent::PriorityChanged { priority } => {
                 if let Some(live) = self.live.get_mut(&job) {
                     live.priority = *priority;
                 }
                 if let Some(waiting) = self.leave(job) {
-                    self.wait(job, tenant, waiting.not_before);
+                    let due = waiting.timed.then_some(waiting.ready);
+                    self.wait(job, tenant, waiting.ready, due);
                 }
             }
             JobEvent::Cancelled {} | JobEvent::Completed { .. } | JobEvent::Failed { .. } => {
                 self.leave(job);
-                self.come_back(job);
+                self.come_back(job, at);
                 if matches!(event, JobEvent::Completed { .. }) {
                     self.live.remove(&job);
                 }
@@ -146,84 +202,21 @@ impl Dispatch {
     }
 
     /// Folds in one round of a pool's releases.
-    pub fn released(&mut self, pool: Pool, event: &DispatchEvent) {
+    pub fn released(&mut self, pool: Pool, at: Timestamp, event: &DispatchEvent) {
         let DispatchEvent::Released { jobs } = event;
         for release in jobs {
-            let current = self.waiting.get(&release.job);
             // A job cancelled between the decision and the append is no longer waiting.
-            if current.is_some_and(|w| w.attempt == release.attempt) {
-                self.leave(release.job);
-                self.go_out(release.job, &release.tenant, release.attempt, (pool, None));
+            let current = self.waiting.get(&release.job);
+            let Some(flow) = current.filter(|w| w.attempt == release.attempt).map(|w| w.flow)
+            else {
+                continue;
+            };
+            if let Some(queue) = self.queues.get_mut(&release.tenant) {
+                queue.took_turn(&flow, at);
             }
-            self.last = Some(release.tenant.clone());
+            self.leave(release.job);
+            self.go_out(release.job, &release.tenant, release.attempt, (pool, None, at));
         }
-    }
-
-    /// Chooses a pool's next jobs: tenants in turn, each tenant's most urgent and oldest first, none
-    /// beyond the caps of tenant and key, until `free` are chosen. `present` are the pools with workers.
-    pub fn choose(
-        &mut self,
-        (pool, present): (Pool, &BTreeSet<Pool>),
-        free: usize,
-        caps: &Caps,
-        now: Timestamp,
-    ) -> Vec<Release> {
-        self.wake(now);
-        let mut lanes: Vec<_> =
-            self.ready.iter().filter(|(wish, _)| wish.pool(present) == pool).collect();
-        lanes.retain(|(_, tenants)| !tenants.is_empty());
-        let tenants: BTreeSet<&Tenant> = lanes.iter().flat_map(|(_, lane)| lane.keys()).collect();
-        let tenants: Vec<&Tenant> = tenants.into_iter().collect();
-        let start = self.last.as_ref().map_or(0, |last| tenants.partition_point(|t| *t <= last));
-        let mut waiting: BTreeMap<&Tenant, Vec<_>> = BTreeMap::new();
-        for tenant in &tenants {
-            let own = lanes.iter().filter_map(|(_, lane)| lane.get(*tenant));
-            waiting.insert(tenant, own.map(|ranks| ranks.iter().peekable()).collect());
-        }
-        let mut chosen: Vec<Release> = Vec::new();
-        let mut taken: BTreeMap<&Tenant, usize> = BTreeMap::new();
-        let mut taken_by: BTreeMap<KeyId, usize> = BTreeMap::new();
-        let most: BTreeMap<&Tenant, usize> =
-            tenants.iter().map(|tenant| (*tenant, caps.of_tenant(tenant))).collect();
-        let mut progressed = true;
-        while chosen.len() < free && progressed {
-            progressed = false;
-            for tenant in tenants.iter().cycle().skip(start).take(tenants.len()) {
-                let nth = taken.get(tenant).copied().unwrap_or(0);
-                let out = self.out_of.get(*tenant).copied().unwrap_or(0);
-                if chosen.len() >= free
-                    || out.saturating_add(nth) >= most.get(tenant).copied().unwrap_or(0)
-                {
-                    continue;
-                }
-                let next = waiting.get_mut(tenant).and_then(|lanes| {
-                    loop {
-                        let heads = lanes.iter_mut().enumerate();
-                        let heads = heads.filter_map(|(lane, ranks)| Some((**ranks.peek()?, lane)));
-                        let (_, lane) = heads.min()?;
-                        let (_, job) = lanes.get_mut(lane)?.next()?;
-                        // A key at its cap waits; others of its tenant do not wait for it.
-                        let Some(key) = self.live.get(job).and_then(|live| live.key) else {
-                            return Some(*job);
-                        };
-                        let taken = taken_by.entry(key).or_default();
-                        let out = self.out_by.get(&key).copied().unwrap_or(0);
-                        if out.saturating_add(*taken) < caps.of_key(key) {
-                            *taken = taken.saturating_add(1);
-                            return Some(*job);
-                        }
-                    }
-                });
-                if let Some((job, attempt)) =
-                    next.and_then(|job| Some((job, self.waiting.get(&job)?.attempt)))
-                {
-                    chosen.push(Release { job, tenant: (*tenant).clone(), attempt });
-                    taken.insert(tenant, nth.saturating_add(1));
-                    progressed = true;
-                }
-            }
-        }
-        chosen
     }
 
     /// How many are out in a pool.
@@ -246,6 +239,7 @@ impl Dispatch {
         self.waiting.len()
     }
 
+    /// Lets the jobs whose timers are due stand in line.
     fn wake(&mut self, now: Timestamp) {
         while let Some((due, job)) = self.timers.first().copied() {
             if due > now {
@@ -253,42 +247,48 @@ impl Dispatch {
             }
             self.timers.pop_first();
             if let Some(waiting) = self.waiting.get_mut(&job) {
-                waiting.not_before = None;
-                let rank = (std::cmp::Reverse(waiting.priority), job);
-                let lane = self.ready.entry(waiting.wish).or_default();
-                lane.entry(waiting.tenant.clone()).or_default().insert(rank);
+                waiting.timed = false;
+                let (tenant, flow) = (waiting.tenant.clone(), waiting.flow);
+                self.stand_in_line(&tenant, flow, (due, job));
             }
         }
     }
 
-    fn wait(&mut self, job: JobId, tenant: &Tenant, not_before: Option<Timestamp>) {
-        let Some(Live { attempt, priority, wish, .. }) = self.live.get(&job).copied() else {
-            return;
+    fn stand_in_line(&mut self, tenant: &Tenant, flow: Flow, place: (Timestamp, JobId)) {
+        self.queues.entry(tenant.clone()).or_default().insert(flow, place);
+        self.shares.activate(tenant);
+    }
+
+    fn wait(&mut self, job: JobId, tenant: &Tenant, ready: Timestamp, timer: Option<Timestamp>) {
+        let Some(live) = self.live.get_mut(&job) else { return };
+        let flow = Flow {
+            wish: live.wish,
+            priority: live.priority,
+            batch: live.batch.map(|batch| (batch.id, batch.max_parallel)),
+            key: live.key,
         };
-        if let Some(due) = not_before {
-            self.timers.insert((due, job));
-        } else {
-            let lane = self.ready.entry(wish).or_default();
-            let ranks = lane.entry(tenant.clone()).or_default();
-            ranks.insert((std::cmp::Reverse(priority), job));
-        }
-        let waiting = Waiting { tenant: tenant.clone(), attempt, priority, not_before, wish };
+        let ready = timer.unwrap_or(ready);
+        live.ready = ready;
+        let timed = timer.is_some();
+        let waiting = Waiting { tenant: tenant.clone(), attempt: live.attempt, flow, ready, timed };
         self.waiting.insert(job, waiting);
+        if timed {
+            self.timers.insert((ready, job));
+        } else {
+            self.stand_in_line(tenant, flow, (ready, job));
+        }
     }
 
     fn leave(&mut self, job: JobId) -> Option<Waiting> {
         let waiting = self.waiting.remove(&job)?;
-        if let Some(due) = waiting.not_before {
-            self.timers.remove(&(due, job));
-        }
-        let lane = self.ready.get_mut(&waiting.wish);
-        if let Some((lane, ranks)) = lane.and_then(|lane| {
-            let mut ranks = lane.remove(&waiting.tenant)?;
-            ranks.remove(&(std::cmp::Reverse(waiting.priority), job));
-            Some((lane, ranks))
-        }) && !ranks.is_empty()
-        {
-            lane.insert(waiting.tenant.clone(), ranks);
+        if waiting.timed {
+            self.timers.remove(&(waiting.ready, job));
+        } else if let Some(queue) = self.queues.get_mut(&waiting.tenant) {
+            queue.remove(&waiting.flow, (waiting.ready, job));
+            if queue.is_empty() {
+                self.queues.remove(&waiting.tenant);
+                self.shares.deactivate(&waiting.tenant);
+            }
         }
         Some(waiting)
     }
@@ -298,50 +298,49 @@ impl Dispatch {
         job: JobId,
         tenant: &Tenant,
         attempt: u32,
-        (pool, worker): (Pool, Option<String>),
+        (pool, worker, since): (Pool, Option<String>, Timestamp),
     ) {
-        let key = self.live.get(&job).and_then(|live| live.key);
-        let out = Out { tenant: tenant.clone(), attempt, pool, worker, key };
-        let before = self.out.insert(job, out);
+        let live = self.live.get(&job);
+        let key = live.and_then(|live| live.key);
+        let batch = live.and_then(|live| live.batch).map(|batch| batch.id);
+        let before = self.out.remove(&job);
+        let charged = match &before {
+            Some(before) => before.charged,
+            None => self.shares.charge(tenant, self.caps.weight(tenant)),
+        };
         if let Some(before) = &before {
-            self.leave_pool(before.pool);
+            less(&mut self.out_in, &before.pool);
+        } else {
+            more(&mut self.out_of, tenant.clone());
+            key.inspect(|key| more(&mut self.out_by, *key));
+            batch.inspect(|batch| more(&mut self.out_batch, *batch));
         }
-        let count = self.out_in.entry(pool).or_default();
-        *count = count.saturating_add(1);
-        if before.is_none() {
-            let count = self.out_of.entry(tenant.clone()).or_default();
-            *count = count.saturating_add(1);
-            if let Some(key) = key {
-                let count = self.out_by.entry(key).or_default();
-                *count = count.saturating_add(1);
-            }
-        }
+        more(&mut self.out_in, pool);
+        let tenant = tenant.clone();
+        self.out.insert(job, Out { tenant, attempt, pool, worker, key, batch, since, charged });
     }
 
-    fn leave_pool(&mut self, pool: Pool) {
-        if let Some(count) = self.out_in.get_mut(&pool) {
-            *count = count.saturating_sub(1);
-        }
-    }
-
-    fn come_back(&mut self, job: JobId) {
+    fn come_back(&mut self, job: JobId, at: Timestamp) {
         let Some(out) = self.out.remove(&job) else { return };
-        self.leave_pool(out.pool);
-        if let Some((key, count)) = out.key.and_then(|key| Some((key, self.out_by.get_mut(&key)?)))
-        {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.out_by.remove(&key);
-            }
-        }
-        if let Some(count) = self.out_of.get_mut(&out.tenant) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.out_of.remove(&out.tenant);
-            }
-        }
+        less(&mut self.out_in, &out.pool);
+        less(&mut self.out_of, &out.tenant);
+        out.key.inspect(|key| less(&mut self.out_by, key));
+        out.batch.inspect(|batch| less(&mut self.out_batch, batch));
+        let took = out.worker.is_some().then(|| at.since(out.since));
+        self.shares.settle(&out.tenant, self.caps.weight(&out.tenant), out.charged, took);
     }
 }
 
-#[cfg(test)]
-mod tests;
+fn more<K: Ord>(counts: &mut BTreeMap<K, usize>, of: K) {
+    let count = counts.entry(of).or_default();
+    *count = count.saturating_add(1);
+}
+
+fn less<K: Ord>(counts: &mut BTreeMap<K, usize>, of: &K) {
+    if let Some(count) = counts.get_mut(of) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(of);
+        }
+    }
+}

@@ -79,6 +79,10 @@ macro_rules! id {
 
 id!(/// Names a job.
     JobId, "job");
+id!(/// Names a batch of jobs.
+    BatchId, "batch");
+id!(/// Names a webhook endpoint.
+    HookId, "hook");
 id!(/// Names an upload.
     UploadId, "upload");
 id!(/// Names an API key; public, unlike its secret.

@@ -15,11 +15,12 @@ mod view;
 pub use command::JobCommand;
 pub use decide::{Job, JobRejection};
 pub use event::{
-    Failure, FailureCode, JobEvent, JobSpec, OutputFile, Priority, RetryHint, StreamSummary,
+    Failure, FailureCode, JobEvent, JobSpec, Membership, OutputFile, Priority, RetryHint,
+    StreamSummary,
 };
-pub use public::{Public, public};
+pub use public::public;
 pub use queued::QueueEntry;
-pub use retry::{MAX_ATTEMPTS, backoff};
+pub use retry::Policy;
 pub use state::{JobState, Run};
 pub use summary::{JobError, JobStatus, JobSummary, Recorded};
 pub use view::{Attempt, AttemptOutcome, JobView};

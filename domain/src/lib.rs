@@ -9,6 +9,7 @@
 
 pub mod account;
 pub mod audit;
+pub mod batch;
 mod decider;
 pub mod dispatch;
 pub mod egress;
@@ -20,6 +21,7 @@ pub mod media;
 mod network;
 pub mod output;
 mod personal;
+mod public;
 pub mod quota;
 #[cfg(any(test, feature = "spec"))]
 pub mod spec;
@@ -28,8 +30,9 @@ mod timestamp;
 pub mod upload;
 
 pub use decider::Decider;
-pub use id::{BadId, JobId, KeyId, UploadId};
+pub use id::{BadId, BatchId, HookId, JobId, KeyId, UploadId};
 pub use network::{BadNetwork, Network};
 pub use personal::{ERASED_EXT, PERSONAL_EXT, Personal};
+pub use public::Public;
 pub use tenant::{BadTenant, Tenant};
 pub use timestamp::Timestamp;

@@ -15,7 +15,7 @@ use std::{
 use commands::{Caller, Commands};
 use domain::{
     JobId, Personal,
-    job::{Job, JobCommand, JobSpec, Priority},
+    job::{Job, JobCommand, JobSpec},
     media::{Convert, MediaRequest, Overwrite},
 };
 use embedded::{NatsServer, Postgres, temporary_folder};
@@ -108,16 +108,13 @@ impl Bed {
 /// Asks for one job: one event.
 async fn submit(commands: &Commands) -> u64 {
     let spec = Box::new(JobSpec {
-        request: MediaRequest::Convert(Convert {
+        metadata: Personal::Clear([("album".to_owned(), "one".to_owned())].into()),
+        ..JobSpec::of(MediaRequest::Convert(Convert {
             input: Personal::Clear("in.mp4".parse().unwrap()),
             output: Personal::Clear("out.mp4".parse().unwrap()),
             operations: vec![],
             overwrite: Overwrite::Fail,
-        }),
-        priority: Priority::Normal,
-        metadata: Personal::Clear([("album".to_owned(), "one".to_owned())].into()),
-        not_before: None,
-        hardware: None,
+        }))
     });
     let id = JobId::from_uuid(Uuid::now_v7()).to_string();
     let caller = Caller::process("bench");

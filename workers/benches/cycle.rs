@@ -17,7 +17,7 @@ use domain::{
     Decider, JobId, Personal, Tenant,
     account::{Limits, Tiers},
     dispatch::Release,
-    job::{Job, JobCommand, JobSpec, Priority},
+    job::{Job, JobCommand, JobSpec},
     media::{Capabilities, Convert, MediaRequest, Overwrite, Pool},
 };
 use embedded::{NatsServer, Postgres, temporary_folder};
@@ -28,7 +28,7 @@ use projections::{
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use workers::{Conductor, PRESENCE, Presence};
+use workers::{Conductor, PRESENCE, Presence, SchedulingConfig};
 
 const SLOTS: usize = 64;
 const JOBS: u32 = 10_000;
@@ -42,16 +42,13 @@ async fn tell(commands: &Commands, id: &str, command: JobCommand) {
 
 async fn submit(commands: &Commands, id: &str) {
     let spec = Box::new(JobSpec {
-        request: MediaRequest::Convert(Convert {
+        metadata: Personal::Clear([].into()),
+        ..JobSpec::of(MediaRequest::Convert(Convert {
             input: Personal::Clear("in.mp4".parse().unwrap()),
             output: Personal::Clear("out.mp4".parse().unwrap()),
             operations: vec![],
             overwrite: Overwrite::Fail,
-        }),
-        priority: Priority::Normal,
-        metadata: Personal::Clear([].into()),
-        not_before: None,
-        hardware: None,
+        }))
     });
     tell(commands, id, JobCommand::Submit { spec }).await;
 }
@@ -149,7 +146,7 @@ async fn main() {
     let concurrent_jobs = u32::try_from(SLOTS).unwrap() + 1;
     let free = Limits { concurrent_jobs, ..Limits::default() };
     let tiers = Tiers { free, ..Tiers::default() };
-    let conductor = Conductor::new(Arc::clone(&commands), tiers);
+    let conductor = Conductor::new(Arc::clone(&commands), tiers, &SchedulingConfig::default());
     tokio::spawn(async move { conductor.run(&CancellationToken::new()).await.unwrap() });
     tokio::spawn(be_present(Live::new(nats)));
     for _ in 0..SLOTS {

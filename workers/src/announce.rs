@@ -1,32 +1,28 @@
-use domain::{
-    JobId, Tenant, Timestamp,
-    job::{JobEvent, public},
-};
-use nats::{Decision, Live, Position};
+use domain::{Public, Tenant, Timestamp};
+use nats::{Live, Position};
 use serde_json::json;
 
-/// Tells `live.<tenant>.job.<id>.<type>` what happened, as JSON CloudEvents.
+/// Tells `live.<tenant>.<job|batch>.<id>.<type>` what happened, as JSON CloudEvents.
 pub(crate) async fn announce(
     live: &Live,
-    job: JobId,
-    tenant: &Tenant,
-    position: Position,
-    decision: &Decision<JobEvent>,
+    (tenant, id): (&Tenant, &str),
+    (position, at): (Position, Timestamp),
+    events: impl Iterator<Item = Public> + Send,
 ) {
-    for (index, event) in decision.events.iter().enumerate() {
-        let event = public(event);
+    for (index, event) in events.enumerate() {
         let position = Position { index: u32::try_from(index).unwrap_or(u32::MAX), ..position };
         let body = json!({
             "specversion": "1.0",
             "id": position.to_string(),
             "source": "/ffapi",
             "type": event.kind,
-            "subject": job,
-            "time": Timestamp::from_millis(decision.at),
+            "subject": id,
+            "time": at,
             "datacontenttype": "application/json",
             "data": event.data,
         });
-        let word = event.kind.trim_start_matches("job.");
-        live.tell(format!("live.{tenant}.job.{job}.{word}"), body.to_string()).await;
+        // `job.completed` goes to `job.<id>.completed`.
+        let (thing, word) = event.kind.split_once('.').unwrap_or(("event", event.kind));
+        live.tell(format!("live.{tenant}.{thing}.{id}.{word}"), body.to_string()).await;
     }
 }

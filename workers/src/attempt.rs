@@ -19,6 +19,7 @@ use nats::{Actor, Lines, Live, Subscription, Task, failpoint};
 use serde_json::json;
 use storage::{Storage, StorageError};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{
     Sources, charge, clock,
@@ -114,12 +115,13 @@ impl Workshop {
                 tracing::info!(job = %release.job, attempt, %error, "attempt failed");
                 let message = presentable(&error.message);
                 let failure = Failure { code: error.code, message: Personal::Clear(message) };
-                JobCommand::FailAttempt { attempt, failure, at: clock::now() }
+                JobCommand::FailAttempt { attempt, failure, at: clock::now(), chance: by_chance() }
             }
             Outcome::Cancelled => JobCommand::ConfirmCancel { attempt },
             Outcome::Abandoned => JobCommand::AbandonAttempt {
                 attempt,
                 reason: format!("worker {} was stopped", self.worker),
+                handed_back: true,
             },
             Outcome::Deposed => {
                 self.drop_unsealed(release).await;
@@ -235,6 +237,7 @@ impl Workshop {
             let command = JobCommand::AbandonAttempt {
                 attempt: release.attempt,
                 reason: format!("worker {worker} does not answer"),
+                handed_back: false,
             };
             let _ = insist(&self.commands, &self.caller, release, command).await;
         }
@@ -481,6 +484,12 @@ enum Made {
 enum Watched {
     Report(Report),
     Stopped(Outcome),
+}
+
+/// So that what failed together does not come back together.
+fn by_chance() -> u8 {
+    let [chance, ..] = Uuid::now_v7().as_u128().to_le_bytes();
+    chance
 }
 
 /// The next thing heard; never, if we could not begin to listen: the log is asked as well.

@@ -1,43 +1,59 @@
-//! The dispatch process manager's runner: the fold is in `domain`, the effects are here.
+//! The process managers' runner: the folds are in `domain`, the effects are here.
+
+mod batches;
+mod places;
+mod release;
+mod vanished;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use commands::{Caller, Commands};
 use domain::{
-    Decider, JobId, Tenant,
+    BatchId, Decider, JobId, Tenant, Timestamp,
     account::{Account, AccountEvent, Tiers},
-    dispatch::{self, Caps, Dispatch, DispatchEvent, Release},
-    job::{Job, JobCommand, JobEvent},
+    batch::{self, Batch, BatchEvent, Batches},
+    dispatch::{self, Caps, Dispatch, DispatchEvent},
+    job::{self, Job, JobEvent},
     key::{Key, KeyEvent},
     media::Pool,
     quota::{Due, Ledger, Quota, QuotaCommand, QuotaEvent},
 };
-use nats::{
-    Actor, AppendError, CodecError, Decision, Draft, Live, LogError, Message, Position, Work,
-    failpoint,
-};
+use nats::{Actor, CodecError, Decision, Live, LogError, Message, Position, Work, failpoint};
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use uuid::Uuid;
 
-use crate::{
-    PRESENCE, Roster, announce::announce, clock, insist::insist, leadership,
-    leadership::Leadership, task,
-};
+use crate::{PRESENCE, Roster, announce::announce, clock, leadership, leadership::Leadership};
 
-/// Follows the log and releases jobs to free slots.
+/// How jobs are put in order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SchedulingConfig {
+    /// Seconds of waiting that are worth a level of priority.
+    pub aging: u64,
+}
+
+impl Default for SchedulingConfig {
+    fn default() -> Self {
+        Self { aging: 600 }
+    }
+}
+
+/// Follows the log, releases jobs to free slots, and sees batches through.
 #[derive(Debug)]
 pub struct Conductor {
     commands: Arc<Commands>,
-    caps: Caps,
     ledger: Ledger,
     live: Live,
     work: Work,
     state: Dispatch,
+    batches: Batches,
+    /// Who asked for each batch that is not over.
+    asked: BTreeMap<BatchId, Caller>,
     /// Heard in a task of its own, so that nothing we wait for makes us deaf.
     roster: Arc<Mutex<Roster>>,
     leadership: Leadership,
@@ -51,24 +67,22 @@ pub struct Conductor {
 
 const TICK: Duration = Duration::from_millis(200);
 const RECONCILE: Duration = Duration::from_secs(30);
-/// How long we must have heard the others ourselves before their silence means something.
-const EARS_OPEN: Duration = Duration::from_secs(8);
 /// At most so many messages are folded before anything else has its turn.
 const BURST: usize = 500;
-/// At most so many releases in one message.
-const MAX_ROUND: usize = 1000;
 
 impl Conductor {
     /// Over this log.
-    pub fn new(commands: Arc<Commands>, tiers: Tiers) -> Self {
+    pub fn new(commands: Arc<Commands>, tiers: Tiers, scheduling: &SchedulingConfig) -> Self {
+        let caps = Caps::new(tiers, Duration::from_secs(scheduling.aging));
         let nats = commands.log().nats().clone();
         Self {
             commands,
-            caps: Caps::new(tiers),
             ledger: Ledger::default(),
             live: Live::new(nats.clone()),
             work: Work::new(nats),
-            state: Dispatch::default(),
+            state: Dispatch::new(caps),
+            batches: Batches::default(),
+            asked: BTreeMap::new(),
             roster: Arc::default(),
             leadership: Leadership::new(),
             last_round: BTreeMap::new(),
@@ -85,6 +99,7 @@ impl Conductor {
     pub async fn run(mut self, stop: &CancellationToken) -> Result<(), LogError> {
         let mut workers = self.live.listen(format!("{PRESENCE}.>")).await?;
         let mut conductors = self.live.listen(format!("{}.>", leadership::SUBJECT)).await?;
+        let mut questions = self.live.listen(dispatch::PLACES).await?;
         let came = Arc::new(Notify::new());
         let (roster, told) = (Arc::clone(&self.roster), Arc::clone(&came));
         let _hearing = AbortOnDropHandle::new(tokio::spawn(async move {
@@ -124,7 +139,16 @@ impl Conductor {
                     let subject = format!("{}.{}", leadership::SUBJECT, self.leadership.me());
                     self.live.tell(subject, self.leadership.me().to_owned()).await;
                 }
-                _ = tick.tick() => due = true,
+                Some(question) = questions.next() => {
+                    if self.caught_up && self.leadership.acting() {
+                        self.tell_places(&question).await;
+                    }
+                }
+                _ = tick.tick() => {
+                    let present = self.roster().pools().into_keys().collect();
+                    self.state.look_for_workers(&present, clock::now());
+                    due = true;
+                }
             }
             if due && self.caught_up && self.leadership.acting() {
                 self.act().await;
@@ -144,27 +168,42 @@ impl Conductor {
             };
             self.last_round.insert(pool, message.sequence);
             if let Some(decision) = self.decode::<DispatchEvent>(message).await {
+                let at = Timestamp::from_millis(decision.at);
                 for event in &decision.events {
-                    self.state.released(pool, event);
+                    self.state.released(pool, at, event);
                 }
             }
         } else if category == Job::CATEGORY {
             let parsed = (id.parse::<JobId>(), tenant.parse::<Tenant>());
-            let (Ok(job), Ok(tenant)) = parsed else { return };
+            let (Ok(job_id), Ok(tenant)) = parsed else { return };
             let Some(decision) = self.decode::<JobEvent>(message).await else { return };
             let key = match &decision.actor {
                 Actor::Key(key) => key.parse().ok(),
                 Actor::Worker(_) | Actor::Process(_) => None,
             };
+            let at = Timestamp::from_millis(decision.at);
             for event in &decision.events {
-                self.state.job(job, &tenant, key, event);
-                self.ledger.job(job, event);
+                self.state.job(job_id, (&tenant, key), at, event);
+                self.ledger.job(job_id, event);
+                self.batches.job(job_id, event);
             }
             if message.sequence >= first_new && self.leadership.acting() {
-                let epoch = self.commands.log().identity().epoch;
-                let position = Position { epoch, sequence: message.sequence, index: 0 };
                 failpoint::hit("conductor.before_announce");
-                announce(&self.live, job, &tenant, position, &decision).await;
+                let events = decision.events.iter().map(job::public);
+                announce(&self.live, (&tenant, id), (self.position(message), at), events).await;
+            }
+        } else if category == Batch::CATEGORY {
+            let parsed = (id.parse::<BatchId>(), tenant.parse::<Tenant>());
+            let (Ok(batch_id), Ok(tenant)) = parsed else { return };
+            let Some(decision) = self.decode::<BatchEvent>(message).await else { return };
+            let at = Timestamp::from_millis(decision.at);
+            for event in &decision.events {
+                self.batches.batch(batch_id, &tenant, at, event);
+            }
+            self.remember_who(batch_id, &decision);
+            if message.sequence >= first_new && self.leadership.acting() {
+                let events = decision.events.iter().map(batch::public);
+                announce(&self.live, (&tenant, id), (self.position(message), at), events).await;
             }
         } else if category == Quota::CATEGORY {
             let Ok(tenant) = tenant.parse() else { return };
@@ -173,12 +212,17 @@ impl Conductor {
         } else if category == Account::CATEGORY {
             let Ok(tenant) = tenant.parse() else { return };
             let Some(decision) = self.decode::<AccountEvent>(message).await else { return };
-            decision.events.iter().for_each(|event| self.caps.account(&tenant, event));
+            decision.events.iter().for_each(|event| self.state.caps_mut().account(&tenant, event));
         } else if category == Key::CATEGORY {
             let Ok(key) = id.parse() else { return };
             let Some(decision) = self.decode::<KeyEvent>(message).await else { return };
-            decision.events.iter().for_each(|event| self.caps.key(key, event));
+            decision.events.iter().for_each(|event| self.state.caps_mut().key(key, event));
         }
+    }
+
+    fn position(&self, message: &Message) -> Position {
+        let epoch = self.commands.log().identity().epoch;
+        Position { epoch, sequence: message.sequence, index: 0 }
     }
 
     /// Reads a decision; one that nobody can read concerns nobody here.
@@ -213,6 +257,7 @@ impl Conductor {
         }
         self.take_over_from_the_vanished().await;
         self.settle().await;
+        self.see_batches_through().await;
         let pools = self.roster().pools();
         let present = pools.keys().copied().collect();
         for (pool, slots) in pools {
@@ -232,130 +277,6 @@ impl Conductor {
             if let Err(error) = settled {
                 tracing::warn!(%error, %job, "minutes are not settled yet");
             }
-        }
-    }
-
-    /// Releases as many jobs as a pool has free slots, and one for whoever is free next.
-    async fn release(
-        &mut self,
-        (pool, present): (Pool, &BTreeSet<Pool>),
-        slots: usize,
-    ) -> Result<(), AppendError> {
-        let free = slots.saturating_add(1).saturating_sub(self.state.out_in(pool)).min(MAX_ROUND);
-        if free == 0 {
-            return Ok(());
-        }
-        let jobs = self.state.choose((pool, present), free, &self.caps, clock::now());
-        if jobs.is_empty() {
-            return Ok(());
-        }
-        let event = DispatchEvent::Released { jobs: jobs.clone() };
-        let command_id = Uuid::now_v7();
-        let decision = Decision {
-            command_id,
-            correlation_id: command_id,
-            causation: None,
-            actor: Actor::Process("dispatch".to_owned()),
-            tenant: "_".to_owned(),
-            at: clock::now().as_millis(),
-            traceparent: None,
-            address: None,
-            schema: 1,
-            events: vec![event.clone()],
-        };
-        let payload =
-            self.commands.codec().encode(&decision).await.map_err(|error| match error {
-                CodecError::Log(error) => error,
-                CodecError::Unreadable(why) => LogError::Corrupt(why),
-            })?;
-        let draft = Draft {
-            subject: format!("ev.{}._.{}", dispatch::CATEGORY, pool.as_str()),
-            expected: self.last_round.get(&pool).copied().unwrap_or(0),
-            command_id,
-            payload,
-        };
-        failpoint::hit("conductor.before_release");
-        match self.commands.log().append(draft).await {
-            Ok(sequence) => {
-                failpoint::hit("conductor.after_release");
-                self.last_round.insert(pool, sequence);
-                self.state.released(pool, &event);
-                self.offer(pool, &jobs).await;
-                failpoint::hit("conductor.after_offer");
-                Ok(())
-            }
-            // Another conductor was faster; its round comes to us by the log.
-            Err(AppendError::Conflict) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn offer(&self, pool: Pool, jobs: &[Release]) {
-        let offers = jobs.iter().map(|release| async move {
-            let task = task::encode(release).into();
-            self.work.offer(pool.as_str(), &task::name(release), task).await
-        });
-        for outcome in futures::future::join_all(offers).await {
-            if let Err(error) = outcome {
-                // The next comparison offers it again.
-                tracing::warn!(%error, "a released task was not offered");
-            }
-        }
-    }
-
-    /// Offers again what was released, not started, and is not in the queue.
-    async fn reconcile(&self) -> Result<(), LogError> {
-        for pool in Pool::ALL.iter().copied() {
-            let waiting = self.state.out().iter();
-            let waiting = waiting.filter(|(_, out)| out.pool == pool && out.worker.is_none());
-            let mut lost: Vec<Release> = waiting
-                .map(|(job, out)| Release {
-                    job: *job,
-                    tenant: out.tenant.clone(),
-                    attempt: out.attempt,
-                })
-                .collect();
-            if lost.is_empty() {
-                continue;
-            }
-            let queued = self.work.names(pool.as_str()).await?;
-            lost.retain(|release| !queued.contains(&task::name(release)));
-            self.offer(pool, &lost).await;
-        }
-        Ok(())
-    }
-
-    /// The attempts whose workers are not there any more: found dead by another worker, or silent
-    /// while we were listening long enough.
-    fn vanished(&self) -> Vec<(Release, String)> {
-        let connected = self.commands.log().nats().connected_for();
-        let listening = connected.is_some_and(|since| since >= EARS_OPEN)
-            && self.started.elapsed() >= EARS_OPEN;
-        let roster = self.roster();
-        let gone = |worker: &String| roster.buried(worker) || (listening && !roster.knows(worker));
-        self.state
-            .out()
-            .iter()
-            .filter_map(|(job, out)| {
-                let worker = out.worker.clone().filter(gone)?;
-                let release =
-                    Release { job: *job, tenant: out.tenant.clone(), attempt: out.attempt };
-                Some((release, worker))
-            })
-            .collect()
-    }
-
-    async fn take_over_from_the_vanished(&mut self) {
-        self.roster().forget_the_gone();
-        for (release, worker) in self.vanished() {
-            let command = JobCommand::AbandonAttempt {
-                attempt: release.attempt,
-                reason: format!("worker {worker} vanished"),
-            };
-            let caller = Caller::process("dispatch");
-            // A refusal means that the attempt ended after all.
-            let outcome = insist(&self.commands, &caller, &release, command).await;
-            tracing::warn!(job = %release.job, worker, ?outcome, "worker vanished");
         }
     }
 }

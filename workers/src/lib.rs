@@ -1,7 +1,7 @@
 //! Process runners and effectful workers.
 //!
 //! - [`Conductor`]: follows the log, releases jobs to free slots, takes over from vanished workers,
-//!   tells live subjects what happened.
+//!   sees batches through, tells live subjects what happened.
 //! - [`Worker`]: takes released tasks, runs each in a sandboxed media child, seals and delivers.
 
 mod announce;
@@ -22,7 +22,7 @@ mod task;
 mod tell;
 mod worker;
 
-pub use conductor::Conductor;
+pub use conductor::{Conductor, SchedulingConfig};
 pub use intake::Sources;
 pub use presence::{PRESENCE, Presence, Roster};
 pub use worker::{Sandbox, Worker, WorkerConfig, WorkerError};

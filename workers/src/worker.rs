@@ -37,6 +37,9 @@ pub struct WorkerConfig {
     pub sandbox: Sandbox,
     /// Seconds without any progress after which a media process is ended.
     pub stall_timeout: u64,
+    /// Seconds for which a worker that is told to stop goes on with what it has; what is not done
+    /// then is handed back, and goes on elsewhere.
+    pub drain: u64,
     /// The devices that media children may open; every render node of the machine if none is named.
     pub devices: Vec<PathBuf>,
     /// Tasks at once on each kind of hardware beside the processor.
@@ -60,6 +63,7 @@ impl Default for WorkerConfig {
             slots: 0,
             sandbox: Sandbox::Full,
             stall_timeout: 60,
+            drain: 5,
             devices: vec![],
             device_slots: 2,
         }
@@ -85,13 +89,15 @@ pub struct Worker {
     /// Tasks at once, by what they run on.
     pools: BTreeMap<Pool, usize>,
     sandbox: String,
+    /// How long a stopping worker lets its tasks go on.
+    drain: Duration,
     running: Mutex<BTreeSet<String>>,
     buried: Vec<String>,
     /// Held as long as the worker's folder is in use.
     _lock: File,
 }
 
-/// How long a stopping worker lets its tasks go on.
+/// How long a stopping worker waits for what it gave up to be written down.
 const GRACE: Duration = Duration::from_secs(5);
 /// The user that children become when we are root.
 const NOBODY: (u32, u32) = (65_534, 65_534);
@@ -148,7 +154,8 @@ impl Worker {
         for device in workshop.capabilities.devices.iter().filter(|d| !d.encodes.is_empty()) {
             pools.insert(device.pool, config.device_slots);
         }
-        Ok(Self { workshop, nursery, pools, sandbox, running, buried, _lock: lock })
+        let drain = Duration::from_secs(config.drain);
+        Ok(Self { workshop, nursery, pools, sandbox, drain, running, buried, _lock: lock })
     }
 
     /// Works until told to stop; then lets tasks end for a moment, and gives up the rest, so that
@@ -173,7 +180,7 @@ impl Worker {
         stop.cancelled().await;
         planner.abort();
         let over = async { while slots.join_next().await.is_some() {} };
-        if tokio::time::timeout(GRACE, over).await.is_err() {
+        if tokio::time::timeout(this.drain, over).await.is_err() {
             this.workshop.abandon.cancel();
             let over = async { while slots.join_next().await.is_some() {} };
             let _ = tokio::time::timeout(GRACE, over).await;

@@ -47,4 +47,6 @@ limits! {
     keys: u32,
     /// Bytes a second of one upload.
     upload_bytes_per_second: u64,
+    /// Its share of busy slots, beside that of others.
+    weight: u32,
 }

@@ -53,6 +53,7 @@ const MB: u64 = 1_000_000;
 impl Default for Tiers {
     fn default() -> Self {
         let limits = |requests_per_hour, concurrent_jobs, max_file_bytes, scale: u64| Limits {
+            weight: 1,
             requests_per_hour,
             concurrent_jobs,
             max_file_bytes,
@@ -64,9 +65,9 @@ impl Default for Tiers {
         Self {
             usual: Tier::Free,
             free: limits(100, 2, 100 * MB, 1),
-            basic: limits(500, 5, 500 * MB, 10),
-            premium: limits(2_000, 10, 2_000 * MB, 100),
-            enterprise: Limits { keys: 1_000, ..enterprise },
+            basic: Limits { weight: 2, ..limits(500, 5, 500 * MB, 10) },
+            premium: Limits { weight: 4, ..limits(2_000, 10, 2_000 * MB, 100) },
+            enterprise: Limits { keys: 1_000, weight: 8, ..enterprise },
         }
     }
 }

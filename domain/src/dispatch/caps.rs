@@ -1,23 +1,42 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     Decider, KeyId, Tenant,
-    account::{Account, AccountEvent, AccountTerms, Tiers},
+    account::{Account, AccountEvent, AccountTerms, Limits, Tiers},
     key::KeyEvent,
 };
 
-/// How many jobs may be out at once: of each tenant, and of each key that narrows it.
+/// How many jobs may be out at once, of each tenant and of each key that narrows it; and whose turn
+/// counts for how much.
 #[derive(Debug, Clone, Default)]
 pub struct Caps {
     tiers: Tiers,
+    aging: u64,
     accounts: BTreeMap<Tenant, AccountTerms>,
     keys: BTreeMap<KeyId, u32>,
 }
 
 impl Caps {
-    /// As the tiers have it, until accounts and keys are folded in.
-    pub fn new(tiers: Tiers) -> Self {
-        Self { tiers, ..Self::default() }
+    /// As the tiers have it, until accounts and keys are folded in. Each `aging` that a job waits is
+    /// worth a level of priority.
+    pub fn new(tiers: Tiers, aging: Duration) -> Self {
+        let aging = u64::try_from(aging.as_millis()).unwrap_or(u64::MAX);
+        Self { tiers, aging, ..Self::default() }
+    }
+
+    pub(super) const fn aging(&self) -> u64 {
+        self.aging
+    }
+
+    pub(super) fn weight(&self, tenant: &Tenant) -> u32 {
+        self.limits(tenant).weight.max(1)
+    }
+
+    fn limits(&self, tenant: &Tenant) -> Limits {
+        match self.accounts.get(tenant) {
+            Some(terms) => terms.limits(&self.tiers),
+            None => self.tiers.of(self.tiers.usual).clone(),
+        }
     }
 
     /// Folds in one event of an account.
@@ -44,8 +63,7 @@ impl Caps {
     }
 
     pub(super) fn of_tenant(&self, tenant: &Tenant) -> usize {
-        let terms = self.accounts.get(tenant).cloned().unwrap_or_default();
-        usize::try_from(terms.limits(&self.tiers).concurrent_jobs).unwrap_or(usize::MAX)
+        usize::try_from(self.limits(tenant).concurrent_jobs).unwrap_or(usize::MAX)
     }
 
     pub(super) fn of_key(&self, key: KeyId) -> usize {

@@ -1,86 +1,103 @@
+use std::time::Duration;
+
 use uuid::Uuid;
 
-use super::*;
+use super::{
+    simulate::{Arrival, Run, simulate},
+    *,
+};
 use crate::{
     Personal,
     account::{AccountEvent, AccountTerms, Limits, LimitsPatch, Tiers},
     job::{Failure, FailureCode, JobSpec},
     key::{KeyEvent, KeyTerms},
-    media::{Convert, MediaRequest, Overwrite},
+    media::{Fallback, MediaRequest, Probe},
 };
+
+const NORMAL: Priority = Priority::Normal;
+const AGING: Duration = Duration::from_mins(10);
 
 fn job(n: u128) -> JobId {
     JobId::from_uuid(Uuid::from_u128(n))
+}
+
+fn key(n: u128) -> KeyId {
+    KeyId::from_uuid(Uuid::from_u128(n))
 }
 
 fn tenant(name: &str) -> Tenant {
     name.parse().unwrap()
 }
 
-fn submitted(priority: Priority, not_before: Option<u64>) -> JobEvent {
-    let request = MediaRequest::Convert(Convert {
-        input: Personal::Erased,
-        output: Personal::Erased,
-        operations: vec![],
-        overwrite: Overwrite::Fail,
-    });
-    JobEvent::Submitted {
-        spec: Box::new(JobSpec {
-            request,
-            priority,
-            metadata: Personal::Erased,
-            not_before: not_before.map(Timestamp::from_millis),
-            hardware: None,
-        }),
-    }
+const fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
 }
 
-fn dispatch(jobs: &[(u128, &str, Priority)]) -> Dispatch {
-    let mut dispatch = Dispatch::default();
-    for (n, name, priority) in jobs {
-        dispatch.job(job(*n), &tenant(name), None, &submitted(*priority, None));
-    }
-    dispatch
+fn spec() -> JobSpec {
+    JobSpec::of(MediaRequest::Probe(Probe { input: Personal::Erased }))
+}
+
+fn submitted(spec: JobSpec) -> JobEvent {
+    JobEvent::Submitted { spec: Box::new(spec) }
 }
 
 /// So many at once for every tenant.
-fn caps(concurrent_jobs: usize) -> Caps {
-    let concurrent_jobs = u32::try_from(concurrent_jobs).unwrap();
+fn caps(concurrent_jobs: u32) -> Caps {
     let free = Limits { concurrent_jobs, ..Limits::default() };
-    Caps::new(Tiers { free, ..Tiers::default() })
+    Caps::new(Tiers { free, ..Tiers::default() }, AGING)
 }
 
-fn chosen(dispatch: &mut Dispatch, free: usize, limit: usize) -> Vec<JobId> {
+fn dispatch_within(most: u32, jobs: &[(u128, &str, Priority)]) -> Dispatch {
+    let mut dispatch = Dispatch::new(caps(most));
+    for (n, name, priority) in jobs {
+        tell(&mut dispatch, *n, name, &submitted(JobSpec { priority: *priority, ..spec() }));
+    }
     dispatch
-        .choose(
-            (Pool::Cpu, &BTreeSet::from([Pool::Cpu])),
-            free,
-            &caps(limit),
-            Timestamp::from_millis(0),
-        )
-        .into_iter()
-        .map(|r| r.job)
-        .collect()
+}
+
+fn dispatch(jobs: &[(u128, &str, Priority)]) -> Dispatch {
+    dispatch_within(100, jobs)
+}
+
+fn tell_at(dispatch: &mut Dispatch, n: u128, name: &str, now: u64, event: &JobEvent) {
+    dispatch.job(job(n), (&tenant(name), None), at(now), event);
+}
+
+fn tell(dispatch: &mut Dispatch, n: u128, name: &str, event: &JobEvent) {
+    tell_at(dispatch, n, name, 0, event);
+}
+
+fn started(attempt: u32, pool: &str) -> JobEvent {
+    JobEvent::AttemptStarted {
+        attempt,
+        worker: "w".to_owned(),
+        pool: pool.to_owned(),
+        device: None,
+    }
+}
+
+fn choose_at(dispatch: &mut Dispatch, free: usize, now: u64) -> Vec<Release> {
+    dispatch.choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), free, at(now))
+}
+
+fn chosen(dispatch: &mut Dispatch, free: usize) -> Vec<JobId> {
+    choose_at(dispatch, free, 0).into_iter().map(|release| release.job).collect()
+}
+
+fn release_at(dispatch: &mut Dispatch, free: usize, now: u64) -> Vec<Release> {
+    let jobs = choose_at(dispatch, free, now);
+    dispatch.released(Pool::Cpu, at(now), &DispatchEvent::Released { jobs: jobs.clone() });
+    jobs
 }
 
 fn release(dispatch: &mut Dispatch, free: usize) -> Vec<JobId> {
-    let jobs = dispatch.choose(
-        (Pool::Cpu, &BTreeSet::from([Pool::Cpu])),
-        free,
-        &caps(100),
-        Timestamp::from_millis(0),
-    );
-    let ids = jobs.iter().map(|r| r.job).collect();
-    dispatch.released(Pool::Cpu, &DispatchEvent::Released { jobs });
-    ids
+    release_at(dispatch, free, 0).into_iter().map(|release| release.job).collect()
 }
-
-const NORMAL: Priority = Priority::Normal;
 
 #[test]
 fn tenants_take_turns() {
     let mut d = dispatch(&[(1, "a", NORMAL), (2, "a", NORMAL), (3, "a", NORMAL), (4, "b", NORMAL)]);
-    assert_eq!(chosen(&mut d, 3, 10), [job(1), job(4), job(2)]);
+    assert_eq!(chosen(&mut d, 3), [job(1), job(4), job(2)]);
 }
 
 #[test]
@@ -94,15 +111,48 @@ fn the_turn_goes_on_where_it_was() {
 #[test]
 fn a_tenants_urgent_jobs_go_first_then_its_oldest() {
     let mut d = dispatch(&[(1, "a", Priority::Low), (2, "a", NORMAL), (3, "a", Priority::High)]);
-    assert_eq!(chosen(&mut d, 9, 9), [job(3), job(2), job(1)]);
-    d.job(job(1), &tenant("a"), None, &JobEvent::PriorityChanged { priority: Priority::High });
-    assert_eq!(chosen(&mut d, 9, 9), [job(1), job(3), job(2)]);
+    assert_eq!(chosen(&mut d, 9), [job(3), job(2), job(1)]);
+    tell(&mut d, 1, "a", &JobEvent::PriorityChanged { priority: Priority::High });
+    assert_eq!(chosen(&mut d, 9), [job(1), job(3), job(2)]);
+}
+
+#[test]
+fn a_job_that_waited_long_is_worth_a_higher_lane() {
+    let mut d = dispatch(&[(1, "a", Priority::Low)]);
+    let high = || submitted(JobSpec { priority: Priority::High, ..spec() });
+    let levels = u64::try_from(AGING.as_millis()).unwrap() * 2;
+    tell_at(&mut d, 2, "a", levels - 1, &high());
+    tell_at(&mut d, 3, "a", levels + 1, &high());
+    let order: Vec<JobId> = choose_at(&mut d, 9, levels + 1).iter().map(|r| r.job).collect();
+    assert_eq!(order, [job(2), job(1), job(3)]);
 }
 
 #[test]
 fn a_tenant_at_its_limit_waits_and_others_do_not() {
-    let mut d = dispatch(&[(1, "a", NORMAL), (2, "a", NORMAL), (3, "b", NORMAL)]);
-    assert_eq!(chosen(&mut d, 9, 1), [job(1), job(3)]);
+    let mut d = dispatch_within(1, &[(1, "a", NORMAL), (2, "a", NORMAL), (3, "b", NORMAL)]);
+    assert_eq!(chosen(&mut d, 9), [job(1), job(3)]);
+}
+
+#[test]
+fn a_batch_keeps_to_what_may_run_of_it_and_lets_others_in_between() {
+    let mut d = Dispatch::new(caps(100));
+    let batch = BatchId::from_uuid(Uuid::from_u128(9));
+    for n in 1..=4 {
+        let index = u32::try_from(n).unwrap();
+        let member = Membership { id: batch, index, max_parallel: 3 };
+        tell(&mut d, n, "a", &submitted(JobSpec { batch: Some(member), ..spec() }));
+    }
+    tell(&mut d, 8, "a", &submitted(spec()));
+    tell(&mut d, 9, "a", &submitted(spec()));
+    // Turn by turn, though the batch came first; its fourth waits for one of the three.
+    assert_eq!(release(&mut d, 9), [job(8), job(1), job(9), job(2), job(3)]);
+    assert_eq!(release(&mut d, 9), []);
+    assert_eq!(
+        d.place(job(4), &tenant("a"), &[Pool::Cpu].into()).unwrap().why,
+        Hold::BatchCap { most: 3 }
+    );
+    tell(&mut d, 2, "a", &JobEvent::Cancelled {});
+    assert_eq!(release(&mut d, 9), [job(4)]);
 }
 
 #[test]
@@ -110,49 +160,23 @@ fn a_released_job_is_not_chosen_again_until_its_attempt_ends() {
     let mut d = dispatch(&[(1, "a", NORMAL)]);
     assert_eq!(release(&mut d, 1), [job(1)]);
     assert_eq!(release(&mut d, 1), []);
-    let started = JobEvent::AttemptStarted {
-        attempt: 1,
-        worker: "w".to_owned(),
-        pool: "cpu".to_owned(),
-        device: None,
-    };
-    d.job(job(1), &tenant("a"), None, &started);
+    tell(&mut d, 1, "a", &started(1, "cpu"));
     assert_eq!(d.out().get(&job(1)).unwrap().worker.as_deref(), Some("w"));
-    d.job(
-        job(1),
-        &tenant("a"),
-        None,
-        &JobEvent::AttemptAbandoned { attempt: 1, reason: String::new() },
-    );
-    let again =
-        d.choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), 1, &caps(1), Timestamp::from_millis(0));
+    let reason = String::new();
+    tell(&mut d, 1, "a", &JobEvent::AttemptAbandoned { attempt: 1, reason, handed_back: false });
+    let again = choose_at(&mut d, 1, 0);
     assert_eq!((again[0].job, again[0].attempt), (job(1), 2));
 }
 
 #[test]
 fn a_timer_holds_a_job_back_until_it_is_due() {
-    let mut d = Dispatch::default();
-    d.job(job(1), &tenant("a"), None, &submitted(NORMAL, Some(500)));
-    assert_eq!(d.next_timer(), Some(Timestamp::from_millis(500)));
-    assert!(
-        d.choose(
-            (Pool::Cpu, &BTreeSet::from([Pool::Cpu])),
-            1,
-            &caps(1),
-            Timestamp::from_millis(499)
-        )
-        .is_empty()
-    );
-    assert_eq!(
-        d.choose(
-            (Pool::Cpu, &BTreeSet::from([Pool::Cpu])),
-            1,
-            &caps(1),
-            Timestamp::from_millis(500)
-        )
-        .len(),
-        1
-    );
+    let mut d = Dispatch::new(caps(1));
+    tell(&mut d, 1, "a", &submitted(JobSpec { not_before: Some(at(500)), ..spec() }));
+    assert_eq!(d.next_timer(), Some(at(500)));
+    assert!(choose_at(&mut d, 1, 499).is_empty());
+    let why = d.place(job(1), &tenant("a"), &BTreeSet::new()).unwrap().why;
+    assert_eq!(why, Hold::Scheduled { until: at(500) });
+    assert_eq!(choose_at(&mut d, 1, 500).len(), 1);
     assert_eq!(d.next_timer(), None);
 }
 
@@ -160,37 +184,22 @@ fn a_timer_holds_a_job_back_until_it_is_due() {
 fn a_failed_attempt_waits_out_its_back_off() {
     let mut d = dispatch(&[(1, "a", NORMAL)]);
     release(&mut d, 1);
-    let started = JobEvent::AttemptStarted {
-        attempt: 1,
-        worker: "w".to_owned(),
-        pool: "cpu".to_owned(),
-        device: None,
-    };
-    d.job(job(1), &tenant("a"), None, &started);
+    tell(&mut d, 1, "a", &started(1, "cpu"));
     let failure = Failure { code: FailureCode::MediaCrashed, message: Personal::Erased };
-    let failed = JobEvent::AttemptFailed {
-        attempt: 1,
-        failure,
-        retry_at: Some(Timestamp::from_millis(2000)),
-    };
-    d.job(job(1), &tenant("a"), None, &failed);
-    assert!(chosen(&mut d, 1, 1).is_empty());
-    let again = d.choose(
-        (Pool::Cpu, &BTreeSet::from([Pool::Cpu])),
-        1,
-        &caps(1),
-        Timestamp::from_millis(2000),
-    );
-    assert_eq!(again[0].attempt, 2);
+    let failed = JobEvent::AttemptFailed { attempt: 1, failure, retry_at: Some(at(2_000)) };
+    tell(&mut d, 1, "a", &failed);
+    assert!(chosen(&mut d, 1).is_empty());
+    let why = d.place(job(1), &tenant("a"), &BTreeSet::new()).unwrap().why;
+    assert_eq!(why, Hold::Backoff { until: at(2_000) });
+    assert_eq!(choose_at(&mut d, 1, 2_000)[0].attempt, 2);
 }
 
 #[test]
 fn a_cancelled_job_is_never_released() {
     let mut d = dispatch(&[(1, "a", NORMAL)]);
-    let jobs =
-        d.choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), 1, &caps(1), Timestamp::from_millis(0));
-    d.job(job(1), &tenant("a"), None, &JobEvent::Cancelled {});
-    d.released(Pool::Cpu, &DispatchEvent::Released { jobs });
+    let jobs = choose_at(&mut d, 1, 0);
+    tell(&mut d, 1, "a", &JobEvent::Cancelled {});
+    d.released(Pool::Cpu, at(0), &DispatchEvent::Released { jobs });
     assert!(d.out().is_empty());
     assert_eq!(d.waiting(), 0);
 }
@@ -198,36 +207,31 @@ fn a_cancelled_job_is_never_released() {
 #[test]
 fn a_retried_job_waits_again_under_its_next_number() {
     let mut d = dispatch(&[(1, "a", NORMAL)]);
-    d.job(job(1), &tenant("a"), None, &JobEvent::Cancelled {});
-    d.job(job(1), &tenant("a"), None, &JobEvent::Retried { next_attempt: 3 });
-    let again =
-        d.choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), 1, &caps(1), Timestamp::from_millis(0));
-    assert_eq!(again[0].attempt, 3);
-}
-
-fn wishing(dispatch: &mut Dispatch, n: u128, wish: Hardware) {
-    let JobEvent::Submitted { mut spec } = submitted(NORMAL, None) else { return };
-    spec.hardware = Some(wish);
-    dispatch.job(job(n), &tenant("a"), None, &JobEvent::Submitted { spec });
+    tell(&mut d, 1, "a", &JobEvent::Cancelled {});
+    tell(&mut d, 1, "a", &JobEvent::Retried { next_attempt: 3 });
+    assert_eq!(choose_at(&mut d, 1, 0)[0].attempt, 3);
 }
 
 fn chosen_in(dispatch: &mut Dispatch, pool: Pool, present: &[Pool]) -> Vec<JobId> {
     let present = present.iter().copied().collect();
-    let jobs = dispatch.choose((pool, &present), 9, &caps(9), Timestamp::from_millis(0));
+    let jobs = dispatch.choose((pool, &present), 9, at(0));
     jobs.into_iter().map(|release| release.job).collect()
 }
 
 #[test]
 fn a_job_goes_to_the_hardware_it_likes_or_falls_back_as_declared() {
-    use crate::media::Fallback;
     let mut d = dispatch(&[(1, "a", NORMAL)]);
-    wishing(&mut d, 2, Hardware { prefer: Pool::Vaapi, fallback: Fallback::Cpu });
-    wishing(&mut d, 3, Hardware { prefer: Pool::Vaapi, fallback: Fallback::Fail });
+    for (n, fallback) in [(2, Fallback::Cpu), (3, Fallback::Fail)] {
+        let hardware = Some(Hardware { prefer: Pool::Vaapi, fallback });
+        tell(&mut d, n, "a", &submitted(JobSpec { hardware, ..spec() }));
+    }
     let with = [Pool::Cpu, Pool::Vaapi];
     assert_eq!(chosen_in(&mut d, Pool::Cpu, &with), [job(1)]);
     assert_eq!(chosen_in(&mut d, Pool::Vaapi, &with), [job(2), job(3)]);
     // Without such a worker one job is the processor's, in its turn; the other waits.
     assert_eq!(chosen_in(&mut d, Pool::Cpu, &[Pool::Cpu]), [job(1), job(2)]);
+    let why = d.place(job(3), &tenant("a"), &[Pool::Cpu].into()).unwrap().why;
+    assert_eq!(why, Hold::NoWorker { pool: Pool::Vaapi });
 }
 
 #[test]
@@ -235,29 +239,18 @@ fn pools_count_what_is_out_in_them() {
     let mut d = dispatch(&[(1, "a", NORMAL), (2, "a", NORMAL)]);
     assert_eq!(release(&mut d, 2).len(), 2);
     assert_eq!((d.out_in(Pool::Cpu), d.out_in(Pool::Vaapi)), (2, 0));
-    let started = JobEvent::AttemptStarted {
-        attempt: 1,
-        worker: "w".to_owned(),
-        pool: "vaapi".to_owned(),
-        device: None,
-    };
-    d.job(job(1), &tenant("a"), None, &started);
+    tell(&mut d, 1, "a", &started(1, "vaapi"));
     assert_eq!((d.out_in(Pool::Cpu), d.out_in(Pool::Vaapi)), (1, 1));
-    d.job(job(1), &tenant("a"), None, &JobEvent::Completed { attempt: 1 });
+    tell(&mut d, 1, "a", &JobEvent::Completed { attempt: 1 });
     assert_eq!((d.out_in(Pool::Cpu), d.out_in(Pool::Vaapi)), (1, 0));
-}
-
-fn key(n: u128) -> KeyId {
-    KeyId::from_uuid(Uuid::from_u128(n))
 }
 
 #[test]
 fn a_key_at_its_cap_waits_and_the_others_of_its_tenant_do_not() {
-    let mut d = Dispatch::default();
+    let mut d = Dispatch::new(caps(9));
     for (n, by) in [(1, 7), (2, 7), (3, 8), (4, 7)] {
-        d.job(job(n), &tenant("a"), Some(key(by)), &submitted(NORMAL, None));
+        d.job(job(n), (&tenant("a"), Some(key(by))), at(0), &submitted(spec()));
     }
-    let mut caps = caps(9);
     let terms = KeyTerms { max_concurrent_jobs: Some(1), ..KeyTerms::default() };
     let created = KeyEvent::Created {
         name: Personal::Erased,
@@ -266,31 +259,139 @@ fn a_key_at_its_cap_waits_and_the_others_of_its_tenant_do_not() {
         scopes: BTreeSet::new(),
         description: None,
         terms,
-        at: Timestamp::from_millis(0),
+        at: at(0),
     };
-    caps.key(key(7), &created);
-    let round = |d: &mut Dispatch| {
-        let present = BTreeSet::from([Pool::Cpu]);
-        let jobs = d.choose((Pool::Cpu, &present), 9, &caps, Timestamp::from_millis(0));
-        let ids: Vec<JobId> = jobs.iter().map(|release| release.job).collect();
-        d.released(Pool::Cpu, &DispatchEvent::Released { jobs });
-        ids
-    };
-    assert_eq!(round(&mut d), [job(1), job(3)]);
-    assert_eq!(round(&mut d), []);
-    d.job(job(1), &tenant("a"), None, &JobEvent::Completed { attempt: 1 });
-    assert_eq!(round(&mut d), [job(2)]);
+    d.caps_mut().key(key(7), &created);
+    assert_eq!(release(&mut d, 9), [job(1), job(3)]);
+    assert_eq!(release(&mut d, 9), []);
+    tell(&mut d, 1, "a", &JobEvent::Completed { attempt: 1 });
+    assert_eq!(release(&mut d, 9), [job(2)]);
 }
 
 #[test]
 fn an_accounts_own_limit_goes_before_its_tiers() {
-    let mut d = dispatch(&[(1, "a", NORMAL), (2, "a", NORMAL), (3, "b", NORMAL), (4, "b", NORMAL)]);
-    let mut caps = caps(2);
+    let jobs = [(1, "a", NORMAL), (2, "a", NORMAL), (3, "b", NORMAL), (4, "b", NORMAL)];
+    let mut d = dispatch_within(2, &jobs);
     let limits = LimitsPatch { concurrent_jobs: Some(1), ..LimitsPatch::default() };
     let terms = AccountTerms { limits, ..AccountTerms::default() };
-    caps.account(&tenant("a"), &AccountEvent::Changed { terms });
-    let present = BTreeSet::from([Pool::Cpu]);
-    let jobs = d.choose((Pool::Cpu, &present), 9, &caps, Timestamp::from_millis(0));
+    d.caps_mut().account(&tenant("a"), &AccountEvent::Changed { terms });
+    let jobs = choose_at(&mut d, 9, 0);
     let of = |name: &str| jobs.iter().filter(|release| release.tenant == tenant(name)).count();
     assert_eq!((of("a"), of("b")), (1, 2));
+}
+
+#[test]
+fn what_kept_a_job_is_told_when_it_goes() {
+    let why = |release: &Release| release.waited.map(|waited| waited.why);
+    // By a cap.
+    let mut d = dispatch_within(1, &[(1, "a", NORMAL), (2, "a", NORMAL)]);
+    assert_eq!(why(&release_at(&mut d, 9, 0)[0]), None);
+    assert!(release_at(&mut d, 9, 1_000).is_empty());
+    tell_at(&mut d, 1, "a", 2_000, &JobEvent::Completed { attempt: 1 });
+    let released = release_at(&mut d, 9, 2_000);
+    let waited = Waited { since: at(0), why: Hold::AccountCap { most: 1 } };
+    assert_eq!(released[0].waited, Some(waited));
+    // By priority, and by nothing but want of slots.
+    let mut d = dispatch(&[(1, "a", NORMAL), (2, "a", Priority::High), (3, "b", NORMAL)]);
+    assert_eq!(release_at(&mut d, 1, 0)[0].job, job(2));
+    assert_eq!(why(&release_at(&mut d, 1, 1_000)[0]), Some(Hold::Busy));
+    assert_eq!(why(&release_at(&mut d, 1, 2_000)[0]), Some(Hold::Priority));
+    // By missing hardware.
+    let mut d = Dispatch::new(caps(9));
+    let hardware = Some(Hardware { prefer: Pool::Vaapi, fallback: Fallback::Fail });
+    tell(&mut d, 1, "a", &submitted(JobSpec { hardware, ..spec() }));
+    d.look_for_workers(&[Pool::Cpu].into(), at(500));
+    let jobs = d.choose((Pool::Vaapi, &[Pool::Vaapi].into()), 1, at(1_000));
+    assert_eq!(why(&jobs[0]), Some(Hold::NoWorker { pool: Pool::Vaapi }));
+}
+
+/// Jobs of one length, one after the other, from the start on.
+fn backlog(name: &str, first: u128, count: u128, seconds: u64) -> Vec<Arrival> {
+    let arrival = |n| Arrival {
+        job: job(first + n),
+        tenant: tenant(name),
+        key: None,
+        at: at(0),
+        not_before: None,
+        priority: NORMAL,
+        wish: Hardware::default(),
+        batch: None,
+        takes: Duration::from_secs(seconds),
+    };
+    (0..count).map(arrival).collect()
+}
+
+fn weighing(weights: &[(&str, u32)]) -> Caps {
+    let mut caps = caps(1_000);
+    for (name, weight) in weights {
+        let limits = LimitsPatch { weight: Some(*weight), ..LimitsPatch::default() };
+        let terms = AccountTerms { limits, ..AccountTerms::default() };
+        caps.account(&tenant(name), &AccountEvent::Changed { terms });
+    }
+    caps
+}
+
+fn busy_until(runs: &[Run], name: &str, end: Timestamp) -> f64 {
+    let of = runs.iter().filter(|run| run.tenant == tenant(name));
+    of.map(|run| run.ended.min(end).since(run.started).as_secs_f64()).sum()
+}
+
+#[test]
+fn thousands_of_jobs_share_the_slots_by_weight_whatever_their_lengths() {
+    let weights = [("a", 1), ("b", 2), ("c", 4), ("d", 8)];
+    let lengths = [("a", 7), ("b", 60), ("c", 3), ("d", 20)];
+    let mut arrivals = Vec::new();
+    for (n, (name, seconds)) in lengths.into_iter().enumerate() {
+        arrivals.extend(backlog(name, u128::try_from(n).unwrap() * 10_000, 2_000, seconds));
+    }
+    let runs = simulate(&arrivals, &[(Pool::Cpu, 16)].into(), weighing(&weights));
+    assert_eq!(runs.len(), arrivals.len());
+    // While everybody has something waiting: until the first backlog ends.
+    let end = weights
+        .iter()
+        .filter_map(|(name, _)| {
+            runs.iter().filter(|run| run.tenant == tenant(name)).map(|run| run.started).max()
+        })
+        .min()
+        .unwrap();
+    let busy: Vec<f64> = weights.iter().map(|(name, _)| busy_until(&runs, name, end)).collect();
+    let all: f64 = busy.iter().sum();
+    for ((name, weight), busy) in weights.iter().zip(&busy) {
+        let (share, wanted) = (busy / all, f64::from(*weight) / 15.0);
+        assert!((share / wanted - 1.0).abs() < 0.05, "{name} has {share:.4}, not {wanted:.4}");
+    }
+}
+
+#[test]
+fn the_smallest_tenant_waits_no_longer_than_for_a_few_slots_to_come_free() {
+    let mut arrivals = Vec::new();
+    for (n, name) in ["big", "bigger", "biggest"].into_iter().enumerate() {
+        arrivals.extend(backlog(name, u128::try_from(n).unwrap() * 10_000, 3_000, 30));
+    }
+    // One short job every five minutes, while thousands of others wait.
+    for n in 0..50_u64 {
+        let small = backlog("small", 90_000 + u128::from(n), 1, 5).remove(0);
+        arrivals.push(Arrival { at: at((n + 1) * 300_000), ..small });
+    }
+    let weights = [("big", 8), ("bigger", 8), ("biggest", 8), ("small", 1)];
+    let runs = simulate(&arrivals, &[(Pool::Cpu, 8)].into(), weighing(&weights));
+    let waits = runs.iter().filter(|run| run.tenant == tenant("small"));
+    let longest = waits.map(|run| run.started.since(run.ready)).max().unwrap();
+    assert!(longest <= Duration::from_secs(30), "it waited {longest:?}");
+}
+
+#[test]
+fn low_never_starves_however_much_high_there_is() {
+    let mut arrivals: Vec<Arrival> = Vec::new();
+    for n in 0..2_000_u64 {
+        let one = backlog("a", u128::from(n), 1, 10).remove(0);
+        let (at, priority) = (at(n * 9_000), Priority::High);
+        arrivals.push(Arrival { at, priority, ..one });
+    }
+    let low = backlog("a", 90_000, 1, 10).remove(0);
+    arrivals.push(Arrival { priority: Priority::Low, ..low });
+    let runs = simulate(&arrivals, &[(Pool::Cpu, 1)].into(), caps(9));
+    let run = runs.iter().find(|run| run.job == job(90_000)).unwrap();
+    let waited = run.started.since(run.ready);
+    assert!(waited > AGING && waited < AGING * 2 + Duration::from_mins(30), "{waited:?}");
 }

@@ -28,6 +28,8 @@ pub enum JobCommand {
         failure: Failure,
         /// Now, for the back-off.
         at: Timestamp,
+        /// 0 to 255, by chance: so that what failed together does not come back together.
+        chance: u8,
     },
     /// The attempt's worker is gone.
     AbandonAttempt {
@@ -35,6 +37,8 @@ pub enum JobCommand {
         attempt: u32,
         /// What was seen.
         reason: String,
+        /// True if the worker gives it back by itself, as it goes away.
+        handed_back: bool,
     },
     /// Call it off.
     Cancel,

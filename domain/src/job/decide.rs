@@ -1,6 +1,5 @@
 use super::{
-    Failure, FailureCode, JobCommand, JobEvent, JobState, RetryHint, Run,
-    retry::{MAX_ABANDONED, MAX_ATTEMPTS, backoff},
+    Failure, FailureCode, JobCommand, JobEvent, JobState, RetryHint, Run, retry::MAX_ABANDONED,
     state,
 };
 use crate::{Decider, Personal, Timestamp};
@@ -70,8 +69,12 @@ impl Decider for Job {
             JobCommand::StartAttempt { attempt, worker, pool, device } => {
                 start(state, attempt, worker, (pool, device))
             }
-            JobCommand::FailAttempt { attempt, failure, at } => fail(state, attempt, failure, at),
-            JobCommand::AbandonAttempt { attempt, reason } => abandon(state, attempt, reason),
+            JobCommand::FailAttempt { attempt, failure, at, chance } => {
+                fail(state, attempt, failure, (at, chance))
+            }
+            JobCommand::AbandonAttempt { attempt, reason, handed_back } => {
+                abandon(state, attempt, reason, handed_back)
+            }
             JobCommand::Cancel => cancel(state),
             JobCommand::ConfirmCancel { attempt } => confirm_cancel(state, attempt),
             JobCommand::SealOutputs { attempt, outputs, result, spent } => {
@@ -166,7 +169,12 @@ fn open(state: &JobState, attempt: u32) -> Result<(&Run, bool), JobRejection> {
     }
 }
 
-fn fail(state: &JobState, attempt: u32, failure: Failure, at: Timestamp) -> Decision {
+fn fail(
+    state: &JobState,
+    attempt: u32,
+    failure: Failure,
+    (at, chance): (Timestamp, u8),
+) -> Decision {
     let (run, cancelling) = open(state, attempt)?;
     if cancelling {
         // Whatever went wrong, the user wanted it to stop, and it has.
@@ -174,8 +182,8 @@ fn fail(state: &JobState, attempt: u32, failure: Failure, at: Timestamp) -> Deci
     }
     let failures = run.failures.saturating_add(1);
     let retryable = failure.code.retry_hint() == RetryHint::Retry;
-    if retryable && failures < MAX_ATTEMPTS {
-        let retry_at = Some(at.plus(backoff(failures)));
+    if retryable && failures < run.policy.max_attempts {
+        let retry_at = Some(at.plus(run.policy.backoff(failures, chance)));
         return Ok(vec![JobEvent::AttemptFailed { attempt, failure, retry_at }]);
     }
     Ok(vec![
@@ -184,13 +192,13 @@ fn fail(state: &JobState, attempt: u32, failure: Failure, at: Timestamp) -> Deci
     ])
 }
 
-fn abandon(state: &JobState, attempt: u32, reason: String) -> Decision {
+fn abandon(state: &JobState, attempt: u32, reason: String, handed_back: bool) -> Decision {
     let (run, cancelling) = open(state, attempt)?;
     if cancelling {
         return Ok(vec![JobEvent::Cancelled {}]);
     }
-    let abandoned = JobEvent::AttemptAbandoned { attempt, reason };
-    if run.abandoned.saturating_add(1) < MAX_ABANDONED {
+    let abandoned = JobEvent::AttemptAbandoned { attempt, reason, handed_back };
+    if handed_back || run.abandoned.saturating_add(1) < MAX_ABANDONED {
         return Ok(vec![abandoned]);
     }
     let message = "worker after worker vanished while it ran this job; see its attempts";

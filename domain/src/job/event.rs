@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Personal, Timestamp,
+    BatchId, Personal, Timestamp,
     media::{Hardware, MediaRequest, Spent},
 };
 
@@ -47,6 +47,9 @@ pub enum JobEvent {
         attempt: u32,
         /// What was seen.
         reason: String,
+        /// True if the worker gave it back by itself, as it went away.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        handed_back: bool,
     },
     /// Somebody called it off while it ran; from now on no completion counts.
     #[serde(rename = "job.cancel_requested")]
@@ -117,6 +120,38 @@ pub struct JobSpec {
     /// What it would like to run on; the processor if none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hardware: Option<Hardware>,
+    /// The batch that it is one of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Membership>,
+    /// Attempts that may fail by themselves; as many as its kind has if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
+}
+
+/// A job's place in a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
+    /// Which.
+    pub id: BatchId,
+    /// From 0.
+    pub index: u32,
+    /// So many of the batch may run at once.
+    pub max_parallel: u32,
+}
+
+impl JobSpec {
+    /// A request, and nothing else that was asked for.
+    pub fn of(request: MediaRequest) -> Self {
+        Self {
+            request,
+            priority: Priority::default(),
+            metadata: Personal::Clear(BTreeMap::new()),
+            not_before: None,
+            hardware: None,
+            batch: None,
+            max_attempts: None,
+        }
+    }
 }
 
 /// How urgent a job is, among its tenant's.

@@ -1,21 +1,7 @@
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{JobError, JobEvent};
-
-/// A job event as users see it: a type of its own, so that the storage format can change without
-/// them.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Public {
-    /// `job.queued`, …
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// What there is to say about it.
-    pub data: Value,
-    /// True if nothing follows by itself.
-    #[serde(skip)]
-    pub terminal: bool,
-}
+use crate::Public;
 
 /// Translates one event.
 pub fn public(event: &JobEvent) -> Public {
@@ -26,6 +12,7 @@ pub fn public(event: &JobEvent) -> Public {
             let data = json!({
                 "status": "queued", "kind": spec.request.kind(),
                 "priority": spec.priority, "metadata": spec.metadata,
+                "batch_id": spec.batch.map(|batch| batch.id),
             });
             says("job.queued", data)
         }
@@ -43,9 +30,12 @@ pub fn public(event: &JobEvent) -> Public {
                 "next_attempt_at": retry_at,
             }),
         ),
-        JobEvent::AttemptAbandoned { attempt, reason } => says(
+        JobEvent::AttemptAbandoned { attempt, reason, handed_back } => says(
             "job.attempt_abandoned",
-            json!({ "status": "queued", "attempt": attempt, "reason": reason }),
+            json!({
+                "status": "queued", "attempt": attempt, "reason": reason,
+                "handed_back": handed_back,
+            }),
         ),
         JobEvent::CancelRequested { attempt } => {
             says("job.cancel_requested", json!({ "status": "processing", "attempt": attempt }))

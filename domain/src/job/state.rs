@@ -1,4 +1,4 @@
-use super::{JobEvent, Priority};
+use super::{JobEvent, Policy, Priority};
 use crate::Timestamp;
 
 /// Where a job stands: only what the next decision asks.
@@ -52,6 +52,8 @@ pub struct Run {
     pub sealed_by: Option<u32>,
     /// Its place in the queue.
     pub priority: Priority,
+    /// How it is tried again.
+    pub policy: Policy,
 }
 
 impl JobState {
@@ -76,7 +78,12 @@ pub(super) fn evolve(state: JobState, event: &JobEvent) -> JobState {
     let run = state.run().cloned().unwrap_or_default();
     match event {
         JobEvent::Submitted { spec } => JobState::Queued {
-            run: Run { next_attempt: 1, priority: spec.priority, ..Run::default() },
+            run: Run {
+                next_attempt: 1,
+                priority: spec.priority,
+                policy: Policy::of(&spec.request, spec.max_attempts),
+                ..Run::default()
+            },
             not_before: spec.not_before,
         },
         JobEvent::AttemptStarted { attempt, worker, .. } => JobState::Processing {
@@ -89,8 +96,9 @@ pub(super) fn evolve(state: JobState, event: &JobEvent) -> JobState {
             run: Run { failures: run.failures.saturating_add(1), ..run },
             not_before: *retry_at,
         },
-        JobEvent::AttemptAbandoned { .. } => JobState::Queued {
-            run: Run { abandoned: run.abandoned.saturating_add(1), ..run },
+        JobEvent::AttemptAbandoned { handed_back, .. } => JobState::Queued {
+            // A worker that goes away says nothing about the job.
+            run: Run { abandoned: run.abandoned.saturating_add((!handed_back).into()), ..run },
             not_before: None,
         },
         JobEvent::CancelRequested { .. } => match state {

@@ -7,16 +7,13 @@ use crate::{
 
 fn spec() -> Box<JobSpec> {
     Box::new(JobSpec {
-        request: MediaRequest::Convert(Convert {
+        metadata: Personal::Erased,
+        ..JobSpec::of(MediaRequest::Convert(Convert {
             input: Personal::Clear("in.mp4".parse().unwrap()),
             output: Personal::Clear("out.mp4".parse().unwrap()),
             operations: vec![],
             overwrite: Overwrite::Fail,
-        }),
-        priority: Priority::Normal,
-        metadata: Personal::Erased,
-        not_before: None,
-        hardware: None,
+        }))
     })
 }
 
@@ -47,7 +44,12 @@ fn failure(code: FailureCode) -> Failure {
 }
 
 fn fail(attempt: u32, code: FailureCode) -> JobCommand {
-    JobCommand::FailAttempt { attempt, failure: failure(code), at: Timestamp::from_millis(1000) }
+    JobCommand::FailAttempt {
+        attempt,
+        failure: failure(code),
+        at: Timestamp::from_millis(1000),
+        chance: 0,
+    }
 }
 
 fn failed_attempt(attempt: u32, retry_at: Option<u64>) -> JobEvent {
@@ -59,11 +61,11 @@ fn failed_attempt(attempt: u32, retry_at: Option<u64>) -> JobEvent {
 }
 
 fn abandon(attempt: u32) -> JobCommand {
-    JobCommand::AbandonAttempt { attempt, reason: "gone".to_owned() }
+    JobCommand::AbandonAttempt { attempt, reason: "gone".to_owned(), handed_back: false }
 }
 
 fn abandoned(attempt: u32) -> JobEvent {
-    JobEvent::AttemptAbandoned { attempt, reason: "gone".to_owned() }
+    JobEvent::AttemptAbandoned { attempt, reason: "gone".to_owned(), handed_back: false }
 }
 
 fn sealed(attempt: u32) -> JobEvent {
@@ -268,6 +270,39 @@ fn a_sealed_job_whose_worker_died_is_delivered_by_the_next() {
 fn completing_twice_changes_nothing() {
     let done = [submitted(), started(1), sealed(1), JobEvent::Completed { attempt: 1 }];
     given::<Job>(done).when(JobCommand::Complete { attempt: 1 }).then_nothing();
+}
+
+#[test]
+fn a_worker_that_goes_away_says_nothing_about_its_job() {
+    let back = |attempt| JobEvent::AttemptAbandoned {
+        attempt,
+        reason: "stopped".to_owned(),
+        handed_back: true,
+    };
+    let mut history = vec![submitted()];
+    for attempt in 1..=2 * MAX_ABANDONED {
+        history.extend([started(attempt), back(attempt)]);
+    }
+    let last = 2 * MAX_ABANDONED + 1;
+    history.push(started(last));
+    let command = JobCommand::AbandonAttempt {
+        attempt: last,
+        reason: "stopped".to_owned(),
+        handed_back: true,
+    };
+    given::<Job>(history).when(command).then([back(last)]);
+}
+
+#[test]
+fn a_job_is_tried_as_often_as_was_asked_for() {
+    let once = || {
+        let spec = Box::new(JobSpec { max_attempts: Some(1), ..*spec() });
+        [JobEvent::Submitted { spec }, started(1)]
+    };
+    given::<Job>(once()).when(fail(1, FailureCode::MediaCrashed)).then([
+        failed_attempt(1, None),
+        JobEvent::Failed { failure: failure(FailureCode::MediaCrashed), dead_lettered: true },
+    ]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::{
     clock,
     keys::{minutes, networks},
     media::value,
-    problem::Problem,
+    problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
 };
@@ -37,6 +37,8 @@ pub(crate) struct LimitsShown {
     monthly_minutes: u64,
     keys: u32,
     upload_bytes_per_second: u64,
+    /// Its share of busy slots, beside that of others.
+    weight: u32,
 }
 
 /// What changes of an account.
@@ -62,10 +64,16 @@ pub(crate) struct LimitsBody {
     monthly_minutes: Option<u64>,
     keys: Option<u32>,
     upload_bytes_per_second: Option<u64>,
+    /// 1 to 1000: its share of busy slots, beside that of others.
+    weight: Option<u32>,
 }
 
 impl AccountPatch {
     pub(super) fn read(self) -> Result<AccountCommand, Problem> {
+        let weight = self.limits.as_ref().and_then(|limits| limits.weight);
+        if weight.is_some_and(|weight| !(1..=1_000).contains(&weight)) {
+            return Err(Problem::field(Kind::Invalid, "#/limits/weight", "a weight is 1 to 1000"));
+        }
         let limits = self.limits.map(|limits| LimitsPatch {
             requests_per_hour: limits.requests_per_hour,
             concurrent_jobs: limits.concurrent_jobs,
@@ -73,6 +81,7 @@ impl AccountPatch {
             monthly_minutes: limits.monthly_minutes,
             keys: limits.keys,
             upload_bytes_per_second: limits.upload_bytes_per_second,
+            weight: limits.weight,
         });
         Ok(AccountCommand::Change {
             tier: value::word::<Tier>(self.tier, "#/tier")?,
@@ -92,6 +101,7 @@ pub(super) fn answer(gateway: &Gateway, tenant: &Tenant) -> Reply<200, AccountSh
         monthly_minutes,
         keys,
         upload_bytes_per_second,
+        weight,
     } = account.terms.limits(tiers);
     let body = AccountShown {
         tenant: tenant.to_string(),
@@ -103,6 +113,7 @@ pub(super) fn answer(gateway: &Gateway, tenant: &Tenant) -> Reply<200, AccountSh
             monthly_minutes,
             keys,
             upload_bytes_per_second,
+            weight,
         },
         allowed_ips: account.terms.allowed_ips.iter().map(Network::to_string).collect(),
         minutes_taken: minutes(gateway.directory.taken(tenant, clock::now())),

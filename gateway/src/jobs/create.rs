@@ -99,11 +99,11 @@ pub(crate) trait Create {
             })
         });
         Ok(JobSpec {
-            request,
             priority: terms.priority.map_or(Priority::Normal, Priority::from),
             metadata: Personal::Clear(metadata),
             not_before: not_before.transpose()?,
             hardware: terms.hardware.map(HardwareBody::read).transpose()?,
+            ..JobSpec::of(request)
         })
     }
 }

@@ -15,7 +15,7 @@ use nats::NatsConfig;
 use projections::PostgresConfig;
 use serde::{Deserialize, Serialize};
 use storage::EgressConfig;
-use workers::WorkerConfig;
+use workers::{SchedulingConfig, WorkerConfig};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -27,6 +27,7 @@ pub(crate) struct Config {
     pub(crate) postgres: Option<PostgresConfig>,
     pub(crate) gateway: GatewayConfig,
     pub(crate) worker: WorkerConfig,
+    pub(crate) scheduling: SchedulingConfig,
     /// Where requests of ours may go.
     pub(crate) egress: EgressConfig,
     /// What tenants may have, by tier.

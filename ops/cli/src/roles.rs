@@ -175,7 +175,7 @@ async fn start(
             ]
         }
         Role::Conductor => {
-            let conductor = Conductor::new(commands, config.tiers.clone());
+            let conductor = Conductor::new(commands, config.tiers.clone(), &config.scheduling);
             vec![Box::pin(async move { Ok(conductor.run(&stop).await?) })]
         }
         Role::Worker => {

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use commands::{Caller, Commands};
 use domain::{
     JobId, Personal, Tenant,
-    job::{Job, JobCommand, JobSpec, Priority},
+    job::{Job, JobCommand, JobSpec},
     media::{Convert, MediaRequest, Overwrite},
 };
 use embedded::{NatsServer, Postgres, temporary_folder};
@@ -109,15 +109,12 @@ pub(crate) fn tenant(name: &str) -> Tenant {
 
 fn spec() -> Box<JobSpec> {
     Box::new(JobSpec {
-        request: MediaRequest::Convert(Convert {
+        metadata: Personal::Clear([("album".to_owned(), "one".to_owned())].into()),
+        ..JobSpec::of(MediaRequest::Convert(Convert {
             input: Personal::Clear("in.mp4".parse().unwrap()),
             output: Personal::Clear("out.mp4".parse().unwrap()),
             operations: vec![],
             overwrite: Overwrite::Fail,
-        }),
-        priority: Priority::Normal,
-        metadata: Personal::Clear([("album".to_owned(), "one".to_owned())].into()),
-        not_before: None,
-        hardware: None,
+        }))
     })
 }

@@ -1,0 +1,20 @@
+//! A batch: up to a thousand jobs that were asked for at once, by one decision.
+//!
+//! The batch's own event holds the jobs; whoever submitted it makes them, and the process manager
+//! ([`Batches`]) makes what is missing, so that a crash in between loses nothing.
+
+mod counts;
+mod decide;
+mod event;
+mod ledger;
+mod public;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use counts::{BatchStatus, Counts};
+pub use decide::{Batch, BatchCommand, BatchRejection, BatchState};
+pub use event::{BatchEvent, BatchJob, BatchSpec};
+pub use ledger::{Batches, Step};
+pub use public::public;
+pub use view::BatchView;

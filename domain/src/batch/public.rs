@@ -1,0 +1,35 @@
+use serde_json::json;
+
+use super::{BatchEvent, BatchStatus};
+use crate::Public;
+
+/// Translates one event for users.
+pub fn public(event: &BatchEvent) -> Public {
+    let says = |kind, data| Public { kind, data, terminal: false };
+    match event {
+        BatchEvent::Submitted { spec } => {
+            let data = json!({
+                "status": "processing", "name": spec.name, "total": spec.jobs.len(),
+                "max_parallel": spec.max_parallel,
+            });
+            says("batch.queued", data)
+        }
+        BatchEvent::CancelRequested {} => {
+            says("batch.cancel_requested", json!({ "status": "processing" }))
+        }
+        BatchEvent::Retried { jobs } => {
+            says("batch.retried", json!({ "status": "processing", "jobs": jobs }))
+        }
+        BatchEvent::Reopened {} => says("batch.reopened", json!({ "status": "processing" })),
+        BatchEvent::Ended { status, counts, .. } => {
+            let kind = match status {
+                BatchStatus::Processing | BatchStatus::Completed => "batch.completed",
+                BatchStatus::PartialSuccess => "batch.partial_success",
+                BatchStatus::Failed => "batch.failed",
+                BatchStatus::Cancelled => "batch.cancelled",
+            };
+            let data = json!({ "status": status, "counts": counts });
+            Public { kind, data, terminal: true }
+        }
+    }
+}

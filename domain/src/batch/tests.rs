@@ -1,0 +1,199 @@
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    BatchId, JobId, Personal, Tenant, Timestamp,
+    job::{JobCommand, JobEvent, JobSpec},
+    media::{MediaRequest, Probe},
+    spec::given,
+};
+
+fn job(n: u128) -> JobId {
+    JobId::from_uuid(Uuid::from_u128(n))
+}
+
+fn spec() -> JobSpec {
+    JobSpec::of(MediaRequest::Probe(Probe { input: Personal::Erased }))
+}
+
+fn submitted(jobs: u128) -> BatchEvent {
+    let jobs = (1..=jobs).map(|n| BatchJob { id: job(n), spec: spec() }).collect();
+    let spec = Box::new(BatchSpec { name: Personal::Clear(None), max_parallel: 5, jobs });
+    BatchEvent::Submitted { spec }
+}
+
+fn ended(round: u32) -> BatchEvent {
+    let status = BatchStatus::Completed;
+    BatchEvent::Ended { round, status, counts: Counts::default() }
+}
+
+fn end(round: u32) -> BatchCommand {
+    BatchCommand::End { round, counts: Counts::default() }
+}
+
+#[test]
+fn a_batch_is_called_off_once_and_not_after_its_end() {
+    given::<Batch>([submitted(1)])
+        .when(BatchCommand::Cancel)
+        .then([BatchEvent::CancelRequested {}]);
+    given::<Batch>([submitted(1), BatchEvent::CancelRequested {}])
+        .when(BatchCommand::Cancel)
+        .then_nothing();
+    given::<Batch>([submitted(1), ended(0)])
+        .when(BatchCommand::Cancel)
+        .then_rejected(&BatchRejection::AlreadyOver);
+    given::<Batch>([]).when(BatchCommand::Cancel).then_rejected(&BatchRejection::NotFound);
+}
+
+#[test]
+fn it_ends_once_a_round() {
+    given::<Batch>([submitted(1)]).when(end(0)).then([ended(0)]);
+    given::<Batch>([submitted(1), ended(0)]).when(end(0)).then_nothing();
+    let again = || [submitted(1), ended(0), BatchEvent::Retried { jobs: vec![job(1)] }];
+    given::<Batch>(again()).when(end(0)).then_nothing();
+    given::<Batch>(again()).when(end(1)).then([ended(1)]);
+}
+
+#[test]
+fn what_did_not_work_is_tried_again_but_not_while_it_is_called_off() {
+    let retry = BatchCommand::Retry { jobs: vec![job(1)] };
+    let retried = BatchEvent::Retried { jobs: vec![job(1)] };
+    given::<Batch>([submitted(1), ended(0)]).when(retry.clone()).then([retried]);
+    given::<Batch>([submitted(1), BatchEvent::CancelRequested {}])
+        .when(retry)
+        .then_rejected(&BatchRejection::Cancelling);
+    given::<Batch>([submitted(1)])
+        .when(BatchCommand::Retry { jobs: vec![] })
+        .then_rejected(&BatchRejection::NothingToRetry);
+}
+
+fn counts(completed: u32, failed: u32, cancelled: u32) -> Counts {
+    let total = completed + failed + cancelled;
+    Counts { total, completed, failed, cancelled, ..Counts::default() }
+}
+
+#[test]
+fn its_status_is_what_its_jobs_came_to() {
+    assert_eq!(counts(2, 0, 0).status(false), BatchStatus::Completed);
+    assert_eq!(counts(1, 1, 0).status(false), BatchStatus::PartialSuccess);
+    assert_eq!(counts(1, 0, 1).status(false), BatchStatus::PartialSuccess);
+    assert_eq!(counts(0, 2, 0).status(false), BatchStatus::Failed);
+    assert_eq!(counts(0, 0, 2).status(false), BatchStatus::Cancelled);
+    assert_eq!(counts(1, 0, 1).status(true), BatchStatus::Cancelled);
+    assert_eq!(counts(2, 0, 0).status(true), BatchStatus::Completed);
+    let open = Counts { queued: 1, total: 3, ..counts(2, 0, 0) };
+    assert_eq!(open.status(false), BatchStatus::Processing);
+}
+
+struct Manager {
+    batches: Batches,
+    batch: BatchId,
+    tenant: Tenant,
+}
+
+impl Manager {
+    fn new(jobs: u128) -> Self {
+        let (batch, tenant) = (BatchId::from_uuid(Uuid::from_u128(99)), "a".parse().unwrap());
+        let mut manager = Self { batches: Batches::default(), batch, tenant };
+        manager.batch(&submitted(jobs));
+        manager
+    }
+
+    fn batch(&mut self, event: &BatchEvent) {
+        self.batches.batch(self.batch, &self.tenant, Timestamp::from_millis(0), event);
+    }
+
+    fn job(&mut self, n: u128, event: &JobEvent) {
+        self.batches.job(job(n), event);
+    }
+
+    fn made(&mut self, n: u128) {
+        self.job(n, &JobEvent::Submitted { spec: Box::new(spec()) });
+    }
+
+    /// What is to be done, in a word each.
+    fn due(&mut self, seconds: u64) -> Vec<String> {
+        let (jobs, batches) = self.batches.due(Timestamp::from_millis(seconds * 1_000));
+        let jobs = jobs.into_iter().map(|step| {
+            let word = match step.command {
+                JobCommand::Submit { .. } => "submit",
+                JobCommand::Cancel => "cancel",
+                JobCommand::Retry => "retry",
+                _ => "?",
+            };
+            format!("{word} {}", step.id.uuid().as_u128())
+        });
+        let batches = batches.into_iter().map(|step| match step.command {
+            BatchCommand::End { round, counts } => format!("end {round} {}", counts.completed),
+            BatchCommand::Reopen => "reopen".to_owned(),
+            _ => "?".to_owned(),
+        });
+        jobs.chain(batches).collect()
+    }
+}
+
+const DONE: JobEvent = JobEvent::Completed { attempt: 1 };
+const CANCELLED: JobEvent = JobEvent::Cancelled {};
+
+#[test]
+fn what_was_promised_and_not_made_is_made_after_a_while() {
+    let mut manager = Manager::new(3);
+    manager.made(2);
+    assert_eq!(manager.due(1), Vec::<String>::new());
+    assert_eq!(manager.due(3), ["submit 1", "submit 3"]);
+    manager.made(1);
+    manager.made(3);
+    assert_eq!(manager.due(3), Vec::<String>::new());
+}
+
+#[test]
+fn a_batch_that_is_called_off_takes_its_jobs_along() {
+    let mut manager = Manager::new(2);
+    manager.made(1);
+    manager.job(1, &DONE);
+    manager.made(2);
+    manager.batch(&BatchEvent::CancelRequested {});
+    assert_eq!(manager.due(3), ["cancel 2"]);
+    manager.job(2, &CANCELLED);
+    assert_eq!(manager.due(3), ["end 0 1"]);
+}
+
+#[test]
+fn it_is_said_to_be_over_when_its_last_job_is() {
+    let mut manager = Manager::new(2);
+    manager.made(1);
+    manager.made(2);
+    manager.job(1, &DONE);
+    assert_eq!(manager.due(9), Vec::<String>::new());
+    manager.job(2, &DONE);
+    assert_eq!(manager.due(9), ["end 0 2"]);
+    // Until the log has it.
+    assert_eq!(manager.due(9), ["end 0 2"]);
+    manager.batch(&ended(0));
+    assert_eq!(manager.due(9), Vec::<String>::new());
+    assert_eq!(manager.batches.of(job(1)), None);
+}
+
+#[test]
+fn what_failed_is_tried_again_alone_or_together() {
+    let mut manager = Manager::new(2);
+    manager.made(1);
+    manager.made(2);
+    manager.job(1, &CANCELLED);
+    manager.job(2, &CANCELLED);
+    assert_eq!(manager.due(9), ["end 0 0"]);
+    manager.batch(&ended(0));
+    manager.batch(&BatchEvent::Retried { jobs: vec![job(1), job(2)] });
+    manager.job(1, &JobEvent::Retried { next_attempt: 1 });
+    assert_eq!(manager.due(9), ["retry 2"]);
+    manager.job(2, &JobEvent::Retried { next_attempt: 1 });
+    manager.job(1, &CANCELLED);
+    manager.job(2, &CANCELLED);
+    assert_eq!(manager.due(9), ["end 1 0"]);
+    manager.batch(&ended(1));
+    manager.job(2, &JobEvent::Retried { next_attempt: 1 });
+    assert_eq!(manager.due(9), ["reopen"]);
+    manager.batch(&BatchEvent::Reopened {});
+    manager.job(2, &DONE);
+    assert_eq!(manager.due(9), ["end 2 1"]);
+}

@@ -1,0 +1,108 @@
+use std::collections::BTreeSet;
+
+use domain::{
+    dispatch::{self, DispatchEvent, Release},
+    media::Pool,
+};
+use nats::{Actor, AppendError, CodecError, Decision, Draft, LogError, failpoint};
+use uuid::Uuid;
+
+use super::Conductor;
+use crate::{clock, task};
+
+/// At most so many releases in one message.
+const MAX_ROUND: usize = 1000;
+
+impl Conductor {
+    /// Releases as many jobs as a pool has free slots, and one for whoever is free next.
+    pub(super) async fn release(
+        &mut self,
+        (pool, present): (Pool, &BTreeSet<Pool>),
+        slots: usize,
+    ) -> Result<(), AppendError> {
+        let free = slots.saturating_add(1).saturating_sub(self.state.out_in(pool)).min(MAX_ROUND);
+        if free == 0 {
+            return Ok(());
+        }
+        let now = clock::now();
+        let jobs = self.state.choose((pool, present), free, now);
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let event = DispatchEvent::Released { jobs: jobs.clone() };
+        let command_id = Uuid::now_v7();
+        let decision = Decision {
+            command_id,
+            correlation_id: command_id,
+            causation: None,
+            actor: Actor::Process("dispatch".to_owned()),
+            tenant: "_".to_owned(),
+            at: now.as_millis(),
+            traceparent: None,
+            address: None,
+            schema: 1,
+            events: vec![event.clone()],
+        };
+        let payload =
+            self.commands.codec().encode(&decision).await.map_err(|error| match error {
+                CodecError::Log(error) => error,
+                CodecError::Unreadable(why) => LogError::Corrupt(why),
+            })?;
+        let draft = Draft {
+            subject: format!("ev.{}._.{}", dispatch::CATEGORY, pool.as_str()),
+            expected: self.last_round.get(&pool).copied().unwrap_or(0),
+            command_id,
+            payload,
+        };
+        failpoint::hit("conductor.before_release");
+        match self.commands.log().append(draft).await {
+            Ok(sequence) => {
+                failpoint::hit("conductor.after_release");
+                self.last_round.insert(pool, sequence);
+                self.state.released(pool, now, &event);
+                self.offer(pool, &jobs).await;
+                failpoint::hit("conductor.after_offer");
+                Ok(())
+            }
+            // Another conductor was faster; its round comes to us by the log.
+            Err(AppendError::Conflict) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn offer(&self, pool: Pool, jobs: &[Release]) {
+        let offers = jobs.iter().map(|release| async move {
+            let task = task::encode(release).into();
+            self.work.offer(pool.as_str(), &task::name(release), task).await
+        });
+        for outcome in futures::future::join_all(offers).await {
+            if let Err(error) = outcome {
+                // The next comparison offers it again.
+                tracing::warn!(%error, "a released task was not offered");
+            }
+        }
+    }
+
+    /// Offers again what was released, not started, and is not in the queue.
+    pub(super) async fn reconcile(&self) -> Result<(), LogError> {
+        for pool in Pool::ALL.iter().copied() {
+            let waiting = self.state.out().iter();
+            let waiting = waiting.filter(|(_, out)| out.pool == pool && out.worker.is_none());
+            let mut lost: Vec<Release> = waiting
+                .map(|(job, out)| Release {
+                    job: *job,
+                    tenant: out.tenant.clone(),
+                    attempt: out.attempt,
+                    waited: None,
+                })
+                .collect();
+            if lost.is_empty() {
+                continue;
+            }
+            let queued = self.work.names(pool.as_str()).await?;
+            lost.retain(|release| !queued.contains(&task::name(release)));
+            self.offer(pool, &lost).await;
+        }
+        Ok(())
+    }
+}
