@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use domain::{
-    job::Priority,
     key::Scope,
     media::{MediaRequest, Metric, Operation},
 };
 use poem::{Response, Result, http::StatusCode, web::Data};
-use poem_openapi::{Object, OpenApi, param::Query, types::Any};
-use projections::{Queue, positions, queue};
+use poem_openapi::{Object, OpenApi, types::Any};
+use projections::positions;
 use serde_json::{Value, json};
 
 use crate::{
@@ -127,32 +126,6 @@ impl Health {
             "metrics": Metric::ALL,
             "devices": capabilities.devices,
             "max_upload_bytes": gateway.max_upload,
-        }))))
-    }
-
-    /// What waits and what runs?
-    #[oai(path = "/queue", method = "get", operation_id = "getQueue")]
-    async fn queue(
-        &self,
-        gateway: Data<&Arc<Gateway>>,
-        auth: Auth,
-        min_position: Query<Option<String>>,
-    ) -> Result<Reply<200, Any<Value>>> {
-        let principal = auth.may(Scope::JobsRead)?;
-        let epoch = gateway.commands.log().identity().epoch;
-        let wanted = min_position.0.as_deref();
-        gateway.positions.reach::<Queue>(&gateway.database, epoch, wanted).await?;
-        let depth = queue::depth(&gateway.database, &principal.tenant).await;
-        let depth = depth.map_err(Problem::from)?;
-        let count = |priority| depth.queued.get(&priority).copied().unwrap_or(0);
-        Ok(Reply::new(Any(json!({
-            "queued": {
-                "high": count(Priority::High),
-                "normal": count(Priority::Normal),
-                "low": count(Priority::Low),
-            },
-            "processing": depth.processing,
-            "oldest_queued_at": depth.oldest,
         }))))
     }
 

@@ -1,17 +1,17 @@
 //! The jobs resource: its paths; what each does stands in its own file.
 
 mod act;
-mod create;
+pub(crate) mod create;
 mod estimate;
 mod events;
 mod find;
-mod list;
+pub(crate) mod list;
 mod logs;
 mod outputs;
-mod reserve;
+pub(crate) mod reserve;
 mod show;
-mod submit;
-mod validate;
+pub(crate) mod submit;
+pub(crate) mod validate;
 mod wait;
 
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use self::{
     outputs::OutputList,
     show::JobBody,
     submit::Submitted,
-    validate::{ValidateBody, Validated},
+    validate::{KindBody, Validated},
 };
 use crate::{
     auth::{Auth, Viewer},
@@ -150,7 +150,7 @@ impl Jobs {
         &self,
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
-        body: StrictJson<ValidateBody>,
+        body: StrictJson<KindBody>,
     ) -> Result<Reply<200, Validated>> {
         let principal = auth.may(Scope::JobsWrite)?;
         Ok(validate::validate(&gateway, principal, body.value).await?)
@@ -165,7 +165,7 @@ impl Jobs {
         &self,
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
-        body: StrictJson<ValidateBody>,
+        body: StrictJson<KindBody>,
     ) -> Result<Reply<200, Estimated>> {
         let principal = auth.may(Scope::JobsWrite)?;
         Ok(estimate::estimate(&gateway, principal, body.value).await?)
@@ -184,6 +184,7 @@ impl Jobs {
         auth: Auth,
         status: Query<Option<String>>,
         kind: Query<Option<String>>,
+        batch_id: Query<Option<String>>,
         created_after: Query<Option<String>>,
         created_before: Query<Option<String>>,
         sort: Query<Option<String>>,
@@ -196,6 +197,7 @@ impl Jobs {
             uri: request.original_uri(),
             status: status.0,
             kind: kind.0,
+            batch_id: batch_id.0,
             created_after: created_after.0,
             created_before: created_before.0,
             sort: sort.0,

@@ -1,14 +1,17 @@
 //! The HTTP API: one operation, one file. `problem.rs` alone knows status codes.
 
 mod accounts;
+mod at_once;
 mod audit;
 mod auth;
+mod batches;
 mod body;
 mod cache;
 mod clock;
 mod connection;
 mod door;
 mod events;
+mod feed;
 mod guard;
 mod headers;
 mod health;
@@ -23,6 +26,7 @@ mod page;
 mod positions;
 mod problem;
 mod progress;
+mod queue;
 mod random;
 mod range;
 mod reply;

@@ -4,7 +4,7 @@ use std::{
 };
 
 use nats::Position;
-use projections::{Database, JobDetail, JobList, Pace, Projection, Queue, positions};
+use projections::{BatchList, Database, JobDetail, JobList, Pace, Projection, Queue, positions};
 use tokio::sync::watch;
 
 use crate::problem::{Kind, Problem};
@@ -16,7 +16,8 @@ pub(crate) struct Positions {
 }
 
 /// The read models that are answered from.
-const SERVED: [&str; 4] = [JobDetail::NAME, JobList::NAME, Queue::NAME, Pace::NAME];
+const SERVED: [&str; 5] =
+    [JobDetail::NAME, JobList::NAME, Queue::NAME, Pace::NAME, BatchList::NAME];
 
 impl Default for Positions {
     fn default() -> Self {

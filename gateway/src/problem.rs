@@ -4,7 +4,8 @@ use std::fmt;
 
 use commands::HandleError;
 use domain::{
-    account::AccountRejection, job::JobRejection, key::KeyRejection, output::OutputRejection,
+    account::AccountRejection, batch::BatchRejection, job::JobRejection, key::KeyRejection,
+    output::OutputRejection,
 };
 use nats::{CodecError, LogError};
 use poem::{
@@ -131,6 +132,32 @@ impl Problem {
         let code = if kind == Kind::Malformed { "malformed" } else { "invalid" };
         let error = FieldError { pointer: pointer.to_owned(), detail: detail.clone(), code };
         Self { errors: vec![error], ..Self::new(kind, detail) }
+    }
+
+    /// The same of a part of what was sent: its pointers begin there, like `/jobs/3`.
+    pub(crate) fn within(mut self, part: &str) -> Self {
+        if self.errors.is_empty() {
+            let (detail, kind) = (self.detail.clone(), self.kind);
+            self.errors = Self::field(kind, "#", detail).errors;
+        }
+        for error in &mut self.errors {
+            let rest = error.pointer.strip_prefix('#').unwrap_or(&error.pointer);
+            error.pointer = format!("#{part}{rest}");
+        }
+        self
+    }
+
+    /// Several at once, as one: the first one's kind, everybody's errors.
+    pub(crate) fn all(problems: Vec<Self>) -> Option<Self> {
+        let count = problems.len();
+        let mut problems = problems.into_iter();
+        let mut first = problems.next()?;
+        if count > 1 {
+            first.detail = format!("{count} parts of it make no sense; `errors` has the first 100");
+            first.errors.extend(problems.flat_map(|problem| problem.errors));
+            first.errors.truncate(100);
+        }
+        Some(first)
     }
 
     pub(crate) fn not_found(what: &str) -> Self {
@@ -297,6 +324,18 @@ impl From<KeyRejection> for Problem {
     }
 }
 
+impl From<BatchRejection> for Problem {
+    fn from(rejection: BatchRejection) -> Self {
+        match &rejection {
+            BatchRejection::NotFound => Self::not_found("batch"),
+            BatchRejection::AlreadySubmitted
+            | BatchRejection::AlreadyOver
+            | BatchRejection::Cancelling
+            | BatchRejection::NothingToRetry => Self::new(Kind::Conflict, rejection.to_string()),
+        }
+    }
+}
+
 impl From<AccountRejection> for Problem {
     fn from(rejection: AccountRejection) -> Self {
         match rejection {}
@@ -317,7 +356,7 @@ impl<R: fmt::Debug + Into<Self>> From<HandleError<R>> for Problem {
             HandleError::Log(error) => error.into(),
             HandleError::Codec(error) => error.into(),
             HandleError::TooLarge { .. } => {
-                Self::new(Kind::TooLarge, "the request is too large for one job")
+                Self::new(Kind::TooLarge, "the request is too large for one decision")
             }
         }
     }

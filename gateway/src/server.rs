@@ -24,14 +24,17 @@ use crate::{
     Gateway, IssuerConfig, ProxyHeader, ScannerConfig, Services,
     accounts::Accounts,
     auth::Issuer,
+    batches::Batches,
     cache::Cache,
     connection::Watched,
+    feed::{BatchEvents, Events},
     guard::guard,
     health,
     health::Health,
     jobs::Jobs,
     keys::{Keys, rotation},
     manners::manners,
+    queue::QueueApi,
     tls,
     tokens::Tokens,
     trail::AuditTrail,
@@ -147,11 +150,37 @@ const MAX_HEADERS: u32 = 64 * 1024;
 /// How long open requests may go on after a stop.
 const DRAIN: Duration = Duration::from_secs(3);
 
-type Service =
-    OpenApiService<(Jobs, Uploads, Keys, Tokens, Accounts, AuditTrail, Cache, Health), ()>;
+type Apis = (
+    Jobs,
+    Batches,
+    BatchEvents,
+    Events,
+    Uploads,
+    Keys,
+    Tokens,
+    Accounts,
+    AuditTrail,
+    Cache,
+    QueueApi,
+    Health,
+);
+type Service = OpenApiService<Apis, ()>;
 
 fn service() -> Service {
-    let all = (Jobs, Uploads, Keys, Tokens, Accounts, AuditTrail, Cache, Health);
+    let all = (
+        Jobs,
+        Batches,
+        BatchEvents,
+        Events,
+        Uploads,
+        Keys,
+        Tokens,
+        Accounts,
+        AuditTrail,
+        Cache,
+        QueueApi,
+        Health,
+    );
     OpenApiService::new(all, "ffapi", env!("CARGO_PKG_VERSION"))
         .description("FFmpeg as a service, event-sourced.")
 }
@@ -287,7 +316,7 @@ async fn hear(
     let mut progress = live.listen("live.*.job.*.progress").await?;
     let mut presence = live.listen("presence.worker.>").await?;
     let from = log.last_sequence().await?.saturating_add(1);
-    let mut reader = log.follow_only(&["ev.job.>"], from);
+    let mut reader = log.follow_only(&["ev.job.>", "ev.batch.>"], from);
     let (gateway, stop) = (Arc::clone(gateway), stop.clone());
     Ok(tokio::spawn(async move {
         loop {
@@ -296,7 +325,10 @@ async fn hear(
                 Some(heard) = positions.next() => {
                     gateway.positions.hear(&heard.subject, &heard.payload);
                 },
-                Some(heard) = progress.next() => gateway.progress.hear(&heard.payload),
+                Some(heard) = progress.next() => {
+                    gateway.progress.hear(&heard.payload);
+                    gateway.hub.hear_progress(&heard.subject, &heard.payload);
+                }
                 Some(heard) = presence.next() => {
                     let worker = heard.subject.rsplit('.').next().unwrap_or_default().to_owned();
                     let body = serde_json::from_slice(&heard.payload).unwrap_or_default();

@@ -2,13 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{JobId, job::Job, job::JobState, key::Scope};
+use domain::{
+    BatchId, JobId,
+    batch::{Batch, BatchState},
+    job::{Job, JobState},
+    key::Scope,
+};
 use poem::{Result, web::Data};
 use poem_openapi::{Object, OpenApi};
 use serde::Deserialize;
 
 use crate::{
-    auth::{Auth, Shown, Sight, Token},
+    auth::{Auth, Principal, Shown, Sight, Token},
     body::StrictJson,
     clock,
     problem::{Kind, Problem},
@@ -18,7 +23,7 @@ use crate::{
 
 pub(crate) struct Tokens;
 
-/// What a token is to show: one of `job` and `outputs`.
+/// What a token is to show: one of `job`, `batch`, `outputs` and `feed`.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "TokenCreate")]
@@ -27,6 +32,10 @@ pub(crate) struct TokenBody {
     job: Option<String>,
     /// The outputs of this job.
     outputs: Option<String>,
+    /// The events of this batch and its jobs.
+    batch: Option<String>,
+    /// True for everything that happens to the account's jobs and batches.
+    feed: Option<bool>,
     /// Seconds: 1 to 3600; five minutes if absent.
     ttl: Option<u64>,
 }
@@ -38,6 +47,43 @@ pub(crate) struct TokenShown {
     /// Put it behind `?token=`.
     token: String,
     expires_at: String,
+}
+
+/// What a body names, if there is such a thing.
+async fn sight(
+    gateway: &Gateway,
+    principal: &Principal,
+    body: &TokenBody,
+) -> Result<Sight, Problem> {
+    let TokenBody { job, outputs, batch, feed, .. } = body;
+    let unknown = |pointer: &str, what| {
+        Problem::field(Kind::Invalid, pointer, format!("there is no such {what}"))
+    };
+    let tenant = principal.tenant.as_str();
+    match (job, outputs, batch, feed.unwrap_or(false)) {
+        (Some(id), None, None, false) | (None, Some(id), None, false) => {
+            let pointer = if job.is_some() { "#/job" } else { "#/outputs" };
+            let id: JobId = id.parse().map_err(|_| unknown(pointer, "job"))?;
+            let state = gateway.commands.state::<Job>(tenant, &id.to_string()).await?;
+            if state == JobState::Unknown {
+                return Err(unknown(pointer, "job"));
+            }
+            Ok(if job.is_some() { Sight::Job(id) } else { Sight::Outputs(id) })
+        }
+        (None, None, Some(id), false) => {
+            let id: BatchId = id.parse().map_err(|_| unknown("#/batch", "batch"))?;
+            let state = gateway.commands.state::<Batch>(tenant, &id.to_string()).await?;
+            if state == BatchState::Unknown {
+                return Err(unknown("#/batch", "batch"));
+            }
+            Ok(Sight::Batch(id))
+        }
+        (None, None, None, true) => Ok(Sight::Feed),
+        _ => {
+            let detail = "say one of `job`, `outputs` and `batch`, with an id, or `feed`";
+            Err(Problem::field(Kind::Invalid, "#/job", detail))
+        }
+    }
 }
 
 const USUAL: u64 = 300;
@@ -61,29 +107,13 @@ impl Tokens {
             let detail = "tokens are made with a key; send the issuer's own where you can";
             return Err(Problem::new(Kind::Forbidden, detail).into());
         }
-        let TokenBody { job, outputs, ttl } = body.value;
-        let (pointer, text) = match (&job, &outputs) {
-            (Some(job), None) => ("#/job", job),
-            (None, Some(outputs)) => ("#/outputs", outputs),
-            _ => {
-                let detail = "say one of `job` and `outputs`, with a job's id";
-                return Err(Problem::field(Kind::Invalid, "#/job", detail).into());
-            }
-        };
-        let unknown = || Problem::field(Kind::Invalid, pointer, "there is no such job");
-        let id: JobId = text.parse().map_err(|_| unknown())?;
-        let tenant = principal.tenant.as_str();
-        let state = gateway.commands.state::<Job>(tenant, &id.to_string()).await;
-        if state.map_err(Problem::from)? == JobState::Unknown {
-            return Err(unknown().into());
-        }
-        let ttl = ttl.unwrap_or(USUAL);
+        let sight = sight(&gateway, principal, &body.value).await?;
+        let ttl = body.value.ttl.unwrap_or(USUAL);
         if !(1..=LONGEST).contains(&ttl) {
             let detail = format!("a token lives 1 to {LONGEST} seconds");
             return Err(Problem::field(Kind::Invalid, "#/ttl", detail).into());
         }
         let until = clock::now().plus(Duration::from_secs(ttl));
-        let sight = if job.is_some() { Sight::Job(id) } else { Sight::Outputs(id) };
         let token = Token { key: principal.key, sight, until: until.as_millis() };
         let token = token.sign(gateway.directory.pepper());
         let token = token.ok_or_else(|| Problem::new(Kind::Internal, "it could not be signed"))?;

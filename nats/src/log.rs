@@ -83,6 +83,19 @@ impl Log {
         Ok(messages)
     }
 
+    /// Reads at most so many messages on the subjects that match `filter`, from a sequence on.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn page(
+        &self,
+        filter: &str,
+        from: u64,
+        most: usize,
+    ) -> Result<Vec<Message>, LogError> {
+        read::page(&self.nats, self.stream, filter, (from, most)).await
+    }
+
     /// Follows the whole log from a sequence on.
     pub fn follow(&self, from: u64) -> Reader {
         let all = if self.forgets() { "audit.>" } else { "ev.>" };

@@ -142,9 +142,19 @@ pub(crate) async fn load(
     subject: &str,
     from: u64,
 ) -> Result<Vec<Message>, LogError> {
+    page(nats, stream, subject, (from, usize::MAX)).await
+}
+
+/// Reads at most so many messages on the subjects that match a filter, from a sequence on.
+pub(crate) async fn page(
+    nats: &Nats,
+    stream: &str,
+    filter: &str,
+    (from, most): (u64, usize),
+) -> Result<Vec<Message>, LogError> {
     let start = Instant::now();
     loop {
-        match load_once(nats, stream, subject, from).await {
+        match load_once(nats, stream, filter, (from, most)).await {
             Err(LogError::Unavailable(_)) if start.elapsed() < PURSUIT => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -157,14 +167,16 @@ async fn load_once(
     nats: &Nats,
     stream: &str,
     subject: &str,
-    from: u64,
+    (from, most): (u64, usize),
 ) -> Result<Vec<Message>, LogError> {
     let mut messages: Vec<Message> = Vec::new();
     let mut next = from.max(1);
     loop {
-        let more = batch_get(nats, stream, subject, next, &mut messages).await?;
+        let left = u32::try_from(most.saturating_sub(messages.len())).unwrap_or(u32::MAX);
+        let batch = BatchGet { seq: next, next_by_subj: subject, batch: left.min(BATCH) };
+        let more = batch_get(nats, stream, batch, &mut messages).await?;
         match messages.last() {
-            Some(last) if more => next = last.sequence.saturating_add(1),
+            Some(last) if more && messages.len() < most => next = last.sequence.saturating_add(1),
             _ => return Ok(messages),
         }
     }
@@ -174,11 +186,9 @@ async fn load_once(
 async fn batch_get(
     nats: &Nats,
     stream: &str,
-    subject: &str,
-    seq: u64,
+    request: BatchGet<'_>,
     messages: &mut Vec<Message>,
 ) -> Result<bool, LogError> {
-    let request = BatchGet { seq, next_by_subj: subject, batch: BATCH };
     let request =
         serde_json::to_vec(&request).map_err(|error| LogError::Corrupt(error.to_string()))?;
     let inbox = nats.client.new_inbox();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    JobId, Tenant, Timestamp,
+    BatchId, JobId, Tenant, Timestamp,
     job::{JobEvent, JobStatus, JobSummary, Recorded},
 };
 use nats::{Codec, Message};
@@ -23,6 +23,8 @@ pub struct JobList;
 pub struct Filter {
     /// Only these.
     pub status: Option<JobStatus>,
+    /// Only this batch's.
+    pub batch: Option<BatchId>,
     /// Only this kind.
     pub kind: Option<String>,
     /// Asked for at or after.
@@ -73,9 +75,9 @@ impl JobRow for JobSummary {
         rows: &[(Self, u64)],
     ) -> Result<(), ProjectionError> {
         sqlx::query(
-            "INSERT INTO job_list (id, tenant, kind, status, created_at, sequence, doc)
+            "INSERT INTO job_list (id, tenant, kind, status, created_at, sequence, doc, batch_id)
              SELECT * FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[],
-                                  $5::bigint[], $6::bigint[], $7::jsonb[])
+                                  $5::bigint[], $6::bigint[], $7::jsonb[], $8::text[])
              ON CONFLICT (id) DO UPDATE SET
                  status = excluded.status, sequence = excluded.sequence, doc = excluded.doc",
         )
@@ -86,6 +88,7 @@ impl JobRow for JobSummary {
         .bind(column(rows, |job| millis(job.created_at)))
         .bind(sequences(rows))
         .bind(documents(rows)?)
+        .bind(column(rows, |job| job.batch_id.map(|batch| batch.to_string())))
         .execute(transaction)
         .await?;
         Ok(())
@@ -109,6 +112,9 @@ pub async fn page(
     }
     if let Some(kind) = &filter.kind {
         query.push(" AND kind = ").push_bind(kind.clone());
+    }
+    if let Some(batch) = filter.batch {
+        query.push(" AND batch_id = ").push_bind(batch.to_string());
     }
     if let Some(after) = filter.created_after {
         query.push(" AND created_at >= ").push_bind(millis(after));

@@ -7,6 +7,7 @@
 mod anchor;
 pub mod archive;
 pub mod audit;
+pub mod batch;
 mod checkpoint;
 mod database;
 mod error;
@@ -21,6 +22,7 @@ mod runner;
 pub use anchor::{Anchor, Notary};
 pub use archive::Archive;
 pub use audit::{AuditDecisions, AuditNotes};
+pub use batch::BatchList;
 pub use checkpoint::{Checkpoint, positions};
 pub use database::{Database, PostgresConfig};
 pub use error::ProjectionError;

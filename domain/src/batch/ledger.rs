@@ -165,11 +165,10 @@ impl Known {
         for (job, member) in &self.jobs {
             let command = match member {
                 Member::Promised(spec) => JobCommand::Submit { spec: spec.clone() },
-                Member::Made(status) if status.is_over() && self.retried.contains(job) => {
-                    match status {
-                        JobStatus::Completed => continue,
-                        _ => JobCommand::Retry,
-                    }
+                Member::Made(JobStatus::Failed | JobStatus::Cancelled)
+                    if self.retried.contains(job) =>
+                {
+                    JobCommand::Retry
                 }
                 Member::Made(status) if self.cancelled && !status.is_over() => JobCommand::Cancel,
                 Member::Made(_) => continue,

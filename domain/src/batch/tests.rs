@@ -115,18 +115,22 @@ impl Manager {
     fn due(&mut self, seconds: u64) -> Vec<String> {
         let (jobs, batches) = self.batches.due(Timestamp::from_millis(seconds * 1_000));
         let jobs = jobs.into_iter().map(|step| {
-            let word = match step.command {
-                JobCommand::Submit { .. } => "submit",
-                JobCommand::Cancel => "cancel",
-                JobCommand::Retry => "retry",
-                _ => "?",
+            let word = if matches!(step.command, JobCommand::Submit { .. }) {
+                "submit"
+            } else if matches!(step.command, JobCommand::Cancel) {
+                "cancel"
+            } else {
+                assert!(matches!(step.command, JobCommand::Retry), "{:?}", step.command);
+                "retry"
             };
             format!("{word} {}", step.id.uuid().as_u128())
         });
         let batches = batches.into_iter().map(|step| match step.command {
             BatchCommand::End { round, counts } => format!("end {round} {}", counts.completed),
             BatchCommand::Reopen => "reopen".to_owned(),
-            _ => "?".to_owned(),
+            other @ (BatchCommand::Submit { .. }
+            | BatchCommand::Cancel
+            | BatchCommand::Retry { .. }) => format!("{other:?}"),
         });
         jobs.chain(batches).collect()
     }

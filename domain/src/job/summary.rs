@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Failure, FailureCode, JobEvent, Priority, RetryHint};
-use crate::{JobId, Personal, Tenant, Timestamp, location::Location};
+use crate::{BatchId, JobId, Personal, Tenant, Timestamp, location::Location};
 
 /// A job in brief: what a list shows of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub struct JobSummary {
     pub error: Option<JobError>,
     /// True if every attempt was used up.
     pub dead_lettered: bool,
+    /// The batch that it is one of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_id: Option<BatchId>,
     /// Count of its events: the `ETag`.
     pub version: u64,
 }
@@ -151,6 +154,7 @@ impl JobSummary {
                 attempt: 0,
                 error: None,
                 dead_lettered: false,
+                batch_id: spec.batch.map(|batch| batch.id),
                 version: 0,
             },
             (None, _) => return None,

@@ -1,5 +1,5 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::{JobId, KeyId, Timestamp};
+use domain::{BatchId, JobId, KeyId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Pepper;
@@ -26,6 +26,12 @@ pub(crate) enum Sight {
     /// A job's outputs.
     #[serde(rename = "o")]
     Outputs(JobId),
+    /// A batch's events.
+    #[serde(rename = "b")]
+    Batch(BatchId),
+    /// Everything that happens to the tenant's jobs and batches.
+    #[serde(rename = "f")]
+    Feed,
 }
 
 const PREFIX: &str = "ffview_";
@@ -38,6 +44,8 @@ impl Sight {
         let path = path.strip_prefix("/api/v1").unwrap_or(path);
         match self {
             Self::Job(id) => path == format!("/jobs/{id}/events"),
+            Self::Batch(id) => path == format!("/batch/{id}/events"),
+            Self::Feed => path == "/events",
             Self::Outputs(id) => {
                 let all = format!("/jobs/{id}/outputs");
                 path == all || path.starts_with(&format!("{all}/"))
@@ -111,5 +119,9 @@ mod tests {
         }
         assert!(!outputs.shows(&path("/events")) && !events.shows(&path("/outputs")));
         assert!(!outputs.shows("/api/v1/jobs"));
+        let batch = BatchId::from_uuid(Uuid::from_u128(8));
+        assert!(Sight::Batch(batch).shows(&format!("/api/v1/batch/{batch}/events")));
+        assert!(!Sight::Batch(batch).shows(&format!("/api/v1/batch/{batch}")));
+        assert!(Sight::Feed.shows("/api/v1/events") && !Sight::Feed.shows(&path("/events")));
     }
 }

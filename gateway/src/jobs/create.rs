@@ -1,6 +1,7 @@
 //! The bodies that make jobs: one file each.
 
 mod analyze;
+mod any;
 mod convert;
 mod probe;
 mod stream;
@@ -16,6 +17,7 @@ use domain::{
 use poem_openapi::{Enum, Object};
 use serde::Deserialize;
 
+pub(crate) use self::any::AnyBody;
 pub(super) use self::{
     analyze::AnalyzeBody, convert::ConvertBody, probe::ProbeBody, stream::StreamBody,
     thumbnails::ThumbnailsBody,

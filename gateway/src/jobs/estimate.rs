@@ -3,7 +3,7 @@ use poem_openapi::{Object, types::Any};
 use projections::pace;
 use serde_json::Value;
 
-use super::validate::{ValidateBody, ask, passes_of, plan_of};
+use super::validate::{KindBody, ask, passes_of, plan_of};
 use crate::{
     auth::Principal,
     problem::{Kind, Problem},
@@ -33,7 +33,7 @@ pub(crate) struct Estimated {
 pub(crate) async fn estimate(
     gateway: &Gateway,
     principal: &Principal,
-    body: ValidateBody,
+    body: KindBody,
 ) -> Result<Reply<200, Estimated>, Problem> {
     let mut told = ask(gateway, principal, body).await?;
     let effort = told.get_mut("effort").map(Value::take).unwrap_or_default();

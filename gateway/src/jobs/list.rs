@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::{JobId, Timestamp, job::JobStatus};
+use domain::{BatchId, JobId, Timestamp, job::JobStatus};
 use poem::http::Uri;
 use poem_openapi::Object;
 use projections::{JobList, job_list, job_list::Filter};
@@ -30,6 +30,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) uri: &'a Uri,
     pub(crate) status: Option<String>,
     pub(crate) kind: Option<String>,
+    pub(crate) batch_id: Option<String>,
     pub(crate) created_after: Option<String>,
     pub(crate) created_before: Option<String>,
     pub(crate) sort: Option<String>,
@@ -38,9 +39,28 @@ pub(crate) struct Asked<'a> {
     pub(crate) min_position: Option<String>,
 }
 
+impl<'a> Asked<'a> {
+    /// Nothing but the first page.
+    pub(crate) const fn of(uri: &'a Uri) -> Self {
+        Self {
+            uri,
+            status: None,
+            kind: None,
+            batch_id: None,
+            created_after: None,
+            created_before: None,
+            sort: None,
+            limit: None,
+            cursor: None,
+            min_position: None,
+        }
+    }
+}
+
 const KNOWN: &[&str] = &[
     "status",
     "kind",
+    "batch_id",
     "created_after",
     "created_before",
     "sort",
@@ -99,6 +119,10 @@ fn filter(asked: &Asked<'_>) -> Result<(Filter, String), Problem> {
             malformed("status", "status is queued, processing, completed, failed or cancelled")
         })
     });
+    let batch = asked
+        .batch_id
+        .as_deref()
+        .map(|id| id.parse::<BatchId>().map_err(|error| malformed("batch_id", &error.to_string())));
     let time = |field: &str, text: &Option<String>| {
         let parsed = text.as_deref().map(|text| {
             let detail = "a time looks like 2026-11-21T12:00:00Z";
@@ -125,6 +149,7 @@ fn filter(asked: &Asked<'_>) -> Result<(Filter, String), Problem> {
     }
     let filter = Filter {
         status: status.transpose()?,
+        batch: batch.transpose()?,
         kind: asked.kind.clone(),
         created_after: time("created_after", &asked.created_after)?,
         created_before: time("created_before", &asked.created_before)?,

@@ -21,6 +21,8 @@ pub(crate) struct SummaryBody {
     status: String,
     /// `low`, `normal` or `high`
     priority: String,
+    /// The batch that it is one of.
+    batch_id: Option<String>,
     /// Where the bytes come from; absent once erased.
     input: Option<String>,
     /// Where they go; absent once erased.
@@ -176,6 +178,7 @@ pub(crate) fn brief(job: &JobSummary, told: Option<&Value>) -> SummaryBody {
         kind: job.kind.clone(),
         status: job.status.as_str().to_owned(),
         priority: json!(job.priority).as_str().unwrap_or_default().to_owned(),
+        batch_id: job.batch_id.map(|batch| batch.to_string()),
         input: job.input.as_ref().map(Location::shown),
         output: job.output.as_ref().and_then(|output| output.as_ref().map(ToString::to_string)),
         metadata: Any(json!(job.metadata)),

@@ -104,7 +104,7 @@ fn answer(
 
 /// Refuses a wish for hardware that no worker has and that must be met; says what else becomes of
 /// one.
-fn warned(gateway: &Gateway, wish: Option<Hardware>) -> Result<Vec<String>, Problem> {
+pub(crate) fn warned(gateway: &Gateway, wish: Option<Hardware>) -> Result<Vec<String>, Problem> {
     let Some(wish) = wish else { return Ok(vec![]) };
     // Before any worker was heard nothing is known, and the job waits for one.
     let Some(capabilities) = gateway.capabilities() else { return Ok(vec![]) };
@@ -144,7 +144,7 @@ pub(crate) async fn check(
 
 /// Refuses what is charged where nothing is left. What is left may still be too little: the worker
 /// finds that out once it knows how long the input lasts, before it makes anything.
-fn has_minutes(
+pub(crate) fn has_minutes(
     gateway: &Gateway,
     principal: &Principal,
     request: &MediaRequest,

@@ -2,42 +2,45 @@ use std::time::Duration;
 
 use domain::{
     job::{FailureCode, RetryHint},
-    media::{MediaRequest, PLAN, PlanAnswer, PlanQuestion},
+    media::{PLAN, PlanAnswer, PlanQuestion},
 };
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{
-    create::{AnalyzeBody, ConvertBody, Create, ProbeBody, StreamBody, ThumbnailsBody},
-    submit,
-};
+use super::{create::AnyBody, submit};
 use crate::{
     auth::Principal,
-    body::parse,
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
 };
 
 /// The body of a job, and its `kind`.
-#[derive(Debug, Deserialize, Object)]
-#[oai(rename = "ValidateRequest")]
-pub(crate) struct ValidateBody {
+#[derive(Debug, Clone, Deserialize, Object)]
+#[oai(rename = "AnyJobRequest")]
+pub(crate) struct KindBody {
     /// `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
     kind: String,
     /// The fields of that kind's own POST.
     #[serde(flatten)]
     #[oai(flatten)]
-    fields: Fields,
+    pub(crate) fields: Fields,
+}
+
+impl KindBody {
+    /// What that kind makes of it.
+    pub(crate) fn read(self) -> Result<AnyBody, Problem> {
+        AnyBody::read(&self.kind, Value::Object(self.fields.all))
+    }
 }
 
 /// The fields of a kind's own POST.
-#[derive(Debug, Deserialize, Object)]
+#[derive(Debug, Clone, Deserialize, Object)]
 #[serde(transparent)]
-struct Fields {
+pub(crate) struct Fields {
     #[oai(skip)]
-    all: serde_json::Map<String, Value>,
+    pub(crate) all: serde_json::Map<String, Value>,
 }
 
 /// What a job would do.
@@ -58,7 +61,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) async fn validate(
     gateway: &Gateway,
     principal: &Principal,
-    body: ValidateBody,
+    body: KindBody,
 ) -> Result<Reply<200, Validated>, Problem> {
     let mut told = ask(gateway, principal, body).await?;
     Ok(Reply::new(Validated { valid: true, plan: plan_of(&mut told), passes: passes_of(&told) }))
@@ -78,9 +81,9 @@ pub(super) fn passes_of(told: &Value) -> Option<u32> {
 pub(super) async fn ask(
     gateway: &Gateway,
     principal: &Principal,
-    body: ValidateBody,
+    body: KindBody,
 ) -> Result<Value, Problem> {
-    let request = media(&body.kind, Value::Object(body.fields.all))?;
+    let request = body.read()?.media()?;
     submit::check(gateway, principal, &request).await?;
     let question = PlanQuestion { tenant: principal.tenant.clone(), request };
     let question = serde_json::to_vec(&question)
@@ -91,20 +94,6 @@ pub(super) async fn ask(
         Some(PlanAnswer::WouldDo(told)) => Ok(told),
         Some(PlanAnswer::WouldFail { code, message }) => Err(refusal(code, &message)),
         None => Err(Problem::new(Kind::Unavailable, "no worker answered within 5 s")),
-    }
-}
-
-fn media(kind: &str, fields: Value) -> Result<MediaRequest, Problem> {
-    match kind {
-        "convert" => parse::<ConvertBody>(fields, "")?.media(),
-        "stream" => parse::<StreamBody>(fields, "")?.media(),
-        "thumbnails" => parse::<ThumbnailsBody>(fields, "")?.media(),
-        "analyze" => parse::<AnalyzeBody>(fields, "")?.media(),
-        "probe" => parse::<ProbeBody>(fields, "")?.media(),
-        _ => {
-            let detail = "`kind` is `convert`, `stream`, `thumbnails`, `analyze` or `probe`";
-            Err(Problem::field(Kind::Invalid, "#/kind", detail))
-        }
     }
 }
 

@@ -1,8 +1,11 @@
 use std::time::Duration;
 
-use domain::{Decider, JobId, Tenant, job::Job};
+use domain::{JobId, Tenant, job::Job};
 
-use crate::{events::next_on, state::Gateway};
+use crate::{
+    events::{Topic, next_logged},
+    state::Gateway,
+};
 
 /// A wait is bounded, whatever is asked for.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -15,15 +18,14 @@ pub(crate) fn patience(prefer: Option<&str>) -> Option<Duration> {
 
 /// Waits until a job is over, at most so long. Trouble ends the wait: the answer tells the rest.
 pub(crate) async fn for_the_end(gateway: &Gateway, tenant: &Tenant, id: JobId, patience: Duration) {
-    let subject = format!("ev.{}.{tenant}.{id}", Job::CATEGORY);
-    let mut listener = gateway.hub.listen();
+    let mut listener = gateway.hub.listen(Topic::Job(id));
     let over = async {
         loop {
             let state = gateway.commands.state::<Job>(tenant.as_str(), &id.to_string()).await;
             if state.is_ok_and(|state| state.is_over()) {
                 return;
             }
-            next_on(&mut listener, &subject).await;
+            next_logged(&mut listener).await;
         }
     };
     let _ = tokio::time::timeout(patience, over).await;

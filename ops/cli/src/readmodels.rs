@@ -1,6 +1,7 @@
 use nats::Log;
 use projections::{
-    Archive, AuditDecisions, JobDetail, JobList, Pace, Projection, Queue, Rebuild, positions,
+    Archive, AuditDecisions, BatchList, JobDetail, JobList, Pace, Projection, Queue, Rebuild,
+    positions,
 };
 
 use crate::{arguments::ProjectionsVerb, config::Config, roles::Ground};
@@ -15,6 +16,7 @@ pub(crate) async fn look_after(config: &Config, verb: &ProjectionsVerb) -> anyho
             match name.as_str() {
                 JobDetail::NAME => rebuild(ground, log, JobDetail).await,
                 JobList::NAME => rebuild(ground, log, JobList).await,
+                BatchList::NAME => rebuild(ground, log, BatchList).await,
                 Queue::NAME => rebuild(ground, log, Queue).await,
                 Pace::NAME => rebuild(ground, log, Pace).await,
                 Archive::NAME => rebuild(ground, log, Archive).await,
@@ -26,8 +28,15 @@ pub(crate) async fn look_after(config: &Config, verb: &ProjectionsVerb) -> anyho
 }
 
 /// What can be built anew. What was noted beside the log cannot: its oldest is forgotten there.
-const NAMES: [&str; 6] =
-    [JobDetail::NAME, JobList::NAME, Queue::NAME, Pace::NAME, Archive::NAME, AuditDecisions::NAME];
+const NAMES: [&str; 7] = [
+    JobDetail::NAME,
+    JobList::NAME,
+    BatchList::NAME,
+    Queue::NAME,
+    Pace::NAME,
+    Archive::NAME,
+    AuditDecisions::NAME,
+];
 
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
 async fn status(ground: &Ground) -> anyhow::Result<()> {

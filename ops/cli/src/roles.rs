@@ -7,8 +7,8 @@ use commands::Commands;
 use gateway::{Directory, Pepper, Server, Services};
 use nats::{Anchors, Codec, Log, Nats, Vault, topology};
 use projections::{
-    Archive, AuditDecisions, AuditNotes, Database, JobDetail, JobList, Notary, Pace, Projection,
-    Queue, Runner,
+    Archive, AuditDecisions, AuditNotes, BatchList, Database, JobDetail, JobList, Notary, Pace,
+    Projection, Queue, Runner,
 };
 use storage::{Egress, Storage};
 use tokio::{signal::unix, task::JoinSet};
@@ -166,6 +166,7 @@ async fn start(
             vec![
                 follow(ground, JobDetail, &stop),
                 follow(ground, JobList, &stop),
+                follow(ground, BatchList, &stop),
                 follow(ground, Queue, &stop),
                 follow(ground, Pace, &stop),
                 follow(ground, Archive, &stop),

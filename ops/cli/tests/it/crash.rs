@@ -62,7 +62,7 @@ async fn survives_at(places: &[&str], whom: &str) {
 
 /// Every read model built anew is row by row what was served.
 pub(crate) fn equals_its_rebuild(stack: &Stack) {
-    for name in ["job_detail", "job_list", "queue", "archive"] {
+    for name in ["job_detail", "job_list", "batch", "queue", "archive"] {
         let (well, said) = operator::run(stack, &["projections", "rebuild", name]);
         assert!(well && said.contains("; 0 rows differed"), "{name}: {said}");
     }

@@ -3,11 +3,13 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod audit;
+mod batches;
 mod cancel;
 mod chaos;
 mod crash;
 mod demo;
 mod edge;
+mod feed;
 mod fleet;
 mod hostile;
 mod issuer;

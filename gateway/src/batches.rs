@@ -1,0 +1,161 @@
+//! The batches resource: its paths; what each does stands in its own file.
+
+mod body;
+mod cancel;
+mod carry_out;
+mod create;
+mod retry;
+mod show;
+mod stats;
+
+use std::sync::Arc;
+
+use domain::{BatchId, key::Scope};
+use poem::{Request, Result, web::Data};
+use poem_openapi::{
+    OpenApi,
+    param::{Header, Path, Query},
+};
+
+pub(crate) use self::show::in_log;
+use self::{
+    body::BatchBody,
+    show::{BatchPage, BatchShown},
+    stats::BatchStats,
+};
+use crate::{
+    auth::Auth,
+    body::StrictJson,
+    jobs::list::{self, JobPage},
+    problem::Problem,
+    reply::Reply,
+    state::{Gateway, caller},
+};
+
+pub(crate) struct Batches;
+
+fn batch_id(text: &str) -> Result<BatchId, Problem> {
+    text.parse().map_err(|_| Problem::not_found("batch"))
+}
+
+#[OpenApi(prefix_path = "/api/v1")]
+impl Batches {
+    /// Submit many jobs at once
+    ///
+    /// Up to 1000, taken together or not at all. `Idempotency-Key` makes it safe to send again.
+    #[oai(path = "/batch", method = "post", operation_id = "createBatch")]
+    async fn create(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
+        body: StrictJson<BatchBody>,
+    ) -> Result<Reply<201, BatchShown>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        Ok(Box::pin(create::create(&gateway, (request, principal), body, key.0)).await?)
+    }
+
+    /// List batches
+    ///
+    /// Newest first.
+    #[oai(path = "/batch", method = "get", operation_id = "listBatches")]
+    async fn list(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        limit: Query<Option<u32>>,
+        cursor: Query<Option<String>>,
+        min_position: Query<Option<String>>,
+    ) -> Result<Reply<200, BatchPage>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        let asked = show::Asked { limit: limit.0, cursor: cursor.0, min_position: min_position.0 };
+        Ok(show::list(&gateway, principal, request.original_uri(), asked).await?)
+    }
+
+    /// How do all batches together stand?
+    #[oai(path = "/batch/stats", method = "get", operation_id = "getBatchStats")]
+    async fn stats(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+    ) -> Result<Reply<200, BatchStats>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        Ok(stats::stats(&gateway, principal).await?)
+    }
+
+    /// Show a batch
+    #[oai(path = "/batch/:id", method = "get", operation_id = "getBatch")]
+    async fn find(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        min_position: Query<Option<String>>,
+    ) -> Result<Reply<200, BatchShown>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        let wanted = min_position.0.as_deref();
+        Ok(show::find(&gateway, principal, batch_id(&id.0)?, wanted).await?)
+    }
+
+    /// List a batch's jobs
+    #[oai(path = "/batch/:id/jobs", method = "get", operation_id = "listBatchJobs")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
+    async fn jobs(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        status: Query<Option<String>>,
+        sort: Query<Option<String>>,
+        limit: Query<Option<u32>>,
+        cursor: Query<Option<String>>,
+        min_position: Query<Option<String>>,
+    ) -> Result<Reply<200, JobPage>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        let id = batch_id(&id.0)?;
+        show::find(&gateway, principal, id, min_position.0.as_deref()).await?;
+        let asked = list::Asked {
+            status: status.0,
+            batch_id: Some(id.to_string()),
+            sort: sort.0,
+            limit: limit.0,
+            cursor: cursor.0,
+            min_position: min_position.0,
+            ..list::Asked::of(request.original_uri())
+        };
+        Ok(list::list(&gateway, principal, asked).await?)
+    }
+
+    /// Cancel a batch
+    ///
+    /// What waits is cancelled at once, what runs within a second; what is done stays.
+    #[oai(path = "/batch/:id/cancel", method = "post", operation_id = "cancelBatch")]
+    async fn cancel(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+    ) -> Result<Reply<202, BatchShown>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let caller = caller(principal, request);
+        Ok(cancel::cancel(&gateway, (principal, &caller), batch_id(&id.0)?).await?)
+    }
+
+    /// Try a batch's failed and cancelled jobs again
+    #[oai(path = "/batch/:id/retry", method = "post", operation_id = "retryBatch")]
+    async fn retry(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+    ) -> Result<Reply<202, BatchShown>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let caller = caller(principal, request);
+        Ok(retry::retry(&gateway, (principal, &caller), batch_id(&id.0)?).await?)
+    }
+}

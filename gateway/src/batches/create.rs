@@ -1,0 +1,150 @@
+use std::collections::BTreeSet;
+
+use commands::{Caller, HandleError};
+use domain::{
+    BatchId, JobId, Personal,
+    batch::{Batch, BatchCommand, BatchJob, BatchRejection, BatchSpec},
+    job::{JobCommand, JobSpec, Membership},
+};
+use futures::FutureExt;
+use nats::failpoint;
+use poem::Request;
+use uuid::Uuid;
+
+use super::{
+    body::{BatchBody, USUAL_PARALLEL},
+    carry_out::carry_out,
+    show::{self, BatchShown},
+};
+use crate::{
+    at_once::at_once,
+    auth::Principal,
+    body::StrictJson,
+    idempotency,
+    jobs::{
+        reserve::reserve,
+        submit::{check, has_minutes, warned},
+    },
+    problem::Problem,
+    reply::Reply,
+    state::{Gateway, caller},
+};
+
+/// Checks every job, reserves what they make, appends the batch, makes its jobs.
+pub(super) async fn create(
+    gateway: &Gateway,
+    (request, principal): (&Request, &Principal),
+    body: StrictJson<BatchBody>,
+    key: Option<String>,
+) -> Result<Reply<201, BatchShown>, Problem> {
+    let StrictJson { value: mut body, fingerprint } = body;
+    let specs = body.specs()?;
+    let warnings = look_at(gateway, principal, &specs).await?;
+    let tenant = &principal.tenant;
+    let mut id = BatchId::from_uuid(Uuid::now_v7());
+    if let Some(key) = key {
+        id = idempotency::reserve(gateway, principal, ("/batch", &key), &id, fingerprint).await?;
+        if let Some(shown) = show::in_log(gateway, tenant, id).await? {
+            return Ok(answer(shown, id, vec![], true));
+        }
+    }
+    let max_parallel = body.max_parallel.unwrap_or(USUAL_PARALLEL);
+    let jobs: Vec<(String, BatchJob)> = (0..)
+        .zip(specs)
+        .map(|(index, (part, spec))| {
+            let batch = Some(Membership { id, index, max_parallel });
+            let id = JobId::from_uuid(Uuid::now_v7());
+            (part, BatchJob { id, spec: JobSpec { batch, ..spec } })
+        })
+        .collect();
+    let caller = caller(principal, request);
+    reserve_all(gateway, (principal, &caller), &jobs).await?;
+    let jobs: Vec<BatchJob> = jobs.into_iter().map(|(_, job)| job).collect();
+    failpoint::hit("gateway.before_batch");
+    let spec = BatchSpec { name: Personal::Clear(body.name), max_parallel, jobs: jobs.clone() };
+    let command = BatchCommand::Submit { spec: Box::new(spec) };
+    let outcome =
+        gateway.commands.handle::<Batch>(tenant.as_str(), &id.to_string(), &caller, command).await;
+    let replayed = match outcome {
+        Ok(_) => {
+            failpoint::hit("gateway.after_batch");
+            let submissions = jobs.into_iter().map(|job| {
+                failpoint::hit("gateway.in_batch");
+                (job.id, JobCommand::Submit { spec: Box::new(job.spec) })
+            });
+            carry_out(gateway, tenant, &caller, submissions).await;
+            false
+        }
+        // The same key, at the same moment: whoever was first makes the jobs.
+        Err(HandleError::Rejected(BatchRejection::AlreadySubmitted)) => true,
+        Err(error) => return Err(error.into()),
+    };
+    let shown = show::in_log(gateway, tenant, id).await?;
+    let shown = shown.ok_or_else(|| Problem::not_found("batch"))?;
+    Ok(answer(shown, id, warnings, replayed))
+}
+
+fn answer(
+    shown: show::InLog,
+    id: BatchId,
+    warnings: Vec<String>,
+    replayed: bool,
+) -> Reply<201, BatchShown> {
+    let show::InLog { view, jobs, position, counts } = shown;
+    let body = show::show(&view, counts, 0.0).created(&jobs, warnings);
+    Reply::new(body)
+        .location(format!("/api/v1/batch/{id}"))
+        .version(view.version)
+        .position(position)
+        .replayed(replayed)
+}
+
+/// Everything that can be known to fail before a byte is read, of every job; what else is to be said.
+async fn look_at(
+    gateway: &Gateway,
+    principal: &Principal,
+    specs: &[(String, JobSpec)],
+) -> Result<Vec<String>, Problem> {
+    let looks = specs.iter().map(|(part, spec)| {
+        async move {
+            let looked = async {
+                check(gateway, principal, &spec.request).await?;
+                has_minutes(gateway, principal, &spec.request)?;
+                warned(gateway, spec.hardware)
+            };
+            looked.await.map_err(|problem| problem.within(part))
+        }
+        .boxed()
+    });
+    let looks = at_once(looks).await;
+    let (mut warnings, mut problems) = (BTreeSet::new(), Vec::new());
+    for look in looks {
+        match look {
+            Ok(said) => warnings.extend(said),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    match Problem::all(problems) {
+        Some(problem) => Err(problem),
+        None => Ok(warnings.into_iter().collect()),
+    }
+}
+
+/// Two live jobs never make the same file.
+async fn reserve_all(
+    gateway: &Gateway,
+    (principal, caller): (&Principal, &Caller),
+    jobs: &[(String, BatchJob)],
+) -> Result<(), Problem> {
+    let reservations = jobs.iter().map(|(part, job)| {
+        async move {
+            let Some(output) = job.spec.request.output().and_then(Personal::as_ref) else {
+                return Ok(());
+            };
+            let reserved = reserve(gateway, &principal.tenant, caller, job.id, output).await;
+            reserved.map_err(|problem| problem.within(part))
+        }
+        .boxed()
+    });
+    at_once(reservations).await.into_iter().collect()
+}

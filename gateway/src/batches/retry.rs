@@ -1,0 +1,42 @@
+use commands::Caller;
+use domain::{
+    BatchId, JobId,
+    batch::{Batch, BatchCommand},
+    job::{Job, JobCommand, JobState},
+};
+use futures::FutureExt;
+
+use super::{
+    carry_out::carry_out,
+    show::{self, BatchShown},
+};
+use crate::{at_once::at_once, auth::Principal, problem::Problem, reply::Reply, state::Gateway};
+
+/// Tries again what failed or was called off.
+pub(super) async fn retry(
+    gateway: &Gateway,
+    (principal, caller): (&Principal, &Caller),
+    id: BatchId,
+) -> Result<Reply<202, BatchShown>, Problem> {
+    let tenant = principal.tenant.as_str();
+    let batch = show::in_log(gateway, &principal.tenant, id).await?;
+    let batch = batch.ok_or_else(|| Problem::not_found("batch"))?;
+    // Asked of the log: the rows may not have the newest end yet.
+    let states = batch.jobs.iter().map(|job| {
+        async move {
+            let state = gateway.commands.state::<Job>(tenant, &job.to_string()).await?;
+            let again = matches!(state, JobState::Failed { .. } | JobState::Cancelled { .. });
+            Ok::<_, Problem>(again.then_some(*job))
+        }
+        .boxed()
+    });
+    let states: Result<Vec<Option<JobId>>, Problem> = at_once(states).await.into_iter().collect();
+    let jobs: Vec<JobId> = states?.into_iter().flatten().collect();
+    let command = BatchCommand::Retry { jobs: jobs.clone() };
+    let handled =
+        gateway.commands.handle::<Batch>(tenant, &id.to_string(), caller, command).await?;
+    let retries = jobs.into_iter().map(|job| (job, JobCommand::Retry));
+    let newest = carry_out(gateway, &principal.tenant, caller, retries).await;
+    let position = newest.map_or(handled.position, |newest| newest.max(handled.position));
+    show::after(gateway, principal, id, position).await
+}

@@ -1,0 +1,243 @@
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::{
+    BatchId, JobId, Tenant, Timestamp,
+    batch::{Batch, BatchEvent, BatchView, Counts},
+    job::JobStatus,
+};
+use nats::Position;
+use poem::http::Uri;
+use poem_openapi::Object;
+use projections::{BatchList, JobList, batch, job_list, job_list::Filter};
+
+use crate::{
+    auth::Principal,
+    page,
+    problem::{Kind, Problem},
+    reply::Reply,
+    state::Gateway,
+};
+
+/// A batch.
+#[derive(Debug, Object)]
+#[oai(rename = "Batch", skip_serializing_if_is_none)]
+pub(crate) struct BatchShown {
+    id: String,
+    name: Option<String>,
+    /// `processing`, `completed`, `partial_success`, `failed` or `cancelled`
+    status: String,
+    max_parallel: u32,
+    counts: CountsShown,
+    /// 0 to 100, over all its jobs.
+    progress: f64,
+    cancel_requested: bool,
+    created_at: String,
+    updated_at: String,
+    /// When its last job ended.
+    ended_at: Option<String>,
+    version: u64,
+    /// The ids of its jobs in the order in which they were given; in the answer to whoever made it.
+    jobs: Option<Vec<String>>,
+    /// In the answer to whoever made it.
+    warnings: Option<Vec<String>>,
+    links: Links,
+}
+
+/// How many of a batch's jobs stand where.
+#[derive(Debug, Object)]
+#[oai(rename = "BatchCounts")]
+pub(crate) struct CountsShown {
+    total: u32,
+    queued: u32,
+    processing: u32,
+    completed: u32,
+    failed: u32,
+    cancelled: u32,
+}
+
+#[derive(Debug, Object)]
+#[oai(rename = "BatchLinks")]
+struct Links {
+    #[oai(rename = "self")]
+    this: String,
+    jobs: String,
+    events: String,
+    cancel: String,
+}
+
+/// A page of batches.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+pub(crate) struct BatchPage {
+    data: Vec<BatchShown>,
+    next_cursor: Option<String>,
+    has_more: bool,
+}
+
+/// How a list is asked for.
+pub(super) struct Asked {
+    pub(super) limit: Option<u32>,
+    pub(super) cursor: Option<String>,
+    pub(super) min_position: Option<String>,
+}
+
+/// A batch as the log has it this moment, its jobs as they were promised.
+pub(crate) struct InLog {
+    pub(crate) view: BatchView,
+    pub(crate) jobs: Vec<JobId>,
+    pub(crate) position: Position,
+    /// All waiting.
+    pub(crate) counts: Counts,
+}
+
+/// One batch as the log has it this moment.
+pub(crate) async fn in_log(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    id: BatchId,
+) -> Result<Option<InLog>, Problem> {
+    let history = gateway.commands.history::<Batch>(tenant.as_str(), &id.to_string()).await?;
+    let (mut view, mut jobs) = (None, Vec::new());
+    let epoch = gateway.commands.log().identity().epoch;
+    let mut position = Position { epoch, ..Position::default() };
+    for (sequence, decision) in &history {
+        let at = Timestamp::from_millis(decision.at);
+        for event in &decision.events {
+            if let BatchEvent::Submitted { spec } = event {
+                jobs = spec.jobs.iter().map(|job| job.id).collect();
+            }
+            view = BatchView::apply(view, event, (id, tenant, at));
+        }
+        position.sequence = *sequence;
+        position.index = u32::try_from(decision.events.len().saturating_sub(1)).unwrap_or(0);
+    }
+    let counts = Counts::of(jobs.iter().map(|_| JobStatus::Queued));
+    Ok(view.map(|view| InLog { view, jobs, position, counts }))
+}
+
+impl From<Counts> for CountsShown {
+    fn from(counts: Counts) -> Self {
+        let Counts { total, queued, processing, completed, failed, cancelled } = counts;
+        Self { total, queued, processing, completed, failed, cancelled }
+    }
+}
+
+/// Shows a batch; `running` is what of its running jobs is done, in jobs.
+pub(super) fn show(view: &BatchView, counts: Counts, running: f64) -> BatchShown {
+    let base = format!("/api/v1/batch/{}", view.id);
+    let over = counts.total.saturating_sub(counts.queued).saturating_sub(counts.processing);
+    let done = f64::from(over) + running;
+    let progress = (done / f64::from(counts.total.max(1)) * 10_000.0).round() / 100.0;
+    BatchShown {
+        id: view.id.to_string(),
+        name: view.name.as_ref().cloned().flatten(),
+        status: counts.status(view.cancel_requested).as_str().to_owned(),
+        max_parallel: view.max_parallel,
+        counts: counts.into(),
+        progress: progress.min(100.0),
+        cancel_requested: view.cancel_requested,
+        created_at: view.created_at.to_string(),
+        updated_at: view.updated_at.to_string(),
+        ended_at: view.ended_at.map(|at| at.to_string()),
+        version: view.version,
+        jobs: None,
+        warnings: None,
+        links: Links {
+            this: base.clone(),
+            jobs: format!("{base}/jobs"),
+            events: format!("{base}/events"),
+            cancel: format!("{base}/cancel"),
+        },
+    }
+}
+
+impl BatchShown {
+    /// With what only its maker is told.
+    pub(super) fn created(self, jobs: &[JobId], warnings: Vec<String>) -> Self {
+        let jobs = jobs.iter().map(ToString::to_string).collect();
+        Self { jobs: Some(jobs), warnings: Some(warnings), ..self }
+    }
+}
+
+/// What of a batch's running jobs is done, as their workers told last, in jobs.
+async fn running(gateway: &Gateway, tenant: &Tenant, id: BatchId) -> Result<f64, Problem> {
+    let filter =
+        Filter { status: Some(JobStatus::Processing), batch: Some(id), ..Filter::default() };
+    // No more than max_parallel of them run.
+    let jobs = job_list::page(&gateway.database, tenant, &filter, 20).await?;
+    let progress = jobs.iter().filter_map(|job| {
+        let told = gateway.progress.of(&job.id.to_string(), job.attempt)?;
+        told.get("progress")?.as_f64()
+    });
+    Ok(progress.sum::<f64>() / 100.0)
+}
+
+pub(super) async fn find(
+    gateway: &Gateway,
+    principal: &Principal,
+    id: BatchId,
+    min_position: Option<&str>,
+) -> Result<Reply<200, BatchShown>, Problem> {
+    reach(gateway, min_position).await?;
+    let tenant = &principal.tenant;
+    let Some(((view, counts), sequence)) = batch::find(&gateway.database, tenant, id).await? else {
+        // The rows may be a moment behind the log, where a new batch is already.
+        let InLog { view, counts, position, .. } =
+            in_log(gateway, tenant, id).await?.ok_or_else(|| Problem::not_found("batch"))?;
+        return Ok(Reply::new(show(&view, counts, 0.0)).position(position));
+    };
+    let running = if counts.processing > 0 { running(gateway, tenant, id).await? } else { 0.0 };
+    let epoch = gateway.commands.log().identity().epoch;
+    let position = Position { epoch, sequence, index: 0 };
+    Ok(Reply::new(show(&view, counts, running)).position(position))
+}
+
+/// A reader that saw a position sees both what it says of batches and of their jobs.
+async fn reach(gateway: &Gateway, min_position: Option<&str>) -> Result<(), Problem> {
+    let epoch = gateway.commands.log().identity().epoch;
+    gateway.positions.reach::<BatchList>(&gateway.database, epoch, min_position).await?;
+    gateway.positions.reach::<JobList>(&gateway.database, epoch, min_position).await
+}
+
+pub(super) async fn list(
+    gateway: &Gateway,
+    principal: &Principal,
+    uri: &Uri,
+    asked: Asked,
+) -> Result<Reply<200, BatchPage>, Problem> {
+    let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);
+    let limit = asked.limit.unwrap_or(50);
+    if !(1..=200).contains(&limit) {
+        return Err(malformed("#limit", "a page has 1 to 200 batches"));
+    }
+    let after = asked.cursor.as_deref().map(|cursor| {
+        let bad = || malformed("#cursor", "take the cursor from `next_cursor` of the same list");
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
+        String::from_utf8(bytes).ok().and_then(|id| id.parse::<BatchId>().ok()).ok_or_else(bad)
+    });
+    let after = after.transpose()?;
+    reach(gateway, asked.min_position.as_deref()).await?;
+    let more = limit.saturating_add(1);
+    let mut rows = batch::page(&gateway.database, &principal.tenant, after, more).await?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    let last = rows.last().filter(|_| has_more).map(|(view, _)| view.id);
+    let next_cursor = last.map(|id| URL_SAFE_NO_PAD.encode(id.to_string()));
+    let link = next_cursor.as_ref().map(|cursor| page::next(uri, cursor));
+    let data = rows.iter().map(|(view, counts)| show(view, *counts, 0.0)).collect();
+    Ok(Reply::new(BatchPage { data, next_cursor, has_more }).next(link))
+}
+
+/// A batch after something was asked of it.
+pub(super) async fn after(
+    gateway: &Gateway,
+    principal: &Principal,
+    id: BatchId,
+    position: Position,
+) -> Result<Reply<202, BatchShown>, Problem> {
+    let wanted = position.to_string();
+    reach(gateway, Some(&wanted)).await?;
+    let found = batch::find(&gateway.database, &principal.tenant, id).await?;
+    let ((view, counts), _) = found.ok_or_else(|| Problem::not_found("batch"))?;
+    Ok(Reply::new(show(&view, counts, 0.0)).position(position))
+}

@@ -1,0 +1,22 @@
+use poem_openapi::Object;
+use projections::batch;
+
+use super::show::CountsShown;
+use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
+
+/// How all batches of an account together stand.
+#[derive(Debug, Object)]
+pub(crate) struct BatchStats {
+    /// How many there are.
+    batches: u64,
+    /// Their jobs.
+    jobs: CountsShown,
+}
+
+pub(super) async fn stats(
+    gateway: &Gateway,
+    principal: &Principal,
+) -> Result<Reply<200, BatchStats>, Problem> {
+    let (batches, counts) = batch::totals(&gateway.database, &principal.tenant).await?;
+    Ok(Reply::new(BatchStats { batches, jobs: counts.into() }))
+}

@@ -1,0 +1,150 @@
+use std::{collections::HashMap, sync::Arc};
+
+use domain::{BatchId, JobId, batch::Counts, job::JobStatus};
+use nats::{Message, Position};
+use poem::{
+    Result,
+    web::{Data, sse::Event},
+};
+use poem_openapi::{
+    OpenApi,
+    param::{Header, Path},
+};
+use projections::batch;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::{
+    Shown,
+    follow::{Follow, Wanted},
+    seen, stream,
+    tenant::{now, too_old},
+};
+use crate::{
+    auth::Viewer, batches::in_log, events::Topic, problem::Problem, reply::Raw, state::Gateway,
+};
+
+pub(crate) struct BatchEvents;
+
+#[OpenApi(prefix_path = "/api/v1")]
+impl BatchEvents {
+    /// Follow a batch
+    ///
+    /// Server-sent events of the batch and its jobs after `Last-Event-ID`, or from now on, ending
+    /// with the batch. The first event, and one after each change, is `batch.progress` with the counts
+    /// of its jobs.
+    #[oai(path = "/batch/:id/events", method = "get", operation_id = "getBatchEvents")]
+    async fn events(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        viewer: Viewer,
+        id: Path<String>,
+        #[oai(name = "Last-Event-ID")] last: Header<Option<String>>,
+    ) -> Result<Raw> {
+        let principal = viewer.sees()?;
+        let tenant = &principal.tenant;
+        let id: BatchId = id.0.parse().map_err(|_| Problem::not_found("batch"))?;
+        let last = seen(last.0.as_deref(), "#Last-Event-ID")?;
+        // Listening first: what is appended between the two is seen twice, and sent once.
+        let listener = gateway.hub.listen(Topic::Tenant(tenant.clone()));
+        let batch = in_log(&gateway, tenant, id).await?;
+        let batch = batch.ok_or_else(|| Problem::not_found("batch"))?;
+        let (known, sequence) =
+            batch::statuses(&gateway.database, id).await.map_err(Problem::from)?;
+        let mut jobs: HashMap<JobId, JobStatus> =
+            batch.jobs.iter().map(|job| (*job, JobStatus::Queued)).collect();
+        jobs.extend(known);
+        let epoch = gateway.commands.log().identity().epoch;
+        let stands = Position { epoch, sequence, index: u32::MAX };
+        let told_before = batch.view.ended_at.is_some() && batch.position <= stands;
+        let mut wanted = Members { id, jobs, stands, over: false };
+        let (sender, receiver) = mpsc::channel(16);
+        let resume = match last {
+            Some(last) if !too_old(last, now(&gateway).await?) => Some(last),
+            _ => None,
+        };
+        let first = wanted.progress_event(stands);
+        let _ = sender.try_send(if last.is_some() && resume.is_none() {
+            let body = json!({ "type": "reset", "data": wanted.counts() });
+            Event::message(body.to_string()).id(stands.to_string()).event_type("reset")
+        } else {
+            first
+        });
+        wanted.over = told_before && resume.is_none();
+        let follow = Follow {
+            gateway: Arc::clone(&gateway),
+            tenant: tenant.clone(),
+            after: resume.unwrap_or(stands),
+            wanted,
+            sender,
+            listener,
+        };
+        if !follow.wanted.is_over() {
+            tokio::spawn(follow.run());
+        }
+        Ok(stream(&gateway, principal, receiver))
+    }
+}
+
+/// A batch and its jobs.
+struct Members {
+    id: BatchId,
+    jobs: HashMap<JobId, JobStatus>,
+    /// What the statuses are as of.
+    stands: Position,
+    over: bool,
+}
+
+impl Members {
+    fn counts(&self) -> Counts {
+        Counts::of(self.jobs.values().copied())
+    }
+
+    fn progress_event(&self, at: Position) -> Event {
+        let counts = self.counts();
+        let over = counts.total.saturating_sub(counts.queued).saturating_sub(counts.processing);
+        let progress = f64::from(over) / f64::from(counts.total.max(1)) * 100.0;
+        let body = json!({
+            "type": "batch.progress", "batch_id": self.id,
+            "data": { "counts": counts, "progress": (progress * 100.0).round() / 100.0 },
+        });
+        Event::message(body.to_string()).id(at.to_string()).event_type("batch.progress")
+    }
+}
+
+impl Wanted for Members {
+    fn of(&mut self, message: &Message, shown: Vec<Shown>) -> Vec<Event> {
+        let Some((_, _, id)) = message.address() else { return vec![] };
+        if id == self.id.to_string() {
+            let end = shown.last().is_some_and(|last| last.terminal);
+            self.over = end && shown.last().is_some_and(|last| last.position > self.stands);
+            // An end that was followed by a retry is not the end.
+            self.over |= end && self.counts().is_over();
+            return shown.iter().map(Shown::event).collect();
+        }
+        let Some(status) = id.parse().ok().and_then(|job: JobId| self.jobs.get_mut(&job)) else {
+            return vec![];
+        };
+        let mut events: Vec<Event> = shown.iter().map(Shown::event).collect();
+        let mut words =
+            shown.iter().filter_map(|shown| shown.body.pointer("/data/status").cloned());
+        let newest = words.next_back().and_then(|word| serde_json::from_value(word).ok());
+        if let (Some(newest), Some(last)) = (newest, shown.last())
+            && last.position > self.stands
+            && *status != newest
+        {
+            *status = newest;
+            events.push(self.progress_event(last.position));
+        }
+        events
+    }
+
+    fn progress(&self, job: JobId, data: &Value) -> Option<Event> {
+        let wanted = self.jobs.contains_key(&job);
+        wanted.then(|| Event::message(data.to_string()).event_type("job.progress"))
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
+    }
+}

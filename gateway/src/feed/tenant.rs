@@ -1,0 +1,161 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use domain::{JobId, Tenant};
+use nats::{Message, Position};
+use poem::{
+    Result,
+    web::{Data, sse::Event},
+};
+use poem_openapi::{
+    OpenApi,
+    param::{Header, Query},
+};
+use projections::queue;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::{
+    Shown,
+    follow::{Follow, PAGE, Wanted},
+    page, seen, stream, translate, wants_json,
+};
+use crate::{
+    auth::Viewer,
+    events::Topic,
+    problem::{Kind, Problem},
+    reply::Raw,
+    state::Gateway,
+};
+
+pub(crate) struct Events;
+
+/// A reader that is further behind begins anew, with where things stand.
+pub(super) const TOO_OLD: u64 = 20_000;
+
+#[OpenApi(prefix_path = "/api/v1")]
+impl Events {
+    /// Follow everything that happens to an account's jobs and batches
+    ///
+    /// Server-sent events after `Last-Event-ID` or `after`, or from now on; with
+    /// `Accept: application/json` a page of what stands in the log after it, or from the beginning.
+    /// A reader that is too far behind gets a `reset` event that says where things stand now.
+    #[oai(path = "/events", method = "get", operation_id = "getEvents")]
+    async fn events(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        viewer: Viewer,
+        after: Query<Option<String>>,
+        limit: Query<Option<usize>>,
+        #[oai(name = "Last-Event-ID")] last: Header<Option<String>>,
+        #[oai(name = "Accept")] accept: Header<Option<String>>,
+    ) -> Result<Raw> {
+        let principal = viewer.sees()?;
+        let after = match seen(last.0.as_deref(), "#Last-Event-ID")? {
+            Some(last) => Some(last),
+            None => seen(after.0.as_deref(), "#after")?,
+        };
+        let tenant = &principal.tenant;
+        if wants_json(accept.0.as_deref()) {
+            let limit = limit.0.unwrap_or(100);
+            if !(1..=1_000).contains(&limit) {
+                let detail = "a page has 1 to 1000 events";
+                return Err(Problem::field(Kind::Malformed, "#limit", detail).into());
+            }
+            let (events, has_more) = history(&gateway, tenant, after, limit).await?;
+            return Ok(page(&events, has_more));
+        }
+        let listener = gateway.hub.listen(Topic::Tenant(tenant.clone()));
+        let now = now(&gateway).await?;
+        let (sender, receiver) = mpsc::channel(16);
+        let after = match after {
+            Some(after) if too_old(after, now) => {
+                let _ = sender.try_send(reset(&gateway, tenant, now).await?);
+                now
+            }
+            Some(after) => after,
+            None => now,
+        };
+        let follow = Follow {
+            gateway: Arc::clone(&gateway),
+            tenant: tenant.clone(),
+            after,
+            wanted: Everything,
+            sender,
+            listener,
+        };
+        tokio::spawn(follow.run());
+        Ok(stream(&gateway, principal, receiver))
+    }
+}
+
+/// Where the log ends.
+pub(super) async fn now(gateway: &Gateway) -> Result<Position, Problem> {
+    let log = gateway.commands.log();
+    let sequence = log.last_sequence().await?;
+    Ok(Position { epoch: log.identity().epoch, sequence, index: u32::MAX })
+}
+
+/// True if somebody who saw this position has missed too much, or has seen another log.
+pub(super) const fn too_old(after: Position, now: Position) -> bool {
+    after.epoch != now.epoch || now.sequence.saturating_sub(after.sequence) > TOO_OLD
+}
+
+/// Where things stand, for a reader that begins anew.
+async fn reset(gateway: &Gateway, tenant: &Tenant, now: Position) -> Result<Event, Problem> {
+    let depth = queue::depth(&gateway.database, tenant).await?;
+    let queued: BTreeMap<String, u64> = depth
+        .queued
+        .iter()
+        .map(|(lane, jobs)| (json!(lane).as_str().unwrap_or_default().to_owned(), *jobs))
+        .collect();
+    let state = json!({
+        "type": "reset",
+        "data": { "queued": queued, "processing": depth.processing },
+    });
+    Ok(Event::message(state.to_string()).id(now.to_string()).event_type("reset"))
+}
+
+/// What stands in the log after a position, and whether there is more.
+async fn history(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    after: Option<Position>,
+    limit: usize,
+) -> Result<(Vec<Shown>, bool), Problem> {
+    let filter = format!("ev.*.{tenant}.>");
+    let mut from = after.map_or(1, |after| after.sequence.max(1));
+    let mut events: Vec<Shown> = Vec::new();
+    loop {
+        let messages = gateway.commands.log().page(&filter, from, PAGE).await?;
+        for message in &messages {
+            let mut shown = translate(gateway, message).await?;
+            shown.retain(|shown| after.is_none_or(|after| shown.position > after));
+            events.extend(shown);
+            if events.len() > limit {
+                events.truncate(limit);
+                return Ok((events, true));
+            }
+        }
+        match messages.last() {
+            Some(last) if messages.len() >= PAGE => from = last.sequence.saturating_add(1),
+            _ => return Ok((events, false)),
+        }
+    }
+}
+
+/// All of it.
+struct Everything;
+
+impl Wanted for Everything {
+    fn of(&mut self, _: &Message, shown: Vec<Shown>) -> Vec<Event> {
+        shown.iter().map(Shown::event).collect()
+    }
+
+    fn progress(&self, _: JobId, data: &Value) -> Option<Event> {
+        Some(Event::message(data.to_string()).event_type("job.progress"))
+    }
+
+    fn is_over(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,128 @@
+//! What waits, where it stands, and why.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    JobId, Tenant,
+    dispatch::{PLACES, Place, PlacesQuestion},
+    job::Priority,
+    key::Scope,
+};
+use poem::{Result, web::Data};
+use poem_openapi::{Object, OpenApi, param::Query};
+use projections::{Queue, queue};
+use serde_json::Value;
+
+use crate::{
+    auth::Auth,
+    problem::{Kind, Problem},
+    reply::Reply,
+    state::Gateway,
+};
+
+pub(crate) struct QueueApi;
+
+/// What of an account waits and runs.
+#[derive(Debug, Object)]
+#[oai(rename = "Queue", skip_serializing_if_is_none)]
+pub(crate) struct QueueShown {
+    queued: ByPriority,
+    processing: u64,
+    oldest_queued_at: Option<String>,
+    /// The jobs that wait, those that are next first.
+    waiting: Vec<WaitingShown>,
+}
+
+/// Waiting jobs by priority.
+#[derive(Debug, Object)]
+struct ByPriority {
+    high: u64,
+    normal: u64,
+    low: u64,
+}
+
+/// A job that waits.
+#[derive(Debug, Object)]
+#[oai(rename = "Waiting", skip_serializing_if_is_none)]
+pub(crate) struct WaitingShown {
+    job_id: String,
+    /// 1 is the account's next; absent while it is not to start yet.
+    place: Option<usize>,
+    /// `scheduled`, `backoff`, `no_worker`, `account_cap`, `key_cap`, `batch_cap`, `priority` or
+    /// `busy`
+    reason: String,
+    /// The same in words.
+    why: String,
+}
+
+/// How long the dispatcher has to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+const USUAL: u32 = 50;
+const MOST: u32 = 1_000;
+
+#[OpenApi(prefix_path = "/api/v1")]
+impl QueueApi {
+    /// What waits, and what runs?
+    ///
+    /// Each waiting job with its place among the account's own and what keeps it.
+    #[oai(path = "/queue", method = "get", operation_id = "getQueue")]
+    async fn queue(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        limit: Query<Option<u32>>,
+        min_position: Query<Option<String>>,
+    ) -> Result<Reply<200, QueueShown>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        let limit = limit.0.unwrap_or(USUAL);
+        if limit > MOST {
+            let detail = "up to 1000 waiting jobs are told";
+            return Err(Problem::field(Kind::Malformed, "#limit", detail).into());
+        }
+        let epoch = gateway.commands.log().identity().epoch;
+        let wanted = min_position.0.as_deref();
+        gateway.positions.reach::<Queue>(&gateway.database, epoch, wanted).await?;
+        let depth = queue::depth(&gateway.database, &principal.tenant).await;
+        let depth = depth.map_err(Problem::from)?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let waiting = places(&gateway, &principal.tenant, None, limit).await?;
+        let count = |priority| depth.queued.get(&priority).copied().unwrap_or(0);
+        Ok(Reply::new(QueueShown {
+            queued: ByPriority {
+                high: count(Priority::High),
+                normal: count(Priority::Normal),
+                low: count(Priority::Low),
+            },
+            processing: depth.processing,
+            oldest_queued_at: depth.oldest.map(|at| at.to_string()),
+            waiting: waiting.iter().map(shown).collect(),
+        }))
+    }
+}
+
+/// Where a tenant's waiting jobs stand, as the dispatcher knows.
+pub(crate) async fn places(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    job: Option<JobId>,
+    limit: usize,
+) -> Result<Vec<Place>, Problem> {
+    let question = PlacesQuestion { tenant: tenant.clone(), job, limit };
+    let question = serde_json::to_vec(&question)
+        .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+    let answer = gateway.live.ask_about(PLACES, question, PATIENCE).await;
+    let answer = answer.and_then(|answer| serde_json::from_slice(&answer).ok());
+    let nobody = || Problem::new(Kind::Unavailable, "no conductor answered within 3 s");
+    answer.ok_or_else(nobody)
+}
+
+fn shown(place: &Place) -> WaitingShown {
+    let reason = serde_json::to_value(place.why).unwrap_or_default();
+    let reason = reason.get("reason").and_then(Value::as_str).unwrap_or_default();
+    WaitingShown {
+        job_id: place.job.to_string(),
+        place: place.place,
+        reason: reason.to_owned(),
+        why: place.why.to_string(),
+    }
+}
