@@ -2,6 +2,7 @@
 
 mod decide;
 mod event;
+mod public;
 mod scope;
 mod state;
 mod terms;
@@ -9,6 +10,7 @@ mod terms;
 pub use self::{
     decide::{Key, KeyCommand, KeyRejection},
     event::KeyEvent,
+    public::public,
     scope::Scope,
     state::{ActiveKey, KeptSecret, KeyState},
     terms::{Grant, KeyTerms, TermsRejection},

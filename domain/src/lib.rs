@@ -10,9 +10,11 @@
 pub mod account;
 pub mod audit;
 pub mod batch;
+pub mod catalogue;
 mod decider;
 pub mod dispatch;
 pub mod egress;
+pub mod hook;
 mod id;
 pub mod job;
 pub mod key;

@@ -39,6 +39,7 @@ mod tls;
 mod tokens;
 mod trail;
 mod uploads;
+mod webhooks;
 
 pub use auth::{Directory, IssuerConfig, Minted, Pepper, ProxyHeader, mint};
 pub use problem::Kind as ProblemKind;

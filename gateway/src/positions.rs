@@ -4,7 +4,9 @@ use std::{
 };
 
 use nats::Position;
-use projections::{BatchList, Database, JobDetail, JobList, Pace, Projection, Queue, positions};
+use projections::{
+    BatchList, Database, JobDetail, JobList, Pace, Projection, Queue, Webhooks, positions,
+};
 use tokio::sync::watch;
 
 use crate::problem::{Kind, Problem};
@@ -16,8 +18,8 @@ pub(crate) struct Positions {
 }
 
 /// The read models that are answered from.
-const SERVED: [&str; 5] =
-    [JobDetail::NAME, JobList::NAME, Queue::NAME, Pace::NAME, BatchList::NAME];
+const SERVED: [&str; 6] =
+    [JobDetail::NAME, JobList::NAME, Queue::NAME, Pace::NAME, BatchList::NAME, Webhooks::NAME];
 
 impl Default for Positions {
     fn default() -> Self {

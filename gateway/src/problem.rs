@@ -4,8 +4,8 @@ use std::fmt;
 
 use commands::HandleError;
 use domain::{
-    account::AccountRejection, batch::BatchRejection, job::JobRejection, key::KeyRejection,
-    output::OutputRejection,
+    account::AccountRejection, batch::BatchRejection, hook::HookRejection, job::JobRejection,
+    key::KeyRejection, output::OutputRejection,
 };
 use nats::{CodecError, LogError};
 use poem::{
@@ -332,6 +332,17 @@ impl From<BatchRejection> for Problem {
             | BatchRejection::AlreadyOver
             | BatchRejection::Cancelling
             | BatchRejection::NothingToRetry => Self::new(Kind::Conflict, rejection.to_string()),
+        }
+    }
+}
+
+impl From<HookRejection> for Problem {
+    fn from(rejection: HookRejection) -> Self {
+        match &rejection {
+            HookRejection::NotFound => Self::not_found("webhook"),
+            HookRejection::AlreadyCreated
+            | HookRejection::StaleSecret
+            | HookRejection::Disabled => Self::new(Kind::Conflict, rejection.to_string()),
         }
     }
 }

@@ -39,6 +39,7 @@ use crate::{
     tokens::Tokens,
     trail::AuditTrail,
     uploads::Uploads,
+    webhooks::Webhooks,
 };
 
 /// How the gateway serves.
@@ -155,6 +156,7 @@ type Apis = (
     Batches,
     BatchEvents,
     Events,
+    Webhooks,
     Uploads,
     Keys,
     Tokens,
@@ -172,6 +174,7 @@ fn service() -> Service {
         Batches,
         BatchEvents,
         Events,
+        Webhooks,
         Uploads,
         Keys,
         Tokens,
@@ -316,7 +319,7 @@ async fn hear(
     let mut progress = live.listen("live.*.job.*.progress").await?;
     let mut presence = live.listen("presence.worker.>").await?;
     let from = log.last_sequence().await?.saturating_add(1);
-    let mut reader = log.follow_only(&["ev.job.>", "ev.batch.>"], from);
+    let mut reader = log.follow_only(&["ev.job.>", "ev.batch.>", "ev.key.>", "ev.hook.>"], from);
     let (gateway, stop) = (Arc::clone(gateway), stop.clone());
     Ok(tokio::spawn(async move {
         loop {

@@ -78,6 +78,36 @@ impl Vault {
         Ok(())
     }
 
+    /// Keeps a secret if there is none of that name; answers the one that is kept.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn put_first(&self, name: &str, clear: &[u8]) -> Result<Vec<u8>, LogError> {
+        let sealed = seal(&self.cipher, name.as_bytes(), clear)?;
+        match self.store.create(name, Bytes::from(sealed)).await {
+            Ok(_) => Ok(clear.to_vec()),
+            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {
+                let gone = || LogError::unavailable("the secret was taken meanwhile");
+                self.read(name).await?.ok_or_else(gone)
+            }
+            Err(error) => Err(LogError::unavailable(error)),
+        }
+    }
+
+    /// A secret, if it is kept.
+    ///
+    /// # Errors
+    /// When the server does not answer, or it was not kept under our master key.
+    pub async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, LogError> {
+        let found = self.store.entry(name).await.map_err(LogError::unavailable)?;
+        let Some(entry) = found.filter(|entry| entry.operation == Operation::Put) else {
+            return Ok(None);
+        };
+        let wrong =
+            || LogError::Misconfigured("the vault does not open with the master key".to_owned());
+        unseal(&self.cipher, name.as_bytes(), &entry.value).map(Some).ok_or_else(wrong)
+    }
+
     /// Hands out a secret and forgets it: of two who take it at once, one has it.
     ///
     /// # Errors

@@ -18,6 +18,8 @@ pub mod pace;
 pub mod queue;
 mod rebuild;
 mod runner;
+pub mod told;
+pub mod webhooks;
 
 pub use anchor::{Anchor, Notary};
 pub use archive::Archive;
@@ -32,3 +34,4 @@ pub use pace::Pace;
 pub use queue::Queue;
 pub use rebuild::Rebuild;
 pub use runner::{Applied, Projection, Runner, position_subject};
+pub use webhooks::Webhooks;

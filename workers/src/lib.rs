@@ -2,6 +2,7 @@
 //!
 //! - [`Conductor`]: follows the log, releases jobs to free slots, takes over from vanished workers,
 //!   sees batches through, tells live subjects what happened.
+//! - [`Sender`]: sends webhooks, endpoint by endpoint.
 //! - [`Worker`]: takes released tasks, runs each in a sandboxed media child, seals and delivers.
 
 mod announce;
@@ -20,9 +21,11 @@ mod presence;
 mod slot;
 mod task;
 mod tell;
+mod webhooks;
 mod worker;
 
 pub use conductor::{Conductor, SchedulingConfig};
 pub use intake::Sources;
 pub use presence::{PRESENCE, Presence, Roster};
+pub use webhooks::{SECRET_PREFIX, Sender, WebhooksConfig, secret_text};
 pub use worker::{Sandbox, Worker, WorkerConfig, WorkerError};

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{BatchStatus, Counts};
-use crate::{JobId, Personal, job::JobSpec};
+use crate::{JobId, Personal, hook::Callback, job::JobSpec};
 
 /// What happened to a batch. Names and fields are the storage format: added to, never changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ pub struct BatchSpec {
     pub name: Personal<Option<String>>,
     /// So many of its jobs may run at once.
     pub max_parallel: u32,
+    /// Who is told of the batch, beside the tenant's own endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
     /// In the order in which they were given.
     pub jobs: Vec<BatchJob>,
 }

@@ -18,7 +18,8 @@ fn spec() -> JobSpec {
 
 fn submitted(jobs: u128) -> BatchEvent {
     let jobs = (1..=jobs).map(|n| BatchJob { id: job(n), spec: spec() }).collect();
-    let spec = Box::new(BatchSpec { name: Personal::Clear(None), max_parallel: 5, jobs });
+    let spec =
+        Box::new(BatchSpec { name: Personal::Clear(None), max_parallel: 5, callback: None, jobs });
     BatchEvent::Submitted { spec }
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BatchId, Personal, Timestamp,
+    hook::Callback,
     media::{Hardware, MediaRequest, Spent},
 };
 
@@ -126,6 +127,9 @@ pub struct JobSpec {
     /// Attempts that may fail by themselves; as many as its kind has if none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
+    /// Who is told of it, beside the tenant's own endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
 }
 
 /// A job's place in a batch.
@@ -150,6 +154,7 @@ impl JobSpec {
             hardware: None,
             batch: None,
             max_attempts: None,
+            callback: None,
         }
     }
 }

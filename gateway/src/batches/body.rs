@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use domain::{job::JobSpec, location::Location};
+use domain::{hook::Callback, job::JobSpec, location::Location};
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -9,6 +9,7 @@ use crate::{
     jobs::{create::AnyBody, validate::KindBody},
     media::value,
     problem::{Kind, Problem},
+    webhooks::callback,
 };
 
 /// Many jobs at once: `jobs`, or `files` and a `template`.
@@ -29,6 +30,10 @@ pub(crate) struct BatchBody {
     pub(super) max_parallel: Option<u32>,
     /// 0 to 10: so often a job that failed for a passing reason is tried again.
     max_retries: Option<u32>,
+    /// Where the batch's own events are sent, signed with the account's own secret.
+    webhook_url: Option<String>,
+    /// Which of them; all if absent.
+    webhook_events: Option<Vec<String>>,
     /// `low`, `normal` or `high`, of the jobs that say nothing else.
     priority: Option<String>,
 }
@@ -65,6 +70,11 @@ impl BatchBody {
             Some(problem) => Err(problem),
             None => Ok(specs),
         }
+    }
+
+    /// Who is told of the batch.
+    pub(super) fn callback(&self) -> Result<Option<Callback>, Problem> {
+        callback(self.webhook_url.as_deref(), self.webhook_events.as_deref())
     }
 
     fn spec(&self, mut body: KindBody) -> Result<JobSpec, Problem> {

@@ -23,11 +23,12 @@ use crate::{
     idempotency,
     jobs::{
         reserve::reserve,
-        submit::{check, has_minutes, warned},
+        submit::{check, has_minutes, may_call_back, warned},
     },
     problem::Problem,
     reply::Reply,
     state::{Gateway, caller},
+    webhooks::account_secret,
 };
 
 /// Checks every job, reserves what they make, appends the batch, makes its jobs.
@@ -39,7 +40,12 @@ pub(super) async fn create(
 ) -> Result<Reply<201, BatchShown>, Problem> {
     let StrictJson { value: mut body, fingerprint } = body;
     let specs = body.specs()?;
+    let callback = body.callback()?;
+    may_call_back(gateway, callback.as_ref())?;
     let warnings = look_at(gateway, principal, &specs).await?;
+    if callback.is_some() || specs.iter().any(|(_, spec)| spec.callback.is_some()) {
+        account_secret(gateway, principal).await?;
+    }
     let tenant = &principal.tenant;
     let mut id = BatchId::from_uuid(Uuid::now_v7());
     if let Some(key) = key {
@@ -61,7 +67,8 @@ pub(super) async fn create(
     reserve_all(gateway, (principal, &caller), &jobs).await?;
     let jobs: Vec<BatchJob> = jobs.into_iter().map(|(_, job)| job).collect();
     failpoint::hit("gateway.before_batch");
-    let spec = BatchSpec { name: Personal::Clear(body.name), max_parallel, jobs: jobs.clone() };
+    let spec =
+        BatchSpec { name: Personal::Clear(body.name), max_parallel, callback, jobs: jobs.clone() };
     let command = BatchCommand::Submit { spec: Box::new(spec) };
     let outcome =
         gateway.commands.handle::<Batch>(tenant.as_str(), &id.to_string(), &caller, command).await;
@@ -110,6 +117,7 @@ async fn look_at(
             let looked = async {
                 check(gateway, principal, &spec.request).await?;
                 has_minutes(gateway, principal, &spec.request)?;
+                may_call_back(gateway, spec.callback.as_ref())?;
                 warned(gateway, spec.hardware)
             };
             looked.await.map_err(|problem| problem.within(part))

@@ -1,10 +1,6 @@
-use domain::{
-    Decider, Public, Timestamp,
-    batch::{self, Batch, BatchEvent},
-    job::{self, Job, JobEvent},
-};
-use nats::{CodecError, Decision, Message, Position};
+use nats::{CodecError, Message, Position};
 use poem::web::sse::Event;
+use projections::told;
 use serde_json::{Value, json};
 
 use crate::state::Gateway;
@@ -30,41 +26,21 @@ pub(crate) async fn translate(
     gateway: &Gateway,
     message: &Message,
 ) -> Result<Vec<Shown>, CodecError> {
-    let Some((category, _, id)) = message.address() else { return Ok(vec![]) };
-    let codec = gateway.commands.codec();
+    let Some(told) = told::told(gateway.commands.codec(), message).await? else {
+        return Ok(vec![]);
+    };
     let epoch = gateway.commands.log().identity().epoch;
-    let at = (epoch, message.sequence);
-    Ok(match category {
-        Job::CATEGORY => {
-            let decision: Decision<JobEvent> = codec.decode(&message.payload).await?;
-            shown(&decision, ("job_id", id), at, job::public)
-        }
-        Batch::CATEGORY => {
-            let decision: Decision<BatchEvent> = codec.decode(&message.payload).await?;
-            shown(&decision, ("batch_id", id), at, batch::public)
-        }
-        _ => vec![],
-    })
-}
-
-fn shown<E>(
-    decision: &Decision<E>,
-    (field, id): (&str, &str),
-    (epoch, sequence): (u32, u64),
-    public: impl Fn(&E) -> Public,
-) -> Vec<Shown> {
-    let events = (0..).zip(&decision.events).map(|(index, event)| {
-        let position = Position { epoch, sequence, index };
-        let event = public(event);
+    let shown = told.events.into_iter().map(|(index, event)| {
+        let position = Position { epoch, sequence: message.sequence, index };
         let body = json!({
             "id": position.to_string(),
             "type": event.kind,
-            "time": Timestamp::from_millis(decision.at),
-            field: id,
-            "actor": decision.actor,
+            "time": told.at,
+            told.field: told.thing,
+            "actor": told.actor,
             "data": event.data,
         });
         Shown { position, kind: event.kind, body, terminal: event.terminal }
     });
-    events.collect()
+    Ok(shown.collect())
 }

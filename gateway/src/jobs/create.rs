@@ -25,6 +25,7 @@ pub(super) use self::{
 use crate::{
     media::value,
     problem::{Kind, Problem},
+    webhooks::callback,
 };
 
 /// A job's place among its tenant's.
@@ -105,6 +106,7 @@ pub(crate) trait Create {
             metadata: Personal::Clear(metadata),
             not_before: not_before.transpose()?,
             hardware: terms.hardware.map(HardwareBody::read).transpose()?,
+            callback: callback(terms.webhook_url, terms.webhook_events)?,
             ..JobSpec::of(request)
         })
     }
@@ -116,4 +118,6 @@ pub(crate) struct Terms<'a> {
     metadata: Option<&'a BTreeMap<String, String>>,
     not_before: Option<&'a str>,
     hardware: Option<&'a HardwareBody>,
+    webhook_url: Option<&'a str>,
+    webhook_events: Option<&'a [String]>,
 }

@@ -4,6 +4,7 @@ use commands::HandleError;
 use domain::{
     JobId, Personal,
     egress::may_go,
+    hook::Callback,
     job::{Job, JobCommand, JobRejection, JobView},
     location::Location,
     media::{Capabilities, Fallback, Hardware, MediaRequest},
@@ -24,6 +25,7 @@ use crate::{
     problem::{Kind, Problem},
     reply::Reply,
     state::{Gateway, caller},
+    webhooks::account_secret,
 };
 
 /// A job that was asked for.
@@ -53,6 +55,10 @@ pub(crate) async fn submit<B: Create>(
     let tenant = &principal.tenant;
     check(gateway, principal, &spec.request).await?;
     has_minutes(gateway, principal, &spec.request)?;
+    may_call_back(gateway, spec.callback.as_ref())?;
+    if spec.callback.is_some() {
+        account_secret(gateway, principal).await?;
+    }
     let warnings = warned(gateway, spec.hardware)?;
 
     let mut id = JobId::from_uuid(Uuid::now_v7());
@@ -129,7 +135,7 @@ pub(crate) async fn check(
         .map_err(|refusal| Problem::field(Kind::Invalid, &refusal.pointer, refusal.detail))?;
     for (input, _) in request.inputs() {
         if let Some(Location::Web(url)) = input.as_ref() {
-            check_host(gateway, url)?;
+            check_host(gateway, url, "#/input")?;
         }
         let Some(Location::Upload(id)) = input.as_ref() else { continue };
         let tenant = principal.tenant.as_str();
@@ -140,6 +146,12 @@ pub(crate) async fn check(
         }
     }
     Ok(())
+}
+
+/// Refuses to call back where nothing may be sent.
+pub(crate) fn may_call_back(gateway: &Gateway, callback: Option<&Callback>) -> Result<(), Problem> {
+    let url = callback.and_then(|callback| Url::parse(callback.url.as_ref()?).ok());
+    url.map_or(Ok(()), |url| check_host(gateway, &url, "#/webhook_url"))
 }
 
 /// Refuses what is charged where nothing is left. What is left may still be too little: the worker
@@ -161,7 +173,7 @@ pub(crate) fn has_minutes(
 }
 
 /// Refuses a host that is a closed address; what a name means, the worker finds out.
-fn check_host(gateway: &Gateway, url: &Url) -> Result<(), Problem> {
+pub(crate) fn check_host(gateway: &Gateway, url: &Url, pointer: &str) -> Result<(), Problem> {
     let address: Option<IpAddr> = match url.host() {
         Some(Host::Ipv4(v4)) => Some(v4.into()),
         Some(Host::Ipv6(v6)) => Some(v6.into()),
@@ -171,7 +183,7 @@ fn check_host(gateway: &Gateway, url: &Url) -> Result<(), Problem> {
         None => Ok(()),
         Some(address) => {
             let detail = format!("{address} is no address of the public internet");
-            Err(Problem::field(Kind::Invalid, "#/input", detail))
+            Err(Problem::field(Kind::Invalid, pointer, detail))
         }
     }
 }

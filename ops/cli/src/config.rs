@@ -15,7 +15,7 @@ use nats::NatsConfig;
 use projections::PostgresConfig;
 use serde::{Deserialize, Serialize};
 use storage::EgressConfig;
-use workers::{SchedulingConfig, WorkerConfig};
+use workers::{SchedulingConfig, WebhooksConfig, WorkerConfig};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -28,6 +28,7 @@ pub(crate) struct Config {
     pub(crate) gateway: GatewayConfig,
     pub(crate) worker: WorkerConfig,
     pub(crate) scheduling: SchedulingConfig,
+    pub(crate) webhooks: WebhooksConfig,
     /// Where requests of ours may go.
     pub(crate) egress: EgressConfig,
     /// What tenants may have, by tier.

@@ -8,12 +8,12 @@ use gateway::{Directory, Pepper, Server, Services};
 use nats::{Anchors, Codec, Log, Nats, Vault, topology};
 use projections::{
     Archive, AuditDecisions, AuditNotes, BatchList, Database, JobDetail, JobList, Notary, Pace,
-    Projection, Queue, Runner,
+    Projection, Queue, Runner, Webhooks,
 };
 use storage::{Egress, Storage};
 use tokio::{signal::unix, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use workers::{Conductor, Sources, Worker};
+use workers::{Conductor, Sender, Sources, Worker};
 
 use crate::{
     arguments::TopologyVerb,
@@ -169,6 +169,7 @@ async fn start(
                 follow(ground, BatchList, &stop),
                 follow(ground, Queue, &stop),
                 follow(ground, Pace, &stop),
+                follow(ground, Webhooks::new(log.clone()), &stop),
                 follow(ground, Archive, &stop),
                 follow(ground, AuditDecisions, &stop),
                 follow_in(ground, log.notes(), AuditNotes, &stop),
@@ -177,7 +178,18 @@ async fn start(
         }
         Role::Conductor => {
             let conductor = Conductor::new(commands, config.tiers.clone(), &config.scheduling);
-            vec![Box::pin(async move { Ok(conductor.run(&stop).await?) })]
+            let sender = Sender::new(
+                Arc::clone(&ground.commands),
+                ground.database.clone(),
+                ground.vault.clone(),
+                egress(config)?,
+                config.webhooks.clone(),
+            );
+            let stop_sending = stop.clone();
+            vec![
+                Box::pin(async move { Ok(conductor.run(&stop).await?) }),
+                Box::pin(async move { Ok(sender.run(&stop_sending).await?) }),
+            ]
         }
         Role::Worker => {
             // On the storage's disk, so that inputs and outputs are linked and not copied.
@@ -186,10 +198,9 @@ async fn start(
             if config.worker.sandbox == workers::Sandbox::SeccompOnly {
                 child.push("seccomp-only".to_owned());
             }
-            let egress = Egress::new(&config.egress);
             let sources = Sources {
                 storage: ground.storage.clone(),
-                egress: egress.map_err(|error| anyhow::anyhow!(error)).context("egress")?,
+                egress: egress(config)?,
                 tiers: config.tiers.clone(),
             };
             let worker = Worker::prepare(commands, sources, &config.worker, &folder, child).await?;
@@ -199,6 +210,11 @@ async fn start(
             })]
         }
     })
+}
+
+/// The one way out.
+fn egress(config: &Config) -> anyhow::Result<Egress> {
+    Egress::new(&config.egress).map_err(|error| anyhow::anyhow!(error)).context("egress")
 }
 
 /// One read model's runner, over the log.

@@ -14,7 +14,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("projections", &["domain", "nats"]),
     ("media", &["domain"]),
     ("storage", &["domain"]),
-    ("workers", &["domain", "nats", "commands", "media", "storage"]),
+    ("workers", &["domain", "nats", "commands", "projections", "media", "storage"]),
     ("gateway", &["domain", "commands", "projections", "storage", "nats"]),
     (
         "ffapi",

@@ -1,6 +1,8 @@
 //! Requests of ours to places that users name. Every address is looked at before it is connected
 //! to, and nothing else is connected to.
 
+mod post;
+
 use std::{
     error::Error,
     io,
@@ -24,6 +26,8 @@ use reqwest::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
+
+pub use self::post::{Answer, Message};
 
 /// Where requests of ours may go, and how far.
 #[derive(Debug, Clone, Serialize, Deserialize)]

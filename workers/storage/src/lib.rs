@@ -9,7 +9,7 @@ mod staging;
 mod store;
 mod upload;
 
-pub use egress::{Egress, EgressConfig, EgressError};
+pub use egress::{Answer, Egress, EgressConfig, EgressError, Message};
 pub use error::StorageError;
 pub use store::{Reading, Storage};
 pub use upload::Received;

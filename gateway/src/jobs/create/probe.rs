@@ -20,6 +20,10 @@ pub(crate) struct ProbeBody {
     /// RFC 3339; the job does not start earlier.
     not_before: Option<String>,
     hardware: Option<HardwareBody>,
+    /// Where this job's events are sent, signed with the account's own secret.
+    webhook_url: Option<String>,
+    /// Which of them; all if absent.
+    webhook_events: Option<Vec<String>>,
 }
 
 impl Create for ProbeBody {
@@ -36,6 +40,8 @@ impl Create for ProbeBody {
             metadata: self.metadata.as_ref(),
             not_before: self.not_before.as_deref(),
             hardware: self.hardware.as_ref(),
+            webhook_url: self.webhook_url.as_deref(),
+            webhook_events: self.webhook_events.as_deref(),
         }
     }
 }

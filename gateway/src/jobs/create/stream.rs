@@ -52,6 +52,10 @@ pub(crate) struct StreamBody {
     /// RFC 3339; the job does not start earlier.
     not_before: Option<String>,
     hardware: Option<HardwareBody>,
+    /// Where this job's events are sent, signed with the account's own secret.
+    webhook_url: Option<String>,
+    /// Which of them; all if absent.
+    webhook_events: Option<Vec<String>>,
 }
 
 /// One step of a ladder; with neither `crf` nor `video_bitrate` constant quality below a cap.
@@ -196,6 +200,8 @@ impl Create for StreamBody {
             metadata: self.metadata.as_ref(),
             not_before: self.not_before.as_deref(),
             hardware: self.hardware.as_ref(),
+            webhook_url: self.webhook_url.as_deref(),
+            webhook_events: self.webhook_events.as_deref(),
         }
     }
 }

@@ -42,6 +42,10 @@ pub(crate) struct ThumbnailsBody {
     /// RFC 3339; the job does not start earlier.
     not_before: Option<String>,
     hardware: Option<HardwareBody>,
+    /// Where this job's events are sent, signed with the account's own secret.
+    webhook_url: Option<String>,
+    /// Which of them; all if absent.
+    webhook_events: Option<Vec<String>>,
 }
 
 impl Create for ThumbnailsBody {
@@ -70,6 +74,8 @@ impl Create for ThumbnailsBody {
             metadata: self.metadata.as_ref(),
             not_before: self.not_before.as_deref(),
             hardware: self.hardware.as_ref(),
+            webhook_url: self.webhook_url.as_deref(),
+            webhook_events: self.webhook_events.as_deref(),
         }
     }
 }

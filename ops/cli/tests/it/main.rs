@@ -25,3 +25,4 @@ mod tenants;
 mod users;
 mod views;
 mod web;
+mod webhooks;

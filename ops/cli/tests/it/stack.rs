@@ -151,8 +151,12 @@ impl Stack {
     }
 
     pub(crate) async fn died_and_came_again(&mut self) {
+        self.died_and_came_again_with(&[]).await;
+    }
+
+    pub(crate) async fn died_and_came_again_with(&mut self, settings: &[(&str, &str)]) {
         self.died().await;
-        self.again().await;
+        self.again_with(settings).await;
     }
 
     pub(crate) fn has_died(&mut self) -> bool {
@@ -161,8 +165,13 @@ impl Stack {
 
     /// Starts it again where it was.
     pub(crate) async fn again(&mut self) {
+        self.again_with(&[]).await;
+    }
+
+    /// Starts it again where it was, with these settings.
+    pub(crate) async fn again_with(&mut self, settings: &[(&str, &str)]) {
         let port = self.url.rsplit(':').next().unwrap().parse().unwrap();
-        self.process = launch(self.data.path(), port, &[]);
+        self.process = launch(self.data.path(), port, settings);
         self.ready().await;
     }
 

@@ -1,0 +1,15 @@
+//! A webhook endpoint: where a tenant wants to be told, of what, and until when.
+
+mod callback;
+mod decide;
+mod event;
+mod public;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use callback::{Callback, wants};
+pub use decide::{Hook, HookCommand, HookRejection, HookState};
+pub use event::{DisabledBy, HookEvent, HookTerms};
+pub use public::public;
+pub use view::HookView;

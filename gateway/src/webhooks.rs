@@ -1,0 +1,220 @@
+//! The webhooks resource: its paths; what each does stands in its own file.
+
+mod body;
+mod change;
+mod create;
+mod deliveries;
+mod secret;
+mod show;
+
+use std::sync::Arc;
+
+use domain::{HookId, hook::HookCommand, key::Scope};
+use poem::{Request, Result, web::Data};
+use poem_openapi::{
+    OpenApi,
+    param::{Header, Path, Query},
+};
+
+pub(crate) use self::{body::callback, secret::account_secret};
+use self::{
+    body::{ReplayBody, WebhookBody, WebhookPatch},
+    deliveries::DeliveryPage,
+    secret::SigningSecret,
+    show::{WebhookPage, WebhookShown},
+};
+use crate::{
+    auth::Auth,
+    body::StrictJson,
+    problem::Problem,
+    reply::Reply,
+    state::{Gateway, caller},
+};
+
+pub(crate) struct Webhooks;
+
+fn hook_id(text: &str) -> Result<HookId, Problem> {
+    text.parse().map_err(|_| Problem::not_found("webhook"))
+}
+
+#[OpenApi(prefix_path = "/api/v1")]
+impl Webhooks {
+    /// Make a webhook
+    ///
+    /// What happens is sent to its `url`, signed as Standard Webhooks 1.0.0 has it. Its `secret` is in
+    /// this answer and nowhere else.
+    #[oai(path = "/webhooks", method = "post", operation_id = "createWebhook")]
+    async fn create(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
+        body: StrictJson<WebhookBody>,
+    ) -> Result<Reply<201, WebhookShown>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        Ok(create::create(&gateway, (request, principal), body, key.0).await?)
+    }
+
+    /// List webhooks
+    ///
+    /// Oldest first.
+    #[oai(path = "/webhooks", method = "get", operation_id = "listWebhooks")]
+    async fn list(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        limit: Query<Option<u32>>,
+        cursor: Query<Option<String>>,
+        min_position: Query<Option<String>>,
+    ) -> Result<Reply<200, WebhookPage>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        let asked = show::Asked { limit: limit.0, cursor: cursor.0, min_position: min_position.0 };
+        Ok(show::list(&gateway, principal, request.original_uri(), asked).await?)
+    }
+
+    /// The secret that signs what jobs' and batches' own `webhook_url` are sent
+    ///
+    /// One for the account; made when it is asked for first.
+    #[oai(
+        path = "/webhooks/signing-secret",
+        method = "get",
+        operation_id = "getWebhookSigningSecret"
+    )]
+    async fn secret(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+    ) -> Result<Reply<200, SigningSecret>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        Ok(secret::of_account(&gateway, principal).await?)
+    }
+
+    /// Show a webhook
+    #[oai(path = "/webhooks/:id", method = "get", operation_id = "getWebhook")]
+    async fn find(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
+    ) -> Result<Reply<200, WebhookShown>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        let found = show::find(&gateway, principal, hook_id(&id.0)?).await?;
+        Ok(found.unless(if_none_match.0.as_deref()))
+    }
+
+    /// Change, disable or enable a webhook
+    ///
+    /// What is not named stays. What waited while it was disabled is sent once it is enabled.
+    #[oai(path = "/webhooks/:id", method = "patch", operation_id = "updateWebhook")]
+    async fn update(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
+        body: StrictJson<WebhookPatch>,
+    ) -> Result<Reply<200, WebhookShown>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let caller = caller(principal, request);
+        let id = hook_id(&id.0)?;
+        let who = (principal, &caller);
+        Ok(change::update(&gateway, who, id, body.value, if_match.0).await?)
+    }
+
+    /// Delete a webhook
+    ///
+    /// With everything that was still to be sent to it.
+    #[oai(path = "/webhooks/:id", method = "delete", operation_id = "deleteWebhook")]
+    async fn delete(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+    ) -> Result<Reply<200, WebhookShown>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let caller = caller(principal, request);
+        let id = hook_id(&id.0)?;
+        Ok(change::give(&gateway, (principal, &caller), id, HookCommand::Delete).await?)
+    }
+
+    /// Replace a webhook's secret
+    ///
+    /// The new one is in this answer and nowhere else. For a day what is sent is signed with both.
+    #[oai(path = "/webhooks/:id/rotate", method = "post", operation_id = "rotateWebhookSecret")]
+    async fn rotate(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+    ) -> Result<Reply<200, WebhookShown>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let caller = caller(principal, request);
+        Ok(secret::rotate(&gateway, (principal, &caller), hook_id(&id.0)?).await?)
+    }
+
+    /// Send an event that means nothing
+    #[oai(path = "/webhooks/:id/test", method = "post", operation_id = "testWebhook")]
+    async fn test(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+    ) -> Result<Reply<202, WebhookShown>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let caller = caller(principal, request);
+        let id = hook_id(&id.0)?;
+        Ok(change::give(&gateway, (principal, &caller), id, HookCommand::Test).await?)
+    }
+
+    /// Send everything after a position once more
+    ///
+    /// With the `webhook-id` that each event had before.
+    #[oai(path = "/webhooks/:id/replay", method = "post", operation_id = "replayWebhook")]
+    async fn replay(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        body: StrictJson<ReplayBody>,
+    ) -> Result<Reply<202, WebhookShown>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let caller = caller(principal, request);
+        let command = body.value.read(&gateway)?;
+        Ok(change::give(&gateway, (principal, &caller), hook_id(&id.0)?, command).await?)
+    }
+
+    /// List what was, is and is to be sent to a webhook
+    ///
+    /// Newest first, with every try.
+    #[oai(path = "/webhooks/:id/deliveries", method = "get", operation_id = "listDeliveries")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
+    async fn deliveries(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        status: Query<Option<String>>,
+        limit: Query<Option<u32>>,
+        cursor: Query<Option<String>>,
+        min_position: Query<Option<String>>,
+    ) -> Result<Reply<200, DeliveryPage>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        let asked = deliveries::Asked {
+            status: status.0,
+            limit: limit.0,
+            cursor: cursor.0,
+            min_position: min_position.0,
+        };
+        let uri = request.original_uri();
+        Ok(deliveries::list(&gateway, principal, (hook_id(&id.0)?, uri), asked).await?)
+    }
+}

@@ -1,0 +1,163 @@
+use std::collections::BTreeSet;
+
+use domain::{
+    Personal,
+    catalogue::is_known,
+    hook::{Callback, HookCommand, HookTerms},
+};
+use nats::Position;
+use poem_openapi::Object;
+use serde::Deserialize;
+use url::Url;
+
+use crate::{
+    problem::{Kind, Problem},
+    state::Gateway,
+};
+
+/// A webhook to make.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "WebhookCreate")]
+pub(crate) struct WebhookBody {
+    /// Where to: `https://…` or `http://…`.
+    url: String,
+    /// Of what: names of events, or whole groups like `job.*`; of everything if absent.
+    events: Option<Vec<String>>,
+    /// For a person; up to 500 bytes.
+    description: Option<String>,
+    /// 1 to 16 deliveries at once; 4 if absent. Those of one job come one after the other.
+    concurrency: Option<u32>,
+}
+
+/// What changes of a webhook.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WebhookPatch {
+    url: Option<String>,
+    events: Option<Vec<String>>,
+    description: Option<String>,
+    concurrency: Option<u32>,
+    /// False to send nothing, true to send again.
+    pub(super) enabled: Option<bool>,
+}
+
+/// From where on everything is sent once more.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "WebhookReplay")]
+pub(crate) struct ReplayBody {
+    /// A position, as `X-Log-Position` or an event's `id` gave it.
+    after: String,
+}
+
+fn invalid(pointer: &str, detail: impl Into<String>) -> Problem {
+    Problem::field(Kind::Invalid, pointer, detail)
+}
+
+impl WebhookBody {
+    pub(super) fn terms(self, gateway: &Gateway) -> Result<HookTerms, Problem> {
+        Ok(HookTerms {
+            url: address(gateway, &self.url, "#/url")?,
+            events: events(self.events.as_deref().unwrap_or_default(), "#/events")?,
+            description: description(self.description)?,
+            concurrency: concurrency(self.concurrency.unwrap_or(4))?,
+        })
+    }
+}
+
+impl WebhookPatch {
+    /// What it makes of what there was.
+    pub(super) fn onto(self, gateway: &Gateway, have: HookTerms) -> Result<HookTerms, Problem> {
+        Ok(HookTerms {
+            url: match self.url {
+                Some(url) => address(gateway, &url, "#/url")?,
+                None => have.url,
+            },
+            events: match self.events {
+                Some(names) => events(&names, "#/events")?,
+                None => have.events,
+            },
+            description: match self.description {
+                Some(text) => description(Some(text))?,
+                None => have.description,
+            },
+            concurrency: concurrency(self.concurrency.unwrap_or(have.concurrency))?,
+        })
+    }
+}
+
+impl ReplayBody {
+    pub(super) fn read(&self, gateway: &Gateway) -> Result<HookCommand, Problem> {
+        let after: Position = self
+            .after
+            .parse()
+            .map_err(|error: nats::BadPosition| invalid("#/after", error.to_string()))?;
+        let epoch = gateway.commands.log().identity().epoch;
+        if after.epoch != epoch {
+            let detail = format!("the log is in epoch {epoch} since it was restored");
+            return Err(invalid("#/after", detail));
+        }
+        Ok(HookCommand::Replay { sequence: after.sequence, index: after.index })
+    }
+}
+
+/// An endpoint of a job's or batch's own.
+pub(crate) fn callback(
+    url: Option<&str>,
+    names: Option<&[String]>,
+) -> Result<Option<Callback>, Problem> {
+    let Some(url) = url else {
+        if names.is_some() {
+            return Err(invalid("#/webhook_events", "events need a `webhook_url` to go to"));
+        }
+        return Ok(None);
+    };
+    let url = web(url, "#/webhook_url")?;
+    let events = events(names.unwrap_or_default(), "#/webhook_events")?;
+    Ok(Some(Callback { url: Personal::Clear(url.to_string()), events }))
+}
+
+/// An address that may be sent to, as far as it can be known before it is looked up.
+fn address(gateway: &Gateway, text: &str, pointer: &str) -> Result<Personal<String>, Problem> {
+    let url = web(text, pointer)?;
+    crate::jobs::submit::check_host(gateway, &url, pointer)?;
+    Ok(Personal::Clear(url.to_string()))
+}
+
+fn web(text: &str, pointer: &str) -> Result<Url, Problem> {
+    let detail = "a web address like https://example.com/hook, without user or password";
+    let bad = || invalid(pointer, detail);
+    let url = Url::parse(text).map_err(|_| bad())?;
+    let fine = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && text.len() <= 2_048;
+    fine.then_some(url).ok_or_else(bad)
+}
+
+fn events(names: &[String], pointer: &str) -> Result<BTreeSet<String>, Problem> {
+    let unknown = names.iter().position(|name| !is_known(name));
+    if let Some(nth) = unknown {
+        let pointer = format!("{pointer}/{nth}");
+        let detail =
+            "no event is called so; `GET /asyncapi.json` names them, `job.*` is all of jobs";
+        return Err(invalid(&pointer, detail));
+    }
+    Ok(names.iter().cloned().collect())
+}
+
+fn description(text: Option<String>) -> Result<Personal<Option<String>>, Problem> {
+    if text.as_ref().is_some_and(|text| text.len() > 500 || text.contains('\0')) {
+        return Err(invalid("#/description", "a description has up to 500 bytes, without NUL"));
+    }
+    Ok(Personal::Clear(text))
+}
+
+fn concurrency(at_once: u32) -> Result<u32, Problem> {
+    if (1..=16).contains(&at_once) {
+        return Ok(at_once);
+    }
+    Err(invalid("#/concurrency", "1 to 16 deliveries at once"))
+}

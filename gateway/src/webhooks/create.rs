@@ -1,0 +1,70 @@
+use commands::HandleError;
+use domain::{
+    HookId,
+    hook::{Hook, HookCommand, HookRejection},
+};
+use nats::failpoint;
+use poem::Request;
+use uuid::Uuid;
+
+use super::{
+    body::WebhookBody,
+    secret::{shown, vault_name},
+    show::{self, WebhookShown},
+};
+use crate::{
+    auth::Principal,
+    body::StrictJson,
+    idempotency,
+    problem::{Kind, Problem},
+    reply::Reply,
+    state::{Gateway, caller},
+};
+
+/// Endpoints of one account.
+const MOST: u32 = 10_000;
+
+/// Makes an endpoint; its secret is in the answer and nowhere else.
+pub(super) async fn create(
+    gateway: &Gateway,
+    (request, principal): (&Request, &Principal),
+    body: StrictJson<WebhookBody>,
+    key: Option<String>,
+) -> Result<Reply<201, WebhookShown>, Problem> {
+    let StrictJson { value: body, fingerprint } = body;
+    let terms = body.terms(gateway)?;
+    let tenant = &principal.tenant;
+    let mut id = HookId::from_uuid(Uuid::now_v7());
+    if let Some(key) = key {
+        id = idempotency::reserve(gateway, principal, ("webhooks", &key), &id, fingerprint).await?;
+        if let Some(found) = show::in_log(gateway, tenant, id).await? {
+            return Ok(answer(&found, None).replayed(true));
+        }
+    }
+    if show::count(gateway, tenant).await? >= MOST {
+        let detail = format!("an account has up to {MOST} webhooks; delete one first");
+        return Err(Problem::new(Kind::Conflict, detail));
+    }
+    // Before the event: one that is made has a secret, whatever dies in between.
+    let secret = crate::random::bytes()?;
+    let kept = gateway.vault.put_first(&vault_name(id, 1), &secret).await?;
+    failpoint::hit("gateway.before_webhook");
+    let (caller, name) = (caller(principal, request), id.to_string());
+    let command = HookCommand::Create { terms };
+    let outcome = gateway.commands.handle::<Hook>(tenant.as_str(), &name, &caller, command).await;
+    let secret = match outcome {
+        Ok(_) => Some(shown(&kept)),
+        // The same request, at the same moment: whoever was first has the secret.
+        Err(HandleError::Rejected(HookRejection::AlreadyCreated)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let found = show::in_log(gateway, tenant, id).await?;
+    let found = found.ok_or_else(|| Problem::not_found("webhook"))?;
+    let replayed = secret.is_none();
+    Ok(answer(&found, secret).replayed(replayed))
+}
+
+fn answer(found: &show::InLog, secret: Option<String>) -> Reply<201, WebhookShown> {
+    let id = found.view.id;
+    show::answer(found, secret).location(format!("/api/v1/webhooks/{id}"))
+}

@@ -1,0 +1,141 @@
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::{HookId, Timestamp};
+use poem::http::Uri;
+use poem_openapi::Object;
+use projections::{
+    Webhooks,
+    webhooks::{self, AttemptRow, DeliveryRow},
+};
+
+use super::show;
+use crate::{
+    auth::Principal,
+    page,
+    problem::{Kind, Problem},
+    reply::Reply,
+    state::Gateway,
+};
+
+/// One event for one endpoint.
+#[derive(Debug, Object)]
+#[oai(rename = "Delivery", skip_serializing_if_is_none)]
+struct DeliveryShown {
+    /// The `webhook-id` of every try.
+    id: String,
+    #[oai(rename = "type")]
+    kind: String,
+    /// The job, batch, key or webhook that it tells of.
+    subject: String,
+    /// `due`, `delivered` or `failed`
+    status: String,
+    created_at: String,
+    delivered_at: Option<String>,
+    /// While it is due.
+    next_attempt_at: Option<String>,
+    attempts: Vec<AttemptShown>,
+}
+
+/// One try.
+#[derive(Debug, Object)]
+#[oai(rename = "DeliveryAttempt", skip_serializing_if_is_none)]
+struct AttemptShown {
+    number: i32,
+    at: String,
+    /// Of the answer, if there was one.
+    status: Option<i32>,
+    latency_ms: i32,
+    /// Why there was no answer.
+    error: Option<String>,
+    /// The start of the answer.
+    body: Option<String>,
+}
+
+/// A page of deliveries.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+pub(crate) struct DeliveryPage {
+    data: Vec<DeliveryShown>,
+    next_cursor: Option<String>,
+    has_more: bool,
+}
+
+/// How a list is asked for.
+pub(super) struct Asked {
+    pub(super) status: Option<String>,
+    pub(super) limit: Option<u32>,
+    pub(super) cursor: Option<String>,
+    pub(super) min_position: Option<String>,
+}
+
+fn time(millis: i64) -> String {
+    Timestamp::from_millis(u64::try_from(millis).unwrap_or(0)).to_string()
+}
+
+fn shown((row, tries): &(DeliveryRow, Vec<AttemptRow>)) -> DeliveryShown {
+    let attempts = tries.iter().map(|attempt| AttemptShown {
+        number: attempt.number,
+        at: time(attempt.at),
+        status: attempt.status,
+        latency_ms: attempt.latency_ms,
+        error: attempt.error.clone(),
+        body: attempt.body.clone(),
+    });
+    DeliveryShown {
+        id: row.id.clone(),
+        kind: row.kind.clone(),
+        subject: row.thing.clone(),
+        status: row.state.clone(),
+        created_at: time(row.created_at),
+        delivered_at: row.delivered_at.map(time),
+        next_attempt_at: (row.state == "due").then(|| time(row.next_at)),
+        attempts: attempts.collect(),
+    }
+}
+
+pub(super) async fn list(
+    gateway: &Gateway,
+    principal: &Principal,
+    (id, uri): (HookId, &Uri),
+    asked: Asked,
+) -> Result<Reply<200, DeliveryPage>, Problem> {
+    let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);
+    let limit = asked.limit.unwrap_or(50);
+    if !(1..=200).contains(&limit) {
+        return Err(malformed("#limit", "a page has 1 to 200 deliveries"));
+    }
+    if asked.status.as_deref().is_some_and(|s| !matches!(s, "due" | "delivered" | "failed")) {
+        return Err(malformed("#status", "a delivery is due, delivered or failed"));
+    }
+    let tenant = &principal.tenant;
+    // A job's or batch's own endpoint is no aggregate, and has rows all the same.
+    let epoch = gateway.commands.log().identity().epoch;
+    let wanted = asked.min_position.as_deref();
+    gateway.positions.reach::<Webhooks>(&gateway.database, epoch, wanted).await?;
+    if !webhooks::is_there(&gateway.database, tenant, id).await? {
+        show::find(gateway, principal, id).await?;
+    }
+    let before = asked.cursor.as_deref().map(|cursor| {
+        let bad = || malformed("#cursor", "take the cursor from `next_cursor` of the same list");
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
+        let text = String::from_utf8(bytes).map_err(|_| bad())?;
+        let mut parts = text.splitn(3, ' ');
+        let sequence = parts.next().and_then(|text| text.parse().ok()).ok_or_else(bad)?;
+        let index = parts.next().and_then(|text| text.parse().ok()).ok_or_else(bad)?;
+        let id = parts.next().filter(|id| !id.contains('\0')).ok_or_else(bad)?;
+        Ok::<(i64, i32, String), Problem>((sequence, index, id.to_owned()))
+    });
+    let before = before.transpose()?;
+    let more = limit.saturating_add(1);
+    let status = asked.status.as_deref();
+    let hook = (tenant, id);
+    let mut rows = webhooks::deliveries(&gateway.database, hook, status, before, more).await?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    let next_cursor = rows.last().filter(|_| has_more).map(|(row, _)| {
+        URL_SAFE_NO_PAD.encode(format!("{} {} {}", row.sequence, row.index, row.id))
+    });
+    let link = next_cursor.as_ref().map(|cursor| page::next(uri, cursor));
+    let data = rows.iter().map(shown).collect();
+    Ok(Reply::new(DeliveryPage { data, next_cursor, has_more }).next(link))
+}

@@ -1,0 +1,155 @@
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::{
+    HookId, Tenant, Timestamp,
+    hook::{DisabledBy, Hook, HookView},
+};
+use nats::Position;
+use poem::http::Uri;
+use poem_openapi::Object;
+use projections::{Webhooks, webhooks};
+
+use crate::{
+    auth::Principal,
+    clock, page,
+    problem::{Kind, Problem},
+    reply::Reply,
+    state::Gateway,
+};
+
+/// A webhook.
+#[derive(Debug, Object)]
+#[oai(rename = "Webhook", skip_serializing_if_is_none)]
+pub(crate) struct WebhookShown {
+    id: String,
+    /// Absent once erased.
+    url: Option<String>,
+    /// Of everything if empty.
+    events: Vec<String>,
+    description: Option<String>,
+    concurrency: u32,
+    /// `enabled` or `disabled`
+    status: String,
+    /// `owner`, `gone` (it answered 410) or `failing` (for days)
+    disabled_by: Option<String>,
+    created_at: String,
+    updated_at: String,
+    /// Until when what is sent is signed with the secret before as well.
+    old_secret_until: Option<String>,
+    version: u64,
+    /// In the answer to whoever made or rotated it, and nowhere else.
+    secret: Option<String>,
+}
+
+/// A page of webhooks.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+pub(crate) struct WebhookPage {
+    data: Vec<WebhookShown>,
+    next_cursor: Option<String>,
+    has_more: bool,
+}
+
+/// How a list is asked for.
+pub(super) struct Asked {
+    pub(super) limit: Option<u32>,
+    pub(super) cursor: Option<String>,
+    pub(super) min_position: Option<String>,
+}
+
+/// An endpoint as the log has it this moment.
+pub(super) struct InLog {
+    pub(super) view: HookView,
+    position: Position,
+}
+
+pub(super) async fn in_log(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    id: HookId,
+) -> Result<Option<InLog>, Problem> {
+    let history = gateway.commands.history::<Hook>(tenant.as_str(), &id.to_string()).await?;
+    let epoch = gateway.commands.log().identity().epoch;
+    let (mut view, mut position) = (None, Position { epoch, ..Position::default() });
+    for (sequence, decision) in &history {
+        let at = Timestamp::from_millis(decision.at);
+        for event in &decision.events {
+            view = HookView::apply(view, event, (id, tenant, at));
+        }
+        position.sequence = *sequence;
+    }
+    Ok(view.map(|view| InLog { view, position }))
+}
+
+fn show(view: &HookView, secret: Option<String>) -> WebhookShown {
+    let status = if view.disabled_by.is_some() { "disabled" } else { "enabled" };
+    let old = view.old_until.filter(|until| *until > clock::now());
+    WebhookShown {
+        id: view.id.to_string(),
+        url: view.url.as_ref().cloned(),
+        events: view.events.iter().cloned().collect(),
+        description: view.description.as_ref().cloned().flatten(),
+        concurrency: view.concurrency,
+        status: status.to_owned(),
+        disabled_by: view.disabled_by.map(DisabledBy::as_str).map(str::to_owned),
+        created_at: view.created_at.to_string(),
+        updated_at: view.updated_at.to_string(),
+        old_secret_until: old.map(|until| until.to_string()),
+        version: view.version,
+        secret,
+    }
+}
+
+pub(super) fn answer<const STATUS: u16>(
+    found: &InLog,
+    secret: Option<String>,
+) -> Reply<STATUS, WebhookShown> {
+    let view = &found.view;
+    Reply::new(show(view, secret)).version(view.version).position(found.position)
+}
+
+pub(super) async fn find(
+    gateway: &Gateway,
+    principal: &Principal,
+    id: HookId,
+) -> Result<Reply<200, WebhookShown>, Problem> {
+    let found = in_log(gateway, &principal.tenant, id).await?;
+    let found = found.filter(|found| !found.view.deleted);
+    Ok(answer(&found.ok_or_else(|| Problem::not_found("webhook"))?, None))
+}
+
+/// How many an account has, as far as the rows know.
+pub(super) async fn count(gateway: &Gateway, tenant: &Tenant) -> Result<u32, Problem> {
+    Ok(webhooks::count(&gateway.database, tenant).await?)
+}
+
+pub(super) async fn list(
+    gateway: &Gateway,
+    principal: &Principal,
+    uri: &Uri,
+    asked: Asked,
+) -> Result<Reply<200, WebhookPage>, Problem> {
+    let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);
+    let limit = asked.limit.unwrap_or(50);
+    if !(1..=200).contains(&limit) {
+        return Err(malformed("#limit", "a page has 1 to 200 webhooks"));
+    }
+    let after = asked.cursor.as_deref().map(|cursor| {
+        let bad = || malformed("#cursor", "take the cursor from `next_cursor` of the same list");
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
+        String::from_utf8(bytes).ok().and_then(|id| id.parse::<HookId>().ok()).ok_or_else(bad)
+    });
+    let after = after.transpose()?;
+    let epoch = gateway.commands.log().identity().epoch;
+    let wanted = asked.min_position.as_deref();
+    gateway.positions.reach::<Webhooks>(&gateway.database, epoch, wanted).await?;
+    let more = limit.saturating_add(1);
+    let mut rows = webhooks::page(&gateway.database, &principal.tenant, after, more).await?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    let last = rows.last().filter(|_| has_more).map(|view| view.id);
+    let next_cursor = last.map(|id| URL_SAFE_NO_PAD.encode(id.to_string()));
+    let link = next_cursor.as_ref().map(|cursor| page::next(uri, cursor));
+    let data = rows.iter().map(|view| show(view, None)).collect();
+    Ok(Reply::new(WebhookPage { data, next_cursor, has_more }).next(link))
+}

@@ -1,0 +1,198 @@
+//! Answers: who is to be told of what, and what became of it? One reader of the log writes a row for
+//! each event and endpoint; senders drain the rows of each endpoint, so an outage is lag and no loss.
+
+mod deliveries;
+mod endpoints;
+mod matching;
+mod sending;
+
+use std::collections::BTreeMap;
+
+use domain::{
+    Decider, HookId, Tenant, Timestamp,
+    hook::{Hook, HookEvent},
+    job::{Job, JobEvent},
+};
+use nats::{Codec, Decision, Log, Message};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+pub use self::{
+    deliveries::{AttemptRow, DeliveryRow, deliveries, forget_deliveries},
+    endpoints::{count, is_there, page},
+    sending::{Due, Endpoint, Outcome, claim, due, record, release, remind},
+};
+use self::{
+    endpoints::Endpoints,
+    matching::{Matched, store},
+};
+use crate::{Projection, ProjectionError, told, told::Told};
+
+/// The one reader. It reads further back in the log when somebody asks for a replay.
+#[derive(Debug)]
+pub struct Webhooks {
+    log: Log,
+}
+
+/// Messages read at once for a replay.
+const PAGE: usize = 1_000;
+
+impl Webhooks {
+    /// Over this log.
+    pub const fn new(log: Log) -> Self {
+        Self { log }
+    }
+}
+
+impl Projection for Webhooks {
+    const NAME: &'static str = "webhooks";
+    const TABLES: &'static [&'static str] = &["webhook", "delivery", "delivery_attempt"];
+
+    async fn apply(
+        &self,
+        transaction: &mut PgConnection,
+        codec: &Codec,
+        batch: &[Message],
+    ) -> Result<(), ProjectionError> {
+        let tenants = batch.iter().filter_map(|message| Some(message.address()?.1.to_owned()));
+        let things = batch.iter().filter_map(|message| Some(message.address()?.2.to_owned()));
+        let mut endpoints =
+            Endpoints::load(transaction, &tenants.collect(), &things.collect()).await?;
+        let mut matched = Vec::new();
+        for message in batch {
+            let sequence = message.sequence;
+            let broken = |error| ProjectionError::from_codec(sequence, error);
+            let Some((category, tenant, id)) = message.address() else { continue };
+            let Ok(tenant) = tenant.parse::<Tenant>() else { continue };
+            let Some(told) = told::told(codec, message).await.map_err(broken)? else { continue };
+            if let Some(callback) = &told.callback {
+                endpoints.add_own(&tenant, &told, callback, sequence);
+            }
+            self.find(codec, &endpoints, &tenant, (sequence, &told), &mut matched).await?;
+            if category == Hook::CATEGORY {
+                let Ok(hook) = id.parse::<HookId>() else { continue };
+                let decision: Decision<HookEvent> =
+                    codec.decode(&message.payload).await.map_err(broken)?;
+                let at = Timestamp::from_millis(decision.at);
+                for event in &decision.events {
+                    endpoints.apply(hook, &tenant, at, event, sequence);
+                    match event {
+                        HookEvent::Tested {} => {
+                            matched.extend(endpoints.test(hook, sequence, at));
+                        }
+                        HookEvent::ReplayAsked { sequence: after, index } => {
+                            let after = (*after, *index);
+                            let again =
+                                self.replay(codec, &endpoints, (hook, &tenant), after, sequence);
+                            matched.extend(again.await?);
+                        }
+                        HookEvent::Created { .. }
+                        | HookEvent::Updated { .. }
+                        | HookEvent::SecretRotated { .. }
+                        | HookEvent::Disabled { .. }
+                        | HookEvent::Enabled {}
+                        | HookEvent::Deleted {} => {}
+                    }
+                }
+            }
+        }
+        endpoints.store(transaction).await?;
+        store(transaction, &matched).await
+    }
+}
+
+impl Webhooks {
+    /// What is to be sent to whom for a message.
+    async fn find(
+        &self,
+        codec: &Codec,
+        endpoints: &Endpoints,
+        tenant: &Tenant,
+        (sequence, told): (u64, &Told),
+        matched: &mut Vec<Matched>,
+    ) -> Result<(), ProjectionError> {
+        for (index, event) in &told.events {
+            let hooks = endpoints.wanting(tenant, &told.thing, event.kind);
+            if hooks.is_empty() {
+                continue;
+            }
+            let mut event = event.clone();
+            if event.terminal && told.field == "job_id" {
+                self.label(codec, tenant, &told.thing, &mut event.data).await?;
+            }
+            let body = matching::body(told, &event);
+            matched.extend(hooks.into_iter().map(|hook| Matched {
+                hook,
+                id: format!("evt_{sequence}-{index}"),
+                tenant: tenant.to_string(),
+                thing: told.thing.clone(),
+                place: (sequence, *index),
+                kind: event.kind.to_owned(),
+                body: body.clone(),
+                at: told.at,
+                again: false,
+            }));
+        }
+        Ok(())
+    }
+
+    /// The end of a job comes with the labels that its submission had.
+    async fn label(
+        &self,
+        codec: &Codec,
+        tenant: &Tenant,
+        job: &str,
+        data: &mut Value,
+    ) -> Result<(), ProjectionError> {
+        let subject = format!("ev.{}.{tenant}.{job}", Job::CATEGORY);
+        let Some(first) = self.log.page(&subject, 1, 1).await?.pop() else { return Ok(()) };
+        let decision: Decision<JobEvent> = codec
+            .decode(&first.payload)
+            .await
+            .map_err(|error| ProjectionError::from_codec(first.sequence, error))?;
+        let metadata = decision.events.iter().find_map(|event| match event {
+            JobEvent::Submitted { spec } => spec.metadata.as_ref(),
+            _ => None,
+        });
+        if let (Some(metadata), Some(data)) = (metadata, data.as_object_mut()) {
+            data.insert("metadata".to_owned(), serde_json::json!(metadata));
+        }
+        Ok(())
+    }
+
+    /// Everything that one endpoint wants of what stands between two places in the log, once more.
+    async fn replay(
+        &self,
+        codec: &Codec,
+        endpoints: &Endpoints,
+        (hook, tenant): (HookId, &Tenant),
+        after: (u64, u32),
+        until: u64,
+    ) -> Result<Vec<Matched>, ProjectionError> {
+        let filter = format!("ev.*.{tenant}.>");
+        let (mut from, mut matched) = (after.0.max(1), Vec::new());
+        loop {
+            let page = self.log.page(&filter, from, PAGE).await?;
+            for message in page.iter().filter(|message| message.sequence < until) {
+                // What cannot be read was passed over then, and is now.
+                let Ok(Some(told)) = told::told(codec, message).await else { continue };
+                self.find(codec, endpoints, tenant, (message.sequence, &told), &mut matched)
+                    .await?;
+            }
+            match page.last() {
+                Some(last) if page.len() >= PAGE && last.sequence < until => {
+                    from = last.sequence.saturating_add(1);
+                }
+                _ => break,
+            }
+        }
+        matched.retain(|matched| matched.hook == hook && matched.place > after);
+        for matched in &mut matched {
+            matched.again = true;
+        }
+        Ok(matched)
+    }
+}
+
+/// Rows by the endpoint that they are for.
+type ByHook = BTreeMap<HookId, i64>;

@@ -1,0 +1,227 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{
+    HookId, Personal, Tenant, Timestamp,
+    hook::{Callback, HookEvent, HookView, wants},
+};
+use sqlx::{PgConnection, types::Json};
+use uuid::Uuid;
+
+use super::matching::Matched;
+use crate::{Database, ProjectionError, told::Told};
+
+/// The endpoints that a batch of messages may concern.
+#[derive(Debug, Default)]
+pub(super) struct Endpoints {
+    rows: BTreeMap<HookId, Row>,
+    /// What is to be written.
+    changed: BTreeSet<HookId>,
+}
+
+#[derive(Debug)]
+struct Row {
+    view: HookView,
+    /// The job or batch whose own it is.
+    thing: Option<String>,
+    sequence: u64,
+}
+
+/// Deliveries at once of an endpoint that says nothing.
+const OWN_CONCURRENCY: u32 = 2;
+
+impl Endpoints {
+    /// Those of these tenants, and the own ones of these things.
+    pub(super) async fn load(
+        connection: &mut PgConnection,
+        tenants: &BTreeSet<String>,
+        things: &BTreeSet<String>,
+    ) -> Result<Self, ProjectionError> {
+        let tenants: Vec<&String> = tenants.iter().collect();
+        let things: Vec<&String> = things.iter().collect();
+        let rows: Vec<(Json<HookView>, Option<String>, i64)> = sqlx::query_as(
+            "SELECT doc, thing, sequence FROM webhook
+             WHERE tenant = ANY($1) AND thing IS NULL AND status <> 'deleted'
+             UNION ALL
+             SELECT doc, thing, sequence FROM webhook
+             WHERE thing = ANY($2) AND status <> 'deleted'",
+        )
+        .bind(tenants)
+        .bind(things)
+        .fetch_all(connection)
+        .await?;
+        let rows = rows.into_iter().map(|(Json(view), thing, sequence)| {
+            let sequence = u64::try_from(sequence).unwrap_or(0);
+            (view.id, Row { view, thing, sequence })
+        });
+        Ok(Self { rows: rows.collect(), changed: BTreeSet::new() })
+    }
+
+    /// Those that want an event of this kind of this thing.
+    pub(super) fn wanting(&self, tenant: &Tenant, thing: &str, kind: &str) -> Vec<HookId> {
+        let rows = self.rows.values().filter(|row| {
+            row.view.tenant == *tenant
+                && row.view.disabled_by.is_none()
+                && !row.view.deleted
+                && row.thing.as_deref().is_none_or(|own| own == thing)
+                && wants(&row.view.events, kind)
+        });
+        rows.map(|row| row.view.id).collect()
+    }
+
+    /// A job or batch that brings an endpoint of its own.
+    pub(super) fn add_own(
+        &mut self,
+        tenant: &Tenant,
+        told: &Told,
+        callback: &Callback,
+        sequence: u64,
+    ) {
+        let number = told.thing.rsplit('_').next().and_then(|digits| Uuid::try_parse(digits).ok());
+        let Some(id) = number.map(HookId::from_uuid) else { return };
+        let view = HookView {
+            id,
+            tenant: tenant.clone(),
+            url: callback.url.clone(),
+            events: callback.events.clone(),
+            description: Personal::Clear(None),
+            concurrency: OWN_CONCURRENCY,
+            secret: 0,
+            old_until: None,
+            disabled_by: None,
+            created_at: told.at,
+            updated_at: told.at,
+            version: 1,
+            deleted: false,
+        };
+        self.rows.insert(id, Row { view, thing: Some(told.thing.clone()), sequence });
+        self.changed.insert(id);
+    }
+
+    /// Folds in one event of an endpoint.
+    pub(super) fn apply(
+        &mut self,
+        id: HookId,
+        tenant: &Tenant,
+        at: Timestamp,
+        event: &HookEvent,
+        sequence: u64,
+    ) {
+        let (view, thing) = match self.rows.remove(&id) {
+            Some(row) => (Some(row.view), row.thing),
+            None => (None, None),
+        };
+        if let Some(view) = HookView::apply(view, event, (id, tenant, at)) {
+            self.rows.insert(id, Row { view, thing, sequence });
+            self.changed.insert(id);
+        }
+    }
+
+    /// An event that means nothing.
+    pub(super) fn test(&self, hook: HookId, sequence: u64, at: Timestamp) -> Option<Matched> {
+        let view = &self.rows.get(&hook)?.view;
+        let body = serde_json::json!({
+            "type": "webhook.test", "timestamp": at, "data": { "webhook_id": hook },
+        });
+        Some(Matched {
+            hook,
+            id: format!("evt_{sequence}-0"),
+            tenant: view.tenant.to_string(),
+            thing: format!("test {sequence}"),
+            place: (sequence, 0),
+            kind: "webhook.test".to_owned(),
+            body: body.to_string(),
+            at,
+            again: false,
+        })
+    }
+
+    /// Writes what changed.
+    pub(super) async fn store(&self, connection: &mut PgConnection) -> Result<(), ProjectionError> {
+        for row in self.changed.iter().filter_map(|id| self.rows.get(id)) {
+            let view = &row.view;
+            let status = match (view.deleted, view.disabled_by) {
+                (true, _) => "deleted",
+                (false, Some(_)) => "disabled",
+                (false, None) => "enabled",
+            };
+            sqlx::query(
+                "INSERT INTO webhook (id, tenant, thing, status, sequence, doc)
+                 VALUES ($1, $2, $3, $4, $5, $6)
+                 ON CONFLICT (id) DO UPDATE SET
+                     status = excluded.status, sequence = excluded.sequence, doc = excluded.doc,
+                     failures = 0, failing_since = NULL, open_until = 0",
+            )
+            .bind(view.id.to_string())
+            .bind(view.tenant.as_str())
+            .bind(&row.thing)
+            .bind(status)
+            .bind(i64::try_from(row.sequence).unwrap_or(i64::MAX))
+            .bind(Json(view))
+            .execute(&mut *connection)
+            .await?;
+            if view.deleted {
+                let gone = "DELETE FROM delivery WHERE hook_id = $1";
+                sqlx::query(gone).bind(view.id.to_string()).execute(&mut *connection).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many endpoints a tenant has.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count(database: &Database, tenant: &Tenant) -> Result<u32, ProjectionError> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM webhook
+         WHERE tenant = $1 AND thing IS NULL AND status <> 'deleted'",
+    )
+    .bind(tenant.as_str())
+    .fetch_one(&database.pool)
+    .await?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// True if a tenant has, or one of its jobs or batches has, this endpoint.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_there(
+    database: &Database,
+    tenant: &Tenant,
+    id: HookId,
+) -> Result<bool, ProjectionError> {
+    let found: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM webhook
+         WHERE id = $1 AND tenant = $2 AND status <> 'deleted')",
+    )
+    .bind(id.to_string())
+    .bind(tenant.as_str())
+    .fetch_one(&database.pool)
+    .await?;
+    Ok(found)
+}
+
+/// A page of a tenant's endpoints, the oldest first, younger than `after`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn page(
+    database: &Database,
+    tenant: &Tenant,
+    after: Option<HookId>,
+    limit: u32,
+) -> Result<Vec<HookView>, ProjectionError> {
+    let rows: Vec<(Json<HookView>,)> = sqlx::query_as(
+        "SELECT doc FROM webhook
+         WHERE tenant = $1 AND thing IS NULL AND status <> 'deleted' AND id > $2
+         ORDER BY id LIMIT $3",
+    )
+    .bind(tenant.as_str())
+    .bind(after.map(|after| after.to_string()).unwrap_or_default())
+    .bind(i64::from(limit))
+    .fetch_all(&database.pool)
+    .await?;
+    Ok(rows.into_iter().map(|(Json(view),)| view).collect())
+}

@@ -1,0 +1,275 @@
+//! What senders need of the rows: endpoints with something due, what is due, what became of it.
+
+use std::time::Duration;
+
+use domain::{
+    HookId, JobId, Tenant, Timestamp,
+    hook::{HookView, wants},
+};
+use sqlx::{Connection, PgConnection, types::Json};
+
+use super::{ByHook, matching::wake};
+use crate::{Database, ProjectionError, fold::millis};
+
+/// An endpoint that a sender has for a while.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// What the log says of it.
+    pub view: HookView,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Since when nothing worked.
+    pub failing_since: Option<Timestamp>,
+}
+
+/// Something to be sent.
+#[derive(Debug, Clone)]
+pub struct Due {
+    /// The `webhook-id`.
+    pub id: String,
+    /// Byte for byte what is signed and sent.
+    pub body: String,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// What became of one try.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Of what.
+    pub id: String,
+    /// Which try: 1 for the first.
+    pub number: u32,
+    /// When.
+    pub at: Timestamp,
+    /// How long it took.
+    pub latency: Duration,
+    /// Of the answer, if there was one.
+    pub status: Option<u16>,
+    /// Why there was none.
+    pub error: Option<String>,
+    /// The start of the answer.
+    pub body: Option<String>,
+    /// True if it was taken.
+    pub delivered: bool,
+    /// When it is tried again; none for never.
+    pub next_at: Option<Timestamp>,
+}
+
+/// Takes endpoints with something due, each for a while: no other sender has them meanwhile.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn claim(
+    database: &Database,
+    sender: &str,
+    now: Timestamp,
+    lease: Duration,
+    most: usize,
+) -> Result<Vec<Endpoint>, ProjectionError> {
+    let rows: Vec<(Json<HookView>, i32, Option<i64>)> = sqlx::query_as(
+        "UPDATE webhook SET lease = $1, leased_until = $3 WHERE id IN (
+             SELECT id FROM webhook
+             WHERE status = 'enabled' AND due_at <= $2 AND leased_until <= $2
+               AND open_until <= $2
+             ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED)
+         RETURNING doc, failures, failing_since",
+    )
+    .bind(sender)
+    .bind(millis(now))
+    .bind(millis(now.plus(lease)))
+    .bind(i64::try_from(most).unwrap_or(i64::MAX))
+    .fetch_all(&database.pool)
+    .await?;
+    let endpoints = rows.into_iter().map(|(Json(view), failures, since)| Endpoint {
+        view,
+        failures: u32::try_from(failures).unwrap_or(0),
+        failing_since: since.map(|at| Timestamp::from_millis(u64::try_from(at).unwrap_or(0))),
+    });
+    Ok(endpoints.collect())
+}
+
+/// What can be sent to an endpoint now: of each thing its first event that is still due, and nothing
+/// while that one waits for its next try.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn due(
+    database: &Database,
+    hook: HookId,
+    now: Timestamp,
+    most: u32,
+) -> Result<Vec<Due>, ProjectionError> {
+    let rows: Vec<(String, String, i32)> = sqlx::query_as(
+        "SELECT id, body, attempts FROM delivery d
+         WHERE hook_id = $1 AND state = 'due' AND next_at <= $2 AND NOT EXISTS (
+             SELECT 1 FROM delivery e
+             WHERE e.hook_id = d.hook_id AND e.thing = d.thing AND e.state = 'due'
+               AND (e.sequence, e.index) < (d.sequence, d.index))
+         ORDER BY sequence, index LIMIT $3",
+    )
+    .bind(hook.to_string())
+    .bind(millis(now))
+    .bind(i64::from(most))
+    .fetch_all(&database.pool)
+    .await?;
+    let due = rows.into_iter().map(|(id, body, attempts)| Due {
+        id,
+        body,
+        attempts: u32::try_from(attempts).unwrap_or(0),
+    });
+    Ok(due.collect())
+}
+
+/// Writes down what became of some tries, and keeps the endpoint for another while.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn record(
+    database: &Database,
+    hook: HookId,
+    outcomes: &[Outcome],
+    leased_until: Timestamp,
+) -> Result<(), ProjectionError> {
+    let mut connection = database.pool.acquire().await?;
+    let mut transaction = connection.begin().await?;
+    for outcome in outcomes {
+        record_one(&mut transaction, hook, outcome).await?;
+    }
+    sqlx::query("UPDATE webhook SET leased_until = $2 WHERE id = $1")
+        .bind(hook.to_string())
+        .bind(millis(leased_until))
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn record_one(
+    connection: &mut PgConnection,
+    hook: HookId,
+    outcome: &Outcome,
+) -> Result<(), ProjectionError> {
+    let number = i32::try_from(outcome.number).unwrap_or(i32::MAX);
+    sqlx::query(
+        "INSERT INTO delivery_attempt
+             (hook_id, delivery_id, number, at, status, latency_ms, error, body)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         ON CONFLICT (hook_id, delivery_id, number) DO UPDATE SET
+             at = excluded.at, status = excluded.status, latency_ms = excluded.latency_ms,
+             error = excluded.error, body = excluded.body",
+    )
+    .bind(hook.to_string())
+    .bind(&outcome.id)
+    .bind(number)
+    .bind(millis(outcome.at))
+    .bind(outcome.status.map(i32::from))
+    .bind(i32::try_from(outcome.latency.as_millis()).unwrap_or(i32::MAX))
+    .bind(&outcome.error)
+    .bind(&outcome.body)
+    .execute(&mut *connection)
+    .await?;
+    let (state, delivered_at) = match (outcome.delivered, outcome.next_at) {
+        (true, _) => ("delivered", Some(millis(outcome.at))),
+        (false, Some(_)) => ("due", None),
+        (false, None) => ("failed", None),
+    };
+    sqlx::query(
+        "UPDATE delivery SET state = $3, attempts = $4, next_at = coalesce($5, next_at),
+             delivered_at = $6 WHERE hook_id = $1 AND id = $2 AND state = 'due'",
+    )
+    .bind(hook.to_string())
+    .bind(&outcome.id)
+    .bind(state)
+    .bind(number)
+    .bind(outcome.next_at.map(millis))
+    .bind(delivered_at)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Gives an endpoint back, and says when there is something to send to it next.
+///
+/// # Errors
+/// When the database does not answer; the lease then runs out by itself.
+pub async fn release(
+    database: &Database,
+    endpoint: &Endpoint,
+    open_until: Timestamp,
+) -> Result<(), ProjectionError> {
+    let id = endpoint.view.id.to_string();
+    let mut connection = database.pool.acquire().await?;
+    let mut transaction = connection.begin().await?;
+    // Locked first: whoever writes a due row says so on this one, before or after us, and never
+    // between our looking and our writing.
+    sqlx::query("SELECT 1 FROM webhook WHERE id = $1 FOR UPDATE")
+        .bind(&id)
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::query(
+        "UPDATE webhook SET leased_until = 0, lease = NULL, failures = $2, failing_since = $3,
+             open_until = $4, due_at = (
+                 SELECT GREATEST(min(next_at), $4) FROM delivery d
+                 WHERE hook_id = $1 AND state = 'due' AND NOT EXISTS (
+                     SELECT 1 FROM delivery e
+                     WHERE e.hook_id = d.hook_id AND e.thing = d.thing AND e.state = 'due'
+                       AND (e.sequence, e.index) < (d.sequence, d.index)))
+         WHERE id = $1",
+    )
+    .bind(&id)
+    .bind(i32::try_from(endpoint.failures).unwrap_or(i32::MAX))
+    .bind(endpoint.failing_since.map(millis))
+    .bind(millis(open_until))
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Writes due rows for a quarter of an attempt, for the endpoints that want to know: progress does not
+/// stand in the log. Writing them again changes nothing.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn remind(
+    database: &Database,
+    (tenant, job): (&Tenant, JobId),
+    (id, body): (&str, &str),
+    at: Timestamp,
+) -> Result<(), ProjectionError> {
+    let mut connection = database.pool.acquire().await?;
+    let mut transaction = connection.begin().await?;
+    let rows: Vec<(Json<HookView>,)> = sqlx::query_as(
+        "SELECT doc FROM webhook WHERE status = 'enabled' AND (
+             (tenant = $1 AND thing IS NULL) OR (tenant = $1 AND thing = $2))",
+    )
+    .bind(tenant.as_str())
+    .bind(job.to_string())
+    .fetch_all(&mut *transaction)
+    .await?;
+    let mut woken = ByHook::new();
+    for (Json(view),) in rows.iter().filter(|(Json(view),)| wants(&view.events, "job.progress")) {
+        // After what is known of the job so far, and before what comes.
+        sqlx::query(
+            "INSERT INTO delivery (hook_id, id, tenant, thing, sequence, index, type, body,
+                                   created_at, next_at, state)
+             SELECT $1, $2, $3, $4, coalesce(max(sequence), 0), coalesce(max(index), 0) + 1000,
+                    'job.progress', $5, $6, $6, 'due'
+             FROM delivery WHERE hook_id = $1 AND thing = $4
+             ON CONFLICT (hook_id, id) DO NOTHING",
+        )
+        .bind(view.id.to_string())
+        .bind(id)
+        .bind(tenant.as_str())
+        .bind(job.to_string())
+        .bind(body)
+        .bind(millis(at))
+        .execute(&mut *transaction)
+        .await?;
+        woken.insert(view.id, millis(at));
+    }
+    wake(&mut transaction, &woken).await?;
+    transaction.commit().await?;
+    Ok(())
+}

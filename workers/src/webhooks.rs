@@ -1,0 +1,161 @@
+//! Sends webhooks: takes endpoints that have something due, each for itself, and drains them. A dead
+//! endpoint holds up nobody but itself; what is not sent waits in its row.
+
+mod deliver;
+mod progress;
+mod signature;
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use commands::Commands;
+use lru::LruCache;
+use nats::{Live, LogError, Vault};
+use projections::{Database, Projection, Webhooks, position_subject, webhooks};
+use serde::{Deserialize, Serialize};
+use storage::Egress;
+use tokio::{
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub use self::signature::{SECRET_PREFIX, secret_text};
+use crate::clock;
+
+/// How webhooks are sent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebhooksConfig {
+    /// Seconds for one try, answer included.
+    pub timeout: u64,
+    /// Seconds between the tries: the first follows the event at once.
+    pub schedule: Vec<u64>,
+    /// Seconds of nothing but failure after which an endpoint is disabled.
+    pub disable_after: u64,
+    /// Endpoints that are sent to at once.
+    pub endpoints: usize,
+}
+
+impl Default for WebhooksConfig {
+    fn default() -> Self {
+        const MINUTE: u64 = 60;
+        const HOUR: u64 = 60 * MINUTE;
+        Self {
+            timeout: 20,
+            // As Standard Webhooks has it.
+            schedule: vec![
+                5,
+                5 * MINUTE,
+                30 * MINUTE,
+                2 * HOUR,
+                5 * HOUR,
+                10 * HOUR,
+                14 * HOUR,
+                20 * HOUR,
+                24 * HOUR,
+            ],
+            disable_after: 5 * 24 * HOUR,
+            endpoints: 256,
+        }
+    }
+}
+
+/// Sends what the reader of the log wrote down.
+#[derive(Debug)]
+pub struct Sender {
+    commands: Arc<Commands>,
+    database: Database,
+    vault: Vault,
+    egress: Egress,
+    config: WebhooksConfig,
+    /// Names this one among others.
+    me: String,
+    /// Secrets by their names: what a name stands for never changes.
+    secrets: Mutex<LruCache<String, Vec<u8>>>,
+}
+
+/// An endpoint is ours for so long at a time.
+const LEASE: Duration = Duration::from_secs(90);
+/// How often the rows are asked, should no word come.
+const ASK: Duration = Duration::from_millis(500);
+const SECRETS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+
+impl Sender {
+    /// Over these rows.
+    pub fn new(
+        commands: Arc<Commands>,
+        database: Database,
+        vault: Vault,
+        egress: Egress,
+        config: WebhooksConfig,
+    ) -> Self {
+        let me = Uuid::now_v7().simple().to_string();
+        let secrets = Mutex::new(LruCache::new(SECRETS));
+        Self { commands, database, vault, egress, config, me, secrets }
+    }
+
+    /// Sends until told to stop; what is under way then has a moment to end.
+    ///
+    /// # Errors
+    /// When nothing can be listened to at the start. Later trouble is waited out.
+    pub async fn run(self, stop: &CancellationToken) -> Result<(), LogError> {
+        let live = Live::new(self.commands.log().nats().clone());
+        let mut written = live.listen(position_subject(Webhooks::NAME)).await?;
+        let this = Arc::new(self);
+        let watching = {
+            let (this, stop) = (Arc::clone(&this), stop.clone());
+            tokio::spawn(async move { this.watch_progress(&live, &stop).await })
+        };
+        let room = Arc::new(Semaphore::new(this.config.endpoints.max(1)));
+        let mut sending = JoinSet::new();
+        while !stop.is_cancelled() {
+            while sending.try_join_next().is_some() {}
+            let taken = match this.take(&room, &mut sending).await {
+                Ok(taken) => taken,
+                Err(error) => {
+                    tracing::warn!(%error, "webhooks wait for the database");
+                    0
+                }
+            };
+            if taken > 0 {
+                continue;
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ = written.next() => {}
+                () = tokio::time::sleep(ASK) => {}
+                // Somebody is done, and may have left something for a moment later.
+                Some(_) = sending.join_next() => {}
+            }
+        }
+        watching.abort();
+        let end = async { while sending.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(Duration::from_secs(3), end).await;
+        Ok(())
+    }
+
+    /// Takes as many endpoints as there is room for; answers how many.
+    async fn take(
+        self: &Arc<Self>,
+        room: &Arc<Semaphore>,
+        sending: &mut JoinSet<()>,
+    ) -> Result<usize, projections::ProjectionError> {
+        let free = room.available_permits();
+        if free == 0 {
+            return Ok(0);
+        }
+        let now = clock::now();
+        let endpoints = webhooks::claim(&self.database, &self.me, now, LEASE, free).await?;
+        let taken = endpoints.len();
+        for endpoint in endpoints {
+            let Ok(permit) = Arc::clone(room).try_acquire_owned() else { break };
+            let this = Arc::clone(self);
+            sending.spawn(async move {
+                let _permit: OwnedSemaphorePermit = permit;
+                this.drain(endpoint).await;
+            });
+        }
+        Ok(taken)
+    }
+}
