@@ -9,7 +9,7 @@ CREATE TABLE webhook (
     doc           jsonb   NOT NULL,
     due_at        bigint,                      -- when something is to be sent; null for nothing
     leased_until  bigint  NOT NULL DEFAULT 0,  -- a sender has it until then
-    lease         text,                        -- which
+    lease         integer,                     -- which: it holds an advisory lock of this number
     failures      integer NOT NULL DEFAULT 0,  -- in a row
     failing_since bigint,
     open_until    bigint  NOT NULL DEFAULT 0   -- the circuit breaker: nothing is sent before

@@ -65,6 +65,7 @@ fn events() -> Vec<(&'static str, JobEvent)> {
                 worker: text("w"),
                 pool: text("cpu"),
                 device: None,
+                waited: None,
             },
         ),
         (

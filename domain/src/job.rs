@@ -11,12 +11,13 @@ mod summary;
 #[cfg(test)]
 mod tests;
 mod view;
+mod why;
 
 pub use command::JobCommand;
 pub use decide::{Job, JobRejection};
 pub use event::{
-    Failure, FailureCode, JobEvent, JobSpec, Membership, OutputFile, Priority, RetryHint,
-    StreamSummary,
+    Failure, FailureCode, JobEvent, JobSpec, Membership, OutputFile, PresetRef, Priority,
+    RetryHint, StreamSummary,
 };
 pub use public::public;
 pub use queued::QueueEntry;
@@ -24,3 +25,4 @@ pub use retry::Policy;
 pub use state::{JobState, Run};
 pub use summary::{JobError, JobStatus, JobSummary, Recorded};
 pub use view::{Attempt, AttemptOutcome, JobView};
+pub use why::{Because, Circumstances, why};

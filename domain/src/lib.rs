@@ -23,6 +23,7 @@ pub mod media;
 mod network;
 pub mod output;
 mod personal;
+pub mod preset;
 mod public;
 pub mod quota;
 #[cfg(any(test, feature = "spec"))]

@@ -17,11 +17,11 @@ use poem_openapi::{
     param::{Header, Path, Query},
 };
 
-pub(crate) use self::show::in_log;
-use self::{
-    body::BatchBody,
-    show::{BatchPage, BatchShown},
-    stats::BatchStats,
+use self::{body::BatchBody, show::BatchPage, stats::BatchStats};
+pub(crate) use self::{
+    body::USUAL_PARALLEL,
+    create::{Terms, submit},
+    show::{BatchShown, in_log},
 };
 use crate::{
     auth::Auth,

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use poem::{Request, RequestBody, Result};
 use poem_openapi::{
@@ -10,7 +10,12 @@ use poem_openapi::{
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use crate::problem::{Kind, Problem};
+use crate::{
+    auth::Principal,
+    presets,
+    problem::{Kind, Problem},
+    state::Gateway,
+};
 
 /// A JSON body, read by serde so that each refusal points at its field; documented by its schema.
 pub(crate) struct StrictJson<T> {
@@ -54,8 +59,28 @@ impl<T: Type + DeserializeOwned> ParsePayload for StrictJson<T> {
         let json: serde_json::Value = serde_json::from_slice(&bytes)
             .map_err(|error| Problem::new(Kind::Malformed, format!("this is no JSON: {error}")))?;
         let fingerprint = hex::encode(Sha256::digest(json.to_string()));
+        let json = fill_in(request, json).await?;
         Ok(Self { value: parse(json, "")?, fingerprint })
     }
+}
+
+/// What a body that makes a job leaves to its preset.
+async fn fill_in(request: &Request, json: serde_json::Value) -> Result<serde_json::Value> {
+    let path = request.original_uri().path();
+    let kind = path.strip_prefix("/api/v1/").unwrap_or(path);
+    let serde_json::Value::Object(mut fields) = json else { return Ok(json) };
+    let kind = match kind {
+        "validate" | "estimate" => fields.get("kind").and_then(|kind| kind.as_str()),
+        kind if domain::media::MediaRequest::KINDS.contains(&kind) => Some(kind),
+        _ => None,
+    };
+    let kind = kind.map(str::to_owned);
+    if let (Some(kind), Some(gateway), Some(principal)) =
+        (kind, request.data::<Arc<Gateway>>(), request.data::<Principal>())
+    {
+        presets::apply(gateway, &principal.tenant, &kind, &mut fields).await?;
+    }
+    Ok(fields.into())
 }
 
 impl_apirequest_for_payload!(StrictJson<T>, T: Type + DeserializeOwned);

@@ -1,18 +1,22 @@
 //! The jobs resource: its paths; what each does stands in its own file.
 
 mod act;
+mod at;
 pub(crate) mod create;
+mod diff;
 mod estimate;
 mod events;
 mod find;
 pub(crate) mod list;
 mod logs;
 mod outputs;
+pub(crate) mod rerun;
 pub(crate) mod reserve;
 mod show;
 pub(crate) mod submit;
 pub(crate) mod validate;
 mod wait;
+mod why;
 
 use std::sync::Arc;
 
@@ -26,13 +30,16 @@ use poem_openapi::{
 use self::{
     act::Act,
     create::{AnalyzeBody, ConvertBody, ProbeBody, StreamBody, ThumbnailsBody},
+    diff::Diff,
     estimate::Estimated,
     list::JobPage,
     logs::LogPage,
     outputs::OutputList,
+    rerun::RerunBody,
     show::JobBody,
     submit::Submitted,
     validate::{KindBody, Validated},
+    why::Why,
 };
 use crate::{
     auth::{Auth, Viewer},
@@ -185,6 +192,7 @@ impl Jobs {
         status: Query<Option<String>>,
         kind: Query<Option<String>>,
         batch_id: Query<Option<String>>,
+        preset: Query<Option<String>>,
         created_after: Query<Option<String>>,
         created_before: Query<Option<String>>,
         sort: Query<Option<String>>,
@@ -198,6 +206,7 @@ impl Jobs {
             status: status.0,
             kind: kind.0,
             batch_id: batch_id.0,
+            preset: preset.0,
             created_after: created_after.0,
             created_before: created_before.0,
             sort: sort.0,
@@ -209,7 +218,10 @@ impl Jobs {
     }
 
     /// Show a job
+    ///
+    /// With `at`, as it stood then: at a version like `v3`, or a time.
     #[oai(path = "/jobs/:id", method = "get", operation_id = "getJob")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
     async fn find(
         &self,
         gateway: Data<&Arc<Gateway>>,
@@ -218,8 +230,12 @@ impl Jobs {
         #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
         #[oai(name = "Prefer")] prefer: Header<Option<String>>,
         min_position: Query<Option<String>>,
+        at: Query<Option<String>>,
     ) -> Result<Reply<200, JobBody>> {
         let principal = auth.may(Scope::JobsRead)?;
+        if let Some(then) = &at.0 {
+            return Ok(at::at(&gateway, principal, job_id(&id.0)?, then).await?);
+        }
         let asked = find::Asked { min_position: min_position.0, prefer: prefer.0 };
         let found = find::find(&gateway, principal, job_id(&id.0)?, asked).await?;
         Ok(found.unless(if_none_match.0.as_deref()))
@@ -279,6 +295,59 @@ impl Jobs {
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
     ) -> Result<Reply<202, JobBody>> {
         Ok(Act::new(request, &auth, &id.0, if_match.0)?.retry(&gateway).await?)
+    }
+
+    /// Do a job again
+    ///
+    /// A new job with the recorded recipe, or with what `overrides` says instead.
+    #[oai(path = "/jobs/:id/rerun", method = "post", operation_id = "rerunJob")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
+    async fn rerun(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
+        #[oai(name = "Prefer")] prefer: Header<Option<String>>,
+        body: StrictJson<RerunBody>,
+    ) -> Result<Reply<201, Submitted>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let id = job_id(&id.0)?;
+        let fields = body.value.fields()?;
+        let spec = rerun::again(&gateway, &principal.tenant, id, fields).await?;
+        let fingerprint = format!("{id} {}", body.fingerprint);
+        let asked = submit::Asked { request, principal, key: key.0, fingerprint, route: "/rerun" };
+        Ok(submit::submit_spec(&gateway, asked, spec, prefer.0.as_deref()).await?)
+    }
+
+    /// Compare what a job and another came to
+    ///
+    /// With the job that it does again, if no other is named.
+    #[oai(path = "/jobs/:id/diff", method = "get", operation_id = "diffJobs")]
+    async fn diff(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        with: Query<Option<String>>,
+    ) -> Result<Reply<200, Diff>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        Ok(diff::diff(&gateway, principal, job_id(&id.0)?, with.0.as_deref()).await?)
+    }
+
+    /// Why does a job stand as it does?
+    ///
+    /// One sentence for each thing that led to another, with where it stands in the log.
+    #[oai(path = "/jobs/:id/why", method = "get", operation_id = "explainJob")]
+    async fn why(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+    ) -> Result<Reply<200, Why>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        Ok(why::explain(&gateway, principal, job_id(&id.0)?).await?)
     }
 
     /// Follow a job

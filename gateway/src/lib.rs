@@ -24,6 +24,7 @@ mod manners;
 mod media;
 mod page;
 mod positions;
+mod presets;
 mod problem;
 mod progress;
 mod queue;

@@ -37,6 +37,21 @@ pub(crate) fn show_request(request: &MediaRequest) -> Value {
     };
     operation::in_seconds(&mut shown);
     if let Some(fields) = shown.as_object_mut() {
+        for (stored, asked) in
+            [("preset", "encoder_preset"), ("packaging", "type"), ("segments", "segment_format")]
+        {
+            if let Some(value) = fields.remove(stored) {
+                fields.insert(asked.to_owned(), value);
+            }
+        }
+        if fields.remove("encrypted") == Some(Value::Bool(true)) {
+            fields.insert("encryption".to_owned(), "aes-128".into());
+        }
+        for part in ["poster", "sprite"] {
+            if let Some(part) = fields.get_mut(part) {
+                operation::in_seconds(part);
+            }
+        }
         for beside in ["input", "output", "overwrite"] {
             fields.remove(beside);
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use commands::HandleError;
 use domain::{
     account::AccountRejection, batch::BatchRejection, hook::HookRejection, job::JobRejection,
-    key::KeyRejection, output::OutputRejection,
+    key::KeyRejection, output::OutputRejection, preset::PresetRejection,
 };
 use nats::{CodecError, LogError};
 use poem::{
@@ -343,6 +343,17 @@ impl From<HookRejection> for Problem {
             HookRejection::AlreadyCreated
             | HookRejection::StaleSecret
             | HookRejection::Disabled => Self::new(Kind::Conflict, rejection.to_string()),
+        }
+    }
+}
+
+impl From<PresetRejection> for Problem {
+    fn from(rejection: PresetRejection) -> Self {
+        match &rejection {
+            PresetRejection::NotFound => Self::not_found("preset"),
+            PresetRejection::OtherKind { .. } => {
+                Self::field(Kind::Invalid, "#/kind", rejection.to_string())
+            }
         }
     }
 }

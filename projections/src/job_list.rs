@@ -25,6 +25,8 @@ pub struct Filter {
     pub status: Option<JobStatus>,
     /// Only this batch's.
     pub batch: Option<BatchId>,
+    /// Only what used this version of this preset.
+    pub preset: Option<(String, u32)>,
     /// Only this kind.
     pub kind: Option<String>,
     /// Asked for at or after.
@@ -115,6 +117,10 @@ pub async fn page(
     }
     if let Some(batch) = filter.batch {
         query.push(" AND batch_id = ").push_bind(batch.to_string());
+    }
+    if let Some((name, version)) = &filter.preset {
+        let preset = serde_json::json!({ "preset": { "name": name, "version": version } });
+        query.push(" AND doc @> ").push_bind(preset);
     }
     if let Some(after) = filter.created_after {
         query.push(" AND created_at >= ").push_bind(millis(after));

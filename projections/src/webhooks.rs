@@ -20,7 +20,7 @@ use sqlx::PgConnection;
 pub use self::{
     deliveries::{AttemptRow, DeliveryRow, deliveries, forget_deliveries},
     endpoints::{count, is_there, page},
-    sending::{Due, Endpoint, Outcome, claim, due, record, release, remind},
+    sending::{Alive, Due, Endpoint, Outcome, claim, due, record, release, remind},
 };
 use self::{
     endpoints::Endpoints,

@@ -60,7 +60,7 @@ async fn slot(commands: Arc<Commands>) {
         let task: Task = puller.next().await;
         let Release { job, attempt, .. } = serde_json::from_slice(task.payload()).unwrap();
         let (id, worker, pool) = (job.to_string(), "bench".to_owned(), "cpu".to_owned());
-        let start = JobCommand::StartAttempt { attempt, worker, pool, device: None };
+        let start = JobCommand::StartAttempt { attempt, worker, pool, device: None, waited: None };
         tell(&commands, &id, start).await;
         tell(
             &commands,

@@ -1,34 +1,35 @@
 //! One attempt at one job: start, encode, verify, seal, deliver, complete. Every step can be
 //! repeated; the log says which one is next.
 
+mod watch;
+
 use std::{sync::Arc, time::Duration};
 
 use commands::{Caller, Commands};
 use domain::{
     KeyId, Personal,
     dispatch::Release,
-    job::{Failure, FailureCode, Job, JobCommand, JobEvent, JobRejection, JobState, OutputFile},
+    job::{Failure, Job, JobCommand, JobEvent, JobRejection, OutputFile},
     location::Location,
     media::{Capabilities, MediaRequest, Overwrite, Pool, Spent},
 };
 use media::{
     MediaError,
-    protocol::{Place, Progress, Report, Said, Task as MediaTask},
+    protocol::{Place, Task as MediaTask},
 };
-use nats::{Actor, Lines, Live, Subscription, Task, failpoint};
-use serde_json::json;
+use nats::{Actor, Lines, Live, Task, failpoint};
 use storage::{Storage, StorageError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::watch::{Watched, next};
 use crate::{
-    Sources, charge, clock,
+    Sources, clock,
     failure::{crashed, erased, failed, presentable},
     insist::insist,
-    life::Life,
     outputs::{self, OUTPUT, staged},
     slot::{Seat, Slot},
-    tell::progress_event,
+    task,
 };
 
 /// What attempts share.
@@ -70,15 +71,13 @@ pub(crate) enum Outcome {
 
 /// How often a task's lease is extended: a third of what the queue waits.
 const KEEP: Duration = Duration::from_secs(10);
-/// How often a running attempt asks the log whether it still counts, should the word be lost.
-const ASK: Duration = Duration::from_secs(2);
 
 impl Workshop {
     /// Runs the attempt that a task stands for, in a waiting slot, and records its outcome.
-    pub(crate) async fn attempt(&self, task: &Task, release: &Release, seat: Seat, slot: Slot) {
+    pub(crate) async fn attempt(&self, task: &Task, order: &task::Order, seat: Seat, slot: Slot) {
         tokio::select! {
-            () = self.see_through(release, seat, slot) => {}
-            () = self.hold(task, release) => {}
+            () = self.see_through(order, seat, slot) => {}
+            () = self.hold(task, &order.release) => {}
         }
     }
 
@@ -103,8 +102,9 @@ impl Workshop {
         }
     }
 
-    async fn see_through(&self, release: &Release, seat: Seat, slot: Slot) {
-        let outcome = match self.run(release, seat, slot).await {
+    async fn see_through(&self, order: &task::Order, seat: Seat, slot: Slot) {
+        let release = &order.release;
+        let outcome = match self.run(order, seat, slot).await {
             Ok(outcome) => outcome,
             Err(error) => Outcome::Fail(error),
         };
@@ -160,16 +160,26 @@ impl Workshop {
         self.sources.storage.of(&release.tenant).map_err(failed)
     }
 
-    async fn run(&self, release: &Release, seat: Seat, slot: Slot) -> Result<Outcome, MediaError> {
+    async fn run(
+        &self,
+        order: &task::Order,
+        seat: Seat,
+        slot: Slot,
+    ) -> Result<Outcome, MediaError> {
+        let release = &order.release;
         let attempt = release.attempt;
         let start = JobCommand::StartAttempt {
             attempt,
             worker: self.worker.clone(),
             pool: seat.pool.as_str().to_owned(),
             device: self.device(seat.pool),
+            waited: release.waited,
         };
+        let released_at = order.released_at.as_ref();
+        let causation = released_at.map(|position| format!("release {position}"));
+        let caller = Caller { causation, ..self.caller.clone() };
         failpoint::hit("worker.before_start");
-        if let Err(rejection) = insist(&self.commands, &self.caller, release, start).await {
+        if let Err(rejection) = insist(&self.commands, &caller, release, start).await {
             slot.end().await;
             return Ok(self.not_ours(release, rejection).await);
         }
@@ -322,122 +332,6 @@ impl Workshop {
         Ok(Made::Outputs { files, result: report.result, spent })
     }
 
-    /// Follows the child until it is done, stuck, called off or deposed.
-    async fn watch(
-        &self,
-        release: &Release,
-        key: Option<KeyId>,
-        slot: &mut Slot,
-    ) -> Result<Watched, MediaError> {
-        let (job, attempt) = (release.job, release.attempt);
-        let mut cancels = self.live.listen(format!("ctl.cancel.{job}")).await.ok();
-        let mut life = Life::new(self.stall_timeout);
-        let mut ask = tokio::time::interval(ASK);
-        ask.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                said = slot.hear() => match said {
-                    Ok(Some(Said::Working)) => life.beat(),
-                    Ok(Some(Said::Progress(progress))) => {
-                        life.beat();
-                        failpoint::hit("worker.on_progress");
-                        self.tell_progress(release, &progress).await;
-                    }
-                    Ok(Some(Said::Log { level, line })) => {
-                        let line = json!({
-                            "level": level, "stage": "media", "time": clock::now(),
-                            "attempt": attempt, "message": line,
-                        });
-                        let id = job.to_string();
-                        self.lines.keep(release.tenant.as_str(), &id, line.to_string()).await;
-                    }
-                    Ok(Some(Said::Charges(micros))) => {
-                        tokio::select! {
-                            reserved = Box::pin(charge::reserve(self, release, key, micros)) => {
-                                reserved?;
-                            }
-                            outcome = self.called_off(release) => {
-                                return Ok(Watched::Stopped(outcome));
-                            }
-                        }
-                        life.beat();
-                        slot.permit().await.map_err(|error| crashed(&error))?;
-                    }
-                    Ok(Some(Said::Done(report))) => return Ok(Watched::Report(report)),
-                    Ok(Some(Said::Failed { code, message })) => {
-                        return Err(MediaError { code, message });
-                    }
-                    Ok(Some(_)) => {}
-                    Ok(None) => return Err(slot.post_mortem().await),
-                    Err(error) => return Err(crashed(&error)),
-                },
-                _ = next(&mut cancels) => {
-                    if let Some(outcome) = self.ended(release).await {
-                        return Ok(Watched::Stopped(outcome));
-                    }
-                }
-                _ = ask.tick() => {
-                    life.advance(slot.moved());
-                    if life.stalled() {
-                        return Err(MediaError {
-                            code: FailureCode::MediaStalled,
-                            message: format!(
-                                "the media process made no progress for {} s",
-                                self.stall_timeout.as_secs()
-                            ),
-                        });
-                    }
-                    if let Some(outcome) = self.ended(release).await {
-                        return Ok(Watched::Stopped(outcome));
-                    }
-                }
-                () = self.abandon.cancelled() => {
-                    return Ok(Watched::Stopped(Outcome::Abandoned));
-                }
-            }
-        }
-    }
-
-    /// Ends when this attempt should stop while it has no child to listen to.
-    async fn called_off(&self, release: &Release) -> Outcome {
-        let mut cancels = self.live.listen(format!("ctl.cancel.{}", release.job)).await.ok();
-        loop {
-            tokio::select! {
-                _ = next(&mut cancels) => {}
-                () = tokio::time::sleep(ASK) => {}
-                () = self.abandon.cancelled() => return Outcome::Abandoned,
-            }
-            if let Some(outcome) = self.ended(release).await {
-                return outcome;
-            }
-        }
-    }
-
-    /// Whether the log says that this attempt should stop. No answer is no reason to.
-    async fn ended(&self, release: &Release) -> Option<Outcome> {
-        self.commands.log().nats().connected_for()?;
-        let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
-        let asking = self.commands.state::<Job>(tenant, &id);
-        let state = tokio::time::timeout(Duration::from_secs(1), asking).await.ok()?.ok()?;
-        match state {
-            JobState::Processing { attempt, cancelling, .. } if attempt == release.attempt => {
-                cancelling.then_some(Outcome::Cancelled)
-            }
-            JobState::Processing { .. }
-            | JobState::Queued { .. }
-            | JobState::Unknown
-            | JobState::Completed
-            | JobState::Failed { .. }
-            | JobState::Cancelled { .. } => Some(Outcome::Deposed),
-        }
-    }
-
-    async fn tell_progress(&self, release: &Release, progress: &Progress) {
-        let (job, tenant) = (release.job, &release.tenant);
-        let body = progress_event(release, progress);
-        self.live.tell(format!("live.{tenant}.job.{job}.progress"), body.to_string()).await;
-    }
-
     /// Gives the sealed outputs their final names and says so. Repeating it is harmless.
     async fn deliver(
         &self,
@@ -481,24 +375,8 @@ enum Made {
     Stopped(Outcome),
 }
 
-enum Watched {
-    Report(Report),
-    Stopped(Outcome),
-}
-
 /// So that what failed together does not come back together.
 fn by_chance() -> u8 {
     let [chance, ..] = Uuid::now_v7().as_u128().to_le_bytes();
     chance
-}
-
-/// The next thing heard; never, if we could not begin to listen: the log is asked as well.
-async fn next(subscription: &mut Option<Subscription>) -> Option<nats::Heard> {
-    match subscription {
-        Some(open) => match open.next().await {
-            Some(heard) => Some(heard),
-            None => std::future::pending().await,
-        },
-        None => std::future::pending().await,
-    }
 }

@@ -10,7 +10,10 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 use commands::Commands;
 use lru::LruCache;
 use nats::{Live, LogError, Vault};
-use projections::{Database, Projection, Webhooks, position_subject, webhooks};
+use projections::{
+    Database, Projection, Webhooks, position_subject,
+    webhooks::{self, Alive},
+};
 use serde::{Deserialize, Serialize};
 use storage::Egress;
 use tokio::{
@@ -69,8 +72,6 @@ pub struct Sender {
     vault: Vault,
     egress: Egress,
     config: WebhooksConfig,
-    /// Names this one among others.
-    me: String,
     /// Secrets by their names: what a name stands for never changes.
     secrets: Mutex<LruCache<String, Vec<u8>>>,
 }
@@ -90,9 +91,8 @@ impl Sender {
         egress: Egress,
         config: WebhooksConfig,
     ) -> Self {
-        let me = Uuid::now_v7().simple().to_string();
         let secrets = Mutex::new(LruCache::new(SECRETS));
-        Self { commands, database, vault, egress, config, me, secrets }
+        Self { commands, database, vault, egress, config, secrets }
     }
 
     /// Sends until told to stop; what is under way then has a moment to end.
@@ -109,9 +109,10 @@ impl Sender {
         };
         let room = Arc::new(Semaphore::new(this.config.endpoints.max(1)));
         let mut sending = JoinSet::new();
+        let mut alive = None;
         while !stop.is_cancelled() {
             while sending.try_join_next().is_some() {}
-            let taken = match this.take(&room, &mut sending).await {
+            let taken = match this.take(&mut alive, &room, &mut sending).await {
                 Ok(taken) => taken,
                 Err(error) => {
                     tracing::warn!(%error, "webhooks wait for the database");
@@ -138,6 +139,7 @@ impl Sender {
     /// Takes as many endpoints as there is room for; answers how many.
     async fn take(
         self: &Arc<Self>,
+        alive: &mut Option<Alive>,
         room: &Arc<Semaphore>,
         sending: &mut JoinSet<()>,
     ) -> Result<usize, projections::ProjectionError> {
@@ -145,8 +147,19 @@ impl Sender {
         if free == 0 {
             return Ok(0);
         }
+        let held = match alive {
+            Some(held) => held.holds().await,
+            None => false,
+        };
+        if !held {
+            // Not negative, and another one for every session.
+            let [a, b, c, d, ..] = Uuid::now_v7().as_u128().to_le_bytes();
+            let number = i32::from_le_bytes([a, b, c, d & 0x7f]);
+            *alive = Some(Alive::new(&self.database, number).await?);
+        }
+        let Some(alive) = alive else { return Ok(0) };
         let now = clock::now();
-        let endpoints = webhooks::claim(&self.database, &self.me, now, LEASE, free).await?;
+        let endpoints = webhooks::claim(&self.database, alive, now, LEASE, free).await?;
         let taken = endpoints.len();
         for endpoint in endpoints {
             let Ok(permit) = Arc::clone(room).try_acquire_owned() else { break };

@@ -213,13 +213,13 @@ impl Worker {
     }
 
     async fn perform(&self, task: &Task, pool: Pool, slot: crate::slot::Slot) {
-        let Some(release) = task::decode(task.payload()) else {
+        let Some(order) = task::decode(task.payload()) else {
             slot.end().await;
             tracing::error!("a task that cannot be read was dropped");
             let _ = task.done().await;
             return;
         };
-        let name = format!("{}.{}", release.job, release.attempt);
+        let name = format!("{}.{}", order.release.job, order.release.attempt);
         // Redelivered while we have it: the other slot will see it to its end.
         if !self.note(&name) {
             slot.end().await;
@@ -227,7 +227,7 @@ impl Worker {
             return;
         }
         let seat = Seat { pool, threads: self.threads() };
-        self.workshop.attempt(task, &release, seat, slot).await;
+        self.workshop.attempt(task, &order, seat, slot).await;
         failpoint::hit("worker.before_ack");
         self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
         while let Err(error) = task.done().await {

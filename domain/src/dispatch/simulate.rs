@@ -96,6 +96,7 @@ pub fn simulate(arrivals: &[Arrival], fleet: &BTreeMap<Pool, usize>, caps: Caps)
                     worker: String::new(),
                     pool: pool.as_str().to_owned(),
                     device: None,
+                    waited: None,
                 };
                 dispatch.job(release.job, (&arrival.tenant, arrival.key), now, &started);
                 let ended = now.plus(arrival.takes);

@@ -73,6 +73,7 @@ fn started(attempt: u32, pool: &str) -> JobEvent {
         worker: "w".to_owned(),
         pool: pool.to_owned(),
         device: None,
+        waited: None,
     }
 }
 

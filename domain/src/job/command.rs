@@ -1,5 +1,5 @@
 use super::{Failure, JobSpec, OutputFile, Priority};
-use crate::{Personal, Timestamp, media::Spent};
+use crate::{Personal, Timestamp, dispatch::Waited, media::Spent};
 
 /// What may be asked of a job.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub enum JobCommand {
         pool: String,
         /// The hardware of that pool, if it is any.
         device: Option<String>,
+        /// Why it did not start sooner, if it waited a while.
+        waited: Option<Waited>,
     },
     /// The attempt did not work.
     FailAttempt {

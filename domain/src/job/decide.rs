@@ -2,7 +2,7 @@ use super::{
     Failure, FailureCode, JobCommand, JobEvent, JobState, RetryHint, Run, retry::MAX_ABANDONED,
     state,
 };
-use crate::{Decider, Personal, Timestamp};
+use crate::{Decider, Personal, Timestamp, dispatch::Waited};
 
 /// The job decider.
 #[derive(Debug)]
@@ -66,8 +66,8 @@ impl Decider for Job {
                 | JobState::Failed { .. }
                 | JobState::Cancelled { .. } => Err(JobRejection::AlreadySubmitted),
             },
-            JobCommand::StartAttempt { attempt, worker, pool, device } => {
-                start(state, attempt, worker, (pool, device))
+            JobCommand::StartAttempt { attempt, worker, pool, device, waited } => {
+                start(state, attempt, worker, (pool, device, waited))
             }
             JobCommand::FailAttempt { attempt, failure, at, chance } => {
                 fail(state, attempt, failure, (at, chance))
@@ -130,7 +130,7 @@ fn start(
     state: &JobState,
     attempt: u32,
     worker: String,
-    (pool, device): (String, Option<String>),
+    (pool, device, waited): (String, Option<String>, Option<Waited>),
 ) -> Decision {
     match state {
         JobState::Unknown => Err(JobRejection::NotFound),
@@ -145,7 +145,7 @@ fn start(
             }
         }
         JobState::Queued { run, .. } if run.next_attempt == attempt => {
-            Ok(vec![JobEvent::AttemptStarted { attempt, worker, pool, device }])
+            Ok(vec![JobEvent::AttemptStarted { attempt, worker, pool, device, waited }])
         }
         JobState::Queued { .. } | JobState::Processing { .. } => {
             Err(JobRejection::StaleAttempt { attempt })

@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BatchId, Personal, Timestamp,
+    BatchId, JobId, Personal, Timestamp,
+    dispatch::Waited,
     hook::Callback,
     media::{Hardware, MediaRequest, Spent},
 };
@@ -29,6 +30,9 @@ pub enum JobEvent {
         /// The hardware of that pool: its path or number.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device: Option<String>,
+        /// Why it did not start sooner, if it waited a while.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        waited: Option<Waited>,
     },
     /// The attempt ended badly.
     #[serde(rename = "job.attempt_failed")]
@@ -130,6 +134,24 @@ pub struct JobSpec {
     /// Who is told of it, beside the tenant's own endpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<Callback>,
+    /// The job that it does again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<JobId>,
+    /// What filled in what was not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<PresetRef>,
+}
+
+/// A version of a preset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PresetRef {
+    /// Its name.
+    pub name: String,
+    /// 1 for the first.
+    pub version: u32,
+    /// True if it is everybody's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub global: bool,
 }
 
 /// A job's place in a batch.
@@ -155,6 +177,8 @@ impl JobSpec {
             batch: None,
             max_attempts: None,
             callback: None,
+            rerun_of: None,
+            preset: None,
         }
     }
 }

@@ -16,7 +16,7 @@ pub fn public(event: &JobEvent) -> Public {
             });
             says("job.queued", data)
         }
-        JobEvent::AttemptStarted { attempt, worker, pool, device } => says(
+        JobEvent::AttemptStarted { attempt, worker, pool, device, .. } => says(
             "job.started",
             json!({
                 "status": "processing", "attempt": attempt, "worker": worker, "pool": pool,

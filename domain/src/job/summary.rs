@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, FailureCode, JobEvent, Priority, RetryHint};
+use super::{Failure, FailureCode, JobEvent, PresetRef, Priority, RetryHint};
 use crate::{BatchId, JobId, Personal, Tenant, Timestamp, location::Location};
 
 /// A job in brief: what a list shows of it.
@@ -45,6 +45,12 @@ pub struct JobSummary {
     /// The batch that it is one of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_id: Option<BatchId>,
+    /// The job that it does again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<JobId>,
+    /// What filled in what was not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<PresetRef>,
     /// Count of its events: the `ETag`.
     pub version: u64,
 }
@@ -155,6 +161,8 @@ impl JobSummary {
                 error: None,
                 dead_lettered: false,
                 batch_id: spec.batch.map(|batch| batch.id),
+                rerun_of: spec.rerun_of,
+                preset: spec.preset.clone(),
                 version: 0,
             },
             (None, _) => return None,

@@ -27,6 +27,7 @@ fn started(attempt: u32) -> JobEvent {
         worker: "w1".to_owned(),
         pool: "cpu".to_owned(),
         device: None,
+        waited: None,
     }
 }
 
@@ -36,6 +37,7 @@ fn start(attempt: u32, worker: &str) -> JobCommand {
         worker: worker.to_owned(),
         pool: "cpu".to_owned(),
         device: None,
+        waited: None,
     }
 }
 

@@ -81,7 +81,7 @@ impl JobView {
             | JobEvent::CancelRequested { .. }
             | JobEvent::Retried { .. }
             | JobEvent::PriorityChanged { .. } => {}
-            JobEvent::AttemptStarted { attempt, worker, pool, device } => {
+            JobEvent::AttemptStarted { attempt, worker, pool, device, .. } => {
                 self.attempts.push(Attempt {
                     number: *attempt,
                     worker: worker.clone(),

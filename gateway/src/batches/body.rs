@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use domain::{hook::Callback, job::JobSpec, location::Location};
+use domain::{Tenant, hook::Callback, job::JobSpec, location::Location};
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -8,7 +8,9 @@ use serde_json::{Map, Value};
 use crate::{
     jobs::{create::AnyBody, validate::KindBody},
     media::value,
+    presets,
     problem::{Kind, Problem},
+    state::Gateway,
     webhooks::callback,
 };
 
@@ -39,7 +41,7 @@ pub(crate) struct BatchBody {
 }
 
 const MOST: usize = 1_000;
-pub(super) const USUAL_PARALLEL: u32 = 5;
+pub(crate) const USUAL_PARALLEL: u32 = 5;
 
 fn invalid(pointer: &str, detail: impl Into<String>) -> Problem {
     Problem::field(Kind::Invalid, pointer, detail)
@@ -47,7 +49,11 @@ fn invalid(pointer: &str, detail: impl Into<String>) -> Problem {
 
 impl BatchBody {
     /// The jobs that are asked for, each with where it stands in the request; or everything that is wrong with them.
-    pub(super) fn specs(&mut self) -> Result<Vec<(String, JobSpec)>, Problem> {
+    pub(super) async fn specs(
+        &mut self,
+        gateway: &Gateway,
+        tenant: &Tenant,
+    ) -> Result<Vec<(String, JobSpec)>, Problem> {
         if self.name.as_ref().is_some_and(|name| name.len() > 200 || name.contains('\0')) {
             return Err(invalid("#/name", "a name has up to 200 bytes, without NUL"));
         }
@@ -60,7 +66,7 @@ impl BatchBody {
         let bodies = self.bodies()?;
         let (mut specs, mut problems) = (Vec::with_capacity(bodies.len()), Vec::new());
         for (part, body) in bodies {
-            match self.spec(body) {
+            match self.spec(gateway, tenant, body).await {
                 Ok(spec) => specs.push((part, spec)),
                 Err(problem) => problems.push(problem.within(&part)),
             }
@@ -77,11 +83,17 @@ impl BatchBody {
         callback(self.webhook_url.as_deref(), self.webhook_events.as_deref())
     }
 
-    fn spec(&self, mut body: KindBody) -> Result<JobSpec, Problem> {
+    async fn spec(
+        &self,
+        gateway: &Gateway,
+        tenant: &Tenant,
+        mut body: KindBody,
+    ) -> Result<JobSpec, Problem> {
         if let (Some(priority), false) = (&self.priority, body.fields.all.contains_key("priority"))
         {
             body.fields.all.insert("priority".to_owned(), priority.clone().into());
         }
+        presets::apply(gateway, tenant, &body.kind, &mut body.fields.all).await?;
         let spec = body.read()?.spec()?;
         let max_attempts = self.max_retries.map(|retries| retries.saturating_add(1));
         Ok(JobSpec { max_attempts, ..spec })

@@ -4,6 +4,7 @@ use commands::{Caller, HandleError};
 use domain::{
     BatchId, JobId, Personal,
     batch::{Batch, BatchCommand, BatchJob, BatchRejection, BatchSpec},
+    hook::Callback,
     job::{JobCommand, JobSpec, Membership},
 };
 use futures::FutureExt;
@@ -39,8 +40,31 @@ pub(super) async fn create(
     key: Option<String>,
 ) -> Result<Reply<201, BatchShown>, Problem> {
     let StrictJson { value: mut body, fingerprint } = body;
-    let specs = body.specs()?;
+    let specs = body.specs(gateway, &principal.tenant).await?;
     let callback = body.callback()?;
+    let max_parallel = body.max_parallel.unwrap_or(USUAL_PARALLEL);
+    let terms = Terms { name: body.name, max_parallel, callback, key: key.zip(Some(fingerprint)) };
+    submit(gateway, (request, principal), specs, terms).await
+}
+
+/// What a batch has beside its jobs.
+#[derive(Debug, Default)]
+pub(crate) struct Terms {
+    pub(crate) name: Option<String>,
+    pub(crate) max_parallel: u32,
+    pub(crate) callback: Option<Callback>,
+    /// What makes it safe to send again, and the fingerprint of what was sent.
+    pub(crate) key: Option<(String, String)>,
+}
+
+/// The same of jobs that are read already, each with where it stands in the request.
+pub(crate) async fn submit(
+    gateway: &Gateway,
+    (request, principal): (&Request, &Principal),
+    specs: Vec<(String, JobSpec)>,
+    terms: Terms,
+) -> Result<Reply<201, BatchShown>, Problem> {
+    let Terms { name, max_parallel, callback, key } = terms;
     may_call_back(gateway, callback.as_ref())?;
     let warnings = look_at(gateway, principal, &specs).await?;
     if callback.is_some() || specs.iter().any(|(_, spec)| spec.callback.is_some()) {
@@ -48,13 +72,12 @@ pub(super) async fn create(
     }
     let tenant = &principal.tenant;
     let mut id = BatchId::from_uuid(Uuid::now_v7());
-    if let Some(key) = key {
+    if let Some((key, fingerprint)) = key {
         id = idempotency::reserve(gateway, principal, ("/batch", &key), &id, fingerprint).await?;
         if let Some(shown) = show::in_log(gateway, tenant, id).await? {
             return Ok(answer(shown, id, vec![], true));
         }
     }
-    let max_parallel = body.max_parallel.unwrap_or(USUAL_PARALLEL);
     let jobs: Vec<(String, BatchJob)> = (0..)
         .zip(specs)
         .map(|(index, (part, spec))| {
@@ -68,7 +91,7 @@ pub(super) async fn create(
     let jobs: Vec<BatchJob> = jobs.into_iter().map(|(_, job)| job).collect();
     failpoint::hit("gateway.before_batch");
     let spec =
-        BatchSpec { name: Personal::Clear(body.name), max_parallel, callback, jobs: jobs.clone() };
+        BatchSpec { name: Personal::Clear(name), max_parallel, callback, jobs: jobs.clone() };
     let command = BatchCommand::Submit { spec: Box::new(spec) };
     let outcome =
         gateway.commands.handle::<Batch>(tenant.as_str(), &id.to_string(), &caller, command).await;

@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 
 use domain::{
     Personal, Timestamp,
-    job::{JobSpec, Priority},
+    job::{JobSpec, PresetRef, Priority},
     media::{Fallback, Hardware, MediaRequest, Pool},
+    preset::Wanted,
 };
 use poem_openapi::{Enum, Object};
 use serde::Deserialize;
@@ -107,9 +108,20 @@ pub(crate) trait Create {
             not_before: not_before.transpose()?,
             hardware: terms.hardware.map(HardwareBody::read).transpose()?,
             callback: callback(terms.webhook_url, terms.webhook_events)?,
+            preset: terms.preset.map(pinned).transpose()?,
             ..JobSpec::of(request)
         })
     }
+}
+
+/// A preset as `presets::apply` pinned it.
+fn pinned(text: &str) -> Result<PresetRef, Problem> {
+    let wanted: Option<Wanted> = text.parse().ok();
+    let pinned = wanted.and_then(|wanted| {
+        Some(PresetRef { name: wanted.name, version: wanted.version?, global: false })
+    });
+    let detail = "no preset can be used here";
+    pinned.ok_or_else(|| Problem::field(Kind::Invalid, "#/preset", detail))
 }
 
 /// What every kind of job has.
@@ -120,4 +132,6 @@ pub(crate) struct Terms<'a> {
     hardware: Option<&'a HardwareBody>,
     webhook_url: Option<&'a str>,
     webhook_events: Option<&'a [String]>,
+    /// Pinned already: `name@version`.
+    preset: Option<&'a str>,
 }

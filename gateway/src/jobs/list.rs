@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::{BatchId, JobId, Timestamp, job::JobStatus};
+use domain::{BatchId, JobId, Timestamp, job::JobStatus, preset::Wanted};
 use poem::http::Uri;
 use poem_openapi::Object;
 use projections::{JobList, job_list, job_list::Filter};
@@ -31,6 +31,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) status: Option<String>,
     pub(crate) kind: Option<String>,
     pub(crate) batch_id: Option<String>,
+    pub(crate) preset: Option<String>,
     pub(crate) created_after: Option<String>,
     pub(crate) created_before: Option<String>,
     pub(crate) sort: Option<String>,
@@ -47,6 +48,7 @@ impl<'a> Asked<'a> {
             status: None,
             kind: None,
             batch_id: None,
+            preset: None,
             created_after: None,
             created_before: None,
             sort: None,
@@ -61,6 +63,7 @@ const KNOWN: &[&str] = &[
     "status",
     "kind",
     "batch_id",
+    "preset",
     "created_after",
     "created_before",
     "sort",
@@ -123,6 +126,15 @@ fn filter(asked: &Asked<'_>) -> Result<(Filter, String), Problem> {
         .batch_id
         .as_deref()
         .map(|id| id.parse::<BatchId>().map_err(|error| malformed("batch_id", &error.to_string())));
+    let preset = asked.preset.as_deref().map(|text| {
+        let wanted: Wanted = text
+            .parse()
+            .map_err(|_| malformed("preset", "a preset with its version, like web-1080p@3"))?;
+        let version = wanted
+            .version
+            .ok_or_else(|| malformed("preset", "a preset with its version, like web-1080p@3"))?;
+        Ok::<(String, u32), Problem>((wanted.name, version))
+    });
     let time = |field: &str, text: &Option<String>| {
         let parsed = text.as_deref().map(|text| {
             let detail = "a time looks like 2026-11-21T12:00:00Z";
@@ -150,6 +162,7 @@ fn filter(asked: &Asked<'_>) -> Result<(Filter, String), Problem> {
     let filter = Filter {
         status: status.transpose()?,
         batch: batch.transpose()?,
+        preset: preset.transpose()?,
         kind: asked.kind.clone(),
         created_after: time("created_after", &asked.created_after)?,
         created_before: time("created_before", &asked.created_before)?,

@@ -23,6 +23,10 @@ pub(crate) struct SummaryBody {
     priority: String,
     /// The batch that it is one of.
     batch_id: Option<String>,
+    /// The job that it does again.
+    rerun_of: Option<String>,
+    /// What filled in what was not said, like `web-1080p@3`.
+    preset: Option<String>,
     /// Where the bytes come from; absent once erased.
     input: Option<String>,
     /// Where they go; absent once erased.
@@ -179,6 +183,8 @@ pub(crate) fn brief(job: &JobSummary, told: Option<&Value>) -> SummaryBody {
         status: job.status.as_str().to_owned(),
         priority: json!(job.priority).as_str().unwrap_or_default().to_owned(),
         batch_id: job.batch_id.map(|batch| batch.to_string()),
+        rerun_of: job.rerun_of.map(|job| job.to_string()),
+        preset: job.preset.as_ref().map(ToString::to_string),
         input: job.input.as_ref().map(Location::shown),
         output: job.output.as_ref().and_then(|output| output.as_ref().map(ToString::to_string)),
         metadata: Any(json!(job.metadata)),

@@ -5,7 +5,7 @@ use domain::{
     JobId, Personal,
     egress::may_go,
     hook::Callback,
-    job::{Job, JobCommand, JobRejection, JobView},
+    job::{Job, JobCommand, JobRejection, JobSpec, JobView},
     location::Location,
     media::{Capabilities, Fallback, Hardware, MediaRequest},
     quota::{MINUTE, Month},
@@ -51,7 +51,28 @@ pub(crate) async fn submit<B: Create>(
 ) -> Result<Reply<201, Submitted>, Problem> {
     let Submission { request, principal, body, key } = submission;
     let StrictJson { value: body, fingerprint } = body;
-    let spec = body.spec()?;
+    let asked = Asked { request, principal, key, fingerprint, route: B::ROUTE };
+    submit_spec(gateway, asked, body.spec()?, prefer).await
+}
+
+/// Who asks for a job, and how.
+pub(crate) struct Asked<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) principal: &'a Principal,
+    pub(crate) key: Option<String>,
+    pub(crate) fingerprint: String,
+    /// Keys that make a request safe to send again are its own.
+    pub(crate) route: &'static str,
+}
+
+/// The same of a job that is read already.
+pub(crate) async fn submit_spec(
+    gateway: &Gateway,
+    asked: Asked<'_>,
+    spec: JobSpec,
+    prefer: Option<&str>,
+) -> Result<Reply<201, Submitted>, Problem> {
+    let Asked { request, principal, key, fingerprint, route } = asked;
     let tenant = &principal.tenant;
     check(gateway, principal, &spec.request).await?;
     has_minutes(gateway, principal, &spec.request)?;
@@ -64,7 +85,7 @@ pub(crate) async fn submit<B: Create>(
     let mut id = JobId::from_uuid(Uuid::now_v7());
     failpoint::hit("gateway.before_key");
     if let Some(key) = key {
-        id = idempotency::reserve(gateway, principal, (B::ROUTE, &key), &id, fingerprint).await?;
+        id = idempotency::reserve(gateway, principal, (route, &key), &id, fingerprint).await?;
         if let Some((job, position)) = gateway.job_in_log(tenant, id).await? {
             return Ok(answer(gateway, &job, (position, warnings), true));
         }

@@ -21,7 +21,7 @@ use crate::{
 #[oai(rename = "AnyJobRequest")]
 pub(crate) struct KindBody {
     /// `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
-    kind: String,
+    pub(crate) kind: String,
     /// The fields of that kind's own POST.
     #[serde(flatten)]
     #[oai(flatten)]

@@ -1,7 +1,7 @@
 use nats::Log;
 use projections::{
-    Archive, AuditDecisions, BatchList, JobDetail, JobList, Pace, Projection, Queue, Rebuild,
-    positions,
+    Archive, AuditDecisions, BatchList, JobDetail, JobList, Pace, Presets, Projection, Queue,
+    Rebuild, positions,
 };
 
 use crate::{arguments::ProjectionsVerb, config::Config, roles::Ground};
@@ -17,6 +17,7 @@ pub(crate) async fn look_after(config: &Config, verb: &ProjectionsVerb) -> anyho
                 JobDetail::NAME => rebuild(ground, log, JobDetail).await,
                 JobList::NAME => rebuild(ground, log, JobList).await,
                 BatchList::NAME => rebuild(ground, log, BatchList).await,
+                Presets::NAME => rebuild(ground, log, Presets).await,
                 Queue::NAME => rebuild(ground, log, Queue).await,
                 Pace::NAME => rebuild(ground, log, Pace).await,
                 Archive::NAME => rebuild(ground, log, Archive).await,
@@ -28,10 +29,11 @@ pub(crate) async fn look_after(config: &Config, verb: &ProjectionsVerb) -> anyho
 }
 
 /// What can be built anew. What was noted beside the log cannot: its oldest is forgotten there.
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     JobDetail::NAME,
     JobList::NAME,
     BatchList::NAME,
+    Presets::NAME,
     Queue::NAME,
     Pace::NAME,
     Archive::NAME,

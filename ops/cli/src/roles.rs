@@ -8,7 +8,7 @@ use gateway::{Directory, Pepper, Server, Services};
 use nats::{Anchors, Codec, Log, Nats, Vault, topology};
 use projections::{
     Archive, AuditDecisions, AuditNotes, BatchList, Database, JobDetail, JobList, Notary, Pace,
-    Projection, Queue, Runner, Webhooks,
+    Presets, Projection, Queue, Runner, Webhooks,
 };
 use storage::{Egress, Storage};
 use tokio::{signal::unix, task::JoinSet};
@@ -169,6 +169,7 @@ async fn start(
                 follow(ground, BatchList, &stop),
                 follow(ground, Queue, &stop),
                 follow(ground, Pace, &stop),
+                follow(ground, Presets, &stop),
                 follow(ground, Webhooks::new(log.clone()), &stop),
                 follow(ground, Archive, &stop),
                 follow(ground, AuditDecisions, &stop),

@@ -6,7 +6,7 @@ use domain::{
     HookId, JobId, Tenant, Timestamp,
     hook::{HookView, wants},
 };
-use sqlx::{Connection, PgConnection, types::Json};
+use sqlx::{Connection, PgConnection, postgres::PgPoolOptions, types::Json};
 
 use super::{ByHook, matching::wake};
 use crate::{Database, ProjectionError, fold::millis};
@@ -56,13 +56,53 @@ pub struct Outcome {
     pub next_at: Option<Timestamp>,
 }
 
+/// A sender that is there. Its number is locked in a session of its own: when it dies, whatever it had
+/// taken is free at once.
+#[derive(Debug)]
+pub struct Alive {
+    connection: PgConnection,
+    number: i32,
+}
+
+/// Tells locks of senders from others.
+const SENDERS: i32 = 770_077;
+
+impl Alive {
+    /// Says that the sender of this number is there.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn new(database: &Database, number: i32) -> Result<Self, ProjectionError> {
+        let options = database.pool.connect_options();
+        let alone = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(3));
+        let mut connection =
+            alone.connect_with((*options).clone()).await?.acquire().await?.detach();
+        sqlx::query("SELECT pg_advisory_lock($1, $2)")
+            .bind(SENDERS)
+            .bind(number)
+            .execute(&mut connection)
+            .await?;
+        Ok(Self { connection, number })
+    }
+
+    /// Its number.
+    pub const fn number(&self) -> i32 {
+        self.number
+    }
+
+    /// True if its session still stands.
+    pub async fn holds(&mut self) -> bool {
+        self.connection.ping().await.is_ok()
+    }
+}
+
 /// Takes endpoints with something due, each for a while: no other sender has them meanwhile.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn claim(
     database: &Database,
-    sender: &str,
+    sender: &Alive,
     now: Timestamp,
     lease: Duration,
     most: usize,
@@ -70,15 +110,19 @@ pub async fn claim(
     let rows: Vec<(Json<HookView>, i32, Option<i64>)> = sqlx::query_as(
         "UPDATE webhook SET lease = $1, leased_until = $3 WHERE id IN (
              SELECT id FROM webhook
-             WHERE status = 'enabled' AND due_at <= $2 AND leased_until <= $2
+             WHERE status = 'enabled' AND due_at <= $2
+               AND (leased_until <= $2 OR NOT EXISTS (
+                   SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = $5::bigint::oid
+                     AND objid = lease::bigint::oid))
                AND open_until <= $2
              ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED)
          RETURNING doc, failures, failing_since",
     )
-    .bind(sender)
+    .bind(sender.number)
     .bind(millis(now))
     .bind(millis(now.plus(lease)))
     .bind(i64::try_from(most).unwrap_or(i64::MAX))
+    .bind(i64::from(SENDERS))
     .fetch_all(&database.pool)
     .await?;
     let endpoints = rows.into_iter().map(|(Json(view), failures, since)| Endpoint {

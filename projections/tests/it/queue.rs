@@ -18,6 +18,7 @@ async fn the_queue_counts_what_waits_by_priority_and_what_runs() {
         worker: "w".to_owned(),
         pool: "cpu".to_owned(),
         device: None,
+        waited: None,
     };
     bed.tell(job(1), &acme, start).await;
     bed.tell(job(2), &acme, JobCommand::Cancel).await;

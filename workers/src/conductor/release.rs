@@ -4,7 +4,7 @@ use domain::{
     dispatch::{self, DispatchEvent, Release},
     media::Pool,
 };
-use nats::{Actor, AppendError, CodecError, Decision, Draft, LogError, failpoint};
+use nats::{Actor, AppendError, CodecError, Decision, Draft, LogError, Position, failpoint};
 use uuid::Uuid;
 
 use super::Conductor;
@@ -60,7 +60,9 @@ impl Conductor {
                 failpoint::hit("conductor.after_release");
                 self.last_round.insert(pool, sequence);
                 self.state.released(pool, now, &event);
-                self.offer(pool, &jobs).await;
+                let epoch = self.commands.log().identity().epoch;
+                let at = Position { epoch, sequence, index: 0 };
+                self.offer(pool, &jobs, Some(at)).await;
                 failpoint::hit("conductor.after_offer");
                 Ok(())
             }
@@ -70,9 +72,11 @@ impl Conductor {
         }
     }
 
-    async fn offer(&self, pool: Pool, jobs: &[Release]) {
+    async fn offer(&self, pool: Pool, jobs: &[Release], at: Option<Position>) {
         let offers = jobs.iter().map(|release| async move {
-            let task = task::encode(release).into();
+            let released_at = at.map(|at| at.to_string());
+            let order = task::Order { release: release.clone(), released_at };
+            let task = task::encode(&order).into();
             self.work.offer(pool.as_str(), &task::name(release), task).await
         });
         for outcome in futures::future::join_all(offers).await {
@@ -101,7 +105,7 @@ impl Conductor {
             }
             let queued = self.work.names(pool.as_str()).await?;
             lost.retain(|release| !queued.contains(&task::name(release)));
-            self.offer(pool, &lost).await;
+            self.offer(pool, &lost, None).await;
         }
         Ok(())
     }

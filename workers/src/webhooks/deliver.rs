@@ -21,13 +21,18 @@ use crate::clock;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Taken,
-    Failed,
+    Failed {
+        /// It asks to be left alone for so long.
+        retry_after: Option<Duration>,
+    },
     /// It says that it is gone.
     Gone,
 }
 
 /// Failures in a row from which an endpoint is left alone for a while.
 const PATIENT: u32 = 5;
+/// However long an endpoint asks to be left alone.
+const A_DAY: Duration = Duration::from_hours(24);
 /// The longest that it is left alone.
 const LONGEST: Duration = Duration::from_mins(5);
 
@@ -35,30 +40,32 @@ impl Sender {
     /// Sends everything that is due at an endpoint, then gives it back.
     pub(super) async fn drain(&self, mut endpoint: Endpoint) {
         let outcome = self.drain_as_far_as_it_goes(&mut endpoint).await;
-        if let Err(error) = &outcome {
+        let asked_for = outcome.unwrap_or_else(|error| {
             tracing::warn!(%error, webhook = %endpoint.view.id, "deliveries wait for the database");
-        }
+            Duration::ZERO
+        });
         let pause = match endpoint.failures.checked_sub(PATIENT) {
             None => Duration::ZERO,
             Some(more) => Duration::from_secs(1_u64.checked_shl(more.min(9)).unwrap_or(1)),
         };
-        let open_until = clock::now().plus(pause.min(LONGEST));
+        let open_until = clock::now().plus(pause.min(LONGEST).max(asked_for));
         if let Err(error) = webhooks::release(&self.database, &endpoint, open_until).await {
             tracing::debug!(%error, "an endpoint's lease runs out by itself");
         }
     }
 
+    /// Answers how long the endpoint asks to be left alone.
     async fn drain_as_far_as_it_goes(
         &self,
         endpoint: &mut Endpoint,
-    ) -> Result<(), ProjectionError> {
+    ) -> Result<Duration, ProjectionError> {
         let hook = endpoint.view.id;
         loop {
             // One that fails is tried with one at a time.
             let most = if endpoint.failures > 0 { 1 } else { endpoint.view.concurrency.max(1) };
             let due = webhooks::due(&self.database, hook, clock::now(), most).await?;
             if due.is_empty() {
-                return Ok(());
+                return Ok(Duration::ZERO);
             }
             let tries = due.iter().map(|due| self.try_one(endpoint, due));
             let tried = futures::future::join_all(tries).await;
@@ -78,10 +85,17 @@ impl Sender {
             }
             if let Some(by) = self.verdict(endpoint, &tried) {
                 self.disable(endpoint, by).await;
-                return Ok(());
+                return Ok(Duration::ZERO);
+            }
+            let asked_for = tried.iter().filter_map(|(_, verdict)| match verdict {
+                Verdict::Failed { retry_after } => *retry_after,
+                Verdict::Taken | Verdict::Gone => None,
+            });
+            if let Some(asked_for) = asked_for.max() {
+                return Ok(asked_for.min(A_DAY));
             }
             if endpoint.failures >= PATIENT {
-                return Ok(());
+                return Ok(Duration::ZERO);
             }
         }
     }
@@ -120,7 +134,7 @@ impl Sender {
         let verdict = match status {
             Some(200..=299) => Verdict::Taken,
             Some(410) => Verdict::Gone,
-            _ => Verdict::Failed,
+            _ => Verdict::Failed { retry_after },
         };
         let delivered = verdict == Verdict::Taken;
         let next_at = if delivered { None } else { self.next_try(number, retry_after) };

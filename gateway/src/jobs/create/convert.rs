@@ -35,6 +35,8 @@ pub(crate) struct ConvertBody {
     webhook_url: Option<String>,
     /// Which of them; all if absent.
     webhook_events: Option<Vec<String>>,
+    /// A preset of this kind, like `web-1080p` or `web-1080p@3`: what is not said here is as it has it.
+    preset: Option<String>,
 }
 
 impl Create for ConvertBody {
@@ -58,6 +60,7 @@ impl Create for ConvertBody {
             hardware: self.hardware.as_ref(),
             webhook_url: self.webhook_url.as_deref(),
             webhook_events: self.webhook_events.as_deref(),
+            preset: self.preset.as_deref(),
         }
     }
 }

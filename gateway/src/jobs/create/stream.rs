@@ -36,7 +36,7 @@ pub(crate) struct StreamBody {
     /// `h264`, the usual one, or `hevc`.
     video_codec: Option<String>,
     /// `ultrafast` to `veryslow`.
-    preset: Option<String>,
+    encoder_preset: Option<String>,
     /// `aes-128` for `hls`; the key stands beside the segments.
     encryption: Option<String>,
     captions: Option<Vec<CaptionBody>>,
@@ -56,6 +56,8 @@ pub(crate) struct StreamBody {
     webhook_url: Option<String>,
     /// Which of them; all if absent.
     webhook_events: Option<Vec<String>>,
+    /// A preset of this kind, like `web-1080p` or `web-1080p@3`: what is not said here is as it has it.
+    preset: Option<String>,
 }
 
 /// One step of a ladder; with neither `crf` nor `video_bitrate` constant quality below a cap.
@@ -184,7 +186,7 @@ impl Create for StreamBody {
             variants: variants.collect::<Result<_, Problem>>()?,
             segment_duration: value::time(self.segment_duration.as_ref(), "#/segment_duration")?,
             video_codec: value::word::<VideoCodec>(self.video_codec.clone(), "#/video_codec")?,
-            preset: value::word::<Preset>(self.preset.clone(), "#/preset")?,
+            preset: value::word::<Preset>(self.encoder_preset.clone(), "#/encoder_preset")?,
             encrypted,
             captions: captions.collect::<Result<_, Problem>>()?,
             poster: self.poster.as_ref().map(PosterBody::read).transpose()?,
@@ -202,6 +204,7 @@ impl Create for StreamBody {
             hardware: self.hardware.as_ref(),
             webhook_url: self.webhook_url.as_deref(),
             webhook_events: self.webhook_events.as_deref(),
+            preset: self.preset.as_deref(),
         }
     }
 }

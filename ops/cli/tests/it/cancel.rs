@@ -58,7 +58,7 @@ async fn whatever_a_job_is_busy_with_it_stops_within_a_second() {
         assert_eq!(over.text("/status"), "cancelled", "{stage}: {over:#?}");
         assert!(start.elapsed() < Duration::from_secs(1), "{stage}: {:?}", start.elapsed());
     }
-    let ladder = json!({ "input": film, "output": "s", "type": "hls", "preset": "veryslow",
+    let ladder = json!({ "input": film, "output": "s", "type": "hls", "encoder_preset": "veryslow",
                          "metrics": ["vmaf"], "variants": [{ "name": "a", "height": 720 }] });
     let job = stack.post("/stream", &ladder).await;
     let job = job.text("/job/id");

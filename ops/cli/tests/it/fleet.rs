@@ -25,6 +25,15 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     pub(crate) async fn new() -> Self {
+        Self::of(&["projector", "conductor", "worker", "gateway"]).await
+    }
+
+    /// One in which no worker was ever heard of.
+    pub(crate) async fn without_workers() -> Self {
+        Self::of(&["projector", "conductor", "gateway"]).await
+    }
+
+    async fn of(roles: &[&str]) -> Self {
         // The first key comes from `ffapi up`; its servers' data is then taken over.
         let mut first = Stack::new().await;
         first.kill();
@@ -48,7 +57,7 @@ impl Fleet {
         ]);
         let processes = Vec::new();
         let mut fleet = Self { settings, processes, key, urls: vec![], nats, postgres, data };
-        for role in ["projector", "conductor", "worker", "gateway"] {
+        for role in roles {
             fleet.start(role);
             fleet.start(role);
         }

@@ -143,7 +143,7 @@ async fn a_stream_plays_from_the_api() {
     let words = stack.upload(b"WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n".to_vec()).await;
     let body = json!({
         "input": film, "output": "streams/bunny", "type": "cmaf", "segment_duration": 2,
-        "preset": "ultrafast", "captions": [{ "input": words, "language": "en" }],
+        "encoder_preset": "ultrafast", "captions": [{ "input": words, "language": "en" }],
         "variants": [
             { "name": "mid", "height": 360 },
             { "name": "low", "height": 180, "video_bitrate": "200k" },

@@ -1,0 +1,68 @@
+use domain::{
+    JobId, Timestamp,
+    job::{Job, JobView, Recorded},
+};
+use nats::Position;
+
+use super::{show::JobBody, show::show};
+use crate::{
+    auth::Principal,
+    problem::{Kind, Problem},
+    reply::Reply,
+    state::Gateway,
+};
+
+/// A point in a job's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Point {
+    /// After so many events.
+    Version(u64),
+    Time(Timestamp),
+}
+
+fn point(text: &str) -> Result<Point, Problem> {
+    let version = text.strip_prefix('v').and_then(|number| number.parse().ok());
+    let time = || text.parse().ok().map(Point::Time);
+    version.map(Point::Version).or_else(time).ok_or_else(|| {
+        let detail = "a version like v3, or a time like 2026-11-21T12:00:00Z";
+        Problem::field(Kind::Malformed, "#at", detail)
+    })
+}
+
+/// A job as it stood then: the same fold as now, over less.
+pub(crate) async fn at(
+    gateway: &Gateway,
+    principal: &Principal,
+    id: JobId,
+    text: &str,
+) -> Result<Reply<200, JobBody>, Problem> {
+    let point = point(text)?;
+    let tenant = &principal.tenant;
+    let history = gateway.commands.history::<Job>(tenant.as_str(), &id.to_string()).await?;
+    let epoch = gateway.commands.log().identity().epoch;
+    let (mut row, mut position): (Option<JobView>, _) = (None, Position::default());
+    'all: for (sequence, decision) in &history {
+        let at = Timestamp::from_millis(decision.at);
+        let meta = Recorded { id, tenant: tenant.clone(), at };
+        for (index, event) in (0..).zip(&decision.events) {
+            let version = row.as_ref().map_or(0, |row| row.summary.version);
+            let past = match point {
+                Point::Version(wanted) => version >= wanted,
+                Point::Time(wanted) => at > wanted,
+            };
+            if past {
+                break 'all;
+            }
+            row = JobView::apply(row, event, &meta);
+            position = Position { epoch, sequence: *sequence, index };
+        }
+    }
+    let row = row.ok_or_else(|| Problem::not_found("job then"))?;
+    if let Point::Version(wanted) = point
+        && row.summary.version < wanted
+    {
+        let detail = format!("it is at version {} now", row.summary.version);
+        return Err(Problem::field(Kind::Malformed, "#at", detail));
+    }
+    Ok(Reply::new(show(&row, None)).version(row.summary.version).position(position))
+}

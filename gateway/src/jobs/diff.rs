@@ -1,0 +1,105 @@
+use domain::{JobId, job::JobView};
+use poem_openapi::{Object, types::Any};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    auth::Principal,
+    problem::{Kind, Problem},
+    reply::Reply,
+    state::Gateway,
+};
+
+/// What two jobs came to, where that differs.
+#[derive(Debug, Object)]
+pub(crate) struct Diff {
+    job_id: String,
+    with: String,
+    /// True if nothing of what they came to differs.
+    same: bool,
+    differences: Vec<Difference>,
+}
+
+/// One thing that differs.
+#[derive(Debug, Object)]
+struct Difference {
+    /// JSON pointer into `request`, `status`, `outputs` by name, `result` and `seconds`.
+    pointer: String,
+    /// Of the job; `null` if it has none.
+    this: Any<Value>,
+    /// Of the other; `null` if it has none.
+    with: Any<Value>,
+}
+
+/// Compares what a job and another came to; the one that it does again, if none is named.
+pub(crate) async fn diff(
+    gateway: &Gateway,
+    principal: &Principal,
+    id: JobId,
+    with: Option<&str>,
+) -> Result<Reply<200, Diff>, Problem> {
+    let find = async |id: JobId| {
+        let found = gateway.job_in_log(&principal.tenant, id).await?;
+        found.map(|(job, _)| job).ok_or_else(|| Problem::not_found("job"))
+    };
+    let job = find(id).await?;
+    let other = match with {
+        Some(text) => text.parse().map_err(|_| Problem::not_found("job"))?,
+        None => job.summary.rerun_of.ok_or_else(|| {
+            let detail = "it does no other job again; name one to compare it with";
+            Problem::field(Kind::Malformed, "#with", detail)
+        })?,
+    };
+    let mut differences = Vec::new();
+    compare("#", &outcome(&job), &outcome(&find(other).await?), &mut differences);
+    Ok(Reply::new(Diff {
+        job_id: id.to_string(),
+        with: other.to_string(),
+        same: differences.is_empty(),
+        differences,
+    }))
+}
+
+/// What a job was to do and came to, without what differs between any two.
+fn outcome(job: &JobView) -> Value {
+    let outputs: Map<String, Value> = job
+        .outputs
+        .iter()
+        .map(|output| {
+            let facts = json!({
+                "size": output.size, "sha256": output.sha256, "duration": output.duration,
+                "streams": output.streams,
+            });
+            (output.name.clone(), facts)
+        })
+        .collect();
+    let mut request = serde_json::to_value(&job.request).unwrap_or_default();
+    for fields in request.as_object_mut().into_iter().flat_map(Map::values_mut) {
+        for place in ["output", "overwrite"] {
+            fields.as_object_mut().map(|fields| fields.remove(place));
+        }
+    }
+    json!({
+        "request": request, "status": job.summary.status, "outputs": outputs,
+        "result": job.result, "error": job.summary.error.as_ref().map(|error| error.code),
+    })
+}
+
+fn compare(pointer: &str, this: &Value, with: &Value, differences: &mut Vec<Difference>) {
+    match (this, with) {
+        (this, with) if this == with => {}
+        (Value::Object(these), Value::Object(those)) => {
+            let more = those.keys().filter(|name| !these.contains_key(*name));
+            for name in these.keys().chain(more) {
+                let of =
+                    |fields: &Map<String, Value>| fields.get(name).cloned().unwrap_or_default();
+                let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
+                compare(&pointer, &of(these), &of(those), differences);
+            }
+        }
+        (this, with) => differences.push(Difference {
+            pointer: pointer.to_owned(),
+            this: Any(this.clone()),
+            with: Any(with.clone()),
+        }),
+    }
+}

@@ -1,0 +1,103 @@
+use domain::{
+    JobId, Personal, Tenant,
+    job::{Job, JobEvent, JobSpec},
+    location::Location,
+    media::{MediaRequest, Overwrite},
+};
+use poem_openapi::{Object, types::Any};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::create::AnyBody;
+use crate::{
+    media::{show_operation, show_request},
+    presets,
+    problem::{Kind, Problem},
+    state::Gateway,
+};
+
+/// What is to be otherwise when a job is done again.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "JobRerun")]
+pub(crate) struct RerunBody {
+    /// Fields of its kind's own POST, in the place of what was recorded.
+    pub(super) overrides: Option<Any<Value>>,
+}
+
+impl RerunBody {
+    pub(super) fn fields(self) -> Result<Map<String, Value>, Problem> {
+        match self.overrides {
+            None => Ok(Map::new()),
+            Some(Any(Value::Object(fields))) => Ok(fields),
+            Some(_) => Err(Problem::field(Kind::Invalid, "#/overrides", "it is an object")),
+        }
+    }
+}
+
+/// The recorded recipe of a job, with what is to be otherwise.
+pub(crate) async fn again(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    id: JobId,
+    overrides: Map<String, Value>,
+) -> Result<JobSpec, Problem> {
+    let recorded = recorded(gateway, tenant, id).await?;
+    let mut spec = if overrides.is_empty() {
+        recorded
+    } else {
+        let mut body = body(&recorded)?;
+        body.extend(overrides);
+        presets::apply(gateway, tenant, recorded.request.kind(), &mut body).await?;
+        let read = AnyBody::read(recorded.request.kind(), Value::Object(body));
+        let spec = read.and_then(|body| body.spec());
+        spec.map_err(|problem| problem.within("/overrides"))?
+    };
+    spec.batch = None;
+    spec.not_before = None;
+    spec.rerun_of = Some(id);
+    Ok(spec)
+}
+
+async fn recorded(gateway: &Gateway, tenant: &Tenant, id: JobId) -> Result<JobSpec, Problem> {
+    let history = gateway.commands.history::<Job>(tenant.as_str(), &id.to_string()).await?;
+    let events = history.into_iter().flat_map(|(_, decision)| decision.events);
+    let spec = events.into_iter().find_map(|event| match event {
+        JobEvent::Submitted { spec } => Some(*spec),
+        _ => None,
+    });
+    spec.ok_or_else(|| Problem::not_found("job"))
+}
+
+/// A recorded request as a user would have written it.
+fn body(spec: &JobSpec) -> Result<Map<String, Value>, Problem> {
+    let erased = || Problem::new(Kind::Conflict, "what it was asked for is erased");
+    let text = |location: &Personal<Location>| {
+        location.as_ref().map(ToString::to_string).ok_or_else(erased)
+    };
+    let request = &spec.request;
+    let mut body = match show_request(request) {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    body.retain(|_, value| !value.is_null());
+    body.insert("input".to_owned(), text(request.input())?.into());
+    if let Some(output) = request.output() {
+        body.insert("output".to_owned(), text(output)?.into());
+        let overwrite = match request.overwrite() {
+            Overwrite::Fail => "fail",
+            Overwrite::Replace => "replace",
+        };
+        body.insert("overwrite".to_owned(), overwrite.into());
+    }
+    if let MediaRequest::Convert(convert) = request {
+        let operations: Vec<Value> = convert.operations.iter().map(show_operation).collect();
+        body.insert("operations".to_owned(), operations.into());
+    }
+    body.insert("priority".to_owned(), json!(spec.priority));
+    body.insert("metadata".to_owned(), json!(spec.metadata.as_ref()));
+    if let Some(hardware) = spec.hardware {
+        body.insert("hardware".to_owned(), json!(hardware));
+    }
+    Ok(body)
+}

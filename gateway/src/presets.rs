@@ -1,0 +1,141 @@
+//! The presets resource: its paths; what each does stands in its own file.
+
+mod apply;
+mod define;
+mod rerun;
+mod show;
+
+use std::sync::Arc;
+
+use domain::key::Scope;
+use poem::{Request, Result, web::Data};
+use poem_openapi::{
+    OpenApi,
+    param::{Header, Path},
+};
+
+pub(crate) use self::apply::apply;
+use self::{
+    define::{PresetBody, PresetPut},
+    rerun::RerunBody,
+    show::{PresetList, PresetShown},
+};
+use crate::{
+    auth::Auth,
+    batches::BatchShown,
+    body::StrictJson,
+    reply::Reply,
+    state::{Gateway, caller},
+};
+
+pub(crate) struct Presets;
+
+#[OpenApi(prefix_path = "/api/v1")]
+impl Presets {
+    /// Define a preset, or another version of one
+    #[oai(path = "/presets", method = "post", operation_id = "createPreset")]
+    async fn create(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        body: StrictJson<PresetBody>,
+    ) -> Result<Reply<201, PresetShown>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let caller = caller(principal, request);
+        Ok(define::create(&gateway, (principal, &caller), body.value).await?)
+    }
+
+    /// List presets
+    ///
+    /// The account's own and everybody's, the newest version of each.
+    #[oai(path = "/presets", method = "get", operation_id = "listPresets")]
+    async fn list(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+    ) -> Result<Reply<200, PresetList>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        Ok(show::list(&gateway, principal).await?)
+    }
+
+    /// Show a preset's newest version
+    #[oai(path = "/presets/:name", method = "get", operation_id = "getPreset")]
+    async fn find(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        name: Path<String>,
+    ) -> Result<Reply<200, PresetShown>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        Ok(show::find(&gateway, principal, &name.0, None).await?)
+    }
+
+    /// Define another version of a preset
+    #[oai(path = "/presets/:name", method = "put", operation_id = "updatePreset")]
+    async fn update(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        name: Path<String>,
+        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
+        body: StrictJson<PresetPut>,
+    ) -> Result<Reply<200, PresetShown>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let caller = caller(principal, request);
+        let who = (principal, &caller);
+        Ok(define::update(&gateway, who, &name.0, body.value, if_match.0).await?)
+    }
+
+    /// Delete a preset
+    ///
+    /// No new job may use it; its versions can still be read, and jobs that used them run again.
+    #[oai(path = "/presets/:name", method = "delete", operation_id = "deletePreset")]
+    async fn delete(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        name: Path<String>,
+    ) -> Result<Reply<200, PresetShown>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let caller = caller(principal, request);
+        Ok(define::delete(&gateway, (principal, &caller), &name.0).await?)
+    }
+
+    /// Show one version of a preset
+    #[oai(path = "/presets/:name/:version", method = "get", operation_id = "getPresetVersion")]
+    async fn version(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        name: Path<String>,
+        version: Path<u32>,
+    ) -> Result<Reply<200, PresetShown>> {
+        let principal = auth.may(Scope::JobsRead)?;
+        Ok(show::find(&gateway, principal, &name.0, Some(version.0)).await?)
+    }
+
+    /// Do what was done with one version again, with another
+    ///
+    /// A batch of up to 1000 jobs, one for each completed job that used that version.
+    #[oai(
+        path = "/presets/:name/:version/rerun",
+        method = "post",
+        operation_id = "rerunPresetVersion"
+    )]
+    async fn rerun(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        name: Path<String>,
+        version: Path<u32>,
+        body: StrictJson<RerunBody>,
+    ) -> Result<Reply<201, BatchShown>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let of = (name.0.as_str(), version.0);
+        Ok(Box::pin(rerun::rerun(&gateway, (request, principal), of, body.value)).await?)
+    }
+}

@@ -1,0 +1,54 @@
+use domain::{
+    Tenant,
+    job::PresetRef,
+    preset::{GLOBAL, Preset, PresetVersion, Wanted},
+};
+use serde_json::{Map, Value};
+
+use crate::{
+    problem::{Kind, Problem},
+    state::Gateway,
+};
+
+/// Fills in what a body leaves to its preset, and pins the version: from here on `preset` says
+/// `name@version`.
+pub(crate) async fn apply(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    kind: &str,
+    body: &mut Map<String, Value>,
+) -> Result<(), Problem> {
+    let Some(Value::String(text)) = body.get("preset") else { return Ok(()) };
+    let invalid = |detail: String| Problem::field(Kind::Invalid, "#/preset", detail);
+    let wanted: Wanted =
+        text.parse().map_err(|error: domain::preset::BadPreset| invalid(error.to_string()))?;
+    let found = find(gateway, tenant, &wanted).await?;
+    let (pinned, version) = found.ok_or_else(|| {
+        invalid(format!("there is no preset {text}; GET /presets lists what there is"))
+    })?;
+    if version.kind != kind {
+        return Err(invalid(format!("preset {text} is for `{}`, not for `{kind}`", version.kind)));
+    }
+    for (field, value) in version.body {
+        body.entry(field).or_insert(value);
+    }
+    body.insert("preset".to_owned(), pinned.to_string().into());
+    Ok(())
+}
+
+/// A preset that a tenant may use, its own before everybody's.
+pub(super) async fn find(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    wanted: &Wanted,
+) -> Result<Option<(PresetRef, PresetVersion)>, Problem> {
+    for (owner, global) in [(tenant.as_str(), false), (GLOBAL, true)] {
+        let state = gateway.commands.state::<Preset>(owner, &wanted.name).await?;
+        if let Some(version) = state.version(wanted.version) {
+            let name = wanted.name.clone();
+            let pinned = PresetRef { name, version: version.version, global };
+            return Ok(Some((pinned, version.clone())));
+        }
+    }
+    Ok(None)
+}

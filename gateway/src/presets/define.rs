@@ -1,0 +1,134 @@
+use commands::Caller;
+use domain::preset::{GLOBAL, Preset, PresetCommand, is_name};
+use poem_openapi::{Object, types::Any};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::show::{self, PresetShown};
+use crate::{
+    auth::Principal,
+    if_match::version,
+    jobs::create::AnyBody,
+    problem::{Kind, Problem},
+    reply::Reply,
+    state::Gateway,
+};
+
+/// A preset to define.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "PresetCreate")]
+pub(crate) struct PresetBody {
+    /// 1 to 63 of a-z, 0-9 and `-`.
+    name: String,
+    /// `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+    kind: String,
+    /// Fields of that kind's own POST but `input`; jobs that use it may say otherwise.
+    body: Any<Value>,
+    /// True for everybody's; only an admin defines these.
+    global: Option<bool>,
+}
+
+/// Another version of a preset.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "PresetPut")]
+pub(crate) struct PresetPut {
+    /// Fields of its kind's own POST but `input`.
+    body: Any<Value>,
+    /// True for everybody's; only an admin defines these.
+    global: Option<bool>,
+}
+
+fn invalid(pointer: &str, detail: impl Into<String>) -> Problem {
+    Problem::field(Kind::Invalid, pointer, detail)
+}
+
+/// Whose it is to be.
+fn owner(principal: &Principal, global: Option<bool>) -> Result<&str, Problem> {
+    match global {
+        Some(true) if principal.is_admin() => Ok(GLOBAL),
+        Some(true) => {
+            let detail = "only an admin defines everybody's presets";
+            Err(Problem::field(Kind::Forbidden, "#/global", detail))
+        }
+        Some(false) | None => Ok(principal.tenant.as_str()),
+    }
+}
+
+/// Fields that a job of this kind could have, with an input and an output of its own.
+fn fields(kind: &str, Any(body): Any<Value>) -> Result<Map<String, Value>, Problem> {
+    let Value::Object(fields) = body else { return Err(invalid("#/body", "it is an object")) };
+    for own in ["input", "preset", "metadata", "not_before"] {
+        if fields.contains_key(own) {
+            let pointer = format!("#/body/{own}");
+            return Err(invalid(&pointer, "this is each job's own to say"));
+        }
+    }
+    let mut whole = fields.clone();
+    whole.insert("input".to_owned(), "in.mp4".into());
+    if !matches!(kind, "probe" | "analyze") && !whole.contains_key("output") {
+        let output = if kind == "convert" { "out.mp4" } else { "out" };
+        whole.insert("output".to_owned(), output.into());
+    }
+    let read = AnyBody::read(kind, Value::Object(whole)).and_then(|body| body.spec());
+    read.map_err(|problem| if kind_is_known(kind) { problem.within("/body") } else { problem })?;
+    Ok(fields)
+}
+
+fn kind_is_known(kind: &str) -> bool {
+    domain::media::MediaRequest::KINDS.contains(&kind)
+}
+
+pub(super) async fn create(
+    gateway: &Gateway,
+    (principal, caller): (&Principal, &Caller),
+    body: PresetBody,
+) -> Result<Reply<201, PresetShown>, Problem> {
+    let PresetBody { name, kind, body, global } = body;
+    if !is_name(&name) {
+        return Err(invalid("#/name", domain::preset::BadPreset.to_string()));
+    }
+    let owner = owner(principal, global)?;
+    let body = fields(&kind, body)?;
+    let command = PresetCommand::Define { kind, body };
+    gateway.commands.handle::<Preset>(owner, &name, caller, command).await?;
+    let shown = show::of(gateway, owner, &name, None).await?;
+    Ok(show::answer(shown).location(format!("/api/v1/presets/{name}")))
+}
+
+pub(super) async fn update(
+    gateway: &Gateway,
+    (principal, caller): (&Principal, &Caller),
+    name: &str,
+    put: PresetPut,
+    if_match: Option<String>,
+) -> Result<Reply<200, PresetShown>, Problem> {
+    let owner = owner(principal, put.global)?;
+    let state = gateway.commands.state::<Preset>(owner, name).await?;
+    let newest = state.versions.values().next_back();
+    let kind = newest.map(|newest| newest.kind.clone());
+    let kind = kind.ok_or_else(|| Problem::not_found("preset"))?;
+    let body = fields(&kind, put.body)?;
+    let version = if_match.as_deref().map(version).transpose()?.flatten();
+    let command = PresetCommand::Define { kind, body };
+    gateway.commands.handle_if::<Preset>(owner, name, caller, command, version).await?;
+    Ok(show::answer(show::of(gateway, owner, name, None).await?))
+}
+
+pub(super) async fn delete(
+    gateway: &Gateway,
+    (principal, caller): (&Principal, &Caller),
+    name: &str,
+) -> Result<Reply<200, PresetShown>, Problem> {
+    if !is_name(name) {
+        return Err(Problem::not_found("preset"));
+    }
+    let own = principal.tenant.as_str();
+    let state = gateway.commands.state::<Preset>(own, name).await?;
+    let owner = if state.versions.is_empty() && principal.is_admin() { GLOBAL } else { own };
+    let state = gateway.commands.state::<Preset>(owner, name).await?;
+    let newest = state.versions.keys().next_back().copied();
+    gateway.commands.handle::<Preset>(owner, name, caller, PresetCommand::Delete).await?;
+    Ok(show::answer(show::of(gateway, owner, name, newest).await?))
+}

@@ -1,0 +1,77 @@
+use domain::{
+    job::{JobSpec, JobStatus},
+    preset::Wanted,
+};
+use poem::Request;
+use poem_openapi::Object;
+use projections::{job_list, job_list::Filter};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::apply;
+use crate::{
+    auth::Principal,
+    batches::{BatchShown, Terms, USUAL_PARALLEL, submit},
+    jobs::rerun::again,
+    problem::{Kind, Problem},
+    reply::Reply,
+    state::Gateway,
+};
+
+/// How what was done is done again.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "PresetRerun")]
+pub(crate) struct RerunBody {
+    /// With which version; the newest if absent.
+    version: Option<u32>,
+    /// 1 to 20 at once; 5 if absent.
+    max_parallel: Option<u32>,
+}
+
+/// Jobs of one batch.
+const MOST: u32 = 1_000;
+
+pub(super) async fn rerun(
+    gateway: &Gateway,
+    (request, principal): (&Request, &Principal),
+    (name, used): (&str, u32),
+    body: RerunBody,
+) -> Result<Reply<201, BatchShown>, Problem> {
+    let tenant = &principal.tenant;
+    if body.max_parallel.is_some_and(|most| !(1..=20).contains(&most)) {
+        let detail = "1 to 20 jobs of a batch run at once";
+        return Err(Problem::field(Kind::Invalid, "#/max_parallel", detail));
+    }
+    let wanted = Wanted { name: name.to_owned(), version: body.version };
+    let found = apply::find(gateway, tenant, &wanted).await?;
+    let (pinned, version) = found.ok_or_else(|| Problem::not_found("preset"))?;
+    let filter = Filter {
+        status: Some(JobStatus::Completed),
+        preset: Some((name.to_owned(), used)),
+        oldest_first: true,
+        ..Filter::default()
+    };
+    let jobs = job_list::page(&gateway.database, tenant, &filter, MOST).await?;
+    if jobs.is_empty() {
+        let detail = format!("no completed job used {name}@{used}");
+        return Err(Problem::new(Kind::Conflict, detail));
+    }
+    let mut specs: Vec<(String, JobSpec)> = Vec::with_capacity(jobs.len());
+    for (n, job) in jobs.iter().enumerate() {
+        // What the old version filled in, the new one does now; the output is the same one.
+        let mut overrides: Map<String, Value> = version.body.clone();
+        overrides.insert("preset".to_owned(), pinned.to_string().into());
+        if job.output.is_some() {
+            overrides.insert("overwrite".to_owned(), "replace".into());
+        }
+        overrides.remove("output");
+        let part = format!("/jobs/{n}");
+        let spec = again(gateway, tenant, job.id, overrides).await;
+        specs.push((part.clone(), spec.map_err(|problem| problem.within(&part))?));
+    }
+    let name = format!("{name}@{used} again with {pinned}");
+    let max_parallel = body.max_parallel.unwrap_or(USUAL_PARALLEL);
+    let terms = Terms { name: Some(name), max_parallel, ..Terms::default() };
+    submit(gateway, (request, principal), specs, terms).await
+}

@@ -1,0 +1,12 @@
+-- Read model `preset`: one row a version; `_` in the place of a tenant for everybody's.
+CREATE TABLE preset (
+    tenant     text    NOT NULL,
+    name       text    NOT NULL,
+    version    integer NOT NULL,
+    kind       text    NOT NULL,
+    body       jsonb   NOT NULL,
+    created_at bigint  NOT NULL,  -- milliseconds since 1970
+    deleted    boolean NOT NULL DEFAULT false,
+    sequence   bigint  NOT NULL,
+    PRIMARY KEY (tenant, name, version)
+);

@@ -1,0 +1,111 @@
+//! Presets: what jobs need not say, in versions that never change.
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::stack::{Stack, probe};
+
+fn web(height: u32) -> serde_json::Value {
+    json!({ "operations": [
+        { "type": "trim", "start": 0, "duration": 1 }, { "type": "scale", "height": height },
+        { "type": "transcode", "preset": "ultrafast" } ] })
+}
+
+#[tokio::test]
+async fn a_job_uses_a_preset_by_name_and_keeps_the_version_that_it_was_given() {
+    let stack = Stack::new().await;
+    let input = stack.upload_bunny().await;
+    let preset = json!({ "name": "web", "kind": "convert", "body": web(90) });
+    let made = stack.post("/presets", &preset).await;
+    assert_eq!((made.status, &made.json["version"]), (StatusCode::CREATED, &json!(1)), "{made:#?}");
+    let job = stack
+        .post("/convert", &json!({ "input": input, "output": "a.mp4", "preset": "web" }))
+        .await;
+    assert_eq!(job.text("/job/preset"), "web@1", "{job:#?}");
+    let first = job.text("/job/id").to_owned();
+    stack.over(&first).await;
+    let path = stack.data.path().join("storage/default/a.mp4");
+    assert_eq!(probe(&path, "v:0", "stream=height"), "90");
+    // Another version changes no job that was.
+    let put = stack.request(Method::PUT, "/presets/web").json(&json!({ "body": web(72) }));
+    let put = stack.send(put).await;
+    assert_eq!(put.json["version"], 2, "{put:#?}");
+    assert_eq!(stack.get(&format!("/jobs/{first}")).await.text("/preset"), "web@1");
+    assert_eq!(stack.get("/presets/web").await.json["version"], 2);
+    assert_eq!(stack.get("/presets/web/1").await.json["body"], web(90));
+    // By its version, or with something said otherwise; in a batch as well.
+    let old = json!({ "input": input, "output": "b.mp4", "preset": "web@1" });
+    assert_eq!(stack.post("/convert", &old).await.text("/job/preset"), "web@1");
+    let body = json!({ "files": [input], "max_parallel": 1,
+        "template": { "kind": "convert", "output": "c-{index}.mp4", "preset": "web" } });
+    let batch = stack.post("/batch", &body).await;
+    let of_batch = batch.text("/jobs/0").to_owned();
+    assert_eq!(stack.over(&of_batch).await.text("/preset"), "web@2");
+    // Which outputs used version 1, and those again with the newest.
+    let used = stack.get("/jobs?preset=web@1&status=completed").await;
+    assert!(!used.json["data"].as_array().unwrap().is_empty(), "{used:#?}");
+    let count = {
+        let b = stack.get("/jobs?preset=web@1").await.json["data"][0]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        stack.over(&b).await;
+        stack.get("/jobs?preset=web@1&status=completed").await.json["data"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    let again = stack.post("/presets/web/1/rerun", &json!({})).await;
+    assert_eq!(again.status, StatusCode::CREATED, "{again:#?}");
+    assert_eq!(again.json["jobs"].as_array().unwrap().len(), count);
+    for job in again.json["jobs"].as_array().unwrap() {
+        let job = stack.over(job.as_str().unwrap()).await;
+        assert_eq!((job.text("/status"), job.text("/preset")), ("completed", "web@2"), "{job:#?}");
+    }
+    assert_eq!(probe(&path, "v:0", "stream=height"), "72");
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_preset_is_refused_and_a_stranger_sees_none() {
+    let stack = Stack::new().await;
+    for (body, pointer) in [
+        (json!({ "name": "Web!", "kind": "convert", "body": {} }), "#/name"),
+        (json!({ "name": "a", "kind": "dance", "body": {} }), "#/kind"),
+        (json!({ "name": "a", "kind": "convert", "body": { "colour": 1 } }), "#/body/colour"),
+        (json!({ "name": "a", "kind": "convert", "body": { "input": "x" } }), "#/body/input"),
+        (
+            json!({ "name": "a", "kind": "convert", "body": { "operations": [{ "type": "scale", "height": -1 }] } }),
+            "#/body/operations/0/height",
+        ),
+    ] {
+        let refused = stack.post("/presets", &body).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{refused:#?}");
+        assert!(refused.text("/errors/0/pointer").starts_with(pointer), "{pointer}: {refused:#?}");
+    }
+    let own = json!({ "name": "own", "kind": "probe", "body": { "priority": "high" } });
+    assert_eq!(stack.post("/presets", &own).await.status, StatusCode::CREATED);
+    let all =
+        json!({ "name": "all", "kind": "probe", "body": { "priority": "low" }, "global": true });
+    assert_eq!(stack.post("/presets", &all).await.status, StatusCode::CREATED);
+    let key = json!({ "name": "x", "tenant": "other", "scopes": ["jobs:write", "jobs:read"] });
+    let other = stack.post("/api-keys", &key).await.text("/secret").to_owned();
+    let get = |path: &str| stack.send(stack.request_as(&other, Method::GET, path));
+    assert_eq!(get("/presets/own").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(get("/presets/all").await.json["global"], true);
+    let post = |path: &str, body: serde_json::Value| {
+        stack.send(stack.request_as(&other, Method::POST, path).json(&body))
+    };
+    let job = post("/probe", json!({ "input": "a.mp4", "preset": "all" })).await;
+    assert_eq!((job.text("/job/priority"), job.text("/job/preset")), ("low", "all@1"));
+    let refused = post("/probe", json!({ "input": "a.mp4", "preset": "own" })).await;
+    assert_eq!(refused.text("/errors/0/pointer"), "#/preset", "{refused:#?}");
+    let refused = post("/presets", all).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    let wrong =
+        post("/convert", json!({ "input": "a.mp4", "output": "b.mp4", "preset": "all" })).await;
+    assert_eq!(wrong.text("/errors/0/pointer"), "#/preset", "{wrong:#?}");
+    let gone = stack.send(stack.request(Method::DELETE, "/presets/own")).await;
+    assert_eq!(gone.status, StatusCode::OK, "{gone:#?}");
+    let refused = stack.post("/probe", &json!({ "input": "a.mp4", "preset": "own" })).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+}

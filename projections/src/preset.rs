@@ -1,0 +1,99 @@
+//! Answers: which presets are there, and what was each version?
+
+use domain::{
+    Decider, Tenant,
+    preset::{GLOBAL, Preset, PresetEvent},
+};
+use nats::{Codec, Decision, Message};
+use serde_json::Value;
+use sqlx::{FromRow, PgConnection, types::Json};
+
+use crate::{Database, Projection, ProjectionError};
+
+/// The read model's writer.
+#[derive(Debug)]
+pub struct Presets;
+
+/// The newest version of a preset.
+#[derive(Debug, Clone, FromRow)]
+pub struct PresetRow {
+    /// Whose: a tenant, or `_` for everybody's.
+    pub tenant: String,
+    /// Its name.
+    pub name: String,
+    /// 1 for the first.
+    pub version: i32,
+    /// The kind of job that it is for.
+    pub kind: String,
+    /// Fields of that kind's body.
+    pub body: Json<Value>,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
+}
+
+impl Projection for Presets {
+    const NAME: &'static str = "preset";
+    const TABLES: &'static [&'static str] = &["preset"];
+
+    async fn apply(
+        &self,
+        transaction: &mut PgConnection,
+        codec: &Codec,
+        batch: &[Message],
+    ) -> Result<(), ProjectionError> {
+        for message in batch {
+            let Some((Preset::CATEGORY, tenant, name)) = message.address() else { continue };
+            let sequence = message.sequence;
+            let decision: Decision<PresetEvent> = codec
+                .decode(&message.payload)
+                .await
+                .map_err(|error| ProjectionError::from_codec(sequence, error))?;
+            let sequence = i64::try_from(sequence).unwrap_or(i64::MAX);
+            for event in &decision.events {
+                let deleted = matches!(event, PresetEvent::Deleted {});
+                sqlx::query(
+                    "UPDATE preset SET deleted = $3, sequence = $4
+                     WHERE tenant = $1 AND name = $2",
+                )
+                .bind(tenant)
+                .bind(name)
+                .bind(deleted)
+                .bind(sequence)
+                .execute(&mut *transaction)
+                .await?;
+                let PresetEvent::Defined { version } = event else { continue };
+                sqlx::query(
+                    "INSERT INTO preset (tenant, name, version, kind, body, created_at, sequence)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+                )
+                .bind(tenant)
+                .bind(name)
+                .bind(i32::try_from(version.version).unwrap_or(i32::MAX))
+                .bind(&version.kind)
+                .bind(Json(&version.body))
+                .bind(i64::try_from(decision.at).unwrap_or(i64::MAX))
+                .bind(sequence)
+                .execute(&mut *transaction)
+                .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The newest version of each preset that a tenant may use, its own before everybody's.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn all(database: &Database, tenant: &Tenant) -> Result<Vec<PresetRow>, ProjectionError> {
+    let rows = sqlx::query_as(
+        "SELECT DISTINCT ON (name, tenant) tenant, name, version, kind, body, created_at
+         FROM preset WHERE (tenant = $1 OR tenant = $2) AND NOT deleted
+         ORDER BY name, tenant, version DESC",
+    )
+    .bind(tenant.as_str())
+    .bind(GLOBAL)
+    .fetch_all(&database.pool)
+    .await?;
+    Ok(rows)
+}
