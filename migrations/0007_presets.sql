@@ -10,3 +10,7 @@ CREATE TABLE preset (
     sequence   bigint  NOT NULL,
     PRIMARY KEY (tenant, name, version)
 );
+
+-- Dead letters are few among many.
+CREATE INDEX job_detail_dead ON job_detail (id DESC)
+    WHERE doc @> '{"summary": {"status": "failed", "dead_lettered": true}}';

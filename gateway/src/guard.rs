@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Paths that answer to everybody, and are never limited.
-const OPEN: [&str; 4] = ["/health", "/health/ready", "/docs", "/openapi.json"];
+const OPEN: [&str; 5] = ["/health", "/health/ready", "/docs", "/openapi.json", "/asyncapi.json"];
 
 fn is_open(path: &str) -> bool {
     let path = path.strip_prefix("/api/v1").unwrap_or(path);

@@ -12,7 +12,7 @@ mod logs;
 mod outputs;
 pub(crate) mod rerun;
 pub(crate) mod reserve;
-mod show;
+pub(crate) mod show;
 pub(crate) mod submit;
 pub(crate) mod validate;
 mod wait;

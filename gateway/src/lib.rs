@@ -1,6 +1,7 @@
 //! The HTTP API: one operation, one file. `problem.rs` alone knows status codes.
 
 mod accounts;
+mod asyncapi;
 mod at_once;
 mod audit;
 mod auth;
@@ -9,6 +10,7 @@ mod body;
 mod cache;
 mod clock;
 mod connection;
+mod dead_letters;
 mod door;
 mod events;
 mod feed;

@@ -10,7 +10,7 @@ use domain::Network;
 use nats::{Live, LogError};
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Response, Route,
-    endpoint::make,
+    endpoint::{make, make_sync},
     http::Method,
     listener::{Acceptor, AcceptorExt, BoxAcceptor, Listener, TcpListener},
     middleware::Cors,
@@ -23,10 +23,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Gateway, IssuerConfig, ProxyHeader, ScannerConfig, Services,
     accounts::Accounts,
+    asyncapi,
     auth::Issuer,
     batches::Batches,
     cache::Cache,
     connection::Watched,
+    dead_letters::DeadLetters,
     feed::{BatchEvents, Events},
     guard::guard,
     health,
@@ -166,6 +168,7 @@ type Apis = (
     AuditTrail,
     Cache,
     QueueApi,
+    DeadLetters,
     Health,
 );
 type Service = OpenApiService<Apis, ()>;
@@ -185,10 +188,17 @@ fn service() -> Service {
         AuditTrail,
         Cache,
         QueueApi,
+        DeadLetters,
         Health,
     );
     OpenApiService::new(all, "ffapi", env!("CARGO_PKG_VERSION"))
         .description("FFmpeg as a service, event-sourced.")
+}
+
+/// The AsyncAPI document, as it is served.
+fn told() -> Response {
+    let body = asyncapi::document().to_string();
+    Response::builder().content_type("application/json").body(body)
 }
 
 /// The OpenAPI document.
@@ -297,6 +307,8 @@ fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
         ])
         .allow_credentials(false);
     Route::new()
+        .at("/api/v1/asyncapi.json", make_sync(|_| told()))
+        .at("/asyncapi.json", make_sync(|_| told()))
         .at("/health", open(false))
         .at("/health/ready", open(true))
         .nest("/docs", service.swagger_ui())

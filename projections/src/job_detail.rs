@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     JobId, Tenant,
-    job::{JobEvent, JobView, Recorded},
+    job::{FailureCode, JobEvent, JobView, Recorded},
 };
 use nats::{Codec, Message};
 use sqlx::{PgConnection, types::Json};
@@ -66,6 +66,43 @@ impl JobRow for JobView {
         .await?;
         Ok(())
     }
+}
+
+/// Which dead letters.
+#[derive(Debug, Clone, Default)]
+pub struct Dead {
+    /// Only this tenant's.
+    pub tenant: Option<Tenant>,
+    /// Only of this error.
+    pub code: Option<FailureCode>,
+    /// Older than this one.
+    pub after: Option<JobId>,
+}
+
+/// Jobs of which every attempt was used up, the newest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn dead_letters(
+    database: &Database,
+    filter: &Dead,
+    limit: u32,
+) -> Result<Vec<JobView>, ProjectionError> {
+    let rows: Vec<(Json<JobView>,)> = sqlx::query_as(
+        "SELECT doc FROM job_detail
+         WHERE doc @> '{\"summary\": {\"status\": \"failed\", \"dead_lettered\": true}}'
+           AND ($1::text IS NULL OR tenant = $1)
+           AND ($2::text IS NULL OR doc #>> '{summary,error,code}' = $2)
+           AND ($3::text IS NULL OR id < $3)
+         ORDER BY id DESC LIMIT $4",
+    )
+    .bind(filter.tenant.as_ref().map(Tenant::as_str))
+    .bind(filter.code.map(FailureCode::as_str))
+    .bind(filter.after.map(|after| after.to_string()))
+    .bind(i64::from(limit))
+    .fetch_all(&database.pool)
+    .await?;
+    Ok(rows.into_iter().map(|(Json(job),)| job).collect())
 }
 
 /// One job of a tenant, with the sequence of the newest message folded in.

@@ -39,6 +39,11 @@ impl Caps {
         }
     }
 
+    /// What an account is entitled to.
+    pub fn terms(&self, tenant: &Tenant) -> AccountTerms {
+        self.accounts.get(tenant).cloned().unwrap_or_default()
+    }
+
     /// Folds in one event of an account.
     pub fn account(&mut self, tenant: &Tenant, event: &AccountEvent) {
         let terms = self.accounts.remove(tenant).unwrap_or_default();

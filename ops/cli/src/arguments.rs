@@ -63,6 +63,8 @@ pub(crate) enum Verb {
     },
     /// Print events as JSON lines
     Replay(Replay),
+    /// Replay the log's arrivals and durations under other weights, caps or fleets
+    Simulate(Simulate),
     /// Convert a local file on a server, and fetch the result
     Convert(Convert),
     /// List jobs
@@ -157,6 +159,26 @@ pub(crate) struct Replay {
     /// At or after this RFC 3339 time
     #[arg(long)]
     pub(crate) since: Option<String>,
+}
+
+/// What would be otherwise.
+#[derive(Debug, Args)]
+pub(crate) struct Simulate {
+    /// Jobs that came at or after this RFC 3339 time
+    #[arg(long)]
+    pub(crate) from: Option<String>,
+    /// Jobs that came before
+    #[arg(long)]
+    pub(crate) to: Option<String>,
+    /// Slots, like 8 or cpu=8, nvenc=2
+    #[arg(long, default_value = "2")]
+    pub(crate) slots: Vec<String>,
+    /// A tenant's weight, like acme=4
+    #[arg(long)]
+    pub(crate) weight: Vec<String>,
+    /// A tenant's jobs at once, like acme=10
+    #[arg(long)]
+    pub(crate) cap: Vec<String>,
 }
 
 /// Which server.

@@ -10,6 +10,7 @@ mod readmodels;
 mod replay;
 mod roles;
 mod ship;
+mod simulate;
 mod telemetry;
 mod up;
 
@@ -67,6 +68,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Audit { verb } => audit::run(&config, verb).await,
         Verb::Projections { verb } => Box::pin(readmodels::look_after(&config, &verb)).await,
         Verb::Replay(asked) => replay::replay(&config, asked).await,
+        Verb::Simulate(asked) => simulate::simulate(&config, asked).await,
         Verb::Convert(asked) => client::convert(asked).await,
         Verb::Jobs(server) => client::jobs(&server).await,
         Verb::Watch { server, id } => client::watch(&server, &id).await,

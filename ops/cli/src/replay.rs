@@ -4,10 +4,13 @@ use anyhow::Context;
 use domain::{
     Decider, Timestamp,
     account::{Account, AccountEvent},
+    batch::{Batch, BatchEvent},
     dispatch::{self, DispatchEvent},
+    hook::{Hook, HookEvent},
     job::{Job, JobEvent},
     key::{Key, KeyEvent},
     output::{Output, OutputEvent},
+    preset::{Preset, PresetEvent},
     quota::{Quota, QuotaEvent},
     upload::{Upload, UploadEvent},
 };
@@ -56,6 +59,9 @@ async fn lines(
     let category = message.address().map_or("", |(category, ..)| category);
     match category {
         Job::CATEGORY => typed::<JobEvent>(codec, message, epoch).await,
+        Batch::CATEGORY => typed::<BatchEvent>(codec, message, epoch).await,
+        Hook::CATEGORY => typed::<HookEvent>(codec, message, epoch).await,
+        Preset::CATEGORY => typed::<PresetEvent>(codec, message, epoch).await,
         Upload::CATEGORY => typed::<UploadEvent>(codec, message, epoch).await,
         Output::CATEGORY => typed::<OutputEvent>(codec, message, epoch).await,
         Key::CATEGORY => typed::<KeyEvent>(codec, message, epoch).await,

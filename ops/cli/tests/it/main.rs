@@ -20,6 +20,7 @@ mod media;
 mod operator;
 mod outage;
 mod presets;
+mod retries;
 mod roles;
 mod stack;
 mod tenants;

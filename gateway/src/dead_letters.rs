@@ -1,0 +1,189 @@
+//! Jobs of which every attempt was used up, with all of them; sent on their way again by hand.
+
+use std::sync::Arc;
+
+use commands::Caller;
+use domain::{
+    JobId, Tenant,
+    job::{FailureCode, Job, JobCommand, JobView},
+    key::Scope,
+};
+use futures::FutureExt;
+use poem::{Request, Result, web::Data};
+use poem_openapi::{Object, OpenApi, param::Query};
+use projections::{JobDetail, job_detail};
+use serde::Deserialize;
+
+use crate::{
+    at_once::at_once,
+    audit::Fact,
+    auth::Auth,
+    body::StrictJson,
+    jobs::show::{JobBody, show},
+    page,
+    problem::{Kind, Problem},
+    reply::Reply,
+    state::{Gateway, caller},
+};
+
+pub(crate) struct DeadLetters;
+
+/// A page of dead letters.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+pub(crate) struct DeadLetterPage {
+    data: Vec<DeadLetter>,
+    next_cursor: Option<String>,
+    has_more: bool,
+}
+
+/// A job of which every attempt was used up.
+#[derive(Debug, Object)]
+struct DeadLetter {
+    tenant: String,
+    job: JobBody,
+}
+
+/// Which are tried again: those that are named, or all of one error.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(rename = "Redrive")]
+pub(crate) struct RedriveBody {
+    jobs: Option<Vec<String>>,
+    /// Like `media_crashed`.
+    code: Option<String>,
+    /// Only this tenant's.
+    tenant: Option<String>,
+}
+
+/// What was sent on its way again.
+#[derive(Debug, Object)]
+pub(crate) struct Redriven {
+    jobs: Vec<String>,
+}
+
+/// Dead letters that are sent on their way by one request.
+const MOST: u32 = 1_000;
+
+fn invalid(pointer: &str, detail: impl Into<String>) -> Problem {
+    Problem::field(Kind::Invalid, pointer, detail)
+}
+
+fn tenant(text: Option<&str>, pointer: &str) -> Result<Option<Tenant>, Problem> {
+    let parsed = text.map(|text| {
+        text.parse().map_err(|error: domain::BadTenant| invalid(pointer, error.to_string()))
+    });
+    parsed.transpose()
+}
+
+fn code(text: Option<&str>, pointer: &str) -> Result<Option<FailureCode>, Problem> {
+    let parsed = text.map(|text| {
+        let known = FailureCode::ALL.iter().copied().find(|known| known.as_str() == text);
+        known.ok_or_else(|| invalid(pointer, "no error is called so; docs/errors.md names them"))
+    });
+    parsed.transpose()
+}
+
+#[OpenApi(prefix_path = "/api/v1")]
+impl DeadLetters {
+    /// List jobs of which every attempt was used up
+    ///
+    /// Of every tenant, newest first, each with its attempts.
+    #[oai(path = "/admin/dead-letters", method = "get", operation_id = "listDeadLetters")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
+    async fn list(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        #[oai(name = "tenant")] of: Query<Option<String>>,
+        #[oai(name = "code")] error: Query<Option<String>>,
+        limit: Query<Option<u32>>,
+        cursor: Query<Option<String>>,
+        min_position: Query<Option<String>>,
+    ) -> Result<Reply<200, DeadLetterPage>> {
+        let principal = auth.may(Scope::Admin)?;
+        gateway.audit.note(Fact::about(request, principal, "admin.read_dead_letters"));
+        let limit = limit.0.unwrap_or(50);
+        let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);
+        if !(1..=200).contains(&limit) {
+            return Err(malformed("#limit", "a page has 1 to 200 dead letters").into());
+        }
+        let after = cursor.0.as_deref().map(|cursor| {
+            let bad = "take the cursor from `next_cursor` of the same list";
+            cursor.parse::<JobId>().map_err(|_| malformed("#cursor", bad))
+        });
+        let filter = job_detail::Dead {
+            tenant: tenant(of.0.as_deref(), "#tenant")?,
+            code: code(error.0.as_deref(), "#code")?,
+            after: after.transpose()?,
+        };
+        let epoch = gateway.commands.log().identity().epoch;
+        let wanted = min_position.0.as_deref();
+        gateway.positions.reach::<JobDetail>(&gateway.database, epoch, wanted).await?;
+        let more = limit.saturating_add(1);
+        let rows = job_detail::dead_letters(&gateway.database, &filter, more).await;
+        let mut rows: Vec<JobView> = rows.map_err(Problem::from)?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let has_more = rows.len() > limit;
+        rows.truncate(limit);
+        let next_cursor = rows.last().filter(|_| has_more).map(|job| job.summary.id.to_string());
+        let link = next_cursor.as_ref().map(|cursor| page::next(request.original_uri(), cursor));
+        let data = rows
+            .iter()
+            .map(|job| DeadLetter { tenant: job.summary.tenant.to_string(), job: show(job, None) });
+        let data = data.collect();
+        Ok(Reply::new(DeadLetterPage { data, next_cursor, has_more }).next(link))
+    }
+
+    /// Try dead letters again
+    ///
+    /// Those that are named, or up to 1000 of one error.
+    #[oai(path = "/admin/dead-letters/redrive", method = "post", operation_id = "redrive")]
+    async fn redrive(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        body: StrictJson<RedriveBody>,
+    ) -> Result<Reply<202, Redriven>> {
+        let principal = auth.may(Scope::Admin)?;
+        let RedriveBody { jobs, code: error, tenant: of } = body.value;
+        let filter = job_detail::Dead {
+            tenant: tenant(of.as_deref(), "#/tenant")?,
+            code: code(error.as_deref(), "#/code")?,
+            after: None,
+        };
+        let wanted = jobs.map(|jobs| {
+            let ids = jobs.iter().enumerate().map(|(n, id)| {
+                let bad = |_| invalid(&format!("#/jobs/{n}"), "an id like job_…");
+                id.parse::<JobId>().map_err(bad)
+            });
+            ids.collect::<Result<Vec<JobId>, Problem>>()
+        });
+        let wanted = wanted.transpose()?;
+        if wanted.is_none() && filter.code.is_none() {
+            return Err(invalid("#/jobs", "say which `jobs`, or which error's `code`").into());
+        }
+        let rows = job_detail::dead_letters(&gateway.database, &filter, MOST).await;
+        let rows = rows.map_err(Problem::from)?;
+        let chosen = rows.into_iter().map(|job| (job.summary.id, job.summary.tenant));
+        let chosen: Vec<(JobId, Tenant)> = chosen
+            .filter(|(id, _)| wanted.as_ref().is_none_or(|wanted| wanted.contains(id)))
+            .collect();
+        let caller: Caller = caller(principal, request);
+        let (gateway, caller) = (&**gateway, &caller);
+        let retries = chosen.iter().map(|(id, tenant)| {
+            async move {
+                let (tenant, name) = (tenant.as_str(), id.to_string());
+                let retry =
+                    gateway.commands.handle::<Job>(tenant, &name, caller, JobCommand::Retry);
+                // A refusal means that somebody else did.
+                retry.await.ok().map(|_| name)
+            }
+            .boxed()
+        });
+        let jobs = at_once(retries).await.into_iter().flatten().collect();
+        Ok(Reply::new(Redriven { jobs }))
+    }
+}

@@ -1,0 +1,213 @@
+//! What would have happened: the log's own arrivals and durations under other weights, caps and fleets.
+
+use std::{collections::BTreeMap, io::Write, time::Duration};
+
+use anyhow::Context;
+use domain::{
+    Decider, JobId, Tenant, Timestamp,
+    account::{Account, AccountEvent, AccountTerms, LimitsPatch},
+    dispatch::{
+        Caps,
+        simulate::{Arrival, Run, simulate as run},
+    },
+    job::{Job, JobEvent},
+    media::Pool,
+};
+use nats::{Actor, Decision, Message};
+
+use crate::{arguments::Simulate, config::Config, roles::Ground};
+
+/// A job as it really went.
+struct Real {
+    arrival: Arrival,
+    started: Option<Timestamp>,
+    ended: Option<Timestamp>,
+}
+
+/// Waits of some jobs, and how long slots were busy with them.
+#[derive(Default)]
+struct Sum {
+    waits: Vec<Duration>,
+    busy: Duration,
+}
+
+/// Prints waits and utilisation as they were, and as they would have been.
+pub(crate) async fn simulate(config: &Config, asked: Simulate) -> anyhow::Result<()> {
+    let ground = Ground::new(config).await?;
+    let time = |text: &Option<String>, name: &str| {
+        let parsed = text.as_deref().map(str::parse::<Timestamp>).transpose();
+        parsed.with_context(|| format!("--{name} is a time like 2026-11-21T12:00:00Z"))
+    };
+    let (from, to) = (time(&asked.from, "from")?, time(&asked.to, "to")?);
+    let log = ground.commands.log();
+    let last = log.last_sequence().await?;
+    let mut caps = Caps::new(config.tiers.clone(), Duration::from_secs(config.scheduling.aging));
+    for message in log.load_matching("ev.account.>", last).await? {
+        account(&ground, &message, &mut caps).await?;
+    }
+    otherwise(&asked, &mut caps)?;
+    let messages = log.load_matching("ev.job.>", last).await?;
+    let mut real = read(&ground, &messages).await?;
+    real.retain(|job| {
+        from.is_none_or(|from| job.arrival.at >= from)
+            && to.is_none_or(|to| job.arrival.at < to)
+            && job.started.is_some()
+            && job.ended.is_some()
+    });
+    anyhow::ensure!(!real.is_empty(), "no job came and ended in that time");
+    let fleet = fleet(&asked)?;
+    let arrivals: Vec<Arrival> = real.iter().map(|job| job.arrival.clone()).collect();
+    let runs = run(&arrivals, &fleet, caps);
+    report(&real, &runs, fleet.values().sum())
+}
+
+async fn account(ground: &Ground, message: &Message, caps: &mut Caps) -> anyhow::Result<()> {
+    let Some((Account::CATEGORY, tenant, _)) = message.address() else { return Ok(()) };
+    let decision: Decision<AccountEvent> = ground.commands.codec().decode(&message.payload).await?;
+    let tenant: Tenant = tenant.parse()?;
+    for event in &decision.events {
+        caps.account(&tenant, event);
+    }
+    Ok(())
+}
+
+/// Folds in what is asked to be otherwise: `tenant=weight` and `tenant=jobs`.
+fn otherwise(asked: &Simulate, caps: &mut Caps) -> anyhow::Result<()> {
+    let mut patches: BTreeMap<Tenant, LimitsPatch> = BTreeMap::new();
+    for (all, weighs) in [(&asked.weight, true), (&asked.cap, false)] {
+        for one in all {
+            let (tenant, number) =
+                one.split_once('=').with_context(|| format!("{one} is no tenant=number"))?;
+            let number: u32 = number.parse().with_context(|| format!("{one}: a number"))?;
+            let patch = patches.entry(tenant.parse()?).or_default();
+            if weighs {
+                patch.weight = Some(number);
+            } else {
+                patch.concurrent_jobs = Some(number);
+            }
+        }
+    }
+    for (tenant, limits) in patches {
+        let terms = AccountTerms { limits, ..caps.terms(&tenant) };
+        caps.account(&tenant, &AccountEvent::Changed { terms });
+    }
+    Ok(())
+}
+
+fn fleet(asked: &Simulate) -> anyhow::Result<BTreeMap<Pool, usize>> {
+    let mut fleet = BTreeMap::new();
+    for one in &asked.slots {
+        let (pool, slots) = one.split_once('=').unwrap_or(("cpu", one.as_str()));
+        let known = Pool::ALL.iter().copied().find(|known| known.as_str() == pool);
+        let pool = known.with_context(|| format!("{pool} is no pool"))?;
+        fleet.insert(pool, slots.parse().with_context(|| format!("{one}: a number of slots"))?);
+    }
+    Ok(fleet)
+}
+
+async fn read(ground: &Ground, messages: &[Message]) -> anyhow::Result<Vec<Real>> {
+    let mut jobs: BTreeMap<JobId, Real> = BTreeMap::new();
+    for message in messages {
+        let Some((Job::CATEGORY, tenant, id)) = message.address() else { continue };
+        let (id, tenant): (JobId, Tenant) = (id.parse()?, tenant.parse()?);
+        let decision: Decision<JobEvent> = ground.commands.codec().decode(&message.payload).await?;
+        let at = Timestamp::from_millis(decision.at);
+        for event in &decision.events {
+            if let JobEvent::Submitted { spec } = event {
+                let key = match &decision.actor {
+                    Actor::Key(key) => key.parse().ok(),
+                    Actor::Worker(_) | Actor::Process(_) => None,
+                };
+                let arrival = Arrival {
+                    job: id,
+                    tenant: tenant.clone(),
+                    key,
+                    at,
+                    not_before: spec.not_before,
+                    priority: spec.priority,
+                    wish: spec.hardware.unwrap_or_default(),
+                    batch: spec.batch,
+                    takes: Duration::ZERO,
+                };
+                jobs.insert(id, Real { arrival, started: None, ended: None });
+            }
+            let Some(job) = jobs.get_mut(&id) else { continue };
+            match event {
+                // A job that was tried again counts with all its tries.
+                JobEvent::AttemptStarted { .. } => job.started = job.started.or(Some(at)),
+                JobEvent::Completed { .. } | JobEvent::Failed { .. } | JobEvent::Cancelled {} => {
+                    job.ended = Some(at);
+                    job.arrival.takes =
+                        job.started.map(|start| at.since(start)).unwrap_or_default();
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(jobs.into_values().collect())
+}
+
+fn report(real: &[Real], runs: &[Run], slots: usize) -> anyhow::Result<()> {
+    let (mut was, mut would): (BTreeMap<&Tenant, Sum>, BTreeMap<&Tenant, Sum>) =
+        (BTreeMap::new(), BTreeMap::new());
+    let ready = |job: &Arrival| job.not_before.map_or(job.at, |due| due.max(job.at));
+    for job in real {
+        let (Some(started), Some(ended)) = (job.started, job.ended) else { continue };
+        let sum = was.entry(&job.arrival.tenant).or_default();
+        sum.waits.push(started.since(ready(&job.arrival)));
+        sum.busy = sum.busy.saturating_add(ended.since(started));
+    }
+    for run in runs {
+        let sum = would.entry(&run.tenant).or_default();
+        sum.waits.push(run.started.since(run.ready));
+        sum.busy = sum.busy.saturating_add(run.ended.since(run.started));
+    }
+    let mut out = std::io::stdout();
+    writeln!(
+        out,
+        "{:<20} {:>6}  {:>27}  {:>27}",
+        "tenant", "jobs", "waited: p50 / p95 / max", "would: p50 / p95 / max"
+    )?;
+    for (tenant, sum) in &mut was {
+        let then = would.entry(*tenant).or_default();
+        let jobs = sum.waits.len();
+        writeln!(out, "{tenant:<20} {jobs:>6}  {:>27}  {:>27}", sum.shown(), then.shown())?;
+    }
+    let span = |begins: Option<Timestamp>, ends: Option<Timestamp>| {
+        ends.zip(begins).map_or(Duration::ZERO, |(end, begin)| end.since(begin))
+    };
+    let begin = real.iter().map(|job| job.arrival.at).min();
+    let really = span(begin, real.iter().filter_map(|job| job.ended).max());
+    let then = span(begin, runs.iter().map(|run| run.ended).max());
+    let busy = |sums: &BTreeMap<&Tenant, Sum>| -> f64 {
+        sums.values().map(|sum| sum.busy.as_secs_f64()).sum()
+    };
+    writeln!(
+        out,
+        "all done after {:.1} s, would be after {:.1} s; {slots} slots would be busy {:.0} % of it",
+        really.as_secs_f64(),
+        then.as_secs_f64(),
+        busy(&would) / (then.as_secs_f64() * slots_f64(slots)).max(f64::EPSILON) * 100.0,
+    )?;
+    if runs.len() < real.len() {
+        let left = real.len().saturating_sub(runs.len());
+        writeln!(out, "{left} jobs would never run: nothing in this fleet has what they need")?;
+    }
+    Ok(())
+}
+
+fn slots_f64(slots: usize) -> f64 {
+    u32::try_from(slots).map_or(f64::MAX, f64::from)
+}
+
+impl Sum {
+    fn shown(&mut self) -> String {
+        self.waits.sort_unstable();
+        let nth = |percent: usize| {
+            let last = self.waits.len().saturating_sub(1);
+            let wait = self.waits.get(last.saturating_mul(percent) / 100);
+            wait.map_or(0.0, Duration::as_secs_f64)
+        };
+        format!("{:.1} / {:.1} / {:.1} s", nth(50), nth(95), nth(100))
+    }
+}
