@@ -34,6 +34,17 @@ impl Cache {
         folds.get(subject)?.downcast_ref::<Loaded<S>>().cloned()
     }
 
+    /// Forgets every fold of a tenant's.
+    pub(crate) fn forget(&self, tenant: &str) {
+        let mut folds = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = format!(".{tenant}.");
+        let subjects: Vec<String> =
+            folds.iter().map(|(subject, _)| subject.clone()).filter(|s| s.contains(&own)).collect();
+        for subject in subjects {
+            folds.pop(&subject);
+        }
+    }
+
     pub(crate) fn put<S: Send + Sync + 'static>(&self, subject: &str, loaded: Loaded<S>) {
         let mut folds = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
         folds.put(subject.to_owned(), Arc::new(loaded));

@@ -115,6 +115,12 @@ impl Commands {
         &self.codec
     }
 
+    /// Forgets what is kept in memory of a tenant, whose data key is gone.
+    pub async fn forget(&self, tenant: &str) {
+        self.codec.forget(tenant).await;
+        self.cache.forget(tenant);
+    }
+
     /// Handles one command.
     ///
     /// # Errors

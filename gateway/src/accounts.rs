@@ -1,6 +1,7 @@
 //! Accounts: what a tenant is entitled to. An operator's to read and to set.
 
 mod body;
+mod erase;
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::{
     auth::Auth,
     body::StrictJson,
     if_match::version,
-    problem::Problem,
+    problem::{Kind, Problem},
     reply::Reply,
     state::{Gateway, caller},
 };
@@ -82,5 +83,33 @@ impl Accounts {
         let handled = handled.map_err(Problem::from)?;
         gateway.directory.catch_up(gateway.commands.log()).await?;
         Ok(body::answer(&gateway, &tenant).position(handled.position))
+    }
+
+    /// Erase an account
+    ///
+    /// For ever: its keys are revoked, its jobs end, its files are removed, and its data key is thrown
+    /// away, without which nothing personal of it can be read anywhere. What happened stays in the log.
+    #[oai(path = "/accounts/:tenant", method = "delete", operation_id = "eraseAccount")]
+    async fn erase(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        #[oai(name = "tenant")] name: Path<String>,
+    ) -> Result<Reply<200, AccountShown>> {
+        let principal = auth.may(Scope::Admin)?;
+        let tenant = tenant(&name.0)?;
+        if tenant == principal.tenant {
+            let detail = "the key that asks is the account's own; ask with another admin's";
+            return Err(Problem::new(Kind::Conflict, detail).into());
+        }
+        gateway.directory.catch_up(gateway.commands.log()).await?;
+        if !gateway.directory.knows(&tenant) {
+            return Err(Problem::not_found("account").into());
+        }
+        let caller = caller(principal, request);
+        let position = Box::pin(erase::erase(&gateway, (principal, &caller), &tenant)).await?;
+        gateway.directory.catch_up(gateway.commands.log()).await?;
+        Ok(body::answer(&gateway, &tenant).position(position))
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use domain::Network;
-use nats::{Live, LogError};
+use nats::{Live, LogError, Position};
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Response, Route,
     endpoint::{make, make_sync},
@@ -16,7 +16,7 @@ use poem::{
     middleware::Cors,
 };
 use poem_openapi::OpenApiService;
-use projections::position_subject;
+use projections::{JobDetail, position_subject};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -323,6 +323,26 @@ fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
         .map_to_response()
 }
 
+/// What is followed of the log.
+const FOLLOWED: [&str; 5] = ["ev.job.>", "ev.batch.>", "ev.key.>", "ev.hook.>", "ev.account.>"];
+
+/// An account that changed may be one that was erased: nothing of it is kept in memory, neither what
+/// is there now nor what is read before the rows are written anew.
+async fn forget(gateway: &Arc<Gateway>, tenant: &str, sequence: u64) {
+    gateway.commands.forget(tenant).await;
+    gateway.rows.clear();
+    let gateway = Arc::clone(gateway);
+    tokio::spawn(async move {
+        let epoch = gateway.commands.log().identity().epoch;
+        let position = Position { epoch, sequence, index: 0 }.to_string();
+        let (positions, database) = (&gateway.positions, &gateway.database);
+        while positions.reach::<JobDetail>(database, epoch, Some(&position)).await.is_err() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        gateway.rows.clear();
+    });
+}
+
 /// Hears positions, progress, presence and the log, for as long as the gateway serves.
 async fn hear(
     gateway: &Arc<Gateway>,
@@ -334,7 +354,7 @@ async fn hear(
     let mut progress = live.listen("live.*.job.*.progress").await?;
     let mut presence = live.listen("presence.worker.>").await?;
     let from = log.last_sequence().await?.saturating_add(1);
-    let mut reader = log.follow_only(&["ev.job.>", "ev.batch.>", "ev.key.>", "ev.hook.>"], from);
+    let mut reader = log.follow_only(&FOLLOWED, from);
     let (gateway, stop) = (Arc::clone(gateway), stop.clone());
     Ok(tokio::spawn(async move {
         loop {
@@ -355,6 +375,9 @@ async fn hear(
                     workers.insert(worker, (Instant::now(), body));
                 }
                 message = reader.next() => {
+                    if let Some(("account", tenant, _)) = message.address() {
+                        forget(&gateway, tenant, message.sequence).await;
+                    }
                     // Before anybody is told: who reads then sees what is told of.
                     gateway.rows.hear(&message);
                     gateway.hub.hear(message);

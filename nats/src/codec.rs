@@ -43,6 +43,11 @@ impl Codec {
         Self { vault }
     }
 
+    /// Looks a tenant's data key up anew when it is needed next: it may be gone.
+    pub async fn forget(&self, tenant: &str) {
+        self.vault.forget(tenant).await;
+    }
+
     /// Writes a decision.
     ///
     /// # Errors

@@ -21,6 +21,18 @@ impl Lines {
         }
     }
 
+    /// Forgets everything of a tenant.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn erase(&self, tenant: &str) -> Result<(), LogError> {
+        let stream = self.nats.jetstream.get_stream_no_info(LOGS).await;
+        let stream = stream.map_err(LogError::unavailable)?;
+        let filter = format!("logs.{tenant}.>");
+        stream.purge().filter(filter).await.map_err(LogError::unavailable)?;
+        Ok(())
+    }
+
     /// The lines of one job from a sequence on.
     ///
     /// # Errors

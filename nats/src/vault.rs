@@ -1,4 +1,9 @@
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store};
 use bytes::Bytes;
@@ -6,6 +11,7 @@ use chacha20poly1305::{
     Key, KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Generate, Payload},
 };
+use futures::StreamExt;
 use tokio::sync::RwLock;
 
 use crate::{LogError, Nats};
@@ -15,7 +21,8 @@ use crate::{LogError, Nats};
 pub struct Vault {
     store: Store,
     cipher: Arc<XChaCha20Poly1305>,
-    known: Arc<RwLock<HashMap<String, Option<DataKey>>>>,
+    /// When each was looked up: one that is erased is forgotten everywhere within a minute.
+    known: Arc<RwLock<HashMap<String, (Instant, Option<DataKey>)>>>,
 }
 
 /// One tenant's key for personal fields.
@@ -40,7 +47,9 @@ impl Vault {
 
     /// The tenant's data key, made on first use; none once it was erased.
     pub(crate) async fn data_key(&self, tenant: &str) -> Result<Option<DataKey>, LogError> {
-        if let Some(known) = self.known.read().await.get(tenant) {
+        if let Some((at, known)) = self.known.read().await.get(tenant)
+            && at.elapsed() < BELIEVED
+        {
             return Ok(known.clone());
         }
         let name = format!("dek.{tenant}");
@@ -53,7 +62,7 @@ impl Vault {
             None => Some(self.make_key(&name).await?),
         };
         let key = key.map(|bytes| Arc::new(XChaCha20Poly1305::new(&Key::from(bytes))));
-        self.known.write().await.insert(tenant.to_owned(), key.clone());
+        self.known.write().await.insert(tenant.to_owned(), (Instant::now(), key.clone()));
         Ok(key)
     }
 
@@ -64,7 +73,27 @@ impl Vault {
     pub async fn erase(&self, tenant: &str) -> Result<(), LogError> {
         let name = format!("dek.{tenant}");
         self.store.purge(&name).await.map_err(LogError::unavailable)?;
-        self.known.write().await.insert(tenant.to_owned(), None);
+        self.known.write().await.insert(tenant.to_owned(), (Instant::now(), None));
+        Ok(())
+    }
+
+    /// Looks a tenant's data key up anew when it is needed next.
+    pub(crate) async fn forget(&self, tenant: &str) {
+        self.known.write().await.remove(tenant);
+    }
+
+    /// Forgets every secret whose name begins so.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn purge(&self, prefix: &str) -> Result<(), LogError> {
+        let mut names = self.store.keys().await.map_err(LogError::unavailable)?;
+        while let Some(name) = names.next().await {
+            let name = name.map_err(LogError::unavailable)?;
+            if name.starts_with(prefix) {
+                self.store.purge(&name).await.map_err(LogError::unavailable)?;
+            }
+        }
         Ok(())
     }
 
@@ -153,6 +182,8 @@ impl Vault {
     }
 }
 
+/// How long a data key is believed to be there.
+const BELIEVED: Duration = Duration::from_mins(1);
 const NONCE: usize = 24;
 
 /// Nonce, then ciphertext and tag.

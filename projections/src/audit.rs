@@ -15,7 +15,7 @@ use crate::{Database, ProjectionError};
 
 pub use self::{
     decisions::AuditDecisions,
-    notes::AuditNotes,
+    notes::{AuditNotes, erase_notes},
     verify::{Fault, Verdict, verify},
 };
 

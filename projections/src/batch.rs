@@ -10,7 +10,7 @@ use domain::{
 use nats::{Codec, Decision, Message};
 use sqlx::{PgConnection, types::Json};
 
-use crate::{Database, JobList, Projection, ProjectionError};
+use crate::{Database, Erasure, JobList, Projection, ProjectionError};
 
 /// The read model's writer.
 #[derive(Debug)]
@@ -60,6 +60,18 @@ impl Projection for BatchList {
             .execute(&mut *transaction)
             .await?;
         }
+        Ok(())
+    }
+
+    async fn erase(
+        &self,
+        transaction: &mut PgConnection,
+        erasure: &Erasure<'_>,
+    ) -> Result<(), ProjectionError> {
+        sqlx::query("UPDATE batch SET doc = jsonb_set(doc, '{name}', 'null') WHERE tenant = $1")
+            .bind(erasure.tenant.as_str())
+            .execute(transaction)
+            .await?;
         Ok(())
     }
 }

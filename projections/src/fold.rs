@@ -9,7 +9,7 @@ use domain::{
 use nats::{Codec, Decision, Message};
 use sqlx::PgConnection;
 
-use crate::ProjectionError;
+use crate::{Erasure, ProjectionError};
 
 /// A row folded from the events of one job, by a pure function.
 pub(crate) trait JobRow: Sized + Send {
@@ -61,6 +61,26 @@ pub(crate) async fn fold<R: JobRow>(
         changed.extend(row.map(|row| (row, newest)));
     }
     R::store(transaction, &changed).await
+}
+
+/// Folds everything of an erased tenant's jobs anew, as far as it can still be read.
+pub(crate) async fn erase<R: JobRow>(
+    transaction: &mut PgConnection,
+    erasure: &Erasure<'_>,
+) -> Result<(), ProjectionError> {
+    let messages = erasure.messages(Job::CATEGORY).await?;
+    let mut rows = Vec::new();
+    for (id, decisions) in decisions(erasure.codec, &messages).await? {
+        let (mut row, mut newest): (Option<R>, u64) = (None, 0);
+        for (sequence, decision) in decisions {
+            let tenant = erasure.tenant.clone();
+            let meta = Recorded { id, tenant, at: Timestamp::from_millis(decision.at) };
+            row = decision.events.iter().fold(row, |row, event| R::apply(row, event, &meta));
+            newest = sequence;
+        }
+        rows.extend(row.map(|row| (row, newest)));
+    }
+    R::store(transaction, &rows).await
 }
 
 pub(crate) type Changes = BTreeMap<JobId, Vec<(u64, Decision<JobEvent>)>>;

@@ -10,8 +10,8 @@ use nats::{Codec, Message};
 use sqlx::{PgConnection, types::Json};
 
 use crate::{
-    Database, Projection, ProjectionError,
-    fold::{JobRow, column, documents, fold, sequences},
+    Database, Erasure, Projection, ProjectionError,
+    fold::{JobRow, column, documents, erase, fold, sequences},
 };
 
 /// The read model's writer.
@@ -29,6 +29,14 @@ impl Projection for JobDetail {
         batch: &[Message],
     ) -> Result<(), ProjectionError> {
         fold::<JobView>(transaction, codec, batch).await
+    }
+
+    async fn erase(
+        &self,
+        transaction: &mut PgConnection,
+        erasure: &Erasure<'_>,
+    ) -> Result<(), ProjectionError> {
+        erase::<JobView>(transaction, erasure).await
     }
 }
 

@@ -10,8 +10,8 @@ use nats::{Codec, Message};
 use sqlx::{PgConnection, QueryBuilder, types::Json};
 
 use crate::{
-    Database, Projection, ProjectionError,
-    fold::{JobRow, column, documents, fold, millis, sequences},
+    Database, Erasure, Projection, ProjectionError,
+    fold::{JobRow, column, documents, erase, fold, millis, sequences},
 };
 
 /// The read model's writer.
@@ -52,6 +52,14 @@ impl Projection for JobList {
         batch: &[Message],
     ) -> Result<(), ProjectionError> {
         fold::<JobSummary>(transaction, codec, batch).await
+    }
+
+    async fn erase(
+        &self,
+        transaction: &mut PgConnection,
+        erasure: &Erasure<'_>,
+    ) -> Result<(), ProjectionError> {
+        erase::<JobSummary>(transaction, erasure).await
     }
 }
 

@@ -4,7 +4,7 @@ use nats::{Codec, Live, Log, Message, Reader, failpoint};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Checkpoint, Database, ProjectionError};
+use crate::{Checkpoint, Database, Erasure, ProjectionError, erasure::erased};
 
 /// One read model: how a batch of messages changes its rows.
 pub trait Projection: Send + Sync {
@@ -20,6 +20,16 @@ pub trait Projection: Send + Sync {
         codec: &Codec,
         batch: &[Message],
     ) -> impl Future<Output = Result<(), ProjectionError>> + Send;
+
+    /// Writes a tenant's rows anew without what its data key opened. Nothing is to be done where
+    /// nothing personal stands.
+    fn erase(
+        &self,
+        _transaction: &mut PgConnection,
+        _erasure: &Erasure<'_>,
+    ) -> impl Future<Output = Result<(), ProjectionError>> + Send {
+        async { Ok(()) }
+    }
 }
 
 /// Follows the log for one read model, into the tables that are served or into a rebuild's.
@@ -190,7 +200,12 @@ impl<P: Projection> Runner<P> {
             for message in &late {
                 park(&mut transaction, P::NAME, message, "an earlier one is parked").await?;
             }
-            match self.projection.apply(&mut transaction, &self.codec, &good).await {
+            let applied = self.projection.apply(&mut transaction, &self.codec, &good).await;
+            let applied = match applied {
+                Ok(()) => self.erase(&mut transaction, &good, last.sequence).await,
+                refused => refused,
+            };
+            match applied {
                 Ok(()) => {
                     let mut moved = checkpoint.clone();
                     moved.advance(&mut transaction, last.sequence, command_id).await?;
@@ -227,6 +242,21 @@ impl<P: Projection> Runner<P> {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Takes what is personal of erased tenants out of the rows, in the transaction that says so.
+    async fn erase(
+        &self,
+        transaction: &mut PgConnection,
+        batch: &[Message],
+        until: u64,
+    ) -> Result<(), ProjectionError> {
+        for tenant in erased(&self.codec, batch).await? {
+            self.codec.forget(tenant.as_str()).await;
+            let erasure = Erasure { codec: &self.codec, log: &self.log, tenant, until };
+            self.projection.erase(transaction, &erasure).await?;
+        }
+        Ok(())
     }
 
     /// The first message of a batch that the database refuses, tried without keeping anything.

@@ -26,7 +26,7 @@ use self::{
     endpoints::Endpoints,
     matching::{Matched, store},
 };
-use crate::{Projection, ProjectionError, told, told::Told};
+use crate::{Erasure, Projection, ProjectionError, told, told::Told};
 
 /// The one reader. It reads further back in the log when somebody asks for a replay.
 #[derive(Debug)]
@@ -98,6 +98,23 @@ impl Projection for Webhooks {
         }
         endpoints.store(transaction).await?;
         store(transaction, &matched).await
+    }
+
+    async fn erase(
+        &self,
+        transaction: &mut PgConnection,
+        erasure: &Erasure<'_>,
+    ) -> Result<(), ProjectionError> {
+        for statement in [
+            "UPDATE webhook SET doc = doc || '{\"url\": null, \"description\": null}'
+             WHERE tenant = $1",
+            "DELETE FROM delivery_attempt USING delivery
+             WHERE delivery.hook_id = delivery_attempt.hook_id AND delivery.tenant = $1",
+            "DELETE FROM delivery WHERE tenant = $1",
+        ] {
+            sqlx::query(statement).bind(erasure.tenant.as_str()).execute(&mut *transaction).await?;
+        }
+        Ok(())
     }
 }
 

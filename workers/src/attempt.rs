@@ -112,7 +112,9 @@ impl Workshop {
         let command = match outcome {
             Outcome::Done => return,
             Outcome::Fail(error) => {
-                tracing::info!(job = %release.job, attempt, %error, "attempt failed");
+                // Its code only: what it says may name a file, and a process's own log is never erased.
+                let code = error.code.as_str();
+                tracing::info!(job = %release.job, attempt, code, "attempt failed");
                 let message = presentable(&error.message);
                 let failure = Failure { code: error.code, message: Personal::Clear(message) };
                 JobCommand::FailAttempt { attempt, failure, at: clock::now(), chance: by_chance() }

@@ -213,6 +213,7 @@ impl Conductor {
             let Ok(tenant) = tenant.parse() else { return };
             let Some(decision) = self.decode::<AccountEvent>(message).await else { return };
             decision.events.iter().for_each(|event| self.state.caps_mut().account(&tenant, event));
+            self.commands.forget(tenant.as_str()).await;
         } else if category == Key::CATEGORY {
             let Ok(key) = id.parse() else { return };
             let Some(decision) = self.decode::<KeyEvent>(message).await else { return };

@@ -35,6 +35,9 @@ pub enum AccountEvent {
         /// All of them.
         terms: AccountTerms,
     },
+    /// Its data key is gone: nothing personal of it can be read any more.
+    #[serde(rename = "account.erased")]
+    Erased {},
 }
 
 /// What may be asked of an account.
@@ -49,6 +52,8 @@ pub enum AccountCommand {
         /// From where its keys open.
         allowed_ips: Option<BTreeSet<Network>>,
     },
+    /// Say that its data key is gone.
+    Erase,
 }
 
 /// The account decider.
@@ -71,7 +76,9 @@ impl Decider for Account {
         state: &AccountTerms,
         command: AccountCommand,
     ) -> Result<Vec<AccountEvent>, AccountRejection> {
-        let AccountCommand::Change { tier, limits, allowed_ips } = command;
+        let AccountCommand::Change { tier, limits, allowed_ips } = command else {
+            return Ok(vec![AccountEvent::Erased {}]);
+        };
         let terms = AccountTerms {
             tier: tier.or(state.tier),
             limits: state.limits.with(&limits),
@@ -80,8 +87,10 @@ impl Decider for Account {
         if terms == *state { Ok(vec![]) } else { Ok(vec![AccountEvent::Changed { terms }]) }
     }
 
-    fn evolve(_: AccountTerms, event: &AccountEvent) -> AccountTerms {
-        let AccountEvent::Changed { terms } = event;
-        terms.clone()
+    fn evolve(state: AccountTerms, event: &AccountEvent) -> AccountTerms {
+        match event {
+            AccountEvent::Changed { terms } => terms.clone(),
+            AccountEvent::Erased {} => state,
+        }
     }
 }

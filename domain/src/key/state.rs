@@ -55,6 +55,19 @@ impl KeyState {
     }
 }
 
+impl KeyState {
+    /// Takes out what is personal: it cannot be read any more.
+    pub fn erase(&mut self) {
+        match self {
+            Self::Unknown => {}
+            Self::Active(key) | Self::Revoked(key) => {
+                key.name = Personal::Erased;
+                key.description = None;
+            }
+        }
+    }
+}
+
 impl ActiveKey {
     /// True once its time is over.
     pub fn is_expired(&self, now: Timestamp) -> bool {

@@ -219,10 +219,15 @@ impl Directory {
             && let Some(decision) = decode::<AccountEvent>(codec, message).await
         {
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            let erased = tenant.clone();
             let account = known.accounts.entry(tenant).or_default();
             let terms = std::mem::take(&mut account.terms);
             account.terms = decision.events.iter().fold(terms, Account::evolve);
             account.version = account.version.saturating_add(decision.events.len() as u64);
+            if decision.events.iter().any(|event| matches!(event, AccountEvent::Erased {})) {
+                let own = known.keys.values_mut().filter(|key| key.tenant == erased);
+                own.for_each(|key| key.state.erase());
+            }
         } else if category == Quota::CATEGORY
             && let Some(decision) = decode::<QuotaEvent>(codec, message).await
         {

@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use sqlx::PgConnection;
 
 use super::{AuditRow, actor, request_id, told};
-use crate::{Projection, ProjectionError};
+use crate::{Erasure, Projection, ProjectionError};
 
 /// The writer of what the log decided about keys and accounts.
 #[derive(Debug)]
@@ -26,27 +26,51 @@ impl Projection for AuditDecisions {
     ) -> Result<(), ProjectionError> {
         for message in batch {
             for row in rows(codec, message).await? {
-                sqlx::query(
-                    "INSERT INTO audit_decision (sequence, index, at, tenant, actor, address,
-                         action, target, request_id, detail)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-                )
-                .bind(row.sequence)
-                .bind(row.index)
-                .bind(row.at)
-                .bind(row.tenant)
-                .bind(row.actor)
-                .bind(row.address)
-                .bind(row.action)
-                .bind(row.target)
-                .bind(row.request_id)
-                .bind(row.detail)
-                .execute(&mut *transaction)
-                .await?;
+                insert(transaction, row).await?;
             }
         }
         Ok(())
     }
+
+    async fn erase(
+        &self,
+        transaction: &mut PgConnection,
+        erasure: &Erasure<'_>,
+    ) -> Result<(), ProjectionError> {
+        sqlx::query("DELETE FROM audit_decision WHERE tenant = $1")
+            .bind(erasure.tenant.as_str())
+            .execute(&mut *transaction)
+            .await?;
+        for category in [Key::CATEGORY, Account::CATEGORY] {
+            for message in erasure.messages(category).await? {
+                for row in rows(erasure.codec, &message).await? {
+                    insert(transaction, row).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn insert(transaction: &mut PgConnection, row: AuditRow) -> Result<(), ProjectionError> {
+    sqlx::query(
+        "INSERT INTO audit_decision (sequence, index, at, tenant, actor, address,
+                         action, target, request_id, detail)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+    )
+    .bind(row.sequence)
+    .bind(row.index)
+    .bind(row.at)
+    .bind(row.tenant)
+    .bind(row.actor)
+    .bind(row.address)
+    .bind(row.action)
+    .bind(row.target)
+    .bind(row.request_id)
+    .bind(row.detail)
+    .execute(transaction)
+    .await?;
+    Ok(())
 }
 
 /// The rows that a message makes.

@@ -1,10 +1,10 @@
-use domain::{Personal, audit::AuditEvent};
+use domain::{Personal, Tenant, audit::AuditEvent};
 use nats::{Codec, Decision, Message};
 use serde_json::json;
 use sqlx::PgConnection;
 
 use super::AuditRow;
-use crate::{Projection, ProjectionError, archive::chain};
+use crate::{Database, Projection, ProjectionError, archive::chain};
 
 /// The writer of what was noted beside the log.
 #[derive(Debug)]
@@ -79,4 +79,34 @@ pub(super) async fn row(codec: &Codec, message: &Message) -> Result<AuditRow, Pr
         request_id: request_id.clone(),
         detail: json!({ "count": count, "first": first, "last": last, "request": request }),
     })
+}
+
+/// Takes what is personal of an erased tenant out of the notes' rows: what each says is read anew from
+/// its payload, which the chain is over.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn erase_notes(
+    database: &Database,
+    codec: &Codec,
+    tenant: &Tenant,
+) -> Result<(), ProjectionError> {
+    codec.forget(tenant.as_str()).await;
+    let kept: Vec<(i64, String, Vec<u8>)> =
+        sqlx::query_as("SELECT sequence, subject, payload FROM audit_note WHERE tenant = $1")
+            .bind(tenant.as_str())
+            .fetch_all(&database.pool)
+            .await?;
+    for (sequence, subject, payload) in kept {
+        let at = u64::try_from(sequence).unwrap_or(0);
+        let message = Message { sequence: at, subject, payload: payload.into(), pending: 0 };
+        let row = row(codec, &message).await?;
+        sqlx::query("UPDATE audit_note SET address = $2, detail = $3 WHERE sequence = $1")
+            .bind(sequence)
+            .bind(row.address)
+            .bind(row.detail)
+            .execute(&database.pool)
+            .await?;
+    }
+    Ok(())
 }

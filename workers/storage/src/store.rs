@@ -57,6 +57,17 @@ impl Storage {
         Self::open(&self.root.join(tenant.as_str()))
     }
 
+    /// Removes everything that belongs to one tenant.
+    ///
+    /// # Errors
+    /// When the disk fails; then some of it may be gone.
+    pub async fn erase(&self, tenant: &Tenant) -> Result<(), StorageError> {
+        match tokio::fs::remove_dir_all(self.root.join(tenant.as_str())).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// The object's key in the store.
     pub(crate) fn key(location: &Location) -> Result<Key, StorageError> {
         let path = match location {

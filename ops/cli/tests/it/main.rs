@@ -9,6 +9,7 @@ mod chaos;
 mod crash;
 mod demo;
 mod edge;
+mod erasure;
 mod feed;
 mod fleet;
 mod hostile;

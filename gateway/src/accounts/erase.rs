@@ -1,0 +1,107 @@
+use std::time::Duration;
+
+use commands::{Caller, HandleError};
+use domain::{
+    JobId, Tenant,
+    account::{Account, AccountCommand},
+    job::{Job, JobCommand, JobState, JobStatus},
+    key::{Key, KeyCommand, KeyRejection},
+};
+use nats::{Position, failpoint};
+use projections::{audit::erase_notes, job_list, job_list::Filter};
+
+use crate::{
+    auth::Principal,
+    problem::{Kind, Problem},
+    state::Gateway,
+};
+
+/// How long its jobs have to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Jobs that are looked at at once.
+const PAGE: u32 = 200;
+
+/// Erases a tenant: its keys open nothing, its jobs end, its bytes go, and its data key, without which
+/// nothing personal of it can be read in the log, the archive, or a backup of either.
+///
+/// The event comes last and says that all of this is so: who asks and gets no answer asks again, and
+/// each step may be taken twice.
+pub(super) async fn erase(
+    gateway: &Gateway,
+    (principal, caller): (&Principal, &Caller),
+    tenant: &Tenant,
+) -> Result<Position, Problem> {
+    let by = principal.grant();
+    let name = tenant.as_str();
+    gateway.directory.catch_up(gateway.commands.log()).await?;
+    for key in gateway.directory.keys(Some(tenant)) {
+        let (id, command) = (key.id.to_string(), KeyCommand::Revoke { by: by.clone() });
+        match gateway.commands.handle::<Key>(name, &id, caller, command).await {
+            Ok(_) | Err(HandleError::Rejected(KeyRejection::Revoked)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    end_jobs(gateway, caller, tenant).await?;
+    failpoint::hit("gateway.before_erase");
+    gateway.storage.erase(tenant).await?;
+    gateway.lines.erase(name).await?;
+    for hook in hooks(gateway, tenant).await? {
+        gateway.vault.purge(&format!("hook.{hook}.")).await?;
+    }
+    gateway.vault.purge(&format!("hooks.{name}")).await?;
+    gateway.vault.erase(name).await?;
+    gateway.commands.forget(name).await;
+    erase_notes(&gateway.database, gateway.commands.codec(), tenant).await?;
+    failpoint::hit("gateway.before_erased");
+    let handled =
+        gateway.commands.handle::<Account>(name, name, caller, AccountCommand::Erase).await?;
+    Ok(handled.position)
+}
+
+/// Calls off what waits and runs, and waits until nothing does.
+async fn end_jobs(gateway: &Gateway, caller: &Caller, tenant: &Tenant) -> Result<(), Problem> {
+    let ending = async {
+        for status in [JobStatus::Queued, JobStatus::Processing] {
+            loop {
+                let filter = Filter { status: Some(status), ..Filter::default() };
+                let jobs = job_list::page(&gateway.database, tenant, &filter, PAGE).await?;
+                if jobs.is_empty() {
+                    break;
+                }
+                for job in &jobs {
+                    end_job(gateway, caller, (tenant, job.id)).await?;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        Ok::<(), Problem>(())
+    };
+    let late = || Problem::new(Kind::Unavailable, "its jobs are still ending; ask again");
+    tokio::time::timeout(PATIENCE, ending).await.map_err(|_| late())?
+}
+
+async fn end_job(
+    gateway: &Gateway,
+    caller: &Caller,
+    (tenant, job): (&Tenant, JobId),
+) -> Result<(), Problem> {
+    let id = job.to_string();
+    // A refusal means that it is over, or that its outputs are being delivered.
+    let _ = gateway.commands.handle::<Job>(tenant.as_str(), &id, caller, JobCommand::Cancel).await;
+    gateway.live.tell(format!("ctl.cancel.{id}"), "").await;
+    let state = gateway.commands.state::<Job>(tenant.as_str(), &id).await?;
+    tracing::debug!(%job, over = state.is_over() || state == JobState::Unknown, "it is to end");
+    Ok(())
+}
+
+async fn hooks(gateway: &Gateway, tenant: &Tenant) -> Result<Vec<domain::HookId>, Problem> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = projections::webhooks::page(&gateway.database, tenant, after, PAGE).await?;
+        after = page.last().map(|view| view.id);
+        if after.is_none() {
+            return Ok(all);
+        }
+        all.extend(page.into_iter().map(|view| view.id));
+    }
+}

@@ -1,0 +1,138 @@
+//! A tenant that is erased can be read nowhere: not in the log, its archive or its read models, not in
+//! a store or a cache; and the log is still whole.
+
+use std::{path::Path, process::Command};
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::{
+    operator,
+    stack::{Stack, bunny},
+};
+
+/// In everything personal of the tenant, and in nothing else.
+const SECRET: &str = "Zaphod-Beeblebrox";
+
+/// Where the secret stands, in clear or in hex, among all files below a folder.
+fn files_with_it(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in folder.read_dir().into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.display().to_string();
+            let bytes = std::fs::read(&path).unwrap_or_default();
+            let has = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+            if name.contains(SECRET) || has(SECRET.as_bytes()) {
+                found.push(name);
+            }
+        }
+    }
+    found
+}
+
+/// Every row of the database, as text.
+fn dump(stack: &Stack) -> String {
+    let settings = operator::settings(stack);
+    let (_, url) = settings.iter().find(|(name, _)| name == "FFAPI_POSTGRES__URL").unwrap();
+    let mut versions: Vec<_> =
+        Path::new("/usr/lib/postgresql").read_dir().into_iter().flatten().flatten().collect();
+    versions.sort_by_key(std::fs::DirEntry::path);
+    let program = versions.pop().map(|at| at.path().join("bin/pg_dump"));
+    let program = program.unwrap_or_else(|| "pg_dump".into());
+    let output = Command::new(program).args(["--inserts", url]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn nothing_personal_of_an_erased_tenant_is_left_anywhere() {
+    let stack = Stack::with(&[("FFAPI_LOG__FILTER", "info")]).await;
+    let key = json!({ "name": SECRET, "tenant": "acme", "scopes": ["jobs:write", "jobs:read"] });
+    let key = stack.post("/api-keys", &key).await;
+    let secret = key.text("/secret").to_owned();
+    let post = |path: &str, body: serde_json::Value| {
+        stack.send(stack.request_as(&secret, Method::POST, path).json(&body))
+    };
+    let upload = stack
+        .request_as(&secret, Method::POST, "/uploads")
+        .header("content-type", "application/octet-stream")
+        .header("content-disposition", format!("attachment; filename=\"{SECRET}.mp4\""))
+        .body(std::fs::read(bunny()).unwrap());
+    let upload = stack.send(upload).await.text("/id").to_owned();
+    let hook = json!({ "url": format!("https://{SECRET}.example"), "description": SECRET });
+    assert_eq!(post("/webhooks", hook).await.status, StatusCode::CREATED);
+    let body = json!({ "input": upload, "metadata": { "of": SECRET } });
+    let job = post("/probe", body).await.text("/job/id").to_owned();
+    let batch = json!({ "name": SECRET, "jobs": [
+        { "kind": "probe", "input": format!("in/{SECRET}.mp4") },
+        { "kind": "probe", "input": upload, "not_before": "2099-01-01T00:00:00Z" } ] });
+    let batch = post("/batch", batch).await;
+    let failed = batch.text("/jobs/0").to_owned();
+    let get = |path: String| stack.send(stack.request_as(&secret, Method::GET, &path));
+    for job in [&job, &failed] {
+        let start = std::time::Instant::now();
+        while !matches!(get(format!("/jobs/{job}")).await.text("/status"), "completed" | "failed") {
+            assert!(start.elapsed() < crate::stack::PATIENCE);
+        }
+    }
+    // It is there, or the rest would prove nothing. The log holds it encrypted from the first event.
+    assert!(dump(&stack).contains(SECRET));
+    let data = stack.data.path();
+    assert_eq!(files_with_it(&data.join("nats")), Vec::<String>::new());
+
+    let own = stack.send(stack.request_as(&secret, Method::DELETE, "/accounts/acme")).await;
+    assert_eq!(own.status, StatusCode::FORBIDDEN, "only an admin's to ask for");
+    let erased = stack.send(stack.request(Method::DELETE, "/accounts/acme")).await;
+    assert_eq!(erased.status, StatusCode::OK, "{erased:#?}");
+    let position = erased.header("x-log-position").to_owned();
+    // Every read model has come by.
+    for path in ["/jobs", "/batch", "/webhooks", "/queue"] {
+        let asked = stack.get(&format!("{path}?min_position={position}")).await;
+        assert_eq!(asked.status, StatusCode::OK, "{asked:#?}");
+    }
+    let start = std::time::Instant::now();
+    loop {
+        let shown = stack.get("/admin/projections").await;
+        let behind = shown.json["data"].as_array().unwrap().iter().any(|one| one["lag"] != 0);
+        // The notes are a log of their own.
+        let only_notes = shown.json["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|one| one["lag"] == 0 || one["name"] == "audit_note");
+        if !behind || only_notes {
+            break;
+        }
+        assert!(start.elapsed() < crate::stack::PATIENCE, "{shown:#?}");
+    }
+    let rows = dump(&stack);
+    let lines: Vec<&str> = rows.lines().filter(|line| line.contains(SECRET)).collect();
+    assert!(lines.is_empty(), "{lines:#?}");
+    for folder in ["nats", "storage", "up.log"] {
+        assert_eq!(files_with_it(&data.join(folder)), Vec::<String>::new(), "{folder}");
+    }
+    let said = std::fs::read_to_string(data.join("up.log")).unwrap();
+    assert!(!said.contains(SECRET));
+    // Nobody is shown it from memory: the key opens nothing, and what it was called is gone.
+    assert_eq!(get("/jobs".to_owned()).await.status, StatusCode::UNAUTHORIZED);
+    let shown = stack.get(&format!("/api-keys/{}", key.text("/id"))).await;
+    assert!(!shown.json.to_string().contains(SECRET) && shown.text("/status") == "revoked");
+    // What happened is still there, whole, and built anew it is the same.
+    let (well, said) = operator::run(&stack, &["replay", "--tenant", "acme"]);
+    assert!(well && said.contains("job.completed") && said.contains("account.erased"), "{said}");
+    let with_it: Vec<&str> = said.lines().filter(|line| line.contains(SECRET)).collect();
+    assert!(with_it.is_empty(), "{with_it:#?}");
+    let (well, said) = operator::run(&stack, &["audit", "verify"]);
+    assert!(well, "{said}");
+    crate::crash::equals_its_rebuild(&stack);
+    let again = stack.send(stack.request(Method::DELETE, "/accounts/acme")).await;
+    assert_eq!(again.status, StatusCode::OK, "asking twice does no harm: {again:#?}");
+    let stranger = stack.send(stack.request(Method::DELETE, "/accounts/nobody")).await;
+    assert_eq!(stranger.status, StatusCode::NOT_FOUND);
+}
