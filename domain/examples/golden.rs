@@ -90,6 +90,7 @@ fn events() -> Vec<(&'static str, JobEvent)> {
         ("job.completed", JobEvent::Completed { attempt: 1 }),
         ("job.failed", JobEvent::Failed { failure: failure(), dead_lettered: true }),
         ("job.retried", JobEvent::Retried { next_attempt: 2 }),
+        ("job.outputs_expired", JobEvent::OutputsExpired {}),
         ("job.priority_changed", JobEvent::PriorityChanged { priority: Priority::Low }),
     ]
 }

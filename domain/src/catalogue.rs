@@ -129,6 +129,11 @@ pub const EVENTS: &[EventKind] = &[
         &[STATUS, field("next_attempt", "integer")],
     ),
     job(
+        "job.outputs_expired",
+        "A job's outputs were kept long enough, and are gone",
+        &[STATUS, maybe("metadata", "object")],
+    ),
+    job(
         "job.priority_changed",
         "A job has another place in the queue",
         &[field("priority", "string")],

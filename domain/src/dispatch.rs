@@ -197,7 +197,9 @@ impl Dispatch {
                     self.live.remove(&job);
                 }
             }
-            JobEvent::CancelRequested { .. } | JobEvent::OutputsSealed { .. } => {}
+            JobEvent::CancelRequested { .. }
+            | JobEvent::OutputsSealed { .. }
+            | JobEvent::OutputsExpired {} => {}
         }
     }
 

@@ -18,6 +18,9 @@ pub enum UploadEvent {
         /// Hex digest.
         sha256: String,
     },
+    /// It was kept as long as uploads are kept, and is gone.
+    #[serde(rename = "upload.expired")]
+    Expired {},
 }
 
 /// What may be asked.
@@ -32,6 +35,8 @@ pub enum UploadCommand {
         /// Hex digest.
         sha256: String,
     },
+    /// Say that it is gone.
+    Expire,
 }
 
 /// Where it stands.
@@ -47,6 +52,8 @@ pub enum UploadState {
         /// Hex digest.
         sha256: String,
     },
+    /// It was there.
+    Expired,
 }
 
 /// The upload decider.
@@ -73,17 +80,28 @@ impl Decider for Upload {
         state: &UploadState,
         command: UploadCommand,
     ) -> Result<Vec<UploadEvent>, UploadRejection> {
-        let UploadCommand::Complete { file_name, size, sha256 } = command;
+        let UploadCommand::Complete { file_name, size, sha256 } = command else {
+            return Ok(match state {
+                UploadState::Completed { .. } => vec![UploadEvent::Expired {}],
+                UploadState::Unknown | UploadState::Expired => vec![],
+            });
+        };
         match state {
             UploadState::Unknown => Ok(vec![UploadEvent::Completed { file_name, size, sha256 }]),
             UploadState::Completed { sha256: have, .. } if *have == sha256 => Ok(vec![]),
-            UploadState::Completed { .. } => Err(UploadRejection::OtherBytes),
+            UploadState::Completed { .. } | UploadState::Expired => {
+                Err(UploadRejection::OtherBytes)
+            }
         }
     }
 
     fn evolve(_: UploadState, event: &UploadEvent) -> UploadState {
-        let UploadEvent::Completed { size, sha256, .. } = event;
-        UploadState::Completed { size: *size, sha256: sha256.clone() }
+        match event {
+            UploadEvent::Completed { size, sha256, .. } => {
+                UploadState::Completed { size: *size, sha256: sha256.clone() }
+            }
+            UploadEvent::Expired {} => UploadState::Expired,
+        }
     }
 }
 

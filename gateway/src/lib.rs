@@ -8,6 +8,7 @@ mod auth;
 mod batches;
 mod body;
 mod cache;
+mod cleanup;
 mod clock;
 mod connection;
 mod dead_letters;

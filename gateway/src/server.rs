@@ -27,6 +27,7 @@ use crate::{
     auth::Issuer,
     batches::Batches,
     cache::Cache,
+    cleanup::Cleanup,
     connection::Watched,
     dead_letters::DeadLetters,
     feed::{BatchEvents, Events},
@@ -169,6 +170,7 @@ type Apis = (
     Cache,
     QueueApi,
     DeadLetters,
+    Cleanup,
     Health,
 );
 type Service = OpenApiService<Apis, ()>;
@@ -189,6 +191,7 @@ fn service() -> Service {
         Cache,
         QueueApi,
         DeadLetters,
+        Cleanup,
         Health,
     );
     OpenApiService::new(all, "ffapi", env!("CARGO_PKG_VERSION"))

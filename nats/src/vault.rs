@@ -22,8 +22,11 @@ pub struct Vault {
     store: Store,
     cipher: Arc<XChaCha20Poly1305>,
     /// When each was looked up: one that is erased is forgotten everywhere within a minute.
-    known: Arc<RwLock<HashMap<String, (Instant, Option<DataKey>)>>>,
+    known: Arc<RwLock<HashMap<String, Looked>>>,
 }
+
+/// A data key, and when it was looked up; none if it was erased.
+type Looked = (Instant, Option<DataKey>);
 
 /// One tenant's key for personal fields.
 pub(crate) type DataKey = Arc<XChaCha20Poly1305>;

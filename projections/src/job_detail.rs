@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    JobId, Tenant,
+    JobId, Tenant, Timestamp,
     job::{FailureCode, JobEvent, JobView, Recorded},
 };
 use nats::{Codec, Message};
@@ -74,6 +74,30 @@ impl JobRow for JobView {
         .await?;
         Ok(())
     }
+}
+
+/// Jobs that were completed before a moment and whose outputs are still kept, the oldest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn kept_since(
+    database: &Database,
+    before: Timestamp,
+    limit: u32,
+) -> Result<Vec<JobView>, ProjectionError> {
+    let rows: Vec<(Json<JobView>,)> = sqlx::query_as(
+        "SELECT doc FROM job_detail
+         WHERE doc #>> '{summary,status}' = 'completed'
+           AND doc #>> '{summary,outputs_expired_at}' IS NULL
+           AND jsonb_array_length(doc -> 'outputs') > 0
+           AND doc #>> '{summary,completed_at}' < $1
+         ORDER BY doc #>> '{summary,completed_at}' LIMIT $2",
+    )
+    .bind(before.to_string())
+    .bind(i64::from(limit))
+    .fetch_all(&database.pool)
+    .await?;
+    Ok(rows.into_iter().map(|(Json(job),)| job).collect())
 }
 
 /// Which dead letters.

@@ -2,6 +2,7 @@
 //!
 //! - [`Conductor`]: follows the log, releases jobs to free slots, takes over from vanished workers,
 //!   sees batches through, tells live subjects what happened.
+//! - [`Retention`]: removes what was kept as long as it is kept.
 //! - [`Sender`]: sends webhooks, endpoint by endpoint.
 //! - [`Worker`]: takes released tasks, runs each in a sandboxed media child, seals and delivers.
 
@@ -18,6 +19,7 @@ mod life;
 mod outputs;
 mod planner;
 mod presence;
+mod retention;
 mod slot;
 mod task;
 mod tell;
@@ -27,5 +29,6 @@ mod worker;
 pub use conductor::{Conductor, SchedulingConfig};
 pub use intake::Sources;
 pub use presence::{PRESENCE, Presence, Roster};
+pub use retention::{CLEANUP, Removed, Retention, RetentionConfig};
 pub use webhooks::{SECRET_PREFIX, Sender, WebhooksConfig, secret_text};
 pub use worker::{Sandbox, Worker, WorkerConfig, WorkerError};

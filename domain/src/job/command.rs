@@ -67,6 +67,8 @@ pub enum JobCommand {
     },
     /// Once more after the end.
     Retry,
+    /// Say that its outputs are gone.
+    ExpireOutputs,
     /// Another place in the queue.
     Reprioritise {
         /// From now on.

@@ -106,6 +106,14 @@ impl Decider for Job {
                     Ok(vec![JobEvent::Retried { next_attempt: run.next_attempt }])
                 }
             },
+            JobCommand::ExpireOutputs => match state {
+                JobState::Unknown => Err(JobRejection::NotFound),
+                JobState::Completed => Ok(vec![JobEvent::OutputsExpired {}]),
+                JobState::Queued { .. }
+                | JobState::Processing { .. }
+                | JobState::Failed { .. }
+                | JobState::Cancelled { .. } => Err(JobRejection::NotSealed),
+            },
             JobCommand::Reprioritise { priority } => match state {
                 JobState::Unknown => Err(JobRejection::NotFound),
                 JobState::Completed | JobState::Failed { .. } | JobState::Cancelled { .. } => {

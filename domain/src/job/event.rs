@@ -100,6 +100,9 @@ pub enum JobEvent {
         /// The number the next attempt will have.
         next_attempt: u32,
     },
+    /// Its outputs were kept as long as they are kept, and are gone.
+    #[serde(rename = "job.outputs_expired")]
+    OutputsExpired {},
     /// Its place in the queue changed.
     #[serde(rename = "job.priority_changed")]
     PriorityChanged {

@@ -58,6 +58,9 @@ pub fn public(event: &JobEvent) -> Public {
         JobEvent::Retried { next_attempt } => {
             says("job.retried", json!({ "status": "queued", "next_attempt": next_attempt }))
         }
+        JobEvent::OutputsExpired {} => {
+            ends("job.outputs_expired", json!({ "status": "completed" }))
+        }
         JobEvent::PriorityChanged { priority } => {
             says("job.priority_changed", json!({ "priority": priority }))
         }

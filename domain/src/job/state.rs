@@ -116,6 +116,7 @@ pub(super) fn evolve(state: JobState, event: &JobEvent) -> JobState {
             with_run(state, Run { sealed_by: Some(*attempt), ..run })
         }
         JobEvent::Completed { .. } => JobState::Completed,
+        JobEvent::OutputsExpired {} => state,
         JobEvent::Failed { .. } => JobState::Failed { run },
         JobEvent::Retried { next_attempt } => JobState::Queued {
             run: Run { next_attempt: *next_attempt, failures: 0, abandoned: 0, ..run },

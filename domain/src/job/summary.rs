@@ -45,6 +45,9 @@ pub struct JobSummary {
     /// The batch that it is one of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_id: Option<BatchId>,
+    /// When its outputs were gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs_expired_at: Option<Timestamp>,
     /// The job that it does again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<JobId>,
@@ -96,6 +99,7 @@ impl JobStatus {
             JobEvent::Cancelled {} => Some(Self::Cancelled),
             JobEvent::CancelRequested { .. }
             | JobEvent::OutputsSealed { .. }
+            | JobEvent::OutputsExpired {}
             | JobEvent::PriorityChanged { .. } => None,
         }
     }
@@ -161,6 +165,7 @@ impl JobSummary {
                 error: None,
                 dead_lettered: false,
                 batch_id: spec.batch.map(|batch| batch.id),
+                outputs_expired_at: None,
                 rerun_of: spec.rerun_of,
                 preset: spec.preset.clone(),
                 version: 0,
@@ -193,6 +198,7 @@ impl JobSummary {
             }
             JobEvent::AttemptFailed { retry_at, .. } => self.next_attempt_at = *retry_at,
             JobEvent::CancelRequested { .. } => self.cancel_requested = true,
+            JobEvent::OutputsExpired {} => self.outputs_expired_at = Some(at),
             JobEvent::Failed { failure, dead_lettered } => {
                 self.error = Some(failure.into());
                 self.dead_lettered = *dead_lettered;

@@ -367,6 +367,7 @@ fn evolve_accepts_any_event_in_any_state() {
         JobEvent::Completed { attempt: 1 },
         failed,
         JobEvent::Retried { next_attempt: 2 },
+        JobEvent::OutputsExpired {},
         JobEvent::PriorityChanged { priority: Priority::Low },
     ];
     for a in &events {

@@ -80,6 +80,7 @@ impl JobView {
             JobEvent::Submitted { .. }
             | JobEvent::CancelRequested { .. }
             | JobEvent::Retried { .. }
+            | JobEvent::OutputsExpired {}
             | JobEvent::PriorityChanged { .. } => {}
             JobEvent::AttemptStarted { attempt, worker, pool, device, .. } => {
                 self.attempts.push(Attempt {

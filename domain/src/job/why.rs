@@ -91,6 +91,9 @@ pub fn why(event: &JobEvent, known: Circumstances<'_>) -> Vec<Because> {
         JobEvent::Retried { next_attempt } => {
             one(format!("{actor} asked for another try: attempt {next_attempt} is to follow."))
         }
+        JobEvent::OutputsExpired {} => {
+            one("Its outputs were kept as long as they are kept, and are gone.".to_owned())
+        }
         JobEvent::PriorityChanged { priority } => {
             let priority = format!("{priority:?}").to_lowercase();
             one(format!("{actor} made its priority {priority}."))

@@ -69,6 +69,7 @@ impl Ledger {
             | JobEvent::AttemptFailed { .. }
             | JobEvent::AttemptAbandoned { .. }
             | JobEvent::CancelRequested { .. }
+            | JobEvent::OutputsExpired {}
             | JobEvent::PriorityChanged { .. } => {}
         }
     }

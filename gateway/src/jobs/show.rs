@@ -23,6 +23,8 @@ pub(crate) struct SummaryBody {
     priority: String,
     /// The batch that it is one of.
     batch_id: Option<String>,
+    /// When its outputs had been kept long enough, and were removed.
+    outputs_expired_at: Option<String>,
     /// The job that it does again.
     rerun_of: Option<String>,
     /// What filled in what was not said, like `web-1080p@3`.
@@ -183,6 +185,7 @@ pub(crate) fn brief(job: &JobSummary, told: Option<&Value>) -> SummaryBody {
         status: job.status.as_str().to_owned(),
         priority: json!(job.priority).as_str().unwrap_or_default().to_owned(),
         batch_id: job.batch_id.map(|batch| batch.to_string()),
+        outputs_expired_at: time(job.outputs_expired_at),
         rerun_of: job.rerun_of.map(|job| job.to_string()),
         preset: job.preset.as_ref().map(ToString::to_string),
         input: job.input.as_ref().map(Location::shown),

@@ -161,8 +161,9 @@ pub(crate) async fn check(
         let Some(Location::Upload(id)) = input.as_ref() else { continue };
         let tenant = principal.tenant.as_str();
         let state = gateway.commands.state::<Upload>(tenant, &id.to_string()).await?;
-        if state == UploadState::Unknown {
-            let detail = format!("there is no upload {id}; POST /uploads makes one");
+        if matches!(state, UploadState::Unknown | UploadState::Expired) {
+            let detail =
+                format!("there is no upload {id} any more or yet; POST /uploads makes one");
             return Err(Problem::field(Kind::Invalid, "#/input", detail));
         }
     }

@@ -15,7 +15,7 @@ use nats::NatsConfig;
 use projections::PostgresConfig;
 use serde::{Deserialize, Serialize};
 use storage::EgressConfig;
-use workers::{SchedulingConfig, WebhooksConfig, WorkerConfig};
+use workers::{RetentionConfig, SchedulingConfig, WebhooksConfig, WorkerConfig};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -29,6 +29,7 @@ pub(crate) struct Config {
     pub(crate) worker: WorkerConfig,
     pub(crate) scheduling: SchedulingConfig,
     pub(crate) webhooks: WebhooksConfig,
+    pub(crate) retention: RetentionConfig,
     /// Where requests of ours may go.
     pub(crate) egress: EgressConfig,
     /// What tenants may have, by tier.

@@ -13,7 +13,7 @@ use projections::{
 use storage::{Egress, Storage};
 use tokio::{signal::unix, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use workers::{Conductor, Sender, Sources, Worker};
+use workers::{Conductor, Retention, Sender, Sources, Worker};
 
 use crate::{
     arguments::TopologyVerb,
@@ -186,8 +186,15 @@ async fn start(
                 egress(config)?,
                 config.webhooks.clone(),
             );
-            let stop_sending = stop.clone();
+            let (stop_sending, stop_removing) = (stop.clone(), stop.clone());
+            let retention = Retention::new(
+                Arc::clone(&ground.commands),
+                ground.database.clone(),
+                ground.storage.clone(),
+                config.retention.clone(),
+            );
             vec![
+                Box::pin(async move { Ok(retention.run(&stop_removing).await?) }),
                 Box::pin(async move { Ok(conductor.run(&stop).await?) }),
                 Box::pin(async move { Ok(sender.run(&stop_sending).await?) }),
             ]

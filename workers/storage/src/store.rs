@@ -3,10 +3,11 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use bytes::Bytes;
-use domain::{Tenant, location::Location};
+use domain::{Tenant, UploadId, location::Location};
 use futures::{StreamExt, stream::BoxStream};
 use object_store::{GetOptions, GetRange, ObjectStore, local::LocalFileSystem, path::Path as Key};
 
@@ -55,6 +56,43 @@ impl Storage {
     /// When its folder cannot be made.
     pub fn of(&self, tenant: &Tenant) -> Result<Self, StorageError> {
         Self::open(&self.root.join(tenant.as_str()))
+    }
+
+    /// Removes an object; there may be none.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn remove(&self, location: &Location) -> Result<(), StorageError> {
+        match tokio::fs::remove_file(self.file(location)?).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// The uploads of every tenant that came before a moment.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn old_uploads(&self, before: SystemTime) -> Result<Vec<(Tenant, UploadId)>, StorageError> {
+        let mut old = Vec::new();
+        for folder in std::fs::read_dir(&self.root)?.flatten() {
+            let Some(tenant) = folder.file_name().to_str().and_then(|name| name.parse().ok())
+            else {
+                continue;
+            };
+            let tenant: Tenant = tenant;
+            let uploads = std::fs::read_dir(folder.path().join(".uploads"));
+            for upload in uploads.into_iter().flatten().flatten() {
+                let came = upload.metadata().and_then(|meta| meta.modified());
+                let id = upload.file_name().to_str().and_then(|name| name.parse().ok());
+                if let (Ok(came), Some(id)) = (came, id)
+                    && came < before
+                {
+                    old.push((tenant.clone(), id));
+                }
+            }
+        }
+        Ok(old)
     }
 
     /// Removes everything that belongs to one tenant.

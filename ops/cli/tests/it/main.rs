@@ -21,6 +21,7 @@ mod media;
 mod operator;
 mod outage;
 mod presets;
+mod retention;
 mod retries;
 mod roles;
 mod stack;

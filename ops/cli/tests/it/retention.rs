@@ -1,0 +1,64 @@
+//! What was kept as long as it is kept goes; what happened stays.
+
+use std::time::Instant;
+
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::stack::{PATIENCE, Stack, bunny, quick};
+
+#[tokio::test]
+async fn outputs_and_uploads_go_when_their_time_is_over_and_the_job_says_so() {
+    let stack = Stack::with(&[
+        ("FFAPI_RETENTION__OUTPUTS", "1"),
+        ("FFAPI_RETENTION__UPLOADS", "1"),
+        ("FFAPI_RETENTION__EVERY", "1"),
+    ])
+    .await;
+    let film = stack.place("film.mp4", &std::fs::read(bunny()).unwrap());
+    let upload = stack.upload_bunny().await;
+    let job = stack.convert(&film, "out/a.mp4", quick()).await;
+    assert_eq!(stack.over(&job).await.text("/status"), "completed");
+    let gone = stack.until(&job, |job| !job.text("/outputs_expired_at").is_empty()).await;
+    // What it came to is still known; its bytes are not there.
+    assert_eq!((gone.text("/status"), gone.text("/outputs/0/name")), ("completed", "a.mp4"));
+    let read = stack.get(&format!("/jobs/{job}/outputs/a.mp4")).await;
+    assert_eq!(read.status, StatusCode::NOT_FOUND, "{read:#?}");
+    let history = stack.history(&job).await;
+    assert_eq!(history.last().unwrap(), "job.outputs_expired");
+    let start = Instant::now();
+    while stack.stored().iter().any(|path| path.contains(&upload)) {
+        assert!(start.elapsed() < PATIENCE, "{:?}", stack.stored());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let refused = stack.post("/probe", &json!({ "input": upload })).await;
+    assert_eq!(refused.text("/errors/0/pointer"), "#/input", "{refused:#?}");
+    // What its owner put there is nobody's to remove.
+    assert!(stack.files().iter().any(|path| path.ends_with("film.mp4")));
+    assert!(!stack.files().iter().any(|path| path.ends_with("a.mp4")));
+    crate::crash::equals_its_rebuild(&stack);
+}
+
+#[tokio::test]
+async fn what_would_go_is_told_before_it_does() {
+    let stack =
+        Stack::with(&[("FFAPI_RETENTION__OUTPUTS", "1"), ("FFAPI_RETENTION__EVERY", "100000")])
+            .await;
+    let film = stack.place("film.mp4", &std::fs::read(bunny()).unwrap());
+    let job = stack.convert(&film, "a.mp4", quick()).await;
+    stack.over(&job).await;
+    let start = Instant::now();
+    loop {
+        let would = stack.post("/admin/cleanup", &json!({ "dry_run": true })).await;
+        assert_eq!(would.status, StatusCode::OK, "{would:#?}");
+        if would.json["jobs"] == 1 {
+            break;
+        }
+        assert!(start.elapsed() < PATIENCE, "{would:#?}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(stack.files().iter().any(|path| path.ends_with("a.mp4")), "only told");
+    let done = stack.post("/admin/cleanup", &json!({})).await;
+    assert_eq!(done.json["jobs"], 1, "{done:#?}");
+    assert!(!stack.files().iter().any(|path| path.ends_with("a.mp4")));
+}

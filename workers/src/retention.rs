@@ -1,0 +1,183 @@
+//! Removes what was kept as long as it is kept: outputs, uploads, delivery records. What happened stays
+//! in the log.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use commands::{Caller, Commands};
+use domain::{
+    Personal,
+    job::{Job, JobCommand, JobView},
+    location::Location,
+    output::Output,
+    upload::{Upload, UploadCommand},
+};
+use nats::{Live, LogError, failpoint};
+use projections::{Database, job_detail, webhooks};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use storage::Storage;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+
+/// How long things are kept, in seconds; 0 for ever.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetentionConfig {
+    /// Outputs of a completed job.
+    pub outputs: u64,
+    /// Uploads.
+    pub uploads: u64,
+    /// What became of webhooks.
+    pub deliveries: u64,
+    /// How often is looked.
+    pub every: u64,
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        const WEEK: u64 = 7 * 24 * 3_600;
+        Self { outputs: WEEK, uploads: WEEK, deliveries: WEEK, every: 3_600 }
+    }
+}
+
+/// Where somebody asks for a round now.
+pub const CLEANUP: &str = "rpc.cleanup";
+
+/// What a round removed, or would.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Removed {
+    /// Jobs whose outputs are gone.
+    pub jobs: u64,
+    /// Uploads.
+    pub uploads: u64,
+    /// Records of deliveries.
+    pub deliveries: u64,
+}
+
+/// Removes what was kept long enough.
+#[derive(Debug)]
+pub struct Retention {
+    commands: Arc<Commands>,
+    database: Database,
+    storage: Storage,
+    config: RetentionConfig,
+}
+
+/// Jobs that are looked at at once.
+const PAGE: u32 = 500;
+
+type Trouble = Box<dyn std::error::Error + Send + Sync>;
+
+impl Retention {
+    /// By this policy.
+    pub const fn new(
+        commands: Arc<Commands>,
+        database: Database,
+        storage: Storage,
+        config: RetentionConfig,
+    ) -> Self {
+        Self { commands, database, storage, config }
+    }
+
+    /// Looks every so often, and when asked, until told to stop.
+    ///
+    /// # Errors
+    /// When nothing can be listened to at the start. Later trouble is waited out.
+    pub async fn run(self, stop: &CancellationToken) -> Result<(), LogError> {
+        let live = Live::new(self.commands.log().nats().clone());
+        let mut asked = live.listen_in_turn(CLEANUP, "retention").await?;
+        let mut tick = tokio::time::interval(Duration::from_secs(self.config.every.max(1)));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let question = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = tick.tick() => None,
+                question = asked.next() => question,
+            };
+            let dry = question.as_ref().is_some_and(|asked| asked.payload.as_ref() == b"dry");
+            let removed = self.round(dry).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "what was kept long enough is kept a while longer");
+                Removed::default()
+            });
+            if let (Some(question), Ok(answer)) = (question, serde_json::to_vec(&removed)) {
+                live.answer(&question, answer).await;
+            }
+        }
+    }
+
+    async fn round(&self, dry: bool) -> Result<Removed, Trouble> {
+        let mut removed = Removed::default();
+        let before = |seconds: u64| {
+            let now = clock::now().as_millis();
+            domain::Timestamp::from_millis(now.saturating_sub(seconds.saturating_mul(1_000)))
+        };
+        if self.config.outputs > 0 {
+            let before = before(self.config.outputs);
+            loop {
+                let jobs = job_detail::kept_since(&self.database, before, PAGE).await?;
+                let count = jobs.len() as u64;
+                removed.jobs = removed.jobs.saturating_add(count);
+                if dry || count == 0 {
+                    break;
+                }
+                for job in &jobs {
+                    self.expire(job).await?;
+                }
+                // The rows follow the log; the next round sees what is left.
+                if count < u64::from(PAGE) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+        if self.config.uploads > 0 {
+            let age = Duration::from_secs(self.config.uploads);
+            let before = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+            let uploads = self.storage.old_uploads(before)?;
+            removed.uploads = uploads.len() as u64;
+            for (tenant, id) in uploads.into_iter().filter(|_| !dry) {
+                let caller = Caller::process("retention");
+                let (name, command) = (id.to_string(), UploadCommand::Expire);
+                // First the word, then the bytes: nobody is promised what is not there. Bytes that
+                // never became an upload have no word to be said of them.
+                self.commands.handle::<Upload>(tenant.as_str(), &name, &caller, command).await?;
+                failpoint::hit("retention.before_upload");
+                self.storage.of(&tenant)?.forget(id).await?;
+            }
+        }
+        if self.config.deliveries > 0 && !dry {
+            let before = before(self.config.deliveries);
+            removed.deliveries = webhooks::forget_deliveries(&self.database, before).await?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes what a job made, where nobody made it anew, and says so. A death in between is a round
+    /// that begins again.
+    async fn expire(&self, job: &JobView) -> Result<(), Trouble> {
+        let tenant = &job.summary.tenant;
+        let storage = self.storage.of(tenant)?;
+        let whole = job.summary.output.as_ref().and_then(Personal::as_ref);
+        let own = match whole {
+            Some(output) => {
+                let hash = hex::encode(Sha256::digest(output.to_string()));
+                let state = self.commands.state::<Output>(tenant.as_str(), &hash).await?;
+                state.holder == Some(job.summary.id)
+            }
+            None => false,
+        };
+        let files = job.outputs.iter().filter_map(|file| file.location.as_ref());
+        for location in files.filter(|_| own).filter_map(|text| text.parse::<Location>().ok()) {
+            storage.remove(&location).await?;
+        }
+        failpoint::hit("retention.before_expired");
+        let (id, command) = (job.summary.id.to_string(), JobCommand::ExpireOutputs);
+        let caller = Caller::process("retention");
+        self.commands.handle::<Job>(tenant.as_str(), &id, &caller, command).await?;
+        Ok(())
+    }
+}
