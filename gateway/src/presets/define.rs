@@ -104,6 +104,9 @@ pub(super) async fn update(
     put: PresetPut,
     if_match: Option<String>,
 ) -> Result<Reply<200, PresetShown>, Problem> {
+    if !is_name(name) {
+        return Err(Problem::not_found("preset"));
+    }
     let owner = owner(principal, put.global)?;
     let state = gateway.commands.state::<Preset>(owner, name).await?;
     let newest = state.versions.values().next_back();

@@ -59,7 +59,7 @@ async fn the_operators_verbs_say_what_there_is() {
     assert_eq!(stack.get(&format!("/jobs/{job}")).await.text("/status"), "completed");
     let (well, said) = run(&stack, &["projections", "rebuild", "nothing"]);
     assert!(
-        !well && said.contains("\"job_detail\", \"job_list\", \"queue\", \"pace\", \"archive\""),
+        !well && said.contains("\"job_detail\", \"job_list\", \"batch\", \"preset\", \"queue\""),
         "{said}"
     );
     let (well, said) = run(&stack, &["config", "print"]);

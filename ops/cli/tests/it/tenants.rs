@@ -13,6 +13,8 @@ struct Owned {
     job: String,
     upload: String,
     key: String,
+    batch: String,
+    hook: String,
 }
 
 impl Owned {
@@ -21,12 +23,18 @@ impl Owned {
             &self.upload
         } else if path.starts_with("/api/v1/api-keys") {
             &self.key
+        } else if path.starts_with("/api/v1/batch") {
+            &self.batch
+        } else if path.starts_with("/api/v1/webhooks") {
+            &self.hook
         } else {
             &self.job
         };
         path.replace("{id}", id)
             .replace("{tenant}", "default")
             .replace("{folder}", "x")
+            .replace("{version}", "1")
+            .replace("presets/{name}", "presets/own")
             .replace("{name}", "own.mp4")
             .replacen("/api/v1", "", 1)
     }
@@ -39,6 +47,8 @@ fn body(operation: &str) -> Value {
         "updateKey" => json!({ "name": "stolen" }),
         "extendKey" => json!({ "expires_at": null }),
         "updateAccount" => json!({ "tier": "enterprise" }),
+        "updatePreset" => json!({ "body": { "priority": "high" } }),
+        "replayWebhook" => json!({ "after": "1-1-0" }),
         _ => json!({}),
     }
 }
@@ -50,7 +60,13 @@ async fn what_another_tenant_has_is_not_there_at_any_path() {
     let job = stack.convert(&upload, "own.mp4", quick()).await;
     stack.over(&job).await;
     let (own_key, _) = key(&stack, "default", &["jobs:read"]).await;
-    let owned = Owned { job, upload: upload.clone(), key: own_key };
+    let preset = json!({ "name": "own", "kind": "probe", "body": { "priority": "low" } });
+    assert_eq!(stack.post("/presets", &preset).await.status, StatusCode::CREATED);
+    let hook = json!({ "url": "https://example.com/own" });
+    let hook = stack.post("/webhooks", &hook).await.text("/id").to_owned();
+    let batch = json!({ "jobs": [{ "kind": "probe", "input": upload }] });
+    let batch = stack.post("/batch", &batch).await.text("/id").to_owned();
+    let owned = Owned { job, upload: upload.clone(), key: own_key, batch, hook };
     let all = ["jobs:read", "jobs:write", "keys:manage", "audit:read"];
     let (_, foreign) = key(&stack, "acme", &all).await;
     let document: Value = stack.get("/openapi.json").await.json;
@@ -66,7 +82,7 @@ async fn what_another_tenant_has_is_not_there_at_any_path() {
             let request = if method == Method::GET { request } else { request.json(&body(name)) };
             let answer = stack.send(request).await;
             // Who may change accounts at all is asked before whose.
-            let expected = if name == "updateAccount" { 403 } else { 404 };
+            let expected = if matches!(name, "updateAccount" | "eraseAccount") { 403 } else { 404 };
             assert_eq!(answer.status.as_u16(), expected, "{name} {path}: {answer:#?}");
             assert!(!answer.json.to_string().contains("local://"), "{answer:#?}");
             walked += 1;
@@ -77,6 +93,8 @@ async fn what_another_tenant_has_is_not_there_at_any_path() {
     for (path, status) in [
         (format!("/jobs/{}", owned.job), "completed"),
         (format!("/api-keys/{}", owned.key), "active"),
+        (format!("/batch/{}", owned.batch), "completed"),
+        (format!("/webhooks/{}", owned.hook), "enabled"),
     ] {
         assert_eq!(stack.get(&path).await.text("/status"), status);
     }

@@ -53,13 +53,16 @@ struct Receiver {
     url: String,
     got: Arc<Mutex<Vec<Got>>>,
     answers: Arc<Mutex<BTreeMap<String, (u16, String)>>>,
+    /// Requests that were never answered.
+    unanswered: Arc<Mutex<u64>>,
 }
 
 impl Receiver {
     async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let this = Self { url, got: Arc::default(), answers: Arc::default() };
+        let this =
+            Self { url, got: Arc::default(), answers: Arc::default(), unanswered: Arc::default() };
         let serving = this.clone();
         tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
@@ -90,7 +93,7 @@ impl Receiver {
         let answer = self.answers.lock().unwrap().get(&path).cloned();
         let (status, more) = answer.unwrap_or((200, String::new()));
         if status == 0 {
-            // It never answers.
+            *self.unanswered.lock().unwrap() += 1;
             std::future::pending::<()>().await;
         }
         self.got.lock().unwrap().push(Got { path, headers, body });
@@ -221,7 +224,8 @@ async fn one_that_asks_for_time_gets_it_and_one_that_is_gone_is_left_alone() {
     receiver.answer("/busy", 503, "retry-after: 3\r\n");
     receiver.answer("/gone", 410, "");
     receiver.answer("/moved", 302, "location: /a\r\n");
-    let busy = hook(&stack, &format!("{}/busy", receiver.url), json!({})).await;
+    let busy = format!("{}/busy", receiver.url);
+    let busy = hook(&stack, &busy, json!({ "concurrency": 1 })).await;
     let gone = hook(&stack, &format!("{}/gone", receiver.url), json!({})).await;
     let moved = hook(&stack, &format!("{}/moved", receiver.url), json!({})).await;
     let told =
@@ -461,15 +465,16 @@ async fn among_ten_thousand_endpoints_a_dead_one_slows_nobody() {
     }
     let start = Instant::now();
     loop {
-        let told = receiver.got.lock().unwrap().len();
-        if told >= BATCHES * 1_000 - 1 {
+        // What was told twice, for it came late, was told once.
+        let told: std::collections::BTreeSet<String> =
+            receiver.got.lock().unwrap().iter().map(|got| got.path.clone()).collect();
+        if told.len() == BATCHES * 1_000 - 1 {
             break;
         }
-        assert!(start.elapsed() < PATIENCE, "{told} were told");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(start.elapsed() < PATIENCE, "{} were told", told.len());
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    assert!(receiver.at("/0-0").is_empty(), "it never answered");
-    let paths: std::collections::BTreeSet<String> =
-        receiver.got.lock().unwrap().iter().map(|got| got.path.clone()).collect();
-    assert_eq!(paths.len(), BATCHES * 1_000 - 1);
+    // Nobody else asked it while one waited for its answer.
+    let unanswered = *receiver.unanswered.lock().unwrap();
+    assert!(unanswered <= 1 + start.elapsed().as_secs() / 20, "{unanswered}");
 }
