@@ -63,6 +63,8 @@ pub(crate) enum Verb {
     },
     /// Print events as JSON lines
     Replay(Replay),
+    /// Print minutes by month, tenant and codec, built from the whole log
+    Report,
     /// Replay the log's arrivals and durations under other weights, caps or fleets
     Simulate(Simulate),
     /// Convert a local file on a server, and fetch the result

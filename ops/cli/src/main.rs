@@ -8,6 +8,7 @@ mod doctor;
 mod keys;
 mod readmodels;
 mod replay;
+mod report;
 mod roles;
 mod ship;
 mod simulate;
@@ -68,6 +69,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Audit { verb } => audit::run(&config, verb).await,
         Verb::Projections { verb } => Box::pin(readmodels::look_after(&config, &verb)).await,
         Verb::Replay(asked) => replay::replay(&config, asked).await,
+        Verb::Report => Box::pin(report::print(&config)).await,
         Verb::Simulate(asked) => simulate::simulate(&config, asked).await,
         Verb::Convert(asked) => client::convert(asked).await,
         Verb::Jobs(server) => client::jobs(&server).await,

@@ -36,6 +36,28 @@ pub(crate) fn run(stack: &Stack, arguments: &[&str]) -> (bool, String) {
 }
 
 #[tokio::test]
+async fn a_report_that_nobody_planned_is_built_from_the_whole_log() {
+    let stack = Stack::new().await;
+    let upload = stack.upload_bunny().await;
+    for name in ["a.mp4", "b.mp4", "c.webm"] {
+        let job = stack.convert(&upload, name, quick()).await;
+        assert_eq!(stack.over(&job).await.text("/status"), "completed");
+    }
+    for _ in 0..2 {
+        let (well, said) = run(&stack, &["report"]);
+        assert!(well, "{said}");
+        let line = |codec: &str| {
+            let found = said.lines().find(|line| line.contains("default") && line.contains(codec));
+            found.unwrap_or_else(|| panic!("{codec}: {said}")).split_whitespace().collect()
+        };
+        let (h264, vp9): (Vec<&str>, Vec<&str>) = (line("h264"), line("vp9"));
+        // Two films and one, of a second each.
+        assert_eq!((h264[3], h264[4]), ("2", "0.03"), "asked twice, it is the same: {said}");
+        assert_eq!((vp9[3], vp9[4]), ("1", "0.02"), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn the_operators_verbs_say_what_there_is() {
     let stack = Stack::new().await;
     let upload = stack.upload_bunny().await;

@@ -1,0 +1,92 @@
+//! Answers: what was made, for whom, with which codec, in which month? A question that nobody planned:
+//! its rows are built from the whole log when it is asked.
+
+use domain::{
+    Decider, Timestamp,
+    job::{Job, JobEvent, OutputFile},
+    quota::Month,
+};
+use nats::{Codec, Decision, Message};
+use sqlx::{FromRow, PgConnection};
+
+use crate::{Database, Projection, ProjectionError};
+
+/// The read model's writer.
+#[derive(Debug)]
+pub struct Report;
+
+/// What was made in a month, for a tenant, with a codec.
+#[derive(Debug, Clone, FromRow)]
+pub struct ReportRow {
+    /// Like `2026-11`, UTC.
+    pub month: String,
+    /// Whose.
+    pub tenant: String,
+    /// Of the picture, else of the sound; `none` for what made no media.
+    pub codec: String,
+    /// How many jobs.
+    pub jobs: i64,
+    /// Microseconds of media that were charged.
+    pub micros: i64,
+    /// Of their outputs.
+    pub bytes: i64,
+}
+
+impl Projection for Report {
+    const NAME: &'static str = "report";
+    const TABLES: &'static [&'static str] = &["report"];
+
+    async fn apply(
+        &self,
+        transaction: &mut PgConnection,
+        codec: &Codec,
+        batch: &[Message],
+    ) -> Result<(), ProjectionError> {
+        for message in batch {
+            let Some((Job::CATEGORY, tenant, _)) = message.address() else { continue };
+            let decision: Decision<JobEvent> = codec
+                .decode(&message.payload)
+                .await
+                .map_err(|error| ProjectionError::from_codec(message.sequence, error))?;
+            for event in &decision.events {
+                let JobEvent::OutputsSealed { outputs, spent: Some(spent), .. } = event else {
+                    continue;
+                };
+                let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+                sqlx::query(
+                    "INSERT INTO report (month, tenant, codec, jobs, micros, bytes)
+                     VALUES ($1, $2, $3, 1, $4, $5)
+                     ON CONFLICT (month, tenant, codec) DO UPDATE SET
+                         jobs = report.jobs + 1, micros = report.micros + excluded.micros,
+                         bytes = report.bytes + excluded.bytes",
+                )
+                .bind(Month::of(Timestamp::from_millis(decision.at)).to_string())
+                .bind(tenant)
+                .bind(codec_of(outputs))
+                .bind(i64::try_from(spent.effort.charged).unwrap_or(i64::MAX))
+                .bind(signed(spent.bytes))
+                .execute(&mut *transaction)
+                .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn codec_of(outputs: &[OutputFile]) -> &str {
+    let streams = || outputs.iter().flat_map(|output| &output.streams);
+    let picture = streams().find(|stream| stream.kind == "video");
+    picture.or_else(|| streams().next()).map_or("none", |stream| stream.codec.as_str())
+}
+
+/// Every row, by month, tenant and codec.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn all(database: &Database) -> Result<Vec<ReportRow>, ProjectionError> {
+    let rows = sqlx::query_as(
+        "SELECT month, tenant, codec, jobs, micros, bytes FROM report
+         ORDER BY month, tenant, codec",
+    );
+    Ok(rows.fetch_all(&database.pool).await?)
+}
