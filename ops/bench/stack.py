@@ -48,7 +48,8 @@ class Stack:
         """An account that no bench comes to the end of."""
         tier = {"REQUESTS_PER_HOUR": 10**9, "KEYS": 10**5, "MONTHLY_MINUTES": 10**7,
                 "UPLOAD_BYTES_PER_SECOND": 10**11}
-        return {f"FFAPI_TIERS__ENTERPRISE__{name}": str(value) for name, value in tier.items()}
+        tier = {f"FFAPI_TIERS__ENTERPRISE__{name}": str(value) for name, value in tier.items()}
+        return tier | {"FFAPI_EGRESS__ALLOW": "127.0.0.1/32"}
 
     def connect(self):
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
