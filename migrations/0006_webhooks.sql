@@ -14,7 +14,7 @@ CREATE TABLE webhook (
     failing_since bigint,
     open_until    bigint  NOT NULL DEFAULT 0   -- the circuit breaker: nothing is sent before
 );
-CREATE INDEX webhook_by_tenant ON webhook (tenant, id);
+CREATE INDEX webhook_by_tenant ON webhook (tenant, id) WHERE thing IS NULL;
 CREATE INDEX webhook_by_thing ON webhook (thing) WHERE thing IS NOT NULL;
 CREATE INDEX webhook_due ON webhook (due_at) WHERE due_at IS NOT NULL AND status = 'enabled';
 
@@ -36,6 +36,9 @@ CREATE TABLE delivery (
     PRIMARY KEY (hook_id, id)
 );
 CREATE INDEX delivery_due ON delivery (hook_id, thing, sequence, index) WHERE state = 'due';
+CREATE INDEX delivery_next ON delivery (hook_id, sequence, index) WHERE state = 'due';
+CREATE INDEX delivery_by_thing ON delivery (hook_id, thing, sequence, index);
+CREATE INDEX delivery_by_tenant ON delivery (tenant);
 CREATE INDEX delivery_by_time ON delivery (hook_id, sequence DESC, index DESC);
 CREATE INDEX delivery_by_age ON delivery (created_at);
 

@@ -1,15 +1,20 @@
-//! Writes the golden file of each job event that has none yet; never touches one that is there.
+//! Writes the golden file of each event that has none yet; never touches one that is there.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use domain::{
-    Personal, Timestamp,
+    JobId, Personal, Timestamp,
+    batch::{BatchEvent, BatchJob, BatchSpec, BatchStatus, Counts},
+    hook::{Callback, DisabledBy, HookEvent, HookTerms},
     job::{Failure, FailureCode, JobEvent, JobSpec, OutputFile, Priority, StreamSummary},
     media::{
-        AudioCodec, Container, Convert, MediaRequest, Operation, Overwrite, Preset, Scale,
+        AudioCodec, Container, Convert, MediaRequest, Operation, Overwrite, Preset, Probe, Scale,
         ScaleMode, Transcode, Trim, VideoCodec,
     },
+    preset::{PresetEvent, PresetVersion},
 };
+use serde::Serialize;
+use uuid::Uuid;
 
 fn events() -> Vec<(&'static str, JobEvent)> {
     let operations = vec![
@@ -95,13 +100,71 @@ fn events() -> Vec<(&'static str, JobEvent)> {
     ]
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn batches() -> Vec<(&'static str, BatchEvent)> {
+    let job = JobId::from_uuid(Uuid::from_u128(7));
+    let spec = JobSpec::of(MediaRequest::Probe(Probe { input: Personal::Erased }));
+    let events = ["batch.completed".to_owned()].into();
+    let callback = Some(Callback { url: Personal::Clear("https://a".to_owned()), events });
+    let spec = BatchSpec {
+        name: Personal::Clear(Some("b".to_owned())),
+        max_parallel: 5,
+        callback,
+        jobs: vec![BatchJob { id: job, spec }],
+    };
+    let status = BatchStatus::PartialSuccess;
+    let counts = Counts { total: 2, completed: 1, failed: 1, ..Counts::default() };
+    vec![
+        ("batch.submitted", BatchEvent::Submitted { spec: Box::new(spec) }),
+        ("batch.cancel_requested", BatchEvent::CancelRequested {}),
+        ("batch.retried", BatchEvent::Retried { jobs: vec![job] }),
+        ("batch.reopened", BatchEvent::Reopened {}),
+        ("batch.ended", BatchEvent::Ended { round: 1, status, counts }),
+    ]
+}
+
+fn hooks() -> Vec<(&'static str, HookEvent)> {
+    let terms = || HookTerms {
+        url: Personal::Clear("https://a".to_owned()),
+        events: ["job.*".to_owned()].into(),
+        description: Personal::Clear(None),
+        concurrency: 4,
+    };
+    let old_until = Timestamp::from_millis(5);
+    vec![
+        ("webhook.created", HookEvent::Created { terms: terms() }),
+        ("webhook.updated", HookEvent::Updated { terms: terms() }),
+        ("webhook.secret_rotated", HookEvent::SecretRotated { secret: 2, old_until }),
+        ("webhook.disabled", HookEvent::Disabled { by: DisabledBy::Gone }),
+        ("webhook.enabled", HookEvent::Enabled {}),
+        ("webhook.deleted", HookEvent::Deleted {}),
+        ("webhook.tested", HookEvent::Tested {}),
+        ("webhook.replay_asked", HookEvent::ReplayAsked { sequence: 4, index: 1 }),
+    ]
+}
+
+fn presets() -> Vec<(&'static str, PresetEvent)> {
+    let body = [("priority".to_owned(), "low".into())].into_iter().collect();
+    let version = PresetVersion { version: 3, kind: "probe".to_owned(), body };
+    vec![
+        ("preset.defined", PresetEvent::Defined { version }),
+        ("preset.deleted", PresetEvent::Deleted {}),
+    ]
+}
+
+fn write<E: Serialize>(events: Vec<(&str, E)>) -> Result<(), Box<dyn std::error::Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    for (name, event) in events() {
+    for (name, event) in events {
         let path = folder.join(format!("{name}.1.msgpack"));
         if !path.exists() {
             fs::write(path, rmp_serde::to_vec_named(&event)?)?;
         }
     }
     Ok(())
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    write(events())?;
+    write(batches())?;
+    write(hooks())?;
+    write(presets())
 }

@@ -205,6 +205,8 @@ impl Dispatch {
 
     /// Folds in one round of a pool's releases.
     pub fn released(&mut self, pool: Pool, at: Timestamp, event: &DispatchEvent) {
+        // As it was then: a conductor that comes later folds to the same shares.
+        self.wake(at);
         let DispatchEvent::Released { jobs } = event;
         for release in jobs {
             // A job cancelled between the decision and the append is no longer waiting.

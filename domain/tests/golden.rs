@@ -1,11 +1,12 @@
 //! The storage format, for ever: golden files are added, never edited. Each must be read by today's
 //! code, and what today's code writes must be the newest golden file of its kind.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{fs, path::Path};
 
-use domain::job::JobEvent;
+use domain::{batch::BatchEvent, hook::HookEvent, job::JobEvent, preset::PresetEvent};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 fn golden() -> Vec<(String, Vec<u8>)> {
@@ -19,14 +20,23 @@ fn golden() -> Vec<(String, Vec<u8>)> {
 #[test]
 fn every_event_ever_written_is_still_read_and_written_the_same() {
     let files = golden();
-    assert!(files.len() >= 11, "a golden file is missing");
+    assert!(files.len() >= 27, "a golden file is missing");
     for (name, bytes) in files {
-        let event: JobEvent =
-            rmp_serde::from_slice(&bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let again = rmp_serde::to_vec_named(&event).unwrap();
-        assert_eq!(again, bytes, "{name}: the storage format changed");
-        let shown = serde_json::to_value(&event).unwrap();
-        let Value::Object(fields) = shown else { panic!("{name} is no object") };
-        assert!(name.starts_with(fields.keys().next().unwrap().as_str()), "{name}");
+        match name.split('.').next().unwrap() {
+            "job" => holds::<JobEvent>(&name, &bytes),
+            "batch" => holds::<BatchEvent>(&name, &bytes),
+            "webhook" => holds::<HookEvent>(&name, &bytes),
+            "preset" => holds::<PresetEvent>(&name, &bytes),
+            _ => panic!("{name} is of no known kind"),
+        }
     }
+}
+
+fn holds<E: Serialize + DeserializeOwned>(name: &str, bytes: &[u8]) {
+    let event: E = rmp_serde::from_slice(bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let again = rmp_serde::to_vec_named(&event).unwrap();
+    assert_eq!(again, bytes, "{name}: the storage format changed");
+    let shown = serde_json::to_value(&event).unwrap();
+    let Value::Object(fields) = shown else { panic!("{name} is no object") };
+    assert!(name.starts_with(fields.keys().next().unwrap().as_str()), "{name}");
 }

@@ -116,6 +116,7 @@ impl DeadLetters {
         let filter = job_detail::Dead {
             tenant: tenant(of.0.as_deref(), "#tenant")?,
             code: code(error.0.as_deref(), "#code")?,
+            ids: None,
             after: after.transpose()?,
         };
         let epoch = gateway.commands.log().identity().epoch;
@@ -149,11 +150,6 @@ impl DeadLetters {
     ) -> Result<Reply<202, Redriven>> {
         let principal = auth.may(Scope::Admin)?;
         let RedriveBody { jobs, code: error, tenant: of } = body.value;
-        let filter = job_detail::Dead {
-            tenant: tenant(of.as_deref(), "#/tenant")?,
-            code: code(error.as_deref(), "#/code")?,
-            after: None,
-        };
         let wanted = jobs.map(|jobs| {
             let ids = jobs.iter().enumerate().map(|(n, id)| {
                 let bad = |_| invalid(&format!("#/jobs/{n}"), "an id like job_…");
@@ -161,16 +157,23 @@ impl DeadLetters {
             });
             ids.collect::<Result<Vec<JobId>, Problem>>()
         });
-        let wanted = wanted.transpose()?;
-        if wanted.is_none() && filter.code.is_none() {
+        let filter = job_detail::Dead {
+            tenant: tenant(of.as_deref(), "#/tenant")?,
+            code: code(error.as_deref(), "#/code")?,
+            ids: wanted.transpose()?,
+            after: None,
+        };
+        let most = usize::try_from(MOST).unwrap_or(usize::MAX);
+        if filter.ids.as_ref().is_some_and(|ids| ids.len() > most) {
+            return Err(invalid("#/jobs", format!("up to {MOST} at once")).into());
+        }
+        if filter.ids.is_none() && filter.code.is_none() {
             return Err(invalid("#/jobs", "say which `jobs`, or which error's `code`").into());
         }
         let rows = job_detail::dead_letters(&gateway.database, &filter, MOST).await;
         let rows = rows.map_err(Problem::from)?;
         let chosen = rows.into_iter().map(|job| (job.summary.id, job.summary.tenant));
-        let chosen: Vec<(JobId, Tenant)> = chosen
-            .filter(|(id, _)| wanted.as_ref().is_none_or(|wanted| wanted.contains(id)))
-            .collect();
+        let chosen: Vec<(JobId, Tenant)> = chosen.collect();
         let caller: Caller = caller(principal, request);
         let (gateway, caller) = (&**gateway, &caller);
         let retries = chosen.iter().map(|(id, tenant)| {

@@ -14,7 +14,7 @@ use poem_openapi::{
     param::{Header, Path},
 };
 
-pub(crate) use self::apply::apply;
+pub(crate) use self::apply::{apply, find};
 use self::{
     define::{PresetBody, PresetPut},
     rerun::RerunBody,

@@ -85,6 +85,14 @@ impl Vault {
         self.known.write().await.remove(tenant);
     }
 
+    /// Forgets one secret; there may be none.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn remove(&self, name: &str) -> Result<(), LogError> {
+        self.store.purge(name).await.map_err(LogError::unavailable)
+    }
+
     /// Forgets every secret whose name begins so.
     ///
     /// # Errors

@@ -107,6 +107,8 @@ pub struct Dead {
     pub tenant: Option<Tenant>,
     /// Only of this error.
     pub code: Option<FailureCode>,
+    /// Only these.
+    pub ids: Option<Vec<JobId>>,
     /// Older than this one.
     pub after: Option<JobId>,
 }
@@ -126,12 +128,14 @@ pub async fn dead_letters(
            AND ($1::text IS NULL OR tenant = $1)
            AND ($2::text IS NULL OR doc #>> '{summary,error,code}' = $2)
            AND ($3::text IS NULL OR id < $3)
+           AND ($5::text[] IS NULL OR id = ANY($5))
          ORDER BY id DESC LIMIT $4",
     )
     .bind(filter.tenant.as_ref().map(Tenant::as_str))
     .bind(filter.code.map(FailureCode::as_str))
     .bind(filter.after.map(|after| after.to_string()))
     .bind(i64::from(limit))
+    .bind(filter.ids.as_ref().map(|ids| ids.iter().map(JobId::to_string).collect::<Vec<_>>()))
     .fetch_all(&database.pool)
     .await?;
     Ok(rows.into_iter().map(|(Json(job),)| job).collect())

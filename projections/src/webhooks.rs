@@ -13,7 +13,7 @@ use domain::{
     hook::{Hook, HookEvent},
     job::{Job, JobEvent},
 };
-use nats::{Codec, Decision, Log, Message};
+use nats::{Codec, CodecError, Decision, Log, Message};
 use serde_json::Value;
 use sqlx::PgConnection;
 
@@ -68,7 +68,7 @@ impl Projection for Webhooks {
             if let Some(callback) = &told.callback {
                 endpoints.add_own(&tenant, &told, callback, sequence);
             }
-            self.find(codec, &endpoints, &tenant, (sequence, &told), &mut matched).await?;
+            self.find(codec, (&endpoints, None), &tenant, (sequence, &told), &mut matched).await?;
             if category == Hook::CATEGORY {
                 let Ok(hook) = id.parse::<HookId>() else { continue };
                 let decision: Decision<HookEvent> =
@@ -82,9 +82,10 @@ impl Projection for Webhooks {
                         }
                         HookEvent::ReplayAsked { sequence: after, index } => {
                             let after = (*after, *index);
-                            let again =
-                                self.replay(codec, &endpoints, (hook, &tenant), after, sequence);
-                            matched.extend(again.await?);
+                            // The row before its deliveries, as everybody locks them.
+                            endpoints.store(transaction).await?;
+                            let asked = Asked { hook, tenant: &tenant, after, until: sequence, at };
+                            self.replay(transaction, codec, &endpoints, asked).await?;
                         }
                         HookEvent::Created { .. }
                         | HookEvent::Updated { .. }
@@ -96,6 +97,8 @@ impl Projection for Webhooks {
                 }
             }
         }
+        let hooks = matched.iter().map(|one| one.hook);
+        endpoints.lock(transaction, hooks.collect()).await?;
         endpoints.store(transaction).await?;
         store(transaction, &matched).await
     }
@@ -108,8 +111,8 @@ impl Projection for Webhooks {
         for statement in [
             "UPDATE webhook SET doc = doc || '{\"url\": null, \"description\": null}'
              WHERE tenant = $1",
-            "DELETE FROM delivery_attempt USING delivery
-             WHERE delivery.hook_id = delivery_attempt.hook_id AND delivery.tenant = $1",
+            "DELETE FROM delivery_attempt
+             WHERE hook_id IN (SELECT id FROM webhook WHERE tenant = $1)",
             "DELETE FROM delivery WHERE tenant = $1",
         ] {
             sqlx::query(statement).bind(erasure.tenant.as_str()).execute(&mut *transaction).await?;
@@ -119,17 +122,22 @@ impl Projection for Webhooks {
 }
 
 impl Webhooks {
-    /// What is to be sent to whom for a message.
+    /// What is to be sent to whom for a message, or to one endpoint only.
     async fn find(
         &self,
         codec: &Codec,
-        endpoints: &Endpoints,
+        (endpoints, only): (&Endpoints, Option<HookId>),
         tenant: &Tenant,
         (sequence, told): (u64, &Told),
         matched: &mut Vec<Matched>,
     ) -> Result<(), ProjectionError> {
         for (index, event) in &told.events {
-            let hooks = endpoints.wanting(tenant, &told.thing, event.kind);
+            let mut hooks = endpoints.wanting(tenant, &told.thing, event.kind);
+            hooks.retain(|hook| {
+                // Nobody is told of themselves.
+                let own = told.field == "webhook_id" && hook.to_string() == told.thing;
+                !own && only.is_none_or(|only| only == *hook)
+            });
             if hooks.is_empty() {
                 continue;
             }
@@ -180,35 +188,52 @@ impl Webhooks {
     /// Everything that one endpoint wants of what stands between two places in the log, once more.
     async fn replay(
         &self,
+        transaction: &mut PgConnection,
         codec: &Codec,
         endpoints: &Endpoints,
-        (hook, tenant): (HookId, &Tenant),
-        after: (u64, u32),
-        until: u64,
-    ) -> Result<Vec<Matched>, ProjectionError> {
+        asked: Asked<'_>,
+    ) -> Result<(), ProjectionError> {
+        let Asked { hook, tenant, after, until, at } = asked;
         let filter = format!("ev.*.{tenant}.>");
-        let (mut from, mut matched) = (after.0.max(1), Vec::new());
+        let mut from = after.0.max(1);
         loop {
             let page = self.log.page(&filter, from, PAGE).await?;
+            let mut matched = Vec::new();
             for message in page.iter().filter(|message| message.sequence < until) {
-                // What cannot be read was passed over then, and is now.
-                let Ok(Some(told)) = told::told(codec, message).await else { continue };
-                self.find(codec, endpoints, tenant, (message.sequence, &told), &mut matched)
-                    .await?;
+                let told = match told::told(codec, message).await {
+                    Ok(Some(told)) => told,
+                    // What cannot be read was passed over then, and is now.
+                    Ok(None) | Err(CodecError::Unreadable(_)) => continue,
+                    Err(error) => return Err(ProjectionError::from_codec(until, error)),
+                };
+                let place = (message.sequence, &told);
+                self.find(codec, (endpoints, Some(hook)), tenant, place, &mut matched).await?;
             }
+            matched.retain(|matched| matched.place > after);
+            for matched in &mut matched {
+                (matched.again, matched.at) = (true, at);
+            }
+            store(transaction, &matched).await?;
             match page.last() {
                 Some(last) if page.len() >= PAGE && last.sequence < until => {
                     from = last.sequence.saturating_add(1);
                 }
-                _ => break,
+                _ => return Ok(()),
             }
         }
-        matched.retain(|matched| matched.hook == hook && matched.place > after);
-        for matched in &mut matched {
-            matched.again = true;
-        }
-        Ok(matched)
     }
+}
+
+/// What is to be sent once more.
+struct Asked<'a> {
+    hook: HookId,
+    tenant: &'a Tenant,
+    /// Sequence and index of what came before it.
+    after: (u64, u32),
+    /// Sequence of what comes after it.
+    until: u64,
+    /// When somebody asked.
+    at: Timestamp,
 }
 
 /// Rows by the endpoint that they are for.

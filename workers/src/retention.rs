@@ -8,8 +8,8 @@ use std::{
 
 use commands::{Caller, Commands};
 use domain::{
-    Personal,
-    job::{Job, JobCommand, JobView},
+    JobId, Personal, Tenant, UploadId,
+    job::{Job, JobCommand, JobEvent, JobView},
     location::Location,
     output::Output,
     upload::{Upload, UploadCommand},
@@ -117,20 +117,30 @@ impl Retention {
         };
         if self.config.outputs > 0 {
             let before = before(self.config.outputs);
-            loop {
+            let mut moved = true;
+            while moved {
                 let jobs = job_detail::kept_since(&self.database, before, PAGE).await?;
-                let count = jobs.len() as u64;
-                removed.jobs = removed.jobs.saturating_add(count);
-                if dry || count == 0 {
+                if dry {
+                    removed.jobs = jobs.len() as u64;
                     break;
                 }
+                moved = false;
                 for job in &jobs {
-                    self.expire(job).await?;
+                    // One that cannot be removed keeps nobody else's.
+                    match self.expire(job).await {
+                        Ok(expired) => {
+                            moved |= expired;
+                            removed.jobs = removed.jobs.saturating_add(expired.into());
+                        }
+                        Err(error) => {
+                            tracing::warn!(%error, job = %job.summary.id, "its outputs are kept");
+                        }
+                    }
                 }
-                // The rows follow the log; the next round sees what is left.
-                if count < u64::from(PAGE) {
+                if jobs.len() < usize::try_from(PAGE).unwrap_or(usize::MAX) {
                     break;
                 }
+                // The rows follow the log: what is gone is not in the next page.
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
@@ -140,13 +150,9 @@ impl Retention {
             let uploads = self.storage.old_uploads(before)?;
             removed.uploads = uploads.len() as u64;
             for (tenant, id) in uploads.into_iter().filter(|_| !dry) {
-                let caller = Caller::process("retention");
-                let (name, command) = (id.to_string(), UploadCommand::Expire);
-                // First the word, then the bytes: nobody is promised what is not there. Bytes that
-                // never became an upload have no word to be said of them.
-                self.commands.handle::<Upload>(tenant.as_str(), &name, &caller, command).await?;
-                failpoint::hit("retention.before_upload");
-                self.storage.of(&tenant)?.forget(id).await?;
+                if let Err(error) = self.expire_upload(&tenant, id).await {
+                    tracing::warn!(%error, upload = %id, "it is kept");
+                }
             }
         }
         if self.config.deliveries > 0 && !dry {
@@ -156,28 +162,53 @@ impl Retention {
         Ok(removed)
     }
 
-    /// Removes what a job made, where nobody made it anew, and says so. A death in between is a round
-    /// that begins again.
-    async fn expire(&self, job: &JobView) -> Result<(), Trouble> {
+    async fn expire_upload(&self, tenant: &Tenant, id: UploadId) -> Result<(), Trouble> {
+        let caller = Caller::process("retention");
+        let (name, command) = (id.to_string(), UploadCommand::Expire);
+        // First the word, then the bytes: nobody is promised what is not there. Bytes that never became
+        // an upload have no word to be said of them.
+        self.commands.handle::<Upload>(tenant.as_str(), &name, &caller, command).await?;
+        failpoint::hit("retention.before_upload");
+        Ok(self.storage.of(tenant)?.forget(id).await?)
+    }
+
+    /// Removes what a job made, where nobody made it anew, and says so; false if that was said already.
+    /// A death in between is a round that begins again.
+    async fn expire(&self, job: &JobView) -> Result<bool, Trouble> {
         let tenant = &job.summary.tenant;
+        let id = job.summary.id.to_string();
+        let history = self.commands.history::<Job>(tenant.as_str(), &id).await?;
+        let mut events = history.iter().flat_map(|(_, decision)| &decision.events);
+        if events.any(|event| matches!(event, JobEvent::OutputsExpired {})) {
+            return Ok(false);
+        }
         let storage = self.storage.of(tenant)?;
         let whole = job.summary.output.as_ref().and_then(Personal::as_ref);
         let own = match whole {
-            Some(output) => {
-                let hash = hex::encode(Sha256::digest(output.to_string()));
-                let state = self.commands.state::<Output>(tenant.as_str(), &hash).await?;
-                state.holder == Some(job.summary.id)
-            }
+            Some(output) => self.holder(tenant, output).await? == Some(job.summary.id),
             None => false,
         };
-        let files = job.outputs.iter().filter_map(|file| file.location.as_ref());
-        for location in files.filter(|_| own).filter_map(|text| text.parse::<Location>().ok()) {
-            storage.remove(&location).await?;
+        for file in job.outputs.iter().filter(|_| own) {
+            let location = file.location.as_ref().and_then(|text| text.parse::<Location>().ok());
+            let Some(location) = location else { continue };
+            // A name in a folder of ours may have become another job's own output.
+            let holder = self.holder(tenant, &location).await?;
+            let anew = holder.is_some_and(|holder| holder != job.summary.id);
+            let same = storage.size(&location).await.is_ok_and(|size| size == file.size);
+            if !anew && same {
+                storage.remove(&location).await?;
+            }
         }
         failpoint::hit("retention.before_expired");
-        let (id, command) = (job.summary.id.to_string(), JobCommand::ExpireOutputs);
         let caller = Caller::process("retention");
+        let command = JobCommand::ExpireOutputs;
         self.commands.handle::<Job>(tenant.as_str(), &id, &caller, command).await?;
-        Ok(())
+        Ok(true)
+    }
+
+    /// The job that made this output last.
+    async fn holder(&self, tenant: &Tenant, output: &Location) -> Result<Option<JobId>, Trouble> {
+        let hash = hex::encode(Sha256::digest(output.to_string()));
+        Ok(self.commands.state::<Output>(tenant.as_str(), &hash).await?.holder)
     }
 }

@@ -83,16 +83,26 @@ impl Batches {
             BatchEvent::Submitted { .. } => {}
             BatchEvent::CancelRequested {} => {
                 known.cancelled = true;
+                known.retried.clear();
                 known.asked = at;
             }
             BatchEvent::Retried { jobs } => {
                 known.open_again(at);
-                known.retried.extend(jobs);
+                // Those that run again by now were retried by somebody else.
+                let over = |job: &&JobId| match known.jobs.get(*job) {
+                    Some(Member::Made(status)) => status.is_over(),
+                    Some(Member::Promised(_)) | None => false,
+                };
+                let again: Vec<JobId> = jobs.iter().filter(over).copied().collect();
+                known.retried.extend(again);
             }
             BatchEvent::Reopened {} => known.open_again(at),
-            BatchEvent::Ended { .. } => {
+            BatchEvent::Ended { counts: said, .. } => {
                 known.ended = true;
-                if known.counts().completed == known.counts().total {
+                // A job that was tried again just before this was said: it is not so.
+                let counts = known.counts();
+                known.stale = counts != *said;
+                if !known.stale && counts.completed == counts.total {
                     // Nothing can be tried again: there is no more to say of it.
                     let known = self.known.remove(&id);
                     for job in known.iter().flat_map(|known| known.jobs.keys()) {

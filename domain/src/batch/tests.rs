@@ -100,6 +100,13 @@ impl Manager {
         manager
     }
 
+    fn ended(&mut self, round: u32, completed: u32, cancelled: u32) {
+        let total = completed + cancelled;
+        let counts = Counts { total, completed, cancelled, ..Counts::default() };
+        let status = counts.status(false);
+        self.batch(&BatchEvent::Ended { round, status, counts });
+    }
+
     fn batch(&mut self, event: &BatchEvent) {
         self.batches.batch(self.batch, &self.tenant, Timestamp::from_millis(0), event);
     }
@@ -174,7 +181,7 @@ fn it_is_said_to_be_over_when_its_last_job_is() {
     assert_eq!(manager.due(9), ["end 0 2"]);
     // Until the log has it.
     assert_eq!(manager.due(9), ["end 0 2"]);
-    manager.batch(&ended(0));
+    manager.ended(0, 2, 0);
     assert_eq!(manager.due(9), Vec::<String>::new());
     assert_eq!(manager.batches.of(job(1)), None);
 }
@@ -187,7 +194,7 @@ fn what_failed_is_tried_again_alone_or_together() {
     manager.job(1, &CANCELLED);
     manager.job(2, &CANCELLED);
     assert_eq!(manager.due(9), ["end 0 0"]);
-    manager.batch(&ended(0));
+    manager.ended(0, 0, 2);
     manager.batch(&BatchEvent::Retried { jobs: vec![job(1), job(2)] });
     manager.job(1, &JobEvent::Retried { next_attempt: 1 });
     assert_eq!(manager.due(9), ["retry 2"]);
@@ -195,10 +202,38 @@ fn what_failed_is_tried_again_alone_or_together() {
     manager.job(1, &CANCELLED);
     manager.job(2, &CANCELLED);
     assert_eq!(manager.due(9), ["end 1 0"]);
-    manager.batch(&ended(1));
+    manager.ended(1, 0, 2);
     manager.job(2, &JobEvent::Retried { next_attempt: 1 });
     assert_eq!(manager.due(9), ["reopen"]);
     manager.batch(&BatchEvent::Reopened {});
     manager.job(2, &DONE);
     assert_eq!(manager.due(9), ["end 2 1"]);
+}
+
+#[test]
+fn an_end_that_was_overtaken_by_a_retry_is_said_again() {
+    let mut manager = Manager::new(1);
+    manager.made(1);
+    manager.job(1, &CANCELLED);
+    assert_eq!(manager.due(9), ["end 0 0"]);
+    // Between the looking and the saying somebody tried the job again.
+    manager.job(1, &JobEvent::Retried { next_attempt: 1 });
+    let counts = Counts { total: 1, cancelled: 1, ..Counts::default() };
+    let status = BatchStatus::Cancelled;
+    manager.batch(&BatchEvent::Ended { round: 0, status, counts });
+    assert_eq!(manager.due(9), ["reopen"]);
+    manager.batch(&BatchEvent::Reopened {});
+    manager.job(1, &DONE);
+    assert_eq!(manager.due(9), ["end 1 1"]);
+}
+
+#[test]
+fn what_somebody_else_tried_again_is_not_tried_once_more() {
+    let mut manager = Manager::new(1);
+    manager.made(1);
+    manager.job(1, &CANCELLED);
+    manager.job(1, &JobEvent::Retried { next_attempt: 1 });
+    manager.batch(&BatchEvent::Retried { jobs: vec![job(1)] });
+    manager.job(1, &CANCELLED);
+    assert_eq!(manager.due(9), ["end 1 0"]);
 }

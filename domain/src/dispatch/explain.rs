@@ -17,6 +17,9 @@ use crate::{JobId, Tenant, Timestamp, media::Pool};
 /// A shorter wait needs no reason.
 pub(super) const WORTH_A_WORD: Duration = Duration::from_millis(500);
 
+/// Places beyond this one are not counted for a single job.
+const FAR: usize = 2_000;
+
 /// What keeps a job from going.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
@@ -171,7 +174,16 @@ impl Dispatch {
     /// What keeps one job of a tenant's, if it waits.
     pub fn place(&self, job: JobId, tenant: &Tenant, present: &BTreeSet<Pool>) -> Option<Place> {
         let waiting = self.waiting.get(&job).filter(|waiting| waiting.tenant == *tenant)?;
-        let all = self.places(&waiting.tenant, present, usize::MAX);
-        all.into_iter().find(|place| place.job == job)
+        let all = self.places(tenant, present, FAR);
+        let far = || {
+            // So far behind that its number means nothing.
+            let why = match (waiting.timed, self.capped(tenant, &waiting.flow)) {
+                (true, _) => Hold::Scheduled { until: waiting.ready },
+                (false, Some(cap)) => cap,
+                (false, None) => Hold::Busy,
+            };
+            Place { job, place: None, why }
+        };
+        Some(all.into_iter().find(|place| place.job == job).unwrap_or_else(far))
     }
 }

@@ -35,7 +35,8 @@ struct Line {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Queue {
     flows: BTreeMap<Flow, Line>,
-    turn: u64,
+    /// The last turn that was taken, of each lane and wish.
+    turns: BTreeMap<(Priority, Hardware), u64>,
     /// When the account's own cap last kept it from going, and which that was.
     pub(super) held: Option<(Timestamp, Hold)>,
     /// When a job of a higher lane last went before these.
@@ -44,11 +45,13 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn insert(&mut self, flow: Flow, job: (Timestamp, JobId)) {
-        let turn = self.turn;
+        let turn = self.turns.get(&(flow.priority, flow.wish)).map(|turn| turn.saturating_add(1));
         let line = match self.flows.entry(flow) {
             Entry::Occupied(line) => line.into_mut(),
-            // Who comes late has no turns to catch up.
-            Entry::Vacant(place) => place.insert(Line { served: turn, ..Line::default() }),
+            // Who comes late has no turns to catch up, and goes before nobody who waits for one.
+            Entry::Vacant(place) => {
+                place.insert(Line { served: turn.unwrap_or(0), ..Line::default() })
+            }
         };
         line.jobs.insert(job);
     }
@@ -67,7 +70,8 @@ impl Queue {
 
     pub(super) fn took_turn(&mut self, flow: &Flow, at: Timestamp) {
         if let Some(line) = self.flows.get_mut(flow) {
-            self.turn = self.turn.max(line.served);
+            let turn = self.turns.entry((flow.priority, flow.wish)).or_default();
+            *turn = line.served.max(*turn);
             line.served = line.served.saturating_add(1);
         }
         for lane in [Priority::Low, Priority::Normal] {
@@ -137,11 +141,11 @@ impl<'a> Picker<'a> {
         mut has_room: impl FnMut(&Flow) -> bool,
     ) -> Option<(&'a Flow, Timestamp, JobId)> {
         let aging = self.aging;
+        // What is full stays so for the round: nobody is looked at twice for it.
+        self.cursors.retain_mut(|cursor| cursor.jobs.peek().is_some() && has_room(cursor.flow));
         let mut open: Vec<(u64, &mut Cursor<'a>)> = Vec::with_capacity(self.cursors.len());
         for cursor in &mut self.cursors {
-            if let Some((ready, _)) = cursor.jobs.peek()
-                && has_room(cursor.flow)
-            {
+            if let Some((ready, _)) = cursor.jobs.peek() {
                 let lanes_below_high = match cursor.flow.priority {
                     Priority::High => 0,
                     Priority::Normal => 1,

@@ -157,6 +157,25 @@ fn a_batch_keeps_to_what_may_run_of_it_and_lets_others_in_between() {
 }
 
 #[test]
+fn one_that_comes_again_and_again_leaves_the_others_their_turn() {
+    let mut d = Dispatch::new(caps(100));
+    let batch = BatchId::from_uuid(Uuid::from_u128(9));
+    for n in 1..=3 {
+        let member = Membership { id: batch, index: 0, max_parallel: 9 };
+        tell(&mut d, n, "a", &submitted(JobSpec { batch: Some(member), ..spec() }));
+    }
+    let mut went = Vec::new();
+    for n in 10..20 {
+        // One single job is there at any time, and goes as soon as it may.
+        if went.last().is_none_or(|last: &JobId| *last >= job(10)) {
+            tell(&mut d, n, "a", &submitted(spec()));
+        }
+        went.extend(release(&mut d, 1));
+    }
+    assert!(went.contains(&job(3)), "{went:?}");
+}
+
+#[test]
 fn a_released_job_is_not_chosen_again_until_its_attempt_ends() {
     let mut d = dispatch(&[(1, "a", NORMAL)]);
     assert_eq!(release(&mut d, 1), [job(1)]);

@@ -4,11 +4,12 @@ use commands::{Caller, HandleError};
 use domain::{
     JobId, Tenant,
     account::{Account, AccountCommand},
+    batch::{Batch, BatchCommand},
     job::{Job, JobCommand, JobState, JobStatus},
     key::{Key, KeyCommand, KeyRejection},
 };
 use nats::{Position, failpoint};
-use projections::{audit::erase_notes, job_list, job_list::Filter};
+use projections::{JobList, audit::erase_notes, job_list, job_list::Filter};
 
 use crate::{
     auth::Principal,
@@ -41,6 +42,7 @@ pub(super) async fn erase(
             Err(error) => return Err(error.into()),
         }
     }
+    end_batches(gateway, caller, tenant).await?;
     end_jobs(gateway, caller, tenant).await?;
     failpoint::hit("gateway.before_erase");
     gateway.storage.erase(tenant).await?;
@@ -48,33 +50,57 @@ pub(super) async fn erase(
     for hook in hooks(gateway, tenant).await? {
         gateway.vault.purge(&format!("hook.{hook}.")).await?;
     }
-    gateway.vault.purge(&format!("hooks.{name}")).await?;
+    gateway.vault.remove(&format!("hooks.{name}")).await?;
     gateway.vault.erase(name).await?;
     gateway.commands.forget(name).await;
     erase_notes(&gateway.database, gateway.commands.codec(), tenant).await?;
     failpoint::hit("gateway.before_erased");
     let handled =
         gateway.commands.handle::<Account>(name, name, caller, AccountCommand::Erase).await?;
+    // Whatever was still under way when its jobs were called off.
+    gateway.storage.erase(tenant).await?;
     Ok(handled.position)
+}
+
+/// Calls off what is promised and not made yet.
+async fn end_batches(gateway: &Gateway, caller: &Caller, tenant: &Tenant) -> Result<(), Problem> {
+    let mut after = None;
+    loop {
+        let page = projections::batch::page(&gateway.database, tenant, after, PAGE).await?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after = Some(last.id);
+        for (batch, _) in page.iter().filter(|(batch, _)| batch.ended_at.is_none()) {
+            let id = batch.id.to_string();
+            // A refusal means that it is over.
+            let cancel = BatchCommand::Cancel;
+            let _ = gateway.commands.handle::<Batch>(tenant.as_str(), &id, caller, cancel).await;
+        }
+    }
 }
 
 /// Calls off what waits and runs, and waits until nothing does.
 async fn end_jobs(gateway: &Gateway, caller: &Caller, tenant: &Tenant) -> Result<(), Problem> {
     let ending = async {
-        for status in [JobStatus::Queued, JobStatus::Processing] {
-            loop {
+        loop {
+            // As new as the log is now: a job that is not seen is not called off.
+            let log = gateway.commands.log();
+            let (epoch, sequence) = (log.identity().epoch, log.last_sequence().await?);
+            let now = Position { epoch, sequence, index: 0 }.to_string();
+            gateway.positions.reach::<JobList>(&gateway.database, epoch, Some(&now)).await?;
+            let mut none = true;
+            for status in [JobStatus::Queued, JobStatus::Processing] {
                 let filter = Filter { status: Some(status), ..Filter::default() };
                 let jobs = job_list::page(&gateway.database, tenant, &filter, PAGE).await?;
-                if jobs.is_empty() {
-                    break;
-                }
+                none &= jobs.is_empty();
                 for job in &jobs {
                     end_job(gateway, caller, (tenant, job.id)).await?;
                 }
-                tokio::time::sleep(Duration::from_millis(50)).await;
             }
+            if none {
+                return Ok::<(), Problem>(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Ok::<(), Problem>(())
     };
     let late = || Problem::new(Kind::Unavailable, "its jobs are still ending; ask again");
     tokio::time::timeout(PATIENCE, ending).await.map_err(|_| late())?

@@ -41,6 +41,10 @@ pub(crate) struct BatchBody {
 }
 
 const MOST: usize = 1_000;
+/// Bytes of a template, of which there may be as many copies as files.
+const MAX_TEMPLATE: usize = 16 * 1024;
+/// Bytes of one of its texts once it is filled in.
+const MAX_TEXT: usize = 8 * 1024;
 pub(crate) const USUAL_PARALLEL: u32 = 5;
 
 fn invalid(pointer: &str, detail: impl Into<String>) -> Problem {
@@ -111,6 +115,11 @@ impl BatchBody {
                 how_many(files.len(), "#/files")?;
                 let template = template.as_object();
                 let template = template.ok_or_else(|| invalid("#/template", "it is an object"))?;
+                let size = serde_json::to_string(template).map_or(usize::MAX, |text| text.len());
+                if size > MAX_TEMPLATE {
+                    let detail = format!("a template has up to {MAX_TEMPLATE} bytes");
+                    return Err(invalid("#/template", detail));
+                }
                 if template.contains_key("input") {
                     return Err(invalid("#/template/input", "the inputs are the `files`"));
                 }
@@ -140,15 +149,37 @@ fn filled(
     let whole = path.rsplit('/').next().unwrap_or_default();
     let name = whole.rsplit_once('.').map_or(whole, |(name, _)| name);
     let index = n.saturating_add(1).to_string();
+    // What would grow beyond all bounds is not made in the first place.
+    let grows = |text: &str| {
+        let places = text.matches('{').count();
+        text.len().saturating_add(places.saturating_mul(whole.len())) > MAX_TEXT
+    };
     let fill = |text: &str| {
+        if grows(text) {
+            return "x".repeat(MAX_TEXT.saturating_add(1));
+        }
         text.replace("{name}", name).replace("{file}", whole).replace("{index}", &index)
     };
     let mut fields = template.clone();
     fields.values_mut().for_each(|value| in_texts(value, &fill));
+    let longest = fields.values().map(longest).max().unwrap_or(0);
+    if longest > MAX_TEXT {
+        let detail = format!("with this name a text of the template has over {MAX_TEXT} bytes");
+        return Err(invalid(&pointer, detail));
+    }
     fields.insert("input".to_owned(), file.into());
     let body = serde_json::from_value(Value::Object(fields));
     let missing = |_| invalid("#/template/kind", "a template says what `kind` of job it is");
     Ok((format!("/files/{n}"), body.map_err(missing)?))
+}
+
+fn longest(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(all) => all.iter().map(longest).max().unwrap_or(0),
+        Value::Object(all) => all.values().map(longest).max().unwrap_or(0),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
 }
 
 fn in_texts(value: &mut Value, fill: &impl Fn(&str) -> String) {

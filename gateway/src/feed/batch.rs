@@ -63,14 +63,15 @@ impl BatchEvents {
             Some(last) if !too_old(last, now(&gateway).await?) => Some(last),
             _ => None,
         };
-        let first = wanted.progress_event(stands);
+        // Where a reader goes on from there it misses nothing.
+        let first = wanted.progress_event(resume.unwrap_or(stands));
         let _ = sender.try_send(if last.is_some() && resume.is_none() {
             let body = json!({ "type": "reset", "data": wanted.counts() });
             Event::message(body.to_string()).id(stands.to_string()).event_type("reset")
         } else {
             first
         });
-        wanted.over = told_before && resume.is_none();
+        wanted.over = told_before && resume.is_none_or(|last| last >= batch.position);
         let follow = Follow {
             gateway: Arc::clone(&gateway),
             tenant: tenant.clone(),

@@ -3,6 +3,7 @@ use domain::{
     job::{Job, JobEvent, JobSpec},
     location::Location,
     media::{MediaRequest, Overwrite},
+    preset::Wanted,
 };
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
@@ -47,16 +48,44 @@ pub(crate) async fn again(
         recorded
     } else {
         let mut body = body(&recorded)?;
+        if let (true, Some(old)) = (overrides.contains_key("preset"), &recorded.preset) {
+            let wanted = Wanted { name: old.name.clone(), version: Some(old.version) };
+            if let Some((_, old)) = presets::find(gateway, tenant, &wanted).await? {
+                leave_out(&mut body, old.body, recorded.request.kind());
+            }
+        }
         body.extend(overrides);
         presets::apply(gateway, tenant, recorded.request.kind(), &mut body).await?;
         let read = AnyBody::read(recorded.request.kind(), Value::Object(body));
         let spec = read.and_then(|body| body.spec());
-        spec.map_err(|problem| problem.within("/overrides"))?
+        let spec = spec.map_err(|problem| problem.within("/overrides"))?;
+        JobSpec {
+            max_attempts: recorded.max_attempts,
+            callback: spec.callback.or(recorded.callback),
+            preset: spec.preset.or(recorded.preset),
+            ..spec
+        }
     };
     spec.batch = None;
     spec.not_before = None;
     spec.rerun_of = Some(id);
     Ok(spec)
+}
+
+/// Leaves out of a recorded body what a preset had filled in: another one is to fill it in.
+fn leave_out(recorded: &mut Map<String, Value>, filled: Map<String, Value>, kind: &str) {
+    let mut whole = filled;
+    for own in ["input", "output"] {
+        if let Some(value) = recorded.get(own) {
+            whole.insert(own.to_owned(), value.clone());
+        }
+    }
+    // In the words in which a record is shown.
+    let read = AnyBody::read(kind, Value::Object(whole)).and_then(|body| body.spec());
+    let Ok(shown) = read.and_then(|spec| body(&spec)) else { return };
+    recorded.retain(|field, value| {
+        matches!(field.as_str(), "input" | "output") || shown.get(field) != Some(value)
+    });
 }
 
 async fn recorded(gateway: &Gateway, tenant: &Tenant, id: JobId) -> Result<JobSpec, Problem> {

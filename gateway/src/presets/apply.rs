@@ -37,7 +37,7 @@ pub(crate) async fn apply(
 }
 
 /// A preset that a tenant may use, its own before everybody's.
-pub(super) async fn find(
+pub(crate) async fn find(
     gateway: &Gateway,
     tenant: &Tenant,
     wanted: &Wanted,

@@ -45,7 +45,7 @@ pub(super) async fn rerun(
     }
     let wanted = Wanted { name: name.to_owned(), version: body.version };
     let found = apply::find(gateway, tenant, &wanted).await?;
-    let (pinned, version) = found.ok_or_else(|| Problem::not_found("preset"))?;
+    let (pinned, _) = found.ok_or_else(|| Problem::not_found("preset"))?;
     let filter = Filter {
         status: Some(JobStatus::Completed),
         preset: Some((name.to_owned(), used)),
@@ -60,12 +60,11 @@ pub(super) async fn rerun(
     let mut specs: Vec<(String, JobSpec)> = Vec::with_capacity(jobs.len());
     for (n, job) in jobs.iter().enumerate() {
         // What the old version filled in, the new one does now; the output is the same one.
-        let mut overrides: Map<String, Value> = version.body.clone();
+        let mut overrides: Map<String, Value> = Map::new();
         overrides.insert("preset".to_owned(), pinned.to_string().into());
         if job.output.is_some() {
             overrides.insert("overwrite".to_owned(), "replace".into());
         }
-        overrides.remove("output");
         let part = format!("/jobs/{n}");
         let spec = again(gateway, tenant, job.id, overrides).await;
         specs.push((part.clone(), spec.map_err(|problem| problem.within(&part))?));

@@ -113,6 +113,18 @@ pub async fn forget_deliveries(
     .bind(millis(before))
     .fetch_one(&database.pool)
     .await?;
+    // The endpoints that jobs and batches brought go with the last of what they were told.
+    sqlx::query(
+        "DELETE FROM webhook w WHERE thing IS NOT NULL AND doc->>'created_at' < $1
+           AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.hook_id = w.id)
+           AND NOT EXISTS (SELECT 1 FROM job_list j WHERE j.id = w.thing
+                           AND j.status IN ('queued', 'processing'))
+           AND NOT EXISTS (SELECT 1 FROM job_list j WHERE j.batch_id = w.thing
+                           AND j.status IN ('queued', 'processing'))",
+    )
+    .bind(before.to_string())
+    .execute(&database.pool)
+    .await?;
     let count: i64 = sqlx::Row::get(&gone, 0);
     Ok(u64::try_from(count).unwrap_or(0))
 }

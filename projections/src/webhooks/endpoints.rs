@@ -135,6 +135,21 @@ impl Endpoints {
         })
     }
 
+    /// Locks what will be written, in the order in which everybody does.
+    pub(super) async fn lock(
+        &self,
+        connection: &mut PgConnection,
+        mut hooks: BTreeSet<HookId>,
+    ) -> Result<(), ProjectionError> {
+        hooks.extend(&self.changed);
+        let ids: Vec<String> = hooks.iter().map(ToString::to_string).collect();
+        sqlx::query("SELECT 1 FROM webhook WHERE id = ANY($1) ORDER BY id FOR UPDATE")
+            .bind(ids)
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+
     /// Writes what changed.
     pub(super) async fn store(&self, connection: &mut PgConnection) -> Result<(), ProjectionError> {
         for row in self.changed.iter().filter_map(|id| self.rows.get(id)) {
@@ -160,8 +175,12 @@ impl Endpoints {
             .execute(&mut *connection)
             .await?;
             if view.deleted {
-                let gone = "DELETE FROM delivery WHERE hook_id = $1";
-                sqlx::query(gone).bind(view.id.to_string()).execute(&mut *connection).await?;
+                for gone in [
+                    "DELETE FROM delivery_attempt WHERE hook_id = $1",
+                    "DELETE FROM delivery WHERE hook_id = $1",
+                ] {
+                    sqlx::query(gone).bind(view.id.to_string()).execute(&mut *connection).await?;
+                }
             }
         }
         Ok(())

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use domain::{HookId, Public, Timestamp};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -38,7 +40,11 @@ pub(super) async fn store(
 ) -> Result<(), ProjectionError> {
     let mut woken = ByHook::new();
     for again in [false, true] {
-        let rows: Vec<&Matched> = matched.iter().filter(|one| one.again == again).collect();
+        // Asked for twice, it is sent once: no statement may touch a row twice.
+        let mut seen = BTreeSet::new();
+        let rows = matched.iter().filter(|one| one.again == again);
+        let rows: Vec<&Matched> =
+            rows.filter(|one| seen.insert((one.hook, one.id.as_str()))).collect();
         if rows.is_empty() {
             continue;
         }
@@ -48,6 +54,7 @@ pub(super) async fn store(
         }
         let on_conflict = if again {
             "DO UPDATE SET state = 'due', attempts = 0, next_at = excluded.next_at,
+                 created_at = excluded.created_at,
                  delivered_at = NULL"
         } else {
             "DO NOTHING"

@@ -20,6 +20,10 @@ pub struct Endpoint {
     pub failures: u32,
     /// Since when nothing worked.
     pub failing_since: Option<Timestamp>,
+    /// As of which message of the log: one that changed meanwhile is taken anew.
+    sequence: i64,
+    /// Whose it is: a sender that lost it finds nothing due.
+    lease: i32,
 }
 
 /// Something to be sent.
@@ -107,7 +111,7 @@ pub async fn claim(
     lease: Duration,
     most: usize,
 ) -> Result<Vec<Endpoint>, ProjectionError> {
-    let rows: Vec<(Json<HookView>, i32, Option<i64>)> = sqlx::query_as(
+    let rows: Vec<(Json<HookView>, i32, Option<i64>, i64)> = sqlx::query_as(
         "UPDATE webhook SET lease = $1, leased_until = $3 WHERE id IN (
              SELECT id FROM webhook
              WHERE status = 'enabled' AND due_at <= $2
@@ -116,7 +120,7 @@ pub async fn claim(
                      AND objid = lease::bigint::oid))
                AND open_until <= $2
              ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED)
-         RETURNING doc, failures, failing_since",
+         RETURNING doc, failures, failing_since, sequence",
     )
     .bind(sender.number)
     .bind(millis(now))
@@ -125,22 +129,24 @@ pub async fn claim(
     .bind(i64::from(SENDERS))
     .fetch_all(&database.pool)
     .await?;
-    let endpoints = rows.into_iter().map(|(Json(view), failures, since)| Endpoint {
+    let endpoints = rows.into_iter().map(|(Json(view), failures, since, sequence)| Endpoint {
         view,
         failures: u32::try_from(failures).unwrap_or(0),
         failing_since: since.map(|at| Timestamp::from_millis(u64::try_from(at).unwrap_or(0))),
+        sequence,
+        lease: sender.number,
     });
     Ok(endpoints.collect())
 }
 
 /// What can be sent to an endpoint now: of each thing its first event that is still due, and nothing
-/// while that one waits for its next try.
+/// while that one waits for its next try. Nothing, if it is no longer ours or no longer as it was.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn due(
     database: &Database,
-    hook: HookId,
+    endpoint: &Endpoint,
     now: Timestamp,
     most: u32,
 ) -> Result<Vec<Due>, ProjectionError> {
@@ -150,11 +156,16 @@ pub async fn due(
              SELECT 1 FROM delivery e
              WHERE e.hook_id = d.hook_id AND e.thing = d.thing AND e.state = 'due'
                AND (e.sequence, e.index) < (d.sequence, d.index))
+           AND EXISTS (
+             SELECT 1 FROM webhook w WHERE w.id = $1 AND w.status = 'enabled'
+               AND w.sequence = $4 AND w.lease = $5)
          ORDER BY sequence, index LIMIT $3",
     )
-    .bind(hook.to_string())
+    .bind(endpoint.view.id.to_string())
     .bind(millis(now))
     .bind(i64::from(most))
+    .bind(endpoint.sequence)
+    .bind(endpoint.lease)
     .fetch_all(&database.pool)
     .await?;
     let due = rows.into_iter().map(|(id, body, attempts)| Due {
@@ -171,20 +182,23 @@ pub async fn due(
 /// When the database does not answer.
 pub async fn record(
     database: &Database,
-    hook: HookId,
+    endpoint: &Endpoint,
     outcomes: &[Outcome],
     leased_until: Timestamp,
 ) -> Result<(), ProjectionError> {
+    let hook = endpoint.view.id;
     let mut connection = database.pool.acquire().await?;
     let mut transaction = connection.begin().await?;
+    // The endpoint before its deliveries, as everybody locks them.
+    sqlx::query("UPDATE webhook SET leased_until = $2 WHERE id = $1 AND lease = $3")
+        .bind(hook.to_string())
+        .bind(millis(leased_until))
+        .bind(endpoint.lease)
+        .execute(&mut *transaction)
+        .await?;
     for outcome in outcomes {
         record_one(&mut transaction, hook, outcome).await?;
     }
-    sqlx::query("UPDATE webhook SET leased_until = $2 WHERE id = $1")
-        .bind(hook.to_string())
-        .bind(millis(leased_until))
-        .execute(&mut *transaction)
-        .await?;
     transaction.commit().await?;
     Ok(())
 }
@@ -198,14 +212,13 @@ async fn record_one(
     sqlx::query(
         "INSERT INTO delivery_attempt
              (hook_id, delivery_id, number, at, status, latency_ms, error, body)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-         ON CONFLICT (hook_id, delivery_id, number) DO UPDATE SET
-             at = excluded.at, status = excluded.status, latency_ms = excluded.latency_ms,
-             error = excluded.error, body = excluded.body",
+         SELECT $1, $2, 1 + coalesce((SELECT max(number) FROM delivery_attempt
+                                      WHERE hook_id = $1 AND delivery_id = $2), 0),
+                $3, $4, $5, $6, $7
+         FROM delivery WHERE hook_id = $1 AND id = $2",
     )
     .bind(hook.to_string())
     .bind(&outcome.id)
-    .bind(number)
     .bind(millis(outcome.at))
     .bind(outcome.status.map(i32::from))
     .bind(i32::try_from(outcome.latency.as_millis()).unwrap_or(i32::MAX))
@@ -251,20 +264,26 @@ pub async fn release(
         .bind(&id)
         .execute(&mut *transaction)
         .await?;
+    // What its owner changed meanwhile begins with a clean slate.
     sqlx::query(
-        "UPDATE webhook SET leased_until = 0, lease = NULL, failures = $2, failing_since = $3,
-             open_until = $4, due_at = (
+        "UPDATE webhook SET leased_until = 0, lease = NULL,
+             failures = CASE WHEN sequence = $5 THEN $2 ELSE failures END,
+             failing_since = CASE WHEN sequence = $5 THEN $3 ELSE failing_since END,
+             open_until = CASE WHEN sequence = $5 THEN $4 ELSE open_until END, due_at = (
                  SELECT GREATEST(min(next_at), $4) FROM delivery d
                  WHERE hook_id = $1 AND state = 'due' AND NOT EXISTS (
                      SELECT 1 FROM delivery e
                      WHERE e.hook_id = d.hook_id AND e.thing = d.thing AND e.state = 'due'
-                       AND (e.sequence, e.index) < (d.sequence, d.index)))
-         WHERE id = $1",
+                       AND (e.sequence, e.index) < (d.sequence, d.index))
+                 HAVING count(*) > 0)
+         WHERE id = $1 AND lease = $6",
     )
     .bind(&id)
     .bind(i32::try_from(endpoint.failures).unwrap_or(i32::MAX))
     .bind(endpoint.failing_since.map(millis))
     .bind(millis(open_until))
+    .bind(endpoint.sequence)
+    .bind(endpoint.lease)
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
@@ -285,8 +304,9 @@ pub async fn remind(
     let mut connection = database.pool.acquire().await?;
     let mut transaction = connection.begin().await?;
     let rows: Vec<(Json<HookView>,)> = sqlx::query_as(
-        "SELECT doc FROM webhook WHERE status = 'enabled' AND (
-             (tenant = $1 AND thing IS NULL) OR (tenant = $1 AND thing = $2))",
+        "SELECT doc FROM webhook WHERE tenant = $1 AND thing IS NULL AND status = 'enabled'
+         UNION ALL
+         SELECT doc FROM webhook WHERE thing = $2 AND tenant = $1 AND status = 'enabled'",
     )
     .bind(tenant.as_str())
     .bind(job.to_string())

@@ -31,6 +31,8 @@ enum Verdict {
 
 /// Failures in a row from which an endpoint is left alone for a while.
 const PATIENT: u32 = 5;
+/// How long one endpoint may have a place that others wait for.
+const TURN: Duration = Duration::from_secs(10);
 /// However long an endpoint asks to be left alone.
 const A_DAY: Duration = Duration::from_hours(24);
 /// The longest that it is left alone.
@@ -59,11 +61,15 @@ impl Sender {
         &self,
         endpoint: &mut Endpoint,
     ) -> Result<Duration, ProjectionError> {
-        let hook = endpoint.view.id;
+        let start = Instant::now();
         loop {
+            // Others have their turn; what is left is taken again at once.
+            if start.elapsed() >= TURN {
+                return Ok(Duration::ZERO);
+            }
             // One that fails is tried with one at a time.
             let most = if endpoint.failures > 0 { 1 } else { endpoint.view.concurrency.max(1) };
-            let due = webhooks::due(&self.database, hook, clock::now(), most).await?;
+            let due = webhooks::due(&self.database, endpoint, clock::now(), most).await?;
             if due.is_empty() {
                 return Ok(Duration::ZERO);
             }
@@ -72,7 +78,7 @@ impl Sender {
             failpoint::hit("webhooks.before_record");
             let outcomes: Vec<Outcome> = tried.iter().map(|(outcome, _)| outcome.clone()).collect();
             let until = clock::now().plus(LEASE);
-            webhooks::record(&self.database, hook, &outcomes, until).await?;
+            webhooks::record(&self.database, endpoint, &outcomes, until).await?;
             failpoint::hit("webhooks.after_record");
             for (outcome, verdict) in &tried {
                 if *verdict == Verdict::Taken {
@@ -92,7 +98,7 @@ impl Sender {
                 Verdict::Taken | Verdict::Gone => None,
             });
             if let Some(asked_for) = asked_for.max() {
-                return Ok(asked_for.min(A_DAY));
+                return Ok(asked_for);
             }
             if endpoint.failures >= PATIENT {
                 return Ok(Duration::ZERO);
@@ -128,7 +134,10 @@ impl Sender {
         let latency = start.elapsed();
         let number = due.attempts.saturating_add(1);
         let (status, body, error, retry_after) = match answer {
-            Ok(answer) => (Some(answer.status), Some(answer.body), None, answer.retry_after),
+            Ok(answer) => {
+                let retry_after = answer.retry_after.map(|wait| wait.min(A_DAY));
+                (Some(answer.status), Some(answer.body), None, retry_after)
+            }
             Err(error) => (None, None, Some(error), None),
         };
         let verdict = match status {

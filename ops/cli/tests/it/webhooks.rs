@@ -450,6 +450,7 @@ async fn among_ten_thousand_endpoints_a_dead_one_slows_nobody() {
     let stack = stack().await;
     let receiver = Receiver::new().await;
     receiver.answer("/0-0", 0, "");
+    let begun = Instant::now();
     for batch in 0..BATCHES {
         let jobs: Vec<Value> = (0..1_000)
             .map(|n| {
@@ -476,5 +477,5 @@ async fn among_ten_thousand_endpoints_a_dead_one_slows_nobody() {
     }
     // Nobody else asked it while one waited for its answer.
     let unanswered = *receiver.unanswered.lock().unwrap();
-    assert!(unanswered <= 1 + start.elapsed().as_secs() / 20, "{unanswered}");
+    assert!(unanswered <= 1 + begun.elapsed().as_secs() / 20, "{unanswered}");
 }
