@@ -26,6 +26,7 @@ mod personal;
 pub mod preset;
 mod public;
 pub mod quota;
+pub mod retention;
 #[cfg(any(test, feature = "spec"))]
 pub mod spec;
 mod tenant;

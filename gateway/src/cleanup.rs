@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::key::Scope;
+use domain::{
+    key::Scope,
+    retention::{CLEANUP, Removed},
+};
 use poem::{Request, Result, web::Data};
 use poem_openapi::{Object, OpenApi};
 use serde::Deserialize;
@@ -28,9 +31,9 @@ pub(crate) struct CleanupBody {
 }
 
 /// What was removed, or would be.
-#[derive(Debug, Deserialize, Object)]
+#[derive(Debug, Object)]
 #[oai(rename = "CleanupResult")]
-pub(crate) struct Removed {
+pub(crate) struct RemovedShown {
     /// Jobs whose outputs are gone.
     jobs: u64,
     uploads: u64,
@@ -38,8 +41,6 @@ pub(crate) struct Removed {
     deliveries: u64,
 }
 
-/// Where the process that removes is asked.
-const CLEANUP: &str = "rpc.cleanup";
 /// How long a round may take while somebody waits for it.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -53,13 +54,14 @@ impl Cleanup {
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
         body: StrictJson<CleanupBody>,
-    ) -> Result<Reply<200, Removed>> {
+    ) -> Result<Reply<200, RemovedShown>> {
         let principal = auth.may(Scope::Admin)?;
         gateway.audit.note(Fact::about(request, principal, "admin.cleanup"));
         let how = if body.value.dry_run.unwrap_or(false) { "dry" } else { "" };
         let answer = gateway.live.ask_about(CLEANUP, how, PATIENCE).await;
         let answer = answer.and_then(|answer| serde_json::from_slice(&answer).ok());
         let nobody = || Problem::new(Kind::Unavailable, "no conductor answered in time");
-        Ok(Reply::new(answer.ok_or_else(nobody)?))
+        let Removed { jobs, uploads, deliveries } = answer.ok_or_else(nobody)?;
+        Ok(Reply::new(RemovedShown { jobs, uploads, deliveries }))
     }
 }

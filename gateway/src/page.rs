@@ -1,4 +1,50 @@
+//! Pages of a list: how large, from where on, and what leads to the next.
+
+use std::{fmt::Display, str::FromStr};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use poem::http::Uri;
+
+use crate::problem::{Kind, Problem};
+
+const USUAL: u32 = 50;
+const MOST: u32 = 200;
+
+/// How many of these things are wanted.
+pub(crate) fn limit(asked: Option<u32>, things: &str) -> Result<u32, Problem> {
+    let limit = asked.unwrap_or(USUAL);
+    if (1..=MOST).contains(&limit) {
+        return Ok(limit);
+    }
+    let detail = format!("a page has 1 to {MOST} {things}");
+    Err(Problem::field(Kind::Malformed, "#limit", detail))
+}
+
+/// The thing that a cursor says was the last one seen.
+pub(crate) fn after<I: FromStr>(cursor: Option<&str>) -> Result<Option<I>, Problem> {
+    let read = |cursor: &str| {
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+        String::from_utf8(bytes).ok()?.parse().ok()
+    };
+    let bad = || {
+        let detail = "take the cursor from `next_cursor` of the same list";
+        Problem::field(Kind::Malformed, "#cursor", detail)
+    };
+    cursor.map(|cursor| read(cursor).ok_or_else(bad)).transpose()
+}
+
+/// Cuts rows, of which one more than wanted was asked for, to a page; answers the cursor behind it, if
+/// there is more.
+pub(crate) fn cut<R, I: Display>(
+    rows: &mut Vec<R>,
+    limit: u32,
+    id: impl Fn(&R) -> I,
+) -> Option<String> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    rows.last().filter(|_| has_more).map(|row| URL_SAFE_NO_PAD.encode(id(row).to_string()))
+}
 
 /// The link to the page behind a cursor, with the same filters.
 pub(crate) fn next(uri: &Uri, cursor: &str) -> String {

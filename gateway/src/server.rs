@@ -15,7 +15,7 @@ use poem::{
     listener::{Acceptor, AcceptorExt, BoxAcceptor, Listener, TcpListener},
     middleware::Cors,
 };
-use poem_openapi::OpenApiService;
+use poem_openapi::{OpenApi, OpenApiService};
 use projections::{JobDetail, position_subject};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -155,27 +155,7 @@ const MAX_HEADERS: u32 = 64 * 1024;
 /// How long open requests may go on after a stop.
 const DRAIN: Duration = Duration::from_secs(3);
 
-type Apis = (
-    Jobs,
-    Batches,
-    BatchEvents,
-    Events,
-    Presets,
-    Webhooks,
-    Uploads,
-    Keys,
-    Tokens,
-    Accounts,
-    AuditTrail,
-    Cache,
-    QueueApi,
-    DeadLetters,
-    Cleanup,
-    Health,
-);
-type Service = OpenApiService<Apis, ()>;
-
-fn service() -> Service {
+fn service() -> OpenApiService<impl OpenApi, ()> {
     let all = (
         Jobs,
         Batches,

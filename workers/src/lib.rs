@@ -29,6 +29,6 @@ mod worker;
 pub use conductor::{Conductor, SchedulingConfig};
 pub use intake::Sources;
 pub use presence::{PRESENCE, Presence, Roster};
-pub use retention::{CLEANUP, Removed, Retention, RetentionConfig};
-pub use webhooks::{SECRET_PREFIX, Sender, WebhooksConfig, secret_text};
+pub use retention::{Retention, RetentionConfig};
+pub use webhooks::{Sender, WebhooksConfig};
 pub use worker::{Sandbox, Worker, WorkerConfig, WorkerError};

@@ -12,6 +12,7 @@ use domain::{
     job::{Job, JobCommand, JobEvent, JobView},
     location::Location,
     output::Output,
+    retention::{CLEANUP, Removed},
     upload::{Upload, UploadCommand},
 };
 use nats::{Live, LogError, failpoint};
@@ -42,20 +43,6 @@ impl Default for RetentionConfig {
         const WEEK: u64 = 7 * 24 * 3_600;
         Self { outputs: WEEK, uploads: WEEK, deliveries: WEEK, every: 3_600 }
     }
-}
-
-/// Where somebody asks for a round now.
-pub const CLEANUP: &str = "rpc.cleanup";
-
-/// What a round removed, or would.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Removed {
-    /// Jobs whose outputs are gone.
-    pub jobs: u64,
-    /// Uploads.
-    pub uploads: u64,
-    /// Records of deliveries.
-    pub deliveries: u64,
 }
 
 /// Removes what was kept long enough.

@@ -23,7 +23,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use self::signature::{SECRET_PREFIX, secret_text};
 use crate::clock;
 
 /// How webhooks are sent.

@@ -159,12 +159,7 @@ impl Dispatch {
         }
         let timed = self.timers.iter().filter_map(|(until, job)| {
             let waiting = self.waiting.get(job).filter(|waiting| waiting.tenant == *tenant)?;
-            let until = *until;
-            let why = match waiting.attempt {
-                1 => Hold::Scheduled { until },
-                _ => Hold::Backoff { until },
-            };
-            Some(Place { job: *job, place: None, why })
+            Some(Place { job: *job, place: None, why: timer(waiting.attempt, *until) })
         });
         let room = limit.saturating_sub(places.len());
         places.extend(timed.take(room));
@@ -178,12 +173,20 @@ impl Dispatch {
         let far = || {
             // So far behind that its number means nothing.
             let why = match (waiting.timed, self.capped(tenant, &waiting.flow)) {
-                (true, _) => Hold::Scheduled { until: waiting.ready },
+                (true, _) => timer(waiting.attempt, waiting.ready),
                 (false, Some(cap)) => cap,
                 (false, None) => Hold::Busy,
             };
             Place { job, place: None, why }
         };
         Some(all.into_iter().find(|place| place.job == job).unwrap_or_else(far))
+    }
+}
+
+/// What holds back a job with a timer, before this attempt.
+const fn timer(attempt: u32, until: Timestamp) -> Hold {
+    match attempt {
+        1 => Hold::Scheduled { until },
+        _ => Hold::Backoff { until },
     }
 }

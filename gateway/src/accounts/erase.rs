@@ -5,7 +5,7 @@ use domain::{
     JobId, Tenant,
     account::{Account, AccountCommand},
     batch::{Batch, BatchCommand},
-    job::{Job, JobCommand, JobState, JobStatus},
+    job::{Job, JobCommand, JobStatus},
     key::{Key, KeyCommand, KeyRejection},
 };
 use nats::{Position, failpoint};
@@ -93,7 +93,7 @@ async fn end_jobs(gateway: &Gateway, caller: &Caller, tenant: &Tenant) -> Result
                 let jobs = job_list::page(&gateway.database, tenant, &filter, PAGE).await?;
                 none &= jobs.is_empty();
                 for job in &jobs {
-                    end_job(gateway, caller, (tenant, job.id)).await?;
+                    end_job(gateway, caller, (tenant, job.id)).await;
                 }
             }
             if none {
@@ -106,18 +106,11 @@ async fn end_jobs(gateway: &Gateway, caller: &Caller, tenant: &Tenant) -> Result
     tokio::time::timeout(PATIENCE, ending).await.map_err(|_| late())?
 }
 
-async fn end_job(
-    gateway: &Gateway,
-    caller: &Caller,
-    (tenant, job): (&Tenant, JobId),
-) -> Result<(), Problem> {
+async fn end_job(gateway: &Gateway, caller: &Caller, (tenant, job): (&Tenant, JobId)) {
     let id = job.to_string();
     // A refusal means that it is over, or that its outputs are being delivered.
     let _ = gateway.commands.handle::<Job>(tenant.as_str(), &id, caller, JobCommand::Cancel).await;
     gateway.live.tell(format!("ctl.cancel.{id}"), "").await;
-    let state = gateway.commands.state::<Job>(tenant.as_str(), &id).await?;
-    tracing::debug!(%job, over = state.is_over() || state == JobState::Unknown, "it is to end");
-    Ok(())
 }
 
 async fn hooks(gateway: &Gateway, tenant: &Tenant) -> Result<Vec<domain::HookId>, Problem> {

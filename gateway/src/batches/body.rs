@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    jobs::{create::AnyBody, validate::KindBody},
+    jobs::validate::KindBody,
     media::value,
     presets,
     problem::{Kind, Problem},
@@ -52,7 +52,8 @@ fn invalid(pointer: &str, detail: impl Into<String>) -> Problem {
 }
 
 impl BatchBody {
-    /// The jobs that are asked for, each with where it stands in the request; or everything that is wrong with them.
+    /// The jobs that are asked for, each with where it stands in the request; or everything that is
+    /// wrong with them.
     pub(super) async fn specs(
         &mut self,
         gateway: &Gateway,
@@ -150,34 +151,30 @@ fn filled(
     let name = whole.rsplit_once('.').map_or(whole, |(name, _)| name);
     let index = n.saturating_add(1).to_string();
     // What would grow beyond all bounds is not made in the first place.
-    let grows = |text: &str| {
-        let places = text.matches('{').count();
-        text.len().saturating_add(places.saturating_mul(whole.len())) > MAX_TEXT
-    };
+    let most = whole.len().max(index.len());
+    let grown =
+        |text: &str| text.len().saturating_add(text.matches('{').count().saturating_mul(most));
+    if template.values().any(|value| longest(value, &grown) > MAX_TEXT) {
+        let detail = format!("with this name a text of the template has over {MAX_TEXT} bytes");
+        return Err(invalid(&pointer, detail));
+    }
     let fill = |text: &str| {
-        if grows(text) {
-            return "x".repeat(MAX_TEXT.saturating_add(1));
-        }
         text.replace("{name}", name).replace("{file}", whole).replace("{index}", &index)
     };
     let mut fields = template.clone();
     fields.values_mut().for_each(|value| in_texts(value, &fill));
-    let longest = fields.values().map(longest).max().unwrap_or(0);
-    if longest > MAX_TEXT {
-        let detail = format!("with this name a text of the template has over {MAX_TEXT} bytes");
-        return Err(invalid(&pointer, detail));
-    }
     fields.insert("input".to_owned(), file.into());
     let body = serde_json::from_value(Value::Object(fields));
     let missing = |_| invalid("#/template/kind", "a template says what `kind` of job it is");
     Ok((format!("/files/{n}"), body.map_err(missing)?))
 }
 
-fn longest(value: &Value) -> usize {
+/// The longest of a value's texts, as they are measured.
+fn longest(value: &Value, measured: &impl Fn(&str) -> usize) -> usize {
     match value {
-        Value::String(text) => text.len(),
-        Value::Array(all) => all.iter().map(longest).max().unwrap_or(0),
-        Value::Object(all) => all.values().map(longest).max().unwrap_or(0),
+        Value::String(text) => measured(text),
+        Value::Array(all) => all.iter().map(|value| longest(value, measured)).max().unwrap_or(0),
+        Value::Object(all) => all.values().map(|value| longest(value, measured)).max().unwrap_or(0),
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     }
 }
@@ -202,10 +199,4 @@ fn twice(specs: &[(String, JobSpec)]) -> Vec<Problem> {
         })
     });
     outputs.collect()
-}
-
-impl std::fmt::Debug for AnyBody {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AnyBody(..)")
-    }
 }

@@ -1,4 +1,3 @@
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{
     BatchId, JobId, Tenant, Timestamp,
     batch::{Batch, BatchEvent, BatchView, Counts},
@@ -9,13 +8,7 @@ use poem::http::Uri;
 use poem_openapi::Object;
 use projections::{BatchList, JobList, batch, job_list, job_list::Filter};
 
-use crate::{
-    auth::Principal,
-    page,
-    problem::{Kind, Problem},
-    reply::Reply,
-    state::Gateway,
-};
+use crate::{auth::Principal, page, problem::Problem, reply::Reply, state::Gateway};
 
 /// A batch.
 #[derive(Debug, Object)]
@@ -204,26 +197,14 @@ pub(super) async fn list(
     uri: &Uri,
     asked: Asked,
 ) -> Result<Reply<200, BatchPage>, Problem> {
-    let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);
-    let limit = asked.limit.unwrap_or(50);
-    if !(1..=200).contains(&limit) {
-        return Err(malformed("#limit", "a page has 1 to 200 batches"));
-    }
-    let after = asked.cursor.as_deref().map(|cursor| {
-        let bad = || malformed("#cursor", "take the cursor from `next_cursor` of the same list");
-        let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
-        String::from_utf8(bytes).ok().and_then(|id| id.parse::<BatchId>().ok()).ok_or_else(bad)
-    });
-    let after = after.transpose()?;
+    let limit = page::limit(asked.limit, "batches")?;
+    let after: Option<BatchId> = page::after(asked.cursor.as_deref())?;
     reach(gateway, asked.min_position.as_deref()).await?;
     let more = limit.saturating_add(1);
     let mut rows = batch::page(&gateway.database, &principal.tenant, after, more).await?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let has_more = rows.len() > limit;
-    rows.truncate(limit);
-    let last = rows.last().filter(|_| has_more).map(|(view, _)| view.id);
-    let next_cursor = last.map(|id| URL_SAFE_NO_PAD.encode(id.to_string()));
+    let next_cursor = page::cut(&mut rows, limit, |(view, _)| view.id);
     let link = next_cursor.as_ref().map(|cursor| page::next(uri, cursor));
+    let has_more = next_cursor.is_some();
     let data = rows.iter().map(|(view, counts)| show(view, *counts, 0.0)).collect();
     Ok(Reply::new(BatchPage { data, next_cursor, has_more }).next(link))
 }

@@ -159,3 +159,16 @@ impl Wanted for Everything {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_of_another_log_or_too_far_behind_begins_anew() {
+        let at = |epoch, sequence| Position { epoch, sequence, index: 0 };
+        assert!(!too_old(at(1, 1), at(1, 1 + TOO_OLD)));
+        assert!(too_old(at(1, 1), at(1, 2 + TOO_OLD)));
+        assert!(too_old(at(1, 9), at(2, 9)));
+    }
+}

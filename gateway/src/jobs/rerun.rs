@@ -50,8 +50,8 @@ pub(crate) async fn again(
         let mut body = body(&recorded)?;
         if let (true, Some(old)) = (overrides.contains_key("preset"), &recorded.preset) {
             let wanted = Wanted { name: old.name.clone(), version: Some(old.version) };
-            if let Some((_, old)) = presets::find(gateway, tenant, &wanted).await? {
-                leave_out(&mut body, old.body, recorded.request.kind());
+            if let Some(old) = presets::find(gateway, tenant, &wanted).await? {
+                leave_out(&mut body, old.version.body, recorded.request.kind());
             }
         }
         body.extend(overrides);

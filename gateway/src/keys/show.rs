@@ -1,4 +1,3 @@
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{
     KeyId, Network, Personal, Tenant,
     key::{KeyState, Scope},
@@ -9,7 +8,7 @@ use poem_openapi::Object;
 use crate::{
     audit::Fact,
     auth::{KnownKey, Principal},
-    clock,
+    clock, page,
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
@@ -105,10 +104,7 @@ pub(super) async fn list(
     asked: Asked,
 ) -> Result<Reply<200, KeyPage>, Problem> {
     let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);
-    let limit = asked.limit.unwrap_or(50);
-    if !(1..=200).contains(&limit) {
-        return Err(malformed("#limit", "a page has 1 to 200 keys"));
-    }
+    let limit = page::limit(asked.limit, "keys")?;
     let wanted = asked.tenant.as_deref().map(|text| {
         text.parse::<Tenant>().map_err(|error| malformed("#tenant", &error.to_string()))
     });
@@ -120,12 +116,7 @@ pub(super) async fn list(
     if tenant != Some(&principal.tenant) {
         gateway.audit.note(Fact::about(request, principal, "admin.read_keys"));
     }
-    let after = asked.cursor.as_deref().map(|cursor| {
-        let bad = || malformed("#cursor", "take the cursor from `next_cursor` of the same list");
-        let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
-        String::from_utf8(bytes).ok().and_then(|id| id.parse::<KeyId>().ok()).ok_or_else(bad)
-    });
-    let after = after.transpose()?;
+    let after: Option<KeyId> = page::after(asked.cursor.as_deref())?;
     gateway.directory.catch_up(gateway.commands.log()).await?;
     let mut keys = gateway.directory.keys(tenant);
     // Another tenant's name in the filter of somebody who sees only their own matches nothing.
@@ -133,13 +124,9 @@ pub(super) async fn list(
         after.is_none_or(|after| key.id > after)
             && wanted.as_ref().is_none_or(|tenant| key.tenant == *tenant)
     });
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let has_more = keys.len() > limit;
-    keys.truncate(limit);
-    let next_cursor = keys.last().filter(|_| has_more);
-    let next_cursor = next_cursor.map(|key| URL_SAFE_NO_PAD.encode(key.id.to_string()));
+    let next_cursor = page::cut(&mut keys, limit, |key| key.id);
+    let has_more = next_cursor.is_some();
     let data = keys.iter().filter_map(|key| show(key, None)).collect();
-    let link =
-        next_cursor.as_deref().map(|cursor| crate::page::next(request.original_uri(), cursor));
+    let link = next_cursor.as_deref().map(|cursor| page::next(request.original_uri(), cursor));
     Ok(Reply::new(KeyPage { data, next_cursor, has_more }).next(link))
 }

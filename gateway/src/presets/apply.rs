@@ -23,7 +23,7 @@ pub(crate) async fn apply(
     let wanted: Wanted =
         text.parse().map_err(|error: domain::preset::BadPreset| invalid(error.to_string()))?;
     let found = find(gateway, tenant, &wanted).await?;
-    let (pinned, version) = found.ok_or_else(|| {
+    let Found { pinned, version, .. } = found.ok_or_else(|| {
         invalid(format!("there is no preset {text}; GET /presets lists what there is"))
     })?;
     if version.kind != kind {
@@ -36,18 +36,25 @@ pub(crate) async fn apply(
     Ok(())
 }
 
+/// A version of a preset, and whose it is.
+pub(crate) struct Found {
+    pub(crate) pinned: PresetRef,
+    pub(crate) version: PresetVersion,
+    /// It is everybody's.
+    pub(crate) global: bool,
+}
+
 /// A preset that a tenant may use, its own before everybody's.
 pub(crate) async fn find(
     gateway: &Gateway,
     tenant: &Tenant,
     wanted: &Wanted,
-) -> Result<Option<(PresetRef, PresetVersion)>, Problem> {
+) -> Result<Option<Found>, Problem> {
     for (owner, global) in [(tenant.as_str(), false), (GLOBAL, true)] {
         let state = gateway.commands.state::<Preset>(owner, &wanted.name).await?;
         if let Some(version) = state.version(wanted.version) {
-            let name = wanted.name.clone();
-            let pinned = PresetRef { name, version: version.version, global };
-            return Ok(Some((pinned, version.clone())));
+            let pinned = PresetRef { name: wanted.name.clone(), version: version.version };
+            return Ok(Some(Found { pinned, version: version.clone(), global }));
         }
     }
     Ok(None)

@@ -45,7 +45,7 @@ pub(super) async fn rerun(
     }
     let wanted = Wanted { name: name.to_owned(), version: body.version };
     let found = apply::find(gateway, tenant, &wanted).await?;
-    let (pinned, _) = found.ok_or_else(|| Problem::not_found("preset"))?;
+    let pinned = found.ok_or_else(|| Problem::not_found("preset"))?.pinned;
     let filter = Filter {
         status: Some(JobStatus::Completed),
         preset: Some((name.to_owned(), used)),

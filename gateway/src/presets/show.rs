@@ -68,8 +68,8 @@ pub(super) async fn find(
     }
     let wanted = Wanted { name: name.to_owned(), version };
     let found = apply::find(gateway, &principal.tenant, &wanted).await?;
-    let (pinned, version) = found.ok_or_else(|| Problem::not_found("preset"))?;
-    Ok(answer(show(name, &version, pinned.global)))
+    let found = found.ok_or_else(|| Problem::not_found("preset"))?;
+    Ok(answer(show(name, &found.version, found.global)))
 }
 
 pub(super) async fn list(

@@ -1,4 +1,3 @@
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{
     HookId, Tenant, Timestamp,
     hook::{DisabledBy, Hook, HookView},
@@ -8,13 +7,7 @@ use poem::http::Uri;
 use poem_openapi::Object;
 use projections::{Webhooks, webhooks};
 
-use crate::{
-    auth::Principal,
-    clock, page,
-    problem::{Kind, Problem},
-    reply::Reply,
-    state::Gateway,
-};
+use crate::{auth::Principal, clock, page, problem::Problem, reply::Reply, state::Gateway};
 
 /// A webhook.
 #[derive(Debug, Object)]
@@ -128,28 +121,16 @@ pub(super) async fn list(
     uri: &Uri,
     asked: Asked,
 ) -> Result<Reply<200, WebhookPage>, Problem> {
-    let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);
-    let limit = asked.limit.unwrap_or(50);
-    if !(1..=200).contains(&limit) {
-        return Err(malformed("#limit", "a page has 1 to 200 webhooks"));
-    }
-    let after = asked.cursor.as_deref().map(|cursor| {
-        let bad = || malformed("#cursor", "take the cursor from `next_cursor` of the same list");
-        let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
-        String::from_utf8(bytes).ok().and_then(|id| id.parse::<HookId>().ok()).ok_or_else(bad)
-    });
-    let after = after.transpose()?;
+    let limit = page::limit(asked.limit, "webhooks")?;
+    let after: Option<HookId> = page::after(asked.cursor.as_deref())?;
     let epoch = gateway.commands.log().identity().epoch;
     let wanted = asked.min_position.as_deref();
     gateway.positions.reach::<Webhooks>(&gateway.database, epoch, wanted).await?;
     let more = limit.saturating_add(1);
     let mut rows = webhooks::page(&gateway.database, &principal.tenant, after, more).await?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let has_more = rows.len() > limit;
-    rows.truncate(limit);
-    let last = rows.last().filter(|_| has_more).map(|view| view.id);
-    let next_cursor = last.map(|id| URL_SAFE_NO_PAD.encode(id.to_string()));
+    let next_cursor = page::cut(&mut rows, limit, |view| view.id);
     let link = next_cursor.as_ref().map(|cursor| page::next(uri, cursor));
+    let has_more = next_cursor.is_some();
     let data = rows.iter().map(|view| show(view, None)).collect();
     Ok(Reply::new(WebhookPage { data, next_cursor, has_more }).next(link))
 }

@@ -89,11 +89,6 @@ impl Alive {
         Ok(Self { connection, number })
     }
 
-    /// Its number.
-    pub const fn number(&self) -> i32 {
-        self.number
-    }
-
     /// True if its session still stands.
     pub async fn holds(&mut self) -> bool {
         self.connection.ping().await.is_ok()

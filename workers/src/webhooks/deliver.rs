@@ -38,6 +38,12 @@ const A_DAY: Duration = Duration::from_hours(24);
 /// The longest that it is left alone.
 const LONGEST: Duration = Duration::from_mins(5);
 
+/// How long an endpoint is left alone after so many failures in a row.
+fn pause(failures: u32) -> Duration {
+    let Some(more) = failures.checked_sub(PATIENT) else { return Duration::ZERO };
+    Duration::from_secs(1 << more.min(9)).min(LONGEST)
+}
+
 impl Sender {
     /// Sends everything that is due at an endpoint, then gives it back.
     pub(super) async fn drain(&self, mut endpoint: Endpoint) {
@@ -46,11 +52,7 @@ impl Sender {
             tracing::warn!(%error, webhook = %endpoint.view.id, "deliveries wait for the database");
             Duration::ZERO
         });
-        let pause = match endpoint.failures.checked_sub(PATIENT) {
-            None => Duration::ZERO,
-            Some(more) => Duration::from_secs(1_u64.checked_shl(more.min(9)).unwrap_or(1)),
-        };
-        let open_until = clock::now().plus(pause.min(LONGEST).max(asked_for));
+        let open_until = clock::now().plus(pause(endpoint.failures).max(asked_for));
         if let Err(error) = webhooks::release(&self.database, &endpoint, open_until).await {
             tracing::debug!(%error, "an endpoint's lease runs out by itself");
         }
@@ -206,13 +208,26 @@ impl Sender {
     }
 
     async fn secret(&self, name: String) -> Result<Vec<u8>, String> {
-        let mut known = self.secrets.lock().await;
-        if let Some(secret) = known.get(&name) {
+        if let Some(secret) = self.secrets.lock().await.get(&name) {
             return Ok(secret.clone());
         }
+        // Not held while the vault answers: others' secrets may be known.
         let found = self.vault.read(&name).await.map_err(|error| error.to_string())?;
         let secret = found.ok_or("its secret is not in the vault")?;
-        known.put(name, secret.clone());
+        self.secrets.lock().await.put(name, secret.clone());
         Ok(secret)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn from_five_failures_on_an_endpoint_is_left_alone_ever_longer_to_a_limit() {
+        assert_eq!(pause(PATIENT - 1), Duration::ZERO);
+        assert_eq!(pause(PATIENT), Duration::from_secs(1));
+        assert_eq!(pause(PATIENT + 3), Duration::from_secs(8));
+        assert_eq!(pause(1_000), LONGEST);
     }
 }

@@ -4,14 +4,6 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// What a secret begins with when it is shown.
-pub const SECRET_PREFIX: &str = "whsec_";
-
-/// A secret as its owner sees it.
-pub fn secret_text(secret: &[u8]) -> String {
-    format!("{SECRET_PREFIX}{}", STANDARD.encode(secret))
-}
-
 /// The `webhook-signature`: one for each secret, parted by spaces.
 pub(super) fn signatures(secrets: &[Vec<u8>], id: &str, timestamp: u64, body: &str) -> String {
     let signed = format!("{id}.{timestamp}.{body}");

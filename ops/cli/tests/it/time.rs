@@ -19,6 +19,11 @@ async fn why(stack: &Stack, job: &str) -> Vec<String> {
     said
 }
 
+/// A shorter wait than this is not explained: time itself is what is waited for.
+async fn wait_worth_a_word() {
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+}
+
 /// True if one of the sentences holds all of these words.
 #[track_caller]
 fn says(said: &[String], words: &[&str]) {
@@ -101,7 +106,7 @@ async fn why_says_what_kept_a_job_and_what_came_of_it() {
         .collect();
     assert_eq!(order, [high.as_str(), low.as_str(), later.as_str()]);
     // And after they did.
-    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    wait_worth_a_word().await;
     let stopped = stack.post(&format!("/jobs/{long}/cancel"), &json!({})).await;
     assert_eq!(stopped.status, StatusCode::ACCEPTED);
     stack.over(&low).await;
@@ -145,7 +150,7 @@ async fn why_tells_of_priority_and_of_takeover() {
     }
     let high = json!({ "input": "film.mp4", "priority": "high" });
     let high = stack.post("/probe", &high).await.text("/job/id").to_owned();
-    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    wait_worth_a_word().await;
     stack.post(&format!("/jobs/{long}/cancel"), &json!({})).await;
     stack.over(&high).await;
     for job in &normal {
@@ -174,7 +179,7 @@ async fn why_tells_of_a_worker_that_was_not_there() {
         .until(&url, &format!("/api/v1/jobs/{job}/why"), |_, why| why["waits"].is_string())
         .await;
     assert!(waits["waits"].as_str().unwrap().contains("no worker offers `cpu`"), "{waits:#}");
-    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    wait_worth_a_word().await;
     fleet.start("worker");
     let over = |_, job: &Value| job["status"] == "failed";
     fleet.until(&url, &format!("/api/v1/jobs/{job}"), over).await;
