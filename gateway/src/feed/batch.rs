@@ -10,7 +10,7 @@ use poem_openapi::{
     OpenApi,
     param::{Header, Path},
 };
-use projections::batch;
+use projections::{JobList, batch};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -49,12 +49,16 @@ impl BatchEvents {
         let listener = gateway.hub.listen(Topic::Tenant(tenant.clone()));
         let batch = in_log(&gateway, tenant, id).await?;
         let batch = batch.ok_or_else(|| Problem::not_found("batch"))?;
+        // Whoever comes after the end is told the end. A read side that stays behind is no refusal: the
+        // statuses say as of when they are, and the stream tells the rest.
+        let told = batch.position.to_string();
+        let epoch = batch.position.epoch;
+        let _ = gateway.positions.reach::<JobList>(&gateway.database, epoch, Some(&told)).await;
         let (known, sequence) =
             batch::statuses(&gateway.database, id).await.map_err(Problem::from)?;
         let mut jobs: HashMap<JobId, JobStatus> =
             batch.jobs.iter().map(|job| (*job, JobStatus::Queued)).collect();
         jobs.extend(known);
-        let epoch = gateway.commands.log().identity().epoch;
         let stands = Position { epoch, sequence, index: u32::MAX };
         let told_before = batch.view.ended_at.is_some() && batch.position <= stands;
         let mut wanted = Members { id, jobs, stands, over: false };
