@@ -3,15 +3,17 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use domain::{
-    JobId, Personal, Timestamp,
+    JobId, KeyId, LeaseId, Personal, Timestamp,
     batch::{BatchEvent, BatchJob, BatchSpec, BatchStatus, Counts},
     hook::{Callback, DisabledBy, HookEvent, HookTerms},
     job::{Failure, FailureCode, JobEvent, JobSpec, OutputFile, Priority, StreamSummary},
+    key::RingEvent,
     media::{
         AudioCodec, Container, Convert, MediaRequest, Operation, Overwrite, Preset, Probe, Scale,
         ScaleMode, Transcode, Trim, VideoCodec,
     },
     preset::{PresetEvent, PresetVersion},
+    room::RoomEvent,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -94,7 +96,7 @@ fn events() -> Vec<(&'static str, JobEvent)> {
         ),
         ("job.completed", JobEvent::Completed { attempt: 1 }),
         ("job.failed", JobEvent::Failed { failure: failure(), dead_lettered: true }),
-        ("job.retried", JobEvent::Retried { next_attempt: 2 }),
+        ("job.retried", JobEvent::Retried { next_attempt: 2, lease: None }),
         ("job.outputs_expired", JobEvent::OutputsExpired {}),
         ("job.priority_changed", JobEvent::PriorityChanged { priority: Priority::Low }),
     ]
@@ -116,7 +118,7 @@ fn batches() -> Vec<(&'static str, BatchEvent)> {
     vec![
         ("batch.submitted", BatchEvent::Submitted { spec: Box::new(spec) }),
         ("batch.cancel_requested", BatchEvent::CancelRequested {}),
-        ("batch.retried", BatchEvent::Retried { jobs: vec![job] }),
+        ("batch.retried", BatchEvent::Retried { jobs: vec![job], lease: None }),
         ("batch.reopened", BatchEvent::Reopened {}),
         ("batch.ended", BatchEvent::Ended { round: 1, status, counts }),
     ]
@@ -151,6 +153,21 @@ fn presets() -> Vec<(&'static str, PresetEvent)> {
     ]
 }
 
+fn rooms() -> Vec<(&'static str, RoomEvent)> {
+    let lease = LeaseId::from_uuid(Uuid::from_u128(9));
+    vec![
+        ("room.leased", RoomEvent::Leased { lease, places: 8, until: Timestamp::from_millis(5) }),
+        ("room.returned", RoomEvent::Returned { lease, unspent: 3 }),
+        ("room.freed", RoomEvent::Freed { over: 5, closed: vec![lease] }),
+    ]
+}
+
+fn rings() -> Vec<(&'static str, RingEvent)> {
+    let key = KeyId::from_uuid(Uuid::from_u128(1));
+    let gone = [KeyId::from_uuid(Uuid::from_u128(2))].into();
+    vec![("ring.claimed", RingEvent::Claimed { key, gone })]
+}
+
 fn write<E: Serialize>(events: Vec<(&str, E)>) -> Result<(), Box<dyn std::error::Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     for (name, event) in events {
@@ -166,5 +183,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     write(events())?;
     write(batches())?;
     write(hooks())?;
-    write(presets())
+    write(presets())?;
+    write(rooms())?;
+    write(rings())
 }

@@ -177,7 +177,7 @@ impl Dispatch {
                 let ready = self.live.get(&job).map_or(at, |live| live.ready);
                 self.wait(job, tenant, ready, None);
             }
-            JobEvent::Retried { next_attempt } => {
+            JobEvent::Retried { next_attempt, .. } => {
                 self.live.entry(job).or_default().attempt = *next_attempt;
                 self.wait(job, tenant, at, None);
             }
@@ -221,6 +221,11 @@ impl Dispatch {
             self.leave(release.job);
             self.go_out(release.job, &release.tenant, release.attempt, (pool, None, at));
         }
+    }
+
+    /// True if a job waits or runs.
+    pub fn is_live(&self, job: JobId) -> bool {
+        self.waiting.contains_key(&job) || self.out.contains_key(&job)
     }
 
     /// How many are out in a pool.

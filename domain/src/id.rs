@@ -85,6 +85,8 @@ id!(/// Names a webhook endpoint.
     HookId, "hook");
 id!(/// Names an upload.
     UploadId, "upload");
+id!(/// Names places in a queue that a gateway may spend.
+    LeaseId, "lease");
 id!(/// Names an API key; public, unlike its secret.
     KeyId, "key");
 

@@ -3,6 +3,7 @@
 mod decide;
 mod event;
 mod public;
+mod ring;
 mod scope;
 mod state;
 mod terms;
@@ -11,6 +12,7 @@ pub use self::{
     decide::{Key, KeyCommand, KeyRejection},
     event::KeyEvent,
     public::public,
+    ring::{Ring, RingCommand, RingEvent, RingRejection},
     scope::Scope,
     state::{ActiveKey, KeptSecret, KeyState},
     terms::{Grant, KeyTerms, TermsRejection},

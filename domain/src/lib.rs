@@ -27,6 +27,7 @@ pub mod preset;
 mod public;
 pub mod quota;
 pub mod retention;
+pub mod room;
 #[cfg(any(test, feature = "spec"))]
 pub mod spec;
 mod tenant;
@@ -34,7 +35,7 @@ mod timestamp;
 pub mod upload;
 
 pub use decider::Decider;
-pub use id::{BadId, BatchId, HookId, JobId, KeyId, UploadId};
+pub use id::{BadId, BatchId, HookId, JobId, KeyId, LeaseId, UploadId};
 pub use network::{BadNetwork, Network};
 pub use personal::{ERASED_EXT, PERSONAL_EXT, Personal};
 pub use public::Public;

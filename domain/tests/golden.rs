@@ -5,7 +5,10 @@
 
 use std::{fs, path::Path};
 
-use domain::{batch::BatchEvent, hook::HookEvent, job::JobEvent, preset::PresetEvent};
+use domain::{
+    batch::BatchEvent, hook::HookEvent, job::JobEvent, key::RingEvent, preset::PresetEvent,
+    room::RoomEvent,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -20,13 +23,15 @@ fn golden() -> Vec<(String, Vec<u8>)> {
 #[test]
 fn every_event_ever_written_is_still_read_and_written_the_same() {
     let files = golden();
-    assert!(files.len() >= 27, "a golden file is missing");
+    assert!(files.len() >= 31, "a golden file is missing");
     for (name, bytes) in files {
         match name.split('.').next().unwrap() {
             "job" => holds::<JobEvent>(&name, &bytes),
             "batch" => holds::<BatchEvent>(&name, &bytes),
             "webhook" => holds::<HookEvent>(&name, &bytes),
             "preset" => holds::<PresetEvent>(&name, &bytes),
+            "room" => holds::<RoomEvent>(&name, &bytes),
+            "ring" => holds::<RingEvent>(&name, &bytes),
             _ => panic!("{name} is of no known kind"),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use commands::Caller;
+use commands::{Caller, HandleError};
 use domain::{
     JobId, Tenant,
     job::{FailureCode, Job, JobCommand, JobView},
@@ -23,6 +23,7 @@ use crate::{
     page,
     problem::{Kind, Problem},
     reply::Reply,
+    room,
     state::{Gateway, caller},
 };
 
@@ -178,11 +179,15 @@ impl DeadLetters {
         let (gateway, caller) = (&**gateway, &caller);
         let retries = chosen.iter().map(|(id, tenant)| {
             async move {
-                let (tenant, name) = (tenant.as_str(), id.to_string());
-                let retry =
-                    gateway.commands.handle::<Job>(tenant, &name, caller, JobCommand::Retry);
+                let name = id.to_string();
+                // Where the account's queue is full it stays a dead letter.
+                let mut place = room::take(gateway, tenant, 1).await.ok()?;
+                let command = JobCommand::Retry { lease: Some(place.lease()) };
+                let (tenant, commands) = (tenant.as_str(), &gateway.commands);
+                let retried = commands.handle::<Job>(tenant, &name, caller, command).await;
+                place.spend(u32::from(!matches!(retried, Err(HandleError::Rejected(_)))));
                 // A refusal means that somebody else did.
-                retry.await.ok().map(|_| name)
+                retried.ok().map(|_| name)
             }
             .boxed()
         });

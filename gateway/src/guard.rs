@@ -8,7 +8,10 @@ use std::{
 };
 
 use domain::{Timestamp, key::Scope};
-use poem::{Endpoint, IntoResponse, Request, Response, Result, http::Method};
+use poem::{
+    Endpoint, IntoResponse, Request, Response, Result,
+    http::{Method, StatusCode},
+};
 
 use crate::{
     audit::Fact,
@@ -58,8 +61,15 @@ pub(crate) async fn guard<E: Endpoint>(inner: Arc<E>, mut request: Request) -> R
         return Err(problem.into());
     }
     gateway.audit.seen(&request, &principal);
+    let limited = Fact::about(&request, &principal, "quota.limited");
     request.set_data(principal);
-    Ok(inner.call(request).await?.into_response())
+    let answer = inner.call(request).await.map(IntoResponse::into_response);
+    let status = answer.as_ref().map_or_else(poem::Error::status, Response::status);
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        // Minutes, or places in the queue.
+        gateway.audit.note(limited);
+    }
+    answer
 }
 
 async fn identify(

@@ -3,6 +3,7 @@
 mod body;
 mod change;
 mod create;
+mod ring;
 pub(crate) mod rotation;
 mod show;
 mod usage;
@@ -27,12 +28,13 @@ use self::{
     usage::KeyUsage,
 };
 use crate::{
+    audit::Fact,
     auth::{Auth, KnownKey, Principal},
     body::StrictJson,
     clock,
     problem::Problem,
     reply::{Reply, etag},
-    state::Gateway,
+    state::{Gateway, caller},
 };
 
 pub(crate) struct Keys;
@@ -44,6 +46,19 @@ async fn find(gateway: &Gateway, principal: &Principal, id: &str) -> Result<Know
     let key = gateway.directory.key(id).ok_or_else(|| Problem::not_found("key"))?;
     if key.tenant != principal.tenant && !principal.is_admin() {
         return Err(Problem::not_found("key"));
+    }
+    Ok(key)
+}
+
+/// The same for whoever only looks; an admin's look at another tenant's is noted.
+async fn look(
+    gateway: &Gateway,
+    (request, principal): (&Request, &Principal),
+    id: &str,
+) -> Result<KnownKey, Problem> {
+    let key = find(gateway, principal, id).await?;
+    if key.tenant != principal.tenant {
+        gateway.audit.note(Fact::about(request, principal, "admin.read_key"));
     }
     Ok(key)
 }
@@ -89,13 +104,14 @@ impl Keys {
     #[oai(path = "/api-keys/:id", method = "get", operation_id = "getKey")]
     async fn find(
         &self,
+        request: &Request,
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
         id: Path<String>,
         #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
     ) -> Result<Reply<200, KeyShown>> {
         let principal = auth.may(Scope::KeysManage)?;
-        let key = find(&gateway, principal, &id.0).await?;
+        let key = look(&gateway, (request, principal), &id.0).await?;
         Ok(show::answer(&key).unless(if_none_match.0.as_deref()))
     }
 
@@ -172,6 +188,11 @@ impl Keys {
         let principal = auth.may(Scope::KeysManage)?;
         let key = find(&gateway, principal, &id.0).await?;
         let (by, at) = (principal.grant(), clock::now());
+        if key.state.key().is_some_and(|held| held.is_expired(at)) {
+            // It would open again.
+            let caller = caller(principal, request);
+            ring::claim(&gateway, (&key.tenant, &caller), key.id).await?;
+        }
         let command = KeyCommand::Extend { expires_at: body.value.read()?, by, at };
         Ok(Change { request, principal, key, if_match: if_match.0 }.give(&gateway, command).await?)
     }
@@ -182,12 +203,13 @@ impl Keys {
     #[oai(path = "/api-keys/:id/usage", method = "get", operation_id = "getKeyUsage")]
     async fn usage(
         &self,
+        request: &Request,
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
         id: Path<String>,
     ) -> Result<Reply<200, KeyUsage>> {
         let principal = auth.may(Scope::KeysManage)?;
-        let key = find(&gateway, principal, &id.0).await?;
+        let key = look(&gateway, (request, principal), &id.0).await?;
         Ok(Reply::new(usage::of(&gateway, &key)))
     }
 }

@@ -34,6 +34,7 @@ mod queue;
 mod random;
 mod range;
 mod reply;
+mod room;
 mod rows;
 mod scanner;
 mod server;

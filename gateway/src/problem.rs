@@ -4,8 +4,14 @@ use std::fmt;
 
 use commands::HandleError;
 use domain::{
-    account::AccountRejection, batch::BatchRejection, hook::HookRejection, job::JobRejection,
-    key::KeyRejection, output::OutputRejection, preset::PresetRejection,
+    account::AccountRejection,
+    batch::BatchRejection,
+    hook::HookRejection,
+    job::JobRejection,
+    key::{KeyRejection, RingRejection},
+    output::OutputRejection,
+    preset::PresetRejection,
+    room::RoomRejection,
 };
 use nats::{CodecError, LogError};
 use poem::{
@@ -355,6 +361,18 @@ impl From<PresetRejection> for Problem {
                 Self::field(Kind::Invalid, "#/kind", rejection.to_string())
             }
         }
+    }
+}
+
+impl From<RingRejection> for Problem {
+    fn from(rejection: RingRejection) -> Self {
+        Self::new(Kind::Conflict, rejection.to_string())
+    }
+}
+
+impl From<RoomRejection> for Problem {
+    fn from(rejection: RoomRejection) -> Self {
+        Self::too_many(format!("{rejection}; a job that is over frees one"), 1)
     }
 }
 

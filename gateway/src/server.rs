@@ -39,7 +39,7 @@ use crate::{
     manners::manners,
     presets::Presets,
     queue::QueueApi,
-    tls,
+    room, tls,
     tokens::Tokens,
     trail::AuditTrail,
     uploads::Uploads,
@@ -231,6 +231,10 @@ impl Server {
             let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());
             tokio::spawn(async move { rotation::run(gateway, &stop).await })
         };
+        let lending = {
+            let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());
+            tokio::spawn(async move { room::run(gateway, &stop).await })
+        };
         let app = app(Arc::clone(&self.gateway));
         let server =
             poem::Server::new_with_acceptor(self.acceptor).http2_max_header_list_size(MAX_HEADERS);
@@ -239,6 +243,7 @@ impl Server {
         hearing.abort();
         rotating.abort();
         let _ = noting.await;
+        let _ = lending.await;
         outcome.map_err(GatewayError::Serve)
     }
 }
@@ -336,6 +341,7 @@ async fn hear(
     let mut positions = live.listen(position_subject("*")).await?;
     let mut progress = live.listen("live.*.job.*.progress").await?;
     let mut presence = live.listen("presence.worker.>").await?;
+    let mut wanted = live.listen(format!("{}.*", room::WANTED)).await?;
     let from = log.last_sequence().await?.saturating_add(1);
     let mut reader = log.follow_only(&FOLLOWED, from);
     let (gateway, stop) = (Arc::clone(gateway), stop.clone());
@@ -357,6 +363,7 @@ async fn hear(
                         gateway.workers.lock().unwrap_or_else(PoisonError::into_inner);
                     workers.insert(worker, (Instant::now(), body));
                 }
+                Some(heard) = wanted.next() => room::hear(&gateway, &heard.subject).await,
                 message = reader.next() => {
                     if let Some(("account", tenant, _)) = message.address() {
                         forget(&gateway, tenant, message.sequence).await;

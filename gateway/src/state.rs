@@ -23,6 +23,7 @@ use crate::{
     positions::Positions,
     problem::Problem,
     progress::ProgressBoard,
+    room::Rooms,
     rows::Rows,
 };
 
@@ -57,6 +58,7 @@ pub struct Gateway {
     pub(crate) egress: EgressConfig,
     pub(crate) vault: Vault,
     pub(crate) buckets: Buckets,
+    pub(crate) rooms: Rooms,
     pub(crate) endpoint_limits: BTreeMap<String, u64>,
     pub(crate) issuer: Option<Issuer>,
     pub(crate) scanner: Option<ScannerConfig>,
@@ -101,6 +103,7 @@ impl Gateway {
             egress,
             vault,
             buckets: Buckets::new(Allowance::new(nats)),
+            rooms: Rooms::default(),
             endpoint_limits: config.endpoint_limits.clone(),
             issuer,
             scanner: config.scanner.clone(),

@@ -8,7 +8,7 @@ use crate::{
     topology::{ANCHOR, ANCHORS},
 };
 
-/// Signed hashes of the archive, in a stream that forgets nothing.
+/// Signed hashes of what is chained, in a stream that forgets nothing.
 #[derive(Debug, Clone)]
 pub struct Anchors {
     nats: Nats,

@@ -23,7 +23,7 @@ pub const IDEM: &str = "IDEM";
 pub const QUOTA: &str = "QUOTA";
 /// What was refused and looked at: facts that no decision of ours holds.
 pub const AUDIT: &str = "AUDIT";
-/// Signed hashes of the archive.
+/// Signed hashes of the archive and of the notes.
 pub const ANCHORS: &str = "ANCHORS";
 /// On what they are told.
 pub(crate) const ANCHOR: &str = "anchor.archive";

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use self::watch::{Watched, next};
 use crate::{
-    Sources, clock,
+    Sources, charge, clock,
     failure::{crashed, erased, failed, presentable},
     insist::insist,
     outputs::{self, OUTPUT, staged},
@@ -209,11 +209,18 @@ impl Workshop {
         let order = Order { request: &request, key };
         let place = Place { hardware, pool: seat.pool, threads: seat.threads };
         let sealed = events().find_map(|event| match event {
-            JobEvent::OutputsSealed { attempt, outputs, .. } => Some((*attempt, outputs.clone())),
+            JobEvent::OutputsSealed { attempt, outputs, spent, .. } => {
+                let charged = spent.as_ref().map_or(0, |spent| spent.effort.charged);
+                Some((*attempt, outputs.clone(), charged))
+            }
             _ => None,
         });
-        if let Some((by, outputs)) = sealed {
+        if let Some((by, outputs, charged)) = sealed {
             slot.end().await;
+            if charged > 0 {
+                // What was reserved when they were made is settled, if the job failed since.
+                charge::reserve(self, release, key, charged).await?;
+            }
             return self.deliver(release, &request, by, &outputs).await;
         }
         let (outputs, result, spent) = match self.make(release, order, place, slot).await? {

@@ -3,6 +3,7 @@
 mod batches;
 mod places;
 mod release;
+mod room;
 mod vanished;
 
 use std::{
@@ -21,6 +22,7 @@ use domain::{
     key::{Key, KeyEvent},
     media::Pool,
     quota::{Due, Ledger, Quota, QuotaCommand, QuotaEvent},
+    room::{Room, RoomEvent, RoomLedger},
 };
 use nats::{Actor, CodecError, Decision, Live, LogError, Message, Position, Work, failpoint};
 use serde::{Deserialize, Serialize};
@@ -48,6 +50,7 @@ impl Default for SchedulingConfig {
 pub struct Conductor {
     commands: Arc<Commands>,
     ledger: Ledger,
+    rooms: RoomLedger,
     live: Live,
     work: Work,
     state: Dispatch,
@@ -78,6 +81,7 @@ impl Conductor {
         Self {
             commands,
             ledger: Ledger::default(),
+            rooms: RoomLedger::default(),
             live: Live::new(nats.clone()),
             work: Work::new(nats),
             state: Dispatch::new(caps),
@@ -186,6 +190,7 @@ impl Conductor {
                 self.state.job(job_id, (&tenant, key), at, event);
                 self.ledger.job(job_id, event);
                 self.batches.job(job_id, event);
+                self.rooms.job(&tenant, job_id, event);
             }
             if message.sequence >= first_new && self.leadership.acting() {
                 failpoint::hit("conductor.before_announce");
@@ -199,6 +204,7 @@ impl Conductor {
             let at = Timestamp::from_millis(decision.at);
             for event in &decision.events {
                 self.batches.batch(batch_id, &tenant, at, event);
+                self.rooms.batch(&tenant, event);
             }
             self.remember_who(batch_id, &decision);
             if message.sequence >= first_new && self.leadership.acting() {
@@ -208,7 +214,15 @@ impl Conductor {
         } else if category == Quota::CATEGORY {
             let Ok(tenant) = tenant.parse() else { return };
             let Some(decision) = self.decode::<QuotaEvent>(message).await else { return };
-            decision.events.iter().for_each(|event| self.ledger.quota(&tenant, id, event));
+            let live = |job| self.state.is_live(job);
+            for event in &decision.events {
+                self.ledger.quota(&tenant, id, event, live);
+            }
+        } else if category == Room::CATEGORY {
+            let Ok(tenant) = tenant.parse() else { return };
+            let Some(decision) = self.decode::<RoomEvent>(message).await else { return };
+            let at = Timestamp::from_millis(decision.at);
+            decision.events.iter().for_each(|event| self.rooms.room(&tenant, at, event));
         } else if category == Account::CATEGORY {
             let Ok(tenant) = tenant.parse() else { return };
             let Some(decision) = self.decode::<AccountEvent>(message).await else { return };
@@ -258,6 +272,7 @@ impl Conductor {
         }
         self.take_over_from_the_vanished().await;
         self.settle().await;
+        self.make_room().await;
         self.see_batches_through().await;
         let pools = self.roster().pools();
         let present = pools.keys().copied().collect();

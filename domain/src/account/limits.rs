@@ -43,6 +43,8 @@ limits! {
     max_file_bytes: u64,
     /// Media minutes in a calendar month, UTC.
     monthly_minutes: u64,
+    /// Jobs that wait or run; beyond it they are refused.
+    queue_places: u32,
     /// Keys that are not revoked.
     keys: u32,
     /// Bytes a second of one upload.

@@ -54,6 +54,7 @@ impl Default for Tiers {
     fn default() -> Self {
         let limits = |requests_per_hour, concurrent_jobs, max_file_bytes, scale: u64| Limits {
             weight: 1,
+            queue_places: u32::try_from(scale.saturating_mul(1_000)).unwrap_or(u32::MAX),
             requests_per_hour,
             concurrent_jobs,
             max_file_bytes,

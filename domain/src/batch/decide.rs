@@ -1,5 +1,5 @@
 use super::{BatchEvent, BatchSpec, Counts};
-use crate::{Decider, JobId};
+use crate::{Decider, JobId, LeaseId};
 
 /// What may be asked of a batch.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub enum BatchCommand {
     Retry {
         /// Which.
         jobs: Vec<JobId>,
+        /// Of whose places in the queue each has one.
+        lease: Option<LeaseId>,
     },
     /// Open it again, for one of its jobs was.
     Reopen,
@@ -95,8 +97,10 @@ impl Decider for Batch {
             BatchCommand::Cancel if cancelled => Ok(vec![]),
             BatchCommand::Cancel => Ok(vec![BatchEvent::CancelRequested {}]),
             BatchCommand::Retry { .. } if cancelled && !ended => Err(BatchRejection::Cancelling),
-            BatchCommand::Retry { jobs } if jobs.is_empty() => Err(BatchRejection::NothingToRetry),
-            BatchCommand::Retry { jobs } => Ok(vec![BatchEvent::Retried { jobs }]),
+            BatchCommand::Retry { jobs, .. } if jobs.is_empty() => {
+                Err(BatchRejection::NothingToRetry)
+            }
+            BatchCommand::Retry { jobs, lease } => Ok(vec![BatchEvent::Retried { jobs, lease }]),
             BatchCommand::Reopen if ended => Ok(vec![BatchEvent::Reopened {}]),
             BatchCommand::End { round: counted, counts } if counted == round && !ended => {
                 let status = counts.status(cancelled);

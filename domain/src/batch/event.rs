@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{BatchStatus, Counts};
-use crate::{JobId, Personal, hook::Callback, job::JobSpec};
+use crate::{JobId, LeaseId, Personal, hook::Callback, job::JobSpec};
 
 /// What happened to a batch. Names and fields are the storage format: added to, never changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub enum BatchEvent {
     Retried {
         /// Which.
         jobs: Vec<JobId>,
+        /// Of whose places in the queue each has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lease: Option<LeaseId>,
     },
     /// One of its jobs was tried again after the end.
     #[serde(rename = "batch.reopened")]

@@ -5,7 +5,7 @@ use std::{
 
 use super::{BatchCommand, BatchEvent, Counts};
 use crate::{
-    BatchId, JobId, Tenant, Timestamp,
+    BatchId, JobId, LeaseId, Tenant, Timestamp,
     job::{JobCommand, JobEvent, JobSpec, JobStatus},
 };
 
@@ -27,6 +27,8 @@ struct Known {
     jobs: BTreeMap<JobId, Member>,
     cancelled: bool,
     retried: BTreeSet<JobId>,
+    /// Of whose places in the queue those have one.
+    lease: Option<LeaseId>,
     round: u32,
     ended: bool,
     /// A job was tried again after the end, and the batch does not know yet.
@@ -71,6 +73,7 @@ impl Batches {
                 jobs,
                 cancelled: false,
                 retried: BTreeSet::new(),
+                lease: None,
                 round: 0,
                 ended: false,
                 stale: false,
@@ -86,7 +89,8 @@ impl Batches {
                 known.retried.clear();
                 known.asked = at;
             }
-            BatchEvent::Retried { jobs } => {
+            BatchEvent::Retried { jobs, lease } => {
+                known.lease = *lease;
                 known.open_again(at);
                 // Those that run again by now were retried by somebody else.
                 let over = |job: &&JobId| match known.jobs.get(*job) {
@@ -178,7 +182,7 @@ impl Known {
                 Member::Made(JobStatus::Failed | JobStatus::Cancelled)
                     if self.retried.contains(job) =>
                 {
-                    JobCommand::Retry
+                    JobCommand::Retry { lease: self.lease }
                 }
                 Member::Made(status) if self.cancelled && !status.is_over() => JobCommand::Cancel,
                 Member::Made(_) => continue,

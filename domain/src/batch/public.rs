@@ -17,7 +17,7 @@ pub fn public(event: &BatchEvent) -> Public {
         BatchEvent::CancelRequested {} => {
             says("batch.cancel_requested", json!({ "status": "processing" }))
         }
-        BatchEvent::Retried { jobs } => {
+        BatchEvent::Retried { jobs, .. } => {
             says("batch.retried", json!({ "status": "processing", "jobs": jobs }))
         }
         BatchEvent::Reopened {} => says("batch.reopened", json!({ "status": "processing" })),

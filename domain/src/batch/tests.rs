@@ -50,21 +50,22 @@ fn a_batch_is_called_off_once_and_not_after_its_end() {
 fn it_ends_once_a_round() {
     given::<Batch>([submitted(1)]).when(end(0)).then([ended(0)]);
     given::<Batch>([submitted(1), ended(0)]).when(end(0)).then_nothing();
-    let again = || [submitted(1), ended(0), BatchEvent::Retried { jobs: vec![job(1)] }];
+    let again =
+        || [submitted(1), ended(0), BatchEvent::Retried { jobs: vec![job(1)], lease: None }];
     given::<Batch>(again()).when(end(0)).then_nothing();
     given::<Batch>(again()).when(end(1)).then([ended(1)]);
 }
 
 #[test]
 fn what_did_not_work_is_tried_again_but_not_while_it_is_called_off() {
-    let retry = BatchCommand::Retry { jobs: vec![job(1)] };
-    let retried = BatchEvent::Retried { jobs: vec![job(1)] };
+    let retry = BatchCommand::Retry { jobs: vec![job(1)], lease: None };
+    let retried = BatchEvent::Retried { jobs: vec![job(1)], lease: None };
     given::<Batch>([submitted(1), ended(0)]).when(retry.clone()).then([retried]);
     given::<Batch>([submitted(1), BatchEvent::CancelRequested {}])
         .when(retry)
         .then_rejected(&BatchRejection::Cancelling);
     given::<Batch>([submitted(1)])
-        .when(BatchCommand::Retry { jobs: vec![] })
+        .when(BatchCommand::Retry { jobs: vec![], lease: None })
         .then_rejected(&BatchRejection::NothingToRetry);
 }
 
@@ -128,7 +129,11 @@ impl Manager {
             } else if matches!(step.command, JobCommand::Cancel) {
                 "cancel"
             } else {
-                assert!(matches!(step.command, JobCommand::Retry), "{:?}", step.command);
+                assert!(
+                    matches!(step.command, JobCommand::Retry { lease: None }),
+                    "{:?}",
+                    step.command
+                );
                 "retry"
             };
             format!("{word} {}", step.id.uuid().as_u128())
@@ -195,15 +200,15 @@ fn what_failed_is_tried_again_alone_or_together() {
     manager.job(2, &CANCELLED);
     assert_eq!(manager.due(9), ["end 0 0"]);
     manager.ended(0, 0, 2);
-    manager.batch(&BatchEvent::Retried { jobs: vec![job(1), job(2)] });
-    manager.job(1, &JobEvent::Retried { next_attempt: 1 });
+    manager.batch(&BatchEvent::Retried { jobs: vec![job(1), job(2)], lease: None });
+    manager.job(1, &JobEvent::Retried { next_attempt: 1, lease: None });
     assert_eq!(manager.due(9), ["retry 2"]);
-    manager.job(2, &JobEvent::Retried { next_attempt: 1 });
+    manager.job(2, &JobEvent::Retried { next_attempt: 1, lease: None });
     manager.job(1, &CANCELLED);
     manager.job(2, &CANCELLED);
     assert_eq!(manager.due(9), ["end 1 0"]);
     manager.ended(1, 0, 2);
-    manager.job(2, &JobEvent::Retried { next_attempt: 1 });
+    manager.job(2, &JobEvent::Retried { next_attempt: 1, lease: None });
     assert_eq!(manager.due(9), ["reopen"]);
     manager.batch(&BatchEvent::Reopened {});
     manager.job(2, &DONE);
@@ -217,7 +222,7 @@ fn an_end_that_was_overtaken_by_a_retry_is_said_again() {
     manager.job(1, &CANCELLED);
     assert_eq!(manager.due(9), ["end 0 0"]);
     // Between the looking and the saying somebody tried the job again.
-    manager.job(1, &JobEvent::Retried { next_attempt: 1 });
+    manager.job(1, &JobEvent::Retried { next_attempt: 1, lease: None });
     let counts = Counts { total: 1, cancelled: 1, ..Counts::default() };
     let status = BatchStatus::Cancelled;
     manager.batch(&BatchEvent::Ended { round: 0, status, counts });
@@ -232,8 +237,8 @@ fn what_somebody_else_tried_again_is_not_tried_once_more() {
     let mut manager = Manager::new(1);
     manager.made(1);
     manager.job(1, &CANCELLED);
-    manager.job(1, &JobEvent::Retried { next_attempt: 1 });
-    manager.batch(&BatchEvent::Retried { jobs: vec![job(1)] });
+    manager.job(1, &JobEvent::Retried { next_attempt: 1, lease: None });
+    manager.batch(&BatchEvent::Retried { jobs: vec![job(1)], lease: None });
     manager.job(1, &CANCELLED);
     assert_eq!(manager.due(9), ["end 1 0"]);
 }

@@ -32,7 +32,8 @@ impl Caps {
         self.limits(tenant).weight.max(1)
     }
 
-    fn limits(&self, tenant: &Tenant) -> Limits {
+    /// How much a tenant may have.
+    pub fn limits(&self, tenant: &Tenant) -> Limits {
         match self.accounts.get(tenant) {
             Some(terms) => terms.limits(&self.tiers),
             None => self.tiers.of(self.tiers.usual).clone(),

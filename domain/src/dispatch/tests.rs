@@ -228,7 +228,7 @@ fn a_cancelled_job_is_never_released() {
 fn a_retried_job_waits_again_under_its_next_number() {
     let mut d = dispatch(&[(1, "a", NORMAL)]);
     tell(&mut d, 1, "a", &JobEvent::Cancelled {});
-    tell(&mut d, 1, "a", &JobEvent::Retried { next_attempt: 3 });
+    tell(&mut d, 1, "a", &JobEvent::Retried { next_attempt: 3, lease: None });
     assert_eq!(choose_at(&mut d, 1, 0)[0].attempt, 3);
 }
 

@@ -1,5 +1,5 @@
 use super::{Failure, JobSpec, OutputFile, Priority};
-use crate::{Personal, Timestamp, dispatch::Waited, media::Spent};
+use crate::{LeaseId, Personal, Timestamp, dispatch::Waited, media::Spent};
 
 /// What may be asked of a job.
 #[derive(Debug, Clone)]
@@ -66,7 +66,10 @@ pub enum JobCommand {
         attempt: u32,
     },
     /// Once more after the end.
-    Retry,
+    Retry {
+        /// Of whose places in the queue it has one.
+        lease: Option<LeaseId>,
+    },
     /// Say that its outputs are gone.
     ExpireOutputs,
     /// Another place in the queue.

@@ -97,13 +97,13 @@ impl Decider for Job {
                     Ok(vec![JobEvent::Completed { attempt }])
                 }
             },
-            JobCommand::Retry => match state {
+            JobCommand::Retry { lease } => match state {
                 JobState::Unknown => Err(JobRejection::NotFound),
                 JobState::Queued { .. } | JobState::Processing { .. } | JobState::Completed => {
                     Err(JobRejection::NotOver)
                 }
                 JobState::Failed { run } | JobState::Cancelled { run } => {
-                    Ok(vec![JobEvent::Retried { next_attempt: run.next_attempt }])
+                    Ok(vec![JobEvent::Retried { next_attempt: run.next_attempt, lease }])
                 }
             },
             JobCommand::ExpireOutputs => match state {

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BatchId, JobId, Personal, Timestamp,
+    BatchId, JobId, LeaseId, Personal, Timestamp,
     dispatch::Waited,
     hook::Callback,
     media::{Hardware, MediaRequest, Spent},
@@ -99,6 +99,9 @@ pub enum JobEvent {
     Retried {
         /// The number the next attempt will have.
         next_attempt: u32,
+        /// Of whose places in the queue it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lease: Option<LeaseId>,
     },
     /// Its outputs were kept as long as they are kept, and are gone.
     #[serde(rename = "job.outputs_expired")]
@@ -143,6 +146,9 @@ pub struct JobSpec {
     /// What filled in what was not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<PresetRef>,
+    /// Of whose places in the queue it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseId>,
 }
 
 /// A version of a preset.
@@ -179,6 +185,7 @@ impl JobSpec {
             callback: None,
             rerun_of: None,
             preset: None,
+            lease: None,
         }
     }
 }

@@ -55,7 +55,7 @@ pub fn public(event: &JobEvent) -> Public {
                 "dead_lettered": dead_lettered,
             }),
         ),
-        JobEvent::Retried { next_attempt } => {
+        JobEvent::Retried { next_attempt, .. } => {
             says("job.retried", json!({ "status": "queued", "next_attempt": next_attempt }))
         }
         JobEvent::OutputsExpired {} => {

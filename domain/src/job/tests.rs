@@ -109,7 +109,7 @@ fn every_command_but_submit_needs_a_job() {
         JobCommand::ConfirmCancel { attempt: 1 },
         seal(1),
         JobCommand::Complete { attempt: 1 },
-        JobCommand::Retry,
+        JobCommand::Retry { lease: None },
         JobCommand::Reprioritise { priority: Priority::High },
     ] {
         given::<Job>([]).when(command).then_rejected(&JobRejection::NotFound);
@@ -326,22 +326,26 @@ fn a_job_that_is_over_takes_no_more_work() {
 #[test]
 fn a_failed_or_cancelled_job_can_be_retried_under_the_next_number() {
     given::<Job>([submitted(), CANCELLED])
-        .when(JobCommand::Retry)
-        .then([JobEvent::Retried { next_attempt: 1 }]);
+        .when(JobCommand::Retry { lease: None })
+        .then([JobEvent::Retried { next_attempt: 1, lease: None }]);
     let failed = [
         submitted(),
         started(1),
         failed_attempt(1, None),
         JobEvent::Failed { failure: failure(FailureCode::InvalidInput), dead_lettered: false },
     ];
-    given::<Job>(failed).when(JobCommand::Retry).then([JobEvent::Retried { next_attempt: 2 }]);
+    given::<Job>(failed)
+        .when(JobCommand::Retry { lease: None })
+        .then([JobEvent::Retried { next_attempt: 2, lease: None }]);
 }
 
 #[test]
 fn a_live_or_completed_job_cannot_be_retried() {
     let done = vec![submitted(), started(1), sealed(1), JobEvent::Completed { attempt: 1 }];
     for history in [vec![submitted()], vec![submitted(), started(1)], done] {
-        given::<Job>(history).when(JobCommand::Retry).then_rejected(&JobRejection::NotOver);
+        given::<Job>(history)
+            .when(JobCommand::Retry { lease: None })
+            .then_rejected(&JobRejection::NotOver);
     }
 }
 
@@ -366,7 +370,7 @@ fn evolve_accepts_any_event_in_any_state() {
         sealed(1),
         JobEvent::Completed { attempt: 1 },
         failed,
-        JobEvent::Retried { next_attempt: 2 },
+        JobEvent::Retried { next_attempt: 2, lease: None },
         JobEvent::OutputsExpired {},
         JobEvent::PriorityChanged { priority: Priority::Low },
     ];

@@ -88,7 +88,7 @@ pub fn why(event: &JobEvent, known: Circumstances<'_>) -> Vec<Because> {
         } else {
             format!("`{}` does not pass by itself: it failed.", failure.code.as_str())
         }),
-        JobEvent::Retried { next_attempt } => {
+        JobEvent::Retried { next_attempt, .. } => {
             one(format!("{actor} asked for another try: attempt {next_attempt} is to follow."))
         }
         JobEvent::OutputsExpired {} => {

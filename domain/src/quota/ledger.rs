@@ -21,18 +21,28 @@ pub struct Due {
 pub struct Ledger {
     /// By the month in which it was reserved: a job that was tried in two has two.
     open: BTreeMap<JobId, BTreeMap<String, Tenant>>,
-    /// What a job that sealed its outputs will be charged.
+    /// What a job that sealed its outputs is charged once they are delivered, by whichever attempt.
     sealed: BTreeMap<JobId, Micros>,
     /// What jobs that are over are charged, as far as they have reservations.
     over: BTreeMap<JobId, Micros>,
 }
 
 impl Ledger {
-    /// Folds in one event of a month.
-    pub fn quota(&mut self, tenant: &Tenant, month: &str, event: &QuotaEvent) {
+    /// Folds in one event of a month. `live` says which jobs are not over: what a worker that came back
+    /// from the dead reserves for one that is counts nothing.
+    pub fn quota(
+        &mut self,
+        tenant: &Tenant,
+        month: &str,
+        event: &QuotaEvent,
+        live: impl Fn(JobId) -> bool,
+    ) {
         match event {
             QuotaEvent::Reserved { job, .. } => {
                 self.open.entry(*job).or_default().insert(month.to_owned(), tenant.clone());
+                if !live(*job) {
+                    self.over.entry(*job).or_insert(0);
+                }
             }
             QuotaEvent::Settled { job, .. } => {
                 let months = self.open.entry(*job).or_default();
@@ -56,10 +66,7 @@ impl Ledger {
                 let charged = self.sealed.remove(&job).unwrap_or(0);
                 self.end(job, charged);
             }
-            JobEvent::Failed { .. } | JobEvent::Cancelled {} => {
-                self.sealed.remove(&job);
-                self.end(job, 0);
-            }
+            JobEvent::Failed { .. } | JobEvent::Cancelled {} => self.end(job, 0),
             // It runs again: what it reserved is still its own.
             JobEvent::Retried { .. } => {
                 self.over.remove(&job);
@@ -99,14 +106,18 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::media::{Effort, Spent};
+    use crate::{
+        Personal,
+        job::{Failure, FailureCode},
+        media::{Effort, Spent},
+    };
 
     #[test]
     fn a_reservation_is_settled_once_its_job_is_over() {
         let (job, tenant) = (JobId::from_uuid(Uuid::from_u128(1)), "a".parse::<Tenant>().unwrap());
         let mut ledger = Ledger::default();
         let reserved = QuotaEvent::Reserved { job, key: None, micros: 9 };
-        ledger.quota(&tenant, "2026-11", &reserved);
+        ledger.quota(&tenant, "2026-11", &reserved, |_| true);
         assert_eq!(ledger.due(), []);
         let effort = Effort { charged: 7, ..Effort::default() };
         let spent = Some(Spent { effort, seconds: 1.0, bytes: 1 });
@@ -116,24 +127,57 @@ mod tests {
         ledger.job(job, &JobEvent::Completed { attempt: 1 });
         let due = Due { job, tenant: tenant.clone(), month: "2026-11".to_owned(), micros: 7 };
         assert_eq!(ledger.due(), [due]);
-        ledger.quota(&tenant, "2026-11", &QuotaEvent::Settled { job, micros: 7 });
+        ledger.quota(&tenant, "2026-11", &QuotaEvent::Settled { job, micros: 7 }, |_| true);
         assert_eq!(ledger.due(), []);
         // Tried in two months, it counts in the later one.
-        ledger.quota(&tenant, "2026-11", &reserved);
-        ledger.quota(&tenant, "2026-12", &reserved);
+        ledger.quota(&tenant, "2026-11", &reserved, |_| true);
+        ledger.quota(&tenant, "2026-12", &reserved, |_| true);
         ledger.job(job, &sealed);
         ledger.job(job, &JobEvent::Completed { attempt: 2 });
         let due: Vec<_> = ledger.due().into_iter().map(|due| (due.month, due.micros)).collect();
         assert_eq!(due, [("2026-12".to_owned(), 7), ("2026-11".to_owned(), 0)]);
         for month in ["2026-11", "2026-12"] {
-            ledger.quota(&tenant, month, &QuotaEvent::Settled { job, micros: 0 });
+            ledger.quota(&tenant, month, &QuotaEvent::Settled { job, micros: 0 }, |_| true);
         }
         assert_eq!(ledger.due(), []);
         // One that made nothing costs nothing; one that is tried again keeps what it has.
-        ledger.quota(&tenant, "2026-11", &reserved);
+        ledger.quota(&tenant, "2026-11", &reserved, |_| true);
         ledger.job(job, &JobEvent::Cancelled {});
         assert_eq!(ledger.due().first().unwrap().micros, 0);
-        ledger.job(job, &JobEvent::Retried { next_attempt: 2 });
+        ledger.job(job, &JobEvent::Retried { next_attempt: 2, lease: None });
         assert_eq!(ledger.due(), []);
+    }
+
+    #[test]
+    fn outputs_are_charged_when_they_are_delivered_whichever_attempt_does() {
+        let (job, tenant) = (JobId::from_uuid(Uuid::from_u128(1)), "a".parse::<Tenant>().unwrap());
+        let mut ledger = Ledger::default();
+        let reserved = QuotaEvent::Reserved { job, key: None, micros: 7 };
+        let effort = Effort { charged: 7, ..Effort::default() };
+        let spent = Some(Spent { effort, seconds: 1.0, bytes: 1 });
+        let failure = Failure { code: FailureCode::OutputExists, message: Personal::Erased };
+        ledger.quota(&tenant, "2026-11", &reserved, |_| true);
+        ledger.job(
+            job,
+            &JobEvent::OutputsSealed { attempt: 1, outputs: vec![], result: None, spent },
+        );
+        ledger.job(job, &JobEvent::Failed { failure, dead_lettered: false });
+        let charged = |ledger: &Ledger| ledger.due().first().map(|due| due.micros);
+        assert_eq!(charged(&ledger), Some(0));
+        ledger.quota(&tenant, "2026-11", &QuotaEvent::Settled { job, micros: 0 }, |_| true);
+        ledger.job(job, &JobEvent::Retried { next_attempt: 2, lease: None });
+        ledger.quota(&tenant, "2026-11", &reserved, |_| true);
+        ledger.job(job, &JobEvent::Completed { attempt: 2 });
+        assert_eq!(charged(&ledger), Some(7));
+    }
+
+    #[test]
+    fn what_is_reserved_for_a_job_that_is_over_comes_back() {
+        let (job, tenant) = (JobId::from_uuid(Uuid::from_u128(1)), "a".parse::<Tenant>().unwrap());
+        let mut ledger = Ledger::default();
+        ledger.job(job, &JobEvent::Cancelled {});
+        let reserved = QuotaEvent::Reserved { job, key: None, micros: 7 };
+        ledger.quota(&tenant, "2026-11", &reserved, |_| false);
+        assert_eq!(ledger.due().first().map(|due| due.micros), Some(0));
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct LimitsShown {
     concurrent_jobs: u32,
     max_file_bytes: u64,
     monthly_minutes: u64,
+    /// Jobs that wait or run; beyond it they are refused.
+    queue_places: u32,
     keys: u32,
     upload_bytes_per_second: u64,
     /// Its share of busy slots, beside that of others.
@@ -62,6 +64,7 @@ pub(crate) struct LimitsBody {
     concurrent_jobs: Option<u32>,
     max_file_bytes: Option<u64>,
     monthly_minutes: Option<u64>,
+    queue_places: Option<u32>,
     keys: Option<u32>,
     upload_bytes_per_second: Option<u64>,
     /// 1 to 1000: its share of busy slots, beside that of others.
@@ -79,6 +82,7 @@ impl AccountPatch {
             concurrent_jobs: limits.concurrent_jobs,
             max_file_bytes: limits.max_file_bytes,
             monthly_minutes: limits.monthly_minutes,
+            queue_places: limits.queue_places,
             keys: limits.keys,
             upload_bytes_per_second: limits.upload_bytes_per_second,
             weight: limits.weight,
@@ -99,6 +103,7 @@ pub(super) fn answer(gateway: &Gateway, tenant: &Tenant) -> Reply<200, AccountSh
         concurrent_jobs,
         max_file_bytes,
         monthly_minutes,
+        queue_places,
         keys,
         upload_bytes_per_second,
         weight,
@@ -111,6 +116,7 @@ pub(super) fn answer(gateway: &Gateway, tenant: &Tenant) -> Reply<200, AccountSh
             concurrent_jobs,
             max_file_bytes,
             monthly_minutes,
+            queue_places,
             keys,
             upload_bytes_per_second,
             weight,

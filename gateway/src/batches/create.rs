@@ -28,6 +28,7 @@ use crate::{
     },
     problem::Problem,
     reply::Reply,
+    room,
     state::{Gateway, caller},
     webhooks::account_secret,
 };
@@ -78,12 +79,15 @@ pub(crate) async fn submit(
             return Ok(answer(shown, id, vec![], true));
         }
     }
+    let count = u32::try_from(specs.len()).unwrap_or(u32::MAX);
+    let mut places = room::take(gateway, tenant, count).await?;
+    let lease = Some(places.lease());
     let jobs: Vec<(String, BatchJob)> = (0..)
         .zip(specs)
         .map(|(index, (part, spec))| {
             let batch = Some(Membership { id, index, max_parallel });
             let id = JobId::from_uuid(Uuid::now_v7());
-            (part, BatchJob { id, spec: JobSpec { batch, ..spec } })
+            (part, BatchJob { id, spec: JobSpec { batch, lease, ..spec } })
         })
         .collect();
     let caller = caller(principal, request);
@@ -95,6 +99,7 @@ pub(crate) async fn submit(
     let command = BatchCommand::Submit { spec: Box::new(spec) };
     let outcome =
         gateway.commands.handle::<Batch>(tenant.as_str(), &id.to_string(), &caller, command).await;
+    places.spend(if matches!(outcome, Err(HandleError::Rejected(_))) { 0 } else { count });
     let replayed = match outcome {
         Ok(_) => {
             failpoint::hit("gateway.after_batch");

@@ -1,4 +1,4 @@
-use commands::Caller;
+use commands::{Caller, HandleError};
 use domain::{
     BatchId, JobId,
     batch::{Batch, BatchCommand},
@@ -10,7 +10,14 @@ use super::{
     carry_out::carry_out,
     show::{self, BatchShown},
 };
-use crate::{at_once::at_once, auth::Principal, problem::Problem, reply::Reply, state::Gateway};
+use crate::{
+    at_once::at_once,
+    auth::Principal,
+    problem::Problem,
+    reply::Reply,
+    room::{self, Places},
+    state::Gateway,
+};
 
 /// Tries again what failed or was called off.
 pub(super) async fn retry(
@@ -32,10 +39,19 @@ pub(super) async fn retry(
     });
     let states: Result<Vec<Option<JobId>>, Problem> = at_once(states).await.into_iter().collect();
     let jobs: Vec<JobId> = states?.into_iter().flatten().collect();
-    let command = BatchCommand::Retry { jobs: jobs.clone() };
-    let handled =
-        gateway.commands.handle::<Batch>(tenant, &id.to_string(), caller, command).await?;
-    let retries = jobs.into_iter().map(|job| (job, JobCommand::Retry));
+    let count = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
+    let mut places = match count {
+        0 => None,
+        _ => Some(room::take(gateway, &principal.tenant, count).await?),
+    };
+    let lease = places.as_ref().map(Places::lease);
+    let command = BatchCommand::Retry { jobs: jobs.clone(), lease };
+    let handled = gateway.commands.handle::<Batch>(tenant, &id.to_string(), caller, command).await;
+    if let (Some(places), false) = (&mut places, matches!(handled, Err(HandleError::Rejected(_)))) {
+        places.spend(count);
+    }
+    let handled = handled?;
+    let retries = jobs.into_iter().map(|job| (job, JobCommand::Retry { lease }));
     let newest = carry_out(gateway, &principal.tenant, caller, retries).await;
     let position = newest.map_or(handled.position, |newest| newest.max(handled.position));
     show::after(gateway, principal, id, position).await

@@ -4,7 +4,7 @@ use domain::{
     key::Scope,
 };
 use nats::failpoint;
-use poem::Request;
+use poem::{Request, error::ResponseError};
 use poem_openapi::Object;
 use serde::Deserialize;
 
@@ -18,6 +18,7 @@ use crate::{
     if_match::version,
     problem::Problem,
     reply::Reply,
+    room,
     state::{Gateway, caller},
 };
 
@@ -78,7 +79,12 @@ impl<'a> Act<'a> {
             let caller = caller(self.principal, self.request);
             reserve::reserve(gateway, tenant, &caller, self.id, output).await?;
         }
-        self.give(gateway, JobCommand::Retry).await
+        let mut place = room::take(gateway, tenant, 1).await?;
+        let lease = Some(place.lease());
+        let retried = self.give(gateway, JobCommand::Retry { lease }).await;
+        let refused = |problem: &Problem| !problem.status().is_server_error();
+        place.spend(u32::from(!retried.as_ref().is_err_and(refused)));
+        retried
     }
 
     /// Cancels, and tells the worker at once; it would also see it in the log a moment later.

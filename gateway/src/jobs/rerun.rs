@@ -67,6 +67,7 @@ pub(crate) async fn again(
         }
     };
     spec.batch = None;
+    spec.lease = None;
     spec.not_before = None;
     spec.rerun_of = Some(id);
     Ok(spec)

@@ -24,6 +24,7 @@ use crate::{
     clock, idempotency,
     problem::{Kind, Problem},
     reply::Reply,
+    room,
     state::{Gateway, caller},
     webhooks::account_secret,
 };
@@ -69,7 +70,7 @@ pub(crate) struct Asked<'a> {
 pub(crate) async fn submit_spec(
     gateway: &Gateway,
     asked: Asked<'_>,
-    spec: JobSpec,
+    mut spec: JobSpec,
     prefer: Option<&str>,
 ) -> Result<Reply<201, Submitted>, Problem> {
     let Asked { request, principal, key, fingerprint, route } = asked;
@@ -92,6 +93,8 @@ pub(crate) async fn submit_spec(
     }
     failpoint::hit("gateway.after_key");
     let caller = caller(principal, request);
+    let mut place = room::take(gateway, tenant, 1).await?;
+    spec.lease = Some(place.lease());
     if let Some(output) = spec.request.output().and_then(Personal::as_ref) {
         reserve::reserve(gateway, tenant, &caller, id, output).await?;
     }
@@ -99,6 +102,8 @@ pub(crate) async fn submit_spec(
     let command = JobCommand::Submit { spec: Box::new(spec) };
     let outcome =
         gateway.commands.handle::<Job>(tenant.as_str(), &id.to_string(), &caller, command).await;
+    // A refusal spent nothing; what became of anything else is for the log to say.
+    place.spend(u32::from(!matches!(outcome, Err(HandleError::Rejected(_)))));
     let replayed = match outcome {
         Ok(_) => false,
         // Only a repeated key can meet a job that is there already.

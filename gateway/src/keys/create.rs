@@ -1,13 +1,14 @@
 use commands::HandleError;
 use domain::{
     KeyId, Personal, Tenant,
-    key::{Key, KeyCommand, KeyRejection, KeyState},
+    key::{Key, KeyCommand, KeyRejection},
 };
 use poem::Request;
 use uuid::Uuid;
 
 use super::{
     body::{KeyBody, scopes, words},
+    ring,
     show::{KeyShown, answer, answer_with},
 };
 use crate::{
@@ -43,7 +44,8 @@ pub(super) async fn create(
             return Ok(answer(&known).replayed(true).location(format!("/api/v1/api-keys/{id}")));
         }
     }
-    room_for_one_more(gateway, &tenant).await?;
+    let caller = caller(principal, request);
+    ring::claim(gateway, (&tenant, &caller), id).await?;
     let minted = mint(gateway.directory.pepper(), id, crate::random::bytes()?);
     let command = KeyCommand::Create {
         name: Personal::Clear(words(body.name, "name")?),
@@ -59,7 +61,7 @@ pub(super) async fn create(
         by: principal.grant(),
         at: clock::now(),
     };
-    let (caller, name) = (caller(principal, request), id.to_string());
+    let name = id.to_string();
     let outcome = gateway.commands.handle::<Key>(tenant.as_str(), &name, &caller, command).await;
     let (handled, secret) = match outcome {
         Ok(handled) => (Some(handled), Some(minted.secret)),
@@ -88,20 +90,4 @@ fn whose(body: &KeyBody, principal: &Principal) -> Result<Tenant, Problem> {
         return Err(Problem::field(Kind::Forbidden, "#/tenant", detail));
     }
     Ok(tenant)
-}
-
-/// Refuses beyond as many keys as the account has.
-async fn room_for_one_more(gateway: &Gateway, tenant: &Tenant) -> Result<(), Problem> {
-    gateway.directory.catch_up(gateway.commands.log()).await?;
-    let (now, most) = (clock::now(), gateway.directory.limits(tenant).keys);
-    let opens = |state: &KeyState| match state {
-        KeyState::Active(key) => !key.is_expired(now),
-        KeyState::Unknown | KeyState::Revoked(_) => false,
-    };
-    let open = gateway.directory.keys(Some(tenant)).iter().filter(|key| opens(&key.state)).count();
-    if open >= usize::try_from(most).unwrap_or(usize::MAX) {
-        let detail = format!("the account has its {most} keys; revoke one that is not needed");
-        return Err(Problem::new(Kind::Conflict, detail));
-    }
-    Ok(())
 }

@@ -7,7 +7,7 @@ use sqlx::FromRow;
 use super::{AuditRow, COLUMNS, decisions, notes};
 use crate::{
     Database, ProjectionError,
-    anchor::{Anchor, Notary},
+    anchor::{Anchor, Chained, Notary},
     archive::chain,
 };
 
@@ -62,10 +62,18 @@ pub async fn verify(
 ) -> Result<Verdict, ProjectionError> {
     let mut verdict = Verdict::default();
     let anchors = signed(notary.anchors().await?, notary, &mut verdict);
-    let wanted = anchors.iter().map(|anchor| anchor.sequence).collect();
-    let hashes = archive(database, log, codec, (&wanted, &mut verdict)).await?;
+    let wanted = |of: Chained| {
+        let own = anchors.iter().filter(|anchor| anchor.of == of);
+        own.map(|anchor| anchor.sequence).collect::<BTreeSet<u64>>()
+    };
+    let archived = archive(database, log, codec, (&wanted(Chained::Archive), &mut verdict)).await?;
+    let noted = noted(database, codec, (&wanted(Chained::AuditNote), &mut verdict)).await?;
     for anchor in anchors {
-        let row = format!("archive {}", anchor.sequence);
+        let row = format!("{} {}", anchor.of.table(), anchor.sequence);
+        let hashes = match anchor.of {
+            Chained::Archive => &archived,
+            Chained::AuditNote => &noted,
+        };
         match hashes.get(&anchor.sequence) {
             Some(hash) if *hash == anchor.hash => {
                 verdict.anchors = verdict.anchors.saturating_add(1);
@@ -74,7 +82,6 @@ pub async fn verify(
             None => verdict.fault(row, "it is missing, and its hash was signed"),
         }
     }
-    noted(database, codec, &mut verdict).await?;
     Ok(verdict)
 }
 
@@ -229,16 +236,18 @@ impl<'a> Decided<'a> {
     }
 }
 
-/// Looks at the notes' chain, and at each row beside the bytes that it was made of.
+/// Looks at the notes' chain, and at each row beside the bytes that it was made of; answers the hashes at
+/// the wanted sequences.
 async fn noted(
     database: &Database,
     codec: &Codec,
-    verdict: &mut Verdict,
-) -> Result<(), ProjectionError> {
+    (wanted, verdict): (&BTreeSet<u64>, &mut Verdict),
+) -> Result<BTreeMap<u64, String>, ProjectionError> {
+    let mut hashes = BTreeMap::new();
     let (mut hash, mut after, mut expected) = (Vec::new(), 0, None::<u64>);
     loop {
         let rows = links(database, "audit_note", after, 1_000).await?;
-        let Some(last) = rows.keys().next_back().copied() else { return Ok(()) };
+        let Some(last) = rows.keys().next_back().copied() else { return Ok(hashes) };
         for (sequence, link) in rows {
             let name = format!("audit_note {sequence}");
             verdict.rows = verdict.rows.saturating_add(1);
@@ -256,6 +265,9 @@ async fn noted(
             let made = notes::row(codec, &message).await;
             if made.ok().as_ref() != shown(database, sequence).await?.as_ref() {
                 verdict.fault(name, "it is not what its own bytes say");
+            }
+            if wanted.contains(&sequence) {
+                hashes.insert(sequence, hex::encode(&link.hash));
             }
             (hash, expected) = (link.hash, Some(sequence.saturating_add(1)));
         }

@@ -56,6 +56,9 @@ async fn what_was_decided_refused_and_read_is_told_with_who_and_from_where() {
     let stranger = entry(&stack, "action=key.refused_unknown").await;
     assert_eq!((&stranger["tenant"], stranger.get("actor")), (&json!("_"), None), "{stranger:#}");
 
+    stack.get(&format!("/api-keys/{id}")).await;
+    let read = entry(&stack, "action=admin.read_key").await;
+    assert_eq!(read["detail"]["request"], format!("GET /api/v1/api-keys/{id}"), "{read:#}");
     stack.get("/api-keys?tenant=acme").await;
     entry(&stack, "action=admin.read_keys").await;
     let limits = json!({ "limits": { "requests_per_hour": 1 } });
@@ -68,6 +71,12 @@ async fn what_was_decided_refused_and_read_is_told_with_who_and_from_where() {
     assert!(!own.is_empty() && own.iter().all(|entry| entry["tenant"] == "small"), "{own:#?}");
     stack.send(stack.request_as(&secret, Method::GET, "/admin/audit")).await;
     entry(&stack, &format!("action=request.limited&actor={id}")).await;
+    let limits = json!({ "limits": { "queue_places": 0 } });
+    stack.send(stack.request(Method::PATCH, "/accounts/default").json(&limits)).await;
+    let full = stack.post("/probe", &json!({ "input": "a.mp4" })).await;
+    assert_eq!(full.status, StatusCode::TOO_MANY_REQUESTS, "{full:#?}");
+    let hit = entry(&stack, "action=quota.limited").await;
+    assert_eq!(hit["detail"]["request"], "POST /api/v1/probe", "{hit:#}");
 
     // Page by page, each entry once, the newest first.
     let all = trail(&stack, "limit=200&action=key").await;
@@ -139,8 +148,8 @@ async fn a_row_that_was_changed_removed_added_or_moved_is_found_and_named() {
              UPDATE archive SET sequence = 3 WHERE sequence = -1",
             "archive 2",
         ),
-        ("UPDATE audit_decision SET actor = 'nobody' WHERE sequence = 3", "", "audit_decision 3-0"),
-        ("DELETE FROM audit_decision WHERE sequence = 3", "", "audit_decision 3-0"),
+        ("UPDATE audit_decision SET actor = 'nobody' WHERE sequence = 4", "", "audit_decision 4-0"),
+        ("DELETE FROM audit_decision WHERE sequence = 4", "", "audit_decision 4-0"),
         ("UPDATE audit_note SET address = '192.0.2.1' WHERE sequence = 1", "", "audit_note 1"),
     ] {
         sql(&stack, harm);
@@ -188,6 +197,18 @@ async fn a_database_that_was_rewritten_chain_and_all_is_found() {
     let found = faults(&stack).await;
     assert!(found.contains(&"archive 1".to_owned()), "the log has another one: {found:?}");
     assert!(found.iter().any(|fault| fault != "archive 1"), "an anchor says otherwise: {found:?}");
+    // The notes of who looked and who was refused are nowhere else: only an anchor knows that some are gone.
+    let url = operator::settings(&stack).into_iter().find(|(name, _)| name == "FFAPI_NATS__URL");
+    let nats = nats::Nats::connect(&nats::NatsConfig { url: url.unwrap().1 }).await.unwrap();
+    let anchors = nats::Anchors::new(nats);
+    let signed = |anchor: &[u8]| String::from_utf8_lossy(anchor).contains("audit_note");
+    while !anchors.all().await.unwrap().iter().any(|anchor| signed(anchor)) {
+        assert!(start.elapsed() < PATIENCE, "no note was signed");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    sql(&stack, "DELETE FROM audit_note");
+    let found = faults(&stack).await;
+    assert!(found.iter().any(|fault| fault.starts_with("audit_note")), "{found:?}");
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ mod presets;
 mod retention;
 mod retries;
 mod roles;
+mod room;
 mod stack;
 mod tenants;
 mod time;

@@ -1,0 +1,268 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{RoomCommand, RoomEvent};
+use crate::{JobId, LeaseId, Tenant, Timestamp, batch::BatchEvent, job::JobEvent};
+
+/// What a tenant's room is to be told.
+pub type Due = (Tenant, RoomCommand);
+
+/// The process manager that frees places: which jobs hold one, and what leases have left.
+#[derive(Debug, Clone, Default)]
+pub struct RoomLedger {
+    tenants: BTreeMap<Tenant, Held>,
+    /// Under which lease each job got its place.
+    holders: BTreeMap<JobId, LeaseId>,
+    /// Those of which something may be to be said.
+    stirred: BTreeSet<Tenant>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Held {
+    leases: BTreeMap<LeaseId, Lease>,
+    leased: u64,
+    returned: u64,
+    /// Jobs with places that are over.
+    over: u64,
+    /// What the room was told of that.
+    told: u64,
+    told_at: Timestamp,
+}
+
+#[derive(Debug, Clone)]
+struct Lease {
+    places: u32,
+    spent: u32,
+    until: Timestamp,
+}
+
+/// How long after its end a lease's gateway may still be heard of: what it sent in time may arrive
+/// late, and its clock may be another one.
+const GRACE: Duration = Duration::from_secs(30);
+/// How long what is over waits to be said, while there is plenty of room.
+const UNHURRIED: Duration = Duration::from_secs(30);
+
+impl RoomLedger {
+    /// Folds in one event of a tenant's places.
+    pub fn room(&mut self, tenant: &Tenant, at: Timestamp, event: &RoomEvent) {
+        let held = self.tenants.entry(tenant.clone()).or_default();
+        match event {
+            RoomEvent::Leased { lease, places, until } => {
+                held.leased = held.leased.saturating_add((*places).into());
+                held.leases.insert(*lease, Lease { places: *places, spent: 0, until: *until });
+            }
+            RoomEvent::Returned { lease, unspent } => {
+                held.returned = held.returned.saturating_add((*unspent).into());
+                if let Some(lease) = held.leases.get_mut(lease) {
+                    lease.places = lease.places.saturating_sub(*unspent);
+                }
+                held.leases.retain(|_, lease| lease.places > 0);
+            }
+            RoomEvent::Freed { over, closed } => {
+                (held.told, held.told_at) = (*over, at);
+                held.leases.retain(|lease, _| !closed.contains(lease));
+            }
+        }
+        self.stirred.insert(tenant.clone());
+    }
+
+    /// Folds in one event of a batch: its jobs have places before they are made.
+    pub fn batch(&mut self, tenant: &Tenant, event: &BatchEvent) {
+        let BatchEvent::Submitted { spec } = event else { return };
+        for job in &spec.jobs {
+            self.hold(tenant, job.id, job.spec.lease);
+        }
+    }
+
+    /// Folds in one event of a job.
+    pub fn job(&mut self, tenant: &Tenant, job: JobId, event: &JobEvent) {
+        match event {
+            JobEvent::Submitted { spec } => self.hold(tenant, job, spec.lease),
+            JobEvent::Retried { lease, .. } => self.hold(tenant, job, *lease),
+            JobEvent::Completed { .. } | JobEvent::Failed { .. } | JobEvent::Cancelled {} => {
+                if self.holders.remove(&job).is_some() {
+                    self.count_over(tenant);
+                }
+            }
+            JobEvent::AttemptStarted { .. }
+            | JobEvent::AttemptFailed { .. }
+            | JobEvent::AttemptAbandoned { .. }
+            | JobEvent::CancelRequested { .. }
+            | JobEvent::OutputsSealed { .. }
+            | JobEvent::OutputsExpired {}
+            | JobEvent::PriorityChanged { .. } => {}
+        }
+    }
+
+    /// A job spends a place. One of a lease that was taken back meanwhile, because its gateway stood
+    /// still for a minute, is none: its end frees nothing.
+    fn hold(&mut self, tenant: &Tenant, job: JobId, lease: Option<LeaseId>) {
+        let Some(id) = lease.filter(|lease| self.holders.get(&job) != Some(lease)) else { return };
+        let held = self.tenants.entry(tenant.clone()).or_default();
+        let lease = held.leases.get_mut(&id).filter(|lease| lease.spent < lease.places);
+        let Some(lease) = lease else { return };
+        lease.spent = lease.spent.saturating_add(1);
+        self.stirred.insert(tenant.clone());
+        if self.holders.insert(job, id).is_some() {
+            // It had one already.
+            self.count_over(tenant);
+        }
+    }
+
+    fn count_over(&mut self, tenant: &Tenant) {
+        let held = self.tenants.entry(tenant.clone()).or_default();
+        held.over = held.over.saturating_add(1);
+        self.stirred.insert(tenant.clone());
+    }
+
+    /// What rooms are to be told now. `limit` is how many places a tenant's account has: while half of
+    /// them are free, what is over can wait.
+    pub fn due(&mut self, now: Timestamp, limit: impl Fn(&Tenant) -> u32) -> Vec<Due> {
+        let mut due = Vec::new();
+        let tenants = &self.tenants;
+        self.stirred.retain(|tenant| {
+            let Some(held) = tenants.get(tenant) else { return false };
+            due.extend(held.due(now, limit(tenant)).map(|command| (tenant.clone(), command)));
+            held.told != held.over || !held.leases.is_empty()
+        });
+        due
+    }
+}
+
+impl Held {
+    fn due(&self, now: Timestamp, limit: u32) -> impl Iterator<Item = RoomCommand> {
+        let taken = self.leased.saturating_sub(self.returned).saturating_sub(self.told);
+        let tight = taken > u64::from(limit / 2);
+        let used_up = |lease: &Lease| lease.spent >= lease.places;
+        let closed: Vec<LeaseId> =
+            self.leases.iter().filter(|(_, lease)| used_up(lease)).map(|(id, _)| *id).collect();
+        let unsaid = self.over > self.told || !closed.is_empty();
+        let hurry = tight || now.since(self.told_at) >= UNHURRIED;
+        let free = (unsaid && hurry).then_some(RoomCommand::Free { over: self.over, closed });
+        let expired = |lease: &Lease| now >= lease.until.plus(GRACE) && !used_up(lease);
+        let expired = self.leases.iter().filter(|(_, lease)| expired(lease));
+        let unspent: Vec<(LeaseId, u32)> =
+            expired.map(|(id, lease)| (*id, lease.places.saturating_sub(lease.spent))).collect();
+        let back = (!unspent.is_empty()).then_some(RoomCommand::Return { unspent });
+        free.into_iter().chain(back)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        Decider,
+        room::{Room, RoomState},
+    };
+
+    const LIMIT: u32 = 4;
+
+    /// A room and the one who frees its places, as the log lets them see each other.
+    struct Both {
+        tenant: Tenant,
+        ledger: RoomLedger,
+        room: RoomState,
+    }
+
+    impl Both {
+        fn new() -> Self {
+            let tenant = "a".parse().unwrap();
+            Self { tenant, ledger: RoomLedger::default(), room: RoomState::default() }
+        }
+
+        fn tell(&mut self, event: &RoomEvent) {
+            self.room = Room::evolve(std::mem::take(&mut self.room), event);
+            self.ledger.room(&self.tenant, Timestamp::from_millis(0), event);
+        }
+
+        fn lease(&mut self, n: u128, places: u32) {
+            let until = Timestamp::from_millis(1_000);
+            self.tell(&RoomEvent::Leased { lease: lease(n), places, until });
+        }
+
+        fn job(&mut self, n: u128, event: &JobEvent) {
+            self.ledger.job(&self.tenant, JobId::from_uuid(Uuid::from_u128(n)), event);
+        }
+
+        fn retried(&mut self, job: u128, n: u128) {
+            self.job(job, &JobEvent::Retried { next_attempt: 2, lease: Some(lease(n)) });
+        }
+
+        /// What the conductor does at a moment; answers what is taken then.
+        fn act(&mut self, millis: u64) -> u64 {
+            let now = Timestamp::from_millis(millis);
+            for (_, command) in self.ledger.due(now, |_| LIMIT) {
+                for event in Room::decide(&self.room, command).unwrap() {
+                    self.tell(&event);
+                }
+            }
+            self.room.taken()
+        }
+    }
+
+    fn lease(n: u128) -> LeaseId {
+        LeaseId::from_uuid(Uuid::from_u128(n))
+    }
+
+    #[test]
+    fn a_job_that_is_over_frees_the_place_that_it_had() {
+        let mut both = Both::new();
+        both.lease(1, 4);
+        both.retried(1, 1);
+        both.retried(2, 1);
+        assert_eq!(both.act(0), 4);
+        both.job(1, &JobEvent::Completed { attempt: 1 });
+        assert_eq!(both.act(0), 3);
+        // Said twice, over once.
+        both.job(1, &JobEvent::Cancelled {});
+        assert_eq!(both.act(0), 3);
+        // One that never had a place frees none.
+        both.job(9, &JobEvent::Cancelled {});
+        assert_eq!(both.act(0), 3);
+    }
+
+    #[test]
+    fn what_a_dead_gateway_did_not_spend_comes_back_a_while_after_its_lease() {
+        let mut both = Both::new();
+        both.lease(1, 4);
+        both.retried(1, 1);
+        assert_eq!(both.act(30_000), 4);
+        assert_eq!(both.act(31_000), 1);
+        // What it sent too late has no place, and frees none.
+        both.retried(2, 1);
+        both.job(2, &JobEvent::Cancelled {});
+        assert_eq!(both.act(31_000), 1);
+        both.job(1, &JobEvent::Cancelled {});
+        assert_eq!(both.act(61_001), 0);
+    }
+
+    #[test]
+    fn a_job_has_one_place_however_often_it_is_told() {
+        let mut both = Both::new();
+        both.lease(1, 2);
+        both.retried(1, 1);
+        both.retried(1, 1);
+        both.lease(2, 1);
+        both.retried(1, 2);
+        assert_eq!(both.act(0), 2, "one of its own, one that is not spent");
+        both.job(1, &JobEvent::Cancelled {});
+        assert_eq!(both.act(31_000), 0);
+        assert_eq!(both.act(61_000), 0);
+        assert!(!both.room.is_lent());
+    }
+
+    #[test]
+    fn while_there_is_plenty_of_room_what_is_over_is_said_now_and_then() {
+        let mut both = Both::new();
+        both.lease(1, 2);
+        both.retried(1, 1);
+        both.job(1, &JobEvent::Cancelled {});
+        assert_eq!(both.act(29_000), 2);
+        assert_eq!(both.act(30_000), 1);
+    }
+}

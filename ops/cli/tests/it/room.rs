@@ -1,0 +1,143 @@
+//! The places of an account's queue: as many jobs as there are, and never one more.
+
+use futures::future::join_all;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::{
+    fleet::Fleet,
+    stack::{Answer, Stack},
+};
+
+/// A job that waits until nobody remembers it; tried again, it waits for its account's slot.
+fn waiting() -> Value {
+    json!({ "input": "in/film.mp4", "not_before": "2100-01-01T00:00:00Z" })
+}
+
+async fn allow(stack: &Stack, places: u32) {
+    let limits = json!({ "limits": { "queue_places": places, "concurrent_jobs": 0 } });
+    let answer = stack.send(stack.request(Method::PATCH, "/accounts/default").json(&limits)).await;
+    assert_eq!(answer.json["limits"]["queue_places"], places, "{answer:#?}");
+}
+
+/// Asks for so many at once; answers those that were made, once every other was refused by the rules.
+async fn ask_for(stack: &Stack, jobs: usize) -> Vec<String> {
+    let body = waiting();
+    let asked = (0..jobs).map(|_| stack.post("/probe", &body));
+    join_all(asked).await.iter().filter_map(made).collect()
+}
+
+fn made(answer: &Answer) -> Option<String> {
+    if answer.status == StatusCode::CREATED {
+        return Some(answer.text("/job/id").to_owned());
+    }
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{answer:#?}");
+    assert!(answer.text("/detail").contains("places"), "{answer:#?}");
+    assert_eq!(answer.header("retry-after"), "1");
+    None
+}
+
+/// How many jobs are not over, once the read side has it.
+async fn live(stack: &Stack, wanted: usize) {
+    let start = std::time::Instant::now();
+    loop {
+        let jobs = stack.get("/jobs?status=queued&limit=200").await;
+        let live = jobs.json["data"].as_array().unwrap().len();
+        assert!(live <= wanted, "{live} jobs wait where {wanted} may");
+        if live == wanted {
+            return;
+        }
+        assert!(start.elapsed() < crate::stack::PATIENCE, "{live} of {wanted}");
+    }
+}
+
+#[tokio::test]
+async fn a_queue_holds_what_it_may_and_a_job_that_is_over_makes_room() {
+    let stack = Stack::new().await;
+    allow(&stack, 10).await;
+    let jobs = ask_for(&stack, 40).await;
+    assert_eq!(jobs.len(), 10);
+    live(&stack, 10).await;
+    let body = json!({ "jobs": [{ "kind": "probe", "input": "a.mp4" }, { "kind": "probe", "input": "b.mp4" }] });
+    let batch = stack.post("/batch", &body).await;
+    assert_eq!(made(&batch), None);
+
+    let cancelled = jobs.first().unwrap();
+    stack.post(&format!("/jobs/{cancelled}/cancel"), &json!({})).await;
+    let start = std::time::Instant::now();
+    let instead = loop {
+        if let Some(job) = made(&stack.post("/probe", &waiting()).await) {
+            break job;
+        }
+        assert!(start.elapsed() < crate::stack::PATIENCE);
+    };
+    live(&stack, 10).await;
+    // To try again takes a place as well.
+    let retry = format!("/jobs/{cancelled}/retry");
+    assert_eq!(made(&stack.post(&retry, &json!({})).await), None);
+    stack.post(&format!("/jobs/{instead}/cancel"), &json!({})).await;
+    let start = std::time::Instant::now();
+    while stack.post(&retry, &json!({})).await.status != StatusCode::ACCEPTED {
+        assert!(start.elapsed() < crate::stack::PATIENCE);
+    }
+    live(&stack, 10).await;
+    assert_eq!(ask_for(&stack, 5).await, Vec::<String>::new());
+    // Where there is more room, more come in; a batch needs room for all of it.
+    allow(&stack, 12).await;
+    let batch = stack.post("/batch", &body).await;
+    assert_eq!(batch.status, StatusCode::CREATED, "{batch:#?}");
+    assert_eq!(ask_for(&stack, 1).await.len(), 0);
+}
+
+#[tokio::test]
+async fn two_gateways_together_give_everything_and_nothing_twice() {
+    let fleet = Fleet::without_workers().await;
+    let ask = async |gateway: usize, body: &Value, path: &str, method: Method| {
+        let url = format!("{}/api/v1{path}", fleet.urls[gateway]);
+        let request = crate::stack::http().request(method, url).header("x-api-key", &fleet.key);
+        request.json(body).send().await.unwrap().status()
+    };
+    let limits = json!({ "limits": { "queue_places": 100 } });
+    assert_eq!(ask(0, &limits, "/accounts/default", Method::PATCH).await, StatusCode::OK);
+    let seen = |_, account: &Value| account["limits"]["queue_places"] == 100;
+    fleet.until(&fleet.urls[1], "/api/v1/accounts/default", seen).await;
+    let body = waiting();
+    let mut given = 0;
+    for _ in 0..6 {
+        let round = (0..20).map(|n| ask(n % 2, &body, "/probe", Method::POST));
+        given += join_all(round).await.iter().filter(|status| status.is_success()).count();
+    }
+    assert_eq!(given, 100);
+
+    // Keys are as many as the account has, at whichever gateway they are made.
+    let limits = json!({ "limits": { "keys": 5 } });
+    assert_eq!(ask(0, &limits, "/accounts/acme", Method::PATCH).await, StatusCode::OK);
+    let seen = |_, account: &Value| account["limits"]["keys"] == 5;
+    fleet.until(&fleet.urls[1], "/api/v1/accounts/acme", seen).await;
+    let body = json!({ "name": "k", "tenant": "acme", "scopes": ["jobs:read"] });
+    let round = (0..20).map(|n| ask(n % 2, &body, "/api-keys", Method::POST));
+    let made = join_all(round).await;
+    assert_eq!(made.iter().filter(|status| status.is_success()).count(), 5, "{made:?}");
+    assert!(
+        made.iter().all(|status| status.is_success() || *status == StatusCode::CONFLICT),
+        "{made:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_killed_gateway_held_comes_back() {
+    let mut stack = Stack::new().await;
+    allow(&stack, 100).await;
+    let first = ask_for(&stack, 1).await.len();
+    stack.kill();
+    stack.again().await;
+    let mut jobs = first;
+    let start = std::time::Instant::now();
+    while jobs < 100 {
+        jobs += ask_for(&stack, 10).await.len();
+        assert!(start.elapsed() < crate::stack::PATIENCE, "{jobs} of 100");
+    }
+    assert_eq!(jobs, 100);
+    assert_eq!(ask_for(&stack, 5).await.len(), 0);
+    live(&stack, 100).await;
+}
