@@ -1,9 +1,9 @@
 use std::{
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
-use async_nats::{ConnectOptions, Event, jetstream};
+use async_nats::{Auth, ConnectOptions, Event, jetstream};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
 
@@ -38,11 +38,32 @@ impl NatsConfig {
 }
 
 /// A connection that comes back by itself.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Nats {
     pub(crate) client: async_nats::Client,
     pub(crate) jetstream: jetstream::Context,
     connected: Arc<watch::Receiver<Option<Instant>>>,
+    /// What opens the server.
+    shows: Arc<RwLock<Auth>>,
+}
+
+impl std::fmt::Debug for Nats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Nats").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+/// A user and its password, or a token.
+fn opening(shown: Option<&str>) -> Auth {
+    let mut auth = Auth::new();
+    match shown.map(|shown| (shown, shown.split_once(':'))) {
+        None => {}
+        Some((token, None)) => auth.token = Some(token.to_owned()),
+        Some((_, Some((user, password)))) => {
+            (auth.username, auth.password) = (Some(user.to_owned()), Some(password.to_owned()));
+        }
+    }
+    auth
 }
 
 /// How long one request may take before its outcome counts as unknown.
@@ -59,14 +80,17 @@ impl Nats {
         let (sender, connected) = watch::channel(None);
         let sender = Arc::new(sender);
         let (servers, shown) = config.parts();
-        let options = match shown.map(|shown| (shown, shown.split_once(':'))) {
-            None => ConnectOptions::new(),
-            Some((token, None)) => ConnectOptions::new().token(token.to_owned()),
+        let shows = Arc::new(RwLock::new(opening(shown)));
+        let asked = Arc::clone(&shows);
+        // Asked at each connection: a password may have changed since the last.
+        let mut options = ConnectOptions::with_auth_callback(move |_| {
+            let auth = asked.read().unwrap_or_else(PoisonError::into_inner).clone();
+            async move { Ok(auth) }
+        });
+        if let Some((user, _)) = shown.and_then(|shown| shown.split_once(':')) {
             // Answers come to an inbox of its user's own, where others may not listen.
-            Some((_, Some((user, password)))) => ConnectOptions::new()
-                .user_and_password(user.to_owned(), password.to_owned())
-                .custom_inbox_prefix(format!("_INBOX.{user}")),
-        };
+            options = options.custom_inbox_prefix(format!("_INBOX.{user}"));
+        }
         let client = options
             .name("ffapi")
             .request_timeout(Some(TIMEOUT))
@@ -102,7 +126,12 @@ impl Nats {
             )));
         }
         let jetstream = jetstream::ContextBuilder::new().timeout(TIMEOUT).build(client.clone());
-        Ok(Self { client, jetstream, connected: Arc::new(connected) })
+        Ok(Self { client, jetstream, connected: Arc::new(connected), shows })
+    }
+
+    /// Shows this from the next connection on: the same user, with another password.
+    pub fn show_from_now_on(&self, config: &NatsConfig) {
+        *self.shows.write().unwrap_or_else(PoisonError::into_inner) = opening(config.parts().1);
     }
 
     /// How long the connection has stood without a break; none while it is down.

@@ -49,6 +49,16 @@ impl Database {
         Ok(Self { pool })
     }
 
+    /// Makes new connections as this says, with another password; those that stand go on.
+    ///
+    /// # Errors
+    /// When the URL is none.
+    pub fn show_from_now_on(&self, config: &PostgresConfig) -> Result<(), ProjectionError> {
+        let options: PgConnectOptions = config.url.parse()?;
+        self.pool.set_connect_options(options.application_name("ffapi"));
+        Ok(())
+    }
+
     /// Brings the schema up to date; several at once wait for each other.
     ///
     /// # Errors

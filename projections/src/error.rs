@@ -47,8 +47,9 @@ impl From<sqlx::Error> for ProjectionError {
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => true,
+            // Also while its password is being changed (28): what is shown it next may be the new one.
             sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| {
-                code.starts_with("08") || code.starts_with("57P") || code == "53300"
+                code == "53300" || ["08", "57P", "28"].iter().any(|class| code.starts_with(class))
             }),
             _ => false,
         };

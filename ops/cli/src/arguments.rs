@@ -132,6 +132,10 @@ pub(crate) enum AuditVerb {
         /// Send RFC 5424 messages to udp://host:port or tcp://host:port instead of printing
         #[arg(long)]
         syslog: Option<String>,
+        /// Send OpenTelemetry logs (OTLP/HTTP) to `http://host:4318` instead of printing;
+        /// `OTEL_EXPORTER_OTLP_HEADERS` says what opens it
+        #[arg(long, conflicts_with = "syslog")]
+        otlp: Option<String>,
     },
 }
 

@@ -6,7 +6,9 @@ pub(crate) async fn run(config: &Config, verb: AuditVerb) -> anyhow::Result<()> 
     let ground = Ground::new(config).await?;
     match verb {
         AuditVerb::Verify => verify(&ground).await,
-        AuditVerb::Follow { state, syslog } => ship::follow(&ground, state, syslog).await,
+        AuditVerb::Follow { state, syslog, otlp } => {
+            ship::follow(&ground, state, (syslog, otlp)).await
+        }
     }
 }
 

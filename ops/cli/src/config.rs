@@ -1,8 +1,9 @@
 //! Everything that can be set: defaults < file < environment (`FFAPI_SECTION__KEY`) < files that the
-//! environment names (`FFAPI_SECTION__KEY_FILE`).
+//! environment names (`FFAPI_SECTION__KEY_FILE`). A secret may stand in a provider, see `secrets`.
 
 use std::path::{Path, PathBuf};
 
+use crate::{rotation::RotationConfig, secrets};
 use anyhow::Context;
 use domain::account::Tiers;
 use figment::{
@@ -37,6 +38,10 @@ pub(crate) struct Config {
     pub(crate) storage: StorageConfig,
     pub(crate) secrets: Secrets,
     pub(crate) log: LogConfig,
+    pub(crate) rotation: RotationConfig,
+    /// What it was read from.
+    #[serde(skip)]
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// Where bytes live.
@@ -88,7 +93,7 @@ impl Default for LogConfig {
 }
 
 /// Reads it all.
-pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Config> {
+pub(crate) async fn load(file: Option<&Path>) -> anyhow::Result<Config> {
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     if let Some(file) = file {
         anyhow::ensure!(file.is_file(), "{} is not there", file.display());
@@ -101,7 +106,10 @@ pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Config> {
     for (setting, value) in from_files()? {
         figment = figment.merge((setting, value));
     }
-    figment.extract().context("the configuration cannot be read")
+    let mut config: Config = figment.extract().context("the configuration cannot be read")?;
+    config.file = file.map(Path::to_owned);
+    secrets::resolve(&mut config).await?;
+    Ok(config)
 }
 
 /// Settings that stand in files, as systemd and Kubernetes mount secrets: `FFAPI_SECTION__KEY_FILE`.

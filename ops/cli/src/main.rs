@@ -10,6 +10,8 @@ mod readmodels;
 mod replay;
 mod report;
 mod roles;
+mod rotation;
+mod secrets;
 mod ship;
 mod simulate;
 mod telemetry;
@@ -51,7 +53,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let config = config::load(arguments.config.as_deref())?;
+    let config = config::load(arguments.config.as_deref()).await?;
     match arguments.verb {
         Verb::Up { data_dir, listen } => {
             telemetry::start(&config.log);

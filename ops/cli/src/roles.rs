@@ -18,7 +18,7 @@ use workers::{Conductor, Retention, Sender, Sources, Worker};
 use crate::{
     arguments::TopologyVerb,
     config::{Config, secret},
-    telemetry,
+    rotation, telemetry,
 };
 
 /// What a process does.
@@ -262,7 +262,12 @@ pub(crate) async fn alone(config: &Config, role: Role) -> anyhow::Result<()> {
     telemetry::start(&config.log);
     let stop = stop_on_signal()?;
     let ground = Ground::new(config).await?;
-    run(config, &ground, &[role], &stop, |address| eprintln!("serving on http://{address}")).await
+    let told = |address| eprintln!("serving on http://{address}");
+    let roles = [role];
+    tokio::select! {
+        outcome = Box::pin(run(config, &ground, &roles, &stop, told)) => outcome,
+        never = Box::pin(rotation::follow(config, &ground)) => match never {},
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]

@@ -1,5 +1,7 @@
 //! The audit trail, entry by entry, to whoever collects such things: at least once, in order.
 
+mod otlp;
+
 use std::{
     fs,
     io::Write,
@@ -19,6 +21,7 @@ use tokio::{
     net::{TcpStream, UdpSocket},
 };
 
+use self::otlp::Collector;
 use crate::roles::{self, Ground};
 
 /// Bytes of a syslog message over UDP.
@@ -36,16 +39,20 @@ enum Outlet {
     Lines,
     Udp(UdpSocket),
     Tcp(TcpStream),
+    Otlp(Collector),
 }
 
 /// Tells what there is and what comes, until told to stop.
 pub(crate) async fn follow(
     ground: &Ground,
     state: Option<PathBuf>,
-    syslog: Option<String>,
+    (syslog, otlp): (Option<String>, Option<String>),
 ) -> anyhow::Result<()> {
     let stop = roles::stop_on_signal()?;
-    let mut outlet = Outlet::open(syslog.as_deref()).await?;
+    let mut outlet = match otlp {
+        Some(url) => Outlet::Otlp(Collector::open(&url)?),
+        None => Outlet::open(syslog.as_deref()).await?,
+    };
     let mut told = state.as_deref().map(read).transpose()?.unwrap_or_default();
     let (log, codec) = (ground.commands.log(), ground.commands.codec());
     let mut decisions =
@@ -132,6 +139,7 @@ impl Outlet {
                 let line = line.as_bytes();
                 socket.send(line.get(..DATAGRAM).unwrap_or(line)).await?;
             }
+            Self::Otlp(collector) => collector.tell(row).await?,
             // RFC 6587: each message after its length.
             Self::Tcp(connection) => {
                 let line = syslog_line(row);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     keys::key,
     operator,
+    secrets::provider,
     stack::{Answer, PATIENCE, Stack},
 };
 
@@ -263,4 +264,44 @@ async fn the_trail_goes_to_a_siem_line_by_line_and_goes_on_where_it_was() {
     }
     second.kill().unwrap();
     second.wait().unwrap();
+
+    // A collector that is away for a while misses nothing.
+    let (taken, entries) = std::sync::mpsc::channel();
+    let tries = std::sync::atomic::AtomicUsize::new(0);
+    let collector = provider(move |asked| {
+        if tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 {
+            return (503, json!({}));
+        }
+        assert_eq!((asked.path.as_str(), asked.headers["x-tenant"].as_str()), ("/v1/logs", "ops"));
+        taken.send(serde_json::from_str::<Value>(&asked.body).unwrap()).unwrap();
+        (200, json!({}))
+    });
+    let (other, _) = key(&stack, "acme", &["jobs:read"]).await;
+    let mut third = crate::stack::ffapi();
+    third.envs(operator::settings(&stack)).args(["audit", "follow", "--otlp", &collector]);
+    third.arg("--state").arg(&state).env("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=ops");
+    let mut third = third.spawn().unwrap();
+    loop {
+        let export = entries.recv_timeout(PATIENCE).unwrap();
+        let resource = &export["resourceLogs"][0];
+        assert_eq!(resource["resource"]["attributes"][0]["value"]["stringValue"], "ffapi");
+        let record = &resource["scopeLogs"][0]["logRecords"][0];
+        assert!(record["timeUnixNano"].as_str().unwrap().ends_with("000000"), "{record:#}");
+        let body = record["body"]["stringValue"].as_str().unwrap();
+        let entry: Value = serde_json::from_str(body).unwrap();
+        let of = |name: &str| {
+            let all = record["attributes"].as_array().unwrap();
+            let found = all.iter().find(|attribute| attribute["key"] == name);
+            found.map(|found| found["value"]["stringValue"].clone()).unwrap_or_default()
+        };
+        assert_eq!(
+            (of("event.name"), of("ffapi.actor")),
+            (entry["action"].clone(), entry["actor"].clone())
+        );
+        if entry["target"] == other.as_str() {
+            break;
+        }
+    }
+    third.kill().unwrap();
+    third.wait().unwrap();
 }

@@ -25,6 +25,7 @@ mod retention;
 mod retries;
 mod roles;
 mod room;
+mod secrets;
 mod stack;
 mod tenants;
 mod time;

@@ -12,7 +12,7 @@ use crate::stack::{PATIENCE, bunny, ffapi, free_port, http, quick};
 const ROLES: [&str; 4] = ["projector", "conductor", "worker", "gateway"];
 
 /// A password of each user's, by the name that the configuration asks for.
-fn users() -> String {
+pub(crate) fn users() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats/users.conf");
     let shipped = std::fs::read_to_string(path).unwrap();
     let names = ["OPERATOR", "GATEWAY", "PROJECTOR", "CONDUCTOR", "WORKER", "TENANT_ACME"];

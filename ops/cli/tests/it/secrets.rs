@@ -1,0 +1,262 @@
+//! Secrets that stand elsewhere, and passwords that change while everything runs.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Instant,
+};
+
+use embedded::{NatsServer, Postgres};
+use hmac::{Hmac, KeyInit, Mac};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    stack::{PATIENCE, ffapi, free_port, http},
+    users::users,
+};
+
+/// One request as it came over the wire.
+pub(crate) struct Asked {
+    pub(crate) path: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
+}
+
+/// A server that answers as it is told to.
+pub(crate) fn provider(answer: impl Fn(&Asked) -> (u16, Value) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let connection = connection.unwrap();
+            let mut reader = BufReader::new(&connection);
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+            let mut headers = BTreeMap::new();
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                let Some((name, value)) = line.trim().split_once(": ") else { break };
+                headers.insert(name.to_lowercase(), value.to_owned());
+            }
+            let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let asked = Asked { path, headers, body: String::from_utf8(body).unwrap() };
+            let (status, body) = answer(&asked);
+            let body = body.to_string();
+            let head = format!("HTTP/1.1 {status} -\r\nConnection: close\r\nContent-Length: ");
+            (&connection)
+                .write_all(format!("{head}{}\r\n\r\n{body}", body.len()).as_bytes())
+                .unwrap();
+        }
+    });
+    format!("http://{address}")
+}
+
+/// What `ffapi config print` says under these settings.
+fn print(settings: &[(&str, &str)]) -> (bool, String) {
+    let done = ffapi().envs(settings.iter().copied()).args(["config", "print"]).output().unwrap();
+    let said = if done.status.success() { done.stdout } else { done.stderr };
+    (done.status.success(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn a_setting_may_name_a_secret_in_vault() {
+    let vault = provider(|asked| {
+        let token = asked.headers.get("x-vault-token").map(String::as_str);
+        match (token, asked.path.as_str()) {
+            (Some("s.token"), "/v1/secret/data/ffapi") => {
+                let data = json!({ "nats": "nats://u:hush@nats.example.com:4222", "pepper": "ab" });
+                (200, json!({ "data": { "data": data, "metadata": { "version": 3 } } }))
+            }
+            (Some("s.token"), "/v1/kv/ffapi") => {
+                (200, json!({ "data": { "nats": "nats://u:hush@older.example.com:4222" } }))
+            }
+            (Some("s.token"), _) => (404, json!({ "errors": [] })),
+            _ => (403, json!({ "errors": ["permission denied"] })),
+        }
+    });
+    let ask = |reference: &str, token: &str| {
+        print(&[("FFAPI_NATS__URL", reference), ("VAULT_ADDR", &vault), ("VAULT_TOKEN", token)])
+    };
+    let (well, said) = ask("vault:secret/data/ffapi#nats", "s.token");
+    assert!(well && said.contains("nats.example.com") && !said.contains("hush"), "{said}");
+    let (well, said) = ask("vault:kv/ffapi#nats", "s.token");
+    assert!(well && said.contains("older.example.com"), "{said}");
+    for (reference, token, why) in [
+        ("vault:secret/data/ffapi#nats", "s.wrong", "403"),
+        ("vault:secret/data/other#nats", "s.token", "404"),
+        ("vault:secret/data/ffapi#salt", "s.token", "names no text"),
+    ] {
+        let (well, said) = ask(reference, token);
+        assert!(!well && said.contains("nats.url") && said.contains(why), "{said}");
+        assert!(!said.contains(token), "{said}");
+    }
+    let (well, said) = print(&[("FFAPI_NATS__URL", "vault:secret/data/ffapi#nats")]);
+    assert!(!well && said.contains("VAULT_TOKEN is not set"), "{said}");
+}
+
+fn hmac(key: &[u8], text: &str) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+/// AWS Signature Version 4 of what came, computed anew from its documentation.
+fn signature(asked: &Asked, secret: &str) -> Option<String> {
+    let authorization = asked.headers.get("authorization")?;
+    let part = |name: &str| authorization.split(&format!("{name}=")).nth(1)?.split(',').next();
+    let (scope, names) = (part("Credential")?.split_once('/')?.1, part("SignedHeaders")?);
+    let line = |name: &str| format!("{name}:{}\n", asked.headers[name]);
+    let headers = names.split(';').map(line).collect::<Vec<String>>().concat();
+    let body = hex::encode(Sha256::digest(&asked.body));
+    let canonical = format!("POST\n{}\n\n{headers}\n{names}\n{body}", asked.path);
+    let hashed = hex::encode(Sha256::digest(canonical));
+    let date = &asked.headers["x-amz-date"];
+    let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{hashed}");
+    let first = hmac(format!("AWS4{secret}").as_bytes(), scope.split('/').next()?);
+    let key = scope.split('/').skip(1).fold(first, |key, part| hmac(&key, part));
+    Some(hex::encode(hmac(&key, &to_sign))).filter(|ours| part("Signature") == Some(ours))
+}
+
+#[test]
+fn a_setting_may_name_a_secret_at_aws() {
+    let aws = provider(|asked| {
+        let target = asked.headers.get("x-amz-target").map(String::as_str);
+        if target != Some("secretsmanager.GetSecretValue") || signature(asked, "hushhush").is_none()
+        {
+            return (400, json!({ "__type": "InvalidSignatureException" }));
+        }
+        let wanted: Value = serde_json::from_str(&asked.body).unwrap();
+        let text = match wanted["SecretId"].as_str() {
+            Some("prod/ffapi") => {
+                json!({ "nats": "nats://u:hush@aws.example.com:4222" }).to_string()
+            }
+            Some("prod/plain") => "nats://u:hush@plain.example.com:4222".to_owned(),
+            _ => return (400, json!({ "__type": "ResourceNotFoundException" })),
+        };
+        (200, json!({ "Name": wanted["SecretId"], "SecretString": text }))
+    });
+    let ask = |reference: &str, secret: &str| {
+        print(&[
+            ("FFAPI_NATS__URL", reference),
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ENDPOINT_URL", &aws),
+            ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", secret),
+        ])
+    };
+    let (well, said) = ask("aws:prod/ffapi#nats", "hushhush");
+    assert!(well && said.contains("aws.example.com") && !said.contains("hush@"), "{said}");
+    let (well, said) = ask("aws:prod/plain", "hushhush");
+    assert!(well && said.contains("plain.example.com"), "{said}");
+    let (well, said) = ask("aws:prod/ffapi#nats", "another");
+    assert!(!well && said.contains("400"), "{said}");
+}
+
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Asks the gateway for its jobs until the answer is this one.
+async fn until(url: &str, key: &str, wanted: StatusCode) {
+    let start = Instant::now();
+    loop {
+        let answer = http().get(format!("{url}/api/v1/jobs")).header("x-api-key", key).send().await;
+        let status = answer.map(|answer| answer.status());
+        if status.as_ref().is_ok_and(|status| *status == wanted) {
+            return;
+        }
+        assert!(start.elapsed() < PATIENCE, "{status:?} instead of {wanted}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn passwords_of_nats_and_postgres_change_without_a_restart() {
+    let folder = embedded::temporary_folder().unwrap();
+    let at = folder.path().canonicalize().unwrap();
+    let server = NatsServer::start_with(&at.join("nats"), &users()).unwrap();
+    let postgres = Postgres::start(&at).unwrap();
+    let sql = |statement: &str| {
+        let url = postgres.url();
+        let arguments = [url.as_str(), "-v", "ON_ERROR_STOP=1", "-c", statement];
+        let done = Command::new("psql").args(arguments).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    // A user of Postgres that has to show a password.
+    let data = std::fs::read_to_string(at.join("postgres.location")).unwrap();
+    let hba = Path::new(data.trim()).join("pg_hba.conf");
+    let rules = std::fs::read_to_string(&hba).unwrap();
+    std::fs::write(&hba, format!("local all svc scram-sha-256\n{rules}")).unwrap();
+    sql("CREATE ROLE svc LOGIN SUPERUSER PASSWORD 'old'");
+    sql("SELECT pg_reload_conf()");
+    let host = postgres.url().split("host=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+    let file = |name: &str, text: String| {
+        std::fs::write(at.join(name), text).unwrap();
+        at.join(name).display().to_string()
+    };
+    let to_postgres = |password: &str| {
+        let url = format!("postgres:///postgres?host={host}&user=svc&password={password}");
+        file("postgres.url", url)
+    };
+    let to_nats = |password: &str| {
+        let who = format!("nats://gateway:{password}@");
+        file("nats.url", server.url().replace("nats://", &who))
+    };
+    let listen = format!("127.0.0.1:{}", free_port());
+    let mut settings = BTreeMap::from([
+        ("FFAPI_POSTGRES__URL", postgres.url()),
+        ("FFAPI_NATS__URL", server.url().replace("nats://", "nats://operator:pw-operator@")),
+        ("FFAPI_SECRETS__MASTER_KEY", "1".repeat(64)),
+        ("FFAPI_SECRETS__PEPPER", "2".repeat(64)),
+        ("FFAPI_SECRETS__SIGNING_KEY", "3".repeat(64)),
+        ("FFAPI_STORAGE__ROOT", at.join("storage").display().to_string()),
+        ("FFAPI_GATEWAY__LISTEN", listen.clone()),
+        ("FFAPI_ROTATION__EVERY", "1".to_owned()),
+    ]);
+    let operator = |arguments: &[&str]| {
+        let done = ffapi().envs(&settings).args(arguments).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+    };
+    operator(&["topology", "apply"]);
+    operator(&["migrate"]);
+    let key = operator(&["keys", "create", "--tenant", "acme", "--tier", "enterprise"]);
+    settings.remove("FFAPI_POSTGRES__URL");
+    settings.remove("FFAPI_NATS__URL");
+    settings.insert("FFAPI_POSTGRES__URL_FILE", to_postgres("old"));
+    settings.insert("FFAPI_NATS__URL_FILE", to_nats("pw-gateway"));
+    let mut gateway = ffapi();
+    let gateway = gateway.envs(&settings).arg("gateway").stderr(Stdio::null()).spawn().unwrap();
+    let _gateway = Process(gateway);
+    let url = format!("http://{listen}");
+    until(&url, &key, StatusCode::OK).await;
+
+    sql("ALTER ROLE svc PASSWORD 'new'");
+    sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'svc'");
+    until(&url, &key, StatusCode::SERVICE_UNAVAILABLE).await;
+    to_postgres("new");
+    until(&url, &key, StatusCode::OK).await;
+
+    let conf = at.join("nats/nats.conf");
+    let rules = std::fs::read_to_string(&conf).unwrap();
+    std::fs::write(&conf, rules.replace("\"pw-gateway\"", "\"pw-newer\"")).unwrap();
+    let hangup = Command::new("kill").args(["-HUP", &server.pid().to_string()]).status().unwrap();
+    assert!(hangup.success());
+    until(&url, &key, StatusCode::SERVICE_UNAVAILABLE).await;
+    to_nats("pw-newer");
+    until(&url, &key, StatusCode::OK).await;
+}
