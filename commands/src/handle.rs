@@ -203,9 +203,23 @@ impl Commands {
         D::Event: DeserializeOwned,
         D::State: Clone + 'static,
     {
+        Ok(self.state_at::<D>(tenant, id).await?.0)
+    }
+
+    /// The same, and the sequence of its newest message; 0 if there is none.
+    ///
+    /// # Errors
+    /// When the log is in trouble.
+    pub async fn state_at<D>(&self, tenant: &str, id: &str) -> Result<(D::State, u64), CodecError>
+    where
+        D: Decider,
+        D::Event: DeserializeOwned,
+        D::State: Clone + 'static,
+    {
         let subject = format!("ev.{}.{tenant}.{id}", D::CATEGORY);
         let cached = self.cache.get::<D::State>(&subject).unwrap_or_default();
-        Ok(self.refresh::<D>(&subject, cached).await?.state)
+        let loaded = self.refresh::<D>(&subject, cached).await?;
+        Ok((loaded.state, loaded.sequence))
     }
 
     /// Everything that happened to one aggregate.

@@ -36,7 +36,7 @@ pub use plan::{
     Segment, SoundSegment, Source, StreamPlan, SubtitlePlan, TimeEdit, VideoFilter, VideoPlan,
     Window, plan, plan_stream,
 };
-pub use question::{PLAN, PlanAnswer, PlanQuestion};
+pub use question::{LOOK, LookAnswer, LookQuestion, PLAN, PlanAnswer, PlanQuestion};
 pub use request::{
     Analyze, Caption, Convert, MAX_FILES, MediaRequest, Metric, Micros, Overwrite, Packaging,
     PictureFormat, Poster, Probe, SegmentFormat, Sprite, Stream, ThumbnailMode, Thumbnails,

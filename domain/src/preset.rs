@@ -142,19 +142,23 @@ pub fn is_name(text: &str) -> bool {
     text.parse::<crate::Tenant>().is_ok()
 }
 
-/// A preset as a job asks for it: a name, and perhaps a version.
+/// A preset as a job asks for it: a name, perhaps a version, and `_/` before it for everybody's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// Which.
     pub name: String,
     /// The newest if none.
     pub version: Option<u32>,
+    /// Everybody's, whether or not there is one of the tenant's own.
+    pub global: bool,
 }
 
 impl FromStr for Wanted {
     type Err = BadPreset;
 
     fn from_str(text: &str) -> Result<Self, BadPreset> {
+        let everybodys = text.strip_prefix(GLOBAL).and_then(|rest| rest.strip_prefix('/'));
+        let (global, text) = (everybodys.is_some(), everybodys.unwrap_or(text));
         let (name, version) = match text.split_once('@') {
             Some((name, version)) => (name, Some(version.parse().map_err(|_| BadPreset)?)),
             None => (text, None),
@@ -162,12 +166,15 @@ impl FromStr for Wanted {
         if !is_name(name) {
             return Err(BadPreset);
         }
-        Ok(Self { name: name.to_owned(), version })
+        Ok(Self { name: name.to_owned(), version, global })
     }
 }
 
 impl fmt::Display for PresetRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.global {
+            write!(f, "{GLOBAL}/")?;
+        }
         write!(f, "{}@{}", self.name, self.version)
     }
 }
@@ -222,9 +229,13 @@ mod tests {
     #[test]
     fn a_preset_is_asked_for_by_name_and_perhaps_version() {
         let web = || "web".to_owned();
-        assert_eq!("web".parse(), Ok(Wanted { name: web(), version: None }));
-        assert_eq!("web@4".parse(), Ok(Wanted { name: web(), version: Some(4) }));
-        for bad in ["", "Web", "web@", "web@x", "a.b", "web@-1"] {
+        let wanted = |version, global| Ok(Wanted { name: web(), version, global });
+        assert_eq!("web".parse(), wanted(None, false));
+        assert_eq!("web@4".parse(), wanted(Some(4), false));
+        assert_eq!("_/web@4".parse(), wanted(Some(4), true));
+        let pinned = PresetRef { name: web(), version: 4, global: true };
+        assert_eq!(pinned.to_string().parse(), wanted(Some(4), true));
+        for bad in ["", "Web", "web@", "web@x", "a.b", "web@-1", "_web", "a/web"] {
             assert_eq!(bad.parse::<Wanted>(), Err(BadPreset), "{bad}");
         }
     }

@@ -1,11 +1,12 @@
 //! An upload: bytes that arrived whole, and what is known of them.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{Decider, Personal};
 
 /// What happened to an upload.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum UploadEvent {
     /// Every byte is stored and synced.
     #[serde(rename = "upload.completed")]
@@ -17,6 +18,9 @@ pub enum UploadEvent {
         size: u64,
         /// Hex digest.
         sha256: String,
+        /// What a sandboxed look found it to be; none where no worker could be asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        media: Option<Personal<Value>>,
     },
     /// It was kept as long as uploads are kept, and is gone.
     #[serde(rename = "upload.expired")]
@@ -34,6 +38,8 @@ pub enum UploadCommand {
         size: u64,
         /// Hex digest.
         sha256: String,
+        /// What it is.
+        media: Option<Personal<Value>>,
     },
     /// Say that it is gone.
     Expire,
@@ -80,14 +86,16 @@ impl Decider for Upload {
         state: &UploadState,
         command: UploadCommand,
     ) -> Result<Vec<UploadEvent>, UploadRejection> {
-        let UploadCommand::Complete { file_name, size, sha256 } = command else {
+        let UploadCommand::Complete { file_name, size, sha256, media } = command else {
             return Ok(match state {
                 UploadState::Completed { .. } => vec![UploadEvent::Expired {}],
                 UploadState::Unknown | UploadState::Expired => vec![],
             });
         };
         match state {
-            UploadState::Unknown => Ok(vec![UploadEvent::Completed { file_name, size, sha256 }]),
+            UploadState::Unknown => {
+                Ok(vec![UploadEvent::Completed { file_name, size, sha256, media }])
+            }
             UploadState::Completed { sha256: have, .. } if *have == sha256 => Ok(vec![]),
             UploadState::Completed { .. } | UploadState::Expired => {
                 Err(UploadRejection::OtherBytes)
@@ -115,6 +123,7 @@ mod tests {
             file_name: Personal::Clear("a.mp4".to_owned()),
             size: 3,
             sha256: sha256.to_owned(),
+            media: None,
         }
     }
 
@@ -123,6 +132,7 @@ mod tests {
             file_name: Personal::Clear("a.mp4".to_owned()),
             size: 3,
             sha256: sha256.to_owned(),
+            media: None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! What this gateway keeps in memory of jobs: how it does, and forgetting it.
+//! What this gateway keeps in memory: how that does, and forgetting it.
 
 use std::sync::Arc;
 
@@ -10,53 +10,75 @@ use crate::{audit::Fact, auth::Auth, reply::Reply, rows::Figures, state::Gateway
 
 pub(crate) struct Cache;
 
-/// How the cache of this gateway does.
+/// What the gateway that answers keeps in memory.
+#[derive(Debug, Object)]
+#[oai(rename = "Caches")]
+pub(crate) struct CachesShown {
+    data: Vec<CacheShown>,
+}
+
+/// How one cache of this gateway does.
 #[derive(Debug, Object)]
 #[oai(rename = "Cache")]
 pub(crate) struct CacheShown {
-    /// Jobs in memory.
+    /// Of `jobs`, `presets`, `probes` (what files are, by their content), or `keys`.
+    name: String,
+    /// Things in memory.
     entries: usize,
     /// Reads that were answered from there.
     hits: u64,
-    /// Reads that were not.
+    /// Reads that were not. What is not among the keys is no key: nobody else is asked.
     misses: u64,
-    /// Rows that were not kept, for something newer of their job had been heard.
+    /// Rows that were not kept, for something newer had been heard; of keys, requests that were turned
+    /// away because a key might have been revoked meanwhile.
     stale: u64,
 }
 
-impl From<Figures> for CacheShown {
-    fn from(figures: Figures) -> Self {
-        let Figures { entries, hits, misses, stale } = figures;
-        Self { entries, hits, misses, stale }
-    }
+fn show(gateway: &Gateway) -> Reply<200, CachesShown> {
+    let all = [
+        ("jobs", gateway.rows.figures()),
+        ("presets", gateway.presets.figures()),
+        ("probes", gateway.probes.figures()),
+        ("keys", gateway.directory.figures()),
+    ];
+    let data = all.map(|(name, Figures { entries, hits, misses, stale })| CacheShown {
+        name: name.to_owned(),
+        entries,
+        hits,
+        misses,
+        stale,
+    });
+    Reply::new(CachesShown { data: data.into() })
 }
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl Cache {
-    /// How does the cache do?
+    /// How do the caches do?
     #[oai(path = "/admin/cache", method = "get", operation_id = "getCache")]
     async fn show(
         &self,
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
-    ) -> Result<Reply<200, CacheShown>> {
+    ) -> Result<Reply<200, CachesShown>> {
         auth.may(Scope::Admin)?;
-        Ok(Reply::new(gateway.rows.figures().into()))
+        Ok(show(&gateway))
     }
 
     /// Forget what is kept in memory
     ///
-    /// Of the gateway that answers; nothing is lost by it.
+    /// Of the gateway that answers, but for keys, without which nobody is let in; nothing is lost by it.
     #[oai(path = "/admin/cache/clear", method = "post", operation_id = "clearCache")]
     async fn clear(
         &self,
         request: &Request,
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
-    ) -> Result<Reply<200, CacheShown>> {
+    ) -> Result<Reply<200, CachesShown>> {
         let principal = auth.may(Scope::Admin)?;
         gateway.audit.note(Fact::about(request, principal, "admin.cleared_cache"));
         gateway.rows.clear();
-        Ok(Reply::new(gateway.rows.figures().into()))
+        gateway.presets.clear();
+        gateway.probes.clear();
+        Ok(show(&gateway))
     }
 }

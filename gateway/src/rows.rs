@@ -1,6 +1,7 @@
-//! Jobs as they were read last, kept in memory until the log says that they changed.
+//! What was read last, kept in memory until the log says that it changed.
 
 use std::{
+    hash::Hash,
     num::NonZeroUsize,
     sync::{
         Arc, Mutex, PoisonError,
@@ -8,19 +9,17 @@ use std::{
     },
 };
 
-use domain::{JobId, Tenant, job::JobView};
 use lru::LruCache;
-use nats::Message;
 
 /// A row, and the sequence of the newest message that is folded into it.
-type Row = (Arc<JobView>, u64);
+type Row<V> = (Arc<V>, u64);
 
-/// The rows that are asked for most. A row is kept only if it is as new as what was heard of its job,
+/// The rows that are asked for most. A row is kept only if it is as new as what was heard of its thing,
 /// and goes as soon as anything else is heard: what is served is never older than what this gateway
 /// knows of.
 #[derive(Debug)]
-pub(crate) struct Rows {
-    kept: Mutex<Kept>,
+pub(crate) struct Rows<K: Hash + Eq, V> {
+    kept: Mutex<Kept<K, V>>,
     hits: AtomicU64,
     misses: AtomicU64,
     /// Rows that were not kept, for something newer had been heard.
@@ -28,14 +27,14 @@ pub(crate) struct Rows {
 }
 
 #[derive(Debug)]
-struct Kept {
-    rows: LruCache<JobId, Row>,
-    /// The newest message of each job that was heard lately.
-    heard: LruCache<JobId, u64>,
+struct Kept<K: Hash + Eq, V> {
+    rows: LruCache<K, Row<V>>,
+    /// The newest message of each thing that was heard lately.
+    heard: LruCache<K, u64>,
 }
 
-/// How the cache does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a cache does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Figures {
     pub(crate) entries: usize,
     pub(crate) hits: u64,
@@ -47,9 +46,10 @@ const ROWS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 /// More than there are rows: what was heard is forgotten after the row that it would refuse.
 const HEARD: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 
-impl Rows {
+impl<K: Clone + Hash + Eq, V> Rows<K, V> {
     pub(crate) fn new() -> Self {
-        let kept = Kept { rows: LruCache::new(ROWS), heard: LruCache::new(HEARD) };
+        // They grow as they are filled.
+        let kept = Kept { rows: LruCache::sparse(ROWS), heard: LruCache::sparse(HEARD) };
         Self {
             kept: Mutex::new(kept),
             hits: AtomicU64::new(0),
@@ -58,31 +58,28 @@ impl Rows {
         }
     }
 
-    /// Takes in a message of a job: what is kept of it is old now.
-    pub(crate) fn hear(&self, message: &Message) {
-        let id = message.address().and_then(|(_, _, id)| id.parse::<JobId>().ok());
-        let Some(id) = id else { return };
+    /// Takes in that there is a message of a thing: what is kept of it is old now.
+    pub(crate) fn hear(&self, id: &K, sequence: u64) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.heard.put(id, message.sequence);
-        if kept.rows.peek(&id).is_some_and(|(_, sequence)| *sequence < message.sequence) {
-            kept.rows.pop(&id);
+        kept.heard.put(id.clone(), sequence);
+        if kept.rows.peek(id).is_some_and(|(_, known)| *known < sequence) {
+            kept.rows.pop(id);
         }
     }
 
-    /// A tenant's row, if it is kept; what a reader has seen must be in it.
-    pub(crate) fn find(&self, tenant: &Tenant, id: JobId, at_least: u64) -> Option<Row> {
+    /// A row, if it is kept and the asker's own; what a reader has seen must be in it.
+    pub(crate) fn find(&self, id: &K, at_least: u64, own: impl Fn(&V) -> bool) -> Option<Row<V>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = |(job, _): &&Row| job.summary.tenant == *tenant;
         // A position is of the whole log: a row may be as new as can be, and be below it.
-        let found =
-            kept.rows.get(&id).filter(own).filter(|(_, at)| at_least == 0 || *at >= at_least);
+        let new_enough = |(_, at): &&Row<V>| at_least == 0 || *at >= at_least;
+        let found = kept.rows.get(id).filter(|(row, _)| own(row)).filter(new_enough);
         let counter = if found.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         found.cloned()
     }
 
-    /// Keeps a row that was read, unless something newer of its job was heard meanwhile.
-    pub(crate) fn keep(&self, id: JobId, row: Row) {
+    /// Keeps a row that was read, unless something newer of its thing was heard meanwhile.
+    pub(crate) fn keep(&self, id: K, row: Row<V>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.heard.peek(&id).is_some_and(|heard| row.1 < *heard) {
             self.stale.fetch_add(1, Ordering::Relaxed);

@@ -1,13 +1,7 @@
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{Arc, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use domain::Network;
-use nats::{Live, LogError, Position};
+use nats::LogError;
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Response, Route,
     endpoint::{make, make_sync},
@@ -16,7 +10,6 @@ use poem::{
     middleware::Cors,
 };
 use poem_openapi::{OpenApi, OpenApiService};
-use projections::{JobDetail, position_subject};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +27,7 @@ use crate::{
     guard::guard,
     health,
     health::Health,
+    hearing::hear,
     jobs::Jobs,
     keys::{Keys, rotation},
     manners::manners,
@@ -42,7 +36,7 @@ use crate::{
     room, tls,
     tokens::Tokens,
     trail::AuditTrail,
-    uploads::Uploads,
+    uploads::{LookConfig, Uploads},
     webhooks::Webhooks,
 };
 
@@ -71,6 +65,8 @@ pub struct GatewayConfig {
     pub issuer: Option<IssuerConfig>,
     /// A virus scanner for uploads; none if absent.
     pub scanner: Option<ScannerConfig>,
+    /// Each upload is looked into by a worker before it is taken.
+    pub look: LookConfig,
     /// Seconds after which a connection on which nothing moves is closed; more than the minute that
     /// `Prefer: wait` may take.
     pub idle_timeout: u64,
@@ -101,6 +97,7 @@ impl Default for GatewayConfig {
             tls: None,
             issuer: None,
             scanner: None,
+            look: LookConfig::default(),
             idle_timeout: 90,
             max_key_lag: 5_000,
         }
@@ -309,70 +306,4 @@ fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
         .around(manners)
         .data(gateway)
         .map_to_response()
-}
-
-/// What is followed of the log.
-const FOLLOWED: [&str; 5] = ["ev.job.>", "ev.batch.>", "ev.key.>", "ev.hook.>", "ev.account.>"];
-
-/// An account that changed may be one that was erased: nothing of it is kept in memory, neither what
-/// is there now nor what is read before the rows are written anew.
-async fn forget(gateway: &Arc<Gateway>, tenant: &str, sequence: u64) {
-    gateway.commands.forget(tenant).await;
-    gateway.rows.clear();
-    let gateway = Arc::clone(gateway);
-    tokio::spawn(async move {
-        let epoch = gateway.commands.log().identity().epoch;
-        let position = Position { epoch, sequence, index: 0 }.to_string();
-        let (positions, database) = (&gateway.positions, &gateway.database);
-        while positions.reach::<JobDetail>(database, epoch, Some(&position)).await.is_err() {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        gateway.rows.clear();
-    });
-}
-
-/// Hears positions, progress, presence and the log, for as long as the gateway serves.
-async fn hear(
-    gateway: &Arc<Gateway>,
-    stop: &CancellationToken,
-) -> Result<tokio::task::JoinHandle<()>, GatewayError> {
-    let log = gateway.commands.log().clone();
-    let live = Live::new(log.nats().clone());
-    let mut positions = live.listen(position_subject("*")).await?;
-    let mut progress = live.listen("live.*.job.*.progress").await?;
-    let mut presence = live.listen("presence.worker.>").await?;
-    let mut wanted = live.listen(format!("{}.*", room::WANTED)).await?;
-    let from = log.last_sequence().await?.saturating_add(1);
-    let mut reader = log.follow_only(&FOLLOWED, from);
-    let (gateway, stop) = (Arc::clone(gateway), stop.clone());
-    Ok(tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                Some(heard) = positions.next() => {
-                    gateway.positions.hear(&heard.subject, &heard.payload);
-                },
-                Some(heard) = progress.next() => {
-                    gateway.progress.hear(&heard.payload);
-                    gateway.hub.hear_progress(&heard.subject, &heard.payload);
-                }
-                Some(heard) = presence.next() => {
-                    let worker = heard.subject.rsplit('.').next().unwrap_or_default().to_owned();
-                    let body = serde_json::from_slice(&heard.payload).unwrap_or_default();
-                    let mut workers =
-                        gateway.workers.lock().unwrap_or_else(PoisonError::into_inner);
-                    workers.insert(worker, (Instant::now(), body));
-                }
-                Some(heard) = wanted.next() => room::hear(&gateway, &heard.subject).await,
-                message = reader.next() => {
-                    if let Some(("account", tenant, _)) = message.address() {
-                        forget(&gateway, tenant, message.sequence).await;
-                    }
-                    // Before anybody is told: who reads then sees what is told of.
-                    gateway.rows.hear(&message);
-                    gateway.hub.hear(message);
-                }
-            }
-        }
-    }))
 }

@@ -8,6 +8,7 @@ use domain::{
     JobId, Personal, Tenant, Timestamp,
     job::{Job, JobView, Recorded},
     media::Capabilities,
+    preset::PresetState,
 };
 use nats::{Actor, Allowance, Idempotency, Lines, Live, Position, Vault};
 use projections::{Database, Notary};
@@ -25,6 +26,7 @@ use crate::{
     progress::ProgressBoard,
     room::Rooms,
     rows::Rows,
+    uploads::LookConfig,
 };
 
 /// What a gateway stands on.
@@ -62,6 +64,7 @@ pub struct Gateway {
     pub(crate) endpoint_limits: BTreeMap<String, u64>,
     pub(crate) issuer: Option<Issuer>,
     pub(crate) scanner: Option<ScannerConfig>,
+    pub(crate) look: LookConfig,
     pub(crate) proxies: Proxies,
     pub(crate) cors_origins: Vec<String>,
     pub(crate) strangers: Strangers,
@@ -71,7 +74,11 @@ pub struct Gateway {
     pub(crate) positions: Positions,
     pub(crate) hub: Hub,
     pub(crate) progress: ProgressBoard,
-    pub(crate) rows: Rows,
+    pub(crate) rows: Rows<JobId, JobView>,
+    /// By owner and name.
+    pub(crate) presets: Rows<(String, String), PresetState>,
+    /// What files are, by their SHA-256: what is in a file never changes.
+    pub(crate) probes: Rows<String, serde_json::Value>,
     pub(crate) workers: Mutex<Workers>,
     pub(crate) max_upload: u64,
 }
@@ -93,6 +100,8 @@ impl Gateway {
             hub: Hub::default(),
             progress: ProgressBoard::default(),
             rows: Rows::new(),
+            presets: Rows::new(),
+            probes: Rows::new(),
             workers: Mutex::default(),
             commands,
             database,
@@ -107,6 +116,7 @@ impl Gateway {
             endpoint_limits: config.endpoint_limits.clone(),
             issuer,
             scanner: config.scanner.clone(),
+            look: config.look.clone(),
             proxies: Proxies::new(config.trusted_proxies.clone(), config.proxy_header),
             cors_origins: config.cors_origins.clone(),
             strangers: Strangers::new(config.strangers_per_minute),

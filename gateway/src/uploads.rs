@@ -1,5 +1,7 @@
 //! `POST /uploads`: bytes in, streamed to storage.
 
+mod look;
+
 use std::sync::Arc;
 
 use domain::{
@@ -13,7 +15,9 @@ use poem_openapi::{
     Object, OpenApi,
     param::{Header, Path},
     payload::Binary,
+    types::Any,
 };
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
@@ -26,6 +30,8 @@ use crate::{
     state::{Gateway, caller},
     throttle,
 };
+
+pub use self::look::LookConfig;
 
 pub(crate) struct Uploads;
 
@@ -41,6 +47,8 @@ pub(crate) struct UploadBody {
     size: u64,
     /// Hex digest.
     sha256: String,
+    /// What is in it, as `POST /probe` tells it; absent if no worker could look into it.
+    media: Option<Any<Value>>,
 }
 
 impl From<UploadRejection> for Problem {
@@ -96,10 +104,19 @@ impl Uploads {
         }
         let received = received.map_err(Problem::from)?;
         failpoint::hit("gateway.after_bytes");
+        let media = look::look(&gateway, (request, principal), id, &received.sha256).await;
+        let media = match media {
+            Ok(media) => media.map(|facts| Value::clone(&facts)),
+            Err(problem) => {
+                storage.forget(id).await.map_err(Problem::from)?;
+                return Err(problem.into());
+            }
+        };
         let command = UploadCommand::Complete {
             file_name: name.clone().map_or(Personal::Erased, Personal::Clear),
             size: received.size,
             sha256: received.sha256.clone(),
+            media: media.clone().map(Personal::Clear),
         };
         let handled = gateway
             .commands
@@ -116,6 +133,7 @@ impl Uploads {
             file_name: name,
             size: received.size,
             sha256: received.sha256,
+            media: media.map(Any),
         };
         Ok(Reply::new(body)
             .location(format!("/api/v1/uploads/{id}"))
@@ -137,7 +155,7 @@ impl Uploads {
             gateway.commands.history::<Upload>(principal.tenant.as_str(), &id.to_string()).await;
         let history = history.map_err(Problem::from)?;
         let first = history.first().and_then(|(_, decision)| decision.events.first());
-        let Some(UploadEvent::Completed { file_name, size, sha256 }) = first else {
+        let Some(UploadEvent::Completed { file_name, size, sha256, media }) = first else {
             return Err(Problem::not_found("upload").into());
         };
         let body = UploadBody {
@@ -145,6 +163,7 @@ impl Uploads {
             file_name: file_name.as_ref().cloned(),
             size: *size,
             sha256: sha256.clone(),
+            media: media.as_ref().and_then(Personal::as_ref).cloned().map(Any),
         };
         Ok(Reply::new(body).version(1))
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     BatchId, JobId, Tenant, Timestamp,
-    job::{JobEvent, JobStatus, JobSummary, Recorded},
+    job::{JobEvent, JobStatus, JobSummary, PresetRef, Recorded},
 };
 use nats::{Codec, Message};
 use sqlx::{PgConnection, QueryBuilder, types::Json};
@@ -26,7 +26,7 @@ pub struct Filter {
     /// Only this batch's.
     pub batch: Option<BatchId>,
     /// Only what used this version of this preset.
-    pub preset: Option<(String, u32)>,
+    pub preset: Option<PresetRef>,
     /// Only this kind.
     pub kind: Option<String>,
     /// Asked for at or after.
@@ -126,9 +126,12 @@ pub async fn page(
     if let Some(batch) = filter.batch {
         query.push(" AND batch_id = ").push_bind(batch.to_string());
     }
-    if let Some((name, version)) = &filter.preset {
-        let preset = serde_json::json!({ "preset": { "name": name, "version": version } });
-        query.push(" AND doc @> ").push_bind(preset);
+    if let Some(preset) = &filter.preset {
+        query.push(" AND doc @> ").push_bind(serde_json::json!({ "preset": preset }));
+        if !preset.global {
+            let everybodys = serde_json::json!({ "preset": { "global": true } });
+            query.push(" AND NOT doc @> ").push_bind(everybodys);
+        }
     }
     if let Some(after) = filter.created_after {
         query.push(" AND created_at >= ").push_bind(millis(after));

@@ -1,15 +1,17 @@
-//! Answers what a job would do: the same child, the same plan, no job.
+//! Answers what a job would do and what a file is: the same child, the same plan, no job.
 
 use std::time::Duration;
 
 use domain::{
     job::FailureCode,
-    media::{PLAN, PlanAnswer, PlanQuestion},
+    media::{LOOK, LookAnswer, LookQuestion, PLAN, PlanAnswer, PlanQuestion},
 };
+use futures::{StreamExt, stream};
 use media::{
     MediaError,
     protocol::{Said, Task as MediaTask},
 };
+use nats::Heard;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -17,60 +19,84 @@ use crate::{attempt::Workshop, slot::Slot, worker::Worker};
 
 /// Longer than anybody waits for the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Questions of one kind that are looked into at once.
+const AT_ONCE: usize = 4;
 
 impl Worker {
-    /// Answers, one question after the other, until told to stop.
-    pub(crate) async fn answer_plans(&self, stop: &CancellationToken) {
+    /// Answers questions until told to stop.
+    pub(crate) async fn answer_questions(&self, stop: &CancellationToken) {
+        tokio::join!(self.answer_on(PLAN, stop), self.answer_on(LOOK, stop));
+    }
+
+    async fn answer_on(&self, subject: &'static str, stop: &CancellationToken) {
         while !stop.is_cancelled() {
-            let listening = self.workshop.live.listen_in_turn(PLAN, "workers").await;
-            let Ok(mut questions) = listening else {
+            let listening = self.workshop.live.listen_in_turn(subject, "workers").await;
+            let Ok(questions) = listening else {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 continue;
             };
-            while let Some(heard) = tokio::select! {
-                heard = questions.next() => heard,
-                () = stop.cancelled() => None,
-            } {
-                let Ok(question) = serde_json::from_slice::<PlanQuestion>(&heard.payload) else {
-                    continue;
-                };
-                let answer = match self.plan(&question).await {
-                    Ok(plan) => PlanAnswer::WouldDo(plan),
-                    Err(MediaError { code, message }) => PlanAnswer::WouldFail { code, message },
-                };
-                if let Ok(answer) = serde_json::to_vec(&answer) {
-                    self.workshop.live.answer(&heard, answer).await;
-                }
-            }
+            let heard = stream::unfold(questions, |mut questions| async {
+                let heard = questions.next().await?;
+                Some((heard, questions))
+            });
+            let heard = heard.take_until(stop.cancelled());
+            heard.for_each_concurrent(AT_ONCE, |heard| self.answer(subject, heard)).await;
         }
     }
 
-    async fn plan(&self, question: &PlanQuestion) -> Result<Value, MediaError> {
+    async fn answer(&self, subject: &'static str, heard: Heard) {
+        let answer = match subject {
+            PLAN => self.tell_plan(&heard.payload).await,
+            _ => self.tell_facts(&heard.payload).await,
+        };
+        if let Some(answer) = answer {
+            self.workshop.live.answer(&heard, answer).await;
+        }
+    }
+
+    async fn tell_plan(&self, asked: &[u8]) -> Option<Vec<u8>> {
+        let question: PlanQuestion = serde_json::from_slice(asked).ok()?;
+        let answer = match self.in_a_slot(async |slot| self.plan_in(&question, slot).await).await {
+            Ok(plan) => PlanAnswer::WouldDo(plan),
+            Err(MediaError { code, message }) => PlanAnswer::WouldFail { code, message },
+        };
+        serde_json::to_vec(&answer).ok()
+    }
+
+    async fn tell_facts(&self, asked: &[u8]) -> Option<Vec<u8>> {
+        let question: LookQuestion = serde_json::from_slice(asked).ok()?;
+        let answer = match self.in_a_slot(async |slot| self.look_in(&question, slot).await).await {
+            Ok(facts) => LookAnswer::Is(facts),
+            Err(MediaError { code, message }) => LookAnswer::IsNot { code, message },
+        };
+        serde_json::to_vec(&answer).ok()
+    }
+
+    /// Lets a child look into something, for a while.
+    async fn in_a_slot(
+        &self,
+        look: impl AsyncFnOnce(&mut Slot) -> Result<Value, MediaError>,
+    ) -> Result<Value, MediaError> {
         let mut slot = self.nursery.spawn().await?;
-        let planned = tokio::time::timeout(PATIENCE, self.plan_in(question, &mut slot)).await;
+        let looked = tokio::time::timeout(PATIENCE, look(&mut slot)).await;
         slot.end().await;
-        planned.unwrap_or_else(|_| {
+        looked.unwrap_or_else(|_| {
             let message = "the inputs take too long to look into".to_owned();
             Err(MediaError { code: FailureCode::MediaStalled, message })
         })
     }
 
     async fn plan_in(&self, question: &PlanQuestion, slot: &mut Slot) -> Result<Value, MediaError> {
-        let Workshop { sources, commands, .. } = &*self.workshop;
+        let Workshop { sources, commands, capabilities, .. } = &*self.workshop;
         for (number, (input, _)) in question.request.inputs().into_iter().enumerate() {
             let Some(input) = input.as_ref() else { continue };
             let place = slot.input(number);
             sources.fetch(commands, &question.tenant, (input, &place)).await?;
         }
-        let broken = |error: std::io::Error| MediaError {
-            code: FailureCode::Internal,
-            message: format!("a media child does not answer: {error}"),
-        };
-        let task = MediaTask::Plan {
-            request: Box::new(question.request.clone()),
-            capabilities: self.workshop.capabilities.clone(),
-        };
-        slot.give(&task).await.map_err(broken)?;
+        let request = Box::new(question.request.clone());
+        slot.give(&MediaTask::Plan { request, capabilities: capabilities.clone() })
+            .await
+            .map_err(broken)?;
         loop {
             match slot.hear().await.map_err(broken)? {
                 Some(Said::WouldDo(plan)) => return Ok(plan),
@@ -80,4 +106,24 @@ impl Worker {
             }
         }
     }
+
+    async fn look_in(&self, question: &LookQuestion, slot: &mut Slot) -> Result<Value, MediaError> {
+        let Workshop { sources, commands, .. } = &*self.workshop;
+        let place = slot.input(0);
+        sources.fetch(commands, &question.tenant, (&question.input, &place)).await?;
+        slot.give(&MediaTask::Facts).await.map_err(broken)?;
+        loop {
+            match slot.hear().await.map_err(broken)? {
+                Some(Said::Facts(facts)) => return Ok(facts.shown()),
+                Some(Said::Failed { code, message }) => return Err(MediaError { code, message }),
+                Some(_) => {}
+                None => return Err(slot.post_mortem().await),
+            }
+        }
+    }
+}
+
+fn broken(error: std::io::Error) -> MediaError {
+    let message = format!("a media child does not answer: {error}");
+    MediaError { code: FailureCode::Internal, message }
 }

@@ -175,7 +175,7 @@ impl Worker {
         };
         let planner = {
             let (this, stop) = (Arc::clone(&this), stop.clone());
-            tokio::spawn(async move { this.answer_plans(&stop).await })
+            tokio::spawn(async move { this.answer_questions(&stop).await })
         };
         stop.cancelled().await;
         planner.abort();

@@ -158,6 +158,9 @@ pub struct PresetRef {
     pub name: String,
     /// 1 for the first.
     pub version: u32,
+    /// True if it is everybody's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub global: bool,
 }
 
 /// A job's place in a batch.

@@ -4,10 +4,37 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::MediaRequest;
-use crate::{Tenant, job::FailureCode};
+use crate::{Tenant, job::FailureCode, location::Location};
 
 /// Where workers are asked what a job would do.
 pub const PLAN: &str = "rpc.plan";
+
+/// Where workers are asked what an upload is.
+pub const LOOK: &str = "rpc.look";
+
+/// What is asked.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LookQuestion {
+    /// Whose.
+    pub tenant: Tenant,
+    /// Which file.
+    pub input: Location,
+}
+
+/// What is answered.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LookAnswer {
+    /// As a probe tells it.
+    Is(Value),
+    /// Why nothing can be made of it.
+    IsNot {
+        /// The kind of failure.
+        code: FailureCode,
+        /// In words.
+        message: String,
+    },
+}
 
 /// What is asked.
 #[derive(Debug, Serialize, Deserialize)]

@@ -2,7 +2,10 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     convert::Infallible,
     net::IpAddr,
-    sync::{Mutex, PoisonError, RwLock, RwLockReadGuard},
+    sync::{
+        Mutex, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,7 +22,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Pepper, Principal, Shown, secret};
-use crate::problem::{Kind, Problem};
+use crate::{
+    problem::{Kind, Problem},
+    rows::Figures,
+};
 
 /// Every key, account and month's minutes, in memory, as new as the log: an unknown id costs no look-up anywhere.
 ///
@@ -36,6 +42,15 @@ pub struct Directory {
     ready: watch::Sender<bool>,
     /// Sequence of the newest message folded in.
     folded: watch::Sender<u64>,
+    looks: Looks,
+}
+
+/// How often a key was looked up: it was known, it was none, nobody could tell.
+#[derive(Debug, Default)]
+struct Looks {
+    known: AtomicU64,
+    unknown: AtomicU64,
+    behind: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -112,6 +127,7 @@ impl Directory {
             proven: Mutex::default(),
             ready: watch::Sender::new(false),
             folded: watch::Sender::new(0),
+            looks: Looks::default(),
         }
     }
 
@@ -261,6 +277,34 @@ impl Directory {
 
     /// Whose a secret is and what it may do from this address now.
     pub(crate) fn check(
+        &self,
+        sent: &str,
+        from: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<Principal, Closed> {
+        let found = self.look_up(sent, from, now);
+        let counter = match &found {
+            Err(Closed::Unknown) => &self.looks.unknown,
+            Err(Closed::Behind) => &self.looks.behind,
+            Ok(_) | Err(Closed::Revoked | Closed::Expired | Closed::Address) => &self.looks.known,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+
+    /// How many keys there are, and how looking them up went.
+    pub(crate) fn figures(&self) -> Figures {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Looks { known, unknown, behind } = &self.looks;
+        Figures {
+            entries: self.read().keys.len(),
+            hits: count(known),
+            misses: count(unknown),
+            stale: count(behind),
+        }
+    }
+
+    fn look_up(
         &self,
         sent: &str,
         from: Option<IpAddr>,

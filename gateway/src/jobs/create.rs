@@ -117,8 +117,9 @@ pub(crate) trait Create {
 /// A preset as `presets::apply` pinned it.
 fn pinned(text: &str) -> Result<PresetRef, Problem> {
     let wanted: Option<Wanted> = text.parse().ok();
-    let pinned =
-        wanted.and_then(|wanted| Some(PresetRef { name: wanted.name, version: wanted.version? }));
+    let pinned = wanted.and_then(|Wanted { name, version, global }| {
+        Some(PresetRef { name, version: version?, global })
+    });
     let detail = "no preset can be used here";
     pinned.ok_or_else(|| Problem::field(Kind::Invalid, "#/preset", detail))
 }

@@ -25,11 +25,12 @@ pub(crate) async fn find(
     let epoch = gateway.commands.log().identity().epoch;
     let tenant = &principal.tenant;
     let wanted = asked.min_position.as_deref().map(str::parse::<Position>);
+    let own = |job: &JobView| job.summary.tenant == *tenant;
     // What is no position is told below, with what would be one.
     let at_least = wanted.map_or(Some(0), |wanted| wanted.ok().map(|wanted| wanted.sequence));
     if asked.prefer.is_none()
         && let Some(at_least) = at_least
-        && let Some((job, sequence)) = gateway.rows.find(tenant, id, at_least)
+        && let Some((job, sequence)) = gateway.rows.find(&id, at_least, own)
     {
         return Ok(answer(gateway, &job, Position { epoch, sequence, index: 0 }));
     }

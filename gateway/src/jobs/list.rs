@@ -1,7 +1,11 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::{BatchId, JobId, Timestamp, job::JobStatus, preset::Wanted};
+use domain::{
+    BatchId, JobId, Timestamp,
+    job::{JobStatus, PresetRef},
+    preset::Wanted,
+};
 use poem::http::Uri;
 use poem_openapi::Object;
 use projections::{JobList, job_list, job_list::Filter};
@@ -133,7 +137,8 @@ fn filter(asked: &Asked<'_>) -> Result<(Filter, String), Problem> {
         let version = wanted
             .version
             .ok_or_else(|| malformed("preset", "a preset with its version, like web-1080p@3"))?;
-        Ok::<(String, u32), Problem>((wanted.name, version))
+        let Wanted { name, global, .. } = wanted;
+        Ok::<PresetRef, Problem>(PresetRef { name, version, global })
     });
     let time = |field: &str, text: &Option<String>| {
         let parsed = text.as_deref().map(|text| {

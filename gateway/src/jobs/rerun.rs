@@ -1,6 +1,6 @@
 use domain::{
     JobId, Personal, Tenant,
-    job::{Job, JobEvent, JobSpec},
+    job::{Job, JobEvent, JobSpec, PresetRef},
     location::Location,
     media::{MediaRequest, Overwrite},
     preset::Wanted,
@@ -49,7 +49,8 @@ pub(crate) async fn again(
     } else {
         let mut body = body(&recorded)?;
         if let (true, Some(old)) = (overrides.contains_key("preset"), &recorded.preset) {
-            let wanted = Wanted { name: old.name.clone(), version: Some(old.version) };
+            let PresetRef { name, version, global } = old.clone();
+            let wanted = Wanted { name, version: Some(version), global };
             if let Some(old) = presets::find(gateway, tenant, &wanted).await? {
                 leave_out(&mut body, old.version.body, recorded.request.kind());
             }

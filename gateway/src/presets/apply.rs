@@ -1,7 +1,9 @@
+use std::sync::Arc;
+
 use domain::{
     Tenant,
     job::PresetRef,
-    preset::{GLOBAL, Preset, PresetVersion, Wanted},
+    preset::{GLOBAL, Preset, PresetState, PresetVersion, Wanted},
 };
 use serde_json::{Map, Value};
 
@@ -50,12 +52,29 @@ pub(crate) async fn find(
     tenant: &Tenant,
     wanted: &Wanted,
 ) -> Result<Option<Found>, Problem> {
-    for (owner, global) in [(tenant.as_str(), false), (GLOBAL, true)] {
-        let state = gateway.commands.state::<Preset>(owner, &wanted.name).await?;
+    let owners = [(tenant.as_str(), false), (GLOBAL, true)];
+    for (owner, global) in owners.into_iter().filter(|(_, global)| *global || !wanted.global) {
+        let state = of(gateway, owner, &wanted.name).await?;
         if let Some(version) = state.version(wanted.version) {
-            let pinned = PresetRef { name: wanted.name.clone(), version: version.version };
+            let pinned = PresetRef { name: wanted.name.clone(), version: version.version, global };
             return Ok(Some(Found { pinned, version: version.clone(), global }));
         }
     }
     Ok(None)
+}
+
+/// Every version of one owner's preset, from memory if nothing newer was heard of it.
+pub(super) async fn of(
+    gateway: &Gateway,
+    owner: &str,
+    name: &str,
+) -> Result<Arc<PresetState>, Problem> {
+    let key = (owner.to_owned(), name.to_owned());
+    if let Some((state, _)) = gateway.presets.find(&key, 0, |_| true) {
+        return Ok(state);
+    }
+    let (state, sequence) = gateway.commands.state_at::<Preset>(owner, name).await?;
+    let state = Arc::new(state);
+    gateway.presets.keep(key, (Arc::clone(&state), sequence));
+    Ok(state)
 }

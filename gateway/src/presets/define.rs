@@ -1,4 +1,4 @@
-use commands::Caller;
+use commands::{Caller, Handled};
 use domain::preset::{GLOBAL, Preset, PresetCommand, is_name};
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
@@ -92,7 +92,8 @@ pub(super) async fn create(
     let owner = owner(principal, global)?;
     let body = fields(&kind, body)?;
     let command = PresetCommand::Define { kind, body };
-    gateway.commands.handle::<Preset>(owner, &name, caller, command).await?;
+    let handled = gateway.commands.handle::<Preset>(owner, &name, caller, command).await?;
+    outdate(gateway, (owner, &name), handled);
     let shown = show::of(gateway, owner, &name, None).await?;
     Ok(show::answer(shown).location(format!("/api/v1/presets/{name}")))
 }
@@ -115,7 +116,9 @@ pub(super) async fn update(
     let body = fields(&kind, put.body)?;
     let version = if_match.as_deref().map(version).transpose()?.flatten();
     let command = PresetCommand::Define { kind, body };
-    gateway.commands.handle_if::<Preset>(owner, name, caller, command, version).await?;
+    let handled =
+        gateway.commands.handle_if::<Preset>(owner, name, caller, command, version).await?;
+    outdate(gateway, (owner, name), handled);
     Ok(show::answer(show::of(gateway, owner, name, None).await?))
 }
 
@@ -132,6 +135,13 @@ pub(super) async fn delete(
     let owner = if state.versions.is_empty() && principal.is_admin() { GLOBAL } else { own };
     let state = gateway.commands.state::<Preset>(owner, name).await?;
     let newest = state.versions.keys().next_back().copied();
-    gateway.commands.handle::<Preset>(owner, name, caller, PresetCommand::Delete).await?;
+    let command = PresetCommand::Delete;
+    let handled = gateway.commands.handle::<Preset>(owner, name, caller, command).await?;
+    outdate(gateway, (owner, name), handled);
     Ok(show::answer(show::of(gateway, owner, name, newest).await?))
+}
+
+/// Whoever wrote sees it at once; other gateways hear of it a moment later.
+fn outdate(gateway: &Gateway, (owner, name): (&str, &str), handled: Handled) {
+    gateway.presets.hear(&(owner.to_owned(), name.to_owned()), handled.position.sequence);
 }

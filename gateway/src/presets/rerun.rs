@@ -25,6 +25,8 @@ use crate::{
 pub(crate) struct RerunBody {
     /// With which version; the newest if absent.
     version: Option<u32>,
+    /// Everybody's preset of this name, where there is one of your own as well.
+    global: Option<bool>,
     /// 1 to 20 at once; 5 if absent.
     max_parallel: Option<u32>,
 }
@@ -43,18 +45,23 @@ pub(super) async fn rerun(
         let detail = "1 to 20 jobs of a batch run at once";
         return Err(Problem::field(Kind::Invalid, "#/max_parallel", detail));
     }
-    let wanted = Wanted { name: name.to_owned(), version: body.version };
-    let found = apply::find(gateway, tenant, &wanted).await?;
-    let pinned = found.ok_or_else(|| Problem::not_found("preset"))?.pinned;
+    let global = body.global.unwrap_or_default();
+    let pinned = async |version, global| {
+        let wanted = Wanted { name: name.to_owned(), version, global };
+        let found = apply::find(gateway, tenant, &wanted).await?;
+        found.map(|found| found.pinned).ok_or_else(|| Problem::not_found("preset"))
+    };
+    let used = pinned(Some(used), global).await?;
+    let pinned = pinned(body.version, used.global).await?;
     let filter = Filter {
         status: Some(JobStatus::Completed),
-        preset: Some((name.to_owned(), used)),
+        preset: Some(used.clone()),
         oldest_first: true,
         ..Filter::default()
     };
     let jobs = job_list::page(&gateway.database, tenant, &filter, MOST).await?;
     if jobs.is_empty() {
-        let detail = format!("no completed job used {name}@{used}");
+        let detail = format!("no completed job used {used}");
         return Err(Problem::new(Kind::Conflict, detail));
     }
     let mut specs: Vec<(String, JobSpec)> = Vec::with_capacity(jobs.len());
@@ -69,7 +76,7 @@ pub(super) async fn rerun(
         let spec = again(gateway, tenant, job.id, overrides).await;
         specs.push((part.clone(), spec.map_err(|problem| problem.within(&part))?));
     }
-    let name = format!("{name}@{used} again with {pinned}");
+    let name = format!("{used} again with {pinned}");
     let max_parallel = body.max_parallel.unwrap_or(USUAL_PARALLEL);
     let terms = Terms { name: Some(name), max_parallel, ..Terms::default() };
     submit(gateway, (request, principal), specs, terms).await

@@ -1,6 +1,6 @@
 use domain::{
     Timestamp,
-    preset::{GLOBAL, Preset, PresetVersion, Wanted, is_name},
+    preset::{GLOBAL, PresetVersion, Wanted, is_name},
 };
 use poem_openapi::{Object, types::Any};
 use projections::preset;
@@ -47,7 +47,7 @@ pub(super) async fn of(
     name: &str,
     number: Option<u32>,
 ) -> Result<PresetShown, Problem> {
-    let state = gateway.commands.state::<Preset>(owner, name).await?;
+    let state = apply::of(gateway, owner, name).await?;
     let version = state.version(number).ok_or_else(|| Problem::not_found("preset"))?;
     Ok(show(name, version, owner == GLOBAL))
 }
@@ -66,7 +66,7 @@ pub(super) async fn find(
     if !is_name(name) {
         return Err(Problem::not_found("preset"));
     }
-    let wanted = Wanted { name: name.to_owned(), version };
+    let wanted = Wanted { name: name.to_owned(), version, global: false };
     let found = apply::find(gateway, &principal.tenant, &wanted).await?;
     let found = found.ok_or_else(|| Problem::not_found("preset"))?;
     Ok(answer(show(name, &found.version, found.global)))

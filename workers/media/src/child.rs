@@ -100,8 +100,14 @@ fn perform(
             Ok(Said::Capabilities(Capabilities { devices, ..capability::prove(&scratch) }))
         }
         Task::Facts => {
-            let opened = open::open(&input(0), Role::Media)?;
-            Ok(Said::Facts(Box::new(probe::probe_media(&opened)?)))
+            let path = input(0);
+            let media = open::open(&path, Role::Media).and_then(|file| probe::probe_media(&file));
+            // Words are no film, and an input all the same. What neither is, is told as no film.
+            let facts = media.or_else(|refusal| {
+                let words = open::open(&path, Role::Subtitle).and_then(|file| probe::probe(&file));
+                words.map_err(|_| refusal)
+            })?;
+            Ok(Said::Facts(Box::new(facts)))
         }
         Task::Plan { request, capabilities } => {
             let inputs = roles(request, input);

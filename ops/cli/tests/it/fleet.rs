@@ -74,7 +74,13 @@ impl Fleet {
     }
 
     pub(crate) fn start(&mut self, role: &str) {
+        self.start_with(role, &[]);
+    }
+
+    /// One that has some settings otherwise.
+    pub(crate) fn start_with(&mut self, role: &str, settings: &[(&str, &str)]) {
         let mut command = self.command();
+        command.envs(settings.iter().copied());
         if role == "gateway" {
             let listen = format!("127.0.0.1:{}", free_port());
             self.urls.push(format!("http://{listen}"));

@@ -165,6 +165,23 @@ async fn what_is_no_media_does_not_come_in() {
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{name}: {answer:#?}");
         assert_eq!(answer.text("/errors/0/pointer"), pointer, "{name}: {answer:#?}");
     }
+    // What begins like a film and is none is found out by a worker's locked-in look into it.
+    let whole = film.len();
+    let bomb = [
+        b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR\xff\xff\xff\x7f\xff\xff\xff\x7f\x08\x02\0\0\0"
+            .as_slice(),
+        &[0; 900],
+    ]
+    .concat();
+    for (name, bytes) in [
+        ("cut.mp4", &film[..whole / 2]),
+        ("head.mp4", &film[..2_000]),
+        ("huge.png", bomb.as_slice()),
+    ] {
+        let answer = send(name, bytes).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{name}: {answer:#?}");
+        assert_eq!(answer.text("/errors/0/pointer"), "#body", "{name}: {answer:#?}");
+    }
     assert_eq!(stack.stored(), Vec::<String>::new());
     for (name, bytes) in [
         ("film.mp4", film.as_slice()),
@@ -174,7 +191,23 @@ async fn what_is_no_media_does_not_come_in() {
     ] {
         let answer = send(name, bytes).await;
         assert_eq!((answer.status, answer.text("/file_name")), (StatusCode::CREATED, name));
+        assert!(answer.json["media"]["streams"][0]["codec"].is_string(), "{answer:#?}");
     }
+}
+
+#[tokio::test]
+async fn where_nobody_can_look_into_an_upload_it_is_taken_or_not_as_declared() {
+    let mut fleet = crate::fleet::Fleet::without_workers().await;
+    let film = std::fs::read(bunny()).unwrap();
+    let taken = fleet.post("/uploads", film.clone().into(), "").await;
+    assert_eq!((taken.status, taken.json.get("media")), (StatusCode::CREATED, None), "{taken:#?}");
+    fleet.start_with("gateway", &[("FFAPI_GATEWAY__LOOK__ON_FAILURE", "refuse")]);
+    let strict = fleet.urls.last().unwrap().clone();
+    fleet.until(&strict, "/health/ready", |status, _| status == StatusCode::OK).await;
+    let request = crate::stack::http().post(format!("{strict}/api/v1/uploads"));
+    let request = request.header("content-type", "application/octet-stream");
+    let refused = request.header("x-api-key", &fleet.key).body(film).send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
 /// Speaks clamd's INSTREAM: finds what holds the word `EICAR`.

@@ -254,6 +254,50 @@ async fn beyond_a_tenants_limit_jobs_wait_and_are_not_refused() {
     assert_eq!(stack.over(&second).await.text("/status"), "completed");
 }
 
+/// One of the caches that an answer tells of.
+fn cache(told: &Value, name: &str) -> Value {
+    let all = told["data"].as_array().unwrap();
+    all.iter().find(|cache| cache["name"] == name).unwrap().clone()
+}
+
+#[tokio::test]
+async fn keys_presets_and_what_files_are_stand_in_memory_and_grow_old_at_once() {
+    let stack = Stack::new().await;
+    let hits = async |name: &str| {
+        let told = stack.get("/admin/cache").await.json;
+        cache(&told, name)["hits"].as_u64().unwrap()
+    };
+    // The same bytes are looked into once.
+    let before = hits("probes").await;
+    stack.upload_bunny().await;
+    assert_eq!(hits("probes").await, before);
+    let second = stack.upload_bunny().await;
+    assert_eq!(hits("probes").await, before + 1);
+    let shown = stack.get(&format!("/uploads/{second}")).await;
+    assert_eq!(shown.json["media"]["streams"][0]["codec"], "h264", "{shown:#?}");
+    // A preset is read once, and another version of it is there with the next request.
+    let preset = json!({ "name": "p", "kind": "probe", "body": { "priority": "low" } });
+    stack.post("/presets", &preset).await;
+    let ask = json!({ "input": second, "preset": "p" });
+    let before = hits("presets").await;
+    for (priority, version) in [("high", 2), ("low", 3), ("normal", 4)] {
+        let put = json!({ "body": { "priority": priority } });
+        stack.send(stack.request(Method::PUT, "/presets/p").json(&put)).await;
+        let job = stack.post("/probe", &ask).await;
+        assert_eq!(job.text("/job/preset"), format!("p@{version}"), "{job:#?}");
+        assert_eq!(job.text("/job/priority"), priority, "{job:#?}");
+    }
+    for _ in 0..3 {
+        stack.post("/probe", &ask).await;
+    }
+    assert!(hits("presets").await >= before + 3);
+    // A key is looked up in memory, and what is none costs no look anywhere else.
+    let keys = cache(&stack.get("/admin/cache").await.json, "keys");
+    assert_eq!((&keys["entries"], &keys["misses"]), (&json!(1), &json!(0)), "{keys:#}");
+    stack.send(stack.request_as("nonsense", Method::GET, "/jobs")).await;
+    assert_eq!(cache(&stack.get("/admin/cache").await.json, "keys")["misses"], 1);
+}
+
 #[tokio::test]
 async fn a_job_in_memory_is_never_older_than_what_was_told() {
     let stack = Stack::new().await;
@@ -262,7 +306,7 @@ async fn a_job_in_memory_is_never_older_than_what_was_told() {
     let created = stack.post("/convert", &body).await;
     let (job, first) = (created.text("/job/id"), created.header("x-log-position"));
     stack.get(&format!("/jobs/{job}?min_position={first}")).await;
-    let figures = async || stack.get("/admin/cache").await.json;
+    let figures = async || cache(&stack.get("/admin/cache").await.json, "jobs");
     let before = figures().await["hits"].as_u64().unwrap();
     for _ in 0..3 {
         assert_eq!(stack.get(&format!("/jobs/{job}")).await.text("/priority"), "normal");
@@ -276,7 +320,7 @@ async fn a_job_in_memory_is_never_older_than_what_was_told() {
         assert_eq!(read.text("/priority"), priority, "{read:#?}");
     }
     let cleared = stack.post("/admin/cache/clear", &json!({})).await;
-    assert_eq!(cleared.json["entries"], 0);
+    assert_eq!(cache(&cleared.json, "jobs")["entries"], 0);
     assert_eq!(stack.get(&format!("/jobs/{job}")).await.text("/id"), job);
     // Another tenant's job is not there, whoever has read it before.
     let (_, foreign) = crate::keys::key(&stack, "acme", &["jobs:read"]).await;

@@ -96,7 +96,7 @@ async fn what_cannot_be_a_preset_is_refused_and_a_stranger_sees_none() {
         stack.send(stack.request_as(&other, Method::POST, path).json(&body))
     };
     let job = post("/probe", json!({ "input": "a.mp4", "preset": "all" })).await;
-    assert_eq!((job.text("/job/priority"), job.text("/job/preset")), ("low", "all@1"));
+    assert_eq!((job.text("/job/priority"), job.text("/job/preset")), ("low", "_/all@1"));
     let refused = post("/probe", json!({ "input": "a.mp4", "preset": "own" })).await;
     assert_eq!(refused.text("/errors/0/pointer"), "#/preset", "{refused:#?}");
     let refused = post("/presets", all).await;
@@ -104,6 +104,17 @@ async fn what_cannot_be_a_preset_is_refused_and_a_stranger_sees_none() {
     let wrong =
         post("/convert", json!({ "input": "a.mp4", "output": "b.mp4", "preset": "all" })).await;
     assert_eq!(wrong.text("/errors/0/pointer"), "#/preset", "{wrong:#?}");
+    // Of two of one name, one's own is meant, unless it is said otherwise; they are told apart for ever.
+    let same = json!({ "name": "all", "kind": "probe", "body": { "priority": "high" } });
+    assert_eq!(stack.post("/presets", &same).await.status, StatusCode::CREATED);
+    for (preset, pinned, priority) in [("all", "all@1", "high"), ("_/all", "_/all@1", "low")] {
+        let job = stack.post("/probe", &json!({ "input": "a.mp4", "preset": preset })).await;
+        assert_eq!((job.text("/job/preset"), job.text("/job/priority")), (pinned, priority));
+        let position = job.header("x-log-position");
+        let used = stack.get(&format!("/jobs?preset={pinned}&min_position={position}")).await;
+        assert_eq!(used.json["data"].as_array().unwrap().len(), 1, "{used:#?}");
+        assert_eq!(used.json["data"][0]["id"], job.json["job"]["id"]);
+    }
     let gone = stack.send(stack.request(Method::DELETE, "/presets/own")).await;
     assert_eq!(gone.status, StatusCode::OK, "{gone:#?}");
     let refused = stack.post("/probe", &json!({ "input": "a.mp4", "preset": "own" })).await;

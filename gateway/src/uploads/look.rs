@@ -1,0 +1,100 @@
+//! What an upload is, as a worker's sandboxed child finds out before it is taken.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    UploadId,
+    job::RetryHint,
+    location::Location,
+    media::{LOOK, LookAnswer, LookQuestion},
+};
+use poem::Request;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    audit::Fact,
+    auth::Principal,
+    problem::{Kind, Problem},
+    scanner::OnFailure,
+    state::Gateway,
+};
+
+/// What becomes of an upload that no worker could look into.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LookConfig {
+    /// Without a worker it is taken, unless this says otherwise: its first job finds out.
+    pub on_failure: OnFailure,
+}
+
+impl Default for LookConfig {
+    fn default() -> Self {
+        Self { on_failure: OnFailure::Accept }
+    }
+}
+
+/// As long as a sender is kept waiting.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of what is kept of it; beyond, tags and chapters are left out.
+const MOST: usize = 64 * 1024;
+
+/// What stored bytes are; none if nobody could say, and that is no reason to refuse them.
+///
+/// # Errors
+/// When they are nothing that a job could use.
+pub(super) async fn look(
+    gateway: &Gateway,
+    (request, principal): (&Request, &Principal),
+    id: UploadId,
+    sha256: &str,
+) -> Result<Option<Arc<Value>>, Problem> {
+    let known = sha256.to_owned();
+    if let Some((facts, _)) = gateway.probes.find(&known, 0, |_| true) {
+        return Ok(Some(facts));
+    }
+    let question = LookQuestion { tenant: principal.tenant.clone(), input: Location::Upload(id) };
+    let question = serde_json::to_vec(&question)
+        .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+    let answer = gateway.live.ask_about(LOOK, question, PATIENCE).await;
+    let answer = answer.and_then(|answer| serde_json::from_slice::<LookAnswer>(&answer).ok());
+    match answer {
+        Some(LookAnswer::Is(facts)) => {
+            let facts = Arc::new(in_short(facts));
+            gateway.probes.keep(known, (Arc::clone(&facts), 0));
+            Ok(Some(facts))
+        }
+        Some(LookAnswer::IsNot { code, message }) if code.retry_hint() == RetryHint::NoRetry => {
+            gateway.audit.note(Fact::about(request, principal, "upload.refused_media"));
+            Err(Problem::field(Kind::Invalid, "#body", message))
+        }
+        Some(LookAnswer::IsNot { .. }) | None => {
+            gateway.audit.note(Fact::about(request, principal, "upload.not_looked_into"));
+            match gateway.look.on_failure {
+                OnFailure::Accept => Ok(None),
+                OnFailure::Refuse => {
+                    let detail = "no worker can look into uploads at the moment, so none is taken";
+                    Err(Problem::new(Kind::Unavailable, detail))
+                }
+            }
+        }
+    }
+}
+
+/// What a file says of itself may be as long as it likes.
+fn in_short(mut facts: Value) -> Value {
+    if facts.to_string().len() > MOST
+        && let Some(fields) = facts.as_object_mut()
+    {
+        fields.remove("tags");
+        fields.remove("chapters");
+        if let Some(streams) = fields.get_mut("streams").and_then(Value::as_array_mut) {
+            streams.truncate(64);
+            for stream in streams.iter_mut().filter_map(Value::as_object_mut) {
+                stream.remove("title");
+                stream.remove("tags");
+            }
+        }
+    }
+    facts
+}
