@@ -1,4 +1,5 @@
-//! Writes the golden file of each event that has none yet; never touches one that is there.
+//! Writes the golden file of each event that has none yet, or is written otherwise than before; never
+//! touches one that is there.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -46,7 +47,7 @@ fn events() -> Vec<(&'static str, JobEvent)> {
     let failure =
         || Failure { code: FailureCode::MediaCrashed, message: Personal::Clear("why".to_owned()) };
     let output = OutputFile {
-        name: "out.mp4".to_owned(),
+        name: Personal::Clear("out.mp4".to_owned()),
         location: Personal::Clear("local://out.mp4".to_owned()),
         size: 7,
         sha256: "00".to_owned(),
@@ -171,9 +172,12 @@ fn rings() -> Vec<(&'static str, RingEvent)> {
 fn write<E: Serialize>(events: Vec<(&str, E)>) -> Result<(), Box<dyn std::error::Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     for (name, event) in events {
-        let path = folder.join(format!("{name}.1.msgpack"));
-        if !path.exists() {
-            fs::write(path, rmp_serde::to_vec_named(&event)?)?;
+        let bytes = rmp_serde::to_vec_named(&event)?;
+        // The newest that is there; the next number if what is written today differs from it.
+        let path = |version: u32| folder.join(format!("{name}.{version}.msgpack"));
+        let newest = (1..).take_while(|version| path(*version).exists()).last().unwrap_or(0);
+        if newest == 0 || fs::read(path(newest))? != bytes {
+            fs::write(path(newest.saturating_add(1)), bytes)?;
         }
     }
     Ok(())

@@ -123,6 +123,28 @@ impl<'de> Deserialize<'de> for ExtBytes {
     }
 }
 
+/// A field that stood in the clear before it was known to be personal: read both ways.
+pub(crate) fn once_clear<'de, D: Deserializer<'de>>(from: D) -> Result<Personal<String>, D::Error> {
+    struct Either;
+    impl<'de> Visitor<'de> for Either {
+        type Value = Personal<String>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text, personal or not")
+        }
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(Personal::Clear(text.to_owned()))
+        }
+        fn visit_newtype_struct<D: Deserializer<'de>>(self, d: D) -> Result<Self::Value, D::Error> {
+            d.deserialize_any(ExtVisitor(PhantomData))
+        }
+    }
+    if from.is_human_readable() {
+        Personal::deserialize(from)
+    } else {
+        from.deserialize_any(Either)
+    }
+}
+
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Personal<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {

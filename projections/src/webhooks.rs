@@ -109,7 +109,8 @@ impl Projection for Webhooks {
         erasure: &Erasure<'_>,
     ) -> Result<(), ProjectionError> {
         for statement in [
-            "UPDATE webhook SET doc = doc || '{\"url\": null, \"description\": null}'
+            "UPDATE webhook SET doc = doc || '{\"url\": null, \"description\": null}',
+                 status = 'deleted', due_at = NULL
              WHERE tenant = $1",
             "DELETE FROM delivery_attempt
              WHERE hook_id IN (SELECT id FROM webhook WHERE tenant = $1)",

@@ -327,7 +327,7 @@ impl Workshop {
                 .await
                 .map_err(failed)?;
             files.push(OutputFile {
-                name,
+                name: Personal::Clear(name),
                 location: Personal::Clear(to.to_string()),
                 size: received.size,
                 sha256: received.sha256,

@@ -7,6 +7,7 @@ use crate::{
     dispatch::Waited,
     hook::Callback,
     media::{Hardware, MediaRequest, Spent},
+    personal::once_clear,
 };
 
 /// What happened to a job. Names and fields are the storage format: added to, never changed.
@@ -330,7 +331,8 @@ impl FailureCode {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OutputFile {
     /// Relative to the job's output.
-    pub name: String,
+    #[serde(deserialize_with = "once_clear")]
+    pub name: Personal<String>,
     /// Where it stands, or will.
     pub location: Personal<String>,
     /// Bytes.

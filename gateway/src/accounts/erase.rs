@@ -5,6 +5,7 @@ use domain::{
     JobId, Tenant,
     account::{Account, AccountCommand},
     batch::{Batch, BatchCommand},
+    hook::{Hook, HookCommand},
     job::{Job, JobCommand, JobStatus},
     key::{Key, KeyCommand, KeyRejection},
 };
@@ -49,6 +50,9 @@ pub(super) async fn erase(
     gateway.lines.erase(name).await?;
     for hook in hooks(gateway, tenant).await? {
         gateway.vault.purge(&format!("hook.{hook}.")).await?;
+        let id = hook.to_string();
+        // A refusal means that it was done before.
+        let _ = gateway.commands.handle::<Hook>(name, &id, caller, HookCommand::Delete).await;
     }
     gateway.vault.remove(&format!("hooks.{name}")).await?;
     gateway.vault.erase(name).await?;

@@ -69,7 +69,7 @@ fn outcome(job: &JobView) -> Value {
                 "size": output.size, "sha256": output.sha256, "duration": output.duration,
                 "streams": output.streams,
             });
-            (output.name.clone(), facts)
+            (output.name.as_ref().cloned().unwrap_or_default(), facts)
         })
         .collect();
     let mut request = serde_json::to_value(&job.request).unwrap_or_default();

@@ -56,7 +56,7 @@ pub(crate) async fn read(
         let detail = format!("the job is {status}; outputs are there once it is completed");
         return Err(Problem::new(Kind::Conflict, detail));
     }
-    let file = job.outputs.iter().find(|file| file.name == name);
+    let file = job.outputs.iter().find(|file| file.name.as_ref().is_some_and(|own| own == name));
     let file = file.ok_or_else(|| Problem::not_found("output"))?;
     let location = file.location.as_ref().and_then(|text| text.parse::<Location>().ok());
     let location = location.ok_or_else(|| Problem::not_found("output"))?;

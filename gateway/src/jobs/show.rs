@@ -109,14 +109,14 @@ struct ErrorBody {
 #[derive(Debug, Object)]
 #[oai(rename = "Output", skip_serializing_if_is_none)]
 pub(crate) struct OutputBody {
-    name: String,
+    name: Option<String>,
     location: Option<String>,
     size: u64,
     sha256: String,
     /// Seconds.
     duration: Option<f64>,
     streams: Any<Value>,
-    url: String,
+    url: Option<String>,
 }
 
 #[derive(Debug, Object)]
@@ -162,14 +162,16 @@ fn attempt(attempt: &Attempt) -> AttemptBody {
 }
 
 pub(crate) fn output(base: &str, output: &OutputFile) -> OutputBody {
+    // Erased with its tenant.
+    let name = output.name.as_ref();
     OutputBody {
-        name: output.name.clone(),
+        name: name.cloned(),
         location: output.location.as_ref().cloned(),
         size: output.size,
         sha256: output.sha256.clone(),
         duration: output.duration,
         streams: Any(json!(output.streams)),
-        url: format!("{base}/outputs/{}", output.name),
+        url: name.map(|name| format!("{base}/outputs/{name}")),
     }
 }
 

@@ -53,6 +53,8 @@ fn dump(stack: &Stack) -> String {
 #[tokio::test]
 async fn nothing_personal_of_an_erased_tenant_is_left_anywhere() {
     let stack = Stack::with(&[("FFAPI_LOG__FILTER", "info")]).await;
+    let limits = json!({ "tier": "enterprise" });
+    stack.send(stack.request(Method::PATCH, "/accounts/acme").json(&limits)).await;
     let key = json!({ "name": SECRET, "tenant": "acme", "scopes": ["jobs:write", "jobs:read"] });
     let key = stack.post("/api-keys", &key).await;
     let secret = key.text("/secret").to_owned();
@@ -74,8 +76,13 @@ async fn nothing_personal_of_an_erased_tenant_is_left_anywhere() {
         { "kind": "probe", "input": upload, "not_before": "2099-01-01T00:00:00Z" } ] });
     let batch = post("/batch", batch).await;
     let failed = batch.text("/jobs/0").to_owned();
+    let operations = json!([{ "type": "trim", "start": 0, "duration": 1 },
+        { "type": "transcode", "preset": "ultrafast" }]);
+    let body =
+        json!({ "input": upload, "output": format!("{SECRET}.mp4"), "operations": operations });
+    let made = post("/convert", body).await.text("/job/id").to_owned();
     let get = |path: String| stack.send(stack.request_as(&secret, Method::GET, &path));
-    for job in [&job, &failed] {
+    for job in [&job, &failed, &made] {
         let start = std::time::Instant::now();
         while !matches!(get(format!("/jobs/{job}")).await.text("/status"), "completed" | "failed") {
             assert!(start.elapsed() < crate::stack::PATIENCE);
@@ -117,6 +124,12 @@ async fn nothing_personal_of_an_erased_tenant_is_left_anywhere() {
     for folder in ["nats", "storage", "up.log"] {
         assert_eq!(files_with_it(&data.join(folder)), Vec::<String>::new(), "{folder}");
     }
+    let hooks = rows.lines().filter(|line| line.starts_with("INSERT INTO public.webhook "));
+    let hooks: Vec<&str> = hooks.collect();
+    assert!(
+        hooks.len() == 1 && hooks[0].contains("'deleted'"),
+        "nothing is sent to it: {hooks:#?}"
+    );
     let said = std::fs::read_to_string(data.join("up.log")).unwrap();
     assert!(!said.contains(SECRET));
     // Nobody is shown it from memory: the key opens nothing, and what it was called is gone.
