@@ -51,6 +51,11 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: KeysVerb,
     },
+    /// Users of NATS that are not roles of ours
+    Nats {
+        #[command(subcommand)]
+        verb: NatsVerb,
+    },
     /// Look after the audit trail
     Audit {
         #[command(subcommand)]
@@ -117,6 +122,22 @@ pub(crate) enum KeysVerb {
         /// `free`, `basic`, `premium` or `enterprise`; the account stays as it is if none is given
         #[arg(long)]
         tier: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NatsVerb {
+    /// Make what lets a tenant's own programs hear its events, and print the server's side of it
+    User {
+        /// Whose: a-z, 0-9 and `-`
+        #[arg(long)]
+        tenant: String,
+        /// What its programs connect to
+        #[arg(long, default_value = "nats://127.0.0.1:4222")]
+        server: String,
+        /// The folder for `<tenant>.nk` and `<tenant>.json`
+        #[arg(long, default_value = ".")]
+        out: PathBuf,
     },
 }
 

@@ -14,6 +14,7 @@ mod rotation;
 mod secrets;
 mod ship;
 mod simulate;
+mod subscriber;
 mod telemetry;
 mod up;
 
@@ -68,6 +69,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Doctor => doctor::doctor(&config).await,
         Verb::Config { verb: ConfigVerb::Print } => config::print(&config),
         Verb::Keys { verb } => keys::run(&config, verb).await,
+        Verb::Nats { verb } => subscriber::make(verb),
         Verb::Audit { verb } => audit::run(&config, verb).await,
         Verb::Projections { verb } => Box::pin(readmodels::look_after(&config, &verb)).await,
         Verb::Replay(asked) => replay::replay(&config, asked).await,

@@ -141,6 +141,42 @@ async fn each_role_does_its_work_and_nothing_else() {
     assert!(!matches!(overheard, Ok(Some(_))), "{overheard:?}");
 }
 
+#[tokio::test]
+async fn a_tenants_programs_are_given_a_key_that_hears_its_own_events() {
+    let folder = embedded::temporary_folder().unwrap();
+    let out = folder.path().join("acme");
+    let mut command = ffapi();
+    command.args(["nats", "user", "--tenant", "acme", "--server", "nats://host:4222", "--out"]);
+    let made = command.arg(&out).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let entry = String::from_utf8(made.stdout).unwrap();
+    let seed = std::fs::read_to_string(out.join("acme.nk")).unwrap().trim().to_owned();
+    assert!(!entry.contains(&seed), "the server's side holds no secret");
+    let context = std::fs::read_to_string(out.join("acme.json")).unwrap();
+    let context: serde_json::Value = serde_json::from_str(&context).unwrap();
+    assert_eq!(context["url"], "nats://host:4222");
+    assert!(Path::new(context["nkey"].as_str().unwrap()).is_file(), "{context:#}");
+    // Made again, it is not replaced: programs show the one that they have.
+    assert!(!command.output().unwrap().status.success());
+
+    let users = users().replacen("users = [", &format!("users = [\n{entry}"), 1);
+    let server = NatsServer::start_with(&folder.path().join("nats"), &users).unwrap();
+    let options = async_nats::ConnectOptions::with_nkey(seed);
+    let prefix = context["inbox_prefix"].as_str().unwrap();
+    let client = options.custom_inbox_prefix(prefix).connect(server.url()).await.unwrap();
+    let mut own = client.subscribe("live.acme.>").await.unwrap();
+    let mut all = client.subscribe("live.>").await.unwrap();
+    client.flush().await.unwrap();
+    let teller = Live::new(connect(&server, "operator").await);
+    teller.tell("live.other.job.x.completed", "secret").await;
+    teller.tell("live.acme.job.x.completed", "own").await;
+    let heard = futures::StreamExt::next(&mut own).await.unwrap();
+    assert_eq!(heard.payload.as_ref(), b"own");
+    let overheard =
+        tokio::time::timeout(Duration::from_millis(300), futures::StreamExt::next(&mut all));
+    assert!(!matches!(overheard.await, Ok(Some(_))));
+}
+
 /// True if a user's append to a subject is stored.
 async fn may_append(server: &NatsServer, user: &str, subject: &str) -> bool {
     let nats = connect(server, user).await;
