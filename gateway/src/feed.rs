@@ -15,7 +15,6 @@ use poem::{
     http::HeaderValue,
     web::sse::{Event, SSE},
 };
-use tokio::sync::mpsc;
 
 pub(crate) use self::{
     batch::BatchEvents,
@@ -40,14 +39,21 @@ pub(crate) fn seen(text: Option<&str>, field: &str) -> Result<Option<Position>, 
     seen.transpose()
 }
 
-/// Answers with what is sent, for as long as whoever asked may see it.
+/// What one reader is sent, one event after the other. It is asked by the reader's own connection: who
+/// only waits, of whom there may be thousands, has no task and no queue.
+pub(crate) trait Source: Send {
+    /// The next one; none once there is no more to say.
+    fn next(&mut self) -> impl Future<Output = Option<Event>> + Send;
+}
+
+/// Answers with what is to be sent, for as long as whoever asked may see it.
 pub(crate) fn stream(
     gateway: &Gateway,
     principal: &Principal,
-    receiver: mpsc::Receiver<Event>,
+    source: impl Source + 'static,
 ) -> Raw {
-    let events = stream::unfold(receiver, |mut receiver| async {
-        receiver.recv().await.map(|event| (event, receiver))
+    let events = stream::unfold(Box::new(source), |mut source| async {
+        source.next().await.map(|event| (event, source))
     });
     let events = while_admitted(&gateway.directory, principal, events);
     let mut response = SSE::new(events.boxed()).keep_alive(HEARTBEAT).into_response();

@@ -12,7 +12,6 @@ use poem_openapi::{
 };
 use projections::{JobList, batch};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use super::{
     Shown,
@@ -62,32 +61,22 @@ impl BatchEvents {
         let stands = Position { epoch, sequence, index: u32::MAX };
         let told_before = batch.view.ended_at.is_some() && batch.position <= stands;
         let mut wanted = Members { id, jobs, stands, over: false };
-        let (sender, receiver) = mpsc::channel(16);
         let resume = match last {
             Some(last) if !too_old(last, now(&gateway).await?) => Some(last),
             _ => None,
         };
         // Where a reader goes on from there it misses nothing.
         let first = wanted.progress_event(resume.unwrap_or(stands));
-        let _ = sender.try_send(if last.is_some() && resume.is_none() {
+        let first = if last.is_some() && resume.is_none() {
             let body = json!({ "type": "reset", "data": wanted.counts() });
             Event::message(body.to_string()).id(stands.to_string()).event_type("reset")
         } else {
             first
-        });
-        wanted.over = told_before && resume.is_none_or(|last| last >= batch.position);
-        let follow = Follow {
-            gateway: Arc::clone(&gateway),
-            tenant: tenant.clone(),
-            after: resume.unwrap_or(stands),
-            wanted,
-            sender,
-            listener,
         };
-        if !follow.wanted.is_over() {
-            tokio::spawn(follow.run());
-        }
-        Ok(stream(&gateway, principal, receiver))
+        wanted.over = told_before && resume.is_none_or(|last| last >= batch.position);
+        let begin = (Some(first), resume.unwrap_or(stands));
+        let follow = Follow::new((&gateway, tenant), listener, begin, wanted);
+        Ok(stream(&gateway, principal, follow))
     }
 }
 

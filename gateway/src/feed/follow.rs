@@ -1,12 +1,12 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use domain::Tenant;
-use nats::{LogError, Message, Position};
+use nats::{Message, Position};
 use poem::web::sse::Event;
 use serde_json::Value;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::broadcast;
 
-use super::{Shown, translate};
+use super::{Shown, Source, translate};
 use crate::{
     events::{News, next},
     state::Gateway,
@@ -26,79 +26,59 @@ pub(super) trait Wanted: Send {
 
 /// One reader of a tenant's events.
 pub(super) struct Follow<W> {
-    pub(super) gateway: Arc<Gateway>,
-    pub(super) tenant: Tenant,
-    /// What was sent last.
-    pub(super) after: Position,
-    pub(super) wanted: W,
-    pub(super) sender: mpsc::Sender<Event>,
-    pub(super) listener: broadcast::Receiver<News>,
+    gateway: Arc<Gateway>,
+    tenant: Tenant,
+    /// What was taken in last.
+    after: Position,
+    wanted: W,
+    listener: broadcast::Receiver<News>,
+    /// To be sent.
+    ready: VecDeque<Event>,
+    /// Everything that stands in the log was taken in; what comes is heard.
+    caught_up: bool,
 }
 
 /// Messages read at once while catching up.
 pub(super) const PAGE: usize = 1_000;
+/// Between two tries while the log does not answer.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 impl<W: Wanted> Follow<W> {
-    /// Sends what there is and what comes, until it is over or nobody listens.
-    pub(super) async fn run(mut self) {
-        loop {
-            match self.catch_up().await {
-                Ok(Some(())) => {}
-                Ok(None) => return,
-                Err(error) => {
-                    tracing::debug!(%error, "a feed waits for the log");
-                    tokio::select! {
-                        () = tokio::time::sleep(Duration::from_millis(200)) => continue,
-                        () = self.sender.closed() => return,
-                    }
-                }
-            }
-            if self.follow().await.is_none() {
-                return;
-            }
-        }
+    /// One that is sent `first`, and then what comes after a position.
+    pub(super) fn new(
+        (gateway, tenant): (&Arc<Gateway>, &Tenant),
+        listener: broadcast::Receiver<News>,
+        (first, after): (Option<Event>, Position),
+        wanted: W,
+    ) -> Self {
+        let (gateway, tenant) = (Arc::clone(gateway), tenant.clone());
+        let ready = first.into_iter().collect();
+        Self { gateway, tenant, after, wanted, listener, ready, caught_up: false }
     }
 
-    /// Sends what stands in the log; none once there is no more to say, or nobody to say it to.
-    async fn catch_up(&mut self) -> Result<Option<()>, LogError> {
+    /// Takes in the next of what stands in the log.
+    async fn catch_up(&mut self) {
         let filter = format!("ev.*.{}.>", self.tenant);
-        loop {
-            let from = self.after.sequence.max(1);
-            let page = self.gateway.commands.log().page(&filter, from, PAGE).await?;
-            let whole = page.len() < PAGE;
-            for message in &page {
-                if self.send(message).await.is_none() {
-                    return Ok(None);
-                }
-            }
-            if whole {
-                return Ok(Some(()));
-            }
-        }
-    }
-
-    /// Sends what is heard; ends with something once anything was missed.
-    async fn follow(&mut self) -> Option<()> {
-        loop {
-            let news = tokio::select! {
-                news = next(&mut self.listener) => news,
-                () = self.sender.closed() => return None,
-            };
-            match news {
-                None => return Some(()),
-                Some(News::Logged(message)) if message.sequence <= self.after.sequence => {}
-                Some(News::Logged(message)) => self.send(&message).await?,
-                Some(News::Progress(job, data)) => {
-                    if let Some(event) = self.wanted.progress(job, &data) {
-                        self.sender.send(event).await.ok()?;
+        let from = self.after.sequence.max(1);
+        match self.gateway.commands.log().page(&filter, from, PAGE).await {
+            Ok(page) => {
+                for message in &page {
+                    if self.wanted.is_over() {
+                        return;
                     }
+                    self.take(message).await;
                 }
+                self.caught_up = page.len() < PAGE;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a feed waits for the log");
+                tokio::time::sleep(PATIENCE).await;
             }
         }
     }
 
-    /// Sends what is new in a message.
-    async fn send(&mut self, message: &Message) -> Option<()> {
+    /// Takes in what is new in a message.
+    async fn take(&mut self, message: &Message) {
         let mut shown = loop {
             match translate(&self.gateway, message).await {
                 Ok(shown) => break shown,
@@ -106,18 +86,41 @@ impl<W: Wanted> Follow<W> {
                     tracing::error!(sequence = message.sequence, why, "message passed over");
                     break vec![];
                 }
-                Err(nats::CodecError::Log(_)) => {
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                }
+                Err(nats::CodecError::Log(_)) => tokio::time::sleep(PATIENCE).await,
             }
         };
         shown.retain(|shown| shown.position > self.after);
         let last = shown.last().map(|last| last.position);
-        for event in self.wanted.of(message, shown) {
-            self.sender.send(event).await.ok()?;
-        }
+        self.ready.extend(self.wanted.of(message, shown));
         let end = Position { sequence: message.sequence, index: u32::MAX, ..self.after };
         self.after = self.after.max(last.unwrap_or(end));
-        (!self.wanted.is_over()).then_some(())
+    }
+}
+
+impl<W: Wanted> Source for Follow<W> {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            // Who waits keeps nothing of what was sent; what is done now and then is boxed.
+            self.ready = VecDeque::new();
+            if self.wanted.is_over() {
+                return None;
+            }
+            if !self.caught_up {
+                Box::pin(self.catch_up()).await;
+                continue;
+            }
+            match next(&mut self.listener).await {
+                // Something was missed.
+                None => self.caught_up = false,
+                Some(News::Logged(message)) if message.sequence <= self.after.sequence => {}
+                Some(News::Logged(message)) => Box::pin(self.take(&message)).await,
+                Some(News::Progress(job, data)) => {
+                    self.ready.extend(self.wanted.progress(job, &data));
+                }
+            }
+        }
     }
 }

@@ -12,7 +12,6 @@ use poem_openapi::{
 };
 use projections::queue;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use super::{
     Shown,
@@ -66,25 +65,13 @@ impl Events {
         }
         let listener = gateway.hub.listen(Topic::Tenant(tenant.clone()));
         let now = now(&gateway).await?;
-        let (sender, receiver) = mpsc::channel(16);
-        let after = match after {
-            Some(after) if too_old(after, now) => {
-                let _ = sender.try_send(reset(&gateway, tenant, now).await?);
-                now
-            }
-            Some(after) => after,
-            None => now,
+        let begin = match after {
+            Some(after) if too_old(after, now) => (Some(reset(&gateway, tenant, now).await?), now),
+            Some(after) => (None, after),
+            None => (None, now),
         };
-        let follow = Follow {
-            gateway: Arc::clone(&gateway),
-            tenant: tenant.clone(),
-            after,
-            wanted: Everything,
-            sender,
-            listener,
-        };
-        tokio::spawn(follow.run());
-        Ok(stream(&gateway, principal, receiver))
+        let follow = Follow::new((&gateway, tenant), listener, begin, Everything);
+        Ok(stream(&gateway, principal, follow))
     }
 }
 

@@ -1,14 +1,14 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use domain::{Decider, JobId, Tenant, job::Job};
 use nats::Position;
 use poem::web::sse::Event;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::broadcast;
 
 use crate::{
     auth::Principal,
     events::{News, Topic, next},
-    feed::{self, Shown, translate},
+    feed::{self, Shown, Source, translate},
     problem::Problem,
     reply::Raw,
     state::Gateway,
@@ -33,10 +33,17 @@ pub(crate) async fn events(
     if feed::wants_json(accept.as_deref()) {
         return Ok(feed::page(&history, false));
     }
-    let (sender, receiver) = mpsc::channel(16);
-    let follow = Follow { gateway: Arc::clone(gateway), tenant: tenant.clone(), id, after, sender };
-    tokio::spawn(follow.run(history, listener));
-    Ok(feed::stream(gateway, principal, receiver))
+    let mut follow = Follow {
+        gateway: Arc::clone(gateway),
+        tenant: tenant.clone(),
+        id,
+        after,
+        listener,
+        ready: VecDeque::new(),
+        over: false,
+    };
+    follow.take(&history);
+    Ok(feed::stream(gateway, principal, follow))
 }
 
 /// Everything that happened to a job, as shown.
@@ -54,51 +61,54 @@ struct Follow {
     tenant: Tenant,
     id: JobId,
     after: Option<Position>,
-    sender: mpsc::Sender<Event>,
+    listener: broadcast::Receiver<News>,
+    /// To be sent.
+    ready: VecDeque<Event>,
+    over: bool,
 }
 
 impl Follow {
-    /// Sends what there is and what comes, until the job is over or nobody listens.
-    async fn run(mut self, history: Vec<Shown>, mut listener: broadcast::Receiver<News>) {
-        if self.send(&history).await.is_none() {
-            return;
-        }
-        drop(history);
-        loop {
-            let news = tokio::select! {
-                news = next(&mut listener) => news,
-                () = self.sender.closed() => return,
-            };
-            if let Some(News::Progress(_, data)) = news {
-                let event = Event::message(data.to_string()).event_type("job.progress");
-                if self.sender.send(event).await.is_err() {
-                    return;
-                }
-                continue;
-            }
-            // Read again rather than trust one message: whatever was missed is there.
-            let all = loop {
-                match shown(&self.gateway, &self.tenant, self.id).await {
-                    Ok(all) => break all,
-                    Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
-                }
-            };
-            if self.send(&all).await.is_none() {
-                return;
-            }
-        }
-    }
-
-    /// Sends what is new; none once there is no more to say, or nobody to say it to.
-    async fn send(&mut self, all: &[Shown]) -> Option<()> {
+    /// Takes in what is new, until the job is over.
+    fn take(&mut self, all: &[Shown]) {
         for shown in all {
             if self.after.is_some_and(|after| shown.position <= after) {
                 continue;
             }
             self.after = Some(shown.position);
-            self.sender.send(shown.event()).await.ok()?;
+            self.ready.push_back(shown.event());
         }
-        let over = all.last().is_some_and(|last| last.terminal);
-        (!over).then_some(())
+        self.over = all.last().is_some_and(|last| last.terminal);
+    }
+
+    /// Reads again rather than trust one message: whatever was missed is there.
+    async fn look_again(&mut self) {
+        let all = loop {
+            match shown(&self.gateway, &self.tenant, self.id).await {
+                Ok(all) => break all,
+                Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        };
+        self.take(&all);
+    }
+}
+
+impl Source for Follow {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            // Who waits keeps nothing of what was sent; what is done now and then is boxed.
+            self.ready = VecDeque::new();
+            if self.over {
+                return None;
+            }
+            match next(&mut self.listener).await {
+                Some(News::Progress(_, data)) => {
+                    return Some(Event::message(data.to_string()).event_type("job.progress"));
+                }
+                Some(News::Logged(_)) | None => Box::pin(self.look_again()).await,
+            }
+        }
     }
 }

@@ -37,7 +37,9 @@ fn child() -> Result<String, String> {
     let folder = std::env::temp_dir().join(format!("ffapi-doctor-{}", std::process::id()));
     let made = ["in", "out"].iter().try_for_each(|name| std::fs::create_dir_all(folder.join(name)));
     made.map_err(|error| error.to_string())?;
-    let output = Command::new("/proc/self/exe").arg("media-child").current_dir(&folder).output();
+    let command = crate::child::command().map_err(|error| error.to_string())?;
+    let (program, arguments) = command.split_first().ok_or("there is no media child")?;
+    let output = Command::new(program).args(arguments).current_dir(&folder).output();
     let _ = std::fs::remove_dir_all(&folder);
     let said =
         String::from_utf8_lossy(&output.map_err(|error| error.to_string())?.stdout).into_owned();

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod audit;
+mod child;
 mod client;
 mod config;
 mod doctor;
@@ -25,11 +26,6 @@ use clap::Parser;
 use arguments::{Arguments, ConfigVerb, Verb};
 
 fn main() -> ExitCode {
-    // A media child locks itself in before any thread is started, so it never meets tokio.
-    let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() == Some("media-child") {
-        return ExitCode::from(media::child::main(arguments));
-    }
     let arguments = Arguments::parse();
     // One for the whole process: a second one is refused, and the first stays.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -17,6 +17,7 @@ use workers::{Conductor, Retention, Sender, Sources, Worker};
 
 use crate::{
     arguments::TopologyVerb,
+    child,
     config::{Config, secret},
     rotation, telemetry,
 };
@@ -202,7 +203,7 @@ async fn start(
         Role::Worker => {
             // On the storage's disk, so that inputs and outputs are linked and not copied.
             let folder = config.storage.root.join(".work");
-            let mut child = vec!["/proc/self/exe".to_owned(), "media-child".to_owned()];
+            let mut child = child::command()?;
             if config.worker.sandbox == workers::Sandbox::SeccompOnly {
                 child.push("seccomp-only".to_owned());
             }

@@ -1,6 +1,6 @@
 //! The FFmpeg engine: FFmpeg's libraries, in a sandboxed child of their own.
 //!
-//! Knows media, nothing of jobs or NATS. The worker spawns its own binary ahead of time
+//! Knows media, nothing of jobs or NATS. The worker spawns a program made of it ahead of time
 //! ([`child::main`]); the child locks itself into its slot folder before it reads a byte, serves
 //! one [`protocol::Task`] and exits. The engine is a pipeline of threads: demux, decode, filter and
 //! encode, mux. libav never sees a URL or a user's path.
