@@ -1,6 +1,6 @@
 //! Reads a finished output back. A wrong file is a failed attempt, never a success.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, thread};
 
 use domain::{
     job::{FailureCode, StreamSummary},
@@ -56,13 +56,8 @@ pub(crate) fn verify(
     if !plan.container.is_images() {
         check_duration(duration, plan, &facts)?;
     }
-    if let Some(video) = video {
-        decode_pictures(&mut input, video, counted.last_key)?;
-    }
     let sounds: Vec<u32> = facts.sounds().map(|(stream, _)| stream.index).collect();
-    for sound in sounds {
-        decode_sound(&mut input, sound, duration)?;
-    }
+    decode_ends(output, video.map(|video| (video, &counted)), (&sounds, duration))?;
     Ok(vec![MadeFile {
         streams: summaries(&input),
         ..MadeFile::plain(
@@ -139,6 +134,7 @@ fn check_duration(duration: u64, plan: &Plan, facts: &MediaFacts) -> Result<(), 
 #[derive(Default)]
 struct Counted {
     frames: u64,
+    keys: u64,
     /// Time of the last keyframe, in the stream's time base.
     last_key: i64,
     /// First and last instant of any packet, in microseconds.
@@ -178,6 +174,7 @@ fn demux_all(input: &mut Input, video: Option<u32>) -> Result<Counted, MediaErro
         if Some(packet.stream()) == video {
             counted.frames = counted.frames.saturating_add(1);
             if packet.is_key() {
+                counted.keys = counted.keys.saturating_add(1);
                 counted.last_key = packet.pts().or(packet.dts()).unwrap_or(0);
             }
         }
@@ -204,11 +201,48 @@ fn context(input: &Input, stream: u32) -> Result<(codec::Context, ffmpeg::Ration
     Ok((context, stream.time_base()))
 }
 
-/// Decodes the first group of pictures and the last one, wholly.
-fn decode_pictures(input: &mut Input, video: u32, last_key: i64) -> Result<(), MediaError> {
-    let (_, time_base) = context(input, video)?;
+/// Decodes the first group of pictures and the last one, wholly, and both ends of each sound: all at
+/// once, for nothing else is left that would keep the processor busy.
+fn decode_ends(
+    path: &Path,
+    pictures: Option<(u32, &Counted)>,
+    (sounds, duration): (&[u32], u64),
+) -> Result<(), MediaError> {
+    let open = || {
+        let unreadable = |error| wrong(format!("the output does not open again: {error}"));
+        open::open(path, Role::Media).map_err(unreadable)
+    };
+    thread::scope(|scope| {
+        let mut checks = Vec::new();
+        if let Some((video, counted)) = pictures {
+            checks.push(scope.spawn(move || decode_first(&mut open()?, video)));
+            // Of one group, the first is the last.
+            if counted.keys > 1 {
+                checks
+                    .push(scope.spawn(move || decode_last(&mut open()?, video, counted.last_key)));
+            }
+        }
+        for sound in sounds {
+            checks.push(scope.spawn(move || decode_sound(&mut open()?, *sound, duration)));
+        }
+        let ended = |check: thread::ScopedJoinHandle<'_, Result<(), MediaError>>| {
+            check.join().unwrap_or_else(|_| Err(wrong("reading the output back broke off")))
+        };
+        checks.into_iter().try_for_each(ended)
+    })
+}
+
+fn decodes_to_nothing() -> MediaError {
+    wrong("a group of pictures of the output decodes to nothing")
+}
+
+fn decode_first(input: &mut Input, video: u32) -> Result<(), MediaError> {
     seek(input, 0);
-    let first = decode_group(input, video, None)?;
+    if decode_group(input, video, None)? == 0 { Err(decodes_to_nothing()) } else { Ok(()) }
+}
+
+fn decode_last(input: &mut Input, video: u32, last_key: i64) -> Result<(), MediaError> {
+    let (_, time_base) = context(input, video)?;
     seek(input, last_key.rescale(time_base, MICROS));
     let mut last = decode_group(input, video, Some(last_key))?;
     if last == 0 {
@@ -216,10 +250,7 @@ fn decode_pictures(input: &mut Input, video: u32, last_key: i64) -> Result<(), M
         seek(input, 0);
         last = decode_group(input, video, Some(last_key))?;
     }
-    if first == 0 || last == 0 {
-        return Err(wrong("a group of pictures of the output decodes to nothing"));
-    }
-    Ok(())
+    if last == 0 { Err(decodes_to_nothing()) } else { Ok(()) }
 }
 
 /// Decodes from a keyframe to the end, or, without one, the first group; answers how many pictures.
@@ -342,8 +373,8 @@ pub(crate) fn rendition(
         return Err(wrong(format!("the segments last {lasts} µs, planned were {planned} µs")));
     }
     match (video, facts.audio()) {
-        (Some(video), _) => decode_pictures(&mut input, video, counted.last_key),
-        (None, Some((stream, _))) => decode_sound(&mut input, stream.index, counted.lasts()),
+        (Some(video), _) => decode_ends(whole, Some((video, &counted)), (&[], 0)),
+        (None, Some((stream, _))) => decode_ends(whole, None, (&[stream.index], counted.lasts())),
         (None, None) => Err(wrong("the segments hold nothing")),
     }
 }
@@ -380,7 +411,7 @@ pub(crate) fn picture(path: &Path, size: (u32, u32)) -> Result<Input, MediaError
     if found != Some(size) {
         return Err(wrong(format!("a picture of the output is {found:?}, planned was {size:?}")));
     }
-    decode_pictures(&mut input, 0, 0)?;
+    decode_first(&mut input, 0)?;
     Ok(input)
 }
 
