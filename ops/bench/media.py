@@ -127,7 +127,7 @@ def ladder_command(data, source, extra_filters=(), extra_outputs=()):
 
 
 def stream(stack, name, upload, **more):
-    body = {"input": upload, "output": name, "type": "hls", "segment_duration": 2, "preset": "veryfast",
+    body = {"input": upload, "output": name, "type": "hls", "segment_duration": 2, "encoder_preset": "veryfast",
             "variants": [{"name": name, "height": height} for name, height, _ in STEPS], **more}
     job = stack.convert(body, wait=300, path="/stream")
     assert job["status"] == "completed", job
