@@ -175,7 +175,7 @@ fn write<E: Serialize>(events: Vec<(&str, E)>) -> Result<(), Box<dyn std::error:
         let bytes = rmp_serde::to_vec_named(&event)?;
         // The newest that is there; the next number if what is written today differs from it.
         let path = |version: u32| folder.join(format!("{name}.{version}.msgpack"));
-        let newest = (1..).take_while(|version| path(*version).exists()).last().unwrap_or(0);
+        let newest = (1..=999).rev().find(|version| path(*version).exists()).unwrap_or(0);
         if newest == 0 || fs::read(path(newest))? != bytes {
             fs::write(path(newest.saturating_add(1)), bytes)?;
         }
