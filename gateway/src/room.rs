@@ -26,8 +26,9 @@ pub(crate) struct Rooms {
 #[derive(Debug, Default)]
 struct Held {
     leases: Mutex<Vec<Lease>>,
-    /// Locked while a block is asked for: whoever else needs a place waits for the same one.
-    asking: tokio::sync::Mutex<()>,
+    /// Locked while a block is asked for: whoever else needs a place waits for the same one. Holds when
+    /// the queue was full last.
+    asking: tokio::sync::Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -139,7 +140,10 @@ pub(crate) async fn take(
     if let Some(places) = held.take(count) {
         return Ok(places);
     }
-    let _asking = held.asking.lock().await;
+    let came = Instant::now();
+    let mut full = held.asking.lock().await;
+    // Of many who come to a full queue, the first waits for all of them.
+    let patience = if full.is_some_and(|full| full >= came) { Duration::ZERO } else { PATIENCE };
     let start = Instant::now();
     loop {
         // Whoever was before us may have got enough for both.
@@ -148,11 +152,16 @@ pub(crate) async fn take(
         }
         match ask(gateway, tenant, &held, count).await {
             Ok(()) => {}
-            Err(HandleError::Rejected(_)) if start.elapsed() < PATIENCE => {
+            Err(HandleError::Rejected(_)) if start.elapsed() < patience => {
                 gateway.live.tell(format!("{WANTED}.{tenant}"), "").await;
                 tokio::time::sleep(LOOK).await;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                if matches!(error, HandleError::Rejected(_)) {
+                    *full = Some(Instant::now());
+                }
+                return Err(error.into());
+            }
         }
     }
 }

@@ -8,10 +8,11 @@ use domain::{
     dispatch::{self, DispatchEvent},
     hook::{Hook, HookEvent},
     job::{Job, JobEvent},
-    key::{Key, KeyEvent},
+    key::{Key, KeyEvent, Ring, RingEvent},
     output::{Output, OutputEvent},
     preset::{Preset, PresetEvent},
     quota::{Quota, QuotaEvent},
+    room::{Room, RoomEvent},
     upload::{Upload, UploadEvent},
 };
 use nats::{Codec, Decision, Message, Position};
@@ -67,6 +68,8 @@ async fn lines(
         Key::CATEGORY => typed::<KeyEvent>(codec, message, epoch).await,
         Account::CATEGORY => typed::<AccountEvent>(codec, message, epoch).await,
         Quota::CATEGORY => typed::<QuotaEvent>(codec, message, epoch).await,
+        Room::CATEGORY => typed::<RoomEvent>(codec, message, epoch).await,
+        Ring::CATEGORY => typed::<RingEvent>(codec, message, epoch).await,
         dispatch::CATEGORY => typed::<DispatchEvent>(codec, message, epoch).await,
         _ => Ok(vec![json!({ "subject": message.subject, "event": null })]),
     }

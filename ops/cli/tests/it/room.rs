@@ -55,8 +55,11 @@ async fn live(stack: &Stack, wanted: usize) {
 async fn a_queue_holds_what_it_may_and_a_job_that_is_over_makes_room() {
     let stack = Stack::new().await;
     allow(&stack, 10).await;
+    let start = std::time::Instant::now();
     let jobs = ask_for(&stack, 40).await;
     assert_eq!(jobs.len(), 10);
+    // Thirty were refused, and did not wait for each other.
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
     live(&stack, 10).await;
     let body = json!({ "jobs": [{ "kind": "probe", "input": "a.mp4" }, { "kind": "probe", "input": "b.mp4" }] });
     let batch = stack.post("/batch", &body).await;
