@@ -67,6 +67,12 @@ pub enum RoomCommand {
         /// Of which leases, how many.
         unspent: Vec<(LeaseId, u32)>,
     },
+    /// Take back what leases have left of which nothing more should be heard: their gateways are dead, or
+    /// stand still. One that wakes up later has nothing to return.
+    Expire {
+        /// Of which leases, how many.
+        unspent: Vec<(LeaseId, u32)>,
+    },
     /// Say what is over.
     Free {
         /// So many jobs since the beginning.
@@ -123,6 +129,17 @@ pub enum RoomRejection {
 /// Of the room that is left, what one block takes at most.
 const SHARE: u64 = 8;
 
+/// What comes back of each lease: no more than it has.
+fn returned(
+    state: &RoomState,
+    unspent: Vec<(LeaseId, u32)>,
+) -> impl Iterator<Item = RoomEvent> + use<'_> {
+    unspent.into_iter().filter_map(|(lease, unspent)| {
+        let unspent = unspent.min(state.places(lease));
+        (unspent > 0).then_some(RoomEvent::Returned { lease, unspent })
+    })
+}
+
 impl Decider for Room {
     type Command = RoomCommand;
     type Event = RoomEvent;
@@ -142,12 +159,15 @@ impl Decider for Room {
                 let places = share.min(most).max(least);
                 Ok(vec![RoomEvent::Leased { lease, places, until }])
             }
-            RoomCommand::Return { unspent } => {
-                let open = |(lease, unspent): (LeaseId, u32)| {
-                    let unspent = unspent.min(state.places(lease));
-                    (unspent > 0).then_some(RoomEvent::Returned { lease, unspent })
-                };
-                Ok(unspent.into_iter().filter_map(open).collect())
+            RoomCommand::Return { unspent } => Ok(returned(state, unspent).collect()),
+            RoomCommand::Expire { mut unspent } => {
+                unspent.retain(|(lease, _)| state.open.contains_key(lease));
+                if unspent.is_empty() {
+                    return Ok(vec![]);
+                }
+                let closed = unspent.iter().map(|(lease, _)| *lease).collect();
+                let closed = RoomEvent::Freed { over: state.over, closed };
+                Ok(returned(state, unspent).chain([closed]).collect())
             }
             RoomCommand::Free { over, closed } => {
                 let open = |lease: &LeaseId| state.open.contains_key(lease);
@@ -245,6 +265,21 @@ mod tests {
         given::<Room>([leased(1, 8)]).when(give_back(2, 1)).then_nothing();
         let close = RoomEvent::Freed { over: 8, closed: vec![lease(1)] };
         given::<Room>([leased(1, 8), close]).when(give_back(1, 1)).then_nothing();
+    }
+
+    #[test]
+    fn a_gateway_that_wakes_up_after_its_lease_returns_nothing_a_second_time() {
+        let returned = RoomEvent::Returned { lease: lease(1), unspent: 5 };
+        let closed = RoomEvent::Freed { over: 2, closed: vec![lease(1)] };
+        let expire = || RoomCommand::Expire { unspent: vec![(lease(1), 5)] };
+        given::<Room>([leased(1, 8), freed(2)])
+            .when(expire())
+            .then([returned.clone(), closed.clone()]);
+        let give_back = RoomCommand::Return { unspent: vec![(lease(1), 5)] };
+        given::<Room>([leased(1, 8), returned.clone(), closed.clone()])
+            .when(give_back)
+            .then_nothing();
+        given::<Room>([leased(1, 8), returned, closed]).when(expire()).then_nothing();
     }
 
     #[test]

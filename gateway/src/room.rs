@@ -175,8 +175,8 @@ async fn ask(
 ) -> Result<(), HandleError<RoomRejection>> {
     let lease = LeaseId::from_uuid(Uuid::now_v7());
     let limit = gateway.directory.limits(tenant).queue_places;
-    let most = if count == 1 { BLOCK } else { count };
     // What many jobs need is a lease of its own: no other gateway holds so many for long.
+    let most = if count == 1 { BLOCK } else { count };
     let ends = Instant::now().checked_add(TERM.saturating_sub(MARGIN)).unwrap_or_else(Instant::now);
     let until = clock::now().plus(TERM);
     let command = RoomCommand::Lease { lease, least: count, most, until, limit };

@@ -145,7 +145,7 @@ impl Held {
         let expired = self.leases.iter().filter(|(_, lease)| expired(lease));
         let unspent: Vec<(LeaseId, u32)> =
             expired.map(|(id, lease)| (*id, lease.places.saturating_sub(lease.spent))).collect();
-        let back = (!unspent.is_empty()).then_some(RoomCommand::Return { unspent });
+        let back = (!unspent.is_empty()).then_some(RoomCommand::Expire { unspent });
         free.into_iter().chain(back)
     }
 }
@@ -233,6 +233,9 @@ mod tests {
         both.retried(1, 1);
         assert_eq!(both.act(30_000), 4);
         assert_eq!(both.act(31_000), 1);
+        // What it returns after that is not counted again.
+        let late = RoomCommand::Return { unspent: vec![(lease(1), 1)] };
+        assert_eq!(Room::decide(&both.room, late), Ok(vec![]));
         // What it sent too late has no place, and frees none.
         both.retried(2, 1);
         both.job(2, &JobEvent::Cancelled {});

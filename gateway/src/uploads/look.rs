@@ -98,3 +98,33 @@ fn in_short(mut facts: Value) -> Value {
     }
     facts
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn facts(tags: &Value, streams: usize) -> Value {
+        let stream = json!({ "codec": "h264", "title": "t".repeat(1_000), "tags": tags });
+        json!({ "duration": 2, "tags": tags, "chapters": [], "streams": vec![stream; streams] })
+    }
+
+    #[test]
+    fn what_a_file_says_of_itself_is_kept_while_it_is_short() {
+        let few = facts(&json!({ "artist": "somebody" }), 3);
+        assert_eq!(in_short(few.clone()), few);
+    }
+
+    #[test]
+    fn of_what_is_long_only_the_facts_are_kept() {
+        let long = json!({ "comment": "x".repeat(MOST) });
+        let kept = in_short(facts(&long, 1_000));
+        assert!(kept.to_string().len() <= MOST);
+        assert_eq!(
+            (&kept["duration"], &kept["streams"][63]),
+            (&json!(2), &json!({ "codec": "h264" }))
+        );
+        assert_eq!(kept["streams"][64], Value::Null);
+    }
+}

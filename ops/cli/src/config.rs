@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{rotation::RotationConfig, secrets};
 use anyhow::Context;
 use domain::account::Tiers;
 use figment::{
@@ -17,6 +16,8 @@ use projections::PostgresConfig;
 use serde::{Deserialize, Serialize};
 use storage::EgressConfig;
 use workers::{RetentionConfig, SchedulingConfig, WebhooksConfig, WorkerConfig};
+
+use crate::{rotation::RotationConfig, secrets};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -94,6 +95,13 @@ impl Default for LogConfig {
 
 /// Reads it all.
 pub(crate) async fn load(file: Option<&Path>) -> anyhow::Result<Config> {
+    let mut config = read(file)?;
+    secrets::resolve(&mut config).await?;
+    Ok(config)
+}
+
+/// The same, with secrets that stand in a provider still named by their place there.
+pub(crate) fn read(file: Option<&Path>) -> anyhow::Result<Config> {
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     if let Some(file) = file {
         anyhow::ensure!(file.is_file(), "{} is not there", file.display());
@@ -108,7 +116,6 @@ pub(crate) async fn load(file: Option<&Path>) -> anyhow::Result<Config> {
     }
     let mut config: Config = figment.extract().context("the configuration cannot be read")?;
     config.file = file.map(Path::to_owned);
-    secrets::resolve(&mut config).await?;
     Ok(config)
 }
 

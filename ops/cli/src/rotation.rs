@@ -1,13 +1,14 @@
 //! Passwords that change while we run: what they stand in is read again every so often, and what is
 //! connected to next is shown the new one.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, path::Path, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{self, Config},
     roles::Ground,
+    secrets,
 };
 
 /// How soon a changed password is found.
@@ -30,7 +31,7 @@ pub(crate) async fn follow(config: &Config, ground: &Ground) -> Infallible {
     let mut known = config.clone();
     loop {
         tokio::time::sleep(Duration::from_secs(config.rotation.every.max(1))).await;
-        let newest = match config::load(config.file.as_deref()).await {
+        let newest = match read_again(config.file.as_deref()).await {
             Ok(newest) => newest,
             Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), "settings cannot be read again");
@@ -51,4 +52,10 @@ pub(crate) async fn follow(config: &Config, ground: &Ground) -> Infallible {
         }
         known = newest;
     }
+}
+
+async fn read_again(file: Option<&Path>) -> anyhow::Result<Config> {
+    let mut config = config::read(file)?;
+    secrets::resolve_addresses(&mut config).await?;
+    Ok(config)
 }

@@ -4,8 +4,12 @@
 mod aws;
 mod vault;
 
+use std::collections::{HashMap, hash_map::Entry};
+
 use anyhow::Context;
 use futures::future::BoxFuture;
+use nats::NatsConfig;
+use projections::PostgresConfig;
 use serde_json::Value;
 
 use self::{aws::SecretsManager, vault::Vault};
@@ -26,7 +30,7 @@ fn provider(setting: &str) -> anyhow::Result<Option<(Box<dyn Provider>, &str)>> 
     })
 }
 
-/// Puts secrets in the place of the settings that name them.
+/// Puts secrets in the place of all settings that name them.
 pub(crate) async fn resolve(config: &mut Config) -> anyhow::Result<()> {
     let secrets = &mut config.secrets;
     let keys = [
@@ -34,16 +38,41 @@ pub(crate) async fn resolve(config: &mut Config) -> anyhow::Result<()> {
         ("secrets.pepper", &mut secrets.pepper),
         ("secrets.signing_key", &mut secrets.signing_key),
     ];
-    let nats = config.nats.as_mut().map(|nats| ("nats.url", &mut nats.url));
-    let postgres = config.postgres.as_mut().map(|postgres| ("postgres.url", &mut postgres.url));
-    for (name, setting) in keys.into_iter().chain(nats).chain(postgres) {
+    let addresses = addresses(&mut config.nats, &mut config.postgres);
+    fill(keys.into_iter().chain(addresses)).await
+}
+
+/// The same of NATS' and Postgres' addresses alone, which may change while we run.
+pub(crate) async fn resolve_addresses(config: &mut Config) -> anyhow::Result<()> {
+    fill(addresses(&mut config.nats, &mut config.postgres)).await
+}
+
+fn addresses<'a>(
+    nats: &'a mut Option<NatsConfig>,
+    postgres: &'a mut Option<PostgresConfig>,
+) -> impl Iterator<Item = (&'static str, &'a mut String)> {
+    let nats = nats.as_mut().map(|nats| ("nats.url", &mut nats.url));
+    let postgres = postgres.as_mut().map(|postgres| ("postgres.url", &mut postgres.url));
+    nats.into_iter().chain(postgres)
+}
+
+/// Puts secrets in the place of some settings; what several fields of stand at one name is asked for once.
+async fn fill(settings: impl Iterator<Item = (&'static str, &mut String)>) -> anyhow::Result<()> {
+    let mut known: HashMap<String, Value> = HashMap::new();
+    for (name, setting) in settings {
         let Some((provider, rest)) = provider(setting).with_context(|| name.to_owned())? else {
             continue;
         };
-        let (of, field) = rest.split_once('#').unwrap_or((rest, ""));
-        let found = provider.fetch(of).await;
-        let found = found.with_context(|| format!("{name}: {setting} cannot be had"))?;
-        *setting = text(&found, field)
+        let (of, field) = setting.split_once('#').unwrap_or((setting, ""));
+        let found = match known.entry(of.to_owned()) {
+            Entry::Occupied(found) => found.into_mut(),
+            Entry::Vacant(unknown) => {
+                let path = rest.split_once('#').map_or(rest, |(path, _)| path);
+                let found = provider.fetch(path).await;
+                unknown.insert(found.with_context(|| format!("{name}: {setting} cannot be had"))?)
+            }
+        };
+        *setting = text(found, field)
             .with_context(|| format!("{name}: {setting} names no text in what stands there"))?;
     }
     Ok(())

@@ -80,3 +80,14 @@ fn each_outside_world_is_reached_through_one_room() {
         }
     }
 }
+
+#[test]
+fn only_what_reads_media_is_linked_with_ffmpeg() {
+    let linked = |binary: &str| {
+        let output = Command::new("ldd").arg(binary).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().contains("libavcodec")
+    };
+    assert!(!linked(env!("CARGO_BIN_EXE_ffapi")));
+    assert!(linked(env!("CARGO_BIN_EXE_ffapi-media-child")));
+}

@@ -47,6 +47,7 @@ pub(crate) struct ThumbnailsBody {
     /// Which of them; all if absent.
     webhook_events: Option<Vec<String>>,
     /// A preset of this kind, like `web-1080p` or `web-1080p@3`: what is not said here is as it has it.
+    /// `_/web-1080p` is everybody's where there is one of your own by that name as well.
     preset: Option<String>,
 }
 

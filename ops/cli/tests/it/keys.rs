@@ -198,6 +198,40 @@ async fn an_account_has_its_keys_its_requests_and_its_files() {
 }
 
 #[tokio::test]
+async fn an_expired_key_opens_again_only_where_the_account_has_a_place_for_it() {
+    let stack = Stack::new().await;
+    let limits = json!({ "limits": { "keys": 1, "requests_per_hour": 1_000_000 } });
+    stack.send(stack.request(Method::PATCH, "/accounts/acme").json(&limits)).await;
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis().try_into().unwrap();
+    let soon = domain::Timestamp::from_millis(now).plus(std::time::Duration::from_secs(2));
+    let soon = soon.to_string();
+    let first =
+        json!({ "name": "k", "tenant": "acme", "scopes": ["jobs:read"], "expires_at": soon });
+    let first = stack.post("/api-keys", &first).await;
+    let opens = async |key: &Answer| {
+        let request = stack.request_as(key.text("/secret"), Method::GET, "/jobs");
+        let status = stack.send(request).await.status;
+        assert!([StatusCode::OK, StatusCode::UNAUTHORIZED].contains(&status), "{status}");
+        status == StatusCode::OK
+    };
+    let start = std::time::Instant::now();
+    while opens(&first).await {
+        assert!(start.elapsed() < crate::stack::PATIENCE);
+    }
+    let second = json!({ "name": "k", "tenant": "acme", "scopes": ["jobs:read"] });
+    let second = stack.post("/api-keys", &second).await;
+    assert!(opens(&second).await);
+    let extend = format!("/api-keys/{}/extend", first.text("/id"));
+    let refused = stack.post(&extend, &json!({ "expires_at": null })).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{refused:#?}");
+    assert!(!opens(&first).await);
+    stack.post(&format!("/api-keys/{}/revoke", second.text("/id")), &json!({})).await;
+    let extended = stack.post(&extend, &json!({ "expires_at": null })).await;
+    assert_eq!(extended.status, StatusCode::OK, "{extended:#?}");
+    assert!(opens(&first).await);
+}
+
+#[tokio::test]
 async fn requests_spent_stay_spent_across_a_restart() {
     let mut stack = Stack::new().await;
     let limits = json!({ "limits": { "requests_per_hour": 3 } });

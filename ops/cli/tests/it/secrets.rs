@@ -6,6 +6,10 @@ use std::{
     net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Instant,
 };
 
@@ -101,6 +105,25 @@ fn a_setting_may_name_a_secret_in_vault() {
     }
     let (well, said) = print(&[("FFAPI_NATS__URL", "vault:secret/data/ffapi#nats")]);
     assert!(!well && said.contains("VAULT_TOKEN is not set"), "{said}");
+}
+
+#[test]
+fn a_provider_is_asked_once_for_what_several_settings_name() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let vault = provider(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let data = json!({ "nats": "nats://n.example.com", "postgres": "postgres:///p_example" });
+        (200, json!({ "data": { "data": data, "metadata": {} } }))
+    });
+    let (well, said) = print(&[
+        ("FFAPI_NATS__URL", "vault:secret/data/ffapi#nats"),
+        ("FFAPI_POSTGRES__URL", "vault:secret/data/ffapi#postgres"),
+        ("VAULT_ADDR", &vault),
+        ("VAULT_TOKEN", "t"),
+    ]);
+    assert!(well && said.contains("n.example.com") && said.contains("p_example"), "{said}");
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
 
 fn hmac(key: &[u8], text: &str) -> Vec<u8> {
