@@ -150,6 +150,7 @@ impl Decider for Room {
 
     fn decide(state: &RoomState, command: RoomCommand) -> Result<Vec<RoomEvent>, RoomRejection> {
         match command {
+            RoomCommand::Lease { lease, .. } if state.open.contains_key(&lease) => Ok(vec![]),
             RoomCommand::Lease { lease, least, most, until, limit } => {
                 let room = u64::from(limit).saturating_sub(state.taken());
                 if room < u64::from(least) {
@@ -234,6 +235,8 @@ mod tests {
         given::<Room>([]).when(ask(1, (1, 64), 10_000)).then([leased(1, 64)]);
         given::<Room>([]).when(ask(1, (1, 64), 80)).then([leased(1, 10)]);
         given::<Room>([leased(1, 78)]).when(ask(2, (1, 64), 80)).then([leased(2, 1)]);
+        // Asked twice, given once.
+        given::<Room>([leased(1, 8)]).when(ask(1, (1, 8), 80)).then_nothing();
         // What needs them all gets them all.
         given::<Room>([]).when(ask(1, (80, 80), 80)).then([leased(1, 80)]);
     }

@@ -22,6 +22,11 @@ pub enum JobCommand {
         /// Why it did not start sooner, if it waited a while.
         waited: Option<Waited>,
     },
+    /// There is no place for it: end it before it starts.
+    Refuse {
+        /// Why.
+        failure: Failure,
+    },
     /// The attempt did not work.
     FailAttempt {
         /// Which.

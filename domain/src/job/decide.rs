@@ -69,6 +69,7 @@ impl Decider for Job {
             JobCommand::StartAttempt { attempt, worker, pool, device, waited } => {
                 start(state, attempt, worker, (pool, device, waited))
             }
+            JobCommand::Refuse { failure } => refuse(state, failure),
             JobCommand::FailAttempt { attempt, failure, at, chance } => {
                 fail(state, attempt, failure, (at, chance))
             }
@@ -158,6 +159,20 @@ fn start(
         JobState::Queued { .. } | JobState::Processing { .. } => {
             Err(JobRejection::StaleAttempt { attempt })
         }
+    }
+}
+
+/// What has begun goes on; what has not ends here.
+fn refuse(state: &JobState, failure: Failure) -> Decision {
+    match state {
+        JobState::Unknown => Err(JobRejection::NotFound),
+        JobState::Completed | JobState::Failed { .. } | JobState::Cancelled { .. } => {
+            Err(JobRejection::AlreadyOver)
+        }
+        JobState::Queued { run, .. } if run.sealed_by.is_none() => {
+            Ok(vec![JobEvent::Failed { failure, dead_lettered: false }])
+        }
+        JobState::Queued { .. } | JobState::Processing { .. } => Ok(vec![]),
     }
 }
 

@@ -234,7 +234,7 @@ pub enum FailureCode {
     InputTooLarge,
     /// The request cannot be met for this input.
     Unsupported,
-    /// The account or key has not so many media minutes left this month.
+    /// The account or key has not so many media minutes left this month, or its queue no place.
     QuotaExceeded,
     /// The output name is taken.
     OutputExists,

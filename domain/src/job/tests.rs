@@ -100,6 +100,19 @@ fn a_job_is_submitted_once() {
 }
 
 #[test]
+fn a_job_that_has_no_place_ends_before_it_starts() {
+    let refuse = || JobCommand::Refuse { failure: failure(FailureCode::QuotaExceeded) };
+    let failed =
+        JobEvent::Failed { failure: failure(FailureCode::QuotaExceeded), dead_lettered: false };
+    given::<Job>([submitted()]).when(refuse()).then([failed]);
+    given::<Job>([submitted(), started(1)]).when(refuse()).then_nothing();
+    given::<Job>([submitted(), started(1), sealed(1), abandoned(1)]).when(refuse()).then_nothing();
+    for past in over() {
+        given::<Job>(past).when(refuse()).then_rejected(&JobRejection::AlreadyOver);
+    }
+}
+
+#[test]
 fn every_command_but_submit_needs_a_job() {
     for command in [
         start(1, "w1"),

@@ -7,7 +7,15 @@ use super::{RoomCommand, RoomEvent};
 use crate::{JobId, LeaseId, Tenant, Timestamp, batch::BatchEvent, job::JobEvent};
 
 /// What a tenant's room is to be told.
-pub type Due = (Tenant, RoomCommand);
+#[derive(Debug)]
+pub struct Due {
+    /// Whose.
+    pub tenant: Tenant,
+    /// What.
+    pub command: RoomCommand,
+    /// The job that is to end if there is no room for it.
+    pub late: Option<JobId>,
+}
 
 /// The process manager that frees places: which jobs hold one, and what leases have left.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +23,8 @@ pub struct RoomLedger {
     tenants: BTreeMap<Tenant, Held>,
     /// Under which lease each job got its place.
     holders: BTreeMap<JobId, LeaseId>,
+    /// Jobs that came when their lease was taken back already: each needs another place, or ends.
+    late: BTreeMap<JobId, Tenant>,
     /// Those of which something may be to be said.
     stirred: BTreeSet<Tenant>,
 }
@@ -41,6 +51,8 @@ struct Lease {
 /// How long after its end a lease's gateway may still be heard of: what it sent in time may arrive
 /// late, and its clock may be another one.
 const GRACE: Duration = Duration::from_secs(30);
+/// How long a late job's place is kept for it; it is spent as soon as it is seen.
+const TERM: Duration = Duration::from_secs(30);
 /// How long what is over waits to be said, while there is plenty of room.
 const UNHURRIED: Duration = Duration::from_secs(30);
 
@@ -52,6 +64,10 @@ impl RoomLedger {
             RoomEvent::Leased { lease, places, until } => {
                 held.leased = held.leased.saturating_add((*places).into());
                 held.leases.insert(*lease, Lease { places: *places, spent: 0, until: *until });
+                let job = JobId::from_uuid(lease.uuid());
+                if self.late.contains_key(&job) {
+                    self.hold(tenant, job, Some(*lease));
+                }
             }
             RoomEvent::Returned { lease, unspent } => {
                 held.returned = held.returned.saturating_add((*unspent).into());
@@ -79,9 +95,10 @@ impl RoomLedger {
     /// Folds in one event of a job.
     pub fn job(&mut self, tenant: &Tenant, job: JobId, event: &JobEvent) {
         match event {
-            JobEvent::Submitted { spec } => self.hold(tenant, job, spec.lease),
-            JobEvent::Retried { lease, .. } => self.hold(tenant, job, *lease),
+            JobEvent::Submitted { spec } => self.needs(tenant, job, spec.lease),
+            JobEvent::Retried { lease, .. } => self.needs(tenant, job, *lease),
             JobEvent::Completed { .. } | JobEvent::Failed { .. } | JobEvent::Cancelled {} => {
+                self.late.remove(&job);
                 if self.holders.remove(&job).is_some() {
                     self.count_over(tenant);
                 }
@@ -96,14 +113,23 @@ impl RoomLedger {
         }
     }
 
-    /// A job spends a place. One of a lease that was taken back meanwhile, because its gateway stood
-    /// still for a minute, is none: its end frees nothing.
+    /// A job is there that should have a place.
+    fn needs(&mut self, tenant: &Tenant, job: JobId, lease: Option<LeaseId>) {
+        self.hold(tenant, job, lease);
+        if lease.is_some() && !self.holders.contains_key(&job) {
+            self.late.insert(job, tenant.clone());
+        }
+    }
+
+    /// A job spends a place. Of a lease that was taken back meanwhile, because its gateway stood still for
+    /// a minute, there is none.
     fn hold(&mut self, tenant: &Tenant, job: JobId, lease: Option<LeaseId>) {
         let Some(id) = lease.filter(|lease| self.holders.get(&job) != Some(lease)) else { return };
         let held = self.tenants.entry(tenant.clone()).or_default();
         let lease = held.leases.get_mut(&id).filter(|lease| lease.spent < lease.places);
         let Some(lease) = lease else { return };
         lease.spent = lease.spent.saturating_add(1);
+        self.late.remove(&job);
         self.stirred.insert(tenant.clone());
         if self.holders.insert(job, id).is_some() {
             // It had one already.
@@ -124,9 +150,16 @@ impl RoomLedger {
         let tenants = &self.tenants;
         self.stirred.retain(|tenant| {
             let Some(held) = tenants.get(tenant) else { return false };
-            due.extend(held.due(now, limit(tenant)).map(|command| (tenant.clone(), command)));
+            let told = held.due(now, limit(tenant));
+            due.extend(told.map(|command| Due { tenant: tenant.clone(), command, late: None }));
             held.told != held.over || !held.leases.is_empty()
         });
+        due.extend(self.late.iter().map(|(job, tenant)| {
+            let (lease, limit) = (LeaseId::from_uuid(job.uuid()), limit(tenant));
+            let until = now.plus(TERM);
+            let command = RoomCommand::Lease { lease, least: 1, most: 1, until, limit };
+            Due { tenant: tenant.clone(), command, late: Some(*job) }
+        }));
         due
     }
 }
@@ -156,8 +189,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        Decider,
-        room::{Room, RoomState},
+        Decider, Personal,
+        job::{Failure, FailureCode},
+        room::{Room, RoomRejection, RoomState},
     };
 
     const LIMIT: u32 = 4;
@@ -167,12 +201,15 @@ mod tests {
         tenant: Tenant,
         ledger: RoomLedger,
         room: RoomState,
+        /// Jobs for which there was no room.
+        ended: Vec<JobId>,
     }
 
     impl Both {
         fn new() -> Self {
             let tenant = "a".parse().unwrap();
-            Self { tenant, ledger: RoomLedger::default(), room: RoomState::default() }
+            let (ledger, room) = (RoomLedger::default(), RoomState::default());
+            Self { tenant, ledger, room, ended: Vec::new() }
         }
 
         fn tell(&mut self, event: &RoomEvent) {
@@ -186,7 +223,7 @@ mod tests {
         }
 
         fn job(&mut self, n: u128, event: &JobEvent) {
-            self.ledger.job(&self.tenant, JobId::from_uuid(Uuid::from_u128(n)), event);
+            self.ledger.job(&self.tenant, job(n), event);
         }
 
         fn retried(&mut self, job: u128, n: u128) {
@@ -196,13 +233,18 @@ mod tests {
         /// What the conductor does at a moment; answers what is taken then.
         fn act(&mut self, millis: u64) -> u64 {
             let now = Timestamp::from_millis(millis);
-            for (_, command) in self.ledger.due(now, |_| LIMIT) {
-                for event in Room::decide(&self.room, command).unwrap() {
-                    self.tell(&event);
+            for Due { command, late, .. } in self.ledger.due(now, |_| LIMIT) {
+                match Room::decide(&self.room, command) {
+                    Ok(events) => events.iter().for_each(|event| self.tell(event)),
+                    Err(RoomRejection::Full { .. }) => self.ended.push(late.unwrap()),
                 }
             }
             self.room.taken()
         }
+    }
+
+    fn job(n: u128) -> JobId {
+        JobId::from_uuid(Uuid::from_u128(n))
     }
 
     fn lease(n: u128) -> LeaseId {
@@ -236,12 +278,37 @@ mod tests {
         // What it returns after that is not counted again.
         let late = RoomCommand::Return { unspent: vec![(lease(1), 1)] };
         assert_eq!(Room::decide(&both.room, late), Ok(vec![]));
-        // What it sent too late has no place, and frees none.
-        both.retried(2, 1);
-        both.job(2, &JobEvent::Cancelled {});
-        assert_eq!(both.act(31_000), 1);
         both.job(1, &JobEvent::Cancelled {});
         assert_eq!(both.act(61_001), 0);
+    }
+
+    #[test]
+    fn a_job_that_comes_after_its_lease_gets_another_place_while_there_is_one() {
+        let mut both = Both::new();
+        both.lease(11, 3);
+        assert_eq!(both.act(31_000), 0);
+        both.retried(1, 11);
+        assert_eq!(both.act(31_000), 1);
+        assert_eq!(both.act(31_000), 1, "it asks once");
+        let until = Timestamp::from_millis(90_000);
+        both.tell(&RoomEvent::Leased { lease: lease(12), places: 3, until });
+        both.retried(2, 11);
+        both.retried(3, 11);
+        assert_eq!(both.act(31_000), 4, "there is none for these");
+        assert_eq!(both.ended, [job(2), job(3)]);
+        // One ended, the other is called off; neither had a place to free.
+        both.job(2, &failed());
+        both.job(3, &JobEvent::Cancelled {});
+        assert_eq!(both.act(31_000), 4);
+        both.job(1, &JobEvent::Cancelled {});
+        assert_eq!(both.act(31_000), 3);
+        assert_eq!(both.ended.len(), 2);
+    }
+
+    fn failed() -> JobEvent {
+        let message = Personal::Clear("no room".to_owned());
+        let failure = Failure { code: FailureCode::QuotaExceeded, message };
+        JobEvent::Failed { failure, dead_lettered: false }
     }
 
     #[test]

@@ -1,22 +1,43 @@
-use commands::Caller;
-use domain::room::Room;
+use commands::{Caller, HandleError};
+use domain::{
+    JobId, Personal, Tenant,
+    job::{Failure, FailureCode, Job, JobCommand},
+    room::{Due, Room},
+};
 
 use super::Conductor;
 use crate::clock;
 
 impl Conductor {
-    /// Frees the places of jobs that are over, and takes back what dead gateways held. Repeating it is
-    /// harmless.
+    /// Frees the places of jobs that are over, takes back what dead gateways held, and finds places for
+    /// jobs that came too late for their own, or ends them. Repeating it is harmless.
     pub(super) async fn make_room(&mut self) {
         let caps = self.state.caps_mut();
         let due = self.rooms.due(clock::now(), |tenant| caps.limits(tenant).queue_places);
         let caller = Caller::process("queue");
-        for (tenant, command) in due {
+        for Due { tenant, command, late } in due {
             let name = tenant.as_str();
             let told = self.commands.handle::<Room>(name, name, &caller, command).await;
-            if let Err(error) = told {
-                tracing::warn!(%error, %tenant, "places are not freed yet");
+            match (told, late) {
+                (Ok(_), _) => {}
+                (Err(HandleError::Rejected(full)), Some(job)) => {
+                    self.refuse(&tenant, job, full.to_string()).await;
+                }
+                (Err(error), _) => tracing::warn!(%error, %tenant, "places are not freed yet"),
             }
+        }
+    }
+
+    /// Ends a job for which the queue has no room.
+    async fn refuse(&self, tenant: &Tenant, job: JobId, full: String) {
+        let message = format!("{full}: the one of this job was taken back before it came");
+        let failure =
+            Failure { code: FailureCode::QuotaExceeded, message: Personal::Clear(message) };
+        let command = JobCommand::Refuse { failure };
+        let (name, caller) = (tenant.as_str(), Caller::process("queue"));
+        let refused = self.commands.handle::<Job>(name, &job.to_string(), &caller, command).await;
+        if let Err(error) = refused {
+            tracing::warn!(%error, %job, "a job without a place is not ended yet");
         }
     }
 }

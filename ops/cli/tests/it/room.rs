@@ -1,11 +1,19 @@
 //! The places of an account's queue: as many jobs as there are, and never one more.
 
+use commands::{Caller, Commands};
+use domain::{
+    JobId, LeaseId, Personal,
+    job::{Job, JobCommand, JobSpec},
+    media::{MediaRequest, Probe},
+};
 use futures::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::{
     fleet::Fleet,
+    operator::settings,
     stack::{Answer, Stack},
 };
 
@@ -90,6 +98,48 @@ async fn a_queue_holds_what_it_may_and_a_job_that_is_over_makes_room() {
     let batch = stack.post("/batch", &body).await;
     assert_eq!(batch.status, StatusCode::CREATED, "{batch:#?}");
     assert_eq!(ask_for(&stack, 1).await.len(), 0);
+}
+
+/// Says to the log what a gateway would that slept between taking a place for a job and sending it.
+async fn send_late(stack: &Stack) -> String {
+    let settings: std::collections::BTreeMap<_, _> = settings(stack).into_iter().collect();
+    let config = json!({ "url": settings["FFAPI_NATS__URL"] });
+    let config: nats::NatsConfig = serde_json::from_value(config).unwrap();
+    let nats = nats::Nats::connect(&config).await.unwrap();
+    let master = hex::decode(&settings["FFAPI_SECRETS__MASTER_KEY"]).unwrap();
+    let vault = nats::Vault::open(&nats, &master.try_into().unwrap()).await.unwrap();
+    let log = nats::Log::open(nats).await.unwrap();
+    let commands = Commands::new(log, nats::Codec::new(vault));
+    let input = Personal::Clear("in/film.mp4".parse().unwrap());
+    let mut spec = JobSpec::of(MediaRequest::Probe(Probe { input }));
+    spec.lease = Some(LeaseId::from_uuid(Uuid::now_v7()));
+    let command = JobCommand::Submit { spec: Box::new(spec) };
+    let job = JobId::from_uuid(Uuid::now_v7()).to_string();
+    let caller = Caller::process("late");
+    commands.handle::<Job>("default", &job, &caller, command).await.unwrap();
+    job
+}
+
+#[tokio::test]
+async fn a_job_that_comes_later_than_its_place_gets_another_or_ends() {
+    let stack = Stack::new().await;
+    allow(&stack, 10).await;
+    let late = send_late(&stack).await;
+    // It took one of the ten.
+    stack.until(&late, |job| job.text("/status") == "queued").await;
+    let start = std::time::Instant::now();
+    let mut jobs = 0;
+    while jobs < 9 {
+        jobs += ask_for(&stack, 3).await.len();
+        assert!(start.elapsed() < crate::stack::PATIENCE, "{jobs} of 9");
+    }
+    assert_eq!(ask_for(&stack, 3).await.len(), 0);
+    live(&stack, 10).await;
+    let ended = send_late(&stack).await;
+    let ended = stack.over(&ended).await;
+    assert_eq!((ended.text("/status"), ended.text("/error/code")), ("failed", "quota_exceeded"));
+    assert!(ended.text("/error/message").contains("10 places"), "{ended:#?}");
+    live(&stack, 10).await;
 }
 
 #[tokio::test]
