@@ -10,11 +10,13 @@ use nats::Message;
 use serde_json::Value;
 use tokio::sync::broadcast::{self, error::RecvError};
 
+use crate::feed::Logged;
+
 /// Something that was heard.
 #[derive(Debug, Clone)]
 pub(crate) enum News {
     /// It stands in the log.
-    Logged(Arc<Message>),
+    Logged(Arc<Logged>),
     /// A worker told how far it is.
     Progress(JobId, Arc<Value>),
 }
@@ -45,7 +47,7 @@ impl Hub {
         let Some((category, tenant, id)) = message.address() else { return };
         let job = (category == "job").then(|| id.parse().ok()).flatten();
         let tenant = tenant.parse().ok();
-        let news = News::Logged(Arc::new(message));
+        let news = News::Logged(Arc::new(Logged::new(message)));
         self.tell(job.map(Topic::Job), news.clone());
         self.tell(tenant.map(Topic::Tenant), news);
     }

@@ -6,19 +6,18 @@ mod follow;
 mod shown;
 mod tenant;
 
-use std::time::Duration;
+use std::{io, task::Poll, time::Duration};
 
-use futures::{StreamExt, stream};
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
 use nats::Position;
-use poem::{
-    IntoResponse, Response,
-    http::HeaderValue,
-    web::sse::{Event, SSE},
-};
+use poem::{Body, Response, web::sse::Event};
+use tokio::time::{Instant, interval_at};
 
 pub(crate) use self::{
     batch::BatchEvents,
-    shown::{Shown, translate},
+    follow::{Follow, Wanted},
+    shown::{Logged, Shown, translate},
     tenant::Events,
 };
 use crate::{
@@ -29,6 +28,8 @@ use crate::{
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Nothing but a sign of life.
+const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 
 /// The position that a reader has seen, if it says one.
 pub(crate) fn seen(text: Option<&str>, field: &str) -> Result<Option<Position>, Problem> {
@@ -56,11 +57,23 @@ pub(crate) fn stream(
         source.next().await.map(|event| (event, source))
     });
     let events = while_admitted(&gateway.directory, principal, events);
-    let mut response = SSE::new(events.boxed()).keep_alive(HEARTBEAT).into_response();
-    let headers = response.headers_mut();
-    headers.insert("cache-control", HeaderValue::from_static("no-store"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Raw(response)
+    let response = Response::builder()
+        .content_type("text/event-stream")
+        .header("cache-control", "no-store")
+        .header("x-accel-buffering", "no");
+    Raw(response.body(Body::from_bytes_stream(lines(events))))
+}
+
+/// Events as they are written, and a comment now and then. The body is made of these directly: what the
+/// framework puts between keeps a buffer of 4 KiB for each who waits.
+fn lines(events: impl Stream<Item = Event> + Send) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    let mut events = Box::pin(events);
+    let start = Instant::now().checked_add(HEARTBEAT).unwrap_or_else(Instant::now);
+    let mut beat = interval_at(start, HEARTBEAT);
+    stream::poll_fn(move |context| match events.poll_next_unpin(context) {
+        Poll::Ready(event) => Poll::Ready(event.map(|event| Ok(Bytes::from(event.to_string())))),
+        Poll::Pending => beat.poll_tick(context).map(|_| Some(Ok(COMMENT))),
+    })
 }
 
 /// A page of events.

@@ -6,16 +6,19 @@ use poem::web::sse::Event;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-use super::{Shown, Source, translate};
+use super::{Logged, Shown, Source};
 use crate::{
     events::{News, next},
     state::Gateway,
 };
 
 /// What is followed of a tenant's events.
-pub(super) trait Wanted: Send {
+pub(crate) trait Wanted: Send {
+    /// Where in the log it is.
+    fn filter(&self, tenant: &Tenant) -> String;
+
     /// What is to be sent of a message, if it is wanted.
-    fn of(&mut self, message: &Message, shown: Vec<Shown>) -> Vec<Event>;
+    fn of(&mut self, message: &Message, shown: &[Shown]) -> Vec<Event>;
 
     /// What is to be sent of a worker's progress, if it is wanted.
     fn progress(&self, job: domain::JobId, data: &Value) -> Option<Event>;
@@ -25,7 +28,7 @@ pub(super) trait Wanted: Send {
 }
 
 /// One reader of a tenant's events.
-pub(super) struct Follow<W> {
+pub(crate) struct Follow<W> {
     gateway: Arc<Gateway>,
     tenant: Tenant,
     /// What was taken in last.
@@ -56,19 +59,30 @@ impl<W: Wanted> Follow<W> {
         Self { gateway, tenant, after, wanted, listener, ready, caught_up: false }
     }
 
+    /// The same, where everything up to the position is among `first`.
+    pub(crate) fn caught_up(
+        whose: (&Arc<Gateway>, &Tenant),
+        listener: broadcast::Receiver<News>,
+        (first, after): (VecDeque<Event>, Position),
+        wanted: W,
+    ) -> Self {
+        let new = Self::new(whose, listener, (None, after), wanted);
+        Self { ready: first, caught_up: true, ..new }
+    }
+
     /// Takes in the next of what stands in the log.
     async fn catch_up(&mut self) {
-        let filter = format!("ev.*.{}.>", self.tenant);
+        let filter = self.wanted.filter(&self.tenant);
         let from = self.after.sequence.max(1);
         match self.gateway.commands.log().page(&filter, from, PAGE).await {
             Ok(page) => {
-                for message in &page {
+                self.caught_up = page.len() < PAGE;
+                for message in page {
                     if self.wanted.is_over() {
                         return;
                     }
-                    self.take(message).await;
+                    self.take(&Logged::new(message)).await;
                 }
-                self.caught_up = page.len() < PAGE;
             }
             Err(error) => {
                 tracing::debug!(%error, "a feed waits for the log");
@@ -78,21 +92,14 @@ impl<W: Wanted> Follow<W> {
     }
 
     /// Takes in what is new in a message.
-    async fn take(&mut self, message: &Message) {
-        let mut shown = loop {
-            match translate(&self.gateway, message).await {
-                Ok(shown) => break shown,
-                Err(nats::CodecError::Unreadable(why)) => {
-                    tracing::error!(sequence = message.sequence, why, "message passed over");
-                    break vec![];
-                }
-                Err(nats::CodecError::Log(_)) => tokio::time::sleep(PATIENCE).await,
-            }
-        };
-        shown.retain(|shown| shown.position > self.after);
-        let last = shown.last().map(|last| last.position);
-        self.ready.extend(self.wanted.of(message, shown));
-        let end = Position { sequence: message.sequence, index: u32::MAX, ..self.after };
+    async fn take(&mut self, logged: &Logged) {
+        let shown = logged.shown(&self.gateway).await;
+        let new = shown.partition_point(|shown| shown.position <= self.after);
+        let new = shown.get(new..).unwrap_or_default();
+        self.ready.extend(self.wanted.of(&logged.message, new));
+        let sequence = logged.message.sequence;
+        let end = Position { sequence, index: u32::MAX, ..self.after };
+        let last = new.last().map(|last| last.position);
         self.after = self.after.max(last.unwrap_or(end));
     }
 }
@@ -115,8 +122,8 @@ impl<W: Wanted> Source for Follow<W> {
             match next(&mut self.listener).await {
                 // Something was missed.
                 None => self.caught_up = false,
-                Some(News::Logged(message)) if message.sequence <= self.after.sequence => {}
-                Some(News::Logged(message)) => Box::pin(self.take(&message)).await,
+                Some(News::Logged(logged)) if logged.message.sequence <= self.after.sequence => {}
+                Some(News::Logged(logged)) => Box::pin(self.take(&logged)).await,
                 Some(News::Progress(job, data)) => {
                     self.ready.extend(self.wanted.progress(job, &data));
                 }

@@ -1,7 +1,10 @@
+use std::time::Duration;
+
 use nats::{CodecError, Message, Position};
 use poem::web::sse::Event;
 use projections::told;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::state::Gateway;
 
@@ -18,6 +21,37 @@ impl Shown {
     /// As a server-sent event, at which a reader can go on.
     pub(crate) fn event(&self) -> Event {
         Event::message(self.body.to_string()).id(self.position.to_string()).event_type(self.kind)
+    }
+}
+
+/// A message of the log, translated once for however many read of it.
+#[derive(Debug)]
+pub(crate) struct Logged {
+    pub(crate) message: Message,
+    shown: OnceCell<Vec<Shown>>,
+}
+
+/// Between two tries while the key store does not answer.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+impl Logged {
+    pub(crate) const fn new(message: Message) -> Self {
+        Self { message, shown: OnceCell::const_new() }
+    }
+
+    /// What it says to users.
+    pub(crate) async fn shown(&self, gateway: &Gateway) -> &[Shown] {
+        let translated = async || loop {
+            match translate(gateway, &self.message).await {
+                Ok(shown) => return shown,
+                Err(CodecError::Unreadable(why)) => {
+                    tracing::error!(sequence = self.message.sequence, why, "message passed over");
+                    return vec![];
+                }
+                Err(CodecError::Log(_)) => tokio::time::sleep(PATIENCE).await,
+            }
+        };
+        self.shown.get_or_init(translated).await
     }
 }
 

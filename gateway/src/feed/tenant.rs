@@ -134,7 +134,11 @@ async fn history(
 struct Everything;
 
 impl Wanted for Everything {
-    fn of(&mut self, _: &Message, shown: Vec<Shown>) -> Vec<Event> {
+    fn filter(&self, tenant: &Tenant) -> String {
+        format!("ev.*.{tenant}.>")
+    }
+
+    fn of(&mut self, _: &Message, shown: &[Shown]) -> Vec<Event> {
         shown.iter().map(Shown::event).collect()
     }
 
