@@ -14,8 +14,9 @@ use std::{
 
 use commands::{Caller, Commands};
 use domain::{
-    Decider, JobId, Personal, Tenant,
+    BatchId, Decider, JobId, Personal, Tenant,
     account::{Limits, Tiers},
+    batch::{Batch, BatchCommand, BatchJob, BatchSpec},
     dispatch::Release,
     job::{Job, JobCommand, JobSpec},
     media::{Capabilities, Convert, MediaRequest, Overwrite, Pool},
@@ -32,6 +33,8 @@ use workers::{Conductor, PRESENCE, Presence, SchedulingConfig};
 
 const SLOTS: usize = 64;
 const JOBS: u32 = 10_000;
+/// As many as a batch may have.
+const BATCH: usize = 1_000;
 /// Dispatch is measured on so many, one at a time.
 const SINGLE: usize = 200;
 
@@ -40,8 +43,8 @@ async fn tell(commands: &Commands, id: &str, command: JobCommand) {
     commands.handle::<Job>("acme", id, &caller, command).await.unwrap();
 }
 
-async fn submit(commands: &Commands, id: &str) {
-    let spec = Box::new(JobSpec {
+fn spec() -> JobSpec {
+    JobSpec {
         metadata: Personal::Clear([].into()),
         ..JobSpec::of(MediaRequest::Convert(Convert {
             input: Personal::Clear("in.mp4".parse().unwrap()),
@@ -49,8 +52,40 @@ async fn submit(commands: &Commands, id: &str) {
             operations: vec![],
             overwrite: Overwrite::Fail,
         }))
-    });
-    tell(commands, id, JobCommand::Submit { spec }).await;
+    }
+}
+
+async fn submit(commands: &Commands, id: &str) {
+    tell(commands, id, JobCommand::Submit { spec: Box::new(spec()) }).await;
+}
+
+/// One message for all of it, then its jobs as a gateway carries it out, to the batch's own end.
+async fn batch(commands: &Commands) {
+    let job = |_| BatchJob { id: JobId::from_uuid(Uuid::now_v7()), spec: spec() };
+    let jobs: Vec<BatchJob> = (0..BATCH).map(job).collect();
+    let name = Personal::Clear(None);
+    let spec = BatchSpec { name, max_parallel: 20, callback: None, jobs: jobs.clone() };
+    let id = BatchId::from_uuid(Uuid::now_v7()).to_string();
+    let subject = format!("ev.{}.acme.{id}", Batch::CATEGORY);
+    let mut log = commands.log().follow(commands.log().last_sequence().await.unwrap() + 1);
+    let start = Instant::now();
+    let command = BatchCommand::Submit { spec: Box::new(spec) };
+    commands.handle::<Batch>("acme", &id, &Caller::process("bench"), command).await.unwrap();
+    let answered = start.elapsed();
+    stream::iter(jobs)
+        .map(|job| async move { submit(commands, &job.id.to_string()).await })
+        .buffer_unordered(SLOTS)
+        .for_each(|()| async {})
+        .await;
+    // Submitted and ended.
+    for _ in 0..2 {
+        while log.next().await.subject != subject {}
+    }
+    println!(
+        "batch of {BATCH} no-op jobs, 20 at once|{:.0} jobs/s (in the log after {:.1} ms)|",
+        1_000.0 / start.elapsed().as_secs_f64(),
+        answered.as_secs_f64() * 1000.0,
+    );
 }
 
 /// A slot whose media task is nothing.
@@ -153,6 +188,7 @@ async fn main() {
         tokio::spawn(slot(Arc::clone(&commands)));
     }
     dispatch(&commands).await;
+    batch(&commands).await;
 
     let before = commands.log().last_sequence().await.unwrap();
     let start = Instant::now();
