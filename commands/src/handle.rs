@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use domain::{Decider, Personal};
 use nats::{
     Actor, AppendError, Codec, CodecError, Decision, Draft, Log, LogError, Message, Position,
-    failpoint, personal,
+    Standing, failpoint, personal,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -250,6 +250,12 @@ impl Commands {
         D::Event: DeserializeOwned,
         D::State: Clone + 'static,
     {
+        if loaded.sequence == 0
+            && let Some(carried) = self.carried::<D>(subject).await?
+        {
+            self.cache.put(subject, carried.clone());
+            return Ok(carried);
+        }
         let from = loaded.sequence.saturating_add(1);
         let messages: Vec<Message> = self.log.load(subject, from).await?;
         for message in &messages {
@@ -264,6 +270,22 @@ impl Commands {
         Ok(loaded)
     }
 
+    /// What the newest message carries, of aggregates whose messages do.
+    async fn carried<D>(&self, subject: &str) -> Result<Option<Loaded<D::State>>, CodecError>
+    where
+        D: Decider,
+        D::Event: DeserializeOwned,
+    {
+        if D::carry(&D::State::default()).is_none() {
+            return Ok(None);
+        }
+        let Some(message) = self.log.newest(subject).await? else { return Ok(None) };
+        let decision: Decision<D::Event> = self.codec.decode(&message.payload).await?;
+        Ok(decision.stands.and_then(|Standing { version, state }| {
+            Some(Loaded { state: D::carried(&state)?, sequence: message.sequence, version })
+        }))
+    }
+
     /// Appends a decision; none on conflict.
     async fn append<D>(
         &self,
@@ -276,6 +298,8 @@ impl Commands {
         D::Event: Serialize,
         D::State: Clone,
     {
+        let state = events.iter().fold(loaded.state.clone(), D::evolve);
+        let version = loaded.version.saturating_add(events.len() as u64);
         let decision = Decision {
             command_id: target.command_id,
             correlation_id: target.caller.correlation_id,
@@ -287,6 +311,7 @@ impl Commands {
             address: target.caller.address.as_ref().map(personal).transpose()?,
             schema: SCHEMA,
             events,
+            stands: D::carry(&state).map(|state| Standing { version, state }),
         };
         let draft = Draft {
             subject: target.subject.clone(),
@@ -298,11 +323,7 @@ impl Commands {
         let outcome = self.log.append(draft).await;
         failpoint::hit(format_args!("commands.after_append.{}", D::CATEGORY));
         match outcome {
-            Ok(sequence) => Ok(Some(Loaded {
-                state: decision.events.iter().fold(loaded.state.clone(), D::evolve),
-                sequence,
-                version: loaded.version.saturating_add(decision.events.len() as u64),
-            })),
+            Ok(sequence) => Ok(Some(Loaded { state, sequence, version })),
             Err(AppendError::Conflict) => Ok(None),
             Err(AppendError::TooLarge { size, max }) => Err(HandleError::TooLarge { size, max }),
             Err(AppendError::Log(error)) => Err(error.into()),

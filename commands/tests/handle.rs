@@ -6,12 +6,14 @@ use std::collections::BTreeSet;
 
 use commands::{Caller, Commands, HandleError};
 use domain::{
-    Personal, Timestamp,
+    LeaseId, Personal, Timestamp,
     key::{Grant, Key, KeyCommand, KeyRejection, KeyState, KeyTerms, Scope},
+    room::{Room, RoomCommand, RoomEvent},
 };
 use embedded::{NatsServer, temporary_folder};
-use nats::{Codec, Log, Nats, NatsConfig, Vault, topology};
+use nats::{Actor, Codec, Decision, Draft, Log, Nats, NatsConfig, Standing, Vault, topology};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 struct Bed {
     server: NatsServer,
@@ -118,4 +120,57 @@ async fn many_processes_at_once_decide_as_if_one_after_the_other() {
     let outcomes = futures::future::join_all(all).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     assert_eq!(processes[0].history::<Key>("acme", "k1").await.unwrap().len(), 1);
+}
+
+fn lease(n: u128) -> RoomCommand {
+    let until = Timestamp::from_millis(9);
+    RoomCommand::Lease {
+        lease: LeaseId::from_uuid(Uuid::from_u128(n)),
+        least: 1,
+        most: 1,
+        until,
+        limit: 9,
+    }
+}
+
+#[tokio::test]
+async fn what_never_ends_is_known_from_its_newest_message() {
+    let bed = Bed::new();
+    let (one, two) = (bed.commands().await, bed.commands().await);
+    // Nobody can read what was before.
+    let draft = Draft {
+        subject: "ev.room.acme.acme".to_owned(),
+        expected: 0,
+        command_id: Uuid::now_v7(),
+        payload: "garbage".into(),
+    };
+    one.log().append(draft).await.unwrap();
+    assert!(one.state::<Room>("acme", "acme").await.is_err());
+    let stands = serde_json::json!({ "leased": 5, "returned": 1, "over": 2, "open": {} });
+    let decision = Decision {
+        command_id: Uuid::now_v7(),
+        correlation_id: Uuid::now_v7(),
+        causation: None,
+        actor: Actor::Process("test".to_owned()),
+        tenant: "acme".to_owned(),
+        at: 0,
+        traceparent: None,
+        address: None,
+        schema: 1,
+        events: vec![RoomEvent::Freed { over: 2, closed: vec![] }],
+        stands: Some(Standing { version: 7, state: stands }),
+    };
+    let draft = Draft {
+        subject: "ev.room.acme.acme".to_owned(),
+        expected: 1,
+        command_id: decision.command_id,
+        payload: one.codec().encode(&decision).await.unwrap(),
+    };
+    one.log().append(draft).await.unwrap();
+    assert_eq!(one.state::<Room>("acme", "acme").await.unwrap().taken(), 2);
+    // And so on, for whoever comes next.
+    let handled = one.handle::<Room>("acme", "acme", &caller(), lease(1)).await.unwrap();
+    assert_eq!(handled.version, 8);
+    let (state, sequence) = two.state_at::<Room>("acme", "acme").await.unwrap();
+    assert_eq!((state, sequence), (one.state::<Room>("acme", "acme").await.unwrap(), 3));
 }

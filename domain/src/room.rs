@@ -83,7 +83,8 @@ pub enum RoomCommand {
 }
 
 /// How a tenant's places stand.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RoomState {
     leased: u64,
     returned: u64,
@@ -204,6 +205,14 @@ impl Decider for Room {
         }
         state
     }
+
+    fn carry(state: &RoomState) -> Option<serde_json::Value> {
+        serde_json::to_value(state).ok()
+    }
+
+    fn carried(state: &serde_json::Value) -> Option<RoomState> {
+        RoomState::deserialize(state).ok()
+    }
 }
 
 #[cfg(test)]
@@ -283,6 +292,15 @@ mod tests {
             .when(give_back)
             .then_nothing();
         given::<Room>([leased(1, 8), returned, closed]).when(expire()).then_nothing();
+    }
+
+    #[test]
+    fn how_things_stand_is_carried_from_message_to_message() {
+        let past = [leased(1, 8), RoomEvent::Returned { lease: lease(1), unspent: 3 }, freed(2)];
+        let state = Room::replay(&past);
+        let carried = Room::carry(&state).unwrap();
+        assert_eq!(Room::carried(&carried), Some(state));
+        assert_eq!(Room::carried(&serde_json::json!({ "leased": 8 })), None);
     }
 
     #[test]

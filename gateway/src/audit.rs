@@ -222,6 +222,7 @@ impl Note {
             address: None,
             schema: 1,
             events: vec![event],
+            stands: None,
         };
         let payload = commands.codec().encode(&decision).await?;
         Ok(notes.keep(&subject, payload).await?)

@@ -31,6 +31,18 @@ pub struct Decision<E> {
     pub schema: u32,
     /// What happened, in order; never empty.
     pub events: Vec<E>,
+    /// Where the aggregate stands after that, of those that say so: nothing before it need be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands: Option<Standing>,
+}
+
+/// Where an aggregate stands after a decision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Count of its events so far.
+    pub version: u64,
+    /// Its state, as its decider writes it.
+    pub state: serde_json::Value,
 }
 
 /// A value of the envelope that the codec encrypts where it is personal.

@@ -37,7 +37,7 @@ pub use anchors::Anchors;
 pub use append::Draft;
 pub use client::{Nats, NatsConfig};
 pub use codec::{Codec, CodecError};
-pub use decision::{Actor, Decision, Message, personal};
+pub use decision::{Actor, Decision, Message, Standing, personal};
 pub use error::{AppendError, LogError};
 pub use idempotency::{Idempotency, Reservation, Reserved};
 pub use lines::Lines;

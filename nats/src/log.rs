@@ -116,7 +116,15 @@ impl Log {
     /// # Errors
     /// When the server does not answer.
     pub async fn last_matching(&self, filter: &str) -> Result<u64, LogError> {
-        read::last(&self.nats, self.stream, filter).await
+        Ok(self.newest(filter).await?.map_or(0, |message| message.sequence))
+    }
+
+    /// The newest message on the subjects that match `filter`, if there is one.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn newest(&self, filter: &str) -> Result<Option<Message>, LogError> {
+        read::newest(&self.nats, self.stream, filter).await
     }
 
     /// The newest sequence; 0 for an empty log.

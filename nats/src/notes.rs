@@ -36,6 +36,6 @@ impl Notes {
     /// # Errors
     /// When the server does not answer.
     pub async fn holds(&self, subject: &str) -> Result<bool, LogError> {
-        Ok(read::last(&self.nats, AUDIT, &format!("audit.{subject}")).await? > 0)
+        Ok(read::newest(&self.nats, AUDIT, &format!("audit.{subject}")).await?.is_some())
     }
 }

@@ -228,15 +228,19 @@ struct LastGet<'a> {
     last_by_subj: &'a str,
 }
 
-/// The newest message on the subjects that match a filter; 0 if there is none.
-pub(crate) async fn last(nats: &Nats, stream: &str, filter: &str) -> Result<u64, LogError> {
+/// The newest message on the subjects that match a filter, if there is one.
+pub(crate) async fn newest(
+    nats: &Nats,
+    stream: &str,
+    filter: &str,
+) -> Result<Option<Message>, LogError> {
     let request = serde_json::to_vec(&LastGet { last_by_subj: filter })
         .map_err(|error| LogError::Corrupt(error.to_string()))?;
     let asking = nats.client.request(format!("$JS.API.DIRECT.GET.{stream}"), request.into());
     let answer = nats.answer(asking).await?;
     match answer.status.map(|status| status.as_u16()) {
-        None => Ok(from_direct(answer)?.sequence),
-        Some(404) => Ok(0),
+        None => Ok(Some(from_direct(answer)?)),
+        Some(404) => Ok(None),
         Some(status) => {
             let description = answer.description.unwrap_or_default();
             Err(LogError::Server { code: status.into(), description })

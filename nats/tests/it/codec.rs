@@ -54,6 +54,7 @@ fn decision() -> Decision<Named> {
         address: None,
         schema: 1,
         events: vec![Named { name: Personal((1, Bytes(SECRET.to_vec()))), size: 7 }],
+        stands: None,
     }
 }
 

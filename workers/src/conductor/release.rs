@@ -42,6 +42,7 @@ impl Conductor {
             address: None,
             schema: 1,
             events: vec![event.clone()],
+            stands: None,
         };
         let payload =
             self.commands.codec().encode(&decision).await.map_err(|error| match error {

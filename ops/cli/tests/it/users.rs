@@ -193,6 +193,7 @@ async fn may_append(server: &NatsServer, user: &str, subject: &str) -> bool {
         address: None,
         schema: 1,
         events: vec!["forged"],
+        stands: None,
     };
     let payload = codec.encode(&decision).await.unwrap();
     let log = Log::open(nats).await.unwrap();
