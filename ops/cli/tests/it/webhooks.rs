@@ -224,14 +224,15 @@ async fn one_that_asks_for_time_gets_it_and_one_that_is_gone_is_left_alone() {
     receiver.answer("/busy", 503, "retry-after: 3\r\n");
     receiver.answer("/gone", 410, "");
     receiver.answer("/moved", 302, "location: /a\r\n");
-    let busy = format!("{}/busy", receiver.url);
-    let busy = hook(&stack, &busy, json!({ "concurrency": 1 })).await;
-    let gone = hook(&stack, &format!("{}/gone", receiver.url), json!({})).await;
-    let moved = hook(&stack, &format!("{}/moved", receiver.url), json!({})).await;
+    // There before anything is disabled, or it would not be told of it.
     let told =
         hook(&stack, &format!("{}/told", receiver.url), json!({ "events": ["webhook.disabled"] }))
             .await;
     assert_eq!(told.text("/events/0"), "webhook.disabled");
+    let busy = format!("{}/busy", receiver.url);
+    let busy = hook(&stack, &busy, json!({ "concurrency": 1 })).await;
+    let gone = hook(&stack, &format!("{}/gone", receiver.url), json!({})).await;
+    let moved = hook(&stack, &format!("{}/moved", receiver.url), json!({})).await;
     let got = receiver.until("/told", |got| !got.is_empty()).await;
     assert_eq!(got[0].json()["data"]["webhook_id"], gone.text("/id"));
     assert_eq!(got[0].json()["data"]["disabled_by"], "gone");
@@ -269,9 +270,9 @@ async fn days_of_failure_disable_an_endpoint_and_its_owner_is_told() {
     .await;
     let receiver = Receiver::new().await;
     receiver.answer("/bad", 500, "");
-    hook(&stack, &format!("{}/bad", receiver.url), json!({})).await;
     hook(&stack, &format!("{}/good", receiver.url), json!({ "events": ["webhook.disabled"] }))
         .await;
+    hook(&stack, &format!("{}/bad", receiver.url), json!({})).await;
     let start = Instant::now();
     while receiver.at("/good").is_empty() {
         assert!(start.elapsed() < PATIENCE);
