@@ -32,6 +32,8 @@ use crate::{
 
 /// Packets that may wait for a segmenter.
 const CODED: usize = 256;
+/// The same where a judge looks at them: for each, every judge keeps a picture of the original.
+const JUDGED: usize = 4;
 
 /// One stream that was made.
 pub(super) struct Made {
@@ -269,7 +271,7 @@ impl<'a> Press<'a> {
             (&self.root.join(&packaged.folder), &whole),
             (Cut { every, at_keys: picture }, self.key),
         )?;
-        let (coded, packets) = sync_channel(CODED);
+        let (coded, packets) = sync_channel(if made.is_some() { JUDGED } else { CODED });
         let sent = Arc::new(AtomicU64::new(0));
         let segments = Arc::new(Mutex::new(vec![]));
         let track = Track {
