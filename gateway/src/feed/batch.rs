@@ -1,6 +1,6 @@
 use std::{collections::HashMap, sync::Arc};
 
-use domain::{BatchId, JobId, Tenant, batch::Counts, job::JobStatus};
+use domain::{BatchId, JobId, batch::Counts, job::JobStatus};
 use nats::{Message, Position};
 use poem::{
     Result,
@@ -107,10 +107,6 @@ impl Members {
 }
 
 impl Wanted for Members {
-    fn filter(&self, tenant: &Tenant) -> String {
-        format!("ev.*.{tenant}.>")
-    }
-
     fn of(&mut self, message: &Message, shown: &[Shown]) -> Vec<Event> {
         let Some((_, _, id)) = message.address() else { return vec![] };
         if id == self.id.to_string() {

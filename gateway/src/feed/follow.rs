@@ -1,4 +1,4 @@
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc};
 
 use domain::Tenant;
 use nats::{Message, Position};
@@ -6,7 +6,7 @@ use poem::web::sse::Event;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-use super::{Logged, Shown, Source};
+use super::{Logged, Shown, Source, shown::PATIENCE};
 use crate::{
     events::{News, next},
     state::Gateway,
@@ -14,8 +14,10 @@ use crate::{
 
 /// What is followed of a tenant's events.
 pub(crate) trait Wanted: Send {
-    /// Where in the log it is.
-    fn filter(&self, tenant: &Tenant) -> String;
+    /// Where in the log it is, if not all over the tenant's part of it.
+    fn filter(&self, tenant: &Tenant) -> String {
+        format!("ev.*.{tenant}.>")
+    }
 
     /// What is to be sent of a message, if it is wanted.
     fn of(&mut self, message: &Message, shown: &[Shown]) -> Vec<Event>;
@@ -27,7 +29,7 @@ pub(crate) trait Wanted: Send {
     fn is_over(&self) -> bool;
 }
 
-/// One reader of a tenant's events.
+/// One reader of events.
 pub(crate) struct Follow<W> {
     gateway: Arc<Gateway>,
     tenant: Tenant,
@@ -43,8 +45,6 @@ pub(crate) struct Follow<W> {
 
 /// Messages read at once while catching up.
 pub(super) const PAGE: usize = 1_000;
-/// Between two tries while the log does not answer.
-const PATIENCE: Duration = Duration::from_millis(200);
 
 impl<W: Wanted> Follow<W> {
     /// One that is sent `first`, and then what comes after a position.

@@ -31,8 +31,8 @@ pub(crate) struct Logged {
     shown: OnceCell<Vec<Shown>>,
 }
 
-/// Between two tries while the key store does not answer.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// Between two tries while the log or the key store does not answer.
+pub(super) const PATIENCE: Duration = Duration::from_millis(200);
 
 impl Logged {
     pub(crate) const fn new(message: Message) -> Self {

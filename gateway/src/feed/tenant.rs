@@ -134,10 +134,6 @@ async fn history(
 struct Everything;
 
 impl Wanted for Everything {
-    fn filter(&self, tenant: &Tenant) -> String {
-        format!("ev.*.{tenant}.>")
-    }
-
     fn of(&mut self, _: &Message, shown: &[Shown]) -> Vec<Event> {
         shown.iter().map(Shown::event).collect()
     }

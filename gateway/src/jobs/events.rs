@@ -32,8 +32,8 @@ pub(crate) async fn events(
         return Ok(feed::page(&history, false));
     }
     let unseen = history.iter().filter(|shown| seen.is_none_or(|seen| shown.position > seen));
-    let known = seen.map_or(newest.position, |seen| seen.max(newest.position));
-    let begin = (unseen.map(Shown::event).collect(), known);
+    // From where the log ended, even if a reader says that it has seen more: it must be told the end.
+    let begin = (unseen.map(Shown::event).collect(), newest.position);
     let wanted = OneJob { id, over: newest.terminal };
     let follow = Follow::caught_up((gateway, tenant), listener, begin, wanted);
     Ok(feed::stream(gateway, principal, follow))

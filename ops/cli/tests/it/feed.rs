@@ -203,3 +203,15 @@ async fn everything_that_is_told_is_as_its_document_says() {
         assert!(kinds.contains(wanted), "{wanted} was not told: {kinds:?}");
     }
 }
+
+#[tokio::test]
+async fn a_reader_that_says_it_saw_what_is_not_there_yet_is_told_the_end() {
+    let stack = Stack::new().await;
+    let waiting = json!({ "input": "a.mp4", "not_before": "2100-01-01T00:00:00Z" });
+    let job = stack.post("/probe", &waiting).await.text("/job/id").to_owned();
+    let mut stream =
+        Stream::open(&stack, &format!("/jobs/{job}/events"), Some("1-999999999-0")).await;
+    stack.post(&format!("/jobs/{job}/cancel"), &json!({})).await;
+    assert_eq!(stream.next().await.unwrap().kind, "job.cancelled");
+    assert!(stream.next().await.is_none());
+}
