@@ -98,12 +98,9 @@ def many(stack, data, source, upload):
     theirs = timed(lambda: [out(*one(source, f"{data}/theirs.mp4")) for _ in range(count)])
 
     def ours():
-        made = [stack.call("POST", "/convert", {"input": upload, "output": f"many{n}.mp4", "operations": OPERATIONS})
+        made = [stack.submit({"input": upload, "output": f"many{n}.mp4", "operations": OPERATIONS})
                 for n in range(count)]
-        for _, answer in made:
-            job = stack.call("GET", f"/jobs/{answer['job']['id']}", None, {"Prefer": "wait=60"})[1]
-            while job["status"] not in ("completed", "failed"):
-                job = stack.call("GET", f"/jobs/{answer['job']['id']}", None, {"Prefer": "wait=60"})[1]
+        for job in map(stack.ended, made):
             assert job["status"] == "completed", job
 
     compared(f"{count} jobs, all at once / one by one", [timed(ours)], [theirs], "<= 0.92", "")
@@ -129,7 +126,7 @@ def ladder_command(data, source, extra_filters=(), extra_outputs=()):
 def stream(stack, name, upload, **more):
     body = {"input": upload, "output": name, "type": "hls", "segment_duration": 2, "encoder_preset": "veryfast",
             "variants": [{"name": name, "height": height} for name, height, _ in STEPS], **more}
-    job = stack.convert(body, wait=300, path="/stream")
+    job = stack.convert(body, "/stream")
     assert job["status"] == "completed", job
     return seconds(job)
 

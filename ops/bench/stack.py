@@ -77,8 +77,18 @@ class Stack:
         headers = {"Content-Type": "application/octet-stream"}
         return self.call("POST", "/uploads", Path(path).read_bytes(), headers)[1]["id"]
 
-    def convert(self, body, wait=60, path="/convert"):
-        return self.call("POST", path, body, {"Prefer": f"wait={wait}"})[1]["job"]
+    def submit(self, body, path="/convert"):
+        """A job, once it is accepted."""
+        return self.call("POST", path, body)[1]["job"]
+
+    def ended(self, job):
+        """The same job, once it has come to its end, however long that takes."""
+        while job["status"] not in ("completed", "failed", "cancelled"):
+            job = self.call("GET", f"/jobs/{job['id']}", None, {"Prefer": "wait=60"})[1]
+        return job
+
+    def convert(self, body, path="/convert"):
+        return self.ended(self.call("POST", path, body, {"Prefer": "wait=60"})[1]["job"])
 
     def children(self, word):
         found = {}

@@ -9,6 +9,7 @@ mod encoder;
 mod filtering;
 mod flow;
 mod judge;
+mod measure;
 mod mux;
 mod package;
 mod passes;

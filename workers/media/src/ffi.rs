@@ -1,4 +1,5 @@
-//! The one place that talks to C: what the safe bindings lack. Every block says why it is sound.
+//! The one place that talks to C, and to the processor: what safe bindings lack. Every block says
+//! why it is sound.
 
 mod device;
 mod frame;
@@ -6,6 +7,11 @@ mod input;
 mod log;
 mod memory;
 mod va;
+#[cfg(target_arch = "x86_64")]
+mod vif;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "ffi/no_vif.rs"]
+mod vif;
 mod vmaf;
 mod words;
 
@@ -25,6 +31,7 @@ pub(crate) use self::{
     log::capture_log,
     memory::MemoryOutput,
     va::ask_driver,
+    vif::Vif,
     vmaf::Vmaf,
     words::{ColorWords, color_words, sample_name, tags},
 };

@@ -5,7 +5,7 @@ use std::num::NonZero;
 use ffmpeg_the_third::{Rescale, frame};
 use serde_json::{Value, json};
 
-use super::{MICROS, filtering::Filtering};
+use super::{MICROS, filtering::Filtering, measure::Measure};
 use crate::{MediaError, ffi::Vmaf, pulse::Pulse};
 
 /// Two films of one size, rate and depth, each counting from 0, to be looked at side by side.
@@ -32,7 +32,7 @@ impl SideBySide {
         pulse: &Pulse<'_>,
         mut seen: impl FnMut(u64),
     ) -> Result<Vec<f64>, MediaError> {
-        let mut vmaf = Vmaf::new(self.depth, self.threads)?;
+        let mut measure: Option<Measure> = None;
         let (film_base, ..) = self.film.outcome()?;
         let (base, _, rate) = self.reference.outcome()?;
         let frame = match (rate.numerator(), rate.denominator()) {
@@ -53,11 +53,15 @@ impl SideBySide {
             if coming.is_none() && at(reference, base) + frame + frame / 2 <= now {
                 break;
             }
-            vmaf.compare(reference, &picture)?;
+            let measure = match &mut measure {
+                Some(measure) => measure,
+                none => none.insert(Measure::of(reference, self.depth, self.threads)?),
+            };
+            measure.compare(reference, &picture)?;
             seen(u64::try_from(now).unwrap_or(0));
             pulse.beat();
         }
-        vmaf.finish()
+        measure.map_or(Ok(vec![]), Measure::finish)
     }
 }
 
