@@ -130,7 +130,8 @@ pub(super) fn show(view: &BatchView, counts: Counts, running: f64) -> BatchShown
         cancel_requested: view.cancel_requested,
         created_at: view.created_at.to_string(),
         updated_at: view.updated_at.to_string(),
-        ended_at: view.ended_at.map(|at| at.to_string()),
+        // Its jobs' read model may be a step behind its own: it has ended once both say so.
+        ended_at: view.ended_at.filter(|_| counts.is_over()).map(|at| at.to_string()),
         version: view.version,
         jobs: None,
         warnings: None,
@@ -221,4 +222,32 @@ pub(super) async fn after(
     let found = batch::find(&gateway.database, &principal.tenant, id).await?;
     let ((view, counts), _) = found.ok_or_else(|| Problem::not_found("batch"))?;
     Ok(Reply::new(show(&view, counts, 0.0)).position(position))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_has_not_ended_while_one_of_its_jobs_still_runs() {
+        let counts =
+            |completed, processing| Counts { total: 8, completed, processing, ..Counts::default() };
+        let at = Timestamp::from_millis(1_700_000_000_000);
+        let view = BatchView {
+            id: BatchId::from_uuid(uuid::Uuid::from_u128(8)),
+            tenant: "acme".parse().unwrap(),
+            name: domain::Personal::Clear(None),
+            max_parallel: 5,
+            total: 8,
+            created_at: at,
+            updated_at: at,
+            ended_at: Some(at),
+            cancel_requested: false,
+            version: 2,
+        };
+        let behind = show(&view, counts(7, 1), 0.0);
+        assert_eq!((behind.status.as_str(), behind.ended_at), ("processing", None));
+        let ended = show(&view, counts(8, 0), 0.0);
+        assert_eq!((ended.status.as_str(), ended.ended_at), ("completed", Some(at.to_string())));
+    }
 }
