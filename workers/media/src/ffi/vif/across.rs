@@ -7,8 +7,8 @@ use std::arch::x86_64::{
 
 use super::{
     filter::Filter,
-    lanes::{START, Sums, biased, block, load, store, weigh},
-    plane::{LANES, Line, Plane},
+    lanes::{START, Sums, biased, half_of, load, store, weigh},
+    plane::{LANES, Line, Plane, block},
 };
 
 /// The sums around every second sample from `x` on.
@@ -26,11 +26,6 @@ pub(super) fn every_second<const PAIRS: usize>(
         sum = weigh(sum, load(block(window, from)), first, second);
     }
     sum
-}
-
-/// Half of what a whole number is rounded at, `bits` from below.
-pub(super) const fn half_of(bits: i32) -> i32 {
-    if bits == 0 { 0 } else { 1 << (bits - 1) }
 }
 
 /// Makes a picture half as wide and high; `bits` are rounded away between down and across.

@@ -6,9 +6,8 @@ use std::arch::x86_64::{
 };
 
 use super::{
-    across::half_of,
     filter::Filter,
-    lanes::{START, Sums, biased, load, store},
+    lanes::{START, Sums, biased, half_of, load, store},
     likeness::Precision,
     plane::{Line, Plane},
 };

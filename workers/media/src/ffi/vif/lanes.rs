@@ -10,7 +10,7 @@ use std::{
     sync::LazyLock,
 };
 
-use super::plane::{Block, LANES};
+use super::plane::Block;
 
 /// All that these functions are made of.
 pub(super) fn are_there() -> bool {
@@ -45,6 +45,11 @@ pub(super) fn biased(samples: __m512i) -> __m512i {
 /// Where a sum of biased samples begins: the weights of a filter sum to 65,536, so this is what
 /// the bias takes away, however the sum overflows on its way.
 pub(super) const START: i32 = i32::MIN;
+
+/// Half of what a whole number is rounded at, `bits` from below.
+pub(super) const fn half_of(bits: i32) -> i32 {
+    if bits == 0 { 0 } else { 1 << (bits - 1) }
+}
 
 /// Adds two neighbours, weighed.
 #[inline]
@@ -142,10 +147,4 @@ impl Logarithms {
         let read = unsafe { _mm512_i32gather_epi32::<2>(place, self.0.as_ptr().cast()) };
         _mm512_and_si512(read, _mm512_set1_epi32(0xffff))
     }
-}
-
-/// A block from `from` on.
-#[inline]
-pub(super) fn block(window: &[u16; 2 * LANES], from: usize) -> &Block {
-    window[from..].first_chunk().unwrap_or(&[0; LANES])
 }

@@ -14,10 +14,10 @@ use std::arch::x86_64::{
 };
 
 use super::{
-    across::{every_second, half_of},
+    across::every_second,
     down::{ROWS, Row, down},
     filter::Filter,
-    lanes::{Logarithms, START},
+    lanes::{Logarithms, START, half_of},
     plane::{LANES, Plane},
 };
 
@@ -32,15 +32,10 @@ impl Precision {
     /// Pictures that were made smaller have all 16 bits.
     pub(super) const SCALED: Self = Self { mean: 16, square: 16 };
 
-    /// Of samples of so many bits.
+    /// Of samples of so many bits, from eight on.
     pub(super) const fn of_source(depth: u32) -> Self {
-        match depth {
-            ..=8 => Self { mean: 8, square: 0 },
-            9 => Self { mean: 9, square: 2 },
-            10 => Self { mean: 10, square: 4 },
-            11 => Self { mean: 11, square: 6 },
-            _ => Self { mean: 12, square: 8 },
-        }
+        let mean = depth.cast_signed();
+        Self { mean, square: 2 * (mean - 8) }
     }
 }
 

@@ -64,7 +64,7 @@ impl Line {
         &mut self.0[block + 1]
     }
 
-    /// From `reach` samples before the sample `x` on.
+    /// From `reach` samples before the sample `x` on; the margins are wide enough for any of the line.
     pub(super) fn window(&self, x: usize, reach: usize) -> &[u16; WINDOW] {
         self.0.as_flattened()[LANES + x - reach..].first_chunk().unwrap_or(&[0; WINDOW])
     }
@@ -78,4 +78,10 @@ impl Line {
             line[last + away] = line[last - away];
         }
     }
+}
+
+/// The block of a window that begins at `from`, which is within a filter's reach.
+#[inline]
+pub(super) fn block(window: &[u16; WINDOW], from: usize) -> &Block {
+    window[from..].first_chunk().unwrap_or(&[0; LANES])
 }

@@ -85,6 +85,12 @@ fn fidelity_is_libvmafs_to_the_last_bit() {
 }
 
 #[test]
+fn pictures_that_filters_would_reach_across_are_left_to_libvmaf() {
+    assert!(Vif::new(31, 400, 8).is_none());
+    assert!(Vif::new(400, 31, 8).is_none());
+}
+
+#[test]
 fn a_score_is_the_same_whoever_looks_for_fidelity() {
     let size = (320, 180);
     let pair = [picture(size, 8, waves), picture(size, 8, |x, y| waves(x / 2 * 2, y))];
