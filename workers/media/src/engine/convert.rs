@@ -71,6 +71,7 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
         video.quality.crf = Some(found.crf);
     }
     let expected = encode(&studio, &plan, &facts, findings, work.output, &tally)?;
+    tally.stage("verifying");
     let mut files = verify::verify(work.output, &plan, &expected)?;
     files.extend(sidecars(&studio, &plan, work.output)?);
     let _ = fs::remove_dir_all(scratch);

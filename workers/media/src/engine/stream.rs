@@ -57,6 +57,7 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
     let pressed = press.run(&stills, &tally)?;
     let made = pressed.streams;
     let packaged: Vec<Packaged> = made.iter().map(|made| made.packaged.clone()).collect();
+    tally.stage("verifying");
     check_same_cuts(&packaged)?;
     verify_all(&made, plan.duration)?;
     for made in &made {

@@ -44,6 +44,11 @@ impl<'a> Tally<'a> {
     /// The next pass begins, which is told at once: it may be long before it gets anywhere.
     pub(super) fn begin(&self, number: u32, stage: &'static str) {
         self.pass.store(number, Ordering::Relaxed);
+        self.stage(stage);
+    }
+
+    /// Something else is done with what there is, which is told at once; how far it is stays.
+    pub(super) fn stage(&self, stage: &'static str) {
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
         self.tell();
     }
