@@ -1,4 +1,4 @@
-"""Media work beside the ffmpeg command line: the same libraries, settings and source, in turn."""
+"""Media work beside the ffmpeg command line: the same libraries, settings and source, in turns."""
 
 import os
 import re
@@ -7,7 +7,8 @@ import subprocess
 import threading
 import time
 
-from stack import BUNNY, ROOT, out, row, rss, seconds
+from stack import BUNNY, ROOT, out, row, rss
+from turns import Commands, Jobs, turns
 
 JUDGE = ROOT / ".tools/bin/ffmpeg-judge"
 STEPS = [("1080p", 1080, 5000), ("720p", 720, 2800), ("480p", 480, 1400)]
@@ -15,9 +16,9 @@ RUNS = 3
 
 
 def rows(stack, data):
-    """Every row, with a source of 20 s that is made once."""
+    """Every row, with a source of 30 s that is made once."""
     source = f"{data}/source.mp4"
-    out("ffmpeg", "-v", "error", "-stream_loop", "3", "-i", BUNNY, "-t", "20", "-vf", "scale=1920:1080",
+    out("ffmpeg", "-v", "error", "-stream_loop", "5", "-i", BUNNY, "-t", "30", "-vf", "scale=1920:1080",
         "-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-c:a", "aac", "-ac", "2", source)
     upload = stack.upload(source)
     transcode(stack, data, source, upload)
@@ -33,9 +34,14 @@ def timed(work):
     return time.monotonic() - start
 
 
-def compared(name, ours, theirs, goal, what):
-    ours, theirs = statistics.median(ours), statistics.median(theirs)
-    row(name, f"{ours / theirs:.3f} ({ours:.2f} s / {theirs:.2f} s{what})", goal)
+def compared(name, pairs, goal, what=""):
+    """A row of the seconds that both took, pair by pair: the median of the ratios, and how far they are apart."""
+    ratios = [ours / theirs for ours, theirs in pairs]
+    ours, theirs = (statistics.median(side) for side in zip(*pairs))
+    spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
+    row(name, f"{statistics.median(ratios):.3f} ({spread}; {ours:.1f} / {theirs:.1f} s)", goal)
+    if what:
+        print(f"  {what}", flush=True)
 
 
 def one(source, to):
@@ -47,21 +53,18 @@ OPERATIONS = [{"type": "scale", "height": 720}, {"type": "transcode", "preset": 
 
 
 def transcode(stack, data, source, upload):
-    ours, theirs, peaks = [], [], []
+    pairs, peaks = [], []
     for n in range(RUNS):
-        process = subprocess.Popen(one(source, f"{data}/theirs.mp4"))
-        start = time.monotonic()
-        _, status, used = os.wait4(process.pid, 0)
-        assert status == 0
-        theirs.append(time.monotonic() - start)
+        theirs = Commands(one(source, f"{data}/theirs.mp4"))
+        ours = Jobs(stack, {"input": upload, "output": f"ours{n}.mp4", "operations": OPERATIONS})
         watch = Peak(stack)
-        job = stack.convert({"input": upload, "output": f"ours{n}.mp4", "operations": OPERATIONS})
-        assert job["status"] == "completed", job
-        ours.append(seconds(job))
-        peaks.append(watch.end() / (used.ru_maxrss / 1024))
-    compared("transcode 1080p to 720p / ffmpeg", ours, theirs, "<= 0.97", ", verify, hash and fsync included")
-    row("memory: media child / ffmpeg, at their peaks", f"{statistics.median(peaks):.2f} "
-        f"({statistics.median(peaks) * used.ru_maxrss / 1024:.0f} / {used.ru_maxrss / 1024:.0f} MiB)", "<= 1.1")
+        pairs.append(turns(ours, theirs))
+        peaks.append((watch.end(), theirs.peak))
+    compared("transcode 1080p to 720p / ffmpeg", pairs, "<= 0.97",
+             "from submit to completed: read back, hash and fsync included, which ffmpeg does not do")
+    child, ffmpeg = (statistics.median(side) for side in zip(*peaks))
+    row("memory: media child / ffmpeg, at their peaks", f"{child / ffmpeg:.2f} ({child:.0f} / {ffmpeg:.0f} MiB)",
+        "<= 1.1")
     for name, scaler in (("theirs.mp4", "swscale"), ("storage/default/ours0.mp4", "zscale")):
         said = subprocess.run(["ffmpeg", "-v", "info", "-i", f"{data}/{name}", "-i", source, "-lavfi",
                                "[1:v]scale=1280:720:flags=lanczos+accurate_rnd[r];[0:v][r]psnr", "-f", "null", "-"],
@@ -93,17 +96,13 @@ class Peak:
 
 
 def many(stack, data, source, upload):
-    """As many jobs at once as there are cores, against command lines one after the other."""
-    count = os.cpu_count() * 2
-    theirs = timed(lambda: [out(*one(source, f"{data}/theirs.mp4")) for _ in range(count)])
-
-    def ours():
-        made = [stack.submit({"input": upload, "output": f"many{n}.mp4", "operations": OPERATIONS})
-                for n in range(count)]
-        for job in map(stack.ended, made):
-            assert job["status"] == "completed", job
-
-    compared(f"{count} jobs, all at once / one by one", [timed(ours)], [theirs], "<= 0.92", "")
+    """Twice as many jobs at once as there are cores, against command lines one after the other."""
+    count, pairs = os.cpu_count() * 2, []
+    for n in range(RUNS - 1):
+        theirs = Commands(*[one(source, f"{data}/theirs.mp4")] * count)
+        bodies = [{"input": upload, "output": f"many{n}-{k}.mp4", "operations": OPERATIONS} for k in range(count)]
+        pairs.append(turns(Jobs(stack, *bodies), theirs))
+    compared(f"{count} jobs, all at once / one by one", pairs, "<= 0.92")
 
 
 def ladder_command(data, source, extra_filters=(), extra_outputs=()):
@@ -126,18 +125,13 @@ def ladder_command(data, source, extra_filters=(), extra_outputs=()):
 def stream(stack, name, upload, **more):
     body = {"input": upload, "output": name, "type": "hls", "segment_duration": 2, "encoder_preset": "veryfast",
             "variants": [{"name": name, "height": height} for name, height, _ in STEPS], **more}
-    job = stack.convert(body, "/stream")
-    assert job["status"] == "completed", job
-    return seconds(job)
+    return Jobs(stack, body, path="/stream")
 
 
 def ladder(stack, data, source, upload):
     """Three renditions in HLS from one decode, keyframes every two seconds."""
-    ours, theirs = [], []
-    for n in range(RUNS):
-        theirs.append(timed(lambda: out(*ladder_command(data, source))))
-        ours.append(stream(stack, f"ladder{n}", upload))
-    compared("ladder of three in HLS / ffmpeg", ours, theirs, "<= 0.95", ", verify, hash and fsync included")
+    pairs = [turns(stream(stack, f"ladder{n}", upload), Commands(ladder_command(data, source))) for n in range(RUNS)]
+    compared("ladder of three in HLS / ffmpeg", pairs, "<= 0.95", "from submit to completed, as above")
 
 
 def everything(stack, data, source, upload):
@@ -145,21 +139,16 @@ def everything(stack, data, source, upload):
     filters = ["trim=start=10:end=10.04[p]", "fps=1/2,scale=160:90,tile=10x10[s]"]
     outputs = ["-map", "[p]", "-frames:v", "1", f"{data}/p.jpg", "-map", "[s]", "-frames:v", "1", f"{data}/s.jpg",
                "-map", "0:a", "-af", "ebur128", "-f", "null", "-"]
-
-    def script():
-        out(*ladder_command(data, source, filters, outputs))
-        made = [argument for k in range(len(STEPS)) for argument in ("-i", f"{data}/theirs-{k}/index.m3u8")]
-        split = "[0:v]split=3[r0][r1][r2];" + ";".join(
-            f"[{k + 1}:v]scale=1920:1080:flags=bicubic[d{k}];[d{k}][r{k}]libvmaf=n_threads=2"
-            for k in range(len(STEPS)))
-        out(JUDGE, "-v", "error", "-i", source, *made, "-lavfi", split, "-f", "null", "-")
-
-    ours, theirs = [], []
+    made = [argument for k in range(len(STEPS)) for argument in ("-i", f"{data}/theirs-{k}/index.m3u8")]
+    split = "[0:v]split=3[r0][r1][r2];" + ";".join(
+        f"[{k + 1}:v]scale=1920:1080:flags=bicubic[d{k}];[d{k}][r{k}]libvmaf=n_threads=2" for k in range(len(STEPS)))
+    judge = [JUDGE, "-v", "error", "-i", source, *made, "-lavfi", split, "-f", "null", "-"]
+    pairs = []
     for n in range(RUNS - 1):
-        theirs.append(timed(script))
-        ours.append(stream(stack, f"everything{n}", upload, poster={"timestamp": 10}, sprite={"interval": 2},
-                           metrics=["vmaf", "loudness"]))
-    compared("everything at once / an ffmpeg script", ours, theirs, "<= 0.85", ", VMAF by another build")
+        ours = stream(stack, f"everything{n}", upload, poster={"timestamp": 10}, sprite={"interval": 2},
+                      metrics=["vmaf", "loudness"])
+        pairs.append(turns(ours, Commands(ladder_command(data, source, filters, outputs), judge)))
+    compared("everything at once / an ffmpeg script", pairs, "<= 0.85", "VMAF by another build")
 
 
 def overhead(stack, data):

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import time
-from datetime import datetime
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -84,7 +83,7 @@ class Stack:
     def ended(self, job):
         """The same job, once it has come to its end, however long that takes."""
         while job["status"] not in ("completed", "failed", "cancelled"):
-            job = self.call("GET", f"/jobs/{job['id']}", None, {"Prefer": "wait=60"})[1]
+            job = self.call("GET", f"/jobs/{job['id']}", None, {"Prefer": "wait=20"})[1]
         return job
 
     def convert(self, body, path="/convert"):
@@ -127,9 +126,3 @@ def rss(pid):
         if line.startswith("VmRSS"):
             return int(line.split()[1]) / 1024
     return 0.0
-
-
-def seconds(job):
-    parse = lambda text: datetime.fromisoformat(text.replace("Z", "+00:00"))
-    attempt = job["attempts"][-1]
-    return (parse(attempt["ended_at"]) - parse(attempt["started_at"])).total_seconds()

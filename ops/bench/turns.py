@@ -1,0 +1,101 @@
+"""Two works in turns of half a second, one frozen while the other runs: a machine whose speed drifts is as slow for
+the one as for the other."""
+
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+
+TURN = 0.5
+
+
+class Commands:
+    """Command lines, one after the other."""
+
+    def __init__(self, *commands):
+        self.waiting, self.process, self.peak = list(commands), None, 0.0
+
+    def start(self):
+        self.process = subprocess.Popen(self.waiting.pop(0), stdout=subprocess.DEVNULL)
+
+    def freeze(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def ended(self):
+        """True once the last one is; remembers the most memory that any of them had, in MiB."""
+        pid, status, used = os.wait4(self.process.pid, os.WNOHANG)
+        if pid == 0:
+            return False
+        assert status == 0, self.process.args
+        self.process.returncode = 0
+        self.peak = max(self.peak, used.ru_maxrss / 1024)
+        if self.waiting:
+            self.start()
+            return False
+        return True
+
+
+class Jobs:
+    """Jobs of a stack, all submitted at once; with it the stack's own process is frozen."""
+
+    def __init__(self, stack, *bodies, path="/convert"):
+        self.stack, self.bodies, self.path = stack, bodies, path
+
+    def start(self):
+        made = [self.stack.submit(body, self.path) for body in self.bodies]
+        self.waiter = threading.Thread(target=self.wait, args=[made])
+        self.waiter.start()
+
+    def wait(self, made):
+        self.done = [self.stack.ended(job) for job in made]
+
+    def freeze(self):
+        # First the one that could start another.
+        self.stack.process.send_signal(signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.signal(signal.SIGCONT)
+        self.stack.process.send_signal(signal.SIGCONT)
+
+    def signal(self, what):
+        for child in self.stack.children("media-child"):
+            try:
+                os.kill(child, what)
+            except ProcessLookupError:
+                pass
+
+    def ended(self):
+        if self.waiter.is_alive():
+            return False
+        assert all(job["status"] == "completed" for job in self.done), self.done
+        return True
+
+
+def turns(ours, theirs):
+    """How many seconds each took of those it had, from its start to its end."""
+    works = [ours, theirs]
+    random.shuffle(works)
+    took, running = {ours: 0.0, theirs: 0.0}, []
+    while works:
+        work = works.pop(0)
+        start = time.monotonic()
+        if work in running:
+            work.thaw()
+        else:
+            work.start()
+            running.append(work)
+        # Turns of unequal length meet no rhythm of the work.
+        until = start + TURN * random.uniform(0.8, 1.2)
+        while not (ended := work.ended()) and time.monotonic() < until:
+            time.sleep(0.005)
+        if not ended:
+            work.freeze()
+            works.append(work)
+        took[work] += time.monotonic() - start
+    return took[ours], took[theirs]
