@@ -83,6 +83,7 @@ class Stack:
     def ended(self, job):
         """The same job, once it has come to its end, however long that takes."""
         while job["status"] not in ("completed", "failed", "cancelled"):
+            # Far less than a connection's patience, for whoever answers may be frozen half of the time.
             job = self.call("GET", f"/jobs/{job['id']}", None, {"Prefer": "wait=20"})[1]
         return job
 

@@ -21,10 +21,11 @@ class Commands:
         self.process = subprocess.Popen(self.waiting.pop(0), stdout=subprocess.DEVNULL)
 
     def freeze(self):
-        self.process.send_signal(signal.SIGSTOP)
+        # Not by Popen, which would take an exit that `ended` waits for.
+        os.kill(self.process.pid, signal.SIGSTOP)
 
     def thaw(self):
-        self.process.send_signal(signal.SIGCONT)
+        os.kill(self.process.pid, signal.SIGCONT)
 
     def ended(self):
         """True once the last one is; remembers the most memory that any of them had, in MiB."""
@@ -81,21 +82,27 @@ def turns(ours, theirs):
     """How many seconds each took of those it had, from its start to its end."""
     works = [ours, theirs]
     random.shuffle(works)
-    took, running = {ours: 0.0, theirs: 0.0}, []
-    while works:
-        work = works.pop(0)
-        start = time.monotonic()
-        if work in running:
+    took, frozen = {ours: 0.0, theirs: 0.0}, []
+    try:
+        while works:
+            work = works.pop(0)
+            start = time.monotonic()
+            if work in frozen:
+                frozen.remove(work)
+                work.thaw()
+            else:
+                work.start()
+            # Turns of unequal length meet no rhythm of the work.
+            until = start + TURN * random.uniform(0.8, 1.2)
+            while not (ended := work.ended()) and time.monotonic() < until:
+                time.sleep(0.005)
+            if not ended:
+                frozen.append(work)
+                work.freeze()
+                works.append(work)
+            took[work] += time.monotonic() - start
+    finally:
+        # When one of them failed, the other must still be able to end.
+        for work in frozen:
             work.thaw()
-        else:
-            work.start()
-            running.append(work)
-        # Turns of unequal length meet no rhythm of the work.
-        until = start + TURN * random.uniform(0.8, 1.2)
-        while not (ended := work.ended()) and time.monotonic() < until:
-            time.sleep(0.005)
-        if not ended:
-            work.freeze()
-            works.append(work)
-        took[work] += time.monotonic() - start
     return took[ours], took[theirs]
