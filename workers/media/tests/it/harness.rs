@@ -159,6 +159,19 @@ pub(crate) fn report(talk: &Talk) -> &Report {
     }
 }
 
+/// What a child said it was at, one after the other.
+pub(crate) fn stages(talk: &Talk) -> Vec<&str> {
+    let mut stages: Vec<&str> = talk
+        .iter()
+        .filter_map(|said| match said {
+            Said::Progress(progress) => Some(progress.stage.as_str()),
+            _ => None,
+        })
+        .collect();
+    stages.dedup();
+    stages
+}
+
 pub(crate) fn failure(talk: &Talk) -> (&str, &str) {
     match talk.last() {
         Some(Said::Failed { code, message }) => (code.as_str(), message),

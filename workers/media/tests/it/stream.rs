@@ -13,7 +13,9 @@ use media::protocol::Said;
 use serde_json::Value;
 
 use crate::{
-    harness::{Slot, clip, failure, ffmpeg, ffprobe, loudness, probe, psnr, real_film, report},
+    harness::{
+        Slot, clip, failure, ffmpeg, ffprobe, loudness, probe, psnr, real_film, report, stages,
+    },
     quality::judged,
 };
 
@@ -55,6 +57,7 @@ pub(crate) fn film() -> Slot {
 
 pub(crate) fn make(slot: &Slot, request: Stream) -> Vec<String> {
     let talk = slot.run(MediaRequest::Stream(request), "output.");
+    assert_eq!(stages(&talk), ["encoding", "verifying"]);
     report(&talk).files.iter().map(|file| file.name.clone()).collect()
 }
 
