@@ -11,7 +11,7 @@ use domain::{
     dispatch::Release,
     job::{Failure, Job, JobCommand, JobEvent, JobRejection, OutputFile},
     location::Location,
-    media::{Capabilities, MediaRequest, Overwrite, Pool, Spent},
+    media::{Capabilities, Hardware, MediaRequest, Overwrite, Pool, Spent},
 };
 use media::{
     MediaError,
@@ -28,7 +28,8 @@ use crate::{
     failure::{crashed, erased, failed, presentable},
     insist::insist,
     outputs::{self, OUTPUT, staged},
-    slot::{Seat, Slot},
+    running::Running,
+    slot::Slot,
     task,
 };
 
@@ -42,15 +43,18 @@ pub(crate) struct Workshop {
     pub(crate) caller: Caller,
     pub(crate) worker: String,
     pub(crate) capabilities: Capabilities,
+    pub(crate) running: Running,
     pub(crate) stall_timeout: Duration,
     /// Ends what runs, so that the job can go on elsewhere.
     pub(crate) abandon: CancellationToken,
 }
 
-/// What was asked for, and by whom.
+/// What was asked for, by whom, and what it runs on.
 #[derive(Debug, Clone, Copy)]
 struct Order<'a> {
     request: &'a MediaRequest,
+    hardware: Option<Hardware>,
+    pool: Pool,
     key: Option<KeyId>,
 }
 
@@ -74,9 +78,9 @@ const KEEP: Duration = Duration::from_secs(10);
 
 impl Workshop {
     /// Runs the attempt that a task stands for, in a waiting slot, and records its outcome.
-    pub(crate) async fn attempt(&self, task: &Task, order: &task::Order, seat: Seat, slot: Slot) {
+    pub(crate) async fn attempt(&self, task: &Task, order: &task::Order, pool: Pool, slot: Slot) {
         tokio::select! {
-            () = self.see_through(order, seat, slot) => {}
+            () = self.see_through(order, pool, slot) => {}
             () = self.hold(task, &order.release) => {}
         }
     }
@@ -102,9 +106,9 @@ impl Workshop {
         }
     }
 
-    async fn see_through(&self, order: &task::Order, seat: Seat, slot: Slot) {
+    async fn see_through(&self, order: &task::Order, pool: Pool, slot: Slot) {
         let release = &order.release;
-        let outcome = match self.run(order, seat, slot).await {
+        let outcome = match self.run(order, pool, slot).await {
             Ok(outcome) => outcome,
             Err(error) => Outcome::Fail(error),
         };
@@ -165,7 +169,7 @@ impl Workshop {
     async fn run(
         &self,
         order: &task::Order,
-        seat: Seat,
+        pool: Pool,
         slot: Slot,
     ) -> Result<Outcome, MediaError> {
         let release = &order.release;
@@ -173,8 +177,8 @@ impl Workshop {
         let start = JobCommand::StartAttempt {
             attempt,
             worker: self.worker.clone(),
-            pool: seat.pool.as_str().to_owned(),
-            device: self.device(seat.pool),
+            pool: pool.as_str().to_owned(),
+            device: self.device(pool),
             waited: release.waited,
         };
         let released_at = order.released_at.as_ref();
@@ -206,8 +210,7 @@ impl Workshop {
             Actor::Key(key) => key.parse().ok(),
             Actor::Worker(_) | Actor::Process(_) => None,
         });
-        let order = Order { request: &request, key };
-        let place = Place { hardware, pool: seat.pool, threads: seat.threads };
+        let order = Order { request: &request, hardware, pool, key };
         let sealed = events().find_map(|event| match event {
             JobEvent::OutputsSealed { attempt, outputs, spent, .. } => {
                 let charged = spent.as_ref().map_or(0, |spent| spent.effort.charged);
@@ -223,7 +226,7 @@ impl Workshop {
             }
             return self.deliver(release, &request, by, &outputs).await;
         }
-        let (outputs, result, spent) = match self.make(release, order, place, slot).await? {
+        let (outputs, result, spent) = match self.make(release, order, slot).await? {
             Made::Outputs { files, result, spent } => (files, result, spent),
             Made::Stopped(outcome) => return Ok(outcome),
         };
@@ -268,10 +271,9 @@ impl Workshop {
         &self,
         release: &Release,
         order: Order<'_>,
-        place: Place,
         mut slot: Slot,
     ) -> Result<Made, MediaError> {
-        let made = self.make_in(release, order, place, &mut slot).await;
+        let made = self.make_in(release, order, &mut slot).await;
         slot.end().await;
         made
     }
@@ -280,7 +282,6 @@ impl Workshop {
         &self,
         release: &Release,
         order: Order<'_>,
-        place: Place,
         slot: &mut Slot,
     ) -> Result<Made, MediaError> {
         let request = order.request;
@@ -308,9 +309,9 @@ impl Workshop {
         let work = MediaTask::Run {
             request: Box::new(request.clone()),
             capabilities: self.capabilities.clone(),
-            place,
+            place: Place { hardware: order.hardware, pool: order.pool },
             output: format!("{OUTPUT}.{extension}"),
-            ask: true,
+            permit: None,
         };
         slot.give(&work).await.map_err(|error| crashed(&error))?;
         let report = match self.watch(release, order.key, slot).await? {

@@ -20,6 +20,7 @@ mod outputs;
 mod planner;
 mod presence;
 mod retention;
+mod running;
 mod slot;
 mod task;
 mod tell;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{job::FailureCode, media::Pool};
+use domain::job::FailureCode;
 use media::{
     MediaError,
     protocol::{self, Permit, Said, Task},
@@ -18,14 +18,6 @@ use tokio::{
     sync::mpsc,
 };
 use uuid::Uuid;
-
-/// Where an attempt runs.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Seat {
-    pub(crate) pool: Pool,
-    /// Of each codec; 0 lets it choose.
-    pub(crate) threads: u16,
-}
 
 /// One warm media child in an empty folder of its own: it serves one task and is gone.
 #[derive(Debug)]
@@ -116,8 +108,8 @@ impl Slot {
     }
 
     /// Gives a child leave to begin with what it said is charged.
-    pub(crate) async fn permit(&mut self) -> io::Result<()> {
-        self.tell(&Permit {}).await
+    pub(crate) async fn permit(&mut self, permit: Permit) -> io::Result<()> {
+        self.tell(&permit).await
     }
 
     async fn tell(&mut self, what: &(impl Serialize + Sync)) -> io::Result<()> {

@@ -1,8 +1,8 @@
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -23,7 +23,8 @@ use crate::{
     attempt::Workshop,
     intake::Sources,
     presence::BEAT,
-    slot::{Nursery, Seat, sweep},
+    running::Running,
+    slot::{Nursery, sweep},
     task,
 };
 
@@ -91,7 +92,6 @@ pub struct Worker {
     sandbox: String,
     /// How long a stopping worker lets its tasks go on.
     drain: Duration,
-    running: Mutex<BTreeSet<String>>,
     buried: Vec<String>,
     /// Held as long as the worker's folder is in use.
     _lock: File,
@@ -143,19 +143,19 @@ impl Worker {
             caller,
             worker,
             capabilities,
+            running: Running::default(),
             stall_timeout: Duration::from_secs(config.stall_timeout),
             abandon: CancellationToken::new(),
         };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let slots = if config.slots == 0 { cores } else { config.slots };
         let workshop = Arc::new(workshop);
-        let running = Mutex::default();
         let mut pools = BTreeMap::from([(Pool::Cpu, slots)]);
         for device in workshop.capabilities.devices.iter().filter(|d| !d.encodes.is_empty()) {
             pools.insert(device.pool, config.device_slots);
         }
         let drain = Duration::from_secs(config.drain);
-        Ok(Self { workshop, nursery, pools, sandbox, drain, running, buried, _lock: lock })
+        Ok(Self { workshop, nursery, pools, sandbox, drain, buried, _lock: lock })
     }
 
     /// Works until told to stop; then lets tasks end for a moment, and gives up the rest, so that
@@ -221,15 +221,14 @@ impl Worker {
         };
         let name = format!("{}.{}", order.release.job, order.release.attempt);
         // Redelivered while we have it: the other slot will see it to its end.
-        if !self.note(&name) {
+        if !self.workshop.running.begin(&name) {
             slot.end().await;
             let _ = task.give_back(Duration::from_secs(30)).await;
             return;
         }
-        let seat = Seat { pool, threads: self.threads() };
-        self.workshop.attempt(task, &order, seat, slot).await;
+        self.workshop.attempt(task, &order, pool, slot).await;
         failpoint::hit("worker.before_ack");
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+        self.workshop.running.end(&name);
         while let Err(error) = task.done().await {
             tracing::debug!(%error, "a finished task is not confirmed yet");
             if task.deliveries() > 0
@@ -243,33 +242,15 @@ impl Worker {
         failpoint::hit("worker.after_ack");
     }
 
-    /// Threads of a codec, 0 for its own choice: when every core has a job, more than one or two
-    /// only get in each other's way. On a large machine the last job of many is not to crawl.
-    fn threads(&self) -> u16 {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).len();
-        match cores {
-            _ if running < cores => 0,
-            ..=4 => 1,
-            _ => 2,
-        }
-    }
-
-    fn note(&self, name: &str) -> bool {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.insert(name.to_owned())
-    }
-
     async fn be_present(&self, stop: &CancellationToken) {
         let mut beat = tokio::time::interval(BEAT);
         loop {
             beat.tick().await;
-            let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let presence = Presence {
                 worker: self.workshop.worker.clone(),
                 host: hostname(),
                 pools: self.pools.clone(),
-                running: running.into_iter().collect(),
+                running: self.workshop.running.names(),
                 capabilities: self.workshop.capabilities.clone(),
                 sandbox: self.sandbox.clone(),
                 leaving: stop.is_cancelled(),

@@ -91,7 +91,7 @@ fn perform(
     say: &(dyn Fn(Said) + Sync),
 ) -> Result<Said, MediaError> {
     // Nobody is charged for a look, or by who does not ask.
-    let free = |_: Micros| Ok(());
+    let free = |_: Micros| Ok(Permit::default());
     let input = |number| slot.join("in").join(protocol::input_name(number));
     match task {
         Task::Capabilities => {
@@ -117,13 +117,11 @@ fn perform(
             let work = Work { inputs: &inputs, output: &output, capabilities, place, say, permit };
             engine::would_do(request, &work).map(Said::WouldDo)
         }
-        Task::Run { request, capabilities, place, output, ask } => {
+        Task::Run { request, capabilities, place, output, permit } => {
             let inputs = roles(request, input);
             let output = slot.join("out").join(output);
             let place = *place;
-            let asking = |charged| ask_for(charged, say);
-            let permit: &(dyn Fn(Micros) -> Result<(), MediaError> + Sync) =
-                if *ask { &asking } else { &free };
+            let permit = &|charged| permit.map_or_else(|| ask_for(charged, say), Ok);
             let work = Work { inputs: &inputs, output: &output, capabilities, place, say, permit };
             engine::run(request, &work).map(Said::Done)
         }
@@ -131,13 +129,13 @@ fn perform(
 }
 
 /// Says what will be charged, and waits for leave to begin. Who refuses it, ends us.
-fn ask_for(charged: Micros, say: &(dyn Fn(Said) + Sync)) -> Result<(), MediaError> {
+fn ask_for(charged: Micros, say: &(dyn Fn(Said) + Sync)) -> Result<Permit, MediaError> {
     if charged == 0 {
-        return Ok(());
+        return Ok(Permit::default());
     }
     say(Said::Charges(charged));
     match protocol::read::<Permit>(&mut io::stdin()) {
-        Ok(Some(Permit {})) => Ok(()),
+        Ok(Some(permit)) => Ok(permit),
         Ok(None) => Err(MediaError::internal("the permit", "never came")),
         Err(error) => Err(MediaError::internal("the permit", error)),
     }

@@ -6,6 +6,7 @@ mod copy;
 mod decode;
 mod demux;
 mod encoder;
+mod feed;
 mod filtering;
 mod flow;
 mod judge;
@@ -18,6 +19,7 @@ mod probe;
 mod proof;
 mod quality;
 mod script;
+mod shape;
 mod stream;
 mod tally;
 mod target;
@@ -38,7 +40,7 @@ use crate::{
     MediaError, ffi,
     ffi::Input,
     open,
-    protocol::{Place, Report, Said},
+    protocol::{Permit, Place, Report, Said},
     pulse::Pulse,
     verify,
 };
@@ -63,7 +65,7 @@ pub(crate) struct Work<'a> {
     /// Told how far it is, from any thread.
     pub(crate) say: &'a (dyn Fn(Said) + Sync),
     /// Asked, with the media time that is charged, before anything is made.
-    pub(crate) permit: &'a (dyn Fn(Micros) -> Result<(), MediaError> + Sync),
+    pub(crate) permit: &'a (dyn Fn(Micros) -> Result<Permit, MediaError> + Sync),
 }
 
 impl Work<'_> {
@@ -75,13 +77,13 @@ impl Work<'_> {
 
 /// Asks leave for what is charged. An input that does not say how long it lasts is read through to
 /// find out: what is unknown is not free.
-fn charged(mut effort: Effort, work: &Work<'_>) -> Result<Effort, MediaError> {
+fn charged(mut effort: Effort, work: &Work<'_>) -> Result<(Effort, Permit), MediaError> {
     if effort.charged == 0 {
         let (path, role) = work.first()?;
         effort.charged = verify::lasts(&mut open::open(path, *role)?)?;
     }
-    (work.permit)(effort.charged)?;
-    Ok(effort)
+    let permit = (work.permit)(effort.charged)?;
+    Ok((effort, permit))
 }
 
 /// What was decided that nobody asked for: in the job's log, and in its result.

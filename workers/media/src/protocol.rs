@@ -45,14 +45,17 @@ pub enum Task {
         place: Place,
         /// The name in the slot's `out/` folder that every output's name begins with.
         output: String,
-        /// Say what is charged, and wait for a [`Permit`], before it begins.
-        ask: bool,
+        /// Leave to begin; without it, say what is charged and wait for it.
+        permit: Option<Permit>,
     },
 }
 
-/// What a child that said [`Said::Charges`] waits for.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct Permit {}
+/// Leave to begin: what a child that said [`Said::Charges`] waits for.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Permit {
+    /// Of each codec; 0 lets it choose. One is best where every core has a job of its own.
+    pub threads: u16,
+}
 
 /// What a job wished to run on, and what it was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,13 +64,11 @@ pub struct Place {
     pub hardware: Option<Hardware>,
     /// What the task was released to.
     pub pool: Pool,
-    /// Of each codec; 0 lets it choose. One is best where every core has a job of its own.
-    pub threads: u16,
 }
 
 impl Place {
     /// The processor, and nothing else was asked for.
-    pub const CPU: Self = Self { hardware: None, pool: Pool::Cpu, threads: 0 };
+    pub const CPU: Self = Self { hardware: None, pool: Pool::Cpu };
 }
 
 /// What a child says.

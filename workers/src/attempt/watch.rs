@@ -7,7 +7,7 @@ use domain::{
 };
 use media::{
     MediaError,
-    protocol::{Progress, Report, Said},
+    protocol::{Permit, Progress, Report, Said},
 };
 use nats::{Subscription, failpoint};
 use serde_json::json;
@@ -63,7 +63,9 @@ impl Workshop {
                             }
                         }
                         life.beat();
-                        slot.permit().await.map_err(|error| crashed(&error))?;
+                        // As late as may be: by now it shows who else is at work.
+                        let permit = Permit { threads: self.running.threads() };
+                        slot.permit(permit).await.map_err(|error| crashed(&error))?;
                     }
                     Ok(Some(Said::Done(report))) => return Ok(Watched::Report(report)),
                     Ok(Some(Said::Failed { code, message })) => {

@@ -32,17 +32,14 @@ use crate::{
 pub(super) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, MediaError> {
     let start = Instant::now();
     let pulse = Pulse::new(work.say);
-    let studio = Studio {
-        inputs: work.inputs,
-        scratch: passes::scratch(),
-        pulse: &pulse,
-        threads: work.place.threads,
-    };
+    let studio =
+        Studio { inputs: work.inputs, scratch: passes::scratch(), pulse: &pulse, threads: 0 };
     let facts = studio.facts()?;
     let own = super::own(&facts)?;
     (work.say)(Said::Facts(Box::new(own.clone())));
     request.fits(own).map_err(super::refused)?;
-    let effort = super::charged(Effort::of_analysis(request, own), work)?;
+    let (effort, permit) = super::charged(Effort::of_analysis(request, own), work)?;
+    let studio = Studio { threads: permit.threads, ..studio };
     let tally = Tally::new(work.say, own.duration, 1);
     tally.begin(0, "analyzing");
     let mut result = Map::new();

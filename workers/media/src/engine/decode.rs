@@ -1,15 +1,16 @@
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::Receiver;
 
 use domain::media::{Source, StreamDetail, StreamFacts};
 use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, Rescale, codec, decoder, frame};
 
 use super::{
     MICROS, again,
-    filtering::{Shape, layout_name},
+    feed::Giver,
+    shape::{Shape, layout_name},
 };
 use crate::{MediaError, ffi, ffi::Input, pulse::Pulse};
 
-/// One stream's decoder, on a thread of its own.
+/// One stream's decoder.
 pub(super) struct Decode {
     pub(super) source: Source,
     pub(super) shape: Shape,
@@ -110,73 +111,8 @@ impl Decode {
         })
     }
 
-    /// Decodes until the input ends or nobody wants more frames.
-    pub(super) fn run(
-        mut self,
-        packets: &Receiver<Packet>,
-        mut wanted: Vec<SyncSender<frame::Frame>>,
-        pulse: &Pulse<'_>,
-    ) -> Result<(), MediaError> {
-        let mut end = None;
-        for packet in packets {
-            pulse.beat();
-            match self.decoder.send_packet(&packet) {
-                Ok(()) => {}
-                // A damaged packet is skipped; the end of the stream tells whether that mattered.
-                Err(ffmpeg::Error::InvalidData) => continue,
-                Err(error) if again(error) => {}
-                Err(error) => return Err(self.failed(error)),
-            }
-            if !self.receive(&mut wanted, &mut end)? {
-                return Ok(());
-            }
-        }
-        if self.decoder.send_eof().is_ok() && !self.receive(&mut wanted, &mut end)? {
-            return Ok(());
-        }
-        self.check_end(end)
-    }
-
-    /// Passes on what is decoded; false once nobody wants it.
-    fn receive(
-        &mut self,
-        wanted: &mut Vec<SyncSender<frame::Frame>>,
-        end: &mut Option<i64>,
-    ) -> Result<bool, MediaError> {
-        loop {
-            let mut frame = ffi::empty_frame();
-            match self.decoder.receive_frame(&mut frame) {
-                Ok(()) => {}
-                Err(ffmpeg::Error::Eof) => return Ok(true),
-                Err(error) if again(error) => return Ok(true),
-                Err(ffmpeg::Error::InvalidData) => continue,
-                Err(error) => return Err(self.failed(error)),
-            }
-            let (_, until) = self.place_in_time(&mut frame);
-            *end = Some(end.map_or(until, |end| end.max(until)));
-            let mut frame = Some(frame);
-            let mut place = 0;
-            while place < wanted.len() {
-                let last = place.saturating_add(1) == wanted.len();
-                let sent = match (&frame, last) {
-                    (Some(_), true) => frame.take(),
-                    (Some(frame), false) => ffi::share(frame).ok(),
-                    (None, _) => None,
-                };
-                let gone = match (sent, wanted.get(place)) {
-                    (Some(sent), Some(to)) => to.send(sent).is_err(),
-                    _ => true,
-                };
-                if gone {
-                    wanted.remove(place);
-                } else {
-                    place = place.saturating_add(1);
-                }
-            }
-            if wanted.is_empty() {
-                return Ok(false);
-            }
-        }
+    pub(super) const fn is_sound(&self) -> bool {
+        matches!(self.shape, Shape::Sound { .. })
     }
 
     /// Counts a frame's time from the container's first instant; one without a time follows the
@@ -229,6 +165,70 @@ impl Decode {
 
     fn failed(&self, error: ffmpeg::Error) -> MediaError {
         MediaError::input(format!("the input's {} cannot be decoded: {error}", self.kind))
+    }
+}
+
+/// A decoder and the packets that it is still to be given.
+pub(super) struct Decoding {
+    decode: Decode,
+    packets: Receiver<Packet>,
+    /// Where what was decoded so far ends, in microseconds.
+    end: Option<i64>,
+    drained: bool,
+}
+
+impl Decoding {
+    pub(super) const fn new(decode: Decode, packets: Receiver<Packet>) -> Self {
+        Self { decode, packets, end: None, drained: false }
+    }
+
+    /// Decodes until the input ends or nobody wants more frames.
+    pub(super) fn run(
+        mut self,
+        mut wanted: Vec<Giver>,
+        pulse: &Pulse<'_>,
+    ) -> Result<(), MediaError> {
+        while !wanted.is_empty() {
+            let Some(frame) = self.next(pulse)? else { break };
+            let last = wanted.pop();
+            wanted.retain(|giver| giver.show(&frame));
+            wanted.extend(last.filter(|giver| giver.give(frame)));
+        }
+        Ok(())
+    }
+
+    /// The next frame; none at the end, if that is where it should be.
+    pub(super) fn next(&mut self, pulse: &Pulse<'_>) -> Result<Option<frame::Frame>, MediaError> {
+        while !self.drained {
+            let mut frame = ffi::empty_frame();
+            match self.decode.decoder.receive_frame(&mut frame) {
+                Ok(()) => {
+                    let (_, until) = self.decode.place_in_time(&mut frame);
+                    self.end = Some(self.end.map_or(until, |end| end.max(until)));
+                    return Ok(Some(frame));
+                }
+                Err(ffmpeg::Error::Eof) => self.drained = true,
+                Err(error) if again(error) => self.feed(pulse)?,
+                Err(ffmpeg::Error::InvalidData) => {}
+                Err(error) => return Err(self.decode.failed(error)),
+            }
+        }
+        self.decode.check_end(self.end).map(|()| None)
+    }
+
+    /// Gives the decoder its next packet, or its end.
+    fn feed(&mut self, pulse: &Pulse<'_>) -> Result<(), MediaError> {
+        pulse.beat();
+        let Ok(packet) = self.packets.recv() else {
+            self.drained = self.decode.decoder.send_eof().is_err();
+            return Ok(());
+        };
+        match self.decode.decoder.send_packet(&packet) {
+            // A damaged packet is skipped; the end of the stream tells whether that mattered.
+            Ok(()) | Err(ffmpeg::Error::InvalidData) => Ok(()),
+            Err(error) if again(error) => Ok(()),
+            Err(error) => Err(self.decode.failed(error)),
+        }
     }
 }
 

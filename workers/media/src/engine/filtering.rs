@@ -1,167 +1,11 @@
-use std::sync::mpsc::Receiver;
+use ffmpeg_the_third::{self as ffmpeg, Rational, filter, frame};
 
-use domain::media::VideoPlan;
-use ffmpeg_the_third::{self as ffmpeg, ChannelLayout, Rational, filter, format, frame};
-
-use super::{again, script};
+use super::{again, feed::Feed, script, shape::Shape};
 use crate::{
     MediaError, ffi,
     ffi::{HardwareDevice, HardwareFrames},
     pulse::Pulse,
 };
-
-/// What the frames of a stream are like.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Shape {
-    Picture {
-        width: u32,
-        height: u32,
-        format: format::Pixel,
-        time_base: Rational,
-        aspect: Rational,
-        rate: Rational,
-    },
-    Sound {
-        rate: u32,
-        format: format::Sample,
-        layout: String,
-        time_base: Rational,
-    },
-}
-
-/// A layout's name; the usual one for the count of channels if the input names none.
-pub(super) fn layout_name(layout: &ChannelLayout<'_>) -> String {
-    if layout.order() == ffmpeg::ChannelOrder::Unspecified {
-        ChannelLayout::default_for_channels(layout.channels()).description()
-    } else {
-        layout.description()
-    }
-}
-
-impl Shape {
-    const fn is_picture(&self) -> bool {
-        matches!(self, Self::Picture { .. })
-    }
-
-    /// Of the pictures that a plan's encoder is given, by what its filters answer.
-    pub(super) fn of_plan(
-        plan: &VideoPlan,
-        (time_base, aspect, rate): (Rational, Rational, Rational),
-    ) -> Result<Self, MediaError> {
-        let format = plan.pixel_format.parse();
-        let format =
-            format.map_err(|_| MediaError::internal("unknown pixel format", &plan.pixel_format))?;
-        Ok(Self::Picture {
-            width: plan.width,
-            height: plan.height,
-            format,
-            time_base,
-            aspect,
-            rate,
-        })
-    }
-
-    /// A picture's sides.
-    pub(super) const fn size(&self) -> (u32, u32) {
-        match self {
-            Self::Picture { width, height, .. } => (*width, *height),
-            Self::Sound { .. } => (0, 0),
-        }
-    }
-
-    pub(super) const fn time_base(&self) -> Rational {
-        match self {
-            Self::Picture { time_base, .. } | Self::Sound { time_base, .. } => *time_base,
-        }
-    }
-
-    /// A graph source of such frames: FFmpeg's name and its arguments.
-    fn source(&self) -> (&'static str, String) {
-        match self {
-            Self::Picture { width, height, format, time_base, aspect, rate } => {
-                let mut arguments = format!(
-                    "video_size={width}x{height}:pix_fmt={}:time_base={}/{}:pixel_aspect={}/{}",
-                    format.descriptor().map_or("", |descriptor| descriptor.name()),
-                    time_base.numerator(),
-                    time_base.denominator(),
-                    aspect.numerator(),
-                    aspect.denominator().max(1),
-                );
-                if rate.numerator() > 0 && rate.denominator() > 0 {
-                    let told = format!(":frame_rate={}/{}", rate.numerator(), rate.denominator());
-                    arguments.push_str(&told);
-                }
-                ("buffer", arguments)
-            }
-            Self::Sound { rate, format, layout, time_base } => (
-                "abuffer",
-                format!(
-                    "time_base={}/{}:sample_rate={rate}:sample_fmt={}:channel_layout={layout}",
-                    time_base.numerator(),
-                    time_base.denominator(),
-                    ffi::sample_name(*format),
-                ),
-            ),
-        }
-    }
-
-    /// The filters that turn other frames of the kind into such frames.
-    fn conform(&self) -> String {
-        match self {
-            Self::Picture { width, height, format, aspect, .. } => format!(
-                "scale={width}:{height}:flags=bicubic,format={},setsar={}/{}",
-                format.descriptor().map_or("", |descriptor| descriptor.name()),
-                aspect.numerator(),
-                aspect.denominator().max(1),
-            ),
-            Self::Sound { rate, format, layout, .. } => format!(
-                "aformat=sample_fmts={}:sample_rates={rate}:channel_layouts={layout}",
-                ffi::sample_name(*format)
-            ),
-        }
-    }
-
-    /// What a frame of the same stream is really like.
-    pub(super) fn of(&self, frame: &frame::Frame) -> Self {
-        match self {
-            Self::Picture { time_base, aspect, rate, .. } => {
-                let (width, height, format) = ffi::picture_shape(frame);
-                let (time_base, aspect, rate) = (*time_base, *aspect, *rate);
-                Self::Picture { width, height, format, time_base, aspect, rate }
-            }
-            Self::Sound { time_base, .. } => {
-                let Some((rate, format, layout)) = ffi::sound_shape(frame) else {
-                    return self.clone();
-                };
-                Self::Sound { rate, format, layout: layout_name(&layout), time_base: *time_base }
-            }
-        }
-    }
-}
-
-/// Frames of one stream, as they come.
-pub(super) struct Feed {
-    pub(super) frames: Receiver<frame::Frame>,
-    pub(super) shape: Shape,
-}
-
-/// A frame that is known already.
-pub(super) struct Still {
-    pub(super) frame: frame::Frame,
-    pub(super) shape: Shape,
-}
-
-impl Still {
-    /// The frame as a stream of its own.
-    pub(super) fn feed(&self) -> Result<Feed, MediaError> {
-        let (send, frames) = std::sync::mpsc::sync_channel(1);
-        let frame = ffi::share(&self.frame);
-        let frame = frame.map_err(|error| MediaError::internal("a frame", error))?;
-        // The channel has room for it, and both ends are ours.
-        let _ = send.send(frame);
-        Ok(Feed { frames, shape: self.shape.clone() })
-    }
-}
 
 struct Input {
     feed: Feed,
@@ -239,7 +83,7 @@ impl Filtering {
             }
             let Some(number) = self.hungriest() else { return Ok(None) };
             pulse.beat();
-            self.feed(number)?;
+            self.feed(number, pulse)?;
         }
     }
 
@@ -262,10 +106,10 @@ impl Filtering {
     }
 
     /// Gives an input its next frame, or its end.
-    fn feed(&mut self, number: usize) -> Result<(), MediaError> {
+    fn feed(&mut self, number: usize, pulse: &Pulse<'_>) -> Result<(), MediaError> {
         let Some(input) = self.inputs.get_mut(number) else { return Ok(()) };
         let failed = |error| MediaError::internal("the filters failed", error);
-        let Ok(frame) = input.feed.frames.recv() else {
+        let Some(frame) = input.feed.next(pulse)? else {
             input.ended = true;
             if let Some(mut source) = self.graph.get(&input.name) {
                 // Filters that make a constant rate ask how long the last picture lasts.

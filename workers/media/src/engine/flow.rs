@@ -1,15 +1,16 @@
 use std::{
-    sync::mpsc::{Receiver, sync_channel},
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
 };
 
 use domain::media::{MediaFacts, Source};
-use ffmpeg_the_third::{Packet, frame};
+use ffmpeg_the_third::Packet;
 
 use super::{
-    decode::Decode,
+    decode::{Decode, Decoding},
     demux,
-    filtering::{Feed, Filtering, Still},
+    feed::{Feed, Giver, Still},
+    filtering::Filtering,
     script::Fed,
 };
 use crate::{
@@ -25,13 +26,13 @@ const FRAMES: usize = 8;
 type Stage<'env> = Box<dyn FnOnce() -> Result<(), MediaError> + Send + 'env>;
 
 /// A pipeline under construction: inputs, the decoders that are wanted, and the stages behind
-/// them. Each runs on a thread of its own; a stream is decoded once, whoever wants it.
+/// them. Each stage runs on a thread of its own; a stream is decoded once, whoever wants it.
 pub(super) struct Flow<'env> {
     inputs: Vec<Input>,
     facts: &'env [MediaFacts],
     pulse: &'env Pulse<'env>,
-    decoders: Vec<(Decode, Vec<std::sync::mpsc::SyncSender<frame::Frame>>)>,
-    copies: Vec<(Source, std::sync::mpsc::SyncSender<Packet>)>,
+    decoders: Vec<(Decode, Vec<Giver>)>,
+    copies: Vec<(Source, SyncSender<Packet>)>,
     stages: Vec<Stage<'env>>,
     /// Of each decoder of pictures; 0 lets it choose.
     threads: u16,
@@ -59,11 +60,11 @@ impl<'env> Flow<'env> {
 
     /// The frames of a stream.
     pub(super) fn decode(&mut self, source: Source) -> Result<Feed, MediaError> {
-        let (send, frames) = sync_channel(FRAMES);
         let known = self.decoders.iter_mut().find(|(decode, _)| decode.source == source);
         if let Some((decode, wanted)) = known {
-            wanted.push(send);
-            return Ok(Feed { frames, shape: decode.shape.clone() });
+            let (giver, feed) = Feed::new(FRAMES, decode.shape.clone());
+            wanted.push(giver);
+            return Ok(feed);
         }
         let facts = self
             .facts
@@ -71,9 +72,9 @@ impl<'env> Flow<'env> {
             .and_then(|facts| facts.streams.iter().find(|stream| stream.index == source.stream));
         let facts = facts.ok_or_else(|| MediaError::internal("the plan", "has no such stream"))?;
         let decode = Decode::open(self.input(source.input)?, source, facts, self.threads)?;
-        let shape = decode.shape.clone();
-        self.decoders.push((decode, vec![send]));
-        Ok(Feed { frames, shape })
+        let (giver, feed) = Feed::new(FRAMES, decode.shape.clone());
+        self.decoders.push((decode, vec![giver]));
+        Ok(feed)
     }
 
     /// The packets of a stream, as they are.
@@ -103,7 +104,7 @@ impl<'env> Flow<'env> {
         for fed in fed {
             feeds.push(match (fed, palette) {
                 (Fed::Stream(source), _) => self.decode(source)?,
-                (Fed::Palette, Some(palette)) => palette.feed()?,
+                (Fed::Palette, Some(palette)) => palette.feed(),
                 (Fed::Palette, None) => {
                     return Err(MediaError::internal("the palette", "was not made"));
                 }
@@ -119,6 +120,7 @@ impl<'env> Flow<'env> {
 
     /// Runs everything to its end.
     pub(super) fn run(self, seek: u64) -> Result<(), MediaError> {
+        let of_one_thread = self.threads == 1;
         let Self { mut inputs, pulse, decoders, copies, stages, .. } = self;
         if let Some(first) = inputs.first_mut() {
             demux::seek(first, seek)?;
@@ -132,10 +134,19 @@ impl<'env> Flow<'env> {
                 }
             };
             let mut threads = Vec::new();
-            for (decode, frames) in decoders {
+            for (decode, mut givers) in decoders {
                 let (send, packets) = sync_channel(PACKETS);
                 want(decode.source, send);
-                threads.push(scope.spawn(move || decode.run(&packets, frames, pulse)));
+                let by_taker = of_one_thread || decode.is_sound();
+                let decoding = Decoding::new(decode, packets);
+                match givers.pop() {
+                    // A thread more would only hand over what this one waits for.
+                    Some(only) if by_taker && givers.is_empty() => only.hand_over(decoding),
+                    last => {
+                        givers.extend(last);
+                        threads.push(scope.spawn(move || decoding.run(givers, pulse)));
+                    }
+                }
             }
             for (source, send) in copies {
                 want(source, send);

@@ -5,13 +5,15 @@ use std::sync::{
     mpsc::{Receiver, SyncSender, sync_channel},
 };
 
-use ffmpeg_the_third::{self as ffmpeg, codec, frame};
+use ffmpeg_the_third::{self as ffmpeg, codec};
 
 use super::{
     again,
-    filtering::{Feed, Filtering, Shape},
+    feed::{Feed, Giver},
+    filtering::Filtering,
     flow::Flow,
     quality::SideBySide,
+    shape::Shape,
     track::Coded,
 };
 use crate::{MediaError, ffi, pulse::Pulse};
@@ -26,7 +28,7 @@ const BEHIND: usize = 4;
 /// The ways to the judge.
 pub(super) struct Evidence {
     /// For what the encoder is given.
-    pub(super) given: SyncSender<frame::Frame>,
+    pub(super) given: Giver,
     /// For what it makes.
     pub(super) made: SyncSender<Coded>,
 }
@@ -54,10 +56,9 @@ impl Judge {
         depth: u32,
         threads: u32,
     ) -> (Evidence, Self) {
-        let (given, frames) = sync_channel(AHEAD);
+        let (given, given_to) = Feed::new(AHEAD, original);
         let (made, packets) = sync_channel(BEHIND);
         let parameters = codec::Parameters::from(encoder);
-        let given_to = Feed { frames, shape: original };
         let judge = Self { given: given_to, made: packets, parameters, shape, depth, threads };
         (Evidence { given, made }, judge)
     }
@@ -69,7 +70,6 @@ impl Judge {
         pulse: &'env Pulse<'env>,
     ) -> Result<Verdict, MediaError> {
         let Self { given, made, parameters, shape, depth, threads } = self;
-        let (send, frames) = sync_channel(BEHIND);
         // Brightness is all that is looked at, so it is all that is scaled.
         let fit = match (given.shape.size(), shape.size()) {
             (wanted, found) if wanted == found => String::new(),
@@ -78,17 +78,15 @@ impl Judge {
             }
         };
         let decoder = open(parameters, &shape)?;
+        let (giver, found) = Feed::new(BEHIND, shape);
         let count = "setsar=1,settb=AVTB,setpts=PTS-STARTPTS";
         let side_by_side = SideBySide {
-            film: Filtering::build(
-                &format!("[in0]{fit}{count}[out]"),
-                vec![Feed { frames, shape }],
-            )?,
+            film: Filtering::build(&format!("[in0]{fit}{count}[out]"), vec![found])?,
             reference: Filtering::build(&format!("[in0]{count}[out]"), vec![given])?,
             depth,
             threads,
         };
-        flow.stage(move || decode(decoder, &made, &send, pulse));
+        flow.stage(move || decode(decoder, &made, &giver, pulse));
         let verdict = Verdict::default();
         let told = Arc::clone(&verdict);
         flow.stage(move || {
@@ -116,25 +114,22 @@ fn open(
 fn decode(
     mut decoder: ffmpeg::decoder::Video,
     packets: &Receiver<Coded>,
-    frames: &SyncSender<frame::Frame>,
+    giver: &Giver,
     pulse: &Pulse<'_>,
 ) -> Result<(), MediaError> {
     for coded in packets {
         pulse.beat();
         decoder.send_packet(&coded.packet).map_err(failed)?;
-        if !pass_on(&mut decoder, frames)? {
+        if !pass_on(&mut decoder, giver)? {
             return Ok(());
         }
     }
     decoder.send_eof().map_err(failed)?;
-    pass_on(&mut decoder, frames).map(|_| ())
+    pass_on(&mut decoder, giver).map(|_| ())
 }
 
 /// Passes on what is decoded; false once nobody wants it.
-fn pass_on(
-    decoder: &mut ffmpeg::decoder::Video,
-    frames: &SyncSender<frame::Frame>,
-) -> Result<bool, MediaError> {
+fn pass_on(decoder: &mut ffmpeg::decoder::Video, giver: &Giver) -> Result<bool, MediaError> {
     loop {
         let mut frame = ffi::empty_frame();
         match decoder.receive_frame(&mut frame) {
@@ -144,7 +139,7 @@ fn pass_on(
             Err(error) => return Err(failed(error)),
         }
         frame.set_pts(frame.timestamp());
-        if frames.send(frame).is_err() {
+        if !giver.give(frame) {
             return Ok(false);
         }
     }

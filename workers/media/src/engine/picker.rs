@@ -1,11 +1,7 @@
 use domain::media::{Micros, Source, StreamFacts};
 use ffmpeg_the_third::{self as ffmpeg, Packet, frame};
 
-use super::{
-    decode::Decode,
-    demux,
-    filtering::{Shape, Still},
-};
+use super::{decode::Decode, demux, feed::Still, shape::Shape};
 use crate::{MediaError, ffi, ffi::Input, pulse::Pulse};
 
 /// Takes single frames out of a film, wherever they are.

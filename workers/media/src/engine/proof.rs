@@ -1,6 +1,6 @@
 //! Encodes a few pictures on hardware, by the way that every job goes.
 
-use std::{path::Path, sync::mpsc::sync_channel};
+use std::path::Path;
 
 use domain::media::{
     Placed, Pool, Preset, RateControl, Rational as Ratio, Source, VideoCodec, VideoPlan,
@@ -8,12 +8,9 @@ use domain::media::{
 use ffmpeg_the_third::{Packet, Rational, codec, format::Pixel, frame};
 
 use super::{
-    convert::canvas,
-    encoder,
-    filtering::{Feed, Filtering, Shape},
-    script::Look,
+    convert::canvas, encoder, feed::Feed, filtering::Filtering, script::Look, shape::Shape,
 };
-use crate::{MediaError, ffi, ffi::HardwareDevice, pulse::Pulse};
+use crate::{MediaError, ffi::HardwareDevice, pulse::Pulse};
 
 const SIZE: (u32, u32) = (320, 192);
 
@@ -69,18 +66,8 @@ pub(super) fn open_device(plan: &VideoPlan) -> Result<Option<HardwareDevice>, Me
 
 /// A few black pictures.
 fn pictures() -> Feed {
-    const COUNT: i64 = 4;
-    let (send, frames) = sync_channel(COUNT.unsigned_abs().try_into().unwrap_or(4));
+    const COUNT: u8 = 4;
     let (width, height) = SIZE;
-    for number in 0..COUNT {
-        let mut picture = frame::Video::new(Pixel::YUV420P, width, height);
-        (0..picture.planes()).for_each(|plane| picture.data_mut(plane).fill(128));
-        picture.set_pts(Some(number));
-        if let Ok(shared) = ffi::share(&picture) {
-            // The channel has room for all.
-            let _ = send.send(shared);
-        }
-    }
     let one = Rational(1, 1);
     let shape = Shape::Picture {
         width,
@@ -90,5 +77,13 @@ fn pictures() -> Feed {
         aspect: one,
         rate: Rational(25, 1),
     };
-    Feed { frames, shape }
+    let (giver, feed) = Feed::new(COUNT.into(), shape);
+    for number in 0..COUNT {
+        let mut picture = frame::Video::new(Pixel::YUV420P, width, height);
+        (0..picture.planes()).for_each(|plane| picture.data_mut(plane).fill(128));
+        picture.set_pts(Some(number.into()));
+        // The feed has room for all.
+        giver.show(&picture);
+    }
+    feed
 }

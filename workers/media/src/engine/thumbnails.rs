@@ -11,7 +11,7 @@ use domain::{
 };
 
 pub(super) use self::darkroom::{Darkroom, LOOKS};
-use super::{Work, convert, filtering::Still, picker::Picker, tally::Tally};
+use super::{Work, convert, feed::Still, picker::Picker, tally::Tally};
 use crate::{
     MediaError, open, probe,
     protocol::{Report, Said},

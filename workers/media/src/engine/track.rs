@@ -9,7 +9,7 @@ use std::{
 
 use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, Rescale, encoder, frame};
 
-use super::{MICROS, again, filtering::Filtering, tally::Tally};
+use super::{MICROS, again, feed::Giver, filtering::Filtering, tally::Tally};
 use crate::{MediaError, ffi, pulse::Pulse};
 
 /// A packet on its way to a muxer.
@@ -36,7 +36,7 @@ pub(super) struct Track {
     /// Frames given to the encoder.
     pub(super) sent: Arc<AtomicU64>,
     /// Who looks at the frames that the encoder is given.
-    pub(super) seen_by: Vec<SyncSender<frame::Frame>>,
+    pub(super) seen_by: Vec<Giver>,
 }
 
 impl Track {
@@ -88,7 +88,7 @@ impl Track {
 
     /// Lets others see a frame; who has gone is forgotten.
     fn show(&mut self, frame: &frame::Frame) {
-        self.seen_by.retain(|to| ffi::share(frame).is_ok_and(|frame| to.send(frame).is_ok()));
+        self.seen_by.retain(|giver| giver.show(frame));
     }
 
     /// Passes on what is encoded; false once nobody wants it.

@@ -12,10 +12,10 @@ use super::{
     Studio,
     convert::{canvas, is_planar},
     encoder,
-    filtering::Shape,
     judge::Judge,
     quality::every_core,
     script::Look,
+    shape::Shape,
     track::{Coded, Track},
 };
 use crate::MediaError;

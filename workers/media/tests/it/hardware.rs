@@ -8,7 +8,7 @@ use std::{
 use domain::media::{
     AudioCodec, Capabilities, Device, Fallback, Hardware, Operation, Pool, Transcode, VideoCodec,
 };
-use media::protocol::{Place, Said, Task};
+use media::protocol::{Permit, Place, Said, Task};
 use tempfile::TempDir;
 
 use crate::harness::{Slot, Talk, clip, failure, report};
@@ -87,10 +87,9 @@ fn wishing(fallback: Fallback) -> (Slot, Talk) {
         place: Place {
             hardware: Some(Hardware { prefer: Pool::Vaapi, fallback }),
             pool: Pool::Cpu,
-            threads: 1,
         },
         output: "o.mp4".to_owned(),
-        ask: false,
+        permit: Some(Permit { threads: 1 }),
     };
     let talk = slot.task(&task);
     (slot, talk)

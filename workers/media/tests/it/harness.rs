@@ -8,7 +8,7 @@ use domain::{
     Personal,
     media::{Capabilities, Convert, MediaRequest, Operation, Overwrite},
 };
-use media::protocol::{self, Place, Report, Said, Task, input_name};
+use media::protocol::{self, Permit, Place, Report, Said, Task, input_name};
 use tempfile::TempDir;
 
 pub(crate) struct Slot {
@@ -128,12 +128,17 @@ impl Slot {
     }
 
     pub(crate) fn run(&self, request: MediaRequest, output: &str) -> Talk {
+        self.run_on(Permit::default(), request, output)
+    }
+
+    /// As `run`, on as many threads as a permit says.
+    pub(crate) fn run_on(&self, permit: Permit, request: MediaRequest, output: &str) -> Talk {
         self.task(&Task::Run {
             request: Box::new(request),
             capabilities: Capabilities::everything(),
             place: Place::CPU,
             output: output.to_owned(),
-            ask: false,
+            permit: Some(permit),
         })
     }
 

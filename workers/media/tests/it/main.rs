@@ -12,3 +12,4 @@ mod operations;
 mod players;
 mod quality;
 mod stream;
+mod threads;

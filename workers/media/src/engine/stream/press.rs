@@ -1,16 +1,18 @@
 use std::{
+    num::NonZero,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{SyncSender, sync_channel},
     },
+    thread,
 };
 
 use domain::media::{
     AudioPlan, MediaFacts, Metric, Rendition, SegmentFormat, Stream, StreamPlan, VideoCodec,
 };
-use ffmpeg_the_third::{Rational, Rescale, encoder::Encoder, frame};
+use ffmpeg_the_third::{Rational, Rescale, encoder::Encoder};
 use serde_json::{Map, Value};
 
 use super::stills::{self, Stills};
@@ -18,11 +20,13 @@ use crate::{
     MediaError,
     engine::{
         MICROS, Studio, analyze, convert, encoder,
-        filtering::{Filtering, Shape},
+        feed::Giver,
+        filtering::Filtering,
         flow::Flow,
         judge::{Judge, Verdict},
         package::{self, Cut, Packaged, PackagedKind, Segment, Segmenter},
         script::{Look, Mix},
+        shape::Shape,
         tally::Tally,
         track::{Coded, Track},
     },
@@ -155,6 +159,18 @@ impl<'a> Press<'a> {
         Ok(judges)
     }
 
+    /// Threads of a rendition's encoder, 0 for its own choice: with no core for each, all but the
+    /// largest are best at one.
+    fn threads(&self, rendition: &Rendition) -> u16 {
+        let renditions = &self.plan.renditions;
+        let largest = renditions.first().is_some_and(|first| first.name == rendition.name);
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        match self.studio.threads {
+            0 if !largest && cores < renditions.len() => 1,
+            given => given,
+        }
+    }
+
     fn picture<'env>(
         &self,
         flow: &mut Flow<'env>,
@@ -174,7 +190,7 @@ impl<'a> Press<'a> {
             convert::canvas(time_base, aspect, rate, video, &parameters, self.studio.scratch);
         canvas.global_header = true;
         canvas.keys_on_demand = true;
-        canvas.threads = self.studio.threads;
+        canvas.threads = self.threads(rendition);
         let rate = canvas.rate;
         let encoder = encoder::open_picture(video, canvas)?;
         let codecs = package::video_codec(video.codec, &ffi::header(&encoder));
@@ -325,7 +341,7 @@ struct Reel {
     /// For whoever looks at what is made.
     made: Option<SyncSender<Coded>>,
     /// For those who look at what the encoder is given.
-    seen_by: Vec<SyncSender<frame::Frame>>,
+    seen_by: Vec<Giver>,
 }
 
 fn is_language(word: &str) -> bool {

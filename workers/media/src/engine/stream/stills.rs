@@ -12,7 +12,7 @@ use crate::{
     MediaError,
     engine::{
         MICROS,
-        filtering::{Feed, Still},
+        feed::{Feed, Still},
         flow::Flow,
         thumbnails::{Darkroom, LOOKS},
     },
@@ -66,9 +66,9 @@ pub(super) fn watch<'env>(
     let source = Source { input: 0, stream: stream.index };
     let lasts = own.duration;
     if let Some(room) = &stills.poster {
-        let (feed, taken) = (flow.decode(source)?, Arc::clone(&taken));
+        let (mut feed, taken) = (flow.decode(source)?, Arc::clone(&taken));
         flow.stage(move || {
-            for still in Passing::watch(room, &feed, pulse)? {
+            for still in Passing::watch(room, &mut feed, pulse)? {
                 let file = room.write("poster", &still)?;
                 taken.lock().unwrap_or_else(PoisonError::into_inner).push(file);
             }
@@ -76,9 +76,9 @@ pub(super) fn watch<'env>(
         });
     }
     if let Some(room) = &stills.sprite {
-        let (feed, taken) = (flow.decode(source)?, Arc::clone(&taken));
+        let (mut feed, taken) = (flow.decode(source)?, Arc::clone(&taken));
         flow.stage(move || {
-            let files = room.sheets(Passing::watch(room, &feed, pulse)?, lasts)?;
+            let files = room.sheets(Passing::watch(room, &mut feed, pulse)?, lasts)?;
             taken.lock().unwrap_or_else(PoisonError::into_inner).extend(files);
             Ok(())
         });
@@ -99,13 +99,14 @@ impl<'a> Passing<'a> {
     /// with something on it.
     fn watch(
         room: &'a Darkroom<'a>,
-        feed: &Feed,
+        feed: &mut Feed,
         pulse: &Pulse<'_>,
     ) -> Result<Vec<Still>, MediaError> {
         let mut passing = Self { room, cells: vec![], worth: f64::MIN };
         let mut moments = moments(room).into_iter().peekable();
         let mut shown: Option<frame::Frame> = None;
-        while let (Some(_), Ok(frame)) = (moments.peek(), feed.frames.recv()) {
+        while moments.peek().is_some() {
+            let Some(frame) = feed.next(pulse)? else { break };
             pulse.beat();
             let at = frame.pts().unwrap_or(0).rescale(feed.shape.time_base(), MICROS);
             while moments.next_if(|moment| *moment < at).is_some() {

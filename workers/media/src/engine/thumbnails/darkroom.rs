@@ -4,7 +4,6 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
-    sync::mpsc::sync_channel,
 };
 
 use domain::{
@@ -22,8 +21,10 @@ use crate::{
         analyze::mean,
         convert,
         encoder::{self, Canvas},
-        filtering::{Feed, Filtering, Shape, Still},
+        feed::{Feed, Still},
+        filtering::Filtering,
         script::tonemap,
+        shape::Shape,
     },
     ffi,
     ffi::EncoderPass,
@@ -90,7 +91,7 @@ impl<'a> Darkroom<'a> {
              format={}[out]",
             self.pixel_format()
         );
-        let mut filtering = Filtering::build(&text, vec![still.feed()?])?;
+        let mut filtering = Filtering::build(&text, vec![still.feed()])?;
         let frame = filtering.next(self.pulse)?;
         let frame = frame.ok_or_else(|| MediaError::internal("the filters", "gave no picture"))?;
         let shape = still.shape.of(&frame);
@@ -147,15 +148,14 @@ impl<'a> Darkroom<'a> {
         shape: &Shape,
         (columns, rows): (u32, u32),
     ) -> Result<Still, MediaError> {
-        let (send, frames) = sync_channel(cells.len().max(1));
+        let (giver, feed) = Feed::new(cells.len(), shape.clone());
         for (number, mut cell) in (0_i64..).zip(cells) {
             cell.set_pts(Some(number));
-            let _ = send.send(cell);
+            giver.give(cell);
         }
-        drop(send);
+        drop(giver);
         let format = self.pixel_format();
         let text = format!("[in0]tile={columns}x{rows},format={format}[out]");
-        let feed = Feed { frames, shape: shape.clone() };
         let frame = Filtering::build(&text, vec![feed])?.next(self.pulse)?;
         let frame = frame.ok_or_else(|| MediaError::internal("the filters", "gave no sheet"))?;
         let shape = shape.of(&frame);
