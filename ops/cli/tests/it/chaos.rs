@@ -89,19 +89,21 @@ async fn whatever_is_killed_every_job_completes_exactly_once() {
             kill(*victim);
         }
     }
+    let mut completed = 0;
     for job in &jobs {
         let over = stack.over(job).await;
         // Kills of its child may use up a job's attempts; that, too, is said once and clearly.
         let status = over.text("/status").to_owned();
         assert!(status == "completed" || over.json["dead_lettered"] == true, "{over:#?}");
+        completed += usize::from(status == "completed");
         let history = stack.history(job).await;
         let ends = history.iter().filter(|kind| {
             matches!(kind.as_str(), "job.completed" | "job.failed" | "job.cancelled")
         });
         assert_eq!(ends.count(), 1, "{history:?}");
     }
-    let completed = stack.get("/jobs?status=completed&limit=200").await;
-    let completed = completed.json["data"].as_array().unwrap().len();
-    assert_eq!(stack.files().len(), completed);
+    // By what each job says of itself: the list is another read model, and may be a moment behind.
+    let files = stack.files();
+    assert_eq!(files.len(), completed, "{files:#?}");
     crate::crash::equals_its_rebuild(&stack);
 }
