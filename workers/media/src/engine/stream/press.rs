@@ -1,12 +1,10 @@
 use std::{
-    num::NonZero,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{SyncSender, sync_channel},
     },
-    thread,
 };
 
 use domain::media::{
@@ -159,18 +157,6 @@ impl<'a> Press<'a> {
         Ok(judges)
     }
 
-    /// Threads of a rendition's encoder, 0 for its own choice: with no core for each, all but the
-    /// largest are best at one.
-    fn threads(&self, rendition: &Rendition) -> u16 {
-        let renditions = &self.plan.renditions;
-        let largest = renditions.first().is_some_and(|first| first.name == rendition.name);
-        let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        match self.studio.threads {
-            0 if !largest && cores < renditions.len() => 1,
-            given => given,
-        }
-    }
-
     fn picture<'env>(
         &self,
         flow: &mut Flow<'env>,
@@ -190,7 +176,7 @@ impl<'a> Press<'a> {
             convert::canvas(time_base, aspect, rate, video, &parameters, self.studio.scratch);
         canvas.global_header = true;
         canvas.keys_on_demand = true;
-        canvas.threads = self.threads(rendition);
+        canvas.threads = self.studio.threads;
         let rate = canvas.rate;
         let encoder = encoder::open_picture(video, canvas)?;
         let codecs = package::video_codec(video.codec, &ffi::header(&encoder));
