@@ -90,8 +90,6 @@ fn perform(
     task: &Task,
     say: &(dyn Fn(Said) + Sync),
 ) -> Result<Said, MediaError> {
-    // Nobody is charged for a look, or by who does not ask.
-    let free = |_: Micros| Ok(Permit::default());
     let input = |number| slot.join("in").join(protocol::input_name(number));
     match task {
         Task::Capabilities => {
@@ -113,7 +111,8 @@ fn perform(
             let inputs = roles(request, input);
             let output = slot.join("out");
             let place = Place::CPU;
-            let permit = &free;
+            // Nobody is charged for a look.
+            let permit = &|_: Micros| Ok(Permit::default());
             let work = Work { inputs: &inputs, output: &output, capabilities, place, say, permit };
             engine::would_do(request, &work).map(Said::WouldDo)
         }

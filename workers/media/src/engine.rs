@@ -111,8 +111,7 @@ pub(crate) fn would_do(
     work: &Work<'_>,
 ) -> Result<serde_json::Value, MediaError> {
     let pulse = Pulse::new(work.say);
-    let studio =
-        Studio { inputs: work.inputs, scratch: passes::scratch(), pulse: &pulse, threads: 0 };
+    let studio = Studio::new(work, &pulse);
     let facts = studio.facts()?;
     let own = own(&facts)?;
     let known = Some(facts.as_slice());
@@ -162,6 +161,16 @@ struct Studio<'a> {
 }
 
 impl<'a> Studio<'a> {
+    /// For a look; what is made has a permit.
+    fn new(work: &Work<'a>, pulse: &'a Pulse<'a>) -> Self {
+        Self { inputs: work.inputs, scratch: passes::scratch(), pulse, threads: 0 }
+    }
+
+    /// With leave to begin.
+    const fn permitted(self, permit: Permit) -> Self {
+        Self { threads: permit.threads, ..self }
+    }
+
     /// Opens every input anew and says what they are.
     fn facts(&self) -> Result<Vec<MediaFacts>, MediaError> {
         let probed = self.inputs.iter().enumerate().map(|(number, (path, role))| {

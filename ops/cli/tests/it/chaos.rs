@@ -102,7 +102,7 @@ async fn whatever_is_killed_every_job_completes_exactly_once() {
         });
         assert_eq!(ends.count(), 1, "{history:?}");
     }
-    // By what each job says of itself: the list is another read model, and may be a moment behind.
+    stack.lists("/jobs?status=completed&limit=200", completed).await;
     let files = stack.files();
     assert_eq!(files.len(), completed, "{files:#?}");
     crate::crash::equals_its_rebuild(&stack);

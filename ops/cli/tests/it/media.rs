@@ -302,3 +302,26 @@ async fn hardware_is_a_wish_with_a_declared_way_out() {
     let notes = done.json["result"]["notes"].to_string();
     assert!(notes.contains("nvenc was preferred"), "{notes}");
 }
+
+#[tokio::test]
+async fn jobs_that_share_the_machine_have_their_share_of_its_threads() {
+    let stack = Stack::new().await;
+    let film = stack.upload_bunny().await;
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let mut jobs = Vec::new();
+    for number in 0..cores * 2 {
+        let operations = json!([{ "type": "transcode", "preset": "ultrafast" }]);
+        jobs.push(stack.convert(&film, &format!("{number}.mp4"), operations).await);
+    }
+    for job in &jobs {
+        assert_eq!(stack.over(job).await.text("/status"), "completed");
+    }
+    // x264 writes down how it was told to work.
+    let share = if cores > 4 { " threads=2 " } else { " threads=1 " };
+    let says = |path: &String| {
+        let bytes = std::fs::read(path).unwrap();
+        bytes.windows(share.len()).any(|at| at == share.as_bytes())
+    };
+    let files = stack.files();
+    assert!(files.iter().any(says), "none of {files:?}");
+}

@@ -257,6 +257,22 @@ impl Stack {
         .await
     }
 
+    /// Waits until a list has so many entries, and sees that it never has more: it is a read model of
+    /// its own, and may be a moment behind what each entry says of itself.
+    pub(crate) async fn lists(&self, path: &str, count: usize) {
+        let start = Instant::now();
+        loop {
+            let listed = self.get(path).await;
+            let found = listed.json["data"].as_array().map_or(0, Vec::len);
+            assert!(found <= count, "{listed:#?}");
+            if found == count {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "{listed:#?}");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
+
     /// The types of a job's events, oldest first.
     pub(crate) async fn history(&self, job: &str) -> Vec<String> {
         let request = self.request(Method::GET, &format!("/jobs/{job}/events"));

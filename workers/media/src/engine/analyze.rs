@@ -21,7 +21,7 @@ use self::{
     packets::packets,
 };
 pub(super) use self::{findings::mean, observe::observe};
-use super::{Studio, Work, passes, quality, tally::Tally};
+use super::{Studio, Work, quality, tally::Tally};
 use crate::{
     MediaError,
     protocol::{Report, Said},
@@ -32,14 +32,13 @@ use crate::{
 pub(super) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, MediaError> {
     let start = Instant::now();
     let pulse = Pulse::new(work.say);
-    let studio =
-        Studio { inputs: work.inputs, scratch: passes::scratch(), pulse: &pulse, threads: 0 };
+    let studio = Studio::new(work, &pulse);
     let facts = studio.facts()?;
     let own = super::own(&facts)?;
     (work.say)(Said::Facts(Box::new(own.clone())));
     request.fits(own).map_err(super::refused)?;
     let (effort, permit) = super::charged(Effort::of_analysis(request, own), work)?;
-    let studio = Studio { threads: permit.threads, ..studio };
+    let studio = studio.permitted(permit);
     let tally = Tally::new(work.say, own.duration, 1);
     tally.begin(0, "analyzing");
     let mut result = Map::new();

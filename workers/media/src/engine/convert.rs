@@ -47,7 +47,7 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
     let say = work.say;
     let scratch = passes::scratch();
     let pulse = Pulse::new(say);
-    let studio = Studio { inputs: work.inputs, scratch, pulse: &pulse, threads: 0 };
+    let studio = Studio::new(work, &pulse);
     let facts = studio.facts()?;
     if let Some(own) = facts.first() {
         say(Said::Facts(Box::new(own.clone())));
@@ -61,7 +61,7 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
     }
     say(Said::Planned(Box::new(plan.clone())));
     let (effort, permit) = super::charged(Effort::of_plan(&plan, facts.first()), work)?;
-    let studio = Studio { threads: permit.threads, ..studio };
+    let studio = studio.permitted(permit);
     fs::create_dir_all(scratch).map_err(|e| MediaError::internal("the scratch folder", e))?;
     let tally = Tally::new(say, plan.duration, passes::count(&plan));
     write_texts(&studio, &plan)?;

@@ -28,7 +28,7 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
     let start = Instant::now();
     let pulse = Pulse::new(work.say);
     let scratch = passes::scratch();
-    let studio = Studio { inputs: work.inputs, scratch, pulse: &pulse, threads: 0 };
+    let studio = Studio::new(work, &pulse);
     let facts = studio.facts()?;
     (work.say)(Said::Facts(Box::new(super::own(&facts)?.clone())));
     let mut plan = planned(request, &studio, &facts, work)?;
@@ -39,7 +39,7 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
     }
     (work.say)(Said::PlannedStream(Box::new(plan.clone())));
     let (effort, permit) = super::charged(Effort::of_stream(&plan, facts.first()), work)?;
-    let studio = Studio { threads: permit.threads, ..studio };
+    let studio = studio.permitted(permit);
     let broken = |error: std::io::Error| MediaError::internal("the output folder", error);
     fs::create_dir_all(scratch).map_err(broken)?;
     let root = work.output.parent().unwrap_or(Path::new("out")).to_owned();

@@ -34,7 +34,7 @@ fn one_thread_makes_the_same_film_as_many() {
     };
     assert_eq!(sound("one.mp4"), sound("many.mp4"));
     let chain = "trim=1:3,setpts=PTS-STARTPTS,scale=320:180:flags=bicubic";
-    for (name, says) in [("one.mp4", "threads=1 "), ("many.mp4", "threads=2 ")] {
+    for (name, says) in [("one.mp4", " threads=1 "), ("many.mp4", " threads=2 ")] {
         let file = slot.output(name);
         assert_eq!(probe(&file, "v:0", "stream=nb_frames"), "50");
         assert!(similarity(&slot, name, chain) > 0.95, "{name}");
