@@ -1,6 +1,7 @@
 //! A media task as a pipeline of threads: demux → decode → filter and encode → mux.
 
 mod analyze;
+mod cadence;
 mod convert;
 mod copy;
 mod decode;

@@ -17,6 +17,7 @@ use ffmpeg_the_third::{Rational, codec};
 
 use super::{
     Studio, Work,
+    cadence::Cadence,
     copy::{self, Copying},
     encoder::{self, Canvas},
     flow::Flow,
@@ -271,6 +272,7 @@ impl<'env> Maker<'_, 'env> {
             keys_every: None,
             sent: Arc::clone(&self.frames),
             seen_by: vec![],
+            cadence: Cadence::Own,
         };
         let pulse = self.studio.pulse;
         flow.stage(move || track.run(pulse, None).map(|_| ()));
@@ -315,6 +317,7 @@ impl<'env> Maker<'_, 'env> {
             keys_every: None,
             sent: Arc::new(AtomicU64::new(0)),
             seen_by: vec![],
+            cadence: Cadence::Own,
         };
         let pulse = self.studio.pulse;
         flow.stage(move || track.run(pulse, None).map(|_| ()));

@@ -11,6 +11,7 @@ use ffmpeg_the_third::{Rescale, frame};
 
 use super::{
     MICROS, Studio,
+    cadence::Cadence,
     convert::{canvas, is_planar},
     encoder,
     feed::Still,
@@ -255,6 +256,7 @@ fn statistics(
         keys_every: None,
         sent: Arc::new(AtomicU64::new(0)),
         seen_by: vec![],
+        cadence: Cadence::Own,
     };
     let keep = Arc::clone(&found);
     flow.stage(move || {

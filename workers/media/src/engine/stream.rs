@@ -1,4 +1,5 @@
 mod complexity;
+mod ladder;
 mod manifests;
 mod press;
 mod stills;

@@ -9,7 +9,7 @@ use std::{
 
 use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, Rescale, encoder, frame};
 
-use super::{MICROS, again, feed::Giver, filtering::Filtering, tally::Tally};
+use super::{MICROS, again, cadence::Cadence, feed::Giver, filtering::Filtering, tally::Tally};
 use crate::{MediaError, ffi, pulse::Pulse};
 
 /// A packet on its way to a muxer.
@@ -37,6 +37,8 @@ pub(super) struct Track {
     pub(super) sent: Arc<AtomicU64>,
     /// Who looks at the frames that the encoder is given.
     pub(super) seen_by: Vec<Giver>,
+    /// Who decides what kind each picture is.
+    pub(super) cadence: Cadence,
 }
 
 impl Track {
@@ -68,22 +70,47 @@ impl Track {
                     tally.reach(u64::try_from(at).unwrap_or(0));
                 }
             }
-            self.sent.fetch_add(1, Ordering::Relaxed);
-            self.show(&frame);
-            self.encoder.send_frame(&frame).map_err(failed)?;
-            pulse.beat();
-            if !self.pass_on()? {
+            let wanted = if let Cadence::Follow(follower) = &mut self.cadence {
+                follower.hold(frame);
+                self.encode_held(pulse, false)?
+            } else {
+                self.encode(&frame, pulse)?
+            };
+            if !wanted {
                 return Ok(None);
             }
             if self.limit.is_some_and(|limit| self.sent.load(Ordering::Relaxed) >= limit) {
                 break;
             }
         }
+        if !self.encode_held(pulse, true)? {
+            return Ok(None);
+        }
         // Whoever looks on has seen everything.
         self.seen_by.clear();
         self.encoder.send_eof().map_err(failed)?;
         self.pass_on()?;
         Ok(ffi::pass_statistics(&self.encoder))
+    }
+
+    /// Encodes those pictures whose kind is known; at the `end`, all that were held.
+    fn encode_held(&mut self, pulse: &Pulse<'_>, end: bool) -> Result<bool, MediaError> {
+        while let Cadence::Follow(follower) = &mut self.cadence {
+            let Some(frame) = follower.next(end) else { break };
+            if !self.encode(&frame, pulse)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Encodes a frame; false once nobody wants what comes of it.
+    fn encode(&mut self, frame: &frame::Frame, pulse: &Pulse<'_>) -> Result<bool, MediaError> {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        self.show(frame);
+        self.encoder.send_frame(frame).map_err(failed)?;
+        pulse.beat();
+        self.pass_on()
     }
 
     /// Lets others see a frame; who has gone is forgotten.
@@ -101,6 +128,7 @@ impl Track {
                 Err(error) if again(error) => return Ok(true),
                 Err(error) => return Err(failed(error)),
             }
+            self.cadence.tell(&packet);
             let Some(to) = &self.coded else { continue };
             let (stream, time_base) = (self.stream, self.time_base);
             if to.send(Coded { packet, stream, time_base }).is_err() {

@@ -10,6 +10,7 @@ use domain::media::{MediaFacts, Micros, VideoPlan, Window};
 
 use super::{
     Studio,
+    cadence::Cadence,
     convert::{canvas, is_planar},
     encoder,
     judge::Judge,
@@ -112,6 +113,7 @@ fn sample(
         keys_every: None,
         sent: Arc::clone(&sent),
         seen_by: given,
+        cadence: Cadence::Own,
     };
     flow.stage(move || track.run(studio.pulse, None).map(|_| ()));
     let weighed = Arc::clone(&bytes);

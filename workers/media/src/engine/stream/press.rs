@@ -13,11 +13,16 @@ use domain::media::{
 use ffmpeg_the_third::{Rational, Rescale, encoder::Encoder};
 use serde_json::{Map, Value};
 
-use super::stills::{self, Stills};
+use super::{
+    ladder,
+    stills::{self, Stills},
+};
 use crate::{
     MediaError,
     engine::{
-        MICROS, Studio, analyze, convert, encoder,
+        MICROS, Studio, analyze,
+        cadence::Cadence,
+        convert, encoder,
         feed::Giver,
         filtering::Filtering,
         flow::Flow,
@@ -101,6 +106,7 @@ impl<'a> Press<'a> {
         let mut flow = self.studio.flow(self.facts)?;
         let reels = self.plan.renditions.iter().map(|rendition| self.picture(&mut flow, rendition));
         let mut reels = reels.collect::<Result<Vec<Reel>, MediaError>>()?;
+        self.share_cadence(&mut reels);
         let judges = self.judges(&mut reels)?;
         let mut making = Vec::new();
         for reel in reels {
@@ -126,10 +132,33 @@ impl<'a> Press<'a> {
         Ok(Pressed { streams, stills, found })
     }
 
+    /// One rendition decides for all what kind each picture is. Not before judges, who need every
+    /// original until the last encoder is done with it: what the others hold costs more there than
+    /// is saved.
+    fn share_cadence(&self, reels: &mut [Reel]) {
+        let at_the_same_instants =
+            |pair: &[Reel]| matches!(pair, [one, other] if one.outcome.0 == other.outcome.0);
+        if self.is_judged() || !reels.windows(2).all(at_the_same_instants) {
+            return;
+        }
+        let Some(leader) = ladder::leader(&self.plan.renditions) else { return };
+        let (lead, followers) = Cadence::shared(reels.len().saturating_sub(1));
+        let (before, rest) = reels.split_at_mut(leader);
+        let Some((leader, after)) = rest.split_first_mut() else { return };
+        leader.cadence = lead;
+        for (reel, follower) in before.iter_mut().chain(after).zip(followers) {
+            reel.cadence = follower;
+        }
+    }
+
+    fn is_judged(&self) -> bool {
+        self.request.metrics.contains(&Metric::Vmaf)
+    }
+
     /// Everything that is known of a film as it goes into its encoder is compared with what comes
     /// out of each, at the size of the largest rendition.
     fn judges(&self, reels: &mut [Reel]) -> Result<Vec<Judge>, MediaError> {
-        if !self.request.metrics.contains(&Metric::Vmaf) {
+        if !self.is_judged() {
             return Ok(vec![]);
         }
         let shapes: Vec<Shape> = self
@@ -140,8 +169,9 @@ impl<'a> Press<'a> {
             .map(|(rendition, reel)| Shape::of_plan(&rendition.video, reel.outcome))
             .collect::<Result<_, MediaError>>()?;
         let deep = |rendition: &Rendition| rendition.video.pixel_format.contains("10");
-        let depth = if self.plan.renditions.first().is_some_and(deep) { 10 } else { 8 };
-        let Some(original) = shapes.first().cloned() else { return Ok(vec![]) };
+        let largest = ladder::largest(&self.plan.renditions);
+        let depth = if self.plan.renditions.get(largest).is_some_and(deep) { 10 } else { 8 };
+        let Some(original) = shapes.get(largest).cloned() else { return Ok(vec![]) };
         let mut judges = Vec::new();
         let mut given = Vec::new();
         for (reel, shape) in reels.iter_mut().zip(shapes) {
@@ -151,7 +181,7 @@ impl<'a> Press<'a> {
             reel.made = Some(evidence.made);
             judges.push(judge);
         }
-        if let Some(largest) = reels.first_mut() {
+        if let Some(largest) = reels.get_mut(largest) {
             largest.seen_by = given;
         }
         Ok(judges)
@@ -176,7 +206,9 @@ impl<'a> Press<'a> {
             convert::canvas(time_base, aspect, rate, video, &parameters, self.studio.scratch);
         canvas.global_header = true;
         canvas.keys_on_demand = true;
-        canvas.threads = self.studio.threads;
+        let one_thread =
+            ladder::is_of_one_thread(rendition, &self.plan.renditions) && !self.is_judged();
+        canvas.threads = if one_thread { 1 } else { self.studio.threads };
         let rate = canvas.rate;
         let encoder = encoder::open_picture(video, canvas)?;
         let codecs = package::video_codec(video.codec, &ffi::header(&encoder));
@@ -194,7 +226,17 @@ impl<'a> Press<'a> {
             },
         };
         let hevc = video.codec == VideoCodec::Hevc;
-        Ok(Reel { filtering, encoder, outcome, rate, hevc, packaged, made: None, seen_by: vec![] })
+        Ok(Reel {
+            filtering,
+            encoder,
+            outcome,
+            rate,
+            hevc,
+            packaged,
+            made: None,
+            seen_by: vec![],
+            cadence: Cadence::Own,
+        })
     }
 
     fn sound<'env>(
@@ -239,6 +281,7 @@ impl<'a> Press<'a> {
             packaged,
             made: None,
             seen_by: vec![],
+            cadence: Cadence::Own,
         })
     }
 
@@ -260,7 +303,8 @@ impl<'a> Press<'a> {
     where
         'a: 'env,
     {
-        let Reel { filtering, encoder, outcome, rate, hevc, packaged, made, seen_by } = reel;
+        let Reel { filtering, encoder, outcome, rate, hevc, packaged, made, seen_by, cadence } =
+            reel;
         let (time_base, ..) = outcome;
         let picture = packaged.is_video();
         let every = i64::try_from(self.plan.segment).unwrap_or(i64::MAX);
@@ -287,6 +331,7 @@ impl<'a> Press<'a> {
             keys_every: picture.then_some(every),
             sent: Arc::clone(&sent),
             seen_by,
+            cadence,
         };
         let pulse = self.studio.pulse;
         flow.stage(move || track.run(pulse, counts).map(|_| ()));
@@ -328,6 +373,8 @@ struct Reel {
     made: Option<SyncSender<Coded>>,
     /// For those who look at what the encoder is given.
     seen_by: Vec<Giver>,
+    /// Who decides what kind each picture is.
+    cadence: Cadence,
 }
 
 fn is_language(word: &str) -> bool {
