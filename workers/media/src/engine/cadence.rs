@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::mpsc::{Receiver, Sender, TryRecvError, channel},
 };
 
 use ffmpeg_the_third::{Packet, codec::packet::side_data, frame, picture};
@@ -76,11 +76,15 @@ impl Follower {
             if at < self.anchors[0] {
                 break None;
             }
-            let told = if end { self.told.recv().ok() } else { self.told.try_recv().ok() };
+            let told = if end {
+                self.told.recv().map_err(|_| TryRecvError::Disconnected)
+            } else {
+                self.told.try_recv()
+            };
             match told {
-                Some(told) => self.learn(told),
-                None if end => break None,
-                None => return None,
+                Ok(told) => self.learn(told),
+                Err(TryRecvError::Empty) => return None,
+                Err(TryRecvError::Disconnected) => break None,
             }
         };
         let mut frame = self.held.pop_front()?;
@@ -155,9 +159,10 @@ mod tests {
 
     #[test]
     fn without_the_one_that_led_every_picture_goes_on() {
-        let (tell, mut follower) = follower(3);
-        drop(tell);
-        let left: Vec<_> = std::iter::from_fn(|| follower.next(true)).collect();
-        assert_eq!(left.len(), 3);
+        for end in [false, true] {
+            let (tell, mut follower) = follower(3);
+            drop(tell);
+            assert_eq!(std::iter::from_fn(|| follower.next(end)).count(), 3);
+        }
     }
 }
