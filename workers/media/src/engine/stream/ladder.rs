@@ -26,12 +26,13 @@ pub(super) fn leader(renditions: &[Rendition]) -> Option<usize> {
     sizes.filter(|(_, area)| *area >= enough).min_by_key(|(_, area)| *area).map(|(at, _)| at)
 }
 
-/// Whether a rendition has one thread: with fewer cores than renditions, those but the largest keep
-/// them busy with one each.
+/// Whether a rendition has one thread: with fewer cores than renditions that follow a leader, those
+/// but the largest keep them busy with one each.
 pub(super) fn is_of_one_thread(rendition: &Rendition, renditions: &[Rendition]) -> bool {
     let largest = renditions.get(largest(renditions));
     let few = usize::try_from(every_core()).is_ok_and(|cores| cores < renditions.len());
-    few && largest.is_some_and(|largest| largest.name != rendition.name)
+    few && leader(renditions).is_some()
+        && largest.is_some_and(|largest| largest.name != rendition.name)
 }
 
 /// In pixels.
