@@ -233,9 +233,13 @@ impl Stack {
 
     /// Polls a job until `wanted` holds.
     pub(crate) async fn until(&self, job: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
+        self.polled(&format!("/jobs/{job}"), wanted).await
+    }
+
+    async fn polled(&self, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
         let start = Instant::now();
         loop {
-            let request = self.request(Method::GET, &format!("/jobs/{job}"));
+            let request = self.request(Method::GET, path);
             if let Ok(answer) = request.send().await {
                 let (status, headers) = (answer.status(), answer.headers().clone());
                 let json = serde_json::from_slice(&answer.bytes().await.unwrap_or_default());
@@ -245,7 +249,7 @@ impl Stack {
                 }
                 assert!(start.elapsed() < PATIENCE, "{answer:#?}\n{}", self.said());
             }
-            assert!(start.elapsed() < PATIENCE, "no answer for {job}\n{}", self.said());
+            assert!(start.elapsed() < PATIENCE, "no answer for {path}\n{}", self.said());
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
     }
@@ -260,17 +264,12 @@ impl Stack {
     /// Waits until a list has so many entries, and sees that it never has more: it is a read model of
     /// its own, and may be a moment behind what each entry says of itself.
     pub(crate) async fn lists(&self, path: &str, count: usize) {
-        let start = Instant::now();
-        loop {
-            let listed = self.get(path).await;
+        self.polled(path, |listed| {
             let found = listed.json["data"].as_array().map_or(0, Vec::len);
             assert!(found <= count, "{listed:#?}");
-            if found == count {
-                return;
-            }
-            assert!(start.elapsed() < PATIENCE, "{listed:#?}");
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
+            found == count
+        })
+        .await;
     }
 
     /// The types of a job's events, oldest first.
