@@ -6,6 +6,7 @@ use sqlx::{
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use url::Url;
 
 use crate::ProjectionError;
 
@@ -18,6 +19,24 @@ pub struct PostgresConfig {
     /// Connections at most.
     #[serde(default = "sixteen")]
     pub max_connections: u32,
+}
+
+impl PostgresConfig {
+    /// The address without what opens it, wherever in it that stands.
+    pub fn shown(&self) -> String {
+        const HIDDEN: &str = "hidden";
+        let Ok(mut url) = Url::parse(&self.url) else { return HIDDEN.to_owned() };
+        if url.password().is_some() && url.set_password(Some(HIDDEN)).is_err() {
+            return HIDDEN.to_owned();
+        }
+        if url.query().is_some() {
+            let parameters: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+            url.query_pairs_mut().clear().extend_pairs(parameters.iter().map(|(name, value)| {
+                (name, if name == "password" { HIDDEN } else { value.as_str() })
+            }));
+        }
+        url.into()
+    }
 }
 
 const fn sixteen() -> u32 {
@@ -79,5 +98,20 @@ impl Database {
     /// When it does not answer.
     pub async fn server_version(&self) -> Result<String, ProjectionError> {
         Ok(sqlx::query_scalar("SHOW server_version").fetch_one(&self.pool).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        let shown = |url: &str| PostgresConfig { url: url.to_owned(), max_connections: 1 }.shown();
+        assert_eq!(shown("postgres://u:hush@h:5432/db"), "postgres://u:hidden@h:5432/db");
+        assert_eq!(shown("postgres://u@h/db"), "postgres://u@h/db");
+        let by_query = shown("postgres:///db?host=/tmp/s&user=u&password=hush");
+        assert_eq!(by_query, "postgres:///db?host=%2Ftmp%2Fs&user=u&password=hidden");
+        assert_eq!(shown("u:hush@h"), "hidden");
     }
 }

@@ -150,31 +150,11 @@ pub(crate) fn print(config: &Config) -> anyhow::Result<()> {
         }
     }
     if let Some(postgres) = &mut shown.postgres {
-        postgres.url = without_password(&postgres.url);
+        postgres.url = postgres.shown();
     }
     if let Some(nats) = &mut shown.nats {
-        nats.url = without_password(&nats.url);
+        nats.url = nats.shown();
     }
     println!("{}", serde_json::to_string_pretty(&shown)?);
     Ok(())
-}
-
-fn without_password(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, rest)), Some((_, host))) if rest.contains('@') => {
-            format!("{scheme}://(hidden)@{host}")
-        }
-        _ => url.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_is_printed_without_its_password() {
-        assert_eq!(without_password("postgres://u:p@h/db"), "postgres://(hidden)@h/db");
-        assert_eq!(without_password("nats://h:4222"), "nats://h:4222");
-    }
 }

@@ -17,7 +17,7 @@ pub(crate) async fn doctor(config: &Config) -> anyhow::Result<()> {
         }
     };
     report("setpriv", runs("setpriv", "it is in Debian's util-linux"));
-    report("media child", child());
+    report("media child", child(config));
     report("storage", storage(config));
     report("secrets", secrets(config));
     report("NATS", nats(config).await);
@@ -33,11 +33,12 @@ fn runs(program: &str, hint: &str) -> Result<String, String> {
 }
 
 /// Starts a child in an empty folder; without a task it locks itself in and ends well.
-fn child() -> Result<String, String> {
+fn child(config: &Config) -> Result<String, String> {
     let folder = std::env::temp_dir().join(format!("ffapi-doctor-{}", std::process::id()));
     let made = ["in", "out"].iter().try_for_each(|name| std::fs::create_dir_all(folder.join(name)));
     made.map_err(|error| error.to_string())?;
-    let command = crate::child::command().map_err(|error| error.to_string())?;
+    let command =
+        crate::child::command(config.worker.sandbox).map_err(|error| error.to_string())?;
     let (program, arguments) = command.split_first().ok_or("there is no media child")?;
     let output = Command::new(program).args(arguments).current_dir(&folder).output();
     let _ = std::fs::remove_dir_all(&folder);
@@ -62,15 +63,16 @@ fn storage(config: &Config) -> Result<String, String> {
 fn secrets(config: &Config) -> Result<String, String> {
     let master = secret(&config.secrets.master_key, "master_key");
     let pepper = secret(&config.secrets.pepper, "pepper");
-    master.and(pepper).map(|_| "set".to_owned()).map_err(|error| error.to_string())
+    let signing = secret(&config.secrets.signing_key, "signing_key");
+    master.and(pepper).and(signing).map(|_| "set".to_owned()).map_err(|error| error.to_string())
 }
 
 async fn nats(config: &Config) -> Result<String, String> {
     let missing = "nats.url is not set; set FFAPI_NATS__URL, or run `ffapi up`, which needs none";
     let settings = config.nats.as_ref().ok_or(missing)?;
-    let nats = Nats::connect(settings)
-        .await
-        .map_err(|error| format!("{error} at {}; is nats-server running there?", settings.url))?;
+    let nats = Nats::connect(settings).await.map_err(|error| {
+        format!("{error} at {}; is nats-server running there?", settings.shown())
+    })?;
     let version = nats.server_version();
     topology::check(&nats).await.map_err(|error| error.to_string())?;
     Ok(format!("nats-server {version}, streams as wanted"))

@@ -203,10 +203,7 @@ async fn start(
         Role::Worker => {
             // On the storage's disk, so that inputs and outputs are linked and not copied.
             let folder = config.storage.root.join(".work");
-            let mut child = child::command()?;
-            if config.worker.sandbox == workers::Sandbox::SeccompOnly {
-                child.push("seccomp-only".to_owned());
-            }
+            let child = child::command(config.worker.sandbox)?;
             let sources = Sources {
                 storage: ground.storage.clone(),
                 egress: egress(config)?,

@@ -80,7 +80,7 @@ impl NatsServer {
 
 fn launch(folder: &Path, port: u16, more: &str) -> Result<ServerChild, StartError> {
     let at = |source: io::Error| StartError::Folder { path: folder.to_owned(), source };
-    let program = tools::find(PROGRAM, "FFAPI_NATS_SERVER", &[])?;
+    let program = tools::find(PROGRAM, &[])?;
     let pid_file = folder.join("nats.pid");
     let config = folder.join("nats.conf");
     let log = folder.join("nats.log");

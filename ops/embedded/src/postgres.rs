@@ -132,7 +132,7 @@ impl Place {
     }
 
     fn command(&self, program: &'static str) -> Result<Command, StartError> {
-        let path = tools::find(program, "FFAPI_POSTGRES", &tools::debian_postgres())?;
+        let path = tools::find(program, &tools::debian_postgres())?;
         // SIGQUIT is Postgres' word for "at once": it leaves nothing running.
         let mut command =
             under_us(Signal::SIGQUIT, self.user.as_ref().map(|user| user.name.as_str()));

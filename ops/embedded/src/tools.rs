@@ -5,19 +5,12 @@ use std::{
 
 use crate::StartError;
 
-/// Finds a program: an explicit setting, the project's own tools folder, then PATH.
-pub(crate) fn find(
-    program: &'static str,
-    setting: &str,
-    extra: &[PathBuf],
-) -> Result<PathBuf, StartError> {
+/// Finds a program: the project's own tools folder, what a system has, then PATH.
+pub(crate) fn find(program: &'static str, extra: &[PathBuf]) -> Result<PathBuf, StartError> {
     let own = [env::current_dir().ok(), env::current_exe().ok()];
     let own = own.iter().flatten().flat_map(|start| start.ancestors());
     let path = env::var_os("PATH").unwrap_or_default();
-    env::var_os(setting)
-        .map(PathBuf::from)
-        .into_iter()
-        .chain(own.map(|folder| folder.join(".tools/bin").join(program)))
+    own.map(|folder| folder.join(".tools/bin").join(program))
         .chain(extra.iter().map(|folder| folder.join(program)))
         .chain(env::split_paths(&path).map(|folder| folder.join(program)))
         .find(|candidate| candidate.is_file())

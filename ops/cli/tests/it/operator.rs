@@ -151,6 +151,31 @@ async fn the_doctor_says_how_to_mend_what_is_wrong() {
     for remedy in ["FFAPI_NATS__URL", "FFAPI_POSTGRES__URL", "FFAPI_SECRETS__MASTER_KEY"] {
         assert!(said.contains(remedy), "{remedy}: {said}");
     }
+    // One that is missing is enough: no role would start.
+    let secret = "ab".repeat(32);
+    let mut command = ffapi();
+    command.env("FFAPI_SECRETS__MASTER_KEY", &secret).env("FFAPI_SECRETS__PEPPER", &secret);
+    let done = command.arg("doctor").current_dir(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(said.contains("FFAPI_SECRETS__SIGNING_KEY"), "{said}");
+}
+
+#[test]
+fn a_password_is_never_printed() {
+    let said = |verb: &[&str]| {
+        let mut command = ffapi();
+        command
+            .env("FFAPI_NATS__URL", "nats://ffapi:hush@127.0.0.1:9")
+            .env("FFAPI_POSTGRES__URL", "postgres:///db?host=/nowhere&password=hush");
+        let done = command.args(verb).output().unwrap();
+        let error = String::from_utf8_lossy(&done.stderr).into_owned();
+        String::from_utf8_lossy(&done.stdout).into_owned() + &error
+    };
+    for verb in [&["doctor"][..], &["config", "print"], &["topology", "check"], &["migrate"]] {
+        let said = said(verb);
+        assert!(said.contains("127.0.0.1:9") || said.contains("migrat"), "{verb:?}: {said}");
+        assert!(!said.contains("hush"), "{verb:?}: {said}");
+    }
 }
 
 #[tokio::test]
