@@ -23,7 +23,7 @@ pub use facts::{
     AudioFacts, Chapter, Chroma, Color, Hdr, MediaFacts, Rational, StreamDetail, StreamFacts,
     VideoFacts,
 };
-pub use hardware::{Device, Fallback, Hardware, Placed, Pool, place};
+pub use hardware::{Device, Fallback, Hardware, Placed, Pool, place, pools};
 pub use magic::{EXTENSIONS, MAGIC_BYTES, Magic, magic};
 pub use numbered::Numbered;
 pub use operation::{

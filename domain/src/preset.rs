@@ -57,6 +57,8 @@ pub struct PresetState {
     pub versions: BTreeMap<u32, PresetVersion>,
     /// No new job may use it.
     pub deleted: bool,
+    /// Times it changed: its versions and deletions.
+    pub changes: u64,
 }
 
 /// The preset decider.
@@ -121,6 +123,7 @@ impl Decider for Preset {
     }
 
     fn evolve(mut state: PresetState, event: &PresetEvent) -> PresetState {
+        state.changes = state.changes.saturating_add(1);
         match event {
             PresetEvent::Defined { version } => {
                 state.versions.insert(version.version, version.clone());

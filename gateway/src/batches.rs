@@ -20,7 +20,7 @@ use poem_openapi::{
 use self::{body::BatchBody, show::BatchPage, stats::BatchStats};
 pub(crate) use self::{
     body::USUAL_PARALLEL,
-    create::{Terms, submit},
+    create::{Terms, before, submit},
     show::{BatchShown, in_log},
 };
 use crate::{
@@ -80,9 +80,10 @@ impl Batches {
         &self,
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
+        min_position: Query<Option<String>>,
     ) -> Result<Reply<200, BatchStats>> {
         let principal = auth.may(Scope::JobsRead)?;
-        Ok(stats::stats(&gateway, principal).await?)
+        Ok(stats::stats(&gateway, principal, min_position.0.as_deref()).await?)
     }
 
     /// Show a batch
@@ -109,6 +110,10 @@ impl Batches {
         auth: Auth,
         id: Path<String>,
         status: Query<Option<String>>,
+        kind: Query<Option<String>>,
+        preset: Query<Option<String>>,
+        created_after: Query<Option<String>>,
+        created_before: Query<Option<String>>,
         sort: Query<Option<String>>,
         limit: Query<Option<u32>>,
         cursor: Query<Option<String>>,
@@ -119,6 +124,10 @@ impl Batches {
         show::find(&gateway, principal, id, min_position.0.as_deref()).await?;
         let asked = list::Asked {
             status: status.0,
+            kind: kind.0,
+            preset: preset.0,
+            created_after: created_after.0,
+            created_before: created_before.0,
             batch_id: Some(id.to_string()),
             sort: sort.0,
             limit: limit.0,

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{marker::PhantomData, time::Duration};
 
 use poem::{Request, RequestBody, Result};
 use poem_openapi::{
@@ -8,14 +8,10 @@ use poem_openapi::{
     types::Type,
 };
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{
-    auth::Principal,
-    presets,
-    problem::{Kind, Problem},
-    state::Gateway,
-};
+use crate::problem::{Kind, Problem};
 
 /// A JSON body, read by serde so that each refusal points at its field; documented by its schema.
 pub(crate) struct StrictJson<T> {
@@ -48,48 +44,65 @@ impl<T: Type + DeserializeOwned> ParsePayload for StrictJson<T> {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
-        let announced = request.header("content-length").and_then(|text| text.parse().ok());
-        if announced.is_some_and(|bytes: usize| bytes > MAX_BODY) {
-            let detail = format!("a body of JSON is at most {MAX_BODY} bytes");
-            return Err(Problem::new(Kind::TooLarge, detail).into());
-        }
-        let reading = tokio::time::timeout(PATIENCE, body.take()?.into_bytes_limit(MAX_BODY)).await;
-        let slow = || Problem::new(Kind::Slow, "the body did not come within 30 seconds");
-        let bytes = reading.map_err(|_| slow())??;
-        let json: serde_json::Value = serde_json::from_slice(&bytes)
-            .map_err(|error| Problem::new(Kind::Malformed, format!("this is no JSON: {error}")))?;
-        let fingerprint = hex::encode(Sha256::digest(json.to_string()));
-        let json = fill_in(request, json).await?;
+        let (json, fingerprint) = read(request, body).await?;
         Ok(Self { value: parse(json, "")?, fingerprint })
     }
 }
 
-/// What a body that makes a job leaves to its preset.
-async fn fill_in(request: &Request, json: serde_json::Value) -> Result<serde_json::Value> {
-    let path = request.original_uri().path();
-    let kind = path.strip_prefix("/api/v1/").unwrap_or(path);
-    let serde_json::Value::Object(mut fields) = json else { return Ok(json) };
-    let kind = match kind {
-        "validate" | "estimate" => fields.get("kind").and_then(|kind| kind.as_str()),
-        kind if domain::media::MediaRequest::KINDS.contains(&kind) => Some(kind),
-        _ => None,
-    };
-    let kind = kind.map(str::to_owned);
-    if let (Some(kind), Some(gateway), Some(principal)) =
-        (kind, request.data::<Arc<Gateway>>(), request.data::<Principal>())
-    {
-        presets::apply(gateway, &principal.tenant, &kind, &mut fields).await?;
-    }
-    Ok(fields.into())
-}
-
 impl_apirequest_for_payload!(StrictJson<T>, T: Type + DeserializeOwned);
 
+/// A JSON body that is read once it is known that its request is a new one.
+pub(crate) struct Unread<T> {
+    pub(crate) json: Value,
+    pub(crate) fingerprint: String,
+    read: PhantomData<fn() -> T>,
+}
+
+impl<T: Type> Payload for Unread<T> {
+    const CONTENT_TYPE: &'static str = "application/json";
+
+    fn check_content_type(content_type: &str) -> bool {
+        <Json<T> as Payload>::check_content_type(content_type)
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Type> ParsePayload for Unread<T> {
+    const IS_REQUIRED: bool = true;
+
+    async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
+        let (json, fingerprint) = read(request, body).await?;
+        Ok(Self { json, fingerprint, read: PhantomData })
+    }
+}
+
+impl_apirequest_for_payload!(Unread<T>, T: Type);
+
+/// A body, and the hash of it.
+async fn read(request: &Request, body: &mut RequestBody) -> Result<(Value, String)> {
+    let announced = request.header("content-length").and_then(|text| text.parse().ok());
+    if announced.is_some_and(|bytes: usize| bytes > MAX_BODY) {
+        let detail = format!("a body of JSON is at most {MAX_BODY} bytes");
+        return Err(Problem::new(Kind::TooLarge, detail).into());
+    }
+    let reading = tokio::time::timeout(PATIENCE, body.take()?.into_bytes_limit(MAX_BODY)).await;
+    let slow = || Problem::new(Kind::Slow, "the body did not come within 30 seconds");
+    let bytes = reading.map_err(|_| slow())??;
+    let json: Value = serde_json::from_slice(&bytes)
+        .map_err(|error| Problem::new(Kind::Malformed, format!("this is no JSON: {error}")))?;
+    let fingerprint = hex::encode(Sha256::digest(json.to_string()));
+    Ok((json, fingerprint))
+}
+
 /// Reads a value; a refusal points at the field below `prefix`.
-pub(crate) fn parse<T: DeserializeOwned>(
-    json: serde_json::Value,
-    prefix: &str,
-) -> Result<T, Problem> {
+pub(crate) fn parse<T: DeserializeOwned>(json: Value, prefix: &str) -> Result<T, Problem> {
     serde_path_to_error::deserialize(json).map_err(|error| {
         let mut pointer = format!("#{prefix}");
         for segment in error.path() {

@@ -19,7 +19,10 @@ use crate::{
     audit::Fact,
     auth::Auth,
     body::StrictJson,
-    jobs::show::{JobBody, show},
+    jobs::{
+        reserve::reserve_again,
+        show::{JobBody, show},
+    },
     page,
     problem::{Kind, Problem},
     reply::Reply,
@@ -180,6 +183,8 @@ impl DeadLetters {
         let retries = chosen.iter().map(|(id, tenant)| {
             async move {
                 let name = id.to_string();
+                // Where another job makes its output now, it stays a dead letter.
+                reserve_again(gateway, tenant, caller, *id).await.ok().filter(|again| *again)?;
                 // Where the account's queue is full it stays a dead letter.
                 let mut place = room::take(gateway, tenant, 1).await.ok()?;
                 let command = JobCommand::Retry { lease: Some(place.lease()) };
@@ -187,11 +192,16 @@ impl DeadLetters {
                 let retried = commands.handle::<Job>(tenant, &name, caller, command).await;
                 place.spend(u32::from(!matches!(retried, Err(HandleError::Rejected(_)))));
                 // A refusal means that somebody else did.
-                retried.ok().map(|_| name)
+                retried.ok().map(|handled| (name, handled.position))
             }
             .boxed()
         });
-        let jobs = at_once(retries).await.into_iter().flatten().collect();
-        Ok(Reply::new(Redriven { jobs }))
+        let retried: Vec<_> = at_once(retries).await.into_iter().flatten().collect();
+        let newest = retried.iter().map(|(_, position)| *position).max();
+        let reply = Reply::new(Redriven { jobs: retried.into_iter().map(|(id, _)| id).collect() });
+        Ok(match newest {
+            Some(newest) => reply.position(newest),
+            None => reply,
+        })
     }
 }

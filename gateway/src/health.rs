@@ -9,16 +9,20 @@ use domain::{
 use poem::{Response, Result, http::StatusCode, web::Data};
 use poem_openapi::{Object, OpenApi, types::Any};
 use projections::positions;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     auth::Auth,
     problem::{Kind, Problem},
+    queue,
     reply::{Raw, Reply},
     state::Gateway,
 };
 
 pub(crate) struct Health;
+
+/// Messages that a read model may lack for a moment: a second of a very busy log.
+const FAR_BEHIND: u64 = 10_000;
 
 /// How it is.
 #[derive(Debug, Object)]
@@ -61,39 +65,53 @@ impl Health {
     /// How is each part of it?
     #[oai(path = "/health/detailed", method = "get", operation_id = "getDetailedHealth")]
     async fn detailed(&self, gateway: Data<&Arc<Gateway>>, auth: Auth) -> Result<Raw> {
-        auth.may(Scope::Admin)?;
+        let principal = auth.may(Scope::Admin)?;
         let nats = gateway.commands.log().nats();
         let last = gateway.commands.log().last_sequence().await.ok();
         let projections = positions(&gateway.database).await.ok();
         let workers = gateway.present();
         let lag = |at: u64| last.map(|last| last.saturating_sub(at));
-        let read_models: Value = projections
+        let read_models: Map<String, Value> = projections
             .iter()
             .flatten()
             .map(|(name, at, parked)| {
-                let state = if *parked > 0 { "parked" } else { "running" };
+                let state = match lag(*at) {
+                    _ if *parked > 0 => "parked",
+                    Some(lag) if lag > FAR_BEHIND => "behind",
+                    _ => "running",
+                };
                 (
                     name.clone(),
                     json!({ "position": at, "lag": lag(*at), "parked": parked, "state": state }),
                 )
             })
-            .collect::<serde_json::Map<_, _>>()
-            .into();
-        let healthy = last.is_some() && projections.is_some() && !workers.is_empty();
+            .collect();
+        let conducted = queue::places(&gateway, &principal.tenant, None, 1).await.is_ok();
+        let stored = gateway.storage.answers().await;
+        let in_time = read_models.values().all(|model| model["state"] == "running");
+        let healthy = last.is_some()
+            && projections.is_some()
+            && in_time
+            && conducted
+            && stored
+            && !workers.is_empty();
+        let status = |well: bool| if well { "ok" } else { "down" };
         let body = json!({
             "status": if healthy { "ok" } else { "unhealthy" },
             "components": {
                 "log": {
-                    "status": if last.is_some() { "ok" } else { "down" },
+                    "status": status(last.is_some()),
                     "server": nats.server_version(),
                     "last_sequence": last,
                     "durability": "every append is fsynced before it is answered, if the server \
                                    runs with sync_interval: always, as ours do",
                 },
-                "database": { "status": if projections.is_some() { "ok" } else { "down" } },
+                "database": { "status": status(projections.is_some()) },
+                "conductor": { "status": status(conducted) },
+                "storage": { "status": status(stored) },
                 "projections": read_models,
                 "workers": {
-                    "status": if workers.is_empty() { "down" } else { "ok" },
+                    "status": status(!workers.is_empty()),
                     "count": workers.len(),
                 },
             },

@@ -23,14 +23,19 @@ async fn forget(gateway: &Arc<Gateway>, tenant: &str, sequence: u64) {
     gateway.rows.clear();
     let gateway = Arc::clone(gateway);
     tokio::spawn(async move {
-        let epoch = gateway.commands.log().identity().epoch;
-        let position = Position { epoch, sequence, index: 0 }.to_string();
-        let (positions, database) = (&gateway.positions, &gateway.database);
-        while positions.reach::<JobDetail>(database, epoch, Some(&position)).await.is_err() {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
+        written(&gateway, sequence).await;
         gateway.rows.clear();
     });
+}
+
+/// Waits until the rows of jobs hold this message.
+async fn written(gateway: &Gateway, sequence: u64) {
+    let epoch = gateway.commands.log().identity().epoch;
+    let position = Position { epoch, sequence, index: 0 }.to_string();
+    let (positions, database) = (&gateway.positions, &gateway.database);
+    while positions.reach::<JobDetail>(database, epoch, Some(&position)).await.is_err() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 /// What is kept in memory of a message's thing is old now.
@@ -58,9 +63,16 @@ pub(crate) async fn hear(
     let mut progress = live.listen("live.*.job.*.progress").await?;
     let mut presence = live.listen("presence.worker.>").await?;
     let mut wanted = live.listen(format!("{}.*", room::WANTED)).await?;
-    let from = log.last_sequence().await?.saturating_add(1);
-    let mut reader = log.follow_only(&FOLLOWED, from);
+    let last = log.last_sequence().await?;
+    let mut reader = log.follow_only(&FOLLOWED, last.saturating_add(1));
     let (gateway, stop) = (Arc::clone(gateway), stop.clone());
+    // A row that lacks what was not heard of would be served until something else is.
+    let (catching_up, stopped) = (Arc::clone(&gateway), stop.clone());
+    tokio::spawn(async move {
+        if stopped.run_until_cancelled(written(&catching_up, last)).await.is_some() {
+            catching_up.rows.open();
+        }
+    });
     Ok(tokio::spawn(async move {
         loop {
             tokio::select! {

@@ -43,7 +43,8 @@ use self::{
 };
 use crate::{
     auth::{Auth, Viewer},
-    body::StrictJson,
+    body::{StrictJson, Unread},
+    idempotency::Key,
     problem::Problem,
     reply::{Raw, Reply},
     state::Gateway,
@@ -69,7 +70,7 @@ impl Jobs {
         auth: Auth,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         #[oai(name = "Prefer")] prefer: Header<Option<String>>,
-        body: StrictJson<ConvertBody>,
+        body: Unread<ConvertBody>,
     ) -> Result<Reply<201, Submitted>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let submission = submit::Submission { request, principal, body, key: key.0 };
@@ -87,7 +88,7 @@ impl Jobs {
         auth: Auth,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         #[oai(name = "Prefer")] prefer: Header<Option<String>>,
-        body: StrictJson<StreamBody>,
+        body: Unread<StreamBody>,
     ) -> Result<Reply<201, Submitted>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let submission = submit::Submission { request, principal, body, key: key.0 };
@@ -105,7 +106,7 @@ impl Jobs {
         auth: Auth,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         #[oai(name = "Prefer")] prefer: Header<Option<String>>,
-        body: StrictJson<ThumbnailsBody>,
+        body: Unread<ThumbnailsBody>,
     ) -> Result<Reply<201, Submitted>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let submission = submit::Submission { request, principal, body, key: key.0 };
@@ -123,7 +124,7 @@ impl Jobs {
         auth: Auth,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         #[oai(name = "Prefer")] prefer: Header<Option<String>>,
-        body: StrictJson<AnalyzeBody>,
+        body: Unread<AnalyzeBody>,
     ) -> Result<Reply<201, Submitted>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let submission = submit::Submission { request, principal, body, key: key.0 };
@@ -141,7 +142,7 @@ impl Jobs {
         auth: Auth,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         #[oai(name = "Prefer")] prefer: Header<Option<String>>,
-        body: StrictJson<ProbeBody>,
+        body: Unread<ProbeBody>,
     ) -> Result<Reply<201, Submitted>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let submission = submit::Submission { request, principal, body, key: key.0 };
@@ -315,10 +316,13 @@ impl Jobs {
         let principal = auth.may(Scope::JobsWrite)?;
         let id = job_id(&id.0)?;
         let fields = body.value.fields()?;
+        let key = Key::of("/rerun", key.0, format!("{id} {}", body.fingerprint))?;
+        let (asked, prefer) = (submit::Asked { request, principal, key }, prefer.0.as_deref());
+        if let Some(answer) = submit::before(&gateway, &asked, prefer).await? {
+            return Ok(answer);
+        }
         let spec = rerun::again(&gateway, &principal.tenant, id, fields).await?;
-        let fingerprint = format!("{id} {}", body.fingerprint);
-        let asked = submit::Asked { request, principal, key: key.0, fingerprint, route: "/rerun" };
-        Ok(submit::submit_spec(&gateway, asked, spec, prefer.0.as_deref()).await?)
+        Ok(submit::submit_spec(&gateway, asked, spec, prefer).await?)
     }
 
     /// Compare what a job and another came to

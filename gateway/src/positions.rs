@@ -5,7 +5,8 @@ use std::{
 
 use nats::Position;
 use projections::{
-    BatchList, Database, JobDetail, JobList, Pace, Projection, Queue, Webhooks, positions,
+    AuditDecisions, BatchList, Database, JobDetail, JobList, Pace, Presets, Projection, Queue,
+    Webhooks, positions,
 };
 use tokio::sync::watch;
 
@@ -18,8 +19,16 @@ pub(crate) struct Positions {
 }
 
 /// The read models that are answered from.
-const SERVED: [&str; 6] =
-    [JobDetail::NAME, JobList::NAME, Queue::NAME, Pace::NAME, BatchList::NAME, Webhooks::NAME];
+const SERVED: [&str; 8] = [
+    JobDetail::NAME,
+    JobList::NAME,
+    Queue::NAME,
+    Pace::NAME,
+    BatchList::NAME,
+    Webhooks::NAME,
+    Presets::NAME,
+    AuditDecisions::NAME,
+];
 
 impl Default for Positions {
     fn default() -> Self {

@@ -11,7 +11,7 @@ use domain::key::Scope;
 use poem::{Request, Result, web::Data};
 use poem_openapi::{
     OpenApi,
-    param::{Header, Path},
+    param::{Header, Path, Query},
 };
 
 pub(crate) use self::apply::{apply, find};
@@ -39,11 +39,12 @@ impl Presets {
         request: &Request,
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: StrictJson<PresetBody>,
     ) -> Result<Reply<201, PresetShown>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let caller = caller(principal, request);
-        Ok(define::create(&gateway, (principal, &caller), body.value).await?)
+        Ok(define::create(&gateway, (principal, &caller), body, key.0).await?)
     }
 
     /// List presets
@@ -52,11 +53,17 @@ impl Presets {
     #[oai(path = "/presets", method = "get", operation_id = "listPresets")]
     async fn list(
         &self,
+        request: &Request,
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
+        limit: Query<Option<u32>>,
+        cursor: Query<Option<String>>,
+        min_position: Query<Option<String>>,
     ) -> Result<Reply<200, PresetList>> {
         let principal = auth.may(Scope::JobsRead)?;
-        Ok(show::list(&gateway, principal).await?)
+        let (limit, cursor, min_position) = (limit.0, cursor.0, min_position.0);
+        let asked = show::Asked { limit, cursor, min_position };
+        Ok(show::list(&gateway, principal, request.original_uri(), asked).await?)
     }
 
     /// Show a preset's newest version
@@ -66,9 +73,11 @@ impl Presets {
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
         name: Path<String>,
+        #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
     ) -> Result<Reply<200, PresetShown>> {
         let principal = auth.may(Scope::JobsRead)?;
-        Ok(show::find(&gateway, principal, &name.0, None).await?)
+        let known = if_none_match.0.as_deref();
+        Ok(show::find(&gateway, principal, &name.0, None, known).await?)
     }
 
     /// Define another version of a preset
@@ -98,10 +107,11 @@ impl Presets {
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
         name: Path<String>,
+        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
     ) -> Result<Reply<200, PresetShown>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let caller = caller(principal, request);
-        Ok(define::delete(&gateway, (principal, &caller), &name.0).await?)
+        Ok(define::delete(&gateway, (principal, &caller), &name.0, if_match.0).await?)
     }
 
     /// Show one version of a preset
@@ -112,9 +122,11 @@ impl Presets {
         auth: Auth,
         name: Path<String>,
         version: Path<u32>,
+        #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
     ) -> Result<Reply<200, PresetShown>> {
         let principal = auth.may(Scope::JobsRead)?;
-        Ok(show::find(&gateway, principal, &name.0, Some(version.0)).await?)
+        let known = if_none_match.0.as_deref();
+        Ok(show::find(&gateway, principal, &name.0, Some(version.0), known).await?)
     }
 
     /// Do what was done with one version again, with another
@@ -125,6 +137,7 @@ impl Presets {
         method = "post",
         operation_id = "rerunPresetVersion"
     )]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
     async fn rerun(
         &self,
         request: &Request,
@@ -132,10 +145,11 @@ impl Presets {
         auth: Auth,
         name: Path<String>,
         version: Path<u32>,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: StrictJson<RerunBody>,
     ) -> Result<Reply<201, BatchShown>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let of = (name.0.as_str(), version.0);
-        Ok(Box::pin(rerun::rerun(&gateway, (request, principal), of, body.value)).await?)
+        Ok(Box::pin(rerun::rerun(&gateway, (request, principal), of, body, key.0)).await?)
     }
 }

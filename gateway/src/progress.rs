@@ -1,18 +1,26 @@
 use std::{
-    collections::HashMap,
+    num::NonZeroUsize,
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
 };
 
+use lru::LruCache;
 use serde_json::Value;
 
-/// The newest progress of each running job, as its worker tells it.
-#[derive(Debug, Default)]
+/// The newest progress of each job, as its worker tells it.
+#[derive(Debug)]
 pub(crate) struct ProgressBoard {
-    newest: Mutex<HashMap<String, (Instant, Value)>>,
+    newest: Mutex<LruCache<String, Value>>,
 }
 
-const FORGET: Duration = Duration::from_mins(2);
+/// More than a fleet works on at once. A worker may have nothing new to tell for a long time, so what it
+/// said last is not forgotten by its age.
+const JOBS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+
+impl Default for ProgressBoard {
+    fn default() -> Self {
+        Self { newest: Mutex::new(LruCache::sparse(JOBS)) }
+    }
+}
 
 impl ProgressBoard {
     /// Takes in a progress event; within one attempt it never goes back.
@@ -23,20 +31,19 @@ impl ProgressBoard {
             return;
         };
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        newest.retain(|_, (at, _)| at.elapsed() < FORGET);
         let rank = |data: &Value| {
             let number = |name: &str| data.get(name).and_then(Value::as_f64).unwrap_or(0.0);
             (number("attempt"), number("progress"))
         };
-        if newest.get(&job).is_none_or(|(_, known)| rank(known) <= rank(&data)) {
-            newest.insert(job, (Instant::now(), data));
+        if newest.peek(&job).is_none_or(|known| rank(known) <= rank(&data)) {
+            newest.put(job, data);
         }
     }
 
     /// What was told of this attempt last.
     pub(crate) fn of(&self, job: &str, attempt: u32) -> Option<Value> {
         let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, data) = newest.get(job)?;
+        let data = newest.peek(job)?;
         let same = data.get("attempt").and_then(Value::as_u64) == Some(u64::from(attempt));
         same.then(|| data.clone())
     }

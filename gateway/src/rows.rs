@@ -5,7 +5,7 @@ use std::{
     num::NonZeroUsize,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -24,6 +24,7 @@ pub(crate) struct Rows<K: Hash + Eq, V> {
     misses: AtomicU64,
     /// Rows that were not kept, for something newer had been heard.
     stale: AtomicU64,
+    open: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -55,7 +56,24 @@ impl<K: Clone + Hash + Eq, V> Rows<K, V> {
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             stale: AtomicU64::new(0),
+            open: AtomicBool::new(true),
         }
+    }
+
+    /// In which nothing is kept before `open`: what happened before anything was heard may not be in
+    /// what is read.
+    pub(crate) fn closed() -> Self {
+        Self { open: AtomicBool::new(false), ..Self::new() }
+    }
+
+    /// From now on everything that is read is as new as what was heard first.
+    pub(crate) fn open(&self) {
+        self.open.store(true, Ordering::Release);
+    }
+
+    /// True if what is read from now on may be kept.
+    pub(crate) fn are_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
     }
 
     /// Takes in that there is a message of a thing: what is kept of it is old now.

@@ -99,7 +99,7 @@ impl Gateway {
             positions: Positions::default(),
             hub: Hub::default(),
             progress: ProgressBoard::default(),
-            rows: Rows::new(),
+            rows: Rows::closed(),
             presets: Rows::new(),
             probes: Rows::new(),
             workers: Mutex::default(),

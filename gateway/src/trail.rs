@@ -6,7 +6,10 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{Tenant, Timestamp, key::Scope};
 use poem::{Request, Result, web::Data};
 use poem_openapi::{Object, OpenApi, param::Query, types::Any};
-use projections::audit::{self, AuditFilter, AuditRow};
+use projections::{
+    AuditDecisions,
+    audit::{self, AuditFilter, AuditRow},
+};
 use serde_json::Value;
 
 use crate::{
@@ -94,8 +97,12 @@ impl AuditTrail {
         until: Query<Option<String>>,
         limit: Query<Option<u32>>,
         cursor: Query<Option<String>>,
+        min_position: Query<Option<String>>,
     ) -> Result<Reply<200, AuditPage>> {
         let principal = auth.may(Scope::AuditRead)?;
+        let epoch = gateway.commands.log().identity().epoch;
+        let seen = min_position.0.as_deref();
+        gateway.positions.reach::<AuditDecisions>(&gateway.database, epoch, seen).await?;
         let limit = limit.0.unwrap_or(50);
         if !(1..=200).contains(&limit) {
             return Err(malformed("limit", "a page has 1 to 200 entries").into());

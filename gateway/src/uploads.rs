@@ -1,5 +1,6 @@
 //! `POST /uploads`: bytes in, streamed to storage.
 
+mod again;
 mod look;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::{
     audit::Fact,
     auth::{Auth, Principal},
     door,
+    idempotency::Key,
     problem::{Kind, Problem},
     reply::Reply,
     scanner::{OnFailure, Scan, ScannerConfig, Verdict},
@@ -70,10 +72,11 @@ impl Uploads {
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
         #[oai(name = "Content-Disposition")] disposition: Header<Option<String>>,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: Binary<Body>,
     ) -> Result<Reply<201, UploadBody>> {
         let principal = auth.may(Scope::JobsWrite)?;
-        let id = UploadId::from_uuid(Uuid::now_v7());
+        let mut id = UploadId::from_uuid(Uuid::now_v7());
         let name = disposition.0.as_deref().and_then(file_name);
         let announced = request.header("content-length").and_then(|text| text.parse::<u64>().ok());
         let limits = gateway.directory.limits(&principal.tenant);
@@ -112,33 +115,28 @@ impl Uploads {
                 return Err(problem.into());
             }
         };
+        let fingerprint = format!("{} {}", received.sha256, name.as_deref().unwrap_or_default());
+        let mut replayed = false;
+        if let Some(key) = Key::of("/uploads", key.0, fingerprint)? {
+            let reserved = again::reserve(&gateway, principal, &storage, (key, id)).await?;
+            (id, replayed) = (reserved.id, reserved.replayed);
+        }
         let command = UploadCommand::Complete {
-            file_name: name.clone().map_or(Personal::Erased, Personal::Clear),
-            size: received.size,
-            sha256: received.sha256.clone(),
-            media: media.clone().map(Personal::Clear),
-        };
-        let handled = gateway
-            .commands
-            .handle::<Upload>(
-                principal.tenant.as_str(),
-                &id.to_string(),
-                &caller(principal, request),
-                command,
-            )
-            .await
-            .map_err(Problem::from)?;
-        let body = UploadBody {
-            id: id.to_string(),
-            file_name: name,
+            file_name: name.map_or(Personal::Erased, Personal::Clear),
             size: received.size,
             sha256: received.sha256,
-            media: media.map(Any),
+            media: media.map(Personal::Clear),
         };
+        let (tenant, caller) = (principal.tenant.as_str(), caller(principal, request));
+        let handled =
+            gateway.commands.handle::<Upload>(tenant, &id.to_string(), &caller, command).await;
+        let handled = handled.map_err(Problem::from)?;
+        let body = stored(&gateway, principal, id).await?;
         Ok(Reply::new(body)
             .location(format!("/api/v1/uploads/{id}"))
             .version(handled.version)
-            .position(handled.position))
+            .position(handled.position)
+            .replayed(replayed))
     }
 
     /// Show an upload
@@ -148,25 +146,38 @@ impl Uploads {
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
         id: Path<String>,
+        #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
     ) -> Result<Reply<200, UploadBody>> {
         let principal = auth.may(Scope::JobsRead)?;
         let id: UploadId = id.0.parse().map_err(|_| Problem::not_found("upload"))?;
-        let history =
-            gateway.commands.history::<Upload>(principal.tenant.as_str(), &id.to_string()).await;
-        let history = history.map_err(Problem::from)?;
-        let first = history.first().and_then(|(_, decision)| decision.events.first());
-        let Some(UploadEvent::Completed { file_name, size, sha256, media }) = first else {
-            return Err(Problem::not_found("upload").into());
-        };
-        let body = UploadBody {
-            id: id.to_string(),
-            file_name: file_name.as_ref().cloned(),
-            size: *size,
-            sha256: sha256.clone(),
-            media: media.as_ref().and_then(Personal::as_ref).cloned().map(Any),
-        };
-        Ok(Reply::new(body).version(1))
+        let body = stored(&gateway, principal, id).await?;
+        Ok(Reply::new(body).version(1).unless(if_none_match.0.as_deref()))
     }
+}
+
+/// An upload that is there.
+async fn stored(
+    gateway: &Gateway,
+    principal: &Principal,
+    id: UploadId,
+) -> Result<UploadBody, Problem> {
+    let history =
+        gateway.commands.history::<Upload>(principal.tenant.as_str(), &id.to_string()).await?;
+    let events = history.iter().flat_map(|(_, decision)| &decision.events);
+    let mut stored = None;
+    for event in events {
+        stored = match event {
+            UploadEvent::Completed { file_name, size, sha256, media } => Some(UploadBody {
+                id: id.to_string(),
+                file_name: file_name.as_ref().cloned(),
+                size: *size,
+                sha256: sha256.clone(),
+                media: media.as_ref().and_then(Personal::as_ref).cloned().map(Any),
+            }),
+            UploadEvent::Expired {} => None,
+        };
+    }
+    stored.ok_or_else(|| Problem::not_found("upload"))
 }
 
 /// What a scan means for an upload.

@@ -1,4 +1,4 @@
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, jetstream::stream::DirectGetErrorKind};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -52,11 +52,7 @@ impl Idempotency {
         key: &str,
         reservation: &Reservation,
     ) -> Result<Reserved, LogError> {
-        let mut hash = Sha256::new();
-        hash.update(route.as_bytes());
-        hash.update([0]);
-        hash.update(key.as_bytes());
-        let subject = format!("idem.{tenant}.{}", hex::encode(hash.finalize()));
+        let subject = subject(tenant, route, key);
         let payload = serde_json::to_vec(reservation)
             .map_err(|error| LogError::Corrupt(error.to_string()))?;
         let mut headers = HeaderMap::new();
@@ -69,12 +65,46 @@ impl Idempotency {
             Err(LogError::Server { code: 10_071 | 10_164, .. }) => {}
             Err(error) => return Err(error),
         }
-        let stream =
-            self.nats.jetstream.get_stream_no_info(IDEM).await.map_err(LogError::unavailable)?;
-        let found = self.nats.answer(stream.direct_get_last_for_subject(subject)).await?;
-        let before: Reservation = serde_json::from_slice(&found.payload)
-            .map_err(|error| LogError::Corrupt(error.to_string()))?;
+        let before = self.kept(subject).await?;
+        let before = before.ok_or_else(|| LogError::unavailable("a reservation has just ended"))?;
         // A repetition of our own unanswered write looks like somebody else's.
         Ok(if before == *reservation { Reserved::Now } else { Reserved::Before(before) })
     }
+
+    /// What a key stands for, if somebody reserved it.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn find(
+        &self,
+        tenant: &str,
+        route: &str,
+        key: &str,
+    ) -> Result<Option<Reservation>, LogError> {
+        self.kept(subject(tenant, route, key)).await
+    }
+
+    async fn kept(&self, subject: String) -> Result<Option<Reservation>, LogError> {
+        let stream =
+            self.nats.jetstream.get_stream_no_info(IDEM).await.map_err(LogError::unavailable)?;
+        let asking = async {
+            match stream.direct_get_last_for_subject(subject).await {
+                Ok(message) => Ok(Some(message)),
+                Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        let found = self.nats.answer(asking).await?;
+        let read = found.map(|found| serde_json::from_slice(&found.payload)).transpose();
+        read.map_err(|error| LogError::Corrupt(error.to_string()))
+    }
+}
+
+/// Where a client's key is kept, whatever it holds.
+fn subject(tenant: &str, route: &str, key: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(route.as_bytes());
+    hash.update([0]);
+    hash.update(key.as_bytes());
+    format!("idem.{tenant}.{}", hex::encode(hash.finalize()))
 }

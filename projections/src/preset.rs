@@ -81,18 +81,29 @@ impl Projection for Presets {
     }
 }
 
-/// The newest version of each preset that a tenant may use, its own before everybody's.
+/// The newest version of each preset that a tenant may use, by name and its own before everybody's:
+/// up to `limit` of those behind a name and a tenant.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn all(database: &Database, tenant: &Tenant) -> Result<Vec<PresetRow>, ProjectionError> {
+pub async fn page(
+    database: &Database,
+    tenant: &Tenant,
+    after: Option<(String, String)>,
+    limit: u32,
+) -> Result<Vec<PresetRow>, ProjectionError> {
+    let (name, owner) = after.unwrap_or_default();
     let rows = sqlx::query_as(
-        "SELECT DISTINCT ON (name, tenant) tenant, name, version, kind, body, created_at
+        "SELECT DISTINCT ON (name, tenant = $2) tenant, name, version, kind, body, created_at
          FROM preset WHERE (tenant = $1 OR tenant = $2) AND NOT deleted
-         ORDER BY name, tenant, version DESC",
+         AND (name, tenant = $2) > ($3, $4)
+         ORDER BY name, tenant = $2, version DESC LIMIT $5",
     )
     .bind(tenant.as_str())
     .bind(GLOBAL)
+    .bind(name)
+    .bind(owner == GLOBAL)
+    .bind(i64::from(limit))
     .fetch_all(&database.pool)
     .await?;
     Ok(rows)

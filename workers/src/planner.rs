@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use domain::{
     job::FailureCode,
-    media::{LOOK, LookAnswer, LookQuestion, PLAN, PlanAnswer, PlanQuestion},
+    media::{
+        Capabilities, LOOK, LookAnswer, LookQuestion, PLAN, PlanAnswer, PlanQuestion, Pool, pools,
+    },
 };
 use futures::{StreamExt, stream};
 use media::{
     MediaError,
-    protocol::{Said, Task as MediaTask},
+    protocol::{Place, Said, Task as MediaTask},
 };
 use nats::Heard;
 use serde_json::Value;
@@ -94,9 +96,12 @@ impl Worker {
             sources.fetch(commands, &question.tenant, (input, &place)).await?;
         }
         let request = Box::new(question.request.clone());
-        slot.give(&MediaTask::Plan { request, capabilities: capabilities.clone() })
-            .await
-            .map_err(broken)?;
+        let devices = question.devices.clone();
+        let hardware = question.hardware;
+        let pool = hardware.map_or(Pool::Cpu, |wish| wish.pool(&pools(&devices)));
+        let place = Place { hardware, pool };
+        let capabilities = Capabilities { devices, ..capabilities.clone() };
+        slot.give(&MediaTask::Plan { request, capabilities, place }).await.map_err(broken)?;
         loop {
             match slot.hear().await.map_err(broken)? {
                 Some(Said::WouldDo(plan)) => return Ok(plan),

@@ -98,14 +98,11 @@ impl Hardware {
 
     /// Refuses a wish that no worker meets, as far as these devices tell.
     pub fn check(self, devices: &[Device]) -> Result<(), PlanRejection> {
-        let able = |device: &&Device| !device.encodes.is_empty();
-        let there = devices.iter().filter(able).any(|device| device.pool == self.prefer);
-        if there || self.prefer == Pool::Cpu || self.fallback == Fallback::Cpu {
+        let there = pools(devices);
+        if there.contains(&self.prefer) || self.fallback == Fallback::Cpu {
             return Ok(());
         }
-        let mut have: BTreeSet<&str> = BTreeSet::from([Pool::Cpu.as_str()]);
-        have.extend(devices.iter().filter(able).map(|device| device.pool.as_str()));
-        let have: Vec<&str> = have.into_iter().collect();
+        let have: Vec<&str> = there.into_iter().map(Pool::as_str).collect();
         let detail = format!(
             "no worker has `{}`; there is {}; or let `fallback` be `cpu`",
             self.prefer.as_str(),
@@ -133,6 +130,12 @@ pub struct Device {
     /// Why it encodes less than it offers.
     #[serde(default)]
     pub why_not: Option<String>,
+}
+
+/// What these devices encode on, and the processor.
+pub fn pools(devices: &[Device]) -> BTreeSet<Pool> {
+    let able = devices.iter().filter(|device| !device.encodes.is_empty());
+    std::iter::once(Pool::Cpu).chain(able.map(|device| device.pool)).collect()
 }
 
 /// Where a picture is encoded, beside the processor.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::MediaRequest;
+use super::{Device, Hardware, MediaRequest};
 use crate::{Tenant, job::FailureCode, location::Location};
 
 /// Where workers are asked what a job would do.
@@ -43,6 +43,12 @@ pub struct PlanQuestion {
     pub tenant: Tenant,
     /// What the job would be.
     pub request: MediaRequest,
+    /// What it would like to run on.
+    #[serde(default)]
+    pub hardware: Option<Hardware>,
+    /// The hardware of all workers: who answers need not be who has it.
+    #[serde(default)]
+    pub devices: Vec<Device>,
 }
 
 /// What is answered.

@@ -21,10 +21,10 @@ use crate::{
     at_once::at_once,
     auth::Principal,
     body::StrictJson,
-    idempotency,
+    idempotency::Key,
     jobs::{
         reserve::reserve,
-        submit::{check, has_minutes, may_call_back, warned},
+        submit::{may, may_call_back},
     },
     problem::Problem,
     reply::Reply,
@@ -41,21 +41,37 @@ pub(super) async fn create(
     key: Option<String>,
 ) -> Result<Reply<201, BatchShown>, Problem> {
     let StrictJson { value: mut body, fingerprint } = body;
+    let key = Key::of("/batch", key, fingerprint)?;
+    if let Some(answer) = before(gateway, principal, key.as_ref()).await? {
+        return Ok(answer);
+    }
     let specs = body.specs(gateway, &principal.tenant).await?;
     let callback = body.callback()?;
     let max_parallel = body.max_parallel.unwrap_or(USUAL_PARALLEL);
-    let terms = Terms { name: body.name, max_parallel, callback, key: key.zip(Some(fingerprint)) };
+    let terms = Terms { name: body.name, max_parallel, callback, key };
     submit(gateway, (request, principal), specs, terms).await
 }
 
 /// What a batch has beside its jobs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Terms {
     pub(crate) name: Option<String>,
     pub(crate) max_parallel: u32,
     pub(crate) callback: Option<Callback>,
-    /// What makes it safe to send again, and the fingerprint of what was sent.
-    pub(crate) key: Option<(String, String)>,
+    /// What makes it safe to send again.
+    pub(crate) key: Option<Key>,
+}
+
+/// The batch that the same request made before.
+pub(crate) async fn before(
+    gateway: &Gateway,
+    principal: &Principal,
+    key: Option<&Key>,
+) -> Result<Option<Reply<201, BatchShown>>, Problem> {
+    let Some(key) = key else { return Ok(None) };
+    let Some(id) = key.before(gateway, principal).await? else { return Ok(None) };
+    let shown = show::in_log(gateway, &principal.tenant, id).await?;
+    Ok(shown.map(|shown| answer(shown, id, vec![], true)))
 }
 
 /// The same of jobs that are read already, each with where it stands in the request.
@@ -73,8 +89,8 @@ pub(crate) async fn submit(
     }
     let tenant = &principal.tenant;
     let mut id = BatchId::from_uuid(Uuid::now_v7());
-    if let Some((key, fingerprint)) = key {
-        id = idempotency::reserve(gateway, principal, ("/batch", &key), &id, fingerprint).await?;
+    if let Some(key) = key {
+        id = key.reserve(gateway, principal, &id).await?;
         if let Some(shown) = show::in_log(gateway, tenant, id).await? {
             return Ok(answer(shown, id, vec![], true));
         }
@@ -141,16 +157,8 @@ async fn look_at(
     specs: &[(String, JobSpec)],
 ) -> Result<Vec<String>, Problem> {
     let looks = specs.iter().map(|(part, spec)| {
-        async move {
-            let looked = async {
-                check(gateway, principal, &spec.request).await?;
-                has_minutes(gateway, principal, &spec.request)?;
-                may_call_back(gateway, spec.callback.as_ref())?;
-                warned(gateway, spec.hardware)
-            };
-            looked.await.map_err(|problem| problem.within(part))
-        }
-        .boxed()
+        async move { may(gateway, principal, spec).await.map_err(|problem| problem.within(part)) }
+            .boxed()
     });
     let looks = at_once(looks).await;
     let (mut warnings, mut problems) = (BTreeSet::new(), Vec::new());

@@ -2,7 +2,7 @@ use commands::{Caller, HandleError};
 use domain::{
     BatchId, JobId,
     batch::{Batch, BatchCommand},
-    job::{Job, JobCommand, JobState},
+    job::JobCommand,
 };
 use futures::FutureExt;
 
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     at_once::at_once,
     auth::Principal,
+    jobs::reserve::reserve_again,
     problem::Problem,
     reply::Reply,
     room::{self, Places},
@@ -29,16 +30,13 @@ pub(super) async fn retry(
     let batch = show::in_log(gateway, &principal.tenant, id).await?;
     let batch = batch.ok_or_else(|| Problem::not_found("batch"))?;
     // Asked of the log: the rows may not have the newest end yet.
-    let states = batch.jobs.iter().map(|job| {
-        async move {
-            let state = gateway.commands.state::<Job>(tenant, &job.to_string()).await?;
-            let again = matches!(state, JobState::Failed { .. } | JobState::Cancelled { .. });
-            Ok::<_, Problem>(again.then_some(*job))
-        }
-        .boxed()
+    let reserved = batch.jobs.iter().map(|job| {
+        let reserved = reserve_again(gateway, &principal.tenant, caller, *job);
+        async move { Ok::<_, Problem>(reserved.await?.then_some(*job)) }.boxed()
     });
-    let states: Result<Vec<Option<JobId>>, Problem> = at_once(states).await.into_iter().collect();
-    let jobs: Vec<JobId> = states?.into_iter().flatten().collect();
+    let reserved: Result<Vec<Option<JobId>>, Problem> =
+        at_once(reserved).await.into_iter().collect();
+    let jobs: Vec<JobId> = reserved?.into_iter().flatten().collect();
     let count = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
     let mut places = match count {
         0 => None,

@@ -186,7 +186,7 @@ pub(super) async fn find(
 }
 
 /// A reader that saw a position sees both what it says of batches and of their jobs.
-async fn reach(gateway: &Gateway, min_position: Option<&str>) -> Result<(), Problem> {
+pub(super) async fn reach(gateway: &Gateway, min_position: Option<&str>) -> Result<(), Problem> {
     let epoch = gateway.commands.log().identity().epoch;
     gateway.positions.reach::<BatchList>(&gateway.database, epoch, min_position).await?;
     gateway.positions.reach::<JobList>(&gateway.database, epoch, min_position).await

@@ -1,7 +1,7 @@
 use poem_openapi::Object;
 use projections::batch;
 
-use super::show::CountsShown;
+use super::show::{CountsShown, reach};
 use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
 
 /// How all batches of an account together stand.
@@ -16,7 +16,9 @@ pub(crate) struct BatchStats {
 pub(super) async fn stats(
     gateway: &Gateway,
     principal: &Principal,
+    min_position: Option<&str>,
 ) -> Result<Reply<200, BatchStats>, Problem> {
+    reach(gateway, min_position).await?;
     let (batches, counts) = batch::totals(&gateway.database, &principal.tenant).await?;
     Ok(Reply::new(BatchStats { batches, jobs: counts.into() }))
 }

@@ -1,5 +1,5 @@
 use domain::{
-    JobId, Personal,
+    JobId,
     job::{Job, JobCommand},
     key::Scope,
 };
@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{
     create::PriorityWord,
-    reserve,
+    reserve::reserve_again,
     show::{JobBody, show},
 };
 use crate::{
@@ -72,13 +72,9 @@ impl<'a> Act<'a> {
     /// Tries again, if the output's name was not given to another job meanwhile.
     pub(crate) async fn retry(self, gateway: &Gateway) -> Result<Reply<202, JobBody>, Problem> {
         let tenant = &self.principal.tenant;
-        let found = gateway.job_in_log(tenant, self.id).await?;
-        let (job, _) = found.ok_or_else(|| Problem::not_found("job"))?;
-        let output = job.summary.output.as_ref().and_then(Personal::as_ref);
-        if let Some(output) = output.filter(|_| job.summary.status.is_over()) {
-            let caller = caller(self.principal, self.request);
-            reserve::reserve(gateway, tenant, &caller, self.id, output).await?;
-        }
+        let caller = caller(self.principal, self.request);
+        // A job that cannot be tried again is refused by the log, with its reason.
+        reserve_again(gateway, tenant, &caller, self.id).await?;
         let mut place = room::take(gateway, tenant, 1).await?;
         let lease = Some(place.lease());
         let retried = self.give(gateway, JobCommand::Retry { lease }).await;

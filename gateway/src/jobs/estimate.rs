@@ -1,15 +1,10 @@
-use domain::media::{Effort, Estimate};
+use domain::media::Estimate;
 use poem_openapi::{Object, types::Any};
 use projections::pace;
 use serde_json::Value;
 
-use super::validate::{KindBody, ask, passes_of, plan_of};
-use crate::{
-    auth::Principal,
-    problem::{Kind, Problem},
-    reply::Reply,
-    state::Gateway,
-};
+use super::validate::{KindBody, Told, ask};
+use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
 
 /// What a job would do, and what that would take.
 #[derive(Debug, Object)]
@@ -19,6 +14,10 @@ pub(crate) struct Estimated {
     plan: Any<Value>,
     /// Times the film is gone through.
     passes: Option<u32>,
+    /// What it would run on: `cpu`, `vaapi`, `nvenc` or `qsv`.
+    pool: String,
+    /// What else the job's POST would say.
+    warnings: Vec<String>,
     /// Seconds of work, once a worker has it; waiting and transfers are not counted.
     seconds: f64,
     /// Bytes of all outputs together; 0 for a job that only finds something out.
@@ -35,16 +34,14 @@ pub(crate) async fn estimate(
     principal: &Principal,
     body: KindBody,
 ) -> Result<Reply<200, Estimated>, Problem> {
-    let mut told = ask(gateway, principal, body).await?;
-    let effort = told.get_mut("effort").map(Value::take).unwrap_or_default();
-    let effort: Effort = serde_json::from_value(effort).map_err(|_| {
-        Problem::new(Kind::Unavailable, "the worker that answered is of another version")
-    })?;
+    let Told { plan, passes, pool, effort, warnings } = ask(gateway, principal, body).await?;
     let Estimate { seconds, bytes, minutes_charged, learned_from } =
         effort.estimate(pace::of(&gateway.database, &effort.class).await?);
     Ok(Reply::new(Estimated {
-        plan: plan_of(&mut told),
-        passes: passes_of(&told),
+        plan: Any(plan),
+        passes,
+        pool,
+        warnings,
         seconds,
         size: bytes,
         minutes_charged,

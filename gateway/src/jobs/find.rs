@@ -47,12 +47,15 @@ pub(crate) async fn find(
         // What was waited for stands in the log; the rows may be a moment behind.
         let found = gateway.job_in_log(tenant, id).await?;
         let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
-        return Ok(Reply::new(show(&job, None)).version(job.summary.version).position(position));
+        return Ok(answer(gateway, &job, position));
     }
+    let may_keep = gateway.rows.are_open();
     let found = job_detail::find(&gateway.database, tenant, id).await?;
     let (job, sequence) = found.ok_or_else(|| Problem::not_found("job"))?;
     let job = Arc::new(job);
-    gateway.rows.keep(id, (Arc::clone(&job), sequence));
+    if may_keep {
+        gateway.rows.keep(id, (Arc::clone(&job), sequence));
+    }
     Ok(answer(gateway, &job, Position { epoch, sequence, index: 0 }))
 }
 

@@ -45,7 +45,7 @@ pub(crate) async fn again(
 ) -> Result<JobSpec, Problem> {
     let recorded = recorded(gateway, tenant, id).await?;
     let mut spec = if overrides.is_empty() {
-        recorded
+        JobSpec { not_before: None, ..recorded }
     } else {
         let mut body = body(&recorded)?;
         if let (true, Some(old)) = (overrides.contains_key("preset"), &recorded.preset) {
@@ -69,7 +69,6 @@ pub(crate) async fn again(
     };
     spec.batch = None;
     spec.lease = None;
-    spec.not_before = None;
     spec.rerun_of = Some(id);
     Ok(spec)
 }

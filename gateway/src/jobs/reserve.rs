@@ -1,7 +1,7 @@
 use commands::{Caller, HandleError};
 use domain::{
-    JobId, Tenant,
-    job::{Job, JobState},
+    JobId, Personal, Tenant,
+    job::{Job, JobState, JobStatus, JobSummary},
     location::Location,
     output::{Output, OutputCommand, OutputRejection},
 };
@@ -11,6 +11,26 @@ use crate::{
     problem::{Kind, Problem},
     state::Gateway,
 };
+
+/// Reserves the output of a job that is to be tried again: another may have taken its name since. False
+/// if there is nothing to try again.
+pub(crate) async fn reserve_again(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    caller: &Caller,
+    job: JobId,
+) -> Result<bool, Problem> {
+    let found = gateway.job_in_log(tenant, job).await?;
+    let (job, _) = found.ok_or_else(|| Problem::not_found("job"))?;
+    let JobSummary { id, status, output, .. } = &job.summary;
+    if !matches!(status, JobStatus::Failed | JobStatus::Cancelled) {
+        return Ok(false);
+    }
+    if let Some(output) = output.as_ref().and_then(Personal::as_ref) {
+        reserve(gateway, tenant, caller, *id, output).await?;
+    }
+    Ok(true)
+}
 
 /// Reserves an output name for a job: two live jobs never make the same file.
 ///

@@ -201,7 +201,9 @@ pub(crate) fn brief(job: &JobSummary, told: Option<&Value>) -> SummaryBody {
         cancel_requested: job.cancel_requested,
         progress: match job.status {
             JobStatus::Completed => 100.0,
-            _ => number("progress").unwrap_or(0.0),
+            JobStatus::Queued => 0.0,
+            // One that was ended stays as far as it had come.
+            _ => told.and_then(|told| told.get("progress")?.as_f64()).unwrap_or(0.0),
         },
         fps: number("fps"),
         speed: number("speed"),

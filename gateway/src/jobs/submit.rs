@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use commands::HandleError;
 use domain::{
-    JobId, Personal,
+    JobId, Personal, Tenant,
     egress::may_go,
     hook::Callback,
     job::{Job, JobCommand, JobRejection, JobSpec, JobView},
@@ -14,14 +14,17 @@ use domain::{
 use nats::{Position, failpoint};
 use poem::Request;
 use poem_openapi::Object;
+use serde::de::DeserializeOwned;
 use url::{Host, Url};
 use uuid::Uuid;
 
 use super::{create::Create, reserve, show::JobBody, show::show, wait};
 use crate::{
     auth::Principal,
-    body::StrictJson,
-    clock, idempotency,
+    body::{Unread, parse},
+    clock,
+    idempotency::Key,
+    presets,
     problem::{Kind, Problem},
     reply::Reply,
     room,
@@ -40,19 +43,27 @@ pub(crate) struct Submitted {
 pub(crate) struct Submission<'a, B> {
     pub(crate) request: &'a Request,
     pub(crate) principal: &'a Principal,
-    pub(crate) body: StrictJson<B>,
+    pub(crate) body: Unread<B>,
     pub(crate) key: Option<String>,
 }
 
 /// Checks what needs no bytes, reserves the key, appends the job.
-pub(crate) async fn submit<B: Create>(
+pub(crate) async fn submit<B: Create + DeserializeOwned>(
     gateway: &Gateway,
     submission: Submission<'_, B>,
     prefer: Option<&str>,
 ) -> Result<Reply<201, Submitted>, Problem> {
-    let Submission { request, principal, body, key } = submission;
-    let StrictJson { value: body, fingerprint } = body;
-    let asked = Asked { request, principal, key, fingerprint, route: B::ROUTE };
+    let Submission { request, principal, body: Unread { mut json, fingerprint, .. }, key } =
+        submission;
+    let asked = Asked { request, principal, key: Key::of(B::ROUTE, key, fingerprint)? };
+    if let Some(answer) = before(gateway, &asked, prefer).await? {
+        return Ok(answer);
+    }
+    if let Some(fields) = json.as_object_mut() {
+        let kind = B::ROUTE.trim_start_matches('/');
+        presets::apply(gateway, &principal.tenant, kind, fields).await?;
+    }
+    let body: B = parse(json, "")?;
     submit_spec(gateway, asked, body.spec()?, prefer).await
 }
 
@@ -60,10 +71,23 @@ pub(crate) async fn submit<B: Create>(
 pub(crate) struct Asked<'a> {
     pub(crate) request: &'a Request,
     pub(crate) principal: &'a Principal,
-    pub(crate) key: Option<String>,
-    pub(crate) fingerprint: String,
-    /// Keys that make a request safe to send again are its own.
-    pub(crate) route: &'static str,
+    pub(crate) key: Option<Key>,
+}
+
+/// The job that the same request made before.
+pub(crate) async fn before(
+    gateway: &Gateway,
+    asked: &Asked<'_>,
+    prefer: Option<&str>,
+) -> Result<Option<Reply<201, Submitted>>, Problem> {
+    let Some(key) = &asked.key else { return Ok(None) };
+    let Some(id) = key.before(gateway, asked.principal).await? else { return Ok(None) };
+    let tenant = &asked.principal.tenant;
+    if gateway.job_in_log(tenant, id).await?.is_none() {
+        // Whoever reserved it went no further; it is finished now.
+        return Ok(None);
+    }
+    submitted(gateway, (tenant, id), prefer, (vec![], true)).await.map(Some)
 }
 
 /// The same of a job that is read already.
@@ -73,22 +97,19 @@ pub(crate) async fn submit_spec(
     mut spec: JobSpec,
     prefer: Option<&str>,
 ) -> Result<Reply<201, Submitted>, Problem> {
-    let Asked { request, principal, key, fingerprint, route } = asked;
+    let Asked { request, principal, key } = asked;
     let tenant = &principal.tenant;
-    check(gateway, principal, &spec.request).await?;
-    has_minutes(gateway, principal, &spec.request)?;
-    may_call_back(gateway, spec.callback.as_ref())?;
+    let warnings = may(gateway, principal, &spec).await?;
     if spec.callback.is_some() {
         account_secret(gateway, principal).await?;
     }
-    let warnings = warned(gateway, spec.hardware)?;
 
     let mut id = JobId::from_uuid(Uuid::now_v7());
     failpoint::hit("gateway.before_key");
     if let Some(key) = key {
-        id = idempotency::reserve(gateway, principal, (route, &key), &id, fingerprint).await?;
-        if let Some((job, position)) = gateway.job_in_log(tenant, id).await? {
-            return Ok(answer(gateway, &job, (position, warnings), true));
+        id = key.reserve(gateway, principal, &id).await?;
+        if gateway.job_in_log(tenant, id).await?.is_some() {
+            return submitted(gateway, (tenant, id), prefer, (warnings, true)).await;
         }
     }
     failpoint::hit("gateway.after_key");
@@ -111,6 +132,16 @@ pub(crate) async fn submit_spec(
         Err(error) => return Err(error.into()),
     };
     failpoint::hit("gateway.after_submit");
+    submitted(gateway, (tenant, id), prefer, (warnings, replayed)).await
+}
+
+/// A job that is in the log, at its end if that comes while its sender wants to wait.
+async fn submitted(
+    gateway: &Gateway,
+    (tenant, id): (&Tenant, JobId),
+    prefer: Option<&str>,
+    (warnings, replayed): (Vec<String>, bool),
+) -> Result<Reply<201, Submitted>, Problem> {
     if let Some(patience) = wait::patience(prefer) {
         wait::for_the_end(gateway, tenant, id, patience).await;
     }
@@ -134,9 +165,21 @@ fn answer(
         .replayed(replayed)
 }
 
+/// Refuses what can be known to fail before a byte is read; says what else is to be known.
+pub(crate) async fn may(
+    gateway: &Gateway,
+    principal: &Principal,
+    spec: &JobSpec,
+) -> Result<Vec<String>, Problem> {
+    check(gateway, principal, &spec.request).await?;
+    has_minutes(gateway, principal, &spec.request)?;
+    may_call_back(gateway, spec.callback.as_ref())?;
+    warned(gateway, spec.hardware)
+}
+
 /// Refuses a wish for hardware that no worker has and that must be met; says what else becomes of
 /// one.
-pub(crate) fn warned(gateway: &Gateway, wish: Option<Hardware>) -> Result<Vec<String>, Problem> {
+fn warned(gateway: &Gateway, wish: Option<Hardware>) -> Result<Vec<String>, Problem> {
     let Some(wish) = wish else { return Ok(vec![]) };
     // Before any worker was heard nothing is known, and the job waits for one.
     let Some(capabilities) = gateway.capabilities() else { return Ok(vec![]) };
@@ -150,7 +193,7 @@ pub(crate) fn warned(gateway: &Gateway, wish: Option<Hardware>) -> Result<Vec<St
 }
 
 /// Everything that can be known to fail before a byte is read.
-pub(crate) async fn check(
+async fn check(
     gateway: &Gateway,
     principal: &Principal,
     request: &MediaRequest,
@@ -183,20 +226,29 @@ pub(crate) fn may_call_back(gateway: &Gateway, callback: Option<&Callback>) -> R
 
 /// Refuses what is charged where nothing is left. What is left may still be too little: the worker
 /// finds that out once it knows how long the input lasts, before it makes anything.
-pub(crate) fn has_minutes(
+fn has_minutes(
     gateway: &Gateway,
     principal: &Principal,
     request: &MediaRequest,
 ) -> Result<(), Problem> {
-    let tenant = &principal.tenant;
-    let (now, limits) = (clock::now(), gateway.directory.limits(tenant));
-    let limit = limits.monthly_minutes;
-    let used_up = gateway.directory.taken(tenant, now) >= limit.saturating_mul(MINUTE);
-    if !request.is_charged() || !used_up {
+    if !request.is_charged() {
         return Ok(());
     }
-    let detail = format!("the account's {limit} media minutes of this month are used up");
-    Err(Problem::too_many(detail, Month::of(now).end().since(now).as_secs()))
+    let (now, tenant) = (clock::now(), &principal.tenant);
+    let months = gateway.directory.months(tenant);
+    let Some(month) = months.get(&Month::of(now).to_string()) else { return Ok(()) };
+    let limits = [
+        ("account", month.taken(), Some(gateway.directory.limits(tenant).monthly_minutes)),
+        ("key", month.taken_by(principal.key), principal.terms.monthly_limit_minutes),
+    ];
+    for (whose, taken, limit) in limits {
+        let Some(limit) = limit.filter(|limit| taken >= limit.saturating_mul(MINUTE)) else {
+            continue;
+        };
+        let detail = format!("the {whose}'s {limit} media minutes of this month are used up");
+        return Err(Problem::too_many(detail, Month::of(now).end().since(now).as_secs()));
+    }
+    Ok(())
 }
 
 /// Refuses a host that is a closed address; what a name means, the worker finds out.

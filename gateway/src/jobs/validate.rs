@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use domain::{
     job::{FailureCode, RetryHint},
-    media::{PLAN, PlanAnswer, PlanQuestion},
+    media::{Effort, PLAN, PlanAnswer, PlanQuestion},
 };
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{create::AnyBody, submit};
 use crate::{
     auth::Principal,
+    presets,
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
@@ -52,6 +53,10 @@ pub(crate) struct Validated {
     plan: Any<Value>,
     /// Times the film is gone through.
     passes: Option<u32>,
+    /// What it would run on: `cpu`, `vaapi`, `nvenc` or `qsv`.
+    pool: String,
+    /// What else the job's POST would say.
+    warnings: Vec<String>,
 }
 
 /// As long as a caller is kept waiting for a worker.
@@ -63,35 +68,46 @@ pub(crate) async fn validate(
     principal: &Principal,
     body: KindBody,
 ) -> Result<Reply<200, Validated>, Problem> {
-    let mut told = ask(gateway, principal, body).await?;
-    Ok(Reply::new(Validated { valid: true, plan: plan_of(&mut told), passes: passes_of(&told) }))
+    let Told { plan, passes, pool, warnings, .. } = ask(gateway, principal, body).await?;
+    Ok(Reply::new(Validated { valid: true, plan: Any(plan), passes, pool, warnings }))
 }
 
-/// The plan in a worker's answer.
-pub(super) fn plan_of(told: &mut Value) -> Any<Value> {
-    Any(told.get_mut("plan").map(Value::take).unwrap_or_default())
+/// What a worker says of a job.
+#[derive(Debug, Deserialize)]
+pub(super) struct Told {
+    pub(super) plan: Value,
+    pub(super) passes: Option<u32>,
+    pub(super) pool: String,
+    pub(super) effort: Effort,
+    /// What else the job's POST would say.
+    #[serde(skip)]
+    pub(super) warnings: Vec<String>,
 }
 
-/// The passes in a worker's answer.
-pub(super) fn passes_of(told: &Value) -> Option<u32> {
-    told.get("passes").and_then(|passes| u32::try_from(passes.as_u64()?).ok())
-}
-
-/// Lets a worker resolve a job against its real inputs.
+/// Refuses what the job's own POST would refuse, and lets a worker resolve it against its real
+/// inputs.
 pub(super) async fn ask(
     gateway: &Gateway,
     principal: &Principal,
-    body: KindBody,
-) -> Result<Value, Problem> {
-    let request = body.read()?.media()?;
-    submit::check(gateway, principal, &request).await?;
-    let question = PlanQuestion { tenant: principal.tenant.clone(), request };
+    mut body: KindBody,
+) -> Result<Told, Problem> {
+    presets::apply(gateway, &principal.tenant, &body.kind, &mut body.fields.all).await?;
+    let spec = body.read()?.spec()?;
+    let warnings = submit::may(gateway, principal, &spec).await?;
+    let devices = gateway.capabilities().map(|found| found.devices).unwrap_or_default();
+    let (tenant, request) = (principal.tenant.clone(), spec.request);
+    let question = PlanQuestion { tenant, request, hardware: spec.hardware, devices };
     let question = serde_json::to_vec(&question)
         .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     let answer = gateway.live.ask_about(PLAN, question, PATIENCE).await;
     let answer = answer.and_then(|answer| serde_json::from_slice::<PlanAnswer>(&answer).ok());
     match answer {
-        Some(PlanAnswer::WouldDo(told)) => Ok(told),
+        Some(PlanAnswer::WouldDo(told)) => {
+            let told: Told = serde_json::from_value(told).map_err(|_| {
+                Problem::new(Kind::Unavailable, "the worker that answered is of another version")
+            })?;
+            Ok(Told { warnings, ..told })
+        }
         Some(PlanAnswer::WouldFail { code, message }) => Err(refusal(code, &message)),
         None => Err(Problem::new(Kind::Unavailable, "no worker answered within 5 s")),
     }

@@ -35,10 +35,8 @@ pub(super) async fn create(
     let tenant = whose(&body, principal)?;
     let terms = body.terms()?;
     let mut id = KeyId::from_uuid(Uuid::now_v7());
-    if let Some(key) = key {
-        let reserved =
-            idempotency::reserve(gateway, principal, ("api-keys", &key), &id, fingerprint).await?;
-        id = reserved;
+    if let Some(key) = idempotency::Key::of("api-keys", key, fingerprint)? {
+        id = key.reserve(gateway, principal, &id).await?;
         gateway.directory.catch_up(gateway.commands.log()).await?;
         if let Some(known) = gateway.directory.key(id) {
             return Ok(answer(&known).replayed(true).location(format!("/api/v1/api-keys/{id}")));

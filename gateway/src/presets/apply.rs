@@ -44,6 +44,8 @@ pub(crate) struct Found {
     pub(crate) version: PresetVersion,
     /// It is everybody's.
     pub(crate) global: bool,
+    /// Times the whole preset changed.
+    pub(crate) changes: u64,
 }
 
 /// A preset that a tenant may use, its own before everybody's.
@@ -57,7 +59,8 @@ pub(crate) async fn find(
         let state = of(gateway, owner, &wanted.name).await?;
         if let Some(version) = state.version(wanted.version) {
             let pinned = PresetRef { name: wanted.name.clone(), version: version.version, global };
-            return Ok(Some(Found { pinned, version: version.clone(), global }));
+            let changes = state.changes;
+            return Ok(Some(Found { pinned, version: version.clone(), global, changes }));
         }
     }
     Ok(None)

@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 use super::show::{self, PresetShown};
 use crate::{
     auth::Principal,
+    body::StrictJson,
+    idempotency::Key,
     if_match::version,
     jobs::create::AnyBody,
     problem::{Kind, Problem},
@@ -83,19 +85,31 @@ fn kind_is_known(kind: &str) -> bool {
 pub(super) async fn create(
     gateway: &Gateway,
     (principal, caller): (&Principal, &Caller),
-    body: PresetBody,
+    body: StrictJson<PresetBody>,
+    key: Option<String>,
 ) -> Result<Reply<201, PresetShown>, Problem> {
-    let PresetBody { name, kind, body, global } = body;
+    let StrictJson { value: PresetBody { name, kind, body, global }, fingerprint } = body;
     if !is_name(&name) {
         return Err(invalid("#/name", domain::preset::BadPreset.to_string()));
     }
     let owner = owner(principal, global)?;
     let body = fields(&kind, body)?;
+    let location = format!("/api/v1/presets/{name}");
+    if let Some(key) = Key::of("/presets", key, fingerprint)? {
+        let state = gateway.commands.state::<Preset>(owner, &name).await?;
+        // The version that it would make; the same request may have made it already.
+        let next = state.versions.keys().next_back().map_or(1, |newest| newest.saturating_add(1));
+        let version: u32 = key.reserve(gateway, principal, &next).await?;
+        if state.versions.get(&version).is_some_and(|made| made.body == body) {
+            let shown = show::of(gateway, owner, &name, Some(version)).await?;
+            return Ok(shown.location(location).replayed(true));
+        }
+    }
     let command = PresetCommand::Define { kind, body };
     let handled = gateway.commands.handle::<Preset>(owner, &name, caller, command).await?;
     outdate(gateway, (owner, &name), handled);
     let shown = show::of(gateway, owner, &name, None).await?;
-    Ok(show::answer(shown).location(format!("/api/v1/presets/{name}")))
+    Ok(shown.location(location).position(handled.position))
 }
 
 pub(super) async fn update(
@@ -118,14 +132,16 @@ pub(super) async fn update(
     let command = PresetCommand::Define { kind, body };
     let handled =
         gateway.commands.handle_if::<Preset>(owner, name, caller, command, version).await?;
+    let position = handled.position;
     outdate(gateway, (owner, name), handled);
-    Ok(show::answer(show::of(gateway, owner, name, None).await?))
+    Ok(show::of(gateway, owner, name, None).await?.position(position))
 }
 
 pub(super) async fn delete(
     gateway: &Gateway,
     (principal, caller): (&Principal, &Caller),
     name: &str,
+    if_match: Option<String>,
 ) -> Result<Reply<200, PresetShown>, Problem> {
     if !is_name(name) {
         return Err(Problem::not_found("preset"));
@@ -135,10 +151,13 @@ pub(super) async fn delete(
     let owner = if state.versions.is_empty() && principal.is_admin() { GLOBAL } else { own };
     let state = gateway.commands.state::<Preset>(owner, name).await?;
     let newest = state.versions.keys().next_back().copied();
+    let version = if_match.as_deref().map(version).transpose()?.flatten();
     let command = PresetCommand::Delete;
-    let handled = gateway.commands.handle::<Preset>(owner, name, caller, command).await?;
+    let handled =
+        gateway.commands.handle_if::<Preset>(owner, name, caller, command, version).await?;
+    let position = handled.position;
     outdate(gateway, (owner, name), handled);
-    Ok(show::answer(show::of(gateway, owner, name, newest).await?))
+    Ok(show::of(gateway, owner, name, newest).await?.position(position))
 }
 
 /// Whoever wrote sees it at once; other gateways hear of it a moment later.

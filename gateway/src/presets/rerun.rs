@@ -11,7 +11,9 @@ use serde_json::{Map, Value};
 use super::apply;
 use crate::{
     auth::Principal,
-    batches::{BatchShown, Terms, USUAL_PARALLEL, submit},
+    batches::{BatchShown, Terms, USUAL_PARALLEL, before, submit},
+    body::StrictJson,
+    idempotency::Key,
     jobs::rerun::again,
     problem::{Kind, Problem},
     reply::Reply,
@@ -38,8 +40,14 @@ pub(super) async fn rerun(
     gateway: &Gateway,
     (request, principal): (&Request, &Principal),
     (name, used): (&str, u32),
-    body: RerunBody,
+    body: StrictJson<RerunBody>,
+    key: Option<String>,
 ) -> Result<Reply<201, BatchShown>, Problem> {
+    let StrictJson { value: body, fingerprint } = body;
+    let key = Key::of("/presets/rerun", key, format!("{name}@{used} {fingerprint}"))?;
+    if let Some(answer) = before(gateway, principal, key.as_ref()).await? {
+        return Ok(answer);
+    }
     let tenant = &principal.tenant;
     if body.max_parallel.is_some_and(|most| !(1..=20).contains(&most)) {
         let detail = "1 to 20 jobs of a batch run at once";
@@ -78,6 +86,6 @@ pub(super) async fn rerun(
     }
     let name = format!("{used} again with {pinned}");
     let max_parallel = body.max_parallel.unwrap_or(USUAL_PARALLEL);
-    let terms = Terms { name: Some(name), max_parallel, ..Terms::default() };
+    let terms = Terms { name: Some(name), max_parallel, callback: None, key };
     submit(gateway, (request, principal), specs, terms).await
 }

@@ -1,13 +1,16 @@
+use std::{fmt, str::FromStr};
+
 use domain::{
     Timestamp,
     preset::{GLOBAL, PresetVersion, Wanted, is_name},
 };
+use poem::http::Uri;
 use poem_openapi::{Object, types::Any};
-use projections::preset;
+use projections::{Presets, preset};
 use serde_json::Value;
 
 use super::apply;
-use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
+use crate::{auth::Principal, page, problem::Problem, reply::Reply, state::Gateway};
 
 /// A version of a preset.
 #[derive(Debug, Object)]
@@ -22,11 +25,20 @@ pub(crate) struct PresetShown {
     created_at: Option<String>,
 }
 
-/// Presets.
+/// A page of presets.
 #[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
 pub(crate) struct PresetList {
     data: Vec<PresetShown>,
+    next_cursor: Option<String>,
     has_more: bool,
+}
+
+/// How a list is asked for.
+pub(super) struct Asked {
+    pub(super) limit: Option<u32>,
+    pub(super) cursor: Option<String>,
+    pub(super) min_position: Option<String>,
 }
 
 fn show(name: &str, version: &PresetVersion, global: bool) -> PresetShown {
@@ -41,20 +53,16 @@ fn show(name: &str, version: &PresetVersion, global: bool) -> PresetShown {
 }
 
 /// One owner's, as the log has it this moment.
-pub(super) async fn of(
+pub(super) async fn of<const STATUS: u16>(
     gateway: &Gateway,
     owner: &str,
     name: &str,
     number: Option<u32>,
-) -> Result<PresetShown, Problem> {
+) -> Result<Reply<STATUS, PresetShown>, Problem> {
     let state = apply::of(gateway, owner, name).await?;
     let version = state.version(number).ok_or_else(|| Problem::not_found("preset"))?;
-    Ok(show(name, version, owner == GLOBAL))
-}
-
-pub(super) fn answer<const STATUS: u16>(shown: PresetShown) -> Reply<STATUS, PresetShown> {
-    let version = u64::from(shown.version);
-    Reply::new(shown).version(version)
+    // What `If-Match` compares counts deletions too.
+    Ok(Reply::new(show(name, version, owner == GLOBAL)).version(state.changes))
 }
 
 pub(super) async fn find(
@@ -62,6 +70,7 @@ pub(super) async fn find(
     principal: &Principal,
     name: &str,
     version: Option<u32>,
+    if_none_match: Option<&str>,
 ) -> Result<Reply<200, PresetShown>, Problem> {
     if !is_name(name) {
         return Err(Problem::not_found("preset"));
@@ -69,14 +78,30 @@ pub(super) async fn find(
     let wanted = Wanted { name: name.to_owned(), version, global: false };
     let found = apply::find(gateway, &principal.tenant, &wanted).await?;
     let found = found.ok_or_else(|| Problem::not_found("preset"))?;
-    Ok(answer(show(name, &found.version, found.global)))
+    let shown = show(name, &found.version, found.global);
+    Ok(Reply::new(shown).version(found.changes).unless(if_none_match))
 }
 
 pub(super) async fn list(
     gateway: &Gateway,
     principal: &Principal,
+    uri: &Uri,
+    asked: Asked,
 ) -> Result<Reply<200, PresetList>, Problem> {
-    let rows = preset::all(&gateway.database, &principal.tenant).await?;
+    let limit = page::limit(asked.limit, "presets")?;
+    let after: Option<Place> = page::after(asked.cursor.as_deref())?;
+    let epoch = gateway.commands.log().identity().epoch;
+    let wanted = asked.min_position.as_deref();
+    gateway.positions.reach::<Presets>(&gateway.database, epoch, wanted).await?;
+    let after = after.map(|Place { name, tenant }| (name, tenant));
+    let more = limit.saturating_add(1);
+    let mut rows = preset::page(&gateway.database, &principal.tenant, after, more).await?;
+    let next_cursor = page::cut(&mut rows, limit, |row| {
+        let (name, tenant) = (row.name.clone(), row.tenant.clone());
+        Place { name, tenant }
+    });
+    let link = next_cursor.as_ref().map(|cursor| page::next(uri, cursor));
+    let has_more = next_cursor.is_some();
     let data = rows.into_iter().map(|row| PresetShown {
         name: row.name,
         version: u32::try_from(row.version).unwrap_or(0),
@@ -87,5 +112,29 @@ pub(super) async fn list(
             .ok()
             .map(|at| Timestamp::from_millis(at).to_string()),
     });
-    Ok(Reply::new(PresetList { data: data.collect(), has_more: false }))
+    Ok(Reply::new(PresetList { data: data.collect(), next_cursor, has_more }).next(link))
+}
+
+/// Where a preset stands in the list.
+struct Place {
+    name: String,
+    tenant: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.tenant)
+    }
+}
+
+impl FromStr for Place {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (name, tenant) = text.split_once(' ').ok_or(())?;
+        if name.contains('\0') || tenant.contains('\0') {
+            return Err(());
+        }
+        Ok(Self { name: name.to_owned(), tenant: tenant.to_owned() })
+    }
 }

@@ -35,8 +35,8 @@ pub(super) async fn create(
     let terms = body.terms(gateway)?;
     let tenant = &principal.tenant;
     let mut id = HookId::from_uuid(Uuid::now_v7());
-    if let Some(key) = key {
-        id = idempotency::reserve(gateway, principal, ("webhooks", &key), &id, fingerprint).await?;
+    if let Some(key) = idempotency::Key::of("webhooks", key, fingerprint)? {
+        id = key.reserve(gateway, principal, &id).await?;
         if let Some(found) = show::in_log(gateway, tenant, id).await? {
             return Ok(answer(&found, None).replayed(true));
         }

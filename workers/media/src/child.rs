@@ -13,7 +13,7 @@ use crate::{
     MediaError, capability,
     engine::{self, Work},
     ffi, hardware, open, probe,
-    protocol::{self, Permit, Place, Said, Task},
+    protocol::{self, Permit, Said, Task},
     sandbox,
 };
 
@@ -107,10 +107,10 @@ fn perform(
             })?;
             Ok(Said::Facts(Box::new(facts)))
         }
-        Task::Plan { request, capabilities } => {
+        Task::Plan { request, capabilities, place } => {
             let inputs = roles(request, input);
             let output = slot.join("out");
-            let place = Place::CPU;
+            let place = *place;
             // Nobody is charged for a look.
             let permit = &|_: Micros| Ok(Permit::default());
             let work = Work { inputs: &inputs, output: &output, capabilities, place, say, permit };

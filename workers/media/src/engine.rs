@@ -115,10 +115,9 @@ pub(crate) fn would_do(
     let studio = Studio::new(work, &pulse);
     let facts = studio.facts()?;
     let own = own(&facts)?;
-    let known = Some(facts.as_slice());
-    let plan = match request {
+    let mut told = match request {
         MediaRequest::Convert(convert) => {
-            let plan = domain::media::plan(convert, known, work.capabilities).map_err(refused)?;
+            let plan = convert::planned(convert, &facts, work)?;
             let effort = Effort::of_plan(&plan, facts.first());
             json!({ "passes": passes::count(&plan), "effort": effort, "plan": plan })
         }
@@ -137,7 +136,10 @@ pub(crate) fn would_do(
         }
         MediaRequest::Probe(_) => json!({ "effort": Effort::of_probe(), "plan": {} }),
     };
-    Ok(plan)
+    if let Some(told) = told.as_object_mut() {
+        told.insert("pool".to_owned(), json!(work.place.pool));
+    }
+    Ok(told)
 }
 
 /// Does a job's media work, and verifies what it made.

@@ -34,6 +34,8 @@ pub enum Task {
         request: Box<MediaRequest>,
         /// What this worker can do.
         capabilities: Capabilities,
+        /// What it would run on.
+        place: Place,
     },
     /// Do a job's media work.
     Run {

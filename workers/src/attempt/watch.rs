@@ -36,6 +36,8 @@ impl Workshop {
         let mut life = Life::new(self.stall_timeout);
         let mut ask = tokio::time::interval(ASK);
         ask.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // What it is at, as it says itself.
+        let mut stage = "starting".to_owned();
         loop {
             tokio::select! {
                 said = slot.hear() => match said {
@@ -44,10 +46,11 @@ impl Workshop {
                         life.beat();
                         failpoint::hit("worker.on_progress");
                         self.tell_progress(release, &progress).await;
+                        stage = progress.stage;
                     }
                     Ok(Some(Said::Log { level, line })) => {
                         let line = json!({
-                            "level": level, "stage": "media", "time": clock::now(),
+                            "level": level, "stage": stage, "time": clock::now(),
                             "attempt": attempt, "message": line,
                         });
                         let id = job.to_string();

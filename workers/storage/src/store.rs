@@ -58,6 +58,11 @@ impl Storage {
         Self::open(&self.root.join(tenant.as_str()))
     }
 
+    /// True if its folder is there and can be written to.
+    pub async fn answers(&self) -> bool {
+        tokio::fs::write(self.root.join(".answers"), b"").await.is_ok()
+    }
+
     /// Removes an object; there may be none.
     ///
     /// # Errors

@@ -59,6 +59,15 @@ impl Storage {
         Ok(Received { size, sha256: hex::encode(hash.finalize()) })
     }
 
+    /// Lets an upload's bytes stand under another id, in the place of what may be there.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn rename(&self, from: UploadId, to: UploadId) -> Result<(), StorageError> {
+        let (from, to) = (Self::key(&Location::Upload(from))?, Self::key(&Location::Upload(to))?);
+        self.store.rename(&from, &to).await.map_err(StorageError::unavailable)
+    }
+
     /// Removes an upload that is not wanted after all.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-use domain::{job::JobSpec, media::MediaRequest};
+use domain::job::JobSpec;
 use serde_json::Value;
 
 use super::{AnalyzeBody, ConvertBody, Create, ProbeBody, StreamBody, ThumbnailsBody};
@@ -29,17 +29,6 @@ impl AnyBody {
                 return Err(Problem::field(Kind::Invalid, "#/kind", detail));
             }
         })
-    }
-
-    /// The media work, read strictly.
-    pub(crate) fn media(&self) -> Result<MediaRequest, Problem> {
-        match self {
-            Self::Convert(body) => body.media(),
-            Self::Stream(body) => body.media(),
-            Self::Thumbnails(body) => body.media(),
-            Self::Analyze(body) => body.media(),
-            Self::Probe(body) => body.media(),
-        }
     }
 
     /// The job that is asked for.

@@ -95,7 +95,7 @@ async fn what_the_media_process_had_to_say_can_be_read() {
     let page = stack.get(&format!("/jobs/{job}/logs")).await;
     let line = &page.json["data"][0];
     assert_eq!(line["level"], "error", "{page:#?}");
-    assert_eq!((&line["attempt"], &line["stage"]), (&json!(1), &json!("media")));
+    assert_eq!((&line["attempt"], &line["stage"]), (&json!(1), &json!("starting")));
     assert!(line["message"].as_str().unwrap().contains("whitelist"), "{page:#?}");
     let cursor = page.text("/next_cursor");
     let rest = stack.get(&format!("/jobs/{job}/logs?cursor={cursor}")).await;

@@ -333,8 +333,9 @@ async fn media_minutes_are_reserved_before_they_are_used_and_never_exceeded() {
     let narrow = make(&stack, &body).await;
     let body = json!({ "input": upload, "output": "n.mp4", "operations": cut(1.0) });
     let request = stack.request_as(narrow.text("/secret"), Method::POST, "/convert");
-    let answer = stack.send(request.header("prefer", "wait=30").json(&body)).await;
-    assert_eq!(answer.text("/job/error/code"), "quota_exceeded", "{answer:#?}");
+    let answer = stack.send(request.json(&body)).await;
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{answer:#?}");
+    assert!(answer.text("/detail").contains("the key's 0 media minutes"), "{answer:#?}");
     let none = json!({ "limits": { "monthly_minutes": 0 } });
     stack.send(stack.request(Method::PATCH, "/accounts/default").json(&none)).await;
     let refused = stack.post("/convert", &body).await;

@@ -117,6 +117,112 @@ async fn the_same_idempotency_key_is_the_same_job_across_a_restart() {
 }
 
 #[tokio::test]
+async fn a_repeated_request_is_answered_whatever_was_deleted_since() {
+    let stack = Stack::new().await;
+    let preset = json!({ "name": "web", "kind": "convert", "body": { "operations": quick() } });
+    let keyed = async |path: &str, body: &Value| {
+        let request = stack.request(Method::POST, path).header("idempotency-key", "k");
+        stack.send(request.json(body)).await
+    };
+    let made = keyed("/presets", &preset).await;
+    assert_eq!((made.status, made.header("idempotent-replayed")), (StatusCode::CREATED, ""));
+    let again = keyed("/presets", &preset).await;
+    assert_eq!((again.text("/version"), again.header("idempotent-replayed")), ("", "true"));
+    assert_eq!(again.json["version"], 1);
+    let job = json!({ "input": "a.mp4", "output": "b.mp4", "preset": "web" });
+    let batch = json!({ "jobs": [{ "kind": "convert", "input": "a.mp4", "output": "c.mp4",
+                                   "preset": "web" }] });
+    let (first, many) = (keyed("/convert", &job).await, keyed("/batch", &batch).await);
+    assert_eq!(
+        (first.status, many.status),
+        (StatusCode::CREATED, StatusCode::CREATED),
+        "{first:?}"
+    );
+    stack.send(stack.request(Method::DELETE, "/presets/web")).await;
+    let (again, many_again) = (keyed("/convert", &job).await, keyed("/batch", &batch).await);
+    assert_eq!(again.text("/job/id"), first.text("/job/id"), "{again:?}");
+    assert_eq!(many_again.text("/id"), many.text("/id"), "{many_again:?}");
+    for replayed in [&again, &many_again] {
+        assert_eq!(replayed.header("idempotent-replayed"), "true");
+    }
+    is_problem(&stack.post("/convert", &job).await, 422);
+}
+
+#[tokio::test]
+async fn a_file_that_is_sent_again_under_its_key_is_one_upload() {
+    let stack = Stack::new().await;
+    let send = async |bytes: Vec<u8>| {
+        let request = stack.request(Method::POST, "/uploads").header("idempotency-key", "film");
+        let request = request.header("content-type", "application/octet-stream");
+        stack.send(request.body(bytes)).await
+    };
+    let film = std::fs::read(crate::stack::bunny()).unwrap();
+    let first = send(film.clone()).await;
+    assert_eq!((first.status, first.header("idempotent-replayed")), (StatusCode::CREATED, ""));
+    let again = send(film.clone()).await;
+    assert_eq!(
+        (again.text("/id"), again.header("idempotent-replayed")),
+        (first.text("/id"), "true")
+    );
+    let mut other = film;
+    other.push(0);
+    is_problem(&send(other).await, 422);
+    let kept = std::fs::read_dir(stack.data.path().join("storage/default/.uploads")).unwrap();
+    assert_eq!(kept.count(), 1, "nothing is kept twice, or of what was refused");
+}
+
+#[tokio::test]
+async fn what_guards_a_preset_counts_its_deletions() {
+    let stack = Stack::new().await;
+    let preset = json!({ "name": "web", "kind": "convert", "body": { "operations": quick() } });
+    stack.post("/presets", &preset).await;
+    let gone = stack.send(stack.request(Method::DELETE, "/presets/web")).await;
+    assert!(!gone.header("x-log-position").is_empty(), "{gone:?}");
+    let made = stack.post("/presets", &preset).await;
+    let position = made.header("x-log-position");
+    let list = stack.get(&format!("/presets?min_position={position}&limit=1")).await;
+    assert_eq!(list.json["data"][0]["version"], 2, "{list:?}");
+    let etag = stack.get("/presets/web").await.header("etag").to_owned();
+    let same = stack.request(Method::GET, "/presets/web").header("if-none-match", &etag);
+    assert_eq!(stack.send(same).await.status, StatusCode::NOT_MODIFIED);
+    let put = |etag: &str| {
+        let request = stack.request(Method::PUT, "/presets/web").header("if-match", etag);
+        stack.send(request.json(&json!({ "body": { "priority": "low", "operations": [] } })))
+    };
+    let changed = put(&etag).await;
+    assert_eq!((changed.status, &changed.json["version"]), (StatusCode::OK, &json!(3)));
+    is_problem(&put(&etag).await, 412);
+    let delete = stack.request(Method::DELETE, "/presets/web").header("if-match", &etag);
+    is_problem(&stack.send(delete).await, 412);
+}
+
+#[tokio::test]
+async fn health_tells_of_each_part() {
+    let stack = Stack::new().await;
+    let well = |health: &Answer| health.status == StatusCode::OK;
+    let health = stack.polled("/health/detailed", well).await;
+    assert_eq!((health.status, health.text("/status")), (StatusCode::OK, "ok"), "{health:#?}");
+    for part in ["log", "database", "conductor", "storage", "workers"] {
+        assert_eq!(health.text(&format!("/components/{part}/status")), "ok", "{health:#?}");
+    }
+    assert_eq!(health.text("/components/projections/job_list/state"), "running");
+    let mut postgres = crate::chaos::children(stack.pid(), "postgres");
+    // Who serves the connections that stand.
+    postgres.extend(crate::chaos::children(postgres[0], ""));
+    let signal = |name: &str| {
+        for pid in &postgres {
+            let pid = pid.to_string();
+            std::process::Command::new("kill").args(["-s", name, &pid]).status().unwrap();
+        }
+    };
+    signal("STOP");
+    let sick = stack.get("/health/detailed").await;
+    signal("CONT");
+    assert_eq!(sick.status, StatusCode::SERVICE_UNAVAILABLE, "{sick:#?}");
+    assert_eq!(sick.text("/components/database/status"), "down");
+}
+
+#[tokio::test]
 async fn a_reader_sees_its_own_write_and_never_stale_data() {
     let stack = Stack::new().await;
     let body = json!({ "input": "missing.mp4", "output": "a.mp4" });
@@ -215,7 +321,23 @@ async fn two_live_jobs_never_make_the_same_output() {
     assert_eq!(second.text("/errors/0/pointer"), "#/output");
     assert!(second.text("/detail").contains(first.text("/job/id")), "{second:#?}");
     stack.post(&format!("/jobs/{}/cancel", first.text("/job/id")), &json!({})).await;
-    assert_eq!(stack.post("/convert", &body).await.status, StatusCode::CREATED);
+    let third = stack.post("/convert", &body).await;
+    assert_eq!(third.status, StatusCode::CREATED);
+    let again = format!("/jobs/{}/retry", first.text("/job/id"));
+    is_problem(&stack.post(&again, &json!({})).await, 409);
+
+    // Neither does one that is tried again with its batch.
+    stack.post(&format!("/jobs/{}/cancel", third.text("/job/id")), &json!({})).await;
+    let mut member = body.clone();
+    member["kind"] = json!("convert");
+    let batch = stack.post("/batch", &json!({ "jobs": [member] })).await;
+    let batch = format!("/batch/{}", batch.text("/id"));
+    stack.post(&format!("{batch}/cancel"), &json!({})).await;
+    let fourth = stack.post("/convert", &body).await;
+    assert_eq!(fourth.status, StatusCode::CREATED, "{fourth:#?}");
+    let retried = stack.post(&format!("{batch}/retry"), &json!({})).await;
+    is_problem(&retried, 409);
+    assert!(retried.text("/detail").contains(fourth.text("/job/id")), "{retried:#?}");
 }
 
 #[tokio::test]
@@ -233,6 +355,9 @@ async fn a_job_waits_for_its_time() {
     is_problem(&stack.post(&format!("/jobs/{job}/cancel"), &json!({})).await, 409);
     let retried = stack.post(&format!("/jobs/{job}/retry"), &json!({})).await;
     assert_eq!((retried.status, retried.text("/status")), (StatusCode::ACCEPTED, "queued"));
+    let later = json!({ "overrides": { "not_before": "2101-01-01T00:00:00Z", "output": "c.mp4" } });
+    let rerun = stack.post(&format!("/jobs/{job}/rerun"), &later).await;
+    assert_eq!(rerun.text("/job/next_attempt_at"), "2101-01-01T00:00:00.000Z", "{rerun:#?}");
 }
 
 #[tokio::test]

@@ -197,6 +197,13 @@ async fn a_job_is_validated_against_its_real_input_without_being_made() {
     assert_eq!(plan.json["plan"]["video"]["codec"], "vp9");
     assert_eq!(plan.json["plan"]["video"]["width"], 640);
     assert_eq!(plan.json["passes"], 2);
+    assert_eq!((plan.text("/pool"), &plan.json["warnings"]), ("cpu", &json!([])));
+    stack.polled("/capabilities", |answer| answer.status == StatusCode::OK).await;
+    let mut wish = body.clone();
+    wish["hardware"] = json!({ "prefer": "vaapi" });
+    let wish = stack.post("/validate", &wish).await;
+    assert!(wish.text("/warnings/0").contains("no worker has `vaapi`"), "{wish:?}");
+    assert!(wish.text("/plan/notes/0").contains("the processor encodes it"), "{wish:?}");
     let ladder = json!({ "kind": "stream", "input": film, "output": "s", "type": "hls" });
     let ladder = stack.post("/validate", &ladder).await;
     assert_eq!(ladder.json["plan"]["renditions"][0]["name"], "720p", "{ladder:?}");
@@ -209,6 +216,18 @@ async fn a_job_is_validated_against_its_real_input_without_being_made() {
         ("#/input", json!({ "kind": "probe", "input": "nowhere.mp4" })),
         ("#/kind", json!({ "kind": "wish", "input": film })),
         ("#/colour", json!({ "kind": "probe", "input": film, "colour": "red" })),
+        ("#/not_before", json!({ "kind": "probe", "input": film, "not_before": "tomorrow" })),
+        ("#/preset", json!({ "kind": "probe", "input": film, "preset": "nothing" })),
+        (
+            "#/webhook_url",
+            json!({ "kind": "probe", "input": film,
+                                  "webhook_url": "http://10.0.0.1/" }),
+        ),
+        (
+            "#/hardware/prefer",
+            json!({ "kind": "convert", "input": film, "output": "o.mp4",
+                    "hardware": { "prefer": "nvenc", "fallback": "fail" } }),
+        ),
     ] {
         let refused = stack.post("/validate", &body).await;
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{refused:?}");

@@ -236,7 +236,8 @@ impl Stack {
         self.polled(&format!("/jobs/{job}"), wanted).await
     }
 
-    async fn polled(&self, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
+    /// Asks until `wanted` holds of the answer.
+    pub(crate) async fn polled(&self, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
         let start = Instant::now();
         loop {
             let request = self.request(Method::GET, path);

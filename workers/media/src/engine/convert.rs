@@ -53,13 +53,7 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
     if let Some(own) = facts.first() {
         say(Said::Facts(Box::new(own.clone())));
     }
-    let plan = domain::media::plan(request, Some(&facts), work.capabilities);
-    let mut plan = plan.map_err(super::refused)?;
-    if let Some(video) = &mut plan.video {
-        let devices = &work.capabilities.devices;
-        let Place { hardware, pool, .. } = work.place;
-        place(video, hardware, pool, devices, &mut plan.notes).map_err(super::refused)?;
-    }
+    let mut plan = planned(request, &facts, work)?;
     say(Said::Planned(Box::new(plan.clone())));
     let (effort, permit) = super::charged(Effort::of_plan(&plan, facts.first()), work)?;
     let studio = studio.permitted(permit);
@@ -83,6 +77,22 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
         effort,
         elapsed: start.elapsed().as_secs_f64(),
     })
+}
+
+/// What becomes of these inputs, and where.
+pub(super) fn planned(
+    request: &Convert,
+    facts: &[MediaFacts],
+    work: &Work<'_>,
+) -> Result<Plan, MediaError> {
+    let plan = domain::media::plan(request, Some(facts), work.capabilities);
+    let mut plan = plan.map_err(super::refused)?;
+    if let Some(video) = &mut plan.video {
+        let devices = &work.capabilities.devices;
+        let Place { hardware, pool, .. } = work.place;
+        place(video, hardware, pool, devices, &mut plan.notes).map_err(super::refused)?;
+    }
+    Ok(plan)
 }
 
 /// What the job answers beside its file.

@@ -32,12 +32,7 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
     let studio = Studio::new(work, &pulse);
     let facts = studio.facts()?;
     (work.say)(Said::Facts(Box::new(super::own(&facts)?.clone())));
-    let mut plan = planned(request, &studio, &facts, work)?;
-    if work.place.hardware.is_some_and(|wish| wish.prefer != Pool::Cpu) {
-        let why = "segments begin at keyframes of our choice, which the processor's encoders make";
-        let wish = work.place.hardware.unwrap_or_default();
-        wish.without(why, &mut plan.notes).map_err(super::refused)?;
-    }
+    let plan = planned(request, &studio, &facts, work)?;
     (work.say)(Said::PlannedStream(Box::new(plan.clone())));
     let (effort, permit) = super::charged(Effort::of_stream(&plan, facts.first()), work)?;
     let studio = studio.permitted(permit);
@@ -107,10 +102,15 @@ pub(super) fn planned(
     };
     // What cannot be done is refused before anything is tried.
     let plan_without = plan(None)?;
-    match complexity::complexity(request, studio, facts)? {
-        Some(complexity) => plan(Some(complexity)),
-        None => Ok(plan_without),
+    let mut plan = match complexity::complexity(request, studio, facts)? {
+        Some(complexity) => plan(Some(complexity))?,
+        None => plan_without,
+    };
+    if let Some(wish) = work.place.hardware.filter(|wish| wish.prefer != Pool::Cpu) {
+        let why = "segments begin at keyframes of our choice, which the processor's encoders make";
+        wish.without(why, &mut plan.notes).map_err(super::refused)?;
     }
+    Ok(plan)
 }
 
 /// What the job answers beside its files.
