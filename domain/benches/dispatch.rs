@@ -46,10 +46,9 @@ fn main() {
         let now = at(round);
         let start = Instant::now();
         let jobs = dispatch.choose((Pool::Cpu, &present), 1, now);
-        let event = DispatchEvent::Released { jobs };
-        dispatch.released(Pool::Cpu, now, &event);
+        let event = DispatchEvent::Released { jobs: jobs.clone() };
+        dispatch.written(Pool::Cpu, now, &event);
         rounds.push(start.elapsed());
-        let DispatchEvent::Released { jobs } = event;
         for release in jobs {
             let worker = String::new();
             let started = JobEvent::AttemptStarted {

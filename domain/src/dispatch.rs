@@ -48,6 +48,13 @@ pub enum DispatchEvent {
         /// One round.
         jobs: Vec<Release>,
     },
+    /// These were released and not started, and the pool has no worker any more: they wait again, in
+    /// their old places.
+    #[serde(rename = "dispatch.taken_back")]
+    TakenBack {
+        /// Under the numbers under which they were released.
+        jobs: Vec<Release>,
+    },
 }
 
 /// One job's permission to be taken.
@@ -203,24 +210,62 @@ impl Dispatch {
         }
     }
 
-    /// Folds in one round of a pool's releases.
-    pub fn released(&mut self, pool: Pool, at: Timestamp, event: &DispatchEvent) {
+    /// Folds in what was written of a pool.
+    pub fn written(&mut self, pool: Pool, at: Timestamp, event: &DispatchEvent) {
         // As it was then: a conductor that comes later folds to the same shares.
         self.wake(at);
-        let DispatchEvent::Released { jobs } = event;
-        for release in jobs {
-            // A job cancelled between the decision and the append is no longer waiting.
-            let current = self.waiting.get(&release.job);
-            let Some(flow) = current.filter(|w| w.attempt == release.attempt).map(|w| w.flow)
-            else {
-                continue;
-            };
-            if let Some(queue) = self.queues.get_mut(&release.tenant) {
-                queue.took_turn(&flow, at);
+        match event {
+            DispatchEvent::Released { jobs } => {
+                for release in jobs {
+                    self.released(pool, at, release);
+                }
             }
-            self.leave(release.job);
-            self.go_out(release.job, &release.tenant, release.attempt, (pool, None, at));
+            DispatchEvent::TakenBack { jobs } => {
+                for release in jobs {
+                    self.taken_back(pool, at, release);
+                }
+            }
         }
+    }
+
+    fn released(&mut self, pool: Pool, at: Timestamp, release: &Release) {
+        // A job cancelled between the decision and the append is no longer waiting.
+        let current = self.waiting.get(&release.job);
+        let Some(flow) = current.filter(|w| w.attempt == release.attempt).map(|w| w.flow) else {
+            return;
+        };
+        if let Some(queue) = self.queues.get_mut(&release.tenant) {
+            queue.took_turn(&flow, at);
+        }
+        self.leave(release.job);
+        self.go_out(release.job, &release.tenant, release.attempt, (pool, None, at));
+    }
+
+    fn taken_back(&mut self, pool: Pool, at: Timestamp, release: &Release) {
+        let still =
+            |out: &Out| out.worker.is_none() && out.pool == pool && out.attempt == release.attempt;
+        // Somebody may have started it after all.
+        if !self.out.get(&release.job).is_some_and(still) {
+            return;
+        }
+        self.come_back(release.job, at);
+        let ready = self.live.get(&release.job).map_or(at, |live| live.ready);
+        self.wait(release.job, &release.tenant, ready, None);
+    }
+
+    /// What was released to pools that have no worker any more, was not started, and may go elsewhere.
+    pub fn stranded(&self, present: &BTreeSet<Pool>) -> BTreeMap<Pool, Vec<Release>> {
+        let mut stranded: BTreeMap<Pool, Vec<Release>> = BTreeMap::new();
+        for (job, out) in self.out.iter().filter(|(_, out)| out.worker.is_none()) {
+            let wish = self.live.get(job).map(|live| live.wish).unwrap_or_default();
+            if !present.contains(&out.pool) && wish.pool(present) != out.pool {
+                let Out { tenant, attempt, pool, .. } = out;
+                let release =
+                    Release { job: *job, tenant: tenant.clone(), attempt: *attempt, waited: None };
+                stranded.entry(*pool).or_default().push(release);
+            }
+        }
+        stranded
     }
 
     /// True if a job waits or runs.

@@ -34,6 +34,11 @@ impl Key {
         Ok(Some(Self { route, text, fingerprint }))
     }
 
+    /// The same key, with what was sent once that is known.
+    pub(crate) fn sent_with(self, fingerprint: String) -> Self {
+        Self { fingerprint, ..self }
+    }
+
     /// What the key stands for since an earlier request. Asked before anything is checked: a client
     /// that missed the answer gets it, whatever was used up or deleted since.
     pub(crate) async fn before<I: FromStr>(

@@ -77,6 +77,7 @@ impl Uploads {
     ) -> Result<Reply<201, UploadBody>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let mut id = UploadId::from_uuid(Uuid::now_v7());
+        let key = Key::of("/uploads", key.0, String::new())?;
         let name = disposition.0.as_deref().and_then(file_name);
         let announced = request.header("content-length").and_then(|text| text.parse::<u64>().ok());
         let limits = gateway.directory.limits(&principal.tenant);
@@ -115,10 +116,11 @@ impl Uploads {
                 return Err(problem.into());
             }
         };
-        let fingerprint = format!("{} {}", received.sha256, name.as_deref().unwrap_or_default());
         let mut replayed = false;
-        if let Some(key) = Key::of("/uploads", key.0, fingerprint)? {
-            let reserved = again::reserve(&gateway, principal, &storage, (key, id)).await?;
+        if let Some(key) = key {
+            let sent = format!("{} {}", received.sha256, name.as_deref().unwrap_or_default());
+            let own = (key.sent_with(sent), id);
+            let reserved = again::reserve(&gateway, principal, &storage, own).await?;
             (id, replayed) = (reserved.id, reserved.replayed);
         }
         let command = UploadCommand::Complete {

@@ -9,7 +9,7 @@ use commands::{Caller, Commands};
 use domain::{
     KeyId, Personal,
     dispatch::Release,
-    job::{Failure, Job, JobCommand, JobEvent, JobRejection, OutputFile},
+    job::{Failure, FailureCode, Job, JobCommand, JobEvent, JobRejection, OutputFile},
     location::Location,
     media::{Capabilities, Hardware, MediaRequest, Overwrite, Pool, Spent},
 };
@@ -26,7 +26,7 @@ use self::watch::{Watched, next};
 use crate::{
     Sources, charge, clock,
     failure::{crashed, erased, failed, presentable},
-    insist::insist,
+    insist::{Never, insist},
     outputs::{self, OUTPUT, staged},
     running::Running,
     slot::Slot,
@@ -185,9 +185,9 @@ impl Workshop {
         let causation = released_at.map(|position| format!("release {position}"));
         let caller = Caller { causation, ..self.caller.clone() };
         failpoint::hit("worker.before_start");
-        if let Err(rejection) = insist(&self.commands, &caller, release, start).await {
+        if let Err(never) = insist(&self.commands, &caller, release, start).await {
             slot.end().await;
-            return Ok(self.not_ours(release, rejection).await);
+            return Ok(self.not_ours(release, never).await);
         }
         failpoint::hit("worker.after_start");
         let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
@@ -235,16 +235,17 @@ impl Workshop {
         let seal = JobCommand::SealOutputs { attempt, outputs: outputs.clone(), result, spent };
         match insist(&self.commands, &self.caller, release, seal).await {
             Ok(_) => {}
-            Err(JobRejection::Cancelling) => return Ok(Outcome::Cancelled),
-            Err(_) => return Ok(Outcome::Deposed),
+            Err(Never::Rejected(JobRejection::Cancelling)) => return Ok(Outcome::Cancelled),
+            Err(Never::Rejected(_)) => return Ok(Outcome::Deposed),
+            Err(Never::TooLarge(size, max)) => return Err(too_much(size, max)),
         }
         failpoint::hit("worker.after_seal");
         self.deliver(release, &request, attempt, &outputs).await
     }
 
     /// The log refused our start: somebody else has the attempt, or nobody needs it.
-    async fn not_ours(&self, release: &Release, rejection: JobRejection) -> Outcome {
-        if let JobRejection::TakenBy { worker } = rejection {
+    async fn not_ours(&self, release: &Release, never: Never) -> Outcome {
+        if let Never::Rejected(JobRejection::TakenBy { worker }) = never {
             let asked = format!("ctl.attempt.{}.{}", release.job, release.attempt);
             // Redelivery is no proof of death: only silence is, and not on the first question.
             for _ in 0..5 {
@@ -378,6 +379,15 @@ impl Workshop {
             Err(_) => Ok(Outcome::Deposed),
         }
     }
+}
+
+/// What was made or found cannot be told in one event.
+fn too_much(size: usize, max: usize) -> MediaError {
+    let message = format!(
+        "what it made and found takes {size} bytes to tell, and {max} is the most: ask for fewer files, \
+         fewer metrics or a shorter part"
+    );
+    MediaError { code: FailureCode::Unsupported, message }
 }
 
 enum Made {

@@ -29,7 +29,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use crate::{PRESENCE, Roster, announce::announce, clock, leadership, leadership::Leadership};
+use crate::{
+    PRESENCE, Roster, announce::announce, clock, ears::ECHO, leadership, leadership::Leadership,
+};
 
 /// How jobs are put in order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,7 +66,6 @@ pub struct Conductor {
     last_round: BTreeMap<Pool, u64>,
     /// The fold is as new as the log was when we came.
     caught_up: bool,
-    started: Instant,
     reconciled: Option<Instant>,
 }
 
@@ -91,7 +92,6 @@ impl Conductor {
             leadership: Leadership::new(),
             last_round: BTreeMap::new(),
             caught_up: false,
-            started: Instant::now(),
             reconciled: None,
         }
     }
@@ -102,17 +102,30 @@ impl Conductor {
     /// When the log cannot be had at the start. Later trouble is waited out.
     pub async fn run(mut self, stop: &CancellationToken) -> Result<(), LogError> {
         let mut workers = self.live.listen(format!("{PRESENCE}.>")).await?;
+        let echoing = leadership::echo(self.leadership.me());
+        let mut echo = self.live.listen(echoing.clone()).await?;
         let mut conductors = self.live.listen(format!("{}.>", leadership::SUBJECT)).await?;
         let mut questions = self.live.listen(dispatch::PLACES).await?;
         let came = Arc::new(Notify::new());
         let (roster, told) = (Arc::clone(&self.roster), Arc::clone(&came));
+        let live = self.live.clone();
         let _hearing = AbortOnDropHandle::new(tokio::spawn(async move {
-            while let Some(heard) = workers.next().await {
-                let mut roster = roster.lock().unwrap_or_else(PoisonError::into_inner);
-                let before = roster.pools();
-                roster.hear(&heard.payload);
-                if roster.pools() != before {
-                    told.notify_one();
+            let mut speak = tokio::time::interval(ECHO);
+            speak.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            let lock = || roster.lock().unwrap_or_else(PoisonError::into_inner);
+            loop {
+                tokio::select! {
+                    _ = speak.tick() => live.tell(echoing.clone(), leadership::NOBODY).await,
+                    Some(_) = echo.next() => lock().hear_ourselves(),
+                    Some(heard) = workers.next() => {
+                        let mut roster = lock();
+                        let before = roster.pools();
+                        roster.hear(&heard.payload);
+                        if roster.pools() != before {
+                            told.notify_one();
+                        }
+                    }
+                    else => return,
                 }
             }
         }));
@@ -174,7 +187,7 @@ impl Conductor {
             if let Some(decision) = self.decode::<DispatchEvent>(message).await {
                 let at = Timestamp::from_millis(decision.at);
                 for event in &decision.events {
-                    self.state.released(pool, at, event);
+                    self.state.written(pool, at, event);
                 }
             }
         } else if category == Job::CATEGORY {
@@ -276,6 +289,9 @@ impl Conductor {
         self.see_batches_through().await;
         let pools = self.roster().pools();
         let present = pools.keys().copied().collect();
+        if let Err(error) = self.take_back(&present).await {
+            tracing::warn!(%error, "what a pool without workers holds was not taken back");
+        }
         for (pool, slots) in pools {
             if let Err(error) = self.release((pool, &present), slots).await {
                 tracing::warn!(%error, pool = pool.as_str(), "a round was not released");

@@ -6,6 +6,15 @@ use domain::{
     job::{Job, JobCommand, JobRejection},
 };
 
+/// Why a command is not carried out, however often it is given.
+#[derive(Debug)]
+pub(crate) enum Never {
+    /// The rules say no.
+    Rejected(JobRejection),
+    /// No message takes it: so many bytes, of so many at most.
+    TooLarge(usize, usize),
+}
+
 /// Gives a command until the log answers: an encode is never lost because nobody was there to hear
 /// of it.
 pub(crate) async fn insist(
@@ -13,13 +22,14 @@ pub(crate) async fn insist(
     caller: &Caller,
     release: &Release,
     command: JobCommand,
-) -> Result<Handled, JobRejection> {
+) -> Result<Handled, Never> {
     let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
     loop {
         let outcome = commands.handle::<Job>(tenant, &id, caller, command.clone()).await;
         match outcome {
             Ok(handled) => return Ok(handled),
-            Err(HandleError::Rejected(rejection)) => return Err(rejection),
+            Err(HandleError::Rejected(rejection)) => return Err(Never::Rejected(rejection)),
+            Err(HandleError::TooLarge { size, max }) => return Err(Never::TooLarge(size, max)),
             Err(error) => wait(&error).await,
         }
     }

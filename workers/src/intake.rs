@@ -1,6 +1,6 @@
 //! How a task's inputs come into its slot: from the tenant's storage, or from the web.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use domain::{
     Tenant,
@@ -36,8 +36,15 @@ impl Sources {
             let storage = self.storage.of(tenant).map_err(failed)?;
             return storage.fetch(location, to).await.map_err(failed);
         };
-        let account = commands.state::<Account>(tenant.as_str(), tenant.as_str()).await;
-        let max = account.unwrap_or_default().limits(&self.tiers).max_file_bytes;
+        // Without an answer nothing is known of what the account may; whoever waits may call it off.
+        let account = loop {
+            match commands.state::<Account>(tenant.as_str(), tenant.as_str()).await {
+                Ok(account) => break account,
+                Err(error) => tracing::warn!(%error, "an account cannot be read yet"),
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        };
+        let max = account.limits(&self.tiers).max_file_bytes;
         self.egress.fetch(url, to, max).await.map(|_| ()).map_err(lost)
     }
 }

@@ -15,6 +15,14 @@ pub(crate) struct Leadership {
 }
 
 pub(crate) const SUBJECT: &str = "presence.conductor";
+/// What is said where only whoever says it listens; no conductor's name, and behind them all.
+pub(crate) const NOBODY: &str = "~";
+
+/// Where a conductor hears itself.
+pub(crate) fn echo(me: &str) -> String {
+    format!("{SUBJECT}.{me}-echo")
+}
+
 pub(crate) const BEAT: Duration = Duration::from_secs(1);
 const GONE: Duration = Duration::from_secs(4);
 
@@ -29,7 +37,7 @@ impl Leadership {
     }
 
     pub(crate) fn hear(&mut self, payload: &[u8]) {
-        if let Ok(id) = std::str::from_utf8(payload) {
+        if let Some(id) = std::str::from_utf8(payload).ok().filter(|id| *id != NOBODY) {
             self.heard.insert(id.to_owned(), Instant::now());
         }
     }

@@ -11,6 +11,7 @@ mod attempt;
 mod charge;
 mod clock;
 mod conductor;
+mod ears;
 mod failure;
 mod insist;
 mod intake;

@@ -6,6 +6,8 @@ use std::{
 use domain::media::{Capabilities, Pool};
 use serde::{Deserialize, Serialize};
 
+use crate::ears::Ears;
+
 /// Every worker says this, every two seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presence {
@@ -42,6 +44,7 @@ const GONE: Duration = Duration::from_secs(6);
 pub struct Roster {
     heard: BTreeMap<String, (Instant, Presence)>,
     buried: BTreeSet<String>,
+    ears: Ears,
 }
 
 impl Roster {
@@ -51,6 +54,21 @@ impl Roster {
             self.buried.extend(presence.buried.iter().cloned());
             self.heard.insert(presence.worker.clone(), (Instant::now(), presence));
         }
+    }
+
+    /// Takes in that what we said ourselves came back.
+    pub(crate) fn hear_ourselves(&mut self) {
+        self.ears.hear(Instant::now());
+    }
+
+    /// True if who is not heard is silent.
+    pub(crate) fn hears(&self) -> bool {
+        self.ears.are_open(Instant::now())
+    }
+
+    /// True if this worker is gone: another found it dead, or it is silent while we hear.
+    pub(crate) fn lacks(&self, worker: &str) -> bool {
+        self.buried(worker) || (self.hears() && !self.knows(worker))
     }
 
     /// Forgets who has been silent for too long.

@@ -86,9 +86,7 @@ pub fn simulate(arrivals: &[Arrival], fleet: &BTreeMap<Pool, usize>, caps: Caps)
         for (pool, slots) in fleet {
             let free = slots.saturating_sub(dispatch.out_in(*pool));
             let jobs = dispatch.choose((*pool, &present), free, now);
-            let released = DispatchEvent::Released { jobs };
-            dispatch.released(*pool, now, &released);
-            let DispatchEvent::Released { jobs } = released;
+            dispatch.written(*pool, now, &DispatchEvent::Released { jobs: jobs.clone() });
             for release in jobs {
                 let Some(arrival) = known.get(&release.job) else { continue };
                 let started = JobEvent::AttemptStarted {

@@ -87,7 +87,7 @@ fn chosen(dispatch: &mut Dispatch, free: usize) -> Vec<JobId> {
 
 fn release_at(dispatch: &mut Dispatch, free: usize, now: u64) -> Vec<Release> {
     let jobs = choose_at(dispatch, free, now);
-    dispatch.released(Pool::Cpu, at(now), &DispatchEvent::Released { jobs: jobs.clone() });
+    dispatch.written(Pool::Cpu, at(now), &DispatchEvent::Released { jobs: jobs.clone() });
     jobs
 }
 
@@ -219,7 +219,7 @@ fn a_cancelled_job_is_never_released() {
     let mut d = dispatch(&[(1, "a", NORMAL)]);
     let jobs = choose_at(&mut d, 1, 0);
     tell(&mut d, 1, "a", &JobEvent::Cancelled {});
-    d.released(Pool::Cpu, at(0), &DispatchEvent::Released { jobs });
+    d.written(Pool::Cpu, at(0), &DispatchEvent::Released { jobs });
     assert!(d.out().is_empty());
     assert_eq!(d.waiting(), 0);
 }
@@ -252,6 +252,32 @@ fn a_job_goes_to_the_hardware_it_likes_or_falls_back_as_declared() {
     assert_eq!(chosen_in(&mut d, Pool::Cpu, &[Pool::Cpu]), [job(1), job(2)]);
     let why = d.place(job(3), &tenant("a"), &[Pool::Cpu].into()).unwrap().why;
     assert_eq!(why, Hold::NoWorker { pool: Pool::Vaapi });
+}
+
+#[test]
+fn what_waits_for_workers_that_are_gone_is_taken_back() {
+    let mut d = dispatch(&[]);
+    for (n, fallback) in [(1, Fallback::Cpu), (2, Fallback::Cpu), (3, Fallback::Fail)] {
+        let hardware = Some(Hardware { prefer: Pool::Vaapi, fallback });
+        tell(&mut d, n, "a", &submitted(JobSpec { hardware, ..spec() }));
+    }
+    let (with, without) = ([Pool::Cpu, Pool::Vaapi].into(), [Pool::Cpu].into());
+    let jobs = d.choose((Pool::Vaapi, &with), 9, at(0));
+    d.written(Pool::Vaapi, at(0), &DispatchEvent::Released { jobs });
+    tell(&mut d, 1, "a", &started(1, "vaapi"));
+    assert!(d.stranded(&with).is_empty());
+    // One has begun, whose worker is missed otherwise; another would have nothing else.
+    let stranded = d.stranded(&without).remove(&Pool::Vaapi).unwrap();
+    assert_eq!(stranded.iter().map(|release| release.job).collect::<Vec<_>>(), [job(2)]);
+    let taken = DispatchEvent::TakenBack { jobs: stranded };
+    d.written(Pool::Vaapi, at(9), &taken);
+    assert_eq!((d.out_in(Pool::Vaapi), d.waiting()), (2, 1));
+    let again = d.choose((Pool::Cpu, &without), 9, at(9));
+    assert_eq!((again.len(), again[0].job, again[0].attempt), (1, job(2), 1));
+    d.written(Pool::Cpu, at(9), &DispatchEvent::Released { jobs: again });
+    // What comes late changes nothing.
+    d.written(Pool::Vaapi, at(9), &taken);
+    assert_eq!((d.out_in(Pool::Cpu), d.waiting()), (1, 0));
 }
 
 #[test]

@@ -30,7 +30,36 @@ impl Conductor {
             return Ok(());
         }
         let event = DispatchEvent::Released { jobs: jobs.clone() };
-        let command_id = Uuid::now_v7();
+        failpoint::hit("conductor.before_release");
+        // If another conductor was faster, its round comes to us by the log.
+        if let Some(at) = self.write(pool, event).await? {
+            failpoint::hit("conductor.after_release");
+            self.offer(pool, &jobs, Some(at)).await;
+            failpoint::hit("conductor.after_offer");
+        }
+        Ok(())
+    }
+
+    /// Takes back what waits for pools whose workers are gone, and may go elsewhere. Should a worker
+    /// come back and find the old task, one of the two starts, and the log refuses the other.
+    pub(super) async fn take_back(&mut self, present: &BTreeSet<Pool>) -> Result<(), AppendError> {
+        if !self.roster().hears() {
+            return Ok(());
+        }
+        for (pool, mut jobs) in self.state.stranded(present) {
+            jobs.truncate(MAX_ROUND);
+            self.write(pool, DispatchEvent::TakenBack { jobs }).await?;
+        }
+        Ok(())
+    }
+
+    /// Appends what is decided of a pool, and folds it in; none if another conductor was faster.
+    async fn write(
+        &mut self,
+        pool: Pool,
+        event: DispatchEvent,
+    ) -> Result<Option<Position>, AppendError> {
+        let (now, command_id) = (clock::now(), Uuid::now_v7());
         let decision = Decision {
             command_id,
             correlation_id: command_id,
@@ -55,20 +84,14 @@ impl Conductor {
             command_id,
             payload,
         };
-        failpoint::hit("conductor.before_release");
         match self.commands.log().append(draft).await {
             Ok(sequence) => {
-                failpoint::hit("conductor.after_release");
                 self.last_round.insert(pool, sequence);
-                self.state.released(pool, now, &event);
+                self.state.written(pool, now, &event);
                 let epoch = self.commands.log().identity().epoch;
-                let at = Position { epoch, sequence, index: 0 };
-                self.offer(pool, &jobs, Some(at)).await;
-                failpoint::hit("conductor.after_offer");
-                Ok(())
+                Ok(Some(Position { epoch, sequence, index: 0 }))
             }
-            // Another conductor was faster; its round comes to us by the log.
-            Err(AppendError::Conflict) => Ok(()),
+            Err(AppendError::Conflict) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -268,11 +268,13 @@ impl Resolve for Guarded {
             let found: Vec<SocketAddr> = match resolver {
                 None => match tokio::net::lookup_host((host, 0)).await {
                     Ok(found) => found.collect(),
-                    Err(_) => Vec::new(),
+                    Err(error) if says_nobody(&error) => Vec::new(),
+                    Err(error) => return Err(error.into()),
                 },
                 Some(resolver) => match resolver.lookup_ip(host).await {
                     Ok(found) => found.iter().map(|address| (address, 0).into()).collect(),
-                    Err(_) => Vec::new(),
+                    Err(error) if error.is_no_records_found() => Vec::new(),
+                    Err(error) => return Err(error.into()),
                 },
             };
             if found.is_empty() {
@@ -285,6 +287,13 @@ impl Resolve for Guarded {
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
+}
+
+/// True if the system's resolver knows that there is no such host, and not only that it cannot tell now:
+/// its kind of error says neither.
+fn says_nobody(error: &io::Error) -> bool {
+    let why = error.to_string();
+    ["Name or service not known", "No address associated"].iter().any(|nobody| why.contains(nobody))
 }
 
 fn resolver(server: SocketAddr) -> Result<TokioResolver, Box<dyn Error + Send + Sync>> {

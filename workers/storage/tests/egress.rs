@@ -187,6 +187,23 @@ async fn a_closed_address_is_not_connected_to_however_it_is_named() {
 }
 
 #[tokio::test]
+async fn a_name_server_that_does_not_answer_says_nothing_of_the_host() {
+    // Nobody listens there any more.
+    let gone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let unknown = fetch(&egress(&[], Some(gone)), "http://files.test/", 99).await.unwrap_err();
+    assert!(matches!(unknown, EgressError::Unreachable { .. }), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn the_systems_resolver_knows_that_there_is_no_such_host() {
+    let nobody = fetch(&egress(&[], None), "http://nobody.invalid/", 99).await.unwrap_err();
+    // Without a name server it cannot know.
+    let known = matches!(&nobody, EgressError::NoHost(_));
+    let cannot_tell = matches!(&nobody, EgressError::Unreachable { why, .. } if why.contains("Temporary failure"));
+    assert!(known || cannot_tell, "{nobody:?}");
+}
+
+#[tokio::test]
 async fn a_name_that_means_something_else_the_second_time_is_looked_at_again() {
     let web = Web::new(|path| if path == "/a" { redirect("/b") } else { ok("secret") }).await;
     // Allowed the first time, and not the second: the redirect asks anew.

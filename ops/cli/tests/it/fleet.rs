@@ -124,11 +124,13 @@ impl Fleet {
 
     /// Sends a body once, under an idempotency key where there are any.
     pub(crate) async fn post(&self, path: &str, body: reqwest::Body, key: &str) -> Answer {
-        let request = http()
+        let mut request = http()
             .post(format!("{}/api/v1{path}", self.urls[0]))
             .header("x-api-key", &self.key)
-            .header("idempotency-key", key)
             .header("content-type", "application/json");
+        if !key.is_empty() {
+            request = request.header("idempotency-key", key);
+        }
         let answer = request.body(body).send().await.unwrap();
         let (status, headers) = (answer.status(), answer.headers().clone());
         Answer { status, headers, json: answer.json().await.unwrap_or_default() }

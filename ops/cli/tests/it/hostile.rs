@@ -1,4 +1,4 @@
-use std::process::Command;
+use std::{fmt::Write, process::Command};
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -100,6 +100,32 @@ async fn what_the_media_process_had_to_say_can_be_read() {
     let cursor = page.text("/next_cursor");
     let rest = stack.get(&format!("/jobs/{job}/logs?cursor={cursor}")).await;
     assert_eq!(rest.json["data"], json!([]));
+}
+
+#[tokio::test]
+async fn a_file_that_says_more_than_an_event_holds_is_a_failure_that_says_so() {
+    let stack = Stack::new().await;
+    // A hundred tags and a thousand chapters, each of four thousand bytes.
+    let (mut told, title) = (";FFMETADATA1\n".to_owned(), "\u{1f3ac}".repeat(1_024));
+    for n in 0..100 {
+        writeln!(told, "tag{n}={title}").unwrap();
+    }
+    for n in 0..1_000 {
+        let end = n + 1;
+        writeln!(told, "[CHAPTER]\nTIMEBASE=1/1000\nSTART={n}\nEND={end}\ntitle={title}").unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (text, film) = (folder.path().join("told.txt"), folder.path().join("film.mkv"));
+    std::fs::write(&text, told).unwrap();
+    let mut made = Command::new("ffmpeg");
+    made.args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=d=1:s=64x64", "-i"]).arg(&text);
+    made.args(["-map_metadata", "1", "-c:v", "ffv1"]).arg(&film);
+    assert!(made.status().unwrap().success());
+    let film = stack.place("film.mkv", &std::fs::read(&film).unwrap());
+    let probe = stack.post("/probe", &json!({ "input": film })).await;
+    let over = stack.over(probe.text("/job/id")).await;
+    assert_eq!((over.text("/status"), over.text("/error/code")), ("failed", "unsupported"));
+    assert!(over.text("/error/message").contains("bytes to tell"), "{over:#?}");
 }
 
 /// The media child that has used most of the processor.

@@ -73,6 +73,39 @@ async fn nats_away_for_a_minute_costs_no_attempt_and_no_order() {
 }
 
 #[tokio::test]
+async fn nats_that_stands_still_costs_no_attempt() {
+    let fleet = Fleet::new().await;
+    let long = fleet.data.path().join("long.mp4");
+    let mut looped = Command::new("ffmpeg");
+    looped.args(["-v", "error", "-stream_loop", "9", "-i"]).arg(bunny()).args(["-c", "copy"]);
+    assert!(looped.arg(&long).status().unwrap().success());
+    let upload = fleet.upload_file(&long).await;
+    let jobs = [
+        fleet.convert(&upload, "a.mp4", slow()).await,
+        fleet.convert(&upload, "b.mp4", slow()).await,
+    ];
+    for job in &jobs {
+        fleet.job(job, |job| progress(job) > 0.0).await;
+    }
+    // Heard for long enough that its silence would mean something.
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    let signal = |name: &str| {
+        let pid = fleet.nats.pid().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    };
+    // No connection breaks: everybody only waits.
+    signal("STOP");
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    signal("CONT");
+    for job in &jobs {
+        let then = fleet.job(job, |job| job["id"].is_string()).await;
+        let now = fleet.job(job, |job| progress(job) > progress(&then)).await;
+        assert_eq!((&now["attempt"], now["attempts"].as_array().unwrap().len()), (&json!(1), 1));
+        fleet.post(&format!("/jobs/{job}/cancel"), "".into(), "").await;
+    }
+}
+
+#[tokio::test]
 async fn postgres_away_for_half_a_minute_stops_no_job() {
     let mut fleet = Fleet::new().await;
     let upload = fleet.upload().await;
