@@ -163,6 +163,7 @@ fn film(dice: &mut Dice<'_>) -> MediaFacts {
                 frame_rate: rate(dice),
                 variable_rate: dice.yes(),
                 rotation: dice.one(&[0, 90, 180, 270]),
+                mirrored: dice.one(&[false, true]),
                 pixel_format: dice.one(&["yuv420p", "rgba", "yuv422p10le"]).to_owned(),
                 bit_depth: dice.one(&[8, 10, 12]),
                 chroma: dice.one(&[Chroma::Quarter, Chroma::Full, Chroma::Gray]),

@@ -131,7 +131,9 @@ impl VideoCodec {
         match self {
             Self::H264 | Self::Hevc => Some((0, 51)),
             Self::Vp8 => Some((4, 63)),
-            Self::Vp9 | Self::Av1 => Some((0, 63)),
+            Self::Vp9 => Some((0, 63)),
+            // Its encoder takes 0 for nothing said.
+            Self::Av1 => Some((1, 63)),
             Self::Prores
             | Self::Gif
             | Self::Mjpeg

@@ -98,6 +98,7 @@ pub enum StreamDetail {
 }
 
 /// What is known of a picture stream.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VideoFacts {
     /// Coded pixels, before rotation.
@@ -112,6 +113,9 @@ pub struct VideoFacts {
     pub variable_rate: bool,
     /// Clockwise degrees that a player turns it by: 0, 90, 180 or 270.
     pub rotation: u16,
+    /// A player mirrors it from left to right, once it is turned.
+    #[serde(default)]
+    pub mirrored: bool,
     /// FFmpeg's name.
     pub pixel_format: String,
     /// Bits of a sample.
@@ -201,6 +205,11 @@ pub struct Chapter {
 }
 
 impl StreamFacts {
+    /// When it ends, counted from the container's first instant, if it says how long it lasts.
+    pub fn end(&self) -> Option<Micros> {
+        Some(self.start.unwrap_or(0).saturating_add(self.duration?))
+    }
+
     /// Its picture; none for a cover or anything else.
     pub fn video(&self) -> Option<&VideoFacts> {
         match &self.detail {

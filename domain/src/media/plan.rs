@@ -21,7 +21,7 @@ pub use self::{
     stream::{Rendition, StreamPlan, plan_stream},
 };
 pub(crate) use self::{
-    draft::{Draft, MAX_SIDE, Picture, Place, Sound, even},
+    draft::{Draft, Levels, MAX_SIDE, Picture, Place, Sound, even},
     filter::stretched,
 };
 use super::{
@@ -202,6 +202,7 @@ fn unknown() -> MediaFacts {
         frame_rate: Rational { num: 25, den: 1 },
         variable_rate: false,
         rotation: 0,
+        mirrored: false,
         pixel_format: "yuv420p".to_owned(),
         bit_depth: 8,
         chroma: Chroma::Quarter,
@@ -232,8 +233,7 @@ fn begin(draft: &mut Draft<'_>, facts: &MediaFacts, (video, audio): Codecs, know
     if known {
         // A container is as long as its longest stream, kept or not.
         let kept = [picture.map(|(stream, _)| stream), sound.map(|(stream, _)| stream)];
-        let kept: Option<Vec<Micros>> =
-            kept.into_iter().flatten().map(|stream| stream.duration).collect();
+        let kept: Option<Vec<Micros>> = kept.into_iter().flatten().map(StreamFacts::end).collect();
         draft.duration = kept.and_then(|kept| kept.into_iter().max()).or(facts.duration);
     }
     draft.picture = picture.map(|(_, video)| Picture::of(video));

@@ -38,6 +38,7 @@ fn picture() -> VideoFacts {
         frame_rate: Rational { num: 25, den: 1 },
         variable_rate: false,
         rotation: 0,
+        mirrored: false,
         pixel_format: "yuv420p".to_owned(),
         bit_depth: 8,
         chroma: Chroma::Quarter,

@@ -95,6 +95,16 @@ impl Cues {
         Ok(())
     }
 
+    /// What is shown before an end.
+    pub(crate) fn until(mut self, end: Option<u64>) -> Self {
+        let end = end.unwrap_or(u64::MAX);
+        self.list.retain(|cue| cue.start < end);
+        for cue in &mut self.list {
+            cue.end = cue.end.min(end);
+        }
+        self
+    }
+
     /// As an ASS file.
     pub(crate) fn to_ass(&self) -> String {
         let mut file = String::from_utf8_lossy(&self.header).trim_end_matches('\0').to_owned();

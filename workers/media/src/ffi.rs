@@ -87,6 +87,14 @@ pub(crate) fn prepare_encoder(
             raw.color_primaries = source.color_primaries;
             raw.color_trc = source.color_trc;
             raw.colorspace = source.color_space;
+            // Whatever else it was is brought to these before it is encoded.
+            let format = format::Pixel::from(ffi::AVPixelFormat(source.format));
+            if pixel_traits(format).is_some_and(|traits| traits.rgb) {
+                raw.colorspace = ffi::AVColorSpace::BT709;
+                raw.color_range = ffi::AVColorRange::MPEG;
+            } else if source.color_range == ffi::AVColorRange::JPEG {
+                raw.color_range = ffi::AVColorRange::MPEG;
+            }
             raw.chroma_sample_location = source.chroma_location;
         }
         Some(Colors::Bt709) => {
@@ -117,6 +125,8 @@ pub(crate) struct PixelTraits {
     pub(crate) components: u8,
     pub(crate) halvings: (u8, u8),
     pub(crate) alpha: bool,
+    /// Red, green and blue, or a palette of them.
+    pub(crate) rgb: bool,
 }
 
 /// How a pixel format stores a picture; none for an unknown one.
@@ -125,11 +135,13 @@ pub(crate) fn pixel_traits(format: format::Pixel) -> Option<PixelTraits> {
     let description = unsafe { ffi::av_pix_fmt_desc_get(format.into()) };
     // SAFETY: a static description, if any.
     let description = unsafe { description.as_ref() }?;
+    let is = |flag: u32| description.flags & u64::from(flag) != 0;
     Some(PixelTraits {
         depth: description.comp.first().map_or(8, |c| u8::try_from(c.depth).unwrap_or(8)),
         components: description.nb_components,
         halvings: (description.log2_chroma_w, description.log2_chroma_h),
-        alpha: description.flags & u64::try_from(ffi::AV_PIX_FMT_FLAG_ALPHA).unwrap_or(0) != 0,
+        alpha: is(ffi::AV_PIX_FMT_FLAG_ALPHA as u32),
+        rgb: is(ffi::AV_PIX_FMT_FLAG_RGB as u32) || is(ffi::AV_PIX_FMT_FLAG_PAL as u32),
     })
 }
 

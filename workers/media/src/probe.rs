@@ -34,7 +34,7 @@ pub(crate) fn probe(input: &Input) -> Result<MediaFacts, MediaError> {
     });
     Ok(MediaFacts {
         format: input.context.format().name().to_owned(),
-        duration: u64::try_from(input.context.duration()).ok().filter(|duration| *duration > 0),
+        duration: input.duration().and_then(|duration| u64::try_from(duration).ok()),
         bitrate: input.bitrate(),
         streams: streams?,
         chapters: chapters.take(1_000).collect(),
@@ -82,7 +82,9 @@ fn stream_facts(stream: &Stream<'_>, input: &Input) -> Result<StreamFacts, Media
         language: tags.remove("language").filter(|language| language != "und"),
         title: tags.remove("title"),
         dispositions: ffi::dispositions(stream),
-        duration: u64::try_from(micros(stream.duration())).ok().filter(|_| stream.duration() > 0),
+        duration: u64::try_from(micros(stream.duration()))
+            .ok()
+            .filter(|_| stream.duration() > 0 && input.duration().is_some()),
         start: start.and_then(|start| u64::try_from(start).ok()),
         bitrate: u64::try_from(parameters.bit_rate()).ok().filter(|rate| *rate > 0),
         packets: u64::try_from(stream.frames()).ok().filter(|frames| *frames > 0),
@@ -113,6 +115,7 @@ fn video_facts(stream: &Stream<'_>, input: &Input) -> Result<VideoFacts, MediaEr
     let base = rational(stream.rate());
     let format = ffi::pixel_format(&parameters);
     let traits = ffi::pixel_traits(format);
+    let (rotation, mirrored) = input.rotation(stream.index());
     let interlaced = ffi::is_interlaced(&parameters);
     let apart = |average: Rational, base: Rational| {
         (average.as_f64() - base.as_f64()).abs() > average.as_f64() * 0.01
@@ -123,7 +126,8 @@ fn video_facts(stream: &Stream<'_>, input: &Input) -> Result<VideoFacts, MediaEr
         pixel_aspect: rational(stream.sample_aspect_ratio()).unwrap_or(Rational::ONE),
         frame_rate: average.or(base).unwrap_or(Rational { num: 0, den: 1 }),
         variable_rate: !interlaced && average.zip(base).is_some_and(|(a, b)| apart(a, b)),
-        rotation: input.rotation(stream.index()),
+        rotation,
+        mirrored,
         pixel_format: format
             .descriptor()
             .map(|descriptor| descriptor.name().to_owned())

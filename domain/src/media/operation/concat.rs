@@ -6,7 +6,9 @@ use crate::{
     location::Location,
     media::{
         MediaFacts, PlanRejection, VideoFacts,
-        plan::{AudioFilter, Draft, Picture, Place, Segment, SoundSegment, VideoFilter, Window},
+        plan::{
+            AudioFilter, Draft, Levels, Picture, Place, Segment, SoundSegment, VideoFilter, Window,
+        },
     },
 };
 
@@ -77,6 +79,15 @@ impl Concat {
 /// What makes a film look like the one before it: inside its picture, with bars where it must.
 fn fit(video: &VideoFacts, to: &Picture) -> Vec<VideoFilter> {
     let mut picture = Picture::of(video);
+    if picture.interlaced && !to.interlaced {
+        picture.deinterlace();
+    }
+    if to.levels == Levels::Video {
+        picture.level();
+    }
+    if picture.hdr.is_some() && to.hdr.is_none() {
+        picture.tonemap();
+    }
     let scale = Scale { width: Some(to.width), height: Some(to.height), mode: ScaleMode::Fit };
     let size = resize(&picture, &scale);
     picture.scale_to((size.0.min(to.width), size.1.min(to.height)));

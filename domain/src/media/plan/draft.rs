@@ -1,7 +1,9 @@
 //! What a film is after the operations so far.
 
 use super::{AudioFilter, CueSource, SubtitlePlan, TimeEdit, VideoFilter, Window};
-use crate::media::{Hdr, MediaFacts, Micros, PlanRejection, Rational, VideoFacts, facts::Chroma};
+use crate::media::{
+    Axis, Hdr, MediaFacts, Micros, PlanRejection, Rational, VideoFacts, facts::Chroma,
+};
 
 /// The longest side of a picture.
 pub(crate) const MAX_SIDE: u32 = 8192;
@@ -59,10 +61,35 @@ pub(crate) struct Picture {
     pub(crate) chroma: Chroma,
     pub(crate) alpha: bool,
     pub(crate) interlaced: bool,
+    pub(crate) levels: Levels,
     pub(crate) hdr: Option<Hdr>,
     pub(crate) wide_gamut: bool,
     pub(crate) peak: f64,
     pub(crate) filters: Vec<VideoFilter>,
+}
+
+/// How a picture tells brightness and colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Levels {
+    /// As video does.
+    Video,
+    /// With all that a byte holds.
+    Full,
+    /// As red, green and blue.
+    Rgb,
+}
+
+impl Levels {
+    fn of(facts: &VideoFacts) -> Self {
+        let is = |sign: &str| facts.pixel_format.contains(sign);
+        if ["rgb", "bgr", "gbr", "pal8"].into_iter().any(is) {
+            Self::Rgb
+        } else if is("yuvj") || facts.color.range.as_deref() == Some("pc") {
+            Self::Full
+        } else {
+            Self::Video
+        }
+    }
 }
 
 /// The sound so far; each source becomes a stream, and all are treated alike.
@@ -190,6 +217,7 @@ impl Picture {
             chroma: facts.chroma,
             alpha: facts.alpha,
             interlaced: facts.interlaced,
+            levels: Levels::of(facts),
             hdr: color.hdr,
             wide_gamut: color.primaries.as_deref() == Some("bt2020"),
             peak: light.unwrap_or(1_000.0).clamp(100.0, 10_000.0),
@@ -198,6 +226,9 @@ impl Picture {
         if facts.rotation != 0 {
             picture.filters.push(VideoFilter::Rotate(facts.rotation));
             picture.turn(facts.rotation);
+        }
+        if facts.mirrored {
+            picture.filters.push(VideoFilter::Flip(Axis::Horizontal));
         }
         picture
     }
@@ -226,6 +257,14 @@ impl Picture {
             let Rational { num, den } = self.aspect;
             self.aspect = Rational { num: den, den: num };
         }
+    }
+
+    /// Brings it to the levels of video.
+    pub(crate) fn level(&mut self) {
+        if self.levels != Levels::Video {
+            self.filters.push(VideoFilter::Levels { rgb: self.levels == Levels::Rgb });
+        }
+        self.levels = Levels::Video;
     }
 
     pub(crate) fn deinterlace(&mut self) {

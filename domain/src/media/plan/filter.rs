@@ -142,6 +142,12 @@ pub enum VideoFilter {
     Adjust(Adjust),
     /// Degrees.
     Hue(f64),
+    /// To the levels of video, from all that a byte holds or from red, green and blue: other levels are
+    /// shown wrongly by many players.
+    Levels {
+        /// It is red, green and blue, which become BT.709's brightness and colour.
+        rgb: bool,
+    },
     /// High dynamic range to BT.709.
     Tonemap {
         /// What it is taken for.

@@ -89,6 +89,10 @@ impl Settings<'_> {
             picture.deinterlace();
             draft.notes.push("the input is interlaced; it is deinterlaced".to_owned());
         }
+        // These hold all levels, or red, green and blue, themselves.
+        if !matches!(self.codec, VideoCodec::Mjpeg | VideoCodec::Png | VideoCodec::Gif) {
+            picture.level();
+        }
         let deep = self.pixel_format(picture)?.contains("10");
         if picture.hdr.is_some() && !deep && !asked(FilterName::Tonemap) {
             picture.tonemap();
@@ -127,6 +131,13 @@ impl Settings<'_> {
         if constant && picture.rate.num > 0 && self.codec != VideoCodec::Copy {
             picture.filters.push(VideoFilter::Rate(picture.rate));
             picture.variable_rate = false;
+        }
+        // Its times are hundredths, and players slow down what is shown for only one.
+        if self.codec == VideoCodec::Gif && picture.rate.as_f64() > f64::from(GIF_RATE) {
+            picture.rate = Rational { num: GIF_RATE, den: 1 };
+            picture.filters.push(VideoFilter::Rate(picture.rate));
+            picture.variable_rate = false;
+            notes.push(format!("a GIF shows up to {GIF_RATE} pictures a second"));
         }
         let tonemapped = picture.filters.iter().any(|f| matches!(f, VideoFilter::Tonemap { .. }));
         Ok(VideoPlan {
@@ -323,6 +334,9 @@ impl Settings<'_> {
         self.refuse("profile", detail)
     }
 }
+
+/// Pictures a second.
+const GIF_RATE: u32 = 50;
 
 /// Halved colour needs even sides; one pixel less is better than a refusal late.
 fn even_out(picture: &mut Picture, format: &str, notes: &mut Vec<String>) {

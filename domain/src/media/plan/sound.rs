@@ -88,14 +88,26 @@ fn one(
         channels => channels,
     };
     let wanted = sound.sample_rate.or(facts.map(|facts| facts.sample_rate)).unwrap_or(48_000);
+    let sample_rate = codec.sample_rate(wanted);
+    let most = vorbis_takes(sample_rate, channels).filter(|_| codec == AudioCodec::Vorbis);
+    if let Some(most) = most
+        && settings.bitrate.is_some_and(|bitrate| bitrate > most)
+    {
+        let detail = format!(
+            "vorbis of {channels} channels at {sample_rate} Hz takes up to {most} bits a second"
+        );
+        return refuse("audio_bitrate", detail);
+    }
     Ok(AudioPlan {
         source,
         codec,
         filters: sound.filters.clone(),
-        bitrate: (!codec.is_lossless())
-            .then(|| settings.bitrate.unwrap_or_else(|| usual_bitrate(codec, channels))),
+        bitrate: (!codec.is_lossless()).then(|| {
+            let usual = || usual_bitrate(codec, channels).min(most.unwrap_or(u64::MAX));
+            settings.bitrate.unwrap_or_else(usual)
+        }),
         channels,
-        sample_rate: codec.sample_rate(wanted),
+        sample_rate,
         bits: if facts.is_some_and(is_deep) { 24 } else { 16 },
         language: stream.and_then(|stream| stream.language.clone()),
         title: stream.and_then(|stream| stream.title.clone()),
@@ -105,6 +117,20 @@ fn one(
 /// True if 16 bits a sample would lose something.
 fn is_deep(facts: &AudioFacts) -> bool {
     facts.bit_depth.is_some_and(|bits| bits > 16)
+}
+
+/// The most that libvorbis opens with, where that is less than anybody would ask for.
+fn vorbis_takes(sample_rate: u32, channels: u32) -> Option<u64> {
+    let each = match (sample_rate, channels) {
+        (..=8_999, 1) => 42_000,
+        (..=8_999, _) => 32_000,
+        (9_000..=14_999, 1) => 50_000,
+        (9_000..=14_999, _) => 44_000,
+        (15_000..=18_999, 1) => 100_000,
+        (15_000..=25_999, _) => 86_000,
+        _ => return None,
+    };
+    Some(each * u64::from(channels))
 }
 
 fn usual_bitrate(codec: AudioCodec, channels: u32) -> u64 {

@@ -72,8 +72,9 @@ fn measure(
     let compared: Vec<Metric> = request.metrics.iter().copied().filter(by_filter).collect();
     if !compared.is_empty() {
         let script = comparison(facts, &compared)?;
+        let peak = compare::peak(facts)?;
         let watching = compared.iter().map(|metric| {
-            observed.add(*metric, Box::new(Comparison::new(*metric, request.per_frame)))
+            observed.add(*metric, Box::new(Comparison::new(*metric, request.per_frame, peak)))
         });
         let watching: Vec<Shared> = watching.collect();
         watch(&mut flow, script, watching, studio.pulse, Some(tally))?;

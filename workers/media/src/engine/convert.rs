@@ -13,7 +13,7 @@ use domain::media::{
     AudioCodec, AudioFilter, AudioPlan, Chroma, Container, Convert, Effort, MAX_FILES, MediaFacts,
     Micros, Plan, SubtitlePlan, VideoCodec, VideoFilter, VideoPlan, place,
 };
-use ffmpeg_the_third::{Rational, codec};
+use ffmpeg_the_third::{Rational, Rescale, codec};
 
 use super::{
     Studio, Work,
@@ -279,6 +279,7 @@ impl<'env> Maker<'_, 'env> {
             coded: Some(self.coded.clone()),
             picture: true,
             limit: most_pictures(self.plan),
+            until: self.until(video, time_base),
             keys_every: None,
             sent: Arc::clone(&self.frames),
             seen_by: vec![],
@@ -287,6 +288,13 @@ impl<'env> Maker<'_, 'env> {
         let pulse = self.studio.pulse;
         flow.stage(move || track.run(pulse, None).map(|_| ()));
         Ok(())
+    }
+
+    /// Where the picture ends, if only that says how long the last one stands.
+    fn until(&self, video: &VideoPlan, time_base: Rational) -> Option<i64> {
+        let end = i64::try_from(self.plan.duration?).ok()?;
+        let varies = !video.constant_rate && !self.plan.container.is_images();
+        varies.then(|| end.rescale(super::MICROS, time_base))
     }
 
     fn sound(
@@ -324,6 +332,7 @@ impl<'env> Maker<'_, 'env> {
             coded: Some(self.coded.clone()),
             picture: false,
             limit: None,
+            until: None,
             keys_every: None,
             sent: Arc::new(AtomicU64::new(0)),
             seen_by: vec![],
@@ -349,11 +358,7 @@ impl<'env> Maker<'_, 'env> {
         let stream =
             stream.ok_or_else(|| MediaError::internal("the plan", "has no such stream"))?;
         let time_base = stream.time_base();
-        let origin = ffmpeg_the_third::Rescale::rescale(
-            &input.start_time().unwrap_or(0),
-            super::MICROS,
-            time_base,
-        );
+        let origin = input.start_time().unwrap_or(0).rescale(super::MICROS, time_base);
         let number = mux.add_copy(&stream, label)?;
         let copying = Copying {
             packets,
@@ -383,7 +388,8 @@ impl<'env> Maker<'_, 'env> {
             Container::Mkv => codec::Id::ASS,
             _ => codec::Id::MOV_TEXT,
         };
-        let cues = read_cues(self.studio, &plan.source)?;
+        // What comes behind the film would make it longer.
+        let cues = read_cues(self.studio, &plan.source)?.until(self.plan.duration);
         let label = Label { language: plan.language.clone(), title: None, default: false };
         let stream = mux.add_subtitles(codec, &cues.header(codec), &label)?;
         let coded = self.coded.clone();

@@ -95,10 +95,11 @@ impl Decode {
                 return Err(unreadable(ffmpeg::Error::DecoderNotFound));
             }
         };
-        let own = Some(stream.duration()).filter(|duration| *duration > 0);
+        let told = input.duration();
+        let own = Some(stream.duration()).filter(|duration| *duration > 0 && told.is_some());
         // Without its own length, only the sole stream must be as long as the container.
         let sole = input.context.streams().count() == 1;
-        let whole = Some(input.context.duration()).filter(|duration| sole && *duration > 0);
+        let whole = told.filter(|_| sole);
         Ok(Self {
             source,
             shape,
@@ -132,8 +133,12 @@ impl Decode {
             }
         };
         let at = told.map_or(next, |pts| pts.rescale(self.time_base, MICROS));
-        // A frame lasts about as long as the one before it did.
+        // A frame that does not say it lasts about as long as the one before it did.
         let lasts = match self.last {
+            _ if self.is_sound() => guess(),
+            _ if let Some(told) = ffi::lasts(frame, self.time_base) => {
+                told.rescale(self.time_base, MICROS)
+            }
             Some((last, _)) if at > last && matches!(self.shape, Shape::Picture { .. }) => {
                 at.saturating_sub(last)
             }

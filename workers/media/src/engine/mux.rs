@@ -6,6 +6,9 @@ use ffmpeg_the_third::{self as ffmpeg, Dictionary, Rational, Rescale, codec, for
 use super::{MICROS, tally::Tally, track::Coded};
 use crate::{MediaError, ffi};
 
+/// Apple's players take HEVC under this name only.
+const HVC1: [u8; 4] = *b"hvc1";
+
 /// The output file.
 pub(super) struct Mux {
     output: format::context::Output,
@@ -48,6 +51,10 @@ impl Mux {
         Ok(Self { output, container, streams: 0 })
     }
 
+    const fn is_quicktime(&self) -> bool {
+        matches!(self.container, Container::Mp4 | Container::Mov)
+    }
+
     pub(super) fn wants_global_header(&self) -> bool {
         self.output.format().flags().contains(format::Flags::GLOBAL_HEADER)
     }
@@ -61,12 +68,11 @@ impl Mux {
         rate: Option<Rational>,
         label: &Label,
     ) -> Result<usize, MediaError> {
-        let quicktime = matches!(self.container, Container::Mp4 | Container::Mov);
+        let quicktime = self.is_quicktime();
         let mut stream = self.output.add_stream(codec::Id::None).map_err(broken)?;
         stream.copy_parameters_from_context(encoder);
         if quicktime && codec == Some(VideoCodec::Hevc) {
-            // Apple's players take HEVC under this name only.
-            ffi::set_tag(&mut stream.parameters_mut(), *b"hvc1");
+            ffi::set_tag(&mut stream.parameters_mut(), HVC1);
         }
         stream.set_time_base(time_base);
         if let Some(rate) = rate {
@@ -81,10 +87,14 @@ impl Mux {
         from: &ffmpeg::Stream<'_>,
         label: &Label,
     ) -> Result<usize, MediaError> {
+        let quicktime = self.is_quicktime();
         let parameters = ffi::own_parameters(from).map_err(broken)?;
         let mut stream = self.output.add_stream(codec::Id::None).map_err(broken)?;
         stream.set_parameters(parameters);
         ffi::forget_tag(&mut stream.parameters_mut());
+        if quicktime && from.parameters().id() == codec::Id::HEVC {
+            ffi::set_tag(&mut stream.parameters_mut(), HVC1);
+        }
         stream.set_time_base(from.time_base());
         stream.set_avg_frame_rate(from.avg_frame_rate());
         stream.set_sample_aspect_ratio(from.sample_aspect_ratio());

@@ -6,6 +6,8 @@ mod dash;
 mod hls;
 mod segmenter;
 
+use domain::media::Hdr;
+
 pub(super) use self::{
     codecs::{aac, video as video_codec},
     dash::manifest,
@@ -28,14 +30,35 @@ pub(super) struct Packaged {
 
 #[derive(Debug, Clone)]
 pub(super) enum PackagedKind {
-    Video { width: u32, height: u32, rate: f64 },
+    Video { width: u32, height: u32, rate: f64, hdr: Option<Hdr> },
     Audio { language: Option<String>, name: String, channels: u32, sample_rate: u32 },
 }
 
 impl Packaged {
-    /// Bits per second of the segment that has most.
+    /// Bits per second of the neighbours that have most, of all that last half to one and a half times
+    /// as long as the longest segment: what is shorter says nothing of what a player must fetch.
     pub(super) fn peak(&self) -> u64 {
-        self.segments.iter().map(Segment::bandwidth).max().unwrap_or(0)
+        self.peak_of(|segment| segment.size)
+    }
+
+    /// As `peak`, of so many bytes of each segment.
+    pub(super) fn peak_of(&self, bytes: impl Fn(&Segment) -> u64) -> u64 {
+        let longest = self.segments.iter().map(|segment| segment.duration).fold(0.0, f64::max);
+        let mut peak = 0;
+        for first in 0..self.segments.len() {
+            let (mut bits, mut lasts) = (0_u64, 0.0);
+            for segment in self.segments.iter().skip(first) {
+                bits = bits.saturating_add(bytes(segment).saturating_mul(8));
+                lasts += segment.duration;
+                if lasts > longest * 1.5 {
+                    break;
+                }
+                if lasts >= longest * 0.5 {
+                    peak = peak.max(segmenter::rate(bits, lasts));
+                }
+            }
+        }
+        peak
     }
 
     /// Bits per second over all.

@@ -253,6 +253,7 @@ fn statistics(
         coded: None,
         picture: true,
         limit: None,
+        until: None,
         keys_every: None,
         sent: Arc::new(AtomicU64::new(0)),
         seen_by: vec![],

@@ -6,7 +6,7 @@ mod picture;
 mod sound;
 
 pub(super) use self::{
-    picture::{Look, cue_file, motion_file, text_file, tonemap},
+    picture::{Look, cue_file, motion_file, text_file, tonemap, turned},
     sound::{Gain, Mix},
 };
 

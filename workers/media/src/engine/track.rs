@@ -31,6 +31,8 @@ pub(super) struct Track {
     pub(super) picture: bool,
     /// No more frames than these.
     pub(super) limit: Option<u64>,
+    /// Where pictures of varying lengths end, in `time_base`.
+    pub(super) until: Option<i64>,
     /// Keyframes at multiples of this, in microseconds.
     pub(super) keys_every: Option<i64>,
     /// Frames given to the encoder.
@@ -50,6 +52,7 @@ impl Track {
         tally: Option<&Tally<'_>>,
     ) -> Result<Option<CString>, MediaError> {
         let mut last = None;
+        let mut shown = None;
         let mut next_key = 0;
         while let Some(frame) = self.filtering.next(pulse)? {
             let mut frame = frame;
@@ -58,6 +61,10 @@ impl Track {
                 let pts = frame.pts();
                 if pts.is_none() || (last.is_some() && pts <= last) {
                     continue;
+                }
+                if let (Some(_), Some(pts)) = (self.until, pts) {
+                    let gap = last.map_or(0, |last: i64| pts.saturating_sub(last));
+                    shown = ffi::share(&frame).ok().map(|frame| (frame, pts, gap));
                 }
                 last = pts;
                 let at = pts.unwrap_or(0).rescale(self.time_base, MICROS);
@@ -83,7 +90,7 @@ impl Track {
                 break;
             }
         }
-        if !self.encode_held(pulse, true)? {
+        if !self.encode_held(pulse, true)? || !self.show_to_the_end(shown, pulse)? {
             return Ok(None);
         }
         // Whoever looks on has seen everything.
@@ -91,6 +98,25 @@ impl Track {
         self.encoder.send_eof().map_err(failed)?;
         self.pass_on()?;
         Ok(ffi::pass_statistics(&self.encoder))
+    }
+
+    /// Shows the last picture once more where it stands much longer than the one before it: most
+    /// containers have no length of their own for what comes last. Not if there are enough pictures.
+    fn show_to_the_end(
+        &mut self,
+        shown: Option<(frame::Frame, i64, i64)>,
+        pulse: &Pulse<'_>,
+    ) -> Result<bool, MediaError> {
+        let (Some((mut frame, at, gap)), Some(until)) = (shown, self.until) else {
+            return Ok(true);
+        };
+        let again = until.saturating_sub(gap);
+        let full = self.limit.is_some_and(|limit| self.sent.load(Ordering::Relaxed) >= limit);
+        if full || gap == 0 || again.saturating_sub(at) <= gap {
+            return Ok(true);
+        }
+        frame.set_pts(Some(again));
+        self.encode(&keyed(frame, false), pulse)
     }
 
     /// Encodes those pictures whose kind is known; at the `end`, all that were held.

@@ -110,6 +110,7 @@ fn sample(
         coded: Some(coded),
         picture: true,
         limit: None,
+        until: None,
         keys_every: None,
         sent: Arc::clone(&sent),
         seen_by: given,

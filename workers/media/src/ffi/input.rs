@@ -117,6 +117,18 @@ impl Input {
         (start != ffi::AV_NOPTS_VALUE).then_some(start)
     }
 
+    /// How long the container lasts, in microseconds; none if it does not say: what FFmpeg guesses from
+    /// its size and the bit rate of its beginning is no fact.
+    pub(crate) fn duration(&self) -> Option<i64> {
+        // SAFETY: the pointer is only looked at while we are borrowed.
+        let context = unsafe { self.context.as_ptr() };
+        // SAFETY: the context is open as long as we are.
+        let context = unsafe { &*context };
+        let guessed =
+            context.duration_estimation_method == ffi::AVDurationEstimationMethod::BITRATE;
+        (context.duration > 0 && !guessed).then_some(context.duration)
+    }
+
     /// Lets the demuxer drop the packets of a stream nobody wants.
     pub(crate) fn discard(&mut self, stream: usize) {
         if let Some(mut stream) = self.context.stream_mut(stream) {
@@ -146,26 +158,33 @@ impl Input {
         Some(unsafe { std::slice::from_raw_parts(data, size) }.to_vec())
     }
 
-    /// Clockwise degrees that a player turns a stream by; 0, 90, 180 or 270.
-    pub(crate) fn rotation(&self, stream: usize) -> u16 {
+    /// How a player turns a stream, clockwise by 0, 90, 180 or 270 degrees, and whether it then mirrors
+    /// it from left to right.
+    pub(crate) fn rotation(&self, stream: usize) -> (u16, bool) {
         let matrix = self.side_data(stream, ffi::AVPacketSideDataType::DISPLAYMATRIX);
         let number = |bytes: &[u8]| Some(i32::from_ne_bytes(bytes.try_into().ok()?));
         let matrix: Vec<i32> =
             matrix.iter().flat_map(|matrix| matrix.chunks_exact(4)).filter_map(number).collect();
-        if matrix.len() < 9 {
-            return 0;
+        let Ok(mut matrix) = <[i32; 9]>::try_from(matrix) else { return (0, false) };
+        let [a, b, _, c, d, ..] = matrix.map(i64::from);
+        let mirrored = a.saturating_mul(d) < b.saturating_mul(c);
+        if mirrored {
+            // What is left is a turn.
+            // SAFETY: nine numbers stand there, ours alone.
+            unsafe { ffi::av_display_matrix_flip(matrix.as_mut_ptr(), 1, 0) };
         }
-        // SAFETY: nine numbers stand there, as checked.
+        // SAFETY: nine numbers stand there.
         let degrees = unsafe { ffi::av_display_rotation_get(matrix.as_ptr()) };
         if !degrees.is_finite() {
-            return 0;
+            return (0, mirrored);
         }
         // FFmpeg counts against the clock.
         let quarter = (-degrees / 90.0).round().rem_euclid(4.0);
-        [0, 90, 180, 270]
+        let turn = [0, 90, 180, 270]
             .into_iter()
             .zip([0.0, 1.0, 2.0, 3.0])
-            .fold(0, |found, (turn, n)| if (quarter - n).abs() < 0.5 { turn } else { found })
+            .fold(0, |found, (turn, n)| if (quarter - n).abs() < 0.5 { turn } else { found });
+        (turn, mirrored)
     }
 
     /// Bits per second over all, if known.

@@ -189,7 +189,7 @@ fn what_the_input_lacks_cannot_be_measured() {
     assert!(message.contains("loudness"), "{message}");
 }
 
-fn thumbnails(mode: ThumbnailMode) -> Thumbnails {
+pub(crate) fn thumbnails(mode: ThumbnailMode) -> Thumbnails {
     Thumbnails {
         input: Personal::Erased,
         output: Personal::Erased,
@@ -205,13 +205,13 @@ fn thumbnails(mode: ThumbnailMode) -> Thumbnails {
     }
 }
 
-fn take(slot: &Slot, request: Thumbnails) -> Vec<String> {
+pub(crate) fn take(slot: &Slot, request: Thumbnails) -> Vec<String> {
     let talk = slot.run(MediaRequest::Thumbnails(request), "output.");
     report(&talk).files.iter().map(|file| file.name.clone()).collect()
 }
 
 /// How like a picture is to the frame that is shown at an instant.
-fn like(slot: &Slot, picture: &Path, at: &str) -> f64 {
+pub(crate) fn like(slot: &Slot, picture: &Path, at: &str) -> f64 {
     let graph = format!(
         "[0:v]trim=end={at},reverse,trim=end_frame=1,setpts=0,scale=320:180,format=yuv420p[a];[1:v]setpts=0,scale=320:180,format=yuv420p[b];[a][b]ssim=stats_file=-"
     );

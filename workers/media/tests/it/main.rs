@@ -11,5 +11,6 @@ mod kinds;
 mod operations;
 mod players;
 mod quality;
+mod sources;
 mod stream;
 mod threads;

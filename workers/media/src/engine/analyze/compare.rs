@@ -10,7 +10,7 @@ use crate::{
     engine::{
         flow::Flow,
         quality::{SideBySide, every_core},
-        script::Fed,
+        script::{Fed, turned},
     },
 };
 
@@ -48,12 +48,7 @@ impl<'a> Compared<'a> {
     fn align(&self, film: &VideoFacts) -> String {
         let wanted = self.reference.1;
         let (width, height) = upright(wanted);
-        let turn = match film.rotation {
-            90 => "transpose=clock,",
-            270 => "transpose=cclock,",
-            180 => "hflip,vflip,",
-            _ => "",
-        };
+        let turn = turned(film);
         let rate = wanted.frame_rate;
         let rated = if film.frame_rate == rate || rate.num == 0 {
             String::new()
@@ -68,6 +63,11 @@ impl<'a> Compared<'a> {
         };
         format!("{turn}{rated}{sized}setsar=1,format={format},settb=AVTB,setpts=PTS-STARTPTS")
     }
+}
+
+/// The largest value that a sample has while they are compared.
+pub(super) fn peak(facts: &[MediaFacts]) -> Result<f64, MediaError> {
+    Ok(if Compared::of(facts)?.depth() > 8 { 1023.0 } else { 255.0 })
 }
 
 /// Both films in one graph, frame beside frame.

@@ -40,12 +40,14 @@ pub(super) fn each_frame(
 pub(super) struct Comparison {
     metric: Metric,
     per_frame: bool,
+    /// The largest value of a sample.
+    peak: f64,
     frames: Vec<[f64; 4]>,
 }
 
 impl Comparison {
-    pub(super) const fn new(metric: Metric, per_frame: bool) -> Self {
-        Self { metric, per_frame, frames: vec![] }
+    pub(super) const fn new(metric: Metric, per_frame: bool, peak: f64) -> Self {
+        Self { metric, per_frame, peak, frames: vec![] }
     }
 
     const fn keys(&self) -> [&'static str; 4] {
@@ -84,7 +86,7 @@ impl Findings for Comparison {
         }
         let mean =
             |place: usize| mean(self.frames.iter().filter_map(|frame| frame.get(place).copied()));
-        let peak = 255.0;
+        let peak = self.peak;
         let worst = self.frames.iter().map(|[all, ..]| *all);
         let worst = match self.metric {
             Metric::Psnr => worst.fold(0.0, f64::max),

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use domain::media::Hdr;
+
 use super::{Captioned, Packaged, PackagedKind};
 
 /// The manifest over everything.
@@ -64,12 +66,28 @@ fn open(text: &mut String, sets: &mut u32, attributes: &str) {
     *sets = sets.saturating_add(1);
 }
 
+/// What a player needs to know to show a high dynamic range: the curve, by its number in ISO/IEC 23091-2.
+fn transfer(hdr: Hdr) -> String {
+    let curve = match hdr {
+        Hdr::Pq => 16,
+        Hdr::Hlg => 18,
+    };
+    [("ColourPrimaries", 9), ("TransferCharacteristics", curve), ("MatrixCoefficients", 9)]
+        .map(|(what, number)| {
+            format!(
+                "        <SupplementalProperty schemeIdUri=\"urn:mpeg:mpegB:cicp:{what}\" \
+                 value=\"{number}\"/>\n"
+            )
+        })
+        .concat()
+}
+
 fn represent(text: &mut String, stream: &Packaged) {
     let (kind, details, more) = match &stream.kind {
-        PackagedKind::Video { width, height, rate } => (
+        PackagedKind::Video { width, height, rate, hdr } => (
             "video/mp4",
             format!(" width=\"{width}\" height=\"{height}\" frameRate=\"{}\"", fraction(*rate)),
-            String::new(),
+            hdr.map(transfer).unwrap_or_default(),
         ),
         PackagedKind::Audio { channels, sample_rate, .. } => (
             "audio/mp4",

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use domain::media::Hdr;
+
 use super::{Captioned, Packaged, PackagedKind};
 
 /// The playlist of playlists.
@@ -70,16 +72,21 @@ pub(in crate::engine) fn master(
 }
 
 fn size(stream: &Packaged, rated: bool) -> String {
-    let PackagedKind::Video { width, height, rate } = stream.kind else { return String::new() };
+    let PackagedKind::Video { width, height, rate, hdr } = stream.kind else {
+        return String::new();
+    };
     let rate = if rated && rate > 0.0 { format!(",FRAME-RATE={rate:.3}") } else { String::new() };
-    format!(",RESOLUTION={width}x{height}{rate}")
+    // Without a word a player takes it for one of standard range.
+    let range = match hdr {
+        None => "",
+        Some(Hdr::Pq) => ",VIDEO-RANGE=PQ",
+        Some(Hdr::Hlg) => ",VIDEO-RANGE=HLG",
+    };
+    format!(",RESOLUTION={width}x{height}{rate}{range}")
 }
 
 fn key_peak(stream: &Packaged) -> u64 {
-    let of = |segment: &super::Segment| {
-        super::segmenter::rate(segment.key.unwrap_or(0).saturating_mul(8), segment.duration)
-    };
-    stream.segments.iter().map(of).max().unwrap_or(0)
+    stream.peak_of(|segment| segment.key.unwrap_or(0))
 }
 
 fn head(stream: &Packaged) -> String {

@@ -27,12 +27,6 @@ pub(in crate::engine) struct Segment {
     pub(in crate::engine) key: Option<u64>,
 }
 
-impl Segment {
-    pub(super) fn bandwidth(&self) -> u64 {
-        rate(self.size.saturating_mul(8), self.duration)
-    }
-}
-
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -63,6 +57,8 @@ pub(in crate::engine) struct Segmenter {
     cut: Cut,
     from: Rational,
     to: Rational,
+    /// How long a packet lasts that does not say it, in `from`.
+    usual: i64,
     began: bool,
     /// When the open segment begins, and the newest packet ends, in microseconds.
     start: Option<i64>,
@@ -116,6 +112,7 @@ impl Segmenter {
             cut,
             from,
             to,
+            usual: rate.map_or(0, |rate| 1.rescale(rate.invert(), from)),
             began: false,
             start: None,
             end: 0,
@@ -135,6 +132,9 @@ impl Segmenter {
             self.finish_segment(pts)?;
         }
         self.start = self.start.or(Some(pts.max(0)));
+        if packet.duration() == 0 {
+            packet.set_duration(self.usual);
+        }
         let lasts = packet.duration().rescale(self.from, MICROS);
         self.end = self.end.max(pts.saturating_add(lasts));
         packet.rescale_ts(self.from, self.to);

@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use domain::media::{
-    Adjust, Axis, Hdr, Paint, Pool, Position, Segment, Source, VideoCodec, VideoFilter, VideoPlan,
-    Window,
+    Adjust, Axis, Hdr, Paint, Pool, Position, Segment, Source, VideoCodec, VideoFacts, VideoFilter,
+    VideoPlan, Window,
 };
 
 use super::{Fed, Script, during, seconds, window};
@@ -169,6 +169,7 @@ impl Look<'_> {
                  saturation={saturation:.4}:gamma={gamma:.4}"
             ),
             VideoFilter::Hue(degrees) => format!("hue=h={degrees:.3}"),
+            VideoFilter::Levels { rgb } => levels(*rgb),
             VideoFilter::Tonemap { from, peak } => tonemap(*from, *peak),
             // Graphs of more than one input, made by the caller.
             VideoFilter::Overlay { .. } | VideoFilter::Concat(_) => "null".to_owned(),
@@ -223,6 +224,25 @@ fn text_place(position: Position, margin: u32) -> String {
 fn hold(duration: u64) -> String {
     let lasts = seconds(duration);
     format!("tpad=stop_mode=clone:stop_duration={lasts},trim=end={lasts},setpts=PTS-STARTPTS")
+}
+
+/// What turns a picture as a player shows it; ends in a comma, if anything.
+pub(in crate::engine) fn turned(video: &VideoFacts) -> String {
+    let turn = match video.rotation {
+        90 => "transpose=clock,",
+        180 => "hflip,vflip,",
+        270 => "transpose=cclock,",
+        _ => "",
+    };
+    format!("{turn}{}", if video.mirrored { "hflip," } else { "" })
+}
+
+/// The formats name no levels of their own, so that none of them is chosen that has others.
+fn levels(rgb: bool) -> String {
+    const FORMATS: &str = "yuv420p|yuv422p|yuv444p|yuva420p|yuva444p|yuv420p10le|yuv422p10le|\
+                           yuv444p10le|yuva444p10le";
+    let matrix = if rgb { ":out_color_matrix=bt709" } else { "" };
+    format!("scale=out_range=tv{matrix},format=pix_fmts={FORMATS}")
 }
 
 /// Linear light, BT.709's primaries, the highlights rolled off, BT.709's curve. What the file does

@@ -8,7 +8,8 @@ use std::{
 };
 
 use domain::media::{
-    AudioPlan, MediaFacts, Metric, Rendition, SegmentFormat, Stream, StreamPlan, VideoCodec,
+    AudioPlan, Hdr, MediaFacts, Metric, Rendition, SegmentFormat, Stream, StreamPlan, VideoCodec,
+    VideoPlan,
 };
 use ffmpeg_the_third::{Rational, Rescale, encoder::Encoder};
 use serde_json::{Map, Value};
@@ -223,6 +224,7 @@ impl<'a> Press<'a> {
                 width: video.width,
                 height: video.height,
                 rate: video.rate.as_f64(),
+                hdr: self.range_of(video),
             },
         };
         let hevc = video.codec == VideoCodec::Hevc;
@@ -237,6 +239,12 @@ impl<'a> Press<'a> {
             seen_by: vec![],
             cadence: Cadence::Own,
         })
+    }
+
+    /// The high dynamic range that a rendition keeps.
+    fn range_of(&self, video: &VideoPlan) -> Option<Hdr> {
+        let (_, own) = self.facts.get(video.source.input)?.video()?;
+        own.color.hdr.filter(|_| !video.tonemapped && video.pixel_format.contains("10"))
     }
 
     fn sound<'env>(
@@ -328,6 +336,7 @@ impl<'a> Press<'a> {
             coded: Some(coded),
             picture,
             limit: None,
+            until: None,
             keys_every: picture.then_some(every),
             sent: Arc::clone(&sent),
             seen_by,

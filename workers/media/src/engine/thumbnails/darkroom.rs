@@ -23,7 +23,7 @@ use crate::{
         encoder::{self, Canvas},
         feed::{Feed, Still},
         filtering::Filtering,
-        script::tonemap,
+        script::{tonemap, turned},
         shape::Shape,
     },
     ffi,
@@ -75,12 +75,7 @@ impl<'a> Darkroom<'a> {
     /// A frame in the pictures' size, upright and in their colours.
     pub(in crate::engine) fn scaled(&self, still: &Still) -> Result<Still, MediaError> {
         let (width, height) = self.size;
-        let turn = match self.video.rotation {
-            90 => "transpose=clock,",
-            180 => "hflip,vflip,",
-            270 => "transpose=cclock,",
-            _ => "",
-        };
+        let turn = turned(self.video);
         let field = if self.video.interlaced { "bwdif=mode=send_frame:deint=all," } else { "" };
         let light = match self.video.color.hdr {
             Some(hdr) => format!("{},", tonemap(hdr, 1_000.0)),

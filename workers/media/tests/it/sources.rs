@@ -1,0 +1,274 @@
+//! Films that are made otherwise than most: what comes of them is what a player shows of them.
+
+use std::{fs, path::Path, process::Command};
+
+use domain::{
+    Personal,
+    media::{
+        Concat, Metric, Operation, Packaging, PictureFormat, Preset, Stream, SubtitleMode,
+        Subtitles, ThumbnailMode, Thumbnails, Transcode, Trim, VideoCodec,
+    },
+};
+
+use crate::{
+    harness::{Slot, ffmpeg, probe, psnr, report, run, seconds, similarity},
+    kinds::{analyze, like, take, thumbnails},
+    stream,
+};
+
+fn fast() -> Operation {
+    Operation::Transcode(Transcode { preset: Some(Preset::Ultrafast), ..Transcode::default() })
+}
+
+/// A slot whose input the command line makes; `what` ends before the file's name.
+fn of(what: &str) -> Slot {
+    let slot = Slot::new();
+    ffmpeg(&format!("{what} {}", slot.input().display()));
+    slot
+}
+
+/// How much alike two films look on a screen, in red, green and blue.
+fn shown(one: &Path, other: &Path) -> f64 {
+    let graph = "[0:v]format=gbrp[a];[1:v]format=gbrp[b];[a][b]psnr";
+    let inputs = ["-nostats", "-i", one.to_str().unwrap(), "-i", other.to_str().unwrap()];
+    let rest = ["-lavfi", graph, "-f", "null", "-"];
+    let output = Command::new("ffmpeg").args(inputs).args(rest).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let found = said.split("average:").nth(1).unwrap_or_else(|| panic!("{said}"));
+    found.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn full_levels_and_red_green_blue_are_brought_to_those_of_video() {
+    for (name, source) in [
+        ("full", "-pix_fmt yuvj420p -c:v libx264 -qp 4 -f mp4"),
+        (
+            "full, said beside",
+            "-vf scale=out_range=pc,format=yuvj444p -c:v mjpeg -q:v 1 -f matroska",
+        ),
+        ("rgb", "-c:v libx264rgb -qp 4 -f matroska"),
+    ] {
+        let slot = of(&format!("-f lavfi -i testsrc2=s=320x180:r=25:d=1 {source}"));
+        slot.convert("out.mp4", vec![fast()]);
+        let output = slot.output("out.mp4");
+        assert_ne!(probe(&output, "v:0", "stream=color_range"), "pc", "{name}");
+        let alike = shown(&slot.input(), &output);
+        assert!(alike > 26.0, "{name}: {alike} dB");
+    }
+}
+
+#[test]
+fn a_cut_of_a_transport_stream_shows_the_picture_from_its_first_instant() {
+    let slot = of("-f lavfi -i testsrc2=s=320x180:r=25:d=30 -f lavfi -i sine=d=30 \
+                   -c:v libx264 -preset ultrafast -g 250 -sc_threshold 0 -c:a aac -f mpegts");
+    let cut = Operation::Trim(Trim { start: 16_000_000, end: Some(18_000_000) });
+    slot.convert("out.mp4", vec![cut, fast()]);
+    assert_eq!(probe(&slot.output("out.mp4"), "v:0", "stream=nb_frames"), "50");
+    let alike = similarity(&slot, "out.mp4", "trim=start=16:end=18");
+    assert!(alike > 0.9, "{alike}");
+    let taken = Thumbnails {
+        timestamp: Some(16_000_000),
+        format: Some(PictureFormat::Png),
+        ..thumbnails(ThumbnailMode::Single)
+    };
+    let picture = slot.output(&take(&slot, taken)[0]);
+    let right = like(&slot, &picture, "16.001");
+    assert!(right > 0.93, "{right}");
+}
+
+#[test]
+fn a_last_segment_of_one_picture_is_as_long_as_a_picture() {
+    let slot = of("-f lavfi -i testsrc2=s=320x180:r=25:d=6.04 -c:v libx264 -f mp4");
+    let request = Stream {
+        variants: vec![stream::variant("a", 180)],
+        segment_duration: Some(6_000_000),
+        ..stream::request(Packaging::Cmaf)
+    };
+    stream::make(&slot, request);
+    let playlist = fs::read_to_string(slot.output("a/index.m3u8")).unwrap();
+    let lasts: Vec<f64> = playlist
+        .lines()
+        .filter_map(|line| line.strip_prefix("#EXTINF:")?.trim_end_matches(',').parse().ok())
+        .collect();
+    assert_eq!(lasts, [6.0, 0.04], "{playlist}");
+    let manifest = fs::read_to_string(slot.output("manifest.mpd")).unwrap();
+    assert!(manifest.contains("mediaPresentationDuration=\"PT6.040S\""), "{manifest}");
+    // What a player must fetch in a second is not what stands in a twenty-fifth of one.
+    let master = fs::read_to_string(slot.output("master.m3u8")).unwrap();
+    let figure = |name: &str| -> f64 {
+        let after = master.split(name).nth(1).unwrap();
+        after.split(',').next().unwrap().parse().unwrap()
+    };
+    assert!(figure(":BANDWIDTH=") < figure("AVERAGE-BANDWIDTH=") * 1.5, "{master}");
+}
+
+#[test]
+fn a_ladder_of_a_high_dynamic_range_says_which() {
+    let slot = of("-f lavfi -i testsrc2=s=320x180:r=25:d=2 -pix_fmt yuv420p10le -c:v libx265 \
+                   -x265-params log-level=none:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc \
+                   -f matroska");
+    let request = Stream {
+        variants: vec![stream::variant("a", 180)],
+        video_codec: Some(VideoCodec::Hevc),
+        ..stream::request(Packaging::Cmaf)
+    };
+    stream::make(&slot, request);
+    let master = fs::read_to_string(slot.output("master.m3u8")).unwrap();
+    assert!(master.contains("VIDEO-RANGE=PQ"), "{master}");
+    let manifest = fs::read_to_string(slot.output("manifest.mpd")).unwrap();
+    assert!(manifest.contains("cicp:TransferCharacteristics\" value=\"16\""), "{manifest}");
+}
+
+#[test]
+fn a_track_that_begins_late_ends_late() {
+    let slot = of("-f lavfi -i testsrc2=s=320x180:r=25:d=4 -itsoffset 1 -f lavfi -i sine=d=4 \
+                   -c:v libx264 -preset ultrafast -c:a aac -f mp4");
+    for output in ["out.mp4", "out.m4a"] {
+        report(&slot.convert(output, vec![]));
+        assert!((seconds(&slot.output(output)) - 5.0).abs() < 0.1, "{output}");
+    }
+}
+
+#[test]
+fn a_picture_that_stands_long_at_the_end_stands_as_long_in_the_output() {
+    let slot = of("-f lavfi -i testsrc2=s=160x90:r=10:d=2 -final_delay 300 -f gif");
+    report(&slot.convert("out.mp4", vec![fast()]));
+    let lasts = seconds(&slot.output("out.mp4"));
+    assert!((lasts - 4.9).abs() < 0.2, "{lasts}");
+}
+
+#[test]
+fn a_length_that_is_only_guessed_is_not_taken_for_one() {
+    let slot = of("-f lavfi -i aevalsrc='if(lt(t,20),0,random(0)-0.5)':s=44100:d=40 \
+                   -c:a libmp3lame -q:a 2 -write_xing 0 -f mp3");
+    report(&slot.convert("out.m4a", vec![]));
+    assert!((seconds(&slot.output("out.m4a")) - 40.0).abs() < 0.2);
+}
+
+#[test]
+fn words_behind_the_end_do_not_lengthen_a_film() {
+    let slot = of("-f lavfi -i testsrc2=s=160x90:r=25:d=3 -c:v libx264 -f mp4");
+    let words = "1\n00:00:01,000 --> 00:00:02,000\nfirst\n\n2\n00:00:02,500 --> 00:00:08,000\nlast\n\n\
+                 3\n00:00:09,000 --> 00:00:10,000\nnever\n";
+    fs::write(slot.extra(1), words).unwrap();
+    let embed = || {
+        Operation::Subtitles(Subtitles {
+            input: Some(Personal::Erased),
+            mode: SubtitleMode::Embed,
+            language: None,
+        })
+    };
+    for output in ["out.mp4", "out.mkv"] {
+        report(&slot.convert(output, vec![embed(), fast()]));
+        assert!((seconds(&slot.output(output)) - 3.0).abs() < 0.05, "{output}");
+        assert!(probe(&slot.output(output), "s:0", "packet=pts_time").contains("2.5"), "{output}");
+    }
+}
+
+#[test]
+fn speech_of_few_samples_becomes_vorbis() {
+    for rate in [8_000, 11_025, 16_000, 22_050, 24_000] {
+        for channels in [1, 2] {
+            let slot = of(&format!("-f lavfi -i sine=r={rate}:d=2 -ac {channels} -f wav"));
+            report(&slot.convert("out.ogg", vec![]));
+            let found = probe(&slot.output("out.ogg"), "a:0", "stream=codec_name,channels");
+            assert_eq!(found, format!("vorbis\n{channels}"), "{rate}");
+        }
+    }
+}
+
+#[test]
+fn a_fast_film_becomes_a_gif_that_plays_as_long() {
+    let slot = of("-f lavfi -i testsrc2=s=160x90:r=120:d=1 -c:v libx264 -f mp4");
+    report(&slot.convert("out.gif", vec![]));
+    let output = slot.output("out.gif");
+    assert!((seconds(&output) - 1.0).abs() < 0.05);
+    assert_eq!(probe(&output, "v:0", "stream=avg_frame_rate"), "50/1");
+}
+
+#[test]
+fn a_copied_hevc_film_is_called_what_apples_players_take() {
+    let slot =
+        of("-f lavfi -i testsrc2=s=320x180:r=25:d=1 -c:v libx265 -x265-params log-level=none \
+                   -f matroska");
+    let copy = Transcode { video_codec: Some(VideoCodec::Copy), ..Transcode::default() };
+    report(&slot.convert("out.mp4", vec![Operation::Transcode(copy)]));
+    assert_eq!(probe(&slot.output("out.mp4"), "v:0", "stream=codec_tag_string"), "hvc1");
+}
+
+#[test]
+fn deep_films_are_compared_by_what_deep_samples_hold() {
+    let slot = of("-f lavfi -i testsrc2=s=320x180:r=25:d=1 -pix_fmt yuv420p10le -c:v libx265 \
+                   -x265-params log-level=none -crf 35 -f matroska");
+    let reference = slot.extra(1);
+    ffmpeg(&format!(
+        "-f lavfi -i testsrc2=s=320x180:r=25:d=1 -pix_fmt yuv420p10le -c:v ffv1 -f matroska {}",
+        reference.display()
+    ));
+    let found = analyze(&slot, &[Metric::Psnr], true);
+    let graph = "[0:v]format=yuv420p10le[a];[1:v]format=yuv420p10le[b];[a][b]psnr";
+    let (own, other) = (slot.input(), reference.display().to_string());
+    let inputs = ["-nostats", "-i", own.to_str().unwrap(), "-i", &other];
+    let rest = ["-lavfi", graph, "-f", "null", "-"];
+    let output = Command::new("ffmpeg").args(inputs).args(rest).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let theirs: f64 =
+        said.split("average:").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    let ours = found["psnr"]["mean"].as_f64().unwrap();
+    assert!((ours - theirs).abs() < 0.01, "{ours} and {theirs}");
+}
+
+#[test]
+fn a_mirrored_film_is_mirrored() {
+    let slot = of("-f lavfi -i testsrc2=s=320x180:r=25:d=1 -c:v libx264 -preset ultrafast -f mp4");
+    let mut bytes = fs::read(slot.input()).unwrap();
+    let header = bytes.windows(4).position(|name| name == b"tkhd").unwrap();
+    for (name, at, turned) in [("across", 40, "hflip"), ("upside down", 56, "vflip")] {
+        let straight = slot.output("straight.mp4");
+        fs::write(&straight, &bytes).unwrap();
+        let place = header + 4 + at;
+        let before = bytes[place..place + 4].to_vec();
+        // Minus one, in sixteenths of a thousand and so on: a fixed point number.
+        bytes[place..place + 4].copy_from_slice(&(-65_536_i32).to_be_bytes());
+        fs::write(slot.input(), &bytes).unwrap();
+        bytes[place..place + 4].copy_from_slice(&before);
+        report(&slot.convert("out.mp4", vec![fast()]));
+        let wanted = slot.output("wanted.mkv");
+        let to = wanted.display();
+        ffmpeg(&format!("-y -i {} -vf {turned} -c:v ffv1 {to}", straight.display()));
+        assert!(psnr(&slot.output("out.mp4"), &wanted) > 25.0, "{name}");
+        fs::remove_file(slot.output("out.mp4")).unwrap();
+    }
+}
+
+#[test]
+fn an_interlaced_film_behind_another_is_deinterlaced() {
+    let slot = of("-f lavfi -i testsrc2=s=320x180:r=25:d=1 -c:v libx264 -preset ultrafast -f mp4");
+    let second = slot.extra(1);
+    ffmpeg(&format!(
+        "-f lavfi -i testsrc2=s=320x180:r=50:d=1 -vf tinterlace=interleave_top,setfield=tff \
+         -flags +ilme+ildct -c:v mpeg2video -q:v 2 -f mpeg {}",
+        second.display()
+    ));
+    let concat = Operation::Concat(Concat { inputs: vec![Personal::Erased] });
+    report(&slot.convert("out.mp4", vec![concat, fast()]));
+    // Lines of two moments one below the other look like nothing else.
+    let output = slot.output("out.mp4").display().to_string();
+    let found = run(
+        "ffmpeg",
+        &[
+            "-v",
+            "info",
+            "-nostats",
+            "-i",
+            &output,
+            "-vf",
+            "trim=start=1.1,idet,metadata=print:file=-",
+            "-f",
+            "null",
+            "-",
+        ],
+    );
+    let as_one = found.lines().filter(|line| line.contains("single.current_frame=progressive"));
+    assert!(as_one.count() >= 18, "{found}");
+}
