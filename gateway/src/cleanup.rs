@@ -37,7 +37,7 @@ pub(crate) struct RemovedShown {
     /// Jobs whose outputs are gone.
     jobs: u64,
     uploads: u64,
-    /// Records of webhook deliveries; not counted in a dry run.
+    /// Records of webhook deliveries.
     deliveries: u64,
 }
 

@@ -25,7 +25,8 @@ impl PostgresConfig {
     /// The address without what opens it, wherever in it that stands.
     pub fn shown(&self) -> String {
         const HIDDEN: &str = "hidden";
-        let Ok(mut url) = Url::parse(&self.url) else { return HIDDEN.to_owned() };
+        let url = Url::parse(&self.url).ok().filter(|url| !url.cannot_be_a_base());
+        let Some(mut url) = url else { return HIDDEN.to_owned() };
         if url.password().is_some() && url.set_password(Some(HIDDEN)).is_err() {
             return HIDDEN.to_owned();
         }

@@ -7,7 +7,7 @@ use domain::{
     job::{FailureCode, JobEvent, JobView, Recorded},
 };
 use nats::{Codec, Message};
-use sqlx::{PgConnection, types::Json};
+use sqlx::{AssertSqlSafe, PgConnection, types::Json};
 
 use crate::{
     Database, Erasure, Projection, ProjectionError,
@@ -85,20 +85,37 @@ pub async fn kept_since(
     before: Timestamp,
     limit: u32,
 ) -> Result<Vec<JobView>, ProjectionError> {
-    let rows: Vec<(Json<JobView>,)> = sqlx::query_as(
-        "SELECT doc FROM job_detail
-         WHERE doc #>> '{summary,status}' = 'completed'
-           AND doc #>> '{summary,outputs_expired_at}' IS NULL
-           AND jsonb_array_length(doc -> 'outputs') > 0
-           AND doc #>> '{summary,completed_at}' < $1
-         ORDER BY doc #>> '{summary,completed_at}' LIMIT $2",
-    )
+    let rows: Vec<(Json<JobView>,)> = sqlx::query_as(AssertSqlSafe(format!(
+        "SELECT doc FROM job_detail WHERE {KEPT} ORDER BY doc #>> '{{summary,completed_at}}' LIMIT $2"
+    )))
     .bind(before.to_string())
     .bind(i64::from(limit))
     .fetch_all(&database.pool)
     .await?;
     Ok(rows.into_iter().map(|(Json(job),)| job).collect())
 }
+
+/// How many those are.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count_kept_since(
+    database: &Database,
+    before: Timestamp,
+) -> Result<u64, ProjectionError> {
+    let count: i64 =
+        sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM job_detail WHERE {KEPT}")))
+            .bind(before.to_string())
+            .fetch_one(&database.pool)
+            .await?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+/// Completed before a moment, and its outputs still kept.
+const KEPT: &str = "doc #>> '{summary,status}' = 'completed'
+    AND doc #>> '{summary,outputs_expired_at}' IS NULL
+    AND jsonb_array_length(doc -> 'outputs') > 0
+    AND doc #>> '{summary,completed_at}' < $1";
 
 /// Which dead letters.
 #[derive(Debug, Clone, Default)]

@@ -1,6 +1,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
-use nats::{Codec, Live, Log, Message, Reader, failpoint};
+use nats::{Codec, CodecError, Live, Log, Message, Reader, failpoint};
+use serde::de::IgnoredAny;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
@@ -141,8 +142,22 @@ impl<P: Projection> Runner<P> {
             let path = AssertSqlSafe(format!("SET search_path = {schema}, public"));
             sqlx::query(path).execute(&mut connection).await?;
         }
+        // Should we vanish with our machine, the server lets go of the lock within a minute, and not of a
+        // dead connection after two hours.
+        sqlx::query(
+            "SELECT set_config('tcp_keepalives_idle', '30', false),
+                    set_config('tcp_keepalives_interval', '10', false),
+                    set_config('tcp_keepalives_count', '3', false)",
+        )
+        .execute(&mut connection)
+        .await?;
         let lock_name = format!("{}{}", self.schema.as_deref().unwrap_or_default(), P::NAME);
+        let mut waits = false;
         while !lock(&mut connection, &lock_name).await? {
+            if !waits {
+                tracing::info!(name = P::NAME, "another projector writes this read model");
+                waits = true;
+            }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         // What is served never goes back behind a position that was told: its commits reach the
@@ -170,7 +185,14 @@ impl<P: Projection> Runner<P> {
             }
             return Err(diverged(format!("it is at {}, the log ends before", checkpoint.sequence)));
         };
-        let found = self.command_id(&message).await;
+        let found = match self.codec.decode::<IgnoredAny>(&message.payload).await {
+            Ok(decision) => Some(decision.command_id.to_string()),
+            Err(CodecError::Unreadable(_)) => None,
+            // A key store that is away says nothing of the message.
+            Err(error @ CodecError::Log(_)) => {
+                return Err(ProjectionError::from_codec(message.sequence, error));
+            }
+        };
         if checkpoint.command_id.is_some() && found != checkpoint.command_id {
             return Err(diverged(format!("message {} is another one", checkpoint.sequence)));
         }
@@ -178,7 +200,7 @@ impl<P: Projection> Runner<P> {
     }
 
     async fn command_id(&self, message: &Message) -> Option<String> {
-        let decision = self.codec.decode::<serde::de::IgnoredAny>(&message.payload).await.ok()?;
+        let decision = self.codec.decode::<IgnoredAny>(&message.payload).await.ok()?;
         Some(decision.command_id.to_string())
     }
 

@@ -18,7 +18,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 pub use self::{
-    deliveries::{AttemptRow, DeliveryRow, deliveries, forget_deliveries},
+    deliveries::{AttemptRow, DeliveryRow, count_deliveries, deliveries, forget_deliveries},
     endpoints::{count, is_there, page},
     sending::{Alive, Due, Endpoint, Outcome, claim, due, record, release, remind},
 };

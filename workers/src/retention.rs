@@ -86,10 +86,14 @@ impl Retention {
                 question = asked.next() => question,
             };
             let dry = question.as_ref().is_some_and(|asked| asked.payload.as_ref() == b"dry");
-            let removed = self.round(dry).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "what was kept long enough is kept a while longer");
-                Removed::default()
-            });
+            let removed = match self.round(dry).await {
+                Ok(removed) => removed,
+                Err(error) => {
+                    // Who asked is not answered: it is not known what is gone.
+                    tracing::warn!(%error, "what was kept long enough is kept a while longer");
+                    continue;
+                }
+            };
             if let (Some(question), Ok(answer)) = (question, serde_json::to_vec(&removed)) {
                 live.answer(&question, answer).await;
             }
@@ -104,13 +108,12 @@ impl Retention {
         };
         if self.config.outputs > 0 {
             let before = before(self.config.outputs);
-            let mut moved = true;
+            if dry {
+                removed.jobs = job_detail::count_kept_since(&self.database, before).await?;
+            }
+            let mut moved = !dry;
             while moved {
                 let jobs = job_detail::kept_since(&self.database, before, PAGE).await?;
-                if dry {
-                    removed.jobs = jobs.len() as u64;
-                    break;
-                }
                 moved = false;
                 for job in &jobs {
                     // One that cannot be removed keeps nobody else's.
@@ -142,9 +145,13 @@ impl Retention {
                 }
             }
         }
-        if self.config.deliveries > 0 && !dry {
+        if self.config.deliveries > 0 {
             let before = before(self.config.deliveries);
-            removed.deliveries = webhooks::forget_deliveries(&self.database, before).await?;
+            removed.deliveries = if dry {
+                webhooks::count_deliveries(&self.database, before).await?
+            } else {
+                webhooks::forget_deliveries(&self.database, before).await?
+            };
         }
         Ok(removed)
     }

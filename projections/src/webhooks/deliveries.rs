@@ -93,6 +93,23 @@ pub async fn deliveries(
     Ok(rows.collect())
 }
 
+/// How many records of deliveries before a moment there are that are not due any more.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count_deliveries(
+    database: &Database,
+    before: Timestamp,
+) -> Result<u64, ProjectionError> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM delivery WHERE created_at < $1 AND state <> 'due'",
+    )
+    .bind(millis(before))
+    .fetch_one(&database.pool)
+    .await?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
 /// Forgets what was sent or given up before a moment; answers how many rows that were.
 ///
 /// # Errors

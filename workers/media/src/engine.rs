@@ -49,7 +49,7 @@ use crate::{
 const MICROS: Rational = Rational(1, 1_000_000);
 
 /// True for "not now": feed more, or take more out.
-fn again(error: ffmpeg::Error) -> bool {
+pub(crate) fn again(error: ffmpeg::Error) -> bool {
     matches!(error, ffmpeg::Error::Other { errno: libc::EAGAIN })
 }
 

@@ -8,7 +8,7 @@ use domain::{
 };
 use ffmpeg_the_third::{self as ffmpeg, Packet, Rescale, codec, media};
 
-use crate::{MediaError, ffi, ffi::Input, open, probe, protocol::MadeFile};
+use crate::{MediaError, engine, ffi, ffi::Input, open, probe, protocol::MadeFile};
 
 /// What the engine knows it made.
 pub(crate) struct Expected {
@@ -279,10 +279,10 @@ fn decode_group(input: &mut Input, video: u32, from: Option<i64>) -> Result<u64,
             break;
         }
         decoder.send_packet(&packet).map_err(broken)?;
-        decoded = decoded.saturating_add(drain(&mut decoder));
+        decoded = decoded.saturating_add(drain(&mut decoder)?);
     }
     decoder.send_eof().map_err(broken)?;
-    Ok(decoded.saturating_add(drain(&mut decoder)))
+    Ok(decoded.saturating_add(drain(&mut decoder)?))
 }
 
 /// Goes there, or to the beginning in a format that cannot be searched.
@@ -320,11 +320,10 @@ fn decode_sound(input: &mut Input, sound: u32, duration: u64) -> Result<(), Medi
                 break;
             }
             decoder.send_packet(&packet).map_err(broken)?;
-            decoded = decoded.saturating_add(drain(&mut decoder));
+            decoded = decoded.saturating_add(drain(&mut decoder)?);
         }
-        if decoder.send_eof().is_ok() {
-            decoded = decoded.saturating_add(drain(&mut decoder));
-        }
+        decoder.send_eof().map_err(broken)?;
+        decoded = decoded.saturating_add(drain(&mut decoder)?);
         if decoded == 0 {
             return Err(wrong("the output's sound decodes to nothing"));
         }
@@ -332,13 +331,18 @@ fn decode_sound(input: &mut Input, sound: u32, duration: u64) -> Result<(), Medi
     Ok(())
 }
 
-fn drain(decoder: &mut codec::decoder::Opened) -> u64 {
+/// Counts what is decoded so far.
+fn drain(decoder: &mut codec::decoder::Opened) -> Result<u64, MediaError> {
     let mut decoded = 0_u64;
     let mut frame = ffi::empty_frame();
-    while decoder.receive_frame(&mut frame).is_ok() {
-        decoded = decoded.saturating_add(1);
+    loop {
+        match decoder.receive_frame(&mut frame) {
+            Ok(()) => decoded = decoded.saturating_add(1),
+            Err(ffmpeg::Error::Eof) => return Ok(decoded),
+            Err(error) if engine::again(error) => return Ok(decoded),
+            Err(error) => return Err(broken(error)),
+        }
     }
-    decoded
 }
 
 /// A stream's segments, put together again: whole, with every picture that was encoded.
@@ -346,12 +350,16 @@ pub(crate) fn rendition(
     whole: &Path,
     frames: u64,
     duration: Option<u64>,
-    picture: bool,
+    picture: Option<(u32, u32)>,
 ) -> Result<(), MediaError> {
     let mut input = open::open(whole, Role::Media)
         .map_err(|error| wrong(format!("the segments do not open again: {error}")))?;
     let facts = probe::probe_media(&input).map_err(|error| wrong(error.message))?;
-    let video = facts.video().map(|(stream, _)| stream.index);
+    let found = facts.video().map(|(_, video)| (video.width, video.height));
+    if found != picture {
+        return Err(wrong(format!("the segments are {found:?}, planned were {picture:?}")));
+    }
+    let (video, picture) = (facts.video().map(|(stream, _)| stream.index), picture.is_some());
     let counted = demux_all(&mut input, video)?;
     if picture && counted.frames != frames {
         let detail =

@@ -1,4 +1,4 @@
-use std::sync::mpsc::Receiver;
+use std::{sync::mpsc::Receiver, time::Duration};
 
 use domain::media::{Source, StreamDetail, StreamFacts};
 use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, Rescale, codec, decoder, frame};
@@ -23,6 +23,13 @@ pub(super) struct Decode {
     kind: &'static str,
     /// When the newest frame begins, in microseconds, and how long it lasts.
     last: Option<(i64, i64)>,
+}
+
+/// How far a time may go back: what a muxer rounds.
+const GOES_BACK: i64 = 1_000_000;
+
+fn seconds(micros: i64) -> String {
+    format!("{:.1}", Duration::from_micros(micros.unsigned_abs()).as_secs_f64())
 }
 
 /// What may be missing at the end of a stream that is whole.
@@ -149,6 +156,20 @@ impl Decode {
         (at, at.saturating_add(lasts))
     }
 
+    /// Two recordings in one file: what comes second would be lost, or all of it out of step.
+    fn check_order(&self, before: Option<(i64, i64)>, at: i64) -> Result<(), MediaError> {
+        match before.filter(|(last, _)| last.saturating_sub(at) > GOES_BACK) {
+            None => Ok(()),
+            Some((last, _)) => Err(MediaError::input(format!(
+                "the times of the input's {} go back from {} s to {} s: it is made of several \
+                 recordings; send each by itself, and join them by `concat`",
+                self.kind,
+                seconds(last),
+                seconds(at)
+            ))),
+        }
+    }
+
     fn check_end(&self, end: Option<i64>) -> Result<(), MediaError> {
         let Some(end) = end else {
             return Err(MediaError::input(format!("the input's {} cannot be decoded", self.kind)));
@@ -157,9 +178,6 @@ impl Decode {
         if expected.saturating_sub(end) <= SLACK.max(expected / 50) {
             return Ok(());
         }
-        let seconds = |micros: i64| {
-            format!("{:.1}", std::time::Duration::from_micros(micros.unsigned_abs()).as_secs_f64())
-        };
         Err(MediaError::input(format!(
             "the input is cut off or damaged: its {} ends after {} s of {} s; send it again whole",
             self.kind,
@@ -208,7 +226,9 @@ impl Decoding {
             let mut frame = ffi::empty_frame();
             match self.decode.decoder.receive_frame(&mut frame) {
                 Ok(()) => {
-                    let (_, until) = self.decode.place_in_time(&mut frame);
+                    let before = self.decode.last;
+                    let (at, until) = self.decode.place_in_time(&mut frame);
+                    self.decode.check_order(before, at)?;
                     self.end = Some(self.end.map_or(until, |end| end.max(until)));
                     return Ok(Some(frame));
                 }

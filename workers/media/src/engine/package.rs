@@ -77,6 +77,14 @@ impl Packaged {
         format!("{:05}.{}", number.saturating_add(1), self.extension)
     }
 
+    /// Pixels, if it has a picture.
+    pub(super) const fn size(&self) -> Option<(u32, u32)> {
+        match self.kind {
+            PackagedKind::Video { width, height, .. } => Some((width, height)),
+            PackagedKind::Audio { .. } => None,
+        }
+    }
+
     pub(super) const fn is_video(&self) -> bool {
         matches!(self.kind, PackagedKind::Video { .. })
     }

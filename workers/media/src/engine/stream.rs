@@ -79,7 +79,7 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
 fn verify_all(all: &[Made], duration: Option<u64>) -> Result<(), MediaError> {
     thread::scope(|scope| {
         let checks = all.iter().map(|made| {
-            let picture = made.packaged.is_video();
+            let picture = made.packaged.size();
             scope.spawn(move || verify::rendition(&made.whole, made.frames, duration, picture))
         });
         let checks: Vec<_> = checks.collect();

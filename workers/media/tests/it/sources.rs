@@ -11,7 +11,7 @@ use domain::{
 };
 
 use crate::{
-    harness::{Slot, ffmpeg, probe, psnr, report, run, seconds, similarity},
+    harness::{Slot, failure, ffmpeg, probe, psnr, report, run, seconds, similarity},
     kinds::{analyze, like, take, thumbnails},
     stream,
 };
@@ -271,4 +271,42 @@ fn an_interlaced_film_behind_another_is_deinterlaced() {
     );
     let as_one = found.lines().filter(|line| line.contains("single.current_frame=progressive"));
     assert!(as_one.count() >= 18, "{found}");
+}
+
+#[test]
+fn joined_films_that_begin_late_stay_with_their_sound() {
+    let late = "-f lavfi -i sine=d=3 -itsoffset 0.6 -f lavfi -i testsrc2=s=160x90:r=25:d=2.4 \
+                -map 1:v -map 0:a -c:v libx264 -preset ultrafast -c:a aac -f mp4";
+    let slot = of(late);
+    for number in 1..=3 {
+        fs::copy(slot.input(), slot.extra(number)).unwrap();
+    }
+    let concat = Operation::Concat(Concat { inputs: vec![Personal::Erased; 3] });
+    report(&slot.convert("out.mp4", vec![concat, fast()]));
+    let lasts = |stream: &str| -> f64 {
+        probe(&slot.output("out.mp4"), stream, "stream=duration").parse().unwrap()
+    };
+    assert!((lasts("v:0") - 12.0).abs() < 0.1, "{}", lasts("v:0"));
+    assert!((lasts("v:0") - lasts("a:0")).abs() < 0.1);
+    // The last film's last picture is where it belongs, and not three late beginnings earlier.
+    let graph = "[0:v]select='gte(t,2.9)',setpts=N/TB,trim=end_frame=1[a];\
+                 [1:v]select='gte(t,11.9)',setpts=N/TB,trim=end_frame=1[b];[a][b]ssim=stats_file=-";
+    let (input, output) = (slot.input(), slot.output("out.mp4"));
+    let stats =
+        ffmpeg(&format!("-i {} -i {} -lavfi {graph} -f null -", input.display(), output.display()));
+    let alike: f64 =
+        stats.split("All:").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!(alike > 0.9, "{stats}");
+}
+
+#[test]
+fn two_recordings_in_one_file_are_refused_and_not_cut_in_half() {
+    let slot =
+        of("-f lavfi -i testsrc2=s=160x90:r=25:d=4 -c:v libx264 -preset ultrafast -f mpegts");
+    let once = fs::read(slot.input()).unwrap();
+    fs::write(slot.input(), [once.clone(), once].concat()).unwrap();
+    let talk = slot.convert("out.mp4", vec![fast()]);
+    let (code, message) = failure(&talk);
+    assert_eq!(code, "invalid_input", "{message}");
+    assert!(message.contains("go back") && message.contains("`concat`"), "{message}");
 }

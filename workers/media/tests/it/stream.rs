@@ -1,6 +1,6 @@
 //! Streams, played by FFmpeg's HLS and DASH readers, which know nothing of our muxing.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, process::Command};
 
 use domain::{
     Personal,
@@ -250,7 +250,7 @@ fn picture_and_sound_stay_together() {
             whole.display()
         ));
         let when = |filter: &str, key: &str| {
-            let said = std::process::Command::new("ffmpeg")
+            let said = Command::new("ffmpeg")
                 .args(["-nostats", "-i"])
                 .arg(&whole)
                 .args(["-filter_complex", filter, "-f", "null", "-"])
@@ -310,6 +310,10 @@ fn encrypted_segments_play_with_their_key_and_not_without() {
     assert_eq!(frames(&list), 175);
     let clear = fs::read(slot.output("v/00001.m4s")).unwrap();
     assert!(!clear.windows(4).any(|four| four == b"moof"), "nothing is in the clear");
+    fs::write(slot.output("key.bin"), [7; 16]).unwrap();
+    let read =
+        ["-v", "error", "-allowed_extensions", "ALL", "-xerror", "-i", &list, "-f", "null", "-"];
+    assert!(!Command::new("ffmpeg").args(read).output().unwrap().status.success());
 }
 
 #[test]

@@ -106,7 +106,8 @@ impl Look<'_> {
         let source = Source { input: segment.input, stream: segment.stream };
         let from = script.feed(Fed::Stream(source));
         let fitted = self.apply(script, &from, &segment.filters);
-        script.chain(&fitted, &[hold(segment.duration), "setsar=1".to_owned()], "null")
+        let held = hold(segment.duration, is_rated(&segment.filters));
+        script.chain(&fitted, &[held, "setsar=1".to_owned()], "null")
     }
 
     fn one(&self, place: usize, filter: &VideoFilter) -> String {
@@ -149,7 +150,7 @@ impl Look<'_> {
             VideoFilter::Burn { cues } => {
                 format!("ass=filename={}", cue_file(self.scratch, *cues).display())
             }
-            VideoFilter::Hold(duration) => hold(*duration),
+            VideoFilter::Hold(duration) => hold(*duration, is_rated(&self.plan.filters)),
             VideoFilter::Denoise(strength) => {
                 format!("hqdn3d=luma_spatial={:.3}", 0.5 + strength * 9.5)
             }
@@ -220,10 +221,18 @@ fn text_place(position: Position, margin: u32) -> String {
     format!("x={}:y={}", along(x, "w", "text_w"), along(y, "h", "text_h"))
 }
 
-/// The last picture stays until the end, or the rest goes.
-fn hold(duration: u64) -> String {
+/// The last picture stays until the end, or the rest goes; at a constant rate the first one stands from
+/// the beginning, so that what is joined keeps its sound.
+fn hold(duration: u64, constant: bool) -> String {
     let lasts = seconds(duration);
-    format!("tpad=stop_mode=clone:stop_duration={lasts},trim=end={lasts},setpts=PTS-STARTPTS")
+    let begin = if constant { "fps=source_fps:start_time=0," } else { "" };
+    format!(
+        "{begin}tpad=stop_mode=clone:stop_duration={lasts},trim=end={lasts},setpts=PTS-STARTPTS"
+    )
+}
+
+fn is_rated(filters: &[VideoFilter]) -> bool {
+    filters.iter().any(|filter| matches!(filter, VideoFilter::Rate(_)))
 }
 
 /// What turns a picture as a player shows it; ends in a comma, if anything.

@@ -125,9 +125,9 @@ fn fill(duration: u64) -> String {
     format!("aresample=async=1:first_pts=0,apad=whole_dur={lasts},atrim=end={lasts}")
 }
 
-/// One step of the filter slows down to half at most.
+/// One step of the filter slows down to half at most. It keeps its first instant, so that must be 0.
 fn tempo(mut factor: f64) -> String {
-    let mut steps = Vec::new();
+    let mut steps = vec!["aresample=async=1:first_pts=0".to_owned()];
     while factor < 0.5 {
         steps.push("atempo=0.5".to_owned());
         factor *= 2.0;
