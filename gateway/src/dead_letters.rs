@@ -189,8 +189,9 @@ impl DeadLetters {
                 let mut place = room::take(gateway, tenant, 1).await.ok()?;
                 let command = JobCommand::Retry { lease: Some(place.lease()) };
                 let (tenant, commands) = (tenant.as_str(), &gateway.commands);
+                place.spend(1);
                 let retried = commands.handle::<Job>(tenant, &name, caller, command).await;
-                place.spend(u32::from(!matches!(retried, Err(HandleError::Rejected(_)))));
+                place.keep(u32::from(matches!(retried, Err(HandleError::Rejected(_)))));
                 // A refusal means that somebody else did.
                 retried.ok().map(|handled| (name, handled.position))
             }

@@ -99,9 +99,15 @@ impl Places {
         self.lease
     }
 
-    /// So many of them were spent, or may have been: the log did not say.
+    /// So many of them are spent, or may be. Said before the log is asked: whoever waits for its answer
+    /// may go away, and what is spent then must not be given to another.
     pub(crate) const fn spend(&mut self, count: u32) {
         self.count = self.count.saturating_sub(count);
+    }
+
+    /// So many were not spent after all: the log refused.
+    pub(crate) const fn keep(&mut self, count: u32) {
+        self.count = self.count.saturating_add(count);
     }
 }
 

@@ -153,6 +153,8 @@ pub async fn apply(nats: &Nats) -> Result<LogIdentity, LogError> {
         if let Ok(found) = nats.jetstream.get_stream(&config.name).await {
             let have = &found.cached_info().config;
             config.metadata.clone_from(&have.metadata);
+            // How many servers keep it is the operator's to say.
+            config.num_replicas = have.num_replicas;
             if config.persist_mode != have.persist_mode && config.name == WORK {
                 // Cannot be changed, and can be made anew.
                 let deleted = nats.jetstream.delete_stream(WORK).await;

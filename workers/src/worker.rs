@@ -121,8 +121,10 @@ impl Worker {
         let buried = sweep(folder);
         let own: PathBuf = folder.join(&worker);
         std::fs::create_dir_all(&own)?;
-        let lock = File::create(own.join("lock"))?;
+        // Ours before it has its name: one that starts beside us takes what it finds free for dead.
+        let lock = File::create(own.join("lock.new"))?;
         lock.try_lock().map_err(std::io::Error::from)?;
+        std::fs::rename(own.join("lock.new"), own.join("lock"))?;
         let user = nix::unistd::geteuid().is_root().then_some(NOBODY);
         let mut child = child;
         let devices = if config.devices.is_empty() {

@@ -141,13 +141,14 @@ impl Directory {
         codec: &Codec,
         stop: &CancellationToken,
     ) -> Result<(), LogError> {
+        let begun = Instant::now();
         let last = log.last_sequence().await?;
         for subject in SUBJECTS {
             for message in &log.load_matching(subject, last).await? {
                 self.fold(codec, message).await;
             }
         }
-        self.prove();
+        self.prove(begun);
         self.ready.send_replace(true);
         tokio::select! {
             () = stop.cancelled() => Ok(()),
@@ -169,16 +170,20 @@ impl Directory {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            let newest = self.newest(log).await;
-            // What was appended just now is folded in a moment, and seen here the next time.
-            if newest.is_ok_and(|newest| newest <= *self.folded.borrow()) {
-                self.prove();
+            let asked = Instant::now();
+            let Ok(newest) = self.newest(log).await else { continue };
+            // What was appended just now is folded in a moment; what comes after it proves nothing less.
+            let mut folded = self.folded.subscribe();
+            let reached = folded.wait_for(|folded| *folded >= newest);
+            if tokio::time::timeout(self.patience, reached).await.is_ok() {
+                self.prove(asked);
             }
         }
     }
 
-    fn prove(&self) {
-        *self.proven.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    /// Everything is known that the log held then.
+    fn prove(&self, then: Instant) {
+        *self.proven.lock().unwrap_or_else(PoisonError::into_inner) = Some(then);
     }
 
     /// True if a key may have been revoked without our knowing.

@@ -113,9 +113,10 @@ pub(crate) async fn submit(
     let spec =
         BatchSpec { name: Personal::Clear(name), max_parallel, callback, jobs: jobs.clone() };
     let command = BatchCommand::Submit { spec: Box::new(spec) };
+    places.spend(count);
     let outcome =
         gateway.commands.handle::<Batch>(tenant.as_str(), &id.to_string(), &caller, command).await;
-    places.spend(if matches!(outcome, Err(HandleError::Rejected(_))) { 0 } else { count });
+    places.keep(if matches!(outcome, Err(HandleError::Rejected(_))) { count } else { 0 });
     let replayed = match outcome {
         Ok(_) => {
             failpoint::hit("gateway.after_batch");

@@ -44,9 +44,12 @@ pub(super) async fn retry(
     };
     let lease = places.as_ref().map(Places::lease);
     let command = BatchCommand::Retry { jobs: jobs.clone(), lease };
-    let handled = gateway.commands.handle::<Batch>(tenant, &id.to_string(), caller, command).await;
-    if let (Some(places), false) = (&mut places, matches!(handled, Err(HandleError::Rejected(_)))) {
+    if let Some(places) = &mut places {
         places.spend(count);
+    }
+    let handled = gateway.commands.handle::<Batch>(tenant, &id.to_string(), caller, command).await;
+    if let (Some(places), Err(HandleError::Rejected(_))) = (&mut places, &handled) {
+        places.keep(count);
     }
     let handled = handled?;
     let retries = jobs.into_iter().map(|job| (job, JobCommand::Retry { lease }));

@@ -17,7 +17,7 @@ use super::{
     Shown,
     follow::{Follow, Wanted},
     seen, stream,
-    tenant::{now, too_old},
+    tenant::{is_too_old, now},
 };
 use crate::{
     auth::Viewer, batches::in_log, events::Topic, problem::Problem, reply::Raw, state::Gateway,
@@ -62,7 +62,9 @@ impl BatchEvents {
         let told_before = batch.view.ended_at.is_some() && batch.position <= stands;
         let mut wanted = Members { id, jobs, stands, over: false };
         let resume = match last {
-            Some(last) if !too_old(last, now(&gateway).await?) => Some(last),
+            Some(last) if !is_too_old(&gateway, tenant, last, now(&gateway).await?).await? => {
+                Some(last)
+            }
             _ => None,
         };
         // Where a reader goes on from there it misses nothing.

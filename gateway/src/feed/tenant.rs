@@ -28,8 +28,10 @@ use crate::{
 
 pub(crate) struct Events;
 
-/// A reader that is further behind begins anew, with where things stand.
-pub(super) const TOO_OLD: u64 = 20_000;
+/// A log that is so much further may hold more of an account's events than a reader should be sent.
+const FAR: u64 = 20_000;
+/// A reader that missed more of them begins anew, with where things stand.
+const MOST: usize = 2_000;
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl Events {
@@ -66,7 +68,9 @@ impl Events {
         let listener = gateway.hub.listen(Topic::Tenant(tenant.clone()));
         let now = now(&gateway).await?;
         let begin = match after {
-            Some(after) if too_old(after, now) => (Some(reset(&gateway, tenant, now).await?), now),
+            Some(after) if is_too_old(&gateway, tenant, after, now).await? => {
+                (Some(reset(&gateway, tenant, now).await?), now)
+            }
             Some(after) => (None, after),
             None => (None, now),
         };
@@ -82,9 +86,26 @@ pub(super) async fn now(gateway: &Gateway) -> Result<Position, Problem> {
     Ok(Position { epoch: log.identity().epoch, sequence, index: u32::MAX })
 }
 
-/// True if somebody who saw this position has missed too much, or has seen another log.
-pub(super) const fn too_old(after: Position, now: Position) -> bool {
-    after.epoch != now.epoch || now.sequence.saturating_sub(after.sequence) > TOO_OLD
+/// True if somebody who saw this position has missed too much of an account's events, or has seen
+/// another log. However much others did meanwhile, it misses nothing by that.
+pub(super) async fn is_too_old(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    after: Position,
+    now: Position,
+) -> Result<bool, Problem> {
+    match by_distance(after, now) {
+        Some(too_old) => Ok(too_old),
+        None => Ok(history(gateway, tenant, Some(after), MOST).await?.1),
+    }
+}
+
+/// The same as far as two positions tell; none where what is between them must be counted.
+fn by_distance(after: Position, now: Position) -> Option<bool> {
+    if after.epoch != now.epoch {
+        return Some(true);
+    }
+    (now.sequence.saturating_sub(after.sequence) <= FAR).then_some(false)
 }
 
 /// Where things stand, for a reader that begins anew.
@@ -152,10 +173,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reader_of_another_log_or_too_far_behind_begins_anew() {
+    fn a_reader_of_another_log_begins_anew_and_one_far_behind_is_counted_for() {
         let at = |epoch, sequence| Position { epoch, sequence, index: 0 };
-        assert!(!too_old(at(1, 1), at(1, 1 + TOO_OLD)));
-        assert!(too_old(at(1, 1), at(1, 2 + TOO_OLD)));
-        assert!(too_old(at(1, 9), at(2, 9)));
+        assert_eq!(by_distance(at(1, 1), at(1, 1 + FAR)), Some(false));
+        assert_eq!(by_distance(at(1, 1), at(1, 2 + FAR)), None);
+        assert_eq!(by_distance(at(1, 9), at(2, 9)), Some(true));
     }
 }

@@ -77,9 +77,10 @@ impl<'a> Act<'a> {
         reserve_again(gateway, tenant, &caller, self.id).await?;
         let mut place = room::take(gateway, tenant, 1).await?;
         let lease = Some(place.lease());
+        place.spend(1);
         let retried = self.give(gateway, JobCommand::Retry { lease }).await;
         let refused = |problem: &Problem| !problem.status().is_server_error();
-        place.spend(u32::from(!retried.as_ref().is_err_and(refused)));
+        place.keep(u32::from(retried.as_ref().is_err_and(refused)));
         retried
     }
 

@@ -121,10 +121,11 @@ pub(crate) async fn submit_spec(
     }
     failpoint::hit("gateway.before_submit");
     let command = JobCommand::Submit { spec: Box::new(spec) };
+    place.spend(1);
     let outcome =
         gateway.commands.handle::<Job>(tenant.as_str(), &id.to_string(), &caller, command).await;
     // A refusal spent nothing; what became of anything else is for the log to say.
-    place.spend(u32::from(!matches!(outcome, Err(HandleError::Rejected(_)))));
+    place.keep(u32::from(matches!(outcome, Err(HandleError::Rejected(_)))));
     let replayed = match outcome {
         Ok(_) => false,
         // Only a repeated key can meet a job that is there already.

@@ -36,9 +36,11 @@ impl Sender {
                     let recent = std::time::Duration::from_mins(10);
                     reached.retain(|_, (_, at)| at.elapsed() < recent);
                 }
-                reached.insert((job, attempt), (milestone, Instant::now()));
                 let (tenant, data) = (&tenant, &data);
-                self.remind((tenant, job), (attempt, milestone), data, clock::now()).await;
+                // One that is not written down is, with the next word of its worker.
+                if self.remind((tenant, job), (attempt, milestone), data, clock::now()).await {
+                    reached.insert((job, attempt), (milestone, Instant::now()));
+                }
             }
         }
     }
@@ -49,13 +51,11 @@ impl Sender {
         (attempt, milestone): (u64, u8),
         data: &Value,
         at: Timestamp,
-    ) {
+    ) -> bool {
         let id = format!("evt_{}-{attempt}-{milestone}", job.uuid().simple());
         let body = json!({ "type": "job.progress", "timestamp": at, "data": data }).to_string();
         let written = webhooks::remind(&self.database, (tenant, job), (&id, &body), at).await;
-        if let Err(error) = written {
-            tracing::debug!(%error, "a milestone was not written down");
-        }
+        written.map_err(|error| tracing::warn!(%error, "a milestone is not written down")).is_ok()
     }
 }
 

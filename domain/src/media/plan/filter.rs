@@ -124,6 +124,8 @@ pub enum VideoFilter {
         /// Which of the plan's cues.
         cues: usize,
     },
+    /// The first picture stands from the beginning, at this rate if there is one.
+    FromZero(Option<Rational>),
     /// Lasts exactly this long: the last picture stays, or the rest goes.
     Hold(Micros),
     /// Puts others behind it.
@@ -220,6 +222,8 @@ pub enum AudioFilter {
         /// How long it takes.
         length: Micros,
     },
+    /// Silence from the beginning until it begins.
+    FromZero,
     /// Lasts exactly this long: silence follows, or the rest goes.
     Fill(Micros),
     /// Puts others behind it.

@@ -8,12 +8,12 @@ use self::{
     ladder::{ladder, rendition},
 };
 use super::{
-    AudioPlan, CueSource, Draft, PlanRejection, Sound, Source, SubtitlePlan, VideoPlan, picture,
-    refuse, sound, unknown,
+    AudioFilter, AudioPlan, CueSource, Draft, PlanRejection, Sound, Source, SubtitlePlan,
+    VideoFilter, VideoPlan, picture, refuse, sound, unknown,
 };
 use crate::media::{
     AudioCodec, Capabilities, Container, MAX_FILES, MediaFacts, Micros, Poster, Sprite, Stream,
-    StreamDetail, Thumbnails, ThumbnailsPlan, Transcode,
+    StreamDetail, StreamFacts, Thumbnails, ThumbnailsPlan, Transcode,
     request::{check_metrics, within},
 };
 
@@ -62,6 +62,14 @@ pub fn plan_stream(
     let any = Transcode { preset: request.preset, ..Transcode::default() };
     let settings = picture::Settings { at: 0, container: Container::Mp4, transcode: &any, codec };
     settings.prepare(&mut draft, &[])?;
+    let is_late = |stream: &StreamFacts| stream.start.is_some_and(|start| start > 0);
+    if let Some(picture) = &mut draft.picture
+        && own.and_then(MediaFacts::video).is_some_and(|(stream, _)| is_late(stream))
+    {
+        // Players take each track's first segment for the beginning of the film.
+        let constant = !picture.variable_rate && picture.rate.num > 0;
+        picture.filters.push(VideoFilter::FromZero(constant.then_some(picture.rate)));
+    }
     let mut renditions = Vec::new();
     if let Some(picture) = draft.picture.take() {
         let known = (own.is_some(), complexity);
@@ -153,6 +161,9 @@ fn all_sounds(
     let Some(first) = sources.first() else { return Ok(vec![]) };
     let mut sound = Sound::of(*first);
     sound.sources = sources;
+    if facts.sounds().any(|(stream, _)| stream.start.is_some_and(|start| start > 0)) {
+        sound.filters.push(AudioFilter::FromZero);
+    }
     let bitrate = request.variants.iter().filter_map(|variant| variant.audio_bitrate).max();
     let codec = AudioCodec::Aac;
     let settings = sound::Settings { at: 0, container: Container::Mp4, codec, bitrate };

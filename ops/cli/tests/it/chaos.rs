@@ -46,7 +46,7 @@ impl Dice {
 
 #[tokio::test]
 #[expect(clippy::print_stderr, reason = "a failure must be repeatable")]
-async fn whatever_is_killed_every_job_completes_exactly_once() {
+async fn whatever_is_killed_every_job_ends_exactly_once() {
     let number = |name: &str| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let seed = number("FFAPI_CHAOS_SEED").unwrap_or(clock).max(1);
@@ -102,6 +102,7 @@ async fn whatever_is_killed_every_job_completes_exactly_once() {
         });
         assert_eq!(ends.count(), 1, "{history:?}");
     }
+    assert!(completed > 0, "some get through");
     stack.lists("/jobs?status=completed&limit=200", completed).await;
     let files = stack.files();
     assert_eq!(files.len(), completed, "{files:#?}");

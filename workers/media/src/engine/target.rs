@@ -117,8 +117,17 @@ fn attempt(
 ) -> Result<Tried, MediaError> {
     let mut wanted = video.clone();
     wanted.quality.crf = Some(crf);
-    // Where the camera went was noted for the whole film, picture by picture.
-    wanted.filters.retain(|filter| !matches!(filter, VideoFilter::Stabilize(_)));
+    // Where the camera went was noted for the whole film, picture by picture; and what is joined makes of
+    // a sample a whole film. The others keep their places, by which their texts are found.
+    for filter in &mut wanted.filters {
+        let of_the_whole = matches!(
+            filter,
+            VideoFilter::Stabilize(_) | VideoFilter::Hold(_) | VideoFilter::Concat(_)
+        );
+        if of_the_whole {
+            *filter = VideoFilter::Speed(1.0);
+        }
+    }
     let found = trial::attempt(studio, &wanted, facts, samples, true)?;
     if found.scores.is_empty() {
         return Err(MediaError::input("the input has no pictures to judge a quality by"));

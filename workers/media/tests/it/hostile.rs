@@ -168,7 +168,7 @@ fn a_film_under_another_name_is_what_it_is_and_a_polyglot_is_only_its_film() {
     let film = fs::read(slot.input()).unwrap();
     report(&answers(&film, "matroska without a name"));
     let both = [&film[..], b"PK\x03\x04#EXTM3U\nfile:///etc/passwd\n"].concat();
-    answers(&both, "film and archive");
+    report(&answers(&both, "film and archive"));
     let other = [b"#EXTM3U\n", &film[..]].concat();
     failure(&answers(&other, "playlist and film"));
 }
@@ -206,7 +206,7 @@ fn names_and_words_in_a_file_stay_words() {
 }
 
 #[test]
-fn subtitles_that_name_files_read_none() {
+fn subtitles_that_name_files_and_sizes_beyond_all_are_answered_in_time() {
     let slot = Slot::new();
     clip(&slot.input(), "160x90", 1, &["-f", "mp4"]);
     let words = "[Script Info]\n[Fonts]\nfontname: ../../etc/passwd\n!!!\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize\nStyle: Default,/etc/passwd,9999999\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\nDialogue: 0,0:00:00.00,9:59:59.00,Default,,0,0,0,,{\\p1}m 0 0 l 99999999 0{\\p0}{\\fs99999}x\n";

@@ -22,7 +22,7 @@ fn fast() -> Operation {
     Operation::Transcode(Transcode { preset, crf, ..Transcode::default() })
 }
 
-fn filter(name: FilterName) -> Filter {
+pub(crate) fn filter(name: FilterName) -> Filter {
     let none = None;
     Filter { name, strength: none, brightness: none, contrast: none, saturation: none, gamma: none }
 }

@@ -2,12 +2,18 @@
 
 use std::{fs, path::Path, process::Command};
 
-use domain::media::{Metric, Operation, Preset, Transcode, Trim, VideoCodec};
+use domain::{
+    Personal,
+    media::{
+        Concat, FilterName, Metric, Operation, Position, Preset, Text, Transcode, Trim, VideoCodec,
+    },
+};
 use serde_json::Value;
 
 use crate::{
     harness::{Slot, clip, ffmpeg, real_film, tool_of_our_own},
     kinds::{analyze, result},
+    operations::filter,
 };
 
 /// What another FFmpeg's libvmaf says of `film` beside `reference`: mean, harmonic mean, least and
@@ -137,5 +143,35 @@ fn a_long_film_is_judged_by_samples_of_what_is_kept_of_it() {
     let found = result(&talk).get("quality").unwrap().clone();
     assert_eq!(found.get("samples"), Some(&3.into()), "{found}");
     assert_eq!(found.get("sampled_seconds"), Some(&6.0.into()), "{found}");
+    assert_eq!(found.get("reached"), Some(&true.into()), "{found}");
+}
+
+#[test]
+fn a_target_is_searched_for_among_operations_that_need_the_whole_film() {
+    let slot = Slot::new();
+    clip(&slot.input(), "320x180", 6, &["-an", "-f", "mp4"]);
+    fs::copy(slot.input(), slot.extra(1)).unwrap();
+    let steady = filter(FilterName::Stabilize);
+    let text = Text {
+        text: Personal::Clear("words".to_owned()),
+        position: Position::Bottom,
+        size: None,
+        color: None,
+        margin: None,
+        start: None,
+        end: None,
+    };
+    let transcode = Transcode {
+        target_vmaf: Some(80.0),
+        preset: Some(Preset::Ultrafast),
+        ..Transcode::default()
+    };
+    let operations = vec![
+        Operation::Filter(steady),
+        Operation::Concat(Concat { inputs: vec![Personal::Erased] }),
+        Operation::Text(text),
+        Operation::Transcode(transcode),
+    ];
+    let found = result(&slot.convert("out.mp4", operations)).get("quality").unwrap().clone();
     assert_eq!(found.get("reached"), Some(&true.into()), "{found}");
 }

@@ -310,3 +310,43 @@ fn two_recordings_in_one_file_are_refused_and_not_cut_in_half() {
     assert_eq!(code, "invalid_input", "{message}");
     assert!(message.contains("go back") && message.contains("`concat`"), "{message}");
 }
+
+#[test]
+fn every_track_of_a_stream_begins_at_its_beginning() {
+    for late in [
+        "-f lavfi -i testsrc2=s=160x90:r=25:d=5 -itsoffset 0.8 -f lavfi -i sine=d=4.2",
+        "-f lavfi -i sine=d=5 -itsoffset 0.8 -f lavfi -i testsrc2=s=160x90:r=25:d=4.2",
+    ] {
+        let slot = of(&format!("{late} -c:v libx264 -preset ultrafast -c:a aac -f mp4"));
+        let request =
+            Stream { variants: vec![stream::variant("a", 90)], ..stream::request(Packaging::Cmaf) };
+        let made = stream::make(&slot, request);
+        let lists = made.iter().filter(|name| name.ends_with("/index.m3u8"));
+        let lists: Vec<_> = lists.map(|name| slot.output(name)).collect();
+        assert_eq!(lists.len(), 2, "{made:?}");
+        for list in lists {
+            // What a player sees that knows nothing of edits.
+            let folder = list.parent().unwrap();
+            let mut parts: Vec<_> =
+                fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+            parts.retain(|part| part.extension().is_some_and(|end| end == "m4s"));
+            parts.sort();
+            parts.insert(0, folder.join("init.mp4"));
+            let whole = folder.join("whole.mp4");
+            let bytes: Vec<Vec<u8>> = parts.iter().map(|part| fs::read(part).unwrap()).collect();
+            fs::write(&whole, bytes.concat()).unwrap();
+            let said = ffmpeg(&format!(
+                "-ignore_editlist 1 -i {} -map 0 -c copy -copyts -f framecrc -",
+                whole.display()
+            ));
+            let pts = |line: &str| line.split(',').nth(2)?.trim().parse::<f64>().ok();
+            let base: f64 =
+                said.lines().find_map(|line| line.strip_prefix("#tb 0: 1/")?.parse().ok()).unwrap();
+            let all: Vec<f64> =
+                said.lines().filter(|line| !line.starts_with('#')).filter_map(pts).collect();
+            let (first, last) = (all[0] / base, all.iter().copied().fold(0.0, f64::max) / base);
+            assert!(first.abs() < 0.1, "{}: begins at {first}", list.display());
+            assert!((last - 5.0).abs() < 0.2, "{}: ends at {last}", list.display());
+        }
+    }
+}

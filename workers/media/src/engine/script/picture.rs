@@ -150,6 +150,10 @@ impl Look<'_> {
             VideoFilter::Burn { cues } => {
                 format!("ass=filename={}", cue_file(self.scratch, *cues).display())
             }
+            VideoFilter::FromZero(Some(rate)) => {
+                format!("fps={}/{}:start_time=0", rate.num, rate.den)
+            }
+            VideoFilter::FromZero(None) => "setpts='if(eq(N,0),0,PTS)'".to_owned(),
             VideoFilter::Hold(duration) => hold(*duration, is_rated(&self.plan.filters)),
             VideoFilter::Denoise(strength) => {
                 format!("hqdn3d=luma_spatial={:.3}", 0.5 + strength * 9.5)

@@ -112,6 +112,7 @@ impl Mix<'_> {
             AudioFilter::FadeOut { start, length } => {
                 format!("afade=t=out:st={}:d={}", seconds(*start), seconds(*length))
             }
+            AudioFilter::FromZero => FROM_ZERO.to_owned(),
             AudioFilter::Fill(duration) => fill(*duration),
             // A graph of more than one input, made by the caller.
             AudioFilter::Concat(_) => "anull".to_owned(),
@@ -119,15 +120,18 @@ impl Mix<'_> {
     }
 }
 
+/// Silence until it begins, and in its gaps.
+const FROM_ZERO: &str = "aresample=async=1:first_pts=0";
+
 /// Silence follows until the end, or the rest goes; gaps become silence.
 fn fill(duration: u64) -> String {
     let lasts = seconds(duration);
-    format!("aresample=async=1:first_pts=0,apad=whole_dur={lasts},atrim=end={lasts}")
+    format!("{FROM_ZERO},apad=whole_dur={lasts},atrim=end={lasts}")
 }
 
 /// One step of the filter slows down to half at most. It keeps its first instant, so that must be 0.
 fn tempo(mut factor: f64) -> String {
-    let mut steps = vec!["aresample=async=1:first_pts=0".to_owned()];
+    let mut steps = vec![FROM_ZERO.to_owned()];
     while factor < 0.5 {
         steps.push("atempo=0.5".to_owned());
         factor *= 2.0;
