@@ -14,17 +14,21 @@ use sha2::{Digest, Sha256};
 use crate::problem::{Kind, Problem};
 
 /// A JSON body, read by serde so that each refusal points at its field; documented by its schema.
-pub(crate) struct StrictJson<T> {
-    pub(crate) value: T,
+pub(crate) struct StrictJson<T, V = T> {
+    pub(crate) value: V,
     /// Hash of what was sent, whatever its spacing and order of fields.
     pub(crate) fingerprint: String,
+    documented: PhantomData<fn() -> T>,
 }
+
+/// A JSON body that is read once it is known that its request is a new one.
+pub(crate) type Unread<T> = StrictJson<T, Value>;
 
 const MAX_BODY: usize = 4 * 1024 * 1024;
 /// For a whole body of JSON: whoever is slower holds a place that others need.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-impl<T: Type> Payload for StrictJson<T> {
+impl<T: Type, V: Send> Payload for StrictJson<T, V> {
     const CONTENT_TYPE: &'static str = "application/json";
 
     fn check_content_type(content_type: &str) -> bool {
@@ -40,50 +44,16 @@ impl<T: Type> Payload for StrictJson<T> {
     }
 }
 
-impl<T: Type + DeserializeOwned> ParsePayload for StrictJson<T> {
+impl<T: Type, V: DeserializeOwned + Send> ParsePayload for StrictJson<T, V> {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
         let (json, fingerprint) = read(request, body).await?;
-        Ok(Self { value: parse(json, "")?, fingerprint })
+        Ok(Self { value: parse(json, "")?, fingerprint, documented: PhantomData })
     }
 }
 
-impl_apirequest_for_payload!(StrictJson<T>, T: Type + DeserializeOwned);
-
-/// A JSON body that is read once it is known that its request is a new one.
-pub(crate) struct Unread<T> {
-    pub(crate) json: Value,
-    pub(crate) fingerprint: String,
-    read: PhantomData<fn() -> T>,
-}
-
-impl<T: Type> Payload for Unread<T> {
-    const CONTENT_TYPE: &'static str = "application/json";
-
-    fn check_content_type(content_type: &str) -> bool {
-        <Json<T> as Payload>::check_content_type(content_type)
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        T::schema_ref()
-    }
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
-}
-
-impl<T: Type> ParsePayload for Unread<T> {
-    const IS_REQUIRED: bool = true;
-
-    async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
-        let (json, fingerprint) = read(request, body).await?;
-        Ok(Self { json, fingerprint, read: PhantomData })
-    }
-}
-
-impl_apirequest_for_payload!(Unread<T>, T: Type);
+impl_apirequest_for_payload!(StrictJson<T, V>, T: Type, V: DeserializeOwned + Send);
 
 /// A body, and the hash of it.
 async fn read(request: &Request, body: &mut RequestBody) -> Result<(Value, String)> {

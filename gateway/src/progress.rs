@@ -48,3 +48,26 @@ impl ProgressBoard {
         same.then(|| data.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_told_of_an_attempt_never_goes_back() {
+        let board = ProgressBoard::default();
+        let tell = |attempt: u32, progress: f64| {
+            let data = json!({ "job_id": "j", "attempt": attempt, "progress": progress });
+            board.hear(json!({ "data": data }).to_string().as_bytes());
+        };
+        let told = |attempt| board.of("j", attempt).map(|told| told["progress"].clone());
+        tell(1, 40.0);
+        tell(1, 30.0);
+        assert_eq!(told(1), Some(json!(40.0)));
+        tell(2, 5.0);
+        tell(1, 50.0);
+        assert_eq!((told(1), told(2)), (None, Some(json!(5.0))));
+    }
+}

@@ -314,6 +314,11 @@ fn each_impossible_request_names_its_field() {
         ("#/operations/0/crf", "o.mp4", t(|t| t.crf = Some(52))),
         (
             "#/operations/0/crf",
+            "o.mkv",
+            t(|t| (t.video_codec, t.crf) = (Some(VideoCodec::Av1), Some(0))),
+        ),
+        (
+            "#/operations/0/crf",
             "o.mp4",
             t(|t| (t.video_codec, t.crf) = (Some(VideoCodec::None), Some(20))),
         ),

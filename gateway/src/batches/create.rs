@@ -40,7 +40,7 @@ pub(super) async fn create(
     body: StrictJson<BatchBody>,
     key: Option<String>,
 ) -> Result<Reply<201, BatchShown>, Problem> {
-    let StrictJson { value: mut body, fingerprint } = body;
+    let StrictJson { value: mut body, fingerprint, .. } = body;
     let key = Key::of("/batch", key, fingerprint)?;
     if let Some(answer) = before(gateway, principal, key.as_ref()).await? {
         return Ok(answer);

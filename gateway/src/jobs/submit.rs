@@ -53,7 +53,7 @@ pub(crate) async fn submit<B: Create + DeserializeOwned>(
     submission: Submission<'_, B>,
     prefer: Option<&str>,
 ) -> Result<Reply<201, Submitted>, Problem> {
-    let Submission { request, principal, body: Unread { mut json, fingerprint, .. }, key } =
+    let Submission { request, principal, body: Unread { value: mut json, fingerprint, .. }, key } =
         submission;
     let asked = Asked { request, principal, key: Key::of(B::ROUTE, key, fingerprint)? };
     if let Some(answer) = before(gateway, &asked, prefer).await? {

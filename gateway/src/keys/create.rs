@@ -31,7 +31,7 @@ pub(super) async fn create(
         // It would outlive whoever the issuer no longer vouches for.
         return Err(Problem::new(Kind::Forbidden, "keys are made with a key, not with a token"));
     }
-    let StrictJson { value: body, fingerprint } = body;
+    let StrictJson { value: body, fingerprint, .. } = body;
     let tenant = whose(&body, principal)?;
     let terms = body.terms()?;
     let mut id = KeyId::from_uuid(Uuid::now_v7());

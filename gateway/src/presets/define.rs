@@ -88,7 +88,7 @@ pub(super) async fn create(
     body: StrictJson<PresetBody>,
     key: Option<String>,
 ) -> Result<Reply<201, PresetShown>, Problem> {
-    let StrictJson { value: PresetBody { name, kind, body, global }, fingerprint } = body;
+    let StrictJson { value: PresetBody { name, kind, body, global }, fingerprint, .. } = body;
     if !is_name(&name) {
         return Err(invalid("#/name", domain::preset::BadPreset.to_string()));
     }

@@ -43,7 +43,7 @@ pub(super) async fn rerun(
     body: StrictJson<RerunBody>,
     key: Option<String>,
 ) -> Result<Reply<201, BatchShown>, Problem> {
-    let StrictJson { value: body, fingerprint } = body;
+    let StrictJson { value: body, fingerprint, .. } = body;
     let key = Key::of("/presets/rerun", key, format!("{name}@{used} {fingerprint}"))?;
     if let Some(answer) = before(gateway, principal, key.as_ref()).await? {
         return Ok(answer);

@@ -31,7 +31,7 @@ pub(super) async fn create(
     body: StrictJson<WebhookBody>,
     key: Option<String>,
 ) -> Result<Reply<201, WebhookShown>, Problem> {
-    let StrictJson { value: body, fingerprint } = body;
+    let StrictJson { value: body, fingerprint, .. } = body;
     let terms = body.terms(gateway)?;
     let tenant = &principal.tenant;
     let mut id = HookId::from_uuid(Uuid::now_v7());

@@ -20,15 +20,9 @@ async fn trail(stack: &Stack, query: &str) -> Answer {
 
 /// Waits until the trail holds an entry; answers it.
 async fn entry(stack: &Stack, query: &str) -> Value {
-    let start = std::time::Instant::now();
-    loop {
-        let answer = trail(stack, query).await;
-        if answer.json["data"][0].is_object() {
-            return answer.json["data"][0].clone();
-        }
-        assert!(start.elapsed() < PATIENCE, "nothing about {query}");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    let told = |answer: &Answer| answer.json["data"][0].is_object();
+    let answer = stack.polled(&format!("/admin/audit?{query}"), told).await;
+    answer.json["data"][0].clone()
 }
 
 #[tokio::test]

@@ -13,10 +13,8 @@ use crate::{
 };
 
 /// Polls a batch until `wanted` holds.
-async fn until(stack: &Stack, id: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
-    let start = Instant::now();
-    loop {
-        let batch = stack.get(&format!("/batch/{id}")).await;
+async fn until(stack: &Stack, id: &str, wanted: impl Fn(&Answer) -> bool + Send + Sync) -> Answer {
+    let adds_up = |batch: &Answer| {
         let counts = &batch.json["counts"];
         if counts.is_object() {
             let sum: u64 = ["queued", "processing", "completed", "failed", "cancelled"]
@@ -25,12 +23,9 @@ async fn until(stack: &Stack, id: &str, wanted: impl Fn(&Answer) -> bool) -> Ans
                 .sum();
             assert_eq!(counts["total"].as_u64().unwrap(), sum, "at every moment: {batch:#?}");
         }
-        if wanted(&batch) {
-            return batch;
-        }
-        assert!(start.elapsed() < PATIENCE, "{batch:#?}");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+        wanted(batch)
+    };
+    stack.polled(&format!("/batch/{id}"), adds_up).await
 }
 
 async fn over(stack: &Stack, id: &str) -> Answer {
