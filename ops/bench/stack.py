@@ -122,8 +122,9 @@ class Stack:
         self.process.wait()
 
 
-def rss(pid):
+def rss(pid, which="VmRSS"):
+    """In MiB; `VmHWM` is the most that it ever was."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
+        if line.startswith(which):
             return int(line.split()[1]) / 1024
     return 0.0

@@ -75,7 +75,9 @@ fn serve(settings: &Settings) -> io::Result<()> {
     let Some(task) = protocol::read::<Task>(&mut io::stdin())? else { return Ok(()) };
     let log = say.clone();
     ffi::capture_log(Box::new(move |level, line| {
-        log(Said::Log { level: level.to_owned(), line });
+        if !engine::is_of_a_hint(&line) {
+            log(Said::Log { level: level.to_owned(), line });
+        }
     }));
     match perform(&slot, &settings.devices, &task, &say) {
         Ok(last) => say(last),

@@ -36,7 +36,7 @@ use nix::libc;
 use serde_json::json;
 
 use self::flow::Flow;
-pub(crate) use self::proof::proof;
+pub(crate) use self::{cadence::is_of_a_hint, proof::proof};
 use crate::{
     MediaError, ffi,
     ffi::Input,

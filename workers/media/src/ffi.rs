@@ -24,8 +24,8 @@ use nix::libc;
 pub(crate) use self::{
     device::{HardwareDevice, HardwareFrames},
     frame::{
-        empty_frame, first_plane, lasts, picture_shape, samples, set_picture_kind, share, silence,
-        sound_shape,
+        empty_frame, first_plane, lasts, picture_kind, picture_shape, samples, set_picture_kind,
+        share, silence, sound_shape,
     },
     input::Input,
     log::capture_log,

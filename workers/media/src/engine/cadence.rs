@@ -1,92 +1,80 @@
-//! Which pictures are I, P or B: looked for once where a film is encoded in several sizes.
+//! Which pictures are I, P or B: looked for once where somebody has found it out before.
+
+mod follower;
+mod source;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::mpsc::{Receiver, Sender, TryRecvError, channel},
+    collections::VecDeque,
+    sync::mpsc::{Sender, channel},
 };
 
 use ffmpeg_the_third::{Packet, codec::packet::side_data, frame, picture};
 
+use self::follower::Follower;
+pub(crate) use self::source::is_of_a_hint;
+pub(super) use self::source::{Author, is_heeded};
 use crate::ffi;
 
 /// Who decides on the kinds of a track's pictures.
-pub(super) enum Cadence {
-    /// Its encoder.
-    Own,
-    /// Its encoder, for others too.
+pub(super) struct Cadence {
+    /// Whether what was P or B in its source is so here, where its source is worth that.
+    heeds: bool,
+    shared: Shared,
+    /// Pictures that wait for their kind: as many as the encoder that leads looks ahead.
+    held: VecDeque<frame::Frame>,
+}
+
+/// Whom a track shares what its encoder decides with.
+enum Shared {
+    Nobody,
+    /// Others are told.
     Lead(Vec<Sender<Told>>),
-    /// The encoder of another track.
+    /// The encoder of another track decides.
     Follow(Follower),
 }
 
 /// The kind of the picture at an instant.
-pub(super) type Told = (i64, picture::Type);
+type Told = (i64, picture::Type);
 
 impl Cadence {
-    /// One that leads, and those that follow it: given pictures, and asked for keyframes, at the same
-    /// instants.
-    pub(super) fn shared(followers: usize) -> (Self, Vec<Self>) {
-        let (tell, follow) = (0..followers)
-            .map(|_| {
-                let (tell, told) = channel();
-                (tell, Self::Follow(Follower::new(told)))
-            })
-            .unzip();
-        (Self::Lead(tell), follow)
+    /// What the encoder decides by itself, if it does not heed the source.
+    pub(super) const fn own(heeds: bool) -> Self {
+        Self { heeds, shared: Shared::Nobody, held: VecDeque::new() }
     }
 
-    /// Tells those who follow what a picture became.
-    pub(super) fn tell(&self, packet: &Packet) {
-        let Self::Lead(followers) = self else { return };
-        let Some(told) = packet.pts().zip(kind(packet)) else { return };
-        for follower in followers {
-            // Who is gone follows nobody.
-            let _ = follower.send(told);
+    /// Lets the first one decide for the others, all given pictures, and asked for keyframes, at
+    /// the same instants.
+    pub(super) fn share<'a>(leader: &mut Self, followers: impl Iterator<Item = &'a mut Self>) {
+        let tell = followers.map(|follower| {
+            let (tell, told) = channel();
+            follower.shared = Shared::Follow(Follower::new(told));
+            tell
+        });
+        leader.shared = Shared::Lead(tell.collect());
+    }
+
+    /// Takes a track's next picture, a keyframe if so asked.
+    pub(super) fn take(&mut self, mut frame: frame::Frame, key: bool) {
+        let was = ffi::picture_kind(&frame);
+        let told_by_source = self.heeds && was != picture::Type::None;
+        if told_by_source {
+            // Then nobody waits for anybody.
+            self.shared = Shared::Nobody;
         }
-    }
-}
-
-/// Pictures that wait for their kind: as many as the encoder that leads looks ahead.
-pub(super) struct Follower {
-    told: Receiver<Told>,
-    kinds: BTreeMap<i64, picture::Type>,
-    held: VecDeque<frame::Frame>,
-    /// The last two that no B picture reaches across.
-    anchors: [i64; 2],
-}
-
-impl Follower {
-    const fn new(told: Receiver<Told>) -> Self {
-        Self { told, kinds: BTreeMap::new(), held: VecDeque::new(), anchors: [i64::MIN; 2] }
-    }
-
-    pub(super) fn hold(&mut self, frame: frame::Frame) {
+        let kind = match was {
+            _ if key => picture::Type::I,
+            // Where the source had a keyframe, there need not be one here.
+            kind @ (picture::Type::B | picture::Type::P) if told_by_source => kind,
+            _ => picture::Type::None,
+        };
+        ffi::set_picture_kind(&mut frame, kind);
         self.held.push_back(frame);
     }
 
-    /// The next picture, once its kind is known; at the `end`, waits for that. What nothing is told
-    /// of any more is the encoder's own choice.
+    /// The next picture to encode, once its kind is known; at the `end`, waits for that.
     pub(super) fn next(&mut self, end: bool) -> Option<frame::Frame> {
-        let at = self.held.front()?.pts()?;
-        let kind = loop {
-            self.kinds = self.kinds.split_off(&at);
-            if let Some(kind) = self.kinds.remove(&at) {
-                break Some(kind);
-            }
-            if at < self.anchors[0] {
-                break None;
-            }
-            let told = if end {
-                self.told.recv().map_err(|_| TryRecvError::Disconnected)
-            } else {
-                self.told.try_recv()
-            };
-            match told {
-                Ok(told) => self.learn(told),
-                Err(TryRecvError::Empty) => return None,
-                Err(TryRecvError::Disconnected) => break None,
-            }
-        };
+        let Shared::Follow(follower) = &mut self.shared else { return self.held.pop_front() };
+        let kind = follower.kind_at(self.held.front()?.pts()?, end)?;
         let mut frame = self.held.pop_front()?;
         if let Some(kind) = kind {
             ffi::set_picture_kind(&mut frame, kind);
@@ -94,11 +82,13 @@ impl Follower {
         Some(frame)
     }
 
-    fn learn(&mut self, (at, kind): Told) {
-        self.kinds.insert(at, kind);
-        if kind != picture::Type::B {
-            // B pictures are told of after both that they lie between.
-            self.anchors = [self.anchors[1], at];
+    /// Tells those who follow what a picture became.
+    pub(super) fn tell(&self, packet: &Packet) {
+        let Shared::Lead(followers) = &self.shared else { return };
+        let Some(told) = packet.pts().zip(kind(packet)) else { return };
+        for follower in followers {
+            // Who is gone follows nobody.
+            let _ = follower.send(told);
         }
     }
 }
@@ -120,49 +110,64 @@ fn kind(packet: &Packet) -> Option<picture::Type> {
 mod tests {
     use super::*;
 
-    fn picture(at: i64) -> frame::Frame {
+    fn picture(at: i64, kind: picture::Type) -> frame::Frame {
         let mut frame = ffi::empty_frame();
         frame.set_pts(Some(at));
+        ffi::set_picture_kind(&mut frame, kind);
         frame
     }
 
-    fn follower(held: i64) -> (Sender<Told>, Follower) {
-        let (tell, told) = channel();
-        let mut follower = Follower::new(told);
-        (0..held).for_each(|at| follower.hold(picture(at)));
-        (tell, follower)
+    fn out(cadence: &mut Cadence, end: bool) -> Vec<(i64, picture::Type)> {
+        std::iter::from_fn(|| cadence.next(end))
+            .map(|frame| (frame.pts().unwrap(), ffi::picture_kind(&frame)))
+            .collect()
+    }
+
+    use picture::Type::{B, I, None, P};
+
+    #[test]
+    fn a_source_is_heeded_but_for_keyframes() {
+        for (heeds, first, second) in [(true, P, B), (false, None, None)] {
+            let mut cadence = Cadence::own(heeds);
+            cadence.take(picture(0, P), false);
+            cadence.take(picture(1, B), false);
+            cadence.take(picture(2, B), true);
+            cadence.take(picture(3, I), false);
+            assert_eq!(out(&mut cadence, false), [(0, first), (1, second), (2, I), (3, None)]);
+        }
+    }
+
+    fn pair(heeds: bool) -> (Cadence, Cadence) {
+        let (mut leader, mut follower) = (Cadence::own(heeds), Cadence::own(heeds));
+        Cadence::share(&mut leader, std::iter::once(&mut follower));
+        (leader, follower)
     }
 
     #[test]
-    fn a_picture_waits_until_its_kind_is_told() {
-        let (tell, mut follower) = follower(3);
-        assert!(follower.next(false).is_none());
-        tell.send((0, picture::Type::I)).unwrap();
-        tell.send((2, picture::Type::P)).unwrap();
-        assert_eq!(follower.next(false).and_then(|frame| frame.pts()), Some(0));
-        assert!(follower.next(false).is_none());
-        tell.send((1, picture::Type::B)).unwrap();
-        assert_eq!(follower.next(false).and_then(|frame| frame.pts()), Some(1));
-        assert_eq!(follower.next(false).and_then(|frame| frame.pts()), Some(2));
+    fn a_picture_waits_for_the_one_that_leads() {
+        let (leader, mut follower) = pair(false);
+        follower.take(picture(0, P), false);
+        assert_eq!(out(&mut follower, false), []);
+        let Shared::Lead(tell) = &leader.shared else { unreachable!() };
+        tell[0].send((0, P)).unwrap();
+        assert_eq!(out(&mut follower, false), [(0, P)]);
     }
 
     #[test]
-    fn a_picture_that_was_passed_over_waits_no_longer() {
-        let (tell, mut follower) = follower(2);
-        tell.send((0, picture::Type::I)).unwrap();
-        tell.send((4, picture::Type::P)).unwrap();
-        assert!(follower.next(false).is_some());
-        assert!(follower.next(false).is_none());
-        tell.send((8, picture::Type::P)).unwrap();
-        assert_eq!(follower.next(false).and_then(|frame| frame.pts()), Some(1));
+    fn nobody_waits_where_the_source_tells() {
+        let (leader, mut follower) = pair(true);
+        follower.take(picture(0, P), false);
+        assert_eq!(out(&mut follower, false), [(0, P)]);
+        drop(leader);
     }
 
     #[test]
     fn without_the_one_that_led_every_picture_goes_on() {
         for end in [false, true] {
-            let (tell, mut follower) = follower(3);
-            drop(tell);
-            assert_eq!(std::iter::from_fn(|| follower.next(end)).count(), 3);
+            let (leader, mut follower) = pair(false);
+            (0..3).for_each(|at| follower.take(picture(at, None), false));
+            drop(leader);
+            assert_eq!(out(&mut follower, end).len(), 3);
         }
     }
 }

@@ -17,7 +17,7 @@ use ffmpeg_the_third::{Rational, Rescale, codec};
 
 use super::{
     Studio, Work,
-    cadence::Cadence,
+    cadence::{self, Cadence},
     copy::{self, Copying},
     encoder::{self, Canvas},
     flow::Flow,
@@ -283,7 +283,7 @@ impl<'env> Maker<'_, 'env> {
             keys_every: None,
             sent: Arc::clone(&self.frames),
             seen_by: vec![],
-            cadence: Cadence::Own,
+            cadence: Cadence::own(cadence::is_heeded(video, flow.facts())),
         };
         let pulse = self.studio.pulse;
         flow.stage(move || track.run(pulse, None).map(|_| ()));
@@ -336,7 +336,7 @@ impl<'env> Maker<'_, 'env> {
             keys_every: None,
             sent: Arc::new(AtomicU64::new(0)),
             seen_by: vec![],
-            cadence: Cadence::Own,
+            cadence: Cadence::own(false),
         };
         let pulse = self.studio.pulse;
         flow.stage(move || track.run(pulse, None).map(|_| ()));

@@ -5,6 +5,7 @@ use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, Rescale, codec, decoder
 
 use super::{
     MICROS, again,
+    cadence::Author,
     feed::Giver,
     shape::{Shape, layout_name},
 };
@@ -21,6 +22,8 @@ pub(super) struct Decode {
     /// Where the stream should end, as the input says; in microseconds.
     expected_end: Option<i64>,
     kind: &'static str,
+    /// Who decided what kinds its pictures have.
+    author: Author,
     /// When the newest frame begins, in microseconds, and how long it lasts.
     last: Option<(i64, i64)>,
 }
@@ -115,6 +118,7 @@ impl Decode {
             origin: input.start_time().unwrap_or(0).rescale(MICROS, time_base),
             expected_end: own.map(|duration| duration.rescale(time_base, MICROS)).or(whole),
             kind,
+            author: Author::default(),
             last: None,
         })
     }
@@ -227,6 +231,7 @@ impl Decoding {
             match self.decode.decoder.receive_frame(&mut frame) {
                 Ok(()) => {
                     let before = self.decode.last;
+                    self.decode.author.look(&mut frame);
                     let (at, until) = self.decode.place_in_time(&mut frame);
                     self.decode.check_order(before, at)?;
                     self.end = Some(self.end.map_or(until, |end| end.max(until)));

@@ -257,7 +257,7 @@ fn statistics(
         keys_every: None,
         sent: Arc::new(AtomicU64::new(0)),
         seen_by: vec![],
-        cadence: Cadence::Own,
+        cadence: Cadence::own(false),
     };
     let keep = Arc::clone(&found);
     flow.stage(move || {

@@ -55,8 +55,7 @@ impl Track {
         let mut shown = None;
         let mut next_key = 0;
         while let Some(frame) = self.filtering.next(pulse)? {
-            let mut frame = frame;
-            if self.picture {
+            let key = if self.picture {
                 // Two pictures at one instant would not be a file that plays.
                 let pts = frame.pts();
                 if pts.is_none() || (last.is_some() && pts <= last) {
@@ -72,17 +71,15 @@ impl Track {
                 if let Some(every) = self.keys_every.filter(|_| key) {
                     next_key = at.saturating_div(every).saturating_add(1).saturating_mul(every);
                 }
-                frame = keyed(frame, key);
                 if let Some(tally) = tally {
                     tally.reach(u64::try_from(at).unwrap_or(0));
                 }
-            }
-            let wanted = if let Cadence::Follow(follower) = &mut self.cadence {
-                follower.hold(frame);
-                self.encode_held(pulse, false)?
+                key
             } else {
-                self.encode(&frame, pulse)?
+                false
             };
+            self.cadence.take(frame, key);
+            let wanted = self.encode_held(pulse, false)?;
             if !wanted {
                 return Ok(None);
             }
@@ -116,13 +113,13 @@ impl Track {
             return Ok(true);
         }
         frame.set_pts(Some(again));
-        self.encode(&keyed(frame, false), pulse)
+        ffi::set_picture_kind(&mut frame, ffmpeg::picture::Type::None);
+        self.encode(&frame, pulse)
     }
 
     /// Encodes those pictures whose kind is known; at the `end`, all that were held.
     fn encode_held(&mut self, pulse: &Pulse<'_>, end: bool) -> Result<bool, MediaError> {
-        while let Cadence::Follow(follower) = &mut self.cadence {
-            let Some(frame) = follower.next(end) else { break };
+        while let Some(frame) = self.cadence.next(end) {
             if !self.encode(&frame, pulse)? {
                 return Ok(false);
             }
@@ -166,11 +163,4 @@ impl Track {
 
 fn failed(error: ffmpeg::Error) -> MediaError {
     MediaError::internal("the encoder failed", error)
-}
-
-/// A picture's kind is the encoder's choice, but for the keyframes that are asked for.
-fn keyed(mut frame: frame::Frame, key: bool) -> frame::Frame {
-    let kind = if key { ffmpeg::picture::Type::I } else { ffmpeg::picture::Type::None };
-    ffi::set_picture_kind(&mut frame, kind);
-    frame
 }

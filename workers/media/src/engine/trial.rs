@@ -114,7 +114,7 @@ fn sample(
         keys_every: None,
         sent: Arc::clone(&sent),
         seen_by: given,
-        cadence: Cadence::Own,
+        cadence: Cadence::own(false),
     };
     flow.stage(move || track.run(studio.pulse, None).map(|_| ()));
     let weighed = Arc::clone(&bytes);

@@ -71,6 +71,11 @@ pub(crate) fn set_picture_kind(frame: &mut frame::Frame, kind: ffmpeg::picture::
     }
 }
 
+/// What a picture was to the encoder that it comes from.
+pub(crate) fn picture_kind(frame: &frame::Frame) -> ffmpeg::picture::Type {
+    fields(frame).map_or(ffmpeg::picture::Type::None, |raw| raw.pict_type.into())
+}
+
 /// Fills a piece of sound with silence.
 pub(crate) fn silence(frame: &mut frame::Audio) {
     let (samples, channels) = (frame.samples(), frame.ch_layout().channels());

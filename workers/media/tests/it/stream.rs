@@ -441,32 +441,6 @@ fn poster_sprite_and_measurements_come_with_the_stream() {
 }
 
 #[test]
-fn a_ladder_has_its_kinds_of_pictures_at_the_same_instants() {
-    let slot = Slot::new();
-    fs::copy(real_film(), slot.input()).unwrap();
-    make(
-        &slot,
-        Stream {
-            variants: vec![variant("mid", 240), variant("small", 144), variant("big", 360)],
-            preset: Some(Preset::Veryfast),
-            ..request(Packaging::Hls)
-        },
-    );
-    let kinds = |name: &str| {
-        let playlist = slot.output(&format!("{name}/index.m3u8"));
-        let said = ffprobe(&format!(
-            "-allowed_extensions ALL -select_streams v:0 -show_entries frame=pict_type -of csv=p=0 {}",
-            playlist.display()
-        ));
-        said.split_whitespace().map(|line| line.trim_end_matches(',').to_owned()).collect()
-    };
-    let small: Vec<String> = kinds("small");
-    assert!(["I", "P", "B"].iter().all(|kind| small.iter().any(|it| it == kind)), "{small:?}");
-    assert_eq!(kinds("mid"), small);
-    assert_eq!(kinds("big"), small);
-}
-
-#[test]
 fn the_ladder_follows_what_the_film_takes() {
     let caps = |slot: &Slot| {
         let talk = slot.run(MediaRequest::Stream(request(Packaging::Hls)), "output.");

@@ -22,7 +22,7 @@ use crate::{
     MediaError,
     engine::{
         MICROS, Studio, analyze,
-        cadence::Cadence,
+        cadence::{self, Cadence},
         convert, encoder,
         feed::Giver,
         filtering::Filtering,
@@ -143,13 +143,10 @@ impl<'a> Press<'a> {
             return;
         }
         let Some(leader) = ladder::leader(&self.plan.renditions) else { return };
-        let (lead, followers) = Cadence::shared(reels.len().saturating_sub(1));
         let (before, rest) = reels.split_at_mut(leader);
         let Some((leader, after)) = rest.split_first_mut() else { return };
-        leader.cadence = lead;
-        for (reel, follower) in before.iter_mut().chain(after).zip(followers) {
-            reel.cadence = follower;
-        }
+        let followers = before.iter_mut().chain(after).map(|reel| &mut reel.cadence);
+        Cadence::share(&mut leader.cadence, followers);
     }
 
     fn is_judged(&self) -> bool {
@@ -237,7 +234,7 @@ impl<'a> Press<'a> {
             packaged,
             made: None,
             seen_by: vec![],
-            cadence: Cadence::Own,
+            cadence: Cadence::own(cadence::is_heeded(video, self.facts)),
         })
     }
 
@@ -289,7 +286,7 @@ impl<'a> Press<'a> {
             packaged,
             made: None,
             seen_by: vec![],
-            cadence: Cadence::Own,
+            cadence: Cadence::own(false),
         })
     }
 
