@@ -28,7 +28,10 @@ mod thumbnails;
 mod track;
 mod trial;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
 
 use domain::media::{Capabilities, Effort, MediaFacts, MediaRequest, Micros, Role, Source};
 use ffmpeg_the_third::{self as ffmpeg, Rational, codec};
@@ -161,44 +164,64 @@ struct Studio<'a> {
     pulse: &'a Pulse<'a>,
     /// Of each codec; 0 lets it choose.
     threads: u16,
+    /// Inputs that were opened and of which nothing is read: to look into one takes as long as to
+    /// decode some pictures.
+    opened: Mutex<Option<Vec<Input>>>,
 }
 
 impl<'a> Studio<'a> {
     /// For a look; what is made has a permit.
     fn new(work: &Work<'a>, pulse: &'a Pulse<'a>) -> Self {
-        Self { inputs: work.inputs, scratch: passes::scratch(), pulse, threads: 0 }
+        let opened = Mutex::new(None);
+        Self { inputs: work.inputs, scratch: passes::scratch(), pulse, threads: 0, opened }
     }
 
     /// With leave to begin.
-    const fn permitted(self, permit: Permit) -> Self {
+    fn permitted(self, permit: Permit) -> Self {
         Self { threads: permit.threads, ..self }
     }
 
-    /// Opens every input anew and says what they are.
+    /// Opens every input and says what they are.
     fn facts(&self) -> Result<Vec<MediaFacts>, MediaError> {
-        let probed = self.inputs.iter().enumerate().map(|(number, (path, role))| {
-            let named = |error: MediaError| match number {
-                0 => error,
-                _ => MediaError::new(error.code, format!("{role:?} {number}: {}", error.message)),
-            };
-            let input = open::open(path, *role).map_err(named)?;
-            match role {
-                Role::Media => crate::probe::probe_media(&input),
-                Role::Image | Role::Subtitle => crate::probe::probe(&input),
-            }
-            .map_err(named)
-        });
-        probed.collect()
+        let inputs = self.open()?;
+        let facts =
+            inputs.iter().zip(self.inputs).enumerate().map(|(number, (input, (_, role)))| {
+                match role {
+                    Role::Media => crate::probe::probe_media(input),
+                    Role::Image | Role::Subtitle => crate::probe::probe(input),
+                }
+                .map_err(|error| self.named(number, error))
+            });
+        let facts = facts.collect::<Result<_, _>>()?;
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(inputs);
+        Ok(facts)
     }
 
-    /// A pipeline over every input, opened anew.
+    /// A pipeline over every input, from its beginning.
     fn flow<'env>(&self, facts: &'env [MediaFacts]) -> Result<Flow<'env>, MediaError>
     where
         'a: 'env,
     {
-        let inputs: Result<Vec<Input>, MediaError> =
-            self.inputs.iter().map(|(path, role)| open::open(path, *role)).collect();
-        Ok(Flow::new(inputs?, facts, self.pulse, self.threads))
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let inputs = opened.map_or_else(|| self.open(), Ok)?;
+        Ok(Flow::new(inputs, facts, self.pulse, self.threads))
+    }
+
+    fn open(&self) -> Result<Vec<Input>, MediaError> {
+        let inputs = self.inputs.iter().enumerate().map(|(number, (path, role))| {
+            open::open(path, *role).map_err(|error| self.named(number, error))
+        });
+        inputs.collect()
+    }
+
+    /// What is wrong with an input that an operation names says so.
+    fn named(&self, number: usize, error: MediaError) -> MediaError {
+        match self.inputs.get(number) {
+            Some((_, role)) if number > 0 => {
+                MediaError::new(error.code, format!("{role:?} {number}: {}", error.message))
+            }
+            _ => error,
+        }
     }
 }
 

@@ -11,6 +11,11 @@ const MEDIA: &str = "mov,mp4,matroska,webm,mpegts,mpeg,avi,flv,mp3,wav,aac,flac,
 const IMAGES: &str = "png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe,gif";
 const SUBTITLES: &str = "srt,ass,webvtt,mov,mp4,matroska,webm";
 
+/// Opens a media file once more, that was opened before: for its packets.
+pub(crate) fn again(path: &Path) -> Result<Input, ffmpeg::Error> {
+    Input::open_again(path, MEDIA)
+}
+
 /// Opens a file for what it is to be, or says in a person's words why it cannot be that.
 pub(crate) fn open(path: &Path, role: Role) -> Result<Input, MediaError> {
     let size = path.metadata().map_or(0, |meta| meta.len());

@@ -1,14 +1,17 @@
 //! Reads a finished output back. A wrong file is a failed attempt, never a success.
 
-use std::{fs, path::Path, thread};
+mod ends;
+
+use std::{fs, path::Path};
 
 use domain::{
     job::{FailureCode, StreamSummary},
     media::{AudioCodec, Container, MediaFacts, Plan, Role, StreamDetail, VideoCodec},
 };
-use ffmpeg_the_third::{self as ffmpeg, Packet, Rescale, codec, media};
+use ffmpeg_the_third::{self as ffmpeg, Packet, Rescale, media};
 
-use crate::{MediaError, engine, ffi, ffi::Input, open, probe, protocol::MadeFile};
+use self::ends::{decode_ends, decode_first};
+use crate::{MediaError, ffi::Input, open, probe, protocol::MadeFile};
 
 /// What the engine knows it made.
 pub(crate) struct Expected {
@@ -57,7 +60,8 @@ pub(crate) fn verify(
         check_duration(duration, plan, &facts)?;
     }
     let sounds: Vec<u32> = facts.sounds().map(|(stream, _)| stream.index).collect();
-    decode_ends(output, video.map(|video| (video, &counted)), (&sounds, duration))?;
+    let begins = input.start_time().unwrap_or(0);
+    decode_ends((output, begins), video.map(|video| (video, &counted)), (&sounds, duration))?;
     Ok(vec![MadeFile {
         streams: summaries(&input),
         ..MadeFile::plain(
@@ -185,166 +189,6 @@ fn demux_all(input: &mut Input, video: Option<u32>) -> Result<Counted, MediaErro
     Ok(counted)
 }
 
-fn broken(error: ffmpeg::Error) -> MediaError {
-    wrong(format!("the output does not decode: {error}"))
-}
-
-fn context(input: &Input, stream: u32) -> Result<(codec::Context, ffmpeg::Rational), MediaError> {
-    let index = usize::try_from(stream).unwrap_or(usize::MAX);
-    let Some(stream) = input.context.stream(index) else {
-        return Err(wrong("the output lacks a stream"));
-    };
-    let parameters = ffi::own_parameters(&stream).map_err(broken)?;
-    let mut context = codec::Context::from_parameters(parameters).map_err(broken)?;
-    ffi::prepare_decoder(&mut context, stream.time_base(), 0);
-    ffi::skip_smoothing(&mut context);
-    Ok((context, stream.time_base()))
-}
-
-/// Decodes the first group of pictures and the last one, wholly, and both ends of each sound: all at
-/// once, for nothing else is left that would keep the processor busy.
-fn decode_ends(
-    path: &Path,
-    pictures: Option<(u32, &Counted)>,
-    (sounds, duration): (&[u32], u64),
-) -> Result<(), MediaError> {
-    let open = || {
-        let unreadable = |error| wrong(format!("the output does not open again: {error}"));
-        open::open(path, Role::Media).map_err(unreadable)
-    };
-    thread::scope(|scope| {
-        let mut checks = Vec::new();
-        if let Some((video, counted)) = pictures {
-            checks.push(scope.spawn(move || decode_first(&mut open()?, video)));
-            // Of one group, the first is the last.
-            if counted.keys > 1 {
-                checks
-                    .push(scope.spawn(move || decode_last(&mut open()?, video, counted.last_key)));
-            }
-        }
-        for sound in sounds {
-            checks.push(scope.spawn(move || decode_sound(&mut open()?, *sound, duration)));
-        }
-        let ended = |check: thread::ScopedJoinHandle<'_, Result<(), MediaError>>| {
-            check.join().unwrap_or_else(|_| Err(wrong("reading the output back broke off")))
-        };
-        checks.into_iter().try_for_each(ended)
-    })
-}
-
-fn decodes_to_nothing() -> MediaError {
-    wrong("a group of pictures of the output decodes to nothing")
-}
-
-fn decode_first(input: &mut Input, video: u32) -> Result<(), MediaError> {
-    seek(input, 0);
-    if decode_group(input, video, None)? == 0 { Err(decodes_to_nothing()) } else { Ok(()) }
-}
-
-fn decode_last(input: &mut Input, video: u32, last_key: i64) -> Result<(), MediaError> {
-    let (_, time_base) = context(input, video)?;
-    seek(input, last_key.rescale(time_base, MICROS));
-    let mut last = decode_group(input, video, Some(last_key))?;
-    if last == 0 {
-        // Some formats can only be searched roughly.
-        seek(input, 0);
-        last = decode_group(input, video, Some(last_key))?;
-    }
-    if last == 0 { Err(decodes_to_nothing()) } else { Ok(()) }
-}
-
-/// Decodes from a keyframe to the end, or, without one, the first group; answers how many pictures.
-fn decode_group(input: &mut Input, video: u32, from: Option<i64>) -> Result<u64, MediaError> {
-    let index = usize::try_from(video).unwrap_or(usize::MAX);
-    let (context, _) = context(input, video)?;
-    let mut decoder = context.decoder().video().map_err(broken)?;
-    let (mut keys, mut decoded) = (0_u32, 0_u64);
-    let mut begun = from.is_none();
-    loop {
-        let mut packet = Packet::empty();
-        match packet.read(&mut input.context) {
-            Ok(()) => {}
-            Err(ffmpeg::Error::Eof) => break,
-            Err(error) => return Err(broken(error)),
-        }
-        if packet.stream() != index {
-            continue;
-        }
-        begun |= packet.is_key() && packet.pts().or(packet.dts()).unwrap_or(0) == from.unwrap_or(0);
-        if !begun {
-            continue;
-        }
-        keys = keys.saturating_add(u32::from(packet.is_key()));
-        if keys > 1 && from.is_none() {
-            break;
-        }
-        decoder.send_packet(&packet).map_err(broken)?;
-        decoded = decoded.saturating_add(drain(&mut decoder)?);
-    }
-    decoder.send_eof().map_err(broken)?;
-    Ok(decoded.saturating_add(drain(&mut decoder)?))
-}
-
-/// Goes there, or to the beginning in a format that cannot be searched.
-fn seek(input: &mut Input, to: i64) {
-    let start = input.start_time().unwrap_or(0);
-    let to = to.max(start);
-    if input.context.seek(to, ..=to).is_err() {
-        let _ = input.context.seek(i64::MIN, ..);
-    }
-}
-
-/// Decodes the sound's first second and its last one.
-fn decode_sound(input: &mut Input, sound: u32, duration: u64) -> Result<(), MediaError> {
-    const SECOND: i64 = 1_000_000;
-    let index = usize::try_from(sound).unwrap_or(usize::MAX);
-    let end = i64::try_from(duration).unwrap_or(i64::MAX);
-    for (from, until) in [(0, SECOND), (end.saturating_sub(SECOND).max(0), i64::MAX)] {
-        let (context, time_base) = context(input, sound)?;
-        let origin = input.start_time().unwrap_or(0);
-        seek(input, from.saturating_add(origin));
-        let mut decoder = context.decoder().audio().map_err(broken)?;
-        let mut decoded = 0_u64;
-        loop {
-            let mut packet = Packet::empty();
-            match packet.read(&mut input.context) {
-                Ok(()) => {}
-                Err(ffmpeg::Error::Eof) => break,
-                Err(error) => return Err(broken(error)),
-            }
-            if packet.stream() != index {
-                continue;
-            }
-            let at = packet.pts().unwrap_or(0).rescale(time_base, MICROS).saturating_sub(origin);
-            if at > until && decoded > 0 {
-                break;
-            }
-            decoder.send_packet(&packet).map_err(broken)?;
-            decoded = decoded.saturating_add(drain(&mut decoder)?);
-        }
-        decoder.send_eof().map_err(broken)?;
-        decoded = decoded.saturating_add(drain(&mut decoder)?);
-        if decoded == 0 {
-            return Err(wrong("the output's sound decodes to nothing"));
-        }
-    }
-    Ok(())
-}
-
-/// Counts what is decoded so far.
-fn drain(decoder: &mut codec::decoder::Opened) -> Result<u64, MediaError> {
-    let mut decoded = 0_u64;
-    let mut frame = ffi::empty_frame();
-    loop {
-        match decoder.receive_frame(&mut frame) {
-            Ok(()) => decoded = decoded.saturating_add(1),
-            Err(ffmpeg::Error::Eof) => return Ok(decoded),
-            Err(error) if engine::again(error) => return Ok(decoded),
-            Err(error) => return Err(broken(error)),
-        }
-    }
-}
-
 /// A stream's segments, put together again: whole, with every picture that was encoded.
 pub(crate) fn rendition(
     whole: &Path,
@@ -380,6 +224,7 @@ pub(crate) fn rendition(
         let lasts = counted.lasts();
         return Err(wrong(format!("the segments last {lasts} µs, planned were {planned} µs")));
     }
+    let whole = (whole, input.start_time().unwrap_or(0));
     match (video, facts.audio()) {
         (Some(video), _) => decode_ends(whole, Some((video, &counted)), (&[], 0)),
         (None, Some((stream, _))) => decode_ends(whole, None, (&[stream.index], counted.lasts())),

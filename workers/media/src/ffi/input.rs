@@ -69,8 +69,39 @@ const BUFFER: usize = BUFFER_SIZE.unsigned_abs() as usize;
 
 impl Input {
     /// Opens `path` with our own reader: no protocol, only `formats`, and every wish of a demuxer
-    /// to open another file is refused.
+    /// to open another file is refused. What the header does not say is looked for behind it.
     pub(crate) fn open(path: &Path, formats: &str) -> Result<Self, ffmpeg::Error> {
+        let mut opened = Self::begin(path, formats)?;
+        opened.look_into()?;
+        Ok(opened)
+    }
+
+    /// Opens a file that was looked into before: only its header is read, where that names every
+    /// stream.
+    pub(crate) fn open_again(path: &Path, formats: &str) -> Result<Self, ffmpeg::Error> {
+        let mut opened = Self::begin(path, formats)?;
+        if !opened.header_names_streams() {
+            opened.look_into()?;
+        }
+        Ok(opened)
+    }
+
+    /// Reads from the beginning what the header does not say of the streams.
+    fn look_into(&mut self) -> Result<(), ffmpeg::Error> {
+        // SAFETY: the pointer is only used while we borrow the open context mutably.
+        let context = unsafe { self.context.as_mut_ptr() };
+        // SAFETY: the context is open, and ours alone; null stands for no options.
+        let outcome = unsafe { ffi::avformat_find_stream_info(context, ptr::null_mut()) };
+        if outcome < 0 { Err(outcome.into()) } else { Ok(()) }
+    }
+
+    /// True of the formats that say at their beginning which streams follow, and how to decode them.
+    fn header_names_streams(&self) -> bool {
+        let name = self.context.format().name().to_owned();
+        ["mov,", "matroska,"].iter().any(|format| name.starts_with(format))
+    }
+
+    fn begin(path: &Path, formats: &str) -> Result<Self, ffmpeg::Error> {
         let failed = |error: &io::Error| ffmpeg::Error::Other {
             errno: error.raw_os_error().unwrap_or(libc::EIO),
         };
@@ -102,10 +133,7 @@ impl Input {
         }
         // SAFETY: opened above and owned by nobody else; `Input` closes it on drop.
         let input = unsafe { format::context::Input::wrap(context) };
-        let opened = Self { context: input, _io: io };
-        // SAFETY: `context` was opened above.
-        let outcome = unsafe { ffi::avformat_find_stream_info(context, ptr::null_mut()) };
-        if outcome < 0 { Err(outcome.into()) } else { Ok(opened) }
+        Ok(Self { context: input, _io: io })
     }
 
     /// The container's first instant, in microseconds; none if it does not say.
