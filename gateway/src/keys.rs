@@ -149,10 +149,11 @@ impl Keys {
         auth: Auth,
         id: Path<String>,
         grace: Query<Option<u64>>,
+        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
     ) -> Result<Reply<200, KeyShown>> {
         let principal = auth.may(Scope::KeysManage)?;
         let key = find(&gateway, principal, &id.0).await?;
-        let change = Change { request, principal, key, if_match: None };
+        let change = Change { request, principal, key, if_match: if_match.0 };
         Ok(change.rotate(&gateway, grace.0).await?)
     }
 

@@ -135,11 +135,12 @@ impl Webhooks {
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
         id: Path<String>,
+        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
     ) -> Result<Reply<200, WebhookShown>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let caller = caller(principal, request);
-        let id = hook_id(&id.0)?;
-        Ok(change::give(&gateway, (principal, &caller), id, HookCommand::Delete).await?)
+        let which = (hook_id(&id.0)?, if_match.0);
+        Ok(change::give(&gateway, (principal, &caller), which, HookCommand::Delete).await?)
     }
 
     /// Replace a webhook's secret
@@ -152,10 +153,12 @@ impl Webhooks {
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
         id: Path<String>,
+        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
     ) -> Result<Reply<200, WebhookShown>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let caller = caller(principal, request);
-        Ok(secret::rotate(&gateway, (principal, &caller), hook_id(&id.0)?).await?)
+        let which = (hook_id(&id.0)?, if_match.0);
+        Ok(secret::rotate(&gateway, (principal, &caller), which).await?)
     }
 
     /// Send an event that means nothing
@@ -169,8 +172,8 @@ impl Webhooks {
     ) -> Result<Reply<202, WebhookShown>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let caller = caller(principal, request);
-        let id = hook_id(&id.0)?;
-        Ok(change::give(&gateway, (principal, &caller), id, HookCommand::Test).await?)
+        let which = (hook_id(&id.0)?, None);
+        Ok(change::give(&gateway, (principal, &caller), which, HookCommand::Test).await?)
     }
 
     /// Send everything after a position once more
@@ -188,7 +191,8 @@ impl Webhooks {
         let principal = auth.may(Scope::JobsWrite)?;
         let caller = caller(principal, request);
         let command = body.value.read(&gateway)?;
-        Ok(change::give(&gateway, (principal, &caller), hook_id(&id.0)?, command).await?)
+        let which = (hook_id(&id.0)?, None);
+        Ok(change::give(&gateway, (principal, &caller), which, command).await?)
     }
 
     /// List what was, is and is to be sent to a webhook

@@ -60,13 +60,21 @@ pub(crate) struct KeyPatch {
 #[serde(deny_unknown_fields)]
 #[oai(rename = "KeyExtend")]
 pub(crate) struct ExtendBody {
-    /// RFC 3339, or `null` for never.
-    expires_at: Option<String>,
+    /// RFC 3339, or `null` for never; one of them must be there.
+    #[serde(default)]
+    expires_at: MaybeUndefined<String>,
 }
 
 impl ExtendBody {
     pub(super) fn read(&self) -> Result<Option<Timestamp>, Problem> {
-        self.expires_at.as_deref().map(time).transpose()
+        match &self.expires_at {
+            MaybeUndefined::Value(text) => time(text).map(Some),
+            MaybeUndefined::Null => Ok(None),
+            MaybeUndefined::Undefined => {
+                let detail = "until when: an RFC 3339 time, or null for ever";
+                Err(Problem::field(Kind::Invalid, "#/expires_at", detail))
+            }
+        }
     }
 }
 

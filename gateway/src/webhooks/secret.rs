@@ -9,7 +9,9 @@ use domain::{
 use poem_openapi::Object;
 
 use super::show::{self, WebhookShown};
-use crate::{auth::Principal, clock, problem::Problem, reply::Reply, state::Gateway};
+use crate::{
+    auth::Principal, clock, if_match::version, problem::Problem, reply::Reply, state::Gateway,
+};
 
 /// What signs.
 #[derive(Debug, Object)]
@@ -31,13 +33,14 @@ pub(super) fn shown(secret: &[u8]) -> String {
     format!("whsec_{}", STANDARD.encode(secret))
 }
 
-/// Replaces an endpoint's secret.
+/// Replaces an endpoint's secret, if the endpoint is still as `If-Match` says.
 pub(super) async fn rotate(
     gateway: &Gateway,
     (principal, caller): (&Principal, &Caller),
-    id: HookId,
+    (id, if_match): (HookId, Option<String>),
 ) -> Result<Reply<200, WebhookShown>, Problem> {
     let tenant = principal.tenant.as_str();
+    let version = if_match.as_deref().map(version).transpose()?.flatten();
     let state = gateway.commands.state::<Hook>(tenant, &id.to_string()).await?;
     let HookState::Known { secret, .. } = state else { return Err(Problem::not_found("webhook")) };
     let next = secret.saturating_add(1);
@@ -46,7 +49,8 @@ pub(super) async fn rotate(
     let kept = gateway.vault.put_first(&vault_name(id, next), &crate::random::bytes()?).await?;
     let old_until = clock::now().plus(BOTH);
     let command = HookCommand::RotateSecret { secret: next, old_until };
-    gateway.commands.handle::<Hook>(tenant, &id.to_string(), caller, command).await?;
+    let name = id.to_string();
+    gateway.commands.handle_if::<Hook>(tenant, &name, caller, command, version).await?;
     let found = show::in_log(gateway, &principal.tenant, id).await?;
     let found = found.ok_or_else(|| Problem::not_found("webhook"))?;
     Ok(show::answer(&found, Some(shown(&kept))))

@@ -1,9 +1,9 @@
 //! `kill -9` at every named step of a job: it completes exactly once, its history has no gap, and
 //! what is read equals what the log says.
 
-use std::time::Instant;
+use std::{path::Path, time::Instant};
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::{
@@ -188,4 +188,79 @@ async fn a_cancel_holds_whoever_dies_on_its_way() {
         assert_eq!(stack.files(), Vec::<String>::new(), "{place}");
     }
     equals_its_rebuild(&stack);
+}
+
+#[tokio::test]
+async fn a_webhook_whose_answer_was_lost_is_made_once_and_has_its_secret() {
+    let mut stack = Stack::new().await;
+    let ask = |stack: &Stack| {
+        let request = stack.request(Method::POST, "/webhooks").header("idempotency-key", "k");
+        request.json(&json!({ "url": "https://example.com/a" }))
+    };
+    stack.arm("gateway.before_webhook", "");
+    assert!(ask(&stack).send().await.is_err());
+    stack.died_and_came_again().await;
+    let made = stack.send(ask(&stack)).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:#?}");
+    assert!(made.text("/secret").starts_with("whsec_"), "{made:#?}");
+    stack.lists("/webhooks", 1).await;
+}
+
+#[tokio::test]
+async fn an_erasure_that_was_cut_off_is_asked_for_again_and_whole() {
+    let mut stack = Stack::new().await;
+    for (place, tenant) in [("gateway.before_erase", "acme"), ("gateway.before_erased", "emca")] {
+        let body = json!({ "name": "a", "tenant": tenant, "scopes": ["jobs:read", "jobs:write"] });
+        let key = stack.post("/api-keys", &body).await.text("/secret").to_owned();
+        let film = std::fs::read(crate::stack::bunny()).unwrap();
+        let upload = stack.request_as(&key, Method::POST, "/uploads").body(film);
+        let upload = upload.header("content-type", "application/octet-stream");
+        assert_eq!(stack.send(upload).await.status, StatusCode::CREATED);
+        let bytes = |stack: &Stack| {
+            std::fs::read_dir(stack.data.path().join("storage").join(tenant)).is_ok()
+        };
+        assert!(bytes(&stack));
+        stack.arm(place, "");
+        let erase = |stack: &Stack| stack.request(Method::DELETE, &format!("/accounts/{tenant}"));
+        assert!(erase(&stack).send().await.is_err(), "{place}");
+        stack.died_and_came_again().await;
+        let erased = stack.send(erase(&stack)).await;
+        assert_eq!(erased.status, StatusCode::OK, "{place}: {erased:#?}");
+        assert!(!bytes(&stack), "{place}");
+        let used = stack.send(stack.request_as(&key, Method::GET, "/jobs")).await;
+        assert_eq!(used.status, StatusCode::UNAUTHORIZED, "{place}");
+    }
+}
+
+/// Every place at which a process can be told to die, as the source names it.
+fn places_in(folder: &Path, found: &mut Vec<String>) {
+    for entry in folder.read_dir().unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            places_in(&path, found);
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let named = text.split("failpoint::hit(\"").skip(1);
+        found.extend(named.filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+    }
+}
+
+#[test]
+fn somebody_dies_at_every_place_that_there_is() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut places = Vec::new();
+    for folder in ["commands", "gateway", "nats", "projections", "workers"] {
+        places_in(&root.join(folder).join("src"), &mut places);
+    }
+    assert!(places.len() > 30, "{places:?}");
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let tests: String = tests
+        .read_dir()
+        .unwrap()
+        .flatten()
+        .map(|entry| std::fs::read_to_string(entry.path()).unwrap())
+        .collect();
+    places.retain(|place| !tests.contains(&format!("\"{place}\"")));
+    assert_eq!(places, Vec::<String>::new());
 }

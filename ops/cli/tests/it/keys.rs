@@ -68,6 +68,8 @@ async fn a_key_is_made_shown_once_changed_and_ended() {
     }
     let extended = stack.post(&format!("{path}/extend"), &json!({ "expires_at": null })).await;
     assert!(extended.json.get("expires_at").is_none(), "{extended:#?}");
+    let unsaid = stack.post(&format!("{path}/extend"), &json!({})).await;
+    assert_eq!(unsaid.text("/errors/0/pointer"), "#/expires_at", "{unsaid:#?}");
     let past = json!({ "expires_at": "2020-01-01T00:00:00Z" });
     let past = stack.post(&format!("{path}/extend"), &past).await;
     assert_eq!(past.text("/errors/0/pointer"), "#/expires_at");

@@ -197,6 +197,29 @@ async fn what_guards_a_preset_counts_its_deletions() {
 }
 
 #[tokio::test]
+async fn what_was_seen_otherwise_is_neither_rotated_nor_deleted() {
+    let stack = Stack::new().await;
+    let hook = stack.post("/webhooks", &json!({ "url": "https://example.com/a" })).await;
+    let key = stack.post("/api-keys", &json!({ "name": "a", "scopes": ["jobs:read"] })).await;
+    let webhook = format!("/webhooks/{}", hook.text("/id"));
+    let key_path = format!("/api-keys/{}", key.text("/id"));
+    let ask = |method: Method, path: &str, etag: &str| {
+        let request = stack.request(method, path).header("if-match", etag).json(&json!({}));
+        stack.send(request)
+    };
+    for (path, made) in [(&webhook, &hook), (&key_path, &key)] {
+        let rotate = format!("{path}/rotate");
+        let etag = made.header("etag");
+        let rotated = ask(Method::POST, &rotate, etag).await;
+        assert_eq!(rotated.status, StatusCode::OK, "{rotated:?}");
+        is_problem(&ask(Method::POST, &rotate, etag).await, 412);
+    }
+    is_problem(&ask(Method::DELETE, &webhook, hook.header("etag")).await, 412);
+    let now = stack.get(&webhook).await;
+    assert_eq!(ask(Method::DELETE, &webhook, now.header("etag")).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn health_tells_of_each_part() {
     let stack = Stack::new().await;
     let well = |health: &Answer| health.status == StatusCode::OK;

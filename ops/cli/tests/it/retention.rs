@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::stack::{PATIENCE, Stack, bunny, quick};
@@ -61,4 +61,35 @@ async fn what_would_go_is_told_before_it_does() {
     let done = stack.post("/admin/cleanup", &json!({})).await;
     assert_eq!(done.json["jobs"], 1, "{done:#?}");
     assert!(!stack.files().iter().any(|path| path.ends_with("a.mp4")));
+}
+
+#[tokio::test]
+async fn a_round_that_was_cut_off_begins_again() {
+    for place in ["retention.before_expired", "retention.before_upload"] {
+        let now = [("FFAPI_RETENTION__OUTPUTS", "1"), ("FFAPI_RETENTION__UPLOADS", "1")];
+        let settings = [&now[..], &[("FFAPI_RETENTION__EVERY", "100000")]].concat();
+        let mut stack = Stack::with(&settings).await;
+        let film = stack.place("film.mp4", &std::fs::read(bunny()).unwrap());
+        let upload = stack.upload_bunny().await;
+        let job = stack.convert(&film, "a.mp4", quick()).await;
+        stack.over(&job).await;
+        stack.arm(place, "");
+        let start = Instant::now();
+        while !stack.has_died() {
+            assert!(start.elapsed() < PATIENCE, "nothing was due");
+            let _ = stack.request(Method::POST, "/admin/cleanup").json(&json!({})).send().await;
+        }
+        let settings = [&now[..], &[("FFAPI_RETENTION__EVERY", "1")]].concat();
+        stack.again_with(&settings).await;
+        let gone = stack.until(&job, |job| !job.text("/outputs_expired_at").is_empty()).await;
+        assert_eq!(gone.text("/status"), "completed");
+        let history = stack.history(&job).await;
+        assert_eq!(history.iter().filter(|event| *event == "job.outputs_expired").count(), 1);
+        let start = Instant::now();
+        while stack.stored().iter().any(|path| path.contains(&upload)) {
+            assert!(start.elapsed() < PATIENCE, "{:?}", stack.stored());
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        assert!(!stack.files().iter().any(|path| path.ends_with("a.mp4")));
+    }
 }

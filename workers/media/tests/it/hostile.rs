@@ -219,7 +219,7 @@ fn subtitles_that_name_files_and_sizes_beyond_all_are_answered_in_time() {
     let start = Instant::now();
     let talk = slot.convert("out.mp4", [vec![burn], quick()].concat());
     assert!(matches!(talk.last(), Some(Said::Done(_) | Said::Failed { .. })), "{:?}", talk.last());
-    assert!(start.elapsed() < Duration::from_secs(60));
+    assert!(start.elapsed() < Duration::from_mins(1));
 }
 
 #[test]
