@@ -43,6 +43,9 @@ impl ServerChild {
         stop_with: Signal,
     ) -> Result<Self, StartError> {
         let spawn = |source| StartError::Spawn { program, source };
+        // A file of its own: the last processes of one that was killed still write into theirs, and
+        // what this one says must be read.
+        let _ = fs::remove_file(log);
         let out = fs::File::create(log).map_err(spawn)?;
         let err = out.try_clone().map_err(spawn)?;
         let process =
