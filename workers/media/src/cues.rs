@@ -43,13 +43,7 @@ impl Cues {
         let mut decoder = context.decoder().subtitle().map_err(broken)?;
         let origin = if source.input == 0 { input.start_time().unwrap_or(0) } else { 0 };
         let mut cues = Self { header: ffi::subtitle_header(&decoder), list: vec![] };
-        loop {
-            let mut packet = Packet::empty();
-            match packet.read(&mut input.context) {
-                Ok(()) => {}
-                Err(ffmpeg::Error::Eof) => break,
-                Err(error) => return Err(broken(error)),
-            }
+        while let Some(packet) = input.packet().map_err(broken)? {
             if packet.stream() != index {
                 continue;
             }

@@ -8,7 +8,7 @@ use domain::{
     job::{FailureCode, StreamSummary},
     media::{AudioCodec, Container, MediaFacts, Plan, Role, StreamDetail, VideoCodec},
 };
-use ffmpeg_the_third::{self as ffmpeg, Packet, Rescale, media};
+use ffmpeg_the_third::{self as ffmpeg, Rescale, media};
 
 use self::ends::{decode_ends, decode_first};
 use crate::{MediaError, ffi::Input, open, probe, protocol::MadeFile};
@@ -162,13 +162,8 @@ fn demux_all(input: &mut Input, video: Option<u32>) -> Result<Counted, MediaErro
     let bases: Vec<ffmpeg::Rational> =
         input.context.streams().map(|stream| stream.time_base()).collect();
     let mut counted = Counted::default();
-    loop {
-        let mut packet = Packet::empty();
-        match packet.read(&mut input.context) {
-            Ok(()) => {}
-            Err(ffmpeg::Error::Eof) => break,
-            Err(error) => return Err(wrong(format!("the output breaks off: {error}"))),
-        }
+    let broken = |error| wrong(format!("the output breaks off: {error}"));
+    while let Some(packet) = input.packet().map_err(broken)? {
         if let Some((pts, base)) = packet.pts().zip(bases.get(packet.stream())) {
             let start = pts.rescale(*base, MICROS);
             let end = pts.saturating_add(packet.duration()).rescale(*base, MICROS);

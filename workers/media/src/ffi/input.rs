@@ -6,7 +6,7 @@ use std::{
     ptr,
 };
 
-use ffmpeg_the_third::{self as ffmpeg, ffi, format};
+use ffmpeg_the_third::{self as ffmpeg, Packet, ffi, format};
 use nix::libc;
 
 /// An input that reads one open file and can open nothing else.
@@ -134,6 +134,16 @@ impl Input {
         // SAFETY: opened above and owned by nobody else; `Input` closes it on drop.
         let input = unsafe { format::context::Input::wrap(context) };
         Ok(Self { context: input, _io: io })
+    }
+
+    /// The next packet, of whichever stream; none at the end.
+    pub(crate) fn packet(&mut self) -> Result<Option<Packet>, ffmpeg::Error> {
+        let mut packet = Packet::empty();
+        match packet.read(&mut self.context) {
+            Ok(()) => Ok(Some(packet)),
+            Err(ffmpeg::Error::Eof) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The container's first instant, in microseconds; none if it does not say.

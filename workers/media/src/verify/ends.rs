@@ -2,7 +2,7 @@
 
 use std::{path::Path, thread};
 
-use ffmpeg_the_third::{self as ffmpeg, Packet, Rescale, codec};
+use ffmpeg_the_third::{self as ffmpeg, Rescale, codec};
 
 use super::{Counted, MICROS, wrong};
 use crate::{MediaError, engine, ffi, ffi::Input, open};
@@ -88,13 +88,7 @@ fn decode_group(input: &mut Input, video: u32, from: Option<i64>) -> Result<u64,
     let mut decoder = context.decoder().video().map_err(broken)?;
     let (mut keys, mut decoded) = (0_u32, 0_u64);
     let mut begun = from.is_none();
-    loop {
-        let mut packet = Packet::empty();
-        match packet.read(&mut input.context) {
-            Ok(()) => {}
-            Err(ffmpeg::Error::Eof) => break,
-            Err(error) => return Err(broken(error)),
-        }
+    while let Some(packet) = input.packet().map_err(broken)? {
         if packet.stream() != index {
             continue;
         }
@@ -135,13 +129,7 @@ fn decode_sound(
         seek(input, from.saturating_add(begins));
         let mut decoder = context.decoder().audio().map_err(broken)?;
         let mut decoded = 0_u64;
-        loop {
-            let mut packet = Packet::empty();
-            match packet.read(&mut input.context) {
-                Ok(()) => {}
-                Err(ffmpeg::Error::Eof) => break,
-                Err(error) => return Err(broken(error)),
-            }
+        while let Some(packet) = input.packet().map_err(broken)? {
             if packet.stream() != index {
                 continue;
             }

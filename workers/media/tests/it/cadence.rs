@@ -45,11 +45,21 @@ fn made(slot: &Slot, operations: Vec<Operation>) -> String {
     kinds(&slot.output("out.mp4"))
 }
 
-fn veryfast() -> Transcode {
-    Transcode { preset: Some(Preset::Veryfast), ..Transcode::default() }
+fn with(preset: Preset) -> Transcode {
+    Transcode { preset: Some(preset), ..Transcode::default() }
 }
 
-/// How many of the source's P and B pictures are so here.
+fn veryfast() -> Transcode {
+    with(Preset::Veryfast)
+}
+
+fn ladder(slot: &Slot, rungs: &[(&str, u32)]) {
+    let variants = rungs.iter().map(|(name, height)| variant(name, *height)).collect();
+    let preset = Some(Preset::Veryfast);
+    make(slot, Stream { variants, preset, ..request(Packaging::Hls) });
+}
+
+/// How many of the source's P and B pictures are so here, and how many there are.
 fn kept(slot: &Slot, made: &str) -> (usize, usize) {
     let source = kinds(&slot.input());
     assert_eq!(source.len(), made.len());
@@ -73,6 +83,7 @@ fn keyframes_stand_where_they_are_asked_for_whatever_the_source_had_there() {
     let made = converted(&slot, Transcode { keyframe_interval: Some(9), ..veryfast() });
     let keys = made.chars().enumerate().filter(|(_, kind)| *kind == 'I').map(|(at, _)| at);
     let keys: Vec<usize> = keys.collect();
+    assert!(keys.len() > made.len() / 9 && made.len() > 90, "{made}");
     assert!(keys.windows(2).all(|pair| pair[1] - pair[0] <= 9), "{made}");
 }
 
@@ -90,13 +101,16 @@ fn a_part_that_begins_in_between_begins_with_a_keyframe() {
 #[test]
 fn what_chose_in_another_way_is_not_heeded() {
     let slot = Slot::new();
+    let alike = ["bframes=3", "b_adapt=1"];
+    let baseline = Transcode { profile: Some("baseline".to_owned()), ..veryfast() };
+    let two_pass = Transcode { video_bitrate: Some(300_000), two_pass: true, ..veryfast() };
     for (settings, transcode) in [
         (["bframes=2", "b_adapt=1"], veryfast()),
         (["bframes=3", "b_adapt=2"], veryfast()),
-        (
-            ["bframes=3", "b_adapt=1"],
-            Transcode { preset: Some(Preset::Ultrafast), ..Transcode::default() },
-        ),
+        (alike, with(Preset::Ultrafast)),
+        (alike, with(Preset::Slow)),
+        (alike, baseline),
+        (alike, two_pass),
     ] {
         every_other(&slot, settings);
         let (kept, of) = kept(&slot, &converted(&slot, transcode));
@@ -105,17 +119,23 @@ fn what_chose_in_another_way_is_not_heeded() {
 }
 
 #[test]
+fn every_rendition_has_its_pictures_of_the_kinds_that_the_source_has() {
+    let slot = Slot::new();
+    every_other(&slot, ["bframes=3", "b_adapt=1"]);
+    ladder(&slot, &[("low", 90), ("high", 180)]);
+    for name in ["low", "high"] {
+        let made = kinds(&slot.output(&format!("{name}/index.m3u8")));
+        let (kept, of) = kept(&slot, &made);
+        // A keyframe begins the second segment, and what stands before it cannot be B.
+        assert!(of > 90 && of - kept <= 2, "{name}: {kept} of {of}: {made}");
+    }
+}
+
+#[test]
 fn a_ladder_of_another_film_has_its_kinds_of_pictures_at_the_same_instants() {
     let slot = Slot::new();
     fs::copy(real_film(), slot.input()).unwrap();
-    make(
-        &slot,
-        Stream {
-            variants: vec![variant("mid", 240), variant("small", 144), variant("big", 360)],
-            preset: Some(Preset::Veryfast),
-            ..request(Packaging::Hls)
-        },
-    );
+    ladder(&slot, &[("mid", 240), ("small", 144), ("big", 360)]);
     let [small, mid, big] =
         ["small", "mid", "big"].map(|name| kinds(&slot.output(&format!("{name}/index.m3u8"))));
     assert!(['I', 'P', 'B'].iter().all(|kind| small.contains(*kind)), "{small}");
