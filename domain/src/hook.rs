@@ -1,6 +1,7 @@
 //! A webhook endpoint: where a tenant wants to be told, of what, and until when.
 
 mod callback;
+mod change;
 mod decide;
 mod event;
 mod public;
@@ -9,6 +10,7 @@ mod tests;
 mod view;
 
 pub use callback::{Callback, wants};
+pub use change::HookChange;
 pub use decide::{Hook, HookCommand, HookRejection, HookState};
 pub use event::{DisabledBy, HookEvent, HookTerms};
 pub use public::public;

@@ -1,5 +1,6 @@
 //! An API key: who may speak for a tenant, and how far.
 
+mod change;
 mod decide;
 mod event;
 mod public;
@@ -9,6 +10,7 @@ mod state;
 mod terms;
 
 pub use self::{
+    change::KeyChange,
     decide::{Key, KeyCommand, KeyRejection},
     event::KeyEvent,
     public::public,

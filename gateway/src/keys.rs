@@ -33,7 +33,7 @@ use crate::{
     body::StrictJson,
     clock,
     problem::Problem,
-    reply::{Reply, etag},
+    reply::Reply,
     state::{Gateway, caller},
 };
 
@@ -130,10 +130,9 @@ impl Keys {
     ) -> Result<Reply<200, KeyShown>> {
         let principal = auth.may(Scope::KeysManage)?;
         let key = find(&gateway, principal, &id.0).await?;
-        // What is not named stays as it was read: a change that came between must not be undone.
-        let if_match = if_match.0.or_else(|| Some(etag(key.version)));
-        let command = body.value.read(&key, principal.grant())?;
-        Ok(Change { request, principal, key, if_match }.give(&gateway, command).await?)
+        let change = Box::new(body.value.read()?);
+        let command = KeyCommand::Update { change, by: principal.grant() };
+        Ok(Change { request, principal, key, if_match: if_match.0 }.give(&gateway, command).await?)
     }
 
     /// Give a key another secret

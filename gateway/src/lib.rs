@@ -27,6 +27,7 @@ mod limits;
 mod manners;
 mod media;
 mod page;
+mod patch;
 mod positions;
 mod presets;
 mod problem;

@@ -120,9 +120,9 @@ impl Webhooks {
     ) -> Result<Reply<200, WebhookShown>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let caller = caller(principal, request);
-        let id = hook_id(&id.0)?;
-        let who = (principal, &caller);
-        Ok(change::update(&gateway, who, id, body.value, if_match.0).await?)
+        let which = (hook_id(&id.0)?, if_match.0);
+        let command = HookCommand::Update { change: body.value.read(&gateway)? };
+        Ok(change::give(&gateway, (principal, &caller), which, command).await?)
     }
 
     /// Delete a webhook

@@ -1,4 +1,4 @@
-use super::{DisabledBy, HookEvent, HookTerms};
+use super::{DisabledBy, HookChange, HookEvent, HookTerms};
 use crate::{Decider, Timestamp};
 
 /// What may be asked of an endpoint.
@@ -11,8 +11,8 @@ pub enum HookCommand {
     },
     /// Change it.
     Update {
-        /// All of it.
-        terms: HookTerms,
+        /// How.
+        change: HookChange,
     },
     /// Take the next secret, which is in the vault already.
     RotateSecret {
@@ -103,8 +103,7 @@ impl Decider for Hook {
             };
         };
         Ok(match command {
-            HookCommand::Update { terms } if terms == *have => vec![],
-            HookCommand::Update { terms } => vec![HookEvent::Updated { terms }],
+            HookCommand::Update { change } => change.events(have, *enabled),
             HookCommand::RotateSecret { secret, old_until } => {
                 if secret != newest.saturating_add(1) {
                     return Err(HookRejection::StaleSecret);

@@ -42,6 +42,20 @@ fn it_is_disabled_and_enabled() {
 }
 
 #[test]
+fn what_a_change_does_not_name_stays_as_it_is_by_then() {
+    let update = |change| HookCommand::Update { change };
+    let slower = || HookChange { concurrency: Some(1), ..HookChange::default() };
+    let moved = || HookEvent::Updated { terms: terms("https://b") };
+    let both = HookTerms { concurrency: 1, ..terms("https://b") };
+    let both = HookEvent::Updated { terms: both };
+    given::<Hook>([created(), moved()]).when(update(slower())).then([both.clone()]);
+    given::<Hook>([created(), moved(), both.clone()]).when(update(slower())).then_nothing();
+    let off = HookChange { enabled: Some(false), ..slower() };
+    given::<Hook>([created(), moved()]).when(update(off.clone())).then([both.clone(), OWNER]);
+    given::<Hook>([created(), OWNER, moved(), both]).when(update(off)).then_nothing();
+}
+
+#[test]
 fn of_two_who_rotate_its_secret_at_once_one_does() {
     let rotate =
         |secret| HookCommand::RotateSecret { secret, old_until: Timestamp::from_millis(5) };

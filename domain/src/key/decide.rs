@@ -1,6 +1,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{ActiveKey, Grant, KeyEvent, KeyState, KeyTerms, Scope, TermsRejection, state};
+use super::{
+    ActiveKey, Grant, KeyChange, KeyEvent, KeyState, KeyTerms, Scope, TermsRejection, state,
+};
 use crate::{Decider, Personal, Timestamp};
 
 /// What may be asked of a key.
@@ -25,16 +27,10 @@ pub enum KeyCommand {
         /// Now.
         at: Timestamp,
     },
-    /// Change what is given, and leave the rest.
+    /// Change it.
     Update {
-        /// For a person.
-        name: Option<Personal<String>>,
-        /// For a person; `Some(None)` takes it away.
-        description: Option<Option<Personal<String>>>,
-        /// What it may do.
-        scopes: Option<BTreeSet<Scope>>,
-        /// How far it goes, its end apart.
-        terms: Option<KeyTerms>,
+        /// How.
+        change: Box<KeyChange>,
         /// What the changer has.
         by: Grant,
     },
@@ -119,9 +115,7 @@ impl Decider for Key {
         };
         match command {
             KeyCommand::Create { .. } => Err(KeyRejection::AlreadyCreated),
-            KeyCommand::Update { name, description, scopes, terms, by } => {
-                update(key, (name, description, scopes, terms), &by)
-            }
+            KeyCommand::Update { change, by } => update(key, *change, &by),
             KeyCommand::Extend { expires_at, by, at } => {
                 let terms = KeyTerms { expires_at, ..key.terms.clone() };
                 by.covers(&key.scopes, &terms)?;
@@ -168,23 +162,10 @@ fn create(command: KeyCommand) -> Decision {
     Ok(vec![KeyEvent::Created { name, hash, pepper_version, scopes, description, terms, at }])
 }
 
-type Changes = (
-    Option<Personal<String>>,
-    Option<Option<Personal<String>>>,
-    Option<BTreeSet<Scope>>,
-    Option<KeyTerms>,
-);
-
-fn update(key: &ActiveKey, (name, description, scopes, terms): Changes, by: &Grant) -> Decision {
+fn update(key: &ActiveKey, change: KeyChange, by: &Grant) -> Decision {
     // Neither may it have been more than the changer, nor become it.
     by.covers(&key.scopes, &key.terms)?;
-    let terms = terms.map(|terms| KeyTerms { expires_at: key.terms.expires_at, ..terms });
-    let (name, description) = (
-        name.unwrap_or_else(|| key.name.clone()),
-        description.unwrap_or_else(|| key.description.clone()),
-    );
-    let scopes = scopes.unwrap_or_else(|| key.scopes.clone());
-    let terms = terms.unwrap_or_else(|| key.terms.clone());
+    let (name, description, scopes, terms) = change.onto(key);
     by.covers(&scopes, &terms)?;
     let same = (&name, &description, &scopes, &terms)
         == (&key.name, &key.description, &key.scopes, &key.terms);

@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Grant, Key, KeyCommand, KeyEvent, KeyRejection, KeyState, KeyTerms, Scope};
+use super::{Grant, Key, KeyChange, KeyCommand, KeyEvent, KeyRejection, KeyState, KeyTerms, Scope};
 use crate::{Decider, Personal, Timestamp, spec::given};
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
@@ -116,13 +116,8 @@ fn nobody_gives_more_than_they_have() {
     // Nor do they change, extend, rotate or end a key that may more.
     let strong = || vec![created(scopes([Scope::JobsWrite]), plain())];
     let weak = || manager(plain());
-    let update = KeyCommand::Update {
-        name: None,
-        description: None,
-        scopes: Some(read()),
-        terms: None,
-        by: weak(),
-    };
+    let less = KeyChange { scopes: Some(read()), ..KeyChange::default() };
+    let update = KeyCommand::Update { change: Box::new(less), by: weak() };
     refused(strong(), update, "#/scopes");
     refused(strong(), KeyCommand::Extend { expires_at: None, by: weak(), at: NOW }, "#/scopes");
     refused(strong(), rotate(weak()), "#/scopes");
@@ -165,25 +160,24 @@ fn an_end_is_moved_and_lies_ahead() {
 
 #[test]
 fn an_update_keeps_what_it_does_not_name() {
-    let update = |scopes: Option<BTreeSet<Scope>>, terms: Option<KeyTerms>| KeyCommand::Update {
-        name: None,
-        description: None,
-        scopes,
-        terms,
-        by: Grant::of_the_house(),
-    };
+    let update =
+        |change| KeyCommand::Update { change: Box::new(change), by: Grant::of_the_house() };
     let read = || scopes([Scope::JobsRead]);
-    given::<Key>([reader()]).when(update(Some(read()), None)).then_nothing();
-    let fewer = KeyTerms { max_concurrent_jobs: Some(1), ..until(4_000) };
-    given::<Key>([created(read(), until(5_000))]).when(update(None, Some(fewer.clone()))).then([
-        KeyEvent::Updated {
-            name: Personal::Erased,
-            description: None,
-            scopes: read(),
-            // Its end is moved by extending it.
-            terms: KeyTerms { expires_at: Some(Timestamp::from_millis(5_000)), ..fewer },
-        },
-    ]);
+    let so_already = KeyChange { scopes: Some(read()), ..KeyChange::default() };
+    given::<Key>([reader()]).when(update(so_already)).then_nothing();
+    let wide = KeyTerms { monthly_limit_minutes: Some(9), ..until(5_000) };
+    let fewer = KeyChange { max_concurrent_jobs: Some(Some(1)), ..KeyChange::default() };
+    let narrow = KeyTerms { max_concurrent_jobs: Some(1), ..wide.clone() };
+    let updated = |terms: &KeyTerms| KeyEvent::Updated {
+        name: Personal::Erased,
+        description: None,
+        scopes: read(),
+        terms: terms.clone(),
+    };
+    let made = || created(read(), wide.clone());
+    given::<Key>([made()]).when(update(fewer)).then([updated(&narrow)]);
+    let any = KeyChange { max_concurrent_jobs: Some(None), ..KeyChange::default() };
+    given::<Key>([made(), updated(&narrow)]).when(update(any)).then([updated(&wide)]);
 }
 
 #[test]

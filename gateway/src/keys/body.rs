@@ -2,14 +2,14 @@ use std::{collections::BTreeSet, time::Duration};
 
 use domain::{
     Network, Personal, Timestamp,
-    key::{Grant, KeyCommand, KeyTerms, Scope},
+    key::{KeyChange, KeyTerms, Scope},
 };
 use poem_openapi::{Object, types::MaybeUndefined};
 use serde::Deserialize;
 
 use crate::{
-    auth::KnownKey,
     media::value,
+    patch::change,
     problem::{Kind, Problem},
 };
 
@@ -91,31 +91,19 @@ impl KeyBody {
 }
 
 impl KeyPatch {
-    pub(super) fn read(self, key: &KnownKey, by: Grant) -> Result<KeyCommand, Problem> {
-        let held = key.state.key().ok_or_else(|| Problem::not_found("key"))?;
-        let mut terms = held.terms.clone();
-        match &self.rotate_every {
-            MaybeUndefined::Undefined => {}
-            MaybeUndefined::Null => terms.rotate_every = None,
-            MaybeUndefined::Value(text) => terms.rotate_every = Some(period(text)?),
-        }
-        if let Some(networks_) = &self.allowed_ips {
-            terms.allowed_ips = networks(networks_)?;
-        }
-        if !self.max_concurrent_jobs.is_undefined() {
-            terms.max_concurrent_jobs = self.max_concurrent_jobs.take();
-        }
-        if !self.monthly_limit_minutes.is_undefined() {
-            terms.monthly_limit_minutes = self.monthly_limit_minutes.take();
-        }
-        let description = match self.description {
-            MaybeUndefined::Undefined => None,
-            MaybeUndefined::Null => Some(None),
-            MaybeUndefined::Value(text) => Some(Some(Personal::Clear(words(text, "description")?))),
-        };
+    pub(super) fn read(self) -> Result<KeyChange, Problem> {
         let name = self.name.map(|text| words(text, "name").map(Personal::Clear)).transpose()?;
-        let scopes = self.scopes.map(scopes).transpose()?;
-        Ok(KeyCommand::Update { name, description, scopes, terms: Some(terms), by })
+        let description = |text| words(text, "description").map(Personal::Clear);
+        let rotate_every = |text: String| period(&text);
+        Ok(KeyChange {
+            name,
+            description: change(self.description, description)?,
+            scopes: self.scopes.map(scopes).transpose()?,
+            rotate_every: change(self.rotate_every, rotate_every)?,
+            allowed_ips: self.allowed_ips.as_deref().map(networks).transpose()?,
+            max_concurrent_jobs: change(self.max_concurrent_jobs, Ok)?,
+            monthly_limit_minutes: change(self.monthly_limit_minutes, Ok)?,
+        })
     }
 }
 

@@ -3,14 +3,15 @@ use std::collections::BTreeSet;
 use domain::{
     Personal,
     catalogue::is_known,
-    hook::{Callback, HookCommand, HookTerms},
+    hook::{Callback, HookChange, HookCommand, HookTerms},
 };
 use nats::Position;
-use poem_openapi::Object;
+use poem_openapi::{Object, types::MaybeUndefined};
 use serde::Deserialize;
 use url::Url;
 
 use crate::{
+    patch::change,
     problem::{Kind, Problem},
     state::Gateway,
 };
@@ -36,10 +37,12 @@ pub(crate) struct WebhookBody {
 pub(crate) struct WebhookPatch {
     url: Option<String>,
     events: Option<Vec<String>>,
-    description: Option<String>,
+    /// `null` takes it away.
+    #[serde(default)]
+    description: MaybeUndefined<String>,
     concurrency: Option<u32>,
     /// False to send nothing, true to send again.
-    pub(super) enabled: Option<bool>,
+    enabled: Option<bool>,
 }
 
 /// From where on everything is sent once more.
@@ -60,30 +63,19 @@ impl WebhookBody {
         Ok(HookTerms {
             url: address(gateway, &self.url, "#/url")?,
             events: events(self.events.as_deref().unwrap_or_default(), "#/events")?,
-            description: description(self.description)?,
+            description: Personal::Clear(self.description.map(description).transpose()?),
             concurrency: concurrency(self.concurrency.unwrap_or(4))?,
         })
     }
 }
 
 impl WebhookPatch {
-    /// What it makes of what there was.
-    pub(super) fn onto(self, gateway: &Gateway, have: HookTerms) -> Result<HookTerms, Problem> {
-        Ok(HookTerms {
-            url: match self.url {
-                Some(url) => address(gateway, &url, "#/url")?,
-                None => have.url,
-            },
-            events: match self.events {
-                Some(names) => events(&names, "#/events")?,
-                None => have.events,
-            },
-            description: match self.description {
-                Some(text) => description(Some(text))?,
-                None => have.description,
-            },
-            concurrency: concurrency(self.concurrency.unwrap_or(have.concurrency))?,
-        })
+    pub(super) fn read(self, gateway: &Gateway) -> Result<HookChange, Problem> {
+        let url = self.url.map(|url| address(gateway, &url, "#/url")).transpose()?;
+        let events = self.events.map(|names| events(&names, "#/events")).transpose()?;
+        let description = change(self.description, description)?.map(Personal::Clear);
+        let concurrency = self.concurrency.map(concurrency).transpose()?;
+        Ok(HookChange { url, events, description, concurrency, enabled: self.enabled })
     }
 }
 
@@ -148,11 +140,11 @@ fn events(names: &[String], pointer: &str) -> Result<BTreeSet<String>, Problem> 
     Ok(names.iter().cloned().collect())
 }
 
-fn description(text: Option<String>) -> Result<Personal<Option<String>>, Problem> {
-    if text.as_ref().is_some_and(|text| text.len() > 500 || text.contains('\0')) {
+fn description(text: String) -> Result<String, Problem> {
+    if text.len() > 500 || text.contains('\0') {
         return Err(invalid("#/description", "a description has up to 500 bytes, without NUL"));
     }
-    Ok(Personal::Clear(text))
+    Ok(text)
 }
 
 fn concurrency(at_once: u32) -> Result<u32, Problem> {

@@ -55,13 +55,6 @@ pub(super) struct InLog {
     position: Position,
 }
 
-impl InLog {
-    /// For `If-Match`.
-    pub(super) const fn version(&self) -> u64 {
-        self.view.version
-    }
-}
-
 pub(super) async fn in_log(
     gateway: &Gateway,
     tenant: &Tenant,
