@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use crate::{
     keys::key,
     operator,
+    patience::{PATIENCE, until},
     secrets::provider,
-    stack::{Answer, PATIENCE, Stack},
+    stack::{Answer, Stack},
 };
 
 async fn trail(stack: &Stack, query: &str) -> Answer {
@@ -165,16 +166,12 @@ async fn a_database_that_was_rewritten_chain_and_all_is_found() {
         key(&stack, "acme", &["jobs:read"]).await;
     }
     entry(&stack, "action=key.created&tenant=acme").await;
-    let start = std::time::Instant::now();
-    loop {
+    let verify = async || {
         let verdict = stack.post("/admin/audit/verify", &json!({})).await;
         assert_eq!(verdict.json["intact"], true, "{verdict:#?}");
-        if verdict.json["anchors"].as_u64().unwrap() > 0 {
-            break;
-        }
-        assert!(start.elapsed() < PATIENCE, "nothing was signed");
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    }
+        verdict.json["anchors"].as_u64().unwrap()
+    };
+    until(verify, |signed| *signed > 0).await;
     // A lie in the first message, and every hash computed anew as the chain has it.
     sql(
         &stack,
@@ -196,11 +193,11 @@ async fn a_database_that_was_rewritten_chain_and_all_is_found() {
     let url = operator::settings(&stack).into_iter().find(|(name, _)| name == "FFAPI_NATS__URL");
     let nats = nats::Nats::connect(&nats::NatsConfig { url: url.unwrap().1 }).await.unwrap();
     let anchors = nats::Anchors::new(nats);
-    let signed = |anchor: &[u8]| String::from_utf8_lossy(anchor).contains("audit_note");
-    while !anchors.all().await.unwrap().iter().any(|anchor| signed(anchor)) {
-        assert!(start.elapsed() < PATIENCE, "no note was signed");
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    }
+    let signed = async || {
+        let all = anchors.all().await.unwrap();
+        all.iter().any(|anchor| String::from_utf8_lossy(anchor).contains("audit_note"))
+    };
+    until(signed, |signed| *signed).await;
     sql(&stack, "DELETE FROM audit_note");
     let found = faults(&stack).await;
     assert!(found.iter().any(|fault| fault.starts_with("audit_note")), "{found:?}");
@@ -216,7 +213,7 @@ async fn the_trail_goes_to_a_siem_line_by_line_and_goes_on_where_it_was() {
         command.envs(operator::settings(&stack)).args(["audit", "follow", "--state"]).arg(&state);
         command.args(more).stdout(std::process::Stdio::piped()).spawn().unwrap()
     };
-    let until = |process: &mut std::process::Child, wanted: &dyn Fn(&Value) -> bool| {
+    let lines_until = |process: &mut std::process::Child, wanted: &dyn Fn(&Value) -> bool| {
         use std::io::BufRead;
         let lines = std::io::BufReader::new(process.stdout.as_mut().unwrap()).lines();
         let mut seen = Vec::new();
@@ -230,14 +227,14 @@ async fn the_trail_goes_to_a_siem_line_by_line_and_goes_on_where_it_was() {
         seen
     };
     let mut first = follow(&[]);
-    let seen = until(&mut first, &|entry| entry["target"] == id.as_str());
+    let seen = lines_until(&mut first, &|entry| entry["target"] == id.as_str());
     assert_eq!(seen[0]["action"], "account.changed", "{seen:#?}");
     assert!(!seen.iter().any(|entry| entry.to_string().contains("\"hash\"")));
     // It has told this one, and has noted so a moment later.
-    let start = std::time::Instant::now();
-    while !std::fs::read_to_string(&state).is_ok_and(|told| !told.contains("\"decisions\":0")) {
-        assert!(start.elapsed() < PATIENCE, "it never notes how far it is");
-    }
+    let noted = async || std::fs::read_to_string(&state);
+    until(noted, |told| told.as_ref().is_ok_and(|told| !told.contains("\"decisions\":0")))
+        .await
+        .unwrap();
     first.kill().unwrap();
     first.wait().unwrap();
 

@@ -1,19 +1,18 @@
 //! Many jobs at once: taken together, counted exactly, cancelled and tried again together, whatever
 //! dies meanwhile.
 
-use std::time::Instant;
-
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
     crash::equals_its_rebuild,
     feed::{self, Stream},
-    stack::{Answer, PATIENCE, Stack, bunny, quick, slow},
+    patience,
+    stack::{Answer, Stack, bunny, quick, slow},
 };
 
 /// Polls a batch until `wanted` holds.
-async fn until(stack: &Stack, id: &str, wanted: impl Fn(&Answer) -> bool + Send + Sync) -> Answer {
+async fn until(stack: &Stack, id: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
     let adds_up = |batch: &Answer| {
         let counts = &batch.json["counts"];
         if counts.is_object() {
@@ -284,23 +283,19 @@ async fn a_death_at_any_step_of_a_batch_loses_and_doubles_nothing() {
             }
         };
         stack.fired(place).await;
-        let start = Instant::now();
-        loop {
+        let look = async || {
             if stack.has_died() {
                 stack.again().await;
             }
             let request = stack.request(Method::GET, &format!("/batch/{id}"));
-            if let Ok(answer) = request.send().await
-                && let Ok(batch) = answer.json::<Value>().await
-                && batch["ended_at"].is_string()
-            {
-                assert_eq!(batch["status"], "completed", "{place}: {batch:#}");
-                assert_eq!(batch["counts"]["completed"], 8, "{place}: {batch:#}");
-                break;
-            }
-            assert!(start.elapsed() < PATIENCE, "{place}");
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+            request.send().await?.json::<Value>().await
+        };
+        let ended = |batch: &Result<Value, reqwest::Error>| {
+            batch.as_ref().is_ok_and(|batch| batch["ended_at"].is_string())
+        };
+        let batch = patience::until(look, ended).await.unwrap();
+        assert_eq!(batch["status"], "completed", "{place}: {batch:#}");
+        assert_eq!(batch["counts"]["completed"], 8, "{place}: {batch:#}");
         let events = feed::all(&stack, "/events").await;
         let of = |kind: &str| {
             events.iter().filter(|e| e["type"] == kind && e["batch_id"] == id.as_str()).count()

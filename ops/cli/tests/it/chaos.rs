@@ -6,7 +6,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crate::stack::{Stack, quick};
+use crate::{
+    patience::until,
+    stack::{Stack, quick},
+};
 
 /// The children of a process whose command line mentions a word.
 pub(crate) fn children(of: u32, mentions: &str) -> Vec<u32> {
@@ -61,18 +64,13 @@ async fn whatever_is_killed_every_job_ends_exactly_once() {
             "input": upload, "output": format!("{n}.mp4"), "operations": quick(),
         });
         // A kill may hit the submission itself: asked again under its key, it is the same job.
-        let job = loop {
+        let submit = async || {
             let request = stack.request(reqwest::Method::POST, "/convert").json(&body);
             let sent = request.header("idempotency-key", format!("chaos-{n}")).send().await;
-            if let Ok(answer) = sent
-                && answer.status().is_success()
-                && let Ok(json) = answer.json::<serde_json::Value>().await
-            {
-                break json["job"]["id"].as_str().unwrap().to_owned();
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            let answer = sent?.error_for_status()?.json::<serde_json::Value>().await?;
+            Ok::<_, reqwest::Error>(answer["job"]["id"].as_str().unwrap().to_owned())
         };
-        jobs.push(job);
+        jobs.push(until(submit, Result::is_ok).await.unwrap());
         tokio::time::sleep(Duration::from_millis(dice.roll(400))).await;
         let victims = match dice.roll(4) {
             0 => children(stack.pid(), "media-child"),

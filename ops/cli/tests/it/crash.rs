@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::{
     operator,
-    stack::{PATIENCE, Stack, quick, slow},
+    patience::PATIENCE,
+    stack::{Stack, quick, slow},
 };
 
 /// Sends a submission until it is answered, as a client with a key does; starts the process again

@@ -8,7 +8,10 @@ use std::{
 
 use reqwest::{Method, StatusCode};
 
-use crate::stack::{PATIENCE, Stack, ffapi, free_port, http};
+use crate::{
+    patience::{PATIENCE, until},
+    stack::{Stack, ffapi, free_port, http},
+};
 
 #[tokio::test]
 async fn every_answer_tells_browsers_to_run_frame_and_guess_nothing() {
@@ -97,14 +100,7 @@ async fn https_is_served_with_a_certificate_that_may_be_renewed() {
     };
     let url = format!("https://localhost:{port}/api/v1/jobs");
     let ask = async |pem: &str| {
-        let start = Instant::now();
-        loop {
-            match client(pem).get(&url).send().await {
-                Ok(answer) => return answer,
-                Err(error) => assert!(start.elapsed() < PATIENCE, "{error:?}"),
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        until(async || client(pem).get(&url).send().await, Result::is_ok).await.unwrap()
     };
     let answer = ask(&first).await;
     assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);

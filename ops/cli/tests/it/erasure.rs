@@ -4,11 +4,12 @@
 use std::{path::Path, process::Command};
 
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     operator,
-    stack::{Stack, bunny},
+    patience::until,
+    stack::{Answer, Stack, bunny},
 };
 
 /// In everything personal of the tenant, and in nothing else.
@@ -58,7 +59,7 @@ async fn nothing_personal_of_an_erased_tenant_is_left_anywhere() {
     let key = json!({ "name": SECRET, "tenant": "acme", "scopes": ["jobs:write", "jobs:read"] });
     let key = stack.post("/api-keys", &key).await;
     let secret = key.text("/secret").to_owned();
-    let post = |path: &str, body: serde_json::Value| {
+    let post = |path: &str, body: Value| {
         stack.send(stack.request_as(&secret, Method::POST, path).json(&body))
     };
     let upload = stack
@@ -82,11 +83,9 @@ async fn nothing_personal_of_an_erased_tenant_is_left_anywhere() {
         json!({ "input": upload, "output": format!("{SECRET}.mp4"), "operations": operations });
     let made = post("/convert", body).await.text("/job/id").to_owned();
     let get = |path: String| stack.send(stack.request_as(&secret, Method::GET, &path));
+    let over = |job: &Answer| matches!(job.text("/status"), "completed" | "failed");
     for job in [&job, &failed, &made] {
-        let start = std::time::Instant::now();
-        while !matches!(get(format!("/jobs/{job}")).await.text("/status"), "completed" | "failed") {
-            assert!(start.elapsed() < crate::stack::PATIENCE);
-        }
+        until(async || get(format!("/jobs/{job}")).await, over).await;
     }
     // It is there, or the rest would prove nothing. The log holds it encrypted from the first event.
     assert!(dump(&stack).contains(SECRET));
@@ -103,21 +102,10 @@ async fn nothing_personal_of_an_erased_tenant_is_left_anywhere() {
         let asked = stack.get(&format!("{path}?min_position={position}")).await;
         assert_eq!(asked.status, StatusCode::OK, "{asked:#?}");
     }
-    let start = std::time::Instant::now();
-    loop {
-        let shown = stack.get("/admin/projections").await;
-        let behind = shown.json["data"].as_array().unwrap().iter().any(|one| one["lag"] != 0);
-        // The notes are a log of their own.
-        let only_notes = shown.json["data"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|one| one["lag"] == 0 || one["name"] == "audit_note");
-        if !behind || only_notes {
-            break;
-        }
-        assert!(start.elapsed() < crate::stack::PATIENCE, "{shown:#?}");
-    }
+    // The notes are a log of their own.
+    let there = |one: &Value| one["lag"] == 0 || one["name"] == "audit_note";
+    let all_there = |shown: &Answer| shown.json["data"].as_array().unwrap().iter().all(there);
+    stack.polled("/admin/projections", all_there).await;
     let rows = dump(&stack);
     // Bytes are dumped in hex.
     let hex = hex::encode(SECRET);

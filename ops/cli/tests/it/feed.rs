@@ -48,7 +48,7 @@ impl Stream {
                     data: serde_json::from_str(&data).unwrap(),
                 });
             }
-            let waiting = tokio::time::timeout(crate::stack::PATIENCE, self.response.chunk());
+            let waiting = tokio::time::timeout(crate::patience::PATIENCE, self.response.chunk());
             let chunk = waiting.await.unwrap().ok()??;
             self.read.push_str(std::str::from_utf8(&chunk).unwrap());
         }

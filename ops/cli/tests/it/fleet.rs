@@ -4,14 +4,16 @@ use std::{
     collections::BTreeMap,
     path::Path,
     process::{Child, Command},
-    time::{Duration, Instant},
 };
 
 use embedded::{NatsServer, Postgres};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::stack::{Answer, PATIENCE, Stack, bunny, ffapi, free_port, http};
+use crate::{
+    patience::until,
+    stack::{Answer, Stack, bunny, ffapi, free_port, http},
+};
 
 pub(crate) struct Fleet {
     settings: BTreeMap<String, String>,
@@ -107,19 +109,12 @@ impl Fleet {
         &self,
         url: &str,
         path: &str,
-        wanted: impl Fn(StatusCode, &Value) -> bool + Send + Sync,
+        wanted: impl Fn(StatusCode, &Value) -> bool,
     ) -> Value {
-        let start = Instant::now();
-        loop {
-            let answer = self.get(url, path).await;
-            if let Some((status, json)) = &answer
-                && wanted(*status, json)
-            {
-                return json.clone();
-            }
-            assert!(start.elapsed() < PATIENCE, "{path}: {answer:?}");
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
+        let there = |answer: &Option<(StatusCode, Value)>| {
+            answer.as_ref().is_some_and(|(status, json)| wanted(*status, json))
+        };
+        until(async || self.get(url, path).await, there).await.unwrap().1
     }
 
     /// Sends a body once, under an idempotency key where there are any.
@@ -154,11 +149,7 @@ impl Fleet {
     }
 
     /// The job as the second gateway shows it, once it is so.
-    pub(crate) async fn job(
-        &self,
-        id: &str,
-        wanted: impl Fn(&Value) -> bool + Send + Sync,
-    ) -> Value {
+    pub(crate) async fn job(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         self.until(&self.urls[1], &format!("/api/v1/jobs/{id}"), |_, job| wanted(job)).await
     }
 

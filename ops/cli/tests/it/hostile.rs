@@ -1,9 +1,13 @@
-use std::{fmt::Write, process::Command};
+use std::{collections::BTreeMap, fmt::Write, process::Command};
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::stack::{Stack, bunny, quick};
+use crate::{
+    chaos,
+    patience::until,
+    stack::{Stack, bunny, quick, slow},
+};
 
 #[tokio::test]
 async fn what_is_no_film_fails_in_words_without_retry_and_the_worker_lives() {
@@ -128,19 +132,23 @@ async fn a_file_that_says_more_than_an_event_holds_is_a_failure_that_says_so() {
     assert!(over.text("/error/message").contains("bytes to tell"), "{over:#?}");
 }
 
-/// The media child that has used most of the processor.
-fn busiest_child(stack: &Stack) -> u32 {
-    let children = crate::chaos::children(stack.pid(), "media-child").into_iter();
-    children.max_by_key(|pid| crate::chaos::cpu_time(*pid)).unwrap()
+/// The media child that is at work: it is seen to use the processor.
+async fn busy_child(stack: &Stack) -> u32 {
+    let children = || chaos::children(stack.pid(), "media-child").into_iter();
+    let before: BTreeMap<u32, u64> = children().map(|pid| (pid, chaos::cpu_time(pid))).collect();
+    let works = |pid: &u32| {
+        before.get(pid).is_some_and(|before| chaos::cpu_time(*pid) > before.saturating_add(20))
+    };
+    until(async || children().find(works), Option::is_some).await.unwrap()
 }
 
 #[tokio::test]
 async fn a_media_child_that_gets_nowhere_is_one_failed_attempt() {
     let stack = Stack::with(&[("FFAPI_WORKER__STALL_TIMEOUT", "10")]).await;
     let upload = stack.upload_bunny().await;
-    let job = stack.convert(&upload, "a.mp4", crate::stack::slow()).await;
+    let job = stack.convert(&upload, "a.mp4", slow()).await;
     stack.until(&job, |job| job.json["progress"].as_f64().unwrap_or(0.0) > 0.0).await;
-    let stuck = busiest_child(&stack).to_string();
+    let stuck = busy_child(&stack).await.to_string();
     Command::new("kill").args(["-s", "STOP", &stuck]).status().unwrap();
     let failed = stack.until(&job, |job| job.json["attempts"][0]["outcome"].is_string()).await;
     assert_eq!(failed.text("/attempts/0/error/code"), "media_stalled", "{failed:#?}");
@@ -154,10 +162,9 @@ async fn a_media_child_that_gets_nowhere_is_one_failed_attempt() {
 async fn a_dead_media_child_is_one_failed_attempt_and_never_a_lost_worker() {
     let stack = Stack::new().await;
     let upload = stack.upload_bunny().await;
-    let job = stack.convert(&upload, "a.mp4", crate::stack::slow()).await;
+    let job = stack.convert(&upload, "a.mp4", slow()).await;
     stack.until(&job, |job| job.json["progress"].as_f64().unwrap_or(0.0) > 0.0).await;
-    let busiest = busiest_child(&stack);
-    crate::chaos::kill(busiest);
+    chaos::kill(busy_child(&stack).await);
     let failed = stack.until(&job, |job| job.json["attempts"][0]["outcome"].is_string()).await;
     assert_eq!(failed.text("/attempts/0/outcome"), "failed", "{failed:#?}");
     assert_eq!(failed.text("/attempts/0/error/code"), "resource_exhausted");

@@ -1,9 +1,13 @@
 //! Who may do what: keys, accounts, and what nobody gets past.
 
+use futures::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::stack::{Answer, Stack};
+use crate::{
+    patience::until,
+    stack::{Answer, Stack},
+};
 
 async fn make(stack: &Stack, body: &Value) -> Answer {
     let answer = stack.post("/api-keys", body).await;
@@ -216,10 +220,7 @@ async fn an_expired_key_opens_again_only_where_the_account_has_a_place_for_it() 
         assert!([StatusCode::OK, StatusCode::UNAUTHORIZED].contains(&status), "{status}");
         status == StatusCode::OK
     };
-    let start = std::time::Instant::now();
-    while opens(&first).await {
-        assert!(start.elapsed() < crate::stack::PATIENCE);
-    }
+    until(async || opens(&first).await, |opens| !opens).await;
     let second = json!({ "name": "k", "tenant": "acme", "scopes": ["jobs:read"] });
     let second = stack.post("/api-keys", &second).await;
     assert!(opens(&second).await);
@@ -325,10 +326,7 @@ async fn media_minutes_are_reserved_before_they_are_used_and_never_exceeded() {
     assert!(taken().await > 1.05, "{}", taken().await);
     stack.post(&format!("/jobs/{cancelled}/cancel"), &json!({})).await;
     stack.over(&cancelled).await;
-    let start = std::time::Instant::now();
-    while (taken().await - 1.0).abs() > 0.02 {
-        assert!(start.elapsed() < crate::stack::PATIENCE, "{}", taken().await);
-    }
+    until(taken, |taken| (taken - 1.0).abs() <= 0.02).await;
 
     // A key narrows it; and where nothing is left, nothing is begun.
     let body = json!({ "name": "k", "scopes": ["jobs:read", "jobs:write", "keys:manage"], "monthly_limit_minutes": 0 });
@@ -352,24 +350,48 @@ async fn media_minutes_are_reserved_before_they_are_used_and_never_exceeded() {
 }
 
 #[tokio::test]
+async fn changes_of_different_things_at_once_are_all_made() {
+    let stack = Stack::new().await;
+    let hook = stack.post("/webhooks", &json!({ "url": "https://example.com/a" })).await;
+    let key = make(&stack, &json!({ "name": "k", "scopes": ["jobs:read"] })).await;
+    let hook = format!("/webhooks/{}", hook.text("/id"));
+    let key = format!("/api-keys/{}", key.text("/id"));
+    for round in 1..=4_u32 {
+        let words = format!("round {round}");
+        let changes = [
+            (&hook, "concurrency", json!(round)),
+            (&hook, "description", json!(words)),
+            (&hook, "url", json!(format!("https://example.com/{round}"))),
+            (&key, "name", json!(words)),
+            (&key, "max_concurrent_jobs", json!(round)),
+            (&key, "monthly_limit_minutes", json!(round)),
+        ];
+        let made = changes.iter().map(async |(path, name, value)| {
+            let request = stack.request(Method::PATCH, path);
+            stack.send(request.json(&json!({ (*name): value }))).await
+        });
+        for answer in join_all(made).await {
+            assert_eq!(answer.status, StatusCode::OK, "{answer:#?}");
+        }
+        for (path, name, value) in &changes {
+            assert_eq!(stack.get(path).await.json[name], *value, "{path} {name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_key_is_rotated_by_itself_told_of_before_and_handed_out_once() {
     let stack = Stack::new().await;
     let body = json!({ "name": "k", "scopes": ["jobs:read"], "rotate_every": "1m" });
     let made = make(&stack, &body).await;
     let (id, secret) = (made.text("/id"), made.text("/secret"));
     let path = format!("/api-keys/{id}");
-    let start = std::time::Instant::now();
-    while stack.get(&path).await.text("/rotated_at") == made.text("/rotated_at") {
-        assert!(start.elapsed() < crate::stack::PATIENCE, "it is not rotated");
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    }
+    stack.polled(&path, |key| key.text("/rotated_at") != made.text("/rotated_at")).await;
     let told = async |action: &str| {
         let trail = stack.get(&format!("/admin/audit?action={action}")).await;
         trail.json["data"].as_array().unwrap().iter().filter(|entry| entry["target"] == id).count()
     };
-    while told("key.rotated").await == 0 {
-        assert!(start.elapsed() < crate::stack::PATIENCE, "nobody was told");
-    }
+    until(async || told("key.rotated").await, |told| *told > 0).await;
     assert_eq!(told("key.rotation_due").await, 1);
     // The old one still opens, and whoever may rotate it fetches the new one, once.
     let rotated = stack.post(&format!("{path}/rotate"), &json!({})).await;
@@ -412,8 +434,5 @@ async fn what_does_not_say_how_long_it_lasts_is_not_free() {
     assert_eq!(stack.over(&job).await.text("/status"), "completed");
     let taken =
         async || stack.get("/accounts/default").await.json["minutes_taken"].as_f64().unwrap();
-    let start = std::time::Instant::now();
-    while taken().await < 0.08 {
-        assert!(start.elapsed() < crate::stack::PATIENCE, "{}", taken().await);
-    }
+    until(taken, |taken| *taken >= 0.08).await;
 }

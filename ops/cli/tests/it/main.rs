@@ -1,6 +1,7 @@
 //! The product as its users meet it: the real binary, real HTTP, real files, real kills.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::future_not_send, reason = "a test stays on its thread")]
 
 mod audit;
 mod batches;
@@ -20,6 +21,7 @@ mod manners;
 mod media;
 mod operator;
 mod outage;
+mod patience;
 mod presets;
 mod retention;
 mod retries;

@@ -3,7 +3,10 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::stack::{Answer, Stack, bunny, probe};
+use crate::{
+    patience::until,
+    stack::{Answer, Stack, bunny, probe},
+};
 
 /// Creates a job and sees it to its end.
 async fn done(stack: &Stack, path: &str, body: Value) -> Answer {
@@ -255,15 +258,8 @@ async fn an_estimate_is_learned_from_past_jobs() {
     let made = done(&stack, "/convert", body).await.json;
     let size = made["outputs"][0]["size"].as_f64().unwrap();
     // The same job again is no surprise any more, once its end is learned from.
-    let start = std::time::Instant::now();
-    let learned = loop {
-        assert!(start.elapsed().as_secs() < 30, "nothing is learned");
-        let learned = stack.post("/estimate", &question).await.json;
-        if learned["learned_from"] == 1 {
-            break learned;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    };
+    let estimate = async || stack.post("/estimate", &question).await.json;
+    let learned = until(estimate, |learned| learned["learned_from"] == 1).await;
     let found = learned["size"].as_f64().unwrap();
     assert!((found / size - 1.0).abs() < 0.01, "{learned} {size}");
     assert!(learned["seconds"].as_f64().unwrap() > 0.0, "{learned}");
@@ -299,15 +295,7 @@ async fn hardware_is_a_wish_with_a_declared_way_out() {
                 "operations": [{ "type": "transcode", "height": 90, "preset": "ultrafast" }],
                 "hardware": { "prefer": "nvenc", "fallback": fallback } })
     };
-    let start = std::time::Instant::now();
-    let has = loop {
-        let has = stack.get("/capabilities").await;
-        if has.status == StatusCode::OK {
-            break has.json;
-        }
-        assert!(start.elapsed().as_secs() < 30, "no worker is heard");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    };
+    let has = stack.polled("/capabilities", |has| has.status == StatusCode::OK).await.json;
     assert_eq!(has["devices"], json!([]), "no test machine has a card");
     assert_eq!(has["kinds"].as_array().unwrap().len(), 5);
     let refused = stack.post("/convert", &wish("fail")).await;

@@ -2,7 +2,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::stack::{Stack, ffapi, quick};
+use crate::{
+    patience::until,
+    stack::{Stack, ffapi, quick},
+};
 
 /// The settings of a stack's private servers, as an operator would give them.
 pub(crate) fn settings(stack: &Stack) -> Vec<(String, String)> {
@@ -207,11 +210,8 @@ async fn whether_interrupted_or_killed_it_takes_its_children_along() {
         let pid = stack.pid().to_string();
         Command::new("kill").args(["-s", signal, &pid]).status().unwrap();
         stack.died().await;
-        let start = std::time::Instant::now();
-        while children.iter().any(|child| alive(*child)) {
-            assert!(start.elapsed() < crate::stack::PATIENCE, "{signal}: {children:?}");
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        let left = async || children.iter().copied().filter(|child| alive(*child)).collect();
+        until(left, |left: &Vec<_>| left.is_empty()).await;
         stack.again().await;
     }
 }

@@ -1,11 +1,17 @@
 //! What was kept as long as it is kept goes; what happened stays.
 
-use std::time::Instant;
-
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::stack::{PATIENCE, Stack, bunny, quick};
+use crate::{
+    patience::until,
+    stack::{Stack, bunny, quick},
+};
+
+async fn gone_from_the_store(stack: &Stack, upload: &str) {
+    let kept = |files: &Vec<String>| files.iter().any(|path| path.contains(upload));
+    until(async || stack.stored(), |files| !kept(files)).await;
+}
 
 #[tokio::test]
 async fn outputs_and_uploads_go_when_their_time_is_over_and_the_job_says_so() {
@@ -26,11 +32,7 @@ async fn outputs_and_uploads_go_when_their_time_is_over_and_the_job_says_so() {
     assert_eq!(read.status, StatusCode::NOT_FOUND, "{read:#?}");
     let history = stack.history(&job).await;
     assert_eq!(history.last().unwrap(), "job.outputs_expired");
-    let start = Instant::now();
-    while stack.stored().iter().any(|path| path.contains(&upload)) {
-        assert!(start.elapsed() < PATIENCE, "{:?}", stack.stored());
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    gone_from_the_store(&stack, &upload).await;
     let refused = stack.post("/probe", &json!({ "input": upload })).await;
     assert_eq!(refused.text("/errors/0/pointer"), "#/input", "{refused:#?}");
     // What its owner put there is nobody's to remove.
@@ -47,16 +49,12 @@ async fn what_would_go_is_told_before_it_does() {
     let film = stack.place("film.mp4", &std::fs::read(bunny()).unwrap());
     let job = stack.convert(&film, "a.mp4", quick()).await;
     stack.over(&job).await;
-    let start = Instant::now();
-    loop {
+    let would = async || {
         let would = stack.post("/admin/cleanup", &json!({ "dry_run": true })).await;
         assert_eq!(would.status, StatusCode::OK, "{would:#?}");
-        if would.json["jobs"] == 1 {
-            break;
-        }
-        assert!(start.elapsed() < PATIENCE, "{would:#?}");
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+        would
+    };
+    until(would, |would| would.json["jobs"] == 1).await;
     assert!(stack.files().iter().any(|path| path.ends_with("a.mp4")), "only told");
     let done = stack.post("/admin/cleanup", &json!({})).await;
     assert_eq!(done.json["jobs"], 1, "{done:#?}");
@@ -74,22 +72,18 @@ async fn a_round_that_was_cut_off_begins_again() {
         let job = stack.convert(&film, "a.mp4", quick()).await;
         stack.over(&job).await;
         stack.arm(place, "");
-        let start = Instant::now();
-        while !stack.has_died() {
-            assert!(start.elapsed() < PATIENCE, "nothing was due");
+        let clean_up = async || {
             let _ = stack.request(Method::POST, "/admin/cleanup").json(&json!({})).send().await;
-        }
+            stack.has_died()
+        };
+        until(clean_up, |died| *died).await;
         let settings = [&now[..], &[("FFAPI_RETENTION__EVERY", "1")]].concat();
         stack.again_with(&settings).await;
         let gone = stack.until(&job, |job| !job.text("/outputs_expired_at").is_empty()).await;
         assert_eq!(gone.text("/status"), "completed");
         let history = stack.history(&job).await;
         assert_eq!(history.iter().filter(|event| *event == "job.outputs_expired").count(), 1);
-        let start = Instant::now();
-        while stack.stored().iter().any(|path| path.contains(&upload)) {
-            assert!(start.elapsed() < PATIENCE, "{:?}", stack.stored());
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+        gone_from_the_store(&stack, &upload).await;
         assert!(!stack.files().iter().any(|path| path.ends_with("a.mp4")));
     }
 }

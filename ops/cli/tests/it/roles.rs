@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::{
     fleet::Fleet,
-    stack::{quick, slow},
+    patience::until,
+    stack::{quick, slow, steady},
 };
 
 #[tokio::test]
@@ -31,7 +32,7 @@ async fn two_of_each_do_every_job_once_and_one_of_each_may_die() {
 async fn of_two_workers_with_the_same_task_one_wins() {
     let fleet = Fleet::new().await;
     let upload = fleet.upload().await;
-    let job = fleet.convert(&upload, "a.mp4", slow()).await;
+    let job = fleet.convert(&upload, "a.mp4", steady()).await;
     fleet.job(&job, |job| job["progress"].as_f64().unwrap_or(0.0) > 0.0).await;
     // The very same task once more, under another name, so that the other worker gets it.
     let nats = nats::Nats::connect(&nats::NatsConfig { url: fleet.nats.url() }).await.unwrap();
@@ -40,9 +41,8 @@ async fn of_two_workers_with_the_same_task_one_wins() {
     work.offer("cpu", &format!("copy.{job}.1"), task.into()).await.unwrap();
     let done = fleet.completed(&job).await;
     assert_eq!(done["attempts"].as_array().unwrap().len(), 1, "{done:#}");
-    while work.names("cpu").await.unwrap().iter().any(|name| name.contains(&job)) {
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
+    let names = async || work.names("cpu").await.unwrap();
+    until(names, |names| !names.iter().any(|name| name.contains(&job))).await;
 }
 
 #[tokio::test]

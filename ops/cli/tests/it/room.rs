@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::{
     fleet::Fleet,
     operator::settings,
+    patience::until,
     stack::{Answer, Stack},
 };
 
@@ -47,16 +48,7 @@ fn made(answer: &Answer) -> Option<String> {
 
 /// How many jobs are not over, once the read side has it.
 async fn live(stack: &Stack, wanted: usize) {
-    let start = std::time::Instant::now();
-    loop {
-        let jobs = stack.get("/jobs?status=queued&limit=200").await;
-        let live = jobs.json["data"].as_array().unwrap().len();
-        assert!(live <= wanted, "{live} jobs wait where {wanted} may");
-        if live == wanted {
-            return;
-        }
-        assert!(start.elapsed() < crate::stack::PATIENCE, "{live} of {wanted}");
-    }
+    stack.lists("/jobs?status=queued&limit=200", wanted).await;
 }
 
 #[tokio::test]
@@ -75,22 +67,15 @@ async fn a_queue_holds_what_it_may_and_a_job_that_is_over_makes_room() {
 
     let cancelled = jobs.first().unwrap();
     stack.post(&format!("/jobs/{cancelled}/cancel"), &json!({})).await;
-    let start = std::time::Instant::now();
-    let instead = loop {
-        if let Some(job) = made(&stack.post("/probe", &waiting()).await) {
-            break job;
-        }
-        assert!(start.elapsed() < crate::stack::PATIENCE);
-    };
+    let ask = async || made(&stack.post("/probe", &waiting()).await);
+    let instead = until(ask, Option::is_some).await.unwrap();
     live(&stack, 10).await;
     // To try again takes a place as well.
     let retry = format!("/jobs/{cancelled}/retry");
     assert_eq!(made(&stack.post(&retry, &json!({})).await), None);
     stack.post(&format!("/jobs/{instead}/cancel"), &json!({})).await;
-    let start = std::time::Instant::now();
-    while stack.post(&retry, &json!({})).await.status != StatusCode::ACCEPTED {
-        assert!(start.elapsed() < crate::stack::PATIENCE);
-    }
+    let ask = async || stack.post(&retry, &json!({})).await;
+    until(ask, |answer| answer.status == StatusCode::ACCEPTED).await;
     live(&stack, 10).await;
     assert_eq!(ask_for(&stack, 5).await, Vec::<String>::new());
     // Where there is more room, more come in; a batch needs room for all of it.
@@ -127,12 +112,12 @@ async fn a_job_that_comes_later_than_its_place_gets_another_or_ends() {
     let late = send_late(&stack).await;
     // It took one of the ten.
     stack.until(&late, |job| job.text("/status") == "queued").await;
-    let start = std::time::Instant::now();
     let mut jobs = 0;
-    while jobs < 9 {
+    let ask = async || {
         jobs += ask_for(&stack, 3).await.len();
-        assert!(start.elapsed() < crate::stack::PATIENCE, "{jobs} of 9");
-    }
+        jobs
+    };
+    until(ask, |jobs| *jobs >= 9).await;
     assert_eq!(ask_for(&stack, 3).await.len(), 0);
     live(&stack, 10).await;
     let ended = send_late(&stack).await;
@@ -185,11 +170,11 @@ async fn what_a_killed_gateway_held_comes_back() {
     stack.kill();
     stack.again().await;
     let mut jobs = first;
-    let start = std::time::Instant::now();
-    while jobs < 100 {
+    let ask = async || {
         jobs += ask_for(&stack, 10).await.len();
-        assert!(start.elapsed() < crate::stack::PATIENCE, "{jobs} of 100");
-    }
+        jobs
+    };
+    until(ask, |jobs| *jobs >= 100).await;
     assert_eq!(jobs, 100);
     assert_eq!(ask_for(&stack, 5).await.len(), 0);
     live(&stack, 100).await;

@@ -10,7 +10,6 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
 };
 
 use embedded::{NatsServer, Postgres};
@@ -20,7 +19,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    stack::{PATIENCE, ffapi, free_port, http},
+    patience,
+    stack::{ffapi, free_port, http},
     users::users,
 };
 
@@ -195,16 +195,13 @@ impl Drop for Process {
 
 /// Asks the gateway for its jobs until the answer is this one.
 async fn until(url: &str, key: &str, wanted: StatusCode) {
-    let start = Instant::now();
-    loop {
-        let answer = http().get(format!("{url}/api/v1/jobs")).header("x-api-key", key).send().await;
-        let status = answer.map(|answer| answer.status());
-        if status.as_ref().is_ok_and(|status| *status == wanted) {
-            return;
-        }
-        assert!(start.elapsed() < PATIENCE, "{status:?} instead of {wanted}");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    let ask = async || {
+        let request = http().get(format!("{url}/api/v1/jobs")).header("x-api-key", key);
+        request.send().await.map(|answer| answer.status())
+    };
+    patience::until(ask, |status| status.as_ref().is_ok_and(|status| *status == wanted))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

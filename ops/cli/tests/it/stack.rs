@@ -1,12 +1,13 @@
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
 };
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::patience::until;
 
 /// A whole ffapi of a test's own, ended with it.
 pub(crate) struct Stack {
@@ -34,9 +35,6 @@ impl Answer {
         self.json.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
     }
 }
-
-/// How long anything may take before a test gives up.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) fn free_port() -> u16 {
     embedded::free_port().unwrap()
@@ -99,20 +97,17 @@ impl Stack {
     }
 
     async fn ready(&mut self) {
-        let start = Instant::now();
-        loop {
-            let answer = self.http.get(format!("{}/health/ready", self.url)).send().await;
-            if answer.is_ok_and(|answer| answer.status().is_success()) {
-                return;
-            }
-            assert!(start.elapsed() < PATIENCE, "not ready:\n{}", self.said());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let path = format!("{}/health/ready", self.url);
+        let ask = async || self.http.get(&path).send().await;
+        let there = |answer: &Result<reqwest::Response, _>| {
+            answer.as_ref().is_ok_and(|answer| answer.status().is_success())
+        };
+        until(ask, there).await.unwrap();
     }
 
     /// What the process had to say lately.
     fn said(&self) -> String {
-        let log = std::fs::read_to_string(self.data.path().join("up.log")).unwrap();
+        let log = std::fs::read_to_string(self.data.path().join("up.log")).unwrap_or_default();
         let from = log.len().saturating_sub(8000);
         log.get(from..).unwrap_or(&log).to_owned()
     }
@@ -134,20 +129,13 @@ impl Stack {
 
     /// Waits until somebody came by an armed place.
     pub(crate) async fn fired(&self, place: &str) {
-        let start = Instant::now();
-        while self.data.path().join("failpoints").join(place).exists() {
-            assert!(start.elapsed() < PATIENCE, "nobody came by {place}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let armed = self.data.path().join("failpoints").join(place);
+        until(async || armed.exists().then_some(&armed), Option::is_none).await;
     }
 
     /// Waits until the process has ended by itself.
     pub(crate) async fn died(&mut self) {
-        let start = Instant::now();
-        while !self.has_died() {
-            assert!(start.elapsed() < PATIENCE, "it did not die");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until(async || self.has_died(), |died| *died).await;
     }
 
     pub(crate) async fn died_and_came_again(&mut self) {
@@ -238,21 +226,13 @@ impl Stack {
 
     /// Asks until `wanted` holds of the answer.
     pub(crate) async fn polled(&self, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
-        let start = Instant::now();
-        loop {
-            let request = self.request(Method::GET, path);
-            if let Ok(answer) = request.send().await {
-                let (status, headers) = (answer.status(), answer.headers().clone());
-                let json = serde_json::from_slice(&answer.bytes().await.unwrap_or_default());
-                let answer = Answer { status, headers, json: json.unwrap_or_default() };
-                if wanted(&answer) {
-                    return answer;
-                }
-                assert!(start.elapsed() < PATIENCE, "{answer:#?}\n{}", self.said());
-            }
-            assert!(start.elapsed() < PATIENCE, "no answer for {path}\n{}", self.said());
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
+        let ask = async || {
+            let answer = self.request(Method::GET, path).send().await?;
+            let (status, headers) = (answer.status(), answer.headers().clone());
+            let json = serde_json::from_slice(&answer.bytes().await?).unwrap_or_default();
+            Ok::<_, reqwest::Error>(Answer { status, headers, json })
+        };
+        until(ask, |answer| answer.as_ref().is_ok_and(&wanted)).await.unwrap()
     }
 
     pub(crate) async fn over(&self, job: &str) -> Answer {
@@ -305,7 +285,11 @@ impl Stack {
 }
 
 impl Drop for Stack {
+    #[expect(clippy::print_stderr, reason = "beside what the test itself says")]
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("what it had to say:\n{}", self.said());
+        }
         // SIGTERM lets it take its children along; the kernel does so if we are killed.
         if let Ok(pid) = i32::try_from(self.process.id()) {
             let _ = Command::new("kill").arg(pid.to_string()).status();
@@ -334,7 +318,12 @@ pub(crate) fn quick() -> Value {
     ])
 }
 
-/// One that takes long enough to be interrupted.
+/// One that is seen at work for some seconds, and ends.
+pub(crate) fn steady() -> Value {
+    json!([{ "type": "transcode", "preset": "medium" }])
+}
+
+/// One that takes so long that only an interruption ends it: minutes, where much else runs.
 pub(crate) fn slow() -> Value {
     json!([{ "type": "scale", "height": 1080 }, { "type": "transcode", "preset": "veryslow" }])
 }

@@ -7,7 +7,10 @@ use embedded::{NatsServer, Postgres};
 use nats::{Codec, Decision, Draft, Live, Log, Nats, NatsConfig, Vault};
 use uuid::Uuid;
 
-use crate::stack::{PATIENCE, bunny, ffapi, free_port, http, quick};
+use crate::{
+    patience::{PATIENCE, until},
+    stack::{bunny, ffapi, free_port, http, quick},
+};
 
 const ROLES: [&str; 4] = ["projector", "conductor", "worker", "gateway"];
 
@@ -75,16 +78,10 @@ async fn each_role_does_its_work_and_nothing_else() {
 
     // A whole job, with every role as its own user.
     let api = format!("http://{listen}/api/v1");
-    let begun = std::time::Instant::now();
-    while !http()
-        .get(format!("{api}/health/ready"))
-        .send()
-        .await
-        .is_ok_and(|a| a.status().is_success())
-    {
-        assert!(begun.elapsed() < PATIENCE, "not ready");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let success = |answer: &Result<reqwest::Response, _>| {
+        answer.as_ref().is_ok_and(|answer| answer.status().is_success())
+    };
+    until(async || http().get(format!("{api}/health/ready")).send().await, success).await.unwrap();
     let mut listening =
         Live::new(connect(&server, "tenant-acme").await).listen("live.acme.>").await.unwrap();
     let send = async |path: &str, kind: &str, body: reqwest::Body| {
@@ -94,12 +91,9 @@ async fn each_role_does_its_work_and_nothing_else() {
     };
     let capable = async || {
         let request = http().get(format!("{api}/capabilities")).header("x-api-key", &key);
-        request.send().await.unwrap().status().is_success()
+        request.send().await
     };
-    while !capable().await {
-        assert!(begun.elapsed() < PATIENCE, "no worker is heard");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until(capable, success).await.unwrap();
     let film = std::fs::read(bunny()).unwrap();
     let upload = send("/uploads", "application/octet-stream", film.into()).await;
     let body = serde_json::json!({

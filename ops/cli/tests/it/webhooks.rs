@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use reqwest::{
@@ -18,7 +18,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::stack::{Answer, PATIENCE, Stack, bunny, quick, slow};
+use crate::{
+    patience,
+    stack::{Answer, Stack, bunny, quick, steady},
+};
 
 /// One request as it came.
 #[derive(Debug, Clone)]
@@ -112,15 +115,7 @@ impl Receiver {
     }
 
     async fn until(&self, path: &str, wanted: impl Fn(&[Got]) -> bool) -> Vec<Got> {
-        let start = Instant::now();
-        loop {
-            let got = self.at(path);
-            if wanted(&got) {
-                return got;
-            }
-            assert!(start.elapsed() < PATIENCE, "{path}: {got:#?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        patience::until(async || self.at(path), |got: &Vec<Got>| wanted(got)).await
     }
 }
 
@@ -168,14 +163,8 @@ async fn what_happens_to_a_job_is_sent_in_order_and_signed_to_the_letter() {
     }
     assert_eq!(got.last().unwrap().json()["data"]["metadata"]["order"], "7");
     // Every try is written down.
-    let start = Instant::now();
-    let delivered = loop {
-        let all = deliveries(&stack, &id).await;
-        if all.iter().all(|delivery| delivery["status"] == "delivered") {
-            break all;
-        }
-        assert!(start.elapsed() < PATIENCE, "{all:#?}");
-    };
+    let delivered = |all: &Vec<Value>| all.iter().all(|one| one["status"] == "delivered");
+    let delivered = patience::until(async || deliveries(&stack, &id).await, delivered).await;
     assert_eq!(delivered.len(), 4);
     let newest = &delivered[0];
     assert_eq!((&newest["type"], &newest["subject"]), (&json!("job.completed"), &json!(job)));
@@ -273,13 +262,12 @@ async fn days_of_failure_disable_an_endpoint_and_its_owner_is_told() {
     hook(&stack, &format!("{}/good", receiver.url), json!({ "events": ["webhook.disabled"] }))
         .await;
     hook(&stack, &format!("{}/bad", receiver.url), json!({})).await;
-    let start = Instant::now();
-    while receiver.at("/good").is_empty() {
-        assert!(start.elapsed() < PATIENCE);
+    let fail_again = async || {
         probe(&stack).await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    }
-    assert_eq!(receiver.at("/good")[0].json()["data"]["disabled_by"], "failing");
+        receiver.at("/good")
+    };
+    let told = patience::until(fail_again, |told| !told.is_empty()).await;
+    assert_eq!(told[0].json()["data"]["disabled_by"], "failing");
 }
 
 #[tokio::test]
@@ -309,7 +297,7 @@ async fn a_job_and_a_batch_have_endpoints_of_their_own_and_progress_is_told_by_q
     let secret = stack.get("/webhooks/signing-secret").await.text("/secret").to_owned();
     let input = stack.upload_bunny().await;
     let body = json!({
-        "input": input, "output": "own.mp4", "operations": slow(),
+        "input": input, "output": "own.mp4", "operations": steady(),
         "webhook_url": format!("{}/own", receiver.url),
         "webhook_events": ["job.progress", "job.completed", "job.cancelled"],
     });
@@ -467,17 +455,12 @@ async fn among_ten_thousand_endpoints_a_dead_one_slows_nobody() {
         let made = stack.post("/batch", &json!({ "jobs": jobs })).await;
         assert_eq!(made.status, StatusCode::CREATED, "{made:#?}");
     }
-    let start = Instant::now();
-    loop {
-        // What was told twice, for it came late, was told once.
-        let told: std::collections::BTreeSet<String> =
-            receiver.got.lock().unwrap().iter().map(|got| got.path.clone()).collect();
-        if told.len() == BATCHES * 1_000 - 1 {
-            break;
-        }
-        assert!(start.elapsed() < PATIENCE, "{} were told", told.len());
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    // What was told twice, for it came late, was told once.
+    let told = async || {
+        let got = receiver.got.lock().unwrap();
+        got.iter().map(|got| &got.path).collect::<std::collections::BTreeSet<_>>().len()
+    };
+    patience::until(told, |told| *told == BATCHES * 1_000 - 1).await;
     // Nobody else asked it while one waited for its answer.
     let unanswered = *receiver.unanswered.lock().unwrap();
     assert!(unanswered <= 1 + begun.elapsed().as_secs() / 20, "{unanswered}");
