@@ -1,8 +1,12 @@
 //! Every container and codec, as ffprobe sees it.
 
+use std::path::Path;
+
 use domain::media::{AudioCodec, Operation, Pick, Preset, Tracks, Transcode, Trim, VideoCodec};
 
-use crate::harness::{Slot, clip, ffmpeg, ffprobe, probe, report, run, seconds};
+use crate::harness::{
+    Slot, clip, ffmpeg, ffmpeg_says, ffprobe, figure, probe, report, run, seconds, similarity,
+};
 
 fn film() -> Slot {
     let slot = Slot::new();
@@ -14,6 +18,18 @@ fn quick(change: impl FnOnce(&mut Transcode)) -> Operation {
     let mut transcode = Transcode::default();
     change(&mut transcode);
     Operation::Transcode(transcode)
+}
+
+/// As loud, and as loud in the narrow band of the tone that was played.
+fn sounds_as_the_input(slot: &Slot, output: &str) {
+    let level = |path: &Path, filter: &str| {
+        let meter = ["-i", path.to_str().unwrap(), "-af", filter, "-f", "null", "-"];
+        figure(&ffmpeg_says(&meter), "mean_volume:")
+    };
+    for filter in ["volumedetect", "bandpass=f=440:width_type=q:w=20,volumedetect"] {
+        let (was, is) = (level(&slot.input(), filter), level(&slot.output(output), filter));
+        assert!((was - is).abs() < 1.0, "{output}: {is} dB instead of {was} through {filter}");
+    }
 }
 
 #[test]
@@ -60,6 +76,13 @@ fn every_container_holds_what_it_should() {
                 path.display()
             ));
             assert_eq!(frames.lines().next().unwrap().trim(), "50", "{name}");
+            let alike = similarity(&slot, name, "null");
+            // A palette of 256 colours is coarse.
+            let least = if video == "gif" { 0.75 } else { 0.9 };
+            assert!(alike > least, "{name}: {alike}");
+        }
+        if !audio.is_empty() {
+            sounds_as_the_input(&slot, name);
         }
     }
 }
@@ -84,6 +107,9 @@ fn every_codec_is_encoded() {
         report(&slot.convert(name, vec![transcode]));
         let codecs = probe(&slot.output(name), "", "stream=codec_name").replace('\n', " ");
         assert_eq!(codecs, expected, "{name}");
+        let alike = similarity(&slot, name, "null");
+        assert!(alike > 0.9, "{expected}: {alike}");
+        sounds_as_the_input(&slot, name);
     }
     let hevc = quick(|t| {
         t.video_codec = Some(VideoCodec::Hevc);
@@ -129,7 +155,7 @@ fn copied_packets_are_the_inputs_own() {
     let copy = || {
         quick(|t| (t.video_codec, t.audio_codec) = (Some(VideoCodec::Copy), Some(AudioCodec::Copy)))
     };
-    let sums = |path: &std::path::Path| {
+    let sums = |path: &Path| {
         let said = ffmpeg(&format!(
             "-i {} -map 0:v -map 0:a -c copy -bsf:v h264_mp4toannexb -f streamhash -",
             path.display()
@@ -250,7 +276,7 @@ fn awkward_films_come_out_whole() {
         let slot = Slot::new();
         let input = slot.input();
         ffmpeg(&format!("{arguments} {}", input.display()));
-        let counted = |path: &std::path::Path| {
+        let counted = |path: &Path| {
             let said = ffprobe(&format!(
                 "-count_frames -select_streams v:0 -show_entries stream=nb_read_frames -of default=nw=1:nk=1 {}",
                 path.display()

@@ -30,6 +30,21 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// What the command line says while it does something: its meters speak there.
+pub(crate) fn ffmpeg_says(arguments: &[&str]) -> String {
+    let output = Command::new("ffmpeg").args(["-nostats"]).args(arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    said
+}
+
+/// The number behind a word of what a meter says.
+pub(crate) fn figure(said: &str, word: &str) -> f64 {
+    let behind = said.split(word).nth(1).unwrap_or_else(|| panic!("no {word} in {said}"));
+    let figure = behind.split_ascii_whitespace().next().unwrap();
+    figure.parse().unwrap_or_else(|_| panic!("{word}{figure} is no number"))
+}
+
 /// The command line, its arguments apart by spaces.
 pub(crate) fn ffmpeg(arguments: &str) -> String {
     tool("ffmpeg", arguments)
@@ -218,37 +233,22 @@ pub(crate) fn similarity(slot: &Slot, output: &str, chain: &str) -> f64 {
 
 /// What the command line's EBU R128 meter says: integrated loudness and true peak.
 pub(crate) fn loudness(path: &Path) -> (f64, f64) {
-    let arguments = [
-        "-v",
-        "info",
-        "-nostats",
-        "-i",
-        path.to_str().unwrap(),
-        "-filter_complex",
-        "ebur128=peak=true",
-        "-f",
-        "null",
-        "-",
-    ];
-    let output = Command::new("ffmpeg").args(arguments).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let summary = said.rsplit("Summary:").next().unwrap().to_owned();
-    let value = |name: &str| {
-        let rest = summary.split(name).nth(1).unwrap().trim();
-        rest.split(' ').next().unwrap().parse::<f64>().unwrap()
-    };
-    (value("I:"), value("Peak:"))
+    let path = path.to_str().unwrap();
+    let meter = ["-i", path, "-filter_complex", "ebur128=peak=true", "-f", "null", "-"];
+    let said = ffmpeg_says(&meter);
+    let summary = said.rsplit("Summary:").next().unwrap();
+    (figure(summary, "I:"), figure(summary, "Peak:"))
 }
 
 /// The peak signal-to-noise ratio of two pictures or films of one size, by ffmpeg's own filter.
 pub(crate) fn psnr(one: &Path, other: &Path) -> f64 {
-    let inputs = ["-nostats", "-i", one.to_str().unwrap(), "-i", other.to_str().unwrap()];
-    let graph = "[0:v]format=yuv420p[a];[1:v]format=yuv420p[b];[a][b]psnr";
-    let measure = ["-lavfi", graph, "-f", "null", "-"];
-    let output = Command::new("ffmpeg").args(inputs).args(measure).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let found =
-        said.lines().rfind(|line| line.contains("average:")).unwrap_or_else(|| panic!("{said}"));
-    let figure = found.split("average:").nth(1).unwrap().split(' ').next().unwrap();
-    figure.parse().unwrap()
+    compared((one, "format=yuv420p"), (other, "format=yuv420p"))
+}
+
+/// The same of two films that are first brought to what can be compared.
+pub(crate) fn compared((one, this): (&Path, &str), (other, that): (&Path, &str)) -> f64 {
+    let graph = format!("[0:v]{this}[a];[1:v]{that}[b];[a][b]psnr");
+    let inputs = ["-i", one.to_str().unwrap(), "-i", other.to_str().unwrap()];
+    let said = ffmpeg_says(&[&inputs[..], &["-lavfi", &graph, "-f", "null", "-"]].concat());
+    figure(&said, "average:")
 }

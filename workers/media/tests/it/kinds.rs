@@ -10,7 +10,9 @@ use domain::{
 };
 use serde_json::Value;
 
-use crate::harness::{Slot, Talk, clip, failure, ffmpeg, ffprobe, loudness, probe, report};
+use crate::harness::{
+    Slot, Talk, clip, failure, ffmpeg, ffmpeg_says, ffprobe, figure, loudness, probe, report,
+};
 
 pub(crate) fn result(talk: &Talk) -> &Value {
     report(talk).result.as_ref().unwrap()
@@ -59,25 +61,8 @@ fn reference(slot: &Slot, filter: &str, name: &str) -> f64 {
     let graph = format!(
         "[0:v]scale=320:180:flags=bicubic,format=yuv420p[a];[1:v]format=yuv420p[b];[a][b]{filter}"
     );
-    let output = std::process::Command::new("ffmpeg")
-        .args([
-            "-nostats",
-            "-i",
-            a.to_str().unwrap(),
-            "-i",
-            b.to_str().unwrap(),
-            "-lavfi",
-            &graph,
-            "-f",
-            "null",
-            "-",
-        ])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let last = said.lines().rfind(|line| line.contains(name)).unwrap().to_owned();
-    let value = last.split(name).nth(1).unwrap().trim();
-    value.split(' ').next().unwrap().parse().unwrap()
+    let inputs = ["-i", a.to_str().unwrap(), "-i", b.to_str().unwrap()];
+    figure(&ffmpeg_says(&[&inputs[..], &["-lavfi", &graph, "-f", "null", "-"]].concat()), name)
 }
 
 #[test]

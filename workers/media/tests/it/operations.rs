@@ -13,7 +13,8 @@ use domain::{
 };
 
 use crate::harness::{
-    Slot, clip, failure, ffmpeg, ffprobe, loudness, probe, report, run, seconds, similarity,
+    Slot, clip, failure, ffmpeg, ffmpeg_says, ffprobe, figure, loudness, probe, report, run,
+    seconds, similarity,
 };
 
 fn fast() -> Operation {
@@ -68,6 +69,16 @@ fn the_picture_is_what_the_command_line_makes_of_it() {
             "100x100",
             "scale=178:100:flags=bicubic,crop=100:100:39:0:exact=1",
         ),
+        (
+            "stretch",
+            Operation::Scale(Scale {
+                width: Some(100),
+                height: Some(100),
+                mode: ScaleMode::Stretch,
+            }),
+            "100x100",
+            "scale=100:100:flags=bicubic",
+        ),
         ("faster", Operation::Speed(Speed { factor: 2.0 }), "320x180", "setpts=PTS/2,fps=25"),
         (
             "denoise",
@@ -83,6 +94,18 @@ fn the_picture_is_what_the_command_line_makes_of_it() {
             Operation::Filter(Filter { strength: Some(0.2), ..filter(FilterName::Brightness) }),
             "320x180",
             "eq=brightness=0.2",
+        ),
+        (
+            "contrast",
+            Operation::Filter(Filter { strength: Some(1.6), ..filter(FilterName::Contrast) }),
+            "320x180",
+            "eq=contrast=1.6",
+        ),
+        (
+            "saturation",
+            Operation::Filter(Filter { strength: Some(0.3), ..filter(FilterName::Saturation) }),
+            "320x180",
+            "eq=saturation=0.3",
         ),
         (
             "eq",
@@ -110,6 +133,10 @@ fn the_picture_is_what_the_command_line_makes_of_it() {
         assert!(alike > 0.96, "{name}: {alike}");
         let other = similarity(&slot, &output, &format!("{chain},negate"));
         assert!(other < 0.9, "{name}: the comparison sees everything alike ({other})");
+        if wanted == "320x180" {
+            let untouched = similarity(&slot, &output, "null");
+            assert!(untouched < alike, "{name}: {untouched} as it was, {alike} as it should be");
+        }
     }
 }
 
@@ -136,13 +163,7 @@ fn speed_changes_the_length_of_picture_and_sound_and_keeps_the_pitch() {
         let level = |hertz: u32| {
             let chain = format!("bandpass=f={hertz}:width_type=q:w=20,volumedetect");
             let path = output.to_str().unwrap();
-            let said = std::process::Command::new("ffmpeg")
-                .args(["-nostats", "-i", path, "-af", &chain, "-f", "null", "-"])
-                .output()
-                .unwrap();
-            let said = String::from_utf8_lossy(&said.stderr).into_owned();
-            let mean = said.split("mean_volume:").nth(1).unwrap().trim();
-            mean.split(' ').next().unwrap().parse::<f64>().unwrap()
+            figure(&ffmpeg_says(&["-i", path, "-af", &chain, "-f", "null", "-"]), "mean_volume:")
         };
         assert!(level(440) > level(880) + 10.0 && level(440) > level(220) + 10.0);
     }
@@ -365,26 +386,9 @@ fn sound_is_changed_as_asked() {
     ));
     let level = |from: &str| {
         let path = slot.output("faded.wav");
-        let said = std::process::Command::new("ffmpeg")
-            .args([
-                "-nostats",
-                "-ss",
-                from,
-                "-t",
-                "0.2",
-                "-i",
-                path.to_str().unwrap(),
-                "-af",
-                "volumedetect",
-                "-f",
-                "null",
-                "-",
-            ])
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&said.stderr).into_owned();
-        let mean = said.split("mean_volume:").nth(1).unwrap().trim();
-        mean.split(' ').next().unwrap().parse::<f64>().unwrap()
+        let part = ["-ss", from, "-t", "0.2", "-i", path.to_str().unwrap()];
+        let meter = ["-af", "volumedetect", "-f", "null", "-"];
+        figure(&ffmpeg_says(&[&part[..], &meter].concat()), "mean_volume:")
     };
     assert!(level("0") < level("2") - 10.0 && level("3.8") < level("2") - 10.0);
 }
@@ -442,6 +446,34 @@ fn high_dynamic_range_comes_out_as_bt709_in_range() {
         "yuv420p\nbt709\nbt709\nbt709"
     );
     assert!(brightness(&slot, "o.mp4", "0", "320:180:0:0") > 180.0);
+}
+
+#[test]
+fn high_dynamic_range_is_toned_down_as_the_command_line_does_it() {
+    for (name, transfer, peak) in [("pq", "smpte2084", 1_000.0), ("hlg", "arib-std-b67", 1_000.0)] {
+        let slot = Slot::new();
+        let tags = format!("color_primaries=bt2020:color_trc={transfer}:colorspace=bt2020nc");
+        ffmpeg(&format!(
+            "-f lavfi -i testsrc2=s=320x180:d=1:r=25,format=yuv420p10le,setparams={tags} -c:v libx265 \
+             -x265-params log-level=none:crf=4:colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc \
+             -f mp4 {}",
+            slot.input().display()
+        ));
+        let asked = Operation::Filter(filter(FilterName::Tonemap));
+        report(&slot.convert("asked.mp4", vec![asked, fast()]));
+        report(&slot.convert("usual.mp4", vec![fast()]));
+        // White on paper is 203 candela a square metre (BT.2408).
+        let chain = format!(
+            "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,\
+             tonemap=hable:desat=0:peak={:.4},zscale=t=bt709:m=bt709:r=tv",
+            peak / 203.0
+        );
+        for output in ["asked.mp4", "usual.mp4"] {
+            let alike = similarity(&slot, output, &chain);
+            let untouched = similarity(&slot, output, "null");
+            assert!(alike > 0.96 && untouched < 0.9, "{name} {output}: {alike} {untouched}");
+        }
+    }
 }
 
 #[test]

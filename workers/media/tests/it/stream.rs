@@ -14,7 +14,8 @@ use serde_json::Value;
 
 use crate::{
     harness::{
-        Slot, clip, failure, ffmpeg, ffprobe, loudness, probe, psnr, real_film, report, stages,
+        Slot, clip, failure, ffmpeg, ffmpeg_says, ffprobe, figure, loudness, probe, psnr,
+        real_film, report, stages,
     },
     quality::judged,
 };
@@ -250,22 +251,8 @@ fn picture_and_sound_stay_together() {
             whole.display()
         ));
         let when = |filter: &str, key: &str| {
-            let said = Command::new("ffmpeg")
-                .args(["-nostats", "-i"])
-                .arg(&whole)
-                .args(["-filter_complex", filter, "-f", "null", "-"])
-                .output()
-                .unwrap();
-            let said = String::from_utf8_lossy(&said.stderr).into_owned();
-            said.split(key)
-                .nth(1)
-                .unwrap()
-                .trim()
-                .split([' ', '\n'])
-                .next()
-                .unwrap()
-                .parse::<f64>()
-                .unwrap()
+            let path = whole.to_str().unwrap();
+            figure(&ffmpeg_says(&["-i", path, "-filter_complex", filter, "-f", "null", "-"]), key)
         };
         let flash = when("[0:v]blackdetect=d=0.5", "black_end:");
         let beep = when("[0:a]silencedetect=n=-40dB:d=0.5", "silence_end:");
