@@ -1,8 +1,9 @@
 //! Reads a finished output back. A wrong file is a failed attempt, never a success.
 
 mod ends;
+mod moving_webp;
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use domain::{
     job::{FailureCode, StreamSummary},
@@ -38,7 +39,7 @@ pub(crate) fn verify(
         return images(output, plan, expected);
     }
     if plan.container == Container::Webp {
-        return Ok(vec![moving_webp(output, plan, expected)?]);
+        return Ok(vec![moving_webp::verify(output, plan, expected)?]);
     }
     let mut input = open::open(output, Role::Media)
         .map_err(|error| wrong(format!("the output does not open again: {error}")))?;
@@ -261,45 +262,6 @@ pub(crate) fn picture(path: &Path, size: (u32, u32)) -> Result<Input, MediaError
     }
     decode_first(&mut input, 0)?;
     Ok(input)
-}
-
-/// FFmpeg does not read moving WebP back: the file's own structure is walked.
-fn moving_webp(output: &Path, plan: &Plan, expected: &Expected) -> Result<MadeFile, MediaError> {
-    let bytes = fs::read(output).map_err(|error| wrong(error.to_string()))?;
-    let number = |at: usize| {
-        let bytes = bytes.get(at..at.checked_add(4)?)?;
-        usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
-    };
-    if bytes.get(..4) != Some(b"RIFF")
-        || number(4).and_then(|n| n.checked_add(8)) != Some(bytes.len())
-    {
-        return Err(wrong("the output is not a whole WebP file"));
-    }
-    let (mut at, mut pictures, mut stills) = (12_usize, 0_u64, 0_u64);
-    while let (Some(kind), Some(size)) =
-        (bytes.get(at..at.saturating_add(4)), number(at.saturating_add(4)))
-    {
-        pictures = pictures.saturating_add(u64::from(kind == b"ANMF"));
-        stills = stills.saturating_add(u64::from(matches!(kind, b"VP8 " | b"VP8L")));
-        at = at.saturating_add(8).saturating_add(size).saturating_add(size % 2);
-    }
-    // The encoder leaves out a picture that is like the one before it.
-    if at != bytes.len() || pictures.max(stills) == 0 || pictures > expected.frames {
-        let detail = format!("the output has {pictures} pictures, {} encoded", expected.frames);
-        return Err(wrong(detail));
-    }
-    let stream = plan.video.as_ref().map(|video| StreamSummary {
-        kind: "video".to_owned(),
-        codec: "webp".to_owned(),
-        width: Some(video.width),
-        height: Some(video.height),
-        fps: Some(video.rate.as_f64()),
-        channels: None,
-        sample_rate: None,
-    });
-    #[expect(clippy::cast_precision_loss, reason = "shown in seconds")]
-    let duration = plan.duration.map(|micros| micros as f64 / 1_000_000.0);
-    Ok(MadeFile { streams: stream.into_iter().collect(), ..MadeFile::plain(output, duration) })
 }
 
 fn summaries(input: &Input) -> Vec<StreamSummary> {
