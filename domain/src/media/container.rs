@@ -81,6 +81,12 @@ impl Container {
         }
     }
 
+    /// True if it can tell a player to turn the picture.
+    pub(super) const fn holds_turn(self) -> bool {
+        // A JPEG picture says so itself.
+        matches!(self, Self::Mp4 | Self::Mov | Self::Jpg)
+    }
+
     /// What players accept as its picture, the usual one first.
     pub const fn video(self) -> &'static [VideoCodec] {
         match self {

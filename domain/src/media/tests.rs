@@ -222,6 +222,46 @@ fn a_turned_phone_picture_is_planned_upright() {
 }
 
 #[test]
+fn a_turned_picture_is_copied_only_to_where_it_is_still_turned() {
+    let copy = || {
+        Operation::Transcode(Transcode {
+            video_codec: Some(VideoCodec::Copy),
+            ..Transcode::default()
+        })
+    };
+    for facts in
+        [VideoFacts { rotation: 90, ..picture() }, VideoFacts { mirrored: true, ..picture() }]
+    {
+        let turned = [film(facts)];
+        for fits in ["o.mp4", "o.mov"] {
+            assert!(resolve_for(&turned, fits, vec![copy()]).is_ok(), "{fits}");
+        }
+        for loses in ["o.mkv", "o.ts"] {
+            let refusal = resolve_for(&turned, loses, vec![copy()]).unwrap_err();
+            assert_eq!(refusal.pointer, "#/operations/0/video_codec");
+            assert!(refusal.detail.contains("mp4 and mov can"), "{refusal}");
+        }
+    }
+}
+
+#[test]
+fn fields_are_kept_only_for_cutting_and_where_nothing_mixes_them() {
+    let fields = [film(VideoFacts { interlaced: true, ..picture() })];
+    let prores = || {
+        Operation::Transcode(Transcode {
+            video_codec: Some(VideoCodec::Prores),
+            ..Transcode::default()
+        })
+    };
+    let interlaced = |operations: Vec<Operation>| {
+        resolve_for(&fields, "o.mov", operations).unwrap().video.unwrap().interlaced
+    };
+    assert!(interlaced(vec![trim(0, Some(1_000_000)), prores()]));
+    assert!(!interlaced(vec![scale(None, Some(90), ScaleMode::Fit), prores()]));
+    assert!(!interlaced(vec![]));
+}
+
+#[test]
 fn what_nobody_asked_for_is_said() {
     let odd = film(VideoFacts { width: 321, height: 181, interlaced: true, ..picture() });
     let plan = resolve_for(&[odd], "o.mp4", vec![]).unwrap();

@@ -172,6 +172,18 @@ pub(crate) fn is_interlaced(parameters: &codec::ParametersRef<'_>) -> bool {
     order != ffi::AVFieldOrder::UNKNOWN && order != ffi::AVFieldOrder::PROGRESSIVE
 }
 
+/// The pictures of an encoder are two fields each, in the order of a source's.
+pub(crate) fn keep_fields(context: &mut codec::Context, source: &codec::Parameters) {
+    // SAFETY: parameters are always allocated; a plain field is read.
+    let order = unsafe { (*source.as_ptr()).field_order };
+    // SAFETY: the pointer is only used while we borrow the context mutably.
+    let raw = unsafe { context.as_mut_ptr() };
+    // SAFETY: an allocated, unopened context, and ours alone.
+    let raw = unsafe { &mut *raw };
+    raw.field_order = order;
+    raw.flags |= c_int::try_from(ffi::AV_CODEC_FLAG_INTERLACED_DCT).unwrap_or(0);
+}
+
 /// FFmpeg's name of a stream's profile.
 pub(crate) fn profile_name(parameters: &codec::ParametersRef<'_>) -> Option<String> {
     // SAFETY: parameters are always allocated; only plain fields are read.

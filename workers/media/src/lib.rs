@@ -15,6 +15,7 @@ mod ffi;
 mod fuzz;
 pub mod hardware;
 mod open;
+mod orientation;
 mod probe;
 pub mod protocol;
 mod pulse;

@@ -3,7 +3,7 @@ use std::path::Path;
 use domain::media::Role;
 use ffmpeg_the_third as ffmpeg;
 
-use crate::{MediaError, ffi::Input};
+use crate::{MediaError, ffi::Input, orientation};
 
 /// The file formats that are media, and none that names other files.
 const MEDIA: &str = "mov,mp4,matroska,webm,mpegts,mpeg,avi,flv,mp3,wav,aac,flac,ogg,gif,mxf,asf,\
@@ -27,7 +27,7 @@ pub(crate) fn open(path: &Path, role: Role) -> Result<Input, MediaError> {
         Role::Image => (IMAGES, "a picture (PNG, JPEG, WebP, BMP, TIFF)"),
         Role::Subtitle => (SUBTITLES, "subtitles (SRT, ASS, WebVTT)"),
     };
-    Input::open(path, formats).map_err(|error| {
+    let opened = Input::open(path, formats).map_err(|error| {
         MediaError::input(match error {
             ffmpeg::Error::InvalidData => format!(
                 "the input is not {what} that can be read here; it may be damaged, cut off before \
@@ -38,5 +38,10 @@ pub(crate) fn open(path: &Path, role: Role) -> Result<Input, MediaError> {
                  only point to media are not accepted"
             ),
         })
-    })
+    });
+    let mut input = opened?;
+    if input.context.format().name().ends_with("_pipe") {
+        input.held = orientation::of(path);
+    }
+    Ok(input)
 }

@@ -6,7 +6,7 @@ use crate::{
     location::Location,
     media::{
         Micros, PlanRejection,
-        plan::{Draft, Place, VideoFilter, Window},
+        plan::{Draft, Picture, Place, VideoFilter, Window},
     },
 };
 
@@ -53,7 +53,10 @@ impl Watermark {
         if facts.is_some() && image.is_none() {
             return at.refuse("image", "the image holds no picture; PNG, JPEG and WebP work");
         }
-        let own = image.map_or((64, 64), |image| (image.width.max(1), image.height.max(1)));
+        let image = image.map(Picture::of);
+        let own =
+            image.as_ref().map_or((64, 64), |image| (image.width.max(1), image.height.max(1)));
+        let upright = image.map_or_else(Vec::new, |image| image.filters);
         let picture = draft.the_picture(at, "")?;
         let (width, height) = self.size(own, picture.width);
         let (width, height) = (width.min(picture.width), height.min(picture.height));
@@ -62,7 +65,16 @@ impl Watermark {
             (picture.width, picture.height),
             self.margin.unwrap_or(16),
         );
-        picture.filters.push(VideoFilter::Overlay { input, width, height, x, y, opacity, during });
+        picture.filters.push(VideoFilter::Overlay {
+            input,
+            upright,
+            width,
+            height,
+            x,
+            y,
+            opacity,
+            during,
+        });
         Ok(())
     }
 

@@ -91,6 +91,9 @@ pub enum VideoFilter {
     Overlay {
         /// Which input.
         input: usize,
+        /// What sets it upright.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        upright: Vec<VideoFilter>,
         /// Pixels.
         width: u32,
         /// Pixels.

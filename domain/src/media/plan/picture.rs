@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::{Draft, Picture, PlanRejection, Source, VideoFilter, even};
 use crate::media::{
     Container, FilterName, MediaFacts, Operation, Placed, Preset, Rational, Transcode, VideoCodec,
-    facts::Chroma,
+    VideoFacts, facts::Chroma,
 };
 
 /// What happens to the picture.
@@ -35,6 +35,9 @@ pub struct VideoPlan {
     pub keyframe_interval: Option<u32>,
     /// True if its colours are BT.709 whatever the source's were.
     pub tonemapped: bool,
+    /// True if its pictures are two fields each, as the source's are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interlaced: bool,
     /// What encodes it, if not the processor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placed: Option<Placed>,
@@ -84,8 +87,11 @@ impl Settings<'_> {
         let asked =
             |name| operations.iter().any(|o| matches!(o, Operation::Filter(f) if f.name == name));
         let Some(picture) = &mut draft.picture else { return Ok(()) };
-        if picture.interlaced && self.codec != VideoCodec::Prores && !asked(FilterName::Deinterlace)
-        {
+        // Whoever cuts films wants its fields; what changes a picture would mix them.
+        let keeps = self.codec == VideoCodec::Prores
+            && picture.filters.is_empty()
+            && !operations.iter().any(Operation::changes_picture);
+        if picture.interlaced && !keeps && !asked(FilterName::Deinterlace) {
             picture.deinterlace();
             draft.notes.push("the input is interlaced; it is deinterlaced".to_owned());
         }
@@ -115,9 +121,9 @@ impl Settings<'_> {
         let found = own.and_then(MediaFacts::video);
         let source = Source { input: 0, stream: found.map_or(0, |(stream, _)| stream.index) };
         if self.codec == VideoCodec::Copy
-            && let Some((stream, _)) = found
+            && let Some((stream, facts)) = found
         {
-            self.check_copy(&stream.codec)?;
+            self.check_copy(&stream.codec, facts)?;
         }
         let pixel_format = self.pixel_format(&picture)?;
         if self.codec != VideoCodec::Copy {
@@ -153,14 +159,24 @@ impl Settings<'_> {
             profile: self.profile()?,
             keyframe_interval: self.transcode.keyframe_interval,
             tonemapped,
+            interlaced: picture.interlaced && self.codec != VideoCodec::Copy,
             placed: None,
             filters: picture.filters,
         })
     }
 
-    fn check_copy(&self, codec: &str) -> Result<(), PlanRejection> {
+    fn check_copy(&self, codec: &str, facts: &VideoFacts) -> Result<(), PlanRejection> {
         let fits = self.container == Container::Mkv
             || VideoCodec::of_stream(codec).is_some_and(|c| self.container.video().contains(&c));
+        let turned = facts.rotation != 0 || facts.mirrored;
+        if fits && turned && !self.container.holds_turn() {
+            let detail = format!(
+                "the input's picture is turned when it is shown, which {} cannot say; mp4 and mov \
+                 can, and every codec but `copy` turns it for good",
+                self.container.as_str()
+            );
+            return self.refuse("video_codec", detail);
+        }
         if fits {
             return Ok(());
         }

@@ -14,6 +14,8 @@ pub(crate) struct Input {
     /// Dropped first, as declared first: closing it may still read through `io`.
     pub(crate) context: format::context::Input,
     _io: Io,
+    /// How a viewer turns a picture, which its container does not say.
+    pub(crate) held: (u16, bool),
 }
 
 /// A file behind FFmpeg's reading interface.
@@ -133,7 +135,7 @@ impl Input {
         }
         // SAFETY: opened above and owned by nobody else; `Input` closes it on drop.
         let input = unsafe { format::context::Input::wrap(context) };
-        Ok(Self { context: input, _io: io })
+        Ok(Self { context: input, _io: io, held: (0, false) })
     }
 
     /// The next packet, of whichever stream; none at the end.
@@ -203,7 +205,7 @@ impl Input {
         let number = |bytes: &[u8]| Some(i32::from_ne_bytes(bytes.try_into().ok()?));
         let matrix: Vec<i32> =
             matrix.iter().flat_map(|matrix| matrix.chunks_exact(4)).filter_map(number).collect();
-        let Ok(mut matrix) = <[i32; 9]>::try_from(matrix) else { return (0, false) };
+        let Ok(mut matrix) = <[i32; 9]>::try_from(matrix) else { return self.held };
         let [a, b, _, c, d, ..] = matrix.map(i64::from);
         let mirrored = a.saturating_mul(d) < b.saturating_mul(c);
         if mirrored {

@@ -1,17 +1,18 @@
 //! Films that are made otherwise than most: what comes of them is what a player shows of them.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 use domain::{
     Personal,
     media::{
-        Concat, Metric, Operation, Packaging, PictureFormat, Preset, Stream, SubtitleMode,
-        Subtitles, ThumbnailMode, Thumbnails, Transcode, Trim, VideoCodec,
+        Concat, Metric, Operation, Packaging, PictureFormat, Position, Preset, Scale, ScaleMode,
+        Stream, SubtitleMode, Subtitles, ThumbnailMode, Thumbnails, Transcode, Trim, VideoCodec,
+        Watermark,
     },
 };
 
 use crate::{
-    harness::{Slot, failure, ffmpeg, probe, psnr, report, run, seconds, similarity},
+    harness::{Slot, compared, failure, ffmpeg, probe, psnr, report, run, seconds, similarity},
     kinds::{analyze, like, take, thumbnails},
     stream,
 };
@@ -29,13 +30,7 @@ fn of(what: &str) -> Slot {
 
 /// How much alike two films look on a screen, in red, green and blue.
 fn shown(one: &Path, other: &Path) -> f64 {
-    let graph = "[0:v]format=gbrp[a];[1:v]format=gbrp[b];[a][b]psnr";
-    let inputs = ["-nostats", "-i", one.to_str().unwrap(), "-i", other.to_str().unwrap()];
-    let rest = ["-lavfi", graph, "-f", "null", "-"];
-    let output = Command::new("ffmpeg").args(inputs).args(rest).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let found = said.split("average:").nth(1).unwrap_or_else(|| panic!("{said}"));
-    found.split(' ').next().unwrap().parse().unwrap()
+    compared((one, "format=gbrp"), (other, "format=gbrp"))
 }
 
 #[test]
@@ -206,16 +201,70 @@ fn deep_films_are_compared_by_what_deep_samples_hold() {
         reference.display()
     ));
     let found = analyze(&slot, &[Metric::Psnr], true);
-    let graph = "[0:v]format=yuv420p10le[a];[1:v]format=yuv420p10le[b];[a][b]psnr";
-    let (own, other) = (slot.input(), reference.display().to_string());
-    let inputs = ["-nostats", "-i", own.to_str().unwrap(), "-i", &other];
-    let rest = ["-lavfi", graph, "-f", "null", "-"];
-    let output = Command::new("ffmpeg").args(inputs).args(rest).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let theirs: f64 =
-        said.split("average:").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    let ten = "format=yuv420p10le";
+    let theirs = compared((&slot.input(), ten), (&reference, ten));
     let ours = found["psnr"]["mean"].as_f64().unwrap();
     assert!((ours - theirs).abs() < 0.01, "{ours} and {theirs}");
+}
+
+/// A JPEG picture of a camera that was held so.
+fn held(picture: &Path, orientation: u8) {
+    let tiff = [
+        b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(),
+        &[orientation, 0, 0, 0, 0, 0, 0, 0],
+    ];
+    let exif = [b"Exif\0\0".as_slice(), &tiff.concat()].concat();
+    let length = u16::try_from(exif.len() + 2).unwrap().to_be_bytes();
+    let jpeg = fs::read(picture).unwrap();
+    let (begin, rest) = jpeg.split_at(2);
+    fs::write(picture, [begin, b"\xff\xe1", &length, &exif, rest].concat()).unwrap();
+}
+
+#[test]
+fn a_photograph_is_upright_however_the_camera_was_held() {
+    let slot = Slot::new();
+    let upright = slot.output("upright.png");
+    ffmpeg(&format!("-f lavfi -i testsrc2=s=320x180 -frames:v 1 {}", upright.display()));
+    for (orientation, stored) in [
+        (1, "null"),
+        (2, "hflip"),
+        (3, "hflip,vflip"),
+        (4, "vflip"),
+        (5, "transpose=cclock_flip"),
+        (6, "transpose=cclock"),
+        (7, "transpose=clock_flip"),
+        (8, "transpose=clock"),
+    ] {
+        let photograph = slot.input();
+        ffmpeg(&format!(
+            "-y -i {} -vf {stored} -q:v 1 -f image2 -c:v mjpeg {}",
+            upright.display(),
+            photograph.display()
+        ));
+        held(&photograph, orientation);
+        report(&slot.convert("out.png", vec![]));
+        let alike = psnr(&upright, &slot.output("out.png"));
+        assert!(alike > 30.0, "{orientation}: {alike} dB");
+    }
+    // The last one, as a mark on a film of its own size.
+    fs::rename(slot.input(), slot.extra(1)).unwrap();
+    ffmpeg(&format!(
+        "-f lavfi -i color=black:s=320x180:r=25:d=1 -c:v libx264 -f mp4 {}",
+        slot.input().display()
+    ));
+    let mark = Operation::Watermark(Watermark {
+        image: Personal::Erased,
+        position: Position::TopLeft,
+        opacity: None,
+        scale: None,
+        margin: Some(0),
+        start: None,
+        end: None,
+    });
+    let trim = Operation::Trim(Trim { start: 0, end: Some(40_000) });
+    report(&slot.convert("marked.png", vec![mark, trim]));
+    let alike = psnr(&upright, &slot.output("marked.png"));
+    assert!(alike > 30.0, "{alike} dB");
 }
 
 #[test]
@@ -238,6 +287,34 @@ fn a_mirrored_film_is_mirrored() {
         ffmpeg(&format!("-y -i {} -vf {turned} -c:v ffv1 {to}", straight.display()));
         assert!(psnr(&slot.output("out.mp4"), &wanted) > 25.0, "{name}");
         fs::remove_file(slot.output("out.mp4")).unwrap();
+    }
+}
+
+#[test]
+fn a_film_for_cutting_keeps_its_fields_and_any_other_is_deinterlaced() {
+    for (order, set, word) in [("tff", "setfield=tff", "tt"), ("bff", "setfield=bff", "bb")] {
+        let mode = if order == "tff" { "interleave_top" } else { "interleave_bottom" };
+        let slot = of(&format!(
+            "-f lavfi -i testsrc2=s=320x180:r=50:d=1 -vf tinterlace={mode},{set} -c:v libx264 \
+             -flags +ilme+ildct -x264-params {order}=1 -pix_fmt yuv420p -f mp4"
+        ));
+        report(&slot.convert("out.mov", vec![]));
+        let prores = Transcode { video_codec: Some(VideoCodec::Prores), ..Transcode::default() };
+        let prores = || Operation::Transcode(prores.clone());
+        report(&slot.convert("fields.mov", vec![prores()]));
+        let smaller =
+            Operation::Scale(Scale { width: None, height: Some(90), mode: ScaleMode::Fit });
+        report(&slot.convert("small.mov", vec![smaller, prores()]));
+        let says = |name, entry| probe(&slot.output(name), "v:0", entry);
+        assert_eq!(says("fields.mov", "stream=field_order"), word);
+        for (name, interlaced) in [("fields.mov", "1"), ("small.mov", "0"), ("out.mov", "0")] {
+            let frames = says(name, "frame=interlaced_frame");
+            assert!(frames.lines().all(|frame| frame == interlaced), "{name}: {frames}");
+        }
+        let (film, made) = (slot.input(), slot.output("fields.mov"));
+        let fields = |chain| compared((&film, chain), (&made, "format=yuv422p10"));
+        let (own, mixed) = (fields("scale=interl=1,format=yuv422p10"), fields("format=yuv422p10"));
+        assert!(own > 40.0 && own > mixed + 1.0, "{own} dB, {mixed} dB");
     }
 }
 

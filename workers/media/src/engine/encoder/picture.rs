@@ -56,6 +56,9 @@ pub(in crate::engine) fn open(
         canvas.threads,
         canvas.pass,
     );
+    if plan.interlaced {
+        ffi::keep_fields(&mut context, canvas.source);
+    }
     if plan.codec == VideoCodec::Mjpeg {
         ffi::fixed_quality(&mut context, JPEG_QUALITY);
     }

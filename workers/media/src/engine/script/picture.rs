@@ -56,6 +56,10 @@ impl Look<'_> {
         if square {
             end.push("setsar=1".to_owned());
         }
+        if self.plan.interlaced {
+            // Each field's colour stays its own.
+            end.push("scale=interl=1".to_owned());
+        }
         let placed = self.plan.placed.as_ref().map(|placed| placed.pool);
         end.push(match placed {
             Some(Pool::Vaapi) => "format=pix_fmts=nv12,hwupload".to_owned(),
@@ -70,10 +74,20 @@ impl Look<'_> {
         let mut chain: Vec<String> = Vec::new();
         for (place, filter) in filters.iter().enumerate() {
             match filter {
-                VideoFilter::Overlay { input, width, height, x, y, opacity, during: when } => {
+                VideoFilter::Overlay {
+                    input,
+                    upright,
+                    width,
+                    height,
+                    x,
+                    y,
+                    opacity,
+                    during: when,
+                } => {
                     let under = script.chain(&at, &chain, "null");
                     chain.clear();
                     let image = script.feed(Fed::Stream(Source { input: *input, stream: 0 }));
+                    let image = self.apply(script, &image, upright);
                     let fit = [
                         format!("scale={width}:{height}:flags=bicubic"),
                         "format=rgba".to_owned(),
