@@ -220,6 +220,20 @@ pub(crate) fn sink_pixel_aspect(sink: &filter::Context<'_>) -> Rational {
     unsafe { ffi::av_buffersink_get_sample_aspect_ratio(sink) }.into()
 }
 
+/// Sides and format of the pictures that come out of a sink.
+pub(crate) fn sink_picture(sink: &filter::Context<'_>) -> (u32, u32, format::Pixel) {
+    // SAFETY: a configured sink of a living graph; the answers are values.
+    let sink = unsafe { sink.as_ptr() };
+    // SAFETY: only reads it.
+    let width = unsafe { ffi::av_buffersink_get_w(sink) };
+    // SAFETY: only reads it.
+    let height = unsafe { ffi::av_buffersink_get_h(sink) };
+    // SAFETY: only reads it.
+    let format = unsafe { ffi::av_buffersink_get_format(sink) };
+    let side = |side: c_int| u32::try_from(side).unwrap_or(0);
+    (side(width), side(height), format::Pixel::from(ffi::AVPixelFormat(format)))
+}
+
 /// Pictures a second that come out of a sink; 0 if they come as they like.
 pub(crate) fn sink_frame_rate(sink: &filter::Context<'_>) -> Rational {
     // SAFETY: a configured sink of a living graph; the answer is a value.

@@ -55,6 +55,15 @@ impl Filtering {
         Ok((ffi::sink_time_base(&sink), ffi::sink_pixel_aspect(&sink), ffi::sink_frame_rate(&sink)))
     }
 
+    /// What the pictures that come out are like.
+    pub(super) fn picture(&mut self) -> Result<Shape, MediaError> {
+        let (time_base, aspect, rate) = self.outcome()?;
+        let sink = self.graph.get("out");
+        let sink = sink.ok_or_else(|| MediaError::internal("the filters", "have no end"))?;
+        let (width, height, format) = ffi::sink_picture(&sink);
+        Ok(Shape::Picture { width, height, format, time_base, aspect, rate })
+    }
+
     /// Where the frames that come out live, if not in memory.
     pub(super) fn hardware_frames(&mut self) -> Option<HardwareFrames> {
         self.graph.get("out").and_then(|sink| HardwareFrames::of_sink(&sink))

@@ -54,6 +54,14 @@ impl Shape {
         })
     }
 
+    /// True of the pictures that the faster scaler takes.
+    pub(super) const fn is_planar(&self) -> bool {
+        let (width, height) = self.size();
+        matches!(self, Self::Picture { format: format::Pixel::YUV420P, .. })
+            && width.is_multiple_of(2)
+            && height.is_multiple_of(2)
+    }
+
     /// A picture's sides.
     pub(super) const fn size(&self) -> (u32, u32) {
         match self {

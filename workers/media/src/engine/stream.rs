@@ -3,6 +3,7 @@ mod ladder;
 mod manifests;
 mod press;
 mod stills;
+mod trunk;
 
 use std::{fs, path::Path, thread, time::Instant};
 

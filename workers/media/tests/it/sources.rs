@@ -115,6 +115,44 @@ fn a_ladder_of_a_high_dynamic_range_says_which() {
 }
 
 #[test]
+fn every_rendition_of_a_ladder_is_turned_and_toned_down() {
+    let slot = Slot::new();
+    let lying = slot.output("lying.mp4");
+    let transfer = "color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc";
+    ffmpeg(&format!(
+        "-f lavfi -i testsrc2=s=320x180:r=25:d=2,format=yuv420p10le,setparams={transfer} -c:v libx265 \
+         -x265-params log-level=none:crf=4:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc {}",
+        lying.display()
+    ));
+    ffmpeg(&format!(
+        "-i {} -c copy -metadata:s:v:0 rotate=90 -f mp4 {}",
+        lying.display(),
+        slot.input().display()
+    ));
+    let rungs = [("large", "180:320"), ("small", "90:160")];
+    let variants = rungs.map(|(name, size)| {
+        stream::variant(name, size.split(':').nth(1).unwrap().parse().unwrap())
+    });
+    stream::make(&slot, Stream { variants: variants.to_vec(), ..stream::request(Packaging::Hls) });
+    for (name, size) in rungs {
+        let whole = slot.output(&format!("{name}.mkv"));
+        let playlist = slot.output(&format!("{name}/index.m3u8"));
+        ffmpeg(&format!(
+            "-allowed_extensions ALL -i {} -c copy {}",
+            playlist.display(),
+            whole.display()
+        ));
+        // The command line turns it by itself.
+        let toned = "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,\
+                     tonemap=hable:desat=0:peak=4.9261,zscale=t=bt709:m=bt709:r=tv,format=yuv420p";
+        let alike = similarity(&slot, &format!("{name}.mkv"), &format!("{toned},scale={size}"));
+        assert!(alike > 0.93, "{name}: {alike}");
+        let untouched = similarity(&slot, &format!("{name}.mkv"), &format!("scale={size}"));
+        assert!(untouched < 0.9, "{name}: {untouched}");
+    }
+}
+
+#[test]
 fn a_track_that_begins_late_ends_late() {
     let slot = of("-f lavfi -i testsrc2=s=320x180:r=25:d=4 -itsoffset 1 -f lavfi -i sine=d=4 \
                    -c:v libx264 -preset ultrafast -c:a aac -f mp4");

@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 use super::{
     ladder,
     stills::{self, Stills},
+    trunk::Trunk,
 };
 use crate::{
     MediaError,
@@ -105,10 +106,18 @@ impl<'a> Press<'a> {
     ) -> Result<Pressed, MediaError> {
         let own = crate::engine::own(self.facts)?;
         let mut flow = self.studio.flow(self.facts)?;
-        let reels = self.plan.renditions.iter().map(|rendition| self.picture(&mut flow, rendition));
-        let mut reels = reels.collect::<Result<Vec<Reel>, MediaError>>()?;
+        let renditions = &self.plan.renditions;
+        let mut trunk = Trunk::of(renditions, &mut flow, self.studio, self.facts)?;
+        let mut reels = Vec::new();
+        for rendition in renditions {
+            reels.push(self.picture(&mut flow, trunk.as_mut(), rendition)?);
+        }
         self.share_cadence(&mut reels);
         let judges = self.judges(&mut reels)?;
+        let pulse = self.studio.pulse;
+        if let Some(trunk) = trunk {
+            flow.stage(move || trunk.run(pulse));
+        }
         let mut making = Vec::new();
         for reel in reels {
             let counts = making.is_empty().then_some(tally);
@@ -122,7 +131,6 @@ impl<'a> Press<'a> {
         for (judge, making) in judges.into_iter().zip(&mut making) {
             making.verdict = Some(judge.sit(&mut flow, self.studio.pulse)?);
         }
-        let pulse = self.studio.pulse;
         let observed = analyze::observe(&mut flow, own, &self.request.metrics, pulse, None)?;
         let taken = stills::watch(&mut flow, own, stills, pulse)?;
         flow.run(0)?;
@@ -188,15 +196,22 @@ impl<'a> Press<'a> {
     fn picture<'env>(
         &self,
         flow: &mut Flow<'env>,
+        trunk: Option<&mut Trunk>,
         rendition: &Rendition,
     ) -> Result<Reel, MediaError>
     where
         'a: 'env,
     {
         let video = &rendition.video;
-        let planar = convert::is_planar(self.facts, video);
-        let look = Look { plan: video, planar, scratch: self.studio.scratch };
-        let mut filtering = flow.filter(look.script(), None)?;
+        let scratch = self.studio.scratch;
+        let mut filtering = if let Some(trunk) = trunk {
+            let (rest, feed) = trunk.branch(video);
+            let look = Look { plan: &rest, planar: trunk.is_planar(), scratch };
+            Filtering::build(&look.script().0, vec![feed])?
+        } else {
+            let planar = convert::is_planar(self.facts, video);
+            flow.filter(Look { plan: video, planar, scratch }.script(), None)?
+        };
         let outcome = filtering.outcome()?;
         let (time_base, aspect, rate) = outcome;
         let parameters = crate::engine::parameters(flow, video.source)?;

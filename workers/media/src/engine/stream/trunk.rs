@@ -1,0 +1,82 @@
+//! What all renditions of a ladder have in common is done to each picture once.
+
+use domain::media::{MediaFacts, Rendition, VideoPlan};
+
+use crate::{
+    MediaError,
+    engine::{
+        Studio, convert,
+        feed::{Feed, Giver},
+        filtering::Filtering,
+        flow::Flow,
+        script::Look,
+        shape::Shape,
+    },
+    pulse::Pulse,
+};
+
+/// Pictures that may wait for each rendition.
+const FRAMES: usize = 8;
+
+/// The filters with which every rendition begins, up to where they part.
+pub(super) struct Trunk {
+    filtering: Filtering,
+    shape: Shape,
+    /// How many filters of each rendition it sees to.
+    filters: usize,
+    branches: Vec<Giver>,
+}
+
+impl Trunk {
+    /// None where each rendition goes its own way from the beginning.
+    pub(super) fn of<'env>(
+        renditions: &[Rendition],
+        flow: &mut Flow<'env>,
+        studio: &Studio<'_>,
+        facts: &'env [MediaFacts],
+    ) -> Result<Option<Self>, MediaError> {
+        let filters = in_common(renditions);
+        let Some(first) = renditions.first().filter(|_| filters > 0) else { return Ok(None) };
+        let planar = convert::is_planar(facts, &first.video);
+        let look = Look { plan: &first.video, planar, scratch: studio.scratch };
+        let mut filtering = flow.filter(look.look(filters, "null"), None)?;
+        let shape = filtering.picture()?;
+        Ok(Some(Self { filtering, shape, filters, branches: vec![] }))
+    }
+
+    /// What a rendition has still to do, and the pictures to do it to.
+    pub(super) fn branch(&mut self, video: &VideoPlan) -> (VideoPlan, Feed) {
+        let filters = video.filters.get(self.filters..).unwrap_or_default().to_vec();
+        let (giver, feed) = Feed::new(FRAMES, self.shape.clone());
+        self.branches.push(giver);
+        (VideoPlan { filters, ..video.clone() }, feed)
+    }
+
+    /// True if its pictures are such that the faster scaler applies.
+    pub(super) fn is_planar(&self) -> bool {
+        self.shape.is_planar()
+    }
+
+    /// Shows every picture to all until the film ends, or nobody wants more.
+    pub(super) fn run(mut self, pulse: &Pulse<'_>) -> Result<(), MediaError> {
+        while let Some(frame) = self.filtering.next(pulse)? {
+            self.branches.retain(|branch| branch.show(&frame));
+            if self.branches.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// With how many equal filters all of them begin; none if there is only one.
+fn in_common(renditions: &[Rendition]) -> usize {
+    let Some((first, rest)) = renditions.split_first().filter(|(_, rest)| !rest.is_empty()) else {
+        return 0;
+    };
+    let same = |other: &Rendition| {
+        let pairs = first.video.filters.iter().zip(&other.video.filters);
+        pairs.take_while(|(one, other)| one == other).count()
+    };
+    rest.iter().map(same).min().unwrap_or(0)
+}
