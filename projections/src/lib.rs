@@ -40,4 +40,4 @@ pub use queue::Queue;
 pub use rebuild::Rebuild;
 pub use report::Report;
 pub use runner::{Applied, Projection, Runner, position_subject};
-pub use webhooks::Webhooks;
+pub use webhooks::{Replays, Webhooks};

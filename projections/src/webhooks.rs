@@ -4,6 +4,7 @@
 mod deliveries;
 mod endpoints;
 mod matching;
+mod replay;
 mod sending;
 
 use std::collections::BTreeMap;
@@ -13,13 +14,14 @@ use domain::{
     hook::{Hook, HookEvent},
     job::{Job, JobEvent},
 };
-use nats::{Codec, CodecError, Decision, Log, Message};
+use nats::{Codec, Decision, Log, Message};
 use serde_json::Value;
 use sqlx::PgConnection;
 
 pub use self::{
     deliveries::{AttemptRow, DeliveryRow, count_deliveries, deliveries, forget_deliveries},
     endpoints::{count, is_there, page},
+    replay::Replays,
     sending::{Alive, Due, Endpoint, Outcome, claim, due, record, release, remind},
 };
 use self::{
@@ -28,14 +30,11 @@ use self::{
 };
 use crate::{Erasure, Projection, ProjectionError, told, told::Told};
 
-/// The one reader. It reads further back in the log when somebody asks for a replay.
+/// The one reader.
 #[derive(Debug)]
 pub struct Webhooks {
     log: Log,
 }
-
-/// Messages read at once for a replay.
-const PAGE: usize = 1_000;
 
 impl Webhooks {
     /// Over this log.
@@ -46,7 +45,7 @@ impl Webhooks {
 
 impl Projection for Webhooks {
     const NAME: &'static str = "webhooks";
-    const TABLES: &'static [&'static str] = &["webhook", "delivery", "delivery_attempt"];
+    const TABLES: &'static [&'static str] = &["webhook", "delivery", "delivery_attempt", "replay"];
 
     async fn apply(
         &self,
@@ -81,11 +80,8 @@ impl Projection for Webhooks {
                             matched.extend(endpoints.test(hook, sequence, at));
                         }
                         HookEvent::ReplayAsked { sequence: after, index } => {
-                            let after = (*after, *index);
-                            // The row before its deliveries, as everybody locks them.
-                            endpoints.store(transaction).await?;
-                            let asked = Asked { hook, tenant: &tenant, after, until: sequence, at };
-                            self.replay(transaction, codec, &endpoints, asked).await?;
+                            let (whose, after) = ((hook, &tenant), (*after, *index));
+                            replay::ask(transaction, whose, after, (sequence, at)).await?;
                         }
                         HookEvent::Created { .. }
                         | HookEvent::Updated { .. }
@@ -115,6 +111,7 @@ impl Projection for Webhooks {
             "DELETE FROM delivery_attempt
              WHERE hook_id IN (SELECT id FROM webhook WHERE tenant = $1)",
             "DELETE FROM delivery WHERE tenant = $1",
+            "DELETE FROM replay WHERE tenant = $1",
         ] {
             sqlx::query(statement).bind(erasure.tenant.as_str()).execute(&mut *transaction).await?;
         }
@@ -185,56 +182,6 @@ impl Webhooks {
         }
         Ok(())
     }
-
-    /// Everything that one endpoint wants of what stands between two places in the log, once more.
-    async fn replay(
-        &self,
-        transaction: &mut PgConnection,
-        codec: &Codec,
-        endpoints: &Endpoints,
-        asked: Asked<'_>,
-    ) -> Result<(), ProjectionError> {
-        let Asked { hook, tenant, after, until, at } = asked;
-        let filter = format!("ev.*.{tenant}.>");
-        let mut from = after.0.max(1);
-        loop {
-            let page = self.log.page(&filter, from, PAGE).await?;
-            let mut matched = Vec::new();
-            for message in page.iter().filter(|message| message.sequence < until) {
-                let told = match told::told(codec, message).await {
-                    Ok(Some(told)) => told,
-                    // What cannot be read was passed over then, and is now.
-                    Ok(None) | Err(CodecError::Unreadable(_)) => continue,
-                    Err(error) => return Err(ProjectionError::from_codec(until, error)),
-                };
-                let place = (message.sequence, &told);
-                self.find(codec, (endpoints, Some(hook)), tenant, place, &mut matched).await?;
-            }
-            matched.retain(|matched| matched.place > after);
-            for matched in &mut matched {
-                (matched.again, matched.at) = (true, at);
-            }
-            store(transaction, &matched).await?;
-            match page.last() {
-                Some(last) if page.len() >= PAGE && last.sequence < until => {
-                    from = last.sequence.saturating_add(1);
-                }
-                _ => return Ok(()),
-            }
-        }
-    }
-}
-
-/// What is to be sent once more.
-struct Asked<'a> {
-    hook: HookId,
-    tenant: &'a Tenant,
-    /// Sequence and index of what came before it.
-    after: (u64, u32),
-    /// Sequence of what comes after it.
-    until: u64,
-    /// When somebody asked.
-    at: Timestamp,
 }
 
 /// Rows by the endpoint that they are for.

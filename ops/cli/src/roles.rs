@@ -8,7 +8,7 @@ use gateway::{Directory, Pepper, Server, Services};
 use nats::{Anchors, Codec, Log, Nats, Vault, topology};
 use projections::{
     Archive, AuditDecisions, AuditNotes, BatchList, Database, JobDetail, JobList, Notary, Pace,
-    Presets, Projection, Queue, Runner, Webhooks,
+    Presets, Projection, Queue, Replays, Runner, Webhooks,
 };
 use storage::{Egress, Storage};
 use tokio::{signal::unix, task::JoinSet};
@@ -176,6 +176,7 @@ async fn start(
                 follow(ground, AuditDecisions, &stop),
                 follow_in(ground, log.notes(), AuditNotes, &stop),
                 notarize(ground, &stop),
+                replay(ground, &stop),
             ]
         }
         Role::Conductor => {
@@ -237,6 +238,16 @@ fn notarize(ground: &Ground, stop: &CancellationToken) -> Running {
     let (notary, database, stop) = (ground.notary.clone(), ground.database.clone(), stop.clone());
     Box::pin(async move {
         notary.run(&database, &stop).await;
+        Ok(())
+    })
+}
+
+/// Sends once more what somebody asked for.
+fn replay(ground: &Ground, stop: &CancellationToken) -> Running {
+    let (log, codec) = (ground.commands.log().clone(), ground.commands.codec().clone());
+    let (replays, stop) = (Replays::new(ground.database.clone(), log, codec), stop.clone());
+    Box::pin(async move {
+        replays.run(&stop).await;
         Ok(())
     })
 }

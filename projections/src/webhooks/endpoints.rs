@@ -178,6 +178,7 @@ impl Endpoints {
                 for gone in [
                     "DELETE FROM delivery_attempt WHERE hook_id = $1",
                     "DELETE FROM delivery WHERE hook_id = $1",
+                    "DELETE FROM replay WHERE hook_id = $1",
                 ] {
                     sqlx::query(gone).bind(view.id.to_string()).execute(&mut *connection).await?;
                 }

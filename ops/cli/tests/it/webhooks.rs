@@ -348,6 +348,37 @@ async fn everything_after_a_position_is_sent_once_more_under_the_same_ids() {
 }
 
 #[tokio::test]
+async fn a_long_replay_goes_on_where_it_was_cut_off() {
+    const JOBS: usize = 600;
+    let mut stack = stack().await;
+    let receiver = Receiver::new().await;
+    let wanted = json!({ "events": ["job.queued"], "concurrency": 16 });
+    let made = hook(&stack, &format!("{}/a", receiver.url), wanted).await;
+    let later =
+        json!({ "kind": "probe", "input": "none.mp4", "not_before": "2099-01-01T00:00:00Z" });
+    let batch = stack.post("/batch", &json!({ "jobs": vec![later; JOBS] })).await;
+    assert_eq!(batch.status, StatusCode::CREATED, "{batch:#?}");
+    let times = |got: &[Got]| {
+        let mut times: BTreeMap<String, usize> = BTreeMap::new();
+        for got in got {
+            *times.entry(got.id().to_owned()).or_default() += 1;
+        }
+        times
+    };
+    receiver.until("/a", |got| times(got).len() == JOBS).await;
+    let path = format!("/webhooks/{}/replay", made.text("/id"));
+    for (round, place) in ["webhooks.before_replayed", "webhooks.after_replayed"].iter().enumerate()
+    {
+        stack.arm(place, "");
+        let _ = stack.request(Method::POST, &path).json(&json!({ "after": "1-0-0" })).send().await;
+        stack.died_and_came_again_with(&[("FFAPI_EGRESS__ALLOW", "127.0.0.1/32"), SOON]).await;
+        let all_again = |got: &[Got]| times(got).values().all(|times| *times >= round + 2);
+        receiver.until("/a", all_again).await;
+    }
+    assert_eq!(times(&receiver.at("/a")).len(), JOBS, "under the same ids");
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_refused() {
     let stack = Stack::new().await;
     for (body, pointer) in [
