@@ -158,3 +158,46 @@ pub(crate) fn print(config: &Config) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string_pretty(&shown)?);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Every setting by its whole name.
+    fn flat(value: &Value, name: &str, into: &mut BTreeMap<String, Value>) {
+        match value.as_object().filter(|fields| !fields.is_empty()) {
+            Some(fields) => fields.iter().for_each(|(field, value)| {
+                flat(value, format!("{name}.{field}").trim_start_matches('.'), into);
+            }),
+            None => drop(into.insert(name.to_owned(), value.clone())),
+        }
+    }
+
+    fn settings(of: &impl Serialize) -> BTreeMap<String, Value> {
+        let mut all = BTreeMap::new();
+        flat(&serde_json::to_value(of).unwrap(), "", &mut all);
+        all
+    }
+
+    #[test]
+    fn the_document_of_settings_names_all_and_what_holds_without_them() {
+        let document = include_str!("../../../docs/settings.md");
+        let text = document.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let written: Value = Figment::from(Toml::string(text)).extract().unwrap();
+        let read: Config = Figment::from(Toml::string(text)).extract().unwrap();
+        let (written, read) = (settings(&written), settings(&read));
+        let names = |settings: &BTreeMap<String, Value>| -> Vec<String> {
+            settings.keys().cloned().collect()
+        };
+        assert_eq!(names(&written), names(&read), "what is written, and what there is");
+        for (name, usual) in settings(&Config::default()) {
+            if !usual.is_null() {
+                assert_eq!(read[&name], usual, "{name}");
+            }
+        }
+    }
+}

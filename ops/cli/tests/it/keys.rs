@@ -377,6 +377,21 @@ async fn changes_of_different_things_at_once_are_all_made() {
             assert_eq!(stack.get(path).await.json[name], *value, "{path} {name}");
         }
     }
+    for path in [&hook, &key] {
+        let bare = stack.request(Method::PATCH, path).json(&json!({ "description": "words" }));
+        assert_eq!(stack.send(bare).await.text("/description"), "words");
+        let bare = stack.request(Method::PATCH, path).json(&json!({ "description": null }));
+        let bare = stack.send(bare).await;
+        assert_eq!((bare.status, &bare.json["description"]), (StatusCode::OK, &Value::Null));
+    }
+    // Neither is there any more, whatever version somebody has in mind.
+    let gone = stack.request(Method::DELETE, &hook);
+    assert_eq!(stack.send(gone).await.status, StatusCode::OK);
+    for path in [&hook, "/webhooks/hook_00000000000070008000000000000000"] {
+        let late = stack.request(Method::PATCH, path).header("if-match", "\"v1\"");
+        let late = stack.send(late.json(&json!({ "concurrency": 1 }))).await;
+        assert_eq!(late.status, StatusCode::NOT_FOUND, "{late:#?}");
+    }
 }
 
 #[tokio::test]

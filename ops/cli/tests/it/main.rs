@@ -23,6 +23,7 @@ mod operator;
 mod outage;
 mod patience;
 mod presets;
+mod receiver;
 mod retention;
 mod retries;
 mod roles;

@@ -158,9 +158,14 @@ impl Stack {
 
     /// Starts it again where it was, with these settings.
     pub(crate) async fn again_with(&mut self, settings: &[(&str, &str)]) {
+        self.start_with(settings);
+        self.ready().await;
+    }
+
+    /// The same, for as long as it lives.
+    pub(crate) fn start_with(&mut self, settings: &[(&str, &str)]) {
         let port = self.url.rsplit(':').next().unwrap().parse().unwrap();
         self.process = launch(self.data.path(), port, settings);
-        self.ready().await;
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {

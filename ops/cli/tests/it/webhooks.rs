@@ -1,123 +1,16 @@
 //! Webhooks as their receivers meet them: signed to the letter, in order, at least once and always
 //! under the same id; an outage is lag, a dead endpoint nobody else's business.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-    time::Instant,
-};
+use std::{collections::BTreeMap, time::Instant};
 
-use reqwest::{
-    Method, StatusCode,
-    header::{HeaderMap, HeaderName, HeaderValue},
-};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use standardwebhooks::Webhook;
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-};
 
 use crate::{
     patience,
+    receiver::{Got, Receiver},
     stack::{Answer, Stack, bunny, quick, steady},
 };
-
-/// One request as it came.
-#[derive(Debug, Clone)]
-struct Got {
-    path: String,
-    headers: HeaderMap,
-    body: String,
-}
-
-impl Got {
-    fn id(&self) -> &str {
-        self.headers["webhook-id"].to_str().unwrap()
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap()
-    }
-
-    fn kind(&self) -> String {
-        self.json()["type"].as_str().unwrap().to_owned()
-    }
-
-    /// By the official library.
-    fn is_signed_with(&self, secret: &str) -> bool {
-        Webhook::new(secret).unwrap().verify(self.body.as_bytes(), &self.headers).is_ok()
-    }
-}
-
-/// A receiver of a test's own, and what it is to answer by path: a status and more headers.
-#[derive(Clone)]
-struct Receiver {
-    url: String,
-    got: Arc<Mutex<Vec<Got>>>,
-    answers: Arc<Mutex<BTreeMap<String, (u16, String)>>>,
-    /// Requests that were never answered.
-    unanswered: Arc<Mutex<u64>>,
-}
-
-impl Receiver {
-    async fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let this =
-            Self { url, got: Arc::default(), answers: Arc::default(), unanswered: Arc::default() };
-        let serving = this.clone();
-        tokio::spawn(async move {
-            while let Ok((connection, _)) = listener.accept().await {
-                let this = serving.clone();
-                tokio::spawn(async move { this.serve(connection).await });
-            }
-        });
-        this
-    }
-
-    async fn serve(&self, connection: TcpStream) -> Option<()> {
-        let mut reader = BufReader::new(connection);
-        let mut line = String::new();
-        reader.read_line(&mut line).await.ok()?;
-        let path = line.split(' ').nth(1)?.to_owned();
-        let mut headers = HeaderMap::new();
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).await.ok()?;
-            let Some((name, value)) = line.trim().split_once(": ") else { break };
-            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-            headers.append(name, HeaderValue::from_str(value).ok()?);
-        }
-        let length: usize = headers.get("content-length")?.to_str().ok()?.parse().ok()?;
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).await.ok()?;
-        let body = String::from_utf8(body).ok()?;
-        let answer = self.answers.lock().unwrap().get(&path).cloned();
-        let (status, more) = answer.unwrap_or((200, String::new()));
-        if status == 0 {
-            *self.unanswered.lock().unwrap() += 1;
-            std::future::pending::<()>().await;
-        }
-        self.got.lock().unwrap().push(Got { path, headers, body });
-        let answer = format!(
-            "HTTP/1.1 {status} X\r\ncontent-length: 5\r\nconnection: close\r\n{more}\r\nthere"
-        );
-        reader.get_mut().write_all(answer.as_bytes()).await.ok()
-    }
-
-    fn answer(&self, path: &str, status: u16, more: &str) {
-        self.answers.lock().unwrap().insert(path.to_owned(), (status, more.to_owned()));
-    }
-
-    fn at(&self, path: &str) -> Vec<Got> {
-        self.got.lock().unwrap().iter().filter(|got| got.path == path).cloned().collect()
-    }
-
-    async fn until(&self, path: &str, wanted: impl Fn(&[Got]) -> bool) -> Vec<Got> {
-        patience::until(async || self.at(path), |got: &Vec<Got>| wanted(got)).await
-    }
-}
 
 const SOON: (&str, &str) = ("FFAPI_WEBHOOKS__SCHEDULE", "[1,1,1,1,1,1,1,1]");
 
@@ -198,7 +91,7 @@ async fn an_outage_is_lag_and_keeps_the_order_and_the_id() {
     let mut kinds: Vec<String> = got.iter().map(Got::kind).collect();
     kinds.dedup();
     assert_eq!(kinds, ["job.queued", "job.started", "job.outputs_sealed", "job.completed"]);
-    let timestamps: Vec<&HeaderValue> =
+    let timestamps: Vec<&reqwest::header::HeaderValue> =
         got.iter().map(|got| &got.headers["webhook-timestamp"]).collect();
     assert_ne!(timestamps[0], timestamps.last().unwrap(), "each try has a time of its own");
     let tries = deliveries(&stack, made.text("/id")).await;
@@ -262,8 +155,10 @@ async fn days_of_failure_disable_an_endpoint_and_its_owner_is_told() {
     hook(&stack, &format!("{}/good", receiver.url), json!({ "events": ["webhook.disabled"] }))
         .await;
     hook(&stack, &format!("{}/bad", receiver.url), json!({})).await;
+    // Queued is all that it ever is.
+    let later = json!({ "input": "none.mp4", "not_before": "2099-01-01T00:00:00Z" });
     let fail_again = async || {
-        probe(&stack).await;
+        stack.post("/probe", &later).await;
         receiver.at("/good")
     };
     let told = patience::until(fail_again, |told| !told.is_empty()).await;
@@ -367,14 +262,22 @@ async fn a_long_replay_goes_on_where_it_was_cut_off() {
     };
     receiver.until("/a", |got| times(got).len() == JOBS).await;
     let path = format!("/webhooks/{}/replay", made.text("/id"));
-    for (round, place) in ["webhooks.before_replayed", "webhooks.after_replayed"].iter().enumerate()
-    {
-        stack.arm(place, "");
-        let _ = stack.request(Method::POST, &path).json(&json!({ "after": "1-0-0" })).send().await;
-        stack.died_and_came_again_with(&[("FFAPI_EGRESS__ALLOW", "127.0.0.1/32"), SOON]).await;
-        let all_again = |got: &[Got]| times(got).values().all(|times| *times >= round + 2);
-        receiver.until("/a", all_again).await;
+    let settings = [("FFAPI_EGRESS__ALLOW", "127.0.0.1/32"), SOON];
+    // Before its first page is kept, after that, and after the second one, which is the last.
+    let places = ["webhooks.before_replayed", "webhooks.after_replayed", "webhooks.after_replayed"];
+    stack.arm(places[0], "");
+    let _ = stack.request(Method::POST, &path).json(&json!({ "after": "1-0-0" })).send().await;
+    for next in &places[1..] {
+        stack.died().await;
+        stack.arm(next, "");
+        stack.start_with(&settings);
     }
+    stack.died().await;
+    // Nobody comes by again: what was seen to is not seen to once more.
+    stack.arm(places[1], "");
+    stack.again_with(&settings).await;
+    receiver.until("/a", |got| times(got).values().all(|times| *times >= 2)).await;
+    assert!(!stack.has_died() && stack.data.path().join("failpoints").join(places[1]).exists());
     assert_eq!(times(&receiver.at("/a")).len(), JOBS, "under the same ids");
 }
 
