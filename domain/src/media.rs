@@ -32,7 +32,7 @@ pub use operation::{
     Transcode, Trim, Watermark,
 };
 pub use plan::{
-    Adjust, AudioFilter, AudioPlan, CueSource, Plan, PlanRejection, RateControl, Rendition,
+    Adjust, AudioFilter, AudioPlan, CueSource, Fields, Plan, PlanRejection, RateControl, Rendition,
     Segment, SoundSegment, Source, StreamPlan, SubtitlePlan, TimeEdit, VideoFilter, VideoPlan,
     Window, plan, plan_stream,
 };

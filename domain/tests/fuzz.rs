@@ -169,6 +169,7 @@ fn film(dice: &mut Dice<'_>) -> MediaFacts {
                 chroma: dice.one(&[Chroma::Quarter, Chroma::Full, Chroma::Gray]),
                 alpha: dice.yes(),
                 interlaced: dice.yes(),
+                bottom_first: false,
                 color: Color {
                     hdr: dice.maybe(|dice| dice.one(&[Hdr::Pq, Hdr::Hlg])),
                     mastering_peak: dice.maybe(Dice::real),

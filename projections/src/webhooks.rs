@@ -81,7 +81,7 @@ impl Projection for Webhooks {
                         }
                         HookEvent::ReplayAsked { sequence: after, index } => {
                             let (whose, after) = ((hook, &tenant), (*after, *index));
-                            replay::ask(transaction, whose, after, (sequence, at)).await?;
+                            replay::ask(transaction, whose, after, sequence).await?;
                         }
                         HookEvent::Created { .. }
                         | HookEvent::Updated { .. }

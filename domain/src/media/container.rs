@@ -81,10 +81,10 @@ impl Container {
         }
     }
 
-    /// True if it can tell a player to turn the picture.
-    pub(super) const fn holds_turn(self) -> bool {
-        // A JPEG picture says so itself.
-        matches!(self, Self::Mp4 | Self::Mov | Self::Jpg)
+    /// True if a copied picture is still turned when it is shown: a photograph says so itself, of a
+    /// film its container does.
+    pub(super) const fn holds_turn(self, still: bool) -> bool {
+        if still { matches!(self, Self::Jpg) } else { matches!(self, Self::Mp4 | Self::Mov) }
     }
 
     /// What players accept as its picture, the usual one first.

@@ -126,6 +126,9 @@ pub struct VideoFacts {
     pub alpha: bool,
     /// True if a picture is two fields.
     pub interlaced: bool,
+    /// Of the two, the lower lines are shown first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bottom_first: bool,
     /// What the numbers mean.
     pub color: Color,
     /// Seconds between keyframes at most; filled by a probe job alone.
@@ -241,6 +244,11 @@ impl StreamFacts {
 }
 
 impl MediaFacts {
+    /// True of a picture's own file format, like JPEG.
+    pub fn is_a_picture(&self) -> bool {
+        self.format.ends_with("_pipe")
+    }
+
     /// The picture to take when none is chosen: the default one, then the largest.
     pub fn video(&self) -> Option<(&StreamFacts, &VideoFacts)> {
         let all = self.streams.iter().filter_map(|stream| Some((stream, stream.video()?)));

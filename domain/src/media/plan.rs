@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     draft::Source,
     filter::{Adjust, AudioFilter, Segment, SoundSegment, TimeEdit, VideoFilter, Window},
-    picture::{RateControl, VideoPlan},
+    picture::{Fields, RateControl, VideoPlan},
     sound::AudioPlan,
     stream::{Rendition, StreamPlan, plan_stream},
 };
@@ -208,6 +208,7 @@ fn unknown() -> MediaFacts {
         chroma: Chroma::Quarter,
         alpha: false,
         interlaced: false,
+        bottom_first: false,
         color: Color::default(),
         keyframe_interval: None,
     };

@@ -44,6 +44,7 @@ fn picture() -> VideoFacts {
         chroma: Chroma::Quarter,
         alpha: false,
         interlaced: false,
+        bottom_first: false,
         color: Color::default(),
         keyframe_interval: None,
     }
@@ -239,7 +240,7 @@ fn a_turned_picture_is_copied_only_to_where_it_is_still_turned() {
         for loses in ["o.mkv", "o.ts"] {
             let refusal = resolve_for(&turned, loses, vec![copy()]).unwrap_err();
             assert_eq!(refusal.pointer, "#/operations/0/video_codec");
-            assert!(refusal.detail.contains("mp4 and mov can"), "{refusal}");
+            assert!(refusal.detail.contains("mp4 and mov would not"), "{refusal}");
         }
     }
 }
@@ -253,12 +254,12 @@ fn fields_are_kept_only_for_cutting_and_where_nothing_mixes_them() {
             ..Transcode::default()
         })
     };
-    let interlaced = |operations: Vec<Operation>| {
-        resolve_for(&fields, "o.mov", operations).unwrap().video.unwrap().interlaced
+    let kept = |operations: Vec<Operation>| {
+        resolve_for(&fields, "o.mov", operations).unwrap().video.unwrap().fields
     };
-    assert!(interlaced(vec![trim(0, Some(1_000_000)), prores()]));
-    assert!(!interlaced(vec![scale(None, Some(90), ScaleMode::Fit), prores()]));
-    assert!(!interlaced(vec![]));
+    assert_eq!(kept(vec![trim(0, Some(1_000_000)), prores()]), Some(Fields::TopFirst));
+    assert_eq!(kept(vec![scale(None, Some(90), ScaleMode::Fit), prores()]), None);
+    assert_eq!(kept(vec![]), None);
 }
 
 #[test]

@@ -1,7 +1,7 @@
-use commands::Caller;
+use commands::{Caller, HandleError};
 use domain::{
     HookId,
-    hook::{Hook, HookCommand},
+    hook::{Hook, HookCommand, HookState},
 };
 
 use super::show::{self, WebhookShown};
@@ -17,7 +17,15 @@ pub(super) async fn give<const STATUS: u16>(
     let tenant = &principal.tenant;
     let version = if_match.as_deref().map(version).transpose()?.flatten();
     let (of, name) = (tenant.as_str(), id.to_string());
-    gateway.commands.handle_if::<Hook>(of, &name, caller, command, version).await?;
+    let handled = gateway.commands.handle_if::<Hook>(of, &name, caller, command, version).await;
+    if matches!(handled, Err(HandleError::VersionMismatch(_))) {
+        // Of what is not there no version matches, and that it is not there says more.
+        let state = gateway.commands.state::<Hook>(of, &name).await?;
+        if !matches!(state, HookState::Known { .. }) {
+            return Err(Problem::not_found("webhook"));
+        }
+    }
+    handled?;
     let found = show::in_log(gateway, tenant, id).await?;
     let found = found.ok_or_else(|| Problem::not_found("webhook"))?;
     Ok(show::answer(&found, None))

@@ -49,11 +49,44 @@ impl Endpoints {
         .bind(things)
         .fetch_all(connection)
         .await?;
+        Ok(Self::from_rows(rows))
+    }
+
+    /// One alone, as it stands.
+    pub(super) async fn one(
+        connection: &mut PgConnection,
+        id: &str,
+    ) -> Result<Self, ProjectionError> {
+        let rows = sqlx::query_as(
+            "SELECT doc, thing, sequence FROM webhook WHERE id = $1 AND status = 'enabled'",
+        );
+        Ok(Self::from_rows(rows.bind(id).fetch_all(connection).await?))
+    }
+
+    fn from_rows(rows: Vec<(Json<HookView>, Option<String>, i64)>) -> Self {
         let rows = rows.into_iter().map(|(Json(view), thing, sequence)| {
             let sequence = u64::try_from(sequence).unwrap_or(0);
             (view.id, Row { view, thing, sequence })
         });
-        Ok(Self { rows: rows.collect(), changed: BTreeSet::new() })
+        Self { rows: rows.collect(), changed: BTreeSet::new() }
+    }
+
+    /// True if one is sent to and stands as it was loaded; it does so until the transaction ends.
+    pub(super) async fn still_stands(
+        &self,
+        connection: &mut PgConnection,
+        id: &str,
+    ) -> Result<bool, ProjectionError> {
+        let loaded = self.rows.values().find(|row| row.view.id.to_string() == id);
+        let Some(loaded) = loaded else { return Ok(false) };
+        let stands: Option<bool> = sqlx::query_scalar(
+            "SELECT status = 'enabled' AND sequence = $2 FROM webhook WHERE id = $1 FOR UPDATE",
+        )
+        .bind(id)
+        .bind(i64::try_from(loaded.sequence).unwrap_or(i64::MAX))
+        .fetch_optional(connection)
+        .await?;
+        Ok(stands.unwrap_or(false))
     }
 
     /// Those that want an event of this kind of this thing.

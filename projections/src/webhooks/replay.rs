@@ -1,7 +1,7 @@
 //! Everything after a position, once more. The one reader only writes down that somebody asked, and this
 //! works it off page by page, so that nobody's long past keeps everybody's present waiting.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::{Duration, SystemTime};
 
 use domain::{HookId, Tenant, Timestamp};
 use nats::{Codec, CodecError, Log, Message, failpoint};
@@ -13,12 +13,14 @@ use super::{
     endpoints::Endpoints,
     matching::{Matched, store},
 };
-use crate::{Database, ProjectionError, fold::millis, told};
+use crate::{Database, ProjectionError, told};
 
 /// Messages read at once.
 const PAGE: usize = 500;
 /// How often it is looked whether somebody asked.
 const LOOK: Duration = Duration::from_millis(250);
+/// The advisory lock of whoever works: the others wait until it is gone.
+const ALONE: i64 = 0x7265_706c_6179;
 
 /// Works off what was asked for.
 #[derive(Debug)]
@@ -33,10 +35,9 @@ pub struct Replays {
 struct Wish {
     hook_id: String,
     tenant: String,
-    asked: i64,
-    asked_at: i64,
     after_sequence: i64,
     after_index: i32,
+    until: i64,
 }
 
 impl Replays {
@@ -45,7 +46,7 @@ impl Replays {
         Self { database, codec, webhooks: Webhooks::new(log) }
     }
 
-    /// Works until told to stop. As many as like may do so at once.
+    /// Works until told to stop. One does at a time, whoever comes first.
     pub async fn run(&self, stop: &CancellationToken) {
         loop {
             let worked = tokio::select! {
@@ -64,68 +65,78 @@ impl Replays {
         }
     }
 
-    /// Sees to one page of one replay; false if nobody asked for any.
-    async fn step(&self) -> Result<bool, ProjectionError> {
-        let Some(asked) = self.next().await? else { return Ok(false) };
-        let filter = format!("ev.*.{}.>", asked.tenant);
-        let from = u64::try_from(asked.after_sequence).unwrap_or(0).max(1);
-        let until = u64::try_from(asked.asked).unwrap_or(0);
-        let page = self.webhooks.log.page(&filter, from, PAGE).await?;
+    /// Sees to one page of one replay; false if there is none, or somebody else is at it.
+    ///
+    /// # Errors
+    /// When log, key store or database do not answer. Others have their turn before it is tried again.
+    pub async fn step(&self) -> Result<bool, ProjectionError> {
+        let mut alone = self.database.pool.begin().await?;
+        let lock = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(ALONE);
+        if !lock.fetch_one(&mut *alone).await? {
+            return Ok(false);
+        }
+        let Some(wish) = next(&mut alone).await? else { return Ok(false) };
+        let worked = self.work(&wish).await;
+        if worked.is_err() {
+            wish.pass().execute(&mut *alone).await?;
+        }
+        alone.commit().await?;
+        worked.map(|()| true)
+    }
+
+    async fn work(&self, wish: &Wish) -> Result<(), ProjectionError> {
+        let filter = format!("ev.*.{}.>", wish.tenant);
+        let (sequence, _) = wish.after();
+        let page = self.webhooks.log.page(&filter, sequence.max(1), PAGE).await?;
         let last = page.last().map(|last| last.sequence);
-        // A message's events all come before the next message.
-        let reached = last.filter(|last| page.len() >= PAGE && *last < until);
-        let matched = self.matched(&asked, &page, until).await?;
+        let reached = last.filter(|last| page.len() >= PAGE && *last < wish.until());
+        let mut connection = self.database.pool.acquire().await?;
+        let endpoint = Endpoints::one(&mut connection, &wish.hook_id).await?;
+        drop(connection);
+        let matched = self.matched(wish, &endpoint, &page).await?;
         let mut transaction = self.database.pool.begin().await?;
-        // The endpoint before what is its own, as everybody locks them.
-        let hooks: BTreeSet<HookId> = matched.iter().map(|one| one.hook).collect();
-        Endpoints::default().lock(&mut transaction, hooks).await?;
-        if asked.moved(&mut transaction, reached).await? {
+        // The endpoint before what is its own, as everybody locks them. Of one that changed meanwhile, or
+        // was disabled, the page is seen to again, when it is sent to.
+        if !endpoint.still_stands(&mut transaction, &wish.hook_id).await? {
+            return Ok(());
+        }
+        if wish.moved(&mut transaction, reached).await? {
             store(&mut transaction, &matched).await?;
             failpoint::hit("webhooks.before_replayed");
             transaction.commit().await?;
             failpoint::hit("webhooks.after_replayed");
         }
-        Ok(true)
+        Ok(())
     }
 
-    /// Whoever had the fewest pages comes next: a short past does not wait for a long one.
-    async fn next(&self) -> Result<Option<Wish>, ProjectionError> {
-        let next = sqlx::query_as(
-            "SELECT hook_id, replay.tenant, asked, asked_at, after_sequence, after_index
-             FROM replay JOIN webhook ON webhook.id = hook_id
-             WHERE status = 'enabled' ORDER BY pages, asked LIMIT 1",
-        );
-        Ok(next.fetch_optional(&self.database.pool).await?)
-    }
-
-    /// What of a page is to be sent.
+    /// What of a page is to be sent, from now on.
     async fn matched(
         &self,
-        asked: &Wish,
+        wish: &Wish,
+        endpoint: &Endpoints,
         page: &[Message],
-        until: u64,
     ) -> Result<Vec<Matched>, ProjectionError> {
-        let (Ok(hook), Ok(tenant)) = (asked.hook_id.parse(), asked.tenant.parse::<Tenant>()) else {
+        let (Ok(hook), Ok(tenant)) = (wish.hook_id.parse(), wish.tenant.parse::<Tenant>()) else {
             return Ok(vec![]);
         };
-        let tenants = BTreeSet::from([asked.tenant.clone()]);
-        let mut connection = self.database.pool.acquire().await?;
-        let endpoints = Endpoints::load(&mut connection, &tenants, &BTreeSet::new()).await?;
-        drop(connection);
         let mut matched = Vec::new();
-        for message in page.iter().filter(|message| message.sequence < until) {
+        for message in page.iter().filter(|message| message.sequence < wish.until()) {
             let told = match told::told(&self.codec, message).await {
                 Ok(Some(told)) => told,
                 // What cannot be read was passed over then, and is now.
                 Ok(None) | Err(CodecError::Unreadable(_)) => continue,
-                Err(error) => return Err(ProjectionError::from_codec(until, error)),
+                Err(error) => return Err(ProjectionError::from_codec(message.sequence, error)),
             };
-            let place = (message.sequence, &told);
-            let only = (&endpoints, Some(hook));
-            self.webhooks.find(&self.codec, only, &tenant, place, &mut matched).await?;
+            let (only, place) = ((endpoint, Some(hook)), (message.sequence, &told));
+            match self.webhooks.find(&self.codec, only, &tenant, place, &mut matched).await {
+                Ok(()) | Err(ProjectionError::Poison { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
-        matched.retain(|matched| matched.place > asked.after());
-        let at = Timestamp::from_millis(u64::try_from(asked.asked_at).unwrap_or(0));
+        matched.retain(|matched| matched.place > wish.after());
+        // As old as what happens now: it goes before nobody's present.
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+        let at = Timestamp::from_millis(u64::try_from(now).unwrap_or(u64::MAX));
         for matched in &mut matched {
             (matched.again, matched.at) = (true, at);
         }
@@ -133,58 +144,87 @@ impl Replays {
     }
 }
 
+/// Whose account had the fewest pages comes next: a short past does not wait for a long one.
+async fn next(connection: &mut PgConnection) -> Result<Option<Wish>, ProjectionError> {
+    let next = sqlx::query_as(
+        "SELECT hook_id, replay.tenant, after_sequence, after_index, until
+         FROM replay JOIN webhook ON webhook.id = hook_id
+         WHERE status = 'enabled'
+         ORDER BY (SELECT sum(pages) FROM replay AS own WHERE own.tenant = replay.tenant), pages
+         LIMIT 1",
+    );
+    Ok(next.fetch_optional(connection).await?)
+}
+
+type Statement<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
 impl Wish {
     fn after(&self) -> (u64, u32) {
         let sequence = u64::try_from(self.after_sequence).unwrap_or(0);
         (sequence, u32::try_from(self.after_index).unwrap_or(0))
     }
 
-    /// Notes how far it is, or that it is over; false if somebody else did, or nobody wants it any more.
+    fn until(&self) -> u64 {
+        u64::try_from(self.until).unwrap_or(0)
+    }
+
+    /// Lets others have their turn.
+    fn pass(&self) -> Statement<'_> {
+        sqlx::query("UPDATE replay SET pages = pages + 1 WHERE hook_id = $1").bind(&self.hook_id)
+    }
+
+    /// Notes how far it is, or that it is over; false if more was asked for meanwhile, or nobody wants it
+    /// any more.
     async fn moved(
         &self,
         connection: &mut PgConnection,
         reached: Option<u64>,
     ) -> Result<bool, ProjectionError> {
+        const AS_READ: &str =
+            "WHERE (hook_id, after_sequence, after_index, until) = ($1, $2, $3, $4)";
+        // A message's events all come before the next message.
         let statement = match reached {
-            Some(_) => {
-                "UPDATE replay SET after_sequence = $5, after_index = 2147483647, pages = pages + 1
-                 WHERE (hook_id, asked, after_sequence, after_index) = ($1, $2, $3, $4)"
-            }
-            None => {
-                "DELETE FROM replay
-                 WHERE (hook_id, asked, after_sequence, after_index) = ($1, $2, $3, $4)
-                     AND $5::bigint IS NULL"
-            }
+            Some(reached) => format!(
+                "UPDATE replay SET after_sequence = {reached}, after_index = 2147483647,
+                     pages = pages + 1 {AS_READ}"
+            ),
+            None => format!("DELETE FROM replay {AS_READ}"),
         };
-        let done = sqlx::query(statement)
+        // Made of this module's own words, and a number.
+        let done = sqlx::query(sqlx::AssertSqlSafe(statement))
             .bind(&self.hook_id)
-            .bind(self.asked)
             .bind(self.after_sequence)
             .bind(self.after_index)
-            .bind(reached.map(|reached| i64::try_from(reached).unwrap_or(i64::MAX)))
+            .bind(self.until)
             .execute(connection)
             .await?;
         Ok(done.rows_affected() == 1)
     }
 }
 
-/// Writes down that somebody asked for everything after a place, up to where they asked.
+/// Writes down that somebody asked for everything after a place, up to where they asked. What is still
+/// open of the same endpoint becomes part of it.
 pub(super) async fn ask(
     connection: &mut PgConnection,
     (hook, tenant): (HookId, &Tenant),
     (sequence, index): (u64, u32),
-    (asked, at): (u64, Timestamp),
+    until: u64,
 ) -> Result<(), ProjectionError> {
     sqlx::query(
-        "INSERT INTO replay (hook_id, asked, tenant, asked_at, after_sequence, after_index)
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+        "INSERT INTO replay (hook_id, tenant, after_sequence, after_index, until)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (hook_id) DO UPDATE SET
+             (after_sequence, after_index) = (
+                 SELECT * FROM (VALUES (replay.after_sequence, replay.after_index),
+                                       (excluded.after_sequence, excluded.after_index)) AS a (s, i)
+                 ORDER BY s, i LIMIT 1),
+             until = GREATEST(replay.until, excluded.until)",
     )
     .bind(hook.to_string())
-    .bind(i64::try_from(asked).unwrap_or(i64::MAX))
     .bind(tenant.as_str())
-    .bind(millis(at))
     .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
     .bind(i32::try_from(index).unwrap_or(i32::MAX))
+    .bind(i64::try_from(until).unwrap_or(i64::MAX))
     .execute(connection)
     .await?;
     Ok(())

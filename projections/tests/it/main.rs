@@ -8,3 +8,4 @@ mod job_list;
 mod queue;
 mod rebuild;
 mod runner;
+mod webhooks;

@@ -24,8 +24,8 @@ use nix::libc;
 pub(crate) use self::{
     device::{HardwareDevice, HardwareFrames},
     frame::{
-        empty_frame, first_plane, lasts, picture_kind, picture_shape, samples, set_picture_kind,
-        share, silence, sound_shape,
+        empty_frame, first_plane, lasts, picture_kind, picture_shape, rescale_length, samples,
+        set_picture_kind, share, silence, sound_shape,
     },
     input::Input,
     log::capture_log,
@@ -172,15 +172,20 @@ pub(crate) fn is_interlaced(parameters: &codec::ParametersRef<'_>) -> bool {
     order != ffi::AVFieldOrder::UNKNOWN && order != ffi::AVFieldOrder::PROGRESSIVE
 }
 
-/// The pictures of an encoder are two fields each, in the order of a source's.
-pub(crate) fn keep_fields(context: &mut codec::Context, source: &codec::Parameters) {
+/// True if a stream says that of two fields the lower lines are shown first.
+pub(crate) fn is_bottom_first(parameters: &codec::ParametersRef<'_>) -> bool {
     // SAFETY: parameters are always allocated; a plain field is read.
-    let order = unsafe { (*source.as_ptr()).field_order };
+    let order = unsafe { (*parameters.as_ptr()).field_order };
+    order == ffi::AVFieldOrder::BB || order == ffi::AVFieldOrder::TB
+}
+
+/// The pictures of an encoder are two fields each.
+pub(crate) fn keep_fields(context: &mut codec::Context, bottom_first: bool) {
     // SAFETY: the pointer is only used while we borrow the context mutably.
     let raw = unsafe { context.as_mut_ptr() };
     // SAFETY: an allocated, unopened context, and ours alone.
     let raw = unsafe { &mut *raw };
-    raw.field_order = order;
+    raw.field_order = if bottom_first { ffi::AVFieldOrder::BB } else { ffi::AVFieldOrder::TT };
     raw.flags |= c_int::try_from(ffi::AV_CODEC_FLAG_INTERLACED_DCT).unwrap_or(0);
 }
 

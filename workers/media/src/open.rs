@@ -40,7 +40,7 @@ pub(crate) fn open(path: &Path, role: Role) -> Result<Input, MediaError> {
         })
     });
     let mut input = opened?;
-    if input.context.format().name().ends_with("_pipe") {
+    if input.context.format().name() == "jpeg_pipe" {
         input.held = orientation::of(path);
     }
     Ok(input)

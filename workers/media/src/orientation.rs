@@ -1,4 +1,4 @@
-//! How a camera was held, as it wrote into its picture (Exif 2.32, tag 0x0112).
+//! How a camera was held, as it wrote into its JPEG picture (Exif 2.32, tag 0x0112).
 
 use std::{fs::File, io::BufReader, path::Path};
 

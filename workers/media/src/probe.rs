@@ -143,6 +143,7 @@ fn video_facts(stream: &Stream<'_>, input: &Input) -> Result<VideoFacts, MediaEr
         alpha: traits.is_some_and(|traits| traits.alpha && traits.components == 4)
             || tags(&stream.metadata()).get("alpha_mode").is_some_and(|mode| mode == "1"),
         interlaced,
+        bottom_first: ffi::is_bottom_first(&parameters),
         color: color(&parameters, input, stream.index()),
         keyframe_interval: None,
     })

@@ -35,12 +35,22 @@ pub struct VideoPlan {
     pub keyframe_interval: Option<u32>,
     /// True if its colours are BT.709 whatever the source's were.
     pub tonemapped: bool,
-    /// True if its pictures are two fields each, as the source's are.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub interlaced: bool,
+    /// Where each picture is two fields, as the source's is: which comes first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<Fields>,
     /// What encodes it, if not the processor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placed: Option<Placed>,
+}
+
+/// The half of an interlaced picture's lines that is shown first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fields {
+    /// The upper one of each two.
+    TopFirst,
+    /// The lower one.
+    BottomFirst,
 }
 
 /// Quality or size.
@@ -123,8 +133,15 @@ impl Settings<'_> {
         if self.codec == VideoCodec::Copy
             && let Some((stream, facts)) = found
         {
-            self.check_copy(&stream.codec, facts)?;
+            let still = own.is_some_and(MediaFacts::is_a_picture);
+            self.check_copy(&stream.codec, facts, still)?;
         }
+        let fields =
+            found.map(
+                |(_, facts)| {
+                    if facts.bottom_first { Fields::BottomFirst } else { Fields::TopFirst }
+                },
+            );
         let pixel_format = self.pixel_format(&picture)?;
         if self.codec != VideoCodec::Copy {
             even_out(&mut picture, &pixel_format, notes);
@@ -159,20 +176,26 @@ impl Settings<'_> {
             profile: self.profile()?,
             keyframe_interval: self.transcode.keyframe_interval,
             tonemapped,
-            interlaced: picture.interlaced && self.codec != VideoCodec::Copy,
+            fields: fields.filter(|_| picture.interlaced && self.codec != VideoCodec::Copy),
             placed: None,
             filters: picture.filters,
         })
     }
 
-    fn check_copy(&self, codec: &str, facts: &VideoFacts) -> Result<(), PlanRejection> {
+    fn check_copy(
+        &self,
+        codec: &str,
+        facts: &VideoFacts,
+        still: bool,
+    ) -> Result<(), PlanRejection> {
         let fits = self.container == Container::Mkv
             || VideoCodec::of_stream(codec).is_some_and(|c| self.container.video().contains(&c));
         let turned = facts.rotation != 0 || facts.mirrored;
-        if fits && turned && !self.container.holds_turn() {
+        if fits && turned && !self.container.holds_turn(still) {
+            let can = if still { "jpg" } else { "mp4 and mov" };
             let detail = format!(
-                "the input's picture is turned when it is shown, which {} cannot say; mp4 and mov \
-                 can, and every codec but `copy` turns it for good",
+                "the input's picture is turned when it is shown, which {} would lose; {can} would \
+                 not, and every codec but `copy` turns it for good",
                 self.container.as_str()
             );
             return self.refuse("video_codec", detail);

@@ -1,6 +1,6 @@
 use ffmpeg_the_third::{self as ffmpeg, Rational, filter, frame};
 
-use super::{again, feed::Feed, script, shape::Shape};
+use super::{MICROS, again, feed::Feed, script, shape::Shape};
 use crate::{
     MediaError, ffi,
     ffi::{HardwareDevice, HardwareFrames},
@@ -53,6 +53,11 @@ impl Filtering {
         let sink = self.graph.get("out");
         let sink = sink.ok_or_else(|| MediaError::internal("the filters", "have no end"))?;
         Ok((ffi::sink_time_base(&sink), ffi::sink_pixel_aspect(&sink), ffi::sink_frame_rate(&sink)))
+    }
+
+    /// The time base of what goes in first.
+    pub(super) fn source_time(&self) -> Rational {
+        self.inputs.first().map_or(MICROS, |input| input.feed.shape.time_base())
     }
 
     /// What the pictures that come out are like.

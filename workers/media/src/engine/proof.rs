@@ -31,7 +31,7 @@ pub(crate) fn proof(pool: Pool, device: &str, codec: VideoCodec) -> Result<(), M
         profile: None,
         keyframe_interval: None,
         tonemapped: false,
-        interlaced: false,
+        fields: None,
         placed: Some(Placed { pool, device: device.to_owned() }),
     };
     let say = |_| {};

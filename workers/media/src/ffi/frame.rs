@@ -64,6 +64,13 @@ pub(crate) fn lasts(frame: &frame::Frame, time_base: Rational) -> Option<i64> {
     Some(raw.pkt_duration).filter(|duration| *duration > 0)
 }
 
+/// Says in another time base how long a picture lasts.
+pub(crate) fn rescale_length(frame: &mut frame::Frame, from: Rational, to: Rational) {
+    if let Some(raw) = fields_mut(frame) {
+        raw.pkt_duration = raw.pkt_duration.rescale(from, to);
+    }
+}
+
 /// What a picture is to its encoder.
 pub(crate) fn set_picture_kind(frame: &mut frame::Frame, kind: ffmpeg::picture::Type) {
     if let Some(raw) = fields_mut(frame) {

@@ -29,7 +29,7 @@ pub(super) fn verify(
         return Err(wrong(detail));
     }
     if let Some(lasts) = lasts {
-        check_duration(lasts, plan)?;
+        check_duration(lasts, expected.frames, plan)?;
     }
     let stream = plan.video.as_ref().map(|video| StreamSummary {
         kind: "video".to_owned(),
@@ -72,15 +72,18 @@ fn shown(bytes: &[u8]) -> Result<Shown, MediaError> {
     Ok(Shown { pictures: 1, lasts: None })
 }
 
-/// Within one picture of what was planned, and what times in milliseconds lose.
-fn check_duration(lasts: u64, plan: &Plan) -> Result<(), MediaError> {
-    let Some((planned, video)) = plan.duration.zip(plan.video.as_ref()) else { return Ok(()) };
-    let picture = 1_000_000_u64.saturating_mul(video.rate.den.into());
-    let picture = picture.checked_div(video.rate.num.into()).unwrap_or(0);
-    if lasts.abs_diff(planned) <= picture.saturating_add(2_000) {
+/// At a constant rate, as long as its pictures; the encoder says how long in milliseconds.
+fn check_duration(lasts: u64, encoded: u64, plan: &Plan) -> Result<(), MediaError> {
+    let video = plan.video.as_ref().filter(|video| video.constant_rate && video.rate.num > 0);
+    let Some(video) = video else { return Ok(()) };
+    let of = |pictures: u64| {
+        let micros = pictures.saturating_mul(1_000_000).saturating_mul(video.rate.den.into());
+        micros / u64::from(video.rate.num.max(1))
+    };
+    if lasts.abs_diff(of(encoded)) <= of(2).saturating_add(2_000) {
         return Ok(());
     }
-    Err(wrong(format!("the output lasts {lasts} µs, planned were {planned}")))
+    Err(wrong(format!("the output lasts {lasts} µs, its pictures {} µs", of(encoded))))
 }
 
 /// The pieces of a whole file.

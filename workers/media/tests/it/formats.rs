@@ -147,6 +147,15 @@ fn moving_webp_has_all_its_pictures() {
     report(&slot.convert("o.webp", vec![cut]));
     let bytes = std::fs::read(slot.output("o.webp")).unwrap();
     assert_eq!(bytes.windows(4).filter(|four| four == b"ANMF").count(), 10);
+    // Pictures that begin late, and those of no constant rate, of which the last one stands long.
+    for what in [
+        "-f lavfi -i sine=d=2 -itsoffset 0.6 -f lavfi -i testsrc2=s=160x90:r=25:d=1.4 -c:a aac -f mpegts",
+        "-f lavfi -i testsrc2=s=160x90:r=10:d=1 -final_delay 300 -f gif",
+    ] {
+        let slot = Slot::new();
+        ffmpeg(&format!("{what} {}", slot.input().display()));
+        report(&slot.convert("o.webp", vec![]));
+    }
 }
 
 #[test]

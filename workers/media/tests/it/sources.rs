@@ -153,6 +153,37 @@ fn every_rendition_of_a_ladder_is_turned_and_toned_down() {
 }
 
 #[test]
+fn a_ladder_of_an_interlaced_film_that_begins_late_ends_where_it_does() {
+    for (muxer, rate) in [("mpegts", "25"), ("matroska", "30000/1001"), ("mp4", "25")] {
+        let slot = of(&format!(
+            "-f lavfi -i sine=d=4.6 -itsoffset 0.6 -f lavfi -i testsrc2=s=320x180:r={rate}:d=8 \
+             -filter_complex [1:v]tinterlace=interleave_top,setfield=tff[v] -t 4.6 \
+             -map 0:a -map [v] -c:v libx264 -flags +ilme+ildct -x264-params tff=1 -c:a aac -f {muxer}"
+        ));
+        // The last picture, by the film's own beginning.
+        let last = |path: &Path| -> f64 {
+            let begins: f64 = probe(path, "", "format=start_time").parse().unwrap();
+            let times = probe(path, "v:0", "packet=pts_time");
+            let times = times.lines().map(|line| line.parse::<f64>().unwrap());
+            times.fold(0.0, f64::max) - begins
+        };
+        let variants = vec![stream::variant("a", 180), stream::variant("b", 90)];
+        stream::make(&slot, Stream { variants, ..stream::request(Packaging::Hls) });
+        for name in ["a", "b"] {
+            let whole = slot.output(&format!("{name}.mkv"));
+            let playlist = slot.output(&format!("{name}/index.m3u8"));
+            ffmpeg(&format!(
+                "-y -allowed_extensions ALL -i {} -c copy {}",
+                playlist.display(),
+                whole.display()
+            ));
+            let (made, was) = (last(&whole), last(&slot.input()));
+            assert!((made - was).abs() < 0.15, "{muxer} {name}: {made} s of {was} s");
+        }
+    }
+}
+
+#[test]
 fn a_track_that_begins_late_ends_late() {
     let slot = of("-f lavfi -i testsrc2=s=320x180:r=25:d=4 -itsoffset 1 -f lavfi -i sine=d=4 \
                    -c:v libx264 -preset ultrafast -c:a aac -f mp4");
@@ -349,6 +380,10 @@ fn a_film_for_cutting_keeps_its_fields_and_any_other_is_deinterlaced() {
             let frames = says(name, "frame=interlaced_frame");
             assert!(frames.lines().all(|frame| frame == interlaced), "{name}: {frames}");
         }
+        let first = if order == "tff" { "1" } else { "0" };
+        let frames = says("fields.mov", "frame=top_field_first");
+        assert!(frames.lines().all(|frame| frame == first), "{frames}");
+        {}
         let (film, made) = (slot.input(), slot.output("fields.mov"));
         let fields = |chain| compared((&film, chain), (&made, "format=yuv422p10"));
         let (own, mixed) = (fields("scale=interl=1,format=yuv422p10"), fields("format=yuv422p10"));

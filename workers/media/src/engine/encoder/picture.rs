@@ -1,6 +1,6 @@
 use std::{ffi::CString, path::Path};
 
-use domain::media::{Preset, RateControl, VideoCodec, VideoPlan};
+use domain::media::{Fields, Preset, RateControl, VideoCodec, VideoPlan};
 use ffmpeg_the_third::{self as ffmpeg, Dictionary, Rational, codec, encoder, format};
 
 use super::{all_understood, broken, hardware};
@@ -56,8 +56,8 @@ pub(in crate::engine) fn open(
         canvas.threads,
         canvas.pass,
     );
-    if plan.interlaced {
-        ffi::keep_fields(&mut context, canvas.source);
+    if let Some(fields) = plan.fields {
+        ffi::keep_fields(&mut context, fields == Fields::BottomFirst);
     }
     if plan.codec == VideoCodec::Mjpeg {
         ffi::fixed_quality(&mut context, JPEG_QUALITY);

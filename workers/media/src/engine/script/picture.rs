@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use domain::media::{
-    Adjust, Axis, Hdr, Paint, Pool, Position, Segment, Source, VideoCodec, VideoFacts, VideoFilter,
-    VideoPlan, Window,
+    Adjust, Axis, Fields, Hdr, Paint, Pool, Position, Segment, Source, VideoCodec, VideoFacts,
+    VideoFilter, VideoPlan, Window,
 };
 
 use super::{Fed, Script, during, seconds, window};
@@ -56,9 +56,14 @@ impl Look<'_> {
         if square {
             end.push("setsar=1".to_owned());
         }
-        if self.plan.interlaced {
-            // Each field's colour stays its own.
-            end.push("scale=interl=1".to_owned());
+        if let Some(fields) = self.plan.fields {
+            let first = match fields {
+                Fields::TopFirst => "tff",
+                Fields::BottomFirst => "bff",
+            };
+            // Each field's colour stays its own; and a picture between them that is none of two is
+            // taken for two, in the same order.
+            end.push(format!("setfield={first},scale=interl=1"));
         }
         let placed = self.plan.placed.as_ref().map(|placed| placed.pool);
         end.push(match placed {

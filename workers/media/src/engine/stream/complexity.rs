@@ -59,7 +59,7 @@ fn quick(source: Source, video: &VideoFacts) -> VideoPlan {
         profile: None,
         keyframe_interval: None,
         tonemapped: false,
-        interlaced: false,
+        fields: None,
         placed: None,
     }
 }

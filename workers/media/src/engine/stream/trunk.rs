@@ -1,6 +1,7 @@
 //! What all renditions of a ladder have in common is done to each picture once.
 
-use domain::media::{MediaFacts, Rendition, VideoPlan};
+use domain::media::{MediaFacts, Rendition, VideoFilter, VideoPlan};
+use ffmpeg_the_third::Rational;
 
 use crate::{
     MediaError,
@@ -12,6 +13,7 @@ use crate::{
         script::Look,
         shape::Shape,
     },
+    ffi,
     pulse::Pulse,
 };
 
@@ -22,6 +24,8 @@ const FRAMES: usize = 8;
 pub(super) struct Trunk {
     filtering: Filtering,
     shape: Shape,
+    /// In which filters leave it how long a picture lasts, whatever they make of its time.
+    source_time: Rational,
     /// How many filters of each rendition it sees to.
     filters: usize,
     branches: Vec<Giver>,
@@ -41,7 +45,8 @@ impl Trunk {
         let look = Look { plan: &first.video, planar, scratch: studio.scratch };
         let mut filtering = flow.filter(look.look(filters, "null"), None)?;
         let shape = filtering.picture()?;
-        Ok(Some(Self { filtering, shape, filters, branches: vec![] }))
+        let source_time = filtering.source_time();
+        Ok(Some(Self { filtering, shape, source_time, filters, branches: vec![] }))
     }
 
     /// What a rendition has still to do, and the pictures to do it to.
@@ -59,7 +64,9 @@ impl Trunk {
 
     /// Shows every picture to all until the film ends, or nobody wants more.
     pub(super) fn run(mut self, pulse: &Pulse<'_>) -> Result<(), MediaError> {
-        while let Some(frame) = self.filtering.next(pulse)? {
+        let time = self.shape.time_base();
+        while let Some(mut frame) = self.filtering.next(pulse)? {
+            ffi::rescale_length(&mut frame, self.source_time, time);
             self.branches.retain(|branch| branch.show(&frame));
             if self.branches.is_empty() {
                 break;
@@ -76,7 +83,11 @@ fn in_common(renditions: &[Rendition]) -> usize {
     };
     let same = |other: &Rendition| {
         let pairs = first.video.filters.iter().zip(&other.video.filters);
-        pairs.take_while(|(one, other)| one == other).count()
+        // What makes or moves pictures belongs where the end of the film is known.
+        let timed = |filter: &VideoFilter| {
+            matches!(filter, VideoFilter::FromZero(_) | VideoFilter::Rate(_))
+        };
+        pairs.take_while(|(one, other)| one == other && !timed(one)).count()
     };
     rest.iter().map(same).min().unwrap_or(0)
 }

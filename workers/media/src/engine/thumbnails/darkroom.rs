@@ -213,7 +213,7 @@ impl<'a> Darkroom<'a> {
             profile: None,
             keyframe_interval: None,
             tonemapped: false,
-            interlaced: false,
+            fields: None,
             placed: None,
         };
         let unit = ffmpeg_the_third::Rational(1, 1);
