@@ -27,6 +27,7 @@ pub use self::{
 use self::{
     endpoints::Endpoints,
     matching::{Matched, store},
+    replay::Ask,
 };
 use crate::{Erasure, Projection, ProjectionError, told, told::Told};
 
@@ -57,7 +58,7 @@ impl Projection for Webhooks {
         let things = batch.iter().filter_map(|message| Some(message.address()?.2.to_owned()));
         let mut endpoints =
             Endpoints::load(transaction, &tenants.collect(), &things.collect()).await?;
-        let mut matched = Vec::new();
+        let (mut matched, mut asked) = (Vec::new(), Vec::new());
         for message in batch {
             let sequence = message.sequence;
             let broken = |error| ProjectionError::from_codec(sequence, error);
@@ -80,8 +81,8 @@ impl Projection for Webhooks {
                             matched.extend(endpoints.test(hook, sequence, at));
                         }
                         HookEvent::ReplayAsked { sequence: after, index } => {
-                            let (whose, after) = ((hook, &tenant), (*after, *index));
-                            replay::ask(transaction, whose, after, sequence).await?;
+                            let (tenant, after) = (tenant.clone(), (*after, *index));
+                            asked.push(Ask { hook, tenant, after, until: sequence });
                         }
                         HookEvent::Created { .. }
                         | HookEvent::Updated { .. }
@@ -95,6 +96,9 @@ impl Projection for Webhooks {
         }
         let hooks = matched.iter().map(|one| one.hook);
         endpoints.lock(transaction, hooks.collect()).await?;
+        for ask in &asked {
+            ask.write(transaction).await?;
+        }
         endpoints.store(transaction).await?;
         store(transaction, &matched).await
     }

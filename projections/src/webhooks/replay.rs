@@ -17,6 +17,8 @@ use crate::{Database, ProjectionError, told};
 
 /// Messages read at once.
 const PAGE: usize = 500;
+/// The index behind all of a message's events.
+const WHOLE: i32 = i32::MAX;
 /// How often it is looked whether somebody asked.
 const LOOK: Duration = Duration::from_millis(250);
 /// The advisory lock of whoever works: the others wait until it is gone.
@@ -72,24 +74,33 @@ impl Replays {
     pub async fn step(&self) -> Result<bool, ProjectionError> {
         let mut alone = self.database.pool.begin().await?;
         let lock = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(ALONE);
-        if !lock.fetch_one(&mut *alone).await? {
+        let free = lock.fetch_one(&mut *alone).await?;
+        let wish = if free { next(&mut alone).await? } else { None };
+        let Some(wish) = wish else {
+            // Now, and not once somebody comes by the connection.
+            alone.rollback().await?;
             return Ok(false);
-        }
-        let Some(wish) = next(&mut alone).await? else { return Ok(false) };
+        };
         let worked = self.work(&wish).await;
-        if worked.is_err() {
+        if !matches!(worked, Ok(true)) {
             wish.pass().execute(&mut *alone).await?;
         }
         alone.commit().await?;
-        worked.map(|()| true)
+        worked
     }
 
-    async fn work(&self, wish: &Wish) -> Result<(), ProjectionError> {
+    /// False if it has to be tried again.
+    async fn work(&self, wish: &Wish) -> Result<bool, ProjectionError> {
         let filter = format!("ev.*.{}.>", wish.tenant);
         let (sequence, _) = wish.after();
-        let page = self.webhooks.log.page(&filter, sequence.max(1), PAGE).await?;
-        let last = page.last().map(|last| last.sequence);
-        let reached = last.filter(|last| page.len() >= PAGE && *last < wish.until());
+        let page = self.webhooks.log.page(&filter, wish.from(), PAGE).await?;
+        // Where it was asked for stands a message too: a page without it is not the last one, however short
+        // it is on a server that lags.
+        let last = page.last().map_or(sequence, |last| last.sequence);
+        let reached = Some(last).filter(|last| *last < wish.until());
+        if reached.is_some() && page.is_empty() {
+            return Ok(false);
+        }
         let mut connection = self.database.pool.acquire().await?;
         let endpoint = Endpoints::one(&mut connection, &wish.hook_id).await?;
         drop(connection);
@@ -97,16 +108,15 @@ impl Replays {
         let mut transaction = self.database.pool.begin().await?;
         // The endpoint before what is its own, as everybody locks them. Of one that changed meanwhile, or
         // was disabled, the page is seen to again, when it is sent to.
-        if !endpoint.still_stands(&mut transaction, &wish.hook_id).await? {
-            return Ok(());
-        }
-        if wish.moved(&mut transaction, reached).await? {
+        let moved = endpoint.still_stands(&mut transaction, &wish.hook_id).await?
+            && wish.moved(&mut transaction, reached).await?;
+        if moved {
             store(&mut transaction, &matched).await?;
             failpoint::hit("webhooks.before_replayed");
             transaction.commit().await?;
             failpoint::hit("webhooks.after_replayed");
         }
-        Ok(())
+        Ok(moved)
     }
 
     /// What of a page is to be sent, from now on.
@@ -164,6 +174,13 @@ impl Wish {
         (sequence, u32::try_from(self.after_index).unwrap_or(0))
     }
 
+    /// The first message that has something behind the place.
+    fn from(&self) -> u64 {
+        let (sequence, _) = self.after();
+        let next = if self.after_index == WHOLE { sequence.saturating_add(1) } else { sequence };
+        next.max(1)
+    }
+
     fn until(&self) -> u64 {
         u64::try_from(self.until).unwrap_or(0)
     }
@@ -182,10 +199,9 @@ impl Wish {
     ) -> Result<bool, ProjectionError> {
         const AS_READ: &str =
             "WHERE (hook_id, after_sequence, after_index, until) = ($1, $2, $3, $4)";
-        // A message's events all come before the next message.
         let statement = match reached {
             Some(reached) => format!(
-                "UPDATE replay SET after_sequence = {reached}, after_index = 2147483647,
+                "UPDATE replay SET after_sequence = {reached}, after_index = {WHOLE},
                      pages = pages + 1 {AS_READ}"
             ),
             None => format!("DELETE FROM replay {AS_READ}"),
@@ -202,30 +218,38 @@ impl Wish {
     }
 }
 
-/// Writes down that somebody asked for everything after a place, up to where they asked. What is still
-/// open of the same endpoint becomes part of it.
-pub(super) async fn ask(
-    connection: &mut PgConnection,
-    (hook, tenant): (HookId, &Tenant),
-    (sequence, index): (u64, u32),
-    until: u64,
-) -> Result<(), ProjectionError> {
-    sqlx::query(
-        "INSERT INTO replay (hook_id, tenant, after_sequence, after_index, until)
-         VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (hook_id) DO UPDATE SET
-             (after_sequence, after_index) = (
-                 SELECT * FROM (VALUES (replay.after_sequence, replay.after_index),
-                                       (excluded.after_sequence, excluded.after_index)) AS a (s, i)
-                 ORDER BY s, i LIMIT 1),
-             until = GREATEST(replay.until, excluded.until)",
-    )
-    .bind(hook.to_string())
-    .bind(tenant.as_str())
-    .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
-    .bind(i32::try_from(index).unwrap_or(i32::MAX))
-    .bind(i64::try_from(until).unwrap_or(i64::MAX))
-    .execute(connection)
-    .await?;
-    Ok(())
+/// Somebody asked for everything after a place, up to where they asked.
+pub(super) struct Ask {
+    pub(super) hook: HookId,
+    pub(super) tenant: Tenant,
+    /// Sequence and index of what came before it.
+    pub(super) after: (u64, u32),
+    /// Sequence of the asking.
+    pub(super) until: u64,
+}
+
+impl Ask {
+    /// Writes it down. What is still open of the same endpoint becomes part of it.
+    pub(super) async fn write(&self, connection: &mut PgConnection) -> Result<(), ProjectionError> {
+        let (sequence, index) = self.after;
+        sqlx::query(
+            "INSERT INTO replay (hook_id, tenant, after_sequence, after_index, until)
+             VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (hook_id) DO UPDATE SET
+                 (after_sequence, after_index) = (
+                     SELECT * FROM (VALUES (replay.after_sequence, replay.after_index),
+                                           (excluded.after_sequence, excluded.after_index))
+                         AS place (sequence, index)
+                     ORDER BY sequence, index LIMIT 1),
+                 until = GREATEST(replay.until, excluded.until)",
+        )
+        .bind(self.hook.to_string())
+        .bind(self.tenant.as_str())
+        .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
+        .bind(i32::try_from(index).unwrap_or(i32::MAX))
+        .bind(i64::try_from(self.until).unwrap_or(i64::MAX))
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
 }

@@ -172,11 +172,12 @@ pub(crate) fn is_interlaced(parameters: &codec::ParametersRef<'_>) -> bool {
     order != ffi::AVFieldOrder::UNKNOWN && order != ffi::AVFieldOrder::PROGRESSIVE
 }
 
-/// True if a stream says that of two fields the lower lines are shown first.
+/// True if a stream says that of two fields the lower lines are shown first. Of fields that are stored
+/// one line each, files say first whose line is the upper one, whatever FFmpeg's header calls that.
 pub(crate) fn is_bottom_first(parameters: &codec::ParametersRef<'_>) -> bool {
     // SAFETY: parameters are always allocated; a plain field is read.
     let order = unsafe { (*parameters.as_ptr()).field_order };
-    order == ffi::AVFieldOrder::BB || order == ffi::AVFieldOrder::TB
+    order == ffi::AVFieldOrder::BB || order == ffi::AVFieldOrder::BT
 }
 
 /// The pictures of an encoder are two fields each.

@@ -153,7 +153,8 @@ async fn a_media_child_that_gets_nowhere_is_one_failed_attempt() {
     let failed = stack.until(&job, |job| job.json["attempts"][0]["outcome"].is_string()).await;
     assert_eq!(failed.text("/attempts/0/error/code"), "media_stalled", "{failed:#?}");
     stack.until(&job, |job| job.json["attempt"] == 2).await;
-    assert!(!std::path::Path::new(&format!("/proc/{stuck}")).exists());
+    let stuck = std::path::PathBuf::from(format!("/proc/{stuck}"));
+    until(async || stuck.exists(), |exists| !exists).await;
     stack.post(&format!("/jobs/{job}/cancel"), &json!({})).await;
     assert_eq!(stack.over(&job).await.text("/status"), "cancelled");
 }

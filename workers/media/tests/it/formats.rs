@@ -151,6 +151,8 @@ fn moving_webp_has_all_its_pictures() {
     for what in [
         "-f lavfi -i sine=d=2 -itsoffset 0.6 -f lavfi -i testsrc2=s=160x90:r=25:d=1.4 -c:a aac -f mpegts",
         "-f lavfi -i testsrc2=s=160x90:r=10:d=1 -final_delay 300 -f gif",
+        "-f lavfi -i testsrc2=s=160x90:r=25:d=4 -vf select='not(between(n,30,60))' -vsync passthrough \
+         -c:v libx264 -f matroska",
     ] {
         let slot = Slot::new();
         ffmpeg(&format!("{what} {}", slot.input().display()));

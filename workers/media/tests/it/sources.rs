@@ -383,11 +383,32 @@ fn a_film_for_cutting_keeps_its_fields_and_any_other_is_deinterlaced() {
         let first = if order == "tff" { "1" } else { "0" };
         let frames = says("fields.mov", "frame=top_field_first");
         assert!(frames.lines().all(|frame| frame == first), "{frames}");
-        {}
         let (film, made) = (slot.input(), slot.output("fields.mov"));
         let fields = |chain| compared((&film, chain), (&made, "format=yuv422p10"));
         let (own, mixed) = (fields("scale=interl=1,format=yuv422p10"), fields("format=yuv422p10"));
         assert!(own > 40.0 && own > mixed + 1.0, "{own} dB, {mixed} dB");
+    }
+}
+
+#[test]
+fn whatever_a_file_calls_its_fields_they_come_in_the_order_of_its_pictures() {
+    for (order, mode) in [("tff", "interleave_top"), ("bff", "interleave_bottom")] {
+        for how in [
+            "-c:v prores_ks -flags +ildct -f mov".to_owned(),
+            "-c:v mpeg2video -q:v 2 -flags +ilme+ildct -f mov".to_owned(),
+            format!("-c:v libx264 -flags +ilme+ildct -x264-params {order}=1 -f matroska"),
+        ] {
+            let slot = of(&format!(
+                "-f lavfi -i testsrc2=s=320x180:r=50:d=1 -vf tinterlace={mode},setfield={order} {how}"
+            ));
+            let prores = Some(VideoCodec::Prores);
+            let prores = Transcode { video_codec: prores, ..Transcode::default() };
+            report(&slot.convert("out.mov", vec![Operation::Transcode(prores)]));
+            let fields = |path: &Path| probe(path, "v:0", "frame=interlaced_frame,top_field_first");
+            let (was, is) = (fields(&slot.input()), fields(&slot.output("out.mov")));
+            assert_eq!(was, is, "{order} {how}");
+            assert!(was.starts_with(if order == "tff" { "1\n1" } else { "1\n0" }), "{was}");
+        }
     }
 }
 
