@@ -190,6 +190,8 @@ mod tests {
         let written: Value = Figment::from(Toml::string(text)).extract().unwrap();
         let read: Config = Figment::from(Toml::string(text)).extract().unwrap();
         let (written, read) = (settings(&written), settings(&read));
+        let unknown = Figment::from(Toml::string("[gateway]\nlisten_on = \"localhost\""));
+        assert!(unknown.extract::<Config>().is_err(), "what is not there is an error");
         let names = |settings: &BTreeMap<String, Value>| -> Vec<String> {
             settings.keys().cloned().collect()
         };

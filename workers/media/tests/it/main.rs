@@ -4,6 +4,7 @@
 
 mod cadence;
 mod convert;
+mod fields;
 mod formats;
 mod hardware;
 mod harness;
@@ -12,6 +13,7 @@ mod kinds;
 mod operations;
 mod players;
 mod quality;
+mod sound;
 mod sources;
 mod stream;
 mod threads;

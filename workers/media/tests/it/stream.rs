@@ -1,6 +1,6 @@
 //! Streams, played by FFmpeg's HLS and DASH readers, which know nothing of our muxing.
 
-use std::{collections::BTreeMap, fs, process::Command};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
 
 use domain::{
     Personal,
@@ -54,6 +54,15 @@ pub(crate) fn film() -> Slot {
     let slot = Slot::new();
     clip(&slot.input(), "640x360", 7, &["-f", "mp4"]);
     slot
+}
+
+/// A rendition as one film.
+pub(crate) fn whole(slot: &Slot, rendition: &str) -> PathBuf {
+    let whole = slot.output(&format!("{rendition}.mkv"));
+    let playlist = slot.output(&format!("{rendition}/index.m3u8"));
+    let (from, to) = (playlist.display(), whole.display());
+    ffmpeg(&format!("-y -allowed_extensions ALL -i {from} -c copy {to}"));
+    whole
 }
 
 pub(crate) fn make(slot: &Slot, request: Stream) -> Vec<String> {
