@@ -107,6 +107,20 @@ fn tail(log: &Path) -> String {
     lines.get(lines.len().saturating_sub(5)..).unwrap_or_default().join(" | ")
 }
 
+/// Ends whatever works in a folder: its own program's processes, for nobody else would.
+pub(crate) fn end_all_in(folder: &Path) {
+    let Ok(folder) = folder.canonicalize() else { return };
+    let works_there = |process: &fs::DirEntry| {
+        fs::read_link(process.path().join("cwd")).is_ok_and(|works_in| works_in == folder)
+    };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten().filter(works_there);
+    for process in processes {
+        if let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+}
+
 /// Ends a server that an earlier, killed process of ours may have left: its pid is in `pid_file`
 /// and its command line mentions `mark`, so no stranger is ever hit.
 pub(crate) fn end_leftover(pid_file: &Path, mark: &str) -> io::Result<()> {

@@ -19,7 +19,7 @@ use nix::{
 
 use crate::{
     StartError,
-    child::{ServerChild, end_leftover, under_us},
+    child::{ServerChild, end_all_in, end_leftover, under_us},
     tools,
 };
 
@@ -159,7 +159,8 @@ impl Place {
         Err(StartError::NotReady { program: "initdb", log })
     }
 
-    /// Starts the server; waits out the last processes of one that was killed.
+    /// Starts the server; ends the last processes of one that was killed. Most end by themselves, but one
+    /// that hangs, told to end in the middle of something, would keep the server out for ever.
     fn launch(&self) -> Result<ServerChild, StartError> {
         let start = Instant::now();
         loop {
@@ -170,6 +171,8 @@ impl Place {
                         .any(|sign| log.contains(sign))
                         && start.elapsed() < PATIENCE =>
                 {
+                    // The server works in its data folder, as all of its processes do.
+                    end_all_in(&self.data);
                     thread::sleep(Duration::from_millis(100));
                 }
                 outcome => return outcome,

@@ -1,5 +1,7 @@
 //! Real servers come up, survive a kill with their data folder, and leave nothing behind.
 
+use std::process::Command;
+
 use embedded::{NatsServer, Postgres, temporary_folder};
 
 fn alive(pid: u32) -> bool {
@@ -29,6 +31,26 @@ fn postgres_comes_up_again_after_a_kill_and_ends_with_its_owner() {
     let pid = server.pid();
     drop(server);
     assert!(!alive(pid));
+}
+
+/// The processes that a process started.
+fn children(of: u32) -> Vec<String> {
+    let list = format!("/proc/{of}/task/{of}/children");
+    let list = std::fs::read_to_string(list).unwrap_or_default();
+    list.split_ascii_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_process_of_a_killed_postgres_that_does_not_end_keeps_nobody_out() {
+    let folder = temporary_folder().unwrap();
+    let mut server = Postgres::start(folder.path()).unwrap();
+    let stuck = children(server.pid());
+    assert!(!stuck.is_empty());
+    let stop = Command::new("kill").args(["-s", "STOP"]).args(&stuck).status().unwrap();
+    assert!(stop.success());
+    server.kill();
+    server.restart().unwrap();
+    assert!(server.is_running());
 }
 
 #[test]
