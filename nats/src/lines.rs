@@ -33,11 +33,17 @@ impl Lines {
         Ok(())
     }
 
-    /// The lines of one job from a sequence on.
+    /// At most so many lines of one job, from a sequence on.
     ///
     /// # Errors
     /// When the server does not answer.
-    pub async fn of(&self, tenant: &str, job: &str, from: u64) -> Result<Vec<Message>, LogError> {
-        read::load(&self.nats, LOGS, &format!("logs.{tenant}.{job}"), from).await
+    pub async fn page(
+        &self,
+        tenant: &str,
+        job: &str,
+        from: u64,
+        most: usize,
+    ) -> Result<Vec<Message>, LogError> {
+        read::page(&self.nats, LOGS, &format!("logs.{tenant}.{job}"), (from, most)).await
     }
 }

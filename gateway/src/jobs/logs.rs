@@ -42,8 +42,10 @@ pub(crate) async fn logs(
     if state == <Job as Decider>::State::default() {
         return Err(Problem::not_found("job"));
     }
-    let mut lines = gateway.lines.of(tenant, &job, after.saturating_add(1)).await?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    // One more tells whether there are more.
+    let most = limit.saturating_add(1);
+    let mut lines = gateway.lines.page(tenant, &job, after.saturating_add(1), most).await?;
     let has_more = lines.len() > limit;
     lines.truncate(limit);
     let next_cursor = lines.last().map_or(after, |line| line.sequence);
