@@ -1,6 +1,8 @@
 //! One attempt at one job: start, encode, verify, seal, deliver, complete. Every step can be
 //! repeated; the log says which one is next.
 
+mod bounds;
+mod make;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
@@ -11,23 +13,22 @@ use domain::{
     dispatch::Release,
     job::{Failure, FailureCode, Job, JobCommand, JobEvent, JobRejection, OutputFile},
     location::Location,
-    media::{Capabilities, Hardware, MediaRequest, Overwrite, Pool, Spent},
+    media::{Capabilities, Hardware, MediaRequest, Pool},
 };
-use media::{
-    MediaError,
-    protocol::{Place, Task as MediaTask},
-};
+use media::MediaError;
 use nats::{Actor, Lines, Live, Task, failpoint};
-use storage::{Storage, StorageError};
+use storage::Storage;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::watch::{Watched, next};
+use self::{make::Made, watch::next};
 use crate::{
-    Sources, charge, clock,
-    failure::{crashed, erased, failed, presentable},
+    Sources,
+    charge::{self, Charged},
+    clock,
+    failure::{erased, failed, presentable},
     insist::{Never, insist},
-    outputs::{self, OUTPUT, staged},
+    outputs::staged,
     running::Running,
     slot::Slot,
     task,
@@ -45,6 +46,8 @@ pub(crate) struct Workshop {
     pub(crate) capabilities: Capabilities,
     pub(crate) running: Running,
     pub(crate) stall_timeout: Duration,
+    /// On the disk, of all files of one task.
+    pub(crate) max_output_bytes: u64,
     /// Ends what runs, so that the job can go on elsewhere.
     pub(crate) abandon: CancellationToken,
 }
@@ -108,7 +111,8 @@ impl Workshop {
 
     async fn see_through(&self, order: &task::Order, pool: Pool, slot: Slot) {
         let release = &order.release;
-        let outcome = match self.run(order, pool, slot).await {
+        let mut charged = Charged::default();
+        let outcome = match self.run(order, pool, slot, &mut charged).await {
             Ok(outcome) => outcome,
             Err(error) => Outcome::Fail(error),
         };
@@ -136,6 +140,9 @@ impl Workshop {
         };
         if !matches!(command, JobCommand::AbandonAttempt { .. }) {
             self.drop_unsealed(release).await;
+        }
+        if charged.counts(&command) {
+            charge::settle(self, release, &charged).await;
         }
         failpoint::hit("worker.before_outcome");
         // A refusal means that another attempt or the end came first.
@@ -171,6 +178,7 @@ impl Workshop {
         order: &task::Order,
         pool: Pool,
         slot: Slot,
+        charged: &mut Charged,
     ) -> Result<Outcome, MediaError> {
         let release = &order.release;
         let attempt = release.attempt;
@@ -218,15 +226,15 @@ impl Workshop {
             }
             _ => None,
         });
-        if let Some((by, outputs, charged)) = sealed {
+        if let Some((by, outputs, due)) = sealed {
             slot.end().await;
-            if charged > 0 {
+            if due > 0 {
                 // What was reserved when they were made is settled, if the job failed since.
-                charge::reserve(self, release, key, charged).await?;
+                charge::reserve(self, release, key, due).await?;
             }
             return self.deliver(release, &request, by, &outputs).await;
         }
-        let (outputs, result, spent) = match self.make(release, order, slot).await? {
+        let (outputs, result, spent) = match self.make(release, order, slot, charged).await? {
             Made::Outputs { files, result, spent } => (files, result, spent),
             Made::Stopped(outcome) => return Ok(outcome),
         };
@@ -265,82 +273,6 @@ impl Workshop {
             let _ = insist(&self.commands, &self.caller, release, command).await;
         }
         Outcome::Done
-    }
-
-    /// Encodes, verifies and stages.
-    async fn make(
-        &self,
-        release: &Release,
-        order: Order<'_>,
-        mut slot: Slot,
-    ) -> Result<Made, MediaError> {
-        let made = self.make_in(release, order, &mut slot).await;
-        slot.end().await;
-        made
-    }
-
-    async fn make_in(
-        &self,
-        release: &Release,
-        order: Order<'_>,
-        slot: &mut Slot,
-    ) -> Result<Made, MediaError> {
-        let request = order.request;
-        let storage = self.storage(release)?;
-        let output = match request.output() {
-            Some(output) => Some(output.as_ref().ok_or_else(|| erased("output"))?),
-            None => None,
-        };
-        let keep = request.overwrite() == Overwrite::Fail && !request.makes_folder();
-        if let Some(output) = output.filter(|_| keep)
-            && storage.is_taken(output).await.map_err(failed)?
-        {
-            return Err(failed(StorageError::Exists(output.to_string())));
-        }
-        for (number, (input, _)) in request.inputs().into_iter().enumerate() {
-            let input = input.as_ref().ok_or_else(|| erased("input"))?;
-            let place = slot.input(number);
-            let fetch = self.sources.fetch(&self.commands, &release.tenant, (input, &place));
-            tokio::select! {
-                fetched = fetch => fetched?,
-                outcome = self.called_off(release) => return Ok(Made::Stopped(outcome)),
-            }
-        }
-        let extension = output.and_then(Location::extension).unwrap_or_default();
-        let work = MediaTask::Run {
-            request: Box::new(request.clone()),
-            capabilities: self.capabilities.clone(),
-            place: Place { hardware: order.hardware, pool: order.pool },
-            output: format!("{OUTPUT}.{extension}"),
-            permit: None,
-        };
-        slot.give(&work).await.map_err(|error| crashed(&error))?;
-        let report = match self.watch(release, order.key, slot).await? {
-            Watched::Report(report) => report,
-            Watched::Stopped(outcome) => return Ok(Made::Stopped(outcome)),
-        };
-        failpoint::hit("worker.before_stage");
-        let mut files = Vec::new();
-        for (number, made) in report.files.into_iter().enumerate() {
-            let whole = output.ok_or_else(|| erased("output"))?;
-            let (name, to) = outputs::place(request, whole, &made.name);
-            let received = storage
-                .stage(release.job, release.attempt, &staged(number), &slot.output(&made.name))
-                .await
-                .map_err(failed)?;
-            files.push(OutputFile {
-                name: Personal::Clear(name),
-                location: Personal::Clear(to.to_string()),
-                size: received.size,
-                sha256: received.sha256,
-                duration: made.duration,
-                streams: made.streams,
-            });
-        }
-        failpoint::hit("worker.after_stage");
-        let bytes = files.iter().map(|file| file.size).sum();
-        let spent = Some(Spent { effort: report.effort, seconds: report.elapsed, bytes });
-        Ok(Made::Outputs { files, result: report.result, spent })
     }
 
     /// Gives the sealed outputs their final names and says so. Repeating it is harmless.
@@ -388,11 +320,6 @@ fn too_much(size: usize, max: usize) -> MediaError {
          fewer metrics or a shorter part"
     );
     MediaError { code: FailureCode::Unsupported, message }
-}
-
-enum Made {
-    Outputs { files: Vec<OutputFile>, result: Option<serde_json::Value>, spent: Option<Spent> },
-    Stopped(Outcome),
 }
 
 /// So that what failed together does not come back together.

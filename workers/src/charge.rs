@@ -1,4 +1,4 @@
-//! The media minutes of a job, reserved before any of them is used.
+//! The media minutes of a job, reserved before any of it is used.
 
 use std::time::Duration;
 
@@ -7,28 +7,77 @@ use domain::{
     KeyId,
     account::Account,
     dispatch::Release,
-    job::FailureCode,
+    job::{FailureCode, JobCommand},
     key::Key,
     media::Micros,
     quota::{MINUTE, Month, Quota, QuotaCommand, QuotaRejection},
 };
-use media::MediaError;
+use media::{MediaError, protocol::Progress};
 
 use crate::{attempt::Workshop, clock};
 
 /// How long between two tries while the log does not answer.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Reserves what a job is charged; fails it if account or key have not so much left.
+/// What an attempt has reserved, and how much of it is used.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Charged {
+    reserved: Option<(String, Micros)>,
+    used: Micros,
+}
+
+impl Charged {
+    /// Takes in that so much is reserved, in a month.
+    pub(crate) fn reserve(&mut self, month: String, micros: Micros) {
+        self.reserved = Some((month, micros.max(self.reserved().unwrap_or(0))));
+    }
+
+    /// What is reserved; none if nothing was asked for.
+    pub(crate) fn reserved(&self) -> Option<Micros> {
+        self.reserved.as_ref().map(|(_, micros)| *micros)
+    }
+
+    /// Takes in how far the work is: never more than what is reserved, and never back.
+    pub(crate) fn reach(&mut self, progress: &Progress) {
+        let reserved = self.reserved().unwrap_or(0);
+        let used = match progress.total.filter(|total| *total > 0) {
+            Some(total) => {
+                let share = u128::from(reserved).saturating_mul(u128::from(progress.done));
+                Micros::try_from(share / u128::from(total)).unwrap_or(reserved)
+            }
+            None => progress.done,
+        };
+        self.used = self.used.max(used.min(reserved));
+    }
+
+    /// True if what was used counts although nothing comes of it: it was called off, or failed for
+    /// what was sent. What fails for our sake is free.
+    pub(crate) fn counts(&self, outcome: &JobCommand) -> bool {
+        let ours = match outcome {
+            JobCommand::ConfirmCancel { .. } => false,
+            JobCommand::FailAttempt { failure, .. } => !matches!(
+                failure.code,
+                FailureCode::InvalidInput
+                    | FailureCode::Unsupported
+                    | FailureCode::TimeLimitExceeded
+            ),
+            _ => true,
+        };
+        self.used > 0 && !ours
+    }
+}
+
+/// Reserves what a job is charged, and answers in which month; fails it if account or key have not so
+/// much left.
 pub(crate) async fn reserve(
     workshop: &Workshop,
     release: &Release,
     key: Option<KeyId>,
     micros: Micros,
-) -> Result<(), MediaError> {
+) -> Result<String, MediaError> {
     loop {
         match attempt(workshop, release, key, micros).await {
-            Ok(()) => return Ok(()),
+            Ok(month) => return Ok(month),
             Err(HandleError::Rejected(rejection @ QuotaRejection::Exceeded { .. })) => {
                 let code = FailureCode::QuotaExceeded;
                 return Err(MediaError { code, message: rejection.to_string() });
@@ -46,7 +95,7 @@ async fn attempt(
     release: &Release,
     key: Option<KeyId>,
     micros: Micros,
-) -> Result<(), HandleError<QuotaRejection>> {
+) -> Result<String, HandleError<QuotaRejection>> {
     let (commands, tenant) = (&workshop.commands, release.tenant.as_str());
     let account = commands.state::<Account>(tenant, tenant).await?;
     let limit = account.limits(&workshop.sources.tiers).monthly_minutes.saturating_mul(MINUTE);
@@ -61,5 +110,64 @@ async fn attempt(
     let command = QuotaCommand::Reserve { job: release.job, key, micros, limit, key_limit };
     let month = Month::of(clock::now()).to_string();
     commands.handle::<Quota>(tenant, &month, &workshop.caller, command).await?;
-    Ok(())
+    Ok(month)
+}
+
+/// Settles what was used of a job that ends without outputs. Whoever does not get to do it gives back
+/// everything: the conductor settles what is over and still reserved.
+pub(crate) async fn settle(workshop: &Workshop, release: &Release, charged: &Charged) {
+    let Some((month, _)) = &charged.reserved else { return };
+    let tenant = release.tenant.as_str();
+    let command = QuotaCommand::Settle { job: release.job, micros: charged.used };
+    let settling = workshop.commands.handle::<Quota>(tenant, month, &workshop.caller, command);
+    if let Err(error) = settling.await {
+        tracing::warn!(%error, job = %release.job, "used minutes are not settled");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use domain::{Personal, job::Failure};
+
+    use super::*;
+
+    fn progress(done: Micros, total: Option<Micros>) -> Progress {
+        let (stage, outputs) = (String::new(), BTreeMap::new());
+        Progress { stage, done, total, frames: 0, fps: 0.0, speed: 0.0, outputs }
+    }
+
+    #[test]
+    fn what_is_used_follows_the_work_within_what_is_reserved() {
+        let mut charged = Charged::default();
+        charged.reach(&progress(5, None));
+        assert_eq!((charged.used, charged.reserved()), (0, None));
+        charged.reserve("2026-11".to_owned(), 100);
+        charged.reach(&progress(30, Some(60)));
+        assert_eq!(charged.used, 50);
+        charged.reach(&progress(1, Some(60)));
+        assert_eq!(charged.used, 50, "never back");
+        charged.reach(&progress(u64::MAX, Some(1)));
+        assert_eq!(charged.used, 100);
+        charged.reserve("2026-11".to_owned(), 90);
+        assert_eq!(charged.reserved(), Some(100));
+    }
+
+    #[test]
+    fn what_was_used_counts_unless_it_failed_for_our_sake() {
+        let used = Charged { reserved: Some(("2026-11".to_owned(), 9)), used: 5 };
+        let fail = |code| JobCommand::FailAttempt {
+            attempt: 1,
+            failure: Failure { code, message: Personal::Erased },
+            at: domain::Timestamp::default(),
+            chance: 0,
+        };
+        assert!(used.counts(&JobCommand::ConfirmCancel { attempt: 1 }));
+        assert!(used.counts(&fail(FailureCode::InvalidInput)));
+        assert!(used.counts(&fail(FailureCode::TimeLimitExceeded)));
+        assert!(!used.counts(&fail(FailureCode::MediaCrashed)));
+        assert!(!used.counts(&fail(FailureCode::StorageUnavailable)));
+        assert!(!Charged::default().counts(&JobCommand::ConfirmCancel { attempt: 1 }));
+    }
 }

@@ -1,6 +1,7 @@
-//! How a task's inputs come into its slot: from the tenant's storage, or from the web.
+//! How a task's inputs come: opened in the tenant's storage, or fetched from the web. The child that
+//! reads them is handed the open files.
 
-use std::{path::Path, time::Duration};
+use std::{fs::File, path::Path, time::Duration};
 
 use domain::{
     Tenant,
@@ -25,16 +26,17 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Puts one input of a tenant's where its task will look for it.
-    pub(crate) async fn fetch(
+    /// Opens one input of a tenant's; what comes from the web is kept in `fetched` meanwhile.
+    pub(crate) async fn open(
         &self,
         commands: &commands::Commands,
         tenant: &Tenant,
-        (location, to): (&Location, &Path),
-    ) -> Result<(), MediaError> {
+        location: &Location,
+        fetched: &Path,
+    ) -> Result<File, MediaError> {
         let Location::Web(url) = location else {
             let storage = self.storage.of(tenant).map_err(failed)?;
-            return storage.fetch(location, to).await.map_err(failed);
+            return storage.open_object(location).await.map_err(failed);
         };
         // Without an answer nothing is known of what the account may; whoever waits may call it off.
         let account = loop {
@@ -45,7 +47,8 @@ impl Sources {
             tokio::time::sleep(Duration::from_millis(500)).await;
         };
         let max = account.limits(&self.tiers).max_file_bytes;
-        self.egress.fetch(url, to, max).await.map(|_| ()).map_err(lost)
+        self.egress.fetch(url, fetched, max).await.map_err(lost)?;
+        File::open(fetched).map_err(|error| failed(error.into()))
     }
 }
 

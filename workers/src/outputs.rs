@@ -13,13 +13,24 @@ pub(crate) fn staged(number: usize) -> String {
     if number == 0 { OUTPUT.to_owned() } else { format!("{OUTPUT}-{number}") }
 }
 
-/// The name that an output is listed under, and where it belongs.
-pub(crate) fn place(request: &MediaRequest, output: &Location, made: &str) -> (String, Location) {
+/// What a folder of outputs holds: streams, their manifests and keys, pictures.
+const IN_FOLDERS: [&str; 12] =
+    ["m3u8", "mpd", "mp4", "m4s", "ts", "vtt", "bin", "jpg", "jpeg", "png", "webp", "gif"];
+
+/// The name that an output is listed under, and where it belongs; none if the request makes no such
+/// file.
+pub(crate) fn place(
+    request: &MediaRequest,
+    output: &Location,
+    made: &str,
+) -> Option<(String, Location)> {
     if request.makes_folder() {
-        return (made.to_owned(), output.child(made));
+        let (_, extension) = made.rsplit_once('.')?;
+        let known = IN_FOLDERS.contains(&extension);
+        return known.then(|| (made.to_owned(), output.child(made)));
     }
     let own = output.file_name().unwrap_or(OUTPUT);
-    let rest = made.strip_prefix(OUTPUT).unwrap_or(made);
+    let rest = made.strip_prefix(OUTPUT).filter(|rest| !rest.contains('/'))?;
     let number = rest.strip_prefix('-').and_then(|rest| rest.split('.').next()?.parse().ok());
     let name = match (Numbered::parse(own), number) {
         (Some(numbered), Some(number)) => numbered.name(number),
@@ -28,10 +39,10 @@ pub(crate) fn place(request: &MediaRequest, output: &Location, made: &str) -> (S
             let stem = own.rsplit_once('.').map_or(own, |(stem, _)| stem);
             format!("{stem}{rest}")
         }
-        _ => return (own.to_owned(), output.clone()),
+        _ => return Some((own.to_owned(), output.clone())),
     };
     let to = output.beside(&name);
-    (name, to)
+    Some((name, to))
 }
 
 #[cfg(test)]
@@ -51,7 +62,7 @@ mod tests {
             operations: vec![],
             overwrite: Overwrite::Fail,
         });
-        let (name, to) = place(&request, &output, made);
+        let (name, to) = place(&request, &output, made).unwrap();
         (name, to.to_string())
     }
 
@@ -71,6 +82,20 @@ mod tests {
     fn subtitles_stand_beside_the_film() {
         let expected = ("film.eng.vtt".to_owned(), "local://a/film.eng.vtt".to_owned());
         assert_eq!(places("a/film.mp4", "output.eng.vtt"), expected);
+    }
+
+    #[test]
+    fn what_no_request_asks_for_has_no_place() {
+        let output: Location = "a/film.mp4".parse().unwrap();
+        let request = MediaRequest::Convert(Convert {
+            input: Personal::Erased,
+            output: Personal::Erased,
+            operations: vec![],
+            overwrite: Overwrite::Fail,
+        });
+        for made in ["other.mp4", "output/a.mp4", "", "x/output.mp4"] {
+            assert_eq!(place(&request, &output, made), None, "{made}");
+        }
     }
 
     #[test]

@@ -11,13 +11,13 @@ use domain::{
 use futures::{StreamExt, stream};
 use media::{
     MediaError,
-    protocol::{Place, Said, Task as MediaTask},
+    protocol::{Place, Said, Task as MediaTask, Unbelievable, checked_json},
 };
 use nats::Heard;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::{attempt::Workshop, slot::Slot, worker::Worker};
+use crate::{attempt::Workshop, failure::erased, slot::Slot, worker::Worker};
 
 /// Longer than anybody waits for the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -90,10 +90,11 @@ impl Worker {
 
     async fn plan_in(&self, question: &PlanQuestion, slot: &mut Slot) -> Result<Value, MediaError> {
         let Workshop { sources, commands, capabilities, .. } = &*self.workshop;
+        let mut inputs = Vec::new();
         for (number, (input, _)) in question.request.inputs().into_iter().enumerate() {
-            let Some(input) = input.as_ref() else { continue };
-            let place = slot.input(number);
-            sources.fetch(commands, &question.tenant, (input, &place)).await?;
+            let input = input.as_ref().ok_or_else(|| erased("input"))?;
+            let fetched = slot.folder.fetched(number);
+            inputs.push(sources.open(commands, &question.tenant, input, &fetched).await?);
         }
         let request = Box::new(question.request.clone());
         let devices = question.devices.clone();
@@ -101,7 +102,8 @@ impl Worker {
         let pool = hardware.map_or(Pool::Cpu, |wish| wish.pool(&pools(&devices)));
         let place = Place { hardware, pool };
         let capabilities = Capabilities { devices, ..capabilities.clone() };
-        slot.give(&MediaTask::Plan { request, capabilities, place }).await.map_err(broken)?;
+        let task = MediaTask::Plan { request, capabilities, place };
+        slot.give(&task, &inputs).await.map_err(broken)?;
         loop {
             match slot.hear().await.map_err(broken)? {
                 Some(Said::WouldDo(plan)) => return Ok(plan),
@@ -114,12 +116,14 @@ impl Worker {
 
     async fn look_in(&self, question: &LookQuestion, slot: &mut Slot) -> Result<Value, MediaError> {
         let Workshop { sources, commands, .. } = &*self.workshop;
-        let place = slot.input(0);
-        sources.fetch(commands, &question.tenant, (&question.input, &place)).await?;
-        slot.give(&MediaTask::Facts).await.map_err(broken)?;
+        let fetched = slot.folder.fetched(0);
+        let input = sources.open(commands, &question.tenant, &question.input, &fetched).await?;
+        slot.give(&MediaTask::Facts, &[input]).await.map_err(broken)?;
         loop {
             match slot.hear().await.map_err(broken)? {
-                Some(Said::Facts(facts)) => return Ok(facts.shown()),
+                Some(Said::Facts(facts)) => {
+                    return checked_json(facts.shown()).map_err(unbelievable);
+                }
                 Some(Said::Failed { code, message }) => return Err(MediaError { code, message }),
                 Some(_) => {}
                 None => return Err(slot.post_mortem().await),
@@ -131,4 +135,8 @@ impl Worker {
 fn broken(error: std::io::Error) -> MediaError {
     let message = format!("a media child does not answer: {error}");
     MediaError { code: FailureCode::Internal, message }
+}
+
+fn unbelievable(error: Unbelievable) -> MediaError {
+    MediaError { code: FailureCode::MediaCrashed, message: error.to_string() }
 }

@@ -1,6 +1,18 @@
+//! One warm media child in an empty folder of its own: it serves one task and is gone.
+
+mod folder;
+mod limits;
+mod removal;
+mod usage;
+mod users;
+
 use std::{
+    fs::File,
     io,
-    os::unix::process::ExitStatusExt,
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::process::ExitStatusExt,
+    },
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -13,20 +25,38 @@ use media::{
 };
 use serde::Serialize;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    process::{Child, ChildStdin, ChildStdout, Command},
+    io::{AsyncReadExt, AsyncWriteExt, Interest},
+    net::UnixStream,
+    process::{Child, ChildStdout, Command},
     sync::mpsc,
+    time::timeout,
 };
 use uuid::Uuid;
 
-/// One warm media child in an empty folder of its own: it serves one task and is gone.
+use self::users::SlotUser;
+pub(crate) use self::{
+    folder::SlotFolder, limits::memory_share, removal::remove_tree, usage::Usage, users::Users,
+};
+
+/// A child, and what it may write to.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    folder: PathBuf,
+    pub(crate) folder: SlotFolder,
     child: Child,
-    to: Option<ChildStdin>,
+    to: UnixStream,
     said: mpsc::Receiver<io::Result<Said>>,
     pub(crate) sandbox: String,
+    /// Bytes of memory that the child may have.
+    pub(crate) memory: u64,
+    user: Option<SlotUser>,
+}
+
+/// What a child that is gone left: nothing writes to it any more.
+#[derive(Debug)]
+pub(crate) struct Remains {
+    pub(crate) folder: SlotFolder,
+    /// Nobody else becomes it while files of its are there.
+    _user: Option<SlotUser>,
 }
 
 /// How children are started.
@@ -37,52 +67,71 @@ pub(crate) struct Nursery {
     /// The program and arguments that become a media child.
     pub(crate) command: Vec<String>,
     /// Set when we are root, which a child must not be.
-    pub(crate) user: Option<(u32, u32)>,
+    pub(crate) users: Option<Users>,
+    /// Bytes of memory that each may have.
+    pub(crate) memory: u64,
 }
 
-/// The longest message a child may send.
-const MAX_MESSAGE: u32 = 16 * 1024 * 1024;
+/// Address space that a child maps and does not use: libraries, stacks, reserves of its allocator.
+const UNUSED: u64 = 4 * 1024 * 1024 * 1024;
+/// Threads of one child: what codecs start on a large machine, and a bound on what starts no end.
+const THREADS: u64 = 4_096;
+/// How long a child may take to get ready, and to take what it is sent.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Nursery {
     /// Starts a child and waits until it is locked in.
     pub(crate) async fn spawn(&self) -> Result<Slot, MediaError> {
         let broken =
             |error: io::Error| internal(format!("a media child cannot be started: {error}"));
-        let folder = self.folder.join(Uuid::now_v7().simple().to_string());
-        let out = folder.join("out");
-        for made in [&folder.join("in"), &out] {
-            tokio::fs::create_dir_all(made).await.map_err(broken)?;
-        }
+        let user = self.users.as_ref().map(Users::take).transpose().map_err(broken)?;
+        let path = self.folder.join(Uuid::now_v7().simple().to_string());
+        let id = user.as_ref().map(|user| user.id);
+        let folder = SlotFolder::make(path, id).map_err(broken)?;
+        // A child has another user, which may not walk the folders to its own.
+        let place = File::open(folder.path()).map_err(broken)?;
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(broken)?;
+        ours.set_nonblocking(true).map_err(broken)?;
         let (program, arguments) =
             self.command.split_first().ok_or_else(|| internal("no media child command"))?;
         let mut command = Command::new(program);
         command
             .args(arguments)
-            .current_dir(&folder)
+            .arg(format!("memory={}", self.memory.saturating_add(UNUSED)))
+            .current_dir(format!("/proc/self/fd/{}", place.as_raw_fd()))
             .env_clear()
             // One encoder talks past FFmpeg; errors are enough.
             .env("SVT_LOG", "1")
             .env("LIBVA_MESSAGING_LEVEL", "0")
-            .stdin(Stdio::piped())
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .kill_on_drop(true);
-        if let Some((uid, gid)) = self.user {
-            std::os::unix::fs::chown(&out, Some(uid), Some(gid)).map_err(broken)?;
-            command.uid(uid).gid(gid);
+        if let Some(id) = id {
+            command.uid(id).gid(id).arg(format!("threads={THREADS}"));
         }
         let mut child = command.spawn().map_err(broken)?;
-        let pipes = (child.stdin.take(), child.stdout.take());
-        let (Some(to), Some(from)) = pipes else { return Err(internal("no pipes")) };
-        let mut slot =
-            Slot { folder, child, to: Some(to), said: listen(from), sandbox: String::new() };
-        match slot.hear().await {
-            Ok(Some(Said::Ready { sandbox })) => {
+        // Of all on the machine, a child goes first where memory is wanting.
+        if let Some(process) = child.id() {
+            let _ = std::fs::write(format!("/proc/{process}/oom_score_adj"), "1000");
+        }
+        let from = child.stdout.take().ok_or_else(|| internal("no pipe"))?;
+        let to = UnixStream::from_std(ours).map_err(broken)?;
+        let (said, sandbox) = (listen(from), String::new());
+        let mut slot = Slot { folder, child, to, said, sandbox, memory: self.memory, user };
+        match timeout(PATIENCE, slot.hear()).await {
+            Ok(Ok(Some(Said::Ready { sandbox }))) => {
                 slot.sandbox = sandbox;
-                Ok(slot)
+                return Ok(slot);
             }
-            Ok(Some(Said::Failed { code, message })) => Err(MediaError { code, message }),
-            other => Err(internal(format!("a media child did not get ready: {other:?}"))),
+            Ok(Ok(Some(Said::Failed { code, message }))) => {
+                slot.end().await;
+                Err(MediaError { code, message })
+            }
+            other => {
+                slot.end().await;
+                Err(internal(format!("a media child did not get ready: {other:?}")))
+            }
         }
     }
 }
@@ -92,74 +141,79 @@ fn internal(message: impl Into<String>) -> MediaError {
 }
 
 impl Slot {
-    /// Where one of the task's inputs belongs; 0 is the job's own.
-    pub(crate) fn input(&self, number: usize) -> PathBuf {
-        self.folder.join("in").join(protocol::input_name(number))
+    /// Hands over the one task, with its inputs in the order of the request's.
+    pub(crate) async fn give(&mut self, task: &Task, inputs: &[File]) -> io::Result<()> {
+        self.send(task, inputs).await
     }
 
-    /// Where the child puts an output.
-    pub(crate) fn output(&self, name: &str) -> PathBuf {
-        self.folder.join("out").join(name)
-    }
-
-    /// Hands over the one task.
-    pub(crate) async fn give(&mut self, task: &Task) -> io::Result<()> {
-        self.tell(task).await
-    }
-
-    /// Gives a child leave to begin with what it said is charged.
+    /// Gives a child leave to go on.
     pub(crate) async fn permit(&mut self, permit: Permit) -> io::Result<()> {
-        self.tell(&permit).await
+        self.send(&permit, &[]).await
     }
 
-    async fn tell(&mut self, what: &(impl Serialize + Sync)) -> io::Result<()> {
-        let mut message = Vec::new();
-        protocol::write(&mut message, what)?;
-        match &mut self.to {
-            Some(to) => {
-                to.write_all(&message).await?;
-                to.flush().await
-            }
-            None => Err(io::Error::other("the child has its task")),
-        }
+    async fn send(&mut self, what: &(impl Serialize + Sync), files: &[File]) -> io::Result<()> {
+        let message = protocol::framed(what)?;
+        let sending = async {
+            let to = &mut self.to;
+            let begin = || protocol::send_beginning(to.as_fd(), &message, files);
+            let sent = to.async_io(Interest::WRITABLE, begin).await?;
+            to.write_all(message.get(sent..).unwrap_or_default()).await
+        };
+        let deaf = |_| io::Error::other("it does not take what it is sent");
+        timeout(PATIENCE, sending).await.map_err(deaf)?
     }
 
-    /// The next thing the child says; none once it is gone. Cancel-safe.
+    /// The next thing the child says, within the bounds of what one may say; none once it is gone.
+    /// Cancel-safe.
     pub(crate) async fn hear(&mut self) -> io::Result<Option<Said>> {
         self.said.recv().await.transpose()
     }
 
-    /// Bytes that the child has read and written so far: it also works while no media time passes,
-    /// moving the index to the front or reading its output back.
-    pub(crate) fn moved(&self) -> u64 {
-        let io = self.child.id().map(|id| format!("/proc/{id}/io"));
-        let io = io.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
-        let counters =
-            io.lines().filter(|line| line.starts_with("rchar") || line.starts_with("wchar"));
-        let counters = counters.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
-        counters.sum()
+    /// What it uses, as the kernel counts it.
+    pub(crate) fn usage(&self) -> Usage {
+        self.child.id().map(Usage::of).unwrap_or_default()
     }
 
     /// Why a child that said nothing more is gone.
     pub(crate) async fn post_mortem(&mut self) -> MediaError {
         // It may have closed its mouth and live on.
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.child.wait()).await;
+        let _ = timeout(Duration::from_secs(1), self.child.wait()).await;
         let _ = self.child.start_kill();
         let status = self.child.wait().await;
         let (code, message) = explain(status.ok());
         MediaError { code, message }
     }
 
-    /// Ends the child, whatever it is doing, and removes its folder.
-    pub(crate) async fn end(mut self) {
-        let _ = self.child.kill().await;
-        let _ = tokio::fs::remove_dir_all(&self.folder).await;
+    /// Ends the child, whatever it is doing, and waits until it is gone: nothing of it can write after
+    /// that, for it has no other process.
+    pub(crate) async fn reap(mut self) -> Remains {
+        while let Err(error) = self.child.kill().await {
+            if self.child.id().is_none() {
+                break;
+            }
+            tracing::error!(%error, "a media child cannot be ended yet");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Remains { folder: self.folder, _user: self.user }
+    }
+
+    /// Ends the child and removes its folder.
+    pub(crate) async fn end(self) {
+        self.reap().await.remove().await;
     }
 }
 
-/// Reads what a child says in a task of its own: a message is never left half-read.
+impl Remains {
+    /// Removes what is left.
+    pub(crate) async fn remove(self) {
+        self.folder.remove().await;
+    }
+}
+
+/// Reads what a child says in a task of its own: a message is never left half-read. One waits at most,
+/// so that a child that floods is slowed down and takes no memory.
 fn listen(mut from: ChildStdout) -> mpsc::Receiver<io::Result<Said>> {
-    let (sender, receiver) = mpsc::channel(64);
+    let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         loop {
             let said = read(&mut from).await.transpose();
@@ -174,17 +228,16 @@ fn listen(mut from: ChildStdout) -> mpsc::Receiver<io::Result<Said>> {
 }
 
 async fn read(from: &mut ChildStdout) -> io::Result<Option<Said>> {
-    let length = match from.read_u32().await {
-        Ok(length) => length,
+    let mut prefix = [0; 4];
+    match from.read_exact(&mut prefix).await {
+        Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         Err(error) => return Err(error),
-    };
-    if length > MAX_MESSAGE {
-        return Err(io::Error::other("the child talks nonsense"));
     }
-    let mut message = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    let mut message = vec![0; protocol::length_of(prefix)?];
     from.read_exact(&mut message).await?;
-    protocol::decode(&message).map(Some)
+    let said: Said = protocol::decode(&message)?;
+    said.checked().map(Some).map_err(io::Error::other)
 }
 
 fn explain(status: Option<ExitStatus>) -> (FailureCode, String) {
@@ -210,9 +263,11 @@ fn explain(status: Option<ExitStatus>) -> (FailureCode, String) {
 pub(crate) fn sweep(folder: &Path) -> Vec<String> {
     let mut gone = Vec::new();
     for entry in folder.read_dir().into_iter().flatten().flatten() {
-        let lock = std::fs::File::open(entry.path().join("lock"));
+        let lock = File::open(entry.path().join("lock"));
         if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
-            let _ = std::fs::remove_dir_all(entry.path());
+            if let Err(error) = remove_tree(&entry.path()) {
+                tracing::warn!(%error, "what a worker left is not removed");
+            }
             gone.extend(entry.file_name().into_string());
         }
     }

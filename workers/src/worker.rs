@@ -24,7 +24,7 @@ use crate::{
     intake::Sources,
     presence::BEAT,
     running::Running,
-    slot::{Nursery, sweep},
+    slot::{Nursery, Users, memory_share, remove_tree, sweep},
     task,
 };
 
@@ -45,6 +45,13 @@ pub struct WorkerConfig {
     pub devices: Vec<PathBuf>,
     /// Tasks at once on each kind of hardware beside the processor.
     pub device_slots: usize,
+    /// Bytes of memory that each media child may have; 0 for its share of four fifths of the machine's.
+    pub child_memory: u64,
+    /// Bytes on the disk that the files of one task may take together.
+    pub max_output_bytes: u64,
+    /// The first and the last user id that media children may have where the worker is root: nobody
+    /// else's on the machine.
+    pub child_uids: (u32, u32),
 }
 
 /// How media children are locked in.
@@ -67,6 +74,10 @@ impl Default for WorkerConfig {
             drain: 5,
             devices: vec![],
             device_slots: 2,
+            child_memory: 0,
+            max_output_bytes: 64 * 1024 * 1024 * 1024,
+            // Left free by Debian and systemd.
+            child_uids: (60_600, 61_183),
         }
     }
 }
@@ -99,8 +110,6 @@ pub struct Worker {
 
 /// How long a stopping worker waits for what it gave up to be written down.
 const GRACE: Duration = Duration::from_secs(5);
-/// The user that children become when we are root.
-const NOBODY: (u32, u32) = (65_534, 65_534);
 
 impl Worker {
     /// Prepares a worker in a folder on the storage's disk, and proves what it can do.
@@ -125,7 +134,11 @@ impl Worker {
         let lock = File::create(own.join("lock.new"))?;
         lock.try_lock().map_err(std::io::Error::from)?;
         std::fs::rename(own.join("lock.new"), own.join("lock"))?;
-        let user = nix::unistd::geteuid().is_root().then_some(NOBODY);
+        let (first, last) = config.child_uids;
+        let root = nix::unistd::geteuid().is_root();
+        let users = root.then(|| Users::new(folder, first..=last)).transpose()?;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let slots = if config.slots == 0 { cores } else { config.slots };
         let mut child = child;
         let devices = if config.devices.is_empty() {
             media::hardware::nodes()
@@ -133,7 +146,11 @@ impl Worker {
             config.devices.clone()
         };
         child.extend(devices.iter().map(|device| format!("device={}", device.display())));
-        let nursery = Nursery { folder: own, command: child, user };
+        let memory = match config.child_memory {
+            0 => memory_share(slots),
+            chosen => chosen,
+        };
+        let nursery = Nursery { folder: own, command: child, users, memory };
         let (capabilities, sandbox) = prove(&nursery).await?;
         let nats = commands.log().nats().clone();
         let caller = Caller { actor: Actor::Worker(worker.clone()), ..Caller::process("worker") };
@@ -147,10 +164,9 @@ impl Worker {
             capabilities,
             running: Running::default(),
             stall_timeout: Duration::from_secs(config.stall_timeout),
+            max_output_bytes: config.max_output_bytes,
             abandon: CancellationToken::new(),
         };
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let slots = if config.slots == 0 { cores } else { config.slots };
         let workshop = Arc::new(workshop);
         let mut pools = BTreeMap::from([(Pool::Cpu, slots)]);
         for device in workshop.capabilities.devices.iter().filter(|d| !d.encodes.is_empty()) {
@@ -188,7 +204,8 @@ impl Worker {
             let _ = tokio::time::timeout(GRACE, over).await;
         }
         presence.abort();
-        let _ = tokio::fs::remove_dir_all(&this.nursery.folder).await;
+        let folder = this.nursery.folder.clone();
+        let _ = tokio::task::spawn_blocking(move || remove_tree(&folder)).await;
     }
 
     async fn slot(&self, pool: Pool, stop: &CancellationToken) {
@@ -278,7 +295,7 @@ async fn prove(nursery: &Nursery) -> Result<(Capabilities, String), MediaError> 
         code: domain::job::FailureCode::Internal,
         message: format!("a media child does not answer: {error}"),
     };
-    slot.give(&MediaTask::Capabilities).await.map_err(silent)?;
+    slot.give(&MediaTask::Capabilities, &[]).await.map_err(silent)?;
     let proved = loop {
         match slot.hear().await.map_err(silent)? {
             Some(Said::Capabilities(capabilities)) => break Ok((capabilities, sandbox)),

@@ -49,6 +49,10 @@ limits! {
     keys: u32,
     /// Bytes a second of one upload.
     upload_bytes_per_second: u64,
+    /// Seconds that one attempt at a job may take.
+    max_job_seconds: u64,
+    /// Seconds of processor time that one attempt at a job may take, over all its threads.
+    max_job_cpu_seconds: u64,
     /// Its share of busy slots, beside that of others.
     weight: u32,
 }

@@ -61,14 +61,21 @@ impl Default for Tiers {
             monthly_minutes: scale.saturating_mul(100),
             keys: 10,
             upload_bytes_per_second: scale.saturating_mul(10 * MB),
+            max_job_seconds: 3_600,
+            max_job_cpu_seconds: 4 * 3_600,
+        };
+        let hours = |hours: u64, limits| Limits {
+            max_job_seconds: hours.saturating_mul(3_600),
+            max_job_cpu_seconds: hours.saturating_mul(4 * 3_600),
+            ..limits
         };
         let enterprise = limits(10_000, 50, 10_000 * MB, 1_000);
         Self {
             usual: Tier::Free,
             free: limits(100, 2, 100 * MB, 1),
-            basic: Limits { weight: 2, ..limits(500, 5, 500 * MB, 10) },
-            premium: Limits { weight: 4, ..limits(2_000, 10, 2_000 * MB, 100) },
-            enterprise: Limits { keys: 1_000, weight: 8, ..enterprise },
+            basic: Limits { weight: 2, ..hours(6, limits(500, 5, 500 * MB, 10)) },
+            premium: Limits { weight: 4, ..hours(24, limits(2_000, 10, 2_000 * MB, 100)) },
+            enterprise: Limits { keys: 1_000, weight: 8, ..hours(72, enterprise) },
         }
     }
 }

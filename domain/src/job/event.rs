@@ -244,6 +244,8 @@ pub enum FailureCode {
     MediaStalled,
     /// The media process ran out of memory or another resource.
     ResourceExhausted,
+    /// The job takes longer, or more processor time, than a job of the account may.
+    TimeLimitExceeded,
     /// What was made is not what was planned.
     VerificationFailed,
     /// Storage could not be read or written.
@@ -274,6 +276,7 @@ impl FailureCode {
             | Self::InputTooLarge
             | Self::Unsupported
             | Self::QuotaExceeded
+            | Self::TimeLimitExceeded
             | Self::OutputExists => RetryHint::NoRetry,
             Self::InputUnreachable
             | Self::MediaCrashed
@@ -299,6 +302,7 @@ impl FailureCode {
         Self::MediaCrashed,
         Self::MediaStalled,
         Self::ResourceExhausted,
+        Self::TimeLimitExceeded,
         Self::VerificationFailed,
         Self::StorageUnavailable,
         Self::WorkerLost,
@@ -319,6 +323,7 @@ impl FailureCode {
             Self::MediaCrashed => "media_crashed",
             Self::MediaStalled => "media_stalled",
             Self::ResourceExhausted => "resource_exhausted",
+            Self::TimeLimitExceeded => "time_limit_exceeded",
             Self::VerificationFailed => "verification_failed",
             Self::StorageUnavailable => "storage_unavailable",
             Self::WorkerLost => "worker_lost",

@@ -39,6 +39,10 @@ pub(crate) struct LimitsShown {
     queue_places: u32,
     keys: u32,
     upload_bytes_per_second: u64,
+    /// Seconds that one attempt at a job may take.
+    max_job_seconds: u64,
+    /// Seconds of processor time that one attempt at a job may take, over all its threads.
+    max_job_cpu_seconds: u64,
     /// Its share of busy slots, beside that of others.
     weight: u32,
 }
@@ -67,6 +71,8 @@ pub(crate) struct LimitsBody {
     queue_places: Option<u32>,
     keys: Option<u32>,
     upload_bytes_per_second: Option<u64>,
+    max_job_seconds: Option<u64>,
+    max_job_cpu_seconds: Option<u64>,
     /// 1 to 1000: its share of busy slots, beside that of others.
     weight: Option<u32>,
 }
@@ -85,6 +91,8 @@ impl AccountPatch {
             queue_places: limits.queue_places,
             keys: limits.keys,
             upload_bytes_per_second: limits.upload_bytes_per_second,
+            max_job_seconds: limits.max_job_seconds,
+            max_job_cpu_seconds: limits.max_job_cpu_seconds,
             weight: limits.weight,
         });
         Ok(AccountCommand::Change {
@@ -106,6 +114,8 @@ pub(super) fn answer(gateway: &Gateway, tenant: &Tenant) -> Reply<200, AccountSh
         queue_places,
         keys,
         upload_bytes_per_second,
+        max_job_seconds,
+        max_job_cpu_seconds,
         weight,
     } = account.terms.limits(tiers);
     let body = AccountShown {
@@ -119,6 +129,8 @@ pub(super) fn answer(gateway: &Gateway, tenant: &Tenant) -> Reply<200, AccountSh
             queue_places,
             keys,
             upload_bytes_per_second,
+            max_job_seconds,
+            max_job_cpu_seconds,
             weight,
         },
         allowed_ips: account.terms.allowed_ips.iter().map(Network::to_string).collect(),

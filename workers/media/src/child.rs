@@ -1,43 +1,83 @@
 //! The child's side: lock in, say so, do the one task, exit.
 
+mod settings;
+
 use std::{
-    io,
+    fs::File,
+    io::{self, Write},
+    os::fd::AsFd,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use domain::media::{Capabilities, MediaRequest, Micros, Role};
+use domain::media::{Capabilities, MediaRequest, Role};
 use nix::sys::{prctl, signal::Signal};
 
+pub(crate) use self::settings::Settings;
 use crate::{
     MediaError, capability,
     engine::{self, Work},
-    ffi, hardware, open, probe,
-    protocol::{self, Permit, Said, Task},
+    ffi,
+    file::OpenFile,
+    hardware, open, probe,
+    protocol::{self, Needs, Permit, SCRATCH, Said, Task},
     sandbox,
 };
 
-/// How a child is locked in.
-#[derive(Debug, Default)]
-pub(crate) struct Settings {
-    /// On a kernel without Landlock.
-    pub(crate) seccomp_only: bool,
-    /// Hardware that it may open.
-    pub(crate) devices: Vec<PathBuf>,
+/// Where outputs are made, from the slot.
+const OUT: &str = "out";
+
+/// What a child that is locked in talks to its worker through.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    /// Held for as long as an answer is waited for.
+    asking: Arc<Mutex<()>>,
+    /// Held while a message is written.
+    speaking: Arc<Mutex<()>>,
+    /// Hardware that may be opened.
+    devices: Arc<[PathBuf]>,
 }
 
-impl Settings {
-    /// `seccomp-only`, and `device=…` any number of times.
-    fn read(arguments: impl Iterator<Item = String>) -> Self {
-        let mut settings = Self::default();
-        for argument in arguments {
-            if argument == "seccomp-only" {
-                settings.seccomp_only = true;
-            } else if let Some(device) = argument.strip_prefix("device=") {
-                settings.devices.push(PathBuf::from(device));
-            }
+impl Channel {
+    /// Sends one message. Without a worker there is no reason to go on: the process exits.
+    pub fn say(&self, said: &Said) {
+        let sent = protocol::framed(said).and_then(|bytes| self.write(&bytes));
+        if sent.is_err() {
+            std::process::exit(2);
         }
-        settings
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Errors
+    /// When the worker is gone.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let _speaking = self.speaking.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()
+    }
+
+    /// The one task, with its inputs in the order of the request's; none if the worker is gone.
+    ///
+    /// # Errors
+    /// When the worker's message cannot be read.
+    pub fn task(&self) -> io::Result<Option<(Task, Vec<File>)>> {
+        protocol::receive(io::stdin().as_fd())
+    }
+
+    /// Says what is needed, and waits for leave to go on. A worker that refuses ends the process.
+    ///
+    /// # Errors
+    /// When the worker is gone.
+    pub fn ask(&self, needs: Needs) -> Result<Permit, MediaError> {
+        let _asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        self.say(&Said::Needs(needs));
+        match protocol::receive(io::stdin().as_fd()) {
+            Ok(Some((permit, _))) => Ok(permit),
+            Ok(None) => Err(MediaError::internal("the permit", "never came")),
+            Err(error) => Err(MediaError::internal("the permit", error)),
+        }
     }
 }
 
@@ -45,105 +85,120 @@ impl Settings {
 ///
 /// Must be called before any thread is started: the sandbox is entered by this one.
 pub fn main(arguments: impl Iterator<Item = String>) -> u8 {
-    match serve(&Settings::read(arguments)) {
-        Ok(()) => 0,
-        Err(_) => 1,
-    }
+    let serve = || {
+        let Some(channel) = lock_in(arguments)? else { return Ok(()) };
+        let Some((task, inputs)) = channel.task()? else { return Ok(()) };
+        work(&channel, &task, inputs);
+        Ok::<(), io::Error>(())
+    };
+    u8::from(serve().is_err())
 }
 
-fn serve(settings: &Settings) -> io::Result<()> {
+/// Locks this process in, and says so: what a hostile file could take over. Answers what the child
+/// then talks through; none if it could not be locked in, which it has said.
+///
+/// # Errors
+/// When the arguments are none of a child's, or the process is not in a slot.
+pub fn lock_in(arguments: impl Iterator<Item = String>) -> io::Result<Option<Channel>> {
+    let settings = Settings::read(arguments)?;
+    // What a worker has open for others is nobody's here, not even before the sandbox is entered.
+    ffi::close_inherited()?;
+    rustix::process::setsid()?;
     // Whatever it is busy with, it does not outlive its worker.
     prctl::set_pdeathsig(Signal::SIGKILL)?;
-    let slot = std::env::current_dir()?;
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     ffi::be_nice();
-    let out = Arc::new(Mutex::new(io::stdout()));
-    let say = move |said: Said| {
-        let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
-        if protocol::write(&mut *out, &said).is_err() {
-            // The worker is gone, and with it the reason to go on.
-            std::process::exit(2);
-        }
+    let channel = Channel {
+        asking: Arc::default(),
+        speaking: Arc::default(),
+        devices: settings.devices.clone().into(),
     };
-    let sandbox = match sandbox::enter(&slot, settings) {
-        Ok(sandbox) => sandbox,
-        Err(error) => {
-            say(Said::Failed { code: error.code, message: error.message });
-            return Ok(());
+    match sandbox::enter(Path::new(OUT), &settings) {
+        Ok(sandbox) => channel.say(&Said::Ready { sandbox }),
+        Err(MediaError { code, message }) => {
+            channel.say(&Said::Failed { code, message });
+            return Ok(None);
         }
-    };
-    say(Said::Ready { sandbox });
-    let Some(task) = protocol::read::<Task>(&mut io::stdin())? else { return Ok(()) };
-    let log = say.clone();
-    ffi::capture_log(Box::new(move |level, line| {
-        if !engine::is_of_a_hint(&line) {
-            log(Said::Log { level: level.to_owned(), line });
-        }
-    }));
-    match perform(&slot, &settings.devices, &task, &say) {
-        Ok(last) => say(last),
-        Err(error) => say(Said::Failed { code: error.code, message: error.message }),
     }
-    Ok(())
+    Ok(Some(channel))
 }
 
-fn perform(
-    slot: &Path,
-    devices: &[PathBuf],
-    task: &Task,
-    say: &(dyn Fn(Said) + Sync),
-) -> Result<Said, MediaError> {
-    let input = |number| slot.join("in").join(protocol::input_name(number));
+/// Does the one task, and says what came of it.
+pub fn work(channel: &Channel, task: &Task, inputs: Vec<File>) {
+    let log = channel.clone();
+    ffi::capture_log(Box::new(move |level, line| {
+        if !engine::is_of_a_hint(&line) {
+            log.say(&Said::Log { level: level.to_owned(), line });
+        }
+    }));
+    let inputs: Vec<OpenFile> = inputs.into_iter().map(OpenFile::from).collect();
+    match perform(&inputs, task, channel) {
+        Ok(last) => say_last(channel, &last),
+        Err(MediaError { code, message }) => channel.say(&Said::Failed { code, message }),
+    }
+}
+
+/// Says what came of the task, or that it is more than can be said.
+fn say_last(channel: &Channel, last: &Said) {
+    match protocol::framed(last) {
+        Ok(_) => channel.say(last),
+        Err(error) => channel.say(&Said::Failed {
+            code: domain::job::FailureCode::Unsupported,
+            message: format!(
+                "what was made and found cannot be reported ({error}): ask for fewer files, fewer \
+                 metrics or a shorter part"
+            ),
+        }),
+    }
+}
+
+fn perform(inputs: &[OpenFile], task: &Task, channel: &Channel) -> Result<Said, MediaError> {
+    let say = &|said: Said| channel.say(&said);
     match task {
         Task::Capabilities => {
-            let scratch = slot.join("out").join("probe");
-            let devices = hardware::find(&hardware::Machine, devices);
+            let scratch = Path::new(OUT).join(SCRATCH).join("probe");
+            let devices = hardware::find(&hardware::Machine, &channel.devices);
             Ok(Said::Capabilities(Capabilities { devices, ..capability::prove(&scratch) }))
         }
         Task::Facts => {
-            let path = input(0);
-            let media = open::open(&path, Role::Media).and_then(|file| probe::probe_media(&file));
-            // Words are no film, and an input all the same. What neither is, is told as no film.
+            let missing = || MediaError::internal("the input", "did not come");
+            let file = inputs.first().ok_or_else(missing)?;
+            let media = open::open(file, Role::Media).and_then(|file| probe::probe_media(&file));
+            // A subtitle file is a valid input too; anything else is reported as no media.
             let facts = media.or_else(|refusal| {
-                let words = open::open(&path, Role::Subtitle).and_then(|file| probe::probe(&file));
+                let words = open::open(file, Role::Subtitle).and_then(|file| probe::probe(&file));
                 words.map_err(|_| refusal)
             })?;
             Ok(Said::Facts(Box::new(facts)))
         }
         Task::Plan { request, capabilities, place } => {
-            let inputs = roles(request, input);
-            let output = slot.join("out");
+            let inputs = roles(request, inputs)?;
             let place = *place;
-            // Nobody is charged for a look.
-            let permit = &|_: Micros| Ok(Permit::default());
-            let work = Work { inputs: &inputs, output: &output, capabilities, place, say, permit };
+            // Nothing is made and nobody is charged for a look.
+            let permit = &|_: Needs| Ok(Permit::default());
+            let output = Path::new(OUT);
+            let work = Work { inputs: &inputs, output, capabilities, place, say, permit };
             engine::would_do(request, &work).map(Said::WouldDo)
         }
-        Task::Run { request, capabilities, place, output, permit } => {
-            let inputs = roles(request, input);
-            let output = slot.join("out").join(output);
+        Task::Run { request, capabilities, place, output } => {
+            let inputs = roles(request, inputs)?;
+            let output = &Path::new(OUT).join(output);
             let place = *place;
-            let permit = &|charged| permit.map_or_else(|| ask_for(charged, say), Ok);
-            let work = Work { inputs: &inputs, output: &output, capabilities, place, say, permit };
+            let permit = &|needs: Needs| {
+                if needs == Needs::default() { Ok(Permit::default()) } else { channel.ask(needs) }
+            };
+            let work = Work { inputs: &inputs, output, capabilities, place, say, permit };
             engine::run(request, &work).map(Said::Done)
         }
     }
 }
 
-/// Says what will be charged, and waits for leave to begin. Who refuses it, ends us.
-fn ask_for(charged: Micros, say: &(dyn Fn(Said) + Sync)) -> Result<Permit, MediaError> {
-    if charged == 0 {
-        return Ok(Permit::default());
+/// Each file that a request reads, and what it is to be.
+fn roles(request: &MediaRequest, files: &[OpenFile]) -> Result<Vec<(OpenFile, Role)>, MediaError> {
+    let wanted = request.inputs();
+    if wanted.len() != files.len() {
+        let came = format!("{} came, {} are asked for", files.len(), wanted.len());
+        return Err(MediaError::internal("the inputs", came));
     }
-    say(Said::Charges(charged));
-    match protocol::read::<Permit>(&mut io::stdin()) {
-        Ok(Some(permit)) => Ok(permit),
-        Ok(None) => Err(MediaError::internal("the permit", "never came")),
-        Err(error) => Err(MediaError::internal("the permit", error)),
-    }
-}
-
-/// Where each file lies that a request reads, and what it is to be.
-fn roles(request: &MediaRequest, at: impl Fn(usize) -> PathBuf) -> Vec<(PathBuf, Role)> {
-    let numbered = request.inputs().into_iter().enumerate();
-    numbered.map(|(number, (_, role))| (at(number), role)).collect()
+    Ok(files.iter().cloned().zip(wanted.into_iter().map(|(_, role)| role)).collect())
 }

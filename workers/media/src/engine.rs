@@ -2,6 +2,7 @@
 
 mod analyze;
 mod cadence;
+mod charge;
 mod convert;
 mod copy;
 mod decode;
@@ -27,26 +28,30 @@ mod target;
 mod thumbnails;
 mod track;
 mod trial;
+mod weighed;
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Mutex, PoisonError},
 };
 
-use domain::media::{Capabilities, Effort, MediaFacts, MediaRequest, Micros, Role, Source};
+use domain::media::{Capabilities, Effort, MediaFacts, MediaRequest, Role, Source};
 use ffmpeg_the_third::{self as ffmpeg, Rational, codec};
 use nix::libc;
 use serde_json::json;
 
-use self::flow::Flow;
-pub(crate) use self::{cadence::is_of_a_hint, proof::proof};
+pub(crate) use self::{cadence::is_of_a_hint, demux::Clock, proof::proof};
+use self::{
+    charge::Meter,
+    flow::{Flow, Means},
+};
 use crate::{
     MediaError, ffi,
     ffi::Input,
+    file::OpenFile,
     open,
-    protocol::{Permit, Place, Report, Said},
+    protocol::{Needs, Permit, Place, Report, Said},
     pulse::Pulse,
-    verify,
 };
 
 const MICROS: Rational = Rational(1, 1_000_000);
@@ -59,7 +64,7 @@ pub(crate) fn again(error: ffmpeg::Error) -> bool {
 /// What one task works on.
 pub(crate) struct Work<'a> {
     /// The job's own input first.
-    pub(crate) inputs: &'a [(PathBuf, Role)],
+    pub(crate) inputs: &'a [(OpenFile, Role)],
     /// In a folder that may be written; what every output's name begins with.
     pub(crate) output: &'a Path,
     /// What this machine can do.
@@ -68,26 +73,15 @@ pub(crate) struct Work<'a> {
     pub(crate) place: Place,
     /// Told how far it is, from any thread.
     pub(crate) say: &'a (dyn Fn(Said) + Sync),
-    /// Asked, with the media time that is charged, before anything is made.
-    pub(crate) permit: &'a (dyn Fn(Micros) -> Result<Permit, MediaError> + Sync),
+    /// Asked for leave, with what is needed, before anything is made and before more is.
+    pub(crate) permit: &'a (dyn Fn(Needs) -> Result<Permit, MediaError> + Sync),
 }
 
 impl Work<'_> {
     /// The job's own input.
-    fn first(&self) -> Result<&(PathBuf, Role), MediaError> {
+    fn first(&self) -> Result<&(OpenFile, Role), MediaError> {
         self.inputs.first().ok_or_else(|| MediaError::internal("the inputs", "are none"))
     }
-}
-
-/// Asks leave for what is charged. An input that does not say how long it lasts is read through to
-/// find out: what is unknown is not free.
-fn charged(mut effort: Effort, work: &Work<'_>) -> Result<(Effort, Permit), MediaError> {
-    if effort.charged == 0 {
-        let (path, role) = work.first()?;
-        effort.charged = verify::lasts(&mut open::open(path, *role)?)?;
-    }
-    let permit = (work.permit)(effort.charged)?;
-    Ok((effort, permit))
 }
 
 /// What was decided that nobody asked for: in the job's log, and in its result.
@@ -159,11 +153,13 @@ pub(crate) fn run(request: &MediaRequest, work: &Work<'_>) -> Result<Report, Med
 /// What every pass over the inputs shares.
 struct Studio<'a> {
     /// The job's own input first.
-    inputs: &'a [(PathBuf, Role)],
+    inputs: &'a [(OpenFile, Role)],
     scratch: &'a Path,
     pulse: &'a Pulse<'a>,
     /// Of each codec; 0 lets it choose.
     threads: u16,
+    /// What is read counts against it, once there is leave.
+    meter: Option<Meter<'a>>,
     /// Inputs that were opened and of which nothing is read: to look into one takes as long as to
     /// decode some pictures.
     opened: Mutex<Option<Vec<Input>>>,
@@ -173,12 +169,13 @@ impl<'a> Studio<'a> {
     /// For a look; what is made has a permit.
     fn new(work: &Work<'a>, pulse: &'a Pulse<'a>) -> Self {
         let opened = Mutex::new(None);
-        Self { inputs: work.inputs, scratch: passes::scratch(), pulse, threads: 0, opened }
+        let (inputs, scratch) = (work.inputs, passes::scratch());
+        Self { inputs, scratch, pulse, threads: 0, meter: None, opened }
     }
 
     /// With leave to begin.
-    fn permitted(self, permit: Permit) -> Self {
-        Self { threads: permit.threads, ..self }
+    fn permitted(self, (permit, meter): (Permit, Meter<'a>)) -> Self {
+        Self { threads: permit.threads, meter: Some(meter), ..self }
     }
 
     /// Opens every input and says what they are.
@@ -198,18 +195,23 @@ impl<'a> Studio<'a> {
     }
 
     /// A pipeline over every input, from its beginning.
-    fn flow<'env>(&self, facts: &'env [MediaFacts]) -> Result<Flow<'env>, MediaError>
+    fn flow<'env>(&'env self, facts: &'env [MediaFacts]) -> Result<Flow<'env>, MediaError>
     where
         'a: 'env,
     {
         let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
         let inputs = opened.map_or_else(|| self.open(), Ok)?;
-        Ok(Flow::new(inputs, facts, self.pulse, self.threads))
+        Ok(Flow::new(
+            inputs,
+            facts,
+            self.pulse,
+            Means { threads: self.threads, meter: self.meter.as_ref() },
+        ))
     }
 
     fn open(&self) -> Result<Vec<Input>, MediaError> {
-        let inputs = self.inputs.iter().enumerate().map(|(number, (path, role))| {
-            open::open(path, *role).map_err(|error| self.named(number, error))
+        let inputs = self.inputs.iter().enumerate().map(|(number, (file, role))| {
+            open::open(file, *role).map_err(|error| self.named(number, error))
         });
         inputs.collect()
     }

@@ -6,6 +6,7 @@ mod frame;
 mod input;
 mod log;
 mod memory;
+mod process;
 mod va;
 #[cfg(target_arch = "x86_64")]
 mod vif;
@@ -21,15 +22,18 @@ use self::words::named;
 use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, codec, ffi, filter, format};
 use nix::libc;
 
+#[cfg(test)]
+pub(crate) use self::process::control;
 pub(crate) use self::{
     device::{HardwareDevice, HardwareFrames},
     frame::{
-        empty_frame, first_plane, lasts, picture_kind, picture_shape, rescale_length, samples,
-        set_picture_kind, share, silence, sound_shape,
+        bits_per_pixel, empty_frame, first_plane, lasts, picture_kind, picture_shape,
+        rescale_length, samples, set_picture_kind, share, silence, sound_shape,
     },
     input::Input,
     log::capture_log,
     memory::MemoryOutput,
+    process::{be_nice, close_inherited},
     va::ask_driver,
     vif::Vif,
     vmaf::Vmaf,
@@ -278,12 +282,6 @@ pub(crate) fn close_file(output: &mut format::context::Output) -> Result<(), ffm
     // SAFETY: closes the file and clears the pointer, so that dropping the output closes nothing.
     let outcome = unsafe { ffi::avio_closep(slot) };
     if outcome < 0 { Err(outcome.into()) } else { Ok(()) }
-}
-
-/// Lets everything else on the machine go first.
-pub(crate) fn be_nice() {
-    // SAFETY: changes this process' own priority; failure is harmless.
-    let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 5) };
 }
 
 /// A stream's parameters, as a value of our own.

@@ -62,7 +62,7 @@ fn a_probe_survives_anything() {
         fs::write(&path, bytes).unwrap_or_else(|error| panic!("{error}"));
         // Each role reads what its kind of file is read for, and every kind is tried as each.
         for role in [*role, Role::Media, Role::Subtitle] {
-            let Ok(input) = open::open(&path, role) else { continue };
+            let Ok(input) = open::made(&path, role) else { continue };
             let told = match role {
                 Role::Media => probe::probe_media(&input),
                 Role::Image | Role::Subtitle => probe::probe(&input),

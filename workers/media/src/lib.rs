@@ -11,6 +11,7 @@ mod cues;
 mod engine;
 #[expect(unsafe_code, reason = "the one place that talks to C")]
 mod ffi;
+mod file;
 #[cfg(test)]
 mod fuzz;
 pub mod hardware;

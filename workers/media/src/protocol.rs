@@ -1,5 +1,10 @@
-//! What worker and child say to each other: length-prefixed MessagePack over the child's stdin and
-//! stdout.
+//! What worker and child say to each other: length-prefixed MessagePack. The child's stdin is a socket,
+//! over which its inputs come as open descriptors; its stdout is a pipe.
+//!
+//! A child that has read a hostile file may say anything: see [`Said::checked`].
+
+mod bounds;
+mod channel;
 
 use std::{
     collections::BTreeMap,
@@ -9,17 +14,22 @@ use std::{
 
 use domain::{
     job::{FailureCode, StreamSummary},
-    media::{Capabilities, Effort, Hardware, MediaFacts, MediaRequest, Plan, Pool, StreamPlan},
+    media::{
+        Capabilities, Effort, Hardware, MediaFacts, MediaRequest, Micros, Plan, Pool, StreamPlan,
+    },
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// The name of an input in the slot's `in/` folder; 0 is the job's own.
-pub fn input_name(number: usize) -> String {
-    format!("input{number}")
-}
+pub use self::{
+    bounds::{Unbelievable, json as checked_json},
+    channel::{MAX_INPUTS, framed, receive, send, send_beginning},
+};
 
-/// The longest message.
-const MAX: u32 = 16 * 1024 * 1024;
+/// Bytes of the longest message: as much as one decision in the log may hold.
+pub const MAX_MESSAGE: u32 = 4 * 1024 * 1024;
+
+/// The folder in `out/` for what is not an output; the worker makes it.
+pub const SCRATCH: &str = ".scratch";
 
 /// The one thing a child is asked to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -47,12 +57,19 @@ pub enum Task {
         place: Place,
         /// The name in the slot's `out/` folder that every output's name begins with.
         output: String,
-        /// Leave to begin; without it, say what is charged and wait for it.
-        permit: Option<Permit>,
     },
 }
 
-/// Leave to begin: what a child that said [`Said::Charges`] waits for.
+/// What a child needs before it goes on: it waits for a [`Permit`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Needs {
+    /// Media time that is charged, in all so far.
+    pub charged: Micros,
+    /// Folders in `out/` that it will write to; it cannot make any itself.
+    pub folders: Vec<String>,
+}
+
+/// Leave to go on: what a child that said [`Said::Needs`] waits for.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Permit {
     /// Of each codec; 0 lets it choose. One is best where every core has a job of its own.
@@ -74,7 +91,7 @@ impl Place {
 }
 
 /// What a child says.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Said {
     /// Locked in, and ready for its task.
     Ready {
@@ -89,8 +106,8 @@ pub enum Said {
     Planned(Box<Plan>),
     /// What it will do now.
     PlannedStream(Box<StreamPlan>),
-    /// Media microseconds that will be charged; it waits for leave to begin.
-    Charges(u64),
+    /// What it needs before it makes anything, or makes more of it; it waits for leave.
+    Needs(Needs),
     /// What it would do; JSON.
     WouldDo(serde_json::Value),
     /// It does something, whether or not anything was written.
@@ -143,8 +160,6 @@ pub struct Report {
     pub result: Option<serde_json::Value>,
     /// Pictures.
     pub frames: u64,
-    /// Wall seconds of the whole task.
-    pub elapsed: f64,
     /// How much work it was.
     pub effort: Effort,
 }
@@ -179,10 +194,16 @@ impl MadeFile {
 /// When the other side is gone.
 pub fn write(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
     let bytes = rmp_serde::to_vec_named(message).map_err(io::Error::other)?;
-    let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
-    to.write_all(&length.to_be_bytes())?;
+    to.write_all(&prefix(&bytes)?)?;
     to.write_all(&bytes)?;
     to.flush()
+}
+
+/// A message's length, as it goes before it.
+fn prefix(bytes: &[u8]) -> io::Result<[u8; 4]> {
+    let length = u32::try_from(bytes.len()).ok().filter(|length| *length <= MAX_MESSAGE);
+    let too_long = || io::Error::other(format!("a message of {} bytes is too long", bytes.len()));
+    Ok(length.ok_or_else(too_long)?.to_be_bytes())
 }
 
 /// Reads one message; none at the end.
@@ -190,19 +211,32 @@ pub fn write(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
 /// # Errors
 /// When the other side is gone in the middle, or talks nonsense.
 pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
+    body(from)?.map(|bytes| decode(&bytes)).transpose()
+}
+
+/// The bytes of one message; none at the end.
+fn body(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     let mut length = [0; 4];
     match from.read_exact(&mut length) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         Err(error) => return Err(error),
     }
-    let length = u32::from_be_bytes(length);
-    if length > MAX {
+    let mut bytes = vec![0; length_of(length)?];
+    from.read_exact(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+/// The length of the message that a prefix announces.
+///
+/// # Errors
+/// When it is more than [`MAX_MESSAGE`].
+pub fn length_of(prefix: [u8; 4]) -> io::Result<usize> {
+    let length = u32::from_be_bytes(prefix);
+    if length > MAX_MESSAGE {
         return Err(io::Error::other("the message is too long"));
     }
-    let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-    from.read_exact(&mut bytes)?;
-    decode(&bytes).map(Some)
+    usize::try_from(length).map_err(io::Error::other)
 }
 
 /// Reads a message's body.

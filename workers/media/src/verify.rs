@@ -12,7 +12,7 @@ use domain::{
 use ffmpeg_the_third::{self as ffmpeg, Rescale, media};
 
 use self::ends::{decode_ends, decode_first};
-use crate::{MediaError, ffi::Input, open, probe, protocol::MadeFile};
+use crate::{MediaError, engine, ffi::Input, open, probe, protocol::MadeFile};
 
 /// What the engine knows it made.
 pub(crate) struct Expected {
@@ -41,7 +41,7 @@ pub(crate) fn verify(
     if plan.container == Container::Webp {
         return Ok(vec![moving_webp::verify(output, plan, expected)?]);
     }
-    let mut input = open::open(output, Role::Media)
+    let mut input = open::made(output, Role::Media)
         .map_err(|error| wrong(format!("the output does not open again: {error}")))?;
     let facts = probe::probe_media(&input).map_err(|error| wrong(error.message))?;
     check_streams(&facts, plan)?;
@@ -155,7 +155,13 @@ impl Counted {
 
 /// How long what is in a file lasts, by its packets; in microseconds.
 pub(crate) fn lasts(input: &mut Input) -> Result<u64, MediaError> {
-    Ok(demux_all(input, None)?.lasts())
+    let mut clock = engine::Clock::of(input);
+    let mut read = 0;
+    // Damage ends it; what can be read is what can be decoded.
+    while let Ok(Some(packet)) = input.packet() {
+        read = clock.read(&packet);
+    }
+    Ok(read)
 }
 
 fn demux_all(input: &mut Input, video: Option<u32>) -> Result<Counted, MediaError> {
@@ -192,7 +198,7 @@ pub(crate) fn rendition(
     duration: Option<u64>,
     picture: Option<(u32, u32)>,
 ) -> Result<(), MediaError> {
-    let mut input = open::open(whole, Role::Media)
+    let mut input = open::made(whole, Role::Media)
         .map_err(|error| wrong(format!("the segments do not open again: {error}")))?;
     let facts = probe::probe_media(&input).map_err(|error| wrong(error.message))?;
     let found = facts.video().map(|(_, video)| (video.width, video.height));
@@ -251,7 +257,7 @@ fn image(path: &Path, plan: &Plan) -> Result<MadeFile, MediaError> {
 
 /// A file that must hold one whole picture of a size.
 pub(crate) fn picture(path: &Path, size: (u32, u32)) -> Result<Input, MediaError> {
-    let mut input = open::open(path, Role::Image).map_err(|error| wrong(error.message))?;
+    let mut input = open::made(path, Role::Image).map_err(|error| wrong(error.message))?;
     let facts = probe::probe(&input)?;
     let found = facts.streams.first().and_then(|stream| match &stream.detail {
         StreamDetail::Video(video) => Some((video.width, video.height)),

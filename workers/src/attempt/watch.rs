@@ -1,41 +1,67 @@
 use std::time::Duration;
 
 use domain::{
-    KeyId,
+    account::{Account, Limits},
     dispatch::Release,
     job::{FailureCode, Job, JobState},
+    media::Spent,
 };
 use media::{
     MediaError,
-    protocol::{Permit, Progress, Report, Said},
+    protocol::{Needs, Permit, Progress, Report, Said},
 };
 use nats::{Subscription, failpoint};
 use serde_json::json;
 
-use super::{Outcome, Workshop};
-use crate::{charge, clock, failure::crashed, life::Life, slot::Slot, tell::progress_event};
+use super::{
+    Order, Outcome, Workshop,
+    bounds::{Bounds, Budget, Line},
+};
+use crate::{
+    charge::{self, Charged},
+    clock,
+    failure::crashed,
+    life::Life,
+    slot::Slot,
+    tell::progress_event,
+};
 
 /// How often a running attempt asks the log whether it still counts, should the word be lost.
 const ASK: Duration = Duration::from_secs(2);
+/// How often it is looked at what a child uses, and at what it wrote.
+const MEASURE: Duration = Duration::from_millis(200);
+const WEIGH: Duration = Duration::from_secs(1);
 
+/// How a child's work ended.
 pub(super) enum Watched {
-    Report(Report),
+    /// It says that this is done; it took as much as was measured meanwhile.
+    Report { report: Report, spent: Spent },
+    /// It was stopped.
     Stopped(Outcome),
 }
 
+/// A timer that begins at once and never catches up.
+fn every(period: Duration) -> tokio::time::Interval {
+    let mut timer = tokio::time::interval(period);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    timer
+}
+
 impl Workshop {
-    /// Follows the child until it is done, stuck, called off or deposed.
+    /// Follows the child until it is done, stuck, called off or deposed, or uses more than it may.
     pub(super) async fn watch(
         &self,
         release: &Release,
-        key: Option<KeyId>,
+        order: Order<'_>,
         slot: &mut Slot,
+        charged: &mut Charged,
     ) -> Result<Watched, MediaError> {
-        let (job, attempt) = (release.job, release.attempt);
+        let job = release.job;
         let mut cancels = self.live.listen(format!("ctl.cancel.{job}")).await.ok();
+        let bounds = Bounds::new(&self.limits(release).await, slot.memory, self.max_output_bytes);
         let mut life = Life::new(self.stall_timeout);
-        let mut ask = tokio::time::interval(ASK);
-        ask.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut budget = Budget::default();
+        let (mut ask, mut measure, mut weigh) = (every(ASK), every(MEASURE), every(WEIGH));
         // What it is at, as it says itself.
         let mut stage = "starting".to_owned();
         loop {
@@ -44,33 +70,40 @@ impl Workshop {
                     Ok(Some(Said::Working)) => life.beat(),
                     Ok(Some(Said::Progress(progress))) => {
                         life.beat();
+                        charged.reach(&progress);
                         failpoint::hit("worker.on_progress");
-                        self.tell_progress(release, &progress).await;
+                        if budget.publishes() || stage != progress.stage {
+                            self.tell_progress(release, &progress).await;
+                        }
                         stage = progress.stage;
                     }
-                    Ok(Some(Said::Log { level, line })) => {
-                        let line = json!({
-                            "level": level, "stage": stage, "time": clock::now(),
-                            "attempt": attempt, "message": line,
-                        });
-                        let id = job.to_string();
-                        self.lines.keep(release.tenant.as_str(), &id, line.to_string()).await;
-                    }
-                    Ok(Some(Said::Charges(micros))) => {
-                        tokio::select! {
-                            reserved = Box::pin(charge::reserve(self, release, key, micros)) => {
-                                reserved?;
-                            }
-                            outcome = self.called_off(release) => {
-                                return Ok(Watched::Stopped(outcome));
-                            }
+                    Ok(Some(Said::Log { level, line })) => match budget.line(&line) {
+                        Line::Keep => self.keep_line(release, &stage, &level, &line).await,
+                        Line::Last => {
+                            let line = "more lines of this attempt are not kept";
+                            self.keep_line(release, &stage, "warning", line).await;
+                        }
+                        Line::Drop => {}
+                    },
+                    Ok(Some(Said::Needs(needs))) => {
+                        if let Some(outcome) = self.grant(release, order, slot, needs, charged).await? {
+                            return Ok(Watched::Stopped(outcome));
                         }
                         life.beat();
-                        // As late as may be: by now it shows who else is at work.
-                        let permit = Permit { threads: self.running.threads() };
-                        slot.permit(permit).await.map_err(|error| crashed(&error))?;
                     }
-                    Ok(Some(Said::Done(report))) => return Ok(Watched::Report(report)),
+                    Ok(Some(Said::Done(report))) => {
+                        let reserved = charged.reserved();
+                        if order.request.is_charged() && reserved.is_none() {
+                            return Err(uncharged());
+                        }
+                        let (mut effort, usage) = (report.effort.clone(), slot.usage());
+                        // What it says itself does not count.
+                        effort.charged = reserved.unwrap_or(0);
+                        tracing::debug!(%job, cpu = usage.cpu.as_secs_f64(), "media work is done");
+                        let seconds = bounds.elapsed().as_secs_f64();
+                        let spent = Spent { effort, seconds, bytes: 0 };
+                        return Ok(Watched::Report { report, spent });
+                    }
                     Ok(Some(Said::Failed { code, message })) => {
                         return Err(MediaError { code, message });
                     }
@@ -83,8 +116,13 @@ impl Workshop {
                         return Ok(Watched::Stopped(outcome));
                     }
                 }
+                _ = measure.tick() => bounds.check(&slot.usage())?,
+                _ = weigh.tick() => {
+                    let bytes = slot.folder.bytes().map_err(|error| crashed(&error))?;
+                    bounds.check_written(bytes)?;
+                }
                 _ = ask.tick() => {
-                    life.advance(slot.moved());
+                    life.advance(slot.usage().moved);
                     if life.stalled() {
                         return Err(MediaError {
                             code: FailureCode::MediaStalled,
@@ -103,6 +141,47 @@ impl Workshop {
                 }
             }
         }
+    }
+
+    /// Gives a child what it needs to go on; answers how the attempt ends if it does not.
+    async fn grant(
+        &self,
+        release: &Release,
+        order: Order<'_>,
+        slot: &mut Slot,
+        needs: Needs,
+        charged: &mut Charged,
+    ) -> Result<Option<Outcome>, MediaError> {
+        tokio::select! {
+            reserved = Box::pin(charge::reserve(self, release, order.key, needs.charged)) => {
+                charged.reserve(reserved?, needs.charged);
+            }
+            outcome = self.called_off(release) => return Ok(Some(outcome)),
+        }
+        for folder in &needs.folders {
+            slot.folder.add(folder).map_err(|error| crashed(&error))?;
+        }
+        // As late as may be: by now it shows who else is at work.
+        let permit = Permit { threads: self.running.threads() };
+        slot.permit(permit).await.map_err(|error| crashed(&error))?;
+        Ok(None)
+    }
+
+    /// What the account may; without an answer, what an account may that nobody gave a tier.
+    async fn limits(&self, release: &Release) -> Limits {
+        let (tenant, tiers) = (release.tenant.as_str(), &self.sources.tiers);
+        let asking = self.commands.state::<Account>(tenant, tenant);
+        let account = tokio::time::timeout(ASK, asking).await.ok().and_then(Result::ok);
+        account.unwrap_or_default().limits(tiers)
+    }
+
+    async fn keep_line(&self, release: &Release, stage: &str, level: &str, line: &str) {
+        let line = json!({
+            "level": level, "stage": stage, "time": clock::now(),
+            "attempt": release.attempt, "message": line,
+        });
+        let id = release.job.to_string();
+        self.lines.keep(release.tenant.as_str(), &id, line.to_string()).await;
     }
 
     /// Ends when this attempt should stop while it has no child to listen to.
@@ -143,6 +222,15 @@ impl Workshop {
         let (job, tenant) = (release.job, &release.tenant);
         let body = progress_event(release, progress);
         self.live.tell(format!("live.{tenant}.job.{job}.progress"), body.to_string()).await;
+    }
+}
+
+/// A child of ours asks before it makes anything that is charged.
+fn uncharged() -> MediaError {
+    MediaError {
+        code: FailureCode::MediaCrashed,
+        message: "the media process broke its protocol: it did not ask for what is charged"
+            .to_owned(),
     }
 }
 

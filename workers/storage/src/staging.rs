@@ -1,10 +1,18 @@
 use std::{
-    fs::{self, File},
-    io::{self, Read},
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{OpenOptionsExt, PermissionsExt, fchown},
+    },
     path::{Path, PathBuf},
 };
 
 use domain::{JobId, location::Location, media::Overwrite};
+use rustix::{
+    fs::{AtFlags, CWD, linkat},
+    process::{getegid, geteuid},
+};
 use sha2::{Digest, Sha256};
 
 use crate::{Received, Storage, StorageError};
@@ -14,7 +22,8 @@ impl Storage {
         self.root.join(".staging").join(job.to_string()).join(attempt.to_string()).join(name)
     }
 
-    /// Takes a finished file out of a slot into the attempt's staging folder: hashed, on disk.
+    /// Takes a finished file, by its open descriptor, into the attempt's staging folder: hashed, on
+    /// disk, ours alone. Whoever made it must be gone: what is hashed is what stays.
     ///
     /// # Errors
     /// When the disk fails.
@@ -23,20 +32,17 @@ impl Storage {
         job: JobId,
         attempt: u32,
         name: &str,
-        from: &Path,
+        from: File,
     ) -> Result<Received, StorageError> {
-        let (from, to) = (from.to_owned(), self.staged(job, attempt, name));
+        let to = self.staged(job, attempt, name);
         blocking(move || {
             make_folder_of(&to)?;
-            // An encoder's file could be a link, if it was somebody else's doing.
-            if !fs::symlink_metadata(&from)?.is_file() {
-                return Err(io::Error::other("the output is not a file").into());
-            }
-            if fs::rename(&from, &to).is_err() {
-                fs::copy(&from, &to)?;
-            }
-            let received = hash(&to)?;
-            File::open(&to)?.sync_all()?;
+            own(&from)?;
+            // Never written over: it could have another name already.
+            let _ = fs::remove_file(&to);
+            let staged = link(&from, &to).or_else(|_| copy(&from, &to))?;
+            let received = digest(&staged)?;
+            staged.sync_all()?;
             sync_folder(&to)?;
             Ok(received)
         })
@@ -122,12 +128,38 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(StorageError::unavailable)?
 }
 
+/// Makes a file that somebody else made ours, and readable to nobody else.
+fn own(file: &File) -> io::Result<()> {
+    fchown(file, Some(geteuid().as_raw()), Some(getegid().as_raw()))?;
+    file.set_permissions(fs::Permissions::from_mode(0o600))
+}
+
+/// Gives an open file a second name on the same disk.
+fn link(from: &File, to: &Path) -> io::Result<File> {
+    let open = format!("/proc/self/fd/{}", from.as_raw_fd());
+    linkat(CWD, open, CWD, to, AtFlags::SYMLINK_FOLLOW)?;
+    from.try_clone()
+}
+
+/// Copies an open file to another disk.
+fn copy(mut from: &File, to: &Path) -> io::Result<File> {
+    from.seek(SeekFrom::Start(0))?;
+    let mut options = OpenOptions::new();
+    let mut copied = options.read(true).write(true).create_new(true).mode(0o600).open(to)?;
+    io::copy(&mut from, &mut copied)?;
+    Ok(copied)
+}
+
 fn hash(path: &Path) -> Result<Received, StorageError> {
     // Reading a pipe or a device might never end.
     if !fs::symlink_metadata(path)?.is_file() {
         return Err(io::Error::other("not a file").into());
     }
-    let mut file = File::open(path)?;
+    digest(&File::open(path)?)
+}
+
+fn digest(mut file: &File) -> Result<Received, StorageError> {
+    file.seek(SeekFrom::Start(0))?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
     let mut size = 0_u64;

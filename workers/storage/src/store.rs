@@ -1,4 +1,5 @@
 use std::{
+    fs::File,
     io,
     ops::Range,
     path::{Path, PathBuf},
@@ -10,6 +11,10 @@ use bytes::Bytes;
 use domain::{Tenant, UploadId, location::Location};
 use futures::{StreamExt, stream::BoxStream};
 use object_store::{GetOptions, GetRange, ObjectStore, local::LocalFileSystem, path::Path as Key};
+use rustix::{
+    fs::{Mode, OFlags, ResolveFlags, openat2},
+    io::Errno,
+};
 
 use crate::StorageError;
 
@@ -178,17 +183,38 @@ impl Storage {
         })
     }
 
-    /// Puts an object into a worker's slot under `to`: by a link where the disk allows it, which
-    /// costs nothing, else by copying.
+    /// Opens an object for whoever reads all of it: found beneath the store, and no link on the way.
     ///
     /// # Errors
-    /// When it does not exist or cannot be reached.
-    pub async fn fetch(&self, location: &Location, to: &Path) -> Result<(), StorageError> {
-        let (from, _) = self.real_file(location).await?;
-        if tokio::fs::hard_link(&from, to).await.is_err() {
-            tokio::fs::copy(&from, to).await?;
+    /// When it does not exist, is no file, or cannot be reached.
+    pub async fn open_object(&self, location: &Location) -> Result<File, StorageError> {
+        let (root, key) = (self.root.clone(), Self::key(location)?);
+        let opened = tokio::task::spawn_blocking(move || {
+            let beneath =
+                ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+            // Opening a pipe might never end.
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let file = openat2(File::open(root)?, key.as_ref(), flags, Mode::empty(), beneath)?;
+            Ok::<File, io::Error>(File::from(file))
+        });
+        let missing = || StorageError::NotFound(location.to_string());
+        match opened.await.map_err(StorageError::unavailable)? {
+            Ok(file) if file.metadata()?.is_file() => Ok(file),
+            Ok(_) => Err(missing()),
+            // What is there is a link, or stands beneath one.
+            Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+                Err(missing())
+            }
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Err(missing())
+            }
+            Err(error) => Err(error.into()),
         }
-        Ok(())
     }
 }
 

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::os::unix::fs::PermissionsExt;
+
 use bytes::Bytes;
 use domain::{JobId, UploadId, location::Location, media::Overwrite};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -28,7 +30,11 @@ async fn bytes_at(storage: &Storage, location: &Location) -> Vec<u8> {
 async fn staged(storage: &Storage, folder: &std::path::Path, bytes: &[u8]) -> String {
     let made = folder.join("made");
     std::fs::write(&made, bytes).unwrap();
-    let received = storage.stage(job(), ATTEMPT, "out", &made).await.unwrap();
+    let open = std::fs::File::open(&made).unwrap();
+    // What its name leads to by now is another file's matter.
+    std::fs::remove_file(&made).unwrap();
+    std::fs::write(&made, b"in its place").unwrap();
+    let received = storage.stage(job(), ATTEMPT, "out", open).await.unwrap();
     assert_eq!(received.sha256, hex::encode(Sha256::digest(bytes)));
     received.sha256
 }
@@ -94,8 +100,25 @@ async fn a_link_in_the_store_leads_nowhere() {
     let root = folder.path().join("store");
     let storage = Storage::open(&root).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", root.join("a.mp4")).unwrap();
-    let refused = storage.fetch(&at("a.mp4"), &folder.path().join("slot")).await;
-    assert!(matches!(refused, Err(StorageError::NotFound(_))), "{refused:?}");
+    std::os::unix::fs::symlink("/etc", root.join("folder")).unwrap();
+    for name in ["a.mp4", "folder/passwd", "folder", "none.mp4", "a.mp4/b.mp4"] {
+        let refused = storage.open_object(&at(name)).await;
+        assert!(matches!(refused, Err(StorageError::NotFound(_))), "{name}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_staged_is_the_open_file_and_readable_to_the_service_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("store");
+    let storage = Storage::open(&root).unwrap();
+    let made = folder.path().join("made");
+    std::fs::write(&made, b"film").unwrap();
+    std::fs::set_permissions(&made, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let open = std::fs::File::open(&made).unwrap();
+    storage.stage(job(), ATTEMPT, "out", open).await.unwrap();
+    let staged = root.join(".staging").join(job().to_string()).join("1/out");
+    assert_eq!(std::fs::metadata(staged).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[tokio::test]

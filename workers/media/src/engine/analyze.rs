@@ -5,10 +5,7 @@ mod findings;
 mod observe;
 mod packets;
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::media::{Analyze, Effort, MediaFacts, Metric};
 use ffmpeg_the_third::frame;
@@ -21,7 +18,7 @@ use self::{
     packets::packets,
 };
 pub(super) use self::{findings::mean, observe::observe};
-use super::{Studio, Work, quality, tally::Tally};
+use super::{Studio, Work, charge, quality, tally::Tally};
 use crate::{
     MediaError,
     protocol::{Report, Said},
@@ -30,15 +27,15 @@ use crate::{
 
 /// Finds out what was asked for; pictures and sound are decoded once.
 pub(super) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, MediaError> {
-    let start = Instant::now();
     let pulse = Pulse::new(work.say);
     let studio = Studio::new(work, &pulse);
     let facts = studio.facts()?;
     let own = super::own(&facts)?;
     (work.say)(Said::Facts(Box::new(own.clone())));
     request.fits(own).map_err(super::refused)?;
-    let (effort, permit) = super::charged(Effort::of_analysis(request, own), work)?;
-    let studio = studio.permitted(permit);
+    let effort = Effort::of_analysis(request, own);
+    let begun = charge::begin(effort.charged, vec![], &facts, work)?;
+    let studio = studio.permitted(begun);
     let tally = Tally::new(work.say, own.duration, 1);
     tally.begin(0, "analyzing");
     let mut result = Map::new();
@@ -48,13 +45,7 @@ pub(super) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, Medi
         packets(request, work, own, &pulse, &mut result)?;
     }
     tally.tell();
-    Ok(Report {
-        files: vec![],
-        result: Some(Value::Object(result)),
-        frames: 0,
-        effort,
-        elapsed: start.elapsed().as_secs_f64(),
-    })
+    Ok(Report { files: vec![], result: Some(Value::Object(result)), frames: 0, effort })
 }
 
 fn measure(

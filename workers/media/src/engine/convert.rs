@@ -6,7 +6,6 @@ use std::{
         atomic::{AtomicU64, Ordering},
         mpsc::{SyncSender, sync_channel},
     },
-    time::Instant,
 };
 
 use domain::media::{
@@ -18,6 +17,7 @@ use ffmpeg_the_third::{Rational, Rescale, codec};
 use super::{
     Studio, Work,
     cadence::{self, Cadence},
+    charge,
     copy::{self, Copying},
     encoder::{self, Canvas},
     flow::Flow,
@@ -44,9 +44,7 @@ const CODED: usize = 256;
 
 /// Makes the output and verifies it.
 pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, MediaError> {
-    let start = Instant::now();
     let say = work.say;
-    let scratch = passes::scratch();
     let pulse = Pulse::new(say);
     let studio = Studio::new(work, &pulse);
     let facts = studio.facts()?;
@@ -55,9 +53,9 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
     }
     let mut plan = planned(request, &facts, work)?;
     say(Said::Planned(Box::new(plan.clone())));
-    let (effort, permit) = super::charged(Effort::of_plan(&plan, facts.first()), work)?;
-    let studio = studio.permitted(permit);
-    fs::create_dir_all(scratch).map_err(|e| MediaError::internal("the scratch folder", e))?;
+    let effort = Effort::of_plan(&plan, facts.first());
+    let begun = charge::begin(effort.charged, vec![], &facts, work)?;
+    let studio = studio.permitted(begun);
     let tally = Tally::new(say, plan.duration, passes::count(&plan));
     write_texts(&studio, &plan)?;
     let findings = passes::run(&studio, &plan, &facts, &tally)?;
@@ -69,14 +67,7 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
     tally.stage("verifying");
     let mut files = verify::verify(work.output, &plan, &expected)?;
     files.extend(sidecars(&studio, &plan, work.output)?);
-    let _ = fs::remove_dir_all(scratch);
-    Ok(Report {
-        files,
-        result: result(&plan.notes, quality, say),
-        frames: expected.frames,
-        effort,
-        elapsed: start.elapsed().as_secs_f64(),
-    })
+    Ok(Report { files, result: result(&plan.notes, quality, say), frames: expected.frames, effort })
 }
 
 /// What becomes of these inputs, and where.
@@ -129,8 +120,8 @@ fn write_texts(studio: &Studio<'_>, plan: &Plan) -> Result<(), MediaError> {
 
 fn read_cues(studio: &Studio<'_>, source: &domain::media::CueSource) -> Result<Cues, MediaError> {
     let file = studio.inputs.get(source.input);
-    let (path, _) = file.ok_or_else(|| MediaError::internal("the plan", "has no such input"))?;
-    Cues::read(open::open(path, cues::role(source))?, source)
+    let (file, _) = file.ok_or_else(|| MediaError::internal("the plan", "has no such input"))?;
+    Cues::read(open::open(file, cues::role(source))?, source)
 }
 
 /// True if the faster scaler applies.

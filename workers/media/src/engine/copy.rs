@@ -1,14 +1,14 @@
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::SyncSender;
 
 use domain::media::Window;
-use ffmpeg_the_third::{Packet, Rational, Rescale};
+use ffmpeg_the_third::{Rational, Rescale};
 
-use super::{MICROS, track::Coded};
+use super::{MICROS, track::Coded, weighed};
 use crate::pulse::Pulse;
 
 /// Passes on a stream's packets as they are, moved in time.
 pub(super) struct Copying {
-    pub(super) packets: Receiver<Packet>,
+    pub(super) packets: weighed::Receiver,
     pub(super) coded: SyncSender<Coded>,
     pub(super) stream: usize,
     pub(super) time_base: Rational,
@@ -27,7 +27,7 @@ impl Copying {
             |micros: u64| i64::try_from(micros).unwrap_or(i64::MAX).rescale(MICROS, self.time_base);
         let start = time(self.keep.start);
         let end = self.keep.end.map(time);
-        for mut packet in self.packets {
+        while let Some(mut packet) = self.packets.next() {
             pulse.beat();
             let moved = |time: i64| time.saturating_sub(self.origin).saturating_sub(start);
             let pts = packet.pts().map(moved);

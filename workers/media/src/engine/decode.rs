@@ -1,13 +1,14 @@
-use std::{sync::mpsc::Receiver, time::Duration};
+use std::time::Duration;
 
 use domain::media::{Source, StreamDetail, StreamFacts};
-use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, Rescale, codec, decoder, frame};
+use ffmpeg_the_third::{self as ffmpeg, Rational, Rescale, codec, decoder, frame};
 
 use super::{
     MICROS, again,
     cadence::Author,
     feed::Giver,
     shape::{Shape, layout_name},
+    weighed,
 };
 use crate::{MediaError, ffi, ffi::Input, pulse::Pulse};
 
@@ -198,14 +199,14 @@ impl Decode {
 /// A decoder and the packets that it is still to be given.
 pub(super) struct Decoding {
     decode: Decode,
-    packets: Receiver<Packet>,
+    packets: weighed::Receiver,
     /// Where what was decoded so far ends, in microseconds.
     end: Option<i64>,
     drained: bool,
 }
 
 impl Decoding {
-    pub(super) const fn new(decode: Decode, packets: Receiver<Packet>) -> Self {
+    pub(super) const fn new(decode: Decode, packets: weighed::Receiver) -> Self {
         Self { decode, packets, end: None, drained: false }
     }
 
@@ -249,7 +250,7 @@ impl Decoding {
     /// Gives the decoder its next packet, or its end.
     fn feed(&mut self, pulse: &Pulse<'_>) -> Result<(), MediaError> {
         pulse.beat();
-        let Ok(packet) = self.packets.recv() else {
+        let Some(packet) = self.packets.next() else {
             self.drained = self.decode.decoder.send_eof().is_err();
             return Ok(());
         };

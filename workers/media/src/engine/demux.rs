@@ -1,18 +1,28 @@
-use std::sync::mpsc::SyncSender;
+use std::collections::BTreeMap;
 
+use domain::media::Micros;
 use ffmpeg_the_third::{Packet, Rational, Rescale, media};
 
-use super::{MICROS, again};
+use super::{MICROS, again, weighed};
 use crate::{MediaError, ffi::Input};
 
 /// Who takes a stream's packets. A stream may have several takers.
 pub(super) struct Wanted {
     pub(super) stream: usize,
-    pub(super) to: SyncSender<Packet>,
+    pub(super) to: weighed::Sender,
 }
 
 /// Reads packets and hands each to the stages that want its stream, until no stage wants more.
-pub(super) fn run(input: &mut Input, mut wanted: Vec<Wanted>) {
+/// `count` is told how much media time was read.
+///
+/// # Errors
+/// When `count` says that this is more than there may be.
+pub(super) fn run(
+    input: &mut Input,
+    mut wanted: Vec<Wanted>,
+    count: impl Fn(Micros) -> Result<(), MediaError>,
+) -> Result<(), MediaError> {
+    let mut clock = Clock::of(input);
     let streams = input.context.streams().count();
     for index in (0..streams).filter(|index| !wanted.iter().any(|want| want.stream == *index)) {
         input.discard(index);
@@ -27,6 +37,9 @@ pub(super) fn run(input: &mut Input, mut wanted: Vec<Wanted>) {
         }
         let index = packet.stream();
         let takers = wanted.iter().filter(|want| want.stream == index).count();
+        if takers > 0 {
+            count(clock.read(&packet))?;
+        }
         let mut left = takers;
         let mut packet = Some(packet);
         wanted.retain(|want| {
@@ -35,11 +48,54 @@ pub(super) fn run(input: &mut Input, mut wanted: Vec<Wanted>) {
             }
             left = left.saturating_sub(1);
             let given = if left == 0 { packet.take() } else { packet.clone() };
-            given.is_some_and(|packet| want.to.send(packet).is_ok())
+            given.is_some_and(|packet| want.to.send(packet))
         });
         if takers > 0 && !wanted.iter().any(|want| want.stream == index) {
             input.discard(index);
         }
+    }
+    Ok(())
+}
+
+/// Media time that passes while packets are read, whatever their times begin with.
+pub(crate) struct Clock {
+    /// By stream: its time base, and how long a packet lasts that does not say it; in microseconds.
+    streams: Vec<(Rational, Micros)>,
+    /// By stream: when the newest packet is decoded, and how much was read.
+    read: BTreeMap<usize, (Option<i64>, Micros)>,
+    longest: Micros,
+}
+
+/// What a gap between two packets counts at most, in microseconds.
+const GAP: Micros = 10_000_000;
+
+impl Clock {
+    pub(crate) fn of(input: &Input) -> Self {
+        let streams = input.context.streams().map(|stream| {
+            let rate = stream.avg_frame_rate();
+            let frame = if rate.numerator() > 0 { 1.rescale(rate.invert(), MICROS) } else { 0 };
+            (stream.time_base(), Micros::try_from(frame).unwrap_or(0))
+        });
+        Self { streams: streams.collect(), read: BTreeMap::new(), longest: 0 }
+    }
+
+    /// Takes in one packet; answers how much was read of the stream of which most was.
+    pub(crate) fn read(&mut self, packet: &Packet) -> Micros {
+        let index = packet.stream();
+        let (base, frame) = self.streams.get(index).copied().unwrap_or((MICROS, 0));
+        let micros = |time: i64| Micros::try_from(time.rescale(base, MICROS)).unwrap_or(0);
+        let own = if packet.duration() > 0 { micros(packet.duration()) } else { frame };
+        let at = packet.dts().or(packet.pts());
+        let (before, read) = self.read.entry(index).or_default();
+        let passed = match (at, *before) {
+            (Some(at), Some(before)) => micros(at.saturating_sub(before)),
+            // The first, or one without a time.
+            (Some(_), None) | (None, _) => own,
+        };
+        *read = read.saturating_add(passed.min(GAP));
+        *before = at.or(*before);
+        self.longest = self.longest.max(*read);
+        self.longest
     }
 }
 

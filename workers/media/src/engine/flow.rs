@@ -1,17 +1,16 @@
-use std::{
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
-    thread,
-};
+use std::thread;
 
 use domain::media::{MediaFacts, Source};
-use ffmpeg_the_third::Packet;
 
 use super::{
+    charge::Meter,
     decode::{Decode, Decoding},
     demux,
     feed::{Feed, Giver, Still},
     filtering::Filtering,
     script::Fed,
+    shape::Shape,
+    weighed,
 };
 use crate::{
     MediaError,
@@ -22,6 +21,13 @@ use crate::{
 /// Packets that may wait for a decoder, frames for a graph.
 const PACKETS: usize = 64;
 const FRAMES: usize = 8;
+/// Bytes of frames that may wait for a graph.
+const FRAME_BYTES: usize = 128 * 1024 * 1024;
+
+/// Frames of a shape that may wait: fewer where each is large.
+fn room(shape: &Shape) -> usize {
+    (FRAME_BYTES / shape.bytes().max(1)).clamp(1, FRAMES)
+}
 
 type Stage<'env> = Box<dyn FnOnce() -> Result<(), MediaError> + Send + 'env>;
 
@@ -32,10 +38,18 @@ pub(super) struct Flow<'env> {
     facts: &'env [MediaFacts],
     pulse: &'env Pulse<'env>,
     decoders: Vec<(Decode, Vec<Giver>)>,
-    copies: Vec<(Source, SyncSender<Packet>)>,
+    copies: Vec<(Source, weighed::Sender)>,
     stages: Vec<Stage<'env>>,
+    means: Means<'env>,
+}
+
+/// What a pipeline works with.
+#[derive(Clone, Copy)]
+pub(super) struct Means<'env> {
     /// Of each decoder of pictures; 0 lets it choose.
-    threads: u16,
+    pub(super) threads: u16,
+    /// What is read counts against it.
+    pub(super) meter: Option<&'env Meter<'env>>,
 }
 
 impl<'env> Flow<'env> {
@@ -43,9 +57,9 @@ impl<'env> Flow<'env> {
         inputs: Vec<Input>,
         facts: &'env [MediaFacts],
         pulse: &'env Pulse<'env>,
-        threads: u16,
+        means: Means<'env>,
     ) -> Self {
-        Self { inputs, facts, pulse, decoders: vec![], copies: vec![], stages: vec![], threads }
+        Self { inputs, facts, pulse, decoders: vec![], copies: vec![], stages: vec![], means }
     }
 
     /// An input, to look at before anything runs.
@@ -62,7 +76,7 @@ impl<'env> Flow<'env> {
     pub(super) fn decode(&mut self, source: Source) -> Result<Feed, MediaError> {
         let known = self.decoders.iter_mut().find(|(decode, _)| decode.source == source);
         if let Some((decode, wanted)) = known {
-            let (giver, feed) = Feed::new(FRAMES, decode.shape.clone());
+            let (giver, feed) = Feed::new(room(&decode.shape), decode.shape.clone());
             wanted.push(giver);
             return Ok(feed);
         }
@@ -71,15 +85,15 @@ impl<'env> Flow<'env> {
             .get(source.input)
             .and_then(|facts| facts.streams.iter().find(|stream| stream.index == source.stream));
         let facts = facts.ok_or_else(|| MediaError::internal("the plan", "has no such stream"))?;
-        let decode = Decode::open(self.input(source.input)?, source, facts, self.threads)?;
-        let (giver, feed) = Feed::new(FRAMES, decode.shape.clone());
+        let decode = Decode::open(self.input(source.input)?, source, facts, self.means.threads)?;
+        let (giver, feed) = Feed::new(room(&decode.shape), decode.shape.clone());
         self.decoders.push((decode, vec![giver]));
         Ok(feed)
     }
 
     /// The packets of a stream, as they are.
-    pub(super) fn packets(&mut self, source: Source) -> Receiver<Packet> {
-        let (send, packets) = sync_channel(PACKETS);
+    pub(super) fn packets(&mut self, source: Source) -> weighed::Receiver {
+        let (send, packets) = weighed::channel(PACKETS);
         self.copies.push((source, send));
         packets
     }
@@ -120,7 +134,8 @@ impl<'env> Flow<'env> {
 
     /// Runs everything to its end.
     pub(super) fn run(self, seek: u64) -> Result<(), MediaError> {
-        let of_one_thread = self.threads == 1;
+        let Means { threads, meter } = self.means;
+        let of_one_thread = threads == 1;
         let Self { mut inputs, pulse, decoders, copies, stages, .. } = self;
         if let Some(first) = inputs.first_mut() {
             demux::seek(first, seek)?;
@@ -135,7 +150,7 @@ impl<'env> Flow<'env> {
             };
             let mut threads = Vec::new();
             for (decode, mut givers) in decoders {
-                let (send, packets) = sync_channel(PACKETS);
+                let (send, packets) = weighed::channel(PACKETS);
                 want(decode.source, send);
                 let by_taker = of_one_thread || decode.is_sound();
                 let decoding = Decoding::new(decode, packets);
@@ -152,8 +167,11 @@ impl<'env> Flow<'env> {
                 want(source, send);
             }
             threads.extend(stages.into_iter().map(|stage| scope.spawn(stage)));
-            for (mut input, wanted) in inputs.into_iter().zip(wanted) {
-                scope.spawn(move || demux::run(&mut input, wanted));
+            // In front, so that it is asked last.
+            for (number, (mut input, wanted)) in inputs.into_iter().zip(wanted).enumerate() {
+                let count = move |read| meter.map_or(Ok(()), |meter| meter.reach(number, read));
+                let reading = scope.spawn(move || demux::run(&mut input, wanted, count));
+                threads.insert(0, reading);
             }
             // The most downstream error comes first: those upstream only saw a closed channel.
             let mut outcome = Ok(());

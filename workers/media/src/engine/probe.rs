@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use ffmpeg_the_third::{Packet, Rescale};
 use serde_json::json;
 
@@ -12,10 +10,9 @@ use crate::{
 
 /// Finds out what a file is: its headers, and what its packets tell of its keyframes.
 pub(super) fn probe(work: &Work<'_>) -> Result<Report, MediaError> {
-    let start = Instant::now();
     let pulse = Pulse::new(work.say);
-    let (path, role) = work.first()?;
-    let mut input = open::open(path, *role)?;
+    let (file, role) = work.first()?;
+    let mut input = open::open(file, *role)?;
     let mut facts = probe::probe_media(&input)?;
     (work.say)(Said::Facts(Box::new(facts.clone())));
     let video = facts.video().map(|(stream, _)| stream.index);
@@ -50,14 +47,13 @@ pub(super) fn probe(work: &Work<'_>) -> Result<Report, MediaError> {
         }
     }
     let mut result = facts.shown();
-    if let (Some(fields), Ok(meta)) = (result.as_object_mut(), path.metadata()) {
-        fields.insert("size".to_owned(), json!(meta.len()));
+    if let Some(fields) = result.as_object_mut() {
+        fields.insert("size".to_owned(), json!(file.size()));
     }
     Ok(Report {
         files: vec![],
         result: Some(result),
         frames: packets,
         effort: domain::media::Effort::of_probe(),
-        elapsed: start.elapsed().as_secs_f64(),
     })
 }

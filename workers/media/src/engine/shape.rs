@@ -70,6 +70,13 @@ impl Shape {
         }
     }
 
+    /// Bytes of one frame; 0 for sound, of which a frame is never much.
+    pub(super) fn bytes(&self) -> usize {
+        let Self::Picture { width, height, format, .. } = self else { return 0 };
+        let pixels = usize::try_from(u64::from(*width).saturating_mul(u64::from(*height)));
+        pixels.unwrap_or(usize::MAX).saturating_mul(ffi::bits_per_pixel(*format)) / 8
+    }
+
     pub(super) const fn time_base(&self) -> Rational {
         match self {
             Self::Picture { time_base, .. } | Self::Sound { time_base, .. } => *time_base,

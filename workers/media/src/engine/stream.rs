@@ -5,7 +5,7 @@ mod press;
 mod stills;
 mod trunk;
 
-use std::{fs, path::Path, thread, time::Instant};
+use std::{fs, path::Path, thread};
 
 use domain::media::{
     Effort, MediaFacts, Metric, Pool, Poster, Sprite, Stream, StreamPlan, plan_stream,
@@ -13,11 +13,11 @@ use domain::media::{
 use serde_json::{Map, Value, json};
 
 use self::{
-    manifests::{captions, check_files, listed, write_manifests},
+    manifests::{captions, captions_folder, check_files, listed, write_manifests},
     press::{Made, Press},
     stills::Stills,
 };
-use super::{Studio, Work, package::Packaged, passes, quality, tally::Tally};
+use super::{Studio, Work, charge, package::Packaged, quality, tally::Tally};
 use crate::{
     MediaError,
     protocol::{Report, Said},
@@ -27,18 +27,16 @@ use crate::{
 
 /// Makes a film ready for streaming: one decode, every rendition, every manifest.
 pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaError> {
-    let start = Instant::now();
     let pulse = Pulse::new(work.say);
-    let scratch = passes::scratch();
     let studio = Studio::new(work, &pulse);
     let facts = studio.facts()?;
     (work.say)(Said::Facts(Box::new(super::own(&facts)?.clone())));
     let plan = planned(request, &studio, &facts, work)?;
     (work.say)(Said::PlannedStream(Box::new(plan.clone())));
-    let (effort, permit) = super::charged(Effort::of_stream(&plan, facts.first()), work)?;
-    let studio = studio.permitted(permit);
+    let effort = Effort::of_stream(&plan, facts.first());
+    let begun = charge::begin(effort.charged, folders(&plan), &facts, work)?;
+    let studio = studio.permitted(begun);
     let broken = |error: std::io::Error| MediaError::internal("the output folder", error);
-    fs::create_dir_all(scratch).map_err(broken)?;
     let root = work.output.parent().unwrap_or(Path::new("out")).to_owned();
     let key = if request.encrypted { Some(new_key(&root)?) } else { None };
     let tally = Tally::new(work.say, plan.duration, 1);
@@ -60,11 +58,10 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
     for made in &made {
         fs::remove_file(&made.whole).map_err(broken)?;
     }
-    let captions = captions(&studio, request, &plan, &root)?;
+    let captions = captions(&studio, request, &plan)?;
     let mut files = listed(&packaged, request.segments);
     files.extend(pressed.stills);
     files.extend(write_manifests(&press, &packaged, &captions).map_err(broken)?);
-    let _ = fs::remove_dir_all(scratch);
     check_files(&root, &files)?;
     tally.tell();
     Ok(Report {
@@ -72,8 +69,14 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
         result: result(&plan, work, &made, pressed.found)?,
         frames: made.iter().map(|made| made.frames).max().unwrap_or(0),
         effort,
-        elapsed: start.elapsed().as_secs_f64(),
     })
+}
+
+/// The folders that a plan's files stand in.
+fn folders(plan: &StreamPlan) -> Vec<String> {
+    let renditions = plan.renditions.iter().map(|rendition| rendition.name.clone());
+    let audio = (0..plan.audio.len()).map(press::audio_folder);
+    renditions.chain(audio).chain((0..plan.captions.len()).map(captions_folder)).collect()
 }
 
 /// Reads every stream back, all at once: each has something to wait for.

@@ -1,6 +1,6 @@
 mod darkroom;
 
-use std::{path::Path, time::Instant};
+use std::path::Path;
 
 use domain::{
     job::FailureCode,
@@ -23,13 +23,12 @@ const USUAL_WIDTH: u64 = 320;
 
 /// Takes the pictures that were asked for, and reads each file back.
 pub(super) fn thumbnails(request: &Thumbnails, work: &Work<'_>) -> Result<Report, MediaError> {
-    let start = Instant::now();
     if request.mode == ThumbnailMode::Animated {
         return animated(request, work);
     }
     let pulse = Pulse::new(work.say);
-    let (path, role) = work.first()?;
-    let input = open::open(path, *role)?;
+    let (file, role) = work.first()?;
+    let input = open::open(file, *role)?;
     let facts = probe::probe_media(&input)?;
     (work.say)(Said::Facts(Box::new(facts.clone())));
     let (stream, video) = facts.video().ok_or_else(no_picture)?;
@@ -65,7 +64,6 @@ pub(super) fn thumbnails(request: &Thumbnails, work: &Work<'_>) -> Result<Report
         result: None,
         frames: count as u64,
         effort: Effort::of_thumbnails(request, photographer.darkroom.plan()),
-        elapsed: start.elapsed().as_secs_f64(),
     })
 }
 
@@ -76,8 +74,8 @@ fn no_picture() -> MediaError {
 /// A short moving picture is a conversion: three seconds, ten pictures each.
 fn animated(request: &Thumbnails, work: &Work<'_>) -> Result<Report, MediaError> {
     const LASTS: u64 = 3_000_000;
-    let (path, role) = work.first()?;
-    let facts = probe::probe_media(&open::open(path, *role)?)?;
+    let (file, role) = work.first()?;
+    let facts = probe::probe_media(&open::open(file, *role)?)?;
     let plan = request.plan(facts.duration).map_err(super::refused)?;
     let start = plan.times.first().copied().unwrap_or(0);
     let extension = request.picture_format().extension();

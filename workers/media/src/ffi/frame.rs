@@ -116,3 +116,15 @@ pub(crate) fn first_plane(frame: &frame::Frame) -> impl Iterator<Item = &[u8]> {
         Some(unsafe { std::slice::from_raw_parts(line, wide) })
     })
 }
+
+/// Bits of a pixel in memory, over all planes; 32 for formats without a layout.
+pub(crate) fn bits_per_pixel(format: format::Pixel) -> usize {
+    // SAFETY: looks a constant of the library up; null for what is no format.
+    let descriptor = unsafe { ffi::av_pix_fmt_desc_get(format.into()) };
+    if descriptor.is_null() {
+        return 32;
+    }
+    // SAFETY: a constant of the library.
+    let bits = unsafe { ffi::av_get_padded_bits_per_pixel(descriptor) };
+    usize::try_from(bits).ok().filter(|bits| *bits > 0).unwrap_or(32)
+}

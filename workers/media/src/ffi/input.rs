@@ -1,13 +1,14 @@
 use std::{
     ffi::{CString, c_char, c_int, c_void},
-    fs::File,
-    io::{self, Read, Seek, SeekFrom},
-    path::Path,
+    io::{Seek, SeekFrom},
+    os::fd::AsRawFd,
     ptr,
 };
 
 use ffmpeg_the_third::{self as ffmpeg, Packet, ffi, format};
 use nix::libc;
+
+use crate::file::{OpenFile, Reader};
 
 /// An input that reads one open file and can open nothing else.
 pub(crate) struct Input {
@@ -21,7 +22,7 @@ pub(crate) struct Input {
 /// A file behind FFmpeg's reading interface.
 struct Io {
     context: *mut ffi::AVIOContext,
-    source: *mut File,
+    source: *mut Reader,
 }
 
 // SAFETY: both pointers belong to this value alone and are used by one thread at a time, the one
@@ -29,10 +30,13 @@ struct Io {
 unsafe impl Send for Io {}
 
 impl Io {
-    fn new(file: File) -> Result<Self, ffmpeg::Error> {
-        let source = Box::into_raw(Box::new(file));
-        // SAFETY: plain allocation; the context takes it over and `drop` frees it.
+    fn new(file: &OpenFile) -> Result<Self, ffmpeg::Error> {
+        // SAFETY: plain allocation, checked below; the context takes it over and `drop` frees it.
         let buffer = unsafe { ffi::av_malloc(BUFFER) };
+        if buffer.is_null() {
+            return Err(ffmpeg::Error::Other { errno: libc::ENOMEM });
+        }
+        let source = Box::into_raw(Box::new(file.reader()));
         // SAFETY: `buffer` has BUFFER bytes; `source` lives as long as the context, since `drop`
         // frees both; the callbacks take what `source` points to.
         let context = unsafe {
@@ -47,7 +51,12 @@ impl Io {
             )
         };
         let io = Self { context, source };
-        if context.is_null() { Err(ffmpeg::Error::Other { errno: libc::ENOMEM }) } else { Ok(io) }
+        if context.is_null() {
+            // SAFETY: no context took it over.
+            unsafe { ffi::av_free(buffer) };
+            return Err(ffmpeg::Error::Other { errno: libc::ENOMEM });
+        }
+        Ok(io)
     }
 }
 
@@ -70,18 +79,18 @@ const BUFFER_SIZE: c_int = 256 * 1024;
 const BUFFER: usize = BUFFER_SIZE.unsigned_abs() as usize;
 
 impl Input {
-    /// Opens `path` with our own reader: no protocol, only `formats`, and every wish of a demuxer
+    /// Opens a file with our own reader: no protocol, only `formats`, and every wish of a demuxer
     /// to open another file is refused. What the header does not say is looked for behind it.
-    pub(crate) fn open(path: &Path, formats: &str) -> Result<Self, ffmpeg::Error> {
-        let mut opened = Self::begin(path, formats)?;
+    pub(crate) fn open(file: &OpenFile, formats: &str) -> Result<Self, ffmpeg::Error> {
+        let mut opened = Self::begin(file, formats)?;
         opened.look_into()?;
         Ok(opened)
     }
 
     /// Opens a file that was looked into before: only its header is read, where that names every
     /// stream.
-    pub(crate) fn open_again(path: &Path, formats: &str) -> Result<Self, ffmpeg::Error> {
-        let mut opened = Self::begin(path, formats)?;
+    pub(crate) fn open_again(file: &OpenFile, formats: &str) -> Result<Self, ffmpeg::Error> {
+        let mut opened = Self::begin(file, formats)?;
         if !opened.header_names_streams() {
             opened.look_into()?;
         }
@@ -103,11 +112,7 @@ impl Input {
         ["mov,", "matroska,"].iter().any(|format| name.starts_with(format))
     }
 
-    fn begin(path: &Path, formats: &str) -> Result<Self, ffmpeg::Error> {
-        let failed = |error: &io::Error| ffmpeg::Error::Other {
-            errno: error.raw_os_error().unwrap_or(libc::EIO),
-        };
-        let file = File::open(path).map_err(|error| failed(&error))?;
+    fn begin(file: &OpenFile, formats: &str) -> Result<Self, ffmpeg::Error> {
         let io = Io::new(file)?;
         // SAFETY: allocation only; a null result is checked below.
         let mut context = unsafe { ffi::avformat_alloc_context() };
@@ -238,33 +243,38 @@ impl Input {
 
 unsafe extern "C" fn read_file(source: *mut c_void, buffer: *mut u8, size: c_int) -> c_int {
     let Ok(length) = usize::try_from(size) else { return ffi::AVERROR(libc::EINVAL) };
-    // SAFETY: `source` is the `File` that `Io::new` registered, and only this thread uses it now.
-    let file = unsafe { &mut *source.cast::<File>() };
-    // SAFETY: FFmpeg passes a buffer of `size` bytes that is ours for this call.
-    let buffer = unsafe { std::slice::from_raw_parts_mut(buffer, length) };
-    match file.read(buffer) {
+    // SAFETY: `source` is the `Reader` that `Io::new` registered, and only this thread uses it now.
+    let reader = unsafe { &mut *source.cast::<Reader>() };
+    let Ok(position) = i64::try_from(reader.position) else { return ffi::AVERROR(libc::EINVAL) };
+    let descriptor = reader.file.as_ref().as_raw_fd();
+    // The memory may be uninitialised, so that no slice is made of it.
+    // SAFETY: FFmpeg passes a buffer of `size` bytes that is ours for this call, and the kernel writes
+    // no more than that into it; the descriptor is open as long as the reader.
+    let read = unsafe { libc::pread(descriptor, buffer.cast(), length, position) };
+    match u64::try_from(read) {
         Ok(0) => ffi::AVERROR_EOF,
-        Ok(read) => c_int::try_from(read).unwrap_or(c_int::MAX),
+        Ok(read) => {
+            reader.position = reader.position.saturating_add(read);
+            c_int::try_from(read).unwrap_or(c_int::MAX)
+        }
         Err(_) => ffi::AVERROR(libc::EIO),
     }
 }
 
 unsafe extern "C" fn seek_file(source: *mut c_void, offset: i64, whence: c_int) -> i64 {
-    // SAFETY: `source` is the `File` that `Io::new` registered, and only this thread uses it now.
-    let file = unsafe { &mut *source.cast::<File>() };
+    // SAFETY: `source` is the `Reader` that `Io::new` registered, and only this thread uses it now.
+    let reader = unsafe { &mut *source.cast::<Reader>() };
     let failed = i64::from(ffi::AVERROR(libc::EINVAL));
     let to = match whence & !ffi::AVSEEK_FORCE {
         ffi::AVSEEK_SIZE => {
-            return file
-                .metadata()
-                .map_or(failed, |meta| i64::try_from(meta.len()).unwrap_or(i64::MAX));
+            return i64::try_from(reader.file.size()).unwrap_or(i64::MAX);
         }
         libc::SEEK_SET => u64::try_from(offset).ok().map(SeekFrom::Start),
         libc::SEEK_CUR => Some(SeekFrom::Current(offset)),
         libc::SEEK_END => Some(SeekFrom::End(offset)),
         _ => None,
     };
-    let position = to.and_then(|to| file.seek(to).ok());
+    let position = to.and_then(|to| reader.seek(to).ok());
     position.and_then(|position| i64::try_from(position).ok()).unwrap_or(failed)
 }
 

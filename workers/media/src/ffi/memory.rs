@@ -27,9 +27,12 @@ const BUFFER: usize = BUFFER_SIZE.unsigned_abs() as usize;
 
 impl Io {
     fn new() -> Result<Self, ffmpeg::Error> {
-        let bytes = Box::into_raw(Box::<Vec<u8>>::default());
-        // SAFETY: plain allocation; the context takes it over and `drop` frees it.
+        // SAFETY: plain allocation, checked below; the context takes it over and `drop` frees it.
         let buffer = unsafe { ffi::av_malloc(BUFFER) };
+        if buffer.is_null() {
+            return Err(ffmpeg::Error::Other { errno: libc::ENOMEM });
+        }
+        let bytes = Box::into_raw(Box::<Vec<u8>>::default());
         // SAFETY: `buffer` has BUFFER bytes; `bytes` lives as long as the context, since `drop`
         // frees both; the callback takes what `bytes` points to.
         let context = unsafe {
@@ -44,7 +47,12 @@ impl Io {
             )
         };
         let io = Self { context, bytes };
-        if context.is_null() { Err(ffmpeg::Error::Other { errno: libc::ENOMEM }) } else { Ok(io) }
+        if context.is_null() {
+            // SAFETY: no context took it over.
+            unsafe { ffi::av_free(buffer) };
+            return Err(ffmpeg::Error::Other { errno: libc::ENOMEM });
+        }
+        Ok(io)
     }
 }
 

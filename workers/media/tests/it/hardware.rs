@@ -40,7 +40,7 @@ fn devices(talk: &Talk) -> Vec<Device> {
 fn look(node: &str, environment: &[(&str, &str)]) -> Vec<Device> {
     let slot = Slot::new();
     let argument = format!("device={node}");
-    devices(&slot.task_with(&Task::Capabilities, &[&argument], environment))
+    devices(&slot.task_with(Permit { threads: 1 }, &Task::Capabilities, &[&argument], environment))
 }
 
 #[test]
@@ -89,7 +89,6 @@ fn wishing(fallback: Fallback) -> (Slot, Talk) {
             pool: Pool::Cpu,
         },
         output: "o.mp4".to_owned(),
-        permit: Some(Permit { threads: 1 }),
     };
     let talk = slot.task(&task);
     (slot, talk)

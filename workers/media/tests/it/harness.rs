@@ -1,5 +1,6 @@
 use std::{
-    fs,
+    fs::{self, File},
+    os::{fd::OwnedFd, unix::net::UnixStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -8,7 +9,7 @@ use domain::{
     Personal,
     media::{Capabilities, Convert, MediaRequest, Operation, Overwrite},
 };
-use media::protocol::{self, Permit, Place, Report, Said, Task, input_name};
+use media::protocol::{self, Permit, Place, Report, SCRATCH, Said, Task};
 use tempfile::TempDir;
 
 pub(crate) struct Slot {
@@ -89,7 +90,7 @@ impl Slot {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("in")).unwrap();
-        fs::create_dir(folder.path().join("out")).unwrap();
+        fs::create_dir_all(folder.path().join("out").join(SCRATCH)).unwrap();
         Self { folder }
     }
 
@@ -105,7 +106,7 @@ impl Slot {
 
     /// The place of an input that an operation names.
     pub(crate) fn extra(&self, number: usize) -> PathBuf {
-        self.folder.path().join("in").join(input_name(number))
+        self.folder.path().join("in").join(format!("input{number}"))
     }
 
     pub(crate) fn output(&self, name: &str) -> PathBuf {
@@ -113,29 +114,43 @@ impl Slot {
     }
 
     pub(crate) fn task(&self, task: &Task) -> Talk {
-        self.task_with(task, &[], &[])
+        self.task_with(Permit::default(), task, &[], &[])
     }
 
+    /// Every input that was put into the slot, in order.
+    fn inputs(&self) -> Vec<File> {
+        (0..).map_while(|number| File::open(self.extra(number)).ok()).collect()
+    }
+
+    /// Has a child serve a task, as its worker does: what it asks for it gets.
     pub(crate) fn task_with(
         &self,
+        permit: Permit,
         task: &Task,
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Talk {
+        let (to, theirs) = UnixStream::pair().unwrap();
         let mut child = Command::new(child())
             .args(arguments)
             .envs(environment.iter().copied())
             .current_dir(self.folder.path())
             .env("SVT_LOG", "1")
-            .stdin(Stdio::piped())
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut to = child.stdin.take().unwrap();
         let mut from = child.stdout.take().unwrap();
-        protocol::write(&mut to, task).unwrap();
+        protocol::send(&to, task, &self.inputs()).unwrap();
         let mut talk = Vec::new();
-        while let Some(said) = protocol::read(&mut from).unwrap() {
+        while let Some(said) = protocol::read::<Said>(&mut from).unwrap() {
+            assert_eq!(said.clone().checked().as_ref(), Ok(&said), "what a worker would refuse");
+            if let Said::Needs(needs) = &said {
+                for folder in &needs.folders {
+                    fs::create_dir(self.output(folder)).unwrap();
+                }
+                protocol::send(&to, &permit, &[]).unwrap();
+            }
             talk.push(said);
         }
         child.wait().unwrap();
@@ -148,13 +163,13 @@ impl Slot {
 
     /// As `run`, on as many threads as a permit says.
     pub(crate) fn run_on(&self, permit: Permit, request: MediaRequest, output: &str) -> Talk {
-        self.task(&Task::Run {
+        let task = Task::Run {
             request: Box::new(request),
             capabilities: Capabilities::everything(),
             place: Place::CPU,
             output: output.to_owned(),
-            permit: Some(permit),
-        })
+        };
+        self.task_with(permit, &task, &[], &[])
     }
 
     pub(crate) fn convert(&self, output: &str, operations: Vec<Operation>) -> Talk {

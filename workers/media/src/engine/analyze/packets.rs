@@ -26,8 +26,8 @@ pub(super) fn packets(
     pulse: &Pulse<'_>,
     result: &mut Map<String, Value>,
 ) -> Result<(), MediaError> {
-    let (path, role) = work.first()?;
-    let mut input = open::open(path, *role)?;
+    let (file, role) = work.first()?;
+    let mut input = open::open(file, *role)?;
     let origin = input.start_time().unwrap_or(0);
     let bases: Vec<_> = input.context.streams().map(|stream| stream.time_base()).collect();
     let video = facts.video().and_then(|(stream, _)| usize::try_from(stream.index).ok());

@@ -100,9 +100,6 @@ impl Segmenter {
         }
         output.context.write_header_with(options).map_err(mux::broken)?;
         let to = output.context.stream(0).map_or(from, |stream| stream.time_base());
-        for folder in [Some(folder), whole.parent()].into_iter().flatten() {
-            fs::create_dir_all(folder).map_err(failed)?;
-        }
         Ok(Self {
             output,
             format,

@@ -14,23 +14,25 @@ use crate::{
     protocol::MadeFile,
 };
 
+/// The folder of the n-th captions.
+pub(super) fn captions_folder(number: usize) -> String {
+    format!("captions-{number}")
+}
+
 /// The texts, each as WebVTT for a player's clock.
 pub(super) fn captions(
     studio: &Studio<'_>,
     request: &Stream,
     plan: &StreamPlan,
-    root: &Path,
 ) -> Result<Vec<(Captioned, String)>, MediaError> {
     let mut made = Vec::new();
     let all = plan.captions.iter().zip(&request.captions).enumerate();
     for (number, (planned, caption)) in all {
         let file = studio.inputs.get(planned.source.input);
-        let (path, _) =
+        let (file, _) =
             file.ok_or_else(|| MediaError::internal("the plan", "has no such input"))?;
-        let cues = Cues::read(open::open(path, cues::role(&planned.source))?, &planned.source)?;
-        let folder = format!("captions-{number}");
-        let failed = |error| MediaError::internal("the captions", error);
-        fs::create_dir_all(root.join(&folder)).map_err(failed)?;
+        let cues = Cues::read(open::open(file, cues::role(&planned.source))?, &planned.source)?;
+        let folder = captions_folder(number);
         // In a transport stream everything is a second late.
         let late = if request.segments == SegmentFormat::Ts { 90_000 } else { 0 };
         let map = format!("WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:{late}\n");

@@ -277,7 +277,7 @@ impl<'a> Press<'a> {
         let title = audio.title.as_ref().or(audio.language.as_ref());
         let clean = title.map(|title| title.replace(['"', '\n', '\r'], " "));
         let packaged = Packaged {
-            folder: format!("audio-{number}"),
+            folder: audio_folder(number),
             codecs: package::aac().to_owned(),
             segments: vec![],
             extension: self.extension(),
@@ -400,4 +400,9 @@ struct Reel {
 
 fn is_language(word: &str) -> bool {
     (2..=16).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+/// The folder of the n-th audio track.
+pub(super) fn audio_folder(number: usize) -> String {
+    format!("audio-{number}")
 }

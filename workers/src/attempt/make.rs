@@ -1,0 +1,147 @@
+//! From a released job to staged outputs: the child works, is ended, and only then is believed.
+
+use domain::{
+    Personal,
+    dispatch::Release,
+    job::{FailureCode, OutputFile},
+    location::Location,
+    media::{MediaRequest, Overwrite, Spent},
+};
+use media::{
+    MediaError,
+    protocol::{Place, Report, Task as MediaTask},
+};
+use nats::failpoint;
+use storage::StorageError;
+
+use super::{Order, Outcome, Workshop, watch::Watched};
+use crate::{
+    charge::Charged,
+    failure::{crashed, erased, failed},
+    outputs::{self, OUTPUT, staged},
+    slot::{Slot, SlotFolder},
+};
+
+/// What came of an attempt's media work.
+pub(super) enum Made {
+    /// It is staged.
+    Outputs { files: Vec<OutputFile>, result: Option<serde_json::Value>, spent: Option<Spent> },
+    /// It was stopped.
+    Stopped(Outcome),
+}
+
+impl Workshop {
+    /// Encodes, verifies and stages.
+    pub(super) async fn make(
+        &self,
+        release: &Release,
+        order: Order<'_>,
+        mut slot: Slot,
+        charged: &mut Charged,
+    ) -> Result<Made, MediaError> {
+        let worked = self.work(release, order, &mut slot, charged).await;
+        // What is hashed and served is what stands there now: nothing writes to it any more.
+        let remains = slot.reap().await;
+        let made = match worked {
+            Ok(Watched::Report { report, spent }) => {
+                self.stage(release, order.request, report, spent, &remains.folder).await
+            }
+            Ok(Watched::Stopped(outcome)) => Ok(Made::Stopped(outcome)),
+            Err(error) => Err(error),
+        };
+        remains.remove().await;
+        made
+    }
+
+    /// Hands a child its task, and follows it to its end.
+    async fn work(
+        &self,
+        release: &Release,
+        order: Order<'_>,
+        slot: &mut Slot,
+        charged: &mut Charged,
+    ) -> Result<Watched, MediaError> {
+        let request = order.request;
+        let output = match request.output() {
+            Some(output) => Some(output.as_ref().ok_or_else(|| erased("output"))?),
+            None => None,
+        };
+        let keep = request.overwrite() == Overwrite::Fail && !request.makes_folder();
+        if let Some(output) = output.filter(|_| keep)
+            && self.storage(release)?.is_taken(output).await.map_err(failed)?
+        {
+            return Err(failed(StorageError::Exists(output.to_string())));
+        }
+        let mut inputs = Vec::new();
+        for (number, (input, _)) in request.inputs().into_iter().enumerate() {
+            let input = input.as_ref().ok_or_else(|| erased("input"))?;
+            let fetched = slot.folder.fetched(number);
+            let opening = self.sources.open(&self.commands, &release.tenant, input, &fetched);
+            tokio::select! {
+                opened = opening => inputs.push(opened?),
+                outcome = self.called_off(release) => return Ok(Watched::Stopped(outcome)),
+            }
+        }
+        let extension = output.and_then(Location::extension).unwrap_or_default();
+        let work = MediaTask::Run {
+            request: Box::new(request.clone()),
+            capabilities: self.capabilities.clone(),
+            place: Place { hardware: order.hardware, pool: order.pool },
+            output: format!("{OUTPUT}.{extension}"),
+        };
+        slot.give(&work, &inputs).await.map_err(|error| crashed(&error))?;
+        drop(inputs);
+        self.watch(release, order, slot, charged).await
+    }
+
+    /// Takes what a child that is gone made, file by file.
+    async fn stage(
+        &self,
+        release: &Release,
+        request: &MediaRequest,
+        report: Report,
+        mut spent: Spent,
+        folder: &SlotFolder,
+    ) -> Result<Made, MediaError> {
+        failpoint::hit("worker.before_stage");
+        let storage = self.storage(release)?;
+        let mut files = Vec::new();
+        for (number, made) in report.files.into_iter().enumerate() {
+            let whole = request.output().and_then(Personal::as_ref);
+            let whole = whole.ok_or_else(|| erased("output"))?;
+            let (name, to) = outputs::place(request, whole, &made.name).ok_or_else(unplanned)?;
+            let file = folder.open_made(&made.name).map_err(|error| missing(&error))?;
+            let received = storage
+                .stage(release.job, release.attempt, &staged(number), file)
+                .await
+                .map_err(failed)?;
+            files.push(OutputFile {
+                name: Personal::Clear(name),
+                location: Personal::Clear(to.to_string()),
+                size: received.size,
+                sha256: received.sha256,
+                duration: made.duration,
+                streams: made.streams,
+            });
+        }
+        failpoint::hit("worker.after_stage");
+        spent.bytes = files.iter().map(|file| file.size).sum();
+        Ok(Made::Outputs { files, result: report.result, spent: Some(spent) })
+    }
+}
+
+/// A name that is none of this request's outputs.
+fn unplanned() -> MediaError {
+    MediaError {
+        code: FailureCode::MediaCrashed,
+        message: "the media process made a file that the request does not ask for".to_owned(),
+    }
+}
+
+/// What was said to be made is not there, or is no file of the child's.
+fn missing(error: &std::io::Error) -> MediaError {
+    MediaError {
+        code: FailureCode::MediaCrashed,
+        message: format!("what the media process made cannot be taken: {error}"),
+    }
+}

@@ -1,0 +1,103 @@
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, renameat, statat, unlinkat};
+use uuid::Uuid;
+
+/// Entries that one removal takes on: what is left then goes with the next one.
+const MOST: u64 = 1_000_000;
+
+/// Removes a folder and all that is in it, however deep: what lies deeper than one level is moved up
+/// first, so that neither the stack nor the descriptors grow. No link is followed.
+///
+/// # Errors
+/// When something cannot be removed, or it is more than one removal takes on.
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
+    let top = open(CWD, path)?;
+    let mut left = MOST;
+    loop {
+        let folders = clear(&top, &mut left)?;
+        if folders.is_empty() {
+            break;
+        }
+        for name in folders {
+            let folder = open(&top, &name)?;
+            for inner in clear(&folder, &mut left)? {
+                renameat(&folder, &inner, &top, Uuid::now_v7().simple().to_string())?;
+            }
+            unlinkat(&top, &name, AtFlags::REMOVEDIR)?;
+        }
+    }
+    drop(top);
+    unlinkat(CWD, path, AtFlags::REMOVEDIR)?;
+    Ok(())
+}
+
+fn open(at: impl AsFd, name: impl rustix::path::Arg) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(openat(at, name, flags, Mode::empty())?)
+}
+
+/// Removes what is no folder in one folder; answers the folders in it.
+fn clear(folder: &OwnedFd, left: &mut u64) -> io::Result<Vec<std::ffi::CString>> {
+    let mut folders = vec![];
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        *left = left.checked_sub(1).ok_or_else(|| io::Error::other("there is too much in it"))?;
+        let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileType::from_raw_mode(stat.st_mode).is_dir() {
+            folders.push(name.to_owned());
+        } else {
+            unlinkat(folder, name, AtFlags::empty())?;
+        }
+    }
+    Ok(folders)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink, thread};
+
+    use rustix::fs::mkdirat;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_goes_with_all_that_is_in_it_and_nothing_that_is_linked() {
+        let parent = tempfile::tempdir().unwrap();
+        let (tree, kept) = (parent.path().join("tree"), parent.path().join("kept"));
+        fs::create_dir_all(tree.join("a/b/c")).unwrap();
+        fs::create_dir_all(tree.join("d")).unwrap();
+        fs::create_dir(&kept).unwrap();
+        for file in [tree.join("x"), tree.join("a/b/y"), kept.join("z")] {
+            fs::write(file, "").unwrap();
+        }
+        symlink(&kept, tree.join("a/link")).unwrap();
+        remove_tree(&tree).unwrap();
+        assert!(!tree.exists());
+        assert!(kept.join("z").exists());
+    }
+
+    #[test]
+    fn a_folder_that_is_deeper_than_any_stack_goes_too() {
+        let parent = tempfile::tempdir().unwrap();
+        let tree = parent.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        let mut at = open(CWD, &tree).unwrap();
+        for _ in 0..20_000 {
+            mkdirat(&at, "d", Mode::RWXU).unwrap();
+            at = open(&at, "d").unwrap();
+        }
+        let small = thread::Builder::new().stack_size(128 * 1024);
+        let removing = small.spawn(move || remove_tree(&tree)).unwrap();
+        removing.join().unwrap().unwrap();
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+}
