@@ -30,6 +30,7 @@ mod roles;
 mod room;
 mod secrets;
 mod stack;
+mod takeover;
 mod tenants;
 mod time;
 mod users;

@@ -12,6 +12,8 @@ use crate::patience::until;
 /// A whole ffapi of a test's own, ended with it.
 pub(crate) struct Stack {
     process: Child,
+    /// The program; the media child stands beside it.
+    program: PathBuf,
     pub(crate) data: TempDir,
     pub(crate) url: String,
     pub(crate) key: String,
@@ -41,7 +43,11 @@ pub(crate) fn free_port() -> u16 {
 }
 
 pub(crate) fn ffapi() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ffapi"));
+    program(Path::new(env!("CARGO_BIN_EXE_ffapi")))
+}
+
+fn program(path: &Path) -> Command {
+    let mut command = Command::new(path);
     command.env_remove("FFAPI_KEY").env_remove("FFAPI_URL");
     command
 }
@@ -56,8 +62,8 @@ pub(crate) fn http() -> reqwest::Client {
     reqwest::Client::new()
 }
 
-fn launch(data: &Path, port: u16, settings: &[(&str, &str)]) -> Child {
-    let mut command = ffapi();
+fn launch(path: &Path, data: &Path, port: u16, settings: &[(&str, &str)]) -> Child {
+    let mut command = program(path);
     command
         // A test asks again and again whether something is there.
         .env("FFAPI_TIERS__ENTERPRISE__REQUESTS_PER_HOUR", "1000000")
@@ -84,12 +90,18 @@ impl Stack {
 
     /// One with settings of its own, until it is started again.
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
+        Self::of(Path::new(env!("CARGO_BIN_EXE_ffapi")), settings).await
+    }
+
+    /// One of a program that stands elsewhere, with another media child beside it.
+    pub(crate) async fn of(program: &Path, settings: &[(&str, &str)]) -> Self {
         let data = embedded::temporary_folder().unwrap();
         std::fs::create_dir(data.path().join("failpoints")).unwrap();
         let port = free_port();
-        let process = launch(data.path(), port, settings);
+        let process = launch(program, data.path(), port, settings);
+        let program = program.to_owned();
         let url = format!("http://127.0.0.1:{port}");
-        let mut stack = Self { process, data, url, key: String::new(), http: http() };
+        let mut stack = Self { process, program, data, url, key: String::new(), http: http() };
         stack.ready().await;
         let key = std::fs::read_to_string(stack.data.path().join("admin.key")).unwrap();
         key.trim().clone_into(&mut stack.key);
@@ -165,7 +177,7 @@ impl Stack {
     /// The same, for as long as it lives.
     pub(crate) fn start_with(&mut self, settings: &[(&str, &str)]) {
         let port = self.url.rsplit(':').next().unwrap().parse().unwrap();
-        self.process = launch(self.data.path(), port, settings);
+        self.process = launch(&self.program, self.data.path(), port, settings);
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -1,0 +1,136 @@
+//! A media child as a hostile file could leave it: locked in like any, and then nothing that it says or
+//! does is what was asked for. Tests put it in the place of the real one. What it does, the name of the
+//! job's output says; anything else it does as the real one would.
+
+use std::{
+    collections::BTreeMap,
+    fs, io, thread,
+    time::{Duration, Instant},
+};
+
+use domain::media::{Effort, MediaRequest};
+use media::{
+    child::{self, Channel},
+    protocol::{MadeFile, Needs, Progress, Report, Said, Task},
+};
+use serde_json::{Value, json};
+
+/// Longer than any test waits.
+const FOR_EVER: Duration = Duration::from_secs(600);
+
+fn main() {
+    let outcome = serve();
+    std::process::exit(i32::from(outcome.is_err()));
+}
+
+fn serve() -> io::Result<()> {
+    let Some(channel) = child::lock_in(std::env::args().skip(2))? else { return Ok(()) };
+    let Some((task, inputs)) = channel.task()? else { return Ok(()) };
+    match attack(&task) {
+        Some(name) => perform(&channel, &name),
+        None => child::work(&channel, &task, inputs),
+    }
+    Ok(())
+}
+
+/// `attack-NAME.mp4`
+fn attack(task: &Task) -> Option<String> {
+    let Task::Run { request, .. } = task else { return None };
+    let MediaRequest::Convert(convert) = &**request else { return None };
+    let name = convert.output.as_ref()?.file_name()?.strip_prefix("attack-")?;
+    Some(name.strip_suffix(".mp4")?.to_owned())
+}
+
+fn done(files: &[&str], result: Option<Value>) -> Said {
+    let made =
+        |name: &&str| MadeFile { name: (*name).to_owned(), duration: Some(1.0), streams: vec![] };
+    let files = files.iter().map(made).collect();
+    Said::Done(Report { files, result, frames: 1, effort: Effort::default() })
+}
+
+fn charge(channel: &Channel, folders: &[&str]) {
+    let folders = folders.iter().map(|folder| (*folder).to_owned()).collect();
+    let _ = channel.ask(Needs { charged: 1, folders });
+}
+
+fn progress(stage: &str, speed: f64) -> Said {
+    let (stage, outputs) = (stage.to_owned(), BTreeMap::new());
+    Said::Progress(Progress { stage, done: 1, total: None, frames: 1, fps: 1.0, speed, outputs })
+}
+
+fn perform(channel: &Channel, attack: &str) {
+    if attack != "free" {
+        charge(channel, &[]);
+    }
+    let _ = fs::write("out/output.mp4", "what was made");
+    match attack {
+        // Makes what was asked for without asking for what it is charged.
+        "free" => channel.say(&done(&["output.mp4"], None)),
+        // Names what is not its own.
+        "absolute" => channel.say(&done(&["/etc/passwd"], None)),
+        "environment" => channel.say(&done(&["/proc/self/environ"], None)),
+        "climb" => channel.say(&done(&["../../../../../admin.key"], None)),
+        "input" => channel.say(&done(&["../in/0"], None)),
+        "hidden" => channel.say(&done(&[".scratch/x"], None)),
+        "twice" => channel.say(&done(&["output.mp4", "output.mp4"], None)),
+        "stranger" => channel.say(&done(&["another.mp4"], None)),
+        "link" => {
+            let _ = fs::remove_file("out/output.mp4");
+            let _ = std::os::unix::fs::symlink("/etc/passwd", "out/output.mp4");
+            channel.say(&done(&["output.mp4"], None));
+        }
+        "folder" => charge(channel, &["../../escaped"]),
+        // Goes on writing once it has said that it is done.
+        "late" => {
+            thread::spawn(|| {
+                for n in 0_u64.. {
+                    let _ = fs::write("out/output.mp4", format!("something else, {n}"));
+                }
+            });
+            channel.say(&done(&["output.mp4"], None));
+            thread::sleep(FOR_EVER);
+        }
+        // Says what no reader takes.
+        "deep" => {
+            let deep = (0..200).fold(json!(1), |inner, _| json!([inner]));
+            channel.say(&done(&["output.mp4"], Some(deep)));
+        }
+        "nul" => channel.say(&done(&["output.mp4"], Some(json!({ "title": "a\0b" })))),
+        "nan" => channel.say(&progress("encoding", f64::NAN)),
+        "long" => drop(channel.write(&u32::MAX.to_be_bytes())),
+        "nonsense" => drop(channel.write(&[0, 0, 0, 4, 0xc1, 0xc1, 0xc1, 0xc1])),
+        // Never ends.
+        "silent" => thread::sleep(FOR_EVER),
+        "endless" => {
+            let start = Instant::now();
+            while start.elapsed() < FOR_EVER {
+                channel.say(&progress("encoding", 1.0));
+            }
+        }
+        "chatter" => {
+            let line = "x".repeat(1_000_000);
+            for _ in 0..2_000 {
+                channel.say(&Said::Log { level: "error".to_owned(), line: line.clone() });
+            }
+            channel.say(&done(&["output.mp4"], None));
+        }
+        // Takes what there is.
+        "memory" => {
+            let mut taken = vec![];
+            for n in 0_u8..=255 {
+                taken.push(vec![n; 16 * 1024 * 1024]);
+                thread::sleep(Duration::from_millis(20));
+            }
+            channel.say(&done(&["output.mp4"], None));
+        }
+        "disk" => {
+            let block = vec![1; 1024 * 1024];
+            for n in 0..200 {
+                let _ = fs::write(format!("out/{n}"), &block);
+                thread::sleep(Duration::from_millis(20));
+            }
+            channel.say(&done(&["output.mp4"], None));
+        }
+        _ => channel.say(&done(&["output.mp4"], None)),
+    }
+}
