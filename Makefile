@@ -26,7 +26,7 @@ demo: setup ## Convert a real video and show its whole life
 	@ops/demo
 
 up: setup ## Run everything in one process
-	cargo run --locked --release -- up
+	FFAPI_TOOLS=$(CURDIR)/.tools/bin cargo run --locked --release -- up
 
 bench: ## Ratios against rivals, measured now
 	@ops/setup bench

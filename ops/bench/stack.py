@@ -14,6 +14,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 FFAPI = ROOT / "target/release/ffapi"
 BUNNY = ROOT / ".tools/media/bigbuckbunny.mp4"
+# A release looks for programs where it is told to, and not in the checkout.
+os.environ.setdefault("FFAPI_TOOLS", str(ROOT / ".tools/bin"))
 
 
 def out(*command):
@@ -106,10 +108,11 @@ class Stack:
         """What a role needs to join this one's servers."""
         secrets = json.loads(Path(self.data, "secrets.json").read_text())
         address = re.search('"(.*)"', Path(self.data, "nats/nats.conf").read_text()).group(1)
+        password = json.loads(Path(self.data, "nats/users.json").read_text())["operator"]
         postgres = Path(Path(self.data, "postgres.location").read_text().strip())
         socket_folder = (postgres / "postmaster.pid").read_text().splitlines()[4]
         return {
-            "FFAPI_NATS__URL": f"nats://{address}",
+            "FFAPI_NATS__URL": f"nats://operator:{password}@{address}",
             "FFAPI_POSTGRES__URL": f"postgres:///postgres?host={socket_folder}&user={postgres.owner()}",
             "FFAPI_SECRETS__MASTER_KEY": secrets["master_key"],
             "FFAPI_SECRETS__PEPPER": secrets["pepper"], "FFAPI_SECRETS__SIGNING_KEY": secrets["signing_key"],

@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod doctor;
 mod keys;
+mod nats_users;
 mod readmodels;
 mod replay;
 mod report;

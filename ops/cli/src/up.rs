@@ -3,22 +3,21 @@
 use std::{
     collections::BTreeSet,
     convert::Infallible,
-    fs::{self, File, OpenOptions},
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
+    fs::{self, File},
     path::Path,
     time::Duration,
 };
 
 use anyhow::Context;
 use domain::{account::Tier, key::Scope};
-use embedded::{NatsServer, Postgres};
+use embedded::{NatsServer, Postgres, private};
 use nats::{Nats, NatsConfig, topology};
 use projections::PostgresConfig;
 
 use crate::{
     config::{Config, Secrets},
     keys,
+    nats_users::NatsUsers,
     roles::{self, Ground, Role},
 };
 
@@ -40,9 +39,13 @@ pub(crate) async fn up(
     let stop = roles::stop_on_signal()?;
 
     // Started here, on the main thread: they end when it does.
-    let mut nats = NatsServer::start(&data_dir.join("nats")).context("nats-server")?;
+    let users = NatsUsers::of(&data_dir.join("nats"))?;
+    let nats = NatsServer::start_with(&data_dir.join("nats"), &users.configuration());
+    let mut nats = nats.context("nats-server")?;
     let mut postgres = Postgres::start(&data_dir).context("postgres")?;
-    config.nats = Some(NatsConfig { url: nats.url() });
+    // Every role is in this one process, which so is who runs the service.
+    let url = users.url(&nats.url(), "operator")?;
+    config.nats = Some(NatsConfig { url: url.clone() });
     let max_connections = config.postgres.as_ref().map_or(16, |given| given.max_connections);
     config.postgres = Some(PostgresConfig { url: postgres.url(), max_connections });
     config.secrets = secrets(&data_dir)?;
@@ -51,7 +54,7 @@ pub(crate) async fn up(
         config.gateway.listen = listen;
     }
 
-    let client = Nats::connect(&NatsConfig { url: nats.url() }).await?;
+    let client = Nats::connect(&NatsConfig { url }).await?;
     topology::apply(&client).await?;
     client.close().await;
     let ground = Ground::new(&config).await?;
@@ -102,25 +105,15 @@ fn secrets(data_dir: &Path) -> anyhow::Result<Secrets> {
 
 /// Whole or not at all: half a secret would lock the data away.
 fn keep(path: &Path, secrets: &Secrets) -> anyhow::Result<()> {
-    let draft = path.with_extension("json.new");
-    write_private(&draft, &serde_json::to_string(secrets)?)?;
-    fs::rename(draft, path)?;
-    Ok(())
+    Ok(private::write(path, &serde_json::to_string(secrets)?)?)
 }
 
-fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    Ok(())
-}
-
-/// Makes the first admin key, prints it once and writes it down.
+/// Makes the first admin key and writes it down for its owner's eyes; what is printed may be kept as a
+/// log, so only its place is told.
 ///
 /// Written down before it is in the log: a crash between the two leaves a file that the next start
 /// replaces, never a key that nobody knows.
-#[expect(clippy::print_stdout, reason = "the key is shown to its user")]
+#[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
 async fn first_key(ground: &Ground, data_dir: &Path) -> anyhow::Result<()> {
     if keys::are_there(ground).await? {
         return Ok(());
@@ -132,9 +125,8 @@ async fn first_key(ground: &Ground, data_dir: &Path) -> anyhow::Result<()> {
         scopes: BTreeSet::from(Scope::ALL),
         tier: Some(Tier::Enterprise),
     };
-    let secret =
-        keys::create(ground, create, |secret| write_private(&path, &format!("{secret}\n")));
-    let secret = secret.await.context("the first key")?;
-    println!("first admin key (also in {}): {secret}", path.display());
+    let keep = |secret: &str| Ok(private::write(&path, &format!("{secret}\n"))?);
+    keys::create(ground, create, keep).await.context("the first key")?;
+    println!("the first admin key is in {}", path.display());
     Ok(())
 }

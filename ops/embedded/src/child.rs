@@ -1,6 +1,6 @@
 use std::{
     fs, io,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -11,7 +11,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::StartError;
+use crate::{StartError, private, tools};
 
 /// A server process that ends with this value, or with the thread that started it.
 #[derive(Debug)]
@@ -25,14 +25,14 @@ pub(crate) struct ServerChild {
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Runs `command` through `setpriv`, so that the kernel ends it when the starting thread ends.
-pub(crate) fn under_us(signal: Signal, user: Option<&str>) -> Command {
-    let mut command = Command::new("setpriv");
+pub(crate) fn under_us(signal: Signal, user: Option<&str>) -> Result<Command, StartError> {
+    let mut command = Command::new(tools::find("setpriv", &[PathBuf::from("/usr/bin")])?);
     command.args(["--pdeathsig", signal.as_str().trim_start_matches("SIG")]);
     if let Some(user) = user {
         command.args(["--reuid", user, "--regid", user, "--init-groups"]);
     }
     command.arg("--");
-    command
+    Ok(command)
 }
 
 impl ServerChild {
@@ -46,7 +46,7 @@ impl ServerChild {
         // A file of its own: the last processes of one that was killed still write into theirs, and
         // what this one says must be read.
         let _ = fs::remove_file(log);
-        let out = fs::File::create(log).map_err(spawn)?;
+        let out = private::file(log).map_err(spawn)?;
         let err = out.try_clone().map_err(spawn)?;
         let process =
             command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().map_err(spawn)?;

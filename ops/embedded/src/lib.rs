@@ -8,6 +8,7 @@
 mod child;
 mod nats;
 mod postgres;
+pub mod private;
 mod tools;
 
 use std::{io, path::PathBuf};
@@ -24,6 +25,9 @@ pub enum StartError {
         /// Which.
         program: &'static str,
     },
+    /// We are root, which Postgres refuses to be.
+    #[error("Postgres needs a user named `postgres` to run as, for it refuses to run as root")]
+    NoUser,
     /// A folder or file of the server could not be prepared.
     #[error("{path} cannot be used for the server's data")]
     Folder {

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use crate::{
     StartError,
     child::{ServerChild, end_leftover, under_us},
-    tools,
+    private, tools,
 };
 
 /// A private nats-server with JetStream, fsyncing every write.
@@ -38,7 +38,7 @@ impl NatsServer {
     /// As [`NatsServer::start`].
     pub fn start_with(folder: &Path, more: &str) -> Result<Self, StartError> {
         let at = |source: io::Error| StartError::Folder { path: folder.to_owned(), source };
-        fs::create_dir_all(folder).map_err(at)?;
+        private::folder(folder).map_err(at)?;
         let folder = folder.canonicalize().map_err(at)?;
         let port = crate::free_port().map_err(at)?;
         let child = launch(&folder, port, more)?;
@@ -93,10 +93,15 @@ fn launch(folder: &Path, port: u16, more: &str) -> Result<ServerChild, StartErro
         pid = pid_file.display().to_string(),
         store = folder.join("store").display().to_string(),
     );
-    fs::write(&config, text).map_err(at)?;
-    let mut command = under_us(Signal::SIGTERM, None);
+    // It may hold passwords.
+    private::write(&config, &text).map_err(at)?;
+    let mut command = under_us(Signal::SIGTERM, None)?;
     command.arg(program).arg("-c").arg(&config);
     let mut child = ServerChild::spawn(PROGRAM, &mut command, &log, Signal::SIGTERM)?;
-    child.wait_until(&log, || TcpStream::connect(("127.0.0.1", port)).ok())?;
+    child.wait_until(&log, || {
+        // Who answers at the port may be somebody else, as long as the server itself does not say so.
+        let ready = fs::read_to_string(&log).is_ok_and(|text| text.contains("Server is ready"));
+        if ready { TcpStream::connect(("127.0.0.1", port)).ok() } else { None }
+    })?;
     Ok(child)
 }

@@ -1,62 +1,48 @@
+mod place;
+
 use std::{
-    fs,
-    hash::{DefaultHasher, Hash, Hasher},
-    io,
-    os::unix::{
-        fs::{MetadataExt, PermissionsExt, chown},
-        net::UnixStream,
-    },
-    path::{Path, PathBuf},
+    fs, io,
+    os::unix::net::UnixStream,
+    path::Path,
     process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-use nix::{
-    sys::signal::Signal,
-    unistd::{User, geteuid},
-};
+use nix::sys::signal::Signal;
 
+use self::place::Place;
 use crate::{
     StartError,
     child::{ServerChild, end_all_in, end_leftover, under_us},
     tools,
 };
 
-/// A private Postgres on a socket that only its owner can open.
+/// A private Postgres on a socket that only its owner can open, and that lets in nobody but the user
+/// that started it: the kernel says who connects (`peer`), so there is no password to keep.
 #[derive(Debug)]
 pub struct Postgres {
     child: ServerChild,
     place: Place,
 }
 
-#[derive(Debug)]
-struct Place {
-    data: PathBuf,
-    socket: PathBuf,
-    log: PathBuf,
-    /// Set when we are root, which Postgres refuses to be.
-    user: Option<User>,
-}
-
 const PROGRAM: &str = "postgres";
 /// How long the processes of a killed server may take to notice.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Where the data is, if a folder's own path cannot be passed through by the database's user.
-const RECORD: &str = "postgres.location";
 
 impl Postgres {
     /// Starts it with its data under `folder`, creating an empty database at first.
     ///
-    /// As root, it runs as an unprivileged user; if that user cannot reach `folder`, the data is
-    /// kept under `/var/lib/ffapi` and `folder/postgres.location` says where.
+    /// As root, it runs as the user `postgres`, whose group may then pass through `folder`; if that
+    /// user cannot reach `folder` all the same, the data is kept under `/var/lib/ffapi` and
+    /// `folder/postgres.location` says where.
     ///
     /// # Errors
     /// When the programs are missing, the folder unusable, or the server does not answer.
     pub fn start(folder: &Path) -> Result<Self, StartError> {
         let at = |source: io::Error| StartError::Folder { path: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(at)?;
-        let place = Place::prepare(&folder.canonicalize().map_err(at)?).map_err(at)?;
+        let place = Place::prepare(&folder.canonicalize().map_err(at)?)?;
         if !place.data.join("PG_VERSION").exists() {
             place.initdb()?;
         }
@@ -66,8 +52,12 @@ impl Postgres {
 
     /// What a client connects to.
     pub fn url(&self) -> String {
-        let user = self.place.user.as_ref().map_or_else(own_name, |user| user.name.clone());
-        format!("postgres:///postgres?host={}&user={user}", self.place.socket.display())
+        let encoded = |text: &str| {
+            let bytes = form_urlencoded::byte_serialize(text.as_bytes());
+            bytes.collect::<String>().replace('+', "%20")
+        };
+        let (socket, owner) = (self.place.socket.to_string_lossy(), self.place.owner());
+        format!("postgres:///postgres?host={}&user={}", encoded(&socket), encoded(&owner))
     }
 
     /// Its process id.
@@ -98,54 +88,23 @@ impl Postgres {
     }
 }
 
-fn own_name() -> String {
-    let user = User::from_uid(geteuid()).ok().flatten();
-    user.map_or_else(|| "ffapi".to_owned(), |user| user.name)
-}
-
 impl Place {
-    fn prepare(folder: &Path) -> io::Result<Self> {
-        let user = if geteuid().is_root() { unprivileged() } else { None };
-        let home = match &user {
-            Some(_) if !passable(folder) => {
-                let home = Path::new("/var/lib/ffapi").join(short_hash(folder));
-                fs::create_dir_all(&home)?;
-                home
-            }
-            _ => folder.to_owned(),
-        };
-        fs::write(folder.join(RECORD), format!("{}\n", home.join("postgres").display()))?;
-        let place = Self {
-            data: home.join("postgres"),
-            socket: Path::new("/tmp").join(format!("ffapi-{}", short_hash(folder))),
-            log: home.join("postgres.log"),
-            user,
-        };
-        for private in [&place.data, &place.socket] {
-            fs::create_dir_all(private)?;
-            fs::set_permissions(private, fs::Permissions::from_mode(0o700))?;
-            if let Some(user) = &place.user {
-                chown(private, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
-            }
-        }
-        Ok(place)
-    }
-
     fn command(&self, program: &'static str) -> Result<Command, StartError> {
         let path = tools::find(program, &tools::debian_postgres())?;
         // SIGQUIT is Postgres' word for "at once": it leaves nothing running.
         let mut command =
-            under_us(Signal::SIGQUIT, self.user.as_ref().map(|user| user.name.as_str()));
+            under_us(Signal::SIGQUIT, self.user.as_ref().map(|user| user.name.as_str()))?;
         command.arg(path).current_dir("/");
         Ok(command)
     }
 
     fn initdb(&self) -> Result<(), StartError> {
         let spawn = |source| StartError::Spawn { program: "initdb", source };
-        let user = self.user.as_ref().map_or_else(own_name, |user| user.name.clone());
+        let owner = self.owner();
         let output = self
             .command("initdb")?
-            .args(["--auth=trust", "--no-locale", "--encoding=UTF8", "--no-sync", "-U", &user])
+            // Who may come in is written anew at each start.
+            .args(["--auth=reject", "--no-locale", "--encoding=UTF8", "--no-sync", "-U", &owner])
             .arg("-D")
             .arg(&self.data)
             .output()
@@ -184,6 +143,7 @@ impl Place {
         let at = |source: io::Error| StartError::Folder { path: self.data.clone(), source };
         end_leftover(&self.data.join("postmaster.pid"), &self.data.to_string_lossy())
             .map_err(at)?;
+        self.let_in().map_err(at)?;
         let mut command = self.command(PROGRAM)?;
         command.arg("-D").arg(&self.data).arg("-k").arg(&self.socket);
         for setting in [
@@ -205,20 +165,4 @@ impl Place {
         })?;
         Ok(child)
     }
-}
-
-/// The user that the database runs as when we are root.
-fn unprivileged() -> Option<User> {
-    ["postgres", "nobody"].iter().find_map(|name| User::from_name(name).ok().flatten())
-}
-
-/// Whether every folder above, and this one, lets strangers pass.
-fn passable(folder: &Path) -> bool {
-    folder.ancestors().all(|dir| dir.metadata().is_ok_and(|meta| meta.mode() & 0o001 != 0))
-}
-
-fn short_hash(folder: &Path) -> String {
-    let mut hasher = DefaultHasher::new();
-    folder.hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
 }

@@ -107,9 +107,7 @@ async fn a_job_streams_its_life_and_a_reader_resumes_where_it_was() {
 #[tokio::test]
 async fn anybody_may_listen_to_live_subjects() {
     let stack = Stack::new().await;
-    let config = std::fs::read_to_string(stack.data.path().join("nats/nats.conf")).unwrap();
-    let address = config.split('"').nth(1).unwrap();
-    let nats = nats::NatsConfig { url: format!("nats://{address}") };
+    let nats = nats::NatsConfig { url: stack.nats_url("operator") };
     let live = nats::Live::new(nats::Nats::connect(&nats).await.unwrap());
     let mut heard = live.listen("live.>").await.unwrap();
     let upload = stack.upload_bunny().await;

@@ -19,6 +19,7 @@ mod journey;
 mod keys;
 mod manners;
 mod media;
+mod neighbours;
 mod operator;
 mod outage;
 mod patience;

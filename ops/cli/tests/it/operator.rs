@@ -10,7 +10,6 @@ use crate::{
 /// The settings of a stack's private servers, as an operator would give them.
 pub(crate) fn settings(stack: &Stack) -> Vec<(String, String)> {
     let data = stack.data.path().canonicalize().unwrap();
-    let config = std::fs::read_to_string(data.join("nats/nats.conf")).unwrap();
     let secrets = std::fs::read_to_string(data.join("secrets.json")).unwrap();
     let secrets: Value = serde_json::from_str(&secrets).unwrap();
     let secret = |name: &str| secrets[name].as_str().unwrap().to_owned();
@@ -22,7 +21,7 @@ pub(crate) fn settings(stack: &Stack) -> Vec<(String, String)> {
     let user = String::from_utf8(user.stdout).unwrap();
     let postgres = format!("postgres:///postgres?host={socket}&user={}", user.trim());
     vec![
-        ("FFAPI_NATS__URL".to_owned(), format!("nats://{}", config.split('"').nth(1).unwrap())),
+        ("FFAPI_NATS__URL".to_owned(), stack.nats_url("operator")),
         ("FFAPI_POSTGRES__URL".to_owned(), postgres),
         ("FFAPI_SECRETS__MASTER_KEY".to_owned(), secret("master_key")),
         ("FFAPI_SECRETS__PEPPER".to_owned(), secret("pepper")),

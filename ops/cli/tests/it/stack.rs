@@ -180,6 +180,17 @@ impl Stack {
         self.process = launch(&self.program, self.data.path(), port, settings);
     }
 
+    /// What one of the users of its private NATS connects to.
+    pub(crate) fn nats_url(&self, user: &str) -> String {
+        let folder = self.data.path().join("nats");
+        let config = std::fs::read_to_string(folder.join("nats.conf")).unwrap();
+        let users = std::fs::read_to_string(folder.join("users.json")).unwrap();
+        let users: Value = serde_json::from_str(&users).unwrap();
+        let (address, password) =
+            (config.split('"').nth(1).unwrap(), users[user].as_str().unwrap());
+        format!("nats://{user}:{password}@{address}")
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.request_as(&self.key, method, path)
     }
