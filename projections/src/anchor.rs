@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ed25519_dalek::{Signature, Signer, SigningKey, Verifier};
+use ed25519_dalek::{Signature, Signer as _, SigningKey, Verifier, VerifyingKey};
 use nats::Anchors;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -45,12 +45,24 @@ pub struct Anchor {
     pub signature: String,
 }
 
-/// Signs anchors, and says which are ours.
+/// Says which anchors are ours. It holds nothing that could sign another.
 #[derive(Debug, Clone)]
 pub struct Notary {
+    key: VerifyingKey,
+    anchors: Anchors,
+}
+
+/// Signs anchors.
+#[derive(Debug, Clone)]
+pub struct AnchorSigner {
     key: SigningKey,
     anchors: Anchors,
 }
+
+/// These bytes are no key that a signature could be checked with.
+#[derive(Debug, thiserror::Error)]
+#[error("it is the public half of no ed25519 key")]
+pub struct NoVerifyingKey;
 
 /// How often what is new is signed.
 const BEAT: Duration = Duration::from_secs(10);
@@ -59,10 +71,19 @@ fn words(of: Chained, sequence: u64, hash: &str) -> String {
     format!("ffapi {} {sequence} {hash}", of.table())
 }
 
+/// The public half of a signing key.
+pub fn verifying_key(signing_key: [u8; 32]) -> [u8; 32] {
+    SigningKey::from_bytes(&signing_key).verifying_key().to_bytes()
+}
+
 impl Notary {
-    /// With a signing key, over the anchors' stream.
-    pub fn new(key: [u8; 32], anchors: Anchors) -> Self {
-        Self { key: SigningKey::from_bytes(&key), anchors }
+    /// With the public half of a signing key, over the anchors' stream.
+    ///
+    /// # Errors
+    /// When the bytes are no such key.
+    pub fn new(key: [u8; 32], anchors: Anchors) -> Result<Self, NoVerifyingKey> {
+        let key = VerifyingKey::from_bytes(&key).map_err(|_| NoVerifyingKey)?;
+        Ok(Self { key, anchors })
     }
 
     /// True if we signed it.
@@ -70,7 +91,7 @@ impl Notary {
         let bytes = hex::decode(&anchor.signature).unwrap_or_default();
         Signature::from_slice(&bytes).is_ok_and(|signature| {
             let words = words(anchor.of, anchor.sequence, &anchor.hash);
-            self.key.verifying_key().verify(words.as_bytes(), &signature).is_ok()
+            self.key.verify(words.as_bytes(), &signature).is_ok()
         })
     }
 
@@ -85,6 +106,13 @@ impl Notary {
         let broken = || Anchor { of, sequence, hash: nothing(), signature: nothing() };
         let read = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or_else(|_| broken());
         Ok(payloads.iter().map(|bytes| read(bytes)).collect())
+    }
+}
+
+impl AnchorSigner {
+    /// With a signing key, over the anchors' stream.
+    pub fn new(key: [u8; 32], anchors: Anchors) -> Self {
+        Self { key: SigningKey::from_bytes(&key), anchors }
     }
 
     /// Signs what a table has now, if it grew since the anchor at `last`; answers the newest.

@@ -24,7 +24,7 @@ mod runner;
 pub mod told;
 pub mod webhooks;
 
-pub use anchor::{Anchor, Notary};
+pub use anchor::{Anchor, AnchorSigner, NoVerifyingKey, Notary, verifying_key};
 pub use archive::Archive;
 pub use audit::{AuditDecisions, AuditNotes};
 pub use batch::BatchList;

@@ -145,6 +145,8 @@ pub(crate) enum NatsVerb {
 pub(crate) enum AuditVerb {
     /// Say whether anybody changed, removed, added or moved a row; fails if so
     Verify,
+    /// Print the public half of `secrets.signing_key`: `secrets.verifying_key` of gateways
+    Key,
     /// Tell every entry as it comes, from the first one on: JSON lines, for a SIEM
     Follow {
         /// Remember in this file how far it was told, and go on there

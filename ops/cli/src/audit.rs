@@ -2,20 +2,26 @@
 
 use crate::{arguments::AuditVerb, config::Config, roles::Ground, ship};
 
+#[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
 pub(crate) async fn run(config: &Config, verb: AuditVerb) -> anyhow::Result<()> {
-    let ground = Ground::new(config).await?;
     match verb {
-        AuditVerb::Verify => verify(&ground).await,
+        AuditVerb::Verify => verify(config).await,
         AuditVerb::Follow { state, syslog, otlp } => {
-            ship::follow(&ground, state, (syslog, otlp)).await
+            ship::follow(&Ground::new(config).await?, state, (syslog, otlp)).await
+        }
+        AuditVerb::Key => {
+            println!("{}", hex::encode(config.secrets.verifying()?));
+            Ok(())
         }
     }
 }
 
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
-async fn verify(ground: &Ground) -> anyhow::Result<()> {
+async fn verify(config: &Config) -> anyhow::Result<()> {
+    let ground = Ground::new(config).await?;
+    let notary = config.secrets.notary(ground.nats())?;
     let (log, codec) = (ground.commands.log(), ground.commands.codec());
-    let verdict = projections::audit::verify(&ground.database, log, codec, &ground.notary).await?;
+    let verdict = projections::audit::verify(&ground.database, log, codec, &notary).await?;
     for fault in &verdict.faults {
         println!("{}: {}", fault.row, fault.why);
     }

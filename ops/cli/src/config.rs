@@ -17,7 +17,11 @@ use serde::{Deserialize, Serialize};
 use storage::EgressConfig;
 use workers::{RetentionConfig, SchedulingConfig, WebhooksConfig, WorkerConfig};
 
-use crate::{rotation::RotationConfig, secrets};
+use crate::{
+    keyring::{Secret, Secrets},
+    rotation::RotationConfig,
+    secrets,
+};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -59,24 +63,6 @@ impl Default for StorageConfig {
     }
 }
 
-/// What must not be known: 32 bytes each, in hex. `ffapi up` makes its own.
-#[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Secrets {
-    /// Encrypts the vault.
-    pub(crate) master_key: String,
-    /// Hashes API keys.
-    pub(crate) pepper: String,
-    /// Signs what the audit trail rests on: the seed of an ed25519 key.
-    pub(crate) signing_key: String,
-}
-
-impl std::fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secrets(..)")
-    }
-}
-
 /// What is written to stderr.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -93,10 +79,12 @@ impl Default for LogConfig {
     }
 }
 
-/// Reads it all.
-pub(crate) async fn load(file: Option<&Path>) -> anyhow::Result<Config> {
+/// Reads it all, and of the secrets those that are needed: what nobody here works with is not held.
+pub(crate) async fn load(file: Option<&Path>, needed: &[Secret]) -> anyhow::Result<Config> {
     let mut config = read(file)?;
+    config.secrets.keep_only(needed);
     secrets::resolve(&mut config).await?;
+    config.secrets.derive(needed);
     Ok(config)
 }
 
@@ -131,24 +119,11 @@ fn from_files() -> anyhow::Result<Vec<(String, String)>> {
     Ok(settings)
 }
 
-/// A 32-byte secret from its hex.
-pub(crate) fn secret(hex_text: &str, name: &str) -> anyhow::Result<[u8; 32]> {
-    let bytes = hex::decode(hex_text).ok().and_then(|bytes| bytes.try_into().ok());
-    bytes.with_context(|| {
-        format!("secrets.{name} must be 64 hex digits (FFAPI_SECRETS__{})", name.to_uppercase())
-    })
-}
-
 /// Prints it with secrets hidden.
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
 pub(crate) fn print(config: &Config) -> anyhow::Result<()> {
     let mut shown = config.clone();
-    let Secrets { master_key, pepper, signing_key } = &mut shown.secrets;
-    for secret in [master_key, pepper, signing_key] {
-        if !secret.is_empty() {
-            "(hidden)".clone_into(secret);
-        }
-    }
+    shown.secrets.hide();
     if let Some(postgres) = &mut shown.postgres {
         postgres.url = postgres.shown();
     }

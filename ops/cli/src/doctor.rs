@@ -3,7 +3,7 @@ use std::process::Command;
 use nats::{Nats, topology};
 use projections::Database;
 
-use crate::config::{Config, secret};
+use crate::config::Config;
 
 /// Checks everything a server needs; says what is wrong and how to mend it.
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
@@ -61,10 +61,7 @@ fn storage(config: &Config) -> Result<String, String> {
 }
 
 fn secrets(config: &Config) -> Result<String, String> {
-    let master = secret(&config.secrets.master_key, "master_key");
-    let pepper = secret(&config.secrets.pepper, "pepper");
-    let signing = secret(&config.secrets.signing_key, "signing_key");
-    master.and(pepper).and(signing).map(|_| "set".to_owned()).map_err(|error| error.to_string())
+    config.secrets.check().map(|()| "set".to_owned()).map_err(|error| error.to_string())
 }
 
 async fn nats(config: &Config) -> Result<String, String> {

@@ -9,7 +9,7 @@ use domain::{
     account::{Account, AccountCommand, LimitsPatch, Tier},
     key::{Grant, Key, KeyCommand, KeyTerms, Scope},
 };
-use gateway::mint;
+use gateway::{Pepper, mint};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -32,6 +32,7 @@ pub(crate) async fn are_there(ground: &Ground) -> anyhow::Result<bool> {
 /// Makes a key; `keep` has its secret before the log has the key.
 pub(crate) async fn create(
     ground: &Ground,
+    pepper: &Pepper,
     wanted: Create,
     keep: impl FnOnce(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<String> {
@@ -46,7 +47,7 @@ pub(crate) async fn create(
         ground.commands.handle::<Account>(tenant, tenant, &caller, command).await?;
     }
     let id = KeyId::from_uuid(Uuid::now_v7());
-    let minted = mint(&ground.pepper, id, random()?);
+    let minted = mint(pepper, id, random()?);
     keep(&minted.secret)?;
     let command = KeyCommand::Create {
         name: Personal::Clear(wanted.name),
@@ -89,7 +90,9 @@ pub(crate) async fn run(config: &Config, verb: KeysVerb) -> anyhow::Result<()> {
     let tier = tier.map(word::<Tier>).transpose().context("--tier")?;
     let tenant = tenant.parse().context("--tenant")?;
     let ground = Ground::new(config).await?;
-    let secret = create(&ground, Create { tenant, name, scopes, tier }, |_| Ok(())).await?;
+    let pepper = config.secrets.pepper()?;
+    let secret =
+        create(&ground, &pepper, Create { tenant, name, scopes, tier }, |_| Ok(())).await?;
     println!("{secret}");
     Ok(())
 }

@@ -6,6 +6,7 @@ mod child;
 mod client;
 mod config;
 mod doctor;
+mod keyring;
 mod keys;
 mod nats_users;
 mod readmodels;
@@ -24,7 +25,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::{Arguments, ConfigVerb, Verb};
+use arguments::{Arguments, AuditVerb, ConfigVerb, Verb};
+use keyring::Secret;
+use roles::Role;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -51,16 +54,16 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let config = config::load(arguments.config.as_deref()).await?;
+    let config = config::load(arguments.config.as_deref(), secrets(&arguments.verb)).await?;
     match arguments.verb {
         Verb::Up { data_dir, listen } => {
             telemetry::start(&config.log);
             Box::pin(up::up(config, &data_dir, listen)).await
         }
-        Verb::Gateway => roles::alone(&config, roles::Role::Gateway).await,
-        Verb::Projector => roles::alone(&config, roles::Role::Projector).await,
-        Verb::Conductor => roles::alone(&config, roles::Role::Conductor).await,
-        Verb::Worker => roles::alone(&config, roles::Role::Worker).await,
+        Verb::Gateway => roles::alone(&config, Role::Gateway).await,
+        Verb::Projector => roles::alone(&config, Role::Projector).await,
+        Verb::Conductor => roles::alone(&config, Role::Conductor).await,
+        Verb::Worker => roles::alone(&config, Role::Worker).await,
         Verb::Migrate => roles::migrate(&config).await,
         Verb::Topology { verb } => roles::topology(&config, &verb).await,
         Verb::Doctor => doctor::doctor(&config).await,
@@ -76,5 +79,33 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Jobs(server) => client::jobs(&server).await,
         Verb::Watch { server, id } => client::watch(&server, &id).await,
         Verb::Cancel { server, id } => client::cancel(&server, &id).await,
+    }
+}
+
+/// The secrets that a verb works with.
+const fn secrets(verb: &Verb) -> &'static [Secret] {
+    match verb {
+        Verb::Gateway => Role::Gateway.secrets(),
+        Verb::Projector => Role::Projector.secrets(),
+        Verb::Conductor => Role::Conductor.secrets(),
+        Verb::Worker => Role::Worker.secrets(),
+        Verb::Keys { .. } => &[Secret::Master, Secret::Pepper],
+        Verb::Audit { verb: AuditVerb::Verify } => &[Secret::Master, Secret::Verifying],
+        Verb::Audit { verb: AuditVerb::Key } => &[Secret::Verifying],
+        Verb::Audit { verb: AuditVerb::Follow { .. } }
+        | Verb::Projections { .. }
+        | Verb::Replay(_)
+        | Verb::Report
+        | Verb::Simulate(_) => &[Secret::Master],
+        Verb::Doctor | Verb::Config { .. } => &Secret::ALL,
+        // `up` has its own.
+        Verb::Up { .. }
+        | Verb::Migrate
+        | Verb::Topology { .. }
+        | Verb::Nats { .. }
+        | Verb::Convert(_)
+        | Verb::Jobs(_)
+        | Verb::Watch { .. }
+        | Verb::Cancel { .. } => &[],
     }
 }

@@ -4,23 +4,18 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use commands::Commands;
-use gateway::{Directory, Pepper, Server, Services};
-use nats::{Anchors, Codec, Log, Nats, Vault, topology};
+use gateway::{Directory, Server, Services};
+use nats::{Codec, Log, Nats, Vault, topology};
 use projections::{
-    Archive, AuditDecisions, AuditNotes, BatchList, Database, JobDetail, JobList, Notary, Pace,
-    Presets, Projection, Queue, Replays, Runner, Webhooks,
+    Archive, AuditDecisions, AuditNotes, BatchList, Database, JobDetail, JobList, Pace, Presets,
+    Projection, Queue, Replays, Runner, Webhooks,
 };
 use storage::{Egress, Storage};
 use tokio::{signal::unix, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use workers::{Conductor, Retention, Sender, Sources, Worker};
 
-use crate::{
-    arguments::TopologyVerb,
-    child,
-    config::{Config, secret},
-    rotation, telemetry,
-};
+use crate::{arguments::TopologyVerb, child, config::Config, keyring::Secret, rotation, telemetry};
 
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,39 +26,38 @@ pub(crate) enum Role {
     Worker,
 }
 
-/// What every role stands on.
+impl Role {
+    /// The secrets that it works with; no other is read by a process that has this role alone.
+    pub(crate) const fn secrets(self) -> &'static [Secret] {
+        match self {
+            // It hashes what keys show, and looks whether the audit trail's signatures hold.
+            Self::Gateway => &[Secret::Master, Secret::Pepper, Secret::Verifying],
+            Self::Projector => &[Secret::Master, Secret::Signing],
+            Self::Conductor | Self::Worker => &[Secret::Master],
+        }
+    }
+}
+
+/// What every role stands on: personal fields are opened by each, so each has the master key.
 pub(crate) struct Ground {
     pub(crate) commands: Arc<Commands>,
     pub(crate) database: Database,
-    pub(crate) storage: Storage,
-    pub(crate) directory: Arc<Directory>,
-    pub(crate) notary: Notary,
     pub(crate) vault: Vault,
-    pub(crate) pepper: Pepper,
 }
 
 impl Ground {
     pub(crate) async fn new(config: &Config) -> anyhow::Result<Self> {
         let nats = connect(config).await?;
         let database = database(config)?;
-        let master = secret(&config.secrets.master_key, "master_key")?;
-        let pepper = Pepper::new(secret(&config.secrets.pepper, "pepper")?, 1);
-        let signing = secret(&config.secrets.signing_key, "signing_key")?;
-        let notary = Notary::new(signing, Anchors::new(nats.clone()));
-        let vault = Vault::open(&nats, &master).await?;
+        let vault = Vault::open(&nats, &config.secrets.master()?).await?;
         let codec = Codec::new(vault.clone());
-        let patience = Duration::from_millis(config.gateway.max_key_lag);
-        let directory = Directory::new(pepper.clone(), config.tiers.clone(), patience);
         let log = Log::open(nats).await?;
-        Ok(Self {
-            commands: Arc::new(Commands::new(log, codec)),
-            database,
-            storage: Storage::open(&config.storage.root)?,
-            directory: Arc::new(directory),
-            notary,
-            vault,
-            pepper,
-        })
+        Ok(Self { commands: Arc::new(Commands::new(log, codec)), database, vault })
+    }
+
+    /// The connection to the log.
+    pub(crate) fn nats(&self) -> &Nats {
+        self.commands.log().nats()
     }
 }
 
@@ -134,7 +128,11 @@ async fn start(
     let (log, codec) = (commands.log().clone(), commands.codec().clone());
     Ok(match role {
         Role::Gateway => {
-            let directory = Arc::clone(&ground.directory);
+            let patience = Duration::from_millis(config.gateway.max_key_lag);
+            let directory =
+                Directory::new(config.secrets.pepper()?, config.tiers.clone(), patience);
+            let directory = Arc::new(directory);
+            let known = Arc::clone(&directory);
             let following = {
                 let (directory, stop) = (Arc::clone(&directory), stop.clone());
                 async move { Ok(directory.follow(&log, &codec, &stop).await?) }
@@ -142,9 +140,9 @@ async fn start(
             let services = Services {
                 commands,
                 database: ground.database.clone(),
-                storage: ground.storage.clone(),
+                storage: storage(config)?,
                 directory,
-                notary: ground.notary.clone(),
+                notary: config.secrets.notary(ground.nats())?,
                 egress: config.egress.clone(),
                 vault: ground.vault.clone(),
             };
@@ -152,7 +150,6 @@ async fn start(
             if let Some(told) = told.take() {
                 told(server.address());
             }
-            let known = Arc::clone(&ground.directory);
             let serving = async move {
                 // Nobody is turned away for want of a key that is only not read yet.
                 tokio::select! {
@@ -175,7 +172,7 @@ async fn start(
                 follow(ground, Archive, &stop),
                 follow(ground, AuditDecisions, &stop),
                 follow_in(ground, log.notes(), AuditNotes, &stop),
-                notarize(ground, &stop),
+                notarize(config, ground, &stop)?,
                 replay(ground, &stop),
             ]
         }
@@ -192,7 +189,7 @@ async fn start(
             let retention = Retention::new(
                 Arc::clone(&ground.commands),
                 ground.database.clone(),
-                ground.storage.clone(),
+                storage(config)?,
                 config.retention.clone(),
             );
             vec![
@@ -206,7 +203,7 @@ async fn start(
             let folder = config.storage.root.join(".work");
             let child = child::command(config.worker.sandbox)?;
             let sources = Sources {
-                storage: ground.storage.clone(),
+                storage: storage(config)?,
                 egress: egress(config)?,
                 tiers: config.tiers.clone(),
             };
@@ -224,6 +221,12 @@ fn egress(config: &Config) -> anyhow::Result<Egress> {
     Egress::new(&config.egress).map_err(|error| anyhow::anyhow!(error)).context("egress")
 }
 
+/// Where bytes live.
+fn storage(config: &Config) -> anyhow::Result<Storage> {
+    let root = &config.storage.root;
+    Storage::open(root).with_context(|| format!("storage.root {}", root.display()))
+}
+
 /// One read model's runner, over the log.
 fn follow<P: Projection + 'static>(
     ground: &Ground,
@@ -234,12 +237,13 @@ fn follow<P: Projection + 'static>(
 }
 
 /// Signs what the archive holds, every so often.
-fn notarize(ground: &Ground, stop: &CancellationToken) -> Running {
-    let (notary, database, stop) = (ground.notary.clone(), ground.database.clone(), stop.clone());
-    Box::pin(async move {
-        notary.run(&database, &stop).await;
+fn notarize(config: &Config, ground: &Ground, stop: &CancellationToken) -> anyhow::Result<Running> {
+    let signer = config.secrets.signer(ground.nats())?;
+    let (database, stop) = (ground.database.clone(), stop.clone());
+    Ok(Box::pin(async move {
+        signer.run(&database, &stop).await;
         Ok(())
-    })
+    }))
 }
 
 /// Sends once more what somebody asked for.

@@ -56,6 +56,7 @@ pub(crate) async fn follow(config: &Config, ground: &Ground) -> Infallible {
 
 async fn read_again(file: Option<&Path>) -> anyhow::Result<Config> {
     let mut config = config::read(file)?;
+    config.secrets.keep_only(&[]);
     secrets::resolve_addresses(&mut config).await?;
     Ok(config)
 }

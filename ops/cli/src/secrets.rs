@@ -32,14 +32,8 @@ fn provider(setting: &str) -> anyhow::Result<Option<(Box<dyn Provider>, &str)>> 
 
 /// Puts secrets in the place of all settings that name them.
 pub(crate) async fn resolve(config: &mut Config) -> anyhow::Result<()> {
-    let secrets = &mut config.secrets;
-    let keys = [
-        ("secrets.master_key", &mut secrets.master_key),
-        ("secrets.pepper", &mut secrets.pepper),
-        ("secrets.signing_key", &mut secrets.signing_key),
-    ];
     let addresses = addresses(&mut config.nats, &mut config.postgres);
-    fill(keys.into_iter().chain(addresses)).await
+    fill(config.secrets.named().into_iter().chain(addresses)).await
 }
 
 /// The same of NATS' and Postgres' addresses alone, which may change while we run.

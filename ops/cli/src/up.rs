@@ -13,9 +13,11 @@ use domain::{account::Tier, key::Scope};
 use embedded::{NatsServer, Postgres, private};
 use nats::{Nats, NatsConfig, topology};
 use projections::PostgresConfig;
+use serde_json::json;
 
 use crate::{
-    config::{Config, Secrets},
+    config::Config,
+    keyring::{Secret, Secrets},
     keys,
     nats_users::NatsUsers,
     roles::{self, Ground, Role},
@@ -49,6 +51,7 @@ pub(crate) async fn up(
     let max_connections = config.postgres.as_ref().map_or(16, |given| given.max_connections);
     config.postgres = Some(PostgresConfig { url: postgres.url(), max_connections });
     config.secrets = secrets(&data_dir)?;
+    config.secrets.derive(&Secret::ALL);
     config.storage.root = data_dir.join("storage");
     if let Some(listen) = listen {
         config.gateway.listen = listen;
@@ -59,7 +62,7 @@ pub(crate) async fn up(
     client.close().await;
     let ground = Ground::new(&config).await?;
     ground.database.migrate().await?;
-    first_key(&ground, &data_dir).await?;
+    first_key(&config, &ground, &data_dir).await?;
 
     let all = [Role::Projector, Role::Conductor, Role::Worker, Role::Gateway];
     let told =
@@ -105,7 +108,9 @@ fn secrets(data_dir: &Path) -> anyhow::Result<Secrets> {
 
 /// Whole or not at all: half a secret would lock the data away.
 fn keep(path: &Path, secrets: &Secrets) -> anyhow::Result<()> {
-    Ok(private::write(path, &serde_json::to_string(secrets)?)?)
+    let Secrets { master_key, pepper, signing_key, verifying_key: _ } = secrets;
+    let kept = json!({ "master_key": master_key, "pepper": pepper, "signing_key": signing_key });
+    Ok(private::write(path, &kept.to_string())?)
 }
 
 /// Makes the first admin key and writes it down for its owner's eyes; what is printed may be kept as a
@@ -114,7 +119,7 @@ fn keep(path: &Path, secrets: &Secrets) -> anyhow::Result<()> {
 /// Written down before it is in the log: a crash between the two leaves a file that the next start
 /// replaces, never a key that nobody knows.
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
-async fn first_key(ground: &Ground, data_dir: &Path) -> anyhow::Result<()> {
+async fn first_key(config: &Config, ground: &Ground, data_dir: &Path) -> anyhow::Result<()> {
     if keys::are_there(ground).await? {
         return Ok(());
     }
@@ -126,7 +131,7 @@ async fn first_key(ground: &Ground, data_dir: &Path) -> anyhow::Result<()> {
         tier: Some(Tier::Enterprise),
     };
     let keep = |secret: &str| Ok(private::write(&path, &format!("{secret}\n"))?);
-    keys::create(ground, create, keep).await.context("the first key")?;
+    keys::create(ground, &config.secrets.pepper()?, create, keep).await.context("the first key")?;
     println!("the first admin key is in {}", path.display());
     Ok(())
 }

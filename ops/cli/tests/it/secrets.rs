@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    patience,
-    stack::{ffapi, free_port, http},
+    operator, patience,
+    stack::{Stack, ffapi, free_port, http},
     users::users,
 };
 
@@ -279,4 +279,51 @@ async fn passwords_of_nats_and_postgres_change_without_a_restart() {
     until(&url, &key, StatusCode::SERVICE_UNAVAILABLE).await;
     to_nats("pw-newer");
     until(&url, &key, StatusCode::OK).await;
+}
+
+#[tokio::test]
+async fn a_role_is_given_the_secrets_that_it_works_with_and_asks_for_no_other() {
+    const NOT_NEEDED: [(&str, &[&str]); 4] = [
+        ("worker", &["PEPPER", "SIGNING_KEY", "VERIFYING_KEY"]),
+        ("conductor", &["PEPPER", "SIGNING_KEY", "VERIFYING_KEY"]),
+        ("projector", &["PEPPER", "VERIFYING_KEY"]),
+        ("gateway", &["SIGNING_KEY"]),
+    ];
+    let stack = Stack::new().await;
+    let (well, verifying) = operator::run(&stack, &["audit", "key"]);
+    assert!(well, "{verifying}");
+    let listen = format!("127.0.0.1:{}", free_port());
+    let mut settings: BTreeMap<String, String> = operator::settings(&stack).into_iter().collect();
+    settings.insert("FFAPI_SECRETS__VERIFYING_KEY".to_owned(), verifying.trim().to_owned());
+    settings.insert("FFAPI_GATEWAY__LISTEN".to_owned(), listen.clone());
+    // A place that nobody can be asked about: whoever asks does not start.
+    let nowhere = "vault:secret/data/ffapi#nothing".to_owned();
+    let mut processes = Vec::new();
+    for (role, names) in NOT_NEEDED {
+        let mut given = settings.clone();
+        for name in names {
+            given.insert(format!("FFAPI_SECRETS__{name}"), nowhere.clone());
+        }
+        let mut command = ffapi();
+        let process = command.envs(given).env_remove("VAULT_ADDR").arg(role).spawn().unwrap();
+        processes.push(Process(process));
+    }
+    let ready = async || http().get(format!("http://{listen}/health/ready")).send().await;
+    let there = |answer: &Result<reqwest::Response, _>| {
+        answer.as_ref().is_ok_and(|answer| answer.status().is_success())
+    };
+    patience::until(ready, there).await.unwrap();
+    until(&format!("http://{listen}"), &stack.key, StatusCode::OK).await;
+    let two = |answer: &crate::stack::Answer| {
+        answer.json["data"].as_array().is_some_and(|workers| workers.len() == 2)
+    };
+    stack.polled("/admin/workers", two).await;
+    for Process(process) in &mut processes {
+        assert!(process.try_wait().unwrap().is_none(), "it ended");
+    }
+    // What it does need stops it, by name.
+    let mut command = ffapi();
+    let done = command.envs(&settings).env("FFAPI_SECRETS__PEPPER", "").arg("gateway").output();
+    let said = String::from_utf8(done.unwrap().stderr).unwrap();
+    assert!(said.contains("FFAPI_SECRETS__PEPPER"), "{said}");
 }
