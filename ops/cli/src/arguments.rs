@@ -116,7 +116,7 @@ pub(crate) enum KeysVerb {
         /// For a person
         #[arg(long, default_value = "made on the command line")]
         name: String,
-        /// `jobs:read`, `jobs:write`, `keys:manage`, `audit:read` or `admin`; all if none is given
+        /// `jobs:read`, `jobs:write`, `keys:manage`, `audit:read` or `admin`; the first two if none is given
         #[arg(long)]
         scope: Vec<String>,
         /// `free`, `basic`, `premium` or `enterprise`; the account stays as it is if none is given

@@ -86,7 +86,9 @@ pub(crate) async fn run(config: &Config, verb: KeysVerb) -> anyhow::Result<()> {
     let KeysVerb::Create { tenant, name, scope, tier } = verb;
     let scopes: anyhow::Result<BTreeSet<Scope>> = scope.into_iter().map(word).collect();
     let scopes = scopes.context("--scope")?;
-    let scopes = if scopes.is_empty() { BTreeSet::from(Scope::ALL) } else { scopes };
+    // What is not asked for is not given: `admin` sees every tenant.
+    let usual = || BTreeSet::from([Scope::JobsRead, Scope::JobsWrite]);
+    let scopes = if scopes.is_empty() { usual() } else { scopes };
     let tier = tier.map(word::<Tier>).transpose().context("--tier")?;
     let tenant = tenant.parse().context("--tenant")?;
     let ground = Ground::new(config).await?;

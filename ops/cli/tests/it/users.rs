@@ -94,6 +94,9 @@ async fn each_role_does_its_work_and_nothing_else() {
         request.send().await
     };
     until(capable, success).await.unwrap();
+    // Nobody asked for more than the usual when the key was made: it is its tenant's alone.
+    let admin = http().get(format!("{api}/admin/workers")).header("x-api-key", &key).send().await;
+    assert_eq!(admin.unwrap().status(), reqwest::StatusCode::FORBIDDEN);
     let film = std::fs::read(bunny()).unwrap();
     let upload = send("/uploads", "application/octet-stream", film.into()).await;
     let body = serde_json::json!({
