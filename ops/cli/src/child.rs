@@ -3,6 +3,7 @@
 use std::{fs::File, os::fd::AsRawFd};
 
 use anyhow::Context;
+use nix::unistd::{Uid, geteuid};
 use workers::Sandbox;
 
 const NAME: &str = "ffapi-media-child";
@@ -10,6 +11,7 @@ const NAME: &str = "ffapi-media-child";
 /// What starts it: the file as it is now, opened once. Whatever is installed in its place meanwhile, and
 /// whoever may not walk the folders to it, a child that has another user among them.
 pub(crate) fn command(sandbox: Sandbox) -> anyhow::Result<Vec<String>> {
+    check(sandbox, geteuid())?;
     let ours = std::env::current_exe()?;
     let path = ours.with_file_name(NAME);
     let missing = || format!("{} is not there; it is installed beside `ffapi`", path.display());
@@ -21,4 +23,28 @@ pub(crate) fn command(sandbox: Sandbox) -> anyhow::Result<Vec<String>> {
     // Open for as long as we live.
     std::mem::forget(file);
     Ok(command)
+}
+
+/// Without Landlock only a user of its own keeps a child from the files of everybody else.
+fn check(sandbox: Sandbox, user: Uid) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        sandbox == Sandbox::Full || user.is_root(),
+        "worker.sandbox = \"seccomp-only\" keeps media processes from other files by giving them another \
+         user, which only root can: run the worker as root, or on a kernel with Landlock as `full`"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_landlock_only_root_keeps_children_apart() {
+        let (root, other) = (Uid::from_raw(0), Uid::from_raw(1_000));
+        assert!(check(Sandbox::Full, other).is_ok());
+        assert!(check(Sandbox::SeccompOnly, root).is_ok());
+        let error = check(Sandbox::SeccompOnly, other).unwrap_err().to_string();
+        assert!(error.contains("as root") && error.contains("Landlock"), "{error}");
+    }
 }

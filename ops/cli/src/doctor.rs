@@ -34,14 +34,14 @@ fn runs(program: &str, hint: &str) -> Result<String, String> {
 
 /// Starts a child in an empty folder; without a task it locks itself in and ends well.
 fn child(config: &Config) -> Result<String, String> {
-    let folder = std::env::temp_dir().join(format!("ffapi-doctor-{}", std::process::id()));
-    let made = ["in", "out"].iter().try_for_each(|name| std::fs::create_dir_all(folder.join(name)));
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let made =
+        ["in", "out"].iter().try_for_each(|name| std::fs::create_dir(folder.path().join(name)));
     made.map_err(|error| error.to_string())?;
     let command =
         crate::child::command(config.worker.sandbox).map_err(|error| error.to_string())?;
     let (program, arguments) = command.split_first().ok_or("there is no media child")?;
-    let output = Command::new(program).args(arguments).current_dir(&folder).output();
-    let _ = std::fs::remove_dir_all(&folder);
+    let output = Command::new(program).args(arguments).current_dir(folder.path()).output();
     let said =
         String::from_utf8_lossy(&output.map_err(|error| error.to_string())?.stdout).into_owned();
     if said.contains("Ready") {

@@ -9,6 +9,7 @@ mod doctor;
 mod keyring;
 mod keys;
 mod nats_users;
+mod process;
 mod readmodels;
 mod replay;
 mod report;
@@ -31,6 +32,9 @@ use roles::Role;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if !is_client(&arguments.verb) {
+        process::prepare();
+    }
     // One for the whole process: a second one is refused, and the first stays.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -80,6 +84,11 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Watch { server, id } => client::watch(&server, &id).await,
         Verb::Cancel { server, id } => client::cancel(&server, &id).await,
     }
+}
+
+/// True of what anybody does with a server elsewhere; what it writes is for whom its user wants.
+const fn is_client(verb: &Verb) -> bool {
+    matches!(verb, Verb::Convert(_) | Verb::Jobs(_) | Verb::Watch { .. } | Verb::Cancel { .. })
 }
 
 /// The secrets that a verb works with.

@@ -33,7 +33,7 @@ pub(crate) async fn up(
     data_dir: &Path,
     listen: Option<String>,
 ) -> anyhow::Result<()> {
-    fs::create_dir_all(data_dir).with_context(|| format!("{}", data_dir.display()))?;
+    private::folder(data_dir).with_context(|| format!("{}", data_dir.display()))?;
     let data_dir = data_dir.canonicalize()?;
     let lock = File::create(data_dir.join("lock"))?;
     lock.try_lock()

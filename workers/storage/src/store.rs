@@ -1,7 +1,8 @@
 use std::{
-    fs::File,
+    fs::{DirBuilder, File, Permissions},
     io,
     ops::Range,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -42,13 +43,18 @@ impl std::fmt::Debug for Reading {
 }
 
 impl Storage {
-    /// Opens the store in a folder, making it if needed.
+    /// Opens the store in a folder, making it if needed. Nobody but its owner may enter it: gateways and
+    /// workers that share one have the same user.
     ///
     /// # Errors
     /// When the folder cannot be used.
     pub fn open(root: &Path) -> Result<Self, StorageError> {
-        std::fs::create_dir_all(root)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(root)?;
         let root = root.canonicalize()?;
+        if root.metadata()?.permissions().mode() & 0o077 != 0 {
+            // Only its owner can; somebody else's is as its owner wants it.
+            let _ = std::fs::set_permissions(&root, Permissions::from_mode(0o700));
+        }
         let store = LocalFileSystem::new_with_prefix(&root)
             .map_err(StorageError::unavailable)?
             .with_fsync(true);

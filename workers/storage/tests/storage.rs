@@ -39,6 +39,23 @@ async fn staged(storage: &Storage, folder: &std::path::Path, bytes: &[u8]) -> St
     received.sha256
 }
 
+#[test]
+fn nobody_else_enters_the_store_also_if_somebody_could_before() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    let storage = Storage::open(&root).unwrap();
+    let tenant = root.join("acme");
+    storage.of(&"acme".parse().unwrap()).unwrap();
+    assert_eq!((mode(&root), mode(&tenant)), (0o700, 0o700));
+    for open in [&root, &tenant] {
+        std::fs::set_permissions(open, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    Storage::open(&root).unwrap().of(&"acme".parse().unwrap()).unwrap();
+    assert_eq!((mode(&root), mode(&tenant)), (0o700, 0o700));
+}
+
 #[tokio::test]
 async fn an_upload_is_kept_whole_with_its_hash() {
     let folder = tempfile::tempdir().unwrap();

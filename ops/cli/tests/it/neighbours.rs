@@ -109,6 +109,57 @@ async fn no_other_user_reads_what_opens_the_servers() {
     }
 }
 
+/// Everything below a folder.
+fn below(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        found.push(entry.path());
+        if entry.file_type().unwrap().is_dir() {
+            below(&entry.path(), found);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_is_the_services_own_and_closed_to_media_children() {
+    if !is_root() {
+        return;
+    }
+    let stack = Stack::new().await;
+    let (upload, other) = (stack.upload_bunny().await, stack.upload_bunny().await);
+    let job = stack.convert(&upload, "a.mp4", quick()).await;
+    assert_eq!(stack.over(&job).await.text("/status"), "completed");
+    let data = stack.data.path();
+    assert_eq!(data.metadata().unwrap().mode() & 0o707, 0o700, "the database's group passes");
+    let storage = data.join("storage");
+    assert_eq!(storage.metadata().unwrap().mode() & 0o777, 0o700);
+    let mut all = Vec::new();
+    below(&storage.join("default"), &mut all);
+    assert!(all.len() >= 4, "{all:?}");
+    for path in all {
+        let meta = path.metadata().unwrap();
+        let (mode, owner) = (meta.mode() & 0o777, (meta.uid(), meta.gid()));
+        let name = path.display().to_string();
+        match () {
+            () if meta.is_dir() => assert_eq!((mode, owner), (0o700, (0, 0)), "{name}"),
+            // What a child read, it reads by its group.
+            () if name.ends_with(&upload) => {
+                assert_eq!((mode, owner), (0o640, (0, NOBODY)), "{name}");
+            }
+            () => assert_eq!((mode, owner), (0o600, (0, 0)), "{name}"),
+        }
+    }
+    // Whatever a child of this user gets to do, it comes to no file but its own.
+    let output = storage.join("default/a.mp4");
+    let before = fs::read(&output).unwrap();
+    for path in [output.clone(), storage.join("default/.uploads").join(&other)] {
+        for deed in ["cat", "echo x >>"] {
+            let done = as_user("nobody", &["sh", "-c", &format!("{deed} {}", path.display())]);
+            assert!(!done.status.success() && done.stdout.is_empty(), "{deed} {done:?}");
+        }
+    }
+    assert_eq!(fs::read(&output).unwrap(), before);
+}
+
 #[tokio::test]
 async fn a_folder_of_a_version_without_users_gets_them_and_keeps_its_data() {
     let mut stack = Stack::new().await;
@@ -165,6 +216,12 @@ async fn a_user_that_is_not_root_runs_all_of_it() {
         (key.metadata().unwrap().uid(), key.metadata().unwrap().mode() & 0o777),
         (NOBODY, 0o600)
     );
+    // A process of the same user, as its media children are, does not look into it.
+    for file in ["environ", "mem", "maps"] {
+        let path = format!("/proc/{}/{file}", up.id());
+        let done = as_user("nobody", &["head", "-c", "1", &path]);
+        assert!(!done.status.success() && done.stdout.is_empty(), "{file}: {done:?}");
+    }
     // The client's verbs read the key file of the user that they run as.
     let output = programs.path().join("out.mp4");
     let done = ffapi()
