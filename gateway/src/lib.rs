@@ -11,6 +11,7 @@ mod cache;
 mod cleanup;
 mod clock;
 mod connection;
+mod connections;
 mod dead_letters;
 mod door;
 mod events;

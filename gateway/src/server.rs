@@ -22,6 +22,7 @@ use crate::{
     cache::Cache,
     cleanup::Cleanup,
     connection::Watched,
+    connections::Connections,
     dead_letters::DeadLetters,
     feed::{BatchEvents, Events},
     guard::guard,
@@ -70,6 +71,11 @@ pub struct GatewayConfig {
     /// Seconds after which a connection on which nothing moves is closed; more than the minute that
     /// `Prefer: wait` may take.
     pub idle_timeout: u64,
+    /// Connections at once; fewer where descriptors do not reach.
+    pub connections: u64,
+    /// Of these from one address, or one /64 of version 6. This machine and trusted proxies, which speak
+    /// for many, are not counted.
+    pub connections_per_address: u64,
     /// Milliseconds for which keys are believed without seeing that none was revoked meanwhile.
     pub max_key_lag: u64,
 }
@@ -99,6 +105,8 @@ impl Default for GatewayConfig {
             scanner: None,
             look: LookConfig::default(),
             idle_timeout: 90,
+            connections: 10_000,
+            connections_per_address: 1_000,
             max_key_lag: 5_000,
         }
     }
@@ -137,6 +145,7 @@ pub enum GatewayError {
 /// A gateway that listens.
 pub struct Server {
     acceptor: BoxAcceptor,
+    connections: Arc<Connections>,
     gateway: Arc<Gateway>,
     address: SocketAddr,
 }
@@ -199,14 +208,15 @@ impl Server {
         let address = address.first().and_then(|address| address.as_socket_addr().copied());
         let address = address.ok_or_else(|| listen(std::io::ErrorKind::AddrNotAvailable.into()))?;
         let idle = Duration::from_secs(config.idle_timeout.max(1));
-        let acceptor = Watched::new(acceptor, idle);
+        let connections = Arc::new(Connections::new(config));
+        let acceptor = Watched::new(acceptor, idle, Arc::clone(&connections));
         let acceptor = match &config.tls {
             Some(tls) => acceptor.rustls(tls::follow(tls)?).boxed(),
             None => acceptor.boxed(),
         };
         let issuer = config.issuer.clone().map(Issuer::new).transpose()?;
         let gateway = Arc::new(Gateway::new(services, config, issuer));
-        Ok(Self { acceptor, gateway, address })
+        Ok(Self { acceptor, connections, gateway, address })
     }
 
     /// Where it listens.
@@ -232,7 +242,7 @@ impl Server {
             let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());
             tokio::spawn(async move { room::run(gateway, &stop).await })
         };
-        let app = app(Arc::clone(&self.gateway));
+        let app = counted(app(Arc::clone(&self.gateway)), self.connections);
         let server =
             poem::Server::new_with_acceptor(self.acceptor).http2_max_header_list_size(MAX_HEADERS);
         let stopped = stop.clone().cancelled_owned();
@@ -243,6 +253,21 @@ impl Server {
         let _ = lending.await;
         outcome.map_err(GatewayError::Serve)
     }
+}
+
+/// Says of each request over which connection it came.
+fn counted<E: Endpoint<Output = Response> + 'static>(
+    app: E,
+    connections: Arc<Connections>,
+) -> impl Endpoint<Output = Response> {
+    app.around(move |app, request| {
+        let connections = Arc::clone(&connections);
+        async move {
+            let peer = request.remote_addr().as_socket_addr().copied();
+            let _busy = peer.and_then(|peer| connections.asked(peer));
+            app.call(request).await
+        }
+    })
 }
 
 /// The whole API with its manners.

@@ -28,7 +28,8 @@ impl Proxies {
         Self { trusted, header }
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// True of an address that is a trusted proxy's.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.trusted.iter().any(|net| net.contains(address))
     }
 

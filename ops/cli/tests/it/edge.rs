@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use reqwest::{Method, StatusCode};
 
 use crate::{
@@ -158,4 +159,35 @@ async fn the_api_is_spoken_over_both_versions_of_http() {
         let answer = request.header("x-api-key", &stack.key).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn silent_connections_for_which_there_is_no_room_keep_nobody_out() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    let data = embedded::temporary_folder().unwrap();
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut up = std::process::Command::new("prlimit")
+        .args(["--nofile=1024:1024", env!("CARGO_BIN_EXE_ffapi"), "up", "--listen", &address])
+        .arg("--data-dir")
+        .arg(data.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let url = format!("http://{address}");
+    let ready = async || http().get(format!("{url}/health/ready")).send().await;
+    until(ready, |answer| answer.as_ref().is_ok_and(|answer| answer.status().is_success()))
+        .await
+        .unwrap();
+    let key = std::fs::read_to_string(data.path().join("admin.key")).unwrap();
+    let silent: Vec<TcpStream> =
+        (0..1_100).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    for path in ["/health", "/api/v1/jobs", "/health/ready"] {
+        let request = http().get(format!("{url}{path}")).header("x-api-key", key.trim());
+        let answer = request.timeout(Duration::from_secs(5)).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+    }
+    drop(silent);
+    let _ = std::process::Command::new("kill").arg(up.id().to_string()).status();
+    up.wait().unwrap();
 }
