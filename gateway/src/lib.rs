@@ -13,6 +13,7 @@ mod clock;
 mod connection;
 mod connections;
 mod dead_letters;
+mod documents;
 mod door;
 mod events;
 mod feed;

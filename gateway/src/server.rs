@@ -4,7 +4,7 @@ use domain::Network;
 use nats::LogError;
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Response, Route,
-    endpoint::{make, make_sync},
+    endpoint::make,
     http::Method,
     listener::{Acceptor, AcceptorExt, BoxAcceptor, Listener, TcpListener},
     middleware::Cors,
@@ -24,6 +24,7 @@ use crate::{
     connection::Watched,
     connections::Connections,
     dead_letters::DeadLetters,
+    documents::{Document, Readers},
     feed::{BatchEvents, Events},
     guard::guard,
     health,
@@ -184,12 +185,6 @@ fn service() -> OpenApiService<impl OpenApi, ()> {
         .description("FFmpeg as a service, event-sourced.")
 }
 
-/// The AsyncAPI document, as it is served.
-fn told() -> Response {
-    let body = asyncapi::document().to_string();
-    Response::builder().content_type("application/json").body(body)
-}
-
 /// The OpenAPI document.
 pub fn openapi() -> String {
     service().spec()
@@ -273,7 +268,10 @@ fn counted<E: Endpoint<Output = Response> + 'static>(
 /// The whole API with its manners.
 fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
     let service = service();
-    let (docs, spec) = (service.swagger_ui(), service.spec_endpoint());
+    let readers = Readers::new();
+    let page = Document::new("text/html; charset=utf-8", service.swagger_ui_html());
+    let spec = Document::new("application/json", service.spec());
+    let events = Document::new("application/json", asyncapi::document().to_string());
     let open = |ready: bool| {
         let gateway = Arc::clone(&gateway);
         make(move |_| {
@@ -317,14 +315,14 @@ fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
         ])
         .allow_credentials(false);
     Route::new()
-        .at("/api/v1/asyncapi.json", make_sync(|_| told()))
-        .at("/asyncapi.json", make_sync(|_| told()))
+        .at("/api/v1/asyncapi.json", events.clone().endpoint(&readers))
+        .at("/asyncapi.json", events.endpoint(&readers))
         .at("/health", open(false))
         .at("/health/ready", open(true))
-        .nest("/docs", service.swagger_ui())
-        .at("/openapi.json", service.spec_endpoint())
-        .nest("/api/v1/docs", docs)
-        .at("/api/v1/openapi.json", spec)
+        .nest("/docs", Route::new().at("/", page.clone().endpoint(&readers)))
+        .at("/openapi.json", spec.clone().endpoint(&readers))
+        .nest("/api/v1/docs", Route::new().at("/", page.endpoint(&readers)))
+        .at("/api/v1/openapi.json", spec.endpoint(&readers))
         .nest_no_strip("/", service)
         .around(guard)
         .with_if(!origins.is_empty(), cors)

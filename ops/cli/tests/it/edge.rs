@@ -191,3 +191,26 @@ async fn silent_connections_for_which_there_is_no_room_keep_nobody_out() {
     let _ = std::process::Command::new("kill").arg(up.id().to_string()).status();
     up.wait().unwrap();
 }
+
+#[tokio::test]
+async fn what_explains_the_api_is_packed_kept_and_given_so_often_only() {
+    let stack = Stack::new().await;
+    let ask = |name: &'static str, value: String| {
+        http().get(format!("{}/docs", stack.url)).header(name, value).send()
+    };
+    let plain = ask("accept-encoding", "identity".to_owned()).await.unwrap();
+    let etag = plain.headers()["etag"].to_str().unwrap().to_owned();
+    assert_eq!(plain.headers()["cache-control"], "public, max-age=3600");
+    let whole = plain.bytes().await.unwrap().len();
+    let packed = ask("accept-encoding", "gzip".to_owned()).await.unwrap();
+    assert_eq!(packed.headers()["content-encoding"], "gzip");
+    assert!(packed.bytes().await.unwrap().len() < whole / 3);
+    let known = ask("if-none-match", etag).await.unwrap();
+    assert_eq!(known.status(), StatusCode::NOT_MODIFIED);
+    let mut last = known;
+    for _ in 0..70 {
+        last = ask("accept", "text/html".to_owned()).await.unwrap();
+    }
+    assert_eq!(last.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(last.headers().contains_key("retry-after"));
+}
