@@ -68,13 +68,12 @@ fn networks<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Network>, D
 /// Why nothing came from there.
 #[derive(Debug, thiserror::Error)]
 pub enum EgressError {
-    /// It is not a place that requests of ours may go to.
-    #[error("{host} is at {address}, which is no address of the public internet")]
+    /// It is not a place that requests of ours may go to. Where that is, is not for whoever asked: it
+    /// would be a map of our network.
+    #[error("{host} is at an address that is not allowed: only the public internet is")]
     Closed {
         /// As it was named.
         host: String,
-        /// What that is.
-        address: IpAddr,
     },
     /// Its name means nothing.
     #[error("there is no host {0}")]
@@ -212,7 +211,7 @@ impl Egress {
         if may_go(address, &self.allow) {
             return Ok(());
         }
-        Err(EgressError::Closed { host: host(url), address })
+        Err(closed(url, address))
     }
 }
 
@@ -227,13 +226,20 @@ fn host(url: &Url) -> String {
     url.host_str().unwrap_or_default().to_owned()
 }
 
+/// The refusal of an address; the operator alone is told which it is.
+fn closed(url: &Url, address: IpAddr) -> EgressError {
+    let host = host(url);
+    tracing::debug!(host, %address, "nothing is asked of a closed address");
+    EgressError::Closed { host }
+}
+
 /// What a failed request tells: our own refusals as they are, the rest in its own words.
 fn unreachable_because(url: &Url, error: &reqwest::Error) -> EgressError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     let mut why = String::new();
     while let Some(error) = cause {
         if let Some(Looked::Closed(address)) = error.downcast_ref() {
-            return EgressError::Closed { host: host(url), address: *address };
+            return closed(url, *address);
         }
         if let Some(Looked::Nobody) = error.downcast_ref() {
             return EgressError::NoHost(host(url));

@@ -180,6 +180,12 @@ async fn a_closed_address_is_not_connected_to_however_it_is_named() {
     ] {
         let refused = fetch(&egress, &format!("http://{host}:{port}/"), 99).await.unwrap_err();
         assert!(matches!(refused, EgressError::Closed { .. }), "{host}: {refused:?}");
+        // What a name means inside is not for whoever asked.
+        if host.ends_with(".test") {
+            let said =
+                format!("{host} is at an address that is not allowed: only the public internet is");
+            assert_eq!(refused.to_string(), said);
+        }
     }
     assert_eq!(web.asked(), 0);
     let nobody = fetch(&egress, "http://nobody.test/", 99).await.unwrap_err();
