@@ -1,5 +1,6 @@
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use media::protocol::{self, Said, Task};
 use nats::{Nats, topology};
 use projections::Database;
 
@@ -32,25 +33,49 @@ fn runs(program: &str, hint: &str) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Starts a child in an empty folder; without a task it locks itself in and ends well.
+/// Starts a child in an empty folder, and asks what it is linked with once it has locked itself in.
 fn child(config: &Config) -> Result<String, String> {
-    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let made =
-        ["in", "out"].iter().try_for_each(|name| std::fs::create_dir(folder.path().join(name)));
-    made.map_err(|error| error.to_string())?;
-    let command =
-        crate::child::command(config.worker.sandbox).map_err(|error| error.to_string())?;
-    let (program, arguments) = command.split_first().ok_or("there is no media child")?;
-    let output = Command::new(program).args(arguments).current_dir(folder.path()).output();
-    let said =
-        String::from_utf8_lossy(&output.map_err(|error| error.to_string())?.stdout).into_owned();
-    if said.contains("Ready") {
-        Ok("locks itself in".to_owned())
-    } else {
-        Err("it cannot lock itself in; this kernel may lack Landlock: set worker.sandbox = \
-             \"seccomp-only\" to go on without"
-            .to_owned())
+    let words = |error: &dyn std::fmt::Display| error.to_string();
+    let folder = tempfile::tempdir().map_err(|error| words(&error))?;
+    for name in ["in", "out"] {
+        std::fs::create_dir(folder.path().join(name)).map_err(|error| words(&error))?;
     }
+    let command = crate::child::command(config.worker.sandbox).map_err(|error| words(&error))?;
+    let (program, arguments) = command.split_first().ok_or("there is no media child")?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .current_dir(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| words(&error))?;
+    let asked = child.stdin.take().map(|mut to| protocol::write(&mut to, &Task::Capabilities));
+    let mut locked_in = None;
+    let mut linked = None;
+    if let (Some(Ok(())), Some(from)) = (asked, &mut child.stdout) {
+        while let Ok(Some(said)) = protocol::read::<Said>(from) {
+            match said {
+                Said::Ready { sandbox } => locked_in = Some(sandbox),
+                Said::Capabilities(capabilities) => {
+                    linked = Some(capabilities.ffmpeg);
+                    break;
+                }
+                _ => {}
+            }
+        }
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    let locked_in = locked_in.ok_or(
+        "it cannot lock itself in; this kernel may lack Landlock: set worker.sandbox = \
+         \"seccomp-only\" to go on without",
+    )?;
+    let linked = linked.ok_or("it cannot say what its FFmpeg can do")?;
+    Ok(format!(
+        "locks itself in by {locked_in}; linked with {linked}, whose known faults are at \
+         https://ffmpeg.org/security.html"
+    ))
 }
 
 fn storage(config: &Config) -> Result<String, String> {
