@@ -33,8 +33,35 @@ const CLEAR: i8 = 1;
 const SEALED: i8 = 2;
 const ERASED: i8 = 3;
 
+/// What is wrong with bytes. It quotes nothing of them but the names of our own fields: it is logged, and
+/// what is logged outlives an erasure.
 fn unreadable(error: impl std::fmt::Display) -> CodecError {
-    CodecError::Unreadable(error.to_string())
+    const KNOWN: [&str; 9] = [
+        "invalid type",
+        "invalid value",
+        "invalid length",
+        "unknown variant",
+        "unknown field",
+        "duplicate field",
+        "wrong msgpack marker",
+        "IO error",
+        "depth limit exceeded",
+    ];
+    let text = error.to_string();
+    let missing = text.split_once("missing field `").and_then(|(_, rest)| rest.split('`').next());
+    let known = KNOWN.iter().find(|known| text.contains(**known));
+    CodecError::Unreadable(match (missing, known) {
+        (Some(field), _) => format!("missing field `{field}`"),
+        (None, Some(known)) => (*known).to_owned(),
+        (None, None) => "a value is not what its field holds".to_owned(),
+    })
+}
+
+/// True of a name that a data key may have: another one can be asked for in no key store, however long one
+/// waits for it.
+fn is_name(tenant: &&str) -> bool {
+    (1..=64).contains(&tenant.len())
+        && tenant.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 impl Codec {
@@ -80,6 +107,7 @@ impl Codec {
         };
         let tenant = text("tenant")
             .and_then(Value::as_str)
+            .filter(is_name)
             .ok_or_else(|| CodecError::Unreadable("no tenant".to_owned()))?;
         let id = text("command_id").and_then(|value| match value {
             Value::Binary(bytes) => Uuid::from_slice(bytes).ok(),
@@ -129,7 +157,8 @@ impl Fields<'_> {
                     }
                     (Way::Out, SEALED, Some(key)) => {
                         *bytes = unseal(key, aad.as_bytes(), bytes).ok_or_else(|| {
-                            CodecError::Unreadable(format!("{path} was tampered with"))
+                            let why = "a personal field was tampered with";
+                            CodecError::Unreadable(why.to_owned())
                         })?;
                         *tag = CLEAR;
                     }

@@ -5,7 +5,7 @@ use nats::{Codec, Message};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
-use crate::{Database, Projection, ProjectionError};
+use crate::{Database, Projection, ProjectionError, anchor::Chained, storable};
 
 /// The read model's writer.
 #[derive(Debug)]
@@ -21,19 +21,17 @@ impl Projection for Archive {
         _: &Codec,
         batch: &[Message],
     ) -> Result<(), ProjectionError> {
-        let last: Option<Vec<u8>> =
-            sqlx::query_scalar("SELECT hash FROM archive ORDER BY sequence DESC LIMIT 1")
-                .fetch_optional(&mut *transaction)
-                .await?;
-        let mut hash = last.unwrap_or_default();
+        let Some(first) = batch.first() else { return Ok(()) };
+        let mut hash = before(transaction, Chained::Archive, first.sequence).await?;
+        let subjects: Vec<_> =
+            batch.iter().map(|message| storable::text(&message.subject)).collect();
         let mut hashes = Vec::with_capacity(batch.len());
-        for message in batch {
-            hash = chain(&hash, message.sequence, &message.subject, &message.payload);
+        for (message, subject) in batch.iter().zip(&subjects) {
+            hash = chain(&hash, message.sequence, subject, &message.payload);
             hashes.push(hash.clone());
         }
         let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let sequences: Vec<i64> = batch.iter().map(|message| signed(message.sequence)).collect();
-        let subjects: Vec<&str> = batch.iter().map(|message| message.subject.as_str()).collect();
         let payloads: Vec<&[u8]> = batch.iter().map(|message| message.payload.as_ref()).collect();
         sqlx::query(
             "INSERT INTO archive (sequence, subject, payload, hash)
@@ -47,6 +45,25 @@ impl Projection for Archive {
         .await?;
         Ok(())
     }
+}
+
+/// The hash that the next row is chained to: that of the row before it, whatever stands behind it.
+pub(crate) async fn before(
+    transaction: &mut PgConnection,
+    of: Chained,
+    sequence: u64,
+) -> Result<Vec<u8>, ProjectionError> {
+    let hash = sqlx::query_scalar(match of {
+        Chained::Archive => {
+            "SELECT hash FROM archive WHERE sequence < $1 ORDER BY sequence DESC LIMIT 1"
+        }
+        Chained::AuditNote => {
+            "SELECT hash FROM audit_note WHERE sequence < $1 ORDER BY sequence DESC LIMIT 1"
+        }
+    });
+    let sequence = i64::try_from(sequence).unwrap_or(i64::MAX);
+    let hash: Option<Vec<u8>> = hash.bind(sequence).fetch_optional(transaction).await?;
+    Ok(hash.unwrap_or_default())
 }
 
 pub(crate) fn chain(previous: &[u8], sequence: u64, subject: &str, payload: &[u8]) -> Vec<u8> {

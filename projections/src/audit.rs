@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::{FromRow, QueryBuilder};
 
-use crate::{Database, ProjectionError};
+use crate::{Database, ProjectionError, storable};
 
 pub use self::{
     decisions::AuditDecisions,
@@ -55,6 +55,23 @@ pub struct AuditRow {
     pub request_id: Option<String>,
     /// The rest.
     pub detail: Value,
+}
+
+impl AuditRow {
+    /// As the database holds it.
+    fn storable(self) -> Self {
+        let text = |held: String| storable::text(&held).into_owned();
+        Self {
+            tenant: text(self.tenant),
+            actor: text(self.actor),
+            address: self.address.map(text),
+            action: text(self.action),
+            target: text(self.target),
+            request_id: self.request_id.map(text),
+            detail: storable::json(self.detail),
+            ..self
+        }
+    }
 }
 
 /// Which rows.

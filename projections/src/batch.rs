@@ -10,7 +10,7 @@ use domain::{
 use nats::{Codec, Decision, Message};
 use sqlx::{PgConnection, types::Json};
 
-use crate::{Database, Erasure, JobList, Projection, ProjectionError};
+use crate::{Database, JobList, Projection, ProjectionError, erasure::Gone, error::Flaw, storable};
 
 /// The read model's writer.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub type Counted = (BatchView, Counts);
 impl Projection for BatchList {
     const NAME: &'static str = "batch";
     const TABLES: &'static [&'static str] = &["batch"];
+    const PERSONAL: &'static [&'static str] = &[Batch::CATEGORY];
 
     async fn apply(
         &self,
@@ -32,9 +33,11 @@ impl Projection for BatchList {
         for message in batch {
             let Some((Batch::CATEGORY, tenant, id)) = message.address() else { continue };
             let sequence = message.sequence;
-            let poison = |why: &str| ProjectionError::Poison { sequence, why: why.to_owned() };
-            let id: BatchId = id.parse().map_err(|_| poison("it is no batch"))?;
-            let tenant: Tenant = tenant.parse().map_err(|_| poison("no tenant"))?;
+            let poison = |flaw| ProjectionError::Poison { sequence, flaw };
+            let senseless = |why| poison(Flaw::Senseless(why));
+            let id: BatchId = id.parse().map_err(|_| senseless("its subject names no batch"))?;
+            let tenant: Tenant =
+                tenant.parse().map_err(|_| senseless("its subject names no tenant"))?;
             let decision: Decision<BatchEvent> = codec
                 .decode(&message.payload)
                 .await
@@ -48,7 +51,7 @@ impl Projection for BatchList {
             let row = decision.events.iter().fold(row.map(|(Json(row),)| row), |row, event| {
                 BatchView::apply(row, event, (id, &tenant, at))
             });
-            let row = row.ok_or_else(|| poison("it does not begin with a submission"))?;
+            let row = row.ok_or_else(|| senseless("it does not begin with a submission"))?;
             sqlx::query(
                 "INSERT INTO batch (id, tenant, sequence, doc) VALUES ($1, $2, $3, $4)
                  ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, doc = excluded.doc",
@@ -56,23 +59,19 @@ impl Projection for BatchList {
             .bind(id.to_string())
             .bind(tenant.as_str())
             .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
-            .bind(Json(row))
+            .bind(storable::document(&row).map_err(poison)?)
             .execute(&mut *transaction)
             .await?;
         }
         Ok(())
     }
 
-    async fn erase(
+    async fn forget(
         &self,
         transaction: &mut PgConnection,
-        erasure: &Erasure<'_>,
+        gone: &Gone<'_>,
     ) -> Result<(), ProjectionError> {
-        sqlx::query("UPDATE batch SET doc = jsonb_set(doc, '{name}', 'null') WHERE tenant = $1")
-            .bind(erasure.tenant.as_str())
-            .execute(transaction)
-            .await?;
-        Ok(())
+        gone.delete(transaction, "DELETE FROM batch WHERE tenant = $1 AND id = ANY($2)").await
     }
 }
 

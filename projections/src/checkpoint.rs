@@ -1,7 +1,7 @@
-use nats::topology::LogIdentity;
+use nats::{Log, LogError, topology::LogIdentity};
 use sqlx::PgConnection;
 
-use crate::{Database, ProjectionError};
+use crate::{AuditNotes, Database, Projection, ProjectionError, Report};
 
 /// How far a read model has followed which log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,4 +96,51 @@ pub async fn positions(database: &Database) -> Result<Vec<(String, u64, u64)>, P
     .await?;
     let unsigned = |n: i64| u64::try_from(n).unwrap_or(0);
     Ok(rows.into_iter().map(|(name, at, parked)| (name, unsigned(at), unsigned(parked))).collect())
+}
+
+/// Where the streams end that read models follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// The log.
+    pub log: u64,
+    /// The notes beside it.
+    pub notes: u64,
+}
+
+impl Ends {
+    /// As it is now.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn now(log: &Log) -> Result<Self, LogError> {
+        Ok(Self { log: log.last_sequence().await?, notes: log.notes().last_sequence().await? })
+    }
+
+    /// Where the stream ends that a read model follows; none for one that is built when somebody asks.
+    pub fn of(self, name: &str) -> Option<u64> {
+        match name {
+            AuditNotes::NAME => Some(self.notes),
+            Report::NAME => None,
+            _ => Some(self.log),
+        }
+    }
+
+    /// How many messages of its stream a read model lacks.
+    pub fn lag(self, name: &str, at: u64) -> Option<u64> {
+        self.of(name).map(|end| end.saturating_sub(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_model_is_compared_with_the_stream_that_it_follows() {
+        let ends = Ends { log: 50_000, notes: 3 };
+        assert_eq!(ends.lag("job_list", 49_990), Some(10));
+        assert_eq!(ends.lag("audit_note", 3), Some(0), "however long the log is");
+        assert_eq!(ends.lag("report", 1), None, "it is built when somebody asks");
+        assert_eq!(ends.lag("archive", 50_001), Some(0), "appended since");
+    }
 }

@@ -2,32 +2,37 @@ use domain::{
     Decider, Tenant,
     account::{Account, AccountEvent},
 };
-use nats::{Codec, Decision, Log, Message};
+use nats::{Codec, CodecError, Decision, Message};
+use sqlx::PgConnection;
 
 use crate::ProjectionError;
 
-/// A tenant whose data key is gone, and up to where its rows are to be written anew.
+/// Aggregates of a tenant whose data key is gone: their rows go, and are made anew without it.
 #[derive(Debug)]
-pub struct Erasure<'a> {
-    /// Reads what can still be read.
-    pub codec: &'a Codec,
-    /// To read it again.
-    pub log: &'a Log,
+pub struct Gone<'a> {
     /// Whose.
-    pub tenant: Tenant,
-    /// The last message that is in the rows.
-    pub until: u64,
+    pub tenant: &'a Tenant,
+    /// Which, all of one category.
+    pub ids: &'a [String],
 }
 
-impl Erasure<'_> {
-    /// What the log has of a tenant's aggregates, up to where the rows are.
-    pub(crate) async fn messages(&self, category: &str) -> Result<Vec<Message>, ProjectionError> {
-        let filter = format!("ev.{category}.{}.>", self.tenant);
-        Ok(self.log.load_matching(&filter, self.until).await?)
+impl Gone<'_> {
+    /// Deletes by tenant (`$1`) and ids (`$2`).
+    pub(crate) async fn delete(
+        &self,
+        transaction: &mut PgConnection,
+        statement: &'static str,
+    ) -> Result<(), ProjectionError> {
+        sqlx::query(statement)
+            .bind(self.tenant.as_str())
+            .bind(self.ids)
+            .execute(transaction)
+            .await?;
+        Ok(())
     }
 }
 
-/// The tenants that a batch says are erased.
+/// The tenants that a batch says are erased. What cannot be read says nothing.
 pub(crate) async fn erased(
     codec: &Codec,
     batch: &[Message],
@@ -36,10 +41,11 @@ pub(crate) async fn erased(
     for message in batch {
         let Some((Account::CATEGORY, tenant, _)) = message.address() else { continue };
         let Ok(tenant) = tenant.parse::<Tenant>() else { continue };
-        let decision: Decision<AccountEvent> = codec
-            .decode(&message.payload)
-            .await
-            .map_err(|error| ProjectionError::from_codec(message.sequence, error))?;
+        let decision: Decision<AccountEvent> = match codec.decode(&message.payload).await {
+            Ok(decision) => decision,
+            Err(CodecError::Unreadable(_)) => continue,
+            Err(error) => return Err(ProjectionError::from_codec(message.sequence, error)),
+        };
         if decision.events.iter().any(|event| matches!(event, AccountEvent::Erased {})) {
             erased.push(tenant);
         }

@@ -9,7 +9,7 @@ use domain::{
 use nats::{Codec, Decision, Message};
 use sqlx::PgConnection;
 
-use crate::{Erasure, ProjectionError};
+use crate::{ProjectionError, error::Flaw, storable};
 
 /// A row folded from the events of one job, by a pure function.
 pub(crate) trait JobRow: Sized + Send {
@@ -46,7 +46,7 @@ pub(crate) async fn fold<R: JobRow>(
         let mut row = rows.remove(&id);
         let mut newest = 0;
         for (sequence, decision) in decisions {
-            let poison = |why: &str| ProjectionError::Poison { sequence, why: why.to_owned() };
+            let poison = |why| ProjectionError::Poison { sequence, flaw: Flaw::Senseless(why) };
             let meta = Recorded {
                 id,
                 tenant: decision.tenant.parse().map_err(|_| poison("no tenant"))?,
@@ -63,26 +63,6 @@ pub(crate) async fn fold<R: JobRow>(
     R::store(transaction, &changed).await
 }
 
-/// Folds everything of an erased tenant's jobs anew, as far as it can still be read.
-pub(crate) async fn erase<R: JobRow>(
-    transaction: &mut PgConnection,
-    erasure: &Erasure<'_>,
-) -> Result<(), ProjectionError> {
-    let messages = erasure.messages(Job::CATEGORY).await?;
-    let mut rows = Vec::new();
-    for (id, decisions) in decisions(erasure.codec, &messages).await? {
-        let (mut row, mut newest): (Option<R>, u64) = (None, 0);
-        for (sequence, decision) in decisions {
-            let tenant = erasure.tenant.clone();
-            let meta = Recorded { id, tenant, at: Timestamp::from_millis(decision.at) };
-            row = decision.events.iter().fold(row, |row, event| R::apply(row, event, &meta));
-            newest = sequence;
-        }
-        rows.extend(row.map(|row| (row, newest)));
-    }
-    R::store(transaction, &rows).await
-}
-
 pub(crate) type Changes = BTreeMap<JobId, Vec<(u64, Decision<JobEvent>)>>;
 
 /// What a batch says of jobs, by job.
@@ -94,7 +74,8 @@ pub(crate) async fn decisions(
     for message in batch {
         let Some((Job::CATEGORY, _, id)) = message.address() else { continue };
         let sequence = message.sequence;
-        let no_job = |_| ProjectionError::Poison { sequence, why: format!("{id} is no job") };
+        let flaw = Flaw::Senseless("its subject names no job");
+        let no_job = |_| ProjectionError::Poison { sequence, flaw };
         let id: JobId = id.parse().map_err(no_job)?;
         let decision = codec
             .decode(&message.payload)
@@ -120,11 +101,8 @@ pub(crate) fn documents<R: serde::Serialize>(
     rows: &[(R, u64)],
 ) -> Result<Vec<serde_json::Value>, ProjectionError> {
     let document = |(row, sequence): &(R, u64)| {
-        let poison = |e: serde_json::Error| ProjectionError::Poison {
-            sequence: *sequence,
-            why: e.to_string(),
-        };
-        serde_json::to_value(row).map_err(poison)
+        let poison = |flaw| ProjectionError::Poison { sequence: *sequence, flaw };
+        storable::document(row).map_err(poison)
     };
     rows.iter().map(document).collect()
 }

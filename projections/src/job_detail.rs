@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    JobId, Tenant, Timestamp,
-    job::{FailureCode, JobEvent, JobView, Recorded},
+    Decider, JobId, Tenant, Timestamp,
+    job::{FailureCode, Job, JobEvent, JobView, Recorded},
 };
 use nats::{Codec, Message};
 use sqlx::{AssertSqlSafe, PgConnection, types::Json};
 
 use crate::{
-    Database, Erasure, Projection, ProjectionError,
-    fold::{JobRow, column, documents, erase, fold, sequences},
+    Database, Projection, ProjectionError,
+    erasure::Gone,
+    fold::{JobRow, column, documents, fold, sequences},
 };
 
 /// The read model's writer.
@@ -21,6 +22,7 @@ pub struct JobDetail;
 impl Projection for JobDetail {
     const NAME: &'static str = "job_detail";
     const TABLES: &'static [&'static str] = &["job_detail"];
+    const PERSONAL: &'static [&'static str] = &[Job::CATEGORY];
 
     async fn apply(
         &self,
@@ -31,12 +33,12 @@ impl Projection for JobDetail {
         fold::<JobView>(transaction, codec, batch).await
     }
 
-    async fn erase(
+    async fn forget(
         &self,
         transaction: &mut PgConnection,
-        erasure: &Erasure<'_>,
+        gone: &Gone<'_>,
     ) -> Result<(), ProjectionError> {
-        erase::<JobView>(transaction, erasure).await
+        gone.delete(transaction, "DELETE FROM job_detail WHERE tenant = $1 AND id = ANY($2)").await
     }
 }
 

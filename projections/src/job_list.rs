@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    BatchId, JobId, Tenant, Timestamp,
-    job::{JobEvent, JobStatus, JobSummary, PresetRef, Recorded},
+    BatchId, Decider, JobId, Tenant, Timestamp,
+    job::{Job, JobEvent, JobStatus, JobSummary, PresetRef, Recorded},
 };
 use nats::{Codec, Message};
 use sqlx::{PgConnection, QueryBuilder, types::Json};
 
 use crate::{
-    Database, Erasure, Projection, ProjectionError,
-    fold::{JobRow, column, documents, erase, fold, millis, sequences},
+    Database, Projection, ProjectionError,
+    erasure::Gone,
+    fold::{JobRow, column, documents, fold, millis, sequences},
+    storable,
 };
 
 /// The read model's writer.
@@ -44,6 +46,7 @@ pub struct Filter {
 impl Projection for JobList {
     const NAME: &'static str = "job_list";
     const TABLES: &'static [&'static str] = &["job_list"];
+    const PERSONAL: &'static [&'static str] = &[Job::CATEGORY];
 
     async fn apply(
         &self,
@@ -54,12 +57,12 @@ impl Projection for JobList {
         fold::<JobSummary>(transaction, codec, batch).await
     }
 
-    async fn erase(
+    async fn forget(
         &self,
         transaction: &mut PgConnection,
-        erasure: &Erasure<'_>,
+        gone: &Gone<'_>,
     ) -> Result<(), ProjectionError> {
-        erase::<JobSummary>(transaction, erasure).await
+        gone.delete(transaction, "DELETE FROM job_list WHERE tenant = $1 AND id = ANY($2)").await
     }
 }
 
@@ -93,7 +96,7 @@ impl JobRow for JobSummary {
         )
         .bind(column(rows, |job| job.id.to_string()))
         .bind(column(rows, |job| job.tenant.to_string()))
-        .bind(column(rows, |job| job.kind.clone()))
+        .bind(column(rows, |job| storable::text(&job.kind).into_owned()))
         .bind(column(rows, |job| job.status.as_str()))
         .bind(column(rows, |job| millis(job.created_at)))
         .bind(sequences(rows))

@@ -9,7 +9,7 @@ use domain::{
 use nats::{Codec, Message};
 use sqlx::PgConnection;
 
-use crate::{Database, Projection, ProjectionError, fold::decisions};
+use crate::{Database, Projection, ProjectionError, fold::decisions, storable};
 
 /// The read model's writer.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Projection for Pace {
             spent.extend(of_event.map(|spent| (sequence, spent)));
         }
         for (sequence, spent) in spent {
-            let class = &spent.effort.class;
+            let class = &*storable::text(&spent.effort.class);
             if let Some(learned) = Learned::learn(load(&mut *transaction, class).await?, &spent) {
                 store(transaction, class, learned, sequence).await?;
             }

@@ -8,7 +8,7 @@ use nats::{Codec, Decision, Message};
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection, types::Json};
 
-use crate::{Database, Projection, ProjectionError};
+use crate::{Database, Projection, ProjectionError, storable};
 
 /// The read model's writer.
 #[derive(Debug)]
@@ -48,17 +48,19 @@ impl Projection for Presets {
                 .decode(&message.payload)
                 .await
                 .map_err(|error| ProjectionError::from_codec(sequence, error))?;
-            let sequence = i64::try_from(sequence).unwrap_or(i64::MAX);
+            let poison = |flaw| ProjectionError::Poison { sequence, flaw };
+            let at = i64::try_from(sequence).unwrap_or(i64::MAX);
+            let (tenant, name) = (storable::text(tenant), storable::text(name));
             for event in &decision.events {
                 let deleted = matches!(event, PresetEvent::Deleted {});
                 sqlx::query(
                     "UPDATE preset SET deleted = $3, sequence = $4
                      WHERE tenant = $1 AND name = $2",
                 )
-                .bind(tenant)
-                .bind(name)
+                .bind(&*tenant)
+                .bind(&*name)
                 .bind(deleted)
-                .bind(sequence)
+                .bind(at)
                 .execute(&mut *transaction)
                 .await?;
                 let PresetEvent::Defined { version } = event else { continue };
@@ -66,13 +68,13 @@ impl Projection for Presets {
                     "INSERT INTO preset (tenant, name, version, kind, body, created_at, sequence)
                      VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
                 )
-                .bind(tenant)
-                .bind(name)
+                .bind(&*tenant)
+                .bind(&*name)
                 .bind(i32::try_from(version.version).unwrap_or(i32::MAX))
-                .bind(&version.kind)
-                .bind(Json(&version.body))
+                .bind(storable::text(&version.kind))
+                .bind(storable::document(&version.body).map_err(poison)?)
                 .bind(i64::try_from(decision.at).unwrap_or(i64::MAX))
-                .bind(sequence)
+                .bind(at)
                 .execute(&mut *transaction)
                 .await?;
             }

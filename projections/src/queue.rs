@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    JobId, Tenant, Timestamp,
-    job::{JobEvent, JobStatus, Priority, QueueEntry, Recorded},
+    Decider, JobId, Tenant, Timestamp,
+    job::{Job, JobEvent, JobStatus, Priority, QueueEntry, Recorded},
 };
 use nats::{Codec, Message};
 use sqlx::{PgConnection, types::Json};
 
 use crate::{
     Database, Projection, ProjectionError,
+    erasure::Gone,
     fold::{JobRow, column, documents, fold, millis, sequences},
 };
 
@@ -32,6 +33,8 @@ pub struct Depth {
 impl Projection for Queue {
     const NAME: &'static str = "queue";
     const TABLES: &'static [&'static str] = &["queue"];
+    // Nothing personal stands here, but what could not be read for it may be read without it.
+    const PERSONAL: &'static [&'static str] = &[Job::CATEGORY];
 
     async fn apply(
         &self,
@@ -40,6 +43,14 @@ impl Projection for Queue {
         batch: &[Message],
     ) -> Result<(), ProjectionError> {
         fold::<QueueEntry>(transaction, codec, batch).await
+    }
+
+    async fn forget(
+        &self,
+        transaction: &mut PgConnection,
+        gone: &Gone<'_>,
+    ) -> Result<(), ProjectionError> {
+        gone.delete(transaction, "DELETE FROM queue WHERE tenant = $1 AND id = ANY($2)").await
     }
 }
 

@@ -9,7 +9,7 @@ use domain::{
 use nats::{Codec, Decision, Message};
 use sqlx::{FromRow, PgConnection};
 
-use crate::{Database, Projection, ProjectionError};
+use crate::{Database, Projection, ProjectionError, storable};
 
 /// The read model's writer.
 #[derive(Debug)]
@@ -61,8 +61,8 @@ impl Projection for Report {
                          bytes = report.bytes + excluded.bytes",
                 )
                 .bind(Month::of(Timestamp::from_millis(decision.at)).to_string())
-                .bind(tenant)
-                .bind(codec_of(outputs))
+                .bind(storable::text(tenant))
+                .bind(storable::text(codec_of(outputs)))
                 .bind(i64::try_from(spent.effort.charged).unwrap_or(i64::MAX))
                 .bind(signed(spent.bytes))
                 .execute(&mut *transaction)

@@ -1,11 +1,19 @@
-use std::{collections::BTreeSet, time::Duration};
+mod anew;
+mod parked;
 
+use std::time::Duration;
+
+use domain::Tenant;
 use nats::{Codec, CodecError, Live, Log, Message, Reader, failpoint};
 use serde::de::IgnoredAny;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Checkpoint, Database, Erasure, ProjectionError, erasure::erased};
+use self::parked::Parked;
+use crate::{
+    Checkpoint, Database, ProjectionError,
+    erasure::{Gone, erased},
+};
 
 /// One read model: how a batch of messages changes its rows.
 pub trait Projection: Send + Sync {
@@ -13,6 +21,9 @@ pub trait Projection: Send + Sync {
     const NAME: &'static str;
     /// Its tables: what a rebuild makes anew.
     const TABLES: &'static [&'static str];
+    /// The categories of what its rows are made of whose messages a data key opens: of a tenant that is
+    /// erased they are applied anew.
+    const PERSONAL: &'static [&'static str] = &[];
 
     /// Writes what a batch changes. Messages come in order, each once; all or nothing is kept.
     fn apply(
@@ -22,12 +33,21 @@ pub trait Projection: Send + Sync {
         batch: &[Message],
     ) -> impl Future<Output = Result<(), ProjectionError>> + Send;
 
-    /// Writes a tenant's rows anew without what its data key opened. Nothing is to be done where
-    /// nothing personal stands.
+    /// Deletes the rows of aggregates that are applied anew. Nothing is to be done where nothing is
+    /// [`Projection::PERSONAL`].
+    fn forget(
+        &self,
+        _transaction: &mut PgConnection,
+        _gone: &Gone<'_>,
+    ) -> impl Future<Output = Result<(), ProjectionError>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Takes what is personal of a tenant out of rows that no message makes anew.
     fn erase(
         &self,
         _transaction: &mut PgConnection,
-        _erasure: &Erasure<'_>,
+        _tenant: &Tenant,
     ) -> impl Future<Output = Result<(), ProjectionError>> + Send {
         async { Ok(()) }
     }
@@ -96,7 +116,7 @@ impl<P: Projection> Runner<P> {
 
     async fn follow(&self) -> Result<(), ProjectionError> {
         let (mut connection, mut checkpoint) = self.begin().await?;
-        let mut parked = parked_subjects(&mut connection, P::NAME).await?;
+        let mut parked = Parked::load(&mut connection, P::NAME).await?;
         let mut reader = self.log.follow(checkpoint.sequence.saturating_add(1));
         let live = Live::new(self.log.nats().clone());
         let mut pace = tokio::time::interval(PACE);
@@ -121,7 +141,7 @@ impl<P: Projection> Runner<P> {
     pub(crate) async fn catch_up(&self) -> Result<u64, ProjectionError> {
         let last = self.log.last_sequence().await?;
         let (mut connection, mut checkpoint) = self.begin().await?;
-        let mut parked = parked_subjects(&mut connection, P::NAME).await?;
+        let mut parked = Parked::load(&mut connection, P::NAME).await?;
         let mut reader = self.log.follow(checkpoint.sequence.saturating_add(1));
         while checkpoint.sequence < last {
             let first = reader.next().await;
@@ -208,96 +228,25 @@ impl<P: Projection> Runner<P> {
         &self,
         connection: &mut PgConnection,
         checkpoint: &mut Checkpoint,
-        parked: &mut BTreeSet<String>,
+        parked: &mut Parked,
         batch: &[Message],
     ) -> Result<Applied, ProjectionError> {
         let (Some(last), messages) = (batch.last(), batch.len()) else {
             return Ok(Applied { sequence: checkpoint.sequence, messages: 0 });
         };
         let command_id = self.command_id(last).await;
-        loop {
-            let (late, good): (Vec<Message>, Vec<Message>) =
-                batch.iter().cloned().partition(|message| parked.contains(&message.subject));
-            let mut transaction = connection.begin().await?;
-            for message in &late {
-                park(&mut transaction, P::NAME, message, "an earlier one is parked").await?;
-            }
-            let applied = self.projection.apply(&mut transaction, &self.codec, &good).await;
-            let applied = match applied {
-                Ok(()) => self.erase(&mut transaction, &good, last.sequence).await,
-                refused => refused,
-            };
-            match applied {
-                Ok(()) => {
-                    let mut moved = checkpoint.clone();
-                    moved.advance(&mut transaction, last.sequence, command_id).await?;
-                    failpoint::hit(format_args!("projector.before_commit.{}", P::NAME));
-                    transaction.commit().await?;
-                    failpoint::hit(format_args!("projector.after_commit.{}", P::NAME));
-                    *checkpoint = moved;
-                    return Ok(Applied { sequence: last.sequence, messages });
-                }
-                Err(ProjectionError::Poison { sequence, why }) => {
-                    transaction.rollback().await?;
-                    let Some(poison) = good.iter().find(|message| message.sequence == sequence)
-                    else {
-                        return Err(ProjectionError::Poison { sequence, why });
-                    };
-                    tracing::error!(projection = P::NAME, sequence, why, "message parked");
-                    let mut transaction = connection.begin().await?;
-                    park(&mut transaction, P::NAME, poison, &why).await?;
-                    transaction.commit().await?;
-                    parked.insert(poison.subject.clone());
-                }
-                Err(error) if error.is_about_data() => {
-                    transaction.rollback().await?;
-                    let Some(poison) = self.culprit(connection, &good).await? else {
-                        return Err(error);
-                    };
-                    let why = format!("the database cannot hold it: {error:?}");
-                    tracing::error!(projection = P::NAME, poison.sequence, why, "message parked");
-                    let mut transaction = connection.begin().await?;
-                    park(&mut transaction, P::NAME, poison, &why).await?;
-                    transaction.commit().await?;
-                    parked.insert(poison.subject.clone());
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Takes what is personal of erased tenants out of the rows, in the transaction that says so.
-    async fn erase(
-        &self,
-        transaction: &mut PgConnection,
-        batch: &[Message],
-        until: u64,
-    ) -> Result<(), ProjectionError> {
-        for tenant in erased(&self.codec, batch).await? {
-            self.codec.forget(tenant.as_str()).await;
-            let erasure = Erasure { codec: &self.codec, log: &self.log, tenant, until };
-            self.projection.erase(transaction, &erasure).await?;
-        }
-        Ok(())
-    }
-
-    /// The first message of a batch that the database refuses, tried without keeping anything.
-    async fn culprit<'m>(
-        &self,
-        connection: &mut PgConnection,
-        batch: &'m [Message],
-    ) -> Result<Option<&'m Message>, ProjectionError> {
         let mut transaction = connection.begin().await?;
-        for message in batch {
-            let mut attempt = transaction.begin().await?;
-            let one = std::slice::from_ref(message);
-            match self.projection.apply(&mut attempt, &self.codec, one).await {
-                Ok(()) => attempt.commit().await?,
-                Err(error) if error.is_about_data() => return Ok(Some(message)),
-                Err(error) => return Err(error),
-            }
+        self.apply(&mut transaction, parked, batch).await?;
+        for tenant in erased(&self.codec, batch).await? {
+            self.erase(&mut transaction, parked, (&tenant, last.sequence)).await?;
         }
-        Ok(None)
+        let mut moved = checkpoint.clone();
+        moved.advance(&mut transaction, last.sequence, command_id).await?;
+        failpoint::hit(format_args!("projector.before_commit.{}", P::NAME));
+        transaction.commit().await?;
+        failpoint::hit(format_args!("projector.after_commit.{}", P::NAME));
+        *checkpoint = moved;
+        Ok(Applied { sequence: last.sequence, messages })
     }
 }
 
@@ -323,35 +272,4 @@ async fn lock(connection: &mut PgConnection, name: &str) -> Result<bool, Project
         .bind(name)
         .fetch_one(connection)
         .await?)
-}
-
-async fn parked_subjects(
-    connection: &mut PgConnection,
-    name: &str,
-) -> Result<BTreeSet<String>, ProjectionError> {
-    let subjects: Vec<String> =
-        sqlx::query_scalar("SELECT DISTINCT subject FROM projection_parked WHERE name = $1")
-            .bind(name)
-            .fetch_all(connection)
-            .await?;
-    Ok(subjects.into_iter().collect())
-}
-
-async fn park(
-    transaction: &mut PgConnection,
-    name: &str,
-    message: &Message,
-    why: &str,
-) -> Result<(), ProjectionError> {
-    sqlx::query(
-        "INSERT INTO projection_parked (name, sequence, subject, error)
-         VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-    )
-    .bind(name)
-    .bind(i64::try_from(message.sequence).unwrap_or(i64::MAX))
-    .bind(&message.subject)
-    .bind(why)
-    .execute(transaction)
-    .await?;
-    Ok(())
 }

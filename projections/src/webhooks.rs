@@ -14,7 +14,7 @@ use domain::{
     hook::{Hook, HookEvent},
     job::{Job, JobEvent},
 };
-use nats::{Codec, Decision, Log, Message};
+use nats::{Codec, CodecError, Decision, Log, Message};
 use serde_json::Value;
 use sqlx::PgConnection;
 
@@ -29,7 +29,7 @@ use self::{
     matching::{Matched, store},
     replay::Ask,
 };
-use crate::{Erasure, Projection, ProjectionError, told, told::Told};
+use crate::{Projection, ProjectionError, told, told::Told};
 
 /// The one reader.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl Projection for Webhooks {
     async fn erase(
         &self,
         transaction: &mut PgConnection,
-        erasure: &Erasure<'_>,
+        tenant: &Tenant,
     ) -> Result<(), ProjectionError> {
         for statement in [
             "UPDATE webhook SET doc = doc || '{\"url\": null, \"description\": null}',
@@ -117,7 +117,7 @@ impl Projection for Webhooks {
             "DELETE FROM delivery WHERE tenant = $1",
             "DELETE FROM replay WHERE tenant = $1",
         ] {
-            sqlx::query(statement).bind(erasure.tenant.as_str()).execute(&mut *transaction).await?;
+            sqlx::query(statement).bind(tenant.as_str()).execute(&mut *transaction).await?;
         }
         Ok(())
     }
@@ -173,10 +173,12 @@ impl Webhooks {
     ) -> Result<(), ProjectionError> {
         let subject = format!("ev.{}.{tenant}.{job}", Job::CATEGORY);
         let Some(first) = self.log.page(&subject, 1, 1).await?.pop() else { return Ok(()) };
-        let decision: Decision<JobEvent> = codec
-            .decode(&first.payload)
-            .await
-            .map_err(|error| ProjectionError::from_codec(first.sequence, error))?;
+        let decision: Decision<JobEvent> = match codec.decode(&first.payload).await {
+            Ok(decision) => decision,
+            // Its labels are not known; that it ended is told all the same.
+            Err(CodecError::Unreadable(_)) => return Ok(()),
+            Err(error) => return Err(ProjectionError::from_codec(first.sequence, error)),
+        };
         let metadata = decision.events.iter().find_map(|event| match event {
             JobEvent::Submitted { spec } => spec.metadata.as_ref(),
             _ => None,

@@ -104,3 +104,46 @@ async fn another_master_key_opens_nothing() {
     let stranger = Codec::new(Vault::open(&bed.nats, &[8; 32]).await.unwrap());
     assert!(stranger.decode::<Named>(&bytes).await.is_err());
 }
+
+/// Bytes that hold something personal where something else belongs.
+fn otherwise(tenant: &str, size: &rmpv::Value) -> Vec<u8> {
+    let text = |text: &str| rmpv::Value::from(text);
+    let id = rmpv::Value::Binary(Uuid::nil().as_bytes().to_vec());
+    let event = rmpv::Value::Map(vec![(text("size"), size.clone())]);
+    let decision = rmpv::Value::Map(vec![
+        (text("command_id"), id.clone()),
+        (text("correlation_id"), id),
+        (
+            text("actor"),
+            rmpv::Value::Map(vec![(text("kind"), text("key")), (text("id"), text("k"))]),
+        ),
+        (text("tenant"), text(tenant)),
+        (text("at"), rmpv::Value::from(1)),
+        (text("events"), rmpv::Value::Array(vec![event])),
+    ]);
+    let mut bytes = Vec::new();
+    rmpv::encode::write_value(&mut bytes, &decision).unwrap();
+    bytes
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_told_without_what_stands_in_it() {
+    let bed = Bed::new().await;
+    let codec = Codec::new(Vault::open(&bed.nats, &[1; 32]).await.unwrap());
+    let secret = std::str::from_utf8(SECRET).unwrap();
+    for size in [rmpv::Value::from(secret), rmpv::Value::from(true)] {
+        let error = codec.decode::<Named>(&otherwise("acme", &size)).await.unwrap_err();
+        assert!(!error.to_string().contains(secret), "{error}");
+        assert!(error.to_string().starts_with("a decision cannot be read: "), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_that_no_key_store_knows_is_not_waited_for() {
+    let bed = Bed::new().await;
+    let codec = Codec::new(Vault::open(&bed.nats, &[1; 32]).await.unwrap());
+    for tenant in ["", "a b", "a\0b", "a.b", "*", &"a".repeat(65)] {
+        let error = codec.decode::<Named>(&otherwise(tenant, &rmpv::Value::from(1))).await;
+        assert!(matches!(error, Err(nats::CodecError::Unreadable(_))), "{tenant}: {error:?}");
+    }
+}

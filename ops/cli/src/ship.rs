@@ -71,8 +71,8 @@ pub(crate) async fn follow(
                 }
             }
             // It will never be read: what comes after it is told all the same.
-            Err(ProjectionError::Poison { sequence, why }) => {
-                tracing::error!(sequence, why, "an entry cannot be read and is passed over");
+            Err(ProjectionError::Poison { sequence, flaw }) => {
+                tracing::error!(sequence, %flaw, "an entry cannot be read and is passed over");
             }
             Err(error) => return Err(error.into()),
         }

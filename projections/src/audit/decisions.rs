@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use sqlx::PgConnection;
 
 use super::{AuditRow, actor, request_id, told};
-use crate::{Erasure, Projection, ProjectionError};
+use crate::{Projection, ProjectionError, erasure::Gone};
 
 /// The writer of what the log decided about keys and accounts.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub struct AuditDecisions;
 impl Projection for AuditDecisions {
     const NAME: &'static str = "audit_decision";
     const TABLES: &'static [&'static str] = &["audit_decision"];
+    const PERSONAL: &'static [&'static str] = &[Key::CATEGORY, Account::CATEGORY];
 
     async fn apply(
         &self,
@@ -32,23 +33,13 @@ impl Projection for AuditDecisions {
         Ok(())
     }
 
-    async fn erase(
+    async fn forget(
         &self,
         transaction: &mut PgConnection,
-        erasure: &Erasure<'_>,
+        gone: &Gone<'_>,
     ) -> Result<(), ProjectionError> {
-        sqlx::query("DELETE FROM audit_decision WHERE tenant = $1")
-            .bind(erasure.tenant.as_str())
-            .execute(&mut *transaction)
-            .await?;
-        for category in [Key::CATEGORY, Account::CATEGORY] {
-            for message in erasure.messages(category).await? {
-                for row in rows(erasure.codec, &message).await? {
-                    insert(transaction, row).await?;
-                }
-            }
-        }
-        Ok(())
+        let statement = "DELETE FROM audit_decision WHERE tenant = $1 AND target = ANY($2)";
+        gone.delete(transaction, statement).await
     }
 }
 
@@ -111,6 +102,7 @@ async fn typed<E: Serialize + DeserializeOwned>(
             request_id: request_id(&decision),
             detail,
         }
+        .storable()
     };
     Ok(decision.events.iter().enumerate().map(row).collect())
 }

@@ -1,10 +1,15 @@
 use domain::{Personal, Tenant, audit::AuditEvent};
-use nats::{Codec, Decision, Message};
+use nats::{Codec, CodecError, Decision, Message};
 use serde_json::json;
 use sqlx::PgConnection;
 
 use super::AuditRow;
-use crate::{Database, Projection, ProjectionError, archive::chain};
+use crate::{
+    Database, Projection, ProjectionError,
+    anchor::Chained,
+    archive::{before, chain},
+    storable,
+};
 
 /// The writer of what was noted beside the log.
 #[derive(Debug)]
@@ -20,13 +25,11 @@ impl Projection for AuditNotes {
         codec: &Codec,
         batch: &[Message],
     ) -> Result<(), ProjectionError> {
-        let last: Option<Vec<u8>> =
-            sqlx::query_scalar("SELECT hash FROM audit_note ORDER BY sequence DESC LIMIT 1")
-                .fetch_optional(&mut *transaction)
-                .await?;
-        let mut hash = last.unwrap_or_default();
+        let Some(first) = batch.first() else { return Ok(()) };
+        let mut hash = before(transaction, Chained::AuditNote, first.sequence).await?;
         for message in batch {
-            hash = chain(&hash, message.sequence, &message.subject, &message.payload);
+            let subject = storable::text(&message.subject);
+            hash = chain(&hash, message.sequence, &subject, &message.payload);
             let row = row(codec, message).await?;
             sqlx::query(
                 "INSERT INTO audit_note (sequence, at, tenant, actor, address, action, target,
@@ -42,7 +45,7 @@ impl Projection for AuditNotes {
             .bind(row.target)
             .bind(row.request_id)
             .bind(row.detail)
-            .bind(&message.subject)
+            .bind(&*subject)
             .bind(message.payload.as_ref())
             .bind(&hash)
             .execute(&mut *transaction)
@@ -52,23 +55,27 @@ impl Projection for AuditNotes {
     }
 }
 
+/// What a note that cannot be read is called. Notes stand for themselves, so that one of them takes no
+/// others with it, and their chain has no holes.
+pub(super) const UNREADABLE: &str = "note.unreadable";
+
 /// The row that a note makes.
 pub(super) async fn row(codec: &Codec, message: &Message) -> Result<AuditRow, ProjectionError> {
-    let sequence = message.sequence;
-    let decision: Decision<AuditEvent> = codec
-        .decode(&message.payload)
-        .await
-        .map_err(|error| ProjectionError::from_codec(sequence, error))?;
+    let decision: Decision<AuditEvent> = match codec.decode(&message.payload).await {
+        Ok(decision) => decision,
+        Err(CodecError::Unreadable(_)) => return Ok(unreadable(message)),
+        Err(error) => return Err(ProjectionError::from_codec(message.sequence, error)),
+    };
     let Some(AuditEvent::Noted { action, key, address, request, request_id, count, first, last }) =
         decision.events.first()
     else {
-        return Err(ProjectionError::Poison { sequence, why: "it notes nothing".to_owned() });
+        return Ok(unreadable(message));
     };
     let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let request = request.as_ref().and_then(Personal::as_ref);
     Ok(AuditRow {
         source: "note".to_owned(),
-        sequence: signed(sequence),
+        sequence: signed(message.sequence),
         index: 0,
         at: signed(last.as_millis()),
         tenant: decision.tenant,
@@ -78,7 +85,25 @@ pub(super) async fn row(codec: &Codec, message: &Message) -> Result<AuditRow, Pr
         target: String::new(),
         request_id: request_id.clone(),
         detail: json!({ "count": count, "first": first, "last": last, "request": request }),
-    })
+    }
+    .storable())
+}
+
+fn unreadable(message: &Message) -> AuditRow {
+    AuditRow {
+        source: "note".to_owned(),
+        sequence: i64::try_from(message.sequence).unwrap_or(i64::MAX),
+        index: 0,
+        at: 0,
+        tenant: message.subject.split('.').nth(1).unwrap_or_default().to_owned(),
+        actor: String::new(),
+        address: None,
+        action: UNREADABLE.to_owned(),
+        target: String::new(),
+        request_id: None,
+        detail: json!({}),
+    }
+    .storable()
 }
 
 /// Takes what is personal of an erased tenant out of the notes' rows: what each says is read anew from

@@ -1,20 +1,23 @@
-use std::collections::{BTreeMap, BTreeSet};
+mod archive;
+mod decided;
+mod noted;
+mod outside;
 
-use nats::{Codec, Log, Message};
+use std::collections::BTreeMap;
+
+use nats::{Codec, Log};
 use serde::Serialize;
 use sqlx::FromRow;
 
-use super::{AuditRow, COLUMNS, decisions, notes};
 use crate::{
     Database, ProjectionError,
     anchor::{Anchor, Chained, Notary},
-    archive::chain,
 };
 
 /// Something that is not as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
-    /// The table, and the sequence of the row, like `archive 42`.
+    /// The table, and the sequence of the row, like `archive 42`; `log 42` for a message.
     pub row: String,
     /// What was seen.
     pub why: String,
@@ -41,6 +44,7 @@ impl Verdict {
     }
 }
 
+/// A row of a chain.
 #[derive(FromRow)]
 struct Link {
     sequence: i64,
@@ -49,8 +53,11 @@ struct Link {
     hash: Vec<u8>,
 }
 
-/// Compares the archive with its chain, its anchors and the log, and the audit's rows with what they
-/// were made of.
+/// Hashes in hex, by the sequence at which they stand.
+type Hashes = BTreeMap<u64, String>;
+
+/// Compares the archive with its chain, its anchors and the log, the notes with theirs, and the audit's
+/// rows with what they were made of. What cannot be read is a fault, and the rest is looked at all the same.
 ///
 /// # Errors
 /// When the database or the log does not answer.
@@ -64,10 +71,12 @@ pub async fn verify(
     let anchors = signed(notary.anchors().await?, notary, &mut verdict);
     let wanted = |of: Chained| {
         let own = anchors.iter().filter(|anchor| anchor.of == of);
-        own.map(|anchor| anchor.sequence).collect::<BTreeSet<u64>>()
+        own.map(|anchor| anchor.sequence).collect()
     };
-    let archived = archive(database, log, codec, (&wanted(Chained::Archive), &mut verdict)).await?;
-    let noted = noted(database, codec, (&wanted(Chained::AuditNote), &mut verdict)).await?;
+    let (of_archive, of_notes) = (wanted(Chained::Archive), wanted(Chained::AuditNote));
+    let archived = archive::compare(database, log, codec, (&of_archive, &mut verdict)).await?;
+    let noted = noted::compare(database, log, codec, (&of_notes, &mut verdict)).await?;
+    outside::find(database, log, &mut verdict).await?;
     for anchor in anchors {
         let row = format!("{} {}", anchor.of.table(), anchor.sequence);
         let hashes = match anchor.of {
@@ -98,77 +107,53 @@ fn signed(all: Vec<Anchor>, notary: &Notary, verdict: &mut Verdict) -> Vec<Ancho
     all
 }
 
-/// Looks at the archive beside the log; answers the hashes at the wanted sequences.
-async fn archive(
+/// Up to where a table is to be as its stream: as far as its read model says that it is, or as far as its
+/// rows go if that is more. Where the two differ within the stream, that is a fault.
+async fn reach(
     database: &Database,
-    log: &Log,
-    codec: &Codec,
-    (wanted, verdict): (&BTreeSet<u64>, &mut Verdict),
-) -> Result<BTreeMap<u64, String>, ProjectionError> {
-    let checkpoint: Option<i64> =
-        sqlx::query_scalar("SELECT sequence FROM projection_checkpoint WHERE name = 'archive'")
-            .fetch_optional(&database.pool)
-            .await?;
-    let end = u64::try_from(checkpoint.unwrap_or(0)).unwrap_or(0);
-    let mut hashes = BTreeMap::new();
-    let mut reader = log.follow(1);
-    let (mut hash, mut at) = (Vec::new(), 0_u64);
-    let mut decided = Decided::open(database);
-    while at < end {
-        let rows = links(database, "archive", at, 1_000).await?;
-        let to = at.saturating_add(1_000).min(end);
-        while at < to {
-            at = at.saturating_add(1);
-            let message = reader.next().await;
-            let row = rows.get(&at);
-            compare(&message, row, &hash, verdict);
-            // The chain goes on from what stands there, so that one fault is told once.
-            hash = match row {
-                Some(row) => row.hash.clone(),
-                None => chain(&hash, at, &message.subject, &message.payload),
-            };
-            if let Some(row) = row.filter(|_| wanted.contains(&at)) {
-                hashes.insert(at, hex::encode(&row.hash));
-            }
-            decided.expect(codec, &message).await?;
-            verdict.rows = verdict.rows.saturating_add(1);
+    of: Chained,
+    (last, verdict): (u64, &mut Verdict),
+) -> Result<u64, ProjectionError> {
+    // One statement sees one state of both tables.
+    let statement = match of {
+        Chained::Archive => {
+            "SELECT (SELECT sequence FROM projection_checkpoint WHERE name = 'archive'),
+                    (SELECT max(sequence) FROM archive WHERE sequence <= $1)"
         }
-        decided.compare(to, verdict).await?;
-    }
-    for (sequence, _) in links(database, "archive", end, 100).await? {
-        if log.at(sequence).await?.is_none() {
-            verdict.fault(format!("archive {sequence}"), "the log has no such message");
+        Chained::AuditNote => {
+            "SELECT (SELECT sequence FROM projection_checkpoint WHERE name = 'audit_note'),
+                    (SELECT max(sequence) FROM audit_note WHERE sequence <= $1)"
         }
-    }
-    Ok(hashes)
-}
-
-fn compare(message: &Message, row: Option<&Link>, before: &[u8], verdict: &mut Verdict) {
-    let name = format!("archive {}", message.sequence);
-    let Some(row) = row else {
-        verdict.fault(name, "it is missing, and the log has it");
-        return;
     };
-    let same = row.subject == message.subject && row.payload == message.payload.as_ref();
-    if !same {
-        verdict.fault(name, "it is not what the log has");
-    } else if row.hash != chain(before, message.sequence, &row.subject, &row.payload) {
-        verdict.fault(name, "its hash does not follow from the row before it");
+    let (told, found): (Option<i64>, Option<i64>) = sqlx::query_as(statement)
+        .bind(i64::try_from(last).unwrap_or(i64::MAX))
+        .fetch_one(&database.pool)
+        .await?;
+    let unsigned = |n: Option<i64>| u64::try_from(n.unwrap_or(0)).unwrap_or(0);
+    let (told, found) = (unsigned(told), unsigned(found));
+    let name = || format!("projection_checkpoint {}", of.table());
+    if told > last {
+        // Beyond the end: what was appended since this was asked is there by now, or nothing is.
+        return Ok(last);
     }
+    if told != found {
+        verdict.fault(name(), format!("it is at {told}, and the rows end at {found}"));
+    }
+    Ok(told.max(found))
 }
 
 async fn links(
     database: &Database,
-    table: &'static str,
+    of: Chained,
     after: u64,
     limit: i64,
 ) -> Result<BTreeMap<u64, Link>, ProjectionError> {
-    let rows: Vec<Link> = sqlx::query_as(match table {
-        "archive" => {
+    let rows: Vec<Link> = sqlx::query_as(match of {
+        Chained::Archive => {
             "SELECT sequence, subject, payload, hash FROM archive
              WHERE sequence > $1 ORDER BY sequence LIMIT $2"
         }
-        _ => {
+        Chained::AuditNote => {
             "SELECT sequence, subject, payload, hash FROM audit_note
              WHERE sequence > $1 ORDER BY sequence LIMIT $2"
         }
@@ -179,110 +164,4 @@ async fn links(
     .await?;
     let number = |n: i64| u64::try_from(n).unwrap_or(0);
     Ok(rows.into_iter().map(|row| (number(row.sequence), row)).collect())
-}
-
-/// The rows of decisions, beside what the log makes of them.
-struct Decided<'a> {
-    database: &'a Database,
-    expected: BTreeMap<(i64, i32), AuditRow>,
-    from: u64,
-}
-
-impl<'a> Decided<'a> {
-    const fn open(database: &'a Database) -> Self {
-        Self { database, expected: BTreeMap::new(), from: 0 }
-    }
-
-    async fn expect(&mut self, codec: &Codec, message: &Message) -> Result<(), ProjectionError> {
-        let rows = decisions::rows(codec, message).await?;
-        self.expected.extend(rows.into_iter().map(|row| ((row.sequence, row.index), row)));
-        Ok(())
-    }
-
-    async fn compare(&mut self, to: u64, verdict: &mut Verdict) -> Result<(), ProjectionError> {
-        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        let query = format!(
-            "SELECT 'decision' AS source, sequence, index, {COLUMNS} FROM audit_decision
-             WHERE sequence > $1 AND sequence <= $2"
-        );
-        let found: Vec<AuditRow> = sqlx::query_as(sqlx::AssertSqlSafe(query))
-            .bind(signed(self.from))
-            .bind(signed(to))
-            .fetch_all(&self.database.pool)
-            .await?;
-        let checkpoint: Option<i64> = sqlx::query_scalar(
-            "SELECT sequence FROM projection_checkpoint WHERE name = 'audit_decision'",
-        )
-        .fetch_optional(&self.database.pool)
-        .await?;
-        let mut expected = std::mem::take(&mut self.expected);
-        for row in found {
-            let name = format!("audit_decision {}-{}", row.sequence, row.index);
-            verdict.rows = verdict.rows.saturating_add(1);
-            match expected.remove(&(row.sequence, row.index)) {
-                Some(ours) if ours == row => {}
-                Some(_) => verdict.fault(name, "it is not what the log makes of it"),
-                None => verdict.fault(name, "the log has no such decision"),
-            }
-        }
-        for (sequence, index) in expected.into_keys() {
-            if checkpoint.is_some_and(|checkpoint| checkpoint >= sequence) {
-                let name = format!("audit_decision {sequence}-{index}");
-                verdict.fault(name, "it is missing, and the log has it");
-            }
-        }
-        self.from = to;
-        Ok(())
-    }
-}
-
-/// Looks at the notes' chain, and at each row beside the bytes that it was made of; answers the hashes at
-/// the wanted sequences.
-async fn noted(
-    database: &Database,
-    codec: &Codec,
-    (wanted, verdict): (&BTreeSet<u64>, &mut Verdict),
-) -> Result<BTreeMap<u64, String>, ProjectionError> {
-    let mut hashes = BTreeMap::new();
-    let (mut hash, mut after, mut expected) = (Vec::new(), 0, None::<u64>);
-    loop {
-        let rows = links(database, "audit_note", after, 1_000).await?;
-        let Some(last) = rows.keys().next_back().copied() else { return Ok(hashes) };
-        for (sequence, link) in rows {
-            let name = format!("audit_note {sequence}");
-            verdict.rows = verdict.rows.saturating_add(1);
-            if expected.is_some_and(|expected| expected != sequence) {
-                verdict.fault(name.clone(), "a row before it is missing");
-            } else if link.hash != chain(&hash, sequence, &link.subject, &link.payload) {
-                verdict.fault(name.clone(), "its hash does not follow from the row before it");
-            }
-            let message = Message {
-                sequence,
-                subject: link.subject,
-                payload: link.payload.into(),
-                pending: 0,
-            };
-            let made = notes::row(codec, &message).await;
-            if made.ok().as_ref() != shown(database, sequence).await?.as_ref() {
-                verdict.fault(name, "it is not what its own bytes say");
-            }
-            if wanted.contains(&sequence) {
-                hashes.insert(sequence, hex::encode(&link.hash));
-            }
-            (hash, expected) = (link.hash, Some(sequence.saturating_add(1)));
-        }
-        after = last;
-    }
-}
-
-async fn shown(database: &Database, sequence: u64) -> Result<Option<AuditRow>, ProjectionError> {
-    let query = format!(
-        "SELECT 'note' AS source, sequence, 0 AS index, {COLUMNS} FROM audit_note
-         WHERE sequence = $1"
-    );
-    let row = sqlx::query_as(sqlx::AssertSqlSafe(query))
-        .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
-        .fetch_optional(&database.pool)
-        .await?;
-    Ok(row)
 }

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use super::matching::Matched;
-use crate::{Database, ProjectionError, told::Told};
+use crate::{Database, ProjectionError, storable, told::Told};
 
 /// The endpoints that a batch of messages may concern.
 #[derive(Debug, Default)]
@@ -36,8 +36,8 @@ impl Endpoints {
         tenants: &BTreeSet<String>,
         things: &BTreeSet<String>,
     ) -> Result<Self, ProjectionError> {
-        let tenants: Vec<&String> = tenants.iter().collect();
-        let things: Vec<&String> = things.iter().collect();
+        let tenants: Vec<_> = tenants.iter().map(|tenant| storable::text(tenant)).collect();
+        let things: Vec<_> = things.iter().map(|thing| storable::text(thing)).collect();
         let rows: Vec<(Json<HookView>, Option<String>, i64)> = sqlx::query_as(
             "SELECT doc, thing, sequence FROM webhook
              WHERE tenant = ANY($1) AND thing IS NULL AND status <> 'deleted'
@@ -187,6 +187,7 @@ impl Endpoints {
     pub(super) async fn store(&self, connection: &mut PgConnection) -> Result<(), ProjectionError> {
         for row in self.changed.iter().filter_map(|id| self.rows.get(id)) {
             let view = &row.view;
+            let poison = |flaw| ProjectionError::Poison { sequence: row.sequence, flaw };
             let status = match (view.deleted, view.disabled_by) {
                 (true, _) => "deleted",
                 (false, Some(_)) => "disabled",
@@ -201,10 +202,10 @@ impl Endpoints {
             )
             .bind(view.id.to_string())
             .bind(view.tenant.as_str())
-            .bind(&row.thing)
+            .bind(storable::some(row.thing.as_deref()))
             .bind(status)
             .bind(i64::try_from(row.sequence).unwrap_or(i64::MAX))
-            .bind(Json(view))
+            .bind(storable::document(view).map_err(poison)?)
             .execute(&mut *connection)
             .await?;
             if view.deleted {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use super::ByHook;
-use crate::{ProjectionError, fold::millis, told::Told};
+use crate::{ProjectionError, fold::millis, storable, told::Told};
 
 /// One event that one endpoint is to be told of.
 #[derive(Debug, Clone)]
@@ -68,7 +68,7 @@ pub(super) async fn store(
              ON CONFLICT (hook_id, id) {on_conflict}"
         );
         let texts = |of: fn(&Matched) -> String| -> Vec<String> {
-            rows.iter().map(|row| of(row)).collect()
+            rows.iter().map(|row| storable::text(&of(row)).into_owned()).collect()
         };
         let times: Vec<i64> = rows.iter().map(|row| millis(row.at)).collect();
         let sequences = rows.iter().map(|row| i64::try_from(row.place.0).unwrap_or(i64::MAX));

@@ -9,7 +9,7 @@ use domain::{
 use sqlx::{Connection, PgConnection, postgres::PgPoolOptions, types::Json};
 
 use super::{ByHook, matching::wake};
-use crate::{Database, ProjectionError, fold::millis};
+use crate::{Database, ProjectionError, fold::millis, storable};
 
 /// An endpoint that a sender has for a while.
 #[derive(Debug, Clone)]
@@ -217,8 +217,8 @@ async fn record_one(
     .bind(millis(outcome.at))
     .bind(outcome.status.map(i32::from))
     .bind(i32::try_from(outcome.latency.as_millis()).unwrap_or(i32::MAX))
-    .bind(&outcome.error)
-    .bind(&outcome.body)
+    .bind(storable::some(outcome.error.as_deref()))
+    .bind(storable::some(outcome.body.as_deref()))
     .execute(&mut *connection)
     .await?;
     let (state, delivered_at) = match (outcome.delivered, outcome.next_at) {
@@ -322,7 +322,7 @@ pub async fn remind(
         .bind(id)
         .bind(tenant.as_str())
         .bind(job.to_string())
-        .bind(body)
+        .bind(storable::text(body))
         .bind(millis(at))
         .execute(&mut *transaction)
         .await?;

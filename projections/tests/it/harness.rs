@@ -3,11 +3,12 @@ use std::{sync::Arc, time::Duration};
 use commands::{Caller, Commands};
 use domain::{
     JobId, Personal, Tenant,
+    account::{Account, AccountCommand},
     job::{Job, JobCommand, JobSpec},
     media::{Convert, MediaRequest, Overwrite},
 };
 use embedded::{NatsServer, Postgres, temporary_folder};
-use nats::{Codec, Log, Nats, NatsConfig, Vault, topology};
+use nats::{Codec, Draft, Log, Nats, NatsConfig, Vault, topology};
 use projections::{
     Archive, Database, JobDetail, JobList, PostgresConfig, Projection, ProjectionError, Queue,
     Runner, positions,
@@ -61,8 +62,13 @@ impl Bed {
     }
 
     pub(crate) fn run<P: Projection + 'static>(&self, projection: P) -> Running {
+        self.run_over(self.commands.log().clone(), projection)
+    }
+
+    /// The same, over the log or the notes beside it.
+    pub(crate) fn run_over<P: Projection + 'static>(&self, log: Log, projection: P) -> Running {
         let stop = CancellationToken::new();
-        let (log, codec) = (self.commands.log().clone(), self.commands.codec().clone());
+        let codec = self.commands.codec().clone();
         let runner = Runner::new(self.database.clone(), log, codec, projection);
         let token = stop.clone();
         Running { stop, task: tokio::spawn(async move { runner.run(&token).await }) }
@@ -90,6 +96,42 @@ impl Bed {
         id
     }
 
+    /// A message on a subject that nothing was said on before, whatever its bytes are; answers its sequence.
+    pub(crate) async fn append(&self, subject: &str, payload: &[u8]) -> u64 {
+        let expected = self.commands.log().last_matching(subject).await.unwrap();
+        let draft = Draft {
+            subject: subject.to_owned(),
+            expected,
+            command_id: Uuid::now_v7(),
+            payload: payload.to_vec().into(),
+        };
+        self.commands.log().append(draft).await.unwrap()
+    }
+
+    /// Throws a tenant's data key away, and says so in the log.
+    pub(crate) async fn erase(&self, tenant: &Tenant) {
+        let name = tenant.as_str();
+        let vault = Vault::open(self.commands.log().nats(), &[1; 32]).await.unwrap();
+        vault.erase(name).await.unwrap();
+        self.commands.forget(name).await;
+        let (caller, command) = (Caller::process("test"), AccountCommand::Erase);
+        self.commands.handle::<Account>(name, name, &caller, command).await.unwrap();
+    }
+
+    pub(crate) async fn pool(&self) -> sqlx::PgPool {
+        sqlx::PgPool::connect(&self.postgres.url()).await.unwrap()
+    }
+
+    /// What is parked: by which read model, which message, and why.
+    pub(crate) async fn parked(&self) -> Vec<(String, i64, String)> {
+        sqlx::query_as(
+            "SELECT name, sequence, error FROM projection_parked ORDER BY name, sequence",
+        )
+        .fetch_all(&self.pool().await)
+        .await
+        .unwrap()
+    }
+
     pub(crate) async fn tell(&self, id: JobId, tenant: &Tenant, command: JobCommand) {
         let caller = Caller::process("test");
         self.commands
@@ -107,7 +149,7 @@ pub(crate) fn tenant(name: &str) -> Tenant {
     name.parse().unwrap()
 }
 
-fn spec() -> Box<JobSpec> {
+pub(crate) fn spec() -> Box<JobSpec> {
     Box::new(JobSpec {
         metadata: Personal::Clear([("album".to_owned(), "one".to_owned())].into()),
         ..JobSpec::of(MediaRequest::Convert(Convert {

@@ -5,7 +5,9 @@
 mod harness;
 mod job_detail;
 mod job_list;
+mod poison;
 mod queue;
 mod rebuild;
 mod runner;
+mod verify;
 mod webhooks;

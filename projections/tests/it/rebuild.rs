@@ -4,12 +4,12 @@ use projections::{Archive, JobDetail, JobList, Projection, Queue, Rebuild, archi
 use crate::harness::{Bed, job, tenant};
 
 impl Bed {
-    async fn rebuild<P: Projection>(&self, projection: P) -> Rebuild<P> {
+    pub(crate) async fn rebuild<P: Projection>(&self, projection: P) -> Rebuild<P> {
         let (log, codec) = (self.commands.log().clone(), self.commands.codec().clone());
         Rebuild::begin(self.database.clone(), log, codec, projection).await.unwrap()
     }
 
-    async fn rebuilt_equals_served<P: Projection>(&self, projection: P) {
+    pub(crate) async fn rebuilt_equals_served<P: Projection>(&self, projection: P) {
         let rebuild = self.rebuild(projection).await;
         rebuild.catch_up().await.unwrap();
         assert_eq!(rebuild.differences().await.unwrap(), 0, "{}", P::NAME);

@@ -136,12 +136,12 @@ async fn a_row_that_was_changed_removed_added_or_moved_is_found_and_named() {
             "archive 99",
         ),
         (
-            "UPDATE archive SET sequence = -1 WHERE sequence = 2;
+            "UPDATE archive SET sequence = 1000000 WHERE sequence = 2;
              UPDATE archive SET sequence = 2 WHERE sequence = 3;
-             UPDATE archive SET sequence = 3 WHERE sequence = -1",
-            "UPDATE archive SET sequence = -1 WHERE sequence = 2;
+             UPDATE archive SET sequence = 3 WHERE sequence = 1000000",
+            "UPDATE archive SET sequence = 1000000 WHERE sequence = 2;
              UPDATE archive SET sequence = 2 WHERE sequence = 3;
-             UPDATE archive SET sequence = 3 WHERE sequence = -1",
+             UPDATE archive SET sequence = 3 WHERE sequence = 1000000",
             "archive 2",
         ),
         ("UPDATE audit_decision SET actor = 'nobody' WHERE sequence = 4", "", "audit_decision 4-0"),

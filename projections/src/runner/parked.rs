@@ -1,0 +1,124 @@
+//! Messages that a read model cannot take: each is passed over, with all later ones of its aggregate, and
+//! no other aggregate is kept waiting for it.
+
+use std::collections::BTreeSet;
+
+use domain::Tenant;
+use nats::Message;
+use sqlx::{Connection, PgConnection};
+
+use super::{Projection, Runner};
+use crate::{ProjectionError, error::Flaw};
+
+/// The subjects of a read model whose messages are passed over.
+#[derive(Debug)]
+pub(super) struct Parked {
+    name: &'static str,
+    subjects: BTreeSet<String>,
+}
+
+impl Parked {
+    pub(super) async fn load(
+        connection: &mut PgConnection,
+        name: &'static str,
+    ) -> Result<Self, ProjectionError> {
+        let subjects: Vec<String> =
+            sqlx::query_scalar("SELECT DISTINCT subject FROM projection_parked WHERE name = $1")
+                .bind(name)
+                .fetch_all(connection)
+                .await?;
+        Ok(Self { name, subjects: subjects.into_iter().collect() })
+    }
+
+    fn holds(&self, message: &Message) -> bool {
+        self.subjects.contains(&*crate::storable::text(&message.subject))
+    }
+
+    /// Writes down that a message was passed over, and why; nothing of what stands in it.
+    async fn add(
+        &mut self,
+        transaction: &mut PgConnection,
+        message: &Message,
+        flaw: &Flaw,
+    ) -> Result<(), ProjectionError> {
+        let subject = crate::storable::text(&message.subject).into_owned();
+        sqlx::query(
+            "INSERT INTO projection_parked (name, sequence, subject, error)
+             VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        )
+        .bind(self.name)
+        .bind(i64::try_from(message.sequence).unwrap_or(i64::MAX))
+        .bind(&subject)
+        .bind(flaw.to_string())
+        .execute(transaction)
+        .await?;
+        if *flaw != Flaw::Follows {
+            tracing::error!(projection = self.name, message.sequence, %flaw, "message parked");
+            self.subjects.insert(subject);
+        }
+        Ok(())
+    }
+
+    /// Forgets what is parked of a tenant.
+    pub(super) async fn forget(
+        &mut self,
+        transaction: &mut PgConnection,
+        tenant: &Tenant,
+    ) -> Result<(), ProjectionError> {
+        sqlx::query(
+            "DELETE FROM projection_parked WHERE name = $1 AND split_part(subject, '.', 3) = $2",
+        )
+        .bind(self.name)
+        .bind(tenant.as_str())
+        .execute(transaction)
+        .await?;
+        self.subjects.retain(|subject| subject.split('.').nth(2) != Some(tenant.as_str()));
+        Ok(())
+    }
+}
+
+impl<P: Projection> Runner<P> {
+    /// Applies what can be applied, and parks what cannot. Only trouble that waiting may end is an error.
+    pub(super) async fn apply(
+        &self,
+        transaction: &mut PgConnection,
+        parked: &mut Parked,
+        batch: &[Message],
+    ) -> Result<(), ProjectionError> {
+        let (late, good): (Vec<Message>, Vec<Message>) =
+            batch.iter().cloned().partition(|message| parked.holds(message));
+        for message in &late {
+            parked.add(transaction, message, &Flaw::Follows).await?;
+        }
+        if self.attempt(transaction, &good).await?.is_none() {
+            return Ok(());
+        }
+        for message in &good {
+            let flaw = if parked.holds(message) {
+                Some(Flaw::Follows)
+            } else {
+                self.attempt(transaction, std::slice::from_ref(message)).await?
+            };
+            if let Some(flaw) = flaw {
+                parked.add(transaction, message, &flaw).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies all of a batch or nothing; what is wrong with it, if anything is.
+    async fn attempt(
+        &self,
+        transaction: &mut PgConnection,
+        batch: &[Message],
+    ) -> Result<Option<Flaw>, ProjectionError> {
+        let mut attempt = transaction.begin().await?;
+        let Err(error) = self.projection.apply(&mut attempt, &self.codec, batch).await else {
+            attempt.commit().await?;
+            return Ok(None);
+        };
+        let flaw = error.flaw().ok_or(error)?;
+        attempt.rollback().await?;
+        Ok(Some(flaw))
+    }
+}
