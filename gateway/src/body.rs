@@ -1,3 +1,5 @@
+mod checked;
+
 use std::{marker::PhantomData, time::Duration};
 
 use poem::{Request, RequestBody, Result};
@@ -9,6 +11,7 @@ use poem_openapi::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_path_to_error::Segment;
 use sha2::{Digest, Sha256};
 
 use crate::problem::{Kind, Problem};
@@ -65,8 +68,7 @@ async fn read(request: &Request, body: &mut RequestBody) -> Result<(Value, Strin
     let reading = tokio::time::timeout(PATIENCE, body.take()?.into_bytes_limit(MAX_BODY)).await;
     let slow = || Problem::new(Kind::Slow, "the body did not come within 30 seconds");
     let bytes = reading.map_err(|_| slow())??;
-    let json: Value = serde_json::from_slice(&bytes)
-        .map_err(|error| Problem::new(Kind::Malformed, format!("this is no JSON: {error}")))?;
+    let json = checked::read(&bytes)?;
     let fingerprint = hex::encode(Sha256::digest(json.to_string()));
     Ok((json, fingerprint))
 }
@@ -74,21 +76,7 @@ async fn read(request: &Request, body: &mut RequestBody) -> Result<(Value, Strin
 /// Reads a value; a refusal points at the field below `prefix`.
 pub(crate) fn parse<T: DeserializeOwned>(json: Value, prefix: &str) -> Result<T, Problem> {
     serde_path_to_error::deserialize(json).map_err(|error| {
-        let mut pointer = format!("#{prefix}");
-        for segment in error.path() {
-            match segment {
-                serde_path_to_error::Segment::Seq { index } => {
-                    pointer.push('/');
-                    pointer.push_str(&index.to_string());
-                }
-                serde_path_to_error::Segment::Map { key } => {
-                    pointer.push('/');
-                    pointer.push_str(key);
-                }
-                serde_path_to_error::Segment::Enum { .. }
-                | serde_path_to_error::Segment::Unknown => {}
-            }
-        }
+        let mut pointer = format!("#{prefix}{}", pointer(error.path().iter()));
         let detail = error.inner().to_string();
         // serde tells a missing field at its parent.
         if let Some(field) =
@@ -99,4 +87,14 @@ pub(crate) fn parse<T: DeserializeOwned>(json: Value, prefix: &str) -> Result<T,
         }
         Problem::field(Kind::Invalid, &pointer, detail)
     })
+}
+
+/// A path as a JSON pointer has it.
+fn pointer<'p>(path: impl Iterator<Item = &'p Segment>) -> String {
+    let segments = path.filter_map(|segment| match segment {
+        Segment::Seq { index } => Some(format!("/{index}")),
+        Segment::Map { key } => Some(format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    });
+    segments.collect()
 }

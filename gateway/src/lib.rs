@@ -43,6 +43,7 @@ mod rows;
 mod scanner;
 mod server;
 mod state;
+mod text;
 mod throttle;
 mod tls;
 mod tokens;

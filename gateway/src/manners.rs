@@ -17,6 +17,7 @@ use crate::{
     limits::ToTell,
     problem::{Kind, Problem},
     state::Gateway,
+    text,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -38,7 +39,11 @@ pub(crate) async fn manners<E: Endpoint>(inner: Arc<E>, mut request: Request) ->
     let secure = headers::is_secure(&request, proxied);
     let told = ToTell::default();
     request.set_data(told.clone());
-    let mut response = match inner.call(request).await {
+    let answered = match text::look_at(&request) {
+        Ok(()) => inner.call(request).await,
+        Err(problem) => Err(problem.into()),
+    };
+    let mut response = match answered {
         Ok(response) => response.into_response(),
         Err(error) if error.is_from_response() => error.into_response(),
         Err(error) => problem(&error).response(&id, &path),

@@ -166,6 +166,12 @@ impl Problem {
         Some(first)
     }
 
+    /// Where it is wrong.
+    #[cfg(test)]
+    pub(crate) fn pointers(&self) -> impl Iterator<Item = &str> {
+        self.errors.iter().map(|error| error.pointer.as_str())
+    }
+
     pub(crate) fn not_found(what: &str) -> Self {
         Self::new(Kind::NotFound, format!("there is no such {what}"))
     }

@@ -59,8 +59,8 @@ impl BatchBody {
         gateway: &Gateway,
         tenant: &Tenant,
     ) -> Result<Vec<(String, JobSpec)>, Problem> {
-        if self.name.as_ref().is_some_and(|name| name.len() > 200 || name.contains('\0')) {
-            return Err(invalid("#/name", "a name has up to 200 bytes, without NUL"));
+        if self.name.as_ref().is_some_and(|name| name.len() > 200) {
+            return Err(invalid("#/name", "a name has up to 200 bytes"));
         }
         if self.max_parallel.is_some_and(|most| !(1..=20).contains(&most)) {
             return Err(invalid("#/max_parallel", "1 to 20 jobs of a batch run at once"));

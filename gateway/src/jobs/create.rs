@@ -88,12 +88,11 @@ pub(crate) trait Create {
         let terms = self.terms();
         let metadata = terms.metadata.cloned().unwrap_or_default();
         let fits = |(name, value): (&String, &String)| {
-            (1..=64).contains(&name.len())
-                && value.len() <= 1024
-                && !format!("{name}{value}").contains('\0')
+            (1..=64).contains(&name.len()) && value.len() <= 1024
         };
         if metadata.len() > 32 || !metadata.iter().all(fits) {
-            let detail = "at most 32 labels, each with a name of 1 to 64 and a value of up to 1024 bytes, without NUL";
+            let detail =
+                "at most 32 labels, each with a name of 1 to 64 and a value of up to 1024 bytes";
             return Err(Problem::field(Kind::Invalid, "#/metadata", detail));
         }
         let not_before = terms.not_before.map(|text| {

@@ -118,9 +118,6 @@ pub(crate) async fn list(
 
 /// The filter, and what tells it from another one.
 fn filter(asked: &Asked<'_>) -> Result<(Filter, String), Problem> {
-    if decode(asked.uri.query().unwrap_or_default()).contains('\0') {
-        return Err(malformed("query", "a filter holds no NUL"));
-    }
     let status = asked.status.as_deref().map(|word| {
         serde_json::from_value::<JobStatus>(word.into()).map_err(|_| {
             malformed("status", "status is queued, processing, completed, failed or cancelled")

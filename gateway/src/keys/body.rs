@@ -109,8 +109,8 @@ impl KeyPatch {
 
 /// A text for a person.
 pub(super) fn words(text: String, field: &str) -> Result<String, Problem> {
-    if text.is_empty() || text.len() > 1_000 || text.contains('\0') {
-        let detail = "a text of 1 to 1000 bytes, without NUL";
+    if text.is_empty() || text.len() > 1_000 {
+        let detail = "a text of 1 to 1000 bytes";
         return Err(Problem::field(Kind::Invalid, &format!("#/{field}"), detail));
     }
     Ok(text)

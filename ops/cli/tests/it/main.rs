@@ -33,6 +33,7 @@ mod secrets;
 mod stack;
 mod takeover;
 mod tenants;
+mod texts;
 mod time;
 mod users;
 mod views;

@@ -1,0 +1,215 @@
+//! Every string that the API's own document takes, with what no table can hold: refused in words that
+//! point at it, at every place, and before anything else is done.
+
+use std::path::Path;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::stack::{Answer, Stack};
+
+/// Stands for the bad string until the body is text.
+const HERE: &str = "@@@";
+
+/// A string of a body: the body with it alone, and where it stands.
+struct Place {
+    method: Method,
+    path: String,
+    body: Value,
+    pointer: String,
+}
+
+struct Document(Value);
+
+impl Document {
+    fn committed() -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/api/openapi.json");
+        Self(serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap())
+    }
+
+    fn operations(&self) -> impl Iterator<Item = (Method, String, &Value)> {
+        self.0["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
+            let path = path.trim_start_matches("/api/v1").to_owned();
+            methods.as_object().unwrap().iter().map(move |(method, operation)| {
+                let method = method.to_uppercase().parse().unwrap();
+                (method, path.clone(), operation)
+            })
+        })
+    }
+
+    /// Every string that a body may hold, each once: a schema that holds itself is not entered twice.
+    fn strings(&self, schema: &Value, open: &[&str]) -> Vec<(Value, String)> {
+        if let Some(name) = schema["$ref"].as_str() {
+            let name = name.rsplit('/').next().unwrap();
+            if open.contains(&name) {
+                return vec![];
+            }
+            let open = [open, &[name]].concat();
+            return self.strings(&self.0["components"]["schemas"][name], &open);
+        }
+        let mut found = Vec::new();
+        for one in ["allOf", "anyOf", "oneOf"] {
+            for part in schema[one].as_array().into_iter().flatten() {
+                found.extend(self.strings(part, open));
+            }
+        }
+        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+            let within = self.strings(field, open).into_iter();
+            found
+                .extend(within.map(|(value, at)| (json!({ name: value }), format!("/{name}{at}"))));
+        }
+        if schema["items"].is_object() {
+            let within = self.strings(&schema["items"], open).into_iter();
+            found.extend(within.map(|(value, at)| (json!([value]), format!("/0{at}"))));
+        }
+        if schema["additionalProperties"].is_object() {
+            found.push((json!({ "label": HERE }), "/label".to_owned()));
+        }
+        if found.is_empty() {
+            match schema["type"].as_str() {
+                Some("string") => found.push((json!(HERE), String::new())),
+                // Anything may stand here, as deep as it likes.
+                None => found.extend([
+                    (json!(HERE), String::new()),
+                    (json!({ "x": [{ "y": HERE }] }), "/x/0/y".to_owned()),
+                ]),
+                Some(_) => {}
+            }
+        }
+        found
+    }
+
+    fn places(&self) -> Vec<Place> {
+        let mut places = Vec::new();
+        for (method, path, operation) in self.operations() {
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+            if schema.is_object() {
+                let path = path.replace(['{', '}'], "");
+                for (body, pointer) in self.strings(schema, &[]) {
+                    places.push(Place {
+                        method: method.clone(),
+                        path: path.clone(),
+                        body,
+                        pointer: format!("#{pointer}"),
+                    });
+                }
+            }
+        }
+        places
+    }
+}
+
+async fn send(stack: &Stack, place: &Place, bad: &str) -> Answer {
+    let body = place.body.to_string().replace(&format!("\"{HERE}\""), &format!("\"{bad}\""));
+    let request = stack.request(place.method.clone(), &place.path);
+    stack.send(request.header("content-type", "application/json").body(body)).await
+}
+
+fn is_refused(answer: &Answer, status: StatusCode, pointer: &str) -> bool {
+    answer.status == status
+        && answer.header("content-type") == "application/problem+json"
+        && answer.text("/errors/0/pointer") == pointer
+        && !answer.text("/detail").is_empty()
+}
+
+#[tokio::test]
+async fn no_string_of_any_body_holds_what_cannot_be_stored() {
+    let stack = Stack::new().await;
+    let places = Document::committed().places();
+    assert!(places.len() > 100, "{} strings", places.len());
+    let long = "x".repeat(1 << 20);
+    for place in &places {
+        for (bad, status) in [
+            ("a\\u0000b", StatusCode::UNPROCESSABLE_ENTITY),
+            ("a\\u001bb", StatusCode::UNPROCESSABLE_ENTITY),
+            ("\\ud800", StatusCode::BAD_REQUEST),
+            (&long, StatusCode::UNPROCESSABLE_ENTITY),
+        ] {
+            let answer = send(&stack, place, bad).await;
+            let (method, path) = (&place.method, &place.path);
+            assert!(
+                is_refused(&answer, status, &place.pointer),
+                "{method} {path} {} {bad:.10}: {answer:#?}",
+                place.pointer
+            );
+        }
+    }
+    // Names of fields as well.
+    for body in ["{\"a\\u0000\":1}", "{\"metadata\":{\"a\\n\":\"b\"}}"] {
+        let request = stack.request(Method::POST, "/convert");
+        let request = request.header("content-type", "application/json").body(body);
+        let answer = stack.send(request).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{answer:#?}");
+    }
+    assert_eq!(stack.get("/jobs").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn lines_and_tabs_stand_in_what_people_write_for_people() {
+    let stack = Stack::new().await;
+    let text = "first\n\tsecond\r\n";
+    let body = json!({ "input": "a.mp4", "metadata": { "note": text } });
+    let made = stack.post("/probe", &body).await;
+    assert_eq!(made.json["job"]["metadata"]["note"], text, "{made:#?}");
+    let hook = json!({ "url": "https://example.com", "description": text });
+    let hook = stack.post("/webhooks", &hook).await;
+    assert_eq!(hook.text("/description"), text, "{hook:#?}");
+    let batch = stack.post("/batch", &json!({ "name": text, "jobs": [] })).await;
+    assert!(is_refused(&batch, StatusCode::UNPROCESSABLE_ENTITY, "#/name"), "{batch:#?}");
+}
+
+#[tokio::test]
+async fn no_part_of_an_address_and_no_kept_header_holds_what_cannot_be_stored() {
+    let stack = Stack::new().await;
+    for (method, path, operation) in Document::committed().operations() {
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        for parameter in parameters {
+            let name = parameter["name"].as_str().unwrap();
+            for bad in ["a%00b", "a%0ab", "a%ed%a0%80b"] {
+                let (path, pointer) = match parameter["in"].as_str().unwrap() {
+                    "path" => (path.replace(&format!("{{{name}}}"), bad), "#path".to_owned()),
+                    "query" => (format!("{path}?{name}={bad}"), format!("#{name}")),
+                    _ => continue,
+                };
+                let path = path.replace(['{', '}'], "");
+                let answer = stack.send(stack.request(method.clone(), &path)).await;
+                assert!(
+                    method == Method::HEAD
+                        || is_refused(&answer, StatusCode::BAD_REQUEST, &pointer),
+                    "{method} {path}: {answer:#?}"
+                );
+            }
+        }
+    }
+    for (header, pointer) in
+        [("idempotency-key", "#Idempotency-Key"), ("content-disposition", "#Content-Disposition")]
+    {
+        let request = stack.request(Method::POST, "/uploads").header(header, "a\tb");
+        let request = request.header("content-type", "application/octet-stream");
+        let answer = stack.send(request.body("x")).await;
+        assert!(is_refused(&answer, StatusCode::BAD_REQUEST, pointer), "{header}: {answer:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_field_that_stands_there_twice_is_refused_wherever_it_does() {
+    let stack = Stack::new().await;
+    for (path, body, pointer) in [
+        ("/convert", r#"{"input":"a.mp4","input":"b.mp4","output":"c.mp4"}"#, "#/input"),
+        ("/probe", r#"{"input":"a.mp4","metadata":{"a":"1","a":"2"}}"#, "#/metadata/a"),
+        (
+            "/batch",
+            r#"{"jobs":[{"kind":"probe","input":"a.mp4","kind":"convert"}]}"#,
+            "#/jobs/0/kind",
+        ),
+        (
+            "/convert",
+            r#"{"input":"a","output":"b","operations":[{"type":"flip","axis":"x","axis":"y"}]}"#,
+            "#/operations/0/axis",
+        ),
+    ] {
+        let request = stack.request(Method::POST, path).header("content-type", "application/json");
+        let answer = stack.send(request.body(body)).await;
+        assert!(is_refused(&answer, StatusCode::BAD_REQUEST, pointer), "{path}: {answer:#?}");
+    }
+}
