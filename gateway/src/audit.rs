@@ -15,7 +15,7 @@ use domain::{
     audit::{AuditEvent, NOBODY},
 };
 use lru::LruCache;
-use nats::{Actor, CodecError, Decision, Notes};
+use nats::{Actor, CodecError, Decision, LogError, Notes};
 use poem::Request;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -156,7 +156,9 @@ impl Audit {
             for (fact, count, first, last) in self.due(clock::now()) {
                 let note = Note { fact, count, first, last };
                 while let Err(error) = note.keep(commands, &notes).await {
-                    if stopping || stop.is_cancelled() {
+                    // One that can never be kept keeps no others waiting.
+                    let hopeless = !matches!(error, CodecError::Log(LogError::Unavailable(_)));
+                    if hopeless || stopping || stop.is_cancelled() {
                         tracing::warn!(%error, "a note was not written");
                         break;
                     }

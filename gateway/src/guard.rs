@@ -123,6 +123,10 @@ fn turn_away(
         let detail = "too many requests without a valid key from this address";
         return Problem::too_many(detail, wait.as_secs().saturating_add(1));
     }
+    if closed == Closed::Unheard {
+        let detail = "this key may be newer than what this gateway has heard; ask again";
+        return Problem::new(Kind::Unavailable, detail);
+    }
     let (kind, action, detail) = match closed {
         Closed::Address => {
             (Kind::Forbidden, "key.refused_address", "this key does not open from your address")
@@ -133,7 +137,7 @@ fn turn_away(
         Closed::Revoked => {
             (Kind::Unauthorized, "key.refused_revoked", "this key is revoked or was rotated")
         }
-        Closed::Unknown | Closed::Behind => (
+        Closed::Unknown | Closed::Behind | Closed::Unheard => (
             Kind::Unauthorized,
             "key.refused_unknown",
             "send a valid key as `X-API-Key: …` or `Authorization: Bearer …`",

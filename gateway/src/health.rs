@@ -1,6 +1,6 @@
 //! How the service is, what it can do, who works.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use domain::{
     key::Scope,
@@ -8,7 +8,7 @@ use domain::{
 };
 use poem::{Response, Result, http::StatusCode, web::Data};
 use poem_openapi::{Object, OpenApi, types::Any};
-use projections::positions;
+use projections::{Ends, positions};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -36,12 +36,21 @@ fn ok() -> Reply<200, Status> {
     Reply::new(Status { status: "ok".to_owned(), version })
 }
 
-/// True if the log and the database answer.
+/// How long the database may take to say that it is there.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// True if requests with a key are answered, and the log and the database are there for them.
 pub(crate) async fn is_ready(gateway: &Gateway) -> Result<(), Problem> {
     if gateway.commands.log().nats().connected_for().is_none() {
         return Err(Problem::new(Kind::Unavailable, "the event log is not connected"));
     }
-    if !gateway.database.answers().await {
+    // A server that stands still breaks no connection. Without its answers nobody knows which keys are good,
+    // and whoever shows one is told to come again.
+    if gateway.directory.is_behind() {
+        return Err(Problem::new(Kind::Unavailable, "the event log does not answer"));
+    }
+    let answers = tokio::time::timeout(PATIENCE, gateway.database.answers()).await;
+    if !answers.unwrap_or(false) {
         return Err(Problem::new(Kind::Unavailable, "the database does not answer"));
     }
     Ok(())
@@ -67,42 +76,47 @@ impl Health {
     async fn detailed(&self, gateway: Data<&Arc<Gateway>>, auth: Auth) -> Result<Raw> {
         let principal = auth.may(Scope::Admin)?;
         let nats = gateway.commands.log().nats();
-        let last = gateway.commands.log().last_sequence().await.ok();
+        let ends = Ends::now(gateway.commands.log()).await.ok();
         let projections = positions(&gateway.database).await.ok();
         let workers = gateway.present();
-        let lag = |at: u64| last.map(|last| last.saturating_sub(at));
         let read_models: Map<String, Value> = projections
             .iter()
             .flatten()
             .map(|(name, at, parked)| {
-                let state = match lag(*at) {
-                    _ if *parked > 0 => "parked",
+                let lag = ends.and_then(|ends| ends.lag(name, *at));
+                let state = match lag {
                     Some(lag) if lag > FAR_BEHIND => "behind",
+                    // One aggregate is passed over, all others are served.
+                    _ if *parked > 0 => "parked",
                     _ => "running",
                 };
-                (
-                    name.clone(),
-                    json!({ "position": at, "lag": lag(*at), "parked": parked, "state": state }),
-                )
+                let shown = json!({ "position": at, "lag": lag, "parked": parked, "state": state });
+                (name.clone(), shown)
             })
             .collect();
         let conducted = queue::places(&gateway, &principal.tenant, None, 1).await.is_ok();
         let stored = gateway.storage.answers().await;
-        let in_time = read_models.values().all(|model| model["state"] == "running");
-        let healthy = last.is_some()
+        let in_time = read_models.values().all(|model| model["state"] != "behind");
+        let parked = read_models.values().any(|model| model["state"] == "parked");
+        let healthy = ends.is_some()
             && projections.is_some()
             && in_time
             && conducted
             && stored
             && !workers.is_empty();
         let status = |well: bool| if well { "ok" } else { "down" };
+        let overall = match (healthy, parked) {
+            (false, _) => "unhealthy",
+            (true, true) => "degraded",
+            (true, false) => "ok",
+        };
         let body = json!({
-            "status": if healthy { "ok" } else { "unhealthy" },
+            "status": overall,
             "components": {
                 "log": {
-                    "status": status(last.is_some()),
+                    "status": status(ends.is_some()),
                     "server": nats.server_version(),
-                    "last_sequence": last,
+                    "last_sequence": ends.map(|ends| ends.log),
                     "durability": "every append is fsynced before it is answered, if the server \
                                    runs with sync_interval: always, as ours do",
                 },
@@ -166,14 +180,13 @@ impl Health {
         auth: Auth,
     ) -> Result<Reply<200, Any<Value>>> {
         auth.may(Scope::Admin)?;
-        let last = gateway.commands.log().last_sequence().await.map_err(Problem::from)?;
+        let ends = Ends::now(gateway.commands.log()).await.map_err(Problem::from)?;
         let rows = positions(&gateway.database).await.map_err(Problem::from)?;
         let data: Vec<Value> = rows
             .into_iter()
             .map(|(name, at, parked)| {
-                json!({
-                    "name": name, "position": at, "lag": last.saturating_sub(at), "parked": parked,
-                })
+                let lag = ends.lag(&name, at);
+                json!({ "name": name, "position": at, "lag": lag, "parked": parked })
             })
             .collect();
         Ok(Reply::new(Any(json!({ "data": data, "has_more": false }))))

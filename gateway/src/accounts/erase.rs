@@ -9,7 +9,7 @@ use domain::{
     job::{Job, JobCommand, JobStatus},
     key::{Key, KeyCommand, KeyRejection},
 };
-use nats::{Position, failpoint};
+use nats::{CodecError, Position, failpoint};
 use projections::{JobList, audit::erase_notes, job_list, job_list::Filter};
 
 use crate::{
@@ -39,7 +39,12 @@ pub(super) async fn erase(
     for key in gateway.directory.keys(Some(tenant)) {
         let (id, command) = (key.id.to_string(), KeyCommand::Revoke { by: by.clone() });
         match gateway.commands.handle::<Key>(name, &id, caller, command).await {
-            Ok(_) | Err(HandleError::Rejected(KeyRejection::Revoked)) => {}
+            // One that cannot be read opens nothing either.
+            Ok(_)
+            | Err(
+                HandleError::Rejected(KeyRejection::Revoked)
+                | HandleError::Codec(CodecError::Unreadable(_)),
+            ) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -93,11 +98,14 @@ async fn end_jobs(gateway: &Gateway, caller: &Caller, tenant: &Tenant) -> Result
             gateway.positions.reach::<JobList>(&gateway.database, epoch, Some(&now)).await?;
             let mut none = true;
             for status in [JobStatus::Queued, JobStatus::Processing] {
-                let filter = Filter { status: Some(status), ..Filter::default() };
-                let jobs = job_list::page(&gateway.database, tenant, &filter, PAGE).await?;
-                none &= jobs.is_empty();
-                for job in &jobs {
-                    end_job(gateway, caller, (tenant, job.id)).await;
+                let mut filter = Filter { status: Some(status), ..Filter::default() };
+                loop {
+                    let jobs = job_list::page(&gateway.database, tenant, &filter, PAGE).await?;
+                    let Some(last) = jobs.last() else { break };
+                    filter.after = Some(last.id);
+                    for job in &jobs {
+                        none &= !end_job(gateway, caller, (tenant, job.id)).await;
+                    }
                 }
             }
             if none {
@@ -110,11 +118,14 @@ async fn end_jobs(gateway: &Gateway, caller: &Caller, tenant: &Tenant) -> Result
     tokio::time::timeout(PATIENCE, ending).await.map_err(|_| late())?
 }
 
-async fn end_job(gateway: &Gateway, caller: &Caller, (tenant, job): (&Tenant, JobId)) {
+/// False if nobody can end it, or needs to: it cannot be read.
+async fn end_job(gateway: &Gateway, caller: &Caller, (tenant, job): (&Tenant, JobId)) -> bool {
     let id = job.to_string();
     // A refusal means that it is over, or that its outputs are being delivered.
-    let _ = gateway.commands.handle::<Job>(tenant.as_str(), &id, caller, JobCommand::Cancel).await;
+    let cancel = JobCommand::Cancel;
+    let told = gateway.commands.handle::<Job>(tenant.as_str(), &id, caller, cancel).await;
     gateway.live.tell(format!("ctl.cancel.{id}"), "").await;
+    !matches!(told, Err(HandleError::Codec(CodecError::Unreadable(_))))
 }
 
 async fn hooks(gateway: &Gateway, tenant: &Tenant) -> Result<Vec<domain::HookId>, Problem> {

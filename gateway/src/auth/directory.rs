@@ -57,6 +57,8 @@ struct Looks {
 struct Known {
     keys: HashMap<KeyId, KnownKey>,
     accounts: HashMap<Tenant, KnownAccount>,
+    /// What was said of these cannot be read; it may be that they are revoked.
+    unreadable: BTreeSet<KeyId>,
     /// By tenant and month.
     quotas: HashMap<Tenant, BTreeMap<String, QuotaState>>,
 }
@@ -109,9 +111,13 @@ pub(crate) enum Closed {
     Address,
     /// Nobody knows whether it was revoked meanwhile.
     Behind,
+    /// It is none that we heard of, and says that it was made after what we heard last.
+    Unheard,
 }
 
 const SUBJECTS: [&str; 3] = ["ev.key.>", "ev.account.>", "ev.quota.>"];
+/// How far other gateways' clocks may go before ours.
+const SKEW: Duration = Duration::from_secs(10);
 /// How often it is looked whether the log holds anything newer.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -233,8 +239,13 @@ impl Directory {
         let Some((category, tenant, id)) = message.address() else { return };
         let Ok(tenant) = tenant.parse::<Tenant>() else { return };
         if category == Key::CATEGORY {
-            if let (Ok(id), Some(decision)) = (id.parse(), decode(codec, message).await) {
-                self.fold_key(tenant, id, &decision);
+            match (id.parse(), decode(codec, message).await) {
+                (Ok(id), Some(decision)) => self.fold_key(tenant, id, &decision),
+                (Ok(id), None) => {
+                    let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+                    known.unreadable.insert(id);
+                }
+                (Err(_), _) => {}
             }
         } else if category == Account::CATEGORY
             && let Some(decision) = decode::<AccountEvent>(codec, message).await
@@ -290,7 +301,7 @@ impl Directory {
         let found = self.look_up(sent, from, now);
         let counter = match &found {
             Err(Closed::Unknown) => &self.looks.unknown,
-            Err(Closed::Behind) => &self.looks.behind,
+            Err(Closed::Behind | Closed::Unheard) => &self.looks.behind,
             Ok(_) | Err(Closed::Revoked | Closed::Expired | Closed::Address) => &self.looks.known,
         };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -317,19 +328,42 @@ impl Directory {
     ) -> Result<Principal, Closed> {
         let (id, secret) = secret::parse(sent).ok_or(Closed::Unknown)?;
         let known = self.read();
-        let key = known.keys.get(&id).ok_or(Closed::Unknown)?;
+        let Some(key) = known.keys.get(&id) else { return Err(self.unknown(id, now)) };
         let held = key.state.key().ok_or(Closed::Unknown)?;
         let ours = |kept: &domain::key::KeptSecret| {
             kept.pepper_version == self.pepper.version && self.pepper.matches(&secret, &kept.hash)
         };
         if !held.secrets.iter().any(ours) {
-            return Err(Closed::Unknown);
+            // It may be the newest one of its key.
+            return Err(if self.is_behind() { Closed::Behind } else { Closed::Unknown });
         }
         if !held.open_secrets(now).any(ours) {
             return Err(Closed::Revoked);
         }
         drop(known);
         self.admit(id, from, now)
+    }
+
+    /// What is to be said of a key that is not known: nothing, where it may have been made meanwhile.
+    fn unknown(&self, id: KeyId, now: Timestamp) -> Closed {
+        let proven = *self.proven.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(age) = proven.map(|proven| proven.elapsed()) else { return Closed::Behind };
+        if age > self.patience {
+            return Closed::Behind;
+        }
+        let made = id.uuid().get_timestamp().map(|made| {
+            let (seconds, nanos) = made.to_unix();
+            seconds.saturating_mul(1_000).saturating_add(u64::from(nanos / 1_000_000))
+        });
+        let now = now.as_millis();
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let skewed = u64::try_from(SKEW.as_millis()).unwrap_or(u64::MAX);
+        let meanwhile = now.saturating_sub(age)..=now.saturating_add(skewed);
+        if made.is_some_and(|made| meanwhile.contains(&made)) {
+            Closed::Unheard
+        } else {
+            Closed::Unknown
+        }
     }
 
     /// What a key may do, however it was shown to be its holder who asks.
@@ -345,6 +379,9 @@ impl Directory {
         let known = self.read();
         let key = known.keys.get(&id).ok_or(Closed::Unknown)?;
         let KeyState::Active(held) = &key.state else { return Err(Closed::Revoked) };
+        if known.unreadable.contains(&id) {
+            return Err(Closed::Revoked);
+        }
         if held.is_expired(now) {
             return Err(Closed::Expired);
         }

@@ -1,6 +1,6 @@
 use nats::Log;
 use projections::{
-    Archive, AuditDecisions, BatchList, JobDetail, JobList, Pace, Presets, Projection, Queue,
+    Archive, AuditDecisions, BatchList, Ends, JobDetail, JobList, Pace, Presets, Projection, Queue,
     Rebuild, positions,
 };
 
@@ -42,9 +42,12 @@ const NAMES: [&str; 8] = [
 
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
 async fn status(ground: &Ground) -> anyhow::Result<()> {
-    let last = ground.commands.log().last_sequence().await?;
+    let ends = Ends::now(ground.commands.log()).await?;
     for (name, at, parked) in positions(&ground.database).await? {
-        println!("{name}: at {at} of {last}, {parked} parked");
+        match ends.of(&name) {
+            Some(end) => println!("{name}: at {at} of {end}, {parked} parked"),
+            None => println!("{name}: as of {at}, built when somebody asks"),
+        }
     }
     Ok(())
 }

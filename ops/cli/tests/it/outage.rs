@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::{
     fleet::Fleet,
-    stack::{Answer, bunny, quick, slow},
+    patience::until,
+    stack::{Answer, bunny, http, quick, slow},
 };
 
 fn progress(job: &Value) -> f64 {
@@ -106,6 +107,50 @@ async fn nats_that_stands_still_costs_no_attempt() {
 }
 
 #[tokio::test]
+async fn a_gateway_whose_log_stands_still_is_not_ready_and_calls_no_key_unknown_that_may_be_new() {
+    let fleet = Fleet::without_workers().await;
+    let ask = async |path: &str, key: &str| {
+        let request = http().get(format!("{}{path}", fleet.urls[0])).header("x-api-key", key);
+        request.send().await.unwrap().status()
+    };
+    let key = || {
+        let id = domain::KeyId::from_uuid(uuid::Uuid::now_v7());
+        gateway::mint(&gateway::Pepper::new([9; 32], 1), id, [9; 32]).secret
+    };
+    let ready = async || ask("/health/ready", "").await;
+    until(ready, |status| *status == StatusCode::OK).await;
+    // It has heard everything there is, and this key is not among it.
+    let old = key();
+    until(
+        async || ask("/api/v1/jobs", &old).await,
+        |status| {
+            assert!(matches!(status.as_u16(), 401 | 503), "{status}");
+            *status == StatusCode::UNAUTHORIZED
+        },
+    )
+    .await;
+    let signal = |name: &str| {
+        let pid = fleet.nats.pid().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    };
+    signal("STOP");
+    let still = Instant::now();
+    // It may have been made by another gateway just before.
+    let new = key();
+    assert_eq!(ask("/api/v1/jobs", &new).await, StatusCode::SERVICE_UNAVAILABLE);
+    until(ready, |status| *status == StatusCode::SERVICE_UNAVAILABLE).await;
+    assert!(still.elapsed() < Duration::from_secs(10), "{:?}", still.elapsed());
+    for secret in [&fleet.key, &old, &new] {
+        assert_eq!(ask("/api/v1/jobs", secret).await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    signal("CONT");
+    until(ready, |status| *status == StatusCode::OK).await;
+    until(async || ask("/api/v1/jobs", &new).await, |status| *status == StatusCode::UNAUTHORIZED)
+        .await;
+    until(async || ask("/api/v1/jobs", &fleet.key).await, |status| *status == StatusCode::OK).await;
+}
+
+#[tokio::test]
 async fn postgres_away_for_half_a_minute_stops_no_job() {
     let mut fleet = Fleet::new().await;
     let upload = fleet.upload().await;
@@ -117,7 +162,7 @@ async fn postgres_away_for_half_a_minute_stops_no_job() {
     let mut jobs = Vec::new();
     while away.elapsed() < Duration::from_secs(30) {
         let path = format!("{}/api/v1/jobs/{first}", fleet.urls[0]);
-        let asked = crate::stack::http().get(path).header("x-api-key", &fleet.key).send();
+        let asked = http().get(path).header("x-api-key", &fleet.key).send();
         let answer = asked.await.unwrap();
         let (status, headers) = (answer.status(), answer.headers().clone());
         let answer = Answer { status, headers, json: answer.json().await.unwrap() };
@@ -127,7 +172,7 @@ async fn postgres_away_for_half_a_minute_stops_no_job() {
     }
     let last = jobs.last().unwrap();
     let events = format!("/api/v1/jobs/{last}/events");
-    let stream = crate::stack::http().get(format!("{}{events}", fleet.urls[0]));
+    let stream = http().get(format!("{}{events}", fleet.urls[0]));
     let stream = stream.header("x-api-key", &fleet.key).send().await.unwrap().text().await.unwrap();
     assert!(stream.contains("event: job.completed"), "{stream}");
     while fleet.postgres.restart().is_err() {}
