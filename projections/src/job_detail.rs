@@ -78,23 +78,55 @@ impl JobRow for JobView {
     }
 }
 
-/// Jobs that were completed before a moment and whose outputs are still kept, the oldest first.
+/// Jobs that were completed before a moment and whose outputs are still kept.
+#[derive(Debug)]
+pub struct Kept {
+    /// Those of a page. A row that cannot be read is passed over.
+    pub jobs: Vec<JobView>,
+    /// Where the next page begins; none if there is none.
+    pub next: Option<KeptAfter>,
+}
+
+/// A place among them.
+#[derive(Debug, Clone)]
+pub struct KeptAfter {
+    completed_at: String,
+    id: String,
+}
+
+/// A page of them behind a place, the oldest first.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn kept_since(
     database: &Database,
     before: Timestamp,
+    after: Option<KeptAfter>,
     limit: u32,
-) -> Result<Vec<JobView>, ProjectionError> {
-    let rows: Vec<(Json<JobView>,)> = sqlx::query_as(AssertSqlSafe(format!(
-        "SELECT doc FROM job_detail WHERE {KEPT} ORDER BY doc #>> '{{summary,completed_at}}' LIMIT $2"
+) -> Result<Kept, ProjectionError> {
+    let place = after.map(|KeptAfter { completed_at, id }| (completed_at, id)).unwrap_or_default();
+    let rows: Vec<(String, String, String)> = sqlx::query_as(AssertSqlSafe(format!(
+        "SELECT doc #>> '{{summary,completed_at}}', id, doc::text FROM job_detail
+         WHERE {KEPT} AND (doc #>> '{{summary,completed_at}}', id) > ($2, $3)
+         ORDER BY doc #>> '{{summary,completed_at}}', id LIMIT $4"
     )))
     .bind(before.to_string())
+    .bind(place.0)
+    .bind(place.1)
     .bind(i64::from(limit))
     .fetch_all(&database.pool)
     .await?;
-    Ok(rows.into_iter().map(|(Json(job),)| job).collect())
+    let full = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    let last = rows.last().filter(|_| full);
+    let next = last.map(|(at, id, _)| KeptAfter { completed_at: at.clone(), id: id.clone() });
+    let read = |(_, id, doc): (String, String, String)| {
+        let job = serde_json::from_str::<JobView>(&doc).ok();
+        if job.is_none() {
+            tracing::error!(id, "a row of `job_detail` cannot be read and is passed over");
+        }
+        job
+    };
+    Ok(Kept { jobs: rows.into_iter().filter_map(read).collect(), next })
 }
 
 /// How many those are.

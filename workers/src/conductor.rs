@@ -1,6 +1,7 @@
 //! The process managers' runner: the folds are in `domain`, the effects are here.
 
 mod batches;
+mod broken;
 mod places;
 mod release;
 mod room;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
+use self::broken::Broken;
 use crate::{
     PRESENCE, Roster, announce::announce, clock, ears::ECHO, leadership, leadership::Leadership,
 };
@@ -62,6 +64,8 @@ pub struct Conductor {
     /// Heard in a task of its own, so that nothing we wait for makes us deaf.
     roster: Arc<Mutex<Roster>>,
     leadership: Leadership,
+    /// What cannot be read, and is passed over.
+    broken: Broken,
     /// Sequence of each pool's last release round.
     last_round: BTreeMap<Pool, u64>,
     /// The fold is as new as the log was when we came.
@@ -90,6 +94,7 @@ impl Conductor {
             asked: BTreeMap::new(),
             roster: Arc::default(),
             leadership: Leadership::new(),
+            broken: Broken::default(),
             last_round: BTreeMap::new(),
             caught_up: false,
             reconciled: None,
@@ -193,7 +198,16 @@ impl Conductor {
         } else if category == Job::CATEGORY {
             let parsed = (id.parse::<JobId>(), tenant.parse::<Tenant>());
             let (Ok(job_id), Ok(tenant)) = parsed else { return };
-            let Some(decision) = self.decode::<JobEvent>(message).await else { return };
+            if self.broken.holds(&message.subject) {
+                return;
+            }
+            let Some(decision) = self.decode::<JobEvent>(message).await else {
+                // Nobody can do anything with it any more: it holds no slot that others wait for.
+                self.broken.add(&message.subject);
+                let over = JobEvent::Cancelled {};
+                self.state.job(job_id, (&tenant, None), clock::now(), &over);
+                return;
+            };
             let key = match &decision.actor {
                 Actor::Key(key) => key.parse().ok(),
                 Actor::Worker(_) | Actor::Process(_) => None,
@@ -300,13 +314,19 @@ impl Conductor {
     }
 
     /// Settles what jobs that are over had reserved. Repeating it is harmless.
-    async fn settle(&self) {
+    async fn settle(&mut self) {
         for Due { job, tenant, month, micros } in self.ledger.due() {
+            let subject = format!("ev.{}.{tenant}.{month}", Quota::CATEGORY);
+            if self.broken.holds(&subject) {
+                continue;
+            }
             let command = QuotaCommand::Settle { job, micros };
             let caller = Caller::process("quota");
             let tenant = tenant.as_str();
             let settled = self.commands.handle::<Quota>(tenant, &month, &caller, command).await;
-            if let Err(error) = settled {
+            if let Err(error) = settled
+                && !self.broken.explains(&subject, &error)
+            {
                 tracing::warn!(%error, %job, "minutes are not settled yet");
             }
         }

@@ -8,7 +8,7 @@ use std::{
 
 use commands::{Caller, Commands};
 use domain::{
-    JobId, Personal, Tenant, UploadId,
+    JobId, Personal, Tenant, Timestamp, UploadId,
     job::{Job, JobCommand, JobEvent, JobView},
     location::Location,
     output::Output,
@@ -100,60 +100,77 @@ impl Retention {
         }
     }
 
+    /// Each kind of thing for itself: trouble with one of them keeps none of the others.
     async fn round(&self, dry: bool) -> Result<Removed, Trouble> {
-        let mut removed = Removed::default();
         let before = |seconds: u64| {
             let now = clock::now().as_millis();
-            domain::Timestamp::from_millis(now.saturating_sub(seconds.saturating_mul(1_000)))
+            Timestamp::from_millis(now.saturating_sub(seconds.saturating_mul(1_000)))
         };
-        if self.config.outputs > 0 {
-            let before = before(self.config.outputs);
-            if dry {
-                removed.jobs = job_detail::count_kept_since(&self.database, before).await?;
+        let RetentionConfig { outputs, uploads, deliveries, .. } = self.config;
+        let jobs = async {
+            if outputs == 0 {
+                return Ok(0);
             }
-            let mut moved = !dry;
-            while moved {
-                let jobs = job_detail::kept_since(&self.database, before, PAGE).await?;
-                moved = false;
-                for job in &jobs {
-                    // One that cannot be removed keeps nobody else's.
-                    match self.expire(job).await {
-                        Ok(expired) => {
-                            moved |= expired;
-                            removed.jobs = removed.jobs.saturating_add(expired.into());
-                        }
-                        Err(error) => {
-                            tracing::warn!(%error, job = %job.summary.id, "its outputs are kept");
-                        }
+            self.outputs(before(outputs), dry).await
+        };
+        let files = async {
+            if uploads == 0 {
+                return Ok(0);
+            }
+            self.uploads(Duration::from_secs(uploads), dry).await
+        };
+        let records = async {
+            if deliveries == 0 {
+                return Ok(0);
+            }
+            self.deliveries(before(deliveries), dry).await
+        };
+        let (jobs, uploads, deliveries) = (jobs.await, files.await, records.await);
+        Ok(Removed { jobs: jobs?, uploads: uploads?, deliveries: deliveries? })
+    }
+
+    /// Jobs whose outputs go.
+    async fn outputs(&self, before: Timestamp, dry: bool) -> Result<u64, Trouble> {
+        if dry {
+            return Ok(job_detail::count_kept_since(&self.database, before).await?);
+        }
+        let (mut removed, mut after) = (0_u64, None);
+        loop {
+            let page = job_detail::kept_since(&self.database, before, after.take(), PAGE).await?;
+            for job in &page.jobs {
+                // One that cannot be removed keeps nobody else's.
+                match self.expire(job).await {
+                    Ok(expired) => removed = removed.saturating_add(expired.into()),
+                    Err(error) => {
+                        tracing::warn!(%error, job = %job.summary.id, "its outputs are kept");
                     }
                 }
-                if jobs.len() < usize::try_from(PAGE).unwrap_or(usize::MAX) {
-                    break;
-                }
-                // The rows follow the log: what is gone is not in the next page.
-                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(removed);
             }
         }
-        if self.config.uploads > 0 {
-            let age = Duration::from_secs(self.config.uploads);
-            let before = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
-            let uploads = self.storage.old_uploads(before)?;
-            removed.uploads = uploads.len() as u64;
-            for (tenant, id) in uploads.into_iter().filter(|_| !dry) {
-                if let Err(error) = self.expire_upload(&tenant, id).await {
-                    tracing::warn!(%error, upload = %id, "it is kept");
-                }
+    }
+
+    async fn uploads(&self, age: Duration, dry: bool) -> Result<u64, Trouble> {
+        let before = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+        let uploads = self.storage.old_uploads(before)?;
+        let removed = uploads.len() as u64;
+        for (tenant, id) in uploads.into_iter().filter(|_| !dry) {
+            if let Err(error) = self.expire_upload(&tenant, id).await {
+                tracing::warn!(%error, upload = %id, "it is kept");
             }
-        }
-        if self.config.deliveries > 0 {
-            let before = before(self.config.deliveries);
-            removed.deliveries = if dry {
-                webhooks::count_deliveries(&self.database, before).await?
-            } else {
-                webhooks::forget_deliveries(&self.database, before).await?
-            };
         }
         Ok(removed)
+    }
+
+    async fn deliveries(&self, before: Timestamp, dry: bool) -> Result<u64, Trouble> {
+        Ok(if dry {
+            webhooks::count_deliveries(&self.database, before).await?
+        } else {
+            webhooks::forget_deliveries(&self.database, before).await?
+        })
     }
 
     async fn expire_upload(&self, tenant: &Tenant, id: UploadId) -> Result<(), Trouble> {

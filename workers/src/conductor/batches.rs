@@ -1,6 +1,6 @@
 use commands::Caller;
 use domain::{
-    BatchId,
+    BatchId, Decider, JobId, Tenant,
     batch::{Batch, BatchEvent},
     job::{Job, JobCommand},
 };
@@ -45,13 +45,17 @@ impl Conductor {
         let process = Caller::process("batch");
         let process = &process;
         let of = |job| self.batches.of(job);
-        let steps = stream::iter(jobs.into_iter().map(|step| async move {
+        let broken = &self.broken;
+        let subject = |tenant: &Tenant, id: JobId| format!("ev.{}.{tenant}.{id}", Job::CATEGORY);
+        let jobs = jobs.into_iter().filter(|step| !broken.holds(&subject(&step.tenant, step.id)));
+        let steps = stream::iter(jobs.map(|step| async move {
             failpoint::hit("conductor.before_batch_step");
             let caller = match &step.command {
                 JobCommand::Submit { .. } => of(step.id).and_then(|batch| asked.get(&batch)),
                 _ => None,
             };
             let (tenant, id) = (step.tenant.as_str(), step.id.to_string());
+            let failed = subject(&step.tenant, step.id);
             let stops = matches!(step.command, JobCommand::Cancel);
             let caller = caller.unwrap_or(process);
             let handled = commands.handle::<Job>(tenant, &id, caller, step.command).await;
@@ -60,13 +64,25 @@ impl Conductor {
             if stops && handled.is_ok() {
                 live.tell(format!("ctl.cancel.{id}"), "").await;
             }
+            handled.err().map(|error| (failed, error))
         }));
-        steps.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+        let failed: Vec<_> =
+            steps.buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await;
+        for (subject, error) in failed {
+            self.broken.explains(&subject, &error);
+        }
         for step in batches {
+            let subject = format!("ev.{}.{}.{}", Batch::CATEGORY, step.tenant, step.id);
+            if self.broken.holds(&subject) {
+                continue;
+            }
             failpoint::hit("conductor.before_batch_end");
             let (tenant, id) = (step.tenant.as_str(), step.id.to_string());
-            let handled = commands.handle::<Batch>(tenant, &id, process, step.command).await;
+            let handled = self.commands.handle::<Batch>(tenant, &id, process, step.command).await;
             tracing::debug!(batch = id, ?handled, "a batch was seen to");
+            if let Err(error) = &handled {
+                self.broken.explains(&subject, error);
+            }
             failpoint::hit("conductor.after_batch_end");
         }
     }

@@ -1,6 +1,6 @@
 use commands::{Caller, HandleError};
 use domain::{
-    JobId, Personal, Tenant,
+    Decider, JobId, Personal, Tenant,
     job::{Failure, FailureCode, Job, JobCommand},
     room::{Due, Room},
 };
@@ -17,26 +17,34 @@ impl Conductor {
         let caller = Caller::process("queue");
         for Due { tenant, command, late } in due {
             let name = tenant.as_str();
+            let subject = format!("ev.{}.{name}.{name}", Room::CATEGORY);
+            if self.broken.holds(&subject) {
+                continue;
+            }
             let told = self.commands.handle::<Room>(name, name, &caller, command).await;
             match (told, late) {
                 (Ok(_), _) => {}
                 (Err(HandleError::Rejected(full)), Some(job)) => {
                     self.refuse(&tenant, job, full.to_string()).await;
                 }
+                (Err(error), _) if self.broken.explains(&subject, &error) => {}
                 (Err(error), _) => tracing::warn!(%error, %tenant, "places are not freed yet"),
             }
         }
     }
 
     /// Ends a job for which the queue has no room.
-    async fn refuse(&self, tenant: &Tenant, job: JobId, full: String) {
+    async fn refuse(&mut self, tenant: &Tenant, job: JobId, full: String) {
         let message = format!("{full}: the one of this job was taken back before it came");
         let failure =
             Failure { code: FailureCode::QuotaExceeded, message: Personal::Clear(message) };
         let command = JobCommand::Refuse { failure };
         let (name, caller) = (tenant.as_str(), Caller::process("queue"));
         let refused = self.commands.handle::<Job>(name, &job.to_string(), &caller, command).await;
-        if let Err(error) = refused {
+        let subject = format!("ev.{}.{name}.{job}", Job::CATEGORY);
+        if let Err(error) = refused
+            && !self.broken.explains(&subject, &error)
+        {
             tracing::warn!(%error, %job, "a job without a place is not ended yet");
         }
     }

@@ -1,10 +1,12 @@
 use commands::{Caller, HandleError};
 use domain::{
+    Decider,
     dispatch::Release,
-    job::{Job, JobCommand},
+    job::{Job, JobCommand, JobEvent},
 };
 
 use super::Conductor;
+use crate::clock;
 
 impl Conductor {
     /// The attempts whose workers are not there any more: found dead by another worker, or silent
@@ -43,6 +45,14 @@ impl Conductor {
             let tenant = release.tenant.as_str();
             let outcome = self.commands.handle::<Job>(tenant, &id, &caller, command).await;
             tracing::warn!(job = %release.job, worker, ?outcome, "worker vanished");
+            let subject = format!("ev.{}.{tenant}.{id}", Job::CATEGORY);
+            if let Err(error) = &outcome
+                && self.broken.explains(&subject, error)
+            {
+                let at = clock::now();
+                self.state.job(release.job, (&release.tenant, None), at, &JobEvent::Cancelled {});
+                continue;
+            }
             // A refusal means that the attempt ended after all; anything else is looked at again.
             if !matches!(outcome, Ok(_) | Err(HandleError::Rejected(_))) {
                 return;

@@ -23,6 +23,7 @@ mod neighbours;
 mod operator;
 mod outage;
 mod patience;
+mod poison;
 mod presets;
 mod receiver;
 mod retention;
