@@ -366,7 +366,9 @@ impl Dispatch {
             less(&mut self.out_in, &before.pool);
         } else {
             more(&mut self.out_of, tenant.clone());
-            key.inspect(|key| more(&mut self.out_by, *key));
+            for key in key.into_iter().flat_map(|key| self.caps.line(key)) {
+                more(&mut self.out_by, key);
+            }
             batch.inspect(|batch| more(&mut self.out_batch, *batch));
         }
         more(&mut self.out_in, pool);
@@ -378,7 +380,9 @@ impl Dispatch {
         let Some(out) = self.out.remove(&job) else { return };
         less(&mut self.out_in, &out.pool);
         less(&mut self.out_of, &out.tenant);
-        out.key.inspect(|key| less(&mut self.out_by, key));
+        for key in out.key.into_iter().flat_map(|key| self.caps.line(key)) {
+            less(&mut self.out_by, &key);
+        }
         out.batch.inspect(|batch| less(&mut self.out_batch, batch));
         let took = out.worker.is_some().then(|| at.since(out.since));
         self.shares.settle(&out.tenant, self.caps.weight(&out.tenant), out.charged, took);

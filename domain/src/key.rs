@@ -17,7 +17,7 @@ pub use self::{
     ring::{Ring, RingCommand, RingEvent, RingRejection},
     scope::Scope,
     state::{ActiveKey, KeptSecret, KeyState},
-    terms::{Grant, KeyTerms, TermsRejection},
+    terms::{GENERATIONS, Grant, KeyTerms, TermsRejection},
 };
 
 #[cfg(test)]

@@ -58,6 +58,9 @@ pub enum QuotaEvent {
         /// Who asked for it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<KeyId>,
+        /// The keys that this one was made by, the nearest first: it counts for them as well.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        makers: Vec<KeyId>,
         /// Media time.
         micros: Micros,
     },
@@ -86,6 +89,8 @@ pub enum QuotaCommand {
         limit: Micros,
         /// What the key has of it.
         key_limit: Option<Micros>,
+        /// The keys that this one was made by, the nearest first: what it uses they use.
+        makers: Vec<Budget>,
     },
     /// The job is over.
     Settle {
@@ -96,11 +101,28 @@ pub enum QuotaCommand {
     },
 }
 
+/// What one key may use in a month.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Budget {
+    /// Which.
+    pub key: KeyId,
+    /// Media time; none if the key is not limited.
+    pub limit: Option<Micros>,
+}
+
+/// What is kept for one job.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Held {
+    /// Who asked for it, and the keys that key was made by.
+    keys: Vec<KeyId>,
+    micros: Micros,
+}
+
 /// How a month stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QuotaState {
     /// What jobs that are not over may use.
-    open: BTreeMap<JobId, (Option<KeyId>, Micros)>,
+    open: BTreeMap<JobId, Held>,
     /// What jobs that are over used.
     used: Micros,
     used_by: BTreeMap<KeyId, Micros>,
@@ -109,15 +131,20 @@ pub struct QuotaState {
 impl QuotaState {
     /// Used and reserved.
     pub fn taken(&self) -> Micros {
-        let open = self.open.values().map(|(_, micros)| *micros);
+        let open = self.open.values().map(|held| held.micros);
         open.fold(self.used, Micros::saturating_add)
     }
 
-    /// Used and reserved, of one key.
+    /// Used and reserved, of one key and of those that it made.
     pub fn taken_by(&self, key: KeyId) -> Micros {
         let used = self.used_by.get(&key).copied().unwrap_or(0);
-        let open = self.open.values().filter(|(by, _)| *by == Some(key));
-        open.map(|(_, micros)| *micros).fold(used, Micros::saturating_add)
+        let open = self.open.values().filter(|held| held.keys.contains(&key));
+        open.map(|held| held.micros).fold(used, Micros::saturating_add)
+    }
+
+    /// What is kept for a job already.
+    fn held(&self, job: JobId) -> Micros {
+        self.open.get(&job).map_or(0, |held| held.micros)
     }
 }
 
@@ -131,7 +158,7 @@ pub enum QuotaRejection {
     /// There is not so much left.
     #[error("{whose} has {left} media minutes left this month, and this job takes {wanted}")]
     Exceeded {
-        /// `the account` or `the key`.
+        /// `the account`, `the key` or `a key that made it`.
         whose: &'static str,
         /// Minutes, rounded down.
         left: Micros,
@@ -153,11 +180,11 @@ impl Decider for Quota {
         command: QuotaCommand,
     ) -> Result<Vec<QuotaEvent>, QuotaRejection> {
         match command {
-            QuotaCommand::Reserve { job, key, micros, limit, key_limit } => {
-                if state.open.get(&job).is_some_and(|(_, held)| *held >= micros) {
+            QuotaCommand::Reserve { job, key, micros, limit, key_limit, makers } => {
+                let held = state.held(job);
+                if state.open.contains_key(&job) && held >= micros {
                     return Ok(vec![]);
                 }
-                let held = state.open.get(&job).map_or(0, |(_, held)| *held);
                 let fits = |whose, taken: Micros, limit: Micros| {
                     let left = limit.saturating_sub(taken.saturating_sub(held));
                     let (left, wanted) = (left / MINUTE, micros.div_ceil(MINUTE));
@@ -169,7 +196,13 @@ impl Decider for Quota {
                 if let (Some(key), Some(limit)) = (key, key_limit) {
                     fits("the key", state.taken_by(key), limit)?;
                 }
-                Ok(vec![QuotaEvent::Reserved { job, key, micros }])
+                for maker in &makers {
+                    if let Some(limit) = maker.limit {
+                        fits("a key that made it", state.taken_by(maker.key), limit)?;
+                    }
+                }
+                let makers = makers.into_iter().map(|maker| maker.key).collect();
+                Ok(vec![QuotaEvent::Reserved { job, key, makers, micros }])
             }
             QuotaCommand::Settle { job, .. } if !state.open.contains_key(&job) => Ok(vec![]),
             QuotaCommand::Settle { job, micros } => Ok(vec![QuotaEvent::Settled { job, micros }]),
@@ -178,13 +211,14 @@ impl Decider for Quota {
 
     fn evolve(mut state: QuotaState, event: &QuotaEvent) -> QuotaState {
         match event {
-            QuotaEvent::Reserved { job, key, micros } => {
-                state.open.insert(*job, (*key, *micros));
+            QuotaEvent::Reserved { job, key, makers, micros } => {
+                let keys = key.iter().chain(makers).copied().collect();
+                state.open.insert(*job, Held { keys, micros: *micros });
             }
             QuotaEvent::Settled { job, micros } => {
                 let held = state.open.remove(job);
                 state.used = state.used.saturating_add(*micros);
-                if let Some((Some(key), _)) = held {
+                for key in held.map(|held| held.keys).unwrap_or_default() {
                     let used = state.used_by.entry(key).or_default();
                     *used = used.saturating_add(*micros);
                 }
@@ -216,11 +250,34 @@ mod tests {
             micros: minutes * MINUTE,
             limit: 10 * MINUTE,
             key_limit: key_limit.map(|minutes| minutes * MINUTE),
+            makers: vec![],
         }
     }
 
     fn reserved(n: u128, minutes: Micros) -> QuotaEvent {
-        QuotaEvent::Reserved { job: job(n), key: Some(key()), micros: minutes * MINUTE }
+        let micros = minutes * MINUTE;
+        QuotaEvent::Reserved { job: job(n), key: Some(key()), makers: vec![], micros }
+    }
+
+    fn child(n: u128) -> KeyId {
+        KeyId::from_uuid(Uuid::from_u128(100 + n))
+    }
+
+    /// The same by a key that our key made.
+    fn reserve_as_child(n: u128, minutes: Micros, maker_limit: Micros) -> QuotaCommand {
+        QuotaCommand::Reserve {
+            job: job(n),
+            key: Some(child(n)),
+            micros: minutes * MINUTE,
+            limit: 10 * MINUTE,
+            key_limit: Some(maker_limit * MINUTE),
+            makers: vec![Budget { key: key(), limit: Some(maker_limit * MINUTE) }],
+        }
+    }
+
+    fn reserved_by_child(n: u128, minutes: Micros) -> QuotaEvent {
+        let micros = minutes * MINUTE;
+        QuotaEvent::Reserved { job: job(n), key: Some(child(n)), makers: vec![key()], micros }
     }
 
     fn settled(n: u128, minutes: Micros) -> QuotaEvent {
@@ -253,6 +310,23 @@ mod tests {
         given::<Quota>([reserved(1, 2)])
             .when(reserve(2, 2, Some(3)))
             .then_rejected(&exceeded("the key", 1, 2));
+    }
+
+    #[test]
+    fn keys_that_a_key_made_share_its_budget() {
+        given::<Quota>([]).when(reserve_as_child(1, 2, 2)).then([reserved_by_child(1, 2)]);
+        for before in [vec![], vec![settled(1, 2)]] {
+            let before = std::iter::once(reserved_by_child(1, 2)).chain(before);
+            given::<Quota>(before).when(reserve_as_child(2, 1, 2)).then_rejected(&exceeded(
+                "a key that made it",
+                0,
+                1,
+            ));
+        }
+        // Nor has the maker anything left that its children used.
+        given::<Quota>([reserved_by_child(1, 2)])
+            .when(reserve(3, 1, Some(2)))
+            .then_rejected(&exceeded("the key", 0, 1));
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub(crate) struct Principal {
     pub(crate) tenant: Tenant,
     pub(crate) scopes: BTreeSet<Scope>,
     pub(crate) terms: KeyTerms,
+    /// The keys that its key was made by, the nearest first.
+    pub(crate) makers: Vec<KeyId>,
     /// From where.
     pub(crate) address: Option<IpAddr>,
     /// When the token is over that was shown in place of the key.
@@ -76,7 +78,11 @@ impl Principal {
 
     /// What it can give to others.
     pub(crate) fn grant(&self) -> Grant {
-        Grant { scopes: self.scopes.clone(), terms: self.terms.clone() }
+        let line = match self.shown {
+            Shown::Key => std::iter::once(self.key).chain(self.makers.iter().copied()).collect(),
+            Shown::Issued => vec![],
+        };
+        Grant { scopes: self.scopes.clone(), terms: self.terms.clone(), line }
     }
 }
 

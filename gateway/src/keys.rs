@@ -11,8 +11,8 @@ mod usage;
 use std::sync::Arc;
 
 use domain::{
-    KeyId,
-    key::{KeyCommand, Scope},
+    Decider, KeyId,
+    key::{Key, KeyCommand, Scope},
 };
 use poem::{Request, Result, web::Data};
 use poem_openapi::{
@@ -188,12 +188,14 @@ impl Keys {
         let principal = auth.may(Scope::KeysManage)?;
         let key = find(&gateway, principal, &id.0).await?;
         let (by, at) = (principal.grant(), clock::now());
+        let command = KeyCommand::Extend { expires_at: body.value.read()?, by, at };
+        // What is refused takes no place.
+        Key::decide(&key.state, command.clone()).map_err(Problem::from)?;
         if key.state.key().is_some_and(|held| held.is_expired(at)) {
             // It would open again.
             let caller = caller(principal, request);
             ring::claim(&gateway, (&key.tenant, &caller), key.id).await?;
         }
-        let command = KeyCommand::Extend { expires_at: body.value.read()?, by, at };
         Ok(Change { request, principal, key, if_match: if_match.0 }.give(&gateway, command).await?)
     }
 

@@ -326,6 +326,7 @@ impl From<KeyRejection> for Problem {
             KeyRejection::AlreadyCreated | KeyRejection::Revoked => {
                 Self::new(Kind::Conflict, rejection.to_string())
             }
+            KeyRejection::TooManyMakers => Self::new(Kind::Forbidden, rejection.to_string()),
             KeyRejection::EndsInThePast => {
                 Self::field(Kind::Invalid, "#/expires_at", rejection.to_string())
             }

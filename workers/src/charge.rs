@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use commands::HandleError;
+use commands::{Commands, HandleError};
 use domain::{
     KeyId,
     account::Account,
     dispatch::Release,
     job::{FailureCode, JobCommand},
-    key::Key,
+    key::{Key, KeyState},
     media::Micros,
-    quota::{MINUTE, Month, Quota, QuotaCommand, QuotaRejection},
+    quota::{Budget, MINUTE, Month, Quota, QuotaCommand, QuotaRejection},
 };
 use media::{MediaError, protocol::Progress};
+use nats::CodecError;
 
 use crate::{attempt::Workshop, clock};
 
@@ -76,7 +77,7 @@ pub(crate) async fn reserve(
     micros: Micros,
 ) -> Result<String, MediaError> {
     loop {
-        match attempt(workshop, release, key, micros).await {
+        match Box::pin(attempt(workshop, release, key, micros)).await {
             Ok(month) => return Ok(month),
             Err(HandleError::Rejected(rejection @ QuotaRejection::Exceeded { .. })) => {
                 let code = FailureCode::QuotaExceeded;
@@ -99,18 +100,34 @@ async fn attempt(
     let (commands, tenant) = (&workshop.commands, release.tenant.as_str());
     let account = commands.state::<Account>(tenant, tenant).await?;
     let limit = account.limits(&workshop.sources.tiers).monthly_minutes.saturating_mul(MINUTE);
-    let key_limit = match key {
-        Some(key) => {
-            let state = commands.state::<Key>(tenant, &key.to_string()).await?;
-            let minutes = state.key().and_then(|key| key.terms.monthly_limit_minutes);
-            minutes.map(|minutes| minutes.saturating_mul(MINUTE))
-        }
-        None => None,
+    let (key_limit, makers) = match key {
+        Some(key) => budgets(commands, tenant, key).await?,
+        None => (None, vec![]),
     };
-    let command = QuotaCommand::Reserve { job: release.job, key, micros, limit, key_limit };
+    let job = release.job;
+    let command = QuotaCommand::Reserve { job, key, micros, limit, key_limit, makers };
     let month = Month::of(clock::now()).to_string();
     commands.handle::<Quota>(tenant, &month, &workshop.caller, command).await?;
     Ok(month)
+}
+
+/// What a key may use in a month, and the keys that it was made by.
+async fn budgets(
+    commands: &Commands,
+    tenant: &str,
+    key: KeyId,
+) -> Result<(Option<Micros>, Vec<Budget>), CodecError> {
+    let limit = |state: &KeyState| {
+        let minutes = state.key().and_then(|key| key.terms.monthly_limit_minutes);
+        minutes.map(|minutes| minutes.saturating_mul(MINUTE))
+    };
+    let state = commands.state::<Key>(tenant, &key.to_string()).await?;
+    let mut makers = Vec::new();
+    for maker in state.key().map(|key| key.makers.clone()).unwrap_or_default() {
+        let of_maker = commands.state::<Key>(tenant, &maker.to_string()).await?;
+        makers.push(Budget { key: maker, limit: limit(&of_maker) });
+    }
+    Ok((limit(&state), makers))
 }
 
 /// Settles what was used of a job that ends without outputs. Whoever does not get to do it gives back

@@ -14,6 +14,8 @@ pub struct Caps {
     aging: u64,
     accounts: BTreeMap<Tenant, AccountTerms>,
     keys: BTreeMap<KeyId, u32>,
+    /// The keys that a key was made by: what it has out counts for them as well.
+    makers: BTreeMap<KeyId, Vec<KeyId>>,
 }
 
 impl Caps {
@@ -53,6 +55,11 @@ impl Caps {
 
     /// Folds in one event of a key.
     pub fn key(&mut self, key: KeyId, event: &KeyEvent) {
+        if let KeyEvent::Created { makers, .. } = event
+            && !makers.is_empty()
+        {
+            self.makers.insert(key, makers.clone());
+        }
         match event {
             KeyEvent::Created { terms, .. } | KeyEvent::Updated { terms, .. } => {
                 match terms.max_concurrent_jobs {
@@ -70,6 +77,11 @@ impl Caps {
 
     pub(super) fn of_tenant(&self, tenant: &Tenant) -> usize {
         usize::try_from(self.limits(tenant).concurrent_jobs).unwrap_or(usize::MAX)
+    }
+
+    /// A key, and those that it was made by.
+    pub(super) fn line(&self, key: KeyId) -> impl Iterator<Item = KeyId> {
+        std::iter::once(key).chain(self.makers.get(&key).into_iter().flatten().copied())
     }
 
     pub(super) fn of_key(&self, key: KeyId) -> usize {

@@ -83,7 +83,9 @@ impl Dispatch {
             });
             let Some((flow, ready, job)) = next else { continue };
             super::more(&mut taken.of, tenant);
-            flow.key.inspect(|key| super::more(&mut taken.by, *key));
+            for key in flow.key.into_iter().flat_map(|key| self.caps.line(key)) {
+                super::more(&mut taken.by, key);
+            }
             flow.batch.inspect(|(batch, _)| super::more(&mut taken.batch, *batch));
             let waited =
                 (now.since(ready) >= WORTH_A_WORD).then(|| self.waited(queue, flow, (pool, ready)));
@@ -100,7 +102,7 @@ impl Dispatch {
         let count = |out: Option<&usize>, taken: Option<&usize>| {
             out.copied().unwrap_or(0).saturating_add(taken.copied().unwrap_or(0))
         };
-        if let Some(key) = flow.key {
+        for key in flow.key.into_iter().flat_map(|key| self.caps.line(key)) {
             let most = self.caps.of_key(key);
             if count(self.out_by.get(&key), taken.by.get(&key)) >= most {
                 return Some(Hold::KeyCap { most });

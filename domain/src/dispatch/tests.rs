@@ -292,6 +292,29 @@ fn pools_count_what_is_out_in_them() {
 }
 
 #[test]
+fn keys_that_a_key_made_share_its_cap() {
+    let mut d = Dispatch::new(caps(9));
+    let made = |most: Option<u32>, makers: Vec<KeyId>| KeyEvent::Created {
+        name: Personal::Erased,
+        hash: String::new(),
+        pepper_version: 1,
+        scopes: BTreeSet::new(),
+        description: None,
+        terms: KeyTerms { max_concurrent_jobs: most, ..KeyTerms::default() },
+        makers,
+        at: at(0),
+    };
+    d.caps_mut().key(key(7), &made(Some(2), vec![]));
+    d.caps_mut().key(key(8), &made(Some(2), vec![key(7)]));
+    d.caps_mut().key(key(9), &made(Some(2), vec![key(8), key(7)]));
+    for (n, by) in [(1, 7), (2, 8), (3, 8), (4, 9), (5, 6)] {
+        d.job(job(n), (&tenant("a"), Some(key(by))), at(0), &submitted(spec()));
+    }
+    assert_eq!(release(&mut d, 9).len(), 3, "two of the line, and that of a stranger to it");
+    assert_eq!(release(&mut d, 9), []);
+}
+
+#[test]
 fn a_key_at_its_cap_waits_and_the_others_of_its_tenant_do_not() {
     let mut d = Dispatch::new(caps(9));
     for (n, by) in [(1, 7), (2, 7), (3, 8), (4, 7)] {
@@ -305,6 +328,7 @@ fn a_key_at_its_cap_waits_and_the_others_of_its_tenant_do_not() {
         scopes: BTreeSet::new(),
         description: None,
         terms,
+        makers: vec![],
         at: at(0),
     };
     d.caps_mut().key(key(7), &created);

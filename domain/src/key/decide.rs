@@ -1,7 +1,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    ActiveKey, Grant, KeyChange, KeyEvent, KeyState, KeyTerms, Scope, TermsRejection, state,
+    ActiveKey, GENERATIONS, Grant, KeyChange, KeyEvent, KeyState, KeyTerms, Scope, TermsRejection,
+    state,
 };
 use crate::{Decider, Personal, Timestamp};
 
@@ -86,6 +87,9 @@ pub enum KeyRejection {
     /// It is revoked, and stays so.
     #[error("the key is revoked; make another one")]
     Revoked,
+    /// Its makers stand in too long a line.
+    #[error("a key that was made by a key that was made by a key … makes none after {GENERATIONS}")]
+    TooManyMakers,
     /// Its end is not in the future.
     #[error("`expires_at` is not in the future")]
     EndsInThePast,
@@ -159,7 +163,19 @@ fn create(command: KeyCommand) -> Decision {
     if terms.expires_at.is_some_and(|end| end <= at) {
         return Err(KeyRejection::EndsInThePast);
     }
-    Ok(vec![KeyEvent::Created { name, hash, pepper_version, scopes, description, terms, at }])
+    if by.line.len() > GENERATIONS {
+        return Err(KeyRejection::TooManyMakers);
+    }
+    Ok(vec![KeyEvent::Created {
+        name,
+        hash,
+        pepper_version,
+        scopes,
+        description,
+        terms,
+        makers: by.line,
+        at,
+    }])
 }
 
 fn update(key: &ActiveKey, change: KeyChange, by: &Grant) -> Decision {

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{KeyTerms, Scope};
-use crate::{Personal, Timestamp};
+use crate::{KeyId, Personal, Timestamp};
 
 /// What happened to a key. Names and fields are the storage format: added to, never changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub enum KeyEvent {
         /// How far it goes.
         #[serde(default)]
         terms: KeyTerms,
+        /// The keys that it was made by, the nearest first: it draws on what they have.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        makers: Vec<KeyId>,
         /// When; its secret's age counts from here.
         #[serde(default)]
         at: Timestamp,

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::{KeyEvent, KeyTerms, Scope};
-use crate::{Personal, Timestamp};
+use crate::{KeyId, Personal, Timestamp};
 
 /// Where a key stands: all that a gateway asks when a request comes in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct ActiveKey {
     pub scopes: BTreeSet<Scope>,
     /// How far it goes.
     pub terms: KeyTerms,
+    /// The keys that it was made by, the nearest first.
+    pub makers: Vec<KeyId>,
     /// When its newest secret was made.
     pub rotated_at: Timestamp,
     /// When its next rotation was told of, if it was.
@@ -84,7 +86,16 @@ pub(super) fn evolve(state: KeyState, event: &KeyEvent) -> KeyState {
     match (state, event) {
         (
             KeyState::Unknown,
-            KeyEvent::Created { name, hash, pepper_version, scopes, description, terms, at },
+            KeyEvent::Created {
+                name,
+                hash,
+                pepper_version,
+                scopes,
+                description,
+                terms,
+                makers,
+                at,
+            },
         ) => {
             let kept =
                 KeptSecret { hash: hash.clone(), pepper_version: *pepper_version, until: None };
@@ -94,6 +105,7 @@ pub(super) fn evolve(state: KeyState, event: &KeyEvent) -> KeyState {
                 secrets: vec![kept],
                 scopes: scopes.clone(),
                 terms: terms.clone(),
+                makers: makers.clone(),
                 rotated_at: *at,
                 rotation_due: None,
             }))

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::Scope;
-use crate::{Network, Timestamp};
+use crate::{KeyId, Network, Timestamp};
 
 /// How far a key goes: each of these narrows what its account allows, none widens it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +32,13 @@ pub struct Grant {
     pub scopes: BTreeSet<Scope>,
     /// How far they go.
     pub terms: KeyTerms,
+    /// Their own key and those that it was made by, the nearest first: what is made draws on what
+    /// these have. Empty for what is no key of the same account.
+    pub line: Vec<KeyId>,
 }
+
+/// Keys that may stand in a line: one made by the last of them is refused.
+pub const GENERATIONS: usize = 8;
 
 /// What was asked for beyond what the asker has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,7 +57,7 @@ fn beyond(field: &str, detail: impl Into<String>) -> TermsRejection {
 impl Grant {
     /// A process of ours, which grants anything.
     pub fn of_the_house() -> Self {
-        Self { scopes: BTreeSet::from(Scope::ALL), terms: KeyTerms::default() }
+        Self { scopes: BTreeSet::from(Scope::ALL), terms: KeyTerms::default(), line: vec![] }
     }
 
     /// Refuses what goes beyond what the granter has.

@@ -1,7 +1,12 @@
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Grant, Key, KeyChange, KeyCommand, KeyEvent, KeyRejection, KeyState, KeyTerms, Scope};
-use crate::{Decider, Personal, Timestamp, spec::given};
+use super::{
+    GENERATIONS, Grant, Key, KeyChange, KeyCommand, KeyEvent, KeyRejection, KeyState, KeyTerms,
+    Scope,
+};
+use uuid::Uuid;
+
+use crate::{Decider, KeyId, Personal, Timestamp, spec::given};
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
 
@@ -34,6 +39,7 @@ fn created(scopes: BTreeSet<Scope>, terms: KeyTerms) -> KeyEvent {
         scopes,
         description: None,
         terms,
+        makers: vec![],
         at: NOW,
     }
 }
@@ -65,7 +71,21 @@ fn refused(given: Vec<KeyEvent>, when: KeyCommand, pointer: &str) {
 }
 
 fn manager(terms: KeyTerms) -> Grant {
-    Grant { scopes: scopes([Scope::JobsRead, Scope::KeysManage]), terms }
+    Grant { scopes: scopes([Scope::JobsRead, Scope::KeysManage]), terms, line: vec![] }
+}
+
+#[test]
+fn a_key_knows_the_keys_that_it_was_made_by_and_these_are_not_endlessly_many() {
+    let read = || scopes([Scope::JobsRead]);
+    let line = |length: usize| -> Vec<KeyId> {
+        (0..length).map(|n| KeyId::from_uuid(Uuid::from_u128(n as u128))).collect()
+    };
+    let by = |length| Grant { line: line(length), ..manager(KeyTerms::default()) };
+    let made =
+        |length| Key::decide(&KeyState::Unknown, create(read(), KeyTerms::default(), by(length)));
+    let state = Key::replay(&made(GENERATIONS).unwrap());
+    assert_eq!(state.key().unwrap().makers, line(GENERATIONS));
+    assert_eq!(made(GENERATIONS + 1), Err(KeyRejection::TooManyMakers));
 }
 
 #[test]

@@ -116,7 +116,7 @@ mod tests {
     fn a_reservation_is_settled_once_its_job_is_over() {
         let (job, tenant) = (JobId::from_uuid(Uuid::from_u128(1)), "a".parse::<Tenant>().unwrap());
         let mut ledger = Ledger::default();
-        let reserved = QuotaEvent::Reserved { job, key: None, micros: 9 };
+        let reserved = QuotaEvent::Reserved { job, key: None, makers: vec![], micros: 9 };
         ledger.quota(&tenant, "2026-11", &reserved, |_| true);
         assert_eq!(ledger.due(), []);
         let effort = Effort { charged: 7, ..Effort::default() };
@@ -152,7 +152,7 @@ mod tests {
     fn outputs_are_charged_when_they_are_delivered_whichever_attempt_does() {
         let (job, tenant) = (JobId::from_uuid(Uuid::from_u128(1)), "a".parse::<Tenant>().unwrap());
         let mut ledger = Ledger::default();
-        let reserved = QuotaEvent::Reserved { job, key: None, micros: 7 };
+        let reserved = QuotaEvent::Reserved { job, key: None, makers: vec![], micros: 7 };
         let effort = Effort { charged: 7, ..Effort::default() };
         let spent = Some(Spent { effort, seconds: 1.0, bytes: 1 });
         let failure = Failure { code: FailureCode::OutputExists, message: Personal::Erased };
@@ -176,7 +176,7 @@ mod tests {
         let (job, tenant) = (JobId::from_uuid(Uuid::from_u128(1)), "a".parse::<Tenant>().unwrap());
         let mut ledger = Ledger::default();
         ledger.job(job, &JobEvent::Cancelled {});
-        let reserved = QuotaEvent::Reserved { job, key: None, micros: 7 };
+        let reserved = QuotaEvent::Reserved { job, key: None, makers: vec![], micros: 7 };
         ledger.quota(&tenant, "2026-11", &reserved, |_| false);
         assert_eq!(ledger.due().first().map(|due| due.micros), Some(0));
     }

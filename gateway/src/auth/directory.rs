@@ -391,6 +391,7 @@ impl Directory {
             tenant: key.tenant.clone(),
             scopes: held.scopes.clone(),
             terms: held.terms.clone(),
+            makers: held.makers.clone(),
             address: from,
             until: None,
             shown: Shown::Key,

@@ -146,6 +146,7 @@ impl Issuer {
             tenant,
             scopes,
             terms: KeyTerms::default(),
+            makers: vec![],
             address: from,
             until: Some(Timestamp::from_millis(until.saturating_mul(1_000))),
             shown: Shown::Issued,

@@ -242,7 +242,12 @@ fn has_minutes(
         ("account", month.taken(), Some(gateway.directory.limits(tenant).monthly_minutes)),
         ("key", month.taken_by(principal.key), principal.terms.monthly_limit_minutes),
     ];
-    for (whose, taken, limit) in limits {
+    let makers = principal.makers.iter().filter_map(|maker| {
+        let known = gateway.directory.key(*maker)?;
+        let limit = known.state.key()?.terms.monthly_limit_minutes;
+        Some(("maker of the key", month.taken_by(*maker), limit))
+    });
+    for (whose, taken, limit) in limits.into_iter().chain(makers) {
         let Some(limit) = limit.filter(|limit| taken >= limit.saturating_mul(MINUTE)) else {
             continue;
         };

@@ -1,7 +1,7 @@
 use commands::HandleError;
 use domain::{
-    KeyId, Personal, Tenant,
-    key::{Key, KeyCommand, KeyRejection},
+    Decider, KeyId, Personal, Tenant,
+    key::{Key, KeyCommand, KeyRejection, KeyState},
 };
 use poem::Request;
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use super::{
     show::{KeyShown, answer, answer_with},
 };
 use crate::{
-    auth::{Principal, Shown, mint},
+    auth::{KnownKey, Minted, Principal, Shown, mint},
     body::StrictJson,
     clock, idempotency,
     problem::{Kind, Problem},
@@ -35,32 +35,47 @@ pub(super) async fn create(
     let tenant = whose(&body, principal)?;
     let terms = body.terms()?;
     let mut id = KeyId::from_uuid(Uuid::now_v7());
-    if let Some(key) = idempotency::Key::of("api-keys", key, fingerprint)? {
+    let mut by = principal.grant();
+    if tenant != principal.tenant {
+        // What another account's key uses is counted there.
+        by.line.clear();
+    }
+    let name = Personal::Clear(words(body.name, "name")?);
+    let description = body.description.map(|text| words(text, "description")).transpose()?;
+    let (description, scopes, at) =
+        (description.map(Personal::Clear), scopes(body.scopes)?, clock::now());
+    let command = |minted: &Minted| KeyCommand::Create {
+        name: name.clone(),
+        description: description.clone(),
+        hash: minted.hash.clone(),
+        pepper_version: minted.pepper_version,
+        scopes: scopes.clone(),
+        terms: terms.clone(),
+        by: by.clone(),
+        at,
+    };
+    let mut minted = mint(gateway.directory.pepper(), id, crate::random::bytes()?);
+    let key = idempotency::Key::of("api-keys", key, fingerprint)?;
+    if let Some(key) = &key
+        && let Some(before) = key.before(gateway, principal).await?
+        && let Some(known) = known(gateway, before).await?
+    {
+        return Ok(again(&known));
+    }
+    // What is refused takes no place among the keys, and nothing of it is written.
+    Key::decide(&KeyState::Unknown, command(&minted))?;
+    if let Some(key) = key {
         id = key.reserve(gateway, principal, &id).await?;
-        gateway.directory.catch_up(gateway.commands.log()).await?;
-        if let Some(known) = gateway.directory.key(id) {
-            return Ok(answer(&known).replayed(true).location(format!("/api/v1/api-keys/{id}")));
+        if let Some(known) = known(gateway, id).await? {
+            return Ok(again(&known));
         }
+        minted = mint(gateway.directory.pepper(), id, crate::random::bytes()?);
     }
     let caller = caller(principal, request);
     ring::claim(gateway, (&tenant, &caller), id).await?;
-    let minted = mint(gateway.directory.pepper(), id, crate::random::bytes()?);
-    let command = KeyCommand::Create {
-        name: Personal::Clear(words(body.name, "name")?),
-        description: body
-            .description
-            .map(|text| words(text, "description"))
-            .transpose()?
-            .map(Personal::Clear),
-        hash: minted.hash,
-        pepper_version: minted.pepper_version,
-        scopes: scopes(body.scopes)?,
-        terms,
-        by: principal.grant(),
-        at: clock::now(),
-    };
-    let name = id.to_string();
-    let outcome = gateway.commands.handle::<Key>(tenant.as_str(), &name, &caller, command).await;
+    let command = command(&minted);
+    let outcome =
+        gateway.commands.handle::<Key>(tenant.as_str(), &id.to_string(), &caller, command).await;
     let (handled, secret) = match outcome {
         Ok(handled) => (Some(handled), Some(minted.secret)),
         // The same request, at the same moment: whoever was first has the secret.
@@ -76,6 +91,16 @@ pub(super) async fn create(
         Some(handled) => reply.position(handled.position),
         None => reply,
     })
+}
+
+/// A key that an earlier request made.
+async fn known(gateway: &Gateway, id: KeyId) -> Result<Option<KnownKey>, Problem> {
+    gateway.directory.catch_up(gateway.commands.log()).await?;
+    Ok(gateway.directory.key(id))
+}
+
+fn again(known: &KnownKey) -> Reply<201, KeyShown> {
+    answer(known).replayed(true).location(format!("/api/v1/api-keys/{}", known.id))
 }
 
 fn whose(body: &KeyBody, principal: &Principal) -> Result<Tenant, Problem> {

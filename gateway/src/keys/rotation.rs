@@ -137,6 +137,7 @@ mod tests {
             secrets: vec![],
             scopes: BTreeSet::new(),
             terms: KeyTerms::default(),
+            makers: vec![],
             rotated_at: at(1_000),
             rotation_due: None,
         };

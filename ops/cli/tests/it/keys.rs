@@ -451,3 +451,32 @@ async fn what_does_not_say_how_long_it_lasts_is_not_free() {
         async || stack.get("/accounts/default").await.json["minutes_taken"].as_f64().unwrap();
     until(taken, |taken| *taken >= 0.08).await;
 }
+
+#[tokio::test]
+async fn what_a_key_uses_the_keys_that_made_it_use_and_a_refused_key_takes_no_place() {
+    let stack = Stack::new().await;
+    let upload = stack.upload_bunny().await;
+    let scopes = ["jobs:read", "jobs:write", "keys:manage"];
+    let body = json!({ "name": "maker", "scopes": scopes, "monthly_limit_minutes": 2 });
+    let maker = make(&stack, &body).await;
+    let as_maker = |body: Value| {
+        stack.send(stack.request_as(maker.text("/secret"), Method::POST, "/api-keys").json(&body))
+    };
+    // Refused twenty times, with ten places.
+    for _ in 0..20 {
+        let more = json!({ "name": "k", "scopes": scopes, "monthly_limit_minutes": 3 });
+        assert_eq!(as_maker(more).await.status, StatusCode::FORBIDDEN);
+    }
+    let child = as_maker(body).await;
+    assert_eq!(child.status, StatusCode::CREATED, "{child:#?}");
+    let operations = crate::stack::quick();
+    let job = json!({ "input": upload, "output": "a.mp4", "operations": operations });
+    let request = stack.request_as(child.text("/secret"), Method::POST, "/convert");
+    let done = stack.send(request.header("prefer", "wait=60").json(&job)).await;
+    assert_eq!(done.text("/job/status"), "completed", "{done:#?}");
+    for key in [&maker, &child] {
+        let path = format!("/api-keys/{}/usage", key.text("/id"));
+        let used = |usage: &Answer| usage.json["months"][0]["minutes"].as_f64() > Some(0.0);
+        stack.polled(&path, used).await;
+    }
+}
