@@ -12,7 +12,9 @@ use crate::{
 ///
 /// A personal field arrives as extension 1 around its clear bytes and is stored as extension 2
 /// around nonce and ciphertext, bound to its decision and its path in it, so that no ciphertext
-/// can be moved elsewhere. When the tenant's key is gone it comes back as extension 3: erased.
+/// can be moved elsewhere. When the tenant's key is gone it comes back as extension 3: erased. Under a
+/// key that an account was given when it was opened anew it is extension 4, with the number of that key
+/// before the nonce.
 #[derive(Debug, Clone)]
 pub struct Codec {
     vault: Vault,
@@ -32,6 +34,7 @@ pub enum CodecError {
 const CLEAR: i8 = 1;
 const SEALED: i8 = 2;
 const ERASED: i8 = 3;
+const SEALED_ANEW: i8 = 4;
 
 /// What is wrong with bytes. It quotes nothing of them but the names of our own fields: it is logged, and
 /// what is logged outlives an erasure.
@@ -85,8 +88,8 @@ impl Codec {
     ) -> Result<Bytes, CodecError> {
         let clear = rmp_serde::to_vec_named(decision).map_err(unreadable)?;
         let mut value = rmpv::decode::read_value(&mut clear.as_slice()).map_err(unreadable)?;
-        let key = self.vault.data_key(&decision.tenant).await?;
-        Fields { key: key.as_ref(), id: decision.command_id }.walk(&mut value, "", Way::In)?;
+        let key = self.vault.data_key(&decision.tenant, 0).await?;
+        Fields { key: &key, id: decision.command_id }.walk(&mut value, "", Way::In)?;
         let mut bytes = Vec::with_capacity(clear.len().saturating_add(64));
         rmpv::encode::write_value(&mut bytes, &value).map_err(unreadable)?;
         Ok(bytes.into())
@@ -115,8 +118,8 @@ impl Codec {
             _ => None,
         });
         let id = id.ok_or_else(|| CodecError::Unreadable("no command id".to_owned()))?;
-        let key = self.vault.data_key(tenant).await?;
-        Fields { key: key.as_ref(), id }.walk(&mut value, "", Way::Out)?;
+        let key = self.vault.data_key(tenant, newest_key(&value)).await?;
+        Fields { key: &key, id }.walk(&mut value, "", Way::Out)?;
         let mut clear = Vec::with_capacity(bytes.len());
         rmpv::encode::write_value(&mut clear, &value).map_err(unreadable)?;
         rmp_serde::from_slice(&clear).map_err(unreadable)
@@ -130,7 +133,7 @@ enum Way {
 }
 
 struct Fields<'a> {
-    key: Option<&'a DataKey>,
+    key: &'a DataKey,
     id: Uuid,
 }
 
@@ -150,19 +153,29 @@ impl Fields<'_> {
             }
             Value::Ext(tag, bytes) => {
                 let aad = format!("{}{path}", self.id);
-                match (way, *tag, self.key) {
-                    (Way::In, CLEAR, Some(key)) => {
-                        *bytes = seal(key, aad.as_bytes(), bytes)?;
+                let written_under = generation(*tag, bytes);
+                match (way, *tag, &self.key.cipher) {
+                    (Way::In, CLEAR, Some(cipher)) if self.key.generation == 0 => {
+                        *bytes = seal(cipher, aad.as_bytes(), bytes)?;
                         *tag = SEALED;
                     }
-                    (Way::Out, SEALED, Some(key)) => {
-                        *bytes = unseal(key, aad.as_bytes(), bytes).ok_or_else(|| {
+                    (Way::In, CLEAR, Some(cipher)) => {
+                        let sealed = seal(cipher, aad.as_bytes(), bytes)?;
+                        *bytes = [self.key.generation.to_be_bytes().as_slice(), &sealed].concat();
+                        *tag = SEALED_ANEW;
+                    }
+                    (Way::Out, SEALED | SEALED_ANEW, Some(cipher))
+                        if written_under == Some(self.key.generation) =>
+                    {
+                        let number = if *tag == SEALED { 0 } else { NUMBER };
+                        let sealed = bytes.get(number..).unwrap_or_default();
+                        *bytes = unseal(cipher, aad.as_bytes(), sealed).ok_or_else(|| {
                             let why = "a personal field was tampered with";
                             CodecError::Unreadable(why.to_owned())
                         })?;
                         *tag = CLEAR;
                     }
-                    (_, CLEAR | SEALED | ERASED, _) => {
+                    (_, CLEAR | SEALED | ERASED | SEALED_ANEW, _) => {
                         *tag = ERASED;
                         bytes.clear();
                     }
@@ -174,5 +187,29 @@ impl Fields<'_> {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Bytes of a key's number.
+const NUMBER: usize = size_of::<u64>();
+
+/// Under which of its tenant's keys a field was written.
+fn generation(tag: i8, bytes: &[u8]) -> Option<u64> {
+    match tag {
+        SEALED => Some(0),
+        SEALED_ANEW => bytes.first_chunk::<NUMBER>().map(|number| u64::from_be_bytes(*number)),
+        _ => None,
+    }
+}
+
+/// The newest key that anything in a decision was written under.
+fn newest_key(value: &Value) -> u64 {
+    match value {
+        Value::Map(entries) => {
+            entries.iter().map(|(_, value)| newest_key(value)).max().unwrap_or(0)
+        }
+        Value::Array(items) => items.iter().map(newest_key).max().unwrap_or(0),
+        Value::Ext(tag, bytes) => generation(*tag, bytes).unwrap_or(0),
+        _ => 0,
     }
 }

@@ -25,11 +25,29 @@ pub struct Vault {
     known: Arc<RwLock<HashMap<String, Looked>>>,
 }
 
-/// A data key, and when it was looked up; none if it was erased.
-type Looked = (Instant, Option<DataKey>);
+/// A data key, and when it was looked up.
+type Looked = (Instant, DataKey);
 
 /// One tenant's key for personal fields.
-pub(crate) type DataKey = Arc<XChaCha20Poly1305>;
+#[derive(Clone)]
+pub(crate) struct DataKey {
+    /// None once it was erased.
+    pub(crate) cipher: Option<Arc<XChaCha20Poly1305>>,
+    /// Which key of this tenant it is: 0 for the first, a higher one each time that the account was
+    /// opened anew. Of an erased one: no key up to this number exists any more.
+    pub(crate) generation: u64,
+}
+
+impl DataKey {
+    /// False if what was written under this generation proves that there is a newer key.
+    const fn covers(&self, generation: u64) -> bool {
+        match self.cipher {
+            Some(_) => generation <= self.generation,
+            // A key that is made anew has the number of the erasure before it.
+            None => generation < self.generation,
+        }
+    }
+}
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,10 +66,16 @@ impl Vault {
         Ok(Self { store, cipher, known: Arc::default() })
     }
 
-    /// The tenant's data key, made on first use; none once it was erased.
-    pub(crate) async fn data_key(&self, tenant: &str) -> Result<Option<DataKey>, LogError> {
+    /// The tenant's data key, made on first use; without a cipher once it was erased. What is known of
+    /// it is not believed if something was written under a newer one.
+    pub(crate) async fn data_key(
+        &self,
+        tenant: &str,
+        written_under: u64,
+    ) -> Result<DataKey, LogError> {
         if let Some((at, known)) = self.known.read().await.get(tenant)
             && at.elapsed() < BELIEVED
+            && known.covers(written_under)
         {
             return Ok(known.clone());
         }
@@ -59,12 +83,11 @@ impl Vault {
         let found = self.store.entry(&name).await.map_err(LogError::unavailable)?;
         let key = match found {
             Some(entry) if entry.operation == Operation::Put => {
-                Some(self.open_value(&name, &entry.value)?)
+                self.open_key(&name, &entry.value)?
             }
-            Some(_) => None,
-            None => Some(self.make_key(&name).await?),
+            Some(erased) => DataKey { cipher: None, generation: erased.revision },
+            None => self.make_key(&name).await?,
         };
-        let key = key.map(|bytes| Arc::new(XChaCha20Poly1305::new(&Key::from(bytes))));
         self.known.write().await.insert(tenant.to_owned(), (Instant::now(), key.clone()));
         Ok(key)
     }
@@ -76,7 +99,27 @@ impl Vault {
     pub async fn erase(&self, tenant: &str) -> Result<(), LogError> {
         let name = format!("dek.{tenant}");
         self.store.purge(&name).await.map_err(LogError::unavailable)?;
-        self.known.write().await.insert(tenant.to_owned(), (Instant::now(), None));
+        self.forget(tenant).await;
+        Ok(())
+    }
+
+    /// Gives a tenant whose data key was erased another one. What was written under the one before
+    /// stays unreadable.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn reopen(&self, tenant: &str) -> Result<(), LogError> {
+        let name = format!("dek.{tenant}");
+        let found = self.store.entry(&name).await.map_err(LogError::unavailable)?;
+        if let Some(erased) = found.filter(|entry| entry.operation != Operation::Put) {
+            let key: [u8; 32] = Key::generate().into();
+            let value = [erased.revision.to_be_bytes().as_slice(), &key].concat();
+            let sealed = seal(&self.cipher, name.as_bytes(), &value)?;
+            // Of two who do this at once, one does.
+            let made = self.store.update(&name, Bytes::from(sealed), erased.revision).await;
+            made.map_err(LogError::unavailable)?;
+        }
+        self.forget(tenant).await;
         Ok(())
     }
 
@@ -167,30 +210,42 @@ impl Vault {
         unseal(&self.cipher, name.as_bytes(), &entry.value).map(Some).ok_or_else(wrong)
     }
 
-    async fn make_key(&self, name: &str) -> Result<[u8; 32], LogError> {
+    async fn make_key(&self, name: &str) -> Result<DataKey, LogError> {
         let bytes: [u8; 32] = Key::generate().into();
         let sealed = seal(&self.cipher, name.as_bytes(), &bytes)?;
         match self.store.create(name, Bytes::from(sealed)).await {
-            Ok(_) => Ok(bytes),
+            Ok(_) => Ok(first(bytes)),
             // Another process made it first: that one counts.
             Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {
                 let value = self.store.get(name).await.map_err(LogError::unavailable)?;
                 let value = value.ok_or_else(|| LogError::Corrupt("no data key".to_owned()))?;
-                self.open_value(name, &value)
+                self.open_key(name, &value)
             }
             Err(error) => Err(LogError::unavailable(error)),
         }
     }
 
-    fn open_value(&self, name: &str, sealed: &[u8]) -> Result<[u8; 32], LogError> {
+    fn open_key(&self, name: &str, sealed: &[u8]) -> Result<DataKey, LogError> {
         let wrong = || {
             LogError::Misconfigured(
                 "the vault does not open with the configured master key".to_owned(),
             )
         };
         let clear = unseal(&self.cipher, name.as_bytes(), sealed).ok_or_else(wrong)?;
-        clear.try_into().map_err(|_| wrong())
+        // The first key of a tenant stands alone; a later one after its generation.
+        match clear.split_last_chunk::<32>().ok_or_else(wrong)? {
+            ([], key) => Ok(first(*key)),
+            (generation, key) => {
+                let generation = generation.try_into().map_err(|_| wrong())?;
+                Ok(DataKey { generation: u64::from_be_bytes(generation), ..first(*key) })
+            }
+        }
     }
+}
+
+/// A tenant's first data key.
+fn first(key: [u8; 32]) -> DataKey {
+    DataKey { cipher: Some(Arc::new(XChaCha20Poly1305::new(&Key::from(key)))), generation: 0 }
 }
 
 /// How long a data key is believed to be there.

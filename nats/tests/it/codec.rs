@@ -87,6 +87,45 @@ async fn an_erased_tenants_fields_are_gone_and_the_rest_stays() {
 }
 
 #[tokio::test]
+async fn a_tenant_that_is_opened_anew_reads_what_it_writes_from_then_on_and_nothing_older() {
+    let bed = Bed::new().await;
+    let vault = Vault::open(&bed.nats, &[7; 32]).await.unwrap();
+    let codec = Codec::new(vault.clone());
+    // Each of these believes what it knows of the key for a minute.
+    let before = Codec::new(Vault::open(&bed.nats, &[7; 32]).await.unwrap());
+    let between = Codec::new(Vault::open(&bed.nats, &[7; 32]).await.unwrap());
+    let gone = |read: &Decision<Named>| read.events[0].name == Personal((3, Bytes(vec![])));
+    let mut older = vec![codec.encode(&decision()).await.unwrap()];
+    before.decode::<Named>(&older[0]).await.unwrap();
+    for round in 0..3 {
+        vault.erase("acme").await.unwrap();
+        assert!(gone(&between.decode::<Named>(&older[0]).await.unwrap()));
+        vault.reopen("acme").await.unwrap();
+        let newer = decision();
+        let bytes = codec.encode(&newer).await.unwrap();
+        let later = Codec::new(Vault::open(&bed.nats, &[7; 32]).await.unwrap());
+        for codec in [&codec, &before, &between, &later] {
+            assert_eq!(codec.decode::<Named>(&bytes).await.unwrap(), newer, "{round}");
+            for bytes in &older {
+                assert!(gone(&codec.decode::<Named>(bytes).await.unwrap()), "{round}");
+            }
+        }
+        older.push(bytes);
+    }
+}
+
+#[tokio::test]
+async fn opening_a_tenant_that_is_open_changes_nothing() {
+    let bed = Bed::new().await;
+    let vault = Vault::open(&bed.nats, &[7; 32]).await.unwrap();
+    let codec = Codec::new(vault.clone());
+    let decision = decision();
+    let bytes = codec.encode(&decision).await.unwrap();
+    vault.reopen("acme").await.unwrap();
+    assert_eq!(codec.decode::<Named>(&bytes).await.unwrap(), decision);
+}
+
+#[tokio::test]
 async fn a_changed_ciphertext_is_noticed() {
     let bed = Bed::new().await;
     let codec = Codec::new(Vault::open(&bed.nats, &[7; 32]).await.unwrap());
