@@ -5,15 +5,17 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use domain::{
     JobId, KeyId, LeaseId, Personal, Timestamp,
+    account::{AccountEvent, AccountTerms, Tier},
     batch::{BatchEvent, BatchJob, BatchSpec, BatchStatus, Counts},
     hook::{Callback, DisabledBy, HookEvent, HookTerms},
     job::{Failure, FailureCode, JobEvent, JobSpec, OutputFile, Priority, StreamSummary},
-    key::RingEvent,
+    key::{KeyEvent, KeyTerms, RingEvent, Scope},
     media::{
         AudioCodec, Container, Convert, MediaRequest, Operation, Overwrite, Preset, Probe, Scale,
         ScaleMode, Transcode, Trim, VideoCodec,
     },
     preset::{PresetEvent, PresetVersion},
+    quota::QuotaEvent,
     room::RoomEvent,
 };
 use serde::Serialize;
@@ -169,6 +171,41 @@ fn rings() -> Vec<(&'static str, RingEvent)> {
     vec![("ring.claimed", RingEvent::Claimed { key, gone })]
 }
 
+fn accounts() -> Vec<(&'static str, AccountEvent)> {
+    let terms = AccountTerms { tier: Some(Tier::Basic), ..AccountTerms::default() };
+    vec![
+        ("account.changed", AccountEvent::Changed { terms }),
+        ("account.closing", AccountEvent::Closing {}),
+        ("account.erased", AccountEvent::Erased {}),
+        ("account.reopened", AccountEvent::Reopened {}),
+    ]
+}
+
+fn keys() -> Vec<(&'static str, KeyEvent)> {
+    let created = KeyEvent::Created {
+        name: Personal::Clear("k".to_owned()),
+        hash: "00".to_owned(),
+        pepper_version: 1,
+        scopes: [Scope::JobsRead].into(),
+        description: None,
+        terms: KeyTerms::default(),
+        makers: vec![KeyId::from_uuid(Uuid::from_u128(1))],
+        at: Timestamp::from_millis(5),
+    };
+    vec![("key.created", created)]
+}
+
+fn quotas() -> Vec<(&'static str, QuotaEvent)> {
+    let job = JobId::from_uuid(Uuid::from_u128(7));
+    let key = |n| KeyId::from_uuid(Uuid::from_u128(n));
+    let reserved =
+        QuotaEvent::Reserved { job, key: Some(key(2)), makers: vec![key(1)], micros: 60_000_000 };
+    vec![
+        ("quota.reserved", reserved),
+        ("quota.settled", QuotaEvent::Settled { job, micros: 60_000_000 }),
+    ]
+}
+
 fn write<E: Serialize>(events: Vec<(&str, E)>) -> Result<(), Box<dyn std::error::Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     for (name, event) in events {
@@ -189,5 +226,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     write(hooks())?;
     write(presets())?;
     write(rooms())?;
-    write(rings())
+    write(rings())?;
+    write(accounts())?;
+    write(keys())?;
+    write(quotas())
 }

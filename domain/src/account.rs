@@ -5,7 +5,10 @@ mod limits;
 mod tier;
 
 pub use self::{
-    decide::{Account, AccountCommand, AccountEvent, AccountRejection, AccountTerms},
+    decide::{
+        Account, AccountCommand, AccountEvent, AccountRejection, AccountState, AccountTerms,
+        Standing,
+    },
     limits::{Limits, LimitsPatch},
     tier::{Tier, Tiers},
 };

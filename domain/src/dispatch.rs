@@ -141,6 +141,11 @@ impl Dispatch {
         Self { caps, ..Self::default() }
     }
 
+    /// What may be out at once.
+    pub const fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
     /// What may be out at once, to fold in accounts and keys.
     pub const fn caps_mut(&mut self) -> &mut Caps {
         &mut self.caps

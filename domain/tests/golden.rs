@@ -6,7 +6,13 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use domain::{
-    batch::BatchEvent, hook::HookEvent, job::JobEvent, key::RingEvent, preset::PresetEvent,
+    account::AccountEvent,
+    batch::BatchEvent,
+    hook::HookEvent,
+    job::JobEvent,
+    key::{KeyEvent, RingEvent},
+    preset::PresetEvent,
+    quota::QuotaEvent,
     room::RoomEvent,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -40,6 +46,9 @@ fn every_event_ever_written_is_still_read_and_written_the_same() {
             "webhook" => holds::<HookEvent>(&name, &bytes, newest),
             "preset" => holds::<PresetEvent>(&name, &bytes, newest),
             "room" => holds::<RoomEvent>(&name, &bytes, newest),
+            "account" => holds::<AccountEvent>(&name, &bytes, newest),
+            "key" => holds::<KeyEvent>(&name, &bytes, newest),
+            "quota" => holds::<QuotaEvent>(&name, &bytes, newest),
             "ring" => holds::<RingEvent>(&name, &bytes, newest),
             _ => panic!("{name} is of no known kind"),
         }

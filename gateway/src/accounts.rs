@@ -2,6 +2,7 @@
 
 mod body;
 mod erase;
+mod reopen;
 
 use std::sync::Arc;
 
@@ -85,9 +86,33 @@ impl Accounts {
         Ok(body::answer(&gateway, &tenant).position(handled.position))
     }
 
+    /// Open an erased account anew
+    ///
+    /// With another data key, the usual tier and no keys: what was erased stays unreadable, and the keys
+    /// that it had open nothing. An account that is open stays as it is.
+    #[oai(path = "/accounts/:tenant/reopen", method = "post", operation_id = "reopenAccount")]
+    async fn reopen(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        #[oai(name = "tenant")] name: Path<String>,
+    ) -> Result<Reply<200, AccountShown>> {
+        let principal = auth.may(Scope::Admin)?;
+        let tenant = tenant(&name.0)?;
+        gateway.directory.catch_up(gateway.commands.log()).await?;
+        if !gateway.directory.knows(&tenant) {
+            return Err(Problem::not_found("account").into());
+        }
+        let caller = caller(principal, request);
+        let position = reopen::reopen(&gateway, &caller, &tenant).await?;
+        gateway.directory.catch_up(gateway.commands.log()).await?;
+        Ok(body::answer(&gateway, &tenant).position(position))
+    }
+
     /// Erase an account
     ///
-    /// For ever: its keys are revoked, its jobs end, its files are removed, and its data key is thrown
+    /// Nothing is taken for it from now on, until `POST /accounts/{tenant}/reopen`. It is gone for ever: its keys are revoked, its jobs end, its files are removed, and its data key is thrown
     /// away, without which nothing personal of it can be read anywhere. What happened stays in the log.
     #[oai(path = "/accounts/:tenant", method = "delete", operation_id = "eraseAccount")]
     async fn erase(

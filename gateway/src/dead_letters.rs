@@ -183,6 +183,7 @@ impl DeadLetters {
         let retries = chosen.iter().map(|(id, tenant)| {
             async move {
                 let name = id.to_string();
+                gateway.must_be_open(tenant).ok()?;
                 // Where another job makes its output now, it stays a dead letter.
                 reserve_again(gateway, tenant, caller, *id).await.ok().filter(|again| *again)?;
                 // Where the account's queue is full it stays a dead letter.

@@ -44,6 +44,7 @@ pub(crate) async fn guard<E: Endpoint>(inner: Arc<E>, mut request: Request) -> R
         Ok(principal) => principal,
         Err(closed) => return Err(turn_away(&gateway, &request, from, closed).into()),
     };
+    gateway.must_be_open(&principal.tenant)?;
     let limits = gateway.directory.limits(&principal.tenant);
     let (tenant, most) = (&principal.tenant, limits.requests_per_hour);
     let spent = gateway.buckets.spend(tenant, "requests", most, clock::now()).await;

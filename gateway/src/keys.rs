@@ -50,6 +50,17 @@ async fn find(gateway: &Gateway, principal: &Principal, id: &str) -> Result<Know
     Ok(key)
 }
 
+/// The same for whoever changes it.
+async fn find_open(
+    gateway: &Gateway,
+    principal: &Principal,
+    id: &str,
+) -> Result<KnownKey, Problem> {
+    let key = find(gateway, principal, id).await?;
+    gateway.must_be_open(&key.tenant)?;
+    Ok(key)
+}
+
 /// The same for whoever only looks; an admin's look at another tenant's is noted.
 async fn look(
     gateway: &Gateway,
@@ -129,7 +140,7 @@ impl Keys {
         body: StrictJson<KeyPatch>,
     ) -> Result<Reply<200, KeyShown>> {
         let principal = auth.may(Scope::KeysManage)?;
-        let key = find(&gateway, principal, &id.0).await?;
+        let key = find_open(&gateway, principal, &id.0).await?;
         let change = Box::new(body.value.read()?);
         let command = KeyCommand::Update { change, by: principal.grant() };
         Ok(Change { request, principal, key, if_match: if_match.0 }.give(&gateway, command).await?)
@@ -151,7 +162,7 @@ impl Keys {
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
     ) -> Result<Reply<200, KeyShown>> {
         let principal = auth.may(Scope::KeysManage)?;
-        let key = find(&gateway, principal, &id.0).await?;
+        let key = find_open(&gateway, principal, &id.0).await?;
         let change = Change { request, principal, key, if_match: if_match.0 };
         Ok(change.rotate(&gateway, grace.0).await?)
     }
@@ -169,7 +180,7 @@ impl Keys {
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
     ) -> Result<Reply<200, KeyShown>> {
         let principal = auth.may(Scope::KeysManage)?;
-        let key = find(&gateway, principal, &id.0).await?;
+        let key = find_open(&gateway, principal, &id.0).await?;
         let command = KeyCommand::Revoke { by: principal.grant() };
         Ok(Change { request, principal, key, if_match: if_match.0 }.give(&gateway, command).await?)
     }
@@ -186,7 +197,7 @@ impl Keys {
         body: StrictJson<ExtendBody>,
     ) -> Result<Reply<200, KeyShown>> {
         let principal = auth.may(Scope::KeysManage)?;
-        let key = find(&gateway, principal, &id.0).await?;
+        let key = find_open(&gateway, principal, &id.0).await?;
         let (by, at) = (principal.grant(), clock::now());
         let command = KeyCommand::Extend { expires_at: body.value.read()?, by, at };
         // What is refused takes no place.

@@ -42,6 +42,7 @@ mod room;
 mod rows;
 mod scanner;
 mod server;
+mod standing;
 mod state;
 mod text;
 mod throttle;

@@ -41,6 +41,8 @@ pub enum Kind {
     Slow,
     /// 409: not as it stands.
     Conflict,
+    /// 410: it was, and is erased.
+    Gone,
     /// 412: it is not the version you saw.
     PreconditionFailed,
     /// 413: too much.
@@ -69,6 +71,7 @@ impl Kind {
         Self::MethodNotAllowed,
         Self::Slow,
         Self::Conflict,
+        Self::Gone,
         Self::PreconditionFailed,
         Self::TooLarge,
         Self::UnsupportedMediaType,
@@ -88,6 +91,7 @@ impl Kind {
             Self::MethodNotAllowed => (405, "method-not-allowed", "Not with this method"),
             Self::Slow => (408, "slow", "The request did not come in time"),
             Self::Conflict => (409, "conflict", "Not in this state"),
+            Self::Gone => (410, "gone", "It is not there any more"),
             Self::PreconditionFailed => (412, "precondition-failed", "It changed meanwhile"),
             Self::TooLarge => (413, "too-large", "The body is too large"),
             Self::UnsupportedMediaType => {
@@ -385,7 +389,7 @@ impl From<RoomRejection> for Problem {
 
 impl From<AccountRejection> for Problem {
     fn from(rejection: AccountRejection) -> Self {
-        match rejection {}
+        Self::new(Kind::Gone, rejection.to_string())
     }
 }
 

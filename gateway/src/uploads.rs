@@ -123,6 +123,10 @@ impl Uploads {
             let reserved = again::reserve(&gateway, principal, &storage, own).await?;
             (id, replayed) = (reserved.id, reserved.replayed);
         }
+        if let Err(problem) = gateway.must_still_be_open(&principal.tenant).await {
+            storage.forget(id).await.map_err(Problem::from)?;
+            return Err(problem.into());
+        }
         let command = UploadCommand::Complete {
             file_name: name.map_or(Personal::Erased, Personal::Clear),
             size: received.size,
@@ -133,6 +137,11 @@ impl Uploads {
         let handled =
             gateway.commands.handle::<Upload>(tenant, &id.to_string(), &caller, command).await;
         let handled = handled.map_err(Problem::from)?;
+        if let Err(problem) = gateway.must_still_be_open(&principal.tenant).await {
+            // Its erasure began in between: it may have looked for files before this one was there.
+            storage.forget(id).await.map_err(Problem::from)?;
+            return Err(problem.into());
+        }
         let body = stored(&gateway, principal, id).await?;
         Ok(Reply::new(body)
             .location(format!("/api/v1/uploads/{id}"))

@@ -5,6 +5,7 @@ mod broken;
 mod places;
 mod release;
 mod room;
+mod stragglers;
 mod vanished;
 
 use std::{
@@ -30,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use self::broken::Broken;
+use self::{broken::Broken, stragglers::Stragglers};
 use crate::{
     PRESENCE, Roster, announce::announce, clock, ears::ECHO, leadership, leadership::Leadership,
 };
@@ -59,6 +60,8 @@ pub struct Conductor {
     work: Work,
     state: Dispatch,
     batches: Batches,
+    /// What came in for accounts that are being erased or are erased, to be called off.
+    stragglers: Stragglers,
     /// Who asked for each batch that is not over.
     asked: BTreeMap<BatchId, Caller>,
     /// Heard in a task of its own, so that nothing we wait for makes us deaf.
@@ -91,6 +94,7 @@ impl Conductor {
             work: Work::new(nats),
             state: Dispatch::new(caps),
             batches: Batches::default(),
+            stragglers: Stragglers::default(),
             asked: BTreeMap::new(),
             roster: Arc::default(),
             leadership: Leadership::new(),
@@ -219,6 +223,7 @@ impl Conductor {
                 self.batches.job(job_id, event);
                 self.rooms.job(&tenant, job_id, event);
             }
+            self.stragglers.job(&tenant, job_id, &decision.events, self.state.caps());
             if message.sequence >= first_new && self.leadership.acting() {
                 failpoint::hit("conductor.before_announce");
                 let events = decision.events.iter().map(job::public);
@@ -233,6 +238,7 @@ impl Conductor {
                 self.batches.batch(batch_id, &tenant, at, event);
                 self.rooms.batch(&tenant, event);
             }
+            self.stragglers.batch(&tenant, batch_id, &decision.events, self.state.caps());
             self.remember_who(batch_id, &decision);
             if message.sequence >= first_new && self.leadership.acting() {
                 let events = decision.events.iter().map(batch::public);
@@ -297,6 +303,7 @@ impl Conductor {
                 Err(error) => tracing::warn!(%error, "the queue cannot be compared"),
             }
         }
+        self.call_off_stragglers().await;
         self.take_over_from_the_vanished().await;
         self.settle().await;
         self.make_room().await;

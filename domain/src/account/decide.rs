@@ -26,6 +26,39 @@ impl AccountTerms {
     }
 }
 
+/// Whether an account may be used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// As its terms say.
+    #[default]
+    Open,
+    /// It is being erased: nothing new is taken for it.
+    Closing,
+    /// It is erased: nothing is taken for it until it is opened anew.
+    Erased,
+}
+
+/// Where an account stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountState {
+    /// What it is entitled to.
+    pub terms: AccountTerms,
+    /// Whether it may be used.
+    pub standing: Standing,
+}
+
+impl AccountState {
+    /// How much it may have.
+    pub fn limits(&self, tiers: &Tiers) -> Limits {
+        self.terms.limits(tiers)
+    }
+
+    /// False while it is being erased and once it is.
+    pub fn is_open(&self) -> bool {
+        self.standing == Standing::Open
+    }
+}
+
 /// What happened to an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AccountEvent {
@@ -35,9 +68,16 @@ pub enum AccountEvent {
         /// All of them.
         terms: AccountTerms,
     },
+    /// Its erasure began: nothing new is taken for it from here on.
+    #[serde(rename = "account.closing")]
+    Closing {},
     /// Its data key is gone: nothing personal of it can be read any more.
     #[serde(rename = "account.erased")]
     Erased {},
+    /// It begins anew, with another data key and the usual terms. Keys that were made before open
+    /// nothing.
+    #[serde(rename = "account.reopened")]
+    Reopened {},
 }
 
 /// What may be asked of an account.
@@ -52,45 +92,70 @@ pub enum AccountCommand {
         /// From where its keys open.
         allowed_ips: Option<BTreeSet<Network>>,
     },
+    /// Take nothing new for it: it is about to be erased.
+    Close,
     /// Say that its data key is gone.
     Erase,
+    /// Begin anew, with the data key that is in the vault already.
+    Reopen,
 }
 
 /// The account decider.
 #[derive(Debug)]
 pub struct Account;
 
-/// Why not: an account never refuses; who may change it is asked at the door.
+/// Why not; who may change it is asked at the door.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AccountRejection {}
+pub enum AccountRejection {
+    /// It is being erased.
+    #[error("the account is being erased; ask for its erasure again to finish it")]
+    Closing,
+    /// It is erased.
+    #[error("the account is erased; an admin opens it anew with POST /accounts/{{tenant}}/reopen")]
+    Erased,
+}
 
 impl Decider for Account {
     type Command = AccountCommand;
     type Event = AccountEvent;
-    type State = AccountTerms;
+    type State = AccountState;
     type Rejection = AccountRejection;
 
     const CATEGORY: &'static str = "account";
 
     fn decide(
-        state: &AccountTerms,
+        state: &AccountState,
         command: AccountCommand,
     ) -> Result<Vec<AccountEvent>, AccountRejection> {
-        let AccountCommand::Change { tier, limits, allowed_ips } = command else {
-            return Ok(vec![AccountEvent::Erased {}]);
-        };
-        let terms = AccountTerms {
-            tier: tier.or(state.tier),
-            limits: state.limits.with(&limits),
-            allowed_ips: allowed_ips.unwrap_or_else(|| state.allowed_ips.clone()),
-        };
-        if terms == *state { Ok(vec![]) } else { Ok(vec![AccountEvent::Changed { terms }]) }
+        match (command, state.standing) {
+            (AccountCommand::Change { .. } | AccountCommand::Reopen, Standing::Closing) => {
+                Err(AccountRejection::Closing)
+            }
+            (AccountCommand::Change { .. }, Standing::Erased) => Err(AccountRejection::Erased),
+            (AccountCommand::Change { tier, limits, allowed_ips }, Standing::Open) => {
+                let have = &state.terms;
+                let terms = AccountTerms {
+                    tier: tier.or(have.tier),
+                    limits: have.limits.with(&limits),
+                    allowed_ips: allowed_ips.unwrap_or_else(|| have.allowed_ips.clone()),
+                };
+                Ok(if terms == *have { vec![] } else { vec![AccountEvent::Changed { terms }] })
+            }
+            (AccountCommand::Close, Standing::Open) => Ok(vec![AccountEvent::Closing {}]),
+            (AccountCommand::Close, Standing::Closing | Standing::Erased)
+            | (AccountCommand::Reopen, Standing::Open) => Ok(vec![]),
+            // Also once more: what reads it then removes what came meanwhile.
+            (AccountCommand::Erase, _) => Ok(vec![AccountEvent::Erased {}]),
+            (AccountCommand::Reopen, Standing::Erased) => Ok(vec![AccountEvent::Reopened {}]),
+        }
     }
 
-    fn evolve(state: AccountTerms, event: &AccountEvent) -> AccountTerms {
+    fn evolve(state: AccountState, event: &AccountEvent) -> AccountState {
         match event {
-            AccountEvent::Changed { terms } => terms.clone(),
-            AccountEvent::Erased {} => state,
+            AccountEvent::Changed { terms } => AccountState { terms: terms.clone(), ..state },
+            AccountEvent::Closing {} => AccountState { standing: Standing::Closing, ..state },
+            AccountEvent::Erased {} => AccountState { standing: Standing::Erased, ..state },
+            AccountEvent::Reopened {} => AccountState::default(),
         }
     }
 }

@@ -1,4 +1,6 @@
-use super::{Account, AccountCommand, AccountEvent, AccountTerms, LimitsPatch, Tier, Tiers};
+use super::{
+    Account, AccountCommand, AccountEvent, AccountRejection, AccountTerms, LimitsPatch, Tier, Tiers,
+};
 use crate::spec::given;
 
 fn change(tier: Option<Tier>, limits: LimitsPatch) -> AccountCommand {
@@ -34,4 +36,33 @@ fn a_tenant_has_what_its_tier_says_but_for_what_is_its_own() {
     let limits = terms.limits(&tiers);
     assert_eq!((limits.keys, limits.requests_per_hour, limits.concurrent_jobs), (3, 2_000, 10));
     assert_eq!(AccountTerms::default().limits(&tiers), tiers.free);
+}
+
+#[test]
+fn an_account_that_is_being_erased_takes_nothing_until_it_is_opened_anew() {
+    let premium = || changed(Some(Tier::Premium), LimitsPatch::default());
+    let change = || change(Some(Tier::Basic), LimitsPatch::default());
+    given::<Account>([premium()]).when(AccountCommand::Close).then([AccountEvent::Closing {}]);
+    let closing = || [premium(), AccountEvent::Closing {}];
+    given::<Account>(closing()).when(change()).then_rejected(&AccountRejection::Closing);
+    given::<Account>(closing()).when(AccountCommand::Close).then_nothing();
+    given::<Account>(closing())
+        .when(AccountCommand::Reopen)
+        .then_rejected(&AccountRejection::Closing);
+    given::<Account>(closing()).when(AccountCommand::Erase).then([AccountEvent::Erased {}]);
+    let erased = || [premium(), AccountEvent::Closing {}, AccountEvent::Erased {}];
+    given::<Account>(erased()).when(change()).then_rejected(&AccountRejection::Erased);
+    given::<Account>(erased()).when(AccountCommand::Reopen).then([AccountEvent::Reopened {}]);
+}
+
+#[test]
+fn an_account_that_was_opened_anew_begins_with_the_usual_terms() {
+    let reopened = || {
+        let premium = changed(Some(Tier::Premium), keys(3));
+        [premium, AccountEvent::Erased {}, AccountEvent::Reopened {}]
+    };
+    given::<Account>(reopened()).when(AccountCommand::Reopen).then_nothing();
+    given::<Account>(reopened())
+        .when(change(Some(Tier::Basic), LimitsPatch::default()))
+        .then([changed(Some(Tier::Basic), LimitsPatch::default())]);
 }

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     Decider, KeyId, Tenant,
-    account::{Account, AccountEvent, AccountTerms, Limits, Tiers},
+    account::{Account, AccountEvent, AccountState, AccountTerms, Limits, Tiers},
     key::KeyEvent,
 };
 
@@ -12,7 +12,7 @@ use crate::{
 pub struct Caps {
     tiers: Tiers,
     aging: u64,
-    accounts: BTreeMap<Tenant, AccountTerms>,
+    accounts: BTreeMap<Tenant, AccountState>,
     keys: BTreeMap<KeyId, u32>,
     /// The keys that a key was made by: what it has out counts for them as well.
     makers: BTreeMap<KeyId, Vec<KeyId>>,
@@ -37,20 +37,25 @@ impl Caps {
     /// How much a tenant may have.
     pub fn limits(&self, tenant: &Tenant) -> Limits {
         match self.accounts.get(tenant) {
-            Some(terms) => terms.limits(&self.tiers),
+            Some(account) => account.limits(&self.tiers),
             None => self.tiers.of(self.tiers.usual).clone(),
         }
     }
 
     /// What an account is entitled to.
     pub fn terms(&self, tenant: &Tenant) -> AccountTerms {
-        self.accounts.get(tenant).cloned().unwrap_or_default()
+        self.accounts.get(tenant).map(|account| account.terms.clone()).unwrap_or_default()
+    }
+
+    /// False while an account is being erased and once it is.
+    pub fn is_open(&self, tenant: &Tenant) -> bool {
+        self.accounts.get(tenant).is_none_or(AccountState::is_open)
     }
 
     /// Folds in one event of an account.
     pub fn account(&mut self, tenant: &Tenant, event: &AccountEvent) {
-        let terms = self.accounts.remove(tenant).unwrap_or_default();
-        self.accounts.insert(tenant.clone(), Account::evolve(terms, event));
+        let account = self.accounts.remove(tenant).unwrap_or_default();
+        self.accounts.insert(tenant.clone(), Account::evolve(account, event));
     }
 
     /// Folds in one event of a key.

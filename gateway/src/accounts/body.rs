@@ -1,6 +1,6 @@
 use domain::{
     Network, Tenant,
-    account::{AccountCommand, Limits, LimitsPatch, Tier},
+    account::{AccountCommand, Limits, LimitsPatch, Standing, Tier},
 };
 use poem_openapi::Object;
 use serde::Deserialize;
@@ -21,6 +21,8 @@ pub(crate) struct AccountShown {
     tenant: String,
     /// `free`, `basic`, `premium` or `enterprise`.
     tier: String,
+    /// `open`, `closing` while it is being erased, or `erased`.
+    status: String,
     limits: LimitsShown,
     allowed_ips: Vec<String>,
     /// Of this month's media minutes, used and reserved.
@@ -117,10 +119,16 @@ pub(super) fn answer(gateway: &Gateway, tenant: &Tenant) -> Reply<200, AccountSh
         max_job_seconds,
         max_job_cpu_seconds,
         weight,
-    } = account.terms.limits(tiers);
+    } = account.state.limits(tiers);
+    let status = match account.state.standing {
+        Standing::Open => "open",
+        Standing::Closing => "closing",
+        Standing::Erased => "erased",
+    };
     let body = AccountShown {
         tenant: tenant.to_string(),
-        tier: account.terms.tier.unwrap_or(tiers.usual).as_str().to_owned(),
+        tier: account.state.terms.tier.unwrap_or(tiers.usual).as_str().to_owned(),
+        status: status.to_owned(),
         limits: LimitsShown {
             requests_per_hour,
             concurrent_jobs,
@@ -133,7 +141,7 @@ pub(super) fn answer(gateway: &Gateway, tenant: &Tenant) -> Reply<200, AccountSh
             max_job_cpu_seconds,
             weight,
         },
-        allowed_ips: account.terms.allowed_ips.iter().map(Network::to_string).collect(),
+        allowed_ips: account.state.terms.allowed_ips.iter().map(Network::to_string).collect(),
         minutes_taken: minutes(gateway.directory.taken(tenant, clock::now())),
     };
     Reply::new(body).version(account.version)

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Jobs that are looked at at once.
 const PAGE: u32 = 200;
 
-/// Erases a tenant: its keys open nothing, its jobs end, its bytes go, and its data key, without which
+/// Erases a tenant: nothing is taken for it any more, its keys open nothing, its jobs end, its bytes go, and its data key, without which
 /// nothing personal of it can be read in the log, the archive, or a backup of either.
 ///
 /// The event comes last and says that all of this is so: who asks and gets no answer asks again, and
@@ -35,6 +35,9 @@ pub(super) async fn erase(
 ) -> Result<Position, Problem> {
     let by = principal.grant();
     let name = tenant.as_str();
+    // From here on nothing new is taken; what was let in before is called off below, or by the
+    // conductor.
+    gateway.commands.handle::<Account>(name, name, caller, AccountCommand::Close).await?;
     gateway.directory.catch_up(gateway.commands.log()).await?;
     for key in gateway.directory.keys(Some(tenant)) {
         let (id, command) = (key.id.to_string(), KeyCommand::Revoke { by: by.clone() });

@@ -11,7 +11,7 @@ use std::{
 
 use domain::{
     Decider, KeyId, Network, Tenant, Timestamp,
-    account::{Account, AccountEvent, AccountTerms, Limits, Tiers},
+    account::{Account, AccountEvent, AccountState, Limits, Tiers},
     key::{Key, KeyEvent, KeyState},
     media::Micros,
     quota::{Month, Quota, QuotaEvent, QuotaState},
@@ -71,7 +71,7 @@ impl Known {
         own: Option<&BTreeSet<Network>>,
         from: Option<IpAddr>,
     ) -> Result<(), Closed> {
-        let account = self.accounts.get(tenant).map(|account| &account.terms.allowed_ips);
+        let account = self.accounts.get(tenant).map(|account| &account.state.terms.allowed_ips);
         let inside = |allowed: &BTreeSet<Network>| {
             allowed.is_empty()
                 || from.is_some_and(|from| allowed.iter().any(|net| net.contains(from)))
@@ -89,12 +89,14 @@ pub(crate) struct KnownKey {
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
     pub(crate) version: u64,
+    /// Sequence of the message that made it.
+    pub(crate) made_at: u64,
 }
 
 /// An account and its version.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KnownAccount {
-    pub(crate) terms: AccountTerms,
+    pub(crate) state: AccountState,
     pub(crate) version: u64,
 }
 
@@ -240,7 +242,7 @@ impl Directory {
         let Ok(tenant) = tenant.parse::<Tenant>() else { return };
         if category == Key::CATEGORY {
             match (id.parse(), decode(codec, message).await) {
-                (Ok(id), Some(decision)) => self.fold_key(tenant, id, &decision),
+                (Ok(id), Some(decision)) => self.fold_key(tenant, id, (message.sequence, &decision)),
                 (Ok(id), None) => {
                     let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
                     known.unreadable.insert(id);
@@ -251,14 +253,22 @@ impl Directory {
             && let Some(decision) = decode::<AccountEvent>(codec, message).await
         {
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            let erased = tenant.clone();
+            let own = tenant.clone();
             let account = known.accounts.entry(tenant).or_default();
-            let terms = std::mem::take(&mut account.terms);
-            account.terms = decision.events.iter().fold(terms, Account::evolve);
+            let state = std::mem::take(&mut account.state);
+            account.state = decision.events.iter().fold(state, Account::evolve);
             account.version = account.version.saturating_add(decision.events.len() as u64);
-            if decision.events.iter().any(|event| matches!(event, AccountEvent::Erased {})) {
-                let own = known.keys.values_mut().filter(|key| key.tenant == erased);
-                own.for_each(|key| key.state.erase());
+            let has = |wanted: AccountEvent| decision.events.contains(&wanted);
+            let (erased, anew) = (has(AccountEvent::Erased {}), has(AccountEvent::Reopened {}));
+            let before = |key: &&mut KnownKey| key.tenant == own && key.made_at < message.sequence;
+            for key in known.keys.values_mut().filter(before) {
+                if erased {
+                    key.state.erase();
+                }
+                if anew && let KeyState::Active(held) = &key.state {
+                    // Made while the account was being erased: it is none of the new account's.
+                    key.state = KeyState::Revoked(held.clone());
+                }
             }
         } else if category == Quota::CATEGORY
             && let Some(decision) = decode::<QuotaEvent>(codec, message).await
@@ -274,7 +284,12 @@ impl Directory {
         });
     }
 
-    fn fold_key(&self, tenant: Tenant, id: KeyId, decision: &Decision<KeyEvent>) {
+    fn fold_key(
+        &self,
+        tenant: Tenant,
+        id: KeyId,
+        (sequence, decision): (u64, &Decision<KeyEvent>),
+    ) {
         let at = Timestamp::from_millis(decision.at);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let key = known.keys.entry(id).or_insert_with(|| KnownKey {
@@ -284,6 +299,7 @@ impl Directory {
             created_at: at,
             updated_at: at,
             version: 0,
+            made_at: sequence,
         });
         let state = std::mem::take(&mut key.state);
         key.state = decision.events.iter().fold(state, Key::evolve);
@@ -425,7 +441,7 @@ impl Directory {
 
     /// What a tenant may have.
     pub(crate) fn limits(&self, tenant: &Tenant) -> Limits {
-        self.account(tenant).terms.limits(&self.tiers)
+        self.account(tenant).state.limits(&self.tiers)
     }
 
     /// A tenant's account.

@@ -131,6 +131,12 @@ pub(crate) async fn submit(
         Err(HandleError::Rejected(BatchRejection::AlreadySubmitted)) => true,
         Err(error) => return Err(error.into()),
     };
+    if let Err(problem) = gateway.must_still_be_open(tenant).await {
+        // Its erasure began in between, and may not have seen this batch; nor may the conductor yet.
+        let (tenant, id, cancel) = (tenant.as_str(), id.to_string(), BatchCommand::Cancel);
+        let _ = gateway.commands.handle::<Batch>(tenant, &id, &caller, cancel).await;
+        return Err(problem);
+    }
     let shown = show::in_log(gateway, tenant, id).await?;
     let shown = shown.ok_or_else(|| Problem::not_found("batch"))?;
     Ok(answer(shown, id, warnings, replayed))

@@ -133,6 +133,12 @@ pub(crate) async fn submit_spec(
         Err(error) => return Err(error.into()),
     };
     failpoint::hit("gateway.after_submit");
+    if let Err(problem) = gateway.must_still_be_open(tenant).await {
+        // Its erasure began in between, and may not have seen this job; nor may the conductor yet.
+        let (tenant, id) = (tenant.as_str(), id.to_string());
+        let _ = gateway.commands.handle::<Job>(tenant, &id, &caller, JobCommand::Cancel).await;
+        return Err(problem);
+    }
     submitted(gateway, (tenant, id), prefer, (warnings, replayed)).await
 }
 

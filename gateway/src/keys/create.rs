@@ -33,6 +33,7 @@ pub(super) async fn create(
     }
     let StrictJson { value: body, fingerprint, .. } = body;
     let tenant = whose(&body, principal)?;
+    gateway.must_still_be_open(&tenant).await?;
     let terms = body.terms()?;
     let mut id = KeyId::from_uuid(Uuid::now_v7());
     let mut by = principal.grant();

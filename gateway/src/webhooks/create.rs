@@ -58,6 +58,12 @@ pub(super) async fn create(
         Err(HandleError::Rejected(HookRejection::AlreadyCreated)) => None,
         Err(error) => return Err(error.into()),
     };
+    if let Err(problem) = gateway.must_still_be_open(tenant).await {
+        // Its erasure began in between, and may not have seen this one.
+        let (tenant, delete) = (tenant.as_str(), HookCommand::Delete);
+        let _ = gateway.commands.handle::<Hook>(tenant, &name, &caller, delete).await;
+        return Err(problem);
+    }
     let found = show::in_log(gateway, tenant, id).await?;
     let found = found.ok_or_else(|| Problem::not_found("webhook"))?;
     let replayed = secret.is_none();

@@ -138,4 +138,11 @@ async fn an_issuers_word_counts_as_far_as_it_goes() {
     let closed = json!({ "allowed_ips": ["192.0.2.0/24"] });
     stack.send(stack.request(Method::PATCH, "/accounts/acme").json(&closed)).await;
     assert_eq!(ask(&stack, &newer, "/jobs").await.status, StatusCode::FORBIDDEN);
+    // Of an account that is erased nobody's word opens anything.
+    let open = json!({ "allowed_ips": [] });
+    stack.send(stack.request(Method::PATCH, "/accounts/acme").json(&open)).await;
+    assert_eq!(ask(&stack, &newer, "/jobs").await.status, StatusCode::OK);
+    stack.send(stack.request(Method::DELETE, "/accounts/acme")).await;
+    let gone = ask(&stack, &newer, "/jobs").await;
+    assert_eq!(gone.status, StatusCode::GONE, "{gone:#?}");
 }

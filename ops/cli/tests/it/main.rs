@@ -26,6 +26,7 @@ mod patience;
 mod poison;
 mod presets;
 mod receiver;
+mod reopen;
 mod retention;
 mod retries;
 mod roles;

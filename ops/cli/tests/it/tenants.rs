@@ -82,7 +82,11 @@ async fn what_another_tenant_has_is_not_there_at_any_path() {
             let request = if method == Method::GET { request } else { request.json(&body(name)) };
             let answer = stack.send(request).await;
             // Who may change accounts at all is asked before whose.
-            let expected = if matches!(name, "updateAccount" | "eraseAccount") { 403 } else { 404 };
+            let expected = if matches!(name, "updateAccount" | "eraseAccount" | "reopenAccount") {
+                403
+            } else {
+                404
+            };
             assert_eq!(answer.status.as_u16(), expected, "{name} {path}: {answer:#?}");
             assert!(!answer.json.to_string().contains("local://"), "{answer:#?}");
             walked += 1;

@@ -1,0 +1,125 @@
+//! An account that is being erased, or is erased, takes nothing; and begins anew when an admin says so.
+
+use futures::future::join_all;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::{
+    keys, operator,
+    patience::until,
+    stack::{Answer, Stack, bunny},
+};
+
+const SCOPES: [&str; 3] = ["jobs:read", "jobs:write", "keys:manage"];
+
+async fn send(stack: &Stack, secret: &str, path: &str, body: &Value) -> Answer {
+    stack.send(stack.request_as(secret, Method::POST, path).json(body)).await
+}
+
+async fn upload(stack: &Stack, secret: &str) -> Answer {
+    let request = stack.request_as(secret, Method::POST, "/uploads");
+    let request = request.header("content-type", "application/octet-stream");
+    stack.send(request.body(std::fs::read(bunny()).unwrap())).await
+}
+
+async fn admin(stack: &Stack, method: Method, path: &str) -> Answer {
+    stack.send(stack.request(method, path)).await
+}
+
+/// The events of a tenant's jobs, by job.
+fn jobs(stack: &Stack, tenant: &str) -> std::collections::BTreeMap<String, Vec<String>> {
+    let (well, said) = operator::run(stack, &["replay", "--tenant", tenant]);
+    assert!(well, "{said}");
+    let mut jobs = std::collections::BTreeMap::<String, Vec<String>>::new();
+    for line in said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let subject = line["subject"].as_str().unwrap_or_default();
+        let Some(id) = subject.strip_prefix(&format!("ev.job.{tenant}.")) else { continue };
+        let kind = line["event"].as_object().unwrap().keys().next().unwrap().clone();
+        jobs.entry(id.to_owned()).or_default().push(kind);
+    }
+    jobs
+}
+
+#[tokio::test]
+async fn an_erased_account_takes_nothing_until_it_is_opened_anew() {
+    let stack = Stack::new().await;
+    let (_, old) = keys::key(&stack, "acme", &SCOPES).await;
+    let before = upload(&stack, &old).await.text("/id").to_owned();
+    let erased = admin(&stack, Method::DELETE, "/accounts/acme").await;
+    assert_eq!((erased.status, erased.text("/status")), (StatusCode::OK, "erased"), "{erased:#?}");
+
+    let key = json!({ "name": "k", "tenant": "acme", "scopes": SCOPES });
+    let refused = stack.post("/api-keys", &key).await;
+    assert_eq!(refused.status, StatusCode::GONE, "{refused:#?}");
+    assert!(refused.text("/detail").contains("/accounts/acme/reopen"), "{refused:#?}");
+    let change = stack.request(Method::PATCH, "/accounts/acme").json(&json!({ "tier": "basic" }));
+    assert_eq!(stack.send(change).await.status, StatusCode::GONE);
+
+    let opened = admin(&stack, Method::POST, "/accounts/acme/reopen").await;
+    assert_eq!((opened.status, opened.text("/status")), (StatusCode::OK, "open"), "{opened:#?}");
+    let again = admin(&stack, Method::POST, "/accounts/acme/reopen").await;
+    assert_eq!(again.status, StatusCode::OK, "asking twice does no harm: {again:#?}");
+    let stranger = admin(&stack, Method::POST, "/accounts/nobody/reopen").await;
+    assert_eq!(stranger.status, StatusCode::NOT_FOUND);
+    let own = send(&stack, &old, "/probe", &json!({ "input": before })).await;
+    assert_eq!(own.status, StatusCode::UNAUTHORIZED, "keys of before open nothing");
+
+    // Anew everything works, and what is written can be read.
+    let (_, new) = keys::key(&stack, "acme", &SCOPES).await;
+    let gone = stack.request_as(&new, Method::POST, "/probe").header("prefer", "wait=60");
+    let gone = stack.send(gone.json(&json!({ "input": before }))).await;
+    assert_eq!(gone.text("/job/error/code"), "input_not_found", "{gone:#?}");
+    let input = upload(&stack, &new).await.text("/id").to_owned();
+    let body = json!({ "input": input, "metadata": { "of": "the new" } });
+    let job = send(&stack, &new, "/probe", &body).await.text("/job/id").to_owned();
+    let show =
+        async || stack.send(stack.request_as(&new, Method::GET, &format!("/jobs/{job}"))).await;
+    let done = until(show, |job| matches!(job.text("/status"), "completed" | "failed")).await;
+    assert_eq!(done.text("/status"), "completed", "{done:#?}");
+    assert_eq!(done.json["metadata"], json!({ "of": "the new" }));
+    let (well, said) = operator::run(&stack, &["audit", "verify"]);
+    assert!(well, "{said}");
+    crate::crash::equals_its_rebuild(&stack);
+
+    // And it can be erased once more.
+    let erased = admin(&stack, Method::DELETE, "/accounts/acme").await;
+    assert_eq!(erased.status, StatusCode::OK, "{erased:#?}");
+    let late = send(&stack, &new, "/probe", &json!({ "input": input })).await;
+    assert_eq!(late.status, StatusCode::UNAUTHORIZED, "{late:#?}");
+}
+
+#[tokio::test]
+async fn what_comes_in_while_an_account_is_erased_is_refused_or_called_off() {
+    let stack = Stack::new().await;
+    let limits = json!({ "tier": "enterprise" });
+    stack.send(stack.request(Method::PATCH, "/accounts/acme").json(&limits)).await;
+    let (_, key) = keys::key(&stack, "acme", &SCOPES).await;
+    let body = json!({ "input": "none.mp4", "not_before": "2099-01-01T00:00:00Z" });
+    let (stack, key, body) = (&stack, &key, &body);
+    let senders = (0..16).map(|_| async move {
+        let mut answers = Vec::new();
+        for _ in 0..400 {
+            answers.push(send(stack, key, "/probe", body).await);
+            if answers.last().unwrap().status != StatusCode::CREATED {
+                break;
+            }
+        }
+        answers
+    });
+    let erase = async {
+        until(async || jobs(stack, "acme").len(), |jobs| *jobs > 20).await;
+        admin(stack, Method::DELETE, "/accounts/acme").await
+    };
+    let (answers, erased) = futures::join!(join_all(senders), erase);
+    assert_eq!(erased.status, StatusCode::OK, "{erased:#?}");
+    for answer in answers.iter().filter_map(|answers| answers.last()) {
+        let refused = [StatusCode::GONE, StatusCode::UNAUTHORIZED].contains(&answer.status);
+        assert!(refused, "{answer:#?}");
+    }
+    let over = |jobs: &std::collections::BTreeMap<String, Vec<String>>| {
+        let ends = |kinds: &Vec<String>| kinds.last().is_some_and(|last| last == "job.cancelled");
+        jobs.values().all(ends)
+    };
+    let all = until(async || jobs(stack, "acme"), over).await;
+    assert!(all.len() > 20, "{}", all.len());
+}
