@@ -33,6 +33,28 @@ pub struct Spent {
     pub bytes: u64,
 }
 
+impl Spent {
+    /// False of what cannot have been: it comes from a process that read a stranger's file.
+    pub fn is_plausible(&self) -> bool {
+        let Self { effort, seconds, .. } = self;
+        let within = |number: f64, least: f64, most: f64| (least..=most).contains(&number);
+        let named = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-+_".contains(c);
+        within(*seconds, 0.0, LONGEST)
+            && within(effort.amount, f64::MIN_POSITIVE, MOST)
+            && within(effort.bits, 0.0, MOST)
+            && !effort.class.is_empty()
+            && effort.class.len() <= CLASS
+            && effort.class.chars().all(named)
+    }
+}
+
+/// Seconds: no job takes longer than a week.
+const LONGEST: f64 = 7.0 * 24.0 * 3_600.0;
+/// More pixels in millions, or bits, than a job of that length can have.
+const MOST: f64 = 1e15;
+/// Characters of a class's name.
+const CLASS: usize = 300;
+
 /// What the jobs of a class took: the newer, the more they count.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Pace {
@@ -57,34 +79,60 @@ pub struct Estimate {
     pub learned_from: u64,
 }
 
+/// Jobs of one's own that say more than those of everybody.
+const ENOUGH: u64 = 5;
+/// How far from the rule of thumb an estimate goes, whatever was learned.
+const FAR: f64 = 50.0;
+
+/// The median; of two in the middle, what lies between them by their ratio.
+fn middle(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
+    values.sort_unstable_by(f64::total_cmp);
+    let low = *values.get(values.len().checked_sub(1)? / 2)?;
+    let high = *values.get(values.len() / 2)?;
+    Some(if values.len() % 2 == 1 { low } else { (low * high).max(0.0).sqrt() })
+}
+
 /// How much a new job changes what is known.
 const WEIGHT: f64 = 0.2;
 
 impl Pace {
     /// Learns from one more job.
     #[must_use]
-    pub fn learn(known: Option<Self>, spent: &Spent) -> Option<Self> {
+    pub fn learn(known: Option<Self>, spent: &Spent) -> Self {
         let Spent { effort, seconds, bytes } = spent;
-        if effort.amount <= 0.0 {
-            return known;
-        }
         let seconds = seconds / effort.amount;
         let expected = effort.bits / 8.0;
         let bytes = if expected > 0.0 { count(*bytes) / expected } else { 1.0 };
-        let Some(known) = known else { return Some(Self { seconds, bytes, jobs: 1 }) };
+        let Some(known) = known else { return Self { seconds, bytes, jobs: 1 } };
         let blend = |old: f64, new: f64| old + WEIGHT * (new - old);
-        Some(Self {
+        Self {
             seconds: blend(known.seconds, seconds),
             bytes: blend(known.bytes, bytes),
             jobs: known.jobs.saturating_add(1),
-        })
+        }
+    }
+
+    /// What to believe of what the jobs of each tenant took, one's own among them: one's own once there
+    /// are enough of them, else the middle of all, which no single tenant moves far.
+    pub fn of_many(own: Option<Self>, all: &[Self]) -> Option<Self> {
+        if let Some(own) = own.filter(|own| own.jobs >= ENOUGH) {
+            return Some(own);
+        }
+        let jobs = all.iter().map(|pace| pace.jobs).fold(0, u64::saturating_add);
+        let seconds = middle(all.iter().map(|pace| pace.seconds))?;
+        let bytes = middle(all.iter().map(|pace| pace.bytes))?;
+        Some(Self { seconds, bytes, jobs })
     }
 }
 
 impl Effort {
     /// What it will take, by what past jobs of its class took.
     pub fn estimate(&self, pace: Option<Pace>) -> Estimate {
-        let (seconds, bytes) = pace.map_or((self.usual, 1.0), |pace| (pace.seconds, pace.bytes));
+        let (seconds, bytes) = pace.map_or((self.usual, 1.0), |pace| {
+            let usual = self.usual.max(0.0);
+            (pace.seconds.clamp(usual / FAR, usual * FAR), pace.bytes.clamp(1.0 / FAR, FAR))
+        });
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

@@ -36,7 +36,7 @@ pub(crate) async fn estimate(
 ) -> Result<Reply<200, Estimated>, Problem> {
     let Told { plan, passes, pool, effort, warnings } = ask(gateway, principal, body).await?;
     let Estimate { seconds, bytes, minutes_charged, learned_from } =
-        effort.estimate(pace::of(&gateway.database, &effort.class).await?);
+        effort.estimate(pace::of(&gateway.database, &effort.class, &principal.tenant).await?);
     Ok(Reply::new(Estimated {
         plan: Any(plan),
         passes,
