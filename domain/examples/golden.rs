@@ -9,6 +9,7 @@ use domain::{
     batch::{BatchEvent, BatchJob, BatchSpec, BatchStatus, Counts},
     hook::{Callback, DisabledBy, HookEvent, HookTerms},
     job::{Failure, FailureCode, JobEvent, JobSpec, OutputFile, Priority, StreamSummary},
+    kept::KeptEvent,
     key::{KeyEvent, KeyTerms, RingEvent, Scope},
     media::{
         AudioCodec, Container, Convert, MediaRequest, Operation, Overwrite, Preset, Probe, Scale,
@@ -206,6 +207,16 @@ fn quotas() -> Vec<(&'static str, QuotaEvent)> {
     ]
 }
 
+fn kept() -> Vec<(&'static str, KeptEvent)> {
+    let thing = || "upload_1".to_owned();
+    let until = Timestamp::from_millis(5);
+    vec![
+        ("kept.held", KeptEvent::Held { thing: thing(), bytes: 7, until }),
+        ("kept.released", KeptEvent::Released { thing: thing() }),
+        ("kept.counted", KeptEvent::Counted { bytes: 7, as_of: 3, closed: vec![thing()] }),
+    ]
+}
+
 fn write<E: Serialize>(events: Vec<(&str, E)>) -> Result<(), Box<dyn std::error::Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     for (name, event) in events {
@@ -229,5 +240,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     write(rings())?;
     write(accounts())?;
     write(keys())?;
-    write(quotas())
+    write(quotas())?;
+    write(kept())
 }

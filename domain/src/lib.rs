@@ -17,6 +17,7 @@ pub mod egress;
 pub mod hook;
 mod id;
 pub mod job;
+pub mod kept;
 pub mod key;
 pub mod location;
 pub mod media;

@@ -10,6 +10,7 @@ use domain::{
     batch::BatchEvent,
     hook::HookEvent,
     job::JobEvent,
+    kept::KeptEvent,
     key::{KeyEvent, RingEvent},
     preset::PresetEvent,
     quota::QuotaEvent,
@@ -49,6 +50,7 @@ fn every_event_ever_written_is_still_read_and_written_the_same() {
             "account" => holds::<AccountEvent>(&name, &bytes, newest),
             "key" => holds::<KeyEvent>(&name, &bytes, newest),
             "quota" => holds::<QuotaEvent>(&name, &bytes, newest),
+            "kept" => holds::<KeptEvent>(&name, &bytes, newest),
             "ring" => holds::<RingEvent>(&name, &bytes, newest),
             _ => panic!("{name} is of no known kind"),
         }

@@ -57,7 +57,7 @@ impl Accounts {
             }
             gateway.audit.note(Fact::about(request, principal, "admin.read_account"));
         }
-        Ok(body::answer(&gateway, &tenant).unless(if_none_match.0.as_deref()))
+        Ok(body::answer(&gateway, &tenant).await?.unless(if_none_match.0.as_deref()))
     }
 
     /// Change an account
@@ -83,7 +83,7 @@ impl Accounts {
             gateway.commands.handle_if::<Account>(name, name, &caller, command, version).await;
         let handled = handled.map_err(Problem::from)?;
         gateway.directory.catch_up(gateway.commands.log()).await?;
-        Ok(body::answer(&gateway, &tenant).position(handled.position))
+        Ok(body::answer(&gateway, &tenant).await?.position(handled.position))
     }
 
     /// Open an erased account anew
@@ -107,7 +107,7 @@ impl Accounts {
         let caller = caller(principal, request);
         let position = reopen::reopen(&gateway, &caller, &tenant).await?;
         gateway.directory.catch_up(gateway.commands.log()).await?;
-        Ok(body::answer(&gateway, &tenant).position(position))
+        Ok(body::answer(&gateway, &tenant).await?.position(position))
     }
 
     /// Erase an account
@@ -135,6 +135,6 @@ impl Accounts {
         let caller = caller(principal, request);
         let position = Box::pin(erase::erase(&gateway, (principal, &caller), &tenant)).await?;
         gateway.directory.catch_up(gateway.commands.log()).await?;
-        Ok(body::answer(&gateway, &tenant).position(position))
+        Ok(body::answer(&gateway, &tenant).await?.position(position))
     }
 }

@@ -8,7 +8,7 @@ use futures::{Stream, StreamExt, stream};
 
 use crate::problem::{Kind, Problem};
 
-type Chunks = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+pub(crate) type Chunks = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
 const MOMENT: Duration = Duration::from_secs(2);
 

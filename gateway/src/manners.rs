@@ -39,7 +39,7 @@ pub(crate) async fn manners<E: Endpoint>(inner: Arc<E>, mut request: Request) ->
     let secure = headers::is_secure(&request, proxied);
     let told = ToTell::default();
     request.set_data(told.clone());
-    let answered = match text::look_at(&request) {
+    let answered = match short_enough(&request).and_then(|()| text::look_at(&request)) {
         Ok(()) => inner.call(request).await,
         Err(problem) => Err(problem.into()),
     };
@@ -54,6 +54,28 @@ pub(crate) async fn manners<E: Endpoint>(inner: Arc<E>, mut request: Request) ->
     told.write(response.headers_mut());
     headers::write(&path, secure, &mut response);
     Ok(response)
+}
+
+/// Bytes of all headers of a request, and of one of them.
+const MAX_HEADERS: usize = 32 * 1024;
+const MAX_HEADER: usize = 8 * 1024;
+
+/// Refuses headers that nobody has a use for, before anything is done for them.
+fn short_enough(request: &Request) -> Result<(), Problem> {
+    let mut all = 0_usize;
+    for (name, value) in request.headers() {
+        let size = name.as_str().len().saturating_add(value.len());
+        if size > MAX_HEADER {
+            let detail = format!("a header is up to {MAX_HEADER} bytes, and `{name}` is longer");
+            return Err(Problem::new(Kind::TooLarge, detail));
+        }
+        all = all.saturating_add(size);
+    }
+    if all > MAX_HEADERS {
+        let detail = format!("the headers of a request are up to {MAX_HEADERS} bytes together");
+        return Err(Problem::new(Kind::TooLarge, detail));
+    }
+    Ok(())
 }
 
 fn problem(error: &Error) -> Problem {

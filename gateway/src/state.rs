@@ -26,6 +26,7 @@ use crate::{
     progress::ProgressBoard,
     room::Rooms,
     rows::Rows,
+    trace,
     uploads::LookConfig,
 };
 
@@ -77,8 +78,9 @@ pub struct Gateway {
     pub(crate) rows: Rows<JobId, JobView>,
     /// By owner and name.
     pub(crate) presets: Rows<(String, String), PresetState>,
-    /// What files are, by their SHA-256: what is in a file never changes.
-    pub(crate) probes: Rows<String, serde_json::Value>,
+    /// What files are, by tenant and SHA-256: what is in a file never changes, and how fast that is known
+    /// tells nobody what others have.
+    pub(crate) probes: Rows<(Tenant, String), serde_json::Value>,
     pub(crate) workers: Mutex<Workers>,
     pub(crate) max_upload: u64,
 }
@@ -170,38 +172,7 @@ pub(crate) fn caller(principal: &Principal, request: &poem::Request) -> Caller {
         causation: request
             .data::<crate::manners::RequestId>()
             .map(|id| format!("request {}", id.0)),
-        traceparent: request.header("traceparent").filter(is_trace).map(str::to_owned),
+        traceparent: request.header("traceparent").and_then(trace::parent).map(str::to_owned),
         address: principal.address.map(|address| Personal::Clear(address.to_string())),
-    }
-}
-
-/// True of a trace as W3C's recommendation writes it; of anything else a new one begins.
-fn is_trace(text: &&str) -> bool {
-    let hex = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    let mut parts = text.split('-');
-    let lengths = [2, 32, 16, 2];
-    let known = lengths
-        .iter()
-        .all(|length| parts.next().is_some_and(|part| part.len() == *length && hex(part)));
-    known && parts.next().is_none()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trace_is_kept_in_its_own_form_only() {
-        assert!(is_trace(&"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
-        let long = "0".repeat(300_000);
-        for other in [
-            "",
-            "00-1-2-01",
-            "x\u{1}",
-            long.as_str(),
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-        ] {
-            assert!(!is_trace(&other), "{other:.60}");
-        }
     }
 }

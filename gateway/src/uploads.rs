@@ -5,6 +5,8 @@ mod look;
 
 use std::sync::Arc;
 
+use commands::{Caller, Handled};
+
 use domain::{
     Personal, UploadId,
     key::Scope,
@@ -19,13 +21,15 @@ use poem_openapi::{
     types::Any,
 };
 use serde_json::Value;
+use storage::StorageError;
 use uuid::Uuid;
 
 use crate::{
     audit::Fact,
     auth::{Auth, Principal},
-    door,
+    door::{self, Chunks},
     idempotency::Key,
+    kept::{self, Wanted},
     problem::{Kind, Problem},
     reply::Reply,
     scanner::{OnFailure, Scan, ScannerConfig, Verdict},
@@ -76,7 +80,7 @@ impl Uploads {
         body: Binary<Body>,
     ) -> Result<Reply<201, UploadBody>> {
         let principal = auth.may(Scope::JobsWrite)?;
-        let mut id = UploadId::from_uuid(Uuid::now_v7());
+        let id = UploadId::from_uuid(Uuid::now_v7());
         let key = Key::of("/uploads", key.0, String::new())?;
         let name = disposition.0.as_deref().and_then(file_name);
         let announced = request.header("content-length").and_then(|text| text.parse::<u64>().ok());
@@ -86,62 +90,19 @@ impl Uploads {
             let detail = format!("a file is at most {most} bytes");
             return Err(Problem::new(Kind::TooLarge, detail).into());
         }
+        // What is no media is refused by its first bytes, before anything is written for it.
         let bytes = throttle::at(limits.upload_bytes_per_second, body.0.into_bytes_stream());
         let bytes = door::look_at(bytes, name.as_deref()).await?;
-        let scan = Scan::default();
-        let bytes = match &gateway.scanner {
-            Some(config) => scan.watch(config, bytes),
-            None => bytes,
-        };
-        let storage = gateway.storage.of(&principal.tenant).map_err(Problem::from)?;
-        let received = storage.receive(id, bytes, most).await;
-        let verdict = scan.verdict();
-        if let Some(config) = &gateway.scanner
-            // What broke off otherwise says so itself.
-            && (received.is_ok() || matches!(verdict, Verdict::Found(_)))
-            && let Err(problem) = scanned(&gateway, (request, principal), config, &verdict)
-        {
-            if received.is_ok() {
-                storage.forget(id).await.map_err(Problem::from)?;
-            }
-            return Err(problem.into());
+        let caller = caller(principal, request);
+        let wanted = announced.map_or(Wanted::UpTo(most), Wanted::Exactly);
+        let room = kept::hold(&gateway, (&principal.tenant, &caller), id, wanted).await?;
+        let sent = Sent { name, key, most: room.bytes, bytes };
+        let taken = take(&gateway, (request, principal, &caller), id, sent).await?;
+        // What is there under its own name is counted from the log; nothing else is held any longer.
+        if taken.id == id {
+            room.settle();
         }
-        let received = received.map_err(Problem::from)?;
-        failpoint::hit("gateway.after_bytes");
-        let media = look::look(&gateway, (request, principal), id, &received.sha256).await;
-        let media = match media {
-            Ok(media) => media.map(|facts| Value::clone(&facts)),
-            Err(problem) => {
-                storage.forget(id).await.map_err(Problem::from)?;
-                return Err(problem.into());
-            }
-        };
-        let mut replayed = false;
-        if let Some(key) = key {
-            let sent = format!("{} {}", received.sha256, name.as_deref().unwrap_or_default());
-            let own = (key.sent_with(sent), id);
-            let reserved = again::reserve(&gateway, principal, &storage, own).await?;
-            (id, replayed) = (reserved.id, reserved.replayed);
-        }
-        if let Err(problem) = gateway.must_still_be_open(&principal.tenant).await {
-            storage.forget(id).await.map_err(Problem::from)?;
-            return Err(problem.into());
-        }
-        let command = UploadCommand::Complete {
-            file_name: name.map_or(Personal::Erased, Personal::Clear),
-            size: received.size,
-            sha256: received.sha256,
-            media: media.map(Personal::Clear),
-        };
-        let (tenant, caller) = (principal.tenant.as_str(), caller(principal, request));
-        let handled =
-            gateway.commands.handle::<Upload>(tenant, &id.to_string(), &caller, command).await;
-        let handled = handled.map_err(Problem::from)?;
-        if let Err(problem) = gateway.must_still_be_open(&principal.tenant).await {
-            // Its erasure began in between: it may have looked for files before this one was there.
-            storage.forget(id).await.map_err(Problem::from)?;
-            return Err(problem.into());
-        }
+        let Taken { id, handled, replayed } = taken;
         let body = stored(&gateway, principal, id).await?;
         Ok(Reply::new(body)
             .location(format!("/api/v1/uploads/{id}"))
@@ -164,6 +125,115 @@ impl Uploads {
         let body = stored(&gateway, principal, id).await?;
         Ok(Reply::new(body).version(1).unless(if_none_match.0.as_deref()))
     }
+
+    /// Remove an upload
+    ///
+    /// Before the time that uploads are kept is over. Jobs that read it already go on; others fail.
+    #[oai(path = "/uploads/:id", method = "delete", operation_id = "deleteUpload")]
+    async fn remove(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+    ) -> Result<Reply<200, UploadBody>> {
+        let principal = auth.may(Scope::JobsWrite)?;
+        let id: UploadId = id.0.parse().map_err(|_| Problem::not_found("upload"))?;
+        let body = stored(&gateway, principal, id).await?;
+        let (tenant, caller) = (principal.tenant.as_str(), caller(principal, request));
+        // First the word, then the bytes: nobody is promised what is not there.
+        let handled = gateway
+            .commands
+            .handle::<Upload>(tenant, &id.to_string(), &caller, UploadCommand::Expire)
+            .await
+            .map_err(Problem::from)?;
+        let storage = gateway.storage.of(&principal.tenant).map_err(Problem::from)?;
+        match storage.forget(id).await {
+            Ok(()) | Err(StorageError::NotFound(_)) => {}
+            Err(error) => return Err(Problem::from(error).into()),
+        }
+        Ok(Reply::new(body).version(handled.version).position(handled.position))
+    }
+}
+
+/// What somebody sends.
+struct Sent {
+    name: Option<String>,
+    key: Option<Key>,
+    /// No more bytes than this.
+    most: u64,
+    bytes: Chunks,
+}
+
+/// An upload that was taken.
+struct Taken {
+    id: UploadId,
+    handled: Handled,
+    /// An earlier request stored it.
+    replayed: bool,
+}
+
+/// Reads, looks at and records what somebody sends.
+async fn take(
+    gateway: &Gateway,
+    (request, principal, caller): (&Request, &Principal, &Caller),
+    mut id: UploadId,
+    Sent { name, key, most, bytes }: Sent,
+) -> Result<Taken, Problem> {
+    let scan = Scan::default();
+    let bytes = match &gateway.scanner {
+        Some(config) => scan.watch(config, bytes),
+        None => bytes,
+    };
+    let storage = gateway.storage.of(&principal.tenant)?;
+    let received = storage.receive(id, bytes, most).await;
+    let verdict = scan.verdict();
+    if let Some(config) = &gateway.scanner
+        // What broke off otherwise says so itself.
+        && (received.is_ok() || matches!(verdict, Verdict::Found(_)))
+        && let Err(problem) = scanned(gateway, (request, principal), config, &verdict)
+    {
+        if received.is_ok() {
+            storage.forget(id).await?;
+        }
+        return Err(problem);
+    }
+    let received = received?;
+    failpoint::hit("gateway.after_bytes");
+    let media = look::look(gateway, (request, principal), id, &received.sha256).await;
+    let media = match media {
+        Ok(media) => media.map(|facts| Value::clone(&facts)),
+        Err(problem) => {
+            storage.forget(id).await?;
+            return Err(problem);
+        }
+    };
+    let mut replayed = false;
+    if let Some(key) = key {
+        let sent = format!("{} {}", received.sha256, name.as_deref().unwrap_or_default());
+        let own = (key.sent_with(sent), id);
+        let reserved = again::reserve(gateway, principal, &storage, own).await?;
+        (id, replayed) = (reserved.id, reserved.replayed);
+    }
+    if let Err(problem) = gateway.must_still_be_open(&principal.tenant).await {
+        storage.forget(id).await?;
+        return Err(problem);
+    }
+    let command = UploadCommand::Complete {
+        file_name: name.map_or(Personal::Erased, Personal::Clear),
+        size: received.size,
+        sha256: received.sha256,
+        media: media.map(Personal::Clear),
+    };
+    let tenant = principal.tenant.as_str();
+    let handled = gateway.commands.handle::<Upload>(tenant, &id.to_string(), caller, command).await;
+    let handled = handled?;
+    if let Err(problem) = gateway.must_still_be_open(&principal.tenant).await {
+        // Its erasure began in between: it may have looked for files before this one was there.
+        storage.forget(id).await?;
+        return Err(problem);
+    }
+    Ok(Taken { id, handled, replayed })
 }
 
 /// An upload that is there.

@@ -28,6 +28,7 @@ use crate::{
     clock,
     failure::{erased, failed, presentable},
     insist::{Never, insist},
+    kept,
     outputs::staged,
     running::Running,
     slot::Slot,
@@ -238,6 +239,10 @@ impl Workshop {
             Made::Outputs { files, result, spent } => (files, result, spent),
             Made::Stopped(outcome) => return Ok(outcome),
         };
+        if let Err(full) = Box::pin(kept::hold(self, release, &outputs)).await {
+            self.storage(release)?.clear_staging(release.job).await;
+            return Err(full);
+        }
         failpoint::hit("worker.before_seal");
         let result = result.map(Personal::Clear);
         let seal = JobCommand::SealOutputs { attempt, outputs: outputs.clone(), result, spent };

@@ -2,6 +2,7 @@
 
 mod batches;
 mod broken;
+mod kept;
 mod places;
 mod release;
 mod room;
@@ -21,10 +22,12 @@ use domain::{
     batch::{self, Batch, BatchEvent, Batches},
     dispatch::{self, Caps, Dispatch, DispatchEvent},
     job::{self, Job, JobEvent},
+    kept::{Kept, KeptEvent, KeptLedger},
     key::{Key, KeyEvent},
     media::Pool,
     quota::{Due, Ledger, Quota, QuotaCommand, QuotaEvent},
     room::{Room, RoomEvent, RoomLedger},
+    upload::{Upload, UploadEvent},
 };
 use nats::{Actor, CodecError, Decision, Live, LogError, Message, Position, Work, failpoint};
 use serde::{Deserialize, Serialize};
@@ -56,6 +59,9 @@ pub struct Conductor {
     commands: Arc<Commands>,
     ledger: Ledger,
     rooms: RoomLedger,
+    kept: KeptLedger,
+    /// The newest message that is folded in.
+    folded: u64,
     live: Live,
     work: Work,
     state: Dispatch,
@@ -90,6 +96,8 @@ impl Conductor {
             commands,
             ledger: Ledger::default(),
             rooms: RoomLedger::default(),
+            kept: KeptLedger::default(),
+            folded: 0,
             live: Live::new(nats.clone()),
             work: Work::new(nats),
             state: Dispatch::new(caps),
@@ -187,6 +195,7 @@ impl Conductor {
     }
 
     async fn fold(&mut self, message: &Message, first_new: u64) {
+        self.folded = message.sequence;
         let Some((category, tenant, id)) = message.address() else { return };
         if category == dispatch::CATEGORY {
             let Some(pool) = Pool::ALL.iter().copied().find(|pool| pool.as_str() == id) else {
@@ -222,6 +231,7 @@ impl Conductor {
                 self.ledger.job(job_id, event);
                 self.batches.job(job_id, event);
                 self.rooms.job(&tenant, job_id, event);
+                self.kept.job(&tenant, job_id, event);
             }
             self.stragglers.job(&tenant, job_id, &decision.events, self.state.caps());
             if message.sequence >= first_new && self.leadership.acting() {
@@ -260,7 +270,18 @@ impl Conductor {
             let Ok(tenant) = tenant.parse() else { return };
             let Some(decision) = self.decode::<AccountEvent>(message).await else { return };
             decision.events.iter().for_each(|event| self.state.caps_mut().account(&tenant, event));
+            if decision.events.contains(&AccountEvent::Erased {}) {
+                self.kept.erased(&tenant);
+            }
             self.commands.forget(tenant.as_str()).await;
+        } else if category == Upload::CATEGORY {
+            let (Ok(upload), Ok(tenant)) = (id.parse(), tenant.parse()) else { return };
+            let Some(decision) = self.decode::<UploadEvent>(message).await else { return };
+            decision.events.iter().for_each(|event| self.kept.upload(&tenant, upload, event));
+        } else if category == Kept::CATEGORY {
+            let Ok(tenant) = tenant.parse() else { return };
+            let Some(decision) = self.decode::<KeptEvent>(message).await else { return };
+            decision.events.iter().for_each(|event| self.kept.kept(&tenant, event));
         } else if category == Key::CATEGORY {
             let Ok(key) = id.parse() else { return };
             let Some(decision) = self.decode::<KeyEvent>(message).await else { return };
@@ -307,6 +328,7 @@ impl Conductor {
         self.take_over_from_the_vanished().await;
         self.settle().await;
         self.make_room().await;
+        self.count_what_is_kept().await;
         self.see_batches_through().await;
         let pools = self.roster().pools();
         let present = pools.keys().copied().collect();

@@ -15,6 +15,7 @@ mod ears;
 mod failure;
 mod insist;
 mod intake;
+mod kept;
 mod leadership;
 mod life;
 mod outputs;

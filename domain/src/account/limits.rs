@@ -55,4 +55,10 @@ limits! {
     max_job_cpu_seconds: u64,
     /// Its share of busy slots, beside that of others.
     weight: u32,
+    /// Bytes of uploads and outputs that are kept at once.
+    storage_bytes: u64,
+    /// Webhook endpoints.
+    webhooks: u32,
+    /// Replays of webhooks in an hour.
+    webhook_replays_per_hour: u64,
 }

@@ -60,6 +60,9 @@ impl Default for Tiers {
             max_file_bytes,
             monthly_minutes: scale.saturating_mul(100),
             keys: 10,
+            storage_bytes: scale.saturating_mul(2_000 * MB),
+            webhooks: 5,
+            webhook_replays_per_hour: 5,
             upload_bytes_per_second: scale.saturating_mul(10 * MB),
             max_job_seconds: 3_600,
             max_job_cpu_seconds: 4 * 3_600,
@@ -73,9 +76,25 @@ impl Default for Tiers {
         Self {
             usual: Tier::Free,
             free: limits(100, 2, 100 * MB, 1),
-            basic: Limits { weight: 2, ..hours(6, limits(500, 5, 500 * MB, 10)) },
-            premium: Limits { weight: 4, ..hours(24, limits(2_000, 10, 2_000 * MB, 100)) },
-            enterprise: Limits { keys: 1_000, weight: 8, ..hours(72, enterprise) },
+            basic: Limits {
+                weight: 2,
+                webhooks: 20,
+                webhook_replays_per_hour: 20,
+                ..hours(6, limits(500, 5, 500 * MB, 10))
+            },
+            premium: Limits {
+                weight: 4,
+                webhooks: 100,
+                webhook_replays_per_hour: 100,
+                ..hours(24, limits(2_000, 10, 2_000 * MB, 100))
+            },
+            enterprise: Limits {
+                keys: 1_000,
+                weight: 8,
+                webhooks: 10_000,
+                webhook_replays_per_hour: 1_000,
+                ..hours(72, enterprise)
+            },
         }
     }
 }

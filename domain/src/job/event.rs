@@ -236,6 +236,8 @@ pub enum FailureCode {
     Unsupported,
     /// The account or key has not so many media minutes left this month, or its queue no place.
     QuotaExceeded,
+    /// The account keeps as many bytes as it may, and what the job made does not fit.
+    StorageFull,
     /// The output name is taken.
     OutputExists,
     /// The media process died.
@@ -277,6 +279,7 @@ impl FailureCode {
             | Self::Unsupported
             | Self::QuotaExceeded
             | Self::TimeLimitExceeded
+            | Self::StorageFull
             | Self::OutputExists => RetryHint::NoRetry,
             Self::InputUnreachable
             | Self::MediaCrashed
@@ -298,6 +301,7 @@ impl FailureCode {
         Self::InputTooLarge,
         Self::Unsupported,
         Self::QuotaExceeded,
+        Self::StorageFull,
         Self::OutputExists,
         Self::MediaCrashed,
         Self::MediaStalled,
@@ -319,6 +323,7 @@ impl FailureCode {
             Self::InputTooLarge => "input_too_large",
             Self::Unsupported => "unsupported",
             Self::QuotaExceeded => "quota_exceeded",
+            Self::StorageFull => "storage_full",
             Self::OutputExists => "output_exists",
             Self::MediaCrashed => "media_crashed",
             Self::MediaStalled => "media_stalled",

@@ -6,7 +6,7 @@ use poem_openapi::Object;
 use serde::Deserialize;
 
 use crate::{
-    clock,
+    clock, kept,
     keys::{minutes, networks},
     media::value,
     problem::{Kind, Problem},
@@ -27,6 +27,8 @@ pub(crate) struct AccountShown {
     allowed_ips: Vec<String>,
     /// Of this month's media minutes, used and reserved.
     minutes_taken: f64,
+    /// Of its `storage_bytes`, kept and held for what is being stored.
+    storage_taken: u64,
 }
 
 /// How much a tenant may have.
@@ -47,6 +49,11 @@ pub(crate) struct LimitsShown {
     max_job_cpu_seconds: u64,
     /// Its share of busy slots, beside that of others.
     weight: u32,
+    /// Of uploads and outputs that are kept at once.
+    storage_bytes: u64,
+    /// Webhook endpoints.
+    webhooks: u32,
+    webhook_replays_per_hour: u64,
 }
 
 /// What changes of an account.
@@ -77,6 +84,11 @@ pub(crate) struct LimitsBody {
     max_job_cpu_seconds: Option<u64>,
     /// 1 to 1000: its share of busy slots, beside that of others.
     weight: Option<u32>,
+    /// Of uploads and outputs that are kept at once.
+    storage_bytes: Option<u64>,
+    /// Webhook endpoints.
+    webhooks: Option<u32>,
+    webhook_replays_per_hour: Option<u64>,
 }
 
 impl AccountPatch {
@@ -96,6 +108,9 @@ impl AccountPatch {
             max_job_seconds: limits.max_job_seconds,
             max_job_cpu_seconds: limits.max_job_cpu_seconds,
             weight: limits.weight,
+            storage_bytes: limits.storage_bytes,
+            webhooks: limits.webhooks,
+            webhook_replays_per_hour: limits.webhook_replays_per_hour,
         });
         Ok(AccountCommand::Change {
             tier: value::word::<Tier>(self.tier, "#/tier")?,
@@ -105,7 +120,11 @@ impl AccountPatch {
     }
 }
 
-pub(super) fn answer(gateway: &Gateway, tenant: &Tenant) -> Reply<200, AccountShown> {
+pub(super) async fn answer(
+    gateway: &Gateway,
+    tenant: &Tenant,
+) -> Result<Reply<200, AccountShown>, Problem> {
+    let storage_taken = kept::taken(gateway, tenant).await?;
     let account = gateway.directory.account(tenant);
     let tiers = gateway.directory.tiers();
     let Limits {
@@ -119,6 +138,9 @@ pub(super) fn answer(gateway: &Gateway, tenant: &Tenant) -> Reply<200, AccountSh
         max_job_seconds,
         max_job_cpu_seconds,
         weight,
+        storage_bytes,
+        webhooks,
+        webhook_replays_per_hour,
     } = account.state.limits(tiers);
     let status = match account.state.standing {
         Standing::Open => "open",
@@ -140,9 +162,13 @@ pub(super) fn answer(gateway: &Gateway, tenant: &Tenant) -> Reply<200, AccountSh
             max_job_seconds,
             max_job_cpu_seconds,
             weight,
+            storage_bytes,
+            webhooks,
+            webhook_replays_per_hour,
         },
         allowed_ips: account.state.terms.allowed_ips.iter().map(Network::to_string).collect(),
+        storage_taken,
         minutes_taken: minutes(gateway.directory.taken(tenant, clock::now())),
     };
-    Reply::new(body).version(account.version)
+    Ok(Reply::new(body).version(account.version))
 }

@@ -26,7 +26,7 @@ use crate::{
         reserve::reserve,
         submit::{may, may_call_back},
     },
-    problem::Problem,
+    problem::{Kind, Problem},
     reply::Reply,
     room,
     state::{Gateway, caller},
@@ -82,6 +82,7 @@ pub(crate) async fn submit(
     terms: Terms,
 ) -> Result<Reply<201, BatchShown>, Problem> {
     let Terms { name, max_parallel, callback, key } = terms;
+    is_short_enough(&specs)?;
     may_call_back(gateway, callback.as_ref())?;
     let warnings = look_at(gateway, principal, &specs).await?;
     if callback.is_some() || specs.iter().any(|(_, spec)| spec.callback.is_some()) {
@@ -155,6 +156,25 @@ fn answer(
         .version(view.version)
         .position(position)
         .replayed(replayed)
+}
+
+/// Bytes that the jobs of a batch say together, as they are written down: once in the batch's event, once in
+/// each job's own, and as often in the read models and the archive.
+const MOST: usize = 1024 * 1024;
+
+/// Refuses a batch of which more would be written down than anybody has a use for.
+fn is_short_enough(specs: &[(String, JobSpec)]) -> Result<(), Problem> {
+    let size = |spec: &JobSpec| serde_json::to_vec(spec).map_or(usize::MAX, |text| text.len());
+    let all = specs.iter().map(|(_, spec)| size(spec)).fold(0, usize::saturating_add);
+    if all <= MOST {
+        return Ok(());
+    }
+    let detail = format!(
+        "the {} jobs of this batch say {all} bytes, and a batch has up to {MOST}: make several \
+         batches, or say less in each job's `metadata`, texts and operations",
+        specs.len()
+    );
+    Err(Problem::new(Kind::TooLarge, detail))
 }
 
 /// Everything that can be known to fail before a byte is read, of every job; what else is to be said.

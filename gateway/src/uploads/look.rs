@@ -49,7 +49,7 @@ pub(super) async fn look(
     id: UploadId,
     sha256: &str,
 ) -> Result<Option<Arc<Value>>, Problem> {
-    let known = sha256.to_owned();
+    let known = (principal.tenant.clone(), sha256.to_owned());
     if let Some((facts, _)) = gateway.probes.find(&known, 0, |_| true) {
         return Ok(Some(facts));
     }

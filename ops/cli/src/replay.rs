@@ -8,6 +8,7 @@ use domain::{
     dispatch::{self, DispatchEvent},
     hook::{Hook, HookEvent},
     job::{Job, JobEvent},
+    kept::{Kept, KeptEvent},
     key::{Key, KeyEvent, Ring, RingEvent},
     output::{Output, OutputEvent},
     preset::{Preset, PresetEvent},
@@ -69,6 +70,7 @@ async fn lines(
         Account::CATEGORY => typed::<AccountEvent>(codec, message, epoch).await,
         Quota::CATEGORY => typed::<QuotaEvent>(codec, message, epoch).await,
         Room::CATEGORY => typed::<RoomEvent>(codec, message, epoch).await,
+        Kept::CATEGORY => typed::<KeptEvent>(codec, message, epoch).await,
         Ring::CATEGORY => typed::<RingEvent>(codec, message, epoch).await,
         dispatch::CATEGORY => typed::<DispatchEvent>(codec, message, epoch).await,
         _ => Ok(vec![json!({ "subject": message.subject, "event": null })]),
@@ -92,6 +94,7 @@ async fn typed<E: Serialize + DeserializeOwned>(
             "command_id": decision.command_id,
             "correlation_id": decision.correlation_id,
             "causation": decision.causation,
+            "traceparent": decision.traceparent,
             "event": event,
         })
     };

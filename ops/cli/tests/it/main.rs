@@ -16,6 +16,7 @@ mod fleet;
 mod hostile;
 mod issuer;
 mod journey;
+mod kept;
 mod keys;
 mod manners;
 mod media;

@@ -1,0 +1,260 @@
+//! The bytes that are kept for a tenant: its uploads, and what its jobs made, while they are there.
+//!
+//! Whoever is about to store something holds room for it first. The conductor, which reads the whole log,
+//! says from time to time how many bytes are kept and which of the holds are in that number. What is kept
+//! and held never exceeds what the account has.
+
+mod ledger;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Decider, Timestamp};
+
+pub use self::ledger::{Due, KeptLedger};
+
+/// What happened to a tenant's storage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeptEvent {
+    /// Room is held for something that is about to be stored.
+    #[serde(rename = "kept.held")]
+    Held {
+        /// An upload's or a job's id.
+        thing: String,
+        /// So much.
+        bytes: u64,
+        /// Nothing is stored under it later.
+        until: Timestamp,
+    },
+    /// It was not stored after all.
+    #[serde(rename = "kept.released")]
+    Released {
+        /// An upload's or a job's id.
+        thing: String,
+    },
+    /// So much is kept, as the log has it.
+    #[serde(rename = "kept.counted")]
+    Counted {
+        /// Of all uploads and outputs.
+        bytes: u64,
+        /// Up to which message of the log.
+        as_of: u64,
+        /// What is held no longer: it is among the bytes, or will not come.
+        closed: Vec<String>,
+    },
+}
+
+/// What may be asked.
+#[derive(Debug, Clone)]
+pub enum KeptCommand {
+    /// Hold room. Once more for the same thing takes the place of the hold before.
+    Hold {
+        /// An upload's or a job's id.
+        thing: String,
+        /// Less is of no use.
+        least: u64,
+        /// More is not wanted.
+        most: u64,
+        /// Nothing is stored under it later.
+        until: Timestamp,
+        /// What the account has.
+        limit: u64,
+    },
+    /// Give it back.
+    Release {
+        /// An upload's or a job's id.
+        thing: String,
+    },
+    /// Say how much is kept.
+    Count {
+        /// Of all uploads and outputs.
+        bytes: u64,
+        /// Up to which message of the log.
+        as_of: u64,
+        /// What is held no longer.
+        closed: Vec<String>,
+    },
+}
+
+/// How a tenant's storage stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptState {
+    counted: u64,
+    as_of: u64,
+    held: BTreeMap<String, u64>,
+}
+
+impl KeptState {
+    /// Bytes that are kept and held.
+    pub fn taken(&self) -> u64 {
+        self.held.values().copied().fold(self.counted, u64::saturating_add)
+    }
+
+    /// Bytes that are held for something.
+    pub fn held(&self, thing: &str) -> u64 {
+        self.held.get(thing).copied().unwrap_or(0)
+    }
+}
+
+/// The decider of a tenant's storage.
+#[derive(Debug)]
+pub struct Kept;
+
+/// Why not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeptRejection {
+    /// There is not so much room.
+    #[error("the account keeps {taken} of its {limit} bytes, and this takes {wanted}")]
+    Full {
+        /// What the account has.
+        limit: u64,
+        /// What is kept and held of it.
+        taken: u64,
+        /// What was wanted.
+        wanted: u64,
+    },
+    /// Too much is under way.
+    #[error("{MOST_HELD} uploads and jobs of the account are being stored already")]
+    Busy,
+}
+
+/// Things that one account may be storing at once: each stands in every message until it is counted.
+pub const MOST_HELD: usize = 1_000;
+
+impl Decider for Kept {
+    type Command = KeptCommand;
+    type Event = KeptEvent;
+    type State = KeptState;
+    type Rejection = KeptRejection;
+
+    const CATEGORY: &'static str = "kept";
+
+    fn decide(state: &KeptState, command: KeptCommand) -> Result<Vec<KeptEvent>, KeptRejection> {
+        match command {
+            KeptCommand::Hold { thing, least, most, until, limit } => {
+                let taken = state.taken().saturating_sub(state.held(&thing));
+                let room = limit.saturating_sub(taken);
+                if room < least {
+                    return Err(KeptRejection::Full { limit, taken, wanted: least });
+                }
+                if state.held.len() >= MOST_HELD && !state.held.contains_key(&thing) {
+                    return Err(KeptRejection::Busy);
+                }
+                Ok(vec![KeptEvent::Held { thing, bytes: room.min(most).max(least), until }])
+            }
+            KeptCommand::Release { thing } if state.held.contains_key(&thing) => {
+                Ok(vec![KeptEvent::Released { thing }])
+            }
+            KeptCommand::Release { .. } => Ok(vec![]),
+            KeptCommand::Count { bytes, as_of, closed } => {
+                let closed: Vec<String> =
+                    closed.into_iter().filter(|thing| state.held.contains_key(thing)).collect();
+                let known = bytes == state.counted && closed.is_empty();
+                // What a conductor says that was deposed meanwhile is older.
+                if known || as_of <= state.as_of {
+                    return Ok(vec![]);
+                }
+                Ok(vec![KeptEvent::Counted { bytes, as_of, closed }])
+            }
+        }
+    }
+
+    fn evolve(mut state: KeptState, event: &KeptEvent) -> KeptState {
+        match event {
+            KeptEvent::Held { thing, bytes, .. } => {
+                state.held.insert(thing.clone(), *bytes);
+            }
+            KeptEvent::Released { thing } => {
+                state.held.remove(thing);
+            }
+            KeptEvent::Counted { bytes, as_of, closed } => {
+                (state.counted, state.as_of) = (*bytes, *as_of);
+                state.held.retain(|thing, _| !closed.contains(thing));
+            }
+        }
+        state
+    }
+
+    fn carry(state: &KeptState) -> Option<serde_json::Value> {
+        serde_json::to_value(state).ok()
+    }
+
+    fn carried(state: &serde_json::Value) -> Option<KeptState> {
+        KeptState::deserialize(state).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::given;
+
+    const LATER: Timestamp = Timestamp::from_millis(9);
+
+    fn hold(thing: &str, least: u64, most: u64) -> KeptCommand {
+        KeptCommand::Hold { thing: thing.to_owned(), least, most, until: LATER, limit: 100 }
+    }
+
+    fn held(thing: &str, bytes: u64) -> KeptEvent {
+        KeptEvent::Held { thing: thing.to_owned(), bytes, until: LATER }
+    }
+
+    fn counted(bytes: u64, as_of: u64, closed: &[&str]) -> KeptEvent {
+        let closed = closed.iter().map(|thing| (*thing).to_owned()).collect();
+        KeptEvent::Counted { bytes, as_of, closed }
+    }
+
+    fn count(bytes: u64, as_of: u64, closed: &[&str]) -> KeptCommand {
+        let closed = closed.iter().map(|thing| (*thing).to_owned()).collect();
+        KeptCommand::Count { bytes, as_of, closed }
+    }
+
+    fn full(taken: u64, wanted: u64) -> KeptRejection {
+        KeptRejection::Full { limit: 100, taken, wanted }
+    }
+
+    #[test]
+    fn what_is_kept_and_held_never_exceeds_what_the_account_has() {
+        given::<Kept>([]).when(hold("a", 60, 60)).then([held("a", 60)]);
+        given::<Kept>([]).when(hold("a", 101, 101)).then_rejected(&full(0, 101));
+        given::<Kept>([held("a", 60)]).when(hold("b", 41, 41)).then_rejected(&full(60, 41));
+        given::<Kept>([held("a", 60), counted(60, 5, &["a"])])
+            .when(hold("b", 41, 41))
+            .then_rejected(&full(60, 41));
+        given::<Kept>([counted(60, 5, &[]), counted(0, 6, &[])])
+            .when(hold("b", 100, 100))
+            .then([held("b", 100)]);
+    }
+
+    #[test]
+    fn of_what_is_not_known_to_be_so_long_only_what_is_left_is_held() {
+        given::<Kept>([held("a", 60)]).when(hold("b", 1, 1_000)).then([held("b", 40)]);
+        given::<Kept>([held("a", 100)]).when(hold("b", 1, 1_000)).then_rejected(&full(100, 1));
+    }
+
+    #[test]
+    fn the_same_thing_holds_once_and_gives_back_once() {
+        given::<Kept>([held("a", 60)]).when(hold("a", 90, 90)).then([held("a", 90)]);
+        let release = || KeptCommand::Release { thing: "a".to_owned() };
+        let released = KeptEvent::Released { thing: "a".to_owned() };
+        given::<Kept>([held("a", 60)]).when(release()).then([released.clone()]);
+        given::<Kept>([held("a", 60), released]).when(release()).then_nothing();
+    }
+
+    #[test]
+    fn an_older_count_changes_nothing() {
+        given::<Kept>([held("a", 6)]).when(count(6, 5, &["a", "b"])).then([counted(6, 5, &["a"])]);
+        given::<Kept>([counted(6, 5, &[])]).when(count(6, 9, &[])).then_nothing();
+        given::<Kept>([counted(6, 5, &[])]).when(count(0, 4, &[])).then_nothing();
+    }
+
+    #[test]
+    fn only_so_many_things_are_stored_at_once() {
+        let many = (0..MOST_HELD).map(|n| held(&n.to_string(), 0));
+        let many: Vec<KeptEvent> = many.collect();
+        given::<Kept>(many.clone()).when(hold("a", 0, 0)).then_rejected(&KeptRejection::Busy);
+        given::<Kept>(many).when(hold("7", 1, 1)).then([held("7", 1)]);
+    }
+}

@@ -1,0 +1,124 @@
+//! What an account keeps is bounded, counted, shown and refused in words; and what is refused or trivial
+//! leaves next to nothing behind.
+
+use futures::future::join_all;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::{
+    keys, operator,
+    stack::{Answer, Stack, bunny, quick},
+};
+
+const SCOPES: [&str; 2] = ["jobs:read", "jobs:write"];
+
+async fn limit(stack: &Stack, limits: Value) {
+    let body = json!({ "limits": limits });
+    let changed = stack.send(stack.request(Method::PATCH, "/accounts/acme").json(&body)).await;
+    assert_eq!(changed.status, StatusCode::OK, "{changed:#?}");
+}
+
+async fn upload(stack: &Stack, secret: &str) -> Answer {
+    let request = stack.request_as(secret, Method::POST, "/uploads");
+    let request = request.header("content-type", "application/octet-stream");
+    stack.send(request.body(std::fs::read(bunny()).unwrap())).await
+}
+
+/// The same without saying how much comes.
+async fn trickle(stack: &Stack, secret: &str) -> Answer {
+    let bytes = std::fs::read(bunny()).unwrap();
+    let chunks: Vec<_> =
+        bytes.chunks(65_536).map(<[u8]>::to_vec).map(Ok::<_, std::io::Error>).collect();
+    let body = reqwest::Body::wrap_stream(futures::stream::iter(chunks));
+    let request = stack.request_as(secret, Method::POST, "/uploads");
+    stack.send(request.header("content-type", "application/octet-stream").body(body)).await
+}
+
+async fn taken(stack: &Stack, wanted: u64) {
+    stack.polled("/accounts/acme", |shown| shown.json["storage_taken"] == wanted).await;
+}
+
+#[tokio::test]
+async fn an_account_keeps_no_more_bytes_than_it_has_however_they_come() {
+    let stack = Stack::new().await;
+    let size = std::fs::metadata(bunny()).unwrap().len();
+    let (_, key) = keys::key(&stack, "acme", &SCOPES).await;
+    limit(&stack, json!({ "storage_bytes": size * 3 + 10 })).await;
+    let key = key.as_str();
+    // Eight at once, of which three fit.
+    let all = join_all((0..8).map(|_| upload(&stack, key))).await;
+    let (well, refused): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|answer| answer.status == StatusCode::CREATED);
+    assert_eq!(well.len(), 3, "{refused:#?}");
+    for answer in &refused {
+        assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{answer:#?}");
+        assert!(answer.text("/detail").contains("DELETE /uploads/"), "{answer:#?}");
+    }
+    taken(&stack, size * 3).await;
+    let trickled = trickle(&stack, key).await;
+    assert_eq!(trickled.status, StatusCode::PAYLOAD_TOO_LARGE, "{trickled:#?}");
+    taken(&stack, size * 3).await;
+
+    // What a job makes counts as well.
+    let input = well[0].text("/id").to_owned();
+    let job = json!({ "input": input, "output": "a.mp4", "operations": quick() });
+    let run = async || {
+        let request = stack.request_as(key, Method::POST, "/convert").header("prefer", "wait=60");
+        stack.send(request.json(&job)).await
+    };
+    let full = run().await;
+    assert_eq!(full.text("/job/status"), "failed", "{full:#?}");
+    assert_eq!(full.text("/job/error/code"), "storage_full", "{full:#?}");
+    let remove =
+        |id: &str| stack.send(stack.request_as(key, Method::DELETE, &format!("/uploads/{id}")));
+    let removed = remove(well[1].text("/id")).await;
+    assert_eq!(removed.status, StatusCode::OK, "{removed:#?}");
+    assert_eq!(remove(well[1].text("/id")).await.status, StatusCode::NOT_FOUND);
+    taken(&stack, size * 2).await;
+    let made = run().await;
+    assert_eq!(made.text("/job/status"), "completed", "{made:#?}");
+    let made = made.json["job"]["outputs"][0]["size"].as_u64().unwrap();
+    taken(&stack, size * 2 + made).await;
+
+    // Counted anew from the log it is the same, and room that was made is room.
+    remove(well[2].text("/id")).await;
+    taken(&stack, size + made).await;
+    let fits = trickle(&stack, key).await;
+    assert_eq!(fits.status, StatusCode::CREATED, "{fits:#?}");
+    taken(&stack, size * 2 + made).await;
+}
+
+#[tokio::test]
+async fn what_a_request_says_beside_its_body_is_short_or_not_kept() {
+    let stack = Stack::new().await;
+    let body = json!({ "input": "none.mp4", "not_before": "2099-01-01T00:00:00Z" });
+    let traced = async |parent: String| {
+        let request = stack.request(Method::POST, "/probe").header("traceparent", parent);
+        stack.send(request.json(&body)).await
+    };
+    let long = traced("x".repeat(300_000)).await;
+    // The HTTP library itself may have enough of it first.
+    assert!(long.status.is_client_error(), "{long:#?}");
+    let refused = traced("x".repeat(9_000)).await;
+    assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE, "{refused:#?}");
+    let ignored = traced("nonsense".repeat(100)).await;
+    assert_eq!(ignored.status, StatusCode::CREATED, "{ignored:#?}");
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    assert_eq!(traced(parent.to_owned()).await.status, StatusCode::CREATED);
+    let (_, said) = operator::run(&stack, &["replay"]);
+    assert!(said.contains(parent) && !said.contains("nonsense"), "{said}");
+}
+
+#[tokio::test]
+async fn a_batch_that_would_be_written_down_many_times_over_is_refused() {
+    let stack = Stack::new().await;
+    let label = "x".repeat(1_000);
+    let metadata = json!({ "a": label, "b": label, "c": label });
+    let job = json!({ "kind": "probe", "input": "none.mp4", "metadata": metadata });
+    let last = |stack: &Stack| operator::run(stack, &["replay"]).1.lines().count();
+    let before = last(&stack);
+    let refused = stack.post("/batch", &json!({ "jobs": vec![job; 1_000] })).await;
+    assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE, "{refused:#?}");
+    assert!(refused.text("/detail").contains("several batches"), "{refused:#?}");
+    assert_eq!(last(&stack), before, "a refusal is not in the log");
+}

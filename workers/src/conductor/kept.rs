@@ -1,0 +1,20 @@
+use commands::Caller;
+use domain::kept::{Due, Kept};
+
+use super::Conductor;
+use crate::clock;
+
+impl Conductor {
+    /// Says how much each account keeps, where that changed. Repeating it is harmless.
+    pub(super) async fn count_what_is_kept(&mut self) {
+        let caller = Caller::process("storage");
+        for Due { tenant, command } in self.kept.due(clock::now(), self.folded) {
+            let name = tenant.as_str();
+            let told = self.commands.handle::<Kept>(name, name, &caller, command).await;
+            if let Err(error) = told {
+                tracing::warn!(%error, %tenant, "what is kept is not counted yet");
+                self.kept.again(tenant);
+            }
+        }
+    }
+}
