@@ -4,10 +4,10 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use domain::{
-    JobId, KeyId, LeaseId, Personal, Timestamp,
+    HookId, JobId, KeyId, LeaseId, Personal, Timestamp,
     account::{AccountEvent, AccountTerms, Tier},
     batch::{BatchEvent, BatchJob, BatchSpec, BatchStatus, Counts},
-    hook::{Callback, DisabledBy, HookEvent, HookTerms},
+    hook::{Callback, DisabledBy, HookEvent, HookRingEvent, HookTerms},
     job::{Failure, FailureCode, JobEvent, JobSpec, OutputFile, Priority, StreamSummary},
     kept::KeptEvent,
     key::{KeyEvent, KeyTerms, RingEvent, Scope},
@@ -207,6 +207,12 @@ fn quotas() -> Vec<(&'static str, QuotaEvent)> {
     ]
 }
 
+fn hook_rings() -> Vec<(&'static str, HookRingEvent)> {
+    let hook = HookId::from_uuid(Uuid::from_u128(1));
+    let gone = [HookId::from_uuid(Uuid::from_u128(2))].into();
+    vec![("hookring.claimed", HookRingEvent::Claimed { hook, digest: "00".to_owned(), gone })]
+}
+
 fn kept() -> Vec<(&'static str, KeptEvent)> {
     let thing = || "upload_1".to_owned();
     let until = Timestamp::from_millis(5);
@@ -241,5 +247,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     write(accounts())?;
     write(keys())?;
     write(quotas())?;
-    write(kept())
+    write(kept())?;
+    write(hook_rings())
 }

@@ -5,6 +5,7 @@ mod change;
 mod decide;
 mod event;
 mod public;
+mod ring;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -14,4 +15,5 @@ pub use change::HookChange;
 pub use decide::{Hook, HookCommand, HookRejection, HookState};
 pub use event::{DisabledBy, HookEvent, HookTerms};
 pub use public::public;
+pub use ring::{HookRing, HookRingCommand, HookRingEvent, HookRingRejection};
 pub use view::HookView;

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use domain::{
     account::AccountEvent,
     batch::BatchEvent,
-    hook::HookEvent,
+    hook::{HookEvent, HookRingEvent},
     job::JobEvent,
     kept::KeptEvent,
     key::{KeyEvent, RingEvent},
@@ -51,6 +51,7 @@ fn every_event_ever_written_is_still_read_and_written_the_same() {
             "key" => holds::<KeyEvent>(&name, &bytes, newest),
             "quota" => holds::<QuotaEvent>(&name, &bytes, newest),
             "kept" => holds::<KeptEvent>(&name, &bytes, newest),
+            "hookring" => holds::<HookRingEvent>(&name, &bytes, newest),
             "ring" => holds::<RingEvent>(&name, &bytes, newest),
             _ => panic!("{name} is of no known kind"),
         }

@@ -4,6 +4,8 @@ mod body;
 mod change;
 mod create;
 mod deliveries;
+mod replay;
+mod ring;
 mod secret;
 mod show;
 
@@ -121,7 +123,9 @@ impl Webhooks {
         let principal = auth.may(Scope::JobsWrite)?;
         let caller = caller(principal, request);
         let which = (hook_id(&id.0)?, if_match.0);
-        let command = HookCommand::Update { change: body.value.read(&gateway)? };
+        let change = body.value.read(&gateway)?;
+        change::may(&gateway, (principal, &caller), which.0, &change).await?;
+        let command = HookCommand::Update { change };
         Ok(change::give(&gateway, (principal, &caller), which, command).await?)
     }
 
@@ -178,7 +182,8 @@ impl Webhooks {
 
     /// Send everything after a position once more
     ///
-    /// With the `webhook-id` that each event had before.
+    /// With the `webhook-id` that each event had before. One replay of a webhook at a time, and so many in
+    /// an hour as the account has.
     #[oai(path = "/webhooks/:id/replay", method = "post", operation_id = "replayWebhook")]
     async fn replay(
         &self,
@@ -192,6 +197,7 @@ impl Webhooks {
         let caller = caller(principal, request);
         let command = body.value.read(&gateway)?;
         let which = (hook_id(&id.0)?, None);
+        replay::may(&gateway, principal, which.0).await?;
         Ok(change::give(&gateway, (principal, &caller), which, command).await?)
     }
 

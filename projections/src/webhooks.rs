@@ -20,7 +20,7 @@ use sqlx::PgConnection;
 
 pub use self::{
     deliveries::{AttemptRow, DeliveryRow, count_deliveries, deliveries, forget_deliveries},
-    endpoints::{count, is_there, page},
+    endpoints::{count, is_replayed, is_there, page},
     replay::Replays,
     sending::{Alive, Due, Endpoint, Outcome, claim, due, record, release, remind},
 };

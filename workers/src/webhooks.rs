@@ -2,6 +2,7 @@
 //! endpoint holds up nobody but itself; what is not sent waits in its row.
 
 mod deliver;
+mod hosts;
 mod progress;
 mod signature;
 
@@ -23,6 +24,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::hosts::{Hosts, Most};
 use crate::clock;
 
 /// How webhooks are sent.
@@ -37,6 +39,10 @@ pub struct WebhooksConfig {
     pub disable_after: u64,
     /// Endpoints that are sent to at once.
     pub endpoints: usize,
+    /// Requests a second to one host, over all tenants; ten times as many at once after a pause.
+    pub host_rate: u32,
+    /// Requests that are under way to one host, over all tenants.
+    pub host_concurrency: usize,
 }
 
 impl Default for WebhooksConfig {
@@ -59,6 +65,8 @@ impl Default for WebhooksConfig {
             ],
             disable_after: 5 * 24 * HOUR,
             endpoints: 256,
+            host_rate: 20,
+            host_concurrency: 32,
         }
     }
 }
@@ -73,6 +81,7 @@ pub struct Sender {
     config: WebhooksConfig,
     /// Secrets by their names: what a name stands for never changes.
     secrets: Mutex<LruCache<String, Vec<u8>>>,
+    hosts: Arc<Hosts>,
 }
 
 /// An endpoint is ours for so long at a time.
@@ -91,7 +100,9 @@ impl Sender {
         config: WebhooksConfig,
     ) -> Self {
         let secrets = Mutex::new(LruCache::new(SECRETS));
-        Self { commands, database, vault, egress, config, secrets }
+        let most = Most { rate: config.host_rate, at_once: config.host_concurrency };
+        let hosts = Hosts::new(most);
+        Self { commands, database, vault, egress, config, secrets, hosts }
     }
 
     /// Sends until told to stop; what is under way then has a moment to end.

@@ -1,11 +1,32 @@
 use commands::{Caller, HandleError};
 use domain::{
     HookId,
-    hook::{Hook, HookCommand, HookState},
+    hook::{Hook, HookChange, HookCommand, HookState},
 };
 
-use super::show::{self, WebhookShown};
+use super::{
+    ring::{self, Target},
+    show::{self, WebhookShown},
+};
 use crate::{auth::Principal, if_match::version, problem::Problem, reply::Reply, state::Gateway};
+
+/// Refuses a change by which an endpoint would become what another one is.
+pub(super) async fn may(
+    gateway: &Gateway,
+    (principal, caller): (&Principal, &Caller),
+    id: HookId,
+    change: &HookChange,
+) -> Result<(), Problem> {
+    if change.url.is_none() && change.events.is_none() {
+        return Ok(());
+    }
+    let tenant = &principal.tenant;
+    let state = gateway.commands.state::<Hook>(tenant.as_str(), &id.to_string()).await?;
+    let HookState::Known { terms, .. } = state else { return Err(Problem::not_found("webhook")) };
+    let url = change.url.as_ref().unwrap_or(&terms.url);
+    let events = change.events.as_ref().unwrap_or(&terms.events);
+    ring::claim(gateway, (tenant, caller), id, &Target { url, events }).await
+}
 
 /// Gives a command, if the endpoint is still as `If-Match` says, and shows it as it stands after it.
 pub(super) async fn give<const STATUS: u16>(

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{
     body::WebhookBody,
+    ring::{self, Target},
     secret::{shown, vault_name},
     show::{self, WebhookShown},
 };
@@ -16,13 +17,10 @@ use crate::{
     auth::Principal,
     body::StrictJson,
     idempotency,
-    problem::{Kind, Problem},
+    problem::Problem,
     reply::Reply,
     state::{Gateway, caller},
 };
-
-/// Endpoints of one account.
-const MOST: u32 = 10_000;
 
 /// Makes an endpoint; its secret is in the answer and nowhere else.
 pub(super) async fn create(
@@ -41,15 +39,14 @@ pub(super) async fn create(
             return Ok(answer(&found, None).replayed(true));
         }
     }
-    if show::count(gateway, tenant).await? >= MOST {
-        let detail = format!("an account has up to {MOST} webhooks; delete one first");
-        return Err(Problem::new(Kind::Conflict, detail));
-    }
+    let caller = caller(principal, request);
+    let target = Target { url: &terms.url, events: &terms.events };
+    ring::claim(gateway, (tenant, &caller), id, &target).await?;
     // Before the event: one that is made has a secret, whatever dies in between.
     let secret = crate::random::bytes()?;
     let kept = gateway.vault.put_first(&vault_name(id, 1), &secret).await?;
     failpoint::hit("gateway.before_webhook");
-    let (caller, name) = (caller(principal, request), id.to_string());
+    let name = id.to_string();
     let command = HookCommand::Create { terms };
     let outcome = gateway.commands.handle::<Hook>(tenant.as_str(), &name, &caller, command).await;
     let secret = match outcome {

@@ -257,6 +257,25 @@ pub async fn is_there(
     Ok(found)
 }
 
+/// True while something is to be sent to an endpoint once more because somebody asked for it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_replayed(
+    database: &Database,
+    tenant: &Tenant,
+    id: HookId,
+) -> Result<bool, ProjectionError> {
+    let found: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM replay WHERE hook_id = $1 AND tenant = $2)",
+    )
+    .bind(id.to_string())
+    .bind(tenant.as_str())
+    .fetch_one(&database.pool)
+    .await?;
+    Ok(found)
+}
+
 /// A page of a tenant's endpoints, the oldest first, younger than `after`.
 ///
 /// # Errors

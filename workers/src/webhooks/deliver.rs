@@ -38,6 +38,12 @@ const A_DAY: Duration = Duration::from_hours(24);
 /// The longest that it is left alone.
 const LONGEST: Duration = Duration::from_mins(5);
 
+/// Where an endpoint is; all whose address cannot be read are one.
+fn host(endpoint: &Endpoint) -> String {
+    let url = endpoint.view.url.as_ref().and_then(|url| Url::parse(url).ok());
+    url.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+}
+
 /// How long an endpoint is left alone after so many failures in a row.
 fn pause(failures: u32) -> Duration {
     let Some(more) = failures.checked_sub(PATIENT) else { return Duration::ZERO };
@@ -71,12 +77,21 @@ impl Sender {
             }
             // One that fails is tried with one at a time.
             let most = if endpoint.failures > 0 { 1 } else { endpoint.view.concurrency.max(1) };
+            let wanted = usize::try_from(most).unwrap_or(usize::MAX);
+            let mut turn = match self.hosts.admit(&host(endpoint), wanted, Instant::now()) {
+                Ok(turn) => turn,
+                // It waits in its rows, in its order, and takes no place of others.
+                Err(wait) => return Ok(wait),
+            };
+            let most = u32::try_from(turn.granted).unwrap_or(most);
             let due = webhooks::due(&self.database, endpoint, clock::now(), most).await?;
+            turn.only(due.len());
             if due.is_empty() {
                 return Ok(Duration::ZERO);
             }
             let tries = due.iter().map(|due| self.try_one(endpoint, due));
             let tried = futures::future::join_all(tries).await;
+            drop(turn);
             failpoint::hit("webhooks.before_record");
             let outcomes: Vec<Outcome> = tried.iter().map(|(outcome, _)| outcome.clone()).collect();
             let until = clock::now().plus(LEASE);

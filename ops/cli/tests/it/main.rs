@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![expect(clippy::future_not_send, reason = "a test stays on its thread")]
 
+mod amplifier;
 mod audit;
 mod batches;
 mod cancel;

@@ -281,6 +281,13 @@ impl Stack {
         .await;
     }
 
+    /// The same as seen with another key than the first.
+    pub(crate) async fn lists_as(&self, secret: &str, path: &str, count: usize) {
+        let ask = async || self.send(self.request_as(secret, Method::GET, path)).await;
+        let found = |listed: &Answer| listed.json["data"].as_array().map_or(0, Vec::len);
+        until(ask, |listed| found(listed) == count).await;
+    }
+
     /// The types of a job's events, oldest first.
     pub(crate) async fn history(&self, job: &str) -> Vec<String> {
         let request = self.request(Method::GET, &format!("/jobs/{job}/events"));

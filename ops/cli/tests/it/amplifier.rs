@@ -1,0 +1,124 @@
+//! Nobody is sent more by us than they can bear, whoever asks for it and under how many names.
+
+use std::time::Instant;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::{
+    keys,
+    receiver::Receiver,
+    stack::{Answer, Stack},
+};
+
+const SCOPES: [&str; 2] = ["jobs:read", "jobs:write"];
+const RATE: usize = 5;
+
+async fn stack() -> Stack {
+    Stack::with(&[("FFAPI_EGRESS__ALLOW", "127.0.0.1/32"), ("FFAPI_WEBHOOKS__HOST_RATE", "5")])
+        .await
+}
+
+async fn send(stack: &Stack, secret: &str, path: &str, body: &Value) -> Answer {
+    stack.send(stack.request_as(secret, Method::POST, path).json(body)).await
+}
+
+#[tokio::test]
+async fn an_account_has_so_many_webhooks_and_no_two_that_are_the_same() {
+    let stack = stack().await;
+    let receiver = Receiver::new().await;
+    let (_, key) = keys::key(&stack, "acme", &SCOPES).await;
+    let at = |path: &str| json!({ "url": format!("{}/{path}", receiver.url) });
+    let make = async |path: &str| send(&stack, &key, "/webhooks", &at(path)).await;
+    let all = futures::future::join_all((0..12).map(|_| make("same"))).await;
+    let made: Vec<&Answer> =
+        all.iter().filter(|answer| answer.status == StatusCode::CREATED).collect();
+    assert_eq!(made.len(), 1, "{all:#?}");
+    let same = all.iter().find(|answer| answer.status != StatusCode::CREATED).unwrap();
+    assert_eq!(same.status, StatusCode::CONFLICT, "{same:#?}");
+    assert!(same.text("/detail").contains("sends the same events"), "{same:#?}");
+    let paths: Vec<String> = (0..12).map(|n| n.to_string()).collect();
+    let more = futures::future::join_all(paths.iter().map(|path| make(path))).await;
+    let more: Vec<&Answer> =
+        more.iter().filter(|answer| answer.status == StatusCode::CREATED).collect();
+    assert_eq!(more.len(), 4, "the free tier has five");
+
+    // Nor does one become what another is; and what is deleted makes room.
+    let path = format!("/webhooks/{}", more[0].text("/id"));
+    let patch = |body: Value| stack.send(stack.request_as(&key, Method::PATCH, &path).json(&body));
+    assert_eq!(patch(at("same")).await.status, StatusCode::CONFLICT);
+    let moved = patch(at("elsewhere")).await;
+    assert_eq!(moved.status, StatusCode::OK, "{moved:#?}");
+    let id = made[0].text("/id");
+    stack.send(stack.request_as(&key, Method::DELETE, &format!("/webhooks/{id}"))).await;
+    stack.lists_as(&key, "/webhooks", 4).await;
+    let again = make("same").await;
+    assert_eq!(again.status, StatusCode::CREATED, "{again:#?}");
+}
+
+#[tokio::test]
+async fn one_host_is_sent_so_much_a_second_by_all_tenants_together_and_all_of_it_comes() {
+    const JOBS: usize = 60;
+    let stack = stack().await;
+    let receiver = Receiver::new().await;
+    let (_, key) = keys::key(&stack, "acme", &SCOPES).await;
+    let (_, other) = keys::key(&stack, "globex", &SCOPES).await;
+    let begun = Instant::now();
+    for (key, name) in [(&key, "a"), (&other, "b")] {
+        let jobs: Vec<Value> = (0..JOBS / 2)
+            .map(|n| {
+                json!({
+                    "kind": "probe", "input": "none.mp4", "not_before": "2099-01-01T00:00:00Z",
+                    "webhook_url": format!("{}/{name}{n}", receiver.url),
+                    "webhook_events": ["job.queued"],
+                })
+            })
+            .collect();
+        let hook = json!({ "url": format!("{}/{name}", receiver.url), "events": ["job.queued"] });
+        assert_eq!(send(&stack, key, "/webhooks", &hook).await.status, StatusCode::CREATED);
+        let made = send(&stack, key, "/batch", &json!({ "jobs": jobs })).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:#?}");
+    }
+    let got = || receiver.got.lock().unwrap().len();
+    let all = crate::patience::until(
+        async || {
+            let (got, seconds) = (got(), begun.elapsed().as_secs());
+            let most = RATE * (10 + usize::try_from(seconds).unwrap() + 1);
+            assert!(got <= most, "{got} requests in {seconds} s");
+            got
+        },
+        |got| *got >= JOBS * 2,
+    );
+    assert_eq!(all.await, JOBS * 2, "each once");
+    // Those of one job's thing came in the order in which they happened: nothing was lost or doubled.
+    let mut ids: Vec<String> =
+        receiver.got.lock().unwrap().iter().map(|got| got.path.clone() + got.id()).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), JOBS * 2);
+}
+
+#[tokio::test]
+async fn replays_are_few() {
+    let stack = stack().await;
+    let receiver = Receiver::new().await;
+    let (_, key) = keys::key(&stack, "acme", &SCOPES).await;
+    let body = json!({ "limits": { "webhook_replays_per_hour": 2 } });
+    stack.send(stack.request(Method::PATCH, "/accounts/acme").json(&body)).await;
+    let hook = json!({ "url": format!("{}/a", receiver.url) });
+    let made = send(&stack, &key, "/webhooks", &hook).await;
+    let path = format!("/webhooks/{}/replay", made.text("/id"));
+    let mut statuses = Vec::new();
+    for _ in 0..2 {
+        let asked = async || send(&stack, &key, &path, &json!({ "after": "1-0-0" })).await;
+        // While one is under way there is no other.
+        let free = |answer: &Answer| answer.status != StatusCode::CONFLICT;
+        statuses.push(crate::patience::until(asked, free).await.status);
+    }
+    assert_eq!(statuses, [StatusCode::ACCEPTED; 2]);
+    let asked = async || send(&stack, &key, &path, &json!({ "after": "1-0-0" })).await;
+    let free = |answer: &Answer| answer.status != StatusCode::CONFLICT;
+    let third = crate::patience::until(asked, free).await;
+    assert_eq!(third.status, StatusCode::TOO_MANY_REQUESTS, "{third:#?}");
+    assert!(!third.header("retry-after").is_empty());
+}
