@@ -126,6 +126,44 @@ impl Codec {
     }
 }
 
+impl Codec {
+    /// Encrypts something of a tenant's that stands outside the log, bound to what it is there for; none
+    /// once the tenant is erased.
+    ///
+    /// # Errors
+    /// When the data key cannot be had.
+    pub async fn seal(
+        &self,
+        tenant: &str,
+        context: &str,
+        clear: &[u8],
+    ) -> Result<Option<Vec<u8>>, LogError> {
+        let key = self.vault.data_key(tenant, 0).await?;
+        let Some(cipher) = &key.cipher else { return Ok(None) };
+        let sealed = seal(cipher, context.as_bytes(), clear)?;
+        Ok(Some([key.generation.to_be_bytes().as_slice(), &sealed].concat()))
+    }
+
+    /// What was encrypted so; none if its key is gone, or it was meant for something else.
+    ///
+    /// # Errors
+    /// When the data key cannot be had.
+    pub async fn open(
+        &self,
+        tenant: &str,
+        context: &str,
+        sealed: &[u8],
+    ) -> Result<Option<Vec<u8>>, LogError> {
+        let Some(written_under) = generation(SEALED_ANEW, sealed) else { return Ok(None) };
+        let key = self.vault.data_key(tenant, written_under).await?;
+        let Some(cipher) = key.cipher.filter(|_| key.generation == written_under) else {
+            return Ok(None);
+        };
+        let sealed = sealed.get(NUMBER..).unwrap_or_default();
+        Ok(unseal(&cipher, context.as_bytes(), sealed))
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Way {
     In,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use domain::{
     Decider, JobId, Timestamp,
     job::{Job, JobEvent, Recorded},
+    location::Location,
 };
 use nats::{Codec, Decision, Message};
 use sqlx::PgConnection;
@@ -102,12 +103,64 @@ pub(crate) fn documents<R: serde::Serialize>(
 ) -> Result<Vec<serde_json::Value>, ProjectionError> {
     let document = |(row, sequence): &(R, u64)| {
         let poison = |flaw| ProjectionError::Poison { sequence: *sequence, flaw };
-        storable::document(row).map_err(poison)
+        storable::document(row).map(unsigned).map_err(poison)
     };
     rows.iter().map(document).collect()
+}
+
+/// Where a job's own web addresses stand in its row. What users wrote beside them stays theirs.
+const ADDRESSES: [&str; 3] = ["/request", "/input", "/summary/input"];
+
+/// Without what may be a signature that opens an address: whoever runs the job reads the log.
+fn unsigned(mut row: serde_json::Value) -> serde_json::Value {
+    for place in ADDRESSES {
+        if let Some(found) = row.pointer_mut(place) {
+            hide_signatures(found);
+        }
+    }
+    row
+}
+
+fn hide_signatures(value: &mut serde_json::Value) {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => {
+            if let Ok(location @ Location::Web(_)) = text.parse::<Location>() {
+                *text = location.shown();
+            }
+        }
+        Value::Array(all) => all.iter_mut().for_each(hide_signatures),
+        Value::Object(all) => all.values_mut().for_each(hide_signatures),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// A moment as columns hold it.
 pub(crate) fn millis(time: Timestamp) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::unsigned;
+
+    #[test]
+    fn no_row_holds_what_opens_an_address() {
+        let signed = "https://host/a.mp4?signature=hush";
+        let shown = "https://host/a.mp4?…";
+        let labels = json!({ "see": signed });
+        let row = json!({
+            "request": { "Convert": { "input": signed, "operations": [{ "image": signed }] } },
+            "input": signed, "summary": { "input": signed, "metadata": labels },
+        });
+        let kept = unsigned(row);
+        let expected = json!({
+            "request": { "Convert": { "input": shown, "operations": [{ "image": shown }] } },
+            "input": shown, "summary": { "input": shown, "metadata": labels },
+        });
+        assert_eq!(kept, expected);
+        assert_eq!(unsigned(kept.clone()), kept, "also what is read and written again");
+    }
 }

@@ -5,6 +5,7 @@ mod deliveries;
 mod endpoints;
 mod matching;
 mod replay;
+mod sealed;
 mod sending;
 
 use std::collections::BTreeMap;
@@ -54,6 +55,7 @@ impl Projection for Webhooks {
         codec: &Codec,
         batch: &[Message],
     ) -> Result<(), ProjectionError> {
+        sealed::seal_rows_of_before(&mut *transaction, codec).await?;
         let tenants = batch.iter().filter_map(|message| Some(message.address()?.1.to_owned()));
         let things = batch.iter().filter_map(|message| Some(message.address()?.2.to_owned()));
         let mut endpoints =
@@ -99,7 +101,7 @@ impl Projection for Webhooks {
         for ask in &asked {
             ask.write(transaction).await?;
         }
-        endpoints.store(transaction).await?;
+        endpoints.store(transaction, codec).await?;
         store(transaction, &matched).await
     }
 
@@ -110,7 +112,7 @@ impl Projection for Webhooks {
     ) -> Result<(), ProjectionError> {
         for statement in [
             "UPDATE webhook SET doc = doc || '{\"url\": null, \"description\": null}',
-                 status = 'deleted', due_at = NULL
+                 sealed = NULL, status = 'deleted', due_at = NULL
              WHERE tenant = $1",
             "DELETE FROM delivery_attempt
              WHERE hook_id IN (SELECT id FROM webhook WHERE tenant = $1)",

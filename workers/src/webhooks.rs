@@ -169,7 +169,9 @@ impl Sender {
         }
         let Some(alive) = alive else { return Ok(0) };
         let now = clock::now();
-        let endpoints = webhooks::claim(&self.database, alive, now, LEASE, free).await?;
+        let endpoints =
+            webhooks::claim((&self.database, self.commands.codec()), alive, now, LEASE, free)
+                .await?;
         let taken = endpoints.len();
         for endpoint in endpoints {
             let Ok(permit) = Arc::clone(room).try_acquire_owned() else { break };

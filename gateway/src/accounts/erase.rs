@@ -134,7 +134,14 @@ async fn end_job(gateway: &Gateway, caller: &Caller, (tenant, job): (&Tenant, Jo
 async fn hooks(gateway: &Gateway, tenant: &Tenant) -> Result<Vec<domain::HookId>, Problem> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let page = projections::webhooks::page(&gateway.database, tenant, after, PAGE).await?;
+        let page = projections::webhooks::page(
+            &gateway.database,
+            gateway.commands.codec(),
+            tenant,
+            after,
+            PAGE,
+        )
+        .await?;
         after = page.last().map(|view| view.id);
         if after.is_none() {
             return Ok(all);

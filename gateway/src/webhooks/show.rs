@@ -127,7 +127,9 @@ pub(super) async fn list(
     let wanted = asked.min_position.as_deref();
     gateway.positions.reach::<Webhooks>(&gateway.database, epoch, wanted).await?;
     let more = limit.saturating_add(1);
-    let mut rows = webhooks::page(&gateway.database, &principal.tenant, after, more).await?;
+    let mut rows =
+        webhooks::page(&gateway.database, gateway.commands.codec(), &principal.tenant, after, more)
+            .await?;
     let next_cursor = page::cut(&mut rows, limit, |view| view.id);
     let link = next_cursor.as_ref().map(|cursor| page::next(uri, cursor));
     let has_more = next_cursor.is_some();

@@ -4,10 +4,11 @@ use domain::{
     HookId, Personal, Tenant, Timestamp,
     hook::{Callback, HookEvent, HookView, wants},
 };
+use nats::Codec;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::matching::Matched;
+use super::{matching::Matched, sealed};
 use crate::{Database, ProjectionError, storable, told::Told};
 
 /// The endpoints that a batch of messages may concern.
@@ -24,7 +25,19 @@ struct Row {
     /// The job or batch whose own it is.
     thing: Option<String>,
     sequence: u64,
+    address: Address,
 }
+
+/// Where a row's address is.
+#[derive(Debug)]
+enum Address {
+    /// Sealed, as it was loaded; none if it was erased.
+    Sealed(Option<Vec<u8>>),
+    /// In the view, as the log just said it.
+    Said,
+}
+
+type Loaded = (Json<HookView>, Option<String>, i64, Option<Vec<u8>>);
 
 /// Deliveries at once of an endpoint that says nothing.
 const OWN_CONCURRENCY: u32 = 2;
@@ -38,11 +51,11 @@ impl Endpoints {
     ) -> Result<Self, ProjectionError> {
         let tenants: Vec<_> = tenants.iter().map(|tenant| storable::text(tenant)).collect();
         let things: Vec<_> = things.iter().map(|thing| storable::text(thing)).collect();
-        let rows: Vec<(Json<HookView>, Option<String>, i64)> = sqlx::query_as(
-            "SELECT doc, thing, sequence FROM webhook
+        let rows: Vec<Loaded> = sqlx::query_as(
+            "SELECT doc, thing, sequence, sealed FROM webhook
              WHERE tenant = ANY($1) AND thing IS NULL AND status <> 'deleted'
              UNION ALL
-             SELECT doc, thing, sequence FROM webhook
+             SELECT doc, thing, sequence, sealed FROM webhook
              WHERE thing = ANY($2) AND status <> 'deleted'",
         )
         .bind(tenants)
@@ -58,15 +71,16 @@ impl Endpoints {
         id: &str,
     ) -> Result<Self, ProjectionError> {
         let rows = sqlx::query_as(
-            "SELECT doc, thing, sequence FROM webhook WHERE id = $1 AND status = 'enabled'",
+            "SELECT doc, thing, sequence, sealed FROM webhook
+             WHERE id = $1 AND status = 'enabled'",
         );
         Ok(Self::from_rows(rows.bind(id).fetch_all(connection).await?))
     }
 
-    fn from_rows(rows: Vec<(Json<HookView>, Option<String>, i64)>) -> Self {
-        let rows = rows.into_iter().map(|(Json(view), thing, sequence)| {
+    fn from_rows(rows: Vec<Loaded>) -> Self {
+        let rows = rows.into_iter().map(|(Json(view), thing, sequence, sealed)| {
             let sequence = u64::try_from(sequence).unwrap_or(0);
-            (view.id, Row { view, thing, sequence })
+            (view.id, Row { view, thing, sequence, address: Address::Sealed(sealed) })
         });
         Self { rows: rows.collect(), changed: BTreeSet::new() }
     }
@@ -126,7 +140,8 @@ impl Endpoints {
             version: 1,
             deleted: false,
         };
-        self.rows.insert(id, Row { view, thing: Some(told.thing.clone()), sequence });
+        let thing = Some(told.thing.clone());
+        self.rows.insert(id, Row { view, thing, sequence, address: Address::Said });
         self.changed.insert(id);
     }
 
@@ -139,12 +154,16 @@ impl Endpoints {
         event: &HookEvent,
         sequence: u64,
     ) {
-        let (view, thing) = match self.rows.remove(&id) {
-            Some(row) => (Some(row.view), row.thing),
-            None => (None, None),
+        let (view, thing, address) = match self.rows.remove(&id) {
+            Some(row) => (Some(row.view), row.thing, row.address),
+            None => (None, None, Address::Said),
+        };
+        let address = match event {
+            HookEvent::Created { .. } | HookEvent::Updated { .. } => Address::Said,
+            _ => address,
         };
         if let Some(view) = HookView::apply(view, event, (id, tenant, at)) {
-            self.rows.insert(id, Row { view, thing, sequence });
+            self.rows.insert(id, Row { view, thing, sequence, address });
             self.changed.insert(id);
         }
     }
@@ -184,9 +203,17 @@ impl Endpoints {
     }
 
     /// Writes what changed.
-    pub(super) async fn store(&self, connection: &mut PgConnection) -> Result<(), ProjectionError> {
+    pub(super) async fn store(
+        &self,
+        connection: &mut PgConnection,
+        codec: &Codec,
+    ) -> Result<(), ProjectionError> {
         for row in self.changed.iter().filter_map(|id| self.rows.get(id)) {
-            let view = &row.view;
+            let mut view = row.view.clone();
+            let address = match &row.address {
+                Address::Said => sealed::seal(codec, &mut view).await?,
+                Address::Sealed(kept) => kept.clone(),
+            };
             let poison = |flaw| ProjectionError::Poison { sequence: row.sequence, flaw };
             let status = match (view.deleted, view.disabled_by) {
                 (true, _) => "deleted",
@@ -194,10 +221,11 @@ impl Endpoints {
                 (false, None) => "enabled",
             };
             sqlx::query(
-                "INSERT INTO webhook (id, tenant, thing, status, sequence, doc)
-                 VALUES ($1, $2, $3, $4, $5, $6)
+                "INSERT INTO webhook (id, tenant, thing, status, sequence, doc, sealed)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)
                  ON CONFLICT (id) DO UPDATE SET
                      status = excluded.status, sequence = excluded.sequence, doc = excluded.doc,
+                     sealed = excluded.sealed,
                      failures = 0, failing_since = NULL, open_until = 0",
             )
             .bind(view.id.to_string())
@@ -205,7 +233,8 @@ impl Endpoints {
             .bind(storable::some(row.thing.as_deref()))
             .bind(status)
             .bind(i64::try_from(row.sequence).unwrap_or(i64::MAX))
-            .bind(storable::document(view).map_err(poison)?)
+            .bind(storable::document(&view).map_err(poison)?)
+            .bind(address)
             .execute(&mut *connection)
             .await?;
             if view.deleted {
@@ -279,15 +308,16 @@ pub async fn is_replayed(
 /// A page of a tenant's endpoints, the oldest first, younger than `after`.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database or the key store does not answer.
 pub async fn page(
     database: &Database,
+    codec: &Codec,
     tenant: &Tenant,
     after: Option<HookId>,
     limit: u32,
 ) -> Result<Vec<HookView>, ProjectionError> {
-    let rows: Vec<(Json<HookView>,)> = sqlx::query_as(
-        "SELECT doc FROM webhook
+    let rows: Vec<(Json<HookView>, Option<Vec<u8>>)> = sqlx::query_as(
+        "SELECT doc, sealed FROM webhook
          WHERE tenant = $1 AND thing IS NULL AND status <> 'deleted' AND id > $2
          ORDER BY id LIMIT $3",
     )
@@ -296,5 +326,9 @@ pub async fn page(
     .bind(i64::from(limit))
     .fetch_all(&database.pool)
     .await?;
-    Ok(rows.into_iter().map(|(Json(view),)| view).collect())
+    let mut page = Vec::with_capacity(rows.len());
+    for (Json(view), sealed) in rows {
+        page.push(sealed::open(codec, view, sealed).await?);
+    }
+    Ok(page)
 }

@@ -6,9 +6,10 @@ use domain::{
     HookId, JobId, Tenant, Timestamp,
     hook::{HookView, wants},
 };
+use nats::Codec;
 use sqlx::{Connection, PgConnection, postgres::PgPoolOptions, types::Json};
 
-use super::{ByHook, matching::wake};
+use super::{ByHook, matching::wake, sealed};
 use crate::{Database, ProjectionError, fold::millis, storable};
 
 /// An endpoint that a sender has for a while.
@@ -95,18 +96,21 @@ impl Alive {
     }
 }
 
+/// View, failures in a row, since when, as of which message, and the sealed address.
+type Claimed = (Json<HookView>, i32, Option<i64>, i64, Option<Vec<u8>>);
+
 /// Takes endpoints with something due, each for a while: no other sender has them meanwhile.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database or the key store does not answer; what was taken is free again after the lease.
 pub async fn claim(
-    database: &Database,
+    (database, codec): (&Database, &Codec),
     sender: &Alive,
     now: Timestamp,
     lease: Duration,
     most: usize,
 ) -> Result<Vec<Endpoint>, ProjectionError> {
-    let rows: Vec<(Json<HookView>, i32, Option<i64>, i64)> = sqlx::query_as(
+    let rows: Vec<Claimed> = sqlx::query_as(
         "UPDATE webhook SET lease = $1, leased_until = $3 WHERE id IN (
              SELECT id FROM webhook
              WHERE status = 'enabled' AND due_at <= $2
@@ -115,7 +119,7 @@ pub async fn claim(
                      AND objid = lease::bigint::oid))
                AND open_until <= $2
              ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED)
-         RETURNING doc, failures, failing_since, sequence",
+         RETURNING doc, failures, failing_since, sequence, sealed",
     )
     .bind(sender.number)
     .bind(millis(now))
@@ -124,14 +128,17 @@ pub async fn claim(
     .bind(i64::from(SENDERS))
     .fetch_all(&database.pool)
     .await?;
-    let endpoints = rows.into_iter().map(|(Json(view), failures, since, sequence)| Endpoint {
-        view,
-        failures: u32::try_from(failures).unwrap_or(0),
-        failing_since: since.map(|at| Timestamp::from_millis(u64::try_from(at).unwrap_or(0))),
-        sequence,
-        lease: sender.number,
-    });
-    Ok(endpoints.collect())
+    let mut endpoints = Vec::with_capacity(rows.len());
+    for (Json(view), failures, since, sequence, sealed) in rows {
+        endpoints.push(Endpoint {
+            view: sealed::open(codec, view, sealed).await?,
+            failures: u32::try_from(failures).unwrap_or(0),
+            failing_since: since.map(|at| Timestamp::from_millis(u64::try_from(at).unwrap_or(0))),
+            sequence,
+            lease: sender.number,
+        });
+    }
+    Ok(endpoints)
 }
 
 /// What can be sent to an endpoint now: of each thing its first event that is still due, and nothing

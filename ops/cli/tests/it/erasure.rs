@@ -38,7 +38,7 @@ fn files_with_it(folder: &Path) -> Vec<String> {
 }
 
 /// Every row of the database, as text.
-fn dump(stack: &Stack) -> String {
+pub(crate) fn dump(stack: &Stack) -> String {
     let settings = operator::settings(stack);
     let (_, url) = settings.iter().find(|(name, _)| name == "FFAPI_POSTGRES__URL").unwrap();
     let mut versions: Vec<_> =

@@ -33,6 +33,7 @@ mod retention;
 mod retries;
 mod roles;
 mod room;
+mod sealed;
 mod secrets;
 mod stack;
 mod takeover;
