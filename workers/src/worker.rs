@@ -184,7 +184,7 @@ impl Worker {
         for (pool, count) in &this.pools {
             for _ in 0..*count {
                 let (this, stop, pool) = (Arc::clone(&this), stop.clone(), *pool);
-                slots.spawn(async move { this.slot(pool, &stop).await });
+                slots.spawn(async move { Box::pin(this.slot(pool, &stop)).await });
             }
         }
         let presence = {
