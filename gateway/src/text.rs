@@ -65,7 +65,7 @@ impl Rule {
 
 /// Refuses a request whose path, query or kept headers hold what is not taken.
 pub(crate) fn look_at(request: &Request) -> Result<(), Problem> {
-    let uri = request.original_uri();
+    let uri = request.uri();
     decoded(uri.path(), "#path")?;
     for pair in uri.query().unwrap_or_default().split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -40,7 +40,8 @@ impl Bed {
 
     async fn verdict(&self) -> Verdict {
         let log = self.commands.log();
-        let notary = Notary::new([3; 32], Anchors::new(log.nats().clone()));
+        let key = projections::verifying_key([3; 32]);
+        let notary = Notary::new(key, Anchors::new(log.nats().clone())).unwrap();
         verify(&self.database, log, self.commands.codec(), &notary).await.unwrap()
     }
 

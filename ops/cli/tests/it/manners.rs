@@ -43,7 +43,7 @@ async fn every_refusal_is_a_problem_that_points_at_its_field() {
             with("operations", json!([{ "type": "transcode", "video_codec": "fast" }])),
         ),
         ("#/not_before", with("not_before", json!("tomorrow"))),
-        ("#/metadata", with("metadata", json!({ "a": "\u{0}" }))),
+        ("#/metadata/a", with("metadata", json!({ "a": "\u{0}" }))),
     ] {
         let answer = stack.post("/convert", &body).await;
         is_problem(&answer, 422);
