@@ -108,6 +108,8 @@ pub struct Worker {
     _lock: File,
 }
 
+/// How long a child may take to say what this machine can do.
+const PROOF: Duration = Duration::from_mins(2);
 /// How long a stopping worker waits for what it gave up to be written down.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -296,14 +298,19 @@ async fn prove(nursery: &Nursery) -> Result<(Capabilities, String), MediaError> 
         message: format!("a media child does not answer: {error}"),
     };
     slot.give(&MediaTask::Capabilities, &[]).await.map_err(silent)?;
-    let proved = loop {
-        match slot.hear().await.map_err(silent)? {
-            Some(Said::Capabilities(capabilities)) => break Ok((capabilities, sandbox)),
-            Some(Said::Failed { code, message }) => break Err(MediaError { code, message }),
-            Some(_) => {}
-            None => break Err(slot.post_mortem().await),
+    let answer = async {
+        loop {
+            match slot.hear().await.map_err(silent)? {
+                Some(Said::Capabilities(capabilities)) => return Ok((capabilities, sandbox)),
+                Some(Said::Failed { code, message }) => return Err(MediaError { code, message }),
+                Some(_) => {}
+                None => return Err(slot.post_mortem().await),
+            }
         }
     };
+    let proved = tokio::time::timeout(PROOF, answer).await;
+    let late = || silent(std::io::ErrorKind::TimedOut.into());
+    let proved = proved.unwrap_or_else(|_| Err(late()));
     slot.end().await;
     proved
 }

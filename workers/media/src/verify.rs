@@ -130,7 +130,17 @@ fn check_duration(duration: u64, plan: &Plan, facts: &MediaFacts) -> Result<(), 
     };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds at most")]
     let slack = if rate > 0.0 { (frames * 1_000_000.0 / rate.max(0.2)) as u64 } else { 0 };
-    if duration.abs_diff(planned) > slack.saturating_add(PADDING) {
+    let slack = slack.saturating_add(PADDING);
+    if duration > planned.saturating_add(slack) {
+        let seconds = |micros: u64| std::time::Duration::from_micros(micros).as_secs_f64();
+        return Err(MediaError::input(format!(
+            "the output lasts {:.1} s and {:.1} s were planned: the input holds more than its container \
+             states; write it anew (`ffmpeg -i in.mkv -c copy out.mkv`) and send that",
+            seconds(duration),
+            seconds(planned)
+        )));
+    }
+    if duration.saturating_add(slack) < planned {
         return Err(wrong(format!("the output lasts {duration} µs, planned were {planned} µs")));
     }
     Ok(())

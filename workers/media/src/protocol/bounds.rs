@@ -68,10 +68,11 @@ impl Said {
     }
 }
 
-/// The text without control characters, at most so many bytes of it.
+/// The text with spaces in the place of control characters, at most so many bytes of it.
 fn text(text: &str, bytes: usize) -> String {
     let mut kept = String::new();
-    for character in text.chars().filter(|character| !character.is_control()) {
+    for character in text.chars() {
+        let character = if character.is_control() { ' ' } else { character };
         if kept.len().saturating_add(character.len_utf8()) > bytes {
             break;
         }
@@ -295,7 +296,7 @@ mod tests {
             panic!("a log line is always taken")
         };
         assert_eq!(level, "info");
-        assert!(line.starts_with("ab[31mé") && line.len() <= LINE, "{}", line.len());
+        assert!(line.starts_with("a b [31mé") && line.len() <= LINE, "{}", line.len());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{
     os::unix::{fs::symlink, net::UnixStream},
     path::Path,
     process::Command,
+    thread,
 };
 
 use nix::{
@@ -33,6 +34,7 @@ fn look_around(slot: &Path) -> String {
     let processors = sched_getaffinity(own).unwrap();
     let tried = [
         ("its output is written", written),
+        ("a thread is started", thread::Builder::new().spawn(|| {}).is_ok()),
         ("its thread is named", prctl::set_name(c"decoder").is_ok()),
         ("its thread is moved", sched_setaffinity(own, &processors).is_ok()),
         ("another file is read", File::open("/etc/passwd").is_ok()),
@@ -98,6 +100,11 @@ fn who_is_locked_in_has_its_output_and_nothing_else() {
     let found = fs::read_to_string(slot.join("out/found"));
     let found = found.unwrap_or_else(|error| panic!("{error}: {done:?}"));
     let possible: Vec<&str> = found.lines().filter_map(|line| line.strip_prefix("yes: ")).collect();
-    let may = ["its output is written", "its thread is named", "its thread is moved"];
+    let may = [
+        "its output is written",
+        "a thread is started",
+        "its thread is named",
+        "its thread is moved",
+    ];
     assert_eq!(possible, may, "{found}");
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod cadence;
+mod charge;
 mod convert;
 mod fields;
 mod formats;

@@ -266,10 +266,7 @@ fn picture_and_sound_stay_together() {
         let flash = when("[0:v]blackdetect=d=0.5", "black_end:");
         let beep = when("[0:a]silencedetect=n=-40dB:d=0.5", "silence_end:");
         assert!((flash - beep).abs() < 0.06, "{segments:?}: {flash} {beep}");
-        for entry in fs::read_dir(slot.output("")).unwrap().flatten() {
-            let _ = fs::remove_dir_all(entry.path());
-            let _ = fs::remove_file(entry.path());
-        }
+        slot.clear();
     }
 }
 
