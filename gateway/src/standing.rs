@@ -30,4 +30,13 @@ impl Gateway {
         self.directory.catch_up(self.commands.log()).await?;
         self.must_be_open(tenant)
     }
+
+    /// Why what was just taken is to be undone: the account closed meanwhile. No answer from the log is
+    /// no reason to undo anything.
+    pub(crate) async fn has_closed(&self, tenant: &Tenant) -> Option<Problem> {
+        if self.directory.catch_up(self.commands.log()).await.is_err() {
+            tracing::debug!("what the log holds by now is not known");
+        }
+        self.must_be_open(tenant).err()
+    }
 }

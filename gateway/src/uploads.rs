@@ -215,7 +215,7 @@ async fn take(
         let reserved = again::reserve(gateway, principal, &storage, own).await?;
         (id, replayed) = (reserved.id, reserved.replayed);
     }
-    if let Err(problem) = gateway.must_still_be_open(&principal.tenant).await {
+    if let Some(problem) = gateway.has_closed(&principal.tenant).await {
         storage.forget(id).await?;
         return Err(problem);
     }
@@ -228,7 +228,7 @@ async fn take(
     let tenant = principal.tenant.as_str();
     let handled = gateway.commands.handle::<Upload>(tenant, &id.to_string(), caller, command).await;
     let handled = handled?;
-    if let Err(problem) = gateway.must_still_be_open(&principal.tenant).await {
+    if let Some(problem) = gateway.has_closed(&principal.tenant).await {
         // Its erasure began in between: it may have looked for files before this one was there.
         storage.forget(id).await?;
         return Err(problem);

@@ -122,7 +122,7 @@ impl Nursery {
         match timeout(PATIENCE, slot.hear()).await {
             Ok(Ok(Some(Said::Ready { sandbox }))) => {
                 slot.sandbox = sandbox;
-                return Ok(slot);
+                Ok(slot)
             }
             Ok(Ok(Some(Said::Failed { code, message }))) => {
                 slot.end().await;

@@ -88,7 +88,7 @@ pub enum AccountCommand {
         /// Another tier.
         tier: Option<Tier>,
         /// What is otherwise for this tenant.
-        limits: LimitsPatch,
+        limits: Box<LimitsPatch>,
         /// From where its keys open.
         allowed_ips: Option<BTreeSet<Network>>,
     },

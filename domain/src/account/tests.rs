@@ -4,7 +4,7 @@ use super::{
 use crate::spec::given;
 
 fn change(tier: Option<Tier>, limits: LimitsPatch) -> AccountCommand {
-    AccountCommand::Change { tier, limits, allowed_ips: None }
+    AccountCommand::Change { tier, limits: Box::new(limits), allowed_ips: None }
 }
 
 fn keys(keys: u32) -> LimitsPatch {

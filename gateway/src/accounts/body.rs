@@ -114,7 +114,7 @@ impl AccountPatch {
         });
         Ok(AccountCommand::Change {
             tier: value::word::<Tier>(self.tier, "#/tier")?,
-            limits: limits.unwrap_or_default(),
+            limits: Box::new(limits.unwrap_or_default()),
             allowed_ips: self.allowed_ips.as_deref().map(networks).transpose()?,
         })
     }

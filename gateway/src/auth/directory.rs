@@ -243,7 +243,7 @@ impl Directory {
         if category == Key::CATEGORY {
             match (id.parse(), decode(codec, message).await) {
                 (Ok(id), Some(decision)) => {
-                    self.fold_key(tenant, id, (message.sequence, &decision))
+                    self.fold_key(tenant, id, (message.sequence, &decision));
                 }
                 (Ok(id), None) => {
                     let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);

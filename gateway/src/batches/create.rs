@@ -132,8 +132,9 @@ pub(crate) async fn submit(
         Err(HandleError::Rejected(BatchRejection::AlreadySubmitted)) => true,
         Err(error) => return Err(error.into()),
     };
-    if let Err(problem) = gateway.must_still_be_open(tenant).await {
-        // Its erasure began in between, and may not have seen this batch; nor may the conductor yet.
+    if let Err(problem) = gateway.must_be_open(tenant) {
+        // Its erasure began in between. Where this gateway has not heard of it yet, the conductor calls
+        // the batch off: in the log it stands behind what closed the account.
         let (tenant, id, cancel) = (tenant.as_str(), id.to_string(), BatchCommand::Cancel);
         let _ = gateway.commands.handle::<Batch>(tenant, &id, &caller, cancel).await;
         return Err(problem);

@@ -133,8 +133,9 @@ pub(crate) async fn submit_spec(
         Err(error) => return Err(error.into()),
     };
     failpoint::hit("gateway.after_submit");
-    if let Err(problem) = gateway.must_still_be_open(tenant).await {
-        // Its erasure began in between, and may not have seen this job; nor may the conductor yet.
+    if let Err(problem) = gateway.must_be_open(tenant) {
+        // Its erasure began in between. Where this gateway has not heard of it yet, the conductor calls
+        // the job off: in the log it stands behind what closed the account.
         let (tenant, id) = (tenant.as_str(), id.to_string());
         let _ = gateway.commands.handle::<Job>(tenant, &id, &caller, JobCommand::Cancel).await;
         return Err(problem);

@@ -55,7 +55,7 @@ pub(super) async fn create(
         Err(HandleError::Rejected(HookRejection::AlreadyCreated)) => None,
         Err(error) => return Err(error.into()),
     };
-    if let Err(problem) = gateway.must_still_be_open(tenant).await {
+    if let Some(problem) = gateway.has_closed(tenant).await {
         // Its erasure began in between, and may not have seen this one.
         let (tenant, delete) = (tenant.as_str(), HookCommand::Delete);
         let _ = gateway.commands.handle::<Hook>(tenant, &name, &caller, delete).await;

@@ -16,7 +16,7 @@ use media::{
 use serde_json::{Value, json};
 
 /// Longer than any test waits.
-const FOR_EVER: Duration = Duration::from_secs(600);
+const FOR_EVER: Duration = Duration::from_mins(10);
 
 fn main() {
     let outcome = serve();
@@ -59,13 +59,12 @@ fn progress(stage: &str, speed: f64) -> Said {
 }
 
 fn perform(channel: &Channel, attack: &str) {
+    // One makes what was asked for without asking for what it is charged.
     if attack != "free" {
         charge(channel, &[]);
     }
     let _ = fs::write("out/output.mp4", "what was made");
     match attack {
-        // Makes what was asked for without asking for what it is charged.
-        "free" => channel.say(&done(&["output.mp4"], None)),
         // Names what is not its own.
         "absolute" => channel.say(&done(&["/etc/passwd"], None)),
         "environment" => channel.say(&done(&["/proc/self/environ"], None)),

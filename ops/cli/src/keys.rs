@@ -6,7 +6,7 @@ use anyhow::Context;
 use commands::Caller;
 use domain::{
     KeyId, Personal, Tenant, Timestamp,
-    account::{Account, AccountCommand, LimitsPatch, Tier},
+    account::{Account, AccountCommand, Tier},
     key::{Grant, Key, KeyCommand, KeyTerms, Scope},
 };
 use gateway::{Pepper, mint};
@@ -39,11 +39,8 @@ pub(crate) async fn create(
     let caller = Caller::process("operator");
     let tenant = wanted.tenant.as_str();
     if wanted.tier.is_some() {
-        let command = AccountCommand::Change {
-            tier: wanted.tier,
-            limits: LimitsPatch::default(),
-            allowed_ips: None,
-        };
+        let command =
+            AccountCommand::Change { tier: wanted.tier, limits: Box::default(), allowed_ips: None };
         ground.commands.handle::<Account>(tenant, tenant, &caller, command).await?;
     }
     let id = KeyId::from_uuid(Uuid::now_v7());

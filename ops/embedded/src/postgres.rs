@@ -27,6 +27,8 @@ pub struct Postgres {
 }
 
 const PROGRAM: &str = "postgres";
+/// The socket's name, in a folder of its own.
+const SOCKET: &str = ".s.PGSQL.5432";
 /// How long the processes of a killed server may take to notice.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -125,7 +127,7 @@ impl Place {
         loop {
             match self.launch_once() {
                 Err(StartError::NotReady { log, .. })
-                    if ["shared memory", "postmaster.pid"]
+                    if ["shared memory", "postmaster.pid", SOCKET]
                         .iter()
                         .any(|sign| log.contains(sign))
                         && start.elapsed() < PATIENCE =>
@@ -143,6 +145,10 @@ impl Place {
         let at = |source: io::Error| StartError::Folder { path: self.data.clone(), source };
         end_leftover(&self.data.join("postmaster.pid"), &self.data.to_string_lossy())
             .map_err(at)?;
+        // Stays where the server was killed, and keeps the next one out if its pid is another's by now.
+        let lock = self.socket.join(format!("{SOCKET}.lock"));
+        end_leftover(&lock, &self.data.to_string_lossy()).map_err(at)?;
+        let _ = fs::remove_file(lock);
         self.let_in().map_err(at)?;
         let mut command = self.command(PROGRAM)?;
         command.arg("-D").arg(&self.data).arg("-k").arg(&self.socket);
@@ -156,7 +162,7 @@ impl Place {
             command.args(["-c", setting]);
         }
         let mut child = ServerChild::spawn(PROGRAM, &mut command, &self.log, Signal::SIGINT)?;
-        let socket = self.socket.join(".s.PGSQL.5432");
+        let socket = self.socket.join(SOCKET);
         let log = self.log.clone();
         child.wait_until(&self.log, || {
             // The socket opens before recovery ends; the log says when it has.

@@ -107,6 +107,6 @@ async fn what_a_child_writes_once_it_is_done_is_never_served() {
         let request = stack.request(Method::GET, &format!("/jobs/{job}/outputs/attack-late.mp4"));
         let bytes = request.send().await.unwrap().bytes().await.unwrap();
         let sealed = over.text("/outputs/0/sha256");
-        assert_eq!(hex::encode(Sha256::digest(&bytes)), sealed, "{:?}", bytes);
+        assert_eq!(hex::encode(Sha256::digest(&bytes)), sealed, "{bytes:?}");
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn begin<'a>(
         let stated = facts.get(number).and_then(|facts| facts.duration);
         lengths.push(match (role, stated) {
             (Role::Media, Some(stated)) => Some(stated),
-            (Role::Media, None) => Some(verify::lasts(&mut open::open(file, *role)?)?),
+            (Role::Media, None) => Some(verify::lasts(&mut open::open(file, *role)?)),
             (Role::Image | Role::Subtitle, _) => None,
         });
     }

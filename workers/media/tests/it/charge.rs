@@ -55,7 +55,7 @@ fn false_length(seconds: u32) -> Slot {
     let slot = source(seconds, "-f matroska");
     let mut bytes = fs::read(slot.input()).unwrap();
     let at = bytes.windows(3).position(|three| three == [0x44, 0x89, 0x88]).unwrap() + 3;
-    bytes[at..at + 8].copy_from_slice(&1000_f64.to_be_bytes());
+    bytes.get_mut(at..at + 8).unwrap().copy_from_slice(&1000_f64.to_be_bytes());
     fs::write(slot.input(), bytes).unwrap();
     slot
 }
