@@ -67,7 +67,7 @@ fn what_goes_on_far_behind_its_stated_end_is_stopped() {
     assert_eq!(code, "invalid_input", "{message}");
     assert!(message.contains("states a length of 1.0 s"), "{message}");
     // What was read of it until then was asked for.
-    assert_eq!(asked(&talk), [1, 11]);
+    assert_eq!(asked(&talk), [1, 11, 21]);
 }
 
 #[test]
