@@ -39,10 +39,11 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Sends one message. Without a worker there is no reason to go on: the process exits.
+    /// Sends one message; one that is too long is left out, for the worker waits for none of these. Without
+    /// a worker there is no reason to go on: the process exits.
     pub fn say(&self, said: &Said) {
-        let sent = protocol::framed(said).and_then(|bytes| self.write(&bytes));
-        if sent.is_err() {
+        let Ok(bytes) = protocol::framed(said) else { return };
+        if self.write(&bytes).is_err() {
             std::process::exit(2);
         }
     }

@@ -129,7 +129,7 @@ async fn a_file_that_says_more_than_an_event_holds_is_a_failure_that_says_so() {
     let probe = stack.post("/probe", &json!({ "input": film })).await;
     let over = stack.over(probe.text("/job/id")).await;
     assert_eq!((over.text("/status"), over.text("/error/code")), ("failed", "unsupported"));
-    assert!(over.text("/error/message").contains("bytes to tell"), "{over:#?}");
+    assert!(over.text("/error/message").contains("ask for fewer"), "{over:#?}");
 }
 
 /// The media child that is at work: it is seen to use the processor.
