@@ -1,4 +1,7 @@
-use std::process::{Command, Stdio};
+use std::{
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    process::{Command, Stdio},
+};
 
 use media::protocol::{self, Said, Task};
 use nats::{Nats, topology};
@@ -37,23 +40,23 @@ fn runs(program: &str, hint: &str) -> Result<String, String> {
 fn child(config: &Config) -> Result<String, String> {
     let words = |error: &dyn std::fmt::Display| error.to_string();
     let folder = tempfile::tempdir().map_err(|error| words(&error))?;
-    for name in ["in", "out"] {
-        std::fs::create_dir(folder.path().join(name)).map_err(|error| words(&error))?;
-    }
+    let scratch = folder.path().join("out").join(protocol::SCRATCH);
+    std::fs::create_dir_all(scratch).map_err(|error| words(&error))?;
+    let (to, theirs) = UnixStream::pair().map_err(|error| words(&error))?;
     let command = crate::child::command(config.worker.sandbox).map_err(|error| words(&error))?;
     let (program, arguments) = command.split_first().ok_or("there is no media child")?;
     let mut child = Command::new(program)
         .args(arguments)
         .current_dir(folder.path())
-        .stdin(Stdio::piped())
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| words(&error))?;
-    let asked = child.stdin.take().map(|mut to| protocol::write(&mut to, &Task::Capabilities));
+    let asked = protocol::send(&to, &Task::Capabilities, &[]);
     let mut locked_in = None;
     let mut linked = None;
-    if let (Some(Ok(())), Some(from)) = (asked, &mut child.stdout) {
+    if let (Ok(()), Some(from)) = (asked, &mut child.stdout) {
         while let Ok(Some(said)) = protocol::read::<Said>(from) {
             match said {
                 Said::Ready { sandbox } => locked_in = Some(sandbox),

@@ -130,8 +130,11 @@ async fn a_replay_is_the_whole_story_one_event_a_line() {
     );
     assert_eq!(of_job[0]["actor"]["kind"], "key");
     let mut all = events(&["replay"]);
-    // Its minutes are settled, and its place in the queue is freed, a moment after its end.
-    let later = |subject: &str| subject.starts_with("ev.quota.") || subject.starts_with("ev.room.");
+    // Its minutes are settled, its bytes are counted, and its place in the queue is freed, a moment after
+    // its end.
+    let later = |subject: &str| {
+        ["ev.quota.", "ev.room.", "ev.kept."].iter().any(|kind| subject.starts_with(kind))
+    };
     assert!(all.iter().any(|line| line["event"]["room.leased"].is_object()));
     all.retain(|line| !later(line["subject"].as_str().unwrap()));
     assert_eq!(
