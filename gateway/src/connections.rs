@@ -31,7 +31,7 @@ const QUIET: Duration = Duration::from_secs(10);
 pub(crate) struct Connections {
     most: usize,
     most_from_one: usize,
-    /// Whoever speaks for many is not counted by address.
+    /// Loopback and trusted proxies stand for many clients: they are not counted by address.
     proxies: Proxies,
     began: Instant,
     open: Mutex<Open>,
