@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     convert::Infallible,
     fs::{self, File},
+    net::TcpListener,
     path::Path,
     time::Duration,
 };
@@ -40,6 +41,14 @@ pub(crate) async fn up(
         .with_context(|| format!("another `ffapi up` is running in {}", data_dir.display()))?;
     let stop = roles::stop_on_signal()?;
 
+    if let Some(listen) = listen {
+        config.gateway.listen = listen;
+    }
+    let listen = &config.gateway.listen;
+    // Bound while the servers choose their ports, so that none of them takes it.
+    let bound = TcpListener::bind(listen).with_context(|| {
+        format!("{listen} cannot be listened on; is something else running there?")
+    })?;
     // Started here, on the main thread: they end when it does.
     let users = NatsUsers::of(&data_dir.join("nats"))?;
     let nats = NatsServer::start_with(&data_dir.join("nats"), &users.configuration());
@@ -53,9 +62,7 @@ pub(crate) async fn up(
     config.secrets = secrets(&data_dir)?;
     config.secrets.derive(&Secret::ALL);
     config.storage.root = data_dir.join("storage");
-    if let Some(listen) = listen {
-        config.gateway.listen = listen;
-    }
+    drop(bound);
 
     let client = Nats::connect(&NatsConfig { url }).await?;
     topology::apply(&client).await?;

@@ -208,7 +208,7 @@ async fn a_webhook_whose_answer_was_lost_is_made_once_and_has_its_secret() {
 }
 
 #[tokio::test]
-async fn an_erasure_that_was_cut_off_is_asked_for_again_and_whole() {
+async fn an_erasure_or_a_reopening_that_was_cut_off_is_asked_for_again_and_whole() {
     let mut stack = Stack::new().await;
     for (place, tenant) in [("gateway.before_erase", "acme"), ("gateway.before_erased", "emca")] {
         let body = json!({ "name": "a", "tenant": tenant, "scopes": ["jobs:read", "jobs:write"] });
@@ -231,6 +231,15 @@ async fn an_erasure_that_was_cut_off_is_asked_for_again_and_whole() {
         let used = stack.send(stack.request_as(&key, Method::GET, "/jobs")).await;
         assert_eq!(used.status, StatusCode::UNAUTHORIZED, "{place}");
     }
+    let reopen = |stack: &Stack| stack.request(Method::POST, "/accounts/acme/reopen");
+    stack.arm("gateway.before_reopened", "");
+    assert!(reopen(&stack).send().await.is_err());
+    stack.died_and_came_again().await;
+    let body = json!({ "name": "b", "tenant": "acme", "scopes": ["jobs:read"] });
+    assert_eq!(stack.post("/api-keys", &body).await.status, StatusCode::GONE);
+    let opened = stack.send(reopen(&stack)).await;
+    assert_eq!((opened.status, opened.text("/status")), (StatusCode::OK, "open"), "{opened:#?}");
+    assert_eq!(stack.post("/api-keys", &body).await.status, StatusCode::CREATED);
 }
 
 /// Every place at which a process can be told to die, as the source names it.

@@ -35,29 +35,19 @@ async fn a_job_uses_a_preset_by_name_and_keeps_the_version_that_it_was_given() {
     assert_eq!(stack.get("/presets/web/1").await.json["body"], web(90));
     // By its version, or with something said otherwise; in a batch as well.
     let old = json!({ "input": input, "output": "b.mp4", "preset": "web@1" });
-    assert_eq!(stack.post("/convert", &old).await.text("/job/preset"), "web@1");
+    let old = stack.post("/convert", &old).await;
+    assert_eq!(old.text("/job/preset"), "web@1", "{old:#?}");
+    stack.over(old.text("/job/id")).await;
     let body = json!({ "files": [input], "max_parallel": 1,
         "template": { "kind": "convert", "output": "c-{index}.mp4", "preset": "web" } });
     let batch = stack.post("/batch", &body).await;
     let of_batch = batch.text("/jobs/0").to_owned();
     assert_eq!(stack.over(&of_batch).await.text("/preset"), "web@2");
     // Which outputs used version 1, and those again with the newest.
-    let used = stack.get("/jobs?preset=web@1&status=completed").await;
-    assert!(!used.json["data"].as_array().unwrap().is_empty(), "{used:#?}");
-    let count = {
-        let b = stack.get("/jobs?preset=web@1").await.json["data"][0]["id"]
-            .as_str()
-            .unwrap()
-            .to_owned();
-        stack.over(&b).await;
-        stack.get("/jobs?preset=web@1&status=completed").await.json["data"]
-            .as_array()
-            .unwrap()
-            .len()
-    };
+    stack.lists("/jobs?preset=web@1&status=completed", 2).await;
     let again = stack.post("/presets/web/1/rerun", &json!({})).await;
     assert_eq!(again.status, StatusCode::CREATED, "{again:#?}");
-    assert_eq!(again.json["jobs"].as_array().unwrap().len(), count);
+    assert_eq!(again.json["jobs"].as_array().unwrap().len(), 2);
     for job in again.json["jobs"].as_array().unwrap() {
         let job = stack.over(job.as_str().unwrap()).await;
         assert_eq!((job.text("/status"), job.text("/preset")), ("completed", "web@2"), "{job:#?}");
