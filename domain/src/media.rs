@@ -5,6 +5,7 @@ mod codec;
 mod container;
 mod effort;
 mod facts;
+mod footprint;
 mod hardware;
 mod magic;
 mod numbered;
@@ -23,6 +24,7 @@ pub use facts::{
     AudioFacts, Chapter, Chroma, Color, Hdr, MediaFacts, Rational, StreamDetail, StreamFacts,
     VideoFacts,
 };
+pub use footprint::{footprint_of_frames, footprint_of_plan, footprint_of_stream};
 pub use hardware::{Device, Fallback, Hardware, Placed, Pool, place, pools};
 pub use magic::{EXTENSIONS, MAGIC_BYTES, Magic, magic};
 pub use numbered::Numbered;

@@ -1,4 +1,5 @@
 mod effort;
+mod footprint;
 mod hardware;
 mod shown;
 mod stream;

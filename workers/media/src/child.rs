@@ -36,6 +36,8 @@ pub struct Channel {
     speaking: Arc<Mutex<()>>,
     /// Hardware that may be opened.
     devices: Arc<[PathBuf]>,
+    /// Bytes of memory that this process may have, if that is limited.
+    memory: Option<u64>,
 }
 
 impl Channel {
@@ -113,6 +115,7 @@ pub fn lock_in(arguments: impl Iterator<Item = String>) -> io::Result<Option<Cha
         asking: Arc::default(),
         speaking: Arc::default(),
         devices: settings.devices.clone().into(),
+        memory: settings.memory,
     };
     match sandbox::enter(Path::new(OUT), &settings) {
         Ok(sandbox) => channel.say(&Said::Ready { sandbox }),
@@ -155,6 +158,7 @@ fn say_last(channel: &Channel, last: &Said) {
 
 fn perform(inputs: &[OpenFile], task: &Task, channel: &Channel) -> Result<Said, MediaError> {
     let say = &|said: Said| channel.say(&said);
+    let memory = channel.memory;
     match task {
         Task::Capabilities => {
             let scratch = Path::new(OUT).join(SCRATCH).join("probe");
@@ -178,7 +182,7 @@ fn perform(inputs: &[OpenFile], task: &Task, channel: &Channel) -> Result<Said, 
             // Nothing is made and nobody is charged for a look.
             let permit = &|_: Needs| Ok(Permit::default());
             let output = Path::new(OUT);
-            let work = Work { inputs: &inputs, output, capabilities, place, say, permit };
+            let work = Work { inputs: &inputs, output, capabilities, place, memory, say, permit };
             engine::would_do(request, &work).map(Said::WouldDo)
         }
         Task::Run { request, capabilities, place, output } => {
@@ -188,7 +192,7 @@ fn perform(inputs: &[OpenFile], task: &Task, channel: &Channel) -> Result<Said, 
             let permit = &|needs: Needs| {
                 if needs == Needs::default() { Ok(Permit::default()) } else { channel.ask(needs) }
             };
-            let work = Work { inputs: &inputs, output, capabilities, place, say, permit };
+            let work = Work { inputs: &inputs, output, capabilities, place, memory, say, permit };
             engine::run(request, &work).map(Said::Done)
         }
     }

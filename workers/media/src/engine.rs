@@ -35,7 +35,9 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use domain::media::{Capabilities, Effort, MediaFacts, MediaRequest, Role, Source};
+use domain::media::{
+    Capabilities, Effort, MediaFacts, MediaRequest, Role, Source, footprint_of_frames,
+};
 use ffmpeg_the_third::{self as ffmpeg, Rational, codec};
 use nix::libc;
 use serde_json::json;
@@ -71,6 +73,8 @@ pub(crate) struct Work<'a> {
     pub(crate) capabilities: &'a Capabilities,
     /// What this task runs on.
     pub(crate) place: Place,
+    /// Bytes of memory that this process may have, if that is limited.
+    pub(crate) memory: Option<u64>,
     /// Told how far it is, from any thread.
     pub(crate) say: &'a (dyn Fn(Said) + Sync),
     /// Asked for leave, with what is needed, before anything is made and before more is.
@@ -78,6 +82,21 @@ pub(crate) struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// Refuses, before anything is decoded, what cannot be done within the memory that there is.
+    fn holds(&self, least: u64) -> Result<(), MediaError> {
+        const MIB: u64 = 1024 * 1024;
+        let Some(memory) = self.memory.filter(|memory| least > *memory) else { return Ok(()) };
+        Err(MediaError::new(
+            domain::job::FailureCode::Unsupported,
+            format!(
+                "the job needs at least {} MiB of memory for its frames, and a job may have {} MiB on \
+                 this machine; a smaller input or output, or a faster `preset`, takes less",
+                least / MIB,
+                memory / MIB
+            ),
+        ))
+    }
+
     /// The job's own input.
     fn first(&self) -> Result<&(OpenFile, Role), MediaError> {
         self.inputs.first().ok_or_else(|| MediaError::internal("the inputs", "are none"))
@@ -123,10 +142,12 @@ pub(crate) fn would_do(
             json!({ "effort": Effort::of_stream(&plan, facts.first()), "plan": plan })
         }
         MediaRequest::Thumbnails(thumbnails) => {
+            work.holds(footprint_of_frames(&facts))?;
             let plan = thumbnails.plan(own.duration).map_err(refused)?;
             json!({ "effort": Effort::of_thumbnails(thumbnails, &plan), "plan": plan })
         }
         MediaRequest::Analyze(analyze) => {
+            work.holds(footprint_of_frames(&facts))?;
             analyze.fits(own).map_err(refused)?;
             let effort = Effort::of_analysis(analyze, own);
             json!({ "effort": effort, "plan": { "metrics": analyze.metrics } })

@@ -7,7 +7,7 @@ mod packets;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::media::{Analyze, Effort, MediaFacts, Metric};
+use domain::media::{Analyze, Effort, MediaFacts, Metric, footprint_of_frames};
 use ffmpeg_the_third::frame;
 use serde_json::{Map, Value, json};
 
@@ -32,6 +32,7 @@ pub(super) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, Medi
     let facts = studio.facts()?;
     let own = super::own(&facts)?;
     (work.say)(Said::Facts(Box::new(own.clone())));
+    work.holds(footprint_of_frames(&facts))?;
     request.fits(own).map_err(super::refused)?;
     let effort = Effort::of_analysis(request, own);
     let begun = charge::begin(effort.charged, vec![], &facts, work)?;

@@ -10,7 +10,7 @@ use std::{
 
 use domain::media::{
     AudioCodec, AudioFilter, AudioPlan, Chroma, Container, Convert, Effort, MAX_FILES, MediaFacts,
-    Micros, Plan, SubtitlePlan, VideoCodec, VideoFilter, VideoPlan, place,
+    Micros, Plan, SubtitlePlan, VideoCodec, VideoFilter, VideoPlan, footprint_of_plan, place,
 };
 use ffmpeg_the_third::{Rational, Rescale, codec};
 
@@ -83,6 +83,7 @@ pub(super) fn planned(
         let Place { hardware, pool, .. } = work.place;
         place(video, hardware, pool, devices, &mut plan.notes).map_err(super::refused)?;
     }
+    work.holds(footprint_of_plan(&plan, facts))?;
     Ok(plan)
 }
 

@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use domain::media::{Source, StreamDetail, StreamFacts};
+use domain::{
+    job::FailureCode,
+    media::{Source, StreamDetail, StreamFacts},
+};
 use ffmpeg_the_third::{self as ffmpeg, Rational, Rescale, codec, decoder, frame};
 
 use super::{
@@ -10,7 +13,7 @@ use super::{
     shape::{Shape, layout_name},
     weighed,
 };
-use crate::{MediaError, ffi, ffi::Input, pulse::Pulse};
+use crate::{MediaError, decoders::is_offered, ffi, ffi::Input, pulse::Pulse};
 
 /// One stream's decoder.
 pub(super) struct Decode {
@@ -59,13 +62,21 @@ impl Decode {
         let stream = stream.ok_or_else(|| unreadable(ffmpeg::Error::StreamNotFound))?;
         let time_base = stream.time_base();
         let parameters = ffi::own_parameters(&stream).map_err(unreadable)?;
+        if let Some(decoder) = decoder::find(parameters.id()).filter(|d| !is_offered(d.name())) {
+            let detail = format!(
+                "the input's {kind} is coded in `{}`, which is not decoded here; convert it to a \
+                 common codec first",
+                decoder.name()
+            );
+            return Err(MediaError::new(FailureCode::Unsupported, detail));
+        }
         if ffi::declared_format(&parameters) < 0 {
             let detail = format!("the input's {kind} holds nothing that can be decoded");
             return Err(MediaError::input(detail));
         }
         let mut context = codec::Context::from_parameters(parameters).map_err(unreadable)?;
         let threads = if kind == "sound" { 1 } else { threads };
-        ffi::prepare_decoder(&mut context, time_base, threads);
+        ffi::prepare_decoder(&mut context, time_base, threads).map_err(unreadable)?;
         let (decoder, shape) = match &facts.detail {
             StreamDetail::Audio(_) => {
                 let opened = context.decoder().audio().map_err(unreadable)?;

@@ -107,7 +107,7 @@ fn open(
     shape: &Shape,
 ) -> Result<ffmpeg::decoder::Video, MediaError> {
     let mut context = codec::Context::from_parameters(parameters).map_err(failed)?;
-    ffi::prepare_decoder(&mut context, shape.time_base(), 1);
+    ffi::prepare_decoder(&mut context, shape.time_base(), 1).map_err(failed)?;
     context.decoder().video().map_err(failed)
 }
 

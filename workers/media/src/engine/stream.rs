@@ -8,7 +8,8 @@ mod trunk;
 use std::{fs, path::Path, thread};
 
 use domain::media::{
-    Effort, MediaFacts, Metric, Pool, Poster, Sprite, Stream, StreamPlan, plan_stream,
+    Effort, MediaFacts, Metric, Pool, Poster, Sprite, Stream, StreamPlan, footprint_of_frames,
+    footprint_of_stream, plan_stream,
 };
 use serde_json::{Map, Value, json};
 
@@ -106,10 +107,12 @@ pub(super) fn planned(
     };
     // What cannot be done is refused before anything is tried.
     let plan_without = plan(None)?;
+    work.holds(footprint_of_frames(facts))?;
     let mut plan = match complexity::complexity(request, studio, facts)? {
         Some(complexity) => plan(Some(complexity))?,
         None => plan_without,
     };
+    work.holds(footprint_of_stream(&plan, facts))?;
     if let Some(wish) = work.place.hardware.filter(|wish| wish.prefer != Pool::Cpu) {
         let why = "segments begin at keyframes of our choice, which the processor's encoders make";
         wish.without(why, &mut plan.notes).map_err(super::refused)?;

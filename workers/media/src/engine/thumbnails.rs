@@ -6,7 +6,7 @@ use domain::{
     job::FailureCode,
     media::{
         Convert, Effort, Fps, Operation, Scale, ScaleMode, ThumbnailMode, Thumbnails, Transcode,
-        Trim,
+        Trim, footprint_of_frames,
     },
 };
 
@@ -31,6 +31,7 @@ pub(super) fn thumbnails(request: &Thumbnails, work: &Work<'_>) -> Result<Report
     let input = open::open(file, *role)?;
     let facts = probe::probe_media(&input)?;
     (work.say)(Said::Facts(Box::new(facts.clone())));
+    work.holds(footprint_of_frames(std::slice::from_ref(&facts)))?;
     let (stream, video) = facts.video().ok_or_else(no_picture)?;
     // A still picture lasts a moment, and is its own thumbnail.
     let lasts = stream.duration.or(facts.duration);

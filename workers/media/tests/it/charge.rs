@@ -4,9 +4,9 @@ use std::fs;
 
 use domain::{
     Personal,
-    media::{Analyze, MediaRequest, Metric, Micros, Operation, Preset, Transcode},
+    media::{Analyze, Capabilities, MediaRequest, Metric, Micros, Operation, Preset, Transcode},
 };
-use media::protocol::Said;
+use media::protocol::{Permit, Place, Said, Task};
 
 use crate::harness::{Slot, Talk, failure, ffmpeg, report};
 
@@ -68,6 +68,28 @@ fn what_goes_on_far_behind_its_stated_end_is_stopped() {
     assert!(message.contains("states a length of 1.0 s"), "{message}");
     // What was read of it until then was asked for.
     assert_eq!(asked(&talk), [1, 11, 21]);
+}
+
+#[test]
+fn what_does_not_fit_into_memory_is_refused_before_it_is_charged() {
+    let slot = Slot::new();
+    ffmpeg(&format!(
+        "-f lavfi -i testsrc2=s=3840x2160:r=25:d=3 -c:v libx264 -preset ultrafast -f mp4 {}",
+        slot.input().display()
+    ));
+    let slow = Transcode { preset: Some(Preset::Veryslow), ..Transcode::default() };
+    let task = Task::Run {
+        request: Box::new(Slot::conversion("o.mp4", vec![Operation::Transcode(slow)])),
+        capabilities: Capabilities::everything(),
+        place: Place::CPU,
+        output: "o.mp4".to_owned(),
+    };
+    let memory = format!("memory={}", 700 * 1024 * 1024);
+    let talk = slot.task_with(Permit::default(), &task, &[&memory], &[]);
+    let (code, message) = failure(&talk);
+    assert_eq!(code, "unsupported", "{message}");
+    assert!(message.contains("759 MiB") && message.contains("700 MiB"), "{message}");
+    assert_eq!(asked(&talk), Vec::<Micros>::new());
 }
 
 #[test]
