@@ -5,17 +5,13 @@ use std::path::Path;
 
 use domain::media::{AudioCodec, Capabilities, Container, VideoCodec};
 use ffmpeg_the_third::{
-    ChannelLayout, Dictionary, Error, Packet, Rational, codec, encoder, ffi, format, frame,
+    ChannelLayout, Dictionary, Error, Packet, Rational, codec, encoder, format, frame,
 };
 
 /// Tries everything once; `scratch` is a file that may be written.
 pub(crate) fn prove(scratch: &Path) -> Capabilities {
     Capabilities {
-        ffmpeg: format!(
-            "libavcodec {}.{}",
-            ffi::LIBAVCODEC_VERSION_MAJOR,
-            ffi::LIBAVCODEC_VERSION_MINOR
-        ),
+        ffmpeg: crate::ffi::version(),
         video_codecs: VideoCodec::ALL.iter().copied().filter(|codec| has_video(*codec)).collect(),
         audio_codecs: AudioCodec::ALL.iter().copied().filter(|codec| has_audio(*codec)).collect(),
         containers: Container::ALL.iter().copied().filter(|c| has_muxer(*c, scratch)).collect(),

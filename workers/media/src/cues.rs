@@ -39,7 +39,7 @@ impl Cues {
         let time_base = stream.time_base();
         let parameters = ffi::own_parameters(&stream).map_err(broken)?;
         let mut context = codec::Context::from_parameters(parameters).map_err(broken)?;
-        ffi::prepare_decoder(&mut context, time_base, 1);
+        ffi::prepare_decoder(&mut context, time_base, 1).map_err(broken)?;
         let mut decoder = context.decoder().subtitle().map_err(broken)?;
         let origin = if source.input == 0 { input.start_time().unwrap_or(0) } else { 0 };
         let mut cues = Self { header: ffi::subtitle_header(&decoder), list: vec![] };

@@ -22,6 +22,8 @@ use self::words::named;
 use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, codec, ffi, filter, format};
 use nix::libc;
 
+use crate::decoders::DECODERS;
+
 #[cfg(test)]
 pub(crate) use self::process::control;
 pub(crate) use self::{
@@ -40,8 +42,27 @@ pub(crate) use self::{
     words::{ColorWords, color_words, sample_name, tags},
 };
 
+/// The FFmpeg that is linked, as it names itself, and its codecs' library.
+pub(crate) fn version() -> String {
+    // SAFETY: answers a constant of the library.
+    let release = unsafe { ffi::av_version_info() };
+    // SAFETY: it is ended by a zero, and there for ever.
+    let release = unsafe { CStr::from_ptr(release) };
+    // SAFETY: answers a number, and touches nothing.
+    let codecs = unsafe { ffi::avcodec_version() };
+    let [_, major, minor, _] = codecs.to_be_bytes();
+    format!("FFmpeg {} (libavcodec {major}.{minor})", release.to_string_lossy())
+}
+
 /// What a decoder needs that the safe bindings do not pass on.
-pub(crate) fn prepare_decoder(context: &mut codec::Context, time_base: Rational, threads: u16) {
+///
+/// # Errors
+/// When there is no memory for the list of decoders that may be opened.
+pub(crate) fn prepare_decoder(
+    context: &mut codec::Context,
+    time_base: Rational,
+    threads: u16,
+) -> Result<(), ffmpeg::Error> {
     const MAX_PIXELS: i64 = 8192 * 8192;
     // SAFETY: the pointer is only used while we borrow the context mutably.
     let raw = unsafe { context.as_mut_ptr() };
@@ -51,6 +72,12 @@ pub(crate) fn prepare_decoder(context: &mut codec::Context, time_base: Rational,
     raw.max_pixels = MAX_PIXELS;
     raw.thread_type = c_int::try_from(ffi::FF_THREAD_FRAME | ffi::FF_THREAD_SLICE).unwrap_or(0);
     raw.thread_count = c_int::from(threads);
+    let decoders = CString::new(DECODERS).unwrap_or_default();
+    let raw: *mut ffi::AVCodecContext = raw;
+    // SAFETY: a context begins with its class, which has this option; the text is copied.
+    let outcome =
+        unsafe { ffi::av_opt_set(raw.cast(), c"codec_whitelist".as_ptr(), decoders.as_ptr(), 0) };
+    if outcome < 0 { Err(outcome.into()) } else { Ok(()) }
 }
 
 /// What a picture's numbers mean.

@@ -8,6 +8,7 @@
 mod capability;
 pub mod child;
 mod cues;
+mod decoders;
 mod engine;
 #[expect(unsafe_code, reason = "the one place that talks to C")]
 mod ffi;

@@ -69,7 +69,7 @@ async fn the_operators_verbs_say_what_there_is() {
     let (well, said) = run(&stack, &["doctor"]);
     assert!(well, "{said}");
     assert_eq!(said.matches("ok    ").count(), 6, "{said}");
-    assert!(said.contains("linked with libavcodec"), "{said}");
+    assert!(said.contains("linked with FFmpeg "), "{said}");
     let (well, said) = run(&stack, &["topology", "check"]);
     assert!(well && said.contains("epoch 1"), "{said}");
     let (well, said) = run(&stack, &["migrate"]);

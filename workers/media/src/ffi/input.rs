@@ -8,7 +8,10 @@ use std::{
 use ffmpeg_the_third::{self as ffmpeg, Packet, ffi, format};
 use nix::libc;
 
-use crate::file::{OpenFile, Reader};
+use crate::{
+    decoders::DECODERS,
+    file::{OpenFile, Reader},
+};
 
 /// An input that reads one open file and can open nothing else.
 pub(crate) struct Input {
@@ -125,6 +128,7 @@ impl Input {
         unsafe { (*context).io_open = Some(refuse_open) };
         let mut options = ffmpeg::Dictionary::new();
         options.set("format_whitelist", formats);
+        options.set("codec_whitelist", DECODERS);
         options.set("protocol_whitelist", "none");
         options.set("max_streams", "64");
         let mut raw = options.into_raw();

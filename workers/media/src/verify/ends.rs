@@ -18,7 +18,7 @@ fn context(input: &Input, stream: u32) -> Result<(codec::Context, ffmpeg::Ration
     };
     let parameters = ffi::own_parameters(&stream).map_err(broken)?;
     let mut context = codec::Context::from_parameters(parameters).map_err(broken)?;
-    ffi::prepare_decoder(&mut context, stream.time_base(), 0);
+    ffi::prepare_decoder(&mut context, stream.time_base(), 0).map_err(broken)?;
     ffi::skip_smoothing(&mut context);
     Ok((context, stream.time_base()))
 }

@@ -131,6 +131,19 @@ fn cut_and_flipped_films_are_answered_and_never_take_the_child_along() {
 }
 
 #[test]
+fn only_decoders_that_are_offered_are_opened() {
+    let slot = Slot::new();
+    ffmpeg(&format!(
+        "-f lavfi -i testsrc2=s=64x64:d=1 -c:v snow -strict -2 -f matroska {}",
+        slot.input().display()
+    ));
+    let talk = slot.convert("out.mp4", quick());
+    let (code, message) = failure(&talk);
+    assert_eq!(code, "unsupported", "{message}");
+    assert!(message.contains("`snow`, which is not decoded here"), "{message}");
+}
+
+#[test]
 fn pictures_of_absurd_size_are_refused_before_they_are_unpacked() {
     // A PNG that says it is 60000 pixels wide and high, and holds a few bytes.
     let slot = Slot::new();
