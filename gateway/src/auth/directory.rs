@@ -1,5 +1,7 @@
+mod known;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::BTreeMap,
     convert::Infallible,
     net::IpAddr,
     sync::{
@@ -10,17 +12,18 @@ use std::{
 };
 
 use domain::{
-    Decider, KeyId, Network, Tenant, Timestamp,
-    account::{Account, AccountEvent, AccountState, Limits, Tiers},
-    key::{Key, KeyEvent, KeyState},
+    KeyId, Tenant, Timestamp,
+    account::{Limits, Tiers},
+    key::KeyState,
     media::Micros,
-    quota::{Month, Quota, QuotaEvent, QuotaState},
+    quota::{Month, QuotaState},
 };
-use nats::{Codec, CodecError, Decision, Log, LogError};
-use serde::de::DeserializeOwned;
+use nats::{Codec, Log, LogError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::known::{Fact, Known};
+pub(crate) use self::known::{KnownAccount, KnownKey};
 use super::{Pepper, Principal, Shown, secret};
 use crate::{
     problem::{Kind, Problem},
@@ -51,53 +54,6 @@ struct Looks {
     known: AtomicU64,
     unknown: AtomicU64,
     behind: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    keys: HashMap<KeyId, KnownKey>,
-    accounts: HashMap<Tenant, KnownAccount>,
-    /// What was said of these cannot be read; it may be that they are revoked.
-    unreadable: BTreeSet<KeyId>,
-    /// By tenant and month.
-    quotas: HashMap<Tenant, BTreeMap<String, QuotaState>>,
-}
-
-impl Known {
-    /// Refuses an address that account or key do not open from.
-    fn opens_from(
-        &self,
-        tenant: &Tenant,
-        own: Option<&BTreeSet<Network>>,
-        from: Option<IpAddr>,
-    ) -> Result<(), Closed> {
-        let account = self.accounts.get(tenant).map(|account| &account.state.terms.allowed_ips);
-        let inside = |allowed: &BTreeSet<Network>| {
-            allowed.is_empty()
-                || from.is_some_and(|from| allowed.iter().any(|net| net.contains(from)))
-        };
-        if account.into_iter().chain(own).all(inside) { Ok(()) } else { Err(Closed::Address) }
-    }
-}
-
-/// A key, and what is shown of it beside its state.
-#[derive(Debug, Clone)]
-pub(crate) struct KnownKey {
-    pub(crate) id: KeyId,
-    pub(crate) tenant: Tenant,
-    pub(crate) state: KeyState,
-    pub(crate) created_at: Timestamp,
-    pub(crate) updated_at: Timestamp,
-    pub(crate) version: u64,
-    /// Sequence of the message that made it.
-    pub(crate) made_at: u64,
-}
-
-/// An account and its version.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct KnownAccount {
-    pub(crate) state: AccountState,
-    pub(crate) version: u64,
 }
 
 /// Why a secret opens nothing.
@@ -238,75 +194,12 @@ impl Directory {
     }
 
     async fn fold(&self, codec: &Codec, message: &nats::Message) {
-        let Some((category, tenant, id)) = message.address() else { return };
-        let Ok(tenant) = tenant.parse::<Tenant>() else { return };
-        if category == Key::CATEGORY {
-            match (id.parse(), decode(codec, message).await) {
-                (Ok(id), Some(decision)) => {
-                    self.fold_key(tenant, id, (message.sequence, &decision));
-                }
-                (Ok(id), None) => {
-                    let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-                    known.unreadable.insert(id);
-                }
-                (Err(_), _) => {}
-            }
-        } else if category == Account::CATEGORY
-            && let Some(decision) = decode::<AccountEvent>(codec, message).await
-        {
-            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            let own = tenant.clone();
-            let account = known.accounts.entry(tenant).or_default();
-            let state = std::mem::take(&mut account.state);
-            account.state = decision.events.iter().fold(state, Account::evolve);
-            account.version = account.version.saturating_add(decision.events.len() as u64);
-            let has = |wanted: AccountEvent| decision.events.contains(&wanted);
-            let (erased, anew) = (has(AccountEvent::Erased {}), has(AccountEvent::Reopened {}));
-            let before = |key: &&mut KnownKey| key.tenant == own && key.made_at < message.sequence;
-            for key in known.keys.values_mut().filter(before) {
-                if erased {
-                    key.state.erase();
-                }
-                if anew && let KeyState::Active(held) = &key.state {
-                    // Made while the account was being erased: it is none of the new account's.
-                    key.state = KeyState::Revoked(held.clone());
-                }
-            }
-        } else if category == Quota::CATEGORY
-            && let Some(decision) = decode::<QuotaEvent>(codec, message).await
-        {
-            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            let months = known.quotas.entry(tenant).or_default();
-            let month = months.entry(id.to_owned()).or_default();
-            *month = decision.events.iter().fold(std::mem::take(month), Quota::evolve);
-        }
+        let Some(fact) = Fact::read(codec, message).await else { return };
+        self.known.write().unwrap_or_else(PoisonError::into_inner).learn(fact);
         self.folded.send_if_modified(|folded| {
             *folded = message.sequence.max(*folded);
             true
         });
-    }
-
-    fn fold_key(
-        &self,
-        tenant: Tenant,
-        id: KeyId,
-        (sequence, decision): (u64, &Decision<KeyEvent>),
-    ) {
-        let at = Timestamp::from_millis(decision.at);
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let key = known.keys.entry(id).or_insert_with(|| KnownKey {
-            id,
-            tenant,
-            state: KeyState::default(),
-            created_at: at,
-            updated_at: at,
-            version: 0,
-            made_at: sequence,
-        });
-        let state = std::mem::take(&mut key.state);
-        key.state = decision.events.iter().fold(state, Key::evolve);
-        key.version = key.version.saturating_add(decision.events.len() as u64);
-        key.updated_at = at;
     }
 
     /// Whose a secret is and what it may do from this address now.
@@ -501,25 +394,5 @@ impl Directory {
     pub(crate) fn knows(&self, tenant: &Tenant) -> bool {
         let known = self.read();
         known.accounts.contains_key(tenant) || known.keys.values().any(|key| key.tenant == *tenant)
-    }
-}
-
-async fn decode<E: DeserializeOwned>(
-    codec: &Codec,
-    message: &nats::Message,
-) -> Option<Decision<E>> {
-    loop {
-        match codec.decode(&message.payload).await {
-            Ok(decision) => return Some(decision),
-            Err(CodecError::Unreadable(why)) => {
-                tracing::error!(
-                    sequence = message.sequence,
-                    why,
-                    "a key or account cannot be read"
-                );
-                return None;
-            }
-            Err(CodecError::Log(_)) => tokio::time::sleep(Duration::from_millis(100)).await,
-        }
     }
 }
