@@ -1,6 +1,7 @@
 //! One warm media child in an empty folder of its own: it serves one task and is gone.
 
 mod folder;
+mod groups;
 mod limits;
 mod removal;
 mod usage;
@@ -33,9 +34,13 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use self::users::SlotUser;
 pub(crate) use self::{
-    folder::SlotFolder, limits::memory_share, removal::remove_tree, usage::Usage, users::Users,
+    folder::SlotFolder, groups::Groups, limits::memory_share, removal::remove_tree, usage::Usage,
+    users::Users,
+};
+use self::{
+    groups::{GroupLimits, SlotGroup},
+    users::SlotUser,
 };
 
 /// A child, and what it may write to.
@@ -49,6 +54,8 @@ pub(crate) struct Slot {
     /// Bytes of memory that the child may have.
     pub(crate) memory: u64,
     user: Option<SlotUser>,
+    /// In which the kernel bounds what it takes, where that can be had.
+    group: Option<SlotGroup>,
 }
 
 /// What a child that is gone left: nothing writes to it any more.
@@ -70,6 +77,8 @@ pub(crate) struct Nursery {
     pub(crate) users: Option<Users>,
     /// Bytes of memory that each may have.
     pub(crate) memory: u64,
+    /// Set where children get control groups of their own.
+    pub(crate) groups: Option<Groups>,
 }
 
 /// Address space that a child maps and does not use: libraries, stacks, reserves of its allocator.
@@ -110,7 +119,13 @@ impl Nursery {
         if let Some(id) = id {
             command.uid(id).gid(id).arg(format!("threads={THREADS}"));
         }
+        let limits = GroupLimits { memory: self.memory, processes: THREADS };
+        let group = self.groups.as_ref().map(|groups| groups.make(limits));
+        let group = group.transpose().map_err(broken)?;
         let mut child = command.spawn().map_err(broken)?;
+        if let (Some(group), Some(process)) = (&group, child.id()) {
+            group.add(process).map_err(broken)?;
+        }
         // Of all on the machine, a child goes first where memory is wanting.
         if let Some(process) = child.id() {
             let _ = std::fs::write(format!("/proc/{process}/oom_score_adj"), "1000");
@@ -118,7 +133,7 @@ impl Nursery {
         let from = child.stdout.take().ok_or_else(|| internal("no pipe"))?;
         let to = UnixStream::from_std(ours).map_err(broken)?;
         let (said, sandbox) = (listen(from), String::new());
-        let mut slot = Slot { folder, child, to, said, sandbox, memory: self.memory, user };
+        let mut slot = Slot { folder, child, to, said, sandbox, memory: self.memory, user, group };
         match timeout(PATIENCE, slot.hear()).await {
             Ok(Ok(Some(Said::Ready { sandbox }))) => {
                 slot.sandbox = sandbox;
@@ -194,6 +209,8 @@ impl Slot {
             tracing::error!(%error, "a media child cannot be ended yet");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+        // It is empty now, and only so can it be removed.
+        drop(self.group.take());
         Remains { folder: self.folder, _user: self.user }
     }
 

@@ -24,7 +24,7 @@ use crate::{
     intake::Sources,
     presence::BEAT,
     running::Running,
-    slot::{Nursery, Users, memory_share, remove_tree, sweep},
+    slot::{Groups, Nursery, Users, memory_share, remove_tree, sweep},
     task,
 };
 
@@ -152,7 +152,8 @@ impl Worker {
             0 => memory_share(slots),
             chosen => chosen,
         };
-        let nursery = Nursery { folder: own, command: child, users, memory };
+        let nursery =
+            Nursery { folder: own, command: child, users, memory, groups: Groups::delegated() };
         let (capabilities, sandbox) = prove(&nursery).await?;
         let nats = commands.log().nats().clone();
         let caller = Caller { actor: Actor::Worker(worker.clone()), ..Caller::process("worker") };
