@@ -11,7 +11,7 @@ use commands::{Caller, Commands};
 use domain::{
     KeyId, Personal,
     dispatch::Release,
-    job::{Failure, FailureCode, Job, JobCommand, JobEvent, JobRejection, OutputFile},
+    job::{Failure, FailureCode, Job, JobCommand, JobEvent, JobRejection, JobState, OutputFile},
     location::Location,
     media::{Capabilities, Hardware, MediaRequest, Pool},
 };
@@ -158,8 +158,15 @@ impl Workshop {
         let Ok(storage) = self.storage(release) else { return };
         // Without an answer nothing is dropped: better a stray file than a lost output.
         let Ok(state) = self.commands.state::<Job>(tenant, &id).await else { return };
-        if state.run().and_then(|run| run.sealed_by) != Some(release.attempt) {
-            storage.drop_staging(release.job, release.attempt).await;
+        let ours = match &state {
+            JobState::Processing { attempt, .. } => *attempt == release.attempt,
+            state => state.is_over(),
+        };
+        match state.run().and_then(|run| run.sealed_by) {
+            // What earlier attempts left that died goes as well.
+            None if ours => storage.clear_staging(release.job).await,
+            Some(sealed) if sealed == release.attempt => {}
+            _ => storage.drop_staging(release.job, release.attempt).await,
         }
     }
 

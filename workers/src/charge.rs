@@ -20,6 +20,9 @@ use crate::{attempt::Workshop, clock};
 /// How long between two tries while the log does not answer.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// What is reserved at once beyond the first time: each reservation is an event.
+const STEP: Micros = 10_000_000;
+
 /// What an attempt has reserved, and how much of it is used.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Charged {
@@ -28,6 +31,13 @@ pub(crate) struct Charged {
 }
 
 impl Charged {
+    /// What to reserve for a child that needs so much in all; none if it has as much already.
+    pub(crate) fn lacks(&self, needed: Micros) -> Option<Micros> {
+        let Some(reserved) = self.reserved() else { return Some(needed) };
+        let beyond = needed.checked_sub(reserved).filter(|beyond| *beyond > 0)?;
+        Some(reserved.saturating_add(beyond.div_ceil(STEP).saturating_mul(STEP)))
+    }
+
     /// Takes in that so much is reserved, in a month.
     pub(crate) fn reserve(&mut self, month: String, micros: Micros) {
         self.reserved = Some((month, micros.max(self.reserved().unwrap_or(0))));
@@ -51,6 +61,13 @@ impl Charged {
         self.used = self.used.max(used.min(reserved));
     }
 
+    /// Takes in for how long the work has gone on: whatever it says of itself, a second of it is not less
+    /// than a second of media.
+    pub(crate) fn ran(&mut self, time: Duration) {
+        let time = Micros::try_from(time.as_micros()).unwrap_or(Micros::MAX);
+        self.used = self.used.max(time.min(self.reserved().unwrap_or(0)));
+    }
+
     /// True if what was used counts although nothing comes of it: it was called off, or failed for
     /// what was sent. What fails for our sake is free.
     pub(crate) fn counts(&self, outcome: &JobCommand) -> bool {
@@ -61,6 +78,10 @@ impl Charged {
                 FailureCode::InvalidInput
                     | FailureCode::Unsupported
                     | FailureCode::TimeLimitExceeded
+                    | FailureCode::ResourceExhausted
+                    | FailureCode::QuotaExceeded
+                    | FailureCode::StorageFull
+                    | FailureCode::OutputExists
             ),
             _ => true,
         };
@@ -169,6 +190,28 @@ mod tests {
         assert_eq!(charged.used, 100);
         charged.reserve("2026-11".to_owned(), 90);
         assert_eq!(charged.reserved(), Some(100));
+
+        let mut slow = Charged::default();
+        slow.ran(Duration::from_micros(7));
+        assert_eq!(slow.used, 0, "nothing was reserved yet");
+        slow.reserve("2026-11".to_owned(), 100);
+        slow.ran(Duration::from_micros(70));
+        slow.reach(&progress(1, Some(60)));
+        assert_eq!(slow.used, 70);
+        slow.ran(Duration::from_secs(1));
+        assert_eq!(slow.used, 100);
+    }
+
+    #[test]
+    fn a_child_that_asks_for_ever_so_little_more_costs_one_event_a_step() {
+        let mut charged = Charged::default();
+        assert_eq!(charged.lacks(5), Some(5));
+        charged.reserve("2026-11".to_owned(), 5);
+        assert_eq!((charged.lacks(4), charged.lacks(5)), (None, None));
+        assert_eq!(charged.lacks(6), Some(5 + STEP));
+        charged.reserve("2026-11".to_owned(), 5 + STEP);
+        assert!((6..=5 + STEP).step_by(1_000).all(|needed| charged.lacks(needed).is_none()));
+        assert_eq!(charged.lacks(6 + STEP), Some(5 + 2 * STEP));
     }
 
     #[test]
@@ -183,6 +226,8 @@ mod tests {
         assert!(used.counts(&JobCommand::ConfirmCancel { attempt: 1 }));
         assert!(used.counts(&fail(FailureCode::InvalidInput)));
         assert!(used.counts(&fail(FailureCode::TimeLimitExceeded)));
+        assert!(used.counts(&fail(FailureCode::StorageFull)));
+        assert!(used.counts(&fail(FailureCode::QuotaExceeded)));
         assert!(!used.counts(&fail(FailureCode::MediaCrashed)));
         assert!(!used.counts(&fail(FailureCode::StorageUnavailable)));
         assert!(!Charged::default().counts(&JobCommand::ConfirmCancel { attempt: 1 }));

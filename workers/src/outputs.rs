@@ -34,8 +34,9 @@ pub(crate) fn place(
     let number = rest.strip_prefix('-').and_then(|rest| rest.split('.').next()?.parse().ok());
     let name = match (Numbered::parse(own), number) {
         (Some(numbered), Some(number)) => numbered.name(number),
-        // A file beside the output: `film.mp4` and `film.eng.vtt`.
+        // Subtitles beside the output: `film.mp4` and `film.eng.vtt`.
         _ if rest.matches('.').count() > 1 => {
+            rest.strip_suffix(".vtt")?;
             let stem = own.rsplit_once('.').map_or(own, |(stem, _)| stem);
             format!("{stem}{rest}")
         }
@@ -93,7 +94,7 @@ mod tests {
             operations: vec![],
             overwrite: Overwrite::Fail,
         });
-        for made in ["other.mp4", "output/a.mp4", "", "x/output.mp4"] {
+        for made in ["other.mp4", "output/a.mp4", "", "x/output.mp4", "output.tar.gz"] {
             assert_eq!(place(&request, &output, made), None, "{made}");
         }
     }

@@ -17,20 +17,30 @@ use nats::Heard;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::{attempt::Workshop, failure::erased, slot::Slot, worker::Worker};
+use crate::{
+    attempt::Workshop,
+    failure::erased,
+    slot::{Slot, Usage},
+    worker::Worker,
+};
 
 /// Longer than anybody waits for the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Questions of one kind that are looked into at once.
-const AT_ONCE: usize = 4;
+/// Jobs that are planned, and files that are looked into, at once: none keeps the other waiting.
+const PLANS: usize = 2;
+const LOOKS: usize = 4;
+/// Children that answer questions at once.
+pub(crate) const QUESTIONS: usize = PLANS + LOOKS;
+/// How often it is looked at what such a child uses.
+const MEASURE: Duration = Duration::from_millis(50);
 
 impl Worker {
     /// Answers questions until told to stop.
     pub(crate) async fn answer_questions(&self, stop: &CancellationToken) {
-        tokio::join!(self.answer_on(PLAN, stop), self.answer_on(LOOK, stop));
+        tokio::join!(self.answer_on(PLAN, PLANS, stop), self.answer_on(LOOK, LOOKS, stop));
     }
 
-    async fn answer_on(&self, subject: &'static str, stop: &CancellationToken) {
+    async fn answer_on(&self, subject: &'static str, at_once: usize, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             let listening = self.workshop.live.listen_in_turn(subject, "workers").await;
             let Ok(questions) = listening else {
@@ -42,7 +52,7 @@ impl Worker {
                 Some((heard, questions))
             });
             let heard = heard.take_until(stop.cancelled());
-            heard.for_each_concurrent(AT_ONCE, |heard| self.answer(subject, heard)).await;
+            heard.for_each_concurrent(at_once, |heard| self.answer(subject, heard)).await;
         }
     }
 
@@ -79,13 +89,24 @@ impl Worker {
         &self,
         look: impl AsyncFnOnce(&mut Slot) -> Result<Value, MediaError>,
     ) -> Result<Value, MediaError> {
-        let mut slot = self.nursery.spawn().await?;
-        let looked = tokio::time::timeout(PATIENCE, look(&mut slot)).await;
+        let mut slot = self.asked.spawn().await?;
+        let (process, memory) = (slot.process(), slot.memory);
+        let looked = tokio::select! {
+            looked = look(&mut slot) => looked,
+            () = takes_more(process, memory) => Err(MediaError {
+                code: FailureCode::ResourceExhausted,
+                message: format!(
+                    "the inputs take more than the {} MiB of memory that looking into them may take",
+                    memory / 1024 / 1024
+                ),
+            }),
+            () = tokio::time::sleep(PATIENCE) => Err(MediaError {
+                code: FailureCode::MediaStalled,
+                message: "the inputs take too long to look into".to_owned(),
+            }),
+        };
         slot.end().await;
-        looked.unwrap_or_else(|_| {
-            let message = "the inputs take too long to look into".to_owned();
-            Err(MediaError { code: FailureCode::MediaStalled, message })
-        })
+        looked
     }
 
     async fn plan_in(&self, question: &PlanQuestion, slot: &mut Slot) -> Result<Value, MediaError> {
@@ -128,6 +149,16 @@ impl Worker {
                 Some(_) => {}
                 None => return Err(slot.post_mortem().await),
             }
+        }
+    }
+}
+
+/// Ends once a child has more memory than it may.
+async fn takes_more(process: Option<u32>, memory: u64) {
+    loop {
+        tokio::time::sleep(MEASURE).await;
+        if process.is_some_and(|process| Usage::of(process).memory > memory) {
+            return;
         }
     }
 }

@@ -54,6 +54,8 @@ pub struct Retention {
     config: RetentionConfig,
 }
 
+/// What was staged so long ago and belongs to a job that is over, is nobody's.
+const STAGED: Duration = Duration::from_hours(1);
 /// Jobs that are looked at at once.
 const PAGE: u32 = 500;
 
@@ -125,8 +127,24 @@ impl Retention {
             }
             self.deliveries(before(deliveries), dry).await
         };
+        let staged = async { if dry { Ok(()) } else { self.staged().await } };
         let (jobs, uploads, deliveries) = (jobs.await, files.await, records.await);
+        staged.await?;
         Ok(Removed { jobs: jobs?, uploads: uploads?, deliveries: deliveries? })
+    }
+
+    /// What attempts staged that died, of jobs that ended without them.
+    async fn staged(&self) -> Result<(), Trouble> {
+        let before = SystemTime::now().checked_sub(STAGED).unwrap_or(SystemTime::UNIX_EPOCH);
+        for (tenant, job) in self.storage.staged_before(before).await? {
+            let state = self.commands.state::<Job>(tenant.as_str(), &job.to_string()).await?;
+            let sealed = state.run().is_some_and(|run| run.sealed_by.is_some());
+            if state.is_over() && !sealed {
+                self.storage.of(&tenant)?.clear_staging(job).await;
+                tracing::info!(%job, "what a dead attempt had staged is removed");
+            }
+        }
+        Ok(())
     }
 
     /// Jobs whose outputs go.

@@ -35,7 +35,11 @@ use tokio::{
 use uuid::Uuid;
 
 pub(crate) use self::{
-    folder::SlotFolder, groups::Groups, limits::memory_share, removal::remove_tree, usage::Usage,
+    folder::{Load, SlotFolder},
+    groups::Groups,
+    limits::{memory_of_jobs, memory_of_questions},
+    removal::remove_tree,
+    usage::Usage,
     users::Users,
 };
 use self::{
@@ -77,6 +81,8 @@ pub(crate) struct Nursery {
     pub(crate) users: Option<Users>,
     /// Bytes of memory that each may have.
     pub(crate) memory: u64,
+    /// Bytes of memory that a job may have: what a child plans for.
+    pub(crate) memory_of_job: u64,
     /// Set where children get control groups of their own.
     pub(crate) groups: Option<Groups>,
 }
@@ -87,6 +93,8 @@ const UNUSED: u64 = 4 * 1024 * 1024 * 1024;
 const THREADS: u64 = 4_096;
 /// How long a child may take to get ready, and to take what it is sent.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may take to take an answer that it asked for.
+const PROMPT: Duration = Duration::from_secs(2);
 
 impl Nursery {
     /// Starts a child and waits until it is locked in.
@@ -107,6 +115,7 @@ impl Nursery {
         command
             .args(arguments)
             .arg(format!("memory={}", self.memory.saturating_add(UNUSED)))
+            .arg(format!("job-memory={}", self.memory_of_job))
             .current_dir(format!("/proc/self/fd/{}", place.as_raw_fd()))
             .env_clear()
             // One encoder talks past FFmpeg; errors are enough.
@@ -151,6 +160,10 @@ impl Nursery {
     }
 }
 
+fn deaf(_: tokio::time::error::Elapsed) -> io::Error {
+    io::Error::other("it does not take what it is sent")
+}
+
 fn internal(message: impl Into<String>) -> MediaError {
     MediaError { code: FailureCode::Internal, message: message.into() }
 }
@@ -163,7 +176,8 @@ impl Slot {
 
     /// Gives a child leave to go on.
     pub(crate) async fn permit(&mut self, permit: Permit) -> io::Result<()> {
-        self.send(&permit, &[]).await
+        // It waits for nothing else.
+        timeout(PROMPT, self.send(&permit, &[])).await.map_err(deaf)?
     }
 
     async fn send(&mut self, what: &(impl Serialize + Sync), files: &[File]) -> io::Result<()> {
@@ -174,7 +188,6 @@ impl Slot {
             let sent = to.async_io(Interest::WRITABLE, begin).await?;
             to.write_all(message.get(sent..).unwrap_or_default()).await
         };
-        let deaf = |_| io::Error::other("it does not take what it is sent");
         timeout(PATIENCE, sending).await.map_err(deaf)?
     }
 
@@ -186,7 +199,12 @@ impl Slot {
 
     /// What it uses, as the kernel counts it.
     pub(crate) fn usage(&self) -> Usage {
-        self.child.id().map(Usage::of).unwrap_or_default()
+        self.process().map(Usage::of).unwrap_or_default()
+    }
+
+    /// The child's process; none once it is gone.
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Why a child that said nothing more is gone.
@@ -276,17 +294,54 @@ fn explain(status: Option<ExitStatus>) -> (FailureCode, String) {
     }
 }
 
+/// What the name of a worker's folder begins with once it is being removed.
+const DEAD: &str = "dead-";
+
 /// Removes what workers that are gone left behind, and names them: their folders' locks are free.
 pub(crate) fn sweep(folder: &Path) -> Vec<String> {
     let mut gone = Vec::new();
     for entry in folder.read_dir().into_iter().flatten().flatten() {
-        let lock = File::open(entry.path().join("lock"));
-        if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
-            if let Err(error) = remove_tree(&entry.path()) {
-                tracing::warn!(%error, "what a worker left is not removed");
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let mut path = entry.path();
+        if !name.starts_with(DEAD) {
+            let lock = File::open(path.join("lock"));
+            if !lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+                continue;
             }
-            gone.extend(entry.file_name().into_string());
+            // Whoever dies while it is removed leaves it to the next one, with or without its lock.
+            let dead = folder.join(format!("{DEAD}{name}"));
+            if std::fs::rename(&path, &dead).is_ok() {
+                path = dead;
+            }
+            gone.push(name);
+        }
+        if let Err(error) = remove_tree(&path) {
+            tracing::warn!(%error, "what a worker left is not removed; the next start tries again");
         }
     }
     gone
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_dead_worker_left_is_removed_even_if_its_removal_was_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let worker = |name: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.join("slot/out")).unwrap();
+            File::create(path.join("lock")).unwrap()
+        };
+        let living = worker("worker_a");
+        living.try_lock().unwrap();
+        drop(worker("worker_b"));
+        drop(worker("dead-worker_c"));
+        std::fs::remove_file(folder.path().join("dead-worker_c/lock")).unwrap();
+        assert_eq!(sweep(folder.path()), ["worker_b"]);
+        let left: Vec<_> = folder.path().read_dir().unwrap().flatten().collect();
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].file_name(), "worker_a");
+    }
 }

@@ -22,9 +22,10 @@ use crate::{
     PRESENCE, Presence,
     attempt::Workshop,
     intake::Sources,
+    planner::QUESTIONS,
     presence::BEAT,
     running::Running,
-    slot::{Groups, Nursery, Users, memory_share, remove_tree, sweep},
+    slot::{Groups, Nursery, Users, memory_of_jobs, memory_of_questions, remove_tree, sweep},
     task,
 };
 
@@ -45,7 +46,7 @@ pub struct WorkerConfig {
     pub devices: Vec<PathBuf>,
     /// Tasks at once on each kind of hardware beside the processor.
     pub device_slots: usize,
-    /// Bytes of memory that each media child may have; 0 for its share of four fifths of the machine's.
+    /// Bytes of memory that each media child may have; 0 for its share of three fifths of the machine's.
     pub child_memory: u64,
     /// Bytes on the disk that the files of one task may take together.
     pub max_output_bytes: u64,
@@ -98,6 +99,8 @@ pub enum WorkerError {
 pub struct Worker {
     pub(crate) workshop: Arc<Workshop>,
     pub(crate) nursery: Nursery,
+    /// The same for questions, whose children have less.
+    pub(crate) asked: Nursery,
     /// Tasks at once, by what they run on.
     pools: BTreeMap<Pool, usize>,
     sandbox: String,
@@ -138,7 +141,7 @@ impl Worker {
         std::fs::rename(own.join("lock.new"), own.join("lock"))?;
         let (first, last) = config.child_uids;
         let root = nix::unistd::geteuid().is_root();
-        let users = root.then(|| Users::new(folder, first..=last)).transpose()?;
+        let users = root.then(|| Users::of_machine(first..=last)).transpose()?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let slots = if config.slots == 0 { cores } else { config.slots };
         let mut child = child;
@@ -148,13 +151,27 @@ impl Worker {
             config.devices.clone()
         };
         child.extend(devices.iter().map(|device| format!("device={}", device.display())));
+        let questions = memory_of_questions(QUESTIONS);
+        let mut asked = Nursery {
+            folder: own,
+            command: child,
+            users,
+            memory: questions,
+            memory_of_job: questions,
+            groups: Groups::delegated(),
+        };
+        let (capabilities, sandbox) = prove(&asked).await?;
+        let mut pools = BTreeMap::from([(Pool::Cpu, slots)]);
+        for device in capabilities.devices.iter().filter(|d| !d.encodes.is_empty()) {
+            pools.insert(device.pool, config.device_slots);
+        }
         let memory = match config.child_memory {
-            0 => memory_share(slots),
+            0 => memory_of_jobs(pools.values().sum()),
             chosen => chosen,
         };
-        let nursery =
-            Nursery { folder: own, command: child, users, memory, groups: Groups::delegated() };
-        let (capabilities, sandbox) = prove(&nursery).await?;
+        asked.memory = questions.min(memory);
+        asked.memory_of_job = memory;
+        let nursery = Nursery { memory, ..asked.clone() };
         let nats = commands.log().nats().clone();
         let caller = Caller { actor: Actor::Worker(worker.clone()), ..Caller::process("worker") };
         let workshop = Workshop {
@@ -171,12 +188,8 @@ impl Worker {
             abandon: CancellationToken::new(),
         };
         let workshop = Arc::new(workshop);
-        let mut pools = BTreeMap::from([(Pool::Cpu, slots)]);
-        for device in workshop.capabilities.devices.iter().filter(|d| !d.encodes.is_empty()) {
-            pools.insert(device.pool, config.device_slots);
-        }
         let drain = Duration::from_secs(config.drain);
-        Ok(Self { workshop, nursery, pools, sandbox, drain, buried, _lock: lock })
+        Ok(Self { workshop, nursery, asked, pools, sandbox, drain, buried, _lock: lock })
     }
 
     /// Works until told to stop; then lets tasks end for a moment, and gives up the rest, so that

@@ -18,7 +18,7 @@ pub struct Effort {
     pub usual: f64,
     /// Bits of all outputs, as far as a plan can tell.
     pub bits: f64,
-    /// Media time that is charged.
+    /// Media time that is charged: of the output, or what is decoded for it if that is more.
     pub charged: Micros,
 }
 
@@ -149,8 +149,10 @@ impl Effort {
 
     /// Of a conversion.
     pub fn of_plan(plan: &Plan, facts: Option<&MediaFacts>) -> Self {
-        let charged = plan.duration.unwrap_or(0);
-        let lasts = seconds(charged);
+        let lasts = plan.duration.unwrap_or(0);
+        // What is decoded and not kept is work as well.
+        let charged = lasts.max(plan.decoded.unwrap_or(0));
+        let lasts = seconds(lasts);
         let sound: f64 = plan.audio.iter().map(|audio| audio_bits(audio, facts) * lasts).sum();
         let Some(video) = &plan.video else {
             let codec = plan.audio.first().map_or("none", |audio| audio.codec.as_str());

@@ -49,6 +49,9 @@ pub struct Plan {
     pub seek: Micros,
     /// How long the output will be; none when the input does not say.
     pub duration: Option<Micros>,
+    /// How much of the job's input is decoded, from `seek` on; none when the input does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoded: Option<Micros>,
     /// The output's.
     pub chapters: Vec<Chapter>,
     /// The output's.
@@ -146,6 +149,7 @@ pub fn plan(
     let sequence = container.is_images() && named.and_then(Numbered::parse).is_some();
     check_count(sequence, draft.duration, video.as_ref())?;
     let chapters = own.map(|facts| chapters(facts, &draft.edits)).unwrap_or_default();
+    let decoded = draft.decoded(own.and_then(|facts| facts.duration));
     Ok(Plan {
         container,
         sequence,
@@ -155,6 +159,7 @@ pub fn plan(
         cues: draft.cues,
         seek: draft.seek,
         duration: draft.duration,
+        decoded,
         chapters,
         tags: own.map(kept_tags).unwrap_or_default(),
         notes: draft.notes,

@@ -122,6 +122,35 @@ fn perform(channel: &Channel, attack: &str) {
             }
             channel.say(&done(&["output.mp4"], None));
         }
+        // A hole is read, hashed and served like anything else.
+        "sparse" => {
+            let hole = fs::File::create("out/output.mp4");
+            let _ = hole.and_then(|file| file.set_len(1 << 35));
+            channel.say(&done(&["output.mp4"], None));
+        }
+        "empties" => {
+            for n in 0..30_000 {
+                let _ = fs::File::create(format!("out/{n}"));
+            }
+            thread::sleep(FOR_EVER);
+        }
+        // Asks for ever more of what costs its worker something.
+        "folders" => {
+            for n in 0..10_000 {
+                charge(channel, &[&format!("f{n}")]);
+            }
+        }
+        "steps" => {
+            for n in 2..2_000 {
+                let _ = channel.ask(Needs { charged: n, folders: vec![] });
+            }
+            channel.say(&done(&["output.mp4"], None));
+        }
+        "deaf" => {
+            for n in 2.. {
+                channel.say(&Said::Needs(Needs { charged: n, folders: vec![] }));
+            }
+        }
         "disk" => {
             let block = vec![1; 1024 * 1024];
             for n in 0..200 {

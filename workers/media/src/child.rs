@@ -36,7 +36,7 @@ pub struct Channel {
     speaking: Arc<Mutex<()>>,
     /// Hardware that may be opened.
     devices: Arc<[PathBuf]>,
-    /// Bytes of memory that this process may have, if that is limited.
+    /// Bytes of memory that a job may have, if that is limited.
     memory: Option<u64>,
 }
 
@@ -115,7 +115,7 @@ pub fn lock_in(arguments: impl Iterator<Item = String>) -> io::Result<Option<Cha
         asking: Arc::default(),
         speaking: Arc::default(),
         devices: settings.devices.clone().into(),
-        memory: settings.memory,
+        memory: settings.job_memory.or(settings.memory),
     };
     match sandbox::enter(Path::new(OUT), &settings) {
         Ok(sandbox) => channel.say(&Said::Ready { sandbox }),

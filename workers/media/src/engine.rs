@@ -42,7 +42,11 @@ use ffmpeg_the_third::{self as ffmpeg, Rational, codec};
 use nix::libc;
 use serde_json::json;
 
-pub(crate) use self::{cadence::is_of_a_hint, demux::Clock, proof::proof};
+pub(crate) use self::{
+    cadence::is_of_a_hint,
+    demux::{Clock, Reading},
+    proof::proof,
+};
 use self::{
     charge::Meter,
     flow::{Flow, Means},
@@ -73,7 +77,7 @@ pub(crate) struct Work<'a> {
     pub(crate) capabilities: &'a Capabilities,
     /// What this task runs on.
     pub(crate) place: Place,
-    /// Bytes of memory that this process may have, if that is limited.
+    /// Bytes of memory that the job may have, if that is limited.
     pub(crate) memory: Option<u64>,
     /// Told how far it is, from any thread.
     pub(crate) say: &'a (dyn Fn(Said) + Sync),

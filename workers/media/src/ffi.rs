@@ -54,6 +54,15 @@ pub(crate) fn version() -> String {
     format!("FFmpeg {} (libavcodec {major}.{minor})", release.to_string_lossy())
 }
 
+/// True of a packet that is decoded and not shown: what an edit list leaves out, up to the next part that
+/// is kept.
+pub(crate) fn is_discarded(packet: &Packet) -> bool {
+    let packet = ffmpeg::packet::Ref::as_ptr(packet);
+    // SAFETY: it is borrowed as long as it is looked at.
+    let packet = unsafe { &*packet };
+    packet.flags & ffi::AV_PKT_FLAG_DISCARD != 0
+}
+
 /// What a decoder needs that the safe bindings do not pass on.
 ///
 /// # Errors

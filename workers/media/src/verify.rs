@@ -166,12 +166,12 @@ impl Counted {
 /// How long what is in a file lasts, by its packets; in microseconds.
 pub(crate) fn lasts(input: &mut Input) -> u64 {
     let mut clock = engine::Clock::of(input);
-    let mut read = 0;
+    let mut read = engine::Reading::default();
     // Damage ends it; what can be read is what can be decoded.
     while let Ok(Some(packet)) = input.packet() {
         read = clock.read(&packet);
     }
-    read
+    read.time
 }
 
 fn demux_all(input: &mut Input, video: Option<u32>) -> Result<Counted, MediaError> {

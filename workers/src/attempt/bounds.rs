@@ -1,13 +1,17 @@
 use std::time::{Duration, Instant};
 
-use domain::{account::Limits, job::FailureCode};
+use domain::{account::Limits, job::FailureCode, media::MAX_FILES};
 use media::MediaError;
 
-use crate::slot::Usage;
+use crate::slot::{Load, Usage};
 
 /// Lines of a child that are kept of one attempt, and their bytes.
 const LINES: u32 = 1_000;
 const LINE_BYTES: usize = 1024 * 1024;
+/// Stages of one attempt whose beginning is published at once.
+const STAGES: u32 = 64;
+/// Files and folders of one attempt, while it is under way: outputs, and what they are made of.
+const ENTRIES: u64 = 2 * MAX_FILES + 1_000;
 /// How often progress is published at most.
 const EVERY: Duration = Duration::from_millis(50);
 
@@ -33,9 +37,10 @@ impl Bounds {
         }
     }
 
-    /// Time since it began.
-    pub(super) fn elapsed(&self) -> Duration {
-        self.began.elapsed()
+    /// Ends once its time is over.
+    pub(super) async fn over(&self) -> MediaError {
+        tokio::time::sleep(self.wall.saturating_sub(self.began.elapsed())).await;
+        too_long("time", self.wall)
     }
 
     /// Why what a child uses is more than it may.
@@ -43,18 +48,10 @@ impl Bounds {
     /// # Errors
     /// When it is.
     pub(super) fn check(&self, usage: &Usage) -> Result<(), MediaError> {
-        self.check_after(self.elapsed(), usage)
+        self.check_after(self.began.elapsed(), usage)
     }
 
     fn check_after(&self, elapsed: Duration, usage: &Usage) -> Result<(), MediaError> {
-        let too_long = |what: &str, limit: Duration| MediaError {
-            code: FailureCode::TimeLimitExceeded,
-            message: format!(
-                "the job takes more than the {} s of {what} that a job of this account may: ask for \
-                 less at once, a faster `preset` or a smaller picture",
-                limit.as_secs()
-            ),
-        };
         if elapsed > self.wall {
             return Err(too_long("time", self.wall));
         }
@@ -78,17 +75,41 @@ impl Bounds {
     ///
     /// # Errors
     /// When it is.
-    pub(super) fn check_written(&self, bytes: u64) -> Result<(), MediaError> {
-        if bytes <= self.written {
-            return Ok(());
-        }
-        let message = format!(
-            "the outputs take more than {} bytes, the most that a job may write here: ask for a shorter \
-             part, a lower bitrate or fewer renditions",
-            self.written
-        );
-        Err(MediaError { code: FailureCode::Unsupported, message })
+    pub(super) fn check_written(&self, load: &Load) -> Result<(), MediaError> {
+        check_written(load, self.written)
     }
+}
+
+fn too_long(what: &str, limit: Duration) -> MediaError {
+    MediaError {
+        code: FailureCode::TimeLimitExceeded,
+        message: format!(
+            "the job takes more than the {} s of {what} that a job of this account may: ask for less at \
+             once, a faster `preset` or a smaller picture, or send inputs from a faster host",
+            limit.as_secs()
+        ),
+    }
+}
+
+/// Why what a child wrote is more than these bytes, or more files than any job makes.
+///
+/// # Errors
+/// When it is.
+pub(super) fn check_written(load: &Load, most: u64) -> Result<(), MediaError> {
+    if load.entries > ENTRIES {
+        return Err(MediaError {
+            code: FailureCode::MediaCrashed,
+            message: "the media process made more files than any job has".to_owned(),
+        });
+    }
+    if load.bytes <= most {
+        return Ok(());
+    }
+    let message = format!(
+        "the outputs take more than {most} bytes, the most that a job may write here: ask for a shorter \
+         part, a lower bitrate or fewer renditions"
+    );
+    Err(MediaError { code: FailureCode::Unsupported, message })
 }
 
 /// How much of what a child says is passed on.
@@ -96,6 +117,7 @@ impl Bounds {
 pub(super) struct Budget {
     lines: u32,
     bytes: usize,
+    stages: u32,
     published: Option<Instant>,
 }
 
@@ -118,6 +140,12 @@ impl Budget {
         self.lines = self.lines.saturating_add(1);
         self.bytes = self.bytes.saturating_add(line.len());
         if full(self.lines, self.bytes) { Line::Last } else { Line::Keep }
+    }
+
+    /// True if the beginning of another stage is published, whatever was published just before.
+    pub(super) fn stage(&mut self) -> bool {
+        self.stages = self.stages.saturating_add(1);
+        self.stages <= STAGES
     }
 
     /// True if progress may be published now.
@@ -150,8 +178,10 @@ mod tests {
         assert_eq!(code(check(61, usage(0, 0))), FailureCode::TimeLimitExceeded);
         assert_eq!(code(check(0, usage(101, 0))), FailureCode::TimeLimitExceeded);
         assert_eq!(code(check(0, usage(0, 1_001))), FailureCode::ResourceExhausted);
-        assert_eq!(bounds().check_written(500), Ok(()));
-        assert_eq!(code(bounds().check_written(501)), FailureCode::Unsupported);
+        let written = |bytes, entries| bounds().check_written(&Load { bytes, entries });
+        assert_eq!(written(500, ENTRIES), Ok(()));
+        assert_eq!(code(written(501, 1)), FailureCode::Unsupported);
+        assert_eq!(code(written(0, ENTRIES + 1)), FailureCode::MediaCrashed);
     }
 
     #[test]
@@ -170,5 +200,7 @@ mod tests {
         let mut budget = Budget::default();
         assert!(budget.publishes());
         assert!(!budget.publishes());
+        // A new stage is published at once, but not without end.
+        assert_eq!((0..1_000).filter(|_| budget.stage()).count(), STAGES as usize);
     }
 }

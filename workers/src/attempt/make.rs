@@ -1,5 +1,7 @@
 //! From a released job to staged outputs: the child works, is ended, and only then is believed.
 
+use std::{collections::BTreeSet, pin::pin};
+
 use domain::{
     Personal,
     dispatch::Release,
@@ -14,7 +16,11 @@ use media::{
 use nats::failpoint;
 use storage::StorageError;
 
-use super::{Order, Outcome, Workshop, watch::Watched};
+use super::{
+    Order, Outcome, Workshop,
+    bounds::{Bounds, check_written},
+    watch::Watched,
+};
 use crate::{
     charge::Charged,
     failure::{crashed, erased, failed},
@@ -39,12 +45,19 @@ impl Workshop {
         mut slot: Slot,
         charged: &mut Charged,
     ) -> Result<Made, MediaError> {
-        let worked = self.work(release, order, &mut slot, charged).await;
+        let bounds = self.bounds(release, &slot).await;
+        let worked = self.work(release, order, &mut slot, &bounds, charged).await;
         // What is hashed and served is what stands there now: nothing writes to it any more.
         let remains = slot.reap().await;
         let made = match worked {
             Ok(Watched::Report { report, spent }) => {
-                self.stage(release, order.request, report, spent, &remains.folder).await
+                let written = remains.folder.load().await.map_err(|error| crashed(&error));
+                match written.and_then(|load| check_written(&load, self.max_output_bytes)) {
+                    Ok(()) => {
+                        self.stage(release, order.request, report, spent, &remains.folder).await
+                    }
+                    Err(error) => Err(error),
+                }
             }
             Ok(Watched::Stopped(outcome)) => Ok(Made::Stopped(outcome)),
             Err(error) => Err(error),
@@ -59,6 +72,7 @@ impl Workshop {
         release: &Release,
         order: Order<'_>,
         slot: &mut Slot,
+        bounds: &Bounds,
         charged: &mut Charged,
     ) -> Result<Watched, MediaError> {
         let request = order.request;
@@ -80,6 +94,7 @@ impl Workshop {
             tokio::select! {
                 opened = opening => inputs.push(opened?),
                 outcome = self.called_off(release) => return Ok(Watched::Stopped(outcome)),
+                late = bounds.over() => return Err(late),
             }
         }
         let extension = output.and_then(Location::extension).unwrap_or_default();
@@ -91,7 +106,7 @@ impl Workshop {
         };
         slot.give(&work, &inputs).await.map_err(|error| crashed(&error))?;
         drop(inputs);
-        self.watch(release, order, slot, charged).await
+        self.watch(release, order, slot, bounds, charged).await
     }
 
     /// Takes what a child that is gone made, file by file.
@@ -106,15 +121,26 @@ impl Workshop {
         failpoint::hit("worker.before_stage");
         let storage = self.storage(release)?;
         let mut files = Vec::new();
+        let mut places = BTreeSet::new();
+        let mut called_off = pin!(self.called_off(release));
         for (number, made) in report.files.into_iter().enumerate() {
             let whole = request.output().and_then(Personal::as_ref);
             let whole = whole.ok_or_else(|| erased("output"))?;
             let (name, to) = outputs::place(request, whole, &made.name).ok_or_else(unplanned)?;
+            if !places.insert(to.to_string()) {
+                return Err(unplanned());
+            }
             let file = folder.open_made(&made.name).map_err(|error| missing(&error))?;
-            let received = storage
-                .stage(release.job, release.attempt, &staged(number), file)
-                .await
-                .map_err(failed)?;
+            let name_there = staged(number);
+            let mut staging = pin!(storage.stage(release.job, release.attempt, &name_there, file));
+            let received = tokio::select! {
+                received = &mut staging => received.map_err(failed)?,
+                outcome = &mut called_off => {
+                    // What is begun is finished: nothing appears once the rest is dropped.
+                    let _ = staging.await;
+                    return Ok(Made::Stopped(outcome));
+                }
+            };
             files.push(OutputFile {
                 name: Personal::Clear(name),
                 location: Personal::Clear(to.to_string()),

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::{
     account::{Account, Limits},
@@ -54,11 +54,12 @@ impl Workshop {
         release: &Release,
         order: Order<'_>,
         slot: &mut Slot,
+        bounds: &Bounds,
         charged: &mut Charged,
     ) -> Result<Watched, MediaError> {
         let job = release.job;
         let mut cancels = self.live.listen(format!("ctl.cancel.{job}")).await.ok();
-        let bounds = Bounds::new(&self.limits(release).await, slot.memory, self.max_output_bytes);
+        let began = Instant::now();
         let mut life = Life::new(self.stall_timeout);
         let mut budget = Budget::default();
         let (mut ask, mut measure, mut weigh) = (every(ASK), every(MEASURE), every(WEIGH));
@@ -72,7 +73,8 @@ impl Workshop {
                         life.beat();
                         charged.reach(&progress);
                         failpoint::hit("worker.on_progress");
-                        if budget.publishes() || stage != progress.stage {
+                        let begins = stage != progress.stage && budget.stage();
+                        if budget.publishes() || begins {
                             self.tell_progress(release, &progress).await;
                         }
                         stage = progress.stage;
@@ -100,7 +102,7 @@ impl Workshop {
                         // What it says itself does not count.
                         effort.charged = reserved.unwrap_or(0);
                         tracing::debug!(%job, cpu = usage.cpu.as_secs_f64(), "media work is done");
-                        let seconds = bounds.elapsed().as_secs_f64();
+                        let seconds = began.elapsed().as_secs_f64();
                         let spent = Spent { effort, seconds, bytes: 0 };
                         return Ok(Watched::Report { report, spent });
                     }
@@ -116,10 +118,13 @@ impl Workshop {
                         return Ok(Watched::Stopped(outcome));
                     }
                 }
-                _ = measure.tick() => bounds.check(&slot.usage())?,
+                _ = measure.tick() => {
+                    charged.ran(began.elapsed());
+                    bounds.check(&slot.usage())?;
+                }
                 _ = weigh.tick() => {
-                    let bytes = slot.folder.bytes().map_err(|error| crashed(&error))?;
-                    bounds.check_written(bytes)?;
+                    let load = slot.folder.load().await.map_err(|error| crashed(&error))?;
+                    bounds.check_written(&load)?;
                 }
                 _ = ask.tick() => {
                     life.advance(slot.usage().moved);
@@ -152,11 +157,13 @@ impl Workshop {
         needs: Needs,
         charged: &mut Charged,
     ) -> Result<Option<Outcome>, MediaError> {
-        tokio::select! {
-            reserved = Box::pin(charge::reserve(self, release, order.key, needs.charged)) => {
-                charged.reserve(reserved?, needs.charged);
+        if let Some(lacking) = charged.lacks(needs.charged) {
+            tokio::select! {
+                reserved = Box::pin(charge::reserve(self, release, order.key, lacking)) => {
+                    charged.reserve(reserved?, lacking);
+                }
+                outcome = self.called_off(release) => return Ok(Some(outcome)),
             }
-            outcome = self.called_off(release) => return Ok(Some(outcome)),
         }
         for folder in &needs.folders {
             slot.folder.add(folder).map_err(|error| crashed(&error))?;
@@ -165,6 +172,11 @@ impl Workshop {
         let permit = Permit { threads: self.running.threads() };
         slot.permit(permit).await.map_err(|error| crashed(&error))?;
         Ok(None)
+    }
+
+    /// What the attempt may use, from now on.
+    pub(super) async fn bounds(&self, release: &Release, slot: &Slot) -> Bounds {
+        Bounds::new(&self.limits(release).await, slot.memory, self.max_output_bytes)
     }
 
     /// What the account may; without an answer, what an account may that nobody gave a tier.

@@ -27,6 +27,19 @@ pub(crate) struct SlotFolder {
     folders: Vec<String>,
 }
 
+/// Folders that one child is made, over all that it asks for.
+const FOLDERS: usize = 65;
+
+/// What a child has put into its folders.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// Bytes that its files take on the disk, or say that they have if that is more: a hole is read, hashed
+    /// and served like anything else.
+    pub(crate) bytes: u64,
+    /// Files and whatever else has a name.
+    pub(crate) entries: u64,
+}
+
 impl SlotFolder {
     /// Makes the folder of a child that has this user.
     ///
@@ -59,8 +72,11 @@ impl SlotFolder {
     /// Makes a folder in `out/`.
     ///
     /// # Errors
-    /// When the disk fails, or it is there already.
+    /// When the disk fails, it is there already, or there are too many.
     pub(crate) fn add(&mut self, name: &str) -> io::Result<()> {
+        if self.folders.len() >= FOLDERS {
+            return Err(io::Error::other("it asks for more folders than any plan has"));
+        }
         mkdirat(&self.out, name, Mode::RWXU)?;
         if let Some(owner) = self.owner {
             let (user, group) =
@@ -96,18 +112,23 @@ impl SlotFolder {
         Ok(file)
     }
 
-    /// Bytes of everything in `out/` now.
+    /// What is in `out/` now.
     ///
     /// # Errors
     /// When the disk fails.
-    pub(crate) fn bytes(&self) -> io::Result<u64> {
-        let mut bytes = bytes_in(&self.out)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        for name in &self.folders {
-            let folder = rustix::fs::openat(&self.out, name, flags, Mode::empty())?;
-            bytes = bytes.saturating_add(bytes_in(&folder)?);
-        }
-        Ok(bytes)
+    pub(crate) async fn load(&self) -> io::Result<Load> {
+        let (out, folders) = (self.out.try_clone()?, self.folders.clone());
+        let count = move || {
+            let mut load = Load::default();
+            load.count(&out)?;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            for name in &folders {
+                let folder = rustix::fs::openat(&out, name, flags, Mode::empty())?;
+                load.count(&folder)?;
+            }
+            Ok(load)
+        };
+        tokio::task::spawn_blocking(count).await.map_err(io::Error::other)?
     }
 
     /// Removes the folder and everything in it.
@@ -119,20 +140,29 @@ impl SlotFolder {
     }
 }
 
-/// Bytes that the files in one folder take on the disk.
-fn bytes_in(folder: impl AsFd) -> io::Result<u64> {
-    let mut bytes = 0_u64;
-    for entry in Dir::read_from(&folder)? {
-        let entry = entry?;
-        let Ok(stat) = statat(&folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else {
-            continue;
-        };
-        if FileType::from_raw_mode(stat.st_mode).is_file() {
-            let blocks = u64::try_from(stat.st_blocks).unwrap_or(0);
-            bytes = bytes.saturating_add(blocks.saturating_mul(512));
+impl Load {
+    /// Entries that are counted: many more than any job makes.
+    const MOST: u64 = 1_000_000;
+
+    /// Adds what is in one folder.
+    fn count(&mut self, folder: impl AsFd) -> io::Result<()> {
+        for entry in Dir::read_from(&folder)? {
+            let entry = entry?;
+            self.entries = self.entries.saturating_add(1);
+            if self.entries > Self::MOST {
+                break;
+            }
+            let Ok(stat) = statat(&folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else {
+                continue;
+            };
+            if FileType::from_raw_mode(stat.st_mode).is_file() {
+                let blocks = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
+                let size = u64::try_from(stat.st_size).unwrap_or(0);
+                self.bytes = self.bytes.saturating_add(blocks.max(size));
+            }
         }
+        Ok(())
     }
-    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -191,12 +221,23 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_a_child_wrote_is_added_up_over_its_folders() {
+    #[tokio::test]
+    async fn what_a_child_wrote_is_added_up_over_its_folders() {
         let (_parent, folder, out) = made();
+        let empty = folder.load().await.unwrap().entries;
         for name in ["a", "720p/b", ".scratch/c"] {
             fs::write(out.join(name), vec![1; 64 * 1024]).unwrap();
         }
-        assert_eq!(folder.bytes().unwrap(), 3 * 64 * 1024);
+        // Mostly hole.
+        File::create(out.join("d")).unwrap().set_len(1 << 40).unwrap();
+        let Load { bytes, entries } = folder.load().await.unwrap();
+        assert_eq!((bytes, entries), (3 * 64 * 1024 + (1 << 40), empty + 4));
+    }
+
+    #[test]
+    fn a_child_is_made_as_many_folders_as_a_plan_has_however_it_asks() {
+        let (_parent, mut folder, _) = made();
+        let made = (0..1_000).filter(|n| folder.add(&format!("f{n}")).is_ok()).count();
+        assert_eq!(made + 2, FOLDERS);
     }
 }

@@ -1,19 +1,25 @@
 use std::fs;
 
-/// What children leave to everything else on the machine: a fifth of its memory.
-const CHILDREN: (u64, u64) = (4, 5);
+/// What the children of jobs have together, in fifths of the machine's memory; those that only answer
+/// questions have one, and one is left to everything else on the machine.
+const JOBS: u64 = 3;
+const QUESTIONS: u64 = 1;
 /// The least that any work takes.
 const LEAST: u64 = 256 * 1024 * 1024;
 
-/// Bytes of memory that each of so many children may have at once, of what this process may use.
-pub(crate) fn memory_share(children: usize) -> u64 {
-    share(available(), children)
+/// Bytes of memory that each of so many jobs' children may have at once, of what this process may use.
+pub(crate) fn memory_of_jobs(children: usize) -> u64 {
+    share(available(), JOBS, children)
 }
 
-fn share(available: u64, children: usize) -> u64 {
-    let (part, whole) = CHILDREN;
+/// The same of children that answer questions.
+pub(crate) fn memory_of_questions(children: usize) -> u64 {
+    share(available(), QUESTIONS, children)
+}
+
+fn share(available: u64, fifths: u64, children: usize) -> u64 {
     let children = u64::try_from(children).unwrap_or(u64::MAX).max(1);
-    (available.saturating_mul(part) / whole / children).max(LEAST)
+    (available.saturating_mul(fifths) / 5 / children).max(LEAST)
 }
 
 /// The machine's memory, or less where a control group has less.
@@ -47,8 +53,9 @@ mod tests {
 
     #[test]
     fn children_share_four_fifths_of_what_there_is() {
-        assert_eq!(share(20 * GIB, 2), 8 * GIB);
-        assert_eq!(share(GIB / 2, 8), LEAST);
+        assert_eq!(share(20 * GIB, JOBS, 2), 6 * GIB);
+        assert_eq!(share(20 * GIB, QUESTIONS, 4), GIB);
+        assert_eq!(share(GIB / 2, JOBS, 8), LEAST);
         assert_eq!(total("MemFree: 1 kB\nMemTotal:       2048 kB\n"), Some(2 * 1024 * 1024));
         assert_eq!(groups("0::/a/b.service\n"), ["", "/a", "/a/b.service"]);
         assert!(available() > LEAST);

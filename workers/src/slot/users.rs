@@ -1,9 +1,13 @@
 use std::{
-    fs::File,
+    fs::{DirBuilder, File},
     io,
     ops::RangeInclusive,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
+
+/// Where root keeps what is of this machine until it is started again.
+const LOCKS: &str = "/run/ffapi/users";
 
 /// The users that children become, where we are root: no two children are the same one at once, so
 /// that none can send another signals, or read or write what is another's.
@@ -23,11 +27,18 @@ pub(crate) struct SlotUser {
 }
 
 impl Users {
+    /// These ids, for every worker on this machine.
+    ///
+    /// # Errors
+    /// When the lock files cannot be kept.
+    pub(crate) fn of_machine(ids: RangeInclusive<u32>) -> io::Result<Self> {
+        Self::new(Path::new(LOCKS), ids)
+    }
+
     /// These ids, for workers that share a folder.
-    pub(crate) fn new(folder: &Path, ids: RangeInclusive<u32>) -> io::Result<Self> {
-        let folder = folder.join("users");
-        std::fs::create_dir_all(&folder)?;
-        Ok(Self { folder, ids })
+    fn new(folder: &Path, ids: RangeInclusive<u32>) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        Ok(Self { folder: folder.to_owned(), ids })
     }
 
     /// The first that nobody has.

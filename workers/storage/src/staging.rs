@@ -6,9 +6,11 @@ use std::{
         unix::fs::{OpenOptionsExt, PermissionsExt, fchown},
     },
     path::{Path, PathBuf},
+    str::FromStr,
+    time::SystemTime,
 };
 
-use domain::{JobId, location::Location, media::Overwrite};
+use domain::{JobId, Tenant, location::Location, media::Overwrite};
 use rustix::{
     fs::{AtFlags, CWD, linkat},
     process::{getegid, geteuid},
@@ -111,6 +113,34 @@ impl Storage {
         let _ = tokio::fs::remove_dir_all(folder).await;
     }
 
+    /// The jobs of every tenant of which something was staged before a moment and is still there.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn staged_before(
+        &self,
+        before: SystemTime,
+    ) -> Result<Vec<(Tenant, JobId)>, StorageError> {
+        let root = self.root.clone();
+        blocking(move || {
+            let mut old = Vec::new();
+            for folder in fs::read_dir(&root)?.flatten() {
+                let Some(tenant) = named::<Tenant>(&folder) else { continue };
+                let jobs = fs::read_dir(folder.path().join(".staging"));
+                for job in jobs.into_iter().flatten().flatten() {
+                    let changed = job.metadata().and_then(|meta| meta.modified());
+                    if let (Some(id), Ok(changed)) = (named(&job), changed)
+                        && changed < before
+                    {
+                        old.push((tenant.clone(), id));
+                    }
+                }
+            }
+            Ok(old)
+        })
+        .await
+    }
+
     /// Forgets everything an attempt staged.
     pub async fn drop_staging(&self, job: JobId, attempt: u32) {
         let folder = self.staged(job, attempt, "");
@@ -120,6 +150,11 @@ impl Storage {
             let _ = tokio::fs::remove_dir(of_job).await;
         }
     }
+}
+
+/// What an entry of a folder is called, if it is called so.
+fn named<T: FromStr>(entry: &fs::DirEntry) -> Option<T> {
+    entry.file_name().to_str()?.parse().ok()
 }
 
 async fn blocking<T: Send + 'static>(

@@ -184,6 +184,13 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// How much of an own input that lasts so long is decoded for what is left of it.
+    pub(crate) fn decoded(&self, lasts: Option<Micros>) -> Option<Micros> {
+        let end = self.edits.iter().rev().fold(None, |end, edit| edit.end_before(end));
+        let end = end.into_iter().chain(lasts).min()?;
+        Some(end.saturating_sub(self.seek))
+    }
+
     /// A subtitle stream of the job's own input, moved as the film was.
     pub(crate) fn own_cues(&self, stream: u32) -> CueSource {
         CueSource { input: 0, stream, edits: self.edits.clone() }

@@ -257,6 +257,18 @@ impl TimeEdit {
             Self::Speed(factor) => Some((stretched(start, factor), stretched(end, factor))),
         }
     }
+
+    /// The last instant before the edit of which anything is left at an instant after it; none for the
+    /// end, whenever that is.
+    pub(crate) fn end_before(self, end: Option<Micros>) -> Option<Micros> {
+        match self {
+            Self::Trim(window) => {
+                let end = end.map(|end| end.saturating_add(window.start));
+                end.into_iter().chain(window.end).min()
+            }
+            Self::Speed(factor) => end.map(|end| stretched(end, 1.0 / factor)),
+        }
+    }
 }
 
 /// A time after everything was made faster by a factor.

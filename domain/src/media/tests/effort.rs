@@ -54,6 +54,19 @@ fn past_jobs_teach_what_the_next_takes() {
     assert!((short.estimate(pace).seconds * 2.0 - learned.seconds).abs() < 0.01);
 }
 
+#[test]
+fn what_is_decoded_and_not_kept_is_charged_as_well() {
+    let charged = |operations| of(operations).charged;
+    let speed = |factor| Operation::Speed(Speed { factor });
+    let part = |start: Micros, end: Micros| trim(start * 1_000_000, Some(end * 1_000_000));
+    assert_eq!(charged(vec![part(2, 5)]), 3_000_000, "what is skipped is not decoded");
+    assert_eq!(charged(vec![speed(10.0)]), 10_000_000);
+    assert_eq!(charged(vec![speed(0.5)]), 20_000_000);
+    assert_eq!(charged(vec![part(2, 8), speed(2.0), part(1, 2)]), 4_000_000);
+    // What comes before the part is decoded to get there.
+    assert_eq!(charged(vec![speed(2.0), part(4, 5)]), 10_000_000);
+}
+
 fn pace(seconds: f64, jobs: u64) -> Pace {
     Pace { seconds, bytes: 1.0, jobs }
 }

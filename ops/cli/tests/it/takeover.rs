@@ -7,7 +7,10 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::stack::{Answer, Stack, quick};
+use crate::{
+    operator,
+    stack::{Answer, Stack, quick},
+};
 
 /// A folder with the program and, beside it, the hostile child in the place of its own.
 fn taken_over() -> (TempDir, PathBuf) {
@@ -63,6 +66,10 @@ async fn nothing_that_a_child_says_or_does_is_believed() {
         ("endless", "time_limit_exceeded"),
         ("memory", "resource_exhausted"),
         ("disk", "unsupported"),
+        ("sparse", "unsupported"),
+        ("empties", "media_crashed"),
+        ("folders", "media_crashed"),
+        ("deaf", "media_crashed"),
     ];
     for (name, code) in attacks {
         let job = attack(&stack, &upload, name).await;
@@ -89,6 +96,14 @@ async fn nothing_that_a_child_says_or_does_is_believed() {
     assert!(lines.len() <= 1_000 && page.json["has_more"] == false, "{}", lines.len());
     let bytes: usize = lines.iter().map(|line| line.to_string().len()).sum();
     assert!(bytes < 2_000_000, "{bytes}");
+    // What it asks for little by little is reserved in steps.
+    let job = attack(&stack, &upload, "steps").await;
+    assert_eq!(stack.over(&job).await.text("/status"), "completed");
+    let (well, said) = operator::run(&stack, &["replay", "--tenant", "default"]);
+    assert!(well, "{said}");
+    let of_job = |line: &&str| line.contains("ev.quota.") && line.contains(&job);
+    let reserved = said.lines().filter(of_job).count();
+    assert!((1..=4).contains(&reserved), "{reserved}");
     // All of it was seen, and the worker lives.
     let job = stack.convert(&upload, "honest.mp4", quick()).await;
     assert_eq!(stack.over(&job).await.text("/status"), "completed");

@@ -9,12 +9,15 @@ pub(crate) struct Settings {
     pub(crate) devices: Vec<PathBuf>,
     /// Bytes of address space; a fixed limit if none.
     pub(crate) memory: Option<u64>,
+    /// Bytes of memory that a job may have; as much as this process if none.
+    pub(crate) job_memory: Option<u64>,
     /// Threads that its user may have.
     pub(crate) threads: Option<u64>,
 }
 
 impl Settings {
-    /// `seccomp-only`, `device=PATH` any number of times, `memory=BYTES`, `threads=NUMBER`.
+    /// `seccomp-only`, `device=PATH` any number of times, `memory=BYTES`,
+    /// `job-memory=BYTES`, `threads=NUMBER`.
     ///
     /// # Errors
     /// When an argument is none of these: a limit that is misspelled is not left out.
@@ -27,6 +30,7 @@ impl Settings {
                 "seccomp-only" => settings.seccomp_only = true,
                 "device" => settings.devices.push(PathBuf::from(value)),
                 "memory" => settings.memory = Some(number()?),
+                "job-memory" => settings.job_memory = Some(number()?),
                 "threads" => settings.threads = Some(number()?),
                 _ => return Err(io::Error::other(format!("`{argument}` is no setting"))),
             }

@@ -18,7 +18,12 @@ use self::{
     packets::packets,
 };
 pub(super) use self::{findings::mean, observe::observe};
-use super::{Studio, Work, charge, quality, tally::Tally};
+use super::{
+    Studio, Work,
+    charge::{self, Due},
+    quality,
+    tally::Tally,
+};
 use crate::{
     MediaError,
     protocol::{Report, Said},
@@ -35,7 +40,8 @@ pub(super) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, Medi
     work.holds(footprint_of_frames(&facts))?;
     request.fits(own).map_err(super::refused)?;
     let effort = Effort::of_analysis(request, own);
-    let begun = charge::begin(effort.charged, vec![], &facts, work)?;
+    let due = Due { charged: effort.charged, folders: vec![], seek: 0 };
+    let begun = charge::begin(due, &facts, work)?;
     let studio = studio.permitted(begun);
     let tally = Tally::new(work.say, own.duration, 1);
     tally.begin(0, "analyzing");

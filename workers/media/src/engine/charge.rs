@@ -1,18 +1,25 @@
 //! What a task is charged: media time, reserved before any of it is decoded.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use domain::media::{MediaFacts, Micros, Role};
 
-use super::Work;
+use super::{Work, demux::Reading};
 use crate::{
     MediaError, open,
     protocol::{Needs, Permit},
     verify,
 };
 
-/// What is charged at once when an input goes on behind its end: so often leave is asked for.
+/// What is charged at once when more is decoded than was planned: so often leave is asked for.
 const STEP: Micros = 10_000_000;
+/// The same once it is much.
+const LARGE_STEP: Micros = 60_000_000;
+/// What is read before the first instant that is needed, from the keyframe on, is free so far.
+const LEAD: Micros = 10_000_000;
 
 /// How far an input may go on behind the end that its container states: rounding, a last group of
 /// pictures, a clock that drifts.
@@ -20,20 +27,52 @@ const fn tolerance(length: Micros) -> Micros {
     STEP.saturating_add(length / 20)
 }
 
+/// What streams may last longer than their container says without being charged for it.
+const fn grace(length: Micros) -> Micros {
+    1_000_000_u64.saturating_add(length / 100)
+}
+
+/// What a task is charged and needs before it begins.
+pub(super) struct Due {
+    /// Media time of what is made, or of what is decoded for it.
+    pub(super) charged: Micros,
+    /// What it will write to, beside the output folder itself.
+    pub(super) folders: Vec<String>,
+    /// The first instant of the job's input that is needed.
+    pub(super) seek: Micros,
+}
+
 /// Media time that was read of each input, against what was reserved for it.
 pub(super) struct Meter<'a> {
     permit: &'a (dyn Fn(Needs) -> Result<Permit, MediaError> + Sync),
     /// How long each input is; none for those that no packets are counted of.
     lengths: Vec<Option<Micros>>,
-    reserved: Mutex<Micros>,
     planned: Micros,
+    /// What is decoded beyond the plan and not charged.
+    free: Micros,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The most that any pass read of each input.
+    read: BTreeMap<usize, Reading>,
+    reserved: Micros,
+}
+
+impl State {
+    /// Media time that was decoded: pictures of all inputs, or sound if there are none.
+    fn decoded(&self) -> Micros {
+        let pictures =
+            self.read.values().fold(0, |all: Micros, read| all.saturating_add(read.pictures));
+        self.read.values().map(|read| read.sound).fold(pictures, Micros::max)
+    }
 }
 
 /// Reserves what a task is charged, and has the folders made that it will write to. An input that does
 /// not say how long it is, is read through to find out: what is unknown is not free.
 pub(super) fn begin<'a>(
-    charged: Micros,
-    folders: Vec<String>,
+    due: Due,
     facts: &[MediaFacts],
     work: &Work<'a>,
 ) -> Result<(Permit, Meter<'a>), MediaError> {
@@ -48,9 +87,16 @@ pub(super) fn begin<'a>(
     }
     let all = lengths.iter().flatten().fold(0, |all: Micros, length| all.saturating_add(*length));
     // A picture is a moment; nothing that is decoded is free.
-    let planned = if charged == 0 { all.max(1) } else { charged };
-    let permit = (work.permit)(Needs { charged: planned, folders })?;
-    let meter = Meter { permit: work.permit, lengths, reserved: Mutex::new(planned), planned };
+    let planned = if due.charged == 0 { all.max(1) } else { due.charged };
+    let permit = (work.permit)(Needs { charged: planned, folders: due.folders })?;
+    let lead = if due.seek > 0 { LEAD } else { 0 };
+    let meter = Meter {
+        permit: work.permit,
+        lengths,
+        planned,
+        free: lead.saturating_add(grace(planned)),
+        state: Mutex::new(State { reserved: planned, ..State::default() }),
+    };
     Ok((permit, meter))
 }
 
@@ -59,21 +105,23 @@ impl Meter<'_> {
     ///
     /// # Errors
     /// When it goes on far behind its stated end, or what it is charged for that is refused.
-    pub(super) fn reach(&self, input: usize, read: Micros) -> Result<(), MediaError> {
+    pub(super) fn reach(&self, input: usize, read: Reading) -> Result<(), MediaError> {
         let Some(length) = self.lengths.get(input).copied().flatten() else { return Ok(()) };
-        let over = read.saturating_sub(length);
-        if over == 0 {
-            return Ok(());
-        }
-        if over > tolerance(length) {
+        if read.time.saturating_sub(length) > tolerance(length) {
             return Err(goes_on(length));
         }
-        let charged = self.planned.saturating_add(over.div_ceil(STEP).saturating_mul(STEP));
-        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
-        if charged > *reserved {
-            (self.permit)(Needs { charged, folders: vec![] })?;
-            *reserved = charged;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let most = state.read.entry(input).or_default();
+        most.pictures = most.pictures.max(read.pictures);
+        most.sound = most.sound.max(read.sound);
+        let decoded = state.decoded();
+        if decoded <= state.reserved || decoded <= self.planned.saturating_add(self.free) {
+            return Ok(());
         }
+        let step = if decoded < LARGE_STEP.saturating_mul(10) { STEP } else { LARGE_STEP };
+        let charged = decoded.div_ceil(step).saturating_mul(step);
+        (self.permit)(Needs { charged, folders: vec![] })?;
+        state.reserved = charged;
         Ok(())
     }
 }
@@ -93,35 +141,67 @@ mod tests {
 
     const SECOND: Micros = 1_000_000;
 
-    fn asked(read: &[Micros]) -> (Vec<Micros>, Result<(), MediaError>) {
+    /// What is asked for, in seconds, while so many seconds of a film of a minute are read, of which
+    /// `planned` are planned from `seek` on.
+    fn asked(
+        planned: Micros,
+        seek: Micros,
+        read: &[Micros],
+    ) -> (Vec<Micros>, Result<(), MediaError>) {
         let asked = Mutex::new(vec![]);
         let permit = |needs: Needs| {
             asked.lock().unwrap().push(needs.charged / SECOND);
             Ok(Permit::default())
         };
+        let lead = if seek > 0 { LEAD } else { 0 };
         let meter = Meter {
             permit: &permit,
             lengths: vec![Some(60 * SECOND), None],
-            reserved: Mutex::new(5 * SECOND),
-            planned: 5 * SECOND,
+            planned: planned * SECOND,
+            free: lead + grace(planned * SECOND),
+            state: Mutex::new(State { reserved: planned * SECOND, ..State::default() }),
         };
-        meter.reach(1, 1_000 * SECOND).unwrap();
-        let outcome = read.iter().try_for_each(|seconds| meter.reach(0, *seconds * SECOND));
+        let reading = |seconds: Micros| {
+            let time = seconds * SECOND;
+            Reading { time, pictures: time, sound: time }
+        };
+        meter.reach(1, reading(1_000)).unwrap();
+        let outcome = read.iter().try_for_each(|seconds| meter.reach(0, reading(*seconds)));
         (asked.into_inner().unwrap(), outcome)
     }
 
     #[test]
-    fn what_is_read_behind_the_stated_end_is_charged_in_steps() {
-        assert_eq!(asked(&[1, 59, 60]), (vec![], Ok(())));
-        assert_eq!(asked(&[61, 62, 69]), (vec![15], Ok(())));
-        assert_eq!(asked(&[61, 71, 73]), (vec![15, 25], Ok(())));
+    fn what_is_decoded_beyond_the_plan_is_charged_in_steps() {
+        assert_eq!(asked(60, 0, &[1, 59, 61]), (vec![], Ok(())));
+        assert_eq!(asked(60, 0, &[62, 65, 70]), (vec![70], Ok(())));
+        assert_eq!(asked(60, 0, &[62, 71, 73]), (vec![70, 80], Ok(())));
+        // Most of it is decoded for a moment of output.
+        assert_eq!(asked(1, 0, &[1, 2, 3, 10, 11, 60]), (vec![10, 20, 60], Ok(())));
+    }
+
+    #[test]
+    fn what_lies_between_a_keyframe_and_the_first_instant_is_free_within_bounds() {
+        assert_eq!(asked(1, 50, &[1, 9, 12]), (vec![], Ok(())));
+        assert_eq!(asked(1, 50, &[1, 9, 13]), (vec![20], Ok(())));
     }
 
     #[test]
     fn an_input_that_goes_on_behind_its_end_is_stopped() {
-        let (_, outcome) = asked(&[74]);
+        let (_, outcome) = asked(60, 0, &[74]);
         let error = outcome.unwrap_err();
         assert_eq!(error.code, domain::job::FailureCode::InvalidInput);
         assert!(error.message.contains("60.0 s"), "{error}");
+    }
+
+    #[test]
+    fn pictures_of_all_inputs_count_and_sound_only_where_it_is_more() {
+        let reading = |pictures, sound| Reading { time: 0, pictures, sound };
+        let of = |read: &[Reading]| State {
+            read: read.iter().copied().enumerate().collect(),
+            reserved: 0,
+        };
+        assert_eq!(of(&[reading(60, 60), reading(0, 50)]).decoded(), 60);
+        assert_eq!(of(&[reading(60, 60), reading(30, 30)]).decoded(), 90);
+        assert_eq!(of(&[reading(0, 7), reading(0, 9)]).decoded(), 9);
     }
 }

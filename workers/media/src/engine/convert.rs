@@ -17,7 +17,7 @@ use ffmpeg_the_third::{Rational, Rescale, codec};
 use super::{
     Studio, Work,
     cadence::{self, Cadence},
-    charge,
+    charge::{self, Due},
     copy::{self, Copying},
     encoder::{self, Canvas},
     flow::Flow,
@@ -54,7 +54,8 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
     let mut plan = planned(request, &facts, work)?;
     say(Said::Planned(Box::new(plan.clone())));
     let effort = Effort::of_plan(&plan, facts.first());
-    let begun = charge::begin(effort.charged, vec![], &facts, work)?;
+    let due = Due { charged: effort.charged, folders: vec![], seek: plan.seek };
+    let begun = charge::begin(due, &facts, work)?;
     let studio = studio.permitted(begun);
     let tally = Tally::new(say, plan.duration, passes::count(&plan));
     write_texts(&studio, &plan)?;

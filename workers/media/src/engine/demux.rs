@@ -4,7 +4,10 @@ use domain::media::Micros;
 use ffmpeg_the_third::{Packet, Rational, Rescale, media};
 
 use super::{MICROS, again, weighed};
-use crate::{MediaError, ffi::Input};
+use crate::{
+    MediaError,
+    ffi::{self, Input},
+};
 
 /// Who takes a stream's packets. A stream may have several takers.
 pub(super) struct Wanted {
@@ -13,14 +16,14 @@ pub(super) struct Wanted {
 }
 
 /// Reads packets and hands each to the stages that want its stream, until no stage wants more.
-/// `count` is told how much media time was read.
+/// `count` is given what was read so far.
 ///
 /// # Errors
 /// When `count` says that this is more than there may be.
 pub(super) fn run(
     input: &mut Input,
     mut wanted: Vec<Wanted>,
-    count: impl Fn(Micros) -> Result<(), MediaError>,
+    count: impl Fn(Reading) -> Result<(), MediaError>,
 ) -> Result<(), MediaError> {
     let mut clock = Clock::of(input);
     let streams = input.context.streams().count();
@@ -57,45 +60,94 @@ pub(super) fn run(
     Ok(())
 }
 
+/// How much was read of an input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// Media time of the stream of which most was read, as far as it is shown.
+    pub(crate) time: Micros,
+    /// Media time of its pictures, shown or not, each of which counts as a moment at the least, whatever
+    /// times a file gives them.
+    pub(crate) pictures: Micros,
+    /// Media time of its sound, heard or not.
+    pub(crate) sound: Micros,
+}
+
 /// Media time that passes while packets are read, whatever their times begin with.
 pub(crate) struct Clock {
-    /// By stream: its time base, and how long a packet lasts that does not say it; in microseconds.
-    streams: Vec<(Rational, Micros)>,
-    /// By stream: when the newest packet is decoded, and how much was read.
-    read: BTreeMap<usize, (Option<i64>, Micros)>,
-    longest: Micros,
+    streams: Vec<Pace>,
+    /// By stream.
+    read: BTreeMap<usize, Read>,
+    reading: Reading,
+}
+
+/// How a stream's packets follow each other.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    base: Rational,
+    /// How long a packet lasts that does not say it.
+    packet: Micros,
+    kind: media::Type,
+}
+
+/// What was read of one stream.
+#[derive(Debug, Default)]
+struct Read {
+    /// When the newest packet is decoded, in the stream's time base.
+    newest: Option<i64>,
+    shown: Micros,
+    counted: Micros,
 }
 
 /// What a gap between two packets counts at most, in microseconds.
 const GAP: Micros = 10_000_000;
+/// What a picture counts at least: no camera of people's own takes more than 240 a second.
+const PICTURE: Micros = 1_000_000 / 240;
 
 impl Clock {
     pub(crate) fn of(input: &Input) -> Self {
         let streams = input.context.streams().map(|stream| {
             let rate = stream.avg_frame_rate();
             let frame = if rate.numerator() > 0 { 1.rescale(rate.invert(), MICROS) } else { 0 };
-            (stream.time_base(), Micros::try_from(frame).unwrap_or(0))
+            Pace {
+                base: stream.time_base(),
+                packet: Micros::try_from(frame).unwrap_or(0),
+                kind: stream.parameters().medium(),
+            }
         });
-        Self { streams: streams.collect(), read: BTreeMap::new(), longest: 0 }
+        Self { streams: streams.collect(), read: BTreeMap::new(), reading: Reading::default() }
     }
 
-    /// Takes in one packet; answers how much was read of the stream of which most was.
-    pub(crate) fn read(&mut self, packet: &Packet) -> Micros {
+    /// Takes in one packet; answers what was read so far.
+    pub(crate) fn read(&mut self, packet: &Packet) -> Reading {
         let index = packet.stream();
-        let (base, frame) = self.streams.get(index).copied().unwrap_or((MICROS, 0));
-        let micros = |time: i64| Micros::try_from(time.rescale(base, MICROS)).unwrap_or(0);
-        let own = if packet.duration() > 0 { micros(packet.duration()) } else { frame };
+        let Some(pace) = self.streams.get(index).copied() else { return self.reading };
+        let micros = |time: i64| Micros::try_from(time.rescale(pace.base, MICROS)).unwrap_or(0);
+        let own = if packet.duration() > 0 { micros(packet.duration()) } else { pace.packet };
         let at = packet.dts().or(packet.pts());
-        let (before, read) = self.read.entry(index).or_default();
-        let passed = match (at, *before) {
+        let read = self.read.entry(index).or_default();
+        let passed = match (at, read.newest) {
             (Some(at), Some(before)) => micros(at.saturating_sub(before)),
             // The first, or one without a time.
             (Some(_), None) | (None, _) => own,
         };
-        *read = read.saturating_add(passed.min(GAP));
-        *before = at.or(*before);
-        self.longest = self.longest.max(*read);
-        self.longest
+        let passed = passed.min(GAP);
+        read.newest = at.or(read.newest);
+        if !ffi::is_discarded(packet) {
+            read.shown = read.shown.saturating_add(passed);
+        }
+        self.reading.time = self.reading.time.max(read.shown);
+        match pace.kind {
+            media::Type::Video => {
+                read.counted = read.counted.saturating_add(passed.max(PICTURE));
+                self.reading.pictures = self.reading.pictures.max(read.counted);
+            }
+            media::Type::Audio => {
+                read.counted = read.counted.saturating_add(passed);
+                self.reading.sound = self.reading.sound.max(read.counted);
+            }
+            _ => {}
+        }
+        self.reading
     }
 }
 

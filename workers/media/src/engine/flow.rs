@@ -167,13 +167,14 @@ impl<'env> Flow<'env> {
                 want(source, send);
             }
             threads.extend(stages.into_iter().map(|stage| scope.spawn(stage)));
-            // In front, so that it is asked last.
+            // A reader fails only for what it counted, which is why the others ended: it is asked first.
             for (number, (mut input, wanted)) in inputs.into_iter().zip(wanted).enumerate() {
                 let count = move |read| meter.map_or(Ok(()), |meter| meter.reach(number, read));
                 let reading = scope.spawn(move || demux::run(&mut input, wanted, count));
-                threads.insert(0, reading);
+                threads.push(reading);
             }
-            // The most downstream error comes first: those upstream only saw a closed channel.
+            // Of the others, the most downstream error comes first: those upstream only saw a closed
+            // channel.
             let mut outcome = Ok(());
             for thread in threads.into_iter().rev() {
                 let ended = thread.join();

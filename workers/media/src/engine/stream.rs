@@ -18,7 +18,13 @@ use self::{
     press::{Made, Press},
     stills::Stills,
 };
-use super::{Studio, Work, charge, package::Packaged, quality, tally::Tally};
+use super::{
+    Studio, Work,
+    charge::{self, Due},
+    package::Packaged,
+    quality,
+    tally::Tally,
+};
 use crate::{
     MediaError,
     protocol::{Report, Said},
@@ -35,7 +41,8 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
     let plan = planned(request, &studio, &facts, work)?;
     (work.say)(Said::PlannedStream(Box::new(plan.clone())));
     let effort = Effort::of_stream(&plan, facts.first());
-    let begun = charge::begin(effort.charged, folders(&plan), &facts, work)?;
+    let due = Due { charged: effort.charged, folders: folders(&plan), seek: 0 };
+    let begun = charge::begin(due, &facts, work)?;
     let studio = studio.permitted(begun);
     let broken = |error: std::io::Error| MediaError::internal("the output folder", error);
     let root = work.output.parent().unwrap_or(Path::new("out")).to_owned();

@@ -4,7 +4,10 @@ use std::fs;
 
 use domain::{
     Personal,
-    media::{Analyze, Capabilities, MediaRequest, Metric, Micros, Operation, Preset, Transcode},
+    media::{
+        Analyze, Capabilities, MediaRequest, Metric, Micros, Operation, Preset, Speed, Transcode,
+        Trim,
+    },
 };
 use media::protocol::{Permit, Place, Said, Task};
 
@@ -50,6 +53,54 @@ fn a_stream_that_states_no_length_is_charged_what_is_in_it() {
     assert_eq!(asked(&talk), [4]);
 }
 
+#[test]
+fn what_is_decoded_for_a_moment_of_output_is_charged() {
+    // One keyframe at the beginning: all of it is decoded for the last half second.
+    let slot = source(60, "-g 9999 -f mp4");
+    let end = Trim { start: 59 * SECOND + SECOND / 2, end: Some(60 * SECOND) };
+    let talk = slot.convert("o.mp4", [vec![Operation::Trim(end)], quick()].concat());
+    report(&talk);
+    let asked_last = *asked(&talk).last().unwrap();
+    assert!((50..=60).contains(&asked_last), "{:?}", asked(&talk));
+    let fast = Operation::Speed(Speed { factor: 50.0 });
+    slot.clear();
+    let talk = slot.convert("o.mp4", [vec![fast], quick()].concat());
+    report(&talk);
+    assert_eq!(asked(&talk), [60]);
+}
+
+#[test]
+fn a_film_that_was_cut_by_an_edit_list_is_converted_and_charged_what_is_decoded() {
+    let source = source(120, "-g 9999 -f mp4");
+    for (start, decoded) in [(5, 25), (15, 35), (45, 65)] {
+        let slot = Slot::new();
+        let (from, to) = (source.input(), slot.input());
+        ffmpeg(&format!("-ss {start} -i {} -t 20 -c copy -f mp4 {}", from.display(), to.display()));
+        let talk = slot.convert("o.mp4", quick());
+        let lasts = report(&talk).files[0].duration.unwrap();
+        assert!((lasts - 20.0).abs() < 0.3, "{start}: {lasts}");
+        let charged = *asked(&talk).last().unwrap();
+        assert!((decoded - 1..=decoded + 10).contains(&charged), "{start}: {:?}", asked(&talk));
+    }
+}
+
+#[test]
+fn pictures_count_whatever_times_a_file_gives_them() {
+    let slot = source(60, "-f mp4");
+    // A hundred times as fast: 1500 pictures in 0.6 s.
+    let fast = slot.output("fast.mp4");
+    let (from, to) = (slot.input(), fast.clone());
+    ffmpeg(&format!(
+        "-itsscale 0.01 -i {} -c copy -video_track_timescale 1000000 {}",
+        from.display(),
+        to.display()
+    ));
+    fs::rename(fast, slot.input()).unwrap();
+    let talk = slot.convert("o.mp4", quick());
+    report(&talk);
+    assert_eq!(asked(&talk), [1, 10]);
+}
+
 /// A Matroska file that says it lasts a second, whatever is in it.
 fn false_length(seconds: u32) -> Slot {
     let slot = source(seconds, "-f matroska");
@@ -67,7 +118,7 @@ fn what_goes_on_far_behind_its_stated_end_is_stopped() {
     assert_eq!(code, "invalid_input", "{message}");
     assert!(message.contains("states a length of 1.0 s"), "{message}");
     // What was read of it until then was asked for.
-    assert_eq!(asked(&talk), [1, 11, 21]);
+    assert_eq!(asked(&talk), [1, 10, 20]);
 }
 
 #[test]
