@@ -1,4 +1,7 @@
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use domain::{Decider, Personal};
 use nats::{
@@ -8,7 +11,10 @@ use nats::{
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use crate::cache::{Cache, Loaded};
+use crate::{
+    cache::{Cache, Loaded},
+    turns::Turns,
+};
 
 /// The way from a command to the log.
 #[derive(Debug, Clone)]
@@ -16,6 +22,7 @@ pub struct Commands {
     log: Log,
     codec: Codec,
     cache: Cache,
+    turns: Arc<Turns>,
 }
 
 /// Who asks, and in what course of things.
@@ -96,13 +103,14 @@ struct Target<'a> {
     command_id: Uuid,
 }
 
-const ATTEMPTS: u32 = 8;
+/// Tries of one command; from the second on only writers of other processes are in its way.
+const ATTEMPTS: u32 = 16;
 const SCHEMA: u32 = 1;
 
 impl Commands {
     /// Over this log.
     pub fn new(log: Log, codec: Codec) -> Self {
-        Self { log, codec, cache: Cache::new() }
+        Self { log, codec, cache: Cache::new(), turns: Arc::new(Turns::new()) }
     }
 
     /// The log below.
@@ -164,6 +172,7 @@ impl Commands {
         // expects an empty subject, and what is refused is looked at again below.
         let mut loaded = self.cache.get::<D::State>(&target.subject).unwrap_or_default();
         let mut fresh = false;
+        let mut turn = None;
         for attempt in 0..ATTEMPTS {
             let mismatch = version.is_some_and(|version| version != loaded.version);
             let outcome = D::decide(&loaded.state, command.clone());
@@ -186,7 +195,10 @@ impl Commands {
                 self.cache.put(&target.subject, after);
                 return Ok(handled);
             }
-            tokio::time::sleep(jitter(attempt, target.command_id)).await;
+            match &turn {
+                None => turn = self.turns.take(&target.subject).await,
+                Some(_) => tokio::time::sleep(jitter(attempt, target.command_id)).await,
+            }
             loaded = self.refresh::<D>(&target.subject, loaded).await?;
             fresh = true;
         }

@@ -2,5 +2,6 @@
 
 mod cache;
 mod handle;
+mod turns;
 
 pub use handle::{Caller, Commands, HandleError, Handled, History};

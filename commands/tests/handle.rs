@@ -122,6 +122,27 @@ async fn many_processes_at_once_decide_as_if_one_after_the_other() {
     assert_eq!(processes[0].history::<Key>("acme", "k1").await.unwrap().len(), 1);
 }
 
+#[tokio::test]
+async fn however_many_write_to_one_aggregate_at_once_all_get_their_turn() {
+    let bed = Bed::new();
+    let processes = [bed.commands().await, bed.commands().await];
+    let caller = caller();
+    let lease = |n: u128| RoomCommand::Lease {
+        lease: LeaseId::from_uuid(Uuid::from_u128(n)),
+        least: 1,
+        most: 1,
+        until: Timestamp::from_millis(9),
+        limit: 200,
+    };
+    let all = (0..100).map(|n| {
+        let process = &processes[usize::try_from(n % 2).unwrap()];
+        process.handle::<Room>("acme", "acme", &caller, lease(n))
+    });
+    for outcome in futures::future::join_all(all).await {
+        outcome.unwrap();
+    }
+}
+
 fn lease(n: u128) -> RoomCommand {
     let until = Timestamp::from_millis(9);
     RoomCommand::Lease {

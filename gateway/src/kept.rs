@@ -8,16 +8,21 @@ use domain::{
     kept::{Kept, KeptCommand, KeptRejection},
 };
 
+use tokio_util::task::AbortOnDropHandle;
+
 use crate::{
     clock,
     problem::{Kind, Problem},
     state::Gateway,
 };
 
-/// How long room is held for an upload, beside the time that its bytes may take.
-const TERM: Duration = Duration::from_hours(1);
-/// Bytes a second below which an upload is broken off.
-const SLOWEST: u64 = 1_000;
+/// How long room is held for an upload whose gateway does not say any more that it goes on.
+const TERM: Duration = Duration::from_mins(10);
+/// How often it says so.
+const RENEW: Duration = Duration::from_mins(3);
+/// Tries to give room back, and how long between the first two; it doubles.
+const TRIES: u32 = 8;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Bytes of a tenant that are kept, and held for what is being stored.
 pub(crate) async fn taken(gateway: &Gateway, tenant: &Tenant) -> Result<u64, Problem> {
@@ -44,6 +49,8 @@ pub(crate) struct Room {
     used: bool,
     /// So many bytes.
     pub(crate) bytes: u64,
+    /// Says from time to time that it is still needed.
+    _renewing: Option<AbortOnDropHandle<()>>,
 }
 
 /// Holds room for an upload.
@@ -62,7 +69,7 @@ pub(crate) async fn hold(
     };
     let (name, thing) = (tenant.as_str(), id.to_string());
     let limit = gateway.directory.limits(tenant).storage_bytes;
-    let until = clock::now().plus(TERM).plus(Duration::from_secs(most / SLOWEST));
+    let until = clock::now().plus(TERM);
     let command = KeptCommand::Hold { thing: thing.clone(), least, most, until, limit };
     let mut room = Room {
         gateway: Arc::clone(gateway),
@@ -71,6 +78,7 @@ pub(crate) async fn hold(
         id,
         used: false,
         bytes: least,
+        _renewing: None,
     };
     if let Err(error) = gateway.commands.handle::<Kept>(name, name, caller, command).await {
         // Of a refusal there is nothing to give back; of anything else nobody knows.
@@ -80,6 +88,9 @@ pub(crate) async fn hold(
     if let Wanted::UpTo(_) = wanted {
         room.bytes = gateway.commands.state::<Kept>(name, name).await?.held(&thing);
     }
+    let renewing =
+        tokio::spawn(renew(Arc::clone(gateway), tenant.clone(), caller.clone(), id, room.bytes));
+    room._renewing = Some(AbortOnDropHandle::new(renewing));
     Ok(room)
 }
 
@@ -98,13 +109,32 @@ impl Drop for Room {
         let (gateway, tenant) = (Arc::clone(&self.gateway), self.tenant.clone());
         let (caller, id) = (self.caller.clone(), self.id);
         tokio::spawn(async move {
-            let (name, command) = (tenant.as_str(), KeptCommand::Release { thing: id.to_string() });
-            let released = gateway.commands.handle::<Kept>(name, name, &caller, command).await;
-            if let Err(error) = released {
-                // It ends by itself.
-                tracing::debug!(%error, upload = %id, "its room is given back later");
+            let (name, thing) = (tenant.as_str(), id.to_string());
+            for attempt in 0..TRIES {
+                let command = KeptCommand::Release { thing: thing.clone() };
+                match gateway.commands.handle::<Kept>(name, name, &caller, command).await {
+                    Ok(_) => return,
+                    Err(error) => {
+                        tracing::debug!(%error, upload = %id, "its room is not given back yet")
+                    }
+                }
+                tokio::time::sleep(PAUSE.saturating_mul(1 << attempt)).await;
             }
         });
+    }
+}
+
+/// Holds the same room for longer, until it is called off.
+async fn renew(gateway: Arc<Gateway>, tenant: Tenant, caller: Caller, id: UploadId, bytes: u64) {
+    let name = tenant.as_str();
+    loop {
+        tokio::time::sleep(RENEW).await;
+        let limit = gateway.directory.limits(&tenant).storage_bytes;
+        let (thing, until) = (id.to_string(), clock::now().plus(TERM));
+        let command = KeptCommand::Hold { thing, least: bytes, most: bytes, until, limit };
+        if let Err(error) = gateway.commands.handle::<Kept>(name, name, &caller, command).await {
+            tracing::debug!(%error, upload = %id, "its room is not held for longer yet");
+        }
     }
 }
 

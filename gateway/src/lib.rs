@@ -1,6 +1,7 @@
 //! The HTTP API: one operation, one file. `problem.rs` alone knows status codes.
 
 mod accounts;
+mod answering;
 mod asyncapi;
 mod at_once;
 mod audit;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Gateway, IssuerConfig, ProxyHeader, ScannerConfig, Services,
     accounts::Accounts,
-    asyncapi,
+    answering, asyncapi,
     auth::Issuer,
     batches::Batches,
     cache::Cache,
@@ -259,8 +259,13 @@ fn counted<E: Endpoint<Output = Response> + 'static>(
         let connections = Arc::clone(&connections);
         async move {
             let peer = request.remote_addr().as_socket_addr().copied();
-            let _busy = peer.and_then(|peer| connections.asked(peer));
-            app.call(request).await
+            let busy = peer.and_then(|peer| connections.asked(peer));
+            let response = app.call(request).await?;
+            // For as long as its body is read, an answer is under way.
+            Ok(match busy {
+                Some(busy) => answering::until_read(response, busy),
+                None => response,
+            })
         }
     })
 }

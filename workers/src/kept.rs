@@ -10,11 +10,14 @@ use domain::{
     kept::{Kept, KeptCommand, KeptRejection},
 };
 use media::MediaError;
+use nats::CodecError;
 
 use crate::{attempt::Workshop, clock};
 
-/// How long between two tries while the log does not answer, or too much is stored at once.
+/// How long between two tries while the log does not answer, or others write to the same account.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// Tries while others write to it.
+const PATIENT: u32 = 20;
 /// How long it is held; what is sealed is counted from the log.
 const TERM: Duration = Duration::from_hours(1);
 
@@ -28,20 +31,37 @@ pub(crate) async fn hold(
     if bytes == 0 {
         return Ok(());
     }
+    let mut contended = 0_u32;
     loop {
-        match attempt(workshop, release, bytes).await {
+        let error = match attempt(workshop, release, bytes).await {
             Ok(()) => return Ok(()),
-            Err(HandleError::Rejected(rejection @ KeptRejection::Full { .. })) => {
+            Err(error) => error,
+        };
+        match error {
+            HandleError::Rejected(rejection @ KeptRejection::Full { .. }) => {
                 let message = format!(
                     "{rejection}; remove uploads that are not needed, or ask for `storage_bytes`"
                 );
                 return Err(MediaError { code: FailureCode::StorageFull, message });
             }
-            Err(error) => {
-                tracing::warn!(%error, job = %release.job, "room cannot be held yet");
-                tokio::time::sleep(PATIENCE).await;
+            HandleError::Rejected(KeptRejection::Busy) => {
+                let message = "the account stores too much at once".to_owned();
+                return Err(MediaError { code: FailureCode::StorageUnavailable, message });
             }
+            HandleError::Codec(CodecError::Unreadable(_)) | HandleError::TooLarge { .. } => {
+                let message = "what the account keeps cannot be read".to_owned();
+                return Err(MediaError { code: FailureCode::Internal, message });
+            }
+            HandleError::Contended if contended >= PATIENT => {
+                let message = "what the account keeps changes too often".to_owned();
+                return Err(MediaError { code: FailureCode::StorageUnavailable, message });
+            }
+            HandleError::Contended => contended = contended.saturating_add(1),
+            // A log that is away for a while costs no attempt.
+            HandleError::Log(_) | HandleError::Codec(_) | HandleError::VersionMismatch(_) => {}
         }
+        tracing::warn!(job = %release.job, "room cannot be held yet");
+        tokio::time::sleep(PATIENCE).await;
     }
 }
 

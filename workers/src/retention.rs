@@ -2,6 +2,7 @@
 //! in the log.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -133,9 +134,12 @@ impl Retention {
         Ok(Removed { jobs: jobs?, uploads: uploads?, deliveries: deliveries? })
     }
 
-    /// What attempts staged that died, of jobs that ended without them.
+    /// What attempts staged that died, of jobs that ended without them, and what uploads left that broke
+    /// off.
     async fn staged(&self) -> Result<(), Trouble> {
         let before = SystemTime::now().checked_sub(STAGED).unwrap_or(SystemTime::UNIX_EPOCH);
+        // Nothing moved in them for so long.
+        self.storage.drop_partial_uploads(before)?;
         for (tenant, job) in self.storage.staged_before(before).await? {
             let state = self.commands.state::<Job>(tenant.as_str(), &job.to_string()).await?;
             let sealed = state.run().is_some_and(|run| run.sealed_by.is_some());
@@ -212,14 +216,12 @@ impl Retention {
             return Ok(false);
         }
         let storage = self.storage.of(tenant)?;
-        let whole = job.summary.output.as_ref().and_then(Personal::as_ref);
-        let own = match whole {
-            Some(output) => self.holder(tenant, output).await? == Some(job.summary.id),
-            None => false,
-        };
-        for file in job.outputs.iter().filter(|_| own) {
+        let anew = self.made_anew(job).await?;
+        for file in &job.outputs {
             let location = file.location.as_ref().and_then(|text| text.parse::<Location>().ok());
-            let Some(location) = location else { continue };
+            let Some(location) = location.filter(|at| !anew.contains(&at.to_string())) else {
+                continue;
+            };
             // A name in a folder of ours may have become another job's own output.
             let holder = self.holder(tenant, &location).await?;
             let anew = holder.is_some_and(|holder| holder != job.summary.id);
@@ -233,6 +235,29 @@ impl Retention {
         let command = JobCommand::ExpireOutputs;
         self.commands.handle::<Job>(tenant.as_str(), &id, &caller, command).await?;
         Ok(true)
+    }
+
+    /// The files that another job has made since in the place of this one's output.
+    async fn made_anew(&self, job: &JobView) -> Result<BTreeSet<String>, Trouble> {
+        let tenant = &job.summary.tenant;
+        let Some(output) = job.summary.output.as_ref().and_then(Personal::as_ref) else {
+            return Ok(BTreeSet::new());
+        };
+        let holder = self.holder(tenant, output).await?;
+        let Some(holder) = holder.filter(|holder| *holder != job.summary.id) else {
+            return Ok(BTreeSet::new());
+        };
+        let history = self.commands.history::<Job>(tenant.as_str(), &holder.to_string()).await?;
+        let events = history.into_iter().flat_map(|(_, decision)| decision.events);
+        let made = events.filter_map(|event| match event {
+            JobEvent::OutputsSealed { outputs, .. } => Some(outputs),
+            _ => None,
+        });
+        let places = made.flatten().filter_map(|file| match file.location {
+            Personal::Clear(location) => Some(location),
+            _ => None,
+        });
+        Ok(places.collect())
     }
 
     /// The job that made this output last.

@@ -2,6 +2,7 @@ mod archive;
 mod decided;
 mod noted;
 mod outside;
+mod readable;
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,8 @@
 use commands::Caller;
-use domain::kept::{Due, Kept};
+use domain::{
+    Decider,
+    kept::{Due, Kept},
+};
 
 use super::Conductor;
 use crate::clock;
@@ -10,8 +13,14 @@ impl Conductor {
         let caller = Caller::process("storage");
         for Due { tenant, command } in self.kept.due(clock::now(), self.folded) {
             let name = tenant.as_str();
+            let subject = format!("ev.{}.{name}.{name}", Kept::CATEGORY);
+            if self.broken.holds(&subject) {
+                continue;
+            }
             let told = self.commands.handle::<Kept>(name, name, &caller, command).await;
-            if let Err(error) = told {
+            if let Err(error) = told
+                && !self.broken.explains(&subject, &error)
+            {
                 tracing::warn!(%error, %tenant, "what is kept is not counted yet");
                 self.kept.again(tenant);
             }

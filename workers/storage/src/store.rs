@@ -19,6 +19,9 @@ use rustix::{
 
 use crate::StorageError;
 
+/// What stands between the name of an object and a number while it is being written.
+const PARTIAL: char = '#';
+
 /// The store of one folder.
 #[derive(Debug, Clone)]
 pub struct Storage {
@@ -109,6 +112,24 @@ impl Storage {
             }
         }
         Ok(old)
+    }
+
+    /// Removes what is left of uploads that broke off before a moment, whose gateway died.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn drop_partial_uploads(&self, before: SystemTime) -> Result<(), StorageError> {
+        for tenant in std::fs::read_dir(&self.root)?.flatten() {
+            let uploads = std::fs::read_dir(tenant.path().join(".uploads"));
+            for upload in uploads.into_iter().flatten().flatten() {
+                let partial = upload.file_name().to_string_lossy().contains(PARTIAL);
+                let changed = upload.metadata().and_then(|meta| meta.modified());
+                if partial && changed.is_ok_and(|changed| changed < before) {
+                    std::fs::remove_file(upload.path())?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Removes everything that belongs to one tenant.

@@ -39,6 +39,34 @@ async fn taken(stack: &Stack, wanted: u64) {
 }
 
 #[tokio::test]
+async fn uploads_at_once_all_come_in_and_those_that_break_off_give_their_room_back() {
+    let stack = Stack::new().await;
+    let (_, key) = keys::key(&stack, "acme", &SCOPES).await;
+    let key = key.as_str();
+    let small = async |n: usize| {
+        let mut bytes = std::fs::read(bunny()).unwrap();
+        bytes.truncate(20_000 + n);
+        let request = stack.request_as(key, Method::POST, "/uploads");
+        let request = request.header("content-type", "application/octet-stream");
+        // Nobody can look into the beginning of a film; that it comes in is what matters.
+        stack.send(request.body(bytes)).await.status
+    };
+    let all = join_all((0..60).map(small)).await;
+    assert!(!all.contains(&StatusCode::SERVICE_UNAVAILABLE), "{all:?}");
+    let kept = stack.get("/accounts/acme").await.json["storage_taken"].as_u64().unwrap();
+    let broken = async |_| {
+        let first = std::fs::read(bunny()).unwrap()[..65_536].to_vec();
+        let chunks = [Ok(first), Err(std::io::Error::other("broken off"))];
+        let body = reqwest::Body::wrap_stream(futures::stream::iter(chunks));
+        let request = stack.request_as(key, Method::POST, "/uploads");
+        let request = request.header("content-type", "application/octet-stream");
+        assert!(request.body(body).send().await.is_err());
+    };
+    join_all((0..60).map(broken)).await;
+    taken(&stack, kept).await;
+}
+
+#[tokio::test]
 async fn an_account_keeps_no_more_bytes_than_it_has_however_they_come() {
     let stack = Stack::new().await;
     let size = std::fs::metadata(bunny()).unwrap().len();

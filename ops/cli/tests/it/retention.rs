@@ -87,3 +87,35 @@ async fn a_round_that_was_cut_off_begins_again() {
         assert!(!stack.files().iter().any(|path| path.ends_with("a.mp4")));
     }
 }
+
+#[tokio::test]
+async fn what_a_replaced_stream_left_behind_goes_with_it() {
+    let stack =
+        Stack::with(&[("FFAPI_RETENTION__OUTPUTS", "1"), ("FFAPI_RETENTION__EVERY", "100000")])
+            .await;
+    let film = stack.place("film.mp4", &std::fs::read(bunny()).unwrap());
+    let stream = async |height: u32, segment: u32| {
+        let body = json!({
+            "input": film, "output": "f", "overwrite": "replace",
+            "segment_duration": segment, "variants": [{ "name": format!("v{height}"), "height": height }], "preset": "ultrafast",
+        });
+        let made = stack.post("/stream", &body).await;
+        let job = made.text("/job/id").to_owned();
+        assert_eq!(stack.over(&job).await.text("/status"), "completed", "{made:#?}");
+        job
+    };
+    let first = stream(144, 1).await;
+    let count = stack.files().len();
+    stream(90, 5).await;
+    assert!(stack.files().len() > 5 && count > 5);
+    let clean_up = async || {
+        stack.post("/admin/cleanup", &json!({})).await;
+        stack.get(&format!("/jobs/{first}")).await
+    };
+    until(clean_up, |job| !job.text("/outputs_expired_at").is_empty()).await;
+    let of_streams = async || {
+        stack.post("/admin/cleanup", &json!({})).await;
+        stack.files().into_iter().filter(|path| !path.ends_with("film.mp4")).collect::<Vec<_>>()
+    };
+    until(of_streams, Vec::is_empty).await;
+}

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nats::{Codec, Message};
+use nats::{Codec, CodecError, Message};
 use sqlx::AssertSqlSafe;
 
-use super::Verdict;
+use super::{Verdict, readable::readable};
 use crate::{
     AuditDecisions, Database, Projection, ProjectionError,
     audit::{AuditRow, COLUMNS, decisions},
+    error::Flaw,
 };
 
 pub(super) struct Decided<'a> {
@@ -37,6 +38,14 @@ impl<'a> Decided<'a> {
         message: &Message,
         verdict: &mut Verdict,
     ) -> Result<(), ProjectionError> {
+        match readable(codec, message).await {
+            Ok(()) => {}
+            Err(CodecError::Unreadable(_)) => {
+                verdict.fault(format!("log {}", message.sequence), Flaw::Unreadable.to_string());
+                return Ok(());
+            }
+            Err(CodecError::Log(error)) => return Err(error.into()),
+        }
         match decisions::rows(codec, message).await {
             Ok(rows) => {
                 self.expected.extend(rows.into_iter().map(|row| ((row.sequence, row.index), row)));

@@ -1,0 +1,43 @@
+//! Whether a message says what its subject promises, whichever aggregate it is of.
+
+use domain::{
+    Decider,
+    account::Account,
+    batch::Batch,
+    dispatch::{self, DispatchEvent},
+    hook::{Hook, HookRing},
+    job::Job,
+    kept::Kept,
+    key::{Key, Ring},
+    output::Output,
+    preset::Preset,
+    quota::Quota,
+    room::Room,
+    upload::Upload,
+};
+use nats::{Codec, CodecError, Decision, Message};
+use serde::de::DeserializeOwned;
+
+/// Reads one message and forgets what it says.
+///
+/// # Errors
+/// `Unreadable` when it is no decision of its aggregate, or nobody knows such an aggregate.
+pub(super) async fn readable(codec: &Codec, message: &Message) -> Result<(), CodecError> {
+    let category = message.address().map(|(category, _, _)| category).unwrap_or_default();
+    macro_rules! of {
+        ($($decider:ty),+) => {
+            $(if category == <$decider>::CATEGORY {
+                return read::<<$decider as Decider>::Event>(codec, message).await;
+            })+
+        };
+    }
+    of!(Job, Batch, Upload, Output, Preset, Key, Ring, Account, Quota, Room, Kept, Hook, HookRing);
+    if message.subject.starts_with(&format!("ev.{}.", dispatch::CATEGORY)) {
+        return read::<DispatchEvent>(codec, message).await;
+    }
+    Err(CodecError::Unreadable("nobody knows such an aggregate".to_owned()))
+}
+
+async fn read<E: DeserializeOwned>(codec: &Codec, message: &Message) -> Result<(), CodecError> {
+    codec.decode::<E>(&message.payload).await.map(|_: Decision<E>| ())
+}
