@@ -41,7 +41,7 @@ pub struct WebhooksConfig {
     pub endpoints: usize,
     /// Requests a second to one host, over all tenants; ten times as many at once after a pause.
     pub host_rate: u32,
-    /// Requests that are under way to one host, over all tenants.
+    /// Requests that are under way to one host, over all tenants; one tenant has half of them at most.
     pub host_concurrency: usize,
 }
 

@@ -78,7 +78,8 @@ impl Sender {
             // One that fails is tried with one at a time.
             let most = if endpoint.failures > 0 { 1 } else { endpoint.view.concurrency.max(1) };
             let wanted = usize::try_from(most).unwrap_or(usize::MAX);
-            let mut turn = match self.hosts.admit(&host(endpoint), wanted, Instant::now()) {
+            let (place, tenant) = (host(endpoint), endpoint.view.tenant.as_str());
+            let mut turn = match self.hosts.admit((&place, tenant), wanted, Instant::now()) {
                 Ok(turn) => turn,
                 // It waits in its rows, in its order, and takes no place of others.
                 Err(wait) => return Ok(wait),

@@ -1,5 +1,7 @@
 //! How much one host is sent to, over all tenants and endpoints: whoever names it, it may be somebody
-//! else's.
+//! else's. What it may be sent is shared among the tenants that send to it.
+
+mod bucket;
 
 use std::{
     collections::BTreeMap,
@@ -7,13 +9,25 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::bucket::{BURST, Bucket};
+
 /// What a host is sent at most.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Most {
     /// Requests a second; ten seconds' worth of them after a pause.
     pub(super) rate: u32,
-    /// Requests at once.
+    /// Requests at once; one tenant has half of them at most.
     pub(super) at_once: usize,
+}
+
+impl Most {
+    fn rate(self) -> f64 {
+        f64::from(self.rate.max(1))
+    }
+
+    fn full(self) -> f64 {
+        self.rate() * BURST
+    }
 }
 
 /// Every host that was sent to lately.
@@ -23,22 +37,6 @@ pub(super) struct Hosts {
     known: Mutex<BTreeMap<String, Bucket>>,
 }
 
-#[derive(Debug)]
-struct Bucket {
-    /// Requests that may go now.
-    tokens: f64,
-    at: Instant,
-    under_way: usize,
-    /// Those that were told to come again, as far as their time has not come.
-    promised: f64,
-}
-
-/// Seconds' worth of requests that a host may get at once after a pause.
-const BURST: f64 = 10.0;
-/// How soon a host is tried again that is sent to as much as it may be.
-const SOON: Duration = Duration::from_millis(250);
-/// And how late at most, however many wait.
-const LATE: Duration = Duration::from_mins(5);
 /// Hosts from which on those are forgotten that are as good as new.
 const MANY: usize = 10_000;
 
@@ -47,6 +45,7 @@ const MANY: usize = 10_000;
 pub(super) struct Turn {
     hosts: Arc<Hosts>,
     host: String,
+    tenant: String,
     /// So many.
     pub(super) granted: usize,
 }
@@ -56,49 +55,22 @@ impl Hosts {
         Arc::new(Self { most, known: Mutex::default() })
     }
 
-    /// Lets up to `wanted` requests go to a host; else says when to ask again.
+    /// Lets up to `wanted` requests of a tenant go to a host; else says when to ask again.
     pub(super) fn admit(
         self: &Arc<Self>,
-        host: &str,
+        (host, tenant): (&str, &str),
         wanted: usize,
         now: Instant,
     ) -> Result<Turn, Duration> {
-        let rate = f64::from(self.most.rate.max(1));
-        let full = rate * BURST;
         let host = host.to_ascii_lowercase();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MANY {
-            let idle = |bucket: &Bucket| {
-                bucket.under_way == 0 && now.duration_since(bucket.at).as_secs_f64() >= BURST
-            };
-            known.retain(|_, bucket| !idle(bucket));
+            known.retain(|_, bucket| !bucket.is_idle(now));
         }
-        let fresh = || Bucket { tokens: full, at: now, under_way: 0, promised: 0.0 };
-        let bucket = known.entry(host.clone()).or_insert_with(fresh);
-        let passed = now.duration_since(bucket.at).as_secs_f64();
-        bucket.tokens = (bucket.tokens + passed * rate).min(full);
-        bucket.promised = (bucket.promised - passed * rate).max(0.0);
-        bucket.at = bucket.at.max(now);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "never below 0"
-        )]
-        let tokens = bucket.tokens.max(0.0) as usize;
-        let room = self.most.at_once.max(1).saturating_sub(bucket.under_way);
-        let granted = wanted.min(tokens).min(room);
-        if granted == 0 {
-            // Each at a time of its own: thousands that wait do not come again and again.
-            let lacking = (1.0 + bucket.promised - bucket.tokens).max(0.0) / rate;
-            bucket.promised += 1.0;
-            return Err(Duration::from_secs_f64(lacking).clamp(SOON, LATE));
-        }
-        #[expect(clippy::cast_precision_loss, reason = "a few")]
-        let spent = granted as f64;
-        bucket.tokens -= spent;
-        bucket.under_way = bucket.under_way.saturating_add(granted);
+        let bucket = known.entry(host.clone()).or_insert_with(|| Bucket::new(self.most, now));
+        let granted = bucket.admit(self.most, tenant, wanted, now)?;
         drop(known);
-        Ok(Turn { hosts: Arc::clone(self), host, granted })
+        Ok(Turn { hosts: Arc::clone(self), host, tenant: tenant.to_owned(), granted })
     }
 }
 
@@ -108,10 +80,7 @@ impl Turn {
         let unused = self.granted.saturating_sub(used);
         let mut known = self.hosts.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bucket) = known.get_mut(&self.host) {
-            #[expect(clippy::cast_precision_loss, reason = "a few")]
-            let tokens = unused as f64;
-            bucket.tokens += tokens;
-            bucket.under_way = bucket.under_way.saturating_sub(unused);
+            bucket.unused(&self.tenant, unused);
         }
         drop(known);
         self.granted = self.granted.min(used);
@@ -122,14 +91,17 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let mut known = self.hosts.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bucket) = known.get_mut(&self.host) {
-            bucket.under_way = bucket.under_way.saturating_sub(self.granted);
+            bucket.over(&self.tenant, self.granted);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        bucket::{LATE, SOON},
+        *,
+    };
 
     fn hosts(rate: u32, at_once: usize) -> Arc<Hosts> {
         Hosts::new(Most { rate, at_once })
@@ -140,7 +112,7 @@ mod tests {
         let (hosts, start) = (hosts(2, 1_000), Instant::now());
         let sent = |at: u64, wanted| {
             let now = start + Duration::from_secs(at);
-            hosts.admit("a.example", wanted, now).map(|turn| turn.granted)
+            hosts.admit(("a.example", "acme"), wanted, now).map(|turn| turn.granted)
         };
         assert_eq!(sent(0, 15), Ok(15));
         assert_eq!(sent(0, 15), Ok(5));
@@ -149,32 +121,97 @@ mod tests {
         assert_eq!(sent(3, 100), Ok(6));
         assert_eq!(sent(1_000, 100), Ok(20));
         assert_eq!(
-            hosts.admit("A.EXAMPLE", 1, start).map(|turn| turn.granted),
+            hosts.admit(("A.EXAMPLE", "acme"), 1, start).map(|turn| turn.granted),
             Err(SOON.max(Duration::from_millis(500)))
         );
-        assert_eq!(hosts.admit("b.example", 1, start).map(|turn| turn.granted), Ok(1));
+        let other = hosts.admit(("b.example", "acme"), 1, start);
+        assert_eq!(other.map(|turn| turn.granted), Ok(1));
     }
 
     #[test]
     fn those_that_wait_come_again_one_after_the_other() {
         let (hosts, now) = (hosts(2, 1_000), Instant::now());
-        drop(hosts.admit("a", 20, now));
+        drop(hosts.admit(("a", "acme"), 20, now));
         let waits: Vec<Duration> =
-            (0..1_000).map(|_| hosts.admit("a", 1, now).unwrap_err()).collect();
+            (0..1_000).map(|_| hosts.admit(("a", "acme"), 1, now).unwrap_err()).collect();
         assert_eq!(waits[..3], [500, 1_000, 1_500].map(Duration::from_millis));
         assert_eq!(waits[999], LATE);
+        // They hold up nobody else's.
+        let other = hosts.admit(("a", "globex"), 1, now).unwrap_err();
+        assert_eq!(other, Duration::from_secs(1));
     }
 
     #[test]
     fn only_so_many_are_under_way_to_a_host() {
         let (hosts, now) = (hosts(1_000, 3), Instant::now());
-        let mut first = hosts.admit("a", 2, now).unwrap();
-        let second = hosts.admit("a", 2, now).unwrap();
+        let mut first = hosts.admit(("a", "acme"), 2, now).unwrap();
+        let second = hosts.admit(("a", "globex"), 2, now).unwrap();
         assert_eq!(second.granted, 1);
-        assert!(hosts.admit("a", 1, now).is_err());
+        assert!(hosts.admit(("a", "acme"), 1, now).is_err());
         first.only(1);
-        assert_eq!(hosts.admit("a", 9, now).map(|turn| turn.granted), Ok(1));
+        assert_eq!(hosts.admit(("a", "acme"), 9, now).map(|turn| turn.granted), Ok(1));
         drop((first, second));
-        assert_eq!(hosts.admit("a", 9, now).map(|turn| turn.granted), Ok(3));
+        assert_eq!(hosts.admit(("a", "acme"), 9, now).map(|turn| turn.granted), Ok(2));
+    }
+
+    #[test]
+    fn a_tenant_takes_half_of_a_host_at_most() {
+        let (hosts, now) = (hosts(1_000, 8), Instant::now());
+        let taken = hosts.admit(("a", "acme"), 100, now).unwrap();
+        assert_eq!(taken.granted, 4);
+        assert!(hosts.admit(("a", "acme"), 1, now).is_err());
+        let other = hosts.admit(("a", "globex"), 1, now).map(|turn| turn.granted);
+        assert_eq!(other, Ok(1), "whatever the first one has under way");
+    }
+
+    #[test]
+    fn a_slot_that_is_free_again_is_for_the_tenant_that_waits() {
+        let (hosts, now) = (hosts(1_000, 4), Instant::now());
+        let admit = |tenant, wanted| hosts.admit(("a", tenant), wanted, now);
+        let (first, second) = (admit("acme", 1).unwrap(), admit("acme", 1).unwrap());
+        let _globex = admit("globex", 2).unwrap();
+        assert!(admit("initech", 1).is_err());
+        drop(first);
+        assert!(admit("acme", 1).is_err(), "one waits that has had less");
+        let initech = admit("initech", 5).unwrap();
+        assert_eq!(initech.granted, 1);
+        drop(second);
+        assert_eq!(admit("acme", 5).map(|turn| turn.granted), Ok(1), "then it is its turn");
+    }
+
+    #[test]
+    fn requests_that_may_go_again_are_shared_by_the_tenants_that_wait() {
+        let (hosts, start) = (hosts(10, 1_000), Instant::now());
+        let at = |millis| start + Duration::from_millis(millis);
+        let sent =
+            |tenant, wanted, now| hosts.admit(("a", tenant), wanted, now).map(|turn| turn.granted);
+        assert_eq!(sent("acme", 100, start), Ok(100));
+        // A hundred endpoints of one, and one of another.
+        for _ in 0..100 {
+            assert!(sent("acme", 1, start).is_err());
+        }
+        let wait = sent("globex", 1, start).unwrap_err();
+        assert!(wait <= SOON, "{wait:?}");
+        let (mut acme, mut globex) = (0, 0);
+        for round in 3..13 {
+            // The one asks with many, and first.
+            acme += sent("acme", 50, at(round * 100)).unwrap_or(0);
+            globex += sent("globex", 1, at(round * 100)).unwrap_or(0);
+        }
+        assert!((11..=13).contains(&(acme + globex)), "ten a second: {acme} and {globex}");
+        assert!(globex >= 4, "{acme} and {globex}");
+    }
+
+    #[test]
+    fn what_is_kept_for_a_tenant_that_does_not_come_again_is_everybodys() {
+        let (hosts, start) = (hosts(1, 1_000), Instant::now());
+        let sent = |tenant, wanted, at: u64| {
+            let now = start + Duration::from_secs(at);
+            hosts.admit(("a", tenant), wanted, now).map(|turn| turn.granted)
+        };
+        assert_eq!(sent("acme", 10, 0), Ok(10));
+        assert!(sent("globex", 1, 0).is_err());
+        assert!(sent("acme", 1, 1).is_err(), "it is kept for the other");
+        assert_eq!(sent("acme", 10, 5), Ok(5));
     }
 }
