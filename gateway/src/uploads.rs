@@ -2,6 +2,7 @@
 
 mod again;
 mod look;
+mod stored;
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use commands::{Caller, Handled};
 use domain::{
     Personal, UploadId,
     key::Scope,
-    upload::{Upload, UploadCommand, UploadEvent, UploadRejection},
+    upload::{Upload, UploadCommand, UploadRejection},
 };
 use nats::failpoint;
 use poem::{Body, Request, Result, web::Data};
@@ -38,6 +39,7 @@ use crate::{
 };
 
 pub use self::look::LookConfig;
+pub(crate) use self::stored::state;
 
 pub(crate) struct Uploads;
 
@@ -103,7 +105,7 @@ impl Uploads {
             room.settle();
         }
         let Taken { id, handled, replayed } = taken;
-        let body = stored(&gateway, principal, id).await?;
+        let body = stored::shown(&gateway, &principal.tenant, id).await?;
         Ok(Reply::new(body)
             .location(format!("/api/v1/uploads/{id}"))
             .version(handled.version)
@@ -122,7 +124,7 @@ impl Uploads {
     ) -> Result<Reply<200, UploadBody>> {
         let principal = auth.may(Scope::JobsRead)?;
         let id: UploadId = id.0.parse().map_err(|_| Problem::not_found("upload"))?;
-        let body = stored(&gateway, principal, id).await?;
+        let body = stored::shown(&gateway, &principal.tenant, id).await?;
         Ok(Reply::new(body).version(1).unless(if_none_match.0.as_deref()))
     }
 
@@ -139,7 +141,7 @@ impl Uploads {
     ) -> Result<Reply<200, UploadBody>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let id: UploadId = id.0.parse().map_err(|_| Problem::not_found("upload"))?;
-        let body = stored(&gateway, principal, id).await?;
+        let body = stored::shown(&gateway, &principal.tenant, id).await?;
         let (tenant, caller) = (principal.tenant.as_str(), caller(principal, request));
         // First the word, then the bytes: nobody is promised what is not there.
         let handled = gateway
@@ -234,31 +236,6 @@ async fn take(
         return Err(problem);
     }
     Ok(Taken { id, handled, replayed })
-}
-
-/// An upload that is there.
-async fn stored(
-    gateway: &Gateway,
-    principal: &Principal,
-    id: UploadId,
-) -> Result<UploadBody, Problem> {
-    let history =
-        gateway.commands.history::<Upload>(principal.tenant.as_str(), &id.to_string()).await?;
-    let events = history.iter().flat_map(|(_, decision)| &decision.events);
-    let mut stored = None;
-    for event in events {
-        stored = match event {
-            UploadEvent::Completed { file_name, size, sha256, media } => Some(UploadBody {
-                id: id.to_string(),
-                file_name: file_name.as_ref().cloned(),
-                size: *size,
-                sha256: sha256.clone(),
-                media: media.as_ref().and_then(Personal::as_ref).cloned().map(Any),
-            }),
-            UploadEvent::Expired {} => None,
-        };
-    }
-    stored.ok_or_else(|| Problem::not_found("upload"))
 }
 
 /// What a scan means for an upload.

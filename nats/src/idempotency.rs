@@ -84,6 +84,18 @@ impl Idempotency {
         self.kept(subject(tenant, route, key)).await
     }
 
+    /// Forgets every key of a tenant's.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn erase(&self, tenant: &str) -> Result<(), LogError> {
+        let stream = self.nats.jetstream.get_stream_no_info(IDEM).await;
+        let stream = stream.map_err(LogError::unavailable)?;
+        let filter = format!("idem.{tenant}.>");
+        stream.purge().filter(filter).await.map_err(LogError::unavailable)?;
+        Ok(())
+    }
+
     async fn kept(&self, subject: String) -> Result<Option<Reservation>, LogError> {
         let stream =
             self.nats.jetstream.get_stream_no_info(IDEM).await.map_err(LogError::unavailable)?;

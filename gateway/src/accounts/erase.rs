@@ -56,6 +56,7 @@ pub(super) async fn erase(
     failpoint::hit("gateway.before_erase");
     gateway.storage.erase(tenant).await?;
     gateway.lines.erase(name).await?;
+    gateway.idempotency.erase(name).await?;
     for hook in hooks(gateway, tenant).await? {
         gateway.vault.purge(&format!("hook.{hook}.")).await?;
         let id = hook.to_string();

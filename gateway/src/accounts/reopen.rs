@@ -22,6 +22,7 @@ pub(super) async fn reopen(
     if !state.is_open() {
         // What came in while it was being erased.
         gateway.storage.erase(tenant).await?;
+        gateway.idempotency.erase(name).await?;
         gateway.vault.reopen(name).await?;
         gateway.commands.forget(name).await;
     }

@@ -9,7 +9,7 @@ use domain::{
     location::Location,
     media::{Capabilities, Fallback, Hardware, MediaRequest},
     quota::{MINUTE, Month},
-    upload::{Upload, UploadState},
+    upload::UploadState,
 };
 use nats::{Position, failpoint};
 use poem::Request;
@@ -29,6 +29,7 @@ use crate::{
     reply::Reply,
     room,
     state::{Gateway, caller},
+    uploads,
     webhooks::account_secret,
 };
 
@@ -215,8 +216,7 @@ async fn check(
             check_host(gateway, url, "#/input")?;
         }
         let Some(Location::Upload(id)) = input.as_ref() else { continue };
-        let tenant = principal.tenant.as_str();
-        let state = gateway.commands.state::<Upload>(tenant, &id.to_string()).await?;
+        let state = uploads::state(gateway, &principal.tenant, *id).await?;
         if matches!(state, UploadState::Unknown | UploadState::Expired) {
             let detail =
                 format!("there is no upload {id} any more or yet; POST /uploads makes one");

@@ -1,11 +1,9 @@
 //! Sending the same file again under the same key.
 
-use domain::{
-    UploadId,
-    upload::{Upload, UploadState},
-};
+use domain::{UploadId, upload::UploadState};
 use storage::Storage;
 
+use super::stored;
 use crate::{auth::Principal, idempotency::Key, problem::Problem, state::Gateway};
 
 /// The id that a key stands for.
@@ -30,8 +28,7 @@ pub(super) async fn reserve(
             return Err(problem);
         }
     };
-    let state =
-        gateway.commands.state::<Upload>(principal.tenant.as_str(), &id.to_string()).await?;
+    let state = stored::state(gateway, &principal.tenant, id).await?;
     Ok(match state {
         _ if id == own => Reserved { id, replayed: false },
         UploadState::Completed { .. } => {

@@ -19,3 +19,23 @@ async fn a_key_stands_for_the_first_resource_for_ever_after() {
         assert_eq!(outcome, Reserved::Now);
     }
 }
+
+#[tokio::test]
+async fn what_an_erased_tenants_keys_stood_for_is_forgotten_and_nobody_elses() {
+    let bed = Bed::new().await;
+    let keys = Idempotency::new(bed.nats.clone());
+    let first = reservation("upload_1");
+    for tenant in ["acme", "acme-2"] {
+        for route in ["/uploads", "/convert"] {
+            keys.reserve(tenant, route, "k", &first).await.unwrap();
+        }
+    }
+    keys.erase("acme").await.unwrap();
+    for route in ["/uploads", "/convert"] {
+        assert_eq!(keys.find("acme", route, "k").await.unwrap(), None);
+        let second = keys.reserve("acme", route, "k", &reservation("upload_2")).await.unwrap();
+        assert_eq!(second, Reserved::Now);
+        assert_eq!(keys.find("acme-2", route, "k").await.unwrap(), Some(first.clone()));
+    }
+    keys.erase("nobody").await.unwrap();
+}

@@ -92,6 +92,9 @@ impl Known {
         account.version = account.version.saturating_add(decision.events.len() as u64);
         let has = |wanted: AccountEvent| decision.events.contains(&wanted);
         let (erased, anew) = (has(AccountEvent::Erased {}), has(AccountEvent::Reopened {}));
+        if erased || anew {
+            account.begins_after = sequence;
+        }
         let before = |key: &&mut KnownKey| key.tenant == own && key.made_at < sequence;
         for key in self.keys.values_mut().filter(before) {
             if erased {
@@ -123,6 +126,9 @@ pub(crate) struct KnownKey {
 pub(crate) struct KnownAccount {
     pub(crate) state: AccountState,
     pub(crate) version: u64,
+    /// Sequence of the message by which it was erased or opened anew last; 0 if it never was. What it had
+    /// before is gone.
+    pub(crate) begins_after: u64,
 }
 
 /// One message of the log, read.

@@ -66,9 +66,8 @@ async fn an_erased_account_takes_nothing_until_it_is_opened_anew() {
 
     // Anew everything works, and what is written can be read.
     let (_, new) = keys::key(&stack, "acme", &SCOPES).await;
-    let gone = stack.request_as(&new, Method::POST, "/probe").header("prefer", "wait=60");
-    let gone = stack.send(gone.json(&json!({ "input": before }))).await;
-    assert_eq!(gone.text("/job/error/code"), "input_not_found", "{gone:#?}");
+    let gone = send(&stack, &new, "/probe", &json!({ "input": before })).await;
+    assert_eq!(gone.status, StatusCode::UNPROCESSABLE_ENTITY, "{gone:#?}");
     let input = upload(&stack, &new).await.text("/id").to_owned();
     let body = json!({ "input": input, "metadata": { "of": "the new" } });
     let job = send(&stack, &new, "/probe", &body).await.text("/job/id").to_owned();
@@ -122,4 +121,50 @@ async fn what_comes_in_while_an_account_is_erased_is_refused_or_called_off() {
     };
     let all = until(async || jobs(stack, "acme"), over).await;
     assert!(all.len() > 20, "{}", all.len());
+}
+
+#[tokio::test]
+async fn what_an_account_sent_before_it_was_erased_stands_for_nothing_anew() {
+    let stack = Stack::new().await;
+    let film = || std::fs::read(bunny()).unwrap();
+    let once = async |secret: &str, path: &str, kind: &str, body: Vec<u8>| {
+        let request = stack.request_as(secret, Method::POST, path);
+        let request = request.header("idempotency-key", "\"once\"").header("content-type", kind);
+        stack.send(request.body(body)).await
+    };
+    let store =
+        async |secret: &str| once(secret, "/uploads", "application/octet-stream", film()).await;
+    // It names no upload: both times the same is sent.
+    let job = json!({ "input": "none.mp4", "not_before": "2099-01-01T00:00:00Z" }).to_string();
+    let submit = async |secret: &str| {
+        once(secret, "/probe", "application/json", job.clone().into_bytes()).await
+    };
+    let replayed = |answer: &Answer| answer.header("idempotent-replayed") == "true";
+    let (_, old) = keys::key(&stack, "acme", &SCOPES).await;
+    let before = (store(&old).await.text("/id").to_owned(), submit(&old).await);
+    assert!(replayed(&store(&old).await) && replayed(&submit(&old).await));
+    for (method, path) in
+        [(Method::DELETE, "/accounts/acme"), (Method::POST, "/accounts/acme/reopen")]
+    {
+        let answer = admin(&stack, method, path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:#?}");
+    }
+
+    let (_, new) = keys::key(&stack, "acme", &SCOPES).await;
+    for method in [Method::GET, Method::DELETE] {
+        let path = format!("/uploads/{}", before.0);
+        let gone = stack.send(stack.request_as(&new, method, &path)).await;
+        assert_eq!(gone.status, StatusCode::NOT_FOUND, "{gone:#?}");
+    }
+    let (stored, submitted) = (store(&new).await, submit(&new).await);
+    for answer in [&stored, &submitted] {
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:#?}");
+        assert!(!replayed(answer), "{answer:#?}");
+    }
+    assert_ne!(stored.text("/id"), before.0);
+    assert_ne!(submitted.text("/job/id"), before.1.text("/job/id"));
+    // The bytes are there.
+    let read = stack.request_as(&new, Method::POST, "/probe").header("prefer", "wait=60");
+    let read = stack.send(read.json(&json!({ "input": stored.text("/id") }))).await;
+    assert_eq!(read.text("/job/status"), "completed", "{read:#?}");
 }
