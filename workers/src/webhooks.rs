@@ -9,6 +9,7 @@ mod signature;
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use commands::Commands;
+use domain::HookId;
 use lru::LruCache;
 use nats::{Live, LogError, Vault};
 use projections::{
@@ -79,8 +80,9 @@ pub struct Sender {
     vault: Vault,
     egress: Egress,
     config: WebhooksConfig,
-    /// Secrets by their names: what a name stands for never changes.
-    secrets: Mutex<LruCache<String, Vec<u8>>>,
+    /// Secrets by who uses them and their names. An account's own secret keeps its name when the account is
+    /// erased and opened anew, and is another one then; no endpoint of before is sent anything after it.
+    secrets: Mutex<LruCache<(HookId, String), Vec<u8>>>,
     hosts: Arc<Hosts>,
 }
 

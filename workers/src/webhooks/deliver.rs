@@ -218,19 +218,21 @@ impl Sender {
         }
         let mut secrets = Vec::with_capacity(names.len());
         for name in names {
-            secrets.push(self.secret(name).await?);
+            secrets.push(self.secret(endpoint, name).await?);
         }
         Ok(secrets)
     }
 
-    async fn secret(&self, name: String) -> Result<Vec<u8>, String> {
-        if let Some(secret) = self.secrets.lock().await.get(&name) {
+    async fn secret(&self, endpoint: &Endpoint, name: String) -> Result<Vec<u8>, String> {
+        let used = (endpoint.view.id, name);
+        if let Some(secret) = self.secrets.lock().await.get(&used) {
             return Ok(secret.clone());
         }
+        let (_, name) = &used;
         // Not held while the vault answers: others' secrets may be known.
-        let found = self.vault.read(&name).await.map_err(|error| error.to_string())?;
+        let found = self.vault.read(name).await.map_err(|error| error.to_string())?;
         let secret = found.ok_or("its secret is not in the vault")?;
-        self.secrets.lock().await.put(name, secret.clone());
+        self.secrets.lock().await.put(used, secret.clone());
         Ok(secret)
     }
 }

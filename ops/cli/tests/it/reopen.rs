@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     keys, operator,
     patience::until,
+    receiver::Receiver,
     stack::{Answer, Stack, bunny},
 };
 
@@ -167,4 +168,31 @@ async fn what_an_account_sent_before_it_was_erased_stands_for_nothing_anew() {
     let read = stack.request_as(&new, Method::POST, "/probe").header("prefer", "wait=60");
     let read = stack.send(read.json(&json!({ "input": stored.text("/id") }))).await;
     assert_eq!(read.text("/job/status"), "completed", "{read:#?}");
+}
+
+#[tokio::test]
+async fn what_an_account_is_sent_anew_is_signed_with_its_new_secret() {
+    let stack = Stack::with(&[("FFAPI_EGRESS__ALLOW", "127.0.0.1/32")]).await;
+    let receiver = Receiver::new().await;
+    let mut secrets = Vec::new();
+    for path in ["/before", "/anew"] {
+        let (_, key) = keys::key(&stack, "acme", &SCOPES).await;
+        let body = json!({
+            "input": "none.mp4", "not_before": "2099-01-01T00:00:00Z",
+            "webhook_url": format!("{}{path}", receiver.url), "webhook_events": ["job.queued"],
+        });
+        let made = send(&stack, &key, "/probe", &body).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:#?}");
+        let asked = stack.request_as(&key, Method::GET, "/webhooks/signing-secret");
+        secrets.push(stack.send(asked).await.text("/secret").to_owned());
+        let got = receiver.until(path, |got| !got.is_empty()).await;
+        assert!(got[0].is_signed_with(secrets.last().unwrap()), "{path}");
+        for (method, path) in
+            [(Method::DELETE, "/accounts/acme"), (Method::POST, "/accounts/acme/reopen")]
+        {
+            let answer = admin(&stack, method, path).await;
+            assert_eq!(answer.status, StatusCode::OK, "{answer:#?}");
+        }
+    }
+    assert_ne!(secrets[0], secrets[1]);
 }
