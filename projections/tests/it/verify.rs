@@ -157,6 +157,35 @@ async fn rows_before_the_beginning_and_behind_the_end_are_faults_in_every_table(
     }
 }
 
+#[tokio::test]
+async fn rows_of_decisions_that_are_removed_are_a_fault_wherever_their_read_model_says_it_is() {
+    let bed = Bed::new().await;
+    let running = [bed.run(Archive), bed.run(AuditDecisions)];
+    for n in 1..=3 {
+        bed.key(n).await;
+    }
+    bed.caught_up_with_the_log().await;
+    assert_eq!(bed.faults().await, Vec::<String>::new());
+    for running in running {
+        running.stop().await.unwrap();
+    }
+    let pool = bed.pool().await;
+    let behind = ["projection_checkpoint audit_decision".to_owned()];
+    for told in [
+        "UPDATE projection_checkpoint SET sequence = 1 WHERE name = 'audit_decision'",
+        "DELETE FROM projection_checkpoint WHERE name = 'audit_decision'",
+    ] {
+        sqlx::query("DELETE FROM audit_decision WHERE sequence > 1").execute(&pool).await.unwrap();
+        sqlx::query(told).execute(&pool).await.unwrap();
+        assert_eq!(bed.faults().await, behind, "{told}");
+    }
+    // What is only late is there by the time that it is looked at, or soon after.
+    sqlx::query("DELETE FROM audit_decision").execute(&pool).await.unwrap();
+    let running = bed.run(AuditDecisions);
+    assert_eq!(bed.faults().await, Vec::<String>::new());
+    running.stop().await.unwrap();
+}
+
 impl Bed {
     async fn caught_up_with_the_log(&self) {
         let pool = self.pool().await;

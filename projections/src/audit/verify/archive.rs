@@ -21,7 +21,7 @@ pub(super) async fn compare(
     let mut hashes = Hashes::new();
     let mut reader = log.follow(1);
     let (mut hash, mut at) = (Vec::new(), 0_u64);
-    let mut decided = Decided::open(database).await?;
+    let mut decided = Decided::open(database, end, verdict).await?;
     while at < end {
         let rows = links(database, Chained::Archive, at, 1_000).await?;
         let to = at.saturating_add(PAGE).min(end);

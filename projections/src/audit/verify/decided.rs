@@ -1,6 +1,9 @@
 //! The rows of decisions, beside what the log makes of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
 use nats::{Codec, CodecError, Message};
 use sqlx::AssertSqlSafe;
@@ -12,6 +15,11 @@ use crate::{
     error::Flaw,
 };
 
+/// How long the rows have to get as far as the archive is.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked whether they are.
+const LOOK: Duration = Duration::from_millis(50);
+
 pub(super) struct Decided<'a> {
     database: &'a Database,
     expected: BTreeMap<(i64, i32), AuditRow>,
@@ -21,7 +29,31 @@ pub(super) struct Decided<'a> {
 }
 
 impl<'a> Decided<'a> {
-    pub(super) async fn open(database: &'a Database) -> Result<Self, ProjectionError> {
+    /// Begins to compare rows up to the archive's end. Where a read model says that it is, stands in the
+    /// database whose rows are looked at: short of the archive, which the log vouches for, it is no word to
+    /// go by, and that is a fault.
+    pub(super) async fn open(
+        database: &'a Database,
+        end: u64,
+        verdict: &mut Verdict,
+    ) -> Result<Self, ProjectionError> {
+        let begun = Instant::now();
+        let end = i64::try_from(end).unwrap_or(i64::MAX);
+        loop {
+            let at = checkpoint(database).await?.unwrap_or(0);
+            if at >= end {
+                break;
+            }
+            if begun.elapsed() >= PATIENCE {
+                let why = format!(
+                    "it is at {at}, and the archive goes to {end}: rows in between are removed, or not \
+                     written yet; verify again once a projector has come by"
+                );
+                verdict.fault("projection_checkpoint audit_decision", why);
+                break;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
         let parked: Vec<i64> =
             sqlx::query_scalar("SELECT sequence FROM projection_parked WHERE name = $1")
                 .bind(AuditDecisions::NAME)
@@ -74,11 +106,7 @@ impl<'a> Decided<'a> {
             .bind(signed(to))
             .fetch_all(&self.database.pool)
             .await?;
-        let checkpoint: Option<i64> =
-            sqlx::query_scalar("SELECT sequence FROM projection_checkpoint WHERE name = $1")
-                .bind(AuditDecisions::NAME)
-                .fetch_optional(&self.database.pool)
-                .await?;
+        let checkpoint = checkpoint(self.database).await?;
         let mut expected = std::mem::take(&mut self.expected);
         for row in found {
             let name = format!("audit_decision {}-{}", row.sequence, row.index);
@@ -104,4 +132,13 @@ impl<'a> Decided<'a> {
         self.from = to;
         Ok(())
     }
+}
+
+/// Where the rows say that they are.
+async fn checkpoint(database: &Database) -> Result<Option<i64>, ProjectionError> {
+    let at = sqlx::query_scalar("SELECT sequence FROM projection_checkpoint WHERE name = $1")
+        .bind(AuditDecisions::NAME)
+        .fetch_optional(&database.pool)
+        .await?;
+    Ok(at)
 }
