@@ -22,7 +22,6 @@ use poem_openapi::{
     types::Any,
 };
 use serde_json::Value;
-use storage::StorageError;
 use uuid::Uuid;
 
 use crate::{
@@ -150,10 +149,7 @@ impl Uploads {
             .await
             .map_err(Problem::from)?;
         let storage = gateway.storage.of(&principal.tenant).map_err(Problem::from)?;
-        match storage.forget(id).await {
-            Ok(()) | Err(StorageError::NotFound(_)) => {}
-            Err(error) => return Err(Problem::from(error).into()),
-        }
+        storage.forget(id).await.map_err(Problem::from)?;
         Ok(Reply::new(body).version(handled.version).position(handled.position))
     }
 }

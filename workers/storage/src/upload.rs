@@ -68,12 +68,15 @@ impl Storage {
         self.store.rename(&from, &to).await.map_err(StorageError::unavailable)
     }
 
-    /// Removes an upload that is not wanted after all.
+    /// Removes an upload that is not wanted after all; there may be none.
     ///
     /// # Errors
     /// When the disk fails.
     pub async fn forget(&self, id: UploadId) -> Result<(), StorageError> {
         let key = Self::key(&Location::Upload(id))?;
-        self.store.delete(&key).await.map_err(StorageError::unavailable)
+        match self.store.delete(&key).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(StorageError::unavailable(error)),
+        }
     }
 }

@@ -66,6 +66,10 @@ async fn an_upload_is_kept_whole_with_its_hash() {
     assert_eq!(received.size, 5_000_000);
     let stored = bytes_at(&storage, &Location::Upload(id)).await;
     assert_eq!(hex::encode(Sha256::digest(&stored)), received.sha256);
+    for time in ["first", "second"] {
+        assert!(storage.forget(id).await.is_ok(), "{time}");
+    }
+    assert!(matches!(storage.size(&Location::Upload(id)).await, Err(StorageError::NotFound(_))));
 }
 
 #[tokio::test]
