@@ -10,7 +10,7 @@ use domain::{
     hook::{Callback, DisabledBy, HookEvent, HookRingEvent, HookTerms},
     job::{Failure, FailureCode, JobEvent, JobSpec, OutputFile, Priority, StreamSummary},
     kept::KeptEvent,
-    key::{KeyEvent, KeyTerms, RingEvent, Scope},
+    key::{ClaimPurpose, KeyEvent, KeyTerms, RingEvent, Scope},
     media::{
         AudioCodec, Container, Convert, MediaRequest, Operation, Overwrite, Preset, Probe, Scale,
         ScaleMode, Transcode, Trim, VideoCodec,
@@ -169,7 +169,8 @@ fn rooms() -> Vec<(&'static str, RoomEvent)> {
 fn rings() -> Vec<(&'static str, RingEvent)> {
     let key = KeyId::from_uuid(Uuid::from_u128(1));
     let gone = [KeyId::from_uuid(Uuid::from_u128(2))].into();
-    vec![("ring.claimed", RingEvent::Claimed { key, gone })]
+    let (at, purpose) = (Timestamp::from_millis(5), ClaimPurpose::Extend);
+    vec![("ring.claimed", RingEvent::Claimed { key, gone, at, purpose })]
 }
 
 fn accounts() -> Vec<(&'static str, AccountEvent)> {

@@ -14,7 +14,7 @@ pub use self::{
     decide::{Key, KeyCommand, KeyRejection},
     event::KeyEvent,
     public::public,
-    ring::{Ring, RingCommand, RingEvent, RingRejection},
+    ring::{ClaimPurpose, KeyCensus, Place, Ring, RingCommand, RingEvent, RingRejection},
     scope::Scope,
     state::{ActiveKey, KeptSecret, KeyState},
     terms::{GENERATIONS, Grant, KeyTerms, TermsRejection},

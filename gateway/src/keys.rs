@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use domain::{
     Decider, KeyId,
-    key::{Key, KeyCommand, Scope},
+    key::{ClaimPurpose, Key, KeyCommand, Scope},
 };
 use poem::{Request, Result, web::Data};
 use poem_openapi::{
@@ -202,11 +202,10 @@ impl Keys {
         let command = KeyCommand::Extend { expires_at: body.value.read()?, by, at };
         // What is refused takes no place.
         Key::decide(&key.state, command.clone()).map_err(Problem::from)?;
-        if key.state.key().is_some_and(|held| held.is_expired(at)) {
-            // It would open again.
-            let caller = caller(principal, request);
-            ring::claim(&gateway, (&key.tenant, &caller), key.id).await?;
-        }
+        // Its end may have come, or come before this is written: it would open again.
+        let caller = caller(principal, request);
+        let claimed = (key.id, ClaimPurpose::Extend);
+        ring::claim(&gateway, (&key.tenant, &caller), claimed).await?;
         Ok(Change { request, principal, key, if_match: if_match.0 }.give(&gateway, command).await?)
     }
 

@@ -1,7 +1,7 @@
 use commands::HandleError;
 use domain::{
     Decider, KeyId, Personal, Tenant,
-    key::{Key, KeyCommand, KeyRejection, KeyState},
+    key::{ClaimPurpose, Key, KeyCommand, KeyRejection, KeyState},
 };
 use poem::Request;
 use uuid::Uuid;
@@ -73,7 +73,7 @@ pub(super) async fn create(
         minted = mint(gateway.directory.pepper(), id, crate::random::bytes()?);
     }
     let caller = caller(principal, request);
-    ring::claim(gateway, (&tenant, &caller), id).await?;
+    ring::claim(gateway, (&tenant, &caller), (id, ClaimPurpose::Create)).await?;
     let command = command(&minted);
     let outcome =
         gateway.commands.handle::<Key>(tenant.as_str(), &id.to_string(), &caller, command).await;

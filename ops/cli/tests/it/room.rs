@@ -179,3 +179,41 @@ async fn what_a_killed_gateway_held_comes_back() {
     assert_eq!(ask_for(&stack, 5).await.len(), 0);
     live(&stack, 100).await;
 }
+
+#[tokio::test]
+async fn keys_made_and_extended_at_once_are_no_more_than_the_account_has() {
+    const KEYS: usize = 10;
+    let stack = Stack::new().await;
+    let limits = json!({ "limits": { "keys": KEYS, "requests_per_hour": 1_000_000 } });
+    stack.send(stack.request(Method::PATCH, "/accounts/acme").json(&limits)).await;
+    let status = async |id: &str| {
+        let shown = stack.get(&format!("/api-keys/{id}")).await;
+        shown.text("/status").to_owned()
+    };
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis().try_into().unwrap();
+    let soon = domain::Timestamp::from_millis(now).plus(std::time::Duration::from_secs(3));
+    let body = json!({ "name": "k", "tenant": "acme", "scopes": ["jobs:read"] });
+    let mut short = body.clone();
+    short["expires_at"] = json!(soon.to_string());
+    let made = join_all((0..KEYS).map(|_| stack.post("/api-keys", &short))).await;
+    let old: Vec<String> = made.iter().map(|key| key.text("/id").to_owned()).collect();
+    for id in &old {
+        until(async || status(id).await, |status| status == "expired").await;
+    }
+    let extend = async |id: &String| {
+        let path = format!("/api-keys/{id}/extend");
+        stack.post(&path, &json!({ "expires_at": null })).await
+    };
+    let (made, _) = futures::future::join(
+        join_all((0..KEYS).map(|_| stack.post("/api-keys", &body))),
+        join_all(old.iter().map(extend)),
+    )
+    .await;
+    let made = made.iter().filter(|made| made.status == StatusCode::CREATED);
+    let all = old.into_iter().chain(made.map(|made| made.text("/id").to_owned()));
+    let mut open = 0;
+    for id in all {
+        open += usize::from(status(&id).await == "active");
+    }
+    assert!((1..=KEYS).contains(&open), "{open} keys open");
+}
