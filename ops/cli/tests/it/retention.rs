@@ -97,7 +97,7 @@ async fn what_a_replaced_stream_left_behind_goes_with_it() {
     let stream = async |height: u32, segment: u32| {
         let body = json!({
             "input": film, "output": "f", "overwrite": "replace",
-            "segment_duration": segment, "variants": [{ "name": format!("v{height}"), "height": height }], "preset": "ultrafast",
+            "segment_duration": segment, "variants": [{ "name": format!("v{height}"), "height": height }], "encoder_preset": "ultrafast", "type": "cmaf",
         });
         let made = stack.post("/stream", &body).await;
         let job = made.text("/job/id").to_owned();
