@@ -211,7 +211,9 @@ fn quotas() -> Vec<(&'static str, QuotaEvent)> {
 fn hook_rings() -> Vec<(&'static str, HookRingEvent)> {
     let hook = HookId::from_uuid(Uuid::from_u128(1));
     let gone = [HookId::from_uuid(Uuid::from_u128(2))].into();
-    vec![("hookring.claimed", HookRingEvent::Claimed { hook, digest: "00".to_owned(), gone })]
+    let (digest, at, beside) =
+        ("00".to_owned(), Timestamp::from_millis(5), ["01".to_owned()].into());
+    vec![("hookring.claimed", HookRingEvent::Claimed { hook, digest, gone, at, beside })]
 }
 
 fn kept() -> Vec<(&'static str, KeptEvent)> {

@@ -15,5 +15,7 @@ pub use change::HookChange;
 pub use decide::{Hook, HookCommand, HookRejection, HookState};
 pub use event::{DisabledBy, HookEvent, HookTerms};
 pub use public::public;
-pub use ring::{HookRing, HookRingCommand, HookRingEvent, HookRingRejection};
+pub use ring::{
+    HookCensus, HookClaims, HookRing, HookRingCommand, HookRingEvent, HookRingRejection,
+};
 pub use view::HookView;

@@ -1,8 +1,17 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Decider, HookId};
+use crate::{Decider, HookId, Timestamp};
+
+/// How long after its claim an endpoint may still be made or changed: until then the claim counts,
+/// whatever the endpoint is.
+const SETTLING: Duration = Duration::from_mins(1);
+/// Claims of one endpoint that may be settling at once.
+const CHANGES: usize = 32;
 
 /// What happened to the places for a tenant's endpoints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,7 +26,51 @@ pub enum HookRingEvent {
         /// Those whose places it found free, for they are deleted or never came to be.
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
         gone: BTreeSet<HookId>,
+        /// When; the beginning of time in events of before this was kept.
+        #[serde(default)]
+        at: Timestamp,
+        /// What else it holds: what it is as long as the change does not happen, and other changes that may
+        /// be under way.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        beside: BTreeSet<String>,
     },
+}
+
+/// What is known of a tenant's endpoints.
+#[derive(Debug, Clone, Default)]
+pub struct HookCensus {
+    /// Those that are deleted.
+    pub deleted: BTreeSet<HookId>,
+    /// Those that nobody made so far.
+    pub unmade: BTreeSet<HookId>,
+    /// What the others are. It says nothing of those that it does not name.
+    pub digests: BTreeMap<HookId, String>,
+    /// Everything of the above was so after this time.
+    pub as_of: Timestamp,
+}
+
+/// What an endpoint holds, and since when.
+pub type HookClaims = BTreeMap<String, Timestamp>;
+
+impl HookCensus {
+    fn is_settling(&self, at: Timestamp) -> bool {
+        self.as_of.since(at) < SETTLING
+    }
+
+    fn is_gone(&self, hook: HookId, claims: &HookClaims) -> bool {
+        let settling = || claims.values().any(|at| self.is_settling(*at));
+        self.deleted.contains(&hook) || (self.unmade.contains(&hook) && !settling())
+    }
+
+    /// True if an endpoint is this, or may be about to become it.
+    fn holds(&self, hook: HookId, claims: &HookClaims, digest: &str) -> bool {
+        match (self.digests.get(&hook), claims.get(digest)) {
+            (Some(now), _) if now == digest => true,
+            (Some(_), Some(at)) => self.is_settling(*at),
+            (None, Some(_)) => true,
+            (_, None) => false,
+        }
+    }
 }
 
 /// What may be asked.
@@ -29,8 +82,8 @@ pub enum HookRingCommand {
         hook: HookId,
         /// A keyed hash of where and of what.
         digest: String,
-        /// Endpoints that are known to be no more.
-        gone: BTreeSet<HookId>,
+        /// What is known of the tenant's endpoints; at least of this one, if it is there.
+        census: HookCensus,
         /// How many there are, as far as the read side knows: those of before there was a ring claimed
         /// nothing.
         known: u32,
@@ -59,12 +112,17 @@ pub enum HookRingRejection {
         /// Which.
         hook: HookId,
     },
+    /// It is changed again and again.
+    #[error(
+        "the webhook's `url` or `events` were to be changed {CHANGES} times within a minute; wait one"
+    )]
+    Busy,
 }
 
 impl Decider for HookRing {
     type Command = HookRingCommand;
     type Event = HookRingEvent;
-    type State = BTreeMap<HookId, String>;
+    type State = BTreeMap<HookId, HookClaims>;
     type Rejection = HookRingRejection;
 
     const CATEGORY: &'static str = "hookring";
@@ -73,72 +131,59 @@ impl Decider for HookRing {
         state: &Self::State,
         command: HookRingCommand,
     ) -> Result<Vec<HookRingEvent>, HookRingRejection> {
-        let HookRingCommand::Claim { hook, digest, gone, known, limit } = command;
-        if state.get(&hook) == Some(&digest) {
-            return Ok(vec![]);
-        }
-        let mut others = state.iter().filter(|(other, _)| **other != hook && !gone.contains(other));
-        if let Some((same, _)) = others.clone().find(|(_, other)| **other == digest) {
+        let HookRingCommand::Claim { hook, digest, census, known, limit } = command;
+        let at = census.as_of;
+        let others = || {
+            let others = state.iter().filter(|(other, _)| **other != hook);
+            others.filter(|(other, claims)| !census.is_gone(**other, claims))
+        };
+        if let Some((same, _)) =
+            others().find(|(other, claims)| census.holds(**other, claims, &digest))
+        {
             return Err(HookRingRejection::Same { hook: *same });
         }
         // One that has a place keeps it, whatever it becomes.
-        if !state.contains_key(&hook) {
-            let claimed = u32::try_from(others.by_ref().count()).unwrap_or(u32::MAX);
+        let own = state.get(&hook);
+        if own.is_none() {
+            let claimed = u32::try_from(others().count()).unwrap_or(u32::MAX);
             if claimed.max(known) >= limit {
                 return Err(HookRingRejection::Full { limit });
             }
         }
-        let gone = gone.into_iter().filter(|gone| state.contains_key(gone)).collect();
-        Ok(vec![HookRingEvent::Claimed { hook, digest, gone }])
+        let held = own.and_then(|claims| claims.get(&digest));
+        if held.is_some_and(|held| at.since(*held) < SETTLING / 2) {
+            return Ok(vec![]);
+        }
+        let beside = own.into_iter().flatten().map(|(beside, _)| beside);
+        let beside = beside.filter(|beside| {
+            **beside != digest && own.is_some_and(|claims| census.holds(hook, claims, beside))
+        });
+        let beside: BTreeSet<String> = beside.cloned().collect();
+        if beside.len() > CHANGES {
+            return Err(HookRingRejection::Busy);
+        }
+        let gone =
+            state.iter().filter(|(gone, claims)| **gone != hook && census.is_gone(**gone, claims));
+        let gone = gone.map(|(gone, _)| *gone).collect();
+        Ok(vec![HookRingEvent::Claimed { hook, digest, gone, at, beside }])
     }
 
     fn evolve(mut state: Self::State, event: &HookRingEvent) -> Self::State {
-        let HookRingEvent::Claimed { hook, digest, gone } = event;
+        let HookRingEvent::Claimed { hook, digest, gone, at, beside } = event;
         state.retain(|hook, _| !gone.contains(hook));
-        state.insert(*hook, digest.clone());
+        let claims = state.entry(*hook).or_default();
+        claims.retain(|claimed, _| beside.contains(claimed));
+        // Events of before the time was kept: a name is as old as its claim at least.
+        claims.insert(digest.clone(), (*at).max(named_at(*hook)));
         state
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::spec::given;
-
-    fn hook(n: u128) -> HookId {
-        HookId::from_uuid(Uuid::from_u128(n))
-    }
-
-    fn claim(n: u128, digest: &str, gone: &[u128], known: u32) -> HookRingCommand {
-        let gone = gone.iter().copied().map(hook).collect();
-        HookRingCommand::Claim { hook: hook(n), digest: digest.to_owned(), gone, known, limit: 2 }
-    }
-
-    fn claimed(n: u128, digest: &str, gone: &[u128]) -> HookRingEvent {
-        let gone = gone.iter().copied().map(hook).collect();
-        HookRingEvent::Claimed { hook: hook(n), digest: digest.to_owned(), gone }
-    }
-
-    #[test]
-    fn there_are_no_more_endpoints_than_the_account_has() {
-        let full = HookRingRejection::Full { limit: 2 };
-        let two = || [claimed(1, "a", &[]), claimed(2, "b", &[])];
-        given::<HookRing>([]).when(claim(1, "a", &[], 0)).then([claimed(1, "a", &[])]);
-        given::<HookRing>(two()).when(claim(3, "c", &[], 2)).then_rejected(&full);
-        given::<HookRing>([]).when(claim(3, "c", &[], 2)).then_rejected(&full);
-        given::<HookRing>(two()).when(claim(3, "c", &[1], 1)).then([claimed(3, "c", &[1])]);
-    }
-
-    #[test]
-    fn no_two_send_the_same_to_the_same_address() {
-        let same = HookRingRejection::Same { hook: hook(1) };
-        given::<HookRing>([claimed(1, "a", &[])]).when(claim(2, "a", &[], 1)).then_rejected(&same);
-        let two = || [claimed(1, "a", &[]), claimed(2, "b", &[])];
-        given::<HookRing>(two()).when(claim(2, "a", &[], 2)).then_rejected(&same);
-        given::<HookRing>(two()).when(claim(2, "c", &[], 2)).then([claimed(2, "c", &[])]);
-        given::<HookRing>(two()).when(claim(2, "b", &[], 2)).then_nothing();
-        given::<HookRing>(two()).when(claim(3, "a", &[1], 1)).then([claimed(3, "a", &[1])]);
-    }
+/// When an endpoint got its name.
+fn named_at(hook: HookId) -> Timestamp {
+    let (seconds, nanos) = hook.uuid().get_timestamp().map_or((0, 0), |time| time.to_unix());
+    Timestamp::from_millis(seconds.saturating_mul(1_000)).plus(Duration::from_nanos(nanos.into()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,9 @@
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use commands::{Caller, HandleError};
 use domain::{
     HookId, Personal, Tenant,
-    hook::{Hook, HookRing, HookRingCommand, HookRingRejection, HookState},
+    hook::{Hook, HookCensus, HookRing, HookRingCommand, HookRingRejection, HookState},
 };
 
 use super::show;
@@ -12,9 +12,6 @@ use crate::{
     problem::{Kind, Problem},
     state::Gateway,
 };
-
-/// How long after its place was claimed an endpoint may still come to be.
-const BIRTH: Duration = Duration::from_mins(1);
 
 /// What an endpoint is to send where.
 pub(super) struct Target<'a> {
@@ -33,20 +30,23 @@ pub(super) async fn claim(
     target: &Target<'_>,
 ) -> Result<(), Problem> {
     let name = tenant.as_str();
-    let command = |gone| async {
+    let command = |census| async {
         Ok::<_, Problem>(HookRingCommand::Claim {
             hook,
             digest: digest(gateway, tenant, target)?,
-            gone,
+            census,
             known: show::count(gateway, tenant).await?,
             limit: gateway.directory.limits(tenant).webhooks,
         })
     };
-    let first = command(BTreeSet::new()).await?;
+    let first = command(census(gateway, tenant, [hook].into()).await?).await?;
     match gateway.commands.handle::<HookRing>(name, name, caller, first).await {
-        // Something deleted may stand in the way: of that only the endpoints themselves know.
+        // Something that is no more may stand in the way: of that only the endpoints themselves know.
         Err(HandleError::Rejected(_)) => {
-            let again = command(gone(gateway, tenant, hook).await?).await?;
+            let mut all: BTreeSet<HookId> =
+                gateway.commands.state::<HookRing>(name, name).await?.into_keys().collect();
+            all.insert(hook);
+            let again = command(census(gateway, tenant, all).await?).await?;
             gateway.commands.handle::<HookRing>(name, name, caller, again).await?;
         }
         outcome => {
@@ -56,39 +56,37 @@ pub(super) async fn claim(
     Ok(())
 }
 
-/// Those with a place that are deleted or did not come to be.
-async fn gone(
+/// What some endpoints are.
+async fn census(
     gateway: &Gateway,
     tenant: &Tenant,
-    claiming: HookId,
-) -> Result<BTreeSet<HookId>, Problem> {
+    hooks: BTreeSet<HookId>,
+) -> Result<HookCensus, Problem> {
     let name = tenant.as_str();
-    let mut gone = BTreeSet::new();
-    for hook in gateway.commands.state::<HookRing>(name, name).await?.into_keys() {
-        if hook == claiming {
-            continue;
-        }
-        let over = match gateway.commands.state::<Hook>(name, &hook.to_string()).await? {
-            HookState::Deleted => true,
-            HookState::Unknown => !may_yet_be(hook),
-            HookState::Known { .. } => false,
-        };
-        if over {
-            gone.insert(hook);
+    // The time comes first: what is claimed after it counts, whatever is found below.
+    let mut census = HookCensus { as_of: clock::now(), ..HookCensus::default() };
+    for hook in hooks {
+        match gateway.commands.state::<Hook>(name, &hook.to_string()).await? {
+            HookState::Deleted => {
+                census.deleted.insert(hook);
+            }
+            HookState::Unknown => {
+                census.unmade.insert(hook);
+            }
+            HookState::Known { terms, .. } => {
+                let target = Target { url: &terms.url, events: &terms.events };
+                census.digests.insert(hook, digest(gateway, tenant, &target)?);
+            }
         }
     }
-    Ok(gone)
-}
-
-/// True of a name so new that its endpoint's creation may be on its way to the log.
-fn may_yet_be(hook: HookId) -> bool {
-    let made = hook.uuid().get_timestamp().map_or(0, |time| time.to_unix().0);
-    clock::now().as_millis() / 1_000 < made.saturating_add(BIRTH.as_secs())
+    Ok(census)
 }
 
 /// The same for the same events at the same address; says nothing of either to whoever reads the log.
 fn digest(gateway: &Gateway, tenant: &Tenant, target: &Target<'_>) -> Result<String, Problem> {
     let url = target.url.as_ref().map(String::as_str).unwrap_or_default();
+    // What follows `#` is sent to nobody.
+    let url = url.split('#').next().unwrap_or_default();
     let events: Vec<&str> = target.events.iter().map(String::as_str).collect();
     let words = format!("webhook\n{tenant}\n{url}\n{}", events.join("\n"));
     let signed = gateway.directory.pepper().sign(words.as_bytes());

@@ -49,7 +49,15 @@ async fn an_account_has_so_many_webhooks_and_no_two_that_are_the_same() {
     assert_eq!(patch(at("same")).await.status, StatusCode::CONFLICT);
     let moved = patch(at("elsewhere")).await;
     assert_eq!(moved.status, StatusCode::OK, "{moved:#?}");
+    // A change that is refused leaves the claim where it was; and what follows `#` makes no other address.
     let id = made[0].text("/id");
+    let stale = stack.request_as(&key, Method::PATCH, &format!("/webhooks/{id}"));
+    let stale = stale.header("if-match", "\"v99\"").json(&at("third"));
+    assert_eq!(stack.send(stale).await.status, StatusCode::PRECONDITION_FAILED);
+    for path in ["same", "same#1"] {
+        let same = make(path).await;
+        assert!(same.text("/detail").contains("sends the same events"), "{same:#?}");
+    }
     stack.send(stack.request_as(&key, Method::DELETE, &format!("/webhooks/{id}"))).await;
     stack.lists_as(&key, "/webhooks", 4).await;
     let again = make("same").await;
