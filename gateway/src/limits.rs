@@ -26,6 +26,8 @@ struct Held {
     window: u64,
     /// Leased and not spent.
     left: u64,
+    /// Spent here in this window.
+    spent: u64,
     /// Leased to all gateways, as far as we know.
     used: u64,
     /// The limit that it was leased under.
@@ -61,9 +63,11 @@ impl ToTell {
 
 /// Seconds of a window.
 const WINDOW: u64 = 3_600;
-/// Of what is left, what one lease takes: small near the limit, so that no gateway holds what
+/// Of what is left, what one lease takes at most: small near the limit, so that no gateway holds what
 /// another one needs.
 const SHARE: u64 = 20;
+/// What a gateway leases before it knows how much it spends.
+const FIRST: u64 = 8;
 /// Buckets held at once; those of windows that are over go first.
 const MOST: usize = 100_000;
 
@@ -87,18 +91,26 @@ impl Buckets {
         let window = seconds / WINDOW;
         let held = self.bucket(tenant, bucket, window);
         let mut held = held.lock().await;
-        if held.window != window || held.limit != limit {
+        let name = format!("{tenant}.{bucket}.{window}");
+        if held.window != window {
             *held = Held { window, limit, ..Held::default() };
+        } else if held.limit != limit {
+            // What was leased under another limit and is not spent counts against nobody. It is given back
+            // once: without an answer it may have been.
+            let (unspent, spent) = (held.left, held.spent);
+            *held = Held { window, limit, spent, ..Held::default() };
+            self.allowance.give_back(&name, unspent).await?;
         }
         let exhausted = held.used >= limit && held.used > 0;
         if held.left == 0 && !exhausted {
-            let name = format!("{tenant}.{bucket}.{window}");
-            let lease = self.allowance.lease(&name, limit, |left| left.div_ceil(SHARE)).await?;
+            let spent = held.spent;
+            let lease = self.allowance.lease(&name, limit, |left| block(left, spent)).await?;
             (held.left, held.used) =
                 (lease.granted, lease.used.max(u64::from(lease.granted == 0) * limit));
         }
         let allowed = held.left > 0;
         held.left = held.left.saturating_sub(1);
+        held.spent = held.spent.saturating_add(u64::from(allowed));
         Ok(Spent {
             allowed,
             bucket: bucket.to_owned(),
@@ -115,6 +127,12 @@ impl Buckets {
         }
         Arc::clone(held.entry((tenant.clone(), bucket.to_owned())).or_default())
     }
+}
+
+/// What a lease takes of what is left: no more than was spent so far, beyond the first. What a gateway
+/// holds and does not spend is never much beside what it does.
+fn block(left: u64, spent: u64) -> u64 {
+    left.div_ceil(SHARE).min(spent.max(FIRST))
 }
 
 impl Spent {
@@ -136,5 +154,19 @@ impl Spent {
         let Self { bucket, limit, .. } = self;
         let detail = format!("the account's `{bucket}` are used up: {limit} an hour");
         Problem::too_many(detail, self.reset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_leased_follows_what_is_spent() {
+        assert_eq!(block(100_000, 0), FIRST);
+        assert_eq!(block(100_000, 10), 10);
+        assert_eq!(block(90_000, 80_000), 4_500);
+        assert_eq!(block(3, 80_000), 1);
+        assert_eq!(block(0, 5), 0);
     }
 }

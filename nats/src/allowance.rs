@@ -60,20 +60,43 @@ impl Allowance {
                 return Ok(Lease { granted, used });
             }
             let used = used.saturating_add(granted);
-            let payload = serde_json::to_vec(&Counter { used })
-                .map_err(|error| LogError::Corrupt(error.to_string()))?;
-            let mut headers = HeaderMap::new();
-            headers.insert("Nats-Expected-Last-Subject-Sequence", sequence.to_string());
-            let client = &self.nats.client;
-            let asking = client.request_with_headers(subject.clone(), headers, payload.into());
-            let answer = self.nats.answer(asking).await?;
-            match parse::<Ack>(&answer.payload) {
-                Ok(_) => return Ok(Lease { granted, used }),
-                Err(LogError::Server { code, .. }) if WRONG_SEQUENCE.contains(&code) => {}
-                Err(error) => return Err(error),
+            if self.write(&subject, sequence, used).await? {
+                return Ok(Lease { granted, used });
             }
         }
         Err(LogError::unavailable("too many take from this allowance at once"))
+    }
+
+    /// Gives back what is left of a block.
+    ///
+    /// # Errors
+    /// When the server does not answer; then it may be lost.
+    pub async fn give_back(&self, name: &str, unspent: u64) -> Result<(), LogError> {
+        let subject = format!("quota.{name}");
+        for _ in 0..ATTEMPTS {
+            let (used, sequence) = self.read(&subject).await?;
+            let used = used.saturating_sub(unspent);
+            if unspent == 0 || self.write(&subject, sequence, used).await? {
+                return Ok(());
+            }
+        }
+        Err(LogError::unavailable("too many take from this allowance at once"))
+    }
+
+    /// Writes down what is handed out; false if somebody else did since.
+    async fn write(&self, subject: &str, sequence: u64, used: u64) -> Result<bool, LogError> {
+        let payload = serde_json::to_vec(&Counter { used })
+            .map_err(|error| LogError::Corrupt(error.to_string()))?;
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Expected-Last-Subject-Sequence", sequence.to_string());
+        let client = &self.nats.client;
+        let asking = client.request_with_headers(subject.to_owned(), headers, payload.into());
+        let answer = self.nats.answer(asking).await?;
+        match parse::<Ack>(&answer.payload) {
+            Ok(_) => Ok(true),
+            Err(LogError::Server { code, .. }) if WRONG_SEQUENCE.contains(&code) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// What is handed out, and at which sequence that stands.

@@ -45,3 +45,13 @@ async fn what_is_handed_out_survives_a_restart() {
     };
     assert_eq!(lease, Lease { granted: 4, used: 10 });
 }
+
+#[tokio::test]
+async fn what_is_given_back_is_there_for_others() {
+    let bed = Bed::new().await;
+    let allowance = Allowance::new(bed.nats.clone());
+    allowance.lease("acme.requests.1", 10, |_| 8).await.unwrap();
+    allowance.give_back("acme.requests.1", 5).await.unwrap();
+    let lease = allowance.lease("acme.requests.1", 4, |left| left).await.unwrap();
+    assert_eq!(lease, Lease { granted: 1, used: 4 });
+}
