@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, path::Path, process::Stdio, time::Duration};
 
 use embedded::{NatsServer, Postgres};
-use nats::{Codec, Decision, Draft, Live, Log, Nats, NatsConfig, Vault};
+use nats::{Codec, Decision, Draft, Idempotency, Live, Log, Nats, NatsConfig, Vault};
 use uuid::Uuid;
 
 use crate::{
@@ -126,6 +126,8 @@ async fn each_role_does_its_work_and_nothing_else() {
         assert!(!may_append(&server, user, subject).await, "{user} wrote {subject}");
     }
     assert!(may_append(&server, "gateway", "ev.key.acme.key_1").await);
+    // An erasure forgets what a tenant's keys stood for.
+    Idempotency::new(connect(&server, "gateway").await).erase("acme").await.unwrap();
     // A tenant's programs hear their own, and nobody else's.
     let live = Live::new(connect(&server, "tenant-acme").await);
     let mut other = live.listen("live.>").await.unwrap();
