@@ -64,7 +64,7 @@ pub(crate) struct Audit {
 }
 
 /// Beyond so many different ones in a minute, strangers are counted as one.
-const MOST: usize = 10_000;
+const MOST: usize = 1_000;
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 const LONGEST_PATH: usize = 512;
 const BEAT: Duration = Duration::from_millis(500);

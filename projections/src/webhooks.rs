@@ -23,7 +23,7 @@ pub use self::{
     deliveries::{AttemptRow, DeliveryRow, count_deliveries, deliveries, forget_deliveries},
     endpoints::{count, is_replayed, is_there, page},
     replay::Replays,
-    sending::{Alive, Due, Endpoint, Outcome, claim, due, record, release, remind},
+    sending::{Alive, Due, Endpoint, Outcome, Share, claim, due, record, release, remind},
 };
 use self::{
     endpoints::Endpoints,

@@ -14,7 +14,7 @@ use lru::LruCache;
 use nats::{Live, LogError, Vault};
 use projections::{
     Database, Projection, Webhooks, position_subject,
-    webhooks::{self, Alive},
+    webhooks::{self, Alive, Share},
 };
 use serde::{Deserialize, Serialize};
 use storage::Egress;
@@ -171,9 +171,11 @@ impl Sender {
         }
         let Some(alive) = alive else { return Ok(0) };
         let now = clock::now();
-        let endpoints =
-            webhooks::claim((&self.database, self.commands.codec()), alive, now, LEASE, free)
-                .await?;
+        // One tenant's endpoints, however many there are and however slow, leave half to the others.
+        let of_tenant = self.config.endpoints.div_ceil(2).max(1);
+        let share = Share { most: free, of_tenant, lease: LEASE };
+        let rows = (&self.database, self.commands.codec());
+        let endpoints = webhooks::claim(rows, alive, now, share).await?;
         let taken = endpoints.len();
         for endpoint in endpoints {
             let Ok(permit) = Arc::clone(room).try_acquire_owned() else { break };

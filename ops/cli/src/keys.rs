@@ -38,6 +38,12 @@ pub(crate) async fn create(
 ) -> anyhow::Result<String> {
     let caller = Caller::process("operator");
     let tenant = wanted.tenant.as_str();
+    let account = ground.commands.state::<Account>(tenant, tenant).await?;
+    anyhow::ensure!(
+        account.is_open(),
+        "the account of {tenant} is erased, or is being erased: an admin may open it anew by POST \
+         /api/v1/accounts/{tenant}/reopen"
+    );
     if wanted.tier.is_some() {
         let command =
             AccountCommand::Change { tier: wanted.tier, limits: Box::default(), allowed_ips: None };

@@ -99,7 +99,19 @@ impl Alive {
 /// View, failures in a row, since when, as of which message, and the sealed address.
 type Claimed = (Json<HookView>, i32, Option<i64>, i64, Option<Vec<u8>>);
 
-/// Takes endpoints with something due, each for a while: no other sender has them meanwhile.
+/// How many endpoints a sender takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    /// Now, at most.
+    pub most: usize,
+    /// Of one tenant, with those that the sender has already.
+    pub of_tenant: usize,
+    /// For how long.
+    pub lease: Duration,
+}
+
+/// Takes endpoints with something due, each for a while: no other sender has them meanwhile. Tenants go in
+/// turn, those of which the sender has fewest first.
 ///
 /// # Errors
 /// When the database or the key store does not answer; what was taken is free again after the lease.
@@ -107,25 +119,38 @@ pub async fn claim(
     (database, codec): (&Database, &Codec),
     sender: &Alive,
     now: Timestamp,
-    lease: Duration,
-    most: usize,
+    share: Share,
 ) -> Result<Vec<Endpoint>, ProjectionError> {
+    let Share { most, of_tenant, lease } = share;
+    let signed = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     let rows: Vec<Claimed> = sqlx::query_as(
-        "UPDATE webhook SET lease = $1, leased_until = $3 WHERE id IN (
-             SELECT id FROM webhook
-             WHERE status = 'enabled' AND due_at <= $2
+        "WITH held AS (
+             SELECT tenant, count(*) AS held FROM webhook
+             WHERE lease = $1 AND leased_until > $2 GROUP BY tenant),
+         waiting AS (
+             SELECT id, tenant, row_number() OVER (PARTITION BY tenant ORDER BY due_at) AS turn
+             FROM webhook
+             WHERE status = 'enabled' AND due_at <= $2 AND open_until <= $2
+               AND (leased_until <= $2 OR NOT EXISTS (
+                   SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = $5::bigint::oid
+                     AND objid = lease::bigint::oid)))
+         UPDATE webhook SET lease = $1, leased_until = $3 WHERE id IN (
+             SELECT webhook.id FROM webhook
+             JOIN waiting USING (id) LEFT JOIN held ON held.tenant = webhook.tenant
+             WHERE turn + coalesce(held, 0) <= $6
+               AND status = 'enabled' AND due_at <= $2 AND open_until <= $2
                AND (leased_until <= $2 OR NOT EXISTS (
                    SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = $5::bigint::oid
                      AND objid = lease::bigint::oid))
-               AND open_until <= $2
-             ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED)
+             ORDER BY turn + coalesce(held, 0), due_at LIMIT $4 FOR UPDATE OF webhook SKIP LOCKED)
          RETURNING doc, failures, failing_since, sequence, sealed",
     )
     .bind(sender.number)
     .bind(millis(now))
     .bind(millis(now.plus(lease)))
-    .bind(i64::try_from(most).unwrap_or(i64::MAX))
+    .bind(signed(most))
     .bind(i64::from(SENDERS))
+    .bind(signed(of_tenant))
     .fetch_all(&database.pool)
     .await?;
     let mut endpoints = Vec::with_capacity(rows.len());

@@ -1,13 +1,13 @@
 //! Replays of webhooks, page by page.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use commands::Caller;
 use domain::{
-    HookId, Personal, Tenant,
+    HookId, Personal, Tenant, Timestamp,
     hook::{DisabledBy, Hook, HookCommand, HookTerms},
 };
-use projections::{Replays, Webhooks};
+use projections::{Replays, Webhooks, webhooks};
 use uuid::Uuid;
 
 use crate::harness::{Bed, tenant};
@@ -83,6 +83,36 @@ async fn a_short_past_does_not_wait_for_a_long_one_of_another_account() {
     assert_eq!(due(&bed, patient).await, first, "it had its turn");
     while replays.step().await.unwrap() {}
     assert_eq!((due(&bed, patient).await, open(&bed, patient).await), (1_200, 0));
+}
+
+#[tokio::test]
+async fn tenants_are_sent_to_in_turn_however_many_endpoints_each_has() {
+    let bed = Bed::new().await;
+    let _running = bed.run(Webhooks::new(bed.commands.log().clone()));
+    let (large, small) = (tenant("large"), tenant("small"));
+    for number in 0..10 {
+        hook(&bed, &large, number).await;
+    }
+    bed.submit(1, &large).await;
+    bed.caught_up().await;
+    hook(&bed, &small, 100).await;
+    bed.submit(2, &small).await;
+    bed.caught_up().await;
+    let mut sender = webhooks::Alive::new(&bed.database, 1).await.unwrap();
+    let mut take = async |most| {
+        assert!(sender.holds().await);
+        let share = webhooks::Share { most, of_tenant: 4, lease: Duration::from_secs(90) };
+        let rows = (&bed.database, bed.commands.codec());
+        let now = Timestamp::from_millis(u64::MAX >> 2);
+        let taken = webhooks::claim(rows, &sender, now, share).await.unwrap();
+        let mut tenants: Vec<String> =
+            taken.iter().map(|endpoint| endpoint.view.tenant.to_string()).collect();
+        tenants.sort();
+        tenants
+    };
+    assert_eq!(take(2).await, ["large", "small"]);
+    assert_eq!(take(8).await, ["large", "large", "large"], "never more than four of one");
+    assert!(take(8).await.is_empty());
 }
 
 #[tokio::test]

@@ -72,6 +72,20 @@ async fn a_film_from_the_web_is_converted_and_its_signature_shown_to_nobody() {
 }
 
 #[tokio::test]
+async fn an_input_that_never_ends_takes_no_more_than_the_time_of_a_job() {
+    let stack = Stack::with(&[
+        ("FFAPI_EGRESS__ALLOW", "127.0.0.1/32"),
+        ("FFAPI_TIERS__ENTERPRISE__MAX_JOB_SECONDS", "2"),
+    ])
+    .await;
+    let web = serve(std::fs::read(bunny()).unwrap()).await;
+    let slow = json!({ "input": format!("{web}/slow.mp4"), "output": "a.mp4" });
+    let job = stack.post("/convert", &slow).await.text("/job/id").to_owned();
+    let over = stack.over(&job).await;
+    assert_eq!(over.text("/error/code"), "time_limit_exceeded", "{over:#?}");
+}
+
+#[tokio::test]
 async fn nothing_behind_our_own_doors_is_fetched() {
     let stack = Stack::new().await;
     let web = serve(b"secret".to_vec()).await;
