@@ -1,68 +1,304 @@
 //! The storage format, for ever: golden files are added, never edited. Each must be read by today's
-//! code, and what today's code writes must be the newest golden file of its kind.
+//! code, and what today's code writes must be the newest golden file of its kind. Every event has a
+//! sample in `samples`, and every sample a golden file; `UPDATE_SNAPSHOTS=1` writes those that are missing.
 
+// A new event must have a sample.
+#![warn(clippy::wildcard_enum_match_arm)]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    any::type_name,
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    fs,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
 
 use domain::{
     account::AccountEvent,
+    audit::AuditEvent,
     batch::BatchEvent,
+    dispatch::DispatchEvent,
     hook::{HookEvent, HookRingEvent},
     job::JobEvent,
     kept::KeptEvent,
     key::{KeyEvent, RingEvent},
+    media::{MediaRequest, Operation},
+    output::OutputEvent,
     preset::PresetEvent,
     quota::QuotaEvent,
     room::RoomEvent,
+    upload::UploadEvent,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-fn golden() -> Vec<(String, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().flatten().map(|e| e.path()).collect();
-    files.sort();
-    let name = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
-    files.iter().map(|path| (name(path), fs::read(path).unwrap())).collect()
-}
+use self::samples::{Samples, cases::cases};
 
-#[test]
-fn every_event_ever_written_is_still_read_and_written_the_same() {
-    let files = golden();
-    assert!(files.len() >= 31, "a golden file is missing");
-    let version = |name: &str| name.rsplit_once('.').unwrap().1.parse::<u32>().unwrap();
-    let kind = |name: &str| name.rsplit_once('.').unwrap().0.to_owned();
-    let newest: BTreeMap<String, u32> =
-        files.iter().fold(BTreeMap::new(), |mut newest, (name, _)| {
-            let known = newest.entry(kind(name)).or_default();
-            *known = version(name).max(*known);
-            newest
-        });
-    for (name, bytes) in files {
-        let newest = newest[&kind(&name)] == version(&name);
-        match name.split('.').next().unwrap() {
-            "job" => holds::<JobEvent>(&name, &bytes, newest),
-            "batch" => holds::<BatchEvent>(&name, &bytes, newest),
-            "webhook" => holds::<HookEvent>(&name, &bytes, newest),
-            "preset" => holds::<PresetEvent>(&name, &bytes, newest),
-            "room" => holds::<RoomEvent>(&name, &bytes, newest),
-            "account" => holds::<AccountEvent>(&name, &bytes, newest),
-            "key" => holds::<KeyEvent>(&name, &bytes, newest),
-            "quota" => holds::<QuotaEvent>(&name, &bytes, newest),
-            "kept" => holds::<KeptEvent>(&name, &bytes, newest),
-            "hookring" => holds::<HookRingEvent>(&name, &bytes, newest),
-            "ring" => holds::<RingEvent>(&name, &bytes, newest),
-            _ => panic!("{name} is of no known kind"),
+#[path = "samples"]
+mod samples {
+    //! A sample of every stored event.
+
+    mod account;
+    mod audit;
+    mod batch;
+    pub(crate) mod cases;
+    mod dispatch;
+    mod hook;
+    mod job;
+    mod kept;
+    mod key;
+    mod media;
+    mod output;
+    mod preset;
+    mod quota;
+    mod room;
+    mod upload;
+    mod values;
+
+    /// The cases of an enum, each with a sample.
+    pub(crate) trait Samples: Sized {
+        /// The sample of the case that follows this one; the first one's for none. It is a `match` without
+        /// `_`, so that a new case does not compile before it has a place here. Each sample has a value in
+        /// every field, optional ones too.
+        fn after(case: Option<&Self>) -> Option<Self>;
+
+        /// Samples that leave fields out. Each has a golden file of its own.
+        fn sparse() -> Vec<Self> {
+            vec![]
+        }
+
+        /// One sample of each case.
+        fn full() -> Vec<Self> {
+            let all = std::iter::successors(Self::after(None), |case| Self::after(Some(case)));
+            // A chain that runs in a circle ends as well.
+            all.take(100).collect()
         }
     }
 }
 
-fn holds<E: Serialize + DeserializeOwned>(name: &str, bytes: &[u8], newest: bool) {
-    let event: E = rmp_serde::from_slice(bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
+/// Everything that is stored, by the first word of its golden files' names.
+const CATEGORIES: &[Category] = &[
+    Category::of::<AccountEvent>("account"),
+    Category::of::<AuditEvent>("audit"),
+    Category::of::<BatchEvent>("batch"),
+    Category::of::<DispatchEvent>("dispatch"),
+    Category::of::<HookEvent>("webhook"),
+    Category::of::<HookRingEvent>("hookring"),
+    Category::of::<JobEvent>("job"),
+    Category::of::<KeptEvent>("kept"),
+    Category::of::<KeyEvent>("key"),
+    Category::of::<OutputEvent>("output"),
+    Category::of::<PresetEvent>("preset"),
+    Category::of::<QuotaEvent>("quota"),
+    Category::of::<RingEvent>("ring"),
+    Category::of::<RoomEvent>("room"),
+    Category::of::<UploadEvent>("upload"),
+];
+
+/// A kind of aggregate, and what may be done with its events.
+struct Category {
+    word: &'static str,
+    kinds: fn() -> &'static [&'static str],
+    holds: fn(&Golden, bool),
+    samples: fn(&[Golden]) -> Vec<Sample>,
+    check: fn(),
+}
+
+impl Category {
+    const fn of<E>(word: &'static str) -> Self
+    where
+        E: Samples + Serialize + DeserializeOwned + PartialEq + Debug,
+    {
+        Self {
+            word,
+            kinds: cases::<E>,
+            holds: holds::<E>,
+            samples: written::<E>,
+            check: check::<E>,
+        }
+    }
+}
+
+/// A golden file: `<kind>.<version>.msgpack`.
+struct Golden {
+    kind: String,
+    version: u32,
+    bytes: Vec<u8>,
+}
+
+/// A sample as today's code writes it.
+struct Sample {
+    kind: String,
+    bytes: Vec<u8>,
+    /// The newest golden file of its kind that is read as this sample.
+    golden: Option<Vec<u8>>,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn read() -> Vec<Golden> {
+    let paths = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    let golden = |path: PathBuf| {
+        let (kind, version) = path.file_stem().unwrap().to_str().unwrap().rsplit_once('.').unwrap();
+        let (kind, version) = (kind.to_owned(), version.parse().unwrap());
+        Golden { kind, version, bytes: fs::read(&path).unwrap() }
+    };
+    let mut files: Vec<_> = paths.map(golden).collect();
+    files.sort_by(|a, b| (&a.kind, a.version).cmp(&(&b.kind, b.version)));
+    files
+}
+
+/// The golden files, by kind and version; read once, after those that are missing were written if
+/// that is asked for.
+static GOLDEN: LazyLock<Vec<Golden>> = LazyLock::new(|| {
+    let files = read();
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_none() {
+        return files;
+    }
+    let mut newest = newest(&files);
+    for sample in all_samples(&files).into_iter().filter(|sample| !sample.is_held()) {
+        let version = newest.entry(sample.kind.clone()).or_default();
+        *version += 1;
+        let path = folder().join(format!("{}.{version}.msgpack", sample.kind));
+        assert!(!path.exists(), "a golden file is never changed");
+        fs::write(path, sample.bytes).unwrap();
+    }
+    read()
+});
+
+/// The highest version of each kind.
+fn newest(files: &[Golden]) -> BTreeMap<String, u32> {
+    files.iter().map(|golden| (golden.kind.clone(), golden.version)).collect()
+}
+
+fn all_samples(files: &[Golden]) -> Vec<Sample> {
+    CATEGORIES.iter().flat_map(|category| (category.samples)(files)).collect()
+}
+
+impl Sample {
+    fn is_held(&self) -> bool {
+        self.golden.as_ref() == Some(&self.bytes)
+    }
+}
+
+#[test]
+fn every_event_ever_written_is_still_read_and_written_the_same() {
+    assert!(GOLDEN.len() >= 73, "a golden file is missing");
+    let newest = newest(&GOLDEN);
+    for golden in GOLDEN.iter() {
+        let kind = &golden.kind;
+        let word = kind.split('.').next().unwrap();
+        let category = CATEGORIES.iter().find(|category| category.word == word);
+        let category = category.unwrap_or_else(|| panic!("{kind} is of no known kind"));
+        (category.holds)(golden, newest[kind] == golden.version);
+    }
+}
+
+fn holds<E: Serialize + DeserializeOwned>(golden: &Golden, newest: bool) {
+    let Golden { kind, version, bytes } = golden;
+    let event: E = rmp_serde::from_slice(bytes).unwrap_or_else(|e| panic!("{kind}.{version}: {e}"));
     let again = rmp_serde::to_vec_named(&event).unwrap();
-    assert!(!newest || again == bytes, "{name}: the storage format changed");
-    let shown = serde_json::to_value(&event).unwrap();
-    let Value::Object(fields) = shown else { panic!("{name} is no object") };
-    assert!(name.starts_with(fields.keys().next().unwrap().as_str()), "{name}");
+    assert!(!newest || again == *bytes, "{kind}.{version}: the storage format changed");
+    assert_eq!(kind_of(&event), *kind, "{kind}.{version}");
+}
+
+/// The name of an event's case in the log.
+fn kind_of<E: Serialize>(event: &E) -> String {
+    let shown = serde_json::to_value(event).unwrap();
+    let Value::Object(fields) = shown else { panic!("{shown} is no object") };
+    let [kind] = &fields.keys().collect::<Vec<_>>()[..] else { panic!("{fields:?} has no kind") };
+    (*kind).clone()
+}
+
+#[test]
+fn every_sample_is_written_as_the_newest_golden_file_of_its_kind() {
+    let mut all: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
+    for sample in all_samples(&GOLDEN) {
+        let kind = &sample.kind;
+        let golden = sample.golden.as_ref();
+        let golden = golden.unwrap_or_else(|| {
+            panic!("no golden file is read as this sample of {kind}; UPDATE_SNAPSHOTS=1 writes it")
+        });
+        assert!(
+            sample.bytes == *golden,
+            "{kind} is written otherwise than before; UPDATE_SNAPSHOTS=1 writes the next version"
+        );
+        all.entry(sample.kind).or_default().push(sample.bytes);
+    }
+    let newest = newest(&GOLDEN);
+    for golden in GOLDEN.iter().filter(|golden| newest[&golden.kind] == golden.version) {
+        let Golden { kind, version, bytes } = golden;
+        let samples = all.get(kind).map_or(&[][..], Vec::as_slice);
+        assert!(samples.contains(bytes), "{kind}.{version} is the newest, and no sample is so");
+    }
+}
+
+/// The sparse samples first, so that the newest golden file of a new case is a full one.
+fn written<E: Samples + Serialize + DeserializeOwned + PartialEq>(files: &[Golden]) -> Vec<Sample> {
+    let sample = |event: E| {
+        let kind = kind_of(&event);
+        let is_read_so = |golden: &&Golden| {
+            let read = rmp_serde::from_slice::<E>(&golden.bytes);
+            golden.kind == kind && read.is_ok_and(|read| read == event)
+        };
+        let golden = files.iter().rfind(is_read_so).map(|golden| golden.bytes.clone());
+        Sample { bytes: rmp_serde::to_vec_named(&event).unwrap(), golden, kind }
+    };
+    E::sparse().into_iter().chain(E::full()).map(sample).collect()
+}
+
+#[test]
+fn every_event_has_a_full_sample_that_is_read_as_it_was_written() {
+    for category in CATEGORIES {
+        (category.check)();
+    }
+    // What is stored within them.
+    check::<MediaRequest>();
+    check::<Operation>();
+}
+
+fn check<E: Samples + Serialize + DeserializeOwned + PartialEq + Debug>() {
+    let kinds: Vec<_> = E::full().iter().map(kind_of).collect();
+    assert_eq!(kinds, cases::<E>(), "{}: one sample of each, in order", type_name::<E>());
+    for event in E::full() {
+        let kind = kind_of(&event);
+        let shown = format!("{event:?} {}", serde_json::to_value(&event).unwrap());
+        for empty in ["None", "null", "false", "[]", "{}", "\"\"", "(erased)"] {
+            let of_no_fields = format!("{{\"{kind}\":{{}}}}");
+            let shown = shown.replace(&of_no_fields, "");
+            assert!(!shown.contains(empty), "{kind}: a field is {empty}: {shown}");
+        }
+    }
+    for event in E::sparse().into_iter().chain(E::full()) {
+        let bytes = rmp_serde::to_vec_named(&event).unwrap();
+        let again: E =
+            rmp_serde::from_slice(&bytes).unwrap_or_else(|e| panic!("{}: {e}", kind_of(&event)));
+        assert_eq!(again, event);
+    }
+}
+
+/// Also those of an enum that the list does not name: they are looked for in the sources.
+#[test]
+fn every_event_of_the_sources_is_of_a_category() {
+    let mut sources = vec![];
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() { folders.push(path) } else { sources.push(path) }
+        }
+    }
+    let texts: Vec<_> = sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let named = texts.iter().flat_map(|text| text.split("rename = \"").skip(1));
+    let named = named.filter_map(|rest| rest.split('"').next());
+    let named: BTreeSet<_> = named.filter(|name| name.contains('.')).collect();
+    let of_category = |category: &'static Category| {
+        let kinds = (category.kinds)().iter().copied();
+        kinds.inspect(|kind| assert_eq!(kind.split('.').next(), Some(category.word)))
+    };
+    let known: BTreeSet<_> = CATEGORIES.iter().flat_map(of_category).collect();
+    assert_eq!(named, known);
 }

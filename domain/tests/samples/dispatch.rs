@@ -1,0 +1,53 @@
+use domain::{
+    dispatch::{DispatchEvent, Hold, Release, Waited},
+    media::Pool,
+};
+
+use super::{
+    Samples,
+    values::{at, job},
+};
+
+impl Samples for DispatchEvent {
+    fn after(event: Option<&Self>) -> Option<Self> {
+        Some(match event {
+            None => Self::Released { jobs: releases() },
+            Some(Self::Released { .. }) => Self::TakenBack { jobs: releases() },
+            Some(Self::TakenBack { .. }) => return None,
+        })
+    }
+
+    fn sparse() -> Vec<Self> {
+        let release = || vec![release(1, None)];
+        vec![Self::Released { jobs: release() }, Self::TakenBack { jobs: release() }]
+    }
+}
+
+fn release(n: u32, why: Option<Hold>) -> Release {
+    let waited = why.map(|why| Waited { since: at(5), why });
+    Release { job: job(n.into()), tenant: "acme".parse().unwrap(), attempt: n, waited }
+}
+
+/// One job for each reason to have waited. A job with a timer is not released, so those two reasons are
+/// never stored; as MessagePack they could not be read.
+fn releases() -> Vec<Release> {
+    let timer = |why: &Hold| matches!(why, Hold::Scheduled { .. } | Hold::Backoff { .. });
+    let stored = Hold::full().into_iter().filter(|why| !timer(why));
+    stored.zip(1..).map(|(why, n)| release(n, Some(why))).collect()
+}
+
+impl Samples for Hold {
+    fn after(hold: Option<&Self>) -> Option<Self> {
+        Some(match hold {
+            None => Self::Scheduled { until: at(5) },
+            Some(Self::Scheduled { .. }) => Self::Backoff { until: at(5) },
+            Some(Self::Backoff { .. }) => Self::NoWorker { pool: Pool::Vaapi },
+            Some(Self::NoWorker { .. }) => Self::AccountCap { most: 2 },
+            Some(Self::AccountCap { .. }) => Self::KeyCap { most: 3 },
+            Some(Self::KeyCap { .. }) => Self::BatchCap { most: 4 },
+            Some(Self::BatchCap { .. }) => Self::Priority,
+            Some(Self::Priority) => Self::Busy,
+            Some(Self::Busy) => return None,
+        })
+    }
+}
