@@ -1,6 +1,6 @@
 # Every verb of the project; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup check test check-api chaos demo up bench docs
+.PHONY: help setup check advisories test check-api chaos demo up bench docs
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-10s %s\n", $$1, $$2 }'
@@ -8,12 +8,17 @@ help: ## List the verbs
 setup: ## Install what is missing
 	@ops/setup
 
-check: setup ## Format and lints
+check: setup ## Format, lints, licences and sources of dependencies
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	.tools/bin/cargo-deny --log-level error check licenses bans sources
+
+advisories: setup ## Known faults of dependencies; fetches the list of them
+	.tools/bin/cargo-deny check advisories
 
 test: check ## Every test, against real NATS, Postgres and FFmpeg
-	cargo test --locked --workspace --all-features --no-fail-fast
+	.tools/bin/cargo-nextest nextest run --locked --workspace --all-features
+	cargo test --locked --workspace --all-features --doc --quiet
 
 check-api: ## Property-based calls over the whole API, with every kind of key
 	@ops/setup check-api

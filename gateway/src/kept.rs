@@ -8,6 +8,7 @@ use domain::{
     kept::{Kept, KeptCommand, KeptRejection},
 };
 
+use nats::CodecError;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -24,10 +25,14 @@ const RENEW: Duration = Duration::from_mins(3);
 const TRIES: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Bytes of a tenant that are kept, and held for what is being stored.
-pub(crate) async fn taken(gateway: &Gateway, tenant: &Tenant) -> Result<u64, Problem> {
+/// Bytes of a tenant that are kept, and held for what is being stored; none where the log cannot be read.
+pub(crate) async fn taken(gateway: &Gateway, tenant: &Tenant) -> Result<Option<u64>, Problem> {
     let name = tenant.as_str();
-    Ok(gateway.commands.state::<Kept>(name, name).await?.taken())
+    match gateway.commands.state::<Kept>(name, name).await {
+        Ok(kept) => Ok(Some(kept.taken())),
+        Err(CodecError::Unreadable(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// How much room an upload needs.

@@ -4,6 +4,7 @@
 mod deliver;
 mod hosts;
 mod progress;
+mod sending;
 mod signature;
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
@@ -25,7 +26,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::hosts::{Hosts, Most};
+use self::{
+    hosts::{Hosts, Most},
+    sending::{Counted, Sending},
+};
 use crate::clock;
 
 /// How webhooks are sent.
@@ -84,6 +88,7 @@ pub struct Sender {
     /// erased and opened anew, and is another one then; no endpoint of before is sent anything after it.
     secrets: Mutex<LruCache<(HookId, String), Vec<u8>>>,
     hosts: Arc<Hosts>,
+    sending: Arc<Sending>,
 }
 
 /// An endpoint is ours for so long at a time.
@@ -104,7 +109,8 @@ impl Sender {
         let secrets = Mutex::new(LruCache::new(SECRETS));
         let most = Most { rate: config.host_rate, at_once: config.host_concurrency };
         let hosts = Hosts::new(most);
-        Self { commands, database, vault, egress, config, secrets, hosts }
+        let sending = Arc::default();
+        Self { commands, database, vault, egress, config, secrets, hosts, sending }
     }
 
     /// Sends until told to stop; what is under way then has a moment to end.
@@ -173,15 +179,17 @@ impl Sender {
         let now = clock::now();
         // One tenant's endpoints, however many there are and however slow, leave half to the others.
         let of_tenant = self.config.endpoints.div_ceil(2).max(1);
-        let share = Share { most: free, of_tenant, lease: LEASE };
+        let held = self.sending.counts();
+        let share = Share { most: free, of_tenant, held: &held, lease: LEASE };
         let rows = (&self.database, self.commands.codec());
         let endpoints = webhooks::claim(rows, alive, now, share).await?;
         let taken = endpoints.len();
         for endpoint in endpoints {
             let Ok(permit) = Arc::clone(room).try_acquire_owned() else { break };
             let this = Arc::clone(self);
+            let counted = self.sending.begin(&endpoint.view.tenant);
             sending.spawn(async move {
-                let _permit: OwnedSemaphorePermit = permit;
+                let _held: (OwnedSemaphorePermit, Counted) = (permit, counted);
                 this.drain(endpoint).await;
             });
         }

@@ -27,8 +27,8 @@ pub(crate) struct AccountShown {
     allowed_ips: Vec<String>,
     /// Of this month's media minutes, used and reserved.
     minutes_taken: f64,
-    /// Of its `storage_bytes`, kept and held for what is being stored.
-    storage_taken: u64,
+    /// Of its `storage_bytes`, kept and held for what is being stored; null if that cannot be read.
+    storage_taken: Option<u64>,
 }
 
 /// How much a tenant may have.

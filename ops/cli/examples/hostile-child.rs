@@ -129,10 +129,12 @@ fn perform(channel: &Channel, attack: &str) {
             channel.say(&done(&["output.mp4"], None));
         }
         "empties" => {
-            for n in 0..30_000 {
+            for n in 0..500_000 {
                 let _ = fs::File::create(format!("out/{n}"));
+                if n % 100 == 0 {
+                    channel.say(&Said::Working);
+                }
             }
-            thread::sleep(FOR_EVER);
         }
         // Asks for ever more of what costs its worker something.
         "folders" => {

@@ -1,6 +1,6 @@
 //! What senders need of the rows: endpoints with something due, what is due, what became of it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
     HookId, JobId, Tenant, Timestamp,
@@ -99,13 +99,51 @@ impl Alive {
 /// View, failures in a row, since when, as of which message, and the sealed address.
 type Claimed = (Json<HookView>, i32, Option<i64>, i64, Option<Vec<u8>>);
 
+/// The tenants that have something due are found one after the other by their index, and of each as many
+/// endpoints as it may have yet, so that one with very many costs no more than others.
+const CLAIM: &str = "
+    WITH RECURSIVE alive AS MATERIALIZED (
+        SELECT objid::bigint::integer AS number FROM pg_locks
+        WHERE locktype = 'advisory' AND classid = $5::bigint::oid),
+    waiting AS (
+        (SELECT tenant FROM webhook WHERE status = 'enabled' AND due_at IS NOT NULL
+         ORDER BY tenant LIMIT 1)
+        UNION ALL
+        SELECT (SELECT next.tenant FROM webhook AS next
+                WHERE next.status = 'enabled' AND next.due_at IS NOT NULL
+                  AND next.tenant > waiting.tenant
+                ORDER BY next.tenant LIMIT 1)
+        FROM waiting WHERE waiting.tenant IS NOT NULL),
+    chosen AS (
+        SELECT own.id FROM waiting
+        LEFT JOIN unnest($7::text[], $8::bigint[]) AS held (tenant, held) USING (tenant)
+        CROSS JOIN LATERAL (
+            SELECT id, due_at, row_number() OVER (ORDER BY due_at) AS turn FROM (
+                SELECT id, due_at FROM webhook
+                WHERE tenant = waiting.tenant AND status = 'enabled' AND due_at <= $2
+                  AND open_until <= $2
+                  AND (leased_until <= $2 OR lease IS NULL
+                       OR lease NOT IN (SELECT number FROM alive))
+                ORDER BY due_at LIMIT least($4, $6)) AS first) AS own
+        WHERE own.turn + coalesce(held, 0) <= $6
+        ORDER BY own.turn + coalesce(held, 0), own.due_at LIMIT $4)
+    UPDATE webhook SET lease = $1, leased_until = $3 WHERE id IN (
+        SELECT id FROM webhook
+        WHERE id IN (SELECT id FROM chosen)
+          AND status = 'enabled' AND due_at <= $2 AND open_until <= $2
+          AND (leased_until <= $2 OR lease IS NULL OR lease NOT IN (SELECT number FROM alive))
+        FOR UPDATE SKIP LOCKED)
+    RETURNING doc, failures, failing_since, sequence, sealed";
+
 /// How many endpoints a sender takes.
 #[derive(Debug, Clone, Copy)]
-pub struct Share {
+pub struct Share<'a> {
     /// Now, at most.
     pub most: usize,
     /// Of one tenant, with those that the sender has already.
     pub of_tenant: usize,
+    /// Those that the sender has already, by tenant.
+    pub held: &'a BTreeMap<Tenant, usize>,
     /// For how long.
     pub lease: Duration,
 }
@@ -119,40 +157,22 @@ pub async fn claim(
     (database, codec): (&Database, &Codec),
     sender: &Alive,
     now: Timestamp,
-    share: Share,
+    share: Share<'_>,
 ) -> Result<Vec<Endpoint>, ProjectionError> {
-    let Share { most, of_tenant, lease } = share;
     let signed = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-    let rows: Vec<Claimed> = sqlx::query_as(
-        "WITH held AS (
-             SELECT tenant, count(*) AS held FROM webhook
-             WHERE lease = $1 AND leased_until > $2 GROUP BY tenant),
-         waiting AS (
-             SELECT id, tenant, row_number() OVER (PARTITION BY tenant ORDER BY due_at) AS turn
-             FROM webhook
-             WHERE status = 'enabled' AND due_at <= $2 AND open_until <= $2
-               AND (leased_until <= $2 OR NOT EXISTS (
-                   SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = $5::bigint::oid
-                     AND objid = lease::bigint::oid)))
-         UPDATE webhook SET lease = $1, leased_until = $3 WHERE id IN (
-             SELECT webhook.id FROM webhook
-             JOIN waiting USING (id) LEFT JOIN held ON held.tenant = webhook.tenant
-             WHERE turn + coalesce(held, 0) <= $6
-               AND status = 'enabled' AND due_at <= $2 AND open_until <= $2
-               AND (leased_until <= $2 OR NOT EXISTS (
-                   SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = $5::bigint::oid
-                     AND objid = lease::bigint::oid))
-             ORDER BY turn + coalesce(held, 0), due_at LIMIT $4 FOR UPDATE OF webhook SKIP LOCKED)
-         RETURNING doc, failures, failing_since, sequence, sealed",
-    )
-    .bind(sender.number)
-    .bind(millis(now))
-    .bind(millis(now.plus(lease)))
-    .bind(signed(most))
-    .bind(i64::from(SENDERS))
-    .bind(signed(of_tenant))
-    .fetch_all(&database.pool)
-    .await?;
+    let tenants: Vec<&str> = share.held.keys().map(Tenant::as_str).collect();
+    let held: Vec<i64> = share.held.values().map(|held| signed(*held)).collect();
+    let rows: Vec<Claimed> = sqlx::query_as(CLAIM)
+        .bind(sender.number)
+        .bind(millis(now))
+        .bind(millis(now.plus(share.lease)))
+        .bind(signed(share.most))
+        .bind(i64::from(SENDERS))
+        .bind(signed(share.of_tenant))
+        .bind(tenants)
+        .bind(held)
+        .fetch_all(&database.pool)
+        .await?;
     let mut endpoints = Vec::with_capacity(rows.len());
     for (Json(view), failures, since, sequence, sealed) in rows {
         endpoints.push(Endpoint {

@@ -1,6 +1,9 @@
 //! Replays of webhooks, page by page.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use commands::Caller;
 use domain::{
@@ -99,12 +102,17 @@ async fn tenants_are_sent_to_in_turn_however_many_endpoints_each_has() {
     bed.submit(2, &small).await;
     bed.caught_up().await;
     let mut sender = webhooks::Alive::new(&bed.database, 1).await.unwrap();
+    let mut held = BTreeMap::new();
     let mut take = async |most| {
         assert!(sender.holds().await);
-        let share = webhooks::Share { most, of_tenant: 4, lease: Duration::from_secs(90) };
+        let lease = Duration::from_secs(90);
+        let share = webhooks::Share { most, of_tenant: 4, held: &held, lease };
         let rows = (&bed.database, bed.commands.codec());
         let now = Timestamp::from_millis(u64::MAX >> 2);
         let taken = webhooks::claim(rows, &sender, now, share).await.unwrap();
+        for endpoint in &taken {
+            *held.entry(endpoint.view.tenant.clone()).or_default() += 1;
+        }
         let mut tenants: Vec<String> =
             taken.iter().map(|endpoint| endpoint.view.tenant.to_string()).collect();
         tenants.sort();

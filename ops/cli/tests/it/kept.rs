@@ -44,16 +44,16 @@ async fn uploads_at_once_all_come_in_and_those_that_break_off_give_their_room_ba
     let (_, key) = keys::key(&stack, "acme", &SCOPES).await;
     let key = key.as_str();
     let small = async |n: usize| {
-        let mut bytes = std::fs::read(bunny()).unwrap();
-        bytes.truncate(20_000 + n);
+        let words = format!("WEBVTT\n\n00:01.000 --> 00:02.000\nNumber {n}\n");
         let request = stack.request_as(key, Method::POST, "/uploads");
         let request = request.header("content-type", "application/octet-stream");
-        // Nobody can look into the beginning of a film; that it comes in is what matters.
-        stack.send(request.body(bytes)).await.status
+        let size = words.len() as u64;
+        let sent = stack.send(request.body(words)).await;
+        assert_eq!(sent.status, StatusCode::CREATED, "{sent:#?}");
+        size
     };
-    let all = join_all((0..60).map(small)).await;
-    assert!(!all.contains(&StatusCode::SERVICE_UNAVAILABLE), "{all:?}");
-    let kept = stack.get("/accounts/acme").await.json["storage_taken"].as_u64().unwrap();
+    let kept: u64 = join_all((0..40).map(small)).await.into_iter().sum();
+    taken(&stack, kept).await;
     let broken = async |_| {
         let first = std::fs::read(bunny()).unwrap()[..65_536].to_vec();
         let chunks = [Ok(first), Err(std::io::Error::other("broken off"))];
@@ -62,7 +62,7 @@ async fn uploads_at_once_all_come_in_and_those_that_break_off_give_their_room_ba
         let request = request.header("content-type", "application/octet-stream");
         assert!(request.body(body).send().await.is_err());
     };
-    join_all((0..60).map(broken)).await;
+    join_all((0..40).map(broken)).await;
     taken(&stack, kept).await;
 }
 

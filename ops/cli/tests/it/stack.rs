@@ -102,19 +102,24 @@ impl Stack {
         let program = program.to_owned();
         let url = format!("http://127.0.0.1:{port}");
         let mut stack = Self { process, program, data, url, key: String::new(), http: http() };
-        stack.ready().await;
+        assert!(stack.ready().await, "it does not start");
         let key = std::fs::read_to_string(stack.data.path().join("admin.key")).unwrap();
         key.trim().clone_into(&mut stack.key);
         stack
     }
 
-    async fn ready(&mut self) {
+    /// Waits until it is ready; false if it died before that.
+    async fn ready(&mut self) -> bool {
         let path = format!("{}/health/ready", self.url);
-        let ask = async || self.http.get(&path).send().await;
-        let there = |answer: &Result<reqwest::Response, _>| {
-            answer.as_ref().is_ok_and(|answer| answer.status().is_success())
+        let (http, process) = (&self.http, &mut self.process);
+        let look = async || {
+            if process.try_wait().unwrap().is_some() {
+                return Some(false);
+            }
+            let answer = http.get(&path).send().await;
+            answer.is_ok_and(|answer| answer.status().is_success()).then_some(true)
         };
-        until(ask, there).await.unwrap();
+        until(look, Option::is_some).await.unwrap()
     }
 
     /// What the process had to say lately.
@@ -171,7 +176,10 @@ impl Stack {
     /// Starts it again where it was, with these settings.
     pub(crate) async fn again_with(&mut self, settings: &[(&str, &str)]) {
         self.start_with(settings);
-        self.ready().await;
+        // What a test armed may be come by while it starts.
+        while !self.ready().await {
+            self.start_with(settings);
+        }
     }
 
     /// The same, for as long as it lives.
