@@ -55,7 +55,7 @@ pub(crate) struct Room {
     /// So many bytes.
     pub(crate) bytes: u64,
     /// Says from time to time that it is still needed.
-    _renewing: Option<AbortOnDropHandle<()>>,
+    renewing: Option<AbortOnDropHandle<()>>,
 }
 
 /// Holds room for an upload.
@@ -83,7 +83,7 @@ pub(crate) async fn hold(
         id,
         used: false,
         bytes: least,
-        _renewing: None,
+        renewing: None,
     };
     if let Err(error) = gateway.commands.handle::<Kept>(name, name, caller, command).await {
         // Of a refusal there is nothing to give back; of anything else nobody knows.
@@ -95,7 +95,7 @@ pub(crate) async fn hold(
     }
     let renewing =
         tokio::spawn(renew(Arc::clone(gateway), tenant.clone(), caller.clone(), id, room.bytes));
-    room._renewing = Some(AbortOnDropHandle::new(renewing));
+    room.renewing = Some(AbortOnDropHandle::new(renewing));
     Ok(room)
 }
 
@@ -103,11 +103,14 @@ impl Room {
     /// What it was held for is there: it is counted from the log.
     pub(crate) fn settle(mut self) {
         self.used = true;
+        self.renewing = None;
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
+        // It is not held any longer from here on.
+        self.renewing = None;
         if self.used {
             return;
         }
@@ -120,7 +123,7 @@ impl Drop for Room {
                 match gateway.commands.handle::<Kept>(name, name, &caller, command).await {
                     Ok(_) => return,
                     Err(error) => {
-                        tracing::debug!(%error, upload = %id, "its room is not given back yet")
+                        tracing::debug!(%error, upload = %id, "its room is not given back yet");
                     }
                 }
                 tokio::time::sleep(PAUSE.saturating_mul(1 << attempt)).await;

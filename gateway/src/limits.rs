@@ -98,7 +98,7 @@ impl Buckets {
             // What was leased under another limit and is not spent counts against nobody. It is given back
             // once: without an answer it may have been.
             let (unspent, spent) = (held.left, held.spent);
-            *held = Held { window, limit, spent, ..Held::default() };
+            *held = Held { window, spent, limit, ..Held::default() };
             self.allowance.give_back(&name, unspent).await?;
         }
         let exhausted = held.used >= limit && held.used > 0;

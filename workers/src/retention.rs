@@ -255,7 +255,7 @@ impl Retention {
         });
         let places = made.flatten().filter_map(|file| match file.location {
             Personal::Clear(location) => Some(location),
-            _ => None,
+            Personal::Erased => None,
         });
         Ok(places.collect())
     }
