@@ -38,7 +38,7 @@ fn tenant(text: &str) -> Result<Tenant, Problem> {
 impl Accounts {
     /// Show an account
     ///
-    /// One's own, or any for an admin.
+    /// The caller's own; an admin may show any.
     #[oai(path = "/accounts/:tenant", method = "get", operation_id = "getAccount")]
     async fn find(
         &self,
@@ -62,7 +62,7 @@ impl Accounts {
 
     /// Change an account
     ///
-    /// What is not named stays. A tenant that nobody knew gets an account by this.
+    /// Fields that are not sent stay as they are. A tenant that does not exist yet is created.
     #[oai(path = "/accounts/:tenant", method = "patch", operation_id = "updateAccount")]
     async fn update(
         &self,
@@ -86,10 +86,10 @@ impl Accounts {
         Ok(body::answer(&gateway, &tenant).await?.position(handled.position))
     }
 
-    /// Open an erased account anew
+    /// Reopen an erased account
     ///
-    /// With another data key, the usual tier and no keys: what was erased stays unreadable, and the keys
-    /// that it had open nothing. An account that is open stays as it is.
+    /// With a new data key, the default tier and no API keys: what was erased stays unreadable, and
+    /// its old API keys stay revoked. An account that is open stays as it is.
     #[oai(path = "/accounts/:tenant/reopen", method = "post", operation_id = "reopenAccount")]
     async fn reopen(
         &self,
@@ -112,8 +112,10 @@ impl Accounts {
 
     /// Erase an account
     ///
-    /// Nothing is taken for it from now on, until `POST /accounts/{tenant}/reopen`. It is gone for ever: its keys are revoked, its jobs end, its files are removed, and its data key is thrown
-    /// away, without which nothing personal of it can be read anywhere. What happened stays in the log.
+    /// Revokes its keys, ends its jobs, removes its files, and deletes its data key, without which
+    /// no personal field of it can be read anywhere. The events themselves stay in the log.
+    /// Requests for the account are refused until `POST /accounts/{tenant}/reopen`. This cannot be
+    /// undone.
     #[oai(path = "/accounts/:tenant", method = "delete", operation_id = "eraseAccount")]
     async fn erase(
         &self,
@@ -125,7 +127,7 @@ impl Accounts {
         let principal = auth.may(Scope::Admin)?;
         let tenant = tenant(&name.0)?;
         if tenant == principal.tenant {
-            let detail = "the key that asks is the account's own; ask with another admin's";
+            let detail = "an account cannot be erased with its own key; use another admin's key";
             return Err(Problem::new(Kind::Conflict, detail).into());
         }
         gateway.directory.catch_up(gateway.commands.log()).await?;

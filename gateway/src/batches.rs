@@ -40,9 +40,10 @@ fn batch_id(text: &str) -> Result<BatchId, Problem> {
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl Batches {
-    /// Submit many jobs at once
+    /// Create a batch
     ///
-    /// Up to 1000, taken together or not at all. `Idempotency-Key` makes it safe to send again.
+    /// Up to 1000 jobs, accepted all together or not at all. With `Idempotency-Key` the request can
+    /// be repeated safely.
     #[oai(path = "/batch", method = "post", operation_id = "createBatch")]
     async fn create(
         &self,
@@ -74,7 +75,7 @@ impl Batches {
         Ok(show::list(&gateway, principal, request.original_uri(), asked).await?)
     }
 
-    /// How do all batches together stand?
+    /// Show batch statistics
     #[oai(path = "/batch/stats", method = "get", operation_id = "getBatchStats")]
     async fn stats(
         &self,
@@ -140,7 +141,7 @@ impl Batches {
 
     /// Cancel a batch
     ///
-    /// What waits is cancelled at once, what runs within a second; what is done stays.
+    /// Waiting jobs are cancelled at once, running ones within a second; completed ones stay.
     #[oai(path = "/batch/:id/cancel", method = "post", operation_id = "cancelBatch")]
     async fn cancel(
         &self,
@@ -154,7 +155,7 @@ impl Batches {
         Ok(cancel::cancel(&gateway, (principal, &caller), batch_id(&id.0)?).await?)
     }
 
-    /// Try a batch's failed and cancelled jobs again
+    /// Retry a batch's failed and cancelled jobs
     #[oai(path = "/batch/:id/retry", method = "post", operation_id = "retryBatch")]
     async fn retry(
         &self,

@@ -53,7 +53,7 @@ fn show(gateway: &Gateway) -> Reply<200, CachesShown> {
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl Cache {
-    /// How do the caches do?
+    /// Show cache statistics
     #[oai(path = "/admin/cache", method = "get", operation_id = "getCache")]
     async fn show(
         &self,
@@ -64,9 +64,9 @@ impl Cache {
         Ok(show(&gateway))
     }
 
-    /// Forget what is kept in memory
+    /// Clear the caches
     ///
-    /// Of the gateway that answers, but for keys, without which nobody is let in; nothing is lost by it.
+    /// Of the gateway that answers, except its API keys. Nothing is lost: the caches fill again.
     #[oai(path = "/admin/cache/clear", method = "post", operation_id = "clearCache")]
     async fn clear(
         &self,

@@ -46,7 +46,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl Cleanup {
-    /// Remove now what was kept long enough
+    /// Run retention now
     #[oai(path = "/admin/cleanup", method = "post", operation_id = "cleanup")]
     async fn cleanup(
         &self,
@@ -60,7 +60,7 @@ impl Cleanup {
         let how = if body.value.dry_run.unwrap_or(false) { "dry" } else { "" };
         let answer = gateway.live.ask_about(CLEANUP, how, PATIENCE).await;
         let answer = answer.and_then(|answer| serde_json::from_slice(&answer).ok());
-        let nobody = || Problem::new(Kind::Unavailable, "no conductor answered in time");
+        let nobody = || Problem::new(Kind::Unavailable, "no conductor answered in time; try again");
         let Removed { jobs, uploads, deliveries } = answer.ok_or_else(nobody)?;
         Ok(Reply::new(RemovedShown { jobs, uploads, deliveries }))
     }

@@ -83,16 +83,19 @@ fn tenant(text: Option<&str>, pointer: &str) -> Result<Option<Tenant>, Problem> 
 fn code(text: Option<&str>, pointer: &str) -> Result<Option<FailureCode>, Problem> {
     let parsed = text.map(|text| {
         let known = FailureCode::ALL.iter().copied().find(|known| known.as_str() == text);
-        known.ok_or_else(|| invalid(pointer, "no error is called so; docs/errors.md names them"))
+        known.ok_or_else(|| {
+            invalid(pointer, "there is no such error code; docs/errors.md lists them")
+        })
     });
     parsed.transpose()
 }
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl DeadLetters {
-    /// List jobs of which every attempt was used up
+    /// List dead letters
     ///
-    /// Of every tenant, newest first, each with its attempts.
+    /// Jobs of every tenant that failed after their last attempt, newest first, each with its
+    /// attempts.
     #[oai(path = "/admin/dead-letters", method = "get", operation_id = "listDeadLetters")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
     async fn list(
@@ -141,9 +144,9 @@ impl DeadLetters {
         Ok(Reply::new(DeadLetterPage { data, next_cursor, has_more }).next(link))
     }
 
-    /// Try dead letters again
+    /// Retry dead letters
     ///
-    /// Those that are named, or up to 1000 of one error.
+    /// The ones that are named, or up to 1000 that failed with one error code.
     #[oai(path = "/admin/dead-letters/redrive", method = "post", operation_id = "redrive")]
     async fn redrive(
         &self,
@@ -172,7 +175,7 @@ impl DeadLetters {
             return Err(invalid("#/jobs", format!("up to {MOST} at once")).into());
         }
         if filter.ids.is_none() && filter.code.is_none() {
-            return Err(invalid("#/jobs", "say which `jobs`, or which error's `code`").into());
+            return Err(invalid("#/jobs", "give either `jobs` or an error `code`").into());
         }
         let rows = job_detail::dead_letters(&gateway.database, &filter, MOST).await;
         let rows = rows.map_err(Problem::from)?;

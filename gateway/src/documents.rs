@@ -35,7 +35,7 @@ impl Readers {
         let from = from.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         self.0.knock(from, Instant::now()).map_err(|wait| {
             let detail =
-                "this address fetches the documents too often; they may be kept for an hour";
+                "too many requests for the documents from this address; they may be cached for an hour";
             Problem::too_many(detail, wait.as_secs().saturating_add(1))
         })
     }

@@ -54,7 +54,7 @@ fn judge(head: &[u8], name: Option<&str>) -> Result<(), Problem> {
         return refuse("#body", "the file is empty".to_owned());
     }
     let Some(found) = magic(head) else {
-        let detail = "it begins like no film, sound, picture or subtitles that can be read here";
+        let detail = "unsupported file type: the file does not begin like video, audio, an image or subtitles that can be read";
         return refuse("#body", detail.to_owned());
     };
     let extension = name.and_then(|name| name.rsplit_once('.'));
@@ -63,7 +63,10 @@ fn judge(head: &[u8], name: Option<&str>) -> Result<(), Problem> {
         EXTENSIONS.contains(&extension.as_str()) && !found.extensions.contains(&extension.as_str())
     };
     if let Some(extension) = extension.filter(lies) {
-        let detail = format!("it is called `.{extension}` and is {}; name it so", found.name);
+        let detail = format!(
+            "the name ends in `.{extension}`, but the file is {}; give it the right extension",
+            found.name
+        );
         return refuse("#Content-Disposition", detail);
     }
     Ok(())

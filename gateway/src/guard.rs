@@ -114,8 +114,7 @@ fn turn_away(
     closed: Closed,
 ) -> Problem {
     if closed == Closed::Behind {
-        let detail =
-            "this gateway cannot tell which keys are good while its feed, or the issuer, is away";
+        let detail = "keys cannot be checked while the event log, or the token issuer, is unreachable; try again";
         return Problem::new(Kind::Unavailable, detail);
     }
     let from = from.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
@@ -125,18 +124,16 @@ fn turn_away(
         return Problem::too_many(detail, wait.as_secs().saturating_add(1));
     }
     if closed == Closed::Unheard {
-        let detail = "this key may be newer than what this gateway has heard; ask again";
+        let detail = "this key may have been created a moment ago; try again";
         return Problem::new(Kind::Unavailable, detail);
     }
     let (kind, action, detail) = match closed {
         Closed::Address => {
-            (Kind::Forbidden, "key.refused_address", "this key does not open from your address")
+            (Kind::Forbidden, "key.refused_address", "this key may not be used from your address")
         }
-        Closed::Expired => {
-            (Kind::Unauthorized, "key.refused_expired", "this key has expired; ask for another one")
-        }
+        Closed::Expired => (Kind::Unauthorized, "key.refused_expired", "this key has expired"),
         Closed::Revoked => {
-            (Kind::Unauthorized, "key.refused_revoked", "this key is revoked or was rotated")
+            (Kind::Unauthorized, "key.refused_revoked", "this key was revoked or rotated")
         }
         Closed::Unknown | Closed::Behind | Closed::Unheard => (
             Kind::Unauthorized,

@@ -58,20 +58,20 @@ pub(crate) async fn is_ready(gateway: &Gateway) -> Result<(), Problem> {
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl Health {
-    /// Is it alive?
+    /// Check that the process is alive
     #[oai(path = "/health", method = "get", operation_id = "getHealth")]
     async fn live(&self) -> Reply<200, Status> {
         ok()
     }
 
-    /// Can it take requests?
+    /// Check that requests can be served
     #[oai(path = "/health/ready", method = "get", operation_id = "getReadiness")]
     async fn ready(&self, gateway: Data<&Arc<Gateway>>) -> Result<Reply<200, Status>> {
         is_ready(&gateway).await?;
         Ok(ok())
     }
 
-    /// How is each part of it?
+    /// Show the health of each component
     #[oai(path = "/health/detailed", method = "get", operation_id = "getDetailedHealth")]
     async fn detailed(&self, gateway: Data<&Arc<Gateway>>, auth: Auth) -> Result<Raw> {
         let principal = auth.may(Scope::Admin)?;
@@ -135,9 +135,9 @@ impl Health {
         Ok(Raw(response.body(body.to_string())))
     }
 
-    /// What can this fleet make?
+    /// Show what the workers can do
     ///
-    /// The union of what the live workers proved by opening each encoder.
+    /// The union of what the live workers can do, verified by encoding a frame with each encoder.
     #[oai(path = "/capabilities", method = "get", operation_id = "getCapabilities")]
     async fn capabilities(
         &self,
@@ -146,7 +146,7 @@ impl Health {
     ) -> Result<Reply<200, Any<Value>>> {
         auth.may(Scope::JobsRead)?;
         let capabilities = gateway.capabilities().ok_or_else(|| {
-            Problem::new(Kind::Unavailable, "no worker is there to ask; start one, or ask again")
+            Problem::new(Kind::Unavailable, "no worker is running; start one, or try again")
         })?;
         Ok(Reply::new(Any(json!({
             "ffmpeg": capabilities.ffmpeg,
@@ -161,7 +161,7 @@ impl Health {
         }))))
     }
 
-    /// Which workers are there?
+    /// List workers
     #[oai(path = "/admin/workers", method = "get", operation_id = "listWorkers")]
     async fn workers(
         &self,
@@ -172,7 +172,7 @@ impl Health {
         Ok(Reply::new(Any(json!({ "data": gateway.present(), "has_more": false }))))
     }
 
-    /// How far are the read models?
+    /// Show how far the read models are
     #[oai(path = "/admin/projections", method = "get", operation_id = "listProjections")]
     async fn projections(
         &self,

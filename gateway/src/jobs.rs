@@ -60,8 +60,8 @@ fn job_id(text: &str) -> Result<JobId, Problem> {
 impl Jobs {
     /// Convert a file
     ///
-    /// Creates a job. `Idempotency-Key` makes it safe to send again; `Prefer: wait=N` waits up to
-    /// N seconds for the job's end.
+    /// Creates a job. With `Idempotency-Key` the request can be repeated safely; `Prefer: wait=N`
+    /// waits up to N seconds for the job to end.
     #[oai(path = "/convert", method = "post", operation_id = "createConvert")]
     async fn convert(
         &self,
@@ -77,7 +77,7 @@ impl Jobs {
         Ok(submit::submit(&gateway, submission, prefer.0.as_deref()).await?)
     }
 
-    /// Make a film ready for streaming
+    /// Package a file for streaming
     ///
     /// Creates a job whose outputs are segments and manifests in a folder, manifests last.
     #[oai(path = "/stream", method = "post", operation_id = "createStream")]
@@ -95,7 +95,7 @@ impl Jobs {
         Ok(submit::submit(&gateway, submission, prefer.0.as_deref()).await?)
     }
 
-    /// Take pictures of a film
+    /// Create thumbnails
     ///
     /// Creates a job whose outputs are files in a folder.
     #[oai(path = "/thumbnails", method = "post", operation_id = "createThumbnails")]
@@ -113,9 +113,9 @@ impl Jobs {
         Ok(submit::submit(&gateway, submission, prefer.0.as_deref()).await?)
     }
 
-    /// Measure a file
+    /// Analyze a file
     ///
-    /// Creates a job whose `result` holds the figures.
+    /// Creates a job whose `result` holds the measurements.
     #[oai(path = "/analyze", method = "post", operation_id = "createAnalyze")]
     async fn analyze(
         &self,
@@ -131,9 +131,9 @@ impl Jobs {
         Ok(submit::submit(&gateway, submission, prefer.0.as_deref()).await?)
     }
 
-    /// Look into a file
+    /// Probe a file
     ///
-    /// Creates a job whose `result` tells what the file is.
+    /// Creates a job whose `result` describes the file: container, tracks, duration.
     #[oai(path = "/probe", method = "post", operation_id = "createProbe")]
     async fn probe(
         &self,
@@ -149,10 +149,10 @@ impl Jobs {
         Ok(submit::submit(&gateway, submission, prefer.0.as_deref()).await?)
     }
 
-    /// Resolve a job without making one
+    /// Validate a job without creating it
     ///
-    /// A worker looks into the real inputs and answers the plan that the job would follow, or the
-    /// refusal that it would meet.
+    /// A worker probes the inputs; the response is the plan that the job would follow, or the
+    /// reason why it would be refused.
     #[oai(path = "/validate", method = "post", operation_id = "validate")]
     async fn validate(
         &self,
@@ -164,10 +164,10 @@ impl Jobs {
         Ok(validate::validate(&gateway, principal, body.value).await?)
     }
 
-    /// Estimate a job without making one
+    /// Estimate a job without creating it
     ///
-    /// As `/validate`, with the time it will take, the size of what it makes and what is charged,
-    /// learned from past jobs of its kind.
+    /// As `/validate`, with the time that the job will take, the size of its outputs and the media
+    /// minutes charged, learned from past jobs of its class.
     #[oai(path = "/estimate", method = "post", operation_id = "estimate")]
     async fn estimate(
         &self,
@@ -220,7 +220,7 @@ impl Jobs {
 
     /// Show a job
     ///
-    /// With `at`, as it stood then: at a version like `v3`, or a time.
+    /// With `at`, as it was at a version like `v3`, or at a time.
     #[oai(path = "/jobs/:id", method = "get", operation_id = "getJob")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
     async fn find(
@@ -272,7 +272,7 @@ impl Jobs {
 
     /// Cancel a job
     ///
-    /// A waiting job is cancelled at once, a running one within a second; it leaves no output.
+    /// A waiting job is cancelled at once, a running one within a second. It leaves no outputs.
     #[oai(path = "/jobs/:id/cancel", method = "post", operation_id = "cancelJob")]
     async fn cancel(
         &self,
@@ -285,7 +285,7 @@ impl Jobs {
         Ok(Act::new(request, &auth, &id.0, if_match.0)?.cancel(&gateway).await?)
     }
 
-    /// Try a failed or cancelled job again
+    /// Retry a failed or cancelled job
     #[oai(path = "/jobs/:id/retry", method = "post", operation_id = "retryJob")]
     async fn retry(
         &self,
@@ -298,9 +298,9 @@ impl Jobs {
         Ok(Act::new(request, &auth, &id.0, if_match.0)?.retry(&gateway).await?)
     }
 
-    /// Do a job again
+    /// Run a job again
     ///
-    /// A new job with the recorded recipe, or with what `overrides` says instead.
+    /// Creates a job with the same request; `overrides` replaces parts of it.
     #[oai(path = "/jobs/:id/rerun", method = "post", operation_id = "rerunJob")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
     async fn rerun(
@@ -325,9 +325,9 @@ impl Jobs {
         Ok(submit::submit_spec(&gateway, asked, spec, prefer).await?)
     }
 
-    /// Compare what a job and another came to
+    /// Compare two jobs
     ///
-    /// With the job that it does again, if no other is named.
+    /// With the job that it reruns, if no other one is named.
     #[oai(path = "/jobs/:id/diff", method = "get", operation_id = "diffJobs")]
     async fn diff(
         &self,
@@ -340,9 +340,9 @@ impl Jobs {
         Ok(diff::diff(&gateway, principal, job_id(&id.0)?, with.0.as_deref()).await?)
     }
 
-    /// Why does a job stand as it does?
+    /// Explain a job's state
     ///
-    /// One sentence for each thing that led to another, with where it stands in the log.
+    /// One sentence for each event that led to the job's state, with its position in the log.
     #[oai(path = "/jobs/:id/why", method = "get", operation_id = "explainJob")]
     async fn why(
         &self,
@@ -354,10 +354,10 @@ impl Jobs {
         Ok(why::explain(&gateway, principal, job_id(&id.0)?).await?)
     }
 
-    /// Follow a job
+    /// Stream a job's events
     ///
-    /// Server-sent events from the beginning, or after `Last-Event-ID`, ending with the job. With
-    /// `Accept: application/json` the history so far.
+    /// Server-sent events from the beginning, or after `Last-Event-ID`; the stream ends with the
+    /// job. With `Accept: application/json` the events so far.
     #[oai(path = "/jobs/:id/events", method = "get", operation_id = "getJobEvents")]
     async fn events(
         &self,
@@ -372,7 +372,7 @@ impl Jobs {
         Ok(events::events(&gateway, principal, id, last.0, accept.0).await?)
     }
 
-    /// Read what a job's media processes had to say
+    /// List a job's log lines
     #[oai(path = "/jobs/:id/logs", method = "get", operation_id = "getJobLogs")]
     async fn logs(
         &self,
@@ -398,7 +398,7 @@ impl Jobs {
         Ok(outputs::list(&gateway, &principal.tenant, job_id(&id.0)?).await?)
     }
 
-    /// Read an output, or a part of it by `Range`
+    /// Download an output, or a part of it by `Range`
     #[oai(path = "/jobs/:id/outputs/:name", method = "get", operation_id = "getJobOutput")]
     async fn output(
         &self,
@@ -413,7 +413,7 @@ impl Jobs {
         Ok(outputs::read(&gateway, principal, id, &name.0, range.0.as_deref()).await?)
     }
 
-    /// Read an output that stands in a folder of its job's, as a manifest names it
+    /// Download an output in a folder, as a manifest names it
     #[oai(
         path = "/jobs/:id/outputs/:folder/:name",
         method = "get",

@@ -76,10 +76,11 @@ async fn look(
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl Keys {
-    /// Make a key
+    /// Create an API key
     ///
-    /// Its `secret` is in this answer and nowhere else, ever. Nobody gives more than they have. With
-    /// `Idempotency-Key`, sending it again answers the same key without its secret.
+    /// The `secret` is only in this response. A key cannot be given scopes or limits that its
+    /// creator does not have. With `Idempotency-Key`, a repeated request answers the same key
+    /// without its secret.
     #[oai(path = "/api-keys", method = "post", operation_id = "createKey")]
     async fn create(
         &self,
@@ -93,9 +94,9 @@ impl Keys {
         Ok(create::create(&gateway, (request, principal), body, key.0).await?)
     }
 
-    /// List keys
+    /// List API keys
     ///
-    /// Oldest first. An admin sees those of every tenant, or of `tenant`.
+    /// Oldest first. An admin sees every tenant's keys, or those of `tenant`.
     #[oai(path = "/api-keys", method = "get", operation_id = "listKeys")]
     async fn list(
         &self,
@@ -111,7 +112,7 @@ impl Keys {
         Ok(show::list(&gateway, (request, principal), asked).await?)
     }
 
-    /// Show a key
+    /// Show an API key
     #[oai(path = "/api-keys/:id", method = "get", operation_id = "getKey")]
     async fn find(
         &self,
@@ -126,9 +127,9 @@ impl Keys {
         Ok(show::answer(&key).unless(if_none_match.0.as_deref()))
     }
 
-    /// Change a key
+    /// Update an API key
     ///
-    /// What is not named stays; `null` takes a limit or the description away.
+    /// Fields that are not sent stay as they are; `null` removes a limit or the description.
     #[oai(path = "/api-keys/:id", method = "patch", operation_id = "updateKey")]
     async fn update(
         &self,
@@ -146,11 +147,11 @@ impl Keys {
         Ok(Change { request, principal, key, if_match: if_match.0 }.give(&gateway, command).await?)
     }
 
-    /// Give a key another secret
+    /// Rotate an API key's secret
     ///
-    /// The new `secret` is in this answer only. The old one opens as well for `grace` seconds: a day
-    /// if nothing is said, 30 days at most, 0 for none. If the key was rotated by itself and `grace`
-    /// is not given, this hands out, once, the secret that was made then.
+    /// The new `secret` is only in this response. The old one stays valid for `grace` seconds: a
+    /// day by default, 30 days at most, 0 for none. If the key was rotated automatically and
+    /// `grace` is not given, this returns, once, the secret that was created then.
     #[oai(path = "/api-keys/:id/rotate", method = "post", operation_id = "rotateKey")]
     async fn rotate(
         &self,
@@ -167,9 +168,9 @@ impl Keys {
         Ok(change.rotate(&gateway, grace.0).await?)
     }
 
-    /// End a key
+    /// Revoke an API key
     ///
-    /// It opens nothing any more, at any gateway, within a moment.
+    /// Every gateway refuses it within a moment.
     #[oai(path = "/api-keys/:id/revoke", method = "post", operation_id = "revokeKey")]
     async fn revoke(
         &self,
@@ -185,7 +186,7 @@ impl Keys {
         Ok(Change { request, principal, key, if_match: if_match.0 }.give(&gateway, command).await?)
     }
 
-    /// Move a key's end
+    /// Change when an API key expires
     #[oai(path = "/api-keys/:id/extend", method = "post", operation_id = "extendKey")]
     async fn extend(
         &self,
@@ -209,7 +210,7 @@ impl Keys {
         Ok(Change { request, principal, key, if_match: if_match.0 }.give(&gateway, command).await?)
     }
 
-    /// Show what a key used
+    /// Show an API key's usage
     ///
     /// Media minutes by calendar month, UTC.
     #[oai(path = "/api-keys/:id/usage", method = "get", operation_id = "getKeyUsage")]

@@ -87,9 +87,9 @@ fn problem(error: &Error) -> Problem {
         let detail = "send a valid key as `X-API-Key: …` or `Authorization: Bearer …`";
         Problem::new(Kind::Unauthorized, detail)
     } else if error.is::<NotFoundError>() {
-        Problem::new(Kind::NotFound, "there is nothing at this path; /docs shows what there is")
+        Problem::new(Kind::NotFound, "there is nothing at this path; see /docs")
     } else if error.is::<MethodNotAllowedError>() {
-        Problem::new(Kind::MethodNotAllowed, "this path knows other methods; /docs shows them")
+        Problem::new(Kind::MethodNotAllowed, "this path has other methods; see /docs")
     } else if error.is::<CorsError>() {
         Problem::new(Kind::Forbidden, "pages of this origin may not call the API")
     } else if error.is::<ContentTypeError>() {
@@ -100,7 +100,7 @@ fn problem(error: &Error) -> Problem {
         Problem::field(Kind::Malformed, &format!("#{}", error.name), error.reason.clone())
     } else if error.is::<ParsePathError>() {
         // An id that is none names nothing.
-        Problem::new(Kind::NotFound, "there is nothing by this id")
+        Problem::new(Kind::NotFound, "there is nothing with this id")
     } else if error.is::<ParseRequestPayloadError>() || error.is::<ReadBodyError>() {
         Problem::new(Kind::Malformed, says)
     } else {

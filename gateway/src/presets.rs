@@ -32,7 +32,7 @@ pub(crate) struct Presets;
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl Presets {
-    /// Define a preset, or another version of one
+    /// Create a preset, or a new version of one
     #[oai(path = "/presets", method = "post", operation_id = "createPreset")]
     async fn create(
         &self,
@@ -49,7 +49,7 @@ impl Presets {
 
     /// List presets
     ///
-    /// The account's own and everybody's, the newest version of each.
+    /// The account's own presets and the shared ones, the newest version of each.
     #[oai(path = "/presets", method = "get", operation_id = "listPresets")]
     async fn list(
         &self,
@@ -80,7 +80,7 @@ impl Presets {
         Ok(show::find(&gateway, principal, &name.0, None, known).await?)
     }
 
-    /// Define another version of a preset
+    /// Create a new version of a preset
     #[oai(path = "/presets/:name", method = "put", operation_id = "updatePreset")]
     async fn update(
         &self,
@@ -99,7 +99,7 @@ impl Presets {
 
     /// Delete a preset
     ///
-    /// No new job may use it; its versions can still be read, and jobs that used them run again.
+    /// No new job may use it. Its versions can still be read, and jobs that used them can be rerun.
     #[oai(path = "/presets/:name", method = "delete", operation_id = "deletePreset")]
     async fn delete(
         &self,
@@ -129,7 +129,7 @@ impl Presets {
         Ok(show::find(&gateway, principal, &name.0, Some(version.0), known).await?)
     }
 
-    /// Do what was done with one version again, with another
+    /// Run the jobs of a preset version again with the newest
     ///
     /// A batch of up to 1000 jobs, one for each completed job that used that version.
     #[oai(

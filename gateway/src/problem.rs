@@ -84,24 +84,22 @@ impl Kind {
 
     const fn facts(self) -> (u16, &'static str, &'static str) {
         match self {
-            Self::Malformed => (400, "malformed", "The request cannot be read"),
-            Self::Unauthorized => (401, "unauthorized", "A valid API key is needed"),
-            Self::Forbidden => (403, "forbidden", "The key does not allow this"),
-            Self::NotFound => (404, "not-found", "There is no such thing"),
-            Self::MethodNotAllowed => (405, "method-not-allowed", "Not with this method"),
-            Self::Slow => (408, "slow", "The request did not come in time"),
-            Self::Conflict => (409, "conflict", "Not in this state"),
-            Self::Gone => (410, "gone", "It is not there any more"),
-            Self::PreconditionFailed => (412, "precondition-failed", "It changed meanwhile"),
-            Self::TooLarge => (413, "too-large", "The body is too large"),
-            Self::UnsupportedMediaType => {
-                (415, "unsupported-media-type", "Not with this kind of body")
-            }
-            Self::RangeNotSatisfiable => (416, "range-not-satisfiable", "There is no such part"),
-            Self::Invalid => (422, "invalid", "The request makes no sense as it is"),
-            Self::TooMany => (429, "too-many", "More than the account allows"),
-            Self::Internal => (500, "internal", "Something went wrong here"),
-            Self::Unavailable => (503, "unavailable", "Not at the moment"),
+            Self::Malformed => (400, "malformed", "Malformed request"),
+            Self::Unauthorized => (401, "unauthorized", "A valid API key is required"),
+            Self::Forbidden => (403, "forbidden", "The API key does not allow this"),
+            Self::NotFound => (404, "not-found", "Not found"),
+            Self::MethodNotAllowed => (405, "method-not-allowed", "Method not allowed"),
+            Self::Slow => (408, "request-timeout", "Request timeout"),
+            Self::Conflict => (409, "conflict", "Conflict with the current state"),
+            Self::Gone => (410, "gone", "Gone"),
+            Self::PreconditionFailed => (412, "precondition-failed", "Precondition failed"),
+            Self::TooLarge => (413, "too-large", "Too large"),
+            Self::UnsupportedMediaType => (415, "unsupported-media-type", "Unsupported media type"),
+            Self::RangeNotSatisfiable => (416, "range-not-satisfiable", "Range not satisfiable"),
+            Self::Invalid => (422, "invalid", "Invalid request"),
+            Self::TooMany => (429, "rate-limited", "Rate or quota limit reached"),
+            Self::Internal => (500, "internal", "Internal error"),
+            Self::Unavailable => (503, "unavailable", "Service unavailable"),
         }
     }
 
@@ -181,7 +179,7 @@ impl Problem {
     }
 
     pub(crate) fn behind(position: impl ToString) -> Self {
-        let detail = "the read side has not reached `min_position` yet; ask again";
+        let detail = "the read models have not reached `min_position` yet; try again";
         let headers = vec![("x-log-position", position.to_string())];
         Self { headers, ..Self::new(Kind::Unavailable, detail) }
     }
@@ -249,7 +247,7 @@ fn internal(error: &dyn std::error::Error) -> Problem {
         source = cause.source();
     }
     tracing::error!(error = chain, "a request failed");
-    Problem::new(Kind::Internal, "the request id above finds it in the log")
+    Problem::new(Kind::Internal, "see the server's log for this request id")
 }
 
 impl From<LogError> for Problem {
@@ -278,7 +276,7 @@ impl From<CodecError> for Problem {
 impl From<ProjectionError> for Problem {
     fn from(error: ProjectionError) -> Self {
         if error.is_unavailable() {
-            tracing::warn!(?error, "the read side does not answer");
+            tracing::warn!(?error, "the database does not answer");
             return Self::new(Kind::Unavailable, "the database does not answer; nothing was lost");
         }
         internal(&error)
@@ -399,10 +397,10 @@ impl<R: fmt::Debug + Into<Self>> From<HandleError<R>> for Problem {
             HandleError::Rejected(rejection) => rejection.into(),
             HandleError::VersionMismatch(version) => Self::new(
                 Kind::PreconditionFailed,
-                format!("it is at version {version} now; read it again"),
+                format!("its current version is {version}; read it again"),
             ),
             HandleError::Contended => {
-                Self::new(Kind::Unavailable, "too many changes to it at once; ask again")
+                Self::new(Kind::Unavailable, "too many changes to it at once; try again")
             }
             HandleError::Log(error) => error.into(),
             HandleError::Codec(error) => error.into(),

@@ -62,9 +62,9 @@ const MOST: u32 = 1_000;
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl QueueApi {
-    /// What waits, and what runs?
+    /// Show the queue
     ///
-    /// Each waiting job with its place among the account's own and what keeps it.
+    /// Each waiting job with its position among the account's own, and why it waits.
     #[oai(path = "/queue", method = "get", operation_id = "getQueue")]
     async fn queue(
         &self,

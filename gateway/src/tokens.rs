@@ -91,10 +91,10 @@ const LONGEST: u64 = 3_600;
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl Tokens {
-    /// Make a token for a browser or player
+    /// Create a token for a browser or player
     ///
-    /// It shows what it is for, as `?token=…`, until its time is over or the key that made it is
-    /// revoked, whichever is first; open streams end with it.
+    /// Sent as `?token=…`, it gives read access to what it was created for, until it expires or the
+    /// key that created it is revoked. Open event streams end with it.
     #[oai(path = "/tokens", method = "post", operation_id = "createToken")]
     async fn create(
         &self,

@@ -80,8 +80,8 @@ fn malformed(field: &str, detail: &str) -> Problem {
 impl AuditTrail {
     /// Read the audit trail
     ///
-    /// The newest first. An admin sees that of every tenant, or of `tenant`; a key with `audit:read`
-    /// its own tenant's. `action` also matches what begins with it, like `key`.
+    /// Newest first. An admin sees every tenant's entries, or those of `tenant`; a key with
+    /// `audit:read` sees its own tenant's. `action` also matches by prefix, like `key`.
     #[oai(path = "/admin/audit", method = "get", operation_id = "listAudit")]
     #[expect(clippy::too_many_arguments, reason = "each is a query parameter")]
     async fn list(
@@ -143,10 +143,10 @@ impl AuditTrail {
         Ok(Reply::new(AuditPage { data, next_cursor, has_more }).next(link))
     }
 
-    /// Look whether anybody changed the audit trail
+    /// Verify the audit trail
     ///
-    /// Compares every archived message with its chain, the signed anchors and the log, and every row
-    /// of the trail with what it was made of.
+    /// Compares every archived message with the hash chain, the signed anchors and the log, and
+    /// every row of the audit trail with the event that it was made from.
     #[oai(path = "/admin/audit/verify", method = "post", operation_id = "verifyAudit")]
     async fn verify(
         &self,

@@ -66,10 +66,10 @@ impl From<UploadRejection> for Problem {
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl Uploads {
-    /// Store a file
+    /// Upload a file
     ///
-    /// The body is the file, of any size up to the limit; its name may stand in
-    /// `Content-Disposition`. The answer's `id` is a job's `input`.
+    /// The body is the file, up to the account's limit; `Content-Disposition` may carry its name.
+    /// Use the `id` of the response as a job's `input`.
     #[oai(path = "/uploads", method = "post", operation_id = "createUpload")]
     async fn create(
         &self,
@@ -127,9 +127,9 @@ impl Uploads {
         Ok(Reply::new(body).version(1).unless(if_none_match.0.as_deref()))
     }
 
-    /// Remove an upload
+    /// Delete an upload
     ///
-    /// Before the time that uploads are kept is over. Jobs that read it already go on; others fail.
+    /// Before its retention ends. Jobs that have read it already go on; others fail.
     #[oai(path = "/uploads/:id", method = "delete", operation_id = "deleteUpload")]
     async fn remove(
         &self,

@@ -41,10 +41,10 @@ fn hook_id(text: &str) -> Result<HookId, Problem> {
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl Webhooks {
-    /// Make a webhook
+    /// Create a webhook
     ///
-    /// What happens is sent to its `url`, signed as Standard Webhooks 1.0.0 has it. Its `secret` is in
-    /// this answer and nowhere else.
+    /// Events are sent to its `url`, signed as Standard Webhooks 1.0.0 requires. The `secret` is
+    /// only in this response.
     #[oai(path = "/webhooks", method = "post", operation_id = "createWebhook")]
     async fn create(
         &self,
@@ -76,9 +76,9 @@ impl Webhooks {
         Ok(show::list(&gateway, principal, request.original_uri(), asked).await?)
     }
 
-    /// The secret that signs what jobs' and batches' own `webhook_url` are sent
+    /// Show the secret that signs deliveries to a job's or batch's `webhook_url`
     ///
-    /// One for the account; made when it is asked for first.
+    /// There is one for each account; it is created by the first request.
     #[oai(
         path = "/webhooks/signing-secret",
         method = "get",
@@ -107,9 +107,10 @@ impl Webhooks {
         Ok(found.unless(if_none_match.0.as_deref()))
     }
 
-    /// Change, disable or enable a webhook
+    /// Update, disable or enable a webhook
     ///
-    /// What is not named stays. What waited while it was disabled is sent once it is enabled.
+    /// Fields that are not sent stay as they are. Deliveries that waited while it was disabled are
+    /// sent once it is enabled.
     #[oai(path = "/webhooks/:id", method = "patch", operation_id = "updateWebhook")]
     async fn update(
         &self,
@@ -131,7 +132,7 @@ impl Webhooks {
 
     /// Delete a webhook
     ///
-    /// With everything that was still to be sent to it.
+    /// Pending deliveries are dropped.
     #[oai(path = "/webhooks/:id", method = "delete", operation_id = "deleteWebhook")]
     async fn delete(
         &self,
@@ -147,9 +148,9 @@ impl Webhooks {
         Ok(change::give(&gateway, (principal, &caller), which, HookCommand::Delete).await?)
     }
 
-    /// Replace a webhook's secret
+    /// Rotate a webhook's secret
     ///
-    /// The new one is in this answer and nowhere else. For a day what is sent is signed with both.
+    /// The new `secret` is only in this response. For a day deliveries are signed with both.
     #[oai(path = "/webhooks/:id/rotate", method = "post", operation_id = "rotateWebhookSecret")]
     async fn rotate(
         &self,
@@ -165,7 +166,7 @@ impl Webhooks {
         Ok(secret::rotate(&gateway, (principal, &caller), which).await?)
     }
 
-    /// Send an event that means nothing
+    /// Send a test event to a webhook
     #[oai(path = "/webhooks/:id/test", method = "post", operation_id = "testWebhook")]
     async fn test(
         &self,
@@ -180,10 +181,10 @@ impl Webhooks {
         Ok(change::give(&gateway, (principal, &caller), which, HookCommand::Test).await?)
     }
 
-    /// Send everything after a position once more
+    /// Replay a webhook's events after a position
     ///
-    /// With the `webhook-id` that each event had before. One replay of a webhook at a time, and so many in
-    /// an hour as the account has.
+    /// Each event keeps its `webhook-id`. One replay of a webhook at a time; the account's tier
+    /// limits how many an hour.
     #[oai(path = "/webhooks/:id/replay", method = "post", operation_id = "replayWebhook")]
     async fn replay(
         &self,
@@ -201,9 +202,9 @@ impl Webhooks {
         Ok(change::give(&gateway, (principal, &caller), which, command).await?)
     }
 
-    /// List what was, is and is to be sent to a webhook
+    /// List a webhook's deliveries
     ///
-    /// Newest first, with every try.
+    /// Newest first, with every attempt.
     #[oai(path = "/webhooks/:id/deliveries", method = "get", operation_id = "listDeliveries")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
     async fn deliveries(

@@ -118,7 +118,7 @@ async fn end_jobs(gateway: &Gateway, caller: &Caller, tenant: &Tenant) -> Result
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let late = || Problem::new(Kind::Unavailable, "its jobs are still ending; ask again");
+    let late = || Problem::new(Kind::Unavailable, "its jobs are still ending; try again");
     tokio::time::timeout(PATIENCE, ending).await.map_err(|_| late())?
 }
 

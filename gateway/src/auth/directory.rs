@@ -166,9 +166,10 @@ impl Directory {
         let reached = folded.wait_for(|folded| *folded >= newest);
         match tokio::time::timeout(self.patience, reached).await {
             Ok(_) => Ok(()),
-            Err(_) => {
-                Err(Problem::new(Kind::Unavailable, "keys and accounts are behind; ask again"))
-            }
+            Err(_) => Err(Problem::new(
+                Kind::Unavailable,
+                "this gateway's copy of keys and accounts is not up to date; try again",
+            )),
         }
     }
 

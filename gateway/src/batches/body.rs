@@ -126,7 +126,7 @@ impl BatchBody {
                 }
                 files.iter().enumerate().map(|(n, file)| filled(template, file, n)).collect()
             }
-            _ => Err(invalid("#/jobs", "say either `jobs`, or `files` and `template`")),
+            _ => Err(invalid("#/jobs", "give either `jobs`, or `files` and `template`")),
         }
     }
 }
@@ -165,7 +165,7 @@ fn filled(
     fields.values_mut().for_each(|value| in_texts(value, &fill));
     fields.insert("input".to_owned(), file.into());
     let body = serde_json::from_value(Value::Object(fields));
-    let missing = |_| invalid("#/template/kind", "a template says what `kind` of job it is");
+    let missing = |_| invalid("#/template/kind", "a template needs a `kind`");
     Ok((format!("/files/{n}"), body.map_err(missing)?))
 }
 
@@ -194,7 +194,7 @@ fn twice(specs: &[(String, JobSpec)]) -> Vec<Problem> {
     let outputs = specs.iter().filter_map(|(part, spec)| {
         let output = spec.request.output()?.as_ref()?.to_string();
         (!seen.insert(output.clone())).then(|| {
-            let detail = format!("another job of the batch makes {output}; name another one");
+            let detail = format!("another job of the batch makes {output}; choose another name");
             invalid("#/output", detail).within(part)
         })
     });

@@ -42,10 +42,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Value, Problem> {
                 Problem::field(Kind::Invalid, &at, format!("the name of a field: {detail}"))
             }
             Some(Flaw::Twice) => {
-                let detail = "this field stands there twice; say it once";
+                let detail = "this field is given twice";
                 Problem::field(Kind::Malformed, &at, detail)
             }
-            None => Problem::field(Kind::Malformed, &at, format!("this is no JSON: {error}")),
+            None => {
+                Problem::field(Kind::Malformed, &at, format!("the body is not valid JSON: {error}"))
+            }
         }
     })
 }

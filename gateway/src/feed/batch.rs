@@ -27,11 +27,11 @@ pub(crate) struct BatchEvents;
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl BatchEvents {
-    /// Follow a batch
+    /// Stream a batch's events
     ///
-    /// Server-sent events of the batch and its jobs after `Last-Event-ID`, or from now on, ending
-    /// with the batch. The first event, and one after each change, is `batch.progress` with the counts
-    /// of its jobs.
+    /// Server-sent events of the batch and its jobs after `Last-Event-ID`, or from now on; the
+    /// stream ends with the batch. The first event, and one after each change, is `batch.progress`
+    /// with the number of jobs in each state.
     #[oai(path = "/batch/:id/events", method = "get", operation_id = "getBatchEvents")]
     async fn events(
         &self,

@@ -35,11 +35,11 @@ const MOST: usize = 2_000;
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl Events {
-    /// Follow everything that happens to an account's jobs and batches
+    /// Stream an account's events
     ///
-    /// Server-sent events after `Last-Event-ID` or `after`, or from now on; with
-    /// `Accept: application/json` a page of what stands in the log after it, or from the beginning.
-    /// A reader that is too far behind gets a `reset` event that says where things stand now.
+    /// Server-sent events after `Last-Event-ID` or `after`, or from now on; with `Accept:
+    /// application/json` a page of the stored events after it, or from the beginning. A reader that
+    /// is too far behind gets a `reset` event with the current position.
     #[oai(path = "/events", method = "get", operation_id = "getEvents")]
     async fn events(
         &self,

@@ -61,7 +61,7 @@ pub(crate) async fn at(
     if let Point::Version(wanted) = point
         && row.summary.version < wanted
     {
-        let detail = format!("it is at version {} now", row.summary.version);
+        let detail = format!("its current version is {}", row.summary.version);
         return Err(Problem::field(Kind::Malformed, "#at", detail));
     }
     Ok(Reply::new(show(&row, None)).version(row.summary.version).position(position))

@@ -45,7 +45,7 @@ pub(crate) async fn diff(
     let other = match with {
         Some(text) => text.parse().map_err(|_| Problem::not_found("job"))?,
         None => job.summary.rerun_of.ok_or_else(|| {
-            let detail = "it does no other job again; name one to compare it with";
+            let detail = "this job is not a rerun; give `with` to compare it with another job";
             Problem::field(Kind::Malformed, "#with", detail)
         })?,
     };

@@ -53,7 +53,7 @@ pub(crate) async fn read(
     let job = completed(gateway, tenant, id).await?;
     if job.summary.status != JobStatus::Completed {
         let status = job.summary.status.as_str();
-        let detail = format!("the job is {status}; outputs are there once it is completed");
+        let detail = format!("the job is {status}; outputs exist once it is completed");
         return Err(Problem::new(Kind::Conflict, detail));
     }
     let file = job.outputs.iter().find(|file| file.name.as_ref().is_some_and(|own| own == name));

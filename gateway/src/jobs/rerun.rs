@@ -101,7 +101,7 @@ async fn recorded(gateway: &Gateway, tenant: &Tenant, id: JobId) -> Result<JobSp
 
 /// A recorded request as a user would have written it.
 fn body(spec: &JobSpec) -> Result<Map<String, Value>, Problem> {
-    let erased = || Problem::new(Kind::Conflict, "what it was asked for is erased");
+    let erased = || Problem::new(Kind::Conflict, "its request was erased");
     let text = |location: &Personal<Location>| {
         location.as_ref().map(ToString::to_string).ok_or_else(erased)
     };

@@ -56,7 +56,7 @@ pub(crate) async fn reserve(
                 let id = holder.to_string();
                 let state = gateway.commands.state::<Job>(tenant.as_str(), &id).await?;
                 if !state.is_over() && state != JobState::Unknown {
-                    let detail = format!("{holder} is making this output; name another one");
+                    let detail = format!("{holder} is making this output; choose another name");
                     return Err(Problem::field(Kind::Conflict, "#/output", detail));
                 }
                 over = Some(holder);

@@ -197,7 +197,7 @@ fn warned(gateway: &Gateway, wish: Option<Hardware>) -> Result<Vec<String>, Prob
     let must = Hardware { fallback: Fallback::Fail, ..wish };
     let lacking = must.check(&capabilities.devices).err();
     let name = wish.prefer.as_str();
-    let warning = |_| format!("no worker has `{name}` now; the processor does it if none comes");
+    let warning = |_| format!("no worker has `{name}` now; the CPU is used if none comes");
     Ok(lacking.map(warning).into_iter().collect())
 }
 
@@ -219,7 +219,7 @@ async fn check(
         let state = uploads::state(gateway, &principal.tenant, *id).await?;
         if matches!(state, UploadState::Unknown | UploadState::Expired) {
             let detail =
-                format!("there is no upload {id} any more or yet; POST /uploads makes one");
+                format!("upload {id} does not exist or has expired; POST /uploads creates one");
             return Err(Problem::field(Kind::Invalid, "#/input", detail));
         }
     }
@@ -274,7 +274,7 @@ pub(crate) fn check_host(gateway: &Gateway, url: &Url, pointer: &str) -> Result<
     match address.filter(|address| !may_go(*address, &gateway.egress.allow)) {
         None => Ok(()),
         Some(address) => {
-            let detail = format!("{address} is no address of the public internet");
+            let detail = format!("{address} is not an address of the public internet");
             Err(Problem::field(Kind::Invalid, pointer, detail))
         }
     }

@@ -104,7 +104,7 @@ pub(super) async fn ask(
     match answer {
         Some(PlanAnswer::WouldDo(told)) => {
             let told: Told = serde_json::from_value(told).map_err(|_| {
-                Problem::new(Kind::Unavailable, "the worker that answered is of another version")
+                Problem::new(Kind::Unavailable, "the worker that answered runs another version")
             })?;
             Ok(Told { warnings, ..told })
         }

@@ -29,7 +29,10 @@ pub(super) async fn create(
 ) -> Result<Reply<201, KeyShown>, Problem> {
     if principal.shown == Shown::Issued {
         // It would outlive whoever the issuer no longer vouches for.
-        return Err(Problem::new(Kind::Forbidden, "keys are made with a key, not with a token"));
+        return Err(Problem::new(
+            Kind::Forbidden,
+            "API keys are created with an API key, not with a token",
+        ));
     }
     let StrictJson { value: body, fingerprint, .. } = body;
     let tenant = whose(&body, principal)?;
@@ -110,7 +113,7 @@ fn whose(body: &KeyBody, principal: &Principal) -> Result<Tenant, Problem> {
         Problem::field(Kind::Invalid, "#/tenant", error.to_string())
     })?;
     if tenant != principal.tenant && !principal.is_admin() {
-        let detail = "only an admin makes keys for another tenant";
+        let detail = "only an admin may create keys for another tenant";
         return Err(Problem::field(Kind::Forbidden, "#/tenant", detail));
     }
     Ok(tenant)

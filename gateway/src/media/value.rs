@@ -122,7 +122,7 @@ pub(crate) fn output(
         return refuse("an output is a path like `out/film.mp4`, not an upload or a web address");
     }
     if input.as_ref() == Some(&output) {
-        return refuse("the output would overwrite the input; name another one");
+        return refuse("the output would overwrite the input; choose another name");
     }
     Ok(Personal::Clear(output))
 }

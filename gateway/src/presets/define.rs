@@ -51,7 +51,7 @@ fn owner(principal: &Principal, global: Option<bool>) -> Result<&str, Problem> {
     match global {
         Some(true) if principal.is_admin() => Ok(GLOBAL),
         Some(true) => {
-            let detail = "only an admin defines everybody's presets";
+            let detail = "only an admin may define shared presets";
             Err(Problem::field(Kind::Forbidden, "#/global", detail))
         }
         Some(false) | None => Ok(principal.tenant.as_str()),
@@ -64,7 +64,7 @@ fn fields(kind: &str, Any(body): Any<Value>) -> Result<Map<String, Value>, Probl
     for own in ["input", "preset", "metadata", "not_before"] {
         if fields.contains_key(own) {
             let pointer = format!("#/body/{own}");
-            return Err(invalid(&pointer, "this is each job's own to say"));
+            return Err(invalid(&pointer, "a preset cannot set this; each job does"));
         }
     }
     let mut whole = fields.clone();

@@ -39,20 +39,8 @@ pub(crate) use self::{
     va::ask_driver,
     vif::Vif,
     vmaf::Vmaf,
-    words::{ColorWords, color_words, sample_name, tags},
+    words::{ColorWords, color_words, sample_name, tags, version},
 };
-
-/// The FFmpeg that is linked, as it names itself, and its codecs' library.
-pub(crate) fn version() -> String {
-    // SAFETY: answers a constant of the library.
-    let release = unsafe { ffi::av_version_info() };
-    // SAFETY: it is ended by a zero, and there for ever.
-    let release = unsafe { CStr::from_ptr(release) };
-    // SAFETY: answers a number, and touches nothing.
-    let codecs = unsafe { ffi::avcodec_version() };
-    let [_, major, minor, _] = codecs.to_be_bytes();
-    format!("FFmpeg {} (libavcodec {major}.{minor})", release.to_string_lossy())
-}
 
 /// True of a packet that is decoded and not shown: what an edit list leaves out, up to the next part that
 /// is kept.

@@ -120,7 +120,7 @@ async fn a_gateway_whose_feed_is_behind_opens_to_nobody_and_says_so() {
     fleet.nats.kill();
     let said = fleet.until(&fleet.urls[0], "/api/v1/jobs", |status, body| {
         status == StatusCode::SERVICE_UNAVAILABLE
-            && body["detail"].as_str().unwrap_or_default().contains("cannot tell")
+            && body["detail"].as_str().unwrap_or_default().contains("cannot be checked")
     });
     said.await;
     let health = fleet.get(&fleet.urls[0], "/health").await.unwrap();

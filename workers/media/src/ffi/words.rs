@@ -16,6 +16,18 @@ pub(super) fn named(text: *const c_char) -> Option<String> {
     Some(unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
 }
 
+/// The FFmpeg that is linked, as it names itself, and its codecs' library.
+pub(crate) fn version() -> String {
+    // SAFETY: answers a constant of the library.
+    let release = unsafe { ffi::av_version_info() };
+    // SAFETY: it is ended by a zero, and there for ever.
+    let release = unsafe { CStr::from_ptr(release) };
+    // SAFETY: answers a number, and touches nothing.
+    let codecs = unsafe { ffi::avcodec_version() };
+    let [_, major, minor, _] = codecs.to_be_bytes();
+    format!("FFmpeg {} (libavcodec {major}.{minor})", release.to_string_lossy())
+}
+
 /// Every tag, its bytes made readable: files hold what they like.
 pub(crate) fn tags(from: &DictionaryRef<'_>) -> Vec<(String, String)> {
     let mut found = Vec::new();
