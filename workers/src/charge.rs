@@ -78,7 +78,6 @@ impl Charged {
                 FailureCode::InvalidInput
                     | FailureCode::Unsupported
                     | FailureCode::TimeLimitExceeded
-                    | FailureCode::ResourceExhausted
                     | FailureCode::QuotaExceeded
                     | FailureCode::StorageFull
                     | FailureCode::OutputExists

@@ -57,6 +57,8 @@ pub struct Retention {
 
 /// What was staged so long ago and belongs to a job that is over, is nobody's.
 const STAGED: Duration = Duration::from_hours(1);
+/// Nothing moves for so long in the parts of an upload that is under way.
+const PARTIAL: Duration = Duration::from_hours(24);
 /// Jobs that are looked at at once.
 const PAGE: u32 = 500;
 
@@ -138,10 +140,17 @@ impl Retention {
     /// off.
     async fn staged(&self) -> Result<(), Trouble> {
         let before = SystemTime::now().checked_sub(STAGED).unwrap_or(SystemTime::UNIX_EPOCH);
-        // Nothing moved in them for so long.
-        self.storage.drop_partial_uploads(before)?;
+        let partial = SystemTime::now().checked_sub(PARTIAL).unwrap_or(SystemTime::UNIX_EPOCH);
+        self.storage.drop_partial_uploads(partial)?;
         for (tenant, job) in self.storage.staged_before(before).await? {
-            let state = self.commands.state::<Job>(tenant.as_str(), &job.to_string()).await?;
+            let state = match self.commands.state::<Job>(tenant.as_str(), &job.to_string()).await {
+                Ok(state) => state,
+                Err(error) => {
+                    // One that cannot be read keeps nobody else's.
+                    tracing::warn!(%error, %job, "what it has staged is kept");
+                    continue;
+                }
+            };
             let sealed = state.run().is_some_and(|run| run.sealed_by.is_some());
             if state.is_over() && !sealed {
                 self.storage.of(&tenant)?.clear_staging(job).await;
@@ -248,7 +257,13 @@ impl Retention {
             return Ok(BTreeSet::new());
         };
         let history = self.commands.history::<Job>(tenant.as_str(), &holder.to_string()).await?;
-        let events = history.into_iter().flat_map(|(_, decision)| decision.events);
+        let events: Vec<JobEvent> =
+            history.into_iter().flat_map(|(_, decision)| decision.events).collect();
+        // One that did not end well made nothing in the place of this one's.
+        if !events.iter().any(|event| matches!(event, JobEvent::Completed { .. })) {
+            return Ok(BTreeSet::new());
+        }
+        let events = events.into_iter();
         let made = events.filter_map(|event| match event {
             JobEvent::OutputsSealed { outputs, .. } => Some(outputs),
             _ => None,

@@ -297,6 +297,22 @@ fn explain(status: Option<ExitStatus>) -> (FailureCode, String) {
 /// What the name of a worker's folder begins with once it is being removed.
 const DEAD: &str = "dead-";
 
+/// Gives a worker's folder the name of a dead one: whoever dies while it is removed leaves it to the next
+/// one, with or without its lock.
+fn dead(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let dead = path.with_file_name(format!("{DEAD}{name}"));
+    if std::fs::rename(path, &dead).is_ok() { dead } else { path.to_owned() }
+}
+
+/// Removes the folder of a worker that ends.
+///
+/// # Errors
+/// When the disk fails; the next start tries again.
+pub(crate) fn bury(path: &Path) -> io::Result<()> {
+    remove_tree(&dead(path))
+}
+
 /// Removes what workers that are gone left behind, and names them: their folders' locks are free.
 pub(crate) fn sweep(folder: &Path) -> Vec<String> {
     let mut gone = Vec::new();
@@ -308,11 +324,7 @@ pub(crate) fn sweep(folder: &Path) -> Vec<String> {
             if !lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
                 continue;
             }
-            // Whoever dies while it is removed leaves it to the next one, with or without its lock.
-            let dead = folder.join(format!("{DEAD}{name}"));
-            if std::fs::rename(&path, &dead).is_ok() {
-                path = dead;
-            }
+            path = dead(&path);
             gone.push(name);
         }
         if let Err(error) = remove_tree(&path) {

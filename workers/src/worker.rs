@@ -25,7 +25,7 @@ use crate::{
     planner::QUESTIONS,
     presence::BEAT,
     running::Running,
-    slot::{Groups, Nursery, Users, memory_of_jobs, memory_of_questions, remove_tree, sweep},
+    slot::{Groups, Nursery, Users, bury, memory_of_jobs, memory_of_questions, sweep},
     task,
 };
 
@@ -221,7 +221,7 @@ impl Worker {
         }
         presence.abort();
         let folder = this.nursery.folder.clone();
-        let _ = tokio::task::spawn_blocking(move || remove_tree(&folder)).await;
+        let _ = tokio::task::spawn_blocking(move || bury(&folder)).await;
     }
 
     async fn slot(&self, pool: Pool, stop: &CancellationToken) {

@@ -125,7 +125,12 @@ impl Storage {
                 let partial = upload.file_name().to_string_lossy().contains(PARTIAL);
                 let changed = upload.metadata().and_then(|meta| meta.modified());
                 if partial && changed.is_ok_and(|changed| changed < before) {
-                    std::fs::remove_file(upload.path())?;
+                    match std::fs::remove_file(upload.path()) {
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                            return Err(error.into());
+                        }
+                        Ok(()) | Err(_) => {}
+                    }
                 }
             }
         }

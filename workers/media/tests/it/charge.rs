@@ -5,8 +5,8 @@ use std::fs;
 use domain::{
     Personal,
     media::{
-        Analyze, Capabilities, MediaRequest, Metric, Micros, Operation, Preset, Speed, Transcode,
-        Trim,
+        Analyze, AudioCodec, Capabilities, MediaRequest, Metric, Micros, Operation, Preset, Speed,
+        Transcode, Trim,
     },
 };
 use media::protocol::{Permit, Place, Said, Task};
@@ -99,6 +99,19 @@ fn pictures_count_whatever_times_a_file_gives_them() {
     let talk = slot.convert("o.mp4", quick());
     report(&talk);
     assert_eq!(asked(&talk), [1, 10]);
+}
+
+#[test]
+fn sound_counts_by_its_samples_where_a_file_gives_it_false_times() {
+    let slot = Slot::new();
+    let (honest, input) = (slot.output("honest.m4a"), slot.input());
+    ffmpeg(&format!("-f lavfi -i sine=d=60 -c:a aac {}", honest.display()));
+    ffmpeg(&format!("-itsscale 0.001 -i {} -c copy -f mp4 {}", honest.display(), input.display()));
+    fs::remove_file(honest).unwrap();
+    let aac = Transcode { audio_codec: Some(AudioCodec::Aac), ..Transcode::default() };
+    let talk = slot.convert("o.m4a", vec![Operation::Transcode(aac)]);
+    let charged = *asked(&talk).last().unwrap();
+    assert!((50..=70).contains(&charged), "{:?}", asked(&talk));
 }
 
 /// A Matroska file that says it lasts a second, whatever is in it.
