@@ -152,7 +152,7 @@ pub const EVENTS: &[EventKind] = &[
     batch("batch.failed", "A batch ended; none of its jobs completed", ENDED),
     batch("batch.cancelled", "A batch was cancelled, and nothing of it runs any more", ENDED),
     key("key.created", "An API key was created", &[]),
-    key("key.updated", "An API key's permissions changed", &[]),
+    key("key.updated", "An API key was changed", &[]),
     key("key.extended", "An API key's expiry changed", &[maybe("expires_at", "string")]),
     key("key.rotation_due", "An API key's secret will be replaced soon", &[field("due", "string")]),
     key("key.rotated", "An API key's secret was rotated", &[field("old_secret_until", "string")]),

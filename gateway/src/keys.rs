@@ -205,8 +205,8 @@ impl Keys {
         Key::decide(&key.state, command.clone()).map_err(Problem::from)?;
         // Its end may have come, or come before this is written: it would open again.
         let caller = caller(principal, request);
-        let claimed = (key.id, ClaimPurpose::Extend);
-        ring::claim(&gateway, (&key.tenant, &caller), claimed).await?;
+        let purpose = ClaimPurpose::Extend;
+        ring::claim(&gateway, (&key.tenant, &caller), key.id, purpose).await?;
         Ok(Change { request, principal, key, if_match: if_match.0 }.give(&gateway, command).await?)
     }
 

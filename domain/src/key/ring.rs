@@ -231,7 +231,7 @@ mod tests {
         let known = || KeyCensus { expired: keys(&[1]), ..open(&[2]) };
         let full = || [claimed(1), claimed(2)];
         given::<Ring>(full()).when(extend(1, known())).then([extended(1, &[])]);
-        // Whoever looked before that, and decides after it, finds no place.
+        // A creation that read the state before that, and decides after it, finds no free slot.
         let with_extension = || full().into_iter().chain([extended(1, &[])]);
         given::<Ring>(with_extension()).when(create(3, known())).then_rejected(&FULL);
         // Nothing came of the extension.

@@ -13,7 +13,8 @@ use crate::{clock, problem::Problem, state::Gateway};
 pub(super) async fn claim(
     gateway: &Gateway,
     (tenant, caller): (&Tenant, &Caller),
-    (key, purpose): (KeyId, ClaimPurpose),
+    key: KeyId,
+    purpose: ClaimPurpose,
 ) -> Result<(), Problem> {
     // The time comes first: what is claimed after it counts, whatever is found below.
     let mut census = KeyCensus { as_of: clock::now(), ..KeyCensus::default() };

@@ -81,13 +81,11 @@ impl Bed {
     /// Waits until every read model has followed the log to its end.
     pub(crate) async fn caught_up(&self) {
         let last = self.commands.log().last_sequence().await.unwrap();
-        loop {
+        until(async || {
             let all = positions(&self.database).await.unwrap_or_default();
-            if !all.is_empty() && all.iter().all(|(_, at, _)| *at >= last) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+            !all.is_empty() && all.iter().all(|(_, at, _)| *at >= last)
+        })
+        .await;
     }
 
     pub(crate) async fn submit(&self, n: u128, tenant: &Tenant) -> JobId {
@@ -159,4 +157,11 @@ pub(crate) fn spec() -> Box<JobSpec> {
             overwrite: Overwrite::Fail,
         }))
     })
+}
+
+/// Looks again and again until something holds.
+pub(crate) async fn until(mut holds: impl AsyncFnMut() -> bool) {
+    while !holds().await {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }

@@ -12,7 +12,7 @@ use projections::{
 };
 use uuid::Uuid;
 
-use crate::harness::Bed;
+use crate::harness::{Bed, until};
 
 impl Bed {
     async fn key(&self, n: u128) -> String {
@@ -52,16 +52,11 @@ impl Bed {
 
     async fn noted(&self, count: i64) {
         let pool = self.pool().await;
-        loop {
-            let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_note")
-                .fetch_one(&pool)
-                .await
-                .unwrap();
-            if rows == count {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        until(async || {
+            let rows = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM audit_note");
+            rows.fetch_one(&pool).await.unwrap() == count
+        })
+        .await;
     }
 }
 

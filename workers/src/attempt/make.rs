@@ -51,13 +51,7 @@ impl Workshop {
         let remains = slot.reap().await;
         let made = match worked {
             Ok(Watched::Report { report, spent }) => {
-                let written = remains.folder.load().await.map_err(|error| crashed(&error));
-                match written.and_then(|load| check_written(&load, self.max_output_bytes)) {
-                    Ok(()) => {
-                        self.stage(release, order.request, report, spent, &remains.folder).await
-                    }
-                    Err(error) => Err(error),
-                }
+                self.stage(release, order.request, report, spent, &remains.folder).await
             }
             Ok(Watched::Stopped(outcome)) => Ok(Made::Stopped(outcome)),
             Err(error) => Err(error),
@@ -119,6 +113,8 @@ impl Workshop {
         folder: &SlotFolder,
     ) -> Result<Made, MediaError> {
         failpoint::hit("worker.before_stage");
+        let written = folder.load().await.map_err(|error| crashed(&error))?;
+        check_written(&written, self.max_output_bytes)?;
         let storage = self.storage(release)?;
         let mut files = Vec::new();
         let mut places = BTreeSet::new();

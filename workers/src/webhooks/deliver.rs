@@ -79,7 +79,7 @@ impl Sender {
             let most = if endpoint.failures > 0 { 1 } else { endpoint.view.concurrency.max(1) };
             let wanted = usize::try_from(most).unwrap_or(usize::MAX);
             let (place, tenant) = (host(endpoint), endpoint.view.tenant.as_str());
-            let mut turn = match self.hosts.admit((&place, tenant), wanted, Instant::now()) {
+            let mut turn = match self.hosts.admit(&place, tenant, wanted, Instant::now()) {
                 Ok(turn) => turn,
                 // It waits in its rows, in its order, and takes no place of others.
                 Err(wait) => return Ok(wait),

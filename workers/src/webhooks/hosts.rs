@@ -58,7 +58,8 @@ impl Hosts {
     /// Lets up to `wanted` requests of a tenant go to a host; else says when to ask again.
     pub(super) fn admit(
         self: &Arc<Self>,
-        (host, tenant): (&str, &str),
+        host: &str,
+        tenant: &str,
         wanted: usize,
         now: Instant,
     ) -> Result<Turn, Duration> {
@@ -112,7 +113,7 @@ mod tests {
         let (hosts, start) = (hosts(2, 1_000), Instant::now());
         let sent = |at: u64, wanted| {
             let now = start + Duration::from_secs(at);
-            hosts.admit(("a.example", "acme"), wanted, now).map(|turn| turn.granted)
+            hosts.admit("a.example", "acme", wanted, now).map(|turn| turn.granted)
         };
         assert_eq!(sent(0, 15), Ok(15));
         assert_eq!(sent(0, 15), Ok(5));
@@ -121,53 +122,53 @@ mod tests {
         assert_eq!(sent(3, 100), Ok(6));
         assert_eq!(sent(1_000, 100), Ok(20));
         assert_eq!(
-            hosts.admit(("A.EXAMPLE", "acme"), 1, start).map(|turn| turn.granted),
+            hosts.admit("A.EXAMPLE", "acme", 1, start).map(|turn| turn.granted),
             Err(SOON.max(Duration::from_millis(500)))
         );
-        let other = hosts.admit(("b.example", "acme"), 1, start);
+        let other = hosts.admit("b.example", "acme", 1, start);
         assert_eq!(other.map(|turn| turn.granted), Ok(1));
     }
 
     #[test]
     fn those_that_wait_come_again_one_after_the_other() {
         let (hosts, now) = (hosts(2, 1_000), Instant::now());
-        drop(hosts.admit(("a", "acme"), 20, now));
+        drop(hosts.admit("a", "acme", 20, now));
         let waits: Vec<Duration> =
-            (0..1_000).map(|_| hosts.admit(("a", "acme"), 1, now).unwrap_err()).collect();
+            (0..1_000).map(|_| hosts.admit("a", "acme", 1, now).unwrap_err()).collect();
         assert_eq!(waits[..3], [500, 1_000, 1_500].map(Duration::from_millis));
         assert_eq!(waits[999], LATE);
         // They hold up nobody else's.
-        let other = hosts.admit(("a", "globex"), 1, now).unwrap_err();
+        let other = hosts.admit("a", "globex", 1, now).unwrap_err();
         assert_eq!(other, Duration::from_secs(1));
     }
 
     #[test]
     fn only_so_many_are_under_way_to_a_host() {
         let (hosts, now) = (hosts(1_000, 3), Instant::now());
-        let mut first = hosts.admit(("a", "acme"), 2, now).unwrap();
-        let second = hosts.admit(("a", "globex"), 2, now).unwrap();
+        let mut first = hosts.admit("a", "acme", 2, now).unwrap();
+        let second = hosts.admit("a", "globex", 2, now).unwrap();
         assert_eq!(second.granted, 1);
-        assert!(hosts.admit(("a", "acme"), 1, now).is_err());
+        assert!(hosts.admit("a", "acme", 1, now).is_err());
         first.only(1);
-        assert_eq!(hosts.admit(("a", "acme"), 9, now).map(|turn| turn.granted), Ok(1));
+        assert_eq!(hosts.admit("a", "acme", 9, now).map(|turn| turn.granted), Ok(1));
         drop((first, second));
-        assert_eq!(hosts.admit(("a", "acme"), 9, now).map(|turn| turn.granted), Ok(2));
+        assert_eq!(hosts.admit("a", "acme", 9, now).map(|turn| turn.granted), Ok(2));
     }
 
     #[test]
     fn a_tenant_takes_half_of_a_host_at_most() {
         let (hosts, now) = (hosts(1_000, 8), Instant::now());
-        let taken = hosts.admit(("a", "acme"), 100, now).unwrap();
+        let taken = hosts.admit("a", "acme", 100, now).unwrap();
         assert_eq!(taken.granted, 4);
-        assert!(hosts.admit(("a", "acme"), 1, now).is_err());
-        let other = hosts.admit(("a", "globex"), 1, now).map(|turn| turn.granted);
+        assert!(hosts.admit("a", "acme", 1, now).is_err());
+        let other = hosts.admit("a", "globex", 1, now).map(|turn| turn.granted);
         assert_eq!(other, Ok(1), "whatever the first one has under way");
     }
 
     #[test]
     fn a_slot_that_is_free_again_is_for_the_tenant_that_waits() {
         let (hosts, now) = (hosts(1_000, 4), Instant::now());
-        let admit = |tenant, wanted| hosts.admit(("a", tenant), wanted, now);
+        let admit = |tenant, wanted| hosts.admit("a", tenant, wanted, now);
         let (first, second) = (admit("acme", 1).unwrap(), admit("acme", 1).unwrap());
         let _globex = admit("globex", 2).unwrap();
         assert!(admit("initech", 1).is_err());
@@ -184,7 +185,7 @@ mod tests {
         let (hosts, start) = (hosts(10, 1_000), Instant::now());
         let at = |millis| start + Duration::from_millis(millis);
         let sent =
-            |tenant, wanted, now| hosts.admit(("a", tenant), wanted, now).map(|turn| turn.granted);
+            |tenant, wanted, now| hosts.admit("a", tenant, wanted, now).map(|turn| turn.granted);
         assert_eq!(sent("acme", 100, start), Ok(100));
         // A hundred endpoints of one, and one of another.
         for _ in 0..100 {
@@ -207,7 +208,7 @@ mod tests {
         let (hosts, start) = (hosts(1, 1_000), Instant::now());
         let sent = |tenant, wanted, at: u64| {
             let now = start + Duration::from_secs(at);
-            hosts.admit(("a", tenant), wanted, now).map(|turn| turn.granted)
+            hosts.admit("a", tenant, wanted, now).map(|turn| turn.granted)
         };
         assert_eq!(sent("acme", 10, 0), Ok(10));
         assert!(sent("globex", 1, 0).is_err());

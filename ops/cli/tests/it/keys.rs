@@ -321,11 +321,11 @@ async fn media_minutes_are_reserved_before_they_are_used_and_never_exceeded() {
     // A job that is called off costs what was done of it, and not what was left to do.
     let more = json!({ "limits": { "monthly_minutes": 10 } });
     stack.send(stack.request(Method::PATCH, "/accounts/default").json(&more)).await;
-    let film = stack.data.path().join("long.mp4");
+    let video = stack.data.path().join("long.mp4");
     let mut looped = std::process::Command::new("ffmpeg");
     looped.args(["-v", "error", "-stream_loop", "39", "-i"]).arg(bunny()).args(["-c", "copy"]);
-    assert!(looped.arg(&film).status().unwrap().success());
-    let long = stack.upload(std::fs::read(film).unwrap()).await;
+    assert!(looped.arg(&video).status().unwrap().success());
+    let long = stack.upload(std::fs::read(video).unwrap()).await;
     let cancelled = stack.convert(&long, "slow.mp4", crate::stack::slow()).await;
     stack.until(&cancelled, |job| job.json["progress"].as_f64().unwrap_or(0.0) > 0.0).await;
     assert!(taken().await > 4.4, "{}", taken().await);

@@ -20,12 +20,10 @@ pub(super) fn named(text: *const c_char) -> Option<String> {
 pub(crate) fn version() -> String {
     // SAFETY: answers a constant of the library.
     let release = unsafe { ffi::av_version_info() };
-    // SAFETY: it is ended by a zero, and there for ever.
-    let release = unsafe { CStr::from_ptr(release) };
     // SAFETY: answers a number, and touches nothing.
     let codecs = unsafe { ffi::avcodec_version() };
     let [_, major, minor, _] = codecs.to_be_bytes();
-    format!("FFmpeg {} (libavcodec {major}.{minor})", release.to_string_lossy())
+    format!("FFmpeg {} (libavcodec {major}.{minor})", named(release).unwrap_or_default())
 }
 
 /// Every tag, its bytes made readable: files hold what they like.
