@@ -1,4 +1,8 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use commands::{Caller, Commands};
 use domain::{
@@ -24,6 +28,8 @@ pub(crate) struct Bed {
     pub(crate) nats: NatsServer,
     pub(crate) postgres: Postgres,
     _folder: TempDir,
+    /// Read models that were started over the log.
+    followers: Mutex<BTreeSet<&'static str>>,
 }
 
 pub(crate) struct Running {
@@ -51,7 +57,7 @@ impl Bed {
         let database = Database::connect(&config).unwrap();
         database.migrate().await.unwrap();
         let commands = Arc::new(Self::commands(&nats).await);
-        Self { commands, database, nats, postgres, _folder: folder }
+        Self { commands, database, nats, postgres, _folder: folder, followers: Mutex::default() }
     }
 
     pub(crate) async fn commands(server: &NatsServer) -> Commands {
@@ -62,6 +68,7 @@ impl Bed {
     }
 
     pub(crate) fn run<P: Projection + 'static>(&self, projection: P) -> Running {
+        self.followers.lock().unwrap().insert(P::NAME);
         self.run_over(self.commands.log().clone(), projection)
     }
 
@@ -83,7 +90,9 @@ impl Bed {
         let last = self.commands.log().last_sequence().await.unwrap();
         until(async || {
             let all = positions(&self.database).await.unwrap_or_default();
-            !all.is_empty() && all.iter().all(|(_, at, _)| *at >= last)
+            let reached = |name: &&str| all.iter().any(|(of, at, _)| of == name && *at >= last);
+            // One that has just been started has no position yet.
+            self.followers.lock().unwrap().iter().all(reached)
         })
         .await;
     }
