@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use commands::{Caller, Commands};
 use domain::{
-    KeyId, Personal,
+    Decider, KeyId, Personal,
     dispatch::Release,
     job::{Failure, FailureCode, Job, JobCommand, JobEvent, JobRejection, JobState, OutputFile},
     location::Location,
@@ -29,7 +29,7 @@ use crate::{
     failure::{erased, failed, presentable},
     insist::{Never, insist},
     kept,
-    outputs::staged,
+    outputs::{self, staged},
     running::Running,
     slot::Slot,
     task,
@@ -150,6 +150,22 @@ impl Workshop {
         let recorded = insist(&self.commands, &self.caller, release, command).await;
         tracing::debug!(job = %release.job, attempt, ?recorded, "outcome");
         failpoint::hit("worker.after_outcome");
+        self.withdraw(release).await;
+    }
+
+    /// What was delivered of a job that failed in between goes. If this is not carried out, or cut off,
+    /// retention does it.
+    async fn withdraw(&self, release: &Release) {
+        let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
+        let Ok(history) = self.commands.history::<Job>(tenant, &id).await else { return };
+        let mut last = history.iter().rev().flat_map(|(_, decision)| decision.events.iter().rev());
+        if !matches!(last.next(), Some(JobEvent::Failed { .. })) {
+            return;
+        }
+        let Ok(storage) = self.storage(release) else { return };
+        if let Err(error) = outputs::withdraw(&storage, release.job, &history).await {
+            tracing::warn!(%error, job = %release.job, "what it had delivered stays for now");
+        }
     }
 
     /// What was staged goes, unless it is what the job will deliver.
@@ -227,19 +243,16 @@ impl Workshop {
             Actor::Worker(_) | Actor::Process(_) => None,
         });
         let order = Order { request: &request, hardware, pool, key };
+        let state = events().fold(JobState::default(), Job::evolve);
+        let sealed_by = state.run().and_then(|run| run.sealed_by);
         let sealed = events().find_map(|event| match event {
-            JobEvent::OutputsSealed { attempt, outputs, spent, .. } => {
-                let charged = spent.as_ref().map_or(0, |spent| spent.effort.charged);
-                Some((*attempt, outputs.clone(), charged))
+            JobEvent::OutputsSealed { attempt, outputs, .. } if sealed_by == Some(*attempt) => {
+                Some((*attempt, outputs.clone()))
             }
             _ => None,
         });
-        if let Some((by, outputs, due)) = sealed {
+        if let Some((by, outputs)) = sealed {
             slot.end().await;
-            if due > 0 {
-                // What was reserved when they were made is settled, if the job failed since.
-                charge::reserve(self, release, key, due).await?;
-            }
             return self.deliver(release, &request, by, &outputs).await;
         }
         let (outputs, result, spent) = match self.make(release, order, slot, charged).await? {
@@ -299,17 +312,9 @@ impl Workshop {
         for (number, output) in outputs.iter().enumerate() {
             let to = output.location.as_ref().ok_or_else(|| erased("output"))?;
             let to: Location = to.parse().map_err(|_| erased("output"))?;
-            storage
-                .publish(
-                    release.job,
-                    sealed_by,
-                    &staged(number),
-                    &to,
-                    &output.sha256,
-                    request.overwrite(),
-                )
-                .await
-                .map_err(failed)?;
+            let staged = staged(release.job, sealed_by, number);
+            let published = storage.publish(&staged, &to, &output.sha256, request.overwrite());
+            published.await.map_err(failed)?;
         }
         failpoint::hit("worker.before_complete");
         let complete = JobCommand::Complete { attempt: release.attempt };

@@ -1,16 +1,42 @@
 //! What a media child calls its files, and what users called them.
 
+use commands::History;
 use domain::{
+    JobId,
+    job::JobEvent,
     location::Location,
     media::{MediaRequest, Numbered},
 };
+use storage::{Staged, Storage, StorageError};
 
 /// What every name begins with that the child chooses for a job of one output.
 pub(crate) const OUTPUT: &str = "output";
 
-/// What the n-th output is called while it is staged.
-pub(crate) fn staged(number: usize) -> String {
-    if number == 0 { OUTPUT.to_owned() } else { format!("{OUTPUT}-{number}") }
+/// The n-th output while it is staged.
+pub(crate) fn staged(job: JobId, attempt: u32, number: usize) -> Staged {
+    let name = if number == 0 { OUTPUT.to_owned() } else { format!("{OUTPUT}-{number}") };
+    Staged { job, attempt, name }
+}
+
+/// Takes back what was published of a job that failed in between, and drops what its attempts had staged.
+///
+/// # Errors
+/// When the disk fails; then it is all to be done again.
+pub(crate) async fn withdraw(
+    storage: &Storage,
+    job: JobId,
+    history: &History<JobEvent>,
+) -> Result<(), StorageError> {
+    for event in history.iter().flat_map(|(_, decision)| &decision.events) {
+        let JobEvent::OutputsSealed { attempt, outputs, .. } = event else { continue };
+        let locations = outputs.iter().enumerate().filter_map(|(number, output)| {
+            let location = output.location.as_ref()?.parse::<Location>().ok()?;
+            Some((staged(job, *attempt, number), location))
+        });
+        storage.withdraw(locations.collect()).await?;
+        storage.drop_staging(job, *attempt).await;
+    }
+    Ok(())
 }
 
 /// What a folder of outputs holds: streams, their manifests and keys, pictures.

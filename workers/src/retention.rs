@@ -1,29 +1,29 @@
 //! Removes what was kept as long as it is kept: outputs, uploads, delivery records. What happened stays
 //! in the log.
 
+mod anew;
+
 use std::{
-    collections::BTreeSet,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use commands::{Caller, Commands};
 use domain::{
-    JobId, Personal, Tenant, Timestamp, UploadId,
-    job::{Job, JobCommand, JobEvent, JobView},
+    Decider, JobId, Tenant, Timestamp, UploadId,
+    job::{Job, JobCommand, JobEvent, JobState, JobView},
     location::Location,
-    output::Output,
     retention::{CLEANUP, Removed},
     upload::{Upload, UploadCommand},
 };
 use nats::{Live, LogError, failpoint};
 use projections::{Database, job_detail, webhooks};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use storage::Storage;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock;
+use self::anew::MadeAnew;
+use crate::{clock, outputs};
 
 /// How long things are kept, in seconds; 0 for ever.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -62,7 +62,10 @@ const PARTIAL: Duration = Duration::from_hours(24);
 /// Jobs that are looked at at once.
 const PAGE: u32 = 500;
 
-type Trouble = Box<dyn std::error::Error + Send + Sync>;
+/// How far the clocks of a disk and of a worker are apart at most.
+const CLOCKS: Duration = Duration::from_mins(1);
+
+pub(crate) type Trouble = Box<dyn std::error::Error + Send + Sync>;
 
 impl Retention {
     /// By this policy.
@@ -143,20 +146,28 @@ impl Retention {
         let partial = SystemTime::now().checked_sub(PARTIAL).unwrap_or(SystemTime::UNIX_EPOCH);
         self.storage.drop_partial_uploads(partial)?;
         for (tenant, job) in self.storage.staged_before(before).await? {
-            let state = match self.commands.state::<Job>(tenant.as_str(), &job.to_string()).await {
-                Ok(state) => state,
-                Err(error) => {
-                    // One that cannot be read keeps nobody else's.
-                    tracing::warn!(%error, %job, "what it has staged is kept");
-                    continue;
-                }
-            };
-            let sealed = state.run().is_some_and(|run| run.sealed_by.is_some());
-            if state.is_over() && !sealed {
-                self.storage.of(&tenant)?.clear_staging(job).await;
-                tracing::info!(%job, "what a dead attempt had staged is removed");
+            // One that cannot be read keeps nobody else's.
+            if let Err(error) = self.drop_staged(&tenant, job).await {
+                tracing::warn!(%error, %job, "what it has staged is kept");
             }
         }
+        Ok(())
+    }
+
+    /// What a job that is over has staged goes, and what was delivered of it if it failed in between.
+    async fn drop_staged(&self, tenant: &Tenant, job: JobId) -> Result<(), Trouble> {
+        let history = self.commands.history::<Job>(tenant.as_str(), &job.to_string()).await?;
+        let events = history.iter().flat_map(|(_, decision)| &decision.events);
+        let state = events.fold(JobState::default(), Job::evolve);
+        if !state.is_over() {
+            return Ok(());
+        }
+        let storage = self.storage.of(tenant)?;
+        if state != JobState::Completed {
+            outputs::withdraw(&storage, job, &history).await?;
+        }
+        storage.clear_staging(job).await;
+        tracing::info!(%job, "what a dead attempt had staged is removed");
         Ok(())
     }
 
@@ -225,17 +236,17 @@ impl Retention {
             return Ok(false);
         }
         let storage = self.storage.of(tenant)?;
-        let anew = self.made_anew(job).await?;
+        let mut anew = MadeAnew::new(&self.commands, job);
+        let written_before = job.summary.completed_at.map(|at| at.plus(CLOCKS));
         for file in &job.outputs {
             let location = file.location.as_ref().and_then(|text| text.parse::<Location>().ok());
-            let Some(location) = location.filter(|at| !anew.contains(&at.to_string())) else {
+            let Some(location) = location else { continue };
+            if anew.has(&location).await? {
                 continue;
-            };
-            // A name in a folder of ours may have become another job's own output.
-            let holder = self.holder(tenant, &location).await?;
-            let anew = holder.is_some_and(|holder| holder != job.summary.id);
-            let same = storage.size(&location).await.is_ok_and(|size| size == file.size);
-            if !anew && same {
+            }
+            let Some(there) = storage.stat(&location).await? else { continue };
+            let written = clock::at(there.modified);
+            if there.size == file.size && written_before.is_none_or(|before| written <= before) {
                 storage.remove(&location).await?;
             }
         }
@@ -244,40 +255,5 @@ impl Retention {
         let command = JobCommand::ExpireOutputs;
         self.commands.handle::<Job>(tenant.as_str(), &id, &caller, command).await?;
         Ok(true)
-    }
-
-    /// The files that another job has made since in the place of this one's output.
-    async fn made_anew(&self, job: &JobView) -> Result<BTreeSet<String>, Trouble> {
-        let tenant = &job.summary.tenant;
-        let Some(output) = job.summary.output.as_ref().and_then(Personal::as_ref) else {
-            return Ok(BTreeSet::new());
-        };
-        let holder = self.holder(tenant, output).await?;
-        let Some(holder) = holder.filter(|holder| *holder != job.summary.id) else {
-            return Ok(BTreeSet::new());
-        };
-        let history = self.commands.history::<Job>(tenant.as_str(), &holder.to_string()).await?;
-        let events: Vec<JobEvent> =
-            history.into_iter().flat_map(|(_, decision)| decision.events).collect();
-        // One that did not end well made nothing in the place of this one's.
-        if !events.iter().any(|event| matches!(event, JobEvent::Completed { .. })) {
-            return Ok(BTreeSet::new());
-        }
-        let events = events.into_iter();
-        let made = events.filter_map(|event| match event {
-            JobEvent::OutputsSealed { outputs, .. } => Some(outputs),
-            _ => None,
-        });
-        let places = made.flatten().filter_map(|file| match file.location {
-            Personal::Clear(location) => Some(location),
-            Personal::Erased => None,
-        });
-        Ok(places.collect())
-    }
-
-    /// The job that made this output last.
-    async fn holder(&self, tenant: &Tenant, output: &Location) -> Result<Option<JobId>, Trouble> {
-        let hash = hex::encode(Sha256::digest(output.to_string()));
-        Ok(self.commands.state::<Output>(tenant.as_str(), &hash).await?.holder)
     }
 }

@@ -117,7 +117,8 @@ pub(super) fn evolve(state: JobState, event: &JobEvent) -> JobState {
         }
         JobEvent::Completed { .. } => JobState::Completed,
         JobEvent::OutputsExpired {} => state,
-        JobEvent::Failed { .. } => JobState::Failed { run },
+        // What was sealed is not delivered any more.
+        JobEvent::Failed { .. } => JobState::Failed { run: Run { sealed_by: None, ..run } },
         JobEvent::Retried { next_attempt, .. } => JobState::Queued {
             run: Run { next_attempt: *next_attempt, failures: 0, abandoned: 0, ..run },
             not_before: None,

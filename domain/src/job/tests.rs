@@ -282,6 +282,18 @@ fn a_sealed_job_whose_worker_died_is_delivered_by_the_next() {
 }
 
 #[test]
+fn a_job_that_failed_while_it_was_delivered_is_made_anew() {
+    let mut history = vec![submitted(), started(1), sealed(1)];
+    history
+        .extend(Job::decide(&Job::replay(&history), fail(1, FailureCode::OutputExists)).unwrap());
+    history.extend([JobEvent::Retried { next_attempt: 2, lease: None }, started(2)]);
+    given::<Job>(history.clone())
+        .when(JobCommand::Complete { attempt: 2 })
+        .then_rejected(&JobRejection::NotSealed);
+    given::<Job>(history).when(seal(2)).then([sealed(2)]);
+}
+
+#[test]
 fn completing_twice_changes_nothing() {
     let done = [submitted(), started(1), sealed(1), JobEvent::Completed { attempt: 1 }];
     given::<Job>(done).when(JobCommand::Complete { attempt: 1 }).then_nothing();

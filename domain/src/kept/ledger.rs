@@ -31,6 +31,8 @@ struct Books {
     /// By where each file stands: what takes the place of another is kept instead of it.
     files: BTreeMap<String, File>,
     by_thing: BTreeMap<String, BTreeSet<String>>,
+    /// Where the outputs of jobs are to stand once they are delivered, by where they are counted until then.
+    staged: BTreeMap<JobId, BTreeMap<String, String>>,
     bytes: u64,
     /// What was said last.
     told: u64,
@@ -65,6 +67,15 @@ impl Books {
         }
     }
 
+    /// What was staged stands where it belongs.
+    fn deliver(&mut self, job: JobId) {
+        for (place, location) in self.staged.remove(&job).unwrap_or_default() {
+            let Some(File { thing, bytes }) = self.files.get(&place).cloned() else { continue };
+            self.drop_file(&place);
+            self.keep(location, &thing, bytes);
+        }
+    }
+
     fn drop_all_of(&mut self, thing: &str) {
         for place in self.by_thing.get(thing).cloned().unwrap_or_default() {
             self.drop_file(&place);
@@ -94,15 +105,21 @@ impl KeptLedger {
         match event {
             JobEvent::OutputsSealed { outputs, .. } => {
                 let (books, thing) = (self.stir(tenant), id.to_string());
+                let mut staged = BTreeMap::new();
                 for (number, OutputFile { location, size, .. }) in outputs.iter().enumerate() {
-                    let unknown = || format!("{thing}/{number}");
-                    let place = location.as_ref().cloned().unwrap_or_else(unknown);
-                    books.keep(place, &thing, *size);
+                    let place = format!("{thing}/{number}");
+                    books.keep(place.clone(), &thing, *size);
+                    if let Some(location) = location.as_ref() {
+                        staged.insert(place, location.clone());
+                    }
                 }
+                books.staged.insert(id, staged);
                 books.close(&thing);
             }
+            JobEvent::Completed { .. } => self.stir(tenant).deliver(id),
             JobEvent::Failed { .. } | JobEvent::Cancelled {} | JobEvent::OutputsExpired {} => {
                 let (books, thing) = (self.stir(tenant), id.to_string());
+                books.staged.remove(&id);
                 books.drop_all_of(&thing);
                 books.close(&thing);
             }
@@ -111,7 +128,6 @@ impl KeptLedger {
             | JobEvent::AttemptFailed { .. }
             | JobEvent::AttemptAbandoned { .. }
             | JobEvent::CancelRequested { .. }
-            | JobEvent::Completed { .. }
             | JobEvent::Retried { .. }
             | JobEvent::PriorityChanged { .. } => {}
         }
@@ -122,6 +138,7 @@ impl KeptLedger {
         let books = self.stir(tenant);
         books.files.clear();
         books.by_thing.clear();
+        books.staged.clear();
         books.bytes = 0;
         books.closed.extend(books.held.keys().cloned());
     }
@@ -132,7 +149,12 @@ impl KeptLedger {
         match event {
             KeptEvent::Held { thing, until, .. } => {
                 books.held.insert(thing.clone(), *until);
-                books.closed.remove(thing);
+                // What is counted is not held as well: it was held for longer just as it was stored.
+                if books.by_thing.contains_key(thing) {
+                    books.closed.insert(thing.clone());
+                } else {
+                    books.closed.remove(thing);
+                }
             }
             KeptEvent::Released { thing } => {
                 books.held.remove(thing);
@@ -192,7 +214,11 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{Decider, Personal, kept::Kept};
+    use crate::{
+        Decider, Personal,
+        job::{Failure, FailureCode},
+        kept::Kept,
+    };
 
     fn tenant() -> Tenant {
         "acme".parse().unwrap()
@@ -249,6 +275,9 @@ mod tests {
         ledger.job(&tenant, job(1), &sealed("a", 7));
         ledger.job(&tenant, job(2), &sealed("b", 20));
         assert_eq!(said(&mut ledger, 1), Some((32, vec![])));
+        ledger.job(&tenant, job(1), &JobEvent::Completed { attempt: 1 });
+        ledger.job(&tenant, job(2), &JobEvent::Completed { attempt: 1 });
+        assert_eq!(said(&mut ledger, 1), None, "delivered, they count as before");
         ledger.job(&tenant, job(1), &JobEvent::OutputsExpired {});
         ledger.upload(&tenant, upload(1), &UploadEvent::Expired {});
         assert_eq!(said(&mut ledger, 1), Some((20, vec![])));
@@ -257,13 +286,46 @@ mod tests {
     }
 
     #[test]
+    fn what_is_counted_is_not_held_as_well() {
+        let (mut ledger, tenant) = (KeptLedger::default(), tenant());
+        let thing = upload(1).to_string();
+        ledger.kept(&tenant, &held(&thing, 50));
+        ledger.upload(&tenant, upload(1), &completed(5));
+        ledger.kept(&tenant, &held(&thing, 90));
+        assert_eq!(said(&mut ledger, 1), Some((5, vec![thing])));
+    }
+
+    #[test]
     fn an_output_that_takes_the_place_of_another_is_kept_instead_of_it() {
         let (mut ledger, tenant) = (KeptLedger::default(), tenant());
+        let complete = |ledger: &mut KeptLedger, n| {
+            ledger.job(&tenant, job(n), &JobEvent::Completed { attempt: 1 });
+        };
         ledger.job(&tenant, job(1), &sealed("a", 7));
+        complete(&mut ledger, 1);
         ledger.job(&tenant, job(2), &sealed("a", 9));
+        assert_eq!(said(&mut ledger, 1), Some((16, vec![])), "both are on the disk");
+        complete(&mut ledger, 2);
         assert_eq!(said(&mut ledger, 1), Some((9, vec![])));
         ledger.job(&tenant, job(1), &JobEvent::OutputsExpired {});
         assert_eq!(said(&mut ledger, 1), None);
+    }
+
+    #[test]
+    fn outputs_that_were_not_delivered_take_nothing_off_what_stands_there() {
+        let (mut ledger, tenant) = (KeptLedger::default(), tenant());
+        ledger.job(&tenant, job(1), &sealed("a", 7));
+        ledger.job(&tenant, job(1), &JobEvent::Completed { attempt: 1 });
+        ledger.job(&tenant, job(2), &sealed("a", 9));
+        let message = Personal::Erased;
+        let failure = Failure { code: FailureCode::OutputExists, message };
+        ledger.job(&tenant, job(2), &JobEvent::Failed { failure, dead_lettered: false });
+        assert_eq!(said(&mut ledger, 1), Some((7, vec![])));
+        // Tried again, it makes its outputs anew.
+        ledger.job(&tenant, job(2), &JobEvent::Retried { next_attempt: 2, lease: None });
+        ledger.job(&tenant, job(2), &sealed("b", 9));
+        ledger.job(&tenant, job(2), &JobEvent::Completed { attempt: 2 });
+        assert_eq!(said(&mut ledger, 1), Some((16, vec![])));
     }
 
     #[test]

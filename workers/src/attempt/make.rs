@@ -15,6 +15,7 @@ use media::{
 };
 use nats::failpoint;
 use storage::StorageError;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Order, Outcome, Workshop,
@@ -127,12 +128,14 @@ impl Workshop {
                 return Err(unplanned());
             }
             let file = folder.open_made(&made.name).map_err(|error| missing(&error))?;
-            let name_there = staged(number);
-            let mut staging = pin!(storage.stage(release.job, release.attempt, &name_there, file));
+            let there = staged(release.job, release.attempt, number);
+            let stop = CancellationToken::new();
+            let mut staging = pin!(storage.stage(&there, file, stop.clone()));
             let received = tokio::select! {
                 received = &mut staging => received.map_err(failed)?,
                 outcome = &mut called_off => {
-                    // What is begun is finished: nothing appears once the rest is dropped.
+                    // Nothing appears any more once the rest is dropped.
+                    stop.cancel();
                     let _ = staging.await;
                     return Ok(Made::Stopped(outcome));
                 }

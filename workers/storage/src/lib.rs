@@ -11,5 +11,6 @@ mod upload;
 
 pub use egress::{Answer, Egress, EgressConfig, EgressError, Message};
 pub use error::StorageError;
-pub use store::{Reading, Storage};
+pub use staging::Staged;
+pub use store::{Reading, Stat, Storage};
 pub use upload::Received;

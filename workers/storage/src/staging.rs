@@ -3,7 +3,7 @@ use std::{
     io::{self, Read, Seek, SeekFrom},
     os::{
         fd::AsRawFd,
-        unix::fs::{OpenOptionsExt, PermissionsExt, fchown},
+        unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     },
     path::{Path, PathBuf},
     str::FromStr,
@@ -16,34 +16,50 @@ use rustix::{
     process::{getegid, geteuid},
 };
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{Received, Storage, StorageError};
 
+/// A file in the staging folder of an attempt.
+#[derive(Debug, Clone)]
+pub struct Staged {
+    /// Whose output it is to be.
+    pub job: JobId,
+    /// Which attempt made it.
+    pub attempt: u32,
+    /// What it is called there.
+    pub name: String,
+}
+
 impl Storage {
-    fn staged(&self, job: JobId, attempt: u32, name: &str) -> PathBuf {
-        self.root.join(".staging").join(job.to_string()).join(attempt.to_string()).join(name)
+    fn path(&self, Staged { job, attempt, name }: &Staged) -> PathBuf {
+        self.staging(*job, *attempt).join(name)
+    }
+
+    fn staging(&self, job: JobId, attempt: u32) -> PathBuf {
+        self.root.join(".staging").join(job.to_string()).join(attempt.to_string())
     }
 
     /// Takes a finished file, by its open descriptor, into the attempt's staging folder: hashed, on
     /// disk, ours alone. Whoever made it must be gone: what is hashed is what stays.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// When the disk fails, and `BrokenOff` when it is called off: hashing takes as long as the file is.
     pub async fn stage(
         &self,
-        job: JobId,
-        attempt: u32,
-        name: &str,
+        staged: &Staged,
         from: File,
+        called_off: CancellationToken,
     ) -> Result<Received, StorageError> {
-        let to = self.staged(job, attempt, name);
+        let to = self.path(staged);
         blocking(move || {
             make_folder_of(&to)?;
             own(&from)?;
             // Never written over: it could have another name already.
             let _ = fs::remove_file(&to);
             let staged = link(&from, &to).or_else(|_| copy(&from, &to))?;
-            let received = digest(&staged)?;
+            let received = digest(&staged, &called_off)?;
             staged.sync_all()?;
             sync_folder(&to)?;
             Ok(received)
@@ -51,28 +67,26 @@ impl Storage {
         .await
     }
 
-    /// Gives a staged file its final name. Doing it again is harmless: a file that is there with
-    /// the sealed bytes is there.
+    /// Gives a staged file its final name beside the one in staging, which tells until the job is over
+    /// whose file it is. Doing it again is harmless: a file that is there with the sealed bytes is there.
     ///
     /// # Errors
     /// `Exists` when other bytes stand there and are to stay; else when the disk fails.
     pub async fn publish(
         &self,
-        job: JobId,
-        attempt: u32,
-        name: &str,
+        staged: &Staged,
         to: &Location,
         sha256: &str,
         overwrite: Overwrite,
     ) -> Result<(), StorageError> {
-        let (from, file) = (self.staged(job, attempt, name), self.file(to)?);
-        let (shown, sha256) = (to.to_string(), sha256.to_owned());
+        let (from, file) = (self.path(staged), self.file(to)?);
+        let (shown, sha256, job) = (to.to_string(), sha256.to_owned(), staged.job);
         blocking(move || {
             // Somebody else may be delivering the very same bytes this moment.
-            let delivered = || hash(&file).is_ok_and(|found| found.sha256 == sha256);
+            let delivered =
+                || same(&from, &file) || hash(&file).is_ok_and(|found| found.sha256 == sha256);
             if fs::symlink_metadata(&file).is_ok() {
                 if delivered() {
-                    let _ = fs::remove_file(&from);
                     return Ok(());
                 }
                 if overwrite == Overwrite::Fail {
@@ -80,29 +94,44 @@ impl Storage {
                 }
             }
             if !from.exists() {
-                if delivered() {
-                    return Ok(());
-                }
                 let lost = format!("the sealed output of {job} is not in staging");
                 return Err(StorageError::unavailable(lost));
             }
             make_folder_of(&file)?;
-            if overwrite == Overwrite::Fail {
-                // Unlike a rename, a link never replaces what somebody else put there just now.
-                match fs::hard_link(&from, &file) {
-                    Ok(()) => {
-                        let _ = fs::remove_file(&from);
-                    }
-                    Err(_) if delivered() => {}
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                        return Err(StorageError::Exists(shown));
-                    }
-                    Err(error) => return Err(error.into()),
+            // Unlike a rename, a link never replaces what somebody else put there just now.
+            let linked = match overwrite {
+                Overwrite::Fail => fs::hard_link(&from, &file),
+                Overwrite::Replace => replace(&from, &file),
+            };
+            match linked {
+                Ok(()) => {}
+                Err(_) if delivered() => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    return Err(StorageError::Exists(shown));
                 }
-            } else if fs::rename(&from, &file).is_err() && !delivered() {
-                return Err(StorageError::unavailable(format!("{shown} cannot be written")));
+                Err(error) => return Err(error.into()),
             }
             sync_folder(&file)
+        })
+        .await
+    }
+
+    /// Takes back what was published of a job that failed before all of it was: the files that are still
+    /// the ones in staging, and no others. Staging itself stays.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn withdraw(&self, published: Vec<(Staged, Location)>) -> Result<(), StorageError> {
+        let mut files = Vec::new();
+        for (staged, to) in &published {
+            files.push((self.path(staged), self.file(to)?));
+        }
+        blocking(move || {
+            for (_, file) in files.iter().filter(|(from, file)| same(from, file)) {
+                fs::remove_file(file)?;
+                sync_folder(file)?;
+            }
+            Ok(())
         })
         .await
     }
@@ -143,7 +172,7 @@ impl Storage {
 
     /// Forgets everything an attempt staged.
     pub async fn drop_staging(&self, job: JobId, attempt: u32) {
-        let folder = self.staged(job, attempt, "");
+        let folder = self.staging(job, attempt);
         let _ = tokio::fs::remove_dir_all(&folder).await;
         if let Some(of_job) = folder.parent() {
             // Only goes away with the last attempt.
@@ -169,6 +198,22 @@ fn own(file: &File) -> io::Result<()> {
     file.set_permissions(fs::Permissions::from_mode(0o600))
 }
 
+/// Gives a file a second name in the place of another's.
+fn replace(from: &Path, to: &Path) -> io::Result<()> {
+    let beside = from.with_extension(Uuid::now_v7().simple().to_string());
+    fs::hard_link(from, &beside)?;
+    let renamed = fs::rename(&beside, to);
+    // It stays where both were names of one file already.
+    let _ = fs::remove_file(&beside);
+    renamed
+}
+
+/// True if both names are of one file.
+fn same(one: &Path, other: &Path) -> bool {
+    let file = |path| fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    file(one).is_ok_and(|one| file(other).is_ok_and(|other| one == other))
+}
+
 /// Gives an open file a second name on the same disk.
 fn link(from: &File, to: &Path) -> io::Result<File> {
     let open = format!("/proc/self/fd/{}", from.as_raw_fd());
@@ -190,15 +235,18 @@ fn hash(path: &Path) -> Result<Received, StorageError> {
     if !fs::symlink_metadata(path)?.is_file() {
         return Err(io::Error::other("not a file").into());
     }
-    digest(&File::open(path)?)
+    digest(&File::open(path)?, &CancellationToken::new())
 }
 
-fn digest(mut file: &File) -> Result<Received, StorageError> {
+fn digest(mut file: &File, called_off: &CancellationToken) -> Result<Received, StorageError> {
     file.seek(SeekFrom::Start(0))?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
     let mut size = 0_u64;
     loop {
+        if called_off.is_cancelled() {
+            return Err(StorageError::BrokenOff("it was called off".to_owned()));
+        }
         let read = file.read(&mut buffer)?;
         if read == 0 {
             return Ok(Received { size, sha256: hex::encode(hash.finalize()) });

@@ -29,6 +29,15 @@ pub struct Storage {
     pub(crate) store: Arc<LocalFileSystem>,
 }
 
+/// What is known of an object without reading it.
+#[derive(Debug, Clone, Copy)]
+pub struct Stat {
+    /// Bytes.
+    pub size: u64,
+    /// When it was written last.
+    pub modified: SystemTime,
+}
+
 /// An opened object.
 pub struct Reading {
     /// Bytes of the whole object.
@@ -184,6 +193,20 @@ impl Storage {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What is known of an object without reading it; none where there is none.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn stat(&self, location: &Location) -> Result<Option<Stat>, StorageError> {
+        match tokio::fs::symlink_metadata(self.file(location)?).await {
+            Ok(meta) if meta.is_file() => {
+                Ok(Some(Stat { size: meta.len(), modified: meta.modified()? }))
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            Ok(_) | Err(_) => Ok(None),
         }
     }
 

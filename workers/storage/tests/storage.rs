@@ -8,10 +8,13 @@ use bytes::Bytes;
 use domain::{JobId, UploadId, location::Location, media::Overwrite};
 use futures::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
-use storage::{Storage, StorageError};
+use storage::{Staged, Storage, StorageError};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-const ATTEMPT: u32 = 1;
+fn out() -> Staged {
+    Staged { job: job(), attempt: 1, name: "out".to_owned() }
+}
 
 fn job() -> JobId {
     JobId::from_uuid(Uuid::from_u128(7))
@@ -34,7 +37,7 @@ async fn staged(storage: &Storage, folder: &std::path::Path, bytes: &[u8]) -> St
     // What its name leads to by now is another file's matter.
     std::fs::remove_file(&made).unwrap();
     std::fs::write(&made, b"in its place").unwrap();
-    let received = storage.stage(job(), ATTEMPT, "out", open).await.unwrap();
+    let received = storage.stage(&out(), open, CancellationToken::new()).await.unwrap();
     assert_eq!(received.sha256, hex::encode(Sha256::digest(bytes)));
     received.sha256
 }
@@ -95,7 +98,7 @@ async fn a_staged_file_gets_its_final_name_once_however_often_it_is_tried() {
     let sha = staged(&storage, folder.path(), b"film").await;
     let to = at("films/a.mp4");
     for _ in 0..2 {
-        storage.publish(job(), ATTEMPT, "out", &to, &sha, Overwrite::Fail).await.unwrap();
+        storage.publish(&out(), &to, &sha, Overwrite::Fail).await.unwrap();
     }
     assert_eq!(bytes_at(&storage, &to).await, b"film");
 }
@@ -108,11 +111,52 @@ async fn other_bytes_stay_unless_replacing_was_asked_for() {
     std::fs::write(root.join("a.mp4"), b"precious").unwrap();
     let sha = staged(&storage, folder.path(), b"film").await;
     let to = at("a.mp4");
-    let refused = storage.publish(job(), ATTEMPT, "out", &to, &sha, Overwrite::Fail).await;
+    let refused = storage.publish(&out(), &to, &sha, Overwrite::Fail).await;
     assert!(matches!(refused, Err(StorageError::Exists(_))), "{refused:?}");
     assert_eq!(bytes_at(&storage, &to).await, b"precious");
-    storage.publish(job(), ATTEMPT, "out", &to, &sha, Overwrite::Replace).await.unwrap();
+    storage.publish(&out(), &to, &sha, Overwrite::Replace).await.unwrap();
     assert_eq!(bytes_at(&storage, &to).await, b"film");
+}
+
+#[tokio::test]
+async fn what_was_published_is_withdrawn_while_it_is_the_staged_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("store");
+    let storage = Storage::open(&root).unwrap();
+    for overwrite in [Overwrite::Fail, Overwrite::Replace] {
+        let to = at("made/a.mp4");
+        let sha = staged(&storage, folder.path(), b"film").await;
+        for _ in 0..2 {
+            storage.publish(&out(), &to, &sha, overwrite).await.unwrap();
+        }
+        for _ in 0..2 {
+            storage.withdraw(vec![(out(), to.clone())]).await.unwrap();
+        }
+        assert!(!storage.is_taken(&to).await.unwrap(), "{overwrite:?}");
+        storage.publish(&out(), &to, &sha, overwrite).await.unwrap();
+        assert_eq!(bytes_at(&storage, &to).await, b"film", "it is still staged");
+        std::fs::remove_file(root.join("made/a.mp4")).unwrap();
+    }
+    // The same bytes, but another's: they stay.
+    std::fs::write(root.join("made/a.mp4"), b"film").unwrap();
+    let sha = staged(&storage, folder.path(), b"film").await;
+    storage.publish(&out(), &at("made/a.mp4"), &sha, Overwrite::Fail).await.unwrap();
+    storage.withdraw(vec![(out(), at("made/a.mp4"))]).await.unwrap();
+    assert_eq!(bytes_at(&storage, &at("made/a.mp4")).await, b"film");
+}
+
+#[tokio::test]
+async fn staging_that_is_called_off_ends_in_the_middle_of_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::open(&folder.path().join("store")).unwrap();
+    let made = std::fs::File::create_new(folder.path().join("made")).unwrap();
+    // Hashing it would take a day.
+    made.set_len(1 << 43).unwrap();
+    let stop = CancellationToken::new();
+    let there = out();
+    let staging = storage.stage(&there, made, stop.clone());
+    let (staged, ()) = futures::join!(staging, async { stop.cancel() });
+    assert!(matches!(staged, Err(StorageError::BrokenOff(_))), "{staged:?}");
 }
 
 #[tokio::test]
@@ -137,7 +181,7 @@ async fn what_is_staged_is_the_open_file_and_readable_to_the_service_alone() {
     std::fs::write(&made, b"film").unwrap();
     std::fs::set_permissions(&made, std::fs::Permissions::from_mode(0o666)).unwrap();
     let open = std::fs::File::open(&made).unwrap();
-    storage.stage(job(), ATTEMPT, "out", open).await.unwrap();
+    storage.stage(&out(), open, CancellationToken::new()).await.unwrap();
     let staged = root.join(".staging").join(job().to_string()).join("1/out");
     assert_eq!(std::fs::metadata(staged).unwrap().permissions().mode() & 0o777, 0o600);
 }
@@ -148,7 +192,7 @@ async fn dropped_staging_is_gone() {
     let root = folder.path().join("store");
     let storage = Storage::open(&root).unwrap();
     staged(&storage, folder.path(), b"film").await;
-    storage.drop_staging(job(), ATTEMPT).await;
+    storage.drop_staging(job(), out().attempt).await;
     assert!(std::fs::read_dir(root.join(".staging")).unwrap().next().is_none());
     staged(&storage, folder.path(), b"film").await;
     storage.clear_staging(job()).await;

@@ -9,6 +9,7 @@ mod batches;
 mod cancel;
 mod chaos;
 mod crash;
+mod delivery;
 mod demo;
 mod edge;
 mod erasure;

@@ -1,0 +1,100 @@
+//! Outputs that cannot be delivered are taken back, and what stood there before stays and stays counted.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use serde_json::json;
+
+use crate::{
+    patience::until,
+    stack::{Answer, Stack, bunny},
+};
+
+const RETENTION: [(&str, &str); 2] =
+    [("FFAPI_RETENTION__OUTPUTS", "1"), ("FFAPI_RETENTION__EVERY", "100000")];
+
+/// Packages the clip into one folder, in renditions of these heights.
+async fn package(stack: &Stack, heights: &[u32]) -> String {
+    let variants: Vec<_> = heights
+        .iter()
+        .map(|height| json!({ "name": format!("v{height}"), "height": height }))
+        .collect();
+    let body = json!({
+        "input": "clip.mp4", "output": "f", "segment_duration": 2, "variants": variants,
+        "encoder_preset": "ultrafast", "type": "cmaf",
+    });
+    let made = stack.post("/stream", &body).await;
+    made.text("/job/id").to_owned()
+}
+
+/// How the package fails of which a part was there already.
+fn refused(over: &Answer) {
+    assert_eq!(over.text("/status"), "failed", "{over:#?}");
+    assert_eq!(over.text("/error/code"), "output_exists", "{over:#?}");
+}
+
+fn sorted(stack: &Stack) -> Vec<String> {
+    let mut files = stack.files();
+    files.sort();
+    files
+}
+
+/// Where a job has staged its outputs.
+fn staging(stack: &Stack, job: &str) -> Option<PathBuf> {
+    let stored = stack.stored();
+    let mine = stored.iter().find(|path| path.contains(&format!("/.staging/{job}/")))?;
+    Path::new(mine).ancestors().find(|folder| folder.ends_with(job)).map(Path::to_owned)
+}
+
+#[tokio::test]
+async fn a_package_that_meets_other_files_in_its_folder_is_taken_back() {
+    let stack = Stack::with(&RETENTION).await;
+    stack.place("clip.mp4", &std::fs::read(bunny()).unwrap());
+    let first = package(&stack, &[144]).await;
+    assert_eq!(stack.over(&first).await.text("/status"), "completed");
+    let counted = stack.polled("/accounts/default", |shown| shown.json["storage_taken"] != 0).await;
+    let (taken, files) = (counted.json["storage_taken"].clone(), sorted(&stack));
+
+    // The first rendition does not stand there yet, and is published before the rest is refused.
+    let second = package(&stack, &[90, 144]).await;
+    refused(&stack.over(&second).await);
+    until(async || sorted(&stack), |left| *left == files).await;
+    stack.polled("/accounts/default", |shown| shown.json["storage_taken"] == taken).await;
+
+    // What the first one made is still its own, and goes with it.
+    let clean_up = async || {
+        stack.post("/admin/cleanup", &json!({})).await;
+        stack.files()
+    };
+    until(clean_up, |left| matches!(&left[..], [clip] if clip.ends_with("clip.mp4"))).await;
+    stack.polled("/accounts/default", |shown| shown.json["storage_taken"] == 0).await;
+
+    // Nothing is in its way any more: tried again, it makes its outputs anew.
+    stack.post(&format!("/jobs/{second}/retry"), &json!({})).await;
+    let over = stack.until(&second, |job| job.text("/status") == "completed").await;
+    assert_eq!(over.json["attempts"].as_array().map(Vec::len), Some(2), "{over:#?}");
+}
+
+#[tokio::test]
+async fn what_a_worker_that_died_did_not_take_back_goes_with_the_next_cleanup() {
+    let mut stack = Stack::with(&RETENTION).await;
+    stack.place("clip.mp4", &std::fs::read(bunny()).unwrap());
+    stack.place("f/v144/index.m3u8", b"another's");
+    let files = sorted(&stack);
+    stack.arm("worker.after_outcome", "");
+    let job = package(&stack, &[90, 144]).await;
+    stack.died_and_came_again_with(&RETENTION).await;
+    refused(&stack.over(&job).await);
+    let staging = staging(&stack, &job).unwrap();
+    assert!(stack.files().iter().any(|path| path.contains("/f/v90/")), "some were published");
+    // It is not swept while somebody may still be at it.
+    stack.post("/admin/cleanup", &json!({})).await;
+    assert!(staging.exists());
+    let two_hours_ago = SystemTime::now() - Duration::from_hours(2);
+    File::open(&staging).unwrap().set_modified(two_hours_ago).unwrap();
+    stack.post("/admin/cleanup", &json!({})).await;
+    until(async || sorted(&stack), |left| *left == files).await;
+}
