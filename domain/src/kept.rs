@@ -61,6 +61,14 @@ pub enum KeptCommand {
         /// What the account has.
         limit: u64,
     },
+    /// Hold for longer what is being stored, so many bytes of each thing. What lapsed meanwhile is held
+    /// again, however little room is left: its bytes are coming.
+    Extend {
+        /// By an upload's or a job's id.
+        holds: BTreeMap<String, u64>,
+        /// Nothing is stored under any of them later.
+        until: Timestamp,
+    },
     /// Give it back.
     Release {
         /// An upload's or a job's id.
@@ -148,6 +156,10 @@ impl Decider for Kept {
                     return Err(KeptRejection::Busy);
                 }
                 Ok(vec![KeptEvent::Held { thing, bytes: room.min(most).max(least), until }])
+            }
+            KeptCommand::Extend { holds, until } => {
+                let held = |(thing, bytes)| KeptEvent::Held { thing, bytes, until };
+                Ok(holds.into_iter().map(held).collect())
             }
             KeptCommand::Release { thing } if state.held.contains_key(&thing) => {
                 Ok(vec![KeptEvent::Released { thing }])
@@ -246,6 +258,18 @@ mod tests {
         let released = KeptEvent::Released { thing: "a".to_owned() };
         given::<Kept>([held("a", 60)]).when(release()).then([released.clone()]);
         given::<Kept>([held("a", 60), released]).when(release()).then_nothing();
+    }
+
+    #[test]
+    fn what_is_being_stored_is_held_for_longer_however_full_the_account_is() {
+        let extend = |holds: &[(&str, u64)]| KeptCommand::Extend {
+            holds: holds.iter().map(|(thing, bytes)| ((*thing).to_owned(), *bytes)).collect(),
+            until: LATER,
+        };
+        given::<Kept>([held("a", 60), held("b", 30), held("c", 10), counted(0, 1, &["b"])])
+            .when(extend(&[("a", 60), ("b", 30)]))
+            .then([held("a", 60), held("b", 30)]);
+        given::<Kept>([held("a", 60)]).when(extend(&[])).then_nothing();
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Room for what is about to be stored, held before its first byte is read.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use commands::{Caller, HandleError};
 use domain::{
@@ -9,7 +13,7 @@ use domain::{
 };
 
 use nats::CodecError;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock,
@@ -19,7 +23,7 @@ use crate::{
 
 /// How long room is held for an upload whose gateway does not say any more that it goes on.
 const TERM: Duration = Duration::from_mins(10);
-/// How often it says so.
+/// How often it says so, of all uploads of a tenant in one message.
 const RENEW: Duration = Duration::from_mins(3);
 /// Tries to give room back, and how long between the first two; it doubles.
 const TRIES: u32 = 8;
@@ -54,8 +58,32 @@ pub(crate) struct Room {
     used: bool,
     /// So many bytes.
     pub(crate) bytes: u64,
-    /// Says from time to time that it is still needed.
-    renewing: Option<AbortOnDropHandle<()>>,
+}
+
+/// Bytes that this gateway holds for uploads under way, by tenant and upload.
+#[derive(Debug, Default)]
+pub(crate) struct Holds {
+    of: Mutex<BTreeMap<Tenant, BTreeMap<String, u64>>>,
+}
+
+impl Holds {
+    fn add(&self, tenant: &Tenant, id: UploadId, bytes: u64) {
+        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        of.entry(tenant.clone()).or_default().insert(id.to_string(), bytes);
+    }
+
+    fn remove(&self, tenant: &Tenant, id: UploadId) {
+        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(holds) = of.get_mut(tenant) else { return };
+        holds.remove(&id.to_string());
+        if holds.is_empty() {
+            of.remove(tenant);
+        }
+    }
+
+    fn all(&self) -> BTreeMap<Tenant, BTreeMap<String, u64>> {
+        self.of.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Holds room for an upload.
@@ -64,7 +92,8 @@ pub(crate) struct Room {
 /// When the account keeps too much already.
 pub(crate) async fn hold(
     gateway: &Arc<Gateway>,
-    (tenant, caller): (&Tenant, &Caller),
+    tenant: &Tenant,
+    caller: &Caller,
     id: UploadId,
     wanted: Wanted,
 ) -> Result<Room, Problem> {
@@ -83,7 +112,6 @@ pub(crate) async fn hold(
         id,
         used: false,
         bytes: least,
-        renewing: None,
     };
     if let Err(error) = gateway.commands.handle::<Kept>(name, name, caller, command).await {
         // Of a refusal there is nothing to give back; of anything else nobody knows.
@@ -93,9 +121,7 @@ pub(crate) async fn hold(
     if let Wanted::UpTo(_) = wanted {
         room.bytes = gateway.commands.state::<Kept>(name, name).await?.held(&thing);
     }
-    let renewing =
-        tokio::spawn(renew(Arc::clone(gateway), tenant.clone(), caller.clone(), id, room.bytes));
-    room.renewing = Some(AbortOnDropHandle::new(renewing));
+    gateway.holds.add(tenant, id, room.bytes);
     Ok(room)
 }
 
@@ -103,14 +129,13 @@ impl Room {
     /// What it was held for is there: it is counted from the log.
     pub(crate) fn settle(mut self) {
         self.used = true;
-        self.renewing = None;
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
         // It is not held any longer from here on.
-        self.renewing = None;
+        self.gateway.holds.remove(&self.tenant, self.id);
         if self.used {
             return;
         }
@@ -132,16 +157,21 @@ impl Drop for Room {
     }
 }
 
-/// Holds the same room for longer, until it is called off.
-async fn renew(gateway: Arc<Gateway>, tenant: Tenant, caller: Caller, id: UploadId, bytes: u64) {
-    let name = tenant.as_str();
+/// Holds for longer what is still being stored, until told to stop.
+pub(crate) async fn run(gateway: Arc<Gateway>, stop: &CancellationToken) {
+    let caller = Caller::process("gateway");
     loop {
-        tokio::time::sleep(RENEW).await;
-        let limit = gateway.directory.limits(&tenant).storage_bytes;
-        let (thing, until) = (id.to_string(), clock::now().plus(TERM));
-        let command = KeptCommand::Hold { thing, least: bytes, most: bytes, until, limit };
-        if let Err(error) = gateway.commands.handle::<Kept>(name, name, &caller, command).await {
-            tracing::debug!(%error, upload = %id, "its room is not held for longer yet");
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(RENEW) => {}
+        }
+        for (tenant, holds) in gateway.holds.all() {
+            let (name, until) = (tenant.as_str(), clock::now().plus(TERM));
+            let command = KeptCommand::Extend { holds, until };
+            if let Err(error) = gateway.commands.handle::<Kept>(name, name, &caller, command).await
+            {
+                tracing::debug!(%error, %tenant, "room is not held for longer yet");
+            }
         }
     }
 }

@@ -31,6 +31,7 @@ use crate::{
     health::Health,
     hearing::hear,
     jobs::Jobs,
+    kept,
     keys::{Keys, rotation},
     manners::manners,
     presets::Presets,
@@ -237,6 +238,10 @@ impl Server {
             let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());
             tokio::spawn(async move { room::run(gateway, &stop).await })
         };
+        let holding = {
+            let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());
+            tokio::spawn(async move { kept::run(gateway, &stop).await })
+        };
         let app = counted(app(Arc::clone(&self.gateway)), self.connections);
         let server =
             poem::Server::new_with_acceptor(self.acceptor).http2_max_header_list_size(MAX_HEADERS);
@@ -244,6 +249,7 @@ impl Server {
         let outcome = server.run_with_graceful_shutdown(app, stopped, Some(DRAIN)).await;
         hearing.abort();
         rotating.abort();
+        holding.abort();
         let _ = noting.await;
         let _ = lending.await;
         outcome.map_err(GatewayError::Serve)

@@ -96,7 +96,7 @@ impl Uploads {
         let bytes = door::look_at(bytes, name.as_deref()).await?;
         let caller = caller(principal, request);
         let wanted = announced.map_or(Wanted::UpTo(most), Wanted::Exactly);
-        let room = kept::hold(&gateway, (&principal.tenant, &caller), id, wanted).await?;
+        let room = kept::hold(&gateway, &principal.tenant, &caller, id, wanted).await?;
         let sent = Sent { name, key, most: room.bytes, bytes };
         let taken = take(&gateway, (request, principal, &caller), id, sent).await?;
         // What is there under its own name is counted from the log; nothing else is held any longer.
