@@ -11,8 +11,8 @@ mod usage;
 use std::sync::Arc;
 
 use domain::{
-    Decider, KeyId,
-    key::{ClaimPurpose, Key, KeyCommand, Scope},
+    KeyId,
+    key::{KeyCommand, Scope},
 };
 use poem::{Request, Result, web::Data};
 use poem_openapi::{
@@ -34,7 +34,7 @@ use crate::{
     clock,
     problem::Problem,
     reply::Reply,
-    state::{Gateway, caller},
+    state::Gateway,
 };
 
 pub(crate) struct Keys;
@@ -201,13 +201,8 @@ impl Keys {
         let key = find_open(&gateway, principal, &id.0).await?;
         let (by, at) = (principal.grant(), clock::now());
         let command = KeyCommand::Extend { expires_at: body.value.read()?, by, at };
-        // What is refused takes no place.
-        Key::decide(&key.state, command.clone()).map_err(Problem::from)?;
-        // Its end may have come, or come before this is written: it would open again.
-        let caller = caller(principal, request);
-        let purpose = ClaimPurpose::Extend;
-        ring::claim(&gateway, (&key.tenant, &caller), key.id, purpose).await?;
-        Ok(Change { request, principal, key, if_match: if_match.0 }.give(&gateway, command).await?)
+        let change = Change { request, principal, key, if_match: if_match.0 };
+        Ok(change.extend(&gateway, command).await?)
     }
 
     /// Show an API key's usage

@@ -1,10 +1,14 @@
 use std::time::Duration;
 
-use domain::key::{Key, KeyCommand, KeyRejection};
+use commands::HandleError;
+use domain::{
+    Decider,
+    key::{ClaimPurpose, Key, KeyCommand, KeyRejection},
+};
 use poem::Request;
 
 use super::{
-    rotation,
+    ring, rotation,
     show::{KeyShown, answer_with},
 };
 use crate::{
@@ -37,6 +41,24 @@ impl Change<'_> {
         command: KeyCommand,
     ) -> Result<Reply<200, KeyShown>, Problem> {
         self.give_and_tell(gateway, command, None).await
+    }
+
+    /// Changes when a key expires, which may open it again and then takes a slot of the account's keys.
+    pub(super) async fn extend(
+        self,
+        gateway: &Gateway,
+        command: KeyCommand,
+    ) -> Result<Reply<200, KeyShown>, Problem> {
+        // What is refused takes no slot.
+        let version = self.if_match.as_deref().map(version).transpose()?.flatten();
+        if version.is_some_and(|version| version != self.key.version) {
+            return Err(HandleError::<KeyRejection>::VersionMismatch(self.key.version).into());
+        }
+        Key::decide(&self.key.state, command.clone()).map_err(Problem::from)?;
+        // It may have expired, or expire before this is written: it would open again.
+        let caller = caller(self.principal, self.request);
+        ring::claim(gateway, &self.key.tenant, &caller, self.key.id, ClaimPurpose::Extend).await?;
+        self.give(gateway, command).await
     }
 
     pub(super) async fn rotate(

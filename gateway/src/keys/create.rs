@@ -76,7 +76,7 @@ pub(super) async fn create(
         minted = mint(gateway.directory.pepper(), id, crate::random::bytes()?);
     }
     let caller = caller(principal, request);
-    ring::claim(gateway, (&tenant, &caller), id, ClaimPurpose::Create).await?;
+    ring::claim(gateway, &tenant, &caller, id, ClaimPurpose::Create).await?;
     let command = command(&minted);
     let outcome =
         gateway.commands.handle::<Key>(tenant.as_str(), &id.to_string(), &caller, command).await;

@@ -12,7 +12,8 @@ use crate::{clock, problem::Problem, state::Gateway};
 /// When the account has no more.
 pub(super) async fn claim(
     gateway: &Gateway,
-    (tenant, caller): (&Tenant, &Caller),
+    tenant: &Tenant,
+    caller: &Caller,
     key: KeyId,
     purpose: ClaimPurpose,
 ) -> Result<(), Problem> {
