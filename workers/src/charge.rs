@@ -20,7 +20,7 @@ use crate::{attempt::Workshop, clock};
 /// How long between two tries while the log does not answer.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// What is reserved at once beyond the first time: each reservation is an event.
+/// Whole steps are reserved after the first time: each reservation is an event.
 const STEP: Micros = 10_000_000;
 
 /// What an attempt has reserved, and how much of it is used.
@@ -34,8 +34,7 @@ impl Charged {
     /// What to reserve for a child that needs so much in all; none if it has as much already.
     pub(crate) fn lacks(&self, needed: Micros) -> Option<Micros> {
         let Some(reserved) = self.reserved() else { return Some(needed) };
-        let beyond = needed.checked_sub(reserved).filter(|beyond| *beyond > 0)?;
-        Some(reserved.saturating_add(beyond.div_ceil(STEP).saturating_mul(STEP)))
+        (needed > reserved).then(|| needed.div_ceil(STEP).saturating_mul(STEP))
     }
 
     /// Takes in that so much is reserved, in a month.
@@ -207,10 +206,11 @@ mod tests {
         assert_eq!(charged.lacks(5), Some(5));
         charged.reserve("2026-11".to_owned(), 5);
         assert_eq!((charged.lacks(4), charged.lacks(5)), (None, None));
-        assert_eq!(charged.lacks(6), Some(5 + STEP));
-        charged.reserve("2026-11".to_owned(), 5 + STEP);
-        assert!((6..=5 + STEP).step_by(1_000).all(|needed| charged.lacks(needed).is_none()));
-        assert_eq!(charged.lacks(6 + STEP), Some(5 + 2 * STEP));
+        assert_eq!(charged.lacks(6), Some(STEP));
+        charged.reserve("2026-11".to_owned(), STEP);
+        assert!((6..=STEP).step_by(1_000).all(|needed| charged.lacks(needed).is_none()));
+        assert_eq!(charged.lacks(STEP + 1), Some(2 * STEP));
+        assert_eq!(charged.lacks(3 * STEP), Some(3 * STEP), "the child asks for whole steps");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{
     UploadId,
-    job::RetryHint,
+    job::{FailureCode, RetryHint},
     location::Location,
     media::{LOOK, LookAnswer, LookQuestion},
 };
@@ -64,7 +64,7 @@ pub(super) async fn look(
             gateway.probes.keep(known, (Arc::clone(&facts), 0));
             Ok(Some(facts))
         }
-        Some(LookAnswer::IsNot { code, message }) if code.retry_hint() == RetryHint::NoRetry => {
+        Some(LookAnswer::IsNot { code, message }) if is_its_doing(code) => {
             gateway.audit.note(Fact::about(request, principal, "upload.refused_media"));
             Err(Problem::field(Kind::Invalid, "#body", message))
         }
@@ -79,6 +79,12 @@ pub(super) async fn look(
             }
         }
     }
+}
+
+/// True if nothing but the bytes themselves kept a worker from finding out what they are.
+fn is_its_doing(code: FailureCode) -> bool {
+    matches!(code, FailureCode::ResourceExhausted | FailureCode::MediaStalled)
+        || code.retry_hint() == RetryHint::NoRetry
 }
 
 /// What a file says of itself may be as long as it likes.
@@ -108,6 +114,23 @@ mod tests {
     fn facts(tags: &Value, streams: usize) -> Value {
         let stream = json!({ "codec": "h264", "title": "t".repeat(1_000), "tags": tags });
         json!({ "duration": 2, "tags": tags, "chapters": [], "streams": vec![stream; streams] })
+    }
+
+    #[test]
+    fn a_file_does_not_choose_to_go_unseen() {
+        let its = [
+            FailureCode::InvalidInput,
+            FailureCode::Unsupported,
+            FailureCode::TimeLimitExceeded,
+            FailureCode::ResourceExhausted,
+            FailureCode::MediaStalled,
+        ];
+        assert!(its.into_iter().all(is_its_doing));
+        let ours =
+            [FailureCode::StorageUnavailable, FailureCode::WorkerLost, FailureCode::Internal];
+        assert!(!ours.into_iter().any(is_its_doing));
+        // A child that was killed from outside is no fault of the file's.
+        assert!(!is_its_doing(FailureCode::MediaCrashed));
     }
 
     #[test]
