@@ -5,8 +5,8 @@ use std::{
 
 use domain::{Decider, Personal};
 use nats::{
-    Actor, AppendError, Codec, CodecError, Decision, Draft, Log, LogError, Message, Position,
-    Standing, failpoint, personal,
+    Actor, AppendError, AppendRequest, Codec, CodecError, Decision, Log, LogError, Message,
+    Position, Snapshot, failpoint, personal,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -263,10 +263,10 @@ impl Commands {
         D::State: Clone + 'static,
     {
         if loaded.sequence == 0
-            && let Some(carried) = self.carried::<D>(subject).await?
+            && let Some(from_snapshot) = self.from_snapshot::<D>(subject).await?
         {
-            self.cache.put(subject, carried.clone());
-            return Ok(carried);
+            self.cache.put(subject, from_snapshot.clone());
+            return Ok(from_snapshot);
         }
         let from = loaded.sequence.saturating_add(1);
         let messages: Vec<Message> = self.log.load(subject, from).await?;
@@ -283,18 +283,18 @@ impl Commands {
     }
 
     /// What the newest message carries, of aggregates whose messages do.
-    async fn carried<D>(&self, subject: &str) -> Result<Option<Loaded<D::State>>, CodecError>
+    async fn from_snapshot<D>(&self, subject: &str) -> Result<Option<Loaded<D::State>>, CodecError>
     where
         D: Decider,
         D::Event: DeserializeOwned,
     {
-        if D::carry(&D::State::default()).is_none() {
+        if D::snapshot(&D::State::default()).is_none() {
             return Ok(None);
         }
         let Some(message) = self.log.newest(subject).await? else { return Ok(None) };
         let decision: Decision<D::Event> = self.codec.decode(&message.payload).await?;
-        Ok(decision.stands.and_then(|Standing { version, state }| {
-            Some(Loaded { state: D::carried(&state)?, sequence: message.sequence, version })
+        Ok(decision.stands.and_then(|Snapshot { version, state }| {
+            Some(Loaded { state: D::from_snapshot(&state)?, sequence: message.sequence, version })
         }))
     }
 
@@ -323,9 +323,9 @@ impl Commands {
             address: target.caller.address.as_ref().map(personal).transpose()?,
             schema: SCHEMA,
             events,
-            stands: D::carry(&state).map(|state| Standing { version, state }),
+            stands: D::snapshot(&state).map(|state| Snapshot { version, state }),
         };
-        let draft = Draft {
+        let draft = AppendRequest {
             subject: target.subject.clone(),
             expected: loaded.sequence,
             command_id: target.command_id,

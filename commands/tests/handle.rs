@@ -8,10 +8,12 @@ use commands::{Caller, Commands, HandleError};
 use domain::{
     LeaseId, Personal, Timestamp,
     key::{Grant, Key, KeyCommand, KeyRejection, KeyState, KeyTerms, Scope},
-    room::{Room, RoomCommand, RoomEvent},
+    queue_quota::{QueueQuota, QueueQuotaCommand, QueueQuotaEvent},
 };
 use embedded::{NatsServer, temporary_folder};
-use nats::{Actor, Codec, Decision, Draft, Log, Nats, NatsConfig, Standing, Vault, topology};
+use nats::{
+    Actor, AppendRequest, Codec, Decision, Log, Nats, NatsConfig, Snapshot, Vault, topology,
+};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -127,7 +129,7 @@ async fn however_many_write_to_one_aggregate_at_once_all_get_their_turn() {
     let bed = Bed::new();
     let processes = [bed.commands().await, bed.commands().await];
     let caller = caller();
-    let lease = |n: u128| RoomCommand::Lease {
+    let lease = |n: u128| QueueQuotaCommand::Lease {
         lease: LeaseId::from_uuid(Uuid::from_u128(n)),
         least: 1,
         most: 1,
@@ -136,16 +138,16 @@ async fn however_many_write_to_one_aggregate_at_once_all_get_their_turn() {
     };
     let all = (0..100).map(|n| {
         let process = &processes[usize::try_from(n % 2).unwrap()];
-        process.handle::<Room>("acme", "acme", &caller, lease(n))
+        process.handle::<QueueQuota>("acme", "acme", &caller, lease(n))
     });
     for outcome in futures::future::join_all(all).await {
         outcome.unwrap();
     }
 }
 
-fn lease(n: u128) -> RoomCommand {
+fn lease(n: u128) -> QueueQuotaCommand {
     let until = Timestamp::from_millis(9);
-    RoomCommand::Lease {
+    QueueQuotaCommand::Lease {
         lease: LeaseId::from_uuid(Uuid::from_u128(n)),
         least: 1,
         most: 1,
@@ -159,14 +161,14 @@ async fn what_never_ends_is_known_from_its_newest_message() {
     let bed = Bed::new();
     let (one, two) = (bed.commands().await, bed.commands().await);
     // Nobody can read what was before.
-    let draft = Draft {
+    let draft = AppendRequest {
         subject: "ev.room.acme.acme".to_owned(),
         expected: 0,
         command_id: Uuid::now_v7(),
         payload: "garbage".into(),
     };
     one.log().append(draft).await.unwrap();
-    assert!(one.state::<Room>("acme", "acme").await.is_err());
+    assert!(one.state::<QueueQuota>("acme", "acme").await.is_err());
     let stands = serde_json::json!({ "leased": 5, "returned": 1, "over": 2, "open": {} });
     let decision = Decision {
         command_id: Uuid::now_v7(),
@@ -178,20 +180,20 @@ async fn what_never_ends_is_known_from_its_newest_message() {
         traceparent: None,
         address: None,
         schema: 1,
-        events: vec![RoomEvent::Freed { over: 2, closed: vec![] }],
-        stands: Some(Standing { version: 7, state: stands }),
+        events: vec![QueueQuotaEvent::Freed { over: 2, closed: vec![] }],
+        stands: Some(Snapshot { version: 7, state: stands }),
     };
-    let draft = Draft {
+    let draft = AppendRequest {
         subject: "ev.room.acme.acme".to_owned(),
         expected: 1,
         command_id: decision.command_id,
         payload: one.codec().encode(&decision).await.unwrap(),
     };
     one.log().append(draft).await.unwrap();
-    assert_eq!(one.state::<Room>("acme", "acme").await.unwrap().taken(), 2);
+    assert_eq!(one.state::<QueueQuota>("acme", "acme").await.unwrap().taken(), 2);
     // And so on, for whoever comes next.
-    let handled = one.handle::<Room>("acme", "acme", &caller(), lease(1)).await.unwrap();
+    let handled = one.handle::<QueueQuota>("acme", "acme", &caller(), lease(1)).await.unwrap();
     assert_eq!(handled.version, 8);
-    let (state, sequence) = two.state_at::<Room>("acme", "acme").await.unwrap();
-    assert_eq!((state, sequence), (one.state::<Room>("acme", "acme").await.unwrap(), 3));
+    let (state, sequence) = two.state_at::<QueueQuota>("acme", "acme").await.unwrap();
+    assert_eq!((state, sequence), (one.state::<QueueQuota>("acme", "acme").await.unwrap(), 3));
 }

@@ -6,15 +6,15 @@
 mod counts;
 mod decide;
 mod event;
-mod ledger;
 mod public;
 #[cfg(test)]
 mod tests;
+mod tracker;
 mod view;
 
 pub use counts::{BatchStatus, Counts};
 pub use decide::{Batch, BatchCommand, BatchRejection, BatchState};
 pub use event::{BatchEvent, BatchJob, BatchSpec};
-pub use ledger::{Batches, Step};
 pub use public::public;
+pub use tracker::{Batches, Step};
 pub use view::BatchView;

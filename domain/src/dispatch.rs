@@ -12,7 +12,7 @@
 mod caps;
 mod choose;
 mod explain;
-mod line;
+mod fair_queue;
 mod share;
 pub mod simulate;
 #[cfg(test)]
@@ -24,10 +24,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     caps::Caps,
-    explain::{Hold, PLACES, Place, PlacesQuestion, Waited},
+    explain::{BlockReason, PLACES, Place, PlacesQuestion, Waited},
 };
 use self::{
-    line::{Flow, Queue},
+    fair_queue::{Flow, Queue},
     share::Shares,
 };
 use crate::{
@@ -73,7 +73,7 @@ pub struct Release {
 
 /// A job that is out: released, and perhaps started.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Out {
+pub struct InFlight {
     /// Whose.
     pub tenant: Tenant,
     /// Under which number.
@@ -104,7 +104,7 @@ struct Waiting {
 
 /// What is known of a job that may still run.
 #[derive(Debug, Clone, Copy, Default)]
-struct Live {
+struct KnownJob {
     /// The number of its next attempt.
     attempt: u32,
     priority: Priority,
@@ -125,12 +125,12 @@ pub struct Dispatch {
     /// The waiting jobs with one.
     timers: BTreeSet<(Timestamp, JobId)>,
     shares: Shares,
-    out: BTreeMap<JobId, Out>,
+    out: BTreeMap<JobId, InFlight>,
     out_of: BTreeMap<Tenant, usize>,
     out_in: BTreeMap<Pool, usize>,
     out_by: BTreeMap<KeyId, usize>,
     out_batch: BTreeMap<BatchId, usize>,
-    live: BTreeMap<JobId, Live>,
+    live: BTreeMap<JobId, KnownJob>,
     /// When jobs last waited for a pool that had no worker.
     absent: BTreeMap<Pool, Timestamp>,
 }
@@ -161,7 +161,7 @@ impl Dispatch {
     ) {
         match event {
             JobEvent::Submitted { spec } => {
-                let live = Live {
+                let live = KnownJob {
                     attempt: 1,
                     priority: spec.priority,
                     wish: spec.hardware.unwrap_or_default(),
@@ -247,8 +247,9 @@ impl Dispatch {
     }
 
     fn taken_back(&mut self, pool: Pool, at: Timestamp, release: &Release) {
-        let still =
-            |out: &Out| out.worker.is_none() && out.pool == pool && out.attempt == release.attempt;
+        let still = |out: &InFlight| {
+            out.worker.is_none() && out.pool == pool && out.attempt == release.attempt
+        };
         // Somebody may have started it after all.
         if !self.out.get(&release.job).is_some_and(still) {
             return;
@@ -264,7 +265,7 @@ impl Dispatch {
         for (job, out) in self.out.iter().filter(|(_, out)| out.worker.is_none()) {
             let wish = self.live.get(job).map(|live| live.wish).unwrap_or_default();
             if !present.contains(&out.pool) && wish.pool(present) != out.pool {
-                let Out { tenant, attempt, pool, .. } = out;
+                let InFlight { tenant, attempt, pool, .. } = out;
                 let release =
                     Release { job: *job, tenant: tenant.clone(), attempt: *attempt, waited: None };
                 stranded.entry(*pool).or_default().push(release);
@@ -289,7 +290,7 @@ impl Dispatch {
     }
 
     /// The jobs that are out.
-    pub const fn out(&self) -> &BTreeMap<JobId, Out> {
+    pub const fn out(&self) -> &BTreeMap<JobId, InFlight> {
         &self.out
     }
 
@@ -378,7 +379,8 @@ impl Dispatch {
         }
         more(&mut self.out_in, pool);
         let tenant = tenant.clone();
-        self.out.insert(job, Out { tenant, attempt, pool, worker, key, batch, since, charged });
+        self.out
+            .insert(job, InFlight { tenant, attempt, pool, worker, key, batch, since, charged });
     }
 
     fn come_back(&mut self, job: JobId, at: Timestamp) {

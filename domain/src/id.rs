@@ -82,7 +82,7 @@ id!(/// Names a job.
 id!(/// Names a batch of jobs.
     BatchId, "batch");
 id!(/// Names a webhook endpoint.
-    HookId, "hook");
+    WebhookId, "hook");
 id!(/// Names an upload.
     UploadId, "upload");
 id!(/// Names places in a queue that a gateway may spend.

@@ -4,7 +4,7 @@ mod change;
 mod decide;
 mod event;
 mod public;
-mod ring;
+mod quota;
 mod scope;
 mod state;
 mod terms;
@@ -14,7 +14,9 @@ pub use self::{
     decide::{Key, KeyCommand, KeyRejection},
     event::KeyEvent,
     public::public,
-    ring::{ClaimPurpose, KeyCensus, Place, Ring, RingCommand, RingEvent, RingRejection},
+    quota::{
+        ClaimPurpose, KeyCensus, KeyQuota, KeyQuotaCommand, KeyQuotaEvent, KeyQuotaRejection, Place,
+    },
     scope::Scope,
     state::{ActiveKey, KeptSecret, KeyState},
     terms::{GENERATIONS, Grant, KeyTerms, TermsRejection},

@@ -1,7 +1,7 @@
 //! A tenant's media minutes in one calendar month, UTC: reserved before they are used, settled when
 //! the job is over. What is reserved and used never exceeds what the account has.
 
-mod ledger;
+mod tracker;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Decider, JobId, KeyId, Timestamp, media::Micros};
 
-pub use self::ledger::{Due, Ledger};
+pub use self::tracker::{Due, QuotaTracker};
 
 /// Micros in a media minute.
 pub const MINUTE: Micros = 60_000_000;

@@ -20,16 +20,16 @@ use domain::{
     audit::AuditEvent,
     batch::BatchEvent,
     dispatch::DispatchEvent,
-    hook::{HookEvent, HookRingEvent},
     job::JobEvent,
-    kept::KeptEvent,
-    key::{KeyEvent, RingEvent},
+    key::{KeyEvent, KeyQuotaEvent},
     media::{MediaRequest, Operation},
     output::OutputEvent,
     preset::PresetEvent,
+    queue_quota::QueueQuotaEvent,
     quota::QuotaEvent,
-    room::RoomEvent,
+    storage_quota::StorageQuotaEvent,
     upload::UploadEvent,
+    webhook::{WebhookEvent, WebhookQuotaEvent},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -45,17 +45,17 @@ mod samples {
     mod batch;
     pub(crate) mod cases;
     mod dispatch;
-    mod hook;
     mod job;
-    mod kept;
     mod key;
     mod media;
     mod output;
     mod preset;
+    mod queue_quota;
     mod quota;
-    mod room;
+    mod storage_quota;
     mod upload;
     mod values;
+    mod webhook;
 
     /// The cases of an enum, each with a sample.
     pub(crate) trait Samples: Sized {
@@ -84,16 +84,16 @@ const CATEGORIES: &[Category] = &[
     Category::of::<AuditEvent>("audit"),
     Category::of::<BatchEvent>("batch"),
     Category::of::<DispatchEvent>("dispatch"),
-    Category::of::<HookEvent>("webhook"),
-    Category::of::<HookRingEvent>("hookring"),
+    Category::of::<WebhookEvent>("webhook"),
+    Category::of::<WebhookQuotaEvent>("hookring"),
     Category::of::<JobEvent>("job"),
-    Category::of::<KeptEvent>("kept"),
+    Category::of::<StorageQuotaEvent>("kept"),
     Category::of::<KeyEvent>("key"),
     Category::of::<OutputEvent>("output"),
     Category::of::<PresetEvent>("preset"),
     Category::of::<QuotaEvent>("quota"),
-    Category::of::<RingEvent>("ring"),
-    Category::of::<RoomEvent>("room"),
+    Category::of::<KeyQuotaEvent>("ring"),
+    Category::of::<QueueQuotaEvent>("room"),
     Category::of::<UploadEvent>("upload"),
 ];
 

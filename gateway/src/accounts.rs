@@ -19,7 +19,7 @@ use poem_openapi::{
 
 use self::body::{AccountPatch, AccountShown};
 use crate::{
-    audit::Fact,
+    audit_notes::AuditRecord,
     auth::Auth,
     body::StrictJson,
     if_match::version,
@@ -55,7 +55,7 @@ impl Accounts {
             if !principal.is_admin() || !gateway.directory.knows(&tenant) {
                 return Err(Problem::not_found("account").into());
             }
-            gateway.audit.note(Fact::about(request, principal, "admin.read_account"));
+            gateway.audit.note(AuditRecord::about(request, principal, "admin.read_account"));
         }
         Ok(body::answer(&gateway, &tenant).await?.unless(if_none_match.0.as_deref()))
     }

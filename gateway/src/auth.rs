@@ -1,11 +1,11 @@
 //! Who asks: a key, looked up in memory by its public id, compared in constant time.
 
 mod address;
-mod directory;
+mod anonymous_rate_limiter;
+mod credential_store;
 mod issuer;
 mod secret;
-mod standing;
-mod strangers;
+mod stream_access;
 mod token;
 
 use std::{collections::BTreeSet, net::IpAddr};
@@ -22,15 +22,15 @@ use poem_openapi::{
 
 pub(crate) use self::{
     address::Proxies,
-    directory::{Closed, KnownKey},
+    anonymous_rate_limiter::{AnonymousRateLimiter, subnet},
+    credential_store::{AuthError, KnownKey},
     issuer::Issuer,
-    standing::while_admitted,
-    strangers::{Strangers, neighbourhood},
-    token::{Sight, Token},
+    stream_access::while_admitted,
+    token::{Token, TokenScope},
 };
 pub use self::{
     address::ProxyHeader,
-    directory::Directory,
+    credential_store::CredentialStore,
     issuer::IssuerConfig,
     secret::{Minted, Pepper, mint},
 };
@@ -50,12 +50,12 @@ pub(crate) struct Principal {
     /// When the token is over that was shown in place of the key.
     pub(crate) until: Option<Timestamp>,
     /// What was shown.
-    pub(crate) shown: Shown,
+    pub(crate) shown: CredentialKind,
 }
 
 /// What a principal stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shown {
+pub(crate) enum CredentialKind {
     /// A key of ours, or a token that was made with one.
     Key,
     /// An issuer's word, for as long as it is good.
@@ -79,8 +79,10 @@ impl Principal {
     /// What it can give to others.
     pub(crate) fn grant(&self) -> Grant {
         let line = match self.shown {
-            Shown::Key => std::iter::once(self.key).chain(self.makers.iter().copied()).collect(),
-            Shown::Issued => vec![],
+            CredentialKind::Key => {
+                std::iter::once(self.key).chain(self.makers.iter().copied()).collect()
+            }
+            CredentialKind::Issued => vec![],
         };
         Grant { scopes: self.scopes.clone(), terms: self.terms.clone(), line }
     }
@@ -115,13 +117,13 @@ pub(crate) struct TokenQuery(Principal);
 
 /// Either header, or a token that was made for what is asked for.
 #[derive(SecurityScheme)]
-pub(crate) enum Viewer {
+pub(crate) enum ReadAuth {
     Key(KeyHeader),
     Bearer(BearerHeader),
     Token(TokenQuery),
 }
 
-impl Viewer {
+impl ReadAuth {
     /// Who, if they may see jobs.
     pub(crate) fn sees(&self) -> Result<&Principal, Problem> {
         let (Self::Key(KeyHeader(principal))

@@ -71,7 +71,8 @@ impl Batches {
         min_position: Query<Option<String>>,
     ) -> Result<Reply<200, BatchPage>> {
         let principal = auth.may(Scope::JobsRead)?;
-        let asked = show::Asked { limit: limit.0, cursor: cursor.0, min_position: min_position.0 };
+        let asked =
+            show::BatchQuery { limit: limit.0, cursor: cursor.0, min_position: min_position.0 };
         Ok(show::list(&gateway, principal, request.original_uri(), asked).await?)
     }
 
@@ -123,7 +124,7 @@ impl Batches {
         let principal = auth.may(Scope::JobsRead)?;
         let id = batch_id(&id.0)?;
         show::find(&gateway, principal, id, min_position.0.as_deref()).await?;
-        let asked = list::Asked {
+        let asked = list::JobListQuery {
             status: status.0,
             kind: kind.0,
             preset: preset.0,
@@ -134,7 +135,7 @@ impl Batches {
             limit: limit.0,
             cursor: cursor.0,
             min_position: min_position.0,
-            ..list::Asked::of(request.original_uri())
+            ..list::JobListQuery::of(request.original_uri())
         };
         Ok(list::list(&gateway, principal, asked).await?)
     }

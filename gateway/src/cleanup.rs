@@ -11,7 +11,7 @@ use poem_openapi::{Object, OpenApi};
 use serde::Deserialize;
 
 use crate::{
-    audit::Fact,
+    audit_notes::AuditRecord,
     auth::Auth,
     body::StrictJson,
     problem::{Kind, Problem},
@@ -56,7 +56,7 @@ impl Cleanup {
         body: StrictJson<CleanupBody>,
     ) -> Result<Reply<200, RemovedShown>> {
         let principal = auth.may(Scope::Admin)?;
-        gateway.audit.note(Fact::about(request, principal, "admin.cleanup"));
+        gateway.audit.note(AuditRecord::about(request, principal, "admin.cleanup"));
         let how = if body.value.dry_run.unwrap_or(false) { "dry" } else { "" };
         let answer = gateway.live.ask_about(CLEANUP, how, PATIENCE).await;
         let answer = answer.and_then(|answer| serde_json::from_slice(&answer).ok());

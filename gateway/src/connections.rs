@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     GatewayConfig,
-    auth::{Proxies, neighbourhood},
+    auth::{Proxies, subnet},
 };
 
 /// Descriptors for everything but connections and what each of them reads or writes.
@@ -98,7 +98,7 @@ impl Connections {
     pub(crate) fn admit(self: &Arc<Self>, peer: SocketAddr) -> Option<Place> {
         let mut open = self.open();
         let own = peer.ip().to_canonical();
-        let address = neighbourhood(own);
+        let address = subnet(own);
         let there = open.from.get(&address).copied().unwrap_or(0);
         let counted = !(own.is_loopback() || self.proxies.trusts(own));
         let refused = if counted && there >= self.most_from_one {
@@ -155,7 +155,7 @@ impl Connections {
     fn left(&self, seat: &Arc<Seat>) {
         let mut open = self.open();
         open.remove(seat);
-        let address = neighbourhood(seat.peer.ip().to_canonical());
+        let address = subnet(seat.peer.ip().to_canonical());
         if let Some(count) = open.from.get_mut(&address) {
             *count = count.saturating_sub(1);
             if *count == 0 {
@@ -263,7 +263,7 @@ mod tests {
         let _other = open.admit(at("192.0.2.2:1")).unwrap();
         drop(first);
         let _again = open.admit(at("192.0.2.1:3")).unwrap();
-        // Version 6 by neighbourhood; this machine and proxies, which speak for many, not at all.
+        // Version 6 by subnet; this machine and proxies, which speak for many, not at all.
         let _six = ["[2001:db8::1]:1", "[2001:db8::2]:1"].map(|peer| open.admit(at(peer)).unwrap());
         assert!(open.admit(at("[2001:db8::3]:1")).is_none());
         for host in ["127.0.0.1", "[::1]", "10.1.2.3"] {

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::{
     at_once::at_once,
-    audit::Fact,
+    audit_notes::AuditRecord,
     auth::Auth,
     body::StrictJson,
     jobs::{
@@ -25,8 +25,8 @@ use crate::{
     },
     page,
     problem::{Kind, Problem},
+    queue_slots,
     reply::Reply,
-    room,
     state::{Gateway, caller},
 };
 
@@ -110,7 +110,7 @@ impl DeadLetters {
         min_position: Query<Option<String>>,
     ) -> Result<Reply<200, DeadLetterPage>> {
         let principal = auth.may(Scope::Admin)?;
-        gateway.audit.note(Fact::about(request, principal, "admin.read_dead_letters"));
+        gateway.audit.note(AuditRecord::about(request, principal, "admin.read_dead_letters"));
         let limit = limit.0.unwrap_or(50);
         let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);
         if !(1..=200).contains(&limit) {
@@ -190,7 +190,7 @@ impl DeadLetters {
                 // Where another job makes its output now, it stays a dead letter.
                 reserve_again(gateway, tenant, caller, *id).await.ok().filter(|again| *again)?;
                 // Where the account's queue is full it stays a dead letter.
-                let mut place = room::take(gateway, tenant, 1).await.ok()?;
+                let mut place = queue_slots::take(gateway, tenant, 1).await.ok()?;
                 let command = JobCommand::Retry { lease: Some(place.lease()) };
                 let (tenant, commands) = (tenant.as_str(), &gateway.commands);
                 place.spend(1);

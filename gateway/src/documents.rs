@@ -12,7 +12,7 @@ use poem::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::{auth::Strangers, problem::Problem, state::Gateway};
+use crate::{auth::AnonymousRateLimiter, problem::Problem, state::Gateway};
 
 /// How often an address may fetch any of them in a minute.
 const PER_MINUTE: u32 = 60;
@@ -21,11 +21,11 @@ const KEPT: &str = "public, max-age=3600";
 
 /// How often each address fetched them.
 #[derive(Debug, Clone)]
-pub(crate) struct Readers(Arc<Strangers>);
+pub(crate) struct Readers(Arc<AnonymousRateLimiter>);
 
 impl Readers {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Strangers::new(PER_MINUTE)))
+        Self(Arc::new(AnonymousRateLimiter::new(PER_MINUTE)))
     }
 
     /// Refuses who fetches too often.
@@ -33,7 +33,7 @@ impl Readers {
         let gateway = request.data::<Arc<Gateway>>();
         let from = gateway.and_then(|gateway| gateway.proxies.origin(request));
         let from = from.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-        self.0.knock(from, Instant::now()).map_err(|wait| {
+        self.0.check(from, Instant::now()).map_err(|wait| {
             let detail =
                 "too many requests for the documents from this address; they may be cached for an hour";
             Problem::too_many(detail, wait.as_secs().saturating_add(1))

@@ -2,8 +2,8 @@
 //! or as server-sent events that resume where they were.
 
 mod batch;
+mod event_view;
 mod follow;
-mod shown;
 mod tenant;
 
 use std::{io, task::Poll, time::Duration};
@@ -16,8 +16,8 @@ use tokio::time::{Instant, interval_at};
 
 pub(crate) use self::{
     batch::BatchEvents,
+    event_view::{EventView, Logged, translate},
     follow::{Follow, Wanted},
-    shown::{Logged, Shown, translate},
     tenant::Events,
 };
 use crate::{
@@ -77,7 +77,7 @@ fn lines(events: impl Stream<Item = Event> + Send) -> impl Stream<Item = io::Res
 }
 
 /// A page of events.
-pub(crate) fn page(events: &[Shown], has_more: bool) -> Raw {
+pub(crate) fn page(events: &[EventView], has_more: bool) -> Raw {
     let data: Vec<_> = events.iter().map(|shown| &shown.body).collect();
     let next = events.last().map(|last| last.position.to_string());
     let body = serde_json::json!({ "data": data, "has_more": has_more, "next_cursor": next });

@@ -14,11 +14,11 @@ use poem::{
 };
 
 use crate::{
-    audit::Fact,
-    auth::{Closed, Issuer, Principal, Token, shown},
+    audit_notes::AuditRecord,
+    auth::{AuthError, Issuer, Principal, Token, shown},
     clock,
-    limits::{Spent, ToTell},
     problem::{Kind, Problem},
+    rate_limits::{RateLimitHeaders, RateLimitStatus},
     state::Gateway,
 };
 
@@ -49,20 +49,20 @@ pub(crate) async fn guard<E: Endpoint>(inner: Arc<E>, mut request: Request) -> R
     let (tenant, most) = (&principal.tenant, limits.requests_per_hour);
     let spent = gateway.buckets.spend(tenant, "requests", most, clock::now()).await;
     let spent = spent.map_err(Problem::from)?;
-    if let Some(told) = request.data::<ToTell>() {
+    if let Some(told) = request.data::<RateLimitHeaders>() {
         told.tell(&spent);
     }
     if !spent.allowed {
-        let fact = Fact::about(&request, &principal, "request.limited");
+        let fact = AuditRecord::about(&request, &principal, "request.limited");
         gateway.audit.note(fact);
         return Err(spent.problem().into());
     }
     if let Some(problem) = at_this_path(&gateway, &request, &principal).await? {
-        gateway.audit.note(Fact::about(&request, &principal, "endpoint.limited"));
+        gateway.audit.note(AuditRecord::about(&request, &principal, "endpoint.limited"));
         return Err(problem.into());
     }
     gateway.audit.seen(&request, &principal);
-    let limited = Fact::about(&request, &principal, "quota.limited");
+    let limited = AuditRecord::about(&request, &principal, "quota.limited");
     request.set_data(principal);
     let answer = inner.call(request).await.map(IntoResponse::into_response);
     let status = answer.as_ref().map_or_else(poem::Error::status, Response::status);
@@ -77,7 +77,7 @@ async fn identify(
     gateway: &Gateway,
     request: &Request,
     from: Option<IpAddr>,
-) -> Result<Principal, Closed> {
+) -> Result<Principal, AuthError> {
     let now = clock::now();
     if let Some(secret) = shown(request) {
         return match &gateway.issuer {
@@ -87,14 +87,14 @@ async fn identify(
             _ => gateway.directory.check(secret, from, now),
         };
     }
-    let text = token_in(request).ok_or(Closed::Unknown)?;
-    let token = Token::read(text, gateway.directory.pepper(), now).ok_or(Closed::Unknown)?;
+    let text = token_in(request).ok_or(AuthError::Unknown)?;
+    let token = Token::read(text, gateway.directory.pepper(), now).ok_or(AuthError::Unknown)?;
     if request.method() != Method::GET || !token.sight.shows(request.original_uri().path()) {
-        return Err(Closed::Unknown);
+        return Err(AuthError::Unknown);
     }
     let mut principal = gateway.directory.admit(token.key, from, now)?;
     // Whatever its key may, a token shows jobs and does nothing.
-    principal.may(Scope::JobsRead).map_err(|_| Closed::Unknown)?;
+    principal.may(Scope::JobsRead).map_err(|_| AuthError::Unknown)?;
     principal.scopes = BTreeSet::from([Scope::JobsRead]);
     principal.until = Some(Timestamp::from_millis(token.until));
     Ok(principal)
@@ -111,38 +111,38 @@ fn turn_away(
     gateway: &Gateway,
     request: &Request,
     from: Option<IpAddr>,
-    closed: Closed,
+    closed: AuthError,
 ) -> Problem {
-    if closed == Closed::Behind {
+    if closed == AuthError::Behind {
         let detail = "keys cannot be checked while the event log, or the token issuer, is unreachable; try again";
         return Problem::new(Kind::Unavailable, detail);
     }
     let from = from.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-    if let Err(wait) = gateway.strangers.knock(from, Instant::now()) {
-        gateway.audit.note(Fact::of_a_refusal(from, None, "stranger.limited"));
+    if let Err(wait) = gateway.strangers.check(from, Instant::now()) {
+        gateway.audit.note(AuditRecord::of_a_refusal(from, None, "stranger.limited"));
         let detail = "too many requests without a valid key from this address";
         return Problem::too_many(detail, wait.as_secs().saturating_add(1));
     }
-    if closed == Closed::Unheard {
+    if closed == AuthError::Unheard {
         let detail = "this key may have been created a moment ago; try again";
         return Problem::new(Kind::Unavailable, detail);
     }
     let (kind, action, detail) = match closed {
-        Closed::Address => {
+        AuthError::Address => {
             (Kind::Forbidden, "key.refused_address", "this key may not be used from your address")
         }
-        Closed::Expired => (Kind::Unauthorized, "key.refused_expired", "this key has expired"),
-        Closed::Revoked => {
+        AuthError::Expired => (Kind::Unauthorized, "key.refused_expired", "this key has expired"),
+        AuthError::Revoked => {
             (Kind::Unauthorized, "key.refused_revoked", "this key was revoked or rotated")
         }
-        Closed::Unknown | Closed::Behind | Closed::Unheard => (
+        AuthError::Unknown | AuthError::Behind | AuthError::Unheard => (
             Kind::Unauthorized,
             "key.refused_unknown",
             "send a valid key as `X-API-Key: …` or `Authorization: Bearer …`",
         ),
     };
     let key = shown(request).and_then(|secret| gateway.directory.holder(secret));
-    gateway.audit.note(Fact::of_a_refusal(from, key, action));
+    gateway.audit.note(AuditRecord::of_a_refusal(from, key, action));
     Problem::new(kind, detail)
 }
 
@@ -161,7 +161,7 @@ async fn at_this_path(
     let name = format!("{method} {name}");
     let Some(limit) = gateway.endpoint_limits.get(&name) else { return Ok(None) };
     let bucket = name.replace(' ', "-").to_lowercase();
-    let spent: Spent =
+    let spent: RateLimitStatus =
         gateway.buckets.spend(&principal.tenant, &bucket, *limit, clock::now()).await?;
     Ok((!spent.allowed).then(|| spent.problem()))
 }

@@ -42,7 +42,7 @@ use self::{
     why::Why,
 };
 use crate::{
-    auth::{Auth, Viewer},
+    auth::{Auth, ReadAuth},
     body::{StrictJson, Unread},
     idempotency::Key,
     problem::Problem,
@@ -202,7 +202,7 @@ impl Jobs {
         min_position: Query<Option<String>>,
     ) -> Result<Reply<200, JobPage>> {
         let principal = auth.may(Scope::JobsRead)?;
-        let asked = list::Asked {
+        let asked = list::JobListQuery {
             uri: request.original_uri(),
             status: status.0,
             kind: kind.0,
@@ -237,7 +237,7 @@ impl Jobs {
         if let Some(then) = &at.0 {
             return Ok(at::at(&gateway, principal, job_id(&id.0)?, then).await?);
         }
-        let asked = find::Asked { min_position: min_position.0, prefer: prefer.0 };
+        let asked = find::JobQuery { min_position: min_position.0, prefer: prefer.0 };
         let found = find::find(&gateway, principal, job_id(&id.0)?, asked).await?;
         Ok(found.unless(if_none_match.0.as_deref()))
     }
@@ -317,7 +317,8 @@ impl Jobs {
         let id = job_id(&id.0)?;
         let fields = body.value.fields()?;
         let key = Key::of("/rerun", key.0, format!("{id} {}", body.fingerprint))?;
-        let (asked, prefer) = (submit::Asked { request, principal, key }, prefer.0.as_deref());
+        let (asked, prefer) =
+            (submit::SubmitContext { request, principal, key }, prefer.0.as_deref());
         if let Some(answer) = submit::before(&gateway, &asked, prefer).await? {
             return Ok(answer);
         }
@@ -362,7 +363,7 @@ impl Jobs {
     async fn events(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        viewer: Viewer,
+        viewer: ReadAuth,
         id: Path<String>,
         #[oai(name = "Last-Event-ID")] last: Header<Option<String>>,
         #[oai(name = "Accept")] accept: Header<Option<String>>,
@@ -391,7 +392,7 @@ impl Jobs {
     async fn outputs(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        viewer: Viewer,
+        viewer: ReadAuth,
         id: Path<String>,
     ) -> Result<Reply<200, OutputList>> {
         let principal = viewer.sees()?;
@@ -403,7 +404,7 @@ impl Jobs {
     async fn output(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        viewer: Viewer,
+        viewer: ReadAuth,
         id: Path<String>,
         name: Path<String>,
         #[oai(name = "Range")] range: Header<Option<String>>,
@@ -422,7 +423,7 @@ impl Jobs {
     async fn output_in_folder(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        viewer: Viewer,
+        viewer: ReadAuth,
         id: Path<String>,
         folder: Path<String>,
         name: Path<String>,

@@ -3,7 +3,7 @@
 mod body;
 mod change;
 mod create;
-mod ring;
+mod quota;
 pub(crate) mod rotation;
 mod show;
 mod usage;
@@ -28,7 +28,7 @@ use self::{
     usage::KeyUsage,
 };
 use crate::{
-    audit::Fact,
+    audit_notes::AuditRecord,
     auth::{Auth, KnownKey, Principal},
     body::StrictJson,
     clock,
@@ -69,7 +69,7 @@ async fn look(
 ) -> Result<KnownKey, Problem> {
     let key = find(gateway, principal, id).await?;
     if key.tenant != principal.tenant {
-        gateway.audit.note(Fact::about(request, principal, "admin.read_key"));
+        gateway.audit.note(AuditRecord::about(request, principal, "admin.read_key"));
     }
     Ok(key)
 }
@@ -108,7 +108,7 @@ impl Keys {
         cursor: Query<Option<String>>,
     ) -> Result<Reply<200, KeyPage>> {
         let principal = auth.may(Scope::KeysManage)?;
-        let asked = show::Asked { tenant: tenant.0, limit: limit.0, cursor: cursor.0 };
+        let asked = show::KeyQuery { tenant: tenant.0, limit: limit.0, cursor: cursor.0 };
         Ok(show::list(&gateway, (request, principal), asked).await?)
     }
 

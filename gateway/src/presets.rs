@@ -62,7 +62,7 @@ impl Presets {
     ) -> Result<Reply<200, PresetList>> {
         let principal = auth.may(Scope::JobsRead)?;
         let (limit, cursor, min_position) = (limit.0, cursor.0, min_position.0);
-        let asked = show::Asked { limit, cursor, min_position };
+        let asked = show::PresetQuery { limit, cursor, min_position };
         Ok(show::list(&gateway, principal, request.original_uri(), asked).await?)
     }
 

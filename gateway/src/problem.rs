@@ -6,12 +6,12 @@ use commands::HandleError;
 use domain::{
     account::AccountRejection,
     batch::BatchRejection,
-    hook::HookRejection,
     job::JobRejection,
-    key::{KeyRejection, RingRejection},
+    key::{KeyQuotaRejection, KeyRejection},
     output::OutputRejection,
     preset::PresetRejection,
-    room::RoomRejection,
+    queue_quota::QueueQuotaRejection,
+    webhook::WebhookRejection,
 };
 use nats::{CodecError, LogError};
 use poem::{
@@ -351,13 +351,13 @@ impl From<BatchRejection> for Problem {
     }
 }
 
-impl From<HookRejection> for Problem {
-    fn from(rejection: HookRejection) -> Self {
+impl From<WebhookRejection> for Problem {
+    fn from(rejection: WebhookRejection) -> Self {
         match &rejection {
-            HookRejection::NotFound => Self::not_found("webhook"),
-            HookRejection::AlreadyCreated
-            | HookRejection::StaleSecret
-            | HookRejection::Disabled => Self::new(Kind::Conflict, rejection.to_string()),
+            WebhookRejection::NotFound => Self::not_found("webhook"),
+            WebhookRejection::AlreadyCreated
+            | WebhookRejection::StaleSecret
+            | WebhookRejection::Disabled => Self::new(Kind::Conflict, rejection.to_string()),
         }
     }
 }
@@ -373,14 +373,14 @@ impl From<PresetRejection> for Problem {
     }
 }
 
-impl From<RingRejection> for Problem {
-    fn from(rejection: RingRejection) -> Self {
+impl From<KeyQuotaRejection> for Problem {
+    fn from(rejection: KeyQuotaRejection) -> Self {
         Self::new(Kind::Conflict, rejection.to_string())
     }
 }
 
-impl From<RoomRejection> for Problem {
-    fn from(rejection: RoomRejection) -> Self {
+impl From<QueueQuotaRejection> for Problem {
+    fn from(rejection: QueueQuotaRejection) -> Self {
         Self::too_many(format!("{rejection}; a job that is over frees one"), 1)
     }
 }

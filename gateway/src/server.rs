@@ -17,9 +17,10 @@ use crate::{
     Gateway, IssuerConfig, ProxyHeader, ScannerConfig, Services,
     accounts::Accounts,
     answering, asyncapi,
+    audit_trail::AuditTrail,
     auth::Issuer,
     batches::Batches,
-    cache::Cache,
+    cache_stats::Cache,
     cleanup::Cleanup,
     connection::Watched,
     connections::Connections,
@@ -29,16 +30,15 @@ use crate::{
     guard::guard,
     health,
     health::Health,
-    hearing::hear,
     jobs::Jobs,
-    kept,
     keys::{Keys, rotation},
-    manners::manners,
+    log_tail::hear,
     presets::Presets,
     queue::QueueApi,
-    room, tls,
+    queue_slots,
+    response_middleware::response_middleware,
+    storage_holds, tls,
     tokens::Tokens,
-    trail::AuditTrail,
     uploads::{LookConfig, Uploads},
     webhooks::Webhooks,
 };
@@ -236,11 +236,11 @@ impl Server {
         };
         let lending = {
             let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());
-            tokio::spawn(async move { room::run(gateway, &stop).await })
+            tokio::spawn(async move { queue_slots::run(gateway, &stop).await })
         };
         let holding = {
             let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());
-            tokio::spawn(async move { kept::run(gateway, &stop).await })
+            tokio::spawn(async move { storage_holds::run(gateway, &stop).await })
         };
         let app = counted(app(Arc::clone(&self.gateway)), self.connections);
         let server =
@@ -276,7 +276,7 @@ fn counted<E: Endpoint<Output = Response> + 'static>(
     })
 }
 
-/// The whole API with its manners.
+/// The whole API with its response_middleware.
 fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
     let service = service();
     let readers = Readers::new();
@@ -337,7 +337,7 @@ fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
         .nest_no_strip("/", service)
         .around(guard)
         .with_if(!origins.is_empty(), cors)
-        .around(manners)
+        .around(response_middleware)
         .data(gateway)
         .map_to_response()
 }

@@ -10,23 +10,23 @@ use domain::{
     media::Capabilities,
     preset::PresetState,
 };
-use nats::{Actor, Allowance, Idempotency, Lines, Live, Position, Vault};
+use nats::{Actor, Idempotency, JobLogs, Position, PubSub, QuotaCounter, Vault};
 use projections::{Database, Notary};
 use storage::{EgressConfig, Storage};
 use uuid::Uuid;
 
 use crate::{
-    Directory, GatewayConfig, ScannerConfig,
-    audit::Audit,
-    auth::{Issuer, Principal, Proxies, Strangers},
-    events::Hub,
-    kept::Holds,
-    limits::Buckets,
+    CredentialStore, GatewayConfig, ScannerConfig,
+    audit_notes::Audit,
+    auth::{AnonymousRateLimiter, Issuer, Principal, Proxies},
+    event_bus::EventBus,
     positions::Positions,
     problem::Problem,
     progress::ProgressBoard,
-    room::Rooms,
-    rows::Rows,
+    queue_slots::QueueSlots,
+    rate_limits::RateLimiter,
+    row_cache::RowCache,
+    storage_holds::Holds,
     trace,
     uploads::LookConfig,
 };
@@ -41,7 +41,7 @@ pub struct Services {
     /// Where bytes live.
     pub storage: Storage,
     /// Who may ask, and how much.
-    pub directory: Arc<Directory>,
+    pub directory: Arc<CredentialStore>,
     /// Who signed what the audit trail rests on.
     pub notary: Notary,
     /// Where requests of ours may go.
@@ -56,13 +56,13 @@ pub struct Gateway {
     pub(crate) commands: Arc<Commands>,
     pub(crate) database: Database,
     pub(crate) storage: Storage,
-    pub(crate) directory: Arc<Directory>,
+    pub(crate) directory: Arc<CredentialStore>,
     pub(crate) audit: Audit,
     pub(crate) notary: Notary,
     pub(crate) egress: EgressConfig,
     pub(crate) vault: Vault,
-    pub(crate) buckets: Buckets,
-    pub(crate) rooms: Rooms,
+    pub(crate) buckets: RateLimiter,
+    pub(crate) rooms: QueueSlots,
     pub(crate) holds: Holds,
     pub(crate) endpoint_limits: BTreeMap<String, u64>,
     pub(crate) issuer: Option<Issuer>,
@@ -70,19 +70,19 @@ pub struct Gateway {
     pub(crate) look: LookConfig,
     pub(crate) proxies: Proxies,
     pub(crate) cors_origins: Vec<String>,
-    pub(crate) strangers: Strangers,
-    pub(crate) live: Live,
-    pub(crate) lines: Lines,
+    pub(crate) strangers: AnonymousRateLimiter,
+    pub(crate) live: PubSub,
+    pub(crate) lines: JobLogs,
     pub(crate) idempotency: Idempotency,
     pub(crate) positions: Positions,
-    pub(crate) hub: Hub,
+    pub(crate) hub: EventBus,
     pub(crate) progress: ProgressBoard,
-    pub(crate) rows: Rows<JobId, JobView>,
+    pub(crate) rows: RowCache<JobId, JobView>,
     /// By owner and name.
-    pub(crate) presets: Rows<(String, String), PresetState>,
+    pub(crate) presets: RowCache<(String, String), PresetState>,
     /// What files are, by tenant and SHA-256: what is in a file never changes, and how fast that is known
     /// tells nobody what others have.
-    pub(crate) probes: Rows<(Tenant, String), serde_json::Value>,
+    pub(crate) probes: RowCache<(Tenant, String), serde_json::Value>,
     pub(crate) workers: Mutex<Workers>,
     pub(crate) max_upload: u64,
 }
@@ -97,15 +97,15 @@ impl Gateway {
         let Services { commands, database, storage, directory, notary, egress, vault } = services;
         let nats = commands.log().nats().clone();
         Self {
-            live: Live::new(nats.clone()),
-            lines: Lines::new(nats.clone()),
+            live: PubSub::new(nats.clone()),
+            lines: JobLogs::new(nats.clone()),
             idempotency: Idempotency::new(nats.clone()),
             positions: Positions::default(),
-            hub: Hub::default(),
+            hub: EventBus::default(),
             progress: ProgressBoard::default(),
-            rows: Rows::closed(),
-            presets: Rows::new(),
-            probes: Rows::new(),
+            rows: RowCache::closed(),
+            presets: RowCache::new(),
+            probes: RowCache::new(),
             workers: Mutex::default(),
             commands,
             database,
@@ -115,8 +115,8 @@ impl Gateway {
             notary,
             egress,
             vault,
-            buckets: Buckets::new(Allowance::new(nats)),
-            rooms: Rooms::default(),
+            buckets: RateLimiter::new(QuotaCounter::new(nats)),
+            rooms: QueueSlots::default(),
             holds: Holds::default(),
             endpoint_limits: config.endpoint_limits.clone(),
             issuer,
@@ -124,7 +124,7 @@ impl Gateway {
             look: config.look.clone(),
             proxies: Proxies::new(config.trusted_proxies.clone(), config.proxy_header),
             cors_origins: config.cors_origins.clone(),
-            strangers: Strangers::new(config.strangers_per_minute),
+            strangers: AnonymousRateLimiter::new(config.strangers_per_minute),
             max_upload: config.max_upload,
         }
     }
@@ -173,7 +173,7 @@ pub(crate) fn caller(principal: &Principal, request: &poem::Request) -> Caller {
         actor: Actor::Key(principal.key.to_string()),
         correlation_id: Uuid::now_v7(),
         causation: request
-            .data::<crate::manners::RequestId>()
+            .data::<crate::response_middleware::RequestId>()
             .map(|id| format!("request {}", id.0)),
         traceparent: request.header("traceparent").and_then(trace::parent).map(str::to_owned),
         address: principal.address.map(|address| Personal::Clear(address.to_string())),

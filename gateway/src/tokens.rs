@@ -13,7 +13,7 @@ use poem_openapi::{Object, OpenApi};
 use serde::Deserialize;
 
 use crate::{
-    auth::{Auth, Principal, Shown, Sight, Token},
+    auth::{Auth, CredentialKind, Principal, Token, TokenScope},
     body::StrictJson,
     clock,
     problem::{Kind, Problem},
@@ -54,7 +54,7 @@ async fn sight(
     gateway: &Gateway,
     principal: &Principal,
     body: &TokenBody,
-) -> Result<Sight, Problem> {
+) -> Result<TokenScope, Problem> {
     let TokenBody { job, outputs, batch, feed, .. } = body;
     let unknown = |pointer: &str, what| {
         Problem::field(Kind::Invalid, pointer, format!("there is no such {what}"))
@@ -68,7 +68,7 @@ async fn sight(
             if state == JobState::Unknown {
                 return Err(unknown(pointer, "job"));
             }
-            Ok(if job.is_some() { Sight::Job(id) } else { Sight::Outputs(id) })
+            Ok(if job.is_some() { TokenScope::Job(id) } else { TokenScope::Outputs(id) })
         }
         (None, None, Some(id), false) => {
             let id: BatchId = id.parse().map_err(|_| unknown("#/batch", "batch"))?;
@@ -76,9 +76,9 @@ async fn sight(
             if state == BatchState::Unknown {
                 return Err(unknown("#/batch", "batch"));
             }
-            Ok(Sight::Batch(id))
+            Ok(TokenScope::Batch(id))
         }
-        (None, None, None, true) => Ok(Sight::Feed),
+        (None, None, None, true) => Ok(TokenScope::Feed),
         _ => {
             let detail = "say one of `job`, `outputs` and `batch`, with an id, or `feed`";
             Err(Problem::field(Kind::Invalid, "#/job", detail))
@@ -103,7 +103,7 @@ impl Tokens {
         body: StrictJson<TokenBody>,
     ) -> Result<Reply<201, TokenShown>> {
         let principal = auth.may(Scope::JobsRead)?;
-        if principal.shown == Shown::Issued {
+        if principal.shown == CredentialKind::Issued {
             let detail = "tokens are made with a key; send the issuer's own where you can";
             return Err(Problem::new(Kind::Forbidden, detail).into());
         }

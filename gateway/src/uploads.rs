@@ -25,15 +25,15 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    audit::Fact,
+    audit_notes::AuditRecord,
     auth::{Auth, Principal},
-    door::{self, Chunks},
+    content_sniffing::{self, Chunks},
     idempotency::Key,
-    kept::{self, Wanted},
     problem::{Kind, Problem},
     reply::Reply,
     scanner::{OnFailure, Scan, ScannerConfig, Verdict},
     state::{Gateway, caller},
+    storage_holds::{self, StorageNeed},
     throttle,
 };
 
@@ -93,10 +93,10 @@ impl Uploads {
         }
         // What is no media is refused by its first bytes, before anything is written for it.
         let bytes = throttle::at(limits.upload_bytes_per_second, body.0.into_bytes_stream());
-        let bytes = door::look_at(bytes, name.as_deref()).await?;
+        let bytes = content_sniffing::look_at(bytes, name.as_deref()).await?;
         let caller = caller(principal, request);
-        let wanted = announced.map_or(Wanted::UpTo(most), Wanted::Exactly);
-        let room = kept::hold(&gateway, &principal.tenant, &caller, id, wanted).await?;
+        let wanted = announced.map_or(StorageNeed::UpTo(most), StorageNeed::Exactly);
+        let room = storage_holds::hold(&gateway, &principal.tenant, &caller, id, wanted).await?;
         let sent = Sent { name, key, most: room.bytes, bytes };
         let taken = take(&gateway, (request, principal, &caller), id, sent).await?;
         // What is there under its own name is counted from the log; nothing else is held any longer.
@@ -244,13 +244,13 @@ fn scanned(
     match verdict {
         Verdict::Clean => Ok(()),
         Verdict::Found(name) => {
-            gateway.audit.note(Fact::about(request, principal, "upload.refused_virus"));
+            gateway.audit.note(AuditRecord::about(request, principal, "upload.refused_virus"));
             let detail = format!("the scanner found {name} in it");
             Err(Problem::field(Kind::Invalid, "#body", detail))
         }
         Verdict::Failed(why) => {
             tracing::warn!(why, "an upload was not scanned");
-            gateway.audit.note(Fact::about(request, principal, "upload.not_scanned"));
+            gateway.audit.note(AuditRecord::about(request, principal, "upload.not_scanned"));
             match config.on_failure {
                 OnFailure::Accept => Ok(()),
                 OnFailure::Refuse => {

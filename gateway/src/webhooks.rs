@@ -4,14 +4,14 @@ mod body;
 mod change;
 mod create;
 mod deliveries;
+mod quota;
 mod replay;
-mod ring;
 mod secret;
 mod show;
 
 use std::sync::Arc;
 
-use domain::{HookId, hook::HookCommand, key::Scope};
+use domain::{WebhookId, key::Scope, webhook::WebhookCommand};
 use poem::{Request, Result, web::Data};
 use poem_openapi::{
     OpenApi,
@@ -35,7 +35,7 @@ use crate::{
 
 pub(crate) struct Webhooks;
 
-fn hook_id(text: &str) -> Result<HookId, Problem> {
+fn hook_id(text: &str) -> Result<WebhookId, Problem> {
     text.parse().map_err(|_| Problem::not_found("webhook"))
 }
 
@@ -72,7 +72,8 @@ impl Webhooks {
         min_position: Query<Option<String>>,
     ) -> Result<Reply<200, WebhookPage>> {
         let principal = auth.may(Scope::JobsRead)?;
-        let asked = show::Asked { limit: limit.0, cursor: cursor.0, min_position: min_position.0 };
+        let asked =
+            show::WebhookQuery { limit: limit.0, cursor: cursor.0, min_position: min_position.0 };
         Ok(show::list(&gateway, principal, request.original_uri(), asked).await?)
     }
 
@@ -126,7 +127,7 @@ impl Webhooks {
         let which = (hook_id(&id.0)?, if_match.0);
         let change = body.value.read(&gateway)?;
         change::may(&gateway, (principal, &caller), which.0, &change).await?;
-        let command = HookCommand::Update { change };
+        let command = WebhookCommand::Update { change };
         Ok(change::give(&gateway, (principal, &caller), which, command).await?)
     }
 
@@ -145,7 +146,7 @@ impl Webhooks {
         let principal = auth.may(Scope::JobsWrite)?;
         let caller = caller(principal, request);
         let which = (hook_id(&id.0)?, if_match.0);
-        Ok(change::give(&gateway, (principal, &caller), which, HookCommand::Delete).await?)
+        Ok(change::give(&gateway, (principal, &caller), which, WebhookCommand::Delete).await?)
     }
 
     /// Rotate a webhook's secret
@@ -178,7 +179,7 @@ impl Webhooks {
         let principal = auth.may(Scope::JobsWrite)?;
         let caller = caller(principal, request);
         let which = (hook_id(&id.0)?, None);
-        Ok(change::give(&gateway, (principal, &caller), which, HookCommand::Test).await?)
+        Ok(change::give(&gateway, (principal, &caller), which, WebhookCommand::Test).await?)
     }
 
     /// Replay a webhook's events after a position
@@ -219,7 +220,7 @@ impl Webhooks {
         min_position: Query<Option<String>>,
     ) -> Result<Reply<200, DeliveryPage>> {
         let principal = auth.may(Scope::JobsRead)?;
-        let asked = deliveries::Asked {
+        let asked = deliveries::DeliveryQuery {
             status: status.0,
             limit: limit.0,
             cursor: cursor.0,

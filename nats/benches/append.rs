@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use embedded::{NatsServer, temporary_folder};
-use nats::{Draft, Log, Nats, NatsConfig, topology};
+use nats::{AppendRequest, Log, Nats, NatsConfig, topology};
 use uuid::Uuid;
 
 /// About what a submission weighs.
@@ -73,7 +73,7 @@ async fn main() {
                 rate(writers, move || {
                     let log = log.clone();
                     async move {
-                        let draft = Draft {
+                        let draft = AppendRequest {
                             subject: subject(),
                             expected: 0,
                             command_id: Uuid::now_v7(),

@@ -17,7 +17,7 @@ use crate::{AppendError, LogError, Nats, client::parse, topology::EVENTS};
 
 /// One decision, ready to be stored.
 #[derive(Debug, Clone)]
-pub struct Draft {
+pub struct AppendRequest {
     /// `ev.<aggregate>.<tenant>.<id>`.
     pub subject: String,
     /// Stream sequence of the subject's last message as the decider saw it; 0 for none.
@@ -31,7 +31,7 @@ pub struct Draft {
 pub(crate) type Outcome = Result<u64, AppendError>;
 
 pub(crate) struct Pending {
-    pub(crate) draft: Draft,
+    pub(crate) draft: AppendRequest,
     pub(crate) reply: oneshot::Sender<Outcome>,
 }
 
@@ -94,7 +94,8 @@ pub(crate) async fn run(nats: Nats, mut queue: mpsc::Receiver<Pending>) {
         }
         let nats = nats.clone();
         tokio::spawn(async move {
-            let drafts: Vec<Draft> = batch.iter().map(|pending| pending.draft.clone()).collect();
+            let drafts: Vec<AppendRequest> =
+                batch.iter().map(|pending| pending.draft.clone()).collect();
             let outcomes = append_many(&nats, &drafts).await;
             drop(permit);
             for (pending, outcome) in batch.into_iter().zip(outcomes) {
@@ -104,7 +105,7 @@ pub(crate) async fn run(nats: Nats, mut queue: mpsc::Receiver<Pending>) {
     }
 }
 
-fn check_size(draft: &Draft) -> Result<(), AppendError> {
+fn check_size(draft: &AppendRequest) -> Result<(), AppendError> {
     let size = draft.payload.len();
     if size > MAX_DECISION {
         return Err(AppendError::TooLarge { size, max: MAX_DECISION });
@@ -112,7 +113,7 @@ fn check_size(draft: &Draft) -> Result<(), AppendError> {
     Ok(())
 }
 
-fn headers(draft: &Draft) -> HeaderMap {
+fn headers(draft: &AppendRequest) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(EXPECTED, draft.expected.to_string());
     headers.insert(COMMAND, draft.command_id.to_string());
@@ -120,7 +121,7 @@ fn headers(draft: &Draft) -> HeaderMap {
 }
 
 /// Publishes one draft and pursues an unclear answer until it is known.
-async fn append_one(nats: &Nats, draft: &Draft) -> Outcome {
+async fn append_one(nats: &Nats, draft: &AppendRequest) -> Outcome {
     check_size(draft)?;
     let start = Instant::now();
     loop {
@@ -164,7 +165,7 @@ async fn pause(error: &LogError) {
 }
 
 /// All or nothing in one fsync; on a refusal by halves, so that only the guilty are refused.
-fn append_many<'a>(nats: &'a Nats, drafts: &'a [Draft]) -> BoxFuture<'a, Vec<Outcome>> {
+fn append_many<'a>(nats: &'a Nats, drafts: &'a [AppendRequest]) -> BoxFuture<'a, Vec<Outcome>> {
     Box::pin(async move {
         if drafts.len() < 2 {
             let mut outcomes = Vec::with_capacity(drafts.len());
@@ -197,7 +198,7 @@ fn append_many<'a>(nats: &'a Nats, drafts: &'a [Draft]) -> BoxFuture<'a, Vec<Out
     })
 }
 
-async fn publish_batch(nats: &Nats, drafts: &[Draft]) -> Result<Ack, LogError> {
+async fn publish_batch(nats: &Nats, drafts: &[AppendRequest]) -> Result<Ack, LogError> {
     let id = Uuid::now_v7().to_string();
     for (index, draft) in drafts.iter().enumerate() {
         let mut headers = headers(draft);
@@ -235,7 +236,7 @@ struct GotMessage {
 }
 
 /// Looks behind the expected sequence, through the leader, for a message of this very command.
-async fn find_own(nats: &Nats, draft: &Draft) -> Result<Option<u64>, LogError> {
+async fn find_own(nats: &Nats, draft: &AppendRequest) -> Result<Option<u64>, LogError> {
     use base64::{Engine, engine::general_purpose::STANDARD};
     let mut seq = draft.expected.saturating_add(1);
     let wanted = format!("{COMMAND}: {}", draft.command_id);

@@ -130,7 +130,7 @@ impl Nats {
     }
 
     /// Shows this from the next connection on: the same user, with another password.
-    pub fn show_from_now_on(&self, config: &NatsConfig) {
+    pub fn set_credentials(&self, config: &NatsConfig) {
         *self.shows.write().unwrap_or_else(PoisonError::into_inner) = opening(config.parts().1);
     }
 

@@ -33,12 +33,12 @@ pub struct Decision<E> {
     pub events: Vec<E>,
     /// Where the aggregate stands after that, of those that say so: nothing before it need be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stands: Option<Standing>,
+    pub stands: Option<Snapshot>,
 }
 
 /// Where an aggregate stands after a decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct Snapshot {
     /// Count of its events so far.
     pub version: u64,
     /// Its state, as its decider writes it.

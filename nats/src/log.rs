@@ -1,7 +1,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    AppendError, Draft, LogError, Message, Nats, Reader,
+    AppendError, AppendRequest, LogError, Message, Nats, Reader,
     append::{self, Pending},
     read::{self, Source},
     topology::{self, AUDIT, EVENTS, LogIdentity},
@@ -58,7 +58,7 @@ impl Log {
     ///
     /// # Errors
     /// `Conflict` when the aggregate moved on; `Log` when nobody answers, outcome unknown.
-    pub async fn append(&self, draft: Draft) -> Result<u64, AppendError> {
+    pub async fn append(&self, draft: AppendRequest) -> Result<u64, AppendError> {
         let (reply, outcome) = oneshot::channel();
         let gone = || LogError::unavailable("the appender is gone");
         self.queue.send(Pending { draft, reply }).await.map_err(|_| gone())?;

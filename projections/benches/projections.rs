@@ -20,7 +20,7 @@ use domain::{
 };
 use embedded::{NatsServer, Postgres, temporary_folder};
 use futures::{StreamExt, stream};
-use nats::{Codec, Live, Log, Nats, NatsConfig, Vault, topology};
+use nats::{Codec, Log, Nats, NatsConfig, PubSub, Vault, topology};
 use projections::{
     Archive, Database, JobDetail, JobList, PostgresConfig, Projection, Queue, Rebuild, Runner,
     position_subject,
@@ -56,7 +56,7 @@ impl Bed {
         self.follow(JobList, &stop);
         self.follow(Queue, &stop);
         self.follow(Archive, &stop);
-        let live = Live::new(self.nats.clone());
+        let live = PubSub::new(self.nats.clone());
         let mut told = live.listen(position_subject(JobDetail::NAME)).await.unwrap();
         let (sender, mut appended) = tokio::sync::mpsc::unbounded_channel();
         let hearing = tokio::spawn(async move {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ed25519_dalek::{Signature, Signer as _, SigningKey, Verifier, VerifyingKey};
-use nats::Anchors;
+use nats::SignedHeads;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -49,14 +49,14 @@ pub struct Anchor {
 #[derive(Debug, Clone)]
 pub struct Notary {
     key: VerifyingKey,
-    anchors: Anchors,
+    anchors: SignedHeads,
 }
 
 /// Signs anchors.
 #[derive(Debug, Clone)]
 pub struct AnchorSigner {
     key: SigningKey,
-    anchors: Anchors,
+    anchors: SignedHeads,
 }
 
 /// These bytes are no key that a signature could be checked with.
@@ -81,7 +81,7 @@ impl Notary {
     ///
     /// # Errors
     /// When the bytes are no such key.
-    pub fn new(key: [u8; 32], anchors: Anchors) -> Result<Self, NoVerifyingKey> {
+    pub fn new(key: [u8; 32], anchors: SignedHeads) -> Result<Self, NoVerifyingKey> {
         let key = VerifyingKey::from_bytes(&key).map_err(|_| NoVerifyingKey)?;
         Ok(Self { key, anchors })
     }
@@ -111,7 +111,7 @@ impl Notary {
 
 impl AnchorSigner {
     /// With a signing key, over the anchors' stream.
-    pub fn new(key: [u8; 32], anchors: Anchors) -> Self {
+    pub fn new(key: [u8; 32], anchors: SignedHeads) -> Self {
         Self { key: SigningKey::from_bytes(&key), anchors }
     }
 

@@ -73,7 +73,7 @@ impl Database {
     ///
     /// # Errors
     /// When the URL is none.
-    pub fn show_from_now_on(&self, config: &PostgresConfig) -> Result<(), ProjectionError> {
+    pub fn set_credentials(&self, config: &PostgresConfig) -> Result<(), ProjectionError> {
         let options: PgConnectOptions = config.url.parse()?;
         self.pool.set_connect_options(options.application_name("ffapi"));
         Ok(())

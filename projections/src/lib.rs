@@ -17,12 +17,12 @@ pub mod job_detail;
 pub mod job_list;
 pub mod pace;
 pub mod preset;
+pub mod public_message;
 pub mod queue;
 mod rebuild;
 pub mod report;
 mod runner;
 mod storable;
-pub mod told;
 pub mod webhooks;
 
 pub use anchor::{Anchor, AnchorSigner, NoVerifyingKey, Notary, verifying_key};

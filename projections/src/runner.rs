@@ -4,7 +4,7 @@ mod parked;
 use std::time::Duration;
 
 use domain::Tenant;
-use nats::{Codec, CodecError, Live, Log, Message, Reader, failpoint};
+use nats::{Codec, CodecError, Log, Message, PubSub, Reader, failpoint};
 use serde::de::IgnoredAny;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgPoolOptions};
 use tokio_util::sync::CancellationToken;
@@ -118,7 +118,7 @@ impl<P: Projection> Runner<P> {
         let (mut connection, mut checkpoint) = self.begin().await?;
         let mut parked = Parked::load(&mut connection, P::NAME).await?;
         let mut reader = self.log.follow(checkpoint.sequence.saturating_add(1));
-        let live = Live::new(self.log.nats().clone());
+        let live = PubSub::new(self.log.nats().clone());
         let mut pace = tokio::time::interval(PACE);
         pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

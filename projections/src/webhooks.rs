@@ -11,9 +11,9 @@ mod sending;
 use std::collections::BTreeMap;
 
 use domain::{
-    Decider, HookId, Tenant, Timestamp,
-    hook::{Hook, HookEvent},
+    Decider, Tenant, Timestamp, WebhookId,
     job::{Job, JobEvent},
+    webhook::{Webhook, WebhookEvent},
 };
 use nats::{Codec, CodecError, Decision, Log, Message};
 use serde_json::Value;
@@ -30,7 +30,7 @@ use self::{
     matching::{Matched, store},
     replay::Ask,
 };
-use crate::{Projection, ProjectionError, told, told::Told};
+use crate::{Projection, ProjectionError, public_message, public_message::PublicMessage};
 
 /// The one reader.
 #[derive(Debug)]
@@ -66,32 +66,34 @@ impl Projection for Webhooks {
             let broken = |error| ProjectionError::from_codec(sequence, error);
             let Some((category, tenant, id)) = message.address() else { continue };
             let Ok(tenant) = tenant.parse::<Tenant>() else { continue };
-            let Some(told) = told::told(codec, message).await.map_err(broken)? else { continue };
+            let Some(told) = public_message::told(codec, message).await.map_err(broken)? else {
+                continue;
+            };
             if let Some(callback) = &told.callback {
                 endpoints.add_own(&tenant, &told, callback, sequence);
             }
             self.find(codec, (&endpoints, None), &tenant, (sequence, &told), &mut matched).await?;
-            if category == Hook::CATEGORY {
-                let Ok(hook) = id.parse::<HookId>() else { continue };
-                let decision: Decision<HookEvent> =
+            if category == Webhook::CATEGORY {
+                let Ok(hook) = id.parse::<WebhookId>() else { continue };
+                let decision: Decision<WebhookEvent> =
                     codec.decode(&message.payload).await.map_err(broken)?;
                 let at = Timestamp::from_millis(decision.at);
                 for event in &decision.events {
                     endpoints.apply(hook, &tenant, at, event, sequence);
                     match event {
-                        HookEvent::Tested {} => {
+                        WebhookEvent::Tested {} => {
                             matched.extend(endpoints.test(hook, sequence, at));
                         }
-                        HookEvent::ReplayAsked { sequence: after, index } => {
+                        WebhookEvent::ReplayAsked { sequence: after, index } => {
                             let (tenant, after) = (tenant.clone(), (*after, *index));
                             asked.push(Ask { hook, tenant, after, until: sequence });
                         }
-                        HookEvent::Created { .. }
-                        | HookEvent::Updated { .. }
-                        | HookEvent::SecretRotated { .. }
-                        | HookEvent::Disabled { .. }
-                        | HookEvent::Enabled {}
-                        | HookEvent::Deleted {} => {}
+                        WebhookEvent::Created { .. }
+                        | WebhookEvent::Updated { .. }
+                        | WebhookEvent::SecretRotated { .. }
+                        | WebhookEvent::Disabled { .. }
+                        | WebhookEvent::Enabled {}
+                        | WebhookEvent::Deleted {} => {}
                     }
                 }
             }
@@ -130,9 +132,9 @@ impl Webhooks {
     async fn find(
         &self,
         codec: &Codec,
-        (endpoints, only): (&Endpoints, Option<HookId>),
+        (endpoints, only): (&Endpoints, Option<WebhookId>),
         tenant: &Tenant,
-        (sequence, told): (u64, &Told),
+        (sequence, told): (u64, &PublicMessage),
         matched: &mut Vec<Matched>,
     ) -> Result<(), ProjectionError> {
         for (index, event) in &told.events {
@@ -193,4 +195,4 @@ impl Webhooks {
 }
 
 /// Rows by the endpoint that they are for.
-type ByHook = BTreeMap<HookId, i64>;
+type ByHook = BTreeMap<WebhookId, i64>;

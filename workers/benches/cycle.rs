@@ -23,7 +23,7 @@ use domain::{
 };
 use embedded::{NatsServer, Postgres, temporary_folder};
 use futures::{StreamExt, stream};
-use nats::{Codec, Live, Log, Nats, NatsConfig, Task, Vault, Work, topology};
+use nats::{Codec, Log, Nats, NatsConfig, PubSub, Task, Vault, Work, topology};
 use projections::{
     Archive, Database, JobDetail, JobList, PostgresConfig, Projection, Queue, Runner, queue,
 };
@@ -108,7 +108,7 @@ async fn slot(commands: Arc<Commands>) {
     }
 }
 
-async fn be_present(live: Live) {
+async fn be_present(live: PubSub) {
     let presence = Presence {
         worker: "bench".to_owned(),
         host: String::new(),
@@ -183,7 +183,7 @@ async fn main() {
     let tiers = Tiers { free, ..Tiers::default() };
     let conductor = Conductor::new(Arc::clone(&commands), tiers, &SchedulingConfig::default());
     tokio::spawn(async move { conductor.run(&CancellationToken::new()).await.unwrap() });
-    tokio::spawn(be_present(Live::new(nats)));
+    tokio::spawn(be_present(PubSub::new(nats)));
     for _ in 0..SLOTS {
         tokio::spawn(slot(Arc::clone(&commands)));
     }

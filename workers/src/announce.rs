@@ -1,13 +1,13 @@
-use domain::{Public, Tenant, Timestamp};
-use nats::{Live, Position};
+use domain::{PublicEvent, Tenant, Timestamp};
+use nats::{Position, PubSub};
 use serde_json::json;
 
 /// Tells `live.<tenant>.<job|batch>.<id>.<type>` what happened, as JSON CloudEvents.
 pub(crate) async fn announce(
-    live: &Live,
+    live: &PubSub,
     (tenant, id): (&Tenant, &str),
     (position, at): (Position, Timestamp),
-    events: impl Iterator<Item = Public> + Send,
+    events: impl Iterator<Item = PublicEvent> + Send,
 ) {
     for (index, event) in events.enumerate() {
         let position = Position { index: u32::try_from(index).unwrap_or(u32::MAX), ..position };

@@ -16,7 +16,7 @@ use domain::{
     media::{Capabilities, Hardware, MediaRequest, Pool},
 };
 use media::MediaError;
-use nats::{Actor, Lines, Live, Task, failpoint};
+use nats::{Actor, JobLogs, PubSub, Task, failpoint};
 use storage::Storage;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -28,11 +28,10 @@ use crate::{
     clock,
     failure::{erased, failed, presentable},
     insist::{Never, insist},
-    kept,
     outputs::{self, staged},
     running::Running,
     slot::Slot,
-    task,
+    storage_quota, task,
 };
 
 /// What attempts share.
@@ -40,8 +39,8 @@ use crate::{
 pub(crate) struct Workshop {
     pub(crate) commands: Arc<Commands>,
     pub(crate) sources: Sources,
-    pub(crate) live: Live,
-    pub(crate) lines: Lines,
+    pub(crate) live: PubSub,
+    pub(crate) lines: JobLogs,
     pub(crate) caller: Caller,
     pub(crate) worker: String,
     pub(crate) capabilities: Capabilities,
@@ -259,7 +258,7 @@ impl Workshop {
             Made::Outputs { files, result, spent } => (files, result, spent),
             Made::Stopped(outcome) => return Ok(outcome),
         };
-        if let Err(full) = Box::pin(kept::hold(self, release, &outputs)).await {
+        if let Err(full) = Box::pin(storage_quota::hold(self, release, &outputs)).await {
             self.storage(release)?.clear_staging(release.job).await;
             return Err(full);
         }

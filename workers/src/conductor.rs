@@ -2,10 +2,10 @@
 
 mod batches;
 mod broken;
-mod kept;
 mod places;
+mod queue_quota;
 mod release;
-mod room;
+mod storage_quota;
 mod stragglers;
 mod vanished;
 
@@ -22,14 +22,14 @@ use domain::{
     batch::{self, Batch, BatchEvent, Batches},
     dispatch::{self, Caps, Dispatch, DispatchEvent},
     job::{self, Job, JobEvent},
-    kept::{Kept, KeptEvent, KeptLedger},
     key::{Key, KeyEvent},
     media::Pool,
-    quota::{Due, Ledger, Quota, QuotaCommand, QuotaEvent},
-    room::{Room, RoomEvent, RoomLedger},
+    queue_quota::{QueueQuota, QueueQuotaEvent, QueueQuotaTracker},
+    quota::{Due, Quota, QuotaCommand, QuotaEvent, QuotaTracker},
+    storage_quota::{StorageQuota, StorageQuotaEvent, StorageQuotaTracker},
     upload::{Upload, UploadEvent},
 };
-use nats::{Actor, CodecError, Decision, Live, LogError, Message, Position, Work, failpoint};
+use nats::{Actor, CodecError, Decision, LogError, Message, Position, PubSub, Work, failpoint};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -57,12 +57,12 @@ impl Default for SchedulingConfig {
 #[derive(Debug)]
 pub struct Conductor {
     commands: Arc<Commands>,
-    ledger: Ledger,
-    rooms: RoomLedger,
-    kept: KeptLedger,
+    ledger: QuotaTracker,
+    rooms: QueueQuotaTracker,
+    kept: StorageQuotaTracker,
     /// The newest message that is folded in.
     folded: u64,
-    live: Live,
+    live: PubSub,
     work: Work,
     state: Dispatch,
     batches: Batches,
@@ -70,7 +70,7 @@ pub struct Conductor {
     stragglers: Stragglers,
     /// Who asked for each batch that is not over.
     asked: BTreeMap<BatchId, Caller>,
-    /// Heard in a task of its own, so that nothing we wait for makes us deaf.
+    /// LiveMessage in a task of its own, so that nothing we wait for makes us deaf.
     roster: Arc<Mutex<Roster>>,
     leadership: Leadership,
     /// What cannot be read, and is passed over.
@@ -94,11 +94,11 @@ impl Conductor {
         let nats = commands.log().nats().clone();
         Self {
             commands,
-            ledger: Ledger::default(),
-            rooms: RoomLedger::default(),
-            kept: KeptLedger::default(),
+            ledger: QuotaTracker::default(),
+            rooms: QueueQuotaTracker::default(),
+            kept: StorageQuotaTracker::default(),
             folded: 0,
-            live: Live::new(nats.clone()),
+            live: PubSub::new(nats.clone()),
             work: Work::new(nats),
             state: Dispatch::new(caps),
             batches: Batches::default(),
@@ -261,9 +261,9 @@ impl Conductor {
             for event in &decision.events {
                 self.ledger.quota(&tenant, id, event, live);
             }
-        } else if category == Room::CATEGORY {
+        } else if category == QueueQuota::CATEGORY {
             let Ok(tenant) = tenant.parse() else { return };
-            let Some(decision) = self.decode::<RoomEvent>(message).await else { return };
+            let Some(decision) = self.decode::<QueueQuotaEvent>(message).await else { return };
             let at = Timestamp::from_millis(decision.at);
             decision.events.iter().for_each(|event| self.rooms.room(&tenant, at, event));
         } else if category == Account::CATEGORY {
@@ -278,9 +278,9 @@ impl Conductor {
             let (Ok(upload), Ok(tenant)) = (id.parse(), tenant.parse()) else { return };
             let Some(decision) = self.decode::<UploadEvent>(message).await else { return };
             decision.events.iter().for_each(|event| self.kept.upload(&tenant, upload, event));
-        } else if category == Kept::CATEGORY {
+        } else if category == StorageQuota::CATEGORY {
             let Ok(tenant) = tenant.parse() else { return };
-            let Some(decision) = self.decode::<KeptEvent>(message).await else { return };
+            let Some(decision) = self.decode::<StorageQuotaEvent>(message).await else { return };
             decision.events.iter().for_each(|event| self.kept.kept(&tenant, event));
         } else if category == Key::CATEGORY {
             let Ok(key) = id.parse() else { return };

@@ -13,7 +13,7 @@ use media::{
     MediaError,
     protocol::{Place, Said, Task as MediaTask, Unbelievable, checked_json},
 };
-use nats::Heard;
+use nats::LiveMessage;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +42,7 @@ impl Worker {
 
     async fn answer_on(&self, subject: &'static str, at_once: usize, stop: &CancellationToken) {
         while !stop.is_cancelled() {
-            let listening = self.workshop.live.listen_in_turn(subject, "workers").await;
+            let listening = self.workshop.live.queue_subscribe(subject, "workers").await;
             let Ok(questions) = listening else {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 continue;
@@ -56,7 +56,7 @@ impl Worker {
         }
     }
 
-    async fn answer(&self, subject: &'static str, heard: Heard) {
+    async fn answer(&self, subject: &'static str, heard: LiveMessage) {
         let answer = match subject {
             PLAN => self.tell_plan(&heard.payload).await,
             _ => self.tell_facts(&heard.payload).await,

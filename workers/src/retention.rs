@@ -16,7 +16,7 @@ use domain::{
     retention::{CLEANUP, Removed},
     upload::{Upload, UploadCommand},
 };
-use nats::{Live, LogError, failpoint};
+use nats::{LogError, PubSub, failpoint};
 use projections::{Database, job_detail, webhooks};
 use serde::{Deserialize, Serialize};
 use storage::Storage;
@@ -83,8 +83,8 @@ impl Retention {
     /// # Errors
     /// When nothing can be listened to at the start. Later trouble is waited out.
     pub async fn run(self, stop: &CancellationToken) -> Result<(), LogError> {
-        let live = Live::new(self.commands.log().nats().clone());
-        let mut asked = live.listen_in_turn(CLEANUP, "retention").await?;
+        let live = PubSub::new(self.commands.log().nats().clone());
+        let mut asked = live.queue_subscribe(CLEANUP, "retention").await?;
         let mut tick = tokio::time::interval(Duration::from_secs(self.config.every.max(1)));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

@@ -14,7 +14,7 @@ impl Running {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes one; false if it runs here already.
+    /// AuditStream one; false if it runs here already.
     pub(crate) fn begin(&self, name: &str) -> bool {
         self.lock().insert(name.to_owned())
     }

@@ -10,9 +10,9 @@ mod signature;
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use commands::Commands;
-use domain::HookId;
+use domain::WebhookId;
 use lru::LruCache;
-use nats::{Live, LogError, Vault};
+use nats::{LogError, PubSub, Vault};
 use projections::{
     Database, Projection, Webhooks, position_subject,
     webhooks::{self, Alive, Share},
@@ -86,7 +86,7 @@ pub struct Sender {
     config: WebhooksConfig,
     /// Secrets by who uses them and their names. An account's own secret keeps its name when the account is
     /// erased and opened anew, and is another one then; no endpoint of before is sent anything after it.
-    secrets: Mutex<LruCache<(HookId, String), Vec<u8>>>,
+    secrets: Mutex<LruCache<(WebhookId, String), Vec<u8>>>,
     hosts: Arc<Hosts>,
     sending: Arc<Sending>,
 }
@@ -118,7 +118,7 @@ impl Sender {
     /// # Errors
     /// When nothing can be listened to at the start. Later trouble is waited out.
     pub async fn run(self, stop: &CancellationToken) -> Result<(), LogError> {
-        let live = Live::new(self.commands.log().nats().clone());
+        let live = PubSub::new(self.commands.log().nats().clone());
         let mut written = live.listen(position_subject(Webhooks::NAME)).await?;
         let this = Arc::new(self);
         let watching = {

@@ -12,7 +12,7 @@ use media::{
     MediaError,
     protocol::{Said, Task as MediaTask},
 };
-use nats::{Actor, Lines, Live, Task, Work, failpoint};
+use nats::{Actor, JobLogs, PubSub, Task, Work, failpoint};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -177,8 +177,8 @@ impl Worker {
         let workshop = Workshop {
             commands,
             sources,
-            live: Live::new(nats.clone()),
-            lines: Lines::new(nats),
+            live: PubSub::new(nats.clone()),
+            lines: JobLogs::new(nats),
             caller,
             worker,
             capabilities,

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{BatchStatus, Counts};
-use crate::{JobId, LeaseId, Personal, hook::Callback, job::JobSpec};
+use crate::{JobId, LeaseId, Personal, job::JobSpec, webhook::Callback};
 
 /// What happened to a batch. Names and fields are the storage format: added to, never changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

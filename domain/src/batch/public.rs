@@ -1,11 +1,11 @@
 use serde_json::json;
 
 use super::{BatchEvent, BatchStatus};
-use crate::Public;
+use crate::PublicEvent;
 
 /// Translates one event for users.
-pub fn public(event: &BatchEvent) -> Public {
-    let says = |kind, data| Public { kind, data, terminal: false };
+pub fn public(event: &BatchEvent) -> PublicEvent {
+    let says = |kind, data| PublicEvent { kind, data, terminal: false };
     match event {
         BatchEvent::Submitted { spec } => {
             let data = json!({
@@ -29,7 +29,7 @@ pub fn public(event: &BatchEvent) -> Public {
                 BatchStatus::Cancelled => "batch.cancelled",
             };
             let data = json!({ "status": status, "counts": counts });
-            Public { kind, data, terminal: true }
+            PublicEvent { kind, data, terminal: true }
         }
     }
 }

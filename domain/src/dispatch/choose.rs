@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Dispatch, Flow, Hold, Release, explain::WORTH_A_WORD, line::Picker};
+use super::{BlockReason, Dispatch, Flow, Release, explain::WORTH_A_WORD, fair_queue::Picker};
 use crate::{BatchId, KeyId, Tenant, Timestamp, media::Pool};
 
 /// What one round has taken so far, beside what is out already.
@@ -24,7 +24,7 @@ impl Dispatch {
         let (chosen, account_caps, flow_caps) = self.round((pool, present), free, now);
         for (tenant, most) in account_caps {
             if let Some(queue) = self.queues.get_mut(&tenant) {
-                queue.held = Some((now, Hold::AccountCap { most }));
+                queue.held = Some((now, BlockReason::AccountCap { most }));
             }
         }
         for (tenant, flow, why) in flow_caps {
@@ -49,7 +49,7 @@ impl Dispatch {
         (pool, present): (Pool, &BTreeSet<Pool>),
         free: usize,
         now: Timestamp,
-    ) -> (Vec<Release>, Vec<(Tenant, usize)>, Vec<(Tenant, Flow, Hold)>) {
+    ) -> (Vec<Release>, Vec<(Tenant, usize)>, Vec<(Tenant, Flow, BlockReason)>) {
         let (mut chosen, mut account_caps, mut flow_caps) = (Vec::new(), Vec::new(), Vec::new());
         let mut taken = Taken::default();
         let mut pickers: BTreeMap<&Tenant, Picker<'_>> = BTreeMap::new();
@@ -98,27 +98,27 @@ impl Dispatch {
     }
 
     /// The cap that a flow is at, if it is at one.
-    fn full(&self, flow: &Flow, taken: &Taken<'_>) -> Option<Hold> {
+    fn full(&self, flow: &Flow, taken: &Taken<'_>) -> Option<BlockReason> {
         let count = |out: Option<&usize>, taken: Option<&usize>| {
             out.copied().unwrap_or(0).saturating_add(taken.copied().unwrap_or(0))
         };
         for key in flow.key.into_iter().flat_map(|key| self.caps.line(key)) {
             let most = self.caps.of_key(key);
             if count(self.out_by.get(&key), taken.by.get(&key)) >= most {
-                return Some(Hold::KeyCap { most });
+                return Some(BlockReason::KeyCap { most });
             }
         }
         let (batch, most) = flow.batch?;
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let out = count(self.out_batch.get(&batch), taken.batch.get(&batch));
-        (out >= most).then_some(Hold::BatchCap { most })
+        (out >= most).then_some(BlockReason::BatchCap { most })
     }
 
     /// The cap that keeps a flow from going now, were it its turn.
-    pub(super) fn capped(&self, tenant: &Tenant, flow: &Flow) -> Option<Hold> {
+    pub(super) fn capped(&self, tenant: &Tenant, flow: &Flow) -> Option<BlockReason> {
         let most = self.caps.of_tenant(tenant);
         if self.out_of.get(tenant).copied().unwrap_or(0) >= most {
-            return Some(Hold::AccountCap { most });
+            return Some(BlockReason::AccountCap { most });
         }
         self.full(flow, &Taken::default())
     }

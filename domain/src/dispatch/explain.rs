@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Dispatch, Flow,
-    line::{Picker, Queue},
+    fair_queue::{Picker, Queue},
 };
 use crate::{JobId, Tenant, Timestamp, media::Pool};
 
@@ -23,7 +23,7 @@ const FAR: usize = 2_000;
 /// What keeps a job from going.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
-pub enum Hold {
+pub enum BlockReason {
     /// It was asked for later.
     Scheduled {
         /// Then.
@@ -60,7 +60,7 @@ pub enum Hold {
     Busy,
 }
 
-impl fmt::Display for Hold {
+impl fmt::Display for BlockReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Scheduled { until } => write!(f, "it is not to start before {until}"),
@@ -87,7 +87,7 @@ pub struct Waited {
     /// Since when it could have gone.
     pub since: Timestamp,
     /// What kept it last.
-    pub why: Hold,
+    pub why: BlockReason,
 }
 
 /// Where the dispatcher is asked where jobs stand.
@@ -113,7 +113,7 @@ pub struct Place {
     /// 1 is its account's next; none while a timer holds it back.
     pub place: Option<usize>,
     /// What keeps it.
-    pub why: Hold,
+    pub why: BlockReason,
 }
 
 impl Dispatch {
@@ -127,8 +127,8 @@ impl Dispatch {
         let wished = [flow.wish.prefer, pool];
         let absent = |pool: &Pool| self.absent.get(pool).is_some_and(|at| *at >= since);
         let why = match wished.iter().find(|pool| absent(pool)) {
-            Some(pool) => Hold::NoWorker { pool: *pool },
-            None => queue.kept_back(flow, since).unwrap_or(Hold::Busy),
+            Some(pool) => BlockReason::NoWorker { pool: *pool },
+            None => queue.kept_back(flow, since).unwrap_or(BlockReason::Busy),
         };
         Waited { since, why }
     }
@@ -145,13 +145,13 @@ impl Dispatch {
                 let pool = flow.wish.pool(present);
                 let first = *urgent.entry(pool).or_insert(flow.priority);
                 let why = if !present.contains(&pool) {
-                    Hold::NoWorker { pool }
+                    BlockReason::NoWorker { pool }
                 } else if let Some(cap) = self.capped(tenant, flow) {
                     cap
                 } else if first > flow.priority {
-                    Hold::Priority
+                    BlockReason::Priority
                 } else {
-                    Hold::Busy
+                    BlockReason::Busy
                 };
                 let place = Some(places.len().saturating_add(1));
                 places.push(Place { job, place, why });
@@ -175,7 +175,7 @@ impl Dispatch {
             let why = match (waiting.timed, self.capped(tenant, &waiting.flow)) {
                 (true, _) => timer(waiting.attempt, waiting.ready),
                 (false, Some(cap)) => cap,
-                (false, None) => Hold::Busy,
+                (false, None) => BlockReason::Busy,
             };
             Place { job, place: None, why }
         };
@@ -184,9 +184,9 @@ impl Dispatch {
 }
 
 /// What holds back a job with a timer, before this attempt.
-const fn timer(attempt: u32, until: Timestamp) -> Hold {
+const fn timer(attempt: u32, until: Timestamp) -> BlockReason {
     match attempt {
-        1 => Hold::Scheduled { until },
-        _ => Hold::Backoff { until },
+        1 => BlockReason::Scheduled { until },
+        _ => BlockReason::Backoff { until },
     }
 }

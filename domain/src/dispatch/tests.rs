@@ -150,7 +150,7 @@ fn a_batch_keeps_to_what_may_run_of_it_and_lets_others_in_between() {
     assert_eq!(release(&mut d, 9), []);
     assert_eq!(
         d.place(job(4), &tenant("a"), &[Pool::Cpu].into()).unwrap().why,
-        Hold::BatchCap { most: 3 }
+        BlockReason::BatchCap { most: 3 }
     );
     tell(&mut d, 2, "a", &JobEvent::Cancelled {});
     assert_eq!(release(&mut d, 9), [job(4)]);
@@ -195,7 +195,7 @@ fn a_timer_holds_a_job_back_until_it_is_due() {
     assert_eq!(d.next_timer(), Some(at(500)));
     assert!(choose_at(&mut d, 1, 499).is_empty());
     let why = d.place(job(1), &tenant("a"), &BTreeSet::new()).unwrap().why;
-    assert_eq!(why, Hold::Scheduled { until: at(500) });
+    assert_eq!(why, BlockReason::Scheduled { until: at(500) });
     assert_eq!(choose_at(&mut d, 1, 500).len(), 1);
     assert_eq!(d.next_timer(), None);
 }
@@ -210,7 +210,7 @@ fn a_failed_attempt_waits_out_its_back_off() {
     tell(&mut d, 1, "a", &failed);
     assert!(chosen(&mut d, 1).is_empty());
     let why = d.place(job(1), &tenant("a"), &BTreeSet::new()).unwrap().why;
-    assert_eq!(why, Hold::Backoff { until: at(2_000) });
+    assert_eq!(why, BlockReason::Backoff { until: at(2_000) });
     assert_eq!(choose_at(&mut d, 1, 2_000)[0].attempt, 2);
 }
 
@@ -251,7 +251,7 @@ fn a_job_goes_to_the_hardware_it_likes_or_falls_back_as_declared() {
     // Without such a worker one job is the processor's, in its turn; the other waits.
     assert_eq!(chosen_in(&mut d, Pool::Cpu, &[Pool::Cpu]), [job(1), job(2)]);
     let why = d.place(job(3), &tenant("a"), &[Pool::Cpu].into()).unwrap().why;
-    assert_eq!(why, Hold::NoWorker { pool: Pool::Vaapi });
+    assert_eq!(why, BlockReason::NoWorker { pool: Pool::Vaapi });
 }
 
 #[test]
@@ -359,20 +359,20 @@ fn what_kept_a_job_is_told_when_it_goes() {
     assert!(release_at(&mut d, 9, 1_000).is_empty());
     tell_at(&mut d, 1, "a", 2_000, &JobEvent::Completed { attempt: 1 });
     let released = release_at(&mut d, 9, 2_000);
-    let waited = Waited { since: at(0), why: Hold::AccountCap { most: 1 } };
+    let waited = Waited { since: at(0), why: BlockReason::AccountCap { most: 1 } };
     assert_eq!(released[0].waited, Some(waited));
     // By priority, and by nothing but want of slots.
     let mut d = dispatch(&[(1, "a", NORMAL), (2, "a", Priority::High), (3, "b", NORMAL)]);
     assert_eq!(release_at(&mut d, 1, 0)[0].job, job(2));
-    assert_eq!(why(&release_at(&mut d, 1, 1_000)[0]), Some(Hold::Busy));
-    assert_eq!(why(&release_at(&mut d, 1, 2_000)[0]), Some(Hold::Priority));
+    assert_eq!(why(&release_at(&mut d, 1, 1_000)[0]), Some(BlockReason::Busy));
+    assert_eq!(why(&release_at(&mut d, 1, 2_000)[0]), Some(BlockReason::Priority));
     // By missing hardware.
     let mut d = Dispatch::new(caps(9));
     let hardware = Some(Hardware { prefer: Pool::Vaapi, fallback: Fallback::Fail });
     tell(&mut d, 1, "a", &submitted(JobSpec { hardware, ..spec() }));
     d.look_for_workers(&[Pool::Cpu].into(), at(500));
     let jobs = d.choose((Pool::Vaapi, &[Pool::Vaapi].into()), 1, at(1_000));
-    assert_eq!(why(&jobs[0]), Some(Hold::NoWorker { pool: Pool::Vaapi }));
+    assert_eq!(why(&jobs[0]), Some(BlockReason::NoWorker { pool: Pool::Vaapi }));
 }
 
 /// Jobs of one length, one after the other, from the start on.

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     BatchId, JobId, LeaseId, Personal, Timestamp,
     dispatch::Waited,
-    hook::Callback,
     media::{Hardware, MediaRequest, Spent},
     personal::once_clear,
+    webhook::Callback,
 };
 
 /// What happened to a job. Names and fields are the storage format: added to, never changed.

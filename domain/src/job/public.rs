@@ -1,12 +1,12 @@
 use serde_json::json;
 
 use super::{JobError, JobEvent};
-use crate::Public;
+use crate::PublicEvent;
 
 /// Translates one event.
-pub fn public(event: &JobEvent) -> Public {
-    let says = |kind, data| Public { kind, data, terminal: false };
-    let ends = |kind, data| Public { kind, data, terminal: true };
+pub fn public(event: &JobEvent) -> PublicEvent {
+    let says = |kind, data| PublicEvent { kind, data, terminal: false };
+    let ends = |kind, data| PublicEvent { kind, data, terminal: true };
     match event {
         JobEvent::Submitted { spec } => {
             let data = json!({

@@ -1,11 +1,11 @@
 use serde_json::json;
 
 use super::KeyEvent;
-use crate::Public;
+use crate::PublicEvent;
 
 /// Translates one event for users. What a key is called and what it may is its holder's business.
-pub fn public(event: &KeyEvent) -> Public {
-    let says = |kind, data| Public { kind, data, terminal: false };
+pub fn public(event: &KeyEvent) -> PublicEvent {
+    let says = |kind, data| PublicEvent { kind, data, terminal: false };
     match event {
         KeyEvent::Created { .. } => says("key.created", json!({})),
         KeyEvent::Updated { .. } => says("key.updated", json!({})),

@@ -1,5 +1,5 @@
 use domain::{
-    dispatch::{DispatchEvent, Hold, Release, Waited},
+    dispatch::{BlockReason, DispatchEvent, Release, Waited},
     media::Pool,
 };
 
@@ -23,7 +23,7 @@ impl Samples for DispatchEvent {
     }
 }
 
-fn release(n: u32, why: Option<Hold>) -> Release {
+fn release(n: u32, why: Option<BlockReason>) -> Release {
     let waited = why.map(|why| Waited { since: at(5), why });
     Release { job: job(n.into()), tenant: "acme".parse().unwrap(), attempt: n, waited }
 }
@@ -31,12 +31,14 @@ fn release(n: u32, why: Option<Hold>) -> Release {
 /// One job for each reason to have waited. A job with a timer is not released, so those two reasons are
 /// never stored; as MessagePack they could not be read.
 fn releases() -> Vec<Release> {
-    let timer = |why: &Hold| matches!(why, Hold::Scheduled { .. } | Hold::Backoff { .. });
-    let stored = Hold::full().into_iter().filter(|why| !timer(why));
+    let timer = |why: &BlockReason| {
+        matches!(why, BlockReason::Scheduled { .. } | BlockReason::Backoff { .. })
+    };
+    let stored = BlockReason::full().into_iter().filter(|why| !timer(why));
     stored.zip(1..).map(|(why, n)| release(n, Some(why))).collect()
 }
 
-impl Samples for Hold {
+impl Samples for BlockReason {
     fn after(hold: Option<&Self>) -> Option<Self> {
         Some(match hold {
             None => Self::Scheduled { until: at(5) },

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     Personal,
-    dispatch::{Hold, Waited},
+    dispatch::{BlockReason, Waited},
     job::{
         Failure, FailureCode, JobEvent, JobSpec, Membership, OutputFile, PresetRef, Priority,
         StreamSummary,
@@ -28,7 +28,7 @@ impl Samples for JobEvent {
                 worker: text("w"),
                 pool: text("vaapi"),
                 device: Some(text("/dev/dri/renderD128")),
-                waited: Some(Waited { since: at(5), why: Hold::KeyCap { most: 2 } }),
+                waited: Some(Waited { since: at(5), why: BlockReason::KeyCap { most: 2 } }),
             },
             Some(Self::AttemptStarted { .. }) => {
                 Self::AttemptFailed { attempt: 1, failure: failure(), retry_at: Some(at(9)) }

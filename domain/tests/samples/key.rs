@@ -1,4 +1,4 @@
-use domain::key::{ClaimPurpose, KeyEvent, KeyTerms, RingEvent, Scope};
+use domain::key::{ClaimPurpose, KeyEvent, KeyQuotaEvent, KeyTerms, Scope};
 
 use super::{
     Samples,
@@ -67,7 +67,7 @@ fn terms() -> KeyTerms {
     }
 }
 
-impl Samples for RingEvent {
+impl Samples for KeyQuotaEvent {
     fn after(event: Option<&Self>) -> Option<Self> {
         Some(match event {
             None => Self::Claimed {

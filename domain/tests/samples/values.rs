@@ -1,8 +1,8 @@
 //! Values that samples are made of.
 
 use domain::{
-    BatchId, HookId, JobId, KeyId, LeaseId, Network, Personal, Timestamp, hook::Callback,
-    location::Location,
+    BatchId, JobId, KeyId, LeaseId, Network, Personal, Timestamp, WebhookId, location::Location,
+    webhook::Callback,
 };
 use uuid::Uuid;
 
@@ -26,8 +26,8 @@ pub(super) const fn key(n: u128) -> KeyId {
     KeyId::from_uuid(Uuid::from_u128(n))
 }
 
-pub(super) const fn hook(n: u128) -> HookId {
-    HookId::from_uuid(Uuid::from_u128(n))
+pub(super) const fn hook(n: u128) -> WebhookId {
+    WebhookId::from_uuid(Uuid::from_u128(n))
 }
 
 pub(super) const fn lease(n: u128) -> LeaseId {

@@ -6,12 +6,13 @@ use poem_openapi::Object;
 use serde::Deserialize;
 
 use crate::{
-    clock, kept,
+    clock,
     keys::{minutes, networks},
     media::value,
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
+    storage_holds,
 };
 
 /// What a tenant is entitled to.
@@ -124,7 +125,7 @@ pub(super) async fn answer(
     gateway: &Gateway,
     tenant: &Tenant,
 ) -> Result<Reply<200, AccountShown>, Problem> {
-    let storage_taken = kept::taken(gateway, tenant).await?;
+    let storage_taken = storage_holds::taken(gateway, tenant).await?;
     let account = gateway.directory.account(tenant);
     let tiers = gateway.directory.tiers();
     let Limits {

@@ -5,9 +5,9 @@ use domain::{
     JobId, Tenant,
     account::{Account, AccountCommand},
     batch::{Batch, BatchCommand},
-    hook::{Hook, HookCommand},
     job::{Job, JobCommand, JobStatus},
     key::{Key, KeyCommand, KeyRejection},
+    webhook::{Webhook, WebhookCommand},
 };
 use nats::{CodecError, Position, failpoint};
 use projections::{JobList, audit::erase_notes, job_list, job_list::Filter};
@@ -61,7 +61,7 @@ pub(super) async fn erase(
         gateway.vault.purge(&format!("hook.{hook}.")).await?;
         let id = hook.to_string();
         // A refusal means that it was done before.
-        let _ = gateway.commands.handle::<Hook>(name, &id, caller, HookCommand::Delete).await;
+        let _ = gateway.commands.handle::<Webhook>(name, &id, caller, WebhookCommand::Delete).await;
     }
     gateway.vault.remove(&format!("hooks.{name}")).await?;
     gateway.vault.erase(name).await?;
@@ -132,7 +132,7 @@ async fn end_job(gateway: &Gateway, caller: &Caller, (tenant, job): (&Tenant, Jo
     !matches!(told, Err(HandleError::Codec(CodecError::Unreadable(_))))
 }
 
-async fn hooks(gateway: &Gateway, tenant: &Tenant) -> Result<Vec<domain::HookId>, Problem> {
+async fn hooks(gateway: &Gateway, tenant: &Tenant) -> Result<Vec<domain::WebhookId>, Problem> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
         let page = projections::webhooks::page(

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::{Closed, Directory, Principal, Shown};
+use super::{AuthError, CredentialKind, CredentialStore, Principal};
 
 /// Somebody who says who people are: an issuer as of `OpenID` Connect.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -97,14 +97,14 @@ impl Issuer {
         &self,
         token: &str,
         from: Option<IpAddr>,
-        directory: &Directory,
-    ) -> Result<Principal, Closed> {
-        let header = decode_header(token).map_err(|_| Closed::Unknown)?;
+        directory: &CredentialStore,
+    ) -> Result<Principal, AuthError> {
+        let header = decode_header(token).map_err(|_| AuthError::Unknown)?;
         if !ALGORITHMS.contains(&header.alg) {
-            return Err(Closed::Unknown);
+            return Err(AuthError::Unknown);
         }
         let key = self.key(&header).await?;
-        let key = DecodingKey::from_jwk(&key).map_err(|_| Closed::Unknown)?;
+        let key = DecodingKey::from_jwk(&key).map_err(|_| AuthError::Unknown)?;
         let mut validation = Validation::new(header.alg);
         validation.set_audience(&[&self.config.audience]);
         validation.set_issuer(&[&self.config.issuer]);
@@ -112,8 +112,8 @@ impl Issuer {
         validation.validate_nbf = true;
         let claims = decode::<Map<String, Value>>(token, &key, &validation);
         let claims = claims.map_err(|error| match error.kind() {
-            jsonwebtoken::errors::ErrorKind::ExpiredSignature => Closed::Expired,
-            _ => Closed::Unknown,
+            jsonwebtoken::errors::ErrorKind::ExpiredSignature => AuthError::Expired,
+            _ => AuthError::Unknown,
         })?;
         self.principal(&claims.claims, from, directory)
     }
@@ -122,12 +122,12 @@ impl Issuer {
         &self,
         claims: &Map<String, Value>,
         from: Option<IpAddr>,
-        directory: &Directory,
-    ) -> Result<Principal, Closed> {
+        directory: &CredentialStore,
+    ) -> Result<Principal, AuthError> {
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
-        let named = text(&self.config.tenant_claim).ok_or(Closed::Unknown)?;
+        let named = text(&self.config.tenant_claim).ok_or(AuthError::Unknown)?;
         let tenant = self.config.tenants.get(named).cloned();
-        let tenant = tenant.or_else(|| named.parse().ok()).ok_or(Closed::Unknown)?;
+        let tenant = tenant.or_else(|| named.parse().ok()).ok_or(AuthError::Unknown)?;
         directory.admit_issued(&tenant, from)?;
         let words: Vec<&str> = match claims.get(&self.config.scope_claim) {
             Some(Value::String(words)) => words.split_whitespace().collect(),
@@ -136,8 +136,8 @@ impl Issuer {
         };
         let meant = words.iter().filter_map(|word| self.config.scopes.get(*word));
         let scopes: BTreeSet<Scope> = meant.flatten().copied().collect();
-        let until = claims.get("exp").and_then(Value::as_u64).ok_or(Closed::Unknown)?;
-        let subject = text("sub").ok_or(Closed::Unknown)?;
+        let until = claims.get("exp").and_then(Value::as_u64).ok_or(AuthError::Unknown)?;
+        let subject = text("sub").ok_or(AuthError::Unknown)?;
         // The same person of the same issuer has the same id, which no key of ours has.
         let name = format!("{}\n{subject}", self.config.issuer);
         let key = KeyId::from_uuid(Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()));
@@ -149,12 +149,12 @@ impl Issuer {
             makers: vec![],
             address: from,
             until: Some(Timestamp::from_millis(until.saturating_mul(1_000))),
-            shown: Shown::Issued,
+            shown: CredentialKind::Issued,
         })
     }
 
     /// The key that a token says it is signed with.
-    async fn key(&self, header: &Header) -> Result<Jwk, Closed> {
+    async fn key(&self, header: &Header) -> Result<Jwk, AuthError> {
         let of = |keys: &JwkSet| match &header.kid {
             Some(kid) => keys.find(kid).cloned(),
             // With one key there is nothing to name.
@@ -171,8 +171,8 @@ impl Issuer {
         self.fetch(!usable).await;
         let (known, age) = self.known();
         match known.as_deref() {
-            Some(keys) if age < STALE => of(keys).ok_or(Closed::Unknown),
-            _ => Err(Closed::Behind),
+            Some(keys) if age < STALE => of(keys).ok_or(AuthError::Unknown),
+            _ => Err(AuthError::Behind),
         }
     }
 

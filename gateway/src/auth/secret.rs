@@ -25,11 +25,11 @@ impl fmt::Debug for Pepper {
 pub struct Minted {
     /// Its public id.
     pub id: KeyId,
-    /// Shown once.
+    /// CredentialKind once.
     pub secret: String,
-    /// Kept.
+    /// StorageQuota.
     pub hash: String,
-    /// Kept.
+    /// StorageQuota.
     pub pepper_version: u32,
 }
 

@@ -11,7 +11,7 @@ pub(crate) struct Token {
     #[serde(rename = "k")]
     pub(crate) key: KeyId,
     #[serde(rename = "s")]
-    pub(crate) sight: Sight,
+    pub(crate) sight: TokenScope,
     /// Milliseconds since 1970.
     #[serde(rename = "e")]
     pub(crate) until: u64,
@@ -19,7 +19,7 @@ pub(crate) struct Token {
 
 /// What may be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Sight {
+pub(crate) enum TokenScope {
     /// A job's events.
     #[serde(rename = "j")]
     Job(JobId),
@@ -38,7 +38,7 @@ const PREFIX: &str = "ffview_";
 /// What is signed is no secret of a key, whatever it looks like.
 const DOMAIN: &[u8] = b"ffapi token ";
 
-impl Sight {
+impl TokenScope {
     /// True if it shows what stands at this path.
     pub(crate) fn shows(self, path: &str) -> bool {
         let path = path.strip_prefix("/api/v1").unwrap_or(path);
@@ -86,7 +86,7 @@ mod tests {
 
     fn token() -> Token {
         let key = KeyId::from_uuid(Uuid::from_u128(1));
-        Token { key, sight: Sight::Outputs(JOB), until: 1_000 }
+        Token { key, sight: TokenScope::Outputs(JOB), until: 1_000 }
     }
 
     fn at(millis: u64) -> Timestamp {
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_token_shows_what_it_is_for_and_nothing_beside_it() {
-        let (outputs, events) = (Sight::Outputs(JOB), Sight::Job(JOB));
+        let (outputs, events) = (TokenScope::Outputs(JOB), TokenScope::Job(JOB));
         let path = |rest: &str| format!("/api/v1/jobs/{JOB}{rest}");
         assert!(outputs.shows(&path("/outputs")) && outputs.shows(&path("/outputs/a/b.m4s")));
         assert!(events.shows(&path("/events")));
@@ -120,8 +120,10 @@ mod tests {
         assert!(!outputs.shows(&path("/events")) && !events.shows(&path("/outputs")));
         assert!(!outputs.shows("/api/v1/jobs"));
         let batch = BatchId::from_uuid(Uuid::from_u128(8));
-        assert!(Sight::Batch(batch).shows(&format!("/api/v1/batch/{batch}/events")));
-        assert!(!Sight::Batch(batch).shows(&format!("/api/v1/batch/{batch}")));
-        assert!(Sight::Feed.shows("/api/v1/events") && !Sight::Feed.shows(&path("/events")));
+        assert!(TokenScope::Batch(batch).shows(&format!("/api/v1/batch/{batch}/events")));
+        assert!(!TokenScope::Batch(batch).shows(&format!("/api/v1/batch/{batch}")));
+        assert!(
+            TokenScope::Feed.shows("/api/v1/events") && !TokenScope::Feed.shows(&path("/events"))
+        );
     }
 }

@@ -4,8 +4,8 @@ use commands::{Caller, HandleError};
 use domain::{
     BatchId, JobId, Personal,
     batch::{Batch, BatchCommand, BatchJob, BatchRejection, BatchSpec},
-    hook::Callback,
     job::{JobCommand, JobSpec, Membership},
+    webhook::Callback,
 };
 use futures::FutureExt;
 use nats::failpoint;
@@ -27,8 +27,8 @@ use crate::{
         submit::{may, may_call_back},
     },
     problem::{Kind, Problem},
+    queue_slots,
     reply::Reply,
-    room,
     state::{Gateway, caller},
     webhooks::account_secret,
 };
@@ -97,7 +97,7 @@ pub(crate) async fn submit(
         }
     }
     let count = u32::try_from(specs.len()).unwrap_or(u32::MAX);
-    let mut places = room::take(gateway, tenant, count).await?;
+    let mut places = queue_slots::take(gateway, tenant, count).await?;
     let lease = Some(places.lease());
     let jobs: Vec<(String, BatchJob)> = (0..)
         .zip(specs)

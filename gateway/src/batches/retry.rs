@@ -15,8 +15,8 @@ use crate::{
     auth::Principal,
     jobs::reserve::reserve_again,
     problem::Problem,
+    queue_slots::{self, Slots},
     reply::Reply,
-    room::{self, Places},
     state::Gateway,
 };
 
@@ -40,9 +40,9 @@ pub(super) async fn retry(
     let count = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
     let mut places = match count {
         0 => None,
-        _ => Some(room::take(gateway, &principal.tenant, count).await?),
+        _ => Some(queue_slots::take(gateway, &principal.tenant, count).await?),
     };
-    let lease = places.as_ref().map(Places::lease);
+    let lease = places.as_ref().map(Slots::lease);
     let command = BatchCommand::Retry { jobs: jobs.clone(), lease };
     if let Some(places) = &mut places {
         places.spend(count);

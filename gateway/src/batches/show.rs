@@ -67,7 +67,7 @@ pub(crate) struct BatchPage {
 }
 
 /// How a list is asked for.
-pub(super) struct Asked {
+pub(super) struct BatchQuery {
     pub(super) limit: Option<u32>,
     pub(super) cursor: Option<String>,
     pub(super) min_position: Option<String>,
@@ -196,7 +196,7 @@ pub(super) async fn list(
     gateway: &Gateway,
     principal: &Principal,
     uri: &Uri,
-    asked: Asked,
+    asked: BatchQuery,
 ) -> Result<Reply<200, BatchPage>, Problem> {
     let limit = page::limit(asked.limit, "batches")?;
     let after: Option<BatchId> = page::after(asked.cursor.as_deref())?;

@@ -14,13 +14,13 @@ use projections::{JobList, batch};
 use serde_json::{Value, json};
 
 use super::{
-    Shown,
+    EventView,
     follow::{Follow, Wanted},
     seen, stream,
     tenant::{is_too_old, now},
 };
 use crate::{
-    auth::Viewer, batches::in_log, events::Topic, problem::Problem, reply::Raw, state::Gateway,
+    auth::ReadAuth, batches::in_log, event_bus::Topic, problem::Problem, reply::Raw, state::Gateway,
 };
 
 pub(crate) struct BatchEvents;
@@ -36,7 +36,7 @@ impl BatchEvents {
     async fn events(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        viewer: Viewer,
+        viewer: ReadAuth,
         id: Path<String>,
         #[oai(name = "Last-Event-ID")] last: Header<Option<String>>,
     ) -> Result<Raw> {
@@ -109,19 +109,19 @@ impl Members {
 }
 
 impl Wanted for Members {
-    fn of(&mut self, message: &Message, shown: &[Shown]) -> Vec<Event> {
+    fn of(&mut self, message: &Message, shown: &[EventView]) -> Vec<Event> {
         let Some((_, _, id)) = message.address() else { return vec![] };
         if id == self.id.to_string() {
             let end = shown.last().is_some_and(|last| last.terminal);
             self.over = end && shown.last().is_some_and(|last| last.position > self.stands);
             // An end that was followed by a retry is not the end.
             self.over |= end && self.counts().is_over();
-            return shown.iter().map(Shown::event).collect();
+            return shown.iter().map(EventView::event).collect();
         }
         let Some(status) = id.parse().ok().and_then(|job: JobId| self.jobs.get_mut(&job)) else {
             return vec![];
         };
-        let mut events: Vec<Event> = shown.iter().map(Shown::event).collect();
+        let mut events: Vec<Event> = shown.iter().map(EventView::event).collect();
         let mut words =
             shown.iter().filter_map(|shown| shown.body.pointer("/data/status").cloned());
         let newest = words.next_back().and_then(|word| serde_json::from_value(word).ok());

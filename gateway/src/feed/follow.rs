@@ -6,9 +6,9 @@ use poem::web::sse::Event;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-use super::{Logged, Shown, Source, shown::PATIENCE};
+use super::{EventView, Logged, Source, event_view::PATIENCE};
 use crate::{
-    events::{News, next},
+    event_bus::{Notification, next},
     state::Gateway,
 };
 
@@ -20,7 +20,7 @@ pub(crate) trait Wanted: Send {
     }
 
     /// What is to be sent of a message, if it is wanted.
-    fn of(&mut self, message: &Message, shown: &[Shown]) -> Vec<Event>;
+    fn of(&mut self, message: &Message, shown: &[EventView]) -> Vec<Event>;
 
     /// What is to be sent of a worker's progress, if it is wanted.
     fn progress(&self, job: domain::JobId, data: &Value) -> Option<Event>;
@@ -36,7 +36,7 @@ pub(crate) struct Follow<W> {
     /// What was taken in last.
     after: Position,
     wanted: W,
-    listener: broadcast::Receiver<News>,
+    listener: broadcast::Receiver<Notification>,
     /// To be sent.
     ready: VecDeque<Event>,
     /// Everything that stands in the log was taken in; what comes is heard.
@@ -50,7 +50,7 @@ impl<W: Wanted> Follow<W> {
     /// One that is sent `first`, and then what comes after a position.
     pub(super) fn new(
         (gateway, tenant): (&Arc<Gateway>, &Tenant),
-        listener: broadcast::Receiver<News>,
+        listener: broadcast::Receiver<Notification>,
         (first, after): (Option<Event>, Position),
         wanted: W,
     ) -> Self {
@@ -62,7 +62,7 @@ impl<W: Wanted> Follow<W> {
     /// The same, where everything up to the position is among `first`.
     pub(crate) fn caught_up(
         whose: (&Arc<Gateway>, &Tenant),
-        listener: broadcast::Receiver<News>,
+        listener: broadcast::Receiver<Notification>,
         (first, after): (VecDeque<Event>, Position),
         wanted: W,
     ) -> Self {
@@ -122,9 +122,10 @@ impl<W: Wanted> Source for Follow<W> {
             match next(&mut self.listener).await {
                 // Something was missed.
                 None => self.caught_up = false,
-                Some(News::Logged(logged)) if logged.message.sequence <= self.after.sequence => {}
-                Some(News::Logged(logged)) => Box::pin(self.take(&logged)).await,
-                Some(News::Progress(job, data)) => {
+                Some(Notification::Logged(logged))
+                    if logged.message.sequence <= self.after.sequence => {}
+                Some(Notification::Logged(logged)) => Box::pin(self.take(&logged)).await,
+                Some(Notification::Progress(job, data)) => {
                     self.ready.extend(self.wanted.progress(job, &data));
                 }
             }

@@ -14,13 +14,13 @@ use projections::queue;
 use serde_json::{Value, json};
 
 use super::{
-    Shown,
+    EventView,
     follow::{Follow, PAGE, Wanted},
     page, seen, stream, translate, wants_json,
 };
 use crate::{
-    auth::Viewer,
-    events::Topic,
+    auth::ReadAuth,
+    event_bus::Topic,
     problem::{Kind, Problem},
     reply::Raw,
     state::Gateway,
@@ -44,7 +44,7 @@ impl Events {
     async fn events(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        viewer: Viewer,
+        viewer: ReadAuth,
         after: Query<Option<String>>,
         limit: Query<Option<usize>>,
         #[oai(name = "Last-Event-ID")] last: Header<Option<String>>,
@@ -129,10 +129,10 @@ async fn history(
     tenant: &Tenant,
     after: Option<Position>,
     limit: usize,
-) -> Result<(Vec<Shown>, bool), Problem> {
+) -> Result<(Vec<EventView>, bool), Problem> {
     let filter = format!("ev.*.{tenant}.>");
     let mut from = after.map_or(1, |after| after.sequence.max(1));
-    let mut events: Vec<Shown> = Vec::new();
+    let mut events: Vec<EventView> = Vec::new();
     loop {
         let messages = gateway.commands.log().page(&filter, from, PAGE).await?;
         for message in &messages {
@@ -155,8 +155,8 @@ async fn history(
 struct Everything;
 
 impl Wanted for Everything {
-    fn of(&mut self, _: &Message, shown: &[Shown]) -> Vec<Event> {
-        shown.iter().map(Shown::event).collect()
+    fn of(&mut self, _: &Message, shown: &[EventView]) -> Vec<Event> {
+        shown.iter().map(EventView::event).collect()
     }
 
     fn progress(&self, _: JobId, data: &Value) -> Option<Event> {

@@ -17,8 +17,8 @@ use crate::{
     auth::{Auth, Principal},
     if_match::version,
     problem::Problem,
+    queue_slots,
     reply::Reply,
-    room,
     state::{Gateway, caller},
 };
 
@@ -75,7 +75,7 @@ impl<'a> Act<'a> {
         let caller = caller(self.principal, self.request);
         // A job that cannot be tried again is refused by the log, with its reason.
         reserve_again(gateway, tenant, &caller, self.id).await?;
-        let mut place = room::take(gateway, tenant, 1).await?;
+        let mut place = queue_slots::take(gateway, tenant, 1).await?;
         let lease = Some(place.lease());
         place.spend(1);
         let retried = self.give(gateway, JobCommand::Retry { lease }).await;

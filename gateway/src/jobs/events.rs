@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::{
     auth::Principal,
-    events::Topic,
-    feed::{self, Follow, Shown, Wanted, translate},
+    event_bus::Topic,
+    feed::{self, EventView, Follow, Wanted, translate},
     problem::Problem,
     reply::Raw,
     state::Gateway,
@@ -33,7 +33,7 @@ pub(crate) async fn events(
     }
     let unseen = history.iter().filter(|shown| seen.is_none_or(|seen| shown.position > seen));
     // From where the log ended, even if a reader says that it has seen more: it must be told the end.
-    let begin = (unseen.map(Shown::event).collect(), newest.position);
+    let begin = (unseen.map(EventView::event).collect(), newest.position);
     let wanted = OneJob { id, over: newest.terminal };
     let follow = Follow::caught_up((gateway, tenant), listener, begin, wanted);
     Ok(feed::stream(gateway, principal, follow))
@@ -44,7 +44,7 @@ fn filter(tenant: &Tenant, id: JobId) -> String {
 }
 
 /// Everything that happened to a job, as shown.
-async fn shown(gateway: &Gateway, tenant: &Tenant, id: JobId) -> Result<Vec<Shown>, Problem> {
+async fn shown(gateway: &Gateway, tenant: &Tenant, id: JobId) -> Result<Vec<EventView>, Problem> {
     let mut all = Vec::new();
     for message in gateway.commands.log().load(&filter(tenant, id), 1).await? {
         all.extend(translate(gateway, &message).await?);
@@ -62,9 +62,9 @@ impl Wanted for OneJob {
         filter(tenant, self.id)
     }
 
-    fn of(&mut self, _: &Message, shown: &[Shown]) -> Vec<Event> {
+    fn of(&mut self, _: &Message, shown: &[EventView]) -> Vec<Event> {
         self.over = shown.last().map_or(self.over, |last| last.terminal);
-        shown.iter().map(Shown::event).collect()
+        shown.iter().map(EventView::event).collect()
     }
 
     fn progress(&self, _: JobId, data: &Value) -> Option<Event> {

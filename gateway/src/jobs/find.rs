@@ -11,7 +11,7 @@ use super::{show::JobBody, show::show, wait};
 use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
 
 /// How a job is asked for.
-pub(crate) struct Asked {
+pub(crate) struct JobQuery {
     pub(crate) min_position: Option<String>,
     pub(crate) prefer: Option<String>,
 }
@@ -20,7 +20,7 @@ pub(crate) async fn find(
     gateway: &Gateway,
     principal: &Principal,
     id: JobId,
-    asked: Asked,
+    asked: JobQuery,
 ) -> Result<Reply<200, JobBody>, Problem> {
     let epoch = gateway.commands.log().identity().epoch;
     let tenant = &principal.tenant;
@@ -39,7 +39,7 @@ pub(crate) async fn find(
         .reach::<JobDetail>(&gateway.database, epoch, asked.min_position.as_deref())
         .await?;
     if let Some(patience) = wait::patience(asked.prefer.as_deref()) {
-        // Asked of the log: the rows may not have a new job yet.
+        // JobQuery of the log: the rows may not have a new job yet.
         let state = gateway.commands.state::<Job>(tenant.as_str(), &id.to_string()).await?;
         if state != JobState::Unknown && !state.is_over() {
             wait::for_the_end(gateway, tenant, id, patience).await;

@@ -30,7 +30,7 @@ pub(crate) struct JobPage {
 }
 
 /// How a list is asked for.
-pub(crate) struct Asked<'a> {
+pub(crate) struct JobListQuery<'a> {
     pub(crate) uri: &'a Uri,
     pub(crate) status: Option<String>,
     pub(crate) kind: Option<String>,
@@ -44,7 +44,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) min_position: Option<String>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> JobListQuery<'a> {
     /// Nothing but the first page.
     pub(crate) const fn of(uri: &'a Uri) -> Self {
         Self {
@@ -83,7 +83,7 @@ fn malformed(field: &str, detail: &str) -> Problem {
 pub(crate) async fn list(
     gateway: &Gateway,
     principal: &Principal,
-    asked: Asked<'_>,
+    asked: JobListQuery<'_>,
 ) -> Result<Reply<200, JobPage>, Problem> {
     let limit = asked.limit.unwrap_or(50);
     if !(1..=200).contains(&limit) {
@@ -117,7 +117,7 @@ pub(crate) async fn list(
 }
 
 /// The filter, and what tells it from another one.
-fn filter(asked: &Asked<'_>) -> Result<(Filter, String), Problem> {
+fn filter(asked: &JobListQuery<'_>) -> Result<(Filter, String), Problem> {
     let status = asked.status.as_deref().map(|word| {
         serde_json::from_value::<JobStatus>(word.into()).map_err(|_| {
             malformed("status", "status is queued, processing, completed, failed or cancelled")

@@ -13,7 +13,7 @@ use super::show::{OutputBody, output};
 use crate::{
     auth::{Principal, while_admitted},
     problem::{Kind, Problem},
-    range::{Asked, asked},
+    range::{RangeRequest, asked},
     reply::{Raw, Reply},
     state::Gateway,
 };
@@ -63,9 +63,9 @@ pub(crate) async fn read(
     let storage = gateway.storage.of(tenant)?;
     let size = storage.size(&location).await?;
     let part = match asked(range, size) {
-        Asked::Whole => None,
-        Asked::Part(part) => Some(part),
-        Asked::Nothing => {
+        RangeRequest::Whole => None,
+        RangeRequest::Part(part) => Some(part),
+        RangeRequest::Nothing => {
             let detail = format!("the file has {size} bytes");
             return Err(Problem::new(Kind::RangeNotSatisfiable, detail));
         }

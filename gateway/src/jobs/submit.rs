@@ -4,12 +4,12 @@ use commands::HandleError;
 use domain::{
     JobId, Personal, Tenant,
     egress::may_go,
-    hook::Callback,
     job::{Job, JobCommand, JobRejection, JobSpec, JobView},
     location::Location,
     media::{Capabilities, Fallback, Hardware, MediaRequest},
     quota::{MINUTE, Month},
     upload::UploadState,
+    webhook::Callback,
 };
 use nats::{Position, failpoint};
 use poem::Request;
@@ -26,8 +26,8 @@ use crate::{
     idempotency::Key,
     presets,
     problem::{Kind, Problem},
+    queue_slots,
     reply::Reply,
-    room,
     state::{Gateway, caller},
     uploads,
     webhooks::account_secret,
@@ -56,7 +56,7 @@ pub(crate) async fn submit<B: Create + DeserializeOwned>(
 ) -> Result<Reply<201, Submitted>, Problem> {
     let Submission { request, principal, body: Unread { value: mut json, fingerprint, .. }, key } =
         submission;
-    let asked = Asked { request, principal, key: Key::of(B::ROUTE, key, fingerprint)? };
+    let asked = SubmitContext { request, principal, key: Key::of(B::ROUTE, key, fingerprint)? };
     if let Some(answer) = before(gateway, &asked, prefer).await? {
         return Ok(answer);
     }
@@ -69,7 +69,7 @@ pub(crate) async fn submit<B: Create + DeserializeOwned>(
 }
 
 /// Who asks for a job, and how.
-pub(crate) struct Asked<'a> {
+pub(crate) struct SubmitContext<'a> {
     pub(crate) request: &'a Request,
     pub(crate) principal: &'a Principal,
     pub(crate) key: Option<Key>,
@@ -78,7 +78,7 @@ pub(crate) struct Asked<'a> {
 /// The job that the same request made before.
 pub(crate) async fn before(
     gateway: &Gateway,
-    asked: &Asked<'_>,
+    asked: &SubmitContext<'_>,
     prefer: Option<&str>,
 ) -> Result<Option<Reply<201, Submitted>>, Problem> {
     let Some(key) = &asked.key else { return Ok(None) };
@@ -94,11 +94,11 @@ pub(crate) async fn before(
 /// The same of a job that is read already.
 pub(crate) async fn submit_spec(
     gateway: &Gateway,
-    asked: Asked<'_>,
+    asked: SubmitContext<'_>,
     mut spec: JobSpec,
     prefer: Option<&str>,
 ) -> Result<Reply<201, Submitted>, Problem> {
-    let Asked { request, principal, key } = asked;
+    let SubmitContext { request, principal, key } = asked;
     let tenant = &principal.tenant;
     let warnings = may(gateway, principal, &spec).await?;
     if spec.callback.is_some() {
@@ -115,7 +115,7 @@ pub(crate) async fn submit_spec(
     }
     failpoint::hit("gateway.after_key");
     let caller = caller(principal, request);
-    let mut place = room::take(gateway, tenant, 1).await?;
+    let mut place = queue_slots::take(gateway, tenant, 1).await?;
     spec.lease = Some(place.lease());
     if let Some(output) = spec.request.output().and_then(Personal::as_ref) {
         reserve::reserve(gateway, tenant, &caller, id, output).await?;

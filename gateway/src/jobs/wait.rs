@@ -3,7 +3,7 @@ use std::time::Duration;
 use domain::{JobId, Tenant, job::Job};
 
 use crate::{
-    events::{Topic, next_logged},
+    event_bus::{Topic, next_logged},
     state::Gateway,
 };
 

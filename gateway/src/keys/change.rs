@@ -8,11 +8,11 @@ use domain::{
 use poem::Request;
 
 use super::{
-    ring, rotation,
+    quota, rotation,
     show::{KeyShown, answer_with},
 };
 use crate::{
-    audit::Fact,
+    audit_notes::AuditRecord,
     auth::{KnownKey, Principal, mint},
     clock,
     if_match::version,
@@ -57,7 +57,7 @@ impl Change<'_> {
         Key::decide(&self.key.state, command.clone()).map_err(Problem::from)?;
         // It may have expired, or expire before this is written: it would open again.
         let caller = caller(self.principal, self.request);
-        ring::claim(gateway, &self.key.tenant, &caller, self.key.id, ClaimPurpose::Extend).await?;
+        quota::claim(gateway, &self.key.tenant, &caller, self.key.id, ClaimPurpose::Extend).await?;
         self.give(gateway, command).await
     }
 
@@ -76,7 +76,7 @@ impl Change<'_> {
         self.principal.grant().covers(&held.scopes, &held.terms).map_err(KeyRejection::from)?;
         // Who says how long the old one may go on wants it replaced now, whatever waits.
         if !asked && let Some(secret) = rotation::collect(gateway, &self.key).await? {
-            let fact = Fact::about(self.request, self.principal, "key.secret_collected");
+            let fact = AuditRecord::about(self.request, self.principal, "key.secret_collected");
             gateway.audit.note(fact);
             return Ok(answer_with(&self.key, Some(secret)));
         }

@@ -8,11 +8,11 @@ use uuid::Uuid;
 
 use super::{
     body::{KeyBody, scopes, words},
-    ring,
+    quota,
     show::{KeyShown, answer, answer_with},
 };
 use crate::{
-    auth::{KnownKey, Minted, Principal, Shown, mint},
+    auth::{CredentialKind, KnownKey, Minted, Principal, mint},
     body::StrictJson,
     clock, idempotency,
     problem::{Kind, Problem},
@@ -27,7 +27,7 @@ pub(super) async fn create(
     body: StrictJson<KeyBody>,
     key: Option<String>,
 ) -> Result<Reply<201, KeyShown>, Problem> {
-    if principal.shown == Shown::Issued {
+    if principal.shown == CredentialKind::Issued {
         // It would outlive whoever the issuer no longer vouches for.
         return Err(Problem::new(
             Kind::Forbidden,
@@ -76,7 +76,7 @@ pub(super) async fn create(
         minted = mint(gateway.directory.pepper(), id, crate::random::bytes()?);
     }
     let caller = caller(principal, request);
-    ring::claim(gateway, &tenant, &caller, id, ClaimPurpose::Create).await?;
+    quota::claim(gateway, &tenant, &caller, id, ClaimPurpose::Create).await?;
     let command = command(&minted);
     let outcome =
         gateway.commands.handle::<Key>(tenant.as_str(), &id.to_string(), &caller, command).await;

@@ -6,7 +6,7 @@ use poem::Request;
 use poem_openapi::Object;
 
 use crate::{
-    audit::Fact,
+    audit_notes::AuditRecord,
     auth::{KnownKey, Principal},
     clock, page,
     problem::{Kind, Problem},
@@ -51,7 +51,7 @@ pub(crate) struct KeyPage {
 }
 
 /// How a list is asked for.
-pub(super) struct Asked {
+pub(super) struct KeyQuery {
     pub(super) tenant: Option<String>,
     pub(super) limit: Option<u32>,
     pub(super) cursor: Option<String>,
@@ -101,7 +101,7 @@ pub(super) fn answer_with<const STATUS: u16>(
 pub(super) async fn list(
     gateway: &Gateway,
     (request, principal): (&Request, &Principal),
-    asked: Asked,
+    asked: KeyQuery,
 ) -> Result<Reply<200, KeyPage>, Problem> {
     let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);
     let limit = page::limit(asked.limit, "keys")?;
@@ -114,7 +114,7 @@ pub(super) async fn list(
         wanted => wanted.as_ref(),
     };
     if tenant != Some(&principal.tenant) {
-        gateway.audit.note(Fact::about(request, principal, "admin.read_keys"));
+        gateway.audit.note(AuditRecord::about(request, principal, "admin.read_keys"));
     }
     let after: Option<KeyId> = page::after(asked.cursor.as_deref())?;
     gateway.directory.catch_up(gateway.commands.log()).await?;

@@ -35,7 +35,7 @@ pub(crate) struct PresetList {
 }
 
 /// How a list is asked for.
-pub(super) struct Asked {
+pub(super) struct PresetQuery {
     pub(super) limit: Option<u32>,
     pub(super) cursor: Option<String>,
     pub(super) min_position: Option<String>,
@@ -86,7 +86,7 @@ pub(super) async fn list(
     gateway: &Gateway,
     principal: &Principal,
     uri: &Uri,
-    asked: Asked,
+    asked: PresetQuery,
 ) -> Result<Reply<200, PresetList>, Problem> {
     let limit = page::limit(asked.limit, "presets")?;
     let after: Option<Place> = page::after(asked.cursor.as_deref())?;

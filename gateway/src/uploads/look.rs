@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    audit::Fact,
+    audit_notes::AuditRecord,
     auth::Principal,
     problem::{Kind, Problem},
     scanner::OnFailure,
@@ -65,11 +65,11 @@ pub(super) async fn look(
             Ok(Some(facts))
         }
         Some(LookAnswer::IsNot { code, message }) if is_its_doing(code) => {
-            gateway.audit.note(Fact::about(request, principal, "upload.refused_media"));
+            gateway.audit.note(AuditRecord::about(request, principal, "upload.refused_media"));
             Err(Problem::field(Kind::Invalid, "#body", message))
         }
         Some(LookAnswer::IsNot { .. }) | None => {
-            gateway.audit.note(Fact::about(request, principal, "upload.not_looked_into"));
+            gateway.audit.note(AuditRecord::about(request, principal, "upload.not_looked_into"));
             match gateway.look.on_failure {
                 OnFailure::Accept => Ok(None),
                 OnFailure::Refuse => {

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use domain::{
     Personal,
     catalogue::is_known,
-    hook::{Callback, HookChange, HookCommand, HookTerms},
+    webhook::{Callback, WebhookChange, WebhookCommand, WebhookTerms},
 };
 use nats::Position;
 use poem_openapi::{Object, types::MaybeUndefined};
@@ -59,8 +59,8 @@ fn invalid(pointer: &str, detail: impl Into<String>) -> Problem {
 }
 
 impl WebhookBody {
-    pub(super) fn terms(self, gateway: &Gateway) -> Result<HookTerms, Problem> {
-        Ok(HookTerms {
+    pub(super) fn terms(self, gateway: &Gateway) -> Result<WebhookTerms, Problem> {
+        Ok(WebhookTerms {
             url: address(gateway, &self.url, "#/url")?,
             events: events(self.events.as_deref().unwrap_or_default(), "#/events")?,
             description: Personal::Clear(self.description.map(description).transpose()?),
@@ -70,17 +70,17 @@ impl WebhookBody {
 }
 
 impl WebhookPatch {
-    pub(super) fn read(self, gateway: &Gateway) -> Result<HookChange, Problem> {
+    pub(super) fn read(self, gateway: &Gateway) -> Result<WebhookChange, Problem> {
         let url = self.url.map(|url| address(gateway, &url, "#/url")).transpose()?;
         let events = self.events.map(|names| events(&names, "#/events")).transpose()?;
         let description = change(self.description, description)?.map(Personal::Clear);
         let concurrency = self.concurrency.map(concurrency).transpose()?;
-        Ok(HookChange { url, events, description, concurrency, enabled: self.enabled })
+        Ok(WebhookChange { url, events, description, concurrency, enabled: self.enabled })
     }
 }
 
 impl ReplayBody {
-    pub(super) fn read(&self, gateway: &Gateway) -> Result<HookCommand, Problem> {
+    pub(super) fn read(&self, gateway: &Gateway) -> Result<WebhookCommand, Problem> {
         let after: Position = self
             .after
             .parse()
@@ -90,7 +90,7 @@ impl ReplayBody {
             let detail = format!("the log is in epoch {epoch} since it was restored");
             return Err(invalid("#/after", detail));
         }
-        Ok(HookCommand::Replay { sequence: after.sequence, index: after.index })
+        Ok(WebhookCommand::Replay { sequence: after.sequence, index: after.index })
     }
 }
 

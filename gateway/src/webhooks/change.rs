@@ -1,11 +1,11 @@
 use commands::{Caller, HandleError};
 use domain::{
-    HookId,
-    hook::{Hook, HookChange, HookCommand, HookState},
+    WebhookId,
+    webhook::{Webhook, WebhookChange, WebhookCommand, WebhookState},
 };
 
 use super::{
-    ring::{self, Target},
+    quota::{self, Target},
     show::{self, WebhookShown},
 };
 use crate::{auth::Principal, if_match::version, problem::Problem, reply::Reply, state::Gateway};
@@ -14,35 +14,37 @@ use crate::{auth::Principal, if_match::version, problem::Problem, reply::Reply, 
 pub(super) async fn may(
     gateway: &Gateway,
     (principal, caller): (&Principal, &Caller),
-    id: HookId,
-    change: &HookChange,
+    id: WebhookId,
+    change: &WebhookChange,
 ) -> Result<(), Problem> {
     if change.url.is_none() && change.events.is_none() {
         return Ok(());
     }
     let tenant = &principal.tenant;
-    let state = gateway.commands.state::<Hook>(tenant.as_str(), &id.to_string()).await?;
-    let HookState::Known { terms, .. } = state else { return Err(Problem::not_found("webhook")) };
+    let state = gateway.commands.state::<Webhook>(tenant.as_str(), &id.to_string()).await?;
+    let WebhookState::Known { terms, .. } = state else {
+        return Err(Problem::not_found("webhook"));
+    };
     let url = change.url.as_ref().unwrap_or(&terms.url);
     let events = change.events.as_ref().unwrap_or(&terms.events);
-    ring::claim(gateway, (tenant, caller), id, &Target { url, events }).await
+    quota::claim(gateway, (tenant, caller), id, &Target { url, events }).await
 }
 
 /// Gives a command, if the endpoint is still as `If-Match` says, and shows it as it stands after it.
 pub(super) async fn give<const STATUS: u16>(
     gateway: &Gateway,
     (principal, caller): (&Principal, &Caller),
-    (id, if_match): (HookId, Option<String>),
-    command: HookCommand,
+    (id, if_match): (WebhookId, Option<String>),
+    command: WebhookCommand,
 ) -> Result<Reply<STATUS, WebhookShown>, Problem> {
     let tenant = &principal.tenant;
     let version = if_match.as_deref().map(version).transpose()?.flatten();
     let (of, name) = (tenant.as_str(), id.to_string());
-    let handled = gateway.commands.handle_if::<Hook>(of, &name, caller, command, version).await;
+    let handled = gateway.commands.handle_if::<Webhook>(of, &name, caller, command, version).await;
     if matches!(handled, Err(HandleError::VersionMismatch(_))) {
         // Of what is not there no version matches, and that it is not there says more.
-        let state = gateway.commands.state::<Hook>(of, &name).await?;
-        if !matches!(state, HookState::Known { .. }) {
+        let state = gateway.commands.state::<Webhook>(of, &name).await?;
+        if !matches!(state, WebhookState::Known { .. }) {
             return Err(Problem::not_found("webhook"));
         }
     }

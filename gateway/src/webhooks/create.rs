@@ -1,7 +1,7 @@
 use commands::HandleError;
 use domain::{
-    HookId,
-    hook::{Hook, HookCommand, HookRejection},
+    WebhookId,
+    webhook::{Webhook, WebhookCommand, WebhookRejection},
 };
 use nats::failpoint;
 use poem::Request;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     body::WebhookBody,
-    ring::{self, Target},
+    quota::{self, Target},
     secret::{shown, vault_name},
     show::{self, WebhookShown},
 };
@@ -32,7 +32,7 @@ pub(super) async fn create(
     let StrictJson { value: body, fingerprint, .. } = body;
     let terms = body.terms(gateway)?;
     let tenant = &principal.tenant;
-    let mut id = HookId::from_uuid(Uuid::now_v7());
+    let mut id = WebhookId::from_uuid(Uuid::now_v7());
     if let Some(key) = idempotency::Key::of("webhooks", key, fingerprint)? {
         id = key.reserve(gateway, principal, &id).await?;
         if let Some(found) = show::in_log(gateway, tenant, id).await? {
@@ -41,24 +41,25 @@ pub(super) async fn create(
     }
     let caller = caller(principal, request);
     let target = Target { url: &terms.url, events: &terms.events };
-    ring::claim(gateway, (tenant, &caller), id, &target).await?;
+    quota::claim(gateway, (tenant, &caller), id, &target).await?;
     // Before the event: one that is made has a secret, whatever dies in between.
     let secret = crate::random::bytes()?;
     let kept = gateway.vault.put_first(&vault_name(id, 1), &secret).await?;
     failpoint::hit("gateway.before_webhook");
     let name = id.to_string();
-    let command = HookCommand::Create { terms };
-    let outcome = gateway.commands.handle::<Hook>(tenant.as_str(), &name, &caller, command).await;
+    let command = WebhookCommand::Create { terms };
+    let outcome =
+        gateway.commands.handle::<Webhook>(tenant.as_str(), &name, &caller, command).await;
     let secret = match outcome {
         Ok(_) => Some(shown(&kept)),
         // The same request, at the same moment: whoever was first has the secret.
-        Err(HandleError::Rejected(HookRejection::AlreadyCreated)) => None,
+        Err(HandleError::Rejected(WebhookRejection::AlreadyCreated)) => None,
         Err(error) => return Err(error.into()),
     };
     if let Some(problem) = gateway.has_closed(tenant).await {
         // Its erasure began in between, and may not have seen this one.
-        let (tenant, delete) = (tenant.as_str(), HookCommand::Delete);
-        let _ = gateway.commands.handle::<Hook>(tenant, &name, &caller, delete).await;
+        let (tenant, delete) = (tenant.as_str(), WebhookCommand::Delete);
+        let _ = gateway.commands.handle::<Webhook>(tenant, &name, &caller, delete).await;
         return Err(problem);
     }
     let found = show::in_log(gateway, tenant, id).await?;

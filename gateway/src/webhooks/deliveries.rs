@@ -1,5 +1,5 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::{HookId, Timestamp};
+use domain::{Timestamp, WebhookId};
 use poem::http::Uri;
 use poem_openapi::Object;
 use projections::{
@@ -60,7 +60,7 @@ pub(crate) struct DeliveryPage {
 }
 
 /// How a list is asked for.
-pub(super) struct Asked {
+pub(super) struct DeliveryQuery {
     pub(super) status: Option<String>,
     pub(super) limit: Option<u32>,
     pub(super) cursor: Option<String>,
@@ -95,8 +95,8 @@ fn shown((row, tries): &(DeliveryRow, Vec<AttemptRow>)) -> DeliveryShown {
 pub(super) async fn list(
     gateway: &Gateway,
     principal: &Principal,
-    (id, uri): (HookId, &Uri),
-    asked: Asked,
+    (id, uri): (WebhookId, &Uri),
+    asked: DeliveryQuery,
 ) -> Result<Reply<200, DeliveryPage>, Problem> {
     let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);
     let limit = asked.limit.unwrap_or(50);

@@ -1,6 +1,6 @@
 use domain::{
-    HookId,
-    hook::{Hook, HookState},
+    WebhookId,
+    webhook::{Webhook, WebhookState},
 };
 use projections::webhooks;
 
@@ -15,11 +15,11 @@ use crate::{
 pub(super) async fn may(
     gateway: &Gateway,
     principal: &Principal,
-    hook: HookId,
+    hook: WebhookId,
 ) -> Result<(), Problem> {
     let tenant = &principal.tenant;
-    let state = gateway.commands.state::<Hook>(tenant.as_str(), &hook.to_string()).await?;
-    if !matches!(state, HookState::Known { .. }) {
+    let state = gateway.commands.state::<Webhook>(tenant.as_str(), &hook.to_string()).await?;
+    if !matches!(state, WebhookState::Known { .. }) {
         return Err(Problem::not_found("webhook"));
     }
     if webhooks::is_replayed(&gateway.database, tenant, hook).await? {

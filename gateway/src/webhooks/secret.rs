@@ -3,8 +3,8 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use commands::Caller;
 use domain::{
-    HookId,
-    hook::{Hook, HookCommand, HookState},
+    WebhookId,
+    webhook::{Webhook, WebhookCommand, WebhookState},
 };
 use poem_openapi::Object;
 
@@ -24,7 +24,7 @@ pub(crate) struct SigningSecret {
 const BOTH: Duration = Duration::from_hours(24);
 
 /// Where an endpoint's n-th secret stands in the vault.
-pub(super) fn vault_name(id: HookId, nth: u32) -> String {
+pub(super) fn vault_name(id: WebhookId, nth: u32) -> String {
     format!("hook.{id}.{nth}")
 }
 
@@ -37,20 +37,22 @@ pub(super) fn shown(secret: &[u8]) -> String {
 pub(super) async fn rotate(
     gateway: &Gateway,
     (principal, caller): (&Principal, &Caller),
-    (id, if_match): (HookId, Option<String>),
+    (id, if_match): (WebhookId, Option<String>),
 ) -> Result<Reply<200, WebhookShown>, Problem> {
     let tenant = principal.tenant.as_str();
     let version = if_match.as_deref().map(version).transpose()?.flatten();
-    let state = gateway.commands.state::<Hook>(tenant, &id.to_string()).await?;
-    let HookState::Known { secret, .. } = state else { return Err(Problem::not_found("webhook")) };
+    let state = gateway.commands.state::<Webhook>(tenant, &id.to_string()).await?;
+    let WebhookState::Known { secret, .. } = state else {
+        return Err(Problem::not_found("webhook"));
+    };
     let next = secret.saturating_add(1);
     // Before the event, so that nothing is signed with what is not there. One that was put and never
     // taken, for somebody died in between, was shown to nobody: it is as good as a new one.
     let kept = gateway.vault.put_first(&vault_name(id, next), &crate::random::bytes()?).await?;
     let old_until = clock::now().plus(BOTH);
-    let command = HookCommand::RotateSecret { secret: next, old_until };
+    let command = WebhookCommand::RotateSecret { secret: next, old_until };
     let name = id.to_string();
-    gateway.commands.handle_if::<Hook>(tenant, &name, caller, command, version).await?;
+    gateway.commands.handle_if::<Webhook>(tenant, &name, caller, command, version).await?;
     let found = show::in_log(gateway, &principal.tenant, id).await?;
     let found = found.ok_or_else(|| Problem::not_found("webhook"))?;
     Ok(show::answer(&found, Some(shown(&kept))))

@@ -1,6 +1,6 @@
 use domain::{
-    HookId, Tenant, Timestamp,
-    hook::{DisabledBy, Hook, HookView},
+    Tenant, Timestamp, WebhookId,
+    webhook::{DisabledBy, Webhook, WebhookView},
 };
 use nats::Position;
 use poem::http::Uri;
@@ -43,7 +43,7 @@ pub(crate) struct WebhookPage {
 }
 
 /// How a list is asked for.
-pub(super) struct Asked {
+pub(super) struct WebhookQuery {
     pub(super) limit: Option<u32>,
     pub(super) cursor: Option<String>,
     pub(super) min_position: Option<String>,
@@ -51,29 +51,29 @@ pub(super) struct Asked {
 
 /// An endpoint as the log has it this moment.
 pub(super) struct InLog {
-    pub(super) view: HookView,
+    pub(super) view: WebhookView,
     position: Position,
 }
 
 pub(super) async fn in_log(
     gateway: &Gateway,
     tenant: &Tenant,
-    id: HookId,
+    id: WebhookId,
 ) -> Result<Option<InLog>, Problem> {
-    let history = gateway.commands.history::<Hook>(tenant.as_str(), &id.to_string()).await?;
+    let history = gateway.commands.history::<Webhook>(tenant.as_str(), &id.to_string()).await?;
     let epoch = gateway.commands.log().identity().epoch;
     let (mut view, mut position) = (None, Position { epoch, ..Position::default() });
     for (sequence, decision) in &history {
         let at = Timestamp::from_millis(decision.at);
         for event in &decision.events {
-            view = HookView::apply(view, event, (id, tenant, at));
+            view = WebhookView::apply(view, event, (id, tenant, at));
         }
         position.sequence = *sequence;
     }
     Ok(view.map(|view| InLog { view, position }))
 }
 
-fn show(view: &HookView, secret: Option<String>) -> WebhookShown {
+fn show(view: &WebhookView, secret: Option<String>) -> WebhookShown {
     let status = if view.disabled_by.is_some() { "disabled" } else { "enabled" };
     let old = view.old_until.filter(|until| *until > clock::now());
     WebhookShown {
@@ -103,7 +103,7 @@ pub(super) fn answer<const STATUS: u16>(
 pub(super) async fn find(
     gateway: &Gateway,
     principal: &Principal,
-    id: HookId,
+    id: WebhookId,
 ) -> Result<Reply<200, WebhookShown>, Problem> {
     let found = in_log(gateway, &principal.tenant, id).await?;
     let found = found.filter(|found| !found.view.deleted);
@@ -119,10 +119,10 @@ pub(super) async fn list(
     gateway: &Gateway,
     principal: &Principal,
     uri: &Uri,
-    asked: Asked,
+    asked: WebhookQuery,
 ) -> Result<Reply<200, WebhookPage>, Problem> {
     let limit = page::limit(asked.limit, "webhooks")?;
-    let after: Option<HookId> = page::after(asked.cursor.as_deref())?;
+    let after: Option<WebhookId> = page::after(asked.cursor.as_deref())?;
     let epoch = gateway.commands.log().identity().epoch;
     let wanted = asked.min_position.as_deref();
     gateway.positions.reach::<Webhooks>(&gateway.database, epoch, wanted).await?;

@@ -1,4 +1,4 @@
-use nats::{Allowance, Lease};
+use nats::{Lease, QuotaCounter};
 
 use crate::harness::Bed;
 
@@ -6,7 +6,7 @@ use crate::harness::Bed;
 async fn what_many_take_from_a_limit_is_the_limit_and_no_more() {
     let bed = Bed::new().await;
     let takers = (0..8).map(|_| {
-        let allowance = Allowance::new(bed.nats.clone());
+        let allowance = QuotaCounter::new(bed.nats.clone());
         tokio::spawn(async move {
             let mut taken = 0;
             loop {
@@ -25,7 +25,7 @@ async fn what_many_take_from_a_limit_is_the_limit_and_no_more() {
         all += taken;
     }
     assert_eq!(all, 100);
-    let other = Allowance::new(bed.nats.clone());
+    let other = QuotaCounter::new(bed.nats.clone());
     let lease = other.lease("acme.requests.2", 100, |_| 7).await.unwrap();
     assert_eq!(lease, Lease { granted: 7, used: 7 });
 }
@@ -33,7 +33,7 @@ async fn what_many_take_from_a_limit_is_the_limit_and_no_more() {
 #[tokio::test]
 async fn what_is_handed_out_survives_a_restart() {
     let mut bed = Bed::new().await;
-    let allowance = Allowance::new(bed.nats.clone());
+    let allowance = QuotaCounter::new(bed.nats.clone());
     allowance.lease("acme.requests.1", 10, |_| 6).await.unwrap();
     bed.server.kill();
     bed.server.restart().unwrap();
@@ -49,7 +49,7 @@ async fn what_is_handed_out_survives_a_restart() {
 #[tokio::test]
 async fn what_is_given_back_is_there_for_others() {
     let bed = Bed::new().await;
-    let allowance = Allowance::new(bed.nats.clone());
+    let allowance = QuotaCounter::new(bed.nats.clone());
     allowance.lease("acme.requests.1", 10, |_| 8).await.unwrap();
     allowance.give_back("acme.requests.1", 5).await.unwrap();
     let lease = allowance.lease("acme.requests.1", 4, |left| left).await.unwrap();

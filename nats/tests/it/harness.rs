@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use embedded::{NatsServer, temporary_folder};
-use nats::{Draft, Log, Nats, NatsConfig, topology};
+use nats::{AppendRequest, Log, Nats, NatsConfig, topology};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -27,8 +27,8 @@ impl Bed {
     }
 }
 
-pub(crate) fn draft(id: &str, expected: u64, text: &str) -> Draft {
-    Draft {
+pub(crate) fn draft(id: &str, expected: u64, text: &str) -> AppendRequest {
+    AppendRequest {
         subject: format!("ev.job.acme.{id}"),
         expected,
         command_id: Uuid::now_v7(),

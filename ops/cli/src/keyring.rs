@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use gateway::Pepper;
-use nats::{Anchors, Nats};
+use nats::{Nats, SignedHeads};
 use projections::{AnchorSigner, Notary};
 use serde::{Deserialize, Serialize};
 
@@ -139,12 +139,13 @@ impl Secrets {
 
     /// Who signs anchors.
     pub(crate) fn signer(&self, nats: &Nats) -> anyhow::Result<AnchorSigner> {
-        Ok(AnchorSigner::new(self.bytes(Secret::Signing)?, Anchors::new(nats.clone())))
+        Ok(AnchorSigner::new(self.bytes(Secret::Signing)?, SignedHeads::new(nats.clone())))
     }
 
     /// Who says which anchors are ours.
     pub(crate) fn notary(&self, nats: &Nats) -> anyhow::Result<Notary> {
-        Notary::new(self.verifying()?, Anchors::new(nats.clone())).context("secrets.verifying_key")
+        Notary::new(self.verifying()?, SignedHeads::new(nats.clone()))
+            .context("secrets.verifying_key")
     }
 
     /// Whether all of them are there.

@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use commands::Commands;
-use gateway::{Directory, Server, Services};
+use gateway::{CredentialStore, Server, Services};
 use nats::{Codec, Log, Nats, Vault, topology};
 use projections::{
     Archive, AuditDecisions, AuditNotes, BatchList, Database, JobDetail, JobList, Pace, Presets,
@@ -130,7 +130,7 @@ async fn start(
         Role::Gateway => {
             let patience = Duration::from_millis(config.gateway.max_key_lag);
             let directory =
-                Directory::new(config.secrets.pepper()?, config.tiers.clone(), patience);
+                CredentialStore::new(config.secrets.pepper()?, config.tiers.clone(), patience);
             let directory = Arc::new(directory);
             let known = Arc::clone(&directory);
             let following = {

@@ -40,12 +40,12 @@ pub(crate) async fn follow(config: &Config, ground: &Ground) -> Infallible {
         };
         let url = |config: &Config| config.nats.as_ref().map(|nats| nats.url.clone());
         if let Some(nats) = newest.nats.as_ref().filter(|_| url(&newest) != url(&known)) {
-            ground.commands.log().nats().show_from_now_on(nats);
+            ground.commands.log().nats().set_credentials(nats);
             tracing::info!("NATS is shown another password from now on");
         }
         let url = |config: &Config| config.postgres.as_ref().map(|postgres| postgres.url.clone());
         if let Some(postgres) = newest.postgres.as_ref().filter(|_| url(&newest) != url(&known)) {
-            match ground.database.show_from_now_on(postgres) {
+            match ground.database.set_credentials(postgres) {
                 Ok(()) => tracing::info!("Postgres is shown another password from now on"),
                 Err(error) => tracing::warn!(%error, "the new address of Postgres is none"),
             }

@@ -36,7 +36,7 @@ struct Told {
 
 /// Where entries go.
 enum Outlet {
-    Lines,
+    JobLogs,
     Udp(UdpSocket),
     Tcp(TcpStream),
     Otlp(Collector),
@@ -113,7 +113,7 @@ fn syslog_line(row: &AuditRow) -> String {
 
 impl Outlet {
     async fn open(syslog: Option<&str>) -> anyhow::Result<Self> {
-        let Some(url) = syslog else { return Ok(Self::Lines) };
+        let Some(url) = syslog else { return Ok(Self::JobLogs) };
         let (scheme, address) = url.split_once("://").unwrap_or(("", url));
         Ok(match scheme {
             "udp" => {
@@ -128,7 +128,7 @@ impl Outlet {
 
     async fn tell(&mut self, row: &AuditRow) -> anyhow::Result<()> {
         match self {
-            Self::Lines => {
+            Self::JobLogs => {
                 let mut out = std::io::stdout();
                 writeln!(out, "{}", entry(row))?;
                 out.flush()?;

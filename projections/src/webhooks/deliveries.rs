@@ -1,4 +1,4 @@
-use domain::{HookId, Tenant, Timestamp};
+use domain::{Tenant, Timestamp, WebhookId};
 use sqlx::FromRow;
 
 use crate::{Database, ProjectionError, fold::millis};
@@ -54,7 +54,7 @@ pub struct AttemptRow {
 /// When the database does not answer.
 pub async fn deliveries(
     database: &Database,
-    (tenant, hook): (&Tenant, HookId),
+    (tenant, hook): (&Tenant, WebhookId),
     state: Option<&str>,
     before: Option<(i64, i32, String)>,
     limit: u32,

@@ -1,27 +1,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    HookId, Personal, Tenant, Timestamp,
-    hook::{Callback, HookEvent, HookView, wants},
+    Personal, Tenant, Timestamp, WebhookId,
+    webhook::{Callback, WebhookEvent, WebhookView, wants},
 };
 use nats::Codec;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use super::{matching::Matched, sealed};
-use crate::{Database, ProjectionError, storable, told::Told};
+use crate::{Database, ProjectionError, public_message::PublicMessage, storable};
 
 /// The endpoints that a batch of messages may concern.
 #[derive(Debug, Default)]
 pub(super) struct Endpoints {
-    rows: BTreeMap<HookId, Row>,
+    rows: BTreeMap<WebhookId, Row>,
     /// What is to be written.
-    changed: BTreeSet<HookId>,
+    changed: BTreeSet<WebhookId>,
 }
 
 #[derive(Debug)]
 struct Row {
-    view: HookView,
+    view: WebhookView,
     /// The job or batch whose own it is.
     thing: Option<String>,
     sequence: u64,
@@ -37,7 +37,7 @@ enum Address {
     Said,
 }
 
-type Loaded = (Json<HookView>, Option<String>, i64, Option<Vec<u8>>);
+type Loaded = (Json<WebhookView>, Option<String>, i64, Option<Vec<u8>>);
 
 /// Deliveries at once of an endpoint that says nothing.
 const OWN_CONCURRENCY: u32 = 2;
@@ -104,7 +104,7 @@ impl Endpoints {
     }
 
     /// Those that want an event of this kind of this thing.
-    pub(super) fn wanting(&self, tenant: &Tenant, thing: &str, kind: &str) -> Vec<HookId> {
+    pub(super) fn wanting(&self, tenant: &Tenant, thing: &str, kind: &str) -> Vec<WebhookId> {
         let rows = self.rows.values().filter(|row| {
             row.view.tenant == *tenant
                 && row.view.disabled_by.is_none()
@@ -119,13 +119,13 @@ impl Endpoints {
     pub(super) fn add_own(
         &mut self,
         tenant: &Tenant,
-        told: &Told,
+        told: &PublicMessage,
         callback: &Callback,
         sequence: u64,
     ) {
         let number = told.thing.rsplit('_').next().and_then(|digits| Uuid::try_parse(digits).ok());
-        let Some(id) = number.map(HookId::from_uuid) else { return };
-        let view = HookView {
+        let Some(id) = number.map(WebhookId::from_uuid) else { return };
+        let view = WebhookView {
             id,
             tenant: tenant.clone(),
             url: callback.url.clone(),
@@ -148,10 +148,10 @@ impl Endpoints {
     /// Folds in one event of an endpoint.
     pub(super) fn apply(
         &mut self,
-        id: HookId,
+        id: WebhookId,
         tenant: &Tenant,
         at: Timestamp,
-        event: &HookEvent,
+        event: &WebhookEvent,
         sequence: u64,
     ) {
         let (view, thing, address) = match self.rows.remove(&id) {
@@ -159,17 +159,17 @@ impl Endpoints {
             None => (None, None, Address::Said),
         };
         let address = match event {
-            HookEvent::Created { .. } | HookEvent::Updated { .. } => Address::Said,
+            WebhookEvent::Created { .. } | WebhookEvent::Updated { .. } => Address::Said,
             _ => address,
         };
-        if let Some(view) = HookView::apply(view, event, (id, tenant, at)) {
+        if let Some(view) = WebhookView::apply(view, event, (id, tenant, at)) {
             self.rows.insert(id, Row { view, thing, sequence, address });
             self.changed.insert(id);
         }
     }
 
     /// An event that means nothing.
-    pub(super) fn test(&self, hook: HookId, sequence: u64, at: Timestamp) -> Option<Matched> {
+    pub(super) fn test(&self, hook: WebhookId, sequence: u64, at: Timestamp) -> Option<Matched> {
         let view = &self.rows.get(&hook)?.view;
         let body = serde_json::json!({
             "type": "webhook.test", "timestamp": at, "data": { "webhook_id": hook },
@@ -191,7 +191,7 @@ impl Endpoints {
     pub(super) async fn lock(
         &self,
         connection: &mut PgConnection,
-        mut hooks: BTreeSet<HookId>,
+        mut hooks: BTreeSet<WebhookId>,
     ) -> Result<(), ProjectionError> {
         hooks.extend(&self.changed);
         let ids: Vec<String> = hooks.iter().map(ToString::to_string).collect();
@@ -273,7 +273,7 @@ pub async fn count(database: &Database, tenant: &Tenant) -> Result<u32, Projecti
 pub async fn is_there(
     database: &Database,
     tenant: &Tenant,
-    id: HookId,
+    id: WebhookId,
 ) -> Result<bool, ProjectionError> {
     let found: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM webhook
@@ -293,7 +293,7 @@ pub async fn is_there(
 pub async fn is_replayed(
     database: &Database,
     tenant: &Tenant,
-    id: HookId,
+    id: WebhookId,
 ) -> Result<bool, ProjectionError> {
     let found: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM replay WHERE hook_id = $1 AND tenant = $2)",
@@ -313,10 +313,10 @@ pub async fn page(
     database: &Database,
     codec: &Codec,
     tenant: &Tenant,
-    after: Option<HookId>,
+    after: Option<WebhookId>,
     limit: u32,
-) -> Result<Vec<HookView>, ProjectionError> {
-    let rows: Vec<(Json<HookView>, Option<Vec<u8>>)> = sqlx::query_as(
+) -> Result<Vec<WebhookView>, ProjectionError> {
+    let rows: Vec<(Json<WebhookView>, Option<Vec<u8>>)> = sqlx::query_as(
         "SELECT doc, sealed FROM webhook
          WHERE tenant = $1 AND thing IS NULL AND status <> 'deleted' AND id > $2
          ORDER BY id LIMIT $3",

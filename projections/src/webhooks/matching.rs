@@ -1,16 +1,16 @@
 use std::collections::BTreeSet;
 
-use domain::{HookId, Public, Timestamp};
+use domain::{PublicEvent, Timestamp, WebhookId};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use super::ByHook;
-use crate::{ProjectionError, fold::millis, storable, told::Told};
+use crate::{ProjectionError, fold::millis, public_message::PublicMessage, storable};
 
 /// One event that one endpoint is to be told of.
 #[derive(Debug, Clone)]
 pub(super) struct Matched {
-    pub(super) hook: HookId,
+    pub(super) hook: WebhookId,
     /// The same for every try, and for a replay.
     pub(super) id: String,
     pub(super) tenant: String,
@@ -25,7 +25,7 @@ pub(super) struct Matched {
 }
 
 /// What is signed and sent.
-pub(super) fn body(told: &Told, event: &Public) -> String {
+pub(super) fn body(told: &PublicMessage, event: &PublicEvent) -> String {
     let mut data = event.data.clone();
     if let Some(data) = data.as_object_mut() {
         data.insert(told.field.to_owned(), Value::String(told.thing.clone()));

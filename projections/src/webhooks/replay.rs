@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use domain::{HookId, Tenant, Timestamp};
+use domain::{Tenant, Timestamp, WebhookId};
 use nats::{Codec, CodecError, Log, Message, failpoint};
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,7 @@ use super::{
     endpoints::Endpoints,
     matching::{Matched, store},
 };
-use crate::{Database, ProjectionError, told};
+use crate::{Database, ProjectionError, public_message};
 
 /// Messages read at once.
 const PAGE: usize = 500;
@@ -131,7 +131,7 @@ impl Replays {
         };
         let mut matched = Vec::new();
         for message in page.iter().filter(|message| message.sequence < wish.until()) {
-            let told = match told::told(&self.codec, message).await {
+            let told = match public_message::told(&self.codec, message).await {
                 Ok(Some(told)) => told,
                 // What cannot be read was passed over then, and is now.
                 Ok(None) | Err(CodecError::Unreadable(_)) => continue,
@@ -190,7 +190,7 @@ impl Wish {
         sqlx::query("UPDATE replay SET pages = pages + 1 WHERE hook_id = $1").bind(&self.hook_id)
     }
 
-    /// Notes how far it is, or that it is over; false if more was asked for meanwhile, or nobody wants it
+    /// AuditStream how far it is, or that it is over; false if more was asked for meanwhile, or nobody wants it
     /// any more.
     async fn moved(
         &self,
@@ -220,7 +220,7 @@ impl Wish {
 
 /// Somebody asked for everything after a place, up to where they asked.
 pub(super) struct Ask {
-    pub(super) hook: HookId,
+    pub(super) hook: WebhookId,
     pub(super) tenant: Tenant,
     /// Sequence and index of what came before it.
     pub(super) after: (u64, u32),

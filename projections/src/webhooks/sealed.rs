@@ -1,7 +1,7 @@
 //! Where an endpoint is: its address may be what opens it, so rows hold it encrypted under its tenant's
 //! data key, and beside that only what can be shown to anybody.
 
-use domain::{HookId, Personal, hook::HookView};
+use domain::{Personal, WebhookId, webhook::WebhookView};
 use nats::Codec;
 use sqlx::{PgConnection, types::Json};
 use url::Url;
@@ -11,14 +11,14 @@ use crate::ProjectionError;
 /// Rows of before that are sealed at once.
 const PAGE: i64 = 500;
 
-fn context(hook: HookId) -> String {
+fn context(hook: WebhookId) -> String {
     format!("webhook {hook}")
 }
 
 /// Takes the address out of what is written down; none if it was erased.
 pub(super) async fn seal(
     codec: &Codec,
-    view: &mut HookView,
+    view: &mut WebhookView,
 ) -> Result<Option<Vec<u8>>, ProjectionError> {
     let Personal::Clear(url) = &view.url else { return Ok(None) };
     let sealed = codec.seal(view.tenant.as_str(), &context(view.id), url.as_bytes()).await?;
@@ -33,9 +33,9 @@ pub(super) async fn seal(
 /// Puts the address back.
 pub(super) async fn open(
     codec: &Codec,
-    mut view: HookView,
+    mut view: WebhookView,
     sealed: Option<Vec<u8>>,
-) -> Result<HookView, ProjectionError> {
+) -> Result<WebhookView, ProjectionError> {
     // A row of before holds it in the clear until the reader of the log comes by.
     let Some(sealed) = sealed else { return Ok(view) };
     let url = codec.open(view.tenant.as_str(), &context(view.id), &sealed).await?;
@@ -56,7 +56,7 @@ pub(super) async fn seal_rows_of_before(
     codec: &Codec,
 ) -> Result<(), ProjectionError> {
     loop {
-        let rows: Vec<(Json<HookView>,)> = sqlx::query_as(
+        let rows: Vec<(Json<WebhookView>,)> = sqlx::query_as(
             "SELECT doc FROM webhook WHERE sealed IS NULL AND doc->>'url' IS NOT NULL
              ORDER BY id LIMIT $1 FOR UPDATE",
         )

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
-    HookId, JobId, Tenant, Timestamp,
-    hook::{HookView, wants},
+    JobId, Tenant, Timestamp, WebhookId,
+    webhook::{WebhookView, wants},
 };
 use nats::Codec;
 use sqlx::{Connection, PgConnection, postgres::PgPoolOptions, types::Json};
@@ -16,7 +16,7 @@ use crate::{Database, ProjectionError, fold::millis, storable};
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     /// What the log says of it.
-    pub view: HookView,
+    pub view: WebhookView,
     /// Failures in a row.
     pub failures: u32,
     /// Since when nothing worked.
@@ -97,7 +97,7 @@ impl Alive {
 }
 
 /// View, failures in a row, since when, as of which message, and the sealed address.
-type Claimed = (Json<HookView>, i32, Option<i64>, i64, Option<Vec<u8>>);
+type Claimed = (Json<WebhookView>, i32, Option<i64>, i64, Option<Vec<u8>>);
 
 /// The tenants that have something due are found one after the other by their index, and of each as many
 /// endpoints as it may have yet, so that one with very many costs no more than others.
@@ -252,7 +252,7 @@ pub async fn record(
 
 async fn record_one(
     connection: &mut PgConnection,
-    hook: HookId,
+    hook: WebhookId,
     outcome: &Outcome,
 ) -> Result<(), ProjectionError> {
     let number = i32::try_from(outcome.number).unwrap_or(i32::MAX);
@@ -350,7 +350,7 @@ pub async fn remind(
 ) -> Result<(), ProjectionError> {
     let mut connection = database.pool.acquire().await?;
     let mut transaction = connection.begin().await?;
-    let rows: Vec<(Json<HookView>,)> = sqlx::query_as(
+    let rows: Vec<(Json<WebhookView>,)> = sqlx::query_as(
         "SELECT doc FROM webhook WHERE tenant = $1 AND thing IS NULL AND status = 'enabled'
          UNION ALL
          SELECT doc FROM webhook WHERE thing = $2 AND tenant = $1 AND status = 'enabled'",

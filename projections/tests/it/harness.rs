@@ -12,7 +12,7 @@ use domain::{
     media::{Convert, MediaRequest, Overwrite},
 };
 use embedded::{NatsServer, Postgres, temporary_folder};
-use nats::{Codec, Draft, Log, Nats, NatsConfig, Vault, topology};
+use nats::{AppendRequest, Codec, Log, Nats, NatsConfig, Vault, topology};
 use projections::{
     Archive, Database, JobDetail, JobList, PostgresConfig, Projection, ProjectionError, Queue,
     Runner, positions,
@@ -106,7 +106,7 @@ impl Bed {
     /// A message on a subject that nothing was said on before, whatever its bytes are; answers its sequence.
     pub(crate) async fn append(&self, subject: &str, payload: &[u8]) -> u64 {
         let expected = self.commands.log().last_matching(subject).await.unwrap();
-        let draft = Draft {
+        let draft = AppendRequest {
             subject: subject.to_owned(),
             expected,
             command_id: Uuid::now_v7(),

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use domain::job::JobCommand;
 use embedded::NatsServer;
-use nats::Draft;
+use nats::AppendRequest;
 use projections::{Archive, JobDetail, ProjectionError, archive, job_detail, positions};
 use uuid::Uuid;
 
@@ -50,14 +50,14 @@ async fn poison_parks_its_own_aggregate_and_no_other() {
     let bed = Bed::new().await;
     let _running = bed.run_all();
     bed.submit(1, &tenant("acme")).await;
-    let poison = Draft {
+    let poison = AppendRequest {
         subject: format!("ev.job.acme.{}", job(2)),
         expected: 0,
         command_id: Uuid::nil(),
         payload: Bytes::from_static(b"\x81\xa3bad\x01"),
     };
     let sequence = bed.commands.log().append(poison.clone()).await.unwrap();
-    let later = Draft { expected: sequence, command_id: Uuid::max(), ..poison };
+    let later = AppendRequest { expected: sequence, command_id: Uuid::max(), ..poison };
     bed.commands.log().append(later).await.unwrap();
     bed.submit(3, &tenant("acme")).await;
     bed.tell(job(1), &tenant("acme"), JobCommand::Cancel).await;

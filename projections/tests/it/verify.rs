@@ -5,7 +5,7 @@ use domain::{
     Decider, KeyId, Personal, Timestamp,
     key::{Grant, Key, KeyCommand, KeyTerms, Scope},
 };
-use nats::{Anchors, Notes};
+use nats::{AuditStream, SignedHeads};
 use projections::{
     Archive, AuditDecisions, AuditNotes, Notary,
     audit::{Verdict, verify},
@@ -41,7 +41,7 @@ impl Bed {
     async fn verdict(&self) -> Verdict {
         let log = self.commands.log();
         let key = projections::verifying_key([3; 32]);
-        let notary = Notary::new(key, Anchors::new(log.nats().clone())).unwrap();
+        let notary = Notary::new(key, SignedHeads::new(log.nats().clone())).unwrap();
         verify(&self.database, log, self.commands.codec(), &notary).await.unwrap()
     }
 
@@ -66,7 +66,7 @@ async fn a_message_that_cannot_be_read_is_a_fault_with_its_place_and_the_rest_is
     let id = bed.key(1).await;
     let unreadable = bed.append(&format!("ev.{}.acme.{id}", Key::CATEGORY), b"\x81\xa1a\x01").await;
     bed.key(2).await;
-    let notes = Notes::new(bed.commands.log().nats().clone());
+    let notes = AuditStream::new(bed.commands.log().nats().clone());
     notes.keep("acme.key-refused_unknown", b"nothing".to_vec().into()).await.unwrap();
     notes.keep("acme.key-refused_unknown", b"nothing else".to_vec().into()).await.unwrap();
     bed.run_the_trail();
@@ -98,7 +98,7 @@ async fn rows_before_the_beginning_and_behind_the_end_are_faults_in_every_table(
     let bed = Bed::new().await;
     bed.run_the_trail();
     bed.key(1).await;
-    let notes = Notes::new(bed.commands.log().nats().clone());
+    let notes = AuditStream::new(bed.commands.log().nats().clone());
     notes.keep("acme.key-refused_unknown", b"nothing".to_vec().into()).await.unwrap();
     bed.noted(1).await;
     bed.caught_up_with_the_log().await;

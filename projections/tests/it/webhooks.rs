@@ -7,29 +7,29 @@ use std::{
 
 use commands::Caller;
 use domain::{
-    HookId, Personal, Tenant, Timestamp,
-    hook::{DisabledBy, Hook, HookCommand, HookTerms},
+    Personal, Tenant, Timestamp, WebhookId,
+    webhook::{DisabledBy, Webhook, WebhookCommand, WebhookTerms},
 };
 use projections::{Replays, Webhooks, webhooks};
 use uuid::Uuid;
 
 use crate::harness::{Bed, tenant};
 
-async fn give(bed: &Bed, of: &Tenant, hook: HookId, command: HookCommand) {
+async fn give(bed: &Bed, of: &Tenant, hook: WebhookId, command: WebhookCommand) {
     let (caller, id) = (Caller::process("test"), hook.to_string());
-    bed.commands.handle::<Hook>(of.as_str(), &id, &caller, command).await.unwrap();
+    bed.commands.handle::<Webhook>(of.as_str(), &id, &caller, command).await.unwrap();
 }
 
 /// An endpoint that wants to be told of every job.
-async fn hook(bed: &Bed, of: &Tenant, number: u128) -> HookId {
-    let id = HookId::from_uuid(Uuid::from_u128(number));
-    let terms = HookTerms {
+async fn hook(bed: &Bed, of: &Tenant, number: u128) -> WebhookId {
+    let id = WebhookId::from_uuid(Uuid::from_u128(number));
+    let terms = WebhookTerms {
         url: Personal::Clear("https://example.com".to_owned()),
         events: BTreeSet::from(["job.queued".to_owned()]),
         description: Personal::Clear(None),
         concurrency: 1,
     };
-    give(bed, of, id, HookCommand::Create { terms }).await;
+    give(bed, of, id, WebhookCommand::Create { terms }).await;
     id
 }
 
@@ -37,25 +37,25 @@ async fn pool(bed: &Bed) -> sqlx::PgPool {
     sqlx::PgPool::connect(&bed.postgres.url()).await.unwrap()
 }
 
-async fn count(bed: &Bed, sql: &'static str, hook: HookId) -> i64 {
+async fn count(bed: &Bed, sql: &'static str, hook: WebhookId) -> i64 {
     let count = sqlx::query_scalar(sql).bind(hook.to_string());
     count.fetch_one(&pool(bed).await).await.unwrap()
 }
 
-async fn due(bed: &Bed, hook: HookId) -> i64 {
+async fn due(bed: &Bed, hook: WebhookId) -> i64 {
     count(bed, "SELECT count(*) FROM delivery WHERE hook_id = $1 AND state = 'due'", hook).await
 }
 
-async fn open(bed: &Bed, hook: HookId) -> i64 {
+async fn open(bed: &Bed, hook: WebhookId) -> i64 {
     count(bed, "SELECT count(*) FROM replay WHERE hook_id = $1", hook).await
 }
 
 /// Everything was sent, and is asked for once more.
-async fn again(bed: &Bed, of: &Tenant, hook: HookId) {
+async fn again(bed: &Bed, of: &Tenant, hook: WebhookId) {
     bed.caught_up().await;
     let sent = sqlx::query("UPDATE delivery SET state = 'delivered' WHERE hook_id = $1");
     sent.bind(hook.to_string()).execute(&pool(bed).await).await.unwrap();
-    give(bed, of, hook, HookCommand::Replay { sequence: 0, index: 0 }).await;
+    give(bed, of, hook, WebhookCommand::Replay { sequence: 0, index: 0 }).await;
 }
 
 fn replays(bed: &Bed) -> Replays {
@@ -133,14 +133,14 @@ async fn what_a_disabled_endpoint_is_to_be_sent_again_waits_and_is_asked_for_onc
         bed.submit(n, &acme).await;
     }
     again(&bed, &acme, hook).await;
-    let last = HookCommand::Replay { sequence: 1_000_000, index: 0 };
+    let last = WebhookCommand::Replay { sequence: 1_000_000, index: 0 };
     give(&bed, &acme, hook, last).await;
-    give(&bed, &acme, hook, HookCommand::Disable { by: DisabledBy::Owner }).await;
+    give(&bed, &acme, hook, WebhookCommand::Disable { by: DisabledBy::Owner }).await;
     bed.caught_up().await;
     let replays = replays(&bed);
     assert!(!replays.step().await.unwrap());
     assert_eq!((due(&bed, hook).await, open(&bed, hook).await), (0, 1));
-    give(&bed, &acme, hook, HookCommand::Enable).await;
+    give(&bed, &acme, hook, WebhookCommand::Enable).await;
     bed.caught_up().await;
     assert!(replays.step().await.unwrap());
     // The earlier of both places counts.

@@ -247,7 +247,7 @@ fn uncharged() -> MediaError {
 }
 
 /// The next thing heard; never, if we could not begin to listen: the log is asked as well.
-pub(super) async fn next(subscription: &mut Option<Subscription>) -> Option<nats::Heard> {
+pub(super) async fn next(subscription: &mut Option<Subscription>) -> Option<nats::LiveMessage> {
     match subscription {
         Some(open) => match open.next().await {
             Some(heard) => Some(heard),

@@ -1,11 +1,11 @@
 use domain::dispatch::{Place, PlacesQuestion};
-use nats::Heard;
+use nats::LiveMessage;
 
 use super::Conductor;
 
 impl Conductor {
     /// Tells where a tenant's waiting jobs stand, and what keeps them.
-    pub(super) async fn tell_places(&self, question: &Heard) {
+    pub(super) async fn tell_places(&self, question: &LiveMessage) {
         let asked: Result<PlacesQuestion, _> = serde_json::from_slice(&question.payload);
         let Ok(PlacesQuestion { tenant, job, limit }) = asked else { return };
         let present = self.roster().pools().into_keys().collect();

@@ -4,7 +4,9 @@ use domain::{
     dispatch::{self, DispatchEvent, Release},
     media::Pool,
 };
-use nats::{Actor, AppendError, CodecError, Decision, Draft, LogError, Position, failpoint};
+use nats::{
+    Actor, AppendError, AppendRequest, CodecError, Decision, LogError, Position, failpoint,
+};
 use uuid::Uuid;
 
 use super::Conductor;
@@ -78,7 +80,7 @@ impl Conductor {
                 CodecError::Log(error) => error,
                 CodecError::Unreadable(why) => LogError::Corrupt(why),
             })?;
-        let draft = Draft {
+        let draft = AppendRequest {
             subject: format!("ev.{}._.{}", dispatch::CATEGORY, pool.as_str()),
             expected: self.last_round.get(&pool).copied().unwrap_or(0),
             command_id,

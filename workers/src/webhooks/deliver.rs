@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use commands::Caller;
 use domain::{
     Timestamp,
-    hook::{DisabledBy, Hook, HookCommand},
+    webhook::{DisabledBy, Webhook, WebhookCommand},
 };
 use nats::failpoint;
 use projections::{
@@ -141,8 +141,8 @@ impl Sender {
         }
         let (tenant, id) = (endpoint.view.tenant.as_str(), endpoint.view.id.to_string());
         let caller = Caller::process("webhooks");
-        let command = HookCommand::Disable { by };
-        let outcome = self.commands.handle::<Hook>(tenant, &id, &caller, command).await;
+        let command = WebhookCommand::Disable { by };
+        let outcome = self.commands.handle::<Webhook>(tenant, &id, &caller, command).await;
         tracing::info!(webhook = id, ?by, ?outcome, "a webhook is disabled");
     }
 

@@ -1,7 +1,7 @@
 use std::{collections::HashMap, time::Instant};
 
 use domain::{JobId, Tenant, Timestamp};
-use nats::{Heard, Live};
+use nats::{LiveMessage, PubSub};
 use projections::webhooks;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ const REMEMBERED: usize = 10_000;
 
 impl Sender {
     /// Turns what workers tell into rows at a quarter, a half and three quarters of each attempt.
-    pub(super) async fn watch_progress(&self, live: &Live, stop: &CancellationToken) {
+    pub(super) async fn watch_progress(&self, live: &PubSub, stop: &CancellationToken) {
         let mut reached: HashMap<(JobId, u64), (u8, Instant)> = HashMap::new();
         while !stop.is_cancelled() {
             let Ok(mut heard) = live.listen("live.*.job.*.progress").await else {
@@ -59,7 +59,7 @@ impl Sender {
     }
 }
 
-fn read(told: &Heard) -> Option<(Tenant, JobId, Value)> {
+fn read(told: &LiveMessage) -> Option<(Tenant, JobId, Value)> {
     let mut parts = told.subject.split('.').skip(1);
     let (tenant, job) = (parts.next()?, parts.nth(1)?);
     let mut event: Value = serde_json::from_slice(&told.payload).ok()?;

@@ -7,7 +7,7 @@ use domain::{
     job::{Job, JobCommand, JobSpec},
     media::{Convert, MediaRequest, Operation, Overwrite, SubtitleMode, Subtitles},
 };
-use nats::{Codec, Draft, Log, Nats, NatsConfig, Vault};
+use nats::{AppendRequest, Codec, Log, Nats, NatsConfig, Vault};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -85,7 +85,7 @@ async fn one_tenants_poison_and_its_erasure_leave_everybody_else_as_they_were() 
     ] {
         let expected = commands.log().last_matching(&subject).await.unwrap();
         let (command_id, payload) = (Uuid::now_v7(), garbage.clone().into());
-        let draft = Draft { subject, expected, command_id, payload };
+        let draft = AppendRequest { subject, expected, command_id, payload };
         commands.log().append(draft).await.unwrap();
     }
     // What was said of it last may be that it is revoked.

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, path::Path, process::Stdio, time::Duration};
 
 use embedded::{NatsServer, Postgres};
-use nats::{Codec, Decision, Draft, Idempotency, Live, Log, Nats, NatsConfig, Vault};
+use nats::{AppendRequest, Codec, Decision, Idempotency, Log, Nats, NatsConfig, PubSub, Vault};
 use uuid::Uuid;
 
 use crate::{
@@ -83,7 +83,7 @@ async fn each_role_does_its_work_and_nothing_else() {
     };
     until(async || http().get(format!("{api}/health/ready")).send().await, success).await.unwrap();
     let mut listening =
-        Live::new(connect(&server, "tenant-acme").await).listen("live.acme.>").await.unwrap();
+        PubSub::new(connect(&server, "tenant-acme").await).listen("live.acme.>").await.unwrap();
     let send = async |path: &str, kind: &str, body: reqwest::Body| {
         let request = http().post(format!("{api}{path}")).header("x-api-key", &key);
         let request = request.header("content-type", kind).header("prefer", "wait=60");
@@ -129,10 +129,10 @@ async fn each_role_does_its_work_and_nothing_else() {
     // An erasure forgets what a tenant's keys stood for.
     Idempotency::new(connect(&server, "gateway").await).erase("acme").await.unwrap();
     // A tenant's programs hear their own, and nobody else's.
-    let live = Live::new(connect(&server, "tenant-acme").await);
+    let live = PubSub::new(connect(&server, "tenant-acme").await);
     let mut other = live.listen("live.>").await.unwrap();
     let mut own = live.listen("live.acme.job.x.progress").await.unwrap();
-    let teller = Live::new(connect(&server, "operator").await);
+    let teller = PubSub::new(connect(&server, "operator").await);
     teller.tell("live.other.job.x.progress", "secret").await;
     teller.tell("live.acme.job.x.progress", "own").await;
     assert_eq!(own.next().await.unwrap().payload.as_ref(), b"own");
@@ -166,7 +166,7 @@ async fn a_tenants_programs_are_given_a_key_that_hears_its_own_events() {
     let mut own = client.subscribe("live.acme.>").await.unwrap();
     let mut all = client.subscribe("live.>").await.unwrap();
     client.flush().await.unwrap();
-    let teller = Live::new(connect(&server, "operator").await);
+    let teller = PubSub::new(connect(&server, "operator").await);
     teller.tell("live.other.job.x.completed", "secret").await;
     teller.tell("live.acme.job.x.completed", "own").await;
     let heard = futures::StreamExt::next(&mut own).await.unwrap();
@@ -196,7 +196,7 @@ async fn may_append(server: &NatsServer, user: &str, subject: &str) -> bool {
     };
     let payload = codec.encode(&decision).await.unwrap();
     let log = Log::open(nats).await.unwrap();
-    let draft = Draft { subject: subject.to_owned(), expected: 0, command_id: id, payload };
+    let draft = AppendRequest { subject: subject.to_owned(), expected: 0, command_id: id, payload };
     let stored = tokio::time::timeout(Duration::from_secs(1), log.append(draft)).await;
     matches!(stored, Ok(Ok(_)))
 }

@@ -5,15 +5,15 @@ use domain::{
     account::Account,
     batch::Batch,
     dispatch::{self, DispatchEvent},
-    hook::{Hook, HookRing},
     job::Job,
-    kept::Kept,
-    key::{Key, Ring},
+    key::{Key, KeyQuota},
     output::Output,
     preset::Preset,
+    queue_quota::QueueQuota,
     quota::Quota,
-    room::Room,
+    storage_quota::StorageQuota,
     upload::Upload,
+    webhook::{Webhook, WebhookQuota},
 };
 use nats::{Codec, CodecError, Decision, Message};
 use serde::de::DeserializeOwned;
@@ -31,7 +31,21 @@ pub(super) async fn readable(codec: &Codec, message: &Message) -> Result<(), Cod
             })+
         };
     }
-    of!(Job, Batch, Upload, Output, Preset, Key, Ring, Account, Quota, Room, Kept, Hook, HookRing);
+    of!(
+        Job,
+        Batch,
+        Upload,
+        Output,
+        Preset,
+        Key,
+        KeyQuota,
+        Account,
+        Quota,
+        QueueQuota,
+        StorageQuota,
+        Webhook,
+        WebhookQuota
+    );
     if message.subject.starts_with(&format!("ev.{}.", dispatch::CATEGORY)) {
         return read::<DispatchEvent>(codec, message).await;
     }

@@ -1,0 +1,113 @@
+//! What every answer has in common: a request id, and a problem instead of any other refusal.
+
+use std::sync::Arc;
+
+use poem::{
+    Endpoint, Error, IntoResponse, Request, Response, Result,
+    error::{CorsError, MethodNotAllowedError, NotFoundError, ReadBodyError},
+    http::{HeaderName, HeaderValue},
+};
+use poem_openapi::error::{
+    AuthorizationError, ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError,
+};
+use uuid::Uuid;
+
+use crate::{
+    headers,
+    problem::{Kind, Problem},
+    rate_limits::RateLimitHeaders,
+    state::Gateway,
+    text,
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The id of the request being served.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) String);
+
+/// Gives every request an id and every failure the same shape.
+pub(crate) async fn response_middleware<E: Endpoint>(
+    inner: Arc<E>,
+    mut request: Request,
+) -> Result<Response> {
+    let given = request
+        .header(REQUEST_ID)
+        .filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()));
+    let id = given.map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned);
+    let path = request.original_uri().path().to_owned();
+    request.set_data(RequestId(id.clone()));
+    let gateway = request.data::<Arc<Gateway>>();
+    let proxied = gateway.is_some_and(|gateway| gateway.proxies.brought(&request));
+    let secure = headers::is_secure(&request, proxied);
+    let told = RateLimitHeaders::default();
+    request.set_data(told.clone());
+    let answered = match short_enough(&request).and_then(|()| text::look_at(&request)) {
+        Ok(()) => inner.call(request).await,
+        Err(problem) => Err(problem.into()),
+    };
+    let mut response = match answered {
+        Ok(response) => response.into_response(),
+        Err(error) if error.is_from_response() => error.into_response(),
+        Err(error) => problem(&error).response(&id, &path),
+    };
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    told.write(response.headers_mut());
+    headers::write(&path, secure, &mut response);
+    Ok(response)
+}
+
+/// Bytes of all headers of a request, and of one of them.
+const MAX_HEADERS: usize = 32 * 1024;
+const MAX_HEADER: usize = 8 * 1024;
+
+/// Refuses headers that nobody has a use for, before anything is done for them.
+fn short_enough(request: &Request) -> Result<(), Problem> {
+    let mut all = 0_usize;
+    for (name, value) in request.headers() {
+        let size = name.as_str().len().saturating_add(value.len());
+        if size > MAX_HEADER {
+            let detail = format!("a header is up to {MAX_HEADER} bytes, and `{name}` is longer");
+            return Err(Problem::new(Kind::TooLarge, detail));
+        }
+        all = all.saturating_add(size);
+    }
+    if all > MAX_HEADERS {
+        let detail = format!("the headers of a request are up to {MAX_HEADERS} bytes together");
+        return Err(Problem::new(Kind::TooLarge, detail));
+    }
+    Ok(())
+}
+
+fn problem(error: &Error) -> Problem {
+    if let Some(problem) = error.downcast_ref::<Problem>() {
+        return problem.clone();
+    }
+    let says = error.to_string();
+    if error.is::<AuthorizationError>() {
+        let detail = "send a valid key as `X-API-Key: …` or `Authorization: Bearer …`";
+        Problem::new(Kind::Unauthorized, detail)
+    } else if error.is::<NotFoundError>() {
+        Problem::new(Kind::NotFound, "there is nothing at this path; see /docs")
+    } else if error.is::<MethodNotAllowedError>() {
+        Problem::new(Kind::MethodNotAllowed, "this path has other methods; see /docs")
+    } else if error.is::<CorsError>() {
+        Problem::new(Kind::Forbidden, "pages of this origin may not call the API")
+    } else if error.is::<ContentTypeError>() {
+        Problem::new(Kind::UnsupportedMediaType, says)
+    } else if let Some(ReadBodyError::PayloadTooLarge) = error.downcast_ref() {
+        Problem::new(Kind::TooLarge, "the body is too large")
+    } else if let Some(error) = error.downcast_ref::<ParseParamError>() {
+        Problem::field(Kind::Malformed, &format!("#{}", error.name), error.reason.clone())
+    } else if error.is::<ParsePathError>() {
+        // An id that is none names nothing.
+        Problem::new(Kind::NotFound, "there is nothing with this id")
+    } else if error.is::<ParseRequestPayloadError>() || error.is::<ReadBodyError>() {
+        Problem::new(Kind::Malformed, says)
+    } else {
+        tracing::error!(error = says, "a request failed");
+        Problem::new(Kind::Internal, "the request id finds it in the log")
+    }
+}
