@@ -23,28 +23,28 @@ use uuid::Uuid;
 
 use self::{make::Made, watch::next};
 use crate::{
-    Sources,
-    charge::{self, Charged},
+    InputFetcher,
+    active_attempts::ActiveAttempts,
     clock,
     failure::{erased, failed, presentable},
-    insist::{Never, insist},
+    media_minutes::{self, Charged},
     outputs::{self, staged},
-    running::Running,
+    retry_until_decided::{Refused, retry_until_decided},
     slot::Slot,
     storage_quota, task,
 };
 
 /// What attempts share.
 #[derive(Debug)]
-pub(crate) struct Workshop {
+pub(crate) struct AttemptContext {
     pub(crate) commands: Arc<Commands>,
-    pub(crate) sources: Sources,
+    pub(crate) sources: InputFetcher,
     pub(crate) live: PubSub,
     pub(crate) lines: JobLogs,
     pub(crate) caller: Caller,
     pub(crate) worker: String,
     pub(crate) capabilities: Capabilities,
-    pub(crate) running: Running,
+    pub(crate) running: ActiveAttempts,
     pub(crate) stall_timeout: Duration,
     /// On the disk, of all files of one task.
     pub(crate) max_output_bytes: u64,
@@ -79,7 +79,7 @@ pub(crate) enum Outcome {
 /// How often a task's lease is extended: a third of what the queue waits.
 const KEEP: Duration = Duration::from_secs(10);
 
-impl Workshop {
+impl AttemptContext {
     /// Runs the attempt that a task stands for, in a waiting slot, and records its outcome.
     pub(crate) async fn attempt(&self, task: &Task, order: &task::Order, pool: Pool, slot: Slot) {
         tokio::select! {
@@ -142,11 +142,11 @@ impl Workshop {
             self.drop_unsealed(release).await;
         }
         if charged.counts(&command) {
-            charge::settle(self, release, &charged).await;
+            media_minutes::settle(self, release, &charged).await;
         }
         failpoint::hit("worker.before_outcome");
         // A refusal means that another attempt or the end came first.
-        let recorded = insist(&self.commands, &self.caller, release, command).await;
+        let recorded = retry_until_decided(&self.commands, &self.caller, release, command).await;
         tracing::debug!(job = %release.job, attempt, ?recorded, "outcome");
         failpoint::hit("worker.after_outcome");
         self.withdraw(release).await;
@@ -216,7 +216,7 @@ impl Workshop {
         let causation = released_at.map(|position| format!("release {position}"));
         let caller = Caller { causation, ..self.caller.clone() };
         failpoint::hit("worker.before_start");
-        if let Err(never) = insist(&self.commands, &caller, release, start).await {
+        if let Err(never) = retry_until_decided(&self.commands, &caller, release, start).await {
             slot.end().await;
             return Ok(self.not_ours(release, never).await);
         }
@@ -265,19 +265,19 @@ impl Workshop {
         failpoint::hit("worker.before_seal");
         let result = result.map(Personal::Clear);
         let seal = JobCommand::SealOutputs { attempt, outputs: outputs.clone(), result, spent };
-        match insist(&self.commands, &self.caller, release, seal).await {
+        match retry_until_decided(&self.commands, &self.caller, release, seal).await {
             Ok(_) => {}
-            Err(Never::Rejected(JobRejection::Cancelling)) => return Ok(Outcome::Cancelled),
-            Err(Never::Rejected(_)) => return Ok(Outcome::Deposed),
-            Err(Never::TooLarge(size, max)) => return Err(too_much(size, max)),
+            Err(Refused::Rejected(JobRejection::Cancelling)) => return Ok(Outcome::Cancelled),
+            Err(Refused::Rejected(_)) => return Ok(Outcome::Deposed),
+            Err(Refused::TooLarge(size, max)) => return Err(too_much(size, max)),
         }
         failpoint::hit("worker.after_seal");
         self.deliver(release, &request, attempt, &outputs).await
     }
 
     /// The log refused our start: somebody else has the attempt, or nobody needs it.
-    async fn not_ours(&self, release: &Release, never: Never) -> Outcome {
-        if let Never::Rejected(JobRejection::TakenBy { worker }) = never {
+    async fn not_ours(&self, release: &Release, never: Refused) -> Outcome {
+        if let Refused::Rejected(JobRejection::TakenBy { worker }) = never {
             let asked = format!("ctl.attempt.{}.{}", release.job, release.attempt);
             // Redelivery is no proof of death: only silence is, and not on the first question.
             for _ in 0..5 {
@@ -294,7 +294,7 @@ impl Workshop {
                 reason: format!("worker {worker} does not answer"),
                 handed_back: false,
             };
-            let _ = insist(&self.commands, &self.caller, release, command).await;
+            let _ = retry_until_decided(&self.commands, &self.caller, release, command).await;
         }
         Outcome::Done
     }
@@ -317,7 +317,7 @@ impl Workshop {
         }
         failpoint::hit("worker.before_complete");
         let complete = JobCommand::Complete { attempt: release.attempt };
-        match insist(&self.commands, &self.caller, release, complete).await {
+        match retry_until_decided(&self.commands, &self.caller, release, complete).await {
             Ok(_) => {
                 // Also what attempts that died before this one left behind.
                 storage.clear_staging(release.job).await;

@@ -36,7 +36,11 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::{broken::Broken, stragglers::Stragglers};
 use crate::{
-    PRESENCE, Roster, announce::announce, clock, ears::ECHO, leadership, leadership::Leadership,
+    PRESENCE, Roster, clock,
+    cloud_events::{self, Source},
+    leadership,
+    leadership::Leadership,
+    self_heartbeat::INTERVAL,
 };
 
 /// How jobs are put in order.
@@ -127,7 +131,7 @@ impl Conductor {
         let (roster, told) = (Arc::clone(&self.roster), Arc::clone(&came));
         let live = self.live.clone();
         let _hearing = AbortOnDropHandle::new(tokio::spawn(async move {
-            let mut speak = tokio::time::interval(ECHO);
+            let mut speak = tokio::time::interval(INTERVAL);
             speak.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             let lock = || roster.lock().unwrap_or_else(PoisonError::into_inner);
             loop {
@@ -237,7 +241,8 @@ impl Conductor {
             if message.sequence >= first_new && self.leadership.acting() {
                 failpoint::hit("conductor.before_announce");
                 let events = decision.events.iter().map(job::public);
-                announce(&self.live, (&tenant, id), (self.position(message), at), events).await;
+                let source = Source { tenant: &tenant, id, position: self.position(message), at };
+                cloud_events::publish(&self.live, source, events).await;
             }
         } else if category == Batch::CATEGORY {
             let parsed = (id.parse::<BatchId>(), tenant.parse::<Tenant>());
@@ -252,7 +257,8 @@ impl Conductor {
             self.remember_who(batch_id, &decision);
             if message.sequence >= first_new && self.leadership.acting() {
                 let events = decision.events.iter().map(batch::public);
-                announce(&self.live, (&tenant, id), (self.position(message), at), events).await;
+                let source = Source { tenant: &tenant, id, position: self.position(message), at };
+                cloud_events::publish(&self.live, source, events).await;
             }
         } else if category == Quota::CATEGORY {
             let Ok(tenant) = tenant.parse() else { return };

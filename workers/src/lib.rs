@@ -6,23 +6,23 @@
 //! - [`Sender`]: sends webhooks, endpoint by endpoint.
 //! - [`Worker`]: takes released tasks, runs each in a sandboxed media child, seals and delivers.
 
-mod announce;
+mod active_attempts;
 mod attempt;
-mod charge;
 mod clock;
+mod cloud_events;
 mod conductor;
-mod ears;
 mod failure;
-mod insist;
-mod intake;
+mod input_fetcher;
 mod leadership;
-mod life;
+mod media_minutes;
 mod outputs;
 mod planner;
 mod presence;
 mod retention;
-mod running;
+mod retry_until_decided;
+mod self_heartbeat;
 mod slot;
+mod stall_detector;
 mod storage_quota;
 mod task;
 mod tell;
@@ -30,7 +30,7 @@ mod webhooks;
 mod worker;
 
 pub use conductor::{Conductor, SchedulingConfig};
-pub use intake::Sources;
+pub use input_fetcher::InputFetcher;
 pub use presence::{PRESENCE, Presence, Roster};
 pub use retention::{Retention, RetentionConfig};
 pub use webhooks::{Sender, WebhooksConfig};

@@ -11,14 +11,14 @@ use domain::{
 use futures::{StreamExt, stream};
 use media::{
     MediaError,
-    protocol::{Place, Said, Task as MediaTask, Unbelievable, checked_json},
+    protocol::{ChildMessage, Place, Task as MediaTask, Unbelievable, checked_json},
 };
 use nats::LiveMessage;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    attempt::Workshop,
+    attempt::AttemptContext,
     failure::erased,
     slot::{Slot, Usage},
     worker::Worker,
@@ -42,7 +42,7 @@ impl Worker {
 
     async fn answer_on(&self, subject: &'static str, at_once: usize, stop: &CancellationToken) {
         while !stop.is_cancelled() {
-            let listening = self.workshop.live.queue_subscribe(subject, "workers").await;
+            let listening = self.context.live.queue_subscribe(subject, "workers").await;
             let Ok(questions) = listening else {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 continue;
@@ -62,7 +62,7 @@ impl Worker {
             _ => self.tell_facts(&heard.payload).await,
         };
         if let Some(answer) = answer {
-            self.workshop.live.answer(&heard, answer).await;
+            self.context.live.answer(&heard, answer).await;
         }
     }
 
@@ -110,7 +110,7 @@ impl Worker {
     }
 
     async fn plan_in(&self, question: &PlanQuestion, slot: &mut Slot) -> Result<Value, MediaError> {
-        let Workshop { sources, commands, capabilities, .. } = &*self.workshop;
+        let AttemptContext { sources, commands, capabilities, .. } = &*self.context;
         let mut inputs = Vec::new();
         for (number, (input, _)) in question.request.inputs().into_iter().enumerate() {
             let input = input.as_ref().ok_or_else(|| erased("input"))?;
@@ -127,8 +127,10 @@ impl Worker {
         slot.give(&task, &inputs).await.map_err(broken)?;
         loop {
             match slot.hear().await.map_err(broken)? {
-                Some(Said::WouldDo(plan)) => return Ok(plan),
-                Some(Said::Failed { code, message }) => return Err(MediaError { code, message }),
+                Some(ChildMessage::WouldDo(plan)) => return Ok(plan),
+                Some(ChildMessage::Failed { code, message }) => {
+                    return Err(MediaError { code, message });
+                }
                 Some(_) => {}
                 None => return Err(slot.post_mortem().await),
             }
@@ -136,16 +138,18 @@ impl Worker {
     }
 
     async fn look_in(&self, question: &LookQuestion, slot: &mut Slot) -> Result<Value, MediaError> {
-        let Workshop { sources, commands, .. } = &*self.workshop;
+        let AttemptContext { sources, commands, .. } = &*self.context;
         let fetched = slot.folder.fetched(0);
         let input = sources.open(commands, &question.tenant, &question.input, &fetched).await?;
         slot.give(&MediaTask::Facts, &[input]).await.map_err(broken)?;
         loop {
             match slot.hear().await.map_err(broken)? {
-                Some(Said::Facts(facts)) => {
+                Some(ChildMessage::Facts(facts)) => {
                     return checked_json(facts.shown()).map_err(unbelievable);
                 }
-                Some(Said::Failed { code, message }) => return Err(MediaError { code, message }),
+                Some(ChildMessage::Failed { code, message }) => {
+                    return Err(MediaError { code, message });
+                }
                 Some(_) => {}
                 None => return Err(slot.post_mortem().await),
             }

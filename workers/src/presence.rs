@@ -6,7 +6,7 @@ use std::{
 use domain::media::{Capabilities, Pool};
 use serde::{Deserialize, Serialize};
 
-use crate::ears::Ears;
+use crate::self_heartbeat::SelfHeartbeat;
 
 /// Every worker says this, every two seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ const GONE: Duration = Duration::from_secs(6);
 pub struct Roster {
     heard: BTreeMap<String, (Instant, Presence)>,
     buried: BTreeSet<String>,
-    ears: Ears,
+    self_heartbeat: SelfHeartbeat,
 }
 
 impl Roster {
@@ -58,12 +58,12 @@ impl Roster {
 
     /// Takes in that what we said ourselves came back.
     pub(crate) fn hear_ourselves(&mut self) {
-        self.ears.hear(Instant::now());
+        self.self_heartbeat.receive(Instant::now());
     }
 
     /// True if who is not heard is silent.
     pub(crate) fn hears(&self) -> bool {
-        self.ears.are_open(Instant::now())
+        self.self_heartbeat.is_settled(Instant::now())
     }
 
     /// True if this worker is gone: another found it dead, or it is silent while we hear.

@@ -65,7 +65,7 @@ const PAGE: u32 = 500;
 /// How far the clocks of a disk and of a worker are apart at most.
 const CLOCKS: Duration = Duration::from_mins(1);
 
-pub(crate) type Trouble = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type RetentionError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Retention {
     /// By this policy.
@@ -109,7 +109,7 @@ impl Retention {
     }
 
     /// Each kind of thing for itself: trouble with one of them keeps none of the others.
-    async fn round(&self, dry: bool) -> Result<Removed, Trouble> {
+    async fn round(&self, dry: bool) -> Result<Removed, RetentionError> {
         let before = |seconds: u64| {
             let now = clock::now().as_millis();
             Timestamp::from_millis(now.saturating_sub(seconds.saturating_mul(1_000)))
@@ -141,7 +141,7 @@ impl Retention {
 
     /// What attempts staged that died, of jobs that ended without them, and what uploads left that broke
     /// off.
-    async fn staged(&self) -> Result<(), Trouble> {
+    async fn staged(&self) -> Result<(), RetentionError> {
         let before = SystemTime::now().checked_sub(STAGED).unwrap_or(SystemTime::UNIX_EPOCH);
         let partial = SystemTime::now().checked_sub(PARTIAL).unwrap_or(SystemTime::UNIX_EPOCH);
         self.storage.drop_partial_uploads(partial)?;
@@ -155,7 +155,7 @@ impl Retention {
     }
 
     /// What a job that is over has staged goes, and what was delivered of it if it failed in between.
-    async fn drop_staged(&self, tenant: &Tenant, job: JobId) -> Result<(), Trouble> {
+    async fn drop_staged(&self, tenant: &Tenant, job: JobId) -> Result<(), RetentionError> {
         let history = self.commands.history::<Job>(tenant.as_str(), &job.to_string()).await?;
         let events = history.iter().flat_map(|(_, decision)| &decision.events);
         let state = events.fold(JobState::default(), Job::evolve);
@@ -172,7 +172,7 @@ impl Retention {
     }
 
     /// Jobs whose outputs go.
-    async fn outputs(&self, before: Timestamp, dry: bool) -> Result<u64, Trouble> {
+    async fn outputs(&self, before: Timestamp, dry: bool) -> Result<u64, RetentionError> {
         if dry {
             return Ok(job_detail::count_kept_since(&self.database, before).await?);
         }
@@ -195,7 +195,7 @@ impl Retention {
         }
     }
 
-    async fn uploads(&self, age: Duration, dry: bool) -> Result<u64, Trouble> {
+    async fn uploads(&self, age: Duration, dry: bool) -> Result<u64, RetentionError> {
         let before = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
         let uploads = self.storage.old_uploads(before)?;
         let removed = uploads.len() as u64;
@@ -207,7 +207,7 @@ impl Retention {
         Ok(removed)
     }
 
-    async fn deliveries(&self, before: Timestamp, dry: bool) -> Result<u64, Trouble> {
+    async fn deliveries(&self, before: Timestamp, dry: bool) -> Result<u64, RetentionError> {
         Ok(if dry {
             webhooks::count_deliveries(&self.database, before).await?
         } else {
@@ -215,7 +215,7 @@ impl Retention {
         })
     }
 
-    async fn expire_upload(&self, tenant: &Tenant, id: UploadId) -> Result<(), Trouble> {
+    async fn expire_upload(&self, tenant: &Tenant, id: UploadId) -> Result<(), RetentionError> {
         let caller = Caller::process("retention");
         let (name, command) = (id.to_string(), UploadCommand::Expire);
         // First the word, then the bytes: nobody is promised what is not there. Bytes that never became
@@ -227,7 +227,7 @@ impl Retention {
 
     /// Removes what a job made, where nobody made it anew, and says so; false if that was said already.
     /// A death in between is a round that begins again.
-    async fn expire(&self, job: &JobView) -> Result<bool, Trouble> {
+    async fn expire(&self, job: &JobView) -> Result<bool, RetentionError> {
         let tenant = &job.summary.tenant;
         let id = job.summary.id.to_string();
         let history = self.commands.history::<Job>(tenant.as_str(), &id).await?;

@@ -22,7 +22,7 @@ use std::{
 use domain::job::FailureCode;
 use media::{
     MediaError,
-    protocol::{self, Permit, Said, Task},
+    protocol::{self, ChildMessage, Permit, Task},
 };
 use serde::Serialize;
 use tokio::{
@@ -53,7 +53,7 @@ pub(crate) struct Slot {
     pub(crate) folder: SlotFolder,
     child: Child,
     to: UnixStream,
-    said: mpsc::Receiver<io::Result<Said>>,
+    said: mpsc::Receiver<io::Result<ChildMessage>>,
     pub(crate) sandbox: String,
     /// Bytes of memory that the child may have.
     pub(crate) memory: u64,
@@ -72,7 +72,7 @@ pub(crate) struct Remains {
 
 /// How children are started.
 #[derive(Debug, Clone)]
-pub(crate) struct Nursery {
+pub(crate) struct ChildSpawner {
     /// Where slot folders are made; on the storage's disk, so that links work.
     pub(crate) folder: PathBuf,
     /// The program and arguments that become a media child.
@@ -96,7 +96,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long it may take to take an answer that it asked for.
 const PROMPT: Duration = Duration::from_secs(2);
 
-impl Nursery {
+impl ChildSpawner {
     /// Starts a child and waits until it is locked in.
     pub(crate) async fn spawn(&self) -> Result<Slot, MediaError> {
         let broken =
@@ -144,11 +144,11 @@ impl Nursery {
         let (said, sandbox) = (listen(from), String::new());
         let mut slot = Slot { folder, child, to, said, sandbox, memory: self.memory, user, group };
         match timeout(PATIENCE, slot.hear()).await {
-            Ok(Ok(Some(Said::Ready { sandbox }))) => {
+            Ok(Ok(Some(ChildMessage::Ready { sandbox }))) => {
                 slot.sandbox = sandbox;
                 Ok(slot)
             }
-            Ok(Ok(Some(Said::Failed { code, message }))) => {
+            Ok(Ok(Some(ChildMessage::Failed { code, message }))) => {
                 slot.end().await;
                 Err(MediaError { code, message })
             }
@@ -193,7 +193,7 @@ impl Slot {
 
     /// The next thing the child says, within the bounds of what one may say; none once it is gone.
     /// Cancel-safe.
-    pub(crate) async fn hear(&mut self) -> io::Result<Option<Said>> {
+    pub(crate) async fn hear(&mut self) -> io::Result<Option<ChildMessage>> {
         self.said.recv().await.transpose()
     }
 
@@ -247,7 +247,7 @@ impl Remains {
 
 /// Reads what a child says in a task of its own: a message is never left half-read. One waits at most,
 /// so that a child that floods is slowed down and takes no memory.
-fn listen(mut from: ChildStdout) -> mpsc::Receiver<io::Result<Said>> {
+fn listen(mut from: ChildStdout) -> mpsc::Receiver<io::Result<ChildMessage>> {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         loop {
@@ -262,7 +262,7 @@ fn listen(mut from: ChildStdout) -> mpsc::Receiver<io::Result<Said>> {
     receiver
 }
 
-async fn read(from: &mut ChildStdout) -> io::Result<Option<Said>> {
+async fn read(from: &mut ChildStdout) -> io::Result<Option<ChildMessage>> {
     let mut prefix = [0; 4];
     match from.read_exact(&mut prefix).await {
         Ok(_) => {}
@@ -271,7 +271,7 @@ async fn read(from: &mut ChildStdout) -> io::Result<Option<Said>> {
     }
     let mut message = vec![0; protocol::length_of(prefix)?];
     from.read_exact(&mut message).await?;
-    let said: Said = protocol::decode(&message)?;
+    let said: ChildMessage = protocol::decode(&message)?;
     said.checked().map(Some).map_err(io::Error::other)
 }
 

@@ -12,7 +12,7 @@ use domain::{
 use media::MediaError;
 use nats::CodecError;
 
-use crate::{attempt::Workshop, clock};
+use crate::{attempt::AttemptContext, clock};
 
 /// How long between two tries while the log does not answer, or others write to the same account.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -23,7 +23,7 @@ const TERM: Duration = Duration::from_hours(1);
 
 /// Holds room for the outputs of a job; fails it if the account keeps too much already.
 pub(crate) async fn hold(
-    workshop: &Workshop,
+    context: &AttemptContext,
     release: &Release,
     outputs: &[OutputFile],
 ) -> Result<(), MediaError> {
@@ -33,7 +33,7 @@ pub(crate) async fn hold(
     }
     let mut contended = 0_u32;
     loop {
-        let error = match attempt(workshop, release, bytes).await {
+        let error = match attempt(context, release, bytes).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
@@ -66,19 +66,19 @@ pub(crate) async fn hold(
 }
 
 async fn attempt(
-    workshop: &Workshop,
+    context: &AttemptContext,
     release: &Release,
     bytes: u64,
 ) -> Result<(), HandleError<StorageQuotaRejection>> {
-    let (commands, tenant) = (&workshop.commands, release.tenant.as_str());
+    let (commands, tenant) = (&context.commands, release.tenant.as_str());
     let account = commands.state::<Account>(tenant, tenant).await?;
     let command = StorageQuotaCommand::Hold {
         thing: release.job.to_string(),
         least: bytes,
         most: bytes,
         until: clock::now().plus(TERM),
-        limit: account.limits(&workshop.sources.tiers).storage_bytes,
+        limit: account.limits(&context.sources.tiers).storage_bytes,
     };
-    commands.handle::<StorageQuota>(tenant, tenant, &workshop.caller, command).await?;
+    commands.handle::<StorageQuota>(tenant, tenant, &context.caller, command).await?;
     Ok(())
 }

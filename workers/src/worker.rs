@@ -10,7 +10,7 @@ use commands::{Caller, Commands};
 use domain::media::{Capabilities, Pool};
 use media::{
     MediaError,
-    protocol::{Said, Task as MediaTask},
+    protocol::{ChildMessage, Task as MediaTask},
 };
 use nats::{Actor, JobLogs, PubSub, Task, Work, failpoint};
 use serde::{Deserialize, Serialize};
@@ -20,12 +20,12 @@ use uuid::Uuid;
 
 use crate::{
     PRESENCE, Presence,
-    attempt::Workshop,
-    intake::Sources,
+    active_attempts::ActiveAttempts,
+    attempt::AttemptContext,
+    input_fetcher::InputFetcher,
     planner::QUESTIONS,
     presence::BEAT,
-    running::Running,
-    slot::{Groups, Nursery, Users, bury, memory_of_jobs, memory_of_questions, sweep},
+    slot::{ChildSpawner, Groups, Users, bury, memory_of_jobs, memory_of_questions, sweep},
     task,
 };
 
@@ -97,10 +97,10 @@ pub enum WorkerError {
 /// Takes released tasks and runs each in a media child.
 #[derive(Debug)]
 pub struct Worker {
-    pub(crate) workshop: Arc<Workshop>,
-    pub(crate) nursery: Nursery,
+    pub(crate) context: Arc<AttemptContext>,
+    pub(crate) spawner: ChildSpawner,
     /// The same for questions, whose children have less.
-    pub(crate) asked: Nursery,
+    pub(crate) asked: ChildSpawner,
     /// Tasks at once, by what they run on.
     pools: BTreeMap<Pool, usize>,
     sandbox: String,
@@ -125,7 +125,7 @@ impl Worker {
     /// When the folder cannot be used or a child does not lock itself in.
     pub async fn prepare(
         commands: Arc<Commands>,
-        sources: Sources,
+        sources: InputFetcher,
         config: &WorkerConfig,
         folder: &Path,
         child: Vec<String>,
@@ -152,7 +152,7 @@ impl Worker {
         };
         child.extend(devices.iter().map(|device| format!("device={}", device.display())));
         let questions = memory_of_questions(QUESTIONS);
-        let mut asked = Nursery {
+        let mut asked = ChildSpawner {
             folder: own,
             command: child,
             users,
@@ -171,10 +171,10 @@ impl Worker {
         };
         asked.memory = questions.min(memory);
         asked.memory_of_job = memory;
-        let nursery = Nursery { memory, ..asked.clone() };
+        let spawner = ChildSpawner { memory, ..asked.clone() };
         let nats = commands.log().nats().clone();
         let caller = Caller { actor: Actor::Worker(worker.clone()), ..Caller::process("worker") };
-        let workshop = Workshop {
+        let context = AttemptContext {
             commands,
             sources,
             live: PubSub::new(nats.clone()),
@@ -182,14 +182,14 @@ impl Worker {
             caller,
             worker,
             capabilities,
-            running: Running::default(),
+            running: ActiveAttempts::default(),
             stall_timeout: Duration::from_secs(config.stall_timeout),
             max_output_bytes: config.max_output_bytes,
             abandon: CancellationToken::new(),
         };
-        let workshop = Arc::new(workshop);
+        let context = Arc::new(context);
         let drain = Duration::from_secs(config.drain);
-        Ok(Self { workshop, nursery, asked, pools, sandbox, drain, buried, _lock: lock })
+        Ok(Self { context, spawner, asked, pools, sandbox, drain, buried, _lock: lock })
     }
 
     /// Works until told to stop; then lets tasks end for a moment, and gives up the rest, so that
@@ -215,20 +215,20 @@ impl Worker {
         planner.abort();
         let over = async { while slots.join_next().await.is_some() {} };
         if tokio::time::timeout(this.drain, over).await.is_err() {
-            this.workshop.abandon.cancel();
+            this.context.abandon.cancel();
             let over = async { while slots.join_next().await.is_some() {} };
             let _ = tokio::time::timeout(GRACE, over).await;
         }
         presence.abort();
-        let folder = this.nursery.folder.clone();
+        let folder = this.spawner.folder.clone();
         let _ = tokio::task::spawn_blocking(move || bury(&folder)).await;
     }
 
     async fn slot(&self, pool: Pool, stop: &CancellationToken) {
-        let work = Work::new(self.workshop.commands.log().nats().clone());
+        let work = Work::new(self.context.commands.log().nats().clone());
         let mut puller = work.puller(pool.as_str());
         while !stop.is_cancelled() {
-            let slot = match self.nursery.spawn().await {
+            let slot = match self.spawner.spawn().await {
                 Ok(slot) => slot,
                 Err(error) => {
                     tracing::error!(%error, "no media child");
@@ -256,18 +256,17 @@ impl Worker {
         };
         let name = format!("{}.{}", order.release.job, order.release.attempt);
         // Redelivered while we have it: the other slot will see it to its end.
-        if !self.workshop.running.begin(&name) {
+        if !self.context.running.begin(&name) {
             slot.end().await;
             let _ = task.give_back(Duration::from_secs(30)).await;
             return;
         }
-        self.workshop.attempt(task, &order, pool, slot).await;
+        self.context.attempt(task, &order, pool, slot).await;
         failpoint::hit("worker.before_ack");
-        self.workshop.running.end(&name);
+        self.context.running.end(&name);
         while let Err(error) = task.done().await {
             tracing::debug!(%error, "a finished task is not confirmed yet");
-            if task.deliveries() > 0
-                && self.workshop.commands.log().nats().connected_for().is_some()
+            if task.deliveries() > 0 && self.context.commands.log().nats().connected_for().is_some()
             {
                 // It will come again, and the log will say that it is over.
                 break;
@@ -282,18 +281,18 @@ impl Worker {
         loop {
             beat.tick().await;
             let presence = Presence {
-                worker: self.workshop.worker.clone(),
+                worker: self.context.worker.clone(),
                 host: hostname(),
                 pools: self.pools.clone(),
-                running: self.workshop.running.names(),
-                capabilities: self.workshop.capabilities.clone(),
+                running: self.context.running.names(),
+                capabilities: self.context.capabilities.clone(),
                 sandbox: self.sandbox.clone(),
                 leaving: stop.is_cancelled(),
                 buried: self.buried.clone(),
             };
             if let Ok(body) = serde_json::to_vec(&presence) {
-                let subject = format!("{PRESENCE}.{}", self.workshop.worker);
-                self.workshop.live.tell(subject, body).await;
+                let subject = format!("{PRESENCE}.{}", self.context.worker);
+                self.context.live.tell(subject, body).await;
             }
         }
     }
@@ -304,8 +303,8 @@ fn hostname() -> String {
 }
 
 /// Asks a child what this machine can do.
-async fn prove(nursery: &Nursery) -> Result<(Capabilities, String), MediaError> {
-    let mut slot = nursery.spawn().await?;
+async fn prove(spawner: &ChildSpawner) -> Result<(Capabilities, String), MediaError> {
+    let mut slot = spawner.spawn().await?;
     let sandbox = slot.sandbox.clone();
     let silent = |error: std::io::Error| MediaError {
         code: domain::job::FailureCode::Internal,
@@ -315,8 +314,12 @@ async fn prove(nursery: &Nursery) -> Result<(Capabilities, String), MediaError> 
     let answer = async {
         loop {
             match slot.hear().await.map_err(silent)? {
-                Some(Said::Capabilities(capabilities)) => return Ok((capabilities, sandbox)),
-                Some(Said::Failed { code, message }) => return Err(MediaError { code, message }),
+                Some(ChildMessage::Capabilities(capabilities)) => {
+                    return Ok((capabilities, sandbox));
+                }
+                Some(ChildMessage::Failed { code, message }) => {
+                    return Err(MediaError { code, message });
+                }
                 Some(_) => {}
                 None => return Err(slot.post_mortem().await),
             }

@@ -11,7 +11,7 @@ use std::{
 use domain::media::{Effort, MediaRequest};
 use media::{
     child::{self, Channel},
-    protocol::{MadeFile, Needs, Progress, Report, Said, Task},
+    protocol::{ChildMessage, MadeFile, Needs, Progress, Report, Task},
 };
 use serde_json::{Value, json};
 
@@ -41,11 +41,11 @@ fn attack(task: &Task) -> Option<String> {
     Some(name.strip_suffix(".mp4")?.to_owned())
 }
 
-fn done(files: &[&str], result: Option<Value>) -> Said {
+fn done(files: &[&str], result: Option<Value>) -> ChildMessage {
     let made =
         |name: &&str| MadeFile { name: (*name).to_owned(), duration: Some(1.0), streams: vec![] };
     let files = files.iter().map(made).collect();
-    Said::Done(Report { files, result, frames: 1, effort: Effort::default() })
+    ChildMessage::Done(Report { files, result, frames: 1, effort: Effort::default() })
 }
 
 fn charge(channel: &Channel, folders: &[&str]) {
@@ -53,9 +53,17 @@ fn charge(channel: &Channel, folders: &[&str]) {
     let _ = channel.ask(Needs { charged: 1, folders });
 }
 
-fn progress(stage: &str, speed: f64) -> Said {
+fn progress(stage: &str, speed: f64) -> ChildMessage {
     let (stage, outputs) = (stage.to_owned(), BTreeMap::new());
-    Said::Progress(Progress { stage, done: 1, total: None, frames: 1, fps: 1.0, speed, outputs })
+    ChildMessage::Progress(Progress {
+        stage,
+        done: 1,
+        total: None,
+        frames: 1,
+        fps: 1.0,
+        speed,
+        outputs,
+    })
 }
 
 fn perform(channel: &Channel, attack: &str) {
@@ -109,7 +117,7 @@ fn perform(channel: &Channel, attack: &str) {
         "chatter" => {
             let line = "x".repeat(1_000_000);
             for _ in 0..2_000 {
-                channel.say(&Said::Log { level: "error".to_owned(), line: line.clone() });
+                channel.say(&ChildMessage::Log { level: "error".to_owned(), line: line.clone() });
             }
             channel.say(&done(&["output.mp4"], None));
         }
@@ -132,7 +140,7 @@ fn perform(channel: &Channel, attack: &str) {
             for n in 0..500_000 {
                 let _ = fs::File::create(format!("out/{n}"));
                 if n % 100 == 0 {
-                    channel.say(&Said::Working);
+                    channel.say(&ChildMessage::Working);
                 }
             }
         }
@@ -150,7 +158,7 @@ fn perform(channel: &Channel, attack: &str) {
         }
         "deaf" => {
             for n in 2.. {
-                channel.say(&Said::Needs(Needs { charged: n, folders: vec![] }));
+                channel.say(&ChildMessage::Needs(Needs { charged: n, folders: vec![] }));
             }
         }
         "disk" => {

@@ -3,7 +3,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use media::protocol::{self, Said, Task};
+use media::protocol::{self, ChildMessage, Task};
 use nats::{Nats, topology};
 use projections::Database;
 
@@ -57,10 +57,10 @@ fn child(config: &Config) -> Result<String, String> {
     let mut locked_in = None;
     let mut linked = None;
     if let (Ok(()), Some(from)) = (asked, &mut child.stdout) {
-        while let Ok(Some(said)) = protocol::read::<Said>(from) {
+        while let Ok(Some(said)) = protocol::read::<ChildMessage>(from) {
             match said {
-                Said::Ready { sandbox } => locked_in = Some(sandbox),
-                Said::Capabilities(capabilities) => {
+                ChildMessage::Ready { sandbox } => locked_in = Some(sandbox),
+                ChildMessage::Capabilities(capabilities) => {
                     linked = Some(capabilities.ffmpeg);
                     break;
                 }

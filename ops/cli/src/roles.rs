@@ -13,7 +13,7 @@ use projections::{
 use storage::{Egress, Storage};
 use tokio::{signal::unix, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use workers::{Conductor, Retention, Sender, Sources, Worker};
+use workers::{Conductor, InputFetcher, Retention, Sender, Worker};
 
 use crate::{arguments::TopologyVerb, child, config::Config, keyring::Secret, rotation, telemetry};
 
@@ -202,7 +202,7 @@ async fn start(
             // On the storage's disk, so that inputs and outputs are linked and not copied.
             let folder = config.storage.root.join(".work");
             let child = child::command(config.worker.sandbox)?;
-            let sources = Sources {
+            let sources = InputFetcher {
                 storage: storage(config)?,
                 egress: egress(config)?,
                 tiers: config.tiers.clone(),

@@ -20,7 +20,7 @@ use crate::{
     ffi,
     file::OpenFile,
     hardware, open, probe,
-    protocol::{self, Needs, Permit, SCRATCH, Said, Task},
+    protocol::{self, ChildMessage, Needs, Permit, SCRATCH, Task},
     sandbox,
 };
 
@@ -43,7 +43,7 @@ pub struct Channel {
 impl Channel {
     /// Sends one message; one that is too long is left out, for the worker waits for none of these. Without
     /// a worker there is no reason to go on: the process exits.
-    pub fn say(&self, said: &Said) {
+    pub fn say(&self, said: &ChildMessage) {
         let Ok(bytes) = protocol::framed(said) else { return };
         if self.write(&bytes).is_err() {
             std::process::exit(2);
@@ -75,7 +75,7 @@ impl Channel {
     /// When the worker is gone.
     pub fn ask(&self, needs: Needs) -> Result<Permit, MediaError> {
         let _asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
-        self.say(&Said::Needs(needs));
+        self.say(&ChildMessage::Needs(needs));
         match protocol::receive(io::stdin().as_fd()) {
             Ok(Some((permit, _))) => Ok(permit),
             Ok(None) => Err(MediaError::internal("the permit", "never came")),
@@ -118,9 +118,9 @@ pub fn lock_in(arguments: impl Iterator<Item = String>) -> io::Result<Option<Cha
         memory: settings.job_memory.or(settings.memory),
     };
     match sandbox::enter(Path::new(OUT), &settings) {
-        Ok(sandbox) => channel.say(&Said::Ready { sandbox }),
+        Ok(sandbox) => channel.say(&ChildMessage::Ready { sandbox }),
         Err(MediaError { code, message }) => {
-            channel.say(&Said::Failed { code, message });
+            channel.say(&ChildMessage::Failed { code, message });
             return Ok(None);
         }
     }
@@ -132,21 +132,21 @@ pub fn work(channel: &Channel, task: &Task, inputs: Vec<File>) {
     let log = channel.clone();
     ffi::capture_log(Box::new(move |level, line| {
         if !engine::is_of_a_hint(&line) {
-            log.say(&Said::Log { level: level.to_owned(), line });
+            log.say(&ChildMessage::Log { level: level.to_owned(), line });
         }
     }));
     let inputs: Vec<OpenFile> = inputs.into_iter().map(OpenFile::from).collect();
     match perform(&inputs, task, channel) {
         Ok(last) => say_last(channel, &last),
-        Err(MediaError { code, message }) => channel.say(&Said::Failed { code, message }),
+        Err(MediaError { code, message }) => channel.say(&ChildMessage::Failed { code, message }),
     }
 }
 
 /// Says what came of the task, or that it is more than can be said.
-fn say_last(channel: &Channel, last: &Said) {
+fn say_last(channel: &Channel, last: &ChildMessage) {
     match protocol::framed(last) {
         Ok(_) => channel.say(last),
-        Err(error) => channel.say(&Said::Failed {
+        Err(error) => channel.say(&ChildMessage::Failed {
             code: domain::job::FailureCode::Unsupported,
             message: format!(
                 "what was made and found cannot be reported ({error}): ask for fewer files, fewer \
@@ -156,14 +156,18 @@ fn say_last(channel: &Channel, last: &Said) {
     }
 }
 
-fn perform(inputs: &[OpenFile], task: &Task, channel: &Channel) -> Result<Said, MediaError> {
-    let say = &|said: Said| channel.say(&said);
+fn perform(
+    inputs: &[OpenFile],
+    task: &Task,
+    channel: &Channel,
+) -> Result<ChildMessage, MediaError> {
+    let say = &|said: ChildMessage| channel.say(&said);
     let memory = channel.memory;
     match task {
         Task::Capabilities => {
             let scratch = Path::new(OUT).join(SCRATCH).join("probe");
             let devices = hardware::find(&hardware::Machine, &channel.devices);
-            Ok(Said::Capabilities(Capabilities { devices, ..capability::prove(&scratch) }))
+            Ok(ChildMessage::Capabilities(Capabilities { devices, ..capability::prove(&scratch) }))
         }
         Task::Facts => {
             let missing = || MediaError::internal("the input", "did not come");
@@ -174,7 +178,7 @@ fn perform(inputs: &[OpenFile], task: &Task, channel: &Channel) -> Result<Said, 
                 let words = open::open(file, Role::Subtitle).and_then(|file| probe::probe(&file));
                 words.map_err(|_| refusal)
             })?;
-            Ok(Said::Facts(Box::new(facts)))
+            Ok(ChildMessage::Facts(Box::new(facts)))
         }
         Task::Plan { request, capabilities, place } => {
             let inputs = roles(request, inputs)?;
@@ -183,7 +187,7 @@ fn perform(inputs: &[OpenFile], task: &Task, channel: &Channel) -> Result<Said, 
             let permit = &|_: Needs| Ok(Permit::default());
             let output = Path::new(OUT);
             let work = Work { inputs: &inputs, output, capabilities, place, memory, say, permit };
-            engine::would_do(request, &work).map(Said::WouldDo)
+            engine::would_do(request, &work).map(ChildMessage::WouldDo)
         }
         Task::Run { request, capabilities, place, output } => {
             let inputs = roles(request, inputs)?;
@@ -193,7 +197,7 @@ fn perform(inputs: &[OpenFile], task: &Task, channel: &Channel) -> Result<Said, 
                 if needs == Needs::default() { Ok(Permit::default()) } else { channel.ask(needs) }
             };
             let work = Work { inputs: &inputs, output, capabilities, place, memory, say, permit };
-            engine::run(request, &work).map(Said::Done)
+            engine::run(request, &work).map(ChildMessage::Done)
         }
     }
 }

@@ -1,33 +1,33 @@
 //! A media task as a pipeline of threads: demux → decode → filter and encode → mux.
 
 mod analyze;
-mod cadence;
 mod charge;
 mod convert;
 mod copy;
+mod crf_sampling;
 mod decode;
 mod demux;
 mod encoder;
-mod feed;
+mod filtergraph;
 mod filtering;
 mod flow;
-mod judge;
+mod frame_channel;
+mod frame_format;
+mod frame_seeker;
+mod frame_types;
+mod hardware_probe;
 mod measure;
 mod mux;
 mod package;
 mod passes;
-mod picker;
 mod probe;
-mod proof;
+mod progress;
 mod quality;
-mod script;
-mod shape;
+mod quality_meter;
 mod stream;
-mod tally;
 mod target;
 mod thumbnails;
 mod track;
-mod trial;
 mod weighed;
 
 use std::{
@@ -42,22 +42,22 @@ use ffmpeg_the_third::{self as ffmpeg, Rational, codec};
 use nix::libc;
 use serde_json::json;
 
-pub(crate) use self::{
-    cadence::is_of_a_hint,
-    demux::{Clock, Reading},
-    proof::proof,
-};
 use self::{
     charge::Meter,
     flow::{Flow, Means},
+};
+pub(crate) use self::{
+    demux::{Clock, Reading},
+    frame_types::is_of_a_hint,
+    hardware_probe::probe_encoder,
 };
 use crate::{
     MediaError, ffi,
     ffi::Input,
     file::OpenFile,
+    heartbeat::Heartbeat,
     open,
-    protocol::{Needs, Permit, Place, Report, Said},
-    pulse::Pulse,
+    protocol::{ChildMessage, Needs, Permit, Place, Report},
 };
 
 const MICROS: Rational = Rational(1, 1_000_000);
@@ -80,7 +80,7 @@ pub(crate) struct Work<'a> {
     /// Bytes of memory that the job may have, if that is limited.
     pub(crate) memory: Option<u64>,
     /// Told how far it is, from any thread.
-    pub(crate) say: &'a (dyn Fn(Said) + Sync),
+    pub(crate) say: &'a (dyn Fn(ChildMessage) + Sync),
     /// Asked for leave, with what is needed, before anything is made and before more is.
     pub(crate) permit: &'a (dyn Fn(Needs) -> Result<Permit, MediaError> + Sync),
 }
@@ -108,9 +108,9 @@ impl Work<'_> {
 }
 
 /// What was decided that nobody asked for: in the job's log, and in its result.
-fn noted(notes: &[String], say: &(dyn Fn(Said) + Sync)) -> Option<serde_json::Value> {
+fn noted(notes: &[String], say: &(dyn Fn(ChildMessage) + Sync)) -> Option<serde_json::Value> {
     for note in notes {
-        say(Said::Log { level: "info".to_owned(), line: note.clone() });
+        say(ChildMessage::Log { level: "info".to_owned(), line: note.clone() });
     }
     (!notes.is_empty()).then(|| json!({ "notes": notes }))
 }
@@ -131,9 +131,9 @@ pub(crate) fn would_do(
     request: &MediaRequest,
     work: &Work<'_>,
 ) -> Result<serde_json::Value, MediaError> {
-    let pulse = Pulse::new(work.say);
-    let studio = Studio::new(work, &pulse);
-    let facts = studio.facts()?;
+    let heartbeat = Heartbeat::new(work.say);
+    let context = TaskContext::new(work, &heartbeat);
+    let facts = context.facts()?;
     let own = own(&facts)?;
     let mut told = match request {
         MediaRequest::Convert(convert) => {
@@ -142,7 +142,7 @@ pub(crate) fn would_do(
             json!({ "passes": passes::count(&plan), "effort": effort, "plan": plan })
         }
         MediaRequest::Stream(stream) => {
-            let plan = stream::planned(stream, &studio, &facts, work)?;
+            let plan = stream::planned(stream, &context, &facts, work)?;
             json!({ "effort": Effort::of_stream(&plan, facts.first()), "plan": plan })
         }
         MediaRequest::Thumbnails(thumbnails) => {
@@ -176,11 +176,11 @@ pub(crate) fn run(request: &MediaRequest, work: &Work<'_>) -> Result<Report, Med
 }
 
 /// What every pass over the inputs shares.
-struct Studio<'a> {
+struct TaskContext<'a> {
     /// The job's own input first.
     inputs: &'a [(OpenFile, Role)],
     scratch: &'a Path,
-    pulse: &'a Pulse<'a>,
+    heartbeat: &'a Heartbeat<'a>,
     /// Of each codec; 0 lets it choose.
     threads: u16,
     /// What is read counts against it, once there is leave.
@@ -190,12 +190,12 @@ struct Studio<'a> {
     opened: Mutex<Option<Vec<Input>>>,
 }
 
-impl<'a> Studio<'a> {
+impl<'a> TaskContext<'a> {
     /// For a look; what is made has a permit.
-    fn new(work: &Work<'a>, pulse: &'a Pulse<'a>) -> Self {
+    fn new(work: &Work<'a>, heartbeat: &'a Heartbeat<'a>) -> Self {
         let opened = Mutex::new(None);
         let (inputs, scratch) = (work.inputs, passes::scratch());
-        Self { inputs, scratch, pulse, threads: 0, meter: None, opened }
+        Self { inputs, scratch, heartbeat, threads: 0, meter: None, opened }
     }
 
     /// With leave to begin.
@@ -229,7 +229,7 @@ impl<'a> Studio<'a> {
         Ok(Flow::new(
             inputs,
             facts,
-            self.pulse,
+            self.heartbeat,
             Means { threads: self.threads, meter: self.meter.as_ref() },
         ))
     }

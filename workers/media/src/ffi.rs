@@ -1,5 +1,4 @@
-//! The one place that talks to C, and to the processor: what safe bindings lack. Every block says
-//! why it is sound.
+//! The one place that talks to C: what safe bindings lack. Every block says why it is sound.
 
 mod device;
 mod frame;
@@ -7,18 +6,13 @@ mod input;
 mod log;
 mod memory;
 mod process;
+mod strings;
 mod va;
-#[cfg(target_arch = "x86_64")]
-mod vif;
-#[cfg(not(target_arch = "x86_64"))]
-#[path = "ffi/no_vif.rs"]
-mod vif;
 mod vmaf;
-mod words;
 
 use std::ffi::{CStr, CString, c_int};
 
-use self::words::named;
+use self::strings::named;
 use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, codec, ffi, filter, format};
 use nix::libc;
 
@@ -36,10 +30,9 @@ pub(crate) use self::{
     log::capture_log,
     memory::MemoryOutput,
     process::{be_nice, close_inherited},
+    strings::{ColorWords, color_words, sample_name, tags, version},
     va::ask_driver,
-    vif::Vif,
     vmaf::Vmaf,
-    words::{ColorWords, color_words, sample_name, tags, version},
 };
 
 /// True of a packet that is decoded and not shown: what an edit list leaves out, up to the next part that

@@ -41,7 +41,7 @@ impl Prober for Machine {
     }
 
     fn encode(&self, pool: Pool, device: &str, codec: VideoCodec) -> Result<(), String> {
-        engine::proof(pool, device, codec).map_err(|error| error.message)
+        engine::probe_encoder(pool, device, codec).map_err(|error| error.message)
     }
 }
 

@@ -16,13 +16,22 @@ mod file;
 #[cfg(test)]
 mod fuzz;
 pub mod hardware;
+mod heartbeat;
 mod open;
 mod orientation;
 mod probe;
 pub mod protocol;
-mod pulse;
 mod sandbox;
 mod verify;
+#[cfg(target_arch = "x86_64")]
+#[expect(
+    unsafe_code,
+    reason = "vector instructions of a processor that was asked whether it has them"
+)]
+mod vif;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "no_vif.rs"]
+mod vif;
 
 use domain::job::FailureCode;
 

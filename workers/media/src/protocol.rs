@@ -1,7 +1,7 @@
 //! What worker and child say to each other: length-prefixed MessagePack. The child's stdin is a socket,
 //! over which its inputs come as open descriptors; its stdout is a pipe.
 //!
-//! A child that has read a hostile file may say anything: see [`Said::checked`].
+//! A child that has read a hostile file may say anything: see [`ChildMessage::checked`].
 
 mod bounds;
 mod channel;
@@ -69,7 +69,7 @@ pub struct Needs {
     pub folders: Vec<String>,
 }
 
-/// Leave to go on: what a child that said [`Said::Needs`] waits for.
+/// Leave to go on: what a child that said [`ChildMessage::Needs`] waits for.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Permit {
     /// Of each codec; 0 lets it choose. One is best where every core has a job of its own.
@@ -92,7 +92,7 @@ impl Place {
 
 /// What a child says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Said {
+pub enum ChildMessage {
     /// Locked in, and ready for its task.
     Ready {
         /// How well it is locked in.

@@ -18,13 +18,13 @@ use storage::StorageError;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Order, Outcome, Workshop,
+    AttemptContext, Order, Outcome,
     bounds::{Bounds, check_written},
     watch::Watched,
 };
 use crate::{
-    charge::Charged,
     failure::{crashed, erased, failed},
+    media_minutes::Charged,
     outputs::{self, OUTPUT, staged},
     slot::{Slot, SlotFolder},
 };
@@ -37,7 +37,7 @@ pub(super) enum Made {
     Stopped(Outcome),
 }
 
-impl Workshop {
+impl AttemptContext {
     /// Encodes, verifies and stages.
     pub(super) async fn make(
         &self,

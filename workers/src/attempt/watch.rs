@@ -8,21 +8,21 @@ use domain::{
 };
 use media::{
     MediaError,
-    protocol::{Needs, Permit, Progress, Report, Said},
+    protocol::{ChildMessage, Needs, Permit, Progress, Report},
 };
 use nats::{Subscription, failpoint};
 use serde_json::json;
 
 use super::{
-    Order, Outcome, Workshop,
+    AttemptContext, Order, Outcome,
     bounds::{Bounds, Budget, Line},
 };
 use crate::{
-    charge::{self, Charged},
     clock,
     failure::crashed,
-    life::Life,
+    media_minutes::{self, Charged},
     slot::Slot,
+    stall_detector::StallDetector,
     tell::progress_event,
 };
 
@@ -47,7 +47,7 @@ fn every(period: Duration) -> tokio::time::Interval {
     timer
 }
 
-impl Workshop {
+impl AttemptContext {
     /// Follows the child until it is done, stuck, called off or deposed, or uses more than it may.
     pub(super) async fn watch(
         &self,
@@ -60,7 +60,7 @@ impl Workshop {
         let job = release.job;
         let mut cancels = self.live.listen(format!("ctl.cancel.{job}")).await.ok();
         let began = Instant::now();
-        let mut life = Life::new(self.stall_timeout);
+        let mut life = StallDetector::new(self.stall_timeout);
         let mut budget = Budget::default();
         let (mut ask, mut measure, mut weigh) = (every(ASK), every(MEASURE), every(WEIGH));
         // What it is at, as it says itself.
@@ -68,8 +68,8 @@ impl Workshop {
         loop {
             tokio::select! {
                 said = slot.hear() => match said {
-                    Ok(Some(Said::Working)) => life.beat(),
-                    Ok(Some(Said::Progress(progress))) => {
+                    Ok(Some(ChildMessage::Working)) => life.beat(),
+                    Ok(Some(ChildMessage::Progress(progress))) => {
                         life.beat();
                         charged.reach(&progress);
                         failpoint::hit("worker.on_progress");
@@ -79,7 +79,7 @@ impl Workshop {
                         }
                         stage = progress.stage;
                     }
-                    Ok(Some(Said::Log { level, line })) => match budget.line(&line) {
+                    Ok(Some(ChildMessage::Log { level, line })) => match budget.line(&line) {
                         Line::Keep => self.keep_line(release, &stage, &level, &line).await,
                         Line::Last => {
                             let line = "more lines of this attempt are not kept";
@@ -87,13 +87,13 @@ impl Workshop {
                         }
                         Line::Drop => {}
                     },
-                    Ok(Some(Said::Needs(needs))) => {
+                    Ok(Some(ChildMessage::Needs(needs))) => {
                         if let Some(outcome) = self.grant(release, order, slot, needs, charged).await? {
                             return Ok(Watched::Stopped(outcome));
                         }
                         life.beat();
                     }
-                    Ok(Some(Said::Done(report))) => {
+                    Ok(Some(ChildMessage::Done(report))) => {
                         let reserved = charged.reserved();
                         if order.request.is_charged() && reserved.is_none() {
                             return Err(uncharged());
@@ -106,7 +106,7 @@ impl Workshop {
                         let spent = Spent { effort, seconds, bytes: 0 };
                         return Ok(Watched::Report { report, spent });
                     }
-                    Ok(Some(Said::Failed { code, message })) => {
+                    Ok(Some(ChildMessage::Failed { code, message })) => {
                         return Err(MediaError { code, message });
                     }
                     Ok(Some(_)) => {}
@@ -159,7 +159,7 @@ impl Workshop {
     ) -> Result<Option<Outcome>, MediaError> {
         if let Some(lacking) = charged.lacks(needs.charged) {
             tokio::select! {
-                reserved = Box::pin(charge::reserve(self, release, order.key, lacking)) => {
+                reserved = Box::pin(media_minutes::reserve(self, release, order.key, lacking)) => {
                     charged.reserve(reserved?, lacking);
                 }
                 outcome = self.called_off(release) => return Ok(Some(outcome)),

@@ -9,7 +9,7 @@ use domain::{
 };
 use sha2::{Digest, Sha256};
 
-use super::Trouble;
+use super::RetentionError;
 
 /// Which files other jobs have made since in the place of one's outputs.
 pub(super) struct MadeAnew<'a> {
@@ -30,7 +30,7 @@ impl<'a> MadeAnew<'a> {
     }
 
     /// True if another job has made this file since, by its own name or within the same folder.
-    pub(super) async fn has(&mut self, file: &Location) -> Result<bool, Trouble> {
+    pub(super) async fn has(&mut self, file: &Location) -> Result<bool, RetentionError> {
         for output in self.output.into_iter().chain([file]) {
             for later in self.later(output).await? {
                 if self.made_by(later).await?.contains(&file.to_string()) {
@@ -42,7 +42,7 @@ impl<'a> MadeAnew<'a> {
     }
 
     /// The jobs that reserved this output after it, the newest first.
-    async fn later(&self, output: &Location) -> Result<Vec<JobId>, Trouble> {
+    async fn later(&self, output: &Location) -> Result<Vec<JobId>, RetentionError> {
         let hash = hex::encode(Sha256::digest(output.to_string()));
         let history = self.commands.history::<Output>(self.tenant.as_str(), &hash).await?;
         let holders = history.into_iter().rev().flat_map(|(_, decision)| decision.events);
@@ -52,7 +52,7 @@ impl<'a> MadeAnew<'a> {
     }
 
     /// What a job has made; nothing unless it is completed.
-    async fn made_by(&mut self, job: JobId) -> Result<&BTreeSet<String>, Trouble> {
+    async fn made_by(&mut self, job: JobId) -> Result<&BTreeSet<String>, RetentionError> {
         if self.made.get(&job).is_none_or(BTreeSet::is_empty) {
             let history =
                 self.commands.history::<Job>(self.tenant.as_str(), &job.to_string()).await?;

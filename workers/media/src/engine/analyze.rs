@@ -19,52 +19,53 @@ use self::{
 };
 pub(super) use self::{findings::mean, observe::observe};
 use super::{
-    Studio, Work,
+    TaskContext, Work,
     charge::{self, Due},
+    progress::ProgressReporter,
     quality,
-    tally::Tally,
 };
 use crate::{
     MediaError,
-    protocol::{Report, Said},
-    pulse::Pulse,
+    heartbeat::Heartbeat,
+    protocol::{ChildMessage, Report},
 };
 
 /// Finds out what was asked for; pictures and sound are decoded once.
 pub(super) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, MediaError> {
-    let pulse = Pulse::new(work.say);
-    let studio = Studio::new(work, &pulse);
-    let facts = studio.facts()?;
+    let heartbeat = Heartbeat::new(work.say);
+    let context = TaskContext::new(work, &heartbeat);
+    let facts = context.facts()?;
     let own = super::own(&facts)?;
-    (work.say)(Said::Facts(Box::new(own.clone())));
+    (work.say)(ChildMessage::Facts(Box::new(own.clone())));
     work.holds(footprint_of_frames(&facts))?;
     request.fits(own).map_err(super::refused)?;
     let effort = Effort::of_analysis(request, own);
     let due = Due { charged: effort.charged, folders: vec![], seek: 0 };
     let begun = charge::begin(due, &facts, work)?;
-    let studio = studio.permitted(begun);
-    let tally = Tally::new(work.say, own.duration, 1);
-    tally.begin(0, "analyzing");
+    let context = context.permitted(begun);
+    let reporter = ProgressReporter::new(work.say, own.duration, 1);
+    reporter.begin(0, "analyzing");
     let mut result = Map::new();
-    measure(request, &studio, &facts, &tally, &mut result)?;
+    measure(request, &context, &facts, &reporter, &mut result)?;
     let of_packets = [Metric::Bitrate, Metric::Keyframes];
     if request.metrics.iter().any(|metric| of_packets.contains(metric)) {
-        packets(request, work, own, &pulse, &mut result)?;
+        packets(request, work, own, &heartbeat, &mut result)?;
     }
-    tally.tell();
+    reporter.tell();
     Ok(Report { files: vec![], result: Some(Value::Object(result)), frames: 0, effort })
 }
 
 fn measure(
     request: &Analyze,
-    studio: &Studio<'_>,
+    context: &TaskContext<'_>,
     facts: &[MediaFacts],
-    tally: &Tally<'_>,
+    reporter: &ProgressReporter<'_>,
     result: &mut Map<String, Value>,
 ) -> Result<(), MediaError> {
-    let mut flow = studio.flow(facts)?;
+    let mut flow = context.flow(facts)?;
     let own = super::own(facts)?;
-    let mut observed = observe(&mut flow, own, &request.metrics, studio.pulse, Some(tally))?;
+    let mut observed =
+        observe(&mut flow, own, &request.metrics, context.heartbeat, Some(reporter))?;
     // By FFmpeg's filters of the same names.
     let by_filter = |metric: &Metric| metric.needs_reference() && *metric != Metric::Vmaf;
     let compared: Vec<Metric> = request.metrics.iter().copied().filter(by_filter).collect();
@@ -75,15 +76,15 @@ fn measure(
             observed.add(*metric, Box::new(Comparison::new(*metric, request.per_frame, peak)))
         });
         let watching: Vec<Shared> = watching.collect();
-        watch(&mut flow, script, watching, studio.pulse, Some(tally))?;
+        watch(&mut flow, script, watching, context.heartbeat, Some(reporter))?;
     }
     let scores = Arc::new(Mutex::new(None));
     let vmaf = request.metrics.contains(&Metric::Vmaf);
     if vmaf {
         let beside = side_by_side(&mut flow, facts)?;
-        let (scores, pulse) = (Arc::clone(&scores), studio.pulse);
+        let (scores, heartbeat) = (Arc::clone(&scores), context.heartbeat);
         flow.stage(move || {
-            let found = beside.run(pulse, |at| tally.reach(at))?;
+            let found = beside.run(heartbeat, |at| reporter.reach(at))?;
             *scores.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
             Ok(())
         });

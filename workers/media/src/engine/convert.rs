@@ -15,27 +15,27 @@ use domain::media::{
 use ffmpeg_the_third::{Rational, Rescale, codec};
 
 use super::{
-    Studio, Work,
-    cadence::{self, Cadence},
+    TaskContext, Work,
     charge::{self, Due},
     copy::{self, Copying},
-    encoder::{self, Canvas},
+    encoder::{self, EncoderSettings},
+    filtergraph::{AudioGraph, VideoGraph, cue_file, text_file},
     flow::Flow,
+    frame_types::{self, FrameTypePlan},
+    hardware_probe,
     mux::{Label, Mux},
     passes::{self, Findings},
-    proof,
-    script::{Look, Mix, cue_file, text_file},
-    tally::Tally,
+    progress::ProgressReporter,
     target::Found,
-    track::{Coded, Track},
+    track::{EncodedPacket, Track},
 };
 use crate::{
     MediaError,
     cues::{self, Cues},
     ffi::EncoderPass,
+    heartbeat::Heartbeat,
     open,
-    protocol::{Place, Report, Said},
-    pulse::Pulse,
+    protocol::{ChildMessage, Place, Report},
     verify::{self, Expected},
 };
 
@@ -45,29 +45,29 @@ const CODED: usize = 256;
 /// Makes the output and verifies it.
 pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, MediaError> {
     let say = work.say;
-    let pulse = Pulse::new(say);
-    let studio = Studio::new(work, &pulse);
-    let facts = studio.facts()?;
+    let heartbeat = Heartbeat::new(say);
+    let context = TaskContext::new(work, &heartbeat);
+    let facts = context.facts()?;
     if let Some(own) = facts.first() {
-        say(Said::Facts(Box::new(own.clone())));
+        say(ChildMessage::Facts(Box::new(own.clone())));
     }
     let mut plan = planned(request, &facts, work)?;
-    say(Said::Planned(Box::new(plan.clone())));
+    say(ChildMessage::Planned(Box::new(plan.clone())));
     let effort = Effort::of_plan(&plan, facts.first());
     let due = Due { charged: effort.charged, folders: vec![], seek: plan.seek };
     let begun = charge::begin(due, &facts, work)?;
-    let studio = studio.permitted(begun);
-    let tally = Tally::new(say, plan.duration, passes::count(&plan));
-    write_texts(&studio, &plan)?;
-    let findings = passes::run(&studio, &plan, &facts, &tally)?;
+    let context = context.permitted(begun);
+    let reporter = ProgressReporter::new(say, plan.duration, passes::count(&plan));
+    write_texts(&context, &plan)?;
+    let findings = passes::run(&context, &plan, &facts, &reporter)?;
     let quality = findings.quality.clone();
     if let (Some(found), Some(video)) = (&quality, &mut plan.video) {
         video.quality.crf = Some(found.crf);
     }
-    let expected = encode(&studio, &plan, &facts, findings, work.output, &tally)?;
-    tally.stage("verifying");
+    let expected = encode(&context, &plan, &facts, findings, work.output, &reporter)?;
+    reporter.stage("verifying");
     let mut files = verify::verify(work.output, &plan, &expected)?;
-    files.extend(sidecars(&studio, &plan, work.output)?);
+    files.extend(sidecars(&context, &plan, work.output)?);
     Ok(Report { files, result: result(&plan.notes, quality, say), frames: expected.frames, effort })
 }
 
@@ -92,7 +92,7 @@ pub(super) fn planned(
 fn result(
     notes: &[String],
     quality: Option<Found>,
-    say: &(dyn Fn(Said) + Sync),
+    say: &(dyn Fn(ChildMessage) + Sync),
 ) -> Option<serde_json::Value> {
     let mut result = super::noted(notes, say);
     if let Some(found) = quality {
@@ -105,23 +105,26 @@ fn result(
 }
 
 /// Puts the words that filters draw where they look for them.
-fn write_texts(studio: &Studio<'_>, plan: &Plan) -> Result<(), MediaError> {
+fn write_texts(context: &TaskContext<'_>, plan: &Plan) -> Result<(), MediaError> {
     let failed = |error| MediaError::internal("the scratch folder", error);
     let filters = plan.video.iter().flat_map(|video| video.filters.iter().enumerate());
     for (place, filter) in filters {
         if let VideoFilter::Text { text, .. } = filter {
-            fs::write(text_file(studio.scratch, place), text).map_err(failed)?;
+            fs::write(text_file(context.scratch, place), text).map_err(failed)?;
         }
     }
     for (number, source) in plan.cues.iter().enumerate() {
-        let cues = read_cues(studio, source)?;
-        fs::write(cue_file(studio.scratch, number), cues.to_ass()).map_err(failed)?;
+        let cues = read_cues(context, source)?;
+        fs::write(cue_file(context.scratch, number), cues.to_ass()).map_err(failed)?;
     }
     Ok(())
 }
 
-fn read_cues(studio: &Studio<'_>, source: &domain::media::CueSource) -> Result<Cues, MediaError> {
-    let file = studio.inputs.get(source.input);
+fn read_cues(
+    context: &TaskContext<'_>,
+    source: &domain::media::CueSource,
+) -> Result<Cues, MediaError> {
+    let file = context.inputs.get(source.input);
     let (file, _) = file.ok_or_else(|| MediaError::internal("the plan", "has no such input"))?;
     Cues::read(open::open(file, cues::role(source))?, source)
 }
@@ -147,13 +150,13 @@ pub(super) fn canvas<'a>(
     video: &VideoPlan,
     source: &'a codec::Parameters,
     scratch: &'a Path,
-) -> Canvas<'a> {
+) -> EncoderSettings<'a> {
     let planned = Rational(
         i32::try_from(video.rate.num).unwrap_or(0),
         i32::try_from(video.rate.den).unwrap_or(1),
     );
     let rate = if rate.numerator() > 0 { rate } else { planned };
-    Canvas {
+    EncoderSettings {
         time_base,
         aspect,
         rate: (rate.numerator() > 0).then_some(rate),
@@ -179,18 +182,18 @@ fn written(output: &Path, plan: &Plan) -> PathBuf {
 
 /// The pass that makes the file.
 fn encode(
-    studio: &Studio<'_>,
+    context: &TaskContext<'_>,
     plan: &Plan,
     facts: &[MediaFacts],
     findings: Findings,
     output: &Path,
-    tally: &Tally<'_>,
+    reporter: &ProgressReporter<'_>,
 ) -> Result<Expected, MediaError> {
-    let mut flow = studio.flow(facts)?;
+    let mut flow = context.flow(facts)?;
     let mut mux = Mux::create(&written(output, plan), plan)?;
     let (coded, to_mux) = sync_channel(CODED);
     let mut maker = Maker {
-        studio,
+        context,
         plan,
         coded,
         frames: Arc::new(AtomicU64::new(0)),
@@ -210,7 +213,7 @@ fn encode(
     drop(coded);
     mux.begin()?;
     let pictures = plan.video.is_some();
-    flow.stage(move || mux.run(&to_mux, pictures, tally));
+    flow.stage(move || mux.run(&to_mux, pictures, reporter));
     flow.run(plan.seek)?;
     let frames = frames.load(Ordering::Relaxed);
     if plan.sequence && frames > MAX_FILES {
@@ -222,9 +225,9 @@ fn encode(
 
 /// Puts the stages of one file together.
 struct Maker<'a, 'env> {
-    studio: &'env Studio<'env>,
+    context: &'env TaskContext<'env>,
     plan: &'a Plan,
-    coded: SyncSender<Coded>,
+    coded: SyncSender<EncodedPacket>,
     frames: Arc<AtomicU64>,
     counted: bool,
     findings: Findings,
@@ -246,16 +249,16 @@ impl<'env> Maker<'_, 'env> {
             return self.copy(flow, mux, video.source, copy::kept(cuts), &label);
         }
         let planar = is_planar(flow.facts(), video);
-        let look = Look { plan: video, planar, scratch: self.studio.scratch };
-        let device = proof::open_device(video)?;
+        let look = VideoGraph { plan: video, planar, scratch: self.context.scratch };
+        let device = hardware_probe::open_device(video)?;
         let palette = self.findings.palette.as_ref();
         let mut filtering = flow.filter_on(look.script(), palette, device.as_ref())?;
         let (time_base, aspect, rate) = filtering.outcome()?;
         let parameters = super::parameters(flow, video.source)?;
-        let mut wanted = canvas(time_base, aspect, rate, video, &parameters, self.studio.scratch);
+        let mut wanted = canvas(time_base, aspect, rate, video, &parameters, self.context.scratch);
         wanted.global_header = mux.wants_global_header();
         wanted.frames = filtering.hardware_frames();
-        wanted.threads = self.studio.threads;
+        wanted.threads = self.context.threads;
         if video.quality.two_pass {
             wanted.pass = EncoderPass::Second;
             wanted.statistics = self.findings.statistics.take();
@@ -276,10 +279,10 @@ impl<'env> Maker<'_, 'env> {
             keys_every: None,
             sent: Arc::clone(&self.frames),
             seen_by: vec![],
-            cadence: Cadence::own(cadence::is_heeded(video, flow.facts())),
+            cadence: FrameTypePlan::own(frame_types::is_heeded(video, flow.facts())),
         };
-        let pulse = self.studio.pulse;
-        flow.stage(move || track.run(pulse, None).map(|_| ()));
+        let heartbeat = self.context.heartbeat;
+        flow.stage(move || track.run(heartbeat, None).map(|_| ()));
         Ok(())
     }
 
@@ -311,7 +314,7 @@ impl<'env> Maker<'_, 'env> {
         }
         let kind = encoder::Kind::of(audio);
         let gain = self.findings.gains.get(number).copied().flatten();
-        let mix = Mix { plan: audio, sample_format: kind.format.name(), gain };
+        let mix = AudioGraph { plan: audio, sample_format: kind.format.name(), gain };
         let mut filtering = flow.filter(mix.script(), None)?;
         let encoder = encoder::open_sound(audio, mux.wants_global_header())?;
         filtering.set_frame_size(crate::ffi::frame_size(&encoder));
@@ -329,10 +332,10 @@ impl<'env> Maker<'_, 'env> {
             keys_every: None,
             sent: Arc::new(AtomicU64::new(0)),
             seen_by: vec![],
-            cadence: Cadence::own(false),
+            cadence: FrameTypePlan::own(false),
         };
-        let pulse = self.studio.pulse;
-        flow.stage(move || track.run(pulse, None).map(|_| ()));
+        let heartbeat = self.context.heartbeat;
+        flow.stage(move || track.run(heartbeat, None).map(|_| ()));
         Ok(())
     }
 
@@ -362,9 +365,9 @@ impl<'env> Maker<'_, 'env> {
             keep,
             hides: self.plan.container.has_edit_list(),
         };
-        let pulse = self.studio.pulse;
+        let heartbeat = self.context.heartbeat;
         flow.stage(move || {
-            copying.run(pulse);
+            copying.run(heartbeat);
             Ok(())
         });
         Ok(())
@@ -382,7 +385,7 @@ impl<'env> Maker<'_, 'env> {
             _ => codec::Id::MOV_TEXT,
         };
         // What comes behind the film would make it longer.
-        let cues = read_cues(self.studio, &plan.source)?.until(self.plan.duration);
+        let cues = read_cues(self.context, &plan.source)?.until(self.plan.duration);
         let label = Label { language: plan.language.clone(), title: None, default: false };
         let stream = mux.add_subtitles(codec, &cues.header(codec), &label)?;
         let coded = self.coded.clone();
@@ -393,7 +396,7 @@ impl<'env> Maker<'_, 'env> {
                 packet.set_dts(Some(start));
                 packet.set_duration(lasts);
                 packet.set_flags(codec::packet::Flags::KEY);
-                if coded.send(Coded { packet, stream, time_base }).is_err() {
+                if coded.send(EncodedPacket { packet, stream, time_base }).is_err() {
                     break;
                 }
             }
@@ -412,14 +415,14 @@ fn most_pictures(plan: &Plan) -> Option<u64> {
 
 /// Writes the subtitles that stand beside the output.
 fn sidecars(
-    studio: &Studio<'_>,
+    context: &TaskContext<'_>,
     plan: &Plan,
     output: &Path,
 ) -> Result<Vec<crate::protocol::MadeFile>, MediaError> {
     let wanted = plan.subtitles.iter().filter(|subtitles| subtitles.sidecar);
     let mut made = Vec::new();
     for (number, subtitles) in wanted.enumerate() {
-        let cues = read_cues(studio, &subtitles.source)?;
+        let cues = read_cues(context, &subtitles.source)?;
         let language = subtitles.language.as_deref().unwrap_or("und");
         let clean: String = language.chars().filter(char::is_ascii_alphanumeric).collect();
         let suffix = if number == 0 { String::new() } else { format!("-{number}") };

@@ -3,13 +3,13 @@ use std::sync::mpsc::SyncSender;
 use domain::media::Window;
 use ffmpeg_the_third::{Rational, Rescale};
 
-use super::{MICROS, track::Coded, weighed};
-use crate::pulse::Pulse;
+use super::{MICROS, track::EncodedPacket, weighed};
+use crate::heartbeat::Heartbeat;
 
 /// Passes on a stream's packets as they are, moved in time.
 pub(super) struct Copying {
     pub(super) packets: weighed::Receiver,
-    pub(super) coded: SyncSender<Coded>,
+    pub(super) coded: SyncSender<EncodedPacket>,
     pub(super) stream: usize,
     pub(super) time_base: Rational,
     /// The container's first instant, in `time_base`.
@@ -22,13 +22,13 @@ pub(super) struct Copying {
 
 impl Copying {
     /// Passes on until the packets or the window end, or nobody wants more.
-    pub(super) fn run(self, pulse: &Pulse<'_>) {
+    pub(super) fn run(self, heartbeat: &Heartbeat<'_>) {
         let time =
             |micros: u64| i64::try_from(micros).unwrap_or(i64::MAX).rescale(MICROS, self.time_base);
         let start = time(self.keep.start);
         let end = self.keep.end.map(time);
         while let Some(mut packet) = self.packets.next() {
-            pulse.beat();
+            heartbeat.beat();
             let moved = |time: i64| time.saturating_sub(self.origin).saturating_sub(start);
             let pts = packet.pts().map(moved);
             let dts = packet.dts().map(moved);
@@ -43,7 +43,7 @@ impl Copying {
             packet.set_pts(pts);
             packet.set_dts(dts);
             let (stream, time_base) = (self.stream, self.time_base);
-            if self.coded.send(Coded { packet, stream, time_base }).is_err() {
+            if self.coded.send(EncodedPacket { packet, stream, time_base }).is_err() {
                 return;
             }
         }

@@ -8,17 +8,17 @@ use ffmpeg_the_third::{self as ffmpeg, Rational, Rescale, codec, decoder, frame}
 
 use super::{
     MICROS, again,
-    cadence::Author,
-    feed::Giver,
-    shape::{Shape, layout_name},
+    frame_channel::FrameSender,
+    frame_format::{FrameFormat, layout_name},
+    frame_types::Author,
     weighed,
 };
-use crate::{MediaError, decoders::is_offered, ffi, ffi::Input, pulse::Pulse};
+use crate::{MediaError, decoders::is_offered, ffi, ffi::Input, heartbeat::Heartbeat};
 
 /// One stream's decoder.
 pub(super) struct Decode {
     pub(super) source: Source,
-    pub(super) shape: Shape,
+    pub(super) shape: FrameFormat,
     pub(super) decoder: decoder::Opened,
     time_base: Rational,
     /// The container's first instant, which counts as 0, in `time_base`.
@@ -80,7 +80,7 @@ impl Decode {
         let (decoder, shape) = match &facts.detail {
             StreamDetail::Audio(_) => {
                 let opened = context.decoder().audio().map_err(unreadable)?;
-                let shape = Shape::Sound {
+                let shape = FrameFormat::Sound {
                     rate: opened.rate(),
                     format: opened.format(),
                     layout: layout_name(&opened.ch_layout()),
@@ -103,7 +103,7 @@ impl Decode {
                 }
                 .map_err(unreadable)?;
                 let part = |n: u32| i32::try_from(n).unwrap_or(1);
-                let shape = Shape::Picture {
+                let shape = FrameFormat::Picture {
                     width: opened.width(),
                     height: opened.height(),
                     format: if alpha { ffmpeg::format::Pixel::YUVA420P } else { opened.format() },
@@ -136,7 +136,7 @@ impl Decode {
     }
 
     pub(super) const fn is_sound(&self) -> bool {
-        matches!(self.shape, Shape::Sound { .. })
+        matches!(self.shape, FrameFormat::Sound { .. })
     }
 
     /// Counts a frame's time from the container's first instant; one without a time follows the
@@ -145,12 +145,12 @@ impl Decode {
         let told = frame.timestamp().map(|pts| pts.saturating_sub(self.origin));
         let next = self.last.map_or(0, |(at, lasts)| at.saturating_add(lasts));
         let guess = || match &self.shape {
-            Shape::Picture { rate, .. } if rate.numerator() > 0 => {
+            FrameFormat::Picture { rate, .. } if rate.numerator() > 0 => {
                 i64::from(rate.denominator()).saturating_mul(1_000_000)
                     / i64::from(rate.numerator())
             }
-            Shape::Picture { .. } => 40_000,
-            Shape::Sound { rate, .. } => {
+            FrameFormat::Picture { .. } => 40_000,
+            FrameFormat::Sound { rate, .. } => {
                 let samples = i64::try_from(ffi::samples(frame)).unwrap_or(0);
                 samples.saturating_mul(1_000_000) / i64::from((*rate).max(1))
             }
@@ -162,7 +162,7 @@ impl Decode {
             _ if let Some(told) = ffi::lasts(frame, self.time_base) => {
                 told.rescale(self.time_base, MICROS)
             }
-            Some((last, _)) if at > last && matches!(self.shape, Shape::Picture { .. }) => {
+            Some((last, _)) if at > last && matches!(self.shape, FrameFormat::Picture { .. }) => {
                 at.saturating_sub(last)
             }
             _ => guess(),
@@ -224,20 +224,23 @@ impl Decoding {
     /// Decodes until the input ends or nobody wants more frames.
     pub(super) fn run(
         mut self,
-        mut wanted: Vec<Giver>,
-        pulse: &Pulse<'_>,
+        mut wanted: Vec<FrameSender>,
+        heartbeat: &Heartbeat<'_>,
     ) -> Result<(), MediaError> {
         while !wanted.is_empty() {
-            let Some(frame) = self.next(pulse)? else { break };
+            let Some(frame) = self.next(heartbeat)? else { break };
             let last = wanted.pop();
-            wanted.retain(|giver| giver.show(&frame));
-            wanted.extend(last.filter(|giver| giver.give(frame)));
+            wanted.retain(|sender| sender.show(&frame));
+            wanted.extend(last.filter(|sender| sender.give(frame)));
         }
         Ok(())
     }
 
     /// The next frame; none at the end, if that is where it should be.
-    pub(super) fn next(&mut self, pulse: &Pulse<'_>) -> Result<Option<frame::Frame>, MediaError> {
+    pub(super) fn next(
+        &mut self,
+        heartbeat: &Heartbeat<'_>,
+    ) -> Result<Option<frame::Frame>, MediaError> {
         while !self.drained {
             let mut frame = ffi::empty_frame();
             match self.decode.decoder.receive_frame(&mut frame) {
@@ -250,7 +253,7 @@ impl Decoding {
                     return Ok(Some(frame));
                 }
                 Err(ffmpeg::Error::Eof) => self.drained = true,
-                Err(error) if again(error) => self.feed(pulse)?,
+                Err(error) if again(error) => self.feed(heartbeat)?,
                 Err(ffmpeg::Error::InvalidData) => {}
                 Err(error) => return Err(self.decode.failed(error)),
             }
@@ -259,8 +262,8 @@ impl Decoding {
     }
 
     /// Gives the decoder its next packet, or its end.
-    fn feed(&mut self, pulse: &Pulse<'_>) -> Result<(), MediaError> {
-        pulse.beat();
+    fn feed(&mut self, heartbeat: &Heartbeat<'_>) -> Result<(), MediaError> {
+        heartbeat.beat();
         let Some(packet) = self.packets.next() else {
             self.drained = self.decode.decoder.send_eof().is_err();
             return Ok(());

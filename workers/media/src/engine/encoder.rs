@@ -7,7 +7,7 @@ mod sound;
 use ffmpeg_the_third::{self as ffmpeg, Dictionary};
 
 pub(super) use self::{
-    picture::{Canvas, open as open_picture},
+    picture::{EncoderSettings, open as open_picture},
     sound::{Kind, open as open_sound},
 };
 use crate::MediaError;

@@ -1,20 +1,20 @@
 use ffmpeg_the_third::{self as ffmpeg, Rational, filter, frame};
 
-use super::{MICROS, again, feed::Feed, script, shape::Shape};
+use super::{MICROS, again, filtergraph, frame_channel::FrameReceiver, frame_format::FrameFormat};
 use crate::{
     MediaError, ffi,
     ffi::{HardwareDevice, HardwareFrames},
-    pulse::Pulse,
+    heartbeat::Heartbeat,
 };
 
 struct Input {
-    feed: Feed,
+    feed: FrameReceiver,
     name: String,
     ended: bool,
     /// When the newest frame begins and ends, in the feed's time base.
     last: Option<(i64, i64)>,
     /// What turns frames that are not like the first ones into such; and what those are like.
-    conform: Option<(Shape, filter::Graph)>,
+    conform: Option<(FrameFormat, filter::Graph)>,
 }
 
 /// A filter graph that takes frames as it wants them.
@@ -25,22 +25,22 @@ pub(super) struct Filtering {
 
 impl Filtering {
     /// Builds the graph that `text` describes, fed by `feeds` as `in0`, `in1`, ….
-    pub(super) fn build(text: &str, feeds: Vec<Feed>) -> Result<Self, MediaError> {
+    pub(super) fn build(text: &str, feeds: Vec<FrameReceiver>) -> Result<Self, MediaError> {
         Self::build_on(text, feeds, None)
     }
 
     /// As `build`, with frames that end up in hardware.
     pub(super) fn build_on(
         text: &str,
-        feeds: Vec<Feed>,
+        feeds: Vec<FrameReceiver>,
         device: Option<&HardwareDevice>,
     ) -> Result<Self, MediaError> {
         let picture = feeds.first().is_none_or(|feed| feed.shape.is_picture());
-        let shapes: Vec<&Shape> = feeds.iter().map(|feed| &feed.shape).collect();
+        let shapes: Vec<&FrameFormat> = feeds.iter().map(|feed| &feed.shape).collect();
         let graph = graph(text, &shapes, picture, device)?;
         let inputs = feeds.into_iter().enumerate().map(|(number, feed)| Input {
             feed,
-            name: script::input_name(number),
+            name: filtergraph::input_name(number),
             ended: false,
             last: None,
             conform: None,
@@ -61,12 +61,12 @@ impl Filtering {
     }
 
     /// What the pictures that come out are like.
-    pub(super) fn picture(&mut self) -> Result<Shape, MediaError> {
+    pub(super) fn picture(&mut self) -> Result<FrameFormat, MediaError> {
         let (time_base, aspect, rate) = self.outcome()?;
         let sink = self.graph.get("out");
         let sink = sink.ok_or_else(|| MediaError::internal("the filters", "have no end"))?;
         let (width, height, format) = ffi::sink_picture(&sink);
-        Ok(Shape::Picture { width, height, format, time_base, aspect, rate })
+        Ok(FrameFormat::Picture { width, height, format, time_base, aspect, rate })
     }
 
     /// Where the frames that come out live, if not in memory.
@@ -82,7 +82,10 @@ impl Filtering {
     }
 
     /// The next frame that comes out; none at the end.
-    pub(super) fn next(&mut self, pulse: &Pulse<'_>) -> Result<Option<frame::Frame>, MediaError> {
+    pub(super) fn next(
+        &mut self,
+        heartbeat: &Heartbeat<'_>,
+    ) -> Result<Option<frame::Frame>, MediaError> {
         loop {
             let mut frame = ffi::empty_frame();
             let got = match self.graph.get("out") {
@@ -96,8 +99,8 @@ impl Filtering {
                 Err(error) => return Err(MediaError::internal("the filters failed", error)),
             }
             let Some(number) = self.hungriest() else { return Ok(None) };
-            pulse.beat();
-            self.feed(number, pulse)?;
+            heartbeat.beat();
+            self.feed(number, heartbeat)?;
         }
     }
 
@@ -120,10 +123,10 @@ impl Filtering {
     }
 
     /// Gives an input its next frame, or its end.
-    fn feed(&mut self, number: usize, pulse: &Pulse<'_>) -> Result<(), MediaError> {
+    fn feed(&mut self, number: usize, heartbeat: &Heartbeat<'_>) -> Result<(), MediaError> {
         let Some(input) = self.inputs.get_mut(number) else { return Ok(()) };
         let failed = |error| MediaError::internal("the filters failed", error);
-        let Some(frame) = input.feed.next(pulse)? else {
+        let Some(frame) = input.feed.next(heartbeat)? else {
             input.ended = true;
             if let Some(mut source) = self.graph.get(&input.name) {
                 // Filters that make a constant rate ask how long the last picture lasts.
@@ -175,7 +178,7 @@ impl Input {
         }
         let Some((_, graph)) = &mut self.conform else { return Ok(vec![]) };
         let failed = |error| MediaError::internal("the filters failed", error);
-        if let Some(mut source) = graph.get(&script::input_name(0)) {
+        if let Some(mut source) = graph.get(&filtergraph::input_name(0)) {
             source.source().add(&frame).map_err(failed)?;
         }
         let mut out = Vec::new();
@@ -201,7 +204,7 @@ impl Input {
 /// Builds a graph from `in0`, `in1`, … to `out`.
 fn graph(
     text: &str,
-    inputs: &[&Shape],
+    inputs: &[&FrameFormat],
     picture: bool,
     device: Option<&HardwareDevice>,
 ) -> Result<filter::Graph, MediaError> {
@@ -214,13 +217,13 @@ fn graph(
     for (number, shape) in inputs.iter().enumerate() {
         let (kind, arguments) = shape.source();
         let kind = filter::find(kind).ok_or_else(missing)?;
-        graph.add(&kind, &script::input_name(number), &arguments).map_err(broken)?;
+        graph.add(&kind, &filtergraph::input_name(number), &arguments).map_err(broken)?;
     }
     let sink = if picture { "buffersink" } else { "abuffersink" };
     graph.add(&filter::find(sink).ok_or_else(missing)?, "out", "").map_err(broken)?;
     let mut parser = graph.input("out", 0).map_err(broken)?;
     for number in 0..inputs.len() {
-        parser = parser.output(&script::input_name(number), 0).map_err(broken)?;
+        parser = parser.output(&filtergraph::input_name(number), 0).map_err(broken)?;
     }
     parser.parse(text).map_err(broken)?;
     if let Some(device) = device {

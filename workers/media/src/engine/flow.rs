@@ -6,16 +6,16 @@ use super::{
     charge::Meter,
     decode::{Decode, Decoding},
     demux,
-    feed::{Feed, Giver, Still},
+    filtergraph::Fed,
     filtering::Filtering,
-    script::Fed,
-    shape::Shape,
+    frame_channel::{FrameReceiver, FrameSender, StaticFrame},
+    frame_format::FrameFormat,
     weighed,
 };
 use crate::{
     MediaError,
     ffi::{HardwareDevice, Input},
-    pulse::Pulse,
+    heartbeat::Heartbeat,
 };
 
 /// Packets that may wait for a decoder, frames for a graph.
@@ -25,7 +25,7 @@ const FRAMES: usize = 8;
 const FRAME_BYTES: usize = 128 * 1024 * 1024;
 
 /// Frames of a shape that may wait: fewer where each is large.
-fn room(shape: &Shape) -> usize {
+fn room(shape: &FrameFormat) -> usize {
     (FRAME_BYTES / shape.bytes().max(1)).clamp(1, FRAMES)
 }
 
@@ -36,8 +36,8 @@ type Stage<'env> = Box<dyn FnOnce() -> Result<(), MediaError> + Send + 'env>;
 pub(super) struct Flow<'env> {
     inputs: Vec<Input>,
     facts: &'env [MediaFacts],
-    pulse: &'env Pulse<'env>,
-    decoders: Vec<(Decode, Vec<Giver>)>,
+    heartbeat: &'env Heartbeat<'env>,
+    decoders: Vec<(Decode, Vec<FrameSender>)>,
     copies: Vec<(Source, weighed::Sender)>,
     stages: Vec<Stage<'env>>,
     means: Means<'env>,
@@ -56,10 +56,10 @@ impl<'env> Flow<'env> {
     pub(super) fn new(
         inputs: Vec<Input>,
         facts: &'env [MediaFacts],
-        pulse: &'env Pulse<'env>,
+        heartbeat: &'env Heartbeat<'env>,
         means: Means<'env>,
     ) -> Self {
-        Self { inputs, facts, pulse, decoders: vec![], copies: vec![], stages: vec![], means }
+        Self { inputs, facts, heartbeat, decoders: vec![], copies: vec![], stages: vec![], means }
     }
 
     /// An input, to look at before anything runs.
@@ -73,11 +73,11 @@ impl<'env> Flow<'env> {
     }
 
     /// The frames of a stream.
-    pub(super) fn decode(&mut self, source: Source) -> Result<Feed, MediaError> {
+    pub(super) fn decode(&mut self, source: Source) -> Result<FrameReceiver, MediaError> {
         let known = self.decoders.iter_mut().find(|(decode, _)| decode.source == source);
         if let Some((decode, wanted)) = known {
-            let (giver, feed) = Feed::new(room(&decode.shape), decode.shape.clone());
-            wanted.push(giver);
+            let (sender, feed) = FrameReceiver::new(room(&decode.shape), decode.shape.clone());
+            wanted.push(sender);
             return Ok(feed);
         }
         let facts = self
@@ -86,8 +86,8 @@ impl<'env> Flow<'env> {
             .and_then(|facts| facts.streams.iter().find(|stream| stream.index == source.stream));
         let facts = facts.ok_or_else(|| MediaError::internal("the plan", "has no such stream"))?;
         let decode = Decode::open(self.input(source.input)?, source, facts, self.means.threads)?;
-        let (giver, feed) = Feed::new(room(&decode.shape), decode.shape.clone());
-        self.decoders.push((decode, vec![giver]));
+        let (sender, feed) = FrameReceiver::new(room(&decode.shape), decode.shape.clone());
+        self.decoders.push((decode, vec![sender]));
         Ok(feed)
     }
 
@@ -102,7 +102,7 @@ impl<'env> Flow<'env> {
     pub(super) fn filter(
         &mut self,
         script: (String, Vec<Fed>),
-        palette: Option<&Still>,
+        palette: Option<&StaticFrame>,
     ) -> Result<Filtering, MediaError> {
         self.filter_on(script, palette, None)
     }
@@ -111,7 +111,7 @@ impl<'env> Flow<'env> {
     pub(super) fn filter_on(
         &mut self,
         (text, fed): (String, Vec<Fed>),
-        palette: Option<&Still>,
+        palette: Option<&StaticFrame>,
         device: Option<&HardwareDevice>,
     ) -> Result<Filtering, MediaError> {
         let mut feeds = Vec::new();
@@ -136,7 +136,7 @@ impl<'env> Flow<'env> {
     pub(super) fn run(self, seek: u64) -> Result<(), MediaError> {
         let Means { threads, meter } = self.means;
         let of_one_thread = threads == 1;
-        let Self { mut inputs, pulse, decoders, copies, stages, .. } = self;
+        let Self { mut inputs, heartbeat, decoders, copies, stages, .. } = self;
         if let Some(first) = inputs.first_mut() {
             demux::seek(first, seek)?;
         }
@@ -159,7 +159,7 @@ impl<'env> Flow<'env> {
                     Some(only) if by_taker && givers.is_empty() => only.hand_over(decoding),
                     last => {
                         givers.extend(last);
-                        threads.push(scope.spawn(move || decoding.run(givers, pulse)));
+                        threads.push(scope.spawn(move || decoding.run(givers, heartbeat)));
                     }
                 }
             }

@@ -12,7 +12,8 @@ use ffmpeg_the_third::frame;
 
 use crate::{
     MediaError,
-    ffi::{self, Vif, Vmaf},
+    ffi::{self, Vmaf},
+    vif::Vif,
 };
 
 /// Compares pictures of one size and depth.

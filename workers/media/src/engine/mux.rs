@@ -3,7 +3,7 @@ use std::{path::Path, sync::mpsc::Receiver};
 use domain::media::{Chapter, Container, Plan, VideoCodec};
 use ffmpeg_the_third::{self as ffmpeg, Dictionary, Rational, Rescale, codec, format};
 
-use super::{MICROS, tally::Tally, track::Coded};
+use super::{MICROS, progress::ProgressReporter, track::EncodedPacket};
 use crate::{MediaError, ffi};
 
 /// Apple's players take HEVC under this name only.
@@ -147,12 +147,12 @@ impl Mux {
     /// Writes packets until every stage is done, and tells how far it is.
     pub(super) fn run(
         mut self,
-        packets: &Receiver<Coded>,
+        packets: &Receiver<EncodedPacket>,
         counts_frames: bool,
-        tally: &Tally<'_>,
+        reporter: &ProgressReporter<'_>,
     ) -> Result<(), MediaError> {
         let bases: Vec<Rational> = self.output.streams().map(|stream| stream.time_base()).collect();
-        for Coded { mut packet, stream, time_base } in packets {
+        for EncodedPacket { mut packet, stream, time_base } in packets {
             let to = bases.get(stream).copied().unwrap_or(time_base);
             packet.set_stream(stream);
             let end = packet.pts().unwrap_or(0).saturating_add(packet.duration());
@@ -162,16 +162,16 @@ impl Mux {
             // The picture is the first stream, if there is one; it is what progress counts.
             if stream == 0 {
                 if counts_frames {
-                    tally.frame();
+                    reporter.frame();
                 }
-                tally.reach(u64::try_from(end.rescale(time_base, MICROS)).unwrap_or(0));
+                reporter.reach(u64::try_from(end.rescale(time_base, MICROS)).unwrap_or(0));
             }
         }
         self.output.write_trailer().map_err(broken)?;
         if !self.container.is_images() {
             ffi::close_file(&mut self.output).map_err(broken)?;
         }
-        tally.tell();
+        reporter.tell();
         Ok(())
     }
 }

@@ -10,15 +10,15 @@ use domain::media::{AudioFilter, AudioPlan, MediaFacts, Plan, VideoCodec, VideoF
 use ffmpeg_the_third::{Rescale, frame};
 
 use super::{
-    MICROS, Studio,
-    cadence::Cadence,
+    MICROS, TaskContext,
     convert::{canvas, is_planar},
     encoder,
-    feed::Still,
+    filtergraph::{AudioGraph, Gain, VideoGraph, motion_file},
     filtering::Filtering,
-    script::{Gain, Look, Mix, motion_file},
-    shape::Shape,
-    tally::Tally,
+    frame_channel::StaticFrame,
+    frame_format::FrameFormat,
+    frame_types::FrameTypePlan,
+    progress::ProgressReporter,
     target::{self, Found},
     track::Track,
 };
@@ -32,7 +32,7 @@ use crate::{
 pub(super) struct Findings {
     /// One for each sound of the plan.
     pub(super) gains: Vec<Option<Gain>>,
-    pub(super) palette: Option<Still>,
+    pub(super) palette: Option<StaticFrame>,
     pub(super) statistics: Option<CString>,
     /// The quality that reaches its target.
     pub(super) quality: Option<Found>,
@@ -65,72 +65,73 @@ fn loudness_at(audio: &AudioPlan) -> Option<(usize, f64)> {
 
 /// Does what the plan needs to know before it is encoded.
 pub(super) fn run(
-    studio: &Studio<'_>,
+    context: &TaskContext<'_>,
     plan: &Plan,
     facts: &[MediaFacts],
-    tally: &Tally<'_>,
+    reporter: &ProgressReporter<'_>,
 ) -> Result<Findings, MediaError> {
     let mut findings = Findings::default();
     let mut number = 0;
     let mut next = |stage| {
-        tally.begin(number, stage);
+        reporter.begin(number, stage);
         number += 1;
     };
     for audio in &plan.audio {
         let gain = match loudness_at(audio) {
             Some((place, target)) => {
                 next("measuring loudness");
-                Some(loudness(studio, plan, audio, facts, (place, target), tally)?)
+                Some(loudness(context, plan, audio, facts, (place, target), reporter)?)
             }
             None => None,
         };
         findings.gains.push(gain.flatten());
     }
     if let Some(video) = &plan.video {
-        let look = Look { plan: video, planar: is_planar(facts, video), scratch: studio.scratch };
+        let look =
+            VideoGraph { plan: video, planar: is_planar(facts, video), scratch: context.scratch };
         if let Some(place) = motion_at(video) {
             next("following the camera");
             let detect = format!(
                 "vidstabdetect=result={}:shakiness=8:accuracy=15",
-                motion_file(studio.scratch).display()
+                motion_file(context.scratch).display()
             );
-            watch(studio, plan, facts, look.look(place, &detect), tally, |_, _| {})?;
+            watch(context, plan, facts, look.look(place, &detect), reporter, |_, _| {})?;
         }
         if video.codec == VideoCodec::Gif {
             next("choosing colours");
-            findings.palette = Some(palette(studio, plan, facts, &look, tally)?);
+            findings.palette = Some(palette(context, plan, facts, &look, reporter)?);
         }
         if let Some(target) = video.quality.target_vmaf {
             next("searching for the quality");
-            findings.quality = Some(target::search(studio, plan, video, facts, target, tally)?);
+            findings.quality = Some(target::search(context, plan, video, facts, target, reporter)?);
         }
         if video.quality.two_pass {
             next("looking ahead");
-            findings.statistics = statistics(studio, plan, video, facts, &look, tally)?;
+            findings.statistics = statistics(context, plan, video, facts, &look, reporter)?;
         }
     }
-    tally.begin(number, "encoding");
+    reporter.begin(number, "encoding");
     Ok(findings)
 }
 
-type Script = (String, Vec<super::script::Fed>);
+type Script = (String, Vec<super::filtergraph::Fed>);
 
 /// Runs a graph whose frames are only looked at.
 fn watch(
-    studio: &Studio<'_>,
+    context: &TaskContext<'_>,
     plan: &Plan,
     facts: &[MediaFacts],
     script: Script,
-    tally: &Tally<'_>,
+    reporter: &ProgressReporter<'_>,
     mut see: impl FnMut(frame::Frame, &Filtering) + Send,
 ) -> Result<(), MediaError> {
-    let mut flow = studio.flow(facts)?;
+    let mut flow = context.flow(facts)?;
     let mut filtering = flow.filter(script, None)?;
     let (time_base, ..) = filtering.outcome()?;
     flow.stage(move || {
-        while let Some(frame) = filtering.next(studio.pulse)? {
+        while let Some(frame) = filtering.next(context.heartbeat)? {
             let at = frame.pts().unwrap_or(0).rescale(time_base, MICROS);
-            tally.reach(u64::try_from(at).unwrap_or(0));
+            reporter.reach(u64::try_from(at).unwrap_or(0));
             see(frame, &filtering);
         }
         Ok(())
@@ -141,19 +142,19 @@ fn watch(
 /// What brings a sound to its target. A sound that must be held down at its peaks is measured once
 /// more that way, since holding down makes it softer.
 fn loudness(
-    studio: &Studio<'_>,
+    context: &TaskContext<'_>,
     plan: &Plan,
     audio: &AudioPlan,
     facts: &[MediaFacts],
     (place, target): (usize, f64),
-    tally: &Tally<'_>,
+    reporter: &ProgressReporter<'_>,
 ) -> Result<Option<Gain>, MediaError> {
     const SILENT: f64 = -69.0;
     /// Full scale but for a decibel, which coding may add.
     const CEILING: f64 = -1.0;
     let measure = |gain: Option<Gain>, count: usize| {
-        let mix = Mix { plan: audio, sample_format: "fltp", gain };
-        measured(studio, plan, facts, mix.listen(count, "ebur128=metadata=1:peak=true"), tally)
+        let mix = AudioGraph { plan: audio, sample_format: "fltp", gain };
+        measured(context, plan, facts, mix.listen(count, "ebur128=metadata=1:peak=true"), reporter)
     };
     let Some(found) = measure(None, place)?.filter(|found| found.integrated > SILENT) else {
         return Ok(None);
@@ -189,14 +190,14 @@ struct Loudness {
 }
 
 fn measured(
-    studio: &Studio<'_>,
+    context: &TaskContext<'_>,
     plan: &Plan,
     facts: &[MediaFacts],
     script: Script,
-    tally: &Tally<'_>,
+    reporter: &ProgressReporter<'_>,
 ) -> Result<Option<Loudness>, MediaError> {
     let last = Mutex::new(None);
-    watch(studio, plan, facts, script, tally, |frame, _| {
+    watch(context, plan, facts, script, reporter, |frame, _| {
         let metadata = frame.metadata();
         let number = |key: &str| metadata.get(key).and_then(|text| text.parse::<f64>().ok());
         let peaks = (0..8).filter_map(|n| number(&format!("lavfi.r128.true_peaks_ch{n}")));
@@ -211,39 +212,40 @@ fn measured(
 }
 
 fn palette(
-    studio: &Studio<'_>,
+    context: &TaskContext<'_>,
     plan: &Plan,
     facts: &[MediaFacts],
-    look: &Look<'_>,
-    tally: &Tally<'_>,
-) -> Result<Still, MediaError> {
+    look: &VideoGraph<'_>,
+    reporter: &ProgressReporter<'_>,
+) -> Result<StaticFrame, MediaError> {
     let mut found = None;
     let script = look.look(look.plan.filters.len(), "palettegen=stats_mode=diff");
-    watch(studio, plan, facts, script, tally, |frame, _| found = Some(frame))?;
+    watch(context, plan, facts, script, reporter, |frame, _| found = Some(frame))?;
     let frame = found.ok_or_else(|| MediaError::internal("the palette", "was not made"))?;
     let (width, height, format) = ffi::picture_shape(&frame);
     let one = ffmpeg_the_third::Rational(1, 1);
-    let shape = Shape::Picture { width, height, format, time_base: MICROS, aspect: one, rate: one };
-    Ok(Still { frame, shape })
+    let shape =
+        FrameFormat::Picture { width, height, format, time_base: MICROS, aspect: one, rate: one };
+    Ok(StaticFrame { frame, shape })
 }
 
 /// The encoder's own first pass.
 fn statistics(
-    studio: &Studio<'_>,
+    context: &TaskContext<'_>,
     plan: &Plan,
     video: &VideoPlan,
     facts: &[MediaFacts],
-    look: &Look<'_>,
-    tally: &Tally<'_>,
+    look: &VideoGraph<'_>,
+    reporter: &ProgressReporter<'_>,
 ) -> Result<Option<CString>, MediaError> {
     let found = Arc::new(Mutex::new(None));
-    let mut flow = studio.flow(facts)?;
+    let mut flow = context.flow(facts)?;
     let mut filtering = flow.filter(look.script(), None)?;
     let (time_base, aspect, rate) = filtering.outcome()?;
     let parameters = super::parameters(&flow, video.source)?;
-    let mut wanted = canvas(time_base, aspect, rate, video, &parameters, studio.scratch);
+    let mut wanted = canvas(time_base, aspect, rate, video, &parameters, context.scratch);
     wanted.pass = EncoderPass::First;
-    wanted.threads = studio.threads;
+    wanted.threads = context.threads;
     let encoder = encoder::open_picture(video, wanted)?;
     let track = Track {
         filtering,
@@ -257,11 +259,11 @@ fn statistics(
         keys_every: None,
         sent: Arc::new(AtomicU64::new(0)),
         seen_by: vec![],
-        cadence: Cadence::own(false),
+        cadence: FrameTypePlan::own(false),
     };
     let keep = Arc::clone(&found);
     flow.stage(move || {
-        let statistics = track.run(studio.pulse, Some(tally))?;
+        let statistics = track.run(context.heartbeat, Some(reporter))?;
         *keep.lock().unwrap_or_else(PoisonError::into_inner) = statistics;
         Ok(())
     });

@@ -3,18 +3,19 @@ use serde_json::json;
 
 use super::{MICROS, Work};
 use crate::{
-    MediaError, open, probe,
-    protocol::{Report, Said},
-    pulse::Pulse,
+    MediaError,
+    heartbeat::Heartbeat,
+    open, probe,
+    protocol::{ChildMessage, Report},
 };
 
 /// Finds out what a file is: its headers, and what its packets tell of its keyframes.
 pub(super) fn probe(work: &Work<'_>) -> Result<Report, MediaError> {
-    let pulse = Pulse::new(work.say);
+    let heartbeat = Heartbeat::new(work.say);
     let (file, role) = work.first()?;
     let mut input = open::open(file, *role)?;
     let mut facts = probe::probe_media(&input)?;
-    (work.say)(Said::Facts(Box::new(facts.clone())));
+    (work.say)(ChildMessage::Facts(Box::new(facts.clone())));
     let video = facts.video().map(|(stream, _)| stream.index);
     let (mut packets, mut keys) = (0_u64, Vec::new());
     if let Some(index) = video.and_then(|video| usize::try_from(video).ok()) {
@@ -24,7 +25,7 @@ pub(super) fn probe(work: &Work<'_>) -> Result<Report, MediaError> {
         let base = input.context.stream(index).map_or(MICROS, |stream| stream.time_base());
         let mut packet = Packet::empty();
         while packet.read(&mut input.context).is_ok() {
-            pulse.beat();
+            heartbeat.beat();
             if packet.stream() == index {
                 packets = packets.saturating_add(1);
                 if let (true, Some(pts)) = (packet.is_key(), packet.pts()) {

@@ -6,7 +6,7 @@ use ffmpeg_the_third::{Rescale, frame};
 use serde_json::{Value, json};
 
 use super::{MICROS, filtering::Filtering, measure::Measure};
-use crate::{MediaError, ffi::Vmaf, pulse::Pulse};
+use crate::{MediaError, ffi::Vmaf, heartbeat::Heartbeat};
 
 /// Two films of one size, rate and depth, each counting from 0, to be looked at side by side.
 pub(super) struct SideBySide {
@@ -29,7 +29,7 @@ impl SideBySide {
     /// of each, in microseconds.
     pub(super) fn run(
         mut self,
-        pulse: &Pulse<'_>,
+        heartbeat: &Heartbeat<'_>,
         mut seen: impl FnMut(u64),
     ) -> Result<Vec<f64>, MediaError> {
         let mut measure: Option<Measure> = None;
@@ -41,13 +41,13 @@ impl SideBySide {
         };
         let at = |frame: &frame::Frame, base| frame.pts().unwrap_or(0).rescale(base, MICROS);
         let mut shown: Option<frame::Frame> = None;
-        let mut coming = self.reference.next(pulse)?;
-        while let Some(picture) = self.film.next(pulse)? {
+        let mut coming = self.reference.next(heartbeat)?;
+        while let Some(picture) = self.film.next(heartbeat)? {
             let now = at(&picture, film_base);
             // The nearest picture of the reference, however the two are numbered.
             while let Some(next) = coming.take_if(|next| at(next, base) <= now + frame / 2) {
                 shown = Some(next);
-                coming = self.reference.next(pulse)?;
+                coming = self.reference.next(heartbeat)?;
             }
             let Some(reference) = &shown else { continue };
             if coming.is_none() && at(reference, base) + frame + frame / 2 <= now {
@@ -59,7 +59,7 @@ impl SideBySide {
             };
             measure.compare(reference, &picture)?;
             seen(u64::try_from(now).unwrap_or(0));
-            pulse.beat();
+            heartbeat.beat();
         }
         measure.map_or(Ok(vec![]), Measure::finish)
     }

@@ -1,9 +1,9 @@
 mod complexity;
 mod ladder;
 mod manifests;
-mod press;
+mod shared_filters;
 mod stills;
-mod trunk;
+mod stream_pipeline;
 
 use std::{fs, path::Path, thread};
 
@@ -15,63 +15,64 @@ use serde_json::{Map, Value, json};
 
 use self::{
     manifests::{captions, captions_folder, check_files, listed, write_manifests},
-    press::{Made, Press},
     stills::Stills,
+    stream_pipeline::{EncodedOutput, StreamPipeline},
 };
 use super::{
-    Studio, Work,
+    TaskContext, Work,
     charge::{self, Due},
     package::Packaged,
+    progress::ProgressReporter,
     quality,
-    tally::Tally,
 };
 use crate::{
     MediaError,
-    protocol::{Report, Said},
-    pulse::Pulse,
+    heartbeat::Heartbeat,
+    protocol::{ChildMessage, Report},
     verify,
 };
 
 /// Makes a film ready for streaming: one decode, every rendition, every manifest.
 pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaError> {
-    let pulse = Pulse::new(work.say);
-    let studio = Studio::new(work, &pulse);
-    let facts = studio.facts()?;
-    (work.say)(Said::Facts(Box::new(super::own(&facts)?.clone())));
-    let plan = planned(request, &studio, &facts, work)?;
-    (work.say)(Said::PlannedStream(Box::new(plan.clone())));
+    let heartbeat = Heartbeat::new(work.say);
+    let context = TaskContext::new(work, &heartbeat);
+    let facts = context.facts()?;
+    (work.say)(ChildMessage::Facts(Box::new(super::own(&facts)?.clone())));
+    let plan = planned(request, &context, &facts, work)?;
+    (work.say)(ChildMessage::PlannedStream(Box::new(plan.clone())));
     let effort = Effort::of_stream(&plan, facts.first());
     let due = Due { charged: effort.charged, folders: folders(&plan), seek: 0 };
     let begun = charge::begin(due, &facts, work)?;
-    let studio = studio.permitted(begun);
+    let context = context.permitted(begun);
     let broken = |error: std::io::Error| MediaError::internal("the output folder", error);
     let root = work.output.parent().unwrap_or(Path::new("out")).to_owned();
     let key = if request.encrypted { Some(new_key(&root)?) } else { None };
-    let tally = Tally::new(work.say, plan.duration, 1);
-    tally.begin(0, "encoding");
+    let reporter = ProgressReporter::new(work.say, plan.duration, 1);
+    reporter.begin(0, "encoding");
     let (poster, sprite) = (
         request.poster.as_ref().map(Poster::pictures),
         request.sprite.as_ref().map(Sprite::pictures),
     );
     let video = facts.first().and_then(MediaFacts::video).map(|(_, video)| video);
     let wanted = (poster.as_ref(), sprite.as_ref());
-    let stills = Stills::prepare(wanted, &plan, video, &root, &pulse);
-    let press = Press { studio: &studio, facts: &facts, request, plan: &plan, root: &root, key };
-    let pressed = press.run(&stills, &tally)?;
+    let stills = Stills::prepare(wanted, &plan, video, &root, &heartbeat);
+    let press =
+        StreamPipeline { context: &context, facts: &facts, request, plan: &plan, root: &root, key };
+    let pressed = press.run(&stills, &reporter)?;
     let made = pressed.streams;
     let packaged: Vec<Packaged> = made.iter().map(|made| made.packaged.clone()).collect();
-    tally.stage("verifying");
+    reporter.stage("verifying");
     check_same_cuts(&packaged)?;
     verify_all(&made, plan.duration)?;
     for made in &made {
         fs::remove_file(&made.whole).map_err(broken)?;
     }
-    let captions = captions(&studio, request, &plan)?;
+    let captions = captions(&context, request, &plan)?;
     let mut files = listed(&packaged, request.segments);
     files.extend(pressed.stills);
     files.extend(write_manifests(&press, &packaged, &captions).map_err(broken)?);
     check_files(&root, &files)?;
-    tally.tell();
+    reporter.tell();
     Ok(Report {
         files,
         result: result(&plan, work, &made, pressed.found)?,
@@ -83,12 +84,12 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
 /// The folders that a plan's files stand in.
 fn folders(plan: &StreamPlan) -> Vec<String> {
     let renditions = plan.renditions.iter().map(|rendition| rendition.name.clone());
-    let audio = (0..plan.audio.len()).map(press::audio_folder);
+    let audio = (0..plan.audio.len()).map(stream_pipeline::audio_folder);
     renditions.chain(audio).chain((0..plan.captions.len()).map(captions_folder)).collect()
 }
 
 /// Reads every stream back, all at once: each has something to wait for.
-fn verify_all(all: &[Made], duration: Option<u64>) -> Result<(), MediaError> {
+fn verify_all(all: &[EncodedOutput], duration: Option<u64>) -> Result<(), MediaError> {
     thread::scope(|scope| {
         let checks = all.iter().map(|made| {
             let picture = made.packaged.size();
@@ -105,7 +106,7 @@ fn verify_all(all: &[Made], duration: Option<u64>) -> Result<(), MediaError> {
 /// What will be done, with a ladder by what the film takes where it is ours to choose.
 pub(super) fn planned(
     request: &Stream,
-    studio: &Studio<'_>,
+    context: &TaskContext<'_>,
     facts: &[MediaFacts],
     work: &Work<'_>,
 ) -> Result<StreamPlan, MediaError> {
@@ -115,7 +116,7 @@ pub(super) fn planned(
     // What cannot be done is refused before anything is tried.
     let plan_without = plan(None)?;
     work.holds(footprint_of_frames(facts))?;
-    let mut plan = match complexity::complexity(request, studio, facts)? {
+    let mut plan = match complexity::complexity(request, context, facts)? {
         Some(complexity) => plan(Some(complexity))?,
         None => plan_without,
     };
@@ -131,7 +132,7 @@ pub(super) fn planned(
 fn result(
     plan: &StreamPlan,
     work: &Work<'_>,
-    made: &[Made],
+    made: &[EncodedOutput],
     mut found: Map<String, Value>,
 ) -> Result<Option<Value>, MediaError> {
     let mut judged = Map::new();

@@ -4,11 +4,11 @@ use domain::media::{MediaFacts, Micros, Plan, VideoFilter, VideoPlan, Window};
 use serde_json::{Value, json};
 
 use super::{
-    Studio,
+    TaskContext,
     analyze::mean,
+    crf_sampling::{self, samples},
+    progress::ProgressReporter,
     quality::rounded,
-    tally::Tally,
-    trial::{self, samples},
 };
 use crate::MediaError;
 
@@ -37,12 +37,12 @@ struct Tried {
 
 /// Finds the smallest file that is as good as it should be.
 pub(super) fn search(
-    studio: &Studio<'_>,
+    context: &TaskContext<'_>,
     plan: &Plan,
     video: &VideoPlan,
     facts: &[MediaFacts],
     target: f64,
-    tally: &Tally<'_>,
+    reporter: &ProgressReporter<'_>,
 ) -> Result<Found, MediaError> {
     let (best, smallest) = video.codec.crf_range().unwrap_or((0, 51));
     let left = facts.first().and_then(|own| own.duration);
@@ -52,10 +52,10 @@ pub(super) fn search(
     let mut tried: Vec<Tried> = Vec::new();
     let mut next = Some(video.codec.usual_crf());
     while let Some(crf) = next {
-        let found = attempt(studio, video, facts, &samples, crf)?;
+        let found = attempt(context, video, facts, &samples, crf)?;
         tried.push(found);
         let share = u64::try_from(tried.len()).unwrap_or(u64::MAX);
-        tally.reach(plan.duration.unwrap_or(0).saturating_mul(share) / TRIES as u64);
+        reporter.reach(plan.duration.unwrap_or(0).saturating_mul(share) / TRIES as u64);
         next = choose(&tried, target, (best, smallest));
     }
     let good = tried.iter().filter(|tried| tried.vmaf >= target).max_by_key(|tried| tried.crf);
@@ -109,7 +109,7 @@ fn choose(tried: &[Tried], target: f64, (best, smallest): (u8, u8)) -> Option<u8
 
 /// Encodes the samples and looks at them.
 fn attempt(
-    studio: &Studio<'_>,
+    context: &TaskContext<'_>,
     video: &VideoPlan,
     facts: &[MediaFacts],
     samples: &[Window],
@@ -128,7 +128,7 @@ fn attempt(
             *filter = VideoFilter::Speed(1.0);
         }
     }
-    let found = trial::attempt(studio, &wanted, facts, samples, true)?;
+    let found = crf_sampling::attempt(context, &wanted, facts, samples, true)?;
     if found.scores.is_empty() {
         return Err(MediaError::input("the input has no pictures to judge a quality by"));
     }

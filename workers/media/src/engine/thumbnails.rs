@@ -1,4 +1,4 @@
-mod darkroom;
+mod renderer;
 
 use std::path::Path;
 
@@ -10,12 +10,16 @@ use domain::{
     },
 };
 
-pub(super) use self::darkroom::{Darkroom, LOOKS};
-use super::{Work, convert, feed::Still, picker::Picker, tally::Tally};
+pub(super) use self::renderer::{LOOKS, ThumbnailRenderer};
+use super::{
+    Work, convert, frame_channel::StaticFrame, frame_seeker::FrameSeeker,
+    progress::ProgressReporter,
+};
 use crate::{
-    MediaError, open, probe,
-    protocol::{Report, Said},
-    pulse::Pulse,
+    MediaError,
+    heartbeat::Heartbeat,
+    open, probe,
+    protocol::{ChildMessage, Report},
 };
 
 /// Pixels of a picture when neither side is given.
@@ -26,45 +30,46 @@ pub(super) fn thumbnails(request: &Thumbnails, work: &Work<'_>) -> Result<Report
     if request.mode == ThumbnailMode::Animated {
         return animated(request, work);
     }
-    let pulse = Pulse::new(work.say);
+    let heartbeat = Heartbeat::new(work.say);
     let (file, role) = work.first()?;
     let input = open::open(file, *role)?;
     let facts = probe::probe_media(&input)?;
-    (work.say)(Said::Facts(Box::new(facts.clone())));
+    (work.say)(ChildMessage::Facts(Box::new(facts.clone())));
     work.holds(footprint_of_frames(std::slice::from_ref(&facts)))?;
     let (stream, video) = facts.video().ok_or_else(no_picture)?;
     // A still picture lasts a moment, and is its own thumbnail.
     let lasts = stream.duration.or(facts.duration);
     let folder = work.output.parent().unwrap_or(Path::new("out"));
     let plan = request.plan(lasts).map_err(super::refused)?;
-    let darkroom = Darkroom::open(request, plan, video, USUAL_WIDTH, folder, &pulse);
-    let times = darkroom.plan().times.clone();
-    let mut photographer = Photographer { darkroom, picker: Picker::open(input, stream, &pulse)? };
-    let tally = Tally::new(work.say, Some(times.len() as u64), 1);
-    tally.begin(0, "taking pictures");
+    let renderer = ThumbnailRenderer::open(request, plan, video, USUAL_WIDTH, folder, &heartbeat);
+    let times = renderer.plan().times.clone();
+    let mut extractor =
+        ThumbnailExtractor { renderer, picker: FrameSeeker::open(input, stream, &heartbeat)? };
+    let reporter = ProgressReporter::new(work.say, Some(times.len() as u64), 1);
+    reporter.begin(0, "taking pictures");
     let mut cells = Vec::new();
     let mut files = Vec::new();
     for (number, time) in (1_u64..).zip(&times) {
-        let Some(cell) = photographer.picture(*time)? else { continue };
-        tally.frame();
-        tally.reach(number);
+        let Some(cell) = extractor.picture(*time)? else { continue };
+        reporter.frame();
+        reporter.reach(number);
         match request.mode {
             ThumbnailMode::Grid | ThumbnailMode::Sprite => cells.push(cell),
-            ThumbnailMode::Single => files.push(photographer.darkroom.write("thumbnail", &cell)?),
-            _ => files.push(photographer.darkroom.write(&format!("thumbnail-{number:04}"), &cell)?),
+            ThumbnailMode::Single => files.push(extractor.renderer.write("thumbnail", &cell)?),
+            _ => files.push(extractor.renderer.write(&format!("thumbnail-{number:04}"), &cell)?),
         }
     }
     if files.is_empty() && cells.is_empty() {
         return Err(MediaError::input("the input's video cannot be decoded"));
     }
     let count = files.len().max(cells.len());
-    files.extend(photographer.darkroom.sheets(cells, facts.duration)?);
-    tally.tell();
+    files.extend(extractor.renderer.sheets(cells, facts.duration)?);
+    reporter.tell();
     Ok(Report {
         files,
         result: None,
         frames: count as u64,
-        effort: Effort::of_thumbnails(request, photographer.darkroom.plan()),
+        effort: Effort::of_thumbnails(request, extractor.renderer.plan()),
     })
 }
 
@@ -100,21 +105,21 @@ fn animated(request: &Thumbnails, work: &Work<'_>) -> Result<Report, MediaError>
     convert::convert(&convert, &Work { output: &output, ..*work })
 }
 
-struct Photographer<'a> {
-    darkroom: Darkroom<'a>,
-    picker: Picker<'a>,
+struct ThumbnailExtractor<'a> {
+    renderer: ThumbnailRenderer<'a>,
+    picker: FrameSeeker<'a>,
 }
 
-impl Photographer<'_> {
+impl ThumbnailExtractor<'_> {
     /// The picture at a time, in its size; where there is a choice, one with something on it.
-    fn picture(&mut self, time: u64) -> Result<Option<Still>, MediaError> {
-        let choice = self.darkroom.plan().choice;
-        let mut best: Option<(f64, Still)> = None;
+    fn picture(&mut self, time: u64) -> Result<Option<StaticFrame>, MediaError> {
+        let choice = self.renderer.plan().choice;
+        let mut best: Option<(f64, StaticFrame)> = None;
         for look in 0..=LOOKS {
             let at = time.saturating_add(choice.saturating_mul(look) / LOOKS.max(1));
             let Some(frame) = self.picker.at(at)? else { break };
-            let cell = self.darkroom.scaled(&frame)?;
-            let (worth, good) = Darkroom::worth(&cell);
+            let cell = self.renderer.scaled(&frame)?;
+            let (worth, good) = ThumbnailRenderer::worth(&cell);
             if choice == 0 || good {
                 return Ok(Some(cell));
             }

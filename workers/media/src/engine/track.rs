@@ -9,11 +9,14 @@ use std::{
 
 use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, Rescale, encoder, frame};
 
-use super::{MICROS, again, cadence::Cadence, feed::Giver, filtering::Filtering, tally::Tally};
-use crate::{MediaError, ffi, pulse::Pulse};
+use super::{
+    MICROS, again, filtering::Filtering, frame_channel::FrameSender, frame_types::FrameTypePlan,
+    progress::ProgressReporter,
+};
+use crate::{MediaError, ffi, heartbeat::Heartbeat};
 
 /// A packet on its way to a muxer.
-pub(super) struct Coded {
+pub(super) struct EncodedPacket {
     pub(super) packet: Packet,
     /// Of the output.
     pub(super) stream: usize,
@@ -27,7 +30,7 @@ pub(super) struct Track {
     pub(super) time_base: Rational,
     pub(super) stream: usize,
     /// None for a pass that only looks.
-    pub(super) coded: Option<SyncSender<Coded>>,
+    pub(super) coded: Option<SyncSender<EncodedPacket>>,
     pub(super) picture: bool,
     /// No more frames than these.
     pub(super) limit: Option<u64>,
@@ -38,9 +41,9 @@ pub(super) struct Track {
     /// Frames given to the encoder.
     pub(super) sent: Arc<AtomicU64>,
     /// Who looks at the frames that the encoder is given.
-    pub(super) seen_by: Vec<Giver>,
+    pub(super) seen_by: Vec<FrameSender>,
     /// Who decides what kind each picture is.
-    pub(super) cadence: Cadence,
+    pub(super) cadence: FrameTypePlan,
 }
 
 impl Track {
@@ -48,13 +51,13 @@ impl Track {
     /// track that no muxer follows tells itself how far it is.
     pub(super) fn run(
         mut self,
-        pulse: &Pulse<'_>,
-        tally: Option<&Tally<'_>>,
+        heartbeat: &Heartbeat<'_>,
+        reporter: Option<&ProgressReporter<'_>>,
     ) -> Result<Option<CString>, MediaError> {
         let mut last = None;
         let mut shown = None;
         let mut next_key = 0;
-        while let Some(frame) = self.filtering.next(pulse)? {
+        while let Some(frame) = self.filtering.next(heartbeat)? {
             let key = if self.picture {
                 // Two pictures at one instant would not be a file that plays.
                 let pts = frame.pts();
@@ -71,15 +74,15 @@ impl Track {
                 if let Some(every) = self.keys_every.filter(|_| key) {
                     next_key = at.saturating_div(every).saturating_add(1).saturating_mul(every);
                 }
-                if let Some(tally) = tally {
-                    tally.reach(u64::try_from(at).unwrap_or(0));
+                if let Some(reporter) = reporter {
+                    reporter.reach(u64::try_from(at).unwrap_or(0));
                 }
                 key
             } else {
                 false
             };
             self.cadence.take(frame, key);
-            let wanted = self.encode_held(pulse, false)?;
+            let wanted = self.encode_held(heartbeat, false)?;
             if !wanted {
                 return Ok(None);
             }
@@ -87,7 +90,7 @@ impl Track {
                 break;
             }
         }
-        if !self.encode_held(pulse, true)? || !self.show_to_the_end(shown, pulse)? {
+        if !self.encode_held(heartbeat, true)? || !self.show_to_the_end(shown, heartbeat)? {
             return Ok(None);
         }
         // Whoever looks on has seen everything.
@@ -102,7 +105,7 @@ impl Track {
     fn show_to_the_end(
         &mut self,
         shown: Option<(frame::Frame, i64, i64)>,
-        pulse: &Pulse<'_>,
+        heartbeat: &Heartbeat<'_>,
     ) -> Result<bool, MediaError> {
         let (Some((mut frame, at, gap)), Some(until)) = (shown, self.until) else {
             return Ok(true);
@@ -114,13 +117,13 @@ impl Track {
         }
         frame.set_pts(Some(again));
         ffi::set_picture_kind(&mut frame, ffmpeg::picture::Type::None);
-        self.encode(&frame, pulse)
+        self.encode(&frame, heartbeat)
     }
 
     /// Encodes those pictures whose kind is known; at the `end`, all that were held.
-    fn encode_held(&mut self, pulse: &Pulse<'_>, end: bool) -> Result<bool, MediaError> {
+    fn encode_held(&mut self, heartbeat: &Heartbeat<'_>, end: bool) -> Result<bool, MediaError> {
         while let Some(frame) = self.cadence.next(end) {
-            if !self.encode(&frame, pulse)? {
+            if !self.encode(&frame, heartbeat)? {
                 return Ok(false);
             }
         }
@@ -128,17 +131,21 @@ impl Track {
     }
 
     /// Encodes a frame; false once nobody wants what comes of it.
-    fn encode(&mut self, frame: &frame::Frame, pulse: &Pulse<'_>) -> Result<bool, MediaError> {
+    fn encode(
+        &mut self,
+        frame: &frame::Frame,
+        heartbeat: &Heartbeat<'_>,
+    ) -> Result<bool, MediaError> {
         self.sent.fetch_add(1, Ordering::Relaxed);
         self.show(frame);
         self.encoder.send_frame(frame).map_err(failed)?;
-        pulse.beat();
+        heartbeat.beat();
         self.pass_on()
     }
 
     /// Lets others see a frame; who has gone is forgotten.
     fn show(&mut self, frame: &frame::Frame) {
-        self.seen_by.retain(|giver| giver.show(frame));
+        self.seen_by.retain(|sender| sender.show(frame));
     }
 
     /// Passes on what is encoded; false once nobody wants it.
@@ -154,7 +161,7 @@ impl Track {
             self.cadence.tell(&packet);
             let Some(to) = &self.coded else { continue };
             let (stream, time_base) = (self.stream, self.time_base);
-            if to.send(Coded { packet, stream, time_base }).is_err() {
+            if to.send(EncodedPacket { packet, stream, time_base }).is_err() {
                 return Ok(false);
             }
         }

@@ -6,8 +6,9 @@ use std::{
 use ffmpeg_the_third::frame;
 use vmaf_head_sys as sys;
 
-use super::{frame::first_plane, picture_shape, vif::Vif};
+use super::{frame::first_plane, picture_shape};
 use crate::MediaError;
+use crate::vif::Vif;
 
 /// Netflix's own measure of how good a picture looks beside its reference, 0 to 100.
 ///

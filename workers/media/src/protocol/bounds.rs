@@ -8,7 +8,7 @@ use domain::{
 };
 use serde_json::Value;
 
-use super::{MadeFile, Needs, Progress, Report, Said};
+use super::{ChildMessage, MadeFile, Needs, Progress, Report};
 
 /// A child said what no child of ours says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +37,7 @@ fn broken<T>(what: impl Into<String>) -> Checked<T> {
     Err(Unbelievable(what.into()))
 }
 
-impl Said {
+impl ChildMessage {
     /// The message with every field within its bounds: texts are cut and made printable, numbers that
     /// no honest child says are refused.
     ///
@@ -214,9 +214,9 @@ mod tests {
 
     use super::*;
 
-    fn report(names: &[&str]) -> Said {
+    fn report(names: &[&str]) -> ChildMessage {
         let file = |name: &&str| MadeFile::named((*name).to_owned(), Some(1.0));
-        Said::Done(Report {
+        ChildMessage::Done(Report {
             files: names.iter().map(file).collect(),
             result: None,
             frames: 1,
@@ -262,24 +262,25 @@ mod tests {
                 let stage = "encoding".to_owned();
                 Progress { stage, done: 0, total: None, frames: 0, fps, speed, outputs }
             };
-            assert!(Said::Progress(progress(bad, 1.0)).checked().is_err(), "{bad}");
-            assert!(Said::Progress(progress(1.0, bad)).checked().is_err(), "{bad}");
+            assert!(ChildMessage::Progress(progress(bad, 1.0)).checked().is_err(), "{bad}");
+            assert!(ChildMessage::Progress(progress(1.0, bad)).checked().is_err(), "{bad}");
             let effort = Effort { amount: bad, ..Effort::default() };
             let report = Report { files: vec![], result: None, frames: 0, effort };
-            assert!(Said::Done(report).checked().is_err(), "{bad}");
+            assert!(ChildMessage::Done(report).checked().is_err(), "{bad}");
             let file = MadeFile::named("a".to_owned(), Some(bad));
             let effort = Effort::default();
             let report = Report { files: vec![file], result: None, frames: 0, effort };
-            assert!(Said::Done(report).checked().is_err(), "{bad}");
+            assert!(ChildMessage::Done(report).checked().is_err(), "{bad}");
         }
-        let needs = |charged| Said::Needs(Needs { charged, folders: vec![] });
+        let needs = |charged| ChildMessage::Needs(Needs { charged, folders: vec![] });
         assert!(needs(LONGEST).checked().is_ok());
         assert!(needs(LONGEST + 1).checked().is_err());
     }
 
     #[test]
     fn folders_are_as_many_and_as_named_as_those_of_a_plan() {
-        let needs = |folders: Vec<String>| Said::Needs(Needs { charged: 1, folders }).checked();
+        let needs =
+            |folders: Vec<String>| ChildMessage::Needs(Needs { charged: 1, folders }).checked();
         assert!(needs(vec!["720p".to_owned(), "audio-0".to_owned()]).is_ok());
         for folder in ["..", ".scratch", "a/b", "/tmp", ""] {
             assert!(needs(vec![folder.to_owned()]).is_err(), "{folder}");
@@ -290,8 +291,8 @@ mod tests {
     #[test]
     fn texts_are_cut_and_printable() {
         let line = format!("a\0b\u{1b}[31m{}", "é".repeat(LINE));
-        let Ok(Said::Log { level, line }) =
-            (Said::Log { level: "root".to_owned(), line }).checked()
+        let Ok(ChildMessage::Log { level, line }) =
+            (ChildMessage::Log { level: "root".to_owned(), line }).checked()
         else {
             panic!("a log line is always taken")
         };

@@ -9,9 +9,9 @@ use domain::{
         Transcode, Trim,
     },
 };
-use media::protocol::{Permit, Place, Said, Task};
+use media::protocol::{ChildMessage, Permit, Place, Task};
 
-use crate::harness::{Slot, Talk, failure, ffmpeg, report};
+use crate::harness::{Slot, Transcript, failure, ffmpeg, report};
 
 const SECOND: Micros = 1_000_000;
 
@@ -21,9 +21,9 @@ fn quick() -> Vec<Operation> {
 }
 
 /// Media seconds that a child asked for, one question after the other.
-fn asked(talk: &Talk) -> Vec<Micros> {
+fn asked(talk: &Transcript) -> Vec<Micros> {
     let asked = talk.iter().filter_map(|said| match said {
-        Said::Needs(needs) => Some((needs.charged + SECOND / 2) / SECOND),
+        ChildMessage::Needs(needs) => Some((needs.charged + SECOND / 2) / SECOND),
         _ => None,
     });
     asked.collect()

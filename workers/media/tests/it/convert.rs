@@ -1,7 +1,7 @@
 use domain::media::{
     AudioCodec, Capabilities, Operation, Preset, Scale, ScaleMode, Transcode, Trim, VideoCodec,
 };
-use media::protocol::{Said, Task};
+use media::protocol::{ChildMessage, Task};
 
 use crate::harness::{Slot, clip, ffmpeg, probe, report, seconds, stages};
 
@@ -155,7 +155,7 @@ fn progress_never_goes_back_and_says_how_far_it_is() {
     let done: Vec<u64> = talk
         .iter()
         .filter_map(|said| match said {
-            Said::Progress(progress) => Some(progress.done),
+            ChildMessage::Progress(progress) => Some(progress.done),
             _ => None,
         })
         .collect();
@@ -191,7 +191,7 @@ fn a_slow_film_and_one_with_longer_sound_are_whole() {
 fn capabilities_are_proved_by_opening() {
     let slot = Slot::new();
     match slot.task(&Task::Capabilities).last() {
-        Some(Said::Capabilities(found)) => {
+        Some(ChildMessage::Capabilities(found)) => {
             // Debian's FFmpeg has them all; what a build lacks would be missing here.
             let everything = Capabilities::everything();
             assert_eq!(found.video_codecs, everything.video_codecs);

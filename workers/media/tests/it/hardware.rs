@@ -8,10 +8,10 @@ use std::{
 use domain::media::{
     AudioCodec, Capabilities, Device, Fallback, Hardware, Operation, Pool, Transcode, VideoCodec,
 };
-use media::protocol::{Permit, Place, Said, Task};
+use media::protocol::{ChildMessage, Permit, Place, Task};
 use tempfile::TempDir;
 
-use crate::harness::{Slot, Talk, clip, failure, report};
+use crate::harness::{Slot, Transcript, clip, failure, report};
 
 /// A folder with the driver and what makes a file pass for a render node.
 fn driver() -> TempDir {
@@ -29,9 +29,9 @@ fn driver() -> TempDir {
     folder
 }
 
-fn devices(talk: &Talk) -> Vec<Device> {
+fn devices(talk: &Transcript) -> Vec<Device> {
     let found = talk.iter().find_map(|said| match said {
-        Said::Capabilities(capabilities) => Some(capabilities.devices.clone()),
+        ChildMessage::Capabilities(capabilities) => Some(capabilities.devices.clone()),
         _ => None,
     });
     found.unwrap()
@@ -74,7 +74,7 @@ fn a_file_that_is_no_card_is_said_to_be_none() {
     assert!(found[0].why_not.as_ref().unwrap().contains("cannot be opened"), "{found:#?}");
 }
 
-fn wishing(fallback: Fallback) -> (Slot, Talk) {
+fn wishing(fallback: Fallback) -> (Slot, Transcript) {
     let slot = Slot::new();
     clip(&slot.input(), "160x90", 1, &["-f", "mp4"]);
     let transcode = Operation::Transcode(Transcode {

@@ -9,7 +9,7 @@ use domain::{
     Personal,
     media::{Capabilities, Convert, MediaRequest, Operation, Overwrite},
 };
-use media::protocol::{self, Permit, Place, Report, SCRATCH, Said, Task};
+use media::protocol::{self, ChildMessage, Permit, Place, Report, SCRATCH, Task};
 use tempfile::TempDir;
 
 pub(crate) struct Slot {
@@ -17,7 +17,7 @@ pub(crate) struct Slot {
 }
 
 /// Everything a child said, in order.
-pub(crate) type Talk = Vec<Said>;
+pub(crate) type Transcript = Vec<ChildMessage>;
 
 fn child() -> PathBuf {
     let test = std::env::current_exe().unwrap();
@@ -119,7 +119,7 @@ impl Slot {
         fs::create_dir_all(self.output(SCRATCH)).unwrap();
     }
 
-    pub(crate) fn task(&self, task: &Task) -> Talk {
+    pub(crate) fn task(&self, task: &Task) -> Transcript {
         self.task_with(Permit::default(), task, &[], &[])
     }
 
@@ -135,7 +135,7 @@ impl Slot {
         task: &Task,
         arguments: &[&str],
         environment: &[(&str, &str)],
-    ) -> Talk {
+    ) -> Transcript {
         let (to, theirs) = UnixStream::pair().unwrap();
         let mut child = Command::new(child())
             .args(arguments)
@@ -149,10 +149,10 @@ impl Slot {
         let mut from = child.stdout.take().unwrap();
         protocol::send(&to, task, &self.inputs()).unwrap();
         let mut talk = Vec::new();
-        while let Some(said) = protocol::read::<Said>(&mut from).unwrap() {
+        while let Some(said) = protocol::read::<ChildMessage>(&mut from).unwrap() {
             let said =
                 said.checked().unwrap_or_else(|error| panic!("a worker refuses that {error}"));
-            if let Said::Needs(needs) = &said {
+            if let ChildMessage::Needs(needs) = &said {
                 for folder in &needs.folders {
                     fs::create_dir(self.output(folder)).unwrap();
                 }
@@ -164,12 +164,12 @@ impl Slot {
         talk
     }
 
-    pub(crate) fn run(&self, request: MediaRequest, output: &str) -> Talk {
+    pub(crate) fn run(&self, request: MediaRequest, output: &str) -> Transcript {
         self.run_on(Permit::default(), request, output)
     }
 
     /// As `run`, on as many threads as a permit says.
-    pub(crate) fn run_on(&self, permit: Permit, request: MediaRequest, output: &str) -> Talk {
+    pub(crate) fn run_on(&self, permit: Permit, request: MediaRequest, output: &str) -> Transcript {
         let task = Task::Run {
             request: Box::new(request),
             capabilities: Capabilities::everything(),
@@ -179,7 +179,7 @@ impl Slot {
         self.task_with(permit, &task, &[], &[])
     }
 
-    pub(crate) fn convert(&self, output: &str, operations: Vec<Operation>) -> Talk {
+    pub(crate) fn convert(&self, output: &str, operations: Vec<Operation>) -> Transcript {
         self.run(Self::conversion(output, operations), output)
     }
 
@@ -193,20 +193,20 @@ impl Slot {
     }
 }
 
-pub(crate) fn report(talk: &Talk) -> &Report {
+pub(crate) fn report(talk: &Transcript) -> &Report {
     match talk.last() {
-        Some(Said::Done(report)) => report,
-        Some(Said::Failed { message, .. }) => panic!("failed: {message}"),
+        Some(ChildMessage::Done(report)) => report,
+        Some(ChildMessage::Failed { message, .. }) => panic!("failed: {message}"),
         other => panic!("not done: {other:?}"),
     }
 }
 
 /// What a child said it was at, one after the other.
-pub(crate) fn stages(talk: &Talk) -> Vec<&str> {
+pub(crate) fn stages(talk: &Transcript) -> Vec<&str> {
     let mut stages: Vec<&str> = talk
         .iter()
         .filter_map(|said| match said {
-            Said::Progress(progress) => Some(progress.stage.as_str()),
+            ChildMessage::Progress(progress) => Some(progress.stage.as_str()),
             _ => None,
         })
         .collect();
@@ -214,9 +214,9 @@ pub(crate) fn stages(talk: &Talk) -> Vec<&str> {
     stages
 }
 
-pub(crate) fn failure(talk: &Talk) -> (&str, &str) {
+pub(crate) fn failure(talk: &Transcript) -> (&str, &str) {
     match talk.last() {
-        Some(Said::Failed { code, message }) => (code.as_str(), message),
+        Some(ChildMessage::Failed { code, message }) => (code.as_str(), message),
         other => panic!("did not fail: {other:?}"),
     }
 }

@@ -6,9 +6,9 @@ use domain::{
     Personal,
     media::{MediaRequest, Operation, Preset, Probe, Transcode},
 };
-use media::protocol::{Said, Task};
+use media::protocol::{ChildMessage, Task};
 
-use crate::harness::{Slot, Talk, clip, failure, ffmpeg, report};
+use crate::harness::{Slot, Transcript, clip, failure, ffmpeg, report};
 
 #[test]
 fn what_is_no_media_is_refused_in_words() {
@@ -63,14 +63,14 @@ fn quick() -> Vec<Operation> {
 }
 
 /// Every file ends in an answer, soon, and with nothing left outside `out/`.
-fn answers(bytes: &[u8], what: &str) -> Talk {
+fn answers(bytes: &[u8], what: &str) -> Transcript {
     let slot = Slot::with(bytes);
     let start = Instant::now();
     let talk = slot.convert("out.mp4", quick());
     assert!(start.elapsed() < Duration::from_secs(20), "{what}");
     match talk.last() {
-        Some(Said::Done(_)) => {}
-        Some(Said::Failed { message, .. }) => assert!(!message.is_empty(), "{what}"),
+        Some(ChildMessage::Done(_)) => {}
+        Some(ChildMessage::Failed { message, .. }) => assert!(!message.is_empty(), "{what}"),
         other => panic!("{what}: the child was lost: {other:?}"),
     }
     talk
@@ -231,7 +231,11 @@ fn subtitles_that_name_files_and_sizes_beyond_all_are_answered_in_time() {
     });
     let start = Instant::now();
     let talk = slot.convert("out.mp4", [vec![burn], quick()].concat());
-    assert!(matches!(talk.last(), Some(Said::Done(_) | Said::Failed { .. })), "{:?}", talk.last());
+    assert!(
+        matches!(talk.last(), Some(ChildMessage::Done(_) | ChildMessage::Failed { .. })),
+        "{:?}",
+        talk.last()
+    );
     assert!(start.elapsed() < Duration::from_mins(1));
 }
 
@@ -244,6 +248,6 @@ fn tags_that_are_no_text_are_made_readable() {
     bytes[at..at + 4].copy_from_slice(&[b'C', 0xe9, 0xff, b'!']);
     fs::write(slot.input(), bytes).unwrap();
     let talk = slot.task(&Task::Facts);
-    let Some(Said::Facts(facts)) = talk.last() else { panic!("{talk:?}") };
+    let Some(ChildMessage::Facts(facts)) = talk.last() else { panic!("{talk:?}") };
     assert_eq!(facts.tags["title"], "C\u{fffd}\u{fffd}!");
 }

@@ -11,10 +11,10 @@ use domain::{
 use serde_json::Value;
 
 use crate::harness::{
-    Slot, Talk, clip, failure, ffmpeg, ffmpeg_says, ffprobe, figure, loudness, probe, report,
+    Slot, Transcript, clip, failure, ffmpeg, ffmpeg_says, ffprobe, figure, loudness, probe, report,
 };
 
-pub(crate) fn result(talk: &Talk) -> &Value {
+pub(crate) fn result(talk: &Transcript) -> &Value {
     report(talk).result.as_ref().unwrap()
 }
 

@@ -2,11 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod cadence;
 mod charge;
 mod convert;
 mod fields;
 mod formats;
+mod frame_types;
 mod hardware;
 mod harness;
 mod hostile;

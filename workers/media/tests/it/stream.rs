@@ -9,7 +9,7 @@ use domain::{
         Stream, Variant, VideoCodec,
     },
 };
-use media::protocol::Said;
+use media::protocol::ChildMessage;
 use serde_json::Value;
 
 use crate::{
@@ -391,7 +391,7 @@ fn poster_sprite_and_measurements_come_with_the_stream() {
     let result = report(&talk).result.clone().unwrap();
     // Each rendition's own progress is told, and ends at the end.
     let last = talk.iter().rev().find_map(|said| match said {
-        Said::Progress(progress) => Some(progress.outputs.clone()),
+        ChildMessage::Progress(progress) => Some(progress.outputs.clone()),
         _ => None,
     });
     let last = last.unwrap();
@@ -438,7 +438,7 @@ fn the_ladder_follows_what_the_film_takes() {
     let caps = |slot: &Slot| {
         let talk = slot.run(MediaRequest::Stream(request(Packaging::Hls)), "output.");
         let planned = talk.iter().find_map(|said| match said {
-            Said::PlannedStream(plan) => Some(plan.clone()),
+            ChildMessage::PlannedStream(plan) => Some(plan.clone()),
             _ => None,
         });
         let plan = planned.unwrap();

@@ -8,9 +8,9 @@ use domain::{
 use crate::{
     MediaError,
     engine::{
+        filtergraph::{Fed, turned},
         flow::Flow,
         quality::{SideBySide, every_core},
-        script::{Fed, turned},
     },
 };
 

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use super::findings::{Complexity, Findings, Intervals, Loudness, Scenes};
 use crate::{
     MediaError,
-    engine::{MICROS, convert::seconds, flow::Flow, script::Fed, tally::Tally},
-    pulse::Pulse,
+    engine::{MICROS, convert::seconds, filtergraph::Fed, flow::Flow, progress::ProgressReporter},
+    heartbeat::Heartbeat,
 };
 
 /// What is being found out while a flow runs.
@@ -22,8 +22,8 @@ pub(in crate::engine) fn observe<'env>(
     flow: &mut Flow<'env>,
     own: &MediaFacts,
     wanted: &[Metric],
-    pulse: &'env Pulse<'env>,
-    tally: Option<&'env Tally<'env>>,
+    heartbeat: &'env Heartbeat<'env>,
+    reporter: Option<&'env ProgressReporter<'env>>,
 ) -> Result<Observed, MediaError> {
     let mut observed = Observed::default();
     for picture in [true, false] {
@@ -47,7 +47,7 @@ pub(in crate::engine) fn observe<'env>(
             observed.add(*metric, findings)
         });
         let watching: Vec<Shared> = watching.collect();
-        watch(flow, script, watching, pulse, tally)?;
+        watch(flow, script, watching, heartbeat, reporter)?;
     }
     Ok(observed)
 }
@@ -98,18 +98,18 @@ pub(super) fn watch<'env>(
     flow: &mut Flow<'env>,
     script: (String, Vec<Fed>),
     watching: Vec<Shared>,
-    pulse: &'env Pulse<'env>,
-    tally: Option<&'env Tally<'env>>,
+    heartbeat: &'env Heartbeat<'env>,
+    reporter: Option<&'env ProgressReporter<'env>>,
 ) -> Result<(), MediaError> {
     let mut filtering = flow.filter(script, None)?;
     let (time_base, ..) = filtering.outcome()?;
     flow.stage(move || {
-        while let Some(frame) = filtering.next(pulse)? {
+        while let Some(frame) = filtering.next(heartbeat)? {
             let at =
                 u64::try_from(frame.pts().unwrap_or(0).rescale(time_base, MICROS)).unwrap_or(0);
-            if let Some(tally) = tally {
-                tally.frame();
-                tally.reach(at);
+            if let Some(reporter) = reporter {
+                reporter.frame();
+                reporter.reach(at);
             }
             for findings in &watching {
                 let mut findings = findings.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,8 +8,8 @@ use super::mean;
 use crate::{
     MediaError,
     engine::{MICROS, Work, convert::seconds},
+    heartbeat::Heartbeat,
     open,
-    pulse::Pulse,
 };
 
 /// A day, in seconds: what lies about its times is not told a curve of.
@@ -23,7 +23,7 @@ pub(super) fn packets(
     request: &Analyze,
     work: &Work<'_>,
     facts: &MediaFacts,
-    pulse: &Pulse<'_>,
+    heartbeat: &Heartbeat<'_>,
     result: &mut Map<String, Value>,
 ) -> Result<(), MediaError> {
     let (file, role) = work.first()?;
@@ -35,7 +35,7 @@ pub(super) fn packets(
     let mut keys: Vec<f64> = Vec::new();
     let mut packet = Packet::empty();
     while packet.read(&mut input.context).is_ok() {
-        pulse.beat();
+        heartbeat.beat();
         let base = bases.get(packet.stream()).copied().unwrap_or(MICROS);
         let at = packet.pts().or(packet.dts()).unwrap_or(0).rescale(base, MICROS);
         let at = u64::try_from(at.saturating_sub(origin)).unwrap_or(0);

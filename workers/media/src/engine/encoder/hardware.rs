@@ -1,7 +1,7 @@
 use domain::media::{Placed, Pool, Preset, VideoCodec, VideoPlan};
 use ffmpeg_the_third::{self as ffmpeg, Dictionary, codec, encoder, format::Pixel};
 
-use super::{Canvas, all_understood, broken};
+use super::{EncoderSettings, all_understood, broken};
 use crate::{
     MediaError,
     ffi::{self, Colors},
@@ -11,7 +11,7 @@ use crate::{
 pub(super) fn open(
     plan: &VideoPlan,
     placed: &Placed,
-    canvas: &Canvas<'_>,
+    canvas: &EncoderSettings<'_>,
 ) -> Result<encoder::Encoder, MediaError> {
     let codec = placed.pool.encoder(plan.codec).and_then(encoder::find_by_name);
     let codec = codec.ok_or_else(|| broken(ffmpeg::Error::EncoderNotFound))?;

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What a picture encoder is told beside the plan.
-pub(in crate::engine) struct Canvas<'a> {
+pub(in crate::engine) struct EncoderSettings<'a> {
     pub(in crate::engine) time_base: Rational,
     pub(in crate::engine) aspect: Rational,
     /// None if pictures come as they like.
@@ -33,7 +33,7 @@ pub(in crate::engine) struct Canvas<'a> {
 /// Opens the encoder of a picture.
 pub(in crate::engine) fn open(
     plan: &VideoPlan,
-    canvas: Canvas<'_>,
+    canvas: EncoderSettings<'_>,
 ) -> Result<encoder::Encoder, MediaError> {
     if let Some(placed) = &plan.placed {
         return hardware::open(plan, placed, &canvas);

@@ -5,8 +5,8 @@ use domain::media::{
 use crate::{
     MediaError,
     engine::{
-        Studio,
-        trial::{attempt, samples},
+        TaskContext,
+        crf_sampling::{attempt, samples},
     },
 };
 
@@ -18,7 +18,7 @@ const USUAL: f64 = 0.28;
 /// none where nothing is to be chosen by it.
 pub(in crate::engine) fn complexity(
     request: &Stream,
-    studio: &Studio<'_>,
+    context: &TaskContext<'_>,
     facts: &[MediaFacts],
 ) -> Result<Option<f64>, MediaError> {
     let own = crate::engine::own(facts)?;
@@ -30,7 +30,7 @@ pub(in crate::engine) fn complexity(
     let samples = samples(0, own.duration);
     // Half of many: a ladder is no closer matter than that.
     let some: Vec<_> = samples.iter().copied().step_by(1 + samples.len() / 4).collect();
-    let found = attempt(studio, &plan, facts, &some, false)?;
+    let found = attempt(context, &plan, facts, &some, false)?;
     if found.pictures == 0 {
         return Ok(None);
     }

@@ -2,12 +2,12 @@ use std::{fs, path::Path};
 
 use domain::media::{Packaging, SegmentFormat, Stream, StreamPlan};
 
-use super::press::Press;
+use super::stream_pipeline::StreamPipeline;
 use crate::{
     MediaError,
     cues::{self, Cues},
     engine::{
-        Studio,
+        TaskContext,
         package::{self, Captioned, Packaged},
     },
     open,
@@ -21,14 +21,14 @@ pub(super) fn captions_folder(number: usize) -> String {
 
 /// The texts, each as WebVTT for a player's clock.
 pub(super) fn captions(
-    studio: &Studio<'_>,
+    context: &TaskContext<'_>,
     request: &Stream,
     plan: &StreamPlan,
 ) -> Result<Vec<(Captioned, String)>, MediaError> {
     let mut made = Vec::new();
     let all = plan.captions.iter().zip(&request.captions).enumerate();
     for (number, (planned, caption)) in all {
-        let file = studio.inputs.get(planned.source.input);
+        let file = context.inputs.get(planned.source.input);
         let (file, _) =
             file.ok_or_else(|| MediaError::internal("the plan", "has no such input"))?;
         let cues = Cues::read(open::open(file, cues::role(&planned.source))?, &planned.source)?;
@@ -66,7 +66,7 @@ pub(super) fn listed(streams: &[Packaged], format: SegmentFormat) -> Vec<MadeFil
 
 /// Manifests come last: whoever sees one sees everything it names.
 pub(super) fn write_manifests(
-    press: &Press<'_>,
+    press: &StreamPipeline<'_>,
     streams: &[Packaged],
     captions: &[(Captioned, String)],
 ) -> std::io::Result<Vec<MadeFile>> {

@@ -12,13 +12,13 @@ use crate::{
     MediaError,
     engine::{
         MICROS,
-        feed::{Feed, Still},
         flow::Flow,
-        thumbnails::{Darkroom, LOOKS},
+        frame_channel::{FrameReceiver, StaticFrame},
+        thumbnails::{LOOKS, ThumbnailRenderer},
     },
     ffi,
+    heartbeat::Heartbeat,
     protocol::MadeFile,
-    pulse::Pulse,
 };
 
 /// Pixels across, unless asked otherwise.
@@ -27,8 +27,8 @@ const SPRITE_WIDTH: u64 = 160;
 
 /// The pictures that a stream has beside its manifests.
 pub(super) struct Stills<'a> {
-    poster: Option<Darkroom<'a>>,
-    sprite: Option<Darkroom<'a>>,
+    poster: Option<ThumbnailRenderer<'a>>,
+    sprite: Option<ThumbnailRenderer<'a>>,
 }
 
 /// The files that were made, once the flow has run.
@@ -41,11 +41,11 @@ impl<'a> Stills<'a> {
         plan: &StreamPlan,
         video: Option<&'a VideoFacts>,
         folder: &'a Path,
-        pulse: &'a Pulse<'a>,
+        heartbeat: &'a Heartbeat<'a>,
     ) -> Self {
         let room = |request: Option<&'a Thumbnails>, plan: &Option<_>, usual| {
             let (request, plan, video) = (request?, plan.clone()?, video?);
-            Some(Darkroom::open(request, plan, video, usual, folder, pulse))
+            Some(ThumbnailRenderer::open(request, plan, video, usual, folder, heartbeat))
         };
         Self {
             poster: room(poster, &plan.poster, POSTER_WIDTH),
@@ -59,7 +59,7 @@ pub(super) fn watch<'env>(
     flow: &mut Flow<'env>,
     own: &MediaFacts,
     stills: &'env Stills<'env>,
-    pulse: &'env Pulse<'env>,
+    heartbeat: &'env Heartbeat<'env>,
 ) -> Result<Taken, MediaError> {
     let taken = Taken::default();
     let Some((stream, _)) = own.video() else { return Ok(taken) };
@@ -68,7 +68,7 @@ pub(super) fn watch<'env>(
     if let Some(room) = &stills.poster {
         let (mut feed, taken) = (flow.decode(source)?, Arc::clone(&taken));
         flow.stage(move || {
-            for still in Passing::watch(room, &mut feed, pulse)? {
+            for still in Passing::watch(room, &mut feed, heartbeat)? {
                 let file = room.write("poster", &still)?;
                 taken.lock().unwrap_or_else(PoisonError::into_inner).push(file);
             }
@@ -78,7 +78,7 @@ pub(super) fn watch<'env>(
     if let Some(room) = &stills.sprite {
         let (mut feed, taken) = (flow.decode(source)?, Arc::clone(&taken));
         flow.stage(move || {
-            let files = room.sheets(Passing::watch(room, &mut feed, pulse)?, lasts)?;
+            let files = room.sheets(Passing::watch(room, &mut feed, heartbeat)?, lasts)?;
             taken.lock().unwrap_or_else(PoisonError::into_inner).extend(files);
             Ok(())
         });
@@ -88,8 +88,8 @@ pub(super) fn watch<'env>(
 
 /// Pictures taken of frames as they pass.
 struct Passing<'a> {
-    room: &'a Darkroom<'a>,
-    cells: Vec<Still>,
+    room: &'a ThumbnailRenderer<'a>,
+    cells: Vec<StaticFrame>,
     /// How much there is to see on the only one, where there is a choice.
     worth: f64,
 }
@@ -98,16 +98,16 @@ impl<'a> Passing<'a> {
     /// The picture shown at each of the plan's times, in its size; where there is a choice, one
     /// with something on it.
     fn watch(
-        room: &'a Darkroom<'a>,
-        feed: &mut Feed,
-        pulse: &Pulse<'_>,
-    ) -> Result<Vec<Still>, MediaError> {
+        room: &'a ThumbnailRenderer<'a>,
+        feed: &mut FrameReceiver,
+        heartbeat: &Heartbeat<'_>,
+    ) -> Result<Vec<StaticFrame>, MediaError> {
         let mut passing = Self { room, cells: vec![], worth: f64::MIN };
         let mut moments = moments(room).into_iter().peekable();
         let mut shown: Option<frame::Frame> = None;
         while moments.peek().is_some() {
-            let Some(frame) = feed.next(pulse)? else { break };
-            pulse.beat();
+            let Some(frame) = feed.next(heartbeat)? else { break };
+            heartbeat.beat();
             let at = frame.pts().unwrap_or(0).rescale(feed.shape.time_base(), MICROS);
             while moments.next_if(|moment| *moment < at).is_some() {
                 if passing.take(feed, shown.as_ref().unwrap_or(&frame))? {
@@ -128,15 +128,15 @@ impl<'a> Passing<'a> {
     }
 
     /// Takes a picture; true once it is good enough to look no further.
-    fn take(&mut self, feed: &Feed, frame: &frame::Frame) -> Result<bool, MediaError> {
+    fn take(&mut self, feed: &FrameReceiver, frame: &frame::Frame) -> Result<bool, MediaError> {
         let shape = feed.shape.of(frame);
         let frame = ffi::share(frame).map_err(|error| MediaError::internal("a frame", error))?;
-        let cell = self.room.scaled(&Still { frame, shape })?;
+        let cell = self.room.scaled(&StaticFrame { frame, shape })?;
         if self.room.plan().choice == 0 {
             self.cells.push(cell);
             return Ok(false);
         }
-        let (worth, good) = Darkroom::worth(&cell);
+        let (worth, good) = ThumbnailRenderer::worth(&cell);
         if worth > self.worth {
             self.worth = worth;
             self.cells = vec![cell];
@@ -146,7 +146,7 @@ impl<'a> Passing<'a> {
 }
 
 /// When to look, in microseconds.
-fn moments(room: &Darkroom<'_>) -> Vec<i64> {
+fn moments(room: &ThumbnailRenderer<'_>) -> Vec<i64> {
     let plan = room.plan();
     let looks = if plan.choice == 0 { 0 } else { LOOKS };
     let moments = plan.times.iter().flat_map(|time| {

@@ -3,7 +3,7 @@
 use ffmpeg_the_third::{format::Pixel, frame};
 
 use super::{Vmaf, check, sys};
-use crate::ffi::Vif;
+use crate::vif::Vif;
 
 /// A picture of what `sample` says of each place, from 0 to 1.
 fn picture(size: (u32, u32), depth: u32, sample: impl Fn(u32, u32) -> f64) -> frame::Video {

@@ -2,13 +2,23 @@ use domain::{PublicEvent, Tenant, Timestamp};
 use nats::{Position, PubSub};
 use serde_json::json;
 
-/// Tells `live.<tenant>.<job|batch>.<id>.<type>` what happened, as JSON CloudEvents.
-pub(crate) async fn announce(
+/// The decision that events are of.
+pub(crate) struct Source<'a> {
+    pub(crate) tenant: &'a Tenant,
+    /// The job's or the batch's.
+    pub(crate) id: &'a str,
+    /// Of the first event.
+    pub(crate) position: Position,
+    pub(crate) at: Timestamp,
+}
+
+/// Publishes events on `live.<tenant>.<job|batch>.<id>.<type>`, as JSON CloudEvents.
+pub(crate) async fn publish(
     live: &PubSub,
-    (tenant, id): (&Tenant, &str),
-    (position, at): (Position, Timestamp),
+    source: Source<'_>,
     events: impl Iterator<Item = PublicEvent> + Send,
 ) {
+    let Source { tenant, id, position, at } = source;
     for (index, event) in events.enumerate() {
         let position = Position { index: u32::try_from(index).unwrap_or(u32::MAX), ..position };
         let body = json!({

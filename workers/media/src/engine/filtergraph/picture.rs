@@ -9,7 +9,7 @@ use super::{Fed, Script, during, seconds, window};
 
 /// What the filters of a picture need to know beside the plan.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::engine) struct Look<'a> {
+pub(in crate::engine) struct VideoGraph<'a> {
     pub(in crate::engine) plan: &'a VideoPlan,
     /// The source is 8-bit 4:2:0, where the faster scaler applies.
     pub(in crate::engine) planar: bool,
@@ -17,7 +17,7 @@ pub(in crate::engine) struct Look<'a> {
     pub(in crate::engine) scratch: &'a Path,
 }
 
-impl Look<'_> {
+impl VideoGraph<'_> {
     /// The whole picture, as its encoder takes it.
     pub(in crate::engine) fn script(&self) -> (String, Vec<Fed>) {
         let mut script = Script::default();

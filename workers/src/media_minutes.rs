@@ -15,7 +15,7 @@ use domain::{
 use media::{MediaError, protocol::Progress};
 use nats::CodecError;
 
-use crate::{attempt::Workshop, clock};
+use crate::{attempt::AttemptContext, clock};
 
 /// How long between two tries while the log does not answer.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -90,13 +90,13 @@ impl Charged {
 /// Reserves what a job is charged, and answers in which month; fails it if account or key have not so
 /// much left.
 pub(crate) async fn reserve(
-    workshop: &Workshop,
+    context: &AttemptContext,
     release: &Release,
     key: Option<KeyId>,
     micros: Micros,
 ) -> Result<String, MediaError> {
     loop {
-        match Box::pin(attempt(workshop, release, key, micros)).await {
+        match Box::pin(attempt(context, release, key, micros)).await {
             Ok(month) => return Ok(month),
             Err(HandleError::Rejected(rejection @ QuotaRejection::Exceeded { .. })) => {
                 let code = FailureCode::QuotaExceeded;
@@ -111,14 +111,14 @@ pub(crate) async fn reserve(
 }
 
 async fn attempt(
-    workshop: &Workshop,
+    context: &AttemptContext,
     release: &Release,
     key: Option<KeyId>,
     micros: Micros,
 ) -> Result<String, HandleError<QuotaRejection>> {
-    let (commands, tenant) = (&workshop.commands, release.tenant.as_str());
+    let (commands, tenant) = (&context.commands, release.tenant.as_str());
     let account = commands.state::<Account>(tenant, tenant).await?;
-    let limit = account.limits(&workshop.sources.tiers).monthly_minutes.saturating_mul(MINUTE);
+    let limit = account.limits(&context.sources.tiers).monthly_minutes.saturating_mul(MINUTE);
     let (key_limit, makers) = match key {
         Some(key) => budgets(commands, tenant, key).await?,
         None => (None, vec![]),
@@ -126,7 +126,7 @@ async fn attempt(
     let job = release.job;
     let command = QuotaCommand::Reserve { job, key, micros, limit, key_limit, makers };
     let month = Month::of(clock::now()).to_string();
-    commands.handle::<Quota>(tenant, &month, &workshop.caller, command).await?;
+    commands.handle::<Quota>(tenant, &month, &context.caller, command).await?;
     Ok(month)
 }
 
@@ -151,11 +151,11 @@ async fn budgets(
 
 /// Settles what was used of a job that ends without outputs. Whoever does not get to do it gives back
 /// everything: the conductor settles what is over and still reserved.
-pub(crate) async fn settle(workshop: &Workshop, release: &Release, charged: &Charged) {
+pub(crate) async fn settle(context: &AttemptContext, release: &Release, charged: &Charged) {
     let Some((month, _)) = &charged.reserved else { return };
     let tenant = release.tenant.as_str();
     let command = QuotaCommand::Settle { job: release.job, micros: charged.used };
-    let settling = workshop.commands.handle::<Quota>(tenant, month, &workshop.caller, command);
+    let settling = context.commands.handle::<Quota>(tenant, month, &context.caller, command);
     if let Err(error) = settling.await {
         tracing::warn!(%error, job = %release.job, "used minutes are not settled");
     }

@@ -9,14 +9,14 @@ use ffmpeg_the_third::{self as ffmpeg, codec};
 
 use super::{
     again,
-    feed::{Feed, Giver},
     filtering::Filtering,
     flow::Flow,
+    frame_channel::{FrameReceiver, FrameSender},
+    frame_format::FrameFormat,
     quality::SideBySide,
-    shape::Shape,
-    track::Coded,
+    track::EncodedPacket,
 };
-use crate::{MediaError, ffi, pulse::Pulse};
+use crate::{MediaError, ffi, heartbeat::Heartbeat};
 
 /// Pictures that may wait for what an encoder makes of them: more than any encoder looks ahead, or
 /// the two would wait for each other.
@@ -26,49 +26,49 @@ const AHEAD: usize = 512;
 const BEHIND: usize = 4;
 
 /// The ways to the judge.
-pub(super) struct Evidence {
+pub(super) struct MeterInputs {
     /// For what the encoder is given.
-    pub(super) given: Giver,
+    pub(super) given: FrameSender,
     /// For what it makes.
-    pub(super) made: SyncSender<Coded>,
+    pub(super) made: SyncSender<EncodedPacket>,
 }
 
 /// Decodes what an encoder makes and compares it.
-pub(super) struct Judge {
-    given: Feed,
-    made: Receiver<Coded>,
+pub(super) struct QualityMeter {
+    given: FrameReceiver,
+    made: Receiver<EncodedPacket>,
     parameters: codec::Parameters,
-    shape: Shape,
+    shape: FrameFormat,
     depth: u32,
     threads: u32,
 }
 
 /// The score of each picture, once the flow has run.
-pub(super) type Verdict = Arc<Mutex<Vec<f64>>>;
+pub(super) type Scores = Arc<Mutex<Vec<f64>>>;
 
-impl Judge {
+impl QualityMeter {
     /// Judges an opened encoder of pictures like `shape` by originals like `original`, with
     /// `threads` of its own.
     pub(super) fn of(
         encoder: &ffmpeg::encoder::Encoder,
-        shape: Shape,
-        original: Shape,
+        shape: FrameFormat,
+        original: FrameFormat,
         depth: u32,
         threads: u32,
-    ) -> (Evidence, Self) {
-        let (given, given_to) = Feed::new(AHEAD, original);
+    ) -> (MeterInputs, Self) {
+        let (given, given_to) = FrameReceiver::new(AHEAD, original);
         let (made, packets) = sync_channel(BEHIND);
         let parameters = codec::Parameters::from(encoder);
         let judge = Self { given: given_to, made: packets, parameters, shape, depth, threads };
-        (Evidence { given, made }, judge)
+        (MeterInputs { given, made }, judge)
     }
 
     /// Takes its place in the flow.
     pub(super) fn sit<'env>(
         self,
         flow: &mut Flow<'env>,
-        pulse: &'env Pulse<'env>,
-    ) -> Result<Verdict, MediaError> {
+        heartbeat: &'env Heartbeat<'env>,
+    ) -> Result<Scores, MediaError> {
         let Self { given, made, parameters, shape, depth, threads } = self;
         // Brightness is all that is looked at, so it is all that is scaled.
         let fit = match (given.shape.size(), shape.size()) {
@@ -78,7 +78,7 @@ impl Judge {
             }
         };
         let decoder = open(parameters, &shape)?;
-        let (giver, found) = Feed::new(BEHIND, shape);
+        let (sender, found) = FrameReceiver::new(BEHIND, shape);
         let count = "setsar=1,settb=AVTB,setpts=PTS-STARTPTS";
         let side_by_side = SideBySide {
             film: Filtering::build(&format!("[in0]{fit}{count}[out]"), vec![found])?,
@@ -86,15 +86,15 @@ impl Judge {
             depth,
             threads,
         };
-        flow.stage(move || decode(decoder, &made, &giver, pulse));
-        let verdict = Verdict::default();
-        let told = Arc::clone(&verdict);
+        flow.stage(move || decode(decoder, &made, &sender, heartbeat));
+        let scores = Scores::default();
+        let told = Arc::clone(&scores);
         flow.stage(move || {
-            let scores = side_by_side.run(pulse, |_| {})?;
+            let scores = side_by_side.run(heartbeat, |_| {})?;
             *told.lock().unwrap_or_else(PoisonError::into_inner) = scores;
             Ok(())
         });
-        Ok(verdict)
+        Ok(scores)
     }
 }
 
@@ -104,7 +104,7 @@ fn failed(error: ffmpeg::Error) -> MediaError {
 
 fn open(
     parameters: codec::Parameters,
-    shape: &Shape,
+    shape: &FrameFormat,
 ) -> Result<ffmpeg::decoder::Video, MediaError> {
     let mut context = codec::Context::from_parameters(parameters).map_err(failed)?;
     ffi::prepare_decoder(&mut context, shape.time_base(), 1).map_err(failed)?;
@@ -113,23 +113,23 @@ fn open(
 
 fn decode(
     mut decoder: ffmpeg::decoder::Video,
-    packets: &Receiver<Coded>,
-    giver: &Giver,
-    pulse: &Pulse<'_>,
+    packets: &Receiver<EncodedPacket>,
+    sender: &FrameSender,
+    heartbeat: &Heartbeat<'_>,
 ) -> Result<(), MediaError> {
     for coded in packets {
-        pulse.beat();
+        heartbeat.beat();
         decoder.send_packet(&coded.packet).map_err(failed)?;
-        if !pass_on(&mut decoder, giver)? {
+        if !pass_on(&mut decoder, sender)? {
             return Ok(());
         }
     }
     decoder.send_eof().map_err(failed)?;
-    pass_on(&mut decoder, giver).map(|_| ())
+    pass_on(&mut decoder, sender).map(|_| ())
 }
 
 /// Passes on what is decoded; false once nobody wants it.
-fn pass_on(decoder: &mut ffmpeg::decoder::Video, giver: &Giver) -> Result<bool, MediaError> {
+fn pass_on(decoder: &mut ffmpeg::decoder::Video, sender: &FrameSender) -> Result<bool, MediaError> {
     loop {
         let mut frame = ffi::empty_frame();
         match decoder.receive_frame(&mut frame) {
@@ -139,7 +139,7 @@ fn pass_on(decoder: &mut ffmpeg::decoder::Video, giver: &Giver) -> Result<bool, 
             Err(error) => return Err(failed(error)),
         }
         frame.set_pts(frame.timestamp());
-        if !giver.give(frame) {
+        if !sender.give(frame) {
             return Ok(false);
         }
     }

@@ -1,16 +1,16 @@
 use domain::media::{Micros, Source, StreamFacts};
 use ffmpeg_the_third::{self as ffmpeg, Packet, frame};
 
-use super::{decode::Decode, demux, feed::Still, shape::Shape};
-use crate::{MediaError, ffi, ffi::Input, pulse::Pulse};
+use super::{decode::Decode, demux, frame_channel::StaticFrame, frame_format::FrameFormat};
+use crate::{MediaError, ffi, ffi::Input, heartbeat::Heartbeat};
 
 /// Takes single frames out of a film, wherever they are.
-pub(super) struct Picker<'a> {
+pub(super) struct FrameSeeker<'a> {
     input: Input,
     decode: Decode,
     source: Source,
     facts: StreamFacts,
-    pulse: &'a Pulse<'a>,
+    heartbeat: &'a Heartbeat<'a>,
     /// The newest frame, and the one behind it that was read to know that it is the newest.
     here: Option<(i64, frame::Frame)>,
     ahead: Option<(i64, frame::Frame)>,
@@ -20,11 +20,11 @@ pub(super) struct Picker<'a> {
 /// Reading on is faster than searching, up to here; in microseconds.
 const NEAR: i64 = 3_000_000;
 
-impl<'a> Picker<'a> {
+impl<'a> FrameSeeker<'a> {
     pub(super) fn open(
         mut input: Input,
         facts: &StreamFacts,
-        pulse: &'a Pulse<'a>,
+        heartbeat: &'a Heartbeat<'a>,
     ) -> Result<Self, MediaError> {
         let source = Source { input: 0, stream: facts.index };
         let decode = Decode::open(&input, source, facts, 0)?;
@@ -36,7 +36,7 @@ impl<'a> Picker<'a> {
             decode,
             source,
             facts: facts.clone(),
-            pulse,
+            heartbeat,
             here: None,
             ahead: None,
             ended: false,
@@ -44,12 +44,12 @@ impl<'a> Picker<'a> {
     }
 
     /// What the frames are like.
-    pub(super) const fn shape(&self) -> &Shape {
+    pub(super) const fn shape(&self) -> &FrameFormat {
         &self.decode.shape
     }
 
     /// The frame that is shown at an instant; the last one if the film is over by then.
-    pub(super) fn at(&mut self, time: Micros) -> Result<Option<Still>, MediaError> {
+    pub(super) fn at(&mut self, time: Micros) -> Result<Option<StaticFrame>, MediaError> {
         let wanted = i64::try_from(time).unwrap_or(i64::MAX);
         let now = self.here.as_ref().map(|(at, _)| *at);
         let far = now.is_none_or(|now| wanted < now || wanted.saturating_sub(now) > NEAR);
@@ -68,7 +68,7 @@ impl<'a> Picker<'a> {
         let Some((_, frame)) = self.here.as_ref().or(self.ahead.as_ref()) else { return Ok(None) };
         let frame = ffi::share(frame).map_err(|error| MediaError::internal("a frame", error))?;
         let shape = self.shape().of(&frame);
-        Ok(Some(Still { frame, shape }))
+        Ok(Some(StaticFrame { frame, shape }))
     }
 
     fn search(&mut self, time: Micros) -> Result<(), MediaError> {
@@ -81,7 +81,7 @@ impl<'a> Picker<'a> {
     fn next(&mut self) -> Result<Option<(i64, frame::Frame)>, MediaError> {
         let stream = usize::try_from(self.source.stream).unwrap_or(usize::MAX);
         loop {
-            self.pulse.beat();
+            self.heartbeat.beat();
             let mut frame = ffi::empty_frame();
             match self.decode.decoder.receive_frame(&mut frame) {
                 Ok(()) => {

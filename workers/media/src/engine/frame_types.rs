@@ -16,7 +16,7 @@ pub(super) use self::source::{Author, is_heeded};
 use crate::ffi;
 
 /// Who decides on the kinds of a track's pictures.
-pub(super) struct Cadence {
+pub(super) struct FrameTypePlan {
     /// Whether what was P or B in its source is so here, where its source is worth that.
     heeds: bool,
     shared: Shared,
@@ -36,7 +36,7 @@ enum Shared {
 /// The kind of the picture at an instant.
 type Told = (i64, picture::Type);
 
-impl Cadence {
+impl FrameTypePlan {
     /// What the encoder decides by itself, if it does not heed the source.
     pub(super) const fn own(heeds: bool) -> Self {
         Self { heeds, shared: Shared::Nobody, held: VecDeque::new() }
@@ -117,7 +117,7 @@ mod tests {
         frame
     }
 
-    fn out(cadence: &mut Cadence, end: bool) -> Vec<(i64, picture::Type)> {
+    fn out(cadence: &mut FrameTypePlan, end: bool) -> Vec<(i64, picture::Type)> {
         std::iter::from_fn(|| cadence.next(end))
             .map(|frame| (frame.pts().unwrap(), ffi::picture_kind(&frame)))
             .collect()
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn a_source_is_heeded_but_for_keyframes() {
         for (heeds, first, second) in [(true, P, B), (false, None, None)] {
-            let mut cadence = Cadence::own(heeds);
+            let mut cadence = FrameTypePlan::own(heeds);
             cadence.take(picture(0, P), false);
             cadence.take(picture(1, B), false);
             cadence.take(picture(2, B), true);
@@ -137,9 +137,9 @@ mod tests {
         }
     }
 
-    fn pair(heeds: bool) -> (Cadence, Cadence) {
-        let (mut leader, mut follower) = (Cadence::own(heeds), Cadence::own(heeds));
-        Cadence::share(&mut leader, std::iter::once(&mut follower));
+    fn pair(heeds: bool) -> (FrameTypePlan, FrameTypePlan) {
+        let (mut leader, mut follower) = (FrameTypePlan::own(heeds), FrameTypePlan::own(heeds));
+        FrameTypePlan::share(&mut leader, std::iter::once(&mut follower));
         (leader, follower)
     }
 

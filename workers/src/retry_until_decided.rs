@@ -8,7 +8,7 @@ use domain::{
 
 /// Why a command is not carried out, however often it is given.
 #[derive(Debug)]
-pub(crate) enum Never {
+pub(crate) enum Refused {
     /// The rules say no.
     Rejected(JobRejection),
     /// No message takes it: so many bytes, of so many at most.
@@ -17,19 +17,19 @@ pub(crate) enum Never {
 
 /// Gives a command until the log answers: an encode is never lost because nobody was there to hear
 /// of it.
-pub(crate) async fn insist(
+pub(crate) async fn retry_until_decided(
     commands: &Commands,
     caller: &Caller,
     release: &Release,
     command: JobCommand,
-) -> Result<Handled, Never> {
+) -> Result<Handled, Refused> {
     let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
     loop {
         let outcome = commands.handle::<Job>(tenant, &id, caller, command.clone()).await;
         match outcome {
             Ok(handled) => return Ok(handled),
-            Err(HandleError::Rejected(rejection)) => return Err(Never::Rejected(rejection)),
-            Err(HandleError::TooLarge { size, max }) => return Err(Never::TooLarge(size, max)),
+            Err(HandleError::Rejected(rejection)) => return Err(Refused::Rejected(rejection)),
+            Err(HandleError::TooLarge { size, max }) => return Err(Refused::TooLarge(size, max)),
             Err(error) => wait(&error).await,
         }
     }

@@ -4,7 +4,7 @@ use super::{Fed, Script, seconds, window};
 
 /// What the filters of a sound need to know beside the plan.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::engine) struct Mix<'a> {
+pub(in crate::engine) struct AudioGraph<'a> {
     pub(in crate::engine) plan: &'a AudioPlan,
     /// Of what the encoder takes.
     pub(in crate::engine) sample_format: &'a str,
@@ -21,7 +21,7 @@ pub(in crate::engine) struct Gain {
     pub(in crate::engine) limited: bool,
 }
 
-impl Mix<'_> {
+impl AudioGraph<'_> {
     /// The whole sound, as its encoder takes it.
     pub(in crate::engine) fn script(&self) -> (String, Vec<Fed>) {
         self.through(self.plan.filters.len(), &[self.ending()])

@@ -16,24 +16,23 @@ use serde_json::{Map, Value};
 
 use super::{
     ladder,
+    shared_filters::SharedFilters,
     stills::{self, Stills},
-    trunk::Trunk,
 };
 use crate::{
     MediaError,
     engine::{
-        MICROS, Studio, analyze,
-        cadence::{self, Cadence},
-        convert, encoder,
-        feed::Giver,
+        MICROS, TaskContext, analyze, convert, encoder,
+        filtergraph::{AudioGraph, VideoGraph},
         filtering::Filtering,
         flow::Flow,
-        judge::{Judge, Verdict},
+        frame_channel::FrameSender,
+        frame_format::FrameFormat,
+        frame_types::{self, FrameTypePlan},
         package::{self, Cut, Packaged, PackagedKind, Segment, Segmenter},
-        script::{Look, Mix},
-        shape::Shape,
-        tally::Tally,
-        track::{Coded, Track},
+        progress::ProgressReporter,
+        quality_meter::{QualityMeter, Scores},
+        track::{EncodedPacket, Track},
     },
     ffi,
     protocol::MadeFile,
@@ -45,7 +44,7 @@ const CODED: usize = 256;
 const JUDGED: usize = 4;
 
 /// One stream that was made.
-pub(super) struct Made {
+pub(super) struct EncodedOutput {
     pub(super) packaged: Packaged,
     pub(super) whole: PathBuf,
     pub(super) frames: u64,
@@ -54,23 +53,23 @@ pub(super) struct Made {
 }
 
 /// A stream on its way through the press.
-struct Making {
+struct PendingOutput {
     packaged: Packaged,
     whole: PathBuf,
     sent: Arc<AtomicU64>,
     segments: Arc<Mutex<Vec<Segment>>>,
-    verdict: Option<Verdict>,
+    scores: Option<Scores>,
 }
 
-impl Making {
+impl PendingOutput {
     /// What has become of it, once the flow has run.
-    fn made(self) -> Made {
+    fn made(self) -> EncodedOutput {
         let segments =
             std::mem::take(&mut *self.segments.lock().unwrap_or_else(PoisonError::into_inner));
-        let scores = self.verdict.map(|verdict| {
-            std::mem::take(&mut *verdict.lock().unwrap_or_else(PoisonError::into_inner))
+        let scores = self.scores.map(|scores| {
+            std::mem::take(&mut *scores.lock().unwrap_or_else(PoisonError::into_inner))
         });
-        Made {
+        EncodedOutput {
             packaged: Packaged { segments, ..self.packaged },
             whole: self.whole,
             frames: self.sent.load(Ordering::Relaxed),
@@ -79,8 +78,8 @@ impl Making {
     }
 }
 
-pub(super) struct Press<'a> {
-    pub(super) studio: &'a Studio<'a>,
+pub(super) struct StreamPipeline<'a> {
+    pub(super) context: &'a TaskContext<'a>,
     pub(super) facts: &'a [MediaFacts],
     pub(super) request: &'a Stream,
     pub(super) plan: &'a StreamPlan,
@@ -89,72 +88,71 @@ pub(super) struct Press<'a> {
 }
 
 /// Everything that one pass over the film made.
-pub(super) struct Pressed {
-    pub(super) streams: Vec<Made>,
+pub(super) struct StreamOutputs {
+    pub(super) streams: Vec<EncodedOutput>,
     /// Poster and sprite.
     pub(super) stills: Vec<MadeFile>,
     /// What was found out of the film itself.
     pub(super) found: Map<String, Value>,
 }
 
-impl<'a> Press<'a> {
+impl<'a> StreamPipeline<'a> {
     /// Decodes the film once, for everyone who wants it.
     pub(super) fn run(
         &self,
         stills: &'a Stills<'a>,
-        tally: &Tally<'a>,
-    ) -> Result<Pressed, MediaError> {
+        reporter: &ProgressReporter<'a>,
+    ) -> Result<StreamOutputs, MediaError> {
         let own = crate::engine::own(self.facts)?;
-        let mut flow = self.studio.flow(self.facts)?;
+        let mut flow = self.context.flow(self.facts)?;
         let renditions = &self.plan.renditions;
-        let mut trunk = Trunk::of(renditions, &mut flow, self.studio, self.facts)?;
-        let mut reels = Vec::new();
+        let mut trunk = SharedFilters::of(renditions, &mut flow, self.context, self.facts)?;
+        let mut tracks = Vec::new();
         for rendition in renditions {
-            reels.push(self.picture(&mut flow, trunk.as_mut(), rendition)?);
+            tracks.push(self.picture(&mut flow, trunk.as_mut(), rendition)?);
         }
-        self.share_cadence(&mut reels);
-        let judges = self.judges(&mut reels)?;
-        let pulse = self.studio.pulse;
+        self.share_cadence(&mut tracks);
+        let judges = self.judges(&mut tracks)?;
+        let heartbeat = self.context.heartbeat;
         if let Some(trunk) = trunk {
-            flow.stage(move || trunk.run(pulse));
+            flow.stage(move || trunk.run(heartbeat));
         }
         let mut making = Vec::new();
-        for reel in reels {
-            let counts = making.is_empty().then_some(tally);
-            making.push(self.track(&mut flow, reel, counts, tally)?);
+        for track in tracks {
+            let counts = making.is_empty().then_some(reporter);
+            making.push(self.track(&mut flow, track, counts, reporter)?);
         }
         for (number, audio) in self.plan.audio.iter().enumerate() {
-            let counts = making.is_empty().then_some(tally);
-            let reel = self.sound(&mut flow, audio, number)?;
-            making.push(self.track(&mut flow, reel, counts, tally)?);
+            let counts = making.is_empty().then_some(reporter);
+            let track = self.sound(&mut flow, audio, number)?;
+            making.push(self.track(&mut flow, track, counts, reporter)?);
         }
         for (judge, making) in judges.into_iter().zip(&mut making) {
-            making.verdict = Some(judge.sit(&mut flow, self.studio.pulse)?);
+            making.scores = Some(judge.sit(&mut flow, self.context.heartbeat)?);
         }
-        let observed = analyze::observe(&mut flow, own, &self.request.metrics, pulse, None)?;
-        let taken = stills::watch(&mut flow, own, stills, pulse)?;
+        let observed = analyze::observe(&mut flow, own, &self.request.metrics, heartbeat, None)?;
+        let taken = stills::watch(&mut flow, own, stills, heartbeat)?;
         flow.run(0)?;
         let mut found = Map::new();
         observed.tell(own.duration, &mut found)?;
-        let streams = making.into_iter().map(Making::made).collect();
+        let streams = making.into_iter().map(PendingOutput::made).collect();
         let stills = std::mem::take(&mut *taken.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(Pressed { streams, stills, found })
+        Ok(StreamOutputs { streams, stills, found })
     }
 
     /// One rendition decides for all what kind each picture is. Not before judges, who need every
     /// original until the last encoder is done with it: what the others hold costs more there than
     /// is saved.
-    fn share_cadence(&self, reels: &mut [Reel]) {
-        let at_the_same_instants =
-            |pair: &[Reel]| matches!(pair, [one, other] if one.outcome.0 == other.outcome.0);
-        if self.is_judged() || !reels.windows(2).all(at_the_same_instants) {
+    fn share_cadence(&self, tracks: &mut [EncoderTrack]) {
+        let at_the_same_instants = |pair: &[EncoderTrack]| matches!(pair, [one, other] if one.outcome.0 == other.outcome.0);
+        if self.is_judged() || !tracks.windows(2).all(at_the_same_instants) {
             return;
         }
         let Some(leader) = ladder::leader(&self.plan.renditions) else { return };
-        let (before, rest) = reels.split_at_mut(leader);
+        let (before, rest) = tracks.split_at_mut(leader);
         let Some((leader, after)) = rest.split_first_mut() else { return };
-        let followers = before.iter_mut().chain(after).map(|reel| &mut reel.cadence);
-        Cadence::share(&mut leader.cadence, followers);
+        let followers = before.iter_mut().chain(after).map(|track| &mut track.cadence);
+        FrameTypePlan::share(&mut leader.cadence, followers);
     }
 
     fn is_judged(&self) -> bool {
@@ -163,16 +161,16 @@ impl<'a> Press<'a> {
 
     /// Everything that is known of a film as it goes into its encoder is compared with what comes
     /// out of each, at the size of the largest rendition.
-    fn judges(&self, reels: &mut [Reel]) -> Result<Vec<Judge>, MediaError> {
+    fn judges(&self, tracks: &mut [EncoderTrack]) -> Result<Vec<QualityMeter>, MediaError> {
         if !self.is_judged() {
             return Ok(vec![]);
         }
-        let shapes: Vec<Shape> = self
+        let shapes: Vec<FrameFormat> = self
             .plan
             .renditions
             .iter()
-            .zip(&*reels)
-            .map(|(rendition, reel)| Shape::of_plan(&rendition.video, reel.outcome))
+            .zip(&*tracks)
+            .map(|(rendition, track)| FrameFormat::of_plan(&rendition.video, track.outcome))
             .collect::<Result<_, MediaError>>()?;
         let deep = |rendition: &Rendition| rendition.video.pixel_format.contains("10");
         let largest = ladder::largest(&self.plan.renditions);
@@ -180,14 +178,15 @@ impl<'a> Press<'a> {
         let Some(original) = shapes.get(largest).cloned() else { return Ok(vec![]) };
         let mut judges = Vec::new();
         let mut given = Vec::new();
-        for (reel, shape) in reels.iter_mut().zip(shapes) {
+        for (track, shape) in tracks.iter_mut().zip(shapes) {
             // The renditions are judged beside each other: each has a core for itself at best.
-            let (evidence, judge) = Judge::of(&reel.encoder, shape, original.clone(), depth, 0);
+            let (evidence, judge) =
+                QualityMeter::of(&track.encoder, shape, original.clone(), depth, 0);
             given.push(evidence.given);
-            reel.made = Some(evidence.made);
+            track.made = Some(evidence.made);
             judges.push(judge);
         }
-        if let Some(largest) = reels.get_mut(largest) {
+        if let Some(largest) = tracks.get_mut(largest) {
             largest.seen_by = given;
         }
         Ok(judges)
@@ -196,32 +195,32 @@ impl<'a> Press<'a> {
     fn picture<'env>(
         &self,
         flow: &mut Flow<'env>,
-        trunk: Option<&mut Trunk>,
+        trunk: Option<&mut SharedFilters>,
         rendition: &Rendition,
-    ) -> Result<Reel, MediaError>
+    ) -> Result<EncoderTrack, MediaError>
     where
         'a: 'env,
     {
         let video = &rendition.video;
-        let scratch = self.studio.scratch;
+        let scratch = self.context.scratch;
         let mut filtering = if let Some(trunk) = trunk {
             let (rest, feed) = trunk.branch(video);
-            let look = Look { plan: &rest, planar: trunk.is_planar(), scratch };
+            let look = VideoGraph { plan: &rest, planar: trunk.is_planar(), scratch };
             Filtering::build(&look.script().0, vec![feed])?
         } else {
             let planar = convert::is_planar(self.facts, video);
-            flow.filter(Look { plan: video, planar, scratch }.script(), None)?
+            flow.filter(VideoGraph { plan: video, planar, scratch }.script(), None)?
         };
         let outcome = filtering.outcome()?;
         let (time_base, aspect, rate) = outcome;
         let parameters = crate::engine::parameters(flow, video.source)?;
         let mut canvas =
-            convert::canvas(time_base, aspect, rate, video, &parameters, self.studio.scratch);
+            convert::canvas(time_base, aspect, rate, video, &parameters, self.context.scratch);
         canvas.global_header = true;
         canvas.keys_on_demand = true;
         let one_thread =
             ladder::is_of_one_thread(rendition, &self.plan.renditions) && !self.is_judged();
-        canvas.threads = if one_thread { 1 } else { self.studio.threads };
+        canvas.threads = if one_thread { 1 } else { self.context.threads };
         let rate = canvas.rate;
         let encoder = encoder::open_picture(video, canvas)?;
         let codecs = package::video_codec(video.codec, &ffi::header(&encoder));
@@ -240,7 +239,7 @@ impl<'a> Press<'a> {
             },
         };
         let hevc = video.codec == VideoCodec::Hevc;
-        Ok(Reel {
+        Ok(EncoderTrack {
             filtering,
             encoder,
             outcome,
@@ -249,7 +248,7 @@ impl<'a> Press<'a> {
             packaged,
             made: None,
             seen_by: vec![],
-            cadence: Cadence::own(cadence::is_heeded(video, self.facts)),
+            cadence: FrameTypePlan::own(frame_types::is_heeded(video, self.facts)),
         })
     }
 
@@ -264,12 +263,12 @@ impl<'a> Press<'a> {
         flow: &mut Flow<'env>,
         audio: &AudioPlan,
         number: usize,
-    ) -> Result<Reel, MediaError>
+    ) -> Result<EncoderTrack, MediaError>
     where
         'a: 'env,
     {
         let kind = encoder::Kind::of(audio);
-        let mix = Mix { plan: audio, sample_format: kind.format.name(), gain: None };
+        let mix = AudioGraph { plan: audio, sample_format: kind.format.name(), gain: None };
         let mut filtering = flow.filter(mix.script(), None)?;
         let encoder = encoder::open_sound(audio, true)?;
         filtering.set_frame_size(ffi::frame_size(&encoder));
@@ -292,7 +291,7 @@ impl<'a> Press<'a> {
                 sample_rate: audio.sample_rate,
             },
         };
-        Ok(Reel {
+        Ok(EncoderTrack {
             filtering,
             encoder,
             outcome,
@@ -301,7 +300,7 @@ impl<'a> Press<'a> {
             packaged,
             made: None,
             seen_by: vec![],
-            cadence: Cadence::own(false),
+            cadence: FrameTypePlan::own(false),
         })
     }
 
@@ -316,19 +315,28 @@ impl<'a> Press<'a> {
     fn track<'env>(
         &self,
         flow: &mut Flow<'env>,
-        reel: Reel,
-        counts: Option<&'env Tally<'a>>,
-        tally: &Tally<'_>,
-    ) -> Result<Making, MediaError>
+        track: EncoderTrack,
+        counts: Option<&'env ProgressReporter<'a>>,
+        reporter: &ProgressReporter<'_>,
+    ) -> Result<PendingOutput, MediaError>
     where
         'a: 'env,
     {
-        let Reel { filtering, encoder, outcome, rate, hevc, packaged, made, seen_by, cadence } =
-            reel;
+        let EncoderTrack {
+            filtering,
+            encoder,
+            outcome,
+            rate,
+            hevc,
+            packaged,
+            made,
+            seen_by,
+            cadence,
+        } = track;
         let (time_base, ..) = outcome;
         let picture = packaged.is_video();
         let every = i64::try_from(self.plan.segment).unwrap_or(i64::MAX);
-        let whole = self.studio.scratch.join(format!("{}.whole", packaged.folder));
+        let whole = self.context.scratch.join(format!("{}.whole", packaged.folder));
         let mut segmenter = Segmenter::create(
             &encoder,
             hevc,
@@ -354,22 +362,26 @@ impl<'a> Press<'a> {
             seen_by,
             cadence,
         };
-        let pulse = self.studio.pulse;
-        flow.stage(move || track.run(pulse, counts).map(|_| ()));
+        let heartbeat = self.context.heartbeat;
+        flow.stage(move || track.run(heartbeat, counts).map(|_| ()));
         let done = Arc::clone(&segments);
-        let reached = tally.output(&packaged.folder);
+        let reached = reporter.output(&packaged.folder);
         flow.stage(move || {
             for coded in packets {
-                if let Some(tally) = counts.filter(|_| picture) {
-                    tally.frame();
+                if let Some(reporter) = counts.filter(|_| picture) {
+                    reporter.frame();
                 }
                 let at = coded.packet.pts().unwrap_or(0).rescale(time_base, MICROS);
                 reached.fetch_max(u64::try_from(at).unwrap_or(0), Ordering::Relaxed);
                 if let Some(judge) = &made {
-                    let Coded { packet, stream, time_base } = &coded;
+                    let EncodedPacket { packet, stream, time_base } = &coded;
                     let packet = packet.clone();
                     // A judge who is gone has said why.
-                    let _ = judge.send(Coded { packet, stream: *stream, time_base: *time_base });
+                    let _ = judge.send(EncodedPacket {
+                        packet,
+                        stream: *stream,
+                        time_base: *time_base,
+                    });
                 }
                 segmenter.take(coded.packet)?;
             }
@@ -377,12 +389,12 @@ impl<'a> Press<'a> {
             *done.lock().unwrap_or_else(PoisonError::into_inner) = segmenter.finish()?;
             Ok(())
         });
-        Ok(Making { packaged, whole, sent, segments, verdict: None })
+        Ok(PendingOutput { packaged, whole, sent, segments, scores: None })
     }
 }
 
 /// What a track is made of.
-struct Reel {
+struct EncoderTrack {
     filtering: Filtering,
     encoder: Encoder,
     /// Time base, pixel shape and rate of what comes out of the filters.
@@ -391,11 +403,11 @@ struct Reel {
     hevc: bool,
     packaged: Packaged,
     /// For whoever looks at what is made.
-    made: Option<SyncSender<Coded>>,
+    made: Option<SyncSender<EncodedPacket>>,
     /// For those who look at what the encoder is given.
-    seen_by: Vec<Giver>,
+    seen_by: Vec<FrameSender>,
     /// Who decides what kind each picture is.
-    cadence: Cadence,
+    cadence: FrameTypePlan,
 }
 
 fn is_language(word: &str) -> bool {

@@ -20,16 +20,16 @@ use crate::{
     engine::{
         analyze::mean,
         convert,
-        encoder::{self, Canvas},
-        feed::{Feed, Still},
+        encoder::{self, EncoderSettings},
+        filtergraph::{tonemap, turned},
         filtering::Filtering,
-        script::{tonemap, turned},
-        shape::Shape,
+        frame_channel::{FrameReceiver, StaticFrame},
+        frame_format::FrameFormat,
     },
     ffi,
     ffi::EncoderPass,
+    heartbeat::Heartbeat,
     protocol::MadeFile,
-    pulse::Pulse,
 };
 
 /// Less spread of brightness than this is a picture of nothing.
@@ -39,16 +39,16 @@ const BLANK: f64 = 12.0;
 pub(in crate::engine) const LOOKS: u64 = 8;
 
 /// Turns frames of a film into the files that were asked for.
-pub(in crate::engine) struct Darkroom<'a> {
+pub(in crate::engine) struct ThumbnailRenderer<'a> {
     request: &'a Thumbnails,
     plan: ThumbnailsPlan,
     size: (u32, u32),
     video: &'a VideoFacts,
-    pulse: &'a Pulse<'a>,
+    heartbeat: &'a Heartbeat<'a>,
     folder: &'a Path,
 }
 
-impl<'a> Darkroom<'a> {
+impl<'a> ThumbnailRenderer<'a> {
     /// Pictures are `usual` pixels wide unless asked otherwise.
     pub(in crate::engine) fn open(
         request: &'a Thumbnails,
@@ -56,9 +56,9 @@ impl<'a> Darkroom<'a> {
         video: &'a VideoFacts,
         usual: u64,
         folder: &'a Path,
-        pulse: &'a Pulse<'a>,
+        heartbeat: &'a Heartbeat<'a>,
     ) -> Self {
-        Self { request, plan, size: size(request, video, usual), video, pulse, folder }
+        Self { request, plan, size: size(request, video, usual), video, heartbeat, folder }
     }
 
     /// When pictures are taken.
@@ -67,13 +67,13 @@ impl<'a> Darkroom<'a> {
     }
 
     /// How much there is to see; none if it is as good as nothing.
-    pub(in crate::engine) fn worth(cell: &Still) -> (f64, bool) {
+    pub(in crate::engine) fn worth(cell: &StaticFrame) -> (f64, bool) {
         let spread = spread(&cell.frame);
         (spread, spread >= BLANK)
     }
 
     /// A frame in the pictures' size, upright and in their colours.
-    pub(in crate::engine) fn scaled(&self, still: &Still) -> Result<Still, MediaError> {
+    pub(in crate::engine) fn scaled(&self, still: &StaticFrame) -> Result<StaticFrame, MediaError> {
         let (width, height) = self.size;
         let turn = turned(self.video);
         let field = if self.video.interlaced { "bwdif=mode=send_frame:deint=all," } else { "" };
@@ -87,10 +87,10 @@ impl<'a> Darkroom<'a> {
             self.pixel_format()
         );
         let mut filtering = Filtering::build(&text, vec![still.feed()])?;
-        let frame = filtering.next(self.pulse)?;
+        let frame = filtering.next(self.heartbeat)?;
         let frame = frame.ok_or_else(|| MediaError::internal("the filters", "gave no picture"))?;
         let shape = still.shape.of(&frame);
-        Ok(Still { frame, shape })
+        Ok(StaticFrame { frame, shape })
     }
 
     fn pixel_format(&self) -> &'static str {
@@ -105,7 +105,7 @@ impl<'a> Darkroom<'a> {
     /// Puts pictures that share files on them, and says what is where.
     pub(in crate::engine) fn sheets(
         &self,
-        cells: Vec<Still>,
+        cells: Vec<StaticFrame>,
         duration: Option<u64>,
     ) -> Result<Vec<MadeFile>, MediaError> {
         let Some(first) = cells.first() else { return Ok(vec![]) };
@@ -140,21 +140,21 @@ impl<'a> Darkroom<'a> {
     fn tile(
         &self,
         cells: Vec<frame::Frame>,
-        shape: &Shape,
+        shape: &FrameFormat,
         (columns, rows): (u32, u32),
-    ) -> Result<Still, MediaError> {
-        let (giver, feed) = Feed::new(cells.len(), shape.clone());
+    ) -> Result<StaticFrame, MediaError> {
+        let (sender, feed) = FrameReceiver::new(cells.len(), shape.clone());
         for (number, mut cell) in (0_i64..).zip(cells) {
             cell.set_pts(Some(number));
-            giver.give(cell);
+            sender.give(cell);
         }
-        drop(giver);
+        drop(sender);
         let format = self.pixel_format();
         let text = format!("[in0]tile={columns}x{rows},format={format}[out]");
-        let frame = Filtering::build(&text, vec![feed])?.next(self.pulse)?;
+        let frame = Filtering::build(&text, vec![feed])?.next(self.heartbeat)?;
         let frame = frame.ok_or_else(|| MediaError::internal("the filters", "gave no sheet"))?;
         let shape = shape.of(&frame);
-        Ok(Still { frame, shape })
+        Ok(StaticFrame { frame, shape })
     }
 
     /// For players: what is shown while the pointer is over the time line.
@@ -189,7 +189,7 @@ impl<'a> Darkroom<'a> {
     pub(in crate::engine) fn write(
         &self,
         name: &str,
-        picture: &Still,
+        picture: &StaticFrame,
     ) -> Result<MadeFile, MediaError> {
         let (width, height, _) = ffi::picture_shape(&picture.frame);
         let format = self.request.picture_format();
@@ -220,7 +220,7 @@ impl<'a> Darkroom<'a> {
         let parameters = ffmpeg_the_third::codec::Parameters::new();
         let mut encoder = encoder::open_picture(
             &plan,
-            Canvas {
+            EncoderSettings {
                 time_base: unit,
                 aspect: unit,
                 rate: Some(unit),

@@ -8,14 +8,15 @@ use domain::media::{
 use ffmpeg_the_third::{Packet, Rational, codec, format::Pixel, frame};
 
 use super::{
-    convert::canvas, encoder, feed::Feed, filtering::Filtering, script::Look, shape::Shape,
+    convert::canvas, encoder, filtergraph::VideoGraph, filtering::Filtering,
+    frame_channel::FrameReceiver, frame_format::FrameFormat,
 };
-use crate::{MediaError, ffi::HardwareDevice, pulse::Pulse};
+use crate::{MediaError, ffi::HardwareDevice, heartbeat::Heartbeat};
 
 const SIZE: (u32, u32) = (320, 192);
 
 /// Whether a device encodes with a codec.
-pub(crate) fn proof(pool: Pool, device: &str, codec: VideoCodec) -> Result<(), MediaError> {
+pub(crate) fn probe_encoder(pool: Pool, device: &str, codec: VideoCodec) -> Result<(), MediaError> {
     let (width, height) = SIZE;
     let plan = VideoPlan {
         source: Source { input: 0, stream: 0 },
@@ -35,8 +36,8 @@ pub(crate) fn proof(pool: Pool, device: &str, codec: VideoCodec) -> Result<(), M
         placed: Some(Placed { pool, device: device.to_owned() }),
     };
     let say = |_| {};
-    let pulse = Pulse::new(&say);
-    let look = Look { plan: &plan, planar: false, scratch: Path::new("") };
+    let heartbeat = Heartbeat::new(&say);
+    let look = VideoGraph { plan: &plan, planar: false, scratch: Path::new("") };
     let opened = open_device(&plan)?;
     let (script, _) = look.script();
     let mut filtering = Filtering::build_on(&script, vec![pictures()], opened.as_ref())?;
@@ -46,7 +47,7 @@ pub(crate) fn proof(pool: Pool, device: &str, codec: VideoCodec) -> Result<(), M
     wanted.frames = filtering.hardware_frames();
     let mut encoder = encoder::open_picture(&plan, wanted)?;
     let failed = |error| MediaError::internal("it does not encode", error);
-    while let Some(frame) = filtering.next(&pulse)? {
+    while let Some(frame) = filtering.next(&heartbeat)? {
         encoder.send_frame(&frame).map_err(failed)?;
     }
     encoder.send_eof().map_err(failed)?;
@@ -66,11 +67,11 @@ pub(super) fn open_device(plan: &VideoPlan) -> Result<Option<HardwareDevice>, Me
 }
 
 /// A few black pictures.
-fn pictures() -> Feed {
+fn pictures() -> FrameReceiver {
     const COUNT: u8 = 4;
     let (width, height) = SIZE;
     let one = Rational(1, 1);
-    let shape = Shape::Picture {
+    let shape = FrameFormat::Picture {
         width,
         height,
         format: Pixel::YUV420P,
@@ -78,13 +79,13 @@ fn pictures() -> Feed {
         aspect: one,
         rate: Rational(25, 1),
     };
-    let (giver, feed) = Feed::new(COUNT.into(), shape);
+    let (sender, feed) = FrameReceiver::new(COUNT.into(), shape);
     for number in 0..COUNT {
         let mut picture = frame::Video::new(Pixel::YUV420P, width, height);
         (0..picture.planes()).for_each(|plane| picture.data_mut(plane).fill(128));
         picture.set_pts(Some(number.into()));
         // The feed has room for all.
-        giver.show(&picture);
+        sender.show(&picture);
     }
     feed
 }

@@ -9,15 +9,15 @@ use std::sync::{
 use domain::media::{MediaFacts, Micros, VideoPlan, Window};
 
 use super::{
-    Studio,
-    cadence::Cadence,
+    TaskContext,
     convert::{canvas, is_planar},
     encoder,
-    judge::Judge,
+    filtergraph::VideoGraph,
+    frame_format::FrameFormat,
+    frame_types::FrameTypePlan,
     quality::every_core,
-    script::Look,
-    shape::Shape,
-    track::{Coded, Track},
+    quality_meter::QualityMeter,
+    track::{EncodedPacket, Track},
 };
 use crate::MediaError;
 
@@ -62,7 +62,7 @@ impl Trial {
 
 /// Encodes the samples as planned, and looks at what became of them if they are `judged`.
 pub(super) fn attempt(
-    studio: &Studio<'_>,
+    context: &TaskContext<'_>,
     video: &VideoPlan,
     facts: &[MediaFacts],
     samples: &[Window],
@@ -70,38 +70,39 @@ pub(super) fn attempt(
 ) -> Result<Trial, MediaError> {
     let mut all = Trial::default();
     for window in samples {
-        all.add(sample(studio, video, facts, *window, judged)?);
+        all.add(sample(context, video, facts, *window, judged)?);
     }
     Ok(all)
 }
 
 fn sample(
-    studio: &Studio<'_>,
+    context: &TaskContext<'_>,
     video: &VideoPlan,
     facts: &[MediaFacts],
     window: Window,
     judged: bool,
 ) -> Result<Trial, MediaError> {
-    let mut flow = studio.flow(facts)?;
+    let mut flow = context.flow(facts)?;
     let planar = is_planar(facts, video);
-    let look = Look { plan: video, planar, scratch: studio.scratch };
+    let look = VideoGraph { plan: video, planar, scratch: context.scratch };
     let mut filtering = flow.filter(look.sample(window), None)?;
     let (time_base, aspect, rate) = filtering.outcome()?;
     let parameters = super::parameters(&flow, video.source)?;
-    let mut canvas = canvas(time_base, aspect, rate, video, &parameters, studio.scratch);
-    canvas.threads = studio.threads;
+    let mut canvas = canvas(time_base, aspect, rate, video, &parameters, context.scratch);
+    canvas.threads = context.threads;
     let encoder = encoder::open_picture(video, canvas)?;
-    let shape = Shape::of_plan(video, (time_base, aspect, rate))?;
+    let shape = FrameFormat::of_plan(video, (time_base, aspect, rate))?;
     let depth = if video.pixel_format.contains("10") { 10 } else { 8 };
     let (given, made, judge) = if judged {
-        let (evidence, judge) = Judge::of(&encoder, shape.clone(), shape, depth, every_core());
+        let (evidence, judge) =
+            QualityMeter::of(&encoder, shape.clone(), shape, depth, every_core());
         (vec![evidence.given], Some(evidence.made), Some(judge))
     } else {
         (vec![], None, None)
     };
     let sent = Arc::new(AtomicU64::new(0));
     let bytes = Arc::new(AtomicU64::new(0));
-    let (coded, packets) = sync_channel::<Coded>(1);
+    let (coded, packets) = sync_channel::<EncodedPacket>(1);
     let track = Track {
         filtering,
         encoder,
@@ -114,9 +115,9 @@ fn sample(
         keys_every: None,
         sent: Arc::clone(&sent),
         seen_by: given,
-        cadence: Cadence::own(false),
+        cadence: FrameTypePlan::own(false),
     };
-    flow.stage(move || track.run(studio.pulse, None).map(|_| ()));
+    flow.stage(move || track.run(context.heartbeat, None).map(|_| ()));
     let weighed = Arc::clone(&bytes);
     flow.stage(move || {
         for coded in packets {
@@ -127,7 +128,7 @@ fn sample(
         }
         Ok(())
     });
-    let verdict = judge.map(|judge| judge.sit(&mut flow, studio.pulse)).transpose()?;
+    let verdict = judge.map(|judge| judge.sit(&mut flow, context.heartbeat)).transpose()?;
     flow.run(window.start)?;
     let scores = verdict.map(|verdict| {
         std::mem::take(&mut *verdict.lock().unwrap_or_else(PoisonError::into_inner))

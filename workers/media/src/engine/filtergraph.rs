@@ -6,8 +6,8 @@ mod picture;
 mod sound;
 
 pub(super) use self::{
-    picture::{Look, cue_file, motion_file, text_file, tonemap, turned},
-    sound::{Gain, Mix},
+    picture::{VideoGraph, cue_file, motion_file, text_file, tonemap, turned},
+    sound::{AudioGraph, Gain},
 };
 
 /// A graph's text, and the streams that it is fed, in the order of its `in0`, `in1`, ….

@@ -6,11 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::protocol::{Progress, Said};
+use crate::protocol::{ChildMessage, Progress};
 
 /// How far a task is, over all its passes: told now and then, never going back.
-pub(super) struct Tally<'a> {
-    say: &'a (dyn Fn(Said) + Sync),
+pub(super) struct ProgressReporter<'a> {
+    say: &'a (dyn Fn(ChildMessage) + Sync),
     start: Instant,
     told: Mutex<Instant>,
     total: Option<u64>,
@@ -25,8 +25,12 @@ pub(super) struct Tally<'a> {
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(200);
 
-impl<'a> Tally<'a> {
-    pub(super) fn new(say: &'a (dyn Fn(Said) + Sync), total: Option<u64>, passes: u32) -> Self {
+impl<'a> ProgressReporter<'a> {
+    pub(super) fn new(
+        say: &'a (dyn Fn(ChildMessage) + Sync),
+        total: Option<u64>,
+        passes: u32,
+    ) -> Self {
         Self {
             say,
             start: Instant::now(),
@@ -92,7 +96,7 @@ impl<'a> Tally<'a> {
         let outputs = outputs
             .map(|(name, reached)| (name.clone(), reached.load(Ordering::Relaxed)))
             .collect();
-        (self.say)(Said::Progress(Progress {
+        (self.say)(ChildMessage::Progress(Progress {
             stage: (*self.stage.lock().unwrap_or_else(PoisonError::into_inner)).to_owned(),
             done,
             total: self.total,

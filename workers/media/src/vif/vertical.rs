@@ -8,8 +8,8 @@ use std::arch::x86_64::{
 use super::{
     filter::Filter,
     lanes::{START, Sums, biased, half_of, load, store},
-    likeness::Precision,
     plane::{Line, Plane},
+    statistic::Precision,
 };
 
 /// Lines that are done at once: each reads what its neighbours read, and all together stay in the
@@ -21,7 +21,7 @@ const READ: usize = ROWS + 17;
 /// The sums down of one line, each with room for what is left and right of it.
 #[derive(Clone)]
 pub(super) struct Row {
-    /// Of reference and film.
+    /// Of reference and distorted.
     pub(super) means: [Line; 2],
     /// Of their squares, and of the products of the two; lower and upper halves.
     pub(super) squares: [[Line; 2]; 3],
@@ -44,23 +44,23 @@ impl Row {
 const KINDS: usize = 8;
 type Column = [[__m512i; 2]; READ];
 
-/// What is summed of a block of two lines: reference, film, their squares and product.
+/// What is summed of a block of two lines: reference, distorted, their squares and product.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn terms<const DEEP: bool>(reference: __m512i, film: __m512i) -> [__m512i; KINDS] {
+fn terms<const DEEP: bool>(reference: __m512i, distorted: __m512i) -> [__m512i; KINDS] {
     let low = |a, b| biased(_mm512_mullo_epi16(a, b));
     let high = |a, b| {
         if DEEP { biased(_mm512_mulhi_epu16(a, b)) } else { _mm512_setzero_si512() }
     };
     [
         biased(reference),
-        biased(film),
+        biased(distorted),
         low(reference, reference),
-        low(film, film),
-        low(reference, film),
+        low(distorted, distorted),
+        low(reference, distorted),
         high(reference, reference),
-        high(film, film),
-        high(reference, film),
+        high(distorted, distorted),
+        high(reference, distorted),
     ]
 }
 
@@ -82,9 +82,9 @@ fn sum<const PAIRS: usize>(
 /// Sums for the lines from `y` on, as many as there are rows. Where the pictures are not `DEEP`,
 /// their squares have 16 bits.
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) fn down<const PAIRS: usize, const DEEP: bool>(
+pub(super) fn vertical<const PAIRS: usize, const DEEP: bool>(
     filter: &Filter<PAIRS>,
-    [reference, film]: &[Plane; 2],
+    [reference, distorted]: &[Plane; 2],
     y: usize,
     precision: Precision,
     rows: &mut [Row],
@@ -97,7 +97,7 @@ pub(super) fn down<const PAIRS: usize, const DEEP: bool>(
         let mut before = [_mm512_setzero_si512(); KINDS];
         for line in 0..=read {
             let at = |plane: &Plane| load(&plane.line(y + line, filter.reach)[block]);
-            let now = terms::<DEEP>(at(reference), at(film));
+            let now = terms::<DEEP>(at(reference), at(distorted));
             if let Some(line) = line.checked_sub(1) {
                 for kind in 0..kinds {
                     columns[kind][line] = [

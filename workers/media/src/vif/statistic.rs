@@ -14,11 +14,11 @@ use std::arch::x86_64::{
 };
 
 use super::{
-    across::every_second,
-    down::{ROWS, Row, down},
     filter::Filter,
+    horizontal::every_second,
     lanes::{Logarithms, START, half_of},
     plane::{LANES, Plane},
+    vertical::{ROWS, Row, vertical},
 };
 
 /// Bits that are rounded away of sums down: what is left has 16 bits of a mean, 32 of a square.
@@ -39,58 +39,61 @@ impl Precision {
     }
 }
 
-/// The variance of what an eye does not see, in units of 1/65,536.
-const NOISE: i32 = 2 << 16;
+/// The variance of the eye's own noise, in units of 1/65,536.
+const SIGMA_NSQ: i32 = 2 << 16;
 
-/// What the pixels of a picture sum to.
+/// Sums over the pixels of a frame, by the names that libvmaf has for them.
 #[derive(Default)]
-struct Pixels {
-    /// Logarithms, in units of 1/2048, of what is told of the reference, and of what there is.
-    told: i64,
-    there: i64,
-    /// Where the reference has less than noise: how many pixels, and the film's variance there.
-    flat: u32,
-    strewn: i64,
+struct VifResiduals {
+    /// Logarithms in units of 1/2048: what the distorted frame still says of the reference, and what
+    /// the reference says.
+    num_log: i64,
+    den_log: i64,
+    /// Where the reference varies less than noise: how many pixels, and the distorted frame's variance.
+    den_non_log: u32,
+    num_non_log: i64,
 }
 
-impl Pixels {
+impl VifResiduals {
     #[expect(clippy::cast_precision_loss, reason = "as libvmaf does")]
     #[expect(clippy::cast_possible_truncation, reason = "as libvmaf does")]
     fn score(&self) -> f64 {
-        let flat = f64::from(self.flat);
-        let strewn = self.strewn as f64 / 16384.0 / 65025.0;
-        let told = (self.told as f64 / 2048.0 + (flat - strewn)) as f32;
-        let there = (self.there as f64 / 2048.0 + flat) as f32;
-        f64::from(told / there)
+        let den_non_log = f64::from(self.den_non_log);
+        let num_non_log = self.num_non_log as f64 / 16384.0 / 65025.0;
+        let num_log = (self.num_log as f64 / 2048.0 + (den_non_log - num_non_log)) as f32;
+        let den_log = (self.den_log as f64 / 2048.0 + den_non_log) as f32;
+        f64::from(num_log / den_log)
     }
 }
 
 /// The same of one line, each lane by itself.
-struct Lanes {
-    told: __m512i,
-    there: __m512i,
-    strewn: __m512i,
-    flat: u32,
+struct ResidualLanes {
+    num_log: __m512i,
+    den_log: __m512i,
+    num_non_log: __m512i,
+    den_non_log: u32,
 }
 
-/// Sums around sixteen pixels: of reference and film, their squares and their product.
-struct Around {
+/// Filtered sums around sixteen pixels of the reference (1) and the distorted frame (2).
+struct Moments {
+    /// `mu1`, `mu2`.
     means: [__m512i; 2],
+    /// `xx`, `yy`, `xy`.
     squares: [__m512i; 3],
 }
 
 /// Compares planes, with room for what it needs meanwhile.
-pub(super) struct Likeness {
+pub(super) struct VifStatistic {
     rows: Vec<Row>,
     logarithms: Logarithms,
 }
 
-impl Likeness {
+impl VifStatistic {
     pub(super) fn new(width: usize) -> Self {
         Self { rows: vec![Row::new(width); ROWS], logarithms: Logarithms::table() }
     }
 
-    /// How much of the reference's information the film has.
+    /// How much of the reference's information the distorted has.
     #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq")]
     pub(super) fn score<const PAIRS: usize, const DEEP: bool>(
         &mut self,
@@ -99,10 +102,10 @@ impl Likeness {
         precision: Precision,
     ) -> f64 {
         let [Plane { width, height, .. }, _] = *planes;
-        let mut all = Pixels::default();
+        let mut all = VifResiduals::default();
         for y in (0..height).step_by(ROWS) {
             let rows = &mut self.rows[..ROWS.min(height - y)];
-            down::<PAIRS, DEEP>(filter, planes, y, precision, rows);
+            vertical::<PAIRS, DEEP>(filter, planes, y, precision, rows);
             for row in rows {
                 row.mirror(width, filter.reach);
                 look(filter, row, width, self.logarithms, &mut all);
@@ -120,10 +123,11 @@ fn look<const PAIRS: usize>(
     row: &Row,
     width: usize,
     logarithms: Logarithms,
-    all: &mut Pixels,
+    all: &mut VifResiduals,
 ) {
     let zero = _mm512_setzero_si512();
-    let mut line = Lanes { told: zero, there: zero, strewn: zero, flat: 0 };
+    let mut line =
+        ResidualLanes { num_log: zero, den_log: zero, num_non_log: zero, den_non_log: 0 };
     for block in (0..width).step_by(LANES) {
         for x in [block, block + 1] {
             let lanes = width.saturating_sub(x).div_ceil(2).min(16);
@@ -134,21 +138,21 @@ fn look<const PAIRS: usize>(
                 let upper = every_second(filter, upper, x, START);
                 _mm512_add_epi32(upper, _mm512_srli_epi32::<16>(lower))
             };
-            let [reference, film] = &row.means;
-            let around = Around {
+            let [reference, distorted] = &row.means;
+            let moments = Moments {
                 means: [
                     every_second(filter, reference, x, START),
-                    every_second(filter, film, x, START),
+                    every_second(filter, distorted, x, START),
                 ],
                 squares: [square(one), square(two), square(both)],
             };
-            line.take(&around, within, logarithms);
+            line.take(&moments, within, logarithms);
         }
     }
-    all.told += i64::from(_mm512_reduce_add_epi32(line.told));
-    all.there += i64::from(_mm512_reduce_add_epi32(line.there));
-    all.strewn += _mm512_reduce_add_epi64(line.strewn);
-    all.flat += line.flat;
+    all.num_log += i64::from(_mm512_reduce_add_epi32(line.num_log));
+    all.den_log += i64::from(_mm512_reduce_add_epi32(line.den_log));
+    all.num_non_log += _mm512_reduce_add_epi64(line.num_non_log);
+    all.den_non_log += line.den_non_log;
 }
 
 /// The product of numbers of 32 bits, of which the lower half is rounded away.
@@ -168,33 +172,37 @@ fn halves(numbers: __m512i) -> [__m256i; 2] {
     [_mm512_castsi512_si256(numbers), _mm512_extracti64x4_epi64::<1>(numbers)]
 }
 
-impl Lanes {
+impl ResidualLanes {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq")]
-    fn take(&mut self, around: &Around, within: __mmask16, logarithms: Logarithms) {
+    fn take(&mut self, moments: &Moments, within: __mmask16, logarithms: Logarithms) {
         let zero = _mm512_setzero_si512();
-        let ([reference, film], [one, two, both]) = (around.means, around.squares);
-        let there = _mm512_sub_epi32(one, product(reference, reference));
-        let made = _mm512_max_epi32(_mm512_sub_epi32(two, product(film, film)), zero);
-        let shared = _mm512_sub_epi32(both, product(reference, film));
-        let seen = _mm512_mask_cmpge_epi32_mask(within, there, _mm512_set1_epi32(NOISE));
+        let ([mu1, mu2], [xx, yy, xy]) = (moments.means, moments.squares);
+        let sigma1_sq = _mm512_sub_epi32(xx, product(mu1, mu1));
+        let sigma2_sq = _mm512_max_epi32(_mm512_sub_epi32(yy, product(mu2, mu2)), zero);
+        let sigma12 = _mm512_sub_epi32(xy, product(mu1, mu2));
+        let seen = _mm512_mask_cmpge_epi32_mask(within, sigma1_sq, _mm512_set1_epi32(SIGMA_NSQ));
         let flat = within & !seen;
         if flat != 0 {
-            self.flat += flat.count_ones();
-            for half in halves(_mm512_maskz_mov_epi32(flat, made)) {
-                self.strewn = _mm512_add_epi64(self.strewn, _mm512_cvtepu32_epi64(half));
+            self.den_non_log += flat.count_ones();
+            for half in halves(_mm512_maskz_mov_epi32(flat, sigma2_sq)) {
+                self.num_non_log = _mm512_add_epi64(self.num_non_log, _mm512_cvtepu32_epi64(half));
             }
         }
         if seen == 0 {
             return;
         }
-        self.there =
-            _mm512_mask_add_epi32(self.there, seen, self.there, over_noise(there, logarithms));
-        let told = _mm512_mask_cmpgt_epi32_mask(seen, shared, zero);
-        let told = _mm512_mask_cmpgt_epi32_mask(told, made, zero);
-        if told != 0 {
-            let gained = gained(there, made, shared, logarithms);
-            self.told = _mm512_mask_add_epi32(self.told, told, self.told, gained);
+        self.den_log = _mm512_mask_add_epi32(
+            self.den_log,
+            seen,
+            self.den_log,
+            log2_den(sigma1_sq, logarithms),
+        );
+        let counted = _mm512_mask_cmpgt_epi32_mask(seen, sigma12, zero);
+        let counted = _mm512_mask_cmpgt_epi32_mask(counted, sigma2_sq, zero);
+        if counted != 0 {
+            let log2_num = log2_num(sigma1_sq, sigma2_sq, sigma12, logarithms);
+            self.num_log = _mm512_mask_add_epi32(self.num_log, counted, self.num_log, log2_num);
         }
     }
 }
@@ -202,51 +210,57 @@ impl Lanes {
 /// The logarithm of 1 + variance / noise.
 #[inline]
 #[target_feature(enable = "avx512f,avx512cd")]
-fn over_noise(variance: __m512i, logarithms: Logarithms) -> __m512i {
-    let sum = _mm512_add_epi32(variance, _mm512_set1_epi32(NOISE));
+fn log2_den(variance: __m512i, logarithms: Logarithms) -> __m512i {
+    let sum = _mm512_add_epi32(variance, _mm512_set1_epi32(SIGMA_NSQ));
     let cut = _mm512_sub_epi32(_mm512_set1_epi32(16), _mm512_lzcnt_epi32(sum));
-    // NOISE is a number of 18 bits, whose logarithm is 17.
+    // SIGMA_NSQ is a number of 18 bits, whose logarithm is 17.
     let whole = _mm512_slli_epi32::<11>(_mm512_sub_epi32(cut, _mm512_set1_epi32(17)));
     _mm512_add_epi32(logarithms.of(_mm512_srlv_epi32(sum, cut)), whole)
 }
 
-/// The logarithm of how much louder than its own noise the film says what the reference says.
+/// The logarithm of the gained variance over its noise: 1 + g² · sigma1_sq / (sv_sq + SIGMA_NSQ).
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq")]
-fn gained(there: __m512i, made: __m512i, shared: __m512i, logarithms: Logarithms) -> __m512i {
-    let ([there_a, there_b], [made_a, made_b]) = (halves(there), halves(made));
-    let [shared_a, shared_b] = halves(shared);
-    let [louder_a, noise_a] = loudness(there_a, made_a, shared_a);
-    let [louder_b, noise_b] = loudness(there_b, made_b, shared_b);
+fn log2_num(
+    sigma1_sq: __m512i,
+    sigma2_sq: __m512i,
+    sigma12: __m512i,
+    logarithms: Logarithms,
+) -> __m512i {
+    let ([sigma1_sq_a, sigma1_sq_b], [sigma2_sq_a, sigma2_sq_b]) =
+        (halves(sigma1_sq), halves(sigma2_sq));
+    let [sigma12_a, sigma12_b] = halves(sigma12);
+    let [numer_a, noise_a] = log2_operands(sigma1_sq_a, sigma2_sq_a, sigma12_a);
+    let [numer_b, noise_b] = log2_operands(sigma1_sq_b, sigma2_sq_b, sigma12_b);
     let logarithm = |a, b| {
         let numbers = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(a), b);
         let exponent = _mm512_srli_epi32::<15>(numbers);
         _mm512_add_epi32(logarithms.of(numbers), _mm512_slli_epi32::<11>(exponent))
     };
-    _mm512_sub_epi32(logarithm(louder_a, louder_b), logarithm(noise_a, noise_b))
+    _mm512_sub_epi32(logarithm(numer_a, numer_b), logarithm(noise_a, noise_b))
 }
 
-/// Signal and noise of the film together, and its noise alone: exponents of two, and below them the
+/// Signal and noise of the distorted frame together, and its noise alone: exponents of two, and below them the
 /// first 15 bits after the uppermost one.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq")]
-fn loudness(there: __m256i, made: __m256i, shared: __m256i) -> [__m256i; 2] {
+fn log2_operands(sigma1_sq: __m256i, sigma2_sq: __m256i, sigma12: __m256i) -> [__m256i; 2] {
     const TRUNCATE: i32 = 0x0b;
     // Keeps apart from a division by zero.
-    const LITTLE: f64 = 65536.0 * 1.0e-10;
-    const LOUDEST: f64 = 100.0;
-    let there = _mm512_cvtepi32_pd(there);
-    let shared = _mm512_cvtepi32_pd(shared);
-    let gain = _mm512_div_pd(shared, _mm512_add_pd(there, _mm512_set1_pd(LITTLE)));
-    let own = _mm512_sub_pd(_mm512_cvtepi32_pd(made), _mm512_mul_pd(gain, shared));
-    let own = _mm512_max_pd(_mm512_roundscale_pd::<TRUNCATE>(own), _mm512_setzero_pd());
-    let noise = _mm512_add_pd(own, _mm512_set1_pd(f64::from(NOISE)));
-    let gain = _mm512_min_pd(gain, _mm512_set1_pd(LOUDEST));
-    let signal = _mm512_mul_pd(_mm512_mul_pd(gain, gain), there);
-    let louder = _mm512_add_pd(_mm512_roundscale_pd::<TRUNCATE>(signal), noise);
+    const EPS: f64 = 65536.0 * 1.0e-10;
+    const GAIN_LIMIT: f64 = 100.0;
+    let sigma1_sq = _mm512_cvtepi32_pd(sigma1_sq);
+    let sigma12 = _mm512_cvtepi32_pd(sigma12);
+    let g = _mm512_div_pd(sigma12, _mm512_add_pd(sigma1_sq, _mm512_set1_pd(EPS)));
+    let sv_sq = _mm512_sub_pd(_mm512_cvtepi32_pd(sigma2_sq), _mm512_mul_pd(g, sigma12));
+    let sv_sq = _mm512_max_pd(_mm512_roundscale_pd::<TRUNCATE>(sv_sq), _mm512_setzero_pd());
+    let noise = _mm512_add_pd(sv_sq, _mm512_set1_pd(f64::from(SIGMA_NSQ)));
+    let g = _mm512_min_pd(g, _mm512_set1_pd(GAIN_LIMIT));
+    let signal = _mm512_mul_pd(_mm512_mul_pd(g, g), sigma1_sq);
+    let numer = _mm512_add_pd(_mm512_roundscale_pd::<TRUNCATE>(signal), noise);
     // Whole numbers stand in doubles with all their bits.
     let shortened = |number: __m512d| {
         _mm512_cvtepi64_epi32(_mm512_srli_epi64::<37>(_mm512_castpd_si512(number)))
     };
-    [shortened(louder), shortened(noise)]
+    [shortened(numer), shortened(noise)]
 }

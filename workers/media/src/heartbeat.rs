@@ -3,19 +3,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::protocol::Said;
+use crate::protocol::ChildMessage;
 
 /// Says now and then that work goes on, whichever stage does it: an encoder that looks far ahead
 /// writes nothing for a long while, and is not stuck.
-pub(crate) struct Pulse<'a> {
-    say: &'a (dyn Fn(Said) + Sync),
+pub(crate) struct Heartbeat<'a> {
+    say: &'a (dyn Fn(ChildMessage) + Sync),
     beat: Mutex<Instant>,
 }
 
 const BEAT: Duration = Duration::from_millis(500);
 
-impl<'a> Pulse<'a> {
-    pub(crate) fn new(say: &'a (dyn Fn(Said) + Sync)) -> Self {
+impl<'a> Heartbeat<'a> {
+    pub(crate) fn new(say: &'a (dyn Fn(ChildMessage) + Sync)) -> Self {
         Self { say, beat: Mutex::new(Instant::now()) }
     }
 
@@ -25,7 +25,7 @@ impl<'a> Pulse<'a> {
         if beat.elapsed() >= BEAT {
             *beat = Instant::now();
             drop(beat);
-            (self.say)(Said::Working);
+            (self.say)(ChildMessage::Working);
         }
     }
 }

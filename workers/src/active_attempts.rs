@@ -7,9 +7,9 @@ use std::{
 
 /// The attempts that run here, by name.
 #[derive(Debug, Default)]
-pub(crate) struct Running(Mutex<BTreeSet<String>>);
+pub(crate) struct ActiveAttempts(Mutex<BTreeSet<String>>);
 
-impl Running {
+impl ActiveAttempts {
     fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn an_attempt_runs_once_and_counts_until_its_end() {
-        let running = Running::default();
+        let running = ActiveAttempts::default();
         assert!(running.begin("a.1"));
         assert!(!running.begin("a.1"));
         assert_eq!(running.names(), ["a.1"]);

@@ -6,43 +6,43 @@ use ffmpeg_the_third::Rational;
 use crate::{
     MediaError,
     engine::{
-        Studio, convert,
-        feed::{Feed, Giver},
+        TaskContext, convert,
+        filtergraph::VideoGraph,
         filtering::Filtering,
         flow::Flow,
-        script::Look,
-        shape::Shape,
+        frame_channel::{FrameReceiver, FrameSender},
+        frame_format::FrameFormat,
     },
     ffi,
-    pulse::Pulse,
+    heartbeat::Heartbeat,
 };
 
 /// Pictures that may wait for each rendition.
 const FRAMES: usize = 8;
 
 /// The filters with which every rendition begins, up to where they part.
-pub(super) struct Trunk {
+pub(super) struct SharedFilters {
     filtering: Filtering,
-    shape: Shape,
+    shape: FrameFormat,
     /// In which filters leave it how long a picture lasts, whatever they make of its time.
     source_time: Rational,
     /// How many filters of each rendition it sees to.
     filters: usize,
-    branches: Vec<Giver>,
+    branches: Vec<FrameSender>,
 }
 
-impl Trunk {
+impl SharedFilters {
     /// None where each rendition goes its own way from the beginning.
     pub(super) fn of<'env>(
         renditions: &[Rendition],
         flow: &mut Flow<'env>,
-        studio: &Studio<'_>,
+        context: &TaskContext<'_>,
         facts: &'env [MediaFacts],
     ) -> Result<Option<Self>, MediaError> {
         let filters = in_common(renditions);
         let Some(first) = renditions.first().filter(|_| filters > 0) else { return Ok(None) };
         let planar = convert::is_planar(facts, &first.video);
-        let look = Look { plan: &first.video, planar, scratch: studio.scratch };
+        let look = VideoGraph { plan: &first.video, planar, scratch: context.scratch };
         let mut filtering = flow.filter(look.look(filters, "null"), None)?;
         let shape = filtering.picture()?;
         let source_time = filtering.source_time();
@@ -50,10 +50,10 @@ impl Trunk {
     }
 
     /// What a rendition has still to do, and the pictures to do it to.
-    pub(super) fn branch(&mut self, video: &VideoPlan) -> (VideoPlan, Feed) {
+    pub(super) fn branch(&mut self, video: &VideoPlan) -> (VideoPlan, FrameReceiver) {
         let filters = video.filters.get(self.filters..).unwrap_or_default().to_vec();
-        let (giver, feed) = Feed::new(FRAMES, self.shape.clone());
-        self.branches.push(giver);
+        let (sender, feed) = FrameReceiver::new(FRAMES, self.shape.clone());
+        self.branches.push(sender);
         (VideoPlan { filters, ..video.clone() }, feed)
     }
 
@@ -63,9 +63,9 @@ impl Trunk {
     }
 
     /// Shows every picture to all until the film ends, or nobody wants more.
-    pub(super) fn run(mut self, pulse: &Pulse<'_>) -> Result<(), MediaError> {
+    pub(super) fn run(mut self, heartbeat: &Heartbeat<'_>) -> Result<(), MediaError> {
         let time = self.shape.time_base();
-        while let Some(mut frame) = self.filtering.next(pulse)? {
+        while let Some(mut frame) = self.filtering.next(heartbeat)? {
             ffi::rescale_length(&mut frame, self.source_time, time);
             self.branches.retain(|branch| branch.show(&frame));
             if self.branches.is_empty() {

@@ -16,7 +16,7 @@ use crate::failure::failed;
 
 /// What inputs come from, and how much of them.
 #[derive(Debug, Clone)]
-pub struct Sources {
+pub struct InputFetcher {
     /// What is kept here.
     pub storage: Storage,
     /// The way to the web.
@@ -25,7 +25,7 @@ pub struct Sources {
     pub tiers: Tiers,
 }
 
-impl Sources {
+impl InputFetcher {
     /// Opens one input of a tenant's; what comes from the web is kept in `fetched` meanwhile.
     pub(crate) async fn open(
         &self,

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use domain::media::{Operation, Packaging, Preset, Stream, Transcode, Trim};
-use media::protocol::Said;
+use media::protocol::ChildMessage;
 
 use crate::{
     harness::{Slot, ffmpeg, ffprobe, real_film},
@@ -40,7 +40,7 @@ fn converted(slot: &Slot, transcode: Transcode) -> String {
 
 fn made(slot: &Slot, operations: Vec<Operation>) -> String {
     let talk = slot.convert("out.mp4", operations);
-    let lines = talk.iter().filter(|said| matches!(said, Said::Log { .. }));
+    let lines = talk.iter().filter(|said| matches!(said, ChildMessage::Log { .. }));
     assert_eq!(lines.count(), 0, "{talk:?}");
     kinds(&slot.output("out.mp4"))
 }

@@ -1,6 +1,6 @@
 use ffmpeg_the_third::frame;
 
-use super::super::first_plane;
+use crate::ffi::first_plane;
 
 /// Samples that are looked at at once.
 pub(super) const LANES: usize = 32;

@@ -2,13 +2,13 @@ use std::time::{Duration, Instant};
 
 /// Whether a media child still gets anywhere.
 #[derive(Debug)]
-pub(crate) struct Life {
+pub(crate) struct StallDetector {
     advanced: Instant,
     mark: u64,
     patience: Duration,
 }
 
-impl Life {
+impl StallDetector {
     /// One that counts as stuck when it does not advance for so long.
     pub(crate) fn new(patience: Duration) -> Self {
         Self { advanced: Instant::now(), mark: 0, patience }

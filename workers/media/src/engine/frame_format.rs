@@ -5,7 +5,7 @@ use crate::{MediaError, ffi};
 
 /// What the frames of a stream are like.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Shape {
+pub(super) enum FrameFormat {
     Picture {
         width: u32,
         height: u32,
@@ -31,7 +31,7 @@ pub(super) fn layout_name(layout: &ChannelLayout<'_>) -> String {
     }
 }
 
-impl Shape {
+impl FrameFormat {
     pub(super) const fn is_picture(&self) -> bool {
         matches!(self, Self::Picture { .. })
     }
