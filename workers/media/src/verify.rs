@@ -169,7 +169,7 @@ pub(crate) fn lasts(input: &mut Input) -> u64 {
     let mut read = engine::Reading::default();
     // Damage ends it; what can be read is what can be decoded.
     while let Ok(Some(packet)) = input.packet() {
-        read = clock.read(&packet, 0);
+        read = clock.read(&packet);
     }
     read.time
 }

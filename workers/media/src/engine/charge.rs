@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use domain::media::{MediaFacts, Micros, Role};
@@ -50,6 +53,8 @@ pub(super) struct Meter<'a> {
     planned: Micros,
     /// What is decoded beyond the plan and not charged.
     free: Micros,
+    /// What each decoder of sound has made, by its samples, whatever times a file gives them.
+    sound: Mutex<Vec<Arc<AtomicU64>>>,
     state: Mutex<State>,
 }
 
@@ -61,11 +66,11 @@ struct State {
 }
 
 impl State {
-    /// Media time that was decoded: pictures of all inputs, or sound if there are none.
-    fn decoded(&self) -> Micros {
+    /// Media time that was decoded: pictures of all inputs, or sound if that is more.
+    fn decoded(&self, sound: Micros) -> Micros {
         let pictures =
             self.read.values().fold(0, |all: Micros, read| all.saturating_add(read.pictures));
-        self.read.values().map(|read| read.sound).fold(pictures, Micros::max)
+        self.read.values().map(|read| read.sound).fold(pictures.max(sound), Micros::max)
     }
 }
 
@@ -95,6 +100,7 @@ pub(super) fn begin<'a>(
         lengths,
         planned,
         free: lead.saturating_add(grace(planned)),
+        sound: Mutex::default(),
         state: Mutex::new(State { reserved: planned, ..State::default() }),
     };
     Ok((permit, meter))
@@ -114,7 +120,30 @@ impl Meter<'_> {
         let most = state.read.entry(input).or_default();
         most.pictures = most.pictures.max(read.pictures);
         most.sound = most.sound.max(read.sound);
-        let decoded = state.decoded();
+        self.charge(&mut state)
+    }
+
+    /// Where a decoder of sound writes for how long its samples last so far.
+    pub(super) fn sound(&self) -> Arc<AtomicU64> {
+        let counter = Arc::default();
+        let mut sound = self.sound.lock().unwrap_or_else(PoisonError::into_inner);
+        sound.push(Arc::clone(&counter));
+        counter
+    }
+
+    /// Charges what was decoded behind the last packet that was read.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub(super) fn settle(&self) -> Result<(), MediaError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.charge(&mut state)
+    }
+
+    fn charge(&self, state: &mut State) -> Result<(), MediaError> {
+        let sound = self.sound.lock().unwrap_or_else(PoisonError::into_inner);
+        let sound = sound.iter().map(|made| made.load(Ordering::Relaxed)).max();
+        let decoded = state.decoded(sound.unwrap_or(0));
         if decoded <= state.reserved || decoded <= self.planned.saturating_add(self.free) {
             return Ok(());
         }
@@ -159,6 +188,7 @@ mod tests {
             lengths: vec![Some(60 * SECOND), None],
             planned: planned * SECOND,
             free: lead + grace(planned * SECOND),
+            sound: Mutex::default(),
             state: Mutex::new(State { reserved: planned * SECOND, ..State::default() }),
         };
         let reading = |seconds: Micros| {
@@ -200,8 +230,11 @@ mod tests {
             read: read.iter().copied().enumerate().collect(),
             reserved: 0,
         };
-        assert_eq!(of(&[reading(60, 60), reading(0, 50)]).decoded(), 60);
-        assert_eq!(of(&[reading(60, 60), reading(30, 30)]).decoded(), 90);
-        assert_eq!(of(&[reading(0, 7), reading(0, 9)]).decoded(), 9);
+        assert_eq!(of(&[reading(60, 60), reading(0, 50)]).decoded(0), 60);
+        assert_eq!(of(&[reading(60, 60), reading(30, 30)]).decoded(0), 90);
+        assert_eq!(of(&[reading(0, 7), reading(0, 9)]).decoded(0), 9);
+        // By its samples it may be more than by its times.
+        assert_eq!(of(&[reading(60, 60)]).decoded(61), 61);
+        assert_eq!(of(&[reading(60, 1)]).decoded(59), 60);
     }
 }

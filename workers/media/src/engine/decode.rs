@@ -1,4 +1,10 @@
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use domain::{
     job::FailureCode,
@@ -214,11 +220,18 @@ pub(super) struct Decoding {
     /// Where what was decoded so far ends, in microseconds.
     end: Option<i64>,
     drained: bool,
+    /// Told for how long the samples last that were made, in microseconds.
+    sound: Option<Arc<AtomicU64>>,
 }
 
 impl Decoding {
-    pub(super) const fn new(decode: Decode, packets: weighed::Receiver) -> Self {
-        Self { decode, packets, end: None, drained: false }
+    /// One that counts the samples that it makes, if it is of sound and somebody wants to know.
+    pub(super) const fn new(
+        decode: Decode,
+        packets: weighed::Receiver,
+        sound: Option<Arc<AtomicU64>>,
+    ) -> Self {
+        Self { decode, packets, end: None, drained: false, sound }
     }
 
     /// Decodes until the input ends or nobody wants more frames.
@@ -249,6 +262,11 @@ impl Decoding {
                     self.decode.author.look(&mut frame);
                     let (at, until) = self.decode.place_in_time(&mut frame);
                     self.decode.check_order(before, at)?;
+                    if let Some(sound) = &self.sound {
+                        let lasts =
+                            ffi::lasts(&frame, MICROS).and_then(|lasts| lasts.try_into().ok());
+                        sound.fetch_add(lasts.unwrap_or(0), Ordering::Relaxed);
+                    }
                     self.end = Some(self.end.map_or(until, |end| end.max(until)));
                     return Ok(Some(frame));
                 }

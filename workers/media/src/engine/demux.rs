@@ -41,8 +41,7 @@ pub(super) fn run(
         let index = packet.stream();
         let takers = wanted.iter().filter(|want| want.stream == index).count();
         if takers > 0 {
-            let sound = input.sound_in(&packet);
-            count(clock.read(&packet, sound))?;
+            count(clock.read(&packet))?;
         }
         let mut left = takers;
         let mut packet = Some(packet);
@@ -101,8 +100,6 @@ struct Read {
 
 /// What a gap between two packets counts at most, in microseconds.
 const GAP: Micros = 10_000_000;
-/// So many times as much sound as time is no matter of rounding, nor of how a codec counts its samples.
-const FALSE: Micros = 3;
 /// What a picture counts at least: no camera of people's own takes more than 240 a second.
 const PICTURE: Micros = 1_000_000 / 240;
 
@@ -120,8 +117,8 @@ impl Clock {
         Self { streams: streams.collect(), read: BTreeMap::new(), reading: Reading::default() }
     }
 
-    /// Takes in one packet, whose samples last for so long if that is known; answers what was read so far.
-    pub(crate) fn read(&mut self, packet: &Packet, sound: Micros) -> Reading {
+    /// Takes in one packet; answers what was read so far.
+    pub(crate) fn read(&mut self, packet: &Packet) -> Reading {
         let index = packet.stream();
         let Some(pace) = self.streams.get(index).copied() else { return self.reading };
         let micros = |time: i64| Micros::try_from(time.rescale(pace.base, MICROS)).unwrap_or(0);
@@ -145,9 +142,7 @@ impl Clock {
                 self.reading.pictures = self.reading.pictures.max(read.counted);
             }
             media::Type::Audio => {
-                // Far more samples than time: the times are false.
-                let is_false = sound > passed.saturating_mul(FALSE);
-                read.counted = read.counted.saturating_add(if is_false { sound } else { passed });
+                read.counted = read.counted.saturating_add(passed);
                 self.reading.sound = self.reading.sound.max(read.counted);
             }
             _ => {}

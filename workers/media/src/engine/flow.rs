@@ -153,7 +153,8 @@ impl<'env> Flow<'env> {
                 let (send, packets) = weighed::channel(PACKETS);
                 want(decode.source, send);
                 let by_taker = of_one_thread || decode.is_sound();
-                let decoding = Decoding::new(decode, packets);
+                let sound = meter.filter(|_| decode.is_sound()).map(Meter::sound);
+                let decoding = Decoding::new(decode, packets, sound);
                 match givers.pop() {
                     // A thread more would only hand over what this one waits for.
                     Some(only) if by_taker && givers.is_empty() => only.hand_over(decoding),
@@ -183,6 +184,7 @@ impl<'env> Flow<'env> {
                 outcome = outcome.and(ended);
             }
             outcome
-        })
+        })?;
+        meter.map_or(Ok(()), Meter::settle)
     }
 }

@@ -157,25 +157,6 @@ impl Input {
         }
     }
 
-    /// How long the sound in a packet lasts by its samples, in microseconds, whatever its times say; 0 if it
-    /// is no sound, or that cannot be said.
-    pub(crate) fn sound_in(&self, packet: &Packet) -> u64 {
-        let Some(stream) = self.context.stream(packet.stream()) else { return 0 };
-        let size = c_int::try_from(packet.size()).unwrap_or(c_int::MAX);
-        // SAFETY: the stream belongs to an open context that we borrow.
-        let stream = unsafe { stream.as_ptr() };
-        // SAFETY: as above; every stream has parameters.
-        let parameters = unsafe { (*stream).codecpar };
-        // SAFETY: only looks at the parameters.
-        let samples = unsafe { ffi::av_get_audio_frame_duration2(parameters, size) };
-        // SAFETY: as above.
-        let rate = unsafe { (*parameters).sample_rate };
-        let (Ok(samples), Ok(rate)) = (u64::try_from(samples), u64::try_from(rate)) else {
-            return 0;
-        };
-        samples.saturating_mul(1_000_000).checked_div(rate).unwrap_or(0)
-    }
-
     /// The container's first instant, in microseconds; none if it does not say.
     pub(crate) fn start_time(&self) -> Option<i64> {
         // SAFETY: the pointer is only looked at while we are borrowed.

@@ -101,17 +101,33 @@ fn pictures_count_whatever_times_a_file_gives_them() {
     assert_eq!(asked(&talk), [1, 10]);
 }
 
+/// What is asked for while the sound of an input is encoded to AAC.
+fn asked_for_sound(slot: &Slot) -> Vec<Micros> {
+    let aac = Transcode { audio_codec: Some(AudioCodec::Aac), ..Transcode::default() };
+    asked(&slot.convert("o.m4a", vec![Operation::Transcode(aac)]))
+}
+
 #[test]
 fn sound_counts_by_its_samples_where_a_file_gives_it_false_times() {
+    for (codec, scale) in [("aac", "0.001"), ("libvorbis", "0.001"), ("aac", "0.4")] {
+        let slot = Slot::new();
+        let (honest, input) = (slot.output("honest.mp4"), slot.input());
+        ffmpeg(&format!("-f lavfi -i sine=d=60 -c:a {codec} {}", honest.display()));
+        let scaled = format!("-itsscale {scale} -i {}", honest.display());
+        ffmpeg(&format!("{scaled} -c copy -f mp4 {}", input.display()));
+        fs::remove_file(honest).unwrap();
+        let asked = asked_for_sound(&slot);
+        assert!((60..=70).contains(asked.last().unwrap()), "{codec} {scale}: {asked:?}");
+    }
+}
+
+#[test]
+fn sound_of_short_packets_in_a_container_of_coarse_times_counts_once() {
     let slot = Slot::new();
-    let (honest, input) = (slot.output("honest.m4a"), slot.input());
-    ffmpeg(&format!("-f lavfi -i sine=d=60 -c:a aac {}", honest.display()));
-    ffmpeg(&format!("-itsscale 0.001 -i {} -c copy -f mp4 {}", honest.display(), input.display()));
-    fs::remove_file(honest).unwrap();
-    let aac = Transcode { audio_codec: Some(AudioCodec::Aac), ..Transcode::default() };
-    let talk = slot.convert("o.m4a", vec![Operation::Transcode(aac)]);
-    let charged = *asked(&talk).last().unwrap();
-    assert!((50..=70).contains(&charged), "{:?}", asked(&talk));
+    let input = slot.input();
+    let encode = "-f lavfi -i sine=d=60:r=48000 -ac 2 -c:a truehd -strict -2";
+    ffmpeg(&format!("{encode} -f matroska {}", input.display()));
+    assert_eq!(asked_for_sound(&slot), [60]);
 }
 
 /// A Matroska file that says it lasts a second, whatever is in it.
