@@ -1,4 +1,4 @@
-//! The door: who asks, from where, and whether it is too often; before any work is done for them.
+//! Authentication and limits: who asks, from where, and whether it is too often; before any work is done for them.
 
 use std::{
     collections::BTreeSet,

@@ -157,12 +157,8 @@ impl AttemptContext {
     async fn withdraw(&self, release: &Release) {
         let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
         let Ok(history) = self.commands.history::<Job>(tenant, &id).await else { return };
-        let mut last = history.iter().rev().flat_map(|(_, decision)| decision.events.iter().rev());
-        if !matches!(last.next(), Some(JobEvent::Failed { .. })) {
-            return;
-        }
         let Ok(storage) = self.storage(release) else { return };
-        if let Err(error) = outputs::withdraw(&storage, release.job, &history).await {
+        if let Err(error) = outputs::withdraw_failed(&storage, release.job, &history).await {
             tracing::warn!(%error, job = %release.job, "what it had delivered stays for now");
         }
     }
@@ -172,14 +168,22 @@ impl AttemptContext {
         let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
         let Ok(storage) = self.storage(release) else { return };
         // Without an answer nothing is dropped: better a stray file than a lost output.
-        let Ok(state) = self.commands.state::<Job>(tenant, &id).await else { return };
+        let Ok(history) = self.commands.history::<Job>(tenant, &id).await else { return };
+        let events = history.iter().flat_map(|(_, decision)| &decision.events);
+        let state = events.fold(JobState::default(), Job::evolve);
         let ours = match &state {
             JobState::Processing { attempt, .. } => *attempt == release.attempt,
             state => state.is_over(),
         };
         match state.run().and_then(|run| run.sealed_by) {
-            // What earlier attempts left that died goes as well.
-            None if ours => storage.clear_staging(release.job).await,
+            // What earlier attempts left that died goes as well, but not before what they published:
+            // staging alone tells whose that is.
+            None if ours => match outputs::withdraw_failed(&storage, release.job, &history).await {
+                Ok(()) => storage.clear_staging(release.job).await,
+                Err(error) => {
+                    tracing::warn!(%error, job = %release.job, "what it had delivered stays for now");
+                }
+            },
             Some(sealed) if sealed == release.attempt => {}
             _ => storage.drop_staging(release.job, release.attempt).await,
         }
@@ -254,6 +258,9 @@ impl AttemptContext {
             slot.end().await;
             return self.deliver(release, &request, by, &outputs).await;
         }
+        // What an earlier attempt published before the job failed would be in this one's way.
+        let storage = self.storage(release)?;
+        outputs::withdraw_failed(&storage, release.job, &history).await.map_err(failed)?;
         let (outputs, result, spent) = match self.make(release, order, slot, charged).await? {
             Made::Outputs { files, result, spent } => (files, result, spent),
             Made::Stopped(outcome) => return Ok(outcome),

@@ -3,7 +3,7 @@
 use commands::History;
 use domain::{
     JobId,
-    job::JobEvent,
+    job::{JobEvent, OutputFile},
     location::Location,
     media::{MediaRequest, Numbered},
 };
@@ -18,23 +18,33 @@ pub(crate) fn staged(job: JobId, attempt: u32, number: usize) -> Staged {
     Staged { job, attempt, name }
 }
 
-/// Takes back what was published of a job that failed in between, and drops what its attempts had staged.
+/// Takes back what was published by attempts in whose delivery the job failed, and drops what they had
+/// staged. What is being delivered, or was, stays.
 ///
 /// # Errors
 /// When the disk fails; then it is all to be done again.
-pub(crate) async fn withdraw(
+pub(crate) async fn withdraw_failed(
     storage: &Storage,
     job: JobId,
     history: &History<JobEvent>,
 ) -> Result<(), StorageError> {
+    let mut sealed: Vec<(u32, &[OutputFile])> = Vec::new();
+    let mut failed = Vec::new();
     for event in history.iter().flat_map(|(_, decision)| &decision.events) {
-        let JobEvent::OutputsSealed { attempt, outputs, .. } = event else { continue };
-        let locations = outputs.iter().enumerate().filter_map(|(number, output)| {
+        match event {
+            JobEvent::OutputsSealed { attempt, outputs, .. } => sealed.push((*attempt, outputs)),
+            JobEvent::Failed { .. } => failed.append(&mut sealed),
+            JobEvent::Completed { .. } => sealed.clear(),
+            _ => {}
+        }
+    }
+    for (attempt, outputs) in failed {
+        let published = outputs.iter().enumerate().filter_map(|(number, output)| {
             let location = output.location.as_ref()?.parse::<Location>().ok()?;
-            Some((staged(job, *attempt, number), location))
+            Some((staged(job, attempt, number), location))
         });
-        storage.withdraw(locations.collect()).await?;
-        storage.drop_staging(job, *attempt).await;
+        storage.withdraw(published.collect()).await?;
+        storage.drop_staging(job, attempt).await;
     }
     Ok(())
 }

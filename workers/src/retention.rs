@@ -163,9 +163,7 @@ impl Retention {
             return Ok(());
         }
         let storage = self.storage.of(tenant)?;
-        if state != JobState::Completed {
-            outputs::withdraw(&storage, job, &history).await?;
-        }
+        outputs::withdraw_failed(&storage, job, &history).await?;
         storage.clear_staging(job).await;
         tracing::info!(%job, "what a dead attempt had staged is removed");
         Ok(())

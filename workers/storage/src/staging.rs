@@ -68,10 +68,10 @@ impl Storage {
     }
 
     /// Gives a staged file its final name beside the one in staging, which tells until the job is over
-    /// whose file it is. Doing it again is harmless: a file that is there with the sealed bytes is there.
+    /// whose file it is: the same bytes of another's are another file. Doing it again is harmless.
     ///
     /// # Errors
-    /// `Exists` when other bytes stand there and are to stay; else when the disk fails.
+    /// `Exists` when another file stands there and is to stay; else when the disk fails.
     pub async fn publish(
         &self,
         staged: &Staged,
@@ -82,34 +82,30 @@ impl Storage {
         let (from, file) = (self.path(staged), self.file(to)?);
         let (shown, sha256, job) = (to.to_string(), sha256.to_owned(), staged.job);
         blocking(move || {
-            // Somebody else may be delivering the very same bytes this moment.
-            let delivered =
-                || same(&from, &file) || hash(&file).is_ok_and(|found| found.sha256 == sha256);
-            if fs::symlink_metadata(&file).is_ok() {
-                if delivered() {
-                    return Ok(());
-                }
-                if overwrite == Overwrite::Fail {
-                    return Err(StorageError::Exists(shown));
-                }
+            if same(&from, &file) {
+                return Ok(());
             }
             if !from.exists() {
+                // Delivered by a version that moved files out of staging.
+                if hash(&file).is_ok_and(|found| found.sha256 == sha256) {
+                    return Ok(());
+                }
                 let lost = format!("the sealed output of {job} is not in staging");
                 return Err(StorageError::unavailable(lost));
             }
             make_folder_of(&file)?;
-            // Unlike a rename, a link never replaces what somebody else put there just now.
             let linked = match overwrite {
+                // Unlike a rename, a link never replaces what somebody else put there just now.
                 Overwrite::Fail => fs::hard_link(&from, &file),
                 Overwrite::Replace => replace(&from, &file),
             };
             match linked {
-                Ok(()) => {}
-                Err(_) if delivered() => {}
+                // Who resumes a delivery may meet whoever began it.
+                Err(_) if same(&from, &file) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     return Err(StorageError::Exists(shown));
                 }
-                Err(error) => return Err(error.into()),
+                linked => linked?,
             }
             sync_folder(&file)
         })
@@ -127,8 +123,14 @@ impl Storage {
             files.push((self.path(staged), self.file(to)?));
         }
         blocking(move || {
-            for (_, file) in files.iter().filter(|(from, file)| same(from, file)) {
-                fs::remove_file(file)?;
+            for (from, file) in files.iter().filter(|(from, file)| same(from, file)) {
+                // Moved first and looked at again: another's file may have taken its place just now.
+                let moved = beside(from);
+                fs::rename(file, &moved)?;
+                if !same(from, &moved) {
+                    let _ = fs::hard_link(&moved, file);
+                }
+                fs::remove_file(&moved)?;
                 sync_folder(file)?;
             }
             Ok(())
@@ -198,9 +200,14 @@ fn own(file: &File) -> io::Result<()> {
     file.set_permissions(fs::Permissions::from_mode(0o600))
 }
 
+/// A name in the same folder that nobody has.
+fn beside(path: &Path) -> PathBuf {
+    path.with_extension(Uuid::now_v7().simple().to_string())
+}
+
 /// Gives a file a second name in the place of another's.
 fn replace(from: &Path, to: &Path) -> io::Result<()> {
-    let beside = from.with_extension(Uuid::now_v7().simple().to_string());
+    let beside = beside(from);
     fs::hard_link(from, &beside)?;
     let renamed = fs::rename(&beside, to);
     // It stays where both were names of one file already.

@@ -137,12 +137,29 @@ async fn what_was_published_is_withdrawn_while_it_is_the_staged_file() {
         assert_eq!(bytes_at(&storage, &to).await, b"film", "it is still staged");
         std::fs::remove_file(root.join("made/a.mp4")).unwrap();
     }
-    // The same bytes, but another's: they stay.
-    std::fs::write(root.join("made/a.mp4"), b"film").unwrap();
-    let sha = staged(&storage, folder.path(), b"film").await;
-    storage.publish(&out(), &at("made/a.mp4"), &sha, Overwrite::Fail).await.unwrap();
-    storage.withdraw(vec![(out(), at("made/a.mp4"))]).await.unwrap();
-    assert_eq!(bytes_at(&storage, &at("made/a.mp4")).await, b"film");
+}
+
+#[tokio::test]
+async fn the_same_bytes_of_another_job_are_another_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::open(&folder.path().join("store")).unwrap();
+    let to = at("made/a.mp4");
+    let sha = staged(&storage, folder.path(), b"bytes").await;
+    storage.publish(&out(), &to, &sha, Overwrite::Fail).await.unwrap();
+    let second = Staged { attempt: 2, ..out() };
+    let made = folder.path().join("again");
+    std::fs::write(&made, b"bytes").unwrap();
+    let made = std::fs::File::open(&made).unwrap();
+    storage.stage(&second, made, CancellationToken::new()).await.unwrap();
+
+    let refused = storage.publish(&second, &to, &sha, Overwrite::Fail).await;
+    assert!(matches!(refused, Err(StorageError::Exists(_))), "{refused:?}");
+    storage.publish(&second, &to, &sha, Overwrite::Replace).await.unwrap();
+    // Who is no longer the owner takes nothing back.
+    storage.withdraw(vec![(out(), to.clone())]).await.unwrap();
+    assert_eq!(bytes_at(&storage, &to).await, b"bytes");
+    storage.withdraw(vec![(second, to.clone())]).await.unwrap();
+    assert!(!storage.is_taken(&to).await.unwrap());
 }
 
 #[tokio::test]

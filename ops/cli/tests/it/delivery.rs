@@ -16,15 +16,23 @@ use crate::{
 const RETENTION: [(&str, &str); 2] =
     [("FFAPI_RETENTION__OUTPUTS", "1"), ("FFAPI_RETENTION__EVERY", "100000")];
 
+const FOR_LONG: [(&str, &str); 2] =
+    [("FFAPI_RETENTION__OUTPUTS", "100000"), ("FFAPI_RETENTION__EVERY", "100000")];
+
 /// Packages the clip into one folder, in renditions of these heights.
 async fn package(stack: &Stack, heights: &[u32]) -> String {
+    package_over(stack, heights, "fail").await
+}
+
+/// The same; `overwrite` says what becomes of files that are there.
+async fn package_over(stack: &Stack, heights: &[u32], overwrite: &str) -> String {
     let variants: Vec<_> = heights
         .iter()
         .map(|height| json!({ "name": format!("v{height}"), "height": height }))
         .collect();
     let body = json!({
         "input": "clip.mp4", "output": "f", "segment_duration": 2, "variants": variants,
-        "encoder_preset": "ultrafast", "type": "cmaf",
+        "encoder_preset": "ultrafast", "type": "cmaf", "overwrite": overwrite,
     });
     let made = stack.post("/stream", &body).await;
     made.text("/job/id").to_owned()
@@ -78,23 +86,66 @@ async fn a_package_that_meets_other_files_in_its_folder_is_taken_back() {
     assert_eq!(over.json["attempts"].as_array().map(Vec::len), Some(2), "{over:#?}");
 }
 
+/// A package that failed at its delivery, and the worker that died before it took back what it had published;
+/// what stood there before, and where it is staged.
+async fn died_in_delivery(
+    stack: &mut Stack,
+    settings: &[(&str, &str)],
+) -> (String, Vec<String>, PathBuf) {
+    stack.place("clip.mp4", &std::fs::read(bunny()).unwrap());
+    stack.place("f/v144/index.m3u8", b"another's");
+    let files = sorted(stack);
+    stack.arm("worker.after_outcome", "");
+    let job = package(stack, &[90, 144]).await;
+    stack.died_and_came_again_with(settings).await;
+    refused(&stack.over(&job).await);
+    assert!(stack.files().iter().any(|path| path.contains("/f/v90/")), "some were published");
+    let staging = staging(stack, &job).unwrap();
+    (job, files, staging)
+}
+
+/// Cleans up as two hours later.
+async fn clean_up(stack: &Stack, staging: &Path) {
+    let two_hours_ago = SystemTime::now() - Duration::from_hours(2);
+    File::open(staging).unwrap().set_modified(two_hours_ago).unwrap();
+    stack.post("/admin/cleanup", &json!({})).await;
+    until(async || staging.exists(), |there| !there).await;
+}
+
 #[tokio::test]
 async fn what_a_worker_that_died_did_not_take_back_goes_with_the_next_cleanup() {
     let mut stack = Stack::with(&RETENTION).await;
-    stack.place("clip.mp4", &std::fs::read(bunny()).unwrap());
-    stack.place("f/v144/index.m3u8", b"another's");
-    let files = sorted(&stack);
-    stack.arm("worker.after_outcome", "");
-    let job = package(&stack, &[90, 144]).await;
-    stack.died_and_came_again_with(&RETENTION).await;
-    refused(&stack.over(&job).await);
-    let staging = staging(&stack, &job).unwrap();
-    assert!(stack.files().iter().any(|path| path.contains("/f/v90/")), "some were published");
+    let (_, files, staging) = died_in_delivery(&mut stack, &RETENTION).await;
     // It is not swept while somebody may still be at it.
     stack.post("/admin/cleanup", &json!({})).await;
     assert!(staging.exists());
-    let two_hours_ago = SystemTime::now() - Duration::from_hours(2);
-    File::open(&staging).unwrap().set_modified(two_hours_ago).unwrap();
-    stack.post("/admin/cleanup", &json!({})).await;
-    until(async || sorted(&stack), |left| *left == files).await;
+    clean_up(&stack, &staging).await;
+    assert_eq!(sorted(&stack), files);
+}
+
+#[tokio::test]
+async fn the_same_files_of_a_later_job_stay_when_a_failed_one_is_cleaned_up() {
+    let mut stack = Stack::with(&FOR_LONG).await;
+    let (_, _, staging) = died_in_delivery(&mut stack, &FOR_LONG).await;
+    let later = package_over(&stack, &[90, 144], "replace").await;
+    let over = stack.over(&later).await;
+    assert_eq!(over.text("/status"), "completed", "{over:#?}");
+    let mut files = sorted(&stack);
+    files.retain(|path| !path.contains("/.staging/"));
+    assert!(files.len() > 10, "{files:#?}");
+    clean_up(&stack, &staging).await;
+    assert_eq!(sorted(&stack), files);
+}
+
+#[tokio::test]
+async fn what_was_published_goes_also_if_the_job_is_retried_and_fails_before_it_makes_anything() {
+    let mut stack = Stack::with(&RETENTION).await;
+    let (job, files, _) = died_in_delivery(&mut stack, &RETENTION).await;
+    let clip = files.iter().find(|path| path.ends_with("clip.mp4")).unwrap();
+    std::fs::remove_file(clip).unwrap();
+    stack.post(&format!("/jobs/{job}/retry"), &json!({})).await;
+    let over = stack.until(&job, |job| job.text("/error/code") == "input_not_found").await;
+    assert_eq!(over.text("/status"), "failed", "{over:#?}");
+    let left: Vec<String> = files.iter().filter(|path| *path != clip).cloned().collect();
+    until(async || sorted(&stack), |there| *there == left).await;
 }
