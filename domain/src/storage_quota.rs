@@ -17,7 +17,7 @@ pub use self::tracker::{Due, StorageQuotaTracker};
 /// What happened to a tenant's storage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StorageQuotaEvent {
-    /// QueueQuota is held for something that is about to be stored.
+    /// Room is held for something that is about to be stored.
     #[serde(rename = "kept.held")]
     Held {
         /// An upload's or a job's id.

@@ -99,7 +99,7 @@ impl Audit {
         Self { pending: Mutex::default(), seen: Mutex::new(LruCache::new(REMEMBERED)) }
     }
 
-    /// AuditStream something; it is written within a moment.
+    /// Notes something; it is written within a moment.
     pub(crate) fn note(&self, fact: AuditRecord) {
         let now = clock::now();
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,7 +119,7 @@ impl Audit {
         counted.last = now;
     }
 
-    /// AuditStream a key that is used from an address that it was not used from before.
+    /// Notes a key that is used from an address that it was not used from before.
     pub(crate) fn seen(&self, request: &Request, principal: &Principal) {
         let Some(address) = principal.address else { return };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

@@ -56,7 +56,7 @@ pub(crate) struct AuditPage {
 pub(crate) struct AuditVerdict {
     /// Nothing is wrong.
     intact: bool,
-    /// RowCache looked at.
+    /// Rows looked at.
     rows: u64,
     /// Signed anchors that hold.
     anchors: u64,

@@ -31,7 +31,7 @@ pub(crate) struct CacheShown {
     hits: u64,
     /// Reads that were not. What is not among the keys is no key: nobody else is asked.
     misses: u64,
-    /// RowCache that were not kept, for something newer had been heard; of keys, requests that were turned
+    /// Rows that were not kept, for something newer had been heard; of keys, requests that were turned
     /// away because a key might have been revoked meanwhile.
     stale: u64,
 }

@@ -26,7 +26,7 @@ struct Held {
     window: u64,
     /// Leased and not spent.
     left: u64,
-    /// RateLimitStatus here in this window.
+    /// Spent here in this window.
     spent: u64,
     /// Leased to all gateways, as far as we know.
     used: u64,
@@ -68,7 +68,7 @@ const WINDOW: u64 = 3_600;
 const SHARE: u64 = 20;
 /// What a gateway leases before it knows how much it spends.
 const FIRST: u64 = 8;
-/// RateLimiter held at once; those of windows that are over go first.
+/// Buckets held at once; those of windows that are over go first.
 const MOST: usize = 100_000;
 
 impl RateLimiter {

@@ -22,7 +22,7 @@ pub(crate) struct RowCache<K: Hash + Eq, V> {
     kept: Mutex<Kept<K, V>>,
     hits: AtomicU64,
     misses: AtomicU64,
-    /// RowCache that were not kept, for something newer had been heard.
+    /// Rows that were not kept, for something newer had been heard.
     stale: AtomicU64,
     open: AtomicBool,
 }

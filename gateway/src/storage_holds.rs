@@ -1,4 +1,4 @@
-//! StorageHold for what is about to be stored, held before its first byte is read.
+//! Room for what is about to be stored, held before its first byte is read.
 
 use std::{
     collections::BTreeMap,
@@ -48,7 +48,7 @@ pub(crate) enum StorageNeed {
     UpTo(u64),
 }
 
-/// StorageHold that is held for an upload, and given back when this goes, also with a sender that breaks off.
+/// Room that is held for an upload, and given back when this goes, also with a sender that breaks off.
 #[derive(Debug)]
 pub(crate) struct StorageHold {
     gateway: Arc<Gateway>,

@@ -48,7 +48,7 @@ impl PubSub {
     pub async fn listen(&self, subject: impl Into<String>) -> Result<Subscription, LogError> {
         let subscriber =
             self.nats.client.subscribe(subject.into()).await.map_err(LogError::unavailable)?;
-        // LiveMessage from here on, not from some moment later.
+        // Heard from here on, not from some moment later.
         self.nats.client.flush().await.map_err(LogError::unavailable)?;
         Ok(Subscription { subscriber })
     }

@@ -41,7 +41,7 @@ const HOURS_48: Duration = Duration::from_hours(48);
 const DAYS_90: Duration = Duration::from_hours(90 * 24);
 /// What strangers can make us keep at most.
 const AUDIT_BYTES: i64 = 256 * 1024 * 1024;
-/// JobLogs of media children: the oldest go first.
+/// Lines of media children: the oldest go first.
 const LOG_BYTES: i64 = 1024 * 1024 * 1024;
 const LOG_ID: &str = "ffapi_log_id";
 const EPOCH: &str = "ffapi_epoch";

@@ -14,7 +14,7 @@ impl ActiveAttempts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// AuditStream one; false if it runs here already.
+    /// Notes one; false if it runs here already.
     pub(crate) fn begin(&self, name: &str) -> bool {
         self.lock().insert(name.to_owned())
     }

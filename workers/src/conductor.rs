@@ -74,7 +74,7 @@ pub struct Conductor {
     stragglers: Stragglers,
     /// Who asked for each batch that is not over.
     asked: BTreeMap<BatchId, Caller>,
-    /// LiveMessage in a task of its own, so that nothing we wait for makes us deaf.
+    /// Heard in a task of its own, so that nothing we wait for makes us deaf.
     roster: Arc<Mutex<Roster>>,
     leadership: Leadership,
     /// What cannot be read, and is passed over.

@@ -92,7 +92,13 @@ impl Worker {
         let mut slot = self.asked.spawn().await?;
         let (process, memory) = (slot.process(), slot.memory);
         let looked = tokio::select! {
-            looked = look(&mut slot) => looked,
+            looked = look(&mut slot) => looked.map_err(|error| match error.code {
+                // Killed, and not for the limit of its own: no input's fault.
+                FailureCode::ResourceExhausted if !slot.ran_out_of_memory() => {
+                    MediaError { code: FailureCode::MediaCrashed, ..error }
+                }
+                _ => error,
+            }),
             () = takes_more(process, memory) => Err(MediaError {
                 code: FailureCode::ResourceExhausted,
                 message: format!(

@@ -207,6 +207,11 @@ impl Slot {
         self.child.id()
     }
 
+    /// True if the kernel killed the child for the limit of its own control group.
+    pub(crate) fn ran_out_of_memory(&self) -> bool {
+        self.group.as_ref().is_some_and(SlotGroup::ran_out_of_memory)
+    }
+
     /// Why a child that said nothing more is gone.
     pub(crate) async fn post_mortem(&mut self) -> MediaError {
         // It may have closed its mouth and live on.

@@ -1,4 +1,4 @@
-//! QueueQuota for what a job made, held before it is promised to anybody.
+//! Room for what a job made, held before it is promised to anybody.
 
 use std::time::Duration;
 

@@ -25,11 +25,11 @@ impl fmt::Debug for Pepper {
 pub struct Minted {
     /// Its public id.
     pub id: KeyId,
-    /// CredentialKind once.
+    /// Shown once.
     pub secret: String,
-    /// StorageQuota.
+    /// Kept.
     pub hash: String,
-    /// StorageQuota.
+    /// Kept.
     pub pepper_version: u32,
 }
 

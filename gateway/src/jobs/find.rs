@@ -39,7 +39,7 @@ pub(crate) async fn find(
         .reach::<JobDetail>(&gateway.database, epoch, asked.min_position.as_deref())
         .await?;
     if let Some(patience) = wait::patience(asked.prefer.as_deref()) {
-        // JobQuery of the log: the rows may not have a new job yet.
+        // Asked of the log: the rows may not have a new job yet.
         let state = gateway.commands.state::<Job>(tenant.as_str(), &id.to_string()).await?;
         if state != JobState::Unknown && !state.is_over() {
             wait::for_the_end(gateway, tenant, id, patience).await;

@@ -78,7 +78,7 @@ async fn rotate(
     grace: Duration,
 ) -> Result<(), Problem> {
     let minted = mint(gateway.directory.pepper(), key.id, crate::random::bytes()?);
-    // StorageQuota before it is the key's: a secret that nobody can hand out would lock its holder out.
+    // Kept before it is the key's: a secret that nobody can hand out would lock its holder out.
     let place = place(key, &minted.hash);
     gateway.vault.put(&place, minted.secret.as_bytes()).await?;
     let command = KeyCommand::Rotate {

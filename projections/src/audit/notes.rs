@@ -55,7 +55,7 @@ impl Projection for AuditNotes {
     }
 }
 
-/// What a note that cannot be read is called. AuditStream stand for themselves, so that one of them takes no
+/// What a note that cannot be read is called. Notes stand for themselves, so that one of them takes no
 /// others with it, and their chain has no holes.
 pub(super) const UNREADABLE: &str = "note.unreadable";
 

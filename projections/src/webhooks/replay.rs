@@ -190,7 +190,7 @@ impl Wish {
         sqlx::query("UPDATE replay SET pages = pages + 1 WHERE hook_id = $1").bind(&self.hook_id)
     }
 
-    /// AuditStream how far it is, or that it is over; false if more was asked for meanwhile, or nobody wants it
+    /// Notes how far it is, or that it is over; false if more was asked for meanwhile, or nobody wants it
     /// any more.
     async fn moved(
         &self,

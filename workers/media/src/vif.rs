@@ -1,5 +1,5 @@
-//! Visual information fidelity (Sheikh and Bovik, 2006): what of a picture can still be told from
-//! its statistic, at four sizes. It is most of what VMAF costs, so it is done here, thirty-two
+//! Visual information fidelity (Sheikh and Bovik, 2006): what a distorted frame still shows of
+//! its reference, at four scales. It is most of what VMAF costs, so it is done here, thirty-two
 //! pixels at once, where the processor has AVX-512; where it has not, libvmaf does it.
 //!
 //! Every figure is libvmaf's to the last bit: the same whole numbers, rounded at the same places.

@@ -5,7 +5,7 @@ use media::MediaError;
 
 use crate::slot::{Load, Usage};
 
-/// JobLogs of a child that are kept of one attempt, and their bytes.
+/// Lines of a child that are kept of one attempt, and their bytes.
 const LINES: u32 = 1_000;
 const LINE_BYTES: usize = 1024 * 1024;
 /// Stages of one attempt whose beginning is published at once.

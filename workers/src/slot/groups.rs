@@ -104,6 +104,18 @@ impl SlotGroup {
     pub(crate) fn add(&self, process: u32) -> io::Result<()> {
         fs::write(self.folder.join("cgroup.procs"), process.to_string())
     }
+
+    /// True if the kernel killed something in it for its limit of memory; false where that controller is
+    /// not passed on.
+    pub(crate) fn ran_out_of_memory(&self) -> bool {
+        let events = fs::read_to_string(self.folder.join("memory.events"));
+        events.is_ok_and(|events| has_oom_kills(&events))
+    }
+}
+
+fn has_oom_kills(events: &str) -> bool {
+    let kills = events.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    kills.is_some_and(|kills| kills.trim() != "0")
 }
 
 impl Drop for SlotGroup {
@@ -155,6 +167,13 @@ mod tests {
         assert_eq!(own("", "0::/\n"), None);
     }
 
+    #[test]
+    fn a_kill_for_want_of_memory_is_told_from_others() {
+        let events = |kills| format!("low 0\nmax 31\noom 2\noom_kill {kills}\noom_group_kill 0\n");
+        assert!(has_oom_kills(&events(1)) && !has_oom_kills(&events(0)));
+        assert!(!has_oom_kills(""));
+    }
+
     /// Needs root and the hierarchy of version 2, and says so where they are missing.
     #[test]
     fn a_child_is_in_a_group_of_its_own_that_goes_with_it() {
@@ -185,6 +204,7 @@ mod tests {
         let group = groups.make(GroupLimits { memory: 1 << 30, processes: 100 }).unwrap();
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         group.add(child.id()).unwrap();
+        assert!(!group.ran_out_of_memory());
         let own = group.folder.clone();
         let name = own.file_name().unwrap().to_string_lossy().into_owned();
         assert!(in_group(child.id()).contains(&name), "{}", in_group(child.id()));

@@ -328,8 +328,7 @@ async fn a_list_is_walked_by_its_cursor_once_each() {
     let one = stack.get("/jobs?metadata.n=4").await;
     assert_eq!(one.json["data"].as_array().unwrap().len(), 1, "{one:#?}");
     assert_eq!(one.json["data"][0]["metadata"]["n"], "4");
-    let queue = stack.get("/queue").await;
-    assert_eq!(queue.json["queued"]["normal"], 7);
+    stack.polled("/queue", |queue| queue.json["queued"]["normal"] == 7).await;
 }
 
 #[tokio::test]

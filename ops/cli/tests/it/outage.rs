@@ -88,7 +88,7 @@ async fn nats_that_stands_still_costs_no_attempt() {
     for job in &jobs {
         fleet.job(job, |job| progress(job) > 0.0).await;
     }
-    // LiveMessage for long enough that its silence would mean something.
+    // Heard for long enough that its silence would mean something.
     tokio::time::sleep(Duration::from_secs(9)).await;
     let signal = |name: &str| {
         let pid = fleet.nats.pid().to_string();

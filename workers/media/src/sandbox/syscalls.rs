@@ -146,7 +146,7 @@ fn allowed(cards: bool) -> Result<BpfProgram, Error> {
     Ok(filter.try_into()?)
 }
 
-/// `clone3` hides its flags behind a pointer that no filter can follow. ChildMessage to be missing, it makes
+/// `clone3` hides its flags behind a pointer that no filter can follow. Said to be missing, it makes
 /// the C library fall back to `clone`, whose flags are checked.
 fn no_clone3() -> Result<BpfProgram, Error> {
     let filter = SeccompFilter::new(

@@ -93,7 +93,7 @@ impl VifStatistic {
         Self { rows: vec![Row::new(width); ROWS], logarithms: Logarithms::table() }
     }
 
-    /// How much of the reference's information the distorted has.
+    /// How much of the reference's information the distorted frame has.
     #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq")]
     pub(super) fn score<const PAIRS: usize, const DEEP: bool>(
         &mut self,

@@ -21,7 +21,7 @@ const READ: usize = ROWS + 17;
 /// The sums down of one line, each with room for what is left and right of it.
 #[derive(Clone)]
 pub(super) struct Row {
-    /// Of reference and distorted.
+    /// Of the reference and the distorted frame.
     pub(super) means: [Line; 2],
     /// Of their squares, and of the products of the two; lower and upper halves.
     pub(super) squares: [[Line; 2]; 3],
