@@ -175,17 +175,18 @@ impl AttemptContext {
             JobState::Processing { attempt, .. } => *attempt == release.attempt,
             state => state.is_over(),
         };
-        match state.run().and_then(|run| run.sealed_by) {
-            // What earlier attempts left that died goes as well, but not before what they published:
-            // staging alone tells whose that is.
-            None if ours => match outputs::withdraw_failed(&storage, release.job, &history).await {
-                Ok(()) => storage.clear_staging(release.job).await,
-                Err(error) => {
-                    tracing::warn!(%error, job = %release.job, "what it had delivered stays for now");
-                }
-            },
-            Some(sealed) if sealed == release.attempt => {}
-            _ => storage.drop_staging(release.job, release.attempt).await,
+        let sealed_by = state.run().and_then(|run| run.sealed_by);
+        if sealed_by == Some(release.attempt) {
+            return;
+        }
+        // First goes what was published of failed attempts: staging alone tells whose that is.
+        if let Err(error) = outputs::withdraw_failed(&storage, release.job, &history).await {
+            tracing::warn!(%error, job = %release.job, "what it had delivered stays for now");
+        } else if sealed_by.is_none() && ours {
+            // What earlier attempts left that died goes as well.
+            storage.clear_staging(release.job, release.attempt).await;
+        } else {
+            storage.drop_staging(release.job, release.attempt).await;
         }
     }
 
@@ -266,7 +267,7 @@ impl AttemptContext {
             Made::Stopped(outcome) => return Ok(outcome),
         };
         if let Err(full) = Box::pin(storage_quota::hold(self, release, &outputs)).await {
-            self.storage(release)?.clear_staging(release.job).await;
+            self.storage(release)?.clear_staging(release.job, release.attempt).await;
             return Err(full);
         }
         failpoint::hit("worker.before_seal");
@@ -327,7 +328,7 @@ impl AttemptContext {
         match retry_until_decided(&self.commands, &self.caller, release, complete).await {
             Ok(_) => {
                 // Also what attempts that died before this one left behind.
-                storage.clear_staging(release.job).await;
+                storage.clear_staging(release.job, release.attempt).await;
                 failpoint::hit("worker.after_complete");
                 Ok(Outcome::Done)
             }

@@ -164,7 +164,13 @@ impl Retention {
         }
         let storage = self.storage.of(tenant)?;
         outputs::withdraw_failed(&storage, job, &history).await?;
-        storage.clear_staging(job).await;
+        let events = history.iter().flat_map(|(_, decision)| &decision.events);
+        let attempts = events.filter_map(|event| match event {
+            JobEvent::AttemptStarted { attempt, .. } => Some(*attempt),
+            _ => None,
+        });
+        // Of one that is retried meanwhile, the next attempt may be at it.
+        storage.clear_staging(job, attempts.max().unwrap_or(0)).await;
         tracing::info!(%job, "what a dead attempt had staged is removed");
         Ok(())
     }

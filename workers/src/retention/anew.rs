@@ -74,7 +74,9 @@ impl<'a> MadeAnew<'a> {
                 JobEvent::OutputsSealed { outputs, .. } if later => Some(outputs),
                 _ => None,
             });
-            let locations = sealed.flatten().filter_map(|file| file.location.as_ref().cloned());
+            // Of those that were sealed before, nothing was delivered to its end.
+            let delivered = sealed.last().into_iter().flatten();
+            let locations = delivered.filter_map(|file| file.location.as_ref().cloned());
             entry.insert(locations.collect());
         }
         Ok(self.made.entry(job).or_default())

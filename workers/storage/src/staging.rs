@@ -126,8 +126,12 @@ impl Storage {
             for (from, file) in files.iter().filter(|(from, file)| same(from, file)) {
                 // Moved first and looked at again: another's file may have taken its place just now.
                 let moved = beside(from);
-                fs::rename(file, &moved)?;
-                if !same(from, &moved) {
+                match fs::rename(file, &moved) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error.into()),
+                }
+                if from.exists() && !same(from, &moved) {
                     let _ = fs::hard_link(&moved, file);
                 }
                 fs::remove_file(&moved)?;
@@ -138,10 +142,11 @@ impl Storage {
         .await
     }
 
-    /// Forgets everything that any attempt at a job staged, once the job is over.
-    pub async fn clear_staging(&self, job: JobId) {
-        let folder = self.root.join(".staging").join(job.to_string());
-        let _ = tokio::fs::remove_dir_all(folder).await;
+    /// Forgets what the attempts at a job staged up to one of them: later ones may be at it.
+    pub async fn clear_staging(&self, job: JobId, last: u32) {
+        for attempt in 1..=last {
+            self.drop_staging(job, attempt).await;
+        }
     }
 
     /// The jobs of every tenant of which something was staged before a moment and is still there.

@@ -212,6 +212,6 @@ async fn dropped_staging_is_gone() {
     storage.drop_staging(job(), out().attempt).await;
     assert!(std::fs::read_dir(root.join(".staging")).unwrap().next().is_none());
     staged(&storage, folder.path(), b"film").await;
-    storage.clear_staging(job()).await;
+    storage.clear_staging(job(), 9).await;
     assert!(std::fs::read_dir(root.join(".staging")).unwrap().next().is_none());
 }

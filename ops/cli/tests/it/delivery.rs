@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, SystemTime},
 };
 
@@ -148,4 +149,34 @@ async fn what_was_published_goes_also_if_the_job_is_retried_and_fails_before_it_
     assert_eq!(over.text("/status"), "failed", "{over:#?}");
     let left: Vec<String> = files.iter().filter(|path| *path != clip).cloned().collect();
     until(async || sorted(&stack), |there| *there == left).await;
+}
+
+#[tokio::test]
+async fn what_a_failed_attempt_of_a_later_job_would_have_replaced_expires_with_its_own_job() {
+    let stack = Stack::with(&RETENTION).await;
+    stack.place("clip.mp4", &std::fs::read(bunny()).unwrap());
+    let first = package(&stack, &[90]).await;
+    assert_eq!(stack.over(&first).await.text("/status"), "completed");
+    let later = package(&stack, &[90, 144]).await;
+    refused(&stack.over(&later).await);
+    // Nothing but one file is in its way any more, which it does not make of a shorter clip.
+    let (clip, third) = ("/clip.mp4", "/f/v90/00003.m4s");
+    let files = stack.files();
+    assert!(files.iter().any(|path| path.ends_with(third)), "{files:#?}");
+    for path in files.iter().filter(|path| !path.ends_with(third)) {
+        std::fs::remove_file(path).unwrap();
+    }
+    let clip = files.iter().find(|path| path.ends_with(clip)).unwrap();
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-i", bunny().to_str().unwrap(), "-t", "1", "-c", "copy", clip])
+        .status();
+    assert!(made.unwrap().success());
+    stack.post(&format!("/jobs/{later}/retry"), &json!({})).await;
+    stack.until(&later, |job| job.text("/status") == "completed").await;
+    assert!(stack.files().iter().any(|path| path.ends_with(third)));
+    let clean_up = async || {
+        stack.post("/admin/cleanup", &json!({})).await;
+        stack.files()
+    };
+    until(clean_up, |left| left == std::slice::from_ref(clip)).await;
 }
