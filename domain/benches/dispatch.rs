@@ -37,7 +37,7 @@ fn main() {
         let request = MediaRequest::Probe(Probe { input: Personal::Erased });
         let submitted = JobEvent::Submitted { spec: Box::new(JobSpec::of(request)) };
         let job = JobId::from_uuid(Uuid::from_u128(n));
-        dispatch.job(job, (of(n), None), at(0), &submitted);
+        dispatch.job(job, of(n), None, at(0), &submitted);
     }
     let folded = start.elapsed();
     let present = BTreeSet::from([Pool::Cpu]);
@@ -45,7 +45,7 @@ fn main() {
     for round in 0..ROUNDS {
         let now = at(round);
         let start = Instant::now();
-        let jobs = dispatch.choose((Pool::Cpu, &present), 1, now);
+        let jobs = dispatch.choose(Pool::Cpu, &present, 1, now);
         let event = DispatchEvent::Released { jobs: jobs.clone() };
         dispatch.written(Pool::Cpu, now, &event);
         rounds.push(start.elapsed());
@@ -58,9 +58,9 @@ fn main() {
                 device: None,
                 waited: None,
             };
-            dispatch.job(release.job, (&release.tenant, None), now, &started);
+            dispatch.job(release.job, &release.tenant, None, now, &started);
             let done = JobEvent::Completed { attempt: 1 };
-            dispatch.job(release.job, (&release.tenant, None), at(round + 5), &done);
+            dispatch.job(release.job, &release.tenant, None, at(round + 5), &done);
         }
     }
     rounds.sort_unstable();

@@ -155,7 +155,8 @@ impl Dispatch {
     pub fn job(
         &mut self,
         job: JobId,
-        (tenant, key): (&Tenant, Option<KeyId>),
+        tenant: &Tenant,
+        key: Option<KeyId>,
         at: Timestamp,
         event: &JobEvent,
     ) {
@@ -177,7 +178,7 @@ impl Dispatch {
                 self.live.entry(job).or_default().attempt = attempt.saturating_add(1);
                 let known = Pool::ALL.iter().find(|known| known.as_str() == pool);
                 let pool = known.copied().unwrap_or(Pool::Cpu);
-                self.go_out(job, tenant, *attempt, (pool, Some(worker.clone()), at));
+                self.go_out(job, tenant, *attempt, pool, Some(worker.clone()), at);
             }
             JobEvent::AttemptFailed { retry_at, .. } => {
                 self.come_back(job, at);
@@ -243,7 +244,7 @@ impl Dispatch {
             queue.took_turn(&flow, at);
         }
         self.leave(release.job);
-        self.go_out(release.job, &release.tenant, release.attempt, (pool, None, at));
+        self.go_out(release.job, &release.tenant, release.attempt, pool, None, at);
     }
 
     fn taken_back(&mut self, pool: Pool, at: Timestamp, release: &Release) {
@@ -358,7 +359,9 @@ impl Dispatch {
         job: JobId,
         tenant: &Tenant,
         attempt: u32,
-        (pool, worker, since): (Pool, Option<String>, Timestamp),
+        pool: Pool,
+        worker: Option<String>,
+        since: Timestamp,
     ) {
         let live = self.live.get(&job);
         let key = live.and_then(|live| live.key);

@@ -135,7 +135,7 @@ impl Accounts {
             return Err(Problem::not_found("account").into());
         }
         let caller = caller(principal, request);
-        let position = Box::pin(erase::erase(&gateway, (principal, &caller), &tenant)).await?;
+        let position = Box::pin(erase::erase(&gateway, principal, &caller, &tenant)).await?;
         gateway.directory.catch_up(gateway.commands.log()).await?;
         Ok(body::answer(&gateway, &tenant).await?.position(position))
     }

@@ -54,7 +54,7 @@ impl Batches {
         body: StrictJson<BatchBody>,
     ) -> Result<Reply<201, BatchShown>> {
         let principal = auth.may(Scope::JobsWrite)?;
-        Ok(Box::pin(create::create(&gateway, (request, principal), body, key.0)).await?)
+        Ok(Box::pin(create::create(&gateway, request, principal, body, key.0)).await?)
     }
 
     /// List batches
@@ -153,7 +153,7 @@ impl Batches {
     ) -> Result<Reply<202, BatchShown>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let caller = caller(principal, request);
-        Ok(cancel::cancel(&gateway, (principal, &caller), batch_id(&id.0)?).await?)
+        Ok(cancel::cancel(&gateway, principal, &caller, batch_id(&id.0)?).await?)
     }
 
     /// Retry a batch's failed and cancelled jobs
@@ -167,6 +167,6 @@ impl Batches {
     ) -> Result<Reply<202, BatchShown>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let caller = caller(principal, request);
-        Ok(retry::retry(&gateway, (principal, &caller), batch_id(&id.0)?).await?)
+        Ok(retry::retry(&gateway, principal, &caller, batch_id(&id.0)?).await?)
     }
 }

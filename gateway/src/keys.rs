@@ -64,7 +64,8 @@ async fn find_open(
 /// The same for whoever only looks; an admin's look at another tenant's is noted.
 async fn look(
     gateway: &Gateway,
-    (request, principal): (&Request, &Principal),
+    request: &Request,
+    principal: &Principal,
     id: &str,
 ) -> Result<KnownKey, Problem> {
     let key = find(gateway, principal, id).await?;
@@ -91,7 +92,7 @@ impl Keys {
         body: StrictJson<KeyBody>,
     ) -> Result<Reply<201, KeyShown>> {
         let principal = auth.may(Scope::KeysManage)?;
-        Ok(create::create(&gateway, (request, principal), body, key.0).await?)
+        Ok(create::create(&gateway, request, principal, body, key.0).await?)
     }
 
     /// List API keys
@@ -109,7 +110,7 @@ impl Keys {
     ) -> Result<Reply<200, KeyPage>> {
         let principal = auth.may(Scope::KeysManage)?;
         let asked = show::KeyQuery { tenant: tenant.0, limit: limit.0, cursor: cursor.0 };
-        Ok(show::list(&gateway, (request, principal), asked).await?)
+        Ok(show::list(&gateway, request, principal, asked).await?)
     }
 
     /// Show an API key
@@ -123,7 +124,7 @@ impl Keys {
         #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
     ) -> Result<Reply<200, KeyShown>> {
         let principal = auth.may(Scope::KeysManage)?;
-        let key = look(&gateway, (request, principal), &id.0).await?;
+        let key = look(&gateway, request, principal, &id.0).await?;
         Ok(show::answer(&key).unless(if_none_match.0.as_deref()))
     }
 
@@ -217,7 +218,7 @@ impl Keys {
         id: Path<String>,
     ) -> Result<Reply<200, KeyUsage>> {
         let principal = auth.may(Scope::KeysManage)?;
-        let key = look(&gateway, (request, principal), &id.0).await?;
+        let key = look(&gateway, request, principal, &id.0).await?;
         Ok(Reply::new(usage::of(&gateway, &key)))
     }
 }

@@ -44,7 +44,7 @@ impl Presets {
     ) -> Result<Reply<201, PresetShown>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let caller = caller(principal, request);
-        Ok(define::create(&gateway, (principal, &caller), body, key.0).await?)
+        Ok(define::create(&gateway, principal, &caller, body, key.0).await?)
     }
 
     /// List presets
@@ -93,8 +93,8 @@ impl Presets {
     ) -> Result<Reply<200, PresetShown>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let caller = caller(principal, request);
-        let who = (principal, &caller);
-        Ok(define::update(&gateway, who, &name.0, body.value, if_match.0).await?)
+        let (name, preset) = (&name.0, body.value);
+        Ok(define::update(&gateway, principal, &caller, name, preset, if_match.0).await?)
     }
 
     /// Delete a preset
@@ -111,7 +111,7 @@ impl Presets {
     ) -> Result<Reply<200, PresetShown>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let caller = caller(principal, request);
-        Ok(define::delete(&gateway, (principal, &caller), &name.0, if_match.0).await?)
+        Ok(define::delete(&gateway, principal, &caller, &name.0, if_match.0).await?)
     }
 
     /// Show one version of a preset
@@ -149,7 +149,8 @@ impl Presets {
         body: StrictJson<RerunBody>,
     ) -> Result<Reply<201, BatchShown>> {
         let principal = auth.may(Scope::JobsWrite)?;
-        let of = (name.0.as_str(), version.0);
-        Ok(Box::pin(rerun::rerun(&gateway, (request, principal), of, body, key.0)).await?)
+        let (name, version) = (name.0.as_str(), version.0);
+        let rerun = rerun::rerun(&gateway, request, principal, name, version, body, key.0);
+        Ok(Box::pin(rerun).await?)
     }
 }

@@ -98,7 +98,7 @@ impl Uploads {
         let wanted = announced.map_or(StorageNeed::UpTo(most), StorageNeed::Exactly);
         let room = storage_holds::hold(&gateway, &principal.tenant, &caller, id, wanted).await?;
         let sent = Sent { name, key, most: room.bytes, bytes };
-        let taken = take(&gateway, (request, principal, &caller), id, sent).await?;
+        let taken = take(&gateway, request, principal, &caller, id, sent).await?;
         // What is there under its own name is counted from the log; nothing else is held any longer.
         if taken.id == id {
             room.settle();
@@ -174,7 +174,9 @@ struct Taken {
 /// Reads, looks at and records what somebody sends.
 async fn take(
     gateway: &Gateway,
-    (request, principal, caller): (&Request, &Principal, &Caller),
+    request: &Request,
+    principal: &Principal,
+    caller: &Caller,
     mut id: UploadId,
     Sent { name, key, most, bytes }: Sent,
 ) -> Result<Taken, Problem> {
@@ -189,7 +191,7 @@ async fn take(
     if let Some(config) = &gateway.scanner
         // What broke off otherwise says so itself.
         && (received.is_ok() || matches!(verdict, Verdict::Found(_)))
-        && let Err(problem) = scanned(gateway, (request, principal), config, &verdict)
+        && let Err(problem) = scanned(gateway, request, principal, config, &verdict)
     {
         if received.is_ok() {
             storage.forget(id).await?;
@@ -198,7 +200,7 @@ async fn take(
     }
     let received = received?;
     failpoint::hit("gateway.after_bytes");
-    let media = look::look(gateway, (request, principal), id, &received.sha256).await;
+    let media = look::look(gateway, request, principal, id, &received.sha256).await;
     let media = match media {
         Ok(media) => media.map(|facts| Value::clone(&facts)),
         Err(problem) => {
@@ -209,8 +211,8 @@ async fn take(
     let mut replayed = false;
     if let Some(key) = key {
         let sent = format!("{} {}", received.sha256, name.as_deref().unwrap_or_default());
-        let own = (key.sent_with(sent), id);
-        let reserved = again::reserve(gateway, principal, &storage, own).await?;
+        let key = key.sent_with(sent);
+        let reserved = again::reserve(gateway, principal, &storage, key, id).await?;
         (id, replayed) = (reserved.id, reserved.replayed);
     }
     if let Some(problem) = gateway.has_closed(&principal.tenant).await {
@@ -237,7 +239,8 @@ async fn take(
 /// What a scan means for an upload.
 fn scanned(
     gateway: &Gateway,
-    (request, principal): (&Request, &Principal),
+    request: &Request,
+    principal: &Principal,
     config: &ScannerConfig,
     verdict: &Verdict,
 ) -> Result<(), Problem> {

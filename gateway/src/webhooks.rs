@@ -55,7 +55,7 @@ impl Webhooks {
         body: StrictJson<WebhookBody>,
     ) -> Result<Reply<201, WebhookShown>> {
         let principal = auth.may(Scope::JobsWrite)?;
-        Ok(create::create(&gateway, (request, principal), body, key.0).await?)
+        Ok(create::create(&gateway, request, principal, body, key.0).await?)
     }
 
     /// List webhooks
@@ -124,11 +124,10 @@ impl Webhooks {
     ) -> Result<Reply<200, WebhookShown>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let caller = caller(principal, request);
-        let which = (hook_id(&id.0)?, if_match.0);
-        let change = body.value.read(&gateway)?;
-        change::may(&gateway, (principal, &caller), which.0, &change).await?;
+        let (id, change) = (hook_id(&id.0)?, body.value.read(&gateway)?);
+        change::may(&gateway, principal, &caller, id, &change).await?;
         let command = WebhookCommand::Update { change };
-        Ok(change::give(&gateway, (principal, &caller), which, command).await?)
+        Ok(change::give(&gateway, principal, &caller, id, if_match.0, command).await?)
     }
 
     /// Delete a webhook
@@ -145,8 +144,8 @@ impl Webhooks {
     ) -> Result<Reply<200, WebhookShown>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let caller = caller(principal, request);
-        let which = (hook_id(&id.0)?, if_match.0);
-        Ok(change::give(&gateway, (principal, &caller), which, WebhookCommand::Delete).await?)
+        let (id, command) = (hook_id(&id.0)?, WebhookCommand::Delete);
+        Ok(change::give(&gateway, principal, &caller, id, if_match.0, command).await?)
     }
 
     /// Rotate a webhook's secret
@@ -163,8 +162,8 @@ impl Webhooks {
     ) -> Result<Reply<200, WebhookShown>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let caller = caller(principal, request);
-        let which = (hook_id(&id.0)?, if_match.0);
-        Ok(secret::rotate(&gateway, (principal, &caller), which).await?)
+        let id = hook_id(&id.0)?;
+        Ok(secret::rotate(&gateway, principal, &caller, id, if_match.0).await?)
     }
 
     /// Send a test event to a webhook
@@ -178,8 +177,8 @@ impl Webhooks {
     ) -> Result<Reply<202, WebhookShown>> {
         let principal = auth.may(Scope::JobsWrite)?;
         let caller = caller(principal, request);
-        let which = (hook_id(&id.0)?, None);
-        Ok(change::give(&gateway, (principal, &caller), which, WebhookCommand::Test).await?)
+        let (id, command) = (hook_id(&id.0)?, WebhookCommand::Test);
+        Ok(change::give(&gateway, principal, &caller, id, None, command).await?)
     }
 
     /// Replay a webhook's events after a position
@@ -198,9 +197,9 @@ impl Webhooks {
         let principal = auth.may(Scope::JobsWrite)?;
         let caller = caller(principal, request);
         let command = body.value.read(&gateway)?;
-        let which = (hook_id(&id.0)?, None);
-        replay::may(&gateway, principal, which.0).await?;
-        Ok(change::give(&gateway, (principal, &caller), which, command).await?)
+        let id = hook_id(&id.0)?;
+        replay::may(&gateway, principal, id).await?;
+        Ok(change::give(&gateway, principal, &caller, id, None, command).await?)
     }
 
     /// List a webhook's deliveries
@@ -227,6 +226,6 @@ impl Webhooks {
             min_position: min_position.0,
         };
         let uri = request.original_uri();
-        Ok(deliveries::list(&gateway, principal, (hook_id(&id.0)?, uri), asked).await?)
+        Ok(deliveries::list(&gateway, principal, hook_id(&id.0)?, uri, asked).await?)
     }
 }

@@ -44,6 +44,6 @@ impl JobLogs {
         from: u64,
         most: usize,
     ) -> Result<Vec<Message>, LogError> {
-        read::page(&self.nats, LOGS, &format!("logs.{tenant}.{job}"), (from, most)).await
+        read::page(&self.nats, LOGS, &format!("logs.{tenant}.{job}"), from, most).await
     }
 }

@@ -93,7 +93,7 @@ impl Log {
         from: u64,
         most: usize,
     ) -> Result<Vec<Message>, LogError> {
-        read::page(&self.nats, self.stream, filter, (from, most)).await
+        read::page(&self.nats, self.stream, filter, from, most).await
     }
 
     /// Follows the whole log from a sequence on.

@@ -142,7 +142,7 @@ pub(crate) async fn load(
     subject: &str,
     from: u64,
 ) -> Result<Vec<Message>, LogError> {
-    page(nats, stream, subject, (from, usize::MAX)).await
+    page(nats, stream, subject, from, usize::MAX).await
 }
 
 /// Reads at most so many messages on the subjects that match a filter, from a sequence on.
@@ -150,11 +150,12 @@ pub(crate) async fn page(
     nats: &Nats,
     stream: &str,
     filter: &str,
-    (from, most): (u64, usize),
+    from: u64,
+    most: usize,
 ) -> Result<Vec<Message>, LogError> {
     let start = Instant::now();
     loop {
-        match load_once(nats, stream, filter, (from, most)).await {
+        match load_once(nats, stream, filter, from, most).await {
             Err(LogError::Unavailable(_)) if start.elapsed() < PURSUIT => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -167,7 +168,8 @@ async fn load_once(
     nats: &Nats,
     stream: &str,
     subject: &str,
-    (from, most): (u64, usize),
+    from: u64,
+    most: usize,
 ) -> Result<Vec<Message>, LogError> {
     let mut messages: Vec<Message> = Vec::new();
     let mut next = from.max(1);

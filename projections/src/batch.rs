@@ -49,7 +49,7 @@ impl Projection for BatchList {
                     .await?;
             let at = Timestamp::from_millis(decision.at);
             let row = decision.events.iter().fold(row.map(|(Json(row),)| row), |row, event| {
-                BatchView::apply(row, event, (id, &tenant, at))
+                BatchView::apply(row, event, id, &tenant, at)
             });
             let row = row.ok_or_else(|| senseless("it does not begin with a submission"))?;
             sqlx::query(

@@ -41,7 +41,7 @@ pub async fn told(codec: &Codec, message: &Message) -> Result<Option<PublicMessa
             });
             PublicMessage {
                 callback,
-                ..tell(&decision, ("job_id", id), |event| Some(job::public(event)))
+                ..tell(&decision, "job_id", id, |event| Some(job::public(event)))
             }
         }
         Batch::CATEGORY => {
@@ -51,15 +51,15 @@ pub async fn told(codec: &Codec, message: &Message) -> Result<Option<PublicMessa
                 _ => None,
             });
             let of = |event: &BatchEvent| Some(batch::public(event));
-            PublicMessage { callback, ..tell(&decision, ("batch_id", id), of) }
+            PublicMessage { callback, ..tell(&decision, "batch_id", id, of) }
         }
         Key::CATEGORY => {
             let decision: Decision<KeyEvent> = codec.decode(&message.payload).await?;
-            tell(&decision, ("key_id", id), |event| Some(key::public(event)))
+            tell(&decision, "key_id", id, |event| Some(key::public(event)))
         }
         Webhook::CATEGORY => {
             let decision: Decision<WebhookEvent> = codec.decode(&message.payload).await?;
-            tell(&decision, ("webhook_id", id), webhook::public)
+            tell(&decision, "webhook_id", id, webhook::public)
         }
         _ => return Ok(None),
     }))
@@ -67,7 +67,8 @@ pub async fn told(codec: &Codec, message: &Message) -> Result<Option<PublicMessa
 
 fn tell<E>(
     decision: &Decision<E>,
-    (field, thing): (&'static str, &str),
+    field: &'static str,
+    thing: &str,
     public: impl Fn(&E) -> Option<PublicEvent>,
 ) -> PublicMessage {
     let events = (0..).zip(&decision.events);

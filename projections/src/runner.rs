@@ -238,7 +238,7 @@ impl<P: Projection> Runner<P> {
         let mut transaction = connection.begin().await?;
         self.apply(&mut transaction, parked, batch).await?;
         for tenant in erased(&self.codec, batch).await? {
-            self.erase(&mut transaction, parked, (&tenant, last.sequence)).await?;
+            self.erase(&mut transaction, parked, &tenant, last.sequence).await?;
         }
         let mut moved = checkpoint.clone();
         moved.advance(&mut transaction, last.sequence, command_id).await?;

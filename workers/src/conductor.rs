@@ -222,7 +222,7 @@ impl Conductor {
                 // Nobody can do anything with it any more: it holds no slot that others wait for.
                 self.broken.add(&message.subject);
                 let over = JobEvent::Cancelled {};
-                self.state.job(job_id, (&tenant, None), clock::now(), &over);
+                self.state.job(job_id, &tenant, None, clock::now(), &over);
                 return;
             };
             let key = match &decision.actor {
@@ -231,7 +231,7 @@ impl Conductor {
             };
             let at = Timestamp::from_millis(decision.at);
             for event in &decision.events {
-                self.state.job(job_id, (&tenant, key), at, event);
+                self.state.job(job_id, &tenant, key, at, event);
                 self.ledger.job(job_id, event);
                 self.batches.job(job_id, event);
                 self.rooms.job(&tenant, job_id, event);
@@ -342,7 +342,7 @@ impl Conductor {
             tracing::warn!(%error, "what a pool without workers holds was not taken back");
         }
         for (pool, slots) in pools {
-            if let Err(error) = self.release((pool, &present), slots).await {
+            if let Err(error) = self.release(pool, &present, slots).await {
                 tracing::warn!(%error, pool = pool.as_str(), "a round was not released");
             }
         }

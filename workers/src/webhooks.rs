@@ -181,8 +181,8 @@ impl Sender {
         let of_tenant = self.config.endpoints.div_ceil(2).max(1);
         let held = self.sending.counts();
         let share = Share { most: free, of_tenant, held: &held, lease: LEASE };
-        let rows = (&self.database, self.commands.codec());
-        let endpoints = webhooks::claim(rows, alive, now, share).await?;
+        let codec = self.commands.codec();
+        let endpoints = webhooks::claim(&self.database, codec, alive, now, share).await?;
         let taken = endpoints.len();
         for endpoint in endpoints {
             let Ok(permit) = Arc::clone(room).try_acquire_owned() else { break };

@@ -33,7 +33,9 @@ impl BatchView {
     pub fn apply(
         row: Option<Self>,
         event: &BatchEvent,
-        (id, tenant, at): (BatchId, &Tenant, Timestamp),
+        id: BatchId,
+        tenant: &Tenant,
+        at: Timestamp,
     ) -> Option<Self> {
         let mut row = match (row, event) {
             (None, BatchEvent::Submitted { spec }) => Self {

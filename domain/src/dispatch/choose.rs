@@ -16,12 +16,13 @@ impl Dispatch {
     /// with workers.
     pub fn choose(
         &mut self,
-        (pool, present): (Pool, &BTreeSet<Pool>),
+        pool: Pool,
+        present: &BTreeSet<Pool>,
         free: usize,
         now: Timestamp,
     ) -> Vec<Release> {
         self.wake(now);
-        let (chosen, account_caps, flow_caps) = self.round((pool, present), free, now);
+        let (chosen, account_caps, flow_caps) = self.round(pool, present, free, now);
         for (tenant, most) in account_caps {
             if let Some(queue) = self.queues.get_mut(&tenant) {
                 queue.held = Some((now, BlockReason::AccountCap { most }));
@@ -46,7 +47,8 @@ impl Dispatch {
     #[expect(clippy::type_complexity, reason = "three lists, taken apart at once")]
     fn round(
         &self,
-        (pool, present): (Pool, &BTreeSet<Pool>),
+        pool: Pool,
+        present: &BTreeSet<Pool>,
         free: usize,
         now: Timestamp,
     ) -> (Vec<Release>, Vec<(Tenant, usize)>, Vec<(Tenant, Flow, BlockReason)>) {
@@ -88,7 +90,7 @@ impl Dispatch {
             }
             flow.batch.inspect(|(batch, _)| super::more(&mut taken.batch, *batch));
             let waited =
-                (now.since(ready) >= WORTH_A_WORD).then(|| self.waited(queue, flow, (pool, ready)));
+                (now.since(ready) >= WORTH_A_WORD).then(|| self.waited(queue, flow, pool, ready));
             let attempt = self.waiting.get(&job).map_or(1, |waiting| waiting.attempt);
             chosen.push(Release { job, tenant: tenant.clone(), attempt, waited });
             let (time, _) = self.shares.after(tenant, time, self.caps.weight(tenant));

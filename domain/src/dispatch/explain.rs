@@ -122,7 +122,8 @@ impl Dispatch {
         &self,
         queue: &Queue,
         flow: &Flow,
-        (pool, since): (Pool, Timestamp),
+        pool: Pool,
+        since: Timestamp,
     ) -> Waited {
         let wished = [flow.wish.prefer, pool];
         let absent = |pool: &Pool| self.absent.get(pool).is_some_and(|at| *at >= since);

@@ -75,17 +75,17 @@ pub fn simulate(arrivals: &[Arrival], fleet: &BTreeMap<Pool, usize>, caps: Caps)
             ends.pop_first();
             if let Some(arrival) = known.get(&job) {
                 let done = JobEvent::Completed { attempt: 1 };
-                dispatch.job(job, (&arrival.tenant, arrival.key), now, &done);
+                dispatch.job(job, &arrival.tenant, arrival.key, now, &done);
             }
         }
         while let Some(arrival) = coming.next_if(|arrival| arrival.at <= now) {
-            let who = (&arrival.tenant, arrival.key);
-            dispatch.job(arrival.job, who, now, &submitted(arrival));
+            let Arrival { job, tenant, key, .. } = arrival;
+            dispatch.job(*job, tenant, *key, now, &submitted(arrival));
         }
         let before = runs.len();
         for (pool, slots) in fleet {
             let free = slots.saturating_sub(dispatch.out_in(*pool));
-            let jobs = dispatch.choose((*pool, &present), free, now);
+            let jobs = dispatch.choose(*pool, &present, free, now);
             dispatch.written(*pool, now, &DispatchEvent::Released { jobs: jobs.clone() });
             for release in jobs {
                 let Some(arrival) = known.get(&release.job) else { continue };
@@ -96,7 +96,7 @@ pub fn simulate(arrivals: &[Arrival], fleet: &BTreeMap<Pool, usize>, caps: Caps)
                     device: None,
                     waited: None,
                 };
-                dispatch.job(release.job, (&arrival.tenant, arrival.key), now, &started);
+                dispatch.job(release.job, &arrival.tenant, arrival.key, now, &started);
                 let ended = now.plus(arrival.takes);
                 ends.insert((ended, release.job));
                 runs.push(Run {

@@ -60,7 +60,7 @@ fn dispatch(jobs: &[(u128, &str, Priority)]) -> Dispatch {
 }
 
 fn tell_at(dispatch: &mut Dispatch, n: u128, name: &str, now: u64, event: &JobEvent) {
-    dispatch.job(job(n), (&tenant(name), None), at(now), event);
+    dispatch.job(job(n), &tenant(name), None, at(now), event);
 }
 
 fn tell(dispatch: &mut Dispatch, n: u128, name: &str, event: &JobEvent) {
@@ -78,7 +78,7 @@ fn started(attempt: u32, pool: &str) -> JobEvent {
 }
 
 fn choose_at(dispatch: &mut Dispatch, free: usize, now: u64) -> Vec<Release> {
-    dispatch.choose((Pool::Cpu, &BTreeSet::from([Pool::Cpu])), free, at(now))
+    dispatch.choose(Pool::Cpu, &BTreeSet::from([Pool::Cpu]), free, at(now))
 }
 
 fn chosen(dispatch: &mut Dispatch, free: usize) -> Vec<JobId> {
@@ -234,7 +234,7 @@ fn a_retried_job_waits_again_under_its_next_number() {
 
 fn chosen_in(dispatch: &mut Dispatch, pool: Pool, present: &[Pool]) -> Vec<JobId> {
     let present = present.iter().copied().collect();
-    let jobs = dispatch.choose((pool, &present), 9, at(0));
+    let jobs = dispatch.choose(pool, &present, 9, at(0));
     jobs.into_iter().map(|release| release.job).collect()
 }
 
@@ -262,7 +262,7 @@ fn what_waits_for_workers_that_are_gone_is_taken_back() {
         tell(&mut d, n, "a", &submitted(JobSpec { hardware, ..spec() }));
     }
     let (with, without) = ([Pool::Cpu, Pool::Vaapi].into(), [Pool::Cpu].into());
-    let jobs = d.choose((Pool::Vaapi, &with), 9, at(0));
+    let jobs = d.choose(Pool::Vaapi, &with, 9, at(0));
     d.written(Pool::Vaapi, at(0), &DispatchEvent::Released { jobs });
     tell(&mut d, 1, "a", &started(1, "vaapi"));
     assert!(d.stranded(&with).is_empty());
@@ -272,7 +272,7 @@ fn what_waits_for_workers_that_are_gone_is_taken_back() {
     let taken = DispatchEvent::TakenBack { jobs: stranded };
     d.written(Pool::Vaapi, at(9), &taken);
     assert_eq!((d.out_in(Pool::Vaapi), d.waiting()), (2, 1));
-    let again = d.choose((Pool::Cpu, &without), 9, at(9));
+    let again = d.choose(Pool::Cpu, &without, 9, at(9));
     assert_eq!((again.len(), again[0].job, again[0].attempt), (1, job(2), 1));
     d.written(Pool::Cpu, at(9), &DispatchEvent::Released { jobs: again });
     // What comes late changes nothing.
@@ -308,7 +308,7 @@ fn keys_that_a_key_made_share_its_cap() {
     d.caps_mut().key(key(8), &made(Some(2), vec![key(7)]));
     d.caps_mut().key(key(9), &made(Some(2), vec![key(8), key(7)]));
     for (n, by) in [(1, 7), (2, 8), (3, 8), (4, 9), (5, 6)] {
-        d.job(job(n), (&tenant("a"), Some(key(by))), at(0), &submitted(spec()));
+        d.job(job(n), &tenant("a"), Some(key(by)), at(0), &submitted(spec()));
     }
     assert_eq!(release(&mut d, 9).len(), 3, "two of the line, and that of a stranger to it");
     assert_eq!(release(&mut d, 9), []);
@@ -318,7 +318,7 @@ fn keys_that_a_key_made_share_its_cap() {
 fn a_key_at_its_cap_waits_and_the_others_of_its_tenant_do_not() {
     let mut d = Dispatch::new(caps(9));
     for (n, by) in [(1, 7), (2, 7), (3, 8), (4, 7)] {
-        d.job(job(n), (&tenant("a"), Some(key(by))), at(0), &submitted(spec()));
+        d.job(job(n), &tenant("a"), Some(key(by)), at(0), &submitted(spec()));
     }
     let terms = KeyTerms { max_concurrent_jobs: Some(1), ..KeyTerms::default() };
     let created = KeyEvent::Created {
@@ -371,7 +371,7 @@ fn what_kept_a_job_is_told_when_it_goes() {
     let hardware = Some(Hardware { prefer: Pool::Vaapi, fallback: Fallback::Fail });
     tell(&mut d, 1, "a", &submitted(JobSpec { hardware, ..spec() }));
     d.look_for_workers(&[Pool::Cpu].into(), at(500));
-    let jobs = d.choose((Pool::Vaapi, &[Pool::Vaapi].into()), 1, at(1_000));
+    let jobs = d.choose(Pool::Vaapi, &[Pool::Vaapi].into(), 1, at(1_000));
     assert_eq!(why(&jobs[0]), Some(BlockReason::NoWorker { pool: Pool::Vaapi }));
 }
 

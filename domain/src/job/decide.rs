@@ -67,11 +67,11 @@ impl Decider for Job {
                 | JobState::Cancelled { .. } => Err(JobRejection::AlreadySubmitted),
             },
             JobCommand::StartAttempt { attempt, worker, pool, device, waited } => {
-                start(state, attempt, worker, (pool, device, waited))
+                start(state, attempt, worker, pool, device, waited)
             }
             JobCommand::Refuse { failure } => refuse(state, failure),
             JobCommand::FailAttempt { attempt, failure, at, chance } => {
-                fail(state, attempt, failure, (at, chance))
+                fail(state, attempt, failure, at, chance)
             }
             JobCommand::AbandonAttempt { attempt, reason, handed_back } => {
                 abandon(state, attempt, reason, handed_back)
@@ -139,7 +139,9 @@ fn start(
     state: &JobState,
     attempt: u32,
     worker: String,
-    (pool, device, waited): (String, Option<String>, Option<Waited>),
+    pool: String,
+    device: Option<String>,
+    waited: Option<Waited>,
 ) -> Decision {
     match state {
         JobState::Unknown => Err(JobRejection::NotFound),
@@ -192,12 +194,7 @@ fn open(state: &JobState, attempt: u32) -> Result<(&Run, bool), JobRejection> {
     }
 }
 
-fn fail(
-    state: &JobState,
-    attempt: u32,
-    failure: Failure,
-    (at, chance): (Timestamp, u8),
-) -> Decision {
+fn fail(state: &JobState, attempt: u32, failure: Failure, at: Timestamp, chance: u8) -> Decision {
     let (run, cancelling) = open(state, attempt)?;
     if cancelling {
         // Whatever went wrong, the user wanted it to stop, and it has.

@@ -42,7 +42,9 @@ impl WebhookView {
     pub fn apply(
         row: Option<Self>,
         event: &WebhookEvent,
-        (id, tenant, at): (WebhookId, &Tenant, Timestamp),
+        id: WebhookId,
+        tenant: &Tenant,
+        at: Timestamp,
     ) -> Option<Self> {
         let mut row = match (row, event) {
             (None, WebhookEvent::Created { terms }) => Self {

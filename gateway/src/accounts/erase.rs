@@ -30,7 +30,8 @@ const PAGE: u32 = 200;
 /// each step may be taken twice.
 pub(super) async fn erase(
     gateway: &Gateway,
-    (principal, caller): (&Principal, &Caller),
+    principal: &Principal,
+    caller: &Caller,
     tenant: &Tenant,
 ) -> Result<Position, Problem> {
     let by = principal.grant();
@@ -108,7 +109,7 @@ async fn end_jobs(gateway: &Gateway, caller: &Caller, tenant: &Tenant) -> Result
                     let Some(last) = jobs.last() else { break };
                     filter.after = Some(last.id);
                     for job in &jobs {
-                        none &= !end_job(gateway, caller, (tenant, job.id)).await;
+                        none &= !end_job(gateway, caller, tenant, job.id).await;
                     }
                 }
             }
@@ -123,7 +124,7 @@ async fn end_jobs(gateway: &Gateway, caller: &Caller, tenant: &Tenant) -> Result
 }
 
 /// False if nobody can end it, or needs to: it cannot be read.
-async fn end_job(gateway: &Gateway, caller: &Caller, (tenant, job): (&Tenant, JobId)) -> bool {
+async fn end_job(gateway: &Gateway, caller: &Caller, tenant: &Tenant, job: JobId) -> bool {
     let id = job.to_string();
     // A refusal means that it is over, or that its outputs are being delivered.
     let cancel = JobCommand::Cancel;

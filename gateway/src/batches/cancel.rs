@@ -15,7 +15,8 @@ use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
 /// Calls a batch off, and its jobs with it.
 pub(super) async fn cancel(
     gateway: &Gateway,
-    (principal, caller): (&Principal, &Caller),
+    principal: &Principal,
+    caller: &Caller,
     id: BatchId,
 ) -> Result<Reply<202, BatchShown>, Problem> {
     let tenant = &principal.tenant;

@@ -36,7 +36,8 @@ use crate::{
 /// Checks every job, reserves what they make, appends the batch, makes its jobs.
 pub(super) async fn create(
     gateway: &Gateway,
-    (request, principal): (&Request, &Principal),
+    request: &Request,
+    principal: &Principal,
     body: StrictJson<BatchBody>,
     key: Option<String>,
 ) -> Result<Reply<201, BatchShown>, Problem> {
@@ -49,7 +50,7 @@ pub(super) async fn create(
     let callback = body.callback()?;
     let max_parallel = body.max_parallel.unwrap_or(USUAL_PARALLEL);
     let terms = Terms { name: body.name, max_parallel, callback, key };
-    submit(gateway, (request, principal), specs, terms).await
+    submit(gateway, request, principal, specs, terms).await
 }
 
 /// What a batch has beside its jobs.
@@ -77,7 +78,8 @@ pub(crate) async fn before(
 /// The same of jobs that are read already, each with where it stands in the request.
 pub(crate) async fn submit(
     gateway: &Gateway,
-    (request, principal): (&Request, &Principal),
+    request: &Request,
+    principal: &Principal,
     specs: Vec<(String, JobSpec)>,
     terms: Terms,
 ) -> Result<Reply<201, BatchShown>, Problem> {
@@ -108,7 +110,7 @@ pub(crate) async fn submit(
         })
         .collect();
     let caller = caller(principal, request);
-    reserve_all(gateway, (principal, &caller), &jobs).await?;
+    reserve_all(gateway, principal, &caller, &jobs).await?;
     let jobs: Vec<BatchJob> = jobs.into_iter().map(|(_, job)| job).collect();
     failpoint::hit("gateway.before_batch");
     let spec =
@@ -205,7 +207,8 @@ async fn look_at(
 /// Two live jobs never make the same file.
 async fn reserve_all(
     gateway: &Gateway,
-    (principal, caller): (&Principal, &Caller),
+    principal: &Principal,
+    caller: &Caller,
     jobs: &[(String, BatchJob)],
 ) -> Result<(), Problem> {
     let reservations = jobs.iter().map(|(part, job)| {

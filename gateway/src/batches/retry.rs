@@ -23,7 +23,8 @@ use crate::{
 /// Tries again what failed or was called off.
 pub(super) async fn retry(
     gateway: &Gateway,
-    (principal, caller): (&Principal, &Caller),
+    principal: &Principal,
+    caller: &Caller,
     id: BatchId,
 ) -> Result<Reply<202, BatchShown>, Problem> {
     let tenant = principal.tenant.as_str();

@@ -98,7 +98,7 @@ pub(crate) async fn in_log(
             if let BatchEvent::Submitted { spec } = event {
                 jobs = spec.jobs.iter().map(|job| job.id).collect();
             }
-            view = BatchView::apply(view, event, (id, tenant, at));
+            view = BatchView::apply(view, event, id, tenant, at);
         }
         position.sequence = *sequence;
         position.index = u32::try_from(decision.events.len().saturating_sub(1)).unwrap_or(0);

@@ -76,8 +76,8 @@ impl BatchEvents {
             first
         };
         wanted.over = told_before && resume.is_none_or(|last| last >= batch.position);
-        let begin = (Some(first), resume.unwrap_or(stands));
-        let follow = Follow::new((&gateway, tenant), listener, begin, wanted);
+        let after = resume.unwrap_or(stands);
+        let follow = Follow::new(&gateway, tenant, listener, Some(first), after, wanted);
         Ok(stream(&gateway, principal, follow))
     }
 }

@@ -49,9 +49,11 @@ pub(super) const PAGE: usize = 1_000;
 impl<W: Wanted> Follow<W> {
     /// One that is sent `first`, and then what comes after a position.
     pub(super) fn new(
-        (gateway, tenant): (&Arc<Gateway>, &Tenant),
+        gateway: &Arc<Gateway>,
+        tenant: &Tenant,
         listener: broadcast::Receiver<Notification>,
-        (first, after): (Option<Event>, Position),
+        first: Option<Event>,
+        after: Position,
         wanted: W,
     ) -> Self {
         let (gateway, tenant) = (Arc::clone(gateway), tenant.clone());
@@ -61,12 +63,14 @@ impl<W: Wanted> Follow<W> {
 
     /// The same, where everything up to the position is among `first`.
     pub(crate) fn caught_up(
-        whose: (&Arc<Gateway>, &Tenant),
+        gateway: &Arc<Gateway>,
+        tenant: &Tenant,
         listener: broadcast::Receiver<Notification>,
-        (first, after): (VecDeque<Event>, Position),
+        first: VecDeque<Event>,
+        after: Position,
         wanted: W,
     ) -> Self {
-        let new = Self::new(whose, listener, (None, after), wanted);
+        let new = Self::new(gateway, tenant, listener, None, after, wanted);
         Self { ready: first, caught_up: true, ..new }
     }
 

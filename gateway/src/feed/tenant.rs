@@ -67,14 +67,14 @@ impl Events {
         }
         let listener = gateway.hub.listen(Topic::Tenant(tenant.clone()));
         let now = now(&gateway).await?;
-        let begin = match after {
+        let (first, after) = match after {
             Some(after) if is_too_old(&gateway, tenant, after, now).await? => {
                 (Some(reset(&gateway, tenant, now).await?), now)
             }
             Some(after) => (None, after),
             None => (None, now),
         };
-        let follow = Follow::new((&gateway, tenant), listener, begin, Everything);
+        let follow = Follow::new(&gateway, tenant, listener, first, after, Everything);
         Ok(stream(&gateway, principal, follow))
     }
 }

@@ -33,9 +33,9 @@ pub(crate) async fn events(
     }
     let unseen = history.iter().filter(|shown| seen.is_none_or(|seen| shown.position > seen));
     // From where the log ended, even if a reader says that it has seen more: it must be told the end.
-    let begin = (unseen.map(EventView::event).collect(), newest.position);
+    let first = unseen.map(EventView::event).collect();
     let wanted = OneJob { id, over: newest.terminal };
-    let follow = Follow::caught_up((gateway, tenant), listener, begin, wanted);
+    let follow = Follow::caught_up(gateway, tenant, listener, first, newest.position, wanted);
     Ok(feed::stream(gateway, principal, follow))
 }
 

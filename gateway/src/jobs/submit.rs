@@ -88,7 +88,7 @@ pub(crate) async fn before(
         // Whoever reserved it went no further; it is finished now.
         return Ok(None);
     }
-    submitted(gateway, (tenant, id), prefer, (vec![], true)).await.map(Some)
+    submitted(gateway, tenant, id, prefer, vec![], true).await.map(Some)
 }
 
 /// The same of a job that is read already.
@@ -110,7 +110,7 @@ pub(crate) async fn submit_spec(
     if let Some(key) = key {
         id = key.reserve(gateway, principal, &id).await?;
         if gateway.job_in_log(tenant, id).await?.is_some() {
-            return submitted(gateway, (tenant, id), prefer, (warnings, true)).await;
+            return submitted(gateway, tenant, id, prefer, warnings, true).await;
         }
     }
     failpoint::hit("gateway.after_key");
@@ -141,28 +141,31 @@ pub(crate) async fn submit_spec(
         let _ = gateway.commands.handle::<Job>(tenant, &id, &caller, JobCommand::Cancel).await;
         return Err(problem);
     }
-    submitted(gateway, (tenant, id), prefer, (warnings, replayed)).await
+    submitted(gateway, tenant, id, prefer, warnings, replayed).await
 }
 
 /// A job that is in the log, at its end if that comes while its sender wants to wait.
 async fn submitted(
     gateway: &Gateway,
-    (tenant, id): (&Tenant, JobId),
+    tenant: &Tenant,
+    id: JobId,
     prefer: Option<&str>,
-    (warnings, replayed): (Vec<String>, bool),
+    warnings: Vec<String>,
+    replayed: bool,
 ) -> Result<Reply<201, Submitted>, Problem> {
     if let Some(patience) = wait::patience(prefer) {
         wait::for_the_end(gateway, tenant, id, patience).await;
     }
     let found = gateway.job_in_log(tenant, id).await?;
     let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
-    Ok(answer(gateway, &job, (position, warnings), replayed))
+    Ok(answer(gateway, &job, position, warnings, replayed))
 }
 
 fn answer(
     gateway: &Gateway,
     job: &JobView,
-    (position, warnings): (Position, Vec<String>),
+    position: Position,
+    warnings: Vec<String>,
     replayed: bool,
 ) -> Reply<201, Submitted> {
     let told = gateway.progress.of(&job.summary.id.to_string(), job.summary.attempt);

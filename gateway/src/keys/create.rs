@@ -23,7 +23,8 @@ use crate::{
 /// Makes a key; its secret is in the answer and nowhere else.
 pub(super) async fn create(
     gateway: &Gateway,
-    (request, principal): (&Request, &Principal),
+    request: &Request,
+    principal: &Principal,
     body: StrictJson<KeyBody>,
     key: Option<String>,
 ) -> Result<Reply<201, KeyShown>, Problem> {

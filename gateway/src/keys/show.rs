@@ -100,7 +100,8 @@ pub(super) fn answer_with<const STATUS: u16>(
 
 pub(super) async fn list(
     gateway: &Gateway,
-    (request, principal): (&Request, &Principal),
+    request: &Request,
+    principal: &Principal,
     asked: KeyQuery,
 ) -> Result<Reply<200, KeyPage>, Problem> {
     let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);

@@ -84,7 +84,8 @@ fn kind_is_known(kind: &str) -> bool {
 
 pub(super) async fn create(
     gateway: &Gateway,
-    (principal, caller): (&Principal, &Caller),
+    principal: &Principal,
+    caller: &Caller,
     body: StrictJson<PresetBody>,
     key: Option<String>,
 ) -> Result<Reply<201, PresetShown>, Problem> {
@@ -107,14 +108,15 @@ pub(super) async fn create(
     }
     let command = PresetCommand::Define { kind, body };
     let handled = gateway.commands.handle::<Preset>(owner, &name, caller, command).await?;
-    outdate(gateway, (owner, &name), handled);
+    outdate(gateway, owner, &name, handled);
     let shown = show::of(gateway, owner, &name, None).await?;
     Ok(shown.location(location).position(handled.position))
 }
 
 pub(super) async fn update(
     gateway: &Gateway,
-    (principal, caller): (&Principal, &Caller),
+    principal: &Principal,
+    caller: &Caller,
     name: &str,
     put: PresetPut,
     if_match: Option<String>,
@@ -133,13 +135,14 @@ pub(super) async fn update(
     let handled =
         gateway.commands.handle_if::<Preset>(owner, name, caller, command, version).await?;
     let position = handled.position;
-    outdate(gateway, (owner, name), handled);
+    outdate(gateway, owner, name, handled);
     Ok(show::of(gateway, owner, name, None).await?.position(position))
 }
 
 pub(super) async fn delete(
     gateway: &Gateway,
-    (principal, caller): (&Principal, &Caller),
+    principal: &Principal,
+    caller: &Caller,
     name: &str,
     if_match: Option<String>,
 ) -> Result<Reply<200, PresetShown>, Problem> {
@@ -156,11 +159,11 @@ pub(super) async fn delete(
     let handled =
         gateway.commands.handle_if::<Preset>(owner, name, caller, command, version).await?;
     let position = handled.position;
-    outdate(gateway, (owner, name), handled);
+    outdate(gateway, owner, name, handled);
     Ok(show::of(gateway, owner, name, newest).await?.position(position))
 }
 
 /// Whoever wrote sees it at once; other gateways hear of it a moment later.
-fn outdate(gateway: &Gateway, (owner, name): (&str, &str), handled: Handled) {
+fn outdate(gateway: &Gateway, owner: &str, name: &str, handled: Handled) {
     gateway.presets.hear(&(owner.to_owned(), name.to_owned()), handled.position.sequence);
 }

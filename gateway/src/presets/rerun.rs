@@ -38,8 +38,10 @@ const MOST: u32 = 1_000;
 
 pub(super) async fn rerun(
     gateway: &Gateway,
-    (request, principal): (&Request, &Principal),
-    (name, used): (&str, u32),
+    request: &Request,
+    principal: &Principal,
+    name: &str,
+    used: u32,
     body: StrictJson<RerunBody>,
     key: Option<String>,
 ) -> Result<Reply<201, BatchShown>, Problem> {
@@ -87,5 +89,5 @@ pub(super) async fn rerun(
     let name = format!("{used} again with {pinned}");
     let max_parallel = body.max_parallel.unwrap_or(USUAL_PARALLEL);
     let terms = Terms { name: Some(name), max_parallel, callback: None, key };
-    submit(gateway, (request, principal), specs, terms).await
+    submit(gateway, request, principal, specs, terms).await
 }

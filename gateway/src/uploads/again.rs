@@ -19,7 +19,8 @@ pub(super) async fn reserve(
     gateway: &Gateway,
     principal: &Principal,
     storage: &Storage,
-    (key, own): (Key, UploadId),
+    key: Key,
+    own: UploadId,
 ) -> Result<Reserved, Problem> {
     let id = match key.reserve(gateway, principal, &own).await {
         Ok(id) => id,

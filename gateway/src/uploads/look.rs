@@ -45,7 +45,8 @@ const MOST: usize = 64 * 1024;
 /// When they are nothing that a job could use.
 pub(super) async fn look(
     gateway: &Gateway,
-    (request, principal): (&Request, &Principal),
+    request: &Request,
+    principal: &Principal,
     id: UploadId,
     sha256: &str,
 ) -> Result<Option<Arc<Value>>, Problem> {

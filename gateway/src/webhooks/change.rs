@@ -13,7 +13,8 @@ use crate::{auth::Principal, if_match::version, problem::Problem, reply::Reply, 
 /// Refuses a change by which an endpoint would become what another one is.
 pub(super) async fn may(
     gateway: &Gateway,
-    (principal, caller): (&Principal, &Caller),
+    principal: &Principal,
+    caller: &Caller,
     id: WebhookId,
     change: &WebhookChange,
 ) -> Result<(), Problem> {
@@ -27,14 +28,16 @@ pub(super) async fn may(
     };
     let url = change.url.as_ref().unwrap_or(&terms.url);
     let events = change.events.as_ref().unwrap_or(&terms.events);
-    quota::claim(gateway, (tenant, caller), id, &Target { url, events }).await
+    quota::claim(gateway, tenant, caller, id, &Target { url, events }).await
 }
 
 /// Gives a command, if the endpoint is still as `If-Match` says, and shows it as it stands after it.
 pub(super) async fn give<const STATUS: u16>(
     gateway: &Gateway,
-    (principal, caller): (&Principal, &Caller),
-    (id, if_match): (WebhookId, Option<String>),
+    principal: &Principal,
+    caller: &Caller,
+    id: WebhookId,
+    if_match: Option<String>,
     command: WebhookCommand,
 ) -> Result<Reply<STATUS, WebhookShown>, Problem> {
     let tenant = &principal.tenant;

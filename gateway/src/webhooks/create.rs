@@ -25,7 +25,8 @@ use crate::{
 /// Makes an endpoint; its secret is in the answer and nowhere else.
 pub(super) async fn create(
     gateway: &Gateway,
-    (request, principal): (&Request, &Principal),
+    request: &Request,
+    principal: &Principal,
     body: StrictJson<WebhookBody>,
     key: Option<String>,
 ) -> Result<Reply<201, WebhookShown>, Problem> {
@@ -41,7 +42,7 @@ pub(super) async fn create(
     }
     let caller = caller(principal, request);
     let target = Target { url: &terms.url, events: &terms.events };
-    quota::claim(gateway, (tenant, &caller), id, &target).await?;
+    quota::claim(gateway, tenant, &caller, id, &target).await?;
     // Before the event: one that is made has a secret, whatever dies in between.
     let secret = crate::random::bytes()?;
     let kept = gateway.vault.put_first(&vault_name(id, 1), &secret).await?;

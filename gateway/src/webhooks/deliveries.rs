@@ -95,7 +95,8 @@ fn shown((row, tries): &(DeliveryRow, Vec<AttemptRow>)) -> DeliveryShown {
 pub(super) async fn list(
     gateway: &Gateway,
     principal: &Principal,
-    (id, uri): (WebhookId, &Uri),
+    id: WebhookId,
+    uri: &Uri,
     asked: DeliveryQuery,
 ) -> Result<Reply<200, DeliveryPage>, Problem> {
     let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);
@@ -127,8 +128,8 @@ pub(super) async fn list(
     let before = before.transpose()?;
     let more = limit.saturating_add(1);
     let status = asked.status.as_deref();
-    let hook = (tenant, id);
-    let mut rows = webhooks::deliveries(&gateway.database, hook, status, before, more).await?;
+    let database = &gateway.database;
+    let mut rows = webhooks::deliveries(database, tenant, id, status, before, more).await?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = rows.len() > limit;
     rows.truncate(limit);

@@ -28,7 +28,8 @@ pub(super) struct Target<'a> {
 /// When the account has no more, or there is one that does the same.
 pub(super) async fn claim(
     gateway: &Gateway,
-    (tenant, caller): (&Tenant, &Caller),
+    tenant: &Tenant,
+    caller: &Caller,
     hook: WebhookId,
     target: &Target<'_>,
 ) -> Result<(), Problem> {

@@ -36,8 +36,10 @@ pub(super) fn shown(secret: &[u8]) -> String {
 /// Replaces an endpoint's secret, if the endpoint is still as `If-Match` says.
 pub(super) async fn rotate(
     gateway: &Gateway,
-    (principal, caller): (&Principal, &Caller),
-    (id, if_match): (WebhookId, Option<String>),
+    principal: &Principal,
+    caller: &Caller,
+    id: WebhookId,
+    if_match: Option<String>,
 ) -> Result<Reply<200, WebhookShown>, Problem> {
     let tenant = principal.tenant.as_str();
     let version = if_match.as_deref().map(version).transpose()?.flatten();

@@ -66,7 +66,7 @@ pub(super) async fn in_log(
     for (sequence, decision) in &history {
         let at = Timestamp::from_millis(decision.at);
         for event in &decision.events {
-            view = WebhookView::apply(view, event, (id, tenant, at));
+            view = WebhookView::apply(view, event, id, tenant, at);
         }
         position.sequence = *sequence;
     }

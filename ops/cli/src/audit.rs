@@ -7,7 +7,7 @@ pub(crate) async fn run(config: &Config, verb: AuditVerb) -> anyhow::Result<()> 
     match verb {
         AuditVerb::Verify => verify(config).await,
         AuditVerb::Follow { state, syslog, otlp } => {
-            ship::follow(&Ground::new(config).await?, state, (syslog, otlp)).await
+            ship::follow(&Ground::new(config).await?, state, syslog, otlp).await
         }
         AuditVerb::Key => {
             println!("{}", hex::encode(config.secrets.verifying()?));

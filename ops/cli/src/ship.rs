@@ -46,7 +46,8 @@ enum Outlet {
 pub(crate) async fn follow(
     ground: &Ground,
     state: Option<PathBuf>,
-    (syslog, otlp): (Option<String>, Option<String>),
+    syslog: Option<String>,
+    otlp: Option<String>,
 ) -> anyhow::Result<()> {
     let stop = roles::stop_on_signal()?;
     let mut outlet = match otlp {

@@ -75,8 +75,8 @@ pub async fn verify(
         own.map(|anchor| anchor.sequence).collect()
     };
     let (of_archive, of_notes) = (wanted(Chained::Archive), wanted(Chained::AuditNote));
-    let archived = archive::compare(database, log, codec, (&of_archive, &mut verdict)).await?;
-    let noted = noted::compare(database, log, codec, (&of_notes, &mut verdict)).await?;
+    let archived = archive::compare(database, log, codec, &of_archive, &mut verdict).await?;
+    let noted = noted::compare(database, log, codec, &of_notes, &mut verdict).await?;
     outside::find(database, log, &mut verdict).await?;
     for anchor in anchors {
         let row = format!("{} {}", anchor.of.table(), anchor.sequence);
@@ -113,7 +113,8 @@ fn signed(all: Vec<Anchor>, notary: &Notary, verdict: &mut Verdict) -> Vec<Ancho
 async fn reach(
     database: &Database,
     of: Chained,
-    (last, verdict): (u64, &mut Verdict),
+    last: u64,
+    verdict: &mut Verdict,
 ) -> Result<u64, ProjectionError> {
     // One statement sees one state of both tables.
     let statement = match of {

@@ -18,7 +18,8 @@ impl<P: Projection> Runner<P> {
         &self,
         transaction: &mut PgConnection,
         parked: &mut Parked,
-        (tenant, until): (&Tenant, u64),
+        tenant: &Tenant,
+        until: u64,
     ) -> Result<(), ProjectionError> {
         self.codec.forget(tenant.as_str()).await;
         parked.forget(transaction, tenant).await?;

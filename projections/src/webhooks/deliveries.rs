@@ -54,7 +54,8 @@ pub struct AttemptRow {
 /// When the database does not answer.
 pub async fn deliveries(
     database: &Database,
-    (tenant, hook): (&Tenant, WebhookId),
+    tenant: &Tenant,
+    hook: WebhookId,
     state: Option<&str>,
     before: Option<(i64, i32, String)>,
     limit: u32,

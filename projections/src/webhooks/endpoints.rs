@@ -162,7 +162,7 @@ impl Endpoints {
             WebhookEvent::Created { .. } | WebhookEvent::Updated { .. } => Address::Said,
             _ => address,
         };
-        if let Some(view) = WebhookView::apply(view, event, (id, tenant, at)) {
+        if let Some(view) = WebhookView::apply(view, event, id, tenant, at) {
             self.rows.insert(id, Row { view, thing, sequence, address });
             self.changed.insert(id);
         }

@@ -154,7 +154,8 @@ pub struct Share<'a> {
 /// # Errors
 /// When the database or the key store does not answer; what was taken is free again after the lease.
 pub async fn claim(
-    (database, codec): (&Database, &Codec),
+    database: &Database,
+    codec: &Codec,
     sender: &Alive,
     now: Timestamp,
     share: Share<'_>,
@@ -344,8 +345,10 @@ pub async fn release(
 /// When the database does not answer.
 pub async fn remind(
     database: &Database,
-    (tenant, job): (&Tenant, JobId),
-    (id, body): (&str, &str),
+    tenant: &Tenant,
+    job: JobId,
+    id: &str,
+    body: &str,
     at: Timestamp,
 ) -> Result<(), ProjectionError> {
     let mut connection = database.pool.acquire().await?;

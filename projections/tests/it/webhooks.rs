@@ -107,9 +107,9 @@ async fn tenants_are_sent_to_in_turn_however_many_endpoints_each_has() {
         assert!(sender.holds().await);
         let lease = Duration::from_secs(90);
         let share = webhooks::Share { most, of_tenant: 4, held: &held, lease };
-        let rows = (&bed.database, bed.commands.codec());
+        let (database, codec) = (&bed.database, bed.commands.codec());
         let now = Timestamp::from_millis(u64::MAX >> 2);
-        let taken = webhooks::claim(rows, &sender, now, share).await.unwrap();
+        let taken = webhooks::claim(database, codec, &sender, now, share).await.unwrap();
         for endpoint in &taken {
             *held.entry(endpoint.view.tenant.clone()).or_default() += 1;
         }

@@ -199,7 +199,7 @@ impl<'a> TaskContext<'a> {
     }
 
     /// With leave to begin.
-    fn permitted(self, (permit, meter): (Permit, Meter<'a>)) -> Self {
+    fn permitted(self, permit: Permit, meter: Meter<'a>) -> Self {
         Self { threads: permit.threads, meter: Some(meter), ..self }
     }
 

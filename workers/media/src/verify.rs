@@ -62,7 +62,7 @@ pub(crate) fn verify(
     }
     let sounds: Vec<u32> = facts.sounds().map(|(stream, _)| stream.index).collect();
     let begins = input.start_time().unwrap_or(0);
-    decode_ends((output, begins), video.map(|video| (video, &counted)), (&sounds, duration))?;
+    decode_ends(output, begins, video.map(|video| (video, &counted)), &sounds, duration)?;
     Ok(vec![MadeFile {
         streams: summaries(&input),
         ..MadeFile::plain(
@@ -236,10 +236,12 @@ pub(crate) fn rendition(
         let lasts = counted.lasts();
         return Err(wrong(format!("the segments last {lasts} µs, planned were {planned} µs")));
     }
-    let whole = (whole, input.start_time().unwrap_or(0));
+    let begins = input.start_time().unwrap_or(0);
     match (video, facts.audio()) {
-        (Some(video), _) => decode_ends(whole, Some((video, &counted)), (&[], 0)),
-        (None, Some((stream, _))) => decode_ends(whole, None, (&[stream.index], counted.lasts())),
+        (Some(video), _) => decode_ends(whole, begins, Some((video, &counted)), &[], 0),
+        (None, Some((stream, _))) => {
+            decode_ends(whole, begins, None, &[stream.index], counted.lasts())
+        }
         (None, None) => Err(wrong("the segments hold nothing")),
     }
 }

@@ -19,7 +19,8 @@ impl Conductor {
     /// Releases as many jobs as a pool has free slots, and one for whoever is free next.
     pub(super) async fn release(
         &mut self,
-        (pool, present): (Pool, &BTreeSet<Pool>),
+        pool: Pool,
+        present: &BTreeSet<Pool>,
         slots: usize,
     ) -> Result<(), AppendError> {
         let free = slots.saturating_add(1).saturating_sub(self.state.out_in(pool)).min(MAX_ROUND);
@@ -27,7 +28,7 @@ impl Conductor {
             return Ok(());
         }
         let now = clock::now();
-        let jobs = self.state.choose((pool, present), free, now);
+        let jobs = self.state.choose(pool, present, free, now);
         if jobs.is_empty() {
             return Ok(());
         }

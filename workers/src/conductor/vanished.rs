@@ -50,7 +50,7 @@ impl Conductor {
                 && self.broken.explains(&subject, error)
             {
                 let at = clock::now();
-                self.state.job(release.job, (&release.tenant, None), at, &JobEvent::Cancelled {});
+                self.state.job(release.job, &release.tenant, None, at, &JobEvent::Cancelled {});
                 continue;
             }
             // A refusal means that the attempt ended after all; anything else is looked at again.

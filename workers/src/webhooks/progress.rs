@@ -38,7 +38,7 @@ impl Sender {
                 }
                 let (tenant, data) = (&tenant, &data);
                 // One that is not written down is, with the next word of its worker.
-                if self.remind((tenant, job), (attempt, milestone), data, clock::now()).await {
+                if self.remind(tenant, job, attempt, milestone, data, clock::now()).await {
                     reached.insert((job, attempt), (milestone, Instant::now()));
                 }
             }
@@ -47,14 +47,16 @@ impl Sender {
 
     async fn remind(
         &self,
-        (tenant, job): (&Tenant, JobId),
-        (attempt, milestone): (u64, u8),
+        tenant: &Tenant,
+        job: JobId,
+        attempt: u64,
+        milestone: u8,
         data: &Value,
         at: Timestamp,
     ) -> bool {
         let id = format!("evt_{}-{attempt}-{milestone}", job.uuid().simple());
         let body = json!({ "type": "job.progress", "timestamp": at, "data": data }).to_string();
-        let written = webhooks::remind(&self.database, (tenant, job), (&id, &body), at).await;
+        let written = webhooks::remind(&self.database, tenant, job, &id, &body, at).await;
         written.map_err(|error| tracing::warn!(%error, "a milestone is not written down")).is_ok()
     }
 }

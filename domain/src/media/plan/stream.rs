@@ -72,8 +72,8 @@ pub fn plan_stream(
     }
     let mut renditions = Vec::new();
     if let Some(picture) = draft.picture.take() {
-        let known = (own.is_some(), complexity);
-        for (variant, cap) in ladder(request, &picture, known, &mut draft.notes) {
+        let known = own.is_some();
+        for (variant, cap) in ladder(request, &picture, known, complexity, &mut draft.notes) {
             renditions.push(rendition(request, &variant, cap, &picture, codec, own)?);
         }
     }

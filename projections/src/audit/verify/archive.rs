@@ -14,10 +14,11 @@ pub(super) async fn compare(
     database: &Database,
     log: &Log,
     codec: &Codec,
-    (wanted, verdict): (&BTreeSet<u64>, &mut Verdict),
+    wanted: &BTreeSet<u64>,
+    verdict: &mut Verdict,
 ) -> Result<Hashes, ProjectionError> {
     let last = log.last_sequence().await?;
-    let end = reach(database, Chained::Archive, (last, verdict)).await?;
+    let end = reach(database, Chained::Archive, last, verdict).await?;
     let mut hashes = Hashes::new();
     let mut reader = log.follow(1);
     let (mut hash, mut at) = (Vec::new(), 0_u64);

@@ -22,11 +22,12 @@ pub(super) async fn compare(
     database: &Database,
     log: &Log,
     codec: &Codec,
-    (wanted, verdict): (&BTreeSet<u64>, &mut Verdict),
+    wanted: &BTreeSet<u64>,
+    verdict: &mut Verdict,
 ) -> Result<Hashes, ProjectionError> {
     let stream = log.notes();
     let last = stream.last_sequence().await?;
-    let end = reach(database, Chained::AuditNote, (last, verdict)).await?;
+    let end = reach(database, Chained::AuditNote, last, verdict).await?;
     let mut hashes = Hashes::new();
     let (mut hash, mut after, mut expected) = (Vec::new(), 0, None::<u64>);
     while after < end {

@@ -41,8 +41,8 @@ pub(super) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, Medi
     request.fits(own).map_err(super::refused)?;
     let effort = Effort::of_analysis(request, own);
     let due = Due { charged: effort.charged, folders: vec![], seek: 0 };
-    let begun = charge::begin(due, &facts, work)?;
-    let context = context.permitted(begun);
+    let (permit, meter) = charge::begin(due, &facts, work)?;
+    let context = context.permitted(permit, meter);
     let reporter = ProgressReporter::new(work.say, own.duration, 1);
     reporter.begin(0, "analyzing");
     let mut result = Map::new();

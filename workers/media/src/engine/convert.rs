@@ -55,8 +55,8 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
     say(ChildMessage::Planned(Box::new(plan.clone())));
     let effort = Effort::of_plan(&plan, facts.first());
     let due = Due { charged: effort.charged, folders: vec![], seek: plan.seek };
-    let begun = charge::begin(due, &facts, work)?;
-    let context = context.permitted(begun);
+    let (permit, meter) = charge::begin(due, &facts, work)?;
+    let context = context.permitted(permit, meter);
     let reporter = ProgressReporter::new(say, plan.duration, passes::count(&plan));
     write_texts(&context, &plan)?;
     let findings = passes::run(&context, &plan, &facts, &reporter)?;
@@ -252,7 +252,8 @@ impl<'env> Maker<'_, 'env> {
         let look = VideoGraph { plan: video, planar, scratch: self.context.scratch };
         let device = hardware_probe::open_device(video)?;
         let palette = self.findings.palette.as_ref();
-        let mut filtering = flow.filter_on(look.script(), palette, device.as_ref())?;
+        let (text, fed) = look.script();
+        let mut filtering = flow.filter_on(text, fed, palette, device.as_ref())?;
         let (time_base, aspect, rate) = filtering.outcome()?;
         let parameters = super::parameters(flow, video.source)?;
         let mut wanted = canvas(time_base, aspect, rate, video, &parameters, self.context.scratch);

@@ -91,7 +91,7 @@ fn sample(
     let mut canvas = canvas(time_base, aspect, rate, video, &parameters, context.scratch);
     canvas.threads = context.threads;
     let encoder = encoder::open_picture(video, canvas)?;
-    let shape = FrameFormat::of_plan(video, (time_base, aspect, rate))?;
+    let shape = FrameFormat::of_plan(video, time_base, aspect, rate)?;
     let depth = if video.pixel_format.contains("10") { 10 } else { 8 };
     let (given, made, judge) = if judged {
         let (evidence, judge) =

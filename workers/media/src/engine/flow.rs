@@ -104,13 +104,15 @@ impl<'env> Flow<'env> {
         script: (String, Vec<Fed>),
         palette: Option<&StaticFrame>,
     ) -> Result<Filtering, MediaError> {
-        self.filter_on(script, palette, None)
+        let (text, fed) = script;
+        self.filter_on(text, fed, palette, None)
     }
 
     /// As `filter`, with frames that end up in hardware.
     pub(super) fn filter_on(
         &mut self,
-        (text, fed): (String, Vec<Fed>),
+        text: String,
+        fed: Vec<Fed>,
         palette: Option<&StaticFrame>,
         device: Option<&HardwareDevice>,
     ) -> Result<Filtering, MediaError> {

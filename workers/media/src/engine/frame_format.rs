@@ -39,7 +39,9 @@ impl FrameFormat {
     /// Of the pictures that a plan's encoder is given, by what its filters answer.
     pub(super) fn of_plan(
         plan: &VideoPlan,
-        (time_base, aspect, rate): (Rational, Rational, Rational),
+        time_base: Rational,
+        aspect: Rational,
+        rate: Rational,
     ) -> Result<Self, MediaError> {
         let format = plan.pixel_format.parse();
         let format =

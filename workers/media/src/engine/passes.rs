@@ -80,7 +80,7 @@ pub(super) fn run(
         let gain = match loudness_at(audio) {
             Some((place, target)) => {
                 next("measuring loudness");
-                Some(loudness(context, plan, audio, facts, (place, target), reporter)?)
+                Some(loudness(context, plan, audio, facts, place, target, reporter)?)
             }
             None => None,
         };
@@ -146,7 +146,8 @@ fn loudness(
     plan: &Plan,
     audio: &AudioPlan,
     facts: &[MediaFacts],
-    (place, target): (usize, f64),
+    place: usize,
+    target: f64,
     reporter: &ProgressReporter<'_>,
 ) -> Result<Option<Gain>, MediaError> {
     const SILENT: f64 = -69.0;

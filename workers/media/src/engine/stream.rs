@@ -42,8 +42,8 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
     (work.say)(ChildMessage::PlannedStream(Box::new(plan.clone())));
     let effort = Effort::of_stream(&plan, facts.first());
     let due = Due { charged: effort.charged, folders: folders(&plan), seek: 0 };
-    let begun = charge::begin(due, &facts, work)?;
-    let context = context.permitted(begun);
+    let (permit, meter) = charge::begin(due, &facts, work)?;
+    let context = context.permitted(permit, meter);
     let broken = |error: std::io::Error| MediaError::internal("the output folder", error);
     let root = work.output.parent().unwrap_or(Path::new("out")).to_owned();
     let key = if request.encrypted { Some(new_key(&root)?) } else { None };

@@ -27,9 +27,11 @@ fn context(input: &Input, stream: u32) -> Result<(codec::Context, ffmpeg::Ration
 /// once, for nothing else is left that would keep the processor busy. The file `begins` at that
 /// microsecond.
 pub(super) fn decode_ends(
-    (path, begins): (&Path, i64),
+    path: &Path,
+    begins: i64,
     pictures: Option<(u32, &Counted)>,
-    (sounds, duration): (&[u32], u64),
+    sounds: &[u32],
+    duration: u64,
 ) -> Result<(), MediaError> {
     let open = || {
         let unreadable = |error| wrong(format!("the output does not open again: {error}"));

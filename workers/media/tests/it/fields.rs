@@ -63,7 +63,7 @@ fn a_film_for_cutting_keeps_its_fields_and_any_other_is_deinterlaced() {
         let frames = says("fields.mov", "frame=top_field_first");
         assert!(frames.lines().all(|frame| frame == first), "{frames}");
         let (film, made) = (slot.input(), slot.output("fields.mov"));
-        let fields = |chain| compared((&film, chain), (&made, "format=yuv422p10"));
+        let fields = |chain| compared((&film, chain), &made, "format=yuv422p10");
         let (own, mixed) = (fields("scale=interl=1,format=yuv422p10"), fields("format=yuv422p10"));
         assert!(own > 40.0 && own > mixed + 1.0, "{own} dB, {mixed} dB");
     }

@@ -264,11 +264,11 @@ pub(crate) fn loudness(path: &Path) -> (f64, f64) {
 
 /// The peak signal-to-noise ratio of two pictures or films of one size, by ffmpeg's own filter.
 pub(crate) fn psnr(one: &Path, other: &Path) -> f64 {
-    compared((one, "format=yuv420p"), (other, "format=yuv420p"))
+    compared((one, "format=yuv420p"), other, "format=yuv420p")
 }
 
 /// The same of two films that are first brought to what can be compared.
-pub(crate) fn compared((one, this): (&Path, &str), (other, that): (&Path, &str)) -> f64 {
+pub(crate) fn compared((one, this): (&Path, &str), other: &Path, that: &str) -> f64 {
     let graph = format!("[0:v]{this}[a];[1:v]{that}[b];[a][b]psnr");
     let inputs = ["-i", one.to_str().unwrap(), "-i", other.to_str().unwrap()];
     let said = ffmpeg_says(&[&inputs[..], &["-lavfi", &graph, "-f", "null", "-"]].concat());

@@ -29,7 +29,7 @@ pub(crate) fn of(what: &str) -> Slot {
 
 /// How much alike two films look on a screen, in red, green and blue.
 fn shown(one: &Path, other: &Path) -> f64 {
-    compared((one, "format=gbrp"), (other, "format=gbrp"))
+    compared((one, "format=gbrp"), other, "format=gbrp")
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn deep_films_are_compared_by_what_deep_samples_hold() {
     ));
     let found = analyze(&slot, &[Metric::Psnr], true);
     let ten = "format=yuv420p10le";
-    let theirs = compared((&slot.input(), ten), (&reference, ten));
+    let theirs = compared((&slot.input(), ten), &reference, ten);
     let ours = found["psnr"]["mean"].as_f64().unwrap();
     assert!((ours - theirs).abs() < 0.01, "{ours} and {theirs}");
 }

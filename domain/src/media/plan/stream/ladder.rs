@@ -26,7 +26,8 @@ const EASY: f64 = 0.5;
 pub(super) fn ladder(
     request: &Stream,
     picture: &Picture,
-    (known, complexity): (bool, Option<f64>),
+    known: bool,
+    complexity: Option<f64>,
     notes: &mut Vec<String>,
 ) -> Vec<(Variant, u64)> {
     let (wide, high) = picture.shown_size();

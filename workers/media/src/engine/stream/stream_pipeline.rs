@@ -170,7 +170,10 @@ impl<'a> StreamPipeline<'a> {
             .renditions
             .iter()
             .zip(&*tracks)
-            .map(|(rendition, track)| FrameFormat::of_plan(&rendition.video, track.outcome))
+            .map(|(rendition, track)| {
+                let (time_base, aspect, rate) = track.outcome;
+                FrameFormat::of_plan(&rendition.video, time_base, aspect, rate)
+            })
             .collect::<Result<_, MediaError>>()?;
         let deep = |rendition: &Rendition| rendition.video.pixel_format.contains("10");
         let largest = ladder::largest(&self.plan.renditions);
