@@ -38,5 +38,5 @@ bench: ## Ratios against rivals, measured now
 	@ops/bench/run
 
 docs: ## The API's OpenAPI snapshot and the crates' documentation
-	UPDATE_SNAPSHOTS=1 cargo test --locked --quiet --package gateway --test openapi
+	UPDATE_SNAPSHOTS=1 cargo test --locked --quiet --package ffapi-gateway --test openapi
 	cargo doc --locked --workspace --no-deps

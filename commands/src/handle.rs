@@ -3,8 +3,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use domain::{Decider, Personal};
-use nats::{
+use ffapi_domain::{Decider, Personal};
+use ffapi_nats::{
     Actor, AppendError, AppendRequest, Codec, CodecError, Decision, Log, LogError, Message,
     Position, Snapshot, failpoint, personal,
 };
@@ -263,10 +263,10 @@ impl Commands {
         D::State: Clone + 'static,
     {
         if loaded.sequence == 0
-            && let Some(from_snapshot) = self.from_snapshot::<D>(subject).await?
+            && let Some(snapshot) = self.snapshot::<D>(subject).await?
         {
-            self.cache.put(subject, from_snapshot.clone());
-            return Ok(from_snapshot);
+            self.cache.put(subject, snapshot.clone());
+            return Ok(snapshot);
         }
         let from = loaded.sequence.saturating_add(1);
         let messages: Vec<Message> = self.log.load(subject, from).await?;
@@ -283,7 +283,7 @@ impl Commands {
     }
 
     /// What the newest message carries, of aggregates whose messages do.
-    async fn from_snapshot<D>(&self, subject: &str) -> Result<Option<Loaded<D::State>>, CodecError>
+    async fn snapshot<D>(&self, subject: &str) -> Result<Option<Loaded<D::State>>, CodecError>
     where
         D: Decider,
         D::Event: DeserializeOwned,

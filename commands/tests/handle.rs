@@ -4,14 +4,14 @@
 
 use std::collections::BTreeSet;
 
-use commands::{Caller, Commands, HandleError};
-use domain::{
+use ffapi_commands::{Caller, Commands, HandleError};
+use ffapi_domain::{
     LeaseId, Personal, Timestamp,
     key::{Grant, Key, KeyCommand, KeyRejection, KeyState, KeyTerms, Scope},
     queue_quota::{QueueQuota, QueueQuotaCommand, QueueQuotaEvent},
 };
-use embedded::{NatsServer, temporary_folder};
-use nats::{
+use ffapi_embedded::{NatsServer, temporary_folder};
+use ffapi_nats::{
     Actor, AppendRequest, Codec, Decision, Log, Nats, NatsConfig, Snapshot, Vault, topology,
 };
 use tempfile::TempDir;

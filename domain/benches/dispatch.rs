@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::{
+use ffapi_domain::{
     JobId, Personal, Tenant, Timestamp,
     account::{Limits, Tiers},
     dispatch::{Caps, Dispatch, DispatchEvent},

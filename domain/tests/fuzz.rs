@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use domain::{
+use ffapi_domain::{
     Personal,
     media::{
         Audio, AudioCodec, AudioFacts, Axis, Capabilities, Chroma, Color, Concat, Container,

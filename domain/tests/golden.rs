@@ -15,7 +15,7 @@ use std::{
     sync::LazyLock,
 };
 
-use domain::{
+use ffapi_domain::{
     account::AccountEvent,
     audit::AuditEvent,
     batch::BatchEvent,

@@ -1,7 +1,7 @@
 //! Whether anything is taken for an account: nothing, from the moment its erasure begins until an admin
 //! opens it anew.
 
-use domain::{Tenant, account::Standing};
+use ffapi_domain::{Tenant, account::Standing};
 
 use crate::{
     problem::{Kind, Problem},

@@ -6,7 +6,7 @@ mod reopen;
 
 use std::sync::Arc;
 
-use domain::{
+use ffapi_domain::{
     Tenant,
     account::{Account, AccountCommand},
     key::Scope,

@@ -1,7 +1,7 @@
 //! What is told without being asked, as an AsyncAPI document: over NATS, by webhooks, in streams. Made
 //! from the catalogue of events, which a test holds what is told against.
 
-use domain::catalogue::{EVENTS, EventKind};
+use ffapi_domain::catalogue::{EVENTS, EventKind};
 use serde_json::{Map, Value, json};
 
 /// The JSON Schema of an event's `data`.

@@ -9,13 +9,13 @@ use std::{
     time::Duration,
 };
 
-use commands::Commands;
-use domain::{
+use ffapi_commands::Commands;
+use ffapi_domain::{
     KeyId, Personal, Tenant, Timestamp,
     audit::{AuditEvent, NOBODY},
 };
+use ffapi_nats::{Actor, AuditStream, CodecError, Decision, LogError};
 use lru::LruCache;
-use nats::{Actor, AuditStream, CodecError, Decision, LogError};
 use poem::Request;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;

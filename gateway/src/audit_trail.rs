@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::{Tenant, Timestamp, key::Scope};
-use poem::{Request, Result, web::Data};
-use poem_openapi::{Object, OpenApi, param::Query, types::Any};
-use projections::{
+use ffapi_domain::{Tenant, Timestamp, key::Scope};
+use ffapi_projections::{
     AuditDecisions,
     audit::{self, AuditFilter, AuditRow},
 };
+use poem::{Request, Result, web::Data};
+use poem_openapi::{Object, OpenApi, param::Query, types::Any};
 use serde_json::Value;
 
 use crate::{

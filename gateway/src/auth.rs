@@ -10,7 +10,7 @@ mod token;
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use domain::{
+use ffapi_domain::{
     KeyId, Tenant, Timestamp,
     key::{Grant, KeyTerms, Scope},
 };

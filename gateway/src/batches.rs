@@ -10,7 +10,7 @@ mod stats;
 
 use std::sync::Arc;
 
-use domain::{BatchId, key::Scope};
+use ffapi_domain::{BatchId, key::Scope};
 use poem::{Request, Result, web::Data};
 use poem_openapi::{
     OpenApi,

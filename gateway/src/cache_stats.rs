@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::key::Scope;
+use ffapi_domain::key::Scope;
 use poem::{Request, Result, web::Data};
 use poem_openapi::{Object, OpenApi};
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{
+use ffapi_domain::{
     key::Scope,
     retention::{CLEANUP, Removed},
 };

@@ -1,6 +1,6 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use domain::Timestamp;
+use ffapi_domain::Timestamp;
 
 /// The wall clock.
 pub(crate) fn now() -> Timestamp {

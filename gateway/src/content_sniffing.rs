@@ -3,7 +3,7 @@
 use std::{io, pin::Pin, time::Duration};
 
 use bytes::Bytes;
-use domain::media::{EXTENSIONS, MAGIC_BYTES, magic};
+use ffapi_domain::media::{EXTENSIONS, MAGIC_BYTES, magic};
 use futures::{Stream, StreamExt, stream};
 
 use crate::problem::{Kind, Problem};

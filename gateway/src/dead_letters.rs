@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use commands::{Caller, HandleError};
-use domain::{
+use ffapi_commands::{Caller, HandleError};
+use ffapi_domain::{
     JobId, Tenant,
     job::{FailureCode, Job, JobCommand, JobView},
     key::Scope,
 };
+use ffapi_projections::{JobDetail, job_detail};
 use futures::FutureExt;
 use poem::{Request, Result, web::Data};
 use poem_openapi::{Object, OpenApi, param::Query};
-use projections::{JobDetail, job_detail};
 use serde::Deserialize;
 
 use crate::{
@@ -75,7 +75,7 @@ fn invalid(pointer: &str, detail: impl Into<String>) -> Problem {
 
 fn tenant(text: Option<&str>, pointer: &str) -> Result<Option<Tenant>, Problem> {
     let parsed = text.map(|text| {
-        text.parse().map_err(|error: domain::BadTenant| invalid(pointer, error.to_string()))
+        text.parse().map_err(|error: ffapi_domain::BadTenant| invalid(pointer, error.to_string()))
     });
     parsed.transpose()
 }

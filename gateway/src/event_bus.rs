@@ -5,8 +5,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use domain::{JobId, Tenant};
-use nats::Message;
+use ffapi_domain::{JobId, Tenant};
+use ffapi_nats::Message;
 use serde_json::Value;
 use tokio::sync::broadcast::{self, error::RecvError};
 

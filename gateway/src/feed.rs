@@ -9,8 +9,8 @@ mod tenant;
 use std::{io, task::Poll, time::Duration};
 
 use bytes::Bytes;
+use ffapi_nats::Position;
 use futures::{Stream, StreamExt, stream};
-use nats::Position;
 use poem::{Body, Response, web::sse::Event};
 use tokio::time::{Instant, interval_at};
 

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use domain::{Timestamp, key::Scope};
+use ffapi_domain::{Timestamp, key::Scope};
 use poem::{
     Endpoint, IntoResponse, Request, Response, Result,
     http::{Method, StatusCode},

@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{
+use ffapi_domain::{
     key::Scope,
     media::{MediaRequest, Metric, Operation},
 };
+use ffapi_projections::{Ends, positions};
 use poem::{Response, Result, http::StatusCode, web::Data};
 use poem_openapi::{Object, OpenApi, types::Any};
-use projections::{Ends, positions};
 use serde_json::{Map, Value, json};
 
 use crate::{

@@ -1,6 +1,6 @@
 use std::{fmt::Display, str::FromStr};
 
-use nats::{Reservation, Reserved};
+use ffapi_nats::{Reservation, Reserved};
 
 use crate::{
     auth::Principal,

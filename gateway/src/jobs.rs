@@ -20,7 +20,7 @@ mod why;
 
 use std::sync::Arc;
 
-use domain::{JobId, job::JobCommand, key::Scope};
+use ffapi_domain::{JobId, job::JobCommand, key::Scope};
 use poem::{Request, Result, web::Data};
 use poem_openapi::{
     OpenApi,

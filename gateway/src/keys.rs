@@ -10,7 +10,7 @@ mod usage;
 
 use std::sync::Arc;
 
-use domain::{
+use ffapi_domain::{
     KeyId,
     key::{KeyCommand, Scope},
 };

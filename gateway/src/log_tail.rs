@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::{Decider, account::Account, job::Job, preset::Preset};
-use nats::{Message, Position, PubSub};
-use projections::{JobDetail, position_subject};
+use ffapi_domain::{Decider, account::Account, job::Job, preset::Preset};
+use ffapi_nats::{Message, Position, PubSub};
+use ffapi_projections::{JobDetail, position_subject};
 use tokio_util::sync::CancellationToken;
 
 use crate::{queue_slots, server::GatewayError, state::Gateway};

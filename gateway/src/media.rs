@@ -3,7 +3,7 @@
 mod operation;
 pub(crate) mod value;
 
-use domain::media::{MediaRequest, Overwrite};
+use ffapi_domain::media::{MediaRequest, Overwrite};
 use poem_openapi::Enum;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

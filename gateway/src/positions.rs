@@ -3,8 +3,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nats::Position;
-use projections::{
+use ffapi_nats::Position;
+use ffapi_projections::{
     AuditDecisions, BatchList, Database, JobDetail, JobList, Pace, Presets, Projection, Queue,
     Webhooks, positions,
 };
@@ -67,7 +67,7 @@ impl Positions {
         wanted: Option<&str>,
     ) -> Result<(), Problem> {
         let Some(wanted) = wanted else { return Ok(()) };
-        let wanted: Position = wanted.parse().map_err(|error: nats::BadPosition| {
+        let wanted: Position = wanted.parse().map_err(|error: ffapi_nats::BadPosition| {
             Problem::field(Kind::Malformed, "#min_position", error.to_string())
         })?;
         if wanted.epoch != epoch {

@@ -7,7 +7,7 @@ mod show;
 
 use std::sync::Arc;
 
-use domain::key::Scope;
+use ffapi_domain::key::Scope;
 use poem::{Request, Result, web::Data};
 use poem_openapi::{
     OpenApi,

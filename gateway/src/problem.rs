@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use commands::HandleError;
-use domain::{
+use ffapi_commands::HandleError;
+use ffapi_domain::{
     account::AccountRejection,
     batch::BatchRejection,
     job::JobRejection,
@@ -13,16 +13,16 @@ use domain::{
     queue_quota::QueueQuotaRejection,
     webhook::WebhookRejection,
 };
-use nats::{CodecError, LogError};
+use ffapi_nats::{CodecError, LogError};
+use ffapi_projections::ProjectionError;
+use ffapi_storage::StorageError;
 use poem::{
     Response,
     error::ResponseError,
     http::{StatusCode, header},
 };
-use projections::ProjectionError;
 use serde::Serialize;
 use serde_json::json;
-use storage::StorageError;
 
 /// The kinds of problem; each has its own `type`, explained in docs/errors.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

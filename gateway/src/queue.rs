@@ -2,15 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{
+use ffapi_domain::{
     JobId, Tenant,
     dispatch::{PLACES, Place, PlacesQuestion},
     job::Priority,
     key::Scope,
 };
+use ffapi_projections::{Queue, queue};
 use poem::{Result, web::Data};
 use poem_openapi::{Object, OpenApi, param::Query};
-use projections::{Queue, queue};
 use serde_json::Value;
 
 use crate::{

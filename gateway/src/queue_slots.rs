@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use commands::{Caller, HandleError};
-use domain::{
+use ffapi_commands::{Caller, HandleError};
+use ffapi_domain::{
     LeaseId, Tenant,
     queue_quota::{QueueQuota, QueueQuotaCommand, QueueQuotaRejection},
 };

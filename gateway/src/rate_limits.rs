@@ -5,8 +5,8 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use domain::{Tenant, Timestamp};
-use nats::{LogError, QuotaCounter};
+use ffapi_domain::{Tenant, Timestamp};
+use ffapi_nats::{LogError, QuotaCounter};
 use poem::http::{HeaderMap, HeaderValue};
 
 use crate::problem::Problem;

@@ -1,4 +1,4 @@
-use nats::Position;
+use ffapi_nats::Position;
 use poem::{
     IntoResponse, Response,
     http::{HeaderValue, StatusCode, header},

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use domain::Network;
-use nats::LogError;
+use ffapi_domain::Network;
+use ffapi_nats::LogError;
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Response, Route,
     endpoint::make,
@@ -276,7 +276,7 @@ fn counted<E: Endpoint<Output = Response> + 'static>(
     })
 }
 
-/// The whole API with its response_middleware.
+/// The whole API, with what every answer has in common.
 fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
     let service = service();
     let readers = Readers::new();

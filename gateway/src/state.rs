@@ -3,16 +3,16 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use commands::{Caller, Commands};
-use domain::{
+use ffapi_commands::{Caller, Commands};
+use ffapi_domain::{
     JobId, Personal, Tenant, Timestamp,
     job::{Job, JobView, Recorded},
     media::Capabilities,
     preset::PresetState,
 };
-use nats::{Actor, Idempotency, JobLogs, Position, PubSub, QuotaCounter, Vault};
-use projections::{Database, Notary};
-use storage::{EgressConfig, Storage};
+use ffapi_nats::{Actor, Idempotency, JobLogs, Position, PubSub, QuotaCounter, Vault};
+use ffapi_projections::{Database, Notary};
+use ffapi_storage::{EgressConfig, Storage};
 use uuid::Uuid;
 
 use crate::{

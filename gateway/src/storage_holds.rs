@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use commands::{Caller, HandleError};
-use domain::{
+use ffapi_commands::{Caller, HandleError};
+use ffapi_domain::{
     Tenant, UploadId,
     storage_quota::{StorageQuota, StorageQuotaCommand, StorageQuotaRejection},
 };
 
-use nats::CodecError;
+use ffapi_nats::CodecError;
 use tokio_util::sync::CancellationToken;
 
 use crate::{

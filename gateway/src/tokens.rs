@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{
+use ffapi_domain::{
     BatchId, JobId,
     batch::{Batch, BatchState},
     job::{Job, JobState},

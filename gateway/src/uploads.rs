@@ -6,14 +6,14 @@ mod stored;
 
 use std::sync::Arc;
 
-use commands::{Caller, Handled};
+use ffapi_commands::{Caller, Handled};
 
-use domain::{
+use ffapi_domain::{
     Personal, UploadId,
     key::Scope,
     upload::{Upload, UploadCommand, UploadRejection},
 };
-use nats::failpoint;
+use ffapi_nats::failpoint;
 use poem::{Body, Request, Result, web::Data};
 use poem_openapi::{
     Object, OpenApi,

@@ -11,7 +11,7 @@ mod show;
 
 use std::sync::Arc;
 
-use domain::{WebhookId, key::Scope, webhook::WebhookCommand};
+use ffapi_domain::{WebhookId, key::Scope, webhook::WebhookCommand};
 use poem::{Request, Result, web::Data};
 use poem_openapi::{
     OpenApi,

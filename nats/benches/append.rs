@@ -12,8 +12,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use embedded::{NatsServer, temporary_folder};
-use nats::{AppendRequest, Log, Nats, NatsConfig, topology};
+use ffapi_embedded::{NatsServer, temporary_folder};
+use ffapi_nats::{AppendRequest, Log, Nats, NatsConfig, topology};
 use uuid::Uuid;
 
 /// About what a submission weighs.

@@ -12,19 +12,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use commands::{Caller, Commands};
-use domain::{
+use ffapi_commands::{Caller, Commands};
+use ffapi_domain::{
     JobId, Personal,
     job::{Job, JobCommand, JobSpec},
     media::{Convert, MediaRequest, Overwrite},
 };
-use embedded::{NatsServer, Postgres, temporary_folder};
-use futures::{StreamExt, stream};
-use nats::{Codec, Log, Nats, NatsConfig, PubSub, Vault, topology};
-use projections::{
+use ffapi_embedded::{NatsServer, Postgres, temporary_folder};
+use ffapi_nats::{Codec, Log, Nats, NatsConfig, PubSub, Vault, topology};
+use ffapi_projections::{
     Archive, Database, JobDetail, JobList, PostgresConfig, Projection, Queue, Rebuild, Runner,
     position_subject,
 };
+use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 

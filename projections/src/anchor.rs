@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ed25519_dalek::{Signature, Signer as _, SigningKey, Verifier, VerifyingKey};
-use nats::SignedHeads;
+use ffapi_nats::SignedHeads;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -141,7 +141,7 @@ impl AnchorSigner {
         let signature = self.key.sign(words(of, sequence, &hash).as_bytes());
         let anchor = Anchor { of, sequence, hash, signature: hex::encode(signature.to_bytes()) };
         let payload = serde_json::to_vec(&anchor)
-            .map_err(|error| nats::LogError::Corrupt(error.to_string()))?;
+            .map_err(|error| ffapi_nats::LogError::Corrupt(error.to_string()))?;
         self.anchors.keep(payload).await?;
         Ok(sequence)
     }

@@ -1,7 +1,7 @@
 //! Answers: what exactly stands in the log, and was it ever changed? A second durable copy of every
 //! message, each chained to the one before by SHA-256 over what is stored, ciphertext included.
 
-use nats::{Codec, Message};
+use ffapi_nats::{Codec, Message};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 

@@ -5,8 +5,8 @@ mod decisions;
 mod notes;
 mod verify;
 
-use domain::{Tenant, Timestamp};
-use nats::{Actor, Codec, Decision, Message};
+use ffapi_domain::{Tenant, Timestamp};
+use ffapi_nats::{Actor, Codec, Decision, Message};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{FromRow, QueryBuilder};

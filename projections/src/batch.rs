@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use domain::{
+use ffapi_domain::{
     BatchId, Decider, JobId, Tenant, Timestamp,
     batch::{Batch, BatchEvent, BatchView, Counts},
     job::JobStatus,
 };
-use nats::{Codec, Decision, Message};
+use ffapi_nats::{Codec, Decision, Message};
 use sqlx::{PgConnection, types::Json};
 
 use crate::{Database, JobList, Projection, ProjectionError, erasure::Gone, error::Flaw, storable};

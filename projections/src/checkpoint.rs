@@ -1,4 +1,4 @@
-use nats::{Log, LogError, topology::LogIdentity};
+use ffapi_nats::{Log, LogError, topology::LogIdentity};
 use sqlx::PgConnection;
 
 use crate::{AuditNotes, Database, Projection, ProjectionError, Report};

@@ -1,8 +1,8 @@
-use domain::{
+use ffapi_domain::{
     Decider, Tenant,
     account::{Account, AccountEvent},
 };
-use nats::{Codec, CodecError, Decision, Message};
+use ffapi_nats::{Codec, CodecError, Decision, Message};
 use sqlx::PgConnection;
 
 use crate::ProjectionError;

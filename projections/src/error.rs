@@ -1,4 +1,4 @@
-use nats::{CodecError, LogError};
+use ffapi_nats::{CodecError, LogError};
 
 /// Why a read model could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use domain::{
+use ffapi_domain::{
     Decider, JobId, Timestamp,
     job::{Job, JobEvent, Recorded},
     location::Location,
 };
-use nats::{Codec, Decision, Message};
+use ffapi_nats::{Codec, Decision, Message};
 use sqlx::PgConnection;
 
 use crate::{ProjectionError, error::Flaw, storable};

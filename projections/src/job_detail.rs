@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use domain::{
+use ffapi_domain::{
     Decider, JobId, Tenant, Timestamp,
     job::{FailureCode, Job, JobEvent, JobView, Recorded},
 };
-use nats::{Codec, Message};
+use ffapi_nats::{Codec, Message};
 use sqlx::{AssertSqlSafe, PgConnection, types::Json};
 
 use crate::{

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use domain::{
+use ffapi_domain::{
     BatchId, Decider, JobId, Tenant, Timestamp,
     job::{Job, JobEvent, JobStatus, JobSummary, PresetRef, Recorded},
 };
-use nats::{Codec, Message};
+use ffapi_nats::{Codec, Message};
 use sqlx::{PgConnection, QueryBuilder, types::Json};
 
 use crate::{

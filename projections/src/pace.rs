@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use domain::{
+use ffapi_domain::{
     Tenant,
     job::JobEvent,
     media::{Pace as Learned, Spent},
 };
-use nats::{Codec, Message};
+use ffapi_nats::{Codec, Message};
 use sqlx::PgConnection;
 
 use crate::{Database, Projection, ProjectionError, fold::decisions, storable};

@@ -1,10 +1,10 @@
 //! Answers: which presets are there, and what was each version?
 
-use domain::{
+use ffapi_domain::{
     Decider, Tenant,
     preset::{GLOBAL, Preset, PresetEvent},
 };
-use nats::{Codec, Decision, Message};
+use ffapi_nats::{Codec, Decision, Message};
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection, types::Json};
 

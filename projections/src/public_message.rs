@@ -1,13 +1,13 @@
 //! What messages of the log say to users, whatever they are about.
 
-use domain::{
+use ffapi_domain::{
     Decider, PublicEvent, Timestamp,
     batch::{self, Batch, BatchEvent},
     job::{self, Job, JobEvent},
     key::{self, Key, KeyEvent},
     webhook::{self, Callback, Webhook, WebhookEvent},
 };
-use nats::{Actor, Codec, CodecError, Decision, Message};
+use ffapi_nats::{Actor, Codec, CodecError, Decision, Message};
 
 /// What a message of the log says to users.
 #[derive(Debug, Clone)]

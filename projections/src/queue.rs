@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use domain::{
+use ffapi_domain::{
     Decider, JobId, Tenant, Timestamp,
     job::{Job, JobEvent, JobStatus, Priority, QueueEntry, Recorded},
 };
-use nats::{Codec, Message};
+use ffapi_nats::{Codec, Message};
 use sqlx::{PgConnection, types::Json};
 
 use crate::{

@@ -1,6 +1,6 @@
 //! Blue/green: a read model is built anew beside the served one, then takes its place.
 
-use nats::{Codec, Log};
+use ffapi_nats::{Codec, Log};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::{Database, Projection, ProjectionError, Runner};

@@ -1,12 +1,12 @@
 //! Answers: what was made, for whom, with which codec, in which month? A question that nobody planned:
 //! its rows are built from the whole log when it is asked.
 
-use domain::{
+use ffapi_domain::{
     Decider, Timestamp,
     job::{Job, JobEvent, OutputFile},
     quota::Month,
 };
-use nats::{Codec, Decision, Message};
+use ffapi_nats::{Codec, Decision, Message};
 use sqlx::{FromRow, PgConnection};
 
 use crate::{Database, Projection, ProjectionError, storable};

@@ -3,8 +3,8 @@ mod parked;
 
 use std::time::Duration;
 
-use domain::Tenant;
-use nats::{Codec, CodecError, Log, Message, PubSub, Reader, failpoint};
+use ffapi_domain::Tenant;
+use ffapi_nats::{Codec, CodecError, Log, Message, PubSub, Reader, failpoint};
 use serde::de::IgnoredAny;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgPoolOptions};
 use tokio_util::sync::CancellationToken;

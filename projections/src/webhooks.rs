@@ -10,12 +10,12 @@ mod sending;
 
 use std::collections::BTreeMap;
 
-use domain::{
+use ffapi_domain::{
     Decider, Tenant, Timestamp, WebhookId,
     job::{Job, JobEvent},
     webhook::{Webhook, WebhookEvent},
 };
-use nats::{Codec, CodecError, Decision, Log, Message};
+use ffapi_nats::{Codec, CodecError, Decision, Log, Message};
 use serde_json::Value;
 use sqlx::PgConnection;
 

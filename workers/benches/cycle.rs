@@ -12,8 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use commands::{Caller, Commands};
-use domain::{
+use ffapi_commands::{Caller, Commands};
+use ffapi_domain::{
     BatchId, Decider, JobId, Personal, Tenant,
     account::{Limits, Tiers},
     batch::{Batch, BatchCommand, BatchJob, BatchSpec},
@@ -21,15 +21,15 @@ use domain::{
     job::{Job, JobCommand, JobSpec},
     media::{Capabilities, Convert, MediaRequest, Overwrite, Pool},
 };
-use embedded::{NatsServer, Postgres, temporary_folder};
-use futures::{StreamExt, stream};
-use nats::{Codec, Log, Nats, NatsConfig, PubSub, Task, Vault, Work, topology};
-use projections::{
+use ffapi_embedded::{NatsServer, Postgres, temporary_folder};
+use ffapi_nats::{Codec, Log, Nats, NatsConfig, PubSub, Task, Vault, Work, topology};
+use ffapi_projections::{
     Archive, Database, JobDetail, JobList, PostgresConfig, Projection, Queue, Runner, queue,
 };
+use ffapi_workers::{Conductor, PRESENCE, Presence, SchedulingConfig};
+use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use workers::{Conductor, PRESENCE, Presence, SchedulingConfig};
 
 const SLOTS: usize = 64;
 const JOBS: u32 = 10_000;
@@ -202,7 +202,7 @@ async fn main() {
     // Projected: none waits and none runs, and the log says nothing that is not read.
     loop {
         let last = commands.log().last_sequence().await.unwrap();
-        let all = projections::positions(&database).await.unwrap();
+        let all = ffapi_projections::positions(&database).await.unwrap();
         let depth = queue::depth(&database, &acme).await.unwrap();
         let open = depth.processing + depth.queued.values().sum::<u64>();
         if open == 0 && all.iter().all(|(_, at, _)| *at >= last) {

@@ -7,17 +7,17 @@ mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-use commands::{Caller, Commands};
-use domain::{
+use ffapi_commands::{Caller, Commands};
+use ffapi_domain::{
     Decider, KeyId, Personal,
     dispatch::Release,
     job::{Failure, FailureCode, Job, JobCommand, JobEvent, JobRejection, JobState, OutputFile},
     location::Location,
     media::{Capabilities, Hardware, MediaRequest, Pool},
 };
-use media::MediaError;
-use nats::{Actor, JobLogs, PubSub, Task, failpoint};
-use storage::Storage;
+use ffapi_media::MediaError;
+use ffapi_nats::{Actor, JobLogs, PubSub, Task, failpoint};
+use ffapi_storage::Storage;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 

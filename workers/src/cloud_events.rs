@@ -1,5 +1,5 @@
-use domain::{PublicEvent, Tenant, Timestamp};
-use nats::{Position, PubSub};
+use ffapi_domain::{PublicEvent, Tenant, Timestamp};
+use ffapi_nats::{Position, PubSub};
 use serde_json::json;
 
 /// The decision that events are of.

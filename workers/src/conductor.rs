@@ -15,8 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use commands::{Caller, Commands};
-use domain::{
+use ffapi_commands::{Caller, Commands};
+use ffapi_domain::{
     BatchId, Decider, JobId, Tenant, Timestamp,
     account::{Account, AccountEvent, Tiers},
     batch::{self, Batch, BatchEvent, Batches},
@@ -29,7 +29,9 @@ use domain::{
     storage_quota::{StorageQuota, StorageQuotaEvent, StorageQuotaTracker},
     upload::{Upload, UploadEvent},
 };
-use nats::{Actor, CodecError, Decision, LogError, Message, Position, PubSub, Work, failpoint};
+use ffapi_nats::{
+    Actor, CodecError, Decision, LogError, Message, Position, PubSub, Work, failpoint,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};

@@ -2,9 +2,9 @@
 
 use std::{error::Error, io};
 
-use domain::job::FailureCode;
-use media::MediaError;
-use storage::StorageError;
+use ffapi_domain::job::FailureCode;
+use ffapi_media::MediaError;
+use ffapi_storage::StorageError;
 
 /// What storage says, as a job's failure.
 pub(crate) fn failed(error: StorageError) -> MediaError {

@@ -3,14 +3,14 @@
 
 use std::{fs::File, path::Path, time::Duration};
 
-use domain::{
+use ffapi_domain::{
     Tenant,
     account::{Account, Tiers},
     job::FailureCode,
     location::Location,
 };
-use media::MediaError;
-use storage::{Egress, EgressError, Storage};
+use ffapi_media::MediaError;
+use ffapi_storage::{Egress, EgressError, Storage};
 
 use crate::failure::failed;
 
@@ -29,7 +29,7 @@ impl InputFetcher {
     /// Opens one input of a tenant's; what comes from the web is kept in `fetched` meanwhile.
     pub(crate) async fn open(
         &self,
-        commands: &commands::Commands,
+        commands: &ffapi_commands::Commands,
         tenant: &Tenant,
         location: &Location,
         fetched: &Path,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use commands::{Commands, HandleError};
-use domain::{
+use ffapi_commands::{Commands, HandleError};
+use ffapi_domain::{
     KeyId,
     account::Account,
     dispatch::Release,
@@ -12,8 +12,8 @@ use domain::{
     media::Micros,
     quota::{Budget, MINUTE, Month, Quota, QuotaCommand, QuotaRejection},
 };
-use media::{MediaError, protocol::Progress};
-use nats::CodecError;
+use ffapi_media::{MediaError, protocol::Progress};
+use ffapi_nats::CodecError;
 
 use crate::{attempt::AttemptContext, clock};
 
@@ -165,7 +165,7 @@ pub(crate) async fn settle(context: &AttemptContext, release: &Release, charged:
 mod tests {
     use std::collections::BTreeMap;
 
-    use domain::{Personal, job::Failure};
+    use ffapi_domain::{Personal, job::Failure};
 
     use super::*;
 
@@ -219,7 +219,7 @@ mod tests {
         let fail = |code| JobCommand::FailAttempt {
             attempt: 1,
             failure: Failure { code, message: Personal::Erased },
-            at: domain::Timestamp::default(),
+            at: ffapi_domain::Timestamp::default(),
             chance: 0,
         };
         assert!(used.counts(&JobCommand::ConfirmCancel { attempt: 1 }));

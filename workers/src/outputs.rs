@@ -1,13 +1,13 @@
 //! What a media child calls its files, and what users called them.
 
-use commands::History;
-use domain::{
+use ffapi_commands::History;
+use ffapi_domain::{
     JobId,
     job::{JobEvent, OutputFile},
     location::Location,
     media::{MediaRequest, Numbered},
 };
-use storage::{Staged, Storage, StorageError};
+use ffapi_storage::{Staged, Storage, StorageError};
 
 /// What every name begins with that the child chooses for a job of one output.
 pub(crate) const OUTPUT: &str = "output";
@@ -84,7 +84,7 @@ pub(crate) fn place(
 
 #[cfg(test)]
 mod tests {
-    use domain::{
+    use ffapi_domain::{
         Personal,
         media::{Convert, Overwrite, Probe},
     };

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use domain::{
+use ffapi_domain::{
     job::FailureCode,
     media::{
         Capabilities, LOOK, LookAnswer, LookQuestion, PLAN, PlanAnswer, PlanQuestion, Pool, pools,
     },
 };
-use futures::{StreamExt, stream};
-use media::{
+use ffapi_media::{
     MediaError,
     protocol::{ChildMessage, Place, Task as MediaTask, Unbelievable, checked_json},
 };
-use nats::LiveMessage;
+use ffapi_nats::LiveMessage;
+use futures::{StreamExt, stream};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 

@@ -3,7 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::media::{Capabilities, Pool};
+use ffapi_domain::media::{Capabilities, Pool};
 use serde::{Deserialize, Serialize};
 
 use crate::self_heartbeat::SelfHeartbeat;

@@ -8,18 +8,18 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use commands::{Caller, Commands};
-use domain::{
+use ffapi_commands::{Caller, Commands};
+use ffapi_domain::{
     Decider, JobId, Tenant, Timestamp, UploadId,
     job::{Job, JobCommand, JobEvent, JobState, JobView},
     location::Location,
     retention::{CLEANUP, Removed},
     upload::{Upload, UploadCommand},
 };
-use nats::{LogError, PubSub, failpoint};
-use projections::{Database, job_detail, webhooks};
+use ffapi_nats::{LogError, PubSub, failpoint};
+use ffapi_projections::{Database, job_detail, webhooks};
+use ffapi_storage::Storage;
 use serde::{Deserialize, Serialize};
-use storage::Storage;
 use tokio_util::sync::CancellationToken;
 
 use self::anew::MadeAnew;

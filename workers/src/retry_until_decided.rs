@@ -1,7 +1,7 @@
 use std::{fmt::Debug, time::Duration};
 
-use commands::{Caller, Commands, HandleError, Handled};
-use domain::{
+use ffapi_commands::{Caller, Commands, HandleError, Handled};
+use ffapi_domain::{
     dispatch::Release,
     job::{Job, JobCommand, JobRejection},
 };

@@ -19,8 +19,8 @@ use std::{
     time::Duration,
 };
 
-use domain::job::FailureCode;
-use media::{
+use ffapi_domain::job::FailureCode;
+use ffapi_media::{
     MediaError,
     protocol::{self, ChildMessage, Permit, Task},
 };

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use commands::HandleError;
-use domain::{
+use ffapi_commands::HandleError;
+use ffapi_domain::{
     account::Account,
     dispatch::Release,
     job::{FailureCode, OutputFile},
     storage_quota::{StorageQuota, StorageQuotaCommand, StorageQuotaRejection},
 };
-use media::MediaError;
-use nats::CodecError;
+use ffapi_media::MediaError;
+use ffapi_nats::CodecError;
 
 use crate::{attempt::AttemptContext, clock};
 

@@ -1,4 +1,4 @@
-use domain::dispatch::Release;
+use ffapi_domain::dispatch::Release;
 use serde::{Deserialize, Serialize};
 
 /// A released job as it stands in the queue.

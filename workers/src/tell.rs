@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use domain::dispatch::Release;
-use media::protocol::Progress;
+use ffapi_domain::dispatch::Release;
+use ffapi_media::protocol::Progress;
 use serde_json::json;
 
 use crate::clock;

@@ -9,16 +9,16 @@ mod signature;
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use commands::Commands;
-use domain::WebhookId;
-use lru::LruCache;
-use nats::{LogError, PubSub, Vault};
-use projections::{
+use ffapi_commands::Commands;
+use ffapi_domain::WebhookId;
+use ffapi_nats::{LogError, PubSub, Vault};
+use ffapi_projections::{
     Database, Projection, Webhooks, position_subject,
     webhooks::{self, Alive, Share},
 };
+use ffapi_storage::Egress;
+use lru::LruCache;
 use serde::{Deserialize, Serialize};
-use storage::Egress;
 use tokio::{
     sync::{Mutex, OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
@@ -160,7 +160,7 @@ impl Sender {
         alive: &mut Option<Alive>,
         room: &Arc<Semaphore>,
         sending: &mut JoinSet<()>,
-    ) -> Result<usize, projections::ProjectionError> {
+    ) -> Result<usize, ffapi_projections::ProjectionError> {
         let free = room.available_permits();
         if free == 0 {
             return Ok(0);

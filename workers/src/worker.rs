@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use commands::{Caller, Commands};
-use domain::media::{Capabilities, Pool};
-use media::{
+use ffapi_commands::{Caller, Commands};
+use ffapi_domain::media::{Capabilities, Pool};
+use ffapi_media::{
     MediaError,
     protocol::{ChildMessage, Task as MediaTask},
 };
-use nats::{Actor, JobLogs, PubSub, Task, Work, failpoint};
+use ffapi_nats::{Actor, JobLogs, PubSub, Task, Work, failpoint};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -146,7 +146,7 @@ impl Worker {
         let slots = if config.slots == 0 { cores } else { config.slots };
         let mut child = child;
         let devices = if config.devices.is_empty() {
-            media::hardware::nodes()
+            ffapi_media::hardware::nodes()
         } else {
             config.devices.clone()
         };
@@ -307,7 +307,7 @@ async fn prove(spawner: &ChildSpawner) -> Result<(Capabilities, String), MediaEr
     let mut slot = spawner.spawn().await?;
     let sandbox = slot.sandbox.clone();
     let silent = |error: std::io::Error| MediaError {
-        code: domain::job::FailureCode::Internal,
+        code: ffapi_domain::job::FailureCode::Internal,
         message: format!("a media child does not answer: {error}"),
     };
     slot.give(&MediaTask::Capabilities, &[]).await.map_err(silent)?;

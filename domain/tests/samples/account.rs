@@ -1,4 +1,4 @@
-use domain::account::{AccountEvent, AccountTerms, LimitsPatch, Tier};
+use ffapi_domain::account::{AccountEvent, AccountTerms, LimitsPatch, Tier};
 
 use super::{Samples, values::network};
 

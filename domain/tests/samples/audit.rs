@@ -1,4 +1,4 @@
-use domain::audit::AuditEvent;
+use ffapi_domain::audit::AuditEvent;
 
 use super::{
     Samples,

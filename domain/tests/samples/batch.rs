@@ -1,4 +1,4 @@
-use domain::{
+use ffapi_domain::{
     Personal,
     batch::{BatchEvent, BatchJob, BatchSpec, BatchStatus, Counts},
     job::JobSpec,

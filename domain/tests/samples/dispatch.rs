@@ -1,4 +1,4 @@
-use domain::{
+use ffapi_domain::{
     dispatch::{BlockReason, DispatchEvent, Release, Waited},
     media::Pool,
 };

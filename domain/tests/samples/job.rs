@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use domain::{
+use ffapi_domain::{
     Personal,
     dispatch::{BlockReason, Waited},
     job::{

@@ -1,4 +1,4 @@
-use domain::key::{ClaimPurpose, KeyEvent, KeyQuotaEvent, KeyTerms, Scope};
+use ffapi_domain::key::{ClaimPurpose, KeyEvent, KeyQuotaEvent, KeyTerms, Scope};
 
 use super::{
     Samples,

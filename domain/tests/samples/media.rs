@@ -1,6 +1,6 @@
 //! What a job may be asked for: a sample of each kind of request and of each operation.
 
-use domain::media::{
+use ffapi_domain::media::{
     Analyze, Audio, AudioCodec, Axis, Caption, Concat, Container, Convert, Crop, Filter,
     FilterName, Flip, Fps, MediaRequest, Metric, Operation, Overwrite, Packaging, Pad, Pick,
     PictureFormat, Position, Poster, Preset, Probe, Rotate, Scale, ScaleMode, SegmentFormat, Speed,

@@ -1,4 +1,4 @@
-use domain::output::OutputEvent;
+use ffapi_domain::output::OutputEvent;
 
 use super::{Samples, values::job};
 

@@ -1,4 +1,4 @@
-use domain::preset::{PresetEvent, PresetVersion};
+use ffapi_domain::preset::{PresetEvent, PresetVersion};
 
 use super::{Samples, values::text};
 

@@ -1,4 +1,4 @@
-use domain::queue_quota::QueueQuotaEvent;
+use ffapi_domain::queue_quota::QueueQuotaEvent;
 
 use super::{
     Samples,

@@ -1,4 +1,4 @@
-use domain::quota::QuotaEvent;
+use ffapi_domain::quota::QuotaEvent;
 
 use super::{
     Samples,

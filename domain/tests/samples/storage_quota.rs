@@ -1,4 +1,4 @@
-use domain::storage_quota::StorageQuotaEvent;
+use ffapi_domain::storage_quota::StorageQuotaEvent;
 
 use super::{
     Samples,

@@ -1,4 +1,4 @@
-use domain::{Personal, upload::UploadEvent};
+use ffapi_domain::{Personal, upload::UploadEvent};
 
 use super::{
     Samples,

@@ -1,6 +1,6 @@
 //! Values that samples are made of.
 
-use domain::{
+use ffapi_domain::{
     BatchId, JobId, KeyId, LeaseId, Network, Personal, Timestamp, WebhookId, location::Location,
     webhook::Callback,
 };

@@ -1,4 +1,4 @@
-use domain::{
+use ffapi_domain::{
     Personal,
     webhook::{DisabledBy, WebhookEvent, WebhookQuotaEvent, WebhookTerms},
 };

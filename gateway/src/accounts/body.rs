@@ -1,4 +1,4 @@
-use domain::{
+use ffapi_domain::{
     Network, Tenant,
     account::{AccountCommand, Limits, LimitsPatch, Standing, Tier},
 };

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use commands::{Caller, HandleError};
-use domain::{
+use ffapi_commands::{Caller, HandleError};
+use ffapi_domain::{
     JobId, Tenant,
     account::{Account, AccountCommand},
     batch::{Batch, BatchCommand},
@@ -9,8 +9,8 @@ use domain::{
     key::{Key, KeyCommand, KeyRejection},
     webhook::{Webhook, WebhookCommand},
 };
-use nats::{CodecError, Position, failpoint};
-use projections::{JobList, audit::erase_notes, job_list, job_list::Filter};
+use ffapi_nats::{CodecError, Position, failpoint};
+use ffapi_projections::{JobList, audit::erase_notes, job_list, job_list::Filter};
 
 use crate::{
     auth::Principal,
@@ -80,7 +80,7 @@ pub(super) async fn erase(
 async fn end_batches(gateway: &Gateway, caller: &Caller, tenant: &Tenant) -> Result<(), Problem> {
     let mut after = None;
     loop {
-        let page = projections::batch::page(&gateway.database, tenant, after, PAGE).await?;
+        let page = ffapi_projections::batch::page(&gateway.database, tenant, after, PAGE).await?;
         let Some((last, _)) = page.last() else { return Ok(()) };
         after = Some(last.id);
         for (batch, _) in page.iter().filter(|(batch, _)| batch.ended_at.is_none()) {
@@ -133,10 +133,13 @@ async fn end_job(gateway: &Gateway, caller: &Caller, tenant: &Tenant, job: JobId
     !matches!(told, Err(HandleError::Codec(CodecError::Unreadable(_))))
 }
 
-async fn hooks(gateway: &Gateway, tenant: &Tenant) -> Result<Vec<domain::WebhookId>, Problem> {
+async fn hooks(
+    gateway: &Gateway,
+    tenant: &Tenant,
+) -> Result<Vec<ffapi_domain::WebhookId>, Problem> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let page = projections::webhooks::page(
+        let page = ffapi_projections::webhooks::page(
             &gateway.database,
             gateway.commands.codec(),
             tenant,

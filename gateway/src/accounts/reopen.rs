@@ -1,9 +1,9 @@
-use commands::{Caller, HandleError};
-use domain::{
+use ffapi_commands::{Caller, HandleError};
+use ffapi_domain::{
     Decider, Tenant,
     account::{Account, AccountCommand},
 };
-use nats::{Position, failpoint};
+use ffapi_nats::{Position, failpoint};
 
 use crate::{problem::Problem, state::Gateway};
 

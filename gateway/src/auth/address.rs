@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use domain::Network;
+use ffapi_domain::Network;
 use poem::{Request, http::HeaderMap};
 use serde::{Deserialize, Serialize};
 

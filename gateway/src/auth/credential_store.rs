@@ -11,14 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::{
+use ffapi_domain::{
     KeyId, Tenant, Timestamp,
     account::{Limits, Tiers},
     key::KeyState,
     media::Micros,
     quota::{Month, QuotaState},
 };
-use nats::{Codec, Log, LogError};
+use ffapi_nats::{Codec, Log, LogError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -194,7 +194,7 @@ impl CredentialStore {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn fold(&self, codec: &Codec, message: &nats::Message) {
+    async fn fold(&self, codec: &Codec, message: &ffapi_nats::Message) {
         let Some(fact) = Fact::read(codec, message).await else { return };
         self.known.write().unwrap_or_else(PoisonError::into_inner).learn(fact);
         self.folded.send_if_modified(|folded| {
@@ -244,7 +244,7 @@ impl CredentialStore {
         let known = self.read();
         let Some(key) = known.keys.get(&id) else { return Err(self.unknown(id, now)) };
         let held = key.state.key().ok_or(AuthError::Unknown)?;
-        let ours = |kept: &domain::key::KeptSecret| {
+        let ours = |kept: &ffapi_domain::key::KeptSecret| {
             kept.pepper_version == self.pepper.version && self.pepper.matches(&secret, &kept.hash)
         };
         if !held.secrets.iter().any(ours) {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::{
+use ffapi_domain::{
     KeyId, Tenant, Timestamp,
     key::{KeyTerms, Scope},
 };

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use domain::KeyId;
+use ffapi_domain::KeyId;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;

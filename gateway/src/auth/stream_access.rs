@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use domain::key::{KeyTerms, Scope};
+use ffapi_domain::key::{KeyTerms, Scope};
 use futures::{Stream, StreamExt};
 
 use super::{AuthError, CredentialKind, CredentialStore, Principal};

@@ -1,5 +1,5 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::{BatchId, JobId, KeyId, Timestamp};
+use ffapi_domain::{BatchId, JobId, KeyId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Pepper;

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use domain::{Tenant, job::JobSpec, location::Location, webhook::Callback};
+use ffapi_domain::{Tenant, job::JobSpec, location::Location, webhook::Callback};
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::{Map, Value};

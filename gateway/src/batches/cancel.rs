@@ -1,10 +1,10 @@
-use commands::Caller;
-use domain::{
+use ffapi_commands::Caller;
+use ffapi_domain::{
     BatchId,
     batch::{Batch, BatchCommand},
     job::JobCommand,
 };
-use nats::failpoint;
+use ffapi_nats::failpoint;
 
 use super::{
     carry_out::carry_out,

@@ -1,10 +1,10 @@
-use commands::Caller;
-use domain::{
+use ffapi_commands::Caller;
+use ffapi_domain::{
     JobId, Tenant,
     job::{Job, JobCommand},
 };
+use ffapi_nats::Position;
 use futures::FutureExt;
-use nats::Position;
 
 use crate::{at_once::at_once, state::Gateway};
 

@@ -1,14 +1,14 @@
 use std::collections::BTreeSet;
 
-use commands::{Caller, HandleError};
-use domain::{
+use ffapi_commands::{Caller, HandleError};
+use ffapi_domain::{
     BatchId, JobId, Personal,
     batch::{Batch, BatchCommand, BatchJob, BatchRejection, BatchSpec},
     job::{JobCommand, JobSpec, Membership},
     webhook::Callback,
 };
+use ffapi_nats::failpoint;
 use futures::FutureExt;
-use nats::failpoint;
 use poem::Request;
 use uuid::Uuid;
 

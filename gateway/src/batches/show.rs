@@ -1,12 +1,12 @@
-use domain::{
+use ffapi_domain::{
     BatchId, JobId, Tenant, Timestamp,
     batch::{Batch, BatchEvent, BatchView, Counts},
     job::JobStatus,
 };
-use nats::Position;
+use ffapi_nats::Position;
+use ffapi_projections::{BatchList, JobList, batch, job_list, job_list::Filter};
 use poem::http::Uri;
 use poem_openapi::Object;
-use projections::{BatchList, JobList, batch, job_list, job_list::Filter};
 
 use crate::{auth::Principal, page, problem::Problem, reply::Reply, state::Gateway};
 
@@ -236,7 +236,7 @@ mod tests {
         let view = BatchView {
             id: BatchId::from_uuid(uuid::Uuid::from_u128(8)),
             tenant: "acme".parse().unwrap(),
-            name: domain::Personal::Clear(None),
+            name: ffapi_domain::Personal::Clear(None),
             max_parallel: 5,
             total: 8,
             created_at: at,

@@ -1,5 +1,5 @@
+use ffapi_projections::batch;
 use poem_openapi::Object;
-use projections::batch;
 
 use super::show::{CountsShown, reach};
 use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};

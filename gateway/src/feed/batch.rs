@@ -1,7 +1,8 @@
 use std::{collections::HashMap, sync::Arc};
 
-use domain::{BatchId, JobId, batch::Counts, job::JobStatus};
-use nats::{Message, Position};
+use ffapi_domain::{BatchId, JobId, batch::Counts, job::JobStatus};
+use ffapi_nats::{Message, Position};
+use ffapi_projections::{JobList, batch};
 use poem::{
     Result,
     web::{Data, sse::Event},
@@ -10,7 +11,6 @@ use poem_openapi::{
     OpenApi,
     param::{Header, Path},
 };
-use projections::{JobList, batch};
 use serde_json::{Value, json};
 
 use super::{

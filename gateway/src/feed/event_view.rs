@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use nats::{CodecError, Message, Position};
+use ffapi_nats::{CodecError, Message, Position};
+use ffapi_projections::public_message;
 use poem::web::sse::Event;
-use projections::public_message;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 

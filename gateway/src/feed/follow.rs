@@ -1,7 +1,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
-use domain::Tenant;
-use nats::{Message, Position};
+use ffapi_domain::Tenant;
+use ffapi_nats::{Message, Position};
 use poem::web::sse::Event;
 use serde_json::Value;
 use tokio::sync::broadcast;
@@ -23,7 +23,7 @@ pub(crate) trait Wanted: Send {
     fn of(&mut self, message: &Message, shown: &[EventView]) -> Vec<Event>;
 
     /// What is to be sent of a worker's progress, if it is wanted.
-    fn progress(&self, job: domain::JobId, data: &Value) -> Option<Event>;
+    fn progress(&self, job: ffapi_domain::JobId, data: &Value) -> Option<Event>;
 
     /// True once nothing more will come by itself.
     fn is_over(&self) -> bool;

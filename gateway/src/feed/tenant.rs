@@ -1,7 +1,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use domain::{JobId, Tenant};
-use nats::{Message, Position};
+use ffapi_domain::{JobId, Tenant};
+use ffapi_nats::{Message, Position};
+use ffapi_projections::queue;
 use poem::{
     Result,
     web::{Data, sse::Event},
@@ -10,7 +11,6 @@ use poem_openapi::{
     OpenApi,
     param::{Header, Query},
 };
-use projections::queue;
 use serde_json::{Value, json};
 
 use super::{

@@ -1,9 +1,9 @@
-use domain::{
+use ffapi_domain::{
     JobId,
     job::{Job, JobCommand},
     key::Scope,
 };
-use nats::failpoint;
+use ffapi_nats::failpoint;
 use poem::{Request, error::ResponseError};
 use poem_openapi::Object;
 use serde::Deserialize;

@@ -1,8 +1,8 @@
-use domain::{
+use ffapi_domain::{
     JobId, Timestamp,
     job::{Job, JobView, Recorded},
 };
-use nats::Position;
+use ffapi_nats::Position;
 
 use super::{show::JobBody, show::show};
 use crate::{

@@ -9,7 +9,7 @@ mod thumbnails;
 
 use std::collections::BTreeMap;
 
-use domain::{
+use ffapi_domain::{
     Personal, Timestamp,
     job::{JobSpec, PresetRef, Priority},
     media::{Fallback, Hardware, MediaRequest, Pool},

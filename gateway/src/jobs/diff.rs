@@ -1,4 +1,4 @@
-use domain::{JobId, job::JobView};
+use ffapi_domain::{JobId, job::JobView};
 use poem_openapi::{Object, types::Any};
 use serde_json::{Map, Value, json};
 

@@ -1,6 +1,6 @@
-use domain::media::Estimate;
+use ffapi_domain::media::Estimate;
+use ffapi_projections::pace;
 use poem_openapi::{Object, types::Any};
-use projections::pace;
 use serde_json::Value;
 
 use super::validate::{KindBody, Told, ask};

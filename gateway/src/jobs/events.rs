@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use domain::{Decider, JobId, Tenant, job::Job};
-use nats::Message;
+use ffapi_domain::{Decider, JobId, Tenant, job::Job};
+use ffapi_nats::Message;
 use poem::web::sse::Event;
 use serde_json::Value;
 

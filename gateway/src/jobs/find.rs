@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use domain::{
+use ffapi_domain::{
     JobId,
     job::{Job, JobState, JobView},
 };
-use nats::Position;
-use projections::{JobDetail, job_detail};
+use ffapi_nats::Position;
+use ffapi_projections::{JobDetail, job_detail};
 
 use super::{show::JobBody, show::show, wait};
 use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};

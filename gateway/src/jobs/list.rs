@@ -1,14 +1,14 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::{
+use ffapi_domain::{
     BatchId, JobId, Timestamp,
     job::{JobStatus, PresetRef},
     preset::Wanted,
 };
+use ffapi_projections::{JobList, job_list, job_list::Filter};
 use poem::http::Uri;
 use poem_openapi::Object;
-use projections::{JobList, job_list, job_list::Filter};
 use sha2::{Digest, Sha256};
 
 use super::show::{SummaryBody, brief};

@@ -1,4 +1,4 @@
-use domain::{Decider, JobId, job::Job};
+use ffapi_domain::{Decider, JobId, job::Job};
 use poem_openapi::{Object, types::Any};
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-use domain::{
+use ffapi_domain::{
     JobId, Tenant,
     job::{JobStatus, JobView},
     location::Location,

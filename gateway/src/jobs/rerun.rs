@@ -1,4 +1,4 @@
-use domain::{
+use ffapi_domain::{
     JobId, Personal, Tenant,
     job::{Job, JobEvent, JobSpec, PresetRef},
     location::Location,

@@ -1,5 +1,5 @@
-use commands::{Caller, HandleError};
-use domain::{
+use ffapi_commands::{Caller, HandleError};
+use ffapi_domain::{
     JobId, Personal, Tenant,
     job::{Job, JobState, JobStatus, JobSummary},
     location::Location,

@@ -1,4 +1,4 @@
-use domain::{
+use ffapi_domain::{
     job::{
         Attempt, AttemptOutcome, JobError, JobStatus, JobSummary, JobView, OutputFile, RetryHint,
     },
@@ -180,7 +180,7 @@ pub(crate) fn brief(job: &JobSummary, told: Option<&Value>) -> SummaryBody {
     let base = format!("/api/v1/jobs/{}", job.id);
     let running = told.filter(|_| job.status == JobStatus::Processing);
     let number = |name: &str| running.and_then(|told| told.get(name)).and_then(Value::as_f64);
-    let time = |at: Option<domain::Timestamp>| at.map(|at| at.to_string());
+    let time = |at: Option<ffapi_domain::Timestamp>| at.map(|at| at.to_string());
     SummaryBody {
         id: job.id.to_string(),
         kind: job.kind.clone(),

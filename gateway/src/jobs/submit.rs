@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
-use commands::HandleError;
-use domain::{
+use ffapi_commands::HandleError;
+use ffapi_domain::{
     JobId, Personal, Tenant,
     egress::may_go,
     job::{Job, JobCommand, JobRejection, JobSpec, JobView},
@@ -11,7 +11,7 @@ use domain::{
     upload::UploadState,
     webhook::Callback,
 };
-use nats::{Position, failpoint};
+use ffapi_nats::{Position, failpoint};
 use poem::Request;
 use poem_openapi::Object;
 use serde::de::DeserializeOwned;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use domain::{
+use ffapi_domain::{
     job::{FailureCode, RetryHint},
     media::{Effort, PLAN, PlanAnswer, PlanQuestion},
 };

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use domain::{JobId, Tenant, job::Job};
+use ffapi_domain::{JobId, Tenant, job::Job};
 
 use crate::{
     event_bus::{Topic, next_logged},

@@ -1,8 +1,8 @@
-use domain::{
+use ffapi_domain::{
     JobId, Timestamp,
     job::{Because, Circumstances, Job, JobEvent, JobSpec, why},
 };
-use nats::{Actor, Position};
+use ffapi_nats::{Actor, Position};
 use poem_openapi::Object;
 
 use crate::{auth::Principal, problem::Problem, queue, reply::Reply, state::Gateway};
@@ -64,8 +64,8 @@ pub(crate) async fn explain(
         }
     }
     let last = history.last().and_then(|(_, decision)| decision.events.last());
-    let queued = last.and_then(domain::job::JobStatus::after);
-    let waits = if queued == Some(domain::job::JobStatus::Queued) {
+    let queued = last.and_then(ffapi_domain::job::JobStatus::after);
+    let waits = if queued == Some(ffapi_domain::job::JobStatus::Queued) {
         queue::places(gateway, tenant, Some(id), 1).await?.first().map(|place| match place.place {
             Some(nth) => format!("It is number {nth} of its account: {}.", place.why),
             None => format!("It waits: {}.", place.why),

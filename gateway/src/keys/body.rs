@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, time::Duration};
 
-use domain::{
+use ffapi_domain::{
     Network, Personal, Timestamp,
     key::{KeyChange, KeyTerms, Scope},
 };

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use commands::HandleError;
-use domain::{
+use ffapi_commands::HandleError;
+use ffapi_domain::{
     Decider,
     key::{ClaimPurpose, Key, KeyCommand, KeyRejection},
 };

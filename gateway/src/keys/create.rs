@@ -1,5 +1,5 @@
-use commands::HandleError;
-use domain::{
+use ffapi_commands::HandleError;
+use ffapi_domain::{
     Decider, KeyId, Personal, Tenant,
     key::{ClaimPurpose, Key, KeyCommand, KeyRejection, KeyState},
 };
@@ -110,7 +110,7 @@ fn again(known: &KnownKey) -> Reply<201, KeyShown> {
 
 fn whose(body: &KeyBody, principal: &Principal) -> Result<Tenant, Problem> {
     let Some(text) = &body.tenant else { return Ok(principal.tenant.clone()) };
-    let tenant: Tenant = text.parse().map_err(|error: domain::BadTenant| {
+    let tenant: Tenant = text.parse().map_err(|error: ffapi_domain::BadTenant| {
         Problem::field(Kind::Invalid, "#/tenant", error.to_string())
     })?;
     if tenant != principal.tenant && !principal.is_admin() {

@@ -1,5 +1,5 @@
-use commands::Caller;
-use domain::{
+use ffapi_commands::Caller;
+use ffapi_domain::{
     KeyId, Tenant,
     key::{ClaimPurpose, KeyCensus, KeyQuota, KeyQuotaCommand, KeyState},
 };

@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use commands::Caller;
-use domain::{
+use ffapi_commands::Caller;
+use ffapi_domain::{
     Timestamp,
     key::{ActiveKey, Grant, Key, KeyCommand, KeyState},
 };
@@ -121,7 +121,7 @@ fn place(key: &KnownKey, hash: &str) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use domain::{Personal, key::KeyTerms};
+    use ffapi_domain::{Personal, key::KeyTerms};
 
     use super::*;
 

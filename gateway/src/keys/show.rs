@@ -1,4 +1,4 @@
-use domain::{
+use ffapi_domain::{
     KeyId, Network, Personal, Tenant,
     key::{KeyState, Scope},
 };

@@ -1,4 +1,4 @@
-use domain::{media::Micros, quota::MINUTE};
+use ffapi_domain::{media::Micros, quota::MINUTE};
 use poem_openapi::Object;
 
 use crate::{auth::KnownKey, state::Gateway};

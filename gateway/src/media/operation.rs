@@ -8,7 +8,7 @@ mod transcode;
 
 use std::borrow::Cow;
 
-use domain::media::Operation;
+use ffapi_domain::media::Operation;
 use poem_openapi::{
     Union,
     registry::{MetaSchemaRef, Registry},

@@ -1,6 +1,6 @@
 //! Values as users write them.
 
-use domain::{
+use ffapi_domain::{
     Personal,
     location::Location,
     media::{Metric, Micros},
@@ -101,7 +101,7 @@ pub(crate) fn millifps(fps: f64) -> u32 {
 }
 
 fn location(text: &str, pointer: &str) -> Result<Location, Problem> {
-    text.parse().map_err(|error: domain::location::BadLocation| {
+    text.parse().map_err(|error: ffapi_domain::location::BadLocation| {
         Problem::field(Kind::Invalid, pointer, error.to_string())
     })
 }

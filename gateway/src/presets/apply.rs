@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use domain::{
+use ffapi_domain::{
     Tenant,
     job::PresetRef,
     preset::{GLOBAL, Preset, PresetState, PresetVersion, Wanted},
@@ -22,8 +22,9 @@ pub(crate) async fn apply(
 ) -> Result<(), Problem> {
     let Some(Value::String(text)) = body.get("preset") else { return Ok(()) };
     let invalid = |detail: String| Problem::field(Kind::Invalid, "#/preset", detail);
-    let wanted: Wanted =
-        text.parse().map_err(|error: domain::preset::BadPreset| invalid(error.to_string()))?;
+    let wanted: Wanted = text
+        .parse()
+        .map_err(|error: ffapi_domain::preset::BadPreset| invalid(error.to_string()))?;
     let found = find(gateway, tenant, &wanted).await?;
     let Found { pinned, version, .. } = found.ok_or_else(|| {
         invalid(format!("there is no preset {text}; GET /presets lists what there is"))

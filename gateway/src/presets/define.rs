@@ -1,5 +1,5 @@
-use commands::{Caller, Handled};
-use domain::preset::{GLOBAL, Preset, PresetCommand, is_name};
+use ffapi_commands::{Caller, Handled};
+use ffapi_domain::preset::{GLOBAL, Preset, PresetCommand, is_name};
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -79,7 +79,7 @@ fn fields(kind: &str, Any(body): Any<Value>) -> Result<Map<String, Value>, Probl
 }
 
 fn kind_is_known(kind: &str) -> bool {
-    domain::media::MediaRequest::KINDS.contains(&kind)
+    ffapi_domain::media::MediaRequest::KINDS.contains(&kind)
 }
 
 pub(super) async fn create(
@@ -91,7 +91,7 @@ pub(super) async fn create(
 ) -> Result<Reply<201, PresetShown>, Problem> {
     let StrictJson { value: PresetBody { name, kind, body, global }, fingerprint, .. } = body;
     if !is_name(&name) {
-        return Err(invalid("#/name", domain::preset::BadPreset.to_string()));
+        return Err(invalid("#/name", ffapi_domain::preset::BadPreset.to_string()));
     }
     let owner = owner(principal, global)?;
     let body = fields(&kind, body)?;

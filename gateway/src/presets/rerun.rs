@@ -1,10 +1,10 @@
-use domain::{
+use ffapi_domain::{
     job::{JobSpec, JobStatus},
     preset::Wanted,
 };
+use ffapi_projections::{job_list, job_list::Filter};
 use poem::Request;
 use poem_openapi::Object;
-use projections::{job_list, job_list::Filter};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

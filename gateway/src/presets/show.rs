@@ -1,12 +1,12 @@
 use std::{fmt, str::FromStr};
 
-use domain::{
+use ffapi_domain::{
     Timestamp,
     preset::{GLOBAL, PresetVersion, Wanted, is_name},
 };
+use ffapi_projections::{Presets, preset};
 use poem::http::Uri;
 use poem_openapi::{Object, types::Any};
-use projections::{Presets, preset};
 use serde_json::Value;
 
 use super::apply;

@@ -1,7 +1,7 @@
 //! Sending the same file again under the same key.
 
-use domain::{UploadId, upload::UploadState};
-use storage::Storage;
+use ffapi_domain::{UploadId, upload::UploadState};
+use ffapi_storage::Storage;
 
 use super::stored;
 use crate::{auth::Principal, idempotency::Key, problem::Problem, state::Gateway};

@@ -1,6 +1,6 @@
 //! What an account has stored. An upload of before its erasure is gone, whatever the log says of it.
 
-use domain::{
+use ffapi_domain::{
     Personal, Tenant, UploadId,
     upload::{Upload, UploadEvent, UploadState},
 };

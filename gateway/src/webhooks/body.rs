@@ -1,11 +1,11 @@
 use std::collections::BTreeSet;
 
-use domain::{
+use ffapi_domain::{
     Personal,
     catalogue::is_known,
     webhook::{Callback, WebhookChange, WebhookCommand, WebhookTerms},
 };
-use nats::Position;
+use ffapi_nats::Position;
 use poem_openapi::{Object, types::MaybeUndefined};
 use serde::Deserialize;
 use url::Url;
@@ -84,7 +84,7 @@ impl ReplayBody {
         let after: Position = self
             .after
             .parse()
-            .map_err(|error: nats::BadPosition| invalid("#/after", error.to_string()))?;
+            .map_err(|error: ffapi_nats::BadPosition| invalid("#/after", error.to_string()))?;
         let epoch = gateway.commands.log().identity().epoch;
         if after.epoch != epoch {
             let detail = format!("the log is in epoch {epoch} since it was restored");

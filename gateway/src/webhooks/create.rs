@@ -1,9 +1,9 @@
-use commands::HandleError;
-use domain::{
+use ffapi_commands::HandleError;
+use ffapi_domain::{
     WebhookId,
     webhook::{Webhook, WebhookCommand, WebhookRejection},
 };
-use nats::failpoint;
+use ffapi_nats::failpoint;
 use poem::Request;
 use uuid::Uuid;
 

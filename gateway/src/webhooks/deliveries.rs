@@ -1,11 +1,11 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::{Timestamp, WebhookId};
-use poem::http::Uri;
-use poem_openapi::Object;
-use projections::{
+use ffapi_domain::{Timestamp, WebhookId};
+use ffapi_projections::{
     Webhooks,
     webhooks::{self, AttemptRow, DeliveryRow},
 };
+use poem::http::Uri;
+use poem_openapi::Object;
 
 use super::show;
 use crate::{

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
-use commands::{Caller, HandleError};
-use domain::{
+use ffapi_commands::{Caller, HandleError};
+use ffapi_domain::{
     Personal, Tenant, WebhookId,
     webhook::{
         Webhook, WebhookCensus, WebhookQuota, WebhookQuotaCommand, WebhookQuotaRejection,

@@ -1,8 +1,8 @@
-use domain::{
+use ffapi_domain::{
     WebhookId,
     webhook::{Webhook, WebhookState},
 };
-use projections::webhooks;
+use ffapi_projections::webhooks;
 
 use crate::{
     auth::Principal,

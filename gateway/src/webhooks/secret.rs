@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use commands::Caller;
-use domain::{
+use ffapi_commands::Caller;
+use ffapi_domain::{
     WebhookId,
     webhook::{Webhook, WebhookCommand, WebhookState},
 };

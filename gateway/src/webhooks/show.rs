@@ -1,11 +1,11 @@
-use domain::{
+use ffapi_domain::{
     Tenant, Timestamp, WebhookId,
     webhook::{DisabledBy, Webhook, WebhookView},
 };
-use nats::Position;
+use ffapi_nats::Position;
+use ffapi_projections::{Webhooks, webhooks};
 use poem::http::Uri;
 use poem_openapi::Object;
-use projections::{Webhooks, webhooks};
 
 use crate::{auth::Principal, clock, page, problem::Problem, reply::Reply, state::Gateway};
 

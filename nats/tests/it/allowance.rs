@@ -1,4 +1,4 @@
-use nats::{Lease, QuotaCounter};
+use ffapi_nats::{Lease, QuotaCounter};
 
 use crate::harness::Bed;
 

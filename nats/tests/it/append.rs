@@ -1,5 +1,5 @@
+use ffapi_nats::AppendError;
 use futures::future::join_all;
-use nats::AppendError;
 
 use crate::harness::{Bed, draft};
 

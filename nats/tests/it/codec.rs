@@ -1,4 +1,4 @@
-use nats::{Actor, Codec, Decision, Vault};
+use ffapi_nats::{Actor, Codec, Decision, Vault};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -183,6 +183,6 @@ async fn a_tenant_that_no_key_store_knows_is_not_waited_for() {
     let codec = Codec::new(Vault::open(&bed.nats, &[1; 32]).await.unwrap());
     for tenant in ["", "a b", "a\0b", "a.b", "*", &"a".repeat(65)] {
         let error = codec.decode::<Named>(&otherwise(tenant, &rmpv::Value::from(1))).await;
-        assert!(matches!(error, Err(nats::CodecError::Unreadable(_))), "{tenant}: {error:?}");
+        assert!(matches!(error, Err(ffapi_nats::CodecError::Unreadable(_))), "{tenant}: {error:?}");
     }
 }

@@ -1,6 +1,6 @@
 use bytes::Bytes;
-use embedded::{NatsServer, temporary_folder};
-use nats::{AppendRequest, Log, Nats, NatsConfig, topology};
+use ffapi_embedded::{NatsServer, temporary_folder};
+use ffapi_nats::{AppendRequest, Log, Nats, NatsConfig, topology};
 use tempfile::TempDir;
 use uuid::Uuid;
 

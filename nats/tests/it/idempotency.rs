@@ -1,4 +1,4 @@
-use nats::{Idempotency, Reservation, Reserved};
+use ffapi_nats::{Idempotency, Reservation, Reserved};
 
 use crate::harness::Bed;
 

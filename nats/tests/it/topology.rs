@@ -1,4 +1,4 @@
-use nats::{Log, LogError, topology};
+use ffapi_nats::{Log, LogError, topology};
 
 use crate::harness::Bed;
 

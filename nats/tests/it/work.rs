@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use nats::Work;
+use ffapi_nats::Work;
 
 use crate::harness::Bed;
 

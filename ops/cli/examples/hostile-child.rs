@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::media::{Effort, MediaRequest};
-use media::{
+use ffapi_domain::media::{Effort, MediaRequest};
+use ffapi_media::{
     child::{self, Channel},
     protocol::{ChildMessage, MadeFile, Needs, Progress, Report, Task},
 };

@@ -21,7 +21,7 @@ async fn verify(config: &Config) -> anyhow::Result<()> {
     let ground = Ground::new(config).await?;
     let notary = config.secrets.notary(ground.nats())?;
     let (log, codec) = (ground.commands.log(), ground.commands.codec());
-    let verdict = projections::audit::verify(&ground.database, log, codec, &notary).await?;
+    let verdict = ffapi_projections::audit::verify(&ground.database, log, codec, &notary).await?;
     for fault in &verdict.faults {
         println!("{}: {}", fault.row, fault.why);
     }

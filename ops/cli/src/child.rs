@@ -3,8 +3,8 @@
 use std::{fs::File, os::fd::AsRawFd};
 
 use anyhow::Context;
+use ffapi_workers::Sandbox;
 use nix::unistd::{Uid, geteuid};
-use workers::Sandbox;
 
 const NAME: &str = "ffapi-media-child";
 

@@ -4,18 +4,18 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use domain::account::Tiers;
+use ffapi_domain::account::Tiers;
+use ffapi_gateway::GatewayConfig;
+use ffapi_nats::NatsConfig;
+use ffapi_projections::PostgresConfig;
+use ffapi_storage::EgressConfig;
+use ffapi_workers::{RetentionConfig, SchedulingConfig, WebhooksConfig, WorkerConfig};
 use figment::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
     value::UncasedStr,
 };
-use gateway::GatewayConfig;
-use nats::NatsConfig;
-use projections::PostgresConfig;
 use serde::{Deserialize, Serialize};
-use storage::EgressConfig;
-use workers::{RetentionConfig, SchedulingConfig, WebhooksConfig, WorkerConfig};
 
 use crate::{
     keyring::{Secret, Secrets},

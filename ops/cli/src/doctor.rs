@@ -3,9 +3,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use media::protocol::{self, ChildMessage, Task};
-use nats::{Nats, topology};
-use projections::Database;
+use ffapi_media::protocol::{self, ChildMessage, Task};
+use ffapi_nats::{Nats, topology};
+use ffapi_projections::Database;
 
 use crate::config::Config;
 
@@ -83,7 +83,7 @@ fn child(config: &Config) -> Result<String, String> {
 
 fn storage(config: &Config) -> Result<String, String> {
     let root = &config.storage.root;
-    storage::Storage::open(root)
+    ffapi_storage::Storage::open(root)
         .map(|_| root.display().to_string())
         .map_err(|error| format!("{} cannot be used: {error}; set storage.root", root.display()))
 }
@@ -111,7 +111,7 @@ async fn postgres(config: &Config) -> Result<String, String> {
     let version = database.server_version().await.map_err(|error| {
         format!("{error}; is Postgres running there, and does it let this user in?")
     })?;
-    let checked = projections::positions(&database).await;
+    let checked = ffapi_projections::positions(&database).await;
     checked.map_err(|_| "the schema is missing; `ffapi migrate` makes it".to_owned())?;
     Ok(format!("Postgres {version}, schema there"))
 }

@@ -1,9 +1,9 @@
 //! What must not be known, and who needs which of it.
 
 use anyhow::Context;
-use gateway::Pepper;
-use nats::{Nats, SignedHeads};
-use projections::{AnchorSigner, Notary};
+use ffapi_gateway::Pepper;
+use ffapi_nats::{Nats, SignedHeads};
+use ffapi_projections::{AnchorSigner, Notary};
 use serde::{Deserialize, Serialize};
 
 /// 32 bytes each, in hex. `ffapi up` makes its own.
@@ -96,7 +96,7 @@ impl Secrets {
             && needed.contains(&Secret::Verifying)
             && let Ok(key) = self.bytes(Secret::Signing)
         {
-            self.verifying_key = hex::encode(projections::verifying_key(key));
+            self.verifying_key = hex::encode(ffapi_projections::verifying_key(key));
         }
         self.keep_only(needed);
         if !needed.contains(&Secret::Signing) {
@@ -180,7 +180,7 @@ mod tests {
         let mut secrets = all();
         secrets.keep_only(&needed);
         secrets.derive(&needed);
-        let public = hex::encode(projections::verifying_key([0x33; 32]));
+        let public = hex::encode(ffapi_projections::verifying_key([0x33; 32]));
         assert_eq!((secrets.signing_key.as_str(), &secrets.verifying_key), ("", &public));
         // Told of both, it does not look at the key that signs at all.
         let mut told = all();

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context;
-use commands::Caller;
-use domain::{
+use ffapi_commands::Caller;
+use ffapi_domain::{
     KeyId, Personal, Tenant, Timestamp,
     account::{Account, AccountCommand, Tier},
     key::{Grant, Key, KeyCommand, KeyTerms, Scope},
 };
-use gateway::{Pepper, mint};
+use ffapi_gateway::{Pepper, mint};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
-use embedded::private;
+use ffapi_embedded::private;
 
 use crate::keys;
 

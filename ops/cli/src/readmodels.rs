@@ -1,5 +1,5 @@
-use nats::Log;
-use projections::{
+use ffapi_nats::Log;
+use ffapi_projections::{
     Archive, AuditDecisions, BatchList, Ends, JobDetail, JobList, Pace, Presets, Projection, Queue,
     Rebuild, positions,
 };

@@ -1,7 +1,7 @@
 use std::io::Write;
 
 use anyhow::Context;
-use domain::{
+use ffapi_domain::{
     Decider, Timestamp,
     account::{Account, AccountEvent},
     batch::{Batch, BatchEvent},
@@ -16,7 +16,7 @@ use domain::{
     upload::{Upload, UploadEvent},
     webhook::{Webhook, WebhookEvent, WebhookQuota, WebhookQuotaEvent},
 };
-use nats::{Codec, Decision, Message, Position};
+use ffapi_nats::{Codec, Decision, Message, Position};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use projections::{Rebuild, Report, report};
+use ffapi_projections::{Rebuild, Report, report};
 
 use crate::{config::Config, roles::Ground};
 

@@ -3,17 +3,17 @@
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use commands::Commands;
-use gateway::{CredentialStore, Server, Services};
-use nats::{Codec, Log, Nats, Vault, topology};
-use projections::{
+use ffapi_commands::Commands;
+use ffapi_gateway::{CredentialStore, Server, Services};
+use ffapi_nats::{Codec, Log, Nats, Vault, topology};
+use ffapi_projections::{
     Archive, AuditDecisions, AuditNotes, BatchList, Database, JobDetail, JobList, Pace, Presets,
     Projection, Queue, Replays, Runner, Webhooks,
 };
-use storage::{Egress, Storage};
+use ffapi_storage::{Egress, Storage};
+use ffapi_workers::{Conductor, InputFetcher, Retention, Sender, Worker};
 use tokio::{signal::unix, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use workers::{Conductor, InputFetcher, Retention, Sender, Worker};
 
 use crate::{arguments::TopologyVerb, child, config::Config, keyring::Secret, rotation, telemetry};
 

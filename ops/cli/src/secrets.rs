@@ -7,9 +7,9 @@ mod vault;
 use std::collections::{HashMap, hash_map::Entry};
 
 use anyhow::Context;
+use ffapi_nats::NatsConfig;
+use ffapi_projections::PostgresConfig;
 use futures::future::BoxFuture;
-use nats::NatsConfig;
-use projections::PostgresConfig;
 use serde_json::Value;
 
 use self::{aws::SecretsManager, vault::Vault};

@@ -9,8 +9,8 @@ use std::{
 };
 
 use anyhow::Context;
-use domain::Timestamp;
-use projections::{
+use ffapi_domain::Timestamp;
+use ffapi_projections::{
     ProjectionError,
     audit::{self, AuditRow},
 };

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io::Write, time::Duration};
 
 use anyhow::Context;
-use domain::{
+use ffapi_domain::{
     Decider, JobId, Tenant, Timestamp,
     account::{Account, AccountEvent, AccountTerms, LimitsPatch},
     dispatch::{
@@ -13,7 +13,7 @@ use domain::{
     job::{Job, JobEvent},
     media::Pool,
 };
-use nats::{Actor, Decision, Message};
+use ffapi_nats::{Actor, Decision, Message};
 
 use crate::{arguments::Simulate, config::Config, roles::Ground};
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
-use domain::Tenant;
+use ffapi_domain::Tenant;
 use nkeys::KeyPair;
 use serde_json::json;
 

@@ -10,10 +10,10 @@ use std::{
 };
 
 use anyhow::Context;
-use domain::{account::Tier, key::Scope};
-use embedded::{NatsServer, Postgres, private};
-use nats::{Nats, NatsConfig, topology};
-use projections::PostgresConfig;
+use ffapi_domain::{account::Tier, key::Scope};
+use ffapi_embedded::{NatsServer, Postgres, private};
+use ffapi_nats::{Nats, NatsConfig, topology};
+use ffapi_projections::PostgresConfig;
 use serde_json::json;
 
 use crate::{

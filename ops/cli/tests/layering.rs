@@ -7,39 +7,52 @@ use std::{collections::BTreeMap, process::Command};
 use serde_json::Value;
 
 const OURS: &[(&str, &[&str])] = &[
-    ("domain", &[]),
-    ("nats", &[]),
-    ("embedded", &[]),
-    ("commands", &["domain", "nats"]),
-    ("projections", &["domain", "nats"]),
-    ("media", &["domain"]),
-    ("storage", &["domain"]),
-    ("workers", &["domain", "nats", "commands", "projections", "media", "storage"]),
-    ("gateway", &["domain", "commands", "projections", "storage", "nats"]),
+    ("ffapi-domain", &[]),
+    ("ffapi-nats", &[]),
+    ("ffapi-embedded", &[]),
+    ("ffapi-commands", &["ffapi-domain", "ffapi-nats"]),
+    ("ffapi-projections", &["ffapi-domain", "ffapi-nats"]),
+    ("ffapi-media", &["ffapi-domain"]),
+    ("ffapi-storage", &["ffapi-domain"]),
+    (
+        "ffapi-workers",
+        &[
+            "ffapi-domain",
+            "ffapi-nats",
+            "ffapi-commands",
+            "ffapi-projections",
+            "ffapi-media",
+            "ffapi-storage",
+        ],
+    ),
+    (
+        "ffapi-gateway",
+        &["ffapi-domain", "ffapi-commands", "ffapi-projections", "ffapi-storage", "ffapi-nats"],
+    ),
     (
         "ffapi",
         &[
-            "domain",
-            "nats",
-            "commands",
-            "projections",
-            "workers",
-            "media",
-            "storage",
-            "gateway",
-            "embedded",
+            "ffapi-domain",
+            "ffapi-nats",
+            "ffapi-commands",
+            "ffapi-projections",
+            "ffapi-workers",
+            "ffapi-media",
+            "ffapi-storage",
+            "ffapi-gateway",
+            "ffapi-embedded",
         ],
     ),
 ];
 
-/// Only this room talks to that library.
+/// Only this crate talks to that library.
 const SOLE_IMPORTERS: &[(&str, &str)] = &[
-    ("async-nats", "nats"),
-    ("sqlx", "projections"),
-    ("poem", "gateway"),
-    ("poem-openapi", "gateway"),
-    ("ffmpeg-the-third", "media"),
-    ("object_store", "storage"),
+    ("async-nats", "ffapi-nats"),
+    ("sqlx", "ffapi-projections"),
+    ("poem", "ffapi-gateway"),
+    ("poem-openapi", "ffapi-gateway"),
+    ("ffmpeg-the-third", "ffapi-media"),
+    ("object_store", "ffapi-storage"),
 ];
 
 fn imports() -> BTreeMap<String, Vec<String>> {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use embedded::{NatsServer, Postgres, temporary_folder};
+use ffapi_embedded::{NatsServer, Postgres, temporary_folder};
 
 fn alive(pid: u32) -> bool {
     std::path::Path::new(&format!("/proc/{pid}")).exists()

@@ -1,9 +1,9 @@
-use domain::{
+use ffapi_domain::{
     Decider, Personal,
     account::{Account, AccountEvent},
     key::{Key, KeyEvent},
 };
-use nats::{Codec, Decision, Message};
+use ffapi_nats::{Codec, Decision, Message};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::PgConnection;
 

@@ -1,5 +1,5 @@
-use domain::{Personal, Tenant, audit::AuditEvent};
-use nats::{Codec, CodecError, Decision, Message};
+use ffapi_domain::{Personal, Tenant, audit::AuditEvent};
+use ffapi_nats::{Codec, CodecError, Decision, Message};
 use serde_json::json;
 use sqlx::PgConnection;
 

@@ -6,7 +6,7 @@ mod readable;
 
 use std::collections::BTreeMap;
 
-use nats::{Codec, Log};
+use ffapi_nats::{Codec, Log};
 use serde::Serialize;
 use sqlx::FromRow;
 

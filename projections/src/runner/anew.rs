@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::Tenant;
+use ffapi_domain::Tenant;
 use sqlx::PgConnection;
 
 use super::{Projection, Runner, parked::Parked};

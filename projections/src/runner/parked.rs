@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use domain::Tenant;
-use nats::Message;
+use ffapi_domain::Tenant;
+use ffapi_nats::Message;
 use sqlx::{Connection, PgConnection};
 
 use super::{Projection, Runner};

@@ -1,4 +1,4 @@
-use domain::{Tenant, Timestamp, WebhookId};
+use ffapi_domain::{Tenant, Timestamp, WebhookId};
 use sqlx::FromRow;
 
 use crate::{Database, ProjectionError, fold::millis};

@@ -1,10 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{
+use ffapi_domain::{
     Personal, Tenant, Timestamp, WebhookId,
     webhook::{Callback, WebhookEvent, WebhookView, wants},
 };
-use nats::Codec;
+use ffapi_nats::Codec;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 

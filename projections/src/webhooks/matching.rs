@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use domain::{PublicEvent, Timestamp, WebhookId};
+use ffapi_domain::{PublicEvent, Timestamp, WebhookId};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 

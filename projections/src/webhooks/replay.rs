@@ -3,8 +3,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use domain::{Tenant, Timestamp, WebhookId};
-use nats::{Codec, CodecError, Log, Message, failpoint};
+use ffapi_domain::{Tenant, Timestamp, WebhookId};
+use ffapi_nats::{Codec, CodecError, Log, Message, failpoint};
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 

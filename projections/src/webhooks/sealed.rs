@@ -1,8 +1,8 @@
 //! Where an endpoint is: its address may be what opens it, so rows hold it encrypted under its tenant's
 //! data key, and beside that only what can be shown to anybody.
 
-use domain::{Personal, WebhookId, webhook::WebhookView};
-use nats::Codec;
+use ffapi_domain::{Personal, WebhookId, webhook::WebhookView};
+use ffapi_nats::Codec;
 use sqlx::{PgConnection, types::Json};
 use url::Url;
 

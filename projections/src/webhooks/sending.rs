@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use domain::{
+use ffapi_domain::{
     JobId, Tenant, Timestamp, WebhookId,
     webhook::{WebhookView, wants},
 };
-use nats::Codec;
+use ffapi_nats::Codec;
 use sqlx::{Connection, PgConnection, postgres::PgPoolOptions, types::Json};
 
 use super::{ByHook, matching::wake, sealed};

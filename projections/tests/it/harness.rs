@@ -4,16 +4,16 @@ use std::{
     time::Duration,
 };
 
-use commands::{Caller, Commands};
-use domain::{
+use ffapi_commands::{Caller, Commands};
+use ffapi_domain::{
     JobId, Personal, Tenant,
     account::{Account, AccountCommand},
     job::{Job, JobCommand, JobSpec},
     media::{Convert, MediaRequest, Overwrite},
 };
-use embedded::{NatsServer, Postgres, temporary_folder};
-use nats::{AppendRequest, Codec, Log, Nats, NatsConfig, Vault, topology};
-use projections::{
+use ffapi_embedded::{NatsServer, Postgres, temporary_folder};
+use ffapi_nats::{AppendRequest, Codec, Log, Nats, NatsConfig, Vault, topology};
+use ffapi_projections::{
     Archive, Database, JobDetail, JobList, PostgresConfig, Projection, ProjectionError, Queue,
     Runner, positions,
 };

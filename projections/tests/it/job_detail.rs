@@ -1,5 +1,5 @@
-use domain::job::JobStatus;
-use projections::job_detail;
+use ffapi_domain::job::JobStatus;
+use ffapi_projections::job_detail;
 
 use crate::harness::{Bed, tenant};
 

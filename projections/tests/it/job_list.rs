@@ -1,5 +1,5 @@
-use domain::job::{JobCommand, JobStatus};
-use projections::job_list::{self, Filter};
+use ffapi_domain::job::{JobCommand, JobStatus};
+use ffapi_projections::job_list::{self, Filter};
 
 use crate::harness::{Bed, job, tenant};
 

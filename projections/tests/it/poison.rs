@@ -1,8 +1,8 @@
 //! What nobody can read and no table can hold, at every place where a projector meets it: it stops nothing
 //! but its own aggregate, and nothing that stood in it is kept.
 
-use commands::Caller;
-use domain::{
+use ffapi_commands::Caller;
+use ffapi_domain::{
     BatchId, Decider, Personal, Tenant,
     account::Account,
     batch::{Batch, BatchCommand, BatchJob, BatchSpec},
@@ -11,8 +11,8 @@ use domain::{
     media::{MediaRequest, Operation, Probe, SubtitleMode, Subtitles},
     preset::{Preset, PresetCommand},
 };
-use nats::Codec;
-use projections::{
+use ffapi_nats::Codec;
+use ffapi_projections::{
     Archive, AuditDecisions, BatchList, JobDetail, JobList, Presets, Projection, Queue, Webhooks,
     job_detail,
 };
@@ -35,11 +35,11 @@ fn garbage() -> Vec<u8> {
 /// A decision that names its tenant and its command, and whose event nobody knows.
 async fn unknown(codec: &Codec, of: &str) -> Vec<u8> {
     let id = Uuid::now_v7();
-    let decision = nats::Decision {
+    let decision = ffapi_nats::Decision {
         command_id: id,
         correlation_id: id,
         causation: None,
-        actor: nats::Actor::Process("test".to_owned()),
+        actor: ffapi_nats::Actor::Process("test".to_owned()),
         tenant: of.to_owned(),
         at: 1,
         traceparent: None,
@@ -111,7 +111,7 @@ async fn whatever_an_event_holds_a_row_can_hold_and_a_rebuild_holds_the_same() {
     let body = [("a\0".to_owned(), deep)].into_iter().collect();
     bed.give::<Preset>(&acme, "web", PresetCommand::Define { kind: "con\0vert".to_owned(), body })
         .await;
-    let key = domain::KeyId::from_uuid(Uuid::from_u128(9));
+    let key = ffapi_domain::KeyId::from_uuid(Uuid::from_u128(9));
     let create = KeyCommand::Create {
         name: Personal::Clear("a\0b".to_owned()),
         description: Some(Personal::Clear("a\0b".to_owned())),
@@ -120,7 +120,7 @@ async fn whatever_an_event_holds_a_row_can_hold_and_a_rebuild_holds_the_same() {
         scopes: [Scope::JobsRead].into(),
         terms: KeyTerms::default(),
         by: Grant::of_the_house(),
-        at: domain::Timestamp::from_millis(1),
+        at: ffapi_domain::Timestamp::from_millis(1),
     };
     bed.give::<Key>(&acme, &key.to_string(), create).await;
     bed.caught_up().await;

@@ -1,5 +1,5 @@
-use domain::job::{JobCommand, Priority};
-use projections::queue::{Depth, depth};
+use ffapi_domain::job::{JobCommand, Priority};
+use ffapi_projections::queue::{Depth, depth};
 
 use crate::harness::{Bed, job, tenant};
 

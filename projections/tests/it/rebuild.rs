@@ -1,5 +1,7 @@
-use domain::job::JobCommand;
-use projections::{Archive, JobDetail, JobList, Projection, Queue, Rebuild, archive, job_detail};
+use ffapi_domain::job::JobCommand;
+use ffapi_projections::{
+    Archive, JobDetail, JobList, Projection, Queue, Rebuild, archive, job_detail,
+};
 
 use crate::harness::{Bed, job, tenant};
 

@@ -1,8 +1,8 @@
 use bytes::Bytes;
-use domain::job::JobCommand;
-use embedded::NatsServer;
-use nats::AppendRequest;
-use projections::{Archive, JobDetail, ProjectionError, archive, job_detail, positions};
+use ffapi_domain::job::JobCommand;
+use ffapi_embedded::NatsServer;
+use ffapi_nats::AppendRequest;
+use ffapi_projections::{Archive, JobDetail, ProjectionError, archive, job_detail, positions};
 use uuid::Uuid;
 
 use crate::harness::{Bed, job, tenant};
@@ -78,7 +78,7 @@ async fn a_log_that_is_not_the_one_the_rows_came_from_stops_the_projector() {
     bed.submit(1, &tenant("acme")).await;
     bed.caught_up().await;
     running.stop().await.unwrap();
-    let folder = embedded::temporary_folder().unwrap();
+    let folder = ffapi_embedded::temporary_folder().unwrap();
     bed.nats = NatsServer::start(folder.path()).unwrap();
     bed.commands = Bed::commands(&bed.nats).await.into();
     let outcome = bed.run(JobDetail).ended().await;

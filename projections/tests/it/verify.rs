@@ -1,12 +1,12 @@
 //! The trail beside the log: what cannot be read and what stands outside is named, and the rest is looked at.
 
-use commands::Caller;
-use domain::{
+use ffapi_commands::Caller;
+use ffapi_domain::{
     Decider, KeyId, Personal, Timestamp,
     key::{Grant, Key, KeyCommand, KeyTerms, Scope},
 };
-use nats::{AuditStream, SignedHeads};
-use projections::{
+use ffapi_nats::{AuditStream, SignedHeads};
+use ffapi_projections::{
     Archive, AuditDecisions, AuditNotes, Notary,
     audit::{Verdict, verify},
 };
@@ -40,7 +40,7 @@ impl Bed {
 
     async fn verdict(&self) -> Verdict {
         let log = self.commands.log();
-        let key = projections::verifying_key([3; 32]);
+        let key = ffapi_projections::verifying_key([3; 32]);
         let notary = Notary::new(key, SignedHeads::new(log.nats().clone())).unwrap();
         verify(&self.database, log, self.commands.codec(), &notary).await.unwrap()
     }
@@ -145,7 +145,7 @@ async fn rows_before_the_beginning_and_behind_the_end_are_faults_in_every_table(
             .await
             .unwrap();
         let verdict = bed.verdict().await;
-        let named = |row: &projections::audit::Fault| {
+        let named = |row: &ffapi_projections::audit::Fault| {
             row.row == "projection_checkpoint archive" && row.why.contains(fault)
         };
         assert!(verdict.faults.iter().any(named), "{verdict:?}");

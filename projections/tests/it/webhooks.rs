@@ -5,12 +5,12 @@ use std::{
     time::Duration,
 };
 
-use commands::Caller;
-use domain::{
+use ffapi_commands::Caller;
+use ffapi_domain::{
     Personal, Tenant, Timestamp, WebhookId,
     webhook::{DisabledBy, Webhook, WebhookCommand, WebhookTerms},
 };
-use projections::{Replays, Webhooks, webhooks};
+use ffapi_projections::{Replays, Webhooks, webhooks};
 use uuid::Uuid;
 
 use crate::harness::{Bed, tenant};

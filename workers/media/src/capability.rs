@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use domain::media::{AudioCodec, Capabilities, Container, VideoCodec};
+use ffapi_domain::media::{AudioCodec, Capabilities, Container, VideoCodec};
 use ffmpeg_the_third::{
     ChannelLayout, Dictionary, Error, Packet, Rational, codec, encoder, format, frame,
 };

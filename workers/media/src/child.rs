@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use domain::media::{Capabilities, MediaRequest, Role};
+use ffapi_domain::media::{Capabilities, MediaRequest, Role};
 use nix::sys::{prctl, signal::Signal};
 
 pub(crate) use self::settings::Settings;
@@ -147,7 +147,7 @@ fn say_last(channel: &Channel, last: &ChildMessage) {
     match protocol::framed(last) {
         Ok(_) => channel.say(last),
         Err(error) => channel.say(&ChildMessage::Failed {
-            code: domain::job::FailureCode::Unsupported,
+            code: ffapi_domain::job::FailureCode::Unsupported,
             message: format!(
                 "what was made and found cannot be reported ({error}): ask for fewer files, fewer \
                  metrics or a shorter part"

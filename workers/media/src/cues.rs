@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use domain::media::{CueSource, Micros, Role, TimeEdit};
+use ffapi_domain::media::{CueSource, Micros, Role, TimeEdit};
 use ffmpeg_the_third::{self as ffmpeg, Packet, Rescale, Subtitle, codec};
 
 use crate::{MediaError, ffi, ffi::Input};

@@ -35,7 +35,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use domain::media::{
+use ffapi_domain::media::{
     Capabilities, Effort, MediaFacts, MediaRequest, Role, Source, footprint_of_frames,
 };
 use ffmpeg_the_third::{self as ffmpeg, Rational, codec};
@@ -91,7 +91,7 @@ impl Work<'_> {
         const MIB: u64 = 1024 * 1024;
         let Some(memory) = self.memory.filter(|memory| least > *memory) else { return Ok(()) };
         Err(MediaError::new(
-            domain::job::FailureCode::Unsupported,
+            ffapi_domain::job::FailureCode::Unsupported,
             format!(
                 "the job needs at least {} MiB of memory for its frames, and a job may have {} MiB on \
                  this machine; a smaller input or output, or a faster `preset`, takes less",
@@ -121,8 +121,8 @@ fn own(facts: &[MediaFacts]) -> Result<&MediaFacts, MediaError> {
 }
 
 /// A plan that cannot be made is the request's fault.
-fn refused(refusal: domain::media::PlanRejection) -> MediaError {
-    let code = domain::job::FailureCode::Unsupported;
+fn refused(refusal: ffapi_domain::media::PlanRejection) -> MediaError {
+    let code = ffapi_domain::job::FailureCode::Unsupported;
     MediaError::new(code, format!("{}: {}", refusal.pointer, refusal.detail))
 }
 

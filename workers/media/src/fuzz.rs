@@ -1,9 +1,9 @@
 //! A fuzz target for the probe: damaged files of every kind end in facts or in a clear refusal.
-//! `cargo test` tries some; `cargo bolero test -p media fuzz::a_probe_survives_anything` more.
+//! `cargo test` tries some; `cargo bolero test -p ffapi-media fuzz::a_probe_survives_anything` more.
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
-use domain::media::{CueSource, Role};
+use ffapi_domain::media::{CueSource, Role};
 
 use crate::{cues::Cues, open, probe};
 

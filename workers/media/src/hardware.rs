@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use domain::media::{Device, Pool, VideoCodec};
+use ffapi_domain::media::{Device, Pool, VideoCodec};
 
 use crate::{engine, ffi::ask_driver};
 

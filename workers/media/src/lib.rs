@@ -33,7 +33,7 @@ mod vif;
 #[path = "no_vif.rs"]
 mod vif;
 
-use domain::job::FailureCode;
+use ffapi_domain::job::FailureCode;
 
 /// Why a media task did not work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,6 @@
 use std::{io, path::Path};
 
-use domain::media::Role;
+use ffapi_domain::media::Role;
 use ffmpeg_the_third as ffmpeg;
 use nix::libc;
 

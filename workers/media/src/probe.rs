@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::media::{
+use ffapi_domain::media::{
     AudioFacts, Chapter, Chroma, Color, Hdr, MediaFacts, Rational, StreamDetail, StreamFacts,
     VideoFacts,
 };

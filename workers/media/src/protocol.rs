@@ -12,7 +12,7 @@ use std::{
     path::Path,
 };
 
-use domain::{
+use ffapi_domain::{
     job::{FailureCode, StreamSummary},
     media::{
         Capabilities, Effort, Hardware, MediaFacts, MediaRequest, Micros, Plan, Pool, StreamPlan,

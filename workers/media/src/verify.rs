@@ -5,7 +5,7 @@ mod moving_webp;
 
 use std::path::Path;
 
-use domain::{
+use ffapi_domain::{
     job::{FailureCode, StreamSummary},
     media::{AudioCodec, Container, MediaFacts, Plan, Role, StreamDetail, VideoCodec},
 };
@@ -299,8 +299,8 @@ fn summaries(input: &Input) -> Vec<StreamSummary> {
                 "video".clone_into(&mut summary.kind);
                 summary.width = Some(parameters.width());
                 summary.height = Some(parameters.height());
-                summary.fps =
-                    probe::rational(stream.avg_frame_rate()).map(domain::media::Rational::as_f64);
+                summary.fps = probe::rational(stream.avg_frame_rate())
+                    .map(ffapi_domain::media::Rational::as_f64);
             }
             media::Type::Audio => {
                 "audio".clone_into(&mut summary.kind);

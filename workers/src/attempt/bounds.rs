@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
-use domain::{account::Limits, job::FailureCode, media::MAX_FILES};
-use media::MediaError;
+use ffapi_domain::{account::Limits, job::FailureCode, media::MAX_FILES};
+use ffapi_media::MediaError;
 
 use crate::slot::{Load, Usage};
 

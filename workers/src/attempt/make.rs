@@ -2,19 +2,19 @@
 
 use std::{collections::BTreeSet, pin::pin};
 
-use domain::{
+use ffapi_domain::{
     Personal,
     dispatch::Release,
     job::{FailureCode, OutputFile},
     location::Location,
     media::{MediaRequest, Overwrite, Spent},
 };
-use media::{
+use ffapi_media::{
     MediaError,
     protocol::{Place, Report, Task as MediaTask},
 };
-use nats::failpoint;
-use storage::StorageError;
+use ffapi_nats::failpoint;
+use ffapi_storage::StorageError;
 use tokio_util::sync::CancellationToken;
 
 use super::{

@@ -1,16 +1,16 @@
 use std::time::{Duration, Instant};
 
-use domain::{
+use ffapi_domain::{
     account::{Account, Limits},
     dispatch::Release,
     job::{FailureCode, Job, JobState},
     media::Spent,
 };
-use media::{
+use ffapi_media::{
     MediaError,
     protocol::{ChildMessage, Needs, Permit, Progress, Report},
 };
-use nats::{Subscription, failpoint};
+use ffapi_nats::{Subscription, failpoint};
 use serde_json::json;
 
 use super::{
@@ -247,7 +247,9 @@ fn uncharged() -> MediaError {
 }
 
 /// The next thing heard; never, if we could not begin to listen: the log is asked as well.
-pub(super) async fn next(subscription: &mut Option<Subscription>) -> Option<nats::LiveMessage> {
+pub(super) async fn next(
+    subscription: &mut Option<Subscription>,
+) -> Option<ffapi_nats::LiveMessage> {
     match subscription {
         Some(open) => match open.next().await {
             Some(heard) => Some(heard),

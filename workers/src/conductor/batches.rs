@@ -1,11 +1,11 @@
-use commands::Caller;
-use domain::{
+use ffapi_commands::Caller;
+use ffapi_domain::{
     BatchId, Decider, JobId, Tenant,
     batch::{Batch, BatchEvent},
     job::{Job, JobCommand},
 };
+use ffapi_nats::{Decision, failpoint};
 use futures::{StreamExt, stream};
-use nats::{Decision, failpoint};
 
 use super::Conductor;
 use crate::clock;

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
-use commands::HandleError;
-use nats::CodecError;
+use ffapi_commands::HandleError;
+use ffapi_nats::CodecError;
 
 /// Aggregates that cannot be read, by the subjects of their messages. Nothing can be decided about them, now
 /// or later: they are passed over, so that no other one waits for them.
@@ -43,7 +43,7 @@ impl Broken {
 
 #[cfg(test)]
 mod tests {
-    use nats::LogError;
+    use ffapi_nats::LogError;
 
     use super::*;
 

@@ -1,5 +1,5 @@
-use domain::dispatch::{Place, PlacesQuestion};
-use nats::LiveMessage;
+use ffapi_domain::dispatch::{Place, PlacesQuestion};
+use ffapi_nats::LiveMessage;
 
 use super::Conductor;
 

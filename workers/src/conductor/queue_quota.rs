@@ -1,5 +1,5 @@
-use commands::{Caller, HandleError};
-use domain::{
+use ffapi_commands::{Caller, HandleError};
+use ffapi_domain::{
     Decider, JobId, Personal, Tenant,
     job::{Failure, FailureCode, Job, JobCommand},
     queue_quota::{Due, QueueQuota},

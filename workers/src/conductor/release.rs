@@ -1,10 +1,10 @@
 use std::collections::BTreeSet;
 
-use domain::{
+use ffapi_domain::{
     dispatch::{self, DispatchEvent, Release},
     media::Pool,
 };
-use nats::{
+use ffapi_nats::{
     Actor, AppendError, AppendRequest, CodecError, Decision, LogError, Position, failpoint,
 };
 use uuid::Uuid;

@@ -1,5 +1,5 @@
-use commands::Caller;
-use domain::{
+use ffapi_commands::Caller;
+use ffapi_domain::{
     Decider,
     storage_quota::{Due, StorageQuota},
 };

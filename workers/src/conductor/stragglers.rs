@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use commands::{Caller, HandleError};
-use domain::{
+use ffapi_commands::{Caller, HandleError};
+use ffapi_domain::{
     BatchId, JobId, Tenant,
     batch::{Batch, BatchCommand, BatchEvent},
     dispatch::Caps,

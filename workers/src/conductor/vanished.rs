@@ -1,5 +1,5 @@
-use commands::{Caller, HandleError};
-use domain::{
+use ffapi_commands::{Caller, HandleError};
+use ffapi_domain::{
     Decider,
     dispatch::Release,
     job::{Job, JobCommand, JobEvent},

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
-use commands::Commands;
-use domain::{
+use ffapi_commands::Commands;
+use ffapi_domain::{
     JobId, Personal, Timestamp,
     job::{Job, JobEvent, JobView},
     location::Location,
@@ -70,12 +70,12 @@ impl<'a> MadeAnew<'a> {
                     && (Some(Timestamp::from_millis(decision.at)), job) > than
             });
             let events = history.iter().flat_map(|(_, decision)| &decision.events);
-            let sealed = events.filter_map(|event| match event {
+            let mut sealed = events.filter_map(|event| match event {
                 JobEvent::OutputsSealed { outputs, .. } if later => Some(outputs),
                 _ => None,
             });
             // Of those that were sealed before, nothing was delivered to its end.
-            let delivered = sealed.last().into_iter().flatten();
+            let delivered = sealed.next_back().into_iter().flatten();
             let locations = delivered.filter_map(|file| file.location.as_ref().cloned());
             entry.insert(locations.collect());
         }

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use media::protocol::SCRATCH;
+use ffapi_media::protocol::SCRATCH;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, mkdirat, openat2, statat};
 
 use super::removal::remove_tree;

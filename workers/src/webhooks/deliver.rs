@@ -1,16 +1,16 @@
 use std::time::{Duration, Instant};
 
-use commands::Caller;
-use domain::{
+use ffapi_commands::Caller;
+use ffapi_domain::{
     Timestamp,
     webhook::{DisabledBy, Webhook, WebhookCommand},
 };
-use nats::failpoint;
-use projections::{
+use ffapi_nats::failpoint;
+use ffapi_projections::{
     ProjectionError,
     webhooks::{self, Due, Endpoint, Outcome},
 };
-use storage::{EgressError, Message};
+use ffapi_storage::{EgressError, Message};
 use url::Url;
 use uuid::Uuid;
 
@@ -185,7 +185,7 @@ impl Sender {
         endpoint: &Endpoint,
         due: &Due,
         at: Timestamp,
-    ) -> Result<storage::Answer, String> {
+    ) -> Result<ffapi_storage::Answer, String> {
         let url = endpoint.view.url.as_ref().and_then(|url| Url::parse(url).ok());
         let url = url.ok_or("its address was erased")?;
         let secrets = self.secrets(endpoint, at).await?;

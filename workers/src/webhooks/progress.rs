@@ -1,8 +1,8 @@
 use std::{collections::HashMap, time::Instant};
 
-use domain::{JobId, Tenant, Timestamp};
-use nats::{LiveMessage, PubSub};
-use projections::webhooks;
+use ffapi_domain::{JobId, Tenant, Timestamp};
+use ffapi_nats::{LiveMessage, PubSub};
+use ffapi_projections::webhooks;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 

@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use domain::Tenant;
+use ffapi_domain::Tenant;
 
 /// The endpoints that a sender is sending to, counted by tenant.
 #[derive(Debug, Default)]

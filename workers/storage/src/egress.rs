@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{Network, egress::may_go};
+use ffapi_domain::{Network, egress::may_go};
 use futures::StreamExt;
 use hickory_resolver::{
     TokioResolver,

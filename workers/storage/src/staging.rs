@@ -10,7 +10,7 @@ use std::{
     time::SystemTime,
 };
 
-use domain::{JobId, Tenant, location::Location, media::Overwrite};
+use ffapi_domain::{JobId, Tenant, location::Location, media::Overwrite};
 use rustix::{
     fs::{AtFlags, CWD, linkat},
     process::{getegid, geteuid},

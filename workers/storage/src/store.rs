@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use domain::{Tenant, UploadId, location::Location};
+use ffapi_domain::{Tenant, UploadId, location::Location};
 use futures::{StreamExt, stream::BoxStream};
 use object_store::{GetOptions, GetRange, ObjectStore, local::LocalFileSystem, path::Path as Key};
 use rustix::{

@@ -1,7 +1,7 @@
 use std::io;
 
 use bytes::Bytes;
-use domain::{UploadId, location::Location};
+use ffapi_domain::{UploadId, location::Location};
 use futures::{Stream, StreamExt};
 use object_store::{ObjectStoreExt, WriteMultipart};
 use sha2::{Digest, Sha256};

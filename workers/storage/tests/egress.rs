@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use storage::{Egress, EgressConfig, EgressError};
+use ffapi_storage::{Egress, EgressConfig, EgressError};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, UdpSocket},

@@ -5,10 +5,10 @@
 use std::os::unix::fs::PermissionsExt;
 
 use bytes::Bytes;
-use domain::{JobId, UploadId, location::Location, media::Overwrite};
+use ffapi_domain::{JobId, UploadId, location::Location, media::Overwrite};
+use ffapi_storage::{Staged, Storage, StorageError};
 use futures::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
-use storage::{Staged, Storage, StorageError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 

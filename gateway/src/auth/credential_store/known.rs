@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use domain::{
+use ffapi_domain::{
     Decider, KeyId, Network, Tenant, Timestamp,
     account::{Account, AccountEvent, AccountState},
     key::{Key, KeyEvent, KeyState},
     quota::{Quota, QuotaEvent, QuotaState},
 };
-use nats::{Codec, CodecError, Decision, Message};
+use ffapi_nats::{Codec, CodecError, Decision, Message};
 use serde::de::DeserializeOwned;
 
 use super::AuthError;

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use domain::media::{Analyze, MediaRequest};
+use ffapi_domain::media::{Analyze, MediaRequest};
 use poem_openapi::Object;
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-use domain::job::JobSpec;
+use ffapi_domain::job::JobSpec;
 use serde_json::Value;
 
 use super::{AnalyzeBody, ConvertBody, Create, ProbeBody, StreamBody, ThumbnailsBody};

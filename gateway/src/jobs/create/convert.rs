@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use domain::media::{Convert, MediaRequest};
+use ffapi_domain::media::{Convert, MediaRequest};
 use poem_openapi::Object;
 use serde::Deserialize;
 

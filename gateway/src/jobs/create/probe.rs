@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use domain::media::{MediaRequest, Probe};
+use ffapi_domain::media::{MediaRequest, Probe};
 use poem_openapi::Object;
 use serde::Deserialize;
 

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use domain::media::{
+use ffapi_domain::media::{
     Caption, MediaRequest, Packaging, PictureFormat, Poster, Preset, SegmentFormat, Sprite, Stream,
     Variant, VideoCodec,
 };

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use domain::media::{MediaRequest, PictureFormat, ThumbnailMode, Thumbnails};
+use ffapi_domain::media::{MediaRequest, PictureFormat, ThumbnailMode, Thumbnails};
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-use domain::{
+use ffapi_domain::{
     Personal,
     media::{Paint, Position, SubtitleMode, Subtitles, Text, Watermark},
 };

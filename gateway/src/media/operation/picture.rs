@@ -1,4 +1,4 @@
-use domain::media::{
+use ffapi_domain::media::{
     Axis, Crop, Filter, FilterName, Flip, Fps, Pad, Paint, Rotate, Scale, ScaleMode,
 };
 use poem_openapi::Object;

@@ -1,4 +1,4 @@
-use domain::media::Audio;
+use ffapi_domain::media::Audio;
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::Value;

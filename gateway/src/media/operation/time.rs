@@ -1,4 +1,4 @@
-use domain::{
+use ffapi_domain::{
     Personal,
     media::{Concat, Pick, Speed, Tracks, Trim},
 };

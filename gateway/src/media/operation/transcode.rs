@@ -1,4 +1,4 @@
-use domain::media::{AudioCodec, Container, Preset, Transcode, VideoCodec};
+use ffapi_domain::media::{AudioCodec, Container, Preset, Transcode, VideoCodec};
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::Value;

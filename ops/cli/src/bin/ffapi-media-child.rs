@@ -5,5 +5,5 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // Its name, and `media-child`, by which a process list tells it.
-    ExitCode::from(media::child::main(std::env::args().skip(2)))
+    ExitCode::from(ffapi_media::child::main(std::env::args().skip(2)))
 }

@@ -1,13 +1,13 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use ffapi_projections::audit::AuditRow;
 use opentelemetry_proto::tonic::{
     collector::logs::v1::ExportLogsServiceRequest,
     common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value as Kind},
     logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber},
     resource::v1::Resource,
 };
-use projections::audit::AuditRow;
 use reqwest::{Client, StatusCode};
 
 use super::entry;

@@ -191,8 +191,9 @@ async fn a_database_that_was_rewritten_chain_and_all_is_found() {
     assert!(found.iter().any(|fault| fault != "archive 1"), "an anchor says otherwise: {found:?}");
     // The notes of who looked and who was refused are nowhere else: only an anchor knows that some are gone.
     let url = operator::settings(&stack).into_iter().find(|(name, _)| name == "FFAPI_NATS__URL");
-    let nats = nats::Nats::connect(&nats::NatsConfig { url: url.unwrap().1 }).await.unwrap();
-    let anchors = nats::SignedHeads::new(nats);
+    let nats =
+        ffapi_nats::Nats::connect(&ffapi_nats::NatsConfig { url: url.unwrap().1 }).await.unwrap();
+    let anchors = ffapi_nats::SignedHeads::new(nats);
     let signed = async || {
         let all = anchors.all().await.unwrap();
         all.iter().any(|anchor| String::from_utf8_lossy(anchor).contains("audit_note"))

@@ -2,7 +2,7 @@ use std::{path::Path, process::Command};
 
 #[test]
 fn the_demo_converts_a_real_video_and_shows_its_life() {
-    let folder = embedded::temporary_folder().unwrap();
+    let folder = ffapi_embedded::temporary_folder().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let output = Command::new(root.join("ops/demo"))
         .env("DEMO_FFAPI", env!("CARGO_BIN_EXE_ffapi"))

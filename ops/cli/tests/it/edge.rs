@@ -84,7 +84,7 @@ async fn https_is_served_with_a_certificate_that_may_be_renewed() {
         made.cert.pem()
     };
     let first = renew();
-    let data = embedded::temporary_folder().unwrap();
+    let data = ffapi_embedded::temporary_folder().unwrap();
     let port = free_port();
     let mut up = ffapi()
         .env("FFAPI_GATEWAY__TLS__CERTIFICATE", &certificate)
@@ -165,7 +165,7 @@ async fn the_api_is_spoken_over_both_versions_of_http() {
 async fn silent_connections_for_which_there_is_no_room_keep_nobody_out() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-    let data = embedded::temporary_folder().unwrap();
+    let data = ffapi_embedded::temporary_folder().unwrap();
     let address = format!("127.0.0.1:{}", free_port());
     let mut up = std::process::Command::new("prlimit")
         .args(["--nofile=1024:1024", env!("CARGO_BIN_EXE_ffapi"), "up", "--listen", &address])

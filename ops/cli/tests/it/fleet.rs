@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command},
 };
 
-use embedded::{NatsServer, Postgres};
+use ffapi_embedded::{NatsServer, Postgres};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ impl Fleet {
         // The first key comes from `ffapi up`; its servers' data is then taken over.
         let mut first = Stack::new().await;
         first.kill();
-        let data = std::mem::replace(&mut first.data, embedded::temporary_folder().unwrap());
+        let data = std::mem::replace(&mut first.data, ffapi_embedded::temporary_folder().unwrap());
         let key = first.key.clone();
         let folder = data.path().canonicalize().unwrap();
         let nats = NatsServer::start(&folder.join("nats")).unwrap();

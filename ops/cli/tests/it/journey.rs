@@ -107,8 +107,8 @@ async fn a_job_streams_its_life_and_a_reader_resumes_where_it_was() {
 #[tokio::test]
 async fn anybody_may_listen_to_live_subjects() {
     let stack = Stack::new().await;
-    let nats = nats::NatsConfig { url: stack.nats_url("operator") };
-    let live = nats::PubSub::new(nats::Nats::connect(&nats).await.unwrap());
+    let nats = ffapi_nats::NatsConfig { url: stack.nats_url("operator") };
+    let live = ffapi_nats::PubSub::new(ffapi_nats::Nats::connect(&nats).await.unwrap());
     let mut heard = live.listen("live.>").await.unwrap();
     let upload = stack.upload_bunny().await;
     let job = stack.convert(&upload, "a.mp4", json!([{ "type": "scale", "height": 480 }])).await;

@@ -209,7 +209,7 @@ async fn an_expired_key_opens_again_only_where_the_account_has_a_place_for_it() 
     let limits = json!({ "limits": { "keys": 1, "requests_per_hour": 1_000_000 } });
     stack.send(stack.request(Method::PATCH, "/accounts/acme").json(&limits)).await;
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis().try_into().unwrap();
-    let soon = domain::Timestamp::from_millis(now).plus(std::time::Duration::from_secs(2));
+    let soon = ffapi_domain::Timestamp::from_millis(now).plus(std::time::Duration::from_secs(2));
     let soon = soon.to_string();
     let first =
         json!({ "name": "k", "tenant": "acme", "scopes": ["jobs:read"], "expires_at": soon });

@@ -42,13 +42,14 @@ async fn nats_lets_in_nobody_without_a_password() {
     let address = stack.nats_url("operator").rsplit('@').next().unwrap().to_owned();
     let anonymous = async_nats::connect(&address).await;
     assert!(anonymous.is_err(), "{anonymous:?}");
-    let connect = async |url: String| nats::Nats::connect(&nats::NatsConfig { url }).await;
+    let connect =
+        async |url: String| ffapi_nats::Nats::connect(&ffapi_nats::NatsConfig { url }).await;
     let wrong = connect(format!("nats://operator:wrong@{address}")).await;
     assert!(wrong.is_err(), "{wrong:?}");
     assert!(connect(stack.nats_url("operator")).await.is_ok());
     // One role's password opens no more than that role.
     let worker = connect(stack.nats_url("worker")).await.unwrap();
-    assert!(nats::topology::apply(&worker).await.is_err());
+    assert!(ffapi_nats::topology::apply(&worker).await.is_err());
 }
 
 #[tokio::test]
@@ -184,13 +185,13 @@ async fn a_user_that_is_not_root_runs_all_of_it() {
         return;
     }
     // Whoever runs it must be able to read the programs, wherever this checkout is.
-    let programs = embedded::temporary_folder().unwrap();
+    let programs = ffapi_embedded::temporary_folder().unwrap();
     let ours = Path::new(env!("CARGO_BIN_EXE_ffapi"));
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/bin");
     for program in [ours, &ours.with_file_name("ffapi-media-child"), &tools.join("nats-server")] {
         fs::copy(program, programs.path().join(program.file_name().unwrap())).unwrap();
     }
-    let data = embedded::temporary_folder().unwrap();
+    let data = ffapi_embedded::temporary_folder().unwrap();
     chown(data.path(), Some(NOBODY), Some(NOBODY)).unwrap();
     let url = format!("http://127.0.0.1:{}", free_port());
     let mut up = Command::new("setpriv")
@@ -244,7 +245,7 @@ fn a_program_of_the_working_directory_is_not_run() {
             fs::set_permissions(folder.join(program), fs::Permissions::from_mode(0o755)).unwrap();
         }
     }
-    let data = embedded::temporary_folder().unwrap();
+    let data = ffapi_embedded::temporary_folder().unwrap();
     let mut up = ffapi()
         .args(["up", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(data.path())

@@ -114,8 +114,8 @@ async fn a_gateway_whose_log_stands_still_is_not_ready_and_calls_no_key_unknown_
         request.send().await.unwrap().status()
     };
     let key = || {
-        let id = domain::KeyId::from_uuid(uuid::Uuid::now_v7());
-        gateway::mint(&gateway::Pepper::new([9; 32], 1), id, [9; 32]).secret
+        let id = ffapi_domain::KeyId::from_uuid(uuid::Uuid::now_v7());
+        ffapi_gateway::mint(&ffapi_gateway::Pepper::new([9; 32], 1), id, [9; 32]).secret
     };
     let ready = async || ask("/health/ready", "").await;
     until(ready, |status| *status == StatusCode::OK).await;

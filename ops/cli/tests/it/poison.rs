@@ -1,13 +1,13 @@
 //! What one tenant left in the log that nobody can read, or that no table can hold, stops nothing for
 //! anybody else: not the read models, not the queue, not its own erasure.
 
-use commands::{Caller, Commands};
-use domain::{
+use ffapi_commands::{Caller, Commands};
+use ffapi_domain::{
     Personal,
     job::{Job, JobCommand, JobSpec},
     media::{Convert, MediaRequest, Operation, Overwrite, SubtitleMode, Subtitles},
 };
-use nats::{AppendRequest, Codec, Log, Nats, NatsConfig, Vault};
+use ffapi_nats::{AppendRequest, Codec, Log, Nats, NatsConfig, Vault};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -62,7 +62,7 @@ async fn one_tenants_poison_and_its_erasure_leave_everybody_else_as_they_were() 
 
     // What was taken before stands in the log for ever.
     let commands = log_of(&stack).await;
-    let id = domain::JobId::from_uuid(Uuid::now_v7()).to_string();
+    let id = ffapi_domain::JobId::from_uuid(Uuid::now_v7()).to_string();
     let caller = Caller::process("an earlier version");
     let command = JobCommand::Submit { spec: Box::new(with_a_nul()) };
     commands.handle::<Job>("acme", &id, &caller, command).await.unwrap();

@@ -1,7 +1,7 @@
 //! The places of an account's queue: as many jobs as there are, and never one more.
 
-use commands::{Caller, Commands};
-use domain::{
+use ffapi_commands::{Caller, Commands};
+use ffapi_domain::{
     JobId, LeaseId, Personal,
     job::{Job, JobCommand, JobSpec},
     media::{MediaRequest, Probe},
@@ -89,12 +89,12 @@ async fn a_queue_holds_what_it_may_and_a_job_that_is_over_makes_room() {
 async fn send_late(stack: &Stack) -> String {
     let settings: std::collections::BTreeMap<_, _> = settings(stack).into_iter().collect();
     let config = json!({ "url": settings["FFAPI_NATS__URL"] });
-    let config: nats::NatsConfig = serde_json::from_value(config).unwrap();
-    let nats = nats::Nats::connect(&config).await.unwrap();
+    let config: ffapi_nats::NatsConfig = serde_json::from_value(config).unwrap();
+    let nats = ffapi_nats::Nats::connect(&config).await.unwrap();
     let master = hex::decode(&settings["FFAPI_SECRETS__MASTER_KEY"]).unwrap();
-    let vault = nats::Vault::open(&nats, &master.try_into().unwrap()).await.unwrap();
-    let log = nats::Log::open(nats).await.unwrap();
-    let commands = Commands::new(log, nats::Codec::new(vault));
+    let vault = ffapi_nats::Vault::open(&nats, &master.try_into().unwrap()).await.unwrap();
+    let log = ffapi_nats::Log::open(nats).await.unwrap();
+    let commands = Commands::new(log, ffapi_nats::Codec::new(vault));
     let input = Personal::Clear("in/film.mp4".parse().unwrap());
     let mut spec = JobSpec::of(MediaRequest::Probe(Probe { input }));
     spec.lease = Some(LeaseId::from_uuid(Uuid::now_v7()));
@@ -191,7 +191,7 @@ async fn keys_made_and_extended_at_once_are_no_more_than_the_account_has() {
         shown.text("/status").to_owned()
     };
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis().try_into().unwrap();
-    let soon = domain::Timestamp::from_millis(now).plus(std::time::Duration::from_secs(3));
+    let soon = ffapi_domain::Timestamp::from_millis(now).plus(std::time::Duration::from_secs(3));
     let body = json!({ "name": "k", "tenant": "acme", "scopes": ["jobs:read"] });
     let mut short = body.clone();
     short["expires_at"] = json!(soon.to_string());

@@ -35,8 +35,9 @@ async fn of_two_workers_with_the_same_task_one_wins() {
     let job = fleet.convert(&upload, "a.mp4", steady()).await;
     fleet.job(&job, |job| job["progress"].as_f64().unwrap_or(0.0) > 0.0).await;
     // The very same task once more, under another name, so that the other worker gets it.
-    let nats = nats::Nats::connect(&nats::NatsConfig { url: fleet.nats.url() }).await.unwrap();
-    let work = nats::Work::new(nats);
+    let nats =
+        ffapi_nats::Nats::connect(&ffapi_nats::NatsConfig { url: fleet.nats.url() }).await.unwrap();
+    let work = ffapi_nats::Work::new(nats);
     let task = json!({ "job": job, "tenant": "default", "attempt": 1 }).to_string();
     work.offer("cpu", &format!("copy.{job}.1"), task.into()).await.unwrap();
     let done = fleet.completed(&job).await;

@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use embedded::{NatsServer, Postgres};
+use ffapi_embedded::{NatsServer, Postgres};
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -206,7 +206,7 @@ async fn until(url: &str, key: &str, wanted: StatusCode) {
 
 #[tokio::test]
 async fn passwords_of_nats_and_postgres_change_without_a_restart() {
-    let folder = embedded::temporary_folder().unwrap();
+    let folder = ffapi_embedded::temporary_folder().unwrap();
     let at = folder.path().canonicalize().unwrap();
     let server = NatsServer::start_with(&at.join("nats"), &users()).unwrap();
     let postgres = Postgres::start(&at).unwrap();

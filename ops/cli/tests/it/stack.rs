@@ -39,7 +39,7 @@ impl Answer {
 }
 
 pub(crate) fn free_port() -> u16 {
-    embedded::free_port().unwrap()
+    ffapi_embedded::free_port().unwrap()
 }
 
 pub(crate) fn ffapi() -> Command {
@@ -95,7 +95,7 @@ impl Stack {
 
     /// One of a program that stands elsewhere, with another media child beside it.
     pub(crate) async fn of(program: &Path, settings: &[(&str, &str)]) -> Self {
-        let data = embedded::temporary_folder().unwrap();
+        let data = ffapi_embedded::temporary_folder().unwrap();
         std::fs::create_dir(data.path().join("failpoints")).unwrap();
         let port = free_port();
         let process = launch(program, data.path(), port, settings);

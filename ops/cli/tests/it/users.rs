@@ -3,8 +3,10 @@
 
 use std::{collections::BTreeMap, path::Path, process::Stdio, time::Duration};
 
-use embedded::{NatsServer, Postgres};
-use nats::{AppendRequest, Codec, Decision, Idempotency, Log, Nats, NatsConfig, PubSub, Vault};
+use ffapi_embedded::{NatsServer, Postgres};
+use ffapi_nats::{
+    AppendRequest, Codec, Decision, Idempotency, Log, Nats, NatsConfig, PubSub, Vault,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -45,7 +47,7 @@ impl Drop for Roles {
 
 #[tokio::test]
 async fn each_role_does_its_work_and_nothing_else() {
-    let folder = embedded::temporary_folder().unwrap();
+    let folder = ffapi_embedded::temporary_folder().unwrap();
     let at = folder.path().canonicalize().unwrap();
     let server = NatsServer::start_with(&at.join("nats"), &users()).unwrap();
     let postgres = Postgres::start(&at).unwrap();
@@ -142,7 +144,7 @@ async fn each_role_does_its_work_and_nothing_else() {
 
 #[tokio::test]
 async fn a_tenants_programs_are_given_a_key_that_hears_its_own_events() {
-    let folder = embedded::temporary_folder().unwrap();
+    let folder = ffapi_embedded::temporary_folder().unwrap();
     let out = folder.path().join("acme");
     let mut command = ffapi();
     command.args(["nats", "user", "--tenant", "acme", "--server", "nats://host:4222", "--out"]);
@@ -185,7 +187,7 @@ async fn may_append(server: &NatsServer, user: &str, subject: &str) -> bool {
         command_id: id,
         correlation_id: id,
         causation: None,
-        actor: nats::Actor::Process("test".to_owned()),
+        actor: ffapi_nats::Actor::Process("test".to_owned()),
         tenant: "acme".to_owned(),
         at: 1,
         traceparent: None,

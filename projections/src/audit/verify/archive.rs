@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use nats::{Codec, Log, Message};
+use ffapi_nats::{Codec, Log, Message};
 
 use super::{Hashes, Link, Verdict, decided::Decided, links, reach};
 use crate::{Database, ProjectionError, anchor::Chained, archive::chain, storable};

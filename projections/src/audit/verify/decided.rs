@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nats::{Codec, CodecError, Message};
+use ffapi_nats::{Codec, CodecError, Message};
 use sqlx::AssertSqlSafe;
 
 use super::{Verdict, readable::readable};

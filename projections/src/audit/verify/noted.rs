@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nats::{Codec, Log, Message};
+use ffapi_nats::{Codec, Log, Message};
 use sqlx::AssertSqlSafe;
 
 use super::{Hashes, Verdict, links, reach};

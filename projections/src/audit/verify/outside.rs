@@ -1,6 +1,6 @@
 //! Rows at places that their stream does not have: before its beginning, or behind its end.
 
-use nats::Log;
+use ffapi_nats::Log;
 use sqlx::AssertSqlSafe;
 
 use super::{MOST, Verdict};

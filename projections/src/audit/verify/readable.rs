@@ -1,6 +1,6 @@
 //! Whether a message says what its subject promises, whichever aggregate it is of.
 
-use domain::{
+use ffapi_domain::{
     Decider,
     account::Account,
     batch::Batch,
@@ -15,7 +15,7 @@ use domain::{
     upload::Upload,
     webhook::{Webhook, WebhookQuota},
 };
-use nats::{Codec, CodecError, Decision, Message};
+use ffapi_nats::{Codec, CodecError, Decision, Message};
 use serde::de::DeserializeOwned;
 
 /// Reads one message and forgets what it says.

@@ -7,7 +7,7 @@ mod packets;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::media::{Analyze, Effort, MediaFacts, Metric, footprint_of_frames};
+use ffapi_domain::media::{Analyze, Effort, MediaFacts, Metric, footprint_of_frames};
 use ffmpeg_the_third::frame;
 use serde_json::{Map, Value, json};
 

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use domain::media::{MediaFacts, Micros, Role};
+use ffapi_domain::media::{MediaFacts, Micros, Role};
 
 use super::{Work, demux::Reading};
 use crate::{
@@ -219,7 +219,7 @@ mod tests {
     fn an_input_that_goes_on_behind_its_end_is_stopped() {
         let (_, outcome) = asked(60, 0, &[74]);
         let error = outcome.unwrap_err();
-        assert_eq!(error.code, domain::job::FailureCode::InvalidInput);
+        assert_eq!(error.code, ffapi_domain::job::FailureCode::InvalidInput);
         assert!(error.message.contains("60.0 s"), "{error}");
     }
 

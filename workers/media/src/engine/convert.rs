@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use domain::media::{
+use ffapi_domain::media::{
     AudioCodec, AudioFilter, AudioPlan, Chroma, Container, Convert, Effort, MAX_FILES, MediaFacts,
     Micros, Plan, SubtitlePlan, VideoCodec, VideoFilter, VideoPlan, footprint_of_plan, place,
 };
@@ -77,7 +77,7 @@ pub(super) fn planned(
     facts: &[MediaFacts],
     work: &Work<'_>,
 ) -> Result<Plan, MediaError> {
-    let plan = domain::media::plan(request, Some(facts), work.capabilities);
+    let plan = ffapi_domain::media::plan(request, Some(facts), work.capabilities);
     let mut plan = plan.map_err(super::refused)?;
     if let Some(video) = &mut plan.video {
         let devices = &work.capabilities.devices;
@@ -122,7 +122,7 @@ fn write_texts(context: &TaskContext<'_>, plan: &Plan) -> Result<(), MediaError>
 
 fn read_cues(
     context: &TaskContext<'_>,
-    source: &domain::media::CueSource,
+    source: &ffapi_domain::media::CueSource,
 ) -> Result<Cues, MediaError> {
     let file = context.inputs.get(source.input);
     let (file, _) = file.ok_or_else(|| MediaError::internal("the plan", "has no such input"))?;
@@ -218,7 +218,7 @@ fn encode(
     let frames = frames.load(Ordering::Relaxed);
     if plan.sequence && frames > MAX_FILES {
         let detail = format!("that would be over {MAX_FILES} pictures; trim it or lower its `fps`");
-        return Err(MediaError::new(domain::job::FailureCode::Unsupported, detail));
+        return Err(MediaError::new(ffapi_domain::job::FailureCode::Unsupported, detail));
     }
     Ok(Expected { frames, counted })
 }
@@ -344,8 +344,8 @@ impl<'env> Maker<'_, 'env> {
         &self,
         flow: &mut Flow<'env>,
         mux: &mut Mux,
-        source: domain::media::Source,
-        keep: domain::media::Window,
+        source: ffapi_domain::media::Source,
+        keep: ffapi_domain::media::Window,
         label: &Label,
     ) -> Result<(), MediaError> {
         let packets = flow.packets(source);

@@ -1,6 +1,6 @@
 use std::sync::mpsc::SyncSender;
 
-use domain::media::Window;
+use ffapi_domain::media::Window;
 use ffmpeg_the_third::{Rational, Rescale};
 
 use super::{MICROS, track::EncodedPacket, weighed};

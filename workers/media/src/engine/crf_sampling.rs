@@ -6,7 +6,7 @@ use std::sync::{
     mpsc::sync_channel,
 };
 
-use domain::media::{MediaFacts, Micros, VideoPlan, Window};
+use ffapi_domain::media::{MediaFacts, Micros, VideoPlan, Window};
 
 use super::{
     TaskContext,

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{
+use ffapi_domain::{
     job::FailureCode,
     media::{Source, StreamDetail, StreamFacts},
 };

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use domain::media::Micros;
+use ffapi_domain::media::Micros;
 use ffmpeg_the_third::{Packet, Rational, Rescale, media};
 
 use super::{MICROS, again, weighed};

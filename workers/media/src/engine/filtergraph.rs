@@ -1,6 +1,6 @@
 //! Filter chains in FFmpeg's own syntax: made of our names, our paths and numbers only.
 
-use domain::media::{Micros, Source, Window};
+use ffapi_domain::media::{Micros, Source, Window};
 
 mod picture;
 mod sound;

@@ -1,6 +1,6 @@
 use std::thread;
 
-use domain::media::{MediaFacts, Source};
+use ffapi_domain::media::{MediaFacts, Source};
 
 use super::{
     charge::Meter,

@@ -1,4 +1,4 @@
-use domain::media::VideoPlan;
+use ffapi_domain::media::VideoPlan;
 use ffmpeg_the_third::{self as ffmpeg, ChannelLayout, Rational, format, frame};
 
 use crate::{MediaError, ffi};

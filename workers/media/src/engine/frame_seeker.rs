@@ -1,4 +1,4 @@
-use domain::media::{Micros, Source, StreamFacts};
+use ffapi_domain::media::{Micros, Source, StreamFacts};
 use ffmpeg_the_third::{self as ffmpeg, Packet, frame};
 
 use super::{decode::Decode, demux, frame_channel::StaticFrame, frame_format::FrameFormat};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use domain::media::{
+use ffapi_domain::media::{
     Placed, Pool, Preset, RateControl, Rational as Ratio, Source, VideoCodec, VideoPlan,
 };
 use ffmpeg_the_third::{Packet, Rational, codec, format::Pixel, frame};

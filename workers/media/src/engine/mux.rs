@@ -1,6 +1,6 @@
 use std::{path::Path, sync::mpsc::Receiver};
 
-use domain::media::{Chapter, Container, Plan, VideoCodec};
+use ffapi_domain::media::{Chapter, Container, Plan, VideoCodec};
 use ffmpeg_the_third::{self as ffmpeg, Dictionary, Rational, Rescale, codec, format};
 
 use super::{MICROS, progress::ProgressReporter, track::EncodedPacket};
@@ -28,9 +28,9 @@ pub(super) fn broken(error: ffmpeg::Error) -> MediaError {
     MediaError::new(
         match error {
             ffmpeg::Error::Other { errno: nix::libc::ENOSPC | nix::libc::EFBIG } => {
-                domain::job::FailureCode::ResourceExhausted
+                ffapi_domain::job::FailureCode::ResourceExhausted
             }
-            _ => domain::job::FailureCode::Internal,
+            _ => ffapi_domain::job::FailureCode::Internal,
         },
         format!("the output cannot be written: {error}"),
     )

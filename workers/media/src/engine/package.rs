@@ -6,7 +6,7 @@ mod dash;
 mod hls;
 mod segmenter;
 
-use domain::media::Hdr;
+use ffapi_domain::media::Hdr;
 
 pub(super) use self::{
     codecs::{aac, video as video_codec},

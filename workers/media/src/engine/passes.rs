@@ -6,7 +6,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
 };
 
-use domain::media::{AudioFilter, AudioPlan, MediaFacts, Plan, VideoCodec, VideoFilter, VideoPlan};
+use ffapi_domain::media::{
+    AudioFilter, AudioPlan, MediaFacts, Plan, VideoCodec, VideoFilter, VideoPlan,
+};
 use ffmpeg_the_third::{Rescale, frame};
 
 use super::{

@@ -39,7 +39,7 @@ pub(super) fn probe(work: &Work<'_>) -> Result<Report, MediaError> {
             continue;
         }
         stream.packets = Some(packets);
-        if let domain::media::StreamDetail::Video(detail) = &mut stream.detail {
+        if let ffapi_domain::media::StreamDetail::Video(detail) = &mut stream.detail {
             let gaps = keys.windows(2).filter_map(|pair| match pair {
                 [a, b] => u64::try_from(b.saturating_sub(*a)).ok(),
                 _ => None,
@@ -55,6 +55,6 @@ pub(super) fn probe(work: &Work<'_>) -> Result<Report, MediaError> {
         files: vec![],
         result: Some(result),
         frames: packets,
-        effort: domain::media::Effort::of_probe(),
+        effort: ffapi_domain::media::Effort::of_probe(),
     })
 }

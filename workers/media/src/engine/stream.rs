@@ -7,7 +7,7 @@ mod stream_pipeline;
 
 use std::{fs, path::Path, thread};
 
-use domain::media::{
+use ffapi_domain::media::{
     Effort, MediaFacts, Metric, Pool, Poster, Sprite, Stream, StreamPlan, footprint_of_frames,
     footprint_of_stream, plan_stream,
 };
@@ -171,6 +171,6 @@ fn check_same_cuts(streams: &[Packaged]) -> Result<(), MediaError> {
     if cuts.all(|cut| Some(cut) == first) {
         return Ok(());
     }
-    let code = domain::job::FailureCode::VerificationFailed;
+    let code = ffapi_domain::job::FailureCode::VerificationFailed;
     Err(MediaError::new(code, "the renditions are not cut at the same pictures"))
 }

@@ -1,6 +1,6 @@
 //! The constant quality that reaches a VMAF, found by trying on samples.
 
-use domain::media::{MediaFacts, Micros, Plan, VideoFilter, VideoPlan, Window};
+use ffapi_domain::media::{MediaFacts, Micros, Plan, VideoFilter, VideoPlan, Window};
 use serde_json::{Value, json};
 
 use super::{

@@ -2,7 +2,7 @@ mod renderer;
 
 use std::path::Path;
 
-use domain::{
+use ffapi_domain::{
     job::FailureCode,
     media::{
         Convert, Effort, Fps, Operation, Scale, ScaleMode, ThumbnailMode, Thumbnails, Transcode,
@@ -93,7 +93,7 @@ fn animated(request: &Thumbnails, work: &Work<'_>) -> Result<Report, MediaError>
         output: output
             .file_name()
             .and_then(|name| name.to_str()?.parse().ok())
-            .map_or(domain::Personal::Erased, domain::Personal::Clear),
+            .map_or(ffapi_domain::Personal::Erased, ffapi_domain::Personal::Clear),
         operations: vec![
             Operation::Trim(Trim { start, end: Some(start.saturating_add(LASTS)) }),
             Operation::Fps(Fps { millifps: 10_000 }),

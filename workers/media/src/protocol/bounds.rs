@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::{
+use ffapi_domain::{
     job::StreamSummary,
     media::{Effort, MAX_FILES, Micros},
 };

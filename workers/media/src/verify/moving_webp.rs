@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path};
 
-use domain::{job::StreamSummary, media::Plan};
+use ffapi_domain::{job::StreamSummary, media::Plan};
 use ffmpeg_the_third::{self as ffmpeg, Packet, codec, decoder};
 
 use super::{Expected, wrong};

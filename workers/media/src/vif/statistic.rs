@@ -43,6 +43,7 @@ impl Precision {
 const SIGMA_NSQ: i32 = 2 << 16;
 
 /// Sums over the pixels of a frame, by the names that libvmaf has for them.
+#[expect(clippy::struct_field_names, reason = "as libvmaf calls them")]
 #[derive(Default)]
 struct VifResiduals {
     /// Logarithms in units of 1/2048: what the distorted frame still says of the reference, and what
@@ -67,6 +68,7 @@ impl VifResiduals {
 }
 
 /// The same of one line, each lane by itself.
+#[expect(clippy::struct_field_names, reason = "as libvmaf calls them")]
 struct ResidualLanes {
     num_log: __m512i,
     den_log: __m512i,
@@ -218,7 +220,7 @@ fn log2_den(variance: __m512i, logarithms: Logarithms) -> __m512i {
     _mm512_add_epi32(logarithms.of(_mm512_srlv_epi32(sum, cut)), whole)
 }
 
-/// The logarithm of the gained variance over its noise: 1 + g² · sigma1_sq / (sv_sq + SIGMA_NSQ).
+/// The logarithm of the gained variance over its noise: `1 + g² · sigma1_sq / (sv_sq + SIGMA_NSQ)`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq")]
 fn log2_num(

@@ -2,14 +2,14 @@
 
 use std::fs;
 
-use domain::{
+use ffapi_domain::{
     Personal,
     media::{
         Analyze, AudioCodec, Capabilities, MediaRequest, Metric, Micros, Operation, Preset, Speed,
         Transcode, Trim,
     },
 };
-use media::protocol::{ChildMessage, Permit, Place, Task};
+use ffapi_media::protocol::{ChildMessage, Permit, Place, Task};
 
 use crate::harness::{Slot, Transcript, failure, ffmpeg, report};
 

@@ -1,7 +1,7 @@
-use domain::media::{
+use ffapi_domain::media::{
     AudioCodec, Capabilities, Operation, Preset, Scale, ScaleMode, Transcode, Trim, VideoCodec,
 };
-use media::protocol::{ChildMessage, Task};
+use ffapi_media::protocol::{ChildMessage, Task};
 
 use crate::harness::{Slot, clip, ffmpeg, probe, report, seconds, stages};
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use domain::{
+use ffapi_domain::{
     Personal,
     media::{Concat, Operation, Packaging, Scale, ScaleMode, Stream, Transcode, VideoCodec},
 };

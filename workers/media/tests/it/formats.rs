@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use domain::media::{AudioCodec, Operation, Pick, Preset, Tracks, Transcode, Trim, VideoCodec};
+use ffapi_domain::media::{
+    AudioCodec, Operation, Pick, Preset, Tracks, Transcode, Trim, VideoCodec,
+};
 
 use crate::harness::{
     Slot, clip, ffmpeg, ffmpeg_says, ffprobe, figure, probe, report, run, seconds, similarity,
@@ -126,11 +128,11 @@ fn pictures_become_numbered_files_or_one() {
     let talk = slot.convert("output.png", vec![trim()]);
     assert_eq!(report(&talk).files.len(), 1);
     let request = |name: &str| {
-        domain::media::MediaRequest::Convert(domain::media::Convert {
-            input: domain::Personal::Erased,
-            output: domain::Personal::Clear(name.parse().unwrap()),
+        ffapi_domain::media::MediaRequest::Convert(ffapi_domain::media::Convert {
+            input: ffapi_domain::Personal::Erased,
+            output: ffapi_domain::Personal::Clear(name.parse().unwrap()),
             operations: vec![trim()],
-            overwrite: domain::media::Overwrite::Fail,
+            overwrite: ffapi_domain::media::Overwrite::Fail,
         })
     };
     let talk = slot.run(request("frame-%03d.jpg"), "output.jpg");
@@ -316,9 +318,9 @@ fn surround_is_kept_mixed_down_and_named() {
         );
     }
     let six = || {
-        Operation::Audio(domain::media::Audio {
+        Operation::Audio(ffapi_domain::media::Audio {
             channels: Some(6),
-            ..domain::media::Audio::default()
+            ..ffapi_domain::media::Audio::default()
         })
     };
     for name in ["s.mp4", "s.opus", "s.ogg"] {

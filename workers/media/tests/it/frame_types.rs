@@ -2,8 +2,8 @@
 
 use std::{fs, path::Path};
 
-use domain::media::{Operation, Packaging, Preset, Stream, Transcode, Trim};
-use media::protocol::ChildMessage;
+use ffapi_domain::media::{Operation, Packaging, Preset, Stream, Transcode, Trim};
+use ffapi_media::protocol::ChildMessage;
 
 use crate::{
     harness::{Slot, ffmpeg, ffprobe, real_film},

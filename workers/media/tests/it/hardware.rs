@@ -5,10 +5,10 @@ use std::{
     process::Command,
 };
 
-use domain::media::{
+use ffapi_domain::media::{
     AudioCodec, Capabilities, Device, Fallback, Hardware, Operation, Pool, Transcode, VideoCodec,
 };
-use media::protocol::{ChildMessage, Permit, Place, Task};
+use ffapi_media::protocol::{ChildMessage, Permit, Place, Task};
 use tempfile::TempDir;
 
 use crate::harness::{Slot, Transcript, clip, failure, report};

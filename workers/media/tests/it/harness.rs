@@ -5,11 +5,11 @@ use std::{
     process::{Command, Stdio},
 };
 
-use domain::{
+use ffapi_domain::{
     Personal,
     media::{Capabilities, Convert, MediaRequest, Operation, Overwrite},
 };
-use media::protocol::{self, ChildMessage, Permit, Place, Report, SCRATCH, Task};
+use ffapi_media::protocol::{self, ChildMessage, Permit, Place, Report, SCRATCH, Task};
 use tempfile::TempDir;
 
 pub(crate) struct Slot {

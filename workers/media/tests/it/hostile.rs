@@ -2,11 +2,11 @@ use std::fs;
 
 use std::time::{Duration, Instant};
 
-use domain::{
+use ffapi_domain::{
     Personal,
     media::{MediaRequest, Operation, Preset, Probe, Transcode},
 };
-use media::protocol::{ChildMessage, Task};
+use ffapi_media::protocol::{ChildMessage, Task};
 
 use crate::harness::{Slot, Transcript, clip, failure, ffmpeg, report};
 
@@ -224,9 +224,9 @@ fn subtitles_that_name_files_and_sizes_beyond_all_are_answered_in_time() {
     clip(&slot.input(), "160x90", 1, &["-f", "mp4"]);
     let words = "[Script Info]\n[Fonts]\nfontname: ../../etc/passwd\n!!!\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize\nStyle: Default,/etc/passwd,9999999\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\nDialogue: 0,0:00:00.00,9:59:59.00,Default,,0,0,0,,{\\p1}m 0 0 l 99999999 0{\\p0}{\\fs99999}x\n";
     fs::write(slot.extra(1), words).unwrap();
-    let burn = Operation::Subtitles(domain::media::Subtitles {
+    let burn = Operation::Subtitles(ffapi_domain::media::Subtitles {
         input: Some(Personal::Erased),
-        mode: domain::media::SubtitleMode::Burn,
+        mode: ffapi_domain::media::SubtitleMode::Burn,
         language: None,
     });
     let start = Instant::now();

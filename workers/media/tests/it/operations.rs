@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use domain::{
+use ffapi_domain::{
     Personal,
     media::{
         Axis, Concat, Container, Crop, Filter, FilterName, Flip, Fps, Operation, Pad, Position,

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use domain::media::{Packaging, Poster, SegmentFormat, Stream};
+use ffapi_domain::media::{Packaging, Poster, SegmentFormat, Stream};
 use hls_m3u8::{MasterPlaylist, MediaPlaylist, tags::VariantStream};
 
 use crate::{

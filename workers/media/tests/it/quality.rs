@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use domain::{
+use ffapi_domain::{
     Personal,
     media::{
         Concat, FilterName, Metric, Operation, Position, Preset, Text, Transcode, Trim, VideoCodec,

@@ -1,6 +1,6 @@
 //! What is done to sound, by the command line's meters.
 
-use domain::{
+use ffapi_domain::{
     Personal,
     media::{Audio, Operation},
 };

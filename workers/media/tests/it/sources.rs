@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use domain::{
+use ffapi_domain::{
     Personal,
     media::{
         Concat, Metric, Operation, Packaging, PictureFormat, Position, Preset, Stream,

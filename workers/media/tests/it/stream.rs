@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
 
-use domain::{
+use ffapi_domain::{
     Personal,
     media::{
         Caption, MediaRequest, Metric, Overwrite, Packaging, Poster, Preset, SegmentFormat, Sprite,
         Stream, Variant, VideoCodec,
     },
 };
-use media::protocol::ChildMessage;
+use ffapi_media::protocol::ChildMessage;
 use serde_json::Value;
 
 use crate::{

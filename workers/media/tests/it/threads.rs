@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use domain::media::{Operation, Preset, Scale, ScaleMode, Transcode, Trim};
-use media::protocol::Permit;
+use ffapi_domain::media::{Operation, Preset, Scale, ScaleMode, Transcode, Trim};
+use ffapi_media::protocol::Permit;
 
 use crate::harness::{Slot, clip, failure, ffmpeg, probe, report, similarity};
 

@@ -1,6 +1,6 @@
 //! Two films brought to one size, rate and depth.
 
-use domain::{
+use ffapi_domain::{
     job::FailureCode,
     media::{MediaFacts, Metric, Source, StreamFacts, VideoFacts},
 };

@@ -1,4 +1,4 @@
-use domain::media::Metric;
+use ffapi_domain::media::Metric;
 use ffmpeg_the_third::frame;
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ pub(super) fn each_frame(
 ) -> Result<(), MediaError> {
     if each.len() > MAX_FRAMES {
         let detail = format!("`per_frame` tells of at most {MAX_FRAMES} frames; compare a part");
-        return Err(MediaError::new(domain::job::FailureCode::Unsupported, detail));
+        return Err(MediaError::new(ffapi_domain::job::FailureCode::Unsupported, detail));
     }
     if let Some(fields) = told.as_object_mut() {
         fields.insert("per_frame".to_owned(), each.collect());

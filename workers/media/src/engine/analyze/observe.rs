@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::media::{MediaFacts, Metric, Micros, Source};
+use ffapi_domain::media::{MediaFacts, Metric, Micros, Source};
 use ffmpeg_the_third::Rescale;
 use serde_json::{Map, Value};
 

@@ -1,6 +1,6 @@
 //! What packets tell without being decoded.
 
-use domain::media::{Analyze, MediaFacts, Metric};
+use ffapi_domain::media::{Analyze, MediaFacts, Metric};
 use ffmpeg_the_third::{Packet, Rescale};
 use serde_json::{Map, Value, json};
 

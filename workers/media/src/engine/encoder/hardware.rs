@@ -1,4 +1,4 @@
-use domain::media::{Placed, Pool, Preset, VideoCodec, VideoPlan};
+use ffapi_domain::media::{Placed, Pool, Preset, VideoCodec, VideoPlan};
 use ffmpeg_the_third::{self as ffmpeg, Dictionary, codec, encoder, format::Pixel};
 
 use super::{EncoderSettings, all_understood, broken};

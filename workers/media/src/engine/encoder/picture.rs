@@ -1,6 +1,6 @@
 use std::{ffi::CString, path::Path};
 
-use domain::media::{Fields, Preset, RateControl, VideoCodec, VideoPlan};
+use ffapi_domain::media::{Fields, Preset, RateControl, VideoCodec, VideoPlan};
 use ffmpeg_the_third::{self as ffmpeg, Dictionary, Rational, codec, encoder, format};
 
 use super::{all_understood, broken, hardware};

@@ -1,4 +1,4 @@
-use domain::media::{AudioCodec, AudioPlan};
+use ffapi_domain::media::{AudioCodec, AudioPlan};
 use ffmpeg_the_third::{
     self as ffmpeg, ChannelLayout, Dictionary, Rational, codec, encoder,
     format::{Sample, sample::Type},

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use domain::media::{
+use ffapi_domain::media::{
     Adjust, Axis, Fields, Hdr, Paint, Pool, Position, Segment, Source, VideoCodec, VideoFacts,
     VideoFilter, VideoPlan, Window,
 };

@@ -1,4 +1,4 @@
-use domain::media::{AudioFilter, AudioPlan, SoundSegment, Source};
+use ffapi_domain::media::{AudioFilter, AudioPlan, SoundSegment, Source};
 
 use super::{Fed, Script, seconds, window};
 

@@ -1,4 +1,4 @@
-use domain::media::{MediaFacts, Preset, VideoCodec, VideoFilter, VideoPlan};
+use ffapi_domain::media::{MediaFacts, Preset, VideoCodec, VideoFilter, VideoPlan};
 use ffmpeg_the_third::{
     frame::{self, side_data},
     picture,

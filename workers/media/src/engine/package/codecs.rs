@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use domain::media::VideoCodec;
+use ffapi_domain::media::VideoCodec;
 
 /// AAC-LC.
 pub(in crate::engine) const fn aac() -> &'static str {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use domain::media::Hdr;
+use ffapi_domain::media::Hdr;
 
 use super::{Captioned, Packaged, PackagedKind};
 

@@ -5,7 +5,7 @@ use std::{
 };
 
 use aes::cipher::{BlockModeEncrypt, KeyIvInit, block_padding::Pkcs7};
-use domain::media::SegmentFormat;
+use ffapi_domain::media::SegmentFormat;
 use ffmpeg_the_third::{self as ffmpeg, Dictionary, Packet, Rational, Rescale, codec};
 
 use super::boxes;

@@ -1,4 +1,4 @@
-use domain::media::{
+use ffapi_domain::media::{
     MediaFacts, Preset, RateControl, Source, Stream, VideoCodec, VideoFacts, VideoFilter, VideoPlan,
 };
 

@@ -1,6 +1,6 @@
 //! What the renditions of a ladder are to each other.
 
-use domain::media::{Rendition, VideoCodec};
+use ffapi_domain::media::{Rendition, VideoCodec};
 
 use crate::engine::quality::every_core;
 

@@ -1,6 +1,6 @@
 use std::{fs, path::Path};
 
-use domain::media::{Packaging, SegmentFormat, Stream, StreamPlan};
+use ffapi_domain::media::{Packaging, SegmentFormat, Stream, StreamPlan};
 
 use super::stream_pipeline::StreamPipeline;
 use crate::{
@@ -115,7 +115,7 @@ pub(super) fn check_files(root: &Path, files: &[MadeFile]) -> Result<(), MediaEr
     for file in files {
         let there = root.join(&file.name).metadata().is_ok_and(|meta| meta.len() > 0);
         if !there {
-            let code = domain::job::FailureCode::VerificationFailed;
+            let code = ffapi_domain::job::FailureCode::VerificationFailed;
             return Err(MediaError::new(code, format!("{} was not made", file.name)));
         }
     }

@@ -1,6 +1,6 @@
 //! What all renditions of a ladder have in common is done to each picture once.
 
-use domain::media::{MediaFacts, Rendition, VideoFilter, VideoPlan};
+use ffapi_domain::media::{MediaFacts, Rendition, VideoFilter, VideoPlan};
 use ffmpeg_the_third::Rational;
 
 use crate::{

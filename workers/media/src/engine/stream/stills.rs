@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use domain::media::{MediaFacts, Source, StreamPlan, Thumbnails, VideoFacts};
+use ffapi_domain::media::{MediaFacts, Source, StreamPlan, Thumbnails, VideoFacts};
 use ffmpeg_the_third::{Rescale, frame};
 
 use crate::{

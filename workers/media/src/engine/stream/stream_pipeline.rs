@@ -7,7 +7,7 @@ use std::{
     },
 };
 
-use domain::media::{
+use ffapi_domain::media::{
     AudioPlan, Hdr, MediaFacts, Metric, Rendition, SegmentFormat, Stream, StreamPlan, VideoCodec,
     VideoPlan,
 };

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use domain::{
+use ffapi_domain::{
     job::StreamSummary,
     media::{
         PictureFormat, RateControl, Rational, Source, ThumbnailMode, Thumbnails, ThumbnailsPlan,
@@ -209,7 +209,7 @@ impl<'a> ThumbnailRenderer<'a> {
             rate: one,
             constant_rate: true,
             quality: RateControl::default(),
-            preset: domain::media::Preset::Medium,
+            preset: ffapi_domain::media::Preset::Medium,
             profile: None,
             keyframe_interval: None,
             tonemapped: false,
