@@ -26,7 +26,7 @@ pub(crate) enum Rule {
     /// No control character.
     Line,
     /// Line breaks and tabs as well.
-    JobLogs,
+    Lines,
     /// The same, and so may everything below.
     LinesBelow,
 }
@@ -37,7 +37,7 @@ impl Rule {
         if self == Self::LinesBelow || field == FREE_BELOW {
             Self::LinesBelow
         } else if FREE.contains(&field) {
-            Self::JobLogs
+            Self::Lines
         } else {
             Self::Line
         }
@@ -119,13 +119,13 @@ mod tests {
     #[test]
     fn control_characters_are_refused_and_named_line_breaks_only_outside_free_text() {
         for bad in ["a\0b", "a\u{1b}b", "\u{7f}", "\u{85}"] {
-            for rule in [Rule::Line, Rule::JobLogs, Rule::LinesBelow] {
+            for rule in [Rule::Line, Rule::Lines, Rule::LinesBelow] {
                 assert!(rule.flaw(bad).unwrap().contains("is a control character"), "{bad:?}");
             }
         }
         for white in ["a\nb", "a\tb", "a\r\nb"] {
             assert!(Rule::Line.flaw(white).unwrap().contains("`metadata`"), "{white:?}");
-            assert_eq!((Rule::JobLogs.flaw(white), Rule::LinesBelow.flaw(white)), (None, None));
+            assert_eq!((Rule::Lines.flaw(white), Rule::LinesBelow.flaw(white)), (None, None));
         }
         assert_eq!(Rule::Line.flaw("Größe \u{1f600} \u{2028}"), None);
         assert!(Rule::Line.flaw(&"a".repeat(MAX_TEXT + 1)).unwrap().contains("up to 65536"));
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn free_text_is_told_by_the_name_of_its_field_wherever_it_stands() {
         let below = |path: &[&str]| path.iter().fold(Rule::Line, |rule, name| rule.within(name));
-        assert_eq!(below(&["body", "operations", "text"]), Rule::JobLogs);
+        assert_eq!(below(&["body", "operations", "text"]), Rule::Lines);
         assert_eq!(below(&["description", "name"]), Rule::Line);
         assert_eq!(below(&["template", "metadata", "album"]), Rule::LinesBelow);
         assert_eq!(below(&["output"]), Rule::Line);

@@ -36,7 +36,7 @@ struct Told {
 
 /// Where entries go.
 enum Outlet {
-    JobLogs,
+    StandardOutput,
     Udp(UdpSocket),
     Tcp(TcpStream),
     Otlp(Collector),
@@ -114,7 +114,7 @@ fn syslog_line(row: &AuditRow) -> String {
 
 impl Outlet {
     async fn open(syslog: Option<&str>) -> anyhow::Result<Self> {
-        let Some(url) = syslog else { return Ok(Self::JobLogs) };
+        let Some(url) = syslog else { return Ok(Self::StandardOutput) };
         let (scheme, address) = url.split_once("://").unwrap_or(("", url));
         Ok(match scheme {
             "udp" => {
@@ -129,7 +129,7 @@ impl Outlet {
 
     async fn tell(&mut self, row: &AuditRow) -> anyhow::Result<()> {
         match self {
-            Self::JobLogs => {
+            Self::StandardOutput => {
                 let mut out = std::io::stdout();
                 writeln!(out, "{}", entry(row))?;
                 out.flush()?;
