@@ -1,4 +1,4 @@
-//! A webhook endpoint: where a tenant wants to be told, of what, and until when.
+//! A webhook endpoint: which events of a tenant are sent where, and until when.
 
 mod callback;
 mod change;

@@ -72,7 +72,8 @@ impl Projection for Webhooks {
             if let Some(callback) = &told.callback {
                 endpoints.add_own(&tenant, &told, callback, sequence);
             }
-            self.find(codec, (&endpoints, None), &tenant, (sequence, &told), &mut matched).await?;
+            let to_match = ToMatch { tenant: &tenant, sequence, told: &told, only: None };
+            self.find(codec, &endpoints, to_match, &mut matched).await?;
             if category == Webhook::CATEGORY {
                 let Ok(hook) = id.parse::<WebhookId>() else { continue };
                 let decision: Decision<WebhookEvent> =
@@ -127,20 +128,31 @@ impl Projection for Webhooks {
     }
 }
 
+/// A message whose events are matched with endpoints.
+#[derive(Clone, Copy)]
+struct ToMatch<'a> {
+    tenant: &'a Tenant,
+    /// Of the message in the log.
+    sequence: u64,
+    told: &'a PublicMessage,
+    /// No other endpoint gets it.
+    only: Option<WebhookId>,
+}
+
 impl Webhooks {
-    /// What is to be sent to whom for a message, or to one endpoint only.
+    /// What is to be sent to whom for a message.
     async fn find(
         &self,
         codec: &Codec,
-        (endpoints, only): (&Endpoints, Option<WebhookId>),
-        tenant: &Tenant,
-        (sequence, told): (u64, &PublicMessage),
+        endpoints: &Endpoints,
+        to_match: ToMatch<'_>,
         matched: &mut Vec<Matched>,
     ) -> Result<(), ProjectionError> {
+        let ToMatch { tenant, sequence, told, only } = to_match;
         for (index, event) in &told.events {
             let mut hooks = endpoints.wanting(tenant, &told.thing, event.kind);
             hooks.retain(|hook| {
-                // Nobody is told of themselves.
+                // A webhook's own events are not sent to itself.
                 let own = told.field == "webhook_id" && hook.to_string() == told.thing;
                 !own && only.is_none_or(|only| only == *hook)
             });

@@ -59,24 +59,24 @@ mod tests {
 
     #[test]
     fn an_address_that_knocks_too_often_waits_and_others_do_not() {
-        let strangers = AnonymousRateLimiter::new(60);
+        let limiter = AnonymousRateLimiter::new(60);
         let (here, there) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let now = Instant::now();
         for _ in 0..60 {
-            assert_eq!(strangers.check(here, now), Ok(()));
+            assert_eq!(limiter.check(here, now), Ok(()));
         }
-        assert_eq!(strangers.check(here, now), Err(Duration::from_secs(1)));
-        assert_eq!(strangers.check(there, now), Ok(()));
-        assert_eq!(strangers.check(here, now + Duration::from_secs(1)), Ok(()));
-        assert!(strangers.check(here, now + Duration::from_secs(1)).is_err());
+        assert_eq!(limiter.check(here, now), Err(Duration::from_secs(1)));
+        assert_eq!(limiter.check(there, now), Ok(()));
+        assert_eq!(limiter.check(here, now + Duration::from_secs(1)), Ok(()));
+        assert!(limiter.check(here, now + Duration::from_secs(1)).is_err());
     }
 
     #[test]
     fn a_neighbourhood_of_version_six_is_one_stranger() {
-        let strangers = AnonymousRateLimiter::new(1);
+        let limiter = AnonymousRateLimiter::new(1);
         let now = Instant::now();
-        assert!(strangers.check("2001:db8::1".parse().unwrap(), now).is_ok());
-        assert!(strangers.check("2001:db8::2".parse().unwrap(), now).is_err());
-        assert!(strangers.check("2001:db8:0:1::1".parse().unwrap(), now).is_ok());
+        assert!(limiter.check("2001:db8::1".parse().unwrap(), now).is_ok());
+        assert!(limiter.check("2001:db8::2".parse().unwrap(), now).is_err());
+        assert!(limiter.check("2001:db8:0:1::1".parse().unwrap(), now).is_ok());
     }
 }

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Webhooks,
+    ToMatch, Webhooks,
     endpoints::Endpoints,
     matching::{Matched, store},
 };
@@ -137,8 +137,9 @@ impl Replays {
                 Ok(None) | Err(CodecError::Unreadable(_)) => continue,
                 Err(error) => return Err(ProjectionError::from_codec(message.sequence, error)),
             };
-            let (only, place) = ((endpoint, Some(hook)), (message.sequence, &told));
-            match self.webhooks.find(&self.codec, only, &tenant, place, &mut matched).await {
+            let (tenant, sequence) = (&tenant, message.sequence);
+            let to_match = ToMatch { tenant, sequence, told: &told, only: Some(hook) };
+            match self.webhooks.find(&self.codec, endpoint, to_match, &mut matched).await {
                 Ok(()) | Err(ProjectionError::Poison { .. }) => {}
                 Err(error) => return Err(error),
             }
