@@ -7,7 +7,7 @@ mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-use ffapi_commands::{Caller, Commands};
+use ffapi_commands::{Caller, Commands, History};
 use ffapi_domain::{
     Decider, KeyId, Personal,
     dispatch::Release,
@@ -241,7 +241,10 @@ impl AttemptContext {
             JobEvent::Submitted { spec } => Some((spec.request.clone(), spec.hardware)),
             _ => None,
         });
-        let (request, hardware) = asked.ok_or_else(|| erased("request"))?;
+        let Some((request, hardware)) = asked else {
+            slot.end().await;
+            return Err(erased("request"));
+        };
         let key = history.first().and_then(|(_, decision)| match &decision.actor {
             Actor::Key(key) => key.parse().ok(),
             Actor::Worker(_) | Actor::Process(_) => None,
@@ -260,8 +263,10 @@ impl AttemptContext {
             return self.deliver(release, &request, by, &outputs).await;
         }
         // What an earlier attempt published before the job failed would be in this one's way.
-        let storage = self.storage(release)?;
-        outputs::withdraw_failed(&storage, release.job, &history).await.map_err(failed)?;
+        if let Err(error) = self.withdraw_failed(release, &history).await {
+            slot.end().await;
+            return Err(error);
+        }
         let (outputs, result, spent) = match self.make(release, order, slot, charged).await? {
             Made::Outputs { files, result, spent } => (files, result, spent),
             Made::Stopped(outcome) => return Ok(outcome),
@@ -281,6 +286,16 @@ impl AttemptContext {
         }
         failpoint::hit("worker.after_seal");
         self.deliver(release, &request, attempt, &outputs).await
+    }
+
+    /// Takes back what was published before the job failed, so that it can be made anew.
+    async fn withdraw_failed(
+        &self,
+        release: &Release,
+        history: &History<JobEvent>,
+    ) -> Result<(), MediaError> {
+        let storage = self.storage(release)?;
+        outputs::withdraw_failed(&storage, release.job, history).await.map_err(failed)
     }
 
     /// The log refused our start: somebody else has the attempt, or nobody needs it.

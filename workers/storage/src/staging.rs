@@ -83,7 +83,8 @@ impl Storage {
         let (shown, sha256, job) = (to.to_string(), sha256.to_owned(), staged.job);
         blocking(move || {
             if same(&from, &file) {
-                return Ok(());
+                // Whoever linked it may have died before that was safe.
+                return sync_folder(&file);
             }
             if !from.exists() {
                 // Delivered by a version that moved files out of staging.

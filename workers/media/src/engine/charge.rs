@@ -1,4 +1,4 @@
-//! What a task is charged: media time, reserved before any of it is decoded.
+//! What a task is charged: media time, reserved before any of it is decoded or made.
 
 use std::{
     collections::BTreeMap,
@@ -10,14 +10,16 @@ use std::{
 
 use ffapi_domain::media::{MediaFacts, Micros, Role};
 
-use super::{Work, demux::Reading};
+use ffmpeg_the_third::{Rational, Rescale, frame};
+
+use super::{MICROS, Work, demux::Reading};
 use crate::{
     MediaError, open,
     protocol::{Needs, Permit},
     verify,
 };
 
-/// What is charged at once when more is decoded than was planned: so often leave is asked for.
+/// What is charged at once when more is decoded or made than was planned: so often leave is asked for.
 const STEP: Micros = 10_000_000;
 /// The same once it is much.
 const LARGE_STEP: Micros = 60_000_000;
@@ -51,7 +53,7 @@ pub(super) struct Meter<'a> {
     /// How long each input is; none for those that no packets are counted of.
     lengths: Vec<Option<Micros>>,
     planned: Micros,
-    /// What is decoded beyond the plan and not charged.
+    /// What is decoded or made beyond the plan and not charged.
     free: Micros,
     /// What each decoder of sound has made, by its samples, whatever times a file gives them.
     sound: Mutex<Vec<Arc<AtomicU64>>>,
@@ -62,6 +64,8 @@ pub(super) struct Meter<'a> {
 struct State {
     /// The most that any pass read of each input.
     read: BTreeMap<usize, Reading>,
+    /// The longest that came out of any graph.
+    made: Micros,
     reserved: Micros,
 }
 
@@ -131,6 +135,11 @@ impl Meter<'_> {
         counter
     }
 
+    /// Counts what comes out of a graph whose frames have times in `time_base`.
+    pub(super) const fn made(&self, time_base: Rational) -> Made<'_> {
+        Made { meter: self, time_base, first: None }
+    }
+
     /// Charges what was decoded behind the last packet that was read.
     ///
     /// # Errors
@@ -143,15 +152,40 @@ impl Meter<'_> {
     fn charge(&self, state: &mut State) -> Result<(), MediaError> {
         let sound = self.sound.lock().unwrap_or_else(PoisonError::into_inner);
         let sound = sound.iter().map(|made| made.load(Ordering::Relaxed)).max();
-        let decoded = state.decoded(sound.unwrap_or(0));
-        if decoded <= state.reserved || decoded <= self.planned.saturating_add(self.free) {
+        let spent = state.decoded(sound.unwrap_or(0)).max(state.made);
+        if spent <= state.reserved || spent <= self.planned.saturating_add(self.free) {
             return Ok(());
         }
-        let step = if decoded < LARGE_STEP.saturating_mul(10) { STEP } else { LARGE_STEP };
-        let charged = decoded.div_ceil(step).saturating_mul(step);
+        let step = if spent < LARGE_STEP.saturating_mul(10) { STEP } else { LARGE_STEP };
+        let charged = spent.div_ceil(step).saturating_mul(step);
         (self.permit)(Needs { charged, folders: vec![] })?;
         state.reserved = charged;
         Ok(())
+    }
+}
+
+/// What comes out of one graph, from its first frame on.
+pub(super) struct Made<'a> {
+    meter: &'a Meter<'a>,
+    time_base: Rational,
+    /// When the first frame begins.
+    first: Option<i64>,
+}
+
+impl Made<'_> {
+    /// Counts a frame before anybody encodes it: filters may make more of what is decoded, by its
+    /// speed, its rate or a gap that they fill.
+    ///
+    /// # Errors
+    /// When what it is charged is refused.
+    pub(super) fn take(&mut self, frame: &frame::Frame) -> Result<(), MediaError> {
+        let Some(at) = frame.pts() else { return Ok(()) };
+        let first = *self.first.get_or_insert(at);
+        let span = at.saturating_sub(first).rescale(self.time_base, MICROS);
+        let span = Micros::try_from(span).unwrap_or(0);
+        let mut state = self.meter.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.made = state.made.max(span);
+        self.meter.charge(&mut state)
     }
 }
 
@@ -228,7 +262,7 @@ mod tests {
         let reading = |pictures, sound| Reading { time: 0, pictures, sound };
         let of = |read: &[Reading]| State {
             read: read.iter().copied().enumerate().collect(),
-            reserved: 0,
+            ..State::default()
         };
         assert_eq!(of(&[reading(60, 60), reading(0, 50)]).decoded(0), 60);
         assert_eq!(of(&[reading(60, 60), reading(30, 30)]).decoded(0), 90);

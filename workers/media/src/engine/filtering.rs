@@ -1,6 +1,12 @@
 use ffmpeg_the_third::{self as ffmpeg, Rational, filter, frame};
 
-use super::{MICROS, again, filtergraph, frame_channel::FrameReceiver, frame_format::FrameFormat};
+use super::{
+    MICROS, again,
+    charge::{Made, Meter},
+    filtergraph,
+    frame_channel::FrameReceiver,
+    frame_format::FrameFormat,
+};
 use crate::{
     MediaError, ffi,
     ffi::{HardwareDevice, HardwareFrames},
@@ -18,12 +24,14 @@ struct Input {
 }
 
 /// A filter graph that takes frames as it wants them.
-pub(super) struct Filtering {
+pub(super) struct Filtering<'env> {
     graph: filter::Graph,
     inputs: Vec<Input>,
+    /// Charges what comes out.
+    made: Option<Made<'env>>,
 }
 
-impl Filtering {
+impl<'env> Filtering<'env> {
     /// Builds the graph that `text` describes, fed by `feeds` as `in0`, `in1`, ….
     pub(super) fn build(text: &str, feeds: Vec<FrameReceiver>) -> Result<Self, MediaError> {
         Self::build_on(text, feeds, None)
@@ -45,7 +53,14 @@ impl Filtering {
             last: None,
             conform: None,
         });
-        Ok(Self { graph, inputs: inputs.collect() })
+        Ok(Self { graph, inputs: inputs.collect(), made: None })
+    }
+
+    /// As it is, with what comes out charged by `meter`.
+    pub(super) fn charged(mut self, meter: &'env Meter<'env>) -> Result<Self, MediaError> {
+        let (time_base, ..) = self.outcome()?;
+        self.made = Some(meter.made(time_base));
+        Ok(self)
     }
 
     /// Time base, pixel shape and frame rate of what comes out.
@@ -93,7 +108,12 @@ impl Filtering {
                 None => Err(ffmpeg::Error::Bug),
             };
             match got {
-                Ok(()) => return Ok(Some(frame)),
+                Ok(()) => {
+                    if let Some(made) = &mut self.made {
+                        made.take(&frame)?;
+                    }
+                    return Ok(Some(frame));
+                }
                 Err(ffmpeg::Error::Eof) => return Ok(None),
                 Err(error) if again(error) => {}
                 Err(error) => return Err(MediaError::internal("the filters failed", error)),

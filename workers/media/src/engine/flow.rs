@@ -103,7 +103,7 @@ impl<'env> Flow<'env> {
         &mut self,
         script: (String, Vec<Fed>),
         palette: Option<&StaticFrame>,
-    ) -> Result<Filtering, MediaError> {
+    ) -> Result<Filtering<'env>, MediaError> {
         let (text, fed) = script;
         self.filter_on(text, fed, palette, None)
     }
@@ -115,7 +115,7 @@ impl<'env> Flow<'env> {
         fed: Vec<Fed>,
         palette: Option<&StaticFrame>,
         device: Option<&HardwareDevice>,
-    ) -> Result<Filtering, MediaError> {
+    ) -> Result<Filtering<'env>, MediaError> {
         let mut feeds = Vec::new();
         for fed in fed {
             feeds.push(match (fed, palette) {
@@ -126,7 +126,21 @@ impl<'env> Flow<'env> {
                 }
             });
         }
-        Filtering::build_on(&text, feeds, device)
+        self.filter_feeds(&text, feeds, device)
+    }
+
+    /// A graph over frames that are there already, such as those of another graph.
+    pub(super) fn filter_feeds(
+        &self,
+        text: &str,
+        feeds: Vec<FrameReceiver>,
+        device: Option<&HardwareDevice>,
+    ) -> Result<Filtering<'env>, MediaError> {
+        let filtering = Filtering::build_on(text, feeds, device)?;
+        match self.means.meter {
+            Some(meter) => filtering.charged(meter),
+            None => Ok(filtering),
+        }
     }
 
     /// Adds a stage; those that take from others come after them.

@@ -125,7 +125,7 @@ fn watch(
     facts: &[MediaFacts],
     script: Script,
     reporter: &ProgressReporter<'_>,
-    mut see: impl FnMut(frame::Frame, &Filtering) + Send,
+    mut see: impl FnMut(frame::Frame, &Filtering<'_>) + Send,
 ) -> Result<(), MediaError> {
     let mut flow = context.flow(facts)?;
     let mut filtering = flow.filter(script, None)?;

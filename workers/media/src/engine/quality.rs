@@ -9,9 +9,9 @@ use super::{MICROS, filtering::Filtering, measure::Measure};
 use crate::{MediaError, ffi::Vmaf, heartbeat::Heartbeat};
 
 /// Two films of one size, rate and depth, each counting from 0, to be looked at side by side.
-pub(super) struct SideBySide {
-    pub(super) film: Filtering,
-    pub(super) reference: Filtering,
+pub(super) struct SideBySide<'env> {
+    pub(super) film: Filtering<'env>,
+    pub(super) reference: Filtering<'env>,
     /// Bits of a sample.
     pub(super) depth: u32,
     /// Threads of the measure's own, beside the one it is called from.
@@ -24,7 +24,7 @@ pub(super) fn every_core() -> u32 {
     u32::try_from(cores).unwrap_or(1)
 }
 
-impl SideBySide {
+impl SideBySide<'_> {
     /// The score of every picture of the film that the reference reaches; `seen` is told the time
     /// of each, in microseconds.
     pub(super) fn run(

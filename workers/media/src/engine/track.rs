@@ -24,8 +24,8 @@ pub(super) struct EncodedPacket {
 }
 
 /// Filters and encodes one stream of the output.
-pub(super) struct Track {
-    pub(super) filtering: Filtering,
+pub(super) struct Track<'env> {
+    pub(super) filtering: Filtering<'env>,
     pub(super) encoder: encoder::Encoder,
     pub(super) time_base: Rational,
     pub(super) stream: usize,
@@ -46,7 +46,7 @@ pub(super) struct Track {
     pub(super) cadence: FrameTypePlan,
 }
 
-impl Track {
+impl Track<'_> {
     /// Encodes until the frames end or nobody wants more; answers what a first pass learned. A
     /// track that no muxer follows tells itself how far it is.
     pub(super) fn run(

@@ -5,8 +5,8 @@ use std::fs;
 use ffapi_domain::{
     Personal,
     media::{
-        Analyze, AudioCodec, Capabilities, MediaRequest, Metric, Micros, Operation, Preset, Speed,
-        Transcode, Trim,
+        Analyze, AudioCodec, Capabilities, Fps, MediaRequest, Metric, Micros, Operation, Preset,
+        Speed, Transcode, Trim,
     },
 };
 use ffapi_media::protocol::{ChildMessage, Permit, Place, Task};
@@ -51,6 +51,50 @@ fn a_stream_that_states_no_length_is_charged_what_is_in_it() {
     let talk = slot.run(MediaRequest::Analyze(analyze), "o");
     report(&talk);
     assert_eq!(asked(&talk), [4]);
+}
+
+#[test]
+fn what_is_made_beyond_what_is_decoded_is_charged() {
+    let slot = source(4, "-f h264");
+    let slowed = |times| {
+        let mut operations = vec![Operation::Speed(Speed { factor: 0.1 }); times];
+        operations.push(Operation::Fps(Fps { millifps: 25_000 }));
+        let talk = slot.convert("o.mp4", [operations, quick()].concat());
+        let lasts = report(&talk).files[0].duration.unwrap();
+        slot.clear();
+        (format!("{lasts:.0}"), *asked(&talk).last().unwrap())
+    };
+    assert_eq!(slowed(1), ("40".to_owned(), 40));
+    assert_eq!(slowed(2), ("400".to_owned(), 400));
+}
+
+#[test]
+fn a_gap_that_is_filled_is_charged() {
+    let slot = Slot::new();
+    let two = "testsrc2=s=160x90:r=1:d=2,setpts=N*600/TB";
+    ffmpeg(&format!(
+        "-f lavfi -i {two} -fps_mode vfr -c:v libx264 -f matroska -live 1 {}",
+        slot.input().display()
+    ));
+    let fps = vec![Operation::Fps(Fps { millifps: 25_000 })];
+    let talk = slot.convert("o.mp4", [fps, quick()].concat());
+    let lasts = report(&talk).files[0].duration.unwrap();
+    assert!((600.0..=602.0).contains(&lasts), "{lasts}");
+    // Asked for before it is made: a refusal ends it there.
+    let asked = asked(&talk);
+    assert!(asked.len() > 10 && *asked.last().unwrap() >= 600, "{asked:?}");
+}
+
+#[test]
+fn slowed_sound_is_charged_what_is_made() {
+    let slot = Slot::new();
+    ffmpeg(&format!("-f lavfi -i sine=d=20 -c:a aac -f adts {}", slot.input().display()));
+    let aac = Transcode { audio_codec: Some(AudioCodec::Aac), ..Transcode::default() };
+    let slow = Operation::Speed(Speed { factor: 0.1 });
+    let talk = slot.convert("o.m4a", vec![slow, Operation::Transcode(aac)]);
+    let lasts = report(&talk).files[0].duration.unwrap();
+    assert!((199.0..=201.0).contains(&lasts), "{lasts}");
+    assert!((200..=210).contains(asked(&talk).last().unwrap()), "{:?}", asked(&talk));
 }
 
 #[test]

@@ -95,10 +95,10 @@ pub(super) fn comparison(
 }
 
 /// Each film in a graph of its own.
-pub(super) fn side_by_side(
-    flow: &mut Flow<'_>,
+pub(super) fn side_by_side<'env>(
+    flow: &mut Flow<'env>,
     facts: &[MediaFacts],
-) -> Result<SideBySide, MediaError> {
+) -> Result<SideBySide<'env>, MediaError> {
     let films = Compared::of(facts)?;
     let mut aligned = |film: &VideoFacts, fed| {
         flow.filter((format!("[in0]{}[out]", films.align(film)), vec![fed]), None)

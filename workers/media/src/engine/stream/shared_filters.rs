@@ -21,8 +21,8 @@ use crate::{
 const FRAMES: usize = 8;
 
 /// The filters with which every rendition begins, up to where they part.
-pub(super) struct SharedFilters {
-    filtering: Filtering,
+pub(super) struct SharedFilters<'env> {
+    filtering: Filtering<'env>,
     shape: FrameFormat,
     /// In which filters leave it how long a picture lasts, whatever they make of its time.
     source_time: Rational,
@@ -31,9 +31,9 @@ pub(super) struct SharedFilters {
     branches: Vec<FrameSender>,
 }
 
-impl SharedFilters {
+impl<'env> SharedFilters<'env> {
     /// None where each rendition goes its own way from the beginning.
-    pub(super) fn of<'env>(
+    pub(super) fn of(
         renditions: &[Rendition],
         flow: &mut Flow<'env>,
         context: &TaskContext<'_>,

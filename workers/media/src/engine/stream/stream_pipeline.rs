@@ -143,8 +143,8 @@ impl<'a> StreamPipeline<'a> {
     /// One rendition decides for all what kind each picture is. Not before judges, who need every
     /// original until the last encoder is done with it: what the others hold costs more there than
     /// is saved.
-    fn share_cadence(&self, tracks: &mut [EncoderTrack]) {
-        let at_the_same_instants = |pair: &[EncoderTrack]| matches!(pair, [one, other] if one.outcome.0 == other.outcome.0);
+    fn share_cadence(&self, tracks: &mut [EncoderTrack<'_>]) {
+        let at_the_same_instants = |pair: &[EncoderTrack<'_>]| matches!(pair, [one, other] if one.outcome.0 == other.outcome.0);
         if self.is_judged() || !tracks.windows(2).all(at_the_same_instants) {
             return;
         }
@@ -161,7 +161,7 @@ impl<'a> StreamPipeline<'a> {
 
     /// Everything that is known of a film as it goes into its encoder is compared with what comes
     /// out of each, at the size of the largest rendition.
-    fn judges(&self, tracks: &mut [EncoderTrack]) -> Result<Vec<QualityMeter>, MediaError> {
+    fn judges(&self, tracks: &mut [EncoderTrack<'_>]) -> Result<Vec<QualityMeter>, MediaError> {
         if !self.is_judged() {
             return Ok(vec![]);
         }
@@ -198,9 +198,9 @@ impl<'a> StreamPipeline<'a> {
     fn picture<'env>(
         &self,
         flow: &mut Flow<'env>,
-        trunk: Option<&mut SharedFilters>,
+        trunk: Option<&mut SharedFilters<'_>>,
         rendition: &Rendition,
-    ) -> Result<EncoderTrack, MediaError>
+    ) -> Result<EncoderTrack<'env>, MediaError>
     where
         'a: 'env,
     {
@@ -209,7 +209,7 @@ impl<'a> StreamPipeline<'a> {
         let mut filtering = if let Some(trunk) = trunk {
             let (rest, feed) = trunk.branch(video);
             let look = VideoGraph { plan: &rest, planar: trunk.is_planar(), scratch };
-            Filtering::build(&look.script().0, vec![feed])?
+            flow.filter_feeds(&look.script().0, vec![feed], None)?
         } else {
             let planar = convert::is_planar(self.facts, video);
             flow.filter(VideoGraph { plan: video, planar, scratch }.script(), None)?
@@ -266,7 +266,7 @@ impl<'a> StreamPipeline<'a> {
         flow: &mut Flow<'env>,
         audio: &AudioPlan,
         number: usize,
-    ) -> Result<EncoderTrack, MediaError>
+    ) -> Result<EncoderTrack<'env>, MediaError>
     where
         'a: 'env,
     {
@@ -318,7 +318,7 @@ impl<'a> StreamPipeline<'a> {
     fn track<'env>(
         &self,
         flow: &mut Flow<'env>,
-        track: EncoderTrack,
+        track: EncoderTrack<'env>,
         counts: Option<&'env ProgressReporter<'a>>,
         reporter: &ProgressReporter<'_>,
     ) -> Result<PendingOutput, MediaError>
@@ -397,8 +397,8 @@ impl<'a> StreamPipeline<'a> {
 }
 
 /// What a track is made of.
-struct EncoderTrack {
-    filtering: Filtering,
+struct EncoderTrack<'env> {
+    filtering: Filtering<'env>,
     encoder: Encoder,
     /// Time base, pixel shape and rate of what comes out of the filters.
     outcome: (Rational, Rational, Rational),
