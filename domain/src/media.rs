@@ -38,7 +38,9 @@ pub use plan::{
     Segment, SoundSegment, Source, StreamPlan, SubtitlePlan, TimeEdit, VideoFilter, VideoPlan,
     Window, plan, plan_stream,
 };
-pub use question::{LOOK, LookAnswer, LookQuestion, PLAN, PlanAnswer, PlanQuestion};
+pub use question::{
+    LOOK, LOOK_TIMEOUT, LookAnswer, LookQuestion, PLAN, PLAN_TIMEOUT, PlanAnswer, PlanQuestion,
+};
 pub use request::{
     Analyze, Caption, Convert, MAX_FILES, MediaRequest, Metric, Micros, Overwrite, Packaging,
     PictureFormat, Poster, Probe, SegmentFormat, Sprite, Stream, ThumbnailMode, Thumbnails,

@@ -82,6 +82,11 @@ impl AuditRecord {
         }
     }
 
+    /// Something else of the same request.
+    pub(crate) fn of(&self, action: &'static str) -> Self {
+        Self { who: Who { action, ..self.who.clone() }, ..self.clone() }
+    }
+
     /// Something that somebody met who showed no key that opens.
     pub(crate) fn of_a_refusal(
         address: IpAddr,

@@ -52,6 +52,7 @@ mod throttle;
 mod tls;
 mod tokens;
 mod trace;
+mod uncancelled;
 mod uploads;
 mod webhooks;
 

@@ -3,17 +3,16 @@
 mod again;
 mod look;
 mod stored;
+mod take;
 
 use std::sync::Arc;
 
 use ffapi_commands::{Caller, Handled};
-
 use ffapi_domain::{
-    Personal, UploadId,
+    Tenant, UploadId,
     key::Scope,
     upload::{Upload, UploadCommand, UploadRejection},
 };
-use ffapi_nats::failpoint;
 use poem::{Body, Request, Result, web::Data};
 use poem_openapi::{
     Object, OpenApi,
@@ -24,17 +23,17 @@ use poem_openapi::{
 use serde_json::Value;
 use uuid::Uuid;
 
+use self::take::{Sender, Sent, Taken, take};
 use crate::{
-    audit_notes::AuditRecord,
-    auth::{Auth, Principal},
-    content_sniffing::{self, Chunks},
+    auth::Auth,
+    content_sniffing,
     idempotency::Key,
     problem::{Kind, Problem},
     reply::Reply,
-    scanner::{OnFailure, Scan, ScannerConfig, Verdict},
     state::{Gateway, caller},
     storage_holds::{self, StorageNeed},
     throttle,
+    uncancelled::uncancelled,
 };
 
 pub use self::look::LookConfig;
@@ -97,13 +96,10 @@ impl Uploads {
         let caller = caller(principal, request);
         let wanted = announced.map_or(StorageNeed::UpTo(most), StorageNeed::Exactly);
         let room = storage_holds::hold(&gateway, &principal.tenant, &caller, id, wanted).await?;
-        let sent = Sent { name, key, most: room.bytes, bytes };
-        let taken = take(&gateway, request, principal, &caller, id, sent).await?;
-        // What is there under its own name is counted from the log; nothing else is held any longer.
-        if taken.id == id {
-            room.settle();
-        }
-        let Taken { id, handled, replayed } = taken;
+        let sender = Sender::new(principal, request, caller);
+        let sent = Sent { id, name, key, bytes };
+        let Taken { id, handled, replayed } =
+            uncancelled(take(Arc::clone(&gateway), sender, sent, room)).await?;
         let body = stored::shown(&gateway, &principal.tenant, id).await?;
         Ok(Reply::new(body)
             .location(format!("/api/v1/uploads/{id}"))
@@ -141,128 +137,24 @@ impl Uploads {
         let principal = auth.may(Scope::JobsWrite)?;
         let id: UploadId = id.0.parse().map_err(|_| Problem::not_found("upload"))?;
         let body = stored::shown(&gateway, &principal.tenant, id).await?;
-        let (tenant, caller) = (principal.tenant.as_str(), caller(principal, request));
-        // First the word, then the bytes: nobody is promised what is not there.
-        let handled = gateway
-            .commands
-            .handle::<Upload>(tenant, &id.to_string(), &caller, UploadCommand::Expire)
-            .await
-            .map_err(Problem::from)?;
-        let storage = gateway.storage.of(&principal.tenant).map_err(Problem::from)?;
-        storage.forget(id).await.map_err(Problem::from)?;
+        let (tenant, caller) = (principal.tenant.clone(), caller(principal, request));
+        let handled = uncancelled(expire(Arc::clone(&gateway), tenant, caller, id)).await?;
         Ok(Reply::new(body).version(handled.version).position(handled.position))
     }
 }
 
-/// What somebody sends.
-struct Sent {
-    name: Option<String>,
-    key: Option<Key>,
-    /// No more bytes than this.
-    most: u64,
-    bytes: Chunks,
-}
-
-/// An upload that was taken.
-struct Taken {
+/// Records that an upload is deleted, then deletes its bytes: nothing is promised that is not there.
+async fn expire(
+    gateway: Arc<Gateway>,
+    tenant: Tenant,
+    caller: Caller,
     id: UploadId,
-    handled: Handled,
-    /// An earlier request stored it.
-    replayed: bool,
-}
-
-/// Reads, looks at and records what somebody sends.
-async fn take(
-    gateway: &Gateway,
-    request: &Request,
-    principal: &Principal,
-    caller: &Caller,
-    mut id: UploadId,
-    Sent { name, key, most, bytes }: Sent,
-) -> Result<Taken, Problem> {
-    let scan = Scan::default();
-    let bytes = match &gateway.scanner {
-        Some(config) => scan.watch(config, bytes),
-        None => bytes,
-    };
-    let storage = gateway.storage.of(&principal.tenant)?;
-    let received = storage.receive(id, bytes, most).await;
-    let verdict = scan.verdict();
-    if let Some(config) = &gateway.scanner
-        // What broke off otherwise says so itself.
-        && (received.is_ok() || matches!(verdict, Verdict::Found(_)))
-        && let Err(problem) = scanned(gateway, request, principal, config, &verdict)
-    {
-        if received.is_ok() {
-            storage.forget(id).await?;
-        }
-        return Err(problem);
-    }
-    let received = received?;
-    failpoint::hit("gateway.after_bytes");
-    let media = look::look(gateway, request, principal, id, &received.sha256).await;
-    let media = match media {
-        Ok(media) => media.map(|facts| Value::clone(&facts)),
-        Err(problem) => {
-            storage.forget(id).await?;
-            return Err(problem);
-        }
-    };
-    let mut replayed = false;
-    if let Some(key) = key {
-        let sent = format!("{} {}", received.sha256, name.as_deref().unwrap_or_default());
-        let key = key.sent_with(sent);
-        let reserved = again::reserve(gateway, principal, &storage, key, id).await?;
-        (id, replayed) = (reserved.id, reserved.replayed);
-    }
-    if let Some(problem) = gateway.has_closed(&principal.tenant).await {
-        storage.forget(id).await?;
-        return Err(problem);
-    }
-    let command = UploadCommand::Complete {
-        file_name: name.map_or(Personal::Erased, Personal::Clear),
-        size: received.size,
-        sha256: received.sha256,
-        media: media.map(Personal::Clear),
-    };
-    let tenant = principal.tenant.as_str();
-    let handled = gateway.commands.handle::<Upload>(tenant, &id.to_string(), caller, command).await;
-    let handled = handled?;
-    if let Some(problem) = gateway.has_closed(&principal.tenant).await {
-        // Its erasure began in between: it may have looked for files before this one was there.
-        storage.forget(id).await?;
-        return Err(problem);
-    }
-    Ok(Taken { id, handled, replayed })
-}
-
-/// What a scan means for an upload.
-fn scanned(
-    gateway: &Gateway,
-    request: &Request,
-    principal: &Principal,
-    config: &ScannerConfig,
-    verdict: &Verdict,
-) -> Result<(), Problem> {
-    match verdict {
-        Verdict::Clean => Ok(()),
-        Verdict::Found(name) => {
-            gateway.audit.note(AuditRecord::about(request, principal, "upload.refused_virus"));
-            let detail = format!("the scanner found {name} in it");
-            Err(Problem::field(Kind::Invalid, "#body", detail))
-        }
-        Verdict::Failed(why) => {
-            tracing::warn!(why, "an upload was not scanned");
-            gateway.audit.note(AuditRecord::about(request, principal, "upload.not_scanned"));
-            match config.on_failure {
-                OnFailure::Accept => Ok(()),
-                OnFailure::Refuse => {
-                    let detail = "uploads cannot be scanned at the moment, so none is taken";
-                    Err(Problem::new(Kind::Unavailable, detail))
-                }
-            }
-        }
-    }
+) -> Result<Handled, Problem> {
+    let (name, command) = (id.to_string(), UploadCommand::Expire);
+    let handled =
+        gateway.commands.handle::<Upload>(tenant.as_str(), &name, &caller, command).await?;
+    gateway.storage.of(&tenant)?.forget(id).await?;
+    Ok(handled)
 }
 
 /// `filename="…"` of a `Content-Disposition`; only its last path segment, as browsers do.

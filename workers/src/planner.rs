@@ -1,11 +1,15 @@
 //! Answers what a job would do and what a file is: the same child, the same plan, no job.
 
-use std::time::Duration;
+mod turns;
+
+use std::time::{Duration, Instant};
 
 use ffapi_domain::{
+    Tenant,
     job::FailureCode,
     media::{
-        Capabilities, LOOK, LookAnswer, LookQuestion, PLAN, PlanAnswer, PlanQuestion, Pool, pools,
+        Capabilities, LOOK, LOOK_TIMEOUT, LookAnswer, LookQuestion, PLAN, PLAN_TIMEOUT, PlanAnswer,
+        PlanQuestion, Pool, pools,
     },
 };
 use ffapi_media::{
@@ -13,10 +17,12 @@ use ffapi_media::{
     protocol::{ChildMessage, Place, Task as MediaTask, Unbelievable, checked_json},
 };
 use ffapi_nats::LiveMessage;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, stream::FuturesUnordered};
+use serde::Deserialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use self::turns::Turns;
 use crate::{
     attempt::AttemptContext,
     failure::erased,
@@ -24,40 +30,74 @@ use crate::{
     worker::Worker,
 };
 
-/// Longer than anybody waits for the answer.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Jobs that are planned, and files that are looked into, at once: none keeps the other waiting.
 const PLANS: usize = 2;
 const LOOKS: usize = 4;
 /// Children that answer questions at once.
 pub(crate) const QUESTIONS: usize = PLANS + LOOKS;
+/// Who asks a question.
+#[derive(Debug, Deserialize)]
+struct Asker {
+    tenant: Tenant,
+}
+
+/// One kind of question.
+#[derive(Clone, Copy)]
+struct Questions {
+    subject: &'static str,
+    slots: usize,
+    /// How long its asker waits.
+    timeout: Duration,
+}
+
+const PLAN_QUESTIONS: Questions = Questions { subject: PLAN, slots: PLANS, timeout: PLAN_TIMEOUT };
+const LOOK_QUESTIONS: Questions = Questions { subject: LOOK, slots: LOOKS, timeout: LOOK_TIMEOUT };
+
+/// How long a plan may take: its asker still hears that it took too long.
+const PLAN_TIME: Duration = Duration::from_millis(4_500);
+
 /// How often it is looked at what such a child uses.
 const MEASURE: Duration = Duration::from_millis(50);
 
 impl Worker {
     /// Answers questions until told to stop.
     pub(crate) async fn answer_questions(&self, stop: &CancellationToken) {
-        tokio::join!(self.answer_on(PLAN, PLANS, stop), self.answer_on(LOOK, LOOKS, stop));
+        tokio::join!(self.answer_on(PLAN_QUESTIONS, stop), self.answer_on(LOOK_QUESTIONS, stop));
     }
 
-    async fn answer_on(&self, subject: &'static str, at_once: usize, stop: &CancellationToken) {
+    async fn answer_on(&self, kind: Questions, stop: &CancellationToken) {
         while !stop.is_cancelled() {
-            let listening = self.context.live.queue_subscribe(subject, "workers").await;
-            let Ok(questions) = listening else {
+            let listening = self.context.live.queue_subscribe(kind.subject, "workers").await;
+            let Ok(mut heard) = listening else {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 continue;
             };
-            let heard = stream::unfold(questions, |mut questions| async {
-                let heard = questions.next().await?;
-                Some((heard, questions))
-            });
-            let heard = heard.take_until(stop.cancelled());
-            heard.for_each_concurrent(at_once, |heard| self.answer(subject, heard)).await;
+            let mut turns = Turns::new(kind.slots, kind.timeout);
+            let mut answers = FuturesUnordered::new();
+            loop {
+                while let Some((tenant, question)) = turns.take(Instant::now()) {
+                    answers.push(async move {
+                        self.answer(kind, question).await;
+                        tenant
+                    });
+                }
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    Some(tenant) = answers.next() => turns.done(&tenant),
+                    question = heard.next() => {
+                        let Some(question) = question else { break };
+                        if let Ok(Asker { tenant }) = serde_json::from_slice(&question.payload) {
+                            turns.add(tenant, Instant::now(), question);
+                        }
+                    }
+                }
+            }
+            answers.collect::<Vec<_>>().await;
         }
     }
 
-    async fn answer(&self, subject: &'static str, heard: LiveMessage) {
-        let answer = match subject {
+    async fn answer(&self, kind: Questions, heard: LiveMessage) {
+        let answer = match kind.subject {
             PLAN => self.tell_plan(&heard.payload).await,
             _ => self.tell_facts(&heard.payload).await,
         };
@@ -68,25 +108,31 @@ impl Worker {
 
     async fn tell_plan(&self, asked: &[u8]) -> Option<Vec<u8>> {
         let question: PlanQuestion = serde_json::from_slice(asked).ok()?;
-        let answer = match self.in_a_slot(async |slot| self.plan_in(&question, slot).await).await {
-            Ok(plan) => PlanAnswer::WouldDo(plan),
-            Err(MediaError { code, message }) => PlanAnswer::WouldFail { code, message },
-        };
+        let answer =
+            match self.in_a_slot(PLAN_TIME, async |slot| self.plan_in(&question, slot).await).await
+            {
+                Ok(plan) => PlanAnswer::WouldDo(plan),
+                Err(MediaError { code, message }) => PlanAnswer::WouldFail { code, message },
+            };
         serde_json::to_vec(&answer).ok()
     }
 
     async fn tell_facts(&self, asked: &[u8]) -> Option<Vec<u8>> {
         let question: LookQuestion = serde_json::from_slice(asked).ok()?;
-        let answer = match self.in_a_slot(async |slot| self.look_in(&question, slot).await).await {
+        let answer = match self
+            .in_a_slot(LOOK_TIMEOUT, async |slot| self.look_in(&question, slot).await)
+            .await
+        {
             Ok(facts) => LookAnswer::Is(facts),
             Err(MediaError { code, message }) => LookAnswer::IsNot { code, message },
         };
         serde_json::to_vec(&answer).ok()
     }
 
-    /// Lets a child look into something, for a while.
+    /// Lets a child look into something, for as long as anybody waits for the answer.
     async fn in_a_slot(
         &self,
+        timeout: Duration,
         look: impl AsyncFnOnce(&mut Slot) -> Result<Value, MediaError>,
     ) -> Result<Value, MediaError> {
         let mut slot = self.asked.spawn().await?;
@@ -106,7 +152,7 @@ impl Worker {
                     memory / 1024 / 1024
                 ),
             }),
-            () = tokio::time::sleep(PATIENCE) => Err(MediaError {
+            () = tokio::time::sleep(timeout) => Err(MediaError {
                 code: FailureCode::MediaStalled,
                 message: "the inputs take too long to look into".to_owned(),
             }),

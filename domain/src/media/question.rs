@@ -1,5 +1,7 @@
 //! What gateways and workers say to each other about a job that does not exist.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -9,8 +11,14 @@ use crate::{Tenant, job::FailureCode, location::Location};
 /// Where workers are asked what a job would do.
 pub const PLAN: &str = "rpc.plan";
 
+/// How long whoever asks that waits for an answer.
+pub const PLAN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Where workers are asked what an upload is.
 pub const LOOK: &str = "rpc.look";
+
+/// How long whoever asks that waits for an answer.
+pub const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is asked.
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,8 +1,6 @@
-use std::time::Duration;
-
 use ffapi_domain::{
     job::{FailureCode, RetryHint},
-    media::{Effort, PLAN, PlanAnswer, PlanQuestion},
+    media::{Effort, PLAN, PLAN_TIMEOUT, PlanAnswer, PlanQuestion},
 };
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
@@ -59,9 +57,6 @@ pub(crate) struct Validated {
     warnings: Vec<String>,
 }
 
-/// As long as a caller is kept waiting for a worker.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// Resolves a job without making one: against its real inputs, by a worker.
 pub(crate) async fn validate(
     gateway: &Gateway,
@@ -99,7 +94,7 @@ pub(super) async fn ask(
     let question = PlanQuestion { tenant, request, hardware: spec.hardware, devices };
     let question = serde_json::to_vec(&question)
         .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
-    let answer = gateway.live.ask_about(PLAN, question, PATIENCE).await;
+    let answer = gateway.live.ask_about(PLAN, question, PLAN_TIMEOUT).await;
     let answer = answer.and_then(|answer| serde_json::from_slice::<PlanAnswer>(&answer).ok());
     match answer {
         Some(PlanAnswer::WouldDo(told)) => {

@@ -1,14 +1,13 @@
 //! What an upload is, as a worker's sandboxed child finds out before it is taken.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use ffapi_domain::{
     UploadId,
     job::{FailureCode, RetryHint},
     location::Location,
-    media::{LOOK, LookAnswer, LookQuestion},
+    media::{LOOK, LOOK_TIMEOUT, LookAnswer, LookQuestion},
 };
-use poem::Request;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -34,8 +33,6 @@ impl Default for LookConfig {
     }
 }
 
-/// As long as a sender is kept waiting.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of what is kept of it; beyond, tags and chapters are left out.
 const MOST: usize = 64 * 1024;
 
@@ -45,8 +42,8 @@ const MOST: usize = 64 * 1024;
 /// When they are nothing that a job could use.
 pub(super) async fn look(
     gateway: &Gateway,
-    request: &Request,
     principal: &Principal,
+    record: &AuditRecord,
     id: UploadId,
     sha256: &str,
 ) -> Result<Option<Arc<Value>>, Problem> {
@@ -57,7 +54,7 @@ pub(super) async fn look(
     let question = LookQuestion { tenant: principal.tenant.clone(), input: Location::Upload(id) };
     let question = serde_json::to_vec(&question)
         .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
-    let answer = gateway.live.ask_about(LOOK, question, PATIENCE).await;
+    let answer = gateway.live.ask_about(LOOK, question, LOOK_TIMEOUT).await;
     let answer = answer.and_then(|answer| serde_json::from_slice::<LookAnswer>(&answer).ok());
     match answer {
         Some(LookAnswer::Is(facts)) => {
@@ -66,11 +63,11 @@ pub(super) async fn look(
             Ok(Some(facts))
         }
         Some(LookAnswer::IsNot { code, message }) if is_its_doing(code) => {
-            gateway.audit.note(AuditRecord::about(request, principal, "upload.refused_media"));
+            gateway.audit.note(record.of("upload.refused_media"));
             Err(Problem::field(Kind::Invalid, "#body", message))
         }
         Some(LookAnswer::IsNot { .. }) | None => {
-            gateway.audit.note(AuditRecord::about(request, principal, "upload.not_looked_into"));
+            gateway.audit.note(record.of("upload.not_looked_into"));
             match gateway.look.on_failure {
                 OnFailure::Accept => Ok(None),
                 OnFailure::Refuse => {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     keys, operator,
+    patience::until,
     stack::{Answer, Stack, bunny, quick},
 };
 
@@ -64,6 +65,37 @@ async fn uploads_at_once_all_come_in_and_those_that_break_off_give_their_room_ba
     };
     join_all((0..40).map(broken)).await;
     taken(&stack, kept).await;
+}
+
+/// Sends an upload and resets the request as soon as its last byte is stored.
+async fn reset(stack: &Stack) {
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let before = stack.stored().len();
+    let request = client.post(format!("{}/api/v1/uploads", stack.url));
+    let request = request.header("x-api-key", &stack.key);
+    let request = request.header("content-type", "application/octet-stream");
+    let sent = tokio::spawn(request.body(std::fs::read(bunny()).unwrap()).send());
+    // Until it is wholly there, a `#` is in its name.
+    let whole = || stack.stored().iter().filter(|path| !path.contains('#')).count();
+    until(async || whole(), |stored| *stored > before).await;
+    sent.abort();
+    assert!(sent.await.unwrap_err().is_cancelled(), "it was answered before it was reset");
+}
+
+#[tokio::test]
+async fn an_upload_whose_request_is_reset_is_recorded_all_the_same() {
+    let stack = Stack::new().await;
+    let size = std::fs::metadata(bunny()).unwrap().len();
+    for _ in 0..5 {
+        reset(&stack).await;
+    }
+    let completed = async || {
+        let (_, said) = operator::run(&stack, &["replay", "--tenant", "default"]);
+        said.matches("ev.upload.").count()
+    };
+    until(completed, |uploads| *uploads == 5).await;
+    let kept = |shown: &Answer| shown.json["storage_taken"] == size * 5;
+    stack.polled("/accounts/default", kept).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,10 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::stack::{Stack, bunny, quick};
+use crate::{
+    keys,
+    stack::{Stack, bunny, quick},
+};
 
 /// Serves one file to whoever asks; what follows `/slow` never comes to its end.
 async fn serve(bytes: Vec<u8>) -> String {
@@ -83,6 +86,30 @@ async fn an_input_that_never_ends_takes_no_more_than_the_time_of_a_job() {
     let job = stack.post("/convert", &slow).await.text("/job/id").to_owned();
     let over = stack.over(&job).await;
     assert_eq!(over.text("/error/code"), "time_limit_exceeded", "{over:#?}");
+}
+
+#[tokio::test]
+async fn questions_of_one_account_keep_no_other_waiting() {
+    let stack = Stack::with(&[("FFAPI_EGRESS__ALLOW", "127.0.0.1/32")]).await;
+    let web = serve(std::fs::read(bunny()).unwrap()).await;
+    let upload = stack.upload_bunny().await;
+    let (_, acme) = keys::key(&stack, "acme", &["jobs:read", "jobs:write"]).await;
+    let never = json!({ "kind": "probe", "input": format!("{web}/slow.mp4") });
+    let asked = (0..8).map(|_| {
+        let request = stack.request_as(&acme, Method::POST, "/validate").json(&never);
+        tokio::spawn(request.send())
+    });
+    let asked: Vec<_> = asked.collect();
+    // Both are waited for at once: the first of the others are under way by then.
+    let own = json!({ "kind": "probe", "input": upload });
+    for _ in 0..10 {
+        let answer = stack.post("/validate", &own).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:#?}");
+    }
+    for answer in asked {
+        let answer = answer.await.unwrap().unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+    }
 }
 
 #[tokio::test]
