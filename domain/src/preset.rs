@@ -10,6 +10,9 @@ use crate::{Decider, job::PresetRef};
 /// Everybody's presets stand under this name in the place of a tenant's.
 pub const GLOBAL: &str = "_";
 
+/// Versions that a preset may have: all of them are read to decide about the next.
+pub const MAX_VERSIONS: usize = 100;
+
 /// What happened to a preset. Names and fields are the storage format: added to, never changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum PresetEvent {
@@ -77,9 +80,17 @@ pub enum PresetRejection {
         /// The kind of job that it is for.
         kind: String,
     },
+    /// It has as many versions as a preset may have.
+    #[error("a preset has up to {MAX_VERSIONS} versions; go on under another name")]
+    TooManyVersions,
 }
 
 impl PresetState {
+    /// True if new jobs may use it.
+    pub fn is_live(&self) -> bool {
+        self.version(None).is_some()
+    }
+
     /// The version of that number, or the newest.
     pub fn version(&self, number: Option<u32>) -> Option<&PresetVersion> {
         match number {
@@ -111,6 +122,9 @@ impl Decider for Preset {
                     if newest.body == body && !state.deleted {
                         return Ok(vec![]);
                     }
+                }
+                if state.versions.len() >= MAX_VERSIONS {
+                    return Err(PresetRejection::TooManyVersions);
                 }
                 let version = newest.map_or(1, |newest| newest.version.saturating_add(1));
                 let version = PresetVersion { version, kind, body };
@@ -227,6 +241,17 @@ mod tests {
         given::<Preset>([defined(1, 20)])
             .when(other)
             .then_rejected(&PresetRejection::OtherKind { kind });
+    }
+
+    #[test]
+    fn its_versions_are_counted() {
+        let most = u32::try_from(MAX_VERSIONS).unwrap();
+        let history = |versions| (1..=versions).map(|n| defined(n, n)).collect::<Vec<_>>();
+        given::<Preset>(history(most - 1)).when(define(0)).then([defined(most, 0)]);
+        given::<Preset>(history(most)).when(define(most)).then_nothing();
+        given::<Preset>(history(most))
+            .when(define(0))
+            .then_rejected(&PresetRejection::TooManyVersions);
     }
 
     #[test]

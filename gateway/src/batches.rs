@@ -6,6 +6,7 @@ mod carry_out;
 mod create;
 mod retry;
 mod show;
+mod specs;
 mod stats;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub(crate) use self::{
     body::USUAL_PARALLEL,
     create::{Terms, before, submit},
     show::{BatchShown, in_log},
+    specs::Specs,
 };
 use crate::{
     auth::Auth,

@@ -33,6 +33,8 @@ pub(crate) struct Presets;
 #[OpenApi(prefix_path = "/api/v1")]
 impl Presets {
     /// Create a preset, or a new version of one
+    ///
+    /// An account has up to 200 presets, and a preset up to 100 versions.
     #[oai(path = "/presets", method = "post", operation_id = "createPreset")]
     async fn create(
         &self,

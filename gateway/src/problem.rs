@@ -369,6 +369,7 @@ impl From<PresetRejection> for Problem {
             PresetRejection::OtherKind { .. } => {
                 Self::field(Kind::Invalid, "#/kind", rejection.to_string())
             }
+            PresetRejection::TooManyVersions => Self::new(Kind::Conflict, rejection.to_string()),
         }
     }
 }

@@ -83,6 +83,20 @@ impl Projection for Presets {
     }
 }
 
+/// How many presets a tenant has of its own, without those that it deleted.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count(database: &Database, tenant: &Tenant) -> Result<u64, ProjectionError> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT count(DISTINCT name) FROM preset WHERE tenant = $1 AND NOT deleted",
+    )
+    .bind(tenant.as_str())
+    .fetch_one(&database.pool)
+    .await?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
 /// The newest version of each preset that a tenant may use, by name and its own before everybody's:
 /// up to `limit` of those behind a name and a tenant.
 ///

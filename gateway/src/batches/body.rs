@@ -5,6 +5,7 @@ use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::specs::Specs;
 use crate::{
     jobs::validate::KindBody,
     media::value,
@@ -58,7 +59,7 @@ impl BatchBody {
         &mut self,
         gateway: &Gateway,
         tenant: &Tenant,
-    ) -> Result<Vec<(String, JobSpec)>, Problem> {
+    ) -> Result<Specs, Problem> {
         if self.name.as_ref().is_some_and(|name| name.len() > 200) {
             return Err(invalid("#/name", "a name has up to 200 bytes"));
         }
@@ -69,14 +70,14 @@ impl BatchBody {
             return Err(invalid("#/max_retries", "a job is tried again 0 to 10 times"));
         }
         let bodies = self.bodies()?;
-        let (mut specs, mut problems) = (Vec::with_capacity(bodies.len()), Vec::new());
+        let (mut specs, mut problems) = (Specs::default(), Vec::new());
         for (part, body) in bodies {
             match self.spec(gateway, tenant, body).await {
-                Ok(spec) => specs.push((part, spec)),
+                Ok(spec) => specs.add(part, spec)?,
                 Err(problem) => problems.push(problem.within(&part)),
             }
         }
-        problems.extend(twice(&specs));
+        problems.extend(twice(specs.jobs()));
         match Problem::all(problems) {
             Some(problem) => Err(problem),
             None => Ok(specs),

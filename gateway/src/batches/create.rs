@@ -16,6 +16,7 @@ use super::{
     body::{BatchBody, USUAL_PARALLEL},
     carry_out::carry_out,
     show::{self, BatchShown},
+    specs::Specs,
 };
 use crate::{
     at_once::at_once,
@@ -26,7 +27,7 @@ use crate::{
         reserve::reserve,
         submit::{may, may_call_back},
     },
-    problem::{Kind, Problem},
+    problem::Problem,
     queue_slots,
     reply::Reply,
     state::{Gateway, caller},
@@ -75,16 +76,16 @@ pub(crate) async fn before(
     Ok(shown.map(|shown| answer(shown, id, vec![], true)))
 }
 
-/// The same of jobs that are read already, each with where it stands in the request.
+/// The same of jobs that are read already.
 pub(crate) async fn submit(
     gateway: &Gateway,
     request: &Request,
     principal: &Principal,
-    specs: Vec<(String, JobSpec)>,
+    specs: Specs,
     terms: Terms,
 ) -> Result<Reply<201, BatchShown>, Problem> {
     let Terms { name, max_parallel, callback, key } = terms;
-    is_short_enough(&specs)?;
+    let specs = specs.into_jobs();
     may_call_back(gateway, callback.as_ref())?;
     let warnings = look_at(gateway, principal, &specs).await?;
     if callback.is_some() || specs.iter().any(|(_, spec)| spec.callback.is_some()) {
@@ -159,25 +160,6 @@ fn answer(
         .version(view.version)
         .position(position)
         .replayed(replayed)
-}
-
-/// Bytes that the jobs of a batch say together, as they are written down: once in the batch's event, once in
-/// each job's own, and as often in the read models and the archive.
-const MOST: usize = 1024 * 1024;
-
-/// Refuses a batch of which more would be written down than anybody has a use for.
-fn is_short_enough(specs: &[(String, JobSpec)]) -> Result<(), Problem> {
-    let size = |spec: &JobSpec| serde_json::to_vec(spec).map_or(usize::MAX, |text| text.len());
-    let all = specs.iter().map(|(_, spec)| size(spec)).fold(0, usize::saturating_add);
-    if all <= MOST {
-        return Ok(());
-    }
-    let detail = format!(
-        "the {} jobs of this batch say {all} bytes, and a batch has up to {MOST}: make several \
-         batches, or say less in each job's `metadata`, texts and operations",
-        specs.len()
-    );
-    Err(Problem::new(Kind::TooLarge, detail))
 }
 
 /// Everything that can be known to fail before a byte is read, of every job; what else is to be said.

@@ -25,7 +25,7 @@ pub(crate) struct PresetBody {
     name: String,
     /// `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
     kind: String,
-    /// Fields of that kind's own POST but `input`; jobs that use it may say otherwise.
+    /// Fields of that kind's own POST but `input`, up to 16 KiB; jobs that use it may say otherwise.
     body: Any<Value>,
     /// True for everybody's; only an admin defines these.
     global: Option<bool>,
@@ -36,11 +36,16 @@ pub(crate) struct PresetBody {
 #[serde(deny_unknown_fields)]
 #[oai(rename = "PresetPut")]
 pub(crate) struct PresetPut {
-    /// Fields of its kind's own POST but `input`.
+    /// Fields of its kind's own POST but `input`, up to 16 KiB.
     body: Any<Value>,
     /// True for everybody's; only an admin defines these.
     global: Option<bool>,
 }
+
+/// Bytes of a preset's body as JSON: it is copied into every job that uses it.
+const MAX_BYTES: usize = 16 * 1024;
+/// Presets of one account, without those that it deleted.
+const MAX_PRESETS: u64 = 200;
 
 fn invalid(pointer: &str, detail: impl Into<String>) -> Problem {
     Problem::field(Kind::Invalid, pointer, detail)
@@ -61,6 +66,11 @@ fn owner(principal: &Principal, global: Option<bool>) -> Result<&str, Problem> {
 /// Fields that a job of this kind could have, with an input and an output of its own.
 fn fields(kind: &str, Any(body): Any<Value>) -> Result<Map<String, Value>, Problem> {
     let Value::Object(fields) = body else { return Err(invalid("#/body", "it is an object")) };
+    let size = serde_json::to_string(&fields).map_or(usize::MAX, |text| text.len());
+    if size > MAX_BYTES {
+        let detail = format!("a preset's body has up to {MAX_BYTES} bytes, this one has {size}");
+        return Err(invalid("#/body", detail));
+    }
     for own in ["input", "preset", "metadata", "not_before"] {
         if fields.contains_key(own) {
             let pointer = format!("#/body/{own}");
@@ -80,6 +90,24 @@ fn fields(kind: &str, Any(body): Any<Value>) -> Result<Map<String, Value>, Probl
 
 fn kind_is_known(kind: &str) -> bool {
     ffapi_domain::media::MediaRequest::KINDS.contains(&kind)
+}
+
+/// Refuses a new preset where the account has as many as it may have. Counted in the read model: two
+/// requests at once may both be let in.
+async fn may_have_another(
+    gateway: &Gateway,
+    principal: &Principal,
+    owner: &str,
+    name: &str,
+) -> Result<(), Problem> {
+    if owner == GLOBAL || gateway.commands.state::<Preset>(owner, name).await?.is_live() {
+        return Ok(());
+    }
+    if ffapi_projections::preset::count(&gateway.database, &principal.tenant).await? < MAX_PRESETS {
+        return Ok(());
+    }
+    let detail = format!("the account has {MAX_PRESETS} presets, and no more; delete one first");
+    Err(Problem::new(Kind::Conflict, detail))
 }
 
 pub(super) async fn create(
@@ -106,6 +134,7 @@ pub(super) async fn create(
             return Ok(shown.location(location).replayed(true));
         }
     }
+    may_have_another(gateway, principal, owner, &name).await?;
     let command = PresetCommand::Define { kind, body };
     let handled = gateway.commands.handle::<Preset>(owner, &name, caller, command).await?;
     outdate(gateway, owner, &name, handled);

@@ -1,7 +1,4 @@
-use ffapi_domain::{
-    job::{JobSpec, JobStatus},
-    preset::Wanted,
-};
+use ffapi_domain::{job::JobStatus, preset::Wanted};
 use ffapi_projections::{job_list, job_list::Filter};
 use poem::Request;
 use poem_openapi::Object;
@@ -11,7 +8,7 @@ use serde_json::{Map, Value};
 use super::apply;
 use crate::{
     auth::Principal,
-    batches::{BatchShown, Terms, USUAL_PARALLEL, before, submit},
+    batches::{BatchShown, Specs, Terms, USUAL_PARALLEL, before, submit},
     body::StrictJson,
     idempotency::Key,
     jobs::rerun::again,
@@ -74,7 +71,7 @@ pub(super) async fn rerun(
         let detail = format!("no completed job used {used}");
         return Err(Problem::new(Kind::Conflict, detail));
     }
-    let mut specs: Vec<(String, JobSpec)> = Vec::with_capacity(jobs.len());
+    let mut specs = Specs::default();
     for (n, job) in jobs.iter().enumerate() {
         // What the old version filled in, the new one does now; the output is the same one.
         let mut overrides: Map<String, Value> = Map::new();
@@ -84,7 +81,8 @@ pub(super) async fn rerun(
         }
         let part = format!("/jobs/{n}");
         let spec = again(gateway, tenant, job.id, overrides).await;
-        specs.push((part.clone(), spec.map_err(|problem| problem.within(&part))?));
+        let spec = spec.map_err(|problem| problem.within(&part))?;
+        specs.add(part, spec)?;
     }
     let name = format!("{used} again with {pinned}");
     let max_parallel = body.max_parallel.unwrap_or(USUAL_PARALLEL);

@@ -110,3 +110,50 @@ async fn what_cannot_be_a_preset_is_refused_and_a_stranger_sees_none() {
     let refused = stack.post("/probe", &json!({ "input": "a.mp4", "preset": "own" })).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
 }
+
+#[tokio::test]
+async fn presets_are_short_and_counted() {
+    let stack = Stack::new().await;
+    let named = |name: &str, body: serde_json::Value| json!({ "name": name, "kind": "probe", "body": body });
+    let long =
+        json!({ "callback": { "url": format!("https://example.com/{}", "x".repeat(16_384)) } });
+    let refused = stack.post("/presets", &named("long", long)).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{refused:#?}");
+    assert_eq!(refused.text("/errors/0/pointer"), "#/body", "{refused:#?}");
+    let priority = |priority| json!({ "priority": priority });
+    let mut newest = String::new();
+    for n in 0..200 {
+        let made = stack.post("/presets", &named(&format!("p{n}"), priority("low"))).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:#?}");
+        made.header("x-log-position").clone_into(&mut newest);
+    }
+    stack.get(&format!("/presets?min_position={newest}")).await;
+    let another = named("another", priority("low"));
+    let refused = stack.post("/presets", &another).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{refused:#?}");
+    assert!(refused.text("/detail").contains("delete one first"), "{refused:#?}");
+    // A new version is no new preset, and everybody's are not the account's.
+    let version = stack.post("/presets", &named("p0", priority("high"))).await;
+    assert_eq!(version.status, StatusCode::CREATED, "{version:#?}");
+    let mut shared = another.clone();
+    shared["global"] = true.into();
+    assert_eq!(stack.post("/presets", &shared).await.status, StatusCode::CREATED);
+    let gone = stack.send(stack.request(Method::DELETE, "/presets/p1")).await;
+    stack.get(&format!("/presets?min_position={}", gone.header("x-log-position"))).await;
+    assert_eq!(stack.post("/presets", &another).await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_short_batch_does_not_expand_by_its_preset_beyond_what_a_batch_may_have() {
+    let stack = Stack::new().await;
+    let text = json!({ "type": "text", "text": "x".repeat(2_000) });
+    let body = json!({ "operations": vec![text; 7] });
+    let preset = json!({ "name": "wordy", "kind": "convert", "body": body });
+    assert_eq!(stack.post("/presets", &preset).await.status, StatusCode::CREATED);
+    let job = |n: u32| json!({ "kind": "convert", "preset": "wordy", "input": "a.mp4", "output": format!("{n}.mp4") });
+    let jobs: Vec<_> = (0..1_000).map(job).collect();
+    let refused = stack.post("/batch", &json!({ "jobs": jobs })).await;
+    assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE, "{refused:#?}");
+    // It was not read to its end.
+    assert!(refused.text("/detail").contains("of this one job 7"), "{refused:#?}");
+}

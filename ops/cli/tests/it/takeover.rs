@@ -43,7 +43,6 @@ async fn nothing_that_a_child_says_or_does_is_believed() {
         ("FFAPI_WORKER__STALL_TIMEOUT", "3"),
         ("FFAPI_WORKER__CHILD_MEMORY", "700000000"),
         ("FFAPI_WORKER__MAX_OUTPUT_BYTES", "50000000"),
-        ("FFAPI_TIERS__ENTERPRISE__MAX_JOB_SECONDS", "8"),
     ];
     let stack = Stack::of(&program, &settings).await;
     let upload = stack.upload_bunny().await;
@@ -63,7 +62,6 @@ async fn nothing_that_a_child_says_or_does_is_believed() {
         ("long", "media_crashed"),
         ("nonsense", "media_crashed"),
         ("silent", "media_stalled"),
-        ("endless", "time_limit_exceeded"),
         ("memory", "resource_exhausted"),
         ("disk", "unsupported"),
         ("sparse", "unsupported"),
@@ -124,4 +122,16 @@ async fn what_a_child_writes_once_it_is_done_is_never_served() {
         let sealed = over.text("/outputs/0/sha256");
         assert_eq!(hex::encode(Sha256::digest(&bytes)), sealed, "{bytes:?}");
     }
+}
+
+#[tokio::test]
+async fn a_child_that_never_ends_is_stopped_when_its_time_is_up() {
+    let (_folder, program) = taken_over();
+    let settings = [("FFAPI_TIERS__ENTERPRISE__MAX_JOB_SECONDS", "4")];
+    let stack = Stack::of(&program, &settings).await;
+    let upload = stack.upload_bunny().await;
+    let job = attack(&stack, &upload, "endless").await;
+    let over = tried(&stack, &job).await;
+    assert_eq!(over.text("/attempts/0/error/code"), "time_limit_exceeded", "{over:#?}");
+    assert_eq!(stack.files(), Vec::<String>::new(), "nothing of it was taken");
 }
