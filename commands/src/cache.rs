@@ -6,17 +6,17 @@ use std::{
 
 use lru::LruCache;
 
-/// One aggregate, folded up to a sequence.
+/// An aggregate's state, folded up to a stream sequence.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Loaded<S> {
     pub(crate) state: S,
-    /// Stream sequence of its last message; 0 for none.
+    /// Stream sequence of the aggregate's last message; 0 if there is none.
     pub(crate) sequence: u64,
-    /// Count of its events.
+    /// Number of its events.
     pub(crate) version: u64,
 }
 
-/// The folds used last. May be stale: the append's expected sequence is what validates them.
+/// The most recently used folds. May be stale: the append's expected sequence validates them.
 #[derive(Debug, Clone)]
 pub(crate) struct Cache {
     folds: Arc<Mutex<LruCache<String, Arc<dyn Any + Send + Sync>>>>,
@@ -34,12 +34,15 @@ impl Cache {
         folds.get(subject)?.downcast_ref::<Loaded<S>>().cloned()
     }
 
-    /// Forgets every fold of a tenant's.
+    /// Drops every fold of a tenant.
     pub(crate) fn forget(&self, tenant: &str) {
         let mut folds = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = format!(".{tenant}.");
-        let subjects: Vec<String> =
-            folds.iter().map(|(subject, _)| subject.clone()).filter(|s| s.contains(&own)).collect();
+        let token = format!(".{tenant}.");
+        let subjects: Vec<String> = folds
+            .iter()
+            .map(|(subject, _)| subject.clone())
+            .filter(|s| s.contains(&token))
+            .collect();
         for subject in subjects {
             folds.pop(&subject);
         }

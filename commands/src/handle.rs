@@ -13,35 +13,35 @@ use uuid::Uuid;
 
 use crate::{
     cache::{Cache, Loaded},
-    turns::Turns,
+    write_locks::WriteLocks,
 };
 
-/// The way from a command to the log.
+/// Handles commands: loads the aggregate, decides and appends to the log.
 #[derive(Debug, Clone)]
 pub struct Commands {
     log: Log,
     codec: Codec,
     cache: Cache,
-    turns: Arc<Turns>,
+    write_locks: Arc<WriteLocks>,
 }
 
-/// Who asks, and in what course of things.
+/// The caller of a command and its tracing context.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Who.
+    /// The actor recorded in the decision.
     pub actor: Actor,
-    /// The request that this goes back to.
+    /// Id of the request that caused this command.
     pub correlation_id: Uuid,
-    /// What led to it.
+    /// What caused the command, if it was not a request: an event's position.
     pub causation: Option<String>,
     /// W3C trace context.
     pub traceparent: Option<String>,
-    /// From where.
+    /// The client's address.
     pub address: Option<Personal<String>>,
 }
 
 impl Caller {
-    /// A process of ours, acting by itself.
+    /// An internal process that acts on its own account.
     pub fn process(name: &str) -> Self {
         Self {
             actor: Actor::Process(name.to_owned()),
@@ -53,49 +53,49 @@ impl Caller {
     }
 }
 
-/// What became of a command.
+/// The outcome of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Handled {
-    /// Where the aggregate's newest event stands.
+pub struct CommandOutcome {
+    /// Log position of the aggregate's newest event.
     pub position: Position,
-    /// Count of its events now.
+    /// Number of the aggregate's events.
     pub version: u64,
-    /// False if it was so already.
+    /// False if the command changed nothing because it was already in effect.
     pub changed: bool,
 }
 
-/// One aggregate's decisions, oldest first, each with its sequence.
+/// One aggregate's decisions, oldest first, each with its stream sequence.
 pub type History<E> = Vec<(u64, Decision<E>)>;
 
-/// Why a command did not happen: a refusal, or breakage.
+/// Why a command had no effect: a rejection, or a failure.
 #[derive(Debug, thiserror::Error)]
 pub enum HandleError<R: std::fmt::Debug> {
-    /// The rules say no.
-    #[error("refused: {0:?}")]
+    /// The aggregate rejected the command.
+    #[error("rejected: {0:?}")]
     Rejected(R),
-    /// The caller's `If-Match` no longer holds; the version now.
+    /// The caller's `If-Match` is out of date; this is the current version.
     #[error("the version is {0}")]
     VersionMismatch(u64),
-    /// Too many writers at once.
-    #[error("too many writers at once")]
+    /// Too many concurrent writers.
+    #[error("too many concurrent writers")]
     Contended,
-    /// The log is in trouble.
+    /// The log failed.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The decision cannot be written or the past not be read.
+    /// The decision could not be encoded, or a stored one could not be decoded.
     #[error(transparent)]
     Codec(#[from] CodecError),
     /// The decision is too large for one message.
     #[error("the decision is {size} bytes; at most {max} fit")]
     TooLarge {
-        /// Bytes.
+        /// Encoded size in bytes.
         size: usize,
-        /// Bytes.
+        /// Maximum size in bytes.
         max: usize,
     },
 }
 
-/// Everything one handling needs beside the command itself.
+/// Everything that handling needs in addition to the command itself.
 struct Target<'a> {
     subject: String,
     tenant: &'a str,
@@ -103,27 +103,27 @@ struct Target<'a> {
     command_id: Uuid,
 }
 
-/// Tries of one command; from the second on only writers of other processes are in its way.
-const ATTEMPTS: u32 = 16;
-const SCHEMA: u32 = 1;
+/// Attempts for one command; from the second on, only writers in other processes can conflict.
+const MAX_ATTEMPTS: u32 = 16;
+const SCHEMA_VERSION: u32 = 1;
 
 impl Commands {
-    /// Over this log.
+    /// Creates a handler over this log.
     pub fn new(log: Log, codec: Codec) -> Self {
-        Self { log, codec, cache: Cache::new(), turns: Arc::new(Turns::new()) }
+        Self { log, codec, cache: Cache::new(), write_locks: Arc::new(WriteLocks::new()) }
     }
 
-    /// The log below.
+    /// The underlying log.
     pub const fn log(&self) -> &Log {
         &self.log
     }
 
-    /// The codec of its decisions.
+    /// The codec of the decisions.
     pub const fn codec(&self) -> &Codec {
         &self.codec
     }
 
-    /// Forgets what is kept in memory of a tenant, whose data key is gone.
+    /// Drops what is cached in memory for a tenant whose data key was deleted.
     pub async fn forget(&self, tenant: &str) {
         self.codec.forget(tenant).await;
         self.cache.forget(tenant);
@@ -132,15 +132,15 @@ impl Commands {
     /// Handles one command.
     ///
     /// # Errors
-    /// As [`HandleError`] says; after `Log` the outcome is unknown, and the same command may be
-    /// given again.
+    /// See [`HandleError`]; after `Log` the outcome is unknown, and the same command may be
+    /// retried.
     pub async fn handle<D>(
         &self,
         tenant: &str,
         id: &str,
         caller: &Caller,
         command: D::Command,
-    ) -> Result<Handled, HandleError<D::Rejection>>
+    ) -> Result<CommandOutcome, HandleError<D::Rejection>>
     where
         D: Decider,
         D::Event: Serialize + DeserializeOwned,
@@ -149,10 +149,10 @@ impl Commands {
         self.handle_if::<D>(tenant, id, caller, command, None).await
     }
 
-    /// Handles one command if the aggregate still has this version.
+    /// Handles one command if the aggregate still has the given version.
     ///
     /// # Errors
-    /// As [`Commands::handle`], and `VersionMismatch`.
+    /// As [`Commands::handle`], plus `VersionMismatch`.
     pub async fn handle_if<D>(
         &self,
         tenant: &str,
@@ -160,7 +160,7 @@ impl Commands {
         caller: &Caller,
         command: D::Command,
         version: Option<u64>,
-    ) -> Result<Handled, HandleError<D::Rejection>>
+    ) -> Result<CommandOutcome, HandleError<D::Rejection>>
     where
         D: Decider,
         D::Event: Serialize + DeserializeOwned,
@@ -168,16 +168,17 @@ impl Commands {
     {
         let subject = format!("ev.{}.{tenant}.{id}", D::CATEGORY);
         let target = Target { subject, tenant, caller, command_id: Uuid::now_v7() };
-        // Not known is first taken for not there: what creates needs no reading, for the append
-        // expects an empty subject, and what is refused is looked at again below.
+        // An uncached aggregate is first assumed to be empty: commands that create one need no
+        // read, because the append expects an empty subject, and rejections are checked again after
+        // a refresh.
         let mut loaded = self.cache.get::<D::State>(&target.subject).unwrap_or_default();
         let mut fresh = false;
-        let mut turn = None;
-        for attempt in 0..ATTEMPTS {
+        let mut guard = None;
+        for attempt in 0..MAX_ATTEMPTS {
             let mismatch = version.is_some_and(|version| version != loaded.version);
             let outcome = D::decide(&loaded.state, command.clone());
             if !fresh && (mismatch || !matches!(&outcome, Ok(events) if !events.is_empty())) {
-                // A "no" or "already so" from a stale fold proves nothing.
+                // A rejection or a no-op that is based on a stale fold proves nothing.
                 loaded = self.refresh::<D>(&target.subject, loaded).await?;
                 fresh = true;
                 continue;
@@ -195,8 +196,8 @@ impl Commands {
                 self.cache.put(&target.subject, after);
                 return Ok(handled);
             }
-            match &turn {
-                None => turn = self.turns.take(&target.subject).await,
+            match &guard {
+                None => guard = self.write_locks.lock(&target.subject).await,
                 Some(_) => tokio::time::sleep(jitter(attempt, target.command_id)).await,
             }
             loaded = self.refresh::<D>(&target.subject, loaded).await?;
@@ -205,10 +206,10 @@ impl Commands {
         Err(HandleError::Contended)
     }
 
-    /// Where an aggregate stands, straight from the log.
+    /// The current state of an aggregate, read from the log.
     ///
     /// # Errors
-    /// When the log is in trouble.
+    /// When the log cannot be read.
     pub async fn state<D>(&self, tenant: &str, id: &str) -> Result<D::State, CodecError>
     where
         D: Decider,
@@ -218,10 +219,10 @@ impl Commands {
         Ok(self.state_at::<D>(tenant, id).await?.0)
     }
 
-    /// The same, and the sequence of its newest message; 0 if there is none.
+    /// The current state, and the sequence of its newest message; 0 if there is none.
     ///
     /// # Errors
-    /// When the log is in trouble.
+    /// When the log cannot be read.
     pub async fn state_at<D>(&self, tenant: &str, id: &str) -> Result<(D::State, u64), CodecError>
     where
         D: Decider,
@@ -234,10 +235,10 @@ impl Commands {
         Ok((loaded.state, loaded.sequence))
     }
 
-    /// Everything that happened to one aggregate.
+    /// All decisions about one aggregate.
     ///
     /// # Errors
-    /// When the log is in trouble.
+    /// When the log cannot be read.
     pub async fn history<D>(&self, tenant: &str, id: &str) -> Result<History<D::Event>, CodecError>
     where
         D: Decider,
@@ -282,7 +283,7 @@ impl Commands {
         Ok(loaded)
     }
 
-    /// What the newest message carries, of aggregates whose messages do.
+    /// The snapshot in the newest message, for aggregates whose messages carry one.
     async fn snapshot<D>(&self, subject: &str) -> Result<Option<Loaded<D::State>>, CodecError>
     where
         D: Decider,
@@ -298,7 +299,7 @@ impl Commands {
         }))
     }
 
-    /// Appends a decision; none on conflict.
+    /// Appends a decision; `None` on conflict.
     async fn append<D>(
         &self,
         target: &Target<'_>,
@@ -321,18 +322,18 @@ impl Commands {
             at: now_millis(),
             traceparent: target.caller.traceparent.clone(),
             address: target.caller.address.as_ref().map(personal).transpose()?,
-            schema: SCHEMA,
+            schema: SCHEMA_VERSION,
             events,
             stands: D::snapshot(&state).map(|state| Snapshot { version, state }),
         };
-        let draft = AppendRequest {
+        let request = AppendRequest {
             subject: target.subject.clone(),
             expected: loaded.sequence,
             command_id: target.command_id,
             payload: self.codec.encode(&decision).await?,
         };
         failpoint::hit(format_args!("commands.before_append.{}", D::CATEGORY));
-        let outcome = self.log.append(draft).await;
+        let outcome = self.log.append(request).await;
         failpoint::hit(format_args!("commands.after_append.{}", D::CATEGORY));
         match outcome {
             Ok(sequence) => Ok(Some(Loaded { state, sequence, version })),
@@ -342,15 +343,15 @@ impl Commands {
         }
     }
 
-    fn handled<S>(&self, loaded: &Loaded<S>, events: usize, changed: bool) -> Handled {
+    fn handled<S>(&self, loaded: &Loaded<S>, events: usize, changed: bool) -> CommandOutcome {
         let index = u32::try_from(events.saturating_sub(1)).unwrap_or(u32::MAX);
         let epoch = self.log.identity().epoch;
         let position = Position { epoch, sequence: loaded.sequence, index };
-        Handled { position, version: loaded.version, changed }
+        CommandOutcome { position, version: loaded.version, changed }
     }
 }
 
-/// Different for every command, longer each time.
+/// A delay that differs between commands and grows with each attempt.
 fn jitter(attempt: u32, command_id: Uuid) -> Duration {
     let spread = u64::from(command_id.as_bytes()[15]);
     Duration::from_micros(spread.saturating_mul(20).saturating_mul(u64::from(attempt) + 1))

@@ -1,7 +1,7 @@
-//! Load, decide, append; again on conflict. Generic: no code of any one command is here.
+//! Command handling: load, decide, append, and retry on conflict. Generic over all aggregates.
 
 mod cache;
 mod handle;
-mod turns;
+mod write_locks;
 
-pub use handle::{Caller, Commands, HandleError, Handled, History};
+pub use handle::{Caller, CommandOutcome, Commands, HandleError, History};

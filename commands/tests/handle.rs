@@ -1,4 +1,4 @@
-//! Commands against a real log: what many writers, stale folds and dead servers may do to them.
+//! Commands against a real log: concurrent writers, stale folds and crashed servers.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -17,19 +17,19 @@ use ffapi_nats::{
 use tempfile::TempDir;
 use uuid::Uuid;
 
-struct Bed {
+struct TestServer {
     server: NatsServer,
     _folder: TempDir,
 }
 
-impl Bed {
+impl TestServer {
     fn new() -> Self {
         let folder = temporary_folder().unwrap();
         let server = NatsServer::start(folder.path()).unwrap();
         Self { server, _folder: folder }
     }
 
-    /// As another process would: its own connection and its own cache.
+    /// Simulates another process: a separate connection and cache.
     async fn commands(&self) -> Commands {
         let nats = Nats::connect(&NatsConfig { url: self.server.url() }).await.unwrap();
         topology::apply(&nats).await.unwrap();
@@ -43,7 +43,7 @@ fn caller() -> Caller {
 }
 
 fn revoke() -> KeyCommand {
-    KeyCommand::Revoke { by: Grant::of_the_house() }
+    KeyCommand::Revoke { by: Grant::unrestricted() }
 }
 
 fn create() -> KeyCommand {
@@ -54,15 +54,15 @@ fn create() -> KeyCommand {
         scopes: BTreeSet::from([Scope::Admin]),
         description: None,
         terms: KeyTerms::default(),
-        by: Grant::of_the_house(),
+        by: Grant::unrestricted(),
         at: Timestamp::from_millis(1),
     }
 }
 
 #[tokio::test]
-async fn a_command_answers_where_it_stands() {
-    let bed = Bed::new();
-    let commands = bed.commands().await;
+async fn a_command_returns_position_and_version() {
+    let test_server = TestServer::new();
+    let commands = test_server.commands().await;
     let handled = commands.handle::<Key>("acme", "k1", &caller(), create()).await.unwrap();
     assert_eq!((handled.version, handled.changed), (1, true));
     assert_eq!(handled.position.to_string(), "1-1-0");
@@ -72,50 +72,50 @@ async fn a_command_answers_where_it_stands() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_not_in_the_log() {
-    let bed = Bed::new();
-    let commands = bed.commands().await;
-    let refused = commands.handle::<Key>("acme", "k1", &caller(), revoke()).await;
-    assert!(matches!(refused, Err(HandleError::Rejected(KeyRejection::NotFound))));
+async fn a_rejection_is_not_appended_to_the_log() {
+    let test_server = TestServer::new();
+    let commands = test_server.commands().await;
+    let rejected = commands.handle::<Key>("acme", "k1", &caller(), revoke()).await;
+    assert!(matches!(rejected, Err(HandleError::Rejected(KeyRejection::NotFound))));
     assert_eq!(commands.log().last_sequence().await.unwrap(), 0);
 }
 
 #[tokio::test]
-async fn another_tenants_aggregate_is_an_empty_one() {
-    let bed = Bed::new();
-    let commands = bed.commands().await;
+async fn another_tenants_aggregate_is_empty() {
+    let test_server = TestServer::new();
+    let commands = test_server.commands().await;
     commands.handle::<Key>("acme", "k1", &caller(), create()).await.unwrap();
     assert_eq!(commands.state::<Key>("other", "k1").await.unwrap(), KeyState::Unknown);
 }
 
 #[tokio::test]
-async fn a_stale_fold_never_gives_the_answer() {
-    let bed = Bed::new();
-    let (one, two) = (bed.commands().await, bed.commands().await);
+async fn a_stale_fold_is_refreshed_before_it_decides() {
+    let test_server = TestServer::new();
+    let (one, two) = (test_server.commands().await, test_server.commands().await);
     one.handle::<Key>("acme", "k1", &caller(), create()).await.unwrap();
     two.handle::<Key>("acme", "k1", &caller(), revoke()).await.unwrap();
-    // `one` still thinks the key is active.
+    // `one` still has the key as active in its cache.
     let again = one.handle::<Key>("acme", "k1", &caller(), revoke()).await.unwrap();
     assert_eq!((again.version, again.changed), (2, false));
     assert!(matches!(one.state::<Key>("acme", "k1").await.unwrap(), KeyState::Revoked(_)));
 }
 
 #[tokio::test]
-async fn a_version_that_no_longer_holds_is_refused() {
-    let bed = Bed::new();
-    let commands = bed.commands().await;
+async fn an_outdated_version_is_rejected() {
+    let test_server = TestServer::new();
+    let commands = test_server.commands().await;
     commands.handle::<Key>("acme", "k1", &caller(), create()).await.unwrap();
-    let refused = commands.handle_if::<Key>("acme", "k1", &caller(), revoke(), Some(7)).await;
-    assert!(matches!(refused, Err(HandleError::VersionMismatch(1))));
+    let rejected = commands.handle_if::<Key>("acme", "k1", &caller(), revoke(), Some(7)).await;
+    assert!(matches!(rejected, Err(HandleError::VersionMismatch(1))));
     commands.handle_if::<Key>("acme", "k1", &caller(), revoke(), Some(1)).await.unwrap();
 }
 
 #[tokio::test]
-async fn many_processes_at_once_decide_as_if_one_after_the_other() {
-    let bed = Bed::new();
+async fn concurrent_processes_decide_serially() {
+    let test_server = TestServer::new();
     let mut processes = Vec::new();
     for _ in 0..6 {
-        processes.push(bed.commands().await);
+        processes.push(test_server.commands().await);
     }
     let caller = caller();
     let all = processes.iter().map(|p| p.handle::<Key>("acme", "k1", &caller, create()));
@@ -125,9 +125,9 @@ async fn many_processes_at_once_decide_as_if_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn however_many_write_to_one_aggregate_at_once_all_get_their_turn() {
-    let bed = Bed::new();
-    let processes = [bed.commands().await, bed.commands().await];
+async fn all_concurrent_writers_to_one_aggregate_succeed() {
+    let test_server = TestServer::new();
+    let processes = [test_server.commands().await, test_server.commands().await];
     let caller = caller();
     let lease = |n: u128| QueueQuotaCommand::Lease {
         lease: LeaseId::from_uuid(Uuid::from_u128(n)),
@@ -157,19 +157,19 @@ fn lease(n: u128) -> QueueQuotaCommand {
 }
 
 #[tokio::test]
-async fn what_never_ends_is_known_from_its_newest_message() {
-    let bed = Bed::new();
-    let (one, two) = (bed.commands().await, bed.commands().await);
-    // Nobody can read what was before.
-    let draft = AppendRequest {
+async fn state_is_loaded_from_the_newest_snapshot() {
+    let test_server = TestServer::new();
+    let (one, two) = (test_server.commands().await, test_server.commands().await);
+    // The first message cannot be decoded, so only the snapshot can be used.
+    let request = AppendRequest {
         subject: "ev.room.acme.acme".to_owned(),
         expected: 0,
         command_id: Uuid::now_v7(),
         payload: "garbage".into(),
     };
-    one.log().append(draft).await.unwrap();
+    one.log().append(request).await.unwrap();
     assert!(one.state::<QueueQuota>("acme", "acme").await.is_err());
-    let stands = serde_json::json!({ "leased": 5, "returned": 1, "over": 2, "open": {} });
+    let snapshot = serde_json::json!({ "leased": 5, "returned": 1, "over": 2, "open": {} });
     let decision = Decision {
         command_id: Uuid::now_v7(),
         correlation_id: Uuid::now_v7(),
@@ -181,17 +181,17 @@ async fn what_never_ends_is_known_from_its_newest_message() {
         address: None,
         schema: 1,
         events: vec![QueueQuotaEvent::Freed { over: 2, closed: vec![] }],
-        stands: Some(Snapshot { version: 7, state: stands }),
+        stands: Some(Snapshot { version: 7, state: snapshot }),
     };
-    let draft = AppendRequest {
+    let request = AppendRequest {
         subject: "ev.room.acme.acme".to_owned(),
         expected: 1,
         command_id: decision.command_id,
         payload: one.codec().encode(&decision).await.unwrap(),
     };
-    one.log().append(draft).await.unwrap();
+    one.log().append(request).await.unwrap();
     assert_eq!(one.state::<QueueQuota>("acme", "acme").await.unwrap().taken(), 2);
-    // And so on, for whoever comes next.
+    // The next command continues from that snapshot.
     let handled = one.handle::<QueueQuota>("acme", "acme", &caller(), lease(1)).await.unwrap();
     assert_eq!(handled.version, 8);
     let (state, sequence) = two.state_at::<QueueQuota>("acme", "acme").await.unwrap();

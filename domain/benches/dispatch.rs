@@ -1,4 +1,4 @@
-//! How long a round of dispatch takes while a hundred thousand jobs of a thousand tenants wait.
+//! Measures a scheduling round while a hundred thousand jobs of a thousand tenants wait.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! An account: what a tenant is entitled to. Its keys narrow it and never widen it.
+//! An account: what a tenant is entitled to. Its keys can narrow this, never widen it.
 
 mod decide;
 mod limits;
@@ -6,8 +6,8 @@ mod tier;
 
 pub use self::{
     decide::{
-        Account, AccountCommand, AccountEvent, AccountRejection, AccountState, AccountTerms,
-        Standing,
+        Account, AccountCommand, AccountEvent, AccountRejection, AccountState, AccountStatus,
+        AccountTerms,
     },
     limits::{Limits, LimitsPatch},
     tier::{Tier, Tiers},

@@ -1,37 +1,37 @@
-//! Facts that no decision holds: who was refused, and who looked at what.
+//! Audited facts that are not part of any decision: rejected requests and read accesses.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{KeyId, Personal, Timestamp};
 
-/// The tenant of facts about strangers.
+/// The tenant under which anonymous clients are audited.
 pub const NOBODY: &str = "_";
 
-/// Something that was noted, once or often.
+/// An audited fact, counted if it repeats.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AuditEvent {
-    /// The same thing by the same actor, within a minute.
+    /// The same action by the same actor, aggregated over up to a minute.
     #[serde(rename = "audit.noted")]
     Noted {
-        /// What, like `key.refused_address`.
+        /// The action, like `key.refused_address`.
         action: String,
-        /// By the holder of which key.
+        /// The key that was used, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<KeyId>,
-        /// From where.
+        /// The client's address.
         #[serde(default)]
         address: Personal<String>,
-        /// The method and path of the first time.
+        /// Method and path of the first occurrence.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request: Option<Personal<String>>,
-        /// The request id of the first time.
+        /// Request id of the first occurrence.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request_id: Option<String>,
-        /// How often since it was noted last.
+        /// Occurrences since the previous record.
         count: u64,
-        /// The first time.
+        /// Time of the first occurrence.
         first: Timestamp,
-        /// The last time.
+        /// Time of the last occurrence.
         last: Timestamp,
     },
 }

@@ -1,7 +1,7 @@
-//! A batch: up to a thousand jobs that were asked for at once, by one decision.
+//! A batch: up to a thousand jobs that are submitted together, by one decision.
 //!
-//! The batch's own event holds the jobs; whoever submitted it makes them, and the process manager
-//! ([`Batches`]) makes what is missing, so that a crash in between loses nothing.
+//! The batch's own event holds the jobs; the caller that submits it creates them, and the process
+//! manager ([`Batches`]) creates the missing ones, so that a crash in between loses nothing.
 
 mod counts;
 mod decide;

@@ -1,23 +1,23 @@
-//! Every kind of event that users are told of, and what it carries: webhooks, feeds and live subjects
-//! are documented from here, and what is told is held against it by a test.
+//! Every kind of public event and its fields: webhooks, feeds and pub/sub subjects are documented
+//! from this list, and a test compares published events with it.
 
-/// A kind of event.
+/// A kind of public event.
 #[derive(Debug, Clone, Copy)]
 pub struct EventKind {
-    /// As it is told.
+    /// The event's type, as published.
     pub name: &'static str,
-    /// When.
+    /// When it is published.
     pub says: &'static str,
-    /// Of what: the field that names it, like `job_id`.
+    /// Name of the id field of its subject, like `job_id`.
     pub of: &'static str,
-    /// What its `data` holds beside that.
+    /// Fields of its `data` in addition to that id.
     pub fields: &'static [Field],
 }
 
-/// A field of an event's data.
+/// A field of an event's `data`.
 #[derive(Debug, Clone, Copy)]
 pub struct Field {
-    /// Its name.
+    /// The field's name.
     pub name: &'static str,
     /// Its JSON type.
     pub kind: &'static str,
@@ -29,7 +29,7 @@ const fn field(name: &'static str, kind: &'static str) -> Field {
     Field { name, kind, optional: false }
 }
 
-const fn maybe(name: &'static str, kind: &'static str) -> Field {
+const fn optional(name: &'static str, kind: &'static str) -> Field {
     Field { name, kind, optional: true }
 }
 
@@ -45,7 +45,7 @@ const fn key(name: &'static str, says: &'static str, fields: &'static [Field]) -
     EventKind { name, says, of: "key_id", fields }
 }
 
-const fn hook(name: &'static str, says: &'static str, fields: &'static [Field]) -> EventKind {
+const fn webhook(name: &'static str, says: &'static str, fields: &'static [Field]) -> EventKind {
     EventKind { name, says, of: "webhook_id", fields }
 }
 
@@ -53,7 +53,7 @@ const STATUS: Field = field("status", "string");
 const ATTEMPT: Field = field("attempt", "integer");
 const ENDED: &[Field] = &[STATUS, field("counts", "object")];
 
-/// All of them.
+/// All kinds of public events.
 pub const EVENTS: &[EventKind] = &[
     job(
         "job.queued",
@@ -62,8 +62,8 @@ pub const EVENTS: &[EventKind] = &[
             STATUS,
             field("kind", "string"),
             field("priority", "string"),
-            maybe("metadata", "object"),
-            maybe("batch_id", "string"),
+            optional("metadata", "object"),
+            optional("batch_id", "string"),
         ],
     ),
     job(
@@ -74,7 +74,7 @@ pub const EVENTS: &[EventKind] = &[
             ATTEMPT,
             field("worker", "string"),
             field("pool", "string"),
-            maybe("device", "string"),
+            optional("device", "string"),
         ],
     ),
     job(
@@ -83,18 +83,18 @@ pub const EVENTS: &[EventKind] = &[
         &[
             ATTEMPT,
             field("progress", "number"),
-            maybe("stage", "string"),
-            maybe("fps", "number"),
-            maybe("speed", "number"),
-            maybe("frames", "integer"),
-            maybe("eta_seconds", "number"),
-            maybe("outputs", "object"),
+            optional("stage", "string"),
+            optional("fps", "number"),
+            optional("speed", "number"),
+            optional("frames", "integer"),
+            optional("eta_seconds", "number"),
+            optional("outputs", "object"),
         ],
     ),
     job(
         "job.attempt_failed",
         "An attempt failed; another one may follow",
-        &[STATUS, ATTEMPT, field("error", "object"), maybe("next_attempt_at", "string")],
+        &[STATUS, ATTEMPT, field("error", "object"), optional("next_attempt_at", "string")],
     ),
     job(
         "job.attempt_abandoned",
@@ -111,7 +111,7 @@ pub const EVENTS: &[EventKind] = &[
     job(
         "job.completed",
         "A job's outputs are at their final names",
-        &[STATUS, ATTEMPT, maybe("metadata", "object")],
+        &[STATUS, ATTEMPT, optional("metadata", "object")],
     ),
     job(
         "job.failed",
@@ -120,7 +120,7 @@ pub const EVENTS: &[EventKind] = &[
             STATUS,
             field("error", "object"),
             field("dead_lettered", "boolean"),
-            maybe("metadata", "object"),
+            optional("metadata", "object"),
         ],
     ),
     job(
@@ -131,7 +131,7 @@ pub const EVENTS: &[EventKind] = &[
     job(
         "job.outputs_expired",
         "A job's outputs were removed at the end of their retention",
-        &[STATUS, maybe("metadata", "object")],
+        &[STATUS, optional("metadata", "object")],
     ),
     job("job.priority_changed", "A job's priority changed", &[field("priority", "string")]),
     batch(
@@ -139,7 +139,7 @@ pub const EVENTS: &[EventKind] = &[
         "A batch was submitted",
         &[
             STATUS,
-            maybe("name", "string"),
+            optional("name", "string"),
             field("total", "integer"),
             field("max_parallel", "integer"),
         ],
@@ -153,24 +153,24 @@ pub const EVENTS: &[EventKind] = &[
     batch("batch.cancelled", "A batch was cancelled, and nothing of it runs any more", ENDED),
     key("key.created", "An API key was created", &[]),
     key("key.updated", "An API key was changed", &[]),
-    key("key.extended", "An API key's expiry changed", &[maybe("expires_at", "string")]),
+    key("key.extended", "An API key's expiry changed", &[optional("expires_at", "string")]),
     key("key.rotation_due", "An API key's secret will be replaced soon", &[field("due", "string")]),
     key("key.rotated", "An API key's secret was rotated", &[field("old_secret_until", "string")]),
     key("key.revoked", "An API key was revoked", &[]),
-    hook("webhook.created", "A webhook was created", &[]),
-    hook("webhook.updated", "A webhook was changed", &[]),
-    hook(
+    webhook("webhook.created", "A webhook was created", &[]),
+    webhook("webhook.updated", "A webhook was changed", &[]),
+    webhook(
         "webhook.secret_rotated",
         "A webhook's secret was rotated",
         &[field("old_secret_until", "string")],
     ),
-    hook("webhook.disabled", "A webhook was disabled", &[field("disabled_by", "string")]),
-    hook("webhook.enabled", "A webhook was enabled", &[]),
-    hook("webhook.deleted", "A webhook was deleted", &[]),
-    hook("webhook.test", "A test event, sent on request", &[]),
+    webhook("webhook.disabled", "A webhook was disabled", &[field("disabled_by", "string")]),
+    webhook("webhook.enabled", "A webhook was enabled", &[]),
+    webhook("webhook.deleted", "A webhook was deleted", &[]),
+    webhook("webhook.test", "A test event, sent on request", &[]),
 ];
 
-/// True if events may be asked for by this name: one of them, or a whole group like `job.*`.
+/// True if this is a valid event filter: an event's name, or a whole group like `job.*`.
 pub fn is_known(name: &str) -> bool {
     let group = name.strip_suffix('*');
     EVENTS.iter().any(|event| match group {

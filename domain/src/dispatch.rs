@@ -1,13 +1,14 @@
-//! The dispatch process manager: events in, releases out.
+//! The dispatch process manager: consumes events and produces releases.
 //!
-//! A fold of the whole log that knows which jobs wait and which are out, and one pure question:
-//! given the free slots now, which jobs go next? Releases are events on `ev.dispatch._.<pool>`,
-//! appended with an expected sequence, so a deposed dispatcher is refused by the log.
+//! A fold of the whole log that knows which jobs are waiting and which are in flight, and one pure
+//! decision: given the free slots now, which jobs run next? Releases are events on
+//! `ev.dispatch._.<pool>`, appended with an expected sequence, so the log rejects those of a
+//! superseded dispatcher.
 //!
-//! Tenants share the slots by weight: each has a virtual time that runs by what its jobs really took,
-//! divided by its weight, and the one that is furthest behind is next (`share`). Within a tenant the
-//! lanes high, normal and low come first in that order, until one has waited so long that it is worth
-//! a lane; within a lane batches and keys take turns (`line`).
+//! Tenants share the slots by weight: each has a virtual time that advances by what its jobs
+//! actually took, divided by its weight, and the tenant that is furthest behind is next (`share`).
+//! Within a tenant the lanes high, normal and low come first in that order, until waiting has aged
+//! a job by a lane; within a lane, batches and keys take turns (`fair_queue`).
 
 mod caps;
 mod choose;
@@ -24,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     caps::Caps,
-    explain::{BlockReason, PLACES, Place, PlacesQuestion, Waited},
+    explain::{BlockReason, Place, QUEUE_POSITIONS, QueuePositionsRequest, Waited},
 };
 use self::{
     fair_queue::{Flow, Queue},
@@ -39,55 +40,55 @@ use crate::{
 /// The subject category of releases.
 pub const CATEGORY: &str = "dispatch";
 
-/// What a dispatcher wrote into the log.
+/// What a dispatcher appends to the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DispatchEvent {
-    /// These jobs may be taken, in this order.
+    /// Workers may take these jobs, in this order.
     #[serde(rename = "dispatch.released")]
     Released {
-        /// One round.
+        /// The releases of one scheduling round.
         jobs: Vec<Release>,
     },
-    /// These were released and not started, and the pool has no worker any more: they wait again, in
-    /// their old places.
+    /// These jobs were released but not started, and their pool has no workers any more: they
+    /// return to the queue at their former positions.
     #[serde(rename = "dispatch.taken_back")]
     TakenBack {
-        /// Under the numbers under which they were released.
+        /// With the attempt numbers under which they were released.
         jobs: Vec<Release>,
     },
 }
 
-/// One job's permission to be taken.
+/// Permission for a worker to take one job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
-    /// Which.
+    /// The released job.
     pub job: JobId,
-    /// Whose.
+    /// The tenant that owns it.
     pub tenant: Tenant,
-    /// Under which number.
+    /// Number of the attempt that may start.
     pub attempt: u32,
-    /// Why it was not sooner, if it waited a while.
+    /// Why it was not released sooner, if it waited for a noticeable time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited: Option<Waited>,
 }
 
-/// A job that is out: released, and perhaps started.
+/// A job in flight: released, and possibly started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InFlight {
-    /// Whose.
+    /// The tenant that owns it.
     pub tenant: Tenant,
-    /// Under which number.
+    /// Number of the attempt.
     pub attempt: u32,
-    /// What it was released to.
+    /// The pool that it was released to.
     pub pool: Pool,
-    /// The worker, once one started it.
+    /// The worker that started it, if any.
     pub worker: Option<String>,
-    /// Who asked for it.
+    /// The key that submitted it.
     pub key: Option<KeyId>,
     batch: Option<BatchId>,
-    /// When it started, or was released.
+    /// When it was started, or released if it is not started yet.
     since: Timestamp,
-    /// What its tenant was charged for it in advance.
+    /// Virtual time that its tenant was charged for it in advance.
     charged: u64,
 }
 
@@ -96,62 +97,62 @@ struct Waiting {
     tenant: Tenant,
     attempt: u32,
     flow: Flow,
-    /// Since when it could go.
+    /// Since when it has been eligible.
     ready: Timestamp,
-    /// True while a timer holds it back.
+    /// True while a timer delays it.
     timed: bool,
 }
 
-/// What is known of a job that may still run.
+/// State of a job that may still run.
 #[derive(Debug, Clone, Copy, Default)]
 struct KnownJob {
-    /// The number of its next attempt.
+    /// Number of its next attempt.
     attempt: u32,
     priority: Priority,
     wish: Hardware,
     key: Option<KeyId>,
     batch: Option<Membership>,
-    /// Since when it waited for the attempt that is open.
+    /// Since when it has waited for its current attempt.
     ready: Timestamp,
 }
 
-/// What the dispatcher knows.
+/// State of the dispatcher.
 #[derive(Debug, Clone, Default)]
 pub struct Dispatch {
     caps: Caps,
     waiting: BTreeMap<JobId, Waiting>,
     /// The waiting jobs without a timer.
     queues: BTreeMap<Tenant, Queue>,
-    /// The waiting jobs with one.
+    /// The waiting jobs with a timer.
     timers: BTreeSet<(Timestamp, JobId)>,
     shares: Shares,
-    out: BTreeMap<JobId, InFlight>,
-    out_of: BTreeMap<Tenant, usize>,
-    out_in: BTreeMap<Pool, usize>,
-    out_by: BTreeMap<KeyId, usize>,
-    out_batch: BTreeMap<BatchId, usize>,
+    in_flight: BTreeMap<JobId, InFlight>,
+    in_flight_by_tenant: BTreeMap<Tenant, usize>,
+    in_flight_by_pool: BTreeMap<Pool, usize>,
+    in_flight_by_key: BTreeMap<KeyId, usize>,
+    in_flight_by_batch: BTreeMap<BatchId, usize>,
     live: BTreeMap<JobId, KnownJob>,
     /// When jobs last waited for a pool that had no worker.
     absent: BTreeMap<Pool, Timestamp>,
 }
 
 impl Dispatch {
-    /// One that knows nothing yet but what may be out at once.
+    /// Creates a dispatcher that knows nothing but the concurrency limits.
     pub fn new(caps: Caps) -> Self {
         Self { caps, ..Self::default() }
     }
 
-    /// What may be out at once.
+    /// The concurrency limits.
     pub const fn caps(&self) -> &Caps {
         &self.caps
     }
 
-    /// What may be out at once, to fold in accounts and keys.
+    /// The concurrency limits, to fold in accounts and keys.
     pub const fn caps_mut(&mut self) -> &mut Caps {
         &mut self.caps
     }
 
-    /// Folds in one event of a job; `key` is who caused it, if it was the holder of one.
+    /// Folds in one event of a job; `key` is the API key that caused it, if any.
     pub fn job(
         &mut self,
         job: JobId,
@@ -171,41 +172,41 @@ impl Dispatch {
                     ready: at,
                 };
                 self.live.insert(job, live);
-                self.wait(job, tenant, at, spec.not_before);
+                self.enqueue(job, tenant, at, spec.not_before);
             }
             JobEvent::AttemptStarted { attempt, worker, pool, .. } => {
-                self.leave(job);
+                self.dequeue(job);
                 self.live.entry(job).or_default().attempt = attempt.saturating_add(1);
                 let known = Pool::ALL.iter().find(|known| known.as_str() == pool);
                 let pool = known.copied().unwrap_or(Pool::Cpu);
-                self.go_out(job, tenant, *attempt, pool, Some(worker.clone()), at);
+                self.start_flight(job, tenant, *attempt, pool, Some(worker.clone()), at);
             }
             JobEvent::AttemptFailed { retry_at, .. } => {
-                self.come_back(job, at);
-                self.wait(job, tenant, at, *retry_at);
+                self.end_flight(job, at);
+                self.enqueue(job, tenant, at, *retry_at);
             }
             JobEvent::AttemptAbandoned { .. } => {
-                self.come_back(job, at);
-                // Through no fault of its own: it keeps its place.
+                self.end_flight(job, at);
+                // It was not the job's fault: it keeps its position in the queue.
                 let ready = self.live.get(&job).map_or(at, |live| live.ready);
-                self.wait(job, tenant, ready, None);
+                self.enqueue(job, tenant, ready, None);
             }
             JobEvent::Retried { next_attempt, .. } => {
                 self.live.entry(job).or_default().attempt = *next_attempt;
-                self.wait(job, tenant, at, None);
+                self.enqueue(job, tenant, at, None);
             }
             JobEvent::PriorityChanged { priority } => {
                 if let Some(live) = self.live.get_mut(&job) {
                     live.priority = *priority;
                 }
-                if let Some(waiting) = self.leave(job) {
+                if let Some(waiting) = self.dequeue(job) {
                     let due = waiting.timed.then_some(waiting.ready);
-                    self.wait(job, tenant, waiting.ready, due);
+                    self.enqueue(job, tenant, waiting.ready, due);
                 }
             }
             JobEvent::Cancelled {} | JobEvent::Completed { .. } | JobEvent::Failed { .. } => {
-                self.leave(job);
-                self.come_back(job, at);
+                self.dequeue(job);
+                self.end_flight(job, at);
                 if matches!(event, JobEvent::Completed { .. }) {
                     self.live.remove(&job);
                 }
@@ -216,10 +217,11 @@ impl Dispatch {
         }
     }
 
-    /// Folds in what was written of a pool.
+    /// Folds in a dispatch event of a pool.
     pub fn written(&mut self, pool: Pool, at: Timestamp, event: &DispatchEvent) {
-        // As it was then: a conductor that comes later folds to the same shares.
-        self.wake(at);
+        // With the timers as they were then: a dispatcher that replays later reaches the same
+        // shares.
+        self.fire_timers(at);
         match event {
             DispatchEvent::Released { jobs } => {
                 for release in jobs {
@@ -241,32 +243,33 @@ impl Dispatch {
             return;
         };
         if let Some(queue) = self.queues.get_mut(&release.tenant) {
-            queue.took_turn(&flow, at);
+            queue.record_turn(&flow, at);
         }
-        self.leave(release.job);
-        self.go_out(release.job, &release.tenant, release.attempt, pool, None, at);
+        self.dequeue(release.job);
+        self.start_flight(release.job, &release.tenant, release.attempt, pool, None, at);
     }
 
     fn taken_back(&mut self, pool: Pool, at: Timestamp, release: &Release) {
-        let still = |out: &InFlight| {
-            out.worker.is_none() && out.pool == pool && out.attempt == release.attempt
+        let still = |flight: &InFlight| {
+            flight.worker.is_none() && flight.pool == pool && flight.attempt == release.attempt
         };
-        // Somebody may have started it after all.
-        if !self.out.get(&release.job).is_some_and(still) {
+        // A worker may have started it meanwhile.
+        if !self.in_flight.get(&release.job).is_some_and(still) {
             return;
         }
-        self.come_back(release.job, at);
+        self.end_flight(release.job, at);
         let ready = self.live.get(&release.job).map_or(at, |live| live.ready);
-        self.wait(release.job, &release.tenant, ready, None);
+        self.enqueue(release.job, &release.tenant, ready, None);
     }
 
-    /// What was released to pools that have no worker any more, was not started, and may go elsewhere.
+    /// Unstarted releases to pools that have no workers any more and whose jobs may run in another
+    /// pool.
     pub fn stranded(&self, present: &BTreeSet<Pool>) -> BTreeMap<Pool, Vec<Release>> {
         let mut stranded: BTreeMap<Pool, Vec<Release>> = BTreeMap::new();
-        for (job, out) in self.out.iter().filter(|(_, out)| out.worker.is_none()) {
+        for (job, flight) in self.in_flight.iter().filter(|(_, flight)| flight.worker.is_none()) {
             let wish = self.live.get(job).map(|live| live.wish).unwrap_or_default();
-            if !present.contains(&out.pool) && wish.pool(present) != out.pool {
-                let InFlight { tenant, attempt, pool, .. } = out;
+            if !present.contains(&flight.pool) && wish.pool(present) != flight.pool {
+                let InFlight { tenant, attempt, pool, .. } = flight;
                 let release =
                     Release { job: *job, tenant: tenant.clone(), attempt: *attempt, waited: None };
                 stranded.entry(*pool).or_default().push(release);
@@ -275,14 +278,14 @@ impl Dispatch {
         stranded
     }
 
-    /// True if a job waits or runs.
+    /// True if a job is waiting or in flight.
     pub fn is_live(&self, job: JobId) -> bool {
-        self.waiting.contains_key(&job) || self.out.contains_key(&job)
+        self.waiting.contains_key(&job) || self.in_flight.contains_key(&job)
     }
 
-    /// How many are out in a pool.
-    pub fn out_in(&self, pool: Pool) -> usize {
-        self.out_in.get(&pool).copied().unwrap_or(0)
+    /// Number of jobs in flight in a pool.
+    pub fn in_flight_in(&self, pool: Pool) -> usize {
+        self.in_flight_by_pool.get(&pool).copied().unwrap_or(0)
     }
 
     /// When the next timer is due, if any.
@@ -290,18 +293,18 @@ impl Dispatch {
         self.timers.first().map(|(due, _)| *due)
     }
 
-    /// The jobs that are out.
+    /// The jobs in flight.
     pub const fn out(&self) -> &BTreeMap<JobId, InFlight> {
-        &self.out
+        &self.in_flight
     }
 
-    /// How many wait, timers included.
+    /// Number of waiting jobs, including those with timers.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Lets the jobs whose timers are due stand in line.
-    fn wake(&mut self, now: Timestamp) {
+    /// Queues the jobs whose timers are due.
+    fn fire_timers(&mut self, now: Timestamp) {
         while let Some((due, job)) = self.timers.first().copied() {
             if due > now {
                 break;
@@ -310,17 +313,17 @@ impl Dispatch {
             if let Some(waiting) = self.waiting.get_mut(&job) {
                 waiting.timed = false;
                 let (tenant, flow) = (waiting.tenant.clone(), waiting.flow);
-                self.stand_in_line(&tenant, flow, (due, job));
+                self.queue_job(&tenant, flow, (due, job));
             }
         }
     }
 
-    fn stand_in_line(&mut self, tenant: &Tenant, flow: Flow, place: (Timestamp, JobId)) {
-        self.queues.entry(tenant.clone()).or_default().insert(flow, place);
+    fn queue_job(&mut self, tenant: &Tenant, flow: Flow, entry: (Timestamp, JobId)) {
+        self.queues.entry(tenant.clone()).or_default().insert(flow, entry);
         self.shares.activate(tenant);
     }
 
-    fn wait(&mut self, job: JobId, tenant: &Tenant, ready: Timestamp, timer: Option<Timestamp>) {
+    fn enqueue(&mut self, job: JobId, tenant: &Tenant, ready: Timestamp, timer: Option<Timestamp>) {
         let Some(live) = self.live.get_mut(&job) else { return };
         let flow = Flow {
             wish: live.wish,
@@ -336,11 +339,11 @@ impl Dispatch {
         if timed {
             self.timers.insert((ready, job));
         } else {
-            self.stand_in_line(tenant, flow, (ready, job));
+            self.queue_job(tenant, flow, (ready, job));
         }
     }
 
-    fn leave(&mut self, job: JobId) -> Option<Waiting> {
+    fn dequeue(&mut self, job: JobId) -> Option<Waiting> {
         let waiting = self.waiting.remove(&job)?;
         if waiting.timed {
             self.timers.remove(&(waiting.ready, job));
@@ -354,7 +357,7 @@ impl Dispatch {
         Some(waiting)
     }
 
-    fn go_out(
+    fn start_flight(
         &mut self,
         job: JobId,
         tenant: &Tenant,
@@ -366,49 +369,49 @@ impl Dispatch {
         let live = self.live.get(&job);
         let key = live.and_then(|live| live.key);
         let batch = live.and_then(|live| live.batch).map(|batch| batch.id);
-        let before = self.out.remove(&job);
+        let before = self.in_flight.remove(&job);
         let charged = match &before {
             Some(before) => before.charged,
             None => self.shares.charge(tenant, self.caps.weight(tenant)),
         };
         if let Some(before) = &before {
-            less(&mut self.out_in, &before.pool);
+            decrement(&mut self.in_flight_by_pool, &before.pool);
         } else {
-            more(&mut self.out_of, tenant.clone());
-            for key in key.into_iter().flat_map(|key| self.caps.line(key)) {
-                more(&mut self.out_by, key);
+            increment(&mut self.in_flight_by_tenant, tenant.clone());
+            for key in key.into_iter().flat_map(|key| self.caps.lineage(key)) {
+                increment(&mut self.in_flight_by_key, key);
             }
-            batch.inspect(|batch| more(&mut self.out_batch, *batch));
+            batch.inspect(|batch| increment(&mut self.in_flight_by_batch, *batch));
         }
-        more(&mut self.out_in, pool);
+        increment(&mut self.in_flight_by_pool, pool);
         let tenant = tenant.clone();
-        self.out
+        self.in_flight
             .insert(job, InFlight { tenant, attempt, pool, worker, key, batch, since, charged });
     }
 
-    fn come_back(&mut self, job: JobId, at: Timestamp) {
-        let Some(out) = self.out.remove(&job) else { return };
-        less(&mut self.out_in, &out.pool);
-        less(&mut self.out_of, &out.tenant);
-        for key in out.key.into_iter().flat_map(|key| self.caps.line(key)) {
-            less(&mut self.out_by, &key);
+    fn end_flight(&mut self, job: JobId, at: Timestamp) {
+        let Some(flight) = self.in_flight.remove(&job) else { return };
+        decrement(&mut self.in_flight_by_pool, &flight.pool);
+        decrement(&mut self.in_flight_by_tenant, &flight.tenant);
+        for key in flight.key.into_iter().flat_map(|key| self.caps.lineage(key)) {
+            decrement(&mut self.in_flight_by_key, &key);
         }
-        out.batch.inspect(|batch| less(&mut self.out_batch, batch));
-        let took = out.worker.is_some().then(|| at.since(out.since));
-        self.shares.settle(&out.tenant, self.caps.weight(&out.tenant), out.charged, took);
+        flight.batch.inspect(|batch| decrement(&mut self.in_flight_by_batch, batch));
+        let took = flight.worker.is_some().then(|| at.since(flight.since));
+        self.shares.settle(&flight.tenant, self.caps.weight(&flight.tenant), flight.charged, took);
     }
 }
 
-fn more<K: Ord>(counts: &mut BTreeMap<K, usize>, of: K) {
-    let count = counts.entry(of).or_default();
+fn increment<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) {
+    let count = counts.entry(key).or_default();
     *count = count.saturating_add(1);
 }
 
-fn less<K: Ord>(counts: &mut BTreeMap<K, usize>, of: &K) {
-    if let Some(count) = counts.get_mut(of) {
+fn decrement<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
         *count = count.saturating_sub(1);
         if *count == 0 {
-            counts.remove(of);
+            counts.remove(key);
         }
     }
 }

@@ -1,12 +1,12 @@
-//! Which addresses a request of ours may go to: those of the public internet, and what an operator
-//! allows beside them.
+//! Which addresses outgoing requests may connect to: those of the public internet, and the ranges
+//! that an operator allows in addition.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::Network;
 
-/// IPv4 ranges that are nobody's on the public internet, by IANA's registry.
-const CLOSED_V4: &[(Ipv4Addr, u8)] = &[
+/// IPv4 ranges that are not globally reachable, by IANA's registry.
+const NON_PUBLIC_V4: &[(Ipv4Addr, u8)] = &[
     (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     (Ipv4Addr::new(100, 64, 0, 0), 10),
@@ -24,37 +24,37 @@ const CLOSED_V4: &[(Ipv4Addr, u8)] = &[
     (Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
 
-/// IPv6: what is global is in `2000::/3`, but for these.
-const CLOSED_V6: &[(Ipv6Addr, u8)] = &[
+/// IPv6: global addresses are in `2000::/3`, except for these ranges.
+const NON_PUBLIC_V6: &[(Ipv6Addr, u8)] = &[
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
     (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
 ];
 
-/// True if the address is one of the public internet.
+/// True if the address is on the public internet.
 pub fn is_public(address: IpAddr) -> bool {
     let within = |range: IpAddr, prefix, address| {
         Network::new(range, prefix).is_ok_and(|range| range.contains(address))
     };
     match address.to_canonical() {
         address @ IpAddr::V4(_) => {
-            !CLOSED_V4.iter().any(|(range, prefix)| within((*range).into(), *prefix, address))
+            !NON_PUBLIC_V4.iter().any(|(range, prefix)| within((*range).into(), *prefix, address))
         }
-        // What embeds an IPv4 address to be translated on the way (NAT64, 6to4, Teredo) is not in
-        // 2000::/3, or closed.
+        // Addresses that embed an IPv4 address for translation (NAT64, 6to4, Teredo) are outside
+        // 2000::/3 or in one of the excluded ranges.
         address @ IpAddr::V6(_) => {
             let global = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0).into();
             within(global, 3, address)
-                && !CLOSED_V6
+                && !NON_PUBLIC_V6
                     .iter()
                     .any(|(range, prefix)| within((*range).into(), *prefix, address))
         }
     }
 }
 
-/// True if a request of ours may go there.
-pub fn may_go(address: IpAddr, allowed: &[Network]) -> bool {
+/// True if an outgoing request may connect to the address.
+pub fn may_connect(address: IpAddr, allowed: &[Network]) -> bool {
     is_public(address) || allowed.iter().any(|range| range.contains(address))
 }
 
@@ -63,11 +63,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_public_internet_is_public() {
+    fn only_globally_reachable_addresses_are_public() {
         for public in ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111", "::ffff:8.8.8.8"] {
             assert!(is_public(public.parse().unwrap()), "{public}");
         }
-        for closed in [
+        for private in [
             "0.0.0.0",
             "10.1.2.3",
             "100.64.0.1",
@@ -98,16 +98,16 @@ mod tests {
             "fec0::1",
             "ff02::1",
         ] {
-            assert!(!is_public(closed.parse().unwrap()), "{closed}");
+            assert!(!is_public(private.parse().unwrap()), "{private}");
         }
     }
 
     #[test]
-    fn an_operator_allows_what_is_closed() {
+    fn an_operator_can_allow_a_non_public_range() {
         let allowed = ["127.0.0.1".parse().unwrap()];
-        assert!(may_go("127.0.0.1".parse().unwrap(), &allowed));
-        assert!(may_go("::ffff:127.0.0.1".parse().unwrap(), &allowed));
-        assert!(!may_go("127.0.0.2".parse().unwrap(), &allowed));
-        assert!(may_go("8.8.8.8".parse().unwrap(), &[]));
+        assert!(may_connect("127.0.0.1".parse().unwrap(), &allowed));
+        assert!(may_connect("::ffff:127.0.0.1".parse().unwrap(), &allowed));
+        assert!(!may_connect("127.0.0.2".parse().unwrap(), &allowed));
+        assert!(may_connect("8.8.8.8".parse().unwrap(), &[]));
     }
 }

@@ -1,11 +1,11 @@
-//! Prefixed, time-sortable identifiers: one subject token each.
+//! Prefixed, time-sortable identifiers; each is one subject token.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A text that is no id of the wanted kind.
+/// The text is not a valid id of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected an id like `{prefix}_<32 hex digits>`")]
 pub struct BadId {
@@ -20,15 +20,15 @@ macro_rules! id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// The text every id of this kind starts with.
+            /// The prefix of every id of this kind.
             pub const PREFIX: &'static str = concat!($prefix, "_");
 
-            /// Names a thing; the shell provides a version 7 UUID, so ids sort by time.
+            /// Creates an id; callers pass a version 7 UUID, so that ids sort by time.
             pub const fn from_uuid(id: Uuid) -> Self {
                 Self(id)
             }
 
-            /// The bare number, for deriving other ids.
+            /// The bare UUID, for deriving other ids.
             pub const fn uuid(self) -> Uuid {
                 self.0
             }
@@ -77,17 +77,17 @@ macro_rules! id {
     };
 }
 
-id!(/// Names a job.
+id!(/// Identifies a job.
     JobId, "job");
-id!(/// Names a batch of jobs.
+id!(/// Identifies a batch of jobs.
     BatchId, "batch");
-id!(/// Names a webhook endpoint.
+id!(/// Identifies a webhook endpoint.
     WebhookId, "hook");
-id!(/// Names an upload.
+id!(/// Identifies an upload.
     UploadId, "upload");
-id!(/// Names places in a queue that a gateway may spend.
+id!(/// Identifies a lease of queue slots that a gateway may spend.
     LeaseId, "lease");
-id!(/// Names an API key; public, unlike its secret.
+id!(/// Identifies an API key; public, unlike its secret.
     KeyId, "key");
 
 #[cfg(test)]
@@ -95,13 +95,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_reads_back_what_it_wrote() {
+    fn an_id_round_trips_through_text() {
         let id = JobId::from_uuid(Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_002a));
         assert_eq!(id.to_string().parse(), Ok(id));
     }
 
     #[test]
-    fn only_the_canonical_spelling_is_an_id() {
+    fn only_the_canonical_form_is_accepted() {
         for bad in [
             "",
             "job_",

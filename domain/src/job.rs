@@ -1,4 +1,4 @@
-//! A job, from submission to end. One row whatever made it.
+//! A job, from submission to its end, whether submitted alone or in a batch.
 
 mod command;
 mod decide;
@@ -23,6 +23,6 @@ pub use public::public;
 pub use queued::QueueEntry;
 pub use retry::Policy;
 pub use state::{JobState, Run};
-pub use summary::{JobError, JobStatus, JobSummary, Recorded};
+pub use summary::{EventMetadata, JobError, JobStatus, JobSummary};
 pub use view::{Attempt, AttemptOutcome, JobView};
-pub use why::{Because, Circumstances, why};
+pub use why::{EventContext, EventExplanation, why};

@@ -1,4 +1,4 @@
-//! An API key: who may speak for a tenant, and how far.
+//! An API key: authenticates a tenant's client, with scopes and limits.
 
 mod change;
 mod decide;
@@ -15,11 +15,12 @@ pub use self::{
     event::KeyEvent,
     public::public,
     quota::{
-        ClaimPurpose, KeyCensus, KeyQuota, KeyQuotaCommand, KeyQuotaEvent, KeyQuotaRejection, Place,
+        ClaimPurpose, KeyCensus, KeyQuota, KeyQuotaCommand, KeyQuotaEvent, KeyQuotaRejection,
+        KeySlot,
     },
     scope::Scope,
-    state::{ActiveKey, KeptSecret, KeyState},
-    terms::{GENERATIONS, Grant, KeyTerms, TermsRejection},
+    state::{ActiveKey, KeyState, StoredSecret},
+    terms::{Grant, KeyTerms, MAX_KEY_GENERATIONS, TermsRejection},
 };
 
 #[cfg(test)]

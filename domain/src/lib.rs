@@ -1,10 +1,10 @@
-//! The rules, and nothing else: deciders, events, value types, the media request and its plan.
+//! The domain: deciders, events, value types, and the media request with its plan.
 //!
-//! Pure by construction: no clock, no randomness, no I/O. Time and ids arrive inside commands.
-//! Each aggregate is one folder (`job`, `upload`, `key`, `account`, `output`) with the same parts in the same
-//! order: event, state, command and decision, view.
+//! Pure by construction: no clock, no randomness, no I/O. Time and ids arrive inside commands. Each
+//! aggregate is one module (`job`, `upload`, `key`, `account`, `output`) with the same parts in the
+//! same order: event, state, command and decision, view.
 
-// A new event must be thought about everywhere it is folded.
+// A new event must be considered everywhere that events are folded.
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod account;

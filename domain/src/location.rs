@@ -1,4 +1,4 @@
-//! Where bytes are, as a user names it.
+//! Where a file is, as the API names it.
 
 use std::{fmt, str::FromStr};
 
@@ -8,53 +8,53 @@ use url::Url;
 
 use crate::UploadId;
 
-/// The backend that a bare path means.
+/// The storage backend of a path without a scheme.
 pub const DEFAULT_BACKEND: &str = "local";
 
-/// A place that bytes come from or go to: an upload, a path in a named backend, or a web address.
+/// The source or destination of a file: an upload, a path in a named backend, or a URL.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Location {
-    /// Bytes sent to `POST /uploads`.
+    /// A file that was sent to `POST /uploads`.
     Upload(UploadId),
-    /// `https://…` or `http://…`: an input of somebody else's.
+    /// `https://…` or `http://…`: an input on another server.
     Web(Url),
     /// `backend://path`.
     Object {
-        /// The scheme: which configured store.
+        /// The scheme, which names a configured storage backend.
         backend: String,
-        /// Relative, normalised, `/`-separated.
+        /// Relative, normalised, `/`-separated path.
         path: String,
     },
 }
 
-/// Why a text is no location.
+/// Why a text is not a valid location.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadLocation {
-    /// Nothing there.
+    /// The text is empty.
     #[error("a location is a path like `videos/a.mp4`, `local://videos/a.mp4` or `upload_…`")]
     Empty,
-    /// `..`, an absolute path, an empty segment, a control character.
+    /// `..`, an absolute path, an empty segment, or a control character.
     #[error("a path is relative, without `..`, empty segments, backslashes or control characters")]
     UnsafePath,
-    /// Not one that this build can reach.
+    /// A scheme that this build does not support.
     #[error(
         "`{0}://` is not available here; `local://`, `upload_…` and, for inputs, `https://` are"
     )]
     Scheme(String),
-    /// No web address, or one that holds a name and a password.
-    #[error("a web address looks like `https://host/film.mp4`, without a name or password in it")]
+    /// Not a valid URL, or one with credentials.
+    #[error("a URL looks like `https://host/video.mp4`, without a user name or password")]
     Web,
-    /// Looks like an upload's id and is none.
+    /// The text starts like an upload id but is not a valid one.
     #[error("an upload is named `upload_<32 hex digits>`, as POST /uploads answered it")]
     UploadId,
-    /// Over 1024 bytes, or a web address of over 4096.
-    #[error("a location is at most 1024 bytes long, a web address 4096")]
+    /// Longer than 1024 bytes, or a URL longer than 4096.
+    #[error("a location is at most 1024 bytes long, a URL 4096")]
     TooLong,
 }
 
 impl Location {
-    /// The last segment of a path; none for an upload.
+    /// The last segment of the path; `None` for an upload.
     pub fn file_name(&self) -> Option<&str> {
         match self {
             Self::Upload(_) => None,
@@ -63,7 +63,7 @@ impl Location {
         }
     }
 
-    /// A file in it, taken as a folder; the name is one that we chose.
+    /// A file inside this location, taken as a folder; `name` is chosen by the server.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
         match self {
@@ -74,7 +74,7 @@ impl Location {
         }
     }
 
-    /// A file beside it; the name is one that we chose.
+    /// A file next to this one; `name` is chosen by the server.
     #[must_use]
     pub fn beside(&self, name: &str) -> Self {
         match self {
@@ -87,7 +87,7 @@ impl Location {
         }
     }
 
-    /// As it is shown: what a web address asks for may be a signature that opens it.
+    /// For display: without the query of a URL, which may be a signature that grants access.
     pub fn shown(&self) -> String {
         match self {
             Self::Web(url) if url.query().is_some() => {
@@ -99,14 +99,14 @@ impl Location {
         }
     }
 
-    /// The part of the name after its last dot, lower-cased.
+    /// The part of the file name after its last dot, in lower case.
     pub fn extension(&self) -> Option<String> {
         let (stem, extension) = self.file_name()?.rsplit_once('.')?;
         (!stem.is_empty()).then(|| extension.to_ascii_lowercase())
     }
 }
 
-fn safe_path(path: &str) -> bool {
+fn is_safe_path(path: &str) -> bool {
     !path.is_empty()
         && !path.chars().any(|c| c.is_control() || c == '\\')
         && path.split('/').all(|s| !s.is_empty() && s != "." && s != ".." && s.len() <= 255)
@@ -140,9 +140,9 @@ impl FromStr for Location {
         if backend != DEFAULT_BACKEND {
             return Err(BadLocation::Scheme(backend.to_owned()));
         }
-        // One name for what looks the same, however its letters are put together.
+        // Unicode NFC, so that names that look the same are the same.
         let path: String = path.nfc().collect();
-        if !safe_path(&path) {
+        if !is_safe_path(&path) {
             return Err(BadLocation::UnsafePath);
         }
         Ok(Self::Object { backend: backend.to_owned(), path })
@@ -151,8 +151,8 @@ impl FromStr for Location {
 
 fn web(text: &str) -> Result<Location, BadLocation> {
     let mut url: Url = text.parse().map_err(|_| BadLocation::Web)?;
-    let open = url.username().is_empty() && url.password().is_none();
-    if !open || !url.has_host() || text.chars().any(char::is_control) {
+    let no_credentials = url.username().is_empty() && url.password().is_none();
+    if !no_credentials || !url.has_host() || text.chars().any(char::is_control) {
         return Err(BadLocation::Web);
     }
     url.set_fragment(None);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_climbs_out_of_the_store() {
+    fn path_traversal_is_rejected() {
         for bad in [
             "../a",
             "a/../../b",
@@ -213,25 +213,25 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_one_however_its_letters_are_put_together() {
+    fn names_are_compared_in_unicode_nfc() {
         let (one, two) = ("caf\u{e9} (1) [final].mp4", "cafe\u{301} (1) [final].mp4");
         assert_eq!(one.parse::<Location>(), two.parse::<Location>());
         for good in ["a b/c [d] (e) #1.mp4", "Фильм.mp4", "映画.mp4", "%2e%2e/a", "a..b"] {
             assert!(good.parse::<Location>().is_ok(), "{good}");
         }
-        // Looks like two dots, and is a letter of its own; what would become two dots does not pass.
+        // U+2025 looks like two dots but is a single character; only a real `..` is rejected.
         assert!("\u{2025}/a".parse::<Location>().is_ok());
     }
 
     #[test]
-    fn an_unknown_store_says_what_would_work() {
-        let refusal = "ftp://host/a.mp4".parse::<Location>().unwrap_err();
-        assert_eq!(refusal, BadLocation::Scheme("ftp".to_owned()));
-        assert!(refusal.to_string().contains("local://"));
+    fn an_unknown_scheme_is_rejected_with_the_supported_ones() {
+        let error = "ftp://host/a.mp4".parse::<Location>().unwrap_err();
+        assert_eq!(error, BadLocation::Scheme("ftp".to_owned()));
+        assert!(error.to_string().contains("local://"));
     }
 
     #[test]
-    fn a_web_address_has_no_name_in_it_and_is_shown_without_its_signature() {
+    fn a_url_has_no_credentials_and_is_shown_without_its_query() {
         let location: Location = "https://host/a/b.mp4?sig=secret#x".parse().unwrap();
         assert_eq!(location.to_string(), "https://host/a/b.mp4?sig=secret");
         assert_eq!(location.shown(), "https://host/a/b.mp4?…");
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn however_an_address_is_written_it_is_that_address() {
+    fn ip_addresses_in_urls_are_normalised() {
         for text in
             ["http://2130706433/", "http://0x7f000001/", "http://0177.0.0.1/", "http://127.1/"]
         {

@@ -1,4 +1,4 @@
-//! What may be asked of the media engine, what is known of an input, and the plan between them.
+//! Media requests, the facts of their inputs, and the plan that is resolved from both.
 
 mod capability;
 mod codec;
@@ -25,7 +25,7 @@ pub use facts::{
     VideoFacts,
 };
 pub use footprint::{footprint_of_frames, footprint_of_plan, footprint_of_stream};
-pub use hardware::{Device, Fallback, Hardware, Placed, Pool, place, pools};
+pub use hardware::{AssignedDevice, Device, Fallback, Hardware, Pool, place, pools};
 pub use magic::{EXTENSIONS, MAGIC_BYTES, Magic, magic};
 pub use numbered::Numbered;
 pub use operation::{
@@ -34,15 +34,16 @@ pub use operation::{
     Transcode, Trim, Watermark,
 };
 pub use plan::{
-    Adjust, AudioFilter, AudioPlan, CueSource, Fields, Plan, PlanRejection, RateControl, Rendition,
-    Segment, SoundSegment, Source, StreamPlan, SubtitlePlan, TimeEdit, VideoFilter, VideoPlan,
-    Window, plan, plan_stream,
+    Adjust, AudioFilter, AudioPlan, AudioSegment, CueSource, Fields, Plan, PlanRejection,
+    RateControl, Rendition, Segment, Source, StreamPlan, SubtitlePlan, TimeEdit, VideoFilter,
+    VideoPlan, Window, plan, plan_stream,
 };
 pub use question::{
-    LOOK, LOOK_TIMEOUT, LookAnswer, LookQuestion, PLAN, PLAN_TIMEOUT, PlanAnswer, PlanQuestion,
+    LOOK, PLAN, PLAN_TIMEOUT, PROBE_UPLOAD_TIMEOUT, PlanRequest, PlanResponse, ProbeUploadRequest,
+    ProbeUploadResponse,
 };
 pub use request::{
-    Analyze, Caption, Convert, MAX_FILES, MediaRequest, Metric, Micros, Overwrite, Packaging,
-    PictureFormat, Poster, Probe, SegmentFormat, Sprite, Stream, ThumbnailMode, Thumbnails,
+    Analyze, Caption, Convert, ImageFormat, MAX_FILES, MediaRequest, Metric, Micros, Overwrite,
+    Packaging, Poster, Probe, SegmentFormat, Sprite, Stream, ThumbnailMode, Thumbnails,
     ThumbnailsPlan, Variant,
 };

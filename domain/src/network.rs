@@ -7,37 +7,37 @@ use std::{
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
-/// A range of addresses, like `10.0.0.0/8` or `2001:db8::/32`; one address is a range of its own.
+/// An address range, like `10.0.0.0/8` or `2001:db8::/32`; a single address is a range of one.
 ///
-/// An IPv4 address that is written as an IPv6 one (`::ffff:10.0.0.1`) is the IPv4 address, in ranges
-/// and in what they are asked about.
+/// An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) is treated as the IPv4 address, both in ranges
+/// and in the addresses that are compared with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Network(IpNet);
 
-/// A text that is no range of addresses.
+/// The text is not a valid address range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a range of addresses looks like `10.0.0.0/8`, `2001:db8::/32` or `192.0.2.7`")]
 pub struct BadNetwork;
 
-/// Bits of `::ffff:0:0/96`, under which IPv6 writes IPv4.
+/// Prefix length of `::ffff:0:0/96`, the range of IPv4-mapped IPv6 addresses.
 const MAPPED: u8 = 96;
 
 impl Network {
-    /// True if the address is in it.
+    /// True if the address is in the range.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
 
-    /// True if every address of `other` is in it.
+    /// True if every address of `other` is in the range.
     pub fn covers(&self, other: &Self) -> bool {
         self.0.contains(&other.0)
     }
 
-    /// From an address of it and the count of leading bits that all of them share.
+    /// Creates a range from one of its addresses and a prefix length in bits.
     ///
     /// # Errors
-    /// When an address has not so many bits.
+    /// When the prefix is longer than the address.
     pub fn new(address: IpAddr, prefix: u8) -> Result<Self, BadNetwork> {
         let mapped = match address {
             IpAddr::V6(v6) if prefix >= MAPPED => v6.to_ipv4_mapped(),
@@ -48,7 +48,7 @@ impl Network {
             None => IpNet::new(address, prefix),
         };
         let net = net.map_err(|_| BadNetwork)?;
-        // A wider range around the mapped ones would hold addresses that nothing is compared as.
+        // A wider range that includes the mapped ones would contain addresses that never match.
         let mapped: IpNet = IpNet::new(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0).into(), MAPPED)
             .map_err(|_| BadNetwork)?;
         if prefix < MAPPED && prefix > 0 && net.contains(&mapped) {
@@ -67,12 +67,12 @@ impl FromStr for Network {
             None => (text, None),
         };
         let address: IpAddr = address.parse().map_err(|_| BadNetwork)?;
-        let whole = if address.is_ipv4() { 32 } else { 128 };
-        let digits = |prefix: &str| {
-            let plain = !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_digit());
-            prefix.parse().ok().filter(|_| plain).ok_or(BadNetwork)
+        let full_length = if address.is_ipv4() { 32 } else { 128 };
+        let parse_prefix = |prefix: &str| {
+            let only_digits = !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_digit());
+            prefix.parse().ok().filter(|_| only_digits).ok_or(BadNetwork)
         };
-        Self::new(address, prefix.map_or(Ok(whole), digits)?)
+        Self::new(address, prefix.map_or(Ok(full_length), parse_prefix)?)
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_holds_its_addresses_however_they_are_written() {
+    fn a_range_contains_its_addresses_in_either_notation() {
         for (range, address, inside) in [
             ("10.0.0.0/8", "10.255.1.2", true),
             ("10.0.0.0/8", "::ffff:10.1.2.3", true),
@@ -123,14 +123,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_refused() {
+    fn an_invalid_range_is_rejected() {
         for bad in ["", "10", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/+8", "::ffff:0:0/90", "a/8"] {
             assert_eq!(bad.parse::<Network>(), Err(BadNetwork), "{bad}");
         }
     }
 
     #[test]
-    fn a_range_is_within_a_wider_one() {
+    fn a_wider_range_covers_a_narrower_one() {
         assert!(network("10.0.0.0/8").covers(&network("10.1.0.0/16")));
         assert!(!network("10.1.0.0/16").covers(&network("10.0.0.0/8")));
         assert!(!network("0.0.0.0/0").covers(&network("::/0")));

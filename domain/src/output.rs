@@ -1,4 +1,4 @@
-//! An output name: one live job at a time may be making it.
+//! An output name: only one live job at a time may write to it.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,27 +7,27 @@ use crate::{Decider, JobId};
 /// What happened to an output name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OutputEvent {
-    /// A job will make it.
+    /// A job reserved the name for its output.
     #[serde(rename = "output.reserved")]
     Reserved {
-        /// Which.
+        /// The job that reserved it.
         job: JobId,
     },
 }
 
-/// What may be asked.
+/// A command for an output name.
 #[derive(Debug, Clone)]
 pub enum OutputCommand {
-    /// Reserve it for a job.
+    /// Reserve the name for a job.
     Reserve {
-        /// Which.
+        /// The job that reserves it.
         job: JobId,
-        /// The holder that the caller found to be over, or never to have begun.
+        /// The previous holder, which the caller found to have ended or never to have started.
         over: Option<JobId>,
     },
 }
 
-/// Where it stands.
+/// State of an output name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OutputState {
     /// The job that reserved it last.
@@ -38,13 +38,13 @@ pub struct OutputState {
 #[derive(Debug)]
 pub struct Output;
 
-/// Why not.
+/// Why an output command is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OutputRejection {
-    /// Another job holds it, and nobody said it was over.
+    /// Another job holds the name and is not known to have ended.
     #[error("{holder} is making this output")]
     HeldBy {
-        /// Which.
+        /// The job that holds it.
         holder: JobId,
     },
 }
@@ -91,21 +91,21 @@ mod tests {
     }
 
     #[test]
-    fn a_free_name_goes_to_the_first() {
+    fn a_free_name_is_reserved_by_the_first_job() {
         let command = OutputCommand::Reserve { job: job(1), over: None };
         given::<Output>([]).when(command.clone()).then([reserved(1)]);
         given::<Output>([reserved(1)]).when(command).then_nothing();
     }
 
     #[test]
-    fn a_live_job_keeps_its_name() {
+    fn a_name_held_by_a_live_job_is_rejected() {
         given::<Output>([reserved(1)])
             .when(OutputCommand::Reserve { job: job(2), over: None })
             .then_rejected(&OutputRejection::HeldBy { holder: job(1) });
     }
 
     #[test]
-    fn a_name_is_free_again_once_its_job_is_over() {
+    fn a_name_is_free_again_once_its_job_has_ended() {
         given::<Output>([reserved(1)])
             .when(OutputCommand::Reserve { job: job(2), over: Some(job(1)) })
             .then([reserved(2)]);

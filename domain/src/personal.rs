@@ -6,20 +6,20 @@ use serde::{
     ser,
 };
 
-/// MessagePack extension type of a clear personal value, before the log's codec encrypts it.
+/// MessagePack extension type of a plaintext personal value, before the log's codec encrypts it.
 pub const PERSONAL_EXT: i8 = 1;
-/// MessagePack extension type of a personal value whose key is gone.
+/// MessagePack extension type of a personal value whose data key was deleted.
 pub const ERASED_EXT: i8 = 3;
 
-/// A value about a person: readable, or erased for ever when its tenant's key was deleted.
+/// A personal value: readable, or erased for good once its tenant's data key is deleted.
 ///
-/// In the log it stands as a MessagePack extension, which the codec finds and encrypts; whoever
-/// reads must accept `Erased`. In JSON it is the value, or `null`.
+/// In the log it is a MessagePack extension, which the codec finds and encrypts; every reader must
+/// accept `Erased`. In JSON it is the value, or `null`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Personal<T> {
     /// Still readable.
     Clear(T),
-    /// Gone.
+    /// Unreadable: its data key was deleted.
     #[default]
     Erased,
 }
@@ -41,7 +41,7 @@ impl<T> From<T> for Personal<T> {
 }
 
 impl<T> fmt::Debug for Personal<T> {
-    /// Never the value: personal data does not belong in a trace.
+    /// Never prints the value: personal data does not belong in traces.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Clear(_) => "Personal(..)",
@@ -67,7 +67,7 @@ impl<T: Serialize> Serialize for Personal<T> {
             Self::Clear(value) if serializer.is_human_readable() => value.serialize(serializer),
             Self::Erased if serializer.is_human_readable() => serializer.serialize_none(),
             Self::Clear(value) => {
-                // JSON inside, so that the clear bytes need no second schema.
+                // JSON inside, so that the plaintext bytes need no schema of their own.
                 let bytes = serde_json::to_vec(value).map_err(ser::Error::custom)?;
                 serializer.serialize_newtype_struct(EXT_STRUCT, &(PERSONAL_EXT, Bytes(&bytes)))
             }
@@ -123,7 +123,7 @@ impl<'de> Deserialize<'de> for ExtBytes {
     }
 }
 
-/// A field that stood in the clear before it was known to be personal: read both ways.
+/// Deserialises a field that was stored in the clear before it became personal: accepts both forms.
 pub(crate) fn once_clear<'de, D: Deserializer<'de>>(from: D) -> Result<Personal<String>, D::Error> {
     struct Either;
     impl<'de> Visitor<'de> for Either {
@@ -160,15 +160,15 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Personal<T> {
 mod tests {
     use super::*;
 
-    fn through_the_log(value: &Personal<String>) -> Personal<String> {
+    fn round_trip(value: &Personal<String>) -> Personal<String> {
         let bytes = rmp_serde::to_vec_named(value).unwrap();
         rmp_serde::from_slice(&bytes).unwrap()
     }
 
     #[test]
-    fn a_personal_value_survives_the_log_clear_or_erased() {
+    fn a_personal_value_round_trips_through_messagepack() {
         for value in [Personal::Clear("holiday.mp4".to_owned()), Personal::Erased] {
-            assert_eq!(through_the_log(&value), value);
+            assert_eq!(round_trip(&value), value);
         }
     }
 
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_never_shows_it() {
+    fn debug_never_prints_the_value() {
         assert_eq!(format!("{:?}", Personal::Clear("secret")), "Personal(..)");
     }
 }

@@ -1,4 +1,4 @@
-//! A preset: what jobs need not say, in versions of which none ever changes.
+//! A preset: default values for job requests, in immutable versions.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -7,60 +7,60 @@ use serde_json::{Map, Value};
 
 use crate::{Decider, job::PresetRef};
 
-/// Everybody's presets stand under this name in the place of a tenant's.
+/// The tenant name under which global presets are stored.
 pub const GLOBAL: &str = "_";
 
-/// Versions that a preset may have: all of them are read to decide about the next.
+/// Maximum number of versions of a preset: all are read to decide on the next one.
 pub const MAX_VERSIONS: usize = 100;
 
 /// What happened to a preset. Names and fields are the storage format: added to, never changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum PresetEvent {
-    /// It has another version.
+    /// A new version was defined.
     #[serde(rename = "preset.defined")]
     Defined {
-        /// Which.
+        /// The new version.
         #[serde(flatten)]
         version: PresetVersion,
     },
-    /// No new job may use it.
+    /// The preset was deleted: no new job may use it.
     #[serde(rename = "preset.deleted")]
     Deleted {},
 }
 
-/// One version.
+/// One version of a preset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PresetVersion {
-    /// 1 for the first.
+    /// Version number, starting at 1.
     pub version: u32,
-    /// The kind of job that it is for.
+    /// The kind of job that it applies to.
     pub kind: String,
-    /// Fields of that kind's body.
+    /// Fields of that kind's request body.
     pub body: Map<String, Value>,
 }
 
-/// What may be asked.
+/// A command for a preset.
 #[derive(Debug, Clone)]
 pub enum PresetCommand {
-    /// Say what it is from now on.
+    /// Define its next version.
     Define {
-        /// The kind of job that it is for.
+        /// The kind of job that it applies to.
         kind: String,
-        /// Fields of that kind's body.
+        /// Fields of that kind's request body.
         body: Map<String, Value>,
     },
-    /// Let no new job use it.
+    /// Delete it, so that no new job may use it.
     Delete,
 }
 
-/// Where a preset stands.
+/// State of a preset.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PresetState {
-    /// Every version, by its number.
+    /// Every version, by number.
     pub versions: BTreeMap<u32, PresetVersion>,
-    /// No new job may use it.
+    /// True if no new job may use it.
     pub deleted: bool,
-    /// Times it changed: its versions and deletions.
+    /// Number of changes: versions and deletions.
     pub changes: u64,
 }
 
@@ -68,20 +68,20 @@ pub struct PresetState {
 #[derive(Debug)]
 pub struct Preset;
 
-/// Why not.
+/// Why a preset command is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PresetRejection {
     /// No such preset.
     #[error("there is no such preset")]
     NotFound,
-    /// Its kind is for good.
+    /// The kind of a preset cannot change.
     #[error("the preset is for `{kind}`; give another kind another name")]
     OtherKind {
-        /// The kind of job that it is for.
+        /// The kind of job that it applies to.
         kind: String,
     },
-    /// It has as many versions as a preset may have.
-    #[error("a preset has up to {MAX_VERSIONS} versions; go on under another name")]
+    /// The preset has the maximum number of versions.
+    #[error("a preset has up to {MAX_VERSIONS} versions; use another name for more")]
     TooManyVersions,
 }
 
@@ -91,7 +91,7 @@ impl PresetState {
         self.version(None).is_some()
     }
 
-    /// The version of that number, or the newest.
+    /// The version with that number, or the newest one unless the preset is deleted.
     pub fn version(&self, number: Option<u32>) -> Option<&PresetVersion> {
         match number {
             Some(number) => self.versions.get(&number),
@@ -149,24 +149,25 @@ impl Decider for Preset {
     }
 }
 
-/// A text that names no preset.
+/// The text is not a valid preset reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a preset is named by 1 to 63 of a-z, 0-9 and `-`, like web-1080p, or web-1080p@3")]
 pub struct BadPreset;
 
-/// True if a preset may be called so: one safe subject token.
+/// True if the text is a valid preset name: one safe subject token.
 pub fn is_name(text: &str) -> bool {
     text.parse::<crate::Tenant>().is_ok()
 }
 
-/// A preset as a job asks for it: a name, perhaps a version, and `_/` before it for everybody's.
+/// A preset as a request names it: a name, optionally a version, and the prefix `_/` for a global
+/// one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// Which.
+    /// The preset's name.
     pub name: String,
-    /// The newest if none.
+    /// The requested version; `None` for the newest.
     pub version: Option<u32>,
-    /// Everybody's, whether or not there is one of the tenant's own.
+    /// True for the global preset, even if the tenant has one of the same name.
     pub global: bool,
 }
 
@@ -174,8 +175,8 @@ impl FromStr for Wanted {
     type Err = BadPreset;
 
     fn from_str(text: &str) -> Result<Self, BadPreset> {
-        let everybodys = text.strip_prefix(GLOBAL).and_then(|rest| rest.strip_prefix('/'));
-        let (global, text) = (everybodys.is_some(), everybodys.unwrap_or(text));
+        let global_rest = text.strip_prefix(GLOBAL).and_then(|rest| rest.strip_prefix('/'));
+        let (global, text) = (global_rest.is_some(), global_rest.unwrap_or(text));
         let (name, version) = match text.split_once('@') {
             Some((name, version)) => (name, Some(version.parse().map_err(|_| BadPreset)?)),
             None => (text, None),
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn each_change_is_another_version_and_none_is_ever_changed() {
+    fn each_change_adds_an_immutable_version() {
         given::<Preset>([]).when(define(20)).then([defined(1, 20)]);
         given::<Preset>([defined(1, 20)]).when(define(20)).then_nothing();
         given::<Preset>([defined(1, 20)]).when(define(21)).then([defined(2, 21)]);
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_one_has_its_versions_and_no_newest() {
+    fn a_deleted_preset_keeps_its_versions_but_has_no_newest() {
         let history = [defined(1, 20), PresetEvent::Deleted {}];
         let state = Preset::replay(&history);
         assert_eq!(state.version(None), None);
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn its_kind_is_for_good() {
+    fn its_kind_cannot_change() {
         let other = PresetCommand::Define { kind: "probe".to_owned(), body: body(1) };
         let kind = "stream".to_owned();
         given::<Preset>([defined(1, 20)])
@@ -244,25 +245,25 @@ mod tests {
     }
 
     #[test]
-    fn its_versions_are_counted() {
-        let most = u32::try_from(MAX_VERSIONS).unwrap();
+    fn the_number_of_versions_is_limited() {
+        let max = u32::try_from(MAX_VERSIONS).unwrap();
         let history = |versions| (1..=versions).map(|n| defined(n, n)).collect::<Vec<_>>();
-        given::<Preset>(history(most - 1)).when(define(0)).then([defined(most, 0)]);
-        given::<Preset>(history(most)).when(define(most)).then_nothing();
-        given::<Preset>(history(most))
+        given::<Preset>(history(max - 1)).when(define(0)).then([defined(max, 0)]);
+        given::<Preset>(history(max)).when(define(max)).then_nothing();
+        given::<Preset>(history(max))
             .when(define(0))
             .then_rejected(&PresetRejection::TooManyVersions);
     }
 
     #[test]
-    fn a_preset_is_asked_for_by_name_and_perhaps_version() {
+    fn a_preset_is_referenced_by_name_and_optional_version() {
         let web = || "web".to_owned();
-        let wanted = |version, global| Ok(Wanted { name: web(), version, global });
-        assert_eq!("web".parse(), wanted(None, false));
-        assert_eq!("web@4".parse(), wanted(Some(4), false));
-        assert_eq!("_/web@4".parse(), wanted(Some(4), true));
+        let parsed = |version, global| Ok(Wanted { name: web(), version, global });
+        assert_eq!("web".parse(), parsed(None, false));
+        assert_eq!("web@4".parse(), parsed(Some(4), false));
+        assert_eq!("_/web@4".parse(), parsed(Some(4), true));
         let pinned = PresetRef { name: web(), version: 4, global: true };
-        assert_eq!(pinned.to_string().parse(), wanted(Some(4), true));
+        assert_eq!(pinned.to_string().parse(), parsed(Some(4), true));
         for bad in ["", "Web", "web@", "web@x", "a.b", "web@-1", "_web", "a/web"] {
             assert_eq!(bad.parse::<Wanted>(), Err(BadPreset), "{bad}");
         }

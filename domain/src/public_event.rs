@@ -1,16 +1,16 @@
 use serde::Serialize;
 use serde_json::Value;
 
-/// An event as users see it: a type of its own, so that the storage format can change without
-/// them.
+/// An event in the format that is published to users: a separate type, so that the storage format
+/// can change independently.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PublicEvent {
-    /// `job.queued`, …
+    /// Event type: `job.queued`, …
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// What there is to say about it.
+    /// The event's data, a JSON object.
     pub data: Value,
-    /// True if nothing follows by itself.
+    /// True if no further event follows without a new request.
     #[serde(skip)]
     pub terminal: bool,
 }

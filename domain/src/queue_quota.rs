@@ -1,9 +1,9 @@
-//! The places of a tenant's queue: how many jobs it may have that are not over.
+//! The queue slots of a tenant: how many unfinished jobs it may have.
 //!
-//! A gateway leases a block of places, each job that it submits spends one of them within the job's
-//! own message, and the conductor says how many of those jobs are over. What was leased, less what
-//! came back unspent, less what is over, never exceeds what the account has; and a submission costs no
-//! message beside its own.
+//! A gateway leases a block of slots, each job that it submits spends one of them within the job's
+//! own message, and the conductor reports how many of those jobs have ended. Slots leased, minus
+//! slots returned unspent, minus jobs ended, never exceed the account's limit; and a submission
+//! needs no additional message.
 
 mod tracker;
 
@@ -15,122 +15,123 @@ use crate::{Decider, LeaseId, Timestamp};
 
 pub use self::tracker::{Due, QueueQuotaTracker};
 
-/// What happened to a tenant's places.
+/// What happened to a tenant's queue slots.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum QueueQuotaEvent {
-    /// A gateway may spend so many.
+    /// A block of slots was leased to a gateway.
     #[serde(rename = "room.leased")]
     Leased {
-        /// What jobs name that spend one.
+        /// The lease's id, which jobs name when they spend one of its slots.
         lease: LeaseId,
-        /// So many.
+        /// Number of slots.
         places: u32,
-        /// Nothing of it is spent later.
+        /// The lease's end: no slot of it is spent later.
         until: Timestamp,
     },
-    /// Some of them were not spent, and will not be.
+    /// Slots of a lease were returned unspent, and will not be spent.
     #[serde(rename = "room.returned")]
     Returned {
-        /// Of which lease.
+        /// The lease they belong to.
         lease: LeaseId,
-        /// So many.
+        /// Number of slots returned.
         unspent: u32,
     },
-    /// Jobs that had places are over.
+    /// Jobs that occupied slots ended.
     #[serde(rename = "room.freed")]
     Freed {
-        /// So many since the beginning.
+        /// Total number of jobs that have ended.
         over: u64,
-        /// Leases of which every place is spent or returned: nothing more is heard of them.
+        /// Leases whose slots are all spent or returned; nothing more is recorded for them.
         closed: Vec<LeaseId>,
     },
 }
 
-/// What may be asked.
+/// A command for a tenant's queue slots.
 #[derive(Debug, Clone)]
 pub enum QueueQuotaCommand {
-    /// Lease places: fewer than wanted near the limit, so that no gateway holds what another one needs.
+    /// Lease slots: fewer than requested near the limit, so that no gateway holds slots that
+    /// another one needs.
     Lease {
-        /// Under this name.
+        /// Id of the new lease.
         lease: LeaseId,
-        /// Fewer are of no use.
+        /// Minimum number of slots.
         least: u32,
-        /// More are not wanted.
+        /// Maximum number of slots.
         most: u32,
-        /// Nothing of it is spent later.
+        /// The lease's end: no slot of it is spent later.
         until: Timestamp,
-        /// What the account has.
+        /// The account's limit.
         limit: u32,
     },
-    /// Give places back.
+    /// Return slots.
     Return {
-        /// Of which leases, how many.
+        /// Number of unspent slots by lease.
         unspent: Vec<(LeaseId, u32)>,
     },
-    /// Take back what leases have left of which nothing more should be heard: their gateways are dead, or
-    /// stand still. One that wakes up later has nothing to return.
+    /// Take back the remaining slots of expired leases whose gateways are dead or stalled. A
+    /// gateway that resumes later has nothing to return.
     Expire {
-        /// Of which leases, how many.
+        /// Number of unspent slots by lease.
         unspent: Vec<(LeaseId, u32)>,
     },
-    /// Say what is over.
+    /// Report ended jobs.
     Free {
-        /// So many jobs since the beginning.
+        /// Total number of jobs that have ended.
         over: u64,
         /// Leases that are used up.
         closed: Vec<LeaseId>,
     },
 }
 
-/// How a tenant's places stand.
+/// State of a tenant's queue slots.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QueueQuotaState {
     leased: u64,
     returned: u64,
     over: u64,
-    /// What may still be returned, of each lease that is not closed.
+    /// Slots that may still be returned, of each lease that is not closed.
     open: BTreeMap<LeaseId, u32>,
 }
 
 impl QueueQuotaState {
-    /// Jobs that are not over, and places that gateways hold for more.
+    /// Unfinished jobs, plus slots that gateways hold for new ones.
     pub const fn taken(&self) -> u64 {
         self.leased.saturating_sub(self.returned).saturating_sub(self.over)
     }
 
-    /// How many places a lease has that is not closed.
+    /// Number of returnable slots of a lease; 0 if it is closed.
     pub fn places(&self, lease: LeaseId) -> u32 {
         self.open.get(&lease).copied().unwrap_or(0)
     }
 
-    /// True if gateways may hold places that are not spent.
-    pub fn is_lent(&self) -> bool {
+    /// True if gateways may hold unspent slots.
+    pub fn has_open_leases(&self) -> bool {
         !self.open.is_empty()
     }
 }
 
-/// The decider of a tenant's places.
+/// The queue quota decider.
 #[derive(Debug)]
 pub struct QueueQuota;
 
-/// Why not.
+/// Why a queue quota command is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueueQuotaRejection {
-    /// There is not so much room.
+    /// There are not enough free slots.
     #[error("the account's queue has {limit} places, and {taken} are taken")]
     Full {
-        /// What the account has.
+        /// The account's limit.
         limit: u32,
-        /// What is taken of it.
+        /// Slots in use or leased.
         taken: u64,
     },
 }
 
-/// Of the room that is left, what one block takes at most.
-const SHARE: u64 = 8;
+/// One block takes at most this fraction (1/8) of the free slots.
+const BLOCK_FRACTION: u64 = 8;
 
-/// What comes back of each lease: no more than it has.
+/// The events for slots returned: no more than each lease has.
 fn returned(
     state: &QueueQuotaState,
     unspent: Vec<(LeaseId, u32)>,
@@ -156,11 +157,11 @@ impl Decider for QueueQuota {
         match command {
             QueueQuotaCommand::Lease { lease, .. } if state.open.contains_key(&lease) => Ok(vec![]),
             QueueQuotaCommand::Lease { lease, least, most, until, limit } => {
-                let room = u64::from(limit).saturating_sub(state.taken());
-                if room < u64::from(least) {
+                let free = u64::from(limit).saturating_sub(state.taken());
+                if free < u64::from(least) {
                     return Err(QueueQuotaRejection::Full { limit, taken: state.taken() });
                 }
-                let share = u32::try_from(room / SHARE).unwrap_or(u32::MAX);
+                let share = u32::try_from(free / BLOCK_FRACTION).unwrap_or(u32::MAX);
                 let places = share.min(most).max(least);
                 Ok(vec![QueueQuotaEvent::Leased { lease, places, until }])
             }
@@ -229,7 +230,7 @@ mod tests {
         LeaseId::from_uuid(Uuid::from_u128(n))
     }
 
-    fn ask(n: u128, (least, most): (u32, u32), limit: u32) -> QueueQuotaCommand {
+    fn request(n: u128, (least, most): (u32, u32), limit: u32) -> QueueQuotaCommand {
         let until = Timestamp::from_millis(9);
         QueueQuotaCommand::Lease { lease: lease(n), least, most, until, limit }
     }
@@ -243,39 +244,39 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_large_while_there_is_room_and_small_near_the_limit() {
-        given::<QueueQuota>([]).when(ask(1, (1, 64), 10_000)).then([leased(1, 64)]);
-        given::<QueueQuota>([]).when(ask(1, (1, 64), 80)).then([leased(1, 10)]);
-        given::<QueueQuota>([leased(1, 78)]).when(ask(2, (1, 64), 80)).then([leased(2, 1)]);
-        // Asked twice, given once.
-        given::<QueueQuota>([leased(1, 8)]).when(ask(1, (1, 8), 80)).then_nothing();
-        // What needs them all gets them all.
-        given::<QueueQuota>([]).when(ask(1, (80, 80), 80)).then([leased(1, 80)]);
+    fn blocks_shrink_near_the_limit() {
+        given::<QueueQuota>([]).when(request(1, (1, 64), 10_000)).then([leased(1, 64)]);
+        given::<QueueQuota>([]).when(request(1, (1, 64), 80)).then([leased(1, 10)]);
+        given::<QueueQuota>([leased(1, 78)]).when(request(2, (1, 64), 80)).then([leased(2, 1)]);
+        // A repeated request is granted once.
+        given::<QueueQuota>([leased(1, 8)]).when(request(1, (1, 8), 80)).then_nothing();
+        // A request that needs all slots gets them all.
+        given::<QueueQuota>([]).when(request(1, (80, 80), 80)).then([leased(1, 80)]);
     }
 
     #[test]
-    fn more_than_there_is_room_for_is_refused() {
+    fn a_request_beyond_the_limit_is_rejected() {
         let full = |taken| QueueQuotaRejection::Full { limit: 80, taken };
-        given::<QueueQuota>([leased(1, 80)]).when(ask(2, (1, 64), 80)).then_rejected(&full(80));
-        given::<QueueQuota>([leased(1, 78)]).when(ask(2, (3, 3), 80)).then_rejected(&full(78));
+        given::<QueueQuota>([leased(1, 80)]).when(request(2, (1, 64), 80)).then_rejected(&full(80));
+        given::<QueueQuota>([leased(1, 78)]).when(request(2, (3, 3), 80)).then_rejected(&full(78));
         given::<QueueQuota>([])
-            .when(ask(1, (1, 1), 0))
+            .when(request(1, (1, 1), 0))
             .then_rejected(&QueueQuotaRejection::Full { limit: 0, taken: 0 });
     }
 
     #[test]
-    fn what_comes_back_and_what_is_over_makes_room() {
+    fn returned_slots_and_ended_jobs_free_capacity() {
         let returned = QueueQuotaEvent::Returned { lease: lease(1), unspent: 1 };
         given::<QueueQuota>([leased(1, 80), returned])
-            .when(ask(2, (1, 64), 80))
+            .when(request(2, (1, 64), 80))
             .then([leased(2, 1)]);
         given::<QueueQuota>([leased(1, 80), freed(80)])
-            .when(ask(2, (1, 64), 80))
+            .when(request(2, (1, 64), 80))
             .then([leased(2, 10)]);
     }
 
     #[test]
-    fn nothing_comes_back_twice() {
+    fn slots_are_returned_once() {
         let give_back =
             |n, unspent| QueueQuotaCommand::Return { unspent: vec![(lease(n), unspent)] };
         let returned = |unspent| QueueQuotaEvent::Returned { lease: lease(1), unspent };
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_that_wakes_up_after_its_lease_returns_nothing_a_second_time() {
+    fn a_gateway_that_resumes_after_its_lease_expired_returns_nothing() {
         let returned = QueueQuotaEvent::Returned { lease: lease(1), unspent: 5 };
         let closed = QueueQuotaEvent::Freed { over: 2, closed: vec![lease(1)] };
         let expire = || QueueQuotaCommand::Expire { unspent: vec![(lease(1), 5)] };
@@ -303,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn how_things_stand_is_carried_from_message_to_message() {
+    fn a_snapshot_round_trips() {
         let past =
             [leased(1, 8), QueueQuotaEvent::Returned { lease: lease(1), unspent: 3 }, freed(2)];
         let state = QueueQuota::replay(&past);
@@ -313,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_is_said_once() {
+    fn ended_jobs_are_reported_once() {
         let free = |over| QueueQuotaCommand::Free { over, closed: vec![] };
         given::<QueueQuota>([leased(1, 8)]).when(free(3)).then([freed(3)]);
         given::<QueueQuota>([leased(1, 8), freed(3)]).when(free(3)).then_nothing();

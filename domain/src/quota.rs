@@ -1,5 +1,5 @@
-//! A tenant's media minutes in one calendar month, UTC: reserved before they are used, settled when
-//! the job is over. What is reserved and used never exceeds what the account has.
+//! A tenant's media minutes in one calendar month (UTC): reserved before they are used, settled
+//! when the job ends. The sum of reserved and used minutes never exceeds the account's limit.
 
 mod tracker;
 
@@ -11,10 +11,10 @@ use crate::{Decider, JobId, KeyId, Timestamp, media::Micros};
 
 pub use self::tracker::{Due, QuotaTracker};
 
-/// Micros in a media minute.
+/// Microseconds in a media minute.
 pub const MINUTE: Micros = 60_000_000;
 
-/// A calendar month, UTC; its text names the aggregate.
+/// A calendar month (UTC); its text, like `2026-11`, is the aggregate's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Month {
     year: i32,
@@ -22,7 +22,7 @@ pub struct Month {
 }
 
 impl Month {
-    /// The one that a moment is in.
+    /// The month that contains a timestamp.
     pub fn of(time: Timestamp) -> Self {
         let seconds = i64::try_from(time.as_millis() / 1_000).unwrap_or(i64::MAX);
         let date = time::OffsetDateTime::from_unix_timestamp(seconds);
@@ -30,7 +30,7 @@ impl Month {
         Self { year: date.year(), month: date.month().into() }
     }
 
-    /// When the next one begins.
+    /// When the next month begins.
     pub fn end(self) -> Timestamp {
         let next = if self.month >= 12 {
             Self { year: self.year.saturating_add(1), month: 1 }
@@ -50,101 +50,101 @@ impl fmt::Display for Month {
 /// What happened to a month's minutes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum QuotaEvent {
-    /// So much is kept for a job.
+    /// Media time was reserved for a job.
     #[serde(rename = "quota.reserved")]
     Reserved {
-        /// Which.
+        /// The job.
         job: JobId,
-        /// Who asked for it.
+        /// The key that submitted it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<KeyId>,
-        /// The keys that this one was made by, the nearest first: it counts for them as well.
+        /// Ancestors of that key, the nearest first: the time counts towards their limits too.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         makers: Vec<KeyId>,
-        /// Media time.
+        /// Media time in microseconds.
         micros: Micros,
     },
-    /// The job is over; so much of it counts.
+    /// The job ended; this much media time is charged.
     #[serde(rename = "quota.settled")]
     Settled {
-        /// Which.
+        /// The job.
         job: JobId,
-        /// Media time; 0 if it made nothing.
+        /// Media time in microseconds; 0 if it made no output.
         micros: Micros,
     },
 }
 
-/// What may be asked.
+/// A command for a month's minutes.
 #[derive(Debug, Clone)]
 pub enum QuotaCommand {
-    /// Keep so much for a job. Again for the same job is the same.
+    /// Reserve media time for a job. Idempotent per job.
     Reserve {
-        /// Which.
+        /// The job.
         job: JobId,
-        /// Who asked for it.
+        /// The key that submitted it.
         key: Option<KeyId>,
-        /// Media time.
+        /// Media time in microseconds.
         micros: Micros,
-        /// What the account has in a month.
+        /// The account's monthly limit.
         limit: Micros,
-        /// What the key has of it.
+        /// The key's monthly limit.
         key_limit: Option<Micros>,
-        /// The keys that this one was made by, the nearest first: what it uses they use.
+        /// Ancestors of the key, the nearest first: their limits apply too.
         makers: Vec<Budget>,
     },
-    /// The job is over.
+    /// Charge what an ended job used.
     Settle {
-        /// Which.
+        /// The job.
         job: JobId,
-        /// Media time that counts.
+        /// Media time to charge, in microseconds.
         micros: Micros,
     },
 }
 
-/// What one key may use in a month.
+/// The monthly limit of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budget {
-    /// Which.
+    /// The key.
     pub key: KeyId,
-    /// Media time; none if the key is not limited.
+    /// Media time in microseconds; `None` if the key has no limit.
     pub limit: Option<Micros>,
 }
 
-/// What is kept for one job.
+/// The reservation of one job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Held {
-    /// Who asked for it, and the keys that key was made by.
+struct Reservation {
+    /// The key that submitted the job, and that key's ancestors.
     keys: Vec<KeyId>,
     micros: Micros,
 }
 
-/// How a month stands.
+/// State of a month's media time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QuotaState {
-    /// What jobs that are not over may use.
-    open: BTreeMap<JobId, Held>,
-    /// What jobs that are over used.
+    /// Reservations of jobs that have not ended.
+    open: BTreeMap<JobId, Reservation>,
+    /// Media time that ended jobs used.
     used: Micros,
     used_by: BTreeMap<KeyId, Micros>,
 }
 
 impl QuotaState {
-    /// Used and reserved.
+    /// Media time used and reserved.
     pub fn taken(&self) -> Micros {
-        let open = self.open.values().map(|held| held.micros);
+        let open = self.open.values().map(|reservation| reservation.micros);
         open.fold(self.used, Micros::saturating_add)
     }
 
-    /// Used and reserved, of one key and of those that it made.
+    /// Media time used and reserved by one key and its descendants.
     pub fn taken_by(&self, key: KeyId) -> Micros {
         let used = self.used_by.get(&key).copied().unwrap_or(0);
-        let open = self.open.values().filter(|held| held.keys.contains(&key));
-        open.map(|held| held.micros).fold(used, Micros::saturating_add)
+        let open = self.open.values().filter(|reservation| reservation.keys.contains(&key));
+        open.map(|reservation| reservation.micros).fold(used, Micros::saturating_add)
     }
 
-    /// What is kept for a job already.
-    fn held(&self, job: JobId) -> Micros {
-        self.open.get(&job).map_or(0, |held| held.micros)
+    /// Media time that is reserved for a job already.
+    fn reserved(&self, job: JobId) -> Micros {
+        self.open.get(&job).map_or(0, |reservation| reservation.micros)
     }
 }
 
@@ -152,17 +152,17 @@ impl QuotaState {
 #[derive(Debug)]
 pub struct Quota;
 
-/// Why not.
+/// Why a quota command is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QuotaRejection {
-    /// There is not so much left.
+    /// Not enough media time is left.
     #[error("{whose} has {left} media minutes left this month, and this job takes {wanted}")]
     Exceeded {
-        /// `the account`, `the key` or `a key that made it`.
+        /// The exceeded limit: `the account`, `the key` or `a key that made it`.
         whose: &'static str,
-        /// Minutes, rounded down.
+        /// Minutes left, rounded down.
         left: Micros,
-        /// Minutes, rounded up.
+        /// Minutes needed, rounded up.
         wanted: Micros,
     },
 }
@@ -181,24 +181,24 @@ impl Decider for Quota {
     ) -> Result<Vec<QuotaEvent>, QuotaRejection> {
         match command {
             QuotaCommand::Reserve { job, key, micros, limit, key_limit, makers } => {
-                let held = state.held(job);
-                if state.open.contains_key(&job) && held >= micros {
+                let reserved = state.reserved(job);
+                if state.open.contains_key(&job) && reserved >= micros {
                     return Ok(vec![]);
                 }
-                let fits = |whose, taken: Micros, limit: Micros| {
-                    let left = limit.saturating_sub(taken.saturating_sub(held));
+                let check = |whose, taken: Micros, limit: Micros| {
+                    let left = limit.saturating_sub(taken.saturating_sub(reserved));
                     let (left, wanted) = (left / MINUTE, micros.div_ceil(MINUTE));
                     let exceeded = QuotaRejection::Exceeded { whose, left, wanted };
-                    let all = taken.saturating_sub(held).saturating_add(micros);
-                    if all > limit { Err(exceeded) } else { Ok(()) }
+                    let total = taken.saturating_sub(reserved).saturating_add(micros);
+                    if total > limit { Err(exceeded) } else { Ok(()) }
                 };
-                fits("the account", state.taken(), limit)?;
+                check("the account", state.taken(), limit)?;
                 if let (Some(key), Some(limit)) = (key, key_limit) {
-                    fits("the key", state.taken_by(key), limit)?;
+                    check("the key", state.taken_by(key), limit)?;
                 }
                 for maker in &makers {
                     if let Some(limit) = maker.limit {
-                        fits("a key that made it", state.taken_by(maker.key), limit)?;
+                        check("a key that made it", state.taken_by(maker.key), limit)?;
                     }
                 }
                 let makers = makers.into_iter().map(|maker| maker.key).collect();
@@ -213,12 +213,12 @@ impl Decider for Quota {
         match event {
             QuotaEvent::Reserved { job, key, makers, micros } => {
                 let keys = key.iter().chain(makers).copied().collect();
-                state.open.insert(*job, Held { keys, micros: *micros });
+                state.open.insert(*job, Reservation { keys, micros: *micros });
             }
             QuotaEvent::Settled { job, micros } => {
-                let held = state.open.remove(job);
+                let reserved = state.open.remove(job);
                 state.used = state.used.saturating_add(*micros);
-                for key in held.map(|held| held.keys).unwrap_or_default() {
+                for key in reserved.map(|reservation| reservation.keys).unwrap_or_default() {
                     let used = state.used_by.entry(key).or_default();
                     *used = used.saturating_add(*micros);
                 }
@@ -263,7 +263,7 @@ mod tests {
         KeyId::from_uuid(Uuid::from_u128(100 + n))
     }
 
-    /// The same by a key that our key made.
+    /// The same, by a key that `key()` created.
     fn reserve_as_child(n: u128, minutes: Micros, maker_limit: Micros) -> QuotaCommand {
         QuotaCommand::Reserve {
             job: job(n),
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_reserved_and_used_never_exceeds_what_there_is() {
+    fn reserved_and_used_time_never_exceed_the_limit() {
         given::<Quota>([]).when(reserve(1, 10, None)).then([reserved(1, 10)]);
         given::<Quota>([reserved(1, 6)]).when(reserve(2, 4, None)).then([reserved(2, 4)]);
         given::<Quota>([reserved(1, 6)]).when(reserve(2, 5, None)).then_rejected(&exceeded(
@@ -306,14 +306,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_narrows_what_the_account_has() {
+    fn a_key_limit_narrows_the_account_limit() {
         given::<Quota>([reserved(1, 2)])
             .when(reserve(2, 2, Some(3)))
             .then_rejected(&exceeded("the key", 1, 2));
     }
 
     #[test]
-    fn keys_that_a_key_made_share_its_budget() {
+    fn child_keys_share_their_parents_budget() {
         given::<Quota>([]).when(reserve_as_child(1, 2, 2)).then([reserved_by_child(1, 2)]);
         for before in [vec![], vec![settled(1, 2)]] {
             let before = std::iter::once(reserved_by_child(1, 2)).chain(before);
@@ -323,14 +323,14 @@ mod tests {
                 1,
             ));
         }
-        // Nor has the maker anything left that its children used.
+        // The parent key cannot use what its children used.
         given::<Quota>([reserved_by_child(1, 2)])
             .when(reserve(3, 1, Some(2)))
             .then_rejected(&exceeded("the key", 0, 1));
     }
 
     #[test]
-    fn another_attempt_of_the_same_job_reserves_nothing_more() {
+    fn another_attempt_of_the_same_job_reserves_no_more() {
         given::<Quota>([reserved(1, 6)]).when(reserve(1, 6, None)).then_nothing();
         given::<Quota>([reserved(1, 6)]).when(reserve(1, 7, None)).then([reserved(1, 7)]);
         let settle = QuotaCommand::Settle { job: job(1), micros: 6 * MINUTE };
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_month_is_named_by_its_year_and_number() {
+    fn a_month_is_formatted_as_year_and_month() {
         let at = |text: &str| Month::of(text.parse().unwrap()).to_string();
         assert_eq!(at("2026-11-30T23:59:59Z"), "2026-11");
         assert_eq!(at("2026-12-01T00:00:00Z"), "2026-12");

@@ -1,17 +1,17 @@
-//! What gateways and whoever removes things say to each other.
+//! The request and response of an on-demand retention run.
 
 use serde::{Deserialize, Serialize};
 
-/// Where somebody asks for a round now; `dry` to be told only.
+/// NATS subject that requests a retention run; with `dry` it only reports what would be deleted.
 pub const CLEANUP: &str = "rpc.cleanup";
 
-/// What a round removed, or would.
+/// What a retention run deleted, or would delete.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Removed {
-    /// Jobs whose outputs are gone.
+pub struct CleanupReport {
+    /// Jobs whose outputs were deleted.
     pub jobs: u64,
-    /// Uploads.
+    /// Uploads that were deleted.
     pub uploads: u64,
-    /// Records of deliveries; not counted in a dry round.
+    /// Delivery records that were deleted; not counted in a dry run.
     pub deliveries: u64,
 }

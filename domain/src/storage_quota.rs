@@ -1,8 +1,8 @@
-//! The bytes that are kept for a tenant: its uploads, and what its jobs made, while they are there.
+//! The bytes stored for a tenant: its uploads and its jobs' outputs, while they exist.
 //!
-//! Whoever is about to store something holds room for it first. The conductor, which reads the whole log,
-//! says from time to time how many bytes are kept and which of the holds are in that number. What is kept
-//! and held never exceeds what the account has.
+//! Every writer first holds storage space for what it is about to store. The conductor, which reads
+//! the whole log, periodically reports how many bytes are stored and which holds that number
+//! includes. Stored plus held bytes never exceed the account's limit.
 
 mod tracker;
 
@@ -17,75 +17,75 @@ pub use self::tracker::{Due, StorageQuotaTracker};
 /// What happened to a tenant's storage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StorageQuotaEvent {
-    /// Room is held for something that is about to be stored.
+    /// Storage space was reserved for something that is about to be stored.
     #[serde(rename = "kept.held")]
     Held {
-        /// An upload's or a job's id.
+        /// The id of an upload or a job.
         thing: String,
-        /// So much.
+        /// Number of bytes.
         bytes: u64,
-        /// Nothing is stored under it later.
+        /// The hold's end: nothing is stored under it later.
         until: Timestamp,
     },
-    /// It was not stored after all.
+    /// The hold was released without anything being stored.
     #[serde(rename = "kept.released")]
     Released {
-        /// An upload's or a job's id.
+        /// The id of an upload or a job.
         thing: String,
     },
-    /// So much is kept, as the log has it.
+    /// The stored bytes were counted from the log.
     #[serde(rename = "kept.counted")]
     Counted {
-        /// Of all uploads and outputs.
+        /// Total size of all uploads and outputs.
         bytes: u64,
-        /// Up to which message of the log.
+        /// Stream sequence of the last message that was counted.
         as_of: u64,
-        /// What is held no longer: it is among the bytes, or will not come.
+        /// Holds that ended: they are included in the bytes, or will not be used.
         closed: Vec<String>,
     },
 }
 
-/// What may be asked.
+/// A command for a tenant's storage.
 #[derive(Debug, Clone)]
 pub enum StorageQuotaCommand {
-    /// Hold room. Once more for the same thing takes the place of the hold before.
+    /// Hold storage space. A second hold for the same id replaces the first.
     Hold {
-        /// An upload's or a job's id.
+        /// The id of an upload or a job.
         thing: String,
-        /// Less is of no use.
+        /// Minimum number of bytes.
         least: u64,
-        /// More is not wanted.
+        /// Maximum number of bytes.
         most: u64,
-        /// Nothing is stored under it later.
+        /// The hold's end: nothing is stored under it later.
         until: Timestamp,
-        /// What the account has.
+        /// The account's limit in bytes.
         limit: u64,
     },
-    /// Hold for longer what is being stored, so many bytes of each thing. What lapsed meanwhile is held
-    /// again, however little room is left: its bytes are coming.
+    /// Extend holds whose data is still being stored. Holds that have expired meanwhile are renewed
+    /// even if the account is full: their data is already being written.
     Extend {
-        /// By an upload's or a job's id.
+        /// Bytes by the id of an upload or a job.
         holds: BTreeMap<String, u64>,
-        /// Nothing is stored under any of them later.
+        /// The new end of all these holds.
         until: Timestamp,
     },
-    /// Give it back.
+    /// Release a hold.
     Release {
-        /// An upload's or a job's id.
+        /// The id of an upload or a job.
         thing: String,
     },
-    /// Say how much is kept.
+    /// Report how many bytes are stored.
     Count {
-        /// Of all uploads and outputs.
+        /// Total size of all uploads and outputs.
         bytes: u64,
-        /// Up to which message of the log.
+        /// Stream sequence of the last message that was counted.
         as_of: u64,
-        /// What is held no longer.
+        /// Holds that ended.
         closed: Vec<String>,
     },
 }
 
-/// How a tenant's storage stands.
+/// State of a tenant's storage.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StorageQuotaState {
@@ -95,45 +95,45 @@ pub struct StorageQuotaState {
 }
 
 impl StorageQuotaState {
-    /// Bytes that are kept and held.
+    /// Bytes that are stored or held.
     pub fn taken(&self) -> u64 {
         self.held.values().copied().fold(self.counted, u64::saturating_add)
     }
 
-    /// Bytes that are held for something.
+    /// Bytes that are held for an id.
     pub fn held(&self, thing: &str) -> u64 {
         self.held.get(thing).copied().unwrap_or(0)
     }
 }
 
-/// The decider of a tenant's storage.
+/// The storage quota decider.
 #[derive(Debug)]
 pub struct StorageQuota;
 
-/// Why not.
+/// Why a storage quota command is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StorageQuotaRejection {
-    /// There is not so much room.
+    /// There is not enough storage space.
     #[error("the account keeps {taken} of its {limit} bytes, and this takes {wanted}")]
     Full {
-        /// What the account has.
+        /// The account's limit in bytes.
         limit: u64,
-        /// What is kept and held of it.
+        /// Bytes stored and held.
         taken: u64,
-        /// What was wanted.
+        /// Bytes requested.
         wanted: u64,
     },
-    /// Too much is under way.
-    #[error("{MOST_HELD} uploads and jobs of the account are being stored already")]
+    /// Too many holds are open.
+    #[error("{MAX_OPEN_HOLDS} uploads and jobs of the account are being stored already")]
     Busy,
 }
 
-/// Things that one account may be storing at once: each stands in every message until it is counted.
-pub const MOST_HELD: usize = 1_000;
+/// Maximum number of open holds of one account: each is part of every message until it is counted.
+pub const MAX_OPEN_HOLDS: usize = 1_000;
 
-/// Uploads leave room for what jobs make, whose number the queue bounds.
-fn most_held(thing: &str) -> usize {
-    if thing.parse::<JobId>().is_ok() { MOST_HELD * 2 } else { MOST_HELD }
+/// Uploads leave spare holds for job outputs, whose number the queue limit bounds.
+fn max_held(thing: &str) -> usize {
+    if thing.parse::<JobId>().is_ok() { MAX_OPEN_HOLDS * 2 } else { MAX_OPEN_HOLDS }
 }
 
 impl Decider for StorageQuota {
@@ -151,14 +151,14 @@ impl Decider for StorageQuota {
         match command {
             StorageQuotaCommand::Hold { thing, least, most, until, limit } => {
                 let taken = state.taken().saturating_sub(state.held(&thing));
-                let room = limit.saturating_sub(taken);
-                if room < least {
+                let free = limit.saturating_sub(taken);
+                if free < least {
                     return Err(StorageQuotaRejection::Full { limit, taken, wanted: least });
                 }
-                if state.held.len() >= most_held(&thing) && !state.held.contains_key(&thing) {
+                if state.held.len() >= max_held(&thing) && !state.held.contains_key(&thing) {
                     return Err(StorageQuotaRejection::Busy);
                 }
-                Ok(vec![StorageQuotaEvent::Held { thing, bytes: room.min(most).max(least), until }])
+                Ok(vec![StorageQuotaEvent::Held { thing, bytes: free.min(most).max(least), until }])
             }
             StorageQuotaCommand::Extend { holds, until } => {
                 let held = |(thing, bytes)| StorageQuotaEvent::Held { thing, bytes, until };
@@ -171,9 +171,9 @@ impl Decider for StorageQuota {
             StorageQuotaCommand::Count { bytes, as_of, closed } => {
                 let closed: Vec<String> =
                     closed.into_iter().filter(|thing| state.held.contains_key(thing)).collect();
-                let known = bytes == state.counted && closed.is_empty();
-                // What a conductor says that was deposed meanwhile is older.
-                if known || as_of <= state.as_of {
+                let unchanged = bytes == state.counted && closed.is_empty();
+                // A count by a superseded conductor is older.
+                if unchanged || as_of <= state.as_of {
                     return Ok(vec![]);
                 }
                 Ok(vec![StorageQuotaEvent::Counted { bytes, as_of, closed }])
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_and_held_never_exceeds_what_the_account_has() {
+    fn stored_and_held_bytes_never_exceed_the_limit() {
         given::<StorageQuota>([]).when(hold("a", 60, 60)).then([held("a", 60)]);
         given::<StorageQuota>([]).when(hold("a", 101, 101)).then_rejected(&full(0, 101));
         given::<StorageQuota>([held("a", 60)]).when(hold("b", 41, 41)).then_rejected(&full(60, 41));
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn of_what_is_not_known_to_be_so_long_only_what_is_left_is_held() {
+    fn a_hold_of_unknown_size_takes_at_most_what_is_left() {
         given::<StorageQuota>([held("a", 60)]).when(hold("b", 1, 1_000)).then([held("b", 40)]);
         given::<StorageQuota>([held("a", 100)])
             .when(hold("b", 1, 1_000))
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_thing_holds_once_and_gives_back_once() {
+    fn a_hold_is_replaced_and_released_once() {
         given::<StorageQuota>([held("a", 60)]).when(hold("a", 90, 90)).then([held("a", 90)]);
         let release = || StorageQuotaCommand::Release { thing: "a".to_owned() };
         let released = StorageQuotaEvent::Released { thing: "a".to_owned() };
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_being_stored_is_held_for_longer_however_full_the_account_is() {
+    fn holds_are_extended_even_if_the_account_is_full() {
         let extend = |holds: &[(&str, u64)]| StorageQuotaCommand::Extend {
             holds: holds.iter().map(|(thing, bytes)| ((*thing).to_owned(), *bytes)).collect(),
             until: LATER,
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_count_changes_nothing() {
+    fn an_older_count_is_ignored() {
         given::<StorageQuota>([held("a", 6)]).when(count(6, 5, &["a", "b"])).then([counted(
             6,
             5,
@@ -289,14 +289,14 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_things_are_stored_at_once() {
-        let many = (0..MOST_HELD).map(|n| held(&n.to_string(), 0));
+    fn the_number_of_holds_is_limited() {
+        let many = (0..MAX_OPEN_HOLDS).map(|n| held(&n.to_string(), 0));
         let many: Vec<StorageQuotaEvent> = many.collect();
         given::<StorageQuota>(many.clone())
             .when(hold("a", 0, 0))
             .then_rejected(&StorageQuotaRejection::Busy);
         given::<StorageQuota>(many.clone()).when(hold("7", 1, 1)).then([held("7", 1)]);
-        // However many uploads are under way, a job that is done is not kept waiting.
+        // Concurrent uploads do not delay a finished job.
         let job = JobId::from_uuid(uuid::Uuid::from_u128(1)).to_string();
         given::<StorageQuota>(many).when(hold(&job, 1, 1)).then([held(&job, 1)]);
     }

@@ -2,18 +2,18 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// Who a thing belongs to: `[a-z0-9][a-z0-9-]{0,62}`, immutable, one subject token.
+/// A tenant's name: `[a-z0-9][a-z0-9-]{0,62}`, immutable, one subject token.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Tenant(String);
 
-/// A text that is no tenant name.
+/// The text is not a valid tenant name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a tenant is 1 to 63 of a-z, 0-9 and `-`, and starts with a letter or digit")]
 pub struct BadTenant;
 
 impl Tenant {
-    /// The name itself.
+    /// The tenant's name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -23,12 +23,12 @@ impl FromStr for Tenant {
     type Err = BadTenant;
 
     fn from_str(text: &str) -> Result<Self, BadTenant> {
-        let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let is_alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         match text.as_bytes() {
             [first, rest @ ..]
-                if word(*first)
+                if is_alphanumeric(*first)
                     && rest.len() < 63
-                    && rest.iter().all(|&b| word(b) || b == b'-') =>
+                    && rest.iter().all(|&b| is_alphanumeric(b) || b == b'-') =>
             {
                 Ok(Self(text.to_owned()))
             }

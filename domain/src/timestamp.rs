@@ -3,28 +3,28 @@ use std::{fmt, str::FromStr, time::Duration};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// Milliseconds since 1970 UTC. Text (RFC 3339) in JSON, a number in the log.
+/// Milliseconds since the Unix epoch (UTC). RFC 3339 text in JSON, a number in the log.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// From milliseconds since 1970 UTC.
+    /// Creates a timestamp from milliseconds since the Unix epoch.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// Milliseconds since 1970 UTC.
+    /// Milliseconds since the Unix epoch.
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// Later by `by`; the end of time rather than an overflow.
+    /// The time `by` later, saturating at the maximum.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// How long ago `earlier` was; zero if it is not earlier.
+    /// The duration since `earlier`; zero if that is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_is_rfc_3339_utc_in_text() {
+    fn time_is_formatted_as_rfc_3339_utc() {
         let time = Timestamp::from_millis(1_795_232_096_007);
         assert_eq!(time.to_string(), "2026-11-21T03:34:56.007Z");
         assert_eq!(time.to_string().parse(), Ok(time));

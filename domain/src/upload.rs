@@ -1,4 +1,4 @@
-//! An upload: bytes that arrived whole, and what is known of them.
+//! An upload: a file that was received completely, and what was found in it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,57 +8,57 @@ use crate::{Decider, Personal};
 /// What happened to an upload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum UploadEvent {
-    /// Every byte is stored and synced.
+    /// All bytes were stored and synced.
     #[serde(rename = "upload.completed")]
     Completed {
-        /// As the sender called it.
+        /// File name as the client sent it.
         #[serde(default)]
         file_name: Personal<String>,
-        /// Bytes.
+        /// Size in bytes.
         size: u64,
-        /// Hex digest.
+        /// SHA-256 as a hex digest.
         sha256: String,
-        /// What a sandboxed look found it to be; none where no worker could be asked.
+        /// Result of the sandboxed probe; `None` if no worker could be asked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         media: Option<Personal<Value>>,
     },
-    /// It was kept as long as uploads are kept, and is gone.
+    /// The upload was deleted at the end of its retention.
     #[serde(rename = "upload.expired")]
     Expired {},
 }
 
-/// What may be asked.
+/// A command for an upload.
 #[derive(Debug, Clone)]
 pub enum UploadCommand {
-    /// Record the arrival.
+    /// Record a completed upload.
     Complete {
-        /// As the sender called it.
+        /// File name as the client sent it.
         file_name: Personal<String>,
-        /// Bytes.
+        /// Size in bytes.
         size: u64,
-        /// Hex digest.
+        /// SHA-256 as a hex digest.
         sha256: String,
-        /// What it is.
+        /// Result of the sandboxed probe.
         media: Option<Personal<Value>>,
     },
-    /// Say that it is gone.
+    /// Record that it was deleted at the end of its retention.
     Expire,
 }
 
-/// Where it stands.
+/// State of an upload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum UploadState {
-    /// Nothing arrived under this id.
+    /// No upload has this id.
     #[default]
     Unknown,
-    /// It is there.
+    /// The upload is stored.
     Completed {
-        /// Bytes.
+        /// Size in bytes.
         size: u64,
-        /// Hex digest.
+        /// SHA-256 as a hex digest.
         sha256: String,
     },
-    /// It was there.
+    /// The upload was deleted.
     Expired,
 }
 
@@ -66,11 +66,11 @@ pub enum UploadState {
 #[derive(Debug)]
 pub struct Upload;
 
-/// Why not.
+/// Why an upload command is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UploadRejection {
-    /// Other bytes stand under this id.
-    #[error("this upload holds other bytes already")]
+    /// The id belongs to an upload with other content.
+    #[error("the upload exists with other content")]
     OtherBytes,
 }
 
@@ -137,13 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_arrived_are_recorded_once() {
+    fn a_completed_upload_is_recorded_once() {
         given::<Upload>([]).when(complete("aa")).then([completed("aa")]);
         given::<Upload>([completed("aa")]).when(complete("aa")).then_nothing();
     }
 
     #[test]
-    fn other_bytes_never_take_its_place() {
+    fn an_upload_is_never_replaced_by_other_content() {
         given::<Upload>([completed("aa")])
             .when(complete("bb"))
             .then_rejected(&UploadRejection::OtherBytes);

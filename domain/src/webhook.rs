@@ -1,4 +1,4 @@
-//! A webhook endpoint: which events of a tenant are sent where, and until when.
+//! A webhook endpoint: the URL that a tenant's selected events are sent to, while it is enabled.
 
 mod callback;
 mod change;

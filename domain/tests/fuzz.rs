@@ -1,5 +1,6 @@
-//! A fuzz target for the planner: any operations on any film end in a plan that holds together or in
-//! a refusal that says where. `cargo test` tries some; `cargo bolero test plans_hold_together` more.
+//! A fuzz target for the planner: any operations on any input result in a consistent plan or in a
+//! rejection with a pointer. `cargo test` runs some iterations; `cargo bolero test
+//! plans_hold_together` runs more.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,7 +15,7 @@ use ffapi_domain::{
     },
 };
 
-/// Choices, one after the other, out of bytes; zeros once they are used up.
+/// Choices derived from the fuzzer's bytes; zeros once they are used up.
 struct Dice<'a>(std::slice::Iter<'a, u8>);
 
 impl Dice<'_> {
@@ -27,11 +28,11 @@ impl Dice<'_> {
     }
 
     fn one<T: Copy>(&mut self, of: &[T]) -> T {
-        let place = usize::from(self.byte()) % of.len();
-        of.get(place).copied().unwrap()
+        let index = usize::from(self.byte()) % of.len();
+        of.get(index).copied().unwrap()
     }
 
-    /// Sides, counts and the like: usual ones, and those at the edges.
+    /// Sizes, counts and the like: typical and boundary values.
     fn number(&mut self) -> u32 {
         let any = u32::from_be_bytes([self.byte(), self.byte(), self.byte(), self.byte()]);
         self.one(&[0, 1, 2, 3, 15, 16, 63, 64, 180, 333, 720, 1_080, 8_192, 8_193, u32::MAX, any])
@@ -149,8 +150,8 @@ fn operation(dice: &mut Dice<'_>) -> Operation {
     }
 }
 
-/// A film such as a container may claim to hold.
-fn film(dice: &mut Dice<'_>) -> MediaFacts {
+/// Facts of a file, as a container may claim them.
+fn media_facts(dice: &mut Dice<'_>) -> MediaFacts {
     let rate = |dice: &mut Dice<'_>| Rational { num: dice.number(), den: dice.number() };
     let side = |dice: &mut Dice<'_>| dice.number().clamp(1, 8_192);
     let mut streams = Vec::new();
@@ -204,8 +205,8 @@ fn film(dice: &mut Dice<'_>) -> MediaFacts {
     MediaFacts { streams, duration: dice.maybe(Dice::micros), ..MediaFacts::default() }
 }
 
-/// What every plan keeps to, whatever was asked for.
-fn holds(plan: &Plan, facts: &[MediaFacts]) {
+/// Invariants of every plan.
+fn assert_invariants(plan: &Plan, facts: &[MediaFacts]) {
     assert!(plan.video.is_some() || !plan.audio.is_empty());
     if let Some(video) = plan.video.as_ref().filter(|video| video.codec != VideoCodec::Copy) {
         for side in [video.width, video.height] {
@@ -215,9 +216,13 @@ fn holds(plan: &Plan, facts: &[MediaFacts]) {
             assert!(video.width % 2 == 0 && video.height % 2 == 0, "{video:?}");
         }
     }
-    let again: Plan = rmp_serde::from_slice(&rmp_serde::to_vec_named(plan).unwrap()).unwrap();
-    // What is not a number is not like itself.
-    assert_eq!(format!("{again:?}"), format!("{plan:?}"), "a plan survives the way to the child");
+    let decoded: Plan = rmp_serde::from_slice(&rmp_serde::to_vec_named(plan).unwrap()).unwrap();
+    // Compared as text, because NaN is not equal to itself.
+    assert_eq!(
+        format!("{decoded:?}"),
+        format!("{plan:?}"),
+        "a plan round-trips to the media child"
+    );
     let estimate = Effort::of_plan(plan, facts.first()).estimate(None);
     assert!(estimate.seconds.is_finite() && estimate.seconds >= 0.0, "{estimate:?} {plan:?}");
 }
@@ -236,12 +241,12 @@ fn plans_hold_together() {
             overwrite: Overwrite::Fail,
         };
         let all = Capabilities::everything();
-        // Before anything is known, and with films that the inputs claim to be.
+        // Before the inputs are probed, and with the facts that they claim.
         let early = plan(&request, None, &all);
-        let films: Vec<MediaFacts> = (0..16).map(|_| film(&mut dice)).collect();
-        let late = plan(&request, Some(&films), &all);
+        let inputs: Vec<MediaFacts> = (0..16).map(|_| media_facts(&mut dice)).collect();
+        let late = plan(&request, Some(&inputs), &all);
         if let Ok(plan) = &late {
-            holds(plan, &films);
+            assert_invariants(plan, &inputs);
         }
         for refusal in [early.err(), late.err()].into_iter().flatten() {
             assert!(refusal.pointer.starts_with("#/"), "{refusal:?}");

@@ -1,6 +1,7 @@
-//! The storage format, for ever: golden files are added, never edited. Each must be read by today's
-//! code, and what today's code writes must be the newest golden file of its kind. Every event has a
-//! sample in `samples`, and every sample a golden file; `UPDATE_SNAPSHOTS=1` writes those that are missing.
+//! The storage format is stable: golden files are added, never edited. Each must be readable by the
+//! current code, and the current code must write the newest golden file of each kind. Every event
+//! has a sample in `samples`, and every sample a golden file; `UPDATE_SNAPSHOTS=1` writes the
+//! missing ones.
 
 // A new event must have a sample.
 #![warn(clippy::wildcard_enum_match_arm)]
@@ -57,28 +58,28 @@ mod samples {
     mod values;
     mod webhook;
 
-    /// The cases of an enum, each with a sample.
+    /// Samples of every variant of an enum.
     pub(crate) trait Samples: Sized {
-        /// The sample of the case that follows this one; the first one's for none. It is a `match` without
-        /// `_`, so that a new case does not compile before it has a place here. Each sample has a value in
-        /// every field, optional ones too.
+        /// The sample of the variant after this one; that of the first variant for `None`.
+        /// Implemented as a `match` without `_`, so that a new variant does not compile until it is
+        /// added here. Each sample has a value in every field, including optional ones.
         fn after(case: Option<&Self>) -> Option<Self>;
 
-        /// Samples that leave fields out. Each has a golden file of its own.
+        /// Samples that leave fields out. Each has its own golden file.
         fn sparse() -> Vec<Self> {
             vec![]
         }
 
-        /// One sample of each case.
+        /// One sample of each variant.
         fn full() -> Vec<Self> {
             let all = std::iter::successors(Self::after(None), |case| Self::after(Some(case)));
-            // A chain that runs in a circle ends as well.
+            // A cyclic chain ends as well.
             all.take(100).collect()
         }
     }
 }
 
-/// Everything that is stored, by the first word of its golden files' names.
+/// Everything that is stored, by the first part of the golden file names.
 const CATEGORIES: &[Category] = &[
     Category::of::<AccountEvent>("account"),
     Category::of::<AuditEvent>("audit"),
@@ -97,24 +98,24 @@ const CATEGORIES: &[Category] = &[
     Category::of::<UploadEvent>("upload"),
 ];
 
-/// A kind of aggregate, and what may be done with its events.
+/// A category of events, and operations on its golden files and samples.
 struct Category {
-    word: &'static str,
+    prefix: &'static str,
     kinds: fn() -> &'static [&'static str],
-    holds: fn(&Golden, bool),
+    check_golden: fn(&Golden, bool),
     samples: fn(&[Golden]) -> Vec<Sample>,
     check: fn(),
 }
 
 impl Category {
-    const fn of<E>(word: &'static str) -> Self
+    const fn of<E>(prefix: &'static str) -> Self
     where
         E: Samples + Serialize + DeserializeOwned + PartialEq + Debug,
     {
         Self {
-            word,
+            prefix,
             kinds: cases::<E>,
-            holds: holds::<E>,
+            check_golden: check_golden::<E>,
             samples: written::<E>,
             check: check::<E>,
         }
@@ -128,11 +129,11 @@ struct Golden {
     bytes: Vec<u8>,
 }
 
-/// A sample as today's code writes it.
+/// A sample as the current code writes it.
 struct Sample {
     kind: String,
     bytes: Vec<u8>,
-    /// The newest golden file of its kind that is read as this sample.
+    /// The newest golden file of its kind that decodes to this sample.
     golden: Option<Vec<u8>>,
 }
 
@@ -152,15 +153,15 @@ fn read() -> Vec<Golden> {
     files
 }
 
-/// The golden files, by kind and version; read once, after those that are missing were written if
-/// that is asked for.
+/// The golden files, by kind and version; read once, after the missing ones are written if
+/// requested.
 static GOLDEN: LazyLock<Vec<Golden>> = LazyLock::new(|| {
     let files = read();
     if std::env::var_os("UPDATE_SNAPSHOTS").is_none() {
         return files;
     }
     let mut newest = newest(&files);
-    for sample in all_samples(&files).into_iter().filter(|sample| !sample.is_held()) {
+    for sample in all_samples(&files).into_iter().filter(|sample| !sample.has_golden()) {
         let version = newest.entry(sample.kind.clone()).or_default();
         *version += 1;
         let path = folder().join(format!("{}.{version}.msgpack", sample.kind));
@@ -180,25 +181,25 @@ fn all_samples(files: &[Golden]) -> Vec<Sample> {
 }
 
 impl Sample {
-    fn is_held(&self) -> bool {
+    fn has_golden(&self) -> bool {
         self.golden.as_ref() == Some(&self.bytes)
     }
 }
 
 #[test]
-fn every_event_ever_written_is_still_read_and_written_the_same() {
+fn every_golden_file_is_read_and_written_unchanged() {
     assert!(GOLDEN.len() >= 73, "a golden file is missing");
     let newest = newest(&GOLDEN);
     for golden in GOLDEN.iter() {
         let kind = &golden.kind;
-        let word = kind.split('.').next().unwrap();
-        let category = CATEGORIES.iter().find(|category| category.word == word);
+        let prefix = kind.split('.').next().unwrap();
+        let category = CATEGORIES.iter().find(|category| category.prefix == prefix);
         let category = category.unwrap_or_else(|| panic!("{kind} is of no known kind"));
-        (category.holds)(golden, newest[kind] == golden.version);
+        (category.check_golden)(golden, newest[kind] == golden.version);
     }
 }
 
-fn holds<E: Serialize + DeserializeOwned>(golden: &Golden, newest: bool) {
+fn check_golden<E: Serialize + DeserializeOwned>(golden: &Golden, newest: bool) {
     let Golden { kind, version, bytes } = golden;
     let event: E = rmp_serde::from_slice(bytes).unwrap_or_else(|e| panic!("{kind}.{version}: {e}"));
     let again = rmp_serde::to_vec_named(&event).unwrap();
@@ -206,16 +207,16 @@ fn holds<E: Serialize + DeserializeOwned>(golden: &Golden, newest: bool) {
     assert_eq!(kind_of(&event), *kind, "{kind}.{version}");
 }
 
-/// The name of an event's case in the log.
+/// The name of an event's variant in the log.
 fn kind_of<E: Serialize>(event: &E) -> String {
     let shown = serde_json::to_value(event).unwrap();
-    let Value::Object(fields) = shown else { panic!("{shown} is no object") };
+    let Value::Object(fields) = shown else { panic!("{shown} is not an object") };
     let [kind] = &fields.keys().collect::<Vec<_>>()[..] else { panic!("{fields:?} has no kind") };
     (*kind).clone()
 }
 
 #[test]
-fn every_sample_is_written_as_the_newest_golden_file_of_its_kind() {
+fn every_sample_matches_the_newest_golden_file_of_its_kind() {
     let mut all: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
     for sample in all_samples(&GOLDEN) {
         let kind = &sample.kind;
@@ -225,7 +226,7 @@ fn every_sample_is_written_as_the_newest_golden_file_of_its_kind() {
         });
         assert!(
             sample.bytes == *golden,
-            "{kind} is written otherwise than before; UPDATE_SNAPSHOTS=1 writes the next version"
+            "{kind} is written differently; UPDATE_SNAPSHOTS=1 writes the next version"
         );
         all.entry(sample.kind).or_default().push(sample.bytes);
     }
@@ -233,30 +234,33 @@ fn every_sample_is_written_as_the_newest_golden_file_of_its_kind() {
     for golden in GOLDEN.iter().filter(|golden| newest[&golden.kind] == golden.version) {
         let Golden { kind, version, bytes } = golden;
         let samples = all.get(kind).map_or(&[][..], Vec::as_slice);
-        assert!(samples.contains(bytes), "{kind}.{version} is the newest, and no sample is so");
+        assert!(
+            samples.contains(bytes),
+            "{kind}.{version} is the newest, and no sample matches it"
+        );
     }
 }
 
-/// The sparse samples first, so that the newest golden file of a new case is a full one.
+/// The sparse samples first, so that the newest golden file of a new variant is a full one.
 fn written<E: Samples + Serialize + DeserializeOwned + PartialEq>(files: &[Golden]) -> Vec<Sample> {
     let sample = |event: E| {
         let kind = kind_of(&event);
-        let is_read_so = |golden: &&Golden| {
+        let decodes_to_sample = |golden: &&Golden| {
             let read = rmp_serde::from_slice::<E>(&golden.bytes);
             golden.kind == kind && read.is_ok_and(|read| read == event)
         };
-        let golden = files.iter().rfind(is_read_so).map(|golden| golden.bytes.clone());
+        let golden = files.iter().rfind(decodes_to_sample).map(|golden| golden.bytes.clone());
         Sample { bytes: rmp_serde::to_vec_named(&event).unwrap(), golden, kind }
     };
     E::sparse().into_iter().chain(E::full()).map(sample).collect()
 }
 
 #[test]
-fn every_event_has_a_full_sample_that_is_read_as_it_was_written() {
+fn every_event_has_a_full_sample_that_round_trips() {
     for category in CATEGORIES {
         (category.check)();
     }
-    // What is stored within them.
+    // Types stored within events.
     check::<MediaRequest>();
     check::<Operation>();
 }
@@ -281,9 +285,9 @@ fn check<E: Samples + Serialize + DeserializeOwned + PartialEq + Debug>() {
     }
 }
 
-/// Also those of an enum that the list does not name: they are looked for in the sources.
+/// Covers enums that are missing in the list: they are found in the sources.
 #[test]
-fn every_event_of_the_sources_is_of_a_category() {
+fn every_event_in_the_sources_has_a_category() {
     let mut sources = vec![];
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
     while let Some(folder) = folders.pop() {
@@ -297,7 +301,7 @@ fn every_event_of_the_sources_is_of_a_category() {
     let named: BTreeSet<_> = named.filter(|name| name.contains('.')).collect();
     let of_category = |category: &'static Category| {
         let kinds = (category.kinds)().iter().copied();
-        kinds.inspect(|kind| assert_eq!(kind.split('.').next(), Some(category.word)))
+        kinds.inspect(|kind| assert_eq!(kind.split('.').next(), Some(category.prefix)))
     };
     let known: BTreeSet<_> = CATEGORIES.iter().flat_map(of_category).collect();
     assert_eq!(named, known);

@@ -1,4 +1,4 @@
-//! Accounts: what a tenant is entitled to. An operator's to read and to set.
+//! The accounts resource: tiers, limits and erasure, administered by the operator.
 
 mod body;
 mod erase;
@@ -26,6 +26,7 @@ use crate::{
     problem::{Kind, Problem},
     reply::Reply,
     state::{Gateway, caller},
+    uncancelled::uncancelled,
 };
 
 pub(crate) struct Accounts;
@@ -48,16 +49,16 @@ impl Accounts {
         #[oai(name = "tenant")] name: Path<String>,
         #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
     ) -> Result<Reply<200, AccountShown>> {
-        let principal = auth.may(Scope::JobsRead)?;
+        let principal = auth.require(Scope::JobsRead)?;
         let tenant = tenant(&name.0)?;
-        gateway.directory.catch_up(gateway.commands.log()).await?;
+        gateway.credentials.catch_up(gateway.commands.log()).await?;
         if tenant != principal.tenant {
-            if !principal.is_admin() || !gateway.directory.knows(&tenant) {
+            if !principal.is_admin() || !gateway.credentials.knows(&tenant) {
                 return Err(Problem::not_found("account").into());
             }
             gateway.audit.note(AuditRecord::about(request, principal, "admin.read_account"));
         }
-        Ok(body::answer(&gateway, &tenant).await?.unless(if_none_match.0.as_deref()))
+        Ok(body::response(&gateway, &tenant).await?.unless(if_none_match.0.as_deref()))
     }
 
     /// Change an account
@@ -73,7 +74,7 @@ impl Accounts {
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
         body: StrictJson<AccountPatch>,
     ) -> Result<Reply<200, AccountShown>> {
-        let principal = auth.may(Scope::Admin)?;
+        let principal = auth.require(Scope::Admin)?;
         let tenant = tenant(&name.0)?;
         let command: AccountCommand = body.value.read()?;
         let version = if_match.0.as_deref().map(version).transpose()?.flatten();
@@ -82,8 +83,8 @@ impl Accounts {
         let handled =
             gateway.commands.handle_if::<Account>(name, name, &caller, command, version).await;
         let handled = handled.map_err(Problem::from)?;
-        gateway.directory.catch_up(gateway.commands.log()).await?;
-        Ok(body::answer(&gateway, &tenant).await?.position(handled.position))
+        gateway.credentials.catch_up(gateway.commands.log()).await?;
+        Ok(body::response(&gateway, &tenant).await?.position(handled.position))
     }
 
     /// Reopen an erased account
@@ -98,22 +99,22 @@ impl Accounts {
         auth: Auth,
         #[oai(name = "tenant")] name: Path<String>,
     ) -> Result<Reply<200, AccountShown>> {
-        let principal = auth.may(Scope::Admin)?;
+        let principal = auth.require(Scope::Admin)?;
         let tenant = tenant(&name.0)?;
-        gateway.directory.catch_up(gateway.commands.log()).await?;
-        if !gateway.directory.knows(&tenant) {
+        gateway.credentials.catch_up(gateway.commands.log()).await?;
+        if !gateway.credentials.knows(&tenant) {
             return Err(Problem::not_found("account").into());
         }
         let caller = caller(principal, request);
         let position = reopen::reopen(&gateway, &caller, &tenant).await?;
-        gateway.directory.catch_up(gateway.commands.log()).await?;
-        Ok(body::answer(&gateway, &tenant).await?.position(position))
+        gateway.credentials.catch_up(gateway.commands.log()).await?;
+        Ok(body::response(&gateway, &tenant).await?.position(position))
     }
 
     /// Erase an account
     ///
-    /// Revokes its keys, ends its jobs, removes its files, and deletes its data key, without which
-    /// no personal field of it can be read anywhere. The events themselves stay in the log.
+    /// Revokes its keys, cancels its jobs, deletes its files, and deletes its data key, without
+    /// which its personal fields cannot be read anywhere. The events themselves stay in the log.
     /// Requests for the account are refused until `POST /accounts/{tenant}/reopen`. This cannot be
     /// undone.
     #[oai(path = "/accounts/:tenant", method = "delete", operation_id = "eraseAccount")]
@@ -124,19 +125,21 @@ impl Accounts {
         auth: Auth,
         #[oai(name = "tenant")] name: Path<String>,
     ) -> Result<Reply<200, AccountShown>> {
-        let principal = auth.may(Scope::Admin)?;
+        let principal = auth.require(Scope::Admin)?;
         let tenant = tenant(&name.0)?;
         if tenant == principal.tenant {
             let detail = "an account cannot be erased with its own key; use another admin's key";
             return Err(Problem::new(Kind::Conflict, detail).into());
         }
-        gateway.directory.catch_up(gateway.commands.log()).await?;
-        if !gateway.directory.knows(&tenant) {
+        gateway.credentials.catch_up(gateway.commands.log()).await?;
+        if !gateway.credentials.knows(&tenant) {
             return Err(Problem::not_found("account").into());
         }
         let caller = caller(principal, request);
-        let position = Box::pin(erase::erase(&gateway, principal, &caller, &tenant)).await?;
-        gateway.directory.catch_up(gateway.commands.log()).await?;
-        Ok(body::answer(&gateway, &tenant).await?.position(position))
+        let (shared, admin, erased) = (Arc::clone(&gateway), principal.clone(), tenant.clone());
+        let erasing = async move { erase::erase(&shared, &admin, &caller, &erased).await };
+        let position = uncancelled(erasing).await?;
+        gateway.credentials.catch_up(gateway.commands.log()).await?;
+        Ok(body::response(&gateway, &tenant).await?.position(position))
     }
 }

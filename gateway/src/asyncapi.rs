@@ -1,5 +1,5 @@
-//! What is told without being asked, as an AsyncAPI document: over NATS, by webhooks, in streams. Made
-//! from the catalogue of events, which a test holds what is told against.
+//! The AsyncAPI document of the events that are sent over NATS, by webhooks and in streams. It is
+//! generated from the event catalogue, against which a test checks the published events.
 
 use ffapi_domain::catalogue::{EVENTS, EventKind};
 use serde_json::{Map, Value, json};
@@ -45,15 +45,15 @@ pub(crate) fn document() -> Value {
                 },
             }),
         );
-        let (thing, word) = event.name.split_once('.').unwrap_or(("event", event.name));
-        if matches!(thing, "job" | "batch") {
+        let (resource, action) = event.name.split_once('.').unwrap_or(("event", event.name));
+        if matches!(resource, "job" | "batch") {
             channels.insert(
                 name.clone(),
                 json!({
-                    "address": format!("live.{{tenant}}.{thing}.{{id}}.{word}"),
+                    "address": format!("live.{{tenant}}.{resource}.{{id}}.{action}"),
                     "description": event.says,
                     "parameters": {
-                        "tenant": { "description": "Whose" },
+                        "tenant": { "description": "The tenant" },
                         "id": { "description": "The job's or batch's id" },
                     },
                     "messages": { name.clone(): { "$ref": format!("#/components/messages/{name}") } },
@@ -66,9 +66,10 @@ pub(crate) fn document() -> Value {
         "info": {
             "title": "ffapi",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "What happens to an account's jobs, batches, keys and webhooks. Job and \
-                            batch events are told on NATS subjects as CloudEvents; all of them are \
-                            in the account's feed (GET /events) and can be sent to webhooks.",
+            "description": "Events of an account's jobs, batches, keys and webhooks. Job and \
+                            batch events are published on NATS subjects as CloudEvents; all of \
+                            them are in the account's feed (GET /events) and can be sent to \
+                            webhooks.",
         },
         "defaultContentType": "application/json",
         "channels": channels,

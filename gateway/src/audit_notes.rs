@@ -1,5 +1,6 @@
-//! What is noted of requests beside what they decide: refusals, limits, new addresses, and what an
-//! admin looked at. Counted by who, what and minute, so that nobody can make us write much.
+//! Audit notes: what is recorded of requests in addition to their events, which is rejections,
+//! limits, new addresses and reads by admins. Equal notes are counted by minute, so that clients
+//! cannot make the gateway write many of them.
 
 use std::{
     collections::HashMap,
@@ -27,17 +28,17 @@ use crate::{
     response_middleware::RequestId,
 };
 
-/// Something to note.
+/// Something to note in the audit trail.
 #[derive(Debug, Clone)]
 pub(crate) struct AuditRecord {
-    who: Who,
+    group: Group,
     request: Option<String>,
     request_id: Option<String>,
 }
 
-/// What is counted together within a minute.
+/// Records with the same group are counted together within a minute.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Who {
+struct Group {
     tenant: Option<Tenant>,
     key: Option<KeyId>,
     address: Option<IpAddr>,
@@ -46,85 +47,86 @@ struct Who {
 
 #[derive(Debug)]
 struct Counted {
-    fact: AuditRecord,
+    record: AuditRecord,
     count: u64,
     first: Timestamp,
     last: Timestamp,
-    /// Of the minute in which it began; told once at once, then at the minute's end.
+    /// The minute of the first record, since the Unix epoch. A note is written at once, and another
+    /// at the end of the minute if there were more.
     minute: u64,
-    told: bool,
+    written: bool,
 }
 
-/// The notes of one gateway that are not written yet.
+/// The records of one gateway that are not written yet.
 #[derive(Debug)]
 pub(crate) struct Audit {
-    pending: Mutex<HashMap<Who, Counted>>,
-    /// Keys and addresses that were seen together, lately.
+    pending: Mutex<HashMap<Group, Counted>>,
+    /// Recently seen pairs of key and address.
     seen: Mutex<LruCache<(KeyId, IpAddr), ()>>,
 }
 
-/// Beyond so many different ones in a minute, strangers are counted as one.
-const MOST: usize = 1_000;
-const REMEMBERED: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
-const LONGEST_PATH: usize = 512;
-const BEAT: Duration = Duration::from_millis(500);
+/// Above this number of groups in a minute, further records are counted without key and address.
+const MAX_GROUPS: usize = 1_000;
+const MAX_SEEN: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
+const MAX_PATH_LENGTH: usize = 512;
+const WRITE_INTERVAL: Duration = Duration::from_millis(500);
 const FIRST_USE: &str = "key.first_used_from_address";
 
 impl AuditRecord {
-    /// Something that the holder of a key did or met.
+    /// A record about a request with valid credentials.
     pub(crate) fn about(request: &Request, principal: &Principal, action: &'static str) -> Self {
         let Principal { key, tenant, address, .. } = principal;
         let (key, tenant) = (Some(*key), Some(tenant.clone()));
         Self {
-            who: Who { tenant, key, address: *address, action },
-            request: Some(line(request)),
+            group: Group { tenant, key, address: *address, action },
+            request: Some(request_line(request)),
             request_id: request.data::<RequestId>().map(|id| id.0.clone()),
         }
     }
 
-    /// Something else of the same request.
+    /// Another record about the same request.
     pub(crate) fn of(&self, action: &'static str) -> Self {
-        Self { who: Who { action, ..self.who.clone() }, ..self.clone() }
+        Self { group: Group { action, ..self.group.clone() }, ..self.clone() }
     }
 
-    /// Something that somebody met who showed no key that opens.
-    pub(crate) fn of_a_refusal(
+    /// A record about a request without valid credentials.
+    pub(crate) fn of_rejection(
         address: IpAddr,
         key: Option<(KeyId, Tenant)>,
         action: &'static str,
     ) -> Self {
         let (key, tenant) = key.unzip();
-        let who = Who { tenant, key, address: Some(subnet(address)), action };
-        Self { who, request: None, request_id: None }
+        let group = Group { tenant, key, address: Some(subnet(address)), action };
+        Self { group, request: None, request_id: None }
     }
 }
 
 impl Audit {
     pub(crate) fn new() -> Self {
-        Self { pending: Mutex::default(), seen: Mutex::new(LruCache::new(REMEMBERED)) }
+        Self { pending: Mutex::default(), seen: Mutex::new(LruCache::new(MAX_SEEN)) }
     }
 
-    /// Notes something; it is written within a moment.
-    pub(crate) fn note(&self, fact: AuditRecord) {
+    /// Adds a record; it is written within [`WRITE_INTERVAL`].
+    pub(crate) fn note(&self, record: AuditRecord) {
         let now = clock::now();
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut who = fact.who.clone();
-        if pending.len() >= MOST && !pending.contains_key(&who) {
-            (who.key, who.address) = (None, None);
+        let mut group = record.group.clone();
+        if pending.len() >= MAX_GROUPS && !pending.contains_key(&group) {
+            (group.key, group.address) = (None, None);
         }
-        let counted = pending.entry(who.clone()).or_insert_with(|| Counted {
-            fact: AuditRecord { who, ..fact },
+        let counted = pending.entry(group.clone()).or_insert_with(|| Counted {
+            record: AuditRecord { group, ..record },
             count: 0,
             first: now,
             last: now,
             minute: now.as_millis() / 60_000,
-            told: false,
+            written: false,
         });
         counted.count = counted.count.saturating_add(1);
         counted.last = now;
     }
 
-    /// Notes a key that is used from an address that it was not used from before.
+    /// Adds a record if a key is used from an address for the first time.
     pub(crate) fn seen(&self, request: &Request, principal: &Principal) {
         let Some(address) = principal.address else { return };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,40 +136,44 @@ impl Audit {
         }
     }
 
-    /// What is due to be written: what is new, and what minutes that are over had more of.
-    fn due(&self, now: Timestamp) -> Vec<(AuditRecord, u64, Timestamp, Timestamp)> {
+    /// Takes the notes that are due: new groups, and further records of minutes that have ended.
+    fn due(&self, now: Timestamp) -> Vec<Note> {
         let minute = now.as_millis() / 60_000;
         let mut due = Vec::new();
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         pending.retain(|_, counted| {
-            let over = counted.minute < minute;
-            if counted.count > 0 && (over || !counted.told) {
-                due.push((counted.fact.clone(), counted.count, counted.first, counted.last));
-                (counted.count, counted.first, counted.told) = (0, now, true);
+            let ended = counted.minute < minute;
+            if counted.count > 0 && (ended || !counted.written) {
+                due.push(Note {
+                    record: counted.record.clone(),
+                    count: counted.count,
+                    first: counted.first,
+                    last: counted.last,
+                });
+                (counted.count, counted.first, counted.written) = (0, now, true);
             }
-            !over
+            !ended
         });
         due
     }
 
-    /// Writes notes until told to stop, and then what is left.
+    /// Writes notes until `stop` is cancelled, and then the remaining ones.
     pub(crate) async fn run(&self, commands: &Commands, stop: &CancellationToken) {
         let notes = AuditStream::new(commands.log().nats().clone());
         loop {
             let stopping = tokio::select! {
                 () = stop.cancelled() => true,
-                () = tokio::time::sleep(BEAT) => false,
+                () = tokio::time::sleep(WRITE_INTERVAL) => false,
             };
-            for (fact, count, first, last) in self.due(clock::now()) {
-                let note = Note { fact, count, first, last };
-                while let Err(error) = note.keep(commands, &notes).await {
-                    // One that can never be kept keeps no others waiting.
-                    let hopeless = !matches!(error, CodecError::Log(LogError::Unavailable(_)));
-                    if hopeless || stopping || stop.is_cancelled() {
+            for note in self.due(clock::now()) {
+                while let Err(error) = note.write(commands, &notes).await {
+                    // A note that can never be written must not block others.
+                    let is_permanent = !matches!(error, CodecError::Log(LogError::Unavailable(_)));
+                    if is_permanent || stopping || stop.is_cancelled() {
                         tracing::warn!(%error, "a note was not written");
                         break;
                     }
-                    tokio::time::sleep(BEAT).await;
+                    tokio::time::sleep(WRITE_INTERVAL).await;
                 }
             }
             if stopping {
@@ -177,39 +183,42 @@ impl Audit {
     }
 }
 
-/// The method and the path, which may be as long as a stranger likes.
-fn line(request: &Request) -> String {
-    let path = request.original_uri().path().chars().take(LONGEST_PATH);
+/// The method and the path, truncated, as clients can send paths of any length.
+fn request_line(request: &Request) -> String {
+    let path = request.original_uri().path().chars().take(MAX_PATH_LENGTH);
     format!("{} {}", request.method(), path.collect::<String>())
 }
 
+/// One note to write: a record, how often it occurred, and when first and last.
 struct Note {
-    fact: AuditRecord,
+    record: AuditRecord,
     count: u64,
     first: Timestamp,
     last: Timestamp,
 }
 
 impl Note {
-    async fn keep(&self, commands: &Commands, notes: &AuditStream) -> Result<(), CodecError> {
-        let AuditRecord { who, request, request_id } = &self.fact;
-        let tenant = who.tenant.as_ref().map_or(NOBODY, Tenant::as_str);
-        let action = who.action.replace('.', "-");
-        let address = who.address.map(|address| address.to_string());
+    /// Appends the note to the audit stream.
+    async fn write(&self, commands: &Commands, notes: &AuditStream) -> Result<(), CodecError> {
+        let AuditRecord { group, request, request_id } = &self.record;
+        let tenant = group.tenant.as_ref().map_or(NOBODY, Tenant::as_str);
+        let action = group.action.replace('.', "-");
+        let address = group.address.map(|address| address.to_string());
         let mut subject = format!("{tenant}.{action}");
-        if who.action == FIRST_USE {
-            // One subject each, so that a gateway that starts knows what others have seen.
-            let key = who.key.map(|key| key.to_string()).unwrap_or_default();
-            let of = format!("{key} {}", address.clone().unwrap_or_default());
-            let digest = Sha256::digest(of);
+        if group.action == FIRST_USE {
+            // Each pair has its own subject, so that a restarted gateway knows what was already
+            // noted.
+            let key = group.key.map(|key| key.to_string()).unwrap_or_default();
+            let pair = format!("{key} {}", address.clone().unwrap_or_default());
+            let digest = Sha256::digest(pair);
             subject = format!("{subject}.{}", hex::encode(digest.get(..12).unwrap_or_default()));
             if notes.holds(&subject).await? {
                 return Ok(());
             }
         }
         let event = AuditEvent::Noted {
-            action: who.action.to_owned(),
-            key: who.key,
+            action: group.action.to_owned(),
+            key: group.key,
             address: address.map_or(Personal::Erased, Personal::Clear),
             request: request.clone().map(Personal::Clear),
             request_id: request_id.clone(),
@@ -240,35 +249,35 @@ impl Note {
 mod tests {
     use super::*;
 
-    fn refusal(last: u8) -> AuditRecord {
-        AuditRecord::of_a_refusal([192, 0, 2, last].into(), None, "key.refused_unknown")
+    fn rejection(last: u8) -> AuditRecord {
+        AuditRecord::of_rejection([192, 0, 2, last].into(), None, "key.refused_unknown")
     }
 
     #[test]
-    fn the_same_thing_is_told_once_at_once_and_once_a_minute() {
+    fn equal_records_are_written_at_once_and_then_once_a_minute() {
         let audit = Audit::new();
-        audit.note(refusal(1));
+        audit.note(rejection(1));
         let now = clock::now();
         assert_eq!(audit.due(now).len(), 1);
         for _ in 0..1_000 {
-            audit.note(refusal(1));
+            audit.note(rejection(1));
         }
         assert!(audit.due(now).is_empty());
         let later = now.plus(Duration::from_mins(1));
         let due = audit.due(later);
-        assert_eq!(due.iter().map(|(_, count, ..)| *count).collect::<Vec<_>>(), [1_000]);
+        assert_eq!(due.iter().map(|note| note.count).collect::<Vec<_>>(), [1_000]);
         assert!(audit.due(later.plus(Duration::from_mins(1))).is_empty());
     }
 
     #[test]
-    fn however_many_strangers_come_what_is_kept_of_them_is_bounded() {
+    fn the_notes_about_anonymous_clients_are_bounded() {
         let audit = Audit::new();
         for n in 0..50_000_u32 {
             let address = std::net::Ipv4Addr::from_bits(n).into();
-            audit.note(AuditRecord::of_a_refusal(address, None, "key.refused_unknown"));
+            audit.note(AuditRecord::of_rejection(address, None, "key.refused_unknown"));
         }
         let due = audit.due(clock::now());
-        assert_eq!(due.len(), MOST + 1);
-        assert_eq!(due.iter().map(|(_, count, ..)| count).sum::<u64>(), 50_000);
+        assert_eq!(due.len(), MAX_GROUPS + 1);
+        assert_eq!(due.iter().map(|note| note.count).sum::<u64>(), 50_000);
     }
 }

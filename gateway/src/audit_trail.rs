@@ -1,4 +1,4 @@
-//! The audit trail: who did what, and whether anybody changed what stands there.
+//! The audit trail resource: reading the trail and verifying that it was not changed.
 
 use std::sync::Arc;
 
@@ -23,20 +23,20 @@ use crate::{
 
 pub(crate) struct AuditTrail;
 
-/// Something that somebody did or met.
+/// An entry of the audit trail: an action or a rejection.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 pub(crate) struct AuditEntry {
-    /// `decision` (in the log) or `note` (beside it), and its place there.
+    /// `decision` (from the log) or `note` (from the audit stream), and its position there.
     id: String,
     at: String,
     tenant: String,
-    /// A key's id or a process of ours; none for a stranger.
+    /// A key's id or a process of the service; none for an anonymous client.
     actor: Option<String>,
     address: Option<String>,
     /// Like `key.created`, `key.refused_address`, `request.limited`, `admin.read_keys`.
     action: String,
-    /// On what, like a key's id.
+    /// The target of the action, like a key's id.
     target: Option<String>,
     request_id: Option<String>,
     detail: Any<Value>,
@@ -51,20 +51,20 @@ pub(crate) struct AuditPage {
     has_more: bool,
 }
 
-/// What became of looking at everything.
+/// The result of a verification.
 #[derive(Debug, Object)]
 pub(crate) struct AuditVerdict {
-    /// Nothing is wrong.
+    /// True if there are no faults.
     intact: bool,
-    /// Rows looked at.
+    /// Number of rows checked.
     rows: u64,
-    /// Signed anchors that hold.
+    /// Number of valid signed anchors.
     anchors: u64,
-    /// What is wrong; at most a hundred.
+    /// Faults, at most a hundred.
     faults: Vec<FaultShown>,
 }
 
-/// A row that is not as it was written.
+/// A row that differs from what was written.
 #[derive(Debug, Object)]
 #[oai(rename = "AuditFault")]
 pub(crate) struct FaultShown {
@@ -99,10 +99,10 @@ impl AuditTrail {
         cursor: Query<Option<String>>,
         min_position: Query<Option<String>>,
     ) -> Result<Reply<200, AuditPage>> {
-        let principal = auth.may(Scope::AuditRead)?;
+        let principal = auth.require(Scope::AuditRead)?;
         let epoch = gateway.commands.log().identity().epoch;
-        let seen = min_position.0.as_deref();
-        gateway.positions.reach::<AuditDecisions>(&gateway.database, epoch, seen).await?;
+        let min_position = min_position.0.as_deref();
+        gateway.positions.reach::<AuditDecisions>(&gateway.database, epoch, min_position).await?;
         let limit = limit.0.unwrap_or(50);
         if !(1..=200).contains(&limit) {
             return Err(malformed("limit", "a page has 1 to 200 entries").into());
@@ -154,7 +154,7 @@ impl AuditTrail {
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
     ) -> Result<Reply<200, AuditVerdict>> {
-        let principal = auth.may(Scope::Admin)?;
+        let principal = auth.require(Scope::Admin)?;
         gateway.audit.note(AuditRecord::about(request, principal, "admin.verified_audit"));
         let (log, codec) = (gateway.commands.log(), gateway.commands.codec());
         let verdict = audit::verify(&gateway.database, log, codec, &gateway.notary).await;

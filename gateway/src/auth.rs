@@ -1,4 +1,5 @@
-//! Who asks: a key, looked up in memory by its public id, compared in constant time.
+//! Authentication by API key (looked up in memory by its public id, compared in constant time), by
+//! an issuer's token, or by a token of this service.
 
 mod address;
 mod anonymous_rate_limiter;
@@ -25,7 +26,7 @@ pub(crate) use self::{
     anonymous_rate_limiter::{AnonymousRateLimiter, subnet},
     credential_store::{AuthError, KnownKey},
     issuer::Issuer,
-    stream_access::while_admitted,
+    stream_access::while_authorized,
     token::{Token, TokenScope},
 };
 pub use self::{
@@ -36,35 +37,38 @@ pub use self::{
 };
 use crate::problem::{Kind, Problem};
 
-/// Who asks.
+/// The authenticated caller of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Principal {
     pub(crate) key: KeyId,
     pub(crate) tenant: Tenant,
     pub(crate) scopes: BTreeSet<Scope>,
     pub(crate) terms: KeyTerms,
-    /// The keys that its key was made by, the nearest first.
+    /// The chain of keys that created its key, its direct creator first.
     pub(crate) makers: Vec<KeyId>,
-    /// From where.
+    /// The client's address.
     pub(crate) address: Option<IpAddr>,
-    /// When the token is over that was shown in place of the key.
+    /// When the token expires that was sent instead of the key.
     pub(crate) until: Option<Timestamp>,
-    /// What was shown.
-    pub(crate) shown: CredentialKind,
+    /// How it authenticated.
+    pub(crate) credential: CredentialKind,
 }
 
-/// What a principal stands on.
+/// How a principal authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CredentialKind {
-    /// A key of ours, or a token that was made with one.
+    /// With an API key, or a token that was created with one.
     Key,
-    /// An issuer's word, for as long as it is good.
+    /// With a token of the configured issuer.
     Issued,
 }
 
 impl Principal {
-    /// Refuses what the key does not allow; admins may everything.
-    pub(crate) fn may(&self, scope: Scope) -> Result<&Self, Problem> {
+    /// Requires a scope; admins have every scope.
+    ///
+    /// # Errors
+    /// A `forbidden` problem that names the scope.
+    pub(crate) fn require(&self, scope: Scope) -> Result<&Self, Problem> {
         if self.scopes.contains(&scope) || self.is_admin() {
             return Ok(self);
         }
@@ -76,9 +80,9 @@ impl Principal {
         self.scopes.contains(&Scope::Admin)
     }
 
-    /// What it can give to others.
+    /// What it may grant to keys that it creates or changes.
     pub(crate) fn grant(&self) -> Grant {
-        let line = match self.shown {
+        let line = match self.credential {
             CredentialKind::Key => {
                 std::iter::once(self.key).chain(self.makers.iter().copied()).collect()
             }
@@ -96,7 +100,7 @@ pub(crate) struct KeyHeader(Principal);
 #[oai(ty = "bearer", checker = "check_bearer")]
 pub(crate) struct BearerHeader(Principal);
 
-/// Either header.
+/// An API key in either header.
 #[derive(SecurityScheme)]
 pub(crate) enum Auth {
     Key(KeyHeader),
@@ -104,10 +108,10 @@ pub(crate) enum Auth {
 }
 
 impl Auth {
-    /// Who, if the key allows it.
-    pub(crate) fn may(&self, scope: Scope) -> Result<&Principal, Problem> {
+    /// The principal, if it has the scope.
+    pub(crate) fn require(&self, scope: Scope) -> Result<&Principal, Problem> {
         let (Self::Key(KeyHeader(principal)) | Self::Bearer(BearerHeader(principal))) = self;
-        principal.may(scope)
+        principal.require(scope)
     }
 }
 
@@ -115,7 +119,7 @@ impl Auth {
 #[oai(ty = "api_key", key_name = "token", key_in = "query", checker = "check_key")]
 pub(crate) struct TokenQuery(Principal);
 
-/// Either header, or a token that was made for what is asked for.
+/// An API key in either header, or a token for the requested resource.
 #[derive(SecurityScheme)]
 pub(crate) enum ReadAuth {
     Key(KeyHeader),
@@ -124,16 +128,16 @@ pub(crate) enum ReadAuth {
 }
 
 impl ReadAuth {
-    /// Who, if they may see jobs.
-    pub(crate) fn sees(&self) -> Result<&Principal, Problem> {
+    /// The principal, if it may read jobs.
+    pub(crate) fn require_read(&self) -> Result<&Principal, Problem> {
         let (Self::Key(KeyHeader(principal))
         | Self::Bearer(BearerHeader(principal))
         | Self::Token(TokenQuery(principal))) = self;
-        principal.may(Scope::JobsRead)
+        principal.require(Scope::JobsRead)
     }
 }
 
-// The guard has looked at the key before anything else was done; see `guard.rs`.
+// The guard has already authenticated the request; see `guard.rs`.
 
 async fn check_key(request: &Request, _: ApiKey) -> Option<Principal> {
     request.data::<Principal>().cloned()
@@ -143,8 +147,8 @@ async fn check_bearer(request: &Request, _: Bearer) -> Option<Principal> {
     request.data::<Principal>().cloned()
 }
 
-/// The secret that a request shows, in either header.
-pub(crate) fn shown(request: &Request) -> Option<&str> {
+/// The secret that a request sends in `X-API-Key` or `Authorization`.
+pub(crate) fn presented_secret(request: &Request) -> Option<&str> {
     let bearer = || {
         let (scheme, secret) = request.header("authorization")?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())

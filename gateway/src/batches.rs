@@ -1,9 +1,10 @@
-//! The batches resource: its paths; what each does stands in its own file.
+//! The batches resource: the routes. The operations are in the submodules.
 
 mod body;
 mod cancel;
 mod carry_out;
 mod create;
+mod job_rate;
 mod retry;
 mod show;
 mod specs;
@@ -20,8 +21,8 @@ use poem_openapi::{
 
 use self::{body::BatchBody, show::BatchPage, stats::BatchStats};
 pub(crate) use self::{
-    body::USUAL_PARALLEL,
-    create::{Terms, before, submit},
+    body::DEFAULT_PARALLEL,
+    create::{BatchOptions, replay, submit},
     show::{BatchShown, in_log},
     specs::Specs,
 };
@@ -55,7 +56,7 @@ impl Batches {
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: StrictJson<BatchBody>,
     ) -> Result<Reply<201, BatchShown>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         Ok(Box::pin(create::create(&gateway, request, principal, body, key.0)).await?)
     }
 
@@ -72,10 +73,10 @@ impl Batches {
         cursor: Query<Option<String>>,
         min_position: Query<Option<String>>,
     ) -> Result<Reply<200, BatchPage>> {
-        let principal = auth.may(Scope::JobsRead)?;
-        let asked =
+        let principal = auth.require(Scope::JobsRead)?;
+        let query =
             show::BatchQuery { limit: limit.0, cursor: cursor.0, min_position: min_position.0 };
-        Ok(show::list(&gateway, principal, request.original_uri(), asked).await?)
+        Ok(show::list(&gateway, principal, request.original_uri(), query).await?)
     }
 
     /// Show batch statistics
@@ -86,7 +87,7 @@ impl Batches {
         auth: Auth,
         min_position: Query<Option<String>>,
     ) -> Result<Reply<200, BatchStats>> {
-        let principal = auth.may(Scope::JobsRead)?;
+        let principal = auth.require(Scope::JobsRead)?;
         Ok(stats::stats(&gateway, principal, min_position.0.as_deref()).await?)
     }
 
@@ -99,9 +100,9 @@ impl Batches {
         id: Path<String>,
         min_position: Query<Option<String>>,
     ) -> Result<Reply<200, BatchShown>> {
-        let principal = auth.may(Scope::JobsRead)?;
-        let wanted = min_position.0.as_deref();
-        Ok(show::find(&gateway, principal, batch_id(&id.0)?, wanted).await?)
+        let principal = auth.require(Scope::JobsRead)?;
+        let min_position = min_position.0.as_deref();
+        Ok(show::find(&gateway, principal, batch_id(&id.0)?, min_position).await?)
     }
 
     /// List a batch's jobs
@@ -123,10 +124,10 @@ impl Batches {
         cursor: Query<Option<String>>,
         min_position: Query<Option<String>>,
     ) -> Result<Reply<200, JobPage>> {
-        let principal = auth.may(Scope::JobsRead)?;
+        let principal = auth.require(Scope::JobsRead)?;
         let id = batch_id(&id.0)?;
         show::find(&gateway, principal, id, min_position.0.as_deref()).await?;
-        let asked = list::JobListQuery {
+        let query = list::JobListQuery {
             status: status.0,
             kind: kind.0,
             preset: preset.0,
@@ -139,7 +140,7 @@ impl Batches {
             min_position: min_position.0,
             ..list::JobListQuery::of(request.original_uri())
         };
-        Ok(list::list(&gateway, principal, asked).await?)
+        Ok(list::list(&gateway, principal, query).await?)
     }
 
     /// Cancel a batch
@@ -153,7 +154,7 @@ impl Batches {
         auth: Auth,
         id: Path<String>,
     ) -> Result<Reply<202, BatchShown>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         let caller = caller(principal, request);
         Ok(cancel::cancel(&gateway, principal, &caller, batch_id(&id.0)?).await?)
     }
@@ -167,7 +168,7 @@ impl Batches {
         auth: Auth,
         id: Path<String>,
     ) -> Result<Reply<202, BatchShown>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         let caller = caller(principal, request);
         Ok(retry::retry(&gateway, principal, &caller, batch_id(&id.0)?).await?)
     }

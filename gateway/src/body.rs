@@ -2,6 +2,7 @@ mod checked;
 
 use std::{marker::PhantomData, time::Duration};
 
+use bytes::Bytes;
 use poem::{Request, RequestBody, Result};
 use poem_openapi::{
     impl_apirequest_for_payload,
@@ -13,23 +14,31 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::problem::{Kind, Problem};
 
-/// A JSON body, read by serde so that each refusal points at its field; documented by its schema.
+/// A JSON body, parsed by serde so that each error points at its field; documented by the schema of
+/// `T`.
 pub(crate) struct StrictJson<T, V = T> {
     pub(crate) value: V,
-    /// Hash of what was sent, whatever its spacing and order of fields.
+    /// Hash of the JSON value, independent of whitespace and the order of fields.
     pub(crate) fingerprint: String,
     documented: PhantomData<fn() -> T>,
+    /// Released when the request has been handled.
+    _slot: Option<SemaphorePermit<'static>>,
 }
 
-/// A JSON body that is read once it is known that its request is a new one.
+/// A JSON body that is parsed later, once it is known that its request is not a repeated one.
 pub(crate) type Unread<T> = StrictJson<T, Value>;
 
 const MAX_BODY: usize = 4 * 1024 * 1024;
-/// For a whole body of JSON: whoever is slower holds a place that others need.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A body of more bytes than this waits for one of a few slots, so that a single client cannot
+/// exhaust the memory.
+const LARGE_BODY: usize = 128 * 1024;
+static LARGE_BODIES: Semaphore = Semaphore::const_new(16);
+/// Timeout for receiving a whole JSON body, so that slow clients do not occupy connections.
+const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl<T: Type, V: Send> Payload for StrictJson<T, V> {
     const CONTENT_TYPE: &'static str = "application/json";
@@ -51,34 +60,39 @@ impl<T: Type, V: DeserializeOwned + Send> ParsePayload for StrictJson<T, V> {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
-        let (json, fingerprint) = read(request, body).await?;
-        Ok(Self { value: parse(json, "")?, fingerprint, documented: PhantomData })
+        let bytes = receive(request, body).await?;
+        let slot = match bytes.len() {
+            ..=LARGE_BODY => None,
+            _ => LARGE_BODIES.acquire().await.ok(),
+        };
+        let json = checked::read(&bytes)?;
+        let fingerprint = hex::encode(Sha256::digest(json.to_string()));
+        Ok(Self { value: parse(json, "")?, fingerprint, documented: PhantomData, _slot: slot })
     }
 }
 
 impl_apirequest_for_payload!(StrictJson<T, V>, T: Type, V: DeserializeOwned + Send);
 
-/// A body, and the hash of it.
-async fn read(request: &Request, body: &mut RequestBody) -> Result<(Value, String)> {
+/// The bytes of a JSON body.
+async fn receive(request: &Request, body: &mut RequestBody) -> Result<Bytes> {
     let announced = request.header("content-length").and_then(|text| text.parse().ok());
     if announced.is_some_and(|bytes: usize| bytes > MAX_BODY) {
-        let detail = format!("a body of JSON is at most {MAX_BODY} bytes");
+        let detail = format!("a JSON body is at most {MAX_BODY} bytes");
         return Err(Problem::new(Kind::TooLarge, detail).into());
     }
-    let reading = tokio::time::timeout(PATIENCE, body.take()?.into_bytes_limit(MAX_BODY)).await;
-    let slow = || Problem::new(Kind::Slow, "the body did not come within 30 seconds");
+    let reading = body.take()?.into_bytes_limit(MAX_BODY);
+    let reading = tokio::time::timeout(REQUEST_BODY_TIMEOUT, reading).await;
+    let slow = || Problem::new(Kind::RequestTimeout, "the body was not received within 30 seconds");
     let bytes = reading.map_err(|_| slow())??;
-    let json = checked::read(&bytes)?;
-    let fingerprint = hex::encode(Sha256::digest(json.to_string()));
-    Ok((json, fingerprint))
+    Ok(bytes)
 }
 
-/// Reads a value; a refusal points at the field below `prefix`.
+/// Parses a value; an error points at the field below `prefix`.
 pub(crate) fn parse<T: DeserializeOwned>(json: Value, prefix: &str) -> Result<T, Problem> {
     serde_path_to_error::deserialize(json).map_err(|error| {
         let mut pointer = format!("#{prefix}{}", pointer(error.path().iter()));
         let detail = error.inner().to_string();
-        // serde tells a missing field at its parent.
+        // serde reports a missing field at its parent.
         if let Some(field) =
             detail.strip_prefix("missing field `").and_then(|d| d.split('`').next())
         {
@@ -89,7 +103,7 @@ pub(crate) fn parse<T: DeserializeOwned>(json: Value, prefix: &str) -> Result<T,
     })
 }
 
-/// A path as a JSON pointer has it.
+/// A path as a JSON pointer.
 fn pointer<'p>(path: impl Iterator<Item = &'p Segment>) -> String {
     let segments = path.filter_map(|segment| match segment {
         Segment::Seq { index } => Some(format!("/{index}")),

@@ -1,4 +1,4 @@
-//! What this gateway keeps in memory: how that does, and forgetting it.
+//! Statistics of this gateway's caches, and clearing them.
 
 use std::sync::Arc;
 
@@ -12,36 +12,36 @@ use crate::{
 
 pub(crate) struct Cache;
 
-/// What the gateway that answers keeps in memory.
+/// The caches of the gateway that responds.
 #[derive(Debug, Object)]
 #[oai(rename = "Caches")]
 pub(crate) struct CachesShown {
     data: Vec<CacheShown>,
 }
 
-/// How one cache of this gateway does.
+/// Statistics of one cache of this gateway.
 #[derive(Debug, Object)]
 #[oai(rename = "Cache")]
 pub(crate) struct CacheShown {
-    /// Of `jobs`, `presets`, `probes` (what files are, by their content), or `keys`.
+    /// `jobs`, `presets`, `probes` (probe results by content), or `keys`.
     name: String,
-    /// Things in memory.
+    /// Number of entries in memory.
     entries: usize,
-    /// Reads that were answered from there.
+    /// Reads that found an entry.
     hits: u64,
-    /// Reads that were not. What is not among the keys is no key: nobody else is asked.
+    /// Reads that did not. All keys are in memory, so a miss there is an unknown key.
     misses: u64,
-    /// Rows that were not kept, for something newer had been heard; of keys, requests that were turned
-    /// away because a key might have been revoked meanwhile.
+    /// Rows that were not cached because a newer event was known; for `keys`, requests that were
+    /// rejected because a key might have been revoked meanwhile.
     stale: u64,
 }
 
 fn show(gateway: &Gateway) -> Reply<200, CachesShown> {
     let all = [
-        ("jobs", gateway.rows.figures()),
-        ("presets", gateway.presets.figures()),
-        ("probes", gateway.probes.figures()),
-        ("keys", gateway.directory.figures()),
+        ("jobs", gateway.job_cache.stats()),
+        ("presets", gateway.preset_cache.stats()),
+        ("probes", gateway.probe_cache.stats()),
+        ("keys", gateway.credentials.stats()),
     ];
     let data = all.map(|(name, CacheStats { entries, hits, misses, stale })| CacheShown {
         name: name.to_owned(),
@@ -62,13 +62,13 @@ impl Cache {
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
     ) -> Result<Reply<200, CachesShown>> {
-        auth.may(Scope::Admin)?;
+        auth.require(Scope::Admin)?;
         Ok(show(&gateway))
     }
 
     /// Clear the caches
     ///
-    /// Of the gateway that answers, except its API keys. Nothing is lost: the caches fill again.
+    /// Of the gateway that responds, except its API keys. Nothing is lost: the caches fill again.
     #[oai(path = "/admin/cache/clear", method = "post", operation_id = "clearCache")]
     async fn clear(
         &self,
@@ -76,11 +76,11 @@ impl Cache {
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
     ) -> Result<Reply<200, CachesShown>> {
-        let principal = auth.may(Scope::Admin)?;
+        let principal = auth.require(Scope::Admin)?;
         gateway.audit.note(AuditRecord::about(request, principal, "admin.cleared_cache"));
-        gateway.rows.clear();
-        gateway.presets.clear();
-        gateway.probes.clear();
+        gateway.job_cache.clear();
+        gateway.preset_cache.clear();
+        gateway.probe_cache.clear();
         Ok(show(&gateway))
     }
 }

@@ -1,10 +1,10 @@
-//! Removes now what was kept long enough, or says what would be.
+//! Runs retention on demand, or reports what it would delete.
 
 use std::{sync::Arc, time::Duration};
 
 use ffapi_domain::{
     key::Scope,
-    retention::{CLEANUP, Removed},
+    retention::{CLEANUP, CleanupReport},
 };
 use poem::{Request, Result, web::Data};
 use poem_openapi::{Object, OpenApi};
@@ -21,28 +21,28 @@ use crate::{
 
 pub(crate) struct Cleanup;
 
-/// How it is removed.
+/// Options of a retention run.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "CleanupRequest")]
 pub(crate) struct CleanupBody {
-    /// True to be told only.
+    /// True to only report what would be deleted.
     dry_run: Option<bool>,
 }
 
-/// What was removed, or would be.
+/// Numbers of what was deleted, or would be.
 #[derive(Debug, Object)]
 #[oai(rename = "CleanupResult")]
 pub(crate) struct RemovedShown {
-    /// Jobs whose outputs are gone.
+    /// Jobs whose outputs were deleted.
     jobs: u64,
     uploads: u64,
     /// Records of webhook deliveries.
     deliveries: u64,
 }
 
-/// How long a round may take while somebody waits for it.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Timeout of a run for the request that waits for it.
+const CLEANUP_TIMEOUT: Duration = Duration::from_mins(1);
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl Cleanup {
@@ -55,13 +55,14 @@ impl Cleanup {
         auth: Auth,
         body: StrictJson<CleanupBody>,
     ) -> Result<Reply<200, RemovedShown>> {
-        let principal = auth.may(Scope::Admin)?;
+        let principal = auth.require(Scope::Admin)?;
         gateway.audit.note(AuditRecord::about(request, principal, "admin.cleanup"));
-        let how = if body.value.dry_run.unwrap_or(false) { "dry" } else { "" };
-        let answer = gateway.live.ask_about(CLEANUP, how, PATIENCE).await;
+        let mode = if body.value.dry_run.unwrap_or(false) { "dry" } else { "" };
+        let answer = gateway.pubsub.request_with(CLEANUP, mode, CLEANUP_TIMEOUT).await;
         let answer = answer.and_then(|answer| serde_json::from_slice(&answer).ok());
-        let nobody = || Problem::new(Kind::Unavailable, "no conductor answered in time; try again");
-        let Removed { jobs, uploads, deliveries } = answer.ok_or_else(nobody)?;
+        let no_answer =
+            || Problem::new(Kind::Unavailable, "no conductor answered in time; try again");
+        let CleanupReport { jobs, uploads, deliveries } = answer.ok_or_else(no_answer)?;
         Ok(Reply::new(RemovedShown { jobs, uploads, deliveries }))
     }
 }

@@ -1,5 +1,5 @@
-//! A connection that is worth its place: one on which nothing moves, or whose request only trickles
-//! in, is broken off. It knows nothing of HTTP, so it also holds before there is any.
+//! Closes connections that are idle, or whose requests arrive too slowly. It works below HTTP, so
+//! it also covers connections that have not sent a request yet.
 
 use std::{
     io,
@@ -23,23 +23,27 @@ use tokio::{
 };
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::connections::{Connections, Place};
+use crate::connections::{ConnectionPermit, Connections};
 
-/// Whose connections are watched.
+/// An acceptor that limits and watches its connections.
 pub(crate) struct Watched<A> {
     acceptor: A,
-    idle: Duration,
+    idle_timeout: Duration,
     connections: Arc<Connections>,
 }
 
 impl<A> Watched<A> {
-    pub(crate) const fn new(acceptor: A, idle: Duration, connections: Arc<Connections>) -> Self {
-        Self { acceptor, idle, connections }
+    pub(crate) const fn new(
+        acceptor: A,
+        idle_timeout: Duration,
+        connections: Arc<Connections>,
+    ) -> Self {
+        Self { acceptor, idle_timeout, connections }
     }
 }
 
-/// How long to wait with the next one when this one could not be had.
-const AGAIN: Duration = Duration::from_millis(50);
+/// Delay after a connection could not be accepted.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
 impl<A: Acceptor> Acceptor for Watched<A> {
     type Io = Connection<A::Io>;
@@ -54,84 +58,93 @@ impl<A: Acceptor> Acceptor for Watched<A> {
                 Ok((inner, local, remote, scheme)) => {
                     let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
                     let peer = remote.as_socket_addr().copied().unwrap_or(nowhere);
-                    if let Some(place) = self.connections.admit(peer) {
-                        let connection = Connection::new(inner, self.idle, place);
+                    if let Some(permit) = self.connections.admit(peer) {
+                        let connection = Connection::new(inner, self.idle_timeout, permit);
                         return Ok((connection, local, remote, scheme));
                     }
                 }
                 Err(error) => {
                     if is_exhausted(&error) {
-                        tracing::warn!(%error, "a connection cannot be taken");
-                        self.connections.give_way();
+                        tracing::warn!(%error, "a connection cannot be accepted");
+                        self.connections.evict();
                     }
-                    // It stays in the queue: asking again at once would only be busy.
-                    sleep(AGAIN).await;
+                    // The connection stays in the backlog: retrying immediately would only spin.
+                    sleep(ACCEPT_RETRY_DELAY).await;
                 }
             }
         }
     }
 }
 
-/// True if the system has no room for another one, as opposed to one that is gone already.
+/// True if the system is out of descriptors or memory; other errors are of the connection itself.
 fn is_exhausted(error: &io::Error) -> bool {
-    let full = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
-    full.iter().any(|full| error.raw_os_error() == Some(*full as i32))
+    let exhausted = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
+    exhausted.iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
 }
 
-/// One of them.
+/// A watched connection.
 pub(crate) struct Connection<T> {
     inner: T,
-    idle: Duration,
-    /// Fires when nothing moved for too long.
-    alarm: Pin<Box<Sleep>>,
-    /// Fires when the first request took too long to come, headers and all.
-    first: Pin<Box<Sleep>>,
-    /// When the first byte came that nothing was answered to yet, and how many came since.
-    asking: Option<(Instant, u64)>,
-    place: Place,
-    /// Ends when this one is to give way to another.
-    ended: Pin<Box<WaitForCancellationFutureOwned>>,
+    idle_timeout: Duration,
+    /// Fires when nothing was read or written for `idle_timeout`.
+    idle_timer: Pin<Box<Sleep>>,
+    /// Fires when the first request was not received in time.
+    first_request_timer: Pin<Box<Sleep>>,
+    /// When the first byte since the last write was received, and how many bytes since.
+    unanswered: Option<(Instant, u64)>,
+    permit: ConnectionPermit,
+    /// Completes when the connection is evicted.
+    evicted: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
-/// How long the headers of a connection's first request may take to come.
-const FIRST: Duration = Duration::from_secs(10);
-/// How long a request may come as slowly as it likes: longer than an answer may be waited for, so that
-/// others that come meanwhile over the same connection harm nobody.
-const GRACE: Duration = Duration::from_secs(75);
-/// The least bytes a second of one that takes longer.
-const LEAST: u64 = 1_000;
+/// Timeout for the headers of a connection's first request.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request may take at any rate: longer than a response may be waited for, so that
+/// further requests on the same connection in the meantime do no harm.
+const RATE_GRACE: Duration = Duration::from_secs(75);
+/// The minimum average rate after that, in bytes per second.
+const MIN_BYTES_PER_SECOND: u64 = 1_000;
 
 impl<T> Connection<T> {
-    fn new(inner: T, idle: Duration, place: Place) -> Self {
-        let (alarm, first) = (Box::pin(sleep(idle)), Box::pin(sleep(FIRST)));
-        let ended = Box::pin(place.ended().cancelled_owned());
-        Self { inner, idle, alarm, first, asking: None, place, ended }
-    }
-
-    fn moved(&mut self) {
-        let next = Instant::now().checked_add(self.idle);
-        self.alarm.as_mut().reset(next.unwrap_or_else(Instant::now));
-        self.place.moved();
-    }
-
-    /// Why it is not waited for any longer, whatever still comes.
-    fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        if self.ended.as_mut().poll(context).is_ready() {
-            return Poll::Ready(timed_out("it gives way to another connection"));
+    fn new(inner: T, idle_timeout: Duration, permit: ConnectionPermit) -> Self {
+        let evicted = Box::pin(permit.evicted().cancelled_owned());
+        Self {
+            inner,
+            idle_timeout,
+            idle_timer: Box::pin(sleep(idle_timeout)),
+            first_request_timer: Box::pin(sleep(FIRST_REQUEST_TIMEOUT)),
+            unanswered: None,
+            permit,
+            evicted,
         }
-        if !self.place.has_asked() && self.first.as_mut().poll(context).is_ready() {
-            return Poll::Ready(timed_out("the first request does not come"));
+    }
+
+    /// Resets the idle timer after a read or write.
+    fn touch(&mut self) {
+        let next = Instant::now().checked_add(self.idle_timeout);
+        self.idle_timer.as_mut().reset(next.unwrap_or_else(Instant::now));
+        self.permit.touch();
+    }
+
+    /// Ready with the reason if the connection is closed whatever is still received.
+    fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        if self.evicted.as_mut().poll(context).is_ready() {
+            return Poll::Ready(timed_out("evicted in favour of another connection"));
+        }
+        let timer = self.first_request_timer.as_mut();
+        if !self.permit.has_request() && timer.poll(context).is_ready() {
+            return Poll::Ready(timed_out("the first request was not received in time"));
         }
         Poll::Pending
     }
 
-    /// Counts what came in; false if it comes too slowly.
-    fn came(&mut self, bytes: usize) -> bool {
-        let (since, before) = self.asking.unwrap_or_else(|| (Instant::now(), 0));
-        let all = before.saturating_add(bytes as u64);
-        self.asking = Some((since, all));
-        let late = since.elapsed().saturating_sub(GRACE);
-        all >= late.as_secs().saturating_mul(LEAST)
+    /// Counts received bytes; false if they arrive too slowly.
+    fn count_received(&mut self, bytes: usize) -> bool {
+        let (since, before) = self.unanswered.unwrap_or_else(|| (Instant::now(), 0));
+        let received = before.saturating_add(bytes as u64);
+        self.unanswered = Some((since, received));
+        let counted = since.elapsed().saturating_sub(RATE_GRACE);
+        received >= counted.as_secs().saturating_mul(MIN_BYTES_PER_SECOND)
     }
 }
 
@@ -145,21 +158,21 @@ impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Poll::Ready(error) = self.poll_over(context) {
+        if let Poll::Ready(error) = self.poll_closed(context) {
             return Poll::Ready(Err(error));
         }
         let before = buffer.filled().len();
         match Pin::new(&mut self.inner).poll_read(context, buffer) {
             Poll::Ready(Ok(())) => {
-                self.moved();
-                let came = buffer.filled().len().saturating_sub(before);
-                if came > 0 && !self.came(came) {
-                    return Poll::Ready(Err(timed_out("the request comes too slowly")));
+                self.touch();
+                let received = buffer.filled().len().saturating_sub(before);
+                if received > 0 && !self.count_received(received) {
+                    return Poll::Ready(Err(timed_out("the request is received too slowly")));
                 }
                 Poll::Ready(Ok(()))
             }
-            Poll::Pending => match self.alarm.as_mut().poll(context) {
-                Poll::Ready(()) => Poll::Ready(Err(timed_out("nothing moves"))),
+            Poll::Pending => match self.idle_timer.as_mut().poll(context) {
+                Poll::Ready(()) => Poll::Ready(Err(timed_out("the connection is idle"))),
                 Poll::Pending => Poll::Pending,
             },
             failed @ Poll::Ready(Err(_)) => failed,
@@ -175,16 +188,16 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Connection<T> {
     ) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.inner).poll_write(context, bytes) {
             Poll::Ready(Ok(written)) => {
-                self.moved();
-                self.asking = None;
+                self.touch();
+                self.unanswered = None;
                 Poll::Ready(Ok(written))
             }
-            Poll::Pending if self.ended.as_mut().poll(context).is_ready() => {
-                Poll::Ready(Err(timed_out("it gives way to another connection")))
+            Poll::Pending if self.evicted.as_mut().poll(context).is_ready() => {
+                Poll::Ready(Err(timed_out("evicted in favour of another connection")))
             }
-            // Who takes nothing for so long of what is being sent is not there any more.
-            Poll::Pending => match self.alarm.as_mut().poll(context) {
-                Poll::Ready(()) => Poll::Ready(Err(timed_out("nothing moves"))),
+            // A client that reads nothing of a response for this long counts as gone.
+            Poll::Pending => match self.idle_timer.as_mut().poll(context) {
+                Poll::Ready(()) => Poll::Ready(Err(timed_out("the connection is idle"))),
                 Poll::Pending => Poll::Pending,
             },
             failed @ Poll::Ready(Err(_)) => failed,
@@ -214,28 +227,28 @@ mod tests {
         Arc::new(Connections::new(&GatewayConfig::default()))
     }
 
-    /// A connection over which a request came already.
-    fn asked<T>(inner: T) -> Connection<T> {
+    /// A connection on which a request was already received.
+    fn with_request<T>(inner: T) -> Connection<T> {
         let all = connections();
-        let place = all.admit(PEER.parse().unwrap()).unwrap();
-        drop(all.asked(PEER.parse().unwrap()));
-        Connection::new(inner, IDLE, place)
+        let permit = all.admit(PEER.parse().unwrap()).unwrap();
+        drop(all.begin_request(PEER.parse().unwrap()));
+        Connection::new(inner, IDLE, permit)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_on_which_nothing_moves_is_broken_off() {
+    async fn an_idle_connection_is_closed() {
         let (_far, near) = duplex(64);
         let start = Instant::now();
-        let mut connection = asked(near);
+        let mut connection = with_request(near);
         let error = connection.read_u8().await.unwrap_err();
         assert_eq!((error.kind(), start.elapsed().as_secs()), (io::ErrorKind::TimedOut, 60));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_trickles_in_is_broken_off_and_an_answered_one_is_not() {
+    async fn a_slow_request_is_closed_unless_it_is_being_answered() {
         for (answered, outcome) in [(false, Some(io::ErrorKind::TimedOut)), (true, None)] {
             let (mut far, near) = duplex(64);
-            let mut connection = asked(near);
+            let mut connection = with_request(near);
             let mut seen = None;
             for _ in 0..10 {
                 far.write_u8(b'x').await.unwrap();
@@ -250,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_request_comes_within_seconds_however_it_trickles() {
+    async fn the_first_request_must_be_received_within_its_timeout() {
         let (mut far, near) = duplex(64);
         let all = connections();
         let mut connection = Connection::new(near, IDLE, all.admit(PEER.parse().unwrap()).unwrap());
@@ -266,15 +279,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_is_to_give_way_ends_while_it_waits() {
+    async fn an_evicted_connection_ends_while_it_waits() {
         let (_far, near) = duplex(64);
         let all = connections();
         let mut connection = Connection::new(near, IDLE, all.admit(PEER.parse().unwrap()).unwrap());
-        let (outcome, ()) = tokio::join!(connection.read_u8(), async { all.give_way() });
+        let (outcome, ()) = tokio::join!(connection.read_u8(), async { all.evict() });
         assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 
-    /// A listener that first has no descriptor left, then a caller.
+    /// An acceptor that first fails for lack of descriptors, and then accepts.
     struct Exhausted(u32);
 
     impl Acceptor for Exhausted {
@@ -297,10 +310,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn want_of_descriptors_does_not_end_the_listening() {
+    async fn accepting_continues_after_descriptors_run_out() {
         let mut watched = Watched::new(Exhausted(3), IDLE, connections());
         let start = Instant::now();
         assert!(watched.accept().await.is_ok());
-        assert!(start.elapsed() >= 3 * AGAIN);
+        assert!(start.elapsed() >= 3 * ACCEPT_RETRY_DELAY);
     }
 }

@@ -1,5 +1,5 @@
-//! How many connections there may be at once, in all and from one address, and which of them gives way
-//! to another. Descriptors stay in reserve for files, the log and the database.
+//! Limits of open connections, in total and by address, and eviction of idle ones. Some file
+//! descriptors stay reserved for files, the log and the database.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,58 +19,61 @@ use crate::{
     auth::{Proxies, subnet},
 };
 
-/// Descriptors for everything but connections and what each of them reads or writes.
-const RESERVE: u64 = 200;
-/// However few descriptors there are.
-const LEAST: u64 = 16;
-/// Between two lines of the log about connections that were turned away.
-const QUIET: Duration = Duration::from_secs(10);
+/// File descriptors reserved for everything except connections and the files that they read or
+/// write.
+const RESERVED_DESCRIPTORS: u64 = 200;
+/// Minimum of the connection limit, however few descriptors there are.
+const MIN_CONNECTIONS: u64 = 16;
+/// Minimum interval between two warnings about rejected connections.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Every connection that is open.
+/// All open connections.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    most: usize,
-    most_from_one: usize,
-    /// Loopback and trusted proxies stand for many clients: they are not counted by address.
+    max: usize,
+    max_per_address: usize,
+    /// Loopback and trusted proxies forward for many clients and are exempt from the limit by
+    /// address.
     proxies: Proxies,
-    began: Instant,
+    started: Instant,
     open: Mutex<Open>,
 }
 
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
-    all: HashMap<SocketAddr, Arc<Seat>>,
-    /// Those over which no whole request came yet, oldest first.
-    silent: BTreeMap<u64, Arc<Seat>>,
-    from: HashMap<IpAddr, usize>,
-    warned: Option<Instant>,
+    by_peer: HashMap<SocketAddr, Arc<State>>,
+    /// Those without a complete request so far, oldest first.
+    silent: BTreeMap<u64, Arc<State>>,
+    /// Their number by address or IPv6 subnet.
+    by_address: HashMap<IpAddr, usize>,
+    warned_at: Option<Instant>,
 }
 
-/// What is known of one.
+/// The state of one connection.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct State {
     number: u64,
     peer: SocketAddr,
-    /// Over which a whole request came.
-    asked: AtomicBool,
-    /// Requests that are being answered.
+    /// True once a complete request was received.
+    has_request: AtomicBool,
+    /// Number of requests in progress.
     busy: AtomicUsize,
-    /// Milliseconds of this gateway's life when something moved last.
-    moved: AtomicU64,
-    ended: CancellationToken,
+    /// Time of the last read or write, in milliseconds since `started`.
+    touched_at: AtomicU64,
+    evicted: CancellationToken,
 }
 
-/// The place of one connection; free again with this value.
+/// The permit of one connection; returned when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    seat: Arc<Seat>,
+pub(crate) struct ConnectionPermit {
+    state: Arc<State>,
     connections: Arc<Connections>,
 }
 
-/// A request that is being answered.
+/// A request in progress; keeps its connection busy.
 #[derive(Debug)]
-pub(crate) struct Busy(Arc<Seat>);
+pub(crate) struct Busy(Arc<State>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
@@ -86,148 +89,151 @@ impl Connections {
     }
 
     fn of(limits: Limits, proxies: Proxies) -> Self {
-        let Limits { most, most_from_one } = limits;
-        Self { most, most_from_one, proxies, began: Instant::now(), open: Mutex::default() }
+        let Limits { max, max_per_address } = limits;
+        Self { max, max_per_address, proxies, started: Instant::now(), open: Mutex::default() }
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for another one; none if its address has too many, or all are taken and busy.
-    pub(crate) fn admit(self: &Arc<Self>, peer: SocketAddr) -> Option<Place> {
+    /// A permit for a connection; none if its address has too many, or all connections are busy.
+    pub(crate) fn admit(self: &Arc<Self>, peer: SocketAddr) -> Option<ConnectionPermit> {
         let mut open = self.open();
         let own = peer.ip().to_canonical();
         let address = subnet(own);
-        let there = open.from.get(&address).copied().unwrap_or(0);
+        let count = open.by_address.get(&address).copied().unwrap_or(0);
         let counted = !(own.is_loopback() || self.proxies.trusts(own));
-        let refused = if counted && there >= self.most_from_one {
-            Some("this address has as many as one may have")
-        } else if open.all.len() >= self.most && !open.give_way() {
-            Some("there are as many as there may be, and all are busy")
+        let rejected = if counted && count >= self.max_per_address {
+            Some("the address has its maximum of connections")
+        } else if open.by_peer.len() >= self.max && !open.evict() {
+            Some("the maximum of connections is reached and all are busy")
         } else {
             None
         };
-        if let Some(why) = refused {
-            if open.warned.is_none_or(|at| at.elapsed() > QUIET) {
-                open.warned = Some(Instant::now());
-                tracing::warn!(address = %peer.ip(), why, "a connection is turned away");
+        if let Some(why) = rejected {
+            if open.warned_at.is_none_or(|at| at.elapsed() > WARNING_INTERVAL) {
+                open.warned_at = Some(Instant::now());
+                tracing::warn!(address = %peer.ip(), why, "a connection is rejected");
             }
             return None;
         }
         let number = open.next;
         open.next = number.saturating_add(1);
-        let seat = Arc::new(Seat {
+        let state = Arc::new(State {
             number,
             peer,
-            asked: AtomicBool::new(false),
+            has_request: AtomicBool::new(false),
             busy: AtomicUsize::new(0),
-            moved: AtomicU64::new(self.now()),
-            ended: CancellationToken::new(),
+            touched_at: AtomicU64::new(self.now()),
+            evicted: CancellationToken::new(),
         });
-        open.all.insert(peer, Arc::clone(&seat));
-        open.silent.insert(number, Arc::clone(&seat));
-        *open.from.entry(address).or_default() += 1;
+        open.by_peer.insert(peer, Arc::clone(&state));
+        open.silent.insert(number, Arc::clone(&state));
+        *open.by_address.entry(address).or_default() += 1;
         drop(open);
-        Some(Place { seat, connections: Arc::clone(self) })
+        Some(ConnectionPermit { state, connections: Arc::clone(self) })
     }
 
-    /// Ends the one that does least, for something else needs what it holds.
-    pub(crate) fn give_way(&self) {
-        self.open().give_way();
+    /// Evicts the least active connection to free its descriptor.
+    pub(crate) fn evict(&self) {
+        self.open().evict();
     }
 
-    /// A whole request came over a connection; it is busy with it for as long as the answer is.
-    pub(crate) fn asked(&self, peer: SocketAddr) -> Option<Busy> {
+    /// Records that a complete request was received; the connection is busy until `Busy` is
+    /// dropped.
+    pub(crate) fn begin_request(&self, peer: SocketAddr) -> Option<Busy> {
         let mut open = self.open();
-        let seat = Arc::clone(open.all.get(&peer)?);
-        if !seat.asked.swap(true, Ordering::Relaxed) {
-            open.silent.remove(&seat.number);
+        let state = Arc::clone(open.by_peer.get(&peer)?);
+        if !state.has_request.swap(true, Ordering::Relaxed) {
+            open.silent.remove(&state.number);
         }
-        seat.busy.fetch_add(1, Ordering::Relaxed);
-        Some(Busy(seat))
+        state.busy.fetch_add(1, Ordering::Relaxed);
+        Some(Busy(state))
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn left(&self, seat: &Arc<Seat>) {
+    /// Removes a closed connection.
+    fn release(&self, state: &Arc<State>) {
         let mut open = self.open();
-        open.remove(seat);
-        let address = subnet(seat.peer.ip().to_canonical());
-        if let Some(count) = open.from.get_mut(&address) {
+        open.remove(state);
+        let address = subnet(state.peer.ip().to_canonical());
+        if let Some(count) = open.by_address.get_mut(&address) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                open.from.remove(&address);
+                open.by_address.remove(&address);
             }
         }
     }
 }
 
 impl Open {
-    /// Ends the oldest over which nothing was asked; else the one on which nothing moved for longest, if
-    /// nothing of it is being answered. False if all are busy.
-    fn give_way(&mut self) -> bool {
-        let silent = self.silent.first_key_value().map(|(_, seat)| Arc::clone(seat));
+    /// Evicts the oldest connection without a request; else, of those without a request in
+    /// progress, the one that has been idle for longest. False if all are busy.
+    fn evict(&mut self) -> bool {
+        let silent = self.silent.first_key_value().map(|(_, state)| Arc::clone(state));
         let idle = || {
-            let idle = self.all.values().filter(|seat| seat.busy.load(Ordering::Relaxed) == 0);
-            idle.min_by_key(|seat| seat.moved.load(Ordering::Relaxed)).map(Arc::clone)
+            let idle =
+                self.by_peer.values().filter(|state| state.busy.load(Ordering::Relaxed) == 0);
+            idle.min_by_key(|state| state.touched_at.load(Ordering::Relaxed)).map(Arc::clone)
         };
-        let Some(seat) = silent.or_else(idle) else { return false };
-        seat.ended.cancel();
-        self.remove(&seat);
+        let Some(state) = silent.or_else(idle) else { return false };
+        state.evicted.cancel();
+        self.remove(&state);
         true
     }
 
-    /// Forgets it, unless another one came from the same port meanwhile.
-    fn remove(&mut self, seat: &Arc<Seat>) {
-        self.silent.remove(&seat.number);
-        if self.all.get(&seat.peer).is_some_and(|known| known.number == seat.number) {
-            self.all.remove(&seat.peer);
+    /// Removes a connection, unless a newer one has the same peer address and port.
+    fn remove(&mut self, state: &Arc<State>) {
+        self.silent.remove(&state.number);
+        if self.by_peer.get(&state.peer).is_some_and(|known| known.number == state.number) {
+            self.by_peer.remove(&state.peer);
         }
     }
 }
 
-impl Place {
-    /// Something was read or written.
-    pub(crate) fn moved(&self) {
-        self.seat.moved.store(self.connections.now(), Ordering::Relaxed);
+impl ConnectionPermit {
+    /// Records a read or write.
+    pub(crate) fn touch(&self) {
+        self.state.touched_at.store(self.connections.now(), Ordering::Relaxed);
     }
 
-    /// True once a whole request came.
-    pub(crate) fn has_asked(&self) -> bool {
-        self.seat.asked.load(Ordering::Relaxed)
+    /// True once a complete request was received.
+    pub(crate) fn has_request(&self) -> bool {
+        self.state.has_request.load(Ordering::Relaxed)
     }
 
-    /// Ends when the connection is to give way.
-    pub(crate) fn ended(&self) -> CancellationToken {
-        self.seat.ended.clone()
+    /// Cancelled when the connection is evicted.
+    pub(crate) fn evicted(&self) -> CancellationToken {
+        self.state.evicted.clone()
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.connections.left(&self.seat);
+        self.connections.release(&self.state);
     }
 }
 
-/// What is allowed.
+/// The limits of open connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Limits {
-    most: usize,
-    most_from_one: usize,
+    max: usize,
+    max_per_address: usize,
 }
 
 impl Limits {
-    /// As configured, as far as descriptors reach: each connection may read or write a file.
+    /// The configured limits, lowered to fit the descriptors: each connection may also use a file.
     fn new(config: &GatewayConfig, descriptors: u64) -> Self {
-        let room = (descriptors.saturating_sub(RESERVE) / 2).max(LEAST);
-        let most = config.connections.clamp(1, room);
-        // One address leaves others something, however few there may be.
-        let most_from_one = config.connections_per_address.clamp(1, (most * 3 / 4).max(1));
+        let available = (descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2).max(MIN_CONNECTIONS);
+        let max = config.connections.clamp(1, available);
+        // One address never gets all connections.
+        let max_per_address = config.connections_per_address.clamp(1, (max * 3 / 4).max(1));
         let number = |limit| usize::try_from(limit).unwrap_or(usize::MAX);
-        Self { most: number(most), most_from_one: number(most_from_one) }
+        Self { max: number(max), max_per_address: number(max_per_address) }
     }
 }
 
@@ -235,10 +241,10 @@ impl Limits {
 mod tests {
     use super::*;
 
-    fn of(most: usize, most_from_one: usize) -> Arc<Connections> {
+    fn of(max: usize, max_per_address: usize) -> Arc<Connections> {
         let proxies =
             Proxies::new(vec!["10.0.0.0/8".parse().unwrap()], crate::ProxyHeader::default());
-        Arc::new(Connections::of(Limits { most, most_from_one }, proxies))
+        Arc::new(Connections::of(Limits { max, max_per_address }, proxies))
     }
 
     fn at(text: &str) -> SocketAddr {
@@ -249,13 +255,13 @@ mod tests {
     fn descriptors_stay_in_reserve() {
         let config = GatewayConfig::default();
         let limits = |descriptors| Limits::new(&config, descriptors);
-        assert_eq!(limits(1_024), Limits { most: 412, most_from_one: 309 });
-        assert_eq!(limits(1_000_000), Limits { most: 10_000, most_from_one: 1_000 });
-        assert_eq!(limits(64), Limits { most: 16, most_from_one: 12 });
+        assert_eq!(limits(1_024), Limits { max: 412, max_per_address: 309 });
+        assert_eq!(limits(1_000_000), Limits { max: 10_000, max_per_address: 1_000 });
+        assert_eq!(limits(64), Limits { max: 16, max_per_address: 12 });
     }
 
     #[test]
-    fn one_address_has_so_many_and_others_still_come_in() {
+    fn the_limit_of_one_address_does_not_affect_others() {
         let open = of(100, 2);
         let first = open.admit(at("192.0.2.1:1")).unwrap();
         let _second = open.admit(at("192.0.2.1:2")).unwrap();
@@ -263,7 +269,7 @@ mod tests {
         let _other = open.admit(at("192.0.2.2:1")).unwrap();
         drop(first);
         let _again = open.admit(at("192.0.2.1:3")).unwrap();
-        // Version 6 by subnet; this machine and proxies, which speak for many, not at all.
+        // IPv6 is limited by subnet; loopback and proxies, which forward for many, not at all.
         let _six = ["[2001:db8::1]:1", "[2001:db8::2]:1"].map(|peer| open.admit(at(peer)).unwrap());
         assert!(open.admit(at("[2001:db8::3]:1")).is_none());
         for host in ["127.0.0.1", "[::1]", "10.1.2.3"] {
@@ -273,38 +279,38 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_that_asked_nothing_gives_way() {
+    fn the_oldest_connection_without_a_request_is_evicted() {
         let open = of(3, 3);
         let asked = open.admit(at("192.0.2.1:1")).unwrap();
-        let busy = open.asked(at("192.0.2.1:1")).unwrap();
-        let silent: Vec<Place> =
+        let busy = open.begin_request(at("192.0.2.1:1")).unwrap();
+        let silent: Vec<ConnectionPermit> =
             (2..4).map(|port| open.admit(at(&format!("192.0.2.{port}:1"))).unwrap()).collect();
         let late = open.admit(at("192.0.2.9:1")).unwrap();
-        let ended = |place: &Place| place.ended().is_cancelled();
-        assert!(ended(&silent[0]) && !ended(&silent[1]) && !ended(&asked) && !ended(&late));
+        let evicted = |permit: &ConnectionPermit| permit.evicted().is_cancelled();
+        assert!(evicted(&silent[0]) && !evicted(&silent[1]) && !evicted(&asked) && !evicted(&late));
         drop(silent);
         drop(late);
-        // Without a silent one, one that is not busy; if all are busy, nobody comes in.
-        let more: Vec<(Place, Busy)> = (4..6)
+        // Without a silent connection an idle one is evicted; if all are busy, none is accepted.
+        let more: Vec<(ConnectionPermit, Busy)> = (4..6)
             .map(|port| {
                 let peer = at(&format!("192.0.2.{port}:1"));
-                (open.admit(peer).unwrap(), open.asked(peer).unwrap())
+                (open.admit(peer).unwrap(), open.begin_request(peer).unwrap())
             })
             .collect();
         assert!(open.admit(at("192.0.2.9:2")).is_none());
         drop(busy);
         let _last = open.admit(at("192.0.2.9:3")).unwrap();
-        assert!(ended(&asked) && more.iter().all(|(place, _)| !ended(place)));
+        assert!(evicted(&asked) && more.iter().all(|(permit, _)| !evicted(permit)));
     }
 
     #[test]
-    fn whoever_leaves_leaves_nothing_behind() {
+    fn closed_connections_leave_no_entries() {
         let open = of(2, 2);
         for _ in 0..10 {
-            let places = [1, 2, 3].map(|port| open.admit(at(&format!("192.0.2.1:{port}"))));
-            assert!(places[2].is_none());
+            let permits = [1, 2, 3].map(|port| open.admit(at(&format!("192.0.2.1:{port}"))));
+            assert!(permits[2].is_none());
         }
         let open = open.open();
-        assert_eq!((open.all.len(), open.silent.len(), open.from.len()), (0, 0, 0));
+        assert_eq!((open.by_peer.len(), open.silent.len(), open.by_address.len()), (0, 0, 0));
     }
 }

@@ -1,4 +1,4 @@
-//! Jobs of which every attempt was used up, with all of them; sent on their way again by hand.
+//! Dead letters: jobs that failed after their last attempt. They can be listed and retried by hand.
 
 use std::sync::Arc;
 
@@ -15,7 +15,6 @@ use poem_openapi::{Object, OpenApi, param::Query};
 use serde::Deserialize;
 
 use crate::{
-    at_once::at_once,
     audit_notes::AuditRecord,
     auth::Auth,
     body::StrictJson,
@@ -23,6 +22,7 @@ use crate::{
         reserve::reserve_again,
         show::{JobBody, show},
     },
+    join_in_chunks::join_in_chunks,
     page,
     problem::{Kind, Problem},
     queue_slots,
@@ -41,33 +41,33 @@ pub(crate) struct DeadLetterPage {
     has_more: bool,
 }
 
-/// A job of which every attempt was used up.
+/// A job that failed after its last attempt.
 #[derive(Debug, Object)]
 struct DeadLetter {
     tenant: String,
     job: JobBody,
 }
 
-/// Which are tried again: those that are named, or all of one error.
+/// The dead letters to retry: by id, or all with one error code.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "Redrive")]
 pub(crate) struct RedriveBody {
     jobs: Option<Vec<String>>,
-    /// Like `media_crashed`.
+    /// An error code, like `media_crashed`.
     code: Option<String>,
-    /// Only this tenant's.
+    /// Only dead letters of this tenant.
     tenant: Option<String>,
 }
 
-/// What was sent on its way again.
+/// The ids of the retried jobs.
 #[derive(Debug, Object)]
 pub(crate) struct Redriven {
     jobs: Vec<String>,
 }
 
-/// Dead letters that are sent on their way by one request.
-const MOST: u32 = 1_000;
+/// Maximum number of dead letters that one request retries.
+const MAX_REDRIVEN: u32 = 1_000;
 
 fn invalid(pointer: &str, detail: impl Into<String>) -> Problem {
     Problem::field(Kind::Invalid, pointer, detail)
@@ -109,7 +109,7 @@ impl DeadLetters {
         cursor: Query<Option<String>>,
         min_position: Query<Option<String>>,
     ) -> Result<Reply<200, DeadLetterPage>> {
-        let principal = auth.may(Scope::Admin)?;
+        let principal = auth.require(Scope::Admin)?;
         gateway.audit.note(AuditRecord::about(request, principal, "admin.read_dead_letters"));
         let limit = limit.0.unwrap_or(50);
         let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);
@@ -155,9 +155,9 @@ impl DeadLetters {
         auth: Auth,
         body: StrictJson<RedriveBody>,
     ) -> Result<Reply<202, Redriven>> {
-        let principal = auth.may(Scope::Admin)?;
+        let principal = auth.require(Scope::Admin)?;
         let RedriveBody { jobs, code: error, tenant: of } = body.value;
-        let wanted = jobs.map(|jobs| {
+        let ids = jobs.map(|jobs| {
             let ids = jobs.iter().enumerate().map(|(n, id)| {
                 let bad = |_| invalid(&format!("#/jobs/{n}"), "an id like job_…");
                 id.parse::<JobId>().map_err(bad)
@@ -167,17 +167,17 @@ impl DeadLetters {
         let filter = job_detail::Dead {
             tenant: tenant(of.as_deref(), "#/tenant")?,
             code: code(error.as_deref(), "#/code")?,
-            ids: wanted.transpose()?,
+            ids: ids.transpose()?,
             after: None,
         };
-        let most = usize::try_from(MOST).unwrap_or(usize::MAX);
-        if filter.ids.as_ref().is_some_and(|ids| ids.len() > most) {
-            return Err(invalid("#/jobs", format!("up to {MOST} at once")).into());
+        let max_ids = usize::try_from(MAX_REDRIVEN).unwrap_or(usize::MAX);
+        if filter.ids.as_ref().is_some_and(|ids| ids.len() > max_ids) {
+            return Err(invalid("#/jobs", format!("at most {MAX_REDRIVEN} jobs at once")).into());
         }
         if filter.ids.is_none() && filter.code.is_none() {
             return Err(invalid("#/jobs", "give either `jobs` or an error `code`").into());
         }
-        let rows = job_detail::dead_letters(&gateway.database, &filter, MOST).await;
+        let rows = job_detail::dead_letters(&gateway.database, &filter, MAX_REDRIVEN).await;
         let rows = rows.map_err(Problem::from)?;
         let chosen = rows.into_iter().map(|job| (job.summary.id, job.summary.tenant));
         let chosen: Vec<(JobId, Tenant)> = chosen.collect();
@@ -187,21 +187,21 @@ impl DeadLetters {
             async move {
                 let name = id.to_string();
                 gateway.must_be_open(tenant).ok()?;
-                // Where another job makes its output now, it stays a dead letter.
-                reserve_again(gateway, tenant, caller, *id).await.ok().filter(|again| *again)?;
-                // Where the account's queue is full it stays a dead letter.
-                let mut place = queue_slots::take(gateway, tenant, 1).await.ok()?;
-                let command = JobCommand::Retry { lease: Some(place.lease()) };
+                // If another job has reserved its output, it stays a dead letter.
+                reserve_again(gateway, tenant, caller, *id).await.ok().filter(|retry| *retry)?;
+                // If the account's queue is full, it stays a dead letter.
+                let mut slot = queue_slots::take(gateway, tenant, 1).await.ok()?;
+                let command = JobCommand::Retry { lease: Some(slot.lease()) };
                 let (tenant, commands) = (tenant.as_str(), &gateway.commands);
-                place.spend(1);
+                slot.spend(1);
                 let retried = commands.handle::<Job>(tenant, &name, caller, command).await;
-                place.keep(u32::from(matches!(retried, Err(HandleError::Rejected(_)))));
-                // A refusal means that somebody else did.
+                slot.refund(u32::from(matches!(retried, Err(HandleError::Rejected(_)))));
+                // A rejection means that it was retried by another request.
                 retried.ok().map(|handled| (name, handled.position))
             }
             .boxed()
         });
-        let retried: Vec<_> = at_once(retries).await.into_iter().flatten().collect();
+        let retried: Vec<_> = join_in_chunks(retries).await.into_iter().flatten().collect();
         let newest = retried.iter().map(|(_, position)| *position).max();
         let reply = Reply::new(Redriven { jobs: retried.into_iter().map(|(id, _)| id).collect() });
         Ok(match newest {

@@ -1,5 +1,5 @@
-//! What happened, as users see it: of a job, of a batch, of everything a tenant has. As pages of JSON,
-//! or as server-sent events that resume where they were.
+//! Public events of a job, of a batch or of a whole account, as pages of JSON or as server-sent
+//! events that can be resumed.
 
 mod batch;
 mod event_view;
@@ -17,21 +17,21 @@ use tokio::time::{Instant, interval_at};
 pub(crate) use self::{
     batch::BatchEvents,
     event_view::{EventView, Logged, translate},
-    follow::{Follow, Wanted},
+    follow::{EventSelector, Follow},
     tenant::Events,
 };
 use crate::{
-    auth::{Principal, while_admitted},
+    auth::{Principal, while_authorized},
     problem::{Kind, Problem},
     reply::Raw,
     state::Gateway,
 };
 
-const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Nothing but a sign of life.
-const COMMENT: Bytes = Bytes::from_static(b":\n\n");
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
+/// An empty comment, sent as heartbeat.
+const HEARTBEAT: Bytes = Bytes::from_static(b":\n\n");
 
-/// The position that a reader has seen, if it says one.
+/// Parses the last position that a client has seen, if it sends one.
 pub(crate) fn seen(text: Option<&str>, field: &str) -> Result<Option<Position>, Problem> {
     let seen = text.map(|text| {
         text.parse::<Position>()
@@ -40,14 +40,14 @@ pub(crate) fn seen(text: Option<&str>, field: &str) -> Result<Option<Position>, 
     seen.transpose()
 }
 
-/// What one reader is sent, one event after the other. It is asked by the reader's own connection: who
-/// only waits, of whom there may be thousands, has no task and no queue.
+/// The events of one stream. It is polled by the client's own connection, so that a waiting stream,
+/// of which there may be thousands, needs neither a task nor a queue.
 pub(crate) trait Source: Send {
-    /// The next one; none once there is no more to say.
+    /// The next event; none at the end.
     fn next(&mut self) -> impl Future<Output = Option<Event>> + Send;
 }
 
-/// Answers with what is to be sent, for as long as whoever asked may see it.
+/// A response that streams events until the principal loses access.
 pub(crate) fn stream(
     gateway: &Gateway,
     principal: &Principal,
@@ -56,23 +56,25 @@ pub(crate) fn stream(
     let events = stream::unfold(Box::new(source), |mut source| async {
         source.next().await.map(|event| (event, source))
     });
-    let events = while_admitted(&gateway.directory, principal, events);
+    let events = while_authorized(&gateway.credentials, principal, events);
     let response = Response::builder()
         .content_type("text/event-stream")
         .header("cache-control", "no-store")
         .header("x-accel-buffering", "no");
-    Raw(response.body(Body::from_bytes_stream(lines(events))))
+    Raw(response.body(Body::from_bytes_stream(chunks(events))))
 }
 
-/// Events as they are written, and a comment now and then. The body is made of these directly: what the
-/// framework puts between keeps a buffer of 4 KiB for each who waits.
-fn lines(events: impl Stream<Item = Event> + Send) -> impl Stream<Item = io::Result<Bytes>> + Send {
+/// Events in their text form, and heartbeats while there are none. Used as the body directly,
+/// because the framework's own event stream keeps a buffer of 4 KiB for each waiting client.
+fn chunks(
+    events: impl Stream<Item = Event> + Send,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
     let mut events = Box::pin(events);
-    let start = Instant::now().checked_add(HEARTBEAT).unwrap_or_else(Instant::now);
-    let mut beat = interval_at(start, HEARTBEAT);
+    let start = Instant::now().checked_add(HEARTBEAT_INTERVAL).unwrap_or_else(Instant::now);
+    let mut heartbeat = interval_at(start, HEARTBEAT_INTERVAL);
     stream::poll_fn(move |context| match events.poll_next_unpin(context) {
         Poll::Ready(event) => Poll::Ready(event.map(|event| Ok(Bytes::from(event.to_string())))),
-        Poll::Pending => beat.poll_tick(context).map(|_| Some(Ok(COMMENT))),
+        Poll::Pending => heartbeat.poll_tick(context).map(|_| Some(Ok(HEARTBEAT))),
     })
 }
 
@@ -84,7 +86,7 @@ pub(crate) fn page(events: &[EventView], has_more: bool) -> Raw {
     Raw(Response::builder().content_type("application/json").body(body.to_string()))
 }
 
-/// True if whoever asks wants JSON and no stream.
+/// True if the client accepts JSON, so that it gets a page instead of a stream.
 pub(crate) fn wants_json(accept: Option<&str>) -> bool {
     accept.is_some_and(|accept| accept.contains("application/json"))
 }

@@ -1,4 +1,4 @@
-//! Authentication and limits: who asks, from where, and whether it is too often; before any work is done for them.
+//! Authentication and rate limits: applied to every request before any other work is done for it.
 
 use std::{
     collections::BTreeSet,
@@ -15,14 +15,14 @@ use poem::{
 
 use crate::{
     audit_notes::AuditRecord,
-    auth::{AuthError, Issuer, Principal, Token, shown},
+    auth::{AuthError, Issuer, Principal, Token, presented_secret},
     clock,
     problem::{Kind, Problem},
     rate_limits::{RateLimitHeaders, RateLimitStatus},
     state::Gateway,
 };
 
-/// Paths that answer to everybody, and are never limited.
+/// Paths without authentication and without rate limits of accounts.
 const OPEN: [&str; 5] = ["/health", "/health/ready", "/docs", "/openapi.json", "/asyncapi.json"];
 
 fn is_open(path: &str) -> bool {
@@ -30,47 +30,48 @@ fn is_open(path: &str) -> bool {
     OPEN.contains(&path) || path.starts_with("/docs/")
 }
 
-/// Lets in whoever shows a key that opens, as often as its account allows.
+/// Passes requests with valid credentials on, within the limits of their account.
 pub(crate) async fn guard<E: Endpoint>(inner: Arc<E>, mut request: Request) -> Result<Response> {
     if is_open(request.original_uri().path()) {
         return Ok(inner.call(request).await?.into_response());
     }
     let gateway = request.data::<Arc<Gateway>>().cloned();
     let Some(gateway) = gateway else {
-        return Err(Problem::new(Kind::Internal, "the request id finds it in the log").into());
+        let detail = "see the server's log for this request id";
+        return Err(Problem::new(Kind::Internal, detail).into());
     };
     let from = gateway.proxies.origin(&request);
     let principal = match identify(&gateway, &request, from).await {
         Ok(principal) => principal,
-        Err(closed) => return Err(turn_away(&gateway, &request, from, closed).into()),
+        Err(error) => return Err(rejection(&gateway, &request, from, error).into()),
     };
     gateway.must_be_open(&principal.tenant)?;
-    let limits = gateway.directory.limits(&principal.tenant);
-    let (tenant, most) = (&principal.tenant, limits.requests_per_hour);
-    let spent = gateway.buckets.spend(tenant, "requests", most, clock::now()).await;
-    let spent = spent.map_err(Problem::from)?;
-    if let Some(told) = request.data::<RateLimitHeaders>() {
-        told.tell(&spent);
+    let limits = gateway.credentials.limits(&principal.tenant);
+    let (tenant, limit) = (&principal.tenant, limits.requests_per_hour);
+    let status = gateway.rate_limiter.spend(tenant, "requests", limit, clock::now()).await;
+    let status = status.map_err(Problem::from)?;
+    if let Some(headers) = request.data::<RateLimitHeaders>() {
+        headers.set(&status);
     }
-    if !spent.allowed {
-        let fact = AuditRecord::about(&request, &principal, "request.limited");
-        gateway.audit.note(fact);
-        return Err(spent.problem().into());
+    if !status.allowed {
+        let record = AuditRecord::about(&request, &principal, "request.limited");
+        gateway.audit.note(record);
+        return Err(status.problem().into());
     }
-    if let Some(problem) = at_this_path(&gateway, &request, &principal).await? {
+    if let Some(problem) = endpoint_limit(&gateway, &request, &principal).await? {
         gateway.audit.note(AuditRecord::about(&request, &principal, "endpoint.limited"));
         return Err(problem.into());
     }
     gateway.audit.seen(&request, &principal);
     let limited = AuditRecord::about(&request, &principal, "quota.limited");
     request.set_data(principal);
-    let answer = inner.call(request).await.map(IntoResponse::into_response);
-    let status = answer.as_ref().map_or_else(poem::Error::status, Response::status);
+    let response = inner.call(request).await.map(IntoResponse::into_response);
+    let status = response.as_ref().map_or_else(poem::Error::status, Response::status);
     if status == StatusCode::TOO_MANY_REQUESTS {
-        // Minutes, or places in the queue.
+        // Media minutes or queue slots are used up.
         gateway.audit.note(limited);
     }
-    answer
+    response
 }
 
 async fn identify(
@@ -79,55 +80,57 @@ async fn identify(
     from: Option<IpAddr>,
 ) -> Result<Principal, AuthError> {
     let now = clock::now();
-    if let Some(secret) = shown(request) {
+    if let Some(secret) = presented_secret(request) {
         return match &gateway.issuer {
             Some(issuer) if Issuer::is_token(secret) => {
-                issuer.read(secret, from, &gateway.directory).await
+                issuer.read(secret, from, &gateway.credentials).await
             }
-            _ => gateway.directory.check(secret, from, now),
+            _ => gateway.credentials.check(secret, from, now),
         };
     }
     let text = token_in(request).ok_or(AuthError::Unknown)?;
-    let token = Token::read(text, gateway.directory.pepper(), now).ok_or(AuthError::Unknown)?;
-    if request.method() != Method::GET || !token.sight.shows(request.original_uri().path()) {
+    let token = Token::read(text, gateway.credentials.pepper(), now).ok_or(AuthError::Unknown)?;
+    if request.method() != Method::GET || !token.scope.covers(request.original_uri().path()) {
         return Err(AuthError::Unknown);
     }
-    let mut principal = gateway.directory.admit(token.key, from, now)?;
-    // Whatever its key may, a token shows jobs and does nothing.
-    principal.may(Scope::JobsRead).map_err(|_| AuthError::Unknown)?;
+    let mut principal = gateway.credentials.admit(token.key, from, now)?;
+    // Whatever the scopes of its key, a token only reads jobs.
+    principal.require(Scope::JobsRead).map_err(|_| AuthError::Unknown)?;
     principal.scopes = BTreeSet::from([Scope::JobsRead]);
-    principal.until = Some(Timestamp::from_millis(token.until));
+    principal.until = Some(Timestamp::from_millis(token.expires_at));
     Ok(principal)
 }
 
-/// `?token=…`, from those who cannot send headers.
+/// The value of `?token=…`, for clients that cannot send headers.
 fn token_in(request: &Request) -> Option<&str> {
     let query = request.original_uri().query()?;
     query.split('&').find_map(|pair| pair.strip_prefix("token="))
 }
 
-/// What somebody gets who is not let in; a stranger that knocks too often gets it sooner.
-fn turn_away(
+/// The problem for a request without valid credentials. Too many of them from one address are rate
+/// limited, before the reason is looked at.
+fn rejection(
     gateway: &Gateway,
     request: &Request,
     from: Option<IpAddr>,
-    closed: AuthError,
+    error: AuthError,
 ) -> Problem {
-    if closed == AuthError::Behind {
-        let detail = "keys cannot be checked while the event log, or the token issuer, is unreachable; try again";
+    if error == AuthError::Stale {
+        let detail = "keys cannot be checked while the event log, or the token issuer, is \
+                      unreachable; try again";
         return Problem::new(Kind::Unavailable, detail);
     }
     let from = from.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-    if let Err(wait) = gateway.strangers.check(from, Instant::now()) {
-        gateway.audit.note(AuditRecord::of_a_refusal(from, None, "stranger.limited"));
+    if let Err(wait) = gateway.anonymous_limiter.check(from, Instant::now()) {
+        gateway.audit.note(AuditRecord::of_rejection(from, None, "stranger.limited"));
         let detail = "too many requests without a valid key from this address";
-        return Problem::too_many(detail, wait.as_secs().saturating_add(1));
+        return Problem::rate_limited(detail, wait.as_secs().saturating_add(1));
     }
-    if closed == AuthError::Unheard {
+    if error == AuthError::NotYetKnown {
         let detail = "this key may have been created a moment ago; try again";
         return Problem::new(Kind::Unavailable, detail);
     }
-    let (kind, action, detail) = match closed {
+    let (kind, action, detail) = match error {
         AuthError::Address => {
             (Kind::Forbidden, "key.refused_address", "this key may not be used from your address")
         }
@@ -135,19 +138,19 @@ fn turn_away(
         AuthError::Revoked => {
             (Kind::Unauthorized, "key.refused_revoked", "this key was revoked or rotated")
         }
-        AuthError::Unknown | AuthError::Behind | AuthError::Unheard => (
+        AuthError::Unknown | AuthError::Stale | AuthError::NotYetKnown => (
             Kind::Unauthorized,
             "key.refused_unknown",
             "send a valid key as `X-API-Key: …` or `Authorization: Bearer …`",
         ),
     };
-    let key = shown(request).and_then(|secret| gateway.directory.holder(secret));
-    gateway.audit.note(AuditRecord::of_a_refusal(from, key, action));
+    let key = presented_secret(request).and_then(|secret| gateway.credentials.holder(secret));
+    gateway.audit.note(AuditRecord::of_rejection(from, key, action));
     Problem::new(kind, detail)
 }
 
-/// The limit of one endpoint, where the operator set one.
-async fn at_this_path(
+/// Applies the limit of one endpoint, if the operator set one; a problem if it is exceeded.
+async fn endpoint_limit(
     gateway: &Gateway,
     request: &Request,
     principal: &Principal,
@@ -161,7 +164,7 @@ async fn at_this_path(
     let name = format!("{method} {name}");
     let Some(limit) = gateway.endpoint_limits.get(&name) else { return Ok(None) };
     let bucket = name.replace(' ', "-").to_lowercase();
-    let spent: RateLimitStatus =
-        gateway.buckets.spend(&principal.tenant, &bucket, *limit, clock::now()).await?;
-    Ok((!spent.allowed).then(|| spent.problem()))
+    let status: RateLimitStatus =
+        gateway.rate_limiter.spend(&principal.tenant, &bucket, *limit, clock::now()).await?;
+    Ok((!status.allowed).then(|| status.problem()))
 }

@@ -1,4 +1,4 @@
-//! How the service is, what it can do, who works.
+//! Health, capabilities and workers of the service.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,10 +21,10 @@ use crate::{
 
 pub(crate) struct Health;
 
-/// Messages that a read model may lack for a moment: a second of a very busy log.
-const FAR_BEHIND: u64 = 10_000;
+/// Lag in messages above which a read model is unhealthy: about a second of a very busy log.
+const MAX_LAG: u64 = 10_000;
 
-/// How it is.
+/// The status of the process.
 #[derive(Debug, Object)]
 pub(crate) struct Status {
     status: String,
@@ -36,20 +36,20 @@ fn ok() -> Reply<200, Status> {
     Reply::new(Status { status: "ok".to_owned(), version })
 }
 
-/// How long the database may take to say that it is there.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Timeout of the database in the readiness check.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// True if requests with a key are answered, and the log and the database are there for them.
+/// Checks that authenticated requests can be served: the log and the database respond.
 pub(crate) async fn is_ready(gateway: &Gateway) -> Result<(), Problem> {
     if gateway.commands.log().nats().connected_for().is_none() {
         return Err(Problem::new(Kind::Unavailable, "the event log is not connected"));
     }
-    // A server that stands still breaks no connection. Without its answers nobody knows which keys are good,
-    // and whoever shows one is told to come again.
-    if gateway.directory.is_behind() {
+    // A log server that hangs keeps its connections. Without it, the validity of keys is not known,
+    // and authenticated requests get 503.
+    if gateway.credentials.is_stale() {
         return Err(Problem::new(Kind::Unavailable, "the event log does not answer"));
     }
-    let answers = tokio::time::timeout(PATIENCE, gateway.database.answers()).await;
+    let answers = tokio::time::timeout(DATABASE_TIMEOUT, gateway.database.answers()).await;
     if !answers.unwrap_or(false) {
         return Err(Problem::new(Kind::Unavailable, "the database does not answer"));
     }
@@ -74,19 +74,19 @@ impl Health {
     /// Show the health of each component
     #[oai(path = "/health/detailed", method = "get", operation_id = "getDetailedHealth")]
     async fn detailed(&self, gateway: Data<&Arc<Gateway>>, auth: Auth) -> Result<Raw> {
-        let principal = auth.may(Scope::Admin)?;
+        let principal = auth.require(Scope::Admin)?;
         let nats = gateway.commands.log().nats();
         let ends = Ends::now(gateway.commands.log()).await.ok();
         let projections = positions(&gateway.database).await.ok();
-        let workers = gateway.present();
+        let workers = gateway.live_workers();
         let read_models: Map<String, Value> = projections
             .iter()
             .flatten()
             .map(|(name, at, parked)| {
                 let lag = ends.and_then(|ends| ends.lag(name, *at));
                 let state = match lag {
-                    Some(lag) if lag > FAR_BEHIND => "behind",
-                    // One aggregate is passed over, all others are served.
+                    Some(lag) if lag > MAX_LAG => "behind",
+                    // Messages of some aggregates are skipped, all others are served.
                     _ if *parked > 0 => "parked",
                     _ => "running",
                 };
@@ -94,17 +94,17 @@ impl Health {
                 (name.clone(), shown)
             })
             .collect();
-        let conducted = queue::places(&gateway, &principal.tenant, None, 1).await.is_ok();
-        let stored = gateway.storage.answers().await;
-        let in_time = read_models.values().all(|model| model["state"] != "behind");
+        let conductor_ok = queue::positions(&gateway, &principal.tenant, None, 1).await.is_ok();
+        let storage_ok = gateway.storage.answers().await;
+        let up_to_date = read_models.values().all(|model| model["state"] != "behind");
         let parked = read_models.values().any(|model| model["state"] == "parked");
         let healthy = ends.is_some()
             && projections.is_some()
-            && in_time
-            && conducted
-            && stored
+            && up_to_date
+            && conductor_ok
+            && storage_ok
             && !workers.is_empty();
-        let status = |well: bool| if well { "ok" } else { "down" };
+        let status = |healthy: bool| if healthy { "ok" } else { "down" };
         let overall = match (healthy, parked) {
             (false, _) => "unhealthy",
             (true, true) => "degraded",
@@ -117,12 +117,12 @@ impl Health {
                     "status": status(ends.is_some()),
                     "server": nats.server_version(),
                     "last_sequence": ends.map(|ends| ends.log),
-                    "durability": "every append is fsynced before it is answered, if the server \
-                                   runs with sync_interval: always, as ours do",
+                    "durability": "every append is fsynced before it is acknowledged if the server \
+                                   runs with sync_interval: always, which is the default setup",
                 },
                 "database": { "status": status(projections.is_some()) },
-                "conductor": { "status": status(conducted) },
-                "storage": { "status": status(stored) },
+                "conductor": { "status": status(conductor_ok) },
+                "storage": { "status": status(storage_ok) },
                 "projections": read_models,
                 "workers": {
                     "status": status(!workers.is_empty()),
@@ -144,7 +144,7 @@ impl Health {
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
     ) -> Result<Reply<200, Any<Value>>> {
-        auth.may(Scope::JobsRead)?;
+        auth.require(Scope::JobsRead)?;
         let capabilities = gateway.capabilities().ok_or_else(|| {
             Problem::new(Kind::Unavailable, "no worker is running; start one, or try again")
         })?;
@@ -168,8 +168,8 @@ impl Health {
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
     ) -> Result<Reply<200, Any<Value>>> {
-        auth.may(Scope::Admin)?;
-        Ok(Reply::new(Any(json!({ "data": gateway.present(), "has_more": false }))))
+        auth.require(Scope::Admin)?;
+        Ok(Reply::new(Any(json!({ "data": gateway.live_workers(), "has_more": false }))))
     }
 
     /// Show how far the read models are
@@ -179,7 +179,7 @@ impl Health {
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
     ) -> Result<Reply<200, Any<Value>>> {
-        auth.may(Scope::Admin)?;
+        auth.require(Scope::Admin)?;
         let ends = Ends::now(gateway.commands.log()).await.map_err(Problem::from)?;
         let rows = positions(&gateway.database).await.map_err(Problem::from)?;
         let data: Vec<Value> = rows

@@ -8,8 +8,8 @@ use crate::{
     state::Gateway,
 };
 
-/// What makes a request safe to send again: the client's key, where it holds, and what was sent
-/// with it.
+/// An idempotency key: the client's text, the route that it is scoped to, and a fingerprint of the
+/// request.
 #[derive(Debug)]
 pub(crate) struct Key {
     route: &'static str,
@@ -18,14 +18,14 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// Of a request that has one.
+    /// Parses the `Idempotency-Key` header; none if absent.
     pub(crate) fn of(
         route: &'static str,
         header: Option<String>,
         fingerprint: String,
     ) -> Result<Option<Self>, Problem> {
         let Some(header) = header else { return Ok(None) };
-        // The draft wants a quoted string; many clients send it bare.
+        // The IETF draft requires a quoted string, but many clients send it without quotes.
         let text = header.trim().trim_matches('"').to_owned();
         if text.is_empty() || text.len() > 255 {
             let detail = "an Idempotency-Key is 1 to 255 characters";
@@ -34,25 +34,26 @@ impl Key {
         Ok(Some(Self { route, text, fingerprint }))
     }
 
-    /// The same key, with what was sent once that is known.
-    pub(crate) fn sent_with(self, fingerprint: String) -> Self {
+    /// The same key with a fingerprint, once that is known.
+    pub(crate) fn with_fingerprint(self, fingerprint: String) -> Self {
         Self { fingerprint, ..self }
     }
 
-    /// What the key stands for since an earlier request. Asked before anything is checked: a client
-    /// that missed the answer gets it, whatever was used up or deleted since.
-    pub(crate) async fn before<I: FromStr>(
+    /// The id that an earlier request reserved the key for, if any. Looked up before anything is
+    /// checked, so that a client which missed the response gets it, whatever quota was used up or
+    /// resource deleted since.
+    pub(crate) async fn earlier<I: FromStr>(
         &self,
         gateway: &Gateway,
         principal: &Principal,
     ) -> Result<Option<I>, Problem> {
         let tenant = principal.tenant.as_str();
         let found = gateway.idempotency.find(tenant, self.route, &self.text).await?;
-        found.map(|found| self.same(found)).transpose()
+        found.map(|found| self.resource(found)).transpose()
     }
 
-    /// Reserves the key for what it is to make; answers the id that stands for it: this one, or
-    /// that of the request that came before.
+    /// Reserves the key for a new resource; returns the id that it stands for: this one, or that of
+    /// an earlier request.
     pub(crate) async fn reserve<I: Display + FromStr + Sync>(
         &self,
         gateway: &Gateway,
@@ -63,17 +64,18 @@ impl Key {
         let own = Reservation { resource: id.to_string(), fingerprint };
         let tenant = principal.tenant.as_str();
         match gateway.idempotency.reserve(tenant, self.route, &self.text, &own).await? {
-            Reserved::Now => self.same(own),
-            Reserved::Before(before) => self.same(before),
+            Reserved::Now => self.resource(own),
+            Reserved::Before(earlier) => self.resource(earlier),
         }
     }
 
-    fn same<I: FromStr>(&self, before: Reservation) -> Result<I, Problem> {
-        if before.fingerprint != self.fingerprint {
+    /// The id of a reservation, if it was made with the same fingerprint.
+    fn resource<I: FromStr>(&self, reservation: Reservation) -> Result<I, Problem> {
+        if reservation.fingerprint != self.fingerprint {
             let detail = "this key was used with another body; use a new key for a new request";
             return Err(Problem::field(Kind::Invalid, "#Idempotency-Key", detail));
         }
         let unreadable = |_| Problem::new(Kind::Internal, "a reservation cannot be read");
-        before.resource.parse().map_err(unreadable)
+        reservation.resource.parse().map_err(unreadable)
     }
 }

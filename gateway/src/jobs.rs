@@ -1,4 +1,4 @@
-//! The jobs resource: its paths; what each does stands in its own file.
+//! The jobs resource: the routes. The operations are in the submodules.
 
 mod act;
 mod at;
@@ -72,7 +72,7 @@ impl Jobs {
         #[oai(name = "Prefer")] prefer: Header<Option<String>>,
         body: Unread<ConvertBody>,
     ) -> Result<Reply<201, Submitted>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         let submission = submit::Submission { request, principal, body, key: key.0 };
         Ok(submit::submit(&gateway, submission, prefer.0.as_deref()).await?)
     }
@@ -90,7 +90,7 @@ impl Jobs {
         #[oai(name = "Prefer")] prefer: Header<Option<String>>,
         body: Unread<StreamBody>,
     ) -> Result<Reply<201, Submitted>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         let submission = submit::Submission { request, principal, body, key: key.0 };
         Ok(submit::submit(&gateway, submission, prefer.0.as_deref()).await?)
     }
@@ -108,7 +108,7 @@ impl Jobs {
         #[oai(name = "Prefer")] prefer: Header<Option<String>>,
         body: Unread<ThumbnailsBody>,
     ) -> Result<Reply<201, Submitted>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         let submission = submit::Submission { request, principal, body, key: key.0 };
         Ok(submit::submit(&gateway, submission, prefer.0.as_deref()).await?)
     }
@@ -126,7 +126,7 @@ impl Jobs {
         #[oai(name = "Prefer")] prefer: Header<Option<String>>,
         body: Unread<AnalyzeBody>,
     ) -> Result<Reply<201, Submitted>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         let submission = submit::Submission { request, principal, body, key: key.0 };
         Ok(submit::submit(&gateway, submission, prefer.0.as_deref()).await?)
     }
@@ -144,7 +144,7 @@ impl Jobs {
         #[oai(name = "Prefer")] prefer: Header<Option<String>>,
         body: Unread<ProbeBody>,
     ) -> Result<Reply<201, Submitted>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         let submission = submit::Submission { request, principal, body, key: key.0 };
         Ok(submit::submit(&gateway, submission, prefer.0.as_deref()).await?)
     }
@@ -160,7 +160,7 @@ impl Jobs {
         auth: Auth,
         body: StrictJson<KindBody>,
     ) -> Result<Reply<200, Validated>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         Ok(validate::validate(&gateway, principal, body.value).await?)
     }
 
@@ -175,7 +175,7 @@ impl Jobs {
         auth: Auth,
         body: StrictJson<KindBody>,
     ) -> Result<Reply<200, Estimated>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         Ok(estimate::estimate(&gateway, principal, body.value).await?)
     }
 
@@ -201,8 +201,8 @@ impl Jobs {
         cursor: Query<Option<String>>,
         min_position: Query<Option<String>>,
     ) -> Result<Reply<200, JobPage>> {
-        let principal = auth.may(Scope::JobsRead)?;
-        let asked = list::JobListQuery {
+        let principal = auth.require(Scope::JobsRead)?;
+        let query = list::JobListQuery {
             uri: request.original_uri(),
             status: status.0,
             kind: kind.0,
@@ -215,7 +215,7 @@ impl Jobs {
             cursor: cursor.0,
             min_position: min_position.0,
         };
-        Ok(list::list(&gateway, principal, asked).await?)
+        Ok(list::list(&gateway, principal, query).await?)
     }
 
     /// Show a job
@@ -233,12 +233,12 @@ impl Jobs {
         min_position: Query<Option<String>>,
         at: Query<Option<String>>,
     ) -> Result<Reply<200, JobBody>> {
-        let principal = auth.may(Scope::JobsRead)?;
-        if let Some(then) = &at.0 {
-            return Ok(at::at(&gateway, principal, job_id(&id.0)?, then).await?);
+        let principal = auth.require(Scope::JobsRead)?;
+        if let Some(point) = &at.0 {
+            return Ok(at::at(&gateway, principal, job_id(&id.0)?, point).await?);
         }
-        let asked = find::JobQuery { min_position: min_position.0, prefer: prefer.0 };
-        let found = find::find(&gateway, principal, job_id(&id.0)?, asked).await?;
+        let query = find::JobQuery { min_position: min_position.0, prefer: prefer.0 };
+        let found = find::find(&gateway, principal, job_id(&id.0)?, query).await?;
         Ok(found.unless(if_none_match.0.as_deref()))
     }
 
@@ -254,7 +254,7 @@ impl Jobs {
         body: StrictJson<act::PriorityBody>,
     ) -> Result<Reply<200, JobBody>> {
         let command = JobCommand::Reprioritise { priority: body.value.priority.into() };
-        Ok(Act::new(request, &auth, &id.0, if_match.0)?.give(&gateway, command).await?)
+        Ok(Act::new(request, &auth, &id.0, if_match.0)?.execute(&gateway, command).await?)
     }
 
     /// Cancel a job
@@ -313,22 +313,22 @@ impl Jobs {
         #[oai(name = "Prefer")] prefer: Header<Option<String>>,
         body: StrictJson<RerunBody>,
     ) -> Result<Reply<201, Submitted>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         let id = job_id(&id.0)?;
         let fields = body.value.fields()?;
         let key = Key::of("/rerun", key.0, format!("{id} {}", body.fingerprint))?;
-        let (asked, prefer) =
+        let (context, prefer) =
             (submit::SubmitContext { request, principal, key }, prefer.0.as_deref());
-        if let Some(answer) = submit::before(&gateway, &asked, prefer).await? {
-            return Ok(answer);
+        if let Some(response) = submit::replay(&gateway, &context, prefer).await? {
+            return Ok(response);
         }
-        let spec = rerun::again(&gateway, &principal.tenant, id, fields).await?;
-        Ok(submit::submit_spec(&gateway, asked, spec, prefer).await?)
+        let spec = rerun::rerun_spec(&gateway, &principal.tenant, id, fields).await?;
+        Ok(submit::submit_spec(&gateway, context, spec, prefer).await?)
     }
 
     /// Compare two jobs
     ///
-    /// With the job that it reruns, if no other one is named.
+    /// With the job in `with`, or, if absent, the job that this one reruns.
     #[oai(path = "/jobs/:id/diff", method = "get", operation_id = "diffJobs")]
     async fn diff(
         &self,
@@ -337,7 +337,7 @@ impl Jobs {
         id: Path<String>,
         with: Query<Option<String>>,
     ) -> Result<Reply<200, Diff>> {
-        let principal = auth.may(Scope::JobsRead)?;
+        let principal = auth.require(Scope::JobsRead)?;
         Ok(diff::diff(&gateway, principal, job_id(&id.0)?, with.0.as_deref()).await?)
     }
 
@@ -351,24 +351,24 @@ impl Jobs {
         auth: Auth,
         id: Path<String>,
     ) -> Result<Reply<200, Why>> {
-        let principal = auth.may(Scope::JobsRead)?;
+        let principal = auth.require(Scope::JobsRead)?;
         Ok(why::explain(&gateway, principal, job_id(&id.0)?).await?)
     }
 
     /// Stream a job's events
     ///
     /// Server-sent events from the beginning, or after `Last-Event-ID`; the stream ends with the
-    /// job. With `Accept: application/json` the events so far.
+    /// job. With `Accept: application/json`, the events so far.
     #[oai(path = "/jobs/:id/events", method = "get", operation_id = "getJobEvents")]
     async fn events(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        viewer: ReadAuth,
+        auth: ReadAuth,
         id: Path<String>,
         #[oai(name = "Last-Event-ID")] last: Header<Option<String>>,
         #[oai(name = "Accept")] accept: Header<Option<String>>,
     ) -> Result<Raw> {
-        let principal = viewer.sees()?;
+        let principal = auth.require_read()?;
         let id = job_id(&id.0)?;
         Ok(events::events(&gateway, principal, id, last.0, accept.0).await?)
     }
@@ -383,7 +383,7 @@ impl Jobs {
         limit: Query<Option<u32>>,
         cursor: Query<Option<String>>,
     ) -> Result<Reply<200, LogPage>> {
-        let principal = auth.may(Scope::JobsRead)?;
+        let principal = auth.require(Scope::JobsRead)?;
         Ok(logs::logs(&gateway, principal, job_id(&id.0)?, limit.0, cursor.0).await?)
     }
 
@@ -392,10 +392,10 @@ impl Jobs {
     async fn outputs(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        viewer: ReadAuth,
+        auth: ReadAuth,
         id: Path<String>,
     ) -> Result<Reply<200, OutputList>> {
-        let principal = viewer.sees()?;
+        let principal = auth.require_read()?;
         Ok(outputs::list(&gateway, &principal.tenant, job_id(&id.0)?).await?)
     }
 
@@ -404,12 +404,12 @@ impl Jobs {
     async fn output(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        viewer: ReadAuth,
+        auth: ReadAuth,
         id: Path<String>,
         name: Path<String>,
         #[oai(name = "Range")] range: Header<Option<String>>,
     ) -> Result<Raw> {
-        let principal = viewer.sees()?;
+        let principal = auth.require_read()?;
         let id = job_id(&id.0)?;
         Ok(outputs::read(&gateway, principal, id, &name.0, range.0.as_deref()).await?)
     }
@@ -423,13 +423,13 @@ impl Jobs {
     async fn output_in_folder(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        viewer: ReadAuth,
+        auth: ReadAuth,
         id: Path<String>,
         folder: Path<String>,
         name: Path<String>,
         #[oai(name = "Range")] range: Header<Option<String>>,
     ) -> Result<Raw> {
-        let principal = viewer.sees()?;
+        let principal = auth.require_read()?;
         let id = job_id(&id.0)?;
         let name = format!("{}/{}", folder.0, name.0);
         Ok(outputs::read(&gateway, principal, id, &name, range.0.as_deref()).await?)

@@ -1,4 +1,4 @@
-//! The API keys resource: its paths; what each does stands in its own file.
+//! The API keys resource: the routes. The operations are in the submodules.
 
 mod body;
 mod change;
@@ -39,18 +39,18 @@ use crate::{
 
 pub(crate) struct Keys;
 
-/// A key that the asker may see, as the log has it this moment; another tenant's is none.
+/// Finds a key that the caller may see, as it is in the log now; other tenants' keys are not found.
 async fn find(gateway: &Gateway, principal: &Principal, id: &str) -> Result<KnownKey, Problem> {
     let id: KeyId = id.parse().map_err(|_| Problem::not_found("key"))?;
-    gateway.directory.catch_up(gateway.commands.log()).await?;
-    let key = gateway.directory.key(id).ok_or_else(|| Problem::not_found("key"))?;
+    gateway.credentials.catch_up(gateway.commands.log()).await?;
+    let key = gateway.credentials.key(id).ok_or_else(|| Problem::not_found("key"))?;
     if key.tenant != principal.tenant && !principal.is_admin() {
         return Err(Problem::not_found("key"));
     }
     Ok(key)
 }
 
-/// The same for whoever changes it.
+/// The same for a change; the account must be open.
 async fn find_open(
     gateway: &Gateway,
     principal: &Principal,
@@ -61,8 +61,8 @@ async fn find_open(
     Ok(key)
 }
 
-/// The same for whoever only looks; an admin's look at another tenant's is noted.
-async fn look(
+/// The same for a read; an admin's read of another tenant's key is noted in the audit trail.
+async fn find_to_read(
     gateway: &Gateway,
     request: &Request,
     principal: &Principal,
@@ -80,7 +80,7 @@ impl Keys {
     /// Create an API key
     ///
     /// The `secret` is only in this response. A key cannot be given scopes or limits that its
-    /// creator does not have. With `Idempotency-Key`, a repeated request answers the same key
+    /// creator does not have. With `Idempotency-Key`, a repeated request returns the same key
     /// without its secret.
     #[oai(path = "/api-keys", method = "post", operation_id = "createKey")]
     async fn create(
@@ -91,7 +91,7 @@ impl Keys {
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: StrictJson<KeyBody>,
     ) -> Result<Reply<201, KeyShown>> {
-        let principal = auth.may(Scope::KeysManage)?;
+        let principal = auth.require(Scope::KeysManage)?;
         Ok(create::create(&gateway, request, principal, body, key.0).await?)
     }
 
@@ -108,9 +108,9 @@ impl Keys {
         limit: Query<Option<u32>>,
         cursor: Query<Option<String>>,
     ) -> Result<Reply<200, KeyPage>> {
-        let principal = auth.may(Scope::KeysManage)?;
-        let asked = show::KeyQuery { tenant: tenant.0, limit: limit.0, cursor: cursor.0 };
-        Ok(show::list(&gateway, request, principal, asked).await?)
+        let principal = auth.require(Scope::KeysManage)?;
+        let query = show::KeyQuery { tenant: tenant.0, limit: limit.0, cursor: cursor.0 };
+        Ok(show::list(&gateway, request, principal, query).await?)
     }
 
     /// Show an API key
@@ -123,9 +123,9 @@ impl Keys {
         id: Path<String>,
         #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
     ) -> Result<Reply<200, KeyShown>> {
-        let principal = auth.may(Scope::KeysManage)?;
-        let key = look(&gateway, request, principal, &id.0).await?;
-        Ok(show::answer(&key).unless(if_none_match.0.as_deref()))
+        let principal = auth.require(Scope::KeysManage)?;
+        let key = find_to_read(&gateway, request, principal, &id.0).await?;
+        Ok(show::response(&key).unless(if_none_match.0.as_deref()))
     }
 
     /// Update an API key
@@ -141,11 +141,12 @@ impl Keys {
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
         body: StrictJson<KeyPatch>,
     ) -> Result<Reply<200, KeyShown>> {
-        let principal = auth.may(Scope::KeysManage)?;
+        let principal = auth.require(Scope::KeysManage)?;
         let key = find_open(&gateway, principal, &id.0).await?;
         let change = Box::new(body.value.read()?);
         let command = KeyCommand::Update { change, by: principal.grant() };
-        Ok(Change { request, principal, key, if_match: if_match.0 }.give(&gateway, command).await?)
+        let change = Change { request, principal, key, if_match: if_match.0 };
+        Ok(change.execute(&gateway, command).await?)
     }
 
     /// Rotate an API key's secret
@@ -163,7 +164,7 @@ impl Keys {
         grace: Query<Option<u64>>,
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
     ) -> Result<Reply<200, KeyShown>> {
-        let principal = auth.may(Scope::KeysManage)?;
+        let principal = auth.require(Scope::KeysManage)?;
         let key = find_open(&gateway, principal, &id.0).await?;
         let change = Change { request, principal, key, if_match: if_match.0 };
         Ok(change.rotate(&gateway, grace.0).await?)
@@ -171,7 +172,7 @@ impl Keys {
 
     /// Revoke an API key
     ///
-    /// Every gateway refuses it within a moment.
+    /// Every gateway rejects it within a moment.
     #[oai(path = "/api-keys/:id/revoke", method = "post", operation_id = "revokeKey")]
     async fn revoke(
         &self,
@@ -181,10 +182,11 @@ impl Keys {
         id: Path<String>,
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
     ) -> Result<Reply<200, KeyShown>> {
-        let principal = auth.may(Scope::KeysManage)?;
+        let principal = auth.require(Scope::KeysManage)?;
         let key = find_open(&gateway, principal, &id.0).await?;
         let command = KeyCommand::Revoke { by: principal.grant() };
-        Ok(Change { request, principal, key, if_match: if_match.0 }.give(&gateway, command).await?)
+        let change = Change { request, principal, key, if_match: if_match.0 };
+        Ok(change.execute(&gateway, command).await?)
     }
 
     /// Change when an API key expires
@@ -198,7 +200,7 @@ impl Keys {
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
         body: StrictJson<ExtendBody>,
     ) -> Result<Reply<200, KeyShown>> {
-        let principal = auth.may(Scope::KeysManage)?;
+        let principal = auth.require(Scope::KeysManage)?;
         let key = find_open(&gateway, principal, &id.0).await?;
         let (by, at) = (principal.grant(), clock::now());
         let command = KeyCommand::Extend { expires_at: body.value.read()?, by, at };
@@ -217,8 +219,8 @@ impl Keys {
         auth: Auth,
         id: Path<String>,
     ) -> Result<Reply<200, KeyUsage>> {
-        let principal = auth.may(Scope::KeysManage)?;
-        let key = look(&gateway, request, principal, &id.0).await?;
+        let principal = auth.require(Scope::KeysManage)?;
+        let key = find_to_read(&gateway, request, principal, &id.0).await?;
         Ok(Reply::new(usage::of(&gateway, &key)))
     }
 }

@@ -1,10 +1,8 @@
-//! The HTTP API: one operation, one file. `problem.rs` alone knows status codes.
+//! The HTTP API. Most operations have a file of their own; status codes are only in `problem.rs`.
 
 mod account_status;
 mod accounts;
-mod answering;
 mod asyncapi;
-mod at_once;
 mod audit_notes;
 mod audit_trail;
 mod auth;
@@ -26,6 +24,7 @@ mod health;
 mod idempotency;
 mod if_match;
 mod jobs;
+mod join_in_chunks;
 mod keys;
 mod log_tail;
 mod media;
@@ -41,6 +40,7 @@ mod random;
 mod range;
 mod rate_limits;
 mod reply;
+mod response_body;
 mod response_middleware;
 mod row_cache;
 mod scanner;
@@ -61,4 +61,4 @@ pub use problem::Kind as ProblemKind;
 pub use scanner::{OnFailure, ScannerConfig};
 pub use server::{GatewayConfig, GatewayError, Server, TlsConfig, openapi};
 pub use state::{Gateway, Services};
-pub use uploads::LookConfig;
+pub use uploads::InspectionConfig;

@@ -1,4 +1,5 @@
-//! What a gateway hears while it serves: the log, and what is told beside it.
+//! What a gateway receives while it serves: new messages of the log, and messages over NATS
+//! pub/sub.
 
 use std::{
     sync::{Arc, PoisonError},
@@ -12,24 +13,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{queue_slots, server::GatewayError, state::Gateway};
 
-/// What is followed of the log.
-const FOLLOWED: [&str; 6] =
+/// The subjects of the log that are followed.
+const SUBJECTS: [&str; 6] =
     ["ev.job.>", "ev.batch.>", "ev.key.>", "ev.hook.>", "ev.account.>", "ev.preset.>"];
 
-/// An account that changed may be one that was erased: nothing of it is kept in memory, neither what
-/// is there now nor what is read before the rows are written anew.
-async fn forget(gateway: &Arc<Gateway>, tenant: &str, sequence: u64) {
+/// Clears cached data after an account changed, as it may have been erased. The job cache is
+/// cleared again once the read model has processed the message, because old rows may be read until
+/// then.
+async fn clear_account(gateway: &Arc<Gateway>, tenant: &str, sequence: u64) {
     gateway.commands.forget(tenant).await;
-    gateway.rows.clear();
+    gateway.job_cache.clear();
     let gateway = Arc::clone(gateway);
     tokio::spawn(async move {
-        written(&gateway, sequence).await;
-        gateway.rows.clear();
+        wait_for_rows(&gateway, sequence).await;
+        gateway.job_cache.clear();
     });
 }
 
-/// Waits until the rows of jobs hold this message.
-async fn written(gateway: &Gateway, sequence: u64) {
+/// Waits until the read model of jobs has processed this message.
+async fn wait_for_rows(gateway: &Gateway, sequence: u64) {
     let epoch = gateway.commands.log().identity().epoch;
     let position = Position { epoch, sequence, index: 0 }.to_string();
     let (positions, database) = (&gateway.positions, &gateway.database);
@@ -38,64 +40,70 @@ async fn written(gateway: &Gateway, sequence: u64) {
     }
 }
 
-/// What is kept in memory of a message's thing is old now.
-async fn outdate(gateway: &Arc<Gateway>, message: &Message) {
+/// Invalidates what is cached for the aggregate of a message.
+async fn invalidate(gateway: &Arc<Gateway>, message: &Message) {
     let Some((category, owner, id)) = message.address() else { return };
     if category == Account::CATEGORY {
-        forget(gateway, owner, message.sequence).await;
+        clear_account(gateway, owner, message.sequence).await;
     } else if category == Preset::CATEGORY {
-        gateway.presets.hear(&(owner.to_owned(), id.to_owned()), message.sequence);
+        let key = (owner.to_owned(), id.to_owned());
+        gateway.preset_cache.invalidate(&key, message.sequence);
     } else if category == Job::CATEGORY
         && let Ok(id) = id.parse()
     {
-        gateway.rows.hear(&id, message.sequence);
+        gateway.job_cache.invalidate(&id, message.sequence);
     }
 }
 
-/// Hears positions, progress, presence and the log, for as long as the gateway serves.
-pub(crate) async fn hear(
+/// Receives positions, progress, heartbeats and the log in a task of its own until `stop` is
+/// cancelled.
+pub(crate) async fn spawn(
     gateway: &Arc<Gateway>,
     stop: &CancellationToken,
 ) -> Result<tokio::task::JoinHandle<()>, GatewayError> {
     let log = gateway.commands.log().clone();
-    let live = PubSub::new(log.nats().clone());
-    let mut positions = live.listen(position_subject("*")).await?;
-    let mut progress = live.listen("live.*.job.*.progress").await?;
-    let mut presence = live.listen("presence.worker.>").await?;
-    let mut wanted = live.listen(format!("{}.*", queue_slots::WANTED)).await?;
+    let pubsub = PubSub::new(log.nats().clone());
+    let mut positions = pubsub.listen(position_subject("*")).await?;
+    let mut progress = pubsub.listen("live.*.job.*.progress").await?;
+    let mut heartbeats = pubsub.listen("presence.worker.>").await?;
+    let mut slots_wanted = pubsub.listen(format!("{}.*", queue_slots::WANTED_SUBJECT)).await?;
     let last = log.last_sequence().await?;
-    let mut reader = log.follow_only(&FOLLOWED, last.saturating_add(1));
+    let mut reader = log.follow_only(&SUBJECTS, last.saturating_add(1));
     let (gateway, stop) = (Arc::clone(gateway), stop.clone());
-    // A row that lacks what was not heard of would be served until something else is.
+    // The job cache stays closed until rows contain everything from before: otherwise a row that
+    // lacks a message which was never received would be served until the next one.
     let (catching_up, stopped) = (Arc::clone(&gateway), stop.clone());
     tokio::spawn(async move {
-        if stopped.run_until_cancelled(written(&catching_up, last)).await.is_some() {
-            catching_up.rows.open();
+        if stopped.run_until_cancelled(wait_for_rows(&catching_up, last)).await.is_some() {
+            catching_up.job_cache.open();
         }
     });
     Ok(tokio::spawn(async move {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                Some(heard) = positions.next() => {
-                    gateway.positions.hear(&heard.subject, &heard.payload);
+                Some(received) = positions.next() => {
+                    gateway.positions.receive(&received.subject, &received.payload);
                 },
-                Some(heard) = progress.next() => {
-                    gateway.progress.hear(&heard.payload);
-                    gateway.hub.hear_progress(&heard.subject, &heard.payload);
+                Some(received) = progress.next() => {
+                    gateway.progress.receive(&received.payload);
+                    gateway.event_bus.publish_progress(&received.subject, &received.payload);
                 }
-                Some(heard) = presence.next() => {
-                    let worker = heard.subject.rsplit('.').next().unwrap_or_default().to_owned();
-                    let body = serde_json::from_slice(&heard.payload).unwrap_or_default();
+                Some(received) = heartbeats.next() => {
+                    let worker = received.subject.rsplit('.').next().unwrap_or_default().to_owned();
+                    let body = serde_json::from_slice(&received.payload).unwrap_or_default();
                     let mut workers =
                         gateway.workers.lock().unwrap_or_else(PoisonError::into_inner);
                     workers.insert(worker, (Instant::now(), body));
                 }
-                Some(heard) = wanted.next() => queue_slots::hear(&gateway, &heard.subject).await,
+                Some(received) = slots_wanted.next() => {
+                    queue_slots::return_unspent(&gateway, &received.subject).await;
+                }
                 message = reader.next() => {
-                    // Before anybody is told: who reads then sees what is told of.
-                    outdate(&gateway, &message).await;
-                    gateway.hub.hear(message);
+                    // Before subscribers are notified, so that they never read an older row
+                    // afterwards.
+                    invalidate(&gateway, &message).await;
+                    gateway.event_bus.publish(message);
                 }
             }
         }

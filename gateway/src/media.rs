@@ -1,4 +1,4 @@
-//! Media requests as users write them, and how they become the domain's.
+//! Media requests as clients send them, and their conversion to domain types.
 
 mod operation;
 pub(crate) mod value;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 pub(crate) use self::operation::{OperationJson, operations, show as show_operation};
 
-/// If the output name is taken.
+/// What to do if the output already exists.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize, Enum)]
 #[serde(rename_all = "snake_case")]
 #[oai(rename_all = "snake_case", rename = "Overwrite")]
@@ -19,7 +19,7 @@ pub(crate) enum OverwriteWord {
     Replace,
 }
 
-/// What is meant when nothing is said: never replace.
+/// The overwrite policy of a request; the default is never to replace.
 pub(crate) const fn overwrite(word: Option<OverwriteWord>) -> Overwrite {
     match word {
         None | Some(OverwriteWord::Fail) => Overwrite::Fail,
@@ -27,7 +27,7 @@ pub(crate) const fn overwrite(word: Option<OverwriteWord>) -> Overwrite {
     }
 }
 
-/// What a job was asked for beside its input and output, as understood.
+/// A job's parsed request without its input and output.
 pub(crate) fn show_request(request: &MediaRequest) -> Value {
     let mut shown = match request {
         MediaRequest::Convert(_) | MediaRequest::Probe(_) => json!({}),
@@ -52,8 +52,8 @@ pub(crate) fn show_request(request: &MediaRequest) -> Value {
                 operation::in_seconds(part);
             }
         }
-        for beside in ["input", "output", "overwrite"] {
-            fields.remove(beside);
+        for other in ["input", "output", "overwrite"] {
+            fields.remove(other);
         }
     }
     shown

@@ -1,4 +1,4 @@
-//! Pages of a list: how large, from where on, and what leads to the next.
+//! Pagination of lists: limits, cursors and links.
 
 use std::{fmt::Display, str::FromStr};
 
@@ -7,20 +7,20 @@ use poem::http::Uri;
 
 use crate::problem::{Kind, Problem};
 
-const USUAL: u32 = 50;
-const MOST: u32 = 200;
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 200;
 
-/// How many of these things are wanted.
-pub(crate) fn limit(asked: Option<u32>, things: &str) -> Result<u32, Problem> {
-    let limit = asked.unwrap_or(USUAL);
-    if (1..=MOST).contains(&limit) {
+/// Validates the `limit` of a page.
+pub(crate) fn limit(requested: Option<u32>, items: &str) -> Result<u32, Problem> {
+    let limit = requested.unwrap_or(DEFAULT_LIMIT);
+    if (1..=MAX_LIMIT).contains(&limit) {
         return Ok(limit);
     }
-    let detail = format!("a page has 1 to {MOST} {things}");
+    let detail = format!("a page has 1 to {MAX_LIMIT} {items}");
     Err(Problem::field(Kind::Malformed, "#limit", detail))
 }
 
-/// The thing that a cursor says was the last one seen.
+/// Decodes a cursor: the id of the last item of the page before.
 pub(crate) fn after<I: FromStr>(cursor: Option<&str>) -> Result<Option<I>, Problem> {
     let read = |cursor: &str| {
         let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
@@ -33,8 +33,8 @@ pub(crate) fn after<I: FromStr>(cursor: Option<&str>) -> Result<Option<I>, Probl
     cursor.map(|cursor| read(cursor).ok_or_else(bad)).transpose()
 }
 
-/// Cuts rows, of which one more than wanted was asked for, to a page; answers the cursor behind it, if
-/// there is more.
+/// Truncates rows to a page and returns the cursor of the next one, if there are more. `rows` must
+/// have been queried with a limit of one more.
 pub(crate) fn cut<R, I: Display>(
     rows: &mut Vec<R>,
     limit: u32,
@@ -46,7 +46,7 @@ pub(crate) fn cut<R, I: Display>(
     rows.last().filter(|_| has_more).map(|row| URL_SAFE_NO_PAD.encode(id(row).to_string()))
 }
 
-/// The link to the page behind a cursor, with the same filters.
+/// The link to the page after a cursor, with the same filters.
 pub(crate) fn next(uri: &Uri, cursor: &str) -> String {
     let query = uri.query().unwrap_or_default();
     let others = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));

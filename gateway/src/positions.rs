@@ -12,13 +12,13 @@ use tokio::sync::watch;
 
 use crate::problem::{Kind, Problem};
 
-/// How far the read side is, as it told us last.
+/// The positions of the read models, as far as they are known to this gateway.
 #[derive(Debug)]
 pub(crate) struct Positions {
     known: BTreeMap<&'static str, watch::Sender<u64>>,
 }
 
-/// The read models that are answered from.
+/// The read models that requests read from.
 const SERVED: [&str; 8] = [
     JobDetail::NAME,
     JobList::NAME,
@@ -36,21 +36,21 @@ impl Default for Positions {
     }
 }
 
-/// How long a reader waits for its own write before it is told to come again.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How often the table is asked, should the word have been lost.
-const ASK: Duration = Duration::from_millis(100);
+/// How long a request waits for its `min_position` before it gets 503.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often positions are read from the database meanwhile, in case a message was lost.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Positions {
-    /// Takes in what was told on `projection.<name>.position`.
-    pub(crate) fn hear(&self, subject: &str, payload: &[u8]) {
+    /// Processes a message on `projection.<name>.position`.
+    pub(crate) fn receive(&self, subject: &str, payload: &[u8]) {
         let at = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok());
         if let (Some(name), Some(at)) = (subject.split('.').nth(1), at) {
-            self.learn(name, at);
+            self.advance(name, at);
         }
     }
 
-    fn learn(&self, name: &str, at: u64) {
+    fn advance(&self, name: &str, at: u64) {
         let Some(model) = self.known.get(name) else { return };
         model.send_if_modified(|known| {
             let newer = at > *known;
@@ -59,38 +59,41 @@ impl Positions {
         });
     }
 
-    /// Waits until a read model has reached what the reader has seen.
+    /// Waits until a read model has reached `min_position`; returns at once if there is none.
+    ///
+    /// # Errors
+    /// When the position is invalid or of another epoch, or is not reached in time.
     pub(crate) async fn reach<P: Projection>(
         &self,
         database: &Database,
         epoch: u32,
-        wanted: Option<&str>,
+        min_position: Option<&str>,
     ) -> Result<(), Problem> {
-        let Some(wanted) = wanted else { return Ok(()) };
-        let wanted: Position = wanted.parse().map_err(|error: ffapi_nats::BadPosition| {
+        let Some(text) = min_position else { return Ok(()) };
+        let target: Position = text.parse().map_err(|error: ffapi_nats::ParsePositionError| {
             Problem::field(Kind::Malformed, "#min_position", error.to_string())
         })?;
-        if wanted.epoch != epoch {
+        if target.epoch != epoch {
             return Err(Problem::field(
                 Kind::Malformed,
                 "#min_position",
-                format!("the log is in epoch {epoch} since it was restored; start over"),
+                format!("the log was restored and is now in epoch {epoch}; start over"),
             ));
         }
         let start = Instant::now();
         let Some(model) = self.known.get(P::NAME) else { return Ok(()) };
         let mut known = model.subscribe();
         loop {
-            if *known.borrow_and_update() >= wanted.sequence {
+            if *known.borrow_and_update() >= target.sequence {
                 return Ok(());
             }
-            if start.elapsed() >= PATIENCE {
+            if start.elapsed() >= CATCH_UP_TIMEOUT {
                 let sequence = *known.borrow();
                 return Err(Problem::behind(Position { epoch, sequence, index: 0 }));
             }
-            if tokio::time::timeout(ASK, known.changed()).await.is_err() {
+            if tokio::time::timeout(POLL_INTERVAL, known.changed()).await.is_err() {
                 for (name, at, _) in positions(database).await? {
-                    self.learn(&name, at);
+                    self.advance(&name, at);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! The presets resource: its paths; what each does stands in its own file.
+//! The presets resource: the routes. The operations are in the submodules.
 
 mod apply;
 mod define;
@@ -44,7 +44,7 @@ impl Presets {
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: StrictJson<PresetBody>,
     ) -> Result<Reply<201, PresetShown>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         let caller = caller(principal, request);
         Ok(define::create(&gateway, principal, &caller, body, key.0).await?)
     }
@@ -62,10 +62,10 @@ impl Presets {
         cursor: Query<Option<String>>,
         min_position: Query<Option<String>>,
     ) -> Result<Reply<200, PresetList>> {
-        let principal = auth.may(Scope::JobsRead)?;
+        let principal = auth.require(Scope::JobsRead)?;
         let (limit, cursor, min_position) = (limit.0, cursor.0, min_position.0);
-        let asked = show::PresetQuery { limit, cursor, min_position };
-        Ok(show::list(&gateway, principal, request.original_uri(), asked).await?)
+        let query = show::PresetQuery { limit, cursor, min_position };
+        Ok(show::list(&gateway, principal, request.original_uri(), query).await?)
     }
 
     /// Show a preset's newest version
@@ -77,7 +77,7 @@ impl Presets {
         name: Path<String>,
         #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
     ) -> Result<Reply<200, PresetShown>> {
-        let principal = auth.may(Scope::JobsRead)?;
+        let principal = auth.require(Scope::JobsRead)?;
         let known = if_none_match.0.as_deref();
         Ok(show::find(&gateway, principal, &name.0, None, known).await?)
     }
@@ -93,7 +93,7 @@ impl Presets {
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
         body: StrictJson<PresetPut>,
     ) -> Result<Reply<200, PresetShown>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         let caller = caller(principal, request);
         let (name, preset) = (&name.0, body.value);
         Ok(define::update(&gateway, principal, &caller, name, preset, if_match.0).await?)
@@ -111,7 +111,7 @@ impl Presets {
         name: Path<String>,
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
     ) -> Result<Reply<200, PresetShown>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         let caller = caller(principal, request);
         Ok(define::delete(&gateway, principal, &caller, &name.0, if_match.0).await?)
     }
@@ -126,12 +126,12 @@ impl Presets {
         version: Path<u32>,
         #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
     ) -> Result<Reply<200, PresetShown>> {
-        let principal = auth.may(Scope::JobsRead)?;
+        let principal = auth.require(Scope::JobsRead)?;
         let known = if_none_match.0.as_deref();
         Ok(show::find(&gateway, principal, &name.0, Some(version.0), known).await?)
     }
 
-    /// Run the jobs of a preset version again with the newest
+    /// Rerun the jobs of a preset version with the newest version
     ///
     /// A batch of up to 1000 jobs, one for each completed job that used that version.
     #[oai(
@@ -150,7 +150,7 @@ impl Presets {
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: StrictJson<RerunBody>,
     ) -> Result<Reply<201, BatchShown>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         let (name, version) = (name.0.as_str(), version.0);
         let rerun = rerun::rerun(&gateway, request, principal, name, version, body, key.0);
         Ok(Box::pin(rerun).await?)

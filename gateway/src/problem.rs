@@ -1,4 +1,4 @@
-//! RFC 9457 problems: the one place that knows status codes.
+//! RFC 9457 problems, and the only mapping from errors to HTTP status codes.
 
 use std::fmt;
 
@@ -24,40 +24,40 @@ use poem::{
 use serde::Serialize;
 use serde_json::json;
 
-/// The kinds of problem; each has its own `type`, explained in docs/errors.md.
+/// The kinds of problem. Each has its own `type`, documented in docs/errors.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// 400: it cannot be read.
+    /// 400: the request cannot be parsed.
     Malformed,
-    /// 401: nobody we know.
+    /// 401: no valid credentials.
     Unauthorized,
-    /// 403: known, and not allowed.
+    /// 403: the credentials are valid, but do not allow this.
     Forbidden,
-    /// 404: there is no such thing, or it is somebody else's.
+    /// 404: the resource does not exist, or belongs to another tenant.
     NotFound,
-    /// 405: not this way.
+    /// 405: the path does not support this method.
     MethodNotAllowed,
-    /// 408: it did not come in time.
-    Slow,
-    /// 409: not as it stands.
+    /// 408: the request body was not received in time.
+    RequestTimeout,
+    /// 409: the current state of the resource does not allow this.
     Conflict,
-    /// 410: it was, and is erased.
+    /// 410: the account is being erased, or is erased.
     Gone,
-    /// 412: it is not the version you saw.
+    /// 412: `If-Match` names another version.
     PreconditionFailed,
-    /// 413: too much.
+    /// 413: the body, a header, a batch or the storage needed is too large.
     TooLarge,
-    /// 415: not this kind of body.
+    /// 415: the content type of the body is not supported.
     UnsupportedMediaType,
-    /// 416: no such part.
+    /// 416: the file does not have the requested range.
     RangeNotSatisfiable,
-    /// 422: it can be read and makes no sense.
+    /// 422: the request is well-formed, but its content is invalid.
     Invalid,
-    /// 429: too often, or more than the account has.
-    TooMany,
-    /// 500: ours.
+    /// 429: a rate limit or a quota of the account is reached.
+    RateLimited,
+    /// 500: an error of the service.
     Internal,
-    /// 503: come again.
+    /// 503: temporarily unavailable; the request can be retried.
     Unavailable,
 }
 
@@ -69,7 +69,7 @@ impl Kind {
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
-        Self::Slow,
+        Self::RequestTimeout,
         Self::Conflict,
         Self::Gone,
         Self::PreconditionFailed,
@@ -77,7 +77,7 @@ impl Kind {
         Self::UnsupportedMediaType,
         Self::RangeNotSatisfiable,
         Self::Invalid,
-        Self::TooMany,
+        Self::RateLimited,
         Self::Internal,
         Self::Unavailable,
     ];
@@ -89,7 +89,7 @@ impl Kind {
             Self::Forbidden => (403, "forbidden", "The API key does not allow this"),
             Self::NotFound => (404, "not-found", "Not found"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "Method not allowed"),
-            Self::Slow => (408, "request-timeout", "Request timeout"),
+            Self::RequestTimeout => (408, "request-timeout", "Request timeout"),
             Self::Conflict => (409, "conflict", "Conflict with the current state"),
             Self::Gone => (410, "gone", "Gone"),
             Self::PreconditionFailed => (412, "precondition-failed", "Precondition failed"),
@@ -97,7 +97,7 @@ impl Kind {
             Self::UnsupportedMediaType => (415, "unsupported-media-type", "Unsupported media type"),
             Self::RangeNotSatisfiable => (416, "range-not-satisfiable", "Range not satisfiable"),
             Self::Invalid => (422, "invalid", "Invalid request"),
-            Self::TooMany => (429, "rate-limited", "Rate or quota limit reached"),
+            Self::RateLimited => (429, "rate-limited", "Rate or quota limit reached"),
             Self::Internal => (500, "internal", "Internal error"),
             Self::Unavailable => (503, "unavailable", "Service unavailable"),
         }
@@ -109,24 +109,24 @@ impl Kind {
     }
 }
 
-/// One thing wrong with the input.
+/// One error of the input.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct FieldError {
-    /// JSON pointer, `#/…`.
+    /// JSON pointer to the field, `#/…`, or `#` and the name of a header or parameter.
     pub(crate) pointer: String,
-    /// What would work.
+    /// Explanation for a person.
     pub(crate) detail: String,
-    /// Stable.
+    /// Stable code: `malformed` or `invalid`.
     pub(crate) code: &'static str,
 }
 
-/// What a request gets instead of an answer.
+/// An error response, as `application/problem+json`.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
     kind: Kind,
     detail: String,
     errors: Vec<FieldError>,
-    /// Headers of the answer: when to come again, where the read side stands.
+    /// Extra response headers: `Retry-After`, or the position of the read models.
     headers: Vec<(&'static str, String)>,
 }
 
@@ -142,7 +142,7 @@ impl Problem {
         Self { errors: vec![error], ..Self::new(kind, detail) }
     }
 
-    /// The same of a part of what was sent: its pointers begin there, like `/jobs/3`.
+    /// Prefixes the pointers with the part of the request that they are in, like `/jobs/3`.
     pub(crate) fn within(mut self, part: &str) -> Self {
         if self.errors.is_empty() {
             let (detail, kind) = (self.detail.clone(), self.kind);
@@ -155,20 +155,22 @@ impl Problem {
         self
     }
 
-    /// Several at once, as one: the first one's kind, everybody's errors.
+    /// Merges problems into one of the first one's kind, with the errors of all; none if there are
+    /// none.
     pub(crate) fn all(problems: Vec<Self>) -> Option<Self> {
         let count = problems.len();
         let mut problems = problems.into_iter();
         let mut first = problems.next()?;
         if count > 1 {
-            first.detail = format!("{count} parts of it make no sense; `errors` has the first 100");
+            first.detail =
+                format!("{count} parts of the request are invalid; `errors` has the first 100");
             first.errors.extend(problems.flat_map(|problem| problem.errors));
             first.errors.truncate(100);
         }
         Some(first)
     }
 
-    /// Where it is wrong.
+    /// The pointers of its errors.
     #[cfg(test)]
     pub(crate) fn pointers(&self) -> impl Iterator<Item = &str> {
         self.errors.iter().map(|error| error.pointer.as_str())
@@ -184,16 +186,18 @@ impl Problem {
         Self { headers, ..Self::new(Kind::Unavailable, detail) }
     }
 
-    /// Too often; `wait` in seconds.
-    pub(crate) fn too_many(detail: impl Into<String>, wait: u64) -> Self {
+    /// A rate limit or quota is reached; `wait` is in seconds, for `Retry-After`.
+    pub(crate) fn rate_limited(detail: impl Into<String>, wait: u64) -> Self {
         let headers = vec![("retry-after", wait.to_string())];
-        Self { headers, ..Self::new(Kind::TooMany, detail) }
+        Self { headers, ..Self::new(Kind::RateLimited, detail) }
     }
 
     pub(crate) fn response(&self, request_id: &str, path: &str) -> Response {
         let (status, slug, title) = self.kind.facts();
         let hint = match self.kind {
-            Kind::Unavailable | Kind::Internal | Kind::TooMany | Kind::Slow => "retry",
+            Kind::Unavailable | Kind::Internal | Kind::RateLimited | Kind::RequestTimeout => {
+                "retry"
+            }
             _ => "no_retry",
         };
         let mut body = json!({
@@ -238,7 +242,7 @@ impl ResponseError for Problem {
     }
 }
 
-/// Ours, logged once, told without its insides.
+/// An internal error: logged once with its sources, reported to the client without them.
 fn internal(error: &dyn std::error::Error) -> Problem {
     let mut chain = error.to_string();
     let mut source = error.source();
@@ -289,10 +293,10 @@ impl From<StorageError> for Problem {
             StorageError::NotFound(_) => Self::not_found("object"),
             StorageError::Exists(_) => Self::new(Kind::Conflict, error.to_string()),
             StorageError::TooLarge { .. } => Self::new(Kind::TooLarge, error.to_string()),
-            StorageError::BrokenOff(_) => Self::new(Kind::Malformed, error.to_string()),
+            StorageError::Interrupted(_) => Self::new(Kind::Malformed, error.to_string()),
             StorageError::Unavailable(_) => {
-                tracing::warn!(?error, "storage cannot be used");
-                Self::new(Kind::Unavailable, "storage cannot be used at the moment")
+                tracing::warn!(?error, "storage is unavailable");
+                Self::new(Kind::Unavailable, "storage is unavailable at the moment")
             }
         }
     }
@@ -382,7 +386,7 @@ impl From<KeyQuotaRejection> for Problem {
 
 impl From<QueueQuotaRejection> for Problem {
     fn from(rejection: QueueQuotaRejection) -> Self {
-        Self::too_many(format!("{rejection}; a job that is over frees one"), 1)
+        Self::rate_limited(format!("{rejection}; each job that ends frees one"), 1)
     }
 }
 
@@ -398,16 +402,14 @@ impl<R: fmt::Debug + Into<Self>> From<HandleError<R>> for Problem {
             HandleError::Rejected(rejection) => rejection.into(),
             HandleError::VersionMismatch(version) => Self::new(
                 Kind::PreconditionFailed,
-                format!("its current version is {version}; read it again"),
+                format!("the current version is {version}; fetch it again"),
             ),
             HandleError::Contended => {
-                Self::new(Kind::Unavailable, "too many changes to it at once; try again")
+                Self::new(Kind::Unavailable, "too many concurrent changes; try again")
             }
             HandleError::Log(error) => error.into(),
             HandleError::Codec(error) => error.into(),
-            HandleError::TooLarge { .. } => {
-                Self::new(Kind::TooLarge, "the request is too large for one decision")
-            }
+            HandleError::TooLarge { .. } => Self::new(Kind::TooLarge, "the request is too large"),
         }
     }
 }

@@ -6,25 +6,25 @@ use std::{
 use lru::LruCache;
 use serde_json::Value;
 
-/// The newest progress of each job, as its worker tells it.
+/// The newest progress of each job, as reported by its worker.
 #[derive(Debug)]
 pub(crate) struct ProgressBoard {
     newest: Mutex<LruCache<String, Value>>,
 }
 
-/// More than a fleet works on at once. A worker may have nothing new to tell for a long time, so what it
-/// said last is not forgotten by its age.
-const JOBS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+/// More jobs than a cluster runs at once. Entries do not expire by age, because a worker may have
+/// nothing new to report for a long time.
+const MAX_JOBS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 
 impl Default for ProgressBoard {
     fn default() -> Self {
-        Self { newest: Mutex::new(LruCache::sparse(JOBS)) }
+        Self { newest: Mutex::new(LruCache::sparse(MAX_JOBS)) }
     }
 }
 
 impl ProgressBoard {
-    /// Takes in a progress event; within one attempt it never goes back.
-    pub(crate) fn hear(&self, payload: &[u8]) {
+    /// Processes a progress event; progress never decreases within one attempt.
+    pub(crate) fn receive(&self, payload: &[u8]) {
         let Ok(mut event) = serde_json::from_slice::<Value>(payload) else { return };
         let Some(data) = event.get_mut("data").map(Value::take) else { return };
         let Some(job) = data.get("job_id").and_then(Value::as_str).map(str::to_owned) else {
@@ -40,7 +40,7 @@ impl ProgressBoard {
         }
     }
 
-    /// What was told of this attempt last.
+    /// The newest progress of this attempt.
     pub(crate) fn of(&self, job: &str, attempt: u32) -> Option<Value> {
         let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         let data = newest.peek(job)?;
@@ -56,18 +56,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_told_of_an_attempt_never_goes_back() {
+    fn the_progress_of_an_attempt_never_decreases() {
         let board = ProgressBoard::default();
-        let tell = |attempt: u32, progress: f64| {
+        let receive = |attempt: u32, progress: f64| {
             let data = json!({ "job_id": "j", "attempt": attempt, "progress": progress });
-            board.hear(json!({ "data": data }).to_string().as_bytes());
+            board.receive(json!({ "data": data }).to_string().as_bytes());
         };
-        let told = |attempt| board.of("j", attempt).map(|told| told["progress"].clone());
-        tell(1, 40.0);
-        tell(1, 30.0);
-        assert_eq!(told(1), Some(json!(40.0)));
-        tell(2, 5.0);
-        tell(1, 50.0);
-        assert_eq!((told(1), told(2)), (None, Some(json!(5.0))));
+        let newest = |attempt| board.of("j", attempt).map(|data| data["progress"].clone());
+        receive(1, 40.0);
+        receive(1, 30.0);
+        assert_eq!(newest(1), Some(json!(40.0)));
+        receive(2, 5.0);
+        receive(1, 50.0);
+        assert_eq!((newest(1), newest(2)), (None, Some(json!(5.0))));
     }
 }

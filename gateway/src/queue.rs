@@ -1,10 +1,10 @@
-//! What waits, where it stands, and why.
+//! The queue resource: waiting jobs, their positions, and why they wait.
 
 use std::{sync::Arc, time::Duration};
 
 use ffapi_domain::{
     JobId, Tenant,
-    dispatch::{PLACES, Place, PlacesQuestion},
+    dispatch::{Place, QUEUE_POSITIONS, QueuePositionsRequest},
     job::Priority,
     key::Scope,
 };
@@ -22,18 +22,18 @@ use crate::{
 
 pub(crate) struct QueueApi;
 
-/// What of an account waits and runs.
+/// The queued and running jobs of an account.
 #[derive(Debug, Object)]
 #[oai(rename = "Queue", skip_serializing_if_is_none)]
 pub(crate) struct QueueShown {
     queued: ByPriority,
     processing: u64,
     oldest_queued_at: Option<String>,
-    /// The jobs that wait, those that are next first.
+    /// The waiting jobs, the next one first.
     waiting: Vec<WaitingShown>,
 }
 
-/// Waiting jobs by priority.
+/// Number of waiting jobs by priority.
 #[derive(Debug, Object)]
 struct ByPriority {
     high: u64,
@@ -41,24 +41,24 @@ struct ByPriority {
     low: u64,
 }
 
-/// A job that waits.
+/// A waiting job.
 #[derive(Debug, Object)]
 #[oai(rename = "Waiting", skip_serializing_if_is_none)]
 pub(crate) struct WaitingShown {
     job_id: String,
-    /// 1 is the account's next; absent while it is not to start yet.
+    /// Position among the account's waiting jobs, from 1; absent while it may not start yet.
     place: Option<usize>,
     /// `scheduled`, `backoff`, `no_worker`, `account_cap`, `key_cap`, `batch_cap`, `priority` or
     /// `busy`
     reason: String,
-    /// The same in words.
+    /// The reason as text.
     why: String,
 }
 
-/// How long the dispatcher has to answer.
-const PATIENCE: Duration = Duration::from_secs(3);
-const USUAL: u32 = 50;
-const MOST: u32 = 1_000;
+/// Timeout of the conductor's answer.
+const CONDUCTOR_TIMEOUT: Duration = Duration::from_secs(3);
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 1_000;
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl QueueApi {
@@ -73,19 +73,19 @@ impl QueueApi {
         limit: Query<Option<u32>>,
         min_position: Query<Option<String>>,
     ) -> Result<Reply<200, QueueShown>> {
-        let principal = auth.may(Scope::JobsRead)?;
-        let limit = limit.0.unwrap_or(USUAL);
-        if limit > MOST {
-            let detail = "up to 1000 waiting jobs are told";
+        let principal = auth.require(Scope::JobsRead)?;
+        let limit = limit.0.unwrap_or(DEFAULT_LIMIT);
+        if limit > MAX_LIMIT {
+            let detail = "at most 1000 waiting jobs are listed";
             return Err(Problem::field(Kind::Malformed, "#limit", detail).into());
         }
         let epoch = gateway.commands.log().identity().epoch;
-        let wanted = min_position.0.as_deref();
-        gateway.positions.reach::<Queue>(&gateway.database, epoch, wanted).await?;
+        let min_position = min_position.0.as_deref();
+        gateway.positions.reach::<Queue>(&gateway.database, epoch, min_position).await?;
         let depth = queue::depth(&gateway.database, &principal.tenant).await;
         let depth = depth.map_err(Problem::from)?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let waiting = places(&gateway, &principal.tenant, None, limit).await?;
+        let waiting = positions(&gateway, &principal.tenant, None, limit).await?;
         let count = |priority| depth.queued.get(&priority).copied().unwrap_or(0);
         Ok(Reply::new(QueueShown {
             queued: ByPriority {
@@ -100,20 +100,20 @@ impl QueueApi {
     }
 }
 
-/// Where a tenant's waiting jobs stand, as the dispatcher knows.
-pub(crate) async fn places(
+/// The positions of a tenant's waiting jobs, as the conductor reports them.
+pub(crate) async fn positions(
     gateway: &Gateway,
     tenant: &Tenant,
     job: Option<JobId>,
     limit: usize,
 ) -> Result<Vec<Place>, Problem> {
-    let question = PlacesQuestion { tenant: tenant.clone(), job, limit };
+    let question = QueuePositionsRequest { tenant: tenant.clone(), job, limit };
     let question = serde_json::to_vec(&question)
         .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
-    let answer = gateway.live.ask_about(PLACES, question, PATIENCE).await;
+    let answer = gateway.pubsub.request_with(QUEUE_POSITIONS, question, CONDUCTOR_TIMEOUT).await;
     let answer = answer.and_then(|answer| serde_json::from_slice(&answer).ok());
-    let nobody = || Problem::new(Kind::Unavailable, "no conductor answered within 3 s");
-    answer.ok_or_else(nobody)
+    let no_answer = || Problem::new(Kind::Unavailable, "no conductor answered within 3 s");
+    answer.ok_or_else(no_answer)
 }
 
 fn shown(place: &Place) -> WaitingShown {

@@ -1,4 +1,4 @@
-//! Slots in the queue: leased from the account in blocks, spent one a job.
+//! Queue slots: leased from the account's quota in blocks, and spent one per job.
 
 use std::{
     collections::HashMap,
@@ -17,49 +17,50 @@ use uuid::Uuid;
 
 use crate::{clock, problem::Problem, state::Gateway};
 
-/// What this gateway may spend, of each tenant.
+/// The slots that this gateway has leased, by tenant.
 #[derive(Debug, Default)]
 pub(crate) struct QueueSlots {
-    held: Mutex<HashMap<Tenant, Arc<Held>>>,
+    by_tenant: Mutex<HashMap<Tenant, Arc<TenantLeases>>>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct TenantLeases {
     leases: Mutex<Vec<Lease>>,
-    /// Locked while a block is asked for: whoever else needs a place waits for the same one. Holds when
-    /// the queue was full last.
-    asking: tokio::sync::Mutex<Option<Instant>>,
+    /// Locked while a block is leased, so that concurrent requests wait for the same block. Holds
+    /// the time when the queue was last found to be full.
+    leasing: tokio::sync::Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
 struct Lease {
     id: LeaseId,
-    left: u32,
-    ends: Instant,
+    unspent: u32,
+    expires_at: Instant,
 }
 
-/// Slots for some jobs. Those that are not spent go back.
+/// Slots for some jobs. Unspent ones are returned on drop.
 #[derive(Debug)]
 pub(crate) struct Slots {
     lease: LeaseId,
     count: u32,
-    held: Arc<Held>,
+    leases: Arc<TenantLeases>,
 }
 
-/// So many at once, where there is plenty of room.
+/// Slots that are leased at once while the quota is large enough.
 const BLOCK: u32 = 256;
-/// How long a lease is spent from. What a gateway that dies held comes back half a minute later.
-const TERM: Duration = Duration::from_secs(30);
-/// Of that, how much is left for what was sent in time to arrive.
-const MARGIN: Duration = Duration::from_secs(10);
-/// How long a full queue is given: other gateways may hold places, and jobs end.
-const PATIENCE: Duration = Duration::from_millis(600);
-const LOOK: Duration = Duration::from_millis(100);
-const SWEEP: Duration = Duration::from_secs(2);
-/// Who refuses asks the others for what they hold, by `<this>.<tenant>`.
-pub(crate) const WANTED: &str = "ctl.room";
+/// How long a lease lasts. The slots of a gateway that dies are free again half a minute later.
+const LEASE_DURATION: Duration = Duration::from_secs(30);
+/// How long before its end a lease is no longer spent from, so that commands arrive in time.
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
+/// How long a request waits at a full queue: other gateways may return slots, and jobs end.
+const FULL_QUEUE_TIMEOUT: Duration = Duration::from_millis(600);
+const RETRY_DELAY: Duration = Duration::from_millis(100);
+/// How often slots of expired leases are returned.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
+/// Subject on which a gateway asks others to return their slots: `<this>.<tenant>`.
+pub(crate) const WANTED_SUBJECT: &str = "ctl.room";
 
-impl Held {
+impl TenantLeases {
     fn leases(&self) -> std::sync::MutexGuard<'_, Vec<Lease>> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,46 +68,47 @@ impl Held {
     fn take(self: &Arc<Self>, count: u32) -> Option<Slots> {
         let now = Instant::now();
         let mut leases = self.leases();
-        let lease = leases.iter_mut().find(|lease| lease.left >= count && lease.ends > now)?;
-        lease.left = lease.left.saturating_sub(count);
-        Some(Slots { lease: lease.id, count, held: Arc::clone(self) })
+        let usable = |lease: &&mut Lease| lease.unspent >= count && lease.expires_at > now;
+        let lease = leases.iter_mut().find(usable)?;
+        lease.unspent = lease.unspent.saturating_sub(count);
+        Some(Slots { lease: lease.id, count, leases: Arc::clone(self) })
     }
 
     fn put_back(&self, id: LeaseId, count: u32) {
         if let Some(lease) = self.leases().iter_mut().find(|lease| lease.id == id) {
-            lease.left = lease.left.saturating_add(count);
+            lease.unspent = lease.unspent.saturating_add(count);
         }
     }
 
-    /// Takes out what is to be returned: of leases that are over, or of all.
-    fn unspent(&self, all: bool) -> Vec<(LeaseId, u32)> {
+    /// Removes expired leases, or all, and returns their unspent slots.
+    fn take_unspent(&self, all: bool) -> Vec<(LeaseId, u32)> {
         let now = Instant::now();
         let mut unspent = Vec::new();
         self.leases().retain(|lease| {
-            let over = all || lease.ends <= now;
-            if over && lease.left > 0 {
-                unspent.push((lease.id, lease.left));
+            let ended = all || lease.expires_at <= now;
+            if ended && lease.unspent > 0 {
+                unspent.push((lease.id, lease.unspent));
             }
-            !over
+            !ended
         });
         unspent
     }
 }
 
 impl Slots {
-    /// What jobs name that spend one of them.
+    /// The lease, to be named by the jobs that spend these slots.
     pub(crate) const fn lease(&self) -> LeaseId {
         self.lease
     }
 
-    /// So many of them are spent, or may be. Said before the log is asked: whoever waits for its answer
-    /// may go away, and what is spent then must not be given to another.
+    /// Marks slots as spent. Called before the command is sent: the request may be cancelled while
+    /// it waits for the log, and slots that may be spent must not be used again.
     pub(crate) const fn spend(&mut self, count: u32) {
         self.count = self.count.saturating_sub(count);
     }
 
-    /// So many were not spent after all: the log refused.
-    pub(crate) const fn keep(&mut self, count: u32) {
+    /// Marks slots as unspent again, after the command was rejected.
+    pub(crate) const fn refund(&mut self, count: u32) {
         self.count = self.count.saturating_add(count);
     }
 }
@@ -114,49 +116,50 @@ impl Slots {
 impl Drop for Slots {
     fn drop(&mut self) {
         if self.count > 0 {
-            self.held.put_back(self.lease, self.count);
+            self.leases.put_back(self.lease, self.count);
         }
     }
 }
 
 impl QueueSlots {
-    fn of(&self, tenant: &Tenant) -> Arc<Held> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(held.entry(tenant.clone()).or_default())
+    fn of(&self, tenant: &Tenant) -> Arc<TenantLeases> {
+        let mut by_tenant = self.by_tenant.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(by_tenant.entry(tenant.clone()).or_default())
     }
 
-    /// What is held of each tenant; tenants of which nothing is are forgotten.
-    fn all(&self) -> Vec<(Tenant, Arc<Held>)> {
-        let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, held| Arc::strong_count(held) > 1 || !held.leases().is_empty());
-        all.iter().map(|(tenant, held)| (tenant.clone(), Arc::clone(held))).collect()
+    /// The leases of each tenant; tenants without any are removed.
+    fn all(&self) -> Vec<(Tenant, Arc<TenantLeases>)> {
+        let mut all = self.by_tenant.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, leases| Arc::strong_count(leases) > 1 || !leases.leases().is_empty());
+        all.iter().map(|(tenant, leases)| (tenant.clone(), Arc::clone(leases))).collect()
     }
 }
 
-/// Slots for so many jobs of a tenant.
+/// Takes slots for `count` jobs of a tenant.
 ///
 /// # Errors
-/// When its queue is full, or the log does not answer.
+/// When its queue is full, or the log is unavailable.
 pub(crate) async fn take(gateway: &Gateway, tenant: &Tenant, count: u32) -> Result<Slots, Problem> {
-    let held = gateway.rooms.of(tenant);
-    if let Some(places) = held.take(count) {
-        return Ok(places);
+    let leases = gateway.queue_slots.of(tenant);
+    if let Some(slots) = leases.take(count) {
+        return Ok(slots);
     }
-    let came = Instant::now();
-    let mut full = held.asking.lock().await;
-    // Of many who come to a full queue, the first waits for all of them.
-    let patience = if full.is_some_and(|full| full >= came) { Duration::ZERO } else { PATIENCE };
+    let arrived_at = Instant::now();
+    let mut full = leases.leasing.lock().await;
+    // Of concurrent requests at a full queue, only the first one waits.
+    let waited = full.is_some_and(|full| full >= arrived_at);
+    let timeout = if waited { Duration::ZERO } else { FULL_QUEUE_TIMEOUT };
     let start = Instant::now();
     loop {
-        // Whoever was before us may have got enough for both.
-        if let Some(places) = held.take(count) {
-            return Ok(places);
+        // The previous holder of the lock may have leased enough.
+        if let Some(slots) = leases.take(count) {
+            return Ok(slots);
         }
-        match ask(gateway, tenant, &held, count).await {
+        match lease_block(gateway, tenant, &leases, count).await {
             Ok(()) => {}
-            Err(HandleError::Rejected(_)) if start.elapsed() < patience => {
-                gateway.live.tell(format!("{WANTED}.{tenant}"), "").await;
-                tokio::time::sleep(LOOK).await;
+            Err(HandleError::Rejected(_)) if start.elapsed() < timeout => {
+                gateway.pubsub.tell(format!("{WANTED_SUBJECT}.{tenant}"), "").await;
+                tokio::time::sleep(RETRY_DELAY).await;
             }
             Err(error) => {
                 if matches!(error, HandleError::Rejected(_)) {
@@ -168,30 +171,31 @@ pub(crate) async fn take(gateway: &Gateway, tenant: &Tenant, count: u32) -> Resu
     }
 }
 
-/// Leases a block.
-async fn ask(
+/// Leases a block of slots.
+async fn lease_block(
     gateway: &Gateway,
     tenant: &Tenant,
-    held: &Held,
+    leases: &TenantLeases,
     count: u32,
 ) -> Result<(), HandleError<QueueQuotaRejection>> {
     let lease = LeaseId::from_uuid(Uuid::now_v7());
-    let limit = gateway.directory.limits(tenant).queue_places;
-    // What many jobs need is a lease of its own: no other gateway holds so many for long.
+    let limit = gateway.credentials.limits(tenant).queue_places;
+    // A batch gets a lease of exactly its size, so that no gateway holds that many for long.
     let most = if count == 1 { BLOCK } else { count };
-    let ends = Instant::now().checked_add(TERM.saturating_sub(MARGIN)).unwrap_or_else(Instant::now);
-    let until = clock::now().plus(TERM);
+    let spendable = LEASE_DURATION.saturating_sub(LEASE_MARGIN);
+    let expires_at = Instant::now().checked_add(spendable).unwrap_or_else(Instant::now);
+    let until = clock::now().plus(LEASE_DURATION);
     let command = QueueQuotaCommand::Lease { lease, least: count, most, until, limit };
     let (name, caller) = (tenant.as_str(), Caller::process("gateway"));
     gateway.commands.handle::<QueueQuota>(name, name, &caller, command).await?;
-    let left = gateway.commands.state::<QueueQuota>(name, name).await?.places(lease);
-    held.leases().push(Lease { id: lease, left, ends });
+    let unspent = gateway.commands.state::<QueueQuota>(name, name).await?.places(lease);
+    leases.leases().push(Lease { id: lease, unspent, expires_at });
     Ok(())
 }
 
-/// Gives back what is held of a tenant and not spent: of leases that are over, or everything.
-async fn give_back(gateway: &Gateway, tenant: &Tenant, held: &Held, all: bool) {
-    let unspent = held.unspent(all);
+/// Returns a tenant's unspent slots: of expired leases, or all.
+async fn give_back(gateway: &Gateway, tenant: &Tenant, leases: &TenantLeases, all: bool) {
+    let unspent = leases.take_unspent(all);
     if unspent.is_empty() {
         return;
     }
@@ -199,29 +203,30 @@ async fn give_back(gateway: &Gateway, tenant: &Tenant, held: &Held, all: bool) {
     let command = QueueQuotaCommand::Return { unspent };
     let returned = gateway.commands.handle::<QueueQuota>(name, name, &caller, command).await;
     if let Err(error) = returned {
-        // The conductor takes them back a while after the lease.
-        tracing::warn!(%error, %tenant, "places were not given back");
+        // The conductor takes them back some time after the end of the lease.
+        tracing::warn!(%error, %tenant, "queue slots were not returned");
     }
 }
 
-/// Another gateway found a tenant's queue full.
-pub(crate) async fn hear(gateway: &Gateway, subject: &str) {
+/// Returns all unspent slots of a tenant, because another gateway found its queue to be full.
+pub(crate) async fn return_unspent(gateway: &Gateway, subject: &str) {
     let tenant = subject.rsplit('.').next().and_then(|tenant| tenant.parse().ok());
     let Some(tenant): Option<Tenant> = tenant else { return };
-    let held = gateway.rooms.of(&tenant);
-    give_back(gateway, &tenant, &held, true).await;
+    let leases = gateway.queue_slots.of(&tenant);
+    give_back(gateway, &tenant, &leases, true).await;
 }
 
-/// Gives back what leases that are over have left until told to stop, and then everything.
+/// Returns the unspent slots of expired leases until `stop` is cancelled, and then all.
 pub(crate) async fn run(gateway: Arc<Gateway>, stop: &CancellationToken) {
     loop {
         let stopping = tokio::select! {
             () = stop.cancelled() => true,
-            () = tokio::time::sleep(SWEEP) => false,
+            () = tokio::time::sleep(SWEEP_INTERVAL) => false,
         };
-        let all = gateway.rooms.all();
-        join_all(all.iter().map(|(tenant, held)| give_back(&gateway, tenant, held, stopping)))
-            .await;
+        let all = gateway.queue_slots.all();
+        let returns =
+            all.iter().map(|(tenant, leases)| give_back(&gateway, tenant, leases, stopping));
+        join_all(returns).await;
         if stopping {
             return;
         }

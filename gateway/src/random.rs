@@ -1,11 +1,11 @@
 use crate::problem::{Kind, Problem};
 
-/// 32 bytes that nobody can guess.
+/// 32 bytes from the system's secure random number generator.
 pub(crate) fn bytes() -> Result<[u8; 32], Problem> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| {
-        tracing::error!(%error, "the system has no randomness");
-        Problem::new(Kind::Unavailable, "the system has no randomness at the moment")
+        tracing::error!(%error, "the system's random number generator failed");
+        Problem::new(Kind::Unavailable, "no random numbers are available at the moment")
     })?;
     Ok(bytes)
 }

@@ -1,18 +1,18 @@
 use std::ops::Range;
 
-/// What a `Range` header asks of a file.
+/// The part of a file that a `Range` header requests.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum RangeRequest {
-    /// All of it; also for what we do not serve in parts, as the standard allows.
+    /// The whole file; also for ranges that are not supported, as RFC 9110 allows.
     Whole,
     /// One part.
     Part(Range<u64>),
-    /// A part that it does not have.
-    Nothing,
+    /// A range that the file does not have.
+    NotSatisfiable,
 }
 
-/// Reads a `Range` header for a file of `size` bytes.
-pub(crate) fn asked(header: Option<&str>, size: u64) -> RangeRequest {
+/// Parses a `Range` header for a file of `size` bytes.
+pub(crate) fn requested(header: Option<&str>, size: u64) -> RangeRequest {
     let Some(spec) = header.and_then(|header| header.strip_prefix("bytes=")) else {
         return RangeRequest::Whole;
     };
@@ -25,7 +25,7 @@ pub(crate) fn asked(header: Option<&str>, size: u64) -> RangeRequest {
         (Err(_), Ok(suffix)) if first.trim().is_empty() => size.saturating_sub(suffix)..size,
         _ => return RangeRequest::Whole,
     };
-    if part.start < part.end { RangeRequest::Part(part) } else { RangeRequest::Nothing }
+    if part.start < part.end { RangeRequest::Part(part) } else { RangeRequest::NotSatisfiable }
 }
 
 #[cfg(test)]
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_part_is_served_as_the_standard_says() {
+    fn single_ranges_are_parsed_as_rfc_9110_defines() {
         for (header, expected) in [
             (None, RangeRequest::Whole),
             (Some("bytes=0-4"), RangeRequest::Part(0..5)),
@@ -41,13 +41,13 @@ mod tests {
             (Some("bytes=-3"), RangeRequest::Part(7..10)),
             (Some("bytes=-99"), RangeRequest::Part(0..10)),
             (Some("bytes=8-99"), RangeRequest::Part(8..10)),
-            (Some("bytes=10-"), RangeRequest::Nothing),
-            (Some("bytes=-0"), RangeRequest::Nothing),
+            (Some("bytes=10-"), RangeRequest::NotSatisfiable),
+            (Some("bytes=-0"), RangeRequest::NotSatisfiable),
             (Some("bytes=5-2"), RangeRequest::Whole),
             (Some("bytes=0-1,4-5"), RangeRequest::Whole),
             (Some("items=0-1"), RangeRequest::Whole),
         ] {
-            assert_eq!(asked(header, 10), expected, "{header:?}");
+            assert_eq!(requested(header, 10), expected, "{header:?}");
         }
     }
 }

@@ -9,7 +9,7 @@ use poem_openapi::{
     types::{ToJSON, Type},
 };
 
-/// A JSON answer with our headers; its status is part of its type.
+/// A JSON response with the headers that the API shares; its status is part of its type.
 pub(crate) struct Reply<const STATUS: u16, T> {
     body: Option<T>,
     etag: Option<String>,
@@ -24,7 +24,7 @@ impl<const STATUS: u16, T> Reply<STATUS, T> {
         Self::maybe(Some(body))
     }
 
-    /// Of what is there, if it is.
+    /// With a body; 304 without one.
     pub(crate) const fn maybe(body: Option<T>) -> Self {
         Self { body, etag: None, position: None, location: None, link: None, replayed: false }
     }
@@ -54,7 +54,7 @@ impl<const STATUS: u16, T> Reply<STATUS, T> {
         self
     }
 
-    /// Leaves the body out if the asker has this version already.
+    /// Becomes 304 if `If-None-Match` names this version.
     pub(crate) fn unless(mut self, if_none_match: Option<&str>) -> Self {
         let same = |etag: &String| {
             if_none_match.is_some_and(|tags| {
@@ -108,15 +108,15 @@ impl<const STATUS: u16, T: ToJSON> IntoResponse for Reply<STATUS, T> {
 
 impl<const STATUS: u16, T: ToJSON> ApiResponse for Reply<STATUS, T> {
     fn meta() -> MetaResponses {
-        let header = |name: &str, says: &str| MetaHeader {
+        let header = |name: &str, description: &str| MetaHeader {
             name: name.to_owned(),
-            description: Some(says.to_owned()),
+            description: Some(description.to_owned()),
             required: false,
             deprecated: false,
             schema: String::schema_ref(),
         };
-        let answer = MetaResponse {
-            description: "The answer",
+        let response = MetaResponse {
+            description: "The response",
             status: Some(STATUS),
             status_range: None,
             content: vec![MetaMediaType {
@@ -125,10 +125,10 @@ impl<const STATUS: u16, T: ToJSON> ApiResponse for Reply<STATUS, T> {
             }],
             headers: vec![
                 header("ETag", "Version, for `If-None-Match` and `If-Match`"),
-                header("X-Log-Position", "Where the log stands, for `min_position`"),
+                header("X-Log-Position", "Position in the log, for `min_position`"),
             ],
         };
-        MetaResponses { responses: vec![answer, problem_meta()] }
+        MetaResponses { responses: vec![response, problem_meta()] }
     }
 
     fn register(registry: &mut Registry) {
@@ -151,7 +151,7 @@ fn problem_meta() -> MetaResponse {
     }
 }
 
-/// An answer that is no JSON, or not only: a stream of events, bytes of a file.
+/// A response that is not only JSON: a stream of events, or the bytes of a file.
 pub(crate) struct Raw(pub(crate) Response);
 
 impl IntoResponse for Raw {
@@ -163,8 +163,8 @@ impl IntoResponse for Raw {
 impl ApiResponse for Raw {
     fn meta() -> MetaResponses {
         let content = |content_type| MetaMediaType { content_type, schema: String::schema_ref() };
-        let answer = MetaResponse {
-            description: "The answer",
+        let response = MetaResponse {
+            description: "The response",
             status: Some(200),
             status_range: None,
             content: vec![
@@ -174,7 +174,7 @@ impl ApiResponse for Raw {
             ],
             headers: Vec::new(),
         };
-        MetaResponses { responses: vec![answer, problem_meta()] }
+        MetaResponses { responses: vec![response, problem_meta()] }
     }
 
     fn register(_: &mut Registry) {}

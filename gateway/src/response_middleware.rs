@@ -1,4 +1,5 @@
-//! What every answer has in common: a request id, and a problem instead of any other refusal.
+//! Middleware for every response: adds a request id and headers, and turns every error into a
+//! problem.
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Debug, Clone)]
 pub(crate) struct RequestId(pub(crate) String);
 
-/// Gives every request an id and every failure the same shape.
+/// Assigns the request id, validates headers and URL, and converts errors to problems.
 pub(crate) async fn response_middleware<E: Endpoint>(
     inner: Arc<E>,
     mut request: Request,
@@ -38,15 +39,15 @@ pub(crate) async fn response_middleware<E: Endpoint>(
     let path = request.original_uri().path().to_owned();
     request.set_data(RequestId(id.clone()));
     let gateway = request.data::<Arc<Gateway>>();
-    let proxied = gateway.is_some_and(|gateway| gateway.proxies.brought(&request));
+    let proxied = gateway.is_some_and(|gateway| gateway.proxies.forwarded_by_trusted(&request));
     let secure = headers::is_secure(&request, proxied);
-    let told = RateLimitHeaders::default();
-    request.set_data(told.clone());
-    let answered = match short_enough(&request).and_then(|()| text::look_at(&request)) {
+    let rate_limit = RateLimitHeaders::default();
+    request.set_data(rate_limit.clone());
+    let outcome = match check_size(&request).and_then(|()| text::check(&request)) {
         Ok(()) => inner.call(request).await,
         Err(problem) => Err(problem.into()),
     };
-    let mut response = match answered {
+    let mut response = match outcome {
         Ok(response) => response.into_response(),
         Err(error) if error.is_from_response() => error.into_response(),
         Err(error) => problem(&error).response(&id, &path),
@@ -54,60 +55,63 @@ pub(crate) async fn response_middleware<E: Endpoint>(
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    told.write(response.headers_mut());
+    rate_limit.write(response.headers_mut());
     headers::write(&path, secure, &mut response);
     Ok(response)
 }
 
-/// Bytes of all headers of a request, and of one of them.
-const MAX_HEADERS: usize = 32 * 1024;
-const MAX_HEADER: usize = 8 * 1024;
+/// Maximum size in bytes of all headers of a request, and of one of them.
+const MAX_HEADERS_BYTES: usize = 32 * 1024;
+const MAX_HEADER_BYTES: usize = 8 * 1024;
 
-/// Refuses headers that nobody has a use for, before anything is done for them.
-fn short_enough(request: &Request) -> Result<(), Problem> {
+/// Rejects requests with headers that are too large.
+fn check_size(request: &Request) -> Result<(), Problem> {
     let mut all = 0_usize;
     for (name, value) in request.headers() {
         let size = name.as_str().len().saturating_add(value.len());
-        if size > MAX_HEADER {
-            let detail = format!("a header is up to {MAX_HEADER} bytes, and `{name}` is longer");
+        if size > MAX_HEADER_BYTES {
+            let detail =
+                format!("a header is up to {MAX_HEADER_BYTES} bytes, and `{name}` is longer");
             return Err(Problem::new(Kind::TooLarge, detail));
         }
         all = all.saturating_add(size);
     }
-    if all > MAX_HEADERS {
-        let detail = format!("the headers of a request are up to {MAX_HEADERS} bytes together");
+    if all > MAX_HEADERS_BYTES {
+        let detail =
+            format!("the headers of a request are up to {MAX_HEADERS_BYTES} bytes together");
         return Err(Problem::new(Kind::TooLarge, detail));
     }
     Ok(())
 }
 
+/// The problem for an error of a handler or of the framework.
 fn problem(error: &Error) -> Problem {
     if let Some(problem) = error.downcast_ref::<Problem>() {
         return problem.clone();
     }
-    let says = error.to_string();
+    let message = error.to_string();
     if error.is::<AuthorizationError>() {
         let detail = "send a valid key as `X-API-Key: …` or `Authorization: Bearer …`";
         Problem::new(Kind::Unauthorized, detail)
     } else if error.is::<NotFoundError>() {
         Problem::new(Kind::NotFound, "there is nothing at this path; see /docs")
     } else if error.is::<MethodNotAllowedError>() {
-        Problem::new(Kind::MethodNotAllowed, "this path has other methods; see /docs")
+        Problem::new(Kind::MethodNotAllowed, "this path does not support the method; see /docs")
     } else if error.is::<CorsError>() {
-        Problem::new(Kind::Forbidden, "pages of this origin may not call the API")
+        Problem::new(Kind::Forbidden, "this origin may not call the API")
     } else if error.is::<ContentTypeError>() {
-        Problem::new(Kind::UnsupportedMediaType, says)
+        Problem::new(Kind::UnsupportedMediaType, message)
     } else if let Some(ReadBodyError::PayloadTooLarge) = error.downcast_ref() {
         Problem::new(Kind::TooLarge, "the body is too large")
     } else if let Some(error) = error.downcast_ref::<ParseParamError>() {
         Problem::field(Kind::Malformed, &format!("#{}", error.name), error.reason.clone())
     } else if error.is::<ParsePathError>() {
-        // An id that is none names nothing.
-        Problem::new(Kind::NotFound, "there is nothing with this id")
+        // A malformed id cannot exist.
+        Problem::new(Kind::NotFound, "there is no resource with this id")
     } else if error.is::<ParseRequestPayloadError>() || error.is::<ReadBodyError>() {
-        Problem::new(Kind::Malformed, says)
+        Problem::new(Kind::Malformed, message)
     } else {
-        tracing::error!(error = says, "a request failed");
-        Problem::new(Kind::Internal, "the request id finds it in the log")
+        tracing::error!(error = message, "a request failed");
+        Problem::new(Kind::Internal, "see the server's log for this request id")
     }
 }

@@ -1,4 +1,4 @@
-//! What was read last, kept in memory until the log says that it changed.
+//! A cache of rows of read models, invalidated by messages of the log.
 
 use std::{
     hash::Hash,
@@ -11,30 +11,30 @@ use std::{
 
 use lru::LruCache;
 
-/// A row, and the sequence of the newest message that is folded into it.
+/// A row, and the sequence of the newest message folded into it.
 type Row<V> = (Arc<V>, u64);
 
-/// The rows that are asked for most. A row is kept only if it is as new as what was heard of its thing,
-/// and goes as soon as anything else is heard: what is served is never older than what this gateway
-/// knows of.
+/// A cache of rows. A row is cached only if it is as new as the newest message received for its id,
+/// and removed as soon as a newer one is received. So a cached row is never older than what this
+/// gateway knows.
 #[derive(Debug)]
 pub(crate) struct RowCache<K: Hash + Eq, V> {
-    kept: Mutex<Kept<K, V>>,
+    entries: Mutex<Entries<K, V>>,
     hits: AtomicU64,
     misses: AtomicU64,
-    /// Rows that were not kept, for something newer had been heard.
+    /// Rows that were not cached, because a newer message had been received.
     stale: AtomicU64,
     open: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Kept<K: Hash + Eq, V> {
+struct Entries<K: Hash + Eq, V> {
     rows: LruCache<K, Row<V>>,
-    /// The newest message of each thing that was heard lately.
-    heard: LruCache<K, u64>,
+    /// The sequence of the newest message received for each id.
+    newest: LruCache<K, u64>,
 }
 
-/// How a cache does.
+/// Statistics of a cache.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct CacheStats {
     pub(crate) entries: usize,
@@ -43,16 +43,18 @@ pub(crate) struct CacheStats {
     pub(crate) stale: u64,
 }
 
-const ROWS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
-/// More than there are rows: what was heard is forgotten after the row that it would refuse.
-const HEARD: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+const MAX_ROWS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+/// More than there are rows, so that a sequence is evicted later than the row that it would
+/// invalidate.
+const MAX_SEQUENCES: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 
 impl<K: Clone + Hash + Eq, V> RowCache<K, V> {
     pub(crate) fn new() -> Self {
-        // They grow as they are filled.
-        let kept = Kept { rows: LruCache::sparse(ROWS), heard: LruCache::sparse(HEARD) };
+        // Memory grows as they are filled.
+        let entries =
+            Entries { rows: LruCache::sparse(MAX_ROWS), newest: LruCache::sparse(MAX_SEQUENCES) };
         Self {
-            kept: Mutex::new(kept),
+            entries: Mutex::new(entries),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             stale: AtomicU64::new(0),
@@ -60,61 +62,62 @@ impl<K: Clone + Hash + Eq, V> RowCache<K, V> {
         }
     }
 
-    /// In which nothing is kept before `open`: what happened before anything was heard may not be in
-    /// what is read.
+    /// A cache that stays empty until `open` is called: rows that are read before may lack messages
+    /// from before this gateway began to receive them.
     pub(crate) fn closed() -> Self {
         Self { open: AtomicBool::new(false), ..Self::new() }
     }
 
-    /// From now on everything that is read is as new as what was heard first.
+    /// Opens the cache: from now on, rows contain everything from before the first received
+    /// message.
     pub(crate) fn open(&self) {
         self.open.store(true, Ordering::Release);
     }
 
-    /// True if what is read from now on may be kept.
-    pub(crate) fn are_open(&self) -> bool {
+    /// True if rows that are read from now on may be cached.
+    pub(crate) fn is_open(&self) -> bool {
         self.open.load(Ordering::Acquire)
     }
 
-    /// Takes in that there is a message of a thing: what is kept of it is old now.
-    pub(crate) fn hear(&self, id: &K, sequence: u64) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.heard.put(id.clone(), sequence);
-        if kept.rows.peek(id).is_some_and(|(_, known)| *known < sequence) {
-            kept.rows.pop(id);
+    /// Records that a message of an id was received, and removes its row if that is older.
+    pub(crate) fn invalidate(&self, id: &K, sequence: u64) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.newest.put(id.clone(), sequence);
+        if entries.rows.peek(id).is_some_and(|(_, known)| *known < sequence) {
+            entries.rows.pop(id);
         }
     }
 
-    /// A row, if it is kept and the asker's own; what a reader has seen must be in it.
-    pub(crate) fn find(&self, id: &K, at_least: u64, own: impl Fn(&V) -> bool) -> Option<Row<V>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        // A position is of the whole log: a row may be as new as can be, and be below it.
+    /// A cached row, if it passes `own` and contains the message with the sequence `at_least`.
+    pub(crate) fn get(&self, id: &K, at_least: u64, own: impl Fn(&V) -> bool) -> Option<Row<V>> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        // The sequence is of the whole log, so a row may be up to date and still below it.
         let new_enough = |(_, at): &&Row<V>| at_least == 0 || *at >= at_least;
-        let found = kept.rows.get(id).filter(|(row, _)| own(row)).filter(new_enough);
+        let found = entries.rows.get(id).filter(|(row, _)| own(row)).filter(new_enough);
         let counter = if found.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         found.cloned()
     }
 
-    /// Keeps a row that was read, unless something newer of its thing was heard meanwhile.
-    pub(crate) fn keep(&self, id: K, row: Row<V>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.heard.peek(&id).is_some_and(|heard| row.1 < *heard) {
+    /// Caches a row, unless a newer message of its id was received meanwhile.
+    pub(crate) fn insert(&self, id: K, row: Row<V>) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.newest.peek(&id).is_some_and(|newest| row.1 < *newest) {
             self.stale.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        kept.rows.put(id, row);
+        entries.rows.put(id, row);
     }
 
-    /// Forgets everything.
+    /// Removes all rows.
     pub(crate) fn clear(&self) {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).rows.clear();
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).rows.clear();
     }
 
-    pub(crate) fn figures(&self) -> CacheStats {
+    pub(crate) fn stats(&self) -> CacheStats {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         CacheStats {
-            entries: self.kept.lock().unwrap_or_else(PoisonError::into_inner).rows.len(),
+            entries: self.entries.lock().unwrap_or_else(PoisonError::into_inner).rows.len(),
             hits: count(&self.hits),
             misses: count(&self.misses),
             stale: count(&self.stale),

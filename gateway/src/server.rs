@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Gateway, IssuerConfig, ProxyHeader, ScannerConfig, Services,
     accounts::Accounts,
-    answering, asyncapi,
+    asyncapi,
     audit_trail::AuditTrail,
     auth::Issuer,
     batches::Batches,
@@ -25,70 +25,72 @@ use crate::{
     connection::Watched,
     connections::Connections,
     dead_letters::DeadLetters,
-    documents::{Document, Readers},
+    documents::{Document, DocumentLimiter},
     feed::{BatchEvents, Events},
     guard::guard,
     health,
     health::Health,
     jobs::Jobs,
     keys::{Keys, rotation},
-    log_tail::hear,
+    log_tail,
     presets::Presets,
     queue::QueueApi,
-    queue_slots,
+    queue_slots, response_body,
     response_middleware::response_middleware,
     storage_holds, tls,
     tokens::Tokens,
-    uploads::{LookConfig, Uploads},
+    uploads::{InspectionConfig, Uploads},
     webhooks::Webhooks,
 };
 
-/// How the gateway serves.
+/// Configuration of the gateway.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayConfig {
-    /// Where it listens.
+    /// The address to listen on, like `127.0.0.1:8080`.
     pub listen: String,
-    /// Bytes of one upload at most, whatever the account has.
+    /// Maximum size of one upload in bytes, whatever the account's limit.
     pub max_upload: u64,
-    /// Proxies whose word on where a request comes from is believed, like `10.0.0.0/8`.
+    /// Proxies whose header with the client's address is trusted, like `10.0.0.0/8`.
     pub trusted_proxies: Vec<Network>,
-    /// Where they write it: `x-forwarded-for` or `forwarded`. The other one is not looked at.
+    /// The header that they set: `x-forwarded-for` or `forwarded`. The other one is ignored.
     pub proxy_header: ProxyHeader,
-    /// Requests in a minute from one address without a key that opens.
+    /// Requests without valid credentials per minute and address.
     pub strangers_per_minute: u32,
-    /// Requests of one account in an hour by method and first word of the path, like
-    /// `POST convert`; without an entry only the account's own limit counts.
+    /// Requests of one account per hour by method and first segment of the path, like
+    /// `POST convert`; without an entry only the account's own limit applies.
     pub endpoint_limits: BTreeMap<String, u64>,
-    /// Pages of these origins, like `https://app.example.com`, may call the API from a browser.
+    /// Origins, like `https://app.example.com`, whose pages may call the API from a browser (CORS).
     pub cors_origins: Vec<String>,
-    /// To serve HTTPS by itself; without it, a proxy in front may.
+    /// Certificate and key for HTTPS; plain HTTP if absent.
     pub tls: Option<TlsConfig>,
-    /// Whose tokens (`Authorization: Bearer <JWT>`) are believed beside our own keys.
+    /// The issuer whose tokens (`Authorization: Bearer <JWT>`) are accepted in addition to API
+    /// keys.
     pub issuer: Option<IssuerConfig>,
     /// A virus scanner for uploads; none if absent.
     pub scanner: Option<ScannerConfig>,
-    /// Each upload is looked into by a worker before it is taken.
-    pub look: LookConfig,
-    /// Seconds after which a connection on which nothing moves is closed; more than the minute that
-    /// `Prefer: wait` may take.
+    /// The inspection of each upload by a worker before it is accepted.
+    pub look: InspectionConfig,
+    /// Seconds after which an idle connection is closed; more than the minute that `Prefer: wait`
+    /// may take.
     pub idle_timeout: u64,
-    /// Connections at once; fewer where descriptors do not reach.
+    /// Maximum number of open connections; lowered to fit the file descriptor limit.
     pub connections: u64,
-    /// Of these from one address, or one /64 of version 6. This machine and trusted proxies, which speak
-    /// for many, are not counted.
+    /// Maximum number of them from one address, or one /64 of IPv6. Loopback and trusted proxies,
+    /// which forward for many clients, are exempt.
     pub connections_per_address: u64,
-    /// Milliseconds for which keys are believed without seeing that none was revoked meanwhile.
+    /// Milliseconds for which keys are accepted without a confirmation that the log holds nothing
+    /// newer.
     pub max_key_lag: u64,
 }
 
-/// With what HTTPS is served. Read again when the files change.
+/// Certificate and key for HTTPS. The files are read again when they change.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
-    /// PEM: the certificate, and those between it and a root.
+    /// PEM file with the certificate and its intermediates.
     pub certificate: PathBuf,
-    /// PEM.
+    /// PEM file with the private key.
     pub key: PathBuf,
 }
 
@@ -105,7 +107,7 @@ impl Default for GatewayConfig {
             tls: None,
             issuer: None,
             scanner: None,
-            look: LookConfig::default(),
+            look: InspectionConfig::default(),
             idle_timeout: 90,
             connections: 10_000,
             connections_per_address: 1_000,
@@ -114,37 +116,37 @@ impl Default for GatewayConfig {
     }
 }
 
-/// Why the gateway does not serve.
+/// Why the gateway cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// The address cannot be had.
+    /// The address cannot be listened on.
     #[error("{address} cannot be listened on; is something else running there?")]
     Listen {
-        /// Which.
+        /// The configured address.
         address: String,
-        /// Why.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The certificate or its key cannot be used.
     #[error("{file} cannot be used for TLS")]
     Tls {
-        /// Which.
+        /// The path of the file.
         file: String,
-        /// Why.
+        /// The error of reading it, or what is missing in it.
         source: std::io::Error,
     },
-    /// The issuer's keys could never be asked for.
-    #[error("no client for the issuer's keys")]
+    /// The HTTP client for the issuer's keys cannot be created.
+    #[error("the HTTP client for the issuer's keys cannot be created")]
     Issuer(#[from] reqwest::Error),
-    /// The log is in trouble.
+    /// The event log failed.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// Serving broke off.
-    #[error("serving broke off")]
+    /// The server failed.
+    #[error("the server failed")]
     Serve(#[source] std::io::Error),
 }
 
-/// A gateway that listens.
+/// A gateway that is bound to its address.
 pub struct Server {
     acceptor: BoxAcceptor,
     connections: Arc<Connections>,
@@ -158,10 +160,10 @@ impl std::fmt::Debug for Server {
     }
 }
 
-/// Bytes of a request's headers over HTTP/2; hyper has a limit of its own for HTTP/1.1.
-const MAX_HEADERS: u32 = 64 * 1024;
-/// How long open requests may go on after a stop.
-const DRAIN: Duration = Duration::from_secs(3);
+/// Maximum size of a request's headers in bytes over HTTP/2; hyper has its own limit for HTTP/1.1.
+const MAX_HTTP2_HEADER_BYTES: u32 = 64 * 1024;
+/// How long open requests may continue after a shutdown begins.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
 fn service() -> OpenApiService<impl OpenApi, ()> {
     let all = (
@@ -192,10 +194,10 @@ pub fn openapi() -> String {
 }
 
 impl Server {
-    /// Listens, and begins to hear what the service has to say.
+    /// Binds the listener and sets up the gateway's state.
     ///
     /// # Errors
-    /// When the address cannot be had or the log does not answer.
+    /// When the address cannot be listened on, or the certificate cannot be used.
     pub async fn bind(config: &GatewayConfig, services: Services) -> Result<Self, GatewayError> {
         let listen = |source| GatewayError::Listen { address: config.listen.clone(), source };
         let acceptor =
@@ -215,49 +217,49 @@ impl Server {
         Ok(Self { acceptor, connections, gateway, address })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until told to stop, then lets open requests end.
+    /// Serves until `stop` is cancelled, then waits for open requests to end.
     ///
     /// # Errors
-    /// When the log cannot be had at the start, or serving breaks off.
+    /// When the log is unavailable at the start, or the server fails.
     pub async fn run(self, stop: &CancellationToken) -> Result<(), GatewayError> {
-        let hearing = hear(&self.gateway, stop).await?;
-        let noting = {
+        let log_tail = log_tail::spawn(&self.gateway, stop).await?;
+        let audit_writer = {
             let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());
             tokio::spawn(async move { gateway.audit.run(&gateway.commands, &stop).await })
         };
-        let rotating = {
+        let key_rotation = {
             let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());
             tokio::spawn(async move { rotation::run(gateway, &stop).await })
         };
-        let lending = {
+        let slot_leases = {
             let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());
             tokio::spawn(async move { queue_slots::run(gateway, &stop).await })
         };
-        let holding = {
+        let hold_renewal = {
             let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());
             tokio::spawn(async move { storage_holds::run(gateway, &stop).await })
         };
-        let app = counted(app(Arc::clone(&self.gateway)), self.connections);
-        let server =
-            poem::Server::new_with_acceptor(self.acceptor).http2_max_header_list_size(MAX_HEADERS);
+        let app = track_connections(app(Arc::clone(&self.gateway)), self.connections);
+        let server = poem::Server::new_with_acceptor(self.acceptor)
+            .http2_max_header_list_size(MAX_HTTP2_HEADER_BYTES);
         let stopped = stop.clone().cancelled_owned();
-        let outcome = server.run_with_graceful_shutdown(app, stopped, Some(DRAIN)).await;
-        hearing.abort();
-        rotating.abort();
-        holding.abort();
-        let _ = noting.await;
-        let _ = lending.await;
+        let outcome = server.run_with_graceful_shutdown(app, stopped, Some(SHUTDOWN_TIMEOUT)).await;
+        log_tail.abort();
+        key_rotation.abort();
+        hold_renewal.abort();
+        let _ = audit_writer.await;
+        let _ = slot_leases.await;
         outcome.map_err(GatewayError::Serve)
     }
 }
 
-/// Says of each request over which connection it came.
-fn counted<E: Endpoint<Output = Response> + 'static>(
+/// Marks the connection of each request as busy until the response body has been read.
+fn track_connections<E: Endpoint<Output = Response> + 'static>(
     app: E,
     connections: Arc<Connections>,
 ) -> impl Endpoint<Output = Response> {
@@ -265,21 +267,20 @@ fn counted<E: Endpoint<Output = Response> + 'static>(
         let connections = Arc::clone(&connections);
         async move {
             let peer = request.remote_addr().as_socket_addr().copied();
-            let busy = peer.and_then(|peer| connections.asked(peer));
+            let busy = peer.and_then(|peer| connections.begin_request(peer));
             let response = app.call(request).await?;
-            // For as long as its body is read, an answer is under way.
             Ok(match busy {
-                Some(busy) => answering::until_read(response, busy),
+                Some(busy) => response_body::busy_until_read(response, busy),
                 None => response,
             })
         }
     })
 }
 
-/// The whole API, with what every answer has in common.
+/// The whole API with its middleware.
 fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
     let service = service();
-    let readers = Readers::new();
+    let limiter = DocumentLimiter::new();
     let page = Document::new("text/html; charset=utf-8", service.swagger_ui_html());
     let spec = Document::new("application/json", service.spec());
     let events = Document::new("application/json", asyncapi::document().to_string());
@@ -326,14 +327,14 @@ fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
         ])
         .allow_credentials(false);
     Route::new()
-        .at("/api/v1/asyncapi.json", events.clone().endpoint(&readers))
-        .at("/asyncapi.json", events.endpoint(&readers))
+        .at("/api/v1/asyncapi.json", events.clone().endpoint(&limiter))
+        .at("/asyncapi.json", events.endpoint(&limiter))
         .at("/health", open(false))
         .at("/health/ready", open(true))
-        .nest("/docs", Route::new().at("/", page.clone().endpoint(&readers)))
-        .at("/openapi.json", spec.clone().endpoint(&readers))
-        .nest("/api/v1/docs", Route::new().at("/", page.endpoint(&readers)))
-        .at("/api/v1/openapi.json", spec.endpoint(&readers))
+        .nest("/docs", Route::new().at("/", page.clone().endpoint(&limiter)))
+        .at("/openapi.json", spec.clone().endpoint(&limiter))
+        .nest("/api/v1/docs", Route::new().at("/", page.endpoint(&limiter)))
+        .at("/api/v1/openapi.json", spec.endpoint(&limiter))
         .nest_no_strip("/", service)
         .around(guard)
         .with_if(!origins.is_empty(), cors)

@@ -6,12 +6,12 @@ use std::{
 use ffapi_commands::{Caller, Commands};
 use ffapi_domain::{
     JobId, Personal, Tenant, Timestamp,
-    job::{Job, JobView, Recorded},
+    job::{EventMetadata, Job, JobView},
     media::Capabilities,
     preset::PresetState,
 };
 use ffapi_nats::{Actor, Idempotency, JobLogs, Position, PubSub, QuotaCounter, Vault};
-use ffapi_projections::{Database, Notary};
+use ffapi_projections::{AnchorVerifier, Database};
 use ffapi_storage::{EgressConfig, Storage};
 use uuid::Uuid;
 
@@ -26,125 +26,128 @@ use crate::{
     queue_slots::QueueSlots,
     rate_limits::RateLimiter,
     row_cache::RowCache,
-    storage_holds::Holds,
+    storage_holds::StorageHolds,
     trace,
-    uploads::LookConfig,
+    uploads::InspectionConfig,
 };
 
-/// What a gateway stands on.
+/// The services that a gateway uses.
 #[derive(Debug)]
 pub struct Services {
-    /// The way to the log.
+    /// Handles commands: loads aggregates from the event log and appends to it.
     pub commands: Arc<Commands>,
-    /// The read side.
+    /// The read models.
     pub database: Database,
-    /// Where bytes live.
+    /// File storage.
     pub storage: Storage,
-    /// Who may ask, and how much.
+    /// API keys, accounts and media minutes, held in memory.
     pub directory: Arc<CredentialStore>,
-    /// Who signed what the audit trail rests on.
-    pub notary: Notary,
-    /// Where requests of ours may go.
+    /// Verifies the signed anchors of the audit trail.
+    pub notary: AnchorVerifier,
+    /// Networks that outgoing requests may connect to.
     pub egress: EgressConfig,
-    /// What waits to be handed out.
+    /// Encrypted secrets: of webhooks, and those of rotated keys until they are collected.
     pub vault: Vault,
 }
 
-/// What every request may use.
+/// The state that is shared by all requests.
 #[derive(Debug)]
 pub struct Gateway {
     pub(crate) commands: Arc<Commands>,
     pub(crate) database: Database,
     pub(crate) storage: Storage,
-    pub(crate) directory: Arc<CredentialStore>,
+    pub(crate) credentials: Arc<CredentialStore>,
     pub(crate) audit: Audit,
-    pub(crate) notary: Notary,
+    pub(crate) notary: AnchorVerifier,
     pub(crate) egress: EgressConfig,
     pub(crate) vault: Vault,
-    pub(crate) buckets: RateLimiter,
-    pub(crate) rooms: QueueSlots,
-    pub(crate) holds: Holds,
+    pub(crate) rate_limiter: RateLimiter,
+    pub(crate) queue_slots: QueueSlots,
+    pub(crate) storage_holds: StorageHolds,
     pub(crate) endpoint_limits: BTreeMap<String, u64>,
     pub(crate) issuer: Option<Issuer>,
     pub(crate) scanner: Option<ScannerConfig>,
-    pub(crate) look: LookConfig,
+    pub(crate) inspection: InspectionConfig,
     pub(crate) proxies: Proxies,
     pub(crate) cors_origins: Vec<String>,
-    pub(crate) strangers: AnonymousRateLimiter,
-    pub(crate) live: PubSub,
-    pub(crate) lines: JobLogs,
+    pub(crate) anonymous_limiter: AnonymousRateLimiter,
+    pub(crate) pubsub: PubSub,
+    pub(crate) job_logs: JobLogs,
     pub(crate) idempotency: Idempotency,
     pub(crate) positions: Positions,
-    pub(crate) hub: EventBus,
+    pub(crate) event_bus: EventBus,
     pub(crate) progress: ProgressBoard,
-    pub(crate) rows: RowCache<JobId, JobView>,
-    /// By owner and name.
-    pub(crate) presets: RowCache<(String, String), PresetState>,
-    /// What files are, by tenant and SHA-256: what is in a file never changes, and how fast that is known
-    /// tells nobody what others have.
-    pub(crate) probes: RowCache<(Tenant, String), serde_json::Value>,
+    pub(crate) job_cache: RowCache<JobId, JobView>,
+    /// Presets by owner and name.
+    pub(crate) preset_cache: RowCache<(String, String), PresetState>,
+    /// Probe results by tenant and SHA-256. The content of a file never changes; the tenant is part
+    /// of the key so that response times do not reveal which files other tenants have.
+    pub(crate) probe_cache: RowCache<(Tenant, String), serde_json::Value>,
     pub(crate) workers: Mutex<Workers>,
     pub(crate) max_upload: u64,
 }
 
-/// Who was heard of, as told by themselves.
+/// By worker id: when its last heartbeat was received, and what it contained.
 pub(crate) type Workers = BTreeMap<String, (std::time::Instant, serde_json::Value)>;
 
-const GONE: std::time::Duration = std::time::Duration::from_secs(6);
+/// A worker without a heartbeat for this long counts as gone.
+const WORKER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(6);
 
 impl Gateway {
     pub(crate) fn new(services: Services, config: &GatewayConfig, issuer: Option<Issuer>) -> Self {
         let Services { commands, database, storage, directory, notary, egress, vault } = services;
         let nats = commands.log().nats().clone();
         Self {
-            live: PubSub::new(nats.clone()),
-            lines: JobLogs::new(nats.clone()),
+            pubsub: PubSub::new(nats.clone()),
+            job_logs: JobLogs::new(nats.clone()),
             idempotency: Idempotency::new(nats.clone()),
             positions: Positions::default(),
-            hub: EventBus::default(),
+            event_bus: EventBus::default(),
             progress: ProgressBoard::default(),
-            rows: RowCache::closed(),
-            presets: RowCache::new(),
-            probes: RowCache::new(),
+            job_cache: RowCache::closed(),
+            preset_cache: RowCache::new(),
+            probe_cache: RowCache::new(),
             workers: Mutex::default(),
             commands,
             database,
             storage,
-            directory,
+            credentials: directory,
             audit: Audit::new(),
             notary,
             egress,
             vault,
-            buckets: RateLimiter::new(QuotaCounter::new(nats)),
-            rooms: QueueSlots::default(),
-            holds: Holds::default(),
+            rate_limiter: RateLimiter::new(QuotaCounter::new(nats)),
+            queue_slots: QueueSlots::default(),
+            storage_holds: StorageHolds::default(),
             endpoint_limits: config.endpoint_limits.clone(),
             issuer,
             scanner: config.scanner.clone(),
-            look: config.look.clone(),
+            inspection: config.look.clone(),
             proxies: Proxies::new(config.trusted_proxies.clone(), config.proxy_header),
             cors_origins: config.cors_origins.clone(),
-            strangers: AnonymousRateLimiter::new(config.strangers_per_minute),
+            anonymous_limiter: AnonymousRateLimiter::new(config.strangers_per_minute),
             max_upload: config.max_upload,
         }
     }
 
-    /// The workers heard of lately.
-    pub(crate) fn present(&self) -> Vec<serde_json::Value> {
+    /// The newest heartbeat of each live worker.
+    pub(crate) fn live_workers(&self) -> Vec<serde_json::Value> {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        workers.retain(|_, (at, _)| at.elapsed() < GONE);
-        workers.values().map(|(_, presence)| presence.clone()).collect()
+        workers.retain(|_, (received_at, _)| received_at.elapsed() < WORKER_TIMEOUT);
+        workers.values().map(|(_, heartbeat)| heartbeat.clone()).collect()
     }
 
-    /// What the workers together can do; everything we know of while none is heard.
+    /// The union of what the live workers can do; none if no worker is live.
     pub(crate) fn capabilities(&self) -> Option<Capabilities> {
-        self.present()
+        self.live_workers()
             .into_iter()
-            .filter_map(|mut p| serde_json::from_value(p.get_mut("capabilities")?.take()).ok())
+            .filter_map(|mut worker| {
+                serde_json::from_value(worker.get_mut("capabilities")?.take()).ok()
+            })
             .reduce(|all: Capabilities, one| all.union(&one))
     }
 
-    /// One job as the log has it this moment, and where its newest event stands.
+    /// A job as it is in the log now, and the position of its newest event.
     pub(crate) async fn job_in_log(
         &self,
         tenant: &Tenant,
@@ -156,7 +159,7 @@ impl Gateway {
             Position { epoch: self.commands.log().identity().epoch, ..Position::default() };
         for (sequence, decision) in &history {
             let at = Timestamp::from_millis(decision.at);
-            let meta = Recorded { id, tenant: tenant.clone(), at };
+            let meta = EventMetadata { id, tenant: tenant.clone(), at };
             found =
                 decision.events.iter().fold(found, |row, event| JobView::apply(row, event, &meta));
             position.sequence = *sequence;
@@ -167,7 +170,7 @@ impl Gateway {
     }
 }
 
-/// The course of things that a request begins.
+/// The caller of the commands that a request gives, with a new correlation id.
 pub(crate) fn caller(principal: &Principal, request: &poem::Request) -> Caller {
     Caller {
         actor: Actor::Key(principal.key.to_string()),

@@ -1,4 +1,4 @@
-//! Room for what is about to be stored, held before its first byte is read.
+//! Holds on an account's storage quota for uploads, made before their first byte is read.
 
 use std::{
     collections::BTreeMap,
@@ -21,15 +21,15 @@ use crate::{
     state::Gateway,
 };
 
-/// How long room is held for an upload whose gateway does not say any more that it goes on.
-const TERM: Duration = Duration::from_mins(10);
-/// How often it says so, of all uploads of a tenant in one message.
-const RENEW: Duration = Duration::from_mins(3);
-/// Tries to give room back, and how long between the first two; it doubles.
-const TRIES: u32 = 8;
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long a hold lasts if its gateway does not extend it any more.
+const HOLD_DURATION: Duration = Duration::from_mins(10);
+/// How often holds are extended, those of one tenant in one message.
+const EXTEND_INTERVAL: Duration = Duration::from_mins(3);
+/// Attempts to release a hold, and the delay between the first two; it doubles each time.
+const RELEASE_ATTEMPTS: u32 = 8;
+const RELEASE_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Bytes of a tenant that are kept, and held for what is being stored; none where the log cannot be read.
+/// Bytes that a tenant has stored or holds; none if its storage aggregate cannot be decoded.
 pub(crate) async fn taken(gateway: &Gateway, tenant: &Tenant) -> Result<Option<u64>, Problem> {
     let name = tenant.as_str();
     match gateway.commands.state::<StorageQuota>(name, name).await {
@@ -39,139 +39,144 @@ pub(crate) async fn taken(gateway: &Gateway, tenant: &Tenant) -> Result<Option<u
     }
 }
 
-/// How much room an upload needs.
+/// How much storage an upload needs, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum StorageNeed {
-    /// Its sender says how long it is, or it is there already.
+    /// The size is known, for example from `Content-Length`.
     Exactly(u64),
-    /// Nobody knows; no more than this.
+    /// The size is unknown; at most this many.
     UpTo(u64),
 }
 
-/// Room that is held for an upload, and given back when this goes, also with a sender that breaks off.
+/// Storage that is held for an upload. Released when this is dropped, also if the upload is
+/// aborted.
 #[derive(Debug)]
 pub(crate) struct StorageHold {
     gateway: Arc<Gateway>,
     tenant: Tenant,
     caller: Caller,
     id: UploadId,
-    used: bool,
-    /// So many bytes.
+    settled: bool,
+    /// The number of bytes held.
     pub(crate) bytes: u64,
 }
 
-/// Bytes that this gateway holds for uploads under way, by tenant and upload.
+/// Bytes that this gateway holds for uploads in progress, by tenant and upload.
 #[derive(Debug, Default)]
-pub(crate) struct Holds {
-    of: Mutex<BTreeMap<Tenant, BTreeMap<String, u64>>>,
+pub(crate) struct StorageHolds {
+    by_tenant: Mutex<BTreeMap<Tenant, BTreeMap<String, u64>>>,
 }
 
-impl Holds {
+impl StorageHolds {
     fn add(&self, tenant: &Tenant, id: UploadId, bytes: u64) {
-        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
-        of.entry(tenant.clone()).or_default().insert(id.to_string(), bytes);
+        let mut by_tenant = self.by_tenant.lock().unwrap_or_else(PoisonError::into_inner);
+        by_tenant.entry(tenant.clone()).or_default().insert(id.to_string(), bytes);
     }
 
     fn remove(&self, tenant: &Tenant, id: UploadId) {
-        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(holds) = of.get_mut(tenant) else { return };
+        let mut by_tenant = self.by_tenant.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(holds) = by_tenant.get_mut(tenant) else { return };
         holds.remove(&id.to_string());
         if holds.is_empty() {
-            of.remove(tenant);
+            by_tenant.remove(tenant);
         }
     }
 
     fn all(&self) -> BTreeMap<Tenant, BTreeMap<String, u64>> {
-        self.of.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.by_tenant.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Holds room for an upload.
+/// Holds storage for an upload.
 ///
 /// # Errors
-/// When the account keeps too much already.
+/// When the account's storage quota is exhausted.
 pub(crate) async fn hold(
     gateway: &Arc<Gateway>,
     tenant: &Tenant,
     caller: &Caller,
     id: UploadId,
-    wanted: StorageNeed,
+    need: StorageNeed,
 ) -> Result<StorageHold, Problem> {
-    let (least, most) = match wanted {
+    let (least, most) = match need {
         StorageNeed::Exactly(bytes) => (bytes, bytes),
         StorageNeed::UpTo(most) => (1, most),
     };
     let (name, thing) = (tenant.as_str(), id.to_string());
-    let limit = gateway.directory.limits(tenant).storage_bytes;
-    let until = clock::now().plus(TERM);
+    let limit = gateway.credentials.limits(tenant).storage_bytes;
+    let until = clock::now().plus(HOLD_DURATION);
     let command = StorageQuotaCommand::Hold { thing: thing.clone(), least, most, until, limit };
-    let mut room = StorageHold {
+    let mut hold = StorageHold {
         gateway: Arc::clone(gateway),
         tenant: tenant.clone(),
         caller: caller.clone(),
         id,
-        used: false,
+        settled: false,
         bytes: least,
     };
     if let Err(error) = gateway.commands.handle::<StorageQuota>(name, name, caller, command).await {
-        // Of a refusal there is nothing to give back; of anything else nobody knows.
-        room.used = matches!(error, HandleError::Rejected(_));
+        // A rejected hold need not be released; after any other error it may exist.
+        hold.settled = matches!(error, HandleError::Rejected(_));
         return Err(error.into());
     }
-    if let StorageNeed::UpTo(_) = wanted {
-        room.bytes = gateway.commands.state::<StorageQuota>(name, name).await?.held(&thing);
+    if let StorageNeed::UpTo(_) = need {
+        hold.bytes = gateway.commands.state::<StorageQuota>(name, name).await?.held(&thing);
     }
-    gateway.holds.add(tenant, id, room.bytes);
-    Ok(room)
+    gateway.storage_holds.add(tenant, id, hold.bytes);
+    Ok(hold)
 }
 
 impl StorageHold {
-    /// What it was held for is there: it is counted from the log.
+    /// The upload is stored and counted from the log: the hold need not be released.
     pub(crate) fn settle(mut self) {
-        self.used = true;
+        self.settled = true;
     }
 }
 
 impl Drop for StorageHold {
     fn drop(&mut self) {
-        // It is not held any longer from here on.
-        self.gateway.holds.remove(&self.tenant, self.id);
-        if self.used {
+        // From here on it is not extended any more.
+        self.gateway.storage_holds.remove(&self.tenant, self.id);
+        if self.settled {
             return;
         }
         let (gateway, tenant) = (Arc::clone(&self.gateway), self.tenant.clone());
         let (caller, id) = (self.caller.clone(), self.id);
         tokio::spawn(async move {
             let (name, thing) = (tenant.as_str(), id.to_string());
-            for attempt in 0..TRIES {
+            for attempt in 0..RELEASE_ATTEMPTS {
                 let command = StorageQuotaCommand::Release { thing: thing.clone() };
                 match gateway.commands.handle::<StorageQuota>(name, name, &caller, command).await {
                     Ok(_) => return,
                     Err(error) => {
-                        tracing::debug!(%error, upload = %id, "its room is not given back yet");
+                        tracing::debug!(
+                            %error,
+                            upload = %id,
+                            "a storage hold is not released yet"
+                        );
                     }
                 }
-                tokio::time::sleep(PAUSE.saturating_mul(1 << attempt)).await;
+                tokio::time::sleep(RELEASE_RETRY_DELAY.saturating_mul(1 << attempt)).await;
             }
         });
     }
 }
 
-/// Holds for longer what is still being stored, until told to stop.
+/// Extends the holds of uploads in progress until `stop` is cancelled.
 pub(crate) async fn run(gateway: Arc<Gateway>, stop: &CancellationToken) {
     let caller = Caller::process("gateway");
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(RENEW) => {}
+            () = tokio::time::sleep(EXTEND_INTERVAL) => {}
         }
-        for (tenant, holds) in gateway.holds.all() {
-            let (name, until) = (tenant.as_str(), clock::now().plus(TERM));
+        for (tenant, holds) in gateway.storage_holds.all() {
+            let (name, until) = (tenant.as_str(), clock::now().plus(HOLD_DURATION));
             let command = StorageQuotaCommand::Extend { holds, until };
             if let Err(error) =
                 gateway.commands.handle::<StorageQuota>(name, name, &caller, command).await
             {
-                tracing::debug!(%error, %tenant, "room is not held for longer yet");
+                tracing::debug!(%error, %tenant, "storage holds are not extended yet");
             }
         }
     }
@@ -183,13 +188,13 @@ impl From<StorageQuotaRejection> for Problem {
             StorageQuotaRejection::Full { .. } => Self::new(
                 Kind::TooLarge,
                 format!(
-                    "{rejection}; DELETE /uploads/{{id}} frees what an upload takes, outputs go \
-                     after the time that they are kept, and an admin can give the account more \
+                    "{rejection}; DELETE /uploads/{{id}} frees the storage of an upload, outputs \
+                     are deleted after their retention, and an admin can raise the account's \
                      `storage_bytes`"
                 ),
             ),
             StorageQuotaRejection::Busy => {
-                Self::too_many(format!("{rejection}; wait for some of them"), 5)
+                Self::rate_limited(format!("{rejection}; wait for some of them"), 5)
             }
         }
     }

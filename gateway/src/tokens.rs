@@ -1,4 +1,4 @@
-//! Tokens for browsers and players, which cannot send headers.
+//! The tokens resource: tokens for browsers and players, which cannot send headers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +23,7 @@ use crate::{
 
 pub(crate) struct Tokens;
 
-/// What a token is to show: one of `job`, `batch`, `outputs` and `feed`.
+/// What a token gives access to: one of `job`, `batch`, `outputs` and `feed`.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "TokenCreate")]
@@ -34,30 +34,30 @@ pub(crate) struct TokenBody {
     outputs: Option<String>,
     /// The events of this batch and its jobs.
     batch: Option<String>,
-    /// True for everything that happens to the account's jobs and batches.
+    /// True for all events of the account.
     feed: Option<bool>,
-    /// Seconds: 1 to 3600; five minutes if absent.
+    /// Lifetime in seconds, 1 to 3600; 300 if absent.
     ttl: Option<u64>,
 }
 
-/// A token; it is in this answer only.
+/// A token; it is only in this response.
 #[derive(Debug, Object)]
 #[oai(rename = "Token")]
 pub(crate) struct TokenShown {
-    /// Put it behind `?token=`.
+    /// To be sent as `?token=…`.
     token: String,
     expires_at: String,
 }
 
-/// What a body names, if there is such a thing.
-async fn sight(
+/// The scope that a body names, if the job or batch exists.
+async fn scope(
     gateway: &Gateway,
     principal: &Principal,
     body: &TokenBody,
 ) -> Result<TokenScope, Problem> {
     let TokenBody { job, outputs, batch, feed, .. } = body;
-    let unknown = |pointer: &str, what| {
-        Problem::field(Kind::Invalid, pointer, format!("there is no such {what}"))
+    let unknown = |pointer: &str, resource| {
+        Problem::field(Kind::Invalid, pointer, format!("there is no such {resource}"))
     };
     let tenant = principal.tenant.as_str();
     match (job, outputs, batch, feed.unwrap_or(false)) {
@@ -80,14 +80,15 @@ async fn sight(
         }
         (None, None, None, true) => Ok(TokenScope::Feed),
         _ => {
-            let detail = "say one of `job`, `outputs` and `batch`, with an id, or `feed`";
+            let detail = "give one of `job`, `outputs` and `batch`, with an id, or `feed`";
             Err(Problem::field(Kind::Invalid, "#/job", detail))
         }
     }
 }
 
-const USUAL: u64 = 300;
-const LONGEST: u64 = 3_600;
+/// Lifetime of tokens in seconds.
+const DEFAULT_TTL: u64 = 300;
+const MAX_TTL: u64 = 3_600;
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl Tokens {
@@ -102,21 +103,22 @@ impl Tokens {
         auth: Auth,
         body: StrictJson<TokenBody>,
     ) -> Result<Reply<201, TokenShown>> {
-        let principal = auth.may(Scope::JobsRead)?;
-        if principal.shown == CredentialKind::Issued {
-            let detail = "tokens are made with a key; send the issuer's own where you can";
+        let principal = auth.require(Scope::JobsRead)?;
+        if principal.credential == CredentialKind::Issued {
+            let detail = "tokens are created with an API key, not with an issuer's token";
             return Err(Problem::new(Kind::Forbidden, detail).into());
         }
-        let sight = sight(&gateway, principal, &body.value).await?;
-        let ttl = body.value.ttl.unwrap_or(USUAL);
-        if !(1..=LONGEST).contains(&ttl) {
-            let detail = format!("a token lives 1 to {LONGEST} seconds");
+        let scope = scope(&gateway, principal, &body.value).await?;
+        let ttl = body.value.ttl.unwrap_or(DEFAULT_TTL);
+        if !(1..=MAX_TTL).contains(&ttl) {
+            let detail = format!("a token is valid for 1 to {MAX_TTL} seconds");
             return Err(Problem::field(Kind::Invalid, "#/ttl", detail).into());
         }
-        let until = clock::now().plus(Duration::from_secs(ttl));
-        let token = Token { key: principal.key, sight, until: until.as_millis() };
-        let token = token.sign(gateway.directory.pepper());
-        let token = token.ok_or_else(|| Problem::new(Kind::Internal, "it could not be signed"))?;
-        Ok(Reply::new(TokenShown { token, expires_at: until.to_string() }))
+        let expires_at = clock::now().plus(Duration::from_secs(ttl));
+        let token = Token { key: principal.key, scope, expires_at: expires_at.as_millis() };
+        let token = token.sign(gateway.credentials.pepper());
+        let unsigned = || Problem::new(Kind::Internal, "the token could not be signed");
+        let token = token.ok_or_else(unsigned)?;
+        Ok(Reply::new(TokenShown { token, expires_at: expires_at.to_string() }))
     }
 }

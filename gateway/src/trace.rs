@@ -1,10 +1,10 @@
-//! What a request says of the trace that it belongs to.
+//! Validation of the `traceparent` header.
 
-/// Characters of a `traceparent` of version 00, which every later one begins with.
+/// Length of a `traceparent` of version 00; later versions begin with the same fields.
 const LENGTH: usize = 55;
 
-/// The part of a `traceparent` that is kept, as W3C Trace Context has it; none of what is no valid one,
-/// which is to be ignored.
+/// The part of a `traceparent` that is stored, as defined by W3C Trace Context; none if it is
+/// invalid and must be ignored.
 pub(crate) fn parent(header: &str) -> Option<&str> {
     let (kept, rest) = header.split_at_checked(LENGTH)?;
     let mut parts = kept.split('-');
@@ -14,11 +14,11 @@ pub(crate) fn parent(header: &str) -> Option<&str> {
         part.len() == length
             && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     };
-    let well = hex(version, 2) && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
-    let nothing = |part: &str| part.bytes().all(|b| b == b'0');
-    // A later version may say more, after a dash.
+    let well_formed = hex(version, 2) && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
+    let is_zero = |part: &str| part.bytes().all(|b| b == b'0');
+    // A later version may have more fields, after a dash.
     let ends = rest.is_empty() || (version != "00" && rest.starts_with('-'));
-    let valid = well && ends && version != "ff" && !nothing(trace) && !nothing(span);
+    let valid = well_formed && ends && version != "ff" && !is_zero(trace) && !is_zero(span);
     (valid && parts.next().is_none()).then_some(kept)
 }
 
@@ -36,8 +36,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_ignored_and_never_kept() {
-        for no in [
+    fn an_invalid_parent_is_ignored() {
+        for invalid in [
             String::new(),
             "0".repeat(300_000),
             format!("{VALID}-{}", "x".repeat(300_000)),
@@ -49,7 +49,7 @@ mod tests {
             VALID.replace('-', "_"),
             format!("é{VALID}"),
         ] {
-            assert_eq!(parent(&no), None, "{no:.80}");
+            assert_eq!(parent(&invalid), None, "{invalid:.80}");
         }
     }
 }

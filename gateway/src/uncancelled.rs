@@ -1,14 +1,14 @@
-//! Work that goes on when its request does not.
+//! Work that continues when its request is cancelled.
 
 use tracing::Instrument;
 
 use crate::problem::{Kind, Problem};
 
-/// Runs something to its end, also when the client resets its request: the server then drops the handler
-/// wherever it waits, and only what runs in a task of its own still undoes or records what it began.
+/// Runs work to completion even if the client resets its request. The server then drops the handler
+/// at its next await; only a task of its own still records or undoes what it began.
 ///
 /// # Errors
-/// Those of the work itself; an internal one if it panicked.
+/// Those of the work itself; an internal error if it panics.
 pub(crate) async fn uncancelled<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {

@@ -1,13 +1,13 @@
-//! `POST /uploads`: bytes in, streamed to storage.
+//! The uploads resource: files are streamed to storage.
 
-mod again;
-mod look;
+mod inspect;
+mod receive;
+mod reserve;
 mod stored;
-mod take;
 
 use std::sync::Arc;
 
-use ffapi_commands::{Caller, Handled};
+use ffapi_commands::{Caller, CommandOutcome};
 use ffapi_domain::{
     Tenant, UploadId,
     key::Scope,
@@ -23,7 +23,7 @@ use poem_openapi::{
 use serde_json::Value;
 use uuid::Uuid;
 
-use self::take::{Sender, Sent, Taken, take};
+use self::receive::{IncomingFile, Received, Uploader, receive};
 use crate::{
     auth::Auth,
     content_sniffing,
@@ -36,24 +36,24 @@ use crate::{
     uncancelled::uncancelled,
 };
 
-pub use self::look::LookConfig;
+pub use self::inspect::InspectionConfig;
 pub(crate) use self::stored::state;
 
 pub(crate) struct Uploads;
 
-/// An upload that is wholly stored.
+/// A completely stored upload.
 #[derive(Debug, Object)]
 #[oai(rename = "Upload", skip_serializing_if_is_none)]
 pub(crate) struct UploadBody {
-    /// Use it as a job's `input`.
+    /// Id, to be used as a job's `input`.
     id: String,
-    /// As the sender called it.
+    /// The name from `Content-Disposition`.
     file_name: Option<String>,
-    /// Bytes.
+    /// Size in bytes.
     size: u64,
-    /// Hex digest.
+    /// SHA-256 of the content, in hex.
     sha256: String,
-    /// What is in it, as `POST /probe` tells it; absent if no worker could look into it.
+    /// The result of probing it, as from `POST /probe`; absent if no worker could inspect it.
     media: Option<Any<Value>>,
 }
 
@@ -79,27 +79,27 @@ impl Uploads {
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: Binary<Body>,
     ) -> Result<Reply<201, UploadBody>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         let id = UploadId::from_uuid(Uuid::now_v7());
         let key = Key::of("/uploads", key.0, String::new())?;
         let name = disposition.0.as_deref().and_then(file_name);
         let announced = request.header("content-length").and_then(|text| text.parse::<u64>().ok());
-        let limits = gateway.directory.limits(&principal.tenant);
-        let most = gateway.max_upload.min(limits.max_file_bytes);
-        if announced.is_some_and(|bytes| bytes > most) {
-            let detail = format!("a file is at most {most} bytes");
+        let limits = gateway.credentials.limits(&principal.tenant);
+        let max_bytes = gateway.max_upload.min(limits.max_file_bytes);
+        if announced.is_some_and(|bytes| bytes > max_bytes) {
+            let detail = format!("a file is at most {max_bytes} bytes");
             return Err(Problem::new(Kind::TooLarge, detail).into());
         }
-        // What is no media is refused by its first bytes, before anything is written for it.
-        let bytes = throttle::at(limits.upload_bytes_per_second, body.0.into_bytes_stream());
-        let bytes = content_sniffing::look_at(bytes, name.as_deref()).await?;
+        // Other than media files are rejected by their first bytes, before anything is written.
+        let bytes = throttle::throttle(limits.upload_bytes_per_second, body.0.into_bytes_stream());
+        let bytes = content_sniffing::check(bytes, name.as_deref()).await?;
         let caller = caller(principal, request);
-        let wanted = announced.map_or(StorageNeed::UpTo(most), StorageNeed::Exactly);
-        let room = storage_holds::hold(&gateway, &principal.tenant, &caller, id, wanted).await?;
-        let sender = Sender::new(principal, request, caller);
-        let sent = Sent { id, name, key, bytes };
-        let Taken { id, handled, replayed } =
-            uncancelled(take(Arc::clone(&gateway), sender, sent, room)).await?;
+        let need = announced.map_or(StorageNeed::UpTo(max_bytes), StorageNeed::Exactly);
+        let hold = storage_holds::hold(&gateway, &principal.tenant, &caller, id, need).await?;
+        let uploader = Uploader::new(principal, request, caller);
+        let file = IncomingFile { id, name, key, announced, bytes };
+        let Received { id, handled, replayed } =
+            uncancelled(receive(Arc::clone(&gateway), uploader, file, hold)).await?;
         let body = stored::shown(&gateway, &principal.tenant, id).await?;
         Ok(Reply::new(body)
             .location(format!("/api/v1/uploads/{id}"))
@@ -117,7 +117,7 @@ impl Uploads {
         id: Path<String>,
         #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
     ) -> Result<Reply<200, UploadBody>> {
-        let principal = auth.may(Scope::JobsRead)?;
+        let principal = auth.require(Scope::JobsRead)?;
         let id: UploadId = id.0.parse().map_err(|_| Problem::not_found("upload"))?;
         let body = stored::shown(&gateway, &principal.tenant, id).await?;
         Ok(Reply::new(body).version(1).unless(if_none_match.0.as_deref()))
@@ -125,7 +125,7 @@ impl Uploads {
 
     /// Delete an upload
     ///
-    /// Before its retention ends. Jobs that have read it already go on; others fail.
+    /// Before its retention ends. Jobs that have already read it continue; others fail.
     #[oai(path = "/uploads/:id", method = "delete", operation_id = "deleteUpload")]
     async fn remove(
         &self,
@@ -134,7 +134,7 @@ impl Uploads {
         auth: Auth,
         id: Path<String>,
     ) -> Result<Reply<200, UploadBody>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         let id: UploadId = id.0.parse().map_err(|_| Problem::not_found("upload"))?;
         let body = stored::shown(&gateway, &principal.tenant, id).await?;
         let (tenant, caller) = (principal.tenant.clone(), caller(principal, request));
@@ -143,13 +143,13 @@ impl Uploads {
     }
 }
 
-/// Records that an upload is deleted, then deletes its bytes: nothing is promised that is not there.
+/// Records that an upload is deleted, then deletes its file: a recorded upload always has its file.
 async fn expire(
     gateway: Arc<Gateway>,
     tenant: Tenant,
     caller: Caller,
     id: UploadId,
-) -> Result<Handled, Problem> {
+) -> Result<CommandOutcome, Problem> {
     let (name, command) = (id.to_string(), UploadCommand::Expire);
     let handled =
         gateway.commands.handle::<Upload>(tenant.as_str(), &name, &caller, command).await?;
@@ -157,7 +157,7 @@ async fn expire(
     Ok(handled)
 }
 
-/// `filename="…"` of a `Content-Disposition`; only its last path segment, as browsers do.
+/// The `filename="…"` of a `Content-Disposition`; only its last path segment, as in browsers.
 fn file_name(disposition: &str) -> Option<String> {
     let value = disposition.split(';').find_map(|part| part.trim().strip_prefix("filename="))?;
     let name = value.trim_matches('"').rsplit(['/', '\\']).next()?;

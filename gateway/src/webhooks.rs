@@ -1,4 +1,4 @@
-//! The webhooks resource: its paths; what each does stands in its own file.
+//! The webhooks resource: the routes. The operations are in the submodules.
 
 mod body;
 mod change;
@@ -54,7 +54,7 @@ impl Webhooks {
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: StrictJson<WebhookBody>,
     ) -> Result<Reply<201, WebhookShown>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         Ok(create::create(&gateway, request, principal, body, key.0).await?)
     }
 
@@ -71,10 +71,10 @@ impl Webhooks {
         cursor: Query<Option<String>>,
         min_position: Query<Option<String>>,
     ) -> Result<Reply<200, WebhookPage>> {
-        let principal = auth.may(Scope::JobsRead)?;
-        let asked =
+        let principal = auth.require(Scope::JobsRead)?;
+        let query =
             show::WebhookQuery { limit: limit.0, cursor: cursor.0, min_position: min_position.0 };
-        Ok(show::list(&gateway, principal, request.original_uri(), asked).await?)
+        Ok(show::list(&gateway, principal, request.original_uri(), query).await?)
     }
 
     /// Show the secret that signs deliveries to a job's or batch's `webhook_url`
@@ -90,7 +90,7 @@ impl Webhooks {
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
     ) -> Result<Reply<200, SigningSecret>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         Ok(secret::of_account(&gateway, principal).await?)
     }
 
@@ -103,7 +103,7 @@ impl Webhooks {
         id: Path<String>,
         #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
     ) -> Result<Reply<200, WebhookShown>> {
-        let principal = auth.may(Scope::JobsRead)?;
+        let principal = auth.require(Scope::JobsRead)?;
         let found = show::find(&gateway, principal, hook_id(&id.0)?).await?;
         Ok(found.unless(if_none_match.0.as_deref()))
     }
@@ -122,12 +122,12 @@ impl Webhooks {
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
         body: StrictJson<WebhookPatch>,
     ) -> Result<Reply<200, WebhookShown>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         let caller = caller(principal, request);
         let (id, change) = (hook_id(&id.0)?, body.value.read(&gateway)?);
-        change::may(&gateway, principal, &caller, id, &change).await?;
+        change::check_unique(&gateway, principal, &caller, id, &change).await?;
         let command = WebhookCommand::Update { change };
-        Ok(change::give(&gateway, principal, &caller, id, if_match.0, command).await?)
+        Ok(change::execute(&gateway, principal, &caller, id, if_match.0, command).await?)
     }
 
     /// Delete a webhook
@@ -142,10 +142,10 @@ impl Webhooks {
         id: Path<String>,
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
     ) -> Result<Reply<200, WebhookShown>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         let caller = caller(principal, request);
         let (id, command) = (hook_id(&id.0)?, WebhookCommand::Delete);
-        Ok(change::give(&gateway, principal, &caller, id, if_match.0, command).await?)
+        Ok(change::execute(&gateway, principal, &caller, id, if_match.0, command).await?)
     }
 
     /// Rotate a webhook's secret
@@ -160,7 +160,7 @@ impl Webhooks {
         id: Path<String>,
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
     ) -> Result<Reply<200, WebhookShown>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         let caller = caller(principal, request);
         let id = hook_id(&id.0)?;
         Ok(secret::rotate(&gateway, principal, &caller, id, if_match.0).await?)
@@ -175,10 +175,10 @@ impl Webhooks {
         auth: Auth,
         id: Path<String>,
     ) -> Result<Reply<202, WebhookShown>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         let caller = caller(principal, request);
         let (id, command) = (hook_id(&id.0)?, WebhookCommand::Test);
-        Ok(change::give(&gateway, principal, &caller, id, None, command).await?)
+        Ok(change::execute(&gateway, principal, &caller, id, None, command).await?)
     }
 
     /// Replay a webhook's events after a position
@@ -194,12 +194,12 @@ impl Webhooks {
         id: Path<String>,
         body: StrictJson<ReplayBody>,
     ) -> Result<Reply<202, WebhookShown>> {
-        let principal = auth.may(Scope::JobsWrite)?;
+        let principal = auth.require(Scope::JobsWrite)?;
         let caller = caller(principal, request);
         let command = body.value.read(&gateway)?;
         let id = hook_id(&id.0)?;
-        replay::may(&gateway, principal, id).await?;
-        Ok(change::give(&gateway, principal, &caller, id, None, command).await?)
+        replay::check(&gateway, principal, id).await?;
+        Ok(change::execute(&gateway, principal, &caller, id, None, command).await?)
     }
 
     /// List a webhook's deliveries
@@ -218,14 +218,14 @@ impl Webhooks {
         cursor: Query<Option<String>>,
         min_position: Query<Option<String>>,
     ) -> Result<Reply<200, DeliveryPage>> {
-        let principal = auth.may(Scope::JobsRead)?;
-        let asked = deliveries::DeliveryQuery {
+        let principal = auth.require(Scope::JobsRead)?;
+        let query = deliveries::DeliveryQuery {
             status: status.0,
             limit: limit.0,
             cursor: cursor.0,
             min_position: min_position.0,
         };
         let uri = request.original_uri();
-        Ok(deliveries::list(&gateway, principal, hook_id(&id.0)?, uri, asked).await?)
+        Ok(deliveries::list(&gateway, principal, hook_id(&id.0)?, uri, query).await?)
     }
 }

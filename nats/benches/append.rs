@@ -1,9 +1,9 @@
-//! Durable append beside the bare client publishing the same bytes, each pair in turn.
+//! Durable append compared with the bare client publishing the same bytes, in alternating rounds.
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a bench reports, and fails by panicking"
+    reason = "a benchmark prints its results, and fails by panicking"
 )]
 
 use std::{
@@ -16,11 +16,12 @@ use ffapi_embedded::{NatsServer, temporary_folder};
 use ffapi_nats::{AppendRequest, Log, Nats, NatsConfig, topology};
 use uuid::Uuid;
 
-/// About what a submission weighs.
-const PAYLOAD: usize = 600;
-const SPAN: Duration = Duration::from_secs(2);
+/// Payload size in bytes: about that of a job submission.
+const PAYLOAD_BYTES: usize = 600;
+/// How long each round runs.
+const ROUND_DURATION: Duration = Duration::from_secs(2);
 
-/// Appends a second by so many writers, each waiting for its own answer.
+/// Appends per second of `writers` concurrent tasks, each with one append in flight.
 async fn rate<F: Future<Output = ()> + Send>(
     writers: u32,
     append: impl Fn() -> F + Send + Sync + 'static,
@@ -32,7 +33,7 @@ async fn rate<F: Future<Output = ()> + Send>(
             let append = Arc::clone(&append);
             tokio::spawn(async move {
                 let mut done = 0_u32;
-                while start.elapsed() < SPAN {
+                while start.elapsed() < ROUND_DURATION {
                     append().await;
                     done += 1;
                 }
@@ -51,9 +52,10 @@ fn subject() -> String {
     format!("ev.job.acme.job_{}", Uuid::now_v7().simple())
 }
 
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures.into_iter().nth(1).unwrap()
+/// The median of three values.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.into_iter().nth(1).unwrap()
 }
 
 #[tokio::main]
@@ -65,7 +67,7 @@ async fn main() {
     let log = Log::open(nats).await.unwrap();
     let client = async_nats::connect(server.url()).await.unwrap();
     let raw = async_nats::jetstream::new(client);
-    for (writers, goal) in [(1, "<= 1.2x one raw publish"), (64, ">= 2.5"), (256, ">= 5")] {
+    for (writers, target) in [(1, "<= 1.2x one raw publish"), (64, ">= 2.5"), (256, ">= 5")] {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..3 {
             let log = log.clone();
@@ -73,13 +75,13 @@ async fn main() {
                 rate(writers, move || {
                     let log = log.clone();
                     async move {
-                        let draft = AppendRequest {
+                        let request = AppendRequest {
                             subject: subject(),
                             expected: 0,
                             command_id: Uuid::now_v7(),
-                            payload: Bytes::from(vec![7; PAYLOAD]),
+                            payload: Bytes::from(vec![7; PAYLOAD_BYTES]),
                         };
-                        log.append(draft).await.unwrap();
+                        log.append(request).await.unwrap();
                     }
                 })
                 .await,
@@ -89,7 +91,7 @@ async fn main() {
                 rate(writers, move || {
                     let raw = raw.clone();
                     async move {
-                        let payload = Bytes::from(vec![7; PAYLOAD]);
+                        let payload = Bytes::from(vec![7; PAYLOAD_BYTES]);
                         raw.publish(subject(), payload).await.unwrap().await.unwrap();
                     }
                 })
@@ -99,7 +101,7 @@ async fn main() {
         let (ours, theirs) = (median(ours), median(theirs));
         let ratio = if writers == 1 { theirs / ours } else { ours / theirs };
         println!(
-            "durable append, {writers} writers / raw client|{ratio:.2} ({ours:.0}/s / {theirs:.0}/s, {:.2} ms each)|{goal}",
+            "durable append, {writers} writers / raw client|{ratio:.2} ({ours:.0}/s / {theirs:.0}/s, {:.2} ms each)|{target}",
             f64::from(writers) * 1000.0 / ours,
         );
     }

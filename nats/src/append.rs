@@ -1,4 +1,5 @@
-//! Group commit: few waiting go one by one, many go as one atomic batch with one fsync.
+//! Group commit: short queues are appended one by one, long ones as one atomic batch with one
+//! fsync.
 
 use std::{
     collections::HashSet,
@@ -15,14 +16,14 @@ use uuid::Uuid;
 
 use crate::{AppendError, LogError, Nats, client::parse, topology::EVENTS};
 
-/// One decision, ready to be stored.
+/// One decision, encoded and ready to be appended.
 #[derive(Debug, Clone)]
 pub struct AppendRequest {
     /// `ev.<aggregate>.<tenant>.<id>`.
     pub subject: String,
-    /// Stream sequence of the subject's last message as the decider saw it; 0 for none.
+    /// Expected stream sequence of the subject's last message; 0 if there must be none.
     pub expected: u64,
-    /// Tells an append of ours from somebody else's after an unclear answer.
+    /// Identifies this append in the log when the response to it was lost.
     pub command_id: Uuid,
     /// The encoded decision.
     pub payload: Bytes,
@@ -31,23 +32,23 @@ pub struct AppendRequest {
 pub(crate) type Outcome = Result<u64, AppendError>;
 
 pub(crate) struct Pending {
-    pub(crate) draft: AppendRequest,
+    pub(crate) request: AppendRequest,
     pub(crate) reply: oneshot::Sender<Outcome>,
 }
 
-const MAX_DECISION: usize = 4 * 1024 * 1024;
-/// From this many waiting, a batch is faster than singles.
-const BATCH_FROM: usize = 8;
-const MAX_BATCH: usize = 256;
-// Measured at 1, 64 and 256 writers with `make bench`: more singles keep batches small.
-const SINGLES_IN_FLIGHT: usize = 4;
-const BATCHES_IN_FLIGHT: usize = 2;
-/// How long an unclear outcome is pursued before the caller is told that nobody answers.
-const PURSUIT: Duration = Duration::from_secs(12);
+const MAX_DECISION_BYTES: usize = 4 * 1024 * 1024;
+/// Queue length from which a batch is faster than single appends.
+const MIN_QUEUED_FOR_BATCH: usize = 8;
+const MAX_BATCH_SIZE: usize = 256;
+// Measured with `make bench` at 1, 64 and 256 writers: more single appends keep batches small.
+const MAX_SINGLES_IN_FLIGHT: usize = 4;
+const MAX_BATCHES_IN_FLIGHT: usize = 2;
+/// How long an unknown outcome is resolved before the append fails as unavailable.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(12);
 
-const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
-const COMMAND: &str = "Command-Id";
-const WRONG_SEQUENCE: [u64; 2] = [10_071, 10_164];
+const EXPECTED_SEQUENCE_HEADER: &str = "Nats-Expected-Last-Subject-Sequence";
+const COMMAND_ID_HEADER: &str = "Command-Id";
+const WRONG_SEQUENCE_CODES: [u64; 2] = [10_071, 10_164];
 
 #[derive(Deserialize)]
 struct Ack {
@@ -56,47 +57,47 @@ struct Ack {
     count: u64,
 }
 
-/// Takes drafts until every sender is gone.
+/// Appends queued requests until every sender is dropped.
 pub(crate) async fn run(nats: Nats, mut queue: mpsc::Receiver<Pending>) {
-    let singles = Arc::new(Semaphore::new(SINGLES_IN_FLIGHT));
-    let batches = Arc::new(Semaphore::new(BATCHES_IN_FLIGHT));
-    let mut carried: Option<Pending> = None;
+    let singles = Arc::new(Semaphore::new(MAX_SINGLES_IN_FLIGHT));
+    let batches = Arc::new(Semaphore::new(MAX_BATCHES_IN_FLIGHT));
+    let mut deferred: Option<Pending> = None;
     loop {
-        let first = match carried.take() {
+        let first = match deferred.take() {
             Some(pending) => pending,
             None => match queue.recv().await {
                 Some(pending) => pending,
                 None => return,
             },
         };
-        if queue.len().saturating_add(1) < BATCH_FROM
+        if queue.len().saturating_add(1) < MIN_QUEUED_FOR_BATCH
             && let Ok(permit) = Arc::clone(&singles).try_acquire_owned()
         {
             let nats = nats.clone();
             tokio::spawn(async move {
-                let outcome = append_one(&nats, &first.draft).await;
+                let outcome = append_one(&nats, &first.request).await;
                 drop(permit);
                 let _ = first.reply.send(outcome);
             });
             continue;
         }
-        // Waiting for a turn is what lets the queue fill up.
+        // While this waits for a permit, the queue fills up: that makes the batches larger.
         let Ok(permit) = Arc::clone(&batches).acquire_owned().await else { return };
-        let mut subjects = HashSet::from([first.draft.subject.clone()]);
+        let mut subjects = HashSet::from([first.request.subject.clone()]);
         let mut batch = vec![first];
-        while batch.len() < MAX_BATCH {
+        while batch.len() < MAX_BATCH_SIZE {
             let Ok(next) = queue.try_recv() else { break };
-            if !subjects.insert(next.draft.subject.clone()) {
-                carried = Some(next);
+            if !subjects.insert(next.request.subject.clone()) {
+                deferred = Some(next);
                 break;
             }
             batch.push(next);
         }
         let nats = nats.clone();
         tokio::spawn(async move {
-            let drafts: Vec<AppendRequest> =
-                batch.iter().map(|pending| pending.draft.clone()).collect();
-            let outcomes = append_many(&nats, &drafts).await;
+            let requests: Vec<AppendRequest> =
+                batch.iter().map(|pending| pending.request.clone()).collect();
+            let outcomes = append_many(&nats, &requests).await;
             drop(permit);
             for (pending, outcome) in batch.into_iter().zip(outcomes) {
                 let _ = pending.reply.send(outcome);
@@ -105,38 +106,38 @@ pub(crate) async fn run(nats: Nats, mut queue: mpsc::Receiver<Pending>) {
     }
 }
 
-fn check_size(draft: &AppendRequest) -> Result<(), AppendError> {
-    let size = draft.payload.len();
-    if size > MAX_DECISION {
-        return Err(AppendError::TooLarge { size, max: MAX_DECISION });
+fn check_size(request: &AppendRequest) -> Result<(), AppendError> {
+    let size = request.payload.len();
+    if size > MAX_DECISION_BYTES {
+        return Err(AppendError::TooLarge { size, max: MAX_DECISION_BYTES });
     }
     Ok(())
 }
 
-fn headers(draft: &AppendRequest) -> HeaderMap {
+fn headers(request: &AppendRequest) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(EXPECTED, draft.expected.to_string());
-    headers.insert(COMMAND, draft.command_id.to_string());
+    headers.insert(EXPECTED_SEQUENCE_HEADER, request.expected.to_string());
+    headers.insert(COMMAND_ID_HEADER, request.command_id.to_string());
     headers
 }
 
-/// Publishes one draft and pursues an unclear answer until it is known.
-async fn append_one(nats: &Nats, draft: &AppendRequest) -> Outcome {
-    check_size(draft)?;
+/// Publishes one request; if the response is lost, retries until the outcome is known.
+async fn append_one(nats: &Nats, request: &AppendRequest) -> Outcome {
+    check_size(request)?;
     let start = Instant::now();
     loop {
-        let (subject, payload) = (draft.subject.clone(), draft.payload.clone());
-        let asking = nats.client.request_with_headers(subject, headers(draft), payload);
-        let answer = nats.answer(asking).await;
-        let unclear = match answer {
-            Ok(answer) => match parse::<Ack>(&answer.payload) {
+        let (subject, payload) = (request.subject.clone(), request.payload.clone());
+        let reply = nats.client.request_with_headers(subject, headers(request), payload);
+        let response = nats.await_response(reply).await;
+        let error = match response {
+            Ok(response) => match parse::<Ack>(&response.payload) {
                 Ok(ack) => return Ok(ack.seq),
-                // Since 2.12 a repetition of our own write looks like somebody else's.
-                Err(LogError::Server { code, .. }) if WRONG_SEQUENCE.contains(&code) => {
-                    return match find_own(nats, draft).await {
+                // Since 2.12 a retry of our own write is rejected like a concurrent one.
+                Err(LogError::Server { code, .. }) if WRONG_SEQUENCE_CODES.contains(&code) => {
+                    return match find_own(nats, request).await {
                         Ok(Some(sequence)) => Ok(sequence),
                         Ok(None) => Err(AppendError::Conflict),
-                        Err(error) if start.elapsed() < PURSUIT => {
+                        Err(error) if start.elapsed() < RESOLVE_TIMEOUT => {
                             pause(&error).await;
                             continue;
                         }
@@ -148,49 +149,50 @@ async fn append_one(nats: &Nats, draft: &AppendRequest) -> Outcome {
             },
             Err(error) => error,
         };
-        // Unknown outcome: it may be stored. The same draft again is safe, one of them wins.
-        if let Ok(Some(sequence)) = find_own(nats, draft).await {
+        // Unknown outcome: it may be stored. A retry is safe, only one of them can be stored.
+        if let Ok(Some(sequence)) = find_own(nats, request).await {
             return Ok(sequence);
         }
-        if start.elapsed() >= PURSUIT {
-            return Err(unclear.into());
+        if start.elapsed() >= RESOLVE_TIMEOUT {
+            return Err(error.into());
         }
-        pause(&unclear).await;
+        pause(&error).await;
     }
 }
 
 async fn pause(error: &LogError) {
-    tracing::debug!(%error, "an append is tried again");
+    tracing::debug!(%error, "retrying an append");
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-/// All or nothing in one fsync; on a refusal by halves, so that only the guilty are refused.
-fn append_many<'a>(nats: &'a Nats, drafts: &'a [AppendRequest]) -> BoxFuture<'a, Vec<Outcome>> {
+/// Appends all or nothing in one fsync. A rejected batch is split in halves, so that only the
+/// conflicting requests fail.
+fn append_many<'a>(nats: &'a Nats, requests: &'a [AppendRequest]) -> BoxFuture<'a, Vec<Outcome>> {
     Box::pin(async move {
-        if drafts.len() < 2 {
-            let mut outcomes = Vec::with_capacity(drafts.len());
-            for draft in drafts {
-                outcomes.push(append_one(nats, draft).await);
+        if requests.len() < 2 {
+            let mut outcomes = Vec::with_capacity(requests.len());
+            for request in requests {
+                outcomes.push(append_one(nats, request).await);
             }
             return outcomes;
         }
-        if drafts.iter().all(|draft| check_size(draft).is_ok()) {
-            match publish_batch(nats, drafts).await {
-                Ok(Ack { seq, count }) if count == drafts.len() as u64 => {
+        if requests.iter().all(|request| check_size(request).is_ok()) {
+            match publish_batch(nats, requests).await {
+                Ok(Ack { seq, count }) if count == requests.len() as u64 => {
                     let first = seq.saturating_add(1).saturating_sub(count);
                     return (first..=seq).map(Ok).collect();
                 }
                 Ok(_) | Err(LogError::Server { .. }) => {}
                 Err(error) => {
-                    tracing::debug!(%error, "a batch is resolved member by member");
+                    tracing::debug!(%error, "resolving a batch one request at a time");
                     return futures::future::join_all(
-                        drafts.iter().map(|draft| append_one(nats, draft)),
+                        requests.iter().map(|request| append_one(nats, request)),
                     )
                     .await;
                 }
             }
         }
-        let (left, right) = drafts.split_at(drafts.len() / 2);
+        let (left, right) = requests.split_at(requests.len() / 2);
         let (mut left, right) =
             futures::future::join(append_many(nats, left), append_many(nats, right)).await;
         left.extend(right);
@@ -198,23 +200,23 @@ fn append_many<'a>(nats: &'a Nats, drafts: &'a [AppendRequest]) -> BoxFuture<'a,
     })
 }
 
-async fn publish_batch(nats: &Nats, drafts: &[AppendRequest]) -> Result<Ack, LogError> {
+async fn publish_batch(nats: &Nats, requests: &[AppendRequest]) -> Result<Ack, LogError> {
     let id = Uuid::now_v7().to_string();
-    for (index, draft) in drafts.iter().enumerate() {
-        let mut headers = headers(draft);
+    for (index, request) in requests.iter().enumerate() {
+        let mut headers = headers(request);
         headers.insert("Nats-Batch-Id", id.as_str());
         headers.insert("Nats-Batch-Sequence", index.saturating_add(1).to_string());
-        let (subject, payload) = (draft.subject.clone(), draft.payload.clone());
-        if index.saturating_add(1) < drafts.len() {
+        let (subject, payload) = (request.subject.clone(), request.payload.clone());
+        if index.saturating_add(1) < requests.len() {
             let sent = nats.client.publish_with_headers(subject, headers, payload).await;
             sent.map_err(LogError::unavailable)?;
         } else {
             headers.insert("Nats-Batch-Commit", "1");
-            let asking = nats.client.request_with_headers(subject, headers, payload);
-            return parse(&nats.answer(asking).await?.payload);
+            let reply = nats.client.request_with_headers(subject, headers, payload);
+            return parse(&nats.await_response(reply).await?.payload);
         }
     }
-    Err(LogError::Corrupt("an empty batch".to_owned()))
+    Err(LogError::Corrupt("empty batch".to_owned()))
 }
 
 #[derive(Serialize)]
@@ -224,33 +226,35 @@ struct GetNext<'a> {
 }
 
 #[derive(Deserialize)]
-struct Got {
-    message: GotMessage,
+struct MsgGetResponse {
+    message: StoredMessage,
 }
 
 #[derive(Deserialize)]
-struct GotMessage {
+struct StoredMessage {
     seq: u64,
     #[serde(default)]
     hdrs: String,
 }
 
-/// Looks behind the expected sequence, through the leader, for a message of this very command.
-async fn find_own(nats: &Nats, draft: &AppendRequest) -> Result<Option<u64>, LogError> {
+/// Searches the subject after the expected sequence for a message of this command. Asks the stream
+/// leader, since a replica may lag behind.
+async fn find_own(nats: &Nats, request: &AppendRequest) -> Result<Option<u64>, LogError> {
     use base64::{Engine, engine::general_purpose::STANDARD};
-    let mut seq = draft.expected.saturating_add(1);
-    let wanted = format!("{COMMAND}: {}", draft.command_id);
+    let mut seq = request.expected.saturating_add(1);
+    let wanted = format!("{COMMAND_ID_HEADER}: {}", request.command_id);
     loop {
-        let request = GetNext { seq, next_by_subj: &draft.subject };
-        let got: Got = match nats.api(&format!("STREAM.MSG.GET.{EVENTS}"), &request).await {
-            Ok(got) => got,
-            Err(LogError::Server { code: 10_037, .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let headers = STANDARD.decode(&got.message.hdrs).unwrap_or_default();
+        let lookup = GetNext { seq, next_by_subj: &request.subject };
+        let found: MsgGetResponse =
+            match nats.api(&format!("STREAM.MSG.GET.{EVENTS}"), &lookup).await {
+                Ok(found) => found,
+                Err(LogError::Server { code: 10_037, .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+        let headers = STANDARD.decode(&found.message.hdrs).unwrap_or_default();
         if String::from_utf8_lossy(&headers).lines().any(|line| line.trim_end() == wanted) {
-            return Ok(Some(got.message.seq));
+            return Ok(Some(found.message.seq));
         }
-        seq = got.message.seq.saturating_add(1);
+        seq = found.message.seq.saturating_add(1);
     }
 }

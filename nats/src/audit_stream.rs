@@ -3,7 +3,8 @@ use serde::Deserialize;
 
 use crate::{LogError, Nats, client::parse, read, topology::AUDIT};
 
-/// Facts that no decision holds, in a stream of bounded size: refusals, and who looked at what.
+/// Audit records that are not decisions: rejected requests and reads. The stream is bounded, the
+/// oldest records are discarded.
 #[derive(Debug, Clone)]
 pub struct AuditStream {
     nats: Nats,
@@ -16,25 +17,25 @@ struct Ack {
 }
 
 impl AuditStream {
-    /// In this server.
+    /// Uses the stream of this server.
     pub const fn new(nats: Nats) -> Self {
         Self { nats }
     }
 
-    /// Keeps a note on `audit.<tenant>.<what>`.
+    /// Stores a record. `subject` is `<tenant>.<action>`, without the prefix `audit.`.
     ///
     /// # Errors
-    /// When the server does not answer; it may be kept all the same.
+    /// When the server does not respond; the record may be stored all the same.
     pub async fn keep(&self, subject: &str, payload: Bytes) -> Result<(), LogError> {
-        let asking = self.nats.client.request(format!("audit.{subject}"), payload);
-        let answer = self.nats.answer(asking).await?;
-        parse::<Ack>(&answer.payload).map(|_| ())
+        let reply = self.nats.client.request(format!("audit.{subject}"), payload);
+        let response = self.nats.await_response(reply).await?;
+        parse::<Ack>(&response.payload).map(|_| ())
     }
 
-    /// True if there is a note on this subject.
+    /// True if there is a record on this subject.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn holds(&self, subject: &str) -> Result<bool, LogError> {
         Ok(read::newest(&self.nats, AUDIT, &format!("audit.{subject}")).await?.is_some())
     }

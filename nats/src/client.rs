@@ -9,42 +9,43 @@ use tokio::sync::watch;
 
 use crate::LogError;
 
-/// Where NATS is.
+/// How to connect to NATS.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NatsConfig {
-    /// `nats://host:port` or `nats://user:password@host:port`, several separated by commas.
+    /// `nats://host:port` or `nats://user:password@host:port`; separate several with commas.
     pub url: String,
 }
 
 impl NatsConfig {
-    /// The servers' addresses, and what stands before the `@` of the first that has one.
+    /// The server URLs without credentials, and the credentials (before `@`) of the first that has
+    /// any.
     fn parts(&self) -> (Vec<String>, Option<&str>) {
-        let mut shown = None;
+        let mut credentials = None;
         let servers = self.url.split(',').map(|url| {
             let url = url.trim();
             let (scheme, rest) = url.split_once("://").unwrap_or(("nats", url));
-            let Some((who, host)) = rest.rsplit_once('@') else { return url.to_owned() };
-            shown = shown.or(Some(who));
+            let Some((userinfo, host)) = rest.rsplit_once('@') else { return url.to_owned() };
+            credentials = credentials.or(Some(userinfo));
             format!("{scheme}://{host}")
         });
-        (servers.collect(), shown)
+        (servers.collect(), credentials)
     }
 
-    /// The address without what opens it.
+    /// The URLs without credentials, for logs and diagnostics.
     pub fn shown(&self) -> String {
         self.parts().0.join(",")
     }
 }
 
-/// A connection that comes back by itself.
+/// A connection that reconnects automatically.
 #[derive(Clone)]
 pub struct Nats {
     pub(crate) client: async_nats::Client,
     pub(crate) jetstream: jetstream::Context,
     connected: Arc<watch::Receiver<Option<Instant>>>,
-    /// What opens the server.
-    shows: Arc<RwLock<Auth>>,
+    /// Credentials for the next connection attempt.
+    auth: Arc<RwLock<Auth>>,
 }
 
 impl std::fmt::Debug for Nats {
@@ -53,10 +54,10 @@ impl std::fmt::Debug for Nats {
     }
 }
 
-/// A user and its password, or a token.
-fn opening(shown: Option<&str>) -> Auth {
+/// Parses `user:password`, or a token.
+fn parse_credentials(credentials: Option<&str>) -> Auth {
     let mut auth = Auth::new();
-    match shown.map(|shown| (shown, shown.split_once(':'))) {
+    match credentials.map(|text| (text, text.split_once(':'))) {
         None => {}
         Some((token, None)) => auth.token = Some(token.to_owned()),
         Some((_, Some((user, password)))) => {
@@ -67,33 +68,35 @@ fn opening(shown: Option<&str>) -> Auth {
 }
 
 /// How long one request may take before its outcome counts as unknown.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-const OLDEST: (i64, i64, i64) = (2, 12, 1);
+/// The oldest supported nats-server.
+const MIN_SERVER_VERSION: (i64, i64, i64) = (2, 12, 1);
 
 impl Nats {
-    /// Connects, and refuses a server that is too old: those ignore unknown settings in silence.
+    /// Connects. Rejects a server that is too old, because it would silently ignore stream
+    /// settings.
     ///
     /// # Errors
-    /// When nobody answers, or the server is older than 2.12.1.
+    /// When no server responds, or it is older than 2.12.1.
     pub async fn connect(config: &NatsConfig) -> Result<Self, LogError> {
         let (sender, connected) = watch::channel(None);
         let sender = Arc::new(sender);
-        let (servers, shown) = config.parts();
-        let shows = Arc::new(RwLock::new(opening(shown)));
-        let asked = Arc::clone(&shows);
-        // Asked at each connection: a password may have changed since the last.
+        let (servers, credentials) = config.parts();
+        let auth = Arc::new(RwLock::new(parse_credentials(credentials)));
+        let current_auth = Arc::clone(&auth);
+        // Called for each connection: the password may have changed since the last one.
         let mut options = ConnectOptions::with_auth_callback(move |_| {
-            let auth = asked.read().unwrap_or_else(PoisonError::into_inner).clone();
+            let auth = current_auth.read().unwrap_or_else(PoisonError::into_inner).clone();
             async move { Ok(auth) }
         });
-        if let Some((user, _)) = shown.and_then(|shown| shown.split_once(':')) {
-            // Answers come to an inbox of its user's own, where others may not listen.
+        if let Some((user, _)) = credentials.and_then(|text| text.split_once(':')) {
+            // Each user has its own inbox prefix, which other users may not subscribe to.
             options = options.custom_inbox_prefix(format!("_INBOX.{user}"));
         }
         let client = options
             .name("ffapi")
-            .request_timeout(Some(TIMEOUT))
+            .request_timeout(Some(REQUEST_TIMEOUT))
             .subscription_capacity(65_536)
             .reconnect_delay_callback(|attempt| {
                 let tries = u32::try_from(attempt).unwrap_or(u32::MAX).min(6);
@@ -119,22 +122,25 @@ impl Nats {
             .connect(servers)
             .await
             .map_err(LogError::unavailable)?;
-        if !client.is_server_compatible(OLDEST.0, OLDEST.1, OLDEST.2) {
+        let oldest = MIN_SERVER_VERSION;
+        if !client.is_server_compatible(oldest.0, oldest.1, oldest.2) {
             let found = client.server_info().version;
             return Err(LogError::Misconfigured(format!(
-                "nats-server {found} is too old; 2.12.1 or newer is needed"
+                "nats-server {found} is too old; 2.12.1 or newer is required"
             )));
         }
-        let jetstream = jetstream::ContextBuilder::new().timeout(TIMEOUT).build(client.clone());
-        Ok(Self { client, jetstream, connected: Arc::new(connected), shows })
+        let jetstream =
+            jetstream::ContextBuilder::new().timeout(REQUEST_TIMEOUT).build(client.clone());
+        Ok(Self { client, jetstream, connected: Arc::new(connected), auth })
     }
 
-    /// Shows this from the next connection on: the same user, with another password.
+    /// Uses these credentials from the next reconnect on: the same user with a new password.
     pub fn set_credentials(&self, config: &NatsConfig) {
-        *self.shows.write().unwrap_or_else(PoisonError::into_inner) = opening(config.parts().1);
+        *self.auth.write().unwrap_or_else(PoisonError::into_inner) =
+            parse_credentials(config.parts().1);
     }
 
-    /// How long the connection has stood without a break; none while it is down.
+    /// How long the connection has been up without interruption; `None` while it is down.
     pub fn connected_for(&self) -> Option<Duration> {
         if self.client.connection_state() != async_nats::connection::State::Connected {
             return None;
@@ -142,24 +148,24 @@ impl Nats {
         Some(self.connected.borrow().map_or(Duration::ZERO, |since| since.elapsed()))
     }
 
-    /// Waits for an answer for as long as the connection stands that it was asked over: after a
-    /// break nobody would send it, and waiting out a timeout would only delay asking again.
-    pub(crate) async fn answer<T, E>(
+    /// Awaits a response while the connection that carried the request is up. Once that is lost, no
+    /// response can arrive, and waiting for the timeout would only delay a retry.
+    pub(crate) async fn await_response<T, E>(
         &self,
-        asking: impl Future<Output = Result<T, E>>,
+        reply: impl Future<Output = Result<T, E>>,
     ) -> Result<T, LogError>
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         tokio::select! {
-            answer = asking => answer.map_err(LogError::unavailable),
-            () = self.broken() => Err(LogError::unavailable("the connection broke")),
+            response = reply => response.map_err(LogError::unavailable),
+            () = self.disconnected() => Err(LogError::unavailable("the connection was lost")),
         }
     }
 
-    /// Ends when the connection that stands now is gone; while none stands, when one that comes
-    /// is gone again.
-    pub(crate) async fn broken(&self) {
+    /// Completes when the current connection is lost; while disconnected, when the next connection
+    /// is lost.
+    pub(crate) async fn disconnected(&self) {
         let mut connected = (*self.connected).clone();
         let Ok(now) = connected.wait_for(Option::is_some).await.map(|since| *since) else {
             return std::future::pending().await;
@@ -172,12 +178,12 @@ impl Nats {
         self.client.server_info().version
     }
 
-    /// Sends everything buffered and closes.
+    /// Sends everything that is buffered, then closes the connection.
     pub async fn close(&self) {
         let _ = self.client.drain().await;
     }
 
-    /// Asks the JetStream API something, as JSON.
+    /// Sends a JSON request to the JetStream API and parses the response.
     pub(crate) async fn api<T: DeserializeOwned>(
         &self,
         verb: &str,
@@ -185,28 +191,28 @@ impl Nats {
     ) -> Result<T, LogError> {
         let payload =
             serde_json::to_vec(request).map_err(|error| LogError::Corrupt(error.to_string()))?;
-        let asking = self.client.request(format!("$JS.API.{verb}"), payload.into());
-        let answer = self.answer(asking).await?;
-        parse(&answer.payload)
+        let reply = self.client.request(format!("$JS.API.{verb}"), payload.into());
+        let response = self.await_response(reply).await?;
+        parse(&response.payload)
     }
 }
 
 #[derive(Deserialize)]
-struct Refusal {
-    error: RefusalBody,
+struct ErrorResponse {
+    error: ErrorBody,
 }
 
 #[derive(Deserialize)]
-struct RefusalBody {
+struct ErrorBody {
     #[serde(default)]
     err_code: u64,
     #[serde(default)]
     description: String,
 }
 
-/// Reads a JetStream answer: the thing itself, or the server's refusal.
+/// Parses a JetStream response: the payload, or the server's error.
 pub(crate) fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, LogError> {
-    if let Ok(Refusal { error }) = serde_json::from_slice(payload) {
+    if let Ok(ErrorResponse { error }) = serde_json::from_slice(payload) {
         return Err(LogError::Server { code: error.err_code, description: error.description });
     }
     serde_json::from_slice(payload).map_err(|error| LogError::Corrupt(error.to_string()))
@@ -217,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_opens_a_server_is_no_part_of_its_address() {
+    fn credentials_are_separated_from_the_server_urls() {
         let config = |url: &str| NatsConfig { url: url.to_owned() };
         let two = config("nats://me:p@ss:w@a:4222, nats://me:p@ss:w@b:4222");
         assert_eq!(two.parts().1, Some("me:p@ss:w"));

@@ -4,89 +4,90 @@ use uuid::Uuid;
 
 use crate::LogError;
 
-/// One message in the log: a whole decision and why it was made.
+/// One message in the log: all events of a decision, and the metadata of its cause.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision<E> {
-    /// The command that caused it; the same command again is the same decision.
+    /// The command that caused it; a retry of the same command yields the same decision.
     pub command_id: Uuid,
-    /// The request that everything here goes back to.
+    /// Id of the original request; the same for everything that follows from it.
     pub correlation_id: Uuid,
-    /// The position or command that led to the command.
+    /// The log position or request that led to the command.
     #[serde(default)]
     pub causation: Option<String>,
-    /// Who.
+    /// The key or process that gave the command.
     pub actor: Actor,
-    /// Whose.
+    /// The tenant whose aggregate it is; its data key encrypts the personal fields.
     pub tenant: String,
-    /// Milliseconds since 1970 UTC.
+    /// When it was made, in milliseconds since 1970 UTC.
     pub at: u64,
     /// W3C trace context.
     #[serde(default)]
     pub traceparent: Option<String>,
-    /// From where, as a personal value; see [`personal`].
+    /// The client's network address, as a personal value; see [`personal`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<rmpv::Value>,
-    /// Of the events' format; upcasters look here.
+    /// Version of the events' format, for upcasting.
     #[serde(default)]
     pub schema: u32,
-    /// What happened, in order; never empty.
+    /// The events in order; never empty.
     pub events: Vec<E>,
-    /// Where the aggregate stands after that, of those that say so: nothing before it need be read.
+    /// The aggregate's state after these events, if its decider stores snapshots: earlier messages
+    /// need not be read then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stands: Option<Snapshot>,
 }
 
-/// Where an aggregate stands after a decision.
+/// The state of an aggregate after a decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// Count of its events so far.
+    /// Number of its events so far.
     pub version: u64,
-    /// Its state, as its decider writes it.
+    /// The state, as its decider serializes it.
     pub state: serde_json::Value,
 }
 
-/// A value of the envelope that the codec encrypts where it is personal.
+/// Converts a value for the envelope, so that the codec encrypts its personal parts.
 ///
 /// # Errors
-/// When it cannot be written at all.
+/// When it cannot be serialized.
 pub fn personal<T: Serialize>(value: &T) -> Result<rmpv::Value, LogError> {
     rmpv::ext::to_value(value).map_err(|error| LogError::Corrupt(error.to_string()))
 }
 
 impl<E> Decision<E> {
-    /// From where, if it was told and can still be read.
+    /// The client's network address, if it was recorded and can be deserialized.
     pub fn address<T: DeserializeOwned>(&self) -> Option<T> {
         rmpv::ext::from_value(self.address.clone()?).ok()
     }
 }
 
-/// Who caused a decision: a key's public id, or a process of ours. Never a secret.
+/// The key (by its public id) or ffapi process that caused a decision. Never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "id", rename_all = "snake_case")]
 pub enum Actor {
     /// An API key, by its public id.
     Key(String),
-    /// A worker process.
+    /// A worker process, by its id.
     Worker(String),
-    /// A process manager.
+    /// A process manager, by its name.
     Process(String),
 }
 
-/// A message as the log holds it.
+/// A message as it is stored in the log.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// Its place in the total order.
+    /// Its stream sequence: its position in the total order.
     pub sequence: u64,
     /// `ev.<aggregate>.<tenant>.<id>`.
     pub subject: String,
     /// The encoded decision.
     pub payload: Bytes,
-    /// How many were in the log behind this one when it was read.
+    /// Number of later messages for this reader when the server sent it; 0 where that is unknown.
     pub pending: u64,
 }
 
 impl Message {
-    /// The aggregate, tenant and id that the subject names.
+    /// Category, tenant and id from the subject; `None` if the subject has another form.
     pub fn address(&self) -> Option<(&str, &str, &str)> {
         let mut parts = self.subject.split('.');
         match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {

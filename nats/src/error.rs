@@ -1,21 +1,21 @@
-/// Trouble with the log: breakage, never a refusal of the domain.
+/// A failure of the log or the connection to it; never a rejection by the domain.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// Nobody answers, or not in time; the outcome of a write is unknown.
+    /// The server did not respond in time; the outcome of a write is unknown.
     #[error("the log does not answer")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The server said no to something that should work.
+    /// The server rejected a request that should succeed.
     #[error("the server refused: {description} ({code})")]
     Server {
         /// JetStream's error code.
         code: u64,
-        /// Its words.
+        /// JetStream's error message.
         description: String,
     },
-    /// The server is too old, or set up otherwise than we need.
+    /// The server is too old, or its configuration is not the required one.
     #[error("{0}")]
     Misconfigured(String),
-    /// What was read is not what was written.
+    /// A stored message has an unexpected format.
     #[error("a message cannot be read: {0}")]
     Corrupt(String),
 }
@@ -26,21 +26,21 @@ impl LogError {
     }
 }
 
-/// What became of an append that did not succeed.
+/// Why an append did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// Somebody else appended to this subject first.
+    /// The subject has a newer message than expected: a concurrent append was first.
     #[error("the aggregate moved on")]
     Conflict,
-    /// One decision above 4 MB.
+    /// The decision is larger than 4 MiB.
     #[error("the decision is {size} bytes; at most {max} fit")]
     TooLarge {
-        /// Bytes.
+        /// Its size in bytes.
         size: usize,
-        /// Bytes.
+        /// The maximum in bytes.
         max: usize,
     },
-    /// Trouble below.
+    /// The log failed.
     #[error(transparent)]
     Log(#[from] LogError),
 }

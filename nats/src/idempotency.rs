@@ -4,27 +4,28 @@ use sha2::{Digest, Sha256};
 
 use crate::{LogError, Nats, client::parse, topology::IDEM};
 
-/// Which resource a client's `Idempotency-Key` stands for, for 48 hours.
+/// Maps a client's `Idempotency-Key` to the resource that its first request created. Entries expire
+/// after 48 hours.
 #[derive(Debug, Clone)]
 pub struct Idempotency {
     nats: Nats,
 }
 
-/// What a key stands for.
+/// The resource and request that an idempotency key belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
-    /// The id that the resource has, or will have once somebody finishes the request.
+    /// Id of the resource; it may not exist yet if the request was interrupted.
     pub resource: String,
     /// Hash of the request body.
     pub fingerprint: String,
 }
 
-/// Whose a key is.
+/// Outcome of reserving a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reserved {
-    /// Ours, just now.
+    /// This request reserved the key.
     Now,
-    /// An earlier request's.
+    /// An earlier request holds the key.
     Before(Reservation),
 }
 
@@ -35,16 +36,16 @@ struct Ack {
 }
 
 impl Idempotency {
-    /// In this server.
+    /// Uses the stream of this server.
     pub const fn new(nats: Nats) -> Self {
         Self { nats }
     }
 
-    /// Reserves a key for a resource, before the resource exists, so that any gateway can finish
-    /// a request that died half-way.
+    /// Reserves a key for a resource before the resource exists, so that any gateway can complete a
+    /// request that was interrupted.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn reserve(
         &self,
         tenant: &str,
@@ -58,36 +59,37 @@ impl Idempotency {
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Expected-Last-Subject-Sequence", "0");
         let client = &self.nats.client;
-        let asking = client.request_with_headers(subject.clone(), headers, payload.into());
-        let answer = self.nats.answer(asking).await?;
-        match parse::<Ack>(&answer.payload) {
+        let reply = client.request_with_headers(subject.clone(), headers, payload.into());
+        let response = self.nats.await_response(reply).await?;
+        match parse::<Ack>(&response.payload) {
             Ok(_) => return Ok(Reserved::Now),
             Err(LogError::Server { code: 10_071 | 10_164, .. }) => {}
             Err(error) => return Err(error),
         }
-        let before = self.kept(subject).await?;
-        let before = before.ok_or_else(|| LogError::unavailable("a reservation has just ended"))?;
-        // A repetition of our own unanswered write looks like somebody else's.
-        Ok(if before == *reservation { Reserved::Now } else { Reserved::Before(before) })
+        let existing = self.stored(subject).await?;
+        let existing =
+            existing.ok_or_else(|| LogError::unavailable("the reservation has just expired"))?;
+        // A retry of our own write is rejected like a concurrent one.
+        Ok(if existing == *reservation { Reserved::Now } else { Reserved::Before(existing) })
     }
 
-    /// What a key stands for, if somebody reserved it.
+    /// The reservation of a key, if there is one.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn find(
         &self,
         tenant: &str,
         route: &str,
         key: &str,
     ) -> Result<Option<Reservation>, LogError> {
-        self.kept(subject(tenant, route, key)).await
+        self.stored(subject(tenant, route, key)).await
     }
 
-    /// Forgets every key of a tenant's.
+    /// Deletes all keys of a tenant.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn erase(&self, tenant: &str) -> Result<(), LogError> {
         let stream = self.nats.jetstream.get_stream_no_info(IDEM).await;
         let stream = stream.map_err(LogError::unavailable)?;
@@ -96,23 +98,23 @@ impl Idempotency {
         Ok(())
     }
 
-    async fn kept(&self, subject: String) -> Result<Option<Reservation>, LogError> {
+    async fn stored(&self, subject: String) -> Result<Option<Reservation>, LogError> {
         let stream =
             self.nats.jetstream.get_stream_no_info(IDEM).await.map_err(LogError::unavailable)?;
-        let asking = async {
+        let lookup = async {
             match stream.direct_get_last_for_subject(subject).await {
                 Ok(message) => Ok(Some(message)),
                 Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
                 Err(error) => Err(error),
             }
         };
-        let found = self.nats.answer(asking).await?;
+        let found = self.nats.await_response(lookup).await?;
         let read = found.map(|found| serde_json::from_slice(&found.payload)).transpose();
         read.map_err(|error| LogError::Corrupt(error.to_string()))
     }
 }
 
-/// Where a client's key is kept, whatever it holds.
+/// The subject of a client's key. Route and key are hashed, since a key may contain any characters.
 fn subject(tenant: &str, route: &str, key: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(route.as_bytes());

@@ -1,17 +1,17 @@
-//! The log and the queues as we see them: JetStream behind the few verbs we need.
+//! The event log, the task queue and the other streams: JetStream behind a small interface.
 //!
 //! - [`Log`]: append one decision with an expected sequence, load one aggregate, follow everything.
 //! - [`Work`]: the queue of released tasks.
-//! - [`PubSub`]: what is told to whoever listens now, and nobody keeps.
-//! - [`JobLogs`]: what media children had to say.
-//! - [`AuditStream`]: what no decision holds: refusals, and who looked at what.
+//! - [`PubSub`]: messages to current subscribers, not stored.
+//! - [`JobLogs`]: log lines of media children.
+//! - [`AuditStream`]: audit records that are not decisions: rejected requests and reads.
 //! - [`SignedHeads`]: signed hashes of the archive.
 //! - [`Vault`]: secrets and data keys, encrypted and deletable.
-//! - [`Idempotency`]: which resource a client's key stands for.
-//! - [`QuotaCounter`]: what is handed out of a limit that many gateways share.
-//! - [`topology`]: the streams as data, applied and checked, never made on the fly.
+//! - [`Idempotency`]: the resource that a client's idempotency key belongs to.
+//! - [`QuotaCounter`]: how much of a limit has been leased to gateways.
+//! - [`topology`]: the stream configurations; applied explicitly and checked at start.
 //!
-//! Generic over the event type, and the only importer of async-nats.
+//! Generic over the event type. The only crate that depends on async-nats.
 
 mod append;
 mod audit_stream;
@@ -41,7 +41,7 @@ pub use error::{AppendError, LogError};
 pub use idempotency::{Idempotency, Reservation, Reserved};
 pub use job_logs::JobLogs;
 pub use log::Log;
-pub use position::{BadPosition, Position};
+pub use position::{ParsePositionError, Position};
 pub use pub_sub::{LiveMessage, PubSub, Subscription};
 pub use quota_counter::{Lease, QuotaCounter};
 pub use read::Reader;

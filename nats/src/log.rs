@@ -16,105 +16,112 @@ pub struct Log {
     stream: &'static str,
 }
 
-/// Appends that may wait for their turn before callers have to.
-const QUEUE: usize = 4096;
+/// Capacity of the append queue; callers wait while it is full.
+const APPEND_QUEUE_CAPACITY: usize = 4096;
 
 impl Log {
-    /// Opens the log after checking that the server holds what we want.
+    /// Opens the log after checking the topology, and starts the task that appends.
     ///
     /// # Errors
-    /// When the topology is missing or differs, or the server does not answer.
+    /// When the topology is missing or differs, or the server does not respond.
     pub async fn open(nats: Nats) -> Result<Self, LogError> {
         let identity = topology::check(&nats).await?;
-        let (queue, receiver) = mpsc::channel(QUEUE);
+        let (queue, receiver) = mpsc::channel(APPEND_QUEUE_CAPACITY);
         tokio::spawn(append::run(nats.clone(), receiver));
         Ok(Self { nats, identity, queue, stream: EVENTS })
     }
 
-    /// The notes beside it, read in the same way. Of these the oldest are forgotten.
+    /// The audit stream, read through the same interface. Its oldest messages are discarded.
     #[must_use]
     pub fn notes(&self) -> Self {
         Self { stream: AUDIT, ..self.clone() }
     }
 
-    /// True if its oldest messages may be gone.
-    pub fn forgets(&self) -> bool {
+    /// True if the stream discards its oldest messages.
+    pub fn discards_old(&self) -> bool {
         self.stream != EVENTS
     }
 
-    /// The connection below.
+    /// The underlying connection.
     pub const fn nats(&self) -> &Nats {
         &self.nats
     }
 
-    /// Which log this is.
+    /// Log id and epoch.
     pub const fn identity(&self) -> &LogIdentity {
         &self.identity
     }
 
-    /// Stores one decision if nobody else appended to its subject; answers its sequence.
+    /// Appends one decision if its subject's last sequence is the expected one; returns its
+    /// sequence.
     ///
-    /// An unclear answer is pursued by the command id: `Ok` means stored, `Conflict` means not.
+    /// After a lost response the message is looked up by its command id: `Ok` means stored,
+    /// `Conflict` means not stored.
     ///
     /// # Errors
-    /// `Conflict` when the aggregate moved on; `Log` when nobody answers, outcome unknown.
-    pub async fn append(&self, draft: AppendRequest) -> Result<u64, AppendError> {
+    /// `Conflict` when the aggregate has newer messages; `Log` when the server does not respond:
+    /// the outcome is unknown.
+    pub async fn append(&self, request: AppendRequest) -> Result<u64, AppendError> {
         let (reply, outcome) = oneshot::channel();
-        let gone = || LogError::unavailable("the appender is gone");
-        self.queue.send(Pending { draft, reply }).await.map_err(|_| gone())?;
+        let gone = || LogError::unavailable("the append task has ended");
+        self.queue.send(Pending { request, reply }).await.map_err(|_| gone())?;
         outcome.await.map_err(|_| gone())?
     }
 
-    /// Reads one aggregate's messages from a sequence on.
+    /// Reads the messages of one subject, starting at stream sequence `from`.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn load(&self, subject: &str, from: u64) -> Result<Vec<Message>, LogError> {
         read::load(&self.nats, self.stream, subject, from).await
     }
 
-    /// Reads everything on the subjects that match `filter`, up to a sequence.
+    /// Reads all messages on the subjects that match `filter`, up to and including a sequence.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn load_matching(&self, filter: &str, up_to: u64) -> Result<Vec<Message>, LogError> {
         let mut messages = read::load(&self.nats, self.stream, filter, 1).await?;
         messages.retain(|message| message.sequence <= up_to);
         Ok(messages)
     }
 
-    /// Reads at most so many messages on the subjects that match `filter`, from a sequence on.
+    /// Reads up to `limit` messages on the subjects that match `filter`, starting at stream
+    /// sequence `from`.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn page(
         &self,
         filter: &str,
         from: u64,
-        most: usize,
+        limit: usize,
     ) -> Result<Vec<Message>, LogError> {
-        read::page(&self.nats, self.stream, filter, from, most).await
+        read::page(&self.nats, self.stream, filter, from, limit).await
     }
 
-    /// Follows the whole log from a sequence on.
+    /// Follows the whole stream, starting at stream sequence `from`.
     pub fn follow(&self, from: u64) -> Reader {
-        let all = if self.forgets() { "audit.>" } else { "ev.>" };
-        let source =
-            Source { stream: self.stream, filters: vec![all.to_owned()], whole: !self.forgets() };
+        let all = if self.discards_old() { "audit.>" } else { "ev.>" };
+        let source = Source {
+            stream: self.stream,
+            filters: vec![all.to_owned()],
+            contiguous: !self.discards_old(),
+        };
         Reader::new(self.nats.clone(), source, from)
     }
 
-    /// Follows the subjects that match any of `filters` from a sequence on.
+    /// Follows the subjects that match any of `filters`, starting at stream sequence `from`.
     pub fn follow_only(&self, filters: &[&str], from: u64) -> Reader {
         let filters = filters.iter().copied().map(str::to_owned).collect();
-        let source = Source { stream: self.stream, filters, whole: false };
+        let source = Source { stream: self.stream, filters, contiguous: false };
         Reader::new(self.nats.clone(), source, from)
     }
 
-    /// The sequence of the newest message on the subjects that match `filter`; 0 for none.
+    /// The sequence of the newest message on the subjects that match `filter`; 0 if there is none.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn last_matching(&self, filter: &str) -> Result<u64, LogError> {
         Ok(self.newest(filter).await?.map_or(0, |message| message.sequence))
     }
@@ -122,24 +129,24 @@ impl Log {
     /// The newest message on the subjects that match `filter`, if there is one.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn newest(&self, filter: &str) -> Result<Option<Message>, LogError> {
         read::newest(&self.nats, self.stream, filter).await
     }
 
-    /// The newest sequence; 0 for an empty log.
+    /// The newest sequence; 0 if the log is empty.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn last_sequence(&self) -> Result<u64, LogError> {
-        let stream = self.nats.answer(self.nats.jetstream.get_stream(self.stream)).await?;
+        let stream = self.nats.await_response(self.nats.jetstream.get_stream(self.stream)).await?;
         Ok(stream.cached_info().state.last_sequence)
     }
 
     /// The message at a sequence, if there is one.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn at(&self, sequence: u64) -> Result<Option<Message>, LogError> {
         let stream = self
             .nats

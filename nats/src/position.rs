@@ -1,20 +1,20 @@
 use std::{fmt, str::FromStr};
 
-/// Where in the log: epoch, stream sequence, index within the decision. Opaque to users.
+/// A position in the log: epoch, stream sequence, and index within the decision. Opaque to clients.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// Raised whenever the log was restored.
+    /// Incremented whenever the log is restored from a backup.
     pub epoch: u32,
-    /// Of the message.
+    /// Stream sequence of the message.
     pub sequence: u64,
-    /// Of the event in it.
+    /// Index of the event in the message, from 0.
     pub index: u32,
 }
 
-/// A text that is no position.
+/// The text is not a valid position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a position looks like `1-42-0`, as `X-Log-Position` or an event's `id` gave it")]
-pub struct BadPosition;
+#[error("a position looks like `1-42-0`, as given by `X-Log-Position` or an event's `id`")]
+pub struct ParsePositionError;
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,19 +23,19 @@ impl fmt::Display for Position {
 }
 
 impl FromStr for Position {
-    type Err = BadPosition;
+    type Err = ParsePositionError;
 
-    fn from_str(text: &str) -> Result<Self, BadPosition> {
+    fn from_str(text: &str) -> Result<Self, ParsePositionError> {
         let mut parts = text.split('-');
-        let mut next = || parts.next().ok_or(BadPosition);
+        let mut next = || parts.next().ok_or(ParsePositionError);
         let (epoch, sequence, index) = (next()?, next()?, next()?);
         if parts.next().is_some() {
-            return Err(BadPosition);
+            return Err(ParsePositionError);
         }
         Ok(Self {
-            epoch: epoch.parse().map_err(|_| BadPosition)?,
-            sequence: sequence.parse().map_err(|_| BadPosition)?,
-            index: index.parse().map_err(|_| BadPosition)?,
+            epoch: epoch.parse().map_err(|_| ParsePositionError)?,
+            sequence: sequence.parse().map_err(|_| ParsePositionError)?,
+            index: index.parse().map_err(|_| ParsePositionError)?,
         })
     }
 }
@@ -45,12 +45,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_position_reads_back_and_sorts_by_time() {
+    fn a_position_round_trips_and_sorts_in_log_order() {
         let position = Position { epoch: 1, sequence: 42, index: 3 };
         assert_eq!(position.to_string().parse(), Ok(position));
         assert!(position < Position { epoch: 1, sequence: 43, index: 0 });
         for bad in ["", "42", "1-2", "1-2-3-4", "a-1-1", "-1-1-1"] {
-            assert_eq!(bad.parse::<Position>(), Err(BadPosition), "{bad}");
+            assert_eq!(bad.parse::<Position>(), Err(ParsePositionError), "{bad}");
         }
     }
 }

@@ -5,55 +5,56 @@ use futures::StreamExt;
 
 use crate::{LogError, Nats};
 
-/// What is told to whoever listens now: progress, presence, control. Nothing of it is kept.
+/// Publishes to current subscribers and sends requests: progress, presence, control. Messages are
+/// not stored.
 #[derive(Debug, Clone)]
 pub struct PubSub {
     nats: Nats,
 }
 
-/// An open ear.
+/// A subscription to one subject.
 #[derive(Debug)]
 pub struct Subscription {
     subscriber: async_nats::Subscriber,
 }
 
-/// One thing heard.
+/// A received message.
 #[derive(Debug, Clone)]
 pub struct LiveMessage {
-    /// On which subject.
+    /// The subject it was published on.
     pub subject: String,
-    /// What.
+    /// Its body.
     pub payload: Bytes,
     reply: Option<async_nats::Subject>,
 }
 
 impl PubSub {
-    /// Over this connection.
+    /// Uses this connection.
     pub const fn new(nats: Nats) -> Self {
         Self { nats }
     }
 
-    /// Says something; nobody may be listening.
+    /// Publishes a message; without subscribers it is discarded.
     pub async fn tell(&self, subject: impl Into<String>, payload: impl Into<Bytes>) {
-        // While the server is away there is nobody to tell.
+        // While disconnected the client would buffer it: a late message is of no use.
         if self.nats.connected_for().is_some() {
             let _ = self.nats.client.publish(subject.into(), payload.into()).await;
         }
     }
 
-    /// Listens.
+    /// Subscribes to a subject.
     ///
     /// # Errors
     /// When the connection is closed.
     pub async fn listen(&self, subject: impl Into<String>) -> Result<Subscription, LogError> {
         let subscriber =
             self.nats.client.subscribe(subject.into()).await.map_err(LogError::unavailable)?;
-        // Heard from here on, not from some moment later.
+        // Wait until the server has processed the subscription, so that no later message is missed.
         self.nats.client.flush().await.map_err(LogError::unavailable)?;
         Ok(Subscription { subscriber })
     }
 
-    /// Listens among others of a group: each thing is heard by one of them.
+    /// Subscribes as a member of a queue group: each message is received by one member.
     ///
     /// # Errors
     /// When the connection is closed.
@@ -67,33 +68,33 @@ impl PubSub {
         Ok(Subscription { subscriber: subscriber.map_err(LogError::unavailable)? })
     }
 
-    /// Asks, and waits for the first answer; none if nobody answers in time.
-    pub async fn ask(&self, subject: impl Into<String>, patience: Duration) -> Option<Bytes> {
-        self.ask_about(subject, Bytes::new(), patience).await
+    /// Sends an empty request and returns the first response; `None` if there is none in time.
+    pub async fn ask(&self, subject: impl Into<String>, timeout: Duration) -> Option<Bytes> {
+        self.request_with(subject, Bytes::new(), timeout).await
     }
 
-    /// As `ask`, about something.
-    pub async fn ask_about(
+    /// Like [`PubSub::ask`], with a payload.
+    pub async fn request_with(
         &self,
         subject: impl Into<String>,
         payload: impl Into<Bytes>,
-        patience: Duration,
+        timeout: Duration,
     ) -> Option<Bytes> {
         let request = self.nats.client.request(subject.into(), payload.into());
-        let answer = tokio::time::timeout(patience, request).await.ok()?.ok()?;
-        Some(answer.payload)
+        let response = tokio::time::timeout(timeout, request).await.ok()?.ok()?;
+        Some(response.payload)
     }
 
-    /// Answers what was asked.
-    pub async fn answer(&self, heard: &LiveMessage, payload: impl Into<Bytes>) {
-        if let Some(reply) = &heard.reply {
+    /// Responds to a request; does nothing if the message expects no response.
+    pub async fn answer(&self, request: &LiveMessage, payload: impl Into<Bytes>) {
+        if let Some(reply) = &request.reply {
             let _ = self.nats.client.publish(reply.clone(), payload.into()).await;
         }
     }
 }
 
 impl Subscription {
-    /// The next thing; none once the connection is closed.
+    /// The next message; `None` once the connection is closed.
     pub async fn next(&mut self) -> Option<LiveMessage> {
         let message = self.subscriber.next().await?;
         Some(LiveMessage {

@@ -3,19 +3,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::{LogError, Nats, client::parse, topology::QUOTA};
 
-/// Counters that many gateways take from, a block at a time: what was handed out is on the disk
-/// before it is spent, so a crash costs the rest of one block and never gives anything twice.
+/// Counters of limits that many gateways share. Each leases a block at a time, and a lease is
+/// stored before it is spent: a crash loses the rest of one block, and nothing is ever granted
+/// twice.
 #[derive(Debug, Clone)]
 pub struct QuotaCounter {
     nats: Nats,
 }
 
-/// What became of asking for a block.
+/// The outcome of leasing a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
-    /// So much is ours to spend; 0 if nothing is left.
+    /// Units granted to the caller; 0 if none are left.
     pub granted: u64,
-    /// So much is handed out to everybody, this included.
+    /// Units granted to all callers in total, this lease included.
     pub used: u64,
 }
 
@@ -30,21 +31,22 @@ struct Ack {
     _seq: u64,
 }
 
-const ATTEMPTS: u32 = 32;
-const WRONG_SEQUENCE: [u64; 2] = [10_071, 10_164];
+/// Attempts of one update while others update the same counter.
+const MAX_ATTEMPTS: u32 = 32;
+const WRONG_SEQUENCE_CODES: [u64; 2] = [10_071, 10_164];
 
 impl QuotaCounter {
-    /// In this server.
+    /// Uses the stream of this server.
     pub const fn new(nats: Nats) -> Self {
         Self { nats }
     }
 
-    /// Takes up to `block(left)` of what is left of `limit`.
+    /// Leases up to `block(left)` units, where `left` is what remains of `limit`.
     ///
-    /// `name` is subject tokens: whose, of what, and in which window of time.
+    /// `name` consists of subject tokens: tenant, kind of quota, and time window.
     ///
     /// # Errors
-    /// When the server does not answer; then a block may be lost, never given twice.
+    /// When the server does not respond; then a block may be lost, but is never granted twice.
     pub async fn lease(
         &self,
         name: &str,
@@ -52,7 +54,7 @@ impl QuotaCounter {
         block: impl Fn(u64) -> u64 + Send + Sync,
     ) -> Result<Lease, LogError> {
         let subject = format!("quota.{name}");
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let (used, sequence) = self.read(&subject).await?;
             let left = limit.saturating_sub(used);
             let granted = block(left).min(left);
@@ -64,49 +66,51 @@ impl QuotaCounter {
                 return Ok(Lease { granted, used });
             }
         }
-        Err(LogError::unavailable("too many take from this allowance at once"))
+        Err(LogError::unavailable("too many concurrent updates of one quota counter"))
     }
 
-    /// Gives back what is left of a block.
+    /// Returns the unspent rest of a block.
     ///
     /// # Errors
-    /// When the server does not answer; then it may be lost.
+    /// When the server does not respond; then the rest may be lost.
     pub async fn give_back(&self, name: &str, unspent: u64) -> Result<(), LogError> {
         let subject = format!("quota.{name}");
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let (used, sequence) = self.read(&subject).await?;
             let used = used.saturating_sub(unspent);
             if unspent == 0 || self.write(&subject, sequence, used).await? {
                 return Ok(());
             }
         }
-        Err(LogError::unavailable("too many take from this allowance at once"))
+        Err(LogError::unavailable("too many concurrent updates of one quota counter"))
     }
 
-    /// Writes down what is handed out; false if somebody else did since.
+    /// Stores the total granted; false if it was changed concurrently.
     async fn write(&self, subject: &str, sequence: u64, used: u64) -> Result<bool, LogError> {
         let payload = serde_json::to_vec(&Counter { used })
             .map_err(|error| LogError::Corrupt(error.to_string()))?;
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Expected-Last-Subject-Sequence", sequence.to_string());
         let client = &self.nats.client;
-        let asking = client.request_with_headers(subject.to_owned(), headers, payload.into());
-        let answer = self.nats.answer(asking).await?;
-        match parse::<Ack>(&answer.payload) {
+        let reply = client.request_with_headers(subject.to_owned(), headers, payload.into());
+        let response = self.nats.await_response(reply).await?;
+        match parse::<Ack>(&response.payload) {
             Ok(_) => Ok(true),
-            Err(LogError::Server { code, .. }) if WRONG_SEQUENCE.contains(&code) => Ok(false),
+            Err(LogError::Server { code, .. }) if WRONG_SEQUENCE_CODES.contains(&code) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// What is handed out, and at which sequence that stands.
+    /// The total granted, and the stream sequence of that value; `(0, 0)` if there is none yet.
     async fn read(&self, subject: &str) -> Result<(u64, u64), LogError> {
         let stream = self.nats.jetstream.get_stream_no_info(QUOTA).await;
         let stream = stream.map_err(LogError::unavailable)?;
-        let asking = stream.direct_get_last_for_subject(subject);
+        let lookup = stream.direct_get_last_for_subject(subject);
         let found = tokio::select! {
-            found = asking => found,
-            () = self.nats.broken() => return Err(LogError::unavailable("the connection broke")),
+            found = lookup => found,
+            () = self.nats.disconnected() => {
+                return Err(LogError::unavailable("the connection was lost"));
+            }
         };
         match found {
             Ok(message) => {

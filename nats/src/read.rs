@@ -7,31 +7,31 @@ use tokio::sync::mpsc;
 
 use crate::{LogError, Message, Nats};
 
-/// Follows the log in order from one sequence on, for ever: reconnects, and never skips.
+/// Follows the log in order without end. Reconnects, and never skips a message.
 #[derive(Debug)]
 pub struct Reader {
     messages: mpsc::Receiver<Message>,
 }
 
-/// Messages read ahead of who asks for them.
-const AHEAD: usize = 512;
+/// Messages that are read before they are requested.
+const READ_AHEAD: usize = 512;
 
 impl Reader {
-    /// Reads in a task of its own: whoever waits for a message may stop waiting at any time, and
-    /// opening the consumer is not begun again each time.
+    /// Reads in a separate task: that makes [`Reader::next`] cancel-safe, since cancelling it does
+    /// not interrupt the opening of the consumer.
     pub(crate) fn new(nats: Nats, source: Source, from: u64) -> Self {
-        let (sender, messages) = mpsc::channel(AHEAD);
-        let following = Following { nats, source, next: from.max(1), ordered: None };
-        tokio::spawn(following.run(sender));
+        let (sender, messages) = mpsc::channel(READ_AHEAD);
+        let task = ReaderTask { nats, source, next: from.max(1), ordered: None };
+        tokio::spawn(task.run(sender));
         Self { messages }
     }
 
-    /// The next message if it has been read ahead already.
-    pub fn next_at_hand(&mut self) -> Option<Message> {
+    /// The next message if it has already been read ahead.
+    pub fn next_buffered(&mut self) -> Option<Message> {
         self.messages.try_recv().ok()
     }
 
-    /// The next message; waits for it as long as it takes. Cancel-safe.
+    /// The next message; waits until there is one. Cancel-safe.
     pub async fn next(&mut self) -> Message {
         match self.messages.recv().await {
             Some(message) => message,
@@ -41,31 +41,31 @@ impl Reader {
     }
 }
 
-/// What is read of a stream.
+/// Which messages of a stream are read.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     pub(crate) stream: &'static str,
-    /// Subjects; a message that matches any of them is read.
+    /// Subject filters; a message that matches any of them is read.
     pub(crate) filters: Vec<String>,
-    /// Every sequence is there and is read: none was deleted and none is filtered out.
-    pub(crate) whole: bool,
+    /// Every sequence must be read: none was deleted and none is filtered out.
+    pub(crate) contiguous: bool,
 }
 
-struct Following {
+struct ReaderTask {
     nats: Nats,
     source: Source,
     next: u64,
     ordered: Option<pull::Ordered>,
 }
 
-impl Following {
+impl ReaderTask {
     async fn run(mut self, sender: mpsc::Sender<Message>) {
         loop {
             let nats = self.nats.clone();
             let read = tokio::select! {
                 () = sender.closed() => return,
-                // A consumer of ours is in the server's memory: with the server it is gone.
-                read = nats.answer(self.read()) => read,
+                // The consumer is kept in the server's memory: it is lost when the server restarts.
+                read = nats.await_response(self.read()) => read,
             };
             match read {
                 Ok(message) => {
@@ -74,7 +74,7 @@ impl Following {
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(%error, next = self.next, "log reader starts again");
+                    tracing::debug!(%error, next = self.next, "restarting the log reader");
                     self.ordered = None;
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
@@ -89,14 +89,14 @@ impl Following {
         let Some(ordered) = self.ordered.as_mut() else {
             return Err(LogError::unavailable("no consumer"));
         };
-        let ended = || LogError::unavailable("the stream of messages ended");
+        let ended = || LogError::unavailable("the message stream ended");
         let message = ordered.next().await.ok_or_else(ended)?.map_err(LogError::unavailable)?;
         let info = message.info().map_err(LogError::unavailable)?;
         let (sequence, pending) = (info.stream_sequence, info.pending);
         if sequence < self.next {
-            return Err(LogError::Corrupt(format!("sequence {sequence} came again")));
+            return Err(LogError::Corrupt(format!("sequence {sequence} was delivered twice")));
         }
-        if self.source.whole && sequence != self.next {
+        if self.source.contiguous && sequence != self.next {
             return Err(LogError::Corrupt(format!("expected {}, found {sequence}", self.next)));
         }
         self.next = sequence.saturating_add(1);
@@ -129,13 +129,15 @@ struct BatchGet<'a> {
     batch: u32,
 }
 
-const BATCH: u32 = 1000;
-/// How long one message of an answer may take; a read is safe to ask again.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long a read is tried before the caller is told that nobody answers.
-const PURSUIT: Duration = Duration::from_secs(12);
+/// Messages per direct get.
+const BATCH_SIZE: u32 = 1000;
+/// Timeout for each message of a response; a read is safe to retry.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a read is retried before it fails as unavailable.
+const READ_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// Reads one subject from a sequence on by batched direct get: one round trip for short lives.
+/// Reads one subject, starting at stream sequence `from`, by batched direct get: a short history
+/// takes one round trip.
 pub(crate) async fn load(
     nats: &Nats,
     stream: &str,
@@ -145,18 +147,19 @@ pub(crate) async fn load(
     page(nats, stream, subject, from, usize::MAX).await
 }
 
-/// Reads at most so many messages on the subjects that match a filter, from a sequence on.
+/// Reads up to `limit` messages on the subjects that match a filter, starting at stream sequence
+/// `from`.
 pub(crate) async fn page(
     nats: &Nats,
     stream: &str,
     filter: &str,
     from: u64,
-    most: usize,
+    limit: usize,
 ) -> Result<Vec<Message>, LogError> {
     let start = Instant::now();
     loop {
-        match load_once(nats, stream, filter, from, most).await {
-            Err(LogError::Unavailable(_)) if start.elapsed() < PURSUIT => {
+        match load_once(nats, stream, filter, from, limit).await {
+            Err(LogError::Unavailable(_)) if start.elapsed() < READ_TIMEOUT => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             outcome => return outcome,
@@ -169,22 +172,22 @@ async fn load_once(
     stream: &str,
     subject: &str,
     from: u64,
-    most: usize,
+    limit: usize,
 ) -> Result<Vec<Message>, LogError> {
     let mut messages: Vec<Message> = Vec::new();
     let mut next = from.max(1);
     loop {
-        let left = u32::try_from(most.saturating_sub(messages.len())).unwrap_or(u32::MAX);
-        let batch = BatchGet { seq: next, next_by_subj: subject, batch: left.min(BATCH) };
+        let left = u32::try_from(limit.saturating_sub(messages.len())).unwrap_or(u32::MAX);
+        let batch = BatchGet { seq: next, next_by_subj: subject, batch: left.min(BATCH_SIZE) };
         let more = batch_get(nats, stream, batch, &mut messages).await?;
         match messages.last() {
-            Some(last) if more && messages.len() < most => next = last.sequence.saturating_add(1),
+            Some(last) if more && messages.len() < limit => next = last.sequence.saturating_add(1),
             _ => return Ok(messages),
         }
     }
 }
 
-/// One batch; true if there may be more.
+/// Appends one batch to `messages`; true if there may be more.
 async fn batch_get(
     nats: &Nats,
     stream: &str,
@@ -194,21 +197,22 @@ async fn batch_get(
     let request =
         serde_json::to_vec(&request).map_err(|error| LogError::Corrupt(error.to_string()))?;
     let inbox = nats.client.new_inbox();
-    let mut answers = nats.client.subscribe(inbox.clone()).await.map_err(LogError::unavailable)?;
+    let mut responses =
+        nats.client.subscribe(inbox.clone()).await.map_err(LogError::unavailable)?;
     nats.client
         .publish_with_reply(format!("$JS.API.DIRECT.GET.{stream}"), inbox, request.into())
         .await
         .map_err(LogError::unavailable)?;
     loop {
-        let waiting = tokio::time::timeout(PATIENCE, answers.next());
-        let answer = nats
-            .answer(waiting)
+        let waiting = tokio::time::timeout(MESSAGE_TIMEOUT, responses.next());
+        let response = nats
+            .await_response(waiting)
             .await?
-            .ok_or_else(|| LogError::unavailable("the answers ended"))?;
-        match answer.status.map(|status| status.as_u16()) {
-            None => messages.push(from_direct(answer)?),
+            .ok_or_else(|| LogError::unavailable("the responses ended"))?;
+        match response.status.map(|status| status.as_u16()) {
+            None => messages.push(from_direct(response)?),
             Some(204) => {
-                let pending = answer
+                let pending = response
                     .headers
                     .as_ref()
                     .and_then(|headers| headers.get("Nats-Num-Pending"))
@@ -216,9 +220,9 @@ async fn batch_get(
                 return Ok(pending.is_some_and(|pending| pending > 0));
             }
             Some(404) => return Ok(false),
-            Some(503) => return Err(LogError::unavailable("no server holds the log")),
+            Some(503) => return Err(LogError::unavailable("no server has the stream")),
             Some(status) => {
-                let description = answer.description.unwrap_or_default();
+                let description = response.description.unwrap_or_default();
                 return Err(LogError::Server { code: status.into(), description });
             }
         }
@@ -238,25 +242,25 @@ pub(crate) async fn newest(
 ) -> Result<Option<Message>, LogError> {
     let request = serde_json::to_vec(&LastGet { last_by_subj: filter })
         .map_err(|error| LogError::Corrupt(error.to_string()))?;
-    let asking = nats.client.request(format!("$JS.API.DIRECT.GET.{stream}"), request.into());
-    let answer = nats.answer(asking).await?;
-    match answer.status.map(|status| status.as_u16()) {
-        None => Ok(Some(from_direct(answer)?)),
+    let reply = nats.client.request(format!("$JS.API.DIRECT.GET.{stream}"), request.into());
+    let response = nats.await_response(reply).await?;
+    match response.status.map(|status| status.as_u16()) {
+        None => Ok(Some(from_direct(response)?)),
         Some(404) => Ok(None),
         Some(status) => {
-            let description = answer.description.unwrap_or_default();
+            let description = response.description.unwrap_or_default();
             Err(LogError::Server { code: status.into(), description })
         }
     }
 }
 
-fn from_direct(answer: async_nats::Message) -> Result<Message, LogError> {
+fn from_direct(response: async_nats::Message) -> Result<Message, LogError> {
     let header = |name: &str| {
-        let headers = answer.headers.as_ref()?;
+        let headers = response.headers.as_ref()?;
         headers.get(name).map(|value| value.as_str().to_owned())
     };
-    let missing = || LogError::Corrupt("a direct answer without sequence".to_owned());
+    let missing = || LogError::Corrupt("a direct get response without sequence".to_owned());
     let sequence = header("Nats-Sequence").and_then(|v| v.parse().ok()).ok_or_else(missing)?;
     let subject = header("Nats-Subject").ok_or_else(missing)?;
-    Ok(Message { sequence, subject, payload: answer.payload, pending: 0 })
+    Ok(Message { sequence, subject, payload: response.payload, pending: 0 })
 }

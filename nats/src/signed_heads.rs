@@ -8,7 +8,7 @@ use crate::{
     topology::{ANCHOR, ANCHORS},
 };
 
-/// Signed hashes of what is chained, in a stream that forgets nothing.
+/// Signed head hashes of the hash chains, in a stream that never discards messages.
 #[derive(Debug, Clone)]
 pub struct SignedHeads {
     nats: Nats,
@@ -21,24 +21,25 @@ struct Ack {
 }
 
 impl SignedHeads {
-    /// In this server.
+    /// Uses the stream of this server.
     pub const fn new(nats: Nats) -> Self {
         Self { nats }
     }
 
-    /// Keeps one.
+    /// Stores one signed head.
     ///
     /// # Errors
-    /// When the server does not answer; it may be kept all the same.
+    /// When the server does not respond; it may be stored all the same.
     pub async fn keep(&self, anchor: impl Into<Bytes>) -> Result<(), LogError> {
-        let answer = self.nats.answer(self.nats.client.request(ANCHOR, anchor.into())).await?;
-        parse::<Ack>(&answer.payload).map(|_| ())
+        let reply = self.nats.client.request(ANCHOR, anchor.into());
+        let response = self.nats.await_response(reply).await?;
+        parse::<Ack>(&response.payload).map(|_| ())
     }
 
-    /// All of them, the oldest first.
+    /// All signed heads, oldest first.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn all(&self) -> Result<Vec<Bytes>, LogError> {
         let messages = read::load(&self.nats, ANCHORS, ANCHOR, 1).await?;
         Ok(messages.into_iter().map(|message| message.payload).collect())

@@ -1,5 +1,5 @@
-//! The streams as data. Applied once by an operator (or `ffapi up`), checked by every process at
-//! start: an old or hand-changed server that ignores a setting is refused, never worked around.
+//! The stream configurations. Applied once by an operator (or `ffapi up`) and checked by every
+//! process at start: a server with a different configuration is rejected, never worked around.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -11,51 +11,51 @@ use uuid::Uuid;
 
 use crate::{LogError, Nats};
 
-/// The log itself.
+/// The event log.
 pub const EVENTS: &str = "EVENTS";
-/// Released tasks.
+/// The queue of released tasks.
 pub const WORK: &str = "WORK";
-/// What media children had to say.
+/// Log lines of media children.
 pub const LOGS: &str = "LOGS";
-/// Client keys and the resources they stand for.
+/// Idempotency keys and the resources that they belong to.
 pub const IDEM: &str = "IDEM";
-/// What of an allowance is handed out.
+/// Quota counters: how much of each limit has been leased.
 pub const QUOTA: &str = "QUOTA";
-/// What was refused and looked at: facts that no decision of ours holds.
+/// Audit records that are not decisions: rejected requests and reads.
 pub const AUDIT: &str = "AUDIT";
-/// Signed hashes of the archive and of the notes.
+/// Signed head hashes of the archive and of the audit records.
 pub const ANCHORS: &str = "ANCHORS";
-/// On what they are told.
+/// The subject of signed heads.
 pub(crate) const ANCHOR: &str = "anchor.archive";
 /// Secrets and data keys.
 pub const VAULT: &str = "KV_VAULT";
 
-/// The pools of work there is a consumer for.
+/// The worker pools; each has a consumer on the task queue.
 pub const POOLS: &[&str] = &["cpu", "vaapi", "nvenc", "qsv"];
 
-/// How long a worker may be silent about a task before it is offered again.
+/// How long a task stays leased without an acknowledgement or progress before it is redelivered.
 pub const ACK_WAIT: Duration = Duration::from_secs(30);
 
 const DAYS_7: Duration = Duration::from_hours(168);
 const HOURS_48: Duration = Duration::from_hours(48);
 const DAYS_90: Duration = Duration::from_hours(90 * 24);
-/// What strangers can make us keep at most.
+/// Maximum size of the audit stream, to which anonymous clients can cause writes.
 const AUDIT_BYTES: i64 = 256 * 1024 * 1024;
-/// Lines of media children: the oldest go first.
+/// Maximum size of the log lines of media children; the oldest are discarded.
 const LOG_BYTES: i64 = 1024 * 1024 * 1024;
 const LOG_ID: &str = "ffapi_log_id";
 const EPOCH: &str = "ffapi_epoch";
 
-/// Which log this is.
+/// Identity of a log, to detect that it was replaced or restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogIdentity {
-    /// Made when the log was.
+    /// Generated when the log was created.
     pub log_id: Uuid,
-    /// Raised whenever it was restored.
+    /// Incremented whenever the log is restored from a backup.
     pub epoch: u32,
 }
 
-fn wanted() -> Vec<Config> {
+fn expected_streams() -> Vec<Config> {
     let base = Config {
         storage: StorageType::File,
         discard: DiscardPolicy::New,
@@ -77,10 +77,10 @@ fn wanted() -> Vec<Config> {
             name: WORK.to_owned(),
             subjects: vec!["work.>".to_owned()],
             retention: RetentionPolicy::WorkQueue,
-            // One message a task, whoever offers it and however often.
+            // One message per task, however often it is offered.
             max_messages_per_subject: 1,
             discard_new_per_subject: true,
-            // What a power cut takes from the queue, the conductor puts back from the log.
+            // Tasks lost in a power failure are offered again by the conductor, from the log.
             persist_mode: Some(PersistenceMode::Async),
             ..base.clone()
         },
@@ -88,7 +88,7 @@ fn wanted() -> Vec<Config> {
             name: LOGS.to_owned(),
             subjects: vec!["logs.>".to_owned()],
             max_age: DAYS_7,
-            // A child that never stops complaining costs its own oldest lines.
+            // A job with too many lines loses its own oldest ones.
             max_messages_per_subject: 5_000,
             max_bytes: LOG_BYTES,
             discard: DiscardPolicy::Old,
@@ -147,19 +147,19 @@ fn pool_consumer(pool: &str) -> pull::Config {
     }
 }
 
-/// Makes what is missing and brings the rest to what is wanted, then checks it.
+/// Creates missing streams and consumers, updates the others, then checks them.
 ///
 /// # Errors
-/// When the server does not answer, refuses, or did something else than asked.
+/// When the server does not respond, rejects a change, or applied it differently.
 pub async fn apply(nats: &Nats) -> Result<LogIdentity, LogError> {
-    for mut config in wanted() {
+    for mut config in expected_streams() {
         if let Ok(found) = nats.jetstream.get_stream(&config.name).await {
             let have = &found.cached_info().config;
             config.metadata.clone_from(&have.metadata);
-            // How many servers keep it is the operator's to say.
+            // The number of replicas is the operator's choice.
             config.num_replicas = have.num_replicas;
             if config.persist_mode != have.persist_mode && config.name == WORK {
-                // Cannot be changed, and can be made anew.
+                // This setting cannot be updated; the queue can be recreated from the log.
                 let deleted = nats.jetstream.delete_stream(WORK).await;
                 deleted.map_err(LogError::unavailable)?;
                 nats.jetstream.create_stream(config).await.map_err(LogError::unavailable)?;
@@ -183,26 +183,26 @@ pub async fn apply(nats: &Nats) -> Result<LogIdentity, LogError> {
     check(nats).await
 }
 
-/// Compares what the server says with what is wanted, and says which log this is.
+/// Compares the server's configuration with the expected one; returns the identity of the log.
 ///
 /// # Errors
-/// When the server does not answer, or names the first difference.
+/// When the server does not respond; `Misconfigured` with the first difference.
 pub async fn check(nats: &Nats) -> Result<LogIdentity, LogError> {
     let mut identity = None;
-    for want in wanted() {
+    for want in expected_streams() {
         let found = nats.jetstream.get_stream(&want.name).await.map_err(|error| {
             if nats.connected_for().is_none() {
                 return LogError::unavailable(error);
             }
             LogError::Misconfigured(format!(
-                "stream {} is missing; `ffapi topology apply` makes it",
+                "stream {} is missing; run `ffapi topology apply` to create it",
                 want.name
             ))
         })?;
         let have = &found.cached_info().config;
         if let Some(difference) = difference(&want, have) {
             return Err(LogError::Misconfigured(format!(
-                "stream {}: {difference}; `ffapi topology apply` mends it",
+                "stream {}: {difference}; run `ffapi topology apply` to fix it",
                 want.name
             )));
         }
@@ -215,19 +215,21 @@ pub async fn check(nats: &Nats) -> Result<LogIdentity, LogError> {
             nats.jetstream.get_consumer_from_stream(*pool, WORK).await;
         let consumer = consumer.map_err(|_| {
             LogError::Misconfigured(format!(
-                "consumer {pool} of {WORK} is missing; `ffapi topology apply` makes it"
+                "consumer {pool} of {WORK} is missing; run `ffapi topology apply` to create it"
             ))
         })?;
         let have = &consumer.cached_info().config;
         let want = pool_consumer(pool);
         if have.ack_wait != want.ack_wait || have.filter_subject != want.filter_subject {
             return Err(LogError::Misconfigured(format!(
-                "consumer {pool} of {WORK} is not as wanted; `ffapi topology apply` mends it"
+                "consumer {pool} of {WORK} has other settings; run `ffapi topology apply` to fix it"
             )));
         }
     }
     identity.ok_or_else(|| {
-        LogError::Misconfigured(format!("stream {EVENTS} has no log id; it is not ours"))
+        LogError::Misconfigured(format!(
+            "stream {EVENTS} has no log id; it was not created by ffapi"
+        ))
     })
 }
 
@@ -238,13 +240,13 @@ fn read_identity(metadata: &HashMap<String, String>) -> Option<LogIdentity> {
     })
 }
 
-/// The first setting that the server echoes otherwise than wanted.
+/// The first setting that differs from the expected one.
 fn difference(want: &Config, have: &Config) -> Option<String> {
     macro_rules! compare {
         ($($field:ident),+) => {
             $(if want.$field != have.$field {
                 return Some(format!(
-                    concat!("`", stringify!($field), "` is {:?}, wanted {:?}"),
+                    concat!("`", stringify!($field), "` is {:?}, expected {:?}"),
                     have.$field, want.$field
                 ));
             })+
@@ -269,11 +271,13 @@ fn difference(want: &Config, have: &Config) -> Option<String> {
     let per_subject = |config: &Config| config.max_messages_per_subject.max(0);
     if per_subject(want) != per_subject(have) {
         return Some(format!(
-            "`max_msgs_per_subject` is {}, wanted {}",
+            "`max_msgs_per_subject` is {}, expected {}",
             have.max_messages_per_subject, want.max_messages_per_subject
         ));
     }
     let bytes = |config: &Config| config.max_bytes.max(0);
     let limited = have.max_messages > 0 || bytes(have) != bytes(want);
-    limited.then(|| "it has another size limit; the log must never refuse for that".to_owned())
+    limited.then(|| {
+        "its size limit differs; appends to the log must never be rejected for its size".to_owned()
+    })
 }

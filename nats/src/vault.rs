@@ -16,34 +16,36 @@ use tokio::sync::RwLock;
 
 use crate::{LogError, Nats};
 
-/// Secrets and data keys in a deletable store, each value encrypted under the configured key.
+/// Secrets and data keys in a key-value store that supports deletion. Each value is encrypted under
+/// the configured master key.
 #[derive(Clone)]
 pub struct Vault {
     store: Store,
     cipher: Arc<XChaCha20Poly1305>,
-    /// When each was looked up: one that is erased is forgotten everywhere within a minute.
-    known: Arc<RwLock<HashMap<String, Looked>>>,
+    /// Data keys by tenant. Entries expire, so that a deleted key is unusable everywhere within a
+    /// minute.
+    cache: Arc<RwLock<HashMap<String, CachedKey>>>,
 }
 
 /// A data key, and when it was looked up.
-type Looked = (Instant, DataKey);
+type CachedKey = (Instant, DataKey);
 
 /// One tenant's key for personal fields.
 #[derive(Clone)]
 pub(crate) struct DataKey {
-    /// None once it was erased.
+    /// `None` once the key is deleted.
     pub(crate) cipher: Option<Arc<XChaCha20Poly1305>>,
-    /// Which key of this tenant it is: 0 for the first, a higher one each time that the account was
-    /// opened anew. Of an erased one: no key up to this number exists any more.
+    /// Generation of the key: 0 for the first, higher each time that the account was reopened. Of a
+    /// deleted key: all keys up to this generation are deleted.
     pub(crate) generation: u64,
 }
 
 impl DataKey {
-    /// False if what was written under this generation proves that there is a newer key.
+    /// False if data encrypted under this generation proves that there is a newer key.
     const fn covers(&self, generation: u64) -> bool {
         match self.cipher {
             Some(_) => generation <= self.generation,
-            // A key that is made anew has the number of the erasure before it.
+            // The next key has the generation of the deletion before it.
             None => generation < self.generation,
         }
     }
@@ -56,28 +58,28 @@ impl fmt::Debug for Vault {
 }
 
 impl Vault {
-    /// Opens it with the master key.
+    /// Opens the store with the master key.
     ///
     /// # Errors
-    /// When the store is missing or the server does not answer.
+    /// When the store is missing or the server does not respond.
     pub async fn open(nats: &Nats, master_key: &[u8; 32]) -> Result<Self, LogError> {
         let store = nats.jetstream.get_key_value("VAULT").await.map_err(LogError::unavailable)?;
         let cipher = Arc::new(XChaCha20Poly1305::new(&Key::from(*master_key)));
-        Ok(Self { store, cipher, known: Arc::default() })
+        Ok(Self { store, cipher, cache: Arc::default() })
     }
 
-    /// The tenant's data key, made on first use; without a cipher once it was erased. What is known of
-    /// it is not believed if something was written under a newer one.
+    /// The tenant's data key, created on first use; without a cipher once it is deleted. A cached
+    /// key is ignored if it is older than `written_under`.
     pub(crate) async fn data_key(
         &self,
         tenant: &str,
         written_under: u64,
     ) -> Result<DataKey, LogError> {
-        if let Some((at, known)) = self.known.read().await.get(tenant)
-            && at.elapsed() < BELIEVED
-            && known.covers(written_under)
+        if let Some((at, cached)) = self.cache.read().await.get(tenant)
+            && at.elapsed() < KEY_CACHE_TTL
+            && cached.covers(written_under)
         {
-            return Ok(known.clone());
+            return Ok(cached.clone());
         }
         let name = format!("dek.{tenant}");
         let found = self.store.entry(&name).await.map_err(LogError::unavailable)?;
@@ -85,17 +87,17 @@ impl Vault {
             Some(entry) if entry.operation == Operation::Put => {
                 self.open_key(&name, &entry.value)?
             }
-            Some(erased) => DataKey { cipher: None, generation: erased.revision },
-            None => self.make_key(&name).await?,
+            Some(deleted) => DataKey { cipher: None, generation: deleted.revision },
+            None => self.create_key(&name).await?,
         };
-        self.known.write().await.insert(tenant.to_owned(), (Instant::now(), key.clone()));
+        self.cache.write().await.insert(tenant.to_owned(), (Instant::now(), key.clone()));
         Ok(key)
     }
 
-    /// Erases every personal field of a tenant, for ever: their key is gone.
+    /// Deletes a tenant's data key: its personal fields can never be read again.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn erase(&self, tenant: &str) -> Result<(), LogError> {
         let name = format!("dek.{tenant}");
         self.store.purge(&name).await.map_err(LogError::unavailable)?;
@@ -103,43 +105,43 @@ impl Vault {
         Ok(())
     }
 
-    /// Gives a tenant whose data key was erased another one. What was written under the one before
-    /// stays unreadable.
+    /// Creates a new data key for a tenant whose key was deleted. What was encrypted under the
+    /// previous one stays unreadable. Does nothing if the tenant has a key.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn reopen(&self, tenant: &str) -> Result<(), LogError> {
         let name = format!("dek.{tenant}");
         let found = self.store.entry(&name).await.map_err(LogError::unavailable)?;
-        if let Some(erased) = found.filter(|entry| entry.operation != Operation::Put) {
+        if let Some(deleted) = found.filter(|entry| entry.operation != Operation::Put) {
             let key: [u8; 32] = Key::generate().into();
-            let value = [erased.revision.to_be_bytes().as_slice(), &key].concat();
+            let value = [deleted.revision.to_be_bytes().as_slice(), &key].concat();
             let sealed = seal(&self.cipher, name.as_bytes(), &value)?;
-            // Of two who do this at once, one does.
-            let made = self.store.update(&name, Bytes::from(sealed), erased.revision).await;
-            made.map_err(LogError::unavailable)?;
+            // Compare-and-swap: of concurrent calls one succeeds.
+            let updated = self.store.update(&name, Bytes::from(sealed), deleted.revision).await;
+            updated.map_err(LogError::unavailable)?;
         }
         self.forget(tenant).await;
         Ok(())
     }
 
-    /// Looks a tenant's data key up anew when it is needed next.
+    /// Drops a tenant's data key from the cache.
     pub(crate) async fn forget(&self, tenant: &str) {
-        self.known.write().await.remove(tenant);
+        self.cache.write().await.remove(tenant);
     }
 
-    /// Forgets one secret; there may be none.
+    /// Deletes one secret, if it exists.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn remove(&self, name: &str) -> Result<(), LogError> {
         self.store.purge(name).await.map_err(LogError::unavailable)
     }
 
-    /// Forgets every secret whose name begins so.
+    /// Deletes every secret whose name starts with `prefix`.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn purge(&self, prefix: &str) -> Result<(), LogError> {
         let mut names = self.store.keys().await.map_err(LogError::unavailable)?;
         while let Some(name) = names.next().await {
@@ -151,50 +153,53 @@ impl Vault {
         Ok(())
     }
 
-    /// Keeps a secret until somebody takes it.
+    /// Stores a secret until it is taken or deleted.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn put(&self, name: &str, clear: &[u8]) -> Result<(), LogError> {
         let sealed = seal(&self.cipher, name.as_bytes(), clear)?;
         self.store.put(name, Bytes::from(sealed)).await.map_err(LogError::unavailable)?;
         Ok(())
     }
 
-    /// Keeps a secret if there is none of that name; answers the one that is kept.
+    /// Stores a secret if there is none of that name; returns the stored one.
     ///
     /// # Errors
-    /// When the server does not answer.
-    pub async fn put_first(&self, name: &str, clear: &[u8]) -> Result<Vec<u8>, LogError> {
+    /// When the server does not respond.
+    pub async fn put_if_absent(&self, name: &str, clear: &[u8]) -> Result<Vec<u8>, LogError> {
         let sealed = seal(&self.cipher, name.as_bytes(), clear)?;
         match self.store.create(name, Bytes::from(sealed)).await {
             Ok(_) => Ok(clear.to_vec()),
             Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {
-                let gone = || LogError::unavailable("the secret was taken meanwhile");
-                self.read(name).await?.ok_or_else(gone)
+                let taken = || LogError::unavailable("the secret was taken in the meantime");
+                self.read(name).await?.ok_or_else(taken)
             }
             Err(error) => Err(LogError::unavailable(error)),
         }
     }
 
-    /// A secret, if it is kept.
+    /// Reads a secret, if it exists.
     ///
     /// # Errors
-    /// When the server does not answer, or it was not kept under our master key.
+    /// When the server does not respond, or the secret was stored under another master key.
     pub async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, LogError> {
         let found = self.store.entry(name).await.map_err(LogError::unavailable)?;
         let Some(entry) = found.filter(|entry| entry.operation == Operation::Put) else {
             return Ok(None);
         };
-        let wrong =
-            || LogError::Misconfigured("the vault does not open with the master key".to_owned());
+        let wrong = || {
+            LogError::Misconfigured(
+                "the vault cannot be decrypted with the configured master key".to_owned(),
+            )
+        };
         unseal(&self.cipher, name.as_bytes(), &entry.value).map(Some).ok_or_else(wrong)
     }
 
-    /// Hands out a secret and forgets it: of two who take it at once, one has it.
+    /// Reads a secret and deletes it. Of concurrent calls at most one gets it.
     ///
     /// # Errors
-    /// When the server does not answer, or it was not kept under our master key.
+    /// When the server does not respond, or the secret was stored under another master key.
     pub async fn take(&self, name: &str) -> Result<Option<Vec<u8>>, LogError> {
         let found = self.store.entry(name).await.map_err(LogError::unavailable)?;
         let Some(entry) = found.filter(|entry| entry.operation == Operation::Put) else {
@@ -202,23 +207,27 @@ impl Vault {
         };
         let taken = self.store.purge_expect_revision(name, Some(entry.revision)).await;
         if taken.is_err() {
-            // Somebody else has it, or nobody answers: either way it is not ours to give.
+            // Taken concurrently, or no response: in both cases it must not be handed out.
             return Ok(None);
         }
-        let wrong =
-            || LogError::Misconfigured("the vault does not open with the master key".to_owned());
+        let wrong = || {
+            LogError::Misconfigured(
+                "the vault cannot be decrypted with the configured master key".to_owned(),
+            )
+        };
         unseal(&self.cipher, name.as_bytes(), &entry.value).map(Some).ok_or_else(wrong)
     }
 
-    async fn make_key(&self, name: &str) -> Result<DataKey, LogError> {
+    async fn create_key(&self, name: &str) -> Result<DataKey, LogError> {
         let bytes: [u8; 32] = Key::generate().into();
         let sealed = seal(&self.cipher, name.as_bytes(), &bytes)?;
         match self.store.create(name, Bytes::from(sealed)).await {
-            Ok(_) => Ok(first(bytes)),
-            // Another process made it first: that one counts.
+            Ok(_) => Ok(first_key(bytes)),
+            // Another process created it first: use that one.
             Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {
                 let value = self.store.get(name).await.map_err(LogError::unavailable)?;
-                let value = value.ok_or_else(|| LogError::Corrupt("no data key".to_owned()))?;
+                let value =
+                    value.ok_or_else(|| LogError::Corrupt("missing data key".to_owned()))?;
                 self.open_key(name, &value)
             }
             Err(error) => Err(LogError::unavailable(error)),
@@ -228,31 +237,31 @@ impl Vault {
     fn open_key(&self, name: &str, sealed: &[u8]) -> Result<DataKey, LogError> {
         let wrong = || {
             LogError::Misconfigured(
-                "the vault does not open with the configured master key".to_owned(),
+                "the vault cannot be decrypted with the configured master key".to_owned(),
             )
         };
         let clear = unseal(&self.cipher, name.as_bytes(), sealed).ok_or_else(wrong)?;
-        // The first key of a tenant stands alone; a later one after its generation.
+        // The first key of a tenant is stored alone, a later one after its generation.
         match clear.split_last_chunk::<32>().ok_or_else(wrong)? {
-            ([], key) => Ok(first(*key)),
+            ([], key) => Ok(first_key(*key)),
             (generation, key) => {
                 let generation = generation.try_into().map_err(|_| wrong())?;
-                Ok(DataKey { generation: u64::from_be_bytes(generation), ..first(*key) })
+                Ok(DataKey { generation: u64::from_be_bytes(generation), ..first_key(*key) })
             }
         }
     }
 }
 
-/// A tenant's first data key.
-fn first(key: [u8; 32]) -> DataKey {
+/// A data key of generation 0.
+fn first_key(key: [u8; 32]) -> DataKey {
     DataKey { cipher: Some(Arc::new(XChaCha20Poly1305::new(&Key::from(key)))), generation: 0 }
 }
 
-/// How long a data key is believed to be there.
-const BELIEVED: Duration = Duration::from_mins(1);
-const NONCE: usize = 24;
+/// How long a data key is cached.
+const KEY_CACHE_TTL: Duration = Duration::from_mins(1);
+const NONCE_BYTES: usize = 24;
 
-/// Nonce, then ciphertext and tag.
+/// Encrypts; returns the nonce, then ciphertext and tag.
 pub(crate) fn seal(
     cipher: &XChaCha20Poly1305,
     aad: &[u8],
@@ -266,7 +275,7 @@ pub(crate) fn seal(
 }
 
 pub(crate) fn unseal(cipher: &XChaCha20Poly1305, aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
-    let (nonce, sealed) = sealed.split_at_checked(NONCE)?;
+    let (nonce, sealed) = sealed.split_at_checked(NONCE_BYTES)?;
     let nonce = XNonce::try_from(nonce).ok()?;
     cipher.decrypt(&nonce, Payload { msg: sealed, aad }).ok()
 }

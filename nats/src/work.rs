@@ -9,20 +9,20 @@ use futures::{StreamExt, TryStreamExt};
 
 use crate::{LogError, Nats, client::parse, topology::WORK};
 
-/// The queue of released tasks: one message a task, gone when it is acknowledged.
+/// The queue of released tasks: one message per task, deleted when it is acknowledged.
 #[derive(Debug, Clone)]
 pub struct Work {
     nats: Nats,
 }
 
-/// A task taken from the queue, ours until its lease runs out.
+/// A task taken from the queue, leased to this process until the lease expires.
 #[derive(Debug)]
 pub struct Task {
     message: async_nats::jetstream::Message,
     nats: Nats,
 }
 
-/// Takes tasks of one pool.
+/// Pulls tasks of one pool.
 pub struct Puller {
     nats: Nats,
     pool: String,
@@ -37,31 +37,31 @@ struct Ack {
 }
 
 /// `maximum messages per subject exceeded`: the task is in the queue already.
-const ALREADY_THERE: u64 = 10_077;
+const ALREADY_QUEUED: u64 = 10_077;
 
 impl Work {
-    /// The queue of this server.
+    /// Uses the queue of this server.
     pub const fn new(nats: Nats) -> Self {
         Self { nats }
     }
 
-    /// Offers a task under a name; a task that is in the queue already stays the only one.
+    /// Adds a task under a name; does nothing if a task of that name is in the queue.
     ///
     /// # Errors
-    /// When the server does not answer. Offering again is always safe.
+    /// When the server does not respond. A retry is always safe.
     pub async fn offer(&self, pool: &str, name: &str, payload: Bytes) -> Result<(), LogError> {
-        let asking = self.nats.client.request(format!("work.{pool}.{name}"), payload);
-        let answer = self.nats.answer(asking).await?;
-        match parse::<Ack>(&answer.payload) {
-            Ok(_) | Err(LogError::Server { code: ALREADY_THERE, .. }) => Ok(()),
+        let reply = self.nats.client.request(format!("work.{pool}.{name}"), payload);
+        let response = self.nats.await_response(reply).await?;
+        match parse::<Ack>(&response.payload) {
+            Ok(_) | Err(LogError::Server { code: ALREADY_QUEUED, .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// The names of all tasks of a pool that are in the queue, taken or not.
+    /// The names of all tasks of a pool in the queue, leased or not.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn names(&self, pool: &str) -> Result<BTreeSet<String>, LogError> {
         let stream =
             self.nats.jetstream.get_stream_no_info(WORK).await.map_err(LogError::unavailable)?;
@@ -77,7 +77,7 @@ impl Work {
         Ok(subjects.into_iter().filter_map(name).collect())
     }
 
-    /// Takes tasks of a pool.
+    /// A puller for the tasks of a pool.
     pub fn puller(&self, pool: &str) -> Puller {
         Puller { nats: self.nats.clone(), pool: pool.to_owned(), consumer: None, stream: None }
     }
@@ -90,15 +90,15 @@ impl std::fmt::Debug for Puller {
 }
 
 impl Puller {
-    /// The next task; waits for it. One is asked for at a time, so none sits in a buffer while
-    /// another worker is free.
+    /// The next task; waits until there is one. Only one is requested at a time, so that none is
+    /// buffered here while another worker is idle.
     pub async fn next(&mut self) -> Task {
         loop {
             match self.try_next().await {
                 Ok(Some(task)) => return task,
                 Ok(None) => self.stream = None,
                 Err(error) => {
-                    tracing::debug!(%error, "asking for work again");
+                    tracing::debug!(%error, "retrying to pull a task");
                     self.consumer = None;
                     self.stream = None;
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -110,12 +110,12 @@ impl Puller {
     async fn try_next(&mut self) -> Result<Option<Task>, LogError> {
         if self.consumer.is_none() {
             let jetstream = &self.nats.jetstream;
-            let finding = jetstream.get_consumer_from_stream(&self.pool, WORK);
-            self.consumer = Some(self.nats.answer(finding).await?);
+            let lookup = jetstream.get_consumer_from_stream(&self.pool, WORK);
+            self.consumer = Some(self.nats.await_response(lookup).await?);
         }
         if let (None, Some(consumer)) = (&self.stream, &self.consumer) {
-            // No heartbeats: async-nats 0.51 forgets to wake a batch after one, and the task that
-            // follows it would be lost to us. A short expiry finds a lost server just as well.
+            // No heartbeats: async-nats 0.51 does not wake a batch after one, so that the next task
+            // would not be received. A short expiry detects a lost server just as well.
             let batch = consumer
                 .batch()
                 .max_messages(1)
@@ -128,7 +128,7 @@ impl Puller {
         let Some(stream) = self.stream.as_mut() else { return Ok(None) };
         let next = tokio::select! {
             next = stream.next() => next,
-            () = self.nats.broken() => None,
+            () = self.nats.disconnected() => None,
         };
         match next {
             Some(Ok(message)) => {
@@ -142,17 +142,17 @@ impl Puller {
 }
 
 impl Task {
-    /// What was offered.
+    /// The payload that was offered.
     pub fn payload(&self) -> &Bytes {
         &self.message.payload
     }
 
-    /// How often it was given out, this time included.
+    /// How often it was delivered, this time included.
     pub fn deliveries(&self) -> i64 {
         self.message.info().map_or(1, |info| info.delivered)
     }
 
-    /// Extends the lease.
+    /// Renews the lease.
     ///
     /// # Errors
     /// When the message cannot be sent.
@@ -160,18 +160,18 @@ impl Task {
         self.message.ack_with(AckKind::Progress).await.map_err(LogError::Unavailable)
     }
 
-    /// Takes it out of the queue and waits until that is so.
+    /// Acknowledges the task, which deletes it from the queue, and waits for the confirmation.
     ///
     /// # Errors
-    /// When the server does not confirm; the task may come again.
+    /// When the server does not confirm; the task may be redelivered.
     pub async fn done(&self) -> Result<(), LogError> {
-        self.nats.answer(self.message.double_ack()).await
+        self.nats.await_response(self.message.double_ack()).await
     }
 
-    /// Gives it back, to be offered again after a while.
+    /// Returns the task to the queue, to be redelivered after a delay.
     ///
     /// # Errors
-    /// When the message cannot be sent; the lease then runs out by itself.
+    /// When the message cannot be sent; the lease then expires by itself.
     pub async fn give_back(&self, after: Duration) -> Result<(), LogError> {
         self.message.ack_with(AckKind::Nak(Some(after))).await.map_err(LogError::Unavailable)
     }

@@ -1,4 +1,4 @@
-"""Many jobs at once, and many who wait for them: a batch, webhooks, streams."""
+"""Many jobs and many clients at once: a batch, webhooks, streams."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ def until(wanted):
 
 
 def batch(stack):
-    """A thousand looks into a small file, each in a sandbox of its own."""
+    """A thousand probes of a small file, each in its own sandbox."""
     film = stack.upload(BUNNY)
     body = {"jobs": [{"kind": "probe", "input": film}] * 1000, "max_parallel": 20}
     start = time.monotonic()
@@ -32,7 +32,7 @@ def batch(stack):
 
 
 class Receiver:
-    """Takes webhooks, and counts them."""
+    """Receives webhooks and counts them."""
 
     def __init__(self):
         self.taken = 0
@@ -72,7 +72,7 @@ def webhooks(stack):
 
 
 def streams(stack):
-    """Idle readers of one job at a gateway of their own; then one event for all of them."""
+    """Idle readers of one job at a separate gateway; then one event for all of them."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with socket.socket() as free:

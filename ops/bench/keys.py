@@ -1,4 +1,4 @@
-"""How soon a revoked key is refused everywhere: revoked at one gateway, asked for at another."""
+"""How soon a revoked key is rejected everywhere: revoked at one gateway, used at another."""
 
 import http.client
 import os
@@ -26,7 +26,7 @@ def status(connection, secret):
 
 
 def rows(stack):
-    """Revoke answered to refused at the other gateway."""
+    """The time from the response of the revocation to the rejection at the other gateway."""
     port = free_port()
     other = subprocess.Popen(
         [FFAPI, "gateway"], stderr=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""Media work beside the ffmpeg command line: the same libraries, settings and source, in turns."""
+"""Media work compared with the ffmpeg command line: the same libraries, settings and source, alternately."""
 
 import os
 import re
@@ -13,12 +13,12 @@ from turns import Commands, Jobs, turns
 JUDGE = ROOT / ".tools/bin/ffmpeg-judge"
 STEPS = [("1080p", 1080, 5000), ("720p", 720, 2800), ("480p", 480, 1400)]
 RUNS = 3
-# Pictures from one keyframe to the next: two seconds, as in what is made for delivery.
+# Frames between keyframes: two seconds, as usual for streaming.
 KEYS = 50
 
 
 def rows(stack, data):
-    """Every row, with a source of 30 s that is made once."""
+    """Every row, with a source of 30 s that is created once."""
     source = f"{data}/source.mp4"
     out("ffmpeg", "-v", "error", "-stream_loop", "5", "-i", BUNNY, "-t", "30", "-vf", "scale=1920:1080",
         "-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-c:a", "aac", "-ac", "2", source)
@@ -37,8 +37,8 @@ def timed(work):
 
 
 def compared(name, pairs, goal):
-    """Two rows of the seconds that both took, pair by pair, from submit to completed and without what ffmpeg does not
-    do: the median of the ratios, and how far they are apart."""
+    """Two rows of paired durations, from submit to completed, and without the steps that ffmpeg does not have:
+    the median of the ratios, and their spread."""
     ratios = [ours / theirs for ours, theirs, _ in pairs]
     ours, theirs, made = (statistics.median(side) for side in zip(*pairs))
     spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
@@ -78,7 +78,7 @@ def transcode(stack, data, source, upload):
 
 
 class Peak:
-    """The most memory that any media child has while it works. Looking costs both cores some milliseconds."""
+    """The peak memory of any media child while it works. Sampling costs some milliseconds on both cores."""
 
     def __init__(self, stack):
         self.stack, self.most, self.over = stack, 0.0, threading.Event()

@@ -1,4 +1,4 @@
-"""The rival's no-op: acknowledged late, result stored, as a durable queue is used."""
+"""The no-op task of Celery: acknowledged late and with a stored result, as for a durable queue."""
 
 from celery import Celery
 

@@ -1,4 +1,4 @@
-"""Jobs a second of the rival: its worker runs already."""
+"""Jobs per second of Celery, whose worker is already running."""
 
 import sys
 import time

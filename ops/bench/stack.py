@@ -1,4 +1,4 @@
-"""A release ffapi of our own, and what every row is made with."""
+"""An ffapi release build for benchmarks, and helpers for rows."""
 
 import http.client
 import json
@@ -14,7 +14,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 FFAPI = ROOT / "target/release/ffapi"
 BUNNY = ROOT / ".tools/media/bigbuckbunny.mp4"
-# A release looks for programs where it is told to, and not in the checkout.
+# A release build searches programs in FFAPI_TOOLS, and not in the checkout.
 os.environ.setdefault("FFAPI_TOOLS", str(ROOT / ".tools/bin"))
 
 
@@ -27,7 +27,7 @@ def row(name, figure, goal):
 
 
 class Stack:
-    """A release ffapi of our own."""
+    """A running ffapi release build."""
 
     def __init__(self, data):
         with socket.socket() as free:
@@ -46,7 +46,7 @@ class Stack:
 
     @staticmethod
     def limits():
-        """An account that no bench comes to the end of."""
+        """Settings with limits that no benchmark reaches."""
         tier = {"REQUESTS_PER_HOUR": 10**9, "KEYS": 10**5, "MONTHLY_MINUTES": 10**7,
                 "UPLOAD_BYTES_PER_SECOND": 10**11}
         tier = {f"FFAPI_TIERS__ENTERPRISE__{name}": str(value) for name, value in tier.items()}
@@ -79,13 +79,13 @@ class Stack:
         return self.call("POST", "/uploads", Path(path).read_bytes(), headers)[1]["id"]
 
     def submit(self, body, path="/convert"):
-        """A job, once it is accepted."""
+        """Submits a job; returns once it is accepted."""
         return self.call("POST", path, body)[1]["job"]
 
     def ended(self, job):
-        """The same job, once it has come to its end, however long that takes."""
+        """Waits until a job has ended, without a timeout."""
         while job["status"] not in ("completed", "failed", "cancelled"):
-            # Far less than a connection's patience, for whoever answers may be frozen half of the time.
+            # Far less than the connection timeout, because the server may be frozen half of the time.
             job = self.call("GET", f"/jobs/{job['id']}", None, {"Prefer": "wait=20"})[1]
         return job
 
@@ -105,7 +105,7 @@ class Stack:
         return found
 
     def settings(self):
-        """What a role needs to join this one's servers."""
+        """The settings that a role needs to use the servers of this instance."""
         secrets = json.loads(Path(self.data, "secrets.json").read_text())
         address = re.search('"(.*)"', Path(self.data, "nats/nats.conf").read_text()).group(1)
         password = json.loads(Path(self.data, "nats/users.json").read_text())["operator"]
@@ -126,7 +126,7 @@ class Stack:
 
 
 def rss(pid, which="VmRSS"):
-    """In MiB; `VmHWM` is the most that it ever was."""
+    """Memory of a process in MiB; `VmHWM` is its peak."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(which):
             return int(line.split()[1]) / 1024

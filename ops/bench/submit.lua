@@ -1,4 +1,4 @@
--- Each request asks for a job of its own that never starts.
+-- Each request submits a separate job that never starts.
 local thread_number = 0
 function setup(thread)
     thread:set("number", thread_number)

@@ -1,5 +1,5 @@
-"""Two works in turns of half a second, one frozen while the other runs: a machine whose speed drifts is as slow for
-the one as for the other."""
+"""Runs two workloads alternately for half a second each, one frozen while the other runs, so that changes of the
+machine's speed affect both alike."""
 
 import os
 import random
@@ -9,7 +9,7 @@ import threading
 import time
 
 TURN = 0.5
-# The stages of a job that has encoded everything.
+# The stages of a job after encoding.
 AFTER = ("verifying", "delivering")
 
 
@@ -23,14 +23,14 @@ class Commands:
         self.process = subprocess.Popen(self.waiting.pop(0), stdout=subprocess.DEVNULL)
 
     def freeze(self):
-        # Not by Popen, which would take an exit that `ended` waits for.
+        # Not with Popen, which would reap the exit status that `ended` waits for.
         os.kill(self.process.pid, signal.SIGSTOP)
 
     def thaw(self):
         os.kill(self.process.pid, signal.SIGCONT)
 
     def ended(self):
-        """True once the last one is; remembers the most memory that any of them had, in MiB."""
+        """True once the last one has ended; records the peak memory of all of them in MiB."""
         pid, status, used = os.wait4(self.process.pid, os.WNOHANG)
         if pid == 0:
             return False
@@ -48,7 +48,7 @@ class Jobs:
 
     def __init__(self, stack, *bodies, path="/convert"):
         self.stack, self.bodies, self.path = stack, bodies, path
-        # Whether everything is encoded and only to be read back and delivered; the seconds until then.
+        # Whether all encoding is done and only verification and delivery are left; the seconds until then.
         self.is_made, self.made = False, None
 
     def start(self):
@@ -58,19 +58,19 @@ class Jobs:
 
     def wait(self, made):
         while (progress := min(self.encoded(job) for job in made)) < 100:
-            # Looking costs both cores some milliseconds: closely only when it may be any moment.
+            # Polling costs some milliseconds on both cores, so it is frequent only near the end.
             time.sleep(1 if progress < 90 else 0.1)
         self.is_made = True
         self.done = [self.stack.ended(job) for job in made]
 
     def encoded(self, job):
-        """How much of a job is encoded, in percent."""
+        """The encoded part of a job in percent."""
         now = self.stack.call("GET", f"/jobs/{job['id']}")[1] or {}
         over = now.get("stage") in AFTER or now.get("status") in ("completed", "failed", "cancelled")
         return 100 if over else min(now.get("progress") or 0, 99)
 
     def freeze(self):
-        # First the one that could start another.
+        # First the process that could start others.
         self.stack.process.send_signal(signal.SIGSTOP)
         self.signal(signal.SIGSTOP)
 
@@ -93,7 +93,7 @@ class Jobs:
 
 
 def turns(ours, theirs):
-    """How many seconds each took of those it had, from its start to its end; `ours.made` says when it was made."""
+    """The running seconds of each from its start to its end; `ours.made` is the time when encoding was done."""
     works = [ours, theirs]
     random.shuffle(works)
     took, frozen = {ours: 0.0, theirs: 0.0}, []
@@ -106,7 +106,7 @@ def turns(ours, theirs):
                 work.thaw()
             else:
                 work.start()
-            # Turns of unequal length meet no rhythm of the work.
+            # Random lengths of turns avoid synchronisation with the workload.
             until = start + TURN * random.uniform(0.8, 1.2)
             while not (ended := work.ended()) and time.monotonic() < until:
                 time.sleep(0.005)
@@ -118,7 +118,7 @@ def turns(ours, theirs):
                 works.append(work)
             took[work] += time.monotonic() - start
     finally:
-        # When one of them failed, the other must still be able to end.
+        # When one of them has failed, the other must still be able to end.
         for work in frozen:
             work.thaw()
     return took[ours], took[theirs], ours.made or took[ours]

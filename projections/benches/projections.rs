@@ -1,10 +1,10 @@
-//! How far read models lag at 1,000 events a second, and how fast they are built anew beside a bare
-//! loop that writes the same rows.
+//! The lag of read models at 1,000 events per second, and the speed of a rebuild compared with a
+//! bare loop that writes the same rows.
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a bench reports, and fails by panicking"
+    reason = "a benchmark prints its results, and fails by panicking"
 )]
 
 use std::{
@@ -29,15 +29,15 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 const LAG_EVENTS: u32 = 5_000;
-const REBUILT_EVENTS: u32 = 50_000;
+const REBUILD_EVENTS: u32 = 50_000;
 
-struct Bed {
+struct TestServers {
     commands: Arc<Commands>,
     database: Database,
     nats: Nats,
 }
 
-impl Bed {
+impl TestServers {
     fn log(&self) -> (Log, Codec) {
         (self.commands.log().clone(), self.commands.codec().clone())
     }
@@ -49,28 +49,28 @@ impl Bed {
         tokio::spawn(async move { runner.run(&stop).await.unwrap() });
     }
 
-    /// From an append's answer until a read model told a position at or beyond it.
+    /// Time from the response to an append until a read model published a position at or after it.
     async fn lag(&self) {
         let stop = CancellationToken::new();
         self.follow(JobDetail, &stop);
         self.follow(JobList, &stop);
         self.follow(Queue, &stop);
         self.follow(Archive, &stop);
-        let live = PubSub::new(self.nats.clone());
-        let mut told = live.listen(position_subject(JobDetail::NAME)).await.unwrap();
+        let pub_sub = PubSub::new(self.nats.clone());
+        let mut positions = pub_sub.listen(position_subject(JobDetail::NAME)).await.unwrap();
         let (sender, mut appended) = tokio::sync::mpsc::unbounded_channel();
-        let hearing = tokio::spawn(async move {
+        let receiver = tokio::spawn(async move {
             let mut reached: Vec<(u64, Instant)> = Vec::new();
             while reached.last().is_none_or(|(at, _)| *at < u64::from(LAG_EVENTS)) {
-                let heard = told.next().await.unwrap();
-                let at = std::str::from_utf8(&heard.payload).unwrap().parse().unwrap();
+                let message = positions.next().await.unwrap();
+                let at = std::str::from_utf8(&message.payload).unwrap().parse().unwrap();
                 reached.push((at, Instant::now()));
             }
             reached
         });
-        let mut beat = tokio::time::interval(Duration::from_millis(1));
+        let mut interval = tokio::time::interval(Duration::from_millis(1));
         for _ in 0..LAG_EVENTS {
-            beat.tick().await;
+            interval.tick().await;
             let (commands, sender) = (Arc::clone(&self.commands), sender.clone());
             tokio::spawn(async move {
                 let sequence = submit(&commands).await;
@@ -78,23 +78,24 @@ impl Bed {
             });
         }
         drop(sender);
-        let reached = hearing.await.unwrap();
+        let reached = receiver.await.unwrap();
         let mut lags = Vec::new();
         while let Some((sequence, at)) = appended.recv().await {
             let (_, seen) = reached.iter().find(|(reached, _)| *reached >= sequence).unwrap();
             lags.push(seen.saturating_duration_since(at));
         }
         lags.sort();
-        let percent = |n: usize| lags.get(lags.len() * n / 100).unwrap().as_secs_f64() * 1000.0;
+        let percentile = |n: usize| lags.get(lags.len() * n / 100).unwrap().as_secs_f64() * 1000.0;
         println!(
             "projection lag at 1,000 events/s, four read models|p50 {:.1} ms, p99 {:.1} ms|p99 <= 50 ms",
-            percent(50),
-            percent(99)
+            percentile(50),
+            percentile(99)
         );
         stop.cancel();
     }
 
-    async fn rebuilt<P: Projection>(&self, projection: P) -> f64 {
+    /// Rebuilds a read model; returns events per second.
+    async fn rebuild_rate<P: Projection>(&self, projection: P) -> f64 {
         let (log, codec) = self.log();
         let start = Instant::now();
         let rebuild = Rebuild::begin(self.database.clone(), log, codec, projection).await.unwrap();
@@ -105,7 +106,7 @@ impl Bed {
     }
 }
 
-/// Asks for one job: one event.
+/// Submits one job, which is one event; returns its sequence.
 async fn submit(commands: &Commands) -> u64 {
     let spec = Box::new(JobSpec {
         metadata: Personal::Clear([("album".to_owned(), "one".to_owned())].into()),
@@ -123,7 +124,8 @@ async fn submit(commands: &Commands) -> u64 {
     handled.position.sequence
 }
 
-/// A bare loop that writes as many detail rows of the same size, a thousand at a time.
+/// A bare loop that writes as many detail rows of the same size, 1,000 at a time; returns rows per
+/// second.
 async fn bare_loop(url: &str) -> f64 {
     let pool = sqlx::PgPool::connect(url).await.unwrap();
     sqlx::query("CREATE TABLE bare (LIKE job_detail INCLUDING ALL)").execute(&pool).await.unwrap();
@@ -132,7 +134,7 @@ async fn bare_loop(url: &str) -> f64 {
     let mut connection = pool.acquire().await.unwrap();
     sqlx::query("SET synchronous_commit = off").execute(&mut *connection).await.unwrap();
     let start = Instant::now();
-    for from in (0..REBUILT_EVENTS).step_by(1000) {
+    for from in (0..REBUILD_EVENTS).step_by(1000) {
         let numbers: Vec<i64> = (i64::from(from)..i64::from(from) + 1000).collect();
         sqlx::query(
             "INSERT INTO bare (id, tenant, sequence, doc)
@@ -146,7 +148,7 @@ async fn bare_loop(url: &str) -> f64 {
         .await
         .unwrap();
     }
-    let rate = f64::from(REBUILT_EVENTS) / start.elapsed().as_secs_f64();
+    let rate = f64::from(REBUILD_EVENTS) / start.elapsed().as_secs_f64();
     sqlx::query("DROP TABLE bare").execute(&pool).await.unwrap();
     rate
 }
@@ -163,16 +165,17 @@ async fn main() {
     topology::apply(&nats).await.unwrap();
     let codec = Codec::new(Vault::open(&nats, &[1; 32]).await.unwrap());
     let commands = Arc::new(Commands::new(Log::open(nats.clone()).await.unwrap(), codec));
-    let bed = Bed { commands, database, nats };
-    bed.lag().await;
-    let missing = REBUILT_EVENTS - LAG_EVENTS;
-    let submitted = stream::iter(0..missing).map(|_| submit(&bed.commands)).buffer_unordered(256);
-    submitted.for_each(|_| async {}).await;
+    let servers = TestServers { commands, database, nats };
+    servers.lag().await;
+    let missing = REBUILD_EVENTS - LAG_EVENTS;
+    let submissions =
+        stream::iter(0..missing).map(|_| submit(&servers.commands)).buffer_unordered(256);
+    submissions.for_each(|_| async {}).await;
     for (name, rate) in [
-        (JobDetail::NAME, bed.rebuilt(JobDetail).await),
-        (JobList::NAME, bed.rebuilt(JobList).await),
-        (Queue::NAME, bed.rebuilt(Queue).await),
-        (Archive::NAME, bed.rebuilt(Archive).await),
+        (JobDetail::NAME, servers.rebuild_rate(JobDetail).await),
+        (JobList::NAME, servers.rebuild_rate(JobList).await),
+        (Queue::NAME, servers.rebuild_rate(Queue).await),
+        (Archive::NAME, servers.rebuild_rate(Archive).await),
     ] {
         let bare = bare_loop(&postgres.url()).await;
         println!(

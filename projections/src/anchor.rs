@@ -1,5 +1,5 @@
-//! What is signed and kept outside the database, so that a database rewritten from end to end, chain
-//! and all, is found to be another one.
+//! Anchors: signed hashes that are stored outside the database. They reveal a database whose rows
+//! and hash chain were rewritten completely.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Database, ProjectionError};
 
-/// What is chained, and signed.
+/// A table whose rows form a hash chain that is signed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Chained {
+pub enum HashChain {
     /// The archive of the log.
     #[default]
     Archive,
-    /// What was noted beside it.
+    /// The audit records that are not decisions.
     AuditNote,
 }
 
-impl Chained {
-    /// Its table.
+impl HashChain {
+    /// The name of the table.
     pub const fn table(self) -> &'static str {
         match self {
             Self::Archive => "archive",
@@ -31,23 +31,23 @@ impl Chained {
     }
 }
 
-/// The hash that a table had at a sequence, signed.
+/// The signed hash of a table at a sequence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchor {
-    /// Which table's.
+    /// The table that it covers.
     #[serde(default)]
-    pub of: Chained,
-    /// Of the last message that it covers.
+    pub of: HashChain,
+    /// Stream sequence of the last message that it covers.
     pub sequence: u64,
-    /// Hex of the hash there.
+    /// The hash at that sequence, in hex.
     pub hash: String,
-    /// Hex of an ed25519 signature of both.
+    /// Ed25519 signature of table, sequence and hash, in hex.
     pub signature: String,
 }
 
-/// Says which anchors are ours. It holds nothing that could sign another.
+/// Verifies anchors. It holds only the public key and cannot sign.
 #[derive(Debug, Clone)]
-pub struct Notary {
+pub struct AnchorVerifier {
     key: VerifyingKey,
     anchors: SignedHeads,
 }
@@ -59,75 +59,79 @@ pub struct AnchorSigner {
     anchors: SignedHeads,
 }
 
-/// These bytes are no key that a signature could be checked with.
+/// The bytes are not a valid public key.
 #[derive(Debug, thiserror::Error)]
-#[error("it is the public half of no ed25519 key")]
-pub struct NoVerifyingKey;
+#[error("not a valid ed25519 public key")]
+pub struct InvalidVerifyingKey;
 
-/// How often what is new is signed.
-const BEAT: Duration = Duration::from_secs(10);
+/// How often new rows are signed.
+const SIGNING_INTERVAL: Duration = Duration::from_secs(10);
 
-fn words(of: Chained, sequence: u64, hash: &str) -> String {
+/// The text that is signed.
+fn signed_text(of: HashChain, sequence: u64, hash: &str) -> String {
     format!("ffapi {} {sequence} {hash}", of.table())
 }
 
-/// The public half of a signing key.
+/// The public key of a signing key.
 pub fn verifying_key(signing_key: [u8; 32]) -> [u8; 32] {
     SigningKey::from_bytes(&signing_key).verifying_key().to_bytes()
 }
 
-impl Notary {
-    /// With the public half of a signing key, over the anchors' stream.
+impl AnchorVerifier {
+    /// Uses the public key of a signing key, and the stream of anchors.
     ///
     /// # Errors
-    /// When the bytes are no such key.
-    pub fn new(key: [u8; 32], anchors: SignedHeads) -> Result<Self, NoVerifyingKey> {
-        let key = VerifyingKey::from_bytes(&key).map_err(|_| NoVerifyingKey)?;
+    /// When the bytes are not a valid key.
+    pub fn new(key: [u8; 32], anchors: SignedHeads) -> Result<Self, InvalidVerifyingKey> {
+        let key = VerifyingKey::from_bytes(&key).map_err(|_| InvalidVerifyingKey)?;
         Ok(Self { key, anchors })
     }
 
-    /// True if we signed it.
+    /// True if its signature is valid.
     pub fn holds(&self, anchor: &Anchor) -> bool {
         let bytes = hex::decode(&anchor.signature).unwrap_or_default();
         Signature::from_slice(&bytes).is_ok_and(|signature| {
-            let words = words(anchor.of, anchor.sequence, &anchor.hash);
-            self.key.verify(words.as_bytes(), &signature).is_ok()
+            let text = signed_text(anchor.of, anchor.sequence, &anchor.hash);
+            self.key.verify(text.as_bytes(), &signature).is_ok()
         })
     }
 
-    /// Every anchor there is.
+    /// All anchors.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn anchors(&self) -> Result<Vec<Anchor>, ProjectionError> {
         let payloads = self.anchors.all().await?;
-        // One that cannot be read has no signature that holds.
-        let (of, sequence, nothing) = (Chained::Archive, 0, String::new);
-        let broken = || Anchor { of, sequence, hash: nothing(), signature: nothing() };
-        let read = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or_else(|_| broken());
-        Ok(payloads.iter().map(|bytes| read(bytes)).collect())
+        // One that cannot be parsed is returned with an invalid signature.
+        let (of, sequence, empty) = (HashChain::Archive, 0, String::new);
+        let invalid = || Anchor { of, sequence, hash: empty(), signature: empty() };
+        let parse = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or_else(|_| invalid());
+        Ok(payloads.iter().map(|bytes| parse(bytes)).collect())
     }
 }
 
 impl AnchorSigner {
-    /// With a signing key, over the anchors' stream.
+    /// Uses a signing key, and the stream of anchors.
     pub fn new(key: [u8; 32], anchors: SignedHeads) -> Self {
         Self { key: SigningKey::from_bytes(&key), anchors }
     }
 
-    /// Signs what a table has now, if it grew since the anchor at `last`; answers the newest.
+    /// Signs the newest hash of a table, if there are rows after the anchor at `last`; returns the
+    /// sequence of the newest anchor.
     ///
     /// # Errors
-    /// When the database or the server does not answer.
+    /// When the database or the server does not respond.
     pub async fn sign(
         &self,
         database: &Database,
-        of: Chained,
+        of: HashChain,
         last: u64,
     ) -> Result<u64, ProjectionError> {
         let newest: Option<(i64, Vec<u8>)> = sqlx::query_as(match of {
-            Chained::Archive => "SELECT sequence, hash FROM archive ORDER BY sequence DESC LIMIT 1",
-            Chained::AuditNote => {
+            HashChain::Archive => {
+                "SELECT sequence, hash FROM archive ORDER BY sequence DESC LIMIT 1"
+            }
+            HashChain::AuditNote => {
                 "SELECT sequence, hash FROM audit_note ORDER BY sequence DESC LIMIT 1"
             }
         })
@@ -138,7 +142,7 @@ impl AnchorSigner {
         if sequence <= last {
             return Ok(last);
         }
-        let signature = self.key.sign(words(of, sequence, &hash).as_bytes());
+        let signature = self.key.sign(signed_text(of, sequence, &hash).as_bytes());
         let anchor = Anchor { of, sequence, hash, signature: hex::encode(signature.to_bytes()) };
         let payload = serde_json::to_vec(&anchor)
             .map_err(|error| ffapi_nats::LogError::Corrupt(error.to_string()))?;
@@ -146,18 +150,18 @@ impl AnchorSigner {
         Ok(sequence)
     }
 
-    /// Signs every so often until told to stop, and once more then.
+    /// Signs both tables periodically until `stop` is cancelled, and a last time then.
     pub async fn run(&self, database: &Database, stop: &CancellationToken) {
-        let mut last = [(Chained::Archive, 0), (Chained::AuditNote, 0)];
+        let mut last = [(HashChain::Archive, 0), (HashChain::AuditNote, 0)];
         loop {
             let stopping = tokio::select! {
                 () = stop.cancelled() => true,
-                () = tokio::time::sleep(BEAT) => false,
+                () = tokio::time::sleep(SIGNING_INTERVAL) => false,
             };
             for (of, last) in &mut last {
                 match self.sign(database, *of, *last).await {
                     Ok(newest) => *last = newest,
-                    Err(error) => tracing::warn!(%error, of = of.table(), "not signed"),
+                    Err(error) => tracing::warn!(%error, of = of.table(), "signing failed"),
                 }
             }
             if stopping {

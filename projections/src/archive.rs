@@ -1,13 +1,13 @@
-//! Answers: what exactly stands in the log, and was it ever changed? A second durable copy of every
-//! message, each chained to the one before by SHA-256 over what is stored, ciphertext included.
+//! The archive: a second durable copy of every message, to prove that the log was not changed. Each
+//! row is chained to the one before by SHA-256 over the stored bytes, ciphertext included.
 
 use ffapi_nats::{Codec, Message};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
-use crate::{Database, Projection, ProjectionError, anchor::Chained, storable};
+use crate::{Database, Projection, ProjectionError, anchor::HashChain, storable};
 
-/// The read model's writer.
+/// Writes the read model.
 #[derive(Debug)]
 pub struct Archive;
 
@@ -22,12 +22,12 @@ impl Projection for Archive {
         batch: &[Message],
     ) -> Result<(), ProjectionError> {
         let Some(first) = batch.first() else { return Ok(()) };
-        let mut hash = before(transaction, Chained::Archive, first.sequence).await?;
+        let mut hash = previous_hash(transaction, HashChain::Archive, first.sequence).await?;
         let subjects: Vec<_> =
             batch.iter().map(|message| storable::text(&message.subject)).collect();
         let mut hashes = Vec::with_capacity(batch.len());
         for (message, subject) in batch.iter().zip(&subjects) {
-            hash = chain(&hash, message.sequence, subject, &message.payload);
+            hash = row_hash(&hash, message.sequence, subject, &message.payload);
             hashes.push(hash.clone());
         }
         let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
@@ -47,17 +47,18 @@ impl Projection for Archive {
     }
 }
 
-/// The hash that the next row is chained to: that of the row before it, whatever stands behind it.
-pub(crate) async fn before(
+/// The hash of the last row before `sequence`, to which the next row is chained; empty for the
+/// first.
+pub(crate) async fn previous_hash(
     transaction: &mut PgConnection,
-    of: Chained,
+    of: HashChain,
     sequence: u64,
 ) -> Result<Vec<u8>, ProjectionError> {
     let hash = sqlx::query_scalar(match of {
-        Chained::Archive => {
+        HashChain::Archive => {
             "SELECT hash FROM archive WHERE sequence < $1 ORDER BY sequence DESC LIMIT 1"
         }
-        Chained::AuditNote => {
+        HashChain::AuditNote => {
             "SELECT hash FROM audit_note WHERE sequence < $1 ORDER BY sequence DESC LIMIT 1"
         }
     });
@@ -66,7 +67,8 @@ pub(crate) async fn before(
     Ok(hash.unwrap_or_default())
 }
 
-pub(crate) fn chain(previous: &[u8], sequence: u64, subject: &str, payload: &[u8]) -> Vec<u8> {
+/// The hash of a row.
+pub(crate) fn row_hash(previous: &[u8], sequence: u64, subject: &str, payload: &[u8]) -> Vec<u8> {
     let mut hash = Sha256::new();
     hash.update(previous);
     hash.update(sequence.to_be_bytes());
@@ -76,16 +78,17 @@ pub(crate) fn chain(previous: &[u8], sequence: u64, subject: &str, payload: &[u8
     hash.finalize().to_vec()
 }
 
-/// Recomputes the whole chain; answers how many messages it holds, or the first that is wrong.
+/// Recomputes the whole chain; returns the number of messages, or `Err` with the sequence of the
+/// first wrong one.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn verify(database: &Database) -> Result<Result<u64, u64>, ProjectionError> {
-    type Link = (i64, String, Vec<u8>, Vec<u8>);
+    type Row = (i64, String, Vec<u8>, Vec<u8>);
     let mut hash: Vec<u8> = Vec::new();
     let (mut after, mut count) = (0_i64, 0_u64);
     loop {
-        let page: Vec<Link> = sqlx::query_as(
+        let page: Vec<Row> = sqlx::query_as(
             "SELECT sequence, subject, payload, hash FROM archive
              WHERE sequence > $1 ORDER BY sequence LIMIT 1000",
         )
@@ -98,8 +101,8 @@ pub async fn verify(database: &Database) -> Result<Result<u64, u64>, ProjectionE
         for (sequence, subject, payload, stored) in page {
             count = count.saturating_add(1);
             let at = u64::try_from(sequence).unwrap_or(0);
-            hash = chain(&hash, at, &subject, &payload);
-            // The log has no holes, so neither may its copy.
+            hash = row_hash(&hash, at, &subject, &payload);
+            // The log has no gaps, so its copy must have none.
             if hash != stored || at != count {
                 return Ok(Err(at));
             }

@@ -1,5 +1,5 @@
-//! Answers: who did what, from where, and who was refused? Decisions come from the log, refusals and
-//! looks from the notes beside it.
+//! The audit trail: who did what, from where, and what was rejected. Decisions come from the event
+//! log, rejections and reads ("notes") from the audit stream.
 
 mod decisions;
 mod notes;
@@ -19,10 +19,10 @@ pub use self::{
     verify::{Fault, Verdict, verify},
 };
 
-/// What a message of the log, or of the notes beside it, says for the trail.
+/// The audit rows of a message from the event log or the audit stream.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the message cannot be decoded or the key store does not respond.
 pub async fn rows(codec: &Codec, message: &Message) -> Result<Vec<AuditRow>, ProjectionError> {
     if message.subject.starts_with("audit.") {
         return Ok(vec![notes::row(codec, message).await?]);
@@ -30,37 +30,37 @@ pub async fn rows(codec: &Codec, message: &Message) -> Result<Vec<AuditRow>, Pro
     decisions::rows(codec, message).await
 }
 
-/// Something that somebody did or met.
+/// An entry of the audit trail.
 #[derive(Debug, Clone, PartialEq, Serialize, FromRow)]
 pub struct AuditRow {
     /// `decision` or `note`.
     pub source: String,
-    /// Of its message.
+    /// Stream sequence of its message.
     pub sequence: i64,
-    /// Within its message.
+    /// Index of the event in its message, from 0.
     pub index: i32,
-    /// Milliseconds since 1970.
+    /// When it happened, in milliseconds since 1970.
     pub at: i64,
-    /// Whose.
+    /// The tenant that it concerns.
     pub tenant: String,
-    /// A key's public id, or a process of ours; empty for a stranger.
+    /// Public id of the key, or the name of an ffapi process; empty for an anonymous client.
     pub actor: String,
-    /// From where.
+    /// Network address of the client.
     pub address: Option<String>,
-    /// What, like `key.created`.
+    /// The action, like `key.created`.
     pub action: String,
-    /// On what; empty if on nothing that has a name.
+    /// Id of the resource; empty if there is none.
     pub target: String,
-    /// The request's id.
+    /// Id of the request.
     pub request_id: Option<String>,
-    /// The rest.
+    /// Further fields, depending on the action.
     pub detail: Value,
 }
 
 impl AuditRow {
-    /// As the database holds it.
+    /// The row as it is stored in the database.
     fn storable(self) -> Self {
-        let text = |held: String| storable::text(&held).into_owned();
+        let text = |value: String| storable::text(&value).into_owned();
         Self {
             tenant: text(self.tenant),
             actor: text(self.actor),
@@ -74,31 +74,31 @@ impl AuditRow {
     }
 }
 
-/// Which rows.
+/// Which rows to list.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
-    /// Only this tenant's.
+    /// Only rows of this tenant.
     pub tenant: Option<Tenant>,
-    /// Only by this one.
+    /// Only actions of this actor.
     pub actor: Option<String>,
-    /// Only this, or what begins with it and a dot.
+    /// Only this action, or actions that begin with it and a dot.
     pub action: Option<String>,
-    /// Only from here.
+    /// Only actions from this network address.
     pub address: Option<String>,
-    /// At or after.
+    /// Only rows at or after this time.
     pub since: Option<Timestamp>,
-    /// Before.
+    /// Only rows before this time.
     pub until: Option<Timestamp>,
-    /// Older than this row: time, source, sequence, index.
+    /// Only rows older than this one (time, source, sequence, index): the cursor.
     pub before: Option<(i64, String, i64, i32)>,
 }
 
 const COLUMNS: &str = "at, tenant, actor, address, action, target, request_id, detail";
 
-/// A page of rows, the newest first.
+/// Up to `limit` rows, newest first.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn page(
     database: &Database,
     filter: &AuditFilter,
@@ -138,7 +138,7 @@ pub async fn page(
     Ok(query.build_query_as().fetch_all(&database.pool).await?)
 }
 
-/// Who, as a row says it.
+/// The actor as it is stored in a row.
 fn actor(actor: &Actor) -> String {
     match actor {
         Actor::Key(id) | Actor::Worker(id) | Actor::Process(id) => id.clone(),
@@ -150,8 +150,8 @@ fn request_id<E>(decision: &Decision<E>) -> Option<String> {
     decision.causation.as_deref()?.strip_prefix("request ").map(str::to_owned)
 }
 
-/// An event's name and what else it says, secrets left out.
-fn told<E: Serialize>(event: &E) -> (String, Value) {
+/// An event's name and fields, without key hashes.
+fn event_parts<E: Serialize>(event: &E) -> (String, Value) {
     let Ok(Value::Object(mut outer)) = serde_json::to_value(event) else {
         return (String::new(), Value::Null);
     };

@@ -1,4 +1,4 @@
-//! Answers: which batches does a tenant have, and how far are they?
+//! Batches of a tenant, with the number of jobs by status.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,17 @@ use ffapi_domain::{
 use ffapi_nats::{Codec, Decision, Message};
 use sqlx::{PgConnection, types::Json};
 
-use crate::{Database, JobList, Projection, ProjectionError, erasure::Gone, error::Flaw, storable};
+use crate::{
+    Database, JobList, Projection, ProjectionError, erasure::ErasedAggregates, error::Flaw,
+    storable,
+};
 
-/// The read model's writer.
+/// Writes the read model.
 #[derive(Debug)]
 pub struct BatchList;
 
-/// A batch and how its jobs stand.
-pub type Counted = (BatchView, Counts);
+/// A batch, and the number of its jobs by status.
+pub type BatchWithCounts = (BatchView, Counts);
 
 impl Projection for BatchList {
     const NAME: &'static str = "batch";
@@ -34,10 +37,10 @@ impl Projection for BatchList {
             let Some((Batch::CATEGORY, tenant, id)) = message.address() else { continue };
             let sequence = message.sequence;
             let poison = |flaw| ProjectionError::Poison { sequence, flaw };
-            let senseless = |why| poison(Flaw::Senseless(why));
-            let id: BatchId = id.parse().map_err(|_| senseless("its subject names no batch"))?;
+            let invalid = |why| poison(Flaw::Invalid(why));
+            let id: BatchId = id.parse().map_err(|_| invalid("its subject names no batch"))?;
             let tenant: Tenant =
-                tenant.parse().map_err(|_| senseless("its subject names no tenant"))?;
+                tenant.parse().map_err(|_| invalid("its subject names no tenant"))?;
             let decision: Decision<BatchEvent> = codec
                 .decode(&message.payload)
                 .await
@@ -51,7 +54,7 @@ impl Projection for BatchList {
             let row = decision.events.iter().fold(row.map(|(Json(row),)| row), |row, event| {
                 BatchView::apply(row, event, id, &tenant, at)
             });
-            let row = row.ok_or_else(|| senseless("it does not begin with a submission"))?;
+            let row = row.ok_or_else(|| invalid("it does not begin with a submission"))?;
             sqlx::query(
                 "INSERT INTO batch (id, tenant, sequence, doc) VALUES ($1, $2, $3, $4)
                  ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, doc = excluded.doc",
@@ -69,21 +72,21 @@ impl Projection for BatchList {
     async fn forget(
         &self,
         transaction: &mut PgConnection,
-        gone: &Gone<'_>,
+        erased: &ErasedAggregates<'_>,
     ) -> Result<(), ProjectionError> {
-        gone.delete(transaction, "DELETE FROM batch WHERE tenant = $1 AND id = ANY($2)").await
+        erased.delete(transaction, "DELETE FROM batch WHERE tenant = $1 AND id = ANY($2)").await
     }
 }
 
-/// One batch of a tenant, with the sequence of the newest message folded in.
+/// One batch of a tenant, and the sequence of the newest message applied to it.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn find(
     database: &Database,
     tenant: &Tenant,
     id: BatchId,
-) -> Result<Option<(Counted, u64)>, ProjectionError> {
+) -> Result<Option<(BatchWithCounts, u64)>, ProjectionError> {
     let found: Option<(Json<BatchView>, i64)> =
         sqlx::query_as("SELECT doc, sequence FROM batch WHERE id = $1 AND tenant = $2")
             .bind(id.to_string())
@@ -91,20 +94,20 @@ pub async fn find(
             .fetch_optional(&database.pool)
             .await?;
     let Some((Json(view), sequence)) = found else { return Ok(None) };
-    let counted = counted(database, vec![view]).await?.pop();
-    Ok(counted.map(|counted| (counted, u64::try_from(sequence).unwrap_or(0))))
+    let batch = with_counts(database, vec![view]).await?.pop();
+    Ok(batch.map(|batch| (batch, u64::try_from(sequence).unwrap_or(0))))
 }
 
-/// A page of a tenant's batches, the newest first, older than `after`.
+/// Up to `limit` of a tenant's batches that are older than `after`, newest first.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn page(
     database: &Database,
     tenant: &Tenant,
     after: Option<BatchId>,
     limit: u32,
-) -> Result<Vec<Counted>, ProjectionError> {
+) -> Result<Vec<BatchWithCounts>, ProjectionError> {
     let rows: Vec<(Json<BatchView>,)> = sqlx::query_as(
         "SELECT doc FROM batch WHERE tenant = $1 AND ($2::text IS NULL OR id < $2)
          ORDER BY id DESC LIMIT $3",
@@ -114,13 +117,13 @@ pub async fn page(
     .bind(i64::from(limit))
     .fetch_all(&database.pool)
     .await?;
-    counted(database, rows.into_iter().map(|(Json(view),)| view).collect()).await
+    with_counts(database, rows.into_iter().map(|(Json(view),)| view).collect()).await
 }
 
-/// How all jobs of a tenant's batches stand, and how many batches it has.
+/// The number of a tenant's batches, and of the jobs in all of them by status.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn totals(
     database: &Database,
     tenant: &Tenant,
@@ -141,21 +144,21 @@ pub async fn totals(
     .await?;
     let mut counts = Counts::default();
     for (status, jobs) in &rows {
-        count(&mut counts, status, *jobs);
+        add_jobs(&mut counts, status, *jobs);
     }
-    promise(&mut counts, u32::try_from(jobs).unwrap_or(u32::MAX));
+    add_unsubmitted(&mut counts, u32::try_from(jobs).unwrap_or(u32::MAX));
     Ok((u64::try_from(batches).unwrap_or(0), counts))
 }
 
-/// How each made job of a batch stands, and up to which sequence of the log that is so.
+/// The status of each submitted job of a batch, and the log sequence up to which it is current.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn statuses(
     database: &Database,
     id: BatchId,
 ) -> Result<(Vec<(JobId, JobStatus)>, u64), ProjectionError> {
-    // One statement sees one state of both tables.
+    // A single statement, so that both tables are read in the same state.
     let rows: Vec<(Option<String>, Option<String>, i64)> = sqlx::query_as(
         "SELECT j.id, j.status, c.sequence FROM projection_checkpoint c
          LEFT JOIN job_list j ON j.batch_id = $1 WHERE c.name = $2",
@@ -172,10 +175,11 @@ pub async fn statuses(
     Ok((known.collect(), sequence))
 }
 
-async fn counted(
+/// Adds the number of jobs by status to each batch.
+async fn with_counts(
     database: &Database,
     views: Vec<BatchView>,
-) -> Result<Vec<Counted>, ProjectionError> {
+) -> Result<Vec<BatchWithCounts>, ProjectionError> {
     let ids: Vec<String> = views.iter().map(|view| view.id.to_string()).collect();
     let rows: Vec<(String, String, i64)> = sqlx::query_as(
         "SELECT batch_id, status, count(*) FROM job_list
@@ -186,23 +190,24 @@ async fn counted(
     .await?;
     let mut counts: BTreeMap<&str, Counts> = BTreeMap::new();
     for (batch, status, jobs) in &rows {
-        count(counts.entry(batch.as_str()).or_default(), status, *jobs);
+        add_jobs(counts.entry(batch.as_str()).or_default(), status, *jobs);
     }
     let views = views.into_iter().zip(&ids).map(|(view, id)| {
         let mut counts = counts.get(id.as_str()).copied().unwrap_or_default();
-        promise(&mut counts, view.total);
+        add_unsubmitted(&mut counts, view.total);
         (view, counts)
     });
     Ok(views.collect())
 }
 
-fn count(counts: &mut Counts, status: &str, jobs: i64) {
+/// Adds a number of jobs by the status column.
+fn add_jobs(counts: &mut Counts, status: &str, jobs: i64) {
     if let Ok(status) = serde_json::from_value::<JobStatus>(status.into()) {
         counts.add(status, u32::try_from(jobs).unwrap_or(u32::MAX));
     }
 }
 
-/// Jobs that are promised and not made yet wait as well.
-fn promise(counts: &mut Counts, total: u32) {
+/// Counts the jobs of a batch that are not submitted yet as queued.
+fn add_unsubmitted(counts: &mut Counts, total: u32) {
     counts.add(JobStatus::Queued, total.saturating_sub(counts.total));
 }

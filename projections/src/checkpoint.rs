@@ -3,21 +3,21 @@ use sqlx::PgConnection;
 
 use crate::{AuditNotes, Database, Projection, ProjectionError, Report};
 
-/// How far a read model has followed which log.
+/// The log that a read model is built from, and its position in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The read model.
+    /// Name of the read model.
     pub name: String,
-    /// The last message applied; 0 for none.
+    /// Sequence of the last message applied; 0 for none.
     pub sequence: u64,
-    /// That message's command.
+    /// Command id of that message; `None` if it cannot be decoded.
     pub command_id: Option<String>,
     log_id: String,
     epoch: i64,
 }
 
 impl Checkpoint {
-    /// Reads it, making it at first.
+    /// Loads it; creates it for a new read model.
     pub(crate) async fn load(
         connection: &mut PgConnection,
         name: &'static str,
@@ -56,14 +56,15 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// Moves it, in the transaction that writes the rows; refuses if somebody else did.
+    /// Advances it in the transaction that writes the rows; fails if another projector did so
+    /// first.
     pub(crate) async fn advance(
         &mut self,
         transaction: &mut PgConnection,
         sequence: u64,
         command_id: Option<String>,
     ) -> Result<(), ProjectionError> {
-        let moved = sqlx::query(
+        let updated = sqlx::query(
             "UPDATE projection_checkpoint SET sequence = $3, command_id = $4
              WHERE name = $1 AND sequence = $2",
         )
@@ -73,8 +74,8 @@ impl Checkpoint {
         .bind(&command_id)
         .execute(transaction)
         .await?;
-        if moved.rows_affected() != 1 {
-            return Err(ProjectionError::Deposed);
+        if updated.rows_affected() != 1 {
+            return Err(ProjectionError::Superseded);
         }
         self.sequence = sequence;
         self.command_id = command_id;
@@ -82,10 +83,10 @@ impl Checkpoint {
     }
 }
 
-/// How far every read model is, with the count of messages it has parked.
+/// Name, position and number of parked messages of every read model.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn positions(database: &Database) -> Result<Vec<(String, u64, u64)>, ProjectionError> {
     let rows: Vec<(String, i64, i64)> = sqlx::query_as(
         "SELECT c.name, c.sequence,
@@ -98,25 +99,26 @@ pub async fn positions(database: &Database) -> Result<Vec<(String, u64, u64)>, P
     Ok(rows.into_iter().map(|(name, at, parked)| (name, unsigned(at), unsigned(parked))).collect())
 }
 
-/// Where the streams end that read models follow.
+/// The last sequences of the streams that read models follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ends {
-    /// The log.
+    /// Of the event log.
     pub log: u64,
-    /// The notes beside it.
+    /// Of the audit stream.
     pub notes: u64,
 }
 
 impl Ends {
-    /// As it is now.
+    /// Reads the current values.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn now(log: &Log) -> Result<Self, LogError> {
         Ok(Self { log: log.last_sequence().await?, notes: log.notes().last_sequence().await? })
     }
 
-    /// Where the stream ends that a read model follows; none for one that is built when somebody asks.
+    /// The last sequence of the stream that a read model follows; `None` for one that is built on
+    /// demand.
     pub fn of(self, name: &str) -> Option<u64> {
         match name {
             AuditNotes::NAME => Some(self.notes),
@@ -125,7 +127,7 @@ impl Ends {
         }
     }
 
-    /// How many messages of its stream a read model lacks.
+    /// The number of messages that a read model at this position has not applied yet.
     pub fn lag(self, name: &str, at: u64) -> Option<u64> {
         self.of(name).map(|end| end.saturating_sub(at))
     }
@@ -136,11 +138,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_read_model_is_compared_with_the_stream_that_it_follows() {
+    fn the_lag_is_relative_to_the_stream_that_a_read_model_follows() {
         let ends = Ends { log: 50_000, notes: 3 };
         assert_eq!(ends.lag("job_list", 49_990), Some(10));
-        assert_eq!(ends.lag("audit_note", 3), Some(0), "however long the log is");
-        assert_eq!(ends.lag("report", 1), None, "it is built when somebody asks");
+        assert_eq!(ends.lag("audit_note", 3), Some(0), "the length of the log does not matter");
+        assert_eq!(ends.lag("report", 1), None, "it is built on demand");
         assert_eq!(ends.lag("archive", 50_001), Some(0), "appended since");
     }
 }

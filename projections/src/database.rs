@@ -10,19 +10,19 @@ use url::Url;
 
 use crate::ProjectionError;
 
-/// Where Postgres is.
+/// How to connect to Postgres.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresConfig {
-    /// `postgres://…`.
+    /// The URL: `postgres://…`.
     pub url: String,
-    /// Connections at most.
-    #[serde(default = "sixteen")]
+    /// Maximum number of connections.
+    #[serde(default = "default_max_connections")]
     pub max_connections: u32,
 }
 
 impl PostgresConfig {
-    /// The address without what opens it, wherever in it that stands.
+    /// The URL with the password replaced, whether it is in the user info or in the query.
     pub fn shown(&self) -> String {
         const HIDDEN: &str = "hidden";
         let url = Url::parse(&self.url).ok().filter(|url| !url.cannot_be_a_base());
@@ -40,7 +40,7 @@ impl PostgresConfig {
     }
 }
 
-const fn sixteen() -> u32 {
+const fn default_max_connections() -> u32 {
     16
 }
 
@@ -52,43 +52,43 @@ pub struct Database {
 
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
-/// How long a query waits for a connection before the caller is told to come again.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a query waits for a connection before it fails as unavailable.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Database {
-    /// Prepares the connections; the first is made when it is needed.
+    /// Creates the connection pool; connections are opened on demand.
     ///
     /// # Errors
-    /// When the URL is none.
+    /// When the URL is invalid.
     pub fn connect(config: &PostgresConfig) -> Result<Self, ProjectionError> {
         let options: PgConnectOptions = config.url.parse()?;
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
-            .acquire_timeout(PATIENCE)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_lazy_with(options.application_name("ffapi"));
         Ok(Self { pool })
     }
 
-    /// Makes new connections as this says, with another password; those that stand go on.
+    /// Uses these credentials for new connections; existing connections stay open.
     ///
     /// # Errors
-    /// When the URL is none.
+    /// When the URL is invalid.
     pub fn set_credentials(&self, config: &PostgresConfig) -> Result<(), ProjectionError> {
         let options: PgConnectOptions = config.url.parse()?;
         self.pool.set_connect_options(options.application_name("ffapi"));
         Ok(())
     }
 
-    /// Brings the schema up to date; several at once wait for each other.
+    /// Applies the migrations; concurrent calls wait for each other.
     ///
     /// # Errors
-    /// When the database does not answer, or holds a schema that is not ours.
+    /// When the database does not respond, or its schema is not one of ffapi.
     pub async fn migrate(&self) -> Result<(), ProjectionError> {
         MIGRATOR.run(&self.pool).await?;
         Ok(())
     }
 
-    /// True if the database answers.
+    /// True if the database responds to a query.
     pub async fn answers(&self) -> bool {
         sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
     }
@@ -96,7 +96,7 @@ impl Database {
     /// The server's version.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When the database does not respond.
     pub async fn server_version(&self) -> Result<String, ProjectionError> {
         Ok(sqlx::query_scalar("SHOW server_version").fetch_one(&self.pool).await?)
     }
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_shown_without_its_password() {
+    fn shown_urls_contain_no_password() {
         let shown = |url: &str| PostgresConfig { url: url.to_owned(), max_connections: 1 }.shown();
         assert_eq!(shown("postgres://u:hush@h:5432/db"), "postgres://u:hidden@h:5432/db");
         assert_eq!(shown("postgres://u@h/db"), "postgres://u@h/db");

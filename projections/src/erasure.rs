@@ -7,17 +7,18 @@ use sqlx::PgConnection;
 
 use crate::ProjectionError;
 
-/// Aggregates of a tenant whose data key is gone: their rows go, and are made anew without it.
+/// Aggregates of a tenant whose data key was deleted: their rows are deleted and built again
+/// without personal fields.
 #[derive(Debug)]
-pub struct Gone<'a> {
-    /// Whose.
+pub struct ErasedAggregates<'a> {
+    /// The tenant.
     pub tenant: &'a Tenant,
-    /// Which, all of one category.
+    /// The ids of the aggregates, all of one category.
     pub ids: &'a [String],
 }
 
-impl Gone<'_> {
-    /// Deletes by tenant (`$1`) and ids (`$2`).
+impl ErasedAggregates<'_> {
+    /// Runs a DELETE with the parameters tenant (`$1`) and ids (`$2`).
     pub(crate) async fn delete(
         &self,
         transaction: &mut PgConnection,
@@ -32,7 +33,7 @@ impl Gone<'_> {
     }
 }
 
-/// The tenants that a batch says are erased. What cannot be read says nothing.
+/// The tenants whose erasure is in a batch. Messages that cannot be decoded are ignored.
 pub(crate) async fn erased(
     codec: &Codec,
     batch: &[Message],

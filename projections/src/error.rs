@@ -1,86 +1,85 @@
 use ffapi_nats::{CodecError, LogError};
 
-/// Why a read model could not be read or written.
+/// Why a read model could not be queried or updated.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectionError {
-    /// Postgres does not answer.
+    /// Postgres does not respond.
     #[error("the database does not answer")]
     Unavailable(#[source] sqlx::Error),
-    /// Postgres answered, and something is wrong.
+    /// Postgres returned an error.
     #[error("the database refused")]
     Database(#[source] sqlx::Error),
-    /// The schema could not be brought up to date.
+    /// The migrations could not be applied.
     #[error("a migration failed")]
     Migration(#[from] sqlx::migrate::MigrateError),
-    /// The log is in trouble.
+    /// The log failed.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The log is not the one that the rows came from.
+    /// The log is not the one from which the rows were built.
     #[error(
         "read model {name} diverged from the log: {why}; restore the log, or rebuild the read model"
     )]
     Diverged {
-        /// Which.
+        /// The read model.
         name: &'static str,
-        /// What was seen.
+        /// The difference.
         why: String,
     },
-    /// Another projector moved the checkpoint.
-    #[error("another projector is at work")]
-    Deposed,
-    /// A message that this read model cannot take; it is parked, with all later ones of its
-    /// aggregate.
+    /// Another projector advanced the checkpoint.
+    #[error("another projector has taken over")]
+    Superseded,
+    /// This read model cannot apply a message; it is parked, with all later ones of its aggregate.
     #[error("message {sequence} cannot be applied: {flaw}")]
     Poison {
-        /// Which.
+        /// Stream sequence of the message.
         sequence: u64,
-        /// What was seen.
+        /// The reason.
         flaw: Flaw,
     },
 }
 
-/// Why a message cannot be applied. It says nothing of what stands in the message, which may be personal:
-/// this is kept and logged, and outlives an erasure.
+/// Why a message cannot be applied. The text contains nothing of the message, which may be
+/// personal: it is stored and logged, and outlives an erasure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
-    /// Not what was written, or by a newer version of us.
+    /// It is corrupt, or was written by a newer version of ffapi.
     #[error("it cannot be read")]
     Unreadable,
-    /// It can be read, and makes no sense where it stands.
+    /// It can be decoded, but is not valid at its position.
     #[error("{0}")]
-    Senseless(&'static str),
-    /// The database cannot hold it.
+    Invalid(&'static str),
+    /// The database rejects a value of it.
     #[error("the database cannot hold it ({0})")]
     Refused(String),
-    /// It can only be understood after one that is parked.
+    /// An earlier message of its aggregate is parked.
     #[error("an earlier one of its aggregate is parked")]
     Follows,
 }
 
 impl From<sqlx::Error> for ProjectionError {
     fn from(error: sqlx::Error) -> Self {
-        let away = match &error {
+        let unavailable = match &error {
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => true,
-            // Also while its password is being changed (28): what is shown it next may be the new one.
-            sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| {
+            // Also while the password is being changed (28): the next attempt may use the new one.
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| {
                 code == "53300" || ["08", "57P", "28"].iter().any(|class| code.starts_with(class))
             }),
             _ => false,
         };
-        if away { Self::Unavailable(error) } else { Self::Database(error) }
+        if unavailable { Self::Unavailable(error) } else { Self::Database(error) }
     }
 }
 
-/// Classes of `SQLSTATE` by which Postgres says that it cannot hold what it was given: cardinality, data,
-/// integrity, program limits.
-const ABOUT_DATA: [&str; 4] = ["21", "22", "23", "54"];
+/// `SQLSTATE` classes for values that Postgres cannot store: cardinality, data, integrity, program
+/// limits.
+const DATA_ERROR_CLASSES: [&str; 4] = ["21", "22", "23", "54"];
 
 impl ProjectionError {
-    /// A message that cannot be read is poison; a key store that does not answer is not.
+    /// A message that cannot be decoded is poison; an unavailable key store is not.
     pub(crate) fn from_codec(sequence: u64, error: CodecError) -> Self {
         match error {
             CodecError::Log(error) => Self::Log(error),
@@ -88,16 +87,16 @@ impl ProjectionError {
         }
     }
 
-    /// What is wrong with what was to be written, if that is what it is: trying again cannot help.
+    /// The reason, if the message itself is at fault: then a retry cannot succeed.
     pub(crate) fn flaw(&self) -> Option<Flaw> {
         match self {
             Self::Poison { flaw, .. } => Some(flaw.clone()),
-            Self::Database(sqlx::Error::Database(refusal)) => {
-                let code = refusal.code()?;
-                let about_data = ABOUT_DATA.iter().any(|class| code.starts_with(class));
-                about_data.then(|| Flaw::Refused(code.into_owned()))
+            Self::Database(sqlx::Error::Database(error)) => {
+                let code = error.code()?;
+                let is_data_error = DATA_ERROR_CLASSES.iter().any(|class| code.starts_with(class));
+                is_data_error.then(|| Flaw::Refused(code.into_owned()))
             }
-            // A row that was written and cannot be read back.
+            // A stored row that cannot be read back.
             Self::Database(
                 sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::Encode(_),
             ) => Some(Flaw::Refused("what stands there cannot be read".to_owned())),
@@ -105,7 +104,7 @@ impl ProjectionError {
         }
     }
 
-    /// True if waiting may help.
+    /// True if a later retry may succeed.
     pub const fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Log(_))
     }

@@ -1,10 +1,10 @@
-//! What every read model with one row a job has in common.
+//! Shared by all read models with one row per job.
 
 use std::collections::BTreeMap;
 
 use ffapi_domain::{
     Decider, JobId, Timestamp,
-    job::{Job, JobEvent, Recorded},
+    job::{EventMetadata, Job, JobEvent},
     location::Location,
 };
 use ffapi_nats::{Codec, Decision, Message};
@@ -12,25 +12,25 @@ use sqlx::PgConnection;
 
 use crate::{ProjectionError, error::Flaw, storable};
 
-/// A row folded from the events of one job, by a pure function.
+/// A row that a pure function folds from the events of one job.
 pub(crate) trait JobRow: Sized + Send {
-    /// Folds one event in. `None` in means no row yet.
-    fn apply(row: Option<Self>, event: &JobEvent, meta: &Recorded) -> Option<Self>;
+    /// Applies one event. `row` is `None` if there is no row yet.
+    fn apply(row: Option<Self>, event: &JobEvent, meta: &EventMetadata) -> Option<Self>;
 
-    /// The rows of these jobs, as far as there are any.
+    /// Loads the rows of these jobs, where they exist.
     fn load(
         transaction: &mut PgConnection,
         ids: &[String],
     ) -> impl Future<Output = Result<BTreeMap<JobId, Self>, ProjectionError>> + Send;
 
-    /// Writes rows, each with the sequence of the newest message folded in.
+    /// Writes rows, each with the sequence of the newest message applied to it.
     fn store(
         transaction: &mut PgConnection,
         rows: &[(Self, u64)],
     ) -> impl Future<Output = Result<(), ProjectionError>> + Send;
 }
 
-/// Folds what a batch says of jobs into their rows.
+/// Applies the job events of a batch to their rows.
 pub(crate) async fn fold<R: JobRow>(
     transaction: &mut PgConnection,
     codec: &Codec,
@@ -47,8 +47,8 @@ pub(crate) async fn fold<R: JobRow>(
         let mut row = rows.remove(&id);
         let mut newest = 0;
         for (sequence, decision) in decisions {
-            let poison = |why| ProjectionError::Poison { sequence, flaw: Flaw::Senseless(why) };
-            let meta = Recorded {
+            let poison = |why| ProjectionError::Poison { sequence, flaw: Flaw::Invalid(why) };
+            let meta = EventMetadata {
                 id,
                 tenant: decision.tenant.parse().map_err(|_| poison("no tenant"))?,
                 at: Timestamp::from_millis(decision.at),
@@ -66,7 +66,7 @@ pub(crate) async fn fold<R: JobRow>(
 
 pub(crate) type Changes = BTreeMap<JobId, Vec<(u64, Decision<JobEvent>)>>;
 
-/// What a batch says of jobs, by job.
+/// The job decisions of a batch, by job.
 pub(crate) async fn decisions(
     codec: &Codec,
     batch: &[Message],
@@ -75,7 +75,7 @@ pub(crate) async fn decisions(
     for message in batch {
         let Some((Job::CATEGORY, _, id)) = message.address() else { continue };
         let sequence = message.sequence;
-        let flaw = Flaw::Senseless("its subject names no job");
+        let flaw = Flaw::Invalid("its subject names no job");
         let no_job = |_| ProjectionError::Poison { sequence, flaw };
         let id: JobId = id.parse().map_err(no_job)?;
         let decision = codec
@@ -97,24 +97,26 @@ pub(crate) fn sequences<R>(rows: &[(R, u64)]) -> Vec<i64> {
     rows.iter().map(|(_, sequence)| i64::try_from(*sequence).unwrap_or(i64::MAX)).collect()
 }
 
-/// The rows to store as documents.
+/// The rows to store, as JSON documents.
 pub(crate) fn documents<R: serde::Serialize>(
     rows: &[(R, u64)],
 ) -> Result<Vec<serde_json::Value>, ProjectionError> {
     let document = |(row, sequence): &(R, u64)| {
         let poison = |flaw| ProjectionError::Poison { sequence: *sequence, flaw };
-        storable::document(row).map(unsigned).map_err(poison)
+        storable::document(row).map(without_signatures).map_err(poison)
     };
     rows.iter().map(document).collect()
 }
 
-/// Where a job's own web addresses stand in its row. What users wrote beside them stays theirs.
-const ADDRESSES: [&str; 3] = ["/request", "/input", "/summary/input"];
+/// JSON pointers to the URLs of a job's inputs. Other fields with texts of the client stay
+/// unchanged.
+const ADDRESS_POINTERS: [&str; 3] = ["/request", "/input", "/summary/input"];
 
-/// Without what may be a signature that opens an address: whoever runs the job reads the log.
-fn unsigned(mut row: serde_json::Value) -> serde_json::Value {
-    for place in ADDRESSES {
-        if let Some(found) = row.pointer_mut(place) {
+/// Removes the query strings of URLs, which may hold a signature that grants access. Workers read
+/// the complete URLs from the log.
+fn without_signatures(mut row: serde_json::Value) -> serde_json::Value {
+    for pointer in ADDRESS_POINTERS {
+        if let Some(found) = row.pointer_mut(pointer) {
             hide_signatures(found);
         }
     }
@@ -135,7 +137,7 @@ fn hide_signatures(value: &mut serde_json::Value) {
     }
 }
 
-/// A moment as columns hold it.
+/// A timestamp as it is stored: milliseconds since 1970.
 pub(crate) fn millis(time: Timestamp) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
@@ -144,10 +146,10 @@ pub(crate) fn millis(time: Timestamp) -> i64 {
 mod tests {
     use serde_json::json;
 
-    use super::unsigned;
+    use super::without_signatures;
 
     #[test]
-    fn no_row_holds_what_opens_an_address() {
+    fn job_rows_hold_no_url_signatures() {
         let signed = "https://host/a.mp4?signature=hush";
         let shown = "https://host/a.mp4?…";
         let labels = json!({ "see": signed });
@@ -155,12 +157,16 @@ mod tests {
             "request": { "Convert": { "input": signed, "operations": [{ "image": signed }] } },
             "input": signed, "summary": { "input": signed, "metadata": labels },
         });
-        let kept = unsigned(row);
+        let kept = without_signatures(row);
         let expected = json!({
             "request": { "Convert": { "input": shown, "operations": [{ "image": shown }] } },
             "input": shown, "summary": { "input": shown, "metadata": labels },
         });
         assert_eq!(kept, expected);
-        assert_eq!(unsigned(kept.clone()), kept, "also what is read and written again");
+        assert_eq!(
+            without_signatures(kept.clone()),
+            kept,
+            "idempotent, for rows that are read and rewritten"
+        );
     }
 }

@@ -1,21 +1,21 @@
-//! Answers: how does this job stand, and what was tried?
+//! The details of each job: its state and its attempts.
 
 use std::collections::BTreeMap;
 
 use ffapi_domain::{
     Decider, JobId, Tenant, Timestamp,
-    job::{FailureCode, Job, JobEvent, JobView, Recorded},
+    job::{EventMetadata, FailureCode, Job, JobEvent, JobView},
 };
 use ffapi_nats::{Codec, Message};
 use sqlx::{AssertSqlSafe, PgConnection, types::Json};
 
 use crate::{
     Database, Projection, ProjectionError,
-    erasure::Gone,
+    erasure::ErasedAggregates,
     fold::{JobRow, column, documents, fold, sequences},
 };
 
-/// The read model's writer.
+/// Writes the read model.
 #[derive(Debug)]
 pub struct JobDetail;
 
@@ -36,14 +36,16 @@ impl Projection for JobDetail {
     async fn forget(
         &self,
         transaction: &mut PgConnection,
-        gone: &Gone<'_>,
+        erased: &ErasedAggregates<'_>,
     ) -> Result<(), ProjectionError> {
-        gone.delete(transaction, "DELETE FROM job_detail WHERE tenant = $1 AND id = ANY($2)").await
+        erased
+            .delete(transaction, "DELETE FROM job_detail WHERE tenant = $1 AND id = ANY($2)")
+            .await
     }
 }
 
 impl JobRow for JobView {
-    fn apply(row: Option<Self>, event: &JobEvent, meta: &Recorded) -> Option<Self> {
+    fn apply(row: Option<Self>, event: &JobEvent, meta: &EventMetadata) -> Option<Self> {
         Self::apply(row, event, meta)
     }
 
@@ -78,62 +80,64 @@ impl JobRow for JobView {
     }
 }
 
-/// Jobs that were completed before a moment and whose outputs are still kept.
+/// A page of completed jobs whose outputs have not expired.
 #[derive(Debug)]
 pub struct Kept {
-    /// Those of a page. A row that cannot be read is passed over.
+    /// The jobs. A row that cannot be deserialized is skipped.
     pub jobs: Vec<JobView>,
-    /// Where the next page begins; none if there is none.
-    pub next: Option<KeptAfter>,
+    /// Cursor of the next page; `None` if this is the last one.
+    pub next: Option<KeptCursor>,
 }
 
-/// A place among them.
+/// A position in the list of these jobs.
 #[derive(Debug, Clone)]
-pub struct KeptAfter {
+pub struct KeptCursor {
     completed_at: String,
     id: String,
 }
 
-/// A page of them behind a place, the oldest first.
+/// Up to `limit` jobs that were completed before a time and whose outputs have not expired, after
+/// the cursor, oldest first.
 ///
 /// # Errors
-/// When the database does not answer.
-pub async fn kept_since(
+/// When the database does not respond.
+pub async fn page_with_unexpired_outputs(
     database: &Database,
     before: Timestamp,
-    after: Option<KeptAfter>,
+    after: Option<KeptCursor>,
     limit: u32,
 ) -> Result<Kept, ProjectionError> {
-    let place = after.map(|KeptAfter { completed_at, id }| (completed_at, id)).unwrap_or_default();
+    let cursor =
+        after.map(|KeptCursor { completed_at, id }| (completed_at, id)).unwrap_or_default();
     let rows: Vec<(String, String, String)> = sqlx::query_as(AssertSqlSafe(format!(
         "SELECT doc #>> '{{summary,completed_at}}', id, doc::text FROM job_detail
          WHERE {KEPT} AND (doc #>> '{{summary,completed_at}}', id) > ($2, $3)
          ORDER BY doc #>> '{{summary,completed_at}}', id LIMIT $4"
     )))
     .bind(before.to_string())
-    .bind(place.0)
-    .bind(place.1)
+    .bind(cursor.0)
+    .bind(cursor.1)
     .bind(i64::from(limit))
     .fetch_all(&database.pool)
     .await?;
     let full = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
     let last = rows.last().filter(|_| full);
-    let next = last.map(|(at, id, _)| KeptAfter { completed_at: at.clone(), id: id.clone() });
+    let next = last.map(|(at, id, _)| KeptCursor { completed_at: at.clone(), id: id.clone() });
     let read = |(_, id, doc): (String, String, String)| {
         let job = serde_json::from_str::<JobView>(&doc).ok();
         if job.is_none() {
-            tracing::error!(id, "a row of `job_detail` cannot be read and is passed over");
+            tracing::error!(id, "skipping a row of `job_detail` that cannot be deserialized");
         }
         job
     };
     Ok(Kept { jobs: rows.into_iter().filter_map(read).collect(), next })
 }
 
-/// How many those are.
+/// The number of jobs that were completed before a time and whose outputs have not expired.
 ///
 /// # Errors
-/// When the database does not answer.
-pub async fn count_kept_since(
+/// When the database does not respond.
+pub async fn count_with_unexpired_outputs(
     database: &Database,
     before: Timestamp,
 ) -> Result<u64, ProjectionError> {
@@ -145,29 +149,29 @@ pub async fn count_kept_since(
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
-/// Completed before a moment, and its outputs still kept.
+/// SQL condition: completed before `$1`, and outputs not expired.
 const KEPT: &str = "doc #>> '{summary,status}' = 'completed'
     AND doc #>> '{summary,outputs_expired_at}' IS NULL
     AND jsonb_array_length(doc -> 'outputs') > 0
     AND doc #>> '{summary,completed_at}' < $1";
 
-/// Which dead letters.
+/// Which dead letters to list.
 #[derive(Debug, Clone, Default)]
 pub struct Dead {
-    /// Only this tenant's.
+    /// Only jobs of this tenant.
     pub tenant: Option<Tenant>,
-    /// Only of this error.
+    /// Only jobs that failed with this code.
     pub code: Option<FailureCode>,
-    /// Only these.
+    /// Only these jobs.
     pub ids: Option<Vec<JobId>>,
-    /// Older than this one.
+    /// Only jobs older than this one: the cursor.
     pub after: Option<JobId>,
 }
 
-/// Jobs of which every attempt was used up, the newest first.
+/// Up to `limit` jobs that failed after all attempts, newest first.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn dead_letters(
     database: &Database,
     filter: &Dead,
@@ -192,10 +196,10 @@ pub async fn dead_letters(
     Ok(rows.into_iter().map(|(Json(job),)| job).collect())
 }
 
-/// One job of a tenant, with the sequence of the newest message folded in.
+/// One job of a tenant, and the sequence of the newest message applied to it.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn find(
     database: &Database,
     tenant: &Tenant,

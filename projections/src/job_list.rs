@@ -1,45 +1,45 @@
-//! Answers: which jobs does a tenant have?
+//! The list of a tenant's jobs.
 
 use std::collections::BTreeMap;
 
 use ffapi_domain::{
     BatchId, Decider, JobId, Tenant, Timestamp,
-    job::{Job, JobEvent, JobStatus, JobSummary, PresetRef, Recorded},
+    job::{EventMetadata, Job, JobEvent, JobStatus, JobSummary, PresetRef},
 };
 use ffapi_nats::{Codec, Message};
 use sqlx::{PgConnection, QueryBuilder, types::Json};
 
 use crate::{
     Database, Projection, ProjectionError,
-    erasure::Gone,
+    erasure::ErasedAggregates,
     fold::{JobRow, column, documents, fold, millis, sequences},
     storable,
 };
 
-/// The read model's writer.
+/// Writes the read model.
 #[derive(Debug)]
 pub struct JobList;
 
-/// Which jobs a list shows.
+/// Which jobs to list.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Only these.
+    /// Only jobs with this status.
     pub status: Option<JobStatus>,
-    /// Only this batch's.
+    /// Only jobs of this batch.
     pub batch: Option<BatchId>,
-    /// Only what used this version of this preset.
+    /// Only jobs that used this version of this preset.
     pub preset: Option<PresetRef>,
-    /// Only this kind.
+    /// Only jobs of this kind.
     pub kind: Option<String>,
-    /// Asked for at or after.
+    /// Only jobs submitted at or after this time.
     pub created_after: Option<Timestamp>,
-    /// Asked for before.
+    /// Only jobs submitted before this time.
     pub created_before: Option<Timestamp>,
-    /// Only jobs with these labels.
+    /// Only jobs with all of these labels.
     pub metadata: BTreeMap<String, String>,
     /// Oldest first instead of newest first.
     pub oldest_first: bool,
-    /// Beyond this one.
+    /// Only jobs after this one in the order of the list: the cursor.
     pub after: Option<JobId>,
 }
 
@@ -60,14 +60,14 @@ impl Projection for JobList {
     async fn forget(
         &self,
         transaction: &mut PgConnection,
-        gone: &Gone<'_>,
+        erased: &ErasedAggregates<'_>,
     ) -> Result<(), ProjectionError> {
-        gone.delete(transaction, "DELETE FROM job_list WHERE tenant = $1 AND id = ANY($2)").await
+        erased.delete(transaction, "DELETE FROM job_list WHERE tenant = $1 AND id = ANY($2)").await
     }
 }
 
 impl JobRow for JobSummary {
-    fn apply(row: Option<Self>, event: &JobEvent, meta: &Recorded) -> Option<Self> {
+    fn apply(row: Option<Self>, event: &JobEvent, meta: &EventMetadata) -> Option<Self> {
         Self::apply(row, event, meta)
     }
 
@@ -108,10 +108,10 @@ impl JobRow for JobSummary {
     }
 }
 
-/// A page of a tenant's jobs, newest first unless the filter says otherwise.
+/// Up to `limit` of a tenant's jobs, newest first unless the filter has `oldest_first`.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn page(
     database: &Database,
     tenant: &Tenant,
@@ -132,8 +132,8 @@ pub async fn page(
     if let Some(preset) = &filter.preset {
         query.push(" AND doc @> ").push_bind(serde_json::json!({ "preset": preset }));
         if !preset.global {
-            let everybodys = serde_json::json!({ "preset": { "global": true } });
-            query.push(" AND NOT doc @> ").push_bind(everybodys);
+            let global = serde_json::json!({ "preset": { "global": true } });
+            query.push(" AND NOT doc @> ").push_bind(global);
         }
     }
     if let Some(after) = filter.created_after {
@@ -146,10 +146,10 @@ pub async fn page(
         let labels = serde_json::json!({ "metadata": filter.metadata });
         query.push(" AND doc @> ").push_bind(labels);
     }
-    // Ids sort by time, so they are the order and the cursor at once.
-    let (beyond, order) = if filter.oldest_first { (" > ", " ASC") } else { (" < ", " DESC") };
+    // Ids sort by time, so they are both the order and the cursor.
+    let (operator, order) = if filter.oldest_first { (" > ", " ASC") } else { (" < ", " DESC") };
     if let Some(after) = filter.after {
-        query.push(" AND id").push(beyond).push_bind(after.to_string());
+        query.push(" AND id").push(operator).push_bind(after.to_string());
     }
     query.push(" ORDER BY id").push(order).push(" LIMIT ").push_bind(i64::from(limit));
     let rows: Vec<(Json<JobSummary>,)> = query.build_query_as().fetch_all(&database.pool).await?;

@@ -1,8 +1,8 @@
 //! Read models in Postgres: one file each, with row, queries and tests.
 //!
-//! [`Runner`] follows the log and gives batches to one [`Projection`]; its rows and its checkpoint
-//! are written in one transaction, so what is read is always the log up to a known position. The
-//! only importer of sqlx.
+//! [`Runner`] follows the log and passes batches to one [`Projection`]. Rows and checkpoint are
+//! written in one transaction, so that the rows always correspond to the log up to a known
+//! position. The only crate that depends on sqlx.
 
 mod anchor;
 pub mod archive;
@@ -25,13 +25,13 @@ mod runner;
 mod storable;
 pub mod webhooks;
 
-pub use anchor::{Anchor, AnchorSigner, NoVerifyingKey, Notary, verifying_key};
+pub use anchor::{Anchor, AnchorSigner, AnchorVerifier, InvalidVerifyingKey, verifying_key};
 pub use archive::Archive;
 pub use audit::{AuditDecisions, AuditNotes};
 pub use batch::BatchList;
 pub use checkpoint::{Checkpoint, Ends, positions};
 pub use database::{Database, PostgresConfig};
-pub use erasure::Gone;
+pub use erasure::ErasedAggregates;
 pub use error::{Flaw, ProjectionError};
 pub use job_detail::JobDetail;
 pub use job_list::JobList;

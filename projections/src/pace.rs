@@ -1,18 +1,18 @@
-//! Answers: how long do such jobs take?
+//! Statistics of job durations, by class and tenant.
 
 use std::collections::BTreeMap;
 
 use ffapi_domain::{
     Tenant,
     job::JobEvent,
-    media::{Pace as Learned, Spent},
+    media::{Pace as DurationStats, Spent},
 };
 use ffapi_nats::{Codec, Message};
 use sqlx::PgConnection;
 
 use crate::{Database, Projection, ProjectionError, fold::decisions, storable};
 
-/// The read model's writer.
+/// Writes the read model.
 #[derive(Debug)]
 pub struct Pace;
 
@@ -26,7 +26,7 @@ impl Projection for Pace {
         codec: &Codec,
         batch: &[Message],
     ) -> Result<(), ProjectionError> {
-        // In the log's order, whatever the batches: the newer counts more.
+        // In log order, since newer jobs have more weight.
         let mut spent: BTreeMap<u64, (String, Spent)> = BTreeMap::new();
         for (sequence, decision) in decisions(codec, batch).await?.into_values().flatten() {
             let of_event = decision.events.into_iter().find_map(|event| match event {
@@ -36,13 +36,13 @@ impl Projection for Pace {
             let tenant = decision.tenant;
             spent.extend(of_event.map(|spent| (sequence, (tenant, spent))));
         }
-        // What cannot have been is not learned from, also where an older version wrote it down.
+        // Implausible values, which an older version could record, are ignored.
         let plausible = spent.into_iter().filter(|(_, (_, spent))| spent.is_plausible());
         for (sequence, (tenant, spent)) in plausible {
             let class = storable::text(&spent.effort.class);
-            let whose = Whose { class: &class, tenant: &tenant };
-            let known = load(&mut *transaction, &whose).await?;
-            store(transaction, &whose, Learned::learn(known, &spent), sequence).await?;
+            let key = StatsKey { class: &class, tenant: &tenant };
+            let known = load(&mut *transaction, &key).await?;
+            store(transaction, &key, DurationStats::learn(known, &spent), sequence).await?;
         }
         Ok(())
     }
@@ -50,33 +50,33 @@ impl Projection for Pace {
 
 type Row = (f64, f64, i64);
 
-fn learned((seconds, bytes, jobs): Row) -> Learned {
-    Learned { seconds, bytes, jobs: u64::try_from(jobs).unwrap_or(0) }
+fn from_row((seconds, bytes, jobs): Row) -> DurationStats {
+    DurationStats { seconds, bytes, jobs: u64::try_from(jobs).unwrap_or(0) }
 }
 
-/// A tenant's jobs of one class.
-struct Whose<'a> {
+/// Identifies a tenant's jobs of one class.
+struct StatsKey<'a> {
     class: &'a str,
     tenant: &'a str,
 }
 
 async fn load(
     connection: &mut PgConnection,
-    whose: &Whose<'_>,
-) -> Result<Option<Learned>, ProjectionError> {
+    key: &StatsKey<'_>,
+) -> Result<Option<DurationStats>, ProjectionError> {
     let row: Option<Row> =
         sqlx::query_as("SELECT seconds, bytes, jobs FROM pace WHERE class = $1 AND tenant = $2")
-            .bind(whose.class)
-            .bind(whose.tenant)
+            .bind(key.class)
+            .bind(key.tenant)
             .fetch_optional(connection)
             .await?;
-    Ok(row.map(learned))
+    Ok(row.map(from_row))
 }
 
 async fn store(
     connection: &mut PgConnection,
-    whose: &Whose<'_>,
-    learned: Learned,
+    key: &StatsKey<'_>,
+    stats: DurationStats,
     sequence: u64,
 ) -> Result<(), ProjectionError> {
     sqlx::query(
@@ -86,39 +86,39 @@ async fn store(
              seconds = excluded.seconds, bytes = excluded.bytes, jobs = excluded.jobs,
              sequence = excluded.sequence",
     )
-    .bind(whose.class)
-    .bind(whose.tenant)
-    .bind(learned.seconds)
-    .bind(learned.bytes)
-    .bind(i64::try_from(learned.jobs).unwrap_or(i64::MAX))
+    .bind(key.class)
+    .bind(key.tenant)
+    .bind(stats.seconds)
+    .bind(stats.bytes)
+    .bind(i64::try_from(stats.jobs).unwrap_or(i64::MAX))
     .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// Tenants whose jobs of a class are looked at: those that had one last.
-const VOICES: i64 = 1_000;
+/// Maximum number of tenants whose jobs of a class are considered: those with the most recent ones.
+const MAX_TENANTS: i64 = 1_000;
 
-/// How fast jobs of a class went, as far as that says something of this tenant's next one; none before
-/// the first.
+/// Duration statistics for this tenant's next job of a class; `None` if there was no job of the
+/// class yet.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn of(
     database: &Database,
     class: &str,
     tenant: &Tenant,
-) -> Result<Option<Learned>, ProjectionError> {
+) -> Result<Option<DurationStats>, ProjectionError> {
     let mut connection = database.pool.acquire().await?;
-    let own = load(&mut connection, &Whose { class, tenant: tenant.as_str() }).await?;
+    let own = load(&mut connection, &StatsKey { class, tenant: tenant.as_str() }).await?;
     let all: Vec<Row> = sqlx::query_as(
         "SELECT seconds, bytes, jobs FROM pace WHERE class = $1 ORDER BY sequence DESC LIMIT $2",
     )
     .bind(class)
-    .bind(VOICES)
+    .bind(MAX_TENANTS)
     .fetch_all(&mut *connection)
     .await?;
-    let all: Vec<Learned> = all.into_iter().map(learned).collect();
-    Ok(Learned::of_many(own, &all))
+    let all: Vec<DurationStats> = all.into_iter().map(from_row).collect();
+    Ok(DurationStats::of_many(own, &all))
 }

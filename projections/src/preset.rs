@@ -1,4 +1,4 @@
-//! Answers: which presets are there, and what was each version?
+//! Presets and all of their versions.
 
 use ffapi_domain::{
     Decider, Tenant,
@@ -10,24 +10,24 @@ use sqlx::{FromRow, PgConnection, types::Json};
 
 use crate::{Database, Projection, ProjectionError, storable};
 
-/// The read model's writer.
+/// Writes the read model.
 #[derive(Debug)]
 pub struct Presets;
 
 /// The newest version of a preset.
 #[derive(Debug, Clone, FromRow)]
 pub struct PresetRow {
-    /// Whose: a tenant, or `_` for everybody's.
+    /// The owner: a tenant, or `_` for a global preset.
     pub tenant: String,
-    /// Its name.
+    /// Name of the preset.
     pub name: String,
-    /// 1 for the first.
+    /// Version number, from 1.
     pub version: i32,
-    /// The kind of job that it is for.
+    /// The kind of job that it applies to.
     pub kind: String,
-    /// Fields of that kind's body.
+    /// Fields of that kind's request body.
     pub body: Json<Value>,
-    /// Milliseconds since 1970.
+    /// When it was defined, in milliseconds since 1970.
     pub created_at: i64,
 }
 
@@ -83,10 +83,10 @@ impl Projection for Presets {
     }
 }
 
-/// How many presets a tenant has of its own, without those that it deleted.
+/// The number of a tenant's own presets, without deleted ones.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn count(database: &Database, tenant: &Tenant) -> Result<u64, ProjectionError> {
     let count: i64 = sqlx::query_scalar(
         "SELECT count(DISTINCT name) FROM preset WHERE tenant = $1 AND NOT deleted",
@@ -97,11 +97,11 @@ pub async fn count(database: &Database, tenant: &Tenant) -> Result<u64, Projecti
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
-/// The newest version of each preset that a tenant may use, by name and its own before everybody's:
-/// up to `limit` of those behind a name and a tenant.
+/// The newest version of each preset that a tenant may use, ordered by name, own ones before global
+/// ones: up to `limit` after the cursor, a name and an owner.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn page(
     database: &Database,
     tenant: &Tenant,

@@ -1,4 +1,4 @@
-//! What messages of the log say to users, whatever they are about.
+//! The public events in messages of the log, as clients see them.
 
 use ffapi_domain::{
     Decider, PublicEvent, Timestamp,
@@ -9,27 +9,28 @@ use ffapi_domain::{
 };
 use ffapi_nats::{Actor, Codec, CodecError, Decision, Message};
 
-/// What a message of the log says to users.
+/// The public part of a message of the log.
 #[derive(Debug, Clone)]
 pub struct PublicMessage {
-    /// The field that names what it is about, like `job_id`.
+    /// Name of the id field of its resource, like `job_id`.
     pub field: &'static str,
-    /// Its name.
+    /// Id of that resource.
     pub thing: String,
-    /// When.
+    /// When the decision was made.
     pub at: Timestamp,
-    /// By whom.
+    /// The key or process that caused it.
     pub actor: Actor,
-    /// What, each with its place in the message.
+    /// The public events, each with its index in the message.
     pub events: Vec<(u32, PublicEvent)>,
-    /// Who is told of this thing from here on, beside the tenant's endpoints.
+    /// The endpoint that gets this resource's events in addition to the tenant's endpoints, if the
+    /// message defines one.
     pub callback: Option<Callback>,
 }
 
-/// Reads what a message says to users; none if it is none of theirs.
+/// Decodes the public part of a message; `None` if its aggregate has no public events.
 ///
 /// # Errors
-/// When it cannot be read, or the key store does not answer.
+/// When it cannot be decoded, or the key store does not respond.
 pub async fn told(codec: &Codec, message: &Message) -> Result<Option<PublicMessage>, CodecError> {
     let Some((category, _, id)) = message.address() else { return Ok(None) };
     Ok(Some(match category {
@@ -41,7 +42,7 @@ pub async fn told(codec: &Codec, message: &Message) -> Result<Option<PublicMessa
             });
             PublicMessage {
                 callback,
-                ..tell(&decision, "job_id", id, |event| Some(job::public(event)))
+                ..public_part(&decision, "job_id", id, |event| Some(job::public(event)))
             }
         }
         Batch::CATEGORY => {
@@ -51,21 +52,21 @@ pub async fn told(codec: &Codec, message: &Message) -> Result<Option<PublicMessa
                 _ => None,
             });
             let of = |event: &BatchEvent| Some(batch::public(event));
-            PublicMessage { callback, ..tell(&decision, "batch_id", id, of) }
+            PublicMessage { callback, ..public_part(&decision, "batch_id", id, of) }
         }
         Key::CATEGORY => {
             let decision: Decision<KeyEvent> = codec.decode(&message.payload).await?;
-            tell(&decision, "key_id", id, |event| Some(key::public(event)))
+            public_part(&decision, "key_id", id, |event| Some(key::public(event)))
         }
         Webhook::CATEGORY => {
             let decision: Decision<WebhookEvent> = codec.decode(&message.payload).await?;
-            tell(&decision, "webhook_id", id, webhook::public)
+            public_part(&decision, "webhook_id", id, webhook::public)
         }
         _ => return Ok(None),
     }))
 }
 
-fn tell<E>(
+fn public_part<E>(
     decision: &Decision<E>,
     field: &'static str,
     thing: &str,

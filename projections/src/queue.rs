@@ -1,39 +1,40 @@
-//! Answers: what waits, and what runs?
+//! Queued and running jobs.
 
 use std::collections::BTreeMap;
 
 use ffapi_domain::{
     Decider, JobId, Tenant, Timestamp,
-    job::{Job, JobEvent, JobStatus, Priority, QueueEntry, Recorded},
+    job::{EventMetadata, Job, JobEvent, JobStatus, Priority, QueueEntry},
 };
 use ffapi_nats::{Codec, Message};
 use sqlx::{PgConnection, types::Json};
 
 use crate::{
     Database, Projection, ProjectionError,
-    erasure::Gone,
+    erasure::ErasedAggregates,
     fold::{JobRow, column, documents, fold, millis, sequences},
 };
 
-/// The read model's writer.
+/// Writes the read model.
 #[derive(Debug)]
 pub struct Queue;
 
-/// How much of a tenant's waits and runs.
+/// Numbers of a tenant's queued and running jobs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Depth {
-    /// Waiting jobs by priority.
+    /// Number of queued jobs by priority.
     pub queued: BTreeMap<Priority, u64>,
-    /// Jobs that workers have.
+    /// Number of jobs that are being processed.
     pub processing: u64,
-    /// Since when the job that waits longest has been there.
+    /// When the job that has been queued longest was queued.
     pub oldest: Option<Timestamp>,
 }
 
 impl Projection for Queue {
     const NAME: &'static str = "queue";
     const TABLES: &'static [&'static str] = &["queue"];
-    // Nothing personal stands here, but what could not be read for it may be read without it.
+    // The rows have no personal fields, but a message that was parked for one may be applied after
+    // an erasure.
     const PERSONAL: &'static [&'static str] = &[Job::CATEGORY];
 
     async fn apply(
@@ -48,14 +49,14 @@ impl Projection for Queue {
     async fn forget(
         &self,
         transaction: &mut PgConnection,
-        gone: &Gone<'_>,
+        erased: &ErasedAggregates<'_>,
     ) -> Result<(), ProjectionError> {
-        gone.delete(transaction, "DELETE FROM queue WHERE tenant = $1 AND id = ANY($2)").await
+        erased.delete(transaction, "DELETE FROM queue WHERE tenant = $1 AND id = ANY($2)").await
     }
 }
 
 impl JobRow for QueueEntry {
-    fn apply(row: Option<Self>, event: &JobEvent, meta: &Recorded) -> Option<Self> {
+    fn apply(row: Option<Self>, event: &JobEvent, meta: &EventMetadata) -> Option<Self> {
         Self::apply(row, event, meta)
     }
 
@@ -95,10 +96,10 @@ impl JobRow for QueueEntry {
     }
 }
 
-/// How much of a tenant's waits and runs.
+/// Numbers of a tenant's queued and running jobs.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn depth(database: &Database, tenant: &Tenant) -> Result<Depth, ProjectionError> {
     let rows: Vec<(String, i16, i64, i64)> = sqlx::query_as(
         "SELECT status, priority, count(*), min(since) FROM queue

@@ -1,12 +1,13 @@
-//! Blue/green: a read model is built anew beside the served one, then takes its place.
+//! Blue/green rebuild: a read model is built again in its own schema, then replaces the served
+//! tables.
 
 use ffapi_nats::{Codec, Log};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::{Database, Projection, ProjectionError, Runner};
 
-/// One read model being built anew, in a schema of its own. Stopped half-way, it goes on from its
-/// own checkpoint.
+/// The rebuild of one read model, in a schema of its own. If interrupted, it resumes from its own
+/// checkpoint.
 #[derive(Debug)]
 pub struct Rebuild<P> {
     database: Database,
@@ -14,14 +15,14 @@ pub struct Rebuild<P> {
     schema: String,
 }
 
-/// The tables that belong to every read model.
+/// The tables that all read models share.
 const SHARED: [&str; 2] = ["projection_checkpoint", "projection_parked"];
 
 impl<P: Projection> Rebuild<P> {
-    /// Begins, or goes on with, a rebuild.
+    /// Starts a rebuild, or resumes an interrupted one.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database does not respond.
     pub async fn begin(
         database: Database,
         log: Log,
@@ -30,12 +31,12 @@ impl<P: Projection> Rebuild<P> {
     ) -> Result<Self, ProjectionError> {
         let schema = format!("rebuild_{}", P::NAME);
         let mut connection = database.pool.acquire().await?;
-        run(&mut connection, format!("CREATE SCHEMA IF NOT EXISTS {schema}")).await?;
+        execute(&mut connection, format!("CREATE SCHEMA IF NOT EXISTS {schema}")).await?;
         for table in P::TABLES.iter().chain(&SHARED) {
             let like = format!(
                 "CREATE TABLE IF NOT EXISTS {schema}.{table} (LIKE public.{table} INCLUDING ALL)"
             );
-            run(&mut connection, like).await?;
+            execute(&mut connection, like).await?;
         }
         drop(connection);
         let mut runner = Runner::new(database.clone(), log, codec, projection);
@@ -43,20 +44,20 @@ impl<P: Projection> Rebuild<P> {
         Ok(Self { database, runner, schema })
     }
 
-    /// Follows the log to its end as it is now; answers how far that is. The served tables are
-    /// not touched.
+    /// Applies the log up to its current end; returns that sequence. The served tables are not
+    /// changed.
     ///
     /// # Errors
-    /// When the log or the database is in trouble; going on later loses nothing.
+    /// When the log or the database fails; the rebuild can be resumed later.
     pub async fn catch_up(&self) -> Result<u64, ProjectionError> {
         self.runner.catch_up().await
     }
 
-    /// How many rows differ from the served ones. Only means something while nothing is appended
-    /// and both are caught up.
+    /// The number of rows that differ from the served ones. Only meaningful while nothing is
+    /// appended and both are caught up.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database does not respond.
     pub async fn differences(&self) -> Result<u64, ProjectionError> {
         let mut differences = 0_i64;
         for table in P::TABLES {
@@ -73,24 +74,24 @@ impl<P: Projection> Rebuild<P> {
         Ok(u64::try_from(differences).unwrap_or(0))
     }
 
-    /// Puts the new tables in place of the served ones, with their checkpoint, all at once. The
-    /// runner that followed into the old ones notices and follows on into these.
+    /// Replaces the served tables and their checkpoint by the new ones, in one transaction. The
+    /// runner that wrote the old tables fails to move its checkpoint, and restarts on the new ones.
     ///
     /// # Errors
-    /// When the database does not answer; then nothing has changed.
+    /// When the database does not respond; then nothing has changed.
     pub async fn switch(self) -> Result<(), ProjectionError> {
         let schema = &self.schema;
         let mut connection = self.database.pool.acquire().await?;
         let tables: Vec<String> = P::TABLES.iter().map(|table| format!("public.{table}")).collect();
         let mut transaction = loop {
             let mut transaction = connection.begin().await?;
-            // In the order in which a runner touches them. Once they are locked, whoever commits a
-            // batch into the old tables has done so, or will fail.
+            // In the order in which a runner locks them. Once they are locked, a runner has either
+            // committed its batch into the old tables, or its commit will fail.
             let lock = format!(
                 "LOCK TABLE {}, public.projection_checkpoint IN ACCESS EXCLUSIVE MODE",
                 tables.join(", ")
             );
-            run(&mut transaction, lock).await?;
+            execute(&mut transaction, lock).await?;
             let ahead = format!(
                 "SELECT coalesce((SELECT sequence FROM public.projection_checkpoint
                  WHERE name = '{name}') > (SELECT sequence FROM {schema}.projection_checkpoint
@@ -102,30 +103,31 @@ impl<P: Projection> Rebuild<P> {
             if !ahead {
                 break transaction;
             }
-            // What is served is newer: switching now would show the past.
+            // The served tables are newer: switching now would serve an older state.
             transaction.rollback().await?;
             self.catch_up().await?;
         };
         for table in P::TABLES {
-            run(&mut transaction, format!("DROP TABLE public.{table}")).await?;
-            run(&mut transaction, format!("ALTER TABLE {schema}.{table} SET SCHEMA public"))
+            execute(&mut transaction, format!("DROP TABLE public.{table}")).await?;
+            execute(&mut transaction, format!("ALTER TABLE {schema}.{table} SET SCHEMA public"))
                 .await?;
         }
         for table in SHARED {
             let name = P::NAME;
-            run(&mut transaction, format!("DELETE FROM public.{table} WHERE name = '{name}'"))
+            execute(&mut transaction, format!("DELETE FROM public.{table} WHERE name = '{name}'"))
                 .await?;
-            run(&mut transaction, format!("INSERT INTO public.{table} TABLE {schema}.{table}"))
+            execute(&mut transaction, format!("INSERT INTO public.{table} TABLE {schema}.{table}"))
                 .await?;
         }
-        run(&mut transaction, format!("DROP SCHEMA {schema} CASCADE")).await?;
+        execute(&mut transaction, format!("DROP SCHEMA {schema} CASCADE")).await?;
         transaction.commit().await?;
         Ok(())
     }
 }
 
-async fn run(connection: &mut PgConnection, statement: String) -> Result<(), ProjectionError> {
-    // Made of our own names only: a projection's, its tables', and this module's.
+async fn execute(connection: &mut PgConnection, statement: String) -> Result<(), ProjectionError> {
+    // Contains only constants: the names of the projection and its tables, and texts of this
+    // module.
     sqlx::query(AssertSqlSafe(statement)).execute(connection).await?;
     Ok(())
 }

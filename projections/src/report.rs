@@ -1,5 +1,4 @@
-//! Answers: what was made, for whom, with which codec, in which month? A question that nobody planned:
-//! its rows are built from the whole log when it is asked.
+//! Report of outputs by month, tenant and codec. Its rows are built from the whole log on demand.
 
 use ffapi_domain::{
     Decider, Timestamp,
@@ -11,24 +10,24 @@ use sqlx::{FromRow, PgConnection};
 
 use crate::{Database, Projection, ProjectionError, storable};
 
-/// The read model's writer.
+/// Writes the read model.
 #[derive(Debug)]
 pub struct Report;
 
-/// What was made in a month, for a tenant, with a codec.
+/// The outputs of a tenant in a month, with a codec.
 #[derive(Debug, Clone, FromRow)]
 pub struct ReportRow {
     /// Like `2026-11`, UTC.
     pub month: String,
-    /// Whose.
+    /// The tenant.
     pub tenant: String,
-    /// Of the picture, else of the sound; `none` for what made no media.
+    /// Video codec, otherwise audio codec; `none` for jobs without media outputs.
     pub codec: String,
-    /// How many jobs.
+    /// Number of jobs.
     pub jobs: i64,
-    /// Microseconds of media that were charged.
+    /// Charged media time in microseconds.
     pub micros: i64,
-    /// Of their outputs.
+    /// Total size of the outputs in bytes.
     pub bytes: i64,
 }
 
@@ -75,14 +74,14 @@ impl Projection for Report {
 
 fn codec_of(outputs: &[OutputFile]) -> &str {
     let streams = || outputs.iter().flat_map(|output| &output.streams);
-    let picture = streams().find(|stream| stream.kind == "video");
-    picture.or_else(|| streams().next()).map_or("none", |stream| stream.codec.as_str())
+    let video = streams().find(|stream| stream.kind == "video");
+    video.or_else(|| streams().next()).map_or("none", |stream| stream.codec.as_str())
 }
 
-/// Every row, by month, tenant and codec.
+/// All rows, ordered by month, tenant and codec.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn all(database: &Database) -> Result<Vec<ReportRow>, ProjectionError> {
     let rows = sqlx::query_as(
         "SELECT month, tenant, codec, jobs, micros, bytes FROM report

@@ -1,4 +1,4 @@
-mod anew;
+mod erase;
 mod parked;
 
 use std::time::Duration;
@@ -12,20 +12,21 @@ use tokio_util::sync::CancellationToken;
 use self::parked::Parked;
 use crate::{
     Checkpoint, Database, ProjectionError,
-    erasure::{Gone, erased},
+    erasure::{ErasedAggregates, erased},
 };
 
 /// One read model: how a batch of messages changes its rows.
 pub trait Projection: Send + Sync {
-    /// Names its checkpoint.
+    /// Its name, as in its checkpoint.
     const NAME: &'static str;
-    /// Its tables: what a rebuild makes anew.
+    /// Its tables, which a rebuild creates again.
     const TABLES: &'static [&'static str];
-    /// The categories of what its rows are made of whose messages a data key opens: of a tenant that is
-    /// erased they are applied anew.
+    /// Categories whose personal fields may be in its rows. When a tenant is erased, its messages
+    /// of these categories are applied again.
     const PERSONAL: &'static [&'static str] = &[];
 
-    /// Writes what a batch changes. Messages come in order, each once; all or nothing is kept.
+    /// Writes the changes of a batch. Messages arrive in log order, each once; the transaction is
+    /// committed as a whole or rolled back.
     fn apply(
         &self,
         transaction: &mut PgConnection,
@@ -33,17 +34,17 @@ pub trait Projection: Send + Sync {
         batch: &[Message],
     ) -> impl Future<Output = Result<(), ProjectionError>> + Send;
 
-    /// Deletes the rows of aggregates that are applied anew. Nothing is to be done where nothing is
-    /// [`Projection::PERSONAL`].
+    /// Deletes the rows of aggregates before their messages are applied again. Only needed if there
+    /// are [`Projection::PERSONAL`] categories.
     fn forget(
         &self,
         _transaction: &mut PgConnection,
-        _gone: &Gone<'_>,
+        _erased: &ErasedAggregates<'_>,
     ) -> impl Future<Output = Result<(), ProjectionError>> + Send {
         async { Ok(()) }
     }
 
-    /// Takes what is personal of a tenant out of rows that no message makes anew.
+    /// Removes a tenant's personal data from rows that are not rebuilt from messages.
     fn erase(
         &self,
         _transaction: &mut PgConnection,
@@ -53,47 +54,48 @@ pub trait Projection: Send + Sync {
     }
 }
 
-/// Follows the log for one read model, into the tables that are served or into a rebuild's.
+/// Applies the log to one read model, in the served tables or in those of a rebuild.
 #[derive(Debug)]
 pub struct Runner<P> {
     database: Database,
     log: Log,
     codec: Codec,
     projection: P,
-    /// The schema whose tables come before the served ones; none for those.
+    /// The schema of a rebuild; `None` for the served tables.
     pub(crate) schema: Option<String>,
 }
 
-/// What a committed batch was.
+/// A committed batch.
 #[derive(Debug, Clone, Copy)]
 pub struct Applied {
-    /// Up to here.
+    /// Sequence of its last message.
     pub sequence: u64,
-    /// So many.
+    /// Number of messages in it.
     pub messages: usize,
 }
 
-/// The subject on which a read model's new position is told.
+/// The subject on which a read model's new position is published.
 pub fn position_subject(name: &str) -> String {
     format!("projection.{name}.position")
 }
 
-const MAX_BATCH: usize = 1000;
-/// The least time between two commits: each costs a write to the disk that the log wants too.
-const PACE: Duration = Duration::from_millis(10);
-/// How long a runner trusts a connection that it does not use.
-const IDLE: Duration = Duration::from_secs(1);
+const MAX_BATCH_SIZE: usize = 1000;
+/// Minimum time between two commits: each is a disk write that competes with those of the log.
+const MIN_COMMIT_INTERVAL: Duration = Duration::from_millis(10);
+/// How long the connection may be idle before it is checked.
+const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl<P: Projection> Runner<P> {
-    /// For this read model.
+    /// A runner for this read model, on the served tables.
     pub const fn new(database: Database, log: Log, codec: Codec, projection: P) -> Self {
         Self { database, log, codec, projection, schema: None }
     }
 
-    /// Follows until told to stop. Only one runner a read model works at a time; others wait.
+    /// Applies the log until `stop` is cancelled. Only one runner per read model is active, others
+    /// wait.
     ///
     /// # Errors
-    /// When log and rows diverged: a person must look. Everything else is waited out.
+    /// When log and rows diverged, which needs an operator. All other errors are retried.
     pub async fn run(&self, stop: &CancellationToken) -> Result<(), ProjectionError> {
         loop {
             let outcome = tokio::select! {
@@ -103,7 +105,7 @@ impl<P: Projection> Runner<P> {
             match outcome {
                 Err(error @ ProjectionError::Diverged { .. }) => return Err(error),
                 Err(error) => {
-                    tracing::warn!(projection = P::NAME, %error, "read model starts again");
+                    tracing::warn!(projection = P::NAME, %error, "restarting the read model");
                 }
                 Ok(()) => {}
             }
@@ -118,26 +120,26 @@ impl<P: Projection> Runner<P> {
         let (mut connection, mut checkpoint) = self.begin().await?;
         let mut parked = Parked::load(&mut connection, P::NAME).await?;
         let mut reader = self.log.follow(checkpoint.sequence.saturating_add(1));
-        let live = PubSub::new(self.log.nats().clone());
-        let mut pace = tokio::time::interval(PACE);
-        pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let pub_sub = PubSub::new(self.log.nats().clone());
+        let mut commit_interval = tokio::time::interval(MIN_COMMIT_INTERVAL);
+        commit_interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let Ok(first) = tokio::time::timeout(IDLE, reader.next()).await else {
-                // A database that was restored or replaced may be behind what we wrote to it.
+            let Ok(first) = tokio::time::timeout(IDLE_CHECK_INTERVAL, reader.next()).await else {
+                // A database that was restored or replaced may have lost what was committed.
                 connection.ping().await?;
                 continue;
             };
-            // One alone is committed at once; in a stream of them, each commit carries many.
-            pace.tick().await;
+            // A single message is committed at once; under load, each commit has many.
+            commit_interval.tick().await;
             let batch = batch_from(first, &mut reader).await;
             let applied =
                 self.commit(&mut connection, &mut checkpoint, &mut parked, &batch).await?;
             tracing::trace!(projection = P::NAME, ?applied, "applied");
-            live.tell(position_subject(P::NAME), applied.sequence.to_string()).await;
+            pub_sub.tell(position_subject(P::NAME), applied.sequence.to_string()).await;
         }
     }
 
-    /// Follows from its checkpoint to where the log ends now, and no further.
+    /// Applies the log from the checkpoint to its current end.
     pub(crate) async fn catch_up(&self) -> Result<u64, ProjectionError> {
         let last = self.log.last_sequence().await?;
         let (mut connection, mut checkpoint) = self.begin().await?;
@@ -151,19 +153,20 @@ impl<P: Projection> Runner<P> {
         Ok(checkpoint.sequence)
     }
 
-    /// A connection that alone may write these tables, and how far they are.
+    /// A connection with the exclusive right to write these tables, and their checkpoint.
     async fn begin(&self) -> Result<(PgConnection, Checkpoint), ProjectionError> {
-        // A lock of the session: it ends with the connection, however that ends.
+        // The lock belongs to the session: it is released when the connection ends for any reason.
         let options = self.database.pool.connect_options();
-        let alone = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(3));
+        let single =
+            PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(3));
         let mut connection =
-            alone.connect_with((*options).clone()).await?.acquire().await?.detach();
+            single.connect_with((*options).clone()).await?.acquire().await?.detach();
         if let Some(schema) = &self.schema {
             let path = AssertSqlSafe(format!("SET search_path = {schema}, public"));
             sqlx::query(path).execute(&mut connection).await?;
         }
-        // Should we vanish with our machine, the server lets go of the lock within a minute, and not of a
-        // dead connection after two hours.
+        // If this machine fails, the server releases the lock within a minute, instead of detecting
+        // the dead connection after two hours.
         sqlx::query(
             "SELECT set_config('tcp_keepalives_idle', '30', false),
                     set_config('tcp_keepalives_interval', '10', false),
@@ -172,35 +175,35 @@ impl<P: Projection> Runner<P> {
         .execute(&mut connection)
         .await?;
         let lock_name = format!("{}{}", self.schema.as_deref().unwrap_or_default(), P::NAME);
-        let mut waits = false;
+        let mut reported = false;
         while !lock(&mut connection, &lock_name).await? {
-            if !waits {
-                tracing::info!(name = P::NAME, "another projector writes this read model");
-                waits = true;
+            if !reported {
+                tracing::info!(name = P::NAME, "waiting: another projector writes this read model");
+                reported = true;
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
-        // What is served never goes back behind a position that was told: its commits reach the
-        // disk. A rebuild is nobody's until it is switched in.
+        // Served tables must never go back behind a published position, so their commits wait for
+        // the disk. A rebuild is not served until the switch.
         if self.schema.is_some() {
             sqlx::query("SET synchronous_commit = off").execute(&mut connection).await?;
         }
-        // Rows are found by key and by nothing else: a new table that nobody has counted yet must
-        // not be read from end to end for that.
+        // Rows are always looked up by key: a new table without statistics must not be scanned
+        // sequentially.
         sqlx::query("SET enable_seqscan = off").execute(&mut connection).await?;
         let checkpoint = Checkpoint::load(&mut connection, P::NAME, self.log.identity()).await?;
         self.check_divergence(&checkpoint).await?;
         Ok((connection, checkpoint))
     }
 
-    /// The message that the checkpoint names must still be that message.
+    /// The log must still have the message of the checkpoint at its sequence.
     async fn check_divergence(&self, checkpoint: &Checkpoint) -> Result<(), ProjectionError> {
         if checkpoint.sequence == 0 {
             return Ok(());
         }
         let diverged = |why: String| ProjectionError::Diverged { name: P::NAME, why };
         let Some(message) = self.log.at(checkpoint.sequence).await? else {
-            if self.log.forgets() && self.log.last_sequence().await? >= checkpoint.sequence {
+            if self.log.discards_old() && self.log.last_sequence().await? >= checkpoint.sequence {
                 return Ok(());
             }
             return Err(diverged(format!("it is at {}, the log ends before", checkpoint.sequence)));
@@ -208,7 +211,7 @@ impl<P: Projection> Runner<P> {
         let found = match self.codec.decode::<IgnoredAny>(&message.payload).await {
             Ok(decision) => Some(decision.command_id.to_string()),
             Err(CodecError::Unreadable(_)) => None,
-            // A key store that is away says nothing of the message.
+            // While the key store is unavailable, nothing is known about the message.
             Err(error @ CodecError::Log(_)) => {
                 return Err(ProjectionError::from_codec(message.sequence, error));
             }
@@ -240,23 +243,23 @@ impl<P: Projection> Runner<P> {
         for tenant in erased(&self.codec, batch).await? {
             self.erase(&mut transaction, parked, &tenant, last.sequence).await?;
         }
-        let mut moved = checkpoint.clone();
-        moved.advance(&mut transaction, last.sequence, command_id).await?;
+        let mut advanced = checkpoint.clone();
+        advanced.advance(&mut transaction, last.sequence, command_id).await?;
         failpoint::hit(format_args!("projector.before_commit.{}", P::NAME));
         transaction.commit().await?;
         failpoint::hit(format_args!("projector.after_commit.{}", P::NAME));
-        *checkpoint = moved;
+        *checkpoint = advanced;
         Ok(Applied { sequence: last.sequence, messages })
     }
 }
 
-/// A message and as many as are there already behind it, up to a limit.
+/// A message and all later ones that are available without waiting, up to a limit.
 async fn batch_from(first: Message, reader: &mut Reader) -> Vec<Message> {
     let mut pending = first.pending;
     let mut batch = vec![first];
-    while batch.len() < MAX_BATCH {
-        // Each message says what stood behind it when it left the server; more came since.
-        let next = match reader.next_at_hand() {
+    while batch.len() < MAX_BATCH_SIZE {
+        // Each message has the number of later ones when it was sent; there may be more by now.
+        let next = match reader.next_buffered() {
             Some(next) => next,
             None if pending > 0 => reader.next().await,
             None => break,

@@ -1,5 +1,5 @@
-//! Answers: who is to be told of what, and what became of it? One reader of the log writes a row for
-//! each event and endpoint; senders drain the rows of each endpoint, so an outage is lag and no loss.
+//! Webhook deliveries. One projector writes a row for each event and endpoint, senders process the
+//! rows of each endpoint in order. So an outage of a receiver causes delay, but no loss.
 
 mod deliveries;
 mod endpoints;
@@ -20,26 +20,26 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 pub use self::{
-    deliveries::{AttemptRow, DeliveryRow, count_deliveries, deliveries, forget_deliveries},
-    endpoints::{count, is_replayed, is_there, page},
+    deliveries::{AttemptRow, DeliveryRow, count_deliveries, delete_deliveries, deliveries},
+    endpoints::{count, endpoint_exists, has_pending_replay, page},
     replay::Replays,
-    sending::{Alive, Due, Endpoint, Outcome, Share, claim, due, record, release, remind},
+    sending::{Due, Endpoint, Outcome, SenderSession, Share, claim, due, record, release, remind},
 };
 use self::{
     endpoints::Endpoints,
     matching::{Matched, store},
-    replay::Ask,
+    replay::ReplayRequest,
 };
 use crate::{Projection, ProjectionError, public_message, public_message::PublicMessage};
 
-/// The one reader.
+/// Writes endpoints and due deliveries.
 #[derive(Debug)]
 pub struct Webhooks {
     log: Log,
 }
 
 impl Webhooks {
-    /// Over this log.
+    /// Uses this log to look up the labels of jobs.
     pub const fn new(log: Log) -> Self {
         Self { log }
     }
@@ -55,29 +55,29 @@ impl Projection for Webhooks {
         codec: &Codec,
         batch: &[Message],
     ) -> Result<(), ProjectionError> {
-        sealed::seal_rows_of_before(&mut *transaction, codec).await?;
+        sealed::seal_legacy_rows(&mut *transaction, codec).await?;
         let tenants = batch.iter().filter_map(|message| Some(message.address()?.1.to_owned()));
         let things = batch.iter().filter_map(|message| Some(message.address()?.2.to_owned()));
         let mut endpoints =
             Endpoints::load(transaction, &tenants.collect(), &things.collect()).await?;
-        let (mut matched, mut asked) = (Vec::new(), Vec::new());
+        let (mut matched, mut replays) = (Vec::new(), Vec::new());
         for message in batch {
             let sequence = message.sequence;
-            let broken = |error| ProjectionError::from_codec(sequence, error);
+            let to_error = |error| ProjectionError::from_codec(sequence, error);
             let Some((category, tenant, id)) = message.address() else { continue };
             let Ok(tenant) = tenant.parse::<Tenant>() else { continue };
-            let Some(told) = public_message::told(codec, message).await.map_err(broken)? else {
+            let Some(public) = public_message::told(codec, message).await.map_err(to_error)? else {
                 continue;
             };
-            if let Some(callback) = &told.callback {
-                endpoints.add_own(&tenant, &told, callback, sequence);
+            if let Some(callback) = &public.callback {
+                endpoints.add_callback(&tenant, &public, callback, sequence);
             }
-            let to_match = ToMatch { tenant: &tenant, sequence, told: &told, only: None };
+            let to_match = ToMatch { tenant: &tenant, sequence, public: &public, only: None };
             self.find(codec, &endpoints, to_match, &mut matched).await?;
             if category == Webhook::CATEGORY {
                 let Ok(hook) = id.parse::<WebhookId>() else { continue };
                 let decision: Decision<WebhookEvent> =
-                    codec.decode(&message.payload).await.map_err(broken)?;
+                    codec.decode(&message.payload).await.map_err(to_error)?;
                 let at = Timestamp::from_millis(decision.at);
                 for event in &decision.events {
                     endpoints.apply(hook, &tenant, at, event, sequence);
@@ -87,7 +87,7 @@ impl Projection for Webhooks {
                         }
                         WebhookEvent::ReplayAsked { sequence: after, index } => {
                             let (tenant, after) = (tenant.clone(), (*after, *index));
-                            asked.push(Ask { hook, tenant, after, until: sequence });
+                            replays.push(ReplayRequest { hook, tenant, after, until: sequence });
                         }
                         WebhookEvent::Created { .. }
                         | WebhookEvent::Updated { .. }
@@ -99,10 +99,10 @@ impl Projection for Webhooks {
                 }
             }
         }
-        let hooks = matched.iter().map(|one| one.hook);
+        let hooks = matched.iter().map(|delivery| delivery.hook);
         endpoints.lock(transaction, hooks.collect()).await?;
-        for ask in &asked {
-            ask.write(transaction).await?;
+        for replay in &replays {
+            replay.write(transaction).await?;
         }
         endpoints.store(transaction, codec).await?;
         store(transaction, &matched).await
@@ -128,19 +128,19 @@ impl Projection for Webhooks {
     }
 }
 
-/// A message whose events are matched with endpoints.
+/// A message whose events are to be matched with endpoints.
 #[derive(Clone, Copy)]
 struct ToMatch<'a> {
     tenant: &'a Tenant,
-    /// Of the message in the log.
+    /// Stream sequence of the message.
     sequence: u64,
-    told: &'a PublicMessage,
-    /// No other endpoint gets it.
+    public: &'a PublicMessage,
+    /// If set, only this endpoint is matched.
     only: Option<WebhookId>,
 }
 
 impl Webhooks {
-    /// What is to be sent to whom for a message.
+    /// Adds the deliveries for a message to `matched`.
     async fn find(
         &self,
         codec: &Codec,
@@ -148,39 +148,39 @@ impl Webhooks {
         to_match: ToMatch<'_>,
         matched: &mut Vec<Matched>,
     ) -> Result<(), ProjectionError> {
-        let ToMatch { tenant, sequence, told, only } = to_match;
-        for (index, event) in &told.events {
-            let mut hooks = endpoints.wanting(tenant, &told.thing, event.kind);
+        let ToMatch { tenant, sequence, public, only } = to_match;
+        for (index, event) in &public.events {
+            let mut hooks = endpoints.subscribed(tenant, &public.thing, event.kind);
             hooks.retain(|hook| {
                 // A webhook's own events are not sent to itself.
-                let own = told.field == "webhook_id" && hook.to_string() == told.thing;
+                let own = public.field == "webhook_id" && hook.to_string() == public.thing;
                 !own && only.is_none_or(|only| only == *hook)
             });
             if hooks.is_empty() {
                 continue;
             }
             let mut event = event.clone();
-            if event.terminal && told.field == "job_id" {
-                self.label(codec, tenant, &told.thing, &mut event.data).await?;
+            if event.terminal && public.field == "job_id" {
+                self.add_labels(codec, tenant, &public.thing, &mut event.data).await?;
             }
-            let body = matching::body(told, &event);
+            let body = matching::body(public, &event);
             matched.extend(hooks.into_iter().map(|hook| Matched {
                 hook,
                 id: format!("evt_{sequence}-{index}"),
                 tenant: tenant.to_string(),
-                thing: told.thing.clone(),
-                place: (sequence, *index),
+                thing: public.thing.clone(),
+                position: (sequence, *index),
                 kind: event.kind.to_owned(),
                 body: body.clone(),
-                at: told.at,
-                again: false,
+                at: public.at,
+                resend: false,
             }));
         }
         Ok(())
     }
 
-    /// The end of a job comes with the labels that its submission had.
-    async fn label(
+    /// Adds the labels of the job's submission to the data of its terminal event.
+    async fn add_labels(
         &self,
         codec: &Codec,
         tenant: &Tenant,
@@ -191,7 +191,7 @@ impl Webhooks {
         let Some(first) = self.log.page(&subject, 1, 1).await?.pop() else { return Ok(()) };
         let decision: Decision<JobEvent> = match codec.decode(&first.payload).await {
             Ok(decision) => decision,
-            // Its labels are not known; that it ended is told all the same.
+            // The labels cannot be read; the event is sent without them.
             Err(CodecError::Unreadable(_)) => return Ok(()),
             Err(error) => return Err(ProjectionError::from_codec(first.sequence, error)),
         };
@@ -206,5 +206,5 @@ impl Webhooks {
     }
 }
 
-/// Rows by the endpoint that they are for.
-type ByHook = BTreeMap<WebhookId, i64>;
+/// When the next delivery of each endpoint is due, in milliseconds since 1970.
+type DueTimes = BTreeMap<WebhookId, i64>;

@@ -5,7 +5,7 @@ use std::{
     thread,
 };
 
-/// The attempts that run here, by name.
+/// The attempts that run in this worker, by name (`job.attempt`).
 #[derive(Debug, Default)]
 pub(crate) struct ActiveAttempts(Mutex<BTreeSet<String>>);
 
@@ -14,7 +14,7 @@ impl ActiveAttempts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes one; false if it runs here already.
+    /// Registers an attempt; false if it runs here already.
     pub(crate) fn begin(&self, name: &str) -> bool {
         self.lock().insert(name.to_owned())
     }
@@ -27,15 +27,16 @@ impl ActiveAttempts {
         self.lock().iter().cloned().collect()
     }
 
-    /// Threads of a codec that begins now.
+    /// How many threads a codec that starts now should use; 0 lets the codec choose.
     pub(crate) fn threads(&self) -> u16 {
-        share(self.lock().len(), thread::available_parallelism().map_or(1, NonZero::get))
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        threads_per_codec(self.lock().len(), cores)
     }
 }
 
-/// 0 leaves it to the codec: when every core has a job, more than one or two only get in each
-/// other's way. On a large machine the last job of many is not to crawl.
-const fn share(running: usize, cores: usize) -> u16 {
+/// 0 lets the codec choose. Once every core has a job, more than one or two threads per codec only
+/// compete; large machines get two, so that the last of many jobs is not slow.
+const fn threads_per_codec(running: usize, cores: usize) -> u16 {
     match cores {
         _ if running < cores => 0,
         ..=4 => 1,
@@ -48,18 +49,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_has_the_machine_until_every_core_has_a_job() {
-        assert_eq!([share(1, 2), share(2, 2), share(3, 2)], [0, 1, 1]);
-        assert_eq!([share(15, 16), share(16, 16)], [0, 2]);
+    fn codecs_choose_their_threads_until_every_core_has_a_job() {
+        let threads = threads_per_codec;
+        assert_eq!([threads(1, 2), threads(2, 2), threads(3, 2)], [0, 1, 1]);
+        assert_eq!([threads(15, 16), threads(16, 16)], [0, 2]);
     }
 
     #[test]
-    fn an_attempt_runs_once_and_counts_until_its_end() {
-        let running = ActiveAttempts::default();
-        assert!(running.begin("a.1"));
-        assert!(!running.begin("a.1"));
-        assert_eq!(running.names(), ["a.1"]);
-        running.end("a.1");
-        assert!(running.names().is_empty());
+    fn an_attempt_is_registered_once_until_it_ends() {
+        let attempts = ActiveAttempts::default();
+        assert!(attempts.begin("a.1"));
+        assert!(!attempts.begin("a.1"));
+        assert_eq!(attempts.names(), ["a.1"]);
+        attempts.end("a.1");
+        assert!(attempts.names().is_empty());
     }
 }

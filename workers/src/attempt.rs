@@ -1,5 +1,5 @@
-//! One attempt at one job: start, encode, verify, seal, deliver, complete. Every step can be
-//! repeated; the log says which one is next.
+//! One attempt at one job: start, encode, verify, seal, deliver, complete. Every step is
+//! idempotent; the log determines which one is next.
 
 mod bounds;
 mod make;
@@ -21,7 +21,7 @@ use ffapi_storage::Storage;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::{make::Made, watch::next};
+use self::{make::MediaOutcome, watch::next};
 use crate::{
     InputFetcher,
     active_attempts::ActiveAttempts,
@@ -34,85 +34,92 @@ use crate::{
     storage_quota, task,
 };
 
-/// What attempts share.
+/// What all attempts of a worker share.
 #[derive(Debug)]
 pub(crate) struct AttemptContext {
     pub(crate) commands: Arc<Commands>,
-    pub(crate) sources: InputFetcher,
-    pub(crate) live: PubSub,
-    pub(crate) lines: JobLogs,
+    pub(crate) input_fetcher: InputFetcher,
+    pub(crate) pubsub: PubSub,
+    pub(crate) job_logs: JobLogs,
     pub(crate) caller: Caller,
     pub(crate) worker: String,
     pub(crate) capabilities: Capabilities,
-    pub(crate) running: ActiveAttempts,
+    pub(crate) active_attempts: ActiveAttempts,
     pub(crate) stall_timeout: Duration,
-    /// On the disk, of all files of one task.
+    /// Disk space that all files of one task may take together, in bytes.
     pub(crate) max_output_bytes: u64,
-    /// Ends what runs, so that the job can go on elsewhere.
+    /// Stops all running attempts, so that their jobs continue on other workers.
     pub(crate) abandon: CancellationToken,
 }
 
-/// What was asked for, by whom, and what it runs on.
+/// The request of an attempt's job, its API key, and the hardware that it runs on.
 #[derive(Debug, Clone, Copy)]
-struct Order<'a> {
+struct AttemptSpec<'a> {
     request: &'a MediaRequest,
     hardware: Option<Hardware>,
     pool: Pool,
     key: Option<KeyId>,
 }
 
-/// How an attempt ended, as far as the task is concerned.
+/// How an attempt ended, which determines what is recorded for its task.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The log has the last word on it; the task is over.
+    /// The log already has the outcome; the task is done.
     Done,
-    /// It did not work.
+    /// The attempt failed.
     Fail(MediaError),
-    /// Called off; everything of it is stopped.
+    /// The job was cancelled, and all of its work is stopped.
     Cancelled,
-    /// Another attempt is the job's now; what this one made does not count.
-    Deposed,
-    /// This worker is going; the job is to go on elsewhere.
+    /// Another attempt owns the job now; the outputs of this one are discarded.
+    Superseded,
+    /// This worker is shutting down; the job is to continue elsewhere.
     Abandoned,
 }
 
-/// How often a task's lease is extended: a third of what the queue waits.
-const KEEP: Duration = Duration::from_secs(10);
+/// How often a task's lease is renewed: a third of the queue's acknowledgement timeout.
+const LEASE_RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 
 impl AttemptContext {
-    /// Runs the attempt that a task stands for, in a waiting slot, and records its outcome.
-    pub(crate) async fn attempt(&self, task: &Task, order: &task::Order, pool: Pool, slot: Slot) {
+    /// Runs the attempt that a task describes in a ready slot, and records its outcome.
+    pub(crate) async fn attempt(
+        &self,
+        task: &Task,
+        payload: &task::Payload,
+        pool: Pool,
+        slot: Slot,
+    ) {
         tokio::select! {
-            () = self.see_through(order, pool, slot) => {}
-            () = self.hold(task, &order.release) => {}
+            () = self.run_and_record(payload, pool, slot) => {}
+            () = self.keep_lease(task, &payload.release) => {}
         }
     }
 
-    /// Keeps the task ours, and answers whoever asks for the attempt, for as long as it lasts:
-    /// also while an input is fetched, an output hashed, or the log away.
-    async fn hold(&self, task: &Task, release: &Release) {
+    /// Renews the task's lease, and answers queries about the attempt, for as long as it lasts:
+    /// also while an input is fetched, an output is hashed, or the log is unavailable.
+    async fn keep_lease(&self, task: &Task, release: &Release) {
         let subject = format!("ctl.attempt.{}.{}", release.job, release.attempt);
-        let mut asked = self.live.listen(subject).await.ok();
-        let mut keep = tokio::time::interval(KEEP);
+        let mut queries = self.pubsub.listen(subject).await.ok();
+        let mut renewal = tokio::time::interval(LEASE_RENEWAL_INTERVAL);
         loop {
             tokio::select! {
-                heard = next(&mut asked) => {
-                    if let Some(heard) = heard {
-                        self.live.answer(&heard, self.worker.clone()).await;
+                query = next(&mut queries) => {
+                    if let Some(query) = query {
+                        self.pubsub.answer(&query, self.worker.clone()).await;
                     }
                 }
-                _ = keep.tick() => {
-                    // Without the server the lease may run out; the log tells who has the attempt.
+                _ = renewal.tick() => {
+                    // If this fails the lease may expire; the log still decides who owns the
+                    // attempt.
                     let _ = task.keep().await;
                 }
             }
         }
     }
 
-    async fn see_through(&self, order: &task::Order, pool: Pool, slot: Slot) {
-        let release = &order.release;
+    async fn run_and_record(&self, payload: &task::Payload, pool: Pool, slot: Slot) {
+        let release = &payload.release;
         let mut charged = Charged::default();
-        let outcome = match self.run(order, pool, slot, &mut charged).await {
+        let outcome = match self.run(payload, pool, slot, &mut charged).await {
             Ok(outcome) => outcome,
             Err(error) => Outcome::Fail(error),
         };
@@ -120,12 +127,13 @@ impl AttemptContext {
         let command = match outcome {
             Outcome::Done => return,
             Outcome::Fail(error) => {
-                // Its code only: what it says may name a file, and a process's own log is never erased.
+                // Only the code is logged: the message may name a file, and process logs are not
+                // erased.
                 let code = error.code.as_str();
                 tracing::info!(job = %release.job, attempt, code, "attempt failed");
                 let message = presentable(&error.message);
                 let failure = Failure { code: error.code, message: Personal::Clear(message) };
-                JobCommand::FailAttempt { attempt, failure, at: clock::now(), chance: by_chance() }
+                JobCommand::FailAttempt { attempt, failure, at: clock::now(), chance: jitter() }
             }
             Outcome::Cancelled => JobCommand::ConfirmCancel { attempt },
             Outcome::Abandoned => JobCommand::AbandonAttempt {
@@ -133,7 +141,7 @@ impl AttemptContext {
                 reason: format!("worker {} was stopped", self.worker),
                 handed_back: true,
             },
-            Outcome::Deposed => {
+            Outcome::Superseded => {
                 self.drop_unsealed(release).await;
                 return;
             }
@@ -141,37 +149,37 @@ impl AttemptContext {
         if !matches!(command, JobCommand::AbandonAttempt { .. }) {
             self.drop_unsealed(release).await;
         }
-        if charged.counts(&command) {
+        if charged.is_charged_after(&command) {
             media_minutes::settle(self, release, &charged).await;
         }
         failpoint::hit("worker.before_outcome");
-        // A refusal means that another attempt or the end came first.
+        // A rejection means that another attempt, or the end of the job, was recorded first.
         let recorded = retry_until_decided(&self.commands, &self.caller, release, command).await;
-        tracing::debug!(job = %release.job, attempt, ?recorded, "outcome");
+        tracing::debug!(job = %release.job, attempt, ?recorded, "attempt outcome recorded");
         failpoint::hit("worker.after_outcome");
         self.withdraw(release).await;
     }
 
-    /// What was delivered of a job that failed in between goes. If this is not carried out, or cut off,
-    /// retention does it.
+    /// Removes published outputs of a job that failed before all of them were delivered. If this
+    /// does not complete, retention does it later.
     async fn withdraw(&self, release: &Release) {
         let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
         let Ok(history) = self.commands.history::<Job>(tenant, &id).await else { return };
         let Ok(storage) = self.storage(release) else { return };
         if let Err(error) = outputs::withdraw_failed(&storage, release.job, &history).await {
-            tracing::warn!(%error, job = %release.job, "what it had delivered stays for now");
+            tracing::warn!(%error, job = %release.job, "outputs of a failed job are not removed");
         }
     }
 
-    /// What was staged goes, unless it is what the job will deliver.
+    /// Removes what was staged, unless the job is going to deliver it.
     async fn drop_unsealed(&self, release: &Release) {
         let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
         let Ok(storage) = self.storage(release) else { return };
-        // Without an answer nothing is dropped: better a stray file than a lost output.
+        // If the log is unavailable nothing is removed: a stray file is better than a lost output.
         let Ok(history) = self.commands.history::<Job>(tenant, &id).await else { return };
         let events = history.iter().flat_map(|(_, decision)| &decision.events);
         let state = events.fold(JobState::default(), Job::evolve);
-        let ours = match &state {
+        let is_ours = match &state {
             JobState::Processing { attempt, .. } => *attempt == release.attempt,
             state => state.is_over(),
         };
@@ -179,36 +187,36 @@ impl AttemptContext {
         if sealed_by == Some(release.attempt) {
             return;
         }
-        // First goes what was published of failed attempts: staging alone tells whose that is.
+        // Outputs published by failed attempts are removed first: only staging identifies them.
         if let Err(error) = outputs::withdraw_failed(&storage, release.job, &history).await {
-            tracing::warn!(%error, job = %release.job, "what it had delivered stays for now");
-        } else if sealed_by.is_none() && ours {
-            // What earlier attempts left that died goes as well.
+            tracing::warn!(%error, job = %release.job, "outputs of a failed job are not removed");
+        } else if sealed_by.is_none() && is_ours {
+            // Also what earlier attempts that died left behind.
             storage.clear_staging(release.job, release.attempt).await;
         } else {
             storage.drop_staging(release.job, release.attempt).await;
         }
     }
 
-    /// The hardware that a pool's tasks run on here.
+    /// The name of the device that this worker runs a pool's tasks on; none for the CPU.
     fn device(&self, pool: Pool) -> Option<String> {
-        let mut own = self.capabilities.devices.iter().filter(|device| device.pool == pool);
-        own.find(|device| !device.encodes.is_empty()).map(|device| device.name.clone())
+        let mut devices = self.capabilities.devices.iter().filter(|device| device.pool == pool);
+        devices.find(|device| !device.encodes.is_empty()).map(|device| device.name.clone())
     }
 
-    /// The tenant's own part of the store.
+    /// The tenant's part of the store.
     fn storage(&self, release: &Release) -> Result<Storage, MediaError> {
-        self.sources.storage.of(&release.tenant).map_err(failed)
+        self.input_fetcher.storage.of(&release.tenant).map_err(failed)
     }
 
     async fn run(
         &self,
-        order: &task::Order,
+        payload: &task::Payload,
         pool: Pool,
         slot: Slot,
         charged: &mut Charged,
     ) -> Result<Outcome, MediaError> {
-        let release = &order.release;
+        let release = &payload.release;
         let attempt = release.attempt;
         let start = JobCommand::StartAttempt {
             attempt,
@@ -217,13 +225,13 @@ impl AttemptContext {
             device: self.device(pool),
             waited: release.waited,
         };
-        let released_at = order.released_at.as_ref();
+        let released_at = payload.released_at.as_ref();
         let causation = released_at.map(|position| format!("release {position}"));
         let caller = Caller { causation, ..self.caller.clone() };
         failpoint::hit("worker.before_start");
-        if let Err(never) = retry_until_decided(&self.commands, &caller, release, start).await {
+        if let Err(refused) = retry_until_decided(&self.commands, &caller, release, start).await {
             slot.end().await;
-            return Ok(self.not_ours(release, never).await);
+            return Ok(self.handle_taken(release, refused).await);
         }
         failpoint::hit("worker.after_start");
         let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
@@ -231,17 +239,17 @@ impl AttemptContext {
             match self.commands.history::<Job>(tenant, &id).await {
                 Ok(history) => break history,
                 Err(error) => {
-                    tracing::warn!(%error, "a job's past cannot be read yet");
+                    tracing::warn!(%error, "cannot read the job's history; retrying");
                     tokio::time::sleep(Duration::from_millis(500)).await;
                 }
             }
         };
         let events = || history.iter().flat_map(|(_, decision)| &decision.events);
-        let asked = events().find_map(|event| match event {
+        let submitted = events().find_map(|event| match event {
             JobEvent::Submitted { spec } => Some((spec.request.clone(), spec.hardware)),
             _ => None,
         });
-        let Some((request, hardware)) = asked else {
+        let Some((request, hardware)) = submitted else {
             slot.end().await;
             return Err(erased("request"));
         };
@@ -249,7 +257,7 @@ impl AttemptContext {
             Actor::Key(key) => key.parse().ok(),
             Actor::Worker(_) | Actor::Process(_) => None,
         });
-        let order = Order { request: &request, hardware, pool, key };
+        let spec = AttemptSpec { request: &request, hardware, pool, key };
         let state = events().fold(JobState::default(), Job::evolve);
         let sealed_by = state.run().and_then(|run| run.sealed_by);
         let sealed = events().find_map(|event| match event {
@@ -262,14 +270,15 @@ impl AttemptContext {
             slot.end().await;
             return self.deliver(release, &request, by, &outputs).await;
         }
-        // What an earlier attempt published before the job failed would be in this one's way.
+        // Outputs that an earlier attempt published before the job failed would block this one's.
         if let Err(error) = self.withdraw_failed(release, &history).await {
             slot.end().await;
             return Err(error);
         }
-        let (outputs, result, spent) = match self.make(release, order, slot, charged).await? {
-            Made::Outputs { files, result, spent } => (files, result, spent),
-            Made::Stopped(outcome) => return Ok(outcome),
+        let media = self.make_outputs(release, spec, slot, charged).await?;
+        let (outputs, result, spent) = match media {
+            MediaOutcome::Outputs { files, result, spent } => (files, result, spent),
+            MediaOutcome::Stopped(outcome) => return Ok(outcome),
         };
         if let Err(full) = Box::pin(storage_quota::hold(self, release, &outputs)).await {
             self.storage(release)?.clear_staging(release.job, release.attempt).await;
@@ -281,14 +290,14 @@ impl AttemptContext {
         match retry_until_decided(&self.commands, &self.caller, release, seal).await {
             Ok(_) => {}
             Err(Refused::Rejected(JobRejection::Cancelling)) => return Ok(Outcome::Cancelled),
-            Err(Refused::Rejected(_)) => return Ok(Outcome::Deposed),
-            Err(Refused::TooLarge(size, max)) => return Err(too_much(size, max)),
+            Err(Refused::Rejected(_)) => return Ok(Outcome::Superseded),
+            Err(Refused::TooLarge(size, max)) => return Err(event_too_large(size, max)),
         }
         failpoint::hit("worker.after_seal");
         self.deliver(release, &request, attempt, &outputs).await
     }
 
-    /// Takes back what was published before the job failed, so that it can be made anew.
+    /// Removes outputs published before the job failed, so that they can be produced again.
     async fn withdraw_failed(
         &self,
         release: &Release,
@@ -298,20 +307,21 @@ impl AttemptContext {
         outputs::withdraw_failed(&storage, release.job, history).await.map_err(failed)
     }
 
-    /// The log refused our start: somebody else has the attempt, or nobody needs it.
-    async fn not_ours(&self, release: &Release, never: Refused) -> Outcome {
-        if let Refused::Rejected(JobRejection::TakenBy { worker }) = never {
-            let asked = format!("ctl.attempt.{}.{}", release.job, release.attempt);
-            // Redelivery is no proof of death: only silence is, and not on the first question.
+    /// Handles a rejected start: another worker has the attempt, or it is no longer needed. If that
+    /// worker does not answer, the attempt is abandoned on its behalf.
+    async fn handle_taken(&self, release: &Release, refused: Refused) -> Outcome {
+        if let Refused::Rejected(JobRejection::TakenBy { worker }) = refused {
+            let subject = format!("ctl.attempt.{}.{}", release.job, release.attempt);
+            // A redelivery does not prove that the worker is gone: only repeated silence does.
             for _ in 0..5 {
-                // Nobody listening is told at once; the patience is the same.
-                let patience = tokio::time::sleep(Duration::from_secs(3));
-                if self.live.ask(asked.clone(), Duration::from_secs(3)).await.is_some() {
+                // Without a subscriber the query fails at once; wait the full timeout all the same.
+                let timeout = tokio::time::sleep(Duration::from_secs(3));
+                if self.pubsub.ask(subject.clone(), Duration::from_secs(3)).await.is_some() {
                     return Outcome::Done;
                 }
-                patience.await;
+                timeout.await;
             }
-            tracing::warn!(job = %release.job, worker, "nobody answers for the attempt");
+            tracing::warn!(job = %release.job, worker, "the attempt's worker does not answer");
             let command = JobCommand::AbandonAttempt {
                 attempt: release.attempt,
                 reason: format!("worker {worker} does not answer"),
@@ -322,7 +332,7 @@ impl AttemptContext {
         Outcome::Done
     }
 
-    /// Gives the sealed outputs their final names and says so. Repeating it is harmless.
+    /// Publishes the sealed outputs under their final names and completes the job. Idempotent.
     async fn deliver(
         &self,
         release: &Release,
@@ -342,27 +352,27 @@ impl AttemptContext {
         let complete = JobCommand::Complete { attempt: release.attempt };
         match retry_until_decided(&self.commands, &self.caller, release, complete).await {
             Ok(_) => {
-                // Also what attempts that died before this one left behind.
+                // Also removes what earlier attempts that died left behind.
                 storage.clear_staging(release.job, release.attempt).await;
                 failpoint::hit("worker.after_complete");
                 Ok(Outcome::Done)
             }
-            Err(_) => Ok(Outcome::Deposed),
+            Err(_) => Ok(Outcome::Superseded),
         }
     }
 }
 
-/// What was made or found cannot be told in one event.
-fn too_much(size: usize, max: usize) -> MediaError {
+/// The failure of a job whose outputs and result do not fit into one event.
+fn event_too_large(size: usize, max: usize) -> MediaError {
     let message = format!(
-        "what it made and found takes {size} bytes to tell, and {max} is the most: ask for fewer files, \
-         fewer metrics or a shorter part"
+        "the list of outputs and results takes {size} bytes, more than the maximum of {max}: ask \
+         for fewer files, fewer metrics or a shorter part"
     );
     MediaError { code: FailureCode::Unsupported, message }
 }
 
-/// So that what failed together does not come back together.
-fn by_chance() -> u8 {
-    let [chance, ..] = Uuid::now_v7().as_u128().to_le_bytes();
-    chance
+/// Jitter for the retry delay, so that jobs that failed together are not retried together.
+fn jitter() -> u8 {
+    let [random, ..] = Uuid::now_v7().as_u128().to_le_bytes();
+    random
 }

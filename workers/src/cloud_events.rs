@@ -2,19 +2,19 @@ use ffapi_domain::{PublicEvent, Tenant, Timestamp};
 use ffapi_nats::{Position, PubSub};
 use serde_json::json;
 
-/// The decision that events are of.
+/// The decision that the published events belong to.
 pub(crate) struct Source<'a> {
     pub(crate) tenant: &'a Tenant,
-    /// The job's or the batch's.
+    /// The job's or the batch's identifier.
     pub(crate) id: &'a str,
-    /// Of the first event.
+    /// Position of the decision's first event in the log.
     pub(crate) position: Position,
     pub(crate) at: Timestamp,
 }
 
 /// Publishes events on `live.<tenant>.<job|batch>.<id>.<type>`, as JSON CloudEvents.
 pub(crate) async fn publish(
-    live: &PubSub,
+    pubsub: &PubSub,
     source: Source<'_>,
     events: impl Iterator<Item = PublicEvent> + Send,
 ) {
@@ -32,7 +32,8 @@ pub(crate) async fn publish(
             "data": event.data,
         });
         // `job.completed` goes to `job.<id>.completed`.
-        let (thing, word) = event.kind.split_once('.').unwrap_or(("event", event.kind));
-        live.tell(format!("live.{tenant}.{thing}.{id}.{word}"), body.to_string()).await;
+        let (resource, change) = event.kind.split_once('.').unwrap_or(("event", event.kind));
+        let subject = format!("live.{tenant}.{resource}.{id}.{change}");
+        pubsub.tell(subject, body.to_string()).await;
     }
 }

@@ -1,13 +1,13 @@
-//! The process managers' runner: the folds are in `domain`, the effects are here.
+//! Runs the process managers: their state is folded in `ffapi-domain`, their side effects are here.
 
 mod batches;
-mod broken;
-mod places;
+mod lost_workers;
+mod queue_positions;
 mod queue_quota;
 mod release;
 mod storage_quota;
 mod stragglers;
-mod vanished;
+mod unreadable;
 
 use std::{
     collections::BTreeMap,
@@ -36,20 +36,20 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use self::{broken::Broken, stragglers::Stragglers};
+use self::{stragglers::Stragglers, unreadable::UnreadableAggregates};
 use crate::{
     PRESENCE, Roster, clock,
     cloud_events::{self, Source},
     leadership,
     leadership::Leadership,
-    self_heartbeat::INTERVAL,
+    self_heartbeat::ECHO_INTERVAL,
 };
 
-/// How jobs are put in order.
+/// Settings of the order in which jobs are released.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SchedulingConfig {
-    /// Seconds of waiting that are worth a level of priority.
+    /// Seconds of waiting that count as much as one level of priority.
     pub aging: u64,
 }
 
@@ -59,93 +59,98 @@ impl Default for SchedulingConfig {
     }
 }
 
-/// Follows the log, releases jobs to free slots, and sees batches through.
+/// Follows the log, releases jobs to free slots, and advances batches.
 #[derive(Debug)]
 pub struct Conductor {
     commands: Arc<Commands>,
-    ledger: QuotaTracker,
-    rooms: QueueQuotaTracker,
-    kept: StorageQuotaTracker,
-    /// The newest message that is folded in.
-    folded: u64,
-    live: PubSub,
+    quotas: QuotaTracker,
+    queue_quotas: QueueQuotaTracker,
+    storage_quotas: StorageQuotaTracker,
+    /// Sequence of the newest message that has been folded.
+    last_folded: u64,
+    pubsub: PubSub,
     work: Work,
-    state: Dispatch,
+    dispatch: Dispatch,
     batches: Batches,
-    /// What came in for accounts that are being erased or are erased, to be called off.
+    /// Jobs and batches to cancel, because they arrived after the erasure of their accounts began.
     stragglers: Stragglers,
-    /// Who asked for each batch that is not over.
-    asked: BTreeMap<BatchId, Caller>,
-    /// Heard in a task of its own, so that nothing we wait for makes us deaf.
+    /// The caller that submitted each batch that has not ended.
+    batch_callers: BTreeMap<BatchId, Caller>,
+    /// Updated by a separate task, so that a blocked conductor still receives heartbeats.
     roster: Arc<Mutex<Roster>>,
     leadership: Leadership,
-    /// What cannot be read, and is passed over.
-    broken: Broken,
-    /// Sequence of each pool's last release round.
+    /// Aggregates that cannot be read and are skipped.
+    unreadable: UnreadableAggregates,
+    /// Sequence of each pool's last release message, for optimistic concurrency.
     last_round: BTreeMap<Pool, u64>,
-    /// The fold is as new as the log was when we came.
+    /// True once everything that was in the log at start has been folded.
     caught_up: bool,
+    /// When the work queue was last compared with the released jobs.
     reconciled: Option<Instant>,
 }
 
-const TICK: Duration = Duration::from_millis(200);
-const RECONCILE: Duration = Duration::from_secs(30);
-/// At most so many messages are folded before anything else has its turn.
-const BURST: usize = 500;
+/// How often due work is looked for without new messages.
+const TICK_INTERVAL: Duration = Duration::from_millis(200);
+/// How often the work queue is compared with the released jobs.
+const RECONCILE_INTERVAL: Duration = Duration::from_secs(30);
+/// Messages that are folded in one go, before other events are handled.
+const MAX_FOLDED_AT_ONCE: usize = 500;
 
 impl Conductor {
-    /// Over this log.
+    /// Creates a conductor with an empty state; `commands` provides the log.
     pub fn new(commands: Arc<Commands>, tiers: Tiers, scheduling: &SchedulingConfig) -> Self {
         let caps = Caps::new(tiers, Duration::from_secs(scheduling.aging));
         let nats = commands.log().nats().clone();
         Self {
             commands,
-            ledger: QuotaTracker::default(),
-            rooms: QueueQuotaTracker::default(),
-            kept: StorageQuotaTracker::default(),
-            folded: 0,
-            live: PubSub::new(nats.clone()),
+            quotas: QuotaTracker::default(),
+            queue_quotas: QueueQuotaTracker::default(),
+            storage_quotas: StorageQuotaTracker::default(),
+            last_folded: 0,
+            pubsub: PubSub::new(nats.clone()),
             work: Work::new(nats),
-            state: Dispatch::new(caps),
+            dispatch: Dispatch::new(caps),
             batches: Batches::default(),
             stragglers: Stragglers::default(),
-            asked: BTreeMap::new(),
+            batch_callers: BTreeMap::new(),
             roster: Arc::default(),
             leadership: Leadership::new(),
-            broken: Broken::default(),
+            unreadable: UnreadableAggregates::default(),
             last_round: BTreeMap::new(),
             caught_up: false,
             reconciled: None,
         }
     }
 
-    /// Works until told to stop.
+    /// Runs until `stop` is cancelled.
     ///
     /// # Errors
-    /// When the log cannot be had at the start. Later trouble is waited out.
+    /// When the log is unavailable at the start. Later failures are retried.
     pub async fn run(mut self, stop: &CancellationToken) -> Result<(), LogError> {
-        let mut workers = self.live.listen(format!("{PRESENCE}.>")).await?;
-        let echoing = leadership::echo(self.leadership.me());
-        let mut echo = self.live.listen(echoing.clone()).await?;
-        let mut conductors = self.live.listen(format!("{}.>", leadership::SUBJECT)).await?;
-        let mut questions = self.live.listen(dispatch::PLACES).await?;
-        let came = Arc::new(Notify::new());
-        let (roster, told) = (Arc::clone(&self.roster), Arc::clone(&came));
-        let live = self.live.clone();
-        let _hearing = AbortOnDropHandle::new(tokio::spawn(async move {
-            let mut speak = tokio::time::interval(INTERVAL);
-            speak.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut workers = self.pubsub.listen(format!("{PRESENCE}.>")).await?;
+        let echo_subject = leadership::echo_subject(self.leadership.me());
+        let mut echo = self.pubsub.listen(echo_subject.clone()).await?;
+        let mut conductors = self.pubsub.listen(format!("{}.>", leadership::SUBJECT)).await?;
+        let mut questions = self.pubsub.listen(dispatch::QUEUE_POSITIONS).await?;
+        let pools_changed = Arc::new(Notify::new());
+        let (roster, notify) = (Arc::clone(&self.roster), Arc::clone(&pools_changed));
+        let pubsub = self.pubsub.clone();
+        let _receiving = AbortOnDropHandle::new(tokio::spawn(async move {
+            let mut send_echo = tokio::time::interval(ECHO_INTERVAL);
+            send_echo.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             let lock = || roster.lock().unwrap_or_else(PoisonError::into_inner);
             loop {
                 tokio::select! {
-                    _ = speak.tick() => live.tell(echoing.clone(), leadership::NOBODY).await,
-                    Some(_) = echo.next() => lock().hear_ourselves(),
-                    Some(heard) = workers.next() => {
+                    _ = send_echo.tick() => {
+                        pubsub.tell(echo_subject.clone(), leadership::ECHO_PAYLOAD).await;
+                    }
+                    Some(_) = echo.next() => lock().receive_own_heartbeat(),
+                    Some(heartbeat) = workers.next() => {
                         let mut roster = lock();
                         let before = roster.pools();
-                        roster.hear(&heard.payload);
+                        roster.receive(&heartbeat.payload);
                         if roster.pools() != before {
-                            told.notify_one();
+                            notify.notify_one();
                         }
                     }
                     else => return,
@@ -155,42 +160,43 @@ impl Conductor {
         let first_new = self.commands.log().last_sequence().await?.saturating_add(1);
         self.caught_up = first_new == 1;
         let mut reader = self.commands.log().follow(1);
-        let mut tick = tokio::time::interval(TICK);
+        let mut tick = tokio::time::interval(TICK_INTERVAL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut beat = tokio::time::interval(leadership::BEAT);
+        let mut heartbeat = tokio::time::interval(leadership::HEARTBEAT_INTERVAL);
         loop {
             let mut due = false;
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 mut message = reader.next() => {
-                    // A burst is folded before the next round, which looks at all of it at once.
+                    // Messages at hand are folded before the next round, which then covers all of
+                    // them.
                     self.fold(&message, first_new).await;
-                    for _ in 1..BURST {
-                        let Some(next) = reader.next_at_hand() else { break };
+                    for _ in 1..MAX_FOLDED_AT_ONCE {
+                        let Some(next) = reader.next_buffered() else { break };
                         message = next;
                         self.fold(&message, first_new).await;
                     }
                     self.caught_up |= message.sequence.saturating_add(1) >= first_new;
                     due = true;
                 }
-                () = came.notified() => due = true,
-                Some(heard) = conductors.next() => self.leadership.hear(&heard.payload),
-                _ = beat.tick() => {
+                () = pools_changed.notified() => due = true,
+                Some(message) = conductors.next() => self.leadership.receive(&message.payload),
+                _ = heartbeat.tick() => {
                     let subject = format!("{}.{}", leadership::SUBJECT, self.leadership.me());
-                    self.live.tell(subject, self.leadership.me().to_owned()).await;
+                    self.pubsub.tell(subject, self.leadership.me().to_owned()).await;
                 }
                 Some(question) = questions.next() => {
-                    if self.caught_up && self.leadership.acting() {
-                        self.tell_places(&question).await;
+                    if self.caught_up && self.leadership.is_leader() {
+                        self.answer_queue_positions(&question).await;
                     }
                 }
                 _ = tick.tick() => {
                     let present = self.roster().pools().into_keys().collect();
-                    self.state.look_for_workers(&present, clock::now());
+                    self.dispatch.record_absent_pools(&present, clock::now());
                     due = true;
                 }
             }
-            if due && self.caught_up && self.leadership.acting() {
+            if due && self.caught_up && self.leadership.is_leader() {
                 self.act().await;
             }
         }
@@ -201,7 +207,7 @@ impl Conductor {
     }
 
     async fn fold(&mut self, message: &Message, first_new: u64) {
-        self.folded = message.sequence;
+        self.last_folded = message.sequence;
         let Some((category, tenant, id)) = message.address() else { return };
         if category == dispatch::CATEGORY {
             let Some(pool) = Pool::ALL.iter().copied().find(|pool| pool.as_str() == id) else {
@@ -211,20 +217,20 @@ impl Conductor {
             if let Some(decision) = self.decode::<DispatchEvent>(message).await {
                 let at = Timestamp::from_millis(decision.at);
                 for event in &decision.events {
-                    self.state.written(pool, at, event);
+                    self.dispatch.written(pool, at, event);
                 }
             }
         } else if category == Job::CATEGORY {
             let parsed = (id.parse::<JobId>(), tenant.parse::<Tenant>());
             let (Ok(job_id), Ok(tenant)) = parsed else { return };
-            if self.broken.holds(&message.subject) {
+            if self.unreadable.contains(&message.subject) {
                 return;
             }
             let Some(decision) = self.decode::<JobEvent>(message).await else {
-                // Nobody can do anything with it any more: it holds no slot that others wait for.
-                self.broken.add(&message.subject);
+                // Nothing can be decided about it any more; it must not occupy a slot.
+                self.unreadable.add(&message.subject);
                 let over = JobEvent::Cancelled {};
-                self.state.job(job_id, &tenant, None, clock::now(), &over);
+                self.dispatch.job(job_id, &tenant, None, clock::now(), &over);
                 return;
             };
             let key = match &decision.actor {
@@ -233,18 +239,18 @@ impl Conductor {
             };
             let at = Timestamp::from_millis(decision.at);
             for event in &decision.events {
-                self.state.job(job_id, &tenant, key, at, event);
-                self.ledger.job(job_id, event);
+                self.dispatch.job(job_id, &tenant, key, at, event);
+                self.quotas.job(job_id, event);
                 self.batches.job(job_id, event);
-                self.rooms.job(&tenant, job_id, event);
-                self.kept.job(&tenant, job_id, event);
+                self.queue_quotas.job(&tenant, job_id, event);
+                self.storage_quotas.job(&tenant, job_id, event);
             }
-            self.stragglers.job(&tenant, job_id, &decision.events, self.state.caps());
-            if message.sequence >= first_new && self.leadership.acting() {
+            self.stragglers.job(&tenant, job_id, &decision.events, self.dispatch.caps());
+            if message.sequence >= first_new && self.leadership.is_leader() {
                 failpoint::hit("conductor.before_announce");
                 let events = decision.events.iter().map(job::public);
                 let source = Source { tenant: &tenant, id, position: self.position(message), at };
-                cloud_events::publish(&self.live, source, events).await;
+                cloud_events::publish(&self.pubsub, source, events).await;
             }
         } else if category == Batch::CATEGORY {
             let parsed = (id.parse::<BatchId>(), tenant.parse::<Tenant>());
@@ -253,47 +259,49 @@ impl Conductor {
             let at = Timestamp::from_millis(decision.at);
             for event in &decision.events {
                 self.batches.batch(batch_id, &tenant, at, event);
-                self.rooms.batch(&tenant, event);
+                self.queue_quotas.batch(&tenant, event);
             }
-            self.stragglers.batch(&tenant, batch_id, &decision.events, self.state.caps());
-            self.remember_who(batch_id, &decision);
-            if message.sequence >= first_new && self.leadership.acting() {
+            self.stragglers.batch(&tenant, batch_id, &decision.events, self.dispatch.caps());
+            self.record_caller(batch_id, &decision);
+            if message.sequence >= first_new && self.leadership.is_leader() {
                 let events = decision.events.iter().map(batch::public);
                 let source = Source { tenant: &tenant, id, position: self.position(message), at };
-                cloud_events::publish(&self.live, source, events).await;
+                cloud_events::publish(&self.pubsub, source, events).await;
             }
         } else if category == Quota::CATEGORY {
             let Ok(tenant) = tenant.parse() else { return };
             let Some(decision) = self.decode::<QuotaEvent>(message).await else { return };
-            let live = |job| self.state.is_live(job);
+            let is_live = |job| self.dispatch.is_live(job);
             for event in &decision.events {
-                self.ledger.quota(&tenant, id, event, live);
+                self.quotas.quota(&tenant, id, event, is_live);
             }
         } else if category == QueueQuota::CATEGORY {
             let Ok(tenant) = tenant.parse() else { return };
             let Some(decision) = self.decode::<QueueQuotaEvent>(message).await else { return };
             let at = Timestamp::from_millis(decision.at);
-            decision.events.iter().for_each(|event| self.rooms.room(&tenant, at, event));
+            decision.events.iter().for_each(|event| self.queue_quotas.room(&tenant, at, event));
         } else if category == Account::CATEGORY {
             let Ok(tenant) = tenant.parse() else { return };
             let Some(decision) = self.decode::<AccountEvent>(message).await else { return };
-            decision.events.iter().for_each(|event| self.state.caps_mut().account(&tenant, event));
+            let caps = self.dispatch.caps_mut();
+            decision.events.iter().for_each(|event| caps.account(&tenant, event));
             if decision.events.contains(&AccountEvent::Erased {}) {
-                self.kept.erased(&tenant);
+                self.storage_quotas.erased(&tenant);
             }
             self.commands.forget(tenant.as_str()).await;
         } else if category == Upload::CATEGORY {
             let (Ok(upload), Ok(tenant)) = (id.parse(), tenant.parse()) else { return };
             let Some(decision) = self.decode::<UploadEvent>(message).await else { return };
-            decision.events.iter().for_each(|event| self.kept.upload(&tenant, upload, event));
+            let quotas = &mut self.storage_quotas;
+            decision.events.iter().for_each(|event| quotas.upload(&tenant, upload, event));
         } else if category == StorageQuota::CATEGORY {
             let Ok(tenant) = tenant.parse() else { return };
             let Some(decision) = self.decode::<StorageQuotaEvent>(message).await else { return };
-            decision.events.iter().for_each(|event| self.kept.kept(&tenant, event));
+            decision.events.iter().for_each(|event| self.storage_quotas.kept(&tenant, event));
         } else if category == Key::CATEGORY {
             let Ok(key) = id.parse() else { return };
             let Some(decision) = self.decode::<KeyEvent>(message).await else { return };
-            decision.events.iter().for_each(|event| self.state.caps_mut().key(key, event));
+            decision.events.iter().for_each(|event| self.dispatch.caps_mut().key(key, event));
         }
     }
 
@@ -302,7 +310,7 @@ impl Conductor {
         Position { epoch, sequence: message.sequence, index: 0 }
     }
 
-    /// Reads a decision; one that nobody can read concerns nobody here.
+    /// Decodes a decision; none if it is unreadable. Retries while the key store is unavailable.
     async fn decode<E: serde::de::DeserializeOwned>(
         &self,
         message: &Message,
@@ -311,7 +319,7 @@ impl Conductor {
             match self.commands.codec().decode(&message.payload).await {
                 Ok(decision) => return Some(decision),
                 Err(CodecError::Unreadable(why)) => {
-                    tracing::error!(sequence = message.sequence, why, "message passed over");
+                    tracing::error!(sequence = message.sequence, why, "unreadable message skipped");
                     return None;
                 }
                 Err(CodecError::Log(error)) => {
@@ -322,39 +330,40 @@ impl Conductor {
         }
     }
 
+    /// Carries out everything that is due.
     async fn act(&mut self) {
-        let connected = self.commands.log().nats().connected_for().unwrap_or(RECONCILE);
-        // After a break the server may have lost what was only in its memory.
-        let due = |at: Instant| at.elapsed() > RECONCILE.min(connected);
+        let connected = self.commands.log().nats().connected_for().unwrap_or(RECONCILE_INTERVAL);
+        // After a reconnect the server may have lost tasks that were only in its memory.
+        let due = |at: Instant| at.elapsed() > RECONCILE_INTERVAL.min(connected);
         if self.reconciled.is_none_or(due) {
             match self.reconcile().await {
                 Ok(()) => self.reconciled = Some(Instant::now()),
-                Err(error) => tracing::warn!(%error, "the queue cannot be compared"),
+                Err(error) => tracing::warn!(%error, "cannot reconcile the work queue"),
             }
         }
-        self.call_off_stragglers().await;
-        self.take_over_from_the_vanished().await;
-        self.settle().await;
-        self.make_room().await;
-        self.count_what_is_kept().await;
-        self.see_batches_through().await;
+        self.cancel_stragglers().await;
+        self.abandon_lost_attempts().await;
+        self.settle_media_minutes().await;
+        self.settle_queue_quotas().await;
+        self.record_storage_usage().await;
+        self.advance_batches().await;
         let pools = self.roster().pools();
         let present = pools.keys().copied().collect();
-        if let Err(error) = self.take_back(&present).await {
-            tracing::warn!(%error, "what a pool without workers holds was not taken back");
+        if let Err(error) = self.recall_stranded(&present).await {
+            tracing::warn!(%error, "jobs of a pool without workers were not taken back");
         }
         for (pool, slots) in pools {
             if let Err(error) = self.release(pool, &present, slots).await {
-                tracing::warn!(%error, pool = pool.as_str(), "a round was not released");
+                tracing::warn!(%error, pool = pool.as_str(), "cannot release jobs to a pool");
             }
         }
     }
 
-    /// Settles what jobs that are over had reserved. Repeating it is harmless.
-    async fn settle(&mut self) {
-        for Due { job, tenant, month, micros } in self.ledger.due() {
+    /// Settles the media minutes that ended jobs had reserved. Idempotent.
+    async fn settle_media_minutes(&mut self) {
+        for Due { job, tenant, month, micros } in self.quotas.due() {
             let subject = format!("ev.{}.{tenant}.{month}", Quota::CATEGORY);
-            if self.broken.holds(&subject) {
+            if self.unreadable.contains(&subject) {
                 continue;
             }
             let command = QuotaCommand::Settle { job, micros };
@@ -362,9 +371,9 @@ impl Conductor {
             let tenant = tenant.as_str();
             let settled = self.commands.handle::<Quota>(tenant, &month, &caller, command).await;
             if let Err(error) = settled
-                && !self.broken.explains(&subject, &error)
+                && !self.unreadable.record_failure(&subject, &error)
             {
-                tracing::warn!(%error, %job, "minutes are not settled yet");
+                tracing::warn!(%error, %job, "cannot settle media minutes yet");
             }
         }
     }

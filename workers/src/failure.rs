@@ -1,4 +1,4 @@
-//! What goes wrong around a job, as the failure that its history tells.
+//! Maps errors around a job to the failure that its history records.
 
 use std::{error::Error, io};
 
@@ -6,13 +6,13 @@ use ffapi_domain::job::FailureCode;
 use ffapi_media::MediaError;
 use ffapi_storage::StorageError;
 
-/// What storage says, as a job's failure.
+/// Maps a storage error to a job's failure.
 pub(crate) fn failed(error: StorageError) -> MediaError {
     let code = match &error {
         StorageError::NotFound(_) => FailureCode::InputNotFound,
         StorageError::Exists(_) => FailureCode::OutputExists,
         StorageError::TooLarge { .. } => FailureCode::InputTooLarge,
-        StorageError::BrokenOff(_) | StorageError::Unavailable(_) => {
+        StorageError::Interrupted(_) | StorageError::Unavailable(_) => {
             FailureCode::StorageUnavailable
         }
     };
@@ -20,20 +20,21 @@ pub(crate) fn failed(error: StorageError) -> MediaError {
     MediaError { code, message: format!("{error}{}", cause.unwrap_or_default()) }
 }
 
-/// A child that does not answer, as a job's failure.
+/// The failure of a job whose child cannot be communicated with.
 pub(crate) fn crashed(error: &io::Error) -> MediaError {
     MediaError {
         code: FailureCode::MediaCrashed,
-        message: format!("the media process cannot be talked to: {error}"),
+        message: format!("lost communication with the media process: {error}"),
     }
 }
 
-/// A message that fits into an event and every database, whatever a media process wrote.
+/// Makes a media process's message fit into an event and any database: at most 2,000 characters, no
+/// control characters.
 pub(crate) fn presentable(message: &str) -> String {
     message.chars().filter(|c| !c.is_control()).take(2000).collect()
 }
 
-/// What a job cannot do without, and was erased.
+/// The failure of a job that needs a field (`what`) that was erased.
 pub(crate) fn erased(what: &str) -> MediaError {
     MediaError {
         code: FailureCode::Unsupported,

@@ -1,5 +1,5 @@
-//! How a task's inputs come: opened in the tenant's storage, or fetched from the web. The child that
-//! reads them is handed the open files.
+//! Provides a task's inputs as open files: from the tenant's storage, or fetched from the web. The
+//! child that reads them receives the file descriptors.
 
 use std::{fs::File, path::Path, time::Duration};
 
@@ -14,19 +14,19 @@ use ffapi_storage::{Egress, EgressError, Storage};
 
 use crate::failure::failed;
 
-/// What inputs come from, and how much of them.
+/// Where inputs come from, and the limits on their size.
 #[derive(Debug, Clone)]
 pub struct InputFetcher {
-    /// What is kept here.
+    /// The store of uploads and outputs.
     pub storage: Storage,
-    /// The way to the web.
+    /// The HTTP client for inputs on the web.
     pub egress: Egress,
-    /// How large an input from there may be.
+    /// Account tiers: they limit the size of an input from the web.
     pub tiers: Tiers,
 }
 
 impl InputFetcher {
-    /// Opens one input of a tenant's; what comes from the web is kept in `fetched` meanwhile.
+    /// Opens one input of a tenant; one from the web is downloaded to `fetched` first.
     pub(crate) async fn open(
         &self,
         commands: &ffapi_commands::Commands,
@@ -38,22 +38,22 @@ impl InputFetcher {
             let storage = self.storage.of(tenant).map_err(failed)?;
             return storage.open_object(location).await.map_err(failed);
         };
-        // Without an answer nothing is known of what the account may; whoever waits may call it off.
+        // The account's limits are needed; the caller can cancel while the log is unavailable.
         let account = loop {
             match commands.state::<Account>(tenant.as_str(), tenant.as_str()).await {
                 Ok(account) => break account,
-                Err(error) => tracing::warn!(%error, "an account cannot be read yet"),
+                Err(error) => tracing::warn!(%error, "cannot read the account; retrying"),
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         };
         let max = account.limits(&self.tiers).max_file_bytes;
-        self.egress.fetch(url, fetched, max).await.map_err(lost)?;
+        self.egress.fetch(url, fetched, max).await.map_err(fetch_failed)?;
         File::open(fetched).map_err(|error| failed(error.into()))
     }
 }
 
-/// What the web says, as a job's failure.
-fn lost(error: EgressError) -> MediaError {
+/// Maps a failed download to a job's failure.
+fn fetch_failed(error: EgressError) -> MediaError {
     let code = match &error {
         EgressError::Closed { .. } => FailureCode::InputForbidden,
         EgressError::NoHost(_) | EgressError::Redirects(_) => FailureCode::InputNotFound,

@@ -1,10 +1,11 @@
-//! Process runners and effectful workers.
+//! Long-running processes that have side effects.
 //!
-//! - [`Conductor`]: follows the log, releases jobs to free slots, takes over from vanished workers,
-//!   sees batches through, tells live subjects what happened.
-//! - [`Retention`]: removes what was kept as long as it is kept.
+//! - [`Conductor`]: follows the log, releases jobs to free slots, takes back attempts of lost
+//!   workers, advances batches, and publishes events.
+//! - [`Retention`]: deletes outputs, uploads and delivery records past their retention period.
 //! - [`Sender`]: sends webhooks, endpoint by endpoint.
-//! - [`Worker`]: takes released tasks, runs each in a sandboxed media child, seals and delivers.
+//! - [`Worker`]: takes released tasks, runs each in a sandboxed media child, then seals and
+//!   delivers the outputs.
 
 mod active_attempts;
 mod attempt;
@@ -18,6 +19,7 @@ mod media_minutes;
 mod outputs;
 mod planner;
 mod presence;
+mod progress_event;
 mod retention;
 mod retry_until_decided;
 mod self_heartbeat;
@@ -25,7 +27,6 @@ mod slot;
 mod stall_detector;
 mod storage_quota;
 mod task;
-mod tell;
 mod webhooks;
 mod worker;
 

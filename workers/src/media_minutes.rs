@@ -1,4 +1,4 @@
-//! The media minutes of a job, reserved before any of it is used.
+//! Reserves a job's media minutes before any of them are used, and settles them afterwards.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ use ffapi_nats::CodecError;
 
 use crate::{attempt::AttemptContext, clock};
 
-/// How long between two tries while the log does not answer.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// Delay between retries while the log is unavailable.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Whole steps are reserved after the first time: each reservation is an event.
-const STEP: Micros = 10_000_000;
+/// Further reservations are rounded up to multiples of this, because each one is an event.
+const RESERVATION_STEP: Micros = 10_000_000;
 
-/// What an attempt has reserved, and how much of it is used.
+/// The media time that an attempt has reserved, and how much of it is used.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Charged {
     reserved: Option<(String, Micros)>,
@@ -31,24 +31,27 @@ pub(crate) struct Charged {
 }
 
 impl Charged {
-    /// What to reserve for a child that needs so much in all; none if it has as much already.
-    pub(crate) fn lacks(&self, needed: Micros) -> Option<Micros> {
+    /// How much to reserve in total for a child that needs `needed` in total; none if enough is
+    /// reserved already.
+    pub(crate) fn to_reserve(&self, needed: Micros) -> Option<Micros> {
         let Some(reserved) = self.reserved() else { return Some(needed) };
-        (needed > reserved).then(|| needed.div_ceil(STEP).saturating_mul(STEP))
+        let steps = needed.div_ceil(RESERVATION_STEP);
+        (needed > reserved).then(|| steps.saturating_mul(RESERVATION_STEP))
     }
 
-    /// Takes in that so much is reserved, in a month.
-    pub(crate) fn reserve(&mut self, month: String, micros: Micros) {
+    /// Records that `micros` in total are reserved in a month's quota.
+    pub(crate) fn record_reservation(&mut self, month: String, micros: Micros) {
         self.reserved = Some((month, micros.max(self.reserved().unwrap_or(0))));
     }
 
-    /// What is reserved; none if nothing was asked for.
+    /// The reserved media time; none if there is no reservation.
     pub(crate) fn reserved(&self) -> Option<Micros> {
         self.reserved.as_ref().map(|(_, micros)| *micros)
     }
 
-    /// Takes in how far the work is: never more than what is reserved, and never back.
-    pub(crate) fn reach(&mut self, progress: &Progress) {
+    /// Records the child's progress as used media time: it never exceeds the reservation, and never
+    /// decreases.
+    pub(crate) fn record_progress(&mut self, progress: &Progress) {
         let reserved = self.reserved().unwrap_or(0);
         let used = match progress.total.filter(|total| *total > 0) {
             Some(total) => {
@@ -60,17 +63,17 @@ impl Charged {
         self.used = self.used.max(used.min(reserved));
     }
 
-    /// Takes in for how long the work has gone on: whatever it says of itself, a second of it is not less
-    /// than a second of media.
-    pub(crate) fn ran(&mut self, time: Duration) {
+    /// Records the time that the child has run: a second of work counts as at least a second of
+    /// media, whatever progress the child reports.
+    pub(crate) fn record_runtime(&mut self, time: Duration) {
         let time = Micros::try_from(time.as_micros()).unwrap_or(Micros::MAX);
         self.used = self.used.max(time.min(self.reserved().unwrap_or(0)));
     }
 
-    /// True if what was used counts although nothing comes of it: it was called off, or failed for
-    /// what was sent. What fails for our sake is free.
-    pub(crate) fn counts(&self, outcome: &JobCommand) -> bool {
-        let ours = match outcome {
+    /// True if the used media time is charged although there are no outputs: the job was cancelled,
+    /// or failed because of its input or limits. Failures of the service are free.
+    pub(crate) fn is_charged_after(&self, outcome: &JobCommand) -> bool {
+        let is_free = match outcome {
             JobCommand::ConfirmCancel { .. } => false,
             JobCommand::FailAttempt { failure, .. } => !matches!(
                 failure.code,
@@ -83,12 +86,14 @@ impl Charged {
             ),
             _ => true,
         };
-        self.used > 0 && !ours
+        self.used > 0 && !is_free
     }
 }
 
-/// Reserves what a job is charged, and answers in which month; fails it if account or key have not so
-/// much left.
+/// Reserves media time for a job, and returns the month whose quota it was reserved in.
+///
+/// # Errors
+/// `QuotaExceeded` if the account or the key does not have enough left.
 pub(crate) async fn reserve(
     context: &AttemptContext,
     release: &Release,
@@ -96,21 +101,21 @@ pub(crate) async fn reserve(
     micros: Micros,
 ) -> Result<String, MediaError> {
     loop {
-        match Box::pin(attempt(context, release, key, micros)).await {
+        match Box::pin(try_reserve(context, release, key, micros)).await {
             Ok(month) => return Ok(month),
             Err(HandleError::Rejected(rejection @ QuotaRejection::Exceeded { .. })) => {
                 let code = FailureCode::QuotaExceeded;
                 return Err(MediaError { code, message: rejection.to_string() });
             }
             Err(error) => {
-                tracing::warn!(%error, job = %release.job, "minutes cannot be reserved yet");
-                tokio::time::sleep(PATIENCE).await;
+                tracing::warn!(%error, job = %release.job, "cannot reserve media minutes yet");
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
         }
     }
 }
 
-async fn attempt(
+async fn try_reserve(
     context: &AttemptContext,
     release: &Release,
     key: Option<KeyId>,
@@ -118,7 +123,7 @@ async fn attempt(
 ) -> Result<String, HandleError<QuotaRejection>> {
     let (commands, tenant) = (&context.commands, release.tenant.as_str());
     let account = commands.state::<Account>(tenant, tenant).await?;
-    let limit = account.limits(&context.sources.tiers).monthly_minutes.saturating_mul(MINUTE);
+    let limit = account.limits(&context.input_fetcher.tiers).monthly_minutes.saturating_mul(MINUTE);
     let (key_limit, makers) = match key {
         Some(key) => budgets(commands, tenant, key).await?,
         None => (None, vec![]),
@@ -130,7 +135,7 @@ async fn attempt(
     Ok(month)
 }
 
-/// What a key may use in a month, and the keys that it was made by.
+/// The monthly limit of a key, and the budgets of the keys that it was created by.
 async fn budgets(
     commands: &Commands,
     tenant: &str,
@@ -143,21 +148,21 @@ async fn budgets(
     let state = commands.state::<Key>(tenant, &key.to_string()).await?;
     let mut makers = Vec::new();
     for maker in state.key().map(|key| key.makers.clone()).unwrap_or_default() {
-        let of_maker = commands.state::<Key>(tenant, &maker.to_string()).await?;
-        makers.push(Budget { key: maker, limit: limit(&of_maker) });
+        let maker_state = commands.state::<Key>(tenant, &maker.to_string()).await?;
+        makers.push(Budget { key: maker, limit: limit(&maker_state) });
     }
     Ok((limit(&state), makers))
 }
 
-/// Settles what was used of a job that ends without outputs. Whoever does not get to do it gives back
-/// everything: the conductor settles what is over and still reserved.
+/// Settles the used media time of a job that ends without outputs. If this fails, nothing is
+/// charged: the conductor releases reservations of jobs that are over.
 pub(crate) async fn settle(context: &AttemptContext, release: &Release, charged: &Charged) {
     let Some((month, _)) = &charged.reserved else { return };
     let tenant = release.tenant.as_str();
     let command = QuotaCommand::Settle { job: release.job, micros: charged.used };
-    let settling = context.commands.handle::<Quota>(tenant, month, &context.caller, command);
-    if let Err(error) = settling.await {
-        tracing::warn!(%error, job = %release.job, "used minutes are not settled");
+    let settled = context.commands.handle::<Quota>(tenant, month, &context.caller, command);
+    if let Err(error) = settled.await {
+        tracing::warn!(%error, job = %release.job, "cannot settle the used media minutes");
     }
 }
 
@@ -175,46 +180,48 @@ mod tests {
     }
 
     #[test]
-    fn what_is_used_follows_the_work_within_what_is_reserved() {
+    fn used_time_follows_the_work_within_the_reservation() {
         let mut charged = Charged::default();
-        charged.reach(&progress(5, None));
+        charged.record_progress(&progress(5, None));
         assert_eq!((charged.used, charged.reserved()), (0, None));
-        charged.reserve("2026-11".to_owned(), 100);
-        charged.reach(&progress(30, Some(60)));
+        charged.record_reservation("2026-11".to_owned(), 100);
+        charged.record_progress(&progress(30, Some(60)));
         assert_eq!(charged.used, 50);
-        charged.reach(&progress(1, Some(60)));
-        assert_eq!(charged.used, 50, "never back");
-        charged.reach(&progress(u64::MAX, Some(1)));
+        charged.record_progress(&progress(1, Some(60)));
+        assert_eq!(charged.used, 50, "it never decreases");
+        charged.record_progress(&progress(u64::MAX, Some(1)));
         assert_eq!(charged.used, 100);
-        charged.reserve("2026-11".to_owned(), 90);
+        charged.record_reservation("2026-11".to_owned(), 90);
         assert_eq!(charged.reserved(), Some(100));
 
         let mut slow = Charged::default();
-        slow.ran(Duration::from_micros(7));
-        assert_eq!(slow.used, 0, "nothing was reserved yet");
-        slow.reserve("2026-11".to_owned(), 100);
-        slow.ran(Duration::from_micros(70));
-        slow.reach(&progress(1, Some(60)));
+        slow.record_runtime(Duration::from_micros(7));
+        assert_eq!(slow.used, 0, "nothing is reserved yet");
+        slow.record_reservation("2026-11".to_owned(), 100);
+        slow.record_runtime(Duration::from_micros(70));
+        slow.record_progress(&progress(1, Some(60)));
         assert_eq!(slow.used, 70);
-        slow.ran(Duration::from_secs(1));
+        slow.record_runtime(Duration::from_secs(1));
         assert_eq!(slow.used, 100);
     }
 
     #[test]
-    fn a_child_that_asks_for_ever_so_little_more_costs_one_event_a_step() {
+    fn many_small_requests_cost_one_event_per_step() {
         let mut charged = Charged::default();
-        assert_eq!(charged.lacks(5), Some(5));
-        charged.reserve("2026-11".to_owned(), 5);
-        assert_eq!((charged.lacks(4), charged.lacks(5)), (None, None));
-        assert_eq!(charged.lacks(6), Some(STEP));
-        charged.reserve("2026-11".to_owned(), STEP);
-        assert!((6..=STEP).step_by(1_000).all(|needed| charged.lacks(needed).is_none()));
-        assert_eq!(charged.lacks(STEP + 1), Some(2 * STEP));
-        assert_eq!(charged.lacks(3 * STEP), Some(3 * STEP), "the child asks for whole steps");
+        assert_eq!(charged.to_reserve(5), Some(5));
+        charged.record_reservation("2026-11".to_owned(), 5);
+        assert_eq!((charged.to_reserve(4), charged.to_reserve(5)), (None, None));
+        assert_eq!(charged.to_reserve(6), Some(RESERVATION_STEP));
+        charged.record_reservation("2026-11".to_owned(), RESERVATION_STEP);
+        let mut within_step = (6..=RESERVATION_STEP).step_by(1_000);
+        assert!(within_step.all(|needed| charged.to_reserve(needed).is_none()));
+        assert_eq!(charged.to_reserve(RESERVATION_STEP + 1), Some(2 * RESERVATION_STEP));
+        let three_steps = 3 * RESERVATION_STEP;
+        assert_eq!(charged.to_reserve(three_steps), Some(three_steps), "an exact multiple");
     }
 
     #[test]
-    fn what_was_used_counts_unless_it_failed_for_our_sake() {
+    fn used_time_is_charged_unless_the_service_failed() {
         let used = Charged { reserved: Some(("2026-11".to_owned(), 9)), used: 5 };
         let fail = |code| JobCommand::FailAttempt {
             attempt: 1,
@@ -222,13 +229,13 @@ mod tests {
             at: ffapi_domain::Timestamp::default(),
             chance: 0,
         };
-        assert!(used.counts(&JobCommand::ConfirmCancel { attempt: 1 }));
-        assert!(used.counts(&fail(FailureCode::InvalidInput)));
-        assert!(used.counts(&fail(FailureCode::TimeLimitExceeded)));
-        assert!(used.counts(&fail(FailureCode::StorageFull)));
-        assert!(used.counts(&fail(FailureCode::QuotaExceeded)));
-        assert!(!used.counts(&fail(FailureCode::MediaCrashed)));
-        assert!(!used.counts(&fail(FailureCode::StorageUnavailable)));
-        assert!(!Charged::default().counts(&JobCommand::ConfirmCancel { attempt: 1 }));
+        assert!(used.is_charged_after(&JobCommand::ConfirmCancel { attempt: 1 }));
+        assert!(used.is_charged_after(&fail(FailureCode::InvalidInput)));
+        assert!(used.is_charged_after(&fail(FailureCode::TimeLimitExceeded)));
+        assert!(used.is_charged_after(&fail(FailureCode::StorageFull)));
+        assert!(used.is_charged_after(&fail(FailureCode::QuotaExceeded)));
+        assert!(!used.is_charged_after(&fail(FailureCode::MediaCrashed)));
+        assert!(!used.is_charged_after(&fail(FailureCode::StorageUnavailable)));
+        assert!(!Charged::default().is_charged_after(&JobCommand::ConfirmCancel { attempt: 1 }));
     }
 }

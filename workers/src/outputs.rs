@@ -1,4 +1,4 @@
-//! What a media child calls its files, and what users called them.
+//! Maps the file names that a media child uses to the output locations that users named.
 
 use ffapi_commands::History;
 use ffapi_domain::{
@@ -9,20 +9,20 @@ use ffapi_domain::{
 };
 use ffapi_storage::{Staged, Storage, StorageError};
 
-/// What every name begins with that the child chooses for a job of one output.
+/// Stem of all file names that the child chooses for a job with a single output.
 pub(crate) const OUTPUT: &str = "output";
 
-/// The n-th output while it is staged.
+/// The staged file of output `number`, counted from 0.
 pub(crate) fn staged(job: JobId, attempt: u32, number: usize) -> Staged {
     let name = if number == 0 { OUTPUT.to_owned() } else { format!("{OUTPUT}-{number}") };
     Staged { job, attempt, name }
 }
 
-/// Takes back what was published by attempts in whose delivery the job failed, and drops what they had
-/// staged. What is being delivered, or was, stays.
+/// Removes outputs published by attempts in whose delivery the job failed, and what they had
+/// staged. Outputs that are being delivered, or were delivered completely, are kept.
 ///
 /// # Errors
-/// When the disk fails; then it is all to be done again.
+/// When the disk fails; calling it again continues.
 pub(crate) async fn withdraw_failed(
     storage: &Storage,
     job: JobId,
@@ -49,20 +49,20 @@ pub(crate) async fn withdraw_failed(
     Ok(())
 }
 
-/// What a folder of outputs holds: streams, their manifests and keys, pictures.
-const IN_FOLDERS: [&str; 12] =
+/// Extensions of the files in an output folder: streams, their manifests and keys, images.
+const FOLDER_EXTENSIONS: [&str; 12] =
     ["m3u8", "mpd", "mp4", "m4s", "ts", "vtt", "bin", "jpg", "jpeg", "png", "webp", "gif"];
 
-/// The name that an output is listed under, and where it belongs; none if the request makes no such
-/// file.
-pub(crate) fn place(
+/// The name that the child's file `made` is listed under, and its location; none if the request has
+/// no such output.
+pub(crate) fn destination(
     request: &MediaRequest,
     output: &Location,
     made: &str,
 ) -> Option<(String, Location)> {
     if request.makes_folder() {
         let (_, extension) = made.rsplit_once('.')?;
-        let known = IN_FOLDERS.contains(&extension);
+        let known = FOLDER_EXTENSIONS.contains(&extension);
         return known.then(|| (made.to_owned(), output.child(made)));
     }
     let own = output.file_name().unwrap_or(OUTPUT);
@@ -70,7 +70,7 @@ pub(crate) fn place(
     let number = rest.strip_prefix('-').and_then(|rest| rest.split('.').next()?.parse().ok());
     let name = match (Numbered::parse(own), number) {
         (Some(numbered), Some(number)) => numbered.name(number),
-        // Subtitles beside the output: `film.mp4` and `film.eng.vtt`.
+        // Subtitles next to the output: `video.mp4` and `video.eng.vtt`.
         _ if rest.matches('.').count() > 1 => {
             rest.strip_suffix(".vtt")?;
             let stem = own.rsplit_once('.').map_or(own, |(stem, _)| stem);
@@ -91,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    fn places(output: &str, made: &str) -> (String, String) {
+    fn destination_of(output: &str, made: &str) -> (String, String) {
         let output: Location = output.parse().unwrap();
         let request = MediaRequest::Convert(Convert {
             input: Personal::Erased,
@@ -99,31 +99,31 @@ mod tests {
             operations: vec![],
             overwrite: Overwrite::Fail,
         });
-        let (name, to) = place(&request, &output, made).unwrap();
+        let (name, to) = destination(&request, &output, made).unwrap();
         (name, to.to_string())
     }
 
     #[test]
-    fn the_output_is_called_what_the_user_called_it() {
-        let expected = ("film.mp4".to_owned(), "local://a/film.mp4".to_owned());
-        assert_eq!(places("a/film.mp4", "output.mp4"), expected);
+    fn the_output_gets_the_name_in_the_request() {
+        let expected = ("video.mp4".to_owned(), "local://a/video.mp4".to_owned());
+        assert_eq!(destination_of("a/video.mp4", "output.mp4"), expected);
     }
 
     #[test]
-    fn numbered_pictures_take_the_users_pattern() {
+    fn numbered_images_follow_the_pattern_in_the_request() {
         let expected = ("f-007.png".to_owned(), "local://f-007.png".to_owned());
-        assert_eq!(places("f-%03d.png", "output-000007.png"), expected);
+        assert_eq!(destination_of("f-%03d.png", "output-000007.png"), expected);
     }
 
     #[test]
-    fn subtitles_stand_beside_the_film() {
-        let expected = ("film.eng.vtt".to_owned(), "local://a/film.eng.vtt".to_owned());
-        assert_eq!(places("a/film.mp4", "output.eng.vtt"), expected);
+    fn subtitles_are_placed_next_to_the_video() {
+        let expected = ("video.eng.vtt".to_owned(), "local://a/video.eng.vtt".to_owned());
+        assert_eq!(destination_of("a/video.mp4", "output.eng.vtt"), expected);
     }
 
     #[test]
-    fn what_no_request_asks_for_has_no_place() {
-        let output: Location = "a/film.mp4".parse().unwrap();
+    fn unrequested_files_have_no_destination() {
+        let output: Location = "a/video.mp4".parse().unwrap();
         let request = MediaRequest::Convert(Convert {
             input: Personal::Erased,
             output: Personal::Erased,
@@ -131,12 +131,12 @@ mod tests {
             overwrite: Overwrite::Fail,
         });
         for made in ["other.mp4", "output/a.mp4", "", "x/output.mp4", "output.tar.gz"] {
-            assert_eq!(place(&request, &output, made), None, "{made}");
+            assert_eq!(destination(&request, &output, made), None, "{made}");
         }
     }
 
     #[test]
-    fn a_request_without_output_makes_no_folder() {
+    fn a_request_without_output_creates_no_folder() {
         assert!(!MediaRequest::Probe(Probe { input: Personal::Erased }).makes_folder());
     }
 }

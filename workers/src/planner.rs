@@ -1,4 +1,5 @@
-//! Answers what a job would do and what a file is: the same child, the same plan, no job.
+//! Answers gateways' questions without a job: what a job would do (plan), and what a file contains
+//! (probe). The same media child and the same planning code as for a job are used.
 
 mod turns;
 
@@ -8,13 +9,13 @@ use ffapi_domain::{
     Tenant,
     job::FailureCode,
     media::{
-        Capabilities, LOOK, LOOK_TIMEOUT, LookAnswer, LookQuestion, PLAN, PLAN_TIMEOUT, PlanAnswer,
-        PlanQuestion, Pool, pools,
+        Capabilities, LOOK, PLAN, PLAN_TIMEOUT, PROBE_UPLOAD_TIMEOUT, PlanRequest, PlanResponse,
+        Pool, ProbeUploadRequest, ProbeUploadResponse, pools,
     },
 };
 use ffapi_media::{
     MediaError,
-    protocol::{ChildMessage, Place, Task as MediaTask, Unbelievable, checked_json},
+    protocol::{ChildMessage, Place, ProtocolViolation, Task as MediaTask, checked_json},
 };
 use ffapi_nats::LiveMessage;
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -22,7 +23,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use self::turns::Turns;
+use self::turns::FairQueue;
 use crate::{
     attempt::AttemptContext,
     failure::erased,
@@ -30,52 +31,56 @@ use crate::{
     worker::Worker,
 };
 
-/// Jobs that are planned, and files that are looked into, at once: none keeps the other waiting.
-const PLANS: usize = 2;
-const LOOKS: usize = 4;
+/// Plans made at once; separate from probes, so that neither delays the other.
+const MAX_PLANS: usize = 2;
+/// Files probed at once.
+const MAX_PROBES: usize = 4;
 /// Children that answer questions at once.
-pub(crate) const QUESTIONS: usize = PLANS + LOOKS;
-/// Who asks a question.
+pub(crate) const MAX_QUESTIONS: usize = MAX_PLANS + MAX_PROBES;
+
+/// The part of a question that names the tenant asking it.
 #[derive(Debug, Deserialize)]
 struct Asker {
     tenant: Tenant,
 }
 
-/// One kind of question.
+/// One kind of question: its subject and limits.
 #[derive(Clone, Copy)]
-struct Questions {
+struct QuestionKind {
     subject: &'static str,
     slots: usize,
-    /// How long its asker waits.
+    /// How long the asker waits for an answer.
     timeout: Duration,
 }
 
-const PLAN_QUESTIONS: Questions = Questions { subject: PLAN, slots: PLANS, timeout: PLAN_TIMEOUT };
-const LOOK_QUESTIONS: Questions = Questions { subject: LOOK, slots: LOOKS, timeout: LOOK_TIMEOUT };
+const PLAN_KIND: QuestionKind =
+    QuestionKind { subject: PLAN, slots: MAX_PLANS, timeout: PLAN_TIMEOUT };
+const PROBE_KIND: QuestionKind =
+    QuestionKind { subject: LOOK, slots: MAX_PROBES, timeout: PROBE_UPLOAD_TIMEOUT };
 
-/// How long a plan may take: its asker still hears that it took too long.
-const PLAN_TIME: Duration = Duration::from_millis(4_500);
+/// How long a plan may take: short enough that the asker still receives the timeout error.
+const PLANNING_TIMEOUT: Duration = Duration::from_millis(4_500);
 
-/// How often it is looked at what such a child uses.
-const MEASURE: Duration = Duration::from_millis(50);
+/// How often the memory of such a child is checked.
+const MEMORY_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Worker {
-    /// Answers questions until told to stop.
+    /// Answers questions until `stop` is cancelled.
     pub(crate) async fn answer_questions(&self, stop: &CancellationToken) {
-        tokio::join!(self.answer_on(PLAN_QUESTIONS, stop), self.answer_on(LOOK_QUESTIONS, stop));
+        tokio::join!(self.answer_on(PLAN_KIND, stop), self.answer_on(PROBE_KIND, stop));
     }
 
-    async fn answer_on(&self, kind: Questions, stop: &CancellationToken) {
+    async fn answer_on(&self, kind: QuestionKind, stop: &CancellationToken) {
         while !stop.is_cancelled() {
-            let listening = self.context.live.queue_subscribe(kind.subject, "workers").await;
-            let Ok(mut heard) = listening else {
+            let subscribed = self.context.pubsub.queue_subscribe(kind.subject, "workers").await;
+            let Ok(mut questions) = subscribed else {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 continue;
             };
-            let mut turns = Turns::new(kind.slots, kind.timeout);
+            let mut queue = FairQueue::new(kind.slots, kind.timeout);
             let mut answers = FuturesUnordered::new();
             loop {
-                while let Some((tenant, question)) = turns.take(Instant::now()) {
+                while let Some((tenant, question)) = queue.take(Instant::now()) {
                     answers.push(async move {
                         self.answer(kind, question).await;
                         tenant
@@ -83,11 +88,11 @@ impl Worker {
                 }
                 tokio::select! {
                     () = stop.cancelled() => break,
-                    Some(tenant) = answers.next() => turns.done(&tenant),
-                    question = heard.next() => {
+                    Some(tenant) = answers.next() => queue.done(&tenant),
+                    question = questions.next() => {
                         let Some(question) = question else { break };
                         if let Ok(Asker { tenant }) = serde_json::from_slice(&question.payload) {
-                            turns.add(tenant, Instant::now(), question);
+                            queue.add(tenant, Instant::now(), question);
                         }
                     }
                 }
@@ -96,89 +101,91 @@ impl Worker {
         }
     }
 
-    async fn answer(&self, kind: Questions, heard: LiveMessage) {
+    async fn answer(&self, kind: QuestionKind, question: LiveMessage) {
         let answer = match kind.subject {
-            PLAN => self.tell_plan(&heard.payload).await,
-            _ => self.tell_facts(&heard.payload).await,
+            PLAN => self.answer_plan(&question.payload).await,
+            _ => self.answer_probe(&question.payload).await,
         };
         if let Some(answer) = answer {
-            self.context.live.answer(&heard, answer).await;
+            self.context.pubsub.answer(&question, answer).await;
         }
     }
 
-    async fn tell_plan(&self, asked: &[u8]) -> Option<Vec<u8>> {
-        let question: PlanQuestion = serde_json::from_slice(asked).ok()?;
-        let answer =
-            match self.in_a_slot(PLAN_TIME, async |slot| self.plan_in(&question, slot).await).await
-            {
-                Ok(plan) => PlanAnswer::WouldDo(plan),
-                Err(MediaError { code, message }) => PlanAnswer::WouldFail { code, message },
-            };
-        serde_json::to_vec(&answer).ok()
-    }
-
-    async fn tell_facts(&self, asked: &[u8]) -> Option<Vec<u8>> {
-        let question: LookQuestion = serde_json::from_slice(asked).ok()?;
-        let answer = match self
-            .in_a_slot(LOOK_TIMEOUT, async |slot| self.look_in(&question, slot).await)
-            .await
-        {
-            Ok(facts) => LookAnswer::Is(facts),
-            Err(MediaError { code, message }) => LookAnswer::IsNot { code, message },
+    async fn answer_plan(&self, payload: &[u8]) -> Option<Vec<u8>> {
+        let question: PlanRequest = serde_json::from_slice(payload).ok()?;
+        let planned =
+            self.with_child(PLANNING_TIMEOUT, async |slot| self.plan(&question, slot).await).await;
+        let answer = match planned {
+            Ok(plan) => PlanResponse::WouldDo(plan),
+            Err(MediaError { code, message }) => PlanResponse::WouldFail { code, message },
         };
         serde_json::to_vec(&answer).ok()
     }
 
-    /// Lets a child look into something, for as long as anybody waits for the answer.
-    async fn in_a_slot(
+    async fn answer_probe(&self, payload: &[u8]) -> Option<Vec<u8>> {
+        let question: ProbeUploadRequest = serde_json::from_slice(payload).ok()?;
+        let probed = self
+            .with_child(PROBE_UPLOAD_TIMEOUT, async |slot| self.probe(&question, slot).await)
+            .await;
+        let answer = match probed {
+            Ok(facts) => ProbeUploadResponse::Is(facts),
+            Err(MediaError { code, message }) => ProbeUploadResponse::IsNot { code, message },
+        };
+        serde_json::to_vec(&answer).ok()
+    }
+
+    /// Runs a question in a new child, which is ended after `timeout` or when it exceeds its
+    /// memory.
+    async fn with_child(
         &self,
         timeout: Duration,
-        look: impl AsyncFnOnce(&mut Slot) -> Result<Value, MediaError>,
+        ask: impl AsyncFnOnce(&mut Slot) -> Result<Value, MediaError>,
     ) -> Result<Value, MediaError> {
-        let mut slot = self.asked.spawn().await?;
+        let mut slot = self.question_spawner.spawn().await?;
         let (process, memory) = (slot.process(), slot.memory);
-        let looked = tokio::select! {
-            looked = look(&mut slot) => looked.map_err(|error| match error.code {
-                // Killed, and not for the limit of its own: no input's fault.
+        let result = tokio::select! {
+            result = ask(&mut slot) => result.map_err(|error| match error.code {
+                // Killed, but not for its own memory limit: not the input's fault.
                 FailureCode::ResourceExhausted if !slot.ran_out_of_memory() => {
                     MediaError { code: FailureCode::MediaCrashed, ..error }
                 }
                 _ => error,
             }),
-            () = takes_more(process, memory) => Err(MediaError {
+            () = memory_exceeded(process, memory) => Err(MediaError {
                 code: FailureCode::ResourceExhausted,
                 message: format!(
-                    "the inputs take more than the {} MiB of memory that looking into them may take",
+                    "reading the inputs takes more than the {} MiB of memory that it may take",
                     memory / 1024 / 1024
                 ),
             }),
             () = tokio::time::sleep(timeout) => Err(MediaError {
                 code: FailureCode::MediaStalled,
-                message: "the inputs take too long to look into".to_owned(),
+                message: "reading the inputs takes too long".to_owned(),
             }),
         };
         slot.end().await;
-        looked
+        result
     }
 
-    async fn plan_in(&self, question: &PlanQuestion, slot: &mut Slot) -> Result<Value, MediaError> {
-        let AttemptContext { sources, commands, capabilities, .. } = &*self.context;
+    async fn plan(&self, question: &PlanRequest, slot: &mut Slot) -> Result<Value, MediaError> {
+        let AttemptContext { input_fetcher, commands, capabilities, .. } = &*self.context;
         let mut inputs = Vec::new();
         for (number, (input, _)) in question.request.inputs().into_iter().enumerate() {
             let input = input.as_ref().ok_or_else(|| erased("input"))?;
             let fetched = slot.folder.fetched(number);
-            inputs.push(sources.open(commands, &question.tenant, input, &fetched).await?);
+            let opening = input_fetcher.open(commands, &question.tenant, input, &fetched);
+            inputs.push(opening.await?);
         }
         let request = Box::new(question.request.clone());
         let devices = question.devices.clone();
         let hardware = question.hardware;
-        let pool = hardware.map_or(Pool::Cpu, |wish| wish.pool(&pools(&devices)));
+        let pool = hardware.map_or(Pool::Cpu, |wanted| wanted.pool(&pools(&devices)));
         let place = Place { hardware, pool };
         let capabilities = Capabilities { devices, ..capabilities.clone() };
         let task = MediaTask::Plan { request, capabilities, place };
-        slot.give(&task, &inputs).await.map_err(broken)?;
+        slot.send_task(&task, &inputs).await.map_err(not_answering)?;
         loop {
-            match slot.hear().await.map_err(broken)? {
+            match slot.receive().await.map_err(not_answering)? {
                 Some(ChildMessage::WouldDo(plan)) => return Ok(plan),
                 Some(ChildMessage::Failed { code, message }) => {
                     return Err(MediaError { code, message });
@@ -189,15 +196,20 @@ impl Worker {
         }
     }
 
-    async fn look_in(&self, question: &LookQuestion, slot: &mut Slot) -> Result<Value, MediaError> {
-        let AttemptContext { sources, commands, .. } = &*self.context;
+    async fn probe(
+        &self,
+        question: &ProbeUploadRequest,
+        slot: &mut Slot,
+    ) -> Result<Value, MediaError> {
+        let AttemptContext { input_fetcher, commands, .. } = &*self.context;
         let fetched = slot.folder.fetched(0);
-        let input = sources.open(commands, &question.tenant, &question.input, &fetched).await?;
-        slot.give(&MediaTask::Facts, &[input]).await.map_err(broken)?;
+        let opening = input_fetcher.open(commands, &question.tenant, &question.input, &fetched);
+        let input = opening.await?;
+        slot.send_task(&MediaTask::Facts, &[input]).await.map_err(not_answering)?;
         loop {
-            match slot.hear().await.map_err(broken)? {
+            match slot.receive().await.map_err(not_answering)? {
                 Some(ChildMessage::Facts(facts)) => {
-                    return checked_json(facts.shown()).map_err(unbelievable);
+                    return checked_json(facts.shown()).map_err(invalid_facts);
                 }
                 Some(ChildMessage::Failed { code, message }) => {
                     return Err(MediaError { code, message });
@@ -209,21 +221,21 @@ impl Worker {
     }
 }
 
-/// Ends once a child has more memory than it may.
-async fn takes_more(process: Option<u32>, memory: u64) {
+/// Completes once a child's memory exceeds `memory` bytes.
+async fn memory_exceeded(process: Option<u32>, memory: u64) {
     loop {
-        tokio::time::sleep(MEASURE).await;
+        tokio::time::sleep(MEMORY_CHECK_INTERVAL).await;
         if process.is_some_and(|process| Usage::of(process).memory > memory) {
             return;
         }
     }
 }
 
-fn broken(error: std::io::Error) -> MediaError {
+fn not_answering(error: std::io::Error) -> MediaError {
     let message = format!("a media child does not answer: {error}");
     MediaError { code: FailureCode::Internal, message }
 }
 
-fn unbelievable(error: Unbelievable) -> MediaError {
+fn invalid_facts(error: ProtocolViolation) -> MediaError {
     MediaError { code: FailureCode::MediaCrashed, message: error.to_string() }
 }

@@ -8,96 +8,100 @@ use serde::{Deserialize, Serialize};
 
 use crate::self_heartbeat::SelfHeartbeat;
 
-/// Every worker says this, every two seconds.
+/// The heartbeat that every worker publishes every two seconds, as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presence {
-    /// Which process: new at every start.
+    /// The worker's identifier, new at every start.
     pub worker: String,
-    /// On which machine.
+    /// The machine's host name.
     pub host: String,
-    /// Tasks at once, by what they run on.
+    /// Number of concurrent tasks (slots) per pool.
     pub pools: BTreeMap<Pool, usize>,
-    /// `job_….attempt` of each task it has now.
+    /// `job_….attempt` of each task that it runs now.
     pub running: Vec<String>,
-    /// What it proved it can do.
+    /// Encoders and devices that were verified at start.
     pub capabilities: Capabilities,
-    /// How well its media children are locked in.
+    /// The sandbox that its media children run in.
     pub sandbox: String,
-    /// True once it takes no more tasks.
+    /// True once it accepts no more tasks.
     #[serde(default)]
     pub leaving: bool,
-    /// Workers of the same folder that it found dead when it started: their locks were free.
+    /// Dead workers of the same folder that it found at start: their locks were free.
     #[serde(default)]
     pub buried: Vec<String>,
 }
 
-/// Where presence is told, by worker.
+/// Prefix of the subjects that heartbeats are published on, one per worker.
 pub const PRESENCE: &str = "presence.worker";
 
-/// How often.
-pub(crate) const BEAT: Duration = Duration::from_secs(2);
-/// A worker not heard of for so long is gone.
-const GONE: Duration = Duration::from_secs(6);
+/// How often a worker publishes its presence.
+pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
+/// A worker without a heartbeat for this long is considered gone.
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// Who was heard lately.
+/// The workers with recent heartbeats.
 #[derive(Debug, Default)]
 pub struct Roster {
-    heard: BTreeMap<String, (Instant, Presence)>,
-    buried: BTreeSet<String>,
+    last_seen: BTreeMap<String, (Instant, Presence)>,
+    /// Workers that another one found dead.
+    dead: BTreeSet<String>,
     self_heartbeat: SelfHeartbeat,
 }
 
 impl Roster {
-    /// Takes in what one worker said.
-    pub fn hear(&mut self, payload: &[u8]) {
+    /// Records a worker's heartbeat; malformed payloads are ignored.
+    pub fn receive(&mut self, payload: &[u8]) {
         if let Ok(presence) = serde_json::from_slice::<Presence>(payload) {
-            self.buried.extend(presence.buried.iter().cloned());
-            self.heard.insert(presence.worker.clone(), (Instant::now(), presence));
+            self.dead.extend(presence.buried.iter().cloned());
+            self.last_seen.insert(presence.worker.clone(), (Instant::now(), presence));
         }
     }
 
-    /// Takes in that what we said ourselves came back.
-    pub(crate) fn hear_ourselves(&mut self) {
+    /// Records that this process's own heartbeat came back.
+    pub(crate) fn receive_own_heartbeat(&mut self) {
         self.self_heartbeat.receive(Instant::now());
     }
 
-    /// True if who is not heard is silent.
-    pub(crate) fn hears(&self) -> bool {
+    /// True if missing heartbeats mean that a worker is gone, not that we receive nothing.
+    pub(crate) fn is_settled(&self) -> bool {
         self.self_heartbeat.is_settled(Instant::now())
     }
 
-    /// True if this worker is gone: another found it dead, or it is silent while we hear.
-    pub(crate) fn lacks(&self, worker: &str) -> bool {
-        self.buried(worker) || (self.hears() && !self.knows(worker))
+    /// True if this worker is gone: another one found it dead, or its heartbeats are missing while
+    /// we do receive messages.
+    pub(crate) fn is_gone(&self, worker: &str) -> bool {
+        self.was_found_dead(worker) || (self.is_settled() && !self.is_present(worker))
     }
 
-    /// Forgets who has been silent for too long.
-    pub fn forget_the_gone(&mut self) {
-        self.heard.retain(|_, (at, _)| at.elapsed() < GONE);
+    /// Removes workers without recent heartbeats.
+    pub fn prune(&mut self) {
+        self.last_seen.retain(|_, (at, _)| at.elapsed() < HEARTBEAT_TIMEOUT);
     }
 
-    /// Who is there.
+    /// The workers with recent heartbeats.
     pub fn present(&self) -> impl Iterator<Item = &Presence> {
-        self.heard.values().filter(|(at, _)| at.elapsed() < GONE).map(|(_, presence)| presence)
+        let recent = self.last_seen.values().filter(|(at, _)| at.elapsed() < HEARTBEAT_TIMEOUT);
+        recent.map(|(_, presence)| presence)
     }
 
-    /// True if another worker found this one dead: its silence need not be waited for.
-    pub fn buried(&self, worker: &str) -> bool {
-        self.buried.contains(worker)
+    /// True if another worker found this one dead, so that no timeout has to pass.
+    pub fn was_found_dead(&self, worker: &str) -> bool {
+        self.dead.contains(worker)
     }
 
-    /// True if this worker was heard lately.
-    pub fn knows(&self, worker: &str) -> bool {
-        self.heard.get(worker).is_some_and(|(at, _)| at.elapsed() < GONE)
+    /// True if this worker has a recent heartbeat.
+    pub fn is_present(&self, worker: &str) -> bool {
+        let seen = self.last_seen.get(worker);
+        seen.is_some_and(|(at, _)| at.elapsed() < HEARTBEAT_TIMEOUT)
     }
 
-    /// Slots of a pool, busy or not, of the workers that take tasks.
+    /// Slots of a pool, busy or idle, of the workers that accept tasks.
     pub fn slots(&self, pool: Pool) -> usize {
-        let open = self.present().filter(|presence| !presence.leaving);
-        open.filter_map(|presence| presence.pools.get(&pool)).sum()
+        let accepting = self.present().filter(|presence| !presence.leaving);
+        accepting.filter_map(|presence| presence.pools.get(&pool)).sum()
     }
 
-    /// Slots of every pool that has any.
+    /// Slots of every pool that has any, busy or idle.
     pub fn pools(&self) -> BTreeMap<Pool, usize> {
         let slots = Pool::ALL.iter().map(|pool| (*pool, self.slots(*pool)));
         slots.filter(|(_, slots)| *slots > 0).collect()

@@ -1,7 +1,7 @@
-//! Removes what was kept as long as it is kept: outputs, uploads, delivery records. What happened stays
-//! in the log.
+//! Deletes outputs, uploads and delivery records past their retention period. Events stay in the
+//! log.
 
-mod anew;
+mod later_outputs;
 
 use std::{
     sync::Arc,
@@ -13,7 +13,7 @@ use ffapi_domain::{
     Decider, JobId, Tenant, Timestamp, UploadId,
     job::{Job, JobCommand, JobEvent, JobState, JobView},
     location::Location,
-    retention::{CLEANUP, Removed},
+    retention::{CLEANUP, CleanupReport},
     upload::{Upload, UploadCommand},
 };
 use ffapi_nats::{LogError, PubSub, failpoint};
@@ -22,10 +22,10 @@ use ffapi_storage::Storage;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use self::anew::MadeAnew;
+use self::later_outputs::LaterOutputs;
 use crate::{clock, outputs};
 
-/// How long things are kept, in seconds; 0 for ever.
+/// Retention periods in seconds; 0 keeps forever.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetentionConfig {
@@ -33,9 +33,9 @@ pub struct RetentionConfig {
     pub outputs: u64,
     /// Uploads.
     pub uploads: u64,
-    /// What became of webhooks.
+    /// Records of webhook deliveries.
     pub deliveries: u64,
-    /// How often is looked.
+    /// Seconds between two cleanup rounds.
     pub every: u64,
 }
 
@@ -46,7 +46,7 @@ impl Default for RetentionConfig {
     }
 }
 
-/// Removes what was kept long enough.
+/// Deletes outputs, uploads and delivery records past their retention period.
 #[derive(Debug)]
 pub struct Retention {
     commands: Arc<Commands>,
@@ -55,20 +55,21 @@ pub struct Retention {
     config: RetentionConfig,
 }
 
-/// What was staged so long ago and belongs to a job that is over, is nobody's.
-const STAGED: Duration = Duration::from_hours(1);
-/// Nothing moves for so long in the parts of an upload that is under way.
-const PARTIAL: Duration = Duration::from_hours(24);
-/// Jobs that are looked at at once.
-const PAGE: u32 = 500;
+/// Minimum age of the staged files of an ended job before they are deleted.
+const STAGING_MIN_AGE: Duration = Duration::from_hours(1);
+/// A partial upload that has not changed for this long is deleted.
+const PARTIAL_UPLOAD_MIN_AGE: Duration = Duration::from_hours(24);
+/// Jobs per database page.
+const PAGE_SIZE: u32 = 500;
 
-/// How far the clocks of a disk and of a worker are apart at most.
-const CLOCKS: Duration = Duration::from_mins(1);
+/// Maximum difference between the clocks of the file system and of a worker.
+const MAX_CLOCK_SKEW: Duration = Duration::from_mins(1);
 
+/// Any error of a cleanup round; it is logged and the next round retries.
 pub(crate) type RetentionError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Retention {
-    /// By this policy.
+    /// Creates the cleanup process with these retention periods.
     pub const fn new(
         commands: Arc<Commands>,
         database: Database,
@@ -78,38 +79,40 @@ impl Retention {
         Self { commands, database, storage, config }
     }
 
-    /// Looks every so often, and when asked, until told to stop.
+    /// Runs cleanup rounds periodically and on request, until `stop` is cancelled.
     ///
     /// # Errors
-    /// When nothing can be listened to at the start. Later trouble is waited out.
+    /// When the subscription fails at the start. Later failures are retried.
     pub async fn run(self, stop: &CancellationToken) -> Result<(), LogError> {
-        let live = PubSub::new(self.commands.log().nats().clone());
-        let mut asked = live.queue_subscribe(CLEANUP, "retention").await?;
+        let pubsub = PubSub::new(self.commands.log().nats().clone());
+        let mut requests = pubsub.queue_subscribe(CLEANUP, "retention").await?;
         let mut tick = tokio::time::interval(Duration::from_secs(self.config.every.max(1)));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let question = tokio::select! {
+            let request = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 _ = tick.tick() => None,
-                question = asked.next() => question,
+                request = requests.next() => request,
             };
-            let dry = question.as_ref().is_some_and(|asked| asked.payload.as_ref() == b"dry");
-            let removed = match self.round(dry).await {
+            let dry_run =
+                request.as_ref().is_some_and(|request| request.payload.as_ref() == b"dry");
+            let removed = match self.round(dry_run).await {
                 Ok(removed) => removed,
                 Err(error) => {
-                    // Who asked is not answered: it is not known what is gone.
-                    tracing::warn!(%error, "what was kept long enough is kept a while longer");
+                    // The request is not answered: it is unknown what was deleted.
+                    tracing::warn!(%error, "cleanup round failed; retrying later");
                     continue;
                 }
             };
-            if let (Some(question), Ok(answer)) = (question, serde_json::to_vec(&removed)) {
-                live.answer(&question, answer).await;
+            if let (Some(request), Ok(answer)) = (request, serde_json::to_vec(&removed)) {
+                pubsub.answer(&request, answer).await;
             }
         }
     }
 
-    /// Each kind of thing for itself: trouble with one of them keeps none of the others.
-    async fn round(&self, dry: bool) -> Result<Removed, RetentionError> {
+    /// Runs one cleanup round and returns the counts; a dry run only counts. A failure with one
+    /// kind does not stop the others.
+    async fn round(&self, dry_run: bool) -> Result<CleanupReport, RetentionError> {
         let before = |seconds: u64| {
             let now = clock::now().as_millis();
             Timestamp::from_millis(now.saturating_sub(seconds.saturating_mul(1_000)))
@@ -119,42 +122,43 @@ impl Retention {
             if outputs == 0 {
                 return Ok(0);
             }
-            self.outputs(before(outputs), dry).await
+            self.outputs(before(outputs), dry_run).await
         };
         let files = async {
             if uploads == 0 {
                 return Ok(0);
             }
-            self.uploads(Duration::from_secs(uploads), dry).await
+            self.uploads(Duration::from_secs(uploads), dry_run).await
         };
         let records = async {
             if deliveries == 0 {
                 return Ok(0);
             }
-            self.deliveries(before(deliveries), dry).await
+            self.deliveries(before(deliveries), dry_run).await
         };
-        let staged = async { if dry { Ok(()) } else { self.staged().await } };
+        let staged = async { if dry_run { Ok(()) } else { self.staged().await } };
         let (jobs, uploads, deliveries) = (jobs.await, files.await, records.await);
         staged.await?;
-        Ok(Removed { jobs: jobs?, uploads: uploads?, deliveries: deliveries? })
+        Ok(CleanupReport { jobs: jobs?, uploads: uploads?, deliveries: deliveries? })
     }
 
-    /// What attempts staged that died, of jobs that ended without them, and what uploads left that broke
-    /// off.
+    /// Deletes what dead attempts of ended jobs had staged, and the remains of interrupted uploads.
     async fn staged(&self) -> Result<(), RetentionError> {
-        let before = SystemTime::now().checked_sub(STAGED).unwrap_or(SystemTime::UNIX_EPOCH);
-        let partial = SystemTime::now().checked_sub(PARTIAL).unwrap_or(SystemTime::UNIX_EPOCH);
+        let before = SystemTime::now().checked_sub(STAGING_MIN_AGE);
+        let before = before.unwrap_or(SystemTime::UNIX_EPOCH);
+        let partial = SystemTime::now().checked_sub(PARTIAL_UPLOAD_MIN_AGE);
+        let partial = partial.unwrap_or(SystemTime::UNIX_EPOCH);
         self.storage.drop_partial_uploads(partial)?;
         for (tenant, job) in self.storage.staged_before(before).await? {
-            // One that cannot be read keeps nobody else's.
+            // A job that cannot be read does not stop the others.
             if let Err(error) = self.drop_staged(&tenant, job).await {
-                tracing::warn!(%error, %job, "what it has staged is kept");
+                tracing::warn!(%error, %job, "staged files are kept");
             }
         }
         Ok(())
     }
 
-    /// What a job that is over has staged goes, and what was delivered of it if it failed in between.
+    /// Deletes an ended job's staged files, and outputs that it published before it failed.
     async fn drop_staged(&self, tenant: &Tenant, job: JobId) -> Result<(), RetentionError> {
         let history = self.commands.history::<Job>(tenant.as_str(), &job.to_string()).await?;
         let events = history.iter().flat_map(|(_, decision)| &decision.events);
@@ -169,26 +173,32 @@ impl Retention {
             JobEvent::AttemptStarted { attempt, .. } => Some(*attempt),
             _ => None,
         });
-        // Of one that is retried meanwhile, the next attempt may be at it.
+        // If the job is retried meanwhile, the next attempt may already be staging.
         storage.clear_staging(job, attempts.max().unwrap_or(0)).await;
-        tracing::info!(%job, "what a dead attempt had staged is removed");
+        tracing::info!(%job, "staged files of a dead attempt deleted");
         Ok(())
     }
 
-    /// Jobs whose outputs go.
-    async fn outputs(&self, before: Timestamp, dry: bool) -> Result<u64, RetentionError> {
-        if dry {
-            return Ok(job_detail::count_kept_since(&self.database, before).await?);
+    /// Expires the outputs of jobs that completed before `before`; returns the number of jobs.
+    async fn outputs(&self, before: Timestamp, dry_run: bool) -> Result<u64, RetentionError> {
+        if dry_run {
+            return Ok(job_detail::count_with_unexpired_outputs(&self.database, before).await?);
         }
         let (mut removed, mut after) = (0_u64, None);
         loop {
-            let page = job_detail::kept_since(&self.database, before, after.take(), PAGE).await?;
+            let page = job_detail::page_with_unexpired_outputs(
+                &self.database,
+                before,
+                after.take(),
+                PAGE_SIZE,
+            );
+            let page = page.await?;
             for job in &page.jobs {
-                // One that cannot be removed keeps nobody else's.
+                // A job that fails does not stop the others.
                 match self.expire(job).await {
                     Ok(expired) => removed = removed.saturating_add(expired.into()),
                     Err(error) => {
-                        tracing::warn!(%error, job = %job.summary.id, "its outputs are kept");
+                        tracing::warn!(%error, job = %job.summary.id, "expired outputs are kept");
                     }
                 }
             }
@@ -199,38 +209,40 @@ impl Retention {
         }
     }
 
-    async fn uploads(&self, age: Duration, dry: bool) -> Result<u64, RetentionError> {
+    /// Expires uploads older than `age`; returns their number.
+    async fn uploads(&self, age: Duration, dry_run: bool) -> Result<u64, RetentionError> {
         let before = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
-        let uploads = self.storage.old_uploads(before)?;
+        let uploads = self.storage.uploads_before(before)?;
         let removed = uploads.len() as u64;
-        for (tenant, id) in uploads.into_iter().filter(|_| !dry) {
+        for (tenant, id) in uploads.into_iter().filter(|_| !dry_run) {
             if let Err(error) = self.expire_upload(&tenant, id).await {
-                tracing::warn!(%error, upload = %id, "it is kept");
+                tracing::warn!(%error, upload = %id, "expired upload is kept");
             }
         }
         Ok(removed)
     }
 
-    async fn deliveries(&self, before: Timestamp, dry: bool) -> Result<u64, RetentionError> {
-        Ok(if dry {
+    /// Deletes delivery records from before `before`; returns their number.
+    async fn deliveries(&self, before: Timestamp, dry_run: bool) -> Result<u64, RetentionError> {
+        Ok(if dry_run {
             webhooks::count_deliveries(&self.database, before).await?
         } else {
-            webhooks::forget_deliveries(&self.database, before).await?
+            webhooks::delete_deliveries(&self.database, before).await?
         })
     }
 
     async fn expire_upload(&self, tenant: &Tenant, id: UploadId) -> Result<(), RetentionError> {
         let caller = Caller::process("retention");
         let (name, command) = (id.to_string(), UploadCommand::Expire);
-        // First the word, then the bytes: nobody is promised what is not there. Bytes that never became
-        // an upload have no word to be said of them.
+        // First the event, then the bytes, so that no upload is listed whose bytes are gone. For
+        // bytes that never became an upload the command records nothing.
         self.commands.handle::<Upload>(tenant.as_str(), &name, &caller, command).await?;
         failpoint::hit("retention.before_upload");
         Ok(self.storage.of(tenant)?.forget(id).await?)
     }
 
-    /// Removes what a job made, where nobody made it anew, and says so; false if that was said already.
-    /// A death in between is a round that begins again.
+    /// Deletes a job's outputs, except files that later jobs have replaced, and records it; false
+    /// if that was recorded already. Idempotent: after a crash the next round repeats it.
     async fn expire(&self, job: &JobView) -> Result<bool, RetentionError> {
         let tenant = &job.summary.tenant;
         let id = job.summary.id.to_string();
@@ -240,17 +252,17 @@ impl Retention {
             return Ok(false);
         }
         let storage = self.storage.of(tenant)?;
-        let mut anew = MadeAnew::new(&self.commands, job);
-        let written_before = job.summary.completed_at.map(|at| at.plus(CLOCKS));
+        let mut later_outputs = LaterOutputs::new(&self.commands, job);
+        let written_before = job.summary.completed_at.map(|at| at.plus(MAX_CLOCK_SKEW));
         for file in &job.outputs {
             let location = file.location.as_ref().and_then(|text| text.parse::<Location>().ok());
             let Some(location) = location else { continue };
-            if anew.has(&location).await? {
+            if later_outputs.contains(&location).await? {
                 continue;
             }
-            let Some(there) = storage.stat(&location).await? else { continue };
-            let written = clock::at(there.modified);
-            if there.size == file.size && written_before.is_none_or(|before| written <= before) {
+            let Some(stat) = storage.stat(&location).await? else { continue };
+            let written = clock::at(stat.modified);
+            if stat.size == file.size && written_before.is_none_or(|before| written <= before) {
                 storage.remove(&location).await?;
             }
         }

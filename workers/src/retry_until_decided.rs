@@ -1,28 +1,28 @@
 use std::{fmt::Debug, time::Duration};
 
-use ffapi_commands::{Caller, Commands, HandleError, Handled};
+use ffapi_commands::{Caller, CommandOutcome, Commands, HandleError};
 use ffapi_domain::{
     dispatch::Release,
     job::{Job, JobCommand, JobRejection},
 };
 
-/// Why a command is not carried out, however often it is given.
+/// Why a command fails for good.
 #[derive(Debug)]
 pub(crate) enum Refused {
-    /// The rules say no.
+    /// The aggregate rejected it.
     Rejected(JobRejection),
-    /// No message takes it: so many bytes, of so many at most.
+    /// Its decision does not fit into one message: its size and the maximum, in bytes.
     TooLarge(usize, usize),
 }
 
-/// Gives a command until the log answers: an encode is never lost because nobody was there to hear
-/// of it.
+/// Retries a command until the log accepts or rejects it, so that finished work is not lost while
+/// the log is unavailable.
 pub(crate) async fn retry_until_decided(
     commands: &Commands,
     caller: &Caller,
     release: &Release,
     command: JobCommand,
-) -> Result<Handled, Refused> {
+) -> Result<CommandOutcome, Refused> {
     let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
     loop {
         let outcome = commands.handle::<Job>(tenant, &id, caller, command.clone()).await;
@@ -36,6 +36,6 @@ pub(crate) async fn retry_until_decided(
 }
 
 async fn wait(error: &(impl Debug + Sync)) {
-    tracing::warn!(?error, "the log does not take a command; trying again");
+    tracing::warn!(?error, "the log does not accept a command; retrying");
     tokio::time::sleep(Duration::from_millis(500)).await;
 }

@@ -1,4 +1,4 @@
-//! One warm media child in an empty folder of its own: it serves one task and is gone.
+//! A pre-started media child with an empty folder of its own; it serves one task and then ends.
 
 mod folder;
 mod groups;
@@ -35,7 +35,7 @@ use tokio::{
 use uuid::Uuid;
 
 pub(crate) use self::{
-    folder::{Load, SlotFolder},
+    folder::{DiskUsage, SlotFolder},
     groups::Groups,
     limits::{memory_of_jobs, memory_of_questions},
     removal::remove_tree,
@@ -47,57 +47,58 @@ use self::{
     users::SlotUser,
 };
 
-/// A child, and what it may write to.
+/// A running media child, its folder and its channels.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) folder: SlotFolder,
     child: Child,
-    to: UnixStream,
-    said: mpsc::Receiver<io::Result<ChildMessage>>,
+    to_child: UnixStream,
+    messages: mpsc::Receiver<io::Result<ChildMessage>>,
     pub(crate) sandbox: String,
-    /// Bytes of memory that the child may have.
+    /// The child's memory limit in bytes.
     pub(crate) memory: u64,
     user: Option<SlotUser>,
-    /// In which the kernel bounds what it takes, where that can be had.
+    /// The control group in which the kernel limits the child, where one is available.
     group: Option<SlotGroup>,
 }
 
-/// What a child that is gone left: nothing writes to it any more.
+/// The folder of a child that has ended: nothing writes to it any more.
 #[derive(Debug)]
-pub(crate) struct Remains {
+pub(crate) struct ReapedSlot {
     pub(crate) folder: SlotFolder,
-    /// Nobody else becomes it while files of its are there.
+    /// Keeps the user reserved while files that it owns exist.
     _user: Option<SlotUser>,
 }
 
 /// How children are started.
 #[derive(Debug, Clone)]
 pub(crate) struct ChildSpawner {
-    /// Where slot folders are made; on the storage's disk, so that links work.
+    /// Parent of the slot folders; on the storage's file system, so that hard links work.
     pub(crate) folder: PathBuf,
-    /// The program and arguments that become a media child.
+    /// Program and arguments of a media child.
     pub(crate) command: Vec<String>,
-    /// Set when we are root, which a child must not be.
+    /// User ids for children; set when the worker runs as root, which a child must not.
     pub(crate) users: Option<Users>,
-    /// Bytes of memory that each may have.
+    /// Memory limit of each child in bytes.
     pub(crate) memory: u64,
-    /// Bytes of memory that a job may have: what a child plans for.
+    /// Memory limit of a job in bytes: children make their plans for it.
     pub(crate) memory_of_job: u64,
-    /// Set where children get control groups of their own.
+    /// Set where each child gets its own control group.
     pub(crate) groups: Option<Groups>,
 }
 
-/// Address space that a child maps and does not use: libraries, stacks, reserves of its allocator.
-const UNUSED: u64 = 4 * 1024 * 1024 * 1024;
-/// Threads of one child: what codecs start on a large machine, and a bound on what starts no end.
-const THREADS: u64 = 4_096;
-/// How long a child may take to get ready, and to take what it is sent.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long it may take to take an answer that it asked for.
-const PROMPT: Duration = Duration::from_secs(2);
+/// Address space in bytes that a child maps but does not use: libraries, stacks, allocator
+/// reserves.
+const UNUSED_ADDRESS_SPACE: u64 = 4 * 1024 * 1024 * 1024;
+/// Limit on the threads of one child: enough for codecs on a large machine.
+const MAX_THREADS: u64 = 4_096;
+/// How long a child may take to get ready, and to read a message.
+const CHILD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a child may take to read a permit that it asked for.
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl ChildSpawner {
-    /// Starts a child and waits until it is locked in.
+    /// Starts a child and waits until its sandbox is in place.
     pub(crate) async fn spawn(&self) -> Result<Slot, MediaError> {
         let broken =
             |error: io::Error| internal(format!("a media child cannot be started: {error}"));
@@ -105,8 +106,8 @@ impl ChildSpawner {
         let path = self.folder.join(Uuid::now_v7().simple().to_string());
         let id = user.as_ref().map(|user| user.id);
         let folder = SlotFolder::make(path, id).map_err(broken)?;
-        // A child has another user, which may not walk the folders to its own.
-        let place = File::open(folder.path()).map_err(broken)?;
+        // The child's user has no access to the parent folders, so it starts via a descriptor.
+        let working_folder = File::open(folder.path()).map_err(broken)?;
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(broken)?;
         ours.set_nonblocking(true).map_err(broken)?;
         let (program, arguments) =
@@ -114,11 +115,11 @@ impl ChildSpawner {
         let mut command = Command::new(program);
         command
             .args(arguments)
-            .arg(format!("memory={}", self.memory.saturating_add(UNUSED)))
+            .arg(format!("memory={}", self.memory.saturating_add(UNUSED_ADDRESS_SPACE)))
             .arg(format!("job-memory={}", self.memory_of_job))
-            .current_dir(format!("/proc/self/fd/{}", place.as_raw_fd()))
+            .current_dir(format!("/proc/self/fd/{}", working_folder.as_raw_fd()))
             .env_clear()
-            // One encoder talks past FFmpeg; errors are enough.
+            // SVT-AV1 logs past FFmpeg; errors are enough.
             .env("SVT_LOG", "1")
             .env("LIBVA_MESSAGING_LEVEL", "0")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
@@ -126,24 +127,25 @@ impl ChildSpawner {
             .stderr(Stdio::null())
             .kill_on_drop(true);
         if let Some(id) = id {
-            command.uid(id).gid(id).arg(format!("threads={THREADS}"));
+            command.uid(id).gid(id).arg(format!("threads={MAX_THREADS}"));
         }
-        let limits = GroupLimits { memory: self.memory, processes: THREADS };
+        let limits = GroupLimits { memory: self.memory, processes: MAX_THREADS };
         let group = self.groups.as_ref().map(|groups| groups.make(limits));
         let group = group.transpose().map_err(broken)?;
         let mut child = command.spawn().map_err(broken)?;
         if let (Some(group), Some(process)) = (&group, child.id()) {
             group.add(process).map_err(broken)?;
         }
-        // Of all on the machine, a child goes first where memory is wanting.
+        // The kernel's OOM killer should choose a child first.
         if let Some(process) = child.id() {
             let _ = std::fs::write(format!("/proc/{process}/oom_score_adj"), "1000");
         }
         let from = child.stdout.take().ok_or_else(|| internal("no pipe"))?;
-        let to = UnixStream::from_std(ours).map_err(broken)?;
-        let (said, sandbox) = (listen(from), String::new());
-        let mut slot = Slot { folder, child, to, said, sandbox, memory: self.memory, user, group };
-        match timeout(PATIENCE, slot.hear()).await {
+        let to_child = UnixStream::from_std(ours).map_err(broken)?;
+        let (messages, sandbox) = (read_messages(from), String::new());
+        let memory = self.memory;
+        let mut slot = Slot { folder, child, to_child, messages, sandbox, memory, user, group };
+        match timeout(CHILD_TIMEOUT, slot.receive()).await {
             Ok(Ok(Some(ChildMessage::Ready { sandbox }))) => {
                 slot.sandbox = sandbox;
                 Ok(slot)
@@ -160,8 +162,8 @@ impl ChildSpawner {
     }
 }
 
-fn deaf(_: tokio::time::error::Elapsed) -> io::Error {
-    io::Error::other("it does not take what it is sent")
+fn not_reading(_: tokio::time::error::Elapsed) -> io::Error {
+    io::Error::other("it does not read its input")
 }
 
 fn internal(message: impl Into<String>) -> MediaError {
@@ -169,52 +171,52 @@ fn internal(message: impl Into<String>) -> MediaError {
 }
 
 impl Slot {
-    /// Hands over the one task, with its inputs in the order of the request's.
-    pub(crate) async fn give(&mut self, task: &Task, inputs: &[File]) -> io::Result<()> {
+    /// Sends the child its one task, with the open inputs in the order of the request.
+    pub(crate) async fn send_task(&mut self, task: &Task, inputs: &[File]) -> io::Result<()> {
         self.send(task, inputs).await
     }
 
-    /// Gives a child leave to go on.
-    pub(crate) async fn permit(&mut self, permit: Permit) -> io::Result<()> {
-        // It waits for nothing else.
-        timeout(PROMPT, self.send(&permit, &[])).await.map_err(deaf)?
+    /// Permits the child to continue.
+    pub(crate) async fn send_permit(&mut self, permit: Permit) -> io::Result<()> {
+        // Short timeout: the child is waiting for it.
+        timeout(PERMIT_TIMEOUT, self.send(&permit, &[])).await.map_err(not_reading)?
     }
 
-    async fn send(&mut self, what: &(impl Serialize + Sync), files: &[File]) -> io::Result<()> {
-        let message = protocol::framed(what)?;
+    async fn send(&mut self, message: &(impl Serialize + Sync), files: &[File]) -> io::Result<()> {
+        let frame = protocol::framed(message)?;
         let sending = async {
-            let to = &mut self.to;
-            let begin = || protocol::send_beginning(to.as_fd(), &message, files);
-            let sent = to.async_io(Interest::WRITABLE, begin).await?;
-            to.write_all(message.get(sent..).unwrap_or_default()).await
+            let socket = &mut self.to_child;
+            let begin = || protocol::send_beginning(socket.as_fd(), &frame, files);
+            let sent = socket.async_io(Interest::WRITABLE, begin).await?;
+            socket.write_all(frame.get(sent..).unwrap_or_default()).await
         };
-        timeout(PATIENCE, sending).await.map_err(deaf)?
+        timeout(CHILD_TIMEOUT, sending).await.map_err(not_reading)?
     }
 
-    /// The next thing the child says, within the bounds of what one may say; none once it is gone.
-    /// Cancel-safe.
-    pub(crate) async fn hear(&mut self) -> io::Result<Option<ChildMessage>> {
-        self.said.recv().await.transpose()
+    /// The next message of the child, checked against the protocol's bounds; none once the child
+    /// has ended. Cancel-safe.
+    pub(crate) async fn receive(&mut self) -> io::Result<Option<ChildMessage>> {
+        self.messages.recv().await.transpose()
     }
 
-    /// What it uses, as the kernel counts it.
+    /// The child's resource usage as the kernel counts it; zero once it has ended.
     pub(crate) fn usage(&self) -> Usage {
         self.process().map(Usage::of).unwrap_or_default()
     }
 
-    /// The child's process; none once it is gone.
+    /// The child's process id; none once it has been reaped.
     pub(crate) fn process(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// True if the kernel killed the child for the limit of its own control group.
+    /// True if the kernel killed the child for exceeding its control group's memory limit.
     pub(crate) fn ran_out_of_memory(&self) -> bool {
         self.group.as_ref().is_some_and(SlotGroup::ran_out_of_memory)
     }
 
-    /// Why a child that said nothing more is gone.
+    /// Determines why a child that closed its output ended.
     pub(crate) async fn post_mortem(&mut self) -> MediaError {
-        // It may have closed its mouth and live on.
+        // It may have closed its output without ending.
         let _ = timeout(Duration::from_secs(1), self.child.wait()).await;
         let _ = self.child.start_kill();
         let status = self.child.wait().await;
@@ -222,19 +224,19 @@ impl Slot {
         MediaError { code, message }
     }
 
-    /// Ends the child, whatever it is doing, and waits until it is gone: nothing of it can write after
-    /// that, for it has no other process.
-    pub(crate) async fn reap(mut self) -> Remains {
+    /// Kills the child and waits for its end: nothing can write to its folder after that, because
+    /// the child has no other process.
+    pub(crate) async fn reap(mut self) -> ReapedSlot {
         while let Err(error) = self.child.kill().await {
             if self.child.id().is_none() {
                 break;
             }
-            tracing::error!(%error, "a media child cannot be ended yet");
+            tracing::error!(%error, "cannot kill a media child; retrying");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        // It is empty now, and only so can it be removed.
+        // A control group can only be removed once it is empty.
         drop(self.group.take());
-        Remains { folder: self.folder, _user: self.user }
+        ReapedSlot { folder: self.folder, _user: self.user }
     }
 
     /// Ends the child and removes its folder.
@@ -243,23 +245,23 @@ impl Slot {
     }
 }
 
-impl Remains {
-    /// Removes what is left.
+impl ReapedSlot {
+    /// Removes the folder.
     pub(crate) async fn remove(self) {
         self.folder.remove().await;
     }
 }
 
-/// Reads what a child says in a task of its own: a message is never left half-read. One waits at most,
-/// so that a child that floods is slowed down and takes no memory.
-fn listen(mut from: ChildStdout) -> mpsc::Receiver<io::Result<ChildMessage>> {
+/// Reads a child's messages in a separate task, so that no message is left half-read. At most one
+/// is buffered: a child that floods is slowed down and takes no memory.
+fn read_messages(mut from: ChildStdout) -> mpsc::Receiver<io::Result<ChildMessage>> {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         loop {
-            let said = read(&mut from).await.transpose();
-            let Some(said) = said else { return };
-            let broken = said.is_err();
-            if sender.send(said).await.is_err() || broken {
+            let message = read(&mut from).await.transpose();
+            let Some(message) = message else { return };
+            let failed = message.is_err();
+            if sender.send(message).await.is_err() || failed {
                 return;
             }
         }
@@ -274,12 +276,13 @@ async fn read(from: &mut ChildStdout) -> io::Result<Option<ChildMessage>> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         Err(error) => return Err(error),
     }
-    let mut message = vec![0; protocol::length_of(prefix)?];
-    from.read_exact(&mut message).await?;
-    let said: ChildMessage = protocol::decode(&message)?;
-    said.checked().map(Some).map_err(io::Error::other)
+    let mut body = vec![0; protocol::length_of(prefix)?];
+    from.read_exact(&mut body).await?;
+    let message: ChildMessage = protocol::decode(&body)?;
+    message.checked().map(Some).map_err(io::Error::other)
 }
 
+/// The failure code and message for a child's exit status.
 fn explain(status: Option<ExitStatus>) -> (FailureCode, String) {
     match status.and_then(|status| status.signal()) {
         // SIGXCPU, SIGXFSZ
@@ -287,56 +290,56 @@ fn explain(status: Option<ExitStatus>) -> (FailureCode, String) {
             FailureCode::ResourceExhausted,
             "the media process used up its time or disk allowance".to_owned(),
         ),
-        // SIGKILL that was not ours
+        // SIGKILL that this worker did not send
         Some(9) => (
             FailureCode::ResourceExhausted,
-            "the media process was killed from outside, most likely for want of memory".to_owned(),
+            "the media process was killed, most likely for lack of memory".to_owned(),
         ),
         Some(signal) => {
             (FailureCode::MediaCrashed, format!("the media process crashed (signal {signal})"))
         }
-        None => (FailureCode::MediaCrashed, "the media process ended without an answer".to_owned()),
+        None => (FailureCode::MediaCrashed, "the media process ended without a result".to_owned()),
     }
 }
 
-/// What the name of a worker's folder begins with once it is being removed.
-const DEAD: &str = "dead-";
+/// Prefix of a worker's folder once it is being removed.
+const DEAD_PREFIX: &str = "dead-";
 
-/// Gives a worker's folder the name of a dead one: whoever dies while it is removed leaves it to the next
-/// one, with or without its lock.
-fn dead(path: &Path) -> PathBuf {
+/// Marks a worker's folder as dead by renaming it, so that an interrupted removal is continued by
+/// the next worker, whether or not the lock file still exists.
+fn mark_dead(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let dead = path.with_file_name(format!("{DEAD}{name}"));
-    if std::fs::rename(path, &dead).is_ok() { dead } else { path.to_owned() }
+    let renamed = path.with_file_name(format!("{DEAD_PREFIX}{name}"));
+    if std::fs::rename(path, &renamed).is_ok() { renamed } else { path.to_owned() }
 }
 
-/// Removes the folder of a worker that ends.
+/// Removes the folder of a worker that is shutting down.
 ///
 /// # Errors
 /// When the disk fails; the next start tries again.
-pub(crate) fn bury(path: &Path) -> io::Result<()> {
-    remove_tree(&dead(path))
+pub(crate) fn remove_worker_folder(path: &Path) -> io::Result<()> {
+    remove_tree(&mark_dead(path))
 }
 
-/// Removes what workers that are gone left behind, and names them: their folders' locks are free.
-pub(crate) fn sweep(folder: &Path) -> Vec<String> {
-    let mut gone = Vec::new();
+/// Removes the folders of dead workers, whose locks are free, and returns the workers' names.
+pub(crate) fn reap_stale(folder: &Path) -> Vec<String> {
+    let mut dead = Vec::new();
     for entry in folder.read_dir().into_iter().flatten().flatten() {
         let Ok(name) = entry.file_name().into_string() else { continue };
         let mut path = entry.path();
-        if !name.starts_with(DEAD) {
+        if !name.starts_with(DEAD_PREFIX) {
             let lock = File::open(path.join("lock"));
             if !lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
                 continue;
             }
-            path = dead(&path);
-            gone.push(name);
+            path = mark_dead(&path);
+            dead.push(name);
         }
         if let Err(error) = remove_tree(&path) {
-            tracing::warn!(%error, "what a worker left is not removed; the next start tries again");
+            tracing::warn!(%error, "cannot remove a dead worker's folder; the next start retries");
         }
     }
-    gone
+    dead
 }
 
 #[cfg(test)]
@@ -344,21 +347,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_dead_worker_left_is_removed_even_if_its_removal_was_cut_off() {
+    fn folders_of_dead_workers_are_removed_even_after_an_interrupted_removal() {
         let folder = tempfile::tempdir().unwrap();
         let worker = |name: &str| {
             let path = folder.path().join(name);
             std::fs::create_dir_all(path.join("slot/out")).unwrap();
             File::create(path.join("lock")).unwrap()
         };
-        let living = worker("worker_a");
-        living.try_lock().unwrap();
+        let running = worker("worker_a");
+        running.try_lock().unwrap();
         drop(worker("worker_b"));
         drop(worker("dead-worker_c"));
         std::fs::remove_file(folder.path().join("dead-worker_c/lock")).unwrap();
-        assert_eq!(sweep(folder.path()), ["worker_b"]);
-        let left: Vec<_> = folder.path().read_dir().unwrap().flatten().collect();
-        assert_eq!(left.len(), 1);
-        assert_eq!(left[0].file_name(), "worker_a");
+        assert_eq!(reap_stale(folder.path()), ["worker_b"]);
+        let remaining: Vec<_> = folder.path().read_dir().unwrap().flatten().collect();
+        assert_eq!(remaining.len(), 1);
+        assert_eq!(remaining[0].file_name(), "worker_a");
     }
 }

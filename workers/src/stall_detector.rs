@@ -1,33 +1,33 @@
 use std::time::{Duration, Instant};
 
-/// Whether a media child still gets anywhere.
+/// Detects a media child that makes no progress.
 #[derive(Debug)]
 pub(crate) struct StallDetector {
     advanced: Instant,
-    mark: u64,
-    patience: Duration,
+    counter: u64,
+    timeout: Duration,
 }
 
 impl StallDetector {
-    /// One that counts as stuck when it does not advance for so long.
-    pub(crate) fn new(patience: Duration) -> Self {
-        Self { advanced: Instant::now(), mark: 0, patience }
+    /// Reports a stall when nothing advances for longer than `timeout`.
+    pub(crate) fn new(timeout: Duration) -> Self {
+        Self { advanced: Instant::now(), counter: 0, timeout }
     }
 
-    /// Takes in how far the work is, in any unit that grows.
-    pub(crate) fn advance(&mut self, mark: u64) {
-        if mark > self.mark {
-            self.mark = mark;
+    /// Records progress as a counter in any unit; only a larger value counts.
+    pub(crate) fn advance(&mut self, counter: u64) {
+        if counter > self.counter {
+            self.counter = counter;
             self.advanced = Instant::now();
         }
     }
 
-    /// Takes in that it said it works.
+    /// Records a heartbeat from the child.
     pub(crate) fn beat(&mut self) {
         self.advanced = Instant::now();
     }
 
     pub(crate) fn stalled(&self) -> bool {
-        self.advanced.elapsed() > self.patience
+        self.advanced.elapsed() > self.timeout
     }
 }

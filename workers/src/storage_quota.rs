@@ -1,4 +1,4 @@
-//! Room for what a job made, held before it is promised to anybody.
+//! Reserves storage space for a job's outputs before they are sealed.
 
 use std::time::Duration;
 
@@ -14,14 +14,18 @@ use ffapi_nats::CodecError;
 
 use crate::{attempt::AttemptContext, clock};
 
-/// How long between two tries while the log does not answer, or others write to the same account.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// Tries while others write to it.
-const PATIENT: u32 = 20;
-/// How long it is held; what is sealed is counted from the log.
-const TERM: Duration = Duration::from_hours(1);
+/// Delay between retries while the log is unavailable or the account's aggregate is contended.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// Retries while other writers change the same aggregate.
+const MAX_CONTENDED_RETRIES: u32 = 20;
+/// How long the space is held; sealed outputs are counted from the log.
+const HOLD_DURATION: Duration = Duration::from_hours(1);
 
-/// Holds room for the outputs of a job; fails it if the account keeps too much already.
+/// Holds storage space for a job's outputs.
+///
+/// # Errors
+/// `StorageFull` if the account's limit would be exceeded; other codes if the quota cannot be
+/// checked.
 pub(crate) async fn hold(
     context: &AttemptContext,
     release: &Release,
@@ -33,39 +37,39 @@ pub(crate) async fn hold(
     }
     let mut contended = 0_u32;
     loop {
-        let error = match attempt(context, release, bytes).await {
+        let error = match try_hold(context, release, bytes).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
         match error {
             HandleError::Rejected(rejection @ StorageQuotaRejection::Full { .. }) => {
                 let message = format!(
-                    "{rejection}; remove uploads that are not needed, or ask for `storage_bytes`"
+                    "{rejection}; delete unused uploads, or ask for a higher `storage_bytes` limit"
                 );
                 return Err(MediaError { code: FailureCode::StorageFull, message });
             }
             HandleError::Rejected(StorageQuotaRejection::Busy) => {
-                let message = "the account stores too much at once".to_owned();
+                let message = "the account has too many storage reservations".to_owned();
                 return Err(MediaError { code: FailureCode::StorageUnavailable, message });
             }
             HandleError::Codec(CodecError::Unreadable(_)) | HandleError::TooLarge { .. } => {
-                let message = "what the account keeps cannot be read".to_owned();
+                let message = "the account's storage quota cannot be read".to_owned();
                 return Err(MediaError { code: FailureCode::Internal, message });
             }
-            HandleError::Contended if contended >= PATIENT => {
-                let message = "what the account keeps changes too often".to_owned();
+            HandleError::Contended if contended >= MAX_CONTENDED_RETRIES => {
+                let message = "the account's storage quota changes too often".to_owned();
                 return Err(MediaError { code: FailureCode::StorageUnavailable, message });
             }
             HandleError::Contended => contended = contended.saturating_add(1),
-            // A log that is away for a while costs no attempt.
+            // A log that is unavailable for a while does not fail the attempt.
             HandleError::Log(_) | HandleError::Codec(_) | HandleError::VersionMismatch(_) => {}
         }
-        tracing::warn!(job = %release.job, "room cannot be held yet");
-        tokio::time::sleep(PATIENCE).await;
+        tracing::warn!(job = %release.job, "cannot hold storage space yet; retrying");
+        tokio::time::sleep(RETRY_INTERVAL).await;
     }
 }
 
-async fn attempt(
+async fn try_hold(
     context: &AttemptContext,
     release: &Release,
     bytes: u64,
@@ -76,8 +80,8 @@ async fn attempt(
         thing: release.job.to_string(),
         least: bytes,
         most: bytes,
-        until: clock::now().plus(TERM),
-        limit: account.limits(&context.sources.tiers).storage_bytes,
+        until: clock::now().plus(HOLD_DURATION),
+        limit: account.limits(&context.input_fetcher.tiers).storage_bytes,
     };
     commands.handle::<StorageQuota>(tenant, tenant, &context.caller, command).await?;
     Ok(())

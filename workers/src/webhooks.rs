@@ -1,10 +1,10 @@
-//! Sends webhooks: takes endpoints that have something due, each for itself, and drains them. A dead
-//! endpoint holds up nobody but itself; what is not sent waits in its row.
+//! Sends webhooks: leases endpoints with due deliveries and drains each in its own task. A dead
+//! endpoint delays only its own deliveries; unsent ones stay in the database.
 
+mod active_endpoints;
 mod deliver;
 mod hosts;
 mod progress;
-mod sending;
 mod signature;
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
@@ -14,7 +14,7 @@ use ffapi_domain::WebhookId;
 use ffapi_nats::{LogError, PubSub, Vault};
 use ffapi_projections::{
     Database, Projection, Webhooks, position_subject,
-    webhooks::{self, Alive, Share},
+    webhooks::{self, SenderSession, Share},
 };
 use ffapi_storage::Egress;
 use lru::LruCache;
@@ -27,26 +27,27 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::{
-    hosts::{Hosts, Most},
-    sending::{Counted, Sending},
+    active_endpoints::{ActiveEndpoint, ActiveEndpoints},
+    hosts::{HostLimits, Hosts},
 };
 use crate::clock;
 
-/// How webhooks are sent.
+/// Settings for sending webhooks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebhooksConfig {
-    /// Seconds for one try, answer included.
+    /// Timeout of one attempt in seconds, including the response.
     pub timeout: u64,
-    /// Seconds between the tries: the first follows the event at once.
+    /// Delays between attempts in seconds; the first attempt is immediate.
     pub schedule: Vec<u64>,
-    /// Seconds of nothing but failure after which an endpoint is disabled.
+    /// Seconds of uninterrupted failure after which an endpoint is disabled.
     pub disable_after: u64,
-    /// Endpoints that are sent to at once.
+    /// Endpoints that are sent to concurrently.
     pub endpoints: usize,
-    /// Requests a second to one host, over all tenants; ten times as many at once after a pause.
+    /// Requests per second to one host, over all tenants; bursts of ten times as many after a
+    /// pause.
     pub host_rate: u32,
-    /// Requests that are under way to one host, over all tenants; one tenant has half of them at most.
+    /// Concurrent requests to one host, over all tenants; one tenant gets half of them at most.
     pub host_concurrency: usize,
 }
 
@@ -56,7 +57,7 @@ impl Default for WebhooksConfig {
         const HOUR: u64 = 60 * MINUTE;
         Self {
             timeout: 20,
-            // As Standard Webhooks has it.
+            // As recommended by Standard Webhooks.
             schedule: vec![
                 5,
                 5 * MINUTE,
@@ -76,7 +77,7 @@ impl Default for WebhooksConfig {
     }
 }
 
-/// Sends what the reader of the log wrote down.
+/// Sends the deliveries that the webhooks read model has written to the database.
 #[derive(Debug)]
 pub struct Sender {
     commands: Arc<Commands>,
@@ -84,21 +85,23 @@ pub struct Sender {
     vault: Vault,
     egress: Egress,
     config: WebhooksConfig,
-    /// Secrets by who uses them and their names. An account's own secret keeps its name when the account is
-    /// erased and opened anew, and is another one then; no endpoint of before is sent anything after it.
+    /// Cached secrets by endpoint and secret name. The name of an account's own secret is reused
+    /// for another secret when the account is erased and opened again; endpoints from before the
+    /// erasure are not sent anything after it.
     secrets: Mutex<LruCache<(WebhookId, String), Vec<u8>>>,
     hosts: Arc<Hosts>,
-    sending: Arc<Sending>,
+    active_endpoints: Arc<ActiveEndpoints>,
 }
 
-/// An endpoint is ours for so long at a time.
-const LEASE: Duration = Duration::from_secs(90);
-/// How often the rows are asked, should no word come.
-const ASK: Duration = Duration::from_millis(500);
-const SECRETS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+/// How long an endpoint is leased to this sender.
+const ENDPOINT_LEASE: Duration = Duration::from_secs(90);
+/// How often the database is polled without a notification.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// Secrets that are cached.
+const SECRET_CACHE_SIZE: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
 impl Sender {
-    /// Over these rows.
+    /// Creates a sender for the deliveries in `database`.
     pub fn new(
         commands: Arc<Commands>,
         database: Database,
@@ -106,93 +109,94 @@ impl Sender {
         egress: Egress,
         config: WebhooksConfig,
     ) -> Self {
-        let secrets = Mutex::new(LruCache::new(SECRETS));
-        let most = Most { rate: config.host_rate, at_once: config.host_concurrency };
-        let hosts = Hosts::new(most);
-        let sending = Arc::default();
-        Self { commands, database, vault, egress, config, secrets, hosts, sending }
+        let secrets = Mutex::new(LruCache::new(SECRET_CACHE_SIZE));
+        let limits = HostLimits { rate: config.host_rate, concurrency: config.host_concurrency };
+        let hosts = Hosts::new(limits);
+        let active_endpoints = Arc::default();
+        Self { commands, database, vault, egress, config, secrets, hosts, active_endpoints }
     }
 
-    /// Sends until told to stop; what is under way then has a moment to end.
+    /// Sends until `stop` is cancelled; requests in flight then get a few seconds to end.
     ///
     /// # Errors
-    /// When nothing can be listened to at the start. Later trouble is waited out.
+    /// When the subscription fails at the start. Later failures are retried.
     pub async fn run(self, stop: &CancellationToken) -> Result<(), LogError> {
-        let live = PubSub::new(self.commands.log().nats().clone());
-        let mut written = live.listen(position_subject(Webhooks::NAME)).await?;
+        let pubsub = PubSub::new(self.commands.log().nats().clone());
+        let mut notifications = pubsub.listen(position_subject(Webhooks::NAME)).await?;
         let this = Arc::new(self);
         let watching = {
             let (this, stop) = (Arc::clone(&this), stop.clone());
-            tokio::spawn(async move { this.watch_progress(&live, &stop).await })
+            tokio::spawn(async move { this.watch_progress(&pubsub, &stop).await })
         };
-        let room = Arc::new(Semaphore::new(this.config.endpoints.max(1)));
+        let capacity = Arc::new(Semaphore::new(this.config.endpoints.max(1)));
         let mut sending = JoinSet::new();
-        let mut alive = None;
+        let mut session = None;
         while !stop.is_cancelled() {
             while sending.try_join_next().is_some() {}
-            let taken = match this.take(&mut alive, &room, &mut sending).await {
-                Ok(taken) => taken,
+            let claimed = match this.claim(&mut session, &capacity, &mut sending).await {
+                Ok(claimed) => claimed,
                 Err(error) => {
                     tracing::warn!(%error, "webhooks wait for the database");
                     0
                 }
             };
-            if taken > 0 {
+            if claimed > 0 {
                 continue;
             }
             tokio::select! {
                 () = stop.cancelled() => {}
-                _ = written.next() => {}
-                () = tokio::time::sleep(ASK) => {}
-                // Somebody is done, and may have left something for a moment later.
+                _ = notifications.next() => {}
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
+                // An endpoint is released and may have more deliveries due soon.
                 Some(_) = sending.join_next() => {}
             }
         }
         watching.abort();
-        let end = async { while sending.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(Duration::from_secs(3), end).await;
+        let finished = async { while sending.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(Duration::from_secs(3), finished).await;
         Ok(())
     }
 
-    /// Takes as many endpoints as there is room for; answers how many.
-    async fn take(
+    /// Leases as many endpoints with due deliveries as there is capacity for, and starts draining
+    /// them; returns how many.
+    async fn claim(
         self: &Arc<Self>,
-        alive: &mut Option<Alive>,
-        room: &Arc<Semaphore>,
+        session: &mut Option<SenderSession>,
+        capacity: &Arc<Semaphore>,
         sending: &mut JoinSet<()>,
     ) -> Result<usize, ffapi_projections::ProjectionError> {
-        let free = room.available_permits();
+        let free = capacity.available_permits();
         if free == 0 {
             return Ok(0);
         }
-        let held = match alive {
-            Some(held) => held.holds().await,
+        let is_alive = match session {
+            Some(session) => session.holds().await,
             None => false,
         };
-        if !held {
-            // Not negative, and another one for every session.
+        if !is_alive {
+            // A non-negative number that differs between sessions.
             let [a, b, c, d, ..] = Uuid::now_v7().as_u128().to_le_bytes();
             let number = i32::from_le_bytes([a, b, c, d & 0x7f]);
-            *alive = Some(Alive::new(&self.database, number).await?);
+            *session = Some(SenderSession::new(&self.database, number).await?);
         }
-        let Some(alive) = alive else { return Ok(0) };
+        let Some(session) = session else { return Ok(0) };
         let now = clock::now();
-        // One tenant's endpoints, however many there are and however slow, leave half to the others.
+        // One tenant's endpoints, however many and however slow, leave half to the others.
         let of_tenant = self.config.endpoints.div_ceil(2).max(1);
-        let held = self.sending.counts();
-        let share = Share { most: free, of_tenant, held: &held, lease: LEASE };
+        let held = self.active_endpoints.counts();
+        let share = Share { most: free, of_tenant, held: &held, lease: ENDPOINT_LEASE };
         let codec = self.commands.codec();
-        let endpoints = webhooks::claim(&self.database, codec, alive, now, share).await?;
-        let taken = endpoints.len();
+        let endpoints = webhooks::claim(&self.database, codec, session, now, share).await?;
+        let claimed = endpoints.len();
         for endpoint in endpoints {
-            let Ok(permit) = Arc::clone(room).try_acquire_owned() else { break };
+            let Ok(permit) = Arc::clone(capacity).try_acquire_owned() else { break };
             let this = Arc::clone(self);
-            let counted = self.sending.begin(&endpoint.view.tenant);
+            let active = self.active_endpoints.begin(&endpoint.view.tenant);
             sending.spawn(async move {
-                let _held: (OwnedSemaphorePermit, Counted) = (permit, counted);
+                let _held: (OwnedSemaphorePermit, ActiveEndpoint) = (permit, active);
                 this.drain(endpoint).await;
             });
         }
-        Ok(taken)
+        Ok(claimed)
     }
 }

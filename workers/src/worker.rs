@@ -23,46 +23,50 @@ use crate::{
     active_attempts::ActiveAttempts,
     attempt::AttemptContext,
     input_fetcher::InputFetcher,
-    planner::QUESTIONS,
-    presence::BEAT,
-    slot::{ChildSpawner, Groups, Users, bury, memory_of_jobs, memory_of_questions, sweep},
+    planner::MAX_QUESTIONS,
+    presence::HEARTBEAT_INTERVAL,
+    slot::{
+        ChildSpawner, Groups, Users, memory_of_jobs, memory_of_questions, reap_stale,
+        remove_worker_folder,
+    },
     task,
 };
 
-/// How a worker works.
+/// Settings of a worker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerConfig {
-    /// Tasks at once; 0 for as many as the machine has cores.
+    /// Concurrent tasks; 0 for one per core.
     pub slots: usize,
     /// `full`, or `seccomp-only` on kernels without Landlock.
     pub sandbox: Sandbox,
-    /// Seconds without any progress after which a media process is ended.
+    /// Seconds without any progress after which a media process is killed.
     pub stall_timeout: u64,
-    /// Seconds for which a worker that is told to stop goes on with what it has; what is not done
-    /// then is handed back, and goes on elsewhere.
+    /// Seconds for which a stopping worker continues its tasks; unfinished ones are then handed
+    /// back and continue elsewhere.
     pub drain: u64,
-    /// The devices that media children may open; every render node of the machine if none is named.
+    /// Device files that media children may open; every render node of the machine if empty.
     pub devices: Vec<PathBuf>,
-    /// Tasks at once on each kind of hardware beside the processor.
+    /// Concurrent tasks on each kind of hardware other than the CPU.
     pub device_slots: usize,
-    /// Bytes of memory that each media child may have; 0 for its share of three fifths of the machine's.
+    /// Memory limit of each media child in bytes; 0 for an equal share of three fifths of the
+    /// machine's memory.
     pub child_memory: u64,
-    /// Bytes on the disk that the files of one task may take together.
+    /// Disk space that the files of one task may take together, in bytes.
     pub max_output_bytes: u64,
-    /// The first and the last user id that media children may have where the worker is root: nobody
-    /// else's on the machine.
+    /// First and last user id of the range for media children when the worker runs as root; no
+    /// other process on the machine may use them.
     pub child_uids: (u32, u32),
 }
 
-/// How media children are locked in.
+/// How media children are sandboxed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sandbox {
-    /// Landlock and seccomp, or no start.
+    /// Landlock and seccomp; the worker does not start where either is missing.
     #[default]
     Full,
-    /// Seccomp alone.
+    /// Seccomp only.
     SeccompOnly,
 }
 
@@ -77,7 +81,7 @@ impl Default for WorkerConfig {
             device_slots: 2,
             child_memory: 0,
             max_output_bytes: 64 * 1024 * 1024 * 1024,
-            // Left free by Debian and systemd.
+            // Not assigned by Debian or systemd.
             child_uids: (60_600, 61_183),
         }
     }
@@ -86,10 +90,10 @@ impl Default for WorkerConfig {
 /// Why a worker did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// Its folder cannot be used.
+    /// The work folder cannot be used.
     #[error("the work folder cannot be used")]
     Folder(#[from] std::io::Error),
-    /// A media child does not start or lock itself in.
+    /// A media child does not start or cannot set up its sandbox.
     #[error(transparent)]
     Media(#[from] MediaError),
 }
@@ -99,43 +103,45 @@ pub enum WorkerError {
 pub struct Worker {
     pub(crate) context: Arc<AttemptContext>,
     pub(crate) spawner: ChildSpawner,
-    /// The same for questions, whose children have less.
-    pub(crate) asked: ChildSpawner,
-    /// Tasks at once, by what they run on.
+    /// Starts children that answer questions; their memory limit is lower.
+    pub(crate) question_spawner: ChildSpawner,
+    /// Number of concurrent tasks (slots) per pool.
     pools: BTreeMap<Pool, usize>,
     sandbox: String,
-    /// How long a stopping worker lets its tasks go on.
+    /// How long a stopping worker continues its tasks.
     drain: Duration,
-    buried: Vec<String>,
+    /// Dead workers that were found at start.
+    dead_workers: Vec<String>,
     /// Held as long as the worker's folder is in use.
     _lock: File,
 }
 
-/// How long a child may take to say what this machine can do.
-const PROOF: Duration = Duration::from_mins(2);
-/// How long a stopping worker waits for what it gave up to be written down.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long a child may take to detect the machine's capabilities.
+const CAPABILITIES_TIMEOUT: Duration = Duration::from_mins(2);
+/// How long a stopping worker waits until abandoned attempts are recorded.
+const ABANDON_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Worker {
-    /// Prepares a worker in a folder on the storage's disk, and proves what it can do.
+    /// Prepares a worker in a folder on the storage's file system, and detects its capabilities.
     ///
-    /// `child` is the program and arguments that become a media child.
+    /// `child` is the program and arguments of a media child.
     ///
     /// # Errors
-    /// When the folder cannot be used or a child does not lock itself in.
+    /// When the folder cannot be used, or a child does not start or cannot set up its sandbox.
     pub async fn prepare(
         commands: Arc<Commands>,
-        sources: InputFetcher,
+        input_fetcher: InputFetcher,
         config: &WorkerConfig,
         folder: &Path,
         child: Vec<String>,
     ) -> Result<Self, WorkerError> {
         let worker = format!("worker_{}", Uuid::now_v7().simple());
         std::fs::create_dir_all(folder)?;
-        let buried = sweep(folder);
+        let dead_workers = reap_stale(folder);
         let own: PathBuf = folder.join(&worker);
         std::fs::create_dir_all(&own)?;
-        // Ours before it has its name: one that starts beside us takes what it finds free for dead.
+        // Locked before it gets its final name: another worker that starts now takes unlocked ones
+        // for dead.
         let lock = File::create(own.join("lock.new"))?;
         lock.try_lock().map_err(std::io::Error::from)?;
         std::fs::rename(own.join("lock.new"), own.join("lock"))?;
@@ -151,61 +157,70 @@ impl Worker {
             config.devices.clone()
         };
         child.extend(devices.iter().map(|device| format!("device={}", device.display())));
-        let questions = memory_of_questions(QUESTIONS);
-        let mut asked = ChildSpawner {
+        let question_memory = memory_of_questions(MAX_QUESTIONS);
+        let mut question_spawner = ChildSpawner {
             folder: own,
             command: child,
             users,
-            memory: questions,
-            memory_of_job: questions,
+            memory: question_memory,
+            memory_of_job: question_memory,
             groups: Groups::delegated(),
         };
-        let (capabilities, sandbox) = prove(&asked).await?;
+        let (capabilities, sandbox) = detect_capabilities(&question_spawner).await?;
         let mut pools = BTreeMap::from([(Pool::Cpu, slots)]);
         for device in capabilities.devices.iter().filter(|d| !d.encodes.is_empty()) {
             pools.insert(device.pool, config.device_slots);
         }
         let memory = match config.child_memory {
             0 => memory_of_jobs(pools.values().sum()),
-            chosen => chosen,
+            configured => configured,
         };
-        asked.memory = questions.min(memory);
-        asked.memory_of_job = memory;
-        let spawner = ChildSpawner { memory, ..asked.clone() };
+        question_spawner.memory = question_memory.min(memory);
+        question_spawner.memory_of_job = memory;
+        let spawner = ChildSpawner { memory, ..question_spawner.clone() };
         let nats = commands.log().nats().clone();
         let caller = Caller { actor: Actor::Worker(worker.clone()), ..Caller::process("worker") };
         let context = AttemptContext {
             commands,
-            sources,
-            live: PubSub::new(nats.clone()),
-            lines: JobLogs::new(nats),
+            input_fetcher,
+            pubsub: PubSub::new(nats.clone()),
+            job_logs: JobLogs::new(nats),
             caller,
             worker,
             capabilities,
-            running: ActiveAttempts::default(),
+            active_attempts: ActiveAttempts::default(),
             stall_timeout: Duration::from_secs(config.stall_timeout),
             max_output_bytes: config.max_output_bytes,
             abandon: CancellationToken::new(),
         };
         let context = Arc::new(context);
         let drain = Duration::from_secs(config.drain);
-        Ok(Self { context, spawner, asked, pools, sandbox, drain, buried, _lock: lock })
+        Ok(Self {
+            context,
+            spawner,
+            question_spawner,
+            pools,
+            sandbox,
+            drain,
+            dead_workers,
+            _lock: lock,
+        })
     }
 
-    /// Works until told to stop; then lets tasks end for a moment, and gives up the rest, so that
-    /// they go on elsewhere.
+    /// Runs tasks until `stop` is cancelled; then gives them `drain` seconds to end and abandons
+    /// the rest, so that their jobs continue elsewhere.
     pub async fn run(self, stop: &CancellationToken) {
         let this = Arc::new(self);
         let mut slots = JoinSet::new();
         for (pool, count) in &this.pools {
             for _ in 0..*count {
                 let (this, stop, pool) = (Arc::clone(&this), stop.clone(), *pool);
-                slots.spawn(async move { Box::pin(this.slot(pool, &stop)).await });
+                slots.spawn(async move { Box::pin(this.run_slot(pool, &stop)).await });
             }
         }
         let presence = {
             let (this, stop) = (Arc::clone(&this), stop.clone());
-            tokio::spawn(async move { this.be_present(&stop).await })
+            tokio::spawn(async move { this.publish_presence(&stop).await })
         };
         let planner = {
             let (this, stop) = (Arc::clone(&this), stop.clone());
@@ -217,21 +232,21 @@ impl Worker {
         if tokio::time::timeout(this.drain, over).await.is_err() {
             this.context.abandon.cancel();
             let over = async { while slots.join_next().await.is_some() {} };
-            let _ = tokio::time::timeout(GRACE, over).await;
+            let _ = tokio::time::timeout(ABANDON_TIMEOUT, over).await;
         }
         presence.abort();
         let folder = this.spawner.folder.clone();
-        let _ = tokio::task::spawn_blocking(move || bury(&folder)).await;
+        let _ = tokio::task::spawn_blocking(move || remove_worker_folder(&folder)).await;
     }
 
-    async fn slot(&self, pool: Pool, stop: &CancellationToken) {
+    async fn run_slot(&self, pool: Pool, stop: &CancellationToken) {
         let work = Work::new(self.context.commands.log().nats().clone());
         let mut puller = work.puller(pool.as_str());
         while !stop.is_cancelled() {
             let slot = match self.spawner.spawn().await {
                 Ok(slot) => slot,
                 Err(error) => {
-                    tracing::error!(%error, "no media child");
+                    tracing::error!(%error, "cannot start a media child; retrying");
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     continue;
                 }
@@ -248,27 +263,27 @@ impl Worker {
     }
 
     async fn perform(&self, task: &Task, pool: Pool, slot: crate::slot::Slot) {
-        let Some(order) = task::decode(task.payload()) else {
+        let Some(payload) = task::decode(task.payload()) else {
             slot.end().await;
-            tracing::error!("a task that cannot be read was dropped");
+            tracing::error!("a task with an invalid payload was dropped");
             let _ = task.done().await;
             return;
         };
-        let name = format!("{}.{}", order.release.job, order.release.attempt);
-        // Redelivered while we have it: the other slot will see it to its end.
-        if !self.context.running.begin(&name) {
+        let name = format!("{}.{}", payload.release.job, payload.release.attempt);
+        // Redelivered while it runs here: the other slot will finish it.
+        if !self.context.active_attempts.begin(&name) {
             slot.end().await;
             let _ = task.give_back(Duration::from_secs(30)).await;
             return;
         }
-        self.context.attempt(task, &order, pool, slot).await;
+        self.context.attempt(task, &payload, pool, slot).await;
         failpoint::hit("worker.before_ack");
-        self.context.running.end(&name);
+        self.context.active_attempts.end(&name);
         while let Err(error) = task.done().await {
-            tracing::debug!(%error, "a finished task is not confirmed yet");
+            tracing::debug!(%error, "a finished task is not acknowledged yet");
             if task.deliveries() > 0 && self.context.commands.log().nats().connected_for().is_some()
             {
-                // It will come again, and the log will say that it is over.
+                // It will be redelivered, and the log will show that it is done.
                 break;
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
@@ -276,23 +291,23 @@ impl Worker {
         failpoint::hit("worker.after_ack");
     }
 
-    async fn be_present(&self, stop: &CancellationToken) {
-        let mut beat = tokio::time::interval(BEAT);
+    async fn publish_presence(&self, stop: &CancellationToken) {
+        let mut heartbeat = tokio::time::interval(HEARTBEAT_INTERVAL);
         loop {
-            beat.tick().await;
+            heartbeat.tick().await;
             let presence = Presence {
                 worker: self.context.worker.clone(),
                 host: hostname(),
                 pools: self.pools.clone(),
-                running: self.context.running.names(),
+                running: self.context.active_attempts.names(),
                 capabilities: self.context.capabilities.clone(),
                 sandbox: self.sandbox.clone(),
                 leaving: stop.is_cancelled(),
-                buried: self.buried.clone(),
+                buried: self.dead_workers.clone(),
             };
             if let Ok(body) = serde_json::to_vec(&presence) {
                 let subject = format!("{PRESENCE}.{}", self.context.worker);
-                self.context.live.tell(subject, body).await;
+                self.context.pubsub.tell(subject, body).await;
             }
         }
     }
@@ -302,18 +317,18 @@ fn hostname() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
-/// Asks a child what this machine can do.
-async fn prove(spawner: &ChildSpawner) -> Result<(Capabilities, String), MediaError> {
+/// Starts a child that detects the machine's capabilities; also returns its sandbox.
+async fn detect_capabilities(spawner: &ChildSpawner) -> Result<(Capabilities, String), MediaError> {
     let mut slot = spawner.spawn().await?;
     let sandbox = slot.sandbox.clone();
-    let silent = |error: std::io::Error| MediaError {
+    let not_answering = |error: std::io::Error| MediaError {
         code: ffapi_domain::job::FailureCode::Internal,
         message: format!("a media child does not answer: {error}"),
     };
-    slot.give(&MediaTask::Capabilities, &[]).await.map_err(silent)?;
+    slot.send_task(&MediaTask::Capabilities, &[]).await.map_err(not_answering)?;
     let answer = async {
         loop {
-            match slot.hear().await.map_err(silent)? {
+            match slot.receive().await.map_err(not_answering)? {
                 Some(ChildMessage::Capabilities(capabilities)) => {
                     return Ok((capabilities, sandbox));
                 }
@@ -325,9 +340,9 @@ async fn prove(spawner: &ChildSpawner) -> Result<(Capabilities, String), MediaEr
             }
         }
     };
-    let proved = tokio::time::timeout(PROOF, answer).await;
-    let late = || silent(std::io::ErrorKind::TimedOut.into());
-    let proved = proved.unwrap_or_else(|_| Err(late()));
+    let detected = tokio::time::timeout(CAPABILITIES_TIMEOUT, answer).await;
+    let timed_out = || not_answering(std::io::ErrorKind::TimedOut.into());
+    let detected = detected.unwrap_or_else(|_| Err(timed_out()));
     slot.end().await;
-    proved
+    detected
 }

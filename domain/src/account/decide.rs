@@ -8,19 +8,19 @@ use crate::{Decider, Network};
 /// What a tenant is entitled to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountTerms {
-    /// None for the usual one.
+    /// The tier; `None` for the default one.
     #[serde(default)]
     pub tier: Option<Tier>,
-    /// What is otherwise for this tenant.
+    /// Limits that override the tier's for this tenant.
     #[serde(default)]
     pub limits: LimitsPatch,
-    /// Its keys open from these addresses only; from everywhere if there is none.
+    /// Its keys are only accepted from these addresses; from any address if empty.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub allowed_ips: BTreeSet<Network>,
 }
 
 impl AccountTerms {
-    /// How much that is.
+    /// The effective limits.
     pub fn limits(&self, tiers: &Tiers) -> Limits {
         tiers.of(self.tier.unwrap_or(tiers.usual)).with(&self.limits)
     }
@@ -28,75 +28,75 @@ impl AccountTerms {
 
 /// Whether an account may be used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Standing {
-    /// As its terms say.
+pub enum AccountStatus {
+    /// It may be used according to its terms.
     #[default]
     Open,
-    /// It is being erased: nothing new is taken for it.
+    /// It is being erased and accepts nothing new.
     Closing,
-    /// It is erased: nothing is taken for it until it is opened anew.
+    /// It is erased and accepts nothing until it is reopened.
     Erased,
 }
 
-/// Where an account stands.
+/// State of an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccountState {
     /// What it is entitled to.
     pub terms: AccountTerms,
     /// Whether it may be used.
-    pub standing: Standing,
+    pub standing: AccountStatus,
 }
 
 impl AccountState {
-    /// How much it may have.
+    /// The effective limits.
     pub fn limits(&self, tiers: &Tiers) -> Limits {
         self.terms.limits(tiers)
     }
 
     /// False while it is being erased and once it is.
     pub fn is_open(&self) -> bool {
-        self.standing == Standing::Open
+        self.standing == AccountStatus::Open
     }
 }
 
 /// What happened to an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AccountEvent {
-    /// It has these terms from now on.
+    /// Its terms changed.
     #[serde(rename = "account.changed")]
     Changed {
-        /// All of them.
+        /// The complete new terms.
         terms: AccountTerms,
     },
-    /// Its erasure began: nothing new is taken for it from here on.
+    /// Its erasure started: it accepts nothing new from here on.
     #[serde(rename = "account.closing")]
     Closing {},
-    /// Its data key is gone: nothing personal of it can be read any more.
+    /// Its data key was deleted: none of its personal data can be read any more.
     #[serde(rename = "account.erased")]
     Erased {},
-    /// It begins anew, with another data key and the usual terms. Keys that were made before open
-    /// nothing.
+    /// It was reopened, with another data key and the default terms. Keys that were created before
+    /// are not accepted any more.
     #[serde(rename = "account.reopened")]
     Reopened {},
 }
 
-/// What may be asked of an account.
+/// A command for an account.
 #[derive(Debug, Clone)]
 pub enum AccountCommand {
-    /// Change what is given, and leave the rest.
+    /// Change the given values and keep the others.
     Change {
         /// Another tier.
         tier: Option<Tier>,
-        /// What is otherwise for this tenant.
+        /// Limits that override the tier's for this tenant.
         limits: Box<LimitsPatch>,
-        /// From where its keys open.
+        /// The addresses that its keys are accepted from.
         allowed_ips: Option<BTreeSet<Network>>,
     },
-    /// Take nothing new for it: it is about to be erased.
+    /// Accept nothing new: it is about to be erased.
     Close,
-    /// Say that its data key is gone.
+    /// Record that its data key was deleted.
     Erase,
-    /// Begin anew, with the data key that is in the vault already.
+    /// Reopen it, with the new data key that is already in the vault.
     Reopen,
 }
 
@@ -104,14 +104,14 @@ pub enum AccountCommand {
 #[derive(Debug)]
 pub struct Account;
 
-/// Why not; who may change it is asked at the door.
+/// Why an account command is rejected; permissions are checked by the gateway.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AccountRejection {
-    /// It is being erased.
-    #[error("the account is being erased; ask for its erasure again to finish it")]
+    /// The account is being erased.
+    #[error("the account is being erased; repeat the erasure request to finish it")]
     Closing,
-    /// It is erased.
-    #[error("the account is erased; an admin opens it anew with POST /accounts/{{tenant}}/reopen")]
+    /// The account is erased.
+    #[error("the account is erased; an admin can reopen it with POST /accounts/{{tenant}}/reopen")]
     Erased,
 }
 
@@ -128,33 +128,33 @@ impl Decider for Account {
         command: AccountCommand,
     ) -> Result<Vec<AccountEvent>, AccountRejection> {
         match (command, state.standing) {
-            (AccountCommand::Change { .. } | AccountCommand::Reopen, Standing::Closing) => {
+            (AccountCommand::Change { .. } | AccountCommand::Reopen, AccountStatus::Closing) => {
                 Err(AccountRejection::Closing)
             }
-            (AccountCommand::Change { .. }, Standing::Erased) => Err(AccountRejection::Erased),
-            (AccountCommand::Change { tier, limits, allowed_ips }, Standing::Open) => {
-                let have = &state.terms;
+            (AccountCommand::Change { .. }, AccountStatus::Erased) => Err(AccountRejection::Erased),
+            (AccountCommand::Change { tier, limits, allowed_ips }, AccountStatus::Open) => {
+                let current = &state.terms;
                 let terms = AccountTerms {
-                    tier: tier.or(have.tier),
-                    limits: have.limits.with(&limits),
-                    allowed_ips: allowed_ips.unwrap_or_else(|| have.allowed_ips.clone()),
+                    tier: tier.or(current.tier),
+                    limits: current.limits.with(&limits),
+                    allowed_ips: allowed_ips.unwrap_or_else(|| current.allowed_ips.clone()),
                 };
-                Ok(if terms == *have { vec![] } else { vec![AccountEvent::Changed { terms }] })
+                Ok(if terms == *current { vec![] } else { vec![AccountEvent::Changed { terms }] })
             }
-            (AccountCommand::Close, Standing::Open) => Ok(vec![AccountEvent::Closing {}]),
-            (AccountCommand::Close, Standing::Closing | Standing::Erased)
-            | (AccountCommand::Reopen, Standing::Open) => Ok(vec![]),
-            // Also once more: what reads it then removes what came meanwhile.
+            (AccountCommand::Close, AccountStatus::Open) => Ok(vec![AccountEvent::Closing {}]),
+            (AccountCommand::Close, AccountStatus::Closing | AccountStatus::Erased)
+            | (AccountCommand::Reopen, AccountStatus::Open) => Ok(vec![]),
+            // Repeatable: readers of the repeated event delete what was written meanwhile.
             (AccountCommand::Erase, _) => Ok(vec![AccountEvent::Erased {}]),
-            (AccountCommand::Reopen, Standing::Erased) => Ok(vec![AccountEvent::Reopened {}]),
+            (AccountCommand::Reopen, AccountStatus::Erased) => Ok(vec![AccountEvent::Reopened {}]),
         }
     }
 
     fn evolve(state: AccountState, event: &AccountEvent) -> AccountState {
         match event {
             AccountEvent::Changed { terms } => AccountState { terms: terms.clone(), ..state },
-            AccountEvent::Closing {} => AccountState { standing: Standing::Closing, ..state },
-            AccountEvent::Erased {} => AccountState { standing: Standing::Erased, ..state },
+            AccountEvent::Closing {} => AccountState { standing: AccountStatus::Closing, ..state },
+            AccountEvent::Erased {} => AccountState { standing: AccountStatus::Erased, ..state },
             AccountEvent::Reopened {} => AccountState::default(),
         }
     }

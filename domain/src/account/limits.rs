@@ -2,14 +2,14 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! limits {
     ($($(#[$doc:meta])* $name:ident: $type:ty,)+) => {
-        /// How much a tenant may have.
+        /// The limits of a tenant.
         #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct Limits {
             $($(#[$doc])* pub $name: $type,)+
         }
 
-        /// What is otherwise for one tenant than its tier says.
+        /// Limits of one tenant that override those of its tier.
         #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default)]
         pub struct LimitsPatch {
@@ -17,7 +17,7 @@ macro_rules! limits {
         }
 
         impl Limits {
-            /// With what is otherwise.
+            /// These limits with the patch applied.
             #[must_use]
             pub fn with(&self, patch: &LimitsPatch) -> Self {
                 Self { $($name: patch.$name.unwrap_or(self.$name),)+ }
@@ -25,7 +25,7 @@ macro_rules! limits {
         }
 
         impl LimitsPatch {
-            /// With what is newer.
+            /// This patch with the values of a newer one applied.
             #[must_use]
             pub fn with(&self, newer: &Self) -> Self {
                 Self { $($name: newer.$name.or(self.$name),)+ }
@@ -35,30 +35,30 @@ macro_rules! limits {
 }
 
 limits! {
-    /// Requests to the API in an hour.
+    /// API requests per hour.
     requests_per_hour: u64,
-    /// Jobs that run at once; beyond it they wait.
+    /// Jobs that run at once; others wait.
     concurrent_jobs: u32,
     /// Bytes of one upload or input.
     max_file_bytes: u64,
-    /// Media minutes in a calendar month, UTC.
+    /// Media minutes per calendar month (UTC).
     monthly_minutes: u64,
-    /// Jobs that wait or run; beyond it they are refused.
+    /// Jobs that wait or run; others are rejected.
     queue_places: u32,
-    /// Keys that are not revoked.
+    /// API keys that are not revoked.
     keys: u32,
-    /// Bytes a second of one upload.
+    /// Bytes per second of one upload.
     upload_bytes_per_second: u64,
-    /// Seconds that one attempt at a job may take.
+    /// Seconds that one attempt of a job may take.
     max_job_seconds: u64,
-    /// Seconds of processor time that one attempt at a job may take, over all its threads.
+    /// Seconds of CPU time that one attempt of a job may take, over all its threads.
     max_job_cpu_seconds: u64,
-    /// Its share of busy slots, beside that of others.
+    /// Weight of its share of the worker slots, relative to other tenants.
     weight: u32,
-    /// Bytes of uploads and outputs that are kept at once.
+    /// Total bytes of uploads and outputs that are stored.
     storage_bytes: u64,
     /// Webhook endpoints.
     webhooks: u32,
-    /// Replays of webhooks in an hour.
+    /// Webhook replays per hour.
     webhook_replays_per_hour: u64,
 }

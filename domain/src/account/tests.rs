@@ -17,7 +17,7 @@ fn changed(tier: Option<Tier>, limits: LimitsPatch) -> AccountEvent {
 }
 
 #[test]
-fn a_change_leaves_what_it_does_not_name() {
+fn a_change_keeps_values_that_are_not_given() {
     let basic = || changed(Some(Tier::Basic), LimitsPatch::default());
     given::<Account>([]).when(change(Some(Tier::Basic), LimitsPatch::default())).then([basic()]);
     given::<Account>([basic()])
@@ -29,7 +29,7 @@ fn a_change_leaves_what_it_does_not_name() {
 }
 
 #[test]
-fn a_tenant_has_what_its_tier_says_but_for_what_is_its_own() {
+fn a_tenants_own_limits_override_its_tiers() {
     let tiers = Tiers::default();
     let terms =
         AccountTerms { tier: Some(Tier::Premium), limits: keys(3), ..AccountTerms::default() };
@@ -39,7 +39,7 @@ fn a_tenant_has_what_its_tier_says_but_for_what_is_its_own() {
 }
 
 #[test]
-fn an_account_that_is_being_erased_takes_nothing_until_it_is_opened_anew() {
+fn an_erased_account_rejects_changes_until_it_is_reopened() {
     let premium = || changed(Some(Tier::Premium), LimitsPatch::default());
     let change = || change(Some(Tier::Basic), LimitsPatch::default());
     given::<Account>([premium()]).when(AccountCommand::Close).then([AccountEvent::Closing {}]);
@@ -56,7 +56,7 @@ fn an_account_that_is_being_erased_takes_nothing_until_it_is_opened_anew() {
 }
 
 #[test]
-fn an_account_that_was_opened_anew_begins_with_the_usual_terms() {
+fn a_reopened_account_has_the_default_terms() {
     let reopened = || {
         let premium = changed(Some(Tier::Premium), keys(3));
         [premium, AccountEvent::Erased {}, AccountEvent::Reopened {}]

@@ -6,14 +6,14 @@ use super::Limits;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
-    /// To try it out.
+    /// The smallest, for evaluation; the default.
     #[default]
     Free,
-    /// Small.
+    /// The second smallest.
     Basic,
-    /// Usual.
+    /// The second largest.
     Premium,
-    /// Large.
+    /// The largest.
     Enterprise,
 }
 
@@ -21,7 +21,7 @@ impl Tier {
     /// Every tier, the smallest first.
     pub const ALL: [Self; 4] = [Self::Free, Self::Basic, Self::Premium, Self::Enterprise];
 
-    /// As written in JSON.
+    /// The name in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Free => "free",
@@ -32,19 +32,19 @@ impl Tier {
     }
 }
 
-/// What each tier allows; an operator's to set.
+/// The limits of each tier, as the operator configures them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tiers {
-    /// Of a tenant that nobody gave one.
+    /// The tier of tenants that have none assigned.
     pub usual: Tier,
-    /// To try it out.
+    /// Limits of the free tier.
     pub free: Limits,
-    /// Small.
+    /// Limits of the basic tier.
     pub basic: Limits,
-    /// Usual.
+    /// Limits of the premium tier.
     pub premium: Limits,
-    /// Large.
+    /// Limits of the enterprise tier.
     pub enterprise: Limits,
 }
 
@@ -100,7 +100,7 @@ impl Default for Tiers {
 }
 
 impl Tiers {
-    /// What a tier allows.
+    /// The limits of a tier.
     pub const fn of(&self, tier: Tier) -> &Limits {
         match tier {
             Tier::Free => &self.free,

@@ -2,48 +2,48 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::JobStatus;
 
-/// How many of a batch's jobs stand where.
+/// Number of a batch's jobs by status.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// All of them.
+    /// All jobs.
     pub total: u32,
-    /// Waiting.
+    /// Jobs that wait.
     pub queued: u32,
-    /// Running.
+    /// Jobs that run.
     pub processing: u32,
-    /// Done.
+    /// Jobs that completed.
     pub completed: u32,
-    /// Ended without outputs.
+    /// Jobs that ended without outputs.
     pub failed: u32,
-    /// Called off.
+    /// Jobs that were cancelled.
     pub cancelled: u32,
 }
 
-/// Where a batch stands, in a word.
+/// Status of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BatchStatus {
-    /// Something of it waits or runs.
+    /// Some jobs wait or run.
     Processing,
-    /// Everything is done.
+    /// All jobs completed.
     Completed,
-    /// Something is done, something is not.
+    /// Some jobs completed, others did not.
     PartialSuccess,
-    /// Nothing is done.
+    /// No job completed.
     Failed,
-    /// It was called off.
+    /// The batch was cancelled.
     Cancelled,
 }
 
 impl Counts {
-    /// Of jobs that stand like this.
+    /// Counts jobs by status.
     pub fn of(jobs: impl Iterator<Item = JobStatus>) -> Self {
         let mut counts = Self::default();
         jobs.for_each(|status| counts.add(status, 1));
         counts
     }
 
-    /// Counts so many more.
+    /// Adds jobs of one status.
     pub const fn add(&mut self, status: JobStatus, jobs: u32) {
         let count = match status {
             JobStatus::Queued => &mut self.queued,
@@ -56,20 +56,20 @@ impl Counts {
         self.total = self.total.saturating_add(jobs);
     }
 
-    /// True once nothing more will happen by itself.
+    /// True once all jobs have ended; nothing more happens without a new request.
     pub const fn is_over(&self) -> bool {
         self.queued == 0 && self.processing == 0
     }
 
-    /// The word for it; `called_off` if somebody asked for that.
-    pub const fn status(&self, called_off: bool) -> BatchStatus {
+    /// The batch's status; `cancelled` is true if its cancellation was requested.
+    pub const fn status(&self, cancelled: bool) -> BatchStatus {
         if !self.is_over() {
             return BatchStatus::Processing;
         }
         if self.completed == self.total {
             return BatchStatus::Completed;
         }
-        if self.cancelled == self.total || (called_off && self.cancelled > 0) {
+        if self.cancelled == self.total || (cancelled && self.cancelled > 0) {
             return BatchStatus::Cancelled;
         }
         if self.completed > 0 { BatchStatus::PartialSuccess } else { BatchStatus::Failed }
@@ -77,7 +77,7 @@ impl Counts {
 }
 
 impl BatchStatus {
-    /// The word as written in JSON.
+    /// The name in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Processing => "processing",

@@ -1,47 +1,47 @@
 use super::{BatchEvent, BatchSpec, Counts};
 use crate::{Decider, JobId, LeaseId};
 
-/// What may be asked of a batch.
+/// A command for a batch.
 #[derive(Debug, Clone)]
 pub enum BatchCommand {
-    /// Ask for it.
+    /// Submit the batch.
     Submit {
-        /// With all its jobs.
+        /// Its specification, including all jobs.
         spec: Box<BatchSpec>,
     },
-    /// Call it off.
+    /// Cancel it.
     Cancel,
-    /// Try these again.
+    /// Retry some of its jobs.
     Retry {
-        /// Which.
+        /// The jobs to retry.
         jobs: Vec<JobId>,
-        /// Of whose places in the queue each has one.
+        /// The lease whose queue slots these jobs spend.
         lease: Option<LeaseId>,
     },
-    /// Open it again, for one of its jobs was.
+    /// Reopen it after one of its jobs was retried.
     Reopen,
-    /// Say that every job is over.
+    /// Record that every job has ended.
     End {
-        /// As counted from what opened it.
+        /// The round that the counts belong to.
         round: u32,
-        /// How they ended.
+        /// How the jobs ended.
         counts: Counts,
     },
 }
 
-/// Where a batch stands: only what the next decision asks.
+/// State of a batch: only what the next decision needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum BatchState {
-    /// Nothing happened yet.
+    /// Not submitted yet.
     #[default]
     Unknown,
-    /// It is there.
+    /// Submitted.
     Known {
-        /// How often it was opened again.
+        /// How often it was reopened.
         round: u32,
-        /// It was called off in this round.
+        /// True if it was cancelled in this round.
         cancelled: bool,
-        /// It was said to be over in this round.
+        /// True if its end was recorded in this round.
         ended: bool,
     },
 }
@@ -50,22 +50,22 @@ pub enum BatchState {
 #[derive(Debug)]
 pub struct Batch;
 
-/// Why not.
+/// Why a batch command is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BatchRejection {
     /// No such batch.
     #[error("there is no such batch")]
     NotFound,
-    /// It exists already.
+    /// The id exists already.
     #[error("the batch was submitted already")]
     AlreadySubmitted,
-    /// It is over.
+    /// It has ended.
     #[error("the batch is over")]
     AlreadyOver,
-    /// It is being called off.
+    /// Its cancellation is in progress.
     #[error("the batch is being cancelled; retry it once it is over")]
     Cancelling,
-    /// Nothing of it failed or was cancelled.
+    /// None of the given jobs failed or was cancelled.
     #[error("none of its jobs has failed or was cancelled")]
     NothingToRetry,
 }
@@ -115,11 +115,11 @@ impl Decider for Batch {
             BatchState::Unknown => (0, false),
             BatchState::Known { round, cancelled, .. } => (round, cancelled),
         };
-        let again = round.saturating_add(1);
+        let next_round = round.saturating_add(1);
         let (round, cancelled, ended) = match event {
             BatchEvent::Submitted { .. } => (0, false, false),
             BatchEvent::CancelRequested {} => (round, true, false),
-            BatchEvent::Retried { .. } | BatchEvent::Reopened {} => (again, false, false),
+            BatchEvent::Retried { .. } | BatchEvent::Reopened {} => (next_round, false, false),
             BatchEvent::Ended { .. } => (round, cancelled, true),
         };
         BatchState::Known { round, cancelled, ended }

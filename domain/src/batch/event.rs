@@ -6,59 +6,59 @@ use crate::{JobId, LeaseId, Personal, job::JobSpec, webhook::Callback};
 /// What happened to a batch. Names and fields are the storage format: added to, never changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum BatchEvent {
-    /// It was asked for.
+    /// It was submitted.
     #[serde(rename = "batch.submitted")]
     Submitted {
-        /// With all its jobs.
+        /// Its specification, including all jobs.
         spec: Box<BatchSpec>,
     },
-    /// Somebody called it off.
+    /// Its cancellation was requested.
     #[serde(rename = "batch.cancel_requested")]
     CancelRequested {},
-    /// Somebody asked for another try of what did not work.
+    /// A retry of jobs that failed or were cancelled was requested.
     #[serde(rename = "batch.retried")]
     Retried {
-        /// Which.
+        /// The jobs to retry.
         jobs: Vec<JobId>,
-        /// Of whose places in the queue each has one.
+        /// The lease whose queue slots these jobs spend.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lease: Option<LeaseId>,
     },
-    /// One of its jobs was tried again after the end.
+    /// One of its jobs was retried after its end.
     #[serde(rename = "batch.reopened")]
     Reopened {},
-    /// Every job is over.
+    /// Every job has ended.
     #[serde(rename = "batch.ended")]
     Ended {
-        /// 0 the first time; one more for every time it was opened again.
+        /// 0 for the first round; one more each time it was reopened.
         round: u32,
-        /// What that came to.
+        /// The resulting status.
         status: BatchStatus,
-        /// How they ended.
+        /// How the jobs ended.
         counts: Counts,
     },
 }
 
-/// What was asked for.
+/// The specification of a batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BatchSpec {
-    /// For a person.
+    /// Display name.
     #[serde(default)]
     pub name: Personal<Option<String>>,
-    /// So many of its jobs may run at once.
+    /// Maximum number of its jobs that run at once.
     pub max_parallel: u32,
-    /// Who is told of the batch, beside the tenant's own endpoints.
+    /// Endpoint that the batch's events are sent to, in addition to the tenant's webhooks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<Callback>,
-    /// In the order in which they were given.
+    /// In submission order.
     pub jobs: Vec<BatchJob>,
 }
 
 /// One job of a batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BatchJob {
-    /// The name that it has, or will have.
+    /// The job's id, which may be assigned before the job is created.
     pub id: JobId,
-    /// What it is.
+    /// The job's specification.
     pub spec: JobSpec,
 }

@@ -3,24 +3,24 @@ use serde_json::json;
 use super::{BatchEvent, BatchStatus};
 use crate::PublicEvent;
 
-/// Translates one event for users.
+/// Translates a stored event into a public one.
 pub fn public(event: &BatchEvent) -> PublicEvent {
-    let says = |kind, data| PublicEvent { kind, data, terminal: false };
+    let event_of = |kind, data| PublicEvent { kind, data, terminal: false };
     match event {
         BatchEvent::Submitted { spec } => {
             let data = json!({
                 "status": "processing", "name": spec.name, "total": spec.jobs.len(),
                 "max_parallel": spec.max_parallel,
             });
-            says("batch.queued", data)
+            event_of("batch.queued", data)
         }
         BatchEvent::CancelRequested {} => {
-            says("batch.cancel_requested", json!({ "status": "processing" }))
+            event_of("batch.cancel_requested", json!({ "status": "processing" }))
         }
         BatchEvent::Retried { jobs, .. } => {
-            says("batch.retried", json!({ "status": "processing", "jobs": jobs }))
+            event_of("batch.retried", json!({ "status": "processing", "jobs": jobs }))
         }
-        BatchEvent::Reopened {} => says("batch.reopened", json!({ "status": "processing" })),
+        BatchEvent::Reopened {} => event_of("batch.reopened", json!({ "status": "processing" })),
         BatchEvent::Ended { status, counts, .. } => {
             let kind = match status {
                 BatchStatus::Processing | BatchStatus::Completed => "batch.completed",

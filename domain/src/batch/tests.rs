@@ -33,7 +33,7 @@ fn end(round: u32) -> BatchCommand {
 }
 
 #[test]
-fn a_batch_is_called_off_once_and_not_after_its_end() {
+fn a_batch_is_cancelled_once_and_not_after_its_end() {
     given::<Batch>([submitted(1)])
         .when(BatchCommand::Cancel)
         .then([BatchEvent::CancelRequested {}]);
@@ -47,7 +47,7 @@ fn a_batch_is_called_off_once_and_not_after_its_end() {
 }
 
 #[test]
-fn it_ends_once_a_round() {
+fn it_ends_once_per_round() {
     given::<Batch>([submitted(1)]).when(end(0)).then([ended(0)]);
     given::<Batch>([submitted(1), ended(0)]).when(end(0)).then_nothing();
     let again =
@@ -57,7 +57,7 @@ fn it_ends_once_a_round() {
 }
 
 #[test]
-fn what_did_not_work_is_tried_again_but_not_while_it_is_called_off() {
+fn a_batch_can_be_retried_but_not_while_it_is_being_cancelled() {
     let retry = BatchCommand::Retry { jobs: vec![job(1)], lease: None };
     let retried = BatchEvent::Retried { jobs: vec![job(1)], lease: None };
     given::<Batch>([submitted(1), ended(0)]).when(retry.clone()).then([retried]);
@@ -75,7 +75,7 @@ fn counts(completed: u32, failed: u32, cancelled: u32) -> Counts {
 }
 
 #[test]
-fn its_status_is_what_its_jobs_came_to() {
+fn its_status_follows_from_its_jobs() {
     assert_eq!(counts(2, 0, 0).status(false), BatchStatus::Completed);
     assert_eq!(counts(1, 1, 0).status(false), BatchStatus::PartialSuccess);
     assert_eq!(counts(1, 0, 1).status(false), BatchStatus::PartialSuccess);
@@ -116,15 +116,15 @@ impl Manager {
         self.batches.job(job(n), event);
     }
 
-    fn made(&mut self, n: u128) {
+    fn job_submitted(&mut self, n: u128) {
         self.job(n, &JobEvent::Submitted { spec: Box::new(spec()) });
     }
 
-    /// What is to be done, in a word each.
+    /// The due steps, as short descriptions.
     fn due(&mut self, seconds: u64) -> Vec<String> {
         let (jobs, batches) = self.batches.due(Timestamp::from_millis(seconds * 1_000));
         let jobs = jobs.into_iter().map(|step| {
-            let word = if matches!(step.command, JobCommand::Submit { .. }) {
+            let verb = if matches!(step.command, JobCommand::Submit { .. }) {
                 "submit"
             } else if matches!(step.command, JobCommand::Cancel) {
                 "cancel"
@@ -136,7 +136,7 @@ impl Manager {
                 );
                 "retry"
             };
-            format!("{word} {}", step.id.uuid().as_u128())
+            format!("{verb} {}", step.id.uuid().as_u128())
         });
         let batches = batches.into_iter().map(|step| match step.command {
             BatchCommand::End { round, counts } => format!("end {round} {}", counts.completed),
@@ -153,22 +153,22 @@ const DONE: JobEvent = JobEvent::Completed { attempt: 1 };
 const CANCELLED: JobEvent = JobEvent::Cancelled {};
 
 #[test]
-fn what_was_promised_and_not_made_is_made_after_a_while() {
+fn missing_jobs_are_submitted_after_a_grace_period() {
     let mut manager = Manager::new(3);
-    manager.made(2);
+    manager.job_submitted(2);
     assert_eq!(manager.due(1), Vec::<String>::new());
     assert_eq!(manager.due(3), ["submit 1", "submit 3"]);
-    manager.made(1);
-    manager.made(3);
+    manager.job_submitted(1);
+    manager.job_submitted(3);
     assert_eq!(manager.due(3), Vec::<String>::new());
 }
 
 #[test]
-fn a_batch_that_is_called_off_takes_its_jobs_along() {
+fn cancelling_a_batch_cancels_its_jobs() {
     let mut manager = Manager::new(2);
-    manager.made(1);
+    manager.job_submitted(1);
     manager.job(1, &DONE);
-    manager.made(2);
+    manager.job_submitted(2);
     manager.batch(&BatchEvent::CancelRequested {});
     assert_eq!(manager.due(3), ["cancel 2"]);
     manager.job(2, &CANCELLED);
@@ -176,15 +176,15 @@ fn a_batch_that_is_called_off_takes_its_jobs_along() {
 }
 
 #[test]
-fn it_is_said_to_be_over_when_its_last_job_is() {
+fn it_ends_when_its_last_job_ends() {
     let mut manager = Manager::new(2);
-    manager.made(1);
-    manager.made(2);
+    manager.job_submitted(1);
+    manager.job_submitted(2);
     manager.job(1, &DONE);
     assert_eq!(manager.due(9), Vec::<String>::new());
     manager.job(2, &DONE);
     assert_eq!(manager.due(9), ["end 0 2"]);
-    // Until the log has it.
+    // Repeated until the log contains the event.
     assert_eq!(manager.due(9), ["end 0 2"]);
     manager.ended(0, 2, 0);
     assert_eq!(manager.due(9), Vec::<String>::new());
@@ -192,10 +192,10 @@ fn it_is_said_to_be_over_when_its_last_job_is() {
 }
 
 #[test]
-fn what_failed_is_tried_again_alone_or_together() {
+fn failed_jobs_are_retried_individually_or_together() {
     let mut manager = Manager::new(2);
-    manager.made(1);
-    manager.made(2);
+    manager.job_submitted(1);
+    manager.job_submitted(2);
     manager.job(1, &CANCELLED);
     manager.job(2, &CANCELLED);
     assert_eq!(manager.due(9), ["end 0 0"]);
@@ -216,12 +216,12 @@ fn what_failed_is_tried_again_alone_or_together() {
 }
 
 #[test]
-fn an_end_that_was_overtaken_by_a_retry_is_said_again() {
+fn a_batch_that_ended_during_a_retry_is_reopened() {
     let mut manager = Manager::new(1);
-    manager.made(1);
+    manager.job_submitted(1);
     manager.job(1, &CANCELLED);
     assert_eq!(manager.due(9), ["end 0 0"]);
-    // Between the looking and the saying somebody tried the job again.
+    // Another client retried the job between the check and the append.
     manager.job(1, &JobEvent::Retried { next_attempt: 1, lease: None });
     let counts = Counts { total: 1, cancelled: 1, ..Counts::default() };
     let status = BatchStatus::Cancelled;
@@ -233,9 +233,9 @@ fn an_end_that_was_overtaken_by_a_retry_is_said_again() {
 }
 
 #[test]
-fn what_somebody_else_tried_again_is_not_tried_once_more() {
+fn a_job_retried_by_another_client_is_not_retried_twice() {
     let mut manager = Manager::new(1);
-    manager.made(1);
+    manager.job_submitted(1);
     manager.job(1, &CANCELLED);
     manager.job(1, &JobEvent::Retried { next_attempt: 1, lease: None });
     manager.batch(&BatchEvent::Retried { jobs: vec![job(1)], lease: None });

@@ -9,66 +9,66 @@ use crate::{
     job::{JobCommand, JobEvent, JobSpec, JobStatus},
 };
 
-/// The process manager that sees batches through: what of each is still to be done.
+/// The process manager of batches: computes the pending steps of each batch.
 ///
-/// Whoever asked for something carries it out at once; what is not done a while later, because that
-/// one died, is done here. Repeating a step is harmless.
+/// The caller that requests something carries it out immediately; steps that are still pending a
+/// while later, because that process died, are done here. Repeating a step is harmless.
 #[derive(Debug, Clone, Default)]
 pub struct Batches {
-    known: BTreeMap<BatchId, Known>,
+    known: BTreeMap<BatchId, TrackedBatch>,
     of_job: BTreeMap<JobId, BatchId>,
-    /// Those that may have something to be done.
-    stirred: BTreeSet<BatchId>,
+    /// Batches that may have pending steps.
+    dirty: BTreeSet<BatchId>,
 }
 
 #[derive(Debug, Clone)]
-struct Known {
+struct TrackedBatch {
     tenant: Tenant,
     jobs: BTreeMap<JobId, Member>,
     cancelled: bool,
     retried: BTreeSet<JobId>,
-    /// Of whose places in the queue those have one.
+    /// The lease whose queue slots the retried jobs spend.
     lease: Option<LeaseId>,
     round: u32,
     ended: bool,
-    /// A job was tried again after the end, and the batch does not know yet.
+    /// A job was retried after the end, and the batch is not reopened yet.
     stale: bool,
-    /// When somebody asked for something last.
-    asked: Timestamp,
+    /// Time of the last request.
+    requested_at: Timestamp,
 }
 
 #[derive(Debug, Clone)]
 enum Member {
-    /// Not made yet.
-    Promised(Box<JobSpec>),
-    Made(JobStatus),
+    /// Not created yet.
+    Pending(Box<JobSpec>),
+    Created(JobStatus),
 }
 
-/// Something to be done.
+/// A pending command.
 #[derive(Debug, Clone)]
 pub struct Step<C, Id> {
-    /// Whose.
+    /// The tenant of the target.
     pub tenant: Tenant,
-    /// To what.
+    /// Id of the target.
     pub id: Id,
-    /// What.
+    /// The command for the target.
     pub command: C,
 }
 
-/// What is to be done: to jobs, and to batches.
+/// Pending commands: for jobs, and for batches.
 type Steps = (Vec<Step<JobCommand, JobId>>, Vec<Step<BatchCommand, BatchId>>);
 
-/// How long whoever asked has to carry it out.
-const GRACE: Duration = Duration::from_secs(2);
+/// Time that the requesting process has to carry out its request.
+const REQUESTER_GRACE: Duration = Duration::from_secs(2);
 
 impl Batches {
     /// Folds in one event of a batch.
     pub fn batch(&mut self, id: BatchId, tenant: &Tenant, at: Timestamp, event: &BatchEvent) {
         if let BatchEvent::Submitted { spec } = event {
-            let promised = |spec: &JobSpec| Member::Promised(Box::new(spec.clone()));
-            let jobs = spec.jobs.iter().map(|job| (job.id, promised(&job.spec))).collect();
+            let pending = |spec: &JobSpec| Member::Pending(Box::new(spec.clone()));
+            let jobs = spec.jobs.iter().map(|job| (job.id, pending(&job.spec))).collect();
             self.of_job.extend(spec.jobs.iter().map(|job| (job.id, id)));
-            let known = Known {
+            let known = TrackedBatch {
                 tenant: tenant.clone(),
                 jobs,
                 cancelled: false,
@@ -77,7 +77,7 @@ impl Batches {
                 round: 0,
                 ended: false,
                 stale: false,
-                asked: at,
+                requested_at: at,
             };
             self.known.insert(id, known);
         }
@@ -87,37 +87,37 @@ impl Batches {
             BatchEvent::CancelRequested {} => {
                 known.cancelled = true;
                 known.retried.clear();
-                known.asked = at;
+                known.requested_at = at;
             }
             BatchEvent::Retried { jobs, lease } => {
                 known.lease = *lease;
-                known.open_again(at);
-                // Those that run again by now were retried by somebody else.
+                known.reopen(at);
+                // Jobs that already run again were retried by another client.
                 let over = |job: &&JobId| match known.jobs.get(*job) {
-                    Some(Member::Made(status)) => status.is_over(),
-                    Some(Member::Promised(_)) | None => false,
+                    Some(Member::Created(status)) => status.is_over(),
+                    Some(Member::Pending(_)) | None => false,
                 };
-                let again: Vec<JobId> = jobs.iter().filter(over).copied().collect();
-                known.retried.extend(again);
+                let retried: Vec<JobId> = jobs.iter().filter(over).copied().collect();
+                known.retried.extend(retried);
             }
-            BatchEvent::Reopened {} => known.open_again(at),
-            BatchEvent::Ended { counts: said, .. } => {
+            BatchEvent::Reopened {} => known.reopen(at),
+            BatchEvent::Ended { counts: reported, .. } => {
                 known.ended = true;
-                // A job that was tried again just before this was said: it is not so.
+                // A job was retried just before this event: the counts are outdated.
                 let counts = known.counts();
-                known.stale = counts != *said;
+                known.stale = counts != *reported;
                 if !known.stale && counts.completed == counts.total {
-                    // Nothing can be tried again: there is no more to say of it.
+                    // No job can be retried: nothing more will happen to this batch.
                     let known = self.known.remove(&id);
                     for job in known.iter().flat_map(|known| known.jobs.keys()) {
                         self.of_job.remove(job);
                     }
-                    self.stirred.remove(&id);
+                    self.dirty.remove(&id);
                     return;
                 }
             }
         }
-        self.stirred.insert(id);
+        self.dirty.insert(id);
     }
 
     /// Folds in one event of a job.
@@ -126,48 +126,47 @@ impl Batches {
             return;
         };
         let Some(known) = self.known.get_mut(batch) else { return };
-        known.jobs.insert(job, Member::Made(status));
+        known.jobs.insert(job, Member::Created(status));
         if matches!(event, JobEvent::Retried { .. }) {
             known.retried.remove(&job);
             known.stale |= known.ended;
         }
         if status.is_over() || known.stale {
-            self.stirred.insert(*batch);
+            self.dirty.insert(*batch);
         }
     }
 
-    /// What is to be done now.
+    /// The commands that are due now.
     pub fn due(&mut self, now: Timestamp) -> Steps {
         let mut steps = Steps::default();
         let known = &self.known;
-        self.stirred
-            .retain(|id| known.get(id).is_some_and(|known| known.due(*id, now, &mut steps)));
+        self.dirty.retain(|id| known.get(id).is_some_and(|known| known.due(*id, now, &mut steps)));
         steps
     }
 
-    /// Which batch a job is of, while there is anything to say of it.
+    /// The batch that a job belongs to, while more events of the batch may follow.
     pub fn of(&self, job: JobId) -> Option<BatchId> {
         self.of_job.get(&job).copied()
     }
 }
 
-impl Known {
-    fn open_again(&mut self, at: Timestamp) {
+impl TrackedBatch {
+    fn reopen(&mut self, at: Timestamp) {
         self.round = self.round.saturating_add(1);
         self.cancelled = false;
         self.ended = false;
         self.stale = false;
-        self.asked = at;
+        self.requested_at = at;
     }
 
     fn counts(&self) -> Counts {
         Counts::of(self.jobs.values().map(|member| match member {
-            Member::Promised(_) => JobStatus::Queued,
-            Member::Made(status) => *status,
+            Member::Pending(_) => JobStatus::Queued,
+            Member::Created(status) => *status,
         }))
     }
 
-    /// Adds what is to be done; true if this batch must be looked at again without anything new.
+    /// Adds due commands; true if this batch must be checked again even without a new event.
     fn due(&self, id: BatchId, now: Timestamp, (jobs, batches): &mut Steps) -> bool {
         let tenant = || self.tenant.clone();
         let batch = |command| Step { tenant: tenant(), id, command };
@@ -178,17 +177,19 @@ impl Known {
         let mut waits = false;
         for (job, member) in &self.jobs {
             let command = match member {
-                Member::Promised(spec) => JobCommand::Submit { spec: spec.clone() },
-                Member::Made(JobStatus::Failed | JobStatus::Cancelled)
+                Member::Pending(spec) => JobCommand::Submit { spec: spec.clone() },
+                Member::Created(JobStatus::Failed | JobStatus::Cancelled)
                     if self.retried.contains(job) =>
                 {
                     JobCommand::Retry { lease: self.lease }
                 }
-                Member::Made(status) if self.cancelled && !status.is_over() => JobCommand::Cancel,
-                Member::Made(_) => continue,
+                Member::Created(status) if self.cancelled && !status.is_over() => {
+                    JobCommand::Cancel
+                }
+                Member::Created(_) => continue,
             };
             waits = true;
-            if now.since(self.asked) >= GRACE {
+            if now.since(self.requested_at) >= REQUESTER_GRACE {
                 jobs.push(Step { tenant: tenant(), id: *job, command });
             }
         }

@@ -3,33 +3,34 @@ use serde::{Deserialize, Serialize};
 use super::BatchEvent;
 use crate::{BatchId, Personal, Tenant, Timestamp};
 
-/// A batch as the API shows it, but for its counts, which are its jobs' to tell.
+/// A batch as the API returns it, without its counts, which are folded from its jobs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BatchView {
-    /// Its name.
+    /// The batch's id.
     pub id: BatchId,
-    /// Whose it is.
+    /// The tenant that owns it.
     pub tenant: Tenant,
-    /// For a person.
+    /// Display name.
     pub name: Personal<Option<String>>,
-    /// So many of its jobs may run at once.
+    /// Maximum number of its jobs that run at once.
     pub max_parallel: u32,
-    /// How many jobs it has.
+    /// Number of its jobs.
     pub total: u32,
-    /// When it was asked for.
+    /// When it was submitted.
     pub created_at: Timestamp,
-    /// When the newest thing happened to the batch itself.
+    /// When the batch itself last changed.
     pub updated_at: Timestamp,
     /// When its last job ended.
     pub ended_at: Option<Timestamp>,
-    /// It was called off.
+    /// True if its cancellation was requested.
     pub cancel_requested: bool,
-    /// Count of its events.
+    /// Number of its events.
     pub version: u64,
 }
 
 impl BatchView {
-    /// Folds one event in. `None` in means no row yet; `None` out means still none.
+    /// Folds in one event. A `None` input means that there is no row yet, a `None` result that
+    /// there still is none.
     pub fn apply(
         row: Option<Self>,
         event: &BatchEvent,

@@ -6,35 +6,35 @@ use crate::{
     key::KeyEvent,
 };
 
-/// How many jobs may be out at once, of each tenant and of each key that narrows it; and whose turn
-/// counts for how much.
+/// Concurrency limits of tenants and of the keys that narrow them, and the scheduling weights of
+/// tenants.
 #[derive(Debug, Clone, Default)]
 pub struct Caps {
     tiers: Tiers,
-    aging: u64,
+    aging_millis: u64,
     accounts: BTreeMap<Tenant, AccountState>,
     keys: BTreeMap<KeyId, u32>,
-    /// The keys that a key was made by: what it has out counts for them as well.
+    /// Ancestors of each key: its jobs in flight count towards their limits too.
     makers: BTreeMap<KeyId, Vec<KeyId>>,
 }
 
 impl Caps {
-    /// As the tiers have it, until accounts and keys are folded in. Each `aging` that a job waits is
-    /// worth a level of priority.
+    /// Limits as the tiers define them, until accounts and keys are folded in. Each `aging` that a
+    /// job waits raises it by one priority level.
     pub fn new(tiers: Tiers, aging: Duration) -> Self {
-        let aging = u64::try_from(aging.as_millis()).unwrap_or(u64::MAX);
-        Self { tiers, aging, ..Self::default() }
+        let aging_millis = u64::try_from(aging.as_millis()).unwrap_or(u64::MAX);
+        Self { tiers, aging_millis, ..Self::default() }
     }
 
-    pub(super) const fn aging(&self) -> u64 {
-        self.aging
+    pub(super) const fn aging_millis(&self) -> u64 {
+        self.aging_millis
     }
 
     pub(super) fn weight(&self, tenant: &Tenant) -> u32 {
         self.limits(tenant).weight.max(1)
     }
 
-    /// How much a tenant may have.
+    /// The effective limits of a tenant.
     pub fn limits(&self, tenant: &Tenant) -> Limits {
         match self.accounts.get(tenant) {
             Some(account) => account.limits(&self.tiers),
@@ -68,11 +68,11 @@ impl Caps {
         match event {
             KeyEvent::Created { terms, .. } | KeyEvent::Updated { terms, .. } => {
                 match terms.max_concurrent_jobs {
-                    Some(most) => self.keys.insert(key, most),
+                    Some(max) => self.keys.insert(key, max),
                     None => self.keys.remove(&key),
                 };
             }
-            // What a revoked key asked for is still bound by what it had.
+            // Jobs of a revoked key are still bound by its limit.
             KeyEvent::Revoked {}
             | KeyEvent::Extended { .. }
             | KeyEvent::Rotated { .. }
@@ -80,17 +80,17 @@ impl Caps {
         }
     }
 
-    pub(super) fn of_tenant(&self, tenant: &Tenant) -> usize {
+    pub(super) fn tenant_cap(&self, tenant: &Tenant) -> usize {
         usize::try_from(self.limits(tenant).concurrent_jobs).unwrap_or(usize::MAX)
     }
 
-    /// A key, and those that it was made by.
-    pub(super) fn line(&self, key: KeyId) -> impl Iterator<Item = KeyId> {
+    /// A key and its ancestors.
+    pub(super) fn lineage(&self, key: KeyId) -> impl Iterator<Item = KeyId> {
         std::iter::once(key).chain(self.makers.get(&key).into_iter().flatten().copied())
     }
 
-    pub(super) fn of_key(&self, key: KeyId) -> usize {
-        let most = self.keys.get(&key).copied();
-        most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX)
+    pub(super) fn key_cap(&self, key: KeyId) -> usize {
+        let max = self.keys.get(&key).copied();
+        max.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX)
     }
 }

@@ -1,4 +1,4 @@
-//! Why a job waits, or did.
+//! Explains why a job waits, or waited.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,49 +14,49 @@ use super::{
 };
 use crate::{JobId, Tenant, Timestamp, media::Pool};
 
-/// A shorter wait needs no reason.
-pub(super) const WORTH_A_WORD: Duration = Duration::from_millis(500);
+/// Shorter waits are not explained.
+pub(super) const MIN_EXPLAINED_WAIT: Duration = Duration::from_millis(500);
 
-/// Places beyond this one are not counted for a single job.
-const FAR: usize = 2_000;
+/// Queue positions beyond this one are not computed for a single job.
+const MAX_POSITION: usize = 2_000;
 
-/// What keeps a job from going.
+/// Why a job cannot be released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum BlockReason {
-    /// It was asked for later.
+    /// It was submitted with a later start time.
     Scheduled {
-        /// Then.
+        /// Its earliest start.
         until: Timestamp,
     },
-    /// Its last attempt failed, and the next is not to follow at once.
+    /// Its last attempt failed, and the retry delay has not passed.
     Backoff {
-        /// Until then.
+        /// Its earliest start.
         until: Timestamp,
     },
-    /// No worker has what it needs.
+    /// No worker offers the pool that it needs.
     NoWorker {
-        /// What that is.
+        /// The pool.
         pool: Pool,
     },
-    /// Its account has as many jobs running as it may.
+    /// Its account has reached its limit of concurrent jobs.
     AccountCap {
-        /// So many.
+        /// The limit.
         most: usize,
     },
-    /// Its key has as many jobs running as it may.
+    /// Its key has reached its limit of concurrent jobs.
     KeyCap {
-        /// So many.
+        /// The limit.
         most: usize,
     },
-    /// Its batch has as many jobs running as was asked for.
+    /// Its batch has reached its `max_parallel`.
     BatchCap {
-        /// So many.
+        /// The limit.
         most: usize,
     },
-    /// More urgent jobs of its account go first.
+    /// Jobs of a higher priority of its account go first.
     Priority,
-    /// Every slot is taken, and others are in front of it.
+    /// Every slot is taken, and other jobs are ahead of it.
     Busy,
 }
 
@@ -81,43 +81,43 @@ impl fmt::Display for BlockReason {
     }
 }
 
-/// That a released job had waited, and why.
+/// How long a released job had waited, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waited {
-    /// Since when it could have gone.
+    /// Since when it had been eligible.
     pub since: Timestamp,
-    /// What kept it last.
+    /// The reason that applied last.
     pub why: BlockReason,
 }
 
-/// Where the dispatcher is asked where jobs stand.
-pub const PLACES: &str = "rpc.queue";
+/// NATS subject for requests about queue positions.
+pub const QUEUE_POSITIONS: &str = "rpc.queue";
 
-/// What it is asked.
+/// A request for queue positions.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct PlacesQuestion {
-    /// Whose jobs.
+pub struct QueuePositionsRequest {
+    /// The tenant that owns the jobs.
     pub tenant: Tenant,
-    /// Only this one.
+    /// Limits the response to this job.
     #[serde(default)]
     pub job: Option<JobId>,
-    /// At most so many.
+    /// Maximum number of jobs in the response.
     pub limit: usize,
 }
 
-/// Where a waiting job stands.
+/// The queue position of a waiting job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
-    /// Which.
+    /// The job.
     pub job: JobId,
-    /// 1 is its account's next; none while a timer holds it back.
+    /// Position in its account's queue, starting at 1; `None` while a timer delays it.
     pub place: Option<usize>,
-    /// What keeps it.
+    /// Why it waits.
     pub why: BlockReason,
 }
 
 impl Dispatch {
-    /// Why a job that goes now did not go sooner.
+    /// Why a job that is released now was not released sooner.
     pub(super) fn waited(
         &self,
         queue: &Queue,
@@ -125,20 +125,21 @@ impl Dispatch {
         pool: Pool,
         since: Timestamp,
     ) -> Waited {
-        let wished = [flow.wish.prefer, pool];
+        let wanted = [flow.wish.prefer, pool];
         let absent = |pool: &Pool| self.absent.get(pool).is_some_and(|at| *at >= since);
-        let why = match wished.iter().find(|pool| absent(pool)) {
+        let why = match wanted.iter().find(|pool| absent(pool)) {
             Some(pool) => BlockReason::NoWorker { pool: *pool },
-            None => queue.kept_back(flow, since).unwrap_or(BlockReason::Busy),
+            None => queue.block_reason(flow, since).unwrap_or(BlockReason::Busy),
         };
         Waited { since, why }
     }
 
-    /// A tenant's waiting jobs as they would go, and what keeps each; those with a timer last.
+    /// A tenant's waiting jobs in release order, with the reason why each waits; those with timers
+    /// last.
     pub fn places(&self, tenant: &Tenant, present: &BTreeSet<Pool>, limit: usize) -> Vec<Place> {
         let mut places = Vec::new();
         if let Some(queue) = self.queues.get(tenant) {
-            let mut picker = Picker::new(queue, self.caps.aging(), |_| true);
+            let mut picker = Picker::new(queue, self.caps.aging_millis(), |_| true);
             let mut urgent: BTreeMap<Pool, _> = BTreeMap::new();
             while places.len() < limit
                 && let Some((flow, _, job)) = picker.next(|_| true)
@@ -147,7 +148,7 @@ impl Dispatch {
                 let first = *urgent.entry(pool).or_insert(flow.priority);
                 let why = if !present.contains(&pool) {
                     BlockReason::NoWorker { pool }
-                } else if let Some(cap) = self.capped(tenant, flow) {
+                } else if let Some(cap) = self.current_cap(tenant, flow) {
                     cap
                 } else if first > flow.priority {
                     BlockReason::Priority
@@ -162,18 +163,18 @@ impl Dispatch {
             let waiting = self.waiting.get(job).filter(|waiting| waiting.tenant == *tenant)?;
             Some(Place { job: *job, place: None, why: timer(waiting.attempt, *until) })
         });
-        let room = limit.saturating_sub(places.len());
-        places.extend(timed.take(room));
+        let remaining = limit.saturating_sub(places.len());
+        places.extend(timed.take(remaining));
         places
     }
 
-    /// What keeps one job of a tenant's, if it waits.
+    /// The queue position of one waiting job of a tenant.
     pub fn place(&self, job: JobId, tenant: &Tenant, present: &BTreeSet<Pool>) -> Option<Place> {
         let waiting = self.waiting.get(&job).filter(|waiting| waiting.tenant == *tenant)?;
-        let all = self.places(tenant, present, FAR);
+        let all = self.places(tenant, present, MAX_POSITION);
         let far = || {
-            // So far behind that its number means nothing.
-            let why = match (waiting.timed, self.capped(tenant, &waiting.flow)) {
+            // It is so far behind that its position means nothing.
+            let why = match (waiting.timed, self.current_cap(tenant, &waiting.flow)) {
                 (true, _) => timer(waiting.attempt, waiting.ready),
                 (false, Some(cap)) => cap,
                 (false, None) => BlockReason::Busy,
@@ -184,7 +185,7 @@ impl Dispatch {
     }
 }
 
-/// What holds back a job with a timer, before this attempt.
+/// The reason for the timer of a job that waits for this attempt.
 const fn timer(attempt: u32, until: Timestamp) -> BlockReason {
     match attempt {
         1 => BlockReason::Scheduled { until },

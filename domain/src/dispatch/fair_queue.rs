@@ -1,4 +1,4 @@
-//! One tenant's waiting jobs: lanes, and within a lane the flows that take turns.
+//! One tenant's waiting jobs: priority lanes, and flows that take turns within a lane.
 
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry, btree_set},
@@ -8,58 +8,59 @@ use std::{
 use super::BlockReason;
 use crate::{BatchId, JobId, KeyId, Timestamp, job::Priority, media::Hardware};
 
-/// What takes turns: the jobs of one key and one batch, of one lane and one wish. Whatever caps one of
-/// them caps all.
+/// The unit that takes turns: the jobs of one key and one batch with the same priority and hardware
+/// preference. A limit that applies to one of them applies to all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Flow {
     pub(super) wish: Hardware,
     pub(super) priority: Priority,
-    /// With how many of it may be out at once.
+    /// The batch and its `max_parallel`.
     pub(super) batch: Option<(BatchId, u32)>,
     pub(super) key: Option<KeyId>,
 }
 
-/// Waiting jobs, those that could go first in front.
+/// Waiting jobs, the one that has been eligible longest first.
 type Jobs = BTreeSet<(Timestamp, JobId)>;
 
 #[derive(Debug, Clone, Default)]
-struct Line {
+struct FlowQueue {
     jobs: Jobs,
-    /// Turns it has had, or was credited when it came.
+    /// Turns it has had, or was credited when it joined.
     served: u64,
-    /// When a cap last kept it from going, and which.
-    held: Option<(Timestamp, BlockReason)>,
+    /// When a limit last blocked it, and which one.
+    blocked: Option<(Timestamp, BlockReason)>,
 }
 
-/// One tenant's jobs that could go if there was room.
+/// One tenant's jobs that are eligible for release.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Queue {
-    flows: BTreeMap<Flow, Line>,
-    /// The last turn that was taken, of each lane and wish.
+    flows: BTreeMap<Flow, FlowQueue>,
+    /// The last turn taken, by lane and hardware preference.
     turns: BTreeMap<(Priority, Hardware), u64>,
-    /// When the account's own cap last kept it from going, and which that was.
-    pub(super) held: Option<(Timestamp, BlockReason)>,
-    /// When a job of a higher lane last went before these.
+    /// When the account's own limit last blocked it, and which one.
+    pub(super) blocked: Option<(Timestamp, BlockReason)>,
+    /// When a job of a higher lane was last released before those of this lane.
     passed: BTreeMap<Priority, Timestamp>,
 }
 
 impl Queue {
     pub(super) fn insert(&mut self, flow: Flow, job: (Timestamp, JobId)) {
         let turn = self.turns.get(&(flow.priority, flow.wish)).map(|turn| turn.saturating_add(1));
-        let line = match self.flows.entry(flow) {
-            Entry::Occupied(line) => line.into_mut(),
-            // Who comes late has no turns to catch up, and goes before nobody who waits for one.
-            Entry::Vacant(place) => {
-                place.insert(Line { served: turn.unwrap_or(0), ..Line::default() })
+        let flow_queue = match self.flows.entry(flow) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            // A flow that joins late has no turns to catch up on, and does not overtake waiting
+            // flows.
+            Entry::Vacant(entry) => {
+                entry.insert(FlowQueue { served: turn.unwrap_or(0), ..FlowQueue::default() })
             }
         };
-        line.jobs.insert(job);
+        flow_queue.jobs.insert(job);
     }
 
     pub(super) fn remove(&mut self, flow: &Flow, job: (Timestamp, JobId)) {
-        let Some(line) = self.flows.get_mut(flow) else { return };
-        line.jobs.remove(&job);
-        if line.jobs.is_empty() {
+        let Some(flow_queue) = self.flows.get_mut(flow) else { return };
+        flow_queue.jobs.remove(&job);
+        if flow_queue.jobs.is_empty() {
             self.flows.remove(flow);
         }
     }
@@ -68,11 +69,11 @@ impl Queue {
         self.flows.is_empty()
     }
 
-    pub(super) fn took_turn(&mut self, flow: &Flow, at: Timestamp) {
-        if let Some(line) = self.flows.get_mut(flow) {
+    pub(super) fn record_turn(&mut self, flow: &Flow, at: Timestamp) {
+        if let Some(flow_queue) = self.flows.get_mut(flow) {
             let turn = self.turns.entry((flow.priority, flow.wish)).or_default();
-            *turn = line.served.max(*turn);
-            line.served = line.served.saturating_add(1);
+            *turn = flow_queue.served.max(*turn);
+            flow_queue.served = flow_queue.served.saturating_add(1);
         }
         for lane in [Priority::Low, Priority::Normal] {
             if lane < flow.priority {
@@ -81,39 +82,41 @@ impl Queue {
         }
     }
 
-    pub(super) fn hold(&mut self, flow: &Flow, at: Timestamp, why: BlockReason) {
-        if let Some(line) = self.flows.get_mut(flow) {
-            line.held = Some((at, why));
+    pub(super) fn block(&mut self, flow: &Flow, at: Timestamp, why: BlockReason) {
+        if let Some(flow_queue) = self.flows.get_mut(flow) {
+            flow_queue.blocked = Some((at, why));
         }
     }
 
-    /// What kept a job of this flow from going since it was ready, the strongest reason first.
-    pub(super) fn kept_back(&self, flow: &Flow, ready: Timestamp) -> Option<BlockReason> {
-        let line = self.flows.get(flow);
-        let since = |held: &(Timestamp, BlockReason)| (held.0 >= ready).then_some(held.1);
+    /// Why a job of this flow was not released since it was ready, the strongest reason first.
+    pub(super) fn block_reason(&self, flow: &Flow, ready: Timestamp) -> Option<BlockReason> {
+        let flow_queue = self.flows.get(flow);
+        let since = |blocked: &(Timestamp, BlockReason)| (blocked.0 >= ready).then_some(blocked.1);
         let passed = || {
             let at = self.passed.get(&flow.priority)?;
             (*at >= ready).then_some(BlockReason::Priority)
         };
-        self.held
+        self.blocked
             .as_ref()
             .and_then(since)
-            .or_else(|| line.and_then(|line| line.held.as_ref()).and_then(since))
+            .or_else(|| {
+                flow_queue.and_then(|flow_queue| flow_queue.blocked.as_ref()).and_then(since)
+            })
             .or_else(passed)
     }
 
-    /// Its flows.
+    /// The flows that have waiting jobs.
     pub(super) fn flows(&self) -> impl Iterator<Item = &Flow> {
         self.flows.keys()
     }
 }
 
-/// Goes through a tenant's jobs in the order in which they would go.
+/// Iterates over a tenant's jobs in release order.
 #[derive(Debug)]
 pub(super) struct Picker<'a> {
     cursors: Vec<Cursor<'a>>,
-    /// Milliseconds of waiting that are worth a lane.
-    aging: u64,
+    /// Milliseconds of waiting that raise a job by one lane.
+    aging_millis: u64,
 }
 
 #[derive(Debug)]
@@ -124,25 +127,25 @@ struct Cursor<'a> {
 }
 
 impl<'a> Picker<'a> {
-    /// Of those flows that are wanted.
-    pub(super) fn new(queue: &'a Queue, aging: u64, wanted: impl Fn(&Flow) -> bool) -> Self {
+    /// Starts with those flows that `wanted` selects.
+    pub(super) fn new(queue: &'a Queue, aging_millis: u64, wanted: impl Fn(&Flow) -> bool) -> Self {
         let flows = queue.flows.iter().filter(|(flow, _)| wanted(flow));
-        let cursors = flows.map(|(flow, line)| Cursor {
+        let cursors = flows.map(|(flow, flow_queue)| Cursor {
             flow,
-            jobs: line.jobs.iter().peekable(),
-            served: line.served,
+            jobs: flow_queue.jobs.iter().peekable(),
+            served: flow_queue.served,
         });
-        Self { cursors: cursors.collect(), aging }
+        Self { cursors: cursors.collect(), aging_millis }
     }
 
-    /// The next job of a flow that has room.
+    /// The next job of a flow that is below its limits.
     pub(super) fn next(
         &mut self,
-        mut has_room: impl FnMut(&Flow) -> bool,
+        mut is_below_cap: impl FnMut(&Flow) -> bool,
     ) -> Option<(&'a Flow, Timestamp, JobId)> {
-        let aging = self.aging;
-        // What is full stays so for the round: nobody is looked at twice for it.
-        self.cursors.retain_mut(|cursor| cursor.jobs.peek().is_some() && has_room(cursor.flow));
+        let aging_millis = self.aging_millis;
+        // A flow at its limit stays there for the round, so it is not checked again.
+        self.cursors.retain_mut(|cursor| cursor.jobs.peek().is_some() && is_below_cap(cursor.flow));
         let mut open: Vec<(u64, &mut Cursor<'a>)> = Vec::with_capacity(self.cursors.len());
         for cursor in &mut self.cursors {
             if let Some((ready, _)) = cursor.jobs.peek() {
@@ -151,7 +154,8 @@ impl<'a> Picker<'a> {
                     Priority::Normal => 1,
                     Priority::Low => 2_u64,
                 };
-                let age = ready.as_millis().saturating_add(lanes_below_high.saturating_mul(aging));
+                let age =
+                    ready.as_millis().saturating_add(lanes_below_high.saturating_mul(aging_millis));
                 open.push((age, cursor));
             }
         }

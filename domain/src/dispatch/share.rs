@@ -1,7 +1,7 @@
-//! Who is next, among tenants: start-time fair queueing over what jobs really took.
+//! Fair scheduling among tenants: start-time fair queueing over actual job durations.
 //!
-//! A job's length is not known when it is released, so its tenant is charged what its jobs took on
-//! average, and the difference once it is over.
+//! A job's duration is not known when it is released, so its tenant is charged the average duration
+//! of its jobs, and the difference once the job has ended.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,37 +10,38 @@ use std::{
 
 use crate::Tenant;
 
-/// Thousandths of a millisecond of one slot, for a tenant of weight 1.
-type Virtual = u64;
+/// Virtual time: thousandths of a millisecond of one slot, for a tenant of weight 1.
+type VirtualTime = u64;
 
-/// How much a tenant that could not go may catch up.
-const CREDIT: Virtual = 60_000 * SCALE;
+/// How far a tenant that was blocked may catch up.
+const MAX_CREDIT: VirtualTime = 60_000 * SCALE;
 const SCALE: u64 = 1_000;
-/// What a job is taken to last before any has.
-const GUESS: Duration = Duration::from_secs(10);
+/// Assumed duration of a tenant's jobs before any has ended.
+const INITIAL_MEAN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone)]
 struct Share {
-    time: Virtual,
-    /// What its jobs took on average, in milliseconds.
+    time: VirtualTime,
+    /// Average duration of its jobs, in milliseconds.
     mean: u64,
 }
 
-/// How far each tenant has been served.
+/// The virtual time of each tenant.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shares {
     all: BTreeMap<Tenant, Share>,
-    /// Those that wait, the furthest behind first.
-    active: BTreeSet<(Virtual, Tenant)>,
-    /// Where the service stands: the time of the one that was served last.
-    now: Virtual,
+    /// Tenants with waiting jobs, the furthest behind first.
+    active: BTreeSet<(VirtualTime, Tenant)>,
+    /// Global virtual time: that of the tenant served last.
+    now: VirtualTime,
 }
 
 impl Shares {
-    /// It waits for something from now on: what it did not want before is gone.
+    /// The tenant has waiting jobs from now on; service that it did not use before is not credited.
     pub(super) fn activate(&mut self, tenant: &Tenant) {
         let now = self.now;
-        let fresh = || Share { time: now, mean: u64::try_from(GUESS.as_millis()).unwrap_or(0) };
+        let fresh =
+            || Share { time: now, mean: u64::try_from(INITIAL_MEAN.as_millis()).unwrap_or(0) };
         let share = self.all.entry(tenant.clone()).or_insert_with(fresh);
         if !self.active.contains(&(share.time, tenant.clone())) {
             share.time = share.time.max(now);
@@ -48,27 +49,32 @@ impl Shares {
         }
     }
 
-    /// It waits for nothing any more.
+    /// The tenant has no waiting jobs any more.
     pub(super) fn deactivate(&mut self, tenant: &Tenant) {
         if let Some(share) = self.all.get(tenant) {
             self.active.remove(&(share.time, tenant.clone()));
         }
     }
 
-    /// Those that wait, the furthest behind first.
-    pub(super) fn in_order(&self) -> impl Iterator<Item = (Virtual, &Tenant)> {
+    /// Tenants with waiting jobs, the furthest behind first.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = (VirtualTime, &Tenant)> {
         self.active.iter().map(|(time, tenant)| (*time, tenant))
     }
 
-    /// Where it stands once another job of it has gone, and what that costs in advance.
-    pub(super) fn after(&self, tenant: &Tenant, time: Virtual, weight: u32) -> (Virtual, Virtual) {
+    /// The tenant's virtual time after one more release, and the cost charged in advance.
+    pub(super) fn after(
+        &self,
+        tenant: &Tenant,
+        time: VirtualTime,
+        weight: u32,
+    ) -> (VirtualTime, VirtualTime) {
         let mean = self.all.get(tenant).map_or(0, |share| share.mean);
         let cost = cost(mean, weight);
-        (time.max(self.now.saturating_sub(CREDIT)).saturating_add(cost), cost)
+        (time.max(self.now.saturating_sub(MAX_CREDIT)).saturating_add(cost), cost)
     }
 
-    /// A job of it goes; answers what it was charged.
-    pub(super) fn charge(&mut self, tenant: &Tenant, weight: u32) -> Virtual {
+    /// Charges a tenant for the release of a job; returns the cost.
+    pub(super) fn charge(&mut self, tenant: &Tenant, weight: u32) -> VirtualTime {
         let Some(time) = self.all.get(tenant).map(|share| share.time) else { return 0 };
         let (after, cost) = self.after(tenant, time, weight);
         self.now = self.now.max(time);
@@ -76,12 +82,12 @@ impl Shares {
         cost
     }
 
-    /// A job of it is over, after so long; none if it never began.
+    /// Corrects the charge of an ended job by its actual duration; `None` if it never started.
     pub(super) fn settle(
         &mut self,
         tenant: &Tenant,
         weight: u32,
-        charged: Virtual,
+        charged: VirtualTime,
         took: Option<Duration>,
     ) {
         let Some(share) = self.all.get_mut(tenant) else { return };
@@ -93,7 +99,7 @@ impl Shares {
         self.set(tenant, time);
     }
 
-    fn set(&mut self, tenant: &Tenant, time: Virtual) {
+    fn set(&mut self, tenant: &Tenant, time: VirtualTime) {
         let Some(share) = self.all.get_mut(tenant) else { return };
         let was_active = self.active.remove(&(share.time, tenant.clone()));
         share.time = time;
@@ -103,6 +109,6 @@ impl Shares {
     }
 }
 
-fn cost(millis: u64, weight: u32) -> Virtual {
+fn cost(millis: u64, weight: u32) -> VirtualTime {
     millis.saturating_mul(SCALE) / u64::from(weight.max(1))
 }

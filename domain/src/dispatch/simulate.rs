@@ -1,5 +1,5 @@
-//! What would have happened: real arrivals and durations, other weights, caps or fleets. Jobs run in
-//! their heads only; who goes when is decided by the very code that decides it in earnest.
+//! What-if simulation: real arrivals and durations with other weights, limits or fleets. Jobs are
+//! not executed; the scheduling decisions are made by the production code.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,82 +13,82 @@ use crate::{
     media::{Hardware, MediaRequest, Pool, Probe},
 };
 
-/// A job as it came.
+/// A job's arrival.
 #[derive(Debug, Clone)]
 pub struct Arrival {
-    /// Which.
+    /// The job.
     pub job: JobId,
-    /// Whose.
+    /// The tenant that owns it.
     pub tenant: Tenant,
-    /// Who asked for it.
+    /// The key that submitted it.
     pub key: Option<KeyId>,
-    /// When.
+    /// When it was submitted.
     pub at: Timestamp,
-    /// Not to start earlier.
+    /// Its earliest start.
     pub not_before: Option<Timestamp>,
-    /// How urgent.
+    /// Its priority.
     pub priority: Priority,
-    /// What it would like to run on.
+    /// Its hardware preference.
     pub wish: Hardware,
-    /// The batch that it is one of.
+    /// The batch that it belongs to.
     pub batch: Option<Membership>,
-    /// For how long a slot is busy with it.
+    /// How long it occupies a slot.
     pub takes: Duration,
 }
 
-/// A job as it would have gone.
+/// A job's simulated run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
-    /// Which.
+    /// The job.
     pub job: JobId,
-    /// Whose.
+    /// The tenant that owns it.
     pub tenant: Tenant,
-    /// What on.
+    /// The pool that it ran in.
     pub pool: Pool,
-    /// Since when it could go.
+    /// Since when it was eligible.
     pub ready: Timestamp,
-    /// When it went.
+    /// When it started.
     pub started: Timestamp,
-    /// When it was over.
+    /// When it ended.
     pub ended: Timestamp,
 }
 
-/// Lets jobs arrive at a fleet; answers how those ran that found a slot, in the order in which they
-/// started.
+/// Simulates job arrivals at a fleet; returns the runs of the jobs that found a slot, in start
+/// order.
 pub fn simulate(arrivals: &[Arrival], fleet: &BTreeMap<Pool, usize>, caps: Caps) -> Vec<Run> {
     let mut dispatch = Dispatch::new(caps);
     let present = fleet.iter().filter(|(_, slots)| **slots > 0).map(|(pool, _)| *pool).collect();
-    let mut coming: Vec<&Arrival> = arrivals.iter().collect();
-    coming.sort_by_key(|arrival| (arrival.at, arrival.job));
-    let known: BTreeMap<JobId, &Arrival> = coming.iter().map(|one| (one.job, *one)).collect();
-    let mut coming = coming.into_iter().peekable();
+    let mut arriving: Vec<&Arrival> = arrivals.iter().collect();
+    arriving.sort_by_key(|arrival| (arrival.at, arrival.job));
+    let by_id: BTreeMap<JobId, &Arrival> = arriving.iter().map(|one| (one.job, *one)).collect();
+    let mut arriving = arriving.into_iter().peekable();
     let mut ends: BTreeSet<(Timestamp, JobId)> = BTreeSet::new();
     let mut runs = Vec::new();
     loop {
         let next = [
-            coming.peek().map(|arrival| arrival.at),
+            arriving.peek().map(|arrival| arrival.at),
             ends.first().map(|(at, _)| *at),
             dispatch.next_timer(),
         ];
         let Some(now) = next.into_iter().flatten().min() else { return runs };
         while let Some((_, job)) = ends.first().copied().filter(|(at, _)| *at <= now) {
             ends.pop_first();
-            if let Some(arrival) = known.get(&job) {
+            if let Some(arrival) = by_id.get(&job) {
                 let done = JobEvent::Completed { attempt: 1 };
                 dispatch.job(job, &arrival.tenant, arrival.key, now, &done);
             }
         }
-        while let Some(arrival) = coming.next_if(|arrival| arrival.at <= now) {
+        while let Some(arrival) = arriving.next_if(|arrival| arrival.at <= now) {
             let Arrival { job, tenant, key, .. } = arrival;
             dispatch.job(*job, tenant, *key, now, &submitted(arrival));
         }
         let before = runs.len();
         for (pool, slots) in fleet {
-            let free = slots.saturating_sub(dispatch.out_in(*pool));
+            let free = slots.saturating_sub(dispatch.in_flight_in(*pool));
             let jobs = dispatch.choose(*pool, &present, free, now);
             dispatch.written(*pool, now, &DispatchEvent::Released { jobs: jobs.clone() });
             for release in jobs {
-                let Some(arrival) = known.get(&release.job) else { continue };
+                let Some(arrival) = by_id.get(&release.job) else { continue };
                 let started = JobEvent::AttemptStarted {
                     attempt: 1,
                     worker: String::new(),
@@ -109,9 +109,9 @@ pub fn simulate(arrivals: &[Arrival], fleet: &BTreeMap<Pool, usize>, caps: Caps)
                 });
             }
         }
-        let nothing_moves = runs.len() == before && coming.peek().is_none() && ends.is_empty();
-        if nothing_moves && dispatch.next_timer().is_none() {
-            // What is left wishes for something that the fleet does not have.
+        let idle = runs.len() == before && arriving.peek().is_none() && ends.is_empty();
+        if idle && dispatch.next_timer().is_none() {
+            // The remaining jobs need hardware that the fleet does not have.
             return runs;
         }
     }

@@ -41,16 +41,16 @@ fn submitted(spec: JobSpec) -> JobEvent {
     JobEvent::Submitted { spec: Box::new(spec) }
 }
 
-/// So many at once for every tenant.
+/// Concurrency limit of every tenant.
 fn caps(concurrent_jobs: u32) -> Caps {
     let free = Limits { concurrent_jobs, ..Limits::default() };
     Caps::new(Tiers { free, ..Tiers::default() }, AGING)
 }
 
-fn dispatch_within(most: u32, jobs: &[(u128, &str, Priority)]) -> Dispatch {
-    let mut dispatch = Dispatch::new(caps(most));
+fn dispatch_within(max: u32, jobs: &[(u128, &str, Priority)]) -> Dispatch {
+    let mut dispatch = Dispatch::new(caps(max));
     for (n, name, priority) in jobs {
-        tell(&mut dispatch, *n, name, &submitted(JobSpec { priority: *priority, ..spec() }));
+        fold(&mut dispatch, *n, name, &submitted(JobSpec { priority: *priority, ..spec() }));
     }
     dispatch
 }
@@ -59,12 +59,12 @@ fn dispatch(jobs: &[(u128, &str, Priority)]) -> Dispatch {
     dispatch_within(100, jobs)
 }
 
-fn tell_at(dispatch: &mut Dispatch, n: u128, name: &str, now: u64, event: &JobEvent) {
+fn fold_at(dispatch: &mut Dispatch, n: u128, name: &str, now: u64, event: &JobEvent) {
     dispatch.job(job(n), &tenant(name), None, at(now), event);
 }
 
-fn tell(dispatch: &mut Dispatch, n: u128, name: &str, event: &JobEvent) {
-    tell_at(dispatch, n, name, 0, event);
+fn fold(dispatch: &mut Dispatch, n: u128, name: &str, event: &JobEvent) {
+    fold_at(dispatch, n, name, 0, event);
 }
 
 fn started(attempt: u32, pool: &str) -> JobEvent {
@@ -102,7 +102,7 @@ fn tenants_take_turns() {
 }
 
 #[test]
-fn the_turn_goes_on_where_it_was() {
+fn turns_continue_across_rounds() {
     let mut d = dispatch(&[(1, "a", NORMAL), (2, "a", NORMAL), (3, "b", NORMAL)]);
     assert_eq!(release(&mut d, 1), [job(1)]);
     assert_eq!(release(&mut d, 1), [job(3)]);
@@ -110,65 +110,65 @@ fn the_turn_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_tenants_urgent_jobs_go_first_then_its_oldest() {
+fn a_tenants_jobs_are_ordered_by_priority_then_age() {
     let mut d = dispatch(&[(1, "a", Priority::Low), (2, "a", NORMAL), (3, "a", Priority::High)]);
     assert_eq!(chosen(&mut d, 9), [job(3), job(2), job(1)]);
-    tell(&mut d, 1, "a", &JobEvent::PriorityChanged { priority: Priority::High });
+    fold(&mut d, 1, "a", &JobEvent::PriorityChanged { priority: Priority::High });
     assert_eq!(chosen(&mut d, 9), [job(1), job(3), job(2)]);
 }
 
 #[test]
-fn a_job_that_waited_long_is_worth_a_higher_lane() {
+fn waiting_ages_a_job_into_a_higher_lane() {
     let mut d = dispatch(&[(1, "a", Priority::Low)]);
     let high = || submitted(JobSpec { priority: Priority::High, ..spec() });
     let levels = u64::try_from(AGING.as_millis()).unwrap() * 2;
-    tell_at(&mut d, 2, "a", levels - 1, &high());
-    tell_at(&mut d, 3, "a", levels + 1, &high());
+    fold_at(&mut d, 2, "a", levels - 1, &high());
+    fold_at(&mut d, 3, "a", levels + 1, &high());
     let order: Vec<JobId> = choose_at(&mut d, 9, levels + 1).iter().map(|r| r.job).collect();
     assert_eq!(order, [job(2), job(1), job(3)]);
 }
 
 #[test]
-fn a_tenant_at_its_limit_waits_and_others_do_not() {
+fn a_tenant_at_its_limit_does_not_block_others() {
     let mut d = dispatch_within(1, &[(1, "a", NORMAL), (2, "a", NORMAL), (3, "b", NORMAL)]);
     assert_eq!(chosen(&mut d, 9), [job(1), job(3)]);
 }
 
 #[test]
-fn a_batch_keeps_to_what_may_run_of_it_and_lets_others_in_between() {
+fn a_batch_respects_max_parallel_and_takes_turns() {
     let mut d = Dispatch::new(caps(100));
     let batch = BatchId::from_uuid(Uuid::from_u128(9));
     for n in 1..=4 {
         let index = u32::try_from(n).unwrap();
         let member = Membership { id: batch, index, max_parallel: 3 };
-        tell(&mut d, n, "a", &submitted(JobSpec { batch: Some(member), ..spec() }));
+        fold(&mut d, n, "a", &submitted(JobSpec { batch: Some(member), ..spec() }));
     }
-    tell(&mut d, 8, "a", &submitted(spec()));
-    tell(&mut d, 9, "a", &submitted(spec()));
-    // Turn by turn, though the batch came first; its fourth waits for one of the three.
+    fold(&mut d, 8, "a", &submitted(spec()));
+    fold(&mut d, 9, "a", &submitted(spec()));
+    // They alternate, although the batch came first; its fourth job waits for one of the three.
     assert_eq!(release(&mut d, 9), [job(8), job(1), job(9), job(2), job(3)]);
     assert_eq!(release(&mut d, 9), []);
     assert_eq!(
         d.place(job(4), &tenant("a"), &[Pool::Cpu].into()).unwrap().why,
         BlockReason::BatchCap { most: 3 }
     );
-    tell(&mut d, 2, "a", &JobEvent::Cancelled {});
+    fold(&mut d, 2, "a", &JobEvent::Cancelled {});
     assert_eq!(release(&mut d, 9), [job(4)]);
 }
 
 #[test]
-fn one_that_comes_again_and_again_leaves_the_others_their_turn() {
+fn a_flow_that_rejoins_repeatedly_does_not_starve_others() {
     let mut d = Dispatch::new(caps(100));
     let batch = BatchId::from_uuid(Uuid::from_u128(9));
     for n in 1..=3 {
         let member = Membership { id: batch, index: 0, max_parallel: 9 };
-        tell(&mut d, n, "a", &submitted(JobSpec { batch: Some(member), ..spec() }));
+        fold(&mut d, n, "a", &submitted(JobSpec { batch: Some(member), ..spec() }));
     }
     let mut went = Vec::new();
     for n in 10..20 {
-        // One single job is there at any time, and goes as soon as it may.
+        // There is one single job at any time, which is released as soon as possible.
         if went.last().is_none_or(|last: &JobId| *last >= job(10)) {
-            tell(&mut d, n, "a", &submitted(spec()));
+            fold(&mut d, n, "a", &submitted(spec()));
         }
         went.extend(release(&mut d, 1));
     }
@@ -180,18 +180,18 @@ fn a_released_job_is_not_chosen_again_until_its_attempt_ends() {
     let mut d = dispatch(&[(1, "a", NORMAL)]);
     assert_eq!(release(&mut d, 1), [job(1)]);
     assert_eq!(release(&mut d, 1), []);
-    tell(&mut d, 1, "a", &started(1, "cpu"));
+    fold(&mut d, 1, "a", &started(1, "cpu"));
     assert_eq!(d.out().get(&job(1)).unwrap().worker.as_deref(), Some("w"));
     let reason = String::new();
-    tell(&mut d, 1, "a", &JobEvent::AttemptAbandoned { attempt: 1, reason, handed_back: false });
+    fold(&mut d, 1, "a", &JobEvent::AttemptAbandoned { attempt: 1, reason, handed_back: false });
     let again = choose_at(&mut d, 1, 0);
     assert_eq!((again[0].job, again[0].attempt), (job(1), 2));
 }
 
 #[test]
-fn a_timer_holds_a_job_back_until_it_is_due() {
+fn a_timer_delays_a_job_until_it_is_due() {
     let mut d = Dispatch::new(caps(1));
-    tell(&mut d, 1, "a", &submitted(JobSpec { not_before: Some(at(500)), ..spec() }));
+    fold(&mut d, 1, "a", &submitted(JobSpec { not_before: Some(at(500)), ..spec() }));
     assert_eq!(d.next_timer(), Some(at(500)));
     assert!(choose_at(&mut d, 1, 499).is_empty());
     let why = d.place(job(1), &tenant("a"), &BTreeSet::new()).unwrap().why;
@@ -201,13 +201,13 @@ fn a_timer_holds_a_job_back_until_it_is_due() {
 }
 
 #[test]
-fn a_failed_attempt_waits_out_its_back_off() {
+fn a_failed_attempt_waits_for_its_back_off() {
     let mut d = dispatch(&[(1, "a", NORMAL)]);
     release(&mut d, 1);
-    tell(&mut d, 1, "a", &started(1, "cpu"));
+    fold(&mut d, 1, "a", &started(1, "cpu"));
     let failure = Failure { code: FailureCode::MediaCrashed, message: Personal::Erased };
     let failed = JobEvent::AttemptFailed { attempt: 1, failure, retry_at: Some(at(2_000)) };
-    tell(&mut d, 1, "a", &failed);
+    fold(&mut d, 1, "a", &failed);
     assert!(chosen(&mut d, 1).is_empty());
     let why = d.place(job(1), &tenant("a"), &BTreeSet::new()).unwrap().why;
     assert_eq!(why, BlockReason::Backoff { until: at(2_000) });
@@ -218,7 +218,7 @@ fn a_failed_attempt_waits_out_its_back_off() {
 fn a_cancelled_job_is_never_released() {
     let mut d = dispatch(&[(1, "a", NORMAL)]);
     let jobs = choose_at(&mut d, 1, 0);
-    tell(&mut d, 1, "a", &JobEvent::Cancelled {});
+    fold(&mut d, 1, "a", &JobEvent::Cancelled {});
     d.written(Pool::Cpu, at(0), &DispatchEvent::Released { jobs });
     assert!(d.out().is_empty());
     assert_eq!(d.waiting(), 0);
@@ -227,8 +227,8 @@ fn a_cancelled_job_is_never_released() {
 #[test]
 fn a_retried_job_waits_again_under_its_next_number() {
     let mut d = dispatch(&[(1, "a", NORMAL)]);
-    tell(&mut d, 1, "a", &JobEvent::Cancelled {});
-    tell(&mut d, 1, "a", &JobEvent::Retried { next_attempt: 3, lease: None });
+    fold(&mut d, 1, "a", &JobEvent::Cancelled {});
+    fold(&mut d, 1, "a", &JobEvent::Retried { next_attempt: 3, lease: None });
     assert_eq!(choose_at(&mut d, 1, 0)[0].attempt, 3);
 }
 
@@ -239,68 +239,68 @@ fn chosen_in(dispatch: &mut Dispatch, pool: Pool, present: &[Pool]) -> Vec<JobId
 }
 
 #[test]
-fn a_job_goes_to_the_hardware_it_likes_or_falls_back_as_declared() {
+fn a_job_runs_on_preferred_hardware_or_falls_back() {
     let mut d = dispatch(&[(1, "a", NORMAL)]);
     for (n, fallback) in [(2, Fallback::Cpu), (3, Fallback::Fail)] {
         let hardware = Some(Hardware { prefer: Pool::Vaapi, fallback });
-        tell(&mut d, n, "a", &submitted(JobSpec { hardware, ..spec() }));
+        fold(&mut d, n, "a", &submitted(JobSpec { hardware, ..spec() }));
     }
     let with = [Pool::Cpu, Pool::Vaapi];
     assert_eq!(chosen_in(&mut d, Pool::Cpu, &with), [job(1)]);
     assert_eq!(chosen_in(&mut d, Pool::Vaapi, &with), [job(2), job(3)]);
-    // Without such a worker one job is the processor's, in its turn; the other waits.
+    // Without such a worker, one job falls back to the CPU in its turn; the other waits.
     assert_eq!(chosen_in(&mut d, Pool::Cpu, &[Pool::Cpu]), [job(1), job(2)]);
     let why = d.place(job(3), &tenant("a"), &[Pool::Cpu].into()).unwrap().why;
     assert_eq!(why, BlockReason::NoWorker { pool: Pool::Vaapi });
 }
 
 #[test]
-fn what_waits_for_workers_that_are_gone_is_taken_back() {
+fn releases_to_pools_without_workers_are_taken_back() {
     let mut d = dispatch(&[]);
     for (n, fallback) in [(1, Fallback::Cpu), (2, Fallback::Cpu), (3, Fallback::Fail)] {
         let hardware = Some(Hardware { prefer: Pool::Vaapi, fallback });
-        tell(&mut d, n, "a", &submitted(JobSpec { hardware, ..spec() }));
+        fold(&mut d, n, "a", &submitted(JobSpec { hardware, ..spec() }));
     }
     let (with, without) = ([Pool::Cpu, Pool::Vaapi].into(), [Pool::Cpu].into());
     let jobs = d.choose(Pool::Vaapi, &with, 9, at(0));
     d.written(Pool::Vaapi, at(0), &DispatchEvent::Released { jobs });
-    tell(&mut d, 1, "a", &started(1, "vaapi"));
+    fold(&mut d, 1, "a", &started(1, "vaapi"));
     assert!(d.stranded(&with).is_empty());
-    // One has begun, whose worker is missed otherwise; another would have nothing else.
+    // One has started, so its loss is detected otherwise; another has no fallback.
     let stranded = d.stranded(&without).remove(&Pool::Vaapi).unwrap();
     assert_eq!(stranded.iter().map(|release| release.job).collect::<Vec<_>>(), [job(2)]);
     let taken = DispatchEvent::TakenBack { jobs: stranded };
     d.written(Pool::Vaapi, at(9), &taken);
-    assert_eq!((d.out_in(Pool::Vaapi), d.waiting()), (2, 1));
+    assert_eq!((d.in_flight_in(Pool::Vaapi), d.waiting()), (2, 1));
     let again = d.choose(Pool::Cpu, &without, 9, at(9));
     assert_eq!((again.len(), again[0].job, again[0].attempt), (1, job(2), 1));
     d.written(Pool::Cpu, at(9), &DispatchEvent::Released { jobs: again });
-    // What comes late changes nothing.
+    // A repeated event changes nothing.
     d.written(Pool::Vaapi, at(9), &taken);
-    assert_eq!((d.out_in(Pool::Cpu), d.waiting()), (1, 0));
+    assert_eq!((d.in_flight_in(Pool::Cpu), d.waiting()), (1, 0));
 }
 
 #[test]
-fn pools_count_what_is_out_in_them() {
+fn jobs_in_flight_are_counted_per_pool() {
     let mut d = dispatch(&[(1, "a", NORMAL), (2, "a", NORMAL)]);
     assert_eq!(release(&mut d, 2).len(), 2);
-    assert_eq!((d.out_in(Pool::Cpu), d.out_in(Pool::Vaapi)), (2, 0));
-    tell(&mut d, 1, "a", &started(1, "vaapi"));
-    assert_eq!((d.out_in(Pool::Cpu), d.out_in(Pool::Vaapi)), (1, 1));
-    tell(&mut d, 1, "a", &JobEvent::Completed { attempt: 1 });
-    assert_eq!((d.out_in(Pool::Cpu), d.out_in(Pool::Vaapi)), (1, 0));
+    assert_eq!((d.in_flight_in(Pool::Cpu), d.in_flight_in(Pool::Vaapi)), (2, 0));
+    fold(&mut d, 1, "a", &started(1, "vaapi"));
+    assert_eq!((d.in_flight_in(Pool::Cpu), d.in_flight_in(Pool::Vaapi)), (1, 1));
+    fold(&mut d, 1, "a", &JobEvent::Completed { attempt: 1 });
+    assert_eq!((d.in_flight_in(Pool::Cpu), d.in_flight_in(Pool::Vaapi)), (1, 0));
 }
 
 #[test]
-fn keys_that_a_key_made_share_its_cap() {
+fn child_keys_share_their_parents_limit() {
     let mut d = Dispatch::new(caps(9));
-    let made = |most: Option<u32>, makers: Vec<KeyId>| KeyEvent::Created {
+    let made = |max: Option<u32>, makers: Vec<KeyId>| KeyEvent::Created {
         name: Personal::Erased,
         hash: String::new(),
         pepper_version: 1,
         scopes: BTreeSet::new(),
         description: None,
-        terms: KeyTerms { max_concurrent_jobs: most, ..KeyTerms::default() },
+        terms: KeyTerms { max_concurrent_jobs: max, ..KeyTerms::default() },
         makers,
         at: at(0),
     };
@@ -310,12 +310,12 @@ fn keys_that_a_key_made_share_its_cap() {
     for (n, by) in [(1, 7), (2, 8), (3, 8), (4, 9), (5, 6)] {
         d.job(job(n), &tenant("a"), Some(key(by)), at(0), &submitted(spec()));
     }
-    assert_eq!(release(&mut d, 9).len(), 3, "two of the line, and that of a stranger to it");
+    assert_eq!(release(&mut d, 9).len(), 3, "two of the related keys, and one of an unrelated key");
     assert_eq!(release(&mut d, 9), []);
 }
 
 #[test]
-fn a_key_at_its_cap_waits_and_the_others_of_its_tenant_do_not() {
+fn a_key_at_its_limit_does_not_block_other_keys() {
     let mut d = Dispatch::new(caps(9));
     for (n, by) in [(1, 7), (2, 7), (3, 8), (4, 7)] {
         d.job(job(n), &tenant("a"), Some(key(by)), at(0), &submitted(spec()));
@@ -334,12 +334,12 @@ fn a_key_at_its_cap_waits_and_the_others_of_its_tenant_do_not() {
     d.caps_mut().key(key(7), &created);
     assert_eq!(release(&mut d, 9), [job(1), job(3)]);
     assert_eq!(release(&mut d, 9), []);
-    tell(&mut d, 1, "a", &JobEvent::Completed { attempt: 1 });
+    fold(&mut d, 1, "a", &JobEvent::Completed { attempt: 1 });
     assert_eq!(release(&mut d, 9), [job(2)]);
 }
 
 #[test]
-fn an_accounts_own_limit_goes_before_its_tiers() {
+fn an_accounts_own_limit_overrides_its_tiers() {
     let jobs = [(1, "a", NORMAL), (2, "a", NORMAL), (3, "b", NORMAL), (4, "b", NORMAL)];
     let mut d = dispatch_within(2, &jobs);
     let limits = LimitsPatch { concurrent_jobs: Some(1), ..LimitsPatch::default() };
@@ -351,17 +351,17 @@ fn an_accounts_own_limit_goes_before_its_tiers() {
 }
 
 #[test]
-fn what_kept_a_job_is_told_when_it_goes() {
+fn a_release_states_why_the_job_waited() {
     let why = |release: &Release| release.waited.map(|waited| waited.why);
-    // By a cap.
+    // By a limit.
     let mut d = dispatch_within(1, &[(1, "a", NORMAL), (2, "a", NORMAL)]);
     assert_eq!(why(&release_at(&mut d, 9, 0)[0]), None);
     assert!(release_at(&mut d, 9, 1_000).is_empty());
-    tell_at(&mut d, 1, "a", 2_000, &JobEvent::Completed { attempt: 1 });
+    fold_at(&mut d, 1, "a", 2_000, &JobEvent::Completed { attempt: 1 });
     let released = release_at(&mut d, 9, 2_000);
     let waited = Waited { since: at(0), why: BlockReason::AccountCap { most: 1 } };
     assert_eq!(released[0].waited, Some(waited));
-    // By priority, and by nothing but want of slots.
+    // By priority, and by busy slots alone.
     let mut d = dispatch(&[(1, "a", NORMAL), (2, "a", Priority::High), (3, "b", NORMAL)]);
     assert_eq!(release_at(&mut d, 1, 0)[0].job, job(2));
     assert_eq!(why(&release_at(&mut d, 1, 1_000)[0]), Some(BlockReason::Busy));
@@ -369,13 +369,13 @@ fn what_kept_a_job_is_told_when_it_goes() {
     // By missing hardware.
     let mut d = Dispatch::new(caps(9));
     let hardware = Some(Hardware { prefer: Pool::Vaapi, fallback: Fallback::Fail });
-    tell(&mut d, 1, "a", &submitted(JobSpec { hardware, ..spec() }));
-    d.look_for_workers(&[Pool::Cpu].into(), at(500));
+    fold(&mut d, 1, "a", &submitted(JobSpec { hardware, ..spec() }));
+    d.record_absent_pools(&[Pool::Cpu].into(), at(500));
     let jobs = d.choose(Pool::Vaapi, &[Pool::Vaapi].into(), 1, at(1_000));
     assert_eq!(why(&jobs[0]), Some(BlockReason::NoWorker { pool: Pool::Vaapi }));
 }
 
-/// Jobs of one length, one after the other, from the start on.
+/// Jobs of one length that all arrive at the start.
 fn backlog(name: &str, first: u128, count: u128, seconds: u64) -> Vec<Arrival> {
     let arrival = |n| Arrival {
         job: job(first + n),
@@ -407,7 +407,7 @@ fn busy_until(runs: &[Run], name: &str, end: Timestamp) -> f64 {
 }
 
 #[test]
-fn thousands_of_jobs_share_the_slots_by_weight_whatever_their_lengths() {
+fn slots_are_shared_by_weight_regardless_of_job_length() {
     let weights = [("a", 1), ("b", 2), ("c", 4), ("d", 8)];
     let lengths = [("a", 7), ("b", 60), ("c", 3), ("d", 20)];
     let mut arrivals = Vec::new();
@@ -416,7 +416,7 @@ fn thousands_of_jobs_share_the_slots_by_weight_whatever_their_lengths() {
     }
     let runs = simulate(&arrivals, &[(Pool::Cpu, 16)].into(), weighing(&weights));
     assert_eq!(runs.len(), arrivals.len());
-    // While everybody has something waiting: until the first backlog ends.
+    // While all tenants have waiting jobs: until the first backlog ends.
     let end = weights
         .iter()
         .filter_map(|(name, _)| {
@@ -433,7 +433,7 @@ fn thousands_of_jobs_share_the_slots_by_weight_whatever_their_lengths() {
 }
 
 #[test]
-fn the_smallest_tenant_waits_no_longer_than_for_a_few_slots_to_come_free() {
+fn a_small_tenant_waits_for_only_a_few_slots() {
     let mut arrivals = Vec::new();
     for (n, name) in ["big", "bigger", "biggest"].into_iter().enumerate() {
         arrivals.extend(backlog(name, u128::try_from(n).unwrap() * 10_000, 3_000, 30));
@@ -451,7 +451,7 @@ fn the_smallest_tenant_waits_no_longer_than_for_a_few_slots_to_come_free() {
 }
 
 #[test]
-fn low_never_starves_however_much_high_there_is() {
+fn low_priority_never_starves() {
     let mut arrivals: Vec<Arrival> = Vec::new();
     for n in 0..2_000_u64 {
         let one = backlog("a", u128::from(n), 1, 10).remove(0);

@@ -1,85 +1,85 @@
 use super::{Failure, JobSpec, OutputFile, Priority};
 use crate::{LeaseId, Personal, Timestamp, dispatch::Waited, media::Spent};
 
-/// What may be asked of a job.
+/// A command for a job.
 #[derive(Debug, Clone)]
 pub enum JobCommand {
-    /// Ask for it.
+    /// Submit it.
     Submit {
-        /// What to do.
+        /// Its specification.
         spec: Box<JobSpec>,
     },
-    /// A worker takes it.
+    /// A worker starts an attempt.
     StartAttempt {
-        /// As released.
+        /// Number of the attempt, as released.
         attempt: u32,
-        /// Who.
+        /// Id of the worker process.
         worker: String,
-        /// On what.
+        /// The pool that it runs in.
         pool: String,
-        /// The hardware of that pool, if it is any.
+        /// The pool's device that it runs on, if any.
         device: Option<String>,
-        /// Why it did not start sooner, if it waited a while.
+        /// Why it did not start sooner, if it waited for a noticeable time.
         waited: Option<Waited>,
     },
-    /// There is no place for it: end it before it starts.
+    /// No queue slot is left: fail it before it starts.
     Refuse {
-        /// Why.
+        /// Why it is refused.
         failure: Failure,
     },
-    /// The attempt did not work.
+    /// The attempt failed.
     FailAttempt {
-        /// Which.
+        /// Number of the attempt.
         attempt: u32,
-        /// Why.
+        /// Why it failed.
         failure: Failure,
-        /// Now, for the back-off.
+        /// The current time, for the back-off.
         at: Timestamp,
-        /// 0 to 255, by chance: so that what failed together does not come back together.
+        /// Random jitter, 0 to 255, so that attempts that failed together are not retried together.
         chance: u8,
     },
-    /// The attempt's worker is gone.
+    /// The attempt's worker was lost.
     AbandonAttempt {
-        /// Which.
+        /// Number of the attempt.
         attempt: u32,
-        /// What was seen.
+        /// What was observed.
         reason: String,
-        /// True if the worker gives it back by itself, as it goes away.
+        /// True if the worker hands the attempt back itself as it shuts down.
         handed_back: bool,
     },
-    /// Call it off.
+    /// Cancel it.
     Cancel,
-    /// The worker has stopped it.
+    /// The worker has stopped the attempt.
     ConfirmCancel {
-        /// Which attempt was stopped.
+        /// Number of the stopped attempt.
         attempt: u32,
     },
     /// Verified outputs are staged.
     SealOutputs {
-        /// By which attempt.
+        /// The attempt that produced them.
         attempt: u32,
-        /// What they are.
+        /// The output files.
         outputs: Vec<OutputFile>,
-        /// What was found out.
+        /// The result of a probe or analysis.
         result: Option<Personal<serde_json::Value>>,
-        /// What it took.
+        /// What the work cost, for estimates.
         spent: Option<Spent>,
     },
-    /// The outputs are at their final names.
+    /// The outputs are at their final locations.
     Complete {
-        /// By which attempt.
+        /// The attempt that delivered them.
         attempt: u32,
     },
-    /// Once more after the end.
+    /// Retry it after its end.
     Retry {
-        /// Of whose places in the queue it has one.
+        /// The lease whose queue slot it spends.
         lease: Option<LeaseId>,
     },
-    /// Say that its outputs are gone.
+    /// Record that its outputs were deleted.
     ExpireOutputs,
-    /// Another place in the queue.
+    /// Change its priority.
     Reprioritise {
-        /// From now on.
+        /// The new priority.
         priority: Priority,
     },
 }

@@ -8,7 +8,7 @@ use crate::{Decider, Personal, Timestamp, dispatch::Waited};
 #[derive(Debug)]
 pub struct Job;
 
-/// Why a job command was refused.
+/// Why a job command is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JobRejection {
     /// No such job.
@@ -17,31 +17,31 @@ pub enum JobRejection {
     /// It exists already.
     #[error("the job was submitted already")]
     AlreadySubmitted,
-    /// It is over.
+    /// It has ended.
     #[error("the job is over")]
     AlreadyOver,
-    /// Its outputs are sealed; they will be delivered.
+    /// Its outputs are sealed and will be delivered.
     #[error("the job's outputs are sealed and being delivered; it can no longer be cancelled")]
     AlreadySealed,
-    /// It still runs or waits.
+    /// It is still waiting or running.
     #[error("only a failed or cancelled job can be retried")]
     NotOver,
-    /// Another attempt is or was newer.
+    /// Another attempt is open, or was newer.
     #[error("attempt {attempt} is not the open one")]
     StaleAttempt {
-        /// The one that asked.
+        /// Number of the attempt in the command.
         attempt: u32,
     },
-    /// Another worker has this very attempt.
+    /// Another worker has started this attempt.
     #[error("the attempt belongs to worker {worker}")]
     TakenBy {
-        /// Whose it is.
+        /// The worker that runs it.
         worker: String,
     },
-    /// It was called off while it ran.
+    /// Its cancellation was requested while it ran.
     #[error("the job is being cancelled")]
     Cancelling,
-    /// Nothing was sealed that could be delivered.
+    /// No sealed outputs exist that could be delivered.
     #[error("the job has no sealed outputs")]
     NotSealed,
 }
@@ -164,7 +164,7 @@ fn start(
     }
 }
 
-/// What has begun goes on; what has not ends here.
+/// Fails a job that has not started; a started one continues.
 fn refuse(state: &JobState, failure: Failure) -> Decision {
     match state {
         JobState::Unknown => Err(JobRejection::NotFound),
@@ -178,7 +178,7 @@ fn refuse(state: &JobState, failure: Failure) -> Decision {
     }
 }
 
-/// The open attempt's run, if it is this one.
+/// The state of the open attempt if it is this one, and whether its cancellation was requested.
 fn open(state: &JobState, attempt: u32) -> Result<(&Run, bool), JobRejection> {
     match state {
         JobState::Unknown => Err(JobRejection::NotFound),
@@ -197,7 +197,7 @@ fn open(state: &JobState, attempt: u32) -> Result<(&Run, bool), JobRejection> {
 fn fail(state: &JobState, attempt: u32, failure: Failure, at: Timestamp, chance: u8) -> Decision {
     let (run, cancelling) = open(state, attempt)?;
     if cancelling {
-        // Whatever went wrong, the user wanted it to stop, and it has.
+        // Whatever failed: the user requested a stop, and it has stopped.
         return Ok(vec![JobEvent::Cancelled {}]);
     }
     let failures = run.failures.saturating_add(1);
@@ -221,7 +221,7 @@ fn abandon(state: &JobState, attempt: u32, reason: String, handed_back: bool) ->
     if handed_back || run.abandoned.saturating_add(1) < MAX_ABANDONED {
         return Ok(vec![abandoned]);
     }
-    let message = "worker after worker vanished while it ran this job; see its attempts";
+    let message = "several workers were lost while they ran this job; see its attempts";
     let failure =
         Failure { code: FailureCode::WorkerLost, message: Personal::Clear(message.to_owned()) };
     Ok(vec![abandoned, JobEvent::Failed { failure, dead_lettered: true }])

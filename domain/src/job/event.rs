@@ -13,141 +13,142 @@ use crate::{
 /// What happened to a job. Names and fields are the storage format: added to, never changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum JobEvent {
-    /// It was asked for.
+    /// It was submitted.
     #[serde(rename = "job.submitted")]
     Submitted {
-        /// Everything the worker needs.
+        /// Everything that a worker needs to run it.
         spec: Box<JobSpec>,
     },
-    /// A worker took it. The number is the fence: a later attempt deposes an earlier one.
+    /// A worker started an attempt. Its number is a fencing token: a later attempt supersedes an
+    /// earlier one.
     #[serde(rename = "job.attempt_started")]
     AttemptStarted {
-        /// 1 for the first.
+        /// Number of the attempt, starting at 1.
         attempt: u32,
-        /// Which worker process.
+        /// Id of the worker process.
         worker: String,
-        /// What it runs on.
+        /// The pool that it runs in.
         pool: String,
-        /// The hardware of that pool: its path or number.
+        /// The pool's device that it runs on: a path or number.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device: Option<String>,
-        /// Why it did not start sooner, if it waited a while.
+        /// Why it did not start sooner, if it waited for a noticeable time.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         waited: Option<Waited>,
     },
-    /// The attempt ended badly.
+    /// The attempt failed.
     #[serde(rename = "job.attempt_failed")]
     AttemptFailed {
-        /// Which one.
+        /// Number of the attempt.
         attempt: u32,
-        /// Why.
+        /// Why it failed.
         failure: Failure,
-        /// When the next one may start; none if there is none.
+        /// Earliest start of the next attempt; `None` if there is none.
         #[serde(default)]
         retry_at: Option<Timestamp>,
     },
-    /// Its worker vanished, which is not the job's fault.
+    /// The attempt's worker was lost, which does not count as a failure of the job.
     #[serde(rename = "job.attempt_abandoned")]
     AttemptAbandoned {
-        /// Which one.
+        /// Number of the attempt.
         attempt: u32,
-        /// What was seen.
+        /// What was observed.
         reason: String,
-        /// True if the worker gave it back by itself, as it went away.
+        /// True if the worker handed the attempt back itself when it shut down.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         handed_back: bool,
     },
-    /// Somebody called it off while it ran; from now on no completion counts.
+    /// Cancellation was requested while it ran; a completion is rejected from now on.
     #[serde(rename = "job.cancel_requested")]
     CancelRequested {
         /// The attempt to stop.
         attempt: u32,
     },
-    /// It is called off, and nothing of it runs.
+    /// It is cancelled, and nothing of it runs any more.
     #[serde(rename = "job.cancelled")]
     Cancelled {},
     /// Verified outputs are staged: the commit point.
     #[serde(rename = "job.outputs_sealed")]
     OutputsSealed {
-        /// Who made them; names the staging folder.
+        /// The attempt that produced the outputs; it names the staging folder.
         attempt: u32,
-        /// What they are.
+        /// The output files.
         outputs: Vec<OutputFile>,
-        /// What was found out.
+        /// The result of a probe or analysis.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         result: Option<Personal<serde_json::Value>>,
-        /// What it took.
+        /// What the work cost, for estimates.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         spent: Option<Spent>,
     },
-    /// The outputs stand at their final names.
+    /// The outputs are at their final locations.
     #[serde(rename = "job.completed")]
     Completed {
-        /// Who put them there.
+        /// The attempt that delivered them.
         attempt: u32,
     },
     /// It ended without outputs.
     #[serde(rename = "job.failed")]
     Failed {
-        /// Why.
+        /// Why it failed.
         failure: Failure,
-        /// True if it could have worked but every attempt was used up.
+        /// True if the failure was retryable but all attempts were used up.
         #[serde(default)]
         dead_lettered: bool,
     },
-    /// Somebody asked for another attempt after the end.
+    /// Another attempt was requested after the end.
     #[serde(rename = "job.retried")]
     Retried {
-        /// The number the next attempt will have.
+        /// Number of the next attempt.
         next_attempt: u32,
-        /// Of whose places in the queue it has one.
+        /// The lease whose queue slot it spends.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lease: Option<LeaseId>,
     },
-    /// Its outputs were kept as long as they are kept, and are gone.
+    /// Its outputs were deleted at the end of their retention.
     #[serde(rename = "job.outputs_expired")]
     OutputsExpired {},
-    /// Its place in the queue changed.
+    /// Its priority changed.
     #[serde(rename = "job.priority_changed")]
     PriorityChanged {
-        /// From now on.
+        /// The new priority.
         priority: Priority,
     },
 }
 
-/// What was asked for, once and for all.
+/// The immutable specification of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobSpec {
-    /// The media work.
+    /// The media work to do.
     pub request: MediaRequest,
-    /// Before or after others of its tenant.
+    /// Priority among the jobs of its tenant.
     #[serde(default)]
     pub priority: Priority,
-    /// The user's own labels, echoed everywhere.
+    /// Labels set by the user, returned wherever the job is.
     #[serde(default)]
     pub metadata: Personal<BTreeMap<String, String>>,
-    /// Not to start earlier.
+    /// Earliest start.
     #[serde(default)]
     pub not_before: Option<Timestamp>,
-    /// What it would like to run on; the processor if none.
+    /// Hardware preference; `None` for the CPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hardware: Option<Hardware>,
-    /// The batch that it is one of.
+    /// The batch that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<Membership>,
-    /// Attempts that may fail by themselves; as many as its kind has if none.
+    /// Attempts that may fail; `None` for the default of its kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
-    /// Who is told of it, beside the tenant's own endpoints.
+    /// Endpoint that the job's events are sent to, in addition to the tenant's webhooks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<Callback>,
-    /// The job that it does again.
+    /// The job that this one reruns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<JobId>,
-    /// What filled in what was not said.
+    /// The preset that supplied default values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<PresetRef>,
-    /// Of whose places in the queue it has one.
+    /// The lease whose queue slot it spends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<LeaseId>,
 }
@@ -155,28 +156,28 @@ pub struct JobSpec {
 /// A version of a preset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PresetRef {
-    /// Its name.
+    /// The preset's name.
     pub name: String,
-    /// 1 for the first.
+    /// Version number, starting at 1.
     pub version: u32,
-    /// True if it is everybody's.
+    /// True for a global preset.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub global: bool,
 }
 
-/// A job's place in a batch.
+/// A job's membership in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
-    /// Which.
+    /// The batch.
     pub id: BatchId,
-    /// From 0.
+    /// Index in the batch, starting at 0.
     pub index: u32,
-    /// So many of the batch may run at once.
+    /// Maximum number of the batch's jobs that run at once.
     pub max_parallel: u32,
 }
 
 impl JobSpec {
-    /// A request, and nothing else that was asked for.
+    /// A specification with default values for everything but the request.
     pub fn of(request: MediaRequest) -> Self {
         Self {
             request,
@@ -194,25 +195,25 @@ impl JobSpec {
     }
 }
 
-/// How urgent a job is, among its tenant's.
+/// A job's priority among the jobs of its tenant.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
-    /// When nothing else waits.
+    /// Released when no other job of the tenant waits.
     Low,
-    /// In turn.
+    /// Released in turn.
     #[default]
     Normal,
-    /// First.
+    /// Released first.
     High,
 }
 
-/// Why something did not work, for a person and for a program.
+/// Why an attempt or a job failed, for people and programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// Stable, documented in docs/errors.md.
+    /// Stable code, documented in docs/errors.md.
     pub code: FailureCode,
     /// A sentence that says what to do.
     pub message: Personal<String>,
@@ -222,54 +223,54 @@ pub struct Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureCode {
-    /// The input holds no media that could be read.
+    /// The input contains no readable media.
     InvalidInput,
     /// The input does not exist.
     InputNotFound,
-    /// The input is where nothing may be fetched from, or its host does not give it to us.
+    /// The input's address may not be fetched from, or its host denies access.
     InputForbidden,
-    /// The input's host does not answer, breaks off or is too slow.
+    /// The input's host does not respond, drops the connection or is too slow.
     InputUnreachable,
-    /// The input is beyond a limit.
+    /// The input exceeds a limit.
     InputTooLarge,
-    /// The request cannot be met for this input.
+    /// The request cannot be fulfilled for this input.
     Unsupported,
-    /// The account or key has not so many media minutes left this month, or its queue no place.
+    /// The account or key has not enough media minutes left this month, or its queue is full.
     QuotaExceeded,
-    /// The account keeps as many bytes as it may, and what the job made does not fit.
+    /// The account's storage limit is reached, and the job's outputs do not fit.
     StorageFull,
     /// The output name is taken.
     OutputExists,
-    /// The media process died.
+    /// The media process crashed.
     MediaCrashed,
-    /// The media process stopped advancing.
+    /// The media process stopped making progress.
     MediaStalled,
     /// The media process ran out of memory or another resource.
     ResourceExhausted,
-    /// The job takes longer, or more processor time, than a job of the account may.
+    /// The job exceeds the account's limit of time, or of CPU time, per job.
     TimeLimitExceeded,
-    /// What was made is not what was planned.
+    /// The outputs do not match the plan.
     VerificationFailed,
     /// Storage could not be read or written.
     StorageUnavailable,
-    /// Workers kept vanishing under it.
+    /// Workers were repeatedly lost while they ran it.
     WorkerLost,
-    /// Ours.
+    /// An internal error.
     Internal,
 }
 
-/// Whether another try may help.
+/// Whether a retry may succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RetryHint {
-    /// The same request may work later.
+    /// The same request may succeed later.
     Retry,
-    /// Change something first.
+    /// The request must be changed first.
     NoRetry,
 }
 
 impl FailureCode {
-    /// Bad input never retries; trouble of ours does.
+    /// Failures caused by the request are not retried; internal ones are.
     pub const fn retry_hint(self) -> RetryHint {
         match self {
             Self::InvalidInput
@@ -313,7 +314,7 @@ impl FailureCode {
         Self::Internal,
     ];
 
-    /// The code as written in JSON.
+    /// The code in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidInput => "invalid_input",
@@ -337,22 +338,22 @@ impl FailureCode {
     }
 }
 
-/// One file that a job made, as measured.
+/// One output file of a job, as measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OutputFile {
-    /// Relative to the job's output.
+    /// Name relative to the job's output location.
     #[serde(deserialize_with = "once_clear")]
     pub name: Personal<String>,
-    /// Where it stands, or will.
+    /// Its final location.
     pub location: Personal<String>,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Hex digest.
+    /// SHA-256 as a hex digest.
     pub sha256: String,
-    /// Seconds, as read back from the file.
+    /// Duration in seconds, as read back from the file.
     #[serde(default)]
     pub duration: Option<f64>,
-    /// As read back from the file.
+    /// Its streams, as read back from the file.
     #[serde(default)]
     pub streams: Vec<StreamSummary>,
 }
@@ -362,21 +363,21 @@ pub struct OutputFile {
 pub struct StreamSummary {
     /// `video` or `audio`.
     pub kind: String,
-    /// FFmpeg's name.
+    /// FFmpeg's codec name.
     pub codec: String,
-    /// Pixels; video only.
+    /// Width in pixels; video only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<u32>,
-    /// Pixels; video only.
+    /// Height in pixels; video only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
     /// Frames per second; video only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fps: Option<f64>,
-    /// Audio only.
+    /// Number of channels; audio only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<u32>,
-    /// Hertz; audio only.
+    /// Sample rate in hertz; audio only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample_rate: Option<u32>,
 }

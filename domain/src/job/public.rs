@@ -3,10 +3,10 @@ use serde_json::json;
 use super::{JobError, JobEvent};
 use crate::PublicEvent;
 
-/// Translates one event.
+/// Translates a stored event into a public one.
 pub fn public(event: &JobEvent) -> PublicEvent {
-    let says = |kind, data| PublicEvent { kind, data, terminal: false };
-    let ends = |kind, data| PublicEvent { kind, data, terminal: true };
+    let ongoing = |kind, data| PublicEvent { kind, data, terminal: false };
+    let terminal = |kind, data| PublicEvent { kind, data, terminal: true };
     match event {
         JobEvent::Submitted { spec } => {
             let data = json!({
@@ -14,23 +14,23 @@ pub fn public(event: &JobEvent) -> PublicEvent {
                 "priority": spec.priority, "metadata": spec.metadata,
                 "batch_id": spec.batch.map(|batch| batch.id),
             });
-            says("job.queued", data)
+            ongoing("job.queued", data)
         }
-        JobEvent::AttemptStarted { attempt, worker, pool, device, .. } => says(
+        JobEvent::AttemptStarted { attempt, worker, pool, device, .. } => ongoing(
             "job.started",
             json!({
                 "status": "processing", "attempt": attempt, "worker": worker, "pool": pool,
                 "device": device,
             }),
         ),
-        JobEvent::AttemptFailed { attempt, failure, retry_at } => says(
+        JobEvent::AttemptFailed { attempt, failure, retry_at } => ongoing(
             "job.attempt_failed",
             json!({
                 "status": "queued", "attempt": attempt, "error": JobError::from(failure),
                 "next_attempt_at": retry_at,
             }),
         ),
-        JobEvent::AttemptAbandoned { attempt, reason, handed_back } => says(
+        JobEvent::AttemptAbandoned { attempt, reason, handed_back } => ongoing(
             "job.attempt_abandoned",
             json!({
                 "status": "queued", "attempt": attempt, "reason": reason,
@@ -38,17 +38,17 @@ pub fn public(event: &JobEvent) -> PublicEvent {
             }),
         ),
         JobEvent::CancelRequested { attempt } => {
-            says("job.cancel_requested", json!({ "status": "processing", "attempt": attempt }))
+            ongoing("job.cancel_requested", json!({ "status": "processing", "attempt": attempt }))
         }
-        JobEvent::Cancelled {} => ends("job.cancelled", json!({ "status": "cancelled" })),
-        JobEvent::OutputsSealed { attempt, outputs, .. } => says(
+        JobEvent::Cancelled {} => terminal("job.cancelled", json!({ "status": "cancelled" })),
+        JobEvent::OutputsSealed { attempt, outputs, .. } => ongoing(
             "job.outputs_sealed",
             json!({ "status": "processing", "attempt": attempt, "outputs": outputs }),
         ),
         JobEvent::Completed { attempt } => {
-            ends("job.completed", json!({ "status": "completed", "attempt": attempt }))
+            terminal("job.completed", json!({ "status": "completed", "attempt": attempt }))
         }
-        JobEvent::Failed { failure, dead_lettered } => ends(
+        JobEvent::Failed { failure, dead_lettered } => terminal(
             "job.failed",
             json!({
                 "status": "failed", "error": JobError::from(failure),
@@ -56,13 +56,13 @@ pub fn public(event: &JobEvent) -> PublicEvent {
             }),
         ),
         JobEvent::Retried { next_attempt, .. } => {
-            says("job.retried", json!({ "status": "queued", "next_attempt": next_attempt }))
+            ongoing("job.retried", json!({ "status": "queued", "next_attempt": next_attempt }))
         }
         JobEvent::OutputsExpired {} => {
-            ends("job.outputs_expired", json!({ "status": "completed" }))
+            terminal("job.outputs_expired", json!({ "status": "completed" }))
         }
         JobEvent::PriorityChanged { priority } => {
-            says("job.priority_changed", json!({ "priority": priority }))
+            ongoing("job.priority_changed", json!({ "priority": priority }))
         }
     }
 }

@@ -1,28 +1,29 @@
 use serde::{Deserialize, Serialize};
 
-use super::{JobEvent, JobStatus, Priority, Recorded};
+use super::{EventMetadata, JobEvent, JobStatus, Priority};
 use crate::{JobId, Tenant, Timestamp};
 
-/// A job as the queue sees it.
+/// A job in the read model of the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueEntry {
-    /// Which.
+    /// The job's id.
     pub id: JobId,
-    /// Whose.
+    /// The tenant that owns it.
     pub tenant: Tenant,
-    /// Where it stands.
+    /// Its status.
     pub status: JobStatus,
-    /// Its place among its tenant's.
+    /// Its priority among the jobs of its tenant.
     pub priority: Priority,
-    /// It waits at least until then.
+    /// Earliest start of its next attempt.
     pub not_before: Option<Timestamp>,
-    /// Since when it has that status.
+    /// When it got its current status.
     pub since: Timestamp,
 }
 
 impl QueueEntry {
-    /// Folds one event in. `None` in means no row yet; `None` out means still none.
-    pub fn apply(row: Option<Self>, event: &JobEvent, meta: &Recorded) -> Option<Self> {
+    /// Folds in one event. A `None` input means that there is no row yet, a `None` result that
+    /// there still is none.
+    pub fn apply(row: Option<Self>, event: &JobEvent, meta: &EventMetadata) -> Option<Self> {
         let mut row = match (row, event) {
             (None, JobEvent::Submitted { spec }) => Self {
                 id: meta.id,

@@ -1,63 +1,63 @@
 use super::{JobEvent, Policy, Priority};
 use crate::Timestamp;
 
-/// Where a job stands: only what the next decision asks.
+/// State of a job: only what the next decision needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum JobState {
-    /// Nothing happened yet.
+    /// Not submitted yet.
     #[default]
     Unknown,
     /// Waiting for a worker.
     Queued {
-        /// What is left.
+        /// State carried over to the next attempt.
         run: Run,
-        /// Not to be released earlier.
+        /// Earliest release.
         not_before: Option<Timestamp>,
     },
-    /// A worker has it.
+    /// A worker runs it.
     Processing {
-        /// What is left.
+        /// State carried over to the next attempt.
         run: Run,
-        /// The open attempt.
+        /// Number of the open attempt.
         attempt: u32,
-        /// Whose it is.
+        /// The worker that runs it.
         worker: String,
-        /// A cancel came in; completion is refused.
+        /// True if cancellation was requested; completion is rejected.
         cancelling: bool,
     },
-    /// Done.
+    /// It ended with outputs.
     Completed,
     /// Ended without outputs.
     Failed {
-        /// For a retry.
+        /// State carried over to a retry.
         run: Run,
     },
-    /// Called off.
+    /// It was cancelled.
     Cancelled {
-        /// For a retry.
+        /// State carried over to a retry.
         run: Run,
     },
 }
 
-/// What the past leaves for the next attempt.
+/// What earlier attempts carry over to the next one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Run {
-    /// Its number.
+    /// Number of the next attempt.
     pub next_attempt: u32,
-    /// Attempts that failed by themselves since the last submit or retry.
+    /// Failed attempts since the last submission or retry.
     pub failures: u32,
-    /// Attempts whose worker vanished since the last submit or retry.
+    /// Attempts whose worker was lost since the last submission or retry.
     pub abandoned: u32,
     /// The attempt whose staged outputs are the job's, once sealed.
     pub sealed_by: Option<u32>,
-    /// Its place in the queue.
+    /// Its priority.
     pub priority: Priority,
-    /// How it is tried again.
+    /// How it is retried.
     pub policy: Policy,
 }
 
 impl JobState {
-    /// What is left, wherever the job stands.
+    /// State carried over to the next attempt, if there can be one.
     pub fn run(&self) -> Option<&Run> {
         match self {
             Self::Unknown | Self::Completed => None,
@@ -68,7 +68,7 @@ impl JobState {
         }
     }
 
-    /// True once nothing more will happen by itself.
+    /// True once the job has ended; nothing more happens without a new request.
     pub const fn is_over(&self) -> bool {
         matches!(self, Self::Completed | Self::Failed { .. } | Self::Cancelled { .. })
     }
@@ -97,7 +97,7 @@ pub(super) fn evolve(state: JobState, event: &JobEvent) -> JobState {
             not_before: *retry_at,
         },
         JobEvent::AttemptAbandoned { handed_back, .. } => JobState::Queued {
-            // A worker that goes away says nothing about the job.
+            // A worker that shuts down is no evidence against the job.
             run: Run { abandoned: run.abandoned.saturating_add((!handed_back).into()), ..run },
             not_before: None,
         },
@@ -117,7 +117,7 @@ pub(super) fn evolve(state: JobState, event: &JobEvent) -> JobState {
         }
         JobEvent::Completed { .. } => JobState::Completed,
         JobEvent::OutputsExpired {} => state,
-        // What was sealed is not delivered any more.
+        // Sealed outputs are not delivered any more.
         JobEvent::Failed { .. } => JobState::Failed { run: Run { sealed_by: None, ..run } },
         JobEvent::Retried { next_attempt, .. } => JobState::Queued {
             run: Run { next_attempt: *next_attempt, failures: 0, abandoned: 0, ..run },

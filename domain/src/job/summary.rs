@@ -5,77 +5,77 @@ use serde::{Deserialize, Serialize};
 use super::{Failure, FailureCode, JobEvent, PresetRef, Priority, RetryHint};
 use crate::{BatchId, JobId, Personal, Tenant, Timestamp, location::Location};
 
-/// A job in brief: what a list shows of it.
+/// Summary of a job, as lists return it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobSummary {
-    /// Its name.
+    /// The job's id.
     pub id: JobId,
-    /// Whose it is.
+    /// The tenant that owns it.
     pub tenant: Tenant,
-    /// `convert`, …
+    /// Kind of job: `convert`, …
     pub kind: String,
-    /// Where it stands.
+    /// Its status.
     pub status: JobStatus,
-    /// Its place in the queue.
+    /// Its priority.
     pub priority: Priority,
-    /// Where the bytes come from.
+    /// Location of its input.
     pub input: Personal<Location>,
-    /// Where they go; none for a job that only finds something out.
+    /// Location of its output; `None` for a probe or analysis.
     pub output: Option<Personal<Location>>,
-    /// The user's labels.
+    /// Labels set by the user.
     pub metadata: Personal<BTreeMap<String, String>>,
-    /// When it was asked for.
+    /// When it was submitted.
     pub created_at: Timestamp,
-    /// When the newest thing happened.
+    /// When its newest event happened.
     pub updated_at: Timestamp,
     /// When the first attempt started.
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub completed_at: Option<Timestamp>,
-    /// When the next attempt may start, while it waits for one.
+    /// Earliest start of the next attempt, while it waits for one.
     pub next_attempt_at: Option<Timestamp>,
-    /// A cancel is on its way to the worker.
+    /// True while its cancellation is in progress.
     pub cancel_requested: bool,
-    /// The newest attempt's number; 0 before the first.
+    /// Number of the newest attempt; 0 before the first.
     pub attempt: u32,
     /// Why it failed.
     pub error: Option<JobError>,
-    /// True if every attempt was used up.
+    /// True if all attempts were used up.
     pub dead_lettered: bool,
-    /// The batch that it is one of.
+    /// The batch that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_id: Option<BatchId>,
-    /// When its outputs were gone.
+    /// When its outputs were deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs_expired_at: Option<Timestamp>,
-    /// The job that it does again.
+    /// The job that this one reruns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<JobId>,
-    /// What filled in what was not said.
+    /// The preset that supplied default values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<PresetRef>,
-    /// Count of its events: the `ETag`.
+    /// Number of its events: the `ETag`.
     pub version: u64,
 }
 
-/// Where a job stands, in a word.
+/// Status of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobStatus {
-    /// Waiting, for the first attempt or the next.
+    /// Waiting for the first attempt or the next one.
     Queued,
-    /// A worker has it.
+    /// A worker runs it.
     Processing,
-    /// Outputs stand.
+    /// It ended with outputs.
     Completed,
-    /// No outputs.
+    /// It ended without outputs.
     Failed,
-    /// Called off.
+    /// It was cancelled.
     Cancelled,
 }
 
 impl JobStatus {
-    /// The word as written in JSON.
+    /// The name in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -86,7 +86,7 @@ impl JobStatus {
         }
     }
 
-    /// Where an event puts a job; none if it does not move it.
+    /// The status after an event; `None` if the event does not change it.
     pub const fn after(event: &JobEvent) -> Option<Self> {
         match event {
             JobEvent::Submitted { .. }
@@ -104,20 +104,20 @@ impl JobStatus {
         }
     }
 
-    /// True once nothing more will happen by itself.
+    /// True once the job has ended; nothing more happens without a new request.
     pub const fn is_over(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
 }
 
-/// A failure as the API shows it.
+/// A failure as the API returns it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobError {
-    /// Stable.
+    /// Stable code.
     pub code: FailureCode,
-    /// For a person.
+    /// Message for people.
     pub message: Personal<String>,
-    /// Whether another try may help.
+    /// Whether a retry may succeed.
     pub retry_hint: RetryHint,
 }
 
@@ -131,20 +131,21 @@ impl From<&Failure> for JobError {
     }
 }
 
-/// What a row learns beside the event itself.
+/// Metadata of an event that read models need in addition to the event.
 #[derive(Debug, Clone)]
-pub struct Recorded {
+pub struct EventMetadata {
     /// The job.
     pub id: JobId,
-    /// Whose.
+    /// The tenant that owns it.
     pub tenant: Tenant,
-    /// When it was decided.
+    /// When the event was decided.
     pub at: Timestamp,
 }
 
 impl JobSummary {
-    /// Folds one event in. `None` in means no row yet; `None` out means still none.
-    pub fn apply(row: Option<Self>, event: &JobEvent, meta: &Recorded) -> Option<Self> {
+    /// Folds in one event. A `None` input means that there is no row yet, a `None` result that
+    /// there still is none.
+    pub fn apply(row: Option<Self>, event: &JobEvent, meta: &EventMetadata) -> Option<Self> {
         let mut row = match (row, event) {
             (None, JobEvent::Submitted { spec }) => Self {
                 id: meta.id,

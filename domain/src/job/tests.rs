@@ -81,7 +81,7 @@ fn seal(attempt: u32) -> JobCommand {
 const CANCEL_REQUESTED: JobEvent = JobEvent::CancelRequested { attempt: 1 };
 const CANCELLED: JobEvent = JobEvent::Cancelled {};
 
-fn over() -> Vec<Vec<JobEvent>> {
+fn ended_histories() -> Vec<Vec<JobEvent>> {
     let last =
         JobEvent::Failed { failure: failure(FailureCode::InvalidInput), dead_lettered: false };
     vec![
@@ -100,14 +100,14 @@ fn a_job_is_submitted_once() {
 }
 
 #[test]
-fn a_job_that_has_no_place_ends_before_it_starts() {
+fn a_job_without_a_queue_slot_fails_before_it_starts() {
     let refuse = || JobCommand::Refuse { failure: failure(FailureCode::QuotaExceeded) };
     let failed =
         JobEvent::Failed { failure: failure(FailureCode::QuotaExceeded), dead_lettered: false };
     given::<Job>([submitted()]).when(refuse()).then([failed]);
     given::<Job>([submitted(), started(1)]).when(refuse()).then_nothing();
     given::<Job>([submitted(), started(1), sealed(1), abandoned(1)]).when(refuse()).then_nothing();
-    for past in over() {
+    for past in ended_histories() {
         given::<Job>(past).when(refuse()).then_rejected(&JobRejection::AlreadyOver);
     }
 }
@@ -130,7 +130,7 @@ fn every_command_but_submit_needs_a_job() {
 }
 
 #[test]
-fn a_worker_starts_the_attempt_that_is_next() {
+fn a_worker_starts_the_next_attempt() {
     given::<Job>([submitted()]).when(start(1, "w1")).then([started(1)]);
     given::<Job>([submitted()])
         .when(start(2, "w1"))
@@ -138,19 +138,19 @@ fn a_worker_starts_the_attempt_that_is_next() {
 }
 
 #[test]
-fn starting_again_changes_nothing_for_the_same_worker() {
+fn starting_twice_is_idempotent_for_the_same_worker() {
     given::<Job>([submitted(), started(1)]).when(start(1, "w1")).then_nothing();
 }
 
 #[test]
-fn of_two_workers_with_the_same_task_one_wins() {
+fn only_one_of_two_workers_starts_an_attempt() {
     given::<Job>([submitted(), started(1)])
         .when(start(1, "w2"))
         .then_rejected(&JobRejection::TakenBy { worker: "w1".to_owned() });
 }
 
 #[test]
-fn a_failed_attempt_is_tried_again_after_a_while() {
+fn a_failed_attempt_is_retried_after_a_delay() {
     given::<Job>([submitted(), started(1)])
         .when(fail(1, FailureCode::MediaCrashed))
         .then([failed_attempt(1, Some(3000))]);
@@ -188,7 +188,7 @@ fn bad_input_is_never_retried() {
 }
 
 #[test]
-fn a_vanished_worker_costs_no_attempt() {
+fn a_lost_worker_uses_up_no_attempt() {
     given::<Job>([submitted(), started(1)]).when(abandon(1)).then([abandoned(1)]);
     given::<Job>([submitted(), started(1), abandoned(1), started(2)])
         .when(fail(2, FailureCode::MediaCrashed))
@@ -196,7 +196,7 @@ fn a_vanished_worker_costs_no_attempt() {
 }
 
 #[test]
-fn a_job_that_keeps_killing_workers_is_stopped() {
+fn a_job_that_keeps_losing_workers_is_dead_lettered() {
     let mut history = vec![submitted()];
     for attempt in 1..MAX_ABANDONED {
         history.extend([started(attempt), abandoned(attempt)]);
@@ -212,7 +212,7 @@ fn a_job_that_keeps_killing_workers_is_stopped() {
 }
 
 #[test]
-fn a_deposed_attempt_can_do_nothing() {
+fn commands_of_a_superseded_attempt_are_rejected() {
     let history = [submitted(), started(1), abandoned(1), started(2)];
     for command in [
         fail(1, FailureCode::Internal),
@@ -229,23 +229,25 @@ fn a_deposed_attempt_can_do_nothing() {
 }
 
 #[test]
-fn a_queued_job_is_cancelled_at_once() {
+fn a_queued_job_is_cancelled_immediately() {
     given::<Job>([submitted()]).when(JobCommand::Cancel).then([CANCELLED]);
 }
 
 #[test]
 fn a_running_job_is_cancelled_when_its_worker_has_stopped() {
     given::<Job>([submitted(), started(1)]).when(JobCommand::Cancel).then([CANCEL_REQUESTED]);
-    let asked = [submitted(), started(1), CANCEL_REQUESTED];
-    given::<Job>(asked.clone()).when(JobCommand::Cancel).then_nothing();
-    given::<Job>(asked.clone()).when(JobCommand::ConfirmCancel { attempt: 1 }).then([CANCELLED]);
-    given::<Job>(asked.clone()).when(abandon(1)).then([CANCELLED]);
-    given::<Job>(asked.clone()).when(fail(1, FailureCode::MediaCrashed)).then([CANCELLED]);
-    given::<Job>(asked).when(seal(1)).then_rejected(&JobRejection::Cancelling);
+    let requested = [submitted(), started(1), CANCEL_REQUESTED];
+    given::<Job>(requested.clone()).when(JobCommand::Cancel).then_nothing();
+    given::<Job>(requested.clone())
+        .when(JobCommand::ConfirmCancel { attempt: 1 })
+        .then([CANCELLED]);
+    given::<Job>(requested.clone()).when(abandon(1)).then([CANCELLED]);
+    given::<Job>(requested.clone()).when(fail(1, FailureCode::MediaCrashed)).then([CANCELLED]);
+    given::<Job>(requested).when(seal(1)).then_rejected(&JobRejection::Cancelling);
 }
 
 #[test]
-fn a_cancel_that_nobody_asked_for_is_refused() {
+fn confirming_a_cancel_that_was_not_requested_is_rejected() {
     given::<Job>([submitted(), started(1)])
         .when(JobCommand::ConfirmCancel { attempt: 1 })
         .then_rejected(&JobRejection::StaleAttempt { attempt: 1 });
@@ -265,14 +267,14 @@ fn the_seal_is_the_commit_point() {
 }
 
 #[test]
-fn nothing_completes_without_a_seal() {
+fn a_job_without_sealed_outputs_cannot_complete() {
     given::<Job>([submitted(), started(1)])
         .when(JobCommand::Complete { attempt: 1 })
         .then_rejected(&JobRejection::NotSealed);
 }
 
 #[test]
-fn a_sealed_job_whose_worker_died_is_delivered_by_the_next() {
+fn a_sealed_job_whose_worker_was_lost_is_delivered_by_the_next() {
     let history = [submitted(), started(1), sealed(1), abandoned(1), started(2)];
     let state = Job::replay(&history);
     assert_eq!(state.run().unwrap().sealed_by, Some(1));
@@ -282,7 +284,7 @@ fn a_sealed_job_whose_worker_died_is_delivered_by_the_next() {
 }
 
 #[test]
-fn a_job_that_failed_while_it_was_delivered_is_made_anew() {
+fn a_job_that_failed_during_delivery_is_run_again() {
     let mut history = vec![submitted(), started(1), sealed(1)];
     history
         .extend(Job::decide(&Job::replay(&history), fail(1, FailureCode::OutputExists)).unwrap());
@@ -294,21 +296,21 @@ fn a_job_that_failed_while_it_was_delivered_is_made_anew() {
 }
 
 #[test]
-fn completing_twice_changes_nothing() {
+fn completing_twice_is_idempotent() {
     let done = [submitted(), started(1), sealed(1), JobEvent::Completed { attempt: 1 }];
     given::<Job>(done).when(JobCommand::Complete { attempt: 1 }).then_nothing();
 }
 
 #[test]
-fn a_worker_that_goes_away_says_nothing_about_its_job() {
-    let back = |attempt| JobEvent::AttemptAbandoned {
+fn attempts_handed_back_do_not_count_as_lost() {
+    let handed_back = |attempt| JobEvent::AttemptAbandoned {
         attempt,
         reason: "stopped".to_owned(),
         handed_back: true,
     };
     let mut history = vec![submitted()];
     for attempt in 1..=2 * MAX_ABANDONED {
-        history.extend([started(attempt), back(attempt)]);
+        history.extend([started(attempt), handed_back(attempt)]);
     }
     let last = 2 * MAX_ABANDONED + 1;
     history.push(started(last));
@@ -317,11 +319,11 @@ fn a_worker_that_goes_away_says_nothing_about_its_job() {
         reason: "stopped".to_owned(),
         handed_back: true,
     };
-    given::<Job>(history).when(command).then([back(last)]);
+    given::<Job>(history).when(command).then([handed_back(last)]);
 }
 
 #[test]
-fn a_job_is_tried_as_often_as_was_asked_for() {
+fn max_attempts_of_the_request_is_respected() {
     let once = || {
         let spec = Box::new(JobSpec { max_attempts: Some(1), ..*spec() });
         [JobEvent::Submitted { spec }, started(1)]
@@ -333,8 +335,8 @@ fn a_job_is_tried_as_often_as_was_asked_for() {
 }
 
 #[test]
-fn a_job_that_is_over_takes_no_more_work() {
-    for history in over() {
+fn an_ended_job_rejects_further_work() {
+    for history in ended_histories() {
         for command in [
             start(2, "w1"),
             fail(1, FailureCode::Internal),
@@ -375,7 +377,7 @@ fn a_live_or_completed_job_cannot_be_retried() {
 }
 
 #[test]
-fn a_live_job_can_change_its_place() {
+fn a_live_jobs_priority_can_change() {
     let high = JobCommand::Reprioritise { priority: Priority::High };
     let changed = JobEvent::PriorityChanged { priority: Priority::High };
     given::<Job>([submitted()]).when(high.clone()).then([changed.clone()]);
@@ -383,7 +385,7 @@ fn a_live_job_can_change_its_place() {
 }
 
 #[test]
-fn evolve_accepts_any_event_in_any_state() {
+fn evolve_is_total() {
     let failed = JobEvent::Failed { failure: failure(FailureCode::Internal), dead_lettered: true };
     let events = [
         submitted(),
@@ -409,12 +411,12 @@ fn evolve_accepts_any_event_in_any_state() {
 }
 
 #[test]
-fn erased_fields_are_accepted_by_the_fold_and_the_row() {
+fn erased_fields_are_accepted_by_the_view() {
     let mut spec = spec();
     if let MediaRequest::Convert(convert) = &mut spec.request {
         convert.input = Personal::Erased;
     }
-    let meta = Recorded {
+    let meta = EventMetadata {
         id: crate::JobId::from_uuid(uuid::Uuid::nil()),
         tenant: "acme".parse().unwrap(),
         at: Timestamp::from_millis(1),

@@ -1,37 +1,37 @@
 use serde::{Deserialize, Serialize};
 
-use super::{FailureCode, JobError, JobEvent, JobSummary, OutputFile, Recorded, RetryHint};
+use super::{EventMetadata, FailureCode, JobError, JobEvent, JobSummary, OutputFile, RetryHint};
 use crate::{Personal, Timestamp, media::MediaRequest};
 
-/// A job as the API shows it: the fold that every read of it goes through.
+/// A job as the API returns it: the fold that every read of it uses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobView {
-    /// What a list shows of it too.
+    /// The part that lists return too.
     pub summary: JobSummary,
-    /// The request as understood.
+    /// The request as parsed.
     pub request: MediaRequest,
     /// All attempts, oldest first.
     pub attempts: Vec<Attempt>,
-    /// What it made, as measured; filled once sealed.
+    /// Its outputs, as measured; filled once sealed.
     pub outputs: Vec<OutputFile>,
-    /// What it found out; filled once sealed.
+    /// The result of a probe or analysis; filled once sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Personal<serde_json::Value>>,
 }
 
-/// One try.
+/// One attempt of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// 1 for the first.
+    /// Number of the attempt, starting at 1.
     pub number: u32,
-    /// Which worker process.
+    /// Id of the worker process.
     pub worker: String,
-    /// What it ran on.
+    /// The pool that it ran in.
     pub pool: String,
-    /// The hardware of that pool: its path or number.
+    /// The pool's device that it ran on: a path or number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
-    /// When.
+    /// When it started.
     pub started_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
@@ -45,19 +45,20 @@ pub struct Attempt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptOutcome {
-    /// It delivered.
+    /// It delivered the outputs.
     Completed,
-    /// By itself.
+    /// It failed.
     Failed,
-    /// Its worker vanished.
+    /// Its worker was lost.
     Abandoned,
-    /// The user stopped it.
+    /// It was cancelled.
     Cancelled,
 }
 
 impl JobView {
-    /// Folds one event in. `None` in means no row yet; `None` out means still none.
-    pub fn apply(row: Option<Self>, event: &JobEvent, meta: &Recorded) -> Option<Self> {
+    /// Folds in one event. A `None` input means that there is no row yet, a `None` result that
+    /// there still is none.
+    pub fn apply(row: Option<Self>, event: &JobEvent, meta: &EventMetadata) -> Option<Self> {
         let (summary, rest) = match row {
             Some(row) => {
                 (Some(row.summary), Some((row.request, row.attempts, row.outputs, row.result)))
@@ -115,7 +116,7 @@ impl JobView {
         }
     }
 
-    /// Closes the newest attempt if it is still open.
+    /// Ends the newest attempt if it is still open.
     fn end_attempt(&mut self, outcome: AttemptOutcome, at: Timestamp, error: Option<JobError>) {
         if let Some(open) = self.attempts.last_mut().filter(|a| a.ended_at.is_none()) {
             open.ended_at = Some(at);

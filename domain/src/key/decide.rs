@@ -1,72 +1,72 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    ActiveKey, GENERATIONS, Grant, KeyChange, KeyEvent, KeyState, KeyTerms, Scope, TermsRejection,
-    state,
+    ActiveKey, Grant, KeyChange, KeyEvent, KeyState, KeyTerms, MAX_KEY_GENERATIONS, Scope,
+    TermsRejection, state,
 };
 use crate::{Decider, Personal, Timestamp};
 
-/// What may be asked of a key.
+/// A command for a key.
 #[derive(Debug, Clone)]
 pub enum KeyCommand {
-    /// Make it.
+    /// Create it.
     Create {
-        /// For a person.
+        /// Display name.
         name: Personal<String>,
-        /// For a person.
+        /// Description.
         description: Option<Personal<String>>,
-        /// Hex HMAC-SHA256 of the secret under the pepper.
+        /// HMAC-SHA256 of the secret under the pepper, in hex.
         hash: String,
-        /// Which pepper.
+        /// Version of the pepper.
         pepper_version: u32,
         /// What it may do.
         scopes: BTreeSet<Scope>,
-        /// How far it goes.
+        /// Its limits.
         terms: KeyTerms,
-        /// What the maker has.
+        /// The permissions of the caller that creates it.
         by: Grant,
-        /// Now.
+        /// The current time.
         at: Timestamp,
     },
     /// Change it.
     Update {
-        /// How.
+        /// The changes.
         change: Box<KeyChange>,
-        /// What the changer has.
+        /// The permissions of the caller that changes it.
         by: Grant,
     },
-    /// Move its end.
+    /// Change its expiry.
     Extend {
-        /// None for never.
+        /// The new expiry; `None` for never.
         expires_at: Option<Timestamp>,
-        /// What the changer has.
+        /// The permissions of the caller that changes it.
         by: Grant,
-        /// Now.
+        /// The current time.
         at: Timestamp,
     },
-    /// Give it another secret.
+    /// Replace its secret.
     Rotate {
-        /// Hex HMAC-SHA256 of the new secret under the pepper.
+        /// HMAC-SHA256 of the new secret under the pepper, in hex.
         hash: String,
-        /// Which pepper.
+        /// Version of the pepper.
         pepper_version: u32,
-        /// How long the old one opens as well.
+        /// How long the old secret remains valid.
         grace: Duration,
-        /// Only the secret that was made then: one that is newer stays.
+        /// Rotate only if the current secret was created at this time; a newer one is kept.
         replaces: Option<Timestamp>,
-        /// What the changer has.
+        /// The permissions of the caller that rotates it.
         by: Grant,
-        /// Now.
+        /// The current time.
         at: Timestamp,
     },
-    /// Tell that it will be rotated.
+    /// Announce an automatic rotation.
     AnnounceRotation {
-        /// When.
+        /// When it is due.
         due: Timestamp,
     },
-    /// End it.
+    /// Revoke it.
     Revoke {
-        /// What the revoker has.
+        /// The permissions of the caller that revokes it.
         by: Grant,
     },
 }
@@ -75,25 +75,25 @@ pub enum KeyCommand {
 #[derive(Debug)]
 pub struct Key;
 
-/// Why not.
+/// Why a key command is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyRejection {
-    /// The id is taken.
+    /// The id exists already.
     #[error("the key exists already")]
     AlreadyCreated,
     /// No such key.
     #[error("there is no such key")]
     NotFound,
-    /// It is revoked, and stays so.
+    /// It is revoked for good.
     #[error("the key is revoked; make another one")]
     Revoked,
-    /// Its makers stand in too long a line.
-    #[error("a key that was made by a key that was made by a key … makes none after {GENERATIONS}")]
+    /// Its chain of parent keys is too long.
+    #[error("keys can create keys over at most {MAX_KEY_GENERATIONS} generations")]
     TooManyMakers,
-    /// Its end is not in the future.
+    /// Its expiry is not in the future.
     #[error("`expires_at` is not in the future")]
     EndsInThePast,
-    /// More than whoever asks has.
+    /// It would exceed the permissions of the caller.
     #[error(transparent)]
     Beyond(#[from] TermsRejection),
 }
@@ -133,14 +133,14 @@ impl Decider for Key {
             }
             KeyCommand::Rotate { replaces: Some(old), .. } if old != key.rotated_at => Ok(vec![]),
             KeyCommand::Rotate { hash, pepper_version, grace, by, at, .. } => {
-                // Who gets its secret can do what it can.
+                // The caller that gets the new secret can do whatever the key can.
                 by.covers(&key.scopes, &key.terms)?;
                 let old_until = at.plus(grace);
                 Ok(vec![KeyEvent::Rotated { hash, pepper_version, old_until, at }])
             }
             KeyCommand::AnnounceRotation { due } if key.rotation_due == Some(due) => Ok(vec![]),
             KeyCommand::AnnounceRotation { due } => Ok(vec![KeyEvent::RotationDue { due }]),
-            // Fewer open doors: its terms do not matter, what it may do does.
+            // Revoking only removes access: the key's scopes matter, its terms do not.
             KeyCommand::Revoke { by } => {
                 by.covers(&key.scopes, &by.terms)?;
                 Ok(vec![KeyEvent::Revoked {}])
@@ -163,7 +163,7 @@ fn create(command: KeyCommand) -> Decision {
     if terms.expires_at.is_some_and(|end| end <= at) {
         return Err(KeyRejection::EndsInThePast);
     }
-    if by.line.len() > GENERATIONS {
+    if by.line.len() > MAX_KEY_GENERATIONS {
         return Err(KeyRejection::TooManyMakers);
     }
     Ok(vec![KeyEvent::Created {
@@ -179,9 +179,9 @@ fn create(command: KeyCommand) -> Decision {
 }
 
 fn update(key: &ActiveKey, change: KeyChange, by: &Grant) -> Decision {
-    // Neither may it have been more than the changer, nor become it.
+    // Neither the old key nor the new one may exceed the permissions of the caller.
     by.covers(&key.scopes, &key.terms)?;
-    let (name, description, scopes, terms) = change.onto(key);
+    let (name, description, scopes, terms) = change.apply_to(key);
     by.covers(&scopes, &terms)?;
     let same = (&name, &description, &scopes, &terms)
         == (&key.name, &key.description, &key.scopes, &key.terms);

@@ -8,70 +8,70 @@ use crate::{KeyId, Personal, Timestamp};
 /// What happened to a key. Names and fields are the storage format: added to, never changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeyEvent {
-    /// It was made; its secret was shown once and is not here.
+    /// It was created; its secret was shown once and is not stored.
     #[serde(rename = "key.created")]
     Created {
-        /// For a person.
+        /// Display name.
         #[serde(default)]
         name: Personal<String>,
-        /// Hex HMAC-SHA256 of the secret under the pepper.
+        /// HMAC-SHA256 of the secret under the pepper, in hex.
         hash: String,
-        /// Which pepper.
+        /// Version of the pepper.
         pepper_version: u32,
         /// What it may do.
         scopes: BTreeSet<Scope>,
-        /// For a person.
+        /// Description.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         description: Option<Personal<String>>,
-        /// How far it goes.
+        /// Its limits.
         #[serde(default)]
         terms: KeyTerms,
-        /// The keys that it was made by, the nearest first: it draws on what they have.
+        /// Its ancestors, the nearest first: its usage counts towards their limits too.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         makers: Vec<KeyId>,
-        /// When; its secret's age counts from here.
+        /// When it was created; the age of its secret counts from here.
         #[serde(default)]
         at: Timestamp,
     },
-    /// It is called otherwise, or may other things; all of it as it is from now on.
+    /// It was changed; holds the complete new values.
     #[serde(rename = "key.updated")]
     Updated {
-        /// For a person.
+        /// Display name.
         name: Personal<String>,
-        /// For a person.
+        /// Description.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         description: Option<Personal<String>>,
         /// What it may do.
         scopes: BTreeSet<Scope>,
-        /// How far it goes.
+        /// Its limits.
         terms: KeyTerms,
     },
-    /// It ends at another time.
+    /// Its expiry changed.
     #[serde(rename = "key.extended")]
     Extended {
-        /// None for never.
+        /// The new expiry; `None` for never.
         #[serde(default)]
         expires_at: Option<Timestamp>,
     },
-    /// Its secret will be replaced soon, by itself.
+    /// Its secret will soon be rotated automatically.
     #[serde(rename = "key.rotation_due")]
     RotationDue {
-        /// When.
+        /// When the rotation is due.
         due: Timestamp,
     },
-    /// It has another secret.
+    /// Its secret was rotated.
     #[serde(rename = "key.rotated")]
     Rotated {
-        /// Hex HMAC-SHA256 of the new secret under the pepper.
+        /// HMAC-SHA256 of the new secret under the pepper, in hex.
         hash: String,
-        /// Which pepper.
+        /// Version of the pepper.
         pepper_version: u32,
-        /// Until when the old secret opens as well.
+        /// Until when the old secret remains valid.
         old_until: Timestamp,
-        /// When.
+        /// When it was rotated.
         at: Timestamp,
     },
-    /// It opens nothing any more.
+    /// It was revoked: requests with it are rejected.
     #[serde(rename = "key.revoked")]
     Revoked {},
 }

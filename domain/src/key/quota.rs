@@ -7,101 +7,103 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Decider, KeyId, Timestamp};
 
-/// How long after its place was claimed a key may still be made or extended: until then its claim counts,
-/// whatever is known of the key.
-const SETTLING: Duration = Duration::from_mins(1);
+/// Time after a claim in which the key may still be created or extended: until then the claim
+/// counts, whatever the read model knows about the key.
+const SETTLING_TIME: Duration = Duration::from_mins(1);
 
-/// What happened to the places for a tenant's keys.
+/// What happened to the key slots of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeyQuotaEvent {
-    /// A key has a place.
+    /// A slot was claimed for a key.
     #[serde(rename = "ring.claimed")]
     Claimed {
-        /// Which.
+        /// The key.
         key: KeyId,
-        /// Those whose places it found free, for they open nothing any more or never came to be.
+        /// Keys whose slots were reclaimed, because they expired, were revoked or were never
+        /// created.
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
         gone: BTreeSet<KeyId>,
-        /// When; the beginning of time in events of before this was kept.
+        /// When it was claimed; the epoch in events from before this was recorded.
         #[serde(default)]
         at: Timestamp,
-        /// For what.
+        /// What it was claimed for.
         #[serde(default)]
         purpose: ClaimPurpose,
     },
 }
 
-/// What a place is claimed for.
+/// What a slot is claimed for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClaimPurpose {
-    /// A key is about to be made.
+    /// A key is about to be created.
     #[default]
     Create,
-    /// A key's end is about to be moved.
+    /// A key's expiry is about to change.
     Extend,
 }
 
-/// A place that is claimed.
+/// A claimed slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct KeySlot {
     at: Timestamp,
     purpose: ClaimPurpose,
 }
 
-/// What is known of a tenant's keys.
+/// The read model's knowledge of a tenant's keys.
 #[derive(Debug, Clone, Default)]
 pub struct KeyCensus {
-    /// Those that open.
+    /// Keys that are valid.
     pub open: BTreeSet<KeyId>,
-    /// Those that are over, and would open again if their end were moved.
+    /// Keys that have expired, and would be valid again if their expiry were changed.
     pub expired: BTreeSet<KeyId>,
-    /// Those that never open again.
+    /// Keys that were revoked.
     pub revoked: BTreeSet<KeyId>,
-    /// Everything is known that was in the log at this time.
+    /// The read model contains everything that was in the log at this time.
     pub as_of: Timestamp,
 }
 
 impl KeyCensus {
-    /// True if nothing opens, or is about to open, from this place.
-    fn leaves_free(&self, key: KeyId, place: Place) -> bool {
+    /// True if the slot of this key can be reclaimed: the key is not valid and not about to be.
+    fn is_reclaimable(&self, key: KeyId, slot: KeySlot) -> bool {
         if self.open.contains(&key) {
             return false;
         }
-        // What is final needs no time to settle, nor does the end of a key that is there: its creation is
-        // behind it. A claim to extend it may still be followed by the extension.
-        let used = self.expired.contains(&key) && place.purpose == ClaimPurpose::Create;
-        used || self.revoked.contains(&key) || self.as_of.since(place.at) >= SETTLING
+        // Revocation is final, and an expired key was created before: neither needs time to settle.
+        // A claim to extend it may still be followed by the extension.
+        let expired = self.expired.contains(&key) && slot.purpose == ClaimPurpose::Create;
+        expired || self.revoked.contains(&key) || self.as_of.since(slot.at) >= SETTLING_TIME
     }
 }
 
-/// What may be asked.
+/// A command for a tenant's key slots.
 #[derive(Debug, Clone)]
 pub enum KeyQuotaCommand {
-    /// A place for a key that is about to open something.
+    /// Claim a slot for a key that is about to become valid.
     Claim {
-        /// Which.
+        /// The key.
         key: KeyId,
-        /// For what.
+        /// What it is claimed for.
         purpose: ClaimPurpose,
-        /// What is known of the tenant's keys. It may be older than the claims that it is compared with.
+        /// The read model's knowledge of the tenant's keys. It may be older than the claims that it
+        /// is compared with.
         census: KeyCensus,
-        /// What the account has.
+        /// The account's limit.
         limit: u32,
     },
 }
 
-/// The decider of a tenant's key ring: however many make keys at once, no more open than may.
+/// The key quota decider: bounds the number of valid keys, even if many are created concurrently.
 #[derive(Debug)]
 pub struct KeyQuota;
 
-/// Why not.
+/// Why a key quota command is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyQuotaRejection {
-    /// Every place is taken.
+    /// Every slot is taken.
     #[error("the account has its {limit} keys; revoke one that is not needed")]
     Full {
-        /// What the account has.
+        /// The account's limit.
         limit: u32,
     },
 }
@@ -109,7 +111,7 @@ pub enum KeyQuotaRejection {
 impl Decider for KeyQuota {
     type Command = KeyQuotaCommand;
     type Event = KeyQuotaEvent;
-    type State = BTreeMap<KeyId, Place>;
+    type State = BTreeMap<KeyId, KeySlot>;
     type Rejection = KeyQuotaRejection;
 
     const CATEGORY: &'static str = "ring";
@@ -120,18 +122,18 @@ impl Decider for KeyQuota {
     ) -> Result<Vec<KeyQuotaEvent>, KeyQuotaRejection> {
         let KeyQuotaCommand::Claim { key, purpose, census, limit } = command;
         let at = census.as_of;
-        let own = state.get(&key).filter(|place| !census.leaves_free(key, **place));
-        if own.is_some_and(|own| own.purpose == purpose && at.since(own.at) < SETTLING / 2) {
+        let own = state.get(&key).filter(|slot| !census.is_reclaimable(key, **slot));
+        if own.is_some_and(|own| own.purpose == purpose && at.since(own.at) < SETTLING_TIME / 2) {
             return Ok(vec![]);
         }
         let others = state.iter().filter(|(other, _)| **other != key);
         let (gone, kept): (Vec<_>, Vec<_>) =
-            others.partition(|(other, place)| census.leaves_free(**other, **place));
-        // An operator's, which claim no place.
+            others.partition(|(other, slot)| census.is_reclaimable(**other, **slot));
+        // Keys that an operator created claim no slot.
         let unclaimed = |other: &&KeyId| **other != key && !state.contains_key(other);
         let unclaimed = census.open.iter().filter(unclaimed).count();
         let taken = u32::try_from(kept.len().saturating_add(unclaimed)).unwrap_or(u32::MAX);
-        // What opens, or has its place, keeps it whatever the account has by now.
+        // A valid key, or one that has its slot, keeps it even if the account's limit was lowered.
         let has_one = own.is_some() || census.open.contains(&key);
         if !has_one && taken >= limit {
             return Err(KeyQuotaRejection::Full { limit });
@@ -143,15 +145,15 @@ impl Decider for KeyQuota {
     fn evolve(mut state: Self::State, event: &KeyQuotaEvent) -> Self::State {
         let KeyQuotaEvent::Claimed { key, gone, at, purpose } = event;
         state.retain(|key, _| !gone.contains(key));
-        // Events of before the time was kept: a name is as old as its claim at least.
-        let place = Place { at: (*at).max(named_at(*key)), purpose: *purpose };
-        state.insert(*key, place);
+        // Events from before the time was recorded: the claim is at least as old as the key's id.
+        let slot = KeySlot { at: (*at).max(id_created_at(*key)), purpose: *purpose };
+        state.insert(*key, slot);
         state
     }
 }
 
-/// When a key got its name.
-fn named_at(key: KeyId) -> Timestamp {
+/// When a key's id was created.
+fn id_created_at(key: KeyId) -> Timestamp {
     let (seconds, nanos) = key.uuid().get_timestamp().map_or((0, 0), |time| time.to_unix());
     Timestamp::from_millis(seconds.saturating_mul(1_000)).plus(Duration::from_nanos(nanos.into()))
 }
@@ -163,7 +165,7 @@ mod tests {
     use super::*;
     use crate::spec::given;
 
-    /// A moment at which everything that the tests have claimed has settled.
+    /// A time by which all claims of the tests have settled.
     const LATE: Timestamp = Timestamp::from_millis(10_000_000);
 
     fn key(n: u128) -> KeyId {
@@ -190,7 +192,7 @@ mod tests {
         KeyQuotaEvent::Claimed { key: key(n), gone: keys(gone), at, purpose }
     }
 
-    /// Long ago.
+    /// A claim from long ago.
     fn claimed(n: u128) -> KeyQuotaEvent {
         claimed_at(n, &[], Timestamp::default(), ClaimPurpose::Create)
     }
@@ -206,17 +208,17 @@ mod tests {
     const FULL: KeyQuotaRejection = KeyQuotaRejection::Full { limit: 2 };
 
     #[test]
-    fn there_are_no_more_places_than_the_account_has() {
+    fn the_number_of_keys_is_limited() {
         given::<KeyQuota>([claimed(1)]).when(create(2, open(&[1]))).then([created(2, &[])]);
         given::<KeyQuota>([claimed(1), claimed(2)])
             .when(create(3, open(&[1, 2])))
             .then_rejected(&FULL);
-        // One of them an operator made, which claimed no place.
+        // One of them was created by an operator and has claimed no slot.
         given::<KeyQuota>([claimed(1)]).when(create(2, open(&[1, 7]))).then_rejected(&FULL);
     }
 
     #[test]
-    fn a_key_that_opens_nothing_any_more_leaves_its_place() {
+    fn slots_of_expired_and_revoked_keys_are_reclaimed() {
         let revoked = KeyCensus { revoked: keys(&[1, 9]), ..open(&[2]) };
         given::<KeyQuota>([claimed(1), claimed(2)])
             .when(create(3, revoked))
@@ -231,20 +233,20 @@ mod tests {
     }
 
     #[test]
-    fn a_key_has_one_place() {
+    fn a_key_claims_one_slot() {
         given::<KeyQuota>([claimed(1), created(2, &[])]).when(create(2, open(&[1]))).then_nothing();
     }
 
     #[test]
-    fn a_key_that_is_being_extended_is_not_taken_for_gone() {
+    fn the_slot_of_a_key_being_extended_is_not_reclaimed() {
         let known = || KeyCensus { expired: keys(&[1]), ..open(&[2]) };
         let full = || [claimed(1), claimed(2)];
         given::<KeyQuota>(full()).when(extend(1, known())).then([extended(1, &[])]);
         // A creation that read the state before that, and decides after it, finds no free slot.
         let with_extension = || full().into_iter().chain([extended(1, &[])]);
         given::<KeyQuota>(with_extension()).when(create(3, known())).then_rejected(&FULL);
-        // Nothing came of the extension.
-        let later = KeyCensus { as_of: LATE.plus(SETTLING), ..known() };
+        // The extension did not happen.
+        let later = KeyCensus { as_of: LATE.plus(SETTLING_TIME), ..known() };
         let at = later.as_of;
         given::<KeyQuota>(with_extension()).when(create(3, later)).then([claimed_at(
             3,
@@ -252,18 +254,18 @@ mod tests {
             at,
             ClaimPurpose::Create,
         )]);
-        // Somebody else had the place already.
+        // Another key has claimed the slot already.
         given::<KeyQuota>(full().into_iter().chain([created(3, &[1])]))
             .when(extend(1, known()))
             .then_rejected(&FULL);
     }
 
     #[test]
-    fn a_key_that_is_about_to_be_made_keeps_its_place_however_old_its_name_is() {
+    fn the_slot_of_a_key_being_created_is_not_reclaimed() {
         given::<KeyQuota>([claimed(1), created(2, &[])])
             .when(create(3, open(&[1])))
             .then_rejected(&FULL);
-        let later = KeyCensus { as_of: LATE.plus(SETTLING), ..open(&[1]) };
+        let later = KeyCensus { as_of: LATE.plus(SETTLING_TIME), ..open(&[1]) };
         let at = later.as_of;
         given::<KeyQuota>([claimed(1), created(2, &[])]).when(create(3, later)).then([claimed_at(
             3,
@@ -274,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_opens_may_be_extended_whatever_the_account_has_by_now() {
+    fn a_valid_key_can_be_extended_above_the_limit() {
         given::<KeyQuota>([claimed(1), claimed(2), claimed(3)])
             .when(extend(3, open(&[1, 2, 3])))
             .then([extended(3, &[])]);

@@ -1,18 +1,19 @@
 use serde::{Deserialize, Serialize};
 
-/// What a key may do.
+/// A permission of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Scope {
-    /// See jobs and uploads.
+    /// Read jobs and uploads.
     #[serde(rename = "jobs:read")]
     JobsRead,
-    /// Make and change them.
+    /// Create and change jobs and uploads.
     #[serde(rename = "jobs:write")]
     JobsWrite,
-    /// Make, change and revoke keys of its own tenant that may no more than itself.
+    /// Create, change and revoke keys of the same tenant that have no more permissions than this
+    /// one.
     #[serde(rename = "keys:manage")]
     KeysManage,
-    /// Read the audit trail of its own tenant.
+    /// Read the audit trail of the same tenant.
     #[serde(rename = "audit:read")]
     AuditRead,
     /// Everything an operator may see and do, for every tenant.
@@ -25,7 +26,7 @@ impl Scope {
     pub const ALL: [Self; 5] =
         [Self::JobsRead, Self::JobsWrite, Self::KeysManage, Self::AuditRead, Self::Admin];
 
-    /// As written in JSON.
+    /// The name in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::JobsRead => "jobs:read",

@@ -3,52 +3,52 @@ use std::collections::BTreeSet;
 use super::{KeyEvent, KeyTerms, Scope};
 use crate::{KeyId, Personal, Timestamp};
 
-/// Where a key stands: all that a gateway asks when a request comes in.
+/// State of a key: all that a gateway needs to authenticate a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum KeyState {
-    /// Nobody made it.
+    /// Not created.
     #[default]
     Unknown,
-    /// It opens, until it expires.
+    /// Accepted, until it expires.
     Active(Box<ActiveKey>),
-    /// It opened once.
+    /// Not accepted any more.
     Revoked(Box<ActiveKey>),
 }
 
-/// A key and how far it goes.
+/// A key and its permissions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActiveKey {
-    /// For a person.
+    /// Display name.
     pub name: Personal<String>,
-    /// For a person.
+    /// Description.
     pub description: Option<Personal<String>>,
-    /// What opens it: the newest first, the one before while it is in its grace.
-    pub secrets: Vec<KeptSecret>,
+    /// Its secrets: the current one first, then the previous one during its grace period.
+    pub secrets: Vec<StoredSecret>,
     /// What it may do.
     pub scopes: BTreeSet<Scope>,
-    /// How far it goes.
+    /// Its limits.
     pub terms: KeyTerms,
-    /// The keys that it was made by, the nearest first.
+    /// Its ancestors, the nearest first.
     pub makers: Vec<KeyId>,
-    /// When its newest secret was made.
+    /// When its current secret was created.
     pub rotated_at: Timestamp,
-    /// When its next rotation was told of, if it was.
+    /// When its next rotation is due, if that was announced.
     pub rotation_due: Option<Timestamp>,
 }
 
-/// What is kept of a secret.
+/// What is stored of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptSecret {
-    /// Hex HMAC-SHA256 under the pepper.
+pub struct StoredSecret {
+    /// HMAC-SHA256 under the pepper, in hex.
     pub hash: String,
-    /// Which pepper.
+    /// Version of the pepper.
     pub pepper_version: u32,
-    /// It opens nothing from then on.
+    /// When it stops being valid; `None` for the current secret.
     pub until: Option<Timestamp>,
 }
 
 impl KeyState {
-    /// The key, whether it still opens or not.
+    /// The key, whether it is still accepted or not.
     pub fn key(&self) -> Option<&ActiveKey> {
         match self {
             Self::Unknown => None,
@@ -58,7 +58,7 @@ impl KeyState {
 }
 
 impl KeyState {
-    /// Takes out what is personal: it cannot be read any more.
+    /// Removes the personal fields, which cannot be read any more.
     pub fn erase(&mut self) {
         match self {
             Self::Unknown => {}
@@ -71,13 +71,13 @@ impl KeyState {
 }
 
 impl ActiveKey {
-    /// True once its time is over.
+    /// True once it has expired.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.terms.expires_at.is_some_and(|end| end <= now)
     }
 
-    /// The secrets that open it now.
-    pub fn open_secrets(&self, now: Timestamp) -> impl Iterator<Item = &KeptSecret> {
+    /// The secrets that are valid at this time.
+    pub fn valid_secrets(&self, now: Timestamp) -> impl Iterator<Item = &StoredSecret> {
         self.secrets.iter().filter(move |kept| kept.until.is_none_or(|until| until > now))
     }
 }
@@ -98,7 +98,7 @@ pub(super) fn evolve(state: KeyState, event: &KeyEvent) -> KeyState {
             },
         ) => {
             let kept =
-                KeptSecret { hash: hash.clone(), pepper_version: *pepper_version, until: None };
+                StoredSecret { hash: hash.clone(), pepper_version: *pepper_version, until: None };
             KeyState::Active(Box::new(ActiveKey {
                 name: name.clone(),
                 description: description.clone(),
@@ -125,7 +125,7 @@ pub(super) fn evolve(state: KeyState, event: &KeyEvent) -> KeyState {
                     for old in &mut key.secrets {
                         old.until = Some(*old_until);
                     }
-                    let kept = KeptSecret {
+                    let kept = StoredSecret {
                         hash: hash.clone(),
                         pepper_version: *pepper_version,
                         until: None,

@@ -1,8 +1,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    GENERATIONS, Grant, Key, KeyChange, KeyCommand, KeyEvent, KeyRejection, KeyState, KeyTerms,
-    Scope,
+    Grant, Key, KeyChange, KeyCommand, KeyEvent, KeyRejection, KeyState, KeyTerms,
+    MAX_KEY_GENERATIONS, Scope,
 };
 use uuid::Uuid;
 
@@ -63,7 +63,7 @@ fn rotated() -> KeyEvent {
     }
 }
 
-fn refused(given: Vec<KeyEvent>, when: KeyCommand, pointer: &str) {
+fn assert_rejected(given: Vec<KeyEvent>, when: KeyCommand, pointer: &str) {
     match Key::decide(&Key::replay(&given), when) {
         Err(KeyRejection::Beyond(beyond)) => assert_eq!(beyond.pointer, pointer),
         other => panic!("{other:?}"),
@@ -75,7 +75,7 @@ fn manager(terms: KeyTerms) -> Grant {
 }
 
 #[test]
-fn a_key_knows_the_keys_that_it_was_made_by_and_these_are_not_endlessly_many() {
+fn the_chain_of_parent_keys_is_recorded_and_limited() {
     let read = || scopes([Scope::JobsRead]);
     let line = |length: usize| -> Vec<KeyId> {
         (0..length).map(|n| KeyId::from_uuid(Uuid::from_u128(n as u128))).collect()
@@ -83,30 +83,32 @@ fn a_key_knows_the_keys_that_it_was_made_by_and_these_are_not_endlessly_many() {
     let by = |length| Grant { line: line(length), ..manager(KeyTerms::default()) };
     let made =
         |length| Key::decide(&KeyState::Unknown, create(read(), KeyTerms::default(), by(length)));
-    let state = Key::replay(&made(GENERATIONS).unwrap());
-    assert_eq!(state.key().unwrap().makers, line(GENERATIONS));
-    assert_eq!(made(GENERATIONS + 1), Err(KeyRejection::TooManyMakers));
+    let state = Key::replay(&made(MAX_KEY_GENERATIONS).unwrap());
+    assert_eq!(state.key().unwrap().makers, line(MAX_KEY_GENERATIONS));
+    assert_eq!(made(MAX_KEY_GENERATIONS + 1), Err(KeyRejection::TooManyMakers));
 }
 
 #[test]
-fn a_key_is_made_once_and_ends_once() {
-    let house = Grant::of_the_house;
+fn a_key_is_created_once_and_revoked_once() {
+    let unrestricted = Grant::unrestricted;
     let all = scopes([Scope::JobsRead]);
-    given::<Key>([]).when(create(all.clone(), KeyTerms::default(), house())).then([reader()]);
+    given::<Key>([])
+        .when(create(all.clone(), KeyTerms::default(), unrestricted()))
+        .then([reader()]);
     given::<Key>([reader()])
-        .when(create(all, KeyTerms::default(), house()))
+        .when(create(all, KeyTerms::default(), unrestricted()))
         .then_rejected(&KeyRejection::AlreadyCreated);
-    let revoke = || KeyCommand::Revoke { by: Grant::of_the_house() };
+    let revoke = || KeyCommand::Revoke { by: Grant::unrestricted() };
     given::<Key>([]).when(revoke()).then_rejected(&KeyRejection::NotFound);
     given::<Key>([reader()]).when(revoke()).then([KeyEvent::Revoked {}]);
     given::<Key>([reader(), KeyEvent::Revoked {}]).when(revoke()).then_nothing();
     given::<Key>([reader(), KeyEvent::Revoked {}])
-        .when(rotate(house()))
+        .when(rotate(unrestricted()))
         .then_rejected(&KeyRejection::Revoked);
 }
 
 #[test]
-fn nobody_gives_more_than_they_have() {
+fn a_caller_cannot_grant_more_than_it_has() {
     let plain = KeyTerms::default;
     let read = || scopes([Scope::JobsRead]);
     let few = KeyTerms { max_concurrent_jobs: Some(2), ..plain() };
@@ -128,21 +130,25 @@ fn nobody_gives_more_than_they_have() {
         (read(), plain(), near.clone(), "#/allowed_ips"),
         (read(), far, near.clone(), "#/allowed_ips"),
     ] {
-        refused(vec![], create(wanted, terms, manager(own)), pointer);
+        assert_rejected(vec![], create(wanted, terms, manager(own)), pointer);
     }
     given::<Key>([])
         .when(create(read(), until(5_000), manager(until(5_000))))
         .then([created(read(), until(5_000))]);
-    // Nor do they change, extend, rotate or end a key that may more.
+    // Nor can it change, extend, rotate or revoke a key with more permissions.
     let strong = || vec![created(scopes([Scope::JobsWrite]), plain())];
     let weak = || manager(plain());
     let less = KeyChange { scopes: Some(read()), ..KeyChange::default() };
     let update = KeyCommand::Update { change: Box::new(less), by: weak() };
-    refused(strong(), update, "#/scopes");
-    refused(strong(), KeyCommand::Extend { expires_at: None, by: weak(), at: NOW }, "#/scopes");
-    refused(strong(), rotate(weak()), "#/scopes");
-    refused(strong(), KeyCommand::Revoke { by: weak() }, "#/scopes");
-    refused(
+    assert_rejected(strong(), update, "#/scopes");
+    assert_rejected(
+        strong(),
+        KeyCommand::Extend { expires_at: None, by: weak(), at: NOW },
+        "#/scopes",
+    );
+    assert_rejected(strong(), rotate(weak()), "#/scopes");
+    assert_rejected(strong(), KeyCommand::Revoke { by: weak() }, "#/scopes");
+    assert_rejected(
         vec![created(read(), until(5_000))],
         KeyCommand::Extend {
             expires_at: Some(Timestamp::from_millis(9_000)),
@@ -154,19 +160,19 @@ fn nobody_gives_more_than_they_have() {
 }
 
 #[test]
-fn a_rotated_key_has_two_secrets_for_a_while_and_never_three() {
-    given::<Key>([reader()]).when(rotate(Grant::of_the_house())).then([rotated()]);
+fn a_rotated_key_has_two_secrets_during_the_grace_period() {
+    given::<Key>([reader()]).when(rotate(Grant::unrestricted())).then([rotated()]);
     let KeyState::Active(key) = Key::replay(&[reader(), rotated(), rotated()]) else { panic!() };
-    let open = |at| key.open_secrets(Timestamp::from_millis(at)).count();
+    let open = |at| key.valid_secrets(Timestamp::from_millis(at)).count();
     assert_eq!((key.secrets.len(), open(1_499), open(1_500)), (2, 2, 1));
     assert_eq!(key.secrets.first().unwrap().until, None);
 }
 
 #[test]
-fn an_end_is_moved_and_lies_ahead() {
+fn an_expiry_can_change_and_must_be_in_the_future() {
     let extend = |end: u64| KeyCommand::Extend {
         expires_at: Some(Timestamp::from_millis(end)),
-        by: Grant::of_the_house(),
+        by: Grant::unrestricted(),
         at: NOW,
     };
     let moved = KeyEvent::Extended { expires_at: Some(Timestamp::from_millis(9_000)) };
@@ -179,12 +185,12 @@ fn an_end_is_moved_and_lies_ahead() {
 }
 
 #[test]
-fn an_update_keeps_what_it_does_not_name() {
+fn an_update_keeps_values_that_are_not_given() {
     let update =
-        |change| KeyCommand::Update { change: Box::new(change), by: Grant::of_the_house() };
+        |change| KeyCommand::Update { change: Box::new(change), by: Grant::unrestricted() };
     let read = || scopes([Scope::JobsRead]);
-    let so_already = KeyChange { scopes: Some(read()), ..KeyChange::default() };
-    given::<Key>([reader()]).when(update(so_already)).then_nothing();
+    let unchanged = KeyChange { scopes: Some(read()), ..KeyChange::default() };
+    given::<Key>([reader()]).when(update(unchanged)).then_nothing();
     let wide = KeyTerms { monthly_limit_minutes: Some(9), ..until(5_000) };
     let fewer = KeyChange { max_concurrent_jobs: Some(Some(1)), ..KeyChange::default() };
     let narrow = KeyTerms { max_concurrent_jobs: Some(1), ..wide.clone() };
@@ -201,7 +207,7 @@ fn an_update_keeps_what_it_does_not_name() {
 }
 
 #[test]
-fn a_coming_rotation_is_told_once() {
+fn a_rotation_is_announced_once() {
     let due = Timestamp::from_millis(7_000);
     let announce = || KeyCommand::AnnounceRotation { due };
     given::<Key>([reader()]).when(announce()).then([KeyEvent::RotationDue { due }]);
@@ -209,13 +215,13 @@ fn a_coming_rotation_is_told_once() {
 }
 
 #[test]
-fn of_two_who_replace_the_same_secret_one_does() {
+fn only_one_of_two_rotations_replaces_a_secret() {
     let replace = |made: u64| KeyCommand::Rotate {
         hash: "11".to_owned(),
         pepper_version: 1,
         grace: Duration::from_millis(500),
         replaces: Some(Timestamp::from_millis(made)),
-        by: Grant::of_the_house(),
+        by: Grant::unrestricted(),
         at: NOW,
     };
     given::<Key>([reader()]).when(replace(1_000)).then([rotated()]);

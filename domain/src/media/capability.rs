@@ -4,24 +4,24 @@ use serde::{Deserialize, Serialize};
 
 use super::{AudioCodec, Container, Device, VideoCodec};
 
-/// What a worker proved it can do, by doing it once at start.
+/// What a worker can do, as verified by encoding test frames at start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
-    /// The libraries' version.
+    /// FFmpeg version.
     pub ffmpeg: String,
-    /// Encoded a frame.
+    /// Video codecs that it encodes.
     pub video_codecs: BTreeSet<VideoCodec>,
-    /// Encoded a frame.
+    /// Audio codecs that it encodes.
     pub audio_codecs: BTreeSet<AudioCodec>,
-    /// Wrote a header.
+    /// Containers that it writes.
     pub containers: BTreeSet<Container>,
-    /// What was found beside the processor.
+    /// Hardware devices found, in addition to the CPU.
     #[serde(default)]
     pub devices: Vec<Device>,
 }
 
 impl Capabilities {
-    /// Everything this build knows of, for checks before any worker is asked.
+    /// Everything that this build supports, for checks before any worker is known.
     pub fn everything() -> Self {
         Self {
             ffmpeg: String::new(),
@@ -32,12 +32,12 @@ impl Capabilities {
         }
     }
 
-    /// Whether a worker encodes it.
+    /// True if a worker encodes this codec.
     pub fn encodes_video(&self, codec: VideoCodec) -> bool {
         codec.encoder().is_some() && self.video_codecs.contains(&codec)
     }
 
-    /// Whether a worker encodes it.
+    /// True if a worker encodes this codec.
     pub fn encodes_audio(&self, codec: AudioCodec) -> bool {
         codec.encoder().is_some() && self.audio_codecs.contains(&codec)
     }

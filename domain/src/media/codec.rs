@@ -1,32 +1,35 @@
 use serde::{Deserialize, Serialize};
 
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$case_doc:meta])* $case:ident = $word:literal),+ $(,)? }) => {
+macro_rules! string_enum {
+    (
+        $(#[$doc:meta])*
+        $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }
+    ) => {
         $(#[$doc])*
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
         )]
         pub enum $name {
-            $($(#[$case_doc])* #[serde(rename = $word)] $case),+
+            $($(#[$variant_doc])* #[serde(rename = $text)] $variant),+
         }
 
         impl $name {
-            /// Every case, in the order of declaration.
-            pub const ALL: &'static [Self] = &[$(Self::$case),+];
+            /// Every variant, in declaration order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The word as written in JSON.
+            /// The name in JSON.
             pub const fn as_str(self) -> &'static str {
                 match self {
-                    $(Self::$case => $word),+
+                    $(Self::$variant => $text),+
                 }
             }
         }
     };
 }
-pub(crate) use words;
+pub(crate) use string_enum;
 
-words! {
-    /// What a picture stream is coded with.
+string_enum! {
+    /// Codec of a video stream.
     VideoCodec {
         /// AVC.
         H264 = "h264",
@@ -40,23 +43,23 @@ words! {
         Av1 = "av1",
         /// Apple's intermediate codec.
         Prores = "prores",
-        /// GIF, with a palette of its own.
+        /// GIF, with its own palette.
         Gif = "gif",
-        /// JPEG pictures.
+        /// JPEG images.
         Mjpeg = "mjpeg",
-        /// PNG pictures.
+        /// PNG images.
         Png = "png",
-        /// WebP, moving or still.
+        /// WebP, animated or still.
         Webp = "webp",
-        /// The packets as they are.
+        /// Packets copied without re-encoding.
         Copy = "copy",
-        /// No picture.
+        /// No video.
         None = "none",
     }
 }
 
-words! {
-    /// What a sound stream is coded with.
+string_enum! {
+    /// Codec of an audio stream.
     AudioCodec {
         /// AAC-LC.
         Aac = "aac",
@@ -70,41 +73,41 @@ words! {
         Ac3 = "ac3",
         /// FLAC.
         Flac = "flac",
-        /// Samples as they are, 16 or 24 bits, little-endian.
+        /// Uncompressed samples, 16 or 24 bits, little-endian.
         Pcm = "pcm",
-        /// The packets as they are.
+        /// Packets copied without re-encoding.
         Copy = "copy",
-        /// No sound.
+        /// No audio.
         None = "none",
     }
 }
 
-words! {
-    /// How much work an encoder may spend.
+string_enum! {
+    /// Speed of an encoder: slower presets compress better.
     Preset {
-        /// Least.
+        /// The fastest.
         Ultrafast = "ultrafast",
-        /// Less still.
+        /// Faster than `veryfast`.
         Superfast = "superfast",
-        /// Much less.
+        /// Faster than `faster`.
         Veryfast = "veryfast",
-        /// Less.
+        /// Faster than `fast`.
         Faster = "faster",
-        /// A little less.
+        /// Slightly faster than `medium`.
         Fast = "fast",
-        /// The usual.
+        /// The default.
         Medium = "medium",
-        /// More.
+        /// Slower than `medium`.
         Slow = "slow",
-        /// Much more.
+        /// Slower than `slow`.
         Slower = "slower",
-        /// Most.
+        /// The slowest.
         Veryslow = "veryslow",
     }
 }
 
 impl VideoCodec {
-    /// FFmpeg's encoder for it; none if nothing is encoded.
+    /// FFmpeg's encoder for it; `None` if nothing is encoded.
     pub const fn encoder(self) -> Option<&'static str> {
         match self {
             Self::H264 => Some("libx264"),
@@ -121,18 +124,18 @@ impl VideoCodec {
         }
     }
 
-    /// By FFmpeg's name of what a file holds.
+    /// The codec with this FFmpeg codec name.
     pub fn of_stream(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|codec| codec.encoder().is_some() && codec.as_str() == name)
     }
 
-    /// The constant-quality scale, 0 or so being best; none if the codec has none.
+    /// Range of the constant rate factor, the lower the better; `None` if the codec has none.
     pub const fn crf_range(self) -> Option<(u8, u8)> {
         match self {
             Self::H264 | Self::Hevc => Some((0, 51)),
             Self::Vp8 => Some((4, 63)),
             Self::Vp9 => Some((0, 63)),
-            // Its encoder takes 0 for nothing said.
+            // Its encoder treats 0 as unset.
             Self::Av1 => Some((1, 63)),
             Self::Prores
             | Self::Gif
@@ -144,8 +147,8 @@ impl VideoCodec {
         }
     }
 
-    /// The constant quality taken when nothing is asked for.
-    pub const fn usual_crf(self) -> u8 {
+    /// The default constant rate factor.
+    pub const fn default_crf(self) -> u8 {
         match self {
             Self::Hevc => 28,
             Self::Vp8 => 10,
@@ -162,14 +165,14 @@ impl VideoCodec {
         }
     }
 
-    /// True if it codes one picture by another: it has keyframes, presets and rates.
+    /// True if it uses inter-frame compression: it has keyframes, presets and bitrates.
     pub const fn is_inter(self) -> bool {
         self.crf_range().is_some()
     }
 }
 
 impl AudioCodec {
-    /// FFmpeg's encoder for it; none if nothing is encoded.
+    /// FFmpeg's encoder for it; `None` if nothing is encoded.
     pub const fn encoder(self) -> Option<&'static str> {
         match self {
             Self::Aac => Some("aac"),
@@ -183,7 +186,7 @@ impl AudioCodec {
         }
     }
 
-    /// By FFmpeg's name of what a file holds.
+    /// The codec with this FFmpeg codec name.
     pub fn of_stream(name: &str) -> Option<Self> {
         match name {
             _ if name.starts_with("pcm_") => Some(Self::Pcm),
@@ -191,12 +194,12 @@ impl AudioCodec {
         }
     }
 
-    /// True if nothing is lost, and no bitrate applies.
+    /// True if it is lossless, so that no bitrate applies.
     pub const fn is_lossless(self) -> bool {
         matches!(self, Self::Flac | Self::Pcm | Self::Copy | Self::None)
     }
 
-    /// The most channels it is asked to carry.
+    /// Maximum number of channels.
     pub const fn max_channels(self) -> u32 {
         match self {
             Self::Mp3 => 2,
@@ -211,10 +214,10 @@ impl AudioCodec {
         }
     }
 
-    /// The rate it takes that is nearest to a wanted one without losing more than it must.
+    /// The supported sample rate for a wanted one: the next higher, or the highest.
     pub fn sample_rate(self, wanted: u32) -> u32 {
         let rates: &[u32] = match self {
-            // Opus knows 48 kHz; what else it takes, it converts.
+            // Opus works at 48 kHz; it resamples all other rates.
             Self::Opus => &[48_000],
             Self::Mp3 => &[8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000],
             Self::Ac3 => &[32_000, 44_100, 48_000],

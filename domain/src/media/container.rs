@@ -1,19 +1,19 @@
 use super::{
     AudioCodec as A, VideoCodec as V,
-    codec::{AudioCodec, VideoCodec, words},
+    codec::{AudioCodec, VideoCodec, string_enum},
 };
 use serde::{Deserialize, Serialize};
 
-words! {
-    /// The file around the streams.
+string_enum! {
+    /// Container format of a file.
     Container {
-        /// ISO base media, index first.
+        /// ISO base media file format (MP4), index first.
         Mp4 = "mp4",
         /// QuickTime.
         Mov = "mov",
         /// Matroska.
         Mkv = "mkv",
-        /// Matroska for the web.
+        /// `WebM`, the Matroska subset for the web.
         Webm = "webm",
         /// Audio Video Interleave.
         Avi = "avi",
@@ -21,13 +21,13 @@ words! {
         Ts = "ts",
         /// Flash video.
         Flv = "flv",
-        /// GIF, moving.
+        /// Animated GIF.
         Gif = "gif",
-        /// WebP, moving.
+        /// Animated WebP.
         Webp = "webp",
-        /// MPEG layer 3.
+        /// MPEG layer 3 audio.
         Mp3 = "mp3",
-        /// ISO base media with sound alone.
+        /// ISO base media file format (MP4), audio only.
         M4a = "m4a",
         /// AAC in ADTS frames.
         Aac = "aac",
@@ -37,17 +37,17 @@ words! {
         Opus = "opus",
         /// RIFF WAVE.
         Wav = "wav",
-        /// FLAC's own.
+        /// Native FLAC.
         Flac = "flac",
-        /// JPEG files, one a picture.
+        /// JPEG files, one per frame.
         Jpg = "jpg",
-        /// PNG files, one a picture.
+        /// PNG files, one per frame.
         Png = "png",
     }
 }
 
 impl Container {
-    /// By a file name's extension.
+    /// The container with this file name extension.
     pub fn from_extension(extension: &str) -> Option<Self> {
         match extension {
             "m4v" => Some(Self::Mp4),
@@ -81,13 +81,13 @@ impl Container {
         }
     }
 
-    /// True if a copied picture is still turned when it is shown: a photograph says so itself, of a
-    /// film its container does.
-    pub(super) const fn holds_turn(self, still: bool) -> bool {
+    /// True if the rotation of copied video packets is kept: a JPEG image carries it itself, that
+    /// of a video is stored in the container.
+    pub(super) const fn keeps_rotation(self, still: bool) -> bool {
         if still { matches!(self, Self::Jpg) } else { matches!(self, Self::Mp4 | Self::Mov) }
     }
 
-    /// What players accept as its picture, the usual one first.
+    /// Video codecs that players accept in it, the default one first.
     pub const fn video(self) -> &'static [VideoCodec] {
         match self {
             Self::Mp4 => &[V::H264, V::Hevc, V::Av1, V::Vp9],
@@ -107,7 +107,7 @@ impl Container {
         }
     }
 
-    /// What players accept as its sound, the usual one first.
+    /// Audio codecs that players accept in it, the default one first.
     pub const fn audio(self) -> &'static [AudioCodec] {
         match self {
             Self::Mp4 => &[A::Aac, A::Mp3, A::Opus, A::Ac3, A::Flac],
@@ -127,7 +127,7 @@ impl Container {
         }
     }
 
-    /// FFmpeg's codec for text subtitles in it; none if it holds none.
+    /// FFmpeg's codec for text subtitles in it; `None` if it has no subtitles.
     pub const fn subtitles(self) -> Option<&'static str> {
         match self {
             Self::Mp4 | Self::Mov => Some("mov_text"),
@@ -150,28 +150,28 @@ impl Container {
         }
     }
 
-    /// True if it hides the pictures before a cut from the player, so that copied packets can
-    /// start between keyframes.
+    /// True if an edit list can hide the frames before a cut from the player, so that copied
+    /// packets can start at an earlier keyframe.
     pub const fn has_edit_list(self) -> bool {
         matches!(self, Self::Mp4 | Self::Mov | Self::M4a)
     }
 
-    /// True if pictures must come at a constant rate.
+    /// True if it needs a constant frame rate.
     pub const fn needs_constant_rate(self) -> bool {
         matches!(self, Self::Avi | Self::Jpg | Self::Png)
     }
 
-    /// True if every picture is a file of its own.
+    /// True if every frame is a separate file.
     pub const fn is_images(self) -> bool {
         matches!(self, Self::Jpg | Self::Png)
     }
 
-    /// True if more than one sound stream fits.
-    pub const fn holds_many(self) -> bool {
+    /// True if it can hold more than one audio stream.
+    pub const fn allows_multiple_audio(self) -> bool {
         matches!(self, Self::Mp4 | Self::Mov | Self::Mkv | Self::Webm | Self::Ts | Self::Avi)
     }
 
-    /// Every extension that names one, for telling what would work.
+    /// All file name extensions, for error messages.
     pub fn extensions() -> String {
         let all: Vec<String> = Self::ALL.iter().map(|c| format!(".{}", c.as_str())).collect();
         all.join(", ")

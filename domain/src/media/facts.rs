@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Micros;
 
-/// A ratio as FFmpeg writes it.
+/// A rational number, as FFmpeg writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rational {
     /// Numerator.
@@ -17,12 +17,12 @@ impl Rational {
     /// One to one.
     pub const ONE: Self = Self { num: 1, den: 1 };
 
-    /// As a decimal; 0 for an unknown ratio.
+    /// The ratio as a decimal; 0 if it is unknown.
     pub fn as_f64(self) -> f64 {
         if self.den == 0 { 0.0 } else { f64::from(self.num) / f64::from(self.den) }
     }
 
-    /// A frame rate given in thousandths; the television rates are meant exactly.
+    /// A frame rate given in thousandths; NTSC rates become exact fractions.
     pub const fn from_millifps(millifps: u32) -> Self {
         match millifps {
             23_976 => Self { num: 24_000, den: 1_001 },
@@ -36,123 +36,123 @@ impl Rational {
     }
 }
 
-/// What opening an input told.
+/// What probing found in a file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MediaFacts {
     /// FFmpeg's demuxer name.
     pub format: String,
-    /// As the container says; none when it does not.
+    /// Duration as the container states it, if it does.
     pub duration: Option<Micros>,
-    /// Bits per second over all, if known.
+    /// Total bits per second, if known.
     pub bitrate: Option<u64>,
-    /// In the file's order.
+    /// The streams, in file order.
     pub streams: Vec<StreamFacts>,
-    /// In order.
+    /// The chapters, in order.
     pub chapters: Vec<Chapter>,
-    /// The container's own, keys in lower case.
+    /// The container's tags, with lower-case keys.
     pub tags: BTreeMap<String, String>,
 }
 
-/// What is known of one stream.
+/// What probing found about one stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StreamFacts {
-    /// In the file.
+    /// Index of the stream in the file.
     pub index: u32,
     /// FFmpeg's codec name.
     pub codec: String,
     /// FFmpeg's name of the codec's profile.
     pub profile: Option<String>,
-    /// ISO 639-2, if said.
+    /// ISO 639-2 language code, if given.
     pub language: Option<String>,
-    /// What a player shows of it.
+    /// Title as players show it.
     pub title: Option<String>,
-    /// FFmpeg's words for what it is there for: `default`, `forced`, `attached_pic`, …
+    /// FFmpeg's dispositions: `default`, `forced`, `attached_pic`, …
     pub dispositions: Vec<String>,
-    /// Of this stream alone, if the container says.
+    /// Duration of this stream, if the container states it.
     pub duration: Option<Micros>,
-    /// When its first packet is shown, after the file's beginning.
+    /// Presentation time of its first packet, relative to the start of the file.
     pub start: Option<Micros>,
     /// Bits per second, if known.
     pub bitrate: Option<u64>,
-    /// Packets, if the container says.
+    /// Number of packets, if the container states it.
     pub packets: Option<u64>,
-    /// What it carries.
+    /// Facts by the kind of stream.
     pub detail: StreamDetail,
 }
 
-/// What a stream carries.
+/// Facts by the kind of stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamDetail {
-    /// Pictures.
+    /// A video stream.
     Video(Box<VideoFacts>),
-    /// Sound.
+    /// An audio stream.
     Audio(AudioFacts),
-    /// Subtitles.
+    /// A subtitle stream.
     Subtitle {
-        /// False for pictures of text.
+        /// False for bitmap subtitles.
         text: bool,
     },
-    /// Data, attachments.
+    /// Data and attachments.
     Other,
 }
 
-/// What is known of a picture stream.
+/// Facts of a video stream.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VideoFacts {
-    /// Coded pixels, before rotation.
+    /// Width in coded pixels, before rotation.
     pub width: u32,
-    /// Coded pixels, before rotation.
+    /// Height in coded pixels, before rotation.
     pub height: u32,
-    /// Shape of a pixel; 1:1 when unknown.
+    /// Aspect ratio of a pixel; 1:1 if unknown.
     pub pixel_aspect: Rational,
-    /// Average; 0 when unknown.
+    /// Average frame rate; 0 if unknown.
     pub frame_rate: Rational,
-    /// True if the pictures do not come at one rate.
+    /// True if the frame rate varies.
     pub variable_rate: bool,
-    /// Clockwise degrees that a player turns it by: 0, 90, 180 or 270.
+    /// Rotation by a player, in degrees clockwise: 0, 90, 180 or 270.
     pub rotation: u16,
-    /// A player mirrors it from left to right, once it is turned.
+    /// True if a player mirrors it horizontally, after rotation.
     #[serde(default)]
     pub mirrored: bool,
-    /// FFmpeg's name.
+    /// FFmpeg's name of the pixel format.
     pub pixel_format: String,
-    /// Bits of a sample.
+    /// Bits per sample.
     pub bit_depth: u8,
-    /// How colour is halved.
+    /// Chroma subsampling.
     pub chroma: Chroma,
-    /// True if it can be seen through.
+    /// True if it has an alpha channel.
     pub alpha: bool,
-    /// True if a picture is two fields.
+    /// True if a frame consists of two fields.
     pub interlaced: bool,
-    /// Of the two, the lower lines are shown first.
+    /// True if the bottom field is displayed first.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub bottom_first: bool,
-    /// What the numbers mean.
+    /// Colour space of the samples.
     pub color: Color,
-    /// Seconds between keyframes at most; filled by a probe job alone.
+    /// Maximum interval between keyframes in seconds; only set by a probe job.
     pub keyframe_interval: Option<f64>,
 }
 
-/// How colour is halved against brightness.
+/// Chroma subsampling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Chroma {
-    /// In both directions.
+    /// Halved in both directions.
     #[serde(rename = "4:2:0")]
     Quarter,
-    /// Across.
+    /// Halved horizontally.
     #[serde(rename = "4:2:2")]
     Half,
-    /// Not at all.
+    /// Not subsampled.
     #[serde(rename = "4:4:4")]
     Full,
-    /// There is none.
+    /// No chroma: greyscale.
     #[serde(rename = "4:0:0")]
     Gray,
 }
 
-/// What the numbers of a picture mean; FFmpeg's names, none when the file does not say.
+/// Colour space of a video; FFmpeg's names, `None` if the file does not state it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Color {
     /// `tv` or `pc`.
@@ -163,57 +163,57 @@ pub struct Color {
     pub transfer: Option<String>,
     /// `bt709`, `bt2020nc`, …
     pub matrix: Option<String>,
-    /// Of a high dynamic range; by its transfer.
+    /// Kind of high dynamic range, by the transfer characteristic.
     pub hdr: Option<Hdr>,
-    /// Candela a square metre of the brightest mastering white, if told.
+    /// Peak luminance of the mastering display in cd/m², if given.
     pub mastering_peak: Option<f64>,
-    /// Candela a square metre of the brightest pixel, if told.
+    /// Maximum content light level in cd/m², if given.
     pub max_content_light: Option<u32>,
 }
 
-/// The kinds of high dynamic range.
+/// Kinds of high dynamic range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hdr {
-    /// SMPTE 2084: HDR10 and Dolby Vision's base.
+    /// SMPTE ST 2084 (PQ): HDR10 and the base layer of Dolby Vision.
     Pq,
     /// Hybrid log-gamma.
     Hlg,
 }
 
-/// What is known of a sound stream.
+/// Facts of an audio stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AudioFacts {
-    /// Count.
+    /// Number of channels.
     pub channels: u32,
-    /// FFmpeg's name of their places.
+    /// FFmpeg's name of the channel layout.
     pub layout: String,
-    /// Hertz.
+    /// Sample rate in hertz.
     pub sample_rate: u32,
-    /// FFmpeg's name.
+    /// FFmpeg's name of the sample format.
     pub sample_format: String,
-    /// Bits of a sample, where that means something.
+    /// Bits per sample, where applicable.
     pub bit_depth: Option<u8>,
 }
 
-/// A named part of a film.
+/// A chapter of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chapter {
-    /// First instant.
+    /// Start, inclusive.
     pub start: Micros,
-    /// First instant after it.
+    /// End, exclusive.
     pub end: Micros,
-    /// What a player shows.
+    /// Title as players show it.
     pub title: Option<String>,
 }
 
 impl StreamFacts {
-    /// When it ends, counted from the container's first instant, if it says how long it lasts.
+    /// When it ends, relative to the start of the container, if its duration is known.
     pub fn end(&self) -> Option<Micros> {
         Some(self.start.unwrap_or(0).saturating_add(self.duration?))
     }
 
-    /// Its picture; none for a cover or anything else.
+    /// Its video facts; `None` for an attached picture and other kinds of streams.
     pub fn video(&self) -> Option<&VideoFacts> {
         match &self.detail {
             StreamDetail::Video(video) if !self.is("attached_pic") => Some(video),
@@ -224,7 +224,7 @@ impl StreamFacts {
         }
     }
 
-    /// Its sound.
+    /// Its audio facts, if it is an audio stream.
     pub const fn audio(&self) -> Option<&AudioFacts> {
         match &self.detail {
             StreamDetail::Audio(audio) => Some(audio),
@@ -237,19 +237,19 @@ impl StreamFacts {
         matches!(self.detail, StreamDetail::Subtitle { .. })
     }
 
-    /// Whether it is there for something.
+    /// True if it has this disposition.
     pub fn is(&self, disposition: &str) -> bool {
         self.dispositions.iter().any(|d| d == disposition)
     }
 }
 
 impl MediaFacts {
-    /// True of a picture's own file format, like JPEG.
-    pub fn is_a_picture(&self) -> bool {
+    /// True for image file formats, like JPEG.
+    pub fn is_image(&self) -> bool {
         self.format.ends_with("_pipe")
     }
 
-    /// The picture to take when none is chosen: the default one, then the largest.
+    /// The video stream to use by default: the one marked default, then the largest.
     pub fn video(&self) -> Option<(&StreamFacts, &VideoFacts)> {
         let all = self.streams.iter().filter_map(|stream| Some((stream, stream.video()?)));
         all.reduce(|best, next| {
@@ -260,7 +260,8 @@ impl MediaFacts {
         })
     }
 
-    /// The sound to take when none is chosen: the default one, then that of the most channels.
+    /// The audio stream to use by default: the one marked default, then the one with the most
+    /// channels.
     pub fn audio(&self) -> Option<(&StreamFacts, &AudioFacts)> {
         self.sounds().reduce(|best, next| {
             let rank = |(stream, audio): &(&StreamFacts, &AudioFacts)| {
@@ -270,38 +271,37 @@ impl MediaFacts {
         })
     }
 
-    /// Every sound, in the file's order.
+    /// Every audio stream, in file order.
     pub fn sounds(&self) -> impl Iterator<Item = (&StreamFacts, &AudioFacts)> {
         self.streams.iter().filter_map(|stream| Some((stream, stream.audio()?)))
     }
 
-    /// Every subtitle, in the file's order.
+    /// Every subtitle stream, in file order.
     pub fn subtitles(&self) -> impl Iterator<Item = &StreamFacts> {
         self.streams.iter().filter(|stream| stream.is_subtitle())
     }
 }
 
 impl MediaFacts {
-    /// As users see it: times in seconds.
+    /// JSON for the API, with times in seconds.
     pub fn shown(&self) -> serde_json::Value {
-        let mut shown = serde_json::json!(self);
-        if let Some(streams) = shown.get_mut("streams").and_then(|s| s.as_array_mut()) {
+        let mut json = serde_json::json!(self);
+        if let Some(streams) = json.get_mut("streams").and_then(|s| s.as_array_mut()) {
             for stream in streams {
                 flatten(stream);
                 in_seconds(stream);
             }
         }
-        for chapter in
-            shown.get_mut("chapters").and_then(|c| c.as_array_mut()).into_iter().flatten()
+        for chapter in json.get_mut("chapters").and_then(|c| c.as_array_mut()).into_iter().flatten()
         {
             in_seconds(chapter);
         }
-        in_seconds(&mut shown);
-        shown
+        in_seconds(&mut json);
+        json
     }
 }
 
-/// A stream's kind beside its fields instead of around them.
+/// Puts a stream's kind next to its fields instead of around them.
 fn flatten(stream: &mut serde_json::Value) {
     let Some(fields) = stream.as_object_mut() else { return };
     let (kind, detail) = match fields.remove("detail") {

@@ -1,15 +1,14 @@
-//! How much memory a plan takes at the least.
+//! Lower bounds of the memory that a plan needs.
 
 use super::{
     MediaFacts, Micros, Plan, Preset, StreamPlan, VideoCodec, VideoFacts, VideoPlan, facts::Chroma,
 };
 
-/// Frames of an input that are in memory at once: the one being decoded, the one it refers to, and the
-/// one being filtered.
-const DECODED: u64 = 3;
+/// Decoded frames of an input that are in memory at once: the one being decoded, its reference, and
+/// the one being filtered.
+const DECODED_FRAMES: u64 = 3;
 
-/// Bytes of frames that a conversion holds at once at the least. Nothing takes less; with packets,
-/// filters and threads it takes more.
+/// Minimum bytes of frames that a conversion holds at once; packets, filters and threads add to it.
 pub fn footprint_of_plan(plan: &Plan, inputs: &[MediaFacts]) -> u64 {
     let videos = || plan.video.iter().filter(|video| video.codec != VideoCodec::Copy);
     let decoded = if videos().next().is_some() { decoded(inputs) } else { 0 };
@@ -17,14 +16,14 @@ pub fn footprint_of_plan(plan: &Plan, inputs: &[MediaFacts]) -> u64 {
     encoded.fold(decoded, u64::saturating_add)
 }
 
-/// The same of a stream: every rendition is encoded at the same time.
+/// The same for a stream: all renditions are encoded at the same time.
 pub fn footprint_of_stream(plan: &StreamPlan, inputs: &[MediaFacts]) -> u64 {
     let videos = plan.renditions.iter().map(|rendition| &rendition.video);
     let renditions = videos.map(|video| encoded(video, plan.duration));
     renditions.fold(decoded(inputs), u64::saturating_add)
 }
 
-/// The same of looking at every frame of the inputs.
+/// The same for analysing every frame of the inputs.
 pub fn footprint_of_frames(inputs: &[MediaFacts]) -> u64 {
     decoded(inputs)
 }
@@ -32,13 +31,13 @@ pub fn footprint_of_frames(inputs: &[MediaFacts]) -> u64 {
 fn decoded(inputs: &[MediaFacts]) -> u64 {
     let frames = inputs.iter().filter_map(MediaFacts::video).map(|(_, video)| {
         let area = u64::from(video.width).saturating_mul(u64::from(video.height));
-        (area.saturating_mul(eighths(video)) / 8).saturating_mul(DECODED)
+        (area.saturating_mul(bits_per_pixel(video)) / 8).saturating_mul(DECODED_FRAMES)
     });
     frames.fold(0, u64::saturating_add)
 }
 
-/// Eighths of a byte that a pixel of an input takes.
-fn eighths(video: &VideoFacts) -> u64 {
+/// Bits per pixel of a decoded frame.
+fn bits_per_pixel(video: &VideoFacts) -> u64 {
     let planes = match video.chroma {
         Chroma::Gray => 8,
         Chroma::Quarter => 12,
@@ -49,21 +48,21 @@ fn eighths(video: &VideoFacts) -> u64 {
     if video.bit_depth > 8 { planes * 2 } else { planes }
 }
 
-fn encoded(video: &VideoPlan, lasts: Option<Micros>) -> u64 {
+fn encoded(video: &VideoPlan, duration: Option<Micros>) -> u64 {
     let area = u64::from(video.width).saturating_mul(u64::from(video.height));
-    // Every pixel format that is encoded to has at least this much.
+    // Every pixel format of an encoder has at least this size.
     let frame = area.saturating_mul(3) / 2;
-    let all = lasts.map(|lasts| {
+    let total = duration.map(|duration| {
         let frames =
-            lasts.saturating_mul(u64::from(video.rate.num)) / u64::from(video.rate.den.max(1));
+            duration.saturating_mul(u64::from(video.rate.num)) / u64::from(video.rate.den.max(1));
         frames / 1_000_000
     });
-    let held = held(video).min(all.unwrap_or(u64::MAX));
-    frame.saturating_mul(held.saturating_add(1))
+    let buffered = lookahead_frames(video).min(total.unwrap_or(u64::MAX));
+    frame.saturating_mul(buffered.saturating_add(1))
 }
 
-/// Frames that an encoder waits for before it gives the first one out.
-fn held(video: &VideoPlan) -> u64 {
+/// Frames that an encoder buffers before it outputs the first one.
+fn lookahead_frames(video: &VideoPlan) -> u64 {
     if video.placed.is_some() {
         return 0;
     }

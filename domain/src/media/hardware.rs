@@ -1,44 +1,44 @@
-//! What a job may run on beside the processor, and who decides.
+//! Hardware encoders: a job's preference, the devices of the workers, and the choice between them.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PlanRejection, VideoCodec, VideoPlan, codec::words};
+use super::{PlanRejection, VideoCodec, VideoPlan, codec::string_enum};
 
-words! {
-    /// What a task runs on; workers take tasks by it.
+string_enum! {
+    /// A hardware platform; workers take tasks by it.
     Pool {
-        /// The processor.
+        /// The CPU.
         Cpu = "cpu",
-        /// VA-API: Intel, AMD.
+        /// VA-API: Intel and AMD GPUs.
         Vaapi = "vaapi",
-        /// NVIDIA.
+        /// NVENC: NVIDIA GPUs.
         Nvenc = "nvenc",
-        /// Intel's own.
+        /// Intel Quick Sync Video.
         Qsv = "qsv",
     }
 }
 
-words! {
-    /// What happens if the preferred hardware is not there, or cannot do it.
+string_enum! {
+    /// What happens if the preferred hardware is absent or cannot do the job.
     Fallback {
-        /// The processor does it, and the job says so.
+        /// The CPU does it, and the job has a note about that.
         Cpu = "cpu",
-        /// The job is refused, or waits for a worker that has it.
+        /// The job is rejected, or waits for a worker that has the hardware.
         Fail = "fail",
     }
 }
 
 impl Fallback {
-    /// When nothing is said.
+    /// The default.
     pub const fn usual() -> Self {
         Self::Cpu
     }
 }
 
 impl Pool {
-    /// FFmpeg's name of the encoder; none if there is none.
+    /// FFmpeg's encoder for a codec on this hardware; `None` if available is none.
     pub const fn encoder(self, codec: VideoCodec) -> Option<&'static str> {
         match (self, codec) {
             (Self::Cpu, codec) => codec.encoder(),
@@ -59,12 +59,12 @@ impl Pool {
     }
 }
 
-/// What a job would like to run on.
+/// A job's hardware preference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Hardware {
-    /// What is tried first.
+    /// The preferred hardware.
     pub prefer: Pool,
-    /// What happens without it.
+    /// What happens if it is not available.
     #[serde(default = "Fallback::usual")]
     pub fallback: Fallback,
 }
@@ -76,8 +76,8 @@ impl Default for Hardware {
 }
 
 impl Hardware {
-    /// Where a job runs, when these pools have workers: where it likes, else on the processor if
-    /// that is its fallback; else it waits where it likes.
+    /// The pool that a job runs in, given the pools with workers: the preferred one, else the CPU
+    /// if that is the fallback; otherwise the job waits for the preferred one.
     pub fn pool(self, present: &BTreeSet<Pool>) -> Pool {
         if present.contains(&self.prefer) || self.fallback == Fallback::Fail {
             self.prefer
@@ -86,89 +86,92 @@ impl Hardware {
         }
     }
 
-    /// The processor does it, which is said; or, if that was the wish, nobody does.
+    /// Falls back to the CPU with a note; an error if the fallback is `fail`.
     pub fn without(self, why: &str, notes: &mut Vec<String>) -> Result<(), PlanRejection> {
         if self.fallback == Fallback::Fail {
             return Err(PlanRejection::at("#/hardware/prefer", why));
         }
         let name = self.prefer.as_str();
-        notes.push(format!("{name} was preferred, but {why}: the processor encodes it"));
+        notes.push(format!("{name} was preferred, but {why}: the CPU encodes it"));
         Ok(())
     }
 
-    /// Refuses a wish that no worker meets, as far as these devices tell.
+    /// Rejects a preference that none of these devices fulfils.
     pub fn check(self, devices: &[Device]) -> Result<(), PlanRejection> {
-        let there = pools(devices);
-        if there.contains(&self.prefer) || self.fallback == Fallback::Cpu {
+        let available = pools(devices);
+        if available.contains(&self.prefer) || self.fallback == Fallback::Cpu {
             return Ok(());
         }
-        let have: Vec<&str> = there.into_iter().map(Pool::as_str).collect();
+        let names: Vec<&str> = available.into_iter().map(Pool::as_str).collect();
         let detail = format!(
-            "no worker has `{}`; there is {}; or let `fallback` be `cpu`",
+            "no worker has `{}`; available are {}; or set `fallback` to `cpu`",
             self.prefer.as_str(),
-            have.join(", ")
+            names.join(", ")
         );
         Err(PlanRejection::at("#/hardware/prefer", detail))
     }
 }
 
-/// Hardware that was found by opening it, with what it proved by encoding a picture.
+/// A hardware device that a worker has opened and tested by encoding a frame.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Device {
-    /// How it is spoken to.
+    /// The API that it is accessed with.
     pub pool: Pool,
     /// Its path or number.
     pub name: String,
-    /// What its driver calls itself.
+    /// Name of its driver.
     #[serde(default)]
     pub driver: Option<String>,
-    /// What its driver says it could encode; FFmpeg or the driver may still fail at it.
+    /// Codecs that its driver claims to encode; FFmpeg or the driver may still fail.
     #[serde(default)]
     pub offers: BTreeSet<VideoCodec>,
-    /// What it encoded a picture with.
+    /// Codecs that it has encoded a frame with.
     pub encodes: BTreeSet<VideoCodec>,
-    /// Why it encodes less than it offers.
+    /// Why it encodes fewer codecs than it offers.
     #[serde(default)]
     pub why_not: Option<String>,
 }
 
-/// What these devices encode on, and the processor.
+/// The pools of these devices, and the CPU.
 pub fn pools(devices: &[Device]) -> BTreeSet<Pool> {
     let able = devices.iter().filter(|device| !device.encodes.is_empty());
     std::iter::once(Pool::Cpu).chain(able.map(|device| device.pool)).collect()
 }
 
-/// Where a picture is encoded, beside the processor.
+/// The device that encodes a video, instead of the CPU.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Placed {
-    /// How it is spoken to.
+pub struct AssignedDevice {
+    /// The API that it is accessed with.
     pub pool: Pool,
     /// Its path or number.
     pub device: String,
 }
 
-/// Places a picture on the device that a job prefers, or says why not: a refusal if that was the
-/// job's wish, else a note.
+/// Assigns a video to a device of the preferred pool; if that is not possible, adds a note or, if
+/// the fallback is `fail`, returns an error.
 pub fn place(
     video: &mut VideoPlan,
-    wish: Option<Hardware>,
+    preference: Option<Hardware>,
     pool: Pool,
     devices: &[Device],
     notes: &mut Vec<String>,
 ) -> Result<(), PlanRejection> {
-    let Some(wish) = wish.filter(|wish| wish.prefer != Pool::Cpu) else { return Ok(()) };
-    match fit(video, wish.prefer, pool, devices) {
+    let Some(preference) = preference.filter(|preference| preference.prefer != Pool::Cpu) else {
+        return Ok(());
+    };
+    match fit(video, preference.prefer, pool, devices) {
         Ok(device) => {
-            let name = wish.prefer.as_str();
-            notes.push(format!("the picture is encoded by {name} on {}", device.name));
-            video.placed = Some(Placed { pool: wish.prefer, device: device.name.clone() });
+            let name = preference.prefer.as_str();
+            notes.push(format!("the video is encoded by {name} on {}", device.name));
+            video.placed =
+                Some(AssignedDevice { pool: preference.prefer, device: device.name.clone() });
             Ok(())
         }
-        Err(why) => wish.without(&why, notes),
+        Err(why) => preference.without(&why, notes),
     }
 }
 
-/// The device that takes such a picture, or why none does.
+/// The device that can encode the video, or why available is none.
 fn fit<'a>(
     video: &VideoPlan,
     wanted: Pool,
@@ -177,19 +180,19 @@ fn fit<'a>(
 ) -> Result<&'a Device, String> {
     let codec = video.codec;
     if wanted != pool {
-        return Err("no worker with it was there".to_owned());
+        return Err("no worker with it was available".to_owned());
     }
     if video.quality.two_pass {
-        return Err("it has no two passes".to_owned());
+        return Err("it does not support two passes".to_owned());
     }
     if video.quality.target_vmaf.is_some() {
-        return Err("a quality is searched for with the processor's encoders".to_owned());
+        return Err("`target_vmaf` needs the CPU's encoders".to_owned());
     }
     if video.pixel_format != "yuv420p" {
         return Err(format!("it takes yuv420p, not {}", video.pixel_format));
     }
     if video.profile.is_some() {
-        return Err("it chooses the profile itself".to_owned());
+        return Err("it does not support `profile`".to_owned());
     }
     let mut own = devices.iter().filter(|device| device.pool == wanted);
     own.find(|device| device.encodes.contains(&codec)).ok_or_else(|| {

@@ -1,19 +1,19 @@
-//! What a file is by its first bytes: a list of what the media engine reads, looked at where each
-//! format has its mark and nowhere else.
+//! Detects the format of a file by its magic bytes: only formats that the media engine reads, and
+//! only at the offsets where each format has them.
 
-/// A kind of file that may come in.
+/// A file format that is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Magic {
-    /// For a person.
+    /// Name for messages.
     pub name: &'static str,
-    /// What such files are called: the part of a name after its last dot.
+    /// Usual file name extensions, without the dot.
     pub extensions: &'static [&'static str],
 }
 
-/// So many bytes tell, if there are as many.
+/// Number of leading bytes to pass, if the file has as many.
 pub const MAGIC_BYTES: usize = 1_024;
 
-/// Every kind of name that says what is in the file.
+/// Every file name extension with a known format.
 pub const EXTENSIONS: &[&str] = &[
     "mp4", "m4v", "m4a", "mov", "3gp", "mkv", "mka", "webm", "avi", "wav", "webp", "flv", "ts",
     "m2ts", "mts", "mpg", "mpeg", "vob", "mp3", "aac", "ogg", "oga", "ogv", "opus", "flac", "gif",
@@ -35,8 +35,8 @@ const ADTS: Magic = kind("AAC", &["aac"]);
 const RAW_VIDEO: Magic = kind("raw H.264 or HEVC", &["h264", "264", "hevc", "265"]);
 const TIFF: Magic = kind("TIFF", &["tif", "tiff"]);
 
-/// Marks at the very beginning.
-const FIRST: &[(&[u8], Magic)] = &[
+/// Magic bytes at offset 0.
+const MAGIC_AT_START: &[(&[u8], Magic)] = &[
     (b"\x1a\x45\xdf\xa3", MATROSKA),
     (b"FLV\x01", kind("Flash video", &["flv"])),
     (b"\x00\x00\x01\xba", MPEG_PS),
@@ -60,10 +60,10 @@ const FIRST: &[(&[u8], Magic)] = &[
     (b"MM\x00*", TIFF),
 ];
 
-/// Boxes that an MP4 or QuickTime file begins with.
+/// Boxes that an MP4 or QuickTime file can start with.
 const BOXES: [&[u8]; 7] = [b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"];
 
-/// What a file is that begins like this; none if it is nothing that the engine reads.
+/// The format of a file that starts with these bytes; `None` if the engine does not read it.
 pub fn magic(head: &[u8]) -> Option<Magic> {
     let at = |from: usize, len: usize| head.get(from..from.saturating_add(len));
     if at(4, 4).is_some_and(|kind| BOXES.contains(&kind)) {
@@ -80,12 +80,16 @@ pub fn magic(head: &[u8]) -> Option<Magic> {
             _ => None,
         };
     }
-    let first = FIRST.iter().find(|(mark, _)| head.starts_with(mark)).map(|(_, magic)| *magic);
-    first.or_else(|| transport(head)).or_else(|| audio_frames(head)).or_else(|| words(head))
+    let first =
+        MAGIC_AT_START.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, magic)| *magic);
+    first
+        .or_else(|| transport_stream(head))
+        .or_else(|| audio_frames(head))
+        .or_else(|| text_subtitles(head))
 }
 
-/// A sync byte where each packet begins: 188 bytes apart, or 192 with a time before each.
-fn transport(head: &[u8]) -> Option<Magic> {
+/// Sync bytes at every packet start: 188 bytes apart, or 192 with a timestamp before each packet.
+fn transport_stream(head: &[u8]) -> Option<Magic> {
     let synced = |from: usize, apart: usize| {
         let begins: Vec<_> = (from..head.len()).step_by(apart).take(4).collect();
         !begins.is_empty() && begins.iter().all(|at| head.get(*at) == Some(&0x47))
@@ -94,7 +98,7 @@ fn transport(head: &[u8]) -> Option<Magic> {
     (long && (synced(0, 188) || synced(4, 192))).then_some(MPEG_TS)
 }
 
-/// Frames of MPEG audio or AAC, without anything before them.
+/// MPEG audio or AAC frames without a header before them.
 fn audio_frames(head: &[u8]) -> Option<Magic> {
     let (first, second) = (*head.first()?, *head.get(1)?);
     let (layer, version) = ((second >> 1) & 3, (second >> 3) & 3);
@@ -105,10 +109,10 @@ fn audio_frames(head: &[u8]) -> Option<Magic> {
     }
 }
 
-/// Subtitles, which are words.
-fn words(head: &[u8]) -> Option<Magic> {
+/// Text subtitles.
+fn text_subtitles(head: &[u8]) -> Option<Magic> {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
-    // The end may cut a letter in two.
+    // The end may be in the middle of a UTF-8 sequence.
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
         Err(error) => std::str::from_utf8(head.get(..error.valid_up_to())?).ok()?,
@@ -134,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_engine_reads_is_known_by_its_mark() {
+    fn formats_are_detected_by_their_magic_bytes() {
         let ts: Vec<u8> = (0..800_u32).map(|n| if n % 188 == 0 { 0x47 } else { 0 }).collect();
         for (head, name) in [
             (b"\x00\x00\x00\x20ftypisom".as_slice(), "MP4 or QuickTime"),
@@ -157,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_somewhere_else_is_no_mark() {
+    fn magic_bytes_elsewhere_are_ignored() {
         for head in [
             b"".as_slice(),
             b"MZ\x90\x00....ftyp",
@@ -177,8 +181,8 @@ mod tests {
     }
 
     #[test]
-    fn every_name_of_a_kind_is_a_name_that_says_something() {
-        let all = FIRST.iter().map(|(_, magic)| *magic).chain([MP4, MPEG_TS, ADTS]);
+    fn every_extension_of_a_format_is_known() {
+        let all = MAGIC_AT_START.iter().map(|(_, magic)| *magic).chain([MP4, MPEG_TS, ADTS]);
         assert!(all.flat_map(|magic| magic.extensions).all(|name| EXTENSIONS.contains(name)));
     }
 }

@@ -1,4 +1,4 @@
-/// A file name with a place for a number: `frame-%04d.png`.
+/// A file name pattern with one number placeholder, like `frame-%04d.png`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Numbered<'a> {
     before: &'a str,
@@ -7,7 +7,7 @@ pub struct Numbered<'a> {
 }
 
 impl<'a> Numbered<'a> {
-    /// Finds the place; none if the name has none, or more than one.
+    /// Parses a pattern; `None` if it does not have exactly one placeholder.
     pub fn parse(name: &'a str) -> Option<Self> {
         let (before, rest) = name.split_once('%')?;
         let (digits, after) = rest.split_once('d')?;
@@ -16,7 +16,7 @@ impl<'a> Numbered<'a> {
         (valid && !after.contains('%')).then_some(Self { before, digits, after })
     }
 
-    /// The name with a number in its place.
+    /// The file name with this number.
     pub fn name(&self, number: u64) -> String {
         format!("{}{number:0width$}{}", self.before, self.after, width = self.digits)
     }
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_takes_its_place() {
+    fn the_placeholder_is_replaced_by_the_number() {
         assert_eq!(Numbered::parse("f-%03d.png").unwrap().name(7), "f-007.png");
         assert_eq!(Numbered::parse("%d.jpg").unwrap().name(12), "12.jpg");
         for none in ["f.png", "100%.png", "%s.png", "%d-%d.png", "%999d.png"] {

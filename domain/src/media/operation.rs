@@ -1,4 +1,4 @@
-//! The steps of a conversion: one file each, with its fields and what it does to the plan.
+//! The operations of a conversion: one file each, with its fields and its effect on the plan.
 
 mod audio;
 mod concat;
@@ -7,7 +7,7 @@ mod filter;
 mod flip;
 mod fps;
 mod pad;
-mod place;
+mod position;
 mod rotate;
 mod scale;
 mod speed;
@@ -29,7 +29,7 @@ pub use self::{
     flip::{Axis, Flip},
     fps::Fps,
     pad::Pad,
-    place::{Paint, Position},
+    position::{Paint, Position},
     rotate::Rotate,
     scale::{Scale, ScaleMode},
     speed::Speed,
@@ -42,62 +42,62 @@ pub use self::{
 };
 use super::{
     PlanRejection,
-    plan::{Draft, Place},
+    plan::{OperationPath, PlanBuilder},
 };
 use crate::{Personal, location::Location};
 
-/// One step.
+/// One operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// Keep a part.
+    /// Keep a part of the duration.
     Trim(Trim),
-    /// Change the picture's size.
+    /// Change the frame size.
     Scale(Scale),
     /// Choose codecs and their settings.
     Transcode(Transcode),
-    /// Keep a rectangle.
+    /// Keep a rectangle of the frame.
     Crop(Crop),
     /// Add a border.
     Pad(Pad),
-    /// Turn the picture.
+    /// Rotate the video.
     Rotate(Rotate),
-    /// Mirror the picture.
+    /// Mirror the video.
     Flip(Flip),
     /// Change the frame rate.
     Fps(Fps),
     /// Play faster or slower.
     Speed(Speed),
-    /// Lay a picture over it.
+    /// Overlay an image.
     Watermark(Watermark),
-    /// Write on it.
+    /// Overlay text.
     Text(Text),
-    /// Show what is said.
+    /// Add subtitles.
     Subtitles(Subtitles),
-    /// Put other films behind it.
+    /// Append other inputs.
     Concat(Concat),
-    /// Change how the picture looks.
+    /// Apply a video filter.
     Filter(Filter),
-    /// Change the sound.
+    /// Change the audio.
     Audio(Audio),
     /// Choose streams.
     Tracks(Tracks),
 }
 
-/// What an input besides the first is read as.
+/// How an input other than the first is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// A film or a sound.
+    /// A video or audio file.
     Media,
-    /// A still picture.
+    /// A still image.
     Image,
-    /// Text with times.
+    /// A subtitle file.
     Subtitle,
 }
 
 impl Operation {
-    /// Every word as written in JSON.
+    /// Every name in JSON.
     pub const NAMES: [&'static str; 16] = [
         "trim",
         "scale",
@@ -117,7 +117,7 @@ impl Operation {
         "transcode",
     ];
 
-    /// The word as written in JSON.
+    /// The name in JSON.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Trim(_) => "trim",
@@ -139,7 +139,8 @@ impl Operation {
         }
     }
 
-    /// The files it reads besides the job's input, in the order in which the plan numbers them.
+    /// The files it reads in addition to the job's input, in the order in which the plan numbers
+    /// them.
     pub fn inputs(&self) -> Vec<(&Personal<Location>, Role)> {
         match self {
             Self::Watermark(watermark) => vec![(&watermark.image, Role::Image)],
@@ -163,8 +164,8 @@ impl Operation {
         }
     }
 
-    /// True if copied picture packets would not show it.
-    pub(super) const fn changes_picture(&self) -> bool {
+    /// True if it has no effect on copied video packets.
+    pub(super) const fn changes_video(&self) -> bool {
         match self {
             Self::Trim(_) | Self::Audio(_) | Self::Tracks(_) => false,
             Self::Transcode(t) => t.width.is_some() || t.height.is_some() || t.millifps.is_some(),
@@ -183,8 +184,8 @@ impl Operation {
         }
     }
 
-    /// True if copied sound packets would not show it.
-    pub(super) fn changes_sound(&self) -> bool {
+    /// True if it has no effect on copied audio packets.
+    pub(super) fn changes_audio(&self) -> bool {
         match self {
             Self::Speed(_) | Self::Concat(_) => true,
             Self::Audio(audio) => !audio.remove && !audio.extract,
@@ -204,25 +205,29 @@ impl Operation {
         }
     }
 
-    /// Does to the draft what it will do to the film.
-    pub(super) fn plan(&self, at: &Place, draft: &mut Draft<'_>) -> Result<(), PlanRejection> {
+    /// Applies the operation to the plan that is being built.
+    pub(super) fn plan(
+        &self,
+        at: &OperationPath,
+        builder: &mut PlanBuilder<'_>,
+    ) -> Result<(), PlanRejection> {
         match self {
-            Self::Trim(trim) => trim.plan(at, draft),
-            Self::Scale(scale) => scale.plan(at, draft),
-            Self::Transcode(transcode) => transcode.plan(at, draft),
-            Self::Crop(crop) => crop.plan(at, draft),
-            Self::Pad(pad) => pad.plan(at, draft),
-            Self::Rotate(rotate) => rotate.plan(at, draft),
-            Self::Flip(flip) => flip.plan(at, draft),
-            Self::Fps(fps) => fps.plan(at, draft),
-            Self::Speed(speed) => speed.plan(at, draft),
-            Self::Watermark(watermark) => watermark.plan(at, draft),
-            Self::Text(text) => text.plan(at, draft),
-            Self::Subtitles(subtitles) => subtitles.plan(at, draft),
-            Self::Concat(concat) => concat.plan(at, draft),
-            Self::Filter(filter) => filter.plan(at, draft),
-            Self::Audio(audio) => audio.plan(at, draft),
-            Self::Tracks(tracks) => tracks.plan(at, draft),
+            Self::Trim(trim) => trim.plan(at, builder),
+            Self::Scale(scale) => scale.plan(at, builder),
+            Self::Transcode(transcode) => transcode.plan(at, builder),
+            Self::Crop(crop) => crop.plan(at, builder),
+            Self::Pad(pad) => pad.plan(at, builder),
+            Self::Rotate(rotate) => rotate.plan(at, builder),
+            Self::Flip(flip) => flip.plan(at, builder),
+            Self::Fps(fps) => fps.plan(at, builder),
+            Self::Speed(speed) => speed.plan(at, builder),
+            Self::Watermark(watermark) => watermark.plan(at, builder),
+            Self::Text(text) => text.plan(at, builder),
+            Self::Subtitles(subtitles) => subtitles.plan(at, builder),
+            Self::Concat(concat) => concat.plan(at, builder),
+            Self::Filter(filter) => filter.plan(at, builder),
+            Self::Audio(audio) => audio.plan(at, builder),
+            Self::Tracks(tracks) => tracks.plan(at, builder),
         }
     }
 }

@@ -1,27 +1,27 @@
-//! From a request and its inputs' facts to exactly what the engine will do.
+//! Resolves a request and the facts of its inputs into exactly what the engine will do.
 //!
-//! Called twice: by the gateway without facts, to refuse what can never work; by the worker with
-//! them, to run. The same code, so the two cannot disagree.
+//! Called twice: by the gateway without facts, to reject what can never work, and by the worker
+//! with facts, to run it. Both use the same code, so they cannot disagree.
 
-mod draft;
+mod audio;
+mod builder;
 mod filter;
-mod picture;
-mod sound;
 mod stream;
+mod video;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    draft::Source,
-    filter::{Adjust, AudioFilter, Segment, SoundSegment, TimeEdit, VideoFilter, Window},
-    picture::{Fields, RateControl, VideoPlan},
-    sound::AudioPlan,
+    audio::AudioPlan,
+    builder::Source,
+    filter::{Adjust, AudioFilter, AudioSegment, Segment, TimeEdit, VideoFilter, Window},
     stream::{Rendition, StreamPlan, plan_stream},
+    video::{Fields, RateControl, VideoPlan},
 };
 pub(crate) use self::{
-    draft::{Draft, Levels, MAX_SIDE, Picture, Place, Sound, even},
+    builder::{AudioTrack, Levels, MAX_SIDE, OperationPath, PlanBuilder, VideoTrack, even},
     filter::stretched,
 };
 use super::{
@@ -30,44 +30,49 @@ use super::{
     facts::{Chroma, Color, Rational},
 };
 
-/// Everything the engine needs to know.
+/// Everything that the engine needs to know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The file around the streams.
+    /// Container format of the output.
     pub container: Container,
-    /// True if every picture becomes a numbered file.
+    /// True if every frame becomes a numbered file.
     pub sequence: bool,
-    /// The picture, if any.
+    /// The video stream, if any.
     pub video: Option<VideoPlan>,
-    /// The sounds, in the output's order.
+    /// The audio streams, in output order.
     pub audio: Vec<AudioPlan>,
-    /// The subtitles that become streams or files.
+    /// Subtitles that become streams or files.
     pub subtitles: Vec<SubtitlePlan>,
-    /// The subtitles that are drawn on the picture.
+    /// Subtitles that are burned into the video.
     pub cues: Vec<CueSource>,
-    /// First instant of the job's input that is needed: where to seek to.
+    /// Start of the needed part of the job's input: the seek target.
     pub seek: Micros,
-    /// How long the output will be; none when the input does not say.
+    /// Duration of the output; `None` if the input does not state its duration.
     pub duration: Option<Micros>,
-    /// How much of the job's input is decoded, from `seek` on; none when the input does not say.
+    /// True if `duration` is only an upper bound: the input states no duration and a `trim` has an end,
+    /// which may be past that of the input.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub duration_is_limit: bool,
+    /// How much of the job's input is decoded from `seek` on; `None` if the input does not state
+    /// its duration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decoded: Option<Micros>,
-    /// The output's.
+    /// Chapters of the output.
     pub chapters: Vec<Chapter>,
-    /// The output's.
+    /// Tags of the output.
     pub tags: BTreeMap<String, String>,
-    /// What was decided that nobody asked for, in words.
+    /// Decisions that the request did not ask for, as sentences.
     pub notes: Vec<String>,
 }
 
 /// Subtitles of an input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CueSource {
-    /// Which input.
+    /// Index of the input.
     pub input: usize,
-    /// Which of its streams.
+    /// Index of the stream in the input.
     pub stream: u32,
-    /// What happened to its times, in order.
+    /// Changes of its timing, in order.
     pub edits: Vec<TimeEdit>,
 }
 
@@ -76,9 +81,9 @@ pub struct CueSource {
 pub struct SubtitlePlan {
     /// Where they come from.
     pub source: CueSource,
-    /// ISO 639, if said.
+    /// ISO 639 language code, if given.
     pub language: Option<String>,
-    /// True for a file beside the output.
+    /// True for a separate file next to the output.
     pub sidecar: bool,
 }
 
@@ -102,43 +107,43 @@ fn refuse<T>(pointer: impl Into<String>, detail: impl Into<String>) -> Result<T,
     Err(PlanRejection::at(pointer, detail))
 }
 
-/// Resolves a request against what is known of its inputs, the job's own first; `None` before
-/// anything is.
+/// Resolves a request against the facts of its inputs, the job's own first; `None` before the
+/// inputs are probed.
 pub fn plan(
     request: &Convert,
     inputs: Option<&[MediaFacts]>,
     capabilities: &Capabilities,
 ) -> Result<Plan, PlanRejection> {
-    let (at, transcode) = the_transcode(&request.operations)?;
+    let (at, transcode) = find_transcode(&request.operations)?;
     let container = container(request, &transcode, at)?;
     let codecs = codecs(at, container, &transcode, capabilities)?;
     check_sizes(at, &transcode)?;
     check_copies(&request.operations, container, codecs)?;
 
     let own = inputs.and_then(<[_]>::first);
-    let mut draft = Draft::begin(inputs);
-    begin(&mut draft, own.unwrap_or(&unknown()), codecs, own.is_some());
-    let settings = picture::Settings { at, container, transcode: &transcode, codec: codecs.0 };
-    settings.prepare(&mut draft, &request.operations)?;
+    let mut builder = PlanBuilder::new(inputs);
+    select_tracks(&mut builder, own.unwrap_or(&placeholder_facts()), codecs, own.is_some());
+    let settings = video::Settings { at, container, transcode: &transcode, codec: codecs.0 };
+    settings.prepare(&mut builder, &request.operations)?;
     for (index, operation) in request.operations.iter().enumerate() {
-        operation.plan(&Place(index), &mut draft)?;
+        operation.plan(&OperationPath(index), &mut builder)?;
     }
-    let video = match draft.picture.take() {
-        Some(picture) => Some(settings.finish(picture, own, &mut draft.notes)?),
+    let video = match builder.video.take() {
+        Some(track) => Some(settings.finish(track, own, &mut builder.notes)?),
         None => None,
     };
-    let audio = match draft.sound.take() {
-        Some(sound) => sound::finish(
-            sound,
+    let audio = match builder.audio.take() {
+        Some(track) => audio::finish(
+            track,
             inputs,
-            &sound::Settings { at, container, codec: codecs.1, bitrate: transcode.audio_bitrate },
+            &audio::Settings { at, container, codec: codecs.1, bitrate: transcode.audio_bitrate },
         )?,
         None => vec![],
     };
     if video.is_none() && audio.is_empty() {
         return refuse("#/operations", "nothing is left: the output has no video and no audio");
     }
-    if draft.subtitles.iter().any(|s| !s.sidecar) && container.subtitles().is_none() {
+    if builder.subtitles.iter().any(|s| !s.sidecar) && container.subtitles().is_none() {
         let detail = format!(
             "{} holds no subtitles; mp4, mov, mkv and webm do, or use the mode `sidecar`",
             container.as_str()
@@ -147,26 +152,27 @@ pub fn plan(
     }
     let named = request.output.as_ref().and_then(crate::location::Location::file_name);
     let sequence = container.is_images() && named.and_then(Numbered::parse).is_some();
-    check_count(sequence, draft.duration, video.as_ref())?;
-    let chapters = own.map(|facts| chapters(facts, &draft.edits)).unwrap_or_default();
-    let decoded = draft.decoded(own.and_then(|facts| facts.duration));
+    check_count(sequence, builder.duration, video.as_ref())?;
+    let chapters = own.map(|facts| chapters(facts, &builder.edits)).unwrap_or_default();
+    let decoded = builder.decoded(own.and_then(|facts| facts.duration));
     Ok(Plan {
         container,
         sequence,
         video,
         audio,
-        subtitles: draft.subtitles,
-        cues: draft.cues,
-        seek: draft.seek,
-        duration: draft.duration,
+        subtitles: builder.subtitles,
+        cues: builder.cues,
+        seek: builder.seek,
+        duration: builder.duration,
+        duration_is_limit: builder.duration_is_limit,
         decoded,
         chapters,
         tags: own.map(kept_tags).unwrap_or_default(),
-        notes: draft.notes,
+        notes: builder.notes,
     })
 }
 
-/// A file for every picture is soon more than a job can list.
+/// One file per frame soon exceeds what a job can list.
 fn check_count(
     sequence: bool,
     duration: Option<Micros>,
@@ -174,19 +180,19 @@ fn check_count(
 ) -> Result<(), PlanRejection> {
     let (true, Some(lasts), Some(video)) = (sequence, duration, video) else { return Ok(()) };
     let Rational { num, den } = video.rate;
-    let pictures = lasts.saturating_mul(u64::from(num)) / u64::from(den.max(1)) / 1_000_000;
-    if pictures <= MAX_FILES {
+    let frames = lasts.saturating_mul(u64::from(num)) / u64::from(den.max(1)) / 1_000_000;
+    if frames <= MAX_FILES {
         return Ok(());
     }
     let detail = format!(
-        "that would be about {pictures} pictures, and {MAX_FILES} is the most; trim it or lower \
+        "that would be about {frames} files, and at most {MAX_FILES} are allowed; trim it or lower \
          its `fps`"
     );
     refuse("#/output", detail)
 }
 
-/// Stands for an input nobody has opened yet.
-fn unknown() -> MediaFacts {
+/// Placeholder facts for an input that has not been probed.
+fn placeholder_facts() -> MediaFacts {
     let stream = |index, detail| StreamFacts {
         index,
         codec: String::new(),
@@ -233,21 +239,26 @@ fn unknown() -> MediaFacts {
 
 type Codecs = (VideoCodec, AudioCodec);
 
-fn begin(draft: &mut Draft<'_>, facts: &MediaFacts, (video, audio): Codecs, known: bool) {
-    let picture = facts.video().filter(|_| video != VideoCodec::None);
-    let sound = facts.audio().filter(|_| audio != AudioCodec::None);
+fn select_tracks(
+    builder: &mut PlanBuilder<'_>,
+    facts: &MediaFacts,
+    (video, audio): Codecs,
+    known: bool,
+) {
+    let video_stream = facts.video().filter(|_| video != VideoCodec::None);
+    let audio_stream = facts.audio().filter(|_| audio != AudioCodec::None);
     if known {
-        // A container is as long as its longest stream, kept or not.
-        let kept = [picture.map(|(stream, _)| stream), sound.map(|(stream, _)| stream)];
+        // A container is as long as its longest stream, whether it is kept or not.
+        let kept = [video_stream.map(|(stream, _)| stream), audio_stream.map(|(stream, _)| stream)];
         let kept: Option<Vec<Micros>> = kept.into_iter().flatten().map(StreamFacts::end).collect();
-        draft.duration = kept.and_then(|kept| kept.into_iter().max()).or(facts.duration);
+        builder.duration = kept.and_then(|kept| kept.into_iter().max()).or(facts.duration);
     }
-    draft.picture = picture.map(|(_, video)| Picture::of(video));
+    builder.video = video_stream.map(|(_, video)| VideoTrack::of(video));
     let source = |stream: &StreamFacts| Source { input: 0, stream: stream.index };
-    draft.sound = sound.map(|(stream, _)| Sound::of(source(stream)));
+    builder.audio = audio_stream.map(|(stream, _)| AudioTrack::of(source(stream)));
 }
 
-fn the_transcode(operations: &[Operation]) -> Result<(usize, Transcode), PlanRejection> {
+fn find_transcode(operations: &[Operation]) -> Result<(usize, Transcode), PlanRejection> {
     let mut found = None;
     for (index, operation) in operations.iter().enumerate() {
         let Operation::Transcode(transcode) = operation else { continue };
@@ -283,14 +294,17 @@ fn container(
     };
     Container::from_extension(&extension).map_or_else(
         || {
-            let detail = format!("`.{extension}` cannot be made; {} can", Container::extensions());
+            let detail = format!(
+                "`.{extension}` is not a supported format; supported are {}",
+                Container::extensions()
+            );
             refuse("#/output", detail)
         },
         Ok,
     )
 }
 
-/// The codecs that are asked for, or that the container usually holds.
+/// The requested codecs, or the container's defaults.
 fn codecs(
     at: usize,
     container: Container,
@@ -312,7 +326,7 @@ fn codecs(
             return refuse(pointer("video_codec"), detail);
         }
         if !container.video().contains(&video) {
-            let fits = words(container.video().iter().map(|codec| codec.as_str()));
+            let fits = list_codecs(container.video().iter().map(|codec| codec.as_str()));
             let detail = format!("{} does not go into {name}; {fits}", video.as_str());
             return refuse(pointer("video_codec"), detail);
         }
@@ -323,7 +337,7 @@ fn codecs(
             return refuse(pointer("audio_codec"), detail);
         }
         if !container.audio().contains(&audio) {
-            let fits = words(container.audio().iter().map(|codec| codec.as_str()));
+            let fits = list_codecs(container.audio().iter().map(|codec| codec.as_str()));
             let detail = format!("{} does not go into {name}; {fits}", audio.as_str());
             return refuse(pointer("audio_codec"), detail);
         }
@@ -332,10 +346,10 @@ fn codecs(
         return refuse(pointer("video_codec"), format!("{name} holds no video; use `none`"));
     }
     if audio == AudioCodec::Copy && container.audio().is_empty() {
-        return refuse(pointer("audio_codec"), format!("{name} holds no sound; use `none`"));
+        return refuse(pointer("audio_codec"), format!("{name} holds no audio; use `none`"));
     }
     if video == VideoCodec::None
-        && let Some((field, _)) = transcode.of_picture().iter().find(|(_, given)| *given)
+        && let Some((field, _)) = transcode.video_fields().iter().find(|(_, given)| *given)
     {
         return refuse(pointer(field), format!("`{field}` has no effect without video"));
     }
@@ -346,7 +360,7 @@ fn codecs(
     Ok((video, audio))
 }
 
-fn words<'a>(fits: impl Iterator<Item = &'a str>) -> String {
+fn list_codecs<'a>(fits: impl Iterator<Item = &'a str>) -> String {
     let fits: Vec<String> = fits.map(|word| format!("`{word}`")).collect();
     match fits.len() {
         0 => "`none` does".to_owned(),
@@ -357,7 +371,7 @@ fn words<'a>(fits: impl Iterator<Item = &'a str>) -> String {
 
 fn missing<T: Serialize>(wanted: &str, have: &std::collections::BTreeSet<T>) -> String {
     let have = serde_json::to_string(have).unwrap_or_default();
-    format!("no worker can make `{wanted}`; they can make {have}")
+    format!("no worker supports `{wanted}`; supported are {have}")
 }
 
 fn check_sizes(at: usize, t: &Transcode) -> Result<(), PlanRejection> {
@@ -377,7 +391,7 @@ fn check_sizes(at: usize, t: &Transcode) -> Result<(), PlanRejection> {
     Ok(())
 }
 
-/// Packets that are copied cannot be changed.
+/// Copied packets cannot be changed.
 fn check_copies(
     operations: &[Operation],
     container: Container,
@@ -386,18 +400,18 @@ fn check_copies(
     for (index, operation) in operations.iter().enumerate() {
         let pointer = format!("#/operations/{index}");
         let name = operation.name();
-        if video == VideoCodec::Copy && operation.changes_picture() {
-            let detail = format!("`{name}` needs the picture decoded; choose a codec, not `copy`");
+        if video == VideoCodec::Copy && operation.changes_video() {
+            let detail = format!("`{name}` needs the video decoded; choose a codec, not `copy`");
             return refuse(pointer, detail);
         }
-        if audio == AudioCodec::Copy && operation.changes_sound() {
-            let detail = format!("`{name}` needs the sound decoded; choose a codec, not `copy`");
+        if audio == AudioCodec::Copy && operation.changes_audio() {
+            let detail = format!("`{name}` needs the audio decoded; choose a codec, not `copy`");
             return refuse(pointer, detail);
         }
         let cut = matches!(operation, Operation::Trim(trim) if trim.start > 0);
         if cut && video == VideoCodec::Copy && !container.has_edit_list() {
             let detail = format!(
-                "a copied picture can only be cut exactly in mp4 and mov, not in {}; use one of \
+                "copied video can only be cut exactly in mp4 and mov, not in {}; use one of \
                  them, or choose a codec",
                 container.as_str()
             );
@@ -408,17 +422,17 @@ fn check_copies(
 }
 
 fn chapters(facts: &MediaFacts, edits: &[TimeEdit]) -> Vec<Chapter> {
-    let moved = |chapter: &Chapter| {
+    let move_chapter = |chapter: &Chapter| {
         let span = (chapter.start, chapter.end);
         let (start, end) = edits.iter().try_fold(span, |span, edit| edit.apply(span))?;
         Some(Chapter { start, end, title: chapter.title.clone() })
     };
-    facts.chapters.iter().filter_map(moved).collect()
+    facts.chapters.iter().filter_map(move_chapter).collect()
 }
 
-/// What a person wrote; the rest is about the file that was.
+/// Tags that a person wrote; the others describe the input file.
 fn kept_tags(facts: &MediaFacts) -> BTreeMap<String, String> {
-    const OF_THE_FILE: [&str; 8] = [
+    const FILE_TAGS: [&str; 8] = [
         "encoder",
         "major_brand",
         "minor_version",
@@ -428,11 +442,11 @@ fn kept_tags(facts: &MediaFacts) -> BTreeMap<String, String> {
         "vendor_id",
         "isft",
     ];
-    let kept = facts.tags.iter().filter(|(name, _)| !OF_THE_FILE.contains(&name.as_str()));
+    let kept = facts.tags.iter().filter(|(name, _)| !FILE_TAGS.contains(&name.as_str()));
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// Seconds, for a sentence.
+/// Formats microseconds as seconds, for messages.
 pub(crate) fn as_seconds(micros: Micros) -> String {
     format!("{}.{:03}", micros / 1_000_000, micros % 1_000_000 / 1_000)
 }

@@ -1,4 +1,4 @@
-//! What gateways and workers say to each other about a job that does not exist.
+//! RPC between gateways and workers about jobs that are not submitted.
 
 use std::time::Duration;
 
@@ -8,68 +8,68 @@ use serde_json::Value;
 use super::{Device, Hardware, MediaRequest};
 use crate::{Tenant, job::FailureCode, location::Location};
 
-/// Where workers are asked what a job would do.
+/// NATS subject for requests to plan a job.
 pub const PLAN: &str = "rpc.plan";
 
-/// How long whoever asks that waits for an answer.
+/// Timeout of a plan request.
 pub const PLAN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where workers are asked what an upload is.
+/// NATS subject for requests to probe an upload.
 pub const LOOK: &str = "rpc.look";
 
-/// How long whoever asks that waits for an answer.
-pub const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout of a probe request.
+pub const PROBE_UPLOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is asked.
+/// Request to probe an upload.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct LookQuestion {
-    /// Whose.
+pub struct ProbeUploadRequest {
+    /// The tenant that owns the file.
     pub tenant: Tenant,
-    /// Which file.
+    /// The file to probe.
     pub input: Location,
 }
 
-/// What is answered.
+/// Response to a probe request.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LookAnswer {
-    /// As a probe tells it.
+pub enum ProbeUploadResponse {
+    /// The facts, as a probe job returns them.
     Is(Value),
-    /// Why nothing can be made of it.
+    /// Why the file cannot be used.
     IsNot {
         /// The kind of failure.
         code: FailureCode,
-        /// In words.
+        /// Message for people.
         message: String,
     },
 }
 
-/// What is asked.
+/// Request to plan a job.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct PlanQuestion {
-    /// Whose files are meant.
+pub struct PlanRequest {
+    /// The tenant that owns the files.
     pub tenant: Tenant,
-    /// What the job would be.
+    /// The request of the job.
     pub request: MediaRequest,
-    /// What it would like to run on.
+    /// Hardware preference.
     #[serde(default)]
     pub hardware: Option<Hardware>,
-    /// The hardware of all workers: who answers need not be who has it.
+    /// The devices of all workers: the worker that responds may not have the preferred one.
     #[serde(default)]
     pub devices: Vec<Device>,
 }
 
-/// What is answered.
+/// Response to a plan request.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum PlanAnswer {
-    /// What it would do.
+pub enum PlanResponse {
+    /// The plan.
     WouldDo(Value),
-    /// Why it would fail.
+    /// Why the job would fail.
     WouldFail {
         /// The kind of failure.
         code: FailureCode,
-        /// In words.
+        /// Message for people.
         message: String,
     },
 }

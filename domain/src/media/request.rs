@@ -14,7 +14,7 @@ pub use self::{
     probe::Probe,
     stills::{Poster, Sprite},
     stream::{Caption, Packaging, SegmentFormat, Stream, Variant},
-    thumbnails::{PictureFormat, ThumbnailMode, Thumbnails, ThumbnailsPlan},
+    thumbnails::{ImageFormat, ThumbnailMode, Thumbnails, ThumbnailsPlan},
 };
 use super::{Capabilities, PlanRejection, Role, plan, plan_stream};
 use crate::{Personal, location::Location};
@@ -22,27 +22,27 @@ use crate::{Personal, location::Location};
 /// Media time in microseconds.
 pub type Micros = u64;
 
-/// The most files that a job leaves: what one event can list.
+/// Maximum number of a job's output files: what one event can list.
 pub const MAX_FILES: u64 = 10_000;
 
-/// One job's media work. Names and fields are the storage format.
+/// The media work of one job. Names and fields are the storage format.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MediaRequest {
-    /// One file in, one file out.
+    /// Converts a file into another.
     Convert(Convert),
-    /// What a file is.
+    /// Returns the facts of a file.
     Probe(Probe),
-    /// How good, loud or lively a file is.
+    /// Measures quality, loudness or content of a file.
     Analyze(Analyze),
-    /// Pictures of a film.
+    /// Extracts images from a video.
     Thumbnails(Thumbnails),
-    /// A film for adaptive streaming.
+    /// Prepares a video for adaptive streaming.
     Stream(Stream),
 }
 
 impl MediaRequest {
-    /// True if media time of it is charged.
+    /// True if its media time is charged.
     pub const fn is_charged(&self) -> bool {
         match self {
             Self::Convert(_) | Self::Stream(_) | Self::Analyze(_) => true,
@@ -50,10 +50,10 @@ impl MediaRequest {
         }
     }
 
-    /// Every kind as written in JSON.
+    /// Every kind in JSON.
     pub const KINDS: [&'static str; 5] = ["convert", "stream", "thumbnails", "analyze", "probe"];
 
-    /// The kind as written in JSON.
+    /// The kind in JSON.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Convert(_) => "convert",
@@ -64,7 +64,7 @@ impl MediaRequest {
         }
     }
 
-    /// Every file it reads, the job's own first: the plan's numbers.
+    /// Every file it reads, the job's own input first, in the order in which the plan numbers them.
     pub fn inputs(&self) -> Vec<(&Personal<Location>, Role)> {
         match self {
             Self::Convert(convert) => convert.inputs(),
@@ -78,7 +78,7 @@ impl MediaRequest {
         }
     }
 
-    /// Where the bytes come from.
+    /// Location of its input.
     pub const fn input(&self) -> &Personal<Location> {
         match self {
             Self::Convert(convert) => &convert.input,
@@ -89,7 +89,7 @@ impl MediaRequest {
         }
     }
 
-    /// Where they go; none for a job that only finds something out.
+    /// Location of its output; `None` for a probe or analysis.
     pub const fn output(&self) -> Option<&Personal<Location>> {
         match self {
             Self::Convert(convert) => Some(&convert.output),
@@ -104,7 +104,7 @@ impl MediaRequest {
         matches!(self, Self::Thumbnails(_) | Self::Stream(_))
     }
 
-    /// If an output's name is taken.
+    /// What happens if an output name is taken.
     pub const fn overwrite(&self) -> Overwrite {
         match self {
             Self::Convert(convert) => convert.overwrite,
@@ -114,7 +114,7 @@ impl MediaRequest {
         }
     }
 
-    /// Everything that can be known to fail before a byte is read.
+    /// Checks everything that can be rejected before a byte is read.
     pub fn check(&self, capabilities: &Capabilities) -> Result<(), PlanRejection> {
         match self {
             Self::Convert(convert) => plan(convert, None, capabilities).map(|_| ()),
@@ -126,13 +126,13 @@ impl MediaRequest {
     }
 }
 
-/// If the output name is taken.
+/// What happens if the output name is taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overwrite {
-    /// Fail, and leave what stands there.
+    /// Fail, and keep the existing file.
     #[default]
     Fail,
-    /// Put the new bytes in its place.
+    /// Replace the existing file.
     Replace,
 }

@@ -1,7 +1,7 @@
+mod display;
 mod effort;
 mod footprint;
 mod hardware;
-mod shown;
 mod stream;
 
 use super::*;
@@ -32,7 +32,7 @@ fn stream(index: u32, codec: &str, detail: StreamDetail) -> StreamFacts {
     }
 }
 
-fn picture() -> VideoFacts {
+fn video_facts() -> VideoFacts {
     VideoFacts {
         width: 1920,
         height: 1080,
@@ -52,7 +52,7 @@ fn picture() -> VideoFacts {
     }
 }
 
-fn sound(channels: u32) -> AudioFacts {
+fn audio_facts(channels: u32) -> AudioFacts {
     AudioFacts {
         channels,
         layout: "5.1".to_owned(),
@@ -62,20 +62,20 @@ fn sound(channels: u32) -> AudioFacts {
     }
 }
 
-fn film(picture: VideoFacts) -> MediaFacts {
+fn media_facts(video: VideoFacts) -> MediaFacts {
     MediaFacts {
         format: "mov".to_owned(),
         duration: Some(10_000_000),
         streams: vec![
-            stream(0, "h264", StreamDetail::Video(Box::new(picture))),
-            stream(1, "aac", StreamDetail::Audio(sound(6))),
+            stream(0, "h264", StreamDetail::Video(Box::new(video))),
+            stream(1, "aac", StreamDetail::Audio(audio_facts(6))),
         ],
         ..MediaFacts::default()
     }
 }
 
 fn resolve(output: &str, operations: Vec<Operation>) -> Result<Plan, PlanRejection> {
-    resolve_for(&[film(picture())], output, operations)
+    resolve_for(&[media_facts(video_facts())], output, operations)
 }
 
 fn resolve_for(
@@ -122,7 +122,7 @@ fn codecs_follow_from_the_output_name() {
 }
 
 #[test]
-fn every_container_has_a_name_and_a_way_to_fill_it() {
+fn every_container_has_an_extension_and_default_codecs() {
     for container in Container::ALL {
         let name = format!("o.{}", container.as_str());
         let plan = resolve(&name, vec![]).unwrap();
@@ -131,7 +131,7 @@ fn every_container_has_a_name_and_a_way_to_fill_it() {
 }
 
 #[test]
-fn surround_becomes_stereo_unless_nothing_may_be_lost_or_it_is_asked_for() {
+fn surround_becomes_stereo_unless_lossless_or_requested() {
     let channels = |plan: Plan| plan.audio.first().unwrap().channels;
     assert_eq!(channels(resolve("out.mp4", vec![]).unwrap()), 2);
     assert_eq!(channels(resolve("out.flac", vec![]).unwrap()), 6);
@@ -140,7 +140,7 @@ fn surround_becomes_stereo_unless_nothing_may_be_lost_or_it_is_asked_for() {
 }
 
 #[test]
-fn a_codec_gets_a_sample_rate_that_it_takes() {
+fn a_codec_gets_a_supported_sample_rate() {
     let rate = |name: &str| resolve(name, vec![]).unwrap().audio[0].sample_rate;
     assert_eq!((rate("o.mp4"), rate("o.opus"), rate("o.wav")), (44_100, 48_000, 44_100));
 }
@@ -170,14 +170,14 @@ fn fit_stays_inside_and_fill_covers() {
 }
 
 #[test]
-fn wide_pixels_become_square_when_the_picture_is_resized() {
+fn pixels_become_square_when_the_video_is_resized() {
     let pal = VideoFacts {
         width: 720,
         height: 576,
         pixel_aspect: Rational { num: 64, den: 45 },
-        ..picture()
+        ..video_facts()
     };
-    let inputs = [film(pal)];
+    let inputs = [media_facts(pal)];
     let plan = resolve_for(&inputs, "o.mp4", vec![scale(None, Some(288), ScaleMode::Fit)]).unwrap();
     let video = plan.video.unwrap();
     assert_eq!((video.width, video.height), (512, 288));
@@ -193,14 +193,26 @@ fn trims_add_up_in_order() {
 }
 
 #[test]
-fn nothing_is_skipped_in_front_of_what_must_be_heard_whole() {
+fn the_end_of_a_trim_is_a_limit_where_the_input_states_no_duration() {
+    let mut facts = media_facts(video_facts());
+    facts.duration = None;
+    facts.streams.iter_mut().for_each(|stream| stream.duration = None);
+    let inputs = [facts];
+    let plan = resolve_for(&inputs, "o.mp4", vec![trim(1_000_000, Some(9_000_000))]).unwrap();
+    assert_eq!((plan.duration, plan.duration_is_limit), (Some(8_000_000), true));
+    let plan = resolve("o.mp4", vec![trim(1_000_000, Some(9_000_000))]).unwrap();
+    assert!(!plan.duration_is_limit);
+}
+
+#[test]
+fn normalized_audio_is_decoded_from_the_start() {
     let loud = Operation::Audio(Audio { normalize: true, ..Audio::default() });
     let plan = resolve("o.mp4", vec![loud, trim(2_000_000, None)]).unwrap();
     assert_eq!((plan.seek, plan.duration), (0, Some(8_000_000)));
 }
 
 #[test]
-fn faster_is_shorter_and_keeps_its_rate() {
+fn a_faster_output_is_shorter_and_keeps_its_frame_rate() {
     let plan = resolve("o.mp4", vec![Operation::Speed(Speed { factor: 2.0 })]).unwrap();
     assert_eq!(plan.duration, Some(5_000_000));
     let rate = Rational { num: 25, den: 1 };
@@ -208,15 +220,16 @@ fn faster_is_shorter_and_keeps_its_rate() {
 }
 
 #[test]
-fn a_trim_beyond_the_end_is_refused_with_the_length() {
+fn a_trim_beyond_the_end_is_rejected_with_the_duration() {
     let refusal = resolve("o.mp4", vec![trim(10_000_000, None)]).unwrap_err();
     assert_eq!(refusal.pointer, "#/operations/0/start");
     assert!(refusal.detail.contains("10.000 s"), "{refusal}");
 }
 
 #[test]
-fn what_nobody_asked_for_is_said() {
-    let odd = film(VideoFacts { width: 321, height: 181, interlaced: true, ..picture() });
+fn implicit_decisions_are_noted() {
+    let odd =
+        media_facts(VideoFacts { width: 321, height: 181, interlaced: true, ..video_facts() });
     let plan = resolve_for(&[odd], "o.mp4", vec![]).unwrap();
     assert_eq!(plan.notes.len(), 2, "{:?}", plan.notes);
     let video = plan.video.unwrap();
@@ -226,9 +239,9 @@ fn what_nobody_asked_for_is_said() {
 }
 
 #[test]
-fn high_dynamic_range_is_kept_where_it_fits_and_toned_down_where_not() {
+fn hdr_is_kept_if_supported_and_tone_mapped_otherwise() {
     let color = Color { hdr: Some(Hdr::Pq), max_content_light: Some(600), ..Color::default() };
-    let hdr = [film(VideoFacts { bit_depth: 10, color, ..picture() })];
+    let hdr = [media_facts(VideoFacts { bit_depth: 10, color, ..video_facts() })];
     let tonemap = VideoFilter::Tonemap { from: Hdr::Pq, peak: 600.0 };
     let plan = resolve_for(&hdr, "o.mp4", vec![]).unwrap();
     assert_eq!(plan.notes.len(), 1);
@@ -240,10 +253,10 @@ fn high_dynamic_range_is_kept_where_it_fits_and_toned_down_where_not() {
 }
 
 #[test]
-fn tracks_are_chosen_by_number_and_language() {
-    let mut many = film(picture());
+fn tracks_are_selected_by_index_and_language() {
+    let mut many = media_facts(video_facts());
     for (index, language) in [(2, "deu"), (3, "eng")] {
-        let mut more = stream(index, "aac", StreamDetail::Audio(sound(2)));
+        let mut more = stream(index, "aac", StreamDetail::Audio(audio_facts(2)));
         more.language = Some(language.to_owned());
         many.streams.push(more);
     }
@@ -261,8 +274,8 @@ fn tracks_are_chosen_by_number_and_language() {
 }
 
 #[test]
-fn chapters_move_with_the_film() {
-    let mut chaptered = film(picture());
+fn chapters_are_trimmed_with_the_video() {
+    let mut chaptered = media_facts(video_facts());
     chaptered.chapters = [(0, 4_000_000), (4_000_000, 10_000_000)]
         .map(|(start, end)| Chapter { start, end, title: None })
         .into();
@@ -271,7 +284,7 @@ fn chapters_move_with_the_film() {
 }
 
 #[test]
-fn what_is_copied_is_not_changed() {
+fn copied_streams_cannot_be_changed() {
     let copy = || transcode(|t| t.video_codec = Some(VideoCodec::Copy));
     let plan = resolve("o.mp4", vec![copy(), trim(1_000_000, None)]).unwrap();
     assert_eq!(plan.video.unwrap().codec, VideoCodec::Copy);
@@ -286,7 +299,7 @@ fn what_is_copied_is_not_changed() {
 }
 
 #[test]
-fn each_impossible_request_names_its_field() {
+fn each_invalid_request_names_its_field() {
     let t = |change: fn(&mut Transcode)| vec![transcode(change)];
     let audio = |change: fn(&mut Audio)| {
         let mut audio = Audio::default();
@@ -350,13 +363,13 @@ fn each_impossible_request_names_its_field() {
     ];
     for (pointer, output, operations) in cases {
         let refusal = resolve(output, operations.clone()).unwrap_err();
-        // A refusal that comes from the missing transcode points where it would stand.
+        // A rejection caused by the implied transcode points to where it would be.
         assert_eq!(refusal.pointer, pointer, "{operations:?}: {refusal}");
     }
 }
 
 #[test]
-fn what_no_worker_can_make_is_refused_with_what_they_can() {
+fn an_unsupported_codec_is_rejected_with_the_supported_ones() {
     let mut capabilities = Capabilities::everything();
     capabilities.video_codecs.remove(&VideoCodec::Hevc);
     let wanted = transcode(|t| t.video_codec = Some(VideoCodec::Hevc));
@@ -369,8 +382,8 @@ fn what_no_worker_can_make_is_refused_with_what_they_can() {
 }
 
 #[test]
-fn what_is_dropped_does_not_make_the_output_longer() {
-    let mut longer = film(picture());
+fn dropped_streams_do_not_extend_the_output() {
+    let mut longer = media_facts(video_facts());
     longer.duration = Some(12_000_000);
     longer.streams[1].duration = Some(12_000_000);
     let mute = transcode(|t| t.audio_codec = Some(AudioCodec::None));
@@ -381,10 +394,10 @@ fn what_is_dropped_does_not_make_the_output_longer() {
 }
 
 #[test]
-fn a_film_behind_another_is_fitted_to_it() {
-    let tall = film(VideoFacts { width: 720, height: 1280, ..picture() });
+fn a_concatenated_video_is_fitted_to_the_first() {
+    let tall = media_facts(VideoFacts { width: 720, height: 1280, ..video_facts() });
     let concat = Operation::Concat(Concat { inputs: vec![Personal::Erased] });
-    let plan = resolve_for(&[film(picture()), tall], "o.mp4", vec![concat]).unwrap();
+    let plan = resolve_for(&[media_facts(video_facts()), tall], "o.mp4", vec![concat]).unwrap();
     assert_eq!(plan.duration, Some(20_000_000));
     let Some(VideoFilter::Concat(segments)) = filters(plan).pop() else { panic!("no concat") };
     let expected = VideoFilter::Scale { width: 608, height: 1080 };
@@ -420,12 +433,12 @@ fn thumbnails_are_spread_evenly() {
 }
 
 #[test]
-fn thumbnails_that_cannot_be_are_refused_by_field() {
+fn invalid_thumbnail_requests_are_rejected_by_field() {
     let single = || thumbnails(ThumbnailMode::Single);
     for (pointer, request) in [
         ("#/count", Thumbnails { count: Some(3), ..single() }),
         ("#/timestamp", Thumbnails { timestamp: Some(9_000_000), ..single() }),
-        ("#/format", Thumbnails { format: Some(PictureFormat::Gif), ..single() }),
+        ("#/format", Thumbnails { format: Some(ImageFormat::Gif), ..single() }),
         ("#/interval", thumbnails(ThumbnailMode::Interval)),
         ("#/count", thumbnails(ThumbnailMode::Count)),
         ("#/width", Thumbnails { width: Some(5), ..single() }),
@@ -435,7 +448,7 @@ fn thumbnails_that_cannot_be_are_refused_by_field() {
 }
 
 #[test]
-fn a_comparison_needs_something_to_compare_with() {
+fn a_comparison_needs_a_reference() {
     let mut request = Analyze {
         input: Personal::Erased,
         reference: None,
@@ -454,8 +467,8 @@ fn a_comparison_needs_something_to_compare_with() {
 }
 
 #[test]
-fn more_files_than_a_job_can_list_are_refused_before_they_are_made() {
-    let mut long = film(picture());
+fn more_files_than_a_job_can_list_are_rejected_early() {
+    let mut long = media_facts(video_facts());
     for stream in &mut long.streams {
         stream.duration = Some(7_200_000_000);
     }

@@ -6,39 +6,40 @@ use std::{
 use super::{QueueQuotaCommand, QueueQuotaEvent};
 use crate::{JobId, LeaseId, Tenant, Timestamp, batch::BatchEvent, job::JobEvent};
 
-/// What a tenant's room is to be told.
+/// A pending command for a tenant's queue quota.
 #[derive(Debug)]
 pub struct Due {
-    /// Whose.
+    /// The tenant.
     pub tenant: Tenant,
-    /// What.
+    /// The command.
     pub command: QueueQuotaCommand,
-    /// The job that is to end if there is no room for it.
+    /// The job that fails if the queue has no free slot for it.
     pub late: Option<JobId>,
 }
 
-/// The process manager that frees places: which jobs hold one, and what leases have left.
+/// The process manager of queue slots: tracks which jobs occupy one, and the unspent slots of
+/// leases.
 #[derive(Debug, Clone, Default)]
 pub struct QueueQuotaTracker {
-    tenants: BTreeMap<Tenant, Held>,
-    /// Under which lease each job got its place.
+    tenants: BTreeMap<Tenant, TenantSlots>,
+    /// The lease whose slot each job occupies.
     holders: BTreeMap<JobId, LeaseId>,
-    /// Jobs that came when their lease was taken back already: each needs another place, or ends.
+    /// Jobs that arrived after their lease had been taken back: each needs another slot, or fails.
     late: BTreeMap<JobId, Tenant>,
-    /// Those of which something may be to be said.
-    stirred: BTreeSet<Tenant>,
+    /// Tenants that may have pending commands.
+    dirty: BTreeSet<Tenant>,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Held {
+struct TenantSlots {
     leases: BTreeMap<LeaseId, Lease>,
     leased: u64,
     returned: u64,
-    /// Jobs with places that are over.
+    /// Number of ended jobs that had slots.
     over: u64,
-    /// What the room was told of that.
-    told: u64,
-    told_at: Timestamp,
+    /// The number of ended jobs that was last reported.
+    reported: u64,
+    reported_at: Timestamp,
 }
 
 #[derive(Debug, Clone)]
@@ -48,59 +49,59 @@ struct Lease {
     until: Timestamp,
 }
 
-/// How long after its end a lease's gateway may still be heard of: what it sent in time may arrive
-/// late, and its clock may be another one.
-const GRACE: Duration = Duration::from_secs(30);
-/// How long a late job's place is kept for it; it is spent as soon as it is seen.
-const TERM: Duration = Duration::from_secs(30);
-/// How long what is over waits to be said, while there is plenty of room.
-const UNHURRIED: Duration = Duration::from_secs(30);
+/// Time after its end in which messages of a lease's gateway may still arrive: they may be delayed,
+/// and its clock may differ.
+const EXPIRY_GRACE: Duration = Duration::from_secs(30);
+/// Lease time of a late job's slot, which is spent as soon as the lease is seen.
+const LATE_JOB_LEASE: Duration = Duration::from_secs(30);
+/// Interval between reports of ended jobs, while many slots are free.
+const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 
 impl QueueQuotaTracker {
-    /// Folds in one event of a tenant's places.
+    /// Folds in one event of a tenant's queue slots.
     pub fn room(&mut self, tenant: &Tenant, at: Timestamp, event: &QueueQuotaEvent) {
-        let held = self.tenants.entry(tenant.clone()).or_default();
+        let slots = self.tenants.entry(tenant.clone()).or_default();
         match event {
             QueueQuotaEvent::Leased { lease, places, until } => {
-                held.leased = held.leased.saturating_add((*places).into());
-                held.leases.insert(*lease, Lease { places: *places, spent: 0, until: *until });
+                slots.leased = slots.leased.saturating_add((*places).into());
+                slots.leases.insert(*lease, Lease { places: *places, spent: 0, until: *until });
                 let job = JobId::from_uuid(lease.uuid());
                 if self.late.contains_key(&job) {
-                    self.hold(tenant, job, Some(*lease));
+                    self.spend_slot(tenant, job, Some(*lease));
                 }
             }
             QueueQuotaEvent::Returned { lease, unspent } => {
-                held.returned = held.returned.saturating_add((*unspent).into());
-                if let Some(lease) = held.leases.get_mut(lease) {
+                slots.returned = slots.returned.saturating_add((*unspent).into());
+                if let Some(lease) = slots.leases.get_mut(lease) {
                     lease.places = lease.places.saturating_sub(*unspent);
                 }
-                held.leases.retain(|_, lease| lease.places > 0);
+                slots.leases.retain(|_, lease| lease.places > 0);
             }
             QueueQuotaEvent::Freed { over, closed } => {
-                (held.told, held.told_at) = (*over, at);
-                held.leases.retain(|lease, _| !closed.contains(lease));
+                (slots.reported, slots.reported_at) = (*over, at);
+                slots.leases.retain(|lease, _| !closed.contains(lease));
             }
         }
-        self.stirred.insert(tenant.clone());
+        self.dirty.insert(tenant.clone());
     }
 
-    /// Folds in one event of a batch: its jobs have places before they are made.
+    /// Folds in one event of a batch: its jobs occupy slots before they are created.
     pub fn batch(&mut self, tenant: &Tenant, event: &BatchEvent) {
         let BatchEvent::Submitted { spec } = event else { return };
         for job in &spec.jobs {
-            self.hold(tenant, job.id, job.spec.lease);
+            self.spend_slot(tenant, job.id, job.spec.lease);
         }
     }
 
     /// Folds in one event of a job.
     pub fn job(&mut self, tenant: &Tenant, job: JobId, event: &JobEvent) {
         match event {
-            JobEvent::Submitted { spec } => self.needs(tenant, job, spec.lease),
-            JobEvent::Retried { lease, .. } => self.needs(tenant, job, *lease),
+            JobEvent::Submitted { spec } => self.require_slot(tenant, job, spec.lease),
+            JobEvent::Retried { lease, .. } => self.require_slot(tenant, job, *lease),
             JobEvent::Completed { .. } | JobEvent::Failed { .. } | JobEvent::Cancelled {} => {
                 self.late.remove(&job);
                 if self.holders.remove(&job).is_some() {
-                    self.count_over(tenant);
+                    self.count_ended(tenant);
                 }
             }
             JobEvent::AttemptStarted { .. }
@@ -113,50 +114,50 @@ impl QueueQuotaTracker {
         }
     }
 
-    /// A job is there that should have a place.
-    fn needs(&mut self, tenant: &Tenant, job: JobId, lease: Option<LeaseId>) {
-        self.hold(tenant, job, lease);
+    /// Handles a job that should occupy a slot.
+    fn require_slot(&mut self, tenant: &Tenant, job: JobId, lease: Option<LeaseId>) {
+        self.spend_slot(tenant, job, lease);
         if lease.is_some() && !self.holders.contains_key(&job) {
             self.late.insert(job, tenant.clone());
         }
     }
 
-    /// A job spends a place. Of a lease that was taken back meanwhile, because its gateway stood still for
-    /// a minute, there is none.
-    fn hold(&mut self, tenant: &Tenant, job: JobId, lease: Option<LeaseId>) {
+    /// Records that a job spends a slot. A lease that was taken back, because its gateway was
+    /// stalled for a minute, has none.
+    fn spend_slot(&mut self, tenant: &Tenant, job: JobId, lease: Option<LeaseId>) {
         let Some(id) = lease.filter(|lease| self.holders.get(&job) != Some(lease)) else { return };
-        let held = self.tenants.entry(tenant.clone()).or_default();
-        let lease = held.leases.get_mut(&id).filter(|lease| lease.spent < lease.places);
+        let slots = self.tenants.entry(tenant.clone()).or_default();
+        let lease = slots.leases.get_mut(&id).filter(|lease| lease.spent < lease.places);
         let Some(lease) = lease else { return };
         lease.spent = lease.spent.saturating_add(1);
         self.late.remove(&job);
-        self.stirred.insert(tenant.clone());
+        self.dirty.insert(tenant.clone());
         if self.holders.insert(job, id).is_some() {
-            // It had one already.
-            self.count_over(tenant);
+            // It occupied one already.
+            self.count_ended(tenant);
         }
     }
 
-    fn count_over(&mut self, tenant: &Tenant) {
-        let held = self.tenants.entry(tenant.clone()).or_default();
-        held.over = held.over.saturating_add(1);
-        self.stirred.insert(tenant.clone());
+    fn count_ended(&mut self, tenant: &Tenant) {
+        let slots = self.tenants.entry(tenant.clone()).or_default();
+        slots.over = slots.over.saturating_add(1);
+        self.dirty.insert(tenant.clone());
     }
 
-    /// What rooms are to be told now. `limit` is how many places a tenant's account has: while half of
-    /// them are free, what is over can wait.
+    /// The commands that are due now. `limit` returns a tenant's limit: while half of its slots are
+    /// free, ended jobs need not be reported yet.
     pub fn due(&mut self, now: Timestamp, limit: impl Fn(&Tenant) -> u32) -> Vec<Due> {
         let mut due = Vec::new();
         let tenants = &self.tenants;
-        self.stirred.retain(|tenant| {
-            let Some(held) = tenants.get(tenant) else { return false };
-            let told = held.due(now, limit(tenant));
-            due.extend(told.map(|command| Due { tenant: tenant.clone(), command, late: None }));
-            held.told != held.over || !held.leases.is_empty()
+        self.dirty.retain(|tenant| {
+            let Some(slots) = tenants.get(tenant) else { return false };
+            let commands = slots.due(now, limit(tenant));
+            due.extend(commands.map(|command| Due { tenant: tenant.clone(), command, late: None }));
+            slots.reported != slots.over || !slots.leases.is_empty()
         });
         due.extend(self.late.iter().map(|(job, tenant)| {
             let (lease, limit) = (LeaseId::from_uuid(job.uuid()), limit(tenant));
-            let until = now.plus(TERM);
+            let until = now.plus(LATE_JOB_LEASE);
             let command = QueueQuotaCommand::Lease { lease, least: 1, most: 1, until, limit };
             Due { tenant: tenant.clone(), command, late: Some(*job) }
         }));
@@ -164,17 +165,18 @@ impl QueueQuotaTracker {
     }
 }
 
-impl Held {
+impl TenantSlots {
     fn due(&self, now: Timestamp, limit: u32) -> impl Iterator<Item = QueueQuotaCommand> {
-        let taken = self.leased.saturating_sub(self.returned).saturating_sub(self.told);
-        let tight = taken > u64::from(limit / 2);
+        let taken = self.leased.saturating_sub(self.returned).saturating_sub(self.reported);
+        let is_tight = taken > u64::from(limit / 2);
         let used_up = |lease: &Lease| lease.spent >= lease.places;
         let closed: Vec<LeaseId> =
             self.leases.iter().filter(|(_, lease)| used_up(lease)).map(|(id, _)| *id).collect();
-        let unsaid = self.over > self.told || !closed.is_empty();
-        let hurry = tight || now.since(self.told_at) >= UNHURRIED;
-        let free = (unsaid && hurry).then_some(QueueQuotaCommand::Free { over: self.over, closed });
-        let expired = |lease: &Lease| now >= lease.until.plus(GRACE) && !used_up(lease);
+        let unreported = self.over > self.reported || !closed.is_empty();
+        let is_due = is_tight || now.since(self.reported_at) >= REPORT_INTERVAL;
+        let free =
+            (unreported && is_due).then_some(QueueQuotaCommand::Free { over: self.over, closed });
+        let expired = |lease: &Lease| now >= lease.until.plus(EXPIRY_GRACE) && !used_up(lease);
         let expired = self.leases.iter().filter(|(_, lease)| expired(lease));
         let unspent: Vec<(LeaseId, u32)> =
             expired.map(|(id, lease)| (*id, lease.places.saturating_sub(lease.spent))).collect();
@@ -196,50 +198,50 @@ mod tests {
 
     const LIMIT: u32 = 4;
 
-    /// A room and the one who frees its places, as the log lets them see each other.
-    struct Both {
+    /// The quota's state and the tracker, connected as by the log.
+    struct Harness {
         tenant: Tenant,
-        ledger: QueueQuotaTracker,
-        room: QueueQuotaState,
-        /// Jobs for which there was no room.
+        tracker: QueueQuotaTracker,
+        state: QueueQuotaState,
+        /// Jobs that found no free slot.
         ended: Vec<JobId>,
     }
 
-    impl Both {
+    impl Harness {
         fn new() -> Self {
             let tenant = "a".parse().unwrap();
-            let (ledger, room) = (QueueQuotaTracker::default(), QueueQuotaState::default());
-            Self { tenant, ledger, room, ended: Vec::new() }
+            let (tracker, state) = (QueueQuotaTracker::default(), QueueQuotaState::default());
+            Self { tenant, tracker, state, ended: Vec::new() }
         }
 
-        fn tell(&mut self, event: &QueueQuotaEvent) {
-            self.room = QueueQuota::evolve(std::mem::take(&mut self.room), event);
-            self.ledger.room(&self.tenant, Timestamp::from_millis(0), event);
+        fn apply(&mut self, event: &QueueQuotaEvent) {
+            self.state = QueueQuota::evolve(std::mem::take(&mut self.state), event);
+            self.tracker.room(&self.tenant, Timestamp::from_millis(0), event);
         }
 
         fn lease(&mut self, n: u128, places: u32) {
             let until = Timestamp::from_millis(1_000);
-            self.tell(&QueueQuotaEvent::Leased { lease: lease(n), places, until });
+            self.apply(&QueueQuotaEvent::Leased { lease: lease(n), places, until });
         }
 
         fn job(&mut self, n: u128, event: &JobEvent) {
-            self.ledger.job(&self.tenant, job(n), event);
+            self.tracker.job(&self.tenant, job(n), event);
         }
 
         fn retried(&mut self, job: u128, n: u128) {
             self.job(job, &JobEvent::Retried { next_attempt: 2, lease: Some(lease(n)) });
         }
 
-        /// What the conductor does at a moment; answers what is taken then.
-        fn act(&mut self, millis: u64) -> u64 {
+        /// Runs the due commands at a time; returns the number of slots taken.
+        fn run_conductor(&mut self, millis: u64) -> u64 {
             let now = Timestamp::from_millis(millis);
-            for Due { command, late, .. } in self.ledger.due(now, |_| LIMIT) {
-                match QueueQuota::decide(&self.room, command) {
-                    Ok(events) => events.iter().for_each(|event| self.tell(event)),
+            for Due { command, late, .. } in self.tracker.due(now, |_| LIMIT) {
+                match QueueQuota::decide(&self.state, command) {
+                    Ok(events) => events.iter().for_each(|event| self.apply(event)),
                     Err(QueueQuotaRejection::Full { .. }) => self.ended.push(late.unwrap()),
                 }
             }
-            self.room.taken()
+            self.state.taken()
         }
     }
 
@@ -252,87 +254,87 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_is_over_frees_the_place_that_it_had() {
-        let mut both = Both::new();
-        both.lease(1, 4);
-        both.retried(1, 1);
-        both.retried(2, 1);
-        assert_eq!(both.act(0), 4);
-        both.job(1, &JobEvent::Completed { attempt: 1 });
-        assert_eq!(both.act(0), 3);
-        // Said twice, over once.
-        both.job(1, &JobEvent::Cancelled {});
-        assert_eq!(both.act(0), 3);
-        // One that never had a place frees none.
-        both.job(9, &JobEvent::Cancelled {});
-        assert_eq!(both.act(0), 3);
+    fn an_ended_job_frees_its_slot() {
+        let mut harness = Harness::new();
+        harness.lease(1, 4);
+        harness.retried(1, 1);
+        harness.retried(2, 1);
+        assert_eq!(harness.run_conductor(0), 4);
+        harness.job(1, &JobEvent::Completed { attempt: 1 });
+        assert_eq!(harness.run_conductor(0), 3);
+        // A repeated end counts once.
+        harness.job(1, &JobEvent::Cancelled {});
+        assert_eq!(harness.run_conductor(0), 3);
+        // A job that never had a slot frees none.
+        harness.job(9, &JobEvent::Cancelled {});
+        assert_eq!(harness.run_conductor(0), 3);
     }
 
     #[test]
-    fn what_a_dead_gateway_did_not_spend_comes_back_a_while_after_its_lease() {
-        let mut both = Both::new();
-        both.lease(1, 4);
-        both.retried(1, 1);
-        assert_eq!(both.act(30_000), 4);
-        assert_eq!(both.act(31_000), 1);
-        // What it returns after that is not counted again.
+    fn unspent_slots_of_a_dead_gateway_are_taken_back_after_its_lease() {
+        let mut harness = Harness::new();
+        harness.lease(1, 4);
+        harness.retried(1, 1);
+        assert_eq!(harness.run_conductor(30_000), 4);
+        assert_eq!(harness.run_conductor(31_000), 1);
+        // What the gateway returns after that is not counted again.
         let late = QueueQuotaCommand::Return { unspent: vec![(lease(1), 1)] };
-        assert_eq!(QueueQuota::decide(&both.room, late), Ok(vec![]));
-        both.job(1, &JobEvent::Cancelled {});
-        assert_eq!(both.act(61_001), 0);
+        assert_eq!(QueueQuota::decide(&harness.state, late), Ok(vec![]));
+        harness.job(1, &JobEvent::Cancelled {});
+        assert_eq!(harness.run_conductor(61_001), 0);
     }
 
     #[test]
-    fn a_job_that_comes_after_its_lease_gets_another_place_while_there_is_one() {
-        let mut both = Both::new();
-        both.lease(11, 3);
-        assert_eq!(both.act(31_000), 0);
-        both.retried(1, 11);
-        assert_eq!(both.act(31_000), 1);
-        assert_eq!(both.act(31_000), 1, "it asks once");
+    fn a_job_that_arrives_after_its_lease_gets_another_slot_if_one_is_free() {
+        let mut harness = Harness::new();
+        harness.lease(11, 3);
+        assert_eq!(harness.run_conductor(31_000), 0);
+        harness.retried(1, 11);
+        assert_eq!(harness.run_conductor(31_000), 1);
+        assert_eq!(harness.run_conductor(31_000), 1, "it requests one once");
         let until = Timestamp::from_millis(90_000);
-        both.tell(&QueueQuotaEvent::Leased { lease: lease(12), places: 3, until });
-        both.retried(2, 11);
-        both.retried(3, 11);
-        assert_eq!(both.act(31_000), 4, "there is none for these");
-        assert_eq!(both.ended, [job(2), job(3)]);
-        // One ended, the other is called off; neither had a place to free.
-        both.job(2, &failed());
-        both.job(3, &JobEvent::Cancelled {});
-        assert_eq!(both.act(31_000), 4);
-        both.job(1, &JobEvent::Cancelled {});
-        assert_eq!(both.act(31_000), 3);
-        assert_eq!(both.ended.len(), 2);
+        harness.apply(&QueueQuotaEvent::Leased { lease: lease(12), places: 3, until });
+        harness.retried(2, 11);
+        harness.retried(3, 11);
+        assert_eq!(harness.run_conductor(31_000), 4, "no slot is left for these");
+        assert_eq!(harness.ended, [job(2), job(3)]);
+        // One failed, the other is cancelled; neither had a slot to free.
+        harness.job(2, &failed());
+        harness.job(3, &JobEvent::Cancelled {});
+        assert_eq!(harness.run_conductor(31_000), 4);
+        harness.job(1, &JobEvent::Cancelled {});
+        assert_eq!(harness.run_conductor(31_000), 3);
+        assert_eq!(harness.ended.len(), 2);
     }
 
     fn failed() -> JobEvent {
-        let message = Personal::Clear("no room".to_owned());
+        let message = Personal::Clear("no free slot".to_owned());
         let failure = Failure { code: FailureCode::QuotaExceeded, message };
         JobEvent::Failed { failure, dead_lettered: false }
     }
 
     #[test]
-    fn a_job_has_one_place_however_often_it_is_told() {
-        let mut both = Both::new();
-        both.lease(1, 2);
-        both.retried(1, 1);
-        both.retried(1, 1);
-        both.lease(2, 1);
-        both.retried(1, 2);
-        assert_eq!(both.act(0), 2, "one of its own, one that is not spent");
-        both.job(1, &JobEvent::Cancelled {});
-        assert_eq!(both.act(31_000), 0);
-        assert_eq!(both.act(61_000), 0);
-        assert!(!both.room.is_lent());
+    fn a_job_occupies_one_slot_even_if_its_event_is_repeated() {
+        let mut harness = Harness::new();
+        harness.lease(1, 2);
+        harness.retried(1, 1);
+        harness.retried(1, 1);
+        harness.lease(2, 1);
+        harness.retried(1, 2);
+        assert_eq!(harness.run_conductor(0), 2, "its own slot, and an unspent one");
+        harness.job(1, &JobEvent::Cancelled {});
+        assert_eq!(harness.run_conductor(31_000), 0);
+        assert_eq!(harness.run_conductor(61_000), 0);
+        assert!(!harness.state.has_open_leases());
     }
 
     #[test]
-    fn while_there_is_plenty_of_room_what_is_over_is_said_now_and_then() {
-        let mut both = Both::new();
-        both.lease(1, 2);
-        both.retried(1, 1);
-        both.job(1, &JobEvent::Cancelled {});
-        assert_eq!(both.act(29_000), 2);
-        assert_eq!(both.act(30_000), 1);
+    fn ended_jobs_are_reported_periodically_while_many_slots_are_free() {
+        let mut harness = Harness::new();
+        harness.lease(1, 2);
+        harness.retried(1, 1);
+        harness.job(1, &JobEvent::Cancelled {});
+        assert_eq!(harness.run_conductor(29_000), 2);
+        assert_eq!(harness.run_conductor(30_000), 1);
     }
 }

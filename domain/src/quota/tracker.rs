@@ -3,33 +3,33 @@ use std::collections::BTreeMap;
 use super::QuotaEvent;
 use crate::{JobId, Tenant, job::JobEvent, media::Micros};
 
-/// A reservation whose job is over.
+/// A reservation of an ended job that must be settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
-    /// Which.
+    /// The job.
     pub job: JobId,
-    /// Whose.
+    /// The tenant that owns it.
     pub tenant: Tenant,
-    /// In which month it was reserved, as its aggregate is named.
+    /// The month in which it was reserved: the id of the aggregate.
     pub month: String,
-    /// What counts.
+    /// Media time to charge, in microseconds.
     pub micros: Micros,
 }
 
-/// The process manager that settles: what is reserved, and which of it waits to be settled.
+/// The process manager of quotas: tracks reservations and which of them must be settled.
 #[derive(Debug, Clone, Default)]
 pub struct QuotaTracker {
-    /// By the month in which it was reserved: a job that was tried in two has two.
+    /// Open reservations by job and month: a job that ran in two months has two.
     open: BTreeMap<JobId, BTreeMap<String, Tenant>>,
-    /// What a job that sealed its outputs is charged once they are delivered, by whichever attempt.
+    /// What a job with sealed outputs is charged once they are delivered, by any attempt.
     sealed: BTreeMap<JobId, Micros>,
-    /// What jobs that are over are charged, as far as they have reservations.
+    /// What ended jobs with open reservations are charged.
     over: BTreeMap<JobId, Micros>,
 }
 
 impl QuotaTracker {
-    /// Folds in one event of a month. `live` says which jobs are not over: what a worker that came back
-    /// from the dead reserves for one that is counts nothing.
+    /// Folds in one event of a month. `live` tells whether a job has not ended: a reservation by a
+    /// worker that resumes after its job has ended is charged nothing.
     pub fn quota(
         &mut self,
         tenant: &Tenant,
@@ -67,7 +67,7 @@ impl QuotaTracker {
                 self.end(job, charged);
             }
             JobEvent::Failed { .. } | JobEvent::Cancelled {} => self.end(job, 0),
-            // It runs again: what it reserved is still its own.
+            // It runs again and keeps its reservation.
             JobEvent::Retried { .. } => {
                 self.over.remove(&job);
             }
@@ -87,12 +87,12 @@ impl QuotaTracker {
         }
     }
 
-    /// What is to be settled.
+    /// The reservations that must be settled.
     pub fn due(&self) -> Vec<Due> {
         let due = self.over.iter().flat_map(|(job, micros)| {
             let months = self.open.get(job).into_iter().flatten().rev().enumerate();
             months.map(|(nth, (month, tenant))| {
-                // It counts in the month in which it was tried last.
+                // The charge counts in the month of the last attempt.
                 let micros = if nth == 0 { *micros } else { 0 };
                 Due { job: *job, tenant: tenant.clone(), month: month.clone(), micros }
             })
@@ -113,71 +113,71 @@ mod tests {
     };
 
     #[test]
-    fn a_reservation_is_settled_once_its_job_is_over() {
+    fn a_reservation_is_settled_when_its_job_ends() {
         let (job, tenant) = (JobId::from_uuid(Uuid::from_u128(1)), "a".parse::<Tenant>().unwrap());
-        let mut ledger = QuotaTracker::default();
+        let mut tracker = QuotaTracker::default();
         let reserved = QuotaEvent::Reserved { job, key: None, makers: vec![], micros: 9 };
-        ledger.quota(&tenant, "2026-11", &reserved, |_| true);
-        assert_eq!(ledger.due(), []);
+        tracker.quota(&tenant, "2026-11", &reserved, |_| true);
+        assert_eq!(tracker.due(), []);
         let effort = Effort { charged: 7, ..Effort::default() };
         let spent = Some(Spent { effort, seconds: 1.0, bytes: 1 });
         let sealed = JobEvent::OutputsSealed { attempt: 1, outputs: vec![], result: None, spent };
-        ledger.job(job, &sealed);
-        assert_eq!(ledger.due(), []);
-        ledger.job(job, &JobEvent::Completed { attempt: 1 });
+        tracker.job(job, &sealed);
+        assert_eq!(tracker.due(), []);
+        tracker.job(job, &JobEvent::Completed { attempt: 1 });
         let due = Due { job, tenant: tenant.clone(), month: "2026-11".to_owned(), micros: 7 };
-        assert_eq!(ledger.due(), [due]);
-        ledger.quota(&tenant, "2026-11", &QuotaEvent::Settled { job, micros: 7 }, |_| true);
-        assert_eq!(ledger.due(), []);
-        // Tried in two months, it counts in the later one.
-        ledger.quota(&tenant, "2026-11", &reserved, |_| true);
-        ledger.quota(&tenant, "2026-12", &reserved, |_| true);
-        ledger.job(job, &sealed);
-        ledger.job(job, &JobEvent::Completed { attempt: 2 });
-        let due: Vec<_> = ledger.due().into_iter().map(|due| (due.month, due.micros)).collect();
+        assert_eq!(tracker.due(), [due]);
+        tracker.quota(&tenant, "2026-11", &QuotaEvent::Settled { job, micros: 7 }, |_| true);
+        assert_eq!(tracker.due(), []);
+        // A job that ran in two months is charged in the later one.
+        tracker.quota(&tenant, "2026-11", &reserved, |_| true);
+        tracker.quota(&tenant, "2026-12", &reserved, |_| true);
+        tracker.job(job, &sealed);
+        tracker.job(job, &JobEvent::Completed { attempt: 2 });
+        let due: Vec<_> = tracker.due().into_iter().map(|due| (due.month, due.micros)).collect();
         assert_eq!(due, [("2026-12".to_owned(), 7), ("2026-11".to_owned(), 0)]);
         for month in ["2026-11", "2026-12"] {
-            ledger.quota(&tenant, month, &QuotaEvent::Settled { job, micros: 0 }, |_| true);
+            tracker.quota(&tenant, month, &QuotaEvent::Settled { job, micros: 0 }, |_| true);
         }
-        assert_eq!(ledger.due(), []);
-        // One that made nothing costs nothing; one that is tried again keeps what it has.
-        ledger.quota(&tenant, "2026-11", &reserved, |_| true);
-        ledger.job(job, &JobEvent::Cancelled {});
-        assert_eq!(ledger.due().first().unwrap().micros, 0);
-        ledger.job(job, &JobEvent::Retried { next_attempt: 2, lease: None });
-        assert_eq!(ledger.due(), []);
+        assert_eq!(tracker.due(), []);
+        // A job without outputs is charged nothing; a retried job keeps its reservation.
+        tracker.quota(&tenant, "2026-11", &reserved, |_| true);
+        tracker.job(job, &JobEvent::Cancelled {});
+        assert_eq!(tracker.due().first().unwrap().micros, 0);
+        tracker.job(job, &JobEvent::Retried { next_attempt: 2, lease: None });
+        assert_eq!(tracker.due(), []);
     }
 
     #[test]
-    fn outputs_are_charged_when_they_are_delivered_whichever_attempt_does() {
+    fn outputs_are_charged_on_delivery_by_any_attempt() {
         let (job, tenant) = (JobId::from_uuid(Uuid::from_u128(1)), "a".parse::<Tenant>().unwrap());
-        let mut ledger = QuotaTracker::default();
+        let mut tracker = QuotaTracker::default();
         let reserved = QuotaEvent::Reserved { job, key: None, makers: vec![], micros: 7 };
         let effort = Effort { charged: 7, ..Effort::default() };
         let spent = Some(Spent { effort, seconds: 1.0, bytes: 1 });
         let failure = Failure { code: FailureCode::OutputExists, message: Personal::Erased };
-        ledger.quota(&tenant, "2026-11", &reserved, |_| true);
-        ledger.job(
+        tracker.quota(&tenant, "2026-11", &reserved, |_| true);
+        tracker.job(
             job,
             &JobEvent::OutputsSealed { attempt: 1, outputs: vec![], result: None, spent },
         );
-        ledger.job(job, &JobEvent::Failed { failure, dead_lettered: false });
-        let charged = |ledger: &QuotaTracker| ledger.due().first().map(|due| due.micros);
-        assert_eq!(charged(&ledger), Some(0));
-        ledger.quota(&tenant, "2026-11", &QuotaEvent::Settled { job, micros: 0 }, |_| true);
-        ledger.job(job, &JobEvent::Retried { next_attempt: 2, lease: None });
-        ledger.quota(&tenant, "2026-11", &reserved, |_| true);
-        ledger.job(job, &JobEvent::Completed { attempt: 2 });
-        assert_eq!(charged(&ledger), Some(7));
+        tracker.job(job, &JobEvent::Failed { failure, dead_lettered: false });
+        let charged = |tracker: &QuotaTracker| tracker.due().first().map(|due| due.micros);
+        assert_eq!(charged(&tracker), Some(0));
+        tracker.quota(&tenant, "2026-11", &QuotaEvent::Settled { job, micros: 0 }, |_| true);
+        tracker.job(job, &JobEvent::Retried { next_attempt: 2, lease: None });
+        tracker.quota(&tenant, "2026-11", &reserved, |_| true);
+        tracker.job(job, &JobEvent::Completed { attempt: 2 });
+        assert_eq!(charged(&tracker), Some(7));
     }
 
     #[test]
-    fn what_is_reserved_for_a_job_that_is_over_comes_back() {
+    fn a_reservation_for_an_ended_job_is_released() {
         let (job, tenant) = (JobId::from_uuid(Uuid::from_u128(1)), "a".parse::<Tenant>().unwrap());
-        let mut ledger = QuotaTracker::default();
-        ledger.job(job, &JobEvent::Cancelled {});
+        let mut tracker = QuotaTracker::default();
+        tracker.job(job, &JobEvent::Cancelled {});
         let reserved = QuotaEvent::Reserved { job, key: None, makers: vec![], micros: 7 };
-        ledger.quota(&tenant, "2026-11", &reserved, |_| false);
-        assert_eq!(ledger.due().first().map(|due| due.micros), Some(0));
+        tracker.quota(&tenant, "2026-11", &reserved, |_| false);
+        assert_eq!(tracker.due().first().map(|due| due.micros), Some(0));
     }
 }

@@ -7,38 +7,39 @@ use crate::{
     upload::UploadEvent,
 };
 
-/// What a tenant's storage is to be told.
+/// A pending command for a tenant's storage quota.
 #[derive(Debug)]
 pub struct Due {
-    /// Whose.
+    /// The tenant.
     pub tenant: Tenant,
-    /// What.
+    /// The command.
     pub command: StorageQuotaCommand,
 }
 
-/// The process manager that counts: which files are kept, and which holds are in that.
+/// The process manager of storage: tracks which files are stored, and which holds they replace.
 #[derive(Debug, Clone, Default)]
 pub struct StorageQuotaTracker {
-    tenants: BTreeMap<Tenant, Books>,
-    /// Those of which something may be to be said.
-    stirred: BTreeSet<Tenant>,
-    /// Those that hold something.
+    tenants: BTreeMap<Tenant, TenantFiles>,
+    /// Tenants that may have something to report.
+    dirty: BTreeSet<Tenant>,
+    /// Tenants with open holds.
     holding: BTreeSet<Tenant>,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Books {
-    /// By where each file stands: what takes the place of another is kept instead of it.
+struct TenantFiles {
+    /// Files by path: a file replaces another one at the same path.
     files: BTreeMap<String, File>,
     by_thing: BTreeMap<String, BTreeSet<String>>,
-    /// Where the outputs of jobs are to stand once they are delivered, by where they are counted until then.
+    /// Final locations of undelivered outputs, by job and by the path under which they are counted
+    /// until then.
     staged: BTreeMap<JobId, BTreeMap<String, String>>,
     bytes: u64,
-    /// What was said last.
-    told: u64,
-    /// Until when each hold counts.
+    /// The number of bytes that was last reported.
+    reported: u64,
+    /// Expiry of each hold.
     held: BTreeMap<String, Timestamp>,
-    /// Holds that are over.
+    /// Holds that have ended.
     closed: BTreeSet<String>,
 }
 
@@ -48,37 +49,37 @@ struct File {
     bytes: u64,
 }
 
-impl Books {
-    fn keep(&mut self, place: String, thing: &str, bytes: u64) {
-        self.drop_file(&place);
+impl TenantFiles {
+    fn add_file(&mut self, path: String, thing: &str, bytes: u64) {
+        self.remove_file(&path);
         self.bytes = self.bytes.saturating_add(bytes);
-        self.by_thing.entry(thing.to_owned()).or_default().insert(place.clone());
-        self.files.insert(place, File { thing: thing.to_owned(), bytes });
+        self.by_thing.entry(thing.to_owned()).or_default().insert(path.clone());
+        self.files.insert(path, File { thing: thing.to_owned(), bytes });
     }
 
-    fn drop_file(&mut self, place: &str) {
-        let Some(File { thing, bytes }) = self.files.remove(place) else { return };
+    fn remove_file(&mut self, path: &str) {
+        let Some(File { thing, bytes }) = self.files.remove(path) else { return };
         self.bytes = self.bytes.saturating_sub(bytes);
-        if let Some(places) = self.by_thing.get_mut(&thing) {
-            places.remove(place);
-            if places.is_empty() {
+        if let Some(paths) = self.by_thing.get_mut(&thing) {
+            paths.remove(path);
+            if paths.is_empty() {
                 self.by_thing.remove(&thing);
             }
         }
     }
 
-    /// What was staged stands where it belongs.
+    /// Moves staged outputs to their final locations.
     fn deliver(&mut self, job: JobId) {
-        for (place, location) in self.staged.remove(&job).unwrap_or_default() {
-            let Some(File { thing, bytes }) = self.files.get(&place).cloned() else { continue };
-            self.drop_file(&place);
-            self.keep(location, &thing, bytes);
+        for (path, location) in self.staged.remove(&job).unwrap_or_default() {
+            let Some(File { thing, bytes }) = self.files.get(&path).cloned() else { continue };
+            self.remove_file(&path);
+            self.add_file(location, &thing, bytes);
         }
     }
 
-    fn drop_all_of(&mut self, thing: &str) {
-        for place in self.by_thing.get(thing).cloned().unwrap_or_default() {
-            self.drop_file(&place);
+    fn remove_files_of(&mut self, thing: &str) {
+        for path in self.by_thing.get(thing).cloned().unwrap_or_default() {
+            self.remove_file(&path);
         }
     }
 
@@ -92,36 +93,36 @@ impl Books {
 impl StorageQuotaTracker {
     /// Folds in one event of an upload.
     pub fn upload(&mut self, tenant: &Tenant, id: UploadId, event: &UploadEvent) {
-        let (books, thing) = (self.stir(tenant), id.to_string());
+        let (files, thing) = (self.mark_dirty(tenant), id.to_string());
         match event {
-            UploadEvent::Completed { size, .. } => books.keep(thing.clone(), &thing, *size),
-            UploadEvent::Expired {} => books.drop_all_of(&thing),
+            UploadEvent::Completed { size, .. } => files.add_file(thing.clone(), &thing, *size),
+            UploadEvent::Expired {} => files.remove_files_of(&thing),
         }
-        books.close(&thing);
+        files.close(&thing);
     }
 
     /// Folds in one event of a job.
     pub fn job(&mut self, tenant: &Tenant, id: JobId, event: &JobEvent) {
         match event {
             JobEvent::OutputsSealed { outputs, .. } => {
-                let (books, thing) = (self.stir(tenant), id.to_string());
+                let (files, thing) = (self.mark_dirty(tenant), id.to_string());
                 let mut staged = BTreeMap::new();
                 for (number, OutputFile { location, size, .. }) in outputs.iter().enumerate() {
-                    let place = format!("{thing}/{number}");
-                    books.keep(place.clone(), &thing, *size);
+                    let path = format!("{thing}/{number}");
+                    files.add_file(path.clone(), &thing, *size);
                     if let Some(location) = location.as_ref() {
-                        staged.insert(place, location.clone());
+                        staged.insert(path, location.clone());
                     }
                 }
-                books.staged.insert(id, staged);
-                books.close(&thing);
+                files.staged.insert(id, staged);
+                files.close(&thing);
             }
-            JobEvent::Completed { .. } => self.stir(tenant).deliver(id),
+            JobEvent::Completed { .. } => self.mark_dirty(tenant).deliver(id),
             JobEvent::Failed { .. } | JobEvent::Cancelled {} | JobEvent::OutputsExpired {} => {
-                let (books, thing) = (self.stir(tenant), id.to_string());
-                books.staged.remove(&id);
-                books.drop_all_of(&thing);
-                books.close(&thing);
+                let (files, thing) = (self.mark_dirty(tenant), id.to_string());
+                files.staged.remove(&id);
+                files.remove_files_of(&thing);
+                files.close(&thing);
             }
             JobEvent::Submitted { .. }
             | JobEvent::AttemptStarted { .. }
@@ -133,78 +134,78 @@ impl StorageQuotaTracker {
         }
     }
 
-    /// Everything of a tenant is gone.
+    /// Records that all data of a tenant was deleted.
     pub fn erased(&mut self, tenant: &Tenant) {
-        let books = self.stir(tenant);
-        books.files.clear();
-        books.by_thing.clear();
-        books.staged.clear();
-        books.bytes = 0;
-        books.closed.extend(books.held.keys().cloned());
+        let files = self.mark_dirty(tenant);
+        files.files.clear();
+        files.by_thing.clear();
+        files.staged.clear();
+        files.bytes = 0;
+        files.closed.extend(files.held.keys().cloned());
     }
 
-    /// Folds in one event of a tenant's storage.
+    /// Folds in one event of a tenant's storage quota.
     pub fn kept(&mut self, tenant: &Tenant, event: &StorageQuotaEvent) {
-        let books = self.stir(tenant);
+        let files = self.mark_dirty(tenant);
         match event {
             StorageQuotaEvent::Held { thing, until, .. } => {
-                books.held.insert(thing.clone(), *until);
-                // What is counted is not held as well: it was held for longer just as it was stored.
-                if books.by_thing.contains_key(thing) {
-                    books.closed.insert(thing.clone());
+                files.held.insert(thing.clone(), *until);
+                // Counted files need no hold: this one was extended just as the file was stored.
+                if files.by_thing.contains_key(thing) {
+                    files.closed.insert(thing.clone());
                 } else {
-                    books.closed.remove(thing);
+                    files.closed.remove(thing);
                 }
             }
             StorageQuotaEvent::Released { thing } => {
-                books.held.remove(thing);
-                books.closed.remove(thing);
+                files.held.remove(thing);
+                files.closed.remove(thing);
             }
             StorageQuotaEvent::Counted { bytes, closed, .. } => {
-                books.told = *bytes;
+                files.reported = *bytes;
                 for thing in closed {
-                    books.held.remove(thing);
-                    books.closed.remove(thing);
+                    files.held.remove(thing);
+                    files.closed.remove(thing);
                 }
             }
         }
-        if books.held.is_empty() {
+        if files.held.is_empty() {
             self.holding.remove(tenant);
         } else {
             self.holding.insert(tenant.clone());
         }
     }
 
-    /// What is to be said, as of the newest message that was folded in.
+    /// The counts to report, as of the newest message that was folded in.
     pub fn due(&mut self, now: Timestamp, as_of: u64) -> Vec<Due> {
         for tenant in &self.holding {
-            let Some(books) = self.tenants.get_mut(tenant) else { continue };
-            let over = books.held.iter().filter(|(_, until)| **until <= now);
-            books.closed.extend(over.map(|(thing, _)| thing.clone()));
-            if !books.closed.is_empty() {
-                self.stirred.insert(tenant.clone());
+            let Some(files) = self.tenants.get_mut(tenant) else { continue };
+            let over = files.held.iter().filter(|(_, until)| **until <= now);
+            files.closed.extend(over.map(|(thing, _)| thing.clone()));
+            if !files.closed.is_empty() {
+                self.dirty.insert(tenant.clone());
             }
         }
         let mut due = Vec::new();
-        for tenant in std::mem::take(&mut self.stirred) {
-            let Some(books) = self.tenants.get(&tenant) else { continue };
-            if books.bytes == books.told && books.closed.is_empty() {
+        for tenant in std::mem::take(&mut self.dirty) {
+            let Some(files) = self.tenants.get(&tenant) else { continue };
+            if files.bytes == files.reported && files.closed.is_empty() {
                 continue;
             }
-            let closed = books.closed.iter().cloned().collect();
-            let command = StorageQuotaCommand::Count { bytes: books.bytes, as_of, closed };
+            let closed = files.closed.iter().cloned().collect();
+            let command = StorageQuotaCommand::Count { bytes: files.bytes, as_of, closed };
             due.push(Due { tenant, command });
         }
         due
     }
 
-    /// It was not said, and is to be said again.
+    /// Marks a report that failed, so that it is repeated.
     pub fn again(&mut self, tenant: Tenant) {
-        self.stirred.insert(tenant);
+        self.dirty.insert(tenant);
     }
 
-    fn stir(&mut self, tenant: &Tenant) -> &mut Books {
-        self.stirred.insert(tenant.clone());
+    fn mark_dirty(&mut self, tenant: &Tenant) -> &mut TenantFiles {
+        self.dirty.insert(tenant.clone());
         self.tenants.entry(tenant.clone()).or_default()
     }
 }
@@ -237,10 +238,10 @@ mod tests {
         UploadEvent::Completed { file_name, size, sha256, media: None }
     }
 
-    fn sealed(place: &str, size: u64) -> JobEvent {
+    fn sealed(path: &str, size: u64) -> JobEvent {
         let output = OutputFile {
             name: Personal::Erased,
-            location: Personal::Clear(place.to_owned()),
+            location: Personal::Clear(path.to_owned()),
             size,
             sha256: String::new(),
             duration: None,
@@ -254,92 +255,92 @@ mod tests {
         StorageQuotaEvent::Held { thing: thing.to_owned(), bytes: 9, until }
     }
 
-    /// What is said now, as it then stands in the log.
-    fn said(ledger: &mut StorageQuotaTracker, now: u64) -> Option<(u64, Vec<String>)> {
-        let mut due = ledger.due(Timestamp::from_millis(now), 1);
+    /// The due report, which is then applied as the log would.
+    fn report(tracker: &mut StorageQuotaTracker, now: u64) -> Option<(u64, Vec<String>)> {
+        let mut due = tracker.due(Timestamp::from_millis(now), 1);
         let StorageQuotaCommand::Count { bytes, as_of, closed } = due.pop()?.command else {
             return None;
         };
         let event = StorageQuotaEvent::Counted { bytes, as_of, closed: closed.clone() };
-        ledger.kept(&tenant(), &event);
-        assert!(ledger.due(Timestamp::from_millis(now), 2).is_empty(), "said once");
+        tracker.kept(&tenant(), &event);
+        assert!(tracker.due(Timestamp::from_millis(now), 2).is_empty(), "reported once");
         Some((bytes, closed))
     }
 
     #[test]
-    fn uploads_and_outputs_count_while_they_are_there() {
-        let (mut ledger, tenant) = (StorageQuotaTracker::default(), tenant());
+    fn uploads_and_outputs_count_while_they_are_stored() {
+        let (mut tracker, tenant) = (StorageQuotaTracker::default(), tenant());
         let thing = upload(1).to_string();
-        ledger.kept(&tenant, &held(&thing, 50));
-        assert_eq!(said(&mut ledger, 1), None, "it is not there yet");
-        ledger.upload(&tenant, upload(1), &completed(5));
-        assert_eq!(said(&mut ledger, 1), Some((5, vec![thing])));
-        ledger.job(&tenant, job(1), &sealed("a", 7));
-        ledger.job(&tenant, job(2), &sealed("b", 20));
-        assert_eq!(said(&mut ledger, 1), Some((32, vec![])));
-        ledger.job(&tenant, job(1), &JobEvent::Completed { attempt: 1 });
-        ledger.job(&tenant, job(2), &JobEvent::Completed { attempt: 1 });
-        assert_eq!(said(&mut ledger, 1), None, "delivered, they count as before");
-        ledger.job(&tenant, job(1), &JobEvent::OutputsExpired {});
-        ledger.upload(&tenant, upload(1), &UploadEvent::Expired {});
-        assert_eq!(said(&mut ledger, 1), Some((20, vec![])));
-        ledger.erased(&tenant);
-        assert_eq!(said(&mut ledger, 1), Some((0, vec![])));
+        tracker.kept(&tenant, &held(&thing, 50));
+        assert_eq!(report(&mut tracker, 1), None, "it is not stored yet");
+        tracker.upload(&tenant, upload(1), &completed(5));
+        assert_eq!(report(&mut tracker, 1), Some((5, vec![thing])));
+        tracker.job(&tenant, job(1), &sealed("a", 7));
+        tracker.job(&tenant, job(2), &sealed("b", 20));
+        assert_eq!(report(&mut tracker, 1), Some((32, vec![])));
+        tracker.job(&tenant, job(1), &JobEvent::Completed { attempt: 1 });
+        tracker.job(&tenant, job(2), &JobEvent::Completed { attempt: 1 });
+        assert_eq!(report(&mut tracker, 1), None, "delivered, they count as before");
+        tracker.job(&tenant, job(1), &JobEvent::OutputsExpired {});
+        tracker.upload(&tenant, upload(1), &UploadEvent::Expired {});
+        assert_eq!(report(&mut tracker, 1), Some((20, vec![])));
+        tracker.erased(&tenant);
+        assert_eq!(report(&mut tracker, 1), Some((0, vec![])));
     }
 
     #[test]
-    fn what_is_counted_is_not_held_as_well() {
-        let (mut ledger, tenant) = (StorageQuotaTracker::default(), tenant());
+    fn counted_files_are_not_held_in_addition() {
+        let (mut tracker, tenant) = (StorageQuotaTracker::default(), tenant());
         let thing = upload(1).to_string();
-        ledger.kept(&tenant, &held(&thing, 50));
-        ledger.upload(&tenant, upload(1), &completed(5));
-        ledger.kept(&tenant, &held(&thing, 90));
-        assert_eq!(said(&mut ledger, 1), Some((5, vec![thing])));
+        tracker.kept(&tenant, &held(&thing, 50));
+        tracker.upload(&tenant, upload(1), &completed(5));
+        tracker.kept(&tenant, &held(&thing, 90));
+        assert_eq!(report(&mut tracker, 1), Some((5, vec![thing])));
     }
 
     #[test]
-    fn an_output_that_takes_the_place_of_another_is_kept_instead_of_it() {
-        let (mut ledger, tenant) = (StorageQuotaTracker::default(), tenant());
-        let complete = |ledger: &mut StorageQuotaTracker, n| {
-            ledger.job(&tenant, job(n), &JobEvent::Completed { attempt: 1 });
+    fn an_output_that_replaces_another_counts_instead_of_it() {
+        let (mut tracker, tenant) = (StorageQuotaTracker::default(), tenant());
+        let complete = |tracker: &mut StorageQuotaTracker, n| {
+            tracker.job(&tenant, job(n), &JobEvent::Completed { attempt: 1 });
         };
-        ledger.job(&tenant, job(1), &sealed("a", 7));
-        complete(&mut ledger, 1);
-        ledger.job(&tenant, job(2), &sealed("a", 9));
-        assert_eq!(said(&mut ledger, 1), Some((16, vec![])), "both are on the disk");
-        complete(&mut ledger, 2);
-        assert_eq!(said(&mut ledger, 1), Some((9, vec![])));
-        ledger.job(&tenant, job(1), &JobEvent::OutputsExpired {});
-        assert_eq!(said(&mut ledger, 1), None);
+        tracker.job(&tenant, job(1), &sealed("a", 7));
+        complete(&mut tracker, 1);
+        tracker.job(&tenant, job(2), &sealed("a", 9));
+        assert_eq!(report(&mut tracker, 1), Some((16, vec![])), "both are on disk");
+        complete(&mut tracker, 2);
+        assert_eq!(report(&mut tracker, 1), Some((9, vec![])));
+        tracker.job(&tenant, job(1), &JobEvent::OutputsExpired {});
+        assert_eq!(report(&mut tracker, 1), None);
     }
 
     #[test]
-    fn outputs_that_were_not_delivered_take_nothing_off_what_stands_there() {
-        let (mut ledger, tenant) = (StorageQuotaTracker::default(), tenant());
-        ledger.job(&tenant, job(1), &sealed("a", 7));
-        ledger.job(&tenant, job(1), &JobEvent::Completed { attempt: 1 });
-        ledger.job(&tenant, job(2), &sealed("a", 9));
+    fn undelivered_outputs_do_not_affect_existing_files() {
+        let (mut tracker, tenant) = (StorageQuotaTracker::default(), tenant());
+        tracker.job(&tenant, job(1), &sealed("a", 7));
+        tracker.job(&tenant, job(1), &JobEvent::Completed { attempt: 1 });
+        tracker.job(&tenant, job(2), &sealed("a", 9));
         let message = Personal::Erased;
         let failure = Failure { code: FailureCode::OutputExists, message };
-        ledger.job(&tenant, job(2), &JobEvent::Failed { failure, dead_lettered: false });
-        assert_eq!(said(&mut ledger, 1), Some((7, vec![])));
-        // Tried again, it makes its outputs anew.
-        ledger.job(&tenant, job(2), &JobEvent::Retried { next_attempt: 2, lease: None });
-        ledger.job(&tenant, job(2), &sealed("b", 9));
-        ledger.job(&tenant, job(2), &JobEvent::Completed { attempt: 2 });
-        assert_eq!(said(&mut ledger, 1), Some((16, vec![])));
+        tracker.job(&tenant, job(2), &JobEvent::Failed { failure, dead_lettered: false });
+        assert_eq!(report(&mut tracker, 1), Some((7, vec![])));
+        // Retried, the job makes its outputs again.
+        tracker.job(&tenant, job(2), &JobEvent::Retried { next_attempt: 2, lease: None });
+        tracker.job(&tenant, job(2), &sealed("b", 9));
+        tracker.job(&tenant, job(2), &JobEvent::Completed { attempt: 2 });
+        assert_eq!(report(&mut tracker, 1), Some((16, vec![])));
     }
 
     #[test]
-    fn a_hold_of_which_nothing_comes_ends() {
-        let (mut ledger, tenant) = (StorageQuotaTracker::default(), tenant());
+    fn an_unused_hold_ends() {
+        let (mut tracker, tenant) = (StorageQuotaTracker::default(), tenant());
         let thing = job(1).to_string();
-        ledger.kept(&tenant, &held(&thing, 50));
-        assert_eq!(said(&mut ledger, 49), None);
-        assert_eq!(said(&mut ledger, 50), Some((0, vec![thing.clone()])));
-        ledger.kept(&tenant, &held(&thing, 90));
-        ledger.job(&tenant, job(1), &JobEvent::Cancelled {});
-        assert_eq!(said(&mut ledger, 50), Some((0, vec![thing])));
+        tracker.kept(&tenant, &held(&thing, 50));
+        assert_eq!(report(&mut tracker, 49), None);
+        assert_eq!(report(&mut tracker, 50), Some((0, vec![thing.clone()])));
+        tracker.kept(&tenant, &held(&thing, 90));
+        tracker.job(&tenant, job(1), &JobEvent::Cancelled {});
+        assert_eq!(report(&mut tracker, 50), Some((0, vec![thing])));
         assert_eq!(StorageQuota::CATEGORY, "kept");
     }
 }

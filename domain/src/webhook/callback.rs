@@ -4,19 +4,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::Personal;
 
-/// An endpoint of one job's or batch's own.
+/// A webhook endpoint for the events of a single job or batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Callback {
-    /// Where.
+    /// The endpoint's URL.
     #[serde(default)]
     pub url: Personal<String>,
-    /// Of what; of everything if empty.
+    /// Event filters; all events if empty.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub events: BTreeSet<String>,
 }
 
-/// True if somebody who wants these events wants one of this kind: all if none is named, `job.*` for
-/// all of jobs.
+/// True if the filters match an event type: an empty set matches all, `job.*` matches all events of
+/// jobs.
 pub fn wants(events: &BTreeSet<String>, kind: &str) -> bool {
     let group = kind.split('.').next().map(|thing| format!("{thing}.*"));
     events.is_empty() || events.contains(kind) || group.is_some_and(|group| events.contains(&group))

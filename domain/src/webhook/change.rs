@@ -3,26 +3,26 @@ use std::collections::BTreeSet;
 use super::{DisabledBy, WebhookEvent, WebhookTerms};
 use crate::Personal;
 
-/// What shall be otherwise. What is none stays as it is when this is decided, and not as whoever asks
-/// for it has read it.
+/// A partial update of an endpoint. `None` keeps the value that it has when the command is decided,
+/// not when the client read it.
 #[derive(Debug, Clone, Default)]
 pub struct WebhookChange {
-    /// Where.
+    /// The URL.
     pub url: Option<Personal<String>>,
-    /// Of what; of everything if empty.
+    /// Event filters; all events if empty.
     pub events: Option<BTreeSet<String>>,
-    /// For a person.
+    /// Description.
     pub description: Option<Personal<Option<String>>>,
-    /// Deliveries at once.
+    /// Maximum number of concurrent deliveries.
     pub concurrency: Option<u32>,
-    /// Whether it is sent to.
+    /// Whether events are sent to it.
     pub enabled: Option<bool>,
 }
 
 impl WebhookChange {
-    /// What happens by it to an endpoint that stands so.
-    pub(super) fn events(self, have: &WebhookTerms, enabled: bool) -> Vec<WebhookEvent> {
-        let able = self.enabled.filter(|wanted| *wanted != enabled).map(|wanted| {
+    /// The events that change an endpoint with these terms.
+    pub(super) fn events(self, current: &WebhookTerms, enabled: bool) -> Vec<WebhookEvent> {
+        let switched = self.enabled.filter(|wanted| *wanted != enabled).map(|wanted| {
             if wanted {
                 WebhookEvent::Enabled {}
             } else {
@@ -30,12 +30,12 @@ impl WebhookChange {
             }
         });
         let terms = WebhookTerms {
-            url: self.url.unwrap_or_else(|| have.url.clone()),
-            events: self.events.unwrap_or_else(|| have.events.clone()),
-            description: self.description.unwrap_or_else(|| have.description.clone()),
-            concurrency: self.concurrency.unwrap_or(have.concurrency),
+            url: self.url.unwrap_or_else(|| current.url.clone()),
+            events: self.events.unwrap_or_else(|| current.events.clone()),
+            description: self.description.unwrap_or_else(|| current.description.clone()),
+            concurrency: self.concurrency.unwrap_or(current.concurrency),
         };
-        let updated = (terms != *have).then_some(WebhookEvent::Updated { terms });
-        updated.into_iter().chain(able).collect()
+        let updated = (terms != *current).then_some(WebhookEvent::Updated { terms });
+        updated.into_iter().chain(switched).collect()
     }
 }

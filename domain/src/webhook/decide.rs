@@ -1,38 +1,38 @@
 use super::{DisabledBy, WebhookChange, WebhookEvent, WebhookTerms};
 use crate::{Decider, Timestamp};
 
-/// What may be asked of an endpoint.
+/// A command for a webhook endpoint.
 #[derive(Debug, Clone)]
 pub enum WebhookCommand {
-    /// Make it; its secret is in the vault already.
+    /// Create it; its secret is in the vault already.
     Create {
-        /// What is asked for.
+        /// Its terms.
         terms: WebhookTerms,
     },
     /// Change it.
     Update {
-        /// How.
+        /// The changes.
         change: WebhookChange,
     },
-    /// Take the next secret, which is in the vault already.
+    /// Switch to the next secret, which is in the vault already.
     RotateSecret {
-        /// Its number.
+        /// Number of the new secret.
         secret: u32,
-        /// Until when the old one signs as well.
+        /// Until when deliveries are also signed with the old one.
         old_until: Timestamp,
     },
-    /// Send nothing any more.
+    /// Stop sending events to it.
     Disable {
-        /// Who wants that.
+        /// Who or what disables it.
         by: DisabledBy,
     },
-    /// Send again.
+    /// Resume sending events to it.
     Enable,
-    /// Forget it.
+    /// Delete it.
     Delete,
-    /// Send an event that means nothing.
+    /// Send a test event.
     Test,
-    /// Send everything after a position once more.
+    /// Send all events after a position again.
     Replay {
         /// Sequence of that position.
         sequence: u64,
@@ -41,42 +41,42 @@ pub enum WebhookCommand {
     },
 }
 
-/// Where an endpoint stands.
+/// State of a webhook endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum WebhookState {
-    /// There is none.
+    /// Not created.
     #[default]
     Unknown,
-    /// It is there.
+    /// It exists.
     Known {
-        /// What was asked for.
+        /// Its terms.
         terms: WebhookTerms,
-        /// The number of its newest secret.
+        /// Number of its current secret.
         secret: u32,
-        /// It is sent to.
+        /// True if events are sent to it.
         enabled: bool,
     },
-    /// It was.
+    /// It was deleted.
     Deleted,
 }
 
-/// The endpoint decider.
+/// The webhook decider.
 #[derive(Debug)]
 pub struct Webhook;
 
-/// Why not.
+/// Why a webhook command is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookRejection {
     /// No such endpoint.
     #[error("there is no such webhook")]
     NotFound,
-    /// It exists already.
-    #[error("the webhook was made already")]
+    /// The id exists already.
+    #[error("the webhook was created already")]
     AlreadyCreated,
-    /// Another secret came in between.
+    /// Another secret was created meanwhile.
     #[error("its secret was rotated meanwhile")]
     StaleSecret,
-    /// Nothing is sent to it.
+    /// The endpoint is disabled.
     #[error("the webhook is disabled; enable it first")]
     Disabled,
 }
@@ -101,14 +101,14 @@ impl Decider for Webhook {
                 }
             };
         }
-        let WebhookState::Known { terms: have, secret: newest, enabled } = state else {
+        let WebhookState::Known { terms: current, secret: newest, enabled } = state else {
             return match (state, command) {
                 (WebhookState::Deleted, WebhookCommand::Delete) => Ok(vec![]),
                 _ => Err(WebhookRejection::NotFound),
             };
         };
         Ok(match command {
-            WebhookCommand::Update { change } => change.events(have, *enabled),
+            WebhookCommand::Update { change } => change.events(current, *enabled),
             WebhookCommand::RotateSecret { secret, old_until } => {
                 if secret != newest.saturating_add(1) {
                     return Err(WebhookRejection::StaleSecret);

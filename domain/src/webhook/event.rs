@@ -4,45 +4,46 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Personal, Timestamp};
 
-/// What happened to an endpoint. Names and fields are the storage format: added to, never changed.
+/// What happened to a webhook endpoint. Names and fields are the storage format: added to, never
+/// changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WebhookEvent {
-    /// It was made. Its first secret stands in the vault.
+    /// It was created. Its first secret is in the vault.
     #[serde(rename = "webhook.created")]
     Created {
-        /// What was asked for.
+        /// Its terms.
         terms: WebhookTerms,
     },
-    /// It has these terms from now on.
+    /// Its terms changed.
     #[serde(rename = "webhook.updated")]
     Updated {
-        /// All of them.
+        /// The complete new terms.
         terms: WebhookTerms,
     },
-    /// It has another secret, which stands in the vault.
+    /// Its secret was rotated; the new one is in the vault.
     #[serde(rename = "webhook.secret_rotated")]
     SecretRotated {
-        /// Its number: 1 was the first.
+        /// Number of the secret; the first is 1.
         secret: u32,
-        /// Until when what is sent is signed with the old one as well.
+        /// Until when deliveries are also signed with the old one.
         old_until: Timestamp,
     },
-    /// Nothing is sent to it any more.
+    /// It was disabled: no events are sent to it.
     #[serde(rename = "webhook.disabled")]
     Disabled {
-        /// Who wanted that.
+        /// Who or what disabled it.
         by: DisabledBy,
     },
-    /// It is sent to again.
+    /// It was enabled: events are sent to it again.
     #[serde(rename = "webhook.enabled")]
     Enabled {},
-    /// It is gone.
+    /// It was deleted.
     #[serde(rename = "webhook.deleted")]
     Deleted {},
-    /// Somebody asked for an event that means nothing.
+    /// A test event was requested.
     #[serde(rename = "webhook.tested")]
     Tested {},
-    /// Somebody asked for everything after a position once more.
+    /// A replay of all events after a position was requested.
     #[serde(rename = "webhook.replay_asked")]
     ReplayAsked {
         /// Sequence of that position.
@@ -52,19 +53,19 @@ pub enum WebhookEvent {
     },
 }
 
-/// What was asked for.
+/// The terms of a webhook endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebhookTerms {
-    /// Where.
+    /// The URL.
     #[serde(default)]
     pub url: Personal<String>,
-    /// Of what; of everything if empty.
+    /// Event filters; all events if empty.
     #[serde(default)]
     pub events: BTreeSet<String>,
-    /// For a person.
+    /// Description.
     #[serde(default)]
     pub description: Personal<Option<String>>,
-    /// Deliveries at once; those of one job come one after the other all the same.
+    /// Maximum number of concurrent deliveries; those about one job are always sequential.
     pub concurrency: u32,
 }
 
@@ -72,16 +73,16 @@ pub struct WebhookTerms {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DisabledBy {
-    /// Whoever it belongs to.
+    /// Its owner.
     Owner,
-    /// The endpoint itself, which answered 410.
+    /// The endpoint itself, by responding with 410.
     Gone,
-    /// Days of nothing but failure.
+    /// Automatically, after days of failed deliveries.
     Failing,
 }
 
 impl DisabledBy {
-    /// The word as written in JSON.
+    /// The name in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Owner => "owner",

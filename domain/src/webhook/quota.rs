@@ -7,54 +7,54 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Decider, Timestamp, WebhookId};
 
-/// How long after its claim an endpoint may still be made or changed: until then the claim counts,
-/// whatever the endpoint is.
-const SETTLING: Duration = Duration::from_mins(1);
-/// Claims of one endpoint that may be settling at once.
-const CHANGES: usize = 32;
+/// Time after a claim in which the endpoint may still be created or changed: until then the claim
+/// counts, whatever the read model knows about the endpoint.
+const SETTLING_TIME: Duration = Duration::from_mins(1);
+/// Maximum number of unsettled claims of one endpoint.
+const MAX_CHANGES: usize = 32;
 
-/// What happened to the places for a tenant's endpoints.
+/// What happened to the webhook slots of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WebhookQuotaEvent {
-    /// An endpoint has a place.
+    /// A slot was claimed for an endpoint.
     #[serde(rename = "hookring.claimed")]
     Claimed {
-        /// Which.
+        /// The endpoint.
         hook: WebhookId,
-        /// A keyed hash of where and of what: two that are the same have the same.
+        /// Keyed hash of its URL and events: equal endpoints have equal digests.
         digest: String,
-        /// Those whose places it found free, for they are deleted or never came to be.
+        /// Endpoints whose slots were reclaimed, because they were deleted or never created.
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
         gone: BTreeSet<WebhookId>,
-        /// When; the beginning of time in events of before this was kept.
+        /// When it was claimed; the epoch in events from before this was recorded.
         #[serde(default)]
         at: Timestamp,
-        /// What else it holds: what it is as long as the change does not happen, and other changes that may
-        /// be under way.
+        /// Other digests it holds: the current one until the change happens, and those of other
+        /// pending changes.
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
         beside: BTreeSet<String>,
     },
 }
 
-/// What is known of a tenant's endpoints.
+/// The read model's knowledge of a tenant's endpoints.
 #[derive(Debug, Clone, Default)]
 pub struct WebhookCensus {
-    /// Those that are deleted.
+    /// Endpoints that were deleted.
     pub deleted: BTreeSet<WebhookId>,
-    /// Those that nobody made so far.
+    /// Endpoints that do not exist yet.
     pub unmade: BTreeSet<WebhookId>,
-    /// What the others are. It says nothing of those that it does not name.
+    /// Digests of the other endpoints; not necessarily of all.
     pub digests: BTreeMap<WebhookId, String>,
-    /// Everything of the above was so after this time.
+    /// All of this was true at some time after this one.
     pub as_of: Timestamp,
 }
 
-/// What an endpoint holds, and since when.
+/// The digests that an endpoint holds, and when each was claimed.
 pub type WebhookClaims = BTreeMap<String, Timestamp>;
 
 impl WebhookCensus {
     fn is_settling(&self, at: Timestamp) -> bool {
-        self.as_of.since(at) < SETTLING
+        self.as_of.since(at) < SETTLING_TIME
     }
 
     fn is_gone(&self, hook: WebhookId, claims: &WebhookClaims) -> bool {
@@ -62,7 +62,7 @@ impl WebhookCensus {
         self.deleted.contains(&hook) || (self.unmade.contains(&hook) && !settling())
     }
 
-    /// True if an endpoint is this, or may be about to become it.
+    /// True if an endpoint has this digest, or may be about to get it.
     fn holds(&self, hook: WebhookId, claims: &WebhookClaims, digest: &str) -> bool {
         match (self.digests.get(&hook), claims.get(digest)) {
             (Some(now), _) if now == digest => true,
@@ -73,48 +73,50 @@ impl WebhookCensus {
     }
 }
 
-/// What may be asked.
+/// A command for a tenant's webhook slots.
 #[derive(Debug, Clone)]
 pub enum WebhookQuotaCommand {
-    /// A place for an endpoint that is about to be made, or to become another.
+    /// Claim a slot for an endpoint that is about to be created or changed.
     Claim {
-        /// Which.
+        /// The endpoint.
         hook: WebhookId,
-        /// A keyed hash of where and of what.
+        /// Keyed hash of its URL and events.
         digest: String,
-        /// What is known of the tenant's endpoints; at least of this one, if it is there.
+        /// The read model's knowledge of the tenant's endpoints; at least of this one, if it
+        /// exists.
         census: WebhookCensus,
-        /// How many there are, as far as the read side knows: those of before there was a ring claimed
-        /// nothing.
+        /// Number of endpoints in the read model: those created before slots were introduced have
+        /// claimed none.
         known: u32,
-        /// What the account has.
+        /// The account's limit.
         limit: u32,
     },
 }
 
-/// The decider of a tenant's endpoints: however many are made at once, there are no more than may be, and
-/// no two that are the same.
+/// The webhook quota decider: bounds the number of endpoints, and prevents duplicates, even if many
+/// are created concurrently.
 #[derive(Debug)]
 pub struct WebhookQuota;
 
-/// Why not.
+/// Why a webhook quota command is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookQuotaRejection {
-    /// Every place is taken.
+    /// Every slot is taken.
     #[error("the account has its {limit} webhooks; delete one that is not needed")]
     Full {
-        /// What the account has.
+        /// The account's limit.
         limit: u32,
     },
-    /// There is one that sends the same to the same address.
+    /// An endpoint with the same URL and events exists.
     #[error("{hook} sends the same events to this address already; change that one")]
     Same {
-        /// Which.
+        /// The existing endpoint.
         hook: WebhookId,
     },
-    /// It is changed again and again.
+    /// Too many changes are pending.
     #[error(
-        "the webhook's `url` or `events` were to be changed {CHANGES} times within a minute; wait one"
+        "the webhook's `url` or `events` were changed over {MAX_CHANGES} times within a \
+         minute; wait a minute"
     )]
     Busy,
 }
@@ -142,7 +144,7 @@ impl Decider for WebhookQuota {
         {
             return Err(WebhookQuotaRejection::Same { hook: *same });
         }
-        // One that has a place keeps it, whatever it becomes.
+        // An endpoint that has a slot keeps it through all changes.
         let own = state.get(&hook);
         if own.is_none() {
             let claimed = u32::try_from(others().count()).unwrap_or(u32::MAX);
@@ -151,7 +153,7 @@ impl Decider for WebhookQuota {
             }
         }
         let held = own.and_then(|claims| claims.get(&digest));
-        if held.is_some_and(|held| at.since(*held) < SETTLING / 2) {
+        if held.is_some_and(|held| at.since(*held) < SETTLING_TIME / 2) {
             return Ok(vec![]);
         }
         let beside = own.into_iter().flatten().map(|(beside, _)| beside);
@@ -159,7 +161,7 @@ impl Decider for WebhookQuota {
             **beside != digest && own.is_some_and(|claims| census.holds(hook, claims, beside))
         });
         let beside: BTreeSet<String> = beside.cloned().collect();
-        if beside.len() > CHANGES {
+        if beside.len() > MAX_CHANGES {
             return Err(WebhookQuotaRejection::Busy);
         }
         let gone =
@@ -173,14 +175,15 @@ impl Decider for WebhookQuota {
         state.retain(|hook, _| !gone.contains(hook));
         let claims = state.entry(*hook).or_default();
         claims.retain(|claimed, _| beside.contains(claimed));
-        // Events of before the time was kept: a name is as old as its claim at least.
-        claims.insert(digest.clone(), (*at).max(named_at(*hook)));
+        // Events from before the time was recorded: the claim is at least as old as the endpoint's
+        // id.
+        claims.insert(digest.clone(), (*at).max(id_created_at(*hook)));
         state
     }
 }
 
-/// When an endpoint got its name.
-fn named_at(hook: WebhookId) -> Timestamp {
+/// When an endpoint's id was created.
+fn id_created_at(hook: WebhookId) -> Timestamp {
     let (seconds, nanos) = hook.uuid().get_timestamp().map_or((0, 0), |time| time.to_unix());
     Timestamp::from_millis(seconds.saturating_mul(1_000)).plus(Duration::from_nanos(nanos.into()))
 }

@@ -19,7 +19,7 @@ fn created() -> WebhookEvent {
 const OWNER: WebhookEvent = WebhookEvent::Disabled { by: DisabledBy::Owner };
 
 #[test]
-fn an_endpoint_is_made_once_and_gone_for_good() {
+fn an_endpoint_is_created_once_and_deleted_for_good() {
     let create = WebhookCommand::Create { terms: terms("https://a") };
     given::<Webhook>([]).when(create.clone()).then([created()]);
     given::<Webhook>([created()])
@@ -32,7 +32,7 @@ fn an_endpoint_is_made_once_and_gone_for_good() {
 }
 
 #[test]
-fn it_is_disabled_and_enabled() {
+fn an_endpoint_can_be_disabled_and_enabled() {
     let disable = WebhookCommand::Disable { by: DisabledBy::Owner };
     given::<Webhook>([created()]).when(disable.clone()).then([OWNER]);
     given::<Webhook>([created(), OWNER]).when(disable).then_nothing();
@@ -46,7 +46,7 @@ fn it_is_disabled_and_enabled() {
 }
 
 #[test]
-fn what_a_change_does_not_name_stays_as_it_is_by_then() {
+fn an_update_keeps_values_that_are_not_given() {
     let update = |change| WebhookCommand::Update { change };
     let slower = || WebhookChange { concurrency: Some(1), ..WebhookChange::default() };
     let moved = || WebhookEvent::Updated { terms: terms("https://b") };
@@ -60,7 +60,7 @@ fn what_a_change_does_not_name_stays_as_it_is_by_then() {
 }
 
 #[test]
-fn of_two_who_rotate_its_secret_at_once_one_does() {
+fn only_one_of_two_concurrent_rotations_succeeds() {
     let rotate =
         |secret| WebhookCommand::RotateSecret { secret, old_until: Timestamp::from_millis(5) };
     let rotated = WebhookEvent::SecretRotated { secret: 2, old_until: Timestamp::from_millis(5) };
@@ -71,7 +71,7 @@ fn of_two_who_rotate_its_secret_at_once_one_does() {
 }
 
 #[test]
-fn what_is_wanted_is_named_or_its_whole_group_or_everything() {
+fn event_filters_match_a_type_a_group_or_everything() {
     let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     assert!(wants(&BTreeSet::new(), "job.completed"));
     assert!(wants(&named(&["job.completed"]), "job.completed"));

@@ -5,40 +5,41 @@ use serde::{Deserialize, Serialize};
 use super::{DisabledBy, WebhookEvent};
 use crate::{Personal, Tenant, Timestamp, WebhookId};
 
-/// An endpoint as it is shown, and as deliveries need it.
+/// An endpoint as the API returns it, and as deliveries need it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebhookView {
-    /// Its name.
+    /// The endpoint's id.
     pub id: WebhookId,
-    /// Whose it is.
+    /// The tenant that owns it.
     pub tenant: Tenant,
-    /// Where.
+    /// The URL.
     pub url: Personal<String>,
-    /// Of what; of everything if empty.
+    /// Event filters; all events if empty.
     pub events: BTreeSet<String>,
-    /// For a person.
+    /// Description.
     pub description: Personal<Option<String>>,
-    /// Deliveries at once.
+    /// Maximum number of concurrent deliveries.
     pub concurrency: u32,
-    /// The number of its newest secret; 0 for the tenant's own.
+    /// Number of its current secret; 0 for the tenant's own.
     pub secret: u32,
-    /// Until when the one before signs as well.
+    /// Until when deliveries are also signed with the previous one.
     pub old_until: Option<Timestamp>,
-    /// Who disabled it, if somebody did.
+    /// Who or what disabled it, if it is disabled.
     pub disabled_by: Option<DisabledBy>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When the newest thing happened.
+    /// When its newest event happened.
     pub updated_at: Timestamp,
-    /// Count of its events.
+    /// Number of its events.
     pub version: u64,
-    /// It is gone.
+    /// True once it was deleted.
     #[serde(default)]
     pub deleted: bool,
 }
 
 impl WebhookView {
-    /// Folds one event in. `None` in means no row yet; `None` out means still none.
+    /// Folds in one event. A `None` input means that there is no row yet, a `None` result that
+    /// there still is none.
     pub fn apply(
         row: Option<Self>,
         event: &WebhookEvent,

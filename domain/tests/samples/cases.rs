@@ -1,4 +1,4 @@
-//! What the cases of an enum are called where they are stored, as its `Deserialize` has it.
+//! Stored names of an enum's variants, as its `Deserialize` implementation requests them.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-/// The stored names of an enum's cases, in the order of declaration.
+/// The stored names of an enum's variants, in declaration order.
 pub(crate) fn cases<E: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
-    let Err(Cases(cases)) = E::deserialize(Ask) else { return &[] };
+    let Err(Cases(cases)) = E::deserialize(VariantProbe) else { return &[] };
     cases
 }
 
-/// Reads nothing: it answers with the names of what was to be read.
-struct Ask;
+/// A deserializer that reads nothing: it returns the expected variant names as an error.
+struct VariantProbe;
 
-/// The names, in the place of an error.
+/// The names, as an error.
 #[derive(Debug)]
 struct Cases(&'static [&'static str]);
 
@@ -34,7 +34,7 @@ impl Error for Cases {
     }
 }
 
-impl<'de> Deserializer<'de> for Ask {
+impl<'de> Deserializer<'de> for VariantProbe {
     type Error = Cases;
 
     fn deserialize_enum<V: Visitor<'de>>(

@@ -28,8 +28,8 @@ fn release(n: u32, why: Option<BlockReason>) -> Release {
     Release { job: job(n.into()), tenant: "acme".parse().unwrap(), attempt: n, waited }
 }
 
-/// One job for each reason to have waited. A job with a timer is not released, so those two reasons are
-/// never stored; as MessagePack they could not be read.
+/// One job for each reason to have waited. A job with a timer is not released, so those two reasons
+/// are never stored; they could not be decoded from MessagePack.
 fn releases() -> Vec<Release> {
     let timer = |why: &BlockReason| {
         matches!(why, BlockReason::Scheduled { .. } | BlockReason::Backoff { .. })
@@ -39,8 +39,8 @@ fn releases() -> Vec<Release> {
 }
 
 impl Samples for BlockReason {
-    fn after(hold: Option<&Self>) -> Option<Self> {
-        Some(match hold {
+    fn after(reason: Option<&Self>) -> Option<Self> {
+        Some(match reason {
             None => Self::Scheduled { until: at(5) },
             Some(Self::Scheduled { .. }) => Self::Backoff { until: at(5) },
             Some(Self::Backoff { .. }) => Self::NoWorker { pool: Pool::Vaapi },

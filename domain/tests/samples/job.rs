@@ -77,7 +77,7 @@ impl Samples for JobEvent {
     }
 }
 
-/// A job with everything that may be said of one.
+/// A job with a value in every field.
 pub(super) fn spec(request: MediaRequest) -> JobSpec {
     JobSpec {
         request,

@@ -1,11 +1,11 @@
-//! What a job may be asked for: a sample of each kind of request and of each operation.
+//! A sample of each kind of request and of each operation.
 
 use ffapi_domain::media::{
     Analyze, Audio, AudioCodec, Axis, Caption, Concat, Container, Convert, Crop, Filter,
-    FilterName, Flip, Fps, MediaRequest, Metric, Operation, Overwrite, Packaging, Pad, Pick,
-    PictureFormat, Position, Poster, Preset, Probe, Rotate, Scale, ScaleMode, SegmentFormat, Speed,
-    Sprite, Stream, SubtitleMode, Subtitles, Text, ThumbnailMode, Thumbnails, Tracks, Transcode,
-    Trim, Variant, VideoCodec, Watermark,
+    FilterName, Flip, Fps, ImageFormat, MediaRequest, Metric, Operation, Overwrite, Packaging, Pad,
+    Pick, Position, Poster, Preset, Probe, Rotate, Scale, ScaleMode, SegmentFormat, Speed, Sprite,
+    Stream, SubtitleMode, Subtitles, Text, ThumbnailMode, Thumbnails, Tracks, Transcode, Trim,
+    Variant, VideoCodec, Watermark,
 };
 
 use super::{
@@ -51,7 +51,7 @@ fn thumbnails() -> Thumbnails {
         count: Some(9),
         width: Some(320),
         height: Some(180),
-        format: Some(PictureFormat::Webp),
+        format: Some(ImageFormat::Webp),
         columns: Some(3),
         overwrite: Overwrite::Replace,
     }
@@ -84,14 +84,14 @@ fn stream() -> Stream {
             timestamp: Some(1_000_000),
             width: Some(640),
             height: Some(360),
-            format: Some(PictureFormat::Png),
+            format: Some(ImageFormat::Png),
         }),
         sprite: Some(Sprite {
             interval: Some(2_000_000),
             width: Some(160),
             height: Some(90),
             columns: Some(10),
-            format: Some(PictureFormat::Jpeg),
+            format: Some(ImageFormat::Jpeg),
         }),
         metrics: vec![Metric::Vmaf],
         overwrite: Overwrite::Replace,

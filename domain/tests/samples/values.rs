@@ -1,4 +1,4 @@
-//! Values that samples are made of.
+//! Values used by the samples.
 
 use ffapi_domain::{
     BatchId, JobId, KeyId, LeaseId, Network, Personal, Timestamp, WebhookId, location::Location,

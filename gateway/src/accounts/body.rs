@@ -1,6 +1,6 @@
 use ffapi_domain::{
     Network, Tenant,
-    account::{AccountCommand, Limits, LimitsPatch, Standing, Tier},
+    account::{AccountCommand, AccountStatus, Limits, LimitsPatch, Tier},
 };
 use poem_openapi::Object;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use crate::{
     storage_holds,
 };
 
-/// What a tenant is entitled to.
+/// A tenant's account: tier, limits and usage.
 #[derive(Debug, Object)]
 #[oai(rename = "Account")]
 pub(crate) struct AccountShown {
@@ -26,13 +26,14 @@ pub(crate) struct AccountShown {
     status: String,
     limits: LimitsShown,
     allowed_ips: Vec<String>,
-    /// Of this month's media minutes, used and reserved.
+    /// Media minutes of this month, used and reserved.
     minutes_taken: f64,
-    /// Of its `storage_bytes`, kept and held for what is being stored; null if that cannot be read.
+    /// Bytes of `storage_bytes` that are stored, or held for uploads in progress; null if
+    /// unavailable.
     storage_taken: Option<u64>,
 }
 
-/// How much a tenant may have.
+/// The limits of an account.
 #[derive(Debug, Object)]
 #[oai(rename = "Limits")]
 pub(crate) struct LimitsShown {
@@ -40,36 +41,36 @@ pub(crate) struct LimitsShown {
     concurrent_jobs: u32,
     max_file_bytes: u64,
     monthly_minutes: u64,
-    /// Jobs that wait or run; beyond it they are refused.
+    /// Maximum number of queued and running jobs; more are rejected.
     queue_places: u32,
     keys: u32,
     upload_bytes_per_second: u64,
-    /// Seconds that one attempt at a job may take.
+    /// Maximum duration of one attempt at a job, in seconds.
     max_job_seconds: u64,
-    /// Seconds of processor time that one attempt at a job may take, over all its threads.
+    /// Maximum CPU time of one attempt at a job, in seconds over all threads.
     max_job_cpu_seconds: u64,
-    /// Its share of busy slots, beside that of others.
+    /// Its share of worker slots relative to other accounts.
     weight: u32,
-    /// Of uploads and outputs that are kept at once.
+    /// Maximum total bytes of stored uploads and outputs.
     storage_bytes: u64,
-    /// Webhook endpoints.
+    /// Maximum number of webhook endpoints.
     webhooks: u32,
     webhook_replays_per_hour: u64,
 }
 
-/// What changes of an account.
+/// Changes of an account.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AccountPatch {
     /// `free`, `basic`, `premium` or `enterprise`.
     tier: Option<String>,
-    /// What is otherwise than the tier has it.
+    /// Limits that differ from the tier's.
     limits: Option<LimitsBody>,
-    /// The tenant's keys open from these addresses only; from everywhere if it is empty.
+    /// The tenant's keys may only be used from these networks; from everywhere if empty.
     allowed_ips: Option<Vec<String>>,
 }
 
-/// What is otherwise than the tier has it.
+/// Limits that differ from the tier's.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "LimitsPatch")]
@@ -83,11 +84,11 @@ pub(crate) struct LimitsBody {
     upload_bytes_per_second: Option<u64>,
     max_job_seconds: Option<u64>,
     max_job_cpu_seconds: Option<u64>,
-    /// 1 to 1000: its share of busy slots, beside that of others.
+    /// Its share of worker slots relative to other accounts, 1 to 1000.
     weight: Option<u32>,
-    /// Of uploads and outputs that are kept at once.
+    /// Maximum total bytes of stored uploads and outputs.
     storage_bytes: Option<u64>,
-    /// Webhook endpoints.
+    /// Maximum number of webhook endpoints.
     webhooks: Option<u32>,
     webhook_replays_per_hour: Option<u64>,
 }
@@ -121,13 +122,13 @@ impl AccountPatch {
     }
 }
 
-pub(super) async fn answer(
+pub(super) async fn response(
     gateway: &Gateway,
     tenant: &Tenant,
 ) -> Result<Reply<200, AccountShown>, Problem> {
     let storage_taken = storage_holds::taken(gateway, tenant).await?;
-    let account = gateway.directory.account(tenant);
-    let tiers = gateway.directory.tiers();
+    let account = gateway.credentials.account(tenant);
+    let tiers = gateway.credentials.tiers();
     let Limits {
         requests_per_hour,
         concurrent_jobs,
@@ -144,9 +145,9 @@ pub(super) async fn answer(
         webhook_replays_per_hour,
     } = account.state.limits(tiers);
     let status = match account.state.standing {
-        Standing::Open => "open",
-        Standing::Closing => "closing",
-        Standing::Erased => "erased",
+        AccountStatus::Open => "open",
+        AccountStatus::Closing => "closing",
+        AccountStatus::Erased => "erased",
     };
     let body = AccountShown {
         tenant: tenant.to_string(),
@@ -169,7 +170,7 @@ pub(super) async fn answer(
         },
         allowed_ips: account.state.terms.allowed_ips.iter().map(Network::to_string).collect(),
         storage_taken,
-        minutes_taken: minutes(gateway.directory.taken(tenant, clock::now())),
+        minutes_taken: minutes(gateway.credentials.taken(tenant, clock::now())),
     };
     Ok(Reply::new(body).version(account.version))
 }

@@ -18,16 +18,17 @@ use crate::{
     state::Gateway,
 };
 
-/// How long its jobs have to end.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Jobs that are looked at at once.
+/// How long the erasure waits for its jobs to end.
+const JOBS_TIMEOUT: Duration = Duration::from_secs(20);
+/// Rows that are read at once.
 const PAGE: u32 = 200;
 
-/// Erases a tenant: nothing is taken for it any more, its keys open nothing, its jobs end, its bytes go, and its data key, without which
-/// nothing personal of it can be read in the log, the archive, or a backup of either.
+/// Erases a tenant: closes the account, revokes its keys, cancels its jobs, deletes its files, and
+/// deletes its data key, without which its personal fields cannot be read in the log, the archive,
+/// or a backup of either.
 ///
-/// The event comes last and says that all of this is so: who asks and gets no answer asks again, and
-/// each step may be taken twice.
+/// The event comes last and states that all of this is done. Each step can be repeated, so a client
+/// that receives no response sends the request again.
 pub(super) async fn erase(
     gateway: &Gateway,
     principal: &Principal,
@@ -36,14 +37,14 @@ pub(super) async fn erase(
 ) -> Result<Position, Problem> {
     let by = principal.grant();
     let name = tenant.as_str();
-    // From here on nothing new is taken; what was let in before is called off below, or by the
-    // conductor.
+    // From here on no new request is accepted; jobs that were accepted before are cancelled below,
+    // or by the conductor.
     gateway.commands.handle::<Account>(name, name, caller, AccountCommand::Close).await?;
-    gateway.directory.catch_up(gateway.commands.log()).await?;
-    for key in gateway.directory.keys(Some(tenant)) {
+    gateway.credentials.catch_up(gateway.commands.log()).await?;
+    for key in gateway.credentials.keys(Some(tenant)) {
         let (id, command) = (key.id.to_string(), KeyCommand::Revoke { by: by.clone() });
         match gateway.commands.handle::<Key>(name, &id, caller, command).await {
-            // One that cannot be read opens nothing either.
+            // A key whose events cannot be decoded is not accepted either.
             Ok(_)
             | Err(
                 HandleError::Rejected(KeyRejection::Revoked)
@@ -56,12 +57,12 @@ pub(super) async fn erase(
     end_jobs(gateway, caller, tenant).await?;
     failpoint::hit("gateway.before_erase");
     gateway.storage.erase(tenant).await?;
-    gateway.lines.erase(name).await?;
+    gateway.job_logs.erase(name).await?;
     gateway.idempotency.erase(name).await?;
-    for hook in hooks(gateway, tenant).await? {
+    for hook in webhooks(gateway, tenant).await? {
         gateway.vault.purge(&format!("hook.{hook}.")).await?;
         let id = hook.to_string();
-        // A refusal means that it was done before.
+        // A rejection means that it was deleted before.
         let _ = gateway.commands.handle::<Webhook>(name, &id, caller, WebhookCommand::Delete).await;
     }
     gateway.vault.remove(&format!("hooks.{name}")).await?;
@@ -71,12 +72,12 @@ pub(super) async fn erase(
     failpoint::hit("gateway.before_erased");
     let handled =
         gateway.commands.handle::<Account>(name, name, caller, AccountCommand::Erase).await?;
-    // Whatever was still under way when its jobs were called off.
+    // Files that were still being written when its jobs were cancelled.
     gateway.storage.erase(tenant).await?;
     Ok(handled.position)
 }
 
-/// Calls off what is promised and not made yet.
+/// Cancels the batches that have not ended.
 async fn end_batches(gateway: &Gateway, caller: &Caller, tenant: &Tenant) -> Result<(), Problem> {
     let mut after = None;
     loop {
@@ -85,18 +86,18 @@ async fn end_batches(gateway: &Gateway, caller: &Caller, tenant: &Tenant) -> Res
         after = Some(last.id);
         for (batch, _) in page.iter().filter(|(batch, _)| batch.ended_at.is_none()) {
             let id = batch.id.to_string();
-            // A refusal means that it is over.
+            // A rejection means that it has ended.
             let cancel = BatchCommand::Cancel;
             let _ = gateway.commands.handle::<Batch>(tenant.as_str(), &id, caller, cancel).await;
         }
     }
 }
 
-/// Calls off what waits and runs, and waits until nothing does.
+/// Cancels queued and running jobs, and waits until there are none.
 async fn end_jobs(gateway: &Gateway, caller: &Caller, tenant: &Tenant) -> Result<(), Problem> {
     let ending = async {
         loop {
-            // As new as the log is now: a job that is not seen is not called off.
+            // Waits for the read model to reach the end of the log, so that no job is missed.
             let log = gateway.commands.log();
             let (epoch, sequence) = (log.identity().epoch, log.last_sequence().await?);
             let now = Position { epoch, sequence, index: 0 }.to_string();
@@ -119,21 +120,22 @@ async fn end_jobs(gateway: &Gateway, caller: &Caller, tenant: &Tenant) -> Result
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let late = || Problem::new(Kind::Unavailable, "its jobs are still ending; try again");
-    tokio::time::timeout(PATIENCE, ending).await.map_err(|_| late())?
+    let timed_out = || Problem::new(Kind::Unavailable, "its jobs are still ending; try again");
+    tokio::time::timeout(JOBS_TIMEOUT, ending).await.map_err(|_| timed_out())?
 }
 
-/// False if nobody can end it, or needs to: it cannot be read.
+/// Cancels a job; false if its events cannot be decoded, so that it need not be waited for.
 async fn end_job(gateway: &Gateway, caller: &Caller, tenant: &Tenant, job: JobId) -> bool {
     let id = job.to_string();
-    // A refusal means that it is over, or that its outputs are being delivered.
+    // A rejection means that it has ended, or that its outputs are being delivered.
     let cancel = JobCommand::Cancel;
-    let told = gateway.commands.handle::<Job>(tenant.as_str(), &id, caller, cancel).await;
-    gateway.live.tell(format!("ctl.cancel.{id}"), "").await;
-    !matches!(told, Err(HandleError::Codec(CodecError::Unreadable(_))))
+    let outcome = gateway.commands.handle::<Job>(tenant.as_str(), &id, caller, cancel).await;
+    gateway.pubsub.tell(format!("ctl.cancel.{id}"), "").await;
+    !matches!(outcome, Err(HandleError::Codec(CodecError::Unreadable(_))))
 }
 
-async fn hooks(
+/// The ids of all webhooks of a tenant.
+async fn webhooks(
     gateway: &Gateway,
     tenant: &Tenant,
 ) -> Result<Vec<ffapi_domain::WebhookId>, Problem> {

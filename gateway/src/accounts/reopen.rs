@@ -7,10 +7,10 @@ use ffapi_nats::{Position, failpoint};
 
 use crate::{problem::Problem, state::Gateway};
 
-/// Opens an erased tenant's account anew.
+/// Reopens an erased account.
 ///
-/// The key is made before the event: whatever is taken for the account afterwards can be read. Who asks
-/// and gets no answer asks again.
+/// The new data key is created before the event, so that everything accepted afterwards can be
+/// decrypted. A client that receives no response sends the request again.
 pub(super) async fn reopen(
     gateway: &Gateway,
     caller: &Caller,
@@ -20,7 +20,7 @@ pub(super) async fn reopen(
     let state = gateway.commands.state::<Account>(name, name).await?;
     Account::decide(&state, AccountCommand::Reopen).map_err(HandleError::Rejected)?;
     if !state.is_open() {
-        // What came in while it was being erased.
+        // Removes what arrived while it was being erased.
         gateway.storage.erase(tenant).await?;
         gateway.idempotency.erase(name).await?;
         gateway.vault.reopen(name).await?;

@@ -4,22 +4,22 @@ use ffapi_domain::Network;
 use poem::{Request, http::HeaderMap};
 use serde::{Deserialize, Serialize};
 
-/// The proxies whose word on where a request comes from is believed, and the header in which they
-/// write it. Any other one is the client's own, which a proxy passes on as it is.
+/// Trusted proxies, and the header in which they report the client's address. Other such headers
+/// come from the client itself and are ignored.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Proxies {
     trusted: Vec<Network>,
     header: ProxyHeader,
 }
 
-/// The header that a proxy writes.
+/// The header in which a proxy reports the client's address.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProxyHeader {
-    /// As most do.
+    /// `X-Forwarded-For`, the most common one.
     #[default]
     XForwardedFor,
-    /// As RFC 7239 has it.
+    /// `Forwarded`, as RFC 7239 defines it.
     Forwarded,
 }
 
@@ -28,25 +28,25 @@ impl Proxies {
         Self { trusted, header }
     }
 
-    /// True of an address that is a trusted proxy's.
+    /// True if the address belongs to a trusted proxy.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.trusted.iter().any(|net| net.contains(address))
     }
 
-    /// From where a request comes: its peer, or, if that is a trusted proxy, the last address in
-    /// its header that is none.
+    /// The client's address: the peer's, or, if the peer is a trusted proxy, the last address in
+    /// its header that is not a trusted proxy.
     pub(crate) fn origin(&self, request: &Request) -> Option<IpAddr> {
         let peer = request.remote_addr().as_socket_addr()?.ip().to_canonical();
-        Some(if self.trusts(peer) { self.told(peer, request.headers()) } else { peer })
+        Some(if self.trusts(peer) { self.forwarded(peer, request.headers()) } else { peer })
     }
 
-    /// True if a trusted proxy brought the request.
-    pub(crate) fn brought(&self, request: &Request) -> bool {
+    /// True if the request came through a trusted proxy.
+    pub(crate) fn forwarded_by_trusted(&self, request: &Request) -> bool {
         let peer = request.remote_addr().as_socket_addr();
         peer.is_some_and(|peer| self.trusts(peer.ip().to_canonical()))
     }
 
-    fn told(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    fn forwarded(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut hops = Vec::new();
         match self.header {
             ProxyHeader::Forwarded => {
@@ -55,8 +55,8 @@ impl Proxies {
                     hops.extend(text.split(',').map(|element| {
                         let mut pairs =
                             element.split(';').filter_map(|pair| pair.trim().split_once('='));
-                        let of = pairs.find(|(name, _)| name.eq_ignore_ascii_case("for"));
-                        of.and_then(|(_, node)| parse(node))
+                        let client = pairs.find(|(name, _)| name.eq_ignore_ascii_case("for"));
+                        client.and_then(|(_, node)| parse(node))
                     }));
                 }
             }
@@ -68,7 +68,7 @@ impl Proxies {
         }
         let mut origin = peer;
         for hop in hops.into_iter().rev() {
-            // What a stranger wrote in front of it, or nobody can read, is worth nothing.
+            // Hops before an unparsable one cannot be trusted.
             let Some(hop) = hop else { break };
             origin = hop;
             if !self.trusts(hop) {
@@ -79,7 +79,7 @@ impl Proxies {
     }
 }
 
-/// `192.0.2.7`, `192.0.2.7:80`, `"[2001:db8::1]:80"`.
+/// Parses `192.0.2.7`, `192.0.2.7:80` or `"[2001:db8::1]:80"`.
 fn parse(node: &str) -> Option<IpAddr> {
     let node = node.trim().trim_matches('"');
     let bare = node.strip_prefix('[').and_then(|rest| rest.split(']').next());
@@ -93,37 +93,37 @@ fn parse(node: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn told_in(header: ProxyHeader, headers: &[(&'static str, &str)]) -> String {
-        let of = |(name, value): &(&'static str, &str)| {
+    fn origin_in(header: ProxyHeader, headers: &[(&'static str, &str)]) -> String {
+        let header_of = |(name, value): &(&'static str, &str)| {
             ((*name).parse().unwrap(), value.parse().unwrap())
         };
-        let headers: HeaderMap = headers.iter().map(of).collect();
+        let headers: HeaderMap = headers.iter().map(header_of).collect();
         let proxies = Proxies::new(vec!["10.0.0.0/8".parse().unwrap()], header);
-        proxies.told("10.0.0.1".parse().unwrap(), &headers).to_string()
+        proxies.forwarded("10.0.0.1".parse().unwrap(), &headers).to_string()
     }
 
-    fn told(headers: &[(&'static str, &str)]) -> String {
-        told_in(ProxyHeader::XForwardedFor, headers)
+    fn origin(headers: &[(&'static str, &str)]) -> String {
+        origin_in(ProxyHeader::XForwardedFor, headers)
     }
 
     #[test]
-    fn a_trusted_proxy_is_believed_as_far_as_it_saw_itself() {
-        let from = |value| told(&[("x-forwarded-for", value)]);
+    fn the_last_hop_that_is_not_a_trusted_proxy_is_the_client() {
+        let from = |value| origin(&[("x-forwarded-for", value)]);
         assert_eq!(from("192.0.2.1"), "192.0.2.1");
         assert_eq!(from("1.1.1.1, 192.0.2.1"), "192.0.2.1");
         assert_eq!(from("1.1.1.1, 192.0.2.1, 10.0.0.2"), "192.0.2.1");
         assert_eq!(from("192.0.2.1, nonsense"), "10.0.0.1");
-        assert_eq!(told(&[]), "10.0.0.1");
+        assert_eq!(origin(&[]), "10.0.0.1");
     }
 
     #[test]
-    fn a_header_that_the_proxy_does_not_write_is_the_clients_own() {
+    fn only_the_configured_header_is_trusted() {
         let both = [
             ("x-forwarded-for", "192.0.2.1"),
             ("forwarded", "for=\"[2001:db8::1]:80\";proto=https"),
         ];
-        assert_eq!(told(&both), "192.0.2.1");
-        assert_eq!(told_in(ProxyHeader::Forwarded, &both), "2001:db8::1");
-        assert_eq!(told(&[("forwarded", "for=192.0.2.9")]), "10.0.0.1");
+        assert_eq!(origin(&both), "192.0.2.1");
+        assert_eq!(origin_in(ProxyHeader::Forwarded, &both), "2001:db8::1");
+        assert_eq!(origin(&[("forwarded", "for=192.0.2.9")]), "10.0.0.1");
     }
 }

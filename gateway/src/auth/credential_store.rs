@@ -22,7 +22,7 @@ use ffapi_nats::{Codec, Log, LogError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::known::{Fact, Known};
+use self::known::{Known, Update};
 pub(crate) use self::known::{KnownAccount, KnownKey};
 use super::{CredentialKind, Pepper, Principal, secret};
 use crate::{
@@ -30,94 +30,96 @@ use crate::{
     row_cache::CacheStats,
 };
 
-/// Every key, account and month's minutes, in memory, as new as the log: an unknown id costs no look-up anywhere.
+/// Every key, account and month's media minutes, held in memory and kept up to date from the log,
+/// so that checking a key needs no request to another service.
 ///
-/// It is behind if the log was not seen to hold nothing newer for too long; then it opens to
-/// nobody, for a key that it holds may have been revoked.
+/// It is stale if it was not confirmed for `max_lag` that the log holds nothing newer. Then it
+/// accepts no key, because one that it holds may have been revoked.
 #[derive(Debug)]
 pub struct CredentialStore {
     pepper: Pepper,
     tiers: Tiers,
-    patience: Duration,
+    max_lag: Duration,
     known: RwLock<Known>,
-    /// When nothing newer than what is known stood in the log.
-    proven: Mutex<Option<Instant>>,
+    /// When the log was last confirmed to hold nothing newer.
+    fresh_at: Mutex<Option<Instant>>,
     ready: watch::Sender<bool>,
-    /// Sequence of the newest message folded in.
+    /// Sequence of the newest message that is folded in.
     folded: watch::Sender<u64>,
-    looks: Looks,
+    lookups: LookupCounters,
 }
 
-/// How often a key was looked up: it was known, it was none, nobody could tell.
+/// Numbers of key lookups: of known keys, of unknown ones, and while that could not be decided.
 #[derive(Debug, Default)]
-struct Looks {
+struct LookupCounters {
     known: AtomicU64,
     unknown: AtomicU64,
-    behind: AtomicU64,
+    stale: AtomicU64,
 }
 
-/// Why a secret opens nothing.
+/// Why a secret is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AuthError {
-    /// It is no secret of ours.
+    /// It is not a secret of any key.
     Unknown,
-    /// Its key was revoked, or the secret's grace is over.
+    /// Its key was revoked, or the grace period of the old secret is over.
     Revoked,
-    /// Its key's time is over.
+    /// Its key has expired.
     Expired,
-    /// It does not open from this address.
+    /// The key may not be used from this address.
     Address,
-    /// Nobody knows whether it was revoked meanwhile.
-    Behind,
-    /// It is none that we heard of, and says that it was made after what we heard last.
-    Unheard,
+    /// The store is stale, so the key may have been revoked meanwhile.
+    Stale,
+    /// The key is unknown, but its id says that it is newer than the last confirmed state of the
+    /// log.
+    NotYetKnown,
 }
 
 const SUBJECTS: [&str; 3] = ["ev.key.>", "ev.account.>", "ev.quota.>"];
-/// How far other gateways' clocks may go before ours.
-const SKEW: Duration = Duration::from_secs(10);
-/// How often it is looked whether the log holds anything newer.
-const LOOK: Duration = Duration::from_millis(500);
+/// How far the clocks of other gateways may be ahead.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10);
+/// How often the log is asked for anything newer.
+const FRESHNESS_POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 impl CredentialStore {
-    /// An empty one; [`CredentialStore::follow`] fills it. It opens to nobody when it may be behind the log
-    /// for longer than `patience`.
-    pub fn new(pepper: Pepper, tiers: Tiers, patience: Duration) -> Self {
+    /// An empty store; [`CredentialStore::follow`] fills it. It accepts no key while it may be
+    /// older than the log by more than `max_lag`.
+    pub fn new(pepper: Pepper, tiers: Tiers, max_lag: Duration) -> Self {
         Self {
             pepper,
             tiers,
-            patience,
+            max_lag,
             known: RwLock::default(),
-            proven: Mutex::default(),
+            fresh_at: Mutex::default(),
             ready: watch::Sender::new(false),
             folded: watch::Sender::new(0),
-            looks: Looks::default(),
+            lookups: LookupCounters::default(),
         }
     }
 
-    /// Follows the log until told to stop.
+    /// Follows the log until `stop` is cancelled.
     ///
     /// # Errors
-    /// When the log cannot be had at the start.
+    /// When the log is unavailable at the start.
     pub async fn follow(
         &self,
         log: &Log,
         codec: &Codec,
         stop: &CancellationToken,
     ) -> Result<(), LogError> {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let last = log.last_sequence().await?;
         for subject in SUBJECTS {
             for message in &log.load_matching(subject, last).await? {
                 self.fold(codec, message).await;
             }
         }
-        self.prove(begun);
+        self.mark_fresh(started_at);
         self.ready.send_replace(true);
         tokio::select! {
             () = stop.cancelled() => Ok(()),
             never = self.read_on(log, codec, last.saturating_add(1)) => match never {},
-            never = self.look(log) => match never {},
+            never = self.poll_freshness(log) => match never {},
         }
     }
 
@@ -128,43 +130,43 @@ impl CredentialStore {
         }
     }
 
-    /// Looks whether the log holds anything newer than what is known.
-    async fn look(&self, log: &Log) -> Infallible {
-        let mut tick = tokio::time::interval(LOOK);
+    /// Confirms periodically that everything in the log is folded in.
+    async fn poll_freshness(&self, log: &Log) -> Infallible {
+        let mut tick = tokio::time::interval(FRESHNESS_POLL_INTERVAL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            let asked = Instant::now();
+            let polled_at = Instant::now();
             let Ok(newest) = self.newest(log).await else { continue };
-            // What was appended just now is folded in a moment; what comes after it proves nothing less.
+            // The newest message may not have arrived yet; later ones do not matter.
             let mut folded = self.folded.subscribe();
             let reached = folded.wait_for(|folded| *folded >= newest);
-            if tokio::time::timeout(self.patience, reached).await.is_ok() {
-                self.prove(asked);
+            if tokio::time::timeout(self.max_lag, reached).await.is_ok() {
+                self.mark_fresh(polled_at);
             }
         }
     }
 
-    /// Everything is known that the log held then.
-    fn prove(&self, then: Instant) {
-        *self.proven.lock().unwrap_or_else(PoisonError::into_inner) = Some(then);
+    /// Everything that the log held at that time is folded in.
+    fn mark_fresh(&self, at: Instant) {
+        *self.fresh_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
     }
 
-    /// True if a key may have been revoked without our knowing.
-    pub(crate) fn is_behind(&self) -> bool {
-        let proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
-        proven.is_none_or(|proven| proven.elapsed() > self.patience)
+    /// True if the copy may be older than the log by more than `max_lag`.
+    pub(crate) fn is_stale(&self) -> bool {
+        let fresh_at = self.fresh_at.lock().unwrap_or_else(PoisonError::into_inner);
+        fresh_at.is_none_or(|fresh_at| fresh_at.elapsed() > self.max_lag)
     }
 
-    /// Waits until everything is known that the log holds now.
+    /// Waits until everything that the log holds now is folded in.
     ///
     /// # Errors
-    /// When the log does not answer, or it takes too long.
+    /// When the log is unavailable, or this takes longer than `max_lag`.
     pub(crate) async fn catch_up(&self, log: &Log) -> Result<(), Problem> {
         let newest = self.newest(log).await?;
         let mut folded = self.folded.subscribe();
         let reached = folded.wait_for(|folded| *folded >= newest);
-        match tokio::time::timeout(self.patience, reached).await {
+        match tokio::time::timeout(self.max_lag, reached).await {
             Ok(_) => Ok(()),
             Err(_) => Err(Problem::new(
                 Kind::Unavailable,
@@ -179,13 +181,13 @@ impl CredentialStore {
         Ok(all.into_iter().max().unwrap_or(0))
     }
 
-    /// Waits until everything that existed at the start is known.
+    /// Waits until everything that the log held at the start is folded in.
     pub async fn ready(&self) {
         let mut ready = self.ready.subscribe();
         let _ = ready.wait_for(|ready| *ready).await;
     }
 
-    /// Told whenever a key or an account changed.
+    /// Notified of every change of a key, an account or its minutes.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.folded.subscribe()
     }
@@ -195,15 +197,15 @@ impl CredentialStore {
     }
 
     async fn fold(&self, codec: &Codec, message: &ffapi_nats::Message) {
-        let Some(fact) = Fact::read(codec, message).await else { return };
-        self.known.write().unwrap_or_else(PoisonError::into_inner).learn(fact);
+        let Some(update) = Update::read(codec, message).await else { return };
+        self.known.write().unwrap_or_else(PoisonError::into_inner).apply(update);
         self.folded.send_if_modified(|folded| {
             *folded = message.sequence.max(*folded);
             true
         });
     }
 
-    /// Whose a secret is and what it may do from this address now.
+    /// Authenticates a secret that was sent from this address, and counts the lookup.
     pub(crate) fn check(
         &self,
         sent: &str,
@@ -212,25 +214,25 @@ impl CredentialStore {
     ) -> Result<Principal, AuthError> {
         let found = self.look_up(sent, from, now);
         let counter = match &found {
-            Err(AuthError::Unknown) => &self.looks.unknown,
-            Err(AuthError::Behind | AuthError::Unheard) => &self.looks.behind,
+            Err(AuthError::Unknown) => &self.lookups.unknown,
+            Err(AuthError::Stale | AuthError::NotYetKnown) => &self.lookups.stale,
             Ok(_) | Err(AuthError::Revoked | AuthError::Expired | AuthError::Address) => {
-                &self.looks.known
+                &self.lookups.known
             }
         };
         counter.fetch_add(1, Ordering::Relaxed);
         found
     }
 
-    /// How many keys there are, and how looking them up went.
-    pub(crate) fn figures(&self) -> CacheStats {
+    /// The number of keys, and of lookups by outcome.
+    pub(crate) fn stats(&self) -> CacheStats {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Looks { known, unknown, behind } = &self.looks;
+        let LookupCounters { known, unknown, stale } = &self.lookups;
         CacheStats {
             entries: self.read().keys.len(),
             hits: count(known),
             misses: count(unknown),
-            stale: count(behind),
+            stale: count(stale),
         }
     }
 
@@ -242,53 +244,55 @@ impl CredentialStore {
     ) -> Result<Principal, AuthError> {
         let (id, secret) = secret::parse(sent).ok_or(AuthError::Unknown)?;
         let known = self.read();
-        let Some(key) = known.keys.get(&id) else { return Err(self.unknown(id, now)) };
+        let Some(key) = known.keys.get(&id) else { return Err(self.unknown_key(id, now)) };
         let held = key.state.key().ok_or(AuthError::Unknown)?;
-        let ours = |kept: &ffapi_domain::key::KeptSecret| {
+        let matches = |kept: &ffapi_domain::key::StoredSecret| {
             kept.pepper_version == self.pepper.version && self.pepper.matches(&secret, &kept.hash)
         };
-        if !held.secrets.iter().any(ours) {
-            // It may be the newest one of its key.
-            return Err(if self.is_behind() { AuthError::Behind } else { AuthError::Unknown });
+        if !held.secrets.iter().any(matches) {
+            // It may be the newest secret of the key.
+            return Err(if self.is_stale() { AuthError::Stale } else { AuthError::Unknown });
         }
-        if !held.open_secrets(now).any(ours) {
+        if !held.valid_secrets(now).any(matches) {
             return Err(AuthError::Revoked);
         }
         drop(known);
         self.admit(id, from, now)
     }
 
-    /// What is to be said of a key that is not known: nothing, where it may have been made meanwhile.
-    fn unknown(&self, id: KeyId, now: Timestamp) -> AuthError {
-        let proven = *self.proven.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(age) = proven.map(|proven| proven.elapsed()) else { return AuthError::Behind };
-        if age > self.patience {
-            return AuthError::Behind;
+    /// The error for a key that is not known: it may have been created since the last confirmation.
+    fn unknown_key(&self, id: KeyId, now: Timestamp) -> AuthError {
+        let fresh_at = *self.fresh_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(age) = fresh_at.map(|fresh_at| fresh_at.elapsed()) else {
+            return AuthError::Stale;
+        };
+        if age > self.max_lag {
+            return AuthError::Stale;
         }
-        let made = id.uuid().get_timestamp().map(|made| {
-            let (seconds, nanos) = made.to_unix();
+        let created = id.uuid().get_timestamp().map(|created| {
+            let (seconds, nanos) = created.to_unix();
             seconds.saturating_mul(1_000).saturating_add(u64::from(nanos / 1_000_000))
         });
         let now = now.as_millis();
         let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-        let skewed = u64::try_from(SKEW.as_millis()).unwrap_or(u64::MAX);
-        let meanwhile = now.saturating_sub(age)..=now.saturating_add(skewed);
-        if made.is_some_and(|made| meanwhile.contains(&made)) {
-            AuthError::Unheard
+        let skew = u64::try_from(MAX_CLOCK_SKEW.as_millis()).unwrap_or(u64::MAX);
+        let unconfirmed = now.saturating_sub(age)..=now.saturating_add(skew);
+        if created.is_some_and(|created| unconfirmed.contains(&created)) {
+            AuthError::NotYetKnown
         } else {
             AuthError::Unknown
         }
     }
 
-    /// What a key may do, however it was shown to be its holder who asks.
+    /// The principal of a key, whose secret or token was verified before.
     pub(crate) fn admit(
         &self,
         id: KeyId,
         from: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<Principal, AuthError> {
-        if self.is_behind() {
-            return Err(AuthError::Behind);
+        if self.is_stale() {
+            return Err(AuthError::Stale);
         }
         let known = self.read();
         let key = known.keys.get(&id).ok_or(AuthError::Unknown)?;
@@ -299,7 +303,7 @@ impl CredentialStore {
         if held.is_expired(now) {
             return Err(AuthError::Expired);
         }
-        known.opens_from(&key.tenant, Some(&held.terms.allowed_ips), from)?;
+        known.check_address(&key.tenant, Some(&held.terms.allowed_ips), from)?;
         Ok(Principal {
             key: id,
             tenant: key.tenant.clone(),
@@ -308,29 +312,29 @@ impl CredentialStore {
             makers: held.makers.clone(),
             address: from,
             until: None,
-            shown: CredentialKind::Key,
+            credential: CredentialKind::Key,
         })
     }
 
-    /// Whether somebody of a tenant may come whom an issuer vouches for.
+    /// Checks that an issuer's token for this tenant is accepted from this address.
     pub(crate) fn admit_issued(
         &self,
         tenant: &Tenant,
         from: Option<IpAddr>,
     ) -> Result<(), AuthError> {
-        if self.is_behind() {
-            return Err(AuthError::Behind);
+        if self.is_stale() {
+            return Err(AuthError::Stale);
         }
-        self.read().opens_from(tenant, None, from)
+        self.read().check_address(tenant, None, from)
     }
 
-    /// Whether a principal that was let in may still be there.
-    pub(crate) fn still(
+    /// Checks again a principal that was authenticated before.
+    pub(crate) fn recheck(
         &self,
         principal: &Principal,
         now: Timestamp,
     ) -> Result<Principal, AuthError> {
-        match principal.shown {
+        match principal.credential {
             CredentialKind::Key => self.admit(principal.key, principal.address, now),
             CredentialKind::Issued => {
                 self.admit_issued(&principal.tenant, principal.address)?;
@@ -339,13 +343,13 @@ impl CredentialStore {
         }
     }
 
-    /// Whose a key is that somebody shows, whether it opens or not.
+    /// The key and tenant that a secret names, whether it is valid or not.
     pub(crate) fn holder(&self, sent: &str) -> Option<(KeyId, Tenant)> {
         let (id, _) = secret::parse(sent)?;
         self.read().keys.get(&id).map(|key| (id, key.tenant.clone()))
     }
 
-    /// What a tenant may have.
+    /// The limits of a tenant.
     pub(crate) fn limits(&self, tenant: &Tenant) -> Limits {
         self.account(tenant).state.limits(&self.tiers)
     }
@@ -355,43 +359,43 @@ impl CredentialStore {
         self.read().accounts.get(tenant).cloned().unwrap_or_default()
     }
 
-    /// A tenant's months, with what of their minutes is used and reserved.
+    /// A tenant's media minutes, used and reserved, by month.
     pub(crate) fn months(&self, tenant: &Tenant) -> BTreeMap<String, QuotaState> {
         self.read().quotas.get(tenant).cloned().unwrap_or_default()
     }
 
-    /// What of a tenant's minutes is used and reserved in the month of this moment.
+    /// A tenant's media time, used and reserved, in the month of `now`.
     pub(crate) fn taken(&self, tenant: &Tenant, now: Timestamp) -> Micros {
         let known = self.read();
         let month = Month::of(now).to_string();
         known.quotas.get(tenant).and_then(|months| months.get(&month)).map_or(0, QuotaState::taken)
     }
 
-    /// What each tier allows.
+    /// The limits of each tier.
     pub(crate) const fn tiers(&self) -> &Tiers {
         &self.tiers
     }
 
-    /// Under what secrets are hashed.
+    /// The secret under which keys are hashed.
     pub(crate) const fn pepper(&self) -> &Pepper {
         &self.pepper
     }
 
-    /// A key, whoever's.
+    /// A key of any tenant.
     pub(crate) fn key(&self, id: KeyId) -> Option<KnownKey> {
         self.read().keys.get(&id).cloned()
     }
 
-    /// The keys of a tenant, or of all, the oldest first.
+    /// The keys of a tenant, or of all tenants, oldest first.
     pub(crate) fn keys(&self, tenant: Option<&Tenant>) -> Vec<KnownKey> {
         let known = self.read();
-        let of = |key: &&KnownKey| tenant.is_none_or(|tenant| key.tenant == *tenant);
-        let mut keys: Vec<KnownKey> = known.keys.values().filter(of).cloned().collect();
+        let belongs = |key: &&KnownKey| tenant.is_none_or(|tenant| key.tenant == *tenant);
+        let mut keys: Vec<KnownKey> = known.keys.values().filter(belongs).cloned().collect();
         keys.sort_by_key(|key| key.id);
         keys
     }
 
-    /// The keys that are rotated by themselves.
+    /// The keys that are rotated automatically.
     pub(crate) fn rotated_keys(&self) -> Vec<KnownKey> {
         let known = self.read();
         let rotated = |key: &&KnownKey| match &key.state {
@@ -401,7 +405,7 @@ impl CredentialStore {
         known.keys.values().filter(rotated).cloned().collect()
     }
 
-    /// True if somebody ever had a key or an account of this name.
+    /// True if the tenant ever had a key or an account.
     pub(crate) fn knows(&self, tenant: &Tenant) -> bool {
         let known = self.read();
         known.accounts.contains_key(tenant) || known.keys.values().any(|key| key.tenant == *tenant)

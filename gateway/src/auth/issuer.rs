@@ -20,26 +20,26 @@ use uuid::Uuid;
 
 use super::{AuthError, CredentialKind, CredentialStore, Principal};
 
-/// Somebody who says who people are: an issuer as of `OpenID` Connect.
+/// An external issuer of tokens, as `OpenID` Connect defines it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerConfig {
-    /// As it stands in `iss`.
+    /// The value of `iss`.
     pub issuer: String,
-    /// As it stands in `aud`: us.
+    /// The value of `aud` that names this service.
     pub audience: String,
-    /// Where its keys are (`jwks_uri`).
+    /// The URL of its keys (`jwks_uri`).
     pub jwks: String,
     /// The claim that names the tenant.
     #[serde(default = "tenant")]
     pub tenant_claim: String,
-    /// The tenants that the claim's values mean; a value that is not here means itself.
+    /// Tenants by value of that claim; a value that is not listed is the tenant's name.
     #[serde(default)]
     pub tenants: BTreeMap<String, Tenant>,
-    /// The claim that holds what its holder may: words with spaces between, or a list.
+    /// The claim with the permissions: words separated by spaces, or a list.
     #[serde(default = "scope")]
     pub scope_claim: String,
-    /// What each word of it means here; words that are not here mean nothing.
+    /// The scopes that each permission grants; permissions that are not listed grant none.
     pub scopes: BTreeMap<String, BTreeSet<Scope>>,
 }
 
@@ -51,23 +51,23 @@ fn scope() -> String {
     "scope".to_owned()
 }
 
-/// Reads tokens of an issuer, with its keys as it publishes them.
+/// Verifies tokens of an issuer with its published keys.
 #[derive(Debug)]
 pub(crate) struct Issuer {
     config: IssuerConfig,
     client: reqwest::Client,
     keys: RwLock<Option<(Arc<JwkSet>, Instant)>>,
-    /// Held while the keys are fetched; when that was tried last.
+    /// Locked while the keys are fetched; holds the time of the last attempt.
     fetched: Mutex<Option<Instant>>,
 }
 
-/// How long its keys are believed without asking again.
-const FRESH: Duration = Duration::from_mins(10);
-/// How long they are believed while it does not answer.
-const STALE: Duration = Duration::from_hours(1);
-/// How soon a key that nobody knows makes us ask again.
-const AGAIN: Duration = Duration::from_secs(5);
-/// Signatures of keys that are public; never a secret that we would share with it.
+/// How long its keys are used without fetching them again.
+const KEYS_REFRESH_AFTER: Duration = Duration::from_mins(10);
+/// How long they are used while they cannot be fetched.
+const KEYS_MAX_AGE: Duration = Duration::from_hours(1);
+/// The minimum interval between two fetches, also for tokens with an unknown key.
+const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(5);
+/// Accepted algorithms: public-key signatures only, no shared secrets.
 const ALGORITHMS: [Algorithm; 7] = [
     Algorithm::RS256,
     Algorithm::RS384,
@@ -87,17 +87,17 @@ impl Issuer {
         Ok(Self { config, client, keys: RwLock::default(), fetched: Mutex::default() })
     }
 
-    /// True if a text looks like a token of an issuer, whoever's.
+    /// True if a text looks like a JWT.
     pub(crate) fn is_token(text: &str) -> bool {
         text.split('.').count() == 3 && !text.starts_with("ffapi_")
     }
 
-    /// Who a token speaks of, if the issuer signed it for us and its time is not over.
+    /// The principal of a token, if the issuer signed it for this service and it has not expired.
     pub(crate) async fn read(
         &self,
         token: &str,
         from: Option<IpAddr>,
-        directory: &CredentialStore,
+        credentials: &CredentialStore,
     ) -> Result<Principal, AuthError> {
         let header = decode_header(token).map_err(|_| AuthError::Unknown)?;
         if !ALGORITHMS.contains(&header.alg) {
@@ -115,20 +115,20 @@ impl Issuer {
             jsonwebtoken::errors::ErrorKind::ExpiredSignature => AuthError::Expired,
             _ => AuthError::Unknown,
         })?;
-        self.principal(&claims.claims, from, directory)
+        self.principal(&claims.claims, from, credentials)
     }
 
     fn principal(
         &self,
         claims: &Map<String, Value>,
         from: Option<IpAddr>,
-        directory: &CredentialStore,
+        credentials: &CredentialStore,
     ) -> Result<Principal, AuthError> {
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
         let named = text(&self.config.tenant_claim).ok_or(AuthError::Unknown)?;
         let tenant = self.config.tenants.get(named).cloned();
         let tenant = tenant.or_else(|| named.parse().ok()).ok_or(AuthError::Unknown)?;
-        directory.admit_issued(&tenant, from)?;
+        credentials.admit_issued(&tenant, from)?;
         let words: Vec<&str> = match claims.get(&self.config.scope_claim) {
             Some(Value::String(words)) => words.split_whitespace().collect(),
             Some(Value::Array(words)) => words.iter().filter_map(Value::as_str).collect(),
@@ -138,7 +138,7 @@ impl Issuer {
         let scopes: BTreeSet<Scope> = meant.flatten().copied().collect();
         let until = claims.get("exp").and_then(Value::as_u64).ok_or(AuthError::Unknown)?;
         let subject = text("sub").ok_or(AuthError::Unknown)?;
-        // The same person of the same issuer has the same id, which no key of ours has.
+        // A stable id for each subject of an issuer; UUIDs of API keys have another version.
         let name = format!("{}\n{subject}", self.config.issuer);
         let key = KeyId::from_uuid(Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()));
         Ok(Principal {
@@ -149,30 +149,30 @@ impl Issuer {
             makers: vec![],
             address: from,
             until: Some(Timestamp::from_millis(until.saturating_mul(1_000))),
-            shown: CredentialKind::Issued,
+            credential: CredentialKind::Issued,
         })
     }
 
-    /// The key that a token says it is signed with.
+    /// The key that a token names as its signing key.
     async fn key(&self, header: &Header) -> Result<Jwk, AuthError> {
-        let of = |keys: &JwkSet| match &header.kid {
+        let find = |keys: &JwkSet| match &header.kid {
             Some(kid) => keys.find(kid).cloned(),
-            // With one key there is nothing to name.
+            // A set with one key needs no key id.
             None => keys.keys.first().filter(|_| keys.keys.len() == 1).cloned(),
         };
         let (known, age) = self.known();
-        if let Some(key) = known.as_deref().and_then(of)
-            && age < FRESH
+        if let Some(key) = known.as_deref().and_then(find)
+            && age < KEYS_REFRESH_AFTER
         {
             return Ok(key);
         }
-        // While one asks, others go on with what is there.
-        let usable = age < STALE && known.as_deref().and_then(of).is_some();
+        // While one request fetches the keys, others continue with the current ones.
+        let usable = age < KEYS_MAX_AGE && known.as_deref().and_then(find).is_some();
         self.fetch(!usable).await;
         let (known, age) = self.known();
         match known.as_deref() {
-            Some(keys) if age < STALE => of(keys).ok_or(AuthError::Unknown),
-            _ => Err(AuthError::Behind),
+            Some(keys) if age < KEYS_MAX_AGE => find(keys).ok_or(AuthError::Unknown),
+            _ => Err(AuthError::Stale),
         }
     }
 
@@ -182,19 +182,19 @@ impl Issuer {
         (keys.as_ref().map(|(keys, _)| Arc::clone(keys)), age)
     }
 
-    /// Asks for the keys, one at a time and not too often, whoever sends what tokens.
+    /// Fetches the keys, one request at a time and not more often than [`MIN_FETCH_INTERVAL`].
     async fn fetch(&self, wait: bool) {
         let mut fetched = match self.fetched.try_lock() {
             Ok(fetched) => fetched,
             Err(_) if wait => self.fetched.lock().await,
             Err(_) => return,
         };
-        if fetched.is_some_and(|at| at.elapsed() < AGAIN) {
+        if fetched.is_some_and(|at| at.elapsed() < MIN_FETCH_INTERVAL) {
             return;
         }
-        let answer = self.client.get(&self.config.jwks).send().await;
-        let keys = match answer.and_then(reqwest::Response::error_for_status) {
-            Ok(answer) => answer.json::<JwkSet>().await,
+        let response = self.client.get(&self.config.jwks).send().await;
+        let keys = match response.and_then(reqwest::Response::error_for_status) {
+            Ok(response) => response.json::<JwkSet>().await,
             Err(error) => Err(error),
         };
         match keys {
@@ -202,9 +202,9 @@ impl Issuer {
                 let mut kept = self.keys.write().unwrap_or_else(PoisonError::into_inner);
                 *kept = Some((Arc::new(keys), Instant::now()));
             }
-            Err(error) => tracing::warn!(%error, "the issuer's keys cannot be had"),
+            Err(error) => tracing::warn!(%error, "the issuer's keys cannot be fetched"),
         }
-        // From the answer on: whoever waited for it does not ask again.
+        // Counted from the response: requests that waited for it do not fetch again.
         *fetched = Some(Instant::now());
     }
 }

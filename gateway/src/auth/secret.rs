@@ -6,11 +6,12 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-/// The configured secret under which keys are hashed: a stolen log opens nothing without it.
+/// The configured secret under which keys are hashed: without it, the hashes in a stolen log are
+/// useless.
 #[derive(Clone)]
 pub struct Pepper {
     secret: [u8; 32],
-    /// Which, for a later change.
+    /// Its version, to tell hashes under an earlier pepper apart.
     pub version: u32,
 }
 
@@ -20,29 +21,29 @@ impl fmt::Debug for Pepper {
     }
 }
 
-/// A new key: what to show once, and what to keep.
+/// A new key: the secret that is shown once, and the hash that is stored.
 #[derive(Debug)]
 pub struct Minted {
-    /// Its public id.
+    /// The public id.
     pub id: KeyId,
-    /// Shown once.
+    /// The secret as the client sends it, `ffapi_…`; shown once and never stored.
     pub secret: String,
-    /// Kept.
+    /// Hex HMAC-SHA-256 of the secret part under the pepper; stored.
     pub hash: String,
-    /// Kept.
+    /// The version of the pepper; stored.
     pub pepper_version: u32,
 }
 
 const PREFIX: &str = "ffapi_";
-const ID: usize = 16;
-const SECRET: usize = 32;
-const CHECK: usize = 4;
-/// 52 bytes in base 62.
+const ID_BYTES: usize = 16;
+const SECRET_BYTES: usize = 32;
+const CHECKSUM_BYTES: usize = 4;
+/// Length of 52 bytes in base 62.
 const DIGITS: usize = 70;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 impl Pepper {
-    /// From 32 secret bytes.
+    /// A pepper of 32 secret bytes.
     pub const fn new(secret: [u8; 32], version: u32) -> Self {
         Self { secret, version }
     }
@@ -53,24 +54,24 @@ impl Pepper {
         Some(mac.finalize().into_bytes().into())
     }
 
-    /// Signs what only we can have said.
-    pub(crate) fn sign(&self, words: &[u8]) -> Option<[u8; 32]> {
-        self.hash(words)
+    /// Signs a message with HMAC-SHA-256.
+    pub(crate) fn sign(&self, message: &[u8]) -> Option<[u8; 32]> {
+        self.hash(message)
     }
 
-    /// True if we signed these words; takes the same time either way.
-    pub(crate) fn signed(&self, words: &[u8], signature: &[u8]) -> bool {
-        self.sign(words).is_some_and(|ours| bool::from(ours.as_slice().ct_eq(signature)))
+    /// Verifies a signature in constant time.
+    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.sign(message).is_some_and(|ours| bool::from(ours.as_slice().ct_eq(signature)))
     }
 
-    /// True if this secret has this hash; takes the same time either way.
+    /// True if this secret has this hash; compares in constant time.
     pub(crate) fn matches(&self, secret: &[u8], hash: &str) -> bool {
         let kept = hex::decode(hash).unwrap_or_default();
         self.hash(secret).is_some_and(|ours| bool::from(ours.as_slice().ct_eq(&kept)))
     }
 }
 
-/// Makes a key from 32 random bytes.
+/// Creates a key from 32 random bytes.
 pub fn mint(pepper: &Pepper, id: KeyId, random: [u8; 32]) -> Minted {
     let mut bytes = [id.uuid().as_bytes().as_slice(), &random].concat();
     bytes.extend(checksum(&bytes));
@@ -82,22 +83,22 @@ pub fn mint(pepper: &Pepper, id: KeyId, random: [u8; 32]) -> Minted {
     }
 }
 
-/// The public id and the secret part of what somebody sent; none if it is no key of ours.
+/// Parses a key that was sent into its public id and secret part; none if it is malformed.
 pub(crate) fn parse(text: &str) -> Option<(KeyId, Vec<u8>)> {
     let bytes = decode(text.strip_prefix(PREFIX)?)?;
-    let (body, check) = bytes.split_at_checked(ID + SECRET)?;
+    let (body, check) = bytes.split_at_checked(ID_BYTES + SECRET_BYTES)?;
     if checksum(body) != check {
         return None;
     }
-    let (id, secret) = body.split_at_checked(ID)?;
+    let (id, secret) = body.split_at_checked(ID_BYTES)?;
     Some((KeyId::from_uuid(Uuid::from_slice(id).ok()?), secret.to_vec()))
 }
 
 fn checksum(bytes: &[u8]) -> Vec<u8> {
-    Sha256::digest(bytes).iter().take(CHECK).copied().collect()
+    Sha256::digest(bytes).iter().take(CHECKSUM_BYTES).copied().collect()
 }
 
-/// Base 62 of a big-endian number, always 70 digits.
+/// Encodes a big-endian number in base 62, always as 70 digits.
 fn encode(bytes: &[u8]) -> String {
     let mut number = bytes.to_vec();
     let mut digits = Vec::with_capacity(DIGITS);
@@ -118,7 +119,7 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     if text.len() != DIGITS {
         return None;
     }
-    let mut number = vec![0_u8; ID + SECRET + CHECK];
+    let mut number = vec![0_u8; ID_BYTES + SECRET_BYTES + CHECKSUM_BYTES];
     for digit in text.bytes() {
         let mut carry = u32::try_from(ALPHABET.iter().position(|known| *known == digit)?).ok()?;
         for byte in number.iter_mut().rev() {
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_opens_what_it_was_made_for() {
+    fn a_key_is_parsed_and_matches_its_hash_only() {
         let (pepper, minted) = minted();
         assert_eq!(minted.secret.len(), PREFIX.len() + DIGITS);
         let (id, secret) = parse(&minted.secret).unwrap();
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_key_is_none() {
+    fn a_mistyped_key_is_rejected() {
         let (_, minted) = minted();
         for at in PREFIX.len()..minted.secret.len() {
             let mut bytes = minted.secret.clone().into_bytes();

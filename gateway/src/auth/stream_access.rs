@@ -6,67 +6,66 @@ use futures::{Stream, StreamExt};
 use super::{AuthError, CredentialKind, CredentialStore, Principal};
 use crate::clock;
 
-/// How soon it is looked again while nobody can tell.
-const LOOK: Duration = Duration::from_millis(500);
-/// And while nothing is known to end it.
-const DAY: Duration = Duration::from_hours(24);
+/// When access is checked again while the credential store is stale.
+const STALE_RECHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// When access is checked again if it has no known end.
+const RECHECK_INTERVAL: Duration = Duration::from_hours(24);
 
-/// Whether somebody who was let in may stay.
+/// Whether an open stream may continue.
 enum StreamAccess {
-    /// For so long, unless something changes.
+    /// For this long, unless a key or an account changes.
     For(Duration),
-    /// Not knowing for a moment ends no stream; being told does.
+    /// The credential store is stale, which does not end streams by itself.
     Unknown,
-    Over,
+    Ended,
 }
 
 impl CredentialStore {
-    fn standing(&self, principal: &Principal) -> StreamAccess {
+    fn stream_access(&self, principal: &Principal) -> StreamAccess {
         let now = clock::now();
-        let current = match self.still(principal, now) {
+        let current = match self.recheck(principal, now) {
             Ok(current) => current,
-            Err(AuthError::Behind) => return StreamAccess::Unknown,
-            Err(_) => return StreamAccess::Over,
+            Err(AuthError::Stale) => return StreamAccess::Unknown,
+            Err(_) => return StreamAccess::Ended,
         };
-        // Whoever watches must still be let see jobs.
-        if current.may(Scope::JobsRead).is_err() {
-            return StreamAccess::Over;
+        if current.require(Scope::JobsRead).is_err() {
+            return StreamAccess::Ended;
         }
         match [current.terms.expires_at, principal.until].into_iter().flatten().min() {
-            Some(end) if end <= now => StreamAccess::Over,
+            Some(end) if end <= now => StreamAccess::Ended,
             Some(end) => StreamAccess::For(end.since(now)),
-            None => StreamAccess::For(DAY),
+            None => StreamAccess::For(RECHECK_INTERVAL),
         }
     }
 
-    /// Ends when the principal may no longer: its key is revoked, narrowed or over, or its token's
-    /// time is.
-    pub(crate) async fn until_dismissed(self: Arc<Self>, principal: Principal) {
+    /// Completes when the principal loses access: its key is revoked, narrowed or expired, or its
+    /// token expires.
+    pub(crate) async fn until_unauthorized(self: Arc<Self>, principal: Principal) {
         let mut changes = self.changes();
         loop {
             changes.mark_unchanged();
-            // Nothing of what was looked up is kept while it waits: thousands do.
-            let left = match self.standing(&principal) {
+            // Nothing that was looked up is kept across the wait: thousands of streams may wait.
+            let left = match self.stream_access(&principal) {
                 StreamAccess::For(left) => left,
-                StreamAccess::Unknown => LOOK,
-                StreamAccess::Over => return,
+                StreamAccess::Unknown => STALE_RECHECK_INTERVAL,
+                StreamAccess::Ended => return,
             };
             let _ = tokio::time::timeout(left, changes.changed()).await;
         }
     }
 }
 
-/// The same stream, ended when the principal may no longer see it.
-pub(crate) fn while_admitted<S: Stream>(
-    directory: &Arc<CredentialStore>,
+/// The same stream, ended when the principal loses access.
+pub(crate) fn while_authorized<S: Stream>(
+    credentials: &Arc<CredentialStore>,
     principal: &Principal,
     stream: S,
 ) -> impl Stream<Item = S::Item> + use<S> {
     let mut watched = principal.clone();
-    if watched.shown == CredentialKind::Key {
-        // What the key may is looked up anew each time.
+    if watched.credential == CredentialKind::Key {
+        // The scopes and terms of the key are looked up at each check.
         (watched.scopes, watched.terms) = (BTreeSet::new(), KeyTerms::default());
     }
-    let dismissed = Arc::clone(directory).until_dismissed(watched);
-    stream.take_until(Box::pin(dismissed))
+    let unauthorized = Arc::clone(credentials).until_unauthorized(watched);
+    stream.take_until(Box::pin(unauthorized))
 }

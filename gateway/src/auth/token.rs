@@ -4,20 +4,20 @@ use serde::{Deserialize, Serialize};
 
 use super::Pepper;
 
-/// What a token shows, in place of a key, where no header can be sent.
+/// A signed token that gives read access in place of a key, where no header can be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Token {
-    /// Made with this key, and worth nothing without it.
+    /// The key that created it; the token ends with it.
     #[serde(rename = "k")]
     pub(crate) key: KeyId,
     #[serde(rename = "s")]
-    pub(crate) sight: TokenScope,
-    /// Milliseconds since 1970.
+    pub(crate) scope: TokenScope,
+    /// Milliseconds since the Unix epoch.
     #[serde(rename = "e")]
-    pub(crate) until: u64,
+    pub(crate) expires_at: u64,
 }
 
-/// What may be seen.
+/// What a token gives access to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum TokenScope {
     /// A job's events.
@@ -35,12 +35,12 @@ pub(crate) enum TokenScope {
 }
 
 const PREFIX: &str = "ffview_";
-/// What is signed is no secret of a key, whatever it looks like.
+/// Prefix of the signed message: keeps these signatures apart from hashes of key secrets.
 const DOMAIN: &[u8] = b"ffapi token ";
 
 impl TokenScope {
-    /// True if it shows what stands at this path.
-    pub(crate) fn shows(self, path: &str) -> bool {
+    /// True if it gives access to this path.
+    pub(crate) fn covers(self, path: &str) -> bool {
         let path = path.strip_prefix("/api/v1").unwrap_or(path);
         match self {
             Self::Job(id) => path == format!("/jobs/{id}/events"),
@@ -55,7 +55,7 @@ impl TokenScope {
 }
 
 impl Token {
-    /// As it is sent: what it says, and our signature of it.
+    /// Encodes the token as text: its JSON and the signature.
     pub(crate) fn sign(&self, pepper: &Pepper) -> Option<String> {
         let body = serde_json::to_vec(self).ok()?;
         let signature = pepper.sign(&[DOMAIN, &body].concat())?;
@@ -63,16 +63,16 @@ impl Token {
         Some(format!("{PREFIX}{}.{}", encode(&body), encode(&signature)))
     }
 
-    /// What a text says, if we signed it and its time is not over.
+    /// Decodes a token, if its signature is valid and it has not expired.
     pub(crate) fn read(text: &str, pepper: &Pepper, now: Timestamp) -> Option<Self> {
         let (body, signature) = text.strip_prefix(PREFIX)?.split_once('.')?;
         let body = URL_SAFE_NO_PAD.decode(body).ok()?;
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-        if !pepper.signed(&[DOMAIN, &body].concat(), &signature) {
+        if !pepper.verify(&[DOMAIN, &body].concat(), &signature) {
             return None;
         }
         let token: Self = serde_json::from_slice(&body).ok()?;
-        (token.until > now.as_millis()).then_some(token)
+        (token.expires_at > now.as_millis()).then_some(token)
     }
 }
 
@@ -86,7 +86,7 @@ mod tests {
 
     fn token() -> Token {
         let key = KeyId::from_uuid(Uuid::from_u128(1));
-        Token { key, sight: TokenScope::Outputs(JOB), until: 1_000 }
+        Token { key, scope: TokenScope::Outputs(JOB), expires_at: 1_000 }
     }
 
     fn at(millis: u64) -> Timestamp {
@@ -94,36 +94,36 @@ mod tests {
     }
 
     #[test]
-    fn a_token_says_what_we_signed_until_its_time_is_over() {
+    fn a_token_is_valid_until_it_expires_and_forged_ones_are_rejected() {
         let pepper = Pepper::new([3; 32], 1);
         let text = token().sign(&pepper).unwrap();
         assert_eq!(Token::read(&text, &pepper, at(999)), Some(token()));
         assert_eq!(Token::read(&text, &pepper, at(1_000)), None);
         assert_eq!(Token::read(&text, &Pepper::new([4; 32], 1), at(0)), None);
-        for place in PREFIX.len()..text.len() - 1 {
+        for index in PREFIX.len()..text.len() - 1 {
             let mut bytes = text.clone().into_bytes();
-            bytes[place] = if bytes[place] == b'A' { b'B' } else { b'A' };
+            bytes[index] = if bytes[index] == b'A' { b'B' } else { b'A' };
             let forged = String::from_utf8(bytes).unwrap();
-            assert_eq!(Token::read(&forged, &pepper, at(0)), None, "{place}");
+            assert_eq!(Token::read(&forged, &pepper, at(0)), None, "{index}");
         }
     }
 
     #[test]
-    fn a_token_shows_what_it_is_for_and_nothing_beside_it() {
+    fn a_token_covers_only_the_paths_of_its_scope() {
         let (outputs, events) = (TokenScope::Outputs(JOB), TokenScope::Job(JOB));
         let path = |rest: &str| format!("/api/v1/jobs/{JOB}{rest}");
-        assert!(outputs.shows(&path("/outputs")) && outputs.shows(&path("/outputs/a/b.m4s")));
-        assert!(events.shows(&path("/events")));
+        assert!(outputs.covers(&path("/outputs")) && outputs.covers(&path("/outputs/a/b.m4s")));
+        assert!(events.covers(&path("/events")));
         for rest in ["", "/logs", "/outputsx", "/cancel"] {
-            assert!(!outputs.shows(&path(rest)) && !events.shows(&path(rest)), "{rest}");
+            assert!(!outputs.covers(&path(rest)) && !events.covers(&path(rest)), "{rest}");
         }
-        assert!(!outputs.shows(&path("/events")) && !events.shows(&path("/outputs")));
-        assert!(!outputs.shows("/api/v1/jobs"));
+        assert!(!outputs.covers(&path("/events")) && !events.covers(&path("/outputs")));
+        assert!(!outputs.covers("/api/v1/jobs"));
         let batch = BatchId::from_uuid(Uuid::from_u128(8));
-        assert!(TokenScope::Batch(batch).shows(&format!("/api/v1/batch/{batch}/events")));
-        assert!(!TokenScope::Batch(batch).shows(&format!("/api/v1/batch/{batch}")));
+        assert!(TokenScope::Batch(batch).covers(&format!("/api/v1/batch/{batch}/events")));
+        assert!(!TokenScope::Batch(batch).covers(&format!("/api/v1/batch/{batch}")));
         assert!(
-            TokenScope::Feed.shows("/api/v1/events") && !TokenScope::Feed.shows(&path("/events"))
+            TokenScope::Feed.covers("/api/v1/events") && !TokenScope::Feed.covers(&path("/events"))
         );
     }
 }

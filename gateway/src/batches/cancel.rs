@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
 
-/// Calls a batch off, and its jobs with it.
+/// Cancels a batch and its jobs.
 pub(super) async fn cancel(
     gateway: &Gateway,
     principal: &Principal,

@@ -6,11 +6,11 @@ use ffapi_domain::{
 use ffapi_nats::Position;
 use futures::FutureExt;
 
-use crate::{at_once::at_once, state::Gateway};
+use crate::{join_in_chunks::join_in_chunks, state::Gateway};
 
-/// Gives jobs the commands that their batch's event asks for; answers where the newest of what was
-/// done stands. What is not given, because this process dies or the log goes away, the conductor
-/// gives; a refusal means that it was given already.
+/// Gives jobs the commands that follow from their batch's event; returns the position of the newest
+/// of their events. If this process dies or the log is unavailable, the conductor gives the
+/// remaining commands; a rejection means that the command was already given.
 pub(super) async fn carry_out(
     gateway: &Gateway,
     tenant: &Tenant,
@@ -20,16 +20,16 @@ pub(super) async fn carry_out(
     let given = commands.map(|(job, command)| {
         async move {
             let (tenant, id) = (tenant.as_str(), job.to_string());
-            let stops = matches!(command, JobCommand::Cancel);
+            let cancels = matches!(command, JobCommand::Cancel);
             let handled = gateway.commands.handle::<Job>(tenant, &id, caller, command).await;
-            tracing::debug!(%job, ?handled, "a batch's job was seen to");
+            tracing::debug!(%job, ?handled, "a command of a batch was given to its job");
             let handled = handled.ok()?;
-            if stops {
-                gateway.live.tell(format!("ctl.cancel.{id}"), "").await;
+            if cancels {
+                gateway.pubsub.tell(format!("ctl.cancel.{id}"), "").await;
             }
             Some(handled.position)
         }
         .boxed()
     });
-    at_once(given).await.into_iter().flatten().max()
+    join_in_chunks(given).await.into_iter().flatten().max()
 }

@@ -13,20 +13,21 @@ use poem::Request;
 use uuid::Uuid;
 
 use super::{
-    body::{BatchBody, USUAL_PARALLEL},
+    body::{BatchBody, DEFAULT_PARALLEL},
     carry_out::carry_out,
+    job_rate,
     show::{self, BatchShown},
     specs::Specs,
 };
 use crate::{
-    at_once::at_once,
     auth::Principal,
     body::StrictJson,
     idempotency::Key,
     jobs::{
         reserve::reserve,
-        submit::{may, may_call_back},
+        submit::{check_callback, precheck},
     },
+    join_in_chunks::join_in_chunks,
     problem::Problem,
     queue_slots,
     reply::Reply,
@@ -34,7 +35,7 @@ use crate::{
     webhooks::account_secret,
 };
 
-/// Checks every job, reserves what they make, appends the batch, makes its jobs.
+/// Validates every job, reserves their outputs, submits the batch and then its jobs.
 pub(super) async fn create(
     gateway: &Gateway,
     request: &Request,
@@ -44,50 +45,50 @@ pub(super) async fn create(
 ) -> Result<Reply<201, BatchShown>, Problem> {
     let StrictJson { value: mut body, fingerprint, .. } = body;
     let key = Key::of("/batch", key, fingerprint)?;
-    if let Some(answer) = before(gateway, principal, key.as_ref()).await? {
-        return Ok(answer);
+    if let Some(response) = replay(gateway, principal, key.as_ref()).await? {
+        return Ok(response);
     }
     let specs = body.specs(gateway, &principal.tenant).await?;
     let callback = body.callback()?;
-    let max_parallel = body.max_parallel.unwrap_or(USUAL_PARALLEL);
-    let terms = Terms { name: body.name, max_parallel, callback, key };
-    submit(gateway, request, principal, specs, terms).await
+    let max_parallel = body.max_parallel.unwrap_or(DEFAULT_PARALLEL);
+    let options = BatchOptions { name: body.name, max_parallel, callback, key };
+    submit(gateway, request, principal, specs, options).await
 }
 
-/// What a batch has beside its jobs.
+/// The options of a batch, apart from its jobs.
 #[derive(Debug)]
-pub(crate) struct Terms {
+pub(crate) struct BatchOptions {
     pub(crate) name: Option<String>,
     pub(crate) max_parallel: u32,
     pub(crate) callback: Option<Callback>,
-    /// What makes it safe to send again.
+    /// The idempotency key.
     pub(crate) key: Option<Key>,
 }
 
-/// The batch that the same request made before.
-pub(crate) async fn before(
+/// The response of an earlier request with the same idempotency key, if it submitted its batch.
+pub(crate) async fn replay(
     gateway: &Gateway,
     principal: &Principal,
     key: Option<&Key>,
 ) -> Result<Option<Reply<201, BatchShown>>, Problem> {
     let Some(key) = key else { return Ok(None) };
-    let Some(id) = key.before(gateway, principal).await? else { return Ok(None) };
+    let Some(id) = key.earlier(gateway, principal).await? else { return Ok(None) };
     let shown = show::in_log(gateway, &principal.tenant, id).await?;
-    Ok(shown.map(|shown| answer(shown, id, vec![], true)))
+    Ok(shown.map(|shown| response(shown, id, vec![], true)))
 }
 
-/// The same of jobs that are read already.
+/// Submits a batch whose specs are already parsed.
 pub(crate) async fn submit(
     gateway: &Gateway,
     request: &Request,
     principal: &Principal,
     specs: Specs,
-    terms: Terms,
+    options: BatchOptions,
 ) -> Result<Reply<201, BatchShown>, Problem> {
-    let Terms { name, max_parallel, callback, key } = terms;
+    let BatchOptions { name, max_parallel, callback, key } = options;
     let specs = specs.into_jobs();
-    may_call_back(gateway, callback.as_ref())?;
-    let warnings = look_at(gateway, principal, &specs).await?;
+    check_callback(gateway, callback.as_ref())?;
+    let warnings = precheck_all(gateway, principal, &specs).await?;
     if callback.is_some() || specs.iter().any(|(_, spec)| spec.callback.is_some()) {
         account_secret(gateway, principal).await?;
     }
@@ -96,12 +97,13 @@ pub(crate) async fn submit(
     if let Some(key) = key {
         id = key.reserve(gateway, principal, &id).await?;
         if let Some(shown) = show::in_log(gateway, tenant, id).await? {
-            return Ok(answer(shown, id, vec![], true));
+            return Ok(response(shown, id, vec![], true));
         }
     }
     let count = u32::try_from(specs.len()).unwrap_or(u32::MAX);
-    let mut places = queue_slots::take(gateway, tenant, count).await?;
-    let lease = Some(places.lease());
+    job_rate::spend(gateway, tenant, count).await?;
+    let mut slots = queue_slots::take(gateway, tenant, count).await?;
+    let lease = Some(slots.lease());
     let jobs: Vec<(String, BatchJob)> = (0..)
         .zip(specs)
         .map(|(index, (part, spec))| {
@@ -117,10 +119,10 @@ pub(crate) async fn submit(
     let spec =
         BatchSpec { name: Personal::Clear(name), max_parallel, callback, jobs: jobs.clone() };
     let command = BatchCommand::Submit { spec: Box::new(spec) };
-    places.spend(count);
+    slots.spend(count);
     let outcome =
         gateway.commands.handle::<Batch>(tenant.as_str(), &id.to_string(), &caller, command).await;
-    places.keep(if matches!(outcome, Err(HandleError::Rejected(_))) { count } else { 0 });
+    slots.refund(if matches!(outcome, Err(HandleError::Rejected(_))) { count } else { 0 });
     let replayed = match outcome {
         Ok(_) => {
             failpoint::hit("gateway.after_batch");
@@ -131,23 +133,23 @@ pub(crate) async fn submit(
             carry_out(gateway, tenant, &caller, submissions).await;
             false
         }
-        // The same key, at the same moment: whoever was first makes the jobs.
+        // A concurrent request with the same key was first, and submits the jobs.
         Err(HandleError::Rejected(BatchRejection::AlreadySubmitted)) => true,
         Err(error) => return Err(error.into()),
     };
     if let Err(problem) = gateway.must_be_open(tenant) {
-        // Its erasure began in between. Where this gateway has not heard of it yet, the conductor calls
-        // the batch off: in the log it stands behind what closed the account.
+        // The erasure of the account began in between. If this gateway does not know of it yet, the
+        // conductor cancels the batch, which comes after the closing event in the log.
         let (tenant, id, cancel) = (tenant.as_str(), id.to_string(), BatchCommand::Cancel);
         let _ = gateway.commands.handle::<Batch>(tenant, &id, &caller, cancel).await;
         return Err(problem);
     }
     let shown = show::in_log(gateway, tenant, id).await?;
     let shown = shown.ok_or_else(|| Problem::not_found("batch"))?;
-    Ok(answer(shown, id, warnings, replayed))
+    Ok(response(shown, id, warnings, replayed))
 }
 
-fn answer(
+fn response(
     shown: show::InLog,
     id: BatchId,
     warnings: Vec<String>,
@@ -162,21 +164,23 @@ fn answer(
         .replayed(replayed)
 }
 
-/// Everything that can be known to fail before a byte is read, of every job; what else is to be said.
-async fn look_at(
+/// Applies the checks of a submission to every job; returns their warnings without duplicates.
+async fn precheck_all(
     gateway: &Gateway,
     principal: &Principal,
     specs: &[(String, JobSpec)],
 ) -> Result<Vec<String>, Problem> {
-    let looks = specs.iter().map(|(part, spec)| {
-        async move { may(gateway, principal, spec).await.map_err(|problem| problem.within(part)) }
+    let checks = specs.iter().map(|(part, spec)| {
+        async move {
+            precheck(gateway, principal, spec).await.map_err(|problem| problem.within(part))
+        }
             .boxed()
     });
-    let looks = at_once(looks).await;
+    let outcomes = join_in_chunks(checks).await;
     let (mut warnings, mut problems) = (BTreeSet::new(), Vec::new());
-    for look in looks {
-        match look {
-            Ok(said) => warnings.extend(said),
+    for outcome in outcomes {
+        match outcome {
+            Ok(more) => warnings.extend(more),
             Err(problem) => problems.push(problem),
         }
     }
@@ -186,7 +190,7 @@ async fn look_at(
     }
 }
 
-/// Two live jobs never make the same file.
+/// Reserves the output of every job: no two live jobs write the same file.
 async fn reserve_all(
     gateway: &Gateway,
     principal: &Principal,
@@ -203,5 +207,5 @@ async fn reserve_all(
         }
         .boxed()
     });
-    at_once(reservations).await.into_iter().collect()
+    join_in_chunks(reservations).await.into_iter().collect()
 }

@@ -8,19 +8,20 @@ use futures::FutureExt;
 
 use super::{
     carry_out::carry_out,
+    job_rate,
     show::{self, BatchShown},
 };
 use crate::{
-    at_once::at_once,
     auth::Principal,
     jobs::reserve::reserve_again,
+    join_in_chunks::join_in_chunks,
     problem::Problem,
     queue_slots::{self, Slots},
     reply::Reply,
     state::Gateway,
 };
 
-/// Tries again what failed or was called off.
+/// Retries the failed and cancelled jobs of a batch.
 pub(super) async fn retry(
     gateway: &Gateway,
     principal: &Principal,
@@ -30,27 +31,29 @@ pub(super) async fn retry(
     let tenant = principal.tenant.as_str();
     let batch = show::in_log(gateway, &principal.tenant, id).await?;
     let batch = batch.ok_or_else(|| Problem::not_found("batch"))?;
-    // Asked of the log: the rows may not have the newest end yet.
+    // Read from the log, because the read model may not have the newest end of a job yet.
     let reserved = batch.jobs.iter().map(|job| {
         let reserved = reserve_again(gateway, &principal.tenant, caller, *job);
         async move { Ok::<_, Problem>(reserved.await?.then_some(*job)) }.boxed()
     });
     let reserved: Result<Vec<Option<JobId>>, Problem> =
-        at_once(reserved).await.into_iter().collect();
+        join_in_chunks(reserved).await.into_iter().collect();
     let jobs: Vec<JobId> = reserved?.into_iter().flatten().collect();
     let count = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
-    let mut places = match count {
-        0 => None,
-        _ => Some(queue_slots::take(gateway, &principal.tenant, count).await?),
+    let mut slots = if count == 0 {
+        None
+    } else {
+        job_rate::spend(gateway, &principal.tenant, count).await?;
+        Some(queue_slots::take(gateway, &principal.tenant, count).await?)
     };
-    let lease = places.as_ref().map(Slots::lease);
+    let lease = slots.as_ref().map(Slots::lease);
     let command = BatchCommand::Retry { jobs: jobs.clone(), lease };
-    if let Some(places) = &mut places {
-        places.spend(count);
+    if let Some(slots) = &mut slots {
+        slots.spend(count);
     }
     let handled = gateway.commands.handle::<Batch>(tenant, &id.to_string(), caller, command).await;
-    if let (Some(places), Err(HandleError::Rejected(_))) = (&mut places, &handled) {
-        places.keep(count);
+    if let (Some(slots), Err(HandleError::Rejected(_))) = (&mut slots, &handled) {
+        slots.refund(count);
     }
     let handled = handled?;
     let retries = jobs.into_iter().map(|job| (job, JobCommand::Retry { lease }));

@@ -20,7 +20,7 @@ pub(crate) struct BatchShown {
     status: String,
     max_parallel: u32,
     counts: CountsShown,
-    /// 0 to 100, over all its jobs.
+    /// Percent, 0 to 100, over all its jobs.
     progress: f64,
     cancel_requested: bool,
     created_at: String,
@@ -28,14 +28,14 @@ pub(crate) struct BatchShown {
     /// When its last job ended.
     ended_at: Option<String>,
     version: u64,
-    /// The ids of its jobs in the order in which they were given; in the answer to whoever made it.
+    /// The ids of its jobs in request order; only in the response that created the batch.
     jobs: Option<Vec<String>>,
-    /// In the answer to whoever made it.
+    /// Only in the response that created the batch.
     warnings: Option<Vec<String>>,
     links: Links,
 }
 
-/// How many of a batch's jobs stand where.
+/// The number of a batch's jobs by status.
 #[derive(Debug, Object)]
 #[oai(rename = "BatchCounts")]
 pub(crate) struct CountsShown {
@@ -66,23 +66,23 @@ pub(crate) struct BatchPage {
     has_more: bool,
 }
 
-/// How a list is asked for.
+/// Query parameters of the list of batches.
 pub(super) struct BatchQuery {
     pub(super) limit: Option<u32>,
     pub(super) cursor: Option<String>,
     pub(super) min_position: Option<String>,
 }
 
-/// A batch as the log has it this moment, its jobs as they were promised.
+/// A batch as it is in the log now, with its jobs as they were submitted.
 pub(crate) struct InLog {
     pub(crate) view: BatchView,
     pub(crate) jobs: Vec<JobId>,
     pub(crate) position: Position,
-    /// All waiting.
+    /// With all jobs queued: their states are not part of the batch.
     pub(crate) counts: Counts,
 }
 
-/// One batch as the log has it this moment.
+/// Loads a batch from the log.
 pub(crate) async fn in_log(
     gateway: &Gateway,
     tenant: &Tenant,
@@ -114,7 +114,8 @@ impl From<Counts> for CountsShown {
     }
 }
 
-/// Shows a batch; `running` is what of its running jobs is done, in jobs.
+/// The representation of a batch. `running` is the progress of its running jobs, 1 for each whole
+/// job.
 pub(super) fn show(view: &BatchView, counts: Counts, running: f64) -> BatchShown {
     let base = format!("/api/v1/batch/{}", view.id);
     let over = counts.total.saturating_sub(counts.queued).saturating_sub(counts.processing);
@@ -130,7 +131,7 @@ pub(super) fn show(view: &BatchView, counts: Counts, running: f64) -> BatchShown
         cancel_requested: view.cancel_requested,
         created_at: view.created_at.to_string(),
         updated_at: view.updated_at.to_string(),
-        // Its jobs' read model may be a step behind its own: it has ended once both say so.
+        // The read model of jobs may be behind that of batches: it has ended once both agree.
         ended_at: view.ended_at.filter(|_| counts.is_over()).map(|at| at.to_string()),
         version: view.version,
         jobs: None,
@@ -145,22 +146,22 @@ pub(super) fn show(view: &BatchView, counts: Counts, running: f64) -> BatchShown
 }
 
 impl BatchShown {
-    /// With what only its maker is told.
+    /// Adds what only the response that creates the batch contains.
     pub(super) fn created(self, jobs: &[JobId], warnings: Vec<String>) -> Self {
         let jobs = jobs.iter().map(ToString::to_string).collect();
         Self { jobs: Some(jobs), warnings: Some(warnings), ..self }
     }
 }
 
-/// What of a batch's running jobs is done, as their workers told last, in jobs.
+/// The progress of a batch's running jobs from their workers, 1 for each whole job.
 async fn running(gateway: &Gateway, tenant: &Tenant, id: BatchId) -> Result<f64, Problem> {
     let filter =
         Filter { status: Some(JobStatus::Processing), batch: Some(id), ..Filter::default() };
-    // No more than max_parallel of them run.
+    // At most `max_parallel` of them run, which is up to 20.
     let jobs = job_list::page(&gateway.database, tenant, &filter, 20).await?;
     let progress = jobs.iter().filter_map(|job| {
-        let told = gateway.progress.of(&job.id.to_string(), job.attempt)?;
-        told.get("progress")?.as_f64()
+        let progress = gateway.progress.of(&job.id.to_string(), job.attempt)?;
+        progress.get("progress")?.as_f64()
     });
     Ok(progress.sum::<f64>() / 100.0)
 }
@@ -174,7 +175,7 @@ pub(super) async fn find(
     reach(gateway, min_position).await?;
     let tenant = &principal.tenant;
     let Some(((view, counts), sequence)) = batch::find(&gateway.database, tenant, id).await? else {
-        // The rows may be a moment behind the log, where a new batch is already.
+        // The read model may be slightly behind the log, which already has a new batch.
         let InLog { view, counts, position, .. } =
             in_log(gateway, tenant, id).await?.ok_or_else(|| Problem::not_found("batch"))?;
         return Ok(Reply::new(show(&view, counts, 0.0)).position(position));
@@ -185,7 +186,7 @@ pub(super) async fn find(
     Ok(Reply::new(show(&view, counts, running)).position(position))
 }
 
-/// A reader that saw a position sees both what it says of batches and of their jobs.
+/// Waits until the read models of batches and of jobs have both reached a position.
 pub(super) async fn reach(gateway: &Gateway, min_position: Option<&str>) -> Result<(), Problem> {
     let epoch = gateway.commands.log().identity().epoch;
     gateway.positions.reach::<BatchList>(&gateway.database, epoch, min_position).await?;
@@ -196,11 +197,11 @@ pub(super) async fn list(
     gateway: &Gateway,
     principal: &Principal,
     uri: &Uri,
-    asked: BatchQuery,
+    query: BatchQuery,
 ) -> Result<Reply<200, BatchPage>, Problem> {
-    let limit = page::limit(asked.limit, "batches")?;
-    let after: Option<BatchId> = page::after(asked.cursor.as_deref())?;
-    reach(gateway, asked.min_position.as_deref()).await?;
+    let limit = page::limit(query.limit, "batches")?;
+    let after: Option<BatchId> = page::after(query.cursor.as_deref())?;
+    reach(gateway, query.min_position.as_deref()).await?;
     let more = limit.saturating_add(1);
     let mut rows = batch::page(&gateway.database, &principal.tenant, after, more).await?;
     let next_cursor = page::cut(&mut rows, limit, |(view, _)| view.id);
@@ -210,15 +211,15 @@ pub(super) async fn list(
     Ok(Reply::new(BatchPage { data, next_cursor, has_more }).next(link))
 }
 
-/// A batch after something was asked of it.
+/// The representation of a batch after a command at this position.
 pub(super) async fn after(
     gateway: &Gateway,
     principal: &Principal,
     id: BatchId,
     position: Position,
 ) -> Result<Reply<202, BatchShown>, Problem> {
-    let wanted = position.to_string();
-    reach(gateway, Some(&wanted)).await?;
+    let position_text = position.to_string();
+    reach(gateway, Some(&position_text)).await?;
     let found = batch::find(&gateway.database, &principal.tenant, id).await?;
     let ((view, counts), _) = found.ok_or_else(|| Problem::not_found("batch"))?;
     Ok(Reply::new(show(&view, counts, 0.0)).position(position))

@@ -2,14 +2,14 @@ use ffapi_domain::job::JobSpec;
 
 use crate::problem::{Kind, Problem};
 
-/// Bytes of the specs of one batch together, as they are written down: once in the batch's event, once in
-/// each job's own, and as often in the read models and the archive.
+/// Maximum total size in bytes of the specs of one batch. They are stored once in the batch's
+/// event, once in each job's own, and again in the read models and the archive.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// The jobs of a batch that is being read, each with where it stands in the request.
+/// The specs of a batch that is being parsed, each with its pointer into the request.
 ///
-/// Measured while they are added, so that a short request never expands, by a preset or a template, to
-/// more than a batch may have.
+/// Measured while they are added, so that a preset or a template cannot expand a short request
+/// beyond the maximum.
 #[derive(Debug, Default)]
 pub(crate) struct Specs {
     jobs: Vec<(String, JobSpec)>,
@@ -17,18 +17,18 @@ pub(crate) struct Specs {
 }
 
 impl Specs {
-    /// Adds a job.
+    /// Adds the spec of a job.
     ///
     /// # Errors
-    /// When the batch has more bytes with it than a batch may have.
+    /// When the specs become larger than [`MAX_BYTES`].
     pub(crate) fn add(&mut self, part: String, spec: JobSpec) -> Result<(), Problem> {
         let size = serde_json::to_vec(&spec).map_or(usize::MAX, |text| text.len());
         self.bytes = self.bytes.saturating_add(size);
         if self.bytes > MAX_BYTES {
             let detail = format!(
                 "the jobs of a batch take up to {MAX_BYTES} bytes together, and of this one job {} \
-                 already exceeds that: make several batches, or say less in each job's `metadata`, \
-                 texts and operations",
+                 already exceeds that: split it into several batches, or shorten each job's \
+                 `metadata`, texts and operations",
                 self.jobs.len().saturating_add(1)
             );
             return Err(Problem::new(Kind::TooLarge, detail));

@@ -4,12 +4,12 @@ use poem_openapi::Object;
 use super::show::{CountsShown, reach};
 use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
 
-/// How all batches of an account together stand.
+/// Totals over all batches of an account.
 #[derive(Debug, Object)]
 pub(crate) struct BatchStats {
-    /// How many there are.
+    /// The number of batches.
     batches: u64,
-    /// Their jobs.
+    /// Their jobs by status.
     jobs: CountsShown,
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     EventView,
-    follow::{Follow, Wanted},
+    follow::{EventSelector, Follow},
     seen, stream,
     tenant::{is_too_old, now},
 };
@@ -36,58 +36,59 @@ impl BatchEvents {
     async fn events(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        viewer: ReadAuth,
+        auth: ReadAuth,
         id: Path<String>,
         #[oai(name = "Last-Event-ID")] last: Header<Option<String>>,
     ) -> Result<Raw> {
-        let principal = viewer.sees()?;
+        let principal = auth.require_read()?;
         let tenant = &principal.tenant;
         let id: BatchId = id.0.parse().map_err(|_| Problem::not_found("batch"))?;
         let last = seen(last.0.as_deref(), "#Last-Event-ID")?;
-        // Listening first: what is appended between the two is seen twice, and sent once.
-        let listener = gateway.hub.listen(Topic::Tenant(tenant.clone()));
+        // Subscribes first: what is appended in between is received twice, and sent once.
+        let receiver = gateway.event_bus.subscribe(Topic::Tenant(tenant.clone()));
         let batch = in_log(&gateway, tenant, id).await?;
         let batch = batch.ok_or_else(|| Problem::not_found("batch"))?;
-        // Whoever comes after the end is told the end. A read side that stays behind is no refusal: the
-        // statuses say as of when they are, and the stream tells the rest.
-        let told = batch.position.to_string();
+        // Waits so that a client that connects after the end gets the end. If the read model stays
+        // behind, that is not an error: the statuses have a position, and the stream continues from
+        // there.
+        let newest = batch.position.to_string();
         let epoch = batch.position.epoch;
-        let _ = gateway.positions.reach::<JobList>(&gateway.database, epoch, Some(&told)).await;
+        let _ = gateway.positions.reach::<JobList>(&gateway.database, epoch, Some(&newest)).await;
         let (known, sequence) =
             batch::statuses(&gateway.database, id).await.map_err(Problem::from)?;
         let mut jobs: HashMap<JobId, JobStatus> =
             batch.jobs.iter().map(|job| (*job, JobStatus::Queued)).collect();
         jobs.extend(known);
-        let stands = Position { epoch, sequence, index: u32::MAX };
-        let told_before = batch.view.ended_at.is_some() && batch.position <= stands;
-        let mut wanted = Members { id, jobs, stands, over: false };
+        let as_of = Position { epoch, sequence, index: u32::MAX };
+        let has_ended = batch.view.ended_at.is_some() && batch.position <= as_of;
+        let mut members = Members { id, jobs, as_of, over: false };
         let resume = match last {
             Some(last) if !is_too_old(&gateway, tenant, last, now(&gateway).await?).await? => {
                 Some(last)
             }
             _ => None,
         };
-        // Where a reader goes on from there it misses nothing.
-        let first = wanted.progress_event(resume.unwrap_or(stands));
+        // Its id is the position from which a client can resume without missing anything.
+        let first = members.progress_event(resume.unwrap_or(as_of));
         let first = if last.is_some() && resume.is_none() {
-            let body = json!({ "type": "reset", "data": wanted.counts() });
-            Event::message(body.to_string()).id(stands.to_string()).event_type("reset")
+            let body = json!({ "type": "reset", "data": members.counts() });
+            Event::message(body.to_string()).id(as_of.to_string()).event_type("reset")
         } else {
             first
         };
-        wanted.over = told_before && resume.is_none_or(|last| last >= batch.position);
-        let after = resume.unwrap_or(stands);
-        let follow = Follow::new(&gateway, tenant, listener, Some(first), after, wanted);
+        members.over = has_ended && resume.is_none_or(|last| last >= batch.position);
+        let after = resume.unwrap_or(as_of);
+        let follow = Follow::new(&gateway, tenant, receiver, Some(first), after, members);
         Ok(stream(&gateway, principal, follow))
     }
 }
 
-/// A batch and its jobs.
+/// Selects the events of a batch and its jobs.
 struct Members {
     id: BatchId,
     jobs: HashMap<JobId, JobStatus>,
-    /// What the statuses are as of.
-    stands: Position,
+    /// The position up to which the statuses are known.
+    as_of: Position,
     over: bool,
 }
 
@@ -108,25 +109,25 @@ impl Members {
     }
 }
 
-impl Wanted for Members {
-    fn of(&mut self, message: &Message, shown: &[EventView]) -> Vec<Event> {
+impl EventSelector for Members {
+    fn select(&mut self, message: &Message, views: &[EventView]) -> Vec<Event> {
         let Some((_, _, id)) = message.address() else { return vec![] };
         if id == self.id.to_string() {
-            let end = shown.last().is_some_and(|last| last.terminal);
-            self.over = end && shown.last().is_some_and(|last| last.position > self.stands);
-            // An end that was followed by a retry is not the end.
+            let end = views.last().is_some_and(|last| last.terminal);
+            self.over = end && views.last().is_some_and(|last| last.position > self.as_of);
+            // An end that was followed by a retry is not final.
             self.over |= end && self.counts().is_over();
-            return shown.iter().map(EventView::event).collect();
+            return views.iter().map(EventView::event).collect();
         }
         let Some(status) = id.parse().ok().and_then(|job: JobId| self.jobs.get_mut(&job)) else {
             return vec![];
         };
-        let mut events: Vec<Event> = shown.iter().map(EventView::event).collect();
-        let mut words =
-            shown.iter().filter_map(|shown| shown.body.pointer("/data/status").cloned());
-        let newest = words.next_back().and_then(|word| serde_json::from_value(word).ok());
-        if let (Some(newest), Some(last)) = (newest, shown.last())
-            && last.position > self.stands
+        let mut events: Vec<Event> = views.iter().map(EventView::event).collect();
+        let mut statuses =
+            views.iter().filter_map(|view| view.body.pointer("/data/status").cloned());
+        let newest = statuses.next_back().and_then(|status| serde_json::from_value(status).ok());
+        if let (Some(newest), Some(last)) = (newest, views.last())
+            && last.position > self.as_of
             && *status != newest
         {
             *status = newest;
@@ -136,8 +137,8 @@ impl Wanted for Members {
     }
 
     fn progress(&self, job: JobId, data: &Value) -> Option<Event> {
-        let wanted = self.jobs.contains_key(&job);
-        wanted.then(|| Event::message(data.to_string()).event_type("job.progress"))
+        let is_member = self.jobs.contains_key(&job);
+        is_member.then(|| Event::message(data.to_string()).event_type("job.progress"))
     }
 
     fn is_over(&self) -> bool {

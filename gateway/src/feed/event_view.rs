@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 
 use crate::state::Gateway;
 
-/// One event as it is shown, and whether it is the last of its thing.
+/// The public form of one event, and whether it is the last one of its job or batch.
 #[derive(Debug, Clone)]
 pub(crate) struct EventView {
     pub(crate) position: Position,
@@ -18,63 +18,63 @@ pub(crate) struct EventView {
 }
 
 impl EventView {
-    /// As a server-sent event, at which a reader can go on.
+    /// As a server-sent event whose id is the position to resume from.
     pub(crate) fn event(&self) -> Event {
         Event::message(self.body.to_string()).id(self.position.to_string()).event_type(self.kind)
     }
 }
 
-/// A message of the log, translated once for however many read of it.
+/// A message of the log, translated once for all streams.
 #[derive(Debug)]
 pub(crate) struct Logged {
     pub(crate) message: Message,
-    shown: OnceCell<Vec<EventView>>,
+    views: OnceCell<Vec<EventView>>,
 }
 
-/// Between two tries while the log or the key store does not answer.
-pub(super) const PATIENCE: Duration = Duration::from_millis(200);
+/// Delay between two attempts while the log or the key store is unavailable.
+pub(super) const RETRY_DELAY: Duration = Duration::from_millis(200);
 
 impl Logged {
     pub(crate) const fn new(message: Message) -> Self {
-        Self { message, shown: OnceCell::const_new() }
+        Self { message, views: OnceCell::const_new() }
     }
 
-    /// What it says to users.
-    pub(crate) async fn shown(&self, gateway: &Gateway) -> &[EventView] {
+    /// Its public events; empty if it cannot be decoded.
+    pub(crate) async fn views(&self, gateway: &Gateway) -> &[EventView] {
         let translated = async || loop {
             match translate(gateway, &self.message).await {
-                Ok(shown) => return shown,
+                Ok(views) => return views,
                 Err(CodecError::Unreadable(why)) => {
-                    tracing::error!(sequence = self.message.sequence, why, "message passed over");
+                    tracing::error!(sequence = self.message.sequence, why, "a message is skipped");
                     return vec![];
                 }
-                Err(CodecError::Log(_)) => tokio::time::sleep(PATIENCE).await,
+                Err(CodecError::Log(_)) => tokio::time::sleep(RETRY_DELAY).await,
             }
         };
-        self.shown.get_or_init(translated).await
+        self.views.get_or_init(translated).await
     }
 }
 
-/// What a message of the log says to users; nothing if it is none of theirs.
+/// Translates a message of the log to its public events; none if it is internal.
 pub(crate) async fn translate(
     gateway: &Gateway,
     message: &Message,
 ) -> Result<Vec<EventView>, CodecError> {
-    let Some(told) = public_message::told(gateway.commands.codec(), message).await? else {
+    let Some(public) = public_message::told(gateway.commands.codec(), message).await? else {
         return Ok(vec![]);
     };
     let epoch = gateway.commands.log().identity().epoch;
-    let shown = told.events.into_iter().map(|(index, event)| {
+    let views = public.events.into_iter().map(|(index, event)| {
         let position = Position { epoch, sequence: message.sequence, index };
         let body = json!({
             "id": position.to_string(),
             "type": event.kind,
-            "time": told.at,
-            told.field: told.thing,
-            "actor": told.actor,
+            "time": public.at,
+            public.field: public.thing,
+            "actor": public.actor,
             "data": event.data,
         });
         EventView { position, kind: event.kind, body, terminal: event.terminal }
     });
-    Ok(shown.collect())
+    Ok(views.collect())
 }

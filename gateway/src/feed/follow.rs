@@ -6,101 +6,101 @@ use poem::web::sse::Event;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-use super::{EventView, Logged, Source, event_view::PATIENCE};
+use super::{EventView, Logged, Source, event_view::RETRY_DELAY};
 use crate::{
     event_bus::{Notification, next},
     state::Gateway,
 };
 
-/// What is followed of a tenant's events.
-pub(crate) trait Wanted: Send {
-    /// Where in the log it is, if not all over the tenant's part of it.
-    fn filter(&self, tenant: &Tenant) -> String {
+/// Selects the events of a tenant that one stream sends.
+pub(crate) trait EventSelector: Send {
+    /// The subjects to read; by default all of the tenant's.
+    fn subject_filter(&self, tenant: &Tenant) -> String {
         format!("ev.*.{tenant}.>")
     }
 
-    /// What is to be sent of a message, if it is wanted.
-    fn of(&mut self, message: &Message, shown: &[EventView]) -> Vec<Event>;
+    /// The events to send for a message.
+    fn select(&mut self, message: &Message, views: &[EventView]) -> Vec<Event>;
 
-    /// What is to be sent of a worker's progress, if it is wanted.
+    /// The event to send for a worker's progress, if any.
     fn progress(&self, job: ffapi_domain::JobId, data: &Value) -> Option<Event>;
 
-    /// True once nothing more will come by itself.
+    /// True once no more events will follow.
     fn is_over(&self) -> bool;
 }
 
-/// One reader of events.
-pub(crate) struct Follow<W> {
+/// One stream of events.
+pub(crate) struct Follow<S> {
     gateway: Arc<Gateway>,
     tenant: Tenant,
-    /// What was taken in last.
+    /// The position up to which it was processed.
     after: Position,
-    wanted: W,
-    listener: broadcast::Receiver<Notification>,
-    /// To be sent.
+    selector: S,
+    receiver: broadcast::Receiver<Notification>,
+    /// Events to send.
     ready: VecDeque<Event>,
-    /// Everything that stands in the log was taken in; what comes is heard.
+    /// True if the end of the log was reached; new messages come from the event bus.
     caught_up: bool,
 }
 
-/// Messages read at once while catching up.
+/// Messages that are read at once while catching up.
 pub(super) const PAGE: usize = 1_000;
 
-impl<W: Wanted> Follow<W> {
-    /// One that is sent `first`, and then what comes after a position.
+impl<S: EventSelector> Follow<S> {
+    /// A stream that sends `first`, and then the events after a position.
     pub(super) fn new(
         gateway: &Arc<Gateway>,
         tenant: &Tenant,
-        listener: broadcast::Receiver<Notification>,
+        receiver: broadcast::Receiver<Notification>,
         first: Option<Event>,
         after: Position,
-        wanted: W,
+        selector: S,
     ) -> Self {
         let (gateway, tenant) = (Arc::clone(gateway), tenant.clone());
         let ready = first.into_iter().collect();
-        Self { gateway, tenant, after, wanted, listener, ready, caught_up: false }
+        Self { gateway, tenant, after, selector, receiver, ready, caught_up: false }
     }
 
-    /// The same, where everything up to the position is among `first`.
+    /// The same if `first` already contains everything up to the position.
     pub(crate) fn caught_up(
         gateway: &Arc<Gateway>,
         tenant: &Tenant,
-        listener: broadcast::Receiver<Notification>,
+        receiver: broadcast::Receiver<Notification>,
         first: VecDeque<Event>,
         after: Position,
-        wanted: W,
+        selector: S,
     ) -> Self {
-        let new = Self::new(gateway, tenant, listener, None, after, wanted);
+        let new = Self::new(gateway, tenant, receiver, None, after, selector);
         Self { ready: first, caught_up: true, ..new }
     }
 
-    /// Takes in the next of what stands in the log.
+    /// Processes the next page of the log.
     async fn catch_up(&mut self) {
-        let filter = self.wanted.filter(&self.tenant);
+        let filter = self.selector.subject_filter(&self.tenant);
         let from = self.after.sequence.max(1);
         match self.gateway.commands.log().page(&filter, from, PAGE).await {
             Ok(page) => {
                 self.caught_up = page.len() < PAGE;
                 for message in page {
-                    if self.wanted.is_over() {
+                    if self.selector.is_over() {
                         return;
                     }
-                    self.take(&Logged::new(message)).await;
+                    self.process(&Logged::new(message)).await;
                 }
             }
             Err(error) => {
-                tracing::debug!(%error, "a feed waits for the log");
-                tokio::time::sleep(PATIENCE).await;
+                tracing::debug!(%error, "a stream waits for the log");
+                tokio::time::sleep(RETRY_DELAY).await;
             }
         }
     }
 
-    /// Takes in what is new in a message.
-    async fn take(&mut self, logged: &Logged) {
-        let shown = logged.shown(&self.gateway).await;
-        let new = shown.partition_point(|shown| shown.position <= self.after);
-        let new = shown.get(new..).unwrap_or_default();
-        self.ready.extend(self.wanted.of(&logged.message, new));
+    /// Processes the new events of a message.
+    async fn process(&mut self, logged: &Logged) {
+        let views = logged.views(&self.gateway).await;
+        let new = views.partition_point(|view| view.position <= self.after);
+        let new = views.get(new..).unwrap_or_default();
+        self.ready.extend(self.selector.select(&logged.message, new));
         let sequence = logged.message.sequence;
         let end = Position { sequence, index: u32::MAX, ..self.after };
         let last = new.last().map(|last| last.position);
@@ -108,29 +108,29 @@ impl<W: Wanted> Follow<W> {
     }
 }
 
-impl<W: Wanted> Source for Follow<W> {
+impl<S: EventSelector> Source for Follow<S> {
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
-            // Who waits keeps nothing of what was sent; what is done now and then is boxed.
+            // A waiting stream keeps no buffer, and rarely used futures are boxed, to save memory.
             self.ready = VecDeque::new();
-            if self.wanted.is_over() {
+            if self.selector.is_over() {
                 return None;
             }
             if !self.caught_up {
                 Box::pin(self.catch_up()).await;
                 continue;
             }
-            match next(&mut self.listener).await {
-                // Something was missed.
+            match next(&mut self.receiver).await {
+                // Notifications were missed.
                 None => self.caught_up = false,
                 Some(Notification::Logged(logged))
                     if logged.message.sequence <= self.after.sequence => {}
-                Some(Notification::Logged(logged)) => Box::pin(self.take(&logged)).await,
+                Some(Notification::Logged(logged)) => Box::pin(self.process(&logged)).await,
                 Some(Notification::Progress(job, data)) => {
-                    self.ready.extend(self.wanted.progress(job, &data));
+                    self.ready.extend(self.selector.progress(job, &data));
                 }
             }
         }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     EventView,
-    follow::{Follow, PAGE, Wanted},
+    follow::{EventSelector, Follow, PAGE},
     page, seen, stream, translate, wants_json,
 };
 use crate::{
@@ -28,10 +28,11 @@ use crate::{
 
 pub(crate) struct Events;
 
-/// A log that is so much further may hold more of an account's events than a reader should be sent.
-const FAR: u64 = 20_000;
-/// A reader that missed more of them begins anew, with where things stand.
-const MOST: usize = 2_000;
+/// Up to this many messages behind the end of the log, a client can always resume; beyond, the
+/// account's events in between are counted.
+const UNCOUNTED_LAG: u64 = 20_000;
+/// A client that missed more events of its account than this gets a `reset`.
+const MAX_MISSED_EVENTS: usize = 2_000;
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl Events {
@@ -44,13 +45,13 @@ impl Events {
     async fn events(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        viewer: ReadAuth,
+        auth: ReadAuth,
         after: Query<Option<String>>,
         limit: Query<Option<usize>>,
         #[oai(name = "Last-Event-ID")] last: Header<Option<String>>,
         #[oai(name = "Accept")] accept: Header<Option<String>>,
     ) -> Result<Raw> {
-        let principal = viewer.sees()?;
+        let principal = auth.require_read()?;
         let after = match seen(last.0.as_deref(), "#Last-Event-ID")? {
             Some(last) => Some(last),
             None => seen(after.0.as_deref(), "#after")?,
@@ -65,7 +66,7 @@ impl Events {
             let (events, has_more) = history(&gateway, tenant, after, limit).await?;
             return Ok(page(&events, has_more));
         }
-        let listener = gateway.hub.listen(Topic::Tenant(tenant.clone()));
+        let receiver = gateway.event_bus.subscribe(Topic::Tenant(tenant.clone()));
         let now = now(&gateway).await?;
         let (first, after) = match after {
             Some(after) if is_too_old(&gateway, tenant, after, now).await? => {
@@ -74,20 +75,20 @@ impl Events {
             Some(after) => (None, after),
             None => (None, now),
         };
-        let follow = Follow::new(&gateway, tenant, listener, first, after, Everything);
+        let follow = Follow::new(&gateway, tenant, receiver, first, after, AllEvents);
         Ok(stream(&gateway, principal, follow))
     }
 }
 
-/// Where the log ends.
+/// The position of the end of the log.
 pub(super) async fn now(gateway: &Gateway) -> Result<Position, Problem> {
     let log = gateway.commands.log();
     let sequence = log.last_sequence().await?;
     Ok(Position { epoch: log.identity().epoch, sequence, index: u32::MAX })
 }
 
-/// True if somebody who saw this position has missed too much of an account's events, or has seen
-/// another log. However much others did meanwhile, it misses nothing by that.
+/// True if a client at this position has missed too many events of its account, or saw the log in
+/// another epoch. Other tenants' events do not count.
 pub(super) async fn is_too_old(
     gateway: &Gateway,
     tenant: &Tenant,
@@ -96,19 +97,19 @@ pub(super) async fn is_too_old(
 ) -> Result<bool, Problem> {
     match by_distance(after, now) {
         Some(too_old) => Ok(too_old),
-        None => Ok(history(gateway, tenant, Some(after), MOST).await?.1),
+        None => Ok(history(gateway, tenant, Some(after), MAX_MISSED_EVENTS).await?.1),
     }
 }
 
-/// The same as far as two positions tell; none where what is between them must be counted.
+/// The same by the positions alone; none if the events in between must be counted.
 fn by_distance(after: Position, now: Position) -> Option<bool> {
     if after.epoch != now.epoch {
         return Some(true);
     }
-    (now.sequence.saturating_sub(after.sequence) <= FAR).then_some(false)
+    (now.sequence.saturating_sub(after.sequence) <= UNCOUNTED_LAG).then_some(false)
 }
 
-/// Where things stand, for a reader that begins anew.
+/// The `reset` event: the current state and position for a client that starts over.
 async fn reset(gateway: &Gateway, tenant: &Tenant, now: Position) -> Result<Event, Problem> {
     let depth = queue::depth(&gateway.database, tenant).await?;
     let queued: BTreeMap<String, u64> = depth
@@ -123,7 +124,7 @@ async fn reset(gateway: &Gateway, tenant: &Tenant, now: Position) -> Result<Even
     Ok(Event::message(state.to_string()).id(now.to_string()).event_type("reset"))
 }
 
-/// What stands in the log after a position, and whether there is more.
+/// Up to `limit` events of an account after a position, and whether there are more.
 async fn history(
     gateway: &Gateway,
     tenant: &Tenant,
@@ -136,9 +137,9 @@ async fn history(
     loop {
         let messages = gateway.commands.log().page(&filter, from, PAGE).await?;
         for message in &messages {
-            let mut shown = translate(gateway, message).await?;
-            shown.retain(|shown| after.is_none_or(|after| shown.position > after));
-            events.extend(shown);
+            let mut views = translate(gateway, message).await?;
+            views.retain(|view| after.is_none_or(|after| view.position > after));
+            events.extend(views);
             if events.len() > limit {
                 events.truncate(limit);
                 return Ok((events, true));
@@ -151,12 +152,12 @@ async fn history(
     }
 }
 
-/// All of it.
-struct Everything;
+/// Selects all events of an account.
+struct AllEvents;
 
-impl Wanted for Everything {
-    fn of(&mut self, _: &Message, shown: &[EventView]) -> Vec<Event> {
-        shown.iter().map(EventView::event).collect()
+impl EventSelector for AllEvents {
+    fn select(&mut self, _: &Message, views: &[EventView]) -> Vec<Event> {
+        views.iter().map(EventView::event).collect()
     }
 
     fn progress(&self, _: JobId, data: &Value) -> Option<Event> {
@@ -173,10 +174,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reader_of_another_log_begins_anew_and_one_far_behind_is_counted_for() {
+    fn another_epoch_is_too_old_and_a_large_lag_must_be_counted() {
         let at = |epoch, sequence| Position { epoch, sequence, index: 0 };
-        assert_eq!(by_distance(at(1, 1), at(1, 1 + FAR)), Some(false));
-        assert_eq!(by_distance(at(1, 1), at(1, 2 + FAR)), None);
+        assert_eq!(by_distance(at(1, 1), at(1, 1 + UNCOUNTED_LAG)), Some(false));
+        assert_eq!(by_distance(at(1, 1), at(1, 2 + UNCOUNTED_LAG)), None);
         assert_eq!(by_distance(at(1, 9), at(2, 9)), Some(true));
     }
 }

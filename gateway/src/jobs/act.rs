@@ -22,7 +22,7 @@ use crate::{
     state::{Gateway, caller},
 };
 
-/// Where a job should stand in the queue.
+/// A change of a job's priority in the queue.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "JobPatch")]
@@ -47,14 +47,14 @@ impl<'a> Act<'a> {
     ) -> poem::Result<Self> {
         Ok(Self {
             request,
-            principal: auth.may(Scope::JobsWrite)?,
+            principal: auth.require(Scope::JobsWrite)?,
             id: super::job_id(id)?,
             if_match,
         })
     }
 
-    /// Gives the command and shows the job as it stands after it.
-    pub(crate) async fn give<const STATUS: u16>(
+    /// Executes the command and responds with the job's state after it.
+    pub(crate) async fn execute<const STATUS: u16>(
         self,
         gateway: &Gateway,
         command: JobCommand,
@@ -65,31 +65,32 @@ impl<'a> Act<'a> {
         gateway.commands.handle_if::<Job>(tenant.as_str(), &id, &caller, command, version).await?;
         let found = gateway.job_in_log(tenant, self.id).await?;
         let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
-        let told = gateway.progress.of(&id, job.summary.attempt);
-        Ok(Reply::new(show(&job, told.as_ref())).version(job.summary.version).position(position))
+        let progress = gateway.progress.of(&id, job.summary.attempt);
+        let body = show(&job, progress.as_ref());
+        Ok(Reply::new(body).version(job.summary.version).position(position))
     }
 
-    /// Tries again, if the output's name was not given to another job meanwhile.
+    /// Retries the job, unless another job has reserved its output meanwhile.
     pub(crate) async fn retry(self, gateway: &Gateway) -> Result<Reply<202, JobBody>, Problem> {
         let tenant = &self.principal.tenant;
         let caller = caller(self.principal, self.request);
-        // A job that cannot be tried again is refused by the log, with its reason.
+        // A job that cannot be retried is rejected by the aggregate, with the reason.
         reserve_again(gateway, tenant, &caller, self.id).await?;
-        let mut place = queue_slots::take(gateway, tenant, 1).await?;
-        let lease = Some(place.lease());
-        place.spend(1);
-        let retried = self.give(gateway, JobCommand::Retry { lease }).await;
-        let refused = |problem: &Problem| !problem.status().is_server_error();
-        place.keep(u32::from(retried.as_ref().is_err_and(refused)));
+        let mut slot = queue_slots::take(gateway, tenant, 1).await?;
+        let lease = Some(slot.lease());
+        slot.spend(1);
+        let retried = self.execute(gateway, JobCommand::Retry { lease }).await;
+        let rejected = |problem: &Problem| !problem.status().is_server_error();
+        slot.refund(u32::from(retried.as_ref().is_err_and(rejected)));
         retried
     }
 
-    /// Cancels, and tells the worker at once; it would also see it in the log a moment later.
+    /// Cancels the job, and notifies the worker directly so that it need not wait for the log.
     pub(crate) async fn cancel(self, gateway: &Gateway) -> Result<Reply<202, JobBody>, Problem> {
         let subject = format!("ctl.cancel.{}", self.id);
-        let reply = self.give(gateway, JobCommand::Cancel).await?;
+        let reply = self.execute(gateway, JobCommand::Cancel).await?;
         failpoint::hit("gateway.after_cancel");
-        gateway.live.tell(subject, "").await;
+        gateway.pubsub.tell(subject, "").await;
         Ok(reply)
     }
 }

@@ -1,6 +1,6 @@
 use ffapi_domain::{
     JobId, Timestamp,
-    job::{Job, JobView, Recorded},
+    job::{EventMetadata, Job, JobView},
 };
 use ffapi_nats::Position;
 
@@ -12,10 +12,10 @@ use crate::{
     state::Gateway,
 };
 
-/// A point in a job's life.
+/// A point in a job's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Point {
-    /// After so many events.
+    /// After this many events.
     Version(u64),
     Time(Timestamp),
 }
@@ -29,7 +29,7 @@ fn point(text: &str) -> Result<Point, Problem> {
     })
 }
 
-/// A job as it stood then: the same fold as now, over less.
+/// A job as it was at an earlier point, folded from its events up to there.
 pub(crate) async fn at(
     gateway: &Gateway,
     principal: &Principal,
@@ -43,7 +43,7 @@ pub(crate) async fn at(
     let (mut row, mut position): (Option<JobView>, _) = (None, Position::default());
     'all: for (sequence, decision) in &history {
         let at = Timestamp::from_millis(decision.at);
-        let meta = Recorded { id, tenant: tenant.clone(), at };
+        let meta = EventMetadata { id, tenant: tenant.clone(), at };
         for (index, event) in (0..).zip(&decision.events) {
             let version = row.as_ref().map_or(0, |row| row.summary.version);
             let past = match point {
@@ -57,11 +57,11 @@ pub(crate) async fn at(
             position = Position { epoch, sequence: *sequence, index };
         }
     }
-    let row = row.ok_or_else(|| Problem::not_found("job then"))?;
+    let row = row.ok_or_else(|| Problem::not_found("job at this time"))?;
     if let Point::Version(wanted) = point
         && row.summary.version < wanted
     {
-        let detail = format!("its current version is {}", row.summary.version);
+        let detail = format!("the job's current version is {}", row.summary.version);
         return Err(Problem::field(Kind::Malformed, "#at", detail));
     }
     Ok(Reply::new(show(&row, None)).version(row.summary.version).position(position))

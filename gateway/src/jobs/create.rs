@@ -1,4 +1,4 @@
-//! The bodies that make jobs: one file each.
+//! The request bodies that create jobs: one file each.
 
 mod analyze;
 mod any;
@@ -29,7 +29,7 @@ use crate::{
     webhooks::callback,
 };
 
-/// A job's place among its tenant's.
+/// A job's priority among its tenant's jobs.
 #[derive(Debug, Clone, Copy, Deserialize, Enum)]
 #[serde(rename_all = "snake_case")]
 #[oai(rename_all = "snake_case", rename = "Priority")]
@@ -49,15 +49,15 @@ impl From<PriorityWord> for Priority {
     }
 }
 
-/// What a job would like to run on.
+/// The hardware that a job should run on.
 #[derive(Debug, Clone, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "Hardware")]
 pub(crate) struct HardwareBody {
-    /// `cpu`, `vaapi`, `nvenc` or `qsv`; `/capabilities` says what there is.
+    /// `cpu`, `vaapi`, `nvenc` or `qsv`; `/capabilities` lists what is available.
     prefer: String,
-    /// Without it, or where it cannot do what is asked: `cpu` does it and says so, which is usual;
-    /// `fail` refuses.
+    /// What happens if that hardware is missing or cannot do the job: `cpu` (the default) runs it
+    /// on the CPU with a warning; `fail` rejects it.
     fallback: Option<String>,
 }
 
@@ -71,22 +71,22 @@ impl HardwareBody {
     }
 }
 
-/// A body that makes a job.
+/// A request body that creates a job.
 pub(crate) trait Create {
-    /// Keys that make a request safe to send again are its own.
+    /// The route: the scope of its idempotency keys.
     const ROUTE: &'static str;
 
-    /// The media work, read strictly.
+    /// The media request, parsed strictly.
     fn media(&self) -> Result<MediaRequest, Problem>;
 
-    /// What every kind of job has.
-    fn terms(&self) -> Terms<'_>;
+    /// The options that every kind of job has.
+    fn options(&self) -> JobOptions<'_>;
 
-    /// The job that is asked for.
+    /// The job that the body describes.
     fn spec(&self) -> Result<JobSpec, Problem> {
         let request = self.media()?;
-        let terms = self.terms();
-        let metadata = terms.metadata.cloned().unwrap_or_default();
+        let options = self.options();
+        let metadata = options.metadata.cloned().unwrap_or_default();
         let fits = |(name, value): (&String, &String)| {
             (1..=64).contains(&name.len()) && value.len() <= 1024
         };
@@ -95,19 +95,19 @@ pub(crate) trait Create {
                 "at most 32 labels, each with a name of 1 to 64 and a value of up to 1024 bytes";
             return Err(Problem::field(Kind::Invalid, "#/metadata", detail));
         }
-        let not_before = terms.not_before.map(|text| {
+        let not_before = options.not_before.map(|text| {
             text.parse::<Timestamp>().map_err(|_| {
                 let detail = "a time looks like 2026-11-21T12:00:00Z";
                 Problem::field(Kind::Invalid, "#/not_before", detail)
             })
         });
         Ok(JobSpec {
-            priority: terms.priority.map_or(Priority::Normal, Priority::from),
+            priority: options.priority.map_or(Priority::Normal, Priority::from),
             metadata: Personal::Clear(metadata),
             not_before: not_before.transpose()?,
-            hardware: terms.hardware.map(HardwareBody::read).transpose()?,
-            callback: callback(terms.webhook_url, terms.webhook_events)?,
-            preset: terms.preset.map(pinned).transpose()?,
+            hardware: options.hardware.map(HardwareBody::read).transpose()?,
+            callback: callback(options.webhook_url, options.webhook_events)?,
+            preset: options.preset.map(pinned).transpose()?,
             ..JobSpec::of(request)
         })
     }
@@ -119,18 +119,18 @@ fn pinned(text: &str) -> Result<PresetRef, Problem> {
     let pinned = wanted.and_then(|Wanted { name, version, global }| {
         Some(PresetRef { name, version: version?, global })
     });
-    let detail = "no preset can be used here";
+    let detail = "a preset cannot be used here";
     pinned.ok_or_else(|| Problem::field(Kind::Invalid, "#/preset", detail))
 }
 
-/// What every kind of job has.
-pub(crate) struct Terms<'a> {
+/// The options that every kind of job has.
+pub(crate) struct JobOptions<'a> {
     priority: Option<PriorityWord>,
     metadata: Option<&'a BTreeMap<String, String>>,
     not_before: Option<&'a str>,
     hardware: Option<&'a HardwareBody>,
     webhook_url: Option<&'a str>,
     webhook_events: Option<&'a [String]>,
-    /// Pinned already: `name@version`.
+    /// Already pinned: `name@version`.
     preset: Option<&'a str>,
 }

@@ -9,28 +9,28 @@ use crate::{
     state::Gateway,
 };
 
-/// What two jobs came to, where that differs.
+/// The differences between two jobs.
 #[derive(Debug, Object)]
 pub(crate) struct Diff {
     job_id: String,
     with: String,
-    /// True if nothing of what they came to differs.
+    /// True if there are no differences.
     same: bool,
     differences: Vec<Difference>,
 }
 
-/// One thing that differs.
+/// One difference.
 #[derive(Debug, Object)]
 struct Difference {
     /// JSON pointer into `request`, `status`, `outputs` by name, `result` and `seconds`.
     pointer: String,
-    /// Of the job; `null` if it has none.
+    /// The value of the job; `null` if it has none.
     this: Any<Value>,
-    /// Of the other; `null` if it has none.
+    /// The value of the other job; `null` if it has none.
     with: Any<Value>,
 }
 
-/// Compares what a job and another came to; the one that it does again, if none is named.
+/// Compares a job with another; with the job that it reruns, if no other one is given.
 pub(crate) async fn diff(
     gateway: &Gateway,
     principal: &Principal,
@@ -59,7 +59,7 @@ pub(crate) async fn diff(
     }))
 }
 
-/// What a job was to do and came to, without what differs between any two.
+/// A job's request and outcome, without what always differs between two jobs.
 fn outcome(job: &JobView) -> Value {
     let outputs: Map<String, Value> = job
         .outputs
@@ -74,8 +74,8 @@ fn outcome(job: &JobView) -> Value {
         .collect();
     let mut request = serde_json::to_value(&job.request).unwrap_or_default();
     for fields in request.as_object_mut().into_iter().flat_map(Map::values_mut) {
-        for place in ["output", "overwrite"] {
-            fields.as_object_mut().map(|fields| fields.remove(place));
+        for field in ["output", "overwrite"] {
+            fields.as_object_mut().map(|fields| fields.remove(field));
         }
     }
     json!({
@@ -90,10 +90,10 @@ fn compare(pointer: &str, this: &Value, with: &Value, differences: &mut Vec<Diff
         (Value::Object(these), Value::Object(those)) => {
             let more = those.keys().filter(|name| !these.contains_key(*name));
             for name in these.keys().chain(more) {
-                let of =
+                let field =
                     |fields: &Map<String, Value>| fields.get(name).cloned().unwrap_or_default();
                 let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
-                compare(&pointer, &of(these), &of(those), differences);
+                compare(&pointer, &field(these), &field(those), differences);
             }
         }
         (this, with) => differences.push(Difference {

@@ -3,38 +3,39 @@ use ffapi_projections::pace;
 use poem_openapi::{Object, types::Any};
 use serde_json::Value;
 
-use super::validate::{KindBody, Told, ask};
+use super::validate::{KindBody, ResolvedPlan, resolve};
 use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
 
-/// What a job would do, and what that would take.
+/// A job's plan, and an estimate of its cost.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 pub(crate) struct Estimated {
-    /// As `/validate` has it.
+    /// The plan, as in `/validate`.
     plan: Any<Value>,
-    /// Times the film is gone through.
+    /// Number of encoding passes over the input.
     passes: Option<u32>,
-    /// What it would run on: `cpu`, `vaapi`, `nvenc` or `qsv`.
+    /// The worker pool: `cpu`, `vaapi`, `nvenc` or `qsv`.
     pool: String,
-    /// What else the job's POST would say.
+    /// The warnings that the response to the job's POST would contain.
     warnings: Vec<String>,
-    /// Seconds of work, once a worker has it; waiting and transfers are not counted.
+    /// Seconds of processing by a worker, without queueing and transfers.
     seconds: f64,
-    /// Bytes of all outputs together; 0 for a job that only finds something out.
+    /// Total bytes of all outputs; 0 for a job without outputs.
     size: u64,
-    /// Minutes of media that are charged.
+    /// Media minutes that are charged.
     minutes_charged: f64,
-    /// How many past jobs of its kind this was learned from; 0 is a rule of thumb.
+    /// Number of past jobs of its class that the estimate is based on; 0 for a default estimate.
     learned_from: u64,
 }
 
-/// As `validate`, with what past jobs say of how long it takes and how large it gets.
+/// As `validate`, with an estimate of time and size from past jobs.
 pub(crate) async fn estimate(
     gateway: &Gateway,
     principal: &Principal,
     body: KindBody,
 ) -> Result<Reply<200, Estimated>, Problem> {
-    let Told { plan, passes, pool, effort, warnings } = ask(gateway, principal, body).await?;
+    let ResolvedPlan { plan, passes, pool, effort, warnings } =
+        resolve(gateway, principal, body).await?;
     let Estimate { seconds, bytes, minutes_charged, learned_from } =
         effort.estimate(pace::of(&gateway.database, &effort.class, &principal.tenant).await?);
     Ok(Reply::new(Estimated {

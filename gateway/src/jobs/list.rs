@@ -11,7 +11,7 @@ use poem::http::Uri;
 use poem_openapi::Object;
 use sha2::{Digest, Sha256};
 
-use super::show::{SummaryBody, brief};
+use super::show::{SummaryBody, summary};
 use crate::{
     auth::Principal,
     page,
@@ -29,7 +29,7 @@ pub(crate) struct JobPage {
     has_more: bool,
 }
 
-/// How a list is asked for.
+/// Query parameters of a list of jobs.
 pub(crate) struct JobListQuery<'a> {
     pub(crate) uri: &'a Uri,
     pub(crate) status: Option<String>,
@@ -45,7 +45,7 @@ pub(crate) struct JobListQuery<'a> {
 }
 
 impl<'a> JobListQuery<'a> {
-    /// Nothing but the first page.
+    /// The first page, without filters.
     pub(crate) const fn of(uri: &'a Uri) -> Self {
         Self {
             uri,
@@ -63,7 +63,8 @@ impl<'a> JobListQuery<'a> {
     }
 }
 
-const KNOWN: &[&str] = &[
+/// The query parameters other than `metadata.<name>`.
+const PARAMETERS: &[&str] = &[
     "status",
     "kind",
     "batch_id",
@@ -83,20 +84,20 @@ fn malformed(field: &str, detail: &str) -> Problem {
 pub(crate) async fn list(
     gateway: &Gateway,
     principal: &Principal,
-    asked: JobListQuery<'_>,
+    query: JobListQuery<'_>,
 ) -> Result<Reply<200, JobPage>, Problem> {
-    let limit = asked.limit.unwrap_or(50);
+    let limit = query.limit.unwrap_or(50);
     if !(1..=200).contains(&limit) {
         return Err(malformed("limit", "a page has 1 to 200 jobs"));
     }
-    let (mut filter, fingerprint) = filter(&asked)?;
-    if let Some(cursor) = &asked.cursor {
+    let (mut filter, fingerprint) = filter(&query)?;
+    if let Some(cursor) = &query.cursor {
         filter.after = Some(open_cursor(cursor, &fingerprint)?);
     }
     let epoch = gateway.commands.log().identity().epoch;
     gateway
         .positions
-        .reach::<JobList>(&gateway.database, epoch, asked.min_position.as_deref())
+        .reach::<JobList>(&gateway.database, epoch, query.min_position.as_deref())
         .await?;
     let tenant = &principal.tenant;
     let more = limit.saturating_add(1);
@@ -105,29 +106,29 @@ pub(crate) async fn list(
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let last = rows.last().filter(|_| has_more).map(|row| row.id);
     let next_cursor = last.map(|id| URL_SAFE_NO_PAD.encode(format!("{id}.{fingerprint}")));
-    let link = next_cursor.as_ref().map(|cursor| page::next(asked.uri, cursor));
+    let link = next_cursor.as_ref().map(|cursor| page::next(query.uri, cursor));
     let data = rows
         .iter()
         .map(|row| {
-            let told = gateway.progress.of(&row.id.to_string(), row.attempt);
-            brief(row, told.as_ref())
+            let progress = gateway.progress.of(&row.id.to_string(), row.attempt);
+            summary(row, progress.as_ref())
         })
         .collect();
     Ok(Reply::new(JobPage { data, next_cursor, has_more }).next(link))
 }
 
-/// The filter, and what tells it from another one.
-fn filter(asked: &JobListQuery<'_>) -> Result<(Filter, String), Problem> {
-    let status = asked.status.as_deref().map(|word| {
+/// The filter, and a fingerprint that ties cursors to it.
+fn filter(query: &JobListQuery<'_>) -> Result<(Filter, String), Problem> {
+    let status = query.status.as_deref().map(|word| {
         serde_json::from_value::<JobStatus>(word.into()).map_err(|_| {
             malformed("status", "status is queued, processing, completed, failed or cancelled")
         })
     });
-    let batch = asked
+    let batch = query
         .batch_id
         .as_deref()
         .map(|id| id.parse::<BatchId>().map_err(|error| malformed("batch_id", &error.to_string())));
-    let preset = asked.preset.as_deref().map(|text| {
+    let preset = query.preset.as_deref().map(|text| {
         let wanted: Wanted = text
             .parse()
             .map_err(|_| malformed("preset", "a preset with its version, like web-1080p@3"))?;
@@ -144,20 +145,20 @@ fn filter(asked: &JobListQuery<'_>) -> Result<(Filter, String), Problem> {
         });
         parsed.transpose()
     };
-    let oldest_first = match asked.sort.as_deref() {
+    let oldest_first = match query.sort.as_deref() {
         None | Some("created_at:desc") => false,
         Some("created_at:asc") => true,
         Some(_) => return Err(malformed("sort", "sort is created_at:desc or created_at:asc")),
     };
     let mut metadata = BTreeMap::new();
-    let query = asked.uri.query().unwrap_or_default();
-    for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+    let pairs = query.uri.query().unwrap_or_default();
+    for (name, value) in pairs.split('&').filter_map(|pair| pair.split_once('=')) {
         let (name, value) = (decode(name), decode(value));
         if let Some(label) = name.strip_prefix("metadata.") {
             metadata.insert(label.to_owned(), value);
-        } else if !KNOWN.contains(&name.as_str()) {
+        } else if !PARAMETERS.contains(&name.as_str()) {
             let detail =
-                format!("there is no such filter; there are {KNOWN:?} and metadata.<name>");
+                format!("there is no such filter; there are {PARAMETERS:?} and `metadata.<name>`");
             return Err(malformed(&name, &detail));
         }
     }
@@ -165,9 +166,9 @@ fn filter(asked: &JobListQuery<'_>) -> Result<(Filter, String), Problem> {
         status: status.transpose()?,
         batch: batch.transpose()?,
         preset: preset.transpose()?,
-        kind: asked.kind.clone(),
-        created_after: time("created_after", &asked.created_after)?,
-        created_before: time("created_before", &asked.created_before)?,
+        kind: query.kind.clone(),
+        created_after: time("created_after", &query.created_after)?,
+        created_before: time("created_before", &query.created_before)?,
         metadata,
         oldest_first,
         after: None,
@@ -176,6 +177,7 @@ fn filter(asked: &JobListQuery<'_>) -> Result<(Filter, String), Problem> {
     Ok((filter, hex::encode(digest.get(..6).unwrap_or_default())))
 }
 
+/// Decodes a form-encoded name or value.
 fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -197,8 +199,8 @@ fn open_cursor(cursor: &str, fingerprint: &str) -> Result<JobId, Problem> {
     let bad = || malformed("cursor", "take the cursor from `next_cursor` of the same list");
     let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
     let text = String::from_utf8(bytes).map_err(|_| bad())?;
-    let (id, of) = text.split_once('.').ok_or_else(bad)?;
-    if of != fingerprint {
+    let (id, found) = text.split_once('.').ok_or_else(bad)?;
+    if found != fingerprint {
         return Err(malformed("cursor", "the cursor belongs to a list with other filters"));
     }
     id.parse().map_err(|_| bad())

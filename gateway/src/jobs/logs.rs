@@ -9,13 +9,13 @@ use crate::{
     state::Gateway,
 };
 
-/// A page of lines.
+/// A page of log lines.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 pub(crate) struct LogPage {
-    /// Each with `level`, `stage`, `time`, `attempt` and `message`.
+    /// Lines with `level`, `stage`, `time`, `attempt` and `message`.
     data: Vec<Any<Value>>,
-    /// For the lines after these, now or later.
+    /// Continues after these lines, now or once there are more.
     next_cursor: Option<String>,
     has_more: bool,
 }
@@ -43,9 +43,9 @@ pub(crate) async fn logs(
         return Err(Problem::not_found("job"));
     }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    // One more tells whether there are more.
-    let most = limit.saturating_add(1);
-    let mut lines = gateway.lines.page(tenant, &job, after.saturating_add(1), most).await?;
+    // One more than the limit, to know whether there are more.
+    let more = limit.saturating_add(1);
+    let mut lines = gateway.job_logs.page(tenant, &job, after.saturating_add(1), more).await?;
     let has_more = lines.len() > limit;
     lines.truncate(limit);
     let next_cursor = lines.last().map_or(after, |line| line.sequence);

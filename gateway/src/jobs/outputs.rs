@@ -11,21 +11,21 @@ use poem_openapi::Object;
 
 use super::show::{OutputBody, output};
 use crate::{
-    auth::{Principal, while_admitted},
+    auth::{Principal, while_authorized},
     problem::{Kind, Problem},
-    range::{RangeRequest, asked},
+    range::{RangeRequest, requested},
     reply::{Raw, Reply},
     state::Gateway,
 };
 
-/// What a job made.
+/// The outputs of a job.
 #[derive(Debug, Object)]
 pub(crate) struct OutputList {
     data: Vec<OutputBody>,
     has_more: bool,
 }
 
-async fn completed(gateway: &Gateway, tenant: &Tenant, id: JobId) -> Result<JobView, Problem> {
+async fn job(gateway: &Gateway, tenant: &Tenant, id: JobId) -> Result<JobView, Problem> {
     let found = gateway.job_in_log(tenant, id).await?;
     Ok(found.ok_or_else(|| Problem::not_found("job"))?.0)
 }
@@ -35,7 +35,7 @@ pub(crate) async fn list(
     tenant: &Tenant,
     id: JobId,
 ) -> Result<Reply<200, OutputList>, Problem> {
-    let job = completed(gateway, tenant, id).await?;
+    let job = job(gateway, tenant, id).await?;
     let base = format!("/api/v1/jobs/{id}");
     let outputs = job.outputs.iter().filter(|_| job.summary.status == JobStatus::Completed);
     let data = outputs.map(|file| output(&base, file)).collect();
@@ -50,7 +50,7 @@ pub(crate) async fn read(
     range: Option<&str>,
 ) -> Result<Raw, Problem> {
     let tenant = &principal.tenant;
-    let job = completed(gateway, tenant, id).await?;
+    let job = job(gateway, tenant, id).await?;
     if job.summary.status != JobStatus::Completed {
         let status = job.summary.status.as_str();
         let detail = format!("the job is {status}; outputs exist once it is completed");
@@ -62,10 +62,10 @@ pub(crate) async fn read(
     let location = location.ok_or_else(|| Problem::not_found("output"))?;
     let storage = gateway.storage.of(tenant)?;
     let size = storage.size(&location).await?;
-    let part = match asked(range, size) {
+    let part = match requested(range, size) {
         RangeRequest::Whole => None,
         RangeRequest::Part(part) => Some(part),
-        RangeRequest::Nothing => {
+        RangeRequest::NotSatisfiable => {
             let detail = format!("the file has {size} bytes");
             return Err(Problem::new(Kind::RangeNotSatisfiable, detail));
         }
@@ -83,7 +83,7 @@ pub(crate) async fn read(
             .status(StatusCode::PARTIAL_CONTENT)
             .header(header::CONTENT_RANGE, format!("bytes {}-{last}/{size}", part.start));
     }
-    let bytes = while_admitted(&gateway.directory, principal, reading.bytes);
+    let bytes = while_authorized(&gateway.credentials, principal, reading.bytes);
     Ok(Raw(response.body(Body::from_bytes_stream(bytes))))
 }
 

@@ -17,12 +17,12 @@ use crate::{
     state::Gateway,
 };
 
-/// What is to be otherwise when a job is done again.
+/// What changes when a job is rerun.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "JobRerun")]
 pub(crate) struct RerunBody {
-    /// Fields of its kind's own POST, in the place of what was recorded.
+    /// Fields of the POST of its kind; they replace the recorded ones.
     pub(super) overrides: Option<Any<Value>>,
 }
 
@@ -31,13 +31,15 @@ impl RerunBody {
         match self.overrides {
             None => Ok(Map::new()),
             Some(Any(Value::Object(fields))) => Ok(fields),
-            Some(_) => Err(Problem::field(Kind::Invalid, "#/overrides", "it is an object")),
+            Some(_) => {
+                Err(Problem::field(Kind::Invalid, "#/overrides", "`overrides` must be an object"))
+            }
         }
     }
 }
 
-/// The recorded recipe of a job, with what is to be otherwise.
-pub(crate) async fn again(
+/// The spec of a job that runs a recorded one again, with overrides.
+pub(crate) async fn rerun_spec(
     gateway: &Gateway,
     tenant: &Tenant,
     id: JobId,
@@ -52,7 +54,7 @@ pub(crate) async fn again(
             let PresetRef { name, version, global } = old.clone();
             let wanted = Wanted { name, version: Some(version), global };
             if let Some(old) = presets::find(gateway, tenant, &wanted).await? {
-                leave_out(&mut body, old.version.body, recorded.request.kind());
+                remove_preset_fields(&mut body, old.version.body, recorded.request.kind());
             }
         }
         body.extend(overrides);
@@ -73,15 +75,16 @@ pub(crate) async fn again(
     Ok(spec)
 }
 
-/// Leaves out of a recorded body what a preset had filled in: another one is to fill it in.
-fn leave_out(recorded: &mut Map<String, Value>, filled: Map<String, Value>, kind: &str) {
-    let mut whole = filled;
+/// Removes from a recorded body the fields that a preset supplied, so that another preset can
+/// supply them.
+fn remove_preset_fields(recorded: &mut Map<String, Value>, preset: Map<String, Value>, kind: &str) {
+    let mut whole = preset;
     for own in ["input", "output"] {
         if let Some(value) = recorded.get(own) {
             whole.insert(own.to_owned(), value.clone());
         }
     }
-    // In the words in which a record is shown.
+    // Parsed and shown, so that the values have the same form as the recorded ones.
     let read = AnyBody::read(kind, Value::Object(whole)).and_then(|body| body.spec());
     let Ok(shown) = read.and_then(|spec| body(&spec)) else { return };
     recorded.retain(|field, value| {
@@ -99,7 +102,7 @@ async fn recorded(gateway: &Gateway, tenant: &Tenant, id: JobId) -> Result<JobSp
     spec.ok_or_else(|| Problem::not_found("job"))
 }
 
-/// A recorded request as a user would have written it.
+/// A recorded request as the body of a POST.
 fn body(spec: &JobSpec) -> Result<Map<String, Value>, Problem> {
     let erased = || Problem::new(Kind::Conflict, "its request was erased");
     let text = |location: &Personal<Location>| {

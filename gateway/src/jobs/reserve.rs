@@ -12,8 +12,8 @@ use crate::{
     state::Gateway,
 };
 
-/// Reserves the output of a job that is to be tried again: another may have taken its name since. False
-/// if there is nothing to try again.
+/// Reserves the output of a job again before a retry, because another job may have reserved it
+/// since. False if the job did not fail and was not cancelled.
 pub(crate) async fn reserve_again(
     gateway: &Gateway,
     tenant: &Tenant,
@@ -32,10 +32,13 @@ pub(crate) async fn reserve_again(
     Ok(true)
 }
 
-/// Reserves an output name for a job: two live jobs never make the same file.
+/// Reserves an output for a job: no two live jobs write the same file.
 ///
-/// A holder that is over, or whose submission never came, gives way. Should two of the latter
-/// race, the name still goes to one: delivering never replaces what it was not asked to.
+/// The reservation of a job that has ended, or was never submitted, is taken over. If two jobs race
+/// for it, still only one delivers: delivery never replaces a file unless the request says so.
+///
+/// # Errors
+/// A conflict if a live job holds the output.
 pub(crate) async fn reserve(
     gateway: &Gateway,
     tenant: &Tenant,
@@ -43,7 +46,7 @@ pub(crate) async fn reserve(
     job: JobId,
     output: &Location,
 ) -> Result<(), Problem> {
-    // Names can hold what a subject cannot, and are nobody's business.
+    // Hashed, because names are private and may hold characters that a subject cannot.
     let hash = hex::encode(Sha256::digest(output.to_string()));
     let mut over = None;
     loop {
@@ -56,7 +59,7 @@ pub(crate) async fn reserve(
                 let id = holder.to_string();
                 let state = gateway.commands.state::<Job>(tenant.as_str(), &id).await?;
                 if !state.is_over() && state != JobState::Unknown {
-                    let detail = format!("{holder} is making this output; choose another name");
+                    let detail = format!("{holder} is writing this output; choose another name");
                     return Err(Problem::field(Kind::Conflict, "#/output", detail));
                 }
                 over = Some(holder);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::media;
 
-/// A job in brief.
+/// A job without its request, attempts and outputs.
 #[derive(Debug, Object)]
 #[oai(rename = "JobSummary", skip_serializing_if_is_none)]
 pub(crate) struct SummaryBody {
@@ -21,37 +21,37 @@ pub(crate) struct SummaryBody {
     status: String,
     /// `low`, `normal` or `high`
     priority: String,
-    /// The batch that it is one of.
+    /// The batch that it belongs to.
     batch_id: Option<String>,
-    /// When its outputs had been kept long enough, and were removed.
+    /// When its outputs were deleted at the end of their retention.
     outputs_expired_at: Option<String>,
-    /// The job that it does again.
+    /// The job that it reruns.
     rerun_of: Option<String>,
-    /// What filled in what was not said, like `web-1080p@3`.
+    /// The preset that supplied defaults, like `web-1080p@3`.
     preset: Option<String>,
-    /// Where the bytes come from; absent once erased.
+    /// The location of the input; absent once erased.
     input: Option<String>,
-    /// Where they go; absent once erased.
+    /// The location of the output; absent once erased.
     output: Option<String>,
     metadata: Any<Value>,
     created_at: String,
     updated_at: String,
     started_at: Option<String>,
     completed_at: Option<String>,
-    /// While it waits: when the next attempt may start.
+    /// While it is queued: when the next attempt may start.
     next_attempt_at: Option<String>,
-    /// A cancel is on its way to the worker.
+    /// True if cancellation was requested.
     cancel_requested: bool,
-    /// 0 to 100; never goes back within an attempt.
+    /// Percent, 0 to 100; never decreases within an attempt.
     progress: f64,
     fps: Option<f64>,
-    /// Media seconds a second.
+    /// Seconds of media processed per second.
     speed: Option<f64>,
     eta_seconds: Option<f64>,
-    /// The newest attempt's number; 0 before the first.
+    /// Number of the newest attempt; 0 before the first.
     attempt: u32,
     error: Option<ErrorBody>,
-    /// Every attempt was used up.
+    /// True if it failed after its last attempt.
     dead_lettered: bool,
     version: u64,
     links: Links,
@@ -63,28 +63,28 @@ pub(crate) struct SummaryBody {
 pub(crate) struct JobBody {
     #[oai(flatten)]
     summary: SummaryBody,
-    /// What `convert` does, in order.
+    /// The operations of a `convert` job, in order.
     operations: Option<Vec<Any<Value>>>,
-    /// What other kinds were asked for, as understood.
+    /// The parsed request of other kinds.
     request: Option<Any<Value>>,
     /// `fail` or `replace`
     overwrite: String,
-    /// What the running attempt does.
+    /// The current stage of the running attempt.
     stage: Option<String>,
     attempts: Vec<AttemptBody>,
     outputs: Vec<OutputBody>,
-    /// What `probe` and `analyze` found out; in `notes` what was decided that nobody asked for.
+    /// Results of probing and measurements; `notes` lists decisions that the request left open.
     result: Option<Any<Value>>,
 }
 
-/// One try.
+/// One attempt by a worker.
 #[derive(Debug, Object)]
 #[oai(rename = "Attempt", skip_serializing_if_is_none)]
 struct AttemptBody {
     number: u32,
     worker: String,
     pool: String,
-    /// The hardware of that pool: its path.
+    /// The path of the hardware device, if the pool uses one.
     device: Option<String>,
     started_at: String,
     ended_at: Option<String>,
@@ -93,19 +93,19 @@ struct AttemptBody {
     error: Option<ErrorBody>,
 }
 
-/// Why it did not work.
+/// Why a job or an attempt failed.
 #[derive(Debug, Object)]
 #[oai(rename = "JobError", skip_serializing_if_is_none)]
 struct ErrorBody {
-    /// Stable; see docs/errors.md.
+    /// Stable error code; see docs/errors.md.
     code: String,
-    /// For a person; absent once erased.
+    /// Message for people; absent once erased.
     message: Option<String>,
     /// `retry` or `no_retry`
     retry_hint: String,
 }
 
-/// A file that a job made, as measured.
+/// A file that a job produced.
 #[derive(Debug, Object)]
 #[oai(rename = "Output", skip_serializing_if_is_none)]
 pub(crate) struct OutputBody {
@@ -113,7 +113,7 @@ pub(crate) struct OutputBody {
     location: Option<String>,
     size: u64,
     sha256: String,
-    /// Seconds.
+    /// Duration in seconds.
     duration: Option<f64>,
     streams: Any<Value>,
     url: Option<String>,
@@ -162,7 +162,7 @@ fn attempt(attempt: &Attempt) -> AttemptBody {
 }
 
 pub(crate) fn output(base: &str, output: &OutputFile) -> OutputBody {
-    // Erased with its tenant.
+    // Absent once the tenant is erased.
     let name = output.name.as_ref();
     OutputBody {
         name: name.cloned(),
@@ -175,11 +175,11 @@ pub(crate) fn output(base: &str, output: &OutputFile) -> OutputBody {
     }
 }
 
-/// Shows a job in brief, with what its worker told last.
-pub(crate) fn brief(job: &JobSummary, told: Option<&Value>) -> SummaryBody {
+/// The representation of a job in lists, with the newest progress from its worker.
+pub(crate) fn summary(job: &JobSummary, progress: Option<&Value>) -> SummaryBody {
     let base = format!("/api/v1/jobs/{}", job.id);
-    let running = told.filter(|_| job.status == JobStatus::Processing);
-    let number = |name: &str| running.and_then(|told| told.get(name)).and_then(Value::as_f64);
+    let running = progress.filter(|_| job.status == JobStatus::Processing);
+    let number = |name: &str| running.and_then(|data| data.get(name)).and_then(Value::as_f64);
     let time = |at: Option<ffapi_domain::Timestamp>| at.map(|at| at.to_string());
     SummaryBody {
         id: job.id.to_string(),
@@ -202,8 +202,8 @@ pub(crate) fn brief(job: &JobSummary, told: Option<&Value>) -> SummaryBody {
         progress: match job.status {
             JobStatus::Completed => 100.0,
             JobStatus::Queued => 0.0,
-            // One that was ended stays as far as it had come.
-            _ => told.and_then(|told| told.get("progress")?.as_f64()).unwrap_or(0.0),
+            // A job that failed or was cancelled keeps its last progress.
+            _ => progress.and_then(|data| data.get("progress")?.as_f64()).unwrap_or(0.0),
         },
         fps: number("fps"),
         speed: number("speed"),
@@ -222,27 +222,27 @@ pub(crate) fn brief(job: &JobSummary, told: Option<&Value>) -> SummaryBody {
     }
 }
 
-/// Shows a job, with what its worker told last.
-pub(crate) fn show(job: &JobView, told: Option<&Value>) -> JobBody {
+/// The representation of a job, with the newest progress from its worker.
+pub(crate) fn show(job: &JobView, progress: Option<&Value>) -> JobBody {
     let JobView { summary, request, attempts, outputs, result } = job;
     let base = format!("/api/v1/jobs/{}", summary.id);
     let delivered: &[OutputFile] =
         if summary.status == JobStatus::Completed { outputs } else { &[] };
     JobBody {
-        summary: brief(summary, told),
+        summary: self::summary(summary, progress),
         operations: match request {
             MediaRequest::Convert(convert) => Some(
                 convert
                     .operations
                     .iter()
-                    .map(|o| Any(unsigned(media::show_operation(o))))
+                    .map(|o| Any(without_signatures(media::show_operation(o))))
                     .collect(),
             ),
             _ => None,
         },
         request: match request {
             MediaRequest::Convert(_) | MediaRequest::Probe(_) => None,
-            other => Some(Any(unsigned(media::show_request(other)))),
+            other => Some(Any(without_signatures(media::show_request(other)))),
         },
         overwrite: match request.overwrite() {
             Overwrite::Fail => "fail".to_owned(),
@@ -250,8 +250,8 @@ pub(crate) fn show(job: &JobView, told: Option<&Value>) -> JobBody {
         },
         stage: match summary.status {
             JobStatus::Processing if !outputs.is_empty() => Some("delivering".to_owned()),
-            JobStatus::Processing => told
-                .and_then(|told| told.get("stage")?.as_str())
+            JobStatus::Processing => progress
+                .and_then(|data| data.get("stage")?.as_str())
                 .map(str::to_owned)
                 .or_else(|| Some("starting".to_owned())),
             _ => None,
@@ -266,17 +266,19 @@ pub(crate) fn show(job: &JobView, told: Option<&Value>) -> JobBody {
     }
 }
 
-/// Web addresses in what is shown, without what may be a signature that opens them.
-fn unsigned(mut shown: Value) -> Value {
-    match &mut shown {
+/// Removes the query strings of URLs in a value: they may hold signatures.
+fn without_signatures(mut value: Value) -> Value {
+    match &mut value {
         Value::String(text) => {
             if let Ok(location @ Location::Web(_)) = text.parse::<Location>() {
                 *text = location.shown();
             }
         }
-        Value::Array(all) => all.iter_mut().for_each(|one| *one = unsigned(one.take())),
-        Value::Object(all) => all.values_mut().for_each(|one| *one = unsigned(one.take())),
+        Value::Array(all) => all.iter_mut().for_each(|one| *one = without_signatures(one.take())),
+        Value::Object(all) => {
+            all.values_mut().for_each(|one| *one = without_signatures(one.take()));
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
-    shown
+    value
 }

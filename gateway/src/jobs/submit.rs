@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use ffapi_commands::HandleError;
 use ffapi_domain::{
     JobId, Personal, Tenant,
-    egress::may_go,
+    egress::may_connect,
     job::{Job, JobCommand, JobRejection, JobSpec, JobView},
     location::Location,
     media::{Capabilities, Fallback, Hardware, MediaRequest},
@@ -33,14 +33,14 @@ use crate::{
     webhooks::account_secret,
 };
 
-/// A job that was asked for.
+/// A submitted job.
 #[derive(Debug, Object)]
 pub(crate) struct Submitted {
     job: JobBody,
     warnings: Vec<String>,
 }
 
-/// Everything a submission brings.
+/// A request that submits a job.
 pub(crate) struct Submission<'a, B> {
     pub(crate) request: &'a Request,
     pub(crate) principal: &'a Principal,
@@ -48,7 +48,8 @@ pub(crate) struct Submission<'a, B> {
     pub(crate) key: Option<String>,
 }
 
-/// Checks what needs no bytes, reserves the key, appends the job.
+/// Validates a request as far as that is possible without reading the input, reserves its
+/// idempotency key and output, and submits the job.
 pub(crate) async fn submit<B: Create + DeserializeOwned>(
     gateway: &Gateway,
     submission: Submission<'_, B>,
@@ -56,51 +57,51 @@ pub(crate) async fn submit<B: Create + DeserializeOwned>(
 ) -> Result<Reply<201, Submitted>, Problem> {
     let Submission { request, principal, body: Unread { value: mut json, fingerprint, .. }, key } =
         submission;
-    let asked = SubmitContext { request, principal, key: Key::of(B::ROUTE, key, fingerprint)? };
-    if let Some(answer) = before(gateway, &asked, prefer).await? {
-        return Ok(answer);
+    let context = SubmitContext { request, principal, key: Key::of(B::ROUTE, key, fingerprint)? };
+    if let Some(response) = replay(gateway, &context, prefer).await? {
+        return Ok(response);
     }
     if let Some(fields) = json.as_object_mut() {
         let kind = B::ROUTE.trim_start_matches('/');
         presets::apply(gateway, &principal.tenant, kind, fields).await?;
     }
     let body: B = parse(json, "")?;
-    submit_spec(gateway, asked, body.spec()?, prefer).await
+    submit_spec(gateway, context, body.spec()?, prefer).await
 }
 
-/// Who asks for a job, and how.
+/// The caller of a submission, and its idempotency key.
 pub(crate) struct SubmitContext<'a> {
     pub(crate) request: &'a Request,
     pub(crate) principal: &'a Principal,
     pub(crate) key: Option<Key>,
 }
 
-/// The job that the same request made before.
-pub(crate) async fn before(
+/// The response of an earlier request with the same idempotency key, if it submitted its job.
+pub(crate) async fn replay(
     gateway: &Gateway,
-    asked: &SubmitContext<'_>,
+    context: &SubmitContext<'_>,
     prefer: Option<&str>,
 ) -> Result<Option<Reply<201, Submitted>>, Problem> {
-    let Some(key) = &asked.key else { return Ok(None) };
-    let Some(id) = key.before(gateway, asked.principal).await? else { return Ok(None) };
-    let tenant = &asked.principal.tenant;
+    let Some(key) = &context.key else { return Ok(None) };
+    let Some(id) = key.earlier(gateway, context.principal).await? else { return Ok(None) };
+    let tenant = &context.principal.tenant;
     if gateway.job_in_log(tenant, id).await?.is_none() {
-        // Whoever reserved it went no further; it is finished now.
+        // The earlier request did not get beyond the reservation; this one continues it.
         return Ok(None);
     }
     submitted(gateway, tenant, id, prefer, vec![], true).await.map(Some)
 }
 
-/// The same of a job that is read already.
+/// Submits a job whose spec is already parsed.
 pub(crate) async fn submit_spec(
     gateway: &Gateway,
-    asked: SubmitContext<'_>,
+    context: SubmitContext<'_>,
     mut spec: JobSpec,
     prefer: Option<&str>,
 ) -> Result<Reply<201, Submitted>, Problem> {
-    let SubmitContext { request, principal, key } = asked;
+    let SubmitContext { request, principal, key } = context;
     let tenant = &principal.tenant;
-    let warnings = may(gateway, principal, &spec).await?;
+    let warnings = precheck(gateway, principal, &spec).await?;
     if spec.callback.is_some() {
         account_secret(gateway, principal).await?;
     }
@@ -115,28 +116,28 @@ pub(crate) async fn submit_spec(
     }
     failpoint::hit("gateway.after_key");
     let caller = caller(principal, request);
-    let mut place = queue_slots::take(gateway, tenant, 1).await?;
-    spec.lease = Some(place.lease());
+    let mut slot = queue_slots::take(gateway, tenant, 1).await?;
+    spec.lease = Some(slot.lease());
     if let Some(output) = spec.request.output().and_then(Personal::as_ref) {
         reserve::reserve(gateway, tenant, &caller, id, output).await?;
     }
     failpoint::hit("gateway.before_submit");
     let command = JobCommand::Submit { spec: Box::new(spec) };
-    place.spend(1);
+    slot.spend(1);
     let outcome =
         gateway.commands.handle::<Job>(tenant.as_str(), &id.to_string(), &caller, command).await;
-    // A refusal spent nothing; what became of anything else is for the log to say.
-    place.keep(u32::from(matches!(outcome, Err(HandleError::Rejected(_)))));
+    // A rejection spends no slot; after any other error the log may still hold the job.
+    slot.refund(u32::from(matches!(outcome, Err(HandleError::Rejected(_)))));
     let replayed = match outcome {
         Ok(_) => false,
-        // Only a repeated key can meet a job that is there already.
+        // The job can only exist already if the idempotency key was used before.
         Err(HandleError::Rejected(JobRejection::AlreadySubmitted)) => true,
         Err(error) => return Err(error.into()),
     };
     failpoint::hit("gateway.after_submit");
     if let Err(problem) = gateway.must_be_open(tenant) {
-        // Its erasure began in between. Where this gateway has not heard of it yet, the conductor calls
-        // the job off: in the log it stands behind what closed the account.
+        // The erasure of the account began in between. If this gateway does not know of it yet, the
+        // conductor cancels the job, which comes after the closing event in the log.
         let (tenant, id) = (tenant.as_str(), id.to_string());
         let _ = gateway.commands.handle::<Job>(tenant, &id, &caller, JobCommand::Cancel).await;
         return Err(problem);
@@ -144,7 +145,7 @@ pub(crate) async fn submit_spec(
     submitted(gateway, tenant, id, prefer, warnings, replayed).await
 }
 
-/// A job that is in the log, at its end if that comes while its sender wants to wait.
+/// Responds with a submitted job, after waiting for its end as long as `Prefer` asks.
 async fn submitted(
     gateway: &Gateway,
     tenant: &Tenant,
@@ -153,23 +154,23 @@ async fn submitted(
     warnings: Vec<String>,
     replayed: bool,
 ) -> Result<Reply<201, Submitted>, Problem> {
-    if let Some(patience) = wait::patience(prefer) {
-        wait::for_the_end(gateway, tenant, id, patience).await;
+    if let Some(timeout) = wait::requested(prefer) {
+        wait::until_over(gateway, tenant, id, timeout).await;
     }
     let found = gateway.job_in_log(tenant, id).await?;
     let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
-    Ok(answer(gateway, &job, position, warnings, replayed))
+    Ok(response(gateway, &job, position, warnings, replayed))
 }
 
-fn answer(
+fn response(
     gateway: &Gateway,
     job: &JobView,
     position: Position,
     warnings: Vec<String>,
     replayed: bool,
 ) -> Reply<201, Submitted> {
-    let told = gateway.progress.of(&job.summary.id.to_string(), job.summary.attempt);
-    let body = Submitted { job: show(job, told.as_ref()), warnings };
+    let progress = gateway.progress.of(&job.summary.id.to_string(), job.summary.attempt);
+    let body = Submitted { job: show(job, progress.as_ref()), warnings };
     Reply::new(body)
         .location(format!("/api/v1/jobs/{}", job.summary.id))
         .version(job.summary.version)
@@ -177,35 +178,35 @@ fn answer(
         .replayed(replayed)
 }
 
-/// Refuses what can be known to fail before a byte is read; says what else is to be known.
-pub(crate) async fn may(
+/// Rejects a job that is known to fail before its input is read; returns warnings.
+pub(crate) async fn precheck(
     gateway: &Gateway,
     principal: &Principal,
     spec: &JobSpec,
 ) -> Result<Vec<String>, Problem> {
-    check(gateway, principal, &spec.request).await?;
-    has_minutes(gateway, principal, &spec.request)?;
-    may_call_back(gateway, spec.callback.as_ref())?;
-    warned(gateway, spec.hardware)
+    check_request(gateway, principal, &spec.request).await?;
+    check_minutes(gateway, principal, &spec.request)?;
+    check_callback(gateway, spec.callback.as_ref())?;
+    check_hardware(gateway, spec.hardware)
 }
 
-/// Refuses a wish for hardware that no worker has and that must be met; says what else becomes of
-/// one.
-fn warned(gateway: &Gateway, wish: Option<Hardware>) -> Result<Vec<String>, Problem> {
-    let Some(wish) = wish else { return Ok(vec![]) };
-    // Before any worker was heard nothing is known, and the job waits for one.
+/// Rejects required hardware that no worker has; warns if the CPU would be used instead.
+fn check_hardware(gateway: &Gateway, wanted: Option<Hardware>) -> Result<Vec<String>, Problem> {
+    let Some(wanted) = wanted else { return Ok(vec![]) };
+    // Without a live worker nothing is known about hardware, and the job waits for one.
     let Some(capabilities) = gateway.capabilities() else { return Ok(vec![]) };
-    wish.check(&capabilities.devices)
+    wanted
+        .check(&capabilities.devices)
         .map_err(|refusal| Problem::field(Kind::Invalid, &refusal.pointer, refusal.detail))?;
-    let must = Hardware { fallback: Fallback::Fail, ..wish };
-    let lacking = must.check(&capabilities.devices).err();
-    let name = wish.prefer.as_str();
+    let required = Hardware { fallback: Fallback::Fail, ..wanted };
+    let missing = required.check(&capabilities.devices).err();
+    let name = wanted.prefer.as_str();
     let warning = |_| format!("no worker has `{name}` now; the CPU is used if none comes");
-    Ok(lacking.map(warning).into_iter().collect())
+    Ok(missing.map(warning).into_iter().collect())
 }
 
-/// Everything that can be known to fail before a byte is read.
-async fn check(
+/// Checks the media request itself, its hosts and its uploads.
+async fn check_request(
     gateway: &Gateway,
     principal: &Principal,
     request: &MediaRequest,
@@ -229,15 +230,18 @@ async fn check(
     Ok(())
 }
 
-/// Refuses to call back where nothing may be sent.
-pub(crate) fn may_call_back(gateway: &Gateway, callback: Option<&Callback>) -> Result<(), Problem> {
+/// Rejects a callback to an address that requests may not be sent to.
+pub(crate) fn check_callback(
+    gateway: &Gateway,
+    callback: Option<&Callback>,
+) -> Result<(), Problem> {
     let url = callback.and_then(|callback| Url::parse(callback.url.as_ref()?).ok());
     url.map_or(Ok(()), |url| check_host(gateway, &url, "#/webhook_url"))
 }
 
-/// Refuses what is charged where nothing is left. What is left may still be too little: the worker
-/// finds that out once it knows how long the input lasts, before it makes anything.
-fn has_minutes(
+/// Rejects a charged job if no media minutes are left. The rest may still be too little: the worker
+/// finds that out when it knows the duration of the input, before it encodes anything.
+fn check_minutes(
     gateway: &Gateway,
     principal: &Principal,
     request: &MediaRequest,
@@ -246,38 +250,39 @@ fn has_minutes(
         return Ok(());
     }
     let (now, tenant) = (clock::now(), &principal.tenant);
-    let months = gateway.directory.months(tenant);
+    let months = gateway.credentials.months(tenant);
     let Some(month) = months.get(&Month::of(now).to_string()) else { return Ok(()) };
     let limits = [
-        ("account", month.taken(), Some(gateway.directory.limits(tenant).monthly_minutes)),
+        ("account", month.taken(), Some(gateway.credentials.limits(tenant).monthly_minutes)),
         ("key", month.taken_by(principal.key), principal.terms.monthly_limit_minutes),
     ];
-    let makers = principal.makers.iter().filter_map(|maker| {
-        let known = gateway.directory.key(*maker)?;
+    let creators = principal.makers.iter().filter_map(|creator| {
+        let known = gateway.credentials.key(*creator)?;
         let limit = known.state.key()?.terms.monthly_limit_minutes;
-        Some(("maker of the key", month.taken_by(*maker), limit))
+        Some(("creating key", month.taken_by(*creator), limit))
     });
-    for (whose, taken, limit) in limits.into_iter().chain(makers) {
+    for (owner, taken, limit) in limits.into_iter().chain(creators) {
         let Some(limit) = limit.filter(|limit| taken >= limit.saturating_mul(MINUTE)) else {
             continue;
         };
-        let detail = format!("the {whose}'s {limit} media minutes of this month are used up");
-        return Err(Problem::too_many(detail, Month::of(now).end().since(now).as_secs()));
+        let detail = format!("the {owner}'s {limit} media minutes of this month are used up");
+        return Err(Problem::rate_limited(detail, Month::of(now).end().since(now).as_secs()));
     }
     Ok(())
 }
 
-/// Refuses a host that is a closed address; what a name means, the worker finds out.
+/// Rejects a host that is an address which requests may not be sent to; host names are checked by
+/// the worker, after they are resolved.
 pub(crate) fn check_host(gateway: &Gateway, url: &Url, pointer: &str) -> Result<(), Problem> {
     let address: Option<IpAddr> = match url.host() {
         Some(Host::Ipv4(v4)) => Some(v4.into()),
         Some(Host::Ipv6(v6)) => Some(v6.into()),
         Some(Host::Domain(_)) | None => None,
     };
-    match address.filter(|address| !may_go(*address, &gateway.egress.allow)) {
+    match address.filter(|address| !may_connect(*address, &gateway.egress.allow)) {
         None => Ok(()),
         Some(address) => {
-            let detail = format!("{address} is not an address of the public internet");
+            let detail = format!("{address} is not a public internet address");
             Err(Problem::field(Kind::Invalid, pointer, detail))
         }
     }

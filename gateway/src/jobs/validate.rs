@@ -1,6 +1,6 @@
 use ffapi_domain::{
     job::{FailureCode, RetryHint},
-    media::{Effort, PLAN, PLAN_TIMEOUT, PlanAnswer, PlanQuestion},
+    media::{Effort, PLAN, PLAN_TIMEOUT, PlanRequest, PlanResponse},
 };
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
@@ -15,26 +15,26 @@ use crate::{
     state::Gateway,
 };
 
-/// The body of a job, and its `kind`.
+/// The body of a job of any kind.
 #[derive(Debug, Clone, Deserialize, Object)]
 #[oai(rename = "AnyJobRequest")]
 pub(crate) struct KindBody {
     /// `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
     pub(crate) kind: String,
-    /// The fields of that kind's own POST.
+    /// The fields of the POST of that kind.
     #[serde(flatten)]
     #[oai(flatten)]
     pub(crate) fields: Fields,
 }
 
 impl KindBody {
-    /// What that kind makes of it.
+    /// Parses the fields as a body of the kind.
     pub(crate) fn read(self) -> Result<AnyBody, Problem> {
         AnyBody::read(&self.kind, Value::Object(self.fields.all))
     }
 }
 
-/// The fields of a kind's own POST.
+/// The fields of the POST of a kind.
 #[derive(Debug, Clone, Deserialize, Object)]
 #[serde(transparent)]
 pub(crate) struct Fields {
@@ -42,74 +42,79 @@ pub(crate) struct Fields {
     pub(crate) all: serde_json::Map<String, Value>,
 }
 
-/// What a job would do.
+/// The plan of a job.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 pub(crate) struct Validated {
     valid: bool,
-    /// Codecs, filters, sizes and rates as the worker would use them; times in microseconds.
+    /// Codecs, filters, sizes and rates that the worker would use; times are in microseconds.
     plan: Any<Value>,
-    /// Times the film is gone through.
+    /// Number of encoding passes over the input.
     passes: Option<u32>,
-    /// What it would run on: `cpu`, `vaapi`, `nvenc` or `qsv`.
+    /// The worker pool: `cpu`, `vaapi`, `nvenc` or `qsv`.
     pool: String,
-    /// What else the job's POST would say.
+    /// The warnings that the response to the job's POST would contain.
     warnings: Vec<String>,
 }
 
-/// Resolves a job without making one: against its real inputs, by a worker.
+/// Resolves a job's plan against its actual inputs without creating the job.
 pub(crate) async fn validate(
     gateway: &Gateway,
     principal: &Principal,
     body: KindBody,
 ) -> Result<Reply<200, Validated>, Problem> {
-    let Told { plan, passes, pool, warnings, .. } = ask(gateway, principal, body).await?;
+    let ResolvedPlan { plan, passes, pool, warnings, .. } =
+        resolve(gateway, principal, body).await?;
     Ok(Reply::new(Validated { valid: true, plan: Any(plan), passes, pool, warnings }))
 }
 
-/// What a worker says of a job.
+/// A worker's response to a plan question.
 #[derive(Debug, Deserialize)]
-pub(super) struct Told {
+pub(super) struct ResolvedPlan {
     pub(super) plan: Value,
     pub(super) passes: Option<u32>,
     pub(super) pool: String,
     pub(super) effort: Effort,
-    /// What else the job's POST would say.
+    /// The warnings that the response to the job's POST would contain.
     #[serde(skip)]
     pub(super) warnings: Vec<String>,
 }
 
-/// Refuses what the job's own POST would refuse, and lets a worker resolve it against its real
+/// Applies the checks of the job's POST, and has a worker resolve the plan against the actual
 /// inputs.
-pub(super) async fn ask(
+///
+/// # Errors
+/// Those of the job's POST, the reason why the job would fail, or that no worker responded.
+pub(super) async fn resolve(
     gateway: &Gateway,
     principal: &Principal,
     mut body: KindBody,
-) -> Result<Told, Problem> {
+) -> Result<ResolvedPlan, Problem> {
     presets::apply(gateway, &principal.tenant, &body.kind, &mut body.fields.all).await?;
     let spec = body.read()?.spec()?;
-    let warnings = submit::may(gateway, principal, &spec).await?;
+    let warnings = submit::precheck(gateway, principal, &spec).await?;
     let devices = gateway.capabilities().map(|found| found.devices).unwrap_or_default();
     let (tenant, request) = (principal.tenant.clone(), spec.request);
-    let question = PlanQuestion { tenant, request, hardware: spec.hardware, devices };
+    let question = PlanRequest { tenant, request, hardware: spec.hardware, devices };
     let question = serde_json::to_vec(&question)
         .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
-    let answer = gateway.live.ask_about(PLAN, question, PLAN_TIMEOUT).await;
-    let answer = answer.and_then(|answer| serde_json::from_slice::<PlanAnswer>(&answer).ok());
+    let answer = gateway.pubsub.request_with(PLAN, question, PLAN_TIMEOUT).await;
+    let answer = answer.and_then(|answer| serde_json::from_slice::<PlanResponse>(&answer).ok());
     match answer {
-        Some(PlanAnswer::WouldDo(told)) => {
-            let told: Told = serde_json::from_value(told).map_err(|_| {
+        Some(PlanResponse::WouldDo(resolved)) => {
+            let resolved: ResolvedPlan = serde_json::from_value(resolved).map_err(|_| {
                 Problem::new(Kind::Unavailable, "the worker that answered runs another version")
             })?;
-            Ok(Told { warnings, ..told })
+            Ok(ResolvedPlan { warnings, ..resolved })
         }
-        Some(PlanAnswer::WouldFail { code, message }) => Err(refusal(code, &message)),
+        Some(PlanResponse::WouldFail { code, message }) => Err(rejection(code, &message)),
         None => Err(Problem::new(Kind::Unavailable, "no worker answered within 5 s")),
     }
 }
 
-/// What would fail a job is the request's fault, or ours for the moment.
-fn refusal(code: FailureCode, message: &str) -> Problem {
+/// The problem for a job that would fail: an error of the request, or a temporary one of the
+/// service.
+fn rejection(code: FailureCode, message: &str) -> Problem {
     if code.retry_hint() == RetryHint::Retry {
         return Problem::new(Kind::Unavailable, message);
     }

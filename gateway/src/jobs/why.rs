@@ -1,31 +1,32 @@
 use ffapi_domain::{
     JobId, Timestamp,
-    job::{Because, Circumstances, Job, JobEvent, JobSpec, why},
+    job::{EventContext, EventExplanation, Job, JobEvent, JobSpec, why},
 };
 use ffapi_nats::{Actor, Position};
 use poem_openapi::Object;
 
 use crate::{auth::Principal, problem::Problem, queue, reply::Reply, state::Gateway};
 
-/// Why a job stands as it does, one sentence for each thing that led to another.
+/// The explanation of a job's state.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 pub(crate) struct Why {
     job_id: String,
+    /// One sentence for each event that led to the state.
     because: Vec<Sentence>,
-    /// Why it waits now, if it does.
+    /// Why the job is waiting now, if it is.
     waits: Option<String>,
 }
 
-/// One thing that happened, and what led to it.
+/// One event, and its cause.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 struct Sentence {
-    /// Where it stands in the log.
+    /// Position of the event in the log.
     position: String,
     time: String,
     says: String,
-    /// What led to it: `request …`, `release <position>`, `batch …`.
+    /// The cause: `request …`, `release <position>` or `batch …`.
     cause: Option<String>,
 }
 
@@ -48,27 +49,31 @@ pub(crate) async fn explain(
             Actor::Process(process) => format!("The {process} process"),
         };
         for (index, event) in (0..).zip(&decision.events) {
-            if let JobEvent::Submitted { spec: asked } = event {
-                spec = Some((**asked).clone());
+            if let JobEvent::Submitted { spec: submitted } = event {
+                spec = Some((**submitted).clone());
             }
             let at = Timestamp::from_millis(decision.at);
             let cause = decision.causation.as_deref();
-            let known = Circumstances { spec: spec.as_ref(), actor: &actor, cause, at };
+            let known = EventContext { spec: spec.as_ref(), actor: &actor, cause, at };
             let position = Position { epoch, sequence: *sequence, index };
-            because.extend(why(event, known).into_iter().map(|Because { says, cause }| Sentence {
-                position: position.to_string(),
-                time: at.to_string(),
-                says,
-                cause,
-            }));
+            because.extend(why(event, known).into_iter().map(
+                |EventExplanation { says, cause }| Sentence {
+                    position: position.to_string(),
+                    time: at.to_string(),
+                    says,
+                    cause,
+                },
+            ));
         }
     }
     let last = history.last().and_then(|(_, decision)| decision.events.last());
     let queued = last.and_then(ffapi_domain::job::JobStatus::after);
     let waits = if queued == Some(ffapi_domain::job::JobStatus::Queued) {
-        queue::places(gateway, tenant, Some(id), 1).await?.first().map(|place| match place.place {
-            Some(nth) => format!("It is number {nth} of its account: {}.", place.why),
-            None => format!("It waits: {}.", place.why),
+        queue::positions(gateway, tenant, Some(id), 1).await?.first().map(|place| {
+            match place.place {
+                Some(nth) => format!("It is number {nth} in its account's queue: {}.", place.why),
+                None => format!("It is waiting: {}.", place.why),
+            }
         })
     } else {
         None

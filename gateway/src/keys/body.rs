@@ -13,32 +13,32 @@ use crate::{
     problem::{Kind, Problem},
 };
 
-/// A key to make.
+/// A key to create.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "KeyCreate")]
 pub(crate) struct KeyBody {
-    /// For a person.
+    /// A display name.
     pub(super) name: String,
-    /// For a person.
+    /// A description for people.
     pub(super) description: Option<String>,
-    /// Whose it is: an admin may make keys for every tenant, others for their own.
+    /// The tenant that it belongs to; only an admin may name another than its own.
     pub(super) tenant: Option<String>,
     /// `jobs:read`, `jobs:write`, `keys:manage`, `audit:read`, `admin`.
     pub(super) scopes: Vec<String>,
-    /// RFC 3339; never, if absent.
+    /// RFC 3339; the key never expires if absent.
     expires_at: Option<String>,
-    /// A count and `m`, `h` or `d`, like `90d`: its secret is replaced by itself so often.
+    /// Interval of automatic rotation: a count and `m`, `h` or `d`, like `90d`.
     rotate_every: Option<String>,
-    /// It opens from these addresses only, like `10.0.0.0/8`.
+    /// It may only be used from these networks, like `10.0.0.0/8`.
     allowed_ips: Option<Vec<String>>,
-    /// Narrows what the account has.
+    /// A limit below the account's.
     max_concurrent_jobs: Option<u32>,
-    /// Narrows what the account has.
+    /// A limit below the account's.
     monthly_limit_minutes: Option<u64>,
 }
 
-/// What changes of a key.
+/// Changes of a key.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeyPatch {
@@ -55,12 +55,12 @@ pub(crate) struct KeyPatch {
     monthly_limit_minutes: MaybeUndefined<u64>,
 }
 
-/// A key's new end.
+/// A new expiry of a key.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "KeyExtend")]
 pub(crate) struct ExtendBody {
-    /// RFC 3339, or `null` for never; one of them must be there.
+    /// RFC 3339, or `null` for never; required.
     #[serde(default)]
     expires_at: MaybeUndefined<String>,
 }
@@ -71,7 +71,7 @@ impl ExtendBody {
             MaybeUndefined::Value(text) => time(text).map(Some),
             MaybeUndefined::Null => Ok(None),
             MaybeUndefined::Undefined => {
-                let detail = "until when: an RFC 3339 time, or null for ever";
+                let detail = "`expires_at` must be an RFC 3339 time, or null for never";
                 Err(Problem::field(Kind::Invalid, "#/expires_at", detail))
             }
         }
@@ -92,9 +92,9 @@ impl KeyBody {
 
 impl KeyPatch {
     pub(super) fn read(self) -> Result<KeyChange, Problem> {
-        let name = self.name.map(|text| words(text, "name").map(Personal::Clear)).transpose()?;
-        let description = |text| words(text, "description").map(Personal::Clear);
-        let rotate_every = |text: String| period(&text);
+        let name = self.name.map(|name| text(name, "name").map(Personal::Clear)).transpose()?;
+        let description = |value| text(value, "description").map(Personal::Clear);
+        let rotate_every = |value: String| period(&value);
         Ok(KeyChange {
             name,
             description: change(self.description, description)?,
@@ -107,8 +107,8 @@ impl KeyPatch {
     }
 }
 
-/// A text for a person.
-pub(super) fn words(text: String, field: &str) -> Result<String, Problem> {
+/// Validates a text for people.
+pub(super) fn text(text: String, field: &str) -> Result<String, Problem> {
     if text.is_empty() || text.len() > 1_000 {
         let detail = "a text of 1 to 1000 bytes";
         return Err(Problem::field(Kind::Invalid, &format!("#/{field}"), detail));
@@ -145,9 +145,9 @@ fn time(text: &str) -> Result<Timestamp, Problem> {
     })
 }
 
-const LONGEST: Duration = Duration::from_hours(365 * 24);
+const MAX_PERIOD: Duration = Duration::from_hours(365 * 24);
 
-/// Seconds of `30m`, `12h` or `90d`; a minute to a year.
+/// Parses `30m`, `12h` or `90d` into seconds; a minute to a year.
 fn period(text: &str) -> Result<u64, Problem> {
     let unit = text.chars().last().and_then(|unit| match unit {
         'm' => Some(60),
@@ -158,7 +158,7 @@ fn period(text: &str) -> Result<u64, Problem> {
     let count =
         text.get(..text.len().saturating_sub(1)).and_then(|count| count.parse::<u64>().ok());
     let seconds = unit.zip(count).and_then(|(unit, count)| count.checked_mul(unit));
-    seconds.filter(|seconds| (60..=LONGEST.as_secs()).contains(seconds)).ok_or_else(|| {
+    seconds.filter(|seconds| (60..=MAX_PERIOD.as_secs()).contains(seconds)).ok_or_else(|| {
         let detail = "a period is a count and `m`, `h` or `d`, like `90d`; a minute to 365 days";
         Problem::field(Kind::Invalid, "#/rotate_every", detail)
     })

@@ -7,9 +7,9 @@ use poem::Request;
 use uuid::Uuid;
 
 use super::{
-    body::{KeyBody, scopes, words},
+    body::{KeyBody, scopes, text},
     quota,
-    show::{KeyShown, answer, answer_with},
+    show::{KeyShown, response, response_with},
 };
 use crate::{
     auth::{CredentialKind, KnownKey, Minted, Principal, mint},
@@ -20,7 +20,7 @@ use crate::{
     state::{Gateway, caller},
 };
 
-/// Makes a key; its secret is in the answer and nowhere else.
+/// Creates a key; its secret is only in the response.
 pub(super) async fn create(
     gateway: &Gateway,
     request: &Request,
@@ -28,25 +28,25 @@ pub(super) async fn create(
     body: StrictJson<KeyBody>,
     key: Option<String>,
 ) -> Result<Reply<201, KeyShown>, Problem> {
-    if principal.shown == CredentialKind::Issued {
-        // It would outlive whoever the issuer no longer vouches for.
+    if principal.credential == CredentialKind::Issued {
+        // The key would stay valid after the issuer withdraws the subject's access.
         return Err(Problem::new(
             Kind::Forbidden,
             "API keys are created with an API key, not with a token",
         ));
     }
     let StrictJson { value: body, fingerprint, .. } = body;
-    let tenant = whose(&body, principal)?;
+    let tenant = owner(&body, principal)?;
     gateway.must_still_be_open(&tenant).await?;
     let terms = body.terms()?;
     let mut id = KeyId::from_uuid(Uuid::now_v7());
     let mut by = principal.grant();
     if tenant != principal.tenant {
-        // What another account's key uses is counted there.
+        // The usage of another account's key counts there, not against the creator's keys.
         by.line.clear();
     }
-    let name = Personal::Clear(words(body.name, "name")?);
-    let description = body.description.map(|text| words(text, "description")).transpose()?;
+    let name = Personal::Clear(text(body.name, "name")?);
+    let description = body.description.map(|value| text(value, "description")).transpose()?;
     let (description, scopes, at) =
         (description.map(Personal::Clear), scopes(body.scopes)?, clock::now());
     let command = |minted: &Minted| KeyCommand::Create {
@@ -59,22 +59,22 @@ pub(super) async fn create(
         by: by.clone(),
         at,
     };
-    let mut minted = mint(gateway.directory.pepper(), id, crate::random::bytes()?);
+    let mut minted = mint(gateway.credentials.pepper(), id, crate::random::bytes()?);
     let key = idempotency::Key::of("api-keys", key, fingerprint)?;
     if let Some(key) = &key
-        && let Some(before) = key.before(gateway, principal).await?
-        && let Some(known) = known(gateway, before).await?
+        && let Some(id) = key.earlier(gateway, principal).await?
+        && let Some(known) = known(gateway, id).await?
     {
-        return Ok(again(&known));
+        return Ok(replayed(&known));
     }
-    // What is refused takes no place among the keys, and nothing of it is written.
+    // A rejected command must not take a slot or reserve the idempotency key.
     Key::decide(&KeyState::Unknown, command(&minted))?;
     if let Some(key) = key {
         id = key.reserve(gateway, principal, &id).await?;
         if let Some(known) = known(gateway, id).await? {
-            return Ok(again(&known));
+            return Ok(replayed(&known));
         }
-        minted = mint(gateway.directory.pepper(), id, crate::random::bytes()?);
+        minted = mint(gateway.credentials.pepper(), id, crate::random::bytes()?);
     }
     let caller = caller(principal, request);
     quota::claim(gateway, &tenant, &caller, id, ClaimPurpose::Create).await?;
@@ -83,14 +83,14 @@ pub(super) async fn create(
         gateway.commands.handle::<Key>(tenant.as_str(), &id.to_string(), &caller, command).await;
     let (handled, secret) = match outcome {
         Ok(handled) => (Some(handled), Some(minted.secret)),
-        // The same request, at the same moment: whoever was first has the secret.
+        // A concurrent request with the same key was first; its response has the secret.
         Err(HandleError::Rejected(KeyRejection::AlreadyCreated)) => (None, None),
         Err(error) => return Err(error.into()),
     };
-    gateway.directory.catch_up(gateway.commands.log()).await?;
-    let known = gateway.directory.key(id).ok_or_else(|| Problem::not_found("key"))?;
-    let replayed = secret.is_none();
-    let reply = answer_with(&known, secret).replayed(replayed);
+    gateway.credentials.catch_up(gateway.commands.log()).await?;
+    let known = gateway.credentials.key(id).ok_or_else(|| Problem::not_found("key"))?;
+    let has_pending_replay = secret.is_none();
+    let reply = response_with(&known, secret).replayed(has_pending_replay);
     let reply = reply.location(format!("/api/v1/api-keys/{id}"));
     Ok(match handled {
         Some(handled) => reply.position(handled.position),
@@ -98,19 +98,20 @@ pub(super) async fn create(
     })
 }
 
-/// A key that an earlier request made.
+/// A key that an earlier request created.
 async fn known(gateway: &Gateway, id: KeyId) -> Result<Option<KnownKey>, Problem> {
-    gateway.directory.catch_up(gateway.commands.log()).await?;
-    Ok(gateway.directory.key(id))
+    gateway.credentials.catch_up(gateway.commands.log()).await?;
+    Ok(gateway.credentials.key(id))
 }
 
-fn again(known: &KnownKey) -> Reply<201, KeyShown> {
-    answer(known).replayed(true).location(format!("/api/v1/api-keys/{}", known.id))
+fn replayed(known: &KnownKey) -> Reply<201, KeyShown> {
+    response(known).replayed(true).location(format!("/api/v1/api-keys/{}", known.id))
 }
 
-fn whose(body: &KeyBody, principal: &Principal) -> Result<Tenant, Problem> {
-    let Some(text) = &body.tenant else { return Ok(principal.tenant.clone()) };
-    let tenant: Tenant = text.parse().map_err(|error: ffapi_domain::BadTenant| {
+/// The tenant of a new key.
+fn owner(body: &KeyBody, principal: &Principal) -> Result<Tenant, Problem> {
+    let Some(name) = &body.tenant else { return Ok(principal.tenant.clone()) };
+    let tenant: Tenant = name.parse().map_err(|error: ffapi_domain::BadTenant| {
         Problem::field(Kind::Invalid, "#/tenant", error.to_string())
     })?;
     if tenant != principal.tenant && !principal.is_admin() {

@@ -6,10 +6,10 @@ use ffapi_domain::{
 
 use crate::{clock, problem::Problem, state::Gateway};
 
-/// A place among the tenant's keys for one that is about to open something.
+/// Claims a slot among the tenant's keys for one that is about to become valid.
 ///
 /// # Errors
-/// When the account has no more.
+/// When the account has no free slot.
 pub(super) async fn claim(
     gateway: &Gateway,
     tenant: &Tenant,
@@ -17,19 +17,19 @@ pub(super) async fn claim(
     key: KeyId,
     purpose: ClaimPurpose,
 ) -> Result<(), Problem> {
-    // The time comes first: what is claimed after it counts, whatever is found below.
+    // Taken first: claims after this time count, whatever the census below finds.
     let mut census = KeyCensus { as_of: clock::now(), ..KeyCensus::default() };
-    gateway.directory.catch_up(gateway.commands.log()).await?;
-    for known in gateway.directory.keys(Some(tenant)) {
-        let kind = match &known.state {
+    gateway.credentials.catch_up(gateway.commands.log()).await?;
+    for known in gateway.credentials.keys(Some(tenant)) {
+        let group = match &known.state {
             KeyState::Active(held) if held.is_expired(census.as_of) => &mut census.expired,
             KeyState::Active(_) => &mut census.open,
             KeyState::Revoked(_) => &mut census.revoked,
             KeyState::Unknown => continue,
         };
-        kind.insert(known.id);
+        group.insert(known.id);
     }
-    let limit = gateway.directory.limits(tenant).keys;
+    let limit = gateway.credentials.limits(tenant).keys;
     let (name, command) = (tenant.as_str(), KeyQuotaCommand::Claim { key, purpose, census, limit });
     gateway.commands.handle::<KeyQuota>(name, name, caller, command).await?;
     Ok(())

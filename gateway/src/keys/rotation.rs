@@ -1,4 +1,4 @@
-//! Keys that are rotated by themselves: told of before, given a new secret in time, handed out once.
+//! Automatic rotation of keys: announced in advance; the new secret can be collected once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,19 +16,20 @@ use crate::{
     state::Gateway,
 };
 
-/// How often keys are looked at.
-const BEAT: Duration = Duration::from_secs(1);
+/// How often keys are checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Upper bound of the notice before a rotation, and of the grace period after it.
 const WEEK: Duration = Duration::from_hours(7 * 24);
 
-/// What is to be done about a key now.
+/// The next step of a key's rotation that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Due {
     Announce(Timestamp),
     Rotate { grace: Duration },
 }
 
-/// A tenth of the period before its end, a week at most, it is told of; for half a period, a week at
-/// most, the old secret opens as well.
+/// A rotation is announced a tenth of the period before its end, a week at most. The old secret
+/// stays valid for half a period, a week at most.
 fn due(key: &ActiveKey, now: Timestamp) -> Option<Due> {
     let period = Duration::from_secs(key.terms.rotate_every?);
     let end = key.rotated_at.plus(period);
@@ -39,21 +40,21 @@ fn due(key: &ActiveKey, now: Timestamp) -> Option<Due> {
     (soon && key.rotation_due != Some(end)).then_some(Due::Announce(end))
 }
 
-/// Looks after every key until told to stop. Several gateways do no harm: who comes second finds the
-/// secret that it would replace gone.
+/// Rotates keys until `stop` is cancelled. Several gateways may do so at once: the command of the
+/// second one is rejected, because the secret that it replaces is no longer the newest.
 pub(crate) async fn run(gateway: Arc<Gateway>, stop: &CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(BEAT) => {}
+            () = tokio::time::sleep(CHECK_INTERVAL) => {}
         }
         let now = clock::now();
-        for key in gateway.directory.rotated_keys() {
+        for key in gateway.credentials.rotated_keys() {
             let KeyState::Active(held) = &key.state else { continue };
             let outcome = match due(held, now).filter(|_| !held.is_expired(now)) {
                 None => continue,
                 Some(Due::Announce(due)) => {
-                    give(&gateway, &key, KeyCommand::AnnounceRotation { due }).await
+                    execute(&gateway, &key, KeyCommand::AnnounceRotation { due }).await
                 }
                 Some(Due::Rotate { grace }) => rotate(&gateway, &key, held, grace).await,
             };
@@ -64,7 +65,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, stop: &CancellationToken) {
     }
 }
 
-async fn give(gateway: &Gateway, key: &KnownKey, command: KeyCommand) -> Result<(), Problem> {
+async fn execute(gateway: &Gateway, key: &KnownKey, command: KeyCommand) -> Result<(), Problem> {
     let caller = Caller::process("rotation");
     let id = key.id.to_string();
     gateway.commands.handle::<Key>(key.tenant.as_str(), &id, &caller, command).await?;
@@ -77,43 +78,44 @@ async fn rotate(
     held: &ActiveKey,
     grace: Duration,
 ) -> Result<(), Problem> {
-    let minted = mint(gateway.directory.pepper(), key.id, crate::random::bytes()?);
-    // Kept before it is the key's: a secret that nobody can hand out would lock its holder out.
-    let place = place(key, &minted.hash);
-    gateway.vault.put(&place, minted.secret.as_bytes()).await?;
+    let minted = mint(gateway.credentials.pepper(), key.id, crate::random::bytes()?);
+    // Stored before it becomes valid: otherwise a crash would lock the holder of the key out.
+    let vault_name = vault_name(key, &minted.hash);
+    gateway.vault.put(&vault_name, minted.secret.as_bytes()).await?;
     let command = KeyCommand::Rotate {
         hash: minted.hash.clone(),
         pepper_version: minted.pepper_version,
         grace,
         replaces: Some(held.rotated_at),
-        by: Grant::of_the_house(),
+        by: Grant::unrestricted(),
         at: clock::now(),
     };
-    give(gateway, key, command).await?;
-    // The one before, if nobody fetched it, opens nothing soon.
-    if let Some(before) = held.secrets.first() {
-        gateway.vault.take(&self::place(key, &before.hash)).await?;
+    execute(gateway, key, command).await?;
+    // The previous one, if it was not collected, is removed: it expires soon.
+    if let Some(previous) = held.secrets.first() {
+        gateway.vault.take(&self::vault_name(key, &previous.hash)).await?;
     }
-    gateway.directory.catch_up(gateway.commands.log()).await?;
-    let ours = gateway.directory.key(key.id).is_some_and(|key| {
+    gateway.credentials.catch_up(gateway.commands.log()).await?;
+    let is_current = gateway.credentials.key(key.id).is_some_and(|key| {
         let newest = key.state.key().and_then(|held| held.secrets.first());
         newest.is_some_and(|kept| kept.hash == minted.hash)
     });
-    if !ours {
-        gateway.vault.take(&place).await?;
+    if !is_current {
+        gateway.vault.take(&vault_name).await?;
     }
     Ok(())
 }
 
-/// The secret that a key was given by itself and that nobody fetched yet; from now on somebody has.
+/// Takes the secret of an automatic rotation out of the vault, if it was not collected before.
 pub(super) async fn collect(gateway: &Gateway, key: &KnownKey) -> Result<Option<String>, Problem> {
     let KeyState::Active(held) = &key.state else { return Ok(None) };
     let Some(kept) = held.secrets.first() else { return Ok(None) };
-    let secret = gateway.vault.take(&place(key, &kept.hash)).await?;
+    let secret = gateway.vault.take(&vault_name(key, &kept.hash)).await?;
     Ok(secret.and_then(|bytes| String::from_utf8(bytes).ok()))
 }
 
-fn place(key: &KnownKey, hash: &str) -> String {
+/// The name under which the vault holds a rotated secret until it is collected.
+fn vault_name(key: &KnownKey, hash: &str) -> String {
     format!("rotated.{}.{}", key.id, hash.get(..16).unwrap_or_default())
 }
 
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_told_of_and_then_rotated_in_time() {
+    fn a_rotation_is_announced_and_then_due() {
         let mut key = ActiveKey {
             name: Personal::Erased,
             description: None,

@@ -14,7 +14,7 @@ use crate::{
     state::Gateway,
 };
 
-/// A key, without what opens it.
+/// A key without its secret.
 #[derive(Debug, Object)]
 #[oai(rename = "Key", skip_serializing_if_is_none)]
 pub(crate) struct KeyShown {
@@ -28,16 +28,16 @@ pub(crate) struct KeyShown {
     created_at: String,
     updated_at: String,
     expires_at: Option<String>,
-    /// Seconds.
+    /// Interval of automatic rotation in seconds.
     rotate_every: Option<u64>,
-    /// When its secret was made.
+    /// When its current secret was created.
     rotated_at: String,
-    /// Until when the secret before opens as well.
+    /// Until when the previous secret is valid as well.
     old_secret_until: Option<String>,
     allowed_ips: Vec<String>,
     max_concurrent_jobs: Option<u32>,
     monthly_limit_minutes: Option<u64>,
-    /// What opens it; in the answer to whoever made or rotated it, and nowhere else.
+    /// The secret; only in the response that creates or rotates the key.
     secret: Option<String>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct KeyPage {
     has_more: bool,
 }
 
-/// How a list is asked for.
+/// Query parameters of the list of keys.
 pub(super) struct KeyQuery {
     pub(super) tenant: Option<String>,
     pub(super) limit: Option<u32>,
@@ -66,7 +66,7 @@ pub(super) fn show(key: &KnownKey, secret: Option<String>) -> Option<KeyShown> {
         _ => "active",
     };
     let text = |text: &Personal<String>| text.as_ref().cloned();
-    let old = held.open_secrets(now).find_map(|kept| kept.until);
+    let old = held.valid_secrets(now).find_map(|kept| kept.until);
     Some(KeyShown {
         id: key.id.to_string(),
         tenant: key.tenant.to_string(),
@@ -87,11 +87,11 @@ pub(super) fn show(key: &KnownKey, secret: Option<String>) -> Option<KeyShown> {
     })
 }
 
-pub(super) fn answer<const STATUS: u16>(key: &KnownKey) -> Reply<STATUS, KeyShown> {
-    answer_with(key, None)
+pub(super) fn response<const STATUS: u16>(key: &KnownKey) -> Reply<STATUS, KeyShown> {
+    response_with(key, None)
 }
 
-pub(super) fn answer_with<const STATUS: u16>(
+pub(super) fn response_with<const STATUS: u16>(
     key: &KnownKey,
     secret: Option<String>,
 ) -> Reply<STATUS, KeyShown> {
@@ -102,11 +102,11 @@ pub(super) async fn list(
     gateway: &Gateway,
     request: &Request,
     principal: &Principal,
-    asked: KeyQuery,
+    query: KeyQuery,
 ) -> Result<Reply<200, KeyPage>, Problem> {
     let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);
-    let limit = page::limit(asked.limit, "keys")?;
-    let wanted = asked.tenant.as_deref().map(|text| {
+    let limit = page::limit(query.limit, "keys")?;
+    let wanted = query.tenant.as_deref().map(|text| {
         text.parse::<Tenant>().map_err(|error| malformed("#tenant", &error.to_string()))
     });
     let wanted = wanted.transpose()?;
@@ -117,10 +117,10 @@ pub(super) async fn list(
     if tenant != Some(&principal.tenant) {
         gateway.audit.note(AuditRecord::about(request, principal, "admin.read_keys"));
     }
-    let after: Option<KeyId> = page::after(asked.cursor.as_deref())?;
-    gateway.directory.catch_up(gateway.commands.log()).await?;
-    let mut keys = gateway.directory.keys(tenant);
-    // Another tenant's name in the filter of somebody who sees only their own matches nothing.
+    let after: Option<KeyId> = page::after(query.cursor.as_deref())?;
+    gateway.credentials.catch_up(gateway.commands.log()).await?;
+    let mut keys = gateway.credentials.keys(tenant);
+    // If the caller sees only its own tenant's keys, a filter by another tenant matches nothing.
     keys.retain(|key| {
         after.is_none_or(|after| key.id > after)
             && wanted.as_ref().is_none_or(|tenant| key.tenant == *tenant)

@@ -3,14 +3,14 @@ use poem_openapi::Object;
 
 use crate::{auth::KnownKey, state::Gateway};
 
-/// What a key used.
+/// Media minutes that a key used.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 pub(crate) struct KeyUsage {
     id: String,
-    /// The newest first.
+    /// Newest first.
     months: Vec<MonthShown>,
-    /// What the key may use in a month; the account's limit counts as well.
+    /// The key's limit per month; the account's limit applies as well.
     monthly_limit_minutes: Option<u64>,
 }
 
@@ -20,11 +20,11 @@ pub(crate) struct KeyUsage {
 pub(crate) struct MonthShown {
     /// Like `2026-11`.
     month: String,
-    /// Media minutes of jobs that are over, and kept for those that are not.
+    /// Media minutes used by jobs that have ended, and reserved for those that have not.
     minutes: f64,
 }
 
-/// Media minutes, to a hundredth.
+/// Media minutes, rounded to hundredths.
 pub(crate) fn minutes(micros: Micros) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "shown to a hundredth of a minute")]
     let minutes = micros as f64 / MINUTE as f64;
@@ -32,7 +32,7 @@ pub(crate) fn minutes(micros: Micros) -> f64 {
 }
 
 pub(super) fn of(gateway: &Gateway, key: &KnownKey) -> KeyUsage {
-    let months = gateway.directory.months(&key.tenant);
+    let months = gateway.credentials.months(&key.tenant);
     let months = months.into_iter().rev().map(|(month, state)| {
         let minutes = minutes(state.taken_by(key.id));
         MonthShown { month, minutes }

@@ -1,10 +1,10 @@
-//! Operations as users write them: one of many, told apart by `type`.
+//! Operations as clients send them: a union with the discriminator `type`.
 
+mod audio;
 mod overlay;
-mod picture;
-mod sound;
 mod time;
 mod transcode;
+mod video;
 
 use std::borrow::Cow;
 
@@ -18,18 +18,18 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::{
+    audio::AudioBody,
     overlay::{SubtitlesBody, TextBody, WatermarkBody},
-    picture::{CropBody, FilterBody, FlipBody, FpsBody, PadBody, RotateBody, ScaleBody},
-    sound::AudioBody,
     time::{ConcatBody, SpeedBody, TracksBody, TrimBody},
     transcode::TranscodeBody,
+    video::{CropBody, FilterBody, FlipBody, FpsBody, PadBody, RotateBody, ScaleBody},
 };
 use crate::{
     body::parse,
     problem::{Kind, Problem},
 };
 
-/// One step; applied in order.
+/// One operation; operations are applied in order.
 #[derive(Debug, Union)]
 #[oai(rename = "Operation", discriminator_name = "type", one_of)]
 enum OperationBody {
@@ -67,11 +67,12 @@ enum OperationBody {
     Transcode(TranscodeBody),
 }
 
-const KNOWN: &str = "`trim`, `scale`, `crop`, `pad`, `rotate`, `flip`, `fps`, `speed`, \
+/// The values of `type`, for error messages.
+const OPERATION_TYPES: &str = "`trim`, `scale`, `crop`, `pad`, `rotate`, `flip`, `fps`, `speed`, \
     `watermark`, `text`, `subtitles`, `concat`, `filter`, `audio`, `tracks` and `transcode`";
 
-/// An operation that is read later, so that a refusal points at its field; documented as what it
-/// must be.
+/// An operation that is parsed later, so that an error points at its field; documented with the
+/// schema of [`OperationBody`].
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct OperationJson(Value);
@@ -114,7 +115,7 @@ impl ToJSON for OperationJson {
     }
 }
 
-/// Reads operations; a refusal points at the field.
+/// Parses operations; an error points at the field.
 pub(crate) fn operations(json: &[OperationJson]) -> Result<Vec<Operation>, Problem> {
     if json.len() > 50 {
         let detail = "a job has at most 50 operations";
@@ -129,12 +130,14 @@ fn operation(json: &Value, index: usize) -> Result<Operation, Problem> {
         Problem::field(Kind::Invalid, &format!("#{prefix}{field}"), detail)
     };
     let Some(fields) = json.as_object() else {
-        return Err(invalid("", format!("an operation is an object with `type`: {KNOWN}")));
+        return Err(invalid(
+            "",
+            format!("an operation is an object with `type`: {OPERATION_TYPES}"),
+        ));
     };
-    let kind = fields
-        .get("type")
-        .and_then(Value::as_str)
-        .ok_or_else(|| invalid("/type", format!("an operation needs a `type`: {KNOWN}")))?;
+    let kind = fields.get("type").and_then(Value::as_str).ok_or_else(|| {
+        invalid("/type", format!("an operation needs a `type`: {OPERATION_TYPES}"))
+    })?;
     let mut rest = fields.clone();
     rest.remove("type");
     let rest = Value::Object(rest);
@@ -156,13 +159,16 @@ fn operation(json: &Value, index: usize) -> Result<Operation, Problem> {
         "audio" => Operation::Audio(parse::<AudioBody>(rest, &prefix)?.read(at)?),
         "tracks" => Operation::Tracks(parse::<TracksBody>(rest, &prefix)?.read(at)?),
         "transcode" => Operation::Transcode(parse::<TranscodeBody>(rest, &prefix)?.read(at)?),
-        other => return Err(invalid("/type", format!("`{other}` is not available; {KNOWN} are"))),
+        other => {
+            let detail = format!("`{other}` is not available; {OPERATION_TYPES} are");
+            return Err(invalid("/type", detail));
+        }
     })
 }
 
-/// An operation as users write it, for showing a job.
+/// An operation as clients send it, for a job's representation.
 pub(crate) fn show(operation: &Operation) -> Value {
-    // The domain names the kind around the fields, users beside them.
+    // The domain's tag encloses the fields; in the API it is one of them, `type`.
     let mut fields = match json!(operation) {
         Value::Object(named) => named.into_iter().next().map_or(Value::Null, |(_, fields)| fields),
         other => other,
@@ -177,7 +183,7 @@ pub(crate) fn show(operation: &Operation) -> Value {
     fields
 }
 
-/// Times are stored in microseconds and shown in seconds; what is absent is left out.
+/// Converts times from microseconds to seconds and removes absent fields.
 pub(super) fn in_seconds(value: &mut Value) {
     let Some(fields) = value.as_object_mut() else { return };
     fields.retain(|_, value| !value.is_null());

@@ -1,4 +1,4 @@
-//! Values as users write them.
+//! Field values as clients send them.
 
 use ffapi_domain::{
     Personal,
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::problem::{Kind, Problem};
 
-/// Seconds, or `[HH:]MM:SS.mmm`.
+/// Parses a time: seconds, or `[HH:]MM:SS.mmm`.
 pub(crate) fn micros(value: &Value, pointer: &str) -> Result<Micros, Problem> {
     let seconds = match value {
         Value::Number(number) => number.as_f64(),
@@ -48,7 +48,7 @@ pub(crate) fn time(value: Option<&Any<Value>>, pointer: &str) -> Result<Option<M
     value.map(|value| micros(&value.0, pointer)).transpose()
 }
 
-/// One of the domain's words; the refusal lists them.
+/// Parses one of a domain enum's names; the error lists them.
 pub(crate) fn known<T: DeserializeOwned>(text: String, pointer: &str) -> Result<T, Problem> {
     serde_json::from_value(Value::String(text))
         .map_err(|error| Problem::field(Kind::Invalid, pointer, error.to_string()))
@@ -62,7 +62,7 @@ pub(crate) fn word<T: DeserializeOwned>(
     text.map(|text| known(text, pointer)).transpose()
 }
 
-/// Bits per second, or text like `2500k` and `2.5M`.
+/// Parses a bitrate: bits per second, or text like `2500k` and `2.5M`.
 pub(crate) fn bitrate(value: Option<Any<Value>>, pointer: &str) -> Result<Option<u64>, Problem> {
     let Some(Any(value)) = value else { return Ok(None) };
     let bits = match &value {
@@ -75,7 +75,7 @@ pub(crate) fn bitrate(value: Option<Any<Value>>, pointer: &str) -> Result<Option
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
-                reason = "negative and absurd values become ones that the plan refuses"
+                reason = "negative and absurd values become ones that the plan rejects"
             )]
             digits.parse::<f64>().ok().filter(|n| n.is_finite()).map(|n| (n * unit).max(0.0) as u64)
         }
@@ -89,12 +89,12 @@ pub(crate) fn bitrate(value: Option<Any<Value>>, pointer: &str) -> Result<Option
     Ok(Some(bits))
 }
 
-/// Thousandths of a frame per second.
+/// A frame rate in thousandths of a frame per second.
 pub(crate) fn millifps(fps: f64) -> u32 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "clamped; the plan refuses what is out of range"
+        reason = "clamped; the plan rejects what is out of range"
     )]
     let millis = (fps * 1000.0).clamp(0.0, 1_000_000.0).round() as u32;
     millis
@@ -106,12 +106,12 @@ fn location(text: &str, pointer: &str) -> Result<Location, Problem> {
     })
 }
 
-/// Where bytes come from.
+/// Parses an input location.
 pub(crate) fn input(text: &str, pointer: &str) -> Result<Personal<Location>, Problem> {
     location(text, pointer).map(Personal::Clear)
 }
 
-/// Where bytes go: never onto the input, never into an upload.
+/// Parses an output location: a path other than the input, never an upload.
 pub(crate) fn output(
     text: &str,
     input: &Personal<Location>,
@@ -119,7 +119,7 @@ pub(crate) fn output(
     let refuse = |detail: &str| Err(Problem::field(Kind::Invalid, "#/output", detail));
     let output = location(text, "#/output")?;
     if !matches!(output, Location::Object { .. }) {
-        return refuse("an output is a path like `out/film.mp4`, not an upload or a web address");
+        return refuse("an output is a path like `out/video.mp4`, not an upload or a web address");
     }
     if input.as_ref() == Some(&output) {
         return refuse("the output would overwrite the input; choose another name");
@@ -127,7 +127,7 @@ pub(crate) fn output(
     Ok(Personal::Clear(output))
 }
 
-/// The metrics that are named in `/metrics`.
+/// Parses the names in `/metrics`.
 pub(crate) fn metrics<'a>(named: impl Iterator<Item = &'a String>) -> Result<Vec<Metric>, Problem> {
     let known = |(n, text): (usize, &String)| known(text.clone(), &format!("#/metrics/{n}"));
     named.enumerate().map(known).collect()

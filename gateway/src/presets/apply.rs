@@ -12,7 +12,7 @@ use crate::{
     state::Gateway,
 };
 
-/// Fills in what a body leaves to its preset, and pins the version: from here on `preset` says
+/// Adds the fields that a body leaves to its preset, and pins the version: afterwards `preset` is
 /// `name@version`.
 pub(crate) async fn apply(
     gateway: &Gateway,
@@ -27,7 +27,7 @@ pub(crate) async fn apply(
         .map_err(|error: ffapi_domain::preset::BadPreset| invalid(error.to_string()))?;
     let found = find(gateway, tenant, &wanted).await?;
     let Found { pinned, version, .. } = found.ok_or_else(|| {
-        invalid(format!("there is no preset {text}; GET /presets lists what there is"))
+        invalid(format!("there is no preset {text}; GET /presets lists the presets"))
     })?;
     if version.kind != kind {
         return Err(invalid(format!("preset {text} is for `{}`, not for `{kind}`", version.kind)));
@@ -39,17 +39,17 @@ pub(crate) async fn apply(
     Ok(())
 }
 
-/// A version of a preset, and whose it is.
+/// A version of a preset, and its owner.
 pub(crate) struct Found {
     pub(crate) pinned: PresetRef,
     pub(crate) version: PresetVersion,
-    /// It is everybody's.
+    /// True for a shared preset.
     pub(crate) global: bool,
-    /// Times the whole preset changed.
+    /// Number of changes of the whole preset, its version in the log.
     pub(crate) changes: u64,
 }
 
-/// A preset that a tenant may use, its own before everybody's.
+/// Finds a preset that a tenant may use: its own, else a shared one.
 pub(crate) async fn find(
     gateway: &Gateway,
     tenant: &Tenant,
@@ -67,18 +67,18 @@ pub(crate) async fn find(
     Ok(None)
 }
 
-/// Every version of one owner's preset, from memory if nothing newer was heard of it.
+/// All versions of one owner's preset, from the cache if it is up to date.
 pub(super) async fn of(
     gateway: &Gateway,
     owner: &str,
     name: &str,
 ) -> Result<Arc<PresetState>, Problem> {
     let key = (owner.to_owned(), name.to_owned());
-    if let Some((state, _)) = gateway.presets.find(&key, 0, |_| true) {
+    if let Some((state, _)) = gateway.preset_cache.get(&key, 0, |_| true) {
         return Ok(state);
     }
     let (state, sequence) = gateway.commands.state_at::<Preset>(owner, name).await?;
     let state = Arc::new(state);
-    gateway.presets.keep(key, (Arc::clone(&state), sequence));
+    gateway.preset_cache.insert(key, (Arc::clone(&state), sequence));
     Ok(state)
 }

@@ -1,4 +1,4 @@
-use ffapi_commands::{Caller, Handled};
+use ffapi_commands::{Caller, CommandOutcome};
 use ffapi_domain::preset::{GLOBAL, Preset, PresetCommand, is_name};
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
@@ -16,42 +16,43 @@ use crate::{
     state::Gateway,
 };
 
-/// A preset to define.
+/// A preset to create.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "PresetCreate")]
 pub(crate) struct PresetBody {
-    /// 1 to 63 of a-z, 0-9 and `-`.
+    /// 1 to 63 characters of a-z, 0-9 and `-`.
     name: String,
     /// `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
     kind: String,
-    /// Fields of that kind's own POST but `input`, up to 16 KiB; jobs that use it may say otherwise.
+    /// Fields of the POST of that kind except `input`, up to 16 KiB; jobs that use it may override
+    /// them.
     body: Any<Value>,
-    /// True for everybody's; only an admin defines these.
+    /// True for a shared preset; only an admin may define these.
     global: Option<bool>,
 }
 
-/// Another version of a preset.
+/// A new version of a preset.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "PresetPut")]
 pub(crate) struct PresetPut {
-    /// Fields of its kind's own POST but `input`, up to 16 KiB.
+    /// Fields of the POST of its kind except `input`, up to 16 KiB.
     body: Any<Value>,
-    /// True for everybody's; only an admin defines these.
+    /// True for a shared preset; only an admin may define these.
     global: Option<bool>,
 }
 
-/// Bytes of a preset's body as JSON: it is copied into every job that uses it.
-const MAX_BYTES: usize = 16 * 1024;
-/// Presets of one account, without those that it deleted.
+/// Maximum size of a preset's body as JSON, in bytes: it is copied into every job that uses it.
+const MAX_BODY_BYTES: usize = 16 * 1024;
+/// Maximum number of presets of one account, without deleted ones.
 const MAX_PRESETS: u64 = 200;
 
 fn invalid(pointer: &str, detail: impl Into<String>) -> Problem {
     Problem::field(Kind::Invalid, pointer, detail)
 }
 
-/// Whose it is to be.
+/// The owner of a new version: the tenant, or all tenants.
 fn owner(principal: &Principal, global: Option<bool>) -> Result<&str, Problem> {
     match global {
         Some(true) if principal.is_admin() => Ok(GLOBAL),
@@ -63,18 +64,21 @@ fn owner(principal: &Principal, global: Option<bool>) -> Result<&str, Problem> {
     }
 }
 
-/// Fields that a job of this kind could have, with an input and an output of its own.
+/// Validates a body: with an input and an output it must describe a job of its kind.
 fn fields(kind: &str, Any(body): Any<Value>) -> Result<Map<String, Value>, Problem> {
-    let Value::Object(fields) = body else { return Err(invalid("#/body", "it is an object")) };
+    let Value::Object(fields) = body else {
+        return Err(invalid("#/body", "a preset's body must be an object"));
+    };
     let size = serde_json::to_string(&fields).map_or(usize::MAX, |text| text.len());
-    if size > MAX_BYTES {
-        let detail = format!("a preset's body has up to {MAX_BYTES} bytes, this one has {size}");
+    if size > MAX_BODY_BYTES {
+        let detail =
+            format!("a preset's body has up to {MAX_BODY_BYTES} bytes, this one has {size}");
         return Err(invalid("#/body", detail));
     }
     for own in ["input", "preset", "metadata", "not_before"] {
         if fields.contains_key(own) {
             let pointer = format!("#/body/{own}");
-            return Err(invalid(&pointer, "a preset cannot set this; each job does"));
+            return Err(invalid(&pointer, "a preset cannot set this field; set it in each job"));
         }
     }
     let mut whole = fields.clone();
@@ -92,9 +96,9 @@ fn kind_is_known(kind: &str) -> bool {
     ffapi_domain::media::MediaRequest::KINDS.contains(&kind)
 }
 
-/// Refuses a new preset where the account has as many as it may have. Counted in the read model: two
-/// requests at once may both be let in.
-async fn may_have_another(
+/// Rejects a new preset if the account has [`MAX_PRESETS`]. They are counted in the read model: of
+/// two concurrent requests both may be accepted.
+async fn check_count(
     gateway: &Gateway,
     principal: &Principal,
     owner: &str,
@@ -106,7 +110,7 @@ async fn may_have_another(
     if ffapi_projections::preset::count(&gateway.database, &principal.tenant).await? < MAX_PRESETS {
         return Ok(());
     }
-    let detail = format!("the account has {MAX_PRESETS} presets, and no more; delete one first");
+    let detail = format!("the account has its maximum of {MAX_PRESETS} presets; delete one first");
     Err(Problem::new(Kind::Conflict, detail))
 }
 
@@ -126,18 +130,18 @@ pub(super) async fn create(
     let location = format!("/api/v1/presets/{name}");
     if let Some(key) = Key::of("/presets", key, fingerprint)? {
         let state = gateway.commands.state::<Preset>(owner, &name).await?;
-        // The version that it would make; the same request may have made it already.
+        // The version that it would create; the same request may have created it already.
         let next = state.versions.keys().next_back().map_or(1, |newest| newest.saturating_add(1));
         let version: u32 = key.reserve(gateway, principal, &next).await?;
-        if state.versions.get(&version).is_some_and(|made| made.body == body) {
+        if state.versions.get(&version).is_some_and(|earlier| earlier.body == body) {
             let shown = show::of(gateway, owner, &name, Some(version)).await?;
             return Ok(shown.location(location).replayed(true));
         }
     }
-    may_have_another(gateway, principal, owner, &name).await?;
+    check_count(gateway, principal, owner, &name).await?;
     let command = PresetCommand::Define { kind, body };
     let handled = gateway.commands.handle::<Preset>(owner, &name, caller, command).await?;
-    outdate(gateway, owner, &name, handled);
+    invalidate(gateway, owner, &name, handled);
     let shown = show::of(gateway, owner, &name, None).await?;
     Ok(shown.location(location).position(handled.position))
 }
@@ -159,12 +163,13 @@ pub(super) async fn update(
     let kind = newest.map(|newest| newest.kind.clone());
     let kind = kind.ok_or_else(|| Problem::not_found("preset"))?;
     let body = fields(&kind, put.body)?;
+    check_count(gateway, principal, owner, name).await?;
     let version = if_match.as_deref().map(version).transpose()?.flatten();
     let command = PresetCommand::Define { kind, body };
     let handled =
         gateway.commands.handle_if::<Preset>(owner, name, caller, command, version).await?;
     let position = handled.position;
-    outdate(gateway, owner, name, handled);
+    invalidate(gateway, owner, name, handled);
     Ok(show::of(gateway, owner, name, None).await?.position(position))
 }
 
@@ -188,11 +193,13 @@ pub(super) async fn delete(
     let handled =
         gateway.commands.handle_if::<Preset>(owner, name, caller, command, version).await?;
     let position = handled.position;
-    outdate(gateway, owner, name, handled);
+    invalidate(gateway, owner, name, handled);
     Ok(show::of(gateway, owner, name, newest).await?.position(position))
 }
 
-/// Whoever wrote sees it at once; other gateways hear of it a moment later.
-fn outdate(gateway: &Gateway, owner: &str, name: &str, handled: Handled) {
-    gateway.presets.hear(&(owner.to_owned(), name.to_owned()), handled.position.sequence);
+/// Invalidates the cache, so that the client sees its own change; other gateways follow from the
+/// log.
+fn invalidate(gateway: &Gateway, owner: &str, name: &str, handled: CommandOutcome) {
+    let key = (owner.to_owned(), name.to_owned());
+    gateway.preset_cache.invalidate(&key, handled.position.sequence);
 }

@@ -8,30 +8,30 @@ use serde_json::{Map, Value};
 use super::apply;
 use crate::{
     auth::Principal,
-    batches::{BatchShown, Specs, Terms, USUAL_PARALLEL, before, submit},
+    batches::{BatchOptions, BatchShown, DEFAULT_PARALLEL, Specs, replay, submit},
     body::StrictJson,
     idempotency::Key,
-    jobs::rerun::again,
+    jobs::rerun::rerun_spec,
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
 };
 
-/// How what was done is done again.
+/// Options of a rerun.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "PresetRerun")]
 pub(crate) struct RerunBody {
-    /// With which version; the newest if absent.
+    /// The version to use; the newest if absent.
     version: Option<u32>,
-    /// Everybody's preset of this name, where there is one of your own as well.
+    /// True for the shared preset of this name, if the account has one of its own as well.
     global: Option<bool>,
-    /// 1 to 20 at once; 5 if absent.
+    /// Maximum number of its jobs that run at once, 1 to 20; 5 if absent.
     max_parallel: Option<u32>,
 }
 
-/// Jobs of one batch.
-const MOST: u32 = 1_000;
+/// Maximum number of jobs of one batch.
+const MAX_JOBS: u32 = 1_000;
 
 pub(super) async fn rerun(
     gateway: &Gateway,
@@ -44,11 +44,11 @@ pub(super) async fn rerun(
 ) -> Result<Reply<201, BatchShown>, Problem> {
     let StrictJson { value: body, fingerprint, .. } = body;
     let key = Key::of("/presets/rerun", key, format!("{name}@{used} {fingerprint}"))?;
-    if let Some(answer) = before(gateway, principal, key.as_ref()).await? {
-        return Ok(answer);
+    if let Some(response) = replay(gateway, principal, key.as_ref()).await? {
+        return Ok(response);
     }
     let tenant = &principal.tenant;
-    if body.max_parallel.is_some_and(|most| !(1..=20).contains(&most)) {
+    if body.max_parallel.is_some_and(|parallel| !(1..=20).contains(&parallel)) {
         let detail = "1 to 20 jobs of a batch run at once";
         return Err(Problem::field(Kind::Invalid, "#/max_parallel", detail));
     }
@@ -66,26 +66,26 @@ pub(super) async fn rerun(
         oldest_first: true,
         ..Filter::default()
     };
-    let jobs = job_list::page(&gateway.database, tenant, &filter, MOST).await?;
+    let jobs = job_list::page(&gateway.database, tenant, &filter, MAX_JOBS).await?;
     if jobs.is_empty() {
         let detail = format!("no completed job used {used}");
         return Err(Problem::new(Kind::Conflict, detail));
     }
     let mut specs = Specs::default();
     for (n, job) in jobs.iter().enumerate() {
-        // What the old version filled in, the new one does now; the output is the same one.
+        // The new version supplies the fields that the old one did; the output is replaced.
         let mut overrides: Map<String, Value> = Map::new();
         overrides.insert("preset".to_owned(), pinned.to_string().into());
         if job.output.is_some() {
             overrides.insert("overwrite".to_owned(), "replace".into());
         }
         let part = format!("/jobs/{n}");
-        let spec = again(gateway, tenant, job.id, overrides).await;
+        let spec = rerun_spec(gateway, tenant, job.id, overrides).await;
         let spec = spec.map_err(|problem| problem.within(&part))?;
         specs.add(part, spec)?;
     }
     let name = format!("{used} again with {pinned}");
-    let max_parallel = body.max_parallel.unwrap_or(USUAL_PARALLEL);
-    let terms = Terms { name: Some(name), max_parallel, callback: None, key };
-    submit(gateway, request, principal, specs, terms).await
+    let max_parallel = body.max_parallel.unwrap_or(DEFAULT_PARALLEL);
+    let options = BatchOptions { name: Some(name), max_parallel, callback: None, key };
+    submit(gateway, request, principal, specs, options).await
 }

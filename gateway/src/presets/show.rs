@@ -20,7 +20,7 @@ pub(crate) struct PresetShown {
     version: u32,
     kind: String,
     body: Any<Value>,
-    /// True if it is everybody's.
+    /// True for a shared preset.
     global: bool,
     created_at: Option<String>,
 }
@@ -34,7 +34,7 @@ pub(crate) struct PresetList {
     has_more: bool,
 }
 
-/// How a list is asked for.
+/// Query parameters of the list of presets.
 pub(super) struct PresetQuery {
     pub(super) limit: Option<u32>,
     pub(super) cursor: Option<String>,
@@ -52,7 +52,7 @@ fn show(name: &str, version: &PresetVersion, global: bool) -> PresetShown {
     }
 }
 
-/// One owner's, as the log has it this moment.
+/// A version of one owner's preset, loaded from the log; the newest if no number is given.
 pub(super) async fn of<const STATUS: u16>(
     gateway: &Gateway,
     owner: &str,
@@ -61,7 +61,7 @@ pub(super) async fn of<const STATUS: u16>(
 ) -> Result<Reply<STATUS, PresetShown>, Problem> {
     let state = apply::of(gateway, owner, name).await?;
     let version = state.version(number).ok_or_else(|| Problem::not_found("preset"))?;
-    // What `If-Match` compares counts deletions too.
+    // The version that `If-Match` compares counts deletions as well.
     Ok(Reply::new(show(name, version, owner == GLOBAL)).version(state.changes))
 }
 
@@ -86,19 +86,19 @@ pub(super) async fn list(
     gateway: &Gateway,
     principal: &Principal,
     uri: &Uri,
-    asked: PresetQuery,
+    query: PresetQuery,
 ) -> Result<Reply<200, PresetList>, Problem> {
-    let limit = page::limit(asked.limit, "presets")?;
-    let after: Option<Place> = page::after(asked.cursor.as_deref())?;
+    let limit = page::limit(query.limit, "presets")?;
+    let after: Option<ListPosition> = page::after(query.cursor.as_deref())?;
     let epoch = gateway.commands.log().identity().epoch;
-    let wanted = asked.min_position.as_deref();
-    gateway.positions.reach::<Presets>(&gateway.database, epoch, wanted).await?;
-    let after = after.map(|Place { name, tenant }| (name, tenant));
+    let min_position = query.min_position.as_deref();
+    gateway.positions.reach::<Presets>(&gateway.database, epoch, min_position).await?;
+    let after = after.map(|ListPosition { name, tenant }| (name, tenant));
     let more = limit.saturating_add(1);
     let mut rows = preset::page(&gateway.database, &principal.tenant, after, more).await?;
     let next_cursor = page::cut(&mut rows, limit, |row| {
         let (name, tenant) = (row.name.clone(), row.tenant.clone());
-        Place { name, tenant }
+        ListPosition { name, tenant }
     });
     let link = next_cursor.as_ref().map(|cursor| page::next(uri, cursor));
     let has_more = next_cursor.is_some();
@@ -115,19 +115,19 @@ pub(super) async fn list(
     Ok(Reply::new(PresetList { data: data.collect(), next_cursor, has_more }).next(link))
 }
 
-/// Where a preset stands in the list.
-struct Place {
+/// The position of a preset in the list, for cursors.
+struct ListPosition {
     name: String,
     tenant: String,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ListPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.name, self.tenant)
     }
 }
 
-impl FromStr for Place {
+impl FromStr for ListPosition {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {

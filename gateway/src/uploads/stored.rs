@@ -1,4 +1,4 @@
-//! What an account has stored. An upload of before its erasure is gone, whatever the log says of it.
+//! Uploads of an account. Those from before its last erasure are gone, whatever their events say.
 
 use ffapi_domain::{
     Personal, Tenant, UploadId,
@@ -9,7 +9,7 @@ use poem_openapi::types::Any;
 use super::UploadBody;
 use crate::{problem::Problem, state::Gateway};
 
-/// Where an upload stands.
+/// The state of an upload.
 pub(crate) async fn state(
     gateway: &Gateway,
     tenant: &Tenant,
@@ -17,24 +17,24 @@ pub(crate) async fn state(
 ) -> Result<UploadState, Problem> {
     let (name, id) = (tenant.as_str(), id.to_string());
     let (state, sequence) = gateway.commands.state_at::<Upload>(name, &id).await?;
-    let begins_after = gateway.directory.account(tenant).begins_after;
+    let begins_after = gateway.credentials.account(tenant).begins_after;
     Ok(match state {
         UploadState::Completed { .. } if sequence <= begins_after => UploadState::Expired,
         state => state,
     })
 }
 
-/// An upload that is there, as it is shown.
+/// The representation of a stored upload.
 pub(super) async fn shown(
     gateway: &Gateway,
     tenant: &Tenant,
     id: UploadId,
 ) -> Result<UploadBody, Problem> {
     let history = gateway.commands.history::<Upload>(tenant.as_str(), &id.to_string()).await?;
-    let begins_after = gateway.directory.account(tenant).begins_after;
-    let own = history.iter().filter(|(sequence, _)| *sequence > begins_after);
+    let begins_after = gateway.credentials.account(tenant).begins_after;
+    let current = history.iter().filter(|(sequence, _)| *sequence > begins_after);
     let mut stored = None;
-    for event in own.flat_map(|(_, decision)| &decision.events) {
+    for event in current.flat_map(|(_, decision)| &decision.events) {
         stored = match event {
             UploadEvent::Completed { file_name, size, sha256, media } => Some(UploadBody {
                 id: id.to_string(),

@@ -16,41 +16,41 @@ use crate::{
     state::Gateway,
 };
 
-/// A webhook to make.
+/// A webhook to create.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "WebhookCreate")]
 pub(crate) struct WebhookBody {
-    /// Where to: `https://…` or `http://…`.
+    /// The endpoint, `https://…` or `http://…`.
     url: String,
-    /// Of what: names of events, or whole groups like `job.*`; of everything if absent.
+    /// Event types, or groups like `job.*`; all if absent.
     events: Option<Vec<String>>,
-    /// For a person; up to 500 bytes.
+    /// A description for people, up to 500 bytes.
     description: Option<String>,
-    /// 1 to 16 deliveries at once; 4 if absent. Those of one job come one after the other.
+    /// Concurrent deliveries, 1 to 16; 4 if absent. Deliveries of one job are sent one at a time.
     concurrency: Option<u32>,
 }
 
-/// What changes of a webhook.
+/// Changes of a webhook.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WebhookPatch {
     url: Option<String>,
     events: Option<Vec<String>>,
-    /// `null` takes it away.
+    /// `null` removes it.
     #[serde(default)]
     description: MaybeUndefined<String>,
     concurrency: Option<u32>,
-    /// False to send nothing, true to send again.
+    /// False to disable deliveries, true to enable them again.
     enabled: Option<bool>,
 }
 
-/// From where on everything is sent once more.
+/// The range of events to replay.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "WebhookReplay")]
 pub(crate) struct ReplayBody {
-    /// A position, as `X-Log-Position` or an event's `id` gave it.
+    /// Events after this position are sent again; a value of `X-Log-Position` or an event's `id`.
     after: String,
 }
 
@@ -61,7 +61,7 @@ fn invalid(pointer: &str, detail: impl Into<String>) -> Problem {
 impl WebhookBody {
     pub(super) fn terms(self, gateway: &Gateway) -> Result<WebhookTerms, Problem> {
         Ok(WebhookTerms {
-            url: address(gateway, &self.url, "#/url")?,
+            url: endpoint(gateway, &self.url, "#/url")?,
             events: events(self.events.as_deref().unwrap_or_default(), "#/events")?,
             description: Personal::Clear(self.description.map(description).transpose()?),
             concurrency: concurrency(self.concurrency.unwrap_or(4))?,
@@ -71,7 +71,7 @@ impl WebhookBody {
 
 impl WebhookPatch {
     pub(super) fn read(self, gateway: &Gateway) -> Result<WebhookChange, Problem> {
-        let url = self.url.map(|url| address(gateway, &url, "#/url")).transpose()?;
+        let url = self.url.map(|url| endpoint(gateway, &url, "#/url")).transpose()?;
         let events = self.events.map(|names| events(&names, "#/events")).transpose()?;
         let description = change(self.description, description)?.map(Personal::Clear);
         let concurrency = self.concurrency.map(concurrency).transpose()?;
@@ -81,60 +81,59 @@ impl WebhookPatch {
 
 impl ReplayBody {
     pub(super) fn read(&self, gateway: &Gateway) -> Result<WebhookCommand, Problem> {
-        let after: Position = self
-            .after
-            .parse()
-            .map_err(|error: ffapi_nats::BadPosition| invalid("#/after", error.to_string()))?;
+        let after: Position =
+            self.after.parse().map_err(|error: ffapi_nats::ParsePositionError| {
+                invalid("#/after", error.to_string())
+            })?;
         let epoch = gateway.commands.log().identity().epoch;
         if after.epoch != epoch {
-            let detail = format!("the log is in epoch {epoch} since it was restored");
+            let detail = format!("the log was restored and is now in epoch {epoch}");
             return Err(invalid("#/after", detail));
         }
         Ok(WebhookCommand::Replay { sequence: after.sequence, index: after.index })
     }
 }
 
-/// An endpoint of a job's or batch's own.
+/// Parses the `webhook_url` and `webhook_events` of a job or batch.
 pub(crate) fn callback(
     url: Option<&str>,
     names: Option<&[String]>,
 ) -> Result<Option<Callback>, Problem> {
     let Some(url) = url else {
         if names.is_some() {
-            return Err(invalid("#/webhook_events", "events need a `webhook_url` to go to"));
+            return Err(invalid("#/webhook_events", "`webhook_events` needs a `webhook_url`"));
         }
         return Ok(None);
     };
-    let url = web(url, "#/webhook_url")?;
+    let url = parse_url(url, "#/webhook_url")?;
     let events = events(names.unwrap_or_default(), "#/webhook_events")?;
     Ok(Some(Callback { url: Personal::Clear(url.to_string()), events }))
 }
 
-/// An address that may be sent to, as far as it can be known before it is looked up.
-fn address(gateway: &Gateway, text: &str, pointer: &str) -> Result<Personal<String>, Problem> {
-    let url = web(text, pointer)?;
+/// Parses an endpoint and checks its host, as far as possible before the name is resolved.
+fn endpoint(gateway: &Gateway, text: &str, pointer: &str) -> Result<Personal<String>, Problem> {
+    let url = parse_url(text, pointer)?;
     crate::jobs::submit::check_host(gateway, &url, pointer)?;
     Ok(Personal::Clear(url.to_string()))
 }
 
-fn web(text: &str, pointer: &str) -> Result<Url, Problem> {
-    let detail = "a web address like https://example.com/hook, without user or password";
+fn parse_url(text: &str, pointer: &str) -> Result<Url, Problem> {
+    let detail = "a URL like https://example.com/hook, without user name or password";
     let bad = || invalid(pointer, detail);
     let url = Url::parse(text).map_err(|_| bad())?;
-    let fine = matches!(url.scheme(), "http" | "https")
+    let valid = matches!(url.scheme(), "http" | "https")
         && url.has_host()
         && url.username().is_empty()
         && url.password().is_none()
         && text.len() <= 2_048;
-    fine.then_some(url).ok_or_else(bad)
+    valid.then_some(url).ok_or_else(bad)
 }
 
 fn events(names: &[String], pointer: &str) -> Result<BTreeSet<String>, Problem> {
     let unknown = names.iter().position(|name| !is_known(name));
     if let Some(nth) = unknown {
         let pointer = format!("{pointer}/{nth}");
-        let detail =
-            "no event is called so; `GET /asyncapi.json` names them, `job.*` is all of jobs";
+        let detail = "unknown event type; `GET /asyncapi.json` lists them, `job.*` is all of jobs";
         return Err(invalid(&pointer, detail));
     }
     Ok(names.iter().cloned().collect())
@@ -147,9 +146,9 @@ fn description(text: String) -> Result<String, Problem> {
     Ok(text)
 }
 
-fn concurrency(at_once: u32) -> Result<u32, Problem> {
-    if (1..=16).contains(&at_once) {
-        return Ok(at_once);
+fn concurrency(count: u32) -> Result<u32, Problem> {
+    if (1..=16).contains(&count) {
+        return Ok(count);
     }
-    Err(invalid("#/concurrency", "1 to 16 deliveries at once"))
+    Err(invalid("#/concurrency", "a webhook has 1 to 16 concurrent deliveries"))
 }

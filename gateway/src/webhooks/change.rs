@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{auth::Principal, if_match::version, problem::Problem, reply::Reply, state::Gateway};
 
-/// Refuses a change by which an endpoint would become what another one is.
-pub(super) async fn may(
+/// Rejects a change that would make a webhook a duplicate of another one.
+pub(super) async fn check_unique(
     gateway: &Gateway,
     principal: &Principal,
     caller: &Caller,
@@ -31,8 +31,8 @@ pub(super) async fn may(
     quota::claim(gateway, tenant, caller, id, &Target { url, events }).await
 }
 
-/// Gives a command, if the endpoint is still as `If-Match` says, and shows it as it stands after it.
-pub(super) async fn give<const STATUS: u16>(
+/// Executes a command, if the version matches `If-Match`, and responds with the state after it.
+pub(super) async fn execute<const STATUS: u16>(
     gateway: &Gateway,
     principal: &Principal,
     caller: &Caller,
@@ -42,11 +42,13 @@ pub(super) async fn give<const STATUS: u16>(
 ) -> Result<Reply<STATUS, WebhookShown>, Problem> {
     let tenant = &principal.tenant;
     let version = if_match.as_deref().map(version).transpose()?.flatten();
-    let (of, name) = (tenant.as_str(), id.to_string());
-    let handled = gateway.commands.handle_if::<Webhook>(of, &name, caller, command, version).await;
+    let (owner, name) = (tenant.as_str(), id.to_string());
+    let handled =
+        gateway.commands.handle_if::<Webhook>(owner, &name, caller, command, version).await;
     if matches!(handled, Err(HandleError::VersionMismatch(_))) {
-        // Of what is not there no version matches, and that it is not there says more.
-        let state = gateway.commands.state::<Webhook>(of, &name).await?;
+        // For a webhook that does not exist, `not-found` is more helpful than
+        // `precondition-failed`.
+        let state = gateway.commands.state::<Webhook>(owner, &name).await?;
         if !matches!(state, WebhookState::Known { .. }) {
             return Err(Problem::not_found("webhook"));
         }
@@ -54,5 +56,5 @@ pub(super) async fn give<const STATUS: u16>(
     handled?;
     let found = show::in_log(gateway, tenant, id).await?;
     let found = found.ok_or_else(|| Problem::not_found("webhook"))?;
-    Ok(show::answer(&found, None))
+    Ok(show::response(&found, None))
 }

@@ -22,7 +22,7 @@ use crate::{
     state::{Gateway, caller},
 };
 
-/// Makes an endpoint; its secret is in the answer and nowhere else.
+/// Creates a webhook; its secret is only in the response.
 pub(super) async fn create(
     gateway: &Gateway,
     request: &Request,
@@ -37,15 +37,16 @@ pub(super) async fn create(
     if let Some(key) = idempotency::Key::of("webhooks", key, fingerprint)? {
         id = key.reserve(gateway, principal, &id).await?;
         if let Some(found) = show::in_log(gateway, tenant, id).await? {
-            return Ok(answer(&found, None).replayed(true));
+            return Ok(response(&found, None).replayed(true));
         }
     }
     let caller = caller(principal, request);
     let target = Target { url: &terms.url, events: &terms.events };
     quota::claim(gateway, tenant, &caller, id, &target).await?;
-    // Before the event: one that is made has a secret, whatever dies in between.
+    // Stored before the event, so that every webhook has a secret even if this process dies in
+    // between.
     let secret = crate::random::bytes()?;
-    let kept = gateway.vault.put_first(&vault_name(id, 1), &secret).await?;
+    let kept = gateway.vault.put_if_absent(&vault_name(id, 1), &secret).await?;
     failpoint::hit("gateway.before_webhook");
     let name = id.to_string();
     let command = WebhookCommand::Create { terms };
@@ -53,12 +54,12 @@ pub(super) async fn create(
         gateway.commands.handle::<Webhook>(tenant.as_str(), &name, &caller, command).await;
     let secret = match outcome {
         Ok(_) => Some(shown(&kept)),
-        // The same request, at the same moment: whoever was first has the secret.
+        // A concurrent request with the same key was first; its response has the secret.
         Err(HandleError::Rejected(WebhookRejection::AlreadyCreated)) => None,
         Err(error) => return Err(error.into()),
     };
     if let Some(problem) = gateway.has_closed(tenant).await {
-        // Its erasure began in between, and may not have seen this one.
+        // The erasure of the account began in between, and may have missed this webhook.
         let (tenant, delete) = (tenant.as_str(), WebhookCommand::Delete);
         let _ = gateway.commands.handle::<Webhook>(tenant, &name, &caller, delete).await;
         return Err(problem);
@@ -66,10 +67,10 @@ pub(super) async fn create(
     let found = show::in_log(gateway, tenant, id).await?;
     let found = found.ok_or_else(|| Problem::not_found("webhook"))?;
     let replayed = secret.is_none();
-    Ok(answer(&found, secret).replayed(replayed))
+    Ok(response(&found, secret).replayed(replayed))
 }
 
-fn answer(found: &show::InLog, secret: Option<String>) -> Reply<201, WebhookShown> {
+fn response(found: &show::InLog, secret: Option<String>) -> Reply<201, WebhookShown> {
     let id = found.view.id;
-    show::answer(found, secret).location(format!("/api/v1/webhooks/{id}"))
+    show::response(found, secret).location(format!("/api/v1/webhooks/{id}"))
 }

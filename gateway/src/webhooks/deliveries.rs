@@ -16,37 +16,37 @@ use crate::{
     state::Gateway,
 };
 
-/// One event for one endpoint.
+/// The delivery of one event to one endpoint.
 #[derive(Debug, Object)]
 #[oai(rename = "Delivery", skip_serializing_if_is_none)]
 struct DeliveryShown {
-    /// The `webhook-id` of every try.
+    /// The `webhook-id` header of every attempt.
     id: String,
     #[oai(rename = "type")]
     kind: String,
-    /// The job, batch, key or webhook that it tells of.
+    /// The id of the job, batch, key or webhook that the event is about.
     subject: String,
     /// `due`, `delivered` or `failed`
     status: String,
     created_at: String,
     delivered_at: Option<String>,
-    /// While it is due.
+    /// Present while it is due.
     next_attempt_at: Option<String>,
     attempts: Vec<AttemptShown>,
 }
 
-/// One try.
+/// One delivery attempt.
 #[derive(Debug, Object)]
 #[oai(rename = "DeliveryAttempt", skip_serializing_if_is_none)]
 struct AttemptShown {
     number: i32,
     at: String,
-    /// Of the answer, if there was one.
+    /// The HTTP status, if there was a response.
     status: Option<i32>,
     latency_ms: i32,
-    /// Why there was no answer.
+    /// Why there was no response.
     error: Option<String>,
-    /// The start of the answer.
+    /// The beginning of the response body.
     body: Option<String>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct DeliveryPage {
     has_more: bool,
 }
 
-/// How a list is asked for.
+/// Query parameters of the list of deliveries.
 pub(super) struct DeliveryQuery {
     pub(super) status: Option<String>,
     pub(super) limit: Option<u32>,
@@ -71,8 +71,8 @@ fn time(millis: i64) -> String {
     Timestamp::from_millis(u64::try_from(millis).unwrap_or(0)).to_string()
 }
 
-fn shown((row, tries): &(DeliveryRow, Vec<AttemptRow>)) -> DeliveryShown {
-    let attempts = tries.iter().map(|attempt| AttemptShown {
+fn shown((row, attempt_rows): &(DeliveryRow, Vec<AttemptRow>)) -> DeliveryShown {
+    let attempts = attempt_rows.iter().map(|attempt| AttemptShown {
         number: attempt.number,
         at: time(attempt.at),
         status: attempt.status,
@@ -97,25 +97,25 @@ pub(super) async fn list(
     principal: &Principal,
     id: WebhookId,
     uri: &Uri,
-    asked: DeliveryQuery,
+    query: DeliveryQuery,
 ) -> Result<Reply<200, DeliveryPage>, Problem> {
     let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);
-    let limit = asked.limit.unwrap_or(50);
+    let limit = query.limit.unwrap_or(50);
     if !(1..=200).contains(&limit) {
         return Err(malformed("#limit", "a page has 1 to 200 deliveries"));
     }
-    if asked.status.as_deref().is_some_and(|s| !matches!(s, "due" | "delivered" | "failed")) {
-        return Err(malformed("#status", "a delivery is due, delivered or failed"));
+    if query.status.as_deref().is_some_and(|s| !matches!(s, "due" | "delivered" | "failed")) {
+        return Err(malformed("#status", "status must be due, delivered or failed"));
     }
     let tenant = &principal.tenant;
-    // A job's or batch's own endpoint is no aggregate, and has rows all the same.
+    // The endpoint of a single job or batch is not an aggregate, but has rows as well.
     let epoch = gateway.commands.log().identity().epoch;
-    let wanted = asked.min_position.as_deref();
+    let wanted = query.min_position.as_deref();
     gateway.positions.reach::<Webhooks>(&gateway.database, epoch, wanted).await?;
-    if !webhooks::is_there(&gateway.database, tenant, id).await? {
+    if !webhooks::endpoint_exists(&gateway.database, tenant, id).await? {
         show::find(gateway, principal, id).await?;
     }
-    let before = asked.cursor.as_deref().map(|cursor| {
+    let before = query.cursor.as_deref().map(|cursor| {
         let bad = || malformed("#cursor", "take the cursor from `next_cursor` of the same list");
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
         let text = String::from_utf8(bytes).map_err(|_| bad())?;
@@ -127,7 +127,7 @@ pub(super) async fn list(
     });
     let before = before.transpose()?;
     let more = limit.saturating_add(1);
-    let status = asked.status.as_deref();
+    let status = query.status.as_deref();
     let database = &gateway.database;
     let mut rows = webhooks::deliveries(database, tenant, id, status, before, more).await?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);

@@ -16,16 +16,16 @@ use crate::{
     state::Gateway,
 };
 
-/// What an endpoint is to send where.
+/// The endpoint and events of a webhook.
 pub(super) struct Target<'a> {
     pub(super) url: &'a Personal<String>,
     pub(super) events: &'a BTreeSet<String>,
 }
 
-/// A place among the tenant's endpoints for one that is about to be made, or to become another.
+/// Claims a slot among the tenant's webhooks for one that is about to be created or changed.
 ///
 /// # Errors
-/// When the account has no more, or there is one that does the same.
+/// When the account has no free slot, or another webhook has the same target.
 pub(super) async fn claim(
     gateway: &Gateway,
     tenant: &Tenant,
@@ -40,18 +40,18 @@ pub(super) async fn claim(
             digest: digest(gateway, tenant, target)?,
             census,
             known: show::count(gateway, tenant).await?,
-            limit: gateway.directory.limits(tenant).webhooks,
+            limit: gateway.credentials.limits(tenant).webhooks,
         })
     };
     let first = command(census(gateway, tenant, [hook].into()).await?).await?;
     match gateway.commands.handle::<WebhookQuota>(name, name, caller, first).await {
-        // Something that is no more may stand in the way: of that only the endpoints themselves know.
+        // A webhook that no longer exists may hold the slot. Only the webhooks' own events tell.
         Err(HandleError::Rejected(_)) => {
             let mut all: BTreeSet<WebhookId> =
                 gateway.commands.state::<WebhookQuota>(name, name).await?.into_keys().collect();
             all.insert(hook);
-            let again = command(census(gateway, tenant, all).await?).await?;
-            gateway.commands.handle::<WebhookQuota>(name, name, caller, again).await?;
+            let retry = command(census(gateway, tenant, all).await?).await?;
+            gateway.commands.handle::<WebhookQuota>(name, name, caller, retry).await?;
         }
         outcome => {
             outcome?;
@@ -60,14 +60,14 @@ pub(super) async fn claim(
     Ok(())
 }
 
-/// What some endpoints are.
+/// The current state of some webhooks.
 async fn census(
     gateway: &Gateway,
     tenant: &Tenant,
     hooks: BTreeSet<WebhookId>,
 ) -> Result<WebhookCensus, Problem> {
     let name = tenant.as_str();
-    // The time comes first: what is claimed after it counts, whatever is found below.
+    // Taken first: claims after this time count, whatever the census below finds.
     let mut census = WebhookCensus { as_of: clock::now(), ..WebhookCensus::default() };
     for hook in hooks {
         match gateway.commands.state::<Webhook>(name, &hook.to_string()).await? {
@@ -86,16 +86,16 @@ async fn census(
     Ok(census)
 }
 
-/// The same for the same events at the same address; says nothing of either to whoever reads the log.
+/// A digest that is equal for equal targets. It is keyed, so that the log does not reveal the URL.
 fn digest(gateway: &Gateway, tenant: &Tenant, target: &Target<'_>) -> Result<String, Problem> {
     let url = target.url.as_ref().map(String::as_str).unwrap_or_default();
-    // What follows `#` is sent to nobody.
+    // The fragment is never sent.
     let url = url.split('#').next().unwrap_or_default();
     let events: Vec<&str> = target.events.iter().map(String::as_str).collect();
-    let words = format!("webhook\n{tenant}\n{url}\n{}", events.join("\n"));
-    let signed = gateway.directory.pepper().sign(words.as_bytes());
-    let signed = signed.ok_or_else(|| Problem::new(Kind::Internal, "no pepper"))?;
-    Ok(hex::encode(signed))
+    let message = format!("webhook\n{tenant}\n{url}\n{}", events.join("\n"));
+    let signature = gateway.credentials.pepper().sign(message.as_bytes());
+    let signature = signature.ok_or_else(|| Problem::new(Kind::Internal, "no pepper"))?;
+    Ok(hex::encode(signature))
 }
 
 impl From<WebhookQuotaRejection> for Problem {

@@ -11,8 +11,8 @@ use crate::{
     state::Gateway,
 };
 
-/// Refuses a replay while the one before is under way, or more of them in an hour than the account has.
-pub(super) async fn may(
+/// Rejects a replay while another one is in progress, or above the account's hourly limit.
+pub(super) async fn check(
     gateway: &Gateway,
     principal: &Principal,
     hook: WebhookId,
@@ -22,11 +22,11 @@ pub(super) async fn may(
     if !matches!(state, WebhookState::Known { .. }) {
         return Err(Problem::not_found("webhook"));
     }
-    if webhooks::is_replayed(&gateway.database, tenant, hook).await? {
-        let detail = "a replay of this webhook is under way; ask again once it is over";
+    if webhooks::has_pending_replay(&gateway.database, tenant, hook).await? {
+        let detail = "a replay of this webhook is in progress; try again when it has ended";
         return Err(Problem::new(Kind::Conflict, detail));
     }
-    let limit = gateway.directory.limits(tenant).webhook_replays_per_hour;
-    let spent = gateway.buckets.spend(tenant, "webhook-replays", limit, clock::now()).await?;
-    if spent.allowed { Ok(()) } else { Err(spent.problem()) }
+    let limit = gateway.credentials.limits(tenant).webhook_replays_per_hour;
+    let status = gateway.rate_limiter.spend(tenant, "webhook-replays", limit, clock::now()).await?;
+    if status.allowed { Ok(()) } else { Err(status.problem()) }
 }

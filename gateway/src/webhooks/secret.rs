@@ -13,27 +13,27 @@ use crate::{
     auth::Principal, clock, if_match::version, problem::Problem, reply::Reply, state::Gateway,
 };
 
-/// What signs.
+/// The secret that signs deliveries.
 #[derive(Debug, Object)]
 pub(crate) struct SigningSecret {
-    /// `whsec_` and base64.
+    /// `whsec_` followed by base64, as in Standard Webhooks.
     secret: String,
 }
 
-/// How long what is sent is signed with the old secret as well.
-const BOTH: Duration = Duration::from_hours(24);
+/// How long deliveries are also signed with the old secret after a rotation.
+const OLD_SECRET_GRACE: Duration = Duration::from_hours(24);
 
-/// Where an endpoint's n-th secret stands in the vault.
+/// The name of a webhook's n-th secret in the vault.
 pub(super) fn vault_name(id: WebhookId, nth: u32) -> String {
     format!("hook.{id}.{nth}")
 }
 
-/// As its owner sees it.
+/// The secret as the API shows it.
 pub(super) fn shown(secret: &[u8]) -> String {
     format!("whsec_{}", STANDARD.encode(secret))
 }
 
-/// Replaces an endpoint's secret, if the endpoint is still as `If-Match` says.
+/// Replaces a webhook's secret, if the version matches `If-Match`.
 pub(super) async fn rotate(
     gateway: &Gateway,
     principal: &Principal,
@@ -48,19 +48,19 @@ pub(super) async fn rotate(
         return Err(Problem::not_found("webhook"));
     };
     let next = secret.saturating_add(1);
-    // Before the event, so that nothing is signed with what is not there. One that was put and never
-    // taken, for somebody died in between, was shown to nobody: it is as good as a new one.
-    let kept = gateway.vault.put_first(&vault_name(id, next), &crate::random::bytes()?).await?;
-    let old_until = clock::now().plus(BOTH);
+    // Stored before the event, so that no delivery refers to a missing secret. One that is left
+    // over from a rotation which did not complete was never shown, and can be used.
+    let kept = gateway.vault.put_if_absent(&vault_name(id, next), &crate::random::bytes()?).await?;
+    let old_until = clock::now().plus(OLD_SECRET_GRACE);
     let command = WebhookCommand::RotateSecret { secret: next, old_until };
     let name = id.to_string();
     gateway.commands.handle_if::<Webhook>(tenant, &name, caller, command, version).await?;
     let found = show::in_log(gateway, &principal.tenant, id).await?;
     let found = found.ok_or_else(|| Problem::not_found("webhook"))?;
-    Ok(show::answer(&found, Some(shown(&kept))))
+    Ok(show::response(&found, Some(shown(&kept))))
 }
 
-/// The secret of an account's own, made at first.
+/// The account's signing secret; created by the first request.
 pub(super) async fn of_account(
     gateway: &Gateway,
     principal: &Principal,
@@ -69,11 +69,11 @@ pub(super) async fn of_account(
     Ok(Reply::new(SigningSecret { secret: shown(&secret) }))
 }
 
-/// Makes the account's secret if there is none: what is signed with it may be sent from now on.
+/// The account's signing secret; created if there is none, because deliveries may follow.
 pub(crate) async fn account_secret(
     gateway: &Gateway,
     principal: &Principal,
 ) -> Result<Vec<u8>, Problem> {
     let name = format!("hooks.{}", principal.tenant);
-    Ok(gateway.vault.put_first(&name, &crate::random::bytes()?).await?)
+    Ok(gateway.vault.put_if_absent(&name, &crate::random::bytes()?).await?)
 }

@@ -16,20 +16,20 @@ pub(crate) struct WebhookShown {
     id: String,
     /// Absent once erased.
     url: Option<String>,
-    /// Of everything if empty.
+    /// Event types, or groups like `job.*`; all if empty.
     events: Vec<String>,
     description: Option<String>,
     concurrency: u32,
     /// `enabled` or `disabled`
     status: String,
-    /// `owner`, `gone` (it answered 410) or `failing` (for days)
+    /// `owner`, `gone` (the endpoint responded 410) or `failing` (for days)
     disabled_by: Option<String>,
     created_at: String,
     updated_at: String,
-    /// Until when what is sent is signed with the secret before as well.
+    /// Until when deliveries are also signed with the previous secret.
     old_secret_until: Option<String>,
     version: u64,
-    /// In the answer to whoever made or rotated it, and nowhere else.
+    /// The secret; only in the response that creates or rotates it.
     secret: Option<String>,
 }
 
@@ -42,14 +42,14 @@ pub(crate) struct WebhookPage {
     has_more: bool,
 }
 
-/// How a list is asked for.
+/// Query parameters of the list of webhooks.
 pub(super) struct WebhookQuery {
     pub(super) limit: Option<u32>,
     pub(super) cursor: Option<String>,
     pub(super) min_position: Option<String>,
 }
 
-/// An endpoint as the log has it this moment.
+/// A webhook as it is in the log now.
 pub(super) struct InLog {
     pub(super) view: WebhookView,
     position: Position,
@@ -92,7 +92,7 @@ fn show(view: &WebhookView, secret: Option<String>) -> WebhookShown {
     }
 }
 
-pub(super) fn answer<const STATUS: u16>(
+pub(super) fn response<const STATUS: u16>(
     found: &InLog,
     secret: Option<String>,
 ) -> Reply<STATUS, WebhookShown> {
@@ -107,10 +107,10 @@ pub(super) async fn find(
 ) -> Result<Reply<200, WebhookShown>, Problem> {
     let found = in_log(gateway, &principal.tenant, id).await?;
     let found = found.filter(|found| !found.view.deleted);
-    Ok(answer(&found.ok_or_else(|| Problem::not_found("webhook"))?, None))
+    Ok(response(&found.ok_or_else(|| Problem::not_found("webhook"))?, None))
 }
 
-/// How many an account has, as far as the rows know.
+/// The number of an account's webhooks in the read model.
 pub(super) async fn count(gateway: &Gateway, tenant: &Tenant) -> Result<u32, Problem> {
     Ok(webhooks::count(&gateway.database, tenant).await?)
 }
@@ -119,12 +119,12 @@ pub(super) async fn list(
     gateway: &Gateway,
     principal: &Principal,
     uri: &Uri,
-    asked: WebhookQuery,
+    query: WebhookQuery,
 ) -> Result<Reply<200, WebhookPage>, Problem> {
-    let limit = page::limit(asked.limit, "webhooks")?;
-    let after: Option<WebhookId> = page::after(asked.cursor.as_deref())?;
+    let limit = page::limit(query.limit, "webhooks")?;
+    let after: Option<WebhookId> = page::after(query.cursor.as_deref())?;
     let epoch = gateway.commands.log().identity().epoch;
-    let wanted = asked.min_position.as_deref();
+    let wanted = query.min_position.as_deref();
     gateway.positions.reach::<Webhooks>(&gateway.database, epoch, wanted).await?;
     let more = limit.saturating_add(1);
     let mut rows =

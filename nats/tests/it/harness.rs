@@ -4,15 +4,17 @@ use ffapi_nats::{AppendRequest, Log, Nats, NatsConfig, topology};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-pub(crate) struct Bed {
+/// A log on a NATS server of its own.
+pub(crate) struct TestLog {
     pub(crate) log: Log,
     pub(crate) nats: Nats,
     pub(crate) server: NatsServer,
     _folder: TempDir,
 }
 
-impl Bed {
-    pub(crate) async fn bare() -> (Nats, NatsServer, TempDir) {
+impl TestLog {
+    /// A server without the topology.
+    pub(crate) async fn bare_server() -> (Nats, NatsServer, TempDir) {
         let folder = temporary_folder().unwrap();
         let server = NatsServer::start(folder.path()).unwrap();
         let nats = Nats::connect(&NatsConfig { url: server.url() }).await.unwrap();
@@ -20,14 +22,14 @@ impl Bed {
     }
 
     pub(crate) async fn new() -> Self {
-        let (nats, server, folder) = Self::bare().await;
+        let (nats, server, folder) = Self::bare_server().await;
         topology::apply(&nats).await.unwrap();
         let log = Log::open(nats.clone()).await.unwrap();
         Self { log, nats, server, _folder: folder }
     }
 }
 
-pub(crate) fn draft(id: &str, expected: u64, text: &str) -> AppendRequest {
+pub(crate) fn request(id: &str, expected: u64, text: &str) -> AppendRequest {
     AppendRequest {
         subject: format!("ev.job.acme.{id}"),
         expected,

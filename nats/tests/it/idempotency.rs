@@ -1,15 +1,15 @@
 use ffapi_nats::{Idempotency, Reservation, Reserved};
 
-use crate::harness::Bed;
+use crate::harness::TestLog;
 
 fn reservation(resource: &str) -> Reservation {
     Reservation { resource: resource.to_owned(), fingerprint: "f".to_owned() }
 }
 
 #[tokio::test]
-async fn a_key_stands_for_the_first_resource_for_ever_after() {
-    let bed = Bed::new().await;
-    let keys = Idempotency::new(bed.nats.clone());
+async fn a_key_keeps_its_first_reservation() {
+    let test = TestLog::new().await;
+    let keys = Idempotency::new(test.nats.clone());
     let first = reservation("job_1");
     assert_eq!(keys.reserve("acme", "/convert", "k", &first).await.unwrap(), Reserved::Now);
     let second = keys.reserve("acme", "/convert", "k", &reservation("job_2")).await.unwrap();
@@ -21,9 +21,9 @@ async fn a_key_stands_for_the_first_resource_for_ever_after() {
 }
 
 #[tokio::test]
-async fn what_an_erased_tenants_keys_stood_for_is_forgotten_and_nobody_elses() {
-    let bed = Bed::new().await;
-    let keys = Idempotency::new(bed.nats.clone());
+async fn erasing_a_tenant_deletes_its_keys_and_no_others() {
+    let test = TestLog::new().await;
+    let keys = Idempotency::new(test.nats.clone());
     let first = reservation("upload_1");
     for tenant in ["acme", "acme-2"] {
         for route in ["/uploads", "/convert"] {
@@ -37,5 +37,5 @@ async fn what_an_erased_tenants_keys_stood_for_is_forgotten_and_nobody_elses() {
         assert_eq!(second, Reserved::Now);
         assert_eq!(keys.find("acme-2", route, "k").await.unwrap(), Some(first.clone()));
     }
-    keys.erase("nobody").await.unwrap();
+    keys.erase("unknown").await.unwrap();
 }

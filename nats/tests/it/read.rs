@@ -1,34 +1,34 @@
-use crate::harness::{Bed, draft};
+use crate::harness::{TestLog, request};
 
 #[tokio::test]
-async fn a_long_life_is_loaded_whole_and_in_order() {
-    let bed = Bed::new().await;
+async fn a_long_history_is_loaded_completely_and_in_order() {
+    let test = TestLog::new().await;
     let mut expected = 0;
     for n in 0..1_203 {
-        expected = bed.log.append(draft("a", expected, &n.to_string())).await.unwrap();
+        expected = test.log.append(request("a", expected, &n.to_string())).await.unwrap();
     }
-    bed.log.append(draft("b", 0, "other")).await.unwrap();
-    let loaded = bed.log.load("ev.job.acme.a", 1).await.unwrap();
+    test.log.append(request("b", 0, "other")).await.unwrap();
+    let loaded = test.log.load("ev.job.acme.a", 1).await.unwrap();
     assert_eq!(loaded.len(), 1_203);
     assert!(loaded.iter().enumerate().all(|(n, m)| m.payload == n.to_string()));
-    assert_eq!(bed.log.load("ev.job.acme.a", expected).await.unwrap().len(), 1);
-    assert_eq!(bed.log.load("ev.job.acme.nobody", 1).await.unwrap().len(), 0);
+    assert_eq!(test.log.load("ev.job.acme.a", expected).await.unwrap().len(), 1);
+    assert_eq!(test.log.load("ev.job.acme.unknown", 1).await.unwrap().len(), 0);
 }
 
 #[tokio::test]
-async fn a_reader_sees_everything_once_and_in_order_across_a_restart() {
-    let mut bed = Bed::new().await;
-    let mut reader = bed.log.follow(1);
+async fn a_reader_receives_each_message_once_and_in_order_across_a_restart() {
+    let mut test = TestLog::new().await;
+    let mut reader = test.log.follow(1);
     for n in 0..10 {
-        bed.log.append(draft(&format!("a{n}"), 0, "x")).await.unwrap();
+        test.log.append(request(&format!("a{n}"), 0, "x")).await.unwrap();
     }
     for n in 1..=5 {
         assert_eq!(reader.next().await.sequence, n);
     }
-    bed.server.kill();
-    bed.server.restart().unwrap();
+    test.server.kill();
+    test.server.restart().unwrap();
     for n in 0..10 {
-        bed.log.append(draft(&format!("b{n}"), 0, "x")).await.unwrap();
+        test.log.append(request(&format!("b{n}"), 0, "x")).await.unwrap();
     }
     for n in 6..=20 {
         assert_eq!(reader.next().await.sequence, n);
@@ -36,10 +36,10 @@ async fn a_reader_sees_everything_once_and_in_order_across_a_restart() {
 }
 
 #[tokio::test]
-async fn a_message_can_be_had_by_its_sequence() {
-    let bed = Bed::new().await;
-    let sequence = bed.log.append(draft("a", 0, "x")).await.unwrap();
-    assert_eq!(bed.log.at(sequence).await.unwrap().unwrap().subject, "ev.job.acme.a");
-    assert!(bed.log.at(sequence + 1).await.unwrap().is_none());
-    assert_eq!(bed.log.last_sequence().await.unwrap(), sequence);
+async fn a_message_is_found_by_its_sequence() {
+    let test = TestLog::new().await;
+    let sequence = test.log.append(request("a", 0, "x")).await.unwrap();
+    assert_eq!(test.log.at(sequence).await.unwrap().unwrap().subject, "ev.job.acme.a");
+    assert!(test.log.at(sequence + 1).await.unwrap().is_none());
+    assert_eq!(test.log.last_sequence().await.unwrap(), sequence);
 }

@@ -1,49 +1,49 @@
 use ffapi_nats::{Log, LogError, topology};
 
-use crate::harness::Bed;
+use crate::harness::TestLog;
 
 #[tokio::test]
-async fn a_server_without_our_streams_is_refused_with_the_remedy() {
-    let (nats, _server, _folder) = Bed::bare().await;
-    let refusal = Log::open(nats).await.unwrap_err();
-    assert!(matches!(&refusal, LogError::Misconfigured(_)), "{refusal:?}");
-    assert!(refusal.to_string().contains("ffapi topology apply"), "{refusal}");
+async fn a_server_without_the_topology_is_rejected_with_instructions() {
+    let (nats, _server, _folder) = TestLog::bare_server().await;
+    let error = Log::open(nats).await.unwrap_err();
+    assert!(matches!(&error, LogError::Misconfigured(_)), "{error:?}");
+    assert!(error.to_string().contains("ffapi topology apply"), "{error}");
 }
 
 #[tokio::test]
-async fn applying_twice_changes_nothing_and_keeps_the_log_id() {
-    let (nats, _server, _folder) = Bed::bare().await;
+async fn applying_the_topology_twice_keeps_the_log_id() {
+    let (nats, _server, _folder) = TestLog::bare_server().await;
     let first = topology::apply(&nats).await.unwrap();
     assert_eq!(topology::apply(&nats).await.unwrap(), first);
     assert_eq!(first.epoch, 1);
 }
 
 #[tokio::test]
-async fn a_hand_changed_stream_is_refused_by_the_setting_and_mended_by_apply() {
+async fn a_manually_changed_stream_is_rejected_by_check_and_fixed_by_apply() {
     use async_nats::jetstream;
-    let bed = Bed::new().await;
-    let client = async_nats::connect(bed.server.url()).await.unwrap();
+    let test = TestLog::new().await;
+    let client = async_nats::connect(test.server.url()).await.unwrap();
     let jetstream = jetstream::new(client);
     let mut config = jetstream.get_stream("EVENTS").await.unwrap().cached_info().config.clone();
     config.allow_direct = false;
     jetstream.update_stream(&config).await.unwrap();
-    let refusal = topology::check(&bed.nats).await.unwrap_err();
-    assert!(refusal.to_string().contains("allow_direct"), "{refusal}");
-    topology::apply(&bed.nats).await.unwrap();
-    topology::check(&bed.nats).await.unwrap();
+    let error = topology::check(&test.nats).await.unwrap_err();
+    assert!(error.to_string().contains("allow_direct"), "{error}");
+    topology::apply(&test.nats).await.unwrap();
+    topology::check(&test.nats).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_queue_made_with_another_durability_is_made_anew() {
+async fn a_queue_with_another_persist_mode_is_recreated_by_apply() {
     use async_nats::jetstream;
-    let bed = Bed::new().await;
-    let jetstream = jetstream::new(async_nats::connect(bed.server.url()).await.unwrap());
+    let test = TestLog::new().await;
+    let jetstream = jetstream::new(async_nats::connect(test.server.url()).await.unwrap());
     let mut config = jetstream.get_stream("WORK").await.unwrap().cached_info().config.clone();
     jetstream.delete_stream("WORK").await.unwrap();
     config.persist_mode = None;
     jetstream.create_stream(config).await.unwrap();
-    let refusal = topology::check(&bed.nats).await.unwrap_err();
-    assert!(refusal.to_string().contains("persist_mode"), "{refusal}");
-    topology::apply(&bed.nats).await.unwrap();
-    topology::check(&bed.nats).await.unwrap();
+    let error = topology::check(&test.nats).await.unwrap_err();
+    assert!(error.to_string().contains("persist_mode"), "{error}");
+    topology::apply(&test.nats).await.unwrap();
+    topology::check(&test.nats).await.unwrap();
 }

@@ -2,12 +2,12 @@ use std::time::Duration;
 
 use ffapi_nats::Work;
 
-use crate::harness::Bed;
+use crate::harness::TestLog;
 
 #[tokio::test]
-async fn a_task_offered_twice_is_given_out_once() {
-    let bed = Bed::new().await;
-    let work = Work::new(bed.nats.clone());
+async fn a_task_offered_twice_is_delivered_once() {
+    let test = TestLog::new().await;
+    let work = Work::new(test.nats.clone());
     work.offer("cpu", "acme.job_1.1", "one".into()).await.unwrap();
     work.offer("cpu", "acme.job_1.1", "one".into()).await.unwrap();
     work.offer("cpu", "acme.job_2.1", "two".into()).await.unwrap();
@@ -21,9 +21,9 @@ async fn a_task_offered_twice_is_given_out_once() {
 }
 
 #[tokio::test]
-async fn a_task_given_back_comes_again() {
-    let bed = Bed::new().await;
-    let work = Work::new(bed.nats.clone());
+async fn a_returned_task_is_redelivered() {
+    let test = TestLog::new().await;
+    let work = Work::new(test.nats.clone());
     work.offer("cpu", "acme.job_1.1", "one".into()).await.unwrap();
     let mut puller = work.puller("cpu");
     let task = puller.next().await;
@@ -36,13 +36,13 @@ async fn a_task_given_back_comes_again() {
 }
 
 #[tokio::test]
-async fn a_puller_goes_on_after_the_server_was_killed() {
-    let mut bed = Bed::new().await;
-    let work = Work::new(bed.nats.clone());
+async fn a_puller_resumes_after_a_server_crash() {
+    let mut test = TestLog::new().await;
+    let work = Work::new(test.nats.clone());
     let mut puller = work.puller("cpu");
     let waiting = tokio::spawn(async move { puller.next().await.payload().clone() });
-    bed.server.kill();
-    bed.server.restart().unwrap();
+    test.server.kill();
+    test.server.restart().unwrap();
     while work.offer("cpu", "acme.job_1.1", "late".into()).await.is_err() {
         tokio::task::yield_now().await;
     }

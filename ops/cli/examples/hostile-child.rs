@@ -1,6 +1,6 @@
-//! A media child as a hostile file could leave it: locked in like any, and then nothing that it says or
-//! does is what was asked for. Tests put it in the place of the real one. What it does, the name of the
-//! job's output says; anything else it does as the real one would.
+//! A media child as if taken over by a hostile file: sandboxed like any, but its messages and files
+//! are an attack. Tests install it instead of the real one. The name of the job's output selects
+//! the attack; other tasks are run as by the real one.
 
 use std::{
     collections::BTreeMap,
@@ -15,8 +15,8 @@ use ffapi_media::{
 };
 use serde_json::{Value, json};
 
-/// Longer than any test waits.
-const FOR_EVER: Duration = Duration::from_mins(10);
+/// Longer than the timeout of any test.
+const FOREVER: Duration = Duration::from_mins(10);
 
 fn main() {
     let outcome = serve();
@@ -24,7 +24,7 @@ fn main() {
 }
 
 fn serve() -> io::Result<()> {
-    let Some(channel) = child::lock_in(std::env::args().skip(2))? else { return Ok(()) };
+    let Some(channel) = child::enter_sandbox(std::env::args().skip(2))? else { return Ok(()) };
     let Some((task, inputs)) = channel.task()? else { return Ok(()) };
     match attack(&task) {
         Some(name) => perform(&channel, &name),
@@ -33,7 +33,7 @@ fn serve() -> io::Result<()> {
     Ok(())
 }
 
-/// `attack-NAME.mp4`
+/// The attack of an output named `attack-NAME.mp4`.
 fn attack(task: &Task) -> Option<String> {
     let Task::Run { request, .. } = task else { return None };
     let MediaRequest::Convert(convert) = &**request else { return None };
@@ -67,13 +67,13 @@ fn progress(stage: &str, speed: f64) -> ChildMessage {
 }
 
 fn perform(channel: &Channel, attack: &str) {
-    // One makes what was asked for without asking for what it is charged.
+    // The attack `free` creates the output without reserving the media minutes.
     if attack != "free" {
         charge(channel, &[]);
     }
-    let _ = fs::write("out/output.mp4", "what was made");
+    let _ = fs::write("out/output.mp4", "the output");
     match attack {
-        // Names what is not its own.
+        // Reports files that are not its outputs.
         "absolute" => channel.say(&done(&["/etc/passwd"], None)),
         "environment" => channel.say(&done(&["/proc/self/environ"], None)),
         "climb" => channel.say(&done(&["../../../../../admin.key"], None)),
@@ -87,7 +87,7 @@ fn perform(channel: &Channel, attack: &str) {
             channel.say(&done(&["output.mp4"], None));
         }
         "folder" => charge(channel, &["../../escaped"]),
-        // Goes on writing once it has said that it is done.
+        // Continues writing after its final report.
         "late" => {
             thread::spawn(|| {
                 for n in 0_u64.. {
@@ -95,9 +95,9 @@ fn perform(channel: &Channel, attack: &str) {
                 }
             });
             channel.say(&done(&["output.mp4"], None));
-            thread::sleep(FOR_EVER);
+            thread::sleep(FOREVER);
         }
-        // Says what no reader takes.
+        // Sends messages that the worker must reject.
         "deep" => {
             let deep = (0..200).fold(json!(1), |inner, _| json!([inner]));
             channel.say(&done(&["output.mp4"], Some(deep)));
@@ -106,11 +106,11 @@ fn perform(channel: &Channel, attack: &str) {
         "nan" => channel.say(&progress("encoding", f64::NAN)),
         "long" => drop(channel.write(&u32::MAX.to_be_bytes())),
         "nonsense" => drop(channel.write(&[0, 0, 0, 4, 0xc1, 0xc1, 0xc1, 0xc1])),
-        // Never ends.
-        "silent" => thread::sleep(FOR_EVER),
+        // Never finishes.
+        "silent" => thread::sleep(FOREVER),
         "endless" => {
             let start = Instant::now();
-            while start.elapsed() < FOR_EVER {
+            while start.elapsed() < FOREVER {
                 channel.say(&progress("encoding", 1.0));
             }
         }
@@ -121,16 +121,16 @@ fn perform(channel: &Channel, attack: &str) {
             }
             channel.say(&done(&["output.mp4"], None));
         }
-        // Takes what there is.
+        // Exhausts resources.
         "memory" => {
-            let mut taken = vec![];
+            let mut allocated = vec![];
             for n in 0_u8..=255 {
-                taken.push(vec![n; 16 * 1024 * 1024]);
+                allocated.push(vec![n; 16 * 1024 * 1024]);
                 thread::sleep(Duration::from_millis(20));
             }
             channel.say(&done(&["output.mp4"], None));
         }
-        // A hole is read, hashed and served like anything else.
+        // Holes of a sparse file are read, hashed and served like data.
         "sparse" => {
             let hole = fs::File::create("out/output.mp4");
             let _ = hole.and_then(|file| file.set_len(1 << 35));
@@ -144,7 +144,7 @@ fn perform(channel: &Channel, attack: &str) {
                 }
             }
         }
-        // Asks for ever more of what costs its worker something.
+        // Sends many requests that are expensive for its worker.
         "folders" => {
             for n in 0..10_000 {
                 charge(channel, &[&format!("f{n}")]);

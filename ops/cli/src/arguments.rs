@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "ffapi", version, about)]
 pub(crate) struct Arguments {
-    /// A TOML file; environment variables `FFAPI_SECTION__KEY` win over it.
+    /// A TOML file; environment variables `FFAPI_SECTION__KEY` take precedence
     #[arg(long, global = true)]
     pub(crate) config: Option<PathBuf>,
     #[command(subcommand)]
@@ -17,14 +17,14 @@ pub(crate) struct Arguments {
 pub(crate) enum Verb {
     /// Run everything in one process, with a private NATS and Postgres
     Up {
-        /// Where everything is kept
+        /// The folder for all data
         #[arg(long, default_value = ".ffapi")]
         data_dir: PathBuf,
-        /// Where HTTP is served
+        /// The address that HTTP is served on
         #[arg(long)]
         listen: Option<String>,
     },
-    /// Serve HTTP against given NATS and Postgres
+    /// Serve HTTP with an existing NATS and Postgres
     Gateway,
     /// Write the read models
     Projector,
@@ -34,45 +34,45 @@ pub(crate) enum Verb {
     Worker,
     /// Bring the database schema up to date
     Migrate,
-    /// Make or check the streams
+    /// Create or check the NATS streams
     Topology {
         #[command(subcommand)]
         verb: TopologyVerb,
     },
-    /// Say what is wrong, and how to mend it
+    /// Report what is wrong and how to fix it
     Doctor,
-    /// Look at the configuration
+    /// Inspect the configuration
     Config {
         #[command(subcommand)]
         verb: ConfigVerb,
     },
-    /// Make keys without one: the first of a service
+    /// Create keys without an existing one, such as the first key of a service
     Keys {
         #[command(subcommand)]
         verb: KeysVerb,
     },
-    /// Users of NATS that are not roles of ours
+    /// Create NATS users for tenants
     Nats {
         #[command(subcommand)]
         verb: NatsVerb,
     },
-    /// Look after the audit trail
+    /// Verify or export the audit trail
     Audit {
         #[command(subcommand)]
         verb: AuditVerb,
     },
-    /// Look after the read models
+    /// Inspect or rebuild the read models
     Projections {
         #[command(subcommand)]
         verb: ProjectionsVerb,
     },
     /// Print events as JSON lines
     Replay(Replay),
-    /// Print minutes by month, tenant and codec, built from the whole log
+    /// Print media minutes by month, tenant and codec, computed from the whole log
     Report,
-    /// Replay the log's arrivals and durations under other weights, caps or fleets
+    /// Simulate the scheduling of past jobs with other weights, limits or worker fleets
     Simulate(Simulate),
-    /// Convert a local file on a server, and fetch the result
+    /// Convert a local file on a server and download the result
     Convert(Convert),
     /// List jobs
     Jobs(Server),
@@ -94,32 +94,33 @@ pub(crate) enum Verb {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigVerb {
-    /// Print what is in force, secrets hidden
+    /// Print the effective configuration without secrets
     Print,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TopologyVerb {
-    /// Make what is missing, mend what differs
+    /// Create missing streams and update those that differ
     Apply,
-    /// Say the first difference
+    /// Report the first difference
     Check,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysVerb {
-    /// Make a key and print its secret, once
+    /// Create a key and print its secret once
     Create {
-        /// Whose: a-z, 0-9 and `-`
+        /// The tenant of the key: a-z, 0-9 and `-`
         #[arg(long)]
         tenant: String,
-        /// For a person
+        /// A name to recognise the key by
         #[arg(long, default_value = "made on the command line")]
         name: String,
-        /// `jobs:read`, `jobs:write`, `keys:manage`, `audit:read` or `admin`; the first two if none is given
+        /// `jobs:read`, `jobs:write`, `keys:manage`, `audit:read` or `admin`; the first two if none
+        /// is given
         #[arg(long)]
         scope: Vec<String>,
-        /// `free`, `basic`, `premium` or `enterprise`; the account stays as it is if none is given
+        /// `free`, `basic`, `premium` or `enterprise`; the account is unchanged if none is given
         #[arg(long)]
         tier: Option<String>,
     },
@@ -127,12 +128,13 @@ pub(crate) enum KeysVerb {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum NatsVerb {
-    /// Make what lets a tenant's own programs hear its events, and print the server's side of it
+    /// Create an nkey for a tenant's programs to subscribe to its events, and print the server's
+    /// part
     User {
-        /// Whose: a-z, 0-9 and `-`
+        /// The tenant: a-z, 0-9 and `-`
         #[arg(long)]
         tenant: String,
-        /// What its programs connect to
+        /// The server URL for its programs
         #[arg(long, default_value = "nats://127.0.0.1:4222")]
         server: String,
         /// The folder for `<tenant>.nk` and `<tenant>.json`
@@ -143,20 +145,20 @@ pub(crate) enum NatsVerb {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditVerb {
-    /// Say whether anybody changed, removed, added or moved a row; fails if so
+    /// Check for changed, deleted, added and moved rows; fails if there are any
     Verify,
-    /// Print the public half of `secrets.signing_key`: `secrets.verifying_key` of gateways
+    /// Print the public key of `secrets.signing_key`, for `secrets.verifying_key` of gateways
     Key,
-    /// Tell every entry as it comes, from the first one on: JSON lines, for a SIEM
+    /// Print every entry from the first one on as JSON lines, for a SIEM, and follow new ones
     Follow {
-        /// Remember in this file how far it was told, and go on there
+        /// Store the position in this file, and resume from it
         #[arg(long)]
         state: Option<PathBuf>,
         /// Send RFC 5424 messages to udp://host:port or tcp://host:port instead of printing
         #[arg(long)]
         syslog: Option<String>,
         /// Send OpenTelemetry logs (OTLP/HTTP) to `http://host:4318` instead of printing;
-        /// `OTEL_EXPORTER_OTLP_HEADERS` says what opens it
+        /// `OTEL_EXPORTER_OTLP_HEADERS` sets its authentication headers
         #[arg(long, conflicts_with = "syslog")]
         otlp: Option<String>,
     },
@@ -164,22 +166,22 @@ pub(crate) enum AuditVerb {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProjectionsVerb {
-    /// Say how far each is
+    /// Print the position of each read model
     Status,
-    /// Build one anew beside the served one, then switch; stopped, it goes on where it was
+    /// Rebuild one next to the served one, then switch to it; resumes if interrupted
     Rebuild {
-        /// Its name, as `status` tells it
+        /// Its name, as printed by `status`
         name: String,
     },
 }
 
-/// Which events.
+/// The events to print.
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
-    /// Only this job's
+    /// Only events of this job
     #[arg(long)]
     pub(crate) job: Option<String>,
-    /// Only this tenant's
+    /// Only events of this tenant
     #[arg(long)]
     pub(crate) tenant: Option<String>,
     /// From this position on, like 1-42-0
@@ -190,53 +192,53 @@ pub(crate) struct Replay {
     pub(crate) since: Option<String>,
 }
 
-/// What would be otherwise.
+/// The jobs to simulate, and the parameters to change.
 #[derive(Debug, Args)]
 pub(crate) struct Simulate {
-    /// Jobs that came at or after this RFC 3339 time
+    /// Only jobs submitted at or after this RFC 3339 time
     #[arg(long)]
     pub(crate) from: Option<String>,
-    /// Jobs that came before
+    /// Only jobs submitted before this RFC 3339 time
     #[arg(long)]
     pub(crate) to: Option<String>,
-    /// Slots, like 8 or cpu=8, nvenc=2
+    /// Worker slots, like 8 or cpu=8, nvenc=2
     #[arg(long, default_value = "2")]
     pub(crate) slots: Vec<String>,
     /// A tenant's weight, like acme=4
     #[arg(long)]
     pub(crate) weight: Vec<String>,
-    /// A tenant's jobs at once, like acme=10
+    /// A tenant's maximum concurrent jobs, like acme=10
     #[arg(long)]
     pub(crate) cap: Vec<String>,
 }
 
-/// Which server.
+/// The server to connect to, and the key.
 #[derive(Debug, Args)]
 pub(crate) struct Server {
-    /// Its address
+    /// Its URL
     #[arg(long, env = "FFAPI_URL", default_value = "http://127.0.0.1:8080")]
     pub(crate) url: String,
-    /// An API key; else the file `.ffapi/admin.key`
+    /// An API key; read from the key file if not set
     #[arg(long, env = "FFAPI_KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
-    /// A file that holds the key
+    /// A file that contains the key
     #[arg(long, default_value = ".ffapi/admin.key")]
     pub(crate) key_file: PathBuf,
 }
 
-/// What to convert.
+/// The conversion to run.
 #[derive(Debug, Args)]
 pub(crate) struct Convert {
     #[command(flatten)]
     pub(crate) server: Server,
     /// The file to convert
     pub(crate) input: PathBuf,
-    /// Where the result is written; its extension chooses the container
+    /// The file to write; its extension selects the container
     pub(crate) output: PathBuf,
-    /// Keep from here, in seconds or [HH:]MM:SS
+    /// Start time, in seconds or [HH:]MM:SS
     #[arg(long)]
     pub(crate) start: Option<String>,
-    /// Keep so much
+    /// Duration, in seconds or [HH:]MM:SS
     #[arg(long)]
     pub(crate) duration: Option<String>,
     /// Scale to this height

@@ -1,4 +1,4 @@
-//! The program that reads media, which stands beside this one.
+//! The media child: the program that reads media, installed next to this one.
 
 use std::{fs::File, os::fd::AsRawFd};
 
@@ -8,29 +8,30 @@ use nix::unistd::{Uid, geteuid};
 
 const NAME: &str = "ffapi-media-child";
 
-/// What starts it: the file as it is now, opened once. Whatever is installed in its place meanwhile, and
-/// whoever may not walk the folders to it, a child that has another user among them.
+/// The command line that starts it, by a descriptor of the file as it is now. So children stay the
+/// same program during an upgrade, and a child's user needs no access to the folders above it.
 pub(crate) fn command(sandbox: Sandbox) -> anyhow::Result<Vec<String>> {
     check(sandbox, geteuid())?;
     let ours = std::env::current_exe()?;
     let path = ours.with_file_name(NAME);
-    let missing = || format!("{} is not there; it is installed beside `ffapi`", path.display());
+    let missing =
+        || format!("{} does not exist; it must be installed next to `ffapi`", path.display());
     let file = File::open(&path).with_context(missing)?;
     let mut command = vec![format!("/proc/self/fd/{}", file.as_raw_fd()), "media-child".to_owned()];
     if sandbox == Sandbox::SeccompOnly {
         command.push("seccomp-only".to_owned());
     }
-    // Open for as long as we live.
+    // The descriptor stays open for the lifetime of the process.
     std::mem::forget(file);
     Ok(command)
 }
 
-/// Without Landlock only a user of its own keeps a child from the files of everybody else.
+/// Without Landlock, only a separate user isolates a child from other files.
 fn check(sandbox: Sandbox, user: Uid) -> anyhow::Result<()> {
     anyhow::ensure!(
         sandbox == Sandbox::Full || user.is_root(),
-        "worker.sandbox = \"seccomp-only\" keeps media processes from other files by giving them another \
-         user, which only root can: run the worker as root, or on a kernel with Landlock as `full`"
+        "worker.sandbox = \"seccomp-only\" isolates media processes by running them as another user, \
+         which requires root: run the worker as root, or use `full` on a kernel with Landlock"
     );
     Ok(())
 }
@@ -40,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_landlock_only_root_keeps_children_apart() {
+    fn without_landlock_isolation_of_children_requires_root() {
         let (root, other) = (Uid::from_raw(0), Uid::from_raw(1_000));
         assert!(check(Sandbox::Full, other).is_ok());
         assert!(check(Sandbox::SeccompOnly, root).is_ok());

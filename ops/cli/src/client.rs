@@ -1,4 +1,4 @@
-//! The client verbs: the same HTTP API that everybody uses.
+//! The client commands, which use the public HTTP API.
 
 mod http;
 mod progress;
@@ -15,14 +15,14 @@ fn text<'a>(json: &'a Value, pointer: &str) -> &'a str {
     json.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Uploads, converts with a live bar, and fetches the result.
+/// Uploads a file, converts it with a progress bar, and downloads the result.
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
-pub(crate) async fn convert(asked: Convert) -> anyhow::Result<()> {
-    let client = Client::new(&asked.server)?;
-    let upload = client.upload(&asked.input).await?;
-    let name = asked.output.file_name().and_then(|name| name.to_str());
+pub(crate) async fn convert(arguments: Convert) -> anyhow::Result<()> {
+    let client = Client::new(&arguments.server)?;
+    let upload = client.upload(&arguments.input).await?;
+    let name = arguments.output.file_name().and_then(|name| name.to_str());
     let name = name.context("the output needs a file name")?;
-    let operations = operations(&asked);
+    let operations = operations(&arguments);
     let id = text(&upload, "/id").to_owned();
     let output = format!("converted/{id}/{name}");
     let body = json!({ "input": id, "output": output, "operations": operations });
@@ -30,15 +30,15 @@ pub(crate) async fn convert(asked: Convert) -> anyhow::Result<()> {
     let job = text(&created, "/job/id").to_owned();
     println!("{job}");
     let last = follow(&client, &job).await?;
-    anyhow::ensure!(last == "job.completed", "{}", why(&client, &job).await);
+    anyhow::ensure!(last == "job.completed", "{}", failure_message(&client, &job).await);
     let from = format!("/api/v1/jobs/{job}/outputs/{name}");
-    client.download(&from, &asked.output).await?;
-    println!("{}", asked.output.display());
+    client.download(&from, &arguments.output).await?;
+    println!("{}", arguments.output.display());
     Ok(())
 }
 
-fn operations(asked: &Convert) -> Vec<Value> {
-    let given = |fields: Value| {
+fn operations(arguments: &Convert) -> Vec<Value> {
+    let without_nulls = |fields: Value| {
         let mut fields = fields;
         if let Some(fields) = fields.as_object_mut() {
             fields.retain(|_, value| !value.is_null());
@@ -46,24 +46,27 @@ fn operations(asked: &Convert) -> Vec<Value> {
         fields
     };
     let mut operations = Vec::new();
-    if asked.start.is_some() || asked.duration.is_some() {
-        let (start, duration) = (time(asked.start.as_deref()), time(asked.duration.as_deref()));
-        operations.push(given(json!({ "type": "trim", "start": start, "duration": duration })));
+    if arguments.start.is_some() || arguments.duration.is_some() {
+        let (start, duration) =
+            (time(arguments.start.as_deref()), time(arguments.duration.as_deref()));
+        operations
+            .push(without_nulls(json!({ "type": "trim", "start": start, "duration": duration })));
     }
-    if let Some(height) = asked.height {
+    if let Some(height) = arguments.height {
         operations.push(json!({ "type": "scale", "height": height }));
     }
-    operations
-        .push(given(json!({ "type": "transcode", "crf": asked.crf, "preset": asked.preset })));
+    operations.push(without_nulls(
+        json!({ "type": "transcode", "crf": arguments.crf, "preset": arguments.preset }),
+    ));
     operations
 }
 
-/// A number stays a number; anything else is for the server to read.
+/// Numbers are sent as numbers; any other text is parsed by the server.
 fn time(text: Option<&str>) -> Value {
     text.map_or(Value::Null, |text| text.parse::<f64>().map_or_else(|_| json!(text), |n| json!(n)))
 }
 
-async fn why(client: &Client, job: &str) -> String {
+async fn failure_message(client: &Client, job: &str) -> String {
     let job = client.get(&format!("/api/v1/jobs/{job}")).await.unwrap_or_default();
     let (status, message) = (text(&job, "/status"), text(&job, "/error/message"));
     format!("the job is {status}: {message}")
@@ -86,13 +89,13 @@ pub(crate) async fn jobs(server: &Server) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Follows a job to its end.
+/// Follows a job until it ends.
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
 pub(crate) async fn watch(server: &Server, id: &str) -> anyhow::Result<()> {
     let client = Client::new(server)?;
     let last = follow(&client, id).await?;
     println!("{last}");
-    anyhow::ensure!(last == "job.completed", "{}", why(&client, id).await);
+    anyhow::ensure!(last == "job.completed", "{}", failure_message(&client, id).await);
     Ok(())
 }
 
@@ -111,7 +114,7 @@ fn key(given: Option<&str>, file: &Path) -> anyhow::Result<String> {
         return Ok(key.to_owned());
     }
     let key = std::fs::read_to_string(file).with_context(|| {
-        format!("no key: set FFAPI_KEY, or --key-file ({} is not there)", file.display())
+        format!("no key: set FFAPI_KEY, or --key-file ({} does not exist)", file.display())
     })?;
     Ok(key.trim().to_owned())
 }

@@ -1,5 +1,6 @@
-//! Everything that can be set: defaults < file < environment (`FFAPI_SECTION__KEY`) < files that the
-//! environment names (`FFAPI_SECTION__KEY_FILE`). A secret may stand in a provider, see `secrets`.
+//! The configuration, by increasing precedence: defaults, file, environment (`FFAPI_SECTION__KEY`),
+//! files named by the environment (`FFAPI_SECTION__KEY_FILE`). Secrets can come from a provider,
+//! see `secrets`.
 
 use std::path::{Path, PathBuf};
 
@@ -27,33 +28,33 @@ use crate::{
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// Where NATS is; `ffapi up` brings its own.
+    /// The NATS server; `ffapi up` starts its own.
     pub(crate) nats: Option<NatsConfig>,
-    /// Where Postgres is; `ffapi up` brings its own.
+    /// The Postgres server; `ffapi up` starts its own.
     pub(crate) postgres: Option<PostgresConfig>,
     pub(crate) gateway: GatewayConfig,
     pub(crate) worker: WorkerConfig,
     pub(crate) scheduling: SchedulingConfig,
     pub(crate) webhooks: WebhooksConfig,
     pub(crate) retention: RetentionConfig,
-    /// Where requests of ours may go.
+    /// The addresses that outgoing requests may connect to.
     pub(crate) egress: EgressConfig,
-    /// What tenants may have, by tier.
+    /// The limits of each tier.
     pub(crate) tiers: Tiers,
     pub(crate) storage: StorageConfig,
     pub(crate) secrets: Secrets,
     pub(crate) log: LogConfig,
     pub(crate) rotation: RotationConfig,
-    /// What it was read from.
+    /// The file it was read from.
     #[serde(skip)]
     pub(crate) file: Option<PathBuf>,
 }
 
-/// Where bytes live.
+/// The storage of uploads and outputs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct StorageConfig {
-    /// A folder that gateways and workers share.
+    /// A folder shared by gateways and workers.
     pub(crate) root: PathBuf,
 }
 
@@ -63,13 +64,13 @@ impl Default for StorageConfig {
     }
 }
 
-/// What is written to stderr.
+/// The log output on stderr.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LogConfig {
-    /// As `RUST_LOG`.
+    /// A filter as in `RUST_LOG`.
     pub(crate) filter: String,
-    /// One JSON object a line.
+    /// Writes one JSON object per line.
     pub(crate) json: bool,
 }
 
@@ -79,7 +80,7 @@ impl Default for LogConfig {
     }
 }
 
-/// Reads it all, and of the secrets those that are needed: what nobody here works with is not held.
+/// Reads the configuration with only the needed secrets; others are dropped.
 pub(crate) async fn load(file: Option<&Path>, needed: &[Secret]) -> anyhow::Result<Config> {
     let mut config = read(file)?;
     config.secrets.keep_only(needed);
@@ -88,7 +89,7 @@ pub(crate) async fn load(file: Option<&Path>, needed: &[Secret]) -> anyhow::Resu
     Ok(config)
 }
 
-/// The same, with secrets that stand in a provider still named by their place there.
+/// Reads the configuration without resolving references to secret providers.
 pub(crate) fn read(file: Option<&Path>) -> anyhow::Result<Config> {
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     if let Some(file) = file {
@@ -107,7 +108,7 @@ pub(crate) fn read(file: Option<&Path>) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// Settings that stand in files, as systemd and Kubernetes mount secrets: `FFAPI_SECTION__KEY_FILE`.
+/// Settings read from files, as systemd and Kubernetes mount secrets: `FFAPI_SECTION__KEY_FILE`.
 fn from_files() -> anyhow::Result<Vec<(String, String)>> {
     let mut settings = Vec::new();
     for (name, path) in std::env::vars() {
@@ -119,7 +120,7 @@ fn from_files() -> anyhow::Result<Vec<(String, String)>> {
     Ok(settings)
 }
 
-/// Prints it with secrets hidden.
+/// Prints the configuration with secrets hidden.
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
 pub(crate) fn print(config: &Config) -> anyhow::Result<()> {
     let mut shown = config.clone();
@@ -142,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    /// Every setting by its whole name.
+    /// Every setting by its full name.
     fn flat(value: &Value, name: &str, into: &mut BTreeMap<String, Value>) {
         match value.as_object().filter(|fields| !fields.is_empty()) {
             Some(fields) => fields.iter().for_each(|(field, value)| {
@@ -159,18 +160,18 @@ mod tests {
     }
 
     #[test]
-    fn the_document_of_settings_names_all_and_what_holds_without_them() {
+    fn the_settings_document_lists_all_settings_and_defaults() {
         let document = include_str!("../../../docs/settings.md");
         let text = document.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
         let written: Value = Figment::from(Toml::string(text)).extract().unwrap();
         let read: Config = Figment::from(Toml::string(text)).extract().unwrap();
         let (written, read) = (settings(&written), settings(&read));
         let unknown = Figment::from(Toml::string("[gateway]\nlisten_on = \"localhost\""));
-        assert!(unknown.extract::<Config>().is_err(), "what is not there is an error");
+        assert!(unknown.extract::<Config>().is_err(), "unknown settings are an error");
         let names = |settings: &BTreeMap<String, Value>| -> Vec<String> {
             settings.keys().cloned().collect()
         };
-        assert_eq!(names(&written), names(&read), "what is written, and what there is");
+        assert_eq!(names(&written), names(&read), "documented and actual settings");
         for (name, usual) in settings(&Config::default()) {
             if !usual.is_null() {
                 assert_eq!(read[&name], usual, "{name}");

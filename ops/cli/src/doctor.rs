@@ -9,15 +9,15 @@ use ffapi_projections::Database;
 
 use crate::config::Config;
 
-/// Checks everything a server needs; says what is wrong and how to mend it.
+/// Checks everything that a server needs; reports problems and how to fix them.
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
 pub(crate) async fn doctor(config: &Config) -> anyhow::Result<()> {
-    let mut ill = 0_u32;
-    let mut report = |what: &str, outcome: Result<String, String>| match outcome {
-        Ok(fine) => println!("ok    {what}: {fine}"),
-        Err(wrong) => {
-            ill = ill.saturating_add(1);
-            println!("WRONG {what}: {wrong}");
+    let mut problems = 0_u32;
+    let mut report = |component: &str, outcome: Result<String, String>| match outcome {
+        Ok(detail) => println!("ok    {component}: {detail}"),
+        Err(problem) => {
+            problems = problems.saturating_add(1);
+            println!("WRONG {component}: {problem}");
         }
     };
     report("setpriv", runs("setpriv", "it is in Debian's util-linux"));
@@ -26,7 +26,7 @@ pub(crate) async fn doctor(config: &Config) -> anyhow::Result<()> {
     report("secrets", secrets(config));
     report("NATS", nats(config).await);
     report("Postgres", postgres(config).await);
-    anyhow::ensure!(ill == 0, "{ill} of the above need mending");
+    anyhow::ensure!(problems == 0, "{problems} of the above need fixing");
     Ok(())
 }
 
@@ -36,32 +36,32 @@ fn runs(program: &str, hint: &str) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Starts a child in an empty folder, and asks what it is linked with once it has locked itself in.
+/// Starts a media child in an empty folder and asks for its FFmpeg version once it is sandboxed.
 fn child(config: &Config) -> Result<String, String> {
-    let words = |error: &dyn std::fmt::Display| error.to_string();
-    let folder = tempfile::tempdir().map_err(|error| words(&error))?;
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let folder = tempfile::tempdir().map_err(|error| text(&error))?;
     let scratch = folder.path().join("out").join(protocol::SCRATCH);
-    std::fs::create_dir_all(scratch).map_err(|error| words(&error))?;
-    let (to, theirs) = UnixStream::pair().map_err(|error| words(&error))?;
-    let command = crate::child::command(config.worker.sandbox).map_err(|error| words(&error))?;
+    std::fs::create_dir_all(scratch).map_err(|error| text(&error))?;
+    let (stdin, child_stdin) = UnixStream::pair().map_err(|error| text(&error))?;
+    let command = crate::child::command(config.worker.sandbox).map_err(|error| text(&error))?;
     let (program, arguments) = command.split_first().ok_or("there is no media child")?;
     let mut child = Command::new(program)
         .args(arguments)
         .current_dir(folder.path())
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdin(Stdio::from(OwnedFd::from(child_stdin)))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .map_err(|error| words(&error))?;
-    let asked = protocol::send(&to, &Task::Capabilities, &[]);
-    let mut locked_in = None;
-    let mut linked = None;
-    if let (Ok(()), Some(from)) = (asked, &mut child.stdout) {
-        while let Ok(Some(said)) = protocol::read::<ChildMessage>(from) {
-            match said {
-                ChildMessage::Ready { sandbox } => locked_in = Some(sandbox),
+        .map_err(|error| text(&error))?;
+    let sent = protocol::send(&stdin, &Task::Capabilities, &[]);
+    let mut sandboxed_by = None;
+    let mut ffmpeg = None;
+    if let (Ok(()), Some(from)) = (sent, &mut child.stdout) {
+        while let Ok(Some(message)) = protocol::read::<ChildMessage>(from) {
+            match message {
+                ChildMessage::Ready { sandbox } => sandboxed_by = Some(sandbox),
                 ChildMessage::Capabilities(capabilities) => {
-                    linked = Some(capabilities.ffmpeg);
+                    ffmpeg = Some(capabilities.ffmpeg);
                     break;
                 }
                 _ => {}
@@ -70,13 +70,13 @@ fn child(config: &Config) -> Result<String, String> {
     }
     let _ = child.kill();
     let _ = child.wait();
-    let locked_in = locked_in.ok_or(
-        "it cannot lock itself in; this kernel may lack Landlock: set worker.sandbox = \
-         \"seccomp-only\" to go on without",
+    let sandboxed_by = sandboxed_by.ok_or(
+        "it cannot enter its sandbox; this kernel may lack Landlock: set worker.sandbox = \
+         \"seccomp-only\" to continue without it",
     )?;
-    let linked = linked.ok_or("it cannot say what its FFmpeg can do")?;
+    let ffmpeg = ffmpeg.ok_or("it cannot report the capabilities of its FFmpeg")?;
     Ok(format!(
-        "locks itself in by {locked_in}; linked with {linked}, whose known faults are at \
+        "sandboxed by {sandboxed_by}; linked with {ffmpeg}, whose known vulnerabilities are at \
          https://ffmpeg.org/security.html"
     ))
 }
@@ -100,7 +100,7 @@ async fn nats(config: &Config) -> Result<String, String> {
     })?;
     let version = nats.server_version();
     topology::check(&nats).await.map_err(|error| error.to_string())?;
-    Ok(format!("nats-server {version}, streams as wanted"))
+    Ok(format!("nats-server {version}, streams are up to date"))
 }
 
 async fn postgres(config: &Config) -> Result<String, String> {
@@ -109,9 +109,9 @@ async fn postgres(config: &Config) -> Result<String, String> {
     let settings = config.postgres.as_ref().ok_or(missing)?;
     let database = Database::connect(settings).map_err(|error| error.to_string())?;
     let version = database.server_version().await.map_err(|error| {
-        format!("{error}; is Postgres running there, and does it let this user in?")
+        format!("{error}; is Postgres running there, and does it accept this user?")
     })?;
     let checked = ffapi_projections::positions(&database).await;
-    checked.map_err(|_| "the schema is missing; `ffapi migrate` makes it".to_owned())?;
-    Ok(format!("Postgres {version}, schema there"))
+    checked.map_err(|_| "the schema is missing; `ffapi migrate` creates it".to_owned())?;
+    Ok(format!("Postgres {version}, schema exists"))
 }

@@ -1,22 +1,22 @@
-//! What must not be known, and who needs which of it.
+//! The secrets of the service, and which of them a process needs.
 
 use anyhow::Context;
 use ffapi_gateway::Pepper;
 use ffapi_nats::{Nats, SignedHeads};
-use ffapi_projections::{AnchorSigner, Notary};
+use ffapi_projections::{AnchorSigner, AnchorVerifier};
 use serde::{Deserialize, Serialize};
 
-/// 32 bytes each, in hex. `ffapi up` makes its own.
+/// The secrets, 32 bytes each in hex. `ffapi up` generates its own.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Secrets {
-    /// Encrypts the vault.
+    /// The master key that encrypts the vault.
     pub(crate) master_key: String,
-    /// Hashes API keys.
+    /// The pepper for the hashes of API keys.
     pub(crate) pepper: String,
-    /// Signs what the audit trail rests on: the seed of an ed25519 key.
+    /// The seed of the ed25519 key that signs the anchors of the audit trail.
     pub(crate) signing_key: String,
-    /// The public half of that, for whoever only looks whether a signature holds. No secret.
+    /// Its public key, for processes that only verify signatures. Not a secret.
     pub(crate) verifying_key: String,
 }
 
@@ -26,7 +26,7 @@ impl std::fmt::Debug for Secrets {
     }
 }
 
-/// One of them.
+/// Identifies a field of [`Secrets`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Secret {
     Master,
@@ -67,7 +67,7 @@ impl Secrets {
         }
     }
 
-    /// Each that is set, under its whole name.
+    /// Every secret with the full name of its setting.
     pub(crate) fn named(&mut self) -> [(&'static str, &mut String); 4] {
         let Self { master_key, pepper, signing_key, verifying_key } = self;
         [
@@ -78,8 +78,8 @@ impl Secrets {
         ]
     }
 
-    /// Forgets what is not needed. Where the public half of the signing key is needed and not set, the
-    /// signing key stays until [`Secrets::derive`] has made it of that.
+    /// Drops the secrets that are not needed. If the public key is needed but not set, the signing
+    /// key is kept until [`Secrets::derive`] has derived it.
     pub(crate) fn keep_only(&mut self, needed: &[Secret]) {
         let to_derive = needed.contains(&Secret::Verifying) && self.verifying_key.is_empty();
         for which in Secret::ALL {
@@ -90,7 +90,7 @@ impl Secrets {
         }
     }
 
-    /// Makes the public half of a signing key that is there, and forgets the key if only that is needed.
+    /// Derives the public key from the signing key, and drops the latter if it is not needed.
     pub(crate) fn derive(&mut self, needed: &[Secret]) {
         if self.verifying_key.is_empty()
             && needed.contains(&Secret::Verifying)
@@ -104,7 +104,7 @@ impl Secrets {
         }
     }
 
-    /// Puts a word in the place of each that must not be printed.
+    /// Replaces every secret by a placeholder for printing.
     pub(crate) fn hide(&mut self) {
         for which in [Secret::Master, Secret::Pepper, Secret::Signing] {
             let text = self.text_mut(which);
@@ -122,33 +122,33 @@ impl Secrets {
         })
     }
 
-    /// What opens the vault.
+    /// The master key of the vault.
     pub(crate) fn master(&self) -> anyhow::Result<[u8; 32]> {
         self.bytes(Secret::Master)
     }
 
-    /// What hashes keys.
+    /// The pepper for the hashes of API keys.
     pub(crate) fn pepper(&self) -> anyhow::Result<Pepper> {
         Ok(Pepper::new(self.bytes(Secret::Pepper)?, 1))
     }
 
-    /// What signatures are checked with.
+    /// The public key that signatures are verified with.
     pub(crate) fn verifying(&self) -> anyhow::Result<[u8; 32]> {
         self.bytes(Secret::Verifying)
     }
 
-    /// Who signs anchors.
+    /// The signer of anchors.
     pub(crate) fn signer(&self, nats: &Nats) -> anyhow::Result<AnchorSigner> {
         Ok(AnchorSigner::new(self.bytes(Secret::Signing)?, SignedHeads::new(nats.clone())))
     }
 
-    /// Who says which anchors are ours.
-    pub(crate) fn notary(&self, nats: &Nats) -> anyhow::Result<Notary> {
-        Notary::new(self.verifying()?, SignedHeads::new(nats.clone()))
+    /// The verifier of anchors.
+    pub(crate) fn verifier(&self, nats: &Nats) -> anyhow::Result<AnchorVerifier> {
+        AnchorVerifier::new(self.verifying()?, SignedHeads::new(nats.clone()))
             .context("secrets.verifying_key")
     }
 
-    /// Whether all of them are there.
+    /// Checks that all secrets are set and valid.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         Secret::ALL.into_iter().try_for_each(|which| self.bytes(which).map(|_| ()))
     }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_needed_is_forgotten() {
+    fn secrets_that_are_not_needed_are_dropped() {
         let mut secrets = all();
         secrets.keep_only(&[Secret::Master]);
         secrets.derive(&[Secret::Master]);
@@ -175,17 +175,17 @@ mod tests {
     }
 
     #[test]
-    fn who_only_looks_at_signatures_does_not_keep_what_signs() {
+    fn a_verifier_does_not_keep_the_signing_key() {
         let needed = [Secret::Verifying];
         let mut secrets = all();
         secrets.keep_only(&needed);
         secrets.derive(&needed);
         let public = hex::encode(ffapi_projections::verifying_key([0x33; 32]));
         assert_eq!((secrets.signing_key.as_str(), &secrets.verifying_key), ("", &public));
-        // Told of both, it does not look at the key that signs at all.
-        let mut told = all();
-        told.verifying_key.clone_from(&public);
-        told.keep_only(&needed);
-        assert_eq!((told.signing_key.as_str(), &told.verifying_key), ("", &public));
+        // With both keys set, the signing key is dropped at once.
+        let mut both = all();
+        both.verifying_key.clone_from(&public);
+        both.keep_only(&needed);
+        assert_eq!((both.signing_key.as_str(), &both.verifying_key), ("", &public));
     }
 }

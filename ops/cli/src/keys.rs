@@ -1,4 +1,4 @@
-//! Keys made by whoever runs the service, for there is no first key to ask with.
+//! Keys created by the operator without the API, which would need a first key.
 
 use std::collections::BTreeSet;
 
@@ -13,41 +13,42 @@ use ffapi_gateway::{Pepper, mint};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::{arguments::KeysVerb, config::Config, roles::Ground};
+use crate::{arguments::KeysVerb, config::Config, roles::AppContext};
 
-/// A key to make.
+/// The parameters of a key to create.
 pub(crate) struct Create {
     pub(crate) tenant: Tenant,
     pub(crate) name: String,
     pub(crate) scopes: BTreeSet<Scope>,
-    /// Of its account, from now on.
+    /// The new tier of its account, if it is to change.
     pub(crate) tier: Option<Tier>,
 }
 
-/// True if anybody ever made a key.
-pub(crate) async fn are_there(ground: &Ground) -> anyhow::Result<bool> {
-    Ok(ground.commands.log().last_matching("ev.key.>").await? > 0)
+/// True if any key was ever created.
+pub(crate) async fn exist(context: &AppContext) -> anyhow::Result<bool> {
+    Ok(context.commands.log().last_matching("ev.key.>").await? > 0)
 }
 
-/// Makes a key; `keep` has its secret before the log has the key.
+/// Creates a key and returns its secret. `keep` is called with the secret before the key is
+/// appended to the log.
 pub(crate) async fn create(
-    ground: &Ground,
+    context: &AppContext,
     pepper: &Pepper,
     wanted: Create,
     keep: impl FnOnce(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<String> {
     let caller = Caller::process("operator");
     let tenant = wanted.tenant.as_str();
-    let account = ground.commands.state::<Account>(tenant, tenant).await?;
+    let account = context.commands.state::<Account>(tenant, tenant).await?;
     anyhow::ensure!(
         account.is_open(),
-        "the account of {tenant} is erased, or is being erased: an admin may open it anew by POST \
+        "the account of {tenant} is erased, or is being erased: an admin can reopen it with POST \
          /api/v1/accounts/{tenant}/reopen"
     );
     if wanted.tier.is_some() {
         let command =
             AccountCommand::Change { tier: wanted.tier, limits: Box::default(), allowed_ips: None };
-        ground.commands.handle::<Account>(tenant, tenant, &caller, command).await?;
+        context.commands.handle::<Account>(tenant, tenant, &caller, command).await?;
     }
     let id = KeyId::from_uuid(Uuid::now_v7());
     let minted = mint(pepper, id, random()?);
@@ -59,27 +60,27 @@ pub(crate) async fn create(
         pepper_version: minted.pepper_version,
         scopes: wanted.scopes,
         terms: KeyTerms::default(),
-        by: Grant::of_the_house(),
+        by: Grant::unrestricted(),
         at: Timestamp::from_millis(millis(id)),
     };
-    ground.commands.handle::<Key>(tenant, &id.to_string(), &caller, command).await?;
+    context.commands.handle::<Key>(tenant, &id.to_string(), &caller, command).await?;
     Ok(minted.secret)
 }
 
-/// When an id was made.
+/// The creation time of an id, in milliseconds since the epoch.
 fn millis(id: KeyId) -> u64 {
     let made = id.uuid().get_timestamp().map(|made| made.to_unix()).unwrap_or_default();
     made.0.saturating_mul(1_000).saturating_add(u64::from(made.1 / 1_000_000))
 }
 
-/// 32 bytes that nobody can guess.
+/// 32 bytes from the system's secure random source.
 pub(crate) fn random() -> anyhow::Result<[u8; 32]> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;
     Ok(bytes)
 }
 
-fn word<T: DeserializeOwned>(text: String) -> anyhow::Result<T> {
+fn parse_name<T: DeserializeOwned>(text: String) -> anyhow::Result<T> {
     Ok(serde_json::from_value(text.into())?)
 }
 
@@ -87,17 +88,17 @@ fn word<T: DeserializeOwned>(text: String) -> anyhow::Result<T> {
 #[expect(clippy::print_stdout, reason = "the key is shown to its user")]
 pub(crate) async fn run(config: &Config, verb: KeysVerb) -> anyhow::Result<()> {
     let KeysVerb::Create { tenant, name, scope, tier } = verb;
-    let scopes: anyhow::Result<BTreeSet<Scope>> = scope.into_iter().map(word).collect();
+    let scopes: anyhow::Result<BTreeSet<Scope>> = scope.into_iter().map(parse_name).collect();
     let scopes = scopes.context("--scope")?;
-    // What is not asked for is not given: `admin` sees every tenant.
-    let usual = || BTreeSet::from([Scope::JobsRead, Scope::JobsWrite]);
-    let scopes = if scopes.is_empty() { usual() } else { scopes };
-    let tier = tier.map(word::<Tier>).transpose().context("--tier")?;
+    // `admin` is never granted by default, because it includes every tenant.
+    let default_scopes = || BTreeSet::from([Scope::JobsRead, Scope::JobsWrite]);
+    let scopes = if scopes.is_empty() { default_scopes() } else { scopes };
+    let tier = tier.map(parse_name::<Tier>).transpose().context("--tier")?;
     let tenant = tenant.parse().context("--tenant")?;
-    let ground = Ground::new(config).await?;
+    let context = AppContext::new(config).await?;
     let pepper = config.secrets.pepper()?;
     let secret =
-        create(&ground, &pepper, Create { tenant, name, scopes, tier }, |_| Ok(())).await?;
+        create(&context, &pepper, Create { tenant, name, scopes, tier }, |_| Ok(())).await?;
     println!("{secret}");
     Ok(())
 }

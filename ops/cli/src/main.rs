@@ -1,4 +1,4 @@
-//! The one binary: server, operator's tool and client.
+//! The `ffapi` binary: server, operator tool and client.
 
 mod arguments;
 mod audit;
@@ -35,15 +35,15 @@ fn main() -> ExitCode {
     if !is_client(&arguments.verb) {
         process::prepare();
     }
-    // One for the whole process: a second one is refused, and the first stays.
+    // The default of the whole process; an error means that one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
-    // `block_on` runs here, on the main thread: servers started by it live as long as we do.
+    // `block_on` runs on the main thread, so servers started by it live as long as the process.
     let outcome = runtime.block_on(run(arguments));
-    // Whatever still blocks on a disk or a pipe does not keep us.
+    // Tasks that still block on a disk or a pipe do not delay the exit.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -75,7 +75,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Keys { verb } => keys::run(&config, verb).await,
         Verb::Nats { verb } => subscriber::make(verb),
         Verb::Audit { verb } => audit::run(&config, verb).await,
-        Verb::Projections { verb } => Box::pin(readmodels::look_after(&config, &verb)).await,
+        Verb::Projections { verb } => Box::pin(readmodels::run(&config, &verb)).await,
         Verb::Replay(asked) => replay::replay(&config, asked).await,
         Verb::Report => Box::pin(report::print(&config)).await,
         Verb::Simulate(asked) => simulate::simulate(&config, asked).await,
@@ -86,12 +86,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// True of what anybody does with a server elsewhere; what it writes is for whom its user wants.
+/// True for client commands. Files that they write have the permissions that their user wants.
 const fn is_client(verb: &Verb) -> bool {
     matches!(verb, Verb::Convert(_) | Verb::Jobs(_) | Verb::Watch { .. } | Verb::Cancel { .. })
 }
 
-/// The secrets that a verb works with.
+/// The secrets that a command needs.
 const fn secrets(verb: &Verb) -> &'static [Secret] {
     match verb {
         Verb::Gateway => Role::Gateway.secrets(),

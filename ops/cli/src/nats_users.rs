@@ -1,5 +1,5 @@
-//! The users of the private NATS: those that `ops/nats/users.conf` names, with passwords that are made
-//! once and kept beside the log.
+//! The users of the private NATS: those of `ops/nats/users.conf`, with passwords that are generated
+//! once and stored next to the log.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -12,11 +12,11 @@ use ffapi_embedded::private;
 
 use crate::keys;
 
-/// What each user may: the same file that a server of one's own includes.
+/// The permissions of each user: the same file that an external server includes.
 const RULES: &str = include_str!("../../nats/users.conf");
-/// How it names a user's password.
+/// The prefix of the variable for a user's password in that file.
 const VARIABLE: &str = "$FFAPI_NATS_";
-/// In the folder of the server.
+/// The file with the passwords, in the server's folder.
 const FILE: &str = "users.json";
 
 /// A password for each user.
@@ -29,8 +29,8 @@ impl fmt::Debug for NatsUsers {
 }
 
 impl NatsUsers {
-    /// Those of a server's folder; passwords that are missing, as in the folder of a version that had
-    /// no users, are made.
+    /// Loads the users of a server's folder. Missing passwords are generated, as for a folder of an
+    /// older version without users.
     pub(crate) fn of(folder: &Path) -> anyhow::Result<Self> {
         private::folder(folder).with_context(|| folder.display().to_string())?;
         let path = folder.join(FILE);
@@ -52,7 +52,7 @@ impl NatsUsers {
         Ok(Self(users))
     }
 
-    /// What the server's configuration says of them.
+    /// The users' part of the server configuration.
     pub(crate) fn configuration(&self) -> String {
         let define = |(name, password): (&String, &String)| {
             format!("{}: \"{password}\"\n", variable(name).trim_start_matches('$'))
@@ -60,7 +60,7 @@ impl NatsUsers {
         self.0.iter().map(define).collect::<String>() + RULES
     }
 
-    /// What one of them connects to.
+    /// The server URL with the credentials of a user.
     pub(crate) fn url(&self, server: &str, name: &str) -> anyhow::Result<String> {
         let password = self.0.get(name).with_context(|| format!("NATS has no user {name}"))?;
         let address = server.trim_start_matches("nats://");
@@ -68,12 +68,12 @@ impl NatsUsers {
     }
 }
 
-/// `$FFAPI_NATS_TENANT_ACME` of `tenant-acme`.
+/// The variable of a user, like `$FFAPI_NATS_TENANT_ACME` for `tenant-acme`.
 fn variable(name: &str) -> String {
     format!("{VARIABLE}{}", name.to_uppercase().replace('-', "_"))
 }
 
-/// Every user that the rules name.
+/// Every user named in the rules.
 fn names() -> impl Iterator<Item = String> {
     let lines = RULES.lines().filter(|line| !line.trim_start().starts_with('#'));
     lines.flat_map(|line| line.split(VARIABLE).skip(1)).map(|rest| {
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_user_of_the_rules_has_a_password_that_stays() {
+    fn every_user_gets_a_stable_password() {
         let folder = tempfile::tempdir().unwrap();
         let users = NatsUsers::of(folder.path()).unwrap();
         for name in ["operator", "gateway", "projector", "conductor", "worker", "tenant-acme"] {
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(users.0, again.0);
         let file = folder.path().join(FILE);
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        // A user that the rules have gained gets a password; the others keep theirs.
+        // A user added to the rules gets a password; the others keep theirs.
         let mut fewer = users.0.clone();
         fewer.remove("worker");
         private::write(&file, &serde_json::to_string(&fewer).unwrap()).unwrap();
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn no_variable_of_the_rules_is_left_undefined_and_no_password_is_shown() {
+    fn every_variable_is_defined_and_no_password_is_printed() {
         let folder = tempfile::tempdir().unwrap();
         let users = NatsUsers::of(folder.path()).unwrap();
         let text = users.configuration();

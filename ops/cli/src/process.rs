@@ -1,4 +1,4 @@
-//! What a process that serves sets up before it does anything else.
+//! The setup of a server process, before anything else.
 
 use nix::sys::{
     prctl,
@@ -6,22 +6,22 @@ use nix::sys::{
     stat::{Mode, umask},
 };
 
-/// More descriptors than that are not asked for.
-const DESCRIPTORS: u64 = 1 << 20;
+/// Maximum file descriptor limit that is requested.
+const MAX_DESCRIPTORS: u64 = 1 << 20;
 
-/// Keeps others out of what it makes and holds, and takes the descriptors that it may have.
+/// Makes files and memory inaccessible to other processes, and raises the descriptor limit.
 pub(crate) fn prepare() {
-    // Whatever is made, by whatever library, is its owner's alone.
+    // Files that any library creates are accessible to their owner only.
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
-    // Another process of the same user, as a media child is where we are not root, cannot look into our
-    // memory, environment and descriptors; nor is any of it written into a core file.
+    // Other processes of the same user, such as media children of an unprivileged worker, cannot
+    // read the memory, environment and descriptors; nor are they written into a core file.
     if let Err(error) = prctl::set_dumpable(false) {
-        tracing::warn!(%error, "other processes of this user can look into this one");
+        tracing::warn!(%error, "other processes of this user can inspect this one");
     }
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < hard.min(DESCRIPTORS)
-        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard.min(DESCRIPTORS), hard)
+        && soft < hard.min(MAX_DESCRIPTORS)
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard.min(MAX_DESCRIPTORS), hard)
     {
-        tracing::warn!(%error, soft, "no more descriptors can be had");
+        tracing::warn!(%error, soft, "the file descriptor limit cannot be raised");
     }
 }

@@ -4,31 +4,32 @@ use ffapi_projections::{
     Rebuild, positions,
 };
 
-use crate::{arguments::ProjectionsVerb, config::Config, roles::Ground};
+use crate::{arguments::ProjectionsVerb, config::Config, roles::AppContext};
 
-/// Says how far the read models are, or builds one anew.
-pub(crate) async fn look_after(config: &Config, verb: &ProjectionsVerb) -> anyhow::Result<()> {
-    let ground = Ground::new(config).await?;
+/// Prints the positions of the read models, or rebuilds one.
+pub(crate) async fn run(config: &Config, verb: &ProjectionsVerb) -> anyhow::Result<()> {
+    let context = AppContext::new(config).await?;
     match verb {
-        ProjectionsVerb::Status => status(&ground).await,
+        ProjectionsVerb::Status => status(&context).await,
         ProjectionsVerb::Rebuild { name } => {
-            let log = ground.commands.log().clone();
+            let log = context.commands.log().clone();
             match name.as_str() {
-                JobDetail::NAME => rebuild(ground, log, JobDetail).await,
-                JobList::NAME => rebuild(ground, log, JobList).await,
-                BatchList::NAME => rebuild(ground, log, BatchList).await,
-                Presets::NAME => rebuild(ground, log, Presets).await,
-                Queue::NAME => rebuild(ground, log, Queue).await,
-                Pace::NAME => rebuild(ground, log, Pace).await,
-                Archive::NAME => rebuild(ground, log, Archive).await,
-                AuditDecisions::NAME => rebuild(ground, log, AuditDecisions).await,
-                _ => anyhow::bail!("there is no such read model to rebuild; there are {NAMES:?}"),
+                JobDetail::NAME => rebuild(context, log, JobDetail).await,
+                JobList::NAME => rebuild(context, log, JobList).await,
+                BatchList::NAME => rebuild(context, log, BatchList).await,
+                Presets::NAME => rebuild(context, log, Presets).await,
+                Queue::NAME => rebuild(context, log, Queue).await,
+                Pace::NAME => rebuild(context, log, Pace).await,
+                Archive::NAME => rebuild(context, log, Archive).await,
+                AuditDecisions::NAME => rebuild(context, log, AuditDecisions).await,
+                _ => anyhow::bail!("no such read model; those that can be rebuilt are {NAMES:?}"),
             }
         }
     }
 }
 
-/// What can be built anew. What was noted beside the log cannot: its oldest is forgotten there.
+/// The read models that can be rebuilt. The audit notes cannot, because their stream drops old
+/// ones.
 const NAMES: [&str; 8] = [
     JobDetail::NAME,
     JobList::NAME,
@@ -41,21 +42,25 @@ const NAMES: [&str; 8] = [
 ];
 
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
-async fn status(ground: &Ground) -> anyhow::Result<()> {
-    let ends = Ends::now(ground.commands.log()).await?;
-    for (name, at, parked) in positions(&ground.database).await? {
+async fn status(context: &AppContext) -> anyhow::Result<()> {
+    let ends = Ends::now(context.commands.log()).await?;
+    for (name, at, parked) in positions(&context.database).await? {
         match ends.of(&name) {
             Some(end) => println!("{name}: at {at} of {end}, {parked} parked"),
-            None => println!("{name}: as of {at}, built when somebody asks"),
+            None => println!("{name}: as of {at}, built on demand"),
         }
     }
     Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
-async fn rebuild<P: Projection>(ground: Ground, log: Log, projection: P) -> anyhow::Result<()> {
-    let codec = ground.commands.codec().clone();
-    let rebuild = Rebuild::begin(ground.database, log, codec, projection).await?;
+async fn rebuild<P: Projection>(
+    context: AppContext,
+    log: Log,
+    projection: P,
+) -> anyhow::Result<()> {
+    let codec = context.commands.codec().clone();
+    let rebuild = Rebuild::begin(context.database, log, codec, projection).await?;
     let at = rebuild.catch_up().await?;
     let differences = rebuild.differences().await?;
     rebuild.switch().await?;

@@ -20,12 +20,12 @@ use ffapi_nats::{Codec, Decision, Message, Position};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
-use crate::{arguments::Replay, config::Config, roles::Ground};
+use crate::{arguments::Replay, config::Config, roles::AppContext};
 
-/// Prints the log, or a part of it, one event a line.
+/// Prints the log, or a part of it, one event per line.
 pub(crate) async fn replay(config: &Config, asked: Replay) -> anyhow::Result<()> {
-    let ground = Ground::new(config).await?;
-    let log = ground.commands.log();
+    let context = AppContext::new(config).await?;
+    let log = context.commands.log();
     let from = asked.from.as_deref().map(str::parse::<Position>).transpose()?;
     let since = asked.since.as_deref().map(str::parse::<Timestamp>).transpose();
     let since = since.context("--since is a time like 2026-11-21T12:00:00Z")?;
@@ -42,7 +42,7 @@ pub(crate) async fn replay(config: &Config, asked: Replay) -> anyhow::Result<()>
         if from.is_some_and(|from| message.sequence < from.sequence) {
             continue;
         }
-        for line in lines(ground.commands.codec(), &message, log.identity().epoch).await? {
+        for line in lines(context.commands.codec(), &message, log.identity().epoch).await? {
             let at = line.get("at").and_then(serde_json::Value::as_str);
             let at = at.and_then(|at| at.parse::<Timestamp>().ok());
             if since.is_none_or(|since| at.is_some_and(|at| at >= since)) {

@@ -2,11 +2,11 @@ use std::io::Write;
 
 use ffapi_projections::{Rebuild, Report, report};
 
-use crate::{config::Config, roles::Ground};
+use crate::{config::Config, roles::AppContext};
 
-/// Builds the report's rows from the whole log, then prints them.
+/// Computes the report from the whole log and prints it.
 pub(crate) async fn print(config: &Config) -> anyhow::Result<()> {
-    let Ground { commands, database, .. } = Ground::new(config).await?;
+    let AppContext { commands, database, .. } = AppContext::new(config).await?;
     let (log, codec) = (commands.log().clone(), commands.codec().clone());
     let rebuild = Rebuild::begin(database.clone(), log, codec, Report).await?;
     let at = rebuild.catch_up().await?;

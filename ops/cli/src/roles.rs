@@ -1,4 +1,4 @@
-//! The roles, together or apart: the same code either way.
+//! The roles, which run in one process or in separate ones with the same code.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{arguments::TopologyVerb, child, config::Config, keyring::Secret, rotation, telemetry};
 
-/// What a process does.
+/// A role of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Gateway,
@@ -27,10 +27,10 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// The secrets that it works with; no other is read by a process that has this role alone.
+    /// The secrets that it needs; a process with this role alone reads no others.
     pub(crate) const fn secrets(self) -> &'static [Secret] {
         match self {
-            // It hashes what keys show, and looks whether the audit trail's signatures hold.
+            // It hashes the secrets of keys, and verifies the signatures of the audit trail.
             Self::Gateway => &[Secret::Master, Secret::Pepper, Secret::Verifying],
             Self::Projector => &[Secret::Master, Secret::Signing],
             Self::Conductor | Self::Worker => &[Secret::Master],
@@ -38,14 +38,14 @@ impl Role {
     }
 }
 
-/// What every role stands on: personal fields are opened by each, so each has the master key.
-pub(crate) struct Ground {
+/// What every role needs. All of them decrypt personal fields, so all have the master key.
+pub(crate) struct AppContext {
     pub(crate) commands: Arc<Commands>,
     pub(crate) database: Database,
     pub(crate) vault: Vault,
 }
 
-impl Ground {
+impl AppContext {
     pub(crate) async fn new(config: &Config) -> anyhow::Result<Self> {
         let nats = connect(config).await?;
         let database = database(config)?;
@@ -72,7 +72,7 @@ fn database(config: &Config) -> anyhow::Result<Database> {
     Ok(Database::connect(postgres)?)
 }
 
-/// Ends the process' work on Ctrl-C or SIGTERM.
+/// A token that is cancelled on Ctrl-C or SIGTERM.
 pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let token = stop.clone();
@@ -90,18 +90,18 @@ pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
 
 type Running = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
-/// Runs roles until told to stop; the first that fails ends them all.
+/// Runs roles until `stop` is cancelled; the first failure stops them all.
 pub(crate) async fn run(
     config: &Config,
-    ground: &Ground,
+    context: &AppContext,
     roles: &[Role],
     stop: &CancellationToken,
-    told: impl FnOnce(std::net::SocketAddr),
+    on_listen: impl FnOnce(std::net::SocketAddr),
 ) -> anyhow::Result<()> {
     let mut running: JoinSet<anyhow::Result<()>> = JoinSet::new();
-    let mut told = Some(told);
+    let mut on_listen = Some(on_listen);
     for role in roles {
-        for task in start(config, ground, *role, stop, &mut told).await? {
+        for task in start(config, context, *role, stop, &mut on_listen).await? {
             running.spawn(task);
         }
     }
@@ -113,24 +113,24 @@ pub(crate) async fn run(
         }
         stop.cancel();
     }
-    ground.commands.log().nats().close().await;
+    context.commands.log().nats().close().await;
     outcome
 }
 
 async fn start(
     config: &Config,
-    ground: &Ground,
+    context: &AppContext,
     role: Role,
     stop: &CancellationToken,
-    told: &mut Option<impl FnOnce(std::net::SocketAddr)>,
+    on_listen: &mut Option<impl FnOnce(std::net::SocketAddr)>,
 ) -> anyhow::Result<Vec<Running>> {
-    let (commands, stop) = (Arc::clone(&ground.commands), stop.clone());
+    let (commands, stop) = (Arc::clone(&context.commands), stop.clone());
     let (log, codec) = (commands.log().clone(), commands.codec().clone());
     Ok(match role {
         Role::Gateway => {
-            let patience = Duration::from_millis(config.gateway.max_key_lag);
+            let max_lag = Duration::from_millis(config.gateway.max_key_lag);
             let directory =
-                CredentialStore::new(config.secrets.pepper()?, config.tiers.clone(), patience);
+                CredentialStore::new(config.secrets.pepper()?, config.tiers.clone(), max_lag);
             let directory = Arc::new(directory);
             let known = Arc::clone(&directory);
             let following = {
@@ -139,19 +139,19 @@ async fn start(
             };
             let services = Services {
                 commands,
-                database: ground.database.clone(),
+                database: context.database.clone(),
                 storage: storage(config)?,
                 directory,
-                notary: config.secrets.notary(ground.nats())?,
+                notary: config.secrets.verifier(context.nats())?,
                 egress: config.egress.clone(),
-                vault: ground.vault.clone(),
+                vault: context.vault.clone(),
             };
             let server = Server::bind(&config.gateway, services).await?;
-            if let Some(told) = told.take() {
-                told(server.address());
+            if let Some(on_listen) = on_listen.take() {
+                on_listen(server.address());
             }
             let serving = async move {
-                // Nobody is turned away for want of a key that is only not read yet.
+                // No key is rejected only because it is not loaded yet.
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
                     () = known.ready() => {}
@@ -162,33 +162,33 @@ async fn start(
         }
         Role::Projector => {
             vec![
-                follow(ground, JobDetail, &stop),
-                follow(ground, JobList, &stop),
-                follow(ground, BatchList, &stop),
-                follow(ground, Queue, &stop),
-                follow(ground, Pace, &stop),
-                follow(ground, Presets, &stop),
-                follow(ground, Webhooks::new(log.clone()), &stop),
-                follow(ground, Archive, &stop),
-                follow(ground, AuditDecisions, &stop),
-                follow_in(ground, log.notes(), AuditNotes, &stop),
-                notarize(config, ground, &stop)?,
-                replay(ground, &stop),
+                follow(context, JobDetail, &stop),
+                follow(context, JobList, &stop),
+                follow(context, BatchList, &stop),
+                follow(context, Queue, &stop),
+                follow(context, Pace, &stop),
+                follow(context, Presets, &stop),
+                follow(context, Webhooks::new(log.clone()), &stop),
+                follow(context, Archive, &stop),
+                follow(context, AuditDecisions, &stop),
+                follow_in(context, log.notes(), AuditNotes, &stop),
+                sign_anchors(config, context, &stop)?,
+                replay(context, &stop),
             ]
         }
         Role::Conductor => {
             let conductor = Conductor::new(commands, config.tiers.clone(), &config.scheduling);
             let sender = Sender::new(
-                Arc::clone(&ground.commands),
-                ground.database.clone(),
-                ground.vault.clone(),
+                Arc::clone(&context.commands),
+                context.database.clone(),
+                context.vault.clone(),
                 egress(config)?,
                 config.webhooks.clone(),
             );
             let (stop_sending, stop_removing) = (stop.clone(), stop.clone());
             let retention = Retention::new(
-                Arc::clone(&ground.commands),
-                ground.database.clone(),
+                Arc::clone(&context.commands),
+                context.database.clone(),
                 storage(config)?,
                 config.retention.clone(),
             );
@@ -199,7 +199,7 @@ async fn start(
             ]
         }
         Role::Worker => {
-            // On the storage's disk, so that inputs and outputs are linked and not copied.
+            // On the same disk as the storage, so that files are linked and not copied.
             let folder = config.storage.root.join(".work");
             let child = child::command(config.worker.sandbox)?;
             let sources = InputFetcher {
@@ -216,55 +216,59 @@ async fn start(
     })
 }
 
-/// The one way out.
+/// The client for all outgoing requests.
 fn egress(config: &Config) -> anyhow::Result<Egress> {
     Egress::new(&config.egress).map_err(|error| anyhow::anyhow!(error)).context("egress")
 }
 
-/// Where bytes live.
+/// The storage of uploads and outputs.
 fn storage(config: &Config) -> anyhow::Result<Storage> {
     let root = &config.storage.root;
     Storage::open(root).with_context(|| format!("storage.root {}", root.display()))
 }
 
-/// One read model's runner, over the log.
+/// Runs a read model on the event log.
 fn follow<P: Projection + 'static>(
-    ground: &Ground,
+    context: &AppContext,
     projection: P,
     stop: &CancellationToken,
 ) -> Running {
-    follow_in(ground, ground.commands.log().clone(), projection, stop)
+    follow_in(context, context.commands.log().clone(), projection, stop)
 }
 
-/// Signs what the archive holds, every so often.
-fn notarize(config: &Config, ground: &Ground, stop: &CancellationToken) -> anyhow::Result<Running> {
-    let signer = config.secrets.signer(ground.nats())?;
-    let (database, stop) = (ground.database.clone(), stop.clone());
+/// Signs the archive periodically.
+fn sign_anchors(
+    config: &Config,
+    context: &AppContext,
+    stop: &CancellationToken,
+) -> anyhow::Result<Running> {
+    let signer = config.secrets.signer(context.nats())?;
+    let (database, stop) = (context.database.clone(), stop.clone());
     Ok(Box::pin(async move {
         signer.run(&database, &stop).await;
         Ok(())
     }))
 }
 
-/// Sends once more what somebody asked for.
-fn replay(ground: &Ground, stop: &CancellationToken) -> Running {
-    let (log, codec) = (ground.commands.log().clone(), ground.commands.codec().clone());
-    let (replays, stop) = (Replays::new(ground.database.clone(), log, codec), stop.clone());
+/// Runs webhook replays.
+fn replay(context: &AppContext, stop: &CancellationToken) -> Running {
+    let (log, codec) = (context.commands.log().clone(), context.commands.codec().clone());
+    let (replays, stop) = (Replays::new(context.database.clone(), log, codec), stop.clone());
     Box::pin(async move {
         replays.run(&stop).await;
         Ok(())
     })
 }
 
-/// One read model's runner.
+/// Runs a read model on the given log.
 fn follow_in<P: Projection + 'static>(
-    ground: &Ground,
+    context: &AppContext,
     log: Log,
     projection: P,
     stop: &CancellationToken,
 ) -> Running {
-    let codec = ground.commands.codec().clone();
-    let runner = Runner::new(ground.database.clone(), log, codec, projection);
+    let codec = context.commands.codec().clone();
+    let runner = Runner::new(context.database.clone(), log, codec, projection);
     let stop = stop.clone();
     Box::pin(async move { Ok(runner.run(&stop).await?) })
 }
@@ -274,12 +278,12 @@ fn follow_in<P: Projection + 'static>(
 pub(crate) async fn alone(config: &Config, role: Role) -> anyhow::Result<()> {
     telemetry::start(&config.log);
     let stop = stop_on_signal()?;
-    let ground = Ground::new(config).await?;
-    let told = |address| eprintln!("serving on http://{address}");
+    let context = AppContext::new(config).await?;
+    let on_listen = |address| eprintln!("serving on http://{address}");
     let roles = [role];
     tokio::select! {
-        outcome = Box::pin(run(config, &ground, &roles, &stop, told)) => outcome,
-        never = Box::pin(rotation::follow(config, &ground)) => match never {},
+        outcome = Box::pin(run(config, &context, &roles, &stop, on_listen)) => outcome,
+        never = Box::pin(rotation::follow(config, &context)) => match never {},
     }
 }
 
@@ -297,6 +301,6 @@ pub(crate) async fn topology(config: &Config, verb: &TopologyVerb) -> anyhow::Re
         TopologyVerb::Apply => topology::apply(&nats).await?,
         TopologyVerb::Check => topology::check(&nats).await?,
     };
-    println!("the streams are as wanted; log {} epoch {}", identity.log_id, identity.epoch);
+    println!("the streams are up to date; log {} epoch {}", identity.log_id, identity.epoch);
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Passwords that change while we run: what they stand in is read again every so often, and what is
-//! connected to next is shown the new one.
+//! Rotation of the NATS and Postgres passwords: the settings are reread periodically, and new
+//! connections use the newest password.
 
 use std::{convert::Infallible, path::Path, time::Duration};
 
@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{self, Config},
-    roles::Ground,
+    roles::AppContext,
     secrets,
 };
 
-/// How soon a changed password is found.
+/// How often passwords are reread.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RotationConfig {
-    /// Seconds between two looks at the settings of NATS and Postgres.
+    /// The interval at which the settings of NATS and Postgres are reread, in seconds.
     pub(crate) every: u64,
 }
 
@@ -25,36 +25,36 @@ impl Default for RotationConfig {
     }
 }
 
-/// Reads the settings again for as long as the process runs. Keys that data rests on (`secrets.*`) are
-/// read at the start only.
-pub(crate) async fn follow(config: &Config, ground: &Ground) -> Infallible {
+/// Rereads the settings for as long as the process runs. Keys that stored data depends on
+/// (`secrets.*`) are read at the start only.
+pub(crate) async fn follow(config: &Config, context: &AppContext) -> Infallible {
     let mut known = config.clone();
     loop {
         tokio::time::sleep(Duration::from_secs(config.rotation.every.max(1))).await;
-        let newest = match read_again(config.file.as_deref()).await {
+        let newest = match reread(config.file.as_deref()).await {
             Ok(newest) => newest,
             Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "settings cannot be read again");
+                tracing::warn!(error = format!("{error:#}"), "settings cannot be reread");
                 continue;
             }
         };
         let url = |config: &Config| config.nats.as_ref().map(|nats| nats.url.clone());
         if let Some(nats) = newest.nats.as_ref().filter(|_| url(&newest) != url(&known)) {
-            ground.commands.log().nats().set_credentials(nats);
-            tracing::info!("NATS is shown another password from now on");
+            context.commands.log().nats().set_credentials(nats);
+            tracing::info!("new connections to NATS use another password");
         }
         let url = |config: &Config| config.postgres.as_ref().map(|postgres| postgres.url.clone());
         if let Some(postgres) = newest.postgres.as_ref().filter(|_| url(&newest) != url(&known)) {
-            match ground.database.set_credentials(postgres) {
-                Ok(()) => tracing::info!("Postgres is shown another password from now on"),
-                Err(error) => tracing::warn!(%error, "the new address of Postgres is none"),
+            match context.database.set_credentials(postgres) {
+                Ok(()) => tracing::info!("new connections to Postgres use another password"),
+                Err(error) => tracing::warn!(%error, "the new address of Postgres is invalid"),
             }
         }
         known = newest;
     }
 }
 
-async fn read_again(file: Option<&Path>) -> anyhow::Result<Config> {
+async fn reread(file: Option<&Path>) -> anyhow::Result<Config> {
     let mut config = config::read(file)?;
     config.secrets.keep_only(&[]);
     secrets::resolve_addresses(&mut config).await?;

@@ -1,4 +1,4 @@
-//! Secrets that stand elsewhere: a setting may name one instead of holding it, like
+//! Secret providers: a setting can reference a secret instead of containing it, like
 //! `vault:secret/data/ffapi#pepper` or `aws:prod/ffapi#postgres_url`.
 
 mod aws;
@@ -15,13 +15,13 @@ use serde_json::Value;
 use self::{aws::SecretsManager, vault::Vault};
 use crate::config::Config;
 
-/// Something that keeps secrets.
+/// A store of secrets.
 trait Provider: Send + Sync {
-    /// What stands under a name: an object of fields, or one text.
+    /// Fetches a secret by name: an object of fields, or a string.
     fn fetch<'a>(&'a self, name: &'a str) -> BoxFuture<'a, anyhow::Result<Value>>;
 }
 
-/// The provider that a setting names, and the rest of it.
+/// The provider that a setting references, and the rest of the reference.
 fn provider(setting: &str) -> anyhow::Result<Option<(Box<dyn Provider>, &str)>> {
     Ok(match setting.split_once(':') {
         Some(("vault", rest)) => Some((Box::new(Vault::from_environment()?), rest)),
@@ -30,13 +30,13 @@ fn provider(setting: &str) -> anyhow::Result<Option<(Box<dyn Provider>, &str)>> 
     })
 }
 
-/// Puts secrets in the place of all settings that name them.
+/// Replaces references in all settings by the secrets.
 pub(crate) async fn resolve(config: &mut Config) -> anyhow::Result<()> {
     let addresses = addresses(&mut config.nats, &mut config.postgres);
     fill(config.secrets.named().into_iter().chain(addresses)).await
 }
 
-/// The same of NATS' and Postgres' addresses alone, which may change while we run.
+/// Replaces references in the NATS and Postgres URLs only, which can change at run time.
 pub(crate) async fn resolve_addresses(config: &mut Config) -> anyhow::Result<()> {
     fill(addresses(&mut config.nats, &mut config.postgres)).await
 }
@@ -50,24 +50,26 @@ fn addresses<'a>(
     nats.into_iter().chain(postgres)
 }
 
-/// Puts secrets in the place of some settings; what several fields of stand at one name is asked for once.
+/// Replaces references in these settings by the secrets. A secret of which several settings use
+/// fields is fetched once.
 async fn fill(settings: impl Iterator<Item = (&'static str, &mut String)>) -> anyhow::Result<()> {
     let mut known: HashMap<String, Value> = HashMap::new();
     for (name, setting) in settings {
         let Some((provider, rest)) = provider(setting).with_context(|| name.to_owned())? else {
             continue;
         };
-        let (of, field) = setting.split_once('#').unwrap_or((setting, ""));
-        let found = match known.entry(of.to_owned()) {
+        let (secret, field) = setting.split_once('#').unwrap_or((setting, ""));
+        let found = match known.entry(secret.to_owned()) {
             Entry::Occupied(found) => found.into_mut(),
             Entry::Vacant(unknown) => {
                 let path = rest.split_once('#').map_or(rest, |(path, _)| path);
                 let found = provider.fetch(path).await;
-                unknown.insert(found.with_context(|| format!("{name}: {setting} cannot be had"))?)
+                unknown
+                    .insert(found.with_context(|| format!("{name}: {setting} cannot be fetched"))?)
             }
         };
         *setting = text(found, field)
-            .with_context(|| format!("{name}: {setting} names no text in what stands there"))?;
+            .with_context(|| format!("{name}: {setting} does not reference a string"))?;
     }
     Ok(())
 }
@@ -77,7 +79,7 @@ fn text(found: &Value, field: &str) -> Option<String> {
     value.as_str().map(|text| text.trim().to_owned())
 }
 
-/// How a provider is asked; it is the operator's own, wherever it is.
+/// The HTTP client for providers. Its addresses are not restricted, since the operator sets them.
 fn client() -> anyhow::Result<reqwest::Client> {
     let client = reqwest::Client::builder().timeout(std::time::Duration::from_secs(10));
     Ok(client.redirect(reqwest::redirect::Policy::none()).build()?)
@@ -87,7 +89,8 @@ fn variable(name: &str) -> anyhow::Result<String> {
     std::env::var(name).with_context(|| format!("{name} is not set"))
 }
 
-/// The answer's JSON; a refusal's text may hold what was sent, so only its status is told.
+/// The JSON of a response. Only the status of an error is reported, since its body may contain
+/// secrets.
 async fn read(answer: reqwest::Response) -> anyhow::Result<Value> {
     let status = answer.status();
     anyhow::ensure!(status.is_success(), "it answers {status}");
@@ -101,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_without_a_field_is_the_whole_text() {
+    fn a_reference_without_a_field_is_the_whole_text() {
         let found = json!({ "pepper": " 00ff\n", "number": 7 });
         assert_eq!(text(&found, "pepper").as_deref(), Some("00ff"));
         assert_eq!(text(&json!("00ff"), "").as_deref(), Some("00ff"));
@@ -111,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_provider_is_the_secret_itself() {
+    fn a_value_without_a_provider_is_the_secret_itself() {
         for setting in ["00ff", "nats://me:pw@host:4222", "postgres://host/db"] {
             assert!(provider(setting).unwrap().is_none(), "{setting}");
         }

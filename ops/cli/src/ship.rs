@@ -1,4 +1,4 @@
-//! The audit trail, entry by entry, to whoever collects such things: at least once, in order.
+//! Exports the audit trail, entry by entry, to log collectors: at least once, in order.
 
 mod otlp;
 
@@ -22,45 +22,45 @@ use tokio::{
 };
 
 use self::otlp::Collector;
-use crate::roles::{self, Ground};
+use crate::roles::{self, AppContext};
 
-/// Bytes of a syslog message over UDP.
-const DATAGRAM: usize = 8_192;
+/// Maximum length of a syslog message over UDP.
+const MAX_DATAGRAM_BYTES: usize = 8_192;
 
-/// How far the log and the notes beside it were told.
+/// The last sequences of the log and of the audit notes that were sent.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-struct Told {
+struct Cursor {
     decisions: u64,
     notes: u64,
 }
 
-/// Where entries go.
-enum Outlet {
+/// The destination of entries.
+enum Sink {
     StandardOutput,
     Udp(UdpSocket),
     Tcp(TcpStream),
     Otlp(Collector),
 }
 
-/// Tells what there is and what comes, until told to stop.
+/// Sends existing and new entries until it is interrupted.
 pub(crate) async fn follow(
-    ground: &Ground,
+    context: &AppContext,
     state: Option<PathBuf>,
     syslog: Option<String>,
     otlp: Option<String>,
 ) -> anyhow::Result<()> {
     let stop = roles::stop_on_signal()?;
-    let mut outlet = match otlp {
-        Some(url) => Outlet::Otlp(Collector::open(&url)?),
-        None => Outlet::open(syslog.as_deref()).await?,
+    let mut sink = match otlp {
+        Some(url) => Sink::Otlp(Collector::open(&url)?),
+        None => Sink::open(syslog.as_deref()).await?,
     };
-    let mut told = state.as_deref().map(read).transpose()?.unwrap_or_default();
-    let (log, codec) = (ground.commands.log(), ground.commands.codec());
+    let mut cursor = state.as_deref().map(read).transpose()?.unwrap_or_default();
+    let (log, codec) = (context.commands.log(), context.commands.codec());
     let mut decisions =
-        log.follow_only(&["ev.key.>", "ev.account.>"], told.decisions.saturating_add(1));
-    let mut notes = log.notes().follow_only(&["audit.>"], told.notes.saturating_add(1));
+        log.follow_only(&["ev.key.>", "ev.account.>"], cursor.decisions.saturating_add(1));
+    let mut notes = log.notes().follow_only(&["audit.>"], cursor.notes.saturating_add(1));
     loop {
-        let (message, noted) = tokio::select! {
+        let (message, is_note) = tokio::select! {
             () = stop.cancelled() => return Ok(()),
             message = decisions.next() => (message, false),
             message = notes.next() => (message, true),
@@ -68,31 +68,31 @@ pub(crate) async fn follow(
         match audit::rows(codec, &message).await {
             Ok(rows) => {
                 for row in rows {
-                    outlet.tell(&row).await?;
+                    sink.send(&row).await?;
                 }
             }
-            // It will never be read: what comes after it is told all the same.
+            // It can never be decoded, so it is skipped.
             Err(ProjectionError::Poison { sequence, flaw }) => {
-                tracing::error!(sequence, %flaw, "an entry cannot be read and is passed over");
+                tracing::error!(sequence, %flaw, "an entry cannot be decoded and is skipped");
             }
             Err(error) => return Err(error.into()),
         }
-        *(if noted { &mut told.notes } else { &mut told.decisions }) = message.sequence;
+        *(if is_note { &mut cursor.notes } else { &mut cursor.decisions }) = message.sequence;
         if let Some(state) = &state {
-            // Whole or not at all; told twice rather than never.
+            // Replaced atomically. After a crash an entry may be sent twice, but none is lost.
             let draft = state.with_extension("new");
-            fs::write(&draft, serde_json::to_string(&told)?)?;
+            fs::write(&draft, serde_json::to_string(&cursor)?)?;
             fs::rename(draft, state)?;
         }
     }
 }
 
-fn read(state: &Path) -> anyhow::Result<Told> {
+fn read(state: &Path) -> anyhow::Result<Cursor> {
     if !state.exists() {
-        return Ok(Told::default());
+        return Ok(Cursor::default());
     }
     let text = fs::read_to_string(state)?;
-    serde_json::from_str(&text).with_context(|| format!("{} is no state of ours", state.display()))
+    serde_json::from_str(&text).with_context(|| format!("{} is not a state file", state.display()))
 }
 
 fn entry(row: &AuditRow) -> Value {
@@ -112,7 +112,7 @@ fn syslog_line(row: &AuditRow) -> String {
     format!("<109>1 {at} - ffapi {process} {action} - {}", entry(row))
 }
 
-impl Outlet {
+impl Sink {
     async fn open(syslog: Option<&str>) -> anyhow::Result<Self> {
         let Some(url) = syslog else { return Ok(Self::StandardOutput) };
         let (scheme, address) = url.split_once("://").unwrap_or(("", url));
@@ -127,7 +127,7 @@ impl Outlet {
         })
     }
 
-    async fn tell(&mut self, row: &AuditRow) -> anyhow::Result<()> {
+    async fn send(&mut self, row: &AuditRow) -> anyhow::Result<()> {
         match self {
             Self::StandardOutput => {
                 let mut out = std::io::stdout();
@@ -135,13 +135,13 @@ impl Outlet {
                 out.flush()?;
             }
             Self::Udp(socket) => {
-                // What does not fit into a datagram is cut: better its beginning than nothing.
+                // A message that does not fit into a datagram is truncated.
                 let line = syslog_line(row);
                 let line = line.as_bytes();
-                socket.send(line.get(..DATAGRAM).unwrap_or(line)).await?;
+                socket.send(line.get(..MAX_DATAGRAM_BYTES).unwrap_or(line)).await?;
             }
-            Self::Otlp(collector) => collector.tell(row).await?,
-            // RFC 6587: each message after its length.
+            Self::Otlp(collector) => collector.send(row).await?,
+            // RFC 6587: each message is prefixed with its length.
             Self::Tcp(connection) => {
                 let line = syslog_line(row);
                 connection.write_all(format!("{} {line}", line.len()).as_bytes()).await?;

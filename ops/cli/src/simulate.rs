@@ -1,4 +1,4 @@
-//! What would have happened: the log's own arrivals and durations under other weights, caps and fleets.
+//! Simulates the scheduling of past jobs with other weights, limits or worker fleets.
 
 use std::{collections::BTreeMap, io::Write, time::Duration};
 
@@ -15,55 +15,56 @@ use ffapi_domain::{
 };
 use ffapi_nats::{Actor, Decision, Message};
 
-use crate::{arguments::Simulate, config::Config, roles::Ground};
+use crate::{arguments::Simulate, config::Config, roles::AppContext};
 
-/// A job as it really went.
-struct Real {
+/// A job of the log with its actual times.
+struct RecordedJob {
     arrival: Arrival,
     started: Option<Timestamp>,
     ended: Option<Timestamp>,
 }
 
-/// Waits of some jobs, and how long slots were busy with them.
+/// The waiting times of a tenant's jobs, and the total time that slots were busy with them.
 #[derive(Default)]
-struct Sum {
+struct TenantTotals {
     waits: Vec<Duration>,
     busy: Duration,
 }
 
-/// Prints waits and utilisation as they were, and as they would have been.
+/// Prints actual and simulated waiting times and utilisation.
 pub(crate) async fn simulate(config: &Config, asked: Simulate) -> anyhow::Result<()> {
-    let ground = Ground::new(config).await?;
+    let context = AppContext::new(config).await?;
     let time = |text: &Option<String>, name: &str| {
         let parsed = text.as_deref().map(str::parse::<Timestamp>).transpose();
-        parsed.with_context(|| format!("--{name} is a time like 2026-11-21T12:00:00Z"))
+        parsed.with_context(|| format!("--{name} must be a time like 2026-11-21T12:00:00Z"))
     };
     let (from, to) = (time(&asked.from, "from")?, time(&asked.to, "to")?);
-    let log = ground.commands.log();
+    let log = context.commands.log();
     let last = log.last_sequence().await?;
     let mut caps = Caps::new(config.tiers.clone(), Duration::from_secs(config.scheduling.aging));
     for message in log.load_matching("ev.account.>", last).await? {
-        account(&ground, &message, &mut caps).await?;
+        account(&context, &message, &mut caps).await?;
     }
-    otherwise(&asked, &mut caps)?;
+    apply_overrides(&asked, &mut caps)?;
     let messages = log.load_matching("ev.job.>", last).await?;
-    let mut real = read(&ground, &messages).await?;
+    let mut real = read(&context, &messages).await?;
     real.retain(|job| {
         from.is_none_or(|from| job.arrival.at >= from)
             && to.is_none_or(|to| job.arrival.at < to)
             && job.started.is_some()
             && job.ended.is_some()
     });
-    anyhow::ensure!(!real.is_empty(), "no job came and ended in that time");
+    anyhow::ensure!(!real.is_empty(), "no job was submitted in that time and has ended");
     let fleet = fleet(&asked)?;
     let arrivals: Vec<Arrival> = real.iter().map(|job| job.arrival.clone()).collect();
     let runs = run(&arrivals, &fleet, caps);
     report(&real, &runs, fleet.values().sum())
 }
 
-async fn account(ground: &Ground, message: &Message, caps: &mut Caps) -> anyhow::Result<()> {
+async fn account(context: &AppContext, message: &Message, caps: &mut Caps) -> anyhow::Result<()> {
     let Some((Account::CATEGORY, tenant, _)) = message.address() else { return Ok(()) };
-    let decision: Decision<AccountEvent> = ground.commands.codec().decode(&message.payload).await?;
+    let decision: Decision<AccountEvent> =
+        context.commands.codec().decode(&message.payload).await?;
     let tenant: Tenant = tenant.parse()?;
     for event in &decision.events {
         caps.account(&tenant, event);
@@ -71,16 +72,16 @@ async fn account(ground: &Ground, message: &Message, caps: &mut Caps) -> anyhow:
     Ok(())
 }
 
-/// Folds in what is asked to be otherwise: `tenant=weight` and `tenant=jobs`.
-fn otherwise(asked: &Simulate, caps: &mut Caps) -> anyhow::Result<()> {
+/// Applies the requested `tenant=weight` and `tenant=jobs` overrides.
+fn apply_overrides(asked: &Simulate, caps: &mut Caps) -> anyhow::Result<()> {
     let mut patches: BTreeMap<Tenant, LimitsPatch> = BTreeMap::new();
-    for (all, weighs) in [(&asked.weight, true), (&asked.cap, false)] {
-        for one in all {
+    for (overrides, is_weight) in [(&asked.weight, true), (&asked.cap, false)] {
+        for one in overrides {
             let (tenant, number) =
-                one.split_once('=').with_context(|| format!("{one} is no tenant=number"))?;
-            let number: u32 = number.parse().with_context(|| format!("{one}: a number"))?;
+                one.split_once('=').with_context(|| format!("{one} must be tenant=number"))?;
+            let number: u32 = number.parse().with_context(|| format!("{one}: not a number"))?;
             let patch = patches.entry(tenant.parse()?).or_default();
-            if weighs {
+            if is_weight {
                 patch.weight = Some(number);
             } else {
                 patch.concurrent_jobs = Some(number);
@@ -99,18 +100,19 @@ fn fleet(asked: &Simulate) -> anyhow::Result<BTreeMap<Pool, usize>> {
     for one in &asked.slots {
         let (pool, slots) = one.split_once('=').unwrap_or(("cpu", one.as_str()));
         let known = Pool::ALL.iter().copied().find(|known| known.as_str() == pool);
-        let pool = known.with_context(|| format!("{pool} is no pool"))?;
-        fleet.insert(pool, slots.parse().with_context(|| format!("{one}: a number of slots"))?);
+        let pool = known.with_context(|| format!("{pool} is not a pool"))?;
+        fleet.insert(pool, slots.parse().with_context(|| format!("{one}: not a number of slots"))?);
     }
     Ok(fleet)
 }
 
-async fn read(ground: &Ground, messages: &[Message]) -> anyhow::Result<Vec<Real>> {
-    let mut jobs: BTreeMap<JobId, Real> = BTreeMap::new();
+async fn read(context: &AppContext, messages: &[Message]) -> anyhow::Result<Vec<RecordedJob>> {
+    let mut jobs: BTreeMap<JobId, RecordedJob> = BTreeMap::new();
     for message in messages {
         let Some((Job::CATEGORY, tenant, id)) = message.address() else { continue };
         let (id, tenant): (JobId, Tenant) = (id.parse()?, tenant.parse()?);
-        let decision: Decision<JobEvent> = ground.commands.codec().decode(&message.payload).await?;
+        let decision: Decision<JobEvent> =
+            context.commands.codec().decode(&message.payload).await?;
         let at = Timestamp::from_millis(decision.at);
         for event in &decision.events {
             if let JobEvent::Submitted { spec } = event {
@@ -129,11 +131,11 @@ async fn read(ground: &Ground, messages: &[Message]) -> anyhow::Result<Vec<Real>
                     batch: spec.batch,
                     takes: Duration::ZERO,
                 };
-                jobs.insert(id, Real { arrival, started: None, ended: None });
+                jobs.insert(id, RecordedJob { arrival, started: None, ended: None });
             }
             let Some(job) = jobs.get_mut(&id) else { continue };
             match event {
-                // A job that was tried again counts with all its tries.
+                // The duration of a retried job includes all its attempts.
                 JobEvent::AttemptStarted { .. } => job.started = job.started.or(Some(at)),
                 JobEvent::Completed { .. } | JobEvent::Failed { .. } | JobEvent::Cancelled {} => {
                     job.ended = Some(at);
@@ -147,18 +149,20 @@ async fn read(ground: &Ground, messages: &[Message]) -> anyhow::Result<Vec<Real>
     Ok(jobs.into_values().collect())
 }
 
-fn report(real: &[Real], runs: &[Run], slots: usize) -> anyhow::Result<()> {
-    let (mut was, mut would): (BTreeMap<&Tenant, Sum>, BTreeMap<&Tenant, Sum>) =
-        (BTreeMap::new(), BTreeMap::new());
+fn report(real: &[RecordedJob], runs: &[Run], slots: usize) -> anyhow::Result<()> {
+    let (mut actual, mut simulated): (
+        BTreeMap<&Tenant, TenantTotals>,
+        BTreeMap<&Tenant, TenantTotals>,
+    ) = (BTreeMap::new(), BTreeMap::new());
     let ready = |job: &Arrival| job.not_before.map_or(job.at, |due| due.max(job.at));
     for job in real {
         let (Some(started), Some(ended)) = (job.started, job.ended) else { continue };
-        let sum = was.entry(&job.arrival.tenant).or_default();
+        let sum = actual.entry(&job.arrival.tenant).or_default();
         sum.waits.push(started.since(ready(&job.arrival)));
         sum.busy = sum.busy.saturating_add(ended.since(started));
     }
     for run in runs {
-        let sum = would.entry(&run.tenant).or_default();
+        let sum = simulated.entry(&run.tenant).or_default();
         sum.waits.push(run.started.since(run.ready));
         sum.busy = sum.busy.saturating_add(run.ended.since(run.started));
     }
@@ -168,8 +172,8 @@ fn report(real: &[Real], runs: &[Run], slots: usize) -> anyhow::Result<()> {
         "{:<20} {:>6}  {:>27}  {:>27}",
         "tenant", "jobs", "waited: p50 / p95 / max", "would: p50 / p95 / max"
     )?;
-    for (tenant, sum) in &mut was {
-        let then = would.entry(*tenant).or_default();
+    for (tenant, sum) in &mut actual {
+        let then = simulated.entry(*tenant).or_default();
         let jobs = sum.waits.len();
         writeln!(out, "{tenant:<20} {jobs:>6}  {:>27}  {:>27}", sum.shown(), then.shown())?;
     }
@@ -179,7 +183,7 @@ fn report(real: &[Real], runs: &[Run], slots: usize) -> anyhow::Result<()> {
     let begin = real.iter().map(|job| job.arrival.at).min();
     let really = span(begin, real.iter().filter_map(|job| job.ended).max());
     let then = span(begin, runs.iter().map(|run| run.ended).max());
-    let busy = |sums: &BTreeMap<&Tenant, Sum>| -> f64 {
+    let busy = |sums: &BTreeMap<&Tenant, TenantTotals>| -> f64 {
         sums.values().map(|sum| sum.busy.as_secs_f64()).sum()
     };
     writeln!(
@@ -187,11 +191,11 @@ fn report(real: &[Real], runs: &[Run], slots: usize) -> anyhow::Result<()> {
         "all done after {:.1} s, would be after {:.1} s; {slots} slots would be busy {:.0} % of it",
         really.as_secs_f64(),
         then.as_secs_f64(),
-        busy(&would) / (then.as_secs_f64() * slots_f64(slots)).max(f64::EPSILON) * 100.0,
+        busy(&simulated) / (then.as_secs_f64() * slots_f64(slots)).max(f64::EPSILON) * 100.0,
     )?;
     if runs.len() < real.len() {
         let left = real.len().saturating_sub(runs.len());
-        writeln!(out, "{left} jobs would never run: nothing in this fleet has what they need")?;
+        writeln!(out, "{left} jobs would never run: no slot of this fleet can run them")?;
     }
     Ok(())
 }
@@ -200,7 +204,7 @@ fn slots_f64(slots: usize) -> f64 {
     u32::try_from(slots).map_or(f64::MAX, f64::from)
 }
 
-impl Sum {
+impl TenantTotals {
     fn shown(&mut self) -> String {
         self.waits.sort_unstable();
         let nth = |percent: usize| {

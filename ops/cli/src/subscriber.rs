@@ -1,4 +1,4 @@
-//! `ffapi nats user`: what lets a tenant's own programs hear its events on NATS.
+//! `ffapi nats user`: creates an nkey with which a tenant's programs receive its events on NATS.
 
 use std::{
     fs::{self, OpenOptions},
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::arguments::NatsVerb;
 
-/// Makes a key pair; the server is told the public half only.
+/// Creates a key pair and prints the server's configuration, which has the public key only.
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
 pub(crate) fn make(verb: NatsVerb) -> anyhow::Result<()> {
     let NatsVerb::User { tenant, server, out } = verb;
@@ -23,7 +23,7 @@ pub(crate) fn make(verb: NatsVerb) -> anyhow::Result<()> {
     fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
     let out = out.canonicalize()?;
     let seed = out.join(format!("{tenant}.nk"));
-    keep(&seed, &pair.seed()?)?;
+    write_seed(&seed, &pair.seed()?)?;
     let inbox = format!("_INBOX.tenant-{tenant}");
     let context = json!({
         "description": format!("events of {tenant}"),
@@ -40,8 +40,8 @@ pub(crate) fn make(verb: NatsVerb) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a secret for its owner's eyes, where none is yet.
-fn keep(path: &Path, seed: &str) -> anyhow::Result<()> {
+/// Writes a new file that only its owner can read; fails if it exists.
+fn write_seed(path: &Path, seed: &str) -> anyhow::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)

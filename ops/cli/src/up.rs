@@ -21,13 +21,13 @@ use crate::{
     keyring::{Secret, Secrets},
     keys,
     nats_users::NatsUsers,
-    roles::{self, Ground, Role},
+    roles::{self, AppContext, Role},
 };
 
 /// The tenant of the first key.
 const FIRST_TENANT: &str = "default";
 
-/// Runs until Ctrl-C.
+/// Runs until Ctrl-C or SIGTERM.
 #[expect(clippy::print_stderr, reason = "a command line speaks to its user")]
 pub(crate) async fn up(
     mut config: Config,
@@ -45,16 +45,15 @@ pub(crate) async fn up(
         config.gateway.listen = listen;
     }
     let listen = &config.gateway.listen;
-    // Bound while the servers choose their ports, so that none of them takes it.
-    let bound = TcpListener::bind(listen).with_context(|| {
-        format!("{listen} cannot be listened on; is something else running there?")
-    })?;
-    // Started here, on the main thread: they end when it does.
+    // Bound while the servers choose their ports, so that none of them uses this one.
+    let bound = TcpListener::bind(listen)
+        .with_context(|| format!("cannot listen on {listen}; is something else running there?"))?;
+    // Started on the main thread, because they end with the thread that started them.
     let users = NatsUsers::of(&data_dir.join("nats"))?;
     let nats = NatsServer::start_with(&data_dir.join("nats"), &users.configuration());
     let mut nats = nats.context("nats-server")?;
     let mut postgres = Postgres::start(&data_dir).context("postgres")?;
-    // Every role is in this one process, which so is who runs the service.
+    // Every role runs in this process, so it connects as the operator.
     let url = users.url(&nats.url(), "operator")?;
     config.nats = Some(NatsConfig { url: url.clone() });
     let max_connections = config.postgres.as_ref().map_or(16, |given| given.max_connections);
@@ -67,67 +66,67 @@ pub(crate) async fn up(
     let client = Nats::connect(&NatsConfig { url }).await?;
     topology::apply(&client).await?;
     client.close().await;
-    let ground = Ground::new(&config).await?;
-    ground.database.migrate().await?;
-    first_key(&config, &ground, &data_dir).await?;
+    let context = AppContext::new(&config).await?;
+    context.database.migrate().await?;
+    first_key(&config, &context, &data_dir).await?;
 
     let all = [Role::Projector, Role::Conductor, Role::Worker, Role::Gateway];
-    let told =
+    let on_listen =
         |address| eprintln!("ffapi is up: http://{address} (docs at /docs); Ctrl-C stops it");
     tokio::select! {
-        outcome = roles::run(&config, &ground, &all, &stop, told) => outcome,
-        // In this very task, so on this very thread, for the reason given above.
+        outcome = roles::run(&config, &context, &all, &stop, on_listen) => outcome,
+        // In this task, and so on this thread, for the reason given above.
         never = supervise(&mut nats, &mut postgres) => match never {},
     }
 }
 
-/// Brings a server that died back, with its data.
+/// Restarts a server that died, with its data.
 async fn supervise(nats: &mut NatsServer, postgres: &mut Postgres) -> Infallible {
     loop {
         tokio::time::sleep(Duration::from_millis(200)).await;
         if !nats.is_running() {
             let outcome = nats.restart();
-            tracing::warn!(?outcome, "nats-server died and was started again");
+            tracing::warn!(?outcome, "nats-server died and was restarted");
         }
         if !postgres.is_running() {
             let outcome = postgres.restart();
-            tracing::warn!(?outcome, "postgres died and was started again");
+            tracing::warn!(?outcome, "postgres died and was restarted");
         }
     }
 }
 
-/// The data folder's own secrets, made at first.
+/// The secrets of the data folder, generated at the first start.
 fn secrets(data_dir: &Path) -> anyhow::Result<Secrets> {
     let path = data_dir.join("secrets.json");
     if !path.exists() {
-        let made = Secrets { master_key: hex::encode(keys::random()?), ..Secrets::default() };
-        let made = Secrets { pepper: hex::encode(keys::random()?), ..made };
-        keep(&path, &made)?;
+        let generated = Secrets { master_key: hex::encode(keys::random()?), ..Secrets::default() };
+        let generated = Secrets { pepper: hex::encode(keys::random()?), ..generated };
+        write_secrets(&path, &generated)?;
     }
     let mut secrets: Secrets = serde_json::from_str(&fs::read_to_string(&path)?)?;
-    // A folder of a version that signed nothing has none.
+    // A folder of an older version without signatures has none.
     if secrets.signing_key.is_empty() {
         secrets.signing_key = hex::encode(keys::random()?);
-        keep(&path, &secrets)?;
+        write_secrets(&path, &secrets)?;
     }
     Ok(secrets)
 }
 
-/// Whole or not at all: half a secret would lock the data away.
-fn keep(path: &Path, secrets: &Secrets) -> anyhow::Result<()> {
+/// Writes the secrets atomically: the data is unreadable without them.
+fn write_secrets(path: &Path, secrets: &Secrets) -> anyhow::Result<()> {
     let Secrets { master_key, pepper, signing_key, verifying_key: _ } = secrets;
     let kept = json!({ "master_key": master_key, "pepper": pepper, "signing_key": signing_key });
     Ok(private::write(path, &kept.to_string())?)
 }
 
-/// Makes the first admin key and writes it down for its owner's eyes; what is printed may be kept as a
-/// log, so only its place is told.
+/// Creates the first admin key and writes it to a file that only its owner can read. Only the path
+/// is printed, because output may be kept as a log.
 ///
-/// Written down before it is in the log: a crash between the two leaves a file that the next start
-/// replaces, never a key that nobody knows.
+/// The file is written before the key is appended to the log: a crash between the two leaves a file
+/// that the next start replaces, and never a key whose secret is lost.
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
-async fn first_key(config: &Config, ground: &Ground, data_dir: &Path) -> anyhow::Result<()> {
-    if keys::are_there(ground).await? {
+async fn first_key(config: &Config, context: &AppContext, data_dir: &Path) -> anyhow::Result<()> {
+    if keys::exist(context).await? {
         return Ok(());
     }
     let path = data_dir.join("admin.key");
@@ -138,7 +137,9 @@ async fn first_key(config: &Config, ground: &Ground, data_dir: &Path) -> anyhow:
         tier: Some(Tier::Enterprise),
     };
     let keep = |secret: &str| Ok(private::write(&path, &format!("{secret}\n"))?);
-    keys::create(ground, &config.secrets.pepper()?, create, keep).await.context("the first key")?;
+    keys::create(context, &config.secrets.pepper()?, create, keep)
+        .await
+        .context("the first key")?;
     println!("the first admin key is in {}", path.display());
     Ok(())
 }

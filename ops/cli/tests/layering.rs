@@ -1,4 +1,4 @@
-//! Who may import whom, held against what cargo says.
+//! The allowed dependencies between crates, compared with the metadata of cargo.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -45,7 +45,7 @@ const OURS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Only this crate talks to that library.
+/// The only crate that may use a library.
 const SOLE_IMPORTERS: &[(&str, &str)] = &[
     ("async-nats", "ffapi-nats"),
     ("sqlx", "ffapi-projections"),
@@ -73,29 +73,29 @@ fn imports() -> BTreeMap<String, Vec<String>> {
 }
 
 #[test]
-fn every_room_imports_only_what_it_may() {
+fn every_crate_depends_only_on_the_allowed_crates() {
     let imports = imports();
-    assert_eq!(imports.len(), OURS.len(), "a new room needs a line here");
-    for (room, allowed) in OURS {
-        for import in &imports[*room] {
-            let ours = OURS.iter().any(|(name, _)| name == import);
-            assert!(!ours || allowed.contains(&import.as_str()), "{room} imports {import}");
+    assert_eq!(imports.len(), OURS.len(), "a new crate needs an entry here");
+    for (name, allowed) in OURS {
+        for import in &imports[*name] {
+            let ours = OURS.iter().any(|(our, _)| our == import);
+            assert!(!ours || allowed.contains(&import.as_str()), "{name} imports {import}");
         }
     }
 }
 
 #[test]
-fn each_outside_world_is_reached_through_one_room() {
-    for (library, room) in SOLE_IMPORTERS {
+fn each_external_system_is_accessed_by_one_crate_only() {
+    for (library, allowed) in SOLE_IMPORTERS {
         for (importer, dependencies) in imports() {
             let imports = dependencies.iter().any(|name| name == library);
-            assert!(!imports || importer == *room, "{importer} imports {library}");
+            assert!(!imports || importer == *allowed, "{importer} imports {library}");
         }
     }
 }
 
 #[test]
-fn only_what_reads_media_is_linked_with_ffmpeg() {
+fn only_the_media_child_is_linked_with_ffmpeg() {
     let linked = |binary: &str| {
         let output = Command::new("ldd").arg(binary).output().unwrap();
         assert!(output.status.success(), "{output:?}");

@@ -21,11 +21,14 @@ pub(crate) struct ServerChild {
     stop_with: Signal,
 }
 
-/// How long a server may take to answer; Postgres may have a crash to recover from.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a server may take to become ready; Postgres may have to recover from a crash.
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Runs `command` through `setpriv`, so that the kernel ends it when the starting thread ends.
-pub(crate) fn under_us(signal: Signal, user: Option<&str>) -> Result<Command, StartError> {
+pub(crate) fn tied_to_this_thread(
+    signal: Signal,
+    user: Option<&str>,
+) -> Result<Command, StartError> {
     let mut command = Command::new(tools::find("setpriv", &[PathBuf::from("/usr/bin")])?);
     command.args(["--pdeathsig", signal.as_str().trim_start_matches("SIG")]);
     if let Some(user) = user {
@@ -43,8 +46,8 @@ impl ServerChild {
         stop_with: Signal,
     ) -> Result<Self, StartError> {
         let spawn = |source| StartError::Spawn { program, source };
-        // A file of its own: the last processes of one that was killed still write into theirs, and
-        // what this one says must be read.
+        // A new file, because the last processes of a killed server may still write into the old
+        // one, and the log of this one is parsed.
         let _ = fs::remove_file(log);
         let out = private::file(log).map_err(spawn)?;
         let err = out.try_clone().map_err(spawn)?;
@@ -57,7 +60,7 @@ impl ServerChild {
         self.process.id()
     }
 
-    /// Waits for `ready`, as long as the process lives.
+    /// Waits until `ready` returns a value, as long as the process lives.
     pub(crate) fn wait_until<T>(
         &mut self,
         log: &Path,
@@ -68,8 +71,8 @@ impl ServerChild {
             if let Some(value) = ready() {
                 return Ok(value);
             }
-            let gone = self.process.try_wait().is_ok_and(|status| status.is_some());
-            if gone || start.elapsed() > PATIENCE {
+            let exited = self.process.try_wait().is_ok_and(|status| status.is_some());
+            if exited || start.elapsed() > START_TIMEOUT {
                 return Err(StartError::NotReady { program: self.program, log: tail(log) });
             }
             thread::sleep(Duration::from_millis(5));
@@ -82,7 +85,7 @@ impl ServerChild {
         }
     }
 
-    /// Ends it and waits until it is gone.
+    /// Sends a signal and waits until the process has ended.
     pub(crate) fn end(&mut self, signal: Signal) {
         self.signal(signal);
         let _ = self.process.wait();
@@ -107,13 +110,13 @@ fn tail(log: &Path) -> String {
     lines.get(lines.len().saturating_sub(5)..).unwrap_or_default().join(" | ")
 }
 
-/// Ends whatever works in a folder: its own program's processes, for nobody else would.
-pub(crate) fn end_all_in(folder: &Path) {
+/// Kills all processes whose working directory is this folder, which only the server's should use.
+pub(crate) fn kill_all_in(folder: &Path) {
     let Ok(folder) = folder.canonicalize() else { return };
-    let works_there = |process: &fs::DirEntry| {
-        fs::read_link(process.path().join("cwd")).is_ok_and(|works_in| works_in == folder)
+    let runs_there = |process: &fs::DirEntry| {
+        fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == folder)
     };
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten().filter(works_there);
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten().filter(runs_there);
     for process in processes {
         if let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
@@ -121,9 +124,9 @@ pub(crate) fn end_all_in(folder: &Path) {
     }
 }
 
-/// Ends a server that an earlier, killed process of ours may have left: its pid is in `pid_file`
-/// and its command line mentions `mark`, so no stranger is ever hit.
-pub(crate) fn end_leftover(pid_file: &Path, mark: &str) -> io::Result<()> {
+/// Kills a server that a killed process may have left running. Its pid is in `pid_file`, and its
+/// command line must contain `mark`, so that no other process is killed.
+pub(crate) fn kill_leftover(pid_file: &Path, mark: &str) -> io::Result<()> {
     let text = match fs::read_to_string(pid_file) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -135,7 +138,7 @@ pub(crate) fn end_leftover(pid_file: &Path, mark: &str) -> io::Result<()> {
     let ours =
         || fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains(mark));
     let start = Instant::now();
-    while ours() && start.elapsed() < PATIENCE {
+    while ours() && start.elapsed() < START_TIMEOUT {
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         thread::sleep(Duration::from_millis(5));
     }

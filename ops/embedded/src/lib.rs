@@ -1,9 +1,10 @@
-//! A private nats-server and Postgres as child processes: what `ffapi up` and every test run on.
+//! A private nats-server and Postgres as child processes, for `ffapi up` and tests.
 //!
-//! Real servers, on a free loopback port or a private socket, with their data in one folder. They
-//! die with the process that started them, even if it is killed: `setpriv --pdeathsig` asks the
-//! kernel for that. **Start them from a thread that lives as long as they should** (main, or a
-//! test's own): the kernel counts the starting thread as the parent.
+//! These are real servers on a free loopback port or a private socket, with their data in one
+//! folder. They end with the process that started them, even if it is killed, by `setpriv
+//! --pdeathsig`.
+//! **Start them from a thread that lives as long as they should** (main, or that of a test): the
+//! kernel considers the starting thread the parent.
 
 mod child;
 mod nats;
@@ -16,46 +17,46 @@ use std::{io, path::PathBuf};
 pub use nats::NatsServer;
 pub use postgres::Postgres;
 
-/// Why a server did not come up.
+/// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The program is not on this machine.
+    /// The program is not installed.
     #[error("{program} was not found; `make setup` installs it")]
     Missing {
-        /// Which.
+        /// The name of the program.
         program: &'static str,
     },
-    /// We are root, which Postgres refuses to be.
-    #[error("Postgres needs a user named `postgres` to run as, for it refuses to run as root")]
+    /// The process runs as root, which Postgres refuses to do.
+    #[error("Postgres refuses to run as root and needs a user named `postgres`")]
     NoUser,
     /// A folder or file of the server could not be prepared.
     #[error("{path} cannot be used for the server's data")]
     Folder {
-        /// Which.
+        /// The path of the folder or file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
     /// The program could not be run.
     #[error("{program} could not be started")]
     Spawn {
-        /// Which.
+        /// The name of the program.
         program: &'static str,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
-    /// It ran and stopped, or never answered.
-    #[error("{program} did not come up; its log ends: {log}")]
+    /// The program exited, or did not become ready in time.
+    #[error("{program} did not start; its log ends: {log}")]
     NotReady {
-        /// Which.
+        /// The name of the program.
         program: &'static str,
-        /// The last lines it wrote.
+        /// The last lines of its log.
         log: String,
     },
 }
 
-/// A free loopback port below those that the kernel gives to outgoing connections, so that it is
-/// still free when a killed server comes back to it.
+/// A free loopback port below the kernel's range for outgoing connections, so that it is still free
+/// when a killed server is restarted on it.
 ///
 /// # Errors
 /// When there is none.
@@ -73,14 +74,14 @@ pub fn free_port() -> io::Result<u16> {
     Err(io::ErrorKind::AddrInUse.into())
 }
 
-/// A folder that goes away with the value, for tests: short-lived servers keep their data in it.
+/// A folder for the data of a test's servers, deleted when the value is dropped.
 ///
 /// # Errors
 /// When the system's temporary folder cannot be written.
 pub fn temporary_folder() -> io::Result<tempfile::TempDir> {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::Builder::new().prefix("ffapi-").tempdir()?;
-    // Postgres may run as another user, which must be able to pass through.
+    // Postgres may run as another user, which must be able to traverse it.
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
     Ok(folder)
 }

@@ -1,4 +1,5 @@
-mod place;
+mod cluster;
+mod template;
 
 use std::{
     fs, io,
@@ -11,73 +12,74 @@ use std::{
 
 use nix::sys::signal::Signal;
 
-use self::place::Place;
+use self::cluster::Cluster;
 use crate::{
     StartError,
-    child::{ServerChild, end_all_in, end_leftover, under_us},
+    child::{ServerChild, kill_all_in, kill_leftover, tied_to_this_thread},
     tools,
 };
 
-/// A private Postgres on a socket that only its owner can open, and that lets in nobody but the user
-/// that started it: the kernel says who connects (`peer`), so there is no password to keep.
+/// A private Postgres on a socket that only its owner can open. It accepts only the user that
+/// started it, by the kernel's information about the client (`peer`), so it needs no password.
 #[derive(Debug)]
 pub struct Postgres {
     child: ServerChild,
-    place: Place,
+    cluster: Cluster,
 }
 
 const PROGRAM: &str = "postgres";
-/// The socket's name, in a folder of its own.
+/// The name of the socket in its folder.
 const SOCKET: &str = ".s.PGSQL.5432";
-/// How long the processes of a killed server may take to notice.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the remaining processes of a killed server may take to end.
+const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Postgres {
-    /// Starts it with its data under `folder`, creating an empty database at first.
+    /// Starts the server with its data under `folder`, and creates an empty cluster at the first
+    /// start.
     ///
-    /// As root, it runs as the user `postgres`, whose group may then pass through `folder`; if that
-    /// user cannot reach `folder` all the same, the data is kept under `/var/lib/ffapi` and
-    /// `folder/postgres.location` says where.
+    /// As root, it runs as the user `postgres`, whose group may then traverse `folder`. If that
+    /// user still cannot reach `folder`, the data is stored under `/var/lib/ffapi`, and
+    /// `folder/postgres.location` contains its path.
     ///
     /// # Errors
-    /// When the programs are missing, the folder unusable, or the server does not answer.
+    /// When the programs are missing, the folder is unusable, or the server does not become ready.
     pub fn start(folder: &Path) -> Result<Self, StartError> {
         let at = |source: io::Error| StartError::Folder { path: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(at)?;
-        let place = Place::prepare(&folder.canonicalize().map_err(at)?)?;
-        if !place.data.join("PG_VERSION").exists() {
-            place.initdb()?;
+        let cluster = Cluster::prepare(&folder.canonicalize().map_err(at)?)?;
+        if !cluster.data.join("PG_VERSION").exists() {
+            cluster.initdb()?;
         }
-        let child = place.launch()?;
-        Ok(Self { child, place })
+        let child = cluster.launch()?;
+        Ok(Self { child, cluster })
     }
 
-    /// What a client connects to.
+    /// The URL for clients.
     pub fn url(&self) -> String {
         let encoded = |text: &str| {
             let bytes = form_urlencoded::byte_serialize(text.as_bytes());
             bytes.collect::<String>().replace('+', "%20")
         };
-        let (socket, owner) = (self.place.socket.to_string_lossy(), self.place.owner());
+        let (socket, owner) = (self.cluster.socket.to_string_lossy(), self.cluster.owner());
         format!("postgres:///postgres?host={}&user={}", encoded(&socket), encoded(&owner))
     }
 
-    /// Its process id.
+    /// The process id of the server.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// True while the process lives.
+    /// True while the process is running.
     pub fn is_running(&mut self) -> bool {
         self.child.is_running()
     }
 
-    /// `kill -9`, as a power cut would.
+    /// Kills the server with SIGKILL.
     pub fn kill(&mut self) {
         self.child.end(Signal::SIGKILL);
     }
 
-    /// Starts it again with the same data.
+    /// Restarts the server with the same data.
     ///
     /// # Errors
     /// As [`Postgres::start`].
@@ -85,17 +87,19 @@ impl Postgres {
         if self.child.is_running() {
             self.child.end(Signal::SIGINT);
         }
-        self.child = self.place.launch()?;
+        self.child = self.cluster.launch()?;
         Ok(())
     }
 }
 
-impl Place {
+impl Cluster {
     fn command(&self, program: &'static str) -> Result<Command, StartError> {
         let path = tools::find(program, &tools::debian_postgres())?;
-        // SIGQUIT is Postgres' word for "at once": it leaves nothing running.
-        let mut command =
-            under_us(Signal::SIGQUIT, self.user.as_ref().map(|user| user.name.as_str()))?;
+        // SIGQUIT is Postgres' immediate shutdown, which leaves no process running.
+        let mut command = tied_to_this_thread(
+            Signal::SIGQUIT,
+            self.user.as_ref().map(|user| user.name.as_str()),
+        )?;
         command.arg(path).current_dir("/");
         Ok(command)
     }
@@ -105,7 +109,7 @@ impl Place {
         let owner = self.owner();
         let output = self
             .command("initdb")?
-            // Who may come in is written anew at each start.
+            // The access rules are rewritten at each start.
             .args(["--auth=reject", "--no-locale", "--encoding=UTF8", "--no-sync", "-U", &owner])
             .arg("-D")
             .arg(&self.data)
@@ -115,13 +119,13 @@ impl Place {
             return Ok(());
         }
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
-        // A half-made cluster would look finished next time.
+        // An incomplete cluster must not look complete at the next start.
         let _ = fs::remove_file(self.data.join("PG_VERSION"));
         Err(StartError::NotReady { program: "initdb", log })
     }
 
-    /// Starts the server; ends the last processes of one that was killed. Most end by themselves, but one
-    /// that hangs, told to end in the middle of something, would keep the server out for ever.
+    /// Starts the server after killing the remaining processes of one that was killed. Most end by
+    /// themselves, but one that hangs would block the start forever.
     fn launch(&self) -> Result<ServerChild, StartError> {
         let start = Instant::now();
         loop {
@@ -130,10 +134,10 @@ impl Place {
                     if ["shared memory", "postmaster.pid", SOCKET]
                         .iter()
                         .any(|sign| log.contains(sign))
-                        && start.elapsed() < PATIENCE =>
+                        && start.elapsed() < LEFTOVER_TIMEOUT =>
                 {
-                    // The server works in its data folder, as all of its processes do.
-                    end_all_in(&self.data);
+                    // The working directory of all its processes is the data folder.
+                    kill_all_in(&self.data);
                     thread::sleep(Duration::from_millis(100));
                 }
                 outcome => return outcome,
@@ -143,13 +147,13 @@ impl Place {
 
     fn launch_once(&self) -> Result<ServerChild, StartError> {
         let at = |source: io::Error| StartError::Folder { path: self.data.clone(), source };
-        end_leftover(&self.data.join("postmaster.pid"), &self.data.to_string_lossy())
+        kill_leftover(&self.data.join("postmaster.pid"), &self.data.to_string_lossy())
             .map_err(at)?;
-        // Stays where the server was killed, and keeps the next one out if its pid is another's by now.
+        // The lock remains after a kill, and blocks the next start if its pid was reused meanwhile.
         let lock = self.socket.join(format!("{SOCKET}.lock"));
-        end_leftover(&lock, &self.data.to_string_lossy()).map_err(at)?;
+        kill_leftover(&lock, &self.data.to_string_lossy()).map_err(at)?;
         let _ = fs::remove_file(lock);
-        self.let_in().map_err(at)?;
+        self.write_access_rules().map_err(at)?;
         let mut command = self.command(PROGRAM)?;
         command.arg("-D").arg(&self.data).arg("-k").arg(&self.socket);
         for setting in [
@@ -165,7 +169,7 @@ impl Place {
         let socket = self.socket.join(SOCKET);
         let log = self.log.clone();
         child.wait_until(&self.log, || {
-            // The socket opens before recovery ends; the log says when it has.
+            // The socket opens before recovery ends; the log states when it has ended.
             let ready = fs::read_to_string(&log).is_ok_and(|text| text.contains("ready to accept"));
             (ready && UnixStream::connect(&socket).is_ok()).then_some(())
         })?;

@@ -1,4 +1,4 @@
-//! Folders and files that only their owner may read, whatever the process' umask is.
+//! Folders and files that only their owner may read, independent of the process' umask.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
@@ -9,10 +9,10 @@ use std::{
 
 use nix::unistd::geteuid;
 
-/// Makes a folder that only we may enter, or closes one of ours that others could.
+/// Creates a folder that only the current user may enter, or restricts an existing one.
 ///
 /// # Errors
-/// When it cannot be made, or is no folder of ours.
+/// When it cannot be created, or is not a folder of the current user.
 pub fn folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let meta = fs::symlink_metadata(path)?;
@@ -26,19 +26,19 @@ pub fn folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// An empty file that only its owner may read.
+/// Creates or truncates a file that only its owner may read.
 ///
 /// # Errors
-/// When it cannot be made.
+/// When it cannot be created.
 pub fn file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    // The mode above counts only for a file that was not there.
+    // The mode above applies only to a new file.
     file.set_permissions(Permissions::from_mode(0o600))?;
     Ok(file)
 }
 
-/// Writes a whole file, or leaves the one that is there as it is.
+/// Writes a file atomically: after an error an existing one is unchanged.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_and_files_are_their_owners_also_if_they_were_not_before() {
+    fn permissions_of_existing_folders_and_files_are_restricted() {
         let all = tempfile::tempdir().unwrap();
         let (inner, text) = (all.path().join("a/b"), all.path().join("a/b/text"));
         folder(&inner).unwrap();
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_no_folder_of_ours() {
+    fn a_symbolic_link_is_rejected() {
         let all = tempfile::tempdir().unwrap();
         let link = all.path().join("link");
         std::os::unix::fs::symlink("/tmp", &link).unwrap();

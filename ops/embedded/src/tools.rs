@@ -1,5 +1,5 @@
-//! Where programs are looked for. The working directory is no such place: whoever can write there
-//! would choose what we run.
+//! The search path of programs. It never includes the working directory, because other users could
+//! write programs there.
 
 use std::{
     env,
@@ -9,14 +9,14 @@ use std::{
 
 use crate::StartError;
 
-/// Names the folder that is looked into first.
-const SETTING: &str = "FFAPI_TOOLS";
+/// The environment variable with the folder that is searched first.
+const TOOLS_VARIABLE: &str = "FFAPI_TOOLS";
 
-/// Finds a program: where `FFAPI_TOOLS` says, beside our own, where `extra` says, and along PATH.
+/// Finds a program in `FFAPI_TOOLS`, next to the current executable, in `extra`, or in PATH.
 pub(crate) fn find(program: &'static str, extra: &[PathBuf]) -> Result<PathBuf, StartError> {
-    let told = env::var_os(SETTING).map(PathBuf::from);
-    let beside = env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned));
-    let first = told.into_iter().chain(of_the_checkout()).chain(beside);
+    let configured = env::var_os(TOOLS_VARIABLE).map(PathBuf::from);
+    let own_folder = env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned));
+    let first = configured.into_iter().chain(checkout_tools()).chain(own_folder);
     let path = env::var_os("PATH").unwrap_or_default();
     folders(first, extra, &path)
         .into_iter()
@@ -27,12 +27,12 @@ pub(crate) fn find(program: &'static str, extra: &[PathBuf]) -> Result<PathBuf, 
 
 fn folders(first: impl Iterator<Item = PathBuf>, extra: &[PathBuf], path: &OsStr) -> Vec<PathBuf> {
     let all = first.chain(extra.iter().cloned()).chain(env::split_paths(path));
-    // An entry of PATH that is relative, or empty, means the working directory.
+    // A relative or empty entry of PATH means the working directory.
     all.filter(|folder| folder.is_absolute()).collect()
 }
 
-/// What `ops/setup` fetched, for builds that are made to be tested.
-fn of_the_checkout() -> Option<PathBuf> {
+/// The tools that `ops/setup` installed, for debug builds.
+fn checkout_tools() -> Option<PathBuf> {
     cfg!(debug_assertions).then(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/bin"))
 }
 
@@ -50,9 +50,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_looked_for_relative_to_the_working_directory() {
-        let first = ["/told", "tools"].map(PathBuf::from).into_iter();
+    fn programs_are_not_searched_in_the_working_directory() {
+        let first = ["/configured", "tools"].map(PathBuf::from).into_iter();
         let found = folders(first, &[PathBuf::from("/extra")], OsStr::new(":.:bin:/usr/bin"));
-        assert_eq!(found, ["/told", "/extra", "/usr/bin"].map(PathBuf::from));
+        assert_eq!(found, ["/configured", "/extra", "/usr/bin"].map(PathBuf::from));
     }
 }

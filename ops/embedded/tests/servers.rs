@@ -1,4 +1,4 @@
-//! Real servers come up, survive a kill with their data folder, and leave nothing behind.
+//! Real servers start, restart after a kill with the same data, and leave no processes behind.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ fn alive(pid: u32) -> bool {
 }
 
 #[test]
-fn nats_comes_up_again_after_a_kill_and_ends_with_its_owner() {
+fn nats_restarts_after_a_kill_and_ends_with_its_owner() {
     let folder = temporary_folder().unwrap();
     let mut server = NatsServer::start(folder.path()).unwrap();
     let url = server.url();
@@ -23,7 +23,7 @@ fn nats_comes_up_again_after_a_kill_and_ends_with_its_owner() {
 }
 
 #[test]
-fn postgres_comes_up_again_after_a_kill_and_ends_with_its_owner() {
+fn postgres_restarts_after_a_kill_and_ends_with_its_owner() {
     let folder = temporary_folder().unwrap();
     let mut server = Postgres::start(folder.path()).unwrap();
     server.kill();
@@ -33,7 +33,22 @@ fn postgres_comes_up_again_after_a_kill_and_ends_with_its_owner() {
     assert!(!alive(pid));
 }
 
-/// The processes that a process started.
+#[test]
+fn a_copied_cluster_is_created_once_and_starts() {
+    let templates = temporary_folder().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let folder = temporary_folder().unwrap();
+                Postgres::copy_cluster(templates.path(), folder.path()).unwrap();
+                assert!(Postgres::start(folder.path()).unwrap().is_running());
+            });
+        }
+    });
+    assert_eq!(templates.path().read_dir().unwrap().count(), 1);
+}
+
+/// The child processes of a process.
 fn children(of: u32) -> Vec<String> {
     let list = format!("/proc/{of}/task/{of}/children");
     let list = std::fs::read_to_string(list).unwrap_or_default();
@@ -41,7 +56,7 @@ fn children(of: u32) -> Vec<String> {
 }
 
 #[test]
-fn a_process_of_a_killed_postgres_that_does_not_end_keeps_nobody_out() {
+fn a_stuck_process_of_a_killed_postgres_does_not_block_the_next_start() {
     let folder = temporary_folder().unwrap();
     let mut server = Postgres::start(folder.path()).unwrap();
     let stuck = children(server.pid());
@@ -60,7 +75,7 @@ fn a_server_left_by_a_killed_owner_does_not_block_the_next() {
     let left = first.pid();
     std::mem::forget(first);
     let _second = NatsServer::start(folder.path()).unwrap();
-    // The first is a zombie of ours at most: it no longer runs.
+    // The first is at most a zombie of this process: it no longer runs.
     let state = std::fs::read_to_string(format!("/proc/{left}/stat")).unwrap_or_default();
     assert!(state.is_empty() || state.contains(") Z "), "{state}");
 }

@@ -7,10 +7,10 @@ use ffapi_nats::{Codec, Decision, Message};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::PgConnection;
 
-use super::{AuditRow, actor, request_id, told};
-use crate::{Projection, ProjectionError, erasure::Gone};
+use super::{AuditRow, actor, event_parts, request_id};
+use crate::{Projection, ProjectionError, erasure::ErasedAggregates};
 
-/// The writer of what the log decided about keys and accounts.
+/// Writes the read model of decisions about keys and accounts.
 #[derive(Debug)]
 pub struct AuditDecisions;
 
@@ -36,10 +36,10 @@ impl Projection for AuditDecisions {
     async fn forget(
         &self,
         transaction: &mut PgConnection,
-        gone: &Gone<'_>,
+        erased: &ErasedAggregates<'_>,
     ) -> Result<(), ProjectionError> {
         let statement = "DELETE FROM audit_decision WHERE tenant = $1 AND target = ANY($2)";
-        gone.delete(transaction, statement).await
+        erased.delete(transaction, statement).await
     }
 }
 
@@ -64,7 +64,7 @@ async fn insert(transaction: &mut PgConnection, row: AuditRow) -> Result<(), Pro
     Ok(())
 }
 
-/// The rows that a message makes.
+/// The rows of a message.
 pub(super) async fn rows(
     codec: &Codec,
     message: &Message,
@@ -88,7 +88,7 @@ async fn typed<E: Serialize + DeserializeOwned>(
     let address: Option<Personal<String>> = decision.address();
     let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let row = |(index, event): (usize, &E)| {
-        let (action, detail) = told(event);
+        let (action, detail) = event_parts(event);
         AuditRow {
             source: "decision".to_owned(),
             sequence: signed(message.sequence),

@@ -6,12 +6,12 @@ use sqlx::PgConnection;
 use super::AuditRow;
 use crate::{
     Database, Projection, ProjectionError,
-    anchor::Chained,
-    archive::{before, chain},
+    anchor::HashChain,
+    archive::{previous_hash, row_hash},
     storable,
 };
 
-/// The writer of what was noted beside the log.
+/// Writes the read model of the audit stream.
 #[derive(Debug)]
 pub struct AuditNotes;
 
@@ -26,10 +26,10 @@ impl Projection for AuditNotes {
         batch: &[Message],
     ) -> Result<(), ProjectionError> {
         let Some(first) = batch.first() else { return Ok(()) };
-        let mut hash = before(transaction, Chained::AuditNote, first.sequence).await?;
+        let mut hash = previous_hash(transaction, HashChain::AuditNote, first.sequence).await?;
         for message in batch {
             let subject = storable::text(&message.subject);
-            hash = chain(&hash, message.sequence, &subject, &message.payload);
+            hash = row_hash(&hash, message.sequence, &subject, &message.payload);
             let row = row(codec, message).await?;
             sqlx::query(
                 "INSERT INTO audit_note (sequence, at, tenant, actor, address, action, target,
@@ -55,11 +55,11 @@ impl Projection for AuditNotes {
     }
 }
 
-/// What a note that cannot be read is called. Notes stand for themselves, so that one of them takes no
-/// others with it, and their chain has no holes.
+/// Action of a note that cannot be decoded. Notes are independent of each other, so that it is
+/// stored instead of parked, and the hash chain has no gaps.
 pub(super) const UNREADABLE: &str = "note.unreadable";
 
-/// The row that a note makes.
+/// The row of a note.
 pub(super) async fn row(codec: &Codec, message: &Message) -> Result<AuditRow, ProjectionError> {
     let decision: Decision<AuditEvent> = match codec.decode(&message.payload).await {
         Ok(decision) => decision,
@@ -106,23 +106,23 @@ fn unreadable(message: &Message) -> AuditRow {
     .storable()
 }
 
-/// Takes what is personal of an erased tenant out of the notes' rows: what each says is read anew from
-/// its payload, which the chain is over.
+/// Removes an erased tenant's personal data from the rows of notes: they are decoded again from
+/// their payloads, which stay unchanged since the hash chain covers them.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn erase_notes(
     database: &Database,
     codec: &Codec,
     tenant: &Tenant,
 ) -> Result<(), ProjectionError> {
     codec.forget(tenant.as_str()).await;
-    let kept: Vec<(i64, String, Vec<u8>)> =
+    let rows: Vec<(i64, String, Vec<u8>)> =
         sqlx::query_as("SELECT sequence, subject, payload FROM audit_note WHERE tenant = $1")
             .bind(tenant.as_str())
             .fetch_all(&database.pool)
             .await?;
-    for (sequence, subject, payload) in kept {
+    for (sequence, subject, payload) in rows {
         let at = u64::try_from(sequence).unwrap_or(0);
         let message = Message { sequence: at, subject, payload: payload.into(), pending: 0 };
         let row = row(codec, &message).await?;

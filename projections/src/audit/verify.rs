@@ -12,40 +12,40 @@ use sqlx::FromRow;
 
 use crate::{
     Database, ProjectionError,
-    anchor::{Anchor, Chained, Notary},
+    anchor::{Anchor, AnchorVerifier, HashChain},
 };
 
-/// Something that is not as it was written.
+/// A row or message that fails verification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// The table, and the sequence of the row, like `archive 42`; `log 42` for a message.
     pub row: String,
-    /// What was seen.
+    /// What is wrong with it.
     pub why: String,
 }
 
-/// What became of looking at everything.
+/// The result of a verification.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// Rows looked at.
+    /// Number of rows checked.
     pub rows: u64,
-    /// Signed anchors that were found to hold.
+    /// Number of valid anchors whose hash matches.
     pub anchors: u64,
-    /// What is wrong; at most a hundred.
+    /// The faults found; at most 100.
     pub faults: Vec<Fault>,
 }
 
-const MOST: usize = 100;
+const MAX_FAULTS: usize = 100;
 
 impl Verdict {
     fn fault(&mut self, row: impl Into<String>, why: impl Into<String>) {
-        if self.faults.len() < MOST {
+        if self.faults.len() < MAX_FAULTS {
             self.faults.push(Fault { row: row.into(), why: why.into() });
         }
     }
 }
 
-/// A row of a chain.
+/// A row of a hash chain.
 #[derive(FromRow)]
 struct Link {
     sequence: i64,
@@ -54,35 +54,36 @@ struct Link {
     hash: Vec<u8>,
 }
 
-/// Hashes in hex, by the sequence at which they stand.
+/// Row hashes in hex, by sequence.
 type Hashes = BTreeMap<u64, String>;
 
-/// Compares the archive with its chain, its anchors and the log, the notes with theirs, and the audit's
-/// rows with what they were made of. What cannot be read is a fault, and the rest is looked at all the same.
+/// Verifies the archive against its hash chain, its anchors and the log; the notes against their
+/// hash chain, their anchors and the audit stream; and the audit rows against their messages. A
+/// message that cannot be decoded is a fault; the verification continues with the others.
 ///
 /// # Errors
-/// When the database or the log does not answer.
+/// When the database or the log does not respond.
 pub async fn verify(
     database: &Database,
     log: &Log,
     codec: &Codec,
-    notary: &Notary,
+    notary: &AnchorVerifier,
 ) -> Result<Verdict, ProjectionError> {
     let mut verdict = Verdict::default();
-    let anchors = signed(notary.anchors().await?, notary, &mut verdict);
-    let wanted = |of: Chained| {
+    let anchors = valid_anchors(notary.anchors().await?, notary, &mut verdict);
+    let wanted = |of: HashChain| {
         let own = anchors.iter().filter(|anchor| anchor.of == of);
         own.map(|anchor| anchor.sequence).collect()
     };
-    let (of_archive, of_notes) = (wanted(Chained::Archive), wanted(Chained::AuditNote));
+    let (of_archive, of_notes) = (wanted(HashChain::Archive), wanted(HashChain::AuditNote));
     let archived = archive::compare(database, log, codec, &of_archive, &mut verdict).await?;
     let noted = noted::compare(database, log, codec, &of_notes, &mut verdict).await?;
     outside::find(database, log, &mut verdict).await?;
     for anchor in anchors {
         let row = format!("{} {}", anchor.of.table(), anchor.sequence);
         let hashes = match anchor.of {
-            Chained::Archive => &archived,
-            Chained::AuditNote => &noted,
+            HashChain::Archive => &archived,
+            HashChain::AuditNote => &noted,
         };
         match hashes.get(&anchor.sequence) {
             Some(hash) if *hash == anchor.hash => {
@@ -95,67 +96,73 @@ pub async fn verify(
     Ok(verdict)
 }
 
-fn signed(all: Vec<Anchor>, notary: &Notary, verdict: &mut Verdict) -> Vec<Anchor> {
-    let holds = |anchor: &Anchor| {
-        let holds = notary.holds(anchor);
-        if !holds {
+/// The anchors with a valid signature; the others are faults.
+fn valid_anchors(
+    anchors: Vec<Anchor>,
+    notary: &AnchorVerifier,
+    verdict: &mut Verdict,
+) -> Vec<Anchor> {
+    let is_valid = |anchor: &Anchor| {
+        let valid = notary.holds(anchor);
+        if !valid {
             verdict.fault(format!("anchor {}", anchor.sequence), "its signature is not ours");
         }
-        holds
+        valid
     };
-    let mut all = all;
-    all.retain(holds);
-    all
+    let mut anchors = anchors;
+    anchors.retain(is_valid);
+    anchors
 }
 
-/// Up to where a table is to be as its stream: as far as its read model says that it is, or as far as its
-/// rows go if that is more. Where the two differ within the stream, that is a fault.
-async fn reach(
+/// The sequence up to which a table must equal its stream: the checkpoint of its read model, or its
+/// newest row if that is later. A difference between the two is a fault.
+async fn verified_end(
     database: &Database,
-    of: Chained,
+    of: HashChain,
     last: u64,
     verdict: &mut Verdict,
 ) -> Result<u64, ProjectionError> {
-    // One statement sees one state of both tables.
+    // A single statement, so that both tables are read in the same state.
     let statement = match of {
-        Chained::Archive => {
+        HashChain::Archive => {
             "SELECT (SELECT sequence FROM projection_checkpoint WHERE name = 'archive'),
                     (SELECT max(sequence) FROM archive WHERE sequence <= $1)"
         }
-        Chained::AuditNote => {
+        HashChain::AuditNote => {
             "SELECT (SELECT sequence FROM projection_checkpoint WHERE name = 'audit_note'),
                     (SELECT max(sequence) FROM audit_note WHERE sequence <= $1)"
         }
     };
-    let (told, found): (Option<i64>, Option<i64>) = sqlx::query_as(statement)
+    let (checkpoint, newest): (Option<i64>, Option<i64>) = sqlx::query_as(statement)
         .bind(i64::try_from(last).unwrap_or(i64::MAX))
         .fetch_one(&database.pool)
         .await?;
     let unsigned = |n: Option<i64>| u64::try_from(n.unwrap_or(0)).unwrap_or(0);
-    let (told, found) = (unsigned(told), unsigned(found));
+    let (checkpoint, newest) = (unsigned(checkpoint), unsigned(newest));
     let name = || format!("projection_checkpoint {}", of.table());
-    if told > last {
-        // Beyond the end: what was appended since this was asked is there by now, or nothing is.
+    if checkpoint > last {
+        // Beyond the end that was read before: either messages were appended since, or the
+        // checkpoint is wrong, which `outside` reports.
         return Ok(last);
     }
-    if told != found {
-        verdict.fault(name(), format!("it is at {told}, and the rows end at {found}"));
+    if checkpoint != newest {
+        verdict.fault(name(), format!("it is at {checkpoint}, and the rows end at {newest}"));
     }
-    Ok(told.max(found))
+    Ok(checkpoint.max(newest))
 }
 
 async fn links(
     database: &Database,
-    of: Chained,
+    of: HashChain,
     after: u64,
     limit: i64,
 ) -> Result<BTreeMap<u64, Link>, ProjectionError> {
     let rows: Vec<Link> = sqlx::query_as(match of {
-        Chained::Archive => {
+        HashChain::Archive => {
             "SELECT sequence, subject, payload, hash FROM archive
              WHERE sequence > $1 ORDER BY sequence LIMIT $2"
         }
-        Chained::AuditNote => {
+        HashChain::AuditNote => {
             "SELECT sequence, subject, payload, hash FROM audit_note
              WHERE sequence > $1 ORDER BY sequence LIMIT $2"
         }

@@ -1,5 +1,5 @@
-//! Messages that a read model cannot take: each is passed over, with all later ones of its aggregate, and
-//! no other aggregate is kept waiting for it.
+//! Messages that a read model cannot apply: each is skipped (parked), with all later ones of its
+//! aggregate. Other aggregates are not delayed.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use sqlx::{Connection, PgConnection};
 use super::{Projection, Runner};
 use crate::{ProjectionError, error::Flaw};
 
-/// The subjects of a read model whose messages are passed over.
+/// The subjects whose messages a read model skips.
 #[derive(Debug)]
 pub(super) struct Parked {
     name: &'static str,
@@ -34,7 +34,7 @@ impl Parked {
         self.subjects.contains(&*crate::storable::text(&message.subject))
     }
 
-    /// Writes down that a message was passed over, and why; nothing of what stands in it.
+    /// Records that a message was skipped, and why; nothing of its contents.
     async fn add(
         &mut self,
         transaction: &mut PgConnection,
@@ -59,7 +59,7 @@ impl Parked {
         Ok(())
     }
 
-    /// Forgets what is parked of a tenant.
+    /// Deletes the records of a tenant's parked messages.
     pub(super) async fn forget(
         &mut self,
         transaction: &mut PgConnection,
@@ -78,22 +78,23 @@ impl Parked {
 }
 
 impl<P: Projection> Runner<P> {
-    /// Applies what can be applied, and parks what cannot. Only trouble that waiting may end is an error.
+    /// Applies the messages that can be applied, and parks the others. Returns an error only if a
+    /// retry may succeed.
     pub(super) async fn apply(
         &self,
         transaction: &mut PgConnection,
         parked: &mut Parked,
         batch: &[Message],
     ) -> Result<(), ProjectionError> {
-        let (late, good): (Vec<Message>, Vec<Message>) =
+        let (blocked, applicable): (Vec<Message>, Vec<Message>) =
             batch.iter().cloned().partition(|message| parked.holds(message));
-        for message in &late {
+        for message in &blocked {
             parked.add(transaction, message, &Flaw::Follows).await?;
         }
-        if self.attempt(transaction, &good).await?.is_none() {
+        if self.attempt(transaction, &applicable).await?.is_none() {
             return Ok(());
         }
-        for message in &good {
+        for message in &applicable {
             let flaw = if parked.holds(message) {
                 Some(Flaw::Follows)
             } else {
@@ -106,7 +107,7 @@ impl<P: Projection> Runner<P> {
         Ok(())
     }
 
-    /// Applies all of a batch or nothing; what is wrong with it, if anything is.
+    /// Applies all of a batch or nothing; returns what is wrong with it, if it cannot be applied.
     async fn attempt(
         &self,
         transaction: &mut PgConnection,

@@ -3,55 +3,56 @@ use sqlx::FromRow;
 
 use crate::{Database, ProjectionError, fold::millis};
 
-/// What became of one event for one endpoint.
+/// The delivery of one event to one endpoint.
 #[derive(Debug, Clone, FromRow)]
 pub struct DeliveryRow {
-    /// The `webhook-id`.
+    /// The `webhook-id` header.
     pub id: String,
-    /// Of what it tells.
+    /// Id of the resource that the event is about.
     pub thing: String,
-    /// Where its event stands in the log.
+    /// Stream sequence of the event's message.
     pub sequence: i64,
-    /// Within its message.
+    /// Index of the event in its message, from 0.
     pub index: i32,
-    /// Its kind.
+    /// The event type.
     #[sqlx(rename = "type")]
     pub kind: String,
-    /// Milliseconds since 1970.
+    /// When it was created, in milliseconds since 1970.
     pub created_at: i64,
     /// `due`, `delivered` or `failed`.
     pub state: String,
-    /// How often it was tried.
+    /// Number of attempts so far.
     pub attempts: i32,
-    /// When it is tried next, while it is due.
+    /// Time of the next attempt while it is due, in milliseconds since 1970.
     pub next_at: i64,
-    /// When it was taken.
+    /// When the receiver accepted it, in milliseconds since 1970.
     pub delivered_at: Option<i64>,
 }
 
-/// One try.
+/// One attempt of a delivery.
 #[derive(Debug, Clone, FromRow)]
 pub struct AttemptRow {
-    /// Of which delivery.
+    /// Id of the delivery.
     pub delivery_id: String,
-    /// 1 for the first.
+    /// Attempt number, from 1.
     pub number: i32,
-    /// Milliseconds since 1970.
+    /// When it was made, in milliseconds since 1970.
     pub at: i64,
-    /// Of the answer, if there was one.
+    /// HTTP status of the response, if there was one.
     pub status: Option<i32>,
-    /// How long it took.
+    /// Duration in milliseconds.
     pub latency_ms: i32,
-    /// Why there was no answer.
+    /// Why there was no response.
     pub error: Option<String>,
-    /// The start of the answer.
+    /// The beginning of the response body.
     pub body: Option<String>,
 }
 
-/// A page of what was or is to be sent to an endpoint, the newest first, with every try of each.
+/// Up to `limit` deliveries of an endpoint that are older than `before` (sequence, index, id),
+/// newest first, each with all of its attempts.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn deliveries(
     database: &Database,
     tenant: &Tenant,
@@ -88,16 +89,16 @@ pub async fn deliveries(
     .await?;
     let rows = rows.into_iter().map(|row| {
         let own = attempts.iter().filter(|attempt| attempt.delivery_id == row.id);
-        let own = own.cloned().collect();
-        (row, own)
+        let attempts = own.cloned().collect();
+        (row, attempts)
     });
     Ok(rows.collect())
 }
 
-/// How many records of deliveries before a moment there are that are not due any more.
+/// The number of deliveries that were created before a time and are no longer due.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn count_deliveries(
     database: &Database,
     before: Timestamp,
@@ -111,15 +112,16 @@ pub async fn count_deliveries(
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
-/// Forgets what was sent or given up before a moment; answers how many rows that were.
+/// Deletes the deliveries that were created before a time and are no longer due; returns their
+/// number.
 ///
 /// # Errors
-/// When the database does not answer.
-pub async fn forget_deliveries(
+/// When the database does not respond.
+pub async fn delete_deliveries(
     database: &Database,
     before: Timestamp,
 ) -> Result<u64, ProjectionError> {
-    let gone = sqlx::query(
+    let deleted = sqlx::query(
         "WITH gone AS (
              DELETE FROM delivery WHERE created_at < $1 AND state <> 'due'
              RETURNING hook_id, id),
@@ -131,7 +133,7 @@ pub async fn forget_deliveries(
     .bind(millis(before))
     .fetch_one(&database.pool)
     .await?;
-    // The endpoints that jobs and batches brought go with the last of what they were told.
+    // Callback endpoints of jobs and batches are deleted after their last delivery.
     sqlx::query(
         "DELETE FROM webhook w WHERE thing IS NOT NULL AND doc->>'created_at' < $1
            AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.hook_id = w.id)
@@ -143,6 +145,6 @@ pub async fn forget_deliveries(
     .bind(before.to_string())
     .execute(&database.pool)
     .await?;
-    let count: i64 = sqlx::Row::get(&gone, 0);
+    let count: i64 = sqlx::Row::get(&deleted, 0);
     Ok(u64::try_from(count).unwrap_or(0))
 }

@@ -15,35 +15,35 @@ use crate::{Database, ProjectionError, public_message::PublicMessage, storable};
 #[derive(Debug, Default)]
 pub(super) struct Endpoints {
     rows: BTreeMap<WebhookId, Row>,
-    /// What is to be written.
+    /// Ids of the rows to store.
     changed: BTreeSet<WebhookId>,
 }
 
 #[derive(Debug)]
 struct Row {
     view: WebhookView,
-    /// The job or batch whose own it is.
+    /// Id of the job or batch whose callback it is; `None` for an endpoint of the tenant.
     thing: Option<String>,
     sequence: u64,
     address: Address,
 }
 
-/// Where a row's address is.
+/// How the URL of a row is available.
 #[derive(Debug)]
 enum Address {
-    /// Sealed, as it was loaded; none if it was erased.
+    /// Encrypted, as it was loaded; `None` if it was erased.
     Sealed(Option<Vec<u8>>),
-    /// In the view, as the log just said it.
-    Said,
+    /// In plain text in the view, from an event.
+    Plain,
 }
 
 type Loaded = (Json<WebhookView>, Option<String>, i64, Option<Vec<u8>>);
 
-/// Deliveries at once of an endpoint that says nothing.
-const OWN_CONCURRENCY: u32 = 2;
+/// Concurrent deliveries to a callback endpoint, which has no setting for it.
+const CALLBACK_CONCURRENCY: u32 = 2;
 
 impl Endpoints {
-    /// Those of these tenants, and the own ones of these things.
+    /// Loads the endpoints of these tenants, and the callbacks of these jobs and batches.
     pub(super) async fn load(
         connection: &mut PgConnection,
         tenants: &BTreeSet<String>,
@@ -65,8 +65,8 @@ impl Endpoints {
         Ok(Self::from_rows(rows))
     }
 
-    /// One alone, as it stands.
-    pub(super) async fn one(
+    /// Loads one endpoint, if it is enabled.
+    pub(super) async fn load_one(
         connection: &mut PgConnection,
         id: &str,
     ) -> Result<Self, ProjectionError> {
@@ -85,26 +85,27 @@ impl Endpoints {
         Self { rows: rows.collect(), changed: BTreeSet::new() }
     }
 
-    /// True if one is sent to and stands as it was loaded; it does so until the transaction ends.
-    pub(super) async fn still_stands(
+    /// True if an endpoint is enabled and unchanged since it was loaded. Locks its row until the
+    /// transaction ends.
+    pub(super) async fn is_unchanged(
         &self,
         connection: &mut PgConnection,
         id: &str,
     ) -> Result<bool, ProjectionError> {
         let loaded = self.rows.values().find(|row| row.view.id.to_string() == id);
         let Some(loaded) = loaded else { return Ok(false) };
-        let stands: Option<bool> = sqlx::query_scalar(
+        let unchanged: Option<bool> = sqlx::query_scalar(
             "SELECT status = 'enabled' AND sequence = $2 FROM webhook WHERE id = $1 FOR UPDATE",
         )
         .bind(id)
         .bind(i64::try_from(loaded.sequence).unwrap_or(i64::MAX))
         .fetch_optional(connection)
         .await?;
-        Ok(stands.unwrap_or(false))
+        Ok(unchanged.unwrap_or(false))
     }
 
-    /// Those that want an event of this kind of this thing.
-    pub(super) fn wanting(&self, tenant: &Tenant, thing: &str, kind: &str) -> Vec<WebhookId> {
+    /// The endpoints that are subscribed to this kind of event of this resource.
+    pub(super) fn subscribed(&self, tenant: &Tenant, thing: &str, kind: &str) -> Vec<WebhookId> {
         let rows = self.rows.values().filter(|row| {
             row.view.tenant == *tenant
                 && row.view.disabled_by.is_none()
@@ -115,37 +116,37 @@ impl Endpoints {
         rows.map(|row| row.view.id).collect()
     }
 
-    /// A job or batch that brings an endpoint of its own.
-    pub(super) fn add_own(
+    /// Adds the callback endpoint of a job or batch.
+    pub(super) fn add_callback(
         &mut self,
         tenant: &Tenant,
-        told: &PublicMessage,
+        public: &PublicMessage,
         callback: &Callback,
         sequence: u64,
     ) {
-        let number = told.thing.rsplit('_').next().and_then(|digits| Uuid::try_parse(digits).ok());
-        let Some(id) = number.map(WebhookId::from_uuid) else { return };
+        let uuid = public.thing.rsplit('_').next().and_then(|digits| Uuid::try_parse(digits).ok());
+        let Some(id) = uuid.map(WebhookId::from_uuid) else { return };
         let view = WebhookView {
             id,
             tenant: tenant.clone(),
             url: callback.url.clone(),
             events: callback.events.clone(),
             description: Personal::Clear(None),
-            concurrency: OWN_CONCURRENCY,
+            concurrency: CALLBACK_CONCURRENCY,
             secret: 0,
             old_until: None,
             disabled_by: None,
-            created_at: told.at,
-            updated_at: told.at,
+            created_at: public.at,
+            updated_at: public.at,
             version: 1,
             deleted: false,
         };
-        let thing = Some(told.thing.clone());
-        self.rows.insert(id, Row { view, thing, sequence, address: Address::Said });
+        let thing = Some(public.thing.clone());
+        self.rows.insert(id, Row { view, thing, sequence, address: Address::Plain });
         self.changed.insert(id);
     }
 
-    /// Folds in one event of an endpoint.
+    /// Applies one event of an endpoint.
     pub(super) fn apply(
         &mut self,
         id: WebhookId,
@@ -156,10 +157,10 @@ impl Endpoints {
     ) {
         let (view, thing, address) = match self.rows.remove(&id) {
             Some(row) => (Some(row.view), row.thing, row.address),
-            None => (None, None, Address::Said),
+            None => (None, None, Address::Plain),
         };
         let address = match event {
-            WebhookEvent::Created { .. } | WebhookEvent::Updated { .. } => Address::Said,
+            WebhookEvent::Created { .. } | WebhookEvent::Updated { .. } => Address::Plain,
             _ => address,
         };
         if let Some(view) = WebhookView::apply(view, event, id, tenant, at) {
@@ -168,7 +169,7 @@ impl Endpoints {
         }
     }
 
-    /// An event that means nothing.
+    /// A test event for an endpoint.
     pub(super) fn test(&self, hook: WebhookId, sequence: u64, at: Timestamp) -> Option<Matched> {
         let view = &self.rows.get(&hook)?.view;
         let body = serde_json::json!({
@@ -179,15 +180,15 @@ impl Endpoints {
             id: format!("evt_{sequence}-0"),
             tenant: view.tenant.to_string(),
             thing: format!("test {sequence}"),
-            place: (sequence, 0),
+            position: (sequence, 0),
             kind: "webhook.test".to_owned(),
             body: body.to_string(),
             at,
-            again: false,
+            resend: false,
         })
     }
 
-    /// Locks what will be written, in the order in which everybody does.
+    /// Locks the rows that will be written, in the same order as all other transactions.
     pub(super) async fn lock(
         &self,
         connection: &mut PgConnection,
@@ -202,7 +203,7 @@ impl Endpoints {
         Ok(())
     }
 
-    /// Writes what changed.
+    /// Stores the changed rows.
     pub(super) async fn store(
         &self,
         connection: &mut PgConnection,
@@ -211,8 +212,8 @@ impl Endpoints {
         for row in self.changed.iter().filter_map(|id| self.rows.get(id)) {
             let mut view = row.view.clone();
             let address = match &row.address {
-                Address::Said => sealed::seal(codec, &mut view).await?,
-                Address::Sealed(kept) => kept.clone(),
+                Address::Plain => sealed::seal(codec, &mut view).await?,
+                Address::Sealed(sealed) => sealed.clone(),
             };
             let poison = |flaw| ProjectionError::Poison { sequence: row.sequence, flaw };
             let status = match (view.deleted, view.disabled_by) {
@@ -230,7 +231,7 @@ impl Endpoints {
             )
             .bind(view.id.to_string())
             .bind(view.tenant.as_str())
-            .bind(storable::some(row.thing.as_deref()))
+            .bind(storable::optional(row.thing.as_deref()))
             .bind(status)
             .bind(i64::try_from(row.sequence).unwrap_or(i64::MAX))
             .bind(storable::document(&view).map_err(poison)?)
@@ -238,12 +239,15 @@ impl Endpoints {
             .execute(&mut *connection)
             .await?;
             if view.deleted {
-                for gone in [
+                for statement in [
                     "DELETE FROM delivery_attempt WHERE hook_id = $1",
                     "DELETE FROM delivery WHERE hook_id = $1",
                     "DELETE FROM replay WHERE hook_id = $1",
                 ] {
-                    sqlx::query(gone).bind(view.id.to_string()).execute(&mut *connection).await?;
+                    sqlx::query(statement)
+                        .bind(view.id.to_string())
+                        .execute(&mut *connection)
+                        .await?;
                 }
             }
         }
@@ -251,10 +255,10 @@ impl Endpoints {
     }
 }
 
-/// How many endpoints a tenant has.
+/// The number of a tenant's endpoints, without callbacks.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn count(database: &Database, tenant: &Tenant) -> Result<u32, ProjectionError> {
     let count: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM webhook
@@ -266,11 +270,11 @@ pub async fn count(database: &Database, tenant: &Tenant) -> Result<u32, Projecti
     Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-/// True if a tenant has, or one of its jobs or batches has, this endpoint.
+/// True if the endpoint exists and belongs to the tenant, or to one of its jobs or batches.
 ///
 /// # Errors
-/// When the database does not answer.
-pub async fn is_there(
+/// When the database does not respond.
+pub async fn endpoint_exists(
     database: &Database,
     tenant: &Tenant,
     id: WebhookId,
@@ -286,11 +290,11 @@ pub async fn is_there(
     Ok(found)
 }
 
-/// True while something is to be sent to an endpoint once more because somebody asked for it.
+/// True while a replay to an endpoint is in progress.
 ///
 /// # Errors
-/// When the database does not answer.
-pub async fn is_replayed(
+/// When the database does not respond.
+pub async fn has_pending_replay(
     database: &Database,
     tenant: &Tenant,
     id: WebhookId,
@@ -305,10 +309,10 @@ pub async fn is_replayed(
     Ok(found)
 }
 
-/// A page of a tenant's endpoints, the oldest first, younger than `after`.
+/// Up to `limit` of a tenant's endpoints that are newer than `after`, oldest first.
 ///
 /// # Errors
-/// When the database or the key store does not answer.
+/// When the database or the key store does not respond.
 pub async fn page(
     database: &Database,
     codec: &Codec,

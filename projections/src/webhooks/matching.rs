@@ -4,55 +4,55 @@ use ffapi_domain::{PublicEvent, Timestamp, WebhookId};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-use super::ByHook;
+use super::DueTimes;
 use crate::{ProjectionError, fold::millis, public_message::PublicMessage, storable};
 
-/// One event that one endpoint is to be told of.
+/// The delivery of one event to one endpoint, before it is stored.
 #[derive(Debug, Clone)]
 pub(super) struct Matched {
     pub(super) hook: WebhookId,
-    /// The same for every try, and for a replay.
+    /// The `webhook-id`: the same for all attempts and for a replay.
     pub(super) id: String,
     pub(super) tenant: String,
     pub(super) thing: String,
-    /// Sequence and index in the log.
-    pub(super) place: (u64, u32),
+    /// Stream sequence of the message, and index of the event in it.
+    pub(super) position: (u64, u32),
     pub(super) kind: String,
     pub(super) body: String,
     pub(super) at: Timestamp,
-    /// It is sent once more, should it have been.
-    pub(super) again: bool,
+    /// For a replay: it is sent again even if it was delivered.
+    pub(super) resend: bool,
 }
 
-/// What is signed and sent.
-pub(super) fn body(told: &PublicMessage, event: &PublicEvent) -> String {
+/// The request body, which is signed and sent.
+pub(super) fn body(public: &PublicMessage, event: &PublicEvent) -> String {
     let mut data = event.data.clone();
     if let Some(data) = data.as_object_mut() {
-        data.insert(told.field.to_owned(), Value::String(told.thing.clone()));
+        data.insert(public.field.to_owned(), Value::String(public.thing.clone()));
     }
-    json!({ "type": event.kind, "timestamp": told.at, "data": data }).to_string()
+    json!({ "type": event.kind, "timestamp": public.at, "data": data }).to_string()
 }
 
-/// Writes due rows, and wakes the endpoints that they are for.
+/// Writes due deliveries, and updates when their endpoints are due.
 pub(super) async fn store(
     connection: &mut PgConnection,
     matched: &[Matched],
 ) -> Result<(), ProjectionError> {
-    let mut woken = ByHook::new();
-    for again in [false, true] {
-        // Asked for twice, it is sent once: no statement may touch a row twice.
+    let mut due_times = DueTimes::new();
+    for resend in [false, true] {
+        // Duplicates are removed: one statement may not update the same row twice.
         let mut seen = BTreeSet::new();
-        let rows = matched.iter().filter(|one| one.again == again);
+        let rows = matched.iter().filter(|delivery| delivery.resend == resend);
         let rows: Vec<&Matched> =
-            rows.filter(|one| seen.insert((one.hook, one.id.as_str()))).collect();
+            rows.filter(|row| seen.insert((row.hook, row.id.as_str()))).collect();
         if rows.is_empty() {
             continue;
         }
         for row in &rows {
-            let due = woken.entry(row.hook).or_insert_with(|| millis(row.at));
+            let due = due_times.entry(row.hook).or_insert_with(|| millis(row.at));
             *due = (*due).min(millis(row.at));
         }
-        let on_conflict = if again {
+        let on_conflict = if resend {
             "DO UPDATE SET state = 'due', attempts = 0, next_at = excluded.next_at,
                  created_at = excluded.created_at,
                  delivered_at = NULL"
@@ -71,9 +71,9 @@ pub(super) async fn store(
             rows.iter().map(|row| storable::text(&of(row)).into_owned()).collect()
         };
         let times: Vec<i64> = rows.iter().map(|row| millis(row.at)).collect();
-        let sequences = rows.iter().map(|row| i64::try_from(row.place.0).unwrap_or(i64::MAX));
-        let indexes = rows.iter().map(|row| i32::try_from(row.place.1).unwrap_or(i32::MAX));
-        // Made of this module's own words only.
+        let sequences = rows.iter().map(|row| i64::try_from(row.position.0).unwrap_or(i64::MAX));
+        let indexes = rows.iter().map(|row| i32::try_from(row.position.1).unwrap_or(i32::MAX));
+        // Contains only constants.
         sqlx::query(sqlx::AssertSqlSafe(statement))
             .bind(texts(|row| row.hook.to_string()))
             .bind(texts(|row| row.id.clone()))
@@ -88,26 +88,26 @@ pub(super) async fn store(
             .execute(&mut *connection)
             .await?;
     }
-    wake(connection, &woken).await
+    update_due_times(connection, &due_times).await
 }
 
-/// Says when there is something to send to these endpoints.
-pub(super) async fn wake(
+/// Stores when deliveries to these endpoints are due, if that is earlier than the stored time.
+pub(super) async fn update_due_times(
     connection: &mut PgConnection,
-    woken: &ByHook,
+    due_times: &DueTimes,
 ) -> Result<(), ProjectionError> {
-    if woken.is_empty() {
+    if due_times.is_empty() {
         return Ok(());
     }
-    // In one order, so that two who do this never wait for each other in a ring.
+    // Locked in a fixed order, so that concurrent transactions cannot deadlock.
     sqlx::query(
         "WITH woken AS (SELECT * FROM UNNEST($1::text[], $2::bigint[]) AS w (id, at)),
               locked AS (SELECT id FROM webhook WHERE id = ANY($1) ORDER BY id FOR UPDATE)
          UPDATE webhook SET due_at = LEAST(coalesce(due_at, woken.at), woken.at)
          FROM woken, locked WHERE webhook.id = woken.id AND webhook.id = locked.id",
     )
-    .bind(woken.keys().map(ToString::to_string).collect::<Vec<String>>())
-    .bind(woken.values().copied().collect::<Vec<i64>>())
+    .bind(due_times.keys().map(ToString::to_string).collect::<Vec<String>>())
+    .bind(due_times.values().copied().collect::<Vec<i64>>())
     .execute(connection)
     .await?;
     Ok(())

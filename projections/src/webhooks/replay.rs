@@ -1,5 +1,5 @@
-//! Everything after a position, once more. The one reader only writes down that somebody asked, and this
-//! works it off page by page, so that nobody's long past keeps everybody's present waiting.
+//! Replays: sending all events after a position again. The projector only records the request; this
+//! task processes it page by page, so that a long replay does not delay new events.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,16 +15,16 @@ use super::{
 };
 use crate::{Database, ProjectionError, public_message};
 
-/// Messages read at once.
-const PAGE: usize = 500;
-/// The index behind all of a message's events.
-const WHOLE: i32 = i32::MAX;
-/// How often it is looked whether somebody asked.
-const LOOK: Duration = Duration::from_millis(250);
-/// The advisory lock of whoever works: the others wait until it is gone.
-const ALONE: i64 = 0x7265_706c_6179;
+/// Messages per page.
+const PAGE_SIZE: usize = 500;
+/// An index after all events of a message.
+const AFTER_ALL: i32 = i32::MAX;
+/// How often new requests are looked up.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// The advisory lock of the process that works on replays; others wait for it.
+const REPLAY_LOCK: i64 = 0x7265_706c_6179;
 
-/// Works off what was asked for.
+/// Processes replay requests.
 #[derive(Debug)]
 pub struct Replays {
     database: Database,
@@ -32,9 +32,9 @@ pub struct Replays {
     webhooks: Webhooks,
 }
 
-/// What somebody asked for, and how far it is.
+/// A requested replay and its progress.
 #[derive(Debug, sqlx::FromRow)]
-struct Wish {
+struct Progress {
     hook_id: String,
     tenant: String,
     after_sequence: i64,
@@ -43,12 +43,12 @@ struct Wish {
 }
 
 impl Replays {
-    /// Of this log, into these rows.
+    /// Replays events of this log into these rows.
     pub const fn new(database: Database, log: Log, codec: Codec) -> Self {
         Self { database, codec, webhooks: Webhooks::new(log) }
     }
 
-    /// Works until told to stop. One does at a time, whoever comes first.
+    /// Processes requests until `stop` is cancelled. Only one process works at a time.
     pub async fn run(&self, stop: &CancellationToken) {
         loop {
             let worked = tokio::select! {
@@ -58,105 +58,112 @@ impl Replays {
             match worked {
                 Ok(true) => continue,
                 Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "a replay of webhooks waits"),
+                Err(error) => {
+                    tracing::warn!(%error, "a replay of webhooks failed and will be retried");
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
         }
     }
 
-    /// Sees to one page of one replay; false if there is none, or somebody else is at it.
+    /// Processes one page of one replay; false if there is none, it has to be retried, or another
+    /// process holds the lock.
     ///
     /// # Errors
-    /// When log, key store or database do not answer. Others have their turn before it is tried again.
+    /// When the log, the key store or the database does not respond. Other replays take turns
+    /// before the retry.
     pub async fn step(&self) -> Result<bool, ProjectionError> {
-        let mut alone = self.database.pool.begin().await?;
-        let lock = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(ALONE);
-        let free = lock.fetch_one(&mut *alone).await?;
-        let wish = if free { next(&mut alone).await? } else { None };
-        let Some(wish) = wish else {
-            // Now, and not once somebody comes by the connection.
-            alone.rollback().await?;
+        let mut locked = self.database.pool.begin().await?;
+        let lock = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(REPLAY_LOCK);
+        let free = lock.fetch_one(&mut *locked).await?;
+        let progress = if free { next(&mut locked).await? } else { None };
+        let Some(progress) = progress else {
+            // Explicitly, since a dropped transaction is only rolled back when the connection is
+            // reused.
+            locked.rollback().await?;
             return Ok(false);
         };
-        let worked = self.work(&wish).await;
+        let worked = self.work(&progress).await;
         if !matches!(worked, Ok(true)) {
-            wish.pass().execute(&mut *alone).await?;
+            progress.count_page().execute(&mut *locked).await?;
         }
-        alone.commit().await?;
+        locked.commit().await?;
         worked
     }
 
-    /// False if it has to be tried again.
-    async fn work(&self, wish: &Wish) -> Result<bool, ProjectionError> {
-        let filter = format!("ev.*.{}.>", wish.tenant);
-        let (sequence, _) = wish.after();
-        let page = self.webhooks.log.page(&filter, wish.from(), PAGE).await?;
-        // Where it was asked for stands a message too: a page without it is not the last one, however short
-        // it is on a server that lags.
+    /// Processes one page; false if it has to be retried.
+    async fn work(&self, progress: &Progress) -> Result<bool, ProjectionError> {
+        let filter = format!("ev.*.{}.>", progress.tenant);
+        let (sequence, _) = progress.after();
+        let page = self.webhooks.log.page(&filter, progress.from(), PAGE_SIZE).await?;
+        // The request itself is a message at `until`: a page without it is not the last one, even
+        // if it is short because the server lags.
         let last = page.last().map_or(sequence, |last| last.sequence);
-        let reached = Some(last).filter(|last| *last < wish.until());
+        let reached = Some(last).filter(|last| *last < progress.until());
         if reached.is_some() && page.is_empty() {
             return Ok(false);
         }
         let mut connection = self.database.pool.acquire().await?;
-        let endpoint = Endpoints::one(&mut connection, &wish.hook_id).await?;
+        let endpoint = Endpoints::load_one(&mut connection, &progress.hook_id).await?;
         drop(connection);
-        let matched = self.matched(wish, &endpoint, &page).await?;
+        let matched = self.matched(progress, &endpoint, &page).await?;
         let mut transaction = self.database.pool.begin().await?;
-        // The endpoint before what is its own, as everybody locks them. Of one that changed meanwhile, or
-        // was disabled, the page is seen to again, when it is sent to.
-        let moved = endpoint.still_stands(&mut transaction, &wish.hook_id).await?
-            && wish.moved(&mut transaction, reached).await?;
-        if moved {
+        // Lock the endpoint before its rows, like all other transactions. If it was changed or
+        // disabled meanwhile, the page is processed again once it is enabled.
+        let advanced = endpoint.is_unchanged(&mut transaction, &progress.hook_id).await?
+            && progress.advance(&mut transaction, reached).await?;
+        if advanced {
             store(&mut transaction, &matched).await?;
             failpoint::hit("webhooks.before_replayed");
             transaction.commit().await?;
             failpoint::hit("webhooks.after_replayed");
         }
-        Ok(moved)
+        Ok(advanced)
     }
 
-    /// What of a page is to be sent, from now on.
+    /// The deliveries for a page of messages, due now.
     async fn matched(
         &self,
-        wish: &Wish,
+        progress: &Progress,
         endpoint: &Endpoints,
         page: &[Message],
     ) -> Result<Vec<Matched>, ProjectionError> {
-        let (Ok(hook), Ok(tenant)) = (wish.hook_id.parse(), wish.tenant.parse::<Tenant>()) else {
+        let (Ok(hook), Ok(tenant)) = (progress.hook_id.parse(), progress.tenant.parse::<Tenant>())
+        else {
             return Ok(vec![]);
         };
         let mut matched = Vec::new();
-        for message in page.iter().filter(|message| message.sequence < wish.until()) {
-            let told = match public_message::told(&self.codec, message).await {
-                Ok(Some(told)) => told,
-                // What cannot be read was passed over then, and is now.
+        for message in page.iter().filter(|message| message.sequence < progress.until()) {
+            let public = match public_message::told(&self.codec, message).await {
+                Ok(Some(public)) => public,
+                // Messages that cannot be decoded are skipped, as in the original delivery.
                 Ok(None) | Err(CodecError::Unreadable(_)) => continue,
                 Err(error) => return Err(ProjectionError::from_codec(message.sequence, error)),
             };
             let (tenant, sequence) = (&tenant, message.sequence);
-            let to_match = ToMatch { tenant, sequence, told: &told, only: Some(hook) };
+            let to_match = ToMatch { tenant, sequence, public: &public, only: Some(hook) };
             match self.webhooks.find(&self.codec, endpoint, to_match, &mut matched).await {
                 Ok(()) | Err(ProjectionError::Poison { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        matched.retain(|matched| matched.place > wish.after());
-        // As old as what happens now: it goes before nobody's present.
+        matched.retain(|delivery| delivery.position > progress.after());
+        // Due now, so that replayed deliveries do not take precedence over new ones.
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
         let at = Timestamp::from_millis(u64::try_from(now).unwrap_or(u64::MAX));
-        for matched in &mut matched {
-            (matched.again, matched.at) = (true, at);
+        for delivery in &mut matched {
+            (delivery.resend, delivery.at) = (true, at);
         }
         Ok(matched)
     }
 }
 
-/// Whose account had the fewest pages comes next: a short past does not wait for a long one.
-async fn next(connection: &mut PgConnection) -> Result<Option<Wish>, ProjectionError> {
+/// The next replay is one of the tenant with the fewest processed pages: a short replay does not
+/// wait for a long one.
+async fn next(connection: &mut PgConnection) -> Result<Option<Progress>, ProjectionError> {
     let next = sqlx::query_as(
         "SELECT hook_id, replay.tenant, after_sequence, after_index, until
          FROM replay JOIN webhook ON webhook.id = hook_id
@@ -169,16 +176,17 @@ async fn next(connection: &mut PgConnection) -> Result<Option<Wish>, ProjectionE
 
 type Statement<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
-impl Wish {
+impl Progress {
     fn after(&self) -> (u64, u32) {
         let sequence = u64::try_from(self.after_sequence).unwrap_or(0);
         (sequence, u32::try_from(self.after_index).unwrap_or(0))
     }
 
-    /// The first message that has something behind the place.
+    /// Sequence of the first message that has events after the position.
     fn from(&self) -> u64 {
         let (sequence, _) = self.after();
-        let next = if self.after_index == WHOLE { sequence.saturating_add(1) } else { sequence };
+        let next =
+            if self.after_index == AFTER_ALL { sequence.saturating_add(1) } else { sequence };
         next.max(1)
     }
 
@@ -186,51 +194,51 @@ impl Wish {
         u64::try_from(self.until).unwrap_or(0)
     }
 
-    /// Lets others have their turn.
-    fn pass(&self) -> Statement<'_> {
+    /// Counts a page without progress, so that other tenants take their turns.
+    fn count_page(&self) -> Statement<'_> {
         sqlx::query("UPDATE replay SET pages = pages + 1 WHERE hook_id = $1").bind(&self.hook_id)
     }
 
-    /// Notes how far it is, or that it is over; false if more was asked for meanwhile, or nobody wants it
-    /// any more.
-    async fn moved(
+    /// Stores the progress, or deletes a finished replay; false if the request was changed or
+    /// deleted meanwhile.
+    async fn advance(
         &self,
         connection: &mut PgConnection,
         reached: Option<u64>,
     ) -> Result<bool, ProjectionError> {
-        const AS_READ: &str =
+        const UNCHANGED: &str =
             "WHERE (hook_id, after_sequence, after_index, until) = ($1, $2, $3, $4)";
         let statement = match reached {
             Some(reached) => format!(
-                "UPDATE replay SET after_sequence = {reached}, after_index = {WHOLE},
-                     pages = pages + 1 {AS_READ}"
+                "UPDATE replay SET after_sequence = {reached}, after_index = {AFTER_ALL},
+                     pages = pages + 1 {UNCHANGED}"
             ),
-            None => format!("DELETE FROM replay {AS_READ}"),
+            None => format!("DELETE FROM replay {UNCHANGED}"),
         };
-        // Made of this module's own words, and a number.
-        let done = sqlx::query(sqlx::AssertSqlSafe(statement))
+        // Contains only constants and a number.
+        let updated = sqlx::query(sqlx::AssertSqlSafe(statement))
             .bind(&self.hook_id)
             .bind(self.after_sequence)
             .bind(self.after_index)
             .bind(self.until)
             .execute(connection)
             .await?;
-        Ok(done.rows_affected() == 1)
+        Ok(updated.rows_affected() == 1)
     }
 }
 
-/// Somebody asked for everything after a place, up to where they asked.
-pub(super) struct Ask {
+/// A request to replay all events after a position, up to the request itself.
+pub(super) struct ReplayRequest {
     pub(super) hook: WebhookId,
     pub(super) tenant: Tenant,
-    /// Sequence and index of what came before it.
+    /// Sequence and index of the last event that is not replayed.
     pub(super) after: (u64, u32),
-    /// Sequence of the asking.
+    /// Stream sequence of the request.
     pub(super) until: u64,
 }
 
-impl Ask {
-    /// Writes it down. What is still open of the same endpoint becomes part of it.
+impl ReplayRequest {
+    /// Stores it. An unfinished replay of the same endpoint is merged with it.
     pub(super) async fn write(&self, connection: &mut PgConnection) -> Result<(), ProjectionError> {
         let (sequence, index) = self.after;
         sqlx::query(

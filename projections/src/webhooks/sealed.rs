@@ -1,5 +1,5 @@
-//! Where an endpoint is: its address may be what opens it, so rows hold it encrypted under its tenant's
-//! data key, and beside that only what can be shown to anybody.
+//! Encryption of endpoint URLs. A URL may contain a secret, so rows have it encrypted under the
+//! tenant's data key, and only its origin in plain text.
 
 use ffapi_domain::{Personal, WebhookId, webhook::WebhookView};
 use ffapi_nats::Codec;
@@ -8,21 +8,23 @@ use url::Url;
 
 use crate::ProjectionError;
 
-/// Rows of before that are sealed at once.
-const PAGE: i64 = 500;
+/// Legacy rows that are encrypted at a time.
+const PAGE_SIZE: i64 = 500;
 
+/// Binds a ciphertext to its endpoint.
 fn context(hook: WebhookId) -> String {
     format!("webhook {hook}")
 }
 
-/// Takes the address out of what is written down; none if it was erased.
+/// Replaces the URL in the view by its origin and returns the encrypted URL; `None` if it was
+/// erased.
 pub(super) async fn seal(
     codec: &Codec,
     view: &mut WebhookView,
 ) -> Result<Option<Vec<u8>>, ProjectionError> {
     let Personal::Clear(url) = &view.url else { return Ok(None) };
     let sealed = codec.seal(view.tenant.as_str(), &context(view.id), url.as_bytes()).await?;
-    // Of an address that nobody can open any more nothing is kept.
+    // Without a data key the URL could never be decrypted, so nothing of it is stored.
     view.url = match sealed {
         Some(_) => Personal::Clear(origin(url)),
         None => Personal::Erased,
@@ -30,13 +32,13 @@ pub(super) async fn seal(
     Ok(sealed)
 }
 
-/// Puts the address back.
+/// Decrypts the URL into the view.
 pub(super) async fn open(
     codec: &Codec,
     mut view: WebhookView,
     sealed: Option<Vec<u8>>,
 ) -> Result<WebhookView, ProjectionError> {
-    // A row of before holds it in the clear until the reader of the log comes by.
+    // A legacy row has the URL in plain text until the projector has encrypted it.
     let Some(sealed) = sealed else { return Ok(view) };
     let url = codec.open(view.tenant.as_str(), &context(view.id), &sealed).await?;
     let url = url.and_then(|url| String::from_utf8(url).ok());
@@ -44,14 +46,14 @@ pub(super) async fn open(
     Ok(view)
 }
 
-/// What of an address can be shown to anybody.
+/// The part of a URL that contains no secret.
 fn origin(url: &str) -> String {
     let origin = Url::parse(url).map(|url| url.origin().ascii_serialization());
     origin.map(|origin| format!("{origin}/…")).unwrap_or_default()
 }
 
-/// Seals rows of before.
-pub(super) async fn seal_rows_of_before(
+/// Encrypts the URLs of legacy rows, which have them in plain text.
+pub(super) async fn seal_legacy_rows(
     connection: &mut PgConnection,
     codec: &Codec,
 ) -> Result<(), ProjectionError> {
@@ -60,7 +62,7 @@ pub(super) async fn seal_rows_of_before(
             "SELECT doc FROM webhook WHERE sealed IS NULL AND doc->>'url' IS NOT NULL
              ORDER BY id LIMIT $1 FOR UPDATE",
         )
-        .bind(PAGE)
+        .bind(PAGE_SIZE)
         .fetch_all(&mut *connection)
         .await?;
         if rows.is_empty() {

@@ -1,4 +1,4 @@
-//! What senders need of the rows: endpoints with something due, what is due, what became of it.
+//! The queries of senders: claim endpoints with due deliveries, list these, record the outcomes.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,99 +9,100 @@ use ffapi_domain::{
 use ffapi_nats::Codec;
 use sqlx::{Connection, PgConnection, postgres::PgPoolOptions, types::Json};
 
-use super::{ByHook, matching::wake, sealed};
+use super::{DueTimes, matching::update_due_times, sealed};
 use crate::{Database, ProjectionError, fold::millis, storable};
 
-/// An endpoint that a sender has for a while.
+/// An endpoint that is leased to a sender.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
-    /// What the log says of it.
+    /// Its settings.
     pub view: WebhookView,
-    /// Failures in a row.
+    /// Number of consecutive failures.
     pub failures: u32,
-    /// Since when nothing worked.
+    /// Time of the first of these failures.
     pub failing_since: Option<Timestamp>,
-    /// As of which message of the log: one that changed meanwhile is taken anew.
+    /// Log sequence of its settings: an endpoint that was changed since must be claimed again.
     sequence: i64,
-    /// Whose it is: a sender that lost it finds nothing due.
+    /// Number of the sender that has the lease: one that lost it finds nothing due.
     lease: i32,
 }
 
-/// Something to be sent.
+/// A delivery that is due.
 #[derive(Debug, Clone)]
 pub struct Due {
-    /// The `webhook-id`.
+    /// The `webhook-id` header.
     pub id: String,
-    /// Byte for byte what is signed and sent.
+    /// The exact request body, which is signed and sent.
     pub body: String,
-    /// How often it was tried.
+    /// Number of attempts so far.
     pub attempts: u32,
 }
 
-/// What became of one try.
+/// The outcome of one attempt.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// Of what.
+    /// Id of the delivery.
     pub id: String,
-    /// Which try: 1 for the first.
+    /// Attempt number, from 1.
     pub number: u32,
-    /// When.
+    /// When the attempt was made.
     pub at: Timestamp,
-    /// How long it took.
+    /// Duration of the attempt.
     pub latency: Duration,
-    /// Of the answer, if there was one.
+    /// HTTP status of the response, if there was one.
     pub status: Option<u16>,
-    /// Why there was none.
+    /// Why there was no response.
     pub error: Option<String>,
-    /// The start of the answer.
+    /// The beginning of the response body.
     pub body: Option<String>,
-    /// True if it was taken.
+    /// True if the receiver accepted it.
     pub delivered: bool,
-    /// When it is tried again; none for never.
+    /// Time of the next attempt; `None` if there is none.
     pub next_at: Option<Timestamp>,
 }
 
-/// A sender that is there. Its number is locked in a session of its own: when it dies, whatever it had
-/// taken is free at once.
+/// The session of a running sender. It holds an advisory lock on the sender's number: when the
+/// sender dies, the lock is released, and its endpoints can be claimed at once.
 #[derive(Debug)]
-pub struct Alive {
+pub struct SenderSession {
     connection: PgConnection,
     number: i32,
 }
 
-/// Tells locks of senders from others.
-const SENDERS: i32 = 770_077;
+/// First key of the senders' advisory locks; distinguishes them from other locks.
+const SENDER_LOCK_CLASS: i32 = 770_077;
 
-impl Alive {
-    /// Says that the sender of this number is there.
+impl SenderSession {
+    /// Opens a session for the sender with this number.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database does not respond.
     pub async fn new(database: &Database, number: i32) -> Result<Self, ProjectionError> {
         let options = database.pool.connect_options();
-        let alone = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(3));
+        let single =
+            PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(3));
         let mut connection =
-            alone.connect_with((*options).clone()).await?.acquire().await?.detach();
+            single.connect_with((*options).clone()).await?.acquire().await?.detach();
         sqlx::query("SELECT pg_advisory_lock($1, $2)")
-            .bind(SENDERS)
+            .bind(SENDER_LOCK_CLASS)
             .bind(number)
             .execute(&mut connection)
             .await?;
         Ok(Self { connection, number })
     }
 
-    /// True if its session still stands.
+    /// True if the session is still open, and with it the lock.
     pub async fn holds(&mut self) -> bool {
         self.connection.ping().await.is_ok()
     }
 }
 
-/// View, failures in a row, since when, as of which message, and the sealed address.
+/// View, consecutive failures, time of the first failure, sequence, and encrypted URL.
 type Claimed = (Json<WebhookView>, i32, Option<i64>, i64, Option<Vec<u8>>);
 
-/// The tenants that have something due are found one after the other by their index, and of each as many
-/// endpoints as it may have yet, so that one with very many costs no more than others.
-const CLAIM: &str = "
+/// Finds the tenants with due deliveries one by one through an index, and for each only as many
+/// endpoints as it may still get, so that a tenant with very many costs no more than others.
+const CLAIM_QUERY: &str = "
     WITH RECURSIVE alive AS MATERIALIZED (
         SELECT objid::bigint::integer AS number FROM pg_locks
         WHERE locktype = 'advisory' AND classid = $5::bigint::oid),
@@ -135,40 +136,41 @@ const CLAIM: &str = "
         FOR UPDATE SKIP LOCKED)
     RETURNING doc, failures, failing_since, sequence, sealed";
 
-/// How many endpoints a sender takes.
+/// How many endpoints a sender may claim.
 #[derive(Debug, Clone, Copy)]
 pub struct Share<'a> {
-    /// Now, at most.
+    /// Maximum for this call.
     pub most: usize,
-    /// Of one tenant, with those that the sender has already.
+    /// Maximum per tenant, including those that the sender already holds.
     pub of_tenant: usize,
-    /// Those that the sender has already, by tenant.
+    /// Number of endpoints that the sender already holds, by tenant.
     pub held: &'a BTreeMap<Tenant, usize>,
-    /// For how long.
+    /// Duration of the lease.
     pub lease: Duration,
 }
 
-/// Takes endpoints with something due, each for a while: no other sender has them meanwhile. Tenants go in
-/// turn, those of which the sender has fewest first.
+/// Leases endpoints with due deliveries; no other sender gets them before the lease ends. Tenants
+/// take turns: those of which the sender holds fewest come first.
 ///
 /// # Errors
-/// When the database or the key store does not answer; what was taken is free again after the lease.
+/// When the database or the key store does not respond; claimed endpoints are free again after the
+/// lease.
 pub async fn claim(
     database: &Database,
     codec: &Codec,
-    sender: &Alive,
+    sender: &SenderSession,
     now: Timestamp,
     share: Share<'_>,
 ) -> Result<Vec<Endpoint>, ProjectionError> {
     let signed = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     let tenants: Vec<&str> = share.held.keys().map(Tenant::as_str).collect();
     let held: Vec<i64> = share.held.values().map(|held| signed(*held)).collect();
-    let rows: Vec<Claimed> = sqlx::query_as(CLAIM)
+    let rows: Vec<Claimed> = sqlx::query_as(CLAIM_QUERY)
         .bind(sender.number)
         .bind(millis(now))
         .bind(millis(now.plus(share.lease)))
         .bind(signed(share.most))
-        .bind(i64::from(SENDERS))
+        .bind(i64::from(SENDER_LOCK_CLASS))
         .bind(signed(share.of_tenant))
         .bind(tenants)
         .bind(held)
@@ -187,16 +189,17 @@ pub async fn claim(
     Ok(endpoints)
 }
 
-/// What can be sent to an endpoint now: of each thing its first event that is still due, and nothing
-/// while that one waits for its next try. Nothing, if it is no longer ours or no longer as it was.
+/// The deliveries that can be sent to an endpoint now: for each resource its first event that is
+/// due, and none while that one waits for its next attempt. None if the lease was lost or the
+/// endpoint was changed.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn due(
     database: &Database,
     endpoint: &Endpoint,
     now: Timestamp,
-    most: u32,
+    limit: u32,
 ) -> Result<Vec<Due>, ProjectionError> {
     let rows: Vec<(String, String, i32)> = sqlx::query_as(
         "SELECT id, body, attempts FROM delivery d
@@ -211,7 +214,7 @@ pub async fn due(
     )
     .bind(endpoint.view.id.to_string())
     .bind(millis(now))
-    .bind(i64::from(most))
+    .bind(i64::from(limit))
     .bind(endpoint.sequence)
     .bind(endpoint.lease)
     .fetch_all(&database.pool)
@@ -224,10 +227,10 @@ pub async fn due(
     Ok(due.collect())
 }
 
-/// Writes down what became of some tries, and keeps the endpoint for another while.
+/// Records the outcomes of attempts, and extends the lease of the endpoint.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn record(
     database: &Database,
     endpoint: &Endpoint,
@@ -237,7 +240,7 @@ pub async fn record(
     let hook = endpoint.view.id;
     let mut connection = database.pool.acquire().await?;
     let mut transaction = connection.begin().await?;
-    // The endpoint before its deliveries, as everybody locks them.
+    // Lock the endpoint before its deliveries, like all other transactions.
     sqlx::query("UPDATE webhook SET leased_until = $2 WHERE id = $1 AND lease = $3")
         .bind(hook.to_string())
         .bind(millis(leased_until))
@@ -270,8 +273,8 @@ async fn record_one(
     .bind(millis(outcome.at))
     .bind(outcome.status.map(i32::from))
     .bind(i32::try_from(outcome.latency.as_millis()).unwrap_or(i32::MAX))
-    .bind(storable::some(outcome.error.as_deref()))
-    .bind(storable::some(outcome.body.as_deref()))
+    .bind(storable::optional(outcome.error.as_deref()))
+    .bind(storable::optional(outcome.body.as_deref()))
     .execute(&mut *connection)
     .await?;
     let (state, delivered_at) = match (outcome.delivered, outcome.next_at) {
@@ -294,10 +297,10 @@ async fn record_one(
     Ok(())
 }
 
-/// Gives an endpoint back, and says when there is something to send to it next.
+/// Releases an endpoint, and stores when its next delivery is due.
 ///
 /// # Errors
-/// When the database does not answer; the lease then runs out by itself.
+/// When the database does not respond; the lease then expires by itself.
 pub async fn release(
     database: &Database,
     endpoint: &Endpoint,
@@ -306,13 +309,13 @@ pub async fn release(
     let id = endpoint.view.id.to_string();
     let mut connection = database.pool.acquire().await?;
     let mut transaction = connection.begin().await?;
-    // Locked first: whoever writes a due row says so on this one, before or after us, and never
-    // between our looking and our writing.
+    // Locked first: a transaction that adds due rows also updates this one, so that it commits
+    // either before our query or after our update, never in between.
     sqlx::query("SELECT 1 FROM webhook WHERE id = $1 FOR UPDATE")
         .bind(&id)
         .execute(&mut *transaction)
         .await?;
-    // What its owner changed meanwhile begins with a clean slate.
+    // If the settings were changed meanwhile, the failure state is not stored: it starts again.
     sqlx::query(
         "UPDATE webhook SET leased_until = 0, lease = NULL,
              failures = CASE WHEN sequence = $5 THEN $2 ELSE failures END,
@@ -338,11 +341,11 @@ pub async fn release(
     Ok(())
 }
 
-/// Writes due rows for a quarter of an attempt, for the endpoints that want to know: progress does not
-/// stand in the log. Writing them again changes nothing.
+/// Enqueues `job.progress` deliveries for the subscribed endpoints, since progress is not in the
+/// log. Idempotent by `id`.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not respond.
 pub async fn remind(
     database: &Database,
     tenant: &Tenant,
@@ -362,9 +365,9 @@ pub async fn remind(
     .bind(job.to_string())
     .fetch_all(&mut *transaction)
     .await?;
-    let mut woken = ByHook::new();
+    let mut due_times = DueTimes::new();
     for (Json(view),) in rows.iter().filter(|(Json(view),)| wants(&view.events, "job.progress")) {
-        // After what is known of the job so far, and before what comes.
+        // Ordered after the existing deliveries of the job, and before later ones.
         sqlx::query(
             "INSERT INTO delivery (hook_id, id, tenant, thing, sequence, index, type, body,
                                    created_at, next_at, state)
@@ -381,9 +384,9 @@ pub async fn remind(
         .bind(millis(at))
         .execute(&mut *transaction)
         .await?;
-        woken.insert(view.id, millis(at));
+        due_times.insert(view.id, millis(at));
     }
-    wake(&mut transaction, &woken).await?;
+    update_due_times(&mut transaction, &due_times).await?;
     transaction.commit().await?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeSet,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -22,16 +23,18 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub(crate) struct Bed {
+/// A NATS server and a Postgres of one test, and what is connected to them.
+pub(crate) struct TestServers {
     pub(crate) commands: Arc<Commands>,
     pub(crate) database: Database,
     pub(crate) nats: NatsServer,
     pub(crate) postgres: Postgres,
     _folder: TempDir,
-    /// Read models that were started over the log.
+    /// Names of the read models that were started on the event log.
     followers: Mutex<BTreeSet<&'static str>>,
 }
 
+/// A running projector.
 pub(crate) struct Running {
     stop: CancellationToken,
     task: JoinHandle<Result<(), ProjectionError>>,
@@ -48,10 +51,12 @@ impl Running {
     }
 }
 
-impl Bed {
+impl TestServers {
     pub(crate) async fn new() -> Self {
         let folder = temporary_folder().unwrap();
         let nats = NatsServer::start(&folder.path().join("nats")).unwrap();
+        let templates = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clusters");
+        Postgres::copy_cluster(&templates, folder.path()).unwrap();
         let postgres = Postgres::start(folder.path()).unwrap();
         let config = PostgresConfig { url: postgres.url(), max_connections: 8 };
         let database = Database::connect(&config).unwrap();
@@ -72,7 +77,7 @@ impl Bed {
         self.run_over(self.commands.log().clone(), projection)
     }
 
-    /// The same, over the log or the notes beside it.
+    /// Like `run`, on the event log or on the audit stream.
     pub(crate) fn run_over<P: Projection + 'static>(&self, log: Log, projection: P) -> Running {
         let stop = CancellationToken::new();
         let codec = self.commands.codec().clone();
@@ -85,13 +90,13 @@ impl Bed {
         vec![self.run(JobDetail), self.run(JobList), self.run(Queue), self.run(Archive)]
     }
 
-    /// Waits until every read model has followed the log to its end.
+    /// Waits until every started read model has reached the end of the log.
     pub(crate) async fn caught_up(&self) {
         let last = self.commands.log().last_sequence().await.unwrap();
         until(async || {
             let all = positions(&self.database).await.unwrap_or_default();
             let reached = |name: &&str| all.iter().any(|(of, at, _)| of == name && *at >= last);
-            // One that has just been started has no position yet.
+            // One that was just started may not have a checkpoint yet.
             self.followers.lock().unwrap().iter().all(reached)
         })
         .await;
@@ -99,23 +104,23 @@ impl Bed {
 
     pub(crate) async fn submit(&self, n: u128, tenant: &Tenant) -> JobId {
         let id = job(n);
-        self.tell(id, tenant, JobCommand::Submit { spec: spec() }).await;
+        self.handle(id, tenant, JobCommand::Submit { spec: spec() }).await;
         id
     }
 
-    /// A message on a subject that nothing was said on before, whatever its bytes are; answers its sequence.
+    /// Appends a message with arbitrary bytes to a subject; returns its sequence.
     pub(crate) async fn append(&self, subject: &str, payload: &[u8]) -> u64 {
         let expected = self.commands.log().last_matching(subject).await.unwrap();
-        let draft = AppendRequest {
+        let request = AppendRequest {
             subject: subject.to_owned(),
             expected,
             command_id: Uuid::now_v7(),
             payload: payload.to_vec().into(),
         };
-        self.commands.log().append(draft).await.unwrap()
+        self.commands.log().append(request).await.unwrap()
     }
 
-    /// Throws a tenant's data key away, and says so in the log.
+    /// Deletes a tenant's data key, and appends the erasure to the log.
     pub(crate) async fn erase(&self, tenant: &Tenant) {
         let name = tenant.as_str();
         let vault = Vault::open(self.commands.log().nats(), &[1; 32]).await.unwrap();
@@ -129,7 +134,7 @@ impl Bed {
         sqlx::PgPool::connect(&self.postgres.url()).await.unwrap()
     }
 
-    /// What is parked: by which read model, which message, and why.
+    /// The parked messages: read model, sequence and reason.
     pub(crate) async fn parked(&self) -> Vec<(String, i64, String)> {
         sqlx::query_as(
             "SELECT name, sequence, error FROM projection_parked ORDER BY name, sequence",
@@ -139,7 +144,7 @@ impl Bed {
         .unwrap()
     }
 
-    pub(crate) async fn tell(&self, id: JobId, tenant: &Tenant, command: JobCommand) {
+    pub(crate) async fn handle(&self, id: JobId, tenant: &Tenant, command: JobCommand) {
         let caller = Caller::process("test");
         self.commands
             .handle::<Job>(tenant.as_str(), &id.to_string(), &caller, command)
@@ -168,9 +173,9 @@ pub(crate) fn spec() -> Box<JobSpec> {
     })
 }
 
-/// Looks again and again until something holds.
-pub(crate) async fn until(mut holds: impl AsyncFnMut() -> bool) {
-    while !holds().await {
+/// Polls until a condition is true.
+pub(crate) async fn until(mut condition: impl AsyncFnMut() -> bool) {
+    while !condition().await {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

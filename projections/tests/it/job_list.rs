@@ -1,20 +1,21 @@
 use ffapi_domain::job::{JobCommand, JobStatus};
 use ffapi_projections::job_list::{self, Filter};
 
-use crate::harness::{Bed, job, tenant};
+use crate::harness::{TestServers, job, tenant};
 
 #[tokio::test]
 async fn a_list_is_newest_first_filtered_and_paged() {
-    let bed = Bed::new().await;
-    let _running = bed.run_all();
+    let servers = TestServers::new().await;
+    let _running = servers.run_all();
     for n in 1..=5 {
-        bed.submit(n, &tenant("acme")).await;
+        servers.submit(n, &tenant("acme")).await;
     }
-    bed.submit(6, &tenant("other")).await;
-    bed.tell(job(2), &tenant("acme"), JobCommand::Cancel).await;
-    bed.caught_up().await;
+    servers.submit(6, &tenant("other")).await;
+    servers.handle(job(2), &tenant("acme"), JobCommand::Cancel).await;
+    servers.caught_up().await;
     let ids = async |filter: Filter, limit| {
-        let rows = job_list::page(&bed.database, &tenant("acme"), &filter, limit).await.unwrap();
+        let rows =
+            job_list::page(&servers.database, &tenant("acme"), &filter, limit).await.unwrap();
         rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
     };
     assert_eq!(ids(Filter::default(), 2).await, [job(5), job(4)]);

@@ -1,4 +1,4 @@
-//! Read models against a real log and a real Postgres of each test's own.
+//! Read models. Each test starts its own NATS server and Postgres.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,5 +1,5 @@
-//! What nobody can read and no table can hold, at every place where a projector meets it: it stops nothing
-//! but its own aggregate, and nothing that stood in it is kept.
+//! Messages that cannot be decoded and values that no table can store, on every kind of subject:
+//! they block only their own aggregate, and nothing of their contents is stored.
 
 use ffapi_commands::Caller;
 use ffapi_domain::{
@@ -19,12 +19,12 @@ use ffapi_projections::{
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::harness::{Bed, job, spec, tenant};
+use crate::harness::{TestServers, job, spec, tenant};
 
-/// In what no error text may quote.
+/// Part of contents that no error text may quote.
 const SECRET: &str = "Zaphod-Beeblebrox";
 
-/// What no decision can be read from, with something personal in it.
+/// Bytes that are not a decision, with personal data in them.
 fn garbage() -> Vec<u8> {
     let mut bytes = b"\x82\xa6tenant\xa4acme\xa4what".to_vec();
     bytes.push(0xa0 | u8::try_from(SECRET.len()).unwrap());
@@ -32,15 +32,15 @@ fn garbage() -> Vec<u8> {
     bytes
 }
 
-/// A decision that names its tenant and its command, and whose event nobody knows.
-async fn unknown(codec: &Codec, of: &str) -> Vec<u8> {
+/// A decision with a valid tenant and command id, but an unknown event.
+async fn unknown_event(codec: &Codec, tenant: &str) -> Vec<u8> {
     let id = Uuid::now_v7();
     let decision = ffapi_nats::Decision {
         command_id: id,
         correlation_id: id,
         causation: None,
         actor: ffapi_nats::Actor::Process("test".to_owned()),
-        tenant: of.to_owned(),
+        tenant: tenant.to_owned(),
         at: 1,
         traceparent: None,
         address: None,
@@ -51,7 +51,7 @@ async fn unknown(codec: &Codec, of: &str) -> Vec<u8> {
     codec.encode(&decision).await.unwrap().to_vec()
 }
 
-impl Bed {
+impl TestServers {
     async fn run_everything(&self) {
         self.run_all();
         self.run(BatchList);
@@ -70,25 +70,25 @@ impl Bed {
         self.rebuilt_equals_served(Archive).await;
     }
 
-    async fn give<D: Decider>(&self, of: &Tenant, id: &str, command: D::Command)
+    async fn command<D: Decider>(&self, tenant: &Tenant, id: &str, command: D::Command)
     where
         D::Event: serde::Serialize + serde::de::DeserializeOwned,
         D::State: Clone + 'static,
     {
         let caller = Caller::process("test");
-        self.commands.handle::<D>(of.as_str(), id, &caller, command).await.unwrap();
+        self.commands.handle::<D>(tenant.as_str(), id, &caller, command).await.unwrap();
     }
 
-    async fn shown(&self, of: &Tenant, number: u128) -> Option<serde_json::Value> {
-        let found = job_detail::find(&self.database, of, job(number)).await.unwrap();
+    async fn job_json(&self, tenant: &Tenant, number: u128) -> Option<serde_json::Value> {
+        let found = job_detail::find(&self.database, tenant, job(number)).await.unwrap();
         found.map(|(job, _)| serde_json::to_value(job).unwrap())
     }
 }
 
 #[tokio::test]
-async fn whatever_an_event_holds_a_row_can_hold_and_a_rebuild_holds_the_same() {
-    let bed = Bed::new().await;
-    bed.run_everything().await;
+async fn any_event_value_can_be_stored_and_a_rebuild_stores_the_same() {
+    let servers = TestServers::new().await;
+    servers.run_everything().await;
     let acme = tenant("acme");
     let labels = [("a\0b".to_owned(), format!("{SECRET}\0"))].into();
     let mut bad = JobSpec { metadata: Personal::Clear(labels), ..*spec() };
@@ -97,8 +97,8 @@ async fn whatever_an_event_holds_a_row_can_hold_and_a_rebuild_holds_the_same() {
         let mode = SubtitleMode::Sidecar;
         convert.operations.push(Operation::Subtitles(Subtitles { input: None, mode, language }));
     }
-    bed.tell(job(1), &acme, JobCommand::Submit { spec: Box::new(bad.clone()) }).await;
-    bed.tell(job(1), &acme, JobCommand::Cancel).await;
+    servers.handle(job(1), &acme, JobCommand::Submit { spec: Box::new(bad.clone()) }).await;
+    servers.handle(job(1), &acme, JobCommand::Cancel).await;
     let id = BatchId::from_uuid(Uuid::from_u128(7));
     let batch = BatchSpec {
         name: Personal::Clear(Some("a\0b".to_owned())),
@@ -106,10 +106,17 @@ async fn whatever_an_event_holds_a_row_can_hold_and_a_rebuild_holds_the_same() {
         callback: None,
         jobs: vec![BatchJob { id: job(2), spec: bad }],
     };
-    bed.give::<Batch>(&acme, &id.to_string(), BatchCommand::Submit { spec: Box::new(batch) }).await;
+    servers
+        .command::<Batch>(&acme, &id.to_string(), BatchCommand::Submit { spec: Box::new(batch) })
+        .await;
     let deep = (0..120).fold(json!("a\0b"), |inner, _| json!([inner]));
     let body = [("a\0".to_owned(), deep)].into_iter().collect();
-    bed.give::<Preset>(&acme, "web", PresetCommand::Define { kind: "con\0vert".to_owned(), body })
+    servers
+        .command::<Preset>(
+            &acme,
+            "web",
+            PresetCommand::Define { kind: "con\0vert".to_owned(), body },
+        )
         .await;
     let key = ffapi_domain::KeyId::from_uuid(Uuid::from_u128(9));
     let create = KeyCommand::Create {
@@ -119,58 +126,60 @@ async fn whatever_an_event_holds_a_row_can_hold_and_a_rebuild_holds_the_same() {
         pepper_version: 1,
         scopes: [Scope::JobsRead].into(),
         terms: KeyTerms::default(),
-        by: Grant::of_the_house(),
+        by: Grant::unrestricted(),
         at: ffapi_domain::Timestamp::from_millis(1),
     };
-    bed.give::<Key>(&acme, &key.to_string(), create).await;
-    bed.caught_up().await;
-    assert_eq!(bed.parked().await, []);
-    let shown = bed.shown(&acme, 1).await.unwrap();
+    servers.command::<Key>(&acme, &key.to_string(), create).await;
+    servers.caught_up().await;
+    assert_eq!(servers.parked().await, []);
+    let shown = servers.job_json(&acme, 1).await.unwrap();
     assert!(shown.to_string().contains("a\u{fffd}b"), "{shown:#}");
-    bed.all_equal_their_rebuild().await;
+    servers.all_equal_their_rebuild().await;
 
-    bed.erase(&acme).await;
-    bed.submit(3, &tenant("other")).await;
-    bed.caught_up().await;
-    let shown = bed.shown(&acme, 1).await.unwrap();
+    servers.erase(&acme).await;
+    servers.submit(3, &tenant("other")).await;
+    servers.caught_up().await;
+    let shown = servers.job_json(&acme, 1).await.unwrap();
     assert!(!shown.to_string().contains(SECRET), "{shown:#}");
-    assert!(bed.shown(&tenant("other"), 3).await.is_some());
-    bed.all_equal_their_rebuild().await;
+    assert!(servers.job_json(&tenant("other"), 3).await.is_some());
+    servers.all_equal_their_rebuild().await;
 }
 
-/// Names that a message may have, whatever is in it.
-fn places(of: &Tenant) -> Vec<String> {
+/// Subjects of all kinds of aggregates, valid and invalid.
+fn subjects(tenant: &Tenant) -> Vec<String> {
     vec![
-        format!("ev.{}.{of}.{}", Job::CATEGORY, job(50)),
-        format!("ev.{}.{of}.no-job", Job::CATEGORY),
-        format!("ev.{}.{of}.no-batch", Batch::CATEGORY),
-        format!("ev.{}.{of}.{}", Batch::CATEGORY, BatchId::from_uuid(Uuid::from_u128(50))),
-        format!("ev.{}.{of}.web", Preset::CATEGORY),
-        format!("ev.{}.{of}.key_1", Key::CATEGORY),
-        format!("ev.{}.{of}.{of}", Account::CATEGORY),
-        format!("ev.hook.{of}.hook_1"),
-        format!("ev.nothing.{of}.1"),
+        format!("ev.{}.{tenant}.{}", Job::CATEGORY, job(50)),
+        format!("ev.{}.{tenant}.no-job", Job::CATEGORY),
+        format!("ev.{}.{tenant}.no-batch", Batch::CATEGORY),
+        format!("ev.{}.{tenant}.{}", Batch::CATEGORY, BatchId::from_uuid(Uuid::from_u128(50))),
+        format!("ev.{}.{tenant}.web", Preset::CATEGORY),
+        format!("ev.{}.{tenant}.key_1", Key::CATEGORY),
+        format!("ev.{}.{tenant}.{tenant}", Account::CATEGORY),
+        format!("ev.hook.{tenant}.hook_1"),
+        format!("ev.nothing.{tenant}.1"),
     ]
 }
 
 #[tokio::test]
-async fn a_message_that_cannot_be_read_stops_no_projector_no_erasure_and_no_rebuild() {
-    let bed = Bed::new().await;
+async fn an_unreadable_message_blocks_no_projector_no_erasure_and_no_rebuild() {
+    let servers = TestServers::new().await;
     let (acme, other) = (tenant("acme"), tenant("other"));
-    bed.submit(1, &acme).await;
-    for bytes in [garbage(), unknown(bed.commands.codec(), "acme").await, unknown_tenant()] {
-        for subject in places(&acme) {
-            bed.append(&subject, &bytes).await;
+    servers.submit(1, &acme).await;
+    for bytes in
+        [garbage(), unknown_event(servers.commands.codec(), "acme").await, unknown_tenant()]
+    {
+        for subject in subjects(&acme) {
+            servers.append(&subject, &bytes).await;
         }
     }
-    // In the middle of a job's life: what came before it stays as it was.
-    bed.append(&format!("ev.{}.{acme}.{}", Job::CATEGORY, job(1)), &garbage()).await;
-    bed.submit(2, &other).await;
-    bed.run_everything().await;
-    bed.caught_up().await;
-    assert!(bed.shown(&other, 2).await.is_some());
-    assert!(bed.shown(&acme, 1).await.is_some());
-    let parked = bed.parked().await;
+    // After valid messages of a job: their effects stay.
+    servers.append(&format!("ev.{}.{acme}.{}", Job::CATEGORY, job(1)), &garbage()).await;
+    servers.submit(2, &other).await;
+    servers.run_everything().await;
+    servers.caught_up().await;
+    assert!(servers.job_json(&other, 2).await.is_some());
+    assert!(servers.job_json(&acme, 1).await.is_some());
+    let parked = servers.parked().await;
     assert!(!parked.is_empty());
     for (name, sequence, error) in &parked {
         assert!(!error.contains(SECRET), "{name} {sequence}: {error}");
@@ -181,24 +190,24 @@ async fn a_message_that_cannot_be_read_stops_no_projector_no_erasure_and_no_rebu
             "{name} {sequence}: {error}"
         );
     }
-    bed.all_equal_their_rebuild().await;
+    servers.all_equal_their_rebuild().await;
 
-    // An account that nobody can read cannot be told that it is erased; its neighbour can.
+    // The account with unreadable messages cannot be erased; another tenant can.
     let third = tenant("third");
-    bed.submit(3, &third).await;
+    servers.submit(3, &third).await;
     let subject = format!("ev.{}.{third}.{}", Job::CATEGORY, job(3));
-    bed.append(&subject, &garbage()).await;
-    bed.append(&format!("ev.{}.{third}.no-job", Job::CATEGORY), &garbage()).await;
-    bed.erase(&third).await;
-    bed.submit(4, &other).await;
-    bed.caught_up().await;
-    assert!(bed.shown(&other, 4).await.is_some());
-    let shown = bed.shown(&third, 3).await.unwrap();
+    servers.append(&subject, &garbage()).await;
+    servers.append(&format!("ev.{}.{third}.no-job", Job::CATEGORY), &garbage()).await;
+    servers.erase(&third).await;
+    servers.submit(4, &other).await;
+    servers.caught_up().await;
+    assert!(servers.job_json(&other, 4).await.is_some());
+    let shown = servers.job_json(&third, 3).await.unwrap();
     assert_eq!(shown["summary"]["metadata"], json!(null), "{shown:#}");
-    bed.all_equal_their_rebuild().await;
+    servers.all_equal_their_rebuild().await;
 }
 
-/// A decision of a tenant whose name no key store takes: looking for its key would never end.
+/// A decision with a tenant name that is not valid in the key store: a lookup would never succeed.
 fn unknown_tenant() -> Vec<u8> {
     let mut bytes = b"\x82\xa6tenant\xa3a b\xaacommand_id\xc4\x10".to_vec();
     bytes.extend([0; 16]);
@@ -206,50 +215,50 @@ fn unknown_tenant() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_the_database_refuses_is_parked_alone_and_an_erasure_tries_it_again() {
-    let bed = Bed::new().await;
+async fn a_row_rejected_by_the_database_parks_only_its_job_and_is_retried_by_an_erasure() {
+    let servers = TestServers::new().await;
     let (acme, other) = (tenant("acme"), tenant("other"));
-    // It takes no probes, and says what it refused in words that hold the row.
-    sqlx::query("ALTER TABLE job_list ADD CONSTRAINT films CHECK (kind <> 'probe')")
-        .execute(&bed.pool().await)
+    // The constraint rejects probes, and its error message contains the row.
+    sqlx::query("ALTER TABLE job_list ADD CONSTRAINT no_probes CHECK (kind <> 'probe')")
+        .execute(&servers.pool().await)
         .await
         .unwrap();
     let probe = JobSpec::of(MediaRequest::Probe(Probe {
         input: Personal::Clear(format!("{SECRET}.mp4").parse().unwrap()),
     }));
     for n in 1..=3 {
-        bed.submit(n, &acme).await;
+        servers.submit(n, &acme).await;
     }
-    bed.tell(job(4), &acme, JobCommand::Submit { spec: Box::new(probe) }).await;
-    bed.tell(job(4), &acme, JobCommand::Cancel).await;
-    bed.submit(5, &other).await;
-    bed.run_all();
-    bed.caught_up().await;
-    let refused = [
+    servers.handle(job(4), &acme, JobCommand::Submit { spec: Box::new(probe) }).await;
+    servers.handle(job(4), &acme, JobCommand::Cancel).await;
+    servers.submit(5, &other).await;
+    servers.run_all();
+    servers.caught_up().await;
+    let rejected = [
         ("job_list".to_owned(), 4, "the database cannot hold it (23514)".to_owned()),
         ("job_list".to_owned(), 5, "an earlier one of its aggregate is parked".to_owned()),
     ];
-    assert_eq!(bed.parked().await, refused);
-    bed.rebuilt_equals_served(JobList).await;
+    assert_eq!(servers.parked().await, rejected);
+    servers.rebuilt_equals_served(JobList).await;
 
-    // Still refused, it is parked anew; no longer refused, it is there.
-    bed.erase(&acme).await;
-    bed.submit(6, &other).await;
-    bed.caught_up().await;
-    assert_eq!(bed.parked().await, refused);
-    sqlx::query("ALTER TABLE job_list DROP CONSTRAINT films")
-        .execute(&bed.pool().await)
+    // Still rejected, it is parked again; no longer rejected, it is stored.
+    servers.erase(&acme).await;
+    servers.submit(6, &other).await;
+    servers.caught_up().await;
+    assert_eq!(servers.parked().await, rejected);
+    sqlx::query("ALTER TABLE job_list DROP CONSTRAINT no_probes")
+        .execute(&servers.pool().await)
         .await
         .unwrap();
-    bed.rebuilt_equals_parked_as_well(JobList).await;
-    for (of, n) in [(&acme, 1), (&acme, 4), (&other, 5), (&other, 6)] {
-        assert!(bed.shown(of, n).await.is_some(), "{of} {n}");
+    servers.rebuild_contains_parked(JobList).await;
+    for (tenant, n) in [(&acme, 1), (&acme, 4), (&other, 5), (&other, 6)] {
+        assert!(servers.job_json(tenant, n).await.is_some(), "{tenant} {n}");
     }
 }
 
-impl Bed {
-    /// Rebuilt, it holds what was parked as well.
-    async fn rebuilt_equals_parked_as_well<P: Projection>(&self, projection: P) {
+impl TestServers {
+    /// Rebuilds a read model, which then also contains the parked job.
+    async fn rebuild_contains_parked<P: Projection>(&self, projection: P) {
         let rebuild = self.rebuild(projection).await;
         rebuild.catch_up().await.unwrap();
         assert_eq!(rebuild.differences().await.unwrap(), 1, "the row that was parked");
@@ -260,26 +269,28 @@ impl Bed {
 }
 
 #[tokio::test]
-async fn what_an_earlier_version_parked_is_made_anew_by_an_erasure() {
-    let bed = Bed::new().await;
+async fn messages_parked_by_an_earlier_version_are_retried_by_an_erasure() {
+    let servers = TestServers::new().await;
     let (acme, other) = (tenant("acme"), tenant("other"));
-    bed.submit(1, &acme).await;
-    bed.submit(2, &other).await;
+    servers.submit(1, &acme).await;
+    servers.submit(2, &other).await;
     let parked = "INSERT INTO projection_parked (name, sequence, subject, error)
                   VALUES ('job_detail', 1, $1, $2), ('job_list', 1, $1, $2)";
     sqlx::query(parked)
         .bind(format!("ev.{}.{acme}.{}", Job::CATEGORY, job(1)))
         .bind(SECRET)
-        .execute(&bed.pool().await)
+        .execute(&servers.pool().await)
         .await
         .unwrap();
-    bed.run_all();
-    bed.caught_up().await;
-    assert!(bed.shown(&acme, 1).await.is_none());
-    bed.erase(&acme).await;
-    bed.caught_up().await;
-    assert_eq!(bed.parked().await, []);
-    assert!(bed.shown(&acme, 1).await.is_some() && bed.shown(&other, 2).await.is_some());
-    bed.rebuilt_equals_served(JobDetail).await;
-    bed.rebuilt_equals_served(JobList).await;
+    servers.run_all();
+    servers.caught_up().await;
+    assert!(servers.job_json(&acme, 1).await.is_none());
+    servers.erase(&acme).await;
+    servers.caught_up().await;
+    assert_eq!(servers.parked().await, []);
+    assert!(
+        servers.job_json(&acme, 1).await.is_some() && servers.job_json(&other, 2).await.is_some()
+    );
+    servers.rebuilt_equals_served(JobDetail).await;
+    servers.rebuilt_equals_served(JobList).await;
 }

@@ -13,15 +13,15 @@ use ffapi_domain::{
 use ffapi_projections::{Replays, Webhooks, webhooks};
 use uuid::Uuid;
 
-use crate::harness::{Bed, tenant};
+use crate::harness::{TestServers, tenant};
 
-async fn give(bed: &Bed, of: &Tenant, hook: WebhookId, command: WebhookCommand) {
+async fn command(servers: &TestServers, tenant: &Tenant, hook: WebhookId, command: WebhookCommand) {
     let (caller, id) = (Caller::process("test"), hook.to_string());
-    bed.commands.handle::<Webhook>(of.as_str(), &id, &caller, command).await.unwrap();
+    servers.commands.handle::<Webhook>(tenant.as_str(), &id, &caller, command).await.unwrap();
 }
 
-/// An endpoint that wants to be told of every job.
-async fn hook(bed: &Bed, of: &Tenant, number: u128) -> WebhookId {
+/// Creates an endpoint that is subscribed to `job.queued`.
+async fn create_hook(servers: &TestServers, tenant: &Tenant, number: u128) -> WebhookId {
     let id = WebhookId::from_uuid(Uuid::from_u128(number));
     let terms = WebhookTerms {
         url: Personal::Clear("https://example.com".to_owned()),
@@ -29,85 +29,91 @@ async fn hook(bed: &Bed, of: &Tenant, number: u128) -> WebhookId {
         description: Personal::Clear(None),
         concurrency: 1,
     };
-    give(bed, of, id, WebhookCommand::Create { terms }).await;
+    command(servers, tenant, id, WebhookCommand::Create { terms }).await;
     id
 }
 
-async fn pool(bed: &Bed) -> sqlx::PgPool {
-    sqlx::PgPool::connect(&bed.postgres.url()).await.unwrap()
+async fn pool(servers: &TestServers) -> sqlx::PgPool {
+    sqlx::PgPool::connect(&servers.postgres.url()).await.unwrap()
 }
 
-async fn count(bed: &Bed, sql: &'static str, hook: WebhookId) -> i64 {
+async fn count(servers: &TestServers, sql: &'static str, hook: WebhookId) -> i64 {
     let count = sqlx::query_scalar(sql).bind(hook.to_string());
-    count.fetch_one(&pool(bed).await).await.unwrap()
+    count.fetch_one(&pool(servers).await).await.unwrap()
 }
 
-async fn due(bed: &Bed, hook: WebhookId) -> i64 {
-    count(bed, "SELECT count(*) FROM delivery WHERE hook_id = $1 AND state = 'due'", hook).await
+/// Number of due deliveries.
+async fn due(servers: &TestServers, hook: WebhookId) -> i64 {
+    count(servers, "SELECT count(*) FROM delivery WHERE hook_id = $1 AND state = 'due'", hook).await
 }
 
-async fn open(bed: &Bed, hook: WebhookId) -> i64 {
-    count(bed, "SELECT count(*) FROM replay WHERE hook_id = $1", hook).await
+/// Number of unfinished replays.
+async fn open_replays(servers: &TestServers, hook: WebhookId) -> i64 {
+    count(servers, "SELECT count(*) FROM replay WHERE hook_id = $1", hook).await
 }
 
-/// Everything was sent, and is asked for once more.
-async fn again(bed: &Bed, of: &Tenant, hook: WebhookId) {
-    bed.caught_up().await;
+/// Marks all deliveries as delivered, and requests a replay of everything.
+async fn replay_all(servers: &TestServers, tenant: &Tenant, hook: WebhookId) {
+    servers.caught_up().await;
     let sent = sqlx::query("UPDATE delivery SET state = 'delivered' WHERE hook_id = $1");
-    sent.bind(hook.to_string()).execute(&pool(bed).await).await.unwrap();
-    give(bed, of, hook, WebhookCommand::Replay { sequence: 0, index: 0 }).await;
+    sent.bind(hook.to_string()).execute(&pool(servers).await).await.unwrap();
+    command(servers, tenant, hook, WebhookCommand::Replay { sequence: 0, index: 0 }).await;
 }
 
-fn replays(bed: &Bed) -> Replays {
-    let (log, codec) = (bed.commands.log().clone(), bed.commands.codec().clone());
-    Replays::new(bed.database.clone(), log, codec)
+fn replays(servers: &TestServers) -> Replays {
+    let (log, codec) = (servers.commands.log().clone(), servers.commands.codec().clone());
+    Replays::new(servers.database.clone(), log, codec)
 }
 
 #[tokio::test]
-async fn a_short_past_does_not_wait_for_a_long_one_of_another_account() {
-    let bed = Bed::new().await;
-    let _running = bed.run(Webhooks::new(bed.commands.log().clone()));
+async fn a_short_replay_does_not_wait_for_a_long_one_of_another_tenant() {
+    let servers = TestServers::new().await;
+    let _running = servers.run(Webhooks::new(servers.commands.log().clone()));
     let (long, short) = (tenant("long"), tenant("short"));
-    let (patient, quick) = (hook(&bed, &long, 1).await, hook(&bed, &short, 2).await);
+    let (long_hook, short_hook) =
+        (create_hook(&servers, &long, 1).await, create_hook(&servers, &short, 2).await);
     for n in 0..1_200 {
-        bed.submit(n, &long).await;
+        servers.submit(n, &long).await;
     }
-    bed.submit(5_000, &short).await;
-    again(&bed, &long, patient).await;
-    let replays = replays(&bed);
-    bed.caught_up().await;
+    servers.submit(5_000, &short).await;
+    replay_all(&servers, &long, long_hook).await;
+    let replays = replays(&servers);
+    servers.caught_up().await;
     assert!(replays.step().await.unwrap());
-    let first = due(&bed, patient).await;
+    let first = due(&servers, long_hook).await;
     assert!((400..=500).contains(&first), "one page: {first}");
-    again(&bed, &short, quick).await;
-    bed.caught_up().await;
+    replay_all(&servers, &short, short_hook).await;
+    servers.caught_up().await;
     assert!(replays.step().await.unwrap());
-    assert_eq!((due(&bed, quick).await, open(&bed, quick).await), (1, 0));
-    assert_eq!(due(&bed, patient).await, first, "it had its turn");
+    assert_eq!((due(&servers, short_hook).await, open_replays(&servers, short_hook).await), (1, 0));
+    assert_eq!(due(&servers, long_hook).await, first, "it waits for its next turn");
     while replays.step().await.unwrap() {}
-    assert_eq!((due(&bed, patient).await, open(&bed, patient).await), (1_200, 0));
+    assert_eq!(
+        (due(&servers, long_hook).await, open_replays(&servers, long_hook).await),
+        (1_200, 0)
+    );
 }
 
 #[tokio::test]
-async fn tenants_are_sent_to_in_turn_however_many_endpoints_each_has() {
-    let bed = Bed::new().await;
-    let _running = bed.run(Webhooks::new(bed.commands.log().clone()));
+async fn tenants_take_turns_regardless_of_their_number_of_endpoints() {
+    let servers = TestServers::new().await;
+    let _running = servers.run(Webhooks::new(servers.commands.log().clone()));
     let (large, small) = (tenant("large"), tenant("small"));
     for number in 0..10 {
-        hook(&bed, &large, number).await;
+        create_hook(&servers, &large, number).await;
     }
-    bed.submit(1, &large).await;
-    bed.caught_up().await;
-    hook(&bed, &small, 100).await;
-    bed.submit(2, &small).await;
-    bed.caught_up().await;
-    let mut sender = webhooks::Alive::new(&bed.database, 1).await.unwrap();
+    servers.submit(1, &large).await;
+    servers.caught_up().await;
+    create_hook(&servers, &small, 100).await;
+    servers.submit(2, &small).await;
+    servers.caught_up().await;
+    let mut sender = webhooks::SenderSession::new(&servers.database, 1).await.unwrap();
     let mut held = BTreeMap::new();
     let mut take = async |most| {
         assert!(sender.holds().await);
         let lease = Duration::from_secs(90);
         let share = webhooks::Share { most, of_tenant: 4, held: &held, lease };
-        let (database, codec) = (&bed.database, bed.commands.codec());
+        let (database, codec) = (&servers.database, servers.commands.codec());
         let now = Timestamp::from_millis(u64::MAX >> 2);
         let taken = webhooks::claim(database, codec, &sender, now, share).await.unwrap();
         for endpoint in &taken {
@@ -124,44 +130,44 @@ async fn tenants_are_sent_to_in_turn_however_many_endpoints_each_has() {
 }
 
 #[tokio::test]
-async fn what_a_disabled_endpoint_is_to_be_sent_again_waits_and_is_asked_for_once() {
-    let bed = Bed::new().await;
-    let _running = bed.run(Webhooks::new(bed.commands.log().clone()));
+async fn a_replay_to_a_disabled_endpoint_waits_and_is_merged_with_a_later_one() {
+    let servers = TestServers::new().await;
+    let _running = servers.run(Webhooks::new(servers.commands.log().clone()));
     let acme = tenant("acme");
-    let hook = hook(&bed, &acme, 1).await;
+    let hook = create_hook(&servers, &acme, 1).await;
     for n in 0..3 {
-        bed.submit(n, &acme).await;
+        servers.submit(n, &acme).await;
     }
-    again(&bed, &acme, hook).await;
+    replay_all(&servers, &acme, hook).await;
     let last = WebhookCommand::Replay { sequence: 1_000_000, index: 0 };
-    give(&bed, &acme, hook, last).await;
-    give(&bed, &acme, hook, WebhookCommand::Disable { by: DisabledBy::Owner }).await;
-    bed.caught_up().await;
-    let replays = replays(&bed);
+    command(&servers, &acme, hook, last).await;
+    command(&servers, &acme, hook, WebhookCommand::Disable { by: DisabledBy::Owner }).await;
+    servers.caught_up().await;
+    let replays = replays(&servers);
     assert!(!replays.step().await.unwrap());
-    assert_eq!((due(&bed, hook).await, open(&bed, hook).await), (0, 1));
-    give(&bed, &acme, hook, WebhookCommand::Enable).await;
-    bed.caught_up().await;
+    assert_eq!((due(&servers, hook).await, open_replays(&servers, hook).await), (0, 1));
+    command(&servers, &acme, hook, WebhookCommand::Enable).await;
+    servers.caught_up().await;
     assert!(replays.step().await.unwrap());
-    // The earlier of both places counts.
-    assert_eq!((due(&bed, hook).await, open(&bed, hook).await), (3, 0));
+    // The earlier of both positions is used.
+    assert_eq!((due(&servers, hook).await, open_replays(&servers, hook).await), (3, 0));
 }
 
 #[tokio::test]
-async fn a_past_of_exactly_a_page_ends() {
-    let bed = Bed::new().await;
-    let _running = bed.run(Webhooks::new(bed.commands.log().clone()));
+async fn a_replay_of_exactly_one_page_completes() {
+    let servers = TestServers::new().await;
+    let _running = servers.run(Webhooks::new(servers.commands.log().clone()));
     let acme = tenant("acme");
-    let hook = hook(&bed, &acme, 1).await;
-    // With the endpoint's own beginning, 500 messages.
+    let hook = create_hook(&servers, &acme, 1).await;
+    // 500 messages, including the one that created the endpoint.
     for n in 0..499 {
-        bed.submit(n, &acme).await;
+        servers.submit(n, &acme).await;
     }
-    again(&bed, &acme, hook).await;
-    bed.caught_up().await;
-    let replays = replays(&bed);
+    replay_all(&servers, &acme, hook).await;
+    servers.caught_up().await;
+    let replays = replays(&servers);
     assert!(replays.step().await.unwrap());
-    assert_eq!(due(&bed, hook).await, 499);
+    assert_eq!(due(&servers, hook).await, 499);
     while replays.step().await.unwrap() {}
-    assert_eq!((due(&bed, hook).await, open(&bed, hook).await), (499, 0));
+    assert_eq!((due(&servers, hook).await, open_replays(&servers, hook).await), (499, 0));
 }

@@ -1,5 +1,5 @@
-//! What this machine's FFmpeg can do, proved by encoding a frame with each encoder and opening each
-//! muxer, never by name.
+//! What this machine's FFmpeg supports, found by encoding a frame with each encoder and opening
+//! each muxer, since the name alone proves nothing.
 
 use std::path::Path;
 
@@ -8,26 +8,26 @@ use ffmpeg_the_third::{
     ChannelLayout, Dictionary, Error, Packet, Rational, codec, encoder, format, frame,
 };
 
-/// Tries everything once; `scratch` is a file that may be written.
-pub(crate) fn prove(scratch: &Path) -> Capabilities {
+/// Tries every codec and container once; `scratch` is the path of a file that may be written.
+pub(crate) fn detect(scratch: &Path) -> Capabilities {
     Capabilities {
         ffmpeg: crate::ffi::version(),
-        video_codecs: VideoCodec::ALL.iter().copied().filter(|codec| has_video(*codec)).collect(),
-        audio_codecs: AudioCodec::ALL.iter().copied().filter(|codec| has_audio(*codec)).collect(),
+        video_codecs: VideoCodec::ALL.iter().copied().filter(|c| has_video_encoder(*c)).collect(),
+        audio_codecs: AudioCodec::ALL.iter().copied().filter(|c| has_audio_encoder(*c)).collect(),
         containers: Container::ALL.iter().copied().filter(|c| has_muxer(*c, scratch)).collect(),
         devices: vec![],
     }
 }
 
-fn has_video(codec: VideoCodec) -> bool {
-    codec.encoder().is_none_or(|name| encodes_picture(name).is_ok())
+fn has_video_encoder(codec: VideoCodec) -> bool {
+    codec.encoder().is_none_or(|name| encode_video_frame(name).is_ok())
 }
 
-fn has_audio(codec: AudioCodec) -> bool {
-    codec.encoder().is_none_or(|name| encodes_sound(name).is_ok())
+fn has_audio_encoder(codec: AudioCodec) -> bool {
+    codec.encoder().is_none_or(|name| encode_audio_frame(name).is_ok())
 }
 
-fn encodes_picture(name: &str) -> Result<(), Error> {
+fn encode_video_frame(name: &str) -> Result<(), Error> {
     const SIDE: u32 = 64;
     let codec = encoder::find_by_name(name).ok_or(Error::EncoderNotFound)?;
     let mut video = codec::Context::new_with_codec(codec).encoder().video()?;
@@ -45,10 +45,10 @@ fn encodes_picture(name: &str) -> Result<(), Error> {
     let mut frame = frame::Video::new(format, SIDE, SIDE);
     (0..frame.planes()).for_each(|plane| frame.data_mut(plane).fill(0));
     frame.set_pts(Some(0));
-    flush(&mut opened, &frame)
+    encode_and_drain(&mut opened, &frame)
 }
 
-fn encodes_sound(name: &str) -> Result<(), Error> {
+fn encode_audio_frame(name: &str) -> Result<(), Error> {
     let codec = encoder::find_by_name(name).ok_or(Error::EncoderNotFound)?;
     let mut audio = codec::Context::new_with_codec(codec).encoder().audio()?;
     let first = codec.audio().and_then(|codec| codec.formats()?.next());
@@ -66,11 +66,14 @@ fn encodes_sound(name: &str) -> Result<(), Error> {
     crate::ffi::silence(&mut frame);
     frame.set_rate(48_000);
     frame.set_pts(Some(0));
-    flush(&mut opened, &frame)
+    encode_and_drain(&mut opened, &frame)
 }
 
-/// Encodes one frame to its last packet.
-fn flush(encoder: &mut encoder::Encoder, frame: &frame::Frame) -> Result<(), Error> {
+/// Encodes one frame and drains the encoder.
+///
+/// # Errors
+/// When it fails or ends without a packet.
+fn encode_and_drain(encoder: &mut encoder::Encoder, frame: &frame::Frame) -> Result<(), Error> {
     encoder.send_frame(frame)?;
     encoder.send_eof()?;
     let mut packets = 0_u32;

@@ -1,4 +1,4 @@
-//! Text with times: read from any subtitle format, written in the ones that outputs hold.
+//! Timed text: read from any subtitle format, written in those that outputs use.
 
 use std::fmt::Write as _;
 
@@ -7,28 +7,28 @@ use ffmpeg_the_third::{self as ffmpeg, Packet, Rescale, Subtitle, codec};
 
 use crate::{MediaError, ffi, ffi::Input};
 
-/// Everything that is said in one stream.
+/// The cues of one subtitle stream.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cues {
-    /// ASS styles, as the decoder gave them.
+    /// The ASS header with its styles, as the decoder returned it.
     header: Vec<u8>,
     list: Vec<Cue>,
 }
 
-/// One thing said.
+/// One subtitle event.
 #[derive(Debug, Clone)]
 pub(crate) struct Cue {
     pub(crate) start: Micros,
     pub(crate) end: Micros,
-    /// FFmpeg's line: order, layer, style, name, margins, effect, text with ASS marks.
+    /// FFmpeg's event line: read order, layer, style, name, margins, effect, text with ASS tags.
     line: String,
 }
 
-/// More than any film says.
+/// The most cues of one stream; more than any real subtitle file has.
 const MAX_CUES: usize = 100_000;
 
 impl Cues {
-    /// Reads a stream to its end, and moves its times as the film was.
+    /// Reads a stream to its end, and applies the edits of the video to its times.
     pub(crate) fn read(mut input: Input, source: &CueSource) -> Result<Self, MediaError> {
         let broken = |error: ffmpeg::Error| {
             MediaError::input(format!("the subtitles cannot be read: {error}"))
@@ -37,7 +37,7 @@ impl Cues {
         let stream = input.context.stream(index);
         let stream = stream.ok_or_else(|| broken(ffmpeg::Error::StreamNotFound))?;
         let time_base = stream.time_base();
-        let parameters = ffi::own_parameters(&stream).map_err(broken)?;
+        let parameters = ffi::copy_parameters(&stream).map_err(broken)?;
         let mut context = codec::Context::from_parameters(parameters).map_err(broken)?;
         ffi::prepare_decoder(&mut context, time_base, 1).map_err(broken)?;
         let mut decoder = context.decoder().subtitle().map_err(broken)?;
@@ -53,35 +53,35 @@ impl Cues {
             }
             let micros = |time: i64| time.rescale(time_base, ffmpeg::rescale::TIME_BASE);
             let start = micros(packet.pts().unwrap_or(0)).saturating_sub(origin);
-            let lasts = match packet.duration() {
+            let duration = match packet.duration() {
                 0 => i64::from(subtitle.end()).saturating_mul(1_000),
                 duration => micros(duration),
             };
             let span = (
                 u64::try_from(start).unwrap_or(0),
-                u64::try_from(start.saturating_add(lasts)).unwrap_or(0),
+                u64::try_from(start.saturating_add(duration)).unwrap_or(0),
             );
-            cues.take(&subtitle, span, &source.edits)?;
+            cues.push(&subtitle, span, &source.edits)?;
         }
         if cues.list.is_empty() && source.edits.is_empty() {
-            return Err(MediaError::input("the subtitles hold no text"));
+            return Err(MediaError::input("the subtitles contain no text"));
         }
         cues.list.sort_by_key(|cue| cue.start);
         Ok(cues)
     }
 
-    fn take(
+    fn push(
         &mut self,
         subtitle: &Subtitle,
         span: (Micros, Micros),
         edits: &[TimeEdit],
     ) -> Result<(), MediaError> {
-        let moved = edits.iter().try_fold(span, |span, edit| edit.apply(span));
-        let Some((start, end)) = moved.filter(|(start, end)| end > start) else { return Ok(()) };
+        let edited = edits.iter().try_fold(span, |span, edit| edit.apply(span));
+        let Some((start, end)) = edited.filter(|(start, end)| end > start) else { return Ok(()) };
         for rect in subtitle.rects() {
             let Some(line) = rect.ass() else { continue };
             if self.list.len() >= MAX_CUES {
-                let detail = format!("the subtitles have over {MAX_CUES} lines");
+                let detail = format!("the subtitles have more than {MAX_CUES} cues");
                 return Err(MediaError::input(detail));
             }
             self.list.push(Cue { start, end, line: line.to_owned() });
@@ -89,7 +89,7 @@ impl Cues {
         Ok(())
     }
 
-    /// What is shown before an end.
+    /// The cues that start before `end` (microseconds; none means all), cut off there.
     pub(crate) fn until(mut self, end: Option<u64>) -> Self {
         let end = end.unwrap_or(u64::MAX);
         self.list.retain(|cue| cue.start < end);
@@ -99,7 +99,7 @@ impl Cues {
         self
     }
 
-    /// As an ASS file.
+    /// The text of an ASS file.
     pub(crate) fn to_ass(&self) -> String {
         let mut file = String::from_utf8_lossy(&self.header).trim_end_matches('\0').to_owned();
         if !file.contains("[Events]") {
@@ -118,7 +118,7 @@ impl Cues {
         file
     }
 
-    /// As a `WebVTT` file.
+    /// The text of a `WebVTT` file.
     pub(crate) fn to_webvtt(&self) -> String {
         let mut file = String::from("WEBVTT\n");
         for cue in &self.list {
@@ -128,7 +128,7 @@ impl Cues {
         file
     }
 
-    /// As packets of a codec, each with its start and length in milliseconds.
+    /// Packets for a codec, each with its start and duration in milliseconds.
     pub(crate) fn packets(&self, codec: codec::Id) -> Vec<(Packet, i64, i64)> {
         let milli = |micros: u64| i64::try_from(micros / 1_000).unwrap_or(i64::MAX);
         let numbered = (0_u32..).zip(&self.list);
@@ -152,7 +152,7 @@ impl Cues {
         numbered.map(packet).collect()
     }
 
-    /// What a stream of a codec begins with.
+    /// The extradata of a subtitle stream of a codec.
     pub(crate) fn header(&self, codec: codec::Id) -> Vec<u8> {
         match codec {
             codec::Id::MOV_TEXT => TX3G.to_vec(),
@@ -171,22 +171,22 @@ const TX3G: [u8; 48] = [
 ];
 
 impl Cue {
-    /// The words with ASS marks: what stands behind eight commas.
-    fn marked(&self) -> &str {
+    /// The text with ASS tags: the ninth field of the event line.
+    fn tagged_text(&self) -> &str {
         self.line.splitn(9, ',').nth(8).unwrap_or_default()
     }
 
-    /// The words alone.
+    /// The text without any tags.
     fn plain(&self) -> String {
         self.rendered(|_| "")
     }
 
-    /// The words with the marks that `WebVTT` knows.
+    /// The text with the tags that `WebVTT` supports.
     fn html(&self) -> String {
         let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;");
-        let text = escape(self.marked());
+        let text = escape(self.tagged_text());
         let cue = Self { line: format!(",,,,,,,,{text}"), ..self.clone() };
-        let shown = cue.rendered(|mark| match mark {
+        let rendered = cue.rendered(|tag| match tag {
             "\\i1" => "<i>",
             "\\i0" => "</i>",
             "\\b1" => "<b>",
@@ -195,22 +195,23 @@ impl Cue {
             "\\u0" => "</u>",
             _ => "",
         });
-        // An empty line would end the cue, an arrow begin a new one.
-        let lines = shown.lines().filter(|line| !line.trim().is_empty());
+        // An empty line would end the cue, and an arrow would start another.
+        let lines = rendered.lines().filter(|line| !line.trim().is_empty());
         lines.collect::<Vec<_>>().join("\n").replace("-->", "--&gt;")
     }
 
-    fn rendered(&self, mark: impl Fn(&str) -> &'static str) -> String {
+    /// The text with line breaks, and with every group of ASS tags replaced by `replace`.
+    fn rendered(&self, replace: impl Fn(&str) -> &'static str) -> String {
         let mut out = String::new();
-        let text = self.marked().replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ");
+        let text = self.tagged_text().replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ");
         let mut rest = text.as_str();
         while let Some((before, inside)) = rest.split_once('{') {
             out.push_str(before);
-            let Some((marks, after)) = inside.split_once('}') else {
+            let Some((tags, after)) = inside.split_once('}') else {
                 rest = inside;
                 break;
             };
-            out.push_str(mark(marks));
+            out.push_str(replace(tags));
             rest = after;
         }
         out.push_str(rest);
@@ -233,7 +234,7 @@ fn milliseconds(micros: Micros) -> String {
     format!("{hours:02}:{minutes:02}:{seconds:02}.{:03}", micros / 1_000 % 1_000)
 }
 
-/// The role under which a cue source's file is opened.
+/// The role that a cue source's file is opened with.
 pub(crate) const fn role(source: &CueSource) -> Role {
     if source.input == 0 { Role::Media } else { Role::Subtitle }
 }
@@ -247,19 +248,19 @@ mod tests {
     }
 
     #[test]
-    fn marks_become_what_each_format_knows() {
+    fn ass_tags_are_translated_for_each_format() {
         let cue = cue("{\\i1}Hi{\\i0}, {\\an8}you & <me>\\Nthere");
         assert_eq!(cue.plain(), "Hi, you & <me>\nthere");
         assert_eq!(cue.html(), "<i>Hi</i>, you &amp; &lt;me>\nthere");
     }
 
     #[test]
-    fn no_words_can_end_a_cue_or_begin_another() {
+    fn text_cannot_end_a_cue_or_start_another() {
         assert_eq!(cue("a\\N\\N00:00 --> 00:01\\Nb").html(), "a\n00:00 --&gt; 00:01\nb");
     }
 
     #[test]
-    fn times_are_written_as_each_format_wants_them() {
+    fn times_are_written_in_each_formats_notation() {
         let cues = Cues { header: b"[Script Info]\n".to_vec(), list: vec![cue("Hi")] };
         assert!(cues.to_webvtt().contains("\n00:00:01.500 --> 01:01:01.250\nHi\n"));
         assert!(cues.to_ass().contains("Dialogue: 0,0:00:01.50,1:01:01.25,Default,,0,0,0,,Hi\n"));

@@ -1,7 +1,7 @@
-//! The decoders that a file may choose: those of formats that people have, and none of the hundreds that
-//! FFmpeg keeps for games and old machines, which nobody looks after.
+//! The decoders that an input may use: those of common formats, and none of the hundreds that
+//! FFmpeg has for games and old machines, which are hardly maintained.
 
-/// FFmpeg's names, as its `codec_whitelist` wants them.
+/// FFmpeg's decoder names, comma-separated as its option `codec_whitelist` takes them.
 pub(crate) const DECODERS: &str = "h264,hevc,libdav1d,libaom-av1,av1,vp8,libvpx,vp9,libvpx-vp9,vp6,vp6a,\
     vp6f,theora,mpeg1video,mpeg2video,mpegvideo,mpeg4,msmpeg4,msmpeg4v1,msmpeg4v2,h261,h263,h263i,h263p,\
     flv,wmv1,wmv2,wmv3,vc1,mss2,svq1,svq3,cinepak,indeo3,indeo4,indeo5,rpza,qtrle,smc,msrle,msvideo1,\
@@ -23,9 +23,9 @@ pub(crate) const DECODERS: &str = "h264,hevc,libdav1d,libaom-av1,av1,vp8,libvpx,
     ass,ssa,srt,subrip,webvtt,mov_text,text,dvbsub,dvdsub,pgssub,xsub,libzvbi_teletextdec,cc_dec,microdvd,\
     sami,subviewer,subviewer1,mpl2,jacosub,pjs,realtext,stl,vplayer";
 
-/// True of a decoder that a file may choose.
-pub(crate) fn is_offered(name: &str) -> bool {
-    DECODERS.split(',').any(|offered| offered == name)
+/// True if inputs may use the decoder of this name.
+pub(crate) fn is_allowed_decoder(name: &str) -> bool {
+    DECODERS.split(',').any(|allowed| allowed == name)
 }
 
 #[cfg(test)]
@@ -33,9 +33,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_have_is_offered_and_what_games_had_is_not() {
-        assert!(["h264", "aac", "cinepak", "subrip"].into_iter().all(is_offered));
-        assert!(!["bethsoftvid", "roqvideo", "snow", ""].into_iter().any(is_offered));
+    fn common_formats_are_allowed_and_formats_of_old_games_are_not() {
+        assert!(["h264", "aac", "cinepak", "subrip"].into_iter().all(is_allowed_decoder));
+        assert!(!["bethsoftvid", "roqvideo", "snow", ""].into_iter().any(is_allowed_decoder));
         assert!(DECODERS.split(',').all(|name| !name.is_empty() && !name.contains(' ')));
     }
 }

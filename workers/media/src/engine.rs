@@ -19,6 +19,7 @@ mod hardware_probe;
 mod measure;
 mod mux;
 mod package;
+mod packet_channel;
 mod passes;
 mod probe;
 mod progress;
@@ -28,7 +29,6 @@ mod stream;
 mod target;
 mod thumbnails;
 mod track;
-mod weighed;
 
 use std::{
     path::Path,
@@ -44,11 +44,11 @@ use serde_json::json;
 
 use self::{
     charge::Meter,
-    flow::{Flow, Means},
+    flow::{Flow, FlowResources},
 };
 pub(crate) use self::{
     demux::{Clock, Reading},
-    frame_types::is_of_a_hint,
+    frame_types::is_frame_type_warning,
     hardware_probe::probe_encoder,
 };
 use crate::{
@@ -62,109 +62,111 @@ use crate::{
 
 const MICROS: Rational = Rational(1, 1_000_000);
 
-/// True for "not now": feed more, or take more out.
+/// True for `EAGAIN`: the codec or filter needs more input, or its output must be read first.
 pub(crate) fn again(error: ffmpeg::Error) -> bool {
     matches!(error, ffmpeg::Error::Other { errno: libc::EAGAIN })
 }
 
-/// What one task works on.
+/// The inputs, output and limits of one task.
 pub(crate) struct Work<'a> {
-    /// The job's own input first.
+    /// The input files and their roles; the job's primary input comes first.
     pub(crate) inputs: &'a [(OpenFile, Role)],
-    /// In a folder that may be written; what every output's name begins with.
+    /// The output path, in a writable folder; the names of all outputs start with its stem.
     pub(crate) output: &'a Path,
-    /// What this machine can do.
+    /// The encoders and devices of this machine.
     pub(crate) capabilities: &'a Capabilities,
-    /// What this task runs on.
+    /// The pool and hardware that this task is assigned to.
     pub(crate) place: Place,
-    /// Bytes of memory that the job may have, if that is limited.
+    /// The memory limit of the job in bytes; `None` if it is unlimited.
     pub(crate) memory: Option<u64>,
-    /// Told how far it is, from any thread.
+    /// Sends a message (progress, facts, log) to the worker; called from any thread.
     pub(crate) say: &'a (dyn Fn(ChildMessage) + Sync),
-    /// Asked for leave, with what is needed, before anything is made and before more is.
+    /// Requests a permit for what the task needs, before it starts and before it uses more.
     pub(crate) permit: &'a (dyn Fn(Needs) -> Result<Permit, MediaError> + Sync),
 }
 
 impl Work<'_> {
-    /// Refuses, before anything is decoded, what cannot be done within the memory that there is.
-    fn holds(&self, least: u64) -> Result<(), MediaError> {
+    /// Fails, before anything is decoded, if the task needs more than the memory limit. `required`
+    /// is in bytes.
+    fn check_memory(&self, required: u64) -> Result<(), MediaError> {
         const MIB: u64 = 1024 * 1024;
-        let Some(memory) = self.memory.filter(|memory| least > *memory) else { return Ok(()) };
+        let Some(memory) = self.memory.filter(|memory| required > *memory) else { return Ok(()) };
         Err(MediaError::new(
             ffapi_domain::job::FailureCode::Unsupported,
             format!(
-                "the job needs at least {} MiB of memory for its frames, and a job may have {} MiB on \
-                 this machine; a smaller input or output, or a faster `preset`, takes less",
-                least / MIB,
+                "the job needs at least {} MiB of memory for its frames, but a job may use {} MiB \
+                 on this machine; use a smaller input or output, or a faster `preset`",
+                required / MIB,
                 memory / MIB
             ),
         ))
     }
 
-    /// The job's own input.
-    fn first(&self) -> Result<&(OpenFile, Role), MediaError> {
-        self.inputs.first().ok_or_else(|| MediaError::internal("the inputs", "are none"))
+    /// The job's primary input.
+    fn primary_input(&self) -> Result<&(OpenFile, Role), MediaError> {
+        self.inputs.first().ok_or_else(|| MediaError::internal("the inputs", "are missing"))
     }
 }
 
-/// What was decided that nobody asked for: in the job's log, and in its result.
-fn noted(notes: &[String], say: &(dyn Fn(ChildMessage) + Sync)) -> Option<serde_json::Value> {
+/// Logs the notes of a plan (decisions that the request did not specify); returns them as the start
+/// of the job's result.
+fn log_notes(notes: &[String], say: &(dyn Fn(ChildMessage) + Sync)) -> Option<serde_json::Value> {
     for note in notes {
         say(ChildMessage::Log { level: "info".to_owned(), line: note.clone() });
     }
     (!notes.is_empty()).then(|| json!({ "notes": notes }))
 }
 
-/// What the job's own input is.
-fn own(facts: &[MediaFacts]) -> Result<&MediaFacts, MediaError> {
-    facts.first().ok_or_else(|| MediaError::internal("the inputs", "are none"))
+/// The facts of the job's primary input.
+fn primary_facts(facts: &[MediaFacts]) -> Result<&MediaFacts, MediaError> {
+    facts.first().ok_or_else(|| MediaError::internal("the inputs", "are missing"))
 }
 
-/// A plan that cannot be made is the request's fault.
-fn refused(refusal: ffapi_domain::media::PlanRejection) -> MediaError {
+/// The error for a request that cannot be planned: the code is `Unsupported`.
+fn plan_rejected(rejection: ffapi_domain::media::PlanRejection) -> MediaError {
     let code = ffapi_domain::job::FailureCode::Unsupported;
-    MediaError::new(code, format!("{}: {}", refusal.pointer, refusal.detail))
+    MediaError::new(code, format!("{}: {}", rejection.pointer, rejection.detail))
 }
 
-/// What a job's media work would be: the plan that `run` would follow.
-pub(crate) fn would_do(
+/// A dry run: returns the plan that `run` would follow, with its effort.
+pub(crate) fn dry_run_plan(
     request: &MediaRequest,
     work: &Work<'_>,
 ) -> Result<serde_json::Value, MediaError> {
     let heartbeat = Heartbeat::new(work.say);
     let context = TaskContext::new(work, &heartbeat);
     let facts = context.facts()?;
-    let own = own(&facts)?;
-    let mut told = match request {
+    let primary = primary_facts(&facts)?;
+    let mut answer = match request {
         MediaRequest::Convert(convert) => {
-            let plan = convert::planned(convert, &facts, work)?;
+            let plan = convert::resolve_plan(convert, &facts, work)?;
             let effort = Effort::of_plan(&plan, facts.first());
             json!({ "passes": passes::count(&plan), "effort": effort, "plan": plan })
         }
         MediaRequest::Stream(stream) => {
-            let plan = stream::planned(stream, &context, &facts, work)?;
+            let plan = stream::resolve_plan(stream, &context, &facts, work)?;
             json!({ "effort": Effort::of_stream(&plan, facts.first()), "plan": plan })
         }
         MediaRequest::Thumbnails(thumbnails) => {
-            work.holds(footprint_of_frames(&facts))?;
-            let plan = thumbnails.plan(own.duration).map_err(refused)?;
+            work.check_memory(footprint_of_frames(&facts))?;
+            let plan = thumbnails.plan(primary.duration).map_err(plan_rejected)?;
             json!({ "effort": Effort::of_thumbnails(thumbnails, &plan), "plan": plan })
         }
         MediaRequest::Analyze(analyze) => {
-            work.holds(footprint_of_frames(&facts))?;
-            analyze.fits(own).map_err(refused)?;
-            let effort = Effort::of_analysis(analyze, own);
+            work.check_memory(footprint_of_frames(&facts))?;
+            analyze.fits(primary).map_err(plan_rejected)?;
+            let effort = Effort::of_analysis(analyze, primary);
             json!({ "effort": effort, "plan": { "metrics": analyze.metrics } })
         }
         MediaRequest::Probe(_) => json!({ "effort": Effort::of_probe(), "plan": {} }),
     };
-    if let Some(told) = told.as_object_mut() {
-        told.insert("pool".to_owned(), json!(work.place.pool));
+    if let Some(fields) = answer.as_object_mut() {
+        fields.insert("pool".to_owned(), json!(work.place.pool));
     }
-    Ok(told)
+    Ok(answer)
 }
 
-/// Does a job's media work, and verifies what it made.
+/// Runs a job's media work and verifies its outputs.
 pub(crate) fn run(request: &MediaRequest, work: &Work<'_>) -> Result<Report, MediaError> {
     match request {
         MediaRequest::Convert(convert) => convert::convert(convert, work),
@@ -175,35 +177,35 @@ pub(crate) fn run(request: &MediaRequest, work: &Work<'_>) -> Result<Report, Med
     }
 }
 
-/// What every pass over the inputs shares.
+/// What all passes over the inputs share.
 struct TaskContext<'a> {
-    /// The job's own input first.
+    /// The input files and their roles; the job's primary input comes first.
     inputs: &'a [(OpenFile, Role)],
     scratch: &'a Path,
     heartbeat: &'a Heartbeat<'a>,
-    /// Of each codec; 0 lets it choose.
+    /// Threads of each codec; 0 lets the codec choose.
     threads: u16,
-    /// What is read counts against it, once there is leave.
+    /// Counts the media time that is read; present once a permit was granted.
     meter: Option<Meter<'a>>,
-    /// Inputs that were opened and of which nothing is read: to look into one takes as long as to
-    /// decode some pictures.
+    /// Inputs that are open and not read yet, kept for the first pass: probing an input takes as
+    /// long as decoding a few frames.
     opened: Mutex<Option<Vec<Input>>>,
 }
 
 impl<'a> TaskContext<'a> {
-    /// For a look; what is made has a permit.
+    /// A context for probing and planning; to produce output it needs a permit.
     fn new(work: &Work<'a>, heartbeat: &'a Heartbeat<'a>) -> Self {
         let opened = Mutex::new(None);
         let (inputs, scratch) = (work.inputs, passes::scratch());
         Self { inputs, scratch, heartbeat, threads: 0, meter: None, opened }
     }
 
-    /// With leave to begin.
+    /// Adds the permit to start, and the meter that charges what is read.
     fn permitted(self, permit: Permit, meter: Meter<'a>) -> Self {
         Self { threads: permit.threads, meter: Some(meter), ..self }
     }
 
-    /// Opens every input and says what they are.
+    /// Opens and probes every input.
     fn facts(&self) -> Result<Vec<MediaFacts>, MediaError> {
         let inputs = self.open()?;
         let facts =
@@ -212,14 +214,14 @@ impl<'a> TaskContext<'a> {
                     Role::Media => crate::probe::probe_media(input),
                     Role::Image | Role::Subtitle => crate::probe::probe(input),
                 }
-                .map_err(|error| self.named(number, error))
+                .map_err(|error| self.with_input_name(number, error))
             });
         let facts = facts.collect::<Result<_, _>>()?;
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(inputs);
         Ok(facts)
     }
 
-    /// A pipeline over every input, from its beginning.
+    /// A pipeline over all inputs, from their start.
     fn flow<'env>(&'env self, facts: &'env [MediaFacts]) -> Result<Flow<'env>, MediaError>
     where
         'a: 'env,
@@ -230,19 +232,19 @@ impl<'a> TaskContext<'a> {
             inputs,
             facts,
             self.heartbeat,
-            Means { threads: self.threads, meter: self.meter.as_ref() },
+            FlowResources { threads: self.threads, meter: self.meter.as_ref() },
         ))
     }
 
     fn open(&self) -> Result<Vec<Input>, MediaError> {
         let inputs = self.inputs.iter().enumerate().map(|(number, (file, role))| {
-            open::open(file, *role).map_err(|error| self.named(number, error))
+            open::open(file, *role).map_err(|error| self.with_input_name(number, error))
         });
         inputs.collect()
     }
 
-    /// What is wrong with an input that an operation names says so.
-    fn named(&self, number: usize, error: MediaError) -> MediaError {
+    /// Adds role and number to an error, unless it is about the primary input.
+    fn with_input_name(&self, number: usize, error: MediaError) -> MediaError {
         match self.inputs.get(number) {
             Some((_, role)) if number > 0 => {
                 MediaError::new(error.code, format!("{role:?} {number}: {}", error.message))
@@ -252,11 +254,11 @@ impl<'a> TaskContext<'a> {
     }
 }
 
-/// What a container says of a stream.
-fn parameters(flow: &Flow<'_>, source: Source) -> Result<codec::Parameters, MediaError> {
+/// The codec parameters that the container states for a stream.
+fn stream_parameters(flow: &Flow<'_>, source: Source) -> Result<codec::Parameters, MediaError> {
     let missing = |error: ffmpeg::Error| MediaError::internal("the plan's stream", error);
     let index = usize::try_from(source.stream).unwrap_or(usize::MAX);
     let stream = flow.input(source.input)?.context.stream(index);
     let stream = stream.ok_or_else(|| missing(ffmpeg::Error::StreamNotFound))?;
-    ffi::own_parameters(&stream).map_err(missing)
+    ffi::copy_parameters(&stream).map_err(missing)
 }

@@ -1,4 +1,5 @@
-//! The one place that talks to C: what safe bindings lack. Every block says why it is sound.
+//! The only module that calls C: what the safe bindings lack. Every `unsafe` block states why it is
+//! sound.
 
 mod device;
 mod frame;
@@ -12,7 +13,7 @@ mod vmaf;
 
 use std::ffi::{CStr, CString, c_int};
 
-use self::strings::named;
+use self::strings::owned_string;
 use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, codec, ffi, filter, format};
 use nix::libc;
 
@@ -23,31 +24,30 @@ pub(crate) use self::process::control;
 pub(crate) use self::{
     device::{HardwareDevice, HardwareFrames},
     frame::{
-        bits_per_pixel, empty_frame, first_plane, lasts, picture_kind, picture_shape,
-        rescale_length, samples, set_picture_kind, share, silence, sound_shape,
+        audio_shape, bits_per_pixel, empty_frame, first_plane, frame_shape, frame_type, lasts,
+        rescale_duration, samples, set_frame_type, share, silence,
     },
     input::Input,
     log::capture_log,
     memory::MemoryOutput,
-    process::{be_nice, close_inherited},
-    strings::{ColorWords, color_words, sample_name, tags, version},
-    va::ask_driver,
+    process::{close_inherited, lower_priority},
+    strings::{ColorNames, color_names, sample_name, tags, version},
+    va::query_driver,
     vmaf::Vmaf,
 };
 
-/// True of a packet that is decoded and not shown: what an edit list leaves out, up to the next part that
-/// is kept.
+/// True if a packet must be decoded but its frame not displayed, since an edit list excludes it.
 pub(crate) fn is_discarded(packet: &Packet) -> bool {
     let packet = ffmpeg::packet::Ref::as_ptr(packet);
-    // SAFETY: it is borrowed as long as it is looked at.
+    // SAFETY: the packet is borrowed for as long as the reference is used.
     let packet = unsafe { &*packet };
     packet.flags & ffi::AV_PKT_FLAG_DISCARD != 0
 }
 
-/// What a decoder needs that the safe bindings do not pass on.
+/// Sets the options of a decoder that the safe bindings lack; `threads` of 0 lets it choose.
 ///
 /// # Errors
-/// When there is no memory for the list of decoders that may be opened.
+/// When there is no memory for the list of allowed decoders.
 pub(crate) fn prepare_decoder(
     context: &mut codec::Context,
     time_base: Rational,
@@ -64,23 +64,23 @@ pub(crate) fn prepare_decoder(
     raw.thread_count = c_int::from(threads);
     let decoders = CString::new(DECODERS).unwrap_or_default();
     let raw: *mut ffi::AVCodecContext = raw;
-    // SAFETY: a context begins with its class, which has this option; the text is copied.
+    // SAFETY: a context starts with its class, which has this option; the text is copied.
     let outcome =
         unsafe { ffi::av_opt_set(raw.cast(), c"codec_whitelist".as_ptr(), decoders.as_ptr(), 0) };
     if outcome < 0 { Err(outcome.into()) } else { Ok(()) }
 }
 
-/// What a picture's numbers mean.
+/// The color properties of an encoder's frames.
 pub(crate) enum Colors<'a> {
-    /// What the source says.
+    /// Those of the source.
     As(&'a codec::Parameters),
-    /// High definition television.
+    /// BT.709, as in high definition television.
     Bt709,
-    /// JPEG's: the whole range.
+    /// Full range, as in JPEG.
     Jpeg,
 }
 
-/// Which pass over a film an encoder does.
+/// The pass of an encode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EncoderPass {
     Only,
@@ -88,7 +88,8 @@ pub(crate) enum EncoderPass {
     Second,
 }
 
-/// What an encoder needs that the safe bindings do not pass on.
+/// Sets the options of an encoder that the safe bindings lack; `global_header` puts its headers
+/// into the extradata, and `threads` of 0 lets it choose.
 pub(crate) fn prepare_encoder(
     context: &mut codec::Context,
     colors: Option<&Colors<'_>>,
@@ -108,7 +109,7 @@ pub(crate) fn prepare_encoder(
             raw.color_primaries = source.color_primaries;
             raw.color_trc = source.color_trc;
             raw.colorspace = source.color_space;
-            // Whatever else it was is brought to these before it is encoded.
+            // RGB and full range are converted to these before encoding.
             let format = format::Pixel::from(ffi::AVPixelFormat(source.format));
             if pixel_traits(format).is_some_and(|traits| traits.rgb) {
                 raw.colorspace = ffi::AVColorSpace::BT709;
@@ -139,20 +140,22 @@ pub(crate) fn prepare_encoder(
     raw.thread_count = c_int::from(threads);
 }
 
-/// How a pixel format stores a picture.
+/// The properties of a pixel format.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PixelTraits {
+    /// Bits per component.
     pub(crate) depth: u8,
     pub(crate) components: u8,
-    pub(crate) halvings: (u8, u8),
+    /// Binary logarithms of the horizontal and vertical chroma subsampling.
+    pub(crate) chroma_shifts: (u8, u8),
     pub(crate) alpha: bool,
-    /// Red, green and blue, or a palette of them.
+    /// True for RGB, or a palette of it.
     pub(crate) rgb: bool,
 }
 
-/// How a pixel format stores a picture; none for an unknown one.
+/// The properties of a pixel format; none for an unknown one.
 pub(crate) fn pixel_traits(format: format::Pixel) -> Option<PixelTraits> {
-    // SAFETY: answers a static description, or null.
+    // SAFETY: returns a static description, or null.
     let description = unsafe { ffi::av_pix_fmt_desc_get(format.into()) };
     // SAFETY: a static description, if any.
     let description = unsafe { description.as_ref() }?;
@@ -160,14 +163,14 @@ pub(crate) fn pixel_traits(format: format::Pixel) -> Option<PixelTraits> {
     Some(PixelTraits {
         depth: description.comp.first().map_or(8, |c| u8::try_from(c.depth).unwrap_or(8)),
         components: description.nb_components,
-        halvings: (description.log2_chroma_w, description.log2_chroma_h),
+        chroma_shifts: (description.log2_chroma_w, description.log2_chroma_h),
         alpha: is(ffi::AV_PIX_FMT_FLAG_ALPHA as u32),
         rgb: is(ffi::AV_PIX_FMT_FLAG_RGB as u32) || is(ffi::AV_PIX_FMT_FLAG_PAL as u32),
     })
 }
 
-/// The pixel or sample format number that a stream declares; negative if it does not.
-pub(crate) fn declared_format(parameters: &codec::Parameters) -> c_int {
+/// The number of the pixel or sample format that a stream declares; negative if none.
+pub(crate) fn raw_format(parameters: &codec::Parameters) -> c_int {
     // SAFETY: parameters are always allocated; a plain field is read.
     unsafe { (*parameters.as_ptr()).format }
 }
@@ -186,23 +189,23 @@ pub(crate) fn sample_format(parameters: &codec::ParametersRef<'_>) -> format::Sa
     format::Sample::from(ffi::AVSampleFormat(number))
 }
 
-/// True if a stream says that its pictures are two fields each.
+/// True if a stream declares that its frames are interlaced.
 pub(crate) fn is_interlaced(parameters: &codec::ParametersRef<'_>) -> bool {
     // SAFETY: parameters are always allocated; a plain field is read.
     let order = unsafe { (*parameters.as_ptr()).field_order };
     order != ffi::AVFieldOrder::UNKNOWN && order != ffi::AVFieldOrder::PROGRESSIVE
 }
 
-/// True if a stream says that of two fields the lower lines are shown first. Of fields that are stored
-/// one line each, files say first whose line is the upper one, whatever FFmpeg's header calls that.
+/// True if a stream declares that the bottom field is displayed first. For interleaved fields, the
+/// first letter of FFmpeg's constant is the field displayed first, whatever its header documents.
 pub(crate) fn is_bottom_first(parameters: &codec::ParametersRef<'_>) -> bool {
     // SAFETY: parameters are always allocated; a plain field is read.
     let order = unsafe { (*parameters.as_ptr()).field_order };
     order == ffi::AVFieldOrder::BB || order == ffi::AVFieldOrder::BT
 }
 
-/// The pictures of an encoder are two fields each.
-pub(crate) fn keep_fields(context: &mut codec::Context, bottom_first: bool) {
+/// Makes an encoder encode interlaced frames with the given field order.
+pub(crate) fn set_field_order(context: &mut codec::Context, bottom_first: bool) {
     // SAFETY: the pointer is only used while we borrow the context mutably.
     let raw = unsafe { context.as_mut_ptr() };
     // SAFETY: an allocated, unopened context, and ours alone.
@@ -211,45 +214,45 @@ pub(crate) fn keep_fields(context: &mut codec::Context, bottom_first: bool) {
     raw.flags |= c_int::try_from(ffi::AV_CODEC_FLAG_INTERLACED_DCT).unwrap_or(0);
 }
 
-/// FFmpeg's name of a stream's profile.
+/// FFmpeg's name of a stream's profile; none if it is unknown.
 pub(crate) fn profile_name(parameters: &codec::ParametersRef<'_>) -> Option<String> {
     // SAFETY: parameters are always allocated; only plain fields are read.
     let raw = unsafe { &*parameters.as_ptr() };
     let (id, profile) = (raw.codec_id, raw.profile);
-    // SAFETY: answers a static text, or null.
-    named(unsafe { ffi::avcodec_profile_name(id, profile) })
+    // SAFETY: returns a static string, or null.
+    owned_string(unsafe { ffi::avcodec_profile_name(id, profile) })
 }
 
-/// FFmpeg's words for what a stream is there for.
+/// FFmpeg's names of a stream's dispositions.
 pub(crate) fn dispositions(stream: &ffmpeg::Stream<'_>) -> Vec<String> {
     // SAFETY: the stream belongs to an open context that is borrowed with it.
     let stream = unsafe { stream.as_ptr() };
     // SAFETY: reads a plain field of it.
     let set = unsafe { (*stream).disposition };
     let bits = (0..31).map(|bit| set & (1 << bit)).filter(|bit| *bit != 0);
-    // SAFETY: answers a static text, or null.
-    bits.filter_map(|bit| named(unsafe { ffi::av_disposition_to_string(bit) })).collect()
+    // SAFETY: returns a static string, or null.
+    bits.filter_map(|bit| owned_string(unsafe { ffi::av_disposition_to_string(bit) })).collect()
 }
 
-/// The time base of what comes out of a sink.
+/// The time base of a filter sink's frames.
 pub(crate) fn sink_time_base(sink: &filter::Context<'_>) -> Rational {
-    // SAFETY: a configured sink of a living graph; the answer is a value.
+    // SAFETY: a configured sink of a live graph; the result is a value.
     let sink = unsafe { sink.as_ptr() };
     // SAFETY: only reads it.
     unsafe { ffi::av_buffersink_get_time_base(sink) }.into()
 }
 
-/// The shape of the pixels that come out of a sink.
+/// The pixel aspect ratio of a filter sink's frames.
 pub(crate) fn sink_pixel_aspect(sink: &filter::Context<'_>) -> Rational {
-    // SAFETY: a configured sink of a living graph; the answer is a value.
+    // SAFETY: a configured sink of a live graph; the result is a value.
     let sink = unsafe { sink.as_ptr() };
     // SAFETY: only reads it.
     unsafe { ffi::av_buffersink_get_sample_aspect_ratio(sink) }.into()
 }
 
-/// Sides and format of the pictures that come out of a sink.
-pub(crate) fn sink_picture(sink: &filter::Context<'_>) -> (u32, u32, format::Pixel) {
-    // SAFETY: a configured sink of a living graph; the answers are values.
+/// Width, height and pixel format of a filter sink's frames.
+pub(crate) fn sink_video_format(sink: &filter::Context<'_>) -> (u32, u32, format::Pixel) {
+    // SAFETY: a configured sink of a live graph; the results are values.
     let sink = unsafe { sink.as_ptr() };
     // SAFETY: only reads it.
     let width = unsafe { ffi::av_buffersink_get_w(sink) };
@@ -261,23 +264,23 @@ pub(crate) fn sink_picture(sink: &filter::Context<'_>) -> (u32, u32, format::Pix
     (side(width), side(height), format::Pixel::from(ffi::AVPixelFormat(format)))
 }
 
-/// Pictures a second that come out of a sink; 0 if they come as they like.
+/// The frame rate of a filter sink; 0 if it is variable.
 pub(crate) fn sink_frame_rate(sink: &filter::Context<'_>) -> Rational {
-    // SAFETY: a configured sink of a living graph; the answer is a value.
+    // SAFETY: a configured sink of a live graph; the result is a value.
     let sink = unsafe { sink.as_ptr() };
     // SAFETY: only reads it.
     unsafe { ffi::av_buffersink_get_frame_rate(sink) }.into()
 }
 
-/// One thread per graph: the pipeline's own threads are the parallelism.
-pub(crate) fn single_threaded(graph: &mut filter::Graph) {
+/// Limits a graph to one thread, since the pipeline's stages already run in parallel.
+pub(crate) fn limit_to_one_thread(graph: &mut filter::Graph) {
     // SAFETY: an allocated, unconfigured graph that we borrow mutably; a plain field is written.
     let graph = unsafe { graph.as_mut_ptr() };
     // SAFETY: writes a plain field of it.
     unsafe { (*graph).nb_threads = 1 };
 }
 
-/// Writes a packet, also one that carries side data alone.
+/// Writes a packet, including one that has only side data.
 pub(crate) fn write_packet(
     output: &mut format::context::Output,
     packet: &mut Packet,
@@ -290,7 +293,7 @@ pub(crate) fn write_packet(
     if outcome < 0 { Err(outcome.into()) } else { Ok(()) }
 }
 
-/// Closes the file of a finished output; a full disk shows here at the latest.
+/// Closes the file of a finished output; a full disk is reported here at the latest.
 pub(crate) fn close_file(output: &mut format::context::Output) -> Result<(), ffmpeg::Error> {
     // SAFETY: an open output that we borrow mutably; the pointer is only passed on.
     let output = unsafe { output.as_mut_ptr() };
@@ -301,19 +304,19 @@ pub(crate) fn close_file(output: &mut format::context::Output) -> Result<(), ffm
     if outcome < 0 { Err(outcome.into()) } else { Ok(()) }
 }
 
-/// A stream's parameters, as a value of our own.
-pub(crate) fn own_parameters(
+/// A deep copy of a stream's parameters.
+pub(crate) fn copy_parameters(
     stream: &ffmpeg::Stream<'_>,
 ) -> Result<codec::Parameters, ffmpeg::Error> {
-    let mut own = codec::Parameters::new();
+    let mut copy = codec::Parameters::new();
     // SAFETY: both are allocated; FFmpeg copies deeply.
     let outcome =
-        unsafe { ffi::avcodec_parameters_copy(own.as_mut_ptr(), stream.parameters().as_ptr()) };
-    if outcome < 0 { Err(outcome.into()) } else { Ok(own) }
+        unsafe { ffi::avcodec_parameters_copy(copy.as_mut_ptr(), stream.parameters().as_ptr()) };
+    if outcome < 0 { Err(outcome.into()) } else { Ok(copy) }
 }
 
-/// Bounds an encoder's rate: never above `max` for longer than twice a second's worth.
-pub(crate) fn cap_rate(context: &mut codec::Context, max: u64) {
+/// Limits an encoder's bit rate to `max` bits per second, with a buffer of two seconds.
+pub(crate) fn set_max_rate(context: &mut codec::Context, max: u64) {
     // SAFETY: the pointer is only used while we borrow the context mutably.
     let raw = unsafe { context.as_mut_ptr() };
     // SAFETY: an allocated, unopened context, and ours alone.
@@ -322,8 +325,8 @@ pub(crate) fn cap_rate(context: &mut codec::Context, max: u64) {
     raw.rc_buffer_size = c_int::try_from(max.saturating_mul(2)).unwrap_or(c_int::MAX);
 }
 
-/// A quality for encoders that take one number from 1 (best) to 31.
-pub(crate) fn fixed_quality(context: &mut codec::Context, quality: u16) {
+/// Sets a constant quality, for encoders that take a number from 1 (best) to 31.
+pub(crate) fn set_fixed_quality(context: &mut codec::Context, quality: u16) {
     // SAFETY: the pointer is only used while we borrow the context mutably.
     let raw = unsafe { context.as_mut_ptr() };
     // SAFETY: an allocated, unopened context, and ours alone.
@@ -333,7 +336,7 @@ pub(crate) fn fixed_quality(context: &mut codec::Context, quality: u16) {
         c_int::from(quality).saturating_mul(c_int::try_from(ffi::FF_QP2LAMBDA).unwrap_or(118));
 }
 
-/// What the first pass of an encoder learned, once it is flushed.
+/// The statistics of an encoder's first pass, once it is flushed.
 pub(crate) fn pass_statistics(encoder: &codec::Context) -> Option<CString> {
     // SAFETY: an open encoder that we borrow.
     let raw = unsafe { encoder.as_ptr() };
@@ -346,8 +349,8 @@ pub(crate) fn pass_statistics(encoder: &codec::Context) -> Option<CString> {
     Some(unsafe { CStr::from_ptr(statistics) }.to_owned())
 }
 
-/// Hands the first pass' findings to the second one.
-pub(crate) fn use_statistics(context: &mut codec::Context, statistics: CString) {
+/// Passes the statistics of the first pass to the second.
+pub(crate) fn set_pass_statistics(context: &mut codec::Context, statistics: CString) {
     // SAFETY: the pointer is only used while we borrow the context mutably.
     let raw = unsafe { context.as_mut_ptr() };
     // Never freed: FFmpeg reads it for as long as the encoder lives, and the process is short-lived.
@@ -355,8 +358,8 @@ pub(crate) fn use_statistics(context: &mut codec::Context, statistics: CString) 
     unsafe { (*raw).stats_in = statistics.into_raw() };
 }
 
-/// Describes a stream whose packets we make ourselves.
-pub(crate) fn describe_subtitles(
+/// Sets the parameters of a subtitle stream whose packets are built here.
+pub(crate) fn set_subtitle_parameters(
     parameters: &mut codec::ParametersMut<'_>,
     id: codec::Id,
     header: &[u8],
@@ -378,7 +381,7 @@ pub(crate) fn describe_subtitles(
 
 const PADDING: usize = 64;
 
-/// What a stream is there for, as a player reads it.
+/// Sets a stream's disposition: whether players select it by default.
 pub(crate) fn set_disposition(stream: &mut format::stream::StreamMut<'_>, default: bool) {
     // SAFETY: a stream of an open output that we borrow mutably.
     let stream = unsafe { stream.as_mut_ptr() };
@@ -387,13 +390,13 @@ pub(crate) fn set_disposition(stream: &mut format::stream::StreamMut<'_>, defaul
     unsafe { (*stream).disposition = c_int::try_from(flag).unwrap_or(0) };
 }
 
-/// Lets the muxer choose the tag: that of another container means nothing in this one.
-pub(crate) fn forget_tag(parameters: &mut codec::ParametersMut<'_>) {
+/// Clears the codec tag, which is specific to a container, so that the muxer chooses its own.
+pub(crate) fn clear_codec_tag(parameters: &mut codec::ParametersMut<'_>) {
     // SAFETY: parameters of a stream that we borrow mutably; a plain field is written.
     unsafe { (*parameters.as_mut_ptr()).codec_tag = 0 };
 }
 
-/// The header that a subtitle decoder gives to what it decodes: ASS styles.
+/// The ASS header of a subtitle decoder, with the styles of what it decodes.
 pub(crate) fn subtitle_header(context: &codec::Context) -> Vec<u8> {
     // SAFETY: an open decoder that we borrow.
     let raw = unsafe { context.as_ptr() };
@@ -408,21 +411,21 @@ pub(crate) fn subtitle_header(context: &codec::Context) -> Vec<u8> {
     unsafe { std::slice::from_raw_parts(header, size) }.to_vec()
 }
 
-/// Names a stream's coding in the container's own way.
-pub(crate) fn set_tag(parameters: &mut codec::ParametersMut<'_>, tag: [u8; 4]) {
+/// Sets a stream's codec tag, the container's code for its codec.
+pub(crate) fn set_codec_tag(parameters: &mut codec::ParametersMut<'_>, tag: [u8; 4]) {
     // SAFETY: parameters of a stream that we borrow mutably; a plain field is written.
     unsafe { (*parameters.as_mut_ptr()).codec_tag = u32::from_le_bytes(tag) };
 }
 
-/// Bits of a sample that mean something, where the sample has room for more.
-pub(crate) fn set_bits(context: &mut codec::Context, bits: u8) {
+/// Sets the number of significant bits of a sample, for sample formats that have more.
+pub(crate) fn set_significant_bits(context: &mut codec::Context, bits: u8) {
     // SAFETY: the pointer is only used while we borrow the context mutably.
     let raw = unsafe { context.as_mut_ptr() };
     // SAFETY: an allocated, unopened context; a plain field is written.
     unsafe { (*raw).bits_per_raw_sample = c_int::from(bits) };
 }
 
-/// What a container says of a stream beside its parameters, rotation above all.
+/// Copies a stream's side data, such as its rotation.
 pub(crate) fn copy_side_data(
     to: &mut format::stream::StreamMut<'_>,
     from: &ffmpeg::Stream<'_>,
@@ -449,7 +452,7 @@ pub(crate) fn copy_side_data(
     Ok(())
 }
 
-/// Samples that a sound encoder takes at once; 0 if any number will do.
+/// The samples per frame that an audio encoder requires; 0 if it takes any number.
 pub(crate) fn frame_size(encoder: &codec::Context) -> u32 {
     // SAFETY: an open encoder that we borrow.
     let raw = unsafe { encoder.as_ptr() };
@@ -457,7 +460,7 @@ pub(crate) fn frame_size(encoder: &codec::Context) -> u32 {
     u32::try_from(unsafe { (*raw).frame_size }).unwrap_or(0)
 }
 
-/// What an encoder put before its first packet.
+/// The extradata of an encoder.
 pub(crate) fn header(encoder: &codec::Context) -> Vec<u8> {
     // SAFETY: an open encoder that we borrow.
     let raw = unsafe { encoder.as_ptr() };
@@ -473,8 +476,8 @@ pub(crate) fn header(encoder: &codec::Context) -> Vec<u8> {
     unsafe { std::slice::from_raw_parts(data, size) }.to_vec()
 }
 
-/// Leaves out what smooths a decoded picture: whether it decodes shows without.
-pub(crate) fn skip_smoothing(context: &mut codec::Context) {
+/// Makes a decoder skip the loop filter, to verify faster: errors show without it as well.
+pub(crate) fn skip_loop_filter(context: &mut codec::Context) {
     // SAFETY: the pointer is only used while we borrow the context mutably.
     let raw = unsafe { context.as_mut_ptr() };
     // SAFETY: an allocated, unopened context; a plain field is written.

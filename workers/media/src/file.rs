@@ -1,4 +1,4 @@
-//! Files that are open already: a child is handed its inputs as descriptors, and names none of them.
+//! Files that are already open: a child receives its inputs as descriptors and never opens a path.
 
 use std::{
     fs::File,
@@ -8,22 +8,22 @@ use std::{
     sync::Arc,
 };
 
-/// An open file that any number of readers read, each from a position of its own.
+/// An open file with any number of readers, each with its own position.
 #[derive(Debug, Clone)]
 pub(crate) struct OpenFile(Arc<File>);
 
 impl OpenFile {
-    /// Opens a file that this process made itself.
+    /// Opens a file that this process created.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         File::open(path).map(Self::from)
     }
 
-    /// Bytes; 0 if it cannot be said.
+    /// The size in bytes; 0 if it is unknown.
     pub(crate) fn size(&self) -> u64 {
         self.0.metadata().map_or(0, |meta| meta.len())
     }
 
-    /// A reader that begins at the first byte.
+    /// A reader that starts at the first byte.
     pub(crate) fn reader(&self) -> Reader {
         Reader { file: self.clone(), position: 0 }
     }
@@ -41,7 +41,7 @@ impl AsRef<File> for OpenFile {
     }
 }
 
-/// Reads an open file without moving the descriptor's own position, which others share.
+/// Reads an open file without moving the descriptor's position, which all readers share.
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub(crate) file: OpenFile,
@@ -79,15 +79,15 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"0123456789").unwrap();
         let file = OpenFile::from(file);
-        let (mut one, mut other) = (file.reader(), file.reader());
-        let mut four = [0; 4];
-        one.read_exact(&mut four).unwrap();
-        other.seek(SeekFrom::End(-2)).unwrap();
-        one.read_exact(&mut four).unwrap();
-        assert_eq!((&four, file.size()), (b"4567", 10));
+        let (mut first, mut second) = (file.reader(), file.reader());
+        let mut buffer = [0; 4];
+        first.read_exact(&mut buffer).unwrap();
+        second.seek(SeekFrom::End(-2)).unwrap();
+        first.read_exact(&mut buffer).unwrap();
+        assert_eq!((&buffer, file.size()), (b"4567", 10));
         let mut rest = String::new();
-        other.read_to_string(&mut rest).unwrap();
+        second.read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "89");
-        assert!(one.seek(SeekFrom::Current(-9)).is_err());
+        assert!(first.seek(SeekFrom::Current(-9)).is_err());
     }
 }

@@ -1,5 +1,6 @@
-//! A fuzz target for the probe: damaged files of every kind end in facts or in a clear refusal.
-//! `cargo test` tries some; `cargo bolero test -p ffapi-media fuzz::a_probe_survives_anything` more.
+//! A fuzz target for the probe: damaged files of every kind yield facts or an error with a message.
+//! `cargo test` runs it for seconds; for longer, run
+//! `cargo bolero test -p ffapi-media fuzz::probing_damaged_files_never_panics`.
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
@@ -7,7 +8,7 @@ use ffapi_domain::media::{CueSource, Role};
 
 use crate::{cues::Cues, open, probe};
 
-const KINDS: [(&str, &str); 8] = [
+const FORMATS: [(&str, &str); 8] = [
     ("mp4", "-c:v mpeg4 -c:a aac"),
     ("mkv", "-c:v libx264 -preset ultrafast -c:a flac"),
     ("ts", "-c:v mpeg2video -c:a mp2"),
@@ -18,14 +19,14 @@ const KINDS: [(&str, &str); 8] = [
     ("png", "-an -frames:v 1"),
 ];
 
-const TEXTS: [&str; 2] = [
+const SUBTITLES: [&str; 2] = [
     "1\n00:00:00,000 --> 00:00:01,000\nHello <i>you</i>\n\n2\n00:00:02,000 --> 00:00:03,000\nBye\n",
     "WEBVTT\n\n00:00.000 --> 00:01.000 align:start\nHello\n\nNOTE nothing\n",
 ];
 
-/// A whole file of each kind.
+/// An intact file of each format, with the role to open it with.
 fn seeds(folder: &Path) -> Vec<(Vec<u8>, Role)> {
-    let films = KINDS.iter().map(|(kind, options)| {
+    let media = FORMATS.iter().map(|(kind, options)| {
         let path = folder.join(format!("seed.{kind}"));
         let source = "-v error -f lavfi -i testsrc2=s=64x48:r=10:d=0.4 -f lavfi -i sine=d=0.4";
         let made = Command::new("ffmpeg")
@@ -36,38 +37,38 @@ fn seeds(folder: &Path) -> Vec<(Vec<u8>, Role)> {
         let role = if *kind == "png" { Role::Image } else { Role::Media };
         (fs::read(path).unwrap_or_default(), role)
     });
-    let texts = TEXTS.iter().map(|text| (text.as_bytes().to_vec(), Role::Subtitle));
-    films.chain(texts).collect()
+    let subtitles = SUBTITLES.iter().map(|text| (text.as_bytes().to_vec(), Role::Subtitle));
+    media.chain(subtitles).collect()
 }
 
-/// Which file, what to write where, and how much of it is left.
+/// The index of the seed, the bytes to overwrite (position, value), and the length to truncate to.
 type Damage = (u8, Vec<(u16, u8)>, Option<u16>);
 
 #[test]
-fn a_probe_survives_anything() {
+fn probing_damaged_files_never_panics() {
     let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
     let (seeds, path) = (seeds(folder.path()), folder.path().join("damaged"));
     crate::ffi::capture_log(Box::new(|_, _| {}));
-    let some = bolero::check!().with_test_time(Duration::from_secs(5)).with_type::<Damage>();
-    some.for_each(|(which, edits, left)| {
-        let Some((seed, role)) = seeds.get(usize::from(*which) % seeds.len()) else { return };
+    let check = bolero::check!().with_test_time(Duration::from_secs(5)).with_type::<Damage>();
+    check.for_each(|(index, edits, length)| {
+        let Some((seed, role)) = seeds.get(usize::from(*index) % seeds.len()) else { return };
         let mut bytes = seed.clone();
-        for (place, value) in edits {
-            let place = usize::from(*place) % bytes.len().max(1);
-            if let Some(byte) = bytes.get_mut(place) {
+        for (position, value) in edits {
+            let position = usize::from(*position) % bytes.len().max(1);
+            if let Some(byte) = bytes.get_mut(position) {
                 *byte = *value;
             }
         }
-        bytes.truncate(left.map_or(usize::MAX, usize::from));
+        bytes.truncate(length.map_or(usize::MAX, usize::from));
         fs::write(&path, bytes).unwrap_or_else(|error| panic!("{error}"));
-        // Each role reads what its kind of file is read for, and every kind is tried as each.
+        // Each role reads other parts of a file, so every file is opened in all of them.
         for role in [*role, Role::Media, Role::Subtitle] {
             let Ok(input) = open::made(&path, role) else { continue };
-            let told = match role {
+            let probed = match role {
                 Role::Media => probe::probe_media(&input),
                 Role::Image | Role::Subtitle => probe::probe(&input),
             };
-            match told {
+            match probed {
                 Ok(facts) => assert!(facts.streams.len() <= 1_000, "{facts:?}"),
                 Err(error) => assert!(!error.message.is_empty()),
             }

@@ -1,4 +1,4 @@
-//! Hardware beside the processor: found by opening it, believed once it encoded a picture.
+//! Hardware encoders: found by opening their device files, used only after they encoded a frame.
 
 use std::{
     collections::BTreeSet,
@@ -7,11 +7,11 @@ use std::{
 
 use ffapi_domain::media::{Device, Pool, VideoCodec};
 
-use crate::{engine, ffi::ask_driver};
+use crate::{engine, ffi::query_driver};
 
-/// The render nodes and NVIDIA's devices of this machine.
+/// The device files of this machine's render nodes and of NVIDIA's driver.
 pub fn nodes() -> Vec<PathBuf> {
-    let listed = |folder: &str, prefix: &str| {
+    let list = |folder: &str, prefix: &str| {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let mut found: Vec<PathBuf> = entries
             .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
@@ -20,23 +20,23 @@ pub fn nodes() -> Vec<PathBuf> {
         found.sort();
         found
     };
-    [listed("/dev/dri", "renderD"), listed("/dev", "nvidia")].concat()
+    [list("/dev/dri", "renderD"), list("/dev", "nvidia")].concat()
 }
 
-/// How hardware is asked; a test asks another way.
+/// Queries and tries hardware; tests substitute their own.
 pub(crate) trait Prober {
-    /// What the driver of a render node calls itself, and what it says it encodes.
-    fn offer(&self, node: &Path) -> Result<(String, BTreeSet<VideoCodec>), String>;
-    /// Encodes a picture.
+    /// The name of a render node's driver, and the codecs that it claims to encode.
+    fn query(&self, node: &Path) -> Result<(String, BTreeSet<VideoCodec>), String>;
+    /// Encodes one frame.
     fn encode(&self, pool: Pool, device: &str, codec: VideoCodec) -> Result<(), String>;
 }
 
-/// Asks the machine itself.
+/// Probes the hardware of this machine.
 pub(crate) struct Machine;
 
 impl Prober for Machine {
-    fn offer(&self, node: &Path) -> Result<(String, BTreeSet<VideoCodec>), String> {
-        let driver = ask_driver(node)?;
+    fn query(&self, node: &Path) -> Result<(String, BTreeSet<VideoCodec>), String> {
+        let driver = query_driver(node)?;
         Ok((driver.name, driver.encodes.into_iter().filter_map(codec_of).collect()))
     }
 
@@ -45,7 +45,7 @@ impl Prober for Machine {
     }
 }
 
-/// VA-API's numbers of the profiles that a picture of 8 bits and quartered colour can have.
+/// The codec of a VA-API profile number, for profiles of 8 bits and 4:2:0.
 const fn codec_of(profile: i32) -> Option<VideoCodec> {
     match profile {
         6 | 7 | 13 => Some(VideoCodec::H264),
@@ -57,13 +57,13 @@ const fn codec_of(profile: i32) -> Option<VideoCodec> {
     }
 }
 
-/// What there is among these device files, and what each proved.
+/// The devices behind these device files, with the codecs that each was able to encode.
 pub(crate) fn find(prober: &impl Prober, nodes: &[PathBuf]) -> Vec<Device> {
     let mut found = Vec::new();
     let name = |node: &Path| node.display().to_string();
     let nvidia = |node: &&PathBuf| name(node).starts_with("/dev/nvidia");
     for node in nodes.iter().filter(|node| !nvidia(node)) {
-        let (driver, offers) = match prober.offer(node) {
+        let (driver, offers) = match prober.query(node) {
             Ok((driver, offers)) => (Some(driver), offers),
             Err(why) => {
                 found.push(Device {
@@ -78,24 +78,25 @@ pub(crate) fn find(prober: &impl Prober, nodes: &[PathBuf]) -> Vec<Device> {
             }
         };
         let intel = driver.as_ref().is_some_and(|driver| driver.contains("Intel"));
-        found.push(proved(prober, Pool::Vaapi, name(node), driver.clone(), offers.clone()));
+        found.push(probed(prober, Pool::Vaapi, name(node), driver.clone(), offers.clone()));
         if intel {
-            found.push(proved(prober, Pool::Qsv, name(node), driver, offers));
+            found.push(probed(prober, Pool::Qsv, name(node), driver, offers));
         }
     }
-    // Cards are numbered; the other files there are their driver's.
+    // Cards have numbers; the other files with this prefix belong to the driver.
     let numbered = |node: &&PathBuf| {
         let rest = name(node).strip_prefix("/dev/nvidia").map(str::to_owned);
         rest.is_some_and(|rest| rest.parse::<u16>().is_ok())
     };
     for node in nodes.iter().filter(numbered) {
         let offers = [VideoCodec::H264, VideoCodec::Hevc, VideoCodec::Av1].into();
-        found.push(proved(prober, Pool::Nvenc, name(node), None, offers));
+        found.push(probed(prober, Pool::Nvenc, name(node), None, offers));
     }
     found
 }
 
-fn proved(
+/// The device after encoding a frame with each codec that its driver offers.
+fn probed(
     prober: &impl Prober,
     pool: Pool,
     name: String,
@@ -116,16 +117,16 @@ fn proved(
 mod tests {
     use super::*;
 
-    /// A machine with an Intel card whose HEVC is broken, a dead node and a card of NVIDIA's.
-    struct Invented;
+    /// A machine with an Intel card that fails at HEVC, a dead node and an NVIDIA card.
+    struct FakeProber;
 
-    impl Prober for Invented {
-        fn offer(&self, node: &Path) -> Result<(String, BTreeSet<VideoCodec>), String> {
+    impl Prober for FakeProber {
+        fn query(&self, node: &Path) -> Result<(String, BTreeSet<VideoCodec>), String> {
             match node.to_str() {
                 Some("/dev/dri/renderD128") => {
                     Ok(("Intel iHD".to_owned(), [VideoCodec::H264, VideoCodec::Hevc].into()))
                 }
-                _ => Err("its driver does not start".to_owned()),
+                _ => Err("its driver failed to start".to_owned()),
             }
         }
 
@@ -138,16 +139,16 @@ mod tests {
     }
 
     #[test]
-    fn only_what_encoded_a_picture_is_believed() {
+    fn only_codecs_that_encoded_a_frame_are_reported() {
         let nodes =
             ["/dev/dri/renderD128", "/dev/dri/renderD129", "/dev/nvidia0", "/dev/nvidiactl"];
-        let found = find(&Invented, &nodes.map(PathBuf::from));
-        let brief: Vec<_> = found
+        let found = find(&FakeProber, &nodes.map(PathBuf::from));
+        let summary: Vec<_> = found
             .iter()
             .map(|device| (device.pool, device.encodes.len(), device.why_not.is_some()))
             .collect();
         assert_eq!(
-            brief,
+            summary,
             [
                 (Pool::Vaapi, 1, true),
                 (Pool::Qsv, 1, true),
@@ -156,6 +157,6 @@ mod tests {
             ],
             "{found:#?}"
         );
-        assert!(find(&Invented, &[]).is_empty());
+        assert!(find(&FakeProber, &[]).is_empty());
     }
 }

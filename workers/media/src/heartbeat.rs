@@ -5,27 +5,28 @@ use std::{
 
 use crate::protocol::ChildMessage;
 
-/// Says now and then that work goes on, whichever stage does it: an encoder that looks far ahead
-/// writes nothing for a long while, and is not stuck.
+/// Reports to the worker that work continues, in whichever stage: an encoder with a long lookahead
+/// writes nothing for a while, and must not be taken for stuck.
 pub(crate) struct Heartbeat<'a> {
-    say: &'a (dyn Fn(ChildMessage) + Sync),
-    beat: Mutex<Instant>,
+    send: &'a (dyn Fn(ChildMessage) + Sync),
+    last: Mutex<Instant>,
 }
 
-const BEAT: Duration = Duration::from_millis(500);
+/// The shortest time between two reports.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 
 impl<'a> Heartbeat<'a> {
-    pub(crate) fn new(say: &'a (dyn Fn(ChildMessage) + Sync)) -> Self {
-        Self { say, beat: Mutex::new(Instant::now()) }
+    pub(crate) fn new(send: &'a (dyn Fn(ChildMessage) + Sync)) -> Self {
+        Self { send, last: Mutex::new(Instant::now()) }
     }
 
-    /// A piece of work was done.
+    /// Notes that a piece of work was done; reports it if the interval has passed.
     pub(crate) fn beat(&self) {
-        let mut beat = self.beat.lock().unwrap_or_else(PoisonError::into_inner);
-        if beat.elapsed() >= BEAT {
-            *beat = Instant::now();
-            drop(beat);
-            (self.say)(ChildMessage::Working);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.elapsed() >= HEARTBEAT_INTERVAL {
+            *last = Instant::now();
+            drop(last);
+            (self.send)(ChildMessage::Working);
         }
     }
 }

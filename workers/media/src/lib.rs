@@ -1,7 +1,7 @@
 //! The FFmpeg engine: FFmpeg's libraries, in a sandboxed child of their own.
 //!
-//! Knows media, nothing of jobs or NATS. The worker spawns a program made of it ahead of time
-//! ([`child::main`]); the child locks itself into its slot folder before it reads a byte, serves
+//! Depends on neither jobs nor NATS. The worker spawns a child process of it ahead of time
+//! ([`child::main`]); the child confines itself to its slot folder before it reads a byte, serves
 //! one [`protocol::Task`] and exits. The engine is a pipeline of threads: demux, decode, filter and
 //! encode, mux. libav never sees a URL or a user's path.
 
@@ -10,7 +10,7 @@ pub mod child;
 mod cues;
 mod decoders;
 mod engine;
-#[expect(unsafe_code, reason = "the one place that talks to C")]
+#[expect(unsafe_code, reason = "the only module that calls C")]
 mod ffi;
 mod file;
 #[cfg(test)]
@@ -26,7 +26,7 @@ mod verify;
 #[cfg(target_arch = "x86_64")]
 #[expect(
     unsafe_code,
-    reason = "vector instructions of a processor that was asked whether it has them"
+    reason = "vector instructions, used only after the processor's features were detected"
 )]
 mod vif;
 #[cfg(not(target_arch = "x86_64"))]
@@ -35,13 +35,13 @@ mod vif;
 
 use ffapi_domain::job::FailureCode;
 
-/// Why a media task did not work.
+/// Why a media task failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct MediaError {
-    /// The kind.
+    /// The category of the failure.
     pub code: FailureCode,
-    /// A sentence that says what to do.
+    /// A sentence for the client, which says what to do about it.
     pub message: String,
 }
 
@@ -50,12 +50,12 @@ impl MediaError {
         Self { code, message: message.into() }
     }
 
-    /// The input is at fault.
+    /// The input is invalid.
     pub(crate) fn input(message: impl Into<String>) -> Self {
         Self::new(FailureCode::InvalidInput, message)
     }
 
-    /// We are at fault.
+    /// A fault of the engine or the machine, in the step that `what` names.
     pub(crate) fn internal(what: &str, error: impl std::fmt::Display) -> Self {
         Self::new(FailureCode::Internal, format!("{what}: {error}"))
     }

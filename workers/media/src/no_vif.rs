@@ -2,7 +2,7 @@ use std::{convert::Infallible, ffi::CStr};
 
 use ffmpeg_the_third::frame;
 
-/// On this kind of processor libvmaf does it.
+/// A stand-in that cannot be built: on this architecture libvmaf computes VIF itself.
 pub(crate) struct Vif(Infallible);
 
 impl Vif {

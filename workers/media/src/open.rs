@@ -6,45 +6,48 @@ use nix::libc;
 
 use crate::{MediaError, ffi::Input, file::OpenFile, orientation};
 
-/// The file formats that are media, and none that names other files.
+/// Demuxers for media files; none of a format that refers to other files, such as a playlist.
 const MEDIA: &str = "mov,mp4,matroska,webm,mpegts,mpeg,avi,flv,mp3,wav,aac,flac,ogg,gif,mxf,asf,\
     h264,hevc,ac3,eac3,ivf,aiff,caf,m4v,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe";
 const IMAGES: &str = "png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe,gif";
 const SUBTITLES: &str = "srt,ass,webvtt,mov,mp4,matroska,webm";
 
-/// Opens an output that was read back before once more, for its packets.
-pub(crate) fn again(output: &Path) -> Result<Input, ffmpeg::Error> {
+/// Opens an output again that was probed before, to read its packets.
+pub(crate) fn reopen(output: &Path) -> Result<Input, ffmpeg::Error> {
     let failed = |error: io::Error| ffmpeg::Error::Other {
         errno: error.raw_os_error().unwrap_or(libc::EIO),
     };
-    Input::open_again(&OpenFile::open(output).map_err(failed)?, MEDIA)
+    Input::reopen(&OpenFile::open(output).map_err(failed)?, MEDIA)
 }
 
-/// Opens an output to read it back.
+/// Opens an output of this process to verify it.
 pub(crate) fn made(output: &Path, role: Role) -> Result<Input, MediaError> {
     let file = OpenFile::open(output);
     open(&file.map_err(|error| MediaError::internal("the output", error))?, role)
 }
 
-/// Opens a file for what it is to be, or says in a person's words why it cannot be that.
+/// Opens a file for its role in the request.
+///
+/// # Errors
+/// With a message for the client, when the file is not of a format that its role accepts.
 pub(crate) fn open(file: &OpenFile, role: Role) -> Result<Input, MediaError> {
     if file.size() == 0 {
         return Err(MediaError::input("the input is empty (0 bytes)"));
     }
     let (formats, what) = match role {
         Role::Media => (MEDIA, "a media file"),
-        Role::Image => (IMAGES, "a picture (PNG, JPEG, WebP, BMP, TIFF)"),
+        Role::Image => (IMAGES, "an image (PNG, JPEG, WebP, BMP, TIFF)"),
         Role::Subtitle => (SUBTITLES, "subtitles (SRT, ASS, WebVTT)"),
     };
     let opened = Input::open(file, formats).map_err(|error| {
         MediaError::input(match error {
             ffmpeg::Error::InvalidData => format!(
-                "the input is not {what} that can be read here; it may be damaged, cut off before \
-                 its index, or something else under a media name"
+                "the input is not {what} of a supported format; it may be damaged, cut off before \
+                 its index, or another kind of file with a media file's name"
             ),
             other => format!(
                 "the input cannot be opened as {what} ({other}); playlists and other files that \
-                 only point to media are not accepted"
+                 only refer to media are not accepted"
             ),
         })
     });

@@ -1,4 +1,4 @@
-//! What an opened input is.
+//! The facts of an opened input.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use ffmpeg_the_third::{
 
 use crate::{
     MediaError,
-    ffi::{self, ColorWords, Input},
+    ffi::{self, ColorNames, Input},
 };
 
-/// Reads off an opened input everything that its headers tell.
+/// Collects from an opened input everything that its headers state.
 pub(crate) fn probe(input: &Input) -> Result<MediaFacts, MediaError> {
     let streams: Result<Vec<StreamFacts>, MediaError> =
         input.context.streams().map(|stream| stream_facts(&stream, input)).collect();
@@ -42,11 +42,11 @@ pub(crate) fn probe(input: &Input) -> Result<MediaFacts, MediaError> {
     })
 }
 
-/// As `probe`, for an input that must hold pictures or sound.
+/// As [`probe`], for an input that must have a video or audio stream.
 pub(crate) fn probe_media(input: &Input) -> Result<MediaFacts, MediaError> {
     let facts = probe(input)?;
     if facts.video().is_none() && facts.audio().is_none() {
-        return Err(MediaError::input("the input holds no video and no audio"));
+        return Err(MediaError::input("the input has no video and no audio"));
     }
     Ok(facts)
 }
@@ -109,7 +109,7 @@ fn video_facts(stream: &Stream<'_>, input: &Input) -> Result<VideoFacts, MediaEr
     let parameters = stream.parameters();
     let (width, height) = (parameters.width(), parameters.height());
     if width == 0 || height == 0 {
-        return Err(MediaError::input("the input's picture has no size; it is damaged"));
+        return Err(MediaError::input("the input's video has no size; it is damaged"));
     }
     let average = rational(stream.avg_frame_rate());
     let base = rational(stream.rate());
@@ -117,7 +117,7 @@ fn video_facts(stream: &Stream<'_>, input: &Input) -> Result<VideoFacts, MediaEr
     let traits = ffi::pixel_traits(format);
     let (rotation, mirrored) = input.rotation(stream.index());
     let interlaced = ffi::is_interlaced(&parameters);
-    let apart = |average: Rational, base: Rational| {
+    let differ = |average: Rational, base: Rational| {
         (average.as_f64() - base.as_f64()).abs() > average.as_f64() * 0.01
     };
     Ok(VideoFacts {
@@ -125,7 +125,7 @@ fn video_facts(stream: &Stream<'_>, input: &Input) -> Result<VideoFacts, MediaEr
         height,
         pixel_aspect: rational(stream.sample_aspect_ratio()).unwrap_or(Rational::ONE),
         frame_rate: average.or(base).unwrap_or(Rational { num: 0, den: 1 }),
-        variable_rate: !interlaced && average.zip(base).is_some_and(|(a, b)| apart(a, b)),
+        variable_rate: !interlaced && average.zip(base).is_some_and(|(a, b)| differ(a, b)),
         rotation,
         mirrored,
         pixel_format: format
@@ -133,13 +133,13 @@ fn video_facts(stream: &Stream<'_>, input: &Input) -> Result<VideoFacts, MediaEr
             .map(|descriptor| descriptor.name().to_owned())
             .unwrap_or_default(),
         bit_depth: traits.map_or(8, |traits| traits.depth),
-        chroma: match traits.map(|traits| (traits.components, traits.halvings)) {
+        chroma: match traits.map(|traits| (traits.components, traits.chroma_shifts)) {
             Some((1 | 2, _)) => Chroma::Gray,
             Some((_, (1.., 1..))) | None => Chroma::Quarter,
             Some((_, (1.., 0))) => Chroma::Half,
             Some(_) => Chroma::Full,
         },
-        // FFmpeg calls a palette see-through, used or not; VP9 says it in a tag of its own.
+        // FFmpeg reports alpha for any palette, used or not; VP9 declares it in a tag of its own.
         alpha: traits.is_some_and(|traits| traits.alpha && traits.components == 4)
             || tags(&stream.metadata()).get("alpha_mode").is_some_and(|mode| mode == "1"),
         interlaced,
@@ -150,7 +150,7 @@ fn video_facts(stream: &Stream<'_>, input: &Input) -> Result<VideoFacts, MediaEr
 }
 
 fn color(parameters: &codec::ParametersRef<'_>, input: &Input, stream: usize) -> Color {
-    let ColorWords { range, primaries, transfer, matrix } = ffi::color_words(parameters);
+    let ColorNames { range, primaries, transfer, matrix } = ffi::color_names(parameters);
     let light = input.side_data(stream, AVPacketSideDataType::CONTENT_LIGHT_LEVEL);
     let mastering = input.side_data(stream, AVPacketSideDataType::MASTERING_DISPLAY_METADATA);
     Color {
@@ -164,20 +164,20 @@ fn color(parameters: &codec::ParametersRef<'_>, input: &Input, stream: usize) ->
         transfer,
         matrix,
         mastering_peak: mastering.and_then(|bytes| mastering_peak(&bytes)),
-        max_content_light: light.and_then(|bytes| number(&bytes, 0)).filter(|light| *light > 0),
+        max_content_light: light.and_then(|bytes| read_u32(&bytes, 0)).filter(|light| *light > 0),
     }
 }
 
-fn number(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+fn read_u32(bytes: &[u8], offset: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(offset..offset.checked_add(4)?)?.try_into().ok()?))
 }
 
-/// The brightest mastering white. `AVMasteringDisplayMetadata` is eight ratios of colour, two of
-/// luminance, least first, and two flags.
+/// The peak luminance of the mastering display, in cd/m². `AVMasteringDisplayMetadata` has eight
+/// rationals of primaries, two of luminance (minimum, maximum), and two flags.
 fn mastering_peak(bytes: &[u8]) -> Option<f64> {
-    let (num, den) = (number(bytes, 72)?, number(bytes, 76)?);
-    let told = number(bytes, 84)? != 0;
-    (told && den > 0).then(|| f64::from(num) / f64::from(den)).filter(|peak| *peak > 0.0)
+    let (num, den) = (read_u32(bytes, 72)?, read_u32(bytes, 76)?);
+    let has_luminance = read_u32(bytes, 84)? != 0;
+    (has_luminance && den > 0).then(|| f64::from(num) / f64::from(den)).filter(|peak| *peak > 0.0)
 }
 
 fn audio_facts(stream: &Stream<'_>) -> Result<AudioFacts, MediaError> {
@@ -186,7 +186,7 @@ fn audio_facts(stream: &Stream<'_>) -> Result<AudioFacts, MediaError> {
     let channels = layout.channels();
     let sample_rate = parameters.sample_rate();
     if channels == 0 || sample_rate == 0 {
-        return Err(MediaError::input("the input's sound has no channels or rate; it is damaged"));
+        return Err(MediaError::input("the input's audio has no channels or rate; it is damaged"));
     }
     let format = ffi::sample_format(&parameters);
     let bits = [parameters.bits_per_raw_sample(), parameters.bits_per_coded_sample()];

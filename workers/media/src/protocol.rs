@@ -1,7 +1,7 @@
-//! What worker and child say to each other: length-prefixed MessagePack. The child's stdin is a socket,
-//! over which its inputs come as open descriptors; its stdout is a pipe.
+//! The protocol between worker and child: length-prefixed MessagePack. The child's stdin is a
+//! socket, over which it receives its inputs as open descriptors; its stdout is a pipe.
 //!
-//! A child that has read a hostile file may say anything: see [`ChildMessage::checked`].
+//! A child that has read a hostile file may send anything: see [`ChildMessage::checked`].
 
 mod bounds;
 mod channel;
@@ -21,177 +21,177 @@ use ffapi_domain::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use self::{
-    bounds::{Unbelievable, json as checked_json},
+    bounds::{ProtocolViolation, json as checked_json},
     channel::{MAX_INPUTS, framed, receive, send, send_beginning},
 };
 
-/// Bytes of the longest message: as much as one decision in the log may hold.
+/// The longest message in bytes: as much as one decision in the log may have.
 pub const MAX_MESSAGE: u32 = 4 * 1024 * 1024;
 
-/// The folder in `out/` for what is not an output; the worker makes it.
+/// The folder in `out/` for temporary files; the worker creates it.
 pub const SCRATCH: &str = ".scratch";
 
-/// The one thing a child is asked to do.
+/// The task of a child; each child does one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Task {
-    /// Tell what this machine's FFmpeg can do.
+    /// Detect what this machine's FFmpeg supports.
     Capabilities,
-    /// Tell what the input is.
+    /// Probe the input.
     Facts,
-    /// Tell what a job's media work would be, without doing it.
+    /// Plan a job's media work without doing it.
     Plan {
-        /// What was asked for.
+        /// The request as the client sent it.
         request: Box<MediaRequest>,
-        /// What this worker can do.
+        /// What this worker's FFmpeg supports.
         capabilities: Capabilities,
-        /// What it would run on.
+        /// The pool that it would run on.
         place: Place,
     },
     /// Do a job's media work.
     Run {
-        /// What was asked for.
+        /// The request as the client sent it.
         request: Box<MediaRequest>,
-        /// What this worker can do.
+        /// What this worker's FFmpeg supports.
         capabilities: Capabilities,
-        /// What it runs on.
+        /// The pool that it runs on.
         place: Place,
-        /// The name in the slot's `out/` folder that every output's name begins with.
+        /// The file name in the slot's `out/` folder that every output's name starts with.
         output: String,
     },
 }
 
-/// What a child needs before it goes on: it waits for a [`Permit`].
+/// What a child requests before it continues: it waits for a [`Permit`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Needs {
-    /// Media time that is charged, in all so far.
+    /// Media time to be charged, in total so far.
     pub charged: Micros,
-    /// Folders in `out/` that it will write to; it cannot make any itself.
+    /// Folders in `out/` that it will write to; it cannot create any itself.
     pub folders: Vec<String>,
 }
 
-/// Leave to go on: what a child that said [`ChildMessage::Needs`] waits for.
+/// The permission to continue that a child waits for after [`ChildMessage::Needs`].
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Permit {
-    /// Of each codec; 0 lets it choose. One is best where every core has a job of its own.
+    /// Threads of each codec; 0 lets the codec choose. One is best if every core runs a job.
     pub threads: u16,
 }
 
-/// What a job wished to run on, and what it was given.
+/// The hardware that a job requested, and the pool that it was assigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
-    /// What was asked for.
+    /// The request's hardware preference, if any.
     pub hardware: Option<Hardware>,
-    /// What the task was released to.
+    /// The pool that the task was released to.
     pub pool: Pool,
 }
 
 impl Place {
-    /// The processor, and nothing else was asked for.
+    /// The CPU pool, without any hardware preference.
     pub const CPU: Self = Self { hardware: None, pool: Pool::Cpu };
 }
 
-/// What a child says.
+/// A message from a child to its worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ChildMessage {
-    /// Locked in, and ready for its task.
+    /// It is in its sandbox and ready for its task.
     Ready {
-        /// How well it is locked in.
+        /// Which mechanisms confine it, for the log.
         sandbox: String,
     },
-    /// What the input is.
+    /// The facts of the input, for [`Task::Facts`].
     Facts(Box<MediaFacts>),
-    /// What this machine's FFmpeg can do.
+    /// What this machine's FFmpeg supports, for [`Task::Capabilities`].
     Capabilities(Capabilities),
-    /// What it will do now.
+    /// The plan that it now carries out.
     Planned(Box<Plan>),
-    /// What it will do now.
+    /// The plan of a stream that it now carries out.
     PlannedStream(Box<StreamPlan>),
-    /// What it needs before it makes anything, or makes more of it; it waits for leave.
+    /// What it needs before it starts or continues to write; it waits for a [`Permit`].
     Needs(Needs),
-    /// What it would do; JSON.
+    /// The plan as JSON, for [`Task::Plan`].
     WouldDo(serde_json::Value),
-    /// It does something, whether or not anything was written.
+    /// It is working, whether or not anything was written.
     Working,
-    /// How far it is.
+    /// How far the task is.
     Progress(Progress),
     /// One captured line of the libraries or the engine.
     Log {
         /// `error`, `warning` or `info`.
         level: String,
-        /// Its words.
+        /// The text, without a line break.
         line: String,
     },
-    /// The output is in `out/`, verified.
+    /// The output is in `out/` and verified.
     Done(Report),
-    /// It did not work.
+    /// The task failed.
     Failed {
-        /// The kind.
+        /// The category of the failure.
         code: FailureCode,
-        /// For a person.
+        /// A sentence for the client.
         message: String,
     },
 }
 
-/// How far an encode is.
+/// How far an encode is, over its whole run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// What it does, for a person.
+    /// The name of the current stage, for people.
     pub stage: String,
     /// Media microseconds written.
     pub done: u64,
-    /// Media microseconds in all; none when the input does not say.
+    /// Media microseconds in total; none if the input does not state its duration.
     pub total: Option<u64>,
-    /// Pictures written.
+    /// Frames written.
     pub frames: u64,
-    /// Pictures a second, over the whole run.
+    /// Frames per second of wall-clock time.
     pub fps: f64,
-    /// Media seconds a second, over the whole run.
+    /// Media seconds per second of wall-clock time.
     pub speed: f64,
-    /// Media microseconds written of each output, where there are several.
+    /// Media microseconds written, by output, if there are several.
     pub outputs: BTreeMap<String, u64>,
 }
 
-/// What was made, as read back from the files.
+/// The result of a task, as read back from its files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Each file in `out/`.
     pub files: Vec<MadeFile>,
-    /// What was found out; JSON. For jobs that make no files, this is what they are for.
+    /// Findings and notes as JSON; for jobs without output files, the whole result.
     pub result: Option<serde_json::Value>,
-    /// Pictures.
+    /// Frames encoded.
     pub frames: u64,
-    /// How much work it was.
+    /// How much work it was, for later estimates.
     pub effort: Effort,
 }
 
-/// One file, as read back.
+/// One output file, as read back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MadeFile {
-    /// In `out/`.
+    /// Its path in `out/`.
     pub name: String,
-    /// Seconds; none for a still picture or a text.
+    /// Seconds; none for an image or a text.
     pub duration: Option<f64>,
-    /// Each stream.
+    /// Its streams, in the file's order.
     pub streams: Vec<StreamSummary>,
 }
 
 impl MadeFile {
-    /// A file by its name in `out/`.
+    /// A file by its path in `out/`, without streams.
     pub(crate) const fn named(name: String, duration: Option<f64>) -> Self {
         Self { name, duration, streams: vec![] }
     }
 
-    /// A file that is no media.
+    /// A file at the top of `out/`, without streams.
     pub(crate) fn plain(path: &Path, duration: Option<f64>) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Self { name, duration, streams: vec![] }
     }
 }
 
-/// Writes one message.
+/// Writes one message and flushes it.
 ///
 /// # Errors
-/// When the other side is gone.
+/// When the other side is gone, or the message is too long.
 pub fn write(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
     let bytes = rmp_serde::to_vec_named(message).map_err(io::Error::other)?;
     to.write_all(&prefix(&bytes)?)?;
@@ -199,22 +199,22 @@ pub fn write(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
     to.flush()
 }
 
-/// A message's length, as it goes before it.
+/// The length prefix of a message.
 fn prefix(bytes: &[u8]) -> io::Result<[u8; 4]> {
     let length = u32::try_from(bytes.len()).ok().filter(|length| *length <= MAX_MESSAGE);
     let too_long = || io::Error::other(format!("a message of {} bytes is too long", bytes.len()));
     Ok(length.ok_or_else(too_long)?.to_be_bytes())
 }
 
-/// Reads one message; none at the end.
+/// Reads one message; none at the end of the stream.
 ///
 /// # Errors
-/// When the other side is gone in the middle, or talks nonsense.
+/// When the stream ends within a message, or the message cannot be decoded.
 pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
     body(from)?.map(|bytes| decode(&bytes)).transpose()
 }
 
-/// The bytes of one message; none at the end.
+/// The bytes of one message; none at the end of the stream.
 fn body(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     let mut length = [0; 4];
     match from.read_exact(&mut length) {
@@ -227,7 +227,7 @@ fn body(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// The length of the message that a prefix announces.
+/// The length of the message that follows a prefix, in bytes.
 ///
 /// # Errors
 /// When it is more than [`MAX_MESSAGE`].
@@ -239,10 +239,10 @@ pub fn length_of(prefix: [u8; 4]) -> io::Result<usize> {
     usize::try_from(length).map_err(io::Error::other)
 }
 
-/// Reads a message's body.
+/// Decodes a message's body.
 ///
 /// # Errors
-/// When it is nonsense.
+/// When it is not a message of that type.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
     rmp_serde::from_slice(bytes).map_err(io::Error::other)
 }

@@ -1,7 +1,7 @@
-//! Reads a finished output back. A wrong file is a failed attempt, never a success.
+//! Verifies a finished output by reading it back, so that a wrong file fails the attempt.
 
+mod animated_webp;
 mod ends;
-mod moving_webp;
 
 use std::path::Path;
 
@@ -14,22 +14,26 @@ use ffmpeg_the_third::{self as ffmpeg, Rescale, media};
 use self::ends::{decode_ends, decode_first};
 use crate::{MediaError, engine, ffi::Input, open, probe, protocol::MadeFile};
 
-/// What the engine knows it made.
+/// What the engine encoded, to compare the output with.
 pub(crate) struct Expected {
-    /// Pictures given to the encoder.
+    /// Frames sent to the encoder.
     pub(crate) frames: u64,
-    /// True if there must be exactly so many in the file.
+    /// True if the file must have exactly that number of frames.
     pub(crate) counted: bool,
 }
 
 const MICROS: ffmpeg::Rational = ffmpeg::Rational(1, 1_000_000);
 
-fn wrong(message: impl Into<String>) -> MediaError {
+fn mismatch(message: impl Into<String>) -> MediaError {
     MediaError::new(FailureCode::VerificationFailed, message)
 }
 
-/// Every packet demuxed, the first and the last group of pictures and the sound's ends decoded,
-/// pictures counted, the facts compared with the plan.
+/// Demuxes every packet, decodes the first and the last GOP and both ends of the audio, counts
+/// frames, and compares the facts with the plan. Returns the files of the output.
+///
+/// # Errors
+/// `verification_failed` when the output does not match the plan; `invalid_input` when it is longer
+/// than the input states.
 pub(crate) fn verify(
     output: &Path,
     plan: &Plan,
@@ -39,30 +43,30 @@ pub(crate) fn verify(
         return images(output, plan, expected);
     }
     if plan.container == Container::Webp {
-        return Ok(vec![moving_webp::verify(output, plan, expected)?]);
+        return Ok(vec![animated_webp::verify(output, plan, expected)?]);
     }
     let mut input = open::made(output, Role::Media)
-        .map_err(|error| wrong(format!("the output does not open again: {error}")))?;
-    let facts = probe::probe_media(&input).map_err(|error| wrong(error.message))?;
+        .map_err(|error| mismatch(format!("the output cannot be opened: {error}")))?;
+    let facts = probe::probe_media(&input).map_err(|error| mismatch(error.message))?;
     check_streams(&facts, plan)?;
     let video = facts.video().map(|(stream, _)| stream.index);
     let counted = demux_all(&mut input, video)?;
     if expected.counted && counted.frames != expected.frames {
-        return Err(wrong(format!(
-            "the output has {} pictures, {} were encoded",
+        return Err(mismatch(format!(
+            "the output has {} frames, {} were encoded",
             counted.frames, expected.frames
         )));
     }
-    let told = u64::try_from(input.context.duration()).unwrap_or(0);
-    // These containers do not say how long they are; the packets do.
-    let silent = matches!(plan.container, Container::Aac | Container::Mp3 | Container::Ts);
-    let duration = if silent { counted.lasts() } else { told };
+    let stated = u64::try_from(input.context.duration()).unwrap_or(0);
+    // These containers do not state their duration; it is taken from the packets.
+    let unstated = matches!(plan.container, Container::Aac | Container::Mp3 | Container::Ts);
+    let duration = if unstated { counted.duration() } else { stated };
     if !plan.container.is_images() {
         check_duration(duration, plan, &facts)?;
     }
-    let sounds: Vec<u32> = facts.sounds().map(|(stream, _)| stream.index).collect();
-    let begins = input.start_time().unwrap_or(0);
-    decode_ends(output, begins, video.map(|video| (video, &counted)), &sounds, duration)?;
+    let audio: Vec<u32> = facts.sounds().map(|(stream, _)| stream.index).collect();
+    let start = input.start_time().unwrap_or(0);
+    decode_ends(output, start, video.map(|video| (video, &counted)), &audio, duration)?;
     Ok(vec![MadeFile {
         streams: summaries(&input),
         ..MadeFile::plain(
@@ -79,31 +83,31 @@ fn check_streams(facts: &MediaFacts, plan: &Plan) -> Result<(), MediaError> {
         || facts.sounds().count() != plan.audio.len()
         || facts.subtitles().count() != subtitles
     {
-        return Err(wrong("the output lacks a stream that was planned"));
+        return Err(mismatch("the output lacks a planned stream"));
     }
     if let (Some((stream, video)), Some(planned)) = (facts.video(), &plan.video)
         && planned.codec != VideoCodec::Copy
     {
         if (video.width, video.height) != (planned.width, planned.height) {
-            return Err(wrong(format!(
-                "the output's picture is {}x{}, planned was {}x{}",
+            return Err(mismatch(format!(
+                "the output's video is {}x{}, planned was {}x{}",
                 video.width, video.height, planned.width, planned.height
             )));
         }
         if VideoCodec::of_stream(&stream.codec) != Some(planned.codec) {
             let planned = planned.codec.as_str();
-            let detail = format!("the output's picture is {}, planned was {planned}", stream.codec);
-            return Err(wrong(detail));
+            let detail = format!("the output's video is {}, planned was {planned}", stream.codec);
+            return Err(mismatch(detail));
         }
     }
-    for ((stream, sound), planned) in facts.sounds().zip(&plan.audio) {
-        let same = sound.channels == planned.channels
+    for ((stream, audio), planned) in facts.sounds().zip(&plan.audio) {
+        let same = audio.channels == planned.channels
             && AudioCodec::of_stream(&stream.codec) == Some(planned.codec);
         if planned.codec != AudioCodec::Copy && !same {
-            return Err(wrong(format!(
-                "the output's sound is {} with {} channels, planned was {} with {}",
+            return Err(mismatch(format!(
+                "the output's audio is {} with {} channels, planned was {} with {}",
                 stream.codec,
-                sound.channels,
+                audio.channels,
                 planned.codec.as_str(),
                 planned.channels
             )));
@@ -112,15 +116,16 @@ fn check_streams(facts: &MediaFacts, plan: &Plan) -> Result<(), MediaError> {
     Ok(())
 }
 
-/// A frame of sound, and what codecs put before the first and behind the last; in microseconds.
-const PADDING: u64 = 120_000;
+/// An audio frame, and the padding that codecs add before the first and after the last, in
+/// microseconds.
+const AUDIO_PADDING: u64 = 120_000;
 
 fn check_duration(duration: u64, plan: &Plan, facts: &MediaFacts) -> Result<(), MediaError> {
     let Some(planned) = plan.duration else { return Ok(()) };
     let rate = facts.video().map_or(0.0, |(_, video)| video.frame_rate.as_f64());
     let copied = plan.video.as_ref().is_some_and(|video| video.codec == VideoCodec::Copy);
     let varies = plan.video.as_ref().is_some_and(|video| !video.constant_rate);
-    // Copied pictures end where a group of them can be decoded without the rest.
+    // Copied packets end where the remaining ones can still be decoded.
     let frames = if copied {
         16.0
     } else if varies {
@@ -130,44 +135,47 @@ fn check_duration(duration: u64, plan: &Plan, facts: &MediaFacts) -> Result<(), 
     };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds at most")]
     let slack = if rate > 0.0 { (frames * 1_000_000.0 / rate.max(0.2)) as u64 } else { 0 };
-    let slack = slack.saturating_add(PADDING);
+    let slack = slack.saturating_add(AUDIO_PADDING);
     if duration > planned.saturating_add(slack) {
         let seconds = |micros: u64| std::time::Duration::from_micros(micros).as_secs_f64();
         return Err(MediaError::input(format!(
-            "the output lasts {:.1} s and {:.1} s were planned: the input holds more than its container \
-             states; write it anew (`ffmpeg -i in.mkv -c copy out.mkv`) and send that",
+            "the output lasts {:.1} s and {:.1} s were planned: the input is longer than its container \
+             states; remux it (`ffmpeg -i in.mkv -c copy out.mkv`) and send that",
             seconds(duration),
             seconds(planned)
         )));
     }
-    if duration.saturating_add(slack) < planned {
-        return Err(wrong(format!("the output lasts {duration} µs, planned were {planned} µs")));
+    if !plan.duration_is_limit && duration.saturating_add(slack) < planned {
+        return Err(mismatch(format!("the output lasts {duration} µs, planned were {planned} µs")));
     }
     Ok(())
 }
 
+/// Totals of a demuxed file.
 #[derive(Default)]
 struct Counted {
+    /// Packets of the video stream.
     frames: u64,
+    /// Keyframes among them.
     keys: u64,
     /// Time of the last keyframe, in the stream's time base.
     last_key: i64,
-    /// First and last instant of any packet, in microseconds.
+    /// Start of the first and end of the last packet of any stream, in microseconds.
     span: Option<(i64, i64)>,
 }
 
 impl Counted {
-    fn lasts(&self) -> u64 {
+    fn duration(&self) -> u64 {
         let (start, end) = self.span.unwrap_or_default();
         u64::try_from(end.saturating_sub(start)).unwrap_or(0)
     }
 }
 
-/// How long what is in a file lasts, by its packets; in microseconds.
+/// The duration of a file by its packets, in microseconds.
 pub(crate) fn lasts(input: &mut Input) -> u64 {
     let mut clock = engine::Clock::of(input);
     let mut read = engine::Reading::default();
-    // Damage ends it; what can be read is what can be decoded.
+    // It ends at the first damage, since nothing after it can be decoded either.
     while let Ok(Some(packet)) = input.packet() {
         read = clock.read(&packet);
     }
@@ -179,7 +187,7 @@ fn demux_all(input: &mut Input, video: Option<u32>) -> Result<Counted, MediaErro
     let bases: Vec<ffmpeg::Rational> =
         input.context.streams().map(|stream| stream.time_base()).collect();
     let mut counted = Counted::default();
-    let broken = |error| wrong(format!("the output breaks off: {error}"));
+    let broken = |error| mismatch(format!("the output cannot be read to its end: {error}"));
     while let Some(packet) = input.packet().map_err(broken)? {
         if let Some((pts, base)) = packet.pts().zip(bases.get(packet.stream())) {
             let start = pts.rescale(*base, MICROS);
@@ -196,31 +204,31 @@ fn demux_all(input: &mut Input, video: Option<u32>) -> Result<Counted, MediaErro
         }
     }
     if video.is_some() && counted.frames == 0 {
-        return Err(wrong("the output has no pictures"));
+        return Err(mismatch("the output has no frames"));
     }
     Ok(counted)
 }
 
-/// A stream's segments, put together again: whole, with every picture that was encoded.
+/// Verifies a rendition by its concatenated segments: its size, duration and number of frames
+/// (`size` is the planned width and height; none for audio), and that it decodes.
 pub(crate) fn rendition(
     whole: &Path,
     frames: u64,
     duration: Option<u64>,
-    picture: Option<(u32, u32)>,
+    size: Option<(u32, u32)>,
 ) -> Result<(), MediaError> {
     let mut input = open::made(whole, Role::Media)
-        .map_err(|error| wrong(format!("the segments do not open again: {error}")))?;
-    let facts = probe::probe_media(&input).map_err(|error| wrong(error.message))?;
+        .map_err(|error| mismatch(format!("the segments cannot be opened: {error}")))?;
+    let facts = probe::probe_media(&input).map_err(|error| mismatch(error.message))?;
     let found = facts.video().map(|(_, video)| (video.width, video.height));
-    if found != picture {
-        return Err(wrong(format!("the segments are {found:?}, planned were {picture:?}")));
+    if found != size {
+        return Err(mismatch(format!("the segments are {found:?}, planned were {size:?}")));
     }
-    let (video, picture) = (facts.video().map(|(stream, _)| stream.index), picture.is_some());
+    let (video, has_video) = (facts.video().map(|(stream, _)| stream.index), size.is_some());
     let counted = demux_all(&mut input, video)?;
-    if picture && counted.frames != frames {
-        let detail =
-            format!("the segments have {} pictures, {frames} were encoded", counted.frames);
-        return Err(wrong(detail));
+    if has_video && counted.frames != frames {
+        let detail = format!("the segments have {} frames, {frames} were encoded", counted.frames);
+        return Err(mismatch(detail));
     }
     let rate = facts.video().map_or(0.0, |(_, video)| video.frame_rate.as_f64());
     let frame = if rate > 0.0 {
@@ -228,55 +236,55 @@ pub(crate) fn rendition(
     } else {
         std::time::Duration::ZERO
     };
-    let slack = PADDING.saturating_add(u64::try_from(frame.as_micros()).unwrap_or(0));
+    let slack = AUDIO_PADDING.saturating_add(u64::try_from(frame.as_micros()).unwrap_or(0));
     if let Some(planned) = duration
-        && picture
-        && counted.lasts().abs_diff(planned) > slack
+        && has_video
+        && counted.duration().abs_diff(planned) > slack
     {
-        let lasts = counted.lasts();
-        return Err(wrong(format!("the segments last {lasts} µs, planned were {planned} µs")));
+        let found = counted.duration();
+        return Err(mismatch(format!("the segments last {found} µs, planned were {planned} µs")));
     }
-    let begins = input.start_time().unwrap_or(0);
+    let start = input.start_time().unwrap_or(0);
     match (video, facts.audio()) {
-        (Some(video), _) => decode_ends(whole, begins, Some((video, &counted)), &[], 0),
+        (Some(video), _) => decode_ends(whole, start, Some((video, &counted)), &[], 0),
         (None, Some((stream, _))) => {
-            decode_ends(whole, begins, None, &[stream.index], counted.lasts())
+            decode_ends(whole, start, None, &[stream.index], counted.duration())
         }
-        (None, None) => Err(wrong("the segments hold nothing")),
+        (None, None) => Err(mismatch("the segments have no streams")),
     }
 }
 
-/// A file a picture: as many as were made, each of them whole.
+/// Verifies an image sequence: one file for each frame that was encoded.
 fn images(output: &Path, plan: &Plan, expected: &Expected) -> Result<Vec<MadeFile>, MediaError> {
     let stem = output.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let mut made = Vec::new();
+    let mut files = Vec::new();
     for number in 1..=expected.frames {
         let name = format!("{stem}-{number:06}.{}", plan.container.as_str());
-        made.push(image(&output.with_file_name(name), plan)?);
+        files.push(image(&output.with_file_name(name), plan)?);
     }
-    if made.is_empty() {
-        return Err(wrong("the output has no pictures"));
+    if files.is_empty() {
+        return Err(mismatch("the output has no frames"));
     }
-    Ok(made)
+    Ok(files)
 }
 
-/// One picture, decoded.
+/// Verifies one image of a sequence.
 fn image(path: &Path, plan: &Plan) -> Result<MadeFile, MediaError> {
     let size = plan.video.as_ref().map_or((0, 0), |video| (video.width, video.height));
     let input = picture(path, size)?;
     Ok(MadeFile { streams: summaries(&input), ..MadeFile::plain(path, None) })
 }
 
-/// A file that must hold one whole picture of a size.
+/// Opens and decodes a file that must be one intact image of a size.
 pub(crate) fn picture(path: &Path, size: (u32, u32)) -> Result<Input, MediaError> {
-    let mut input = open::made(path, Role::Image).map_err(|error| wrong(error.message))?;
+    let mut input = open::made(path, Role::Image).map_err(|error| mismatch(error.message))?;
     let facts = probe::probe(&input)?;
     let found = facts.streams.first().and_then(|stream| match &stream.detail {
         StreamDetail::Video(video) => Some((video.width, video.height)),
         _ => None,
     });
     if found != Some(size) {
-        return Err(wrong(format!("a picture of the output is {found:?}, planned was {size:?}")));
+        return Err(mismatch(format!("an image of the output is {found:?}, planned was {size:?}")));
     }
     decode_first(&mut input, 0)?;
     Ok(input)

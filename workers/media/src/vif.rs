@@ -1,12 +1,12 @@
-//! Visual information fidelity (Sheikh and Bovik, 2006): what a distorted frame still shows of
-//! its reference, at four scales. It is most of what VMAF costs, so it is done here, thirty-two
-//! pixels at once, where the processor has AVX-512; where it has not, libvmaf does it.
+//! Visual information fidelity (Sheikh and Bovik, 2006): how much of the information in a
+//! reference the distorted frame retains, at four scales. It takes most of VMAF's time, so it is
+//! computed here with AVX-512, 32 pixels at once; on processors without it, libvmaf computes it.
 //!
-//! Every figure is libvmaf's to the last bit: the same whole numbers, rounded at the same places.
-//! What is faster is how they are come by. Numbers of 16 bits are multiplied two by two; squares,
-//! which are longer, in two halves; and the smaller frame is made of the pixels that it keeps.
+//! Every score equals libvmaf's to the last bit: the same integers, rounded at the same steps. It
+//! is faster because 16-bit samples are multiplied in pairs, squares, which are longer, in two
+//! halves, and because subsampling filters only the pixels that it keeps.
 
-#![expect(clippy::indexing_slicing, reason = "hot loops over sizes that stand in the types")]
+#![expect(clippy::indexing_slicing, reason = "hot loops over sizes that are part of the types")]
 
 mod filter;
 mod horizontal;
@@ -18,18 +18,18 @@ mod vertical;
 use ffmpeg_the_third::frame;
 
 use self::{
-    filter::{FOURTH, HALF, SMALLEST, WHOLE},
-    horizontal::halve,
+    filter::{SCALE0, SCALE1, SCALE2, SCALE3},
+    horizontal::subsample,
     plane::{Line, Plane},
-    statistic::{Precision, VifStatistic},
+    statistic::{VerticalShift, VifStatistic},
 };
 
-/// A side shorter than this is left to libvmaf: filters would reach over both edges.
-const SHORTEST: usize = 32;
+/// The shortest side that is computed here: in smaller frames, a filter would cross both edges.
+const MIN_SIDE: usize = 32;
 
-/// Compares pictures of one size and depth.
+/// Compares frames of one size and bit depth.
 pub(crate) struct Vif {
-    /// Reference and distorted frame, each half as wide and high as the one before.
+    /// Reference and distorted frame by scale, each half as wide and high as the previous one.
     scales: [[Plane; 2]; 4],
     statistic: VifStatistic,
     line: Line,
@@ -37,7 +37,7 @@ pub(crate) struct Vif {
 }
 
 impl Vif {
-    /// What libvmaf calls the figures of the four sizes.
+    /// libvmaf's names of the scores at the four scales.
     pub(crate) const FEATURES: [&'static std::ffi::CStr; 4] = [
         c"VMAF_integer_feature_vif_scale0_score",
         c"VMAF_integer_feature_vif_scale1_score",
@@ -45,9 +45,9 @@ impl Vif {
         c"VMAF_integer_feature_vif_scale3_score",
     ];
 
-    /// Nothing where this processor cannot, or for pictures that are too small.
+    /// None if the processor lacks the instructions, or the frames are too small.
     pub(crate) fn new(width: usize, height: usize, depth: u32) -> Option<Self> {
-        if !lanes::are_there() || width.min(height) < SHORTEST {
+        if !lanes::is_supported() || width.min(height) < MIN_SIDE {
             return None;
         }
         let pair = |scale: u32| {
@@ -58,42 +58,42 @@ impl Vif {
         Some(Self { scales, statistic: VifStatistic::new(width), line: Line::new(width), depth })
     }
 
-    /// How much of the reference the distorted frame still shows, from the largest size to the smallest; 1
-    /// is all of it.
+    /// The VIF scores of a pair of frames, from the largest scale to the smallest; 1 means that all
+    /// of the reference's information is retained.
     pub(crate) fn compare(
         &mut self,
         reference: &frame::Frame,
         distorted: &frame::Frame,
     ) -> [f64; 4] {
-        let [[first, second], ..] = &mut self.scales;
-        first.fill(reference, self.depth);
-        second.fill(distorted, self.depth);
-        // SAFETY: there is no `Vif` where the processor lacks what this function is made of.
-        unsafe { self.look() }
+        let [[reference_plane, distorted_plane], ..] = &mut self.scales;
+        reference_plane.fill(reference, self.depth);
+        distorted_plane.fill(distorted, self.depth);
+        // SAFETY: a `Vif` only exists if the processor has the instructions of this function.
+        unsafe { self.scores() }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
-    fn look(&mut self) -> [f64; 4] {
+    fn scores(&mut self) -> [f64; 4] {
         let Self { scales, statistic, line, depth } = self;
-        let [whole, half, fourth, smallest] = scales;
-        let precision = Precision::of_source(*depth);
-        let score = if *depth > 8 {
-            statistic.score::<_, true>(&WHOLE, whole, precision)
+        let [scale0, scale1, scale2, scale3] = scales;
+        let shift = VerticalShift::for_source(*depth);
+        let score0 = if *depth > 8 {
+            statistic.score::<_, true>(&SCALE0, scale0, shift)
         } else {
-            statistic.score::<_, false>(&WHOLE, whole, precision)
+            statistic.score::<_, false>(&SCALE0, scale0, shift)
         };
-        for (from, to) in whole.iter().zip(&mut *half) {
-            halve(&HALF, from, to, precision.mean, line);
+        for (from, to) in scale0.iter().zip(&mut *scale1) {
+            subsample(&SCALE1, from, to, shift.mean, line);
         }
-        let deep = Precision::SCALED;
-        let half_score = statistic.score::<_, true>(&HALF, half, deep);
-        for (from, to) in half.iter().zip(&mut *fourth) {
-            halve(&FOURTH, from, to, deep.mean, line);
+        let shift = VerticalShift::SUBSAMPLED;
+        let score1 = statistic.score::<_, true>(&SCALE1, scale1, shift);
+        for (from, to) in scale1.iter().zip(&mut *scale2) {
+            subsample(&SCALE2, from, to, shift.mean, line);
         }
-        let fourth_score = statistic.score::<_, true>(&FOURTH, fourth, deep);
-        for (from, to) in fourth.iter().zip(&mut *smallest) {
-            halve(&SMALLEST, from, to, deep.mean, line);
+        let score2 = statistic.score::<_, true>(&SCALE2, scale2, shift);
+        for (from, to) in scale2.iter().zip(&mut *scale3) {
+            subsample(&SCALE3, from, to, shift.mean, line);
         }
-        [score, half_score, fourth_score, statistic.score::<_, true>(&SMALLEST, smallest, deep)]
+        [score0, score1, score2, statistic.score::<_, true>(&SCALE3, scale3, shift)]
     }
 }

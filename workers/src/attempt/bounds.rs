@@ -3,33 +3,35 @@ use std::time::{Duration, Instant};
 use ffapi_domain::{account::Limits, job::FailureCode, media::MAX_FILES};
 use ffapi_media::MediaError;
 
-use crate::slot::{Load, Usage};
+use crate::slot::{DiskUsage, Usage};
 
-/// Lines of a child that are kept of one attempt, and their bytes.
-const LINES: u32 = 1_000;
-const LINE_BYTES: usize = 1024 * 1024;
-/// Stages of one attempt whose beginning is published at once.
-const STAGES: u32 = 64;
-/// Files and folders of one attempt, while it is under way: outputs, and what they are made of.
-const ENTRIES: u64 = 2 * MAX_FILES + 1_000;
-/// How often progress is published at most.
-const EVERY: Duration = Duration::from_millis(50);
+/// Log lines of a child that are kept per attempt, and their total bytes.
+const MAX_LOG_LINES: u32 = 1_000;
+const MAX_LOG_BYTES: usize = 1024 * 1024;
+/// Stage changes of one attempt that are published immediately.
+const MAX_STAGE_EVENTS: u32 = 64;
+/// Files and folders of one running attempt: outputs and intermediate files.
+const MAX_ENTRIES: u64 = 2 * MAX_FILES + 1_000;
+/// Minimum interval between two published progress events.
+const MIN_PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What one attempt may use, measured by the worker and the kernel.
+/// Resource limits of one attempt, checked against what the worker and the kernel measure.
 #[derive(Debug)]
 pub(super) struct Bounds {
-    began: Instant,
+    started: Instant,
     wall: Duration,
     cpu: Duration,
+    /// Bytes of memory.
     memory: u64,
+    /// Bytes on the disk.
     written: u64,
 }
 
 impl Bounds {
-    /// From now on.
+    /// Starts the clock now. `memory` and `written` are in bytes.
     pub(super) fn new(limits: &Limits, memory: u64, written: u64) -> Self {
         Self {
-            began: Instant::now(),
+            started: Instant::now(),
             wall: Duration::from_secs(limits.max_job_seconds),
             cpu: Duration::from_secs(limits.max_job_cpu_seconds),
             memory,
@@ -37,18 +39,18 @@ impl Bounds {
         }
     }
 
-    /// Ends once its time is over.
-    pub(super) async fn over(&self) -> MediaError {
-        tokio::time::sleep(self.wall.saturating_sub(self.began.elapsed())).await;
+    /// Completes with an error once the wall-clock limit is reached.
+    pub(super) async fn time_exceeded(&self) -> MediaError {
+        tokio::time::sleep(self.wall.saturating_sub(self.started.elapsed())).await;
         too_long("time", self.wall)
     }
 
-    /// Why what a child uses is more than it may.
+    /// Checks a child's time and memory.
     ///
     /// # Errors
-    /// When it is.
+    /// When a limit is exceeded.
     pub(super) fn check(&self, usage: &Usage) -> Result<(), MediaError> {
-        self.check_after(self.began.elapsed(), usage)
+        self.check_after(self.started.elapsed(), usage)
     }
 
     fn check_after(&self, elapsed: Duration, usage: &Usage) -> Result<(), MediaError> {
@@ -62,8 +64,8 @@ impl Bounds {
             return Err(MediaError {
                 code: FailureCode::ResourceExhausted,
                 message: format!(
-                    "the media process takes more memory than the {} MiB that a job may have on this \
-                     worker: a smaller picture, fewer renditions or a faster `preset` take less",
+                    "the media process takes more than the {} MiB of memory that a job may have on \
+                     this worker: a smaller resolution, fewer renditions or a faster `preset` help",
                     self.memory / 1024 / 1024
                 ),
             });
@@ -71,12 +73,12 @@ impl Bounds {
         Ok(())
     }
 
-    /// Why what a child wrote is more than it may.
+    /// Checks what a child has written.
     ///
     /// # Errors
-    /// When it is.
-    pub(super) fn check_written(&self, load: &Load) -> Result<(), MediaError> {
-        check_written(load, self.written)
+    /// When a limit is exceeded.
+    pub(super) fn check_written(&self, usage: &DiskUsage) -> Result<(), MediaError> {
+        check_written(usage, self.written)
     }
 }
 
@@ -84,78 +86,79 @@ fn too_long(what: &str, limit: Duration) -> MediaError {
     MediaError {
         code: FailureCode::TimeLimitExceeded,
         message: format!(
-            "the job takes more than the {} s of {what} that a job of this account may: ask for less at \
-             once, a faster `preset` or a smaller picture, or send inputs from a faster host",
+            "the job takes more than the {} s of {what} that this account allows: ask for less at \
+             once, a faster `preset` or a smaller resolution, or send inputs from a faster host",
             limit.as_secs()
         ),
     }
 }
 
-/// Why what a child wrote is more than these bytes, or more files than any job makes.
+/// Checks what a child has written against a limit in bytes, and the number of its files.
 ///
 /// # Errors
-/// When it is.
-pub(super) fn check_written(load: &Load, most: u64) -> Result<(), MediaError> {
-    if load.entries > ENTRIES {
+/// When a limit is exceeded.
+pub(super) fn check_written(usage: &DiskUsage, max_bytes: u64) -> Result<(), MediaError> {
+    if usage.entries > MAX_ENTRIES {
         return Err(MediaError {
             code: FailureCode::MediaCrashed,
-            message: "the media process made more files than any job has".to_owned(),
+            message: "the media process created more files than any job has".to_owned(),
         });
     }
-    if load.bytes <= most {
+    if usage.bytes <= max_bytes {
         return Ok(());
     }
     let message = format!(
-        "the outputs take more than {most} bytes, the most that a job may write here: ask for a shorter \
-         part, a lower bitrate or fewer renditions"
+        "the outputs take more than {max_bytes} bytes, the maximum for a job here: ask for a \
+         shorter part, a lower bitrate or fewer renditions"
     );
     Err(MediaError { code: FailureCode::Unsupported, message })
 }
 
-/// How much of what a child says is passed on.
+/// Limits how many of a child's log lines and progress events are passed on.
 #[derive(Debug, Default)]
-pub(super) struct Budget {
+pub(super) struct MessageBudget {
     lines: u32,
     bytes: usize,
     stages: u32,
     published: Option<Instant>,
 }
 
-/// What becomes of a line.
+/// What to do with a log line.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(super) enum LineAction {
     Keep,
-    /// It is the first that is not kept.
+    /// Replace it by a note: the budget is used up.
     Last,
     Drop,
 }
 
-impl Budget {
-    /// Counts one line.
-    pub(super) fn line(&mut self, line: &str) -> Line {
-        let full = |lines, bytes| lines >= LINES || bytes >= LINE_BYTES;
+impl MessageBudget {
+    /// Counts one log line.
+    pub(super) fn line(&mut self, line: &str) -> LineAction {
+        let full = |lines, bytes| lines >= MAX_LOG_LINES || bytes >= MAX_LOG_BYTES;
         if full(self.lines, self.bytes) {
-            return Line::Drop;
+            return LineAction::Drop;
         }
         self.lines = self.lines.saturating_add(1);
         self.bytes = self.bytes.saturating_add(line.len());
-        if full(self.lines, self.bytes) { Line::Last } else { Line::Keep }
+        if full(self.lines, self.bytes) { LineAction::Last } else { LineAction::Keep }
     }
 
-    /// True if the beginning of another stage is published, whatever was published just before.
-    pub(super) fn stage(&mut self) -> bool {
+    /// True if the start of another stage may be published immediately.
+    pub(super) fn allows_stage(&mut self) -> bool {
         self.stages = self.stages.saturating_add(1);
-        self.stages <= STAGES
+        self.stages <= MAX_STAGE_EVENTS
     }
 
     /// True if progress may be published now.
-    pub(super) fn publishes(&mut self) -> bool {
+    pub(super) fn allows_progress(&mut self) -> bool {
         let now = Instant::now();
-        let may = self.published.is_none_or(|last| now.duration_since(last) >= EVERY);
-        if may {
+        let elapsed = |last| now.duration_since(last);
+        let allowed = self.published.is_none_or(|last| elapsed(last) >= MIN_PROGRESS_INTERVAL);
+        if allowed {
             self.published = Some(now);
         }
-        may
+        allowed
     }
 }
 
@@ -169,38 +172,38 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_uses_more_than_it_may_is_ended_and_says_of_what() {
+    fn exceeding_a_limit_fails_with_the_code_of_that_limit() {
         let second = Duration::from_secs(1);
-        let usage = |cpu, memory| Usage { cpu: second * cpu, memory, moved: 0 };
+        let usage = |cpu, memory| Usage { cpu: second * cpu, memory, io_bytes: 0 };
         let check = |elapsed, usage| bounds().check_after(second * elapsed, &usage);
         assert_eq!(check(60, usage(100, 1_000)), Ok(()));
         let code = |outcome: Result<(), MediaError>| outcome.unwrap_err().code;
         assert_eq!(code(check(61, usage(0, 0))), FailureCode::TimeLimitExceeded);
         assert_eq!(code(check(0, usage(101, 0))), FailureCode::TimeLimitExceeded);
         assert_eq!(code(check(0, usage(0, 1_001))), FailureCode::ResourceExhausted);
-        let written = |bytes, entries| bounds().check_written(&Load { bytes, entries });
-        assert_eq!(written(500, ENTRIES), Ok(()));
+        let written = |bytes, entries| bounds().check_written(&DiskUsage { bytes, entries });
+        assert_eq!(written(500, MAX_ENTRIES), Ok(()));
         assert_eq!(code(written(501, 1)), FailureCode::Unsupported);
-        assert_eq!(code(written(0, ENTRIES + 1)), FailureCode::MediaCrashed);
+        assert_eq!(code(written(0, MAX_ENTRIES + 1)), FailureCode::MediaCrashed);
     }
 
     #[test]
-    fn a_child_that_never_stops_talking_is_cut_off() {
-        let mut budget = Budget::default();
-        let kept = (0..5_000).filter(|_| budget.line("x") == Line::Keep).count();
-        assert_eq!(kept, LINES as usize - 1);
-        assert_eq!(budget.line("x"), Line::Drop);
-        let mut budget = Budget::default();
-        assert_eq!(budget.line(&"x".repeat(LINE_BYTES)), Line::Last);
-        assert_eq!(budget.line("x"), Line::Drop);
+    fn log_lines_beyond_the_budget_are_dropped() {
+        let mut budget = MessageBudget::default();
+        let kept = (0..5_000).filter(|_| budget.line("x") == LineAction::Keep).count();
+        assert_eq!(kept, MAX_LOG_LINES as usize - 1);
+        assert_eq!(budget.line("x"), LineAction::Drop);
+        let mut budget = MessageBudget::default();
+        assert_eq!(budget.line(&"x".repeat(MAX_LOG_BYTES)), LineAction::Last);
+        assert_eq!(budget.line("x"), LineAction::Drop);
     }
 
     #[test]
-    fn progress_is_published_now_and_then() {
-        let mut budget = Budget::default();
-        assert!(budget.publishes());
-        assert!(!budget.publishes());
-        // A new stage is published at once, but not without end.
-        assert_eq!((0..1_000).filter(|_| budget.stage()).count(), STAGES as usize);
+    fn progress_events_are_rate_limited() {
+        let mut budget = MessageBudget::default();
+        assert!(budget.allows_progress());
+        assert!(!budget.allows_progress());
+        // A new stage is published immediately, up to a limit.
+        assert_eq!((0..1_000).filter(|_| budget.allows_stage()).count(), MAX_STAGE_EVENTS as usize);
     }
 }

@@ -1,4 +1,5 @@
-//! From a released job to staged outputs: the child works, is ended, and only then is believed.
+//! From a released job to staged outputs: the child works and is ended; only then its files are
+//! checked and taken.
 
 use std::{collections::BTreeSet, pin::pin};
 
@@ -18,7 +19,7 @@ use ffapi_storage::StorageError;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AttemptContext, Order, Outcome,
+    AttemptContext, AttemptSpec, Outcome,
     bounds::{Bounds, check_written},
     watch::Watched,
 };
@@ -29,54 +30,54 @@ use crate::{
     slot::{Slot, SlotFolder},
 };
 
-/// What came of an attempt's media work.
-pub(super) enum Made {
-    /// It is staged.
+/// How an attempt's media work ended.
+pub(super) enum MediaOutcome {
+    /// The outputs are staged.
     Outputs { files: Vec<OutputFile>, result: Option<serde_json::Value>, spent: Option<Spent> },
-    /// It was stopped.
+    /// The work was stopped before its end.
     Stopped(Outcome),
 }
 
 impl AttemptContext {
-    /// Encodes, verifies and stages.
-    pub(super) async fn make(
+    /// Runs the media child, then verifies and stages its outputs.
+    pub(super) async fn make_outputs(
         &self,
         release: &Release,
-        order: Order<'_>,
+        spec: AttemptSpec<'_>,
         mut slot: Slot,
         charged: &mut Charged,
-    ) -> Result<Made, MediaError> {
+    ) -> Result<MediaOutcome, MediaError> {
         let bounds = self.bounds(release, &slot).await;
-        let worked = self.work(release, order, &mut slot, &bounds, charged).await;
-        // What is hashed and served is what stands there now: nothing writes to it any more.
-        let remains = slot.reap().await;
-        let made = match worked {
+        let watched = self.run_child(release, spec, &mut slot, &bounds, charged).await;
+        // Once the child is reaped nothing can change the files: what is hashed is what is served.
+        let reaped = slot.reap().await;
+        let outcome = match watched {
             Ok(Watched::Report { report, spent }) => {
-                self.stage(release, order.request, report, spent, &remains.folder).await
+                self.stage(release, spec.request, report, spent, &reaped.folder).await
             }
-            Ok(Watched::Stopped(outcome)) => Ok(Made::Stopped(outcome)),
+            Ok(Watched::Stopped(outcome)) => Ok(MediaOutcome::Stopped(outcome)),
             Err(error) => Err(error),
         };
-        remains.remove().await;
-        made
+        reaped.remove().await;
+        outcome
     }
 
-    /// Hands a child its task, and follows it to its end.
-    async fn work(
+    /// Opens the inputs, sends the child its task, and watches it to its end.
+    async fn run_child(
         &self,
         release: &Release,
-        order: Order<'_>,
+        spec: AttemptSpec<'_>,
         slot: &mut Slot,
         bounds: &Bounds,
         charged: &mut Charged,
     ) -> Result<Watched, MediaError> {
-        let request = order.request;
+        let request = spec.request;
         let output = match request.output() {
             Some(output) => Some(output.as_ref().ok_or_else(|| erased("output"))?),
             None => None,
         };
-        let keep = request.overwrite() == Overwrite::Fail && !request.makes_folder();
-        if let Some(output) = output.filter(|_| keep)
+        let must_be_free = request.overwrite() == Overwrite::Fail && !request.makes_folder();
+        if let Some(output) = output.filter(|_| must_be_free)
             && self.storage(release)?.is_taken(output).await.map_err(failed)?
         {
             return Err(failed(StorageError::Exists(output.to_string())));
@@ -85,26 +86,26 @@ impl AttemptContext {
         for (number, (input, _)) in request.inputs().into_iter().enumerate() {
             let input = input.as_ref().ok_or_else(|| erased("input"))?;
             let fetched = slot.folder.fetched(number);
-            let opening = self.sources.open(&self.commands, &release.tenant, input, &fetched);
+            let opening = self.input_fetcher.open(&self.commands, &release.tenant, input, &fetched);
             tokio::select! {
                 opened = opening => inputs.push(opened?),
-                outcome = self.called_off(release) => return Ok(Watched::Stopped(outcome)),
-                late = bounds.over() => return Err(late),
+                outcome = self.cancelled(release) => return Ok(Watched::Stopped(outcome)),
+                error = bounds.time_exceeded() => return Err(error),
             }
         }
         let extension = output.and_then(Location::extension).unwrap_or_default();
-        let work = MediaTask::Run {
+        let task = MediaTask::Run {
             request: Box::new(request.clone()),
             capabilities: self.capabilities.clone(),
-            place: Place { hardware: order.hardware, pool: order.pool },
+            place: Place { hardware: spec.hardware, pool: spec.pool },
             output: format!("{OUTPUT}.{extension}"),
         };
-        slot.give(&work, &inputs).await.map_err(|error| crashed(&error))?;
+        slot.send_task(&task, &inputs).await.map_err(|error| crashed(&error))?;
         drop(inputs);
-        self.watch(release, order, slot, bounds, charged).await
+        self.watch(release, spec, slot, bounds, charged).await
     }
 
-    /// Takes what a child that is gone made, file by file.
+    /// Stages the files of a child that has ended, one by one.
     async fn stage(
         &self,
         release: &Release,
@@ -112,32 +113,34 @@ impl AttemptContext {
         report: Report,
         mut spent: Spent,
         folder: &SlotFolder,
-    ) -> Result<Made, MediaError> {
+    ) -> Result<MediaOutcome, MediaError> {
         failpoint::hit("worker.before_stage");
-        let written = folder.load().await.map_err(|error| crashed(&error))?;
+        let written = folder.disk_usage().await.map_err(|error| crashed(&error))?;
         check_written(&written, self.max_output_bytes)?;
         let storage = self.storage(release)?;
         let mut files = Vec::new();
-        let mut places = BTreeSet::new();
-        let mut called_off = pin!(self.called_off(release));
+        let mut locations = BTreeSet::new();
+        let mut cancelled = pin!(self.cancelled(release));
         for (number, made) in report.files.into_iter().enumerate() {
-            let whole = request.output().and_then(Personal::as_ref);
-            let whole = whole.ok_or_else(|| erased("output"))?;
-            let (name, to) = outputs::place(request, whole, &made.name).ok_or_else(unplanned)?;
-            if !places.insert(to.to_string()) {
-                return Err(unplanned());
+            let output = request.output().and_then(Personal::as_ref);
+            let output = output.ok_or_else(|| erased("output"))?;
+            let destination = outputs::destination(request, output, &made.name);
+            let (name, to) = destination.ok_or_else(unexpected_file)?;
+            if !locations.insert(to.to_string()) {
+                return Err(unexpected_file());
             }
-            let file = folder.open_made(&made.name).map_err(|error| missing(&error))?;
-            let there = staged(release.job, release.attempt, number);
+            let file = folder.open_made(&made.name).map_err(|error| unusable_file(&error))?;
+            let staged = staged(release.job, release.attempt, number);
             let stop = CancellationToken::new();
-            let mut staging = pin!(storage.stage(&there, file, stop.clone()));
+            let mut staging = pin!(storage.stage(&staged, file, stop.clone()));
             let received = tokio::select! {
                 received = &mut staging => received.map_err(failed)?,
-                outcome = &mut called_off => {
-                    // Nothing appears any more once the rest is dropped.
+                outcome = &mut cancelled => {
+                    // Staging must have ended before the folder is dropped, or files would
+                    // reappear.
                     stop.cancel();
                     let _ = staging.await;
-                    return Ok(Made::Stopped(outcome));
+                    return Ok(MediaOutcome::Stopped(outcome));
                 }
             };
             files.push(OutputFile {
@@ -151,22 +154,23 @@ impl AttemptContext {
         }
         failpoint::hit("worker.after_stage");
         spent.bytes = files.iter().map(|file| file.size).sum();
-        Ok(Made::Outputs { files, result: report.result, spent: Some(spent) })
+        Ok(MediaOutcome::Outputs { files, result: report.result, spent: Some(spent) })
     }
 }
 
-/// A name that is none of this request's outputs.
-fn unplanned() -> MediaError {
+/// The failure of a job whose child reported a file that is none of the request's outputs.
+fn unexpected_file() -> MediaError {
     MediaError {
         code: FailureCode::MediaCrashed,
-        message: "the media process made a file that the request does not ask for".to_owned(),
+        message: "the media process created a file that the request does not ask for".to_owned(),
     }
 }
 
-/// What was said to be made is not there, or is no file of the child's.
-fn missing(error: &std::io::Error) -> MediaError {
+/// The failure of a job whose child reported a file that is missing, or is not a regular file of
+/// its own.
+fn unusable_file(error: &std::io::Error) -> MediaError {
     MediaError {
         code: FailureCode::MediaCrashed,
-        message: format!("what the media process made cannot be taken: {error}"),
+        message: format!("an output of the media process cannot be used: {error}"),
     }
 }

@@ -14,33 +14,35 @@ use ffapi_nats::{Subscription, failpoint};
 use serde_json::json;
 
 use super::{
-    AttemptContext, Order, Outcome,
-    bounds::{Bounds, Budget, Line},
+    AttemptContext, AttemptSpec, Outcome,
+    bounds::{Bounds, LineAction, MessageBudget},
 };
 use crate::{
     clock,
     failure::crashed,
     media_minutes::{self, Charged},
+    progress_event::progress_event,
     slot::Slot,
     stall_detector::StallDetector,
-    tell::progress_event,
 };
 
-/// How often a running attempt asks the log whether it still counts, should the word be lost.
-const ASK: Duration = Duration::from_secs(2);
-/// How often it is looked at what a child uses, and at what it wrote.
-const MEASURE: Duration = Duration::from_millis(200);
-const WEIGH: Duration = Duration::from_secs(1);
+/// How often a running attempt checks in the log whether it is still current, in case a
+/// notification was lost.
+const STATE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// How often a child's time and memory are checked.
+const USAGE_CHECK_INTERVAL: Duration = Duration::from_millis(200);
+/// How often a child's disk usage is checked.
+const DISK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How a child's work ended.
 pub(super) enum Watched {
-    /// It says that this is done; it took as much as was measured meanwhile.
+    /// The child reported its outputs; `spent` is what was measured meanwhile.
     Report { report: Report, spent: Spent },
-    /// It was stopped.
+    /// The child was stopped.
     Stopped(Outcome),
 }
 
-/// A timer that begins at once and never catches up.
+/// A timer whose first tick is immediate and that does not catch up on missed ticks.
 fn every(period: Duration) -> tokio::time::Interval {
     let mut timer = tokio::time::interval(period);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -48,61 +50,64 @@ fn every(period: Duration) -> tokio::time::Interval {
 }
 
 impl AttemptContext {
-    /// Follows the child until it is done, stuck, called off or deposed, or uses more than it may.
+    /// Watches the child until it is done, stalled, cancelled or superseded, or exceeds a limit.
     pub(super) async fn watch(
         &self,
         release: &Release,
-        order: Order<'_>,
+        spec: AttemptSpec<'_>,
         slot: &mut Slot,
         bounds: &Bounds,
         charged: &mut Charged,
     ) -> Result<Watched, MediaError> {
         let job = release.job;
-        let mut cancels = self.live.listen(format!("ctl.cancel.{job}")).await.ok();
-        let began = Instant::now();
-        let mut life = StallDetector::new(self.stall_timeout);
-        let mut budget = Budget::default();
-        let (mut ask, mut measure, mut weigh) = (every(ASK), every(MEASURE), every(WEIGH));
-        // What it is at, as it says itself.
+        let mut cancels = self.pubsub.listen(format!("ctl.cancel.{job}")).await.ok();
+        let started = Instant::now();
+        let mut stall_detector = StallDetector::new(self.stall_timeout);
+        let mut budget = MessageBudget::default();
+        let mut state_check = every(STATE_CHECK_INTERVAL);
+        let mut usage_check = every(USAGE_CHECK_INTERVAL);
+        let mut disk_check = every(DISK_CHECK_INTERVAL);
+        // The current stage, as the child reports it.
         let mut stage = "starting".to_owned();
         loop {
             tokio::select! {
-                said = slot.hear() => match said {
-                    Ok(Some(ChildMessage::Working)) => life.beat(),
+                message = slot.receive() => match message {
+                    Ok(Some(ChildMessage::Working)) => stall_detector.beat(),
                     Ok(Some(ChildMessage::Progress(progress))) => {
-                        life.beat();
-                        charged.reach(&progress);
+                        stall_detector.beat();
+                        charged.record_progress(&progress);
                         failpoint::hit("worker.on_progress");
-                        let begins = stage != progress.stage && budget.stage();
-                        if budget.publishes() || begins {
-                            self.tell_progress(release, &progress).await;
+                        let new_stage = stage != progress.stage && budget.allows_stage();
+                        if budget.allows_progress() || new_stage {
+                            self.publish_progress(release, &progress).await;
                         }
                         stage = progress.stage;
                     }
                     Ok(Some(ChildMessage::Log { level, line })) => match budget.line(&line) {
-                        Line::Keep => self.keep_line(release, &stage, &level, &line).await,
-                        Line::Last => {
-                            let line = "more lines of this attempt are not kept";
-                            self.keep_line(release, &stage, "warning", line).await;
+                        LineAction::Keep => self.log_line(release, &stage, &level, &line).await,
+                        LineAction::Last => {
+                            let line = "further log lines of this attempt are dropped";
+                            self.log_line(release, &stage, "warning", line).await;
                         }
-                        Line::Drop => {}
+                        LineAction::Drop => {}
                     },
                     Ok(Some(ChildMessage::Needs(needs))) => {
-                        if let Some(outcome) = self.grant(release, order, slot, needs, charged).await? {
+                        let granted = self.grant(release, spec, slot, needs, charged).await?;
+                        if let Some(outcome) = granted {
                             return Ok(Watched::Stopped(outcome));
                         }
-                        life.beat();
+                        stall_detector.beat();
                     }
                     Ok(Some(ChildMessage::Done(report))) => {
                         let reserved = charged.reserved();
-                        if order.request.is_charged() && reserved.is_none() {
-                            return Err(uncharged());
+                        if spec.request.is_charged() && reserved.is_none() {
+                            return Err(not_reserved());
                         }
                         let (mut effort, usage) = (report.effort.clone(), slot.usage());
-                        // What it says itself does not count.
+                        // The child's own figure is not trusted.
                         effort.charged = reserved.unwrap_or(0);
                         tracing::debug!(%job, cpu = usage.cpu.as_secs_f64(), "media work is done");
-                        let seconds = began.elapsed().as_secs_f64();
+                        let seconds = started.elapsed().as_secs_f64();
                         let spent = Spent { effort, seconds, bytes: 0 };
                         return Ok(Watched::Report { report, spent });
                     }
@@ -118,17 +123,17 @@ impl AttemptContext {
                         return Ok(Watched::Stopped(outcome));
                     }
                 }
-                _ = measure.tick() => {
-                    charged.ran(began.elapsed());
+                _ = usage_check.tick() => {
+                    charged.record_runtime(started.elapsed());
                     bounds.check(&slot.usage())?;
                 }
-                _ = weigh.tick() => {
-                    let load = slot.folder.load().await.map_err(|error| crashed(&error))?;
-                    bounds.check_written(&load)?;
+                _ = disk_check.tick() => {
+                    let usage = slot.folder.disk_usage().await;
+                    bounds.check_written(&usage.map_err(|error| crashed(&error))?)?;
                 }
-                _ = ask.tick() => {
-                    life.advance(slot.usage().moved);
-                    if life.stalled() {
+                _ = state_check.tick() => {
+                    stall_detector.advance(slot.usage().io_bytes);
+                    if stall_detector.stalled() {
                         return Err(MediaError {
                             code: FailureCode::MediaStalled,
                             message: format!(
@@ -148,61 +153,62 @@ impl AttemptContext {
         }
     }
 
-    /// Gives a child what it needs to go on; answers how the attempt ends if it does not.
+    /// Reserves media minutes, makes folders and sends the permit that a child needs to continue;
+    /// returns how the attempt ends if it is stopped meanwhile.
     async fn grant(
         &self,
         release: &Release,
-        order: Order<'_>,
+        spec: AttemptSpec<'_>,
         slot: &mut Slot,
         needs: Needs,
         charged: &mut Charged,
     ) -> Result<Option<Outcome>, MediaError> {
-        if let Some(lacking) = charged.lacks(needs.charged) {
+        if let Some(micros) = charged.to_reserve(needs.charged) {
             tokio::select! {
-                reserved = Box::pin(media_minutes::reserve(self, release, order.key, lacking)) => {
-                    charged.reserve(reserved?, lacking);
+                month = Box::pin(media_minutes::reserve(self, release, spec.key, micros)) => {
+                    charged.record_reservation(month?, micros);
                 }
-                outcome = self.called_off(release) => return Ok(Some(outcome)),
+                outcome = self.cancelled(release) => return Ok(Some(outcome)),
             }
         }
         for folder in &needs.folders {
             slot.folder.add(folder).map_err(|error| crashed(&error))?;
         }
-        // As late as may be: by now it shows who else is at work.
-        let permit = Permit { threads: self.running.threads() };
-        slot.permit(permit).await.map_err(|error| crashed(&error))?;
+        // As late as possible, so that it reflects the other running attempts.
+        let permit = Permit { threads: self.active_attempts.threads() };
+        slot.send_permit(permit).await.map_err(|error| crashed(&error))?;
         Ok(None)
     }
 
-    /// What the attempt may use, from now on.
+    /// The attempt's resource limits; its clock starts now.
     pub(super) async fn bounds(&self, release: &Release, slot: &Slot) -> Bounds {
         Bounds::new(&self.limits(release).await, slot.memory, self.max_output_bytes)
     }
 
-    /// What the account may; without an answer, what an account may that nobody gave a tier.
+    /// The account's limits; those of the default tier if the log does not answer in time.
     async fn limits(&self, release: &Release) -> Limits {
-        let (tenant, tiers) = (release.tenant.as_str(), &self.sources.tiers);
-        let asking = self.commands.state::<Account>(tenant, tenant);
-        let account = tokio::time::timeout(ASK, asking).await.ok().and_then(Result::ok);
-        account.unwrap_or_default().limits(tiers)
+        let (tenant, tiers) = (release.tenant.as_str(), &self.input_fetcher.tiers);
+        let reading = self.commands.state::<Account>(tenant, tenant);
+        let account = tokio::time::timeout(STATE_CHECK_INTERVAL, reading).await;
+        account.ok().and_then(Result::ok).unwrap_or_default().limits(tiers)
     }
 
-    async fn keep_line(&self, release: &Release, stage: &str, level: &str, line: &str) {
+    async fn log_line(&self, release: &Release, stage: &str, level: &str, line: &str) {
         let line = json!({
             "level": level, "stage": stage, "time": clock::now(),
             "attempt": release.attempt, "message": line,
         });
         let id = release.job.to_string();
-        self.lines.keep(release.tenant.as_str(), &id, line.to_string()).await;
+        self.job_logs.keep(release.tenant.as_str(), &id, line.to_string()).await;
     }
 
-    /// Ends when this attempt should stop while it has no child to listen to.
-    pub(super) async fn called_off(&self, release: &Release) -> Outcome {
-        let mut cancels = self.live.listen(format!("ctl.cancel.{}", release.job)).await.ok();
+    /// Completes when this attempt should stop; used while no child is watched.
+    pub(super) async fn cancelled(&self, release: &Release) -> Outcome {
+        let mut cancels = self.pubsub.listen(format!("ctl.cancel.{}", release.job)).await.ok();
         loop {
             tokio::select! {
                 _ = next(&mut cancels) => {}
-                () = tokio::time::sleep(ASK) => {}
+                () = tokio::time::sleep(STATE_CHECK_INTERVAL) => {}
                 () = self.abandon.cancelled() => return Outcome::Abandoned,
             }
             if let Some(outcome) = self.ended(release).await {
@@ -211,12 +217,13 @@ impl AttemptContext {
         }
     }
 
-    /// Whether the log says that this attempt should stop. No answer is no reason to.
+    /// How this attempt should end, according to the log; none if it should continue, or if the log
+    /// does not answer.
     pub(super) async fn ended(&self, release: &Release) -> Option<Outcome> {
         self.commands.log().nats().connected_for()?;
         let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
-        let asking = self.commands.state::<Job>(tenant, &id);
-        let state = tokio::time::timeout(Duration::from_secs(1), asking).await.ok()?.ok()?;
+        let reading = self.commands.state::<Job>(tenant, &id);
+        let state = tokio::time::timeout(Duration::from_secs(1), reading).await.ok()?.ok()?;
         match state {
             JobState::Processing { attempt, cancelling, .. } if attempt == release.attempt => {
                 cancelling.then_some(Outcome::Cancelled)
@@ -226,33 +233,33 @@ impl AttemptContext {
             | JobState::Unknown
             | JobState::Completed
             | JobState::Failed { .. }
-            | JobState::Cancelled { .. } => Some(Outcome::Deposed),
+            | JobState::Cancelled { .. } => Some(Outcome::Superseded),
         }
     }
 
-    pub(super) async fn tell_progress(&self, release: &Release, progress: &Progress) {
+    async fn publish_progress(&self, release: &Release, progress: &Progress) {
         let (job, tenant) = (release.job, &release.tenant);
         let body = progress_event(release, progress);
-        self.live.tell(format!("live.{tenant}.job.{job}.progress"), body.to_string()).await;
+        self.pubsub.tell(format!("live.{tenant}.job.{job}.progress"), body.to_string()).await;
     }
 }
 
-/// A child of ours asks before it makes anything that is charged.
-fn uncharged() -> MediaError {
+/// The failure of a child that finished charged work without asking for a reservation.
+fn not_reserved() -> MediaError {
     MediaError {
         code: FailureCode::MediaCrashed,
-        message: "the media process broke its protocol: it did not ask for what is charged"
+        message: "the media process broke its protocol: it did not reserve media minutes"
             .to_owned(),
     }
 }
 
-/// The next thing heard; never, if we could not begin to listen: the log is asked as well.
+/// The next message; never completes without a subscription, as the log is polled in addition.
 pub(super) async fn next(
     subscription: &mut Option<Subscription>,
 ) -> Option<ffapi_nats::LiveMessage> {
     match subscription {
         Some(open) => match open.next().await {
-            Some(heard) => Some(heard),
+            Some(message) => Some(message),
             None => std::future::pending().await,
         },
         None => std::future::pending().await,

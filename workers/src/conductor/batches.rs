@@ -10,12 +10,12 @@ use futures::{StreamExt, stream};
 use super::Conductor;
 use crate::clock;
 
-/// Steps taken at once: the log takes them together.
-const AT_ONCE: usize = 256;
+/// Concurrent steps; the log batches their appends.
+const MAX_CONCURRENT_STEPS: usize = 256;
 
 impl Conductor {
-    /// Whoever asked for a batch asked for its jobs, whoever makes them.
-    pub(super) fn remember_who(&mut self, batch: BatchId, decision: &Decision<BatchEvent>) {
+    /// Records the caller that submitted a batch: its jobs are submitted on behalf of that caller.
+    pub(super) fn record_caller(&mut self, batch: BatchId, decision: &Decision<BatchEvent>) {
         for event in &decision.events {
             match event {
                 BatchEvent::Submitted { .. } => {
@@ -26,10 +26,10 @@ impl Conductor {
                         traceparent: decision.traceparent.clone(),
                         address: None,
                     };
-                    self.asked.insert(batch, caller);
+                    self.batch_callers.insert(batch, caller);
                 }
                 BatchEvent::Ended { .. } => {
-                    self.asked.remove(&batch);
+                    self.batch_callers.remove(&batch);
                 }
                 BatchEvent::CancelRequested {}
                 | BatchEvent::Retried { .. }
@@ -38,50 +38,53 @@ impl Conductor {
         }
     }
 
-    /// Does what batches still need done. Repeating it is harmless.
-    pub(super) async fn see_batches_through(&mut self) {
+    /// Submits, cancels and ends what batches still require. Idempotent.
+    pub(super) async fn advance_batches(&mut self) {
         let (jobs, batches) = self.batches.due(clock::now());
-        let (commands, live, asked) = (&self.commands, &self.live, &self.asked);
+        let (commands, pubsub, callers) = (&self.commands, &self.pubsub, &self.batch_callers);
         let process = Caller::process("batch");
         let process = &process;
-        let of = |job| self.batches.of(job);
-        let broken = &self.broken;
+        let batch_of = |job| self.batches.of(job);
+        let unreadable = &self.unreadable;
         let subject = |tenant: &Tenant, id: JobId| format!("ev.{}.{tenant}.{id}", Job::CATEGORY);
-        let jobs = jobs.into_iter().filter(|step| !broken.holds(&subject(&step.tenant, step.id)));
+        let jobs =
+            jobs.into_iter().filter(|step| !unreadable.contains(&subject(&step.tenant, step.id)));
         let steps = stream::iter(jobs.map(|step| async move {
             failpoint::hit("conductor.before_batch_step");
             let caller = match &step.command {
-                JobCommand::Submit { .. } => of(step.id).and_then(|batch| asked.get(&batch)),
+                JobCommand::Submit { .. } => {
+                    batch_of(step.id).and_then(|batch| callers.get(&batch))
+                }
                 _ => None,
             };
             let (tenant, id) = (step.tenant.as_str(), step.id.to_string());
-            let failed = subject(&step.tenant, step.id);
-            let stops = matches!(step.command, JobCommand::Cancel);
+            let subject = subject(&step.tenant, step.id);
+            let cancels = matches!(step.command, JobCommand::Cancel);
             let caller = caller.unwrap_or(process);
             let handled = commands.handle::<Job>(tenant, &id, caller, step.command).await;
-            // A refusal means that it was done already, or is no longer to be done.
-            tracing::debug!(job = %step.id, ?handled, "a batch's job was seen to");
-            if stops && handled.is_ok() {
-                live.tell(format!("ctl.cancel.{id}"), "").await;
+            // A rejection means that it was done already, or is no longer needed.
+            tracing::debug!(job = %step.id, ?handled, "batch step for a job handled");
+            if cancels && handled.is_ok() {
+                pubsub.tell(format!("ctl.cancel.{id}"), "").await;
             }
-            handled.err().map(|error| (failed, error))
+            handled.err().map(|error| (subject, error))
         }));
-        let failed: Vec<_> =
-            steps.buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await;
+        let steps = steps.buffer_unordered(MAX_CONCURRENT_STEPS);
+        let failed: Vec<_> = steps.filter_map(std::future::ready).collect().await;
         for (subject, error) in failed {
-            self.broken.explains(&subject, &error);
+            self.unreadable.record_failure(&subject, &error);
         }
         for step in batches {
             let subject = format!("ev.{}.{}.{}", Batch::CATEGORY, step.tenant, step.id);
-            if self.broken.holds(&subject) {
+            if self.unreadable.contains(&subject) {
                 continue;
             }
             failpoint::hit("conductor.before_batch_end");
             let (tenant, id) = (step.tenant.as_str(), step.id.to_string());
             let handled = self.commands.handle::<Batch>(tenant, &id, process, step.command).await;
-            tracing::debug!(batch = id, ?handled, "a batch was seen to");
+            tracing::debug!(batch = id, ?handled, "batch step handled");
             if let Err(error) = &handled {
-                self.broken.explains(&subject, error);
+                self.unreadable.record_failure(&subject, error);
             }
             failpoint::hit("conductor.after_batch_end");
         }

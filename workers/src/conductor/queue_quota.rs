@@ -9,33 +9,35 @@ use super::Conductor;
 use crate::clock;
 
 impl Conductor {
-    /// Frees the places of jobs that are over, takes back what dead gateways held, and finds places for
-    /// jobs that came too late for their own, or ends them. Repeating it is harmless.
-    pub(super) async fn make_room(&mut self) {
-        let caps = self.state.caps_mut();
-        let due = self.rooms.due(clock::now(), |tenant| caps.limits(tenant).queue_places);
+    /// Frees the queue slots of ended jobs, takes back the leases of dead gateways, and takes slots
+    /// for jobs that arrived after theirs had been taken back, or fails those jobs. Idempotent.
+    pub(super) async fn settle_queue_quotas(&mut self) {
+        let caps = self.dispatch.caps_mut();
+        let due = self.queue_quotas.due(clock::now(), |tenant| caps.limits(tenant).queue_places);
         let caller = Caller::process("queue");
         for Due { tenant, command, late } in due {
             let name = tenant.as_str();
             let subject = format!("ev.{}.{name}.{name}", QueueQuota::CATEGORY);
-            if self.broken.holds(&subject) {
+            if self.unreadable.contains(&subject) {
                 continue;
             }
-            let told = self.commands.handle::<QueueQuota>(name, name, &caller, command).await;
-            match (told, late) {
+            let handled = self.commands.handle::<QueueQuota>(name, name, &caller, command).await;
+            match (handled, late) {
                 (Ok(_), _) => {}
                 (Err(HandleError::Rejected(full)), Some(job)) => {
                     self.refuse(&tenant, job, full.to_string()).await;
                 }
-                (Err(error), _) if self.broken.explains(&subject, &error) => {}
-                (Err(error), _) => tracing::warn!(%error, %tenant, "places are not freed yet"),
+                (Err(error), _) if self.unreadable.record_failure(&subject, &error) => {}
+                (Err(error), _) => {
+                    tracing::warn!(%error, %tenant, "cannot update the queue quota yet");
+                }
             }
         }
     }
 
-    /// Ends a job for which the queue has no room.
+    /// Fails a job for which the account has no free queue slot.
     async fn refuse(&mut self, tenant: &Tenant, job: JobId, full: String) {
-        let message = format!("{full}: the one of this job was taken back before it came");
+        let message = format!("{full}: this job's slot was taken back before the job arrived");
         let failure =
             Failure { code: FailureCode::QuotaExceeded, message: Personal::Clear(message) };
         let command = JobCommand::Refuse { failure };
@@ -43,9 +45,9 @@ impl Conductor {
         let refused = self.commands.handle::<Job>(name, &job.to_string(), &caller, command).await;
         let subject = format!("ev.{}.{name}.{job}", Job::CATEGORY);
         if let Err(error) = refused
-            && !self.broken.explains(&subject, &error)
+            && !self.unreadable.record_failure(&subject, &error)
         {
-            tracing::warn!(%error, %job, "a job without a place is not ended yet");
+            tracing::warn!(%error, %job, "cannot fail a job without a queue slot yet");
         }
     }
 }

@@ -12,29 +12,31 @@ use uuid::Uuid;
 use super::Conductor;
 use crate::{clock, task};
 
-/// At most so many releases in one message.
-const MAX_ROUND: usize = 1000;
+/// Maximum number of releases in one message.
+const MAX_RELEASES: usize = 1000;
 
 impl Conductor {
-    /// Releases as many jobs as a pool has free slots, and one for whoever is free next.
+    /// Releases as many jobs as a pool has free slots, plus one for the slot that becomes free
+    /// next.
     pub(super) async fn release(
         &mut self,
         pool: Pool,
         present: &BTreeSet<Pool>,
         slots: usize,
     ) -> Result<(), AppendError> {
-        let free = slots.saturating_add(1).saturating_sub(self.state.out_in(pool)).min(MAX_ROUND);
+        let wanted = slots.saturating_add(1);
+        let free = wanted.saturating_sub(self.dispatch.in_flight_in(pool)).min(MAX_RELEASES);
         if free == 0 {
             return Ok(());
         }
         let now = clock::now();
-        let jobs = self.state.choose(pool, present, free, now);
+        let jobs = self.dispatch.choose(pool, present, free, now);
         if jobs.is_empty() {
             return Ok(());
         }
         let event = DispatchEvent::Released { jobs: jobs.clone() };
         failpoint::hit("conductor.before_release");
-        // If another conductor was faster, its round comes to us by the log.
+        // If another conductor was faster, its release arrives through the log.
         if let Some(at) = self.write(pool, event).await? {
             failpoint::hit("conductor.after_release");
             self.offer(pool, &jobs, Some(at)).await;
@@ -43,20 +45,24 @@ impl Conductor {
         Ok(())
     }
 
-    /// Takes back what waits for pools whose workers are gone, and may go elsewhere. Should a worker
-    /// come back and find the old task, one of the two starts, and the log refuses the other.
-    pub(super) async fn take_back(&mut self, present: &BTreeSet<Pool>) -> Result<(), AppendError> {
-        if !self.roster().hears() {
+    /// Takes back released jobs of pools without workers, if they can run elsewhere. If such a
+    /// worker comes back and finds the old task, one of the two attempts starts and the log rejects
+    /// the other.
+    pub(super) async fn recall_stranded(
+        &mut self,
+        present: &BTreeSet<Pool>,
+    ) -> Result<(), AppendError> {
+        if !self.roster().is_settled() {
             return Ok(());
         }
-        for (pool, mut jobs) in self.state.stranded(present) {
-            jobs.truncate(MAX_ROUND);
+        for (pool, mut jobs) in self.dispatch.stranded(present) {
+            jobs.truncate(MAX_RELEASES);
             self.write(pool, DispatchEvent::TakenBack { jobs }).await?;
         }
         Ok(())
     }
 
-    /// Appends what is decided of a pool, and folds it in; none if another conductor was faster.
+    /// Appends a pool's event and folds it; none if another conductor was faster.
     async fn write(
         &mut self,
         pool: Pool,
@@ -81,16 +87,16 @@ impl Conductor {
                 CodecError::Log(error) => error,
                 CodecError::Unreadable(why) => LogError::Corrupt(why),
             })?;
-        let draft = AppendRequest {
+        let request = AppendRequest {
             subject: format!("ev.{}._.{}", dispatch::CATEGORY, pool.as_str()),
             expected: self.last_round.get(&pool).copied().unwrap_or(0),
             command_id,
             payload,
         };
-        match self.commands.log().append(draft).await {
+        match self.commands.log().append(request).await {
             Ok(sequence) => {
                 self.last_round.insert(pool, sequence);
-                self.state.written(pool, now, &event);
+                self.dispatch.written(pool, now, &event);
                 let epoch = self.commands.log().identity().epoch;
                 Ok(Some(Position { epoch, sequence, index: 0 }))
             }
@@ -99,25 +105,26 @@ impl Conductor {
         }
     }
 
+    /// Puts released jobs into the work queue; failures are repaired by [`Self::reconcile`].
     async fn offer(&self, pool: Pool, jobs: &[Release], at: Option<Position>) {
         let offers = jobs.iter().map(|release| async move {
             let released_at = at.map(|at| at.to_string());
-            let order = task::Order { release: release.clone(), released_at };
-            let task = task::encode(&order).into();
+            let payload = task::Payload { release: release.clone(), released_at };
+            let task = task::encode(&payload).into();
             self.work.offer(pool.as_str(), &task::name(release), task).await
         });
         for outcome in futures::future::join_all(offers).await {
             if let Err(error) = outcome {
-                // The next comparison offers it again.
-                tracing::warn!(%error, "a released task was not offered");
+                // The next reconciliation offers it again.
+                tracing::warn!(%error, "cannot put a released job into the work queue");
             }
         }
     }
 
-    /// Offers again what was released, not started, and is not in the queue.
+    /// Offers again the jobs that are released, not started, and missing from the work queue.
     pub(super) async fn reconcile(&self) -> Result<(), LogError> {
         for pool in Pool::ALL.iter().copied() {
-            let waiting = self.state.out().iter();
+            let waiting = self.dispatch.out().iter();
             let waiting = waiting.filter(|(_, out)| out.pool == pool && out.worker.is_none());
             let mut lost: Vec<Release> = waiting
                 .map(|(job, out)| Release {

@@ -8,21 +8,21 @@ use super::Conductor;
 use crate::clock;
 
 impl Conductor {
-    /// Says how much each account keeps, where that changed. Repeating it is harmless.
-    pub(super) async fn count_what_is_kept(&mut self) {
+    /// Records how much storage each account uses, where that changed. Idempotent.
+    pub(super) async fn record_storage_usage(&mut self) {
         let caller = Caller::process("storage");
-        for Due { tenant, command } in self.kept.due(clock::now(), self.folded) {
+        for Due { tenant, command } in self.storage_quotas.due(clock::now(), self.last_folded) {
             let name = tenant.as_str();
             let subject = format!("ev.{}.{name}.{name}", StorageQuota::CATEGORY);
-            if self.broken.holds(&subject) {
+            if self.unreadable.contains(&subject) {
                 continue;
             }
-            let told = self.commands.handle::<StorageQuota>(name, name, &caller, command).await;
-            if let Err(error) = told
-                && !self.broken.explains(&subject, &error)
+            let handled = self.commands.handle::<StorageQuota>(name, name, &caller, command).await;
+            if let Err(error) = handled
+                && !self.unreadable.record_failure(&subject, &error)
             {
-                tracing::warn!(%error, %tenant, "what is kept is not counted yet");
-                self.kept.again(tenant);
+                tracing::warn!(%error, %tenant, "cannot record the storage usage yet");
+                self.storage_quotas.again(tenant);
             }
         }
     }

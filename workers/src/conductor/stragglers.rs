@@ -10,8 +10,8 @@ use ffapi_domain::{
 
 use super::Conductor;
 
-/// Jobs and batches that a gateway accepted before it heard that their account is being erased. In the
-/// log they stand behind the event that closed it, so whoever reads it in order knows them.
+/// Jobs and batches that a gateway accepted before it learned that their account is being erased.
+/// In the log they come after the event that closed the account, which identifies them.
 #[derive(Debug, Default)]
 pub(super) struct Stragglers {
     jobs: BTreeMap<JobId, Tenant>,
@@ -19,7 +19,7 @@ pub(super) struct Stragglers {
 }
 
 impl Stragglers {
-    /// Folds in what happened to one job.
+    /// Folds the events of one job.
     pub(super) fn job(&mut self, tenant: &Tenant, id: JobId, events: &[JobEvent], caps: &Caps) {
         for event in events {
             match event {
@@ -37,7 +37,7 @@ impl Stragglers {
         }
     }
 
-    /// Folds in what happened to one batch.
+    /// Folds the events of one batch.
     pub(super) fn batch(
         &mut self,
         tenant: &Tenant,
@@ -62,33 +62,35 @@ impl Stragglers {
 }
 
 impl Conductor {
-    /// Calls off what came in for an account that takes nothing any more. Repeating it is harmless.
-    pub(super) async fn call_off_stragglers(&mut self) {
+    /// Cancels jobs and batches that arrived for a closed account. Idempotent.
+    pub(super) async fn cancel_stragglers(&mut self) {
         let caller = Caller::process("erasure");
         for (id, tenant) in std::mem::take(&mut self.stragglers.batches) {
             let (name, cancel) = (id.to_string(), BatchCommand::Cancel);
-            let done = self.commands.handle::<Batch>(tenant.as_str(), &name, &caller, cancel).await;
-            if unclear(&done) {
+            let cancelling = self.commands.handle::<Batch>(tenant.as_str(), &name, &caller, cancel);
+            let outcome = cancelling.await;
+            if must_retry(&outcome) {
                 self.stragglers.batches.insert(id, tenant);
             }
         }
         for (id, tenant) in std::mem::take(&mut self.stragglers.jobs) {
             let (name, cancel) = (id.to_string(), JobCommand::Cancel);
-            let done = self.commands.handle::<Job>(tenant.as_str(), &name, &caller, cancel).await;
-            self.live.tell(format!("ctl.cancel.{name}"), "").await;
-            if unclear(&done) {
+            let cancelling = self.commands.handle::<Job>(tenant.as_str(), &name, &caller, cancel);
+            let outcome = cancelling.await;
+            self.pubsub.tell(format!("ctl.cancel.{name}"), "").await;
+            if must_retry(&outcome) {
                 self.stragglers.jobs.insert(id, tenant);
             }
         }
     }
 }
 
-/// True if it is to be tried again: a refusal means that it is over already.
-fn unclear<T, R: std::fmt::Debug>(done: &Result<T, HandleError<R>>) -> bool {
-    match done {
+/// True if the cancellation must be retried; a rejection means that it has ended already.
+fn must_retry<T, R: std::fmt::Debug>(outcome: &Result<T, HandleError<R>>) -> bool {
+    match outcome {
         Ok(_) | Err(HandleError::Rejected(_)) => false,
         Err(error) => {
-            tracing::warn!(?error, "what came for an erased account is not called off yet");
+            tracing::warn!(?error, "cannot cancel work of an erased account yet");
             true
         }
     }

@@ -1,4 +1,4 @@
-//! Questions that wait, of all tenants in turn.
+//! A queue of waiting questions that serves tenants in turn.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -7,24 +7,26 @@ use std::{
 
 use ffapi_domain::Tenant;
 
-/// Questions of one tenant that may wait; of more, the oldest are dropped.
-const MAX_WAITING: usize = 32;
-/// Tenants whose questions may wait.
+/// Waiting questions per tenant, more than its slots can answer within the timeout; further ones
+/// are dropped.
+const MAX_WAITING: usize = 512;
+/// Tenants with waiting questions; questions of further tenants are dropped.
 const MAX_TENANTS: usize = 1_024;
 
-/// Which question is answered next: tenants in turn, none with all slots, and none that its asker does
-/// not wait for any longer.
-pub(super) struct Turns<T> {
+/// Chooses the question to answer next: tenants take turns, none gets all slots, and questions
+/// whose asker has timed out are dropped.
+pub(super) struct FairQueue<T> {
     slots: usize,
-    /// How long the asker of a question waits.
+    /// How long the asker of a question waits for the answer.
     timeout: Duration,
     waiting: BTreeMap<Tenant, VecDeque<(Instant, T)>>,
-    /// Those that wait, the one whose turn it is first.
+    /// Tenants with waiting questions, the next one first.
     order: VecDeque<Tenant>,
+    /// Questions being answered, by tenant.
     running: BTreeMap<Tenant, usize>,
 }
 
-impl<T> Turns<T> {
+impl<T> FairQueue<T> {
     pub(super) const fn new(slots: usize, timeout: Duration) -> Self {
         Self {
             slots,
@@ -35,7 +37,7 @@ impl<T> Turns<T> {
         }
     }
 
-    /// Adds a question that was heard `now`.
+    /// Adds a question that was received at `now`.
     pub(super) fn add(&mut self, tenant: Tenant, now: Instant, question: T) {
         if !self.waiting.contains_key(&tenant) {
             if self.order.len() >= MAX_TENANTS {
@@ -44,25 +46,24 @@ impl<T> Turns<T> {
             self.order.push_back(tenant.clone());
         }
         let waiting = self.waiting.entry(tenant).or_default();
-        if waiting.len() >= MAX_WAITING {
-            waiting.pop_front();
+        if waiting.len() < MAX_WAITING {
+            waiting.push_back((now, question));
         }
-        waiting.push_back((now, question));
     }
 
-    /// Takes the question that is answered next, if a slot is free for one.
+    /// Takes the question to answer next, if a slot is free.
     pub(super) fn take(&mut self, now: Instant) -> Option<(Tenant, T)> {
         if self.running.values().sum::<usize>() >= self.slots {
             return None;
         }
-        // One slot is always left for the others.
-        let most = self.slots.saturating_sub(1).max(1);
+        // One slot is always left for other tenants.
+        let max_running = self.slots.saturating_sub(1).max(1);
         for _ in 0..self.order.len() {
             let tenant = self.order.pop_front()?;
             let Some(waiting) = self.waiting.get_mut(&tenant) else { continue };
             let timeout = self.timeout;
-            waiting.retain(|(heard, _)| now.saturating_duration_since(*heard) < timeout);
-            let busy = self.running.get(&tenant).is_some_and(|running| *running >= most);
+            waiting.retain(|(received, _)| now.saturating_duration_since(*received) < timeout);
+            let busy = self.running.get(&tenant).is_some_and(|running| *running >= max_running);
             let question = if busy { None } else { waiting.pop_front() };
             if waiting.is_empty() {
                 self.waiting.remove(&tenant);
@@ -78,7 +79,7 @@ impl<T> Turns<T> {
         None
     }
 
-    /// A question of this tenant is answered.
+    /// Frees the slot of an answered question of this tenant.
     pub(super) fn done(&mut self, tenant: &Tenant) {
         if let Some(running) = self.running.get_mut(tenant) {
             *running = running.saturating_sub(1);
@@ -99,63 +100,65 @@ mod tests {
         name.parse().unwrap()
     }
 
-    /// Takes what is next, as long as there is something.
-    fn taken(turns: &mut Turns<u32>, now: Instant) -> Vec<u32> {
-        std::iter::from_fn(|| turns.take(now)).map(|(_, question)| question).collect()
+    /// Takes questions until none is available.
+    fn taken(queue: &mut FairQueue<u32>, now: Instant) -> Vec<u32> {
+        std::iter::from_fn(|| queue.take(now)).map(|(_, question)| question).collect()
     }
 
     #[test]
-    fn tenants_are_served_in_turn_and_none_holds_every_slot() {
+    fn tenants_are_served_in_turn_and_none_takes_every_slot() {
         let now = Instant::now();
-        let mut turns = Turns::new(3, TIMEOUT);
+        let mut queue = FairQueue::new(3, TIMEOUT);
         for question in 1..=5 {
-            turns.add(tenant("many"), now, question);
+            queue.add(tenant("many"), now, question);
         }
-        assert_eq!(taken(&mut turns, now), [1, 2], "one slot is left for others");
-        turns.add(tenant("other"), now, 100);
-        turns.add(tenant("third"), now, 200);
-        assert_eq!(taken(&mut turns, now), [100]);
-        turns.done(&tenant("many"));
-        turns.done(&tenant("many"));
-        assert_eq!(taken(&mut turns, now), [200, 3]);
-        turns.done(&tenant("other"));
-        turns.done(&tenant("third"));
-        turns.done(&tenant("many"));
-        assert_eq!(taken(&mut turns, now), [4, 5]);
+        assert_eq!(taken(&mut queue, now), [1, 2], "one slot is left for others");
+        queue.add(tenant("other"), now, 100);
+        queue.add(tenant("third"), now, 200);
+        assert_eq!(taken(&mut queue, now), [100]);
+        queue.done(&tenant("many"));
+        queue.done(&tenant("many"));
+        assert_eq!(taken(&mut queue, now), [200, 3]);
+        queue.done(&tenant("other"));
+        queue.done(&tenant("third"));
+        queue.done(&tenant("many"));
+        assert_eq!(taken(&mut queue, now), [4, 5]);
     }
 
     #[test]
-    fn a_question_is_dropped_once_nobody_waits_for_its_answer() {
+    fn a_question_is_dropped_once_its_asker_has_timed_out() {
         let start = Instant::now();
-        let mut turns = Turns::new(2, TIMEOUT);
-        turns.add(tenant("one"), start, 1);
-        turns.add(tenant("one"), start + TIMEOUT, 2);
-        assert_eq!(taken(&mut turns, start + TIMEOUT), [2]);
+        let mut queue = FairQueue::new(2, TIMEOUT);
+        queue.add(tenant("one"), start, 1);
+        queue.add(tenant("one"), start + TIMEOUT, 2);
+        assert_eq!(taken(&mut queue, start + TIMEOUT), [2]);
     }
 
     #[test]
-    fn a_slot_is_enough() {
+    fn one_slot_serves_one_tenant() {
         let now = Instant::now();
-        let mut turns = Turns::new(1, TIMEOUT);
-        turns.add(tenant("one"), now, 1);
-        turns.add(tenant("one"), now, 2);
-        assert_eq!(taken(&mut turns, now), [1]);
-        turns.done(&tenant("one"));
-        assert_eq!(taken(&mut turns, now), [2]);
+        let mut queue = FairQueue::new(1, TIMEOUT);
+        queue.add(tenant("one"), now, 1);
+        queue.add(tenant("one"), now, 2);
+        assert_eq!(taken(&mut queue, now), [1]);
+        queue.done(&tenant("one"));
+        assert_eq!(taken(&mut queue, now), [2]);
     }
 
     #[test]
-    fn of_what_waits_only_the_newest_is_kept() {
+    fn a_bounded_number_waits() {
         let now = Instant::now();
-        let mut turns = Turns::new(2, TIMEOUT);
-        let most = u32::try_from(MAX_WAITING).unwrap();
-        for question in 0..=most {
-            turns.add(tenant("one"), now, question);
+        let mut queue = FairQueue::new(2, TIMEOUT);
+        let max = u32::try_from(MAX_WAITING).unwrap();
+        for question in 0..=max {
+            queue.add(tenant("one"), now, question);
         }
-        assert_eq!(turns.take(now).map(|(_, question)| question), Some(1));
+        let waiting = queue.waiting.values().next().unwrap();
+        assert_eq!(waiting.len(), MAX_WAITING);
+        assert_eq!(queue.take(now).map(|(_, question)| question), Some(0));
         for name in 0..2 * MAX_TENANTS {
-            turns.add(tenant(&format!("t{name}")), now, 0);
+            queue.add(tenant(&format!("t{name}")), now, 0);
         }
-        assert_eq!(turns.order.len(), MAX_TENANTS);
+        assert_eq!(queue.order.len(), MAX_TENANTS);
     }
 }

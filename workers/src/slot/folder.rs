@@ -1,4 +1,5 @@
-//! The folder of one child: what it may write, and how its worker takes from it without believing it.
+//! The folder of one child: what the child may write to, and how its worker reads from it without
+//! trusting its contents.
 
 use std::{
     fs::File,
@@ -15,40 +16,40 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, mkdirat, op
 
 use super::removal::remove_tree;
 
-/// A slot's folder: `in/` for what is fetched for the child, `out/` for what it makes.
+/// A slot's folder: `in/` for inputs downloaded for the child, `out/` for its outputs.
 #[derive(Debug)]
 pub(crate) struct SlotFolder {
     path: PathBuf,
     /// `out/`, opened before the child was started.
     out: File,
-    /// The child's user; none if it is ours.
+    /// The child's user id; none if it runs as the worker's user.
     owner: Option<u32>,
-    /// Folders in `out/`: all that there are, for a child makes none.
+    /// Subfolders of `out/`; complete, because a child cannot create any.
     folders: Vec<String>,
 }
 
-/// Folders that one child is made, over all that it asks for.
-const FOLDERS: usize = 65;
+/// Subfolders that are created for one child at most.
+const MAX_FOLDERS: usize = 65;
 
-/// What a child has put into its folders.
+/// What a child has written to its folders.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Load {
-    /// Bytes that its files take on the disk, or say that they have if that is more: a hole is read, hashed
-    /// and served like anything else.
+pub(crate) struct DiskUsage {
+    /// Sum over the files of the allocated or the apparent size, whichever is larger, in bytes: a
+    /// hole in a sparse file is read, hashed and served like data.
     pub(crate) bytes: u64,
-    /// Files and whatever else has a name.
+    /// Directory entries of any kind.
     pub(crate) entries: u64,
 }
 
 impl SlotFolder {
-    /// Makes the folder of a child that has this user.
+    /// Creates the folder of a child that runs as `owner`.
     ///
     /// # Errors
     /// When the disk fails.
     pub(crate) fn make(path: PathBuf, owner: Option<u32>) -> io::Result<Self> {
         let mut builder = std::fs::DirBuilder::new();
         builder.mode(0o700).create(&path)?;
-        // The child begins its life here, and is told no other name: to go through is enough.
+        // The child starts here and is given no other path: search permission is enough.
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o711))?;
         builder.create(path.join("in"))?;
         let out = path.join("out");
@@ -64,17 +65,17 @@ impl SlotFolder {
         &self.path
     }
 
-    /// Where an input is fetched to that is not in the store.
+    /// The path that an input from the web is downloaded to.
     pub(crate) fn fetched(&self, number: usize) -> PathBuf {
         self.path.join("in").join(number.to_string())
     }
 
-    /// Makes a folder in `out/`.
+    /// Creates a subfolder of `out/`.
     ///
     /// # Errors
-    /// When the disk fails, it is there already, or there are too many.
+    /// When the disk fails, it exists already, or there are too many.
     pub(crate) fn add(&mut self, name: &str) -> io::Result<()> {
-        if self.folders.len() >= FOLDERS {
+        if self.folders.len() >= MAX_FOLDERS {
             return Err(io::Error::other("it asks for more folders than any plan has"));
         }
         mkdirat(&self.out, name, Mode::RWXU)?;
@@ -93,11 +94,11 @@ impl SlotFolder {
         Ok(())
     }
 
-    /// Opens a file that a child made: found beneath `out/` whatever its name says, no link, the child's
-    /// own and nobody else's.
+    /// Opens a file that a child created. Whatever the name, the file must be beneath `out/`, owned
+    /// by the child, and have no links.
     ///
     /// # Errors
-    /// When there is no such file, or it is anything else.
+    /// When there is no such file, or it is not a regular file of the child's.
     pub(crate) fn open_made(&self, name: &str) -> io::Result<File> {
         let beneath =
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
@@ -107,26 +108,26 @@ impl SlotFolder {
         let meta = file.metadata()?;
         let owner = self.owner.unwrap_or_else(|| rustix::process::geteuid().as_raw());
         if !meta.is_file() || meta.nlink() != 1 || meta.uid() != owner {
-            return Err(io::Error::other("what the media process made is no file of its own"));
+            return Err(io::Error::other("it is not a regular file owned by the process"));
         }
         Ok(file)
     }
 
-    /// What is in `out/` now.
+    /// The current disk usage of `out/`.
     ///
     /// # Errors
     /// When the disk fails.
-    pub(crate) async fn load(&self) -> io::Result<Load> {
+    pub(crate) async fn disk_usage(&self) -> io::Result<DiskUsage> {
         let (out, folders) = (self.out.try_clone()?, self.folders.clone());
         let count = move || {
-            let mut load = Load::default();
-            load.count(&out)?;
+            let mut usage = DiskUsage::default();
+            usage.count(&out)?;
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             for name in &folders {
                 let folder = rustix::fs::openat(&out, name, flags, Mode::empty())?;
-                load.count(&folder)?;
+                usage.count(&folder)?;
             }
-            Ok(load)
+            Ok(usage)
         };
         tokio::task::spawn_blocking(count).await.map_err(io::Error::other)?
     }
@@ -135,21 +136,21 @@ impl SlotFolder {
     pub(crate) async fn remove(self) {
         let removed = tokio::task::spawn_blocking(move || remove_tree(&self.path)).await;
         if let Ok(Err(error)) = removed {
-            tracing::warn!(%error, "a slot's folder is not removed; the next start tries again");
+            tracing::warn!(%error, "cannot remove a slot's folder; the next start retries");
         }
     }
 }
 
-impl Load {
-    /// Entries that are counted: many more than any job makes.
-    const MOST: u64 = 1_000_000;
+impl DiskUsage {
+    /// Counting stops here: far above the entries of any job.
+    const MAX_ENTRIES: u64 = 1_000_000;
 
-    /// Adds what is in one folder.
+    /// Adds the contents of one folder.
     fn count(&mut self, folder: impl AsFd) -> io::Result<()> {
         for entry in Dir::read_from(&folder)? {
             let entry = entry?;
             self.entries = self.entries.saturating_add(1);
-            if self.entries > Self::MOST {
+            if self.entries > Self::MAX_ENTRIES {
                 break;
             }
             let Ok(stat) = statat(&folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else {
@@ -171,7 +172,7 @@ mod tests {
 
     use super::*;
 
-    fn made() -> (tempfile::TempDir, SlotFolder, PathBuf) {
+    fn created() -> (tempfile::TempDir, SlotFolder, PathBuf) {
         let parent = tempfile::tempdir().unwrap();
         let mut folder = SlotFolder::make(parent.path().join("slot"), None).unwrap();
         folder.add("720p").unwrap();
@@ -180,8 +181,8 @@ mod tests {
     }
 
     #[test]
-    fn what_a_child_made_is_opened_beneath_its_folder() {
-        let (_parent, folder, out) = made();
+    fn files_of_a_child_are_opened_beneath_its_folder() {
+        let (_parent, folder, out) = created();
         for name in ["a.mp4", "720p/00001.m4s"] {
             fs::write(out.join(name), name).unwrap();
             let mut text = String::new();
@@ -191,8 +192,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_opened_whatever_it_is_called() {
-        let (parent, folder, out) = made();
+    fn nothing_but_regular_files_of_the_child_is_opened() {
+        let (parent, folder, out) = created();
         let secret = parent.path().join("secret");
         fs::write(&secret, "secret").unwrap();
         symlink(&secret, out.join("link")).unwrap();
@@ -222,22 +223,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_child_wrote_is_added_up_over_its_folders() {
-        let (_parent, folder, out) = made();
-        let empty = folder.load().await.unwrap().entries;
+    async fn disk_usage_is_summed_over_all_folders() {
+        let (_parent, folder, out) = created();
+        let empty = folder.disk_usage().await.unwrap().entries;
         for name in ["a", "720p/b", ".scratch/c"] {
             fs::write(out.join(name), vec![1; 64 * 1024]).unwrap();
         }
-        // Mostly hole.
+        // A sparse file.
         File::create(out.join("d")).unwrap().set_len(1 << 40).unwrap();
-        let Load { bytes, entries } = folder.load().await.unwrap();
+        let DiskUsage { bytes, entries } = folder.disk_usage().await.unwrap();
         assert_eq!((bytes, entries), (3 * 64 * 1024 + (1 << 40), empty + 4));
     }
 
     #[test]
-    fn a_child_is_made_as_many_folders_as_a_plan_has_however_it_asks() {
-        let (_parent, mut folder, _) = made();
+    fn the_number_of_a_childs_folders_is_limited() {
+        let (_parent, mut folder, _) = created();
         let made = (0..1_000).filter(|n| folder.add(&format!("f{n}")).is_ok()).count();
-        assert_eq!(made + 2, FOLDERS);
+        assert_eq!(made + 2, MAX_FOLDERS);
     }
 }

@@ -1,5 +1,5 @@
-//! A control group for each child, where the group of this process was delegated to it (`Delegate=` of
-//! a systemd unit): the kernel then bounds the memory and the processes of all that a child is.
+//! A control group for each child, where this process's group was delegated to it (`Delegate=` in a
+//! systemd unit): the kernel then limits a child's memory and processes.
 
 use std::{
     fs, io,
@@ -8,11 +8,11 @@ use std::{
 
 use uuid::Uuid;
 
-/// Where this process, and what it started itself, goes: a group that has processes of its own passes no
-/// controller on.
+/// Subgroup for this process and its own helpers: a group that has processes itself cannot enable
+/// controllers for its subgroups.
 const SERVICE: &str = "service";
-/// What the names of the children's groups begin with.
-const CHILD: &str = "child-";
+/// Prefix of the names of the children's groups.
+const CHILD_PREFIX: &str = "child-";
 
 /// The groups of one worker's children.
 #[derive(Debug, Clone)]
@@ -20,31 +20,31 @@ pub(crate) struct Groups {
     folder: PathBuf,
 }
 
-/// The group of one child; removed once this is dropped, when the child must be gone.
+/// The control group of one child; removed when this is dropped, after the child has ended.
 #[derive(Debug)]
 pub(crate) struct SlotGroup {
     folder: PathBuf,
 }
 
-/// What one child may have at the most.
+/// The limits of one child.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GroupLimits {
-    /// Bytes of memory; nothing of it is swapped out.
+    /// Memory in bytes; swap is disabled.
     pub(crate) memory: u64,
     /// Processes and threads.
     pub(crate) processes: u64,
 }
 
 impl Groups {
-    /// Below the group of this process; none where that was not delegated to it.
+    /// Creates groups below this process's own; none where that was not delegated to it.
     pub(crate) fn delegated() -> Option<Self> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
         let group = fs::read_to_string("/proc/self/cgroup").ok()?;
-        let folder = own(&mounts, &group).filter(|folder| is_delegated(folder))?;
+        let folder = own_group(&mounts, &group).filter(|folder| is_delegated(folder))?;
         match Self::prepare(folder) {
             Ok(groups) => Some(groups),
             Err(error) => {
-                tracing::warn!(%error, "the delegated control group cannot be used: the memory of media children is watched instead");
+                tracing::warn!(%error, "cannot use the delegated control group; memory is polled");
                 None
             }
         }
@@ -66,21 +66,21 @@ impl Groups {
                 fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}"))?;
             }
         }
-        // What a worker left that died; a group with processes stays.
+        // Left behind by a worker that died; a group with processes cannot be removed.
         for entry in fs::read_dir(&folder)?.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(CHILD) {
+            if entry.file_name().to_string_lossy().starts_with(CHILD_PREFIX) {
                 let _ = fs::remove_dir(entry.path());
             }
         }
         Ok(Self { folder })
     }
 
-    /// An empty group.
+    /// Creates an empty group with these limits.
     ///
     /// # Errors
-    /// When it cannot be made, or a limit that the kernel offers cannot be set.
+    /// When it cannot be created, or a limit that the kernel supports cannot be set.
     pub(crate) fn make(&self, limits: GroupLimits) -> io::Result<SlotGroup> {
-        let name = format!("{CHILD}{}", Uuid::now_v7().simple());
+        let name = format!("{CHILD_PREFIX}{}", Uuid::now_v7().simple());
         let group = SlotGroup { folder: self.folder.join(name) };
         fs::create_dir(&group.folder)?;
         for (file, value) in [
@@ -90,7 +90,7 @@ impl Groups {
             ("pids.max", limits.processes),
         ] {
             let file = group.folder.join(file);
-            // Not there where the controller is not passed on: then the watchdog bounds it.
+            // Missing where the controller is not enabled: then the worker polls the usage.
             if file.exists() {
                 fs::write(file, value.to_string())?;
             }
@@ -100,13 +100,13 @@ impl Groups {
 }
 
 impl SlotGroup {
-    /// Moves a process into the group, with all that it starts from now on.
+    /// Moves a process, and everything that it starts afterwards, into the group.
     pub(crate) fn add(&self, process: u32) -> io::Result<()> {
         fs::write(self.folder.join("cgroup.procs"), process.to_string())
     }
 
-    /// True if the kernel killed something in it for its limit of memory; false where that controller is
-    /// not passed on.
+    /// True if the kernel killed a process of the group for its memory limit; false where that
+    /// controller is not enabled.
     pub(crate) fn ran_out_of_memory(&self) -> bool {
         let events = fs::read_to_string(self.folder.join("memory.events"));
         events.is_ok_and(|events| has_oom_kills(&events))
@@ -121,13 +121,14 @@ fn has_oom_kills(events: &str) -> bool {
 impl Drop for SlotGroup {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir(&self.folder) {
-            tracing::warn!(%error, group = %self.folder.display(), "a control group cannot be removed");
+            let group = self.folder.display();
+            tracing::warn!(%error, %group, "a control group cannot be removed");
         }
     }
 }
 
-/// The folder of this process' group in the hierarchy of version 2.
-fn own(mountinfo: &str, cgroup: &str) -> Option<PathBuf> {
+/// The folder of this process's group in the version 2 hierarchy.
+fn own_group(mountinfo: &str, cgroup: &str) -> Option<PathBuf> {
     let group = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
     let mount = mountinfo
         .lines()
@@ -138,7 +139,7 @@ fn own(mountinfo: &str, cgroup: &str) -> Option<PathBuf> {
     Some(Path::new(at).join(below))
 }
 
-/// True of a group that systemd gave to the service for groups of its own.
+/// True if systemd delegated the group to the service.
 fn is_delegated(folder: &Path) -> bool {
     ["trusted.delegate", "user.delegate"].into_iter().any(|name| {
         let mut value = [0; 1];
@@ -153,37 +154,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_own_group_is_found_where_the_hierarchy_is_mounted() {
+    fn the_process_group_is_found_where_the_hierarchy_is_mounted() {
         let mounts = "24 1 0:21 / /proc rw - proc proc rw\n\
             30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw\n";
         let group = "1:name=systemd:/x\n0::/system.slice/ffapi.service\n";
-        let found = own(mounts, group).unwrap();
+        let found = own_group(mounts, group).unwrap();
         assert_eq!(found, Path::new("/sys/fs/cgroup/system.slice/ffapi.service"));
-        assert_eq!(own(mounts, "0::/\n").unwrap(), Path::new("/sys/fs/cgroup"));
-        // In a container the hierarchy begins at its own group.
+        assert_eq!(own_group(mounts, "0::/\n").unwrap(), Path::new("/sys/fs/cgroup"));
+        // In a container the hierarchy starts at the container's own group.
         let mounts = "30 24 0:26 /docker/a /sys/fs/cgroup ro - cgroup2 cgroup rw\n";
-        assert_eq!(own(mounts, "0::/docker/a/b\n").unwrap(), Path::new("/sys/fs/cgroup/b"));
-        assert_eq!(own(mounts, "0::/else\n"), None);
-        assert_eq!(own("", "0::/\n"), None);
+        assert_eq!(own_group(mounts, "0::/docker/a/b\n").unwrap(), Path::new("/sys/fs/cgroup/b"));
+        assert_eq!(own_group(mounts, "0::/else\n"), None);
+        assert_eq!(own_group("", "0::/\n"), None);
     }
 
     #[test]
-    fn a_kill_for_want_of_memory_is_told_from_others() {
+    fn oom_kills_are_distinguished_from_other_events() {
         let events = |kills| format!("low 0\nmax 31\noom 2\noom_kill {kills}\noom_group_kill 0\n");
         assert!(has_oom_kills(&events(1)) && !has_oom_kills(&events(0)));
         assert!(!has_oom_kills(""));
     }
 
-    /// Needs root and the hierarchy of version 2, and says so where they are missing.
+    /// Needs root and the version 2 hierarchy; prints a note and passes where they are missing.
     #[test]
-    fn a_child_is_in_a_group_of_its_own_that_goes_with_it() {
+    fn a_child_gets_its_own_group_that_is_removed_with_it() {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let root = own(&mounts, "0::/\n").filter(|_| nix::unistd::geteuid().is_root());
+        let root = own_group(&mounts, "0::/\n").filter(|_| nix::unistd::geteuid().is_root());
         let folder = root.map(|root| root.join(format!("ffapi-test-{}", std::process::id())));
         let Some(folder) = folder.filter(|folder| fs::create_dir(folder).is_ok()) else {
-            #[expect(clippy::print_stderr, reason = "a test that could not be made")]
+            #[expect(clippy::print_stderr, reason = "a skipped test")]
             {
-                eprintln!("no control groups can be made here: not tested");
+                eprintln!("control groups cannot be created here: skipped");
             }
             return;
         };

@@ -7,25 +7,25 @@ use std::{
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, renameat, statat, unlinkat};
 use uuid::Uuid;
 
-/// Entries that one removal takes on: what is left then goes with the next one.
-const MOST: u64 = 1_000_000;
+/// Entries that one removal deletes at most; the rest is left to the next one.
+const MAX_ENTRIES: u64 = 1_000_000;
 
-/// Removes a folder and all that is in it, however deep: what lies deeper than one level is moved up
-/// first, so that neither the stack nor the descriptors grow. No link is followed.
+/// Removes a folder with all of its contents, however deep: entries below the first level are moved
+/// up first, so that neither the stack nor the number of descriptors grows. Links are not followed.
 ///
 /// # Errors
-/// When something cannot be removed, or it is more than one removal takes on.
+/// When an entry cannot be removed, or there are more than `MAX_ENTRIES`.
 pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     let top = open(CWD, path)?;
-    let mut left = MOST;
+    let mut remaining = MAX_ENTRIES;
     loop {
-        let folders = clear(&top, &mut left)?;
+        let folders = clear(&top, &mut remaining)?;
         if folders.is_empty() {
             break;
         }
         for name in folders {
             let folder = open(&top, &name)?;
-            for inner in clear(&folder, &mut left)? {
+            for inner in clear(&folder, &mut remaining)? {
                 renameat(&folder, &inner, &top, Uuid::now_v7().simple().to_string())?;
             }
             unlinkat(&top, &name, AtFlags::REMOVEDIR)?;
@@ -41,8 +41,8 @@ fn open(at: impl AsFd, name: impl rustix::path::Arg) -> io::Result<OwnedFd> {
     Ok(openat(at, name, flags, Mode::empty())?)
 }
 
-/// Removes what is no folder in one folder; answers the folders in it.
-fn clear(folder: &OwnedFd, left: &mut u64) -> io::Result<Vec<std::ffi::CString>> {
+/// Removes everything but folders from one folder; returns the names of the folders in it.
+fn clear(folder: &OwnedFd, remaining: &mut u64) -> io::Result<Vec<std::ffi::CString>> {
     let mut folders = vec![];
     for entry in Dir::read_from(folder)? {
         let entry = entry?;
@@ -50,7 +50,8 @@ fn clear(folder: &OwnedFd, left: &mut u64) -> io::Result<Vec<std::ffi::CString>>
         if name == c"." || name == c".." {
             continue;
         }
-        *left = left.checked_sub(1).ok_or_else(|| io::Error::other("there is too much in it"))?;
+        let too_many = || io::Error::other("the folder has too many entries");
+        *remaining = remaining.checked_sub(1).ok_or_else(too_many)?;
         let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
         if FileType::from_raw_mode(stat.st_mode).is_dir() {
             folders.push(name.to_owned());
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_goes_with_all_that_is_in_it_and_nothing_that_is_linked() {
+    fn a_folder_is_removed_with_its_contents_but_links_are_not_followed() {
         let parent = tempfile::tempdir().unwrap();
         let (tree, kept) = (parent.path().join("tree"), parent.path().join("kept"));
         fs::create_dir_all(tree.join("a/b/c")).unwrap();
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_deeper_than_any_stack_goes_too() {
+    fn a_folder_that_is_deeper_than_any_stack_is_removed() {
         let parent = tempfile::tempdir().unwrap();
         let tree = parent.path().join("tree");
         fs::create_dir(&tree).unwrap();

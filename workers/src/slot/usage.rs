@@ -1,36 +1,38 @@
 use std::{fs, time::Duration};
 
-/// What a child uses, as the kernel counts it: nothing that it says itself.
+/// A child's resource usage as the kernel counts it, not as the child reports it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
-    /// Processor time of all its threads.
+    /// CPU time of all its threads.
     pub(crate) cpu: Duration,
-    /// Bytes of memory that it has now.
+    /// Resident memory in bytes.
     pub(crate) memory: u64,
-    /// Bytes that it has read and written so far: it also works while no media time passes, moving the
-    /// index to the front or reading its output back.
-    pub(crate) moved: u64,
+    /// Bytes read and written so far. They also grow while no media time passes, for example when
+    /// the index is moved to the front or the output is read back.
+    pub(crate) io_bytes: u64,
 }
 
 impl Usage {
-    /// Of a process that is not reaped yet; nothing of one that is.
+    /// The usage of a process; zero once it has been reaped.
     pub(crate) fn of(process: u32) -> Self {
         let read = |name: &str| fs::read_to_string(format!("/proc/{process}/{name}"));
+        let cpu = read("stat").ok().and_then(|stat| ticks(&stat));
         let memory = read("statm").ok().and_then(|statm| pages(&statm)).unwrap_or(0);
         Self {
-            cpu: read("stat").ok().and_then(|stat| ticks(&stat)).map_or(Duration::ZERO, of_ticks),
+            cpu: cpu.map_or(Duration::ZERO, duration_of),
             memory: memory.saturating_mul(rustix::param::page_size() as u64),
-            moved: read("io").map_or(0, |io| moved(&io)),
+            io_bytes: read("io").map_or(0, |io| io_bytes(&io)),
         }
     }
 }
 
-fn of_ticks(ticks: u64) -> Duration {
-    let each = rustix::param::clock_ticks_per_second().max(1);
-    Duration::from_millis(ticks.saturating_mul(1_000) / each)
+fn duration_of(ticks: u64) -> Duration {
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    Duration::from_millis(ticks.saturating_mul(1_000) / per_second)
 }
 
-/// User and system time: the 14th and the 15th field. The 2nd, the program's name, may hold anything.
+/// User plus system time in clock ticks: fields 14 and 15 of `/proc/<pid>/stat`. Field 2, the
+/// program's name, may contain any character.
 fn ticks(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut times = fields.split_ascii_whitespace().skip(11);
@@ -38,12 +40,13 @@ fn ticks(stat: &str) -> Option<u64> {
     next()?.checked_add(next()?)
 }
 
-/// Resident pages: the 2nd field.
+/// Resident pages: field 2 of `/proc/<pid>/statm`.
 fn pages(statm: &str) -> Option<u64> {
     statm.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-fn moved(io: &str) -> u64 {
+/// Sum of `rchar` and `wchar` in `/proc/<pid>/io`.
+fn io_bytes(io: &str) -> u64 {
     let counters = io.lines().filter(|line| line.starts_with("rchar") || line.starts_with("wchar"));
     counters.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
@@ -53,17 +56,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernels_figures_are_read_whatever_a_process_calls_itself() {
+    fn proc_files_are_parsed_whatever_the_process_name_contains() {
         let stat = "42 (a) b 1 2 3) S 1 42 42 0 -1 4 1 2 3 4 700 50 9 9 39 19 1 0 5 6 7";
         assert_eq!(ticks(stat), Some(750));
         assert_eq!(pages("1000 200 30 4 0 5 0"), Some(200));
-        assert_eq!(moved("rchar: 5\nwchar: 7\nsyscr: 9\nread_bytes: 11\n"), 12);
+        assert_eq!(io_bytes("rchar: 5\nwchar: 7\nsyscr: 9\nread_bytes: 11\n"), 12);
     }
 
     #[test]
-    fn a_process_that_is_there_uses_something_and_one_that_is_not_uses_nothing() {
+    fn a_running_process_has_usage_and_a_missing_one_has_none() {
         let own = Usage::of(std::process::id());
-        assert!(own.memory > 1_000_000 && own.moved > 0, "{own:?}");
+        assert!(own.memory > 1_000_000 && own.io_bytes > 0, "{own:?}");
         assert_eq!(Usage::of(u32::MAX), Usage::default());
     }
 }

@@ -6,45 +6,45 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where root keeps what is of this machine until it is started again.
-const LOCKS: &str = "/run/ffapi/users";
+/// Folder of the lock files, shared by all workers on the machine and cleared at boot.
+const LOCK_FOLDER: &str = "/run/ffapi/users";
 
-/// The users that children become, where we are root: no two children are the same one at once, so
-/// that none can send another signals, or read or write what is another's.
+/// The user ids that children run as when the worker is root. No two running children share one, so
+/// that none can signal another, or read or write its files.
 #[derive(Debug, Clone)]
 pub(crate) struct Users {
-    /// A lock file for each that is taken: workers on one machine share it.
+    /// Folder with one lock file per id in use; shared by the workers on a machine.
     folder: PathBuf,
     ids: RangeInclusive<u32>,
 }
 
-/// A user that one child has; free again once this is dropped.
+/// The user id of one child; it is released when this is dropped.
 #[derive(Debug)]
 pub(crate) struct SlotUser {
-    /// The user's number, and that of its group.
+    /// The user id, and also the group id.
     pub(crate) id: u32,
     _lock: File,
 }
 
 impl Users {
-    /// These ids, for every worker on this machine.
+    /// Uses this range of ids, coordinated with every other worker on this machine.
     ///
     /// # Errors
-    /// When the lock files cannot be kept.
+    /// When the folder of the lock files cannot be created.
     pub(crate) fn of_machine(ids: RangeInclusive<u32>) -> io::Result<Self> {
-        Self::new(Path::new(LOCKS), ids)
+        Self::new(Path::new(LOCK_FOLDER), ids)
     }
 
-    /// These ids, for workers that share a folder.
+    /// Uses this range of ids, coordinated with workers that share the lock folder.
     fn new(folder: &Path, ids: RangeInclusive<u32>) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         Ok(Self { folder: folder.to_owned(), ids })
     }
 
-    /// The first that nobody has.
+    /// Takes the first free id.
     ///
     /// # Errors
-    /// When all are taken, or the folder cannot be used.
+    /// When all are in use, or the folder cannot be used.
     pub(crate) fn take(&self) -> io::Result<SlotUser> {
         for id in self.ids.clone() {
             let lock = File::create(self.folder.join(id.to_string()))?;
@@ -56,7 +56,7 @@ impl Users {
         }
         let (first, last) = (self.ids.start(), self.ids.end());
         Err(io::Error::other(format!(
-            "every user from {first} to {last} has a media child; `worker.child_uids` may name more"
+            "all user ids from {first} to {last} are in use; extend `worker.child_uids`"
         )))
     }
 }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_children_have_one_user_and_one_that_is_gone_leaves_its_user() {
+    fn children_have_different_users_and_release_them_when_they_end() {
         let folder = tempfile::tempdir().unwrap();
         let users = Users::new(folder.path(), 700..=701).unwrap();
         // Another worker on the same machine.

@@ -14,92 +14,92 @@ use ffapi_storage::{EgressError, Message};
 use url::Url;
 use uuid::Uuid;
 
-use super::{LEASE, Sender, signature::signatures};
+use super::{ENDPOINT_LEASE, Sender, signature::signatures};
 use crate::clock;
 
-/// What one try came to, for the endpoint.
+/// The result of one delivery attempt, as it affects the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Taken,
+enum DeliveryResult {
+    /// A 2xx response.
+    Delivered,
+    /// No response, or any other status.
     Failed {
-        /// It asks to be left alone for so long.
+        /// The response's `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// It says that it is gone.
+    /// A 410 response: the endpoint is gone.
     Gone,
 }
 
-/// Failures in a row from which an endpoint is left alone for a while.
-const PATIENT: u32 = 5;
-/// How long one endpoint may have a place that others wait for.
-const TURN: Duration = Duration::from_secs(10);
-/// However long an endpoint asks to be left alone.
-const A_DAY: Duration = Duration::from_hours(24);
-/// The longest that it is left alone.
-const LONGEST: Duration = Duration::from_mins(5);
+/// Consecutive failures after which an endpoint is paused.
+const PAUSE_AFTER_FAILURES: u32 = 5;
+/// How long one endpoint is drained before others get its slot.
+const MAX_DRAIN_TIME: Duration = Duration::from_secs(10);
+/// Upper limit of an accepted `Retry-After`.
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
+/// Longest pause after consecutive failures.
+const MAX_PAUSE: Duration = Duration::from_mins(5);
 
-/// Where an endpoint is; all whose address cannot be read are one.
+/// The endpoint's host; empty for all endpoints whose URL cannot be parsed.
 fn host(endpoint: &Endpoint) -> String {
     let url = endpoint.view.url.as_ref().and_then(|url| Url::parse(url).ok());
     url.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// How long an endpoint is left alone after so many failures in a row.
+/// How long an endpoint is paused after this many consecutive failures.
 fn pause(failures: u32) -> Duration {
-    let Some(more) = failures.checked_sub(PATIENT) else { return Duration::ZERO };
-    Duration::from_secs(1 << more.min(9)).min(LONGEST)
+    let Some(excess) = failures.checked_sub(PAUSE_AFTER_FAILURES) else { return Duration::ZERO };
+    Duration::from_secs(1 << excess.min(9)).min(MAX_PAUSE)
 }
 
 impl Sender {
-    /// Sends everything that is due at an endpoint, then gives it back.
+    /// Sends everything that is due at an endpoint, then releases its lease.
     pub(super) async fn drain(&self, mut endpoint: Endpoint) {
-        let outcome = self.drain_as_far_as_it_goes(&mut endpoint).await;
-        let asked_for = outcome.unwrap_or_else(|error| {
+        let outcome = self.drain_due(&mut endpoint).await;
+        let retry_after = outcome.unwrap_or_else(|error| {
             tracing::warn!(%error, webhook = %endpoint.view.id, "deliveries wait for the database");
             Duration::ZERO
         });
-        let open_until = clock::now().plus(pause(endpoint.failures).max(asked_for));
+        let open_until = clock::now().plus(pause(endpoint.failures).max(retry_after));
         if let Err(error) = webhooks::release(&self.database, &endpoint, open_until).await {
-            tracing::debug!(%error, "an endpoint's lease runs out by itself");
+            tracing::debug!(%error, "cannot release an endpoint; its lease will expire");
         }
     }
 
-    /// Answers how long the endpoint asks to be left alone.
-    async fn drain_as_far_as_it_goes(
-        &self,
-        endpoint: &mut Endpoint,
-    ) -> Result<Duration, ProjectionError> {
+    /// Sends deliveries until none is due or the endpoint has to wait; returns how long it has to.
+    async fn drain_due(&self, endpoint: &mut Endpoint) -> Result<Duration, ProjectionError> {
         let start = Instant::now();
         loop {
-            // Others have their turn; what is left is taken again at once.
-            if start.elapsed() >= TURN {
+            // Others get a turn; the remaining deliveries are claimed again soon.
+            if start.elapsed() >= MAX_DRAIN_TIME {
                 return Ok(Duration::ZERO);
             }
-            // One that fails is tried with one at a time.
-            let most = if endpoint.failures > 0 { 1 } else { endpoint.view.concurrency.max(1) };
-            let wanted = usize::try_from(most).unwrap_or(usize::MAX);
-            let (place, tenant) = (host(endpoint), endpoint.view.tenant.as_str());
-            let mut turn = match self.hosts.admit(&place, tenant, wanted, Instant::now()) {
-                Ok(turn) => turn,
-                // It waits in its rows, in its order, and takes no place of others.
+            // A failing endpoint is sent one request at a time.
+            let max = if endpoint.failures > 0 { 1 } else { endpoint.view.concurrency.max(1) };
+            let wanted = usize::try_from(max).unwrap_or(usize::MAX);
+            let (host, tenant) = (host(endpoint), endpoint.view.tenant.as_str());
+            let mut permit = match self.hosts.admit(&host, tenant, wanted, Instant::now()) {
+                Ok(permit) => permit,
+                // Its deliveries wait in the database, in order, and occupy no slot.
                 Err(wait) => return Ok(wait),
             };
-            let most = u32::try_from(turn.granted).unwrap_or(most);
-            let due = webhooks::due(&self.database, endpoint, clock::now(), most).await?;
-            turn.only(due.len());
+            let max = u32::try_from(permit.granted).unwrap_or(max);
+            let due = webhooks::due(&self.database, endpoint, clock::now(), max).await?;
+            permit.shrink_to(due.len());
             if due.is_empty() {
                 return Ok(Duration::ZERO);
             }
-            let tries = due.iter().map(|due| self.try_one(endpoint, due));
-            let tried = futures::future::join_all(tries).await;
-            drop(turn);
+            let attempts = due.iter().map(|due| self.try_one(endpoint, due));
+            let results = futures::future::join_all(attempts).await;
+            drop(permit);
             failpoint::hit("webhooks.before_record");
-            let outcomes: Vec<Outcome> = tried.iter().map(|(outcome, _)| outcome.clone()).collect();
-            let until = clock::now().plus(LEASE);
+            let outcomes = results.iter().map(|(outcome, _)| outcome.clone());
+            let outcomes: Vec<Outcome> = outcomes.collect();
+            let until = clock::now().plus(ENDPOINT_LEASE);
             webhooks::record(&self.database, endpoint, &outcomes, until).await?;
             failpoint::hit("webhooks.after_record");
-            for (outcome, verdict) in &tried {
-                if *verdict == Verdict::Taken {
+            for (outcome, result) in &results {
+                if *result == DeliveryResult::Delivered {
                     endpoint.failures = 0;
                     endpoint.failing_since = None;
                 } else {
@@ -107,35 +107,39 @@ impl Sender {
                     endpoint.failing_since = endpoint.failing_since.or(Some(outcome.at));
                 }
             }
-            if let Some(by) = self.verdict(endpoint, &tried) {
+            if let Some(by) = self.reason_to_disable(endpoint, &results) {
                 self.disable(endpoint, by).await;
                 return Ok(Duration::ZERO);
             }
-            let asked_for = tried.iter().filter_map(|(_, verdict)| match verdict {
-                Verdict::Failed { retry_after } => *retry_after,
-                Verdict::Taken | Verdict::Gone => None,
+            let retry_after = results.iter().filter_map(|(_, result)| match result {
+                DeliveryResult::Failed { retry_after } => *retry_after,
+                DeliveryResult::Delivered | DeliveryResult::Gone => None,
             });
-            if let Some(asked_for) = asked_for.max() {
-                return Ok(asked_for);
+            if let Some(retry_after) = retry_after.max() {
+                return Ok(retry_after);
             }
-            if endpoint.failures >= PATIENT {
+            if endpoint.failures >= PAUSE_AFTER_FAILURES {
                 return Ok(Duration::ZERO);
             }
         }
     }
 
-    /// Why nothing more is to be sent there, if so.
-    fn verdict(&self, endpoint: &Endpoint, tried: &[(Outcome, Verdict)]) -> Option<DisabledBy> {
-        if tried.iter().any(|(_, verdict)| *verdict == Verdict::Gone) {
+    /// Why the endpoint must be disabled, if it must.
+    fn reason_to_disable(
+        &self,
+        endpoint: &Endpoint,
+        results: &[(Outcome, DeliveryResult)],
+    ) -> Option<DisabledBy> {
+        if results.iter().any(|(_, result)| *result == DeliveryResult::Gone) {
             return Some(DisabledBy::Gone);
         }
         let failing = endpoint.failing_since.map(|since| clock::now().since(since));
-        let most = Duration::from_secs(self.config.disable_after);
-        (failing? >= most).then_some(DisabledBy::Failing)
+        let max = Duration::from_secs(self.config.disable_after);
+        (failing? >= max).then_some(DisabledBy::Failing)
     }
 
     async fn disable(&self, endpoint: &Endpoint, by: DisabledBy) {
-        // A job's or batch's own endpoint is no aggregate: its rows fail by their schedule.
+        // A job's or batch's own endpoint is not an aggregate: its deliveries fail by the schedule.
         if endpoint.view.secret == 0 {
             return;
         }
@@ -143,40 +147,41 @@ impl Sender {
         let caller = Caller::process("webhooks");
         let command = WebhookCommand::Disable { by };
         let outcome = self.commands.handle::<Webhook>(tenant, &id, &caller, command).await;
-        tracing::info!(webhook = id, ?by, ?outcome, "a webhook is disabled");
+        tracing::info!(webhook = id, ?by, ?outcome, "webhook endpoint disabled");
     }
 
-    async fn try_one(&self, endpoint: &Endpoint, due: &Due) -> (Outcome, Verdict) {
+    /// Makes one delivery attempt.
+    async fn try_one(&self, endpoint: &Endpoint, due: &Due) -> (Outcome, DeliveryResult) {
         let (at, start) = (clock::now(), Instant::now());
         let answer = self.send(endpoint, due, at).await;
         let latency = start.elapsed();
         let number = due.attempts.saturating_add(1);
         let (status, body, error, retry_after) = match answer {
             Ok(answer) => {
-                let retry_after = answer.retry_after.map(|wait| wait.min(A_DAY));
+                let retry_after = answer.retry_after.map(|wait| wait.min(MAX_RETRY_AFTER));
                 (Some(answer.status), Some(answer.body), None, retry_after)
             }
             Err(error) => (None, None, Some(error), None),
         };
-        let verdict = match status {
-            Some(200..=299) => Verdict::Taken,
-            Some(410) => Verdict::Gone,
-            _ => Verdict::Failed { retry_after },
+        let result = match status {
+            Some(200..=299) => DeliveryResult::Delivered,
+            Some(410) => DeliveryResult::Gone,
+            _ => DeliveryResult::Failed { retry_after },
         };
-        let delivered = verdict == Verdict::Taken;
+        let delivered = result == DeliveryResult::Delivered;
         let next_at = if delivered { None } else { self.next_try(number, retry_after) };
         let id = due.id.clone();
         let outcome = Outcome { id, number, at, latency, status, error, body, delivered, next_at };
-        (outcome, verdict)
+        (outcome, result)
     }
 
-    /// When the try after this one is due; none if there is none.
+    /// When the attempt after attempt `number` is due; none after the last one.
     fn next_try(&self, number: u32, retry_after: Option<Duration>) -> Option<Timestamp> {
         let nth = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
         let wait = Duration::from_secs(*self.config.schedule.get(nth)?);
-        // Up to a tenth more by chance, and never sooner than was asked for.
-        let chance = u32::try_from(Uuid::now_v7().as_u128() & 0xff).unwrap_or(0);
-        let wait = wait.saturating_add(wait.saturating_mul(chance) / 2_560);
+        // Jitter of up to a tenth, and never sooner than `Retry-After`.
+        let jitter = u32::try_from(Uuid::now_v7().as_u128() & 0xff).unwrap_or(0);
+        let wait = wait.saturating_add(wait.saturating_mul(jitter) / 2_560);
         Some(clock::now().plus(wait.max(retry_after.unwrap_or_default())))
     }
 
@@ -187,7 +192,7 @@ impl Sender {
         at: Timestamp,
     ) -> Result<ffapi_storage::Answer, String> {
         let url = endpoint.view.url.as_ref().and_then(|url| Url::parse(url).ok());
-        let url = url.ok_or("its address was erased")?;
+        let url = url.ok_or("the endpoint's URL was erased")?;
         let secrets = self.secrets(endpoint, at).await?;
         let timestamp = at.as_millis() / 1_000;
         let headers = vec![
@@ -204,7 +209,7 @@ impl Sender {
         answer.map_err(|error: EgressError| error.to_string())
     }
 
-    /// What signs: the newest secret, and the one before while it counts.
+    /// The secrets to sign with: the newest one, and the previous one while it is still valid.
     async fn secrets(&self, endpoint: &Endpoint, at: Timestamp) -> Result<Vec<Vec<u8>>, String> {
         let view = &endpoint.view;
         let mut names = Vec::new();
@@ -224,15 +229,15 @@ impl Sender {
     }
 
     async fn secret(&self, endpoint: &Endpoint, name: String) -> Result<Vec<u8>, String> {
-        let used = (endpoint.view.id, name);
-        if let Some(secret) = self.secrets.lock().await.get(&used) {
+        let cache_key = (endpoint.view.id, name);
+        if let Some(secret) = self.secrets.lock().await.get(&cache_key) {
             return Ok(secret.clone());
         }
-        let (_, name) = &used;
-        // Not held while the vault answers: others' secrets may be known.
-        let found = self.vault.read(name).await.map_err(|error| error.to_string())?;
-        let secret = found.ok_or("its secret is not in the vault")?;
-        self.secrets.lock().await.put(used, secret.clone());
+        let (_, name) = &cache_key;
+        // The lock is not held while the vault answers, so that cached secrets stay available.
+        let stored = self.vault.read(name).await.map_err(|error| error.to_string())?;
+        let secret = stored.ok_or("the endpoint's secret is not in the vault")?;
+        self.secrets.lock().await.put(cache_key, secret.clone());
         Ok(secret)
     }
 }
@@ -242,10 +247,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn from_five_failures_on_an_endpoint_is_left_alone_ever_longer_to_a_limit() {
-        assert_eq!(pause(PATIENT - 1), Duration::ZERO);
-        assert_eq!(pause(PATIENT), Duration::from_secs(1));
-        assert_eq!(pause(PATIENT + 3), Duration::from_secs(8));
-        assert_eq!(pause(1_000), LONGEST);
+    fn pauses_start_after_five_failures_and_double_up_to_a_limit() {
+        assert_eq!(pause(PAUSE_AFTER_FAILURES - 1), Duration::ZERO);
+        assert_eq!(pause(PAUSE_AFTER_FAILURES), Duration::from_secs(1));
+        assert_eq!(pause(PAUSE_AFTER_FAILURES + 3), Duration::from_secs(8));
+        assert_eq!(pause(1_000), MAX_PAUSE);
     }
 }

@@ -1,10 +1,10 @@
-//! Standard Webhooks 1.0.0: what is signed, with what, and how that is written.
+//! Signatures of Standard Webhooks 1.0.0: HMAC-SHA256 of `id.timestamp.body`, in Base64.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// The `webhook-signature`: one for each secret, parted by spaces.
+/// The `webhook-signature` header: one signature per secret, separated by spaces.
 pub(super) fn signatures(secrets: &[Vec<u8>], id: &str, timestamp: u64, body: &str) -> String {
     let signed = format!("{id}.{timestamp}.{body}");
     let signatures = secrets.iter().filter_map(|secret| {
@@ -19,17 +19,17 @@ pub(super) fn signatures(secrets: &[Vec<u8>], id: &str, timestamp: u64, body: &s
 mod tests {
     use super::*;
 
-    /// The example of the specification's own reference libraries.
+    /// The example of the specification's reference libraries.
     #[test]
-    fn a_signature_is_the_one_of_the_specification() {
+    fn signatures_match_the_specification() {
         let secret = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
-        let said = signatures(
+        let header = signatures(
             &[secret.clone(), secret],
             "msg_p5jXN8AQM9LWM0D4loKWxJek",
             1_614_265_330,
             r#"{"test": 2432232314}"#,
         );
         let one = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
-        assert_eq!(said, format!("{one} {one}"));
+        assert_eq!(header, format!("{one} {one}"));
     }
 }

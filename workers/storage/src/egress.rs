@@ -1,5 +1,5 @@
-//! Requests of ours to places that users name. Every address is looked at before it is connected
-//! to, and nothing else is connected to.
+//! Outgoing requests to URLs that users provide. Every address is checked before it is connected
+//! to, and only checked addresses are connected to.
 
 mod post;
 
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use ffapi_domain::{Network, egress::may_go};
+use ffapi_domain::{Network, egress::may_connect};
 use futures::StreamExt;
 use hickory_resolver::{
     TokioResolver,
@@ -29,17 +29,17 @@ use tokio::io::AsyncWriteExt;
 
 pub use self::post::{Answer, Message};
 
-/// Where requests of ours may go, and how far.
+/// Limits of outgoing requests.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EgressConfig {
-    /// Addresses beside those of the public internet, like `10.1.0.0/16`: a text with commas, or a
-    /// list.
+    /// Networks that are allowed in addition to the public internet, like `10.1.0.0/16`: a
+    /// comma-separated text or a list.
     #[serde(deserialize_with = "networks")]
     pub allow: Vec<Network>,
-    /// A name server to ask, like `127.0.0.1:53`, instead of the system's.
+    /// A name server to use instead of the system's, like `127.0.0.1:53`.
     pub dns: Option<SocketAddr>,
-    /// Seconds for a whole file.
+    /// Timeout for downloading a file, in seconds.
     pub timeout: u64,
 }
 
@@ -65,52 +65,52 @@ fn networks<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Network>, D
     }
 }
 
-/// Why nothing came from there.
+/// Why an outgoing request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EgressError {
-    /// It is not a place that requests of ours may go to. Where that is, is not for whoever asked: it
-    /// would be a map of our network.
+    /// The host resolves to an address that is not allowed. The error does not contain the address,
+    /// which would reveal our network to the client.
     #[error("{host} is at an address that is not allowed: only the public internet is")]
     Closed {
-        /// As it was named.
+        /// The host as the URL names it.
         host: String,
     },
-    /// Its name means nothing.
+    /// The host name does not exist.
     #[error("there is no host {0}")]
     NoHost(String),
-    /// It sends us elsewhere too often, or to something that is no web address.
-    #[error("{0} redirects too often or to no web address")]
+    /// The host redirects too often, or to a URL that is not a plain HTTP one.
+    #[error("{0} redirects too often or to an invalid URL")]
     Redirects(String),
-    /// It says that there is no such thing.
+    /// The host answered with an error status.
     #[error("{host} answered {status}")]
     Refused {
-        /// Who.
+        /// The host as the URL names it.
         host: String,
-        /// With what.
+        /// The status of the response.
         status: StatusCode,
     },
-    /// It sends too much.
+    /// The response is larger than the limit.
     #[error("{host} sends more than {max} bytes")]
     TooLarge {
-        /// Who.
+        /// The host as the URL names it.
         host: String,
-        /// Bytes.
+        /// The limit in bytes.
         max: u64,
     },
-    /// It does not answer, breaks off, or is too slow.
+    /// The host does not answer, disconnects, or is too slow.
     #[error("{host} cannot be reached: {why}")]
     Unreachable {
-        /// Who.
+        /// The host as the URL names it.
         host: String,
-        /// What was seen; without the address that was asked for, which may hold a signature.
+        /// The cause, without the URL, which may contain a signature.
         why: String,
     },
-    /// The disk here fails.
-    #[error("it cannot be written here")]
+    /// The downloaded file cannot be written to the local disk.
+    #[error("the download cannot be written to disk")]
     Disk(#[from] io::Error),
 }
 
-/// The one way out.
+/// The client for all outgoing requests to user-provided URLs.
 #[derive(Debug, Clone)]
 pub struct Egress {
     client: Client,
@@ -118,16 +118,18 @@ pub struct Egress {
     timeout: Duration,
 }
 
-const CONNECT: Duration = Duration::from_secs(10);
-/// How long nothing may come.
-const SILENCE: Duration = Duration::from_secs(30);
-const REDIRECTS: usize = 5;
+/// How long connecting to a host may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a response may pause.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// Redirects that are followed.
+const MAX_REDIRECTS: usize = 5;
 
 impl Egress {
-    /// As configured.
+    /// Creates a client with these limits.
     ///
     /// # Errors
-    /// When the system has no name servers, or no client can be made.
+    /// When the resolver or the HTTP client cannot be created.
     pub fn new(config: &EgressConfig) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let allow: Arc<[Network]> = config.allow.clone().into();
         let resolver = match config.dns {
@@ -135,23 +137,23 @@ impl Egress {
             Some(server) => Some(resolver(server)?),
         };
         let client = Client::builder()
-            // No proxy of the environment sees what we ask, or goes where we may not.
+            // A proxy from the environment would see the requests and bypass the address check.
             .no_proxy()
             .redirect(redirect::Policy::none())
-            .dns_resolver(Guarded { resolver, allow: Arc::clone(&allow) })
-            .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
-            // A connection that is kept could outlive the look at its address.
+            .dns_resolver(CheckedResolver { resolver, allow: Arc::clone(&allow) })
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            // A pooled connection would bypass the address check of later requests.
             .pool_max_idle_per_host(0)
             .user_agent(concat!("ffapi/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self { client, allow, timeout: Duration::from_secs(config.timeout) })
     }
 
-    /// Writes what stands at a web address into a file; answers its bytes.
+    /// Downloads a URL into a file, following redirects; returns the number of bytes.
     ///
     /// # Errors
-    /// As [`EgressError`] says.
+    /// See [`EgressError`].
     pub async fn fetch(&self, url: &Url, to: &Path, max: u64) -> Result<u64, EgressError> {
         let fetching = self.fetch_in_time(url, to, max);
         tokio::time::timeout(self.timeout, fetching).await.unwrap_or_else(|_| {
@@ -161,7 +163,7 @@ impl Egress {
     }
 
     async fn fetch_in_time(&self, url: &Url, to: &Path, max: u64) -> Result<u64, EgressError> {
-        let (response, url) = self.follow(url.clone()).await?;
+        let (response, url) = self.get_following_redirects(url.clone()).await?;
         let too_large = || EgressError::TooLarge { host: host(&url), max };
         if response.content_length().is_some_and(|length| length > max) {
             return Err(too_large());
@@ -180,10 +182,10 @@ impl Egress {
         Ok(written)
     }
 
-    /// Asks, and asks where it is sent to, looking at each place anew.
-    async fn follow(&self, mut url: Url) -> Result<(Response, Url), EgressError> {
-        for _ in 0..=REDIRECTS {
-            self.look_at(&url)?;
+    /// Requests a URL and follows redirects, checking every address again.
+    async fn get_following_redirects(&self, mut url: Url) -> Result<(Response, Url), EgressError> {
+        for _ in 0..=MAX_REDIRECTS {
+            self.check_address(&url)?;
             let response = self.client.get(url.clone()).send().await;
             let response = response.map_err(|error| unreachable_because(&url, &error))?;
             let status = response.status();
@@ -195,26 +197,27 @@ impl Egress {
             }
             let to = response.headers().get(header::LOCATION).and_then(|to| to.to_str().ok());
             let next = to.and_then(|to| url.join(to).ok());
-            let lost = || EgressError::Redirects(host(&url));
-            url = next.filter(is_web).ok_or_else(lost)?;
+            let invalid = || EgressError::Redirects(host(&url));
+            url = next.filter(is_web).ok_or_else(invalid)?;
         }
         Err(EgressError::Redirects(host(&url)))
     }
 
-    /// Refuses a host that is an address of its own, which no name server is asked about.
-    fn look_at(&self, url: &Url) -> Result<(), EgressError> {
+    /// Rejects a URL whose host is a forbidden literal IP address; the resolver checks names.
+    fn check_address(&self, url: &Url) -> Result<(), EgressError> {
         let address = match url.host() {
             Some(url::Host::Ipv4(v4)) => IpAddr::V4(v4),
             Some(url::Host::Ipv6(v6)) => IpAddr::V6(v6),
             Some(url::Host::Domain(_)) | None => return Ok(()),
         };
-        if may_go(address, &self.allow) {
+        if may_connect(address, &self.allow) {
             return Ok(());
         }
-        Err(closed(url, address))
+        Err(forbidden(url, address))
     }
 }
 
+/// True for an HTTP URL without credentials.
 fn is_web(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https")
         && url.has_host()
@@ -226,47 +229,48 @@ fn host(url: &Url) -> String {
     url.host_str().unwrap_or_default().to_owned()
 }
 
-/// The refusal of an address; the operator alone is told which it is.
-fn closed(url: &Url, address: IpAddr) -> EgressError {
+/// The error for a forbidden address; the address itself is only logged.
+fn forbidden(url: &Url, address: IpAddr) -> EgressError {
     let host = host(url);
-    tracing::debug!(host, %address, "nothing is asked of a closed address");
+    tracing::debug!(host, %address, "request to a forbidden address rejected");
     EgressError::Closed { host }
 }
 
-/// What a failed request tells: our own refusals as they are, the rest in its own words.
+/// Maps a failed request: the resolver's own errors by kind, others by the message of their
+/// innermost cause.
 fn unreachable_because(url: &Url, error: &reqwest::Error) -> EgressError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     let mut why = String::new();
     while let Some(error) = cause {
-        if let Some(Looked::Closed(address)) = error.downcast_ref() {
-            return closed(url, *address);
+        if let Some(ResolveError::Forbidden(address)) = error.downcast_ref() {
+            return forbidden(url, *address);
         }
-        if let Some(Looked::Nobody) = error.downcast_ref() {
+        if let Some(ResolveError::NoSuchHost) = error.downcast_ref() {
             return EgressError::NoHost(host(url));
         }
-        // The innermost says it best, and names no address.
+        // The innermost message is the most precise, and contains no URL.
         why = error.to_string();
         cause = error.source();
     }
     EgressError::Unreachable { host: host(url), why }
 }
 
-/// What a look at a host's addresses found.
+/// Why a host name was not resolved.
 #[derive(Debug, thiserror::Error)]
-enum Looked {
-    #[error("{0} is no address of the public internet")]
-    Closed(IpAddr),
+enum ResolveError {
+    #[error("{0} is not an address of the public internet")]
+    Forbidden(IpAddr),
     #[error("there is no such host")]
-    Nobody,
+    NoSuchHost,
 }
 
-/// Name servers whose answers are looked at: what is connected to is what was looked at.
-struct Guarded {
+/// A DNS resolver that checks the addresses it returns, so that only checked ones are connected to.
+struct CheckedResolver {
     resolver: Option<TokioResolver>,
     allow: Arc<[Network]>,
 }
 
-impl Resolve for Guarded {
+impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let (resolver, allow) = (self.resolver.clone(), Arc::clone(&self.allow));
         Box::pin(async move {
@@ -274,7 +278,7 @@ impl Resolve for Guarded {
             let found: Vec<SocketAddr> = match resolver {
                 None => match tokio::net::lookup_host((host, 0)).await {
                     Ok(found) => found.collect(),
-                    Err(error) if says_nobody(&error) => Vec::new(),
+                    Err(error) if is_no_such_host(&error) => Vec::new(),
                     Err(error) => return Err(error.into()),
                 },
                 Some(resolver) => match resolver.lookup_ip(host).await {
@@ -284,22 +288,22 @@ impl Resolve for Guarded {
                 },
             };
             if found.is_empty() {
-                return Err(Looked::Nobody.into());
+                return Err(ResolveError::NoSuchHost.into());
             }
-            // One closed address among open ones is no accident.
-            if let Some(closed) = found.iter().find(|at| !may_go(at.ip(), &allow)) {
-                return Err(Looked::Closed(closed.ip()).into());
+            // A single forbidden address among allowed ones is suspicious: reject all.
+            if let Some(forbidden) = found.iter().find(|at| !may_connect(at.ip(), &allow)) {
+                return Err(ResolveError::Forbidden(forbidden.ip()).into());
             }
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
 }
 
-/// True if the system's resolver knows that there is no such host, and not only that it cannot tell now:
-/// its kind of error says neither.
-fn says_nobody(error: &io::Error) -> bool {
+/// True if the system's resolver reports that the host does not exist, as opposed to a temporary
+/// failure: the error kind does not distinguish them.
+fn is_no_such_host(error: &io::Error) -> bool {
     let why = error.to_string();
-    ["Name or service not known", "No address associated"].iter().any(|nobody| why.contains(nobody))
+    ["Name or service not known", "No address associated"].iter().any(|text| why.contains(text))
 }
 
 fn resolver(server: SocketAddr) -> Result<TokioResolver, Box<dyn Error + Send + Sync>> {
@@ -309,7 +313,7 @@ fn resolver(server: SocketAddr) -> Result<TokioResolver, Box<dyn Error + Send + 
     }
     let config = ResolverConfig::from_parts(None, vec![], vec![name_server]);
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-    // Each request asks anew: what a name meant a moment ago is no promise.
+    // Each request resolves the name again, because it may have changed.
     builder.options_mut().cache_size = 0;
     Ok(builder.build()?)
 }

@@ -1,22 +1,22 @@
-/// Why bytes could not be had or kept.
+/// Why a storage operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// Nothing stands there.
+    /// There is no object at this location.
     #[error("{0} does not exist")]
     NotFound(String),
-    /// Other bytes stand there, and they are to stay.
+    /// Another file exists at this location, and it must not be replaced.
     #[error("{0} exists already; choose another name or set `overwrite` to `replace`")]
     Exists(String),
-    /// More bytes came than are allowed.
+    /// More bytes were sent than the limit allows.
     #[error("more than {max} bytes were sent")]
     TooLarge {
-        /// Bytes.
+        /// The limit in bytes.
         max: u64,
     },
-    /// The sender broke off.
-    #[error("the sender broke off: {0}")]
-    BrokenOff(String),
-    /// The disk or network below is in trouble.
+    /// The transfer ended early: the sender disconnected, or the operation was cancelled.
+    #[error("the transfer was interrupted: {0}")]
+    Interrupted(String),
+    /// The underlying disk or network failed.
     #[error("storage cannot be used")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -1,7 +1,8 @@
-//! Where bytes live, and how they come from the web.
+//! Storage of uploads and outputs, and outgoing HTTP requests.
 //!
-//! One local store so far. Paths under `.uploads` and `.staging` are ours; a user's location can
-//! name neither. A file gets its final name only when every byte of it is on disk.
+//! The only backend is a local folder. The paths under `.uploads` and `.staging` are internal: a
+//! user's location cannot name them. A file gets its final name only once all of its bytes are on
+//! disk.
 
 mod egress;
 mod error;

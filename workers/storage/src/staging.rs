@@ -24,11 +24,11 @@ use crate::{Received, Storage, StorageError};
 /// A file in the staging folder of an attempt.
 #[derive(Debug, Clone)]
 pub struct Staged {
-    /// Whose output it is to be.
+    /// The job whose output it is.
     pub job: JobId,
-    /// Which attempt made it.
+    /// The attempt that produced it.
     pub attempt: u32,
-    /// What it is called there.
+    /// The file name in the staging folder.
     pub name: String,
 }
 
@@ -41,25 +41,27 @@ impl Storage {
         self.root.join(".staging").join(job.to_string()).join(attempt.to_string())
     }
 
-    /// Takes a finished file, by its open descriptor, into the attempt's staging folder: hashed, on
-    /// disk, ours alone. Whoever made it must be gone: what is hashed is what stays.
+    /// Moves a finished file, given as an open descriptor, into the attempt's staging folder: it is
+    /// hashed, synced to disk and owned by the service. The process that wrote it must have ended,
+    /// so that the hashed contents are final.
     ///
     /// # Errors
-    /// When the disk fails, and `BrokenOff` when it is called off: hashing takes as long as the file is.
+    /// When the disk fails; `Interrupted` when it is cancelled, because hashing a large file takes
+    /// long.
     pub async fn stage(
         &self,
         staged: &Staged,
         from: File,
-        called_off: CancellationToken,
+        cancelled: CancellationToken,
     ) -> Result<Received, StorageError> {
         let to = self.path(staged);
         blocking(move || {
             make_folder_of(&to)?;
-            own(&from)?;
-            // Never written over: it could have another name already.
+            take_ownership(&from)?;
+            // Never overwritten in place: the file may already be published under another name.
             let _ = fs::remove_file(&to);
             let staged = link(&from, &to).or_else(|_| copy(&from, &to))?;
-            let received = digest(&staged, &called_off)?;
+            let received = digest(&staged, &cancelled)?;
             staged.sync_all()?;
             sync_folder(&to)?;
             Ok(received)
@@ -67,11 +69,12 @@ impl Storage {
         .await
     }
 
-    /// Gives a staged file its final name beside the one in staging, which tells until the job is over
-    /// whose file it is: the same bytes of another's are another file. Doing it again is harmless.
+    /// Publishes a staged file: links it under its final name. The staged name is kept until the
+    /// job has ended, because it identifies the file: equal bytes of another job are a different
+    /// file. Idempotent.
     ///
     /// # Errors
-    /// `Exists` when another file stands there and is to stay; else when the disk fails.
+    /// `Exists` when another file exists there and must not be replaced; else when the disk fails.
     pub async fn publish(
         &self,
         staged: &Staged,
@@ -82,27 +85,27 @@ impl Storage {
         let (from, file) = (self.path(staged), self.file(to)?);
         let (shown, sha256, job) = (to.to_string(), sha256.to_owned(), staged.job);
         blocking(move || {
-            if same(&from, &file) {
-                // Whoever linked it may have died before that was safe.
+            if is_same_file(&from, &file) {
+                // The process that linked it may have died before the folder was synced.
                 return sync_folder(&file);
             }
             if !from.exists() {
-                // Delivered by a version that moved files out of staging.
-                if hash(&file).is_ok_and(|found| found.sha256 == sha256) {
+                // Published by an older version that moved files out of staging.
+                if hash_file(&file).is_ok_and(|existing| existing.sha256 == sha256) {
                     return Ok(());
                 }
-                let lost = format!("the sealed output of {job} is not in staging");
-                return Err(StorageError::unavailable(lost));
+                let missing = format!("the sealed output of {job} is not in staging");
+                return Err(StorageError::unavailable(missing));
             }
             make_folder_of(&file)?;
             let linked = match overwrite {
-                // Unlike a rename, a link never replaces what somebody else put there just now.
+                // Unlike a rename, a link never replaces a file that was created just now.
                 Overwrite::Fail => fs::hard_link(&from, &file),
                 Overwrite::Replace => replace(&from, &file),
             };
             match linked {
-                // Who resumes a delivery may meet whoever began it.
-                Err(_) if same(&from, &file) => {}
+                // Another process delivering the same output was faster.
+                Err(_) if is_same_file(&from, &file) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     return Err(StorageError::Exists(shown));
                 }
@@ -113,8 +116,8 @@ impl Storage {
         .await
     }
 
-    /// Takes back what was published of a job that failed before all of it was: the files that are still
-    /// the ones in staging, and no others. Staging itself stays.
+    /// Removes published outputs of a job that failed before all of them were published: only files
+    /// that are still identical with the staged ones. The staged files are kept.
     ///
     /// # Errors
     /// When the disk fails.
@@ -124,15 +127,15 @@ impl Storage {
             files.push((self.path(staged), self.file(to)?));
         }
         blocking(move || {
-            for (from, file) in files.iter().filter(|(from, file)| same(from, file)) {
-                // Moved first and looked at again: another's file may have taken its place just now.
-                let moved = beside(from);
+            for (from, file) in files.iter().filter(|(from, file)| is_same_file(from, file)) {
+                // Moved first and checked again: another job may have replaced it just now.
+                let moved = unique_sibling(from);
                 match fs::rename(file, &moved) {
                     Ok(()) => {}
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     Err(error) => return Err(error.into()),
                 }
-                if from.exists() && !same(from, &moved) {
+                if from.exists() && !is_same_file(from, &moved) {
                     let _ = fs::hard_link(&moved, file);
                 }
                 fs::remove_file(&moved)?;
@@ -143,14 +146,15 @@ impl Storage {
         .await
     }
 
-    /// Forgets what the attempts at a job staged up to one of them: later ones may be at it.
+    /// Deletes what a job's attempts up to and including `last` have staged; later ones may be
+    /// running.
     pub async fn clear_staging(&self, job: JobId, last: u32) {
         for attempt in 1..=last {
             self.drop_staging(job, attempt).await;
         }
     }
 
-    /// The jobs of every tenant of which something was staged before a moment and is still there.
+    /// The jobs of all tenants with staging folders that have not changed since `before`.
     ///
     /// # Errors
     /// When the disk fails.
@@ -162,11 +166,11 @@ impl Storage {
         blocking(move || {
             let mut old = Vec::new();
             for folder in fs::read_dir(&root)?.flatten() {
-                let Some(tenant) = named::<Tenant>(&folder) else { continue };
+                let Some(tenant) = parse_name::<Tenant>(&folder) else { continue };
                 let jobs = fs::read_dir(folder.path().join(".staging"));
                 for job in jobs.into_iter().flatten().flatten() {
                     let changed = job.metadata().and_then(|meta| meta.modified());
-                    if let (Some(id), Ok(changed)) = (named(&job), changed)
+                    if let (Some(id), Ok(changed)) = (parse_name(&job), changed)
                         && changed < before
                     {
                         old.push((tenant.clone(), id));
@@ -178,19 +182,19 @@ impl Storage {
         .await
     }
 
-    /// Forgets everything an attempt staged.
+    /// Deletes everything that an attempt staged.
     pub async fn drop_staging(&self, job: JobId, attempt: u32) {
         let folder = self.staging(job, attempt);
         let _ = tokio::fs::remove_dir_all(&folder).await;
         if let Some(of_job) = folder.parent() {
-            // Only goes away with the last attempt.
+            // Fails, as intended, while other attempts have staged files.
             let _ = tokio::fs::remove_dir(of_job).await;
         }
     }
 }
 
-/// What an entry of a folder is called, if it is called so.
-fn named<T: FromStr>(entry: &fs::DirEntry) -> Option<T> {
+/// Parses the name of a directory entry; none if it is not a valid `T`.
+fn parse_name<T: FromStr>(entry: &fs::DirEntry) -> Option<T> {
     entry.file_name().to_str()?.parse().ok()
 }
 
@@ -200,41 +204,41 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(StorageError::unavailable)?
 }
 
-/// Makes a file that somebody else made ours, and readable to nobody else.
-fn own(file: &File) -> io::Result<()> {
+/// Makes the service the owner of a file, and the only user who can read it.
+fn take_ownership(file: &File) -> io::Result<()> {
     fchown(file, Some(geteuid().as_raw()), Some(getegid().as_raw()))?;
     file.set_permissions(fs::Permissions::from_mode(0o600))
 }
 
-/// A name in the same folder that nobody has.
-fn beside(path: &Path) -> PathBuf {
+/// An unused path in the same folder.
+fn unique_sibling(path: &Path) -> PathBuf {
     path.with_extension(Uuid::now_v7().simple().to_string())
 }
 
-/// Gives a file a second name in the place of another's.
+/// Links a file under a second name, atomically replacing an existing file.
 fn replace(from: &Path, to: &Path) -> io::Result<()> {
-    let beside = beside(from);
-    fs::hard_link(from, &beside)?;
-    let renamed = fs::rename(&beside, to);
-    // It stays where both were names of one file already.
-    let _ = fs::remove_file(&beside);
+    let temporary = unique_sibling(from);
+    fs::hard_link(from, &temporary)?;
+    let renamed = fs::rename(&temporary, to);
+    // A rename keeps the old name if both are already links to the same file.
+    let _ = fs::remove_file(&temporary);
     renamed
 }
 
-/// True if both names are of one file.
-fn same(one: &Path, other: &Path) -> bool {
+/// True if both paths are links to the same file.
+fn is_same_file(one: &Path, other: &Path) -> bool {
     let file = |path| fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()));
     file(one).is_ok_and(|one| file(other).is_ok_and(|other| one == other))
 }
 
-/// Gives an open file a second name on the same disk.
+/// Links an open file under another name on the same file system.
 fn link(from: &File, to: &Path) -> io::Result<File> {
     let open = format!("/proc/self/fd/{}", from.as_raw_fd());
     linkat(CWD, open, CWD, to, AtFlags::SYMLINK_FOLLOW)?;
     from.try_clone()
 }
 
-/// Copies an open file to another disk.
+/// Copies an open file, for a target on another file system.
 fn copy(mut from: &File, to: &Path) -> io::Result<File> {
     from.seek(SeekFrom::Start(0))?;
     let mut options = OpenOptions::new();
@@ -243,22 +247,24 @@ fn copy(mut from: &File, to: &Path) -> io::Result<File> {
     Ok(copied)
 }
 
-fn hash(path: &Path) -> Result<Received, StorageError> {
-    // Reading a pipe or a device might never end.
+/// Size and SHA-256 of the file at a path.
+fn hash_file(path: &Path) -> Result<Received, StorageError> {
+    // Reading a pipe or a device might block forever.
     if !fs::symlink_metadata(path)?.is_file() {
-        return Err(io::Error::other("not a file").into());
+        return Err(io::Error::other("not a regular file").into());
     }
     digest(&File::open(path)?, &CancellationToken::new())
 }
 
-fn digest(mut file: &File, called_off: &CancellationToken) -> Result<Received, StorageError> {
+/// Size and SHA-256 of an open file; stops with `Interrupted` when cancelled.
+fn digest(mut file: &File, cancelled: &CancellationToken) -> Result<Received, StorageError> {
     file.seek(SeekFrom::Start(0))?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
     let mut size = 0_u64;
     loop {
-        if called_off.is_cancelled() {
-            return Err(StorageError::BrokenOff("it was called off".to_owned()));
+        if cancelled.is_cancelled() {
+            return Err(StorageError::Interrupted("it was cancelled".to_owned()));
         }
         let read = file.read(&mut buffer)?;
         if read == 0 {
@@ -269,7 +275,7 @@ fn digest(mut file: &File, called_off: &CancellationToken) -> Result<Received, S
     }
 }
 
-/// Makes the folder that a file is to stand in, and those above it, durably.
+/// Creates the parent folder of a file and its ancestors, and syncs them.
 fn make_folder_of(file: &Path) -> Result<(), StorageError> {
     let Some(folder) = file.parent() else { return Ok(()) };
     let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
@@ -277,7 +283,7 @@ fn make_folder_of(file: &Path) -> Result<(), StorageError> {
     missing.into_iter().try_for_each(sync_folder)
 }
 
-/// A new name is durable only once its folder is.
+/// Syncs the parent folder of a file: a new name is durable only after that.
 fn sync_folder(file: &Path) -> Result<(), StorageError> {
     if let Some(folder) = file.parent() {
         File::open(folder)?.sync_all()?;

@@ -19,32 +19,32 @@ use rustix::{
 
 use crate::StorageError;
 
-/// What stands between the name of an object and a number while it is being written.
-const PARTIAL: char = '#';
+/// Separates the name of an object from a number while the object is being written.
+const PARTIAL_SEPARATOR: char = '#';
 
-/// The store of one folder.
+/// An object store in a local folder.
 #[derive(Debug, Clone)]
 pub struct Storage {
     pub(crate) root: PathBuf,
     pub(crate) store: Arc<LocalFileSystem>,
 }
 
-/// What is known of an object without reading it.
+/// Metadata of an object.
 #[derive(Debug, Clone, Copy)]
 pub struct Stat {
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// When it was written last.
+    /// Time of the last modification.
     pub modified: SystemTime,
 }
 
-/// An opened object.
+/// An object that is being read.
 pub struct Reading {
-    /// Bytes of the whole object.
+    /// Size of the whole object in bytes.
     pub size: u64,
-    /// What is read of it.
+    /// The byte range that is read.
     pub range: Range<u64>,
-    /// The bytes.
+    /// The contents of the range, in chunks.
     pub bytes: BoxStream<'static, io::Result<Bytes>>,
 }
 
@@ -55,8 +55,8 @@ impl std::fmt::Debug for Reading {
 }
 
 impl Storage {
-    /// Opens the store in a folder, making it if needed. Nobody but its owner may enter it: gateways and
-    /// workers that share one have the same user.
+    /// Opens the store in a folder, which is created if needed. Only the folder's owner may enter
+    /// it: gateways and workers that share a store run as the same user.
     ///
     /// # Errors
     /// When the folder cannot be used.
@@ -64,7 +64,7 @@ impl Storage {
         DirBuilder::new().recursive(true).mode(0o700).create(root)?;
         let root = root.canonicalize()?;
         if root.metadata()?.permissions().mode() & 0o077 != 0 {
-            // Only its owner can; somebody else's is as its owner wants it.
+            // Only the owner can change it; a folder of another user is left as it is.
             let _ = std::fs::set_permissions(&root, Permissions::from_mode(0o700));
         }
         let store = LocalFileSystem::new_with_prefix(&root)
@@ -73,20 +73,20 @@ impl Storage {
         Ok(Self { root, store: Arc::new(store) })
     }
 
-    /// The part of the store that belongs to one tenant: nobody's path leads into another's.
+    /// The tenant's part of the store: paths in it cannot lead into another tenant's.
     ///
     /// # Errors
-    /// When its folder cannot be made.
+    /// When its folder cannot be created.
     pub fn of(&self, tenant: &Tenant) -> Result<Self, StorageError> {
         Self::open(&self.root.join(tenant.as_str()))
     }
 
-    /// True if its folder is there and can be written to.
+    /// True if the store's folder exists and is writable.
     pub async fn answers(&self) -> bool {
         tokio::fs::write(self.root.join(".answers"), b"").await.is_ok()
     }
 
-    /// Removes an object; there may be none.
+    /// Deletes an object; succeeds if there is none.
     ///
     /// # Errors
     /// When the disk fails.
@@ -97,11 +97,14 @@ impl Storage {
         }
     }
 
-    /// The uploads of every tenant that came before a moment.
+    /// The uploads of all tenants that were received before a time.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn old_uploads(&self, before: SystemTime) -> Result<Vec<(Tenant, UploadId)>, StorageError> {
+    pub fn uploads_before(
+        &self,
+        before: SystemTime,
+    ) -> Result<Vec<(Tenant, UploadId)>, StorageError> {
         let mut old = Vec::new();
         for folder in std::fs::read_dir(&self.root)?.flatten() {
             let Some(tenant) = folder.file_name().to_str().and_then(|name| name.parse().ok())
@@ -111,10 +114,10 @@ impl Storage {
             let tenant: Tenant = tenant;
             let uploads = std::fs::read_dir(folder.path().join(".uploads"));
             for upload in uploads.into_iter().flatten().flatten() {
-                let came = upload.metadata().and_then(|meta| meta.modified());
+                let received = upload.metadata().and_then(|meta| meta.modified());
                 let id = upload.file_name().to_str().and_then(|name| name.parse().ok());
-                if let (Ok(came), Some(id)) = (came, id)
-                    && came < before
+                if let (Ok(received), Some(id)) = (received, id)
+                    && received < before
                 {
                     old.push((tenant.clone(), id));
                 }
@@ -123,7 +126,7 @@ impl Storage {
         Ok(old)
     }
 
-    /// Removes what is left of uploads that broke off before a moment, whose gateway died.
+    /// Deletes partial uploads last written before a time, whose gateway died.
     ///
     /// # Errors
     /// When the disk fails.
@@ -131,7 +134,7 @@ impl Storage {
         for tenant in std::fs::read_dir(&self.root)?.flatten() {
             let uploads = std::fs::read_dir(tenant.path().join(".uploads"));
             for upload in uploads.into_iter().flatten().flatten() {
-                let partial = upload.file_name().to_string_lossy().contains(PARTIAL);
+                let partial = upload.file_name().to_string_lossy().contains(PARTIAL_SEPARATOR);
                 let changed = upload.metadata().and_then(|meta| meta.modified());
                 if partial && changed.is_ok_and(|changed| changed < before) {
                     match std::fs::remove_file(upload.path()) {
@@ -146,10 +149,10 @@ impl Storage {
         Ok(())
     }
 
-    /// Removes everything that belongs to one tenant.
+    /// Deletes everything that belongs to one tenant.
     ///
     /// # Errors
-    /// When the disk fails; then some of it may be gone.
+    /// When the disk fails; some files may be deleted then.
     pub async fn erase(&self, tenant: &Tenant) -> Result<(), StorageError> {
         match tokio::fs::remove_dir_all(self.root.join(tenant.as_str())).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
@@ -157,7 +160,7 @@ impl Storage {
         }
     }
 
-    /// The object's key in the store.
+    /// The object's key in the store; `NotFound` for a location that is not in the store.
     pub(crate) fn key(location: &Location) -> Result<Key, StorageError> {
         let path = match location {
             Location::Upload(id) => format!(".uploads/{id}"),
@@ -167,14 +170,14 @@ impl Storage {
         Key::parse(&path).map_err(|_| StorageError::NotFound(location.to_string()))
     }
 
-    /// The object's file.
+    /// The path of the object's file.
     pub(crate) fn file(&self, location: &Location) -> Result<PathBuf, StorageError> {
         let key = Self::key(location)?;
         self.store.path_to_filesystem(&key).map_err(StorageError::unavailable)
     }
 
-    /// The object's file, if it is one: a link inside the store could point anywhere, and opening
-    /// a pipe might never end.
+    /// Path and size of the object if it is a regular file: a link could point anywhere, and
+    /// opening a pipe might block forever.
     async fn real_file(&self, location: &Location) -> Result<(PathBuf, u64), StorageError> {
         let file = self.file(location)?;
         match tokio::fs::symlink_metadata(&file).await {
@@ -184,7 +187,7 @@ impl Storage {
         }
     }
 
-    /// True if something stands under a name already, whatever it is.
+    /// True if a directory entry of any kind exists at the location.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -196,7 +199,7 @@ impl Storage {
         }
     }
 
-    /// What is known of an object without reading it; none where there is none.
+    /// Metadata of an object; none if it does not exist.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -210,7 +213,7 @@ impl Storage {
         }
     }
 
-    /// Bytes of an object.
+    /// Size of an object in bytes.
     ///
     /// # Errors
     /// When it does not exist or cannot be reached.
@@ -218,7 +221,7 @@ impl Storage {
         Ok(self.real_file(location).await?.1)
     }
 
-    /// Reads an object, or a part of it.
+    /// Reads an object, or a byte range of it.
     ///
     /// # Errors
     /// When it does not exist or cannot be reached.
@@ -229,25 +232,25 @@ impl Storage {
     ) -> Result<Reading, StorageError> {
         self.real_file(location).await?;
         let options = GetOptions::new().with_range(range.map(GetRange::Bounded));
-        let got = self.store.get_opts(&Self::key(location)?, options).await;
-        let got = got.map_err(|error| translate(error, location))?;
+        let result = self.store.get_opts(&Self::key(location)?, options).await;
+        let result = result.map_err(|error| translate(error, location))?;
         Ok(Reading {
-            size: got.meta.size,
-            range: got.range.clone(),
-            bytes: got.into_stream().map(|chunk| chunk.map_err(io::Error::from)).boxed(),
+            size: result.meta.size,
+            range: result.range.clone(),
+            bytes: result.into_stream().map(|chunk| chunk.map_err(io::Error::from)).boxed(),
         })
     }
 
-    /// Opens an object for whoever reads all of it: found beneath the store, and no link on the way.
+    /// Opens an object's file; it is resolved beneath the store without following links.
     ///
     /// # Errors
-    /// When it does not exist, is no file, or cannot be reached.
+    /// When it does not exist, is not a regular file, or cannot be reached.
     pub async fn open_object(&self, location: &Location) -> Result<File, StorageError> {
         let (root, key) = (self.root.clone(), Self::key(location)?);
         let opened = tokio::task::spawn_blocking(move || {
             let beneath =
                 ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-            // Opening a pipe might never end.
+            // Opening a pipe might block forever.
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
             let file = openat2(File::open(root)?, key.as_ref(), flags, Mode::empty(), beneath)?;
             Ok::<File, io::Error>(File::from(file))
@@ -256,7 +259,7 @@ impl Storage {
         match opened.await.map_err(StorageError::unavailable)? {
             Ok(file) if file.metadata()?.is_file() => Ok(file),
             Ok(_) => Err(missing()),
-            // What is there is a link, or stands beneath one.
+            // It is a link, or lies beneath one.
             Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
                 Err(missing())
             }

@@ -8,22 +8,24 @@ use sha2::{Digest, Sha256};
 
 use crate::{Storage, StorageError};
 
-/// An upload that is wholly on disk.
+/// Size and hash of a file that is completely on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Hex digest.
+    /// SHA-256 digest in hexadecimal.
     pub sha256: String,
 }
 
-const PART: usize = 4 * 1024 * 1024;
+/// Size of the parts that an upload is written in, in bytes.
+const PART_SIZE: usize = 4 * 1024 * 1024;
 
 impl Storage {
-    /// Writes an upload as it arrives: a few megabytes in memory, whatever its size.
+    /// Streams an upload to disk; memory use is a few megabytes, whatever its size.
     ///
     /// # Errors
-    /// When more than `max` bytes come, the sender breaks off, or the disk fails; nothing is kept.
+    /// When more than `max` bytes arrive, the sender disconnects, or the disk fails; nothing is
+    /// kept.
     pub async fn receive(
         &self,
         id: UploadId,
@@ -32,14 +34,14 @@ impl Storage {
     ) -> Result<Received, StorageError> {
         let key = Self::key(&Location::Upload(id))?;
         let upload = self.store.put_multipart(&key).await.map_err(StorageError::unavailable)?;
-        let mut write = WriteMultipart::new_with_chunk_size(upload, PART);
+        let mut write = WriteMultipart::new_with_chunk_size(upload, PART_SIZE);
         let mut hash = Sha256::new();
         let mut size = 0_u64;
         let outcome = loop {
             let Some(chunk) = bytes.next().await else { break Ok(()) };
             let chunk = match chunk {
                 Ok(chunk) => chunk,
-                Err(error) => break Err(StorageError::BrokenOff(error.to_string())),
+                Err(error) => break Err(StorageError::Interrupted(error.to_string())),
             };
             size = size.saturating_add(chunk.len() as u64);
             if size > max {
@@ -59,7 +61,7 @@ impl Storage {
         Ok(Received { size, sha256: hex::encode(hash.finalize()) })
     }
 
-    /// Lets an upload's bytes stand under another id, in the place of what may be there.
+    /// Moves an upload's bytes to another id, replacing those of an existing upload.
     ///
     /// # Errors
     /// When the disk fails.
@@ -68,7 +70,7 @@ impl Storage {
         self.store.rename(&from, &to).await.map_err(StorageError::unavailable)
     }
 
-    /// Removes an upload that is not wanted after all; there may be none.
+    /// Deletes an upload; succeeds if there is none.
     ///
     /// # Errors
     /// When the disk fails.

@@ -1,4 +1,4 @@
-//! Where requests of ours go: against a web server and a name server of each test's own.
+//! Outgoing requests, against a web server and a name server that each test starts.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -18,17 +18,17 @@ use tokio::{
     net::{TcpListener, UdpSocket},
 };
 
-/// Answers every request by its path, and counts them.
+/// A web server that answers every request by its path, and counts the requests.
 struct Web {
     address: SocketAddr,
-    asked: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
 }
 
 impl Web {
     async fn new(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (address, asked) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
-        let (answer, count) = (Arc::new(answer), Arc::clone(&asked));
+        let (address, requests) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+        let (answer, count) = (Arc::new(answer), Arc::clone(&requests));
         tokio::spawn(async move {
             while let Ok((mut connection, _)) = listener.accept().await {
                 let (answer, count) = (Arc::clone(&answer), Arc::clone(&count));
@@ -45,11 +45,11 @@ impl Web {
                 });
             }
         });
-        Self { address, asked }
+        Self { address, requests }
     }
 
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
     }
 }
 
@@ -65,7 +65,7 @@ fn redirect(to: &str) -> String {
 
 type Answers = BTreeMap<&'static str, Vec<Vec<&'static str>>>;
 
-/// A name server: each name has a list of answers, given one after the other, the last for ever.
+/// A name server: each name has a list of answers, given one after the other; the last one repeats.
 async fn names(answers: Answers) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
@@ -80,7 +80,7 @@ async fn names(answers: Answers) -> SocketAddr {
     address
 }
 
-/// RFC 1035, as far as it goes: one question, its addresses.
+/// A minimal RFC 1035 response: one question and its addresses.
 fn answer(query: &[u8], answers: &Mutex<Answers>) -> Vec<u8> {
     let (mut at, mut labels) = (12, Vec::new());
     while query[at] != 0 {
@@ -141,17 +141,17 @@ async fn fetch(egress: &Egress, url: &str, max: u64) -> Result<String, EgressErr
 
 #[tokio::test]
 async fn what_an_operator_allows_is_fetched_by_name_and_by_address() {
-    let web = Web::new(|_| ok("film")).await;
+    let web = Web::new(|_| ok("video")).await;
     let dns = names(BTreeMap::from([("files.test", vec![vec!["127.0.0.1"]])])).await;
     let egress = egress(&["127.0.0.1/32"], Some(dns));
     let port = web.address.port();
     for url in [format!("http://127.0.0.1:{port}/a"), format!("http://files.test:{port}/a")] {
-        assert_eq!(fetch(&egress, &url, 9).await.unwrap(), "film");
+        assert_eq!(fetch(&egress, &url, 9).await.unwrap(), "video");
     }
 }
 
 #[tokio::test]
-async fn a_closed_address_is_not_connected_to_however_it_is_named() {
+async fn a_forbidden_address_is_not_connected_to_in_any_notation() {
     let web = Web::new(|_| ok("secret")).await;
     let dns = names(BTreeMap::from([
         ("inside.test", vec![vec!["127.0.0.1"]]),
@@ -180,49 +180,52 @@ async fn a_closed_address_is_not_connected_to_however_it_is_named() {
     ] {
         let refused = fetch(&egress, &format!("http://{host}:{port}/"), 99).await.unwrap_err();
         assert!(matches!(refused, EgressError::Closed { .. }), "{host}: {refused:?}");
-        // What a name means inside is not for whoever asked.
+        // The error must not reveal the address that a name resolves to.
         if host.rsplit('.').next() == Some("test") {
-            let said =
+            let message =
                 format!("{host} is at an address that is not allowed: only the public internet is");
-            assert_eq!(refused.to_string(), said);
+            assert_eq!(refused.to_string(), message);
         }
     }
-    assert_eq!(web.asked(), 0);
-    let nobody = fetch(&egress, "http://nobody.test/", 99).await.unwrap_err();
-    assert!(matches!(nobody, EgressError::NoHost(_)), "{nobody:?}");
+    assert_eq!(web.requests(), 0);
+    let unknown = fetch(&egress, "http://nobody.test/", 99).await.unwrap_err();
+    assert!(matches!(unknown, EgressError::NoHost(_)), "{unknown:?}");
 }
 
 #[tokio::test]
-async fn a_name_server_that_does_not_answer_says_nothing_of_the_host() {
-    // Nobody listens there any more.
+async fn an_unreachable_name_server_does_not_mean_that_the_host_is_unknown() {
+    // A port without a listener.
     let gone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let unknown = fetch(&egress(&[], Some(gone)), "http://files.test/", 99).await.unwrap_err();
     assert!(matches!(unknown, EgressError::Unreachable { .. }), "{unknown:?}");
 }
 
 #[tokio::test]
-async fn the_systems_resolver_knows_that_there_is_no_such_host() {
-    let nobody = fetch(&egress(&[], None), "http://nobody.invalid/", 99).await.unwrap_err();
-    // Without a name server it cannot know.
-    let known = matches!(&nobody, EgressError::NoHost(_));
-    let cannot_tell = matches!(&nobody, EgressError::Unreachable { why, .. } if why.contains("Temporary failure"));
-    assert!(known || cannot_tell, "{nobody:?}");
+async fn the_system_resolver_reports_an_unknown_host() {
+    let error = fetch(&egress(&[], None), "http://nobody.invalid/", 99).await.unwrap_err();
+    // Without a working name server the result is a temporary failure.
+    let is_unknown = matches!(&error, EgressError::NoHost(_));
+    let is_temporary = matches!(
+        &error,
+        EgressError::Unreachable { why, .. } if why.contains("Temporary failure")
+    );
+    assert!(is_unknown || is_temporary, "{error:?}");
 }
 
 #[tokio::test]
-async fn a_name_that_means_something_else_the_second_time_is_looked_at_again() {
+async fn a_name_is_checked_again_when_it_resolves_to_another_address() {
     let web = Web::new(|path| if path == "/a" { redirect("/b") } else { ok("secret") }).await;
-    // Allowed the first time, and not the second: the redirect asks anew.
+    // Allowed the first time but not the second: the redirect resolves the name again.
     let dns = names(BTreeMap::from([("rebind.test", vec![vec!["127.0.0.1"], vec!["127.0.0.2"]])]));
     let egress = egress(&["127.0.0.1/32"], Some(dns.await));
     let url = format!("http://rebind.test:{}/a", web.address.port());
     let refused = fetch(&egress, &url, 99).await.unwrap_err();
     assert!(matches!(refused, EgressError::Closed { .. }), "{refused:?}");
-    assert_eq!(web.asked(), 1);
+    assert_eq!(web.requests(), 1);
 }
 
 #[tokio::test]
-async fn a_redirect_leads_nowhere_that_the_first_address_may_not() {
+async fn redirects_are_checked_like_the_first_address() {
     let inner = Web::new(|_| ok("secret")).await;
     let port = inner.address.port();
     let web = Web::new(move |path| match path {
@@ -231,15 +234,15 @@ async fn a_redirect_leads_nowhere_that_the_first_address_may_not() {
         "/named" => redirect("http://user:password@127.0.0.1/"),
         "/round" => redirect("/round"),
         "/there" => redirect("/here"),
-        _ => ok("film"),
+        _ => ok("video"),
     })
     .await;
     let egress = egress(&["127.0.0.1/32"], None);
     let at = |path: &str| format!("http://{}{path}", web.address);
-    assert_eq!(fetch(&egress, &at("/there"), 99).await.unwrap(), "film");
+    assert_eq!(fetch(&egress, &at("/there"), 99).await.unwrap(), "video");
     let closed = fetch(&egress, &at("/inside"), 99).await.unwrap_err();
     assert!(matches!(closed, EgressError::Closed { .. }), "{closed:?}");
-    assert_eq!(inner.asked(), 0);
+    assert_eq!(inner.requests(), 0);
     for path in ["/file", "/named", "/round"] {
         let lost = fetch(&egress, &at(path), 99).await.unwrap_err();
         assert!(matches!(lost, EgressError::Redirects(_)), "{path}: {lost:?}");
@@ -247,10 +250,10 @@ async fn a_redirect_leads_nowhere_that_the_first_address_may_not() {
 }
 
 #[tokio::test]
-async fn too_much_too_slow_and_refused_end_in_words_that_name_no_signature() {
+async fn errors_do_not_reveal_the_signature_in_the_url() {
     let web = Web::new(|path| match path.split('?').next().unwrap() {
         "/gone" => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(),
-        // It announces less than it sends, or nothing at all.
+        // No announced length.
         "/endless" => format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(5_000)),
         "/slow" | "/broken" => "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx".to_owned(),
         _ => ok(&"x".repeat(100)),

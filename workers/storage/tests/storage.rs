@@ -1,4 +1,5 @@
-//! The local store: bytes arrive whole or not at all, and nobody's output is overwritten by chance.
+//! The local store: files are stored completely or not at all, and are never overwritten by
+//! accident.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -31,19 +32,19 @@ async fn bytes_at(storage: &Storage, location: &Location) -> Vec<u8> {
 }
 
 async fn staged(storage: &Storage, folder: &std::path::Path, bytes: &[u8]) -> String {
-    let made = folder.join("made");
-    std::fs::write(&made, bytes).unwrap();
-    let open = std::fs::File::open(&made).unwrap();
-    // What its name leads to by now is another file's matter.
-    std::fs::remove_file(&made).unwrap();
-    std::fs::write(&made, b"in its place").unwrap();
+    let path = folder.join("made");
+    std::fs::write(&path, bytes).unwrap();
+    let open = std::fs::File::open(&path).unwrap();
+    // Replacing the file under its old name has no effect on the open one.
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, b"in its place").unwrap();
     let received = storage.stage(&out(), open, CancellationToken::new()).await.unwrap();
     assert_eq!(received.sha256, hex::encode(Sha256::digest(bytes)));
     received.sha256
 }
 
 #[test]
-fn nobody_else_enters_the_store_also_if_somebody_could_before() {
+fn the_store_is_private_even_if_its_folder_was_open_before() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("root");
@@ -60,7 +61,7 @@ fn nobody_else_enters_the_store_also_if_somebody_could_before() {
 }
 
 #[tokio::test]
-async fn an_upload_is_kept_whole_with_its_hash() {
+async fn an_upload_is_stored_completely_with_its_hash() {
     let folder = tempfile::tempdir().unwrap();
     let storage = Storage::open(folder.path()).unwrap();
     let id = UploadId::from_uuid(Uuid::from_u128(1));
@@ -76,7 +77,7 @@ async fn an_upload_is_kept_whole_with_its_hash() {
 }
 
 #[tokio::test]
-async fn an_upload_that_is_too_large_or_breaks_off_leaves_nothing() {
+async fn a_too_large_or_interrupted_upload_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let storage = Storage::open(folder.path()).unwrap();
     let id = UploadId::from_uuid(Uuid::from_u128(1));
@@ -86,46 +87,46 @@ async fn an_upload_that_is_too_large_or_breaks_off_leaves_nothing() {
     let broken =
         stream::iter([Ok(Bytes::from_static(b"half")), Err(std::io::Error::other("gone"))]);
     let refused = storage.receive(id, broken, 1_000_000).await;
-    assert!(matches!(refused, Err(StorageError::BrokenOff(_))), "{refused:?}");
+    assert!(matches!(refused, Err(StorageError::Interrupted(_))), "{refused:?}");
     let refused = storage.size(&Location::Upload(id)).await;
     assert!(matches!(refused, Err(StorageError::NotFound(_))), "{refused:?}");
 }
 
 #[tokio::test]
-async fn a_staged_file_gets_its_final_name_once_however_often_it_is_tried() {
+async fn publishing_a_staged_file_is_idempotent() {
     let folder = tempfile::tempdir().unwrap();
     let storage = Storage::open(&folder.path().join("store")).unwrap();
-    let sha = staged(&storage, folder.path(), b"film").await;
-    let to = at("films/a.mp4");
+    let sha = staged(&storage, folder.path(), b"video").await;
+    let to = at("videos/a.mp4");
     for _ in 0..2 {
         storage.publish(&out(), &to, &sha, Overwrite::Fail).await.unwrap();
     }
-    assert_eq!(bytes_at(&storage, &to).await, b"film");
+    assert_eq!(bytes_at(&storage, &to).await, b"video");
 }
 
 #[tokio::test]
-async fn other_bytes_stay_unless_replacing_was_asked_for() {
+async fn another_file_is_kept_unless_overwriting_is_requested() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store");
     let storage = Storage::open(&root).unwrap();
     std::fs::write(root.join("a.mp4"), b"precious").unwrap();
-    let sha = staged(&storage, folder.path(), b"film").await;
+    let sha = staged(&storage, folder.path(), b"video").await;
     let to = at("a.mp4");
     let refused = storage.publish(&out(), &to, &sha, Overwrite::Fail).await;
     assert!(matches!(refused, Err(StorageError::Exists(_))), "{refused:?}");
     assert_eq!(bytes_at(&storage, &to).await, b"precious");
     storage.publish(&out(), &to, &sha, Overwrite::Replace).await.unwrap();
-    assert_eq!(bytes_at(&storage, &to).await, b"film");
+    assert_eq!(bytes_at(&storage, &to).await, b"video");
 }
 
 #[tokio::test]
-async fn what_was_published_is_withdrawn_while_it_is_the_staged_file() {
+async fn a_published_file_is_withdrawn_while_it_is_the_staged_file() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store");
     let storage = Storage::open(&root).unwrap();
     for overwrite in [Overwrite::Fail, Overwrite::Replace] {
         let to = at("made/a.mp4");
-        let sha = staged(&storage, folder.path(), b"film").await;
+        let sha = staged(&storage, folder.path(), b"video").await;
         for _ in 0..2 {
             storage.publish(&out(), &to, &sha, overwrite).await.unwrap();
         }
@@ -134,13 +135,13 @@ async fn what_was_published_is_withdrawn_while_it_is_the_staged_file() {
         }
         assert!(!storage.is_taken(&to).await.unwrap(), "{overwrite:?}");
         storage.publish(&out(), &to, &sha, overwrite).await.unwrap();
-        assert_eq!(bytes_at(&storage, &to).await, b"film", "it is still staged");
+        assert_eq!(bytes_at(&storage, &to).await, b"video", "it is still staged");
         std::fs::remove_file(root.join("made/a.mp4")).unwrap();
     }
 }
 
 #[tokio::test]
-async fn the_same_bytes_of_another_job_are_another_file() {
+async fn equal_bytes_of_another_attempt_are_a_different_file() {
     let folder = tempfile::tempdir().unwrap();
     let storage = Storage::open(&folder.path().join("store")).unwrap();
     let to = at("made/a.mp4");
@@ -155,7 +156,7 @@ async fn the_same_bytes_of_another_job_are_another_file() {
     let refused = storage.publish(&second, &to, &sha, Overwrite::Fail).await;
     assert!(matches!(refused, Err(StorageError::Exists(_))), "{refused:?}");
     storage.publish(&second, &to, &sha, Overwrite::Replace).await.unwrap();
-    // Who is no longer the owner takes nothing back.
+    // The replaced attempt has no file to withdraw any more.
     storage.withdraw(vec![(out(), to.clone())]).await.unwrap();
     assert_eq!(bytes_at(&storage, &to).await, b"bytes");
     storage.withdraw(vec![(second, to.clone())]).await.unwrap();
@@ -163,21 +164,21 @@ async fn the_same_bytes_of_another_job_are_another_file() {
 }
 
 #[tokio::test]
-async fn staging_that_is_called_off_ends_in_the_middle_of_a_file() {
+async fn cancelled_staging_stops_in_the_middle_of_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let storage = Storage::open(&folder.path().join("store")).unwrap();
     let made = std::fs::File::create_new(folder.path().join("made")).unwrap();
     // Hashing it would take a day.
     made.set_len(1 << 43).unwrap();
     let stop = CancellationToken::new();
-    let there = out();
-    let staging = storage.stage(&there, made, stop.clone());
+    let target = out();
+    let staging = storage.stage(&target, made, stop.clone());
     let (staged, ()) = futures::join!(staging, async { stop.cancel() });
-    assert!(matches!(staged, Err(StorageError::BrokenOff(_))), "{staged:?}");
+    assert!(matches!(staged, Err(StorageError::Interrupted(_))), "{staged:?}");
 }
 
 #[tokio::test]
-async fn a_link_in_the_store_leads_nowhere() {
+async fn links_in_the_store_are_not_followed() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store");
     let storage = Storage::open(&root).unwrap();
@@ -190,12 +191,12 @@ async fn a_link_in_the_store_leads_nowhere() {
 }
 
 #[tokio::test]
-async fn what_is_staged_is_the_open_file_and_readable_to_the_service_alone() {
+async fn a_staged_file_is_the_open_file_and_private_to_the_service() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store");
     let storage = Storage::open(&root).unwrap();
     let made = folder.path().join("made");
-    std::fs::write(&made, b"film").unwrap();
+    std::fs::write(&made, b"video").unwrap();
     std::fs::set_permissions(&made, std::fs::Permissions::from_mode(0o666)).unwrap();
     let open = std::fs::File::open(&made).unwrap();
     storage.stage(&out(), open, CancellationToken::new()).await.unwrap();
@@ -204,14 +205,14 @@ async fn what_is_staged_is_the_open_file_and_readable_to_the_service_alone() {
 }
 
 #[tokio::test]
-async fn dropped_staging_is_gone() {
+async fn dropped_staging_is_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store");
     let storage = Storage::open(&root).unwrap();
-    staged(&storage, folder.path(), b"film").await;
+    staged(&storage, folder.path(), b"video").await;
     storage.drop_staging(job(), out().attempt).await;
     assert!(std::fs::read_dir(root.join(".staging")).unwrap().next().is_none());
-    staged(&storage, folder.path(), b"film").await;
+    staged(&storage, folder.path(), b"video").await;
     storage.clear_staging(job(), 9).await;
     assert!(std::fs::read_dir(root.join(".staging")).unwrap().next().is_none());
 }

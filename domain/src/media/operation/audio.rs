@@ -5,92 +5,100 @@ use crate::{
     location::Location,
     media::{
         MediaFacts, Micros, PlanRejection,
-        plan::{AudioFilter, Draft, Place, Sound, Source},
+        plan::{AudioFilter, AudioTrack, OperationPath, PlanBuilder, Source},
     },
 };
 
-/// Changes the sound; its fields apply in the order in which they stand here.
+/// Changes the audio; its fields apply in the order in which they are declared here.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Audio {
-    /// Another file's sound instead.
+    /// Replaces the audio with that of another file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replace: Option<Personal<Location>>,
-    /// No sound.
+    /// Removes the audio.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub remove: bool,
-    /// Sound alone, without the picture.
+    /// Keeps only the audio, without the video.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub extract: bool,
-    /// To a loudness by EBU R128, in two passes.
+    /// Normalises the loudness by EBU R128, in two passes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub normalize: bool,
-    /// Where `normalize` ends; -23 when absent.
+    /// Target loudness of `normalize` in LUFS; -23 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_lufs: Option<f64>,
-    /// 1 changes nothing, 0.5 is half the amplitude.
+    /// Amplitude factor: 1 changes nothing, 0.5 halves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume: Option<f64>,
-    /// From silence, over this long.
+    /// Duration of a fade from silence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fade_in: Option<Micros>,
-    /// To silence, over this long.
+    /// Duration of a fade to silence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fade_out: Option<Micros>,
-    /// Count.
+    /// Number of channels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<u32>,
-    /// Hertz.
+    /// Sample rate in hertz.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample_rate: Option<u32>,
 }
 
 impl Audio {
-    pub(super) fn plan(&self, at: &Place, draft: &mut Draft<'_>) -> Result<(), PlanRejection> {
+    pub(super) fn plan(
+        &self,
+        at: &OperationPath,
+        builder: &mut PlanBuilder<'_>,
+    ) -> Result<(), PlanRejection> {
         self.check(at)?;
         if self.replace.is_some() {
-            Self::replace(at, draft)?;
+            Self::replace(at, builder)?;
         }
         if self.remove {
-            draft.sound = None;
+            builder.audio = None;
             return Ok(());
         }
         if self.extract {
-            draft.picture = None;
+            builder.video = None;
         }
         if *self == (Self { extract: true, ..Self::default() }) {
-            draft.the_sound(at, "extract")?;
+            builder.require_audio(at, "extract")?;
             return Ok(());
         }
-        let duration = draft.duration;
-        let sound = draft.the_sound(at, "")?;
+        let duration = builder.duration;
+        let track = builder.require_audio(at, "")?;
         if self.normalize {
-            if sound.filters.iter().any(|f| matches!(f, AudioFilter::Loudness(_))) {
-                return at.refuse("normalize", "sound is normalized once; remove one of the two");
+            if track.filters.iter().any(|f| matches!(f, AudioFilter::Loudness(_))) {
+                return at.refuse(
+                    "normalize",
+                    "audio can only be normalized once; remove one of the two",
+                );
             }
-            sound.filters.push(AudioFilter::Loudness(self.target_lufs.unwrap_or(-23.0)));
+            track.filters.push(AudioFilter::Loudness(self.target_lufs.unwrap_or(-23.0)));
         }
         if let Some(volume) = self.volume {
-            sound.filters.push(AudioFilter::Volume(volume));
+            track.filters.push(AudioFilter::Volume(volume));
         }
         if let Some(length) = self.fade_in {
-            sound.filters.push(AudioFilter::FadeIn(length));
+            track.filters.push(AudioFilter::FadeIn(length));
         }
         if let Some(length) = self.fade_out {
-            let Some(end) = duration.or(draft.inputs.is_none().then_some(0)) else {
+            let Some(end) = duration.or(builder.inputs.is_none().then_some(0)) else {
                 let detail = "the input does not say how long it is; trim it with an `end` first";
                 return at.refuse("fade_out", detail);
             };
             let start = end.saturating_sub(length);
-            draft.on_sound(|sound| sound.filters.push(AudioFilter::FadeOut { start, length }));
+            builder
+                .update_audio(|track| track.filters.push(AudioFilter::FadeOut { start, length }));
         }
-        draft.on_sound(|sound| {
-            sound.channels = self.channels.or(sound.channels);
-            sound.sample_rate = self.sample_rate.or(sound.sample_rate);
+        builder.update_audio(|track| {
+            track.channels = self.channels.or(track.channels);
+            track.sample_rate = self.sample_rate.or(track.sample_rate);
         });
         Ok(())
     }
 
-    fn check(&self, at: &Place) -> Result<(), PlanRejection> {
+    fn check(&self, at: &OperationPath) -> Result<(), PlanRejection> {
         if *self == Self::default() {
             return at.refuse(
                 "",
@@ -118,24 +126,24 @@ impl Audio {
         Ok(())
     }
 
-    fn replace(at: &Place, draft: &mut Draft<'_>) -> Result<(), PlanRejection> {
-        let (input, facts) = draft.next_input();
+    fn replace(at: &OperationPath, builder: &mut PlanBuilder<'_>) -> Result<(), PlanRejection> {
+        let (input, facts) = builder.next_input();
         let found = facts.and_then(MediaFacts::audio);
         if facts.is_some() && found.is_none() {
-            return at.refuse("replace", "that file has no sound");
+            return at.refuse("replace", "the file has no audio stream");
         }
         let source = match found {
             Some((stream, _)) => Source { input, stream: stream.index },
             None => Source { input, stream: 0 },
         };
-        let mut sound = Sound::of(source);
-        // The film is as long as it was: longer sound is cut, shorter ends in silence.
-        if let (Some(duration), true) = (draft.duration, draft.picture.is_some()) {
-            sound.filters.push(AudioFilter::Fill(duration));
+        let mut track = AudioTrack::of(source);
+        // The video keeps its duration: longer audio is cut, shorter audio is padded with silence.
+        if let (Some(duration), true) = (builder.duration, builder.video.is_some()) {
+            track.filters.push(AudioFilter::Fill(duration));
         } else if let Some(facts) = facts {
-            draft.duration = facts.duration;
+            builder.duration = facts.duration;
         }
-        draft.sound = Some(sound);
+        builder.audio = Some(track);
         Ok(())
     }
 }

@@ -7,12 +7,13 @@ use crate::{
     media::{
         MediaFacts, PlanRejection, VideoFacts,
         plan::{
-            AudioFilter, Draft, Levels, Picture, Place, Segment, SoundSegment, VideoFilter, Window,
+            AudioFilter, AudioSegment, Levels, OperationPath, PlanBuilder, Segment, VideoFilter,
+            VideoTrack, Window,
         },
     },
 };
 
-/// Puts other films behind what came before, fitted to its size, rate and sound.
+/// Appends other inputs to what came before, fitted to its size, frame rate and audio format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Concat {
     /// In this order.
@@ -20,80 +21,84 @@ pub struct Concat {
 }
 
 impl Concat {
-    pub(super) fn plan(&self, at: &Place, draft: &mut Draft<'_>) -> Result<(), PlanRejection> {
+    pub(super) fn plan(
+        &self,
+        at: &OperationPath,
+        builder: &mut PlanBuilder<'_>,
+    ) -> Result<(), PlanRejection> {
         if self.inputs.is_empty() || self.inputs.len() > 20 {
             return at.refuse("inputs", "`concat` takes 1 to 20 inputs");
         }
         let numbered: Vec<(usize, Option<&MediaFacts>)> =
-            self.inputs.iter().map(|_| draft.next_input()).collect();
-        let known = draft.inputs.is_some();
-        let Some(before) = draft.duration.or((!known).then_some(0)) else {
+            self.inputs.iter().map(|_| builder.next_input()).collect();
+        let known = builder.inputs.is_some();
+        let Some(before) = builder.duration.or((!known).then_some(0)) else {
             return at
                 .refuse("", "`concat` needs to know how long the input is, and it does not say");
         };
-        let mut pictures = Vec::new();
-        let mut sounds = Vec::new();
+        let mut video_segments = Vec::new();
+        let mut audio_segments = Vec::new();
         let mut after = before;
-        for (place, (input, facts)) in numbered.into_iter().enumerate() {
-            let field = format!("inputs/{place}");
+        for (index, (input, facts)) in numbered.into_iter().enumerate() {
+            let field = format!("inputs/{index}");
             let video = facts.and_then(MediaFacts::video);
-            if known && draft.picture.is_some() && video.is_none() {
-                return at.refuse(&field, "it has no picture, and the film before it has one");
+            if known && builder.video.is_some() && video.is_none() {
+                return at.refuse(&field, "it has no video, and the input before it has");
             }
-            let lasts = facts.and_then(|facts| facts.duration);
-            let Some(duration) = lasts.or((!known).then_some(0)) else {
+            let known_duration = facts.and_then(|facts| facts.duration);
+            let Some(duration) = known_duration.or((!known).then_some(0)) else {
                 return at.refuse(&field, "it does not say how long it is; convert it first");
             };
             after = after.saturating_add(duration);
-            if let Some(picture) = &draft.picture {
+            if let Some(track) = &builder.video {
                 let stream = video.map_or(0, |(stream, _)| stream.index);
-                let filters = video.map(|(_, video)| fit(video, picture)).unwrap_or_default();
-                pictures.push(Segment { input, stream, filters, duration });
+                let filters = video.map(|(_, video)| fit(video, track)).unwrap_or_default();
+                video_segments.push(Segment { input, stream, filters, duration });
             }
-            let sound = facts.and_then(MediaFacts::audio).map(|(stream, _)| stream.index);
-            sounds.push(SoundSegment { input, stream: sound, duration });
+            let audio_stream = facts.and_then(MediaFacts::audio).map(|(stream, _)| stream.index);
+            audio_segments.push(AudioSegment { input, stream: audio_stream, duration });
         }
         let window = Window { start: 0, end: Some(before) };
-        draft.on_picture(|picture| {
-            // Segments have one rate, so that the joint is no jump in it.
-            if picture.rate.num > 0 {
-                picture.filters.push(VideoFilter::Rate(picture.rate));
-                picture.variable_rate = false;
+        builder.update_video(|track| {
+            // Segments have one frame rate, so that the rate does not jump at the joint.
+            if track.rate.num > 0 {
+                track.filters.push(VideoFilter::Rate(track.rate));
+                track.variable_rate = false;
             }
             if known {
-                picture.filters.push(VideoFilter::Hold(before));
+                track.filters.push(VideoFilter::Hold(before));
             }
-            picture.filters.push(VideoFilter::Concat(pictures.clone()));
+            track.filters.push(VideoFilter::Concat(video_segments.clone()));
         });
-        draft.on_sound(|sound| {
+        builder.update_audio(|track| {
             if known {
-                sound.filters.push(AudioFilter::Fill(window.end.unwrap_or(0)));
+                track.filters.push(AudioFilter::Fill(window.end.unwrap_or(0)));
             }
-            sound.filters.push(AudioFilter::Concat(sounds.clone()));
+            track.filters.push(AudioFilter::Concat(audio_segments.clone()));
         });
-        draft.duration = known.then_some(after);
+        builder.duration = known.then_some(after);
         Ok(())
     }
 }
 
-/// What makes a film look like the one before it: inside its picture, with bars where it must.
-fn fit(video: &VideoFacts, to: &Picture) -> Vec<VideoFilter> {
-    let mut picture = Picture::of(video);
-    if picture.interlaced && !to.interlaced {
-        picture.deinterlace();
+/// Filters that fit a video to the one before it: scaled to its frame, with bars where necessary.
+fn fit(video: &VideoFacts, to: &VideoTrack) -> Vec<VideoFilter> {
+    let mut track = VideoTrack::of(video);
+    if track.interlaced && !to.interlaced {
+        track.deinterlace();
     }
     if to.levels == Levels::Video {
-        picture.level();
+        track.normalize_levels();
     }
-    if picture.hdr.is_some() && to.hdr.is_none() {
-        picture.tonemap();
+    if track.hdr.is_some() && to.hdr.is_none() {
+        track.tonemap();
     }
     let scale = Scale { width: Some(to.width), height: Some(to.height), mode: ScaleMode::Fit };
-    let size = resize(&picture, &scale);
-    picture.scale_to((size.0.min(to.width), size.1.min(to.height)));
-    let (width, height) = (picture.width, picture.height);
+    let size = resize(&track, &scale);
+    track.scale_to((size.0.min(to.width), size.1.min(to.height)));
+    let (width, height) = (track.width, track.height);
     if (width, height) != (to.width, to.height) {
-        picture.filters.push(VideoFilter::Pad {
+        track.filters.push(VideoFilter::Pad {
             x: to.width.saturating_sub(width) / 2,
             y: to.height.saturating_sub(height) / 2,
             width: to.width,
@@ -102,7 +107,7 @@ fn fit(video: &VideoFacts, to: &Picture) -> Vec<VideoFilter> {
         });
     }
     if to.rate.num > 0 {
-        picture.filters.push(VideoFilter::Rate(to.rate));
+        track.filters.push(VideoFilter::Rate(to.rate));
     }
-    picture.filters
+    track.filters
 }

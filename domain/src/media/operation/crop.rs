@@ -2,10 +2,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::media::{
     PlanRejection,
-    plan::{Draft, Place, VideoFilter},
+    plan::{OperationPath, PlanBuilder, VideoFilter},
 };
 
-/// Keeps a rectangle of the picture.
+/// Keeps a rectangle of the frame.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crop {
     /// Pixels cut off at the left.
@@ -14,34 +14,38 @@ pub struct Crop {
     /// Pixels cut off at the top.
     #[serde(default)]
     pub y: u32,
-    /// Pixels kept.
+    /// Width of the rectangle in pixels.
     pub width: u32,
-    /// Pixels kept.
+    /// Height of the rectangle in pixels.
     pub height: u32,
 }
 
 impl Crop {
-    pub(super) fn plan(&self, at: &Place, draft: &mut Draft<'_>) -> Result<(), PlanRejection> {
+    pub(super) fn plan(
+        &self,
+        at: &OperationPath,
+        builder: &mut PlanBuilder<'_>,
+    ) -> Result<(), PlanRejection> {
         let Self { x, y, width, height } = *self;
-        let known = draft.inputs.is_some();
-        let picture = draft.the_picture(at, "")?;
+        let known = builder.inputs.is_some();
+        let track = builder.require_video(at, "")?;
         for (field, side) in [("width", width), ("height", height)] {
             if side < 2 {
                 return at.refuse(field, format!("{field} is at least 2 pixels"));
             }
         }
         for (field, from, side, whole) in
-            [("width", x, width, picture.width), ("height", y, height, picture.height)]
+            [("width", x, width, track.width), ("height", y, height, track.height)]
         {
             if known && from.saturating_add(side) > whole {
                 return at.refuse(
                     field,
-                    format!("the rectangle leaves the picture: its {field} is {whole} here"),
+                    format!("the rectangle exceeds the frame: its {field} is {whole} here"),
                 );
             }
         }
-        picture.filters.push(VideoFilter::Crop { x, y, width, height });
-        (picture.width, picture.height) = (width, height);
+        track.filters.push(VideoFilter::Crop { x, y, width, height });
+        (track.width, track.height) = (width, height);
         Ok(())
     }
 }

@@ -2,15 +2,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::media::{
     PlanRejection,
-    plan::{Adjust, Draft, Place, VideoFilter},
+    plan::{Adjust, OperationPath, PlanBuilder, VideoFilter},
 };
 
-/// Changes how the picture looks.
+/// Applies a video filter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Filter {
-    /// Which.
+    /// The filter.
     pub name: FilterName,
-    /// How much; each filter has a usual one.
+    /// Strength of the filter; each has its own default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strength: Option<f64>,
     /// -1 to 1; `eq` only.
@@ -27,36 +27,36 @@ pub struct Filter {
     pub gamma: Option<f64>,
 }
 
-/// The filters there are.
+/// The available filters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FilterName {
-    /// Smooths noise away.
+    /// Reduces noise.
     Denoise,
-    /// Makes one picture of two fields.
+    /// Combines two fields into one frame.
     Deinterlace,
-    /// Takes the shaking out, in two passes.
+    /// Reduces camera shake, in two passes.
     Stabilize,
-    /// Makes edges clearer.
+    /// Makes edges sharper.
     Sharpen,
     /// Makes edges softer.
     Blur,
-    /// Adds light.
+    /// Changes the brightness.
     Brightness,
-    /// Spreads light and dark.
+    /// Changes the contrast.
     Contrast,
-    /// Spreads colours.
+    /// Changes the saturation.
     Saturation,
-    /// Turns colours, in degrees.
+    /// Rotates the hue, in degrees.
     Hue,
-    /// Several of them at once.
+    /// Brightness, contrast, saturation and gamma together.
     Eq,
-    /// High dynamic range to the usual one.
+    /// Maps high dynamic range to BT.709.
     Tonemap,
 }
 
 impl FilterName {
-    /// Least, usual and most strength; none where there is nothing to choose.
+    /// Minimum, default and maximum strength; `None` if the filter has no strength.
     const fn strength(self) -> Option<(f64, f64, f64)> {
         match self {
             Self::Denoise | Self::Stabilize | Self::Sharpen | Self::Blur => Some((0.0, 0.5, 1.0)),
@@ -70,7 +70,11 @@ impl FilterName {
 }
 
 impl Filter {
-    pub(super) fn plan(&self, at: &Place, draft: &mut Draft<'_>) -> Result<(), PlanRejection> {
+    pub(super) fn plan(
+        &self,
+        at: &OperationPath,
+        builder: &mut PlanBuilder<'_>,
+    ) -> Result<(), PlanRejection> {
         let strength = self.checked_strength(at)?;
         self.check_parts(at)?;
         let adjust = |adjust: Adjust| VideoFilter::Adjust(adjust);
@@ -91,44 +95,44 @@ impl Filter {
                 gamma: self.gamma.unwrap_or(1.0),
             }),
             FilterName::Tonemap => {
-                draft.the_picture(at, "")?.tonemap();
+                builder.require_video(at, "")?.tonemap();
                 return Ok(());
             }
         };
-        let known = draft.inputs.is_some();
-        let picture = draft.the_picture(at, "")?;
+        let known = builder.inputs.is_some();
+        let track = builder.require_video(at, "")?;
         if filter == VideoFilter::Deinterlace {
-            picture.deinterlace();
+            track.deinterlace();
             return Ok(());
         }
-        let again = |there: &VideoFilter| matches!(there, VideoFilter::Stabilize(_));
-        if again(&filter) && picture.filters.iter().any(again) {
-            return at.refuse("name", "a film is stabilized once; remove one of the two");
+        let is_stabilize = |filter: &VideoFilter| matches!(filter, VideoFilter::Stabilize(_));
+        if is_stabilize(&filter) && track.filters.iter().any(is_stabilize) {
+            return at.refuse("name", "a video can only be stabilized once; remove one of the two");
         }
-        if known && again(&filter) && (picture.width < 64 || picture.height < 64) {
-            return at.refuse("name", "a picture under 64 pixels cannot be stabilized");
+        if known && is_stabilize(&filter) && (track.width < 64 || track.height < 64) {
+            return at.refuse("name", "a video under 64 pixels cannot be stabilized");
         }
-        picture.filters.push(filter);
+        track.filters.push(filter);
         Ok(())
     }
 
-    fn checked_strength(&self, at: &Place) -> Result<f64, PlanRejection> {
-        let Some((least, usual, most)) = self.name.strength() else {
+    fn checked_strength(&self, at: &OperationPath) -> Result<f64, PlanRejection> {
+        let Some((min, default, max)) = self.name.strength() else {
             return match self.strength {
                 Some(_) => at.refuse("strength", "this filter has no `strength`; leave it out"),
                 None => Ok(0.0),
             };
         };
-        let strength = self.strength.unwrap_or(usual);
-        if (least..=most).contains(&strength) {
+        let strength = self.strength.unwrap_or(default);
+        if (min..=max).contains(&strength) {
             Ok(strength)
         } else {
-            at.refuse("strength", format!("`strength` is {least} to {most} for this filter"))
+            at.refuse("strength", format!("`strength` is {min} to {max} for this filter"))
         }
     }
 
-    fn check_parts(&self, at: &Place) -> Result<(), PlanRejection> {
-        for (field, value, least, most) in [
+    fn check_parts(&self, at: &OperationPath) -> Result<(), PlanRejection> {
+        for (field, value, min, max) in [
             ("brightness", self.brightness, -1.0, 1.0),
             ("contrast", self.contrast, 0.0, 4.0),
             ("saturation", self.saturation, 0.0, 3.0),
@@ -138,8 +142,8 @@ impl Filter {
             if self.name != FilterName::Eq {
                 return at.refuse(field, format!("`{field}` belongs to the filter `eq`"));
             }
-            if !(least..=most).contains(&value) {
-                return at.refuse(field, format!("`{field}` is {least} to {most}"));
+            if !(min..=max).contains(&value) {
+                return at.refuse(field, format!("`{field}` is {min} to {max}"));
             }
         }
         Ok(())

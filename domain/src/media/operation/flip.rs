@@ -2,31 +2,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::media::{
     PlanRejection,
-    plan::{Draft, Place, VideoFilter},
+    plan::{OperationPath, PlanBuilder, VideoFilter},
 };
 
-/// Mirrors the picture.
+/// Mirrors the video.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flip {
-    /// What changes sides.
+    /// The direction of mirroring.
     pub axis: Axis,
 }
 
-/// What changes sides.
+/// The direction of mirroring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Axis {
-    /// Left and right.
+    /// Swaps left and right.
     Horizontal,
-    /// Top and bottom.
+    /// Swaps top and bottom.
     Vertical,
-    /// Both.
+    /// Swaps both.
     Both,
 }
 
 impl Flip {
-    pub(super) fn plan(&self, at: &Place, draft: &mut Draft<'_>) -> Result<(), PlanRejection> {
-        draft.the_picture(at, "")?.filters.push(VideoFilter::Flip(self.axis));
+    pub(super) fn plan(
+        &self,
+        at: &OperationPath,
+        builder: &mut PlanBuilder<'_>,
+    ) -> Result<(), PlanRejection> {
+        builder.require_video(at, "")?.filters.push(VideoFilter::Flip(self.axis));
         Ok(())
     }
 }

@@ -2,10 +2,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::media::{
     PlanRejection, Rational,
-    plan::{Draft, Place, VideoFilter},
+    plan::{OperationPath, PlanBuilder, VideoFilter},
 };
 
-/// Gives the picture a constant frame rate, by repeating and dropping frames.
+/// Converts to a constant frame rate, by repeating and dropping frames.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fps {
     /// Frames per second, in thousandths.
@@ -13,15 +13,19 @@ pub struct Fps {
 }
 
 impl Fps {
-    pub(super) fn plan(&self, at: &Place, draft: &mut Draft<'_>) -> Result<(), PlanRejection> {
+    pub(super) fn plan(
+        &self,
+        at: &OperationPath,
+        builder: &mut PlanBuilder<'_>,
+    ) -> Result<(), PlanRejection> {
         if !(1_000..=240_000).contains(&self.millifps) {
             return at.refuse("fps", "fps is 1 to 240");
         }
-        let picture = draft.the_picture(at, "fps")?;
+        let track = builder.require_video(at, "fps")?;
         let rate = Rational::from_millifps(self.millifps);
-        picture.filters.push(VideoFilter::Rate(rate));
-        picture.rate = rate;
-        picture.variable_rate = false;
+        track.filters.push(VideoFilter::Rate(rate));
+        track.rate = rate;
+        track.variable_rate = false;
         Ok(())
     }
 }

@@ -5,37 +5,41 @@ use crate::{
     Personal,
     media::{
         Micros, PlanRejection,
-        plan::{Draft, Place, VideoFilter, Window},
+        plan::{OperationPath, PlanBuilder, VideoFilter, Window},
     },
 };
 
-/// Writes on the picture.
+/// Overlays text on the video.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Text {
-    /// What; lines are kept.
+    /// The text; line breaks are kept.
     pub text: Personal<String>,
-    /// Where.
+    /// Position in the frame.
     #[serde(default)]
     pub position: Position,
-    /// Height of the letters in pixels; a twentieth of the picture when absent.
+    /// Height of the letters in pixels; a twentieth of the frame height if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u32>,
-    /// White when absent.
+    /// Colour of the text; white if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub color: Option<Paint>,
-    /// Pixels between it and the edges; 16 when absent.
+    /// Distance from the edges in pixels; 16 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<u32>,
-    /// First instant it is seen.
+    /// Start of its display, inclusive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Micros>,
-    /// First instant it is no longer seen.
+    /// End of its display, exclusive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<Micros>,
 }
 
 impl Text {
-    pub(super) fn plan(&self, at: &Place, draft: &mut Draft<'_>) -> Result<(), PlanRejection> {
+    pub(super) fn plan(
+        &self,
+        at: &OperationPath,
+        builder: &mut PlanBuilder<'_>,
+    ) -> Result<(), PlanRejection> {
         let Some(text) = self.text.as_ref() else {
             return at.refuse("text", "the text was erased with its tenant's data");
         };
@@ -52,11 +56,11 @@ impl Text {
             return at.refuse("margin", "`margin` is at most 4096 pixels");
         }
         let during = Window::checked(at, self.start, self.end)?;
-        let picture = draft.the_picture(at, "")?;
-        picture.filters.push(VideoFilter::Text {
+        let track = builder.require_video(at, "")?;
+        track.filters.push(VideoFilter::Text {
             text: text.clone(),
             position: self.position,
-            size: self.size.unwrap_or_else(|| (picture.height / 20).max(12)),
+            size: self.size.unwrap_or_else(|| (track.height / 20).max(12)),
             color: self.color.unwrap_or(Paint::WHITE),
             margin: self.margin.unwrap_or(16),
             during,

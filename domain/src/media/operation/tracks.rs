@@ -2,16 +2,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::media::{
     PlanRejection, StreamDetail, StreamFacts,
-    plan::{Draft, Place, Source, SubtitlePlan},
+    plan::{OperationPath, PlanBuilder, Source, SubtitlePlan},
 };
 
-/// Chooses streams of the input; without it, its best picture and its best sound are taken.
+/// Selects streams of the input; without it, the best video stream and the best audio stream are
+/// used.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tracks {
-    /// Which sounds, in this order; none leaves the best one.
+    /// Audio streams to keep, in this order; the best one if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audio: Option<Vec<Pick>>,
-    /// Which subtitles become streams of the output, in this order.
+    /// Subtitle streams to keep in the output, in this order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subtitles: Option<Vec<Pick>>,
 }
@@ -20,16 +21,16 @@ pub struct Tracks {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Pick {
-    /// The n-th of its kind, from 0.
+    /// The n-th stream of its kind, starting at 0.
     Index(u32),
-    /// Every one in a language; `all` for every one.
+    /// All streams in a language; `all` for every one.
     Language(String),
 }
 
-/// Whether a pick means a stream, the `place`-th of its kind.
-pub(crate) fn find(pick: &Pick, place: usize, stream: &StreamFacts) -> bool {
+/// True if a pick selects this stream, the `position`-th of its kind.
+pub(crate) fn is_picked(pick: &Pick, position: usize, stream: &StreamFacts) -> bool {
     match pick {
-        Pick::Index(index) => usize::try_from(*index).is_ok_and(|index| index == place),
+        Pick::Index(index) => usize::try_from(*index).is_ok_and(|index| index == position),
         Pick::Language(language) if language == "all" => true,
         Pick::Language(language) => {
             let known = stream.language.as_deref().unwrap_or("und");
@@ -38,7 +39,7 @@ pub(crate) fn find(pick: &Pick, place: usize, stream: &StreamFacts) -> bool {
     }
 }
 
-/// Two letters and three letters for the same language.
+/// Matches two-letter and three-letter codes of the same language.
 fn same_language(three: &str, two: &str) -> bool {
     const PAIRS: [(&str, &str); 20] = [
         ("eng", "en"),
@@ -67,35 +68,39 @@ fn same_language(three: &str, two: &str) -> bool {
 }
 
 impl Tracks {
-    pub(super) fn plan(&self, at: &Place, draft: &mut Draft<'_>) -> Result<(), PlanRejection> {
+    pub(super) fn plan(
+        &self,
+        at: &OperationPath,
+        builder: &mut PlanBuilder<'_>,
+    ) -> Result<(), PlanRejection> {
         if self.audio.is_none() && self.subtitles.is_none() {
             return at.refuse("", "`tracks` chooses nothing; give it `audio` or `subtitles`");
         }
-        let facts = draft.inputs.and_then(<[_]>::first);
+        let facts = builder.inputs.and_then(<[_]>::first);
         if let Some(picks) = &self.audio {
             let chosen: Vec<&StreamFacts> = match facts {
                 Some(facts) => {
-                    let sounds: Vec<_> = facts.sounds().map(|(stream, _)| stream).collect();
-                    choose(at, "audio", picks, &sounds)?
+                    let streams: Vec<_> = facts.sounds().map(|(stream, _)| stream).collect();
+                    choose(at, "audio", picks, &streams)?
                 }
                 None => vec![],
             };
             let sources = chosen.iter().map(|s| Source { input: 0, stream: s.index }).collect();
             let known = facts.is_some();
-            let sound = draft.the_sound(at, "audio")?;
+            let track = builder.require_audio(at, "audio")?;
             if known {
-                sound.sources = sources;
+                track.sources = sources;
             }
         }
         let Some((picks, facts)) = self.subtitles.as_ref().zip(facts) else { return Ok(()) };
         let all: Vec<&StreamFacts> = facts.subtitles().collect();
         for stream in choose(at, "subtitles", picks, &all)? {
             if stream.detail == (StreamDetail::Subtitle { text: false }) {
-                let detail = format!("subtitle stream {} is pictures, not text", stream.index);
+                let detail = format!("subtitle stream {} has bitmaps, not text", stream.index);
                 return at.refuse("subtitles", detail);
             }
-            draft.subtitles.push(SubtitlePlan {
-                source: draft.own_cues(stream.index),
+            builder.subtitles.push(SubtitlePlan {
+                source: builder.own_cues(stream.index),
                 language: stream.language.clone(),
                 sidecar: false,
             });
@@ -105,7 +110,7 @@ impl Tracks {
 }
 
 fn choose<'a>(
-    at: &Place,
+    at: &OperationPath,
     field: &str,
     picks: &[Pick],
     all: &[&'a StreamFacts],
@@ -113,19 +118,20 @@ fn choose<'a>(
     let mut chosen: Vec<&StreamFacts> = Vec::new();
     for (number, pick) in picks.iter().enumerate() {
         let found: Vec<_> =
-            all.iter().enumerate().filter(|(place, s)| find(pick, *place, s)).collect();
+            all.iter().enumerate().filter(|(position, s)| is_picked(pick, *position, s)).collect();
         if found.is_empty() {
-            let have: Vec<String> = all
+            let available: Vec<String> = all
                 .iter()
                 .enumerate()
                 .map(|(n, s)| format!("{n} ({})", s.language.as_deref().unwrap_or("und")))
                 .collect();
-            let have = if have.is_empty() { "none".to_owned() } else { have.join(", ") };
-            let detail = format!("the input has no such stream; it has {have}");
+            let available =
+                if available.is_empty() { "none".to_owned() } else { available.join(", ") };
+            let detail = format!("the input has no such stream; it has {available}");
             return at.refuse(&format!("{field}/{number}"), detail);
         }
         for (_, stream) in found {
-            if !chosen.iter().any(|there| there.index == stream.index) {
+            if !chosen.iter().any(|other| other.index == stream.index) {
                 chosen.push(stream);
             }
         }

@@ -3,10 +3,10 @@ use serde::{Deserialize, Serialize};
 use super::{Fps, Scale, ScaleMode};
 use crate::media::{
     AudioCodec, Container, PlanRejection, Preset, VideoCodec,
-    plan::{Draft, Place},
+    plan::{OperationPath, PlanBuilder},
 };
 
-/// Chooses codecs and their settings; what is absent is inferred from the output name.
+/// Selects codecs and their settings; absent fields are inferred from the output name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Transcode {
     /// `none` drops video, `copy` keeps its packets.
@@ -15,64 +15,68 @@ pub struct Transcode {
     /// `none` drops audio, `copy` keeps its packets.
     #[serde(default)]
     pub audio_codec: Option<AudioCodec>,
-    /// Constant quality; its range is the codec's.
+    /// Constant rate factor, in the codec's range.
     #[serde(default)]
     pub crf: Option<u8>,
-    /// Bits per second.
+    /// Video bits per second.
     #[serde(default)]
     pub video_bitrate: Option<u64>,
-    /// Bits per second.
+    /// Audio bits per second.
     #[serde(default)]
     pub audio_bitrate: Option<u64>,
-    /// Speed against size.
+    /// Trade-off between encoding speed and compression.
     #[serde(default)]
     pub preset: Option<Preset>,
-    /// Pixels.
+    /// Maximum width in pixels.
     #[serde(default)]
     pub width: Option<u32>,
-    /// Pixels.
+    /// Maximum height in pixels.
     #[serde(default)]
     pub height: Option<u32>,
     /// Frames per second, in thousandths.
     #[serde(default)]
     pub millifps: Option<u32>,
-    /// Frames from one keyframe to the next, at most.
+    /// Maximum number of frames between keyframes.
     #[serde(default)]
     pub keyframe_interval: Option<u32>,
-    /// Instead of the output name's.
+    /// Container; inferred from the output name if absent.
     #[serde(default)]
     pub container: Option<Container>,
-    /// Bits per second that are never exceeded for long, beside `crf` or `video_bitrate`.
+    /// Peak bits per second, in addition to `crf` or `video_bitrate`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_bitrate: Option<u64>,
-    /// Look at the whole film first, so that `video_bitrate` is spent where it is needed.
+    /// Analyses the whole video first, so that `video_bitrate` is spent where it is needed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub two_pass: bool,
-    /// The quality to reach by VMAF, found by trying on samples.
+    /// VMAF score to reach, by trial encodes of samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_vmaf: Option<f64>,
-    /// The codec's profile.
+    /// Profile of the codec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
-    /// FFmpeg's name.
+    /// FFmpeg's name of the pixel format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pixel_format: Option<String>,
 }
 
 impl Transcode {
-    pub(super) fn plan(&self, at: &Place, draft: &mut Draft<'_>) -> Result<(), PlanRejection> {
+    pub(super) fn plan(
+        &self,
+        at: &OperationPath,
+        builder: &mut PlanBuilder<'_>,
+    ) -> Result<(), PlanRejection> {
         if self.width.is_some() || self.height.is_some() {
             let scale = Scale { width: self.width, height: self.height, mode: ScaleMode::Fit };
-            scale.plan(at, draft)?;
+            scale.plan(at, builder)?;
         }
         if let Some(millifps) = self.millifps {
-            Fps { millifps }.plan(at, draft)?;
+            Fps { millifps }.plan(at, builder)?;
         }
         Ok(())
     }
 
-    /// The fields that need a picture, and whether they are given.
-    pub(crate) fn of_picture(&self) -> [(&'static str, bool); 12] {
+    /// The fields that need video, and whether they are set.
+    pub(crate) fn video_fields(&self) -> [(&'static str, bool); 12] {
         [
             ("crf", self.crf.is_some()),
             ("video_bitrate", self.video_bitrate.is_some()),

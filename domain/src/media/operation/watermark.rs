@@ -6,66 +6,70 @@ use crate::{
     location::Location,
     media::{
         Micros, PlanRejection,
-        plan::{Draft, Picture, Place, VideoFilter, Window},
+        plan::{OperationPath, PlanBuilder, VideoFilter, VideoTrack, Window},
     },
 };
 
-/// Lays a still picture over the film.
+/// Overlays a still image on the video.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Watermark {
-    /// PNG, JPEG or WebP.
+    /// PNG, JPEG or WebP image.
     pub image: Personal<Location>,
-    /// Where.
+    /// Position in the frame.
     #[serde(default)]
     pub position: Position,
-    /// 1 hides what is behind it.
+    /// 0 to 1; 1 is opaque.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opacity: Option<f64>,
-    /// Its width as a part of the film's; its own size when absent.
+    /// Its width as a fraction of the video's; its own size if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale: Option<f64>,
-    /// Pixels between it and the edges; 16 when absent.
+    /// Distance from the edges in pixels; 16 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<u32>,
-    /// First instant it is seen.
+    /// Start of its display, inclusive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Micros>,
-    /// First instant it is no longer seen.
+    /// End of its display, exclusive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<Micros>,
 }
 
 impl Watermark {
-    pub(super) fn plan(&self, at: &Place, draft: &mut Draft<'_>) -> Result<(), PlanRejection> {
+    pub(super) fn plan(
+        &self,
+        at: &OperationPath,
+        builder: &mut PlanBuilder<'_>,
+    ) -> Result<(), PlanRejection> {
         let opacity = self.opacity.unwrap_or(1.0);
         if !(0.0..=1.0).contains(&opacity) {
-            return at.refuse("opacity", "`opacity` is 0 (unseen) to 1 (solid)");
+            return at.refuse("opacity", "`opacity` is 0 (transparent) to 1 (opaque)");
         }
         if self.scale.is_some_and(|scale| !(0.01..=1.0).contains(&scale)) {
-            return at.refuse("scale", "`scale` is the part of the film's width, 0.01 to 1");
+            return at.refuse("scale", "`scale` is a fraction of the video's width, 0.01 to 1");
         }
         if self.margin.is_some_and(|margin| margin > 4096) {
             return at.refuse("margin", "`margin` is at most 4096 pixels");
         }
         let during = Window::checked(at, self.start, self.end)?;
-        let (input, facts) = draft.next_input();
+        let (input, facts) = builder.next_input();
         let image = facts.and_then(|facts| facts.video()).map(|(_, video)| video);
         if facts.is_some() && image.is_none() {
-            return at.refuse("image", "the image holds no picture; PNG, JPEG and WebP work");
+            return at.refuse("image", "the file is not an image; PNG, JPEG and WebP work");
         }
-        let image = image.map(Picture::of);
+        let image = image.map(VideoTrack::of);
         let own =
             image.as_ref().map_or((64, 64), |image| (image.width.max(1), image.height.max(1)));
         let upright = image.map_or_else(Vec::new, |image| image.filters);
-        let picture = draft.the_picture(at, "")?;
-        let (width, height) = self.size(own, picture.width);
-        let (width, height) = (width.min(picture.width), height.min(picture.height));
+        let track = builder.require_video(at, "")?;
+        let (width, height) = self.size(own, track.width);
+        let (width, height) = (width.min(track.width), height.min(track.height));
         let (x, y) = self.position.corner(
             (width, height),
-            (picture.width, picture.height),
+            (track.width, track.height),
             self.margin.unwrap_or(16),
         );
-        picture.filters.push(VideoFilter::Overlay {
+        track.filters.push(VideoFilter::Overlay {
             input,
             upright,
             width,
@@ -81,11 +85,11 @@ impl Watermark {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "a part of a picture's width, cut to the picture by the caller"
+        reason = "a fraction of the frame width, clamped by the caller"
     )]
-    fn size(&self, (width, height): (u32, u32), film: u32) -> (u32, u32) {
+    fn size(&self, (width, height): (u32, u32), frame_width: u32) -> (u32, u32) {
         let Some(scale) = self.scale else { return (width, height) };
-        let wanted = (f64::from(film) * scale).round().max(1.0);
+        let wanted = (f64::from(frame_width) * scale).round().max(1.0);
         let high = (wanted * f64::from(height) / f64::from(width)).round().max(1.0);
         (wanted as u32, high as u32)
     }

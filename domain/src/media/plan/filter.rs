@@ -1,27 +1,28 @@
-//! What is done to pictures and samples: typed, never text from a request but where text is meant.
+//! Filters for video frames and audio samples: typed, so that no text from a request is
+//! interpreted, except where text is the content.
 
 use serde::{Deserialize, Serialize};
 
-use super::Place;
+use super::OperationPath;
 use crate::media::{
     Micros, PlanRejection, Rational,
     facts::Hdr,
     operation::{Axis, Paint, Position},
 };
 
-/// A stretch of time.
+/// A time range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
-    /// First instant of it.
+    /// Start, inclusive.
     pub start: Micros,
-    /// First instant after it; none for the rest.
+    /// End, exclusive; `None` for the rest.
     pub end: Option<Micros>,
 }
 
 impl Window {
-    /// From two optional times of a request; none if neither is given.
+    /// From two optional times of a request; `None` if neither is given.
     pub(crate) fn checked(
-        at: &Place,
+        at: &OperationPath,
         start: Option<Micros>,
         end: Option<Micros>,
     ) -> Result<Option<Self>, PlanRejection> {
@@ -33,207 +34,207 @@ impl Window {
     }
 }
 
-/// One picture filter.
+/// One video filter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VideoFilter {
-    /// Turns clockwise by 90, 180 or 270 degrees.
+    /// Rotates clockwise by 90, 180 or 270 degrees.
     Rotate(u16),
-    /// Turns clockwise by any angle, onto black.
+    /// Rotates clockwise by any angle, onto black.
     Tilt {
-        /// The angle.
+        /// Angle in degrees.
         degrees: f64,
-        /// Pixels.
+        /// Width of the result in pixels.
         width: u32,
-        /// Pixels.
+        /// Height of the result in pixels.
         height: u32,
     },
-    /// Keeps a part and starts it at 0.
+    /// Keeps a part and shifts it to start at 0.
     Trim(Window),
     /// Resizes, to square pixels.
     Scale {
-        /// Pixels.
+        /// Width in pixels.
         width: u32,
-        /// Pixels.
+        /// Height in pixels.
         height: u32,
     },
     /// Keeps a rectangle.
     Crop {
-        /// From the left.
+        /// Offset from the left in pixels.
         x: u32,
-        /// From the top.
+        /// Offset from the top in pixels.
         y: u32,
-        /// Pixels.
+        /// Width in pixels.
         width: u32,
-        /// Pixels.
+        /// Height in pixels.
         height: u32,
     },
     /// Adds a border.
     Pad {
-        /// Of the picture in it.
+        /// Horizontal offset of the video in the new frame.
         x: u32,
-        /// Of the picture in it.
+        /// Vertical offset of the video in the new frame.
         y: u32,
-        /// Pixels.
+        /// Width of the new frame in pixels.
         width: u32,
-        /// Pixels.
+        /// Height of the new frame in pixels.
         height: u32,
-        /// Of the border.
+        /// Colour of the border.
         color: Paint,
     },
-    /// Mirrors.
+    /// Mirrors the video.
     Flip(Axis),
-    /// Constant frame rate.
+    /// Converts to a constant frame rate.
     Rate(Rational),
     /// Plays faster or slower.
     Speed(f64),
-    /// Lays an input's picture over it.
+    /// Overlays the image of another input.
     Overlay {
-        /// Which input.
+        /// Index of the input.
         input: usize,
-        /// What sets it upright.
+        /// Filters that rotate the image upright.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         upright: Vec<VideoFilter>,
-        /// Pixels.
+        /// Width of the overlay in pixels.
         width: u32,
-        /// Pixels.
+        /// Height of the overlay in pixels.
         height: u32,
-        /// From the left.
+        /// Offset from the left in pixels.
         x: i64,
-        /// From the top.
+        /// Offset from the top in pixels.
         y: i64,
-        /// 0 to 1.
+        /// Opacity, 0 to 1.
         opacity: f64,
-        /// When; always if none.
+        /// When it is displayed; always if `None`.
         during: Option<Window>,
     },
-    /// Writes on it.
+    /// Overlays text.
     Text {
-        /// What.
+        /// The text.
         text: String,
-        /// Where.
+        /// Position in the frame.
         position: Position,
-        /// Pixels.
+        /// Height of the letters in pixels.
         size: u32,
-        /// Of the letters.
+        /// Colour of the text.
         color: Paint,
-        /// Pixels.
+        /// Distance from the edges in pixels.
         margin: u32,
-        /// When; always if none.
+        /// When it is displayed; always if `None`.
         during: Option<Window>,
     },
-    /// Draws subtitles.
+    /// Burns in subtitles.
     Burn {
-        /// Which of the plan's cues.
+        /// Index in the plan's cues.
         cues: usize,
     },
-    /// The first picture stands from the beginning, at this rate if there is one.
+    /// Extends the first frame to the start, at this frame rate if one is given.
     FromZero(Option<Rational>),
-    /// Lasts exactly this long: the last picture stays, or the rest goes.
+    /// Makes the duration exact: the last frame is repeated, or the rest is cut.
     Hold(Micros),
-    /// Puts others behind it.
+    /// Appends other videos.
     Concat(Vec<Segment>),
-    /// Smooths noise away; 0 to 1.
+    /// Reduces noise; strength 0 to 1.
     Denoise(f64),
-    /// One picture of two fields.
+    /// Combines two fields into one frame.
     Deinterlace,
-    /// Takes the shaking out; 0 to 1. Needs a pass of its own before.
+    /// Reduces camera shake; strength 0 to 1. Needs a separate analysis pass.
     Stabilize(f64),
-    /// 0 to 1.
+    /// Sharpens; strength 0 to 1.
     Sharpen(f64),
-    /// 0 to 1.
+    /// Blurs; strength 0 to 1.
     Blur(f64),
-    /// Light and colour.
+    /// Adjusts brightness, contrast, saturation and gamma.
     Adjust(Adjust),
-    /// Degrees.
+    /// Rotates the hue by this many degrees.
     Hue(f64),
-    /// To the levels of video, from all that a byte holds or from red, green and blue: other levels are
-    /// shown wrongly by many players.
+    /// Converts full-range YUV or RGB to limited-range YUV: many players display other ranges
+    /// incorrectly.
     Levels {
-        /// It is red, green and blue, which become BT.709's brightness and colour.
+        /// True if the input is RGB, which becomes BT.709 YUV.
         rgb: bool,
     },
-    /// High dynamic range to BT.709.
+    /// Maps high dynamic range to BT.709.
     Tonemap {
-        /// What it is taken for.
+        /// The assumed transfer characteristic.
         from: Hdr,
-        /// Candela a square metre of the brightest that is kept.
+        /// Peak luminance that is preserved, in cd/m².
         peak: f64,
     },
 }
 
-/// Light and colour.
+/// Adjustment of brightness and colour.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Adjust {
-    /// Added; 0 changes nothing.
+    /// Offset; 0 changes nothing.
     pub brightness: f64,
-    /// A factor.
+    /// Factor; 1 changes nothing.
     pub contrast: f64,
-    /// A factor.
+    /// Factor; 1 changes nothing.
     pub saturation: f64,
-    /// An exponent.
+    /// Exponent; 1 changes nothing.
     pub gamma: f64,
 }
 
 impl Adjust {
-    /// Everything as it was.
+    /// Changes nothing.
     pub const NOTHING: Self = Self { brightness: 0.0, contrast: 1.0, saturation: 1.0, gamma: 1.0 };
 }
 
-/// A film behind another, fitted to it.
+/// An appended video, fitted to the first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Segment {
-    /// Which input.
+    /// Index of the input.
     pub input: usize,
-    /// Which of its streams.
+    /// Index of the stream in the input.
     pub stream: u32,
-    /// What makes it fit.
+    /// Filters that fit it.
     pub filters: Vec<VideoFilter>,
-    /// How long it lasts.
+    /// Its duration.
     pub duration: Micros,
 }
 
-/// A film's sound behind another's.
+/// The audio of an appended input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SoundSegment {
-    /// Which input.
+pub struct AudioSegment {
+    /// Index of the input.
     pub input: usize,
-    /// Which of its streams; silence if none.
+    /// Index of the stream in the input; silence if `None`.
     pub stream: Option<u32>,
-    /// How long it lasts.
+    /// Its duration.
     pub duration: Micros,
 }
 
-/// One sound filter.
+/// One audio filter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AudioFilter {
-    /// Keeps a part and starts it at 0.
+    /// Keeps a part and shifts it to start at 0.
     Trim(Window),
     /// Plays faster or slower at the same pitch.
     Speed(f64),
-    /// A factor.
+    /// Multiplies the amplitude by this factor.
     Volume(f64),
-    /// To a loudness in LUFS. Needs a pass of its own before.
+    /// Normalises to a loudness in LUFS. Needs a separate analysis pass.
     Loudness(f64),
-    /// From silence, over this long.
+    /// Fades in from silence over this duration.
     FadeIn(Micros),
-    /// To silence.
+    /// Fades out to silence.
     FadeOut {
-        /// When it begins.
+        /// When the fade starts.
         start: Micros,
-        /// How long it takes.
+        /// Duration of the fade.
         length: Micros,
     },
-    /// Silence from the beginning until it begins.
+    /// Adds silence from the start until the first sample.
     FromZero,
-    /// Lasts exactly this long: silence follows, or the rest goes.
+    /// Makes the duration exact: silence is appended, or the rest is cut.
     Fill(Micros),
-    /// Puts others behind it.
-    Concat(Vec<SoundSegment>),
+    /// Appends other audio.
+    Concat(Vec<AudioSegment>),
 }
 
-/// What happened to the times of an input.
+/// A change of an input's timing.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeEdit {
@@ -244,7 +245,7 @@ pub enum TimeEdit {
 }
 
 impl TimeEdit {
-    /// A stretch of time after the edit; none if nothing of it is left.
+    /// A time range after the edit; `None` if nothing of it is left.
     pub fn apply(self, (start, end): (Micros, Micros)) -> Option<(Micros, Micros)> {
         match self {
             Self::Trim(window) => {
@@ -258,8 +259,8 @@ impl TimeEdit {
         }
     }
 
-    /// The last instant before the edit of which anything is left at an instant after it; none for the
-    /// end, whenever that is.
+    /// The end of the input that is needed before the edit for a given end after it; `None` for an
+    /// unlimited end.
     pub(crate) fn end_before(self, end: Option<Micros>) -> Option<Micros> {
         match self {
             Self::Trim(window) => {
@@ -271,7 +272,7 @@ impl TimeEdit {
     }
 }
 
-/// A time after everything was made faster by a factor.
+/// A duration after speeding up by a factor.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,

@@ -8,8 +8,8 @@ use self::{
     ladder::{ladder, rendition},
 };
 use super::{
-    AudioFilter, AudioPlan, CueSource, Draft, PlanRejection, Sound, Source, SubtitlePlan,
-    VideoFilter, VideoPlan, picture, refuse, sound, unknown,
+    AudioFilter, AudioPlan, AudioTrack, CueSource, PlanBuilder, PlanRejection, Source,
+    SubtitlePlan, VideoFilter, VideoPlan, audio, placeholder_facts, refuse, video,
 };
 use crate::media::{
     AudioCodec, Capabilities, Container, MAX_FILES, MediaFacts, Micros, Poster, Sprite, Stream,
@@ -17,38 +17,38 @@ use crate::media::{
     request::{check_metrics, within},
 };
 
-/// Everything the engine needs to know to make a stream.
+/// Everything that the engine needs to know to make a stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StreamPlan {
     /// The ladder, largest first.
     pub renditions: Vec<Rendition>,
-    /// The sounds, each once for the whole ladder.
+    /// The audio streams, shared by the whole ladder.
     pub audio: Vec<AudioPlan>,
-    /// The texts.
+    /// The captions.
     pub captions: Vec<SubtitlePlan>,
-    /// From one segment to the next.
+    /// Duration of a segment.
     pub segment: Micros,
-    /// How long it will be; none when the input does not say.
+    /// Duration of the stream; `None` if the input does not state it.
     pub duration: Option<Micros>,
-    /// The still beside the manifests.
+    /// The poster image next to the manifests.
     pub poster: Option<ThumbnailsPlan>,
-    /// The small pictures beside them.
+    /// The sprite sheets next to the manifests.
     pub sprite: Option<ThumbnailsPlan>,
-    /// What was decided that nobody asked for, in words.
+    /// Decisions that the request did not ask for, as sentences.
     pub notes: Vec<String>,
 }
 
 /// One step of the ladder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rendition {
-    /// Its folder's name.
+    /// Name of its folder.
     pub name: String,
-    /// What happens to the picture.
+    /// The plan for its video.
     pub video: VideoPlan,
 }
 
-/// Resolves a stream against what is known of its inputs; `None` before anything is. `complexity`
-/// is the bits that the film takes beside a usual one, where somebody tried.
+/// Resolves a stream request against the facts of its inputs; `None` before they are probed.
+/// `complexity` is the ratio of the video's bits to those of a typical video, if it was measured.
 pub fn plan_stream(
     request: &Stream,
     inputs: Option<&[MediaFacts]>,
@@ -57,56 +57,63 @@ pub fn plan_stream(
 ) -> Result<StreamPlan, PlanRejection> {
     let codec = check(request, capabilities)?;
     let own = inputs.and_then(<[_]>::first);
-    let mut draft = Draft::begin(inputs);
-    super::begin(&mut draft, own.unwrap_or(&unknown()), (codec, AudioCodec::Aac), own.is_some());
-    let any = Transcode { preset: request.preset, ..Transcode::default() };
-    let settings = picture::Settings { at: 0, container: Container::Mp4, transcode: &any, codec };
-    settings.prepare(&mut draft, &[])?;
+    let mut builder = PlanBuilder::new(inputs);
+    super::select_tracks(
+        &mut builder,
+        own.unwrap_or(&placeholder_facts()),
+        (codec, AudioCodec::Aac),
+        own.is_some(),
+    );
+    let defaults = Transcode { preset: request.preset, ..Transcode::default() };
+    let settings =
+        video::Settings { at: 0, container: Container::Mp4, transcode: &defaults, codec };
+    settings.prepare(&mut builder, &[])?;
     let is_late = |stream: &StreamFacts| stream.start.is_some_and(|start| start > 0);
-    if let Some(picture) = &mut draft.picture
+    if let Some(track) = &mut builder.video
         && own.and_then(MediaFacts::video).is_some_and(|(stream, _)| is_late(stream))
     {
-        // Players take each track's first segment for the beginning of the film.
-        let constant = !picture.variable_rate && picture.rate.num > 0;
-        picture.filters.push(VideoFilter::FromZero(constant.then_some(picture.rate)));
+        // Players assume that each track's first segment is the start of the video.
+        let constant = !track.variable_rate && track.rate.num > 0;
+        track.filters.push(VideoFilter::FromZero(constant.then_some(track.rate)));
     }
     let mut renditions = Vec::new();
-    if let Some(picture) = draft.picture.take() {
+    if let Some(track) = builder.video.take() {
         let known = own.is_some();
-        for (variant, cap) in ladder(request, &picture, known, complexity, &mut draft.notes) {
-            renditions.push(rendition(request, &variant, cap, &picture, codec, own)?);
+        for (variant, cap) in ladder(request, &track, known, complexity, &mut builder.notes) {
+            renditions.push(rendition(request, &variant, cap, &track, codec, own)?);
         }
     }
     let audio = match own {
-        Some(facts) => all_sounds(request, facts, inputs)?,
+        Some(facts) => plan_audio(request, facts, inputs)?,
         None => vec![],
     };
     if own.is_some() && renditions.is_empty() && audio.is_empty() {
         return refuse("#/input", "the input has no video and no audio");
     }
     let (poster, sprite) = stills(request, own)?;
-    if let Some(film) = own {
-        check_metrics(&request.metrics, film)?;
+    if let Some(facts) = own {
+        check_metrics(&request.metrics, facts)?;
     }
     let segment = request.segment_duration.unwrap_or(6_000_000);
     let streams = renditions.len().saturating_add(audio.len()) as u64;
-    let files = draft.duration.map_or(0, |lasts| lasts.div_ceil(segment).saturating_mul(streams));
+    let files =
+        builder.duration.map_or(0, |duration| duration.div_ceil(segment).saturating_mul(streams));
     if files > MAX_FILES {
         let detail = format!(
-            "that would be {files} segments, and {MAX_FILES} is the most; make them longer"
+            "that would be {files} segments, and at most {MAX_FILES} are allowed; make them longer"
         );
         return refuse("#/segment_duration", detail);
     }
     let mut captions = Vec::new();
-    for (place, caption) in request.captions.iter().enumerate() {
-        let (input, facts) = draft.next_input();
+    for (index, caption) in request.captions.iter().enumerate() {
+        let (input, facts) = builder.next_input();
         let text = facts.and_then(|facts| {
             let text = StreamDetail::Subtitle { text: true };
             facts.streams.iter().find(|stream| stream.detail == text)
         });
         if facts.is_some() && text.is_none() {
-            let pointer = format!("#/captions/{place}/input");
-            return refuse(pointer, "it holds no text; SRT, ASS and WebVTT work");
+            let pointer = format!("#/captions/{index}/input");
+            return refuse(pointer, "it holds no text subtitles; SRT, ASS and WebVTT work");
         }
         let stream = text.map_or(0, |stream| stream.index);
         captions.push(SubtitlePlan {
@@ -120,52 +127,52 @@ pub fn plan_stream(
         audio,
         captions,
         segment,
-        duration: draft.duration,
+        duration: builder.duration,
         poster,
         sprite,
-        notes: draft.notes,
+        notes: builder.notes,
     })
 }
 
 type Stills = (Option<ThumbnailsPlan>, Option<ThumbnailsPlan>);
 
-/// When the pictures beside the manifests are taken.
+/// Plans the images next to the manifests.
 fn stills(request: &Stream, own: Option<&MediaFacts>) -> Result<Stills, PlanRejection> {
-    let Some(film) = own else { return Ok((None, None)) };
-    let taken = |field: &str, pictures: Option<Thumbnails>| {
-        let Some(pictures) = pictures else { return Ok(None) };
-        let Some((stream, _)) = film.video() else {
-            return refuse(format!("#/{field}"), "the input has no picture to take one of");
+    let Some(facts) = own else { return Ok((None, None)) };
+    let plan_stills = |field: &str, thumbnails: Option<Thumbnails>| {
+        let Some(thumbnails) = thumbnails else { return Ok(None) };
+        let Some((stream, _)) = facts.video() else {
+            return refuse(format!("#/{field}"), "the input has no video to take an image of");
         };
-        let plan = pictures.plan(stream.duration.or(film.duration));
+        let plan = thumbnails.plan(stream.duration.or(facts.duration));
         plan.map(Some).map_err(|refusal| within(field, refusal))
     };
-    let poster = taken("poster", request.poster.as_ref().map(Poster::pictures))?;
-    let sprite = taken("sprite", request.sprite.as_ref().map(Sprite::pictures))?;
+    let poster = plan_stills("poster", request.poster.as_ref().map(Poster::pictures))?;
+    let sprite = plan_stills("sprite", request.sprite.as_ref().map(Sprite::pictures))?;
     Ok((poster, sprite))
 }
 
-/// Every sound of the film: players choose among languages.
-fn all_sounds(
+/// Every audio stream of the input: players choose among languages.
+fn plan_audio(
     request: &Stream,
     facts: &MediaFacts,
     inputs: Option<&[MediaFacts]>,
 ) -> Result<Vec<AudioPlan>, PlanRejection> {
     let source = |stream: u32| Source { input: 0, stream };
     let mut sources: Vec<Source> = facts.sounds().map(|(stream, _)| source(stream.index)).collect();
-    // The best one comes first, and plays unless another is chosen.
+    // The best one comes first, and plays by default.
     if let Some((best, _)) = facts.audio() {
         sources.sort_by_key(|source| source.stream != best.index);
     }
     sources.truncate(8);
     let Some(first) = sources.first() else { return Ok(vec![]) };
-    let mut sound = Sound::of(*first);
-    sound.sources = sources;
+    let mut track = AudioTrack::of(*first);
+    track.sources = sources;
     if facts.sounds().any(|(stream, _)| stream.start.is_some_and(|start| start > 0)) {
-        sound.filters.push(AudioFilter::FromZero);
+        track.filters.push(AudioFilter::FromZero);
     }
     let bitrate = request.variants.iter().filter_map(|variant| variant.audio_bitrate).max();
     let codec = AudioCodec::Aac;
-    let settings = sound::Settings { at: 0, container: Container::Mp4, codec, bitrate };
-    sound::finish(sound, inputs, &settings)
+    let settings = audio::Settings { at: 0, container: Container::Mp4, codec, bitrate };
+    audio::finish(track, inputs, &settings)
 }

@@ -3,46 +3,46 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Personal,
     location::Location,
-    media::{MediaFacts, PlanRejection, codec::words},
+    media::{MediaFacts, PlanRejection, codec::string_enum},
 };
 
-/// Finds out how good, loud or lively a file is.
+/// Measures quality, loudness or content of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Analyze {
-    /// Where the bytes come from.
+    /// Location of its input.
     pub input: Personal<Location>,
-    /// What it is compared with.
+    /// The file that it is compared with.
     #[serde(default)]
     pub reference: Option<Personal<Location>>,
-    /// What to find out.
+    /// What to measure.
     pub metrics: Vec<Metric>,
-    /// Tell the comparisons' figures of every frame too.
+    /// True to return the comparison scores of every frame too.
     #[serde(default)]
     pub per_frame: bool,
 }
 
-words! {
-    /// What can be found out.
+string_enum! {
+    /// What can be measured.
     Metric {
-        /// Netflix's VMAF against a reference.
+        /// VMAF against a reference.
         Vmaf = "vmaf",
         /// Peak signal-to-noise ratio against a reference.
         Psnr = "psnr",
         /// Structural similarity to a reference.
         Ssim = "ssim",
-        /// EBU R128: integrated loudness, range, true peak.
+        /// Integrated loudness, loudness range and true peak by EBU R128.
         Loudness = "loudness",
-        /// Where one shot ends and another begins.
+        /// Scene changes.
         Scenes = "scenes",
-        /// Where the picture is black.
+        /// Black sections of the video.
         Black = "black",
-        /// Where nothing is heard.
+        /// Silent sections of the audio.
         Silence = "silence",
-        /// How much there is to see and how much of it moves, by ITU-T P.910.
+        /// Spatial and temporal complexity by ITU-T P.910.
         Complexity = "complexity",
         /// Bits of each second.
         Bitrate = "bitrate",
-        /// Where a player can begin.
+        /// Positions of keyframes.
         Keyframes = "keyframes",
     }
 }
@@ -53,41 +53,41 @@ impl Metric {
         matches!(self, Self::Vmaf | Self::Psnr | Self::Ssim)
     }
 
-    /// True if it can be found out while a film is made ready for streaming.
-    pub const fn on_the_way(self) -> bool {
+    /// True if it can be measured during a streaming job.
+    pub const fn available_in_stream(self) -> bool {
         !matches!(self, Self::Psnr | Self::Ssim | Self::Bitrate | Self::Keyframes)
     }
 
-    /// True if it looks at pictures.
-    pub const fn of_picture(self) -> bool {
+    /// True if it needs video.
+    pub const fn needs_video(self) -> bool {
         !matches!(self, Self::Loudness | Self::Silence | Self::Bitrate)
     }
 
-    /// True if it listens to sound.
-    pub const fn of_sound(self) -> bool {
+    /// True if it needs audio.
+    pub const fn needs_audio(self) -> bool {
         matches!(self, Self::Loudness | Self::Silence)
     }
 }
 
-/// Whether a film has what the metrics look at or listen to.
-pub(crate) fn check_metrics(metrics: &[Metric], film: &MediaFacts) -> Result<(), PlanRejection> {
-    for (place, metric) in metrics.iter().enumerate() {
+/// Checks that a file has the streams that the metrics need.
+pub(crate) fn check_metrics(metrics: &[Metric], facts: &MediaFacts) -> Result<(), PlanRejection> {
+    for (index, metric) in metrics.iter().enumerate() {
         let name = metric.as_str();
-        let lacks = match (film.video(), film.audio()) {
-            (None, _) if metric.of_picture() => "a picture",
-            (_, None) if metric.of_sound() => "sound",
+        let missing = match (facts.video(), facts.audio()) {
+            (None, _) if metric.needs_video() => "video",
+            (_, None) if metric.needs_audio() => "audio",
             _ => continue,
         };
-        let detail = format!("`{name}` needs {lacks}, and the input has none");
-        return Err(PlanRejection::at(format!("#/metrics/{place}"), detail));
+        let detail = format!("`{name}` needs {missing}, and the input has none");
+        return Err(PlanRejection::at(format!("#/metrics/{index}"), detail));
     }
     Ok(())
 }
 
 impl Analyze {
-    /// Refuses what the film does not have.
-    pub fn fits(&self, film: &MediaFacts) -> Result<(), PlanRejection> {
-        check_metrics(&self.metrics, film)
+    /// Rejects metrics whose streams the file does not have.
+    pub fn fits(&self, facts: &MediaFacts) -> Result<(), PlanRejection> {
+        check_metrics(&self.metrics, facts)
     }
 
     pub(super) fn check(&self) -> Result<(), PlanRejection> {

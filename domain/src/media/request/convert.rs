@@ -7,23 +7,23 @@ use crate::{
     media::{Operation, Role},
 };
 
-/// One file in, one file out, operations in order between.
+/// Converts one file into another by a sequence of operations.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Convert {
-    /// Where the bytes come from.
+    /// Location of the input.
     pub input: Personal<Location>,
-    /// Where they go.
+    /// Location of the output.
     pub output: Personal<Location>,
     /// In this order.
     #[serde(default)]
     pub operations: Vec<Operation>,
-    /// If the output name is taken.
+    /// What happens if the output name is taken.
     #[serde(default)]
     pub overwrite: Overwrite,
 }
 
 impl Convert {
-    /// Every file it reads, the job's own first: the plan's numbers.
+    /// Every file it reads, the job's own input first, in the order in which the plan numbers them.
     pub fn inputs(&self) -> Vec<(&Personal<Location>, Role)> {
         let named = self.operations.iter().flat_map(Operation::inputs);
         std::iter::once((&self.input, Role::Media)).chain(named).collect()

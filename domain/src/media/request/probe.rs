@@ -2,9 +2,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Personal, location::Location};
 
-/// Finds out what a file is.
+/// Returns the facts of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// Where the bytes come from.
+    /// Location of the input.
     pub input: Personal<Location>,
 }

@@ -1,47 +1,48 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Micros, Overwrite, PictureFormat, ThumbnailMode, Thumbnails};
+use super::{ImageFormat, Micros, Overwrite, ThumbnailMode, Thumbnails};
 use crate::{Personal, media::PlanRejection};
 
-/// A still of a film, beside its manifests.
+/// A poster image, next to the manifests.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Poster {
-    /// The instant; a good one is chosen when absent.
+    /// Its time; a good one is chosen if absent.
     #[serde(default)]
     pub timestamp: Option<Micros>,
-    /// Pixels; the film's, and 1280 at most, when neither side is given.
+    /// Width in pixels; the video's, at most 1280, if neither side is given.
     #[serde(default)]
     pub width: Option<u32>,
-    /// Pixels.
+    /// Height in pixels.
     #[serde(default)]
     pub height: Option<u32>,
-    /// JPEG when absent.
+    /// Image format; JPEG if absent.
     #[serde(default)]
-    pub format: Option<PictureFormat>,
+    pub format: Option<ImageFormat>,
 }
 
-/// Small pictures of a film on sheets, beside its manifests, with a text that says what is where.
+/// Sprite sheets of small images, next to the manifests, with a `WebVTT` file that maps times to
+/// them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sprite {
-    /// From one picture to the next; a hundredth of the film when absent.
+    /// Time between images; a hundredth of the duration if absent.
     #[serde(default)]
     pub interval: Option<Micros>,
-    /// Pixels of one picture; 160 wide when neither side is given.
+    /// Width of one image in pixels; 160 if neither side is given.
     #[serde(default)]
     pub width: Option<u32>,
-    /// Pixels of one picture.
+    /// Height of one image in pixels.
     #[serde(default)]
     pub height: Option<u32>,
-    /// Pictures in a row.
+    /// Images per row.
     #[serde(default)]
     pub columns: Option<u32>,
-    /// JPEG when absent.
+    /// Image format; JPEG if absent.
     #[serde(default)]
-    pub format: Option<PictureFormat>,
+    pub format: Option<ImageFormat>,
 }
 
 impl Poster {
-    /// The pictures that a job of their own would take.
+    /// The equivalent thumbnails request.
     pub fn pictures(&self) -> Thumbnails {
         Thumbnails {
             timestamp: self.timestamp,
@@ -54,7 +55,7 @@ impl Poster {
 }
 
 impl Sprite {
-    /// The pictures that a job of their own would take.
+    /// The equivalent thumbnails request.
     pub fn pictures(&self) -> Thumbnails {
         Thumbnails {
             interval: self.interval,
@@ -83,9 +84,9 @@ const fn of_mode(mode: ThumbnailMode) -> Thumbnails {
     }
 }
 
-/// A refusal of pictures that are a field of something else.
+/// Moves a rejection's pointer into a field of the enclosing request.
 pub(crate) fn within(field: &str, refusal: PlanRejection) -> PlanRejection {
-    // What is wrong with the film itself is not the field's fault.
+    // Problems of the input itself do not belong to the field.
     if refusal.pointer == "#/input" {
         return refusal;
     }

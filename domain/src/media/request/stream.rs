@@ -4,55 +4,55 @@ use super::{Metric, Micros, Overwrite, Poster, Sprite};
 use crate::{
     Personal,
     location::Location,
-    media::{Preset, Role, VideoCodec, codec::words},
+    media::{Preset, Role, VideoCodec, codec::string_enum},
 };
 
-/// Makes a film ready for adaptive streaming: a ladder of renditions in segments.
+/// Prepares a video for adaptive streaming: a ladder of renditions in segments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stream {
-    /// Where the bytes come from.
+    /// Location of the input.
     pub input: Personal<Location>,
-    /// The folder where they go.
+    /// Location of the output folder.
     pub output: Personal<Location>,
-    /// Which manifests.
+    /// The kind of manifests.
     pub packaging: Packaging,
-    /// What a segment is; MPEG-TS is for HLS alone.
+    /// Container format of the segments; MPEG-TS only for HLS.
     #[serde(default)]
     pub segments: SegmentFormat,
-    /// The ladder; chosen by the film's size when empty.
+    /// The ladder; chosen by the input's size if empty.
     #[serde(default)]
     pub variants: Vec<Variant>,
-    /// From one segment to the next; six seconds when absent.
+    /// Duration of a segment; six seconds if absent.
     #[serde(default)]
     pub segment_duration: Option<Micros>,
-    /// H.264 when absent.
+    /// Video codec; H.264 if absent.
     #[serde(default)]
     pub video_codec: Option<VideoCodec>,
-    /// Speed against size.
+    /// Trade-off between encoding speed and compression.
     #[serde(default)]
     pub preset: Option<Preset>,
-    /// Segments encrypted with AES-128, the key beside them.
+    /// True to encrypt segments with AES-128; the key is stored next to them.
     #[serde(default)]
     pub encrypted: bool,
-    /// What is said, as text.
+    /// Captions.
     #[serde(default)]
     pub captions: Vec<Caption>,
-    /// A still beside the manifests.
+    /// A poster image next to the manifests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poster: Option<Poster>,
-    /// Small pictures for a time line, beside the manifests.
+    /// Sprite sheets for a timeline, next to the manifests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sprite: Option<Sprite>,
-    /// What to find out on the way: the film's own, and the VMAF of each rendition.
+    /// Metrics to measure during the job: those of the input, and the VMAF of each rendition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<Metric>,
-    /// If an output's name is taken.
+    /// What happens if an output name is taken.
     #[serde(default)]
     pub overwrite: Overwrite,
 }
 
-words! {
-    /// Which manifests a stream has.
+string_enum! {
+    /// The kind of manifests of a stream.
     Packaging {
         /// HTTP Live Streaming.
         Hls = "hls",
@@ -63,7 +63,7 @@ words! {
     }
 }
 
-/// What a segment is.
+/// Container format of segments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SegmentFormat {
@@ -77,39 +77,39 @@ pub enum SegmentFormat {
 /// One step of the ladder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Variant {
-    /// Its folder's.
+    /// Name of its folder.
     pub name: String,
-    /// Pixels at most.
+    /// Maximum width in pixels.
     #[serde(default)]
     pub width: Option<u32>,
-    /// Pixels at most.
+    /// Maximum height in pixels.
     #[serde(default)]
     pub height: Option<u32>,
-    /// Bits per second on average.
+    /// Average bits per second.
     #[serde(default)]
     pub video_bitrate: Option<u64>,
-    /// Constant quality, below a cap by its size.
+    /// Constant rate factor, with a bitrate cap that depends on the size.
     #[serde(default)]
     pub crf: Option<u8>,
-    /// Bits per second; the largest of the ladder's counts, as the sound is its own group.
+    /// Audio bits per second; the largest of the ladder is used, as audio is a separate group.
     #[serde(default)]
     pub audio_bitrate: Option<u64>,
 }
 
-/// Text in one language.
+/// Captions in one language.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caption {
-    /// SRT, ASS or `WebVTT`.
+    /// SRT, ASS or `WebVTT` file.
     pub input: Personal<Location>,
-    /// ISO 639.
+    /// ISO 639 language code.
     pub language: String,
-    /// What a player shows; the language when absent.
+    /// Name as players show it; the language if absent.
     #[serde(default)]
     pub name: Option<String>,
 }
 
 impl Stream {
-    /// Every file it reads, the job's own first: the plan's numbers.
+    /// Every file it reads, the job's own input first, in the order in which the plan numbers them.
     pub(super) fn inputs(&self) -> Vec<(&Personal<Location>, Role)> {
         let captions = self.captions.iter().map(|caption| (&caption.input, Role::Subtitle));
         std::iter::once((&self.input, Role::Media)).chain(captions).collect()

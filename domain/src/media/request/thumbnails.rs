@@ -4,77 +4,77 @@ use super::{MAX_FILES, Micros, Overwrite};
 use crate::{
     Personal,
     location::Location,
-    media::{PlanRejection, codec::words},
+    media::{PlanRejection, codec::string_enum},
 };
 
-/// Takes pictures of a film.
+/// Extracts images from a video.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Thumbnails {
-    /// Where the bytes come from.
+    /// Location of the input.
     pub input: Personal<Location>,
-    /// The folder where they go.
+    /// Location of the output folder.
     pub output: Personal<Location>,
-    /// Which pictures.
+    /// Which images are extracted.
     pub mode: ThumbnailMode,
-    /// `single`: the instant; `animated`: where it begins. A good one is chosen when absent.
+    /// `single`: the time; `animated`: the start. A good one is chosen if absent.
     #[serde(default)]
     pub timestamp: Option<Micros>,
-    /// `interval`, `sprite`: from one picture to the next.
+    /// `interval`, `sprite`: time between images.
     #[serde(default)]
     pub interval: Option<Micros>,
-    /// `count`, `grid`: how many.
+    /// `count`, `grid`: number of images.
     #[serde(default)]
     pub count: Option<u32>,
-    /// Pixels of one picture.
+    /// Width of one image in pixels.
     #[serde(default)]
     pub width: Option<u32>,
-    /// Pixels of one picture.
+    /// Height of one image in pixels.
     #[serde(default)]
     pub height: Option<u32>,
-    /// The files' format.
+    /// Image format.
     #[serde(default)]
-    pub format: Option<PictureFormat>,
-    /// `grid`, `sprite`: pictures in a row.
+    pub format: Option<ImageFormat>,
+    /// `grid`, `sprite`: images per row.
     #[serde(default)]
     pub columns: Option<u32>,
-    /// If an output's name is taken.
+    /// What happens if an output name is taken.
     #[serde(default)]
     pub overwrite: Overwrite,
 }
 
-words! {
-    /// Which pictures are taken.
+string_enum! {
+    /// Which images are extracted.
     ThumbnailMode {
-        /// One.
+        /// A single image.
         Single = "single",
-        /// One every so often, a file each.
+        /// One image per interval, a file each.
         Interval = "interval",
-        /// So many, evenly spread, a file each.
+        /// A number of images, evenly spread, a file each.
         Count = "count",
-        /// So many, evenly spread, on one picture.
+        /// A number of images, evenly spread, on one sheet.
         Grid = "grid",
-        /// One every so often, on sheets, with a `WebVTT` file that says what is where.
+        /// One image per interval, on sheets, with a `WebVTT` file that maps times to them.
         Sprite = "sprite",
-        /// A short moving picture.
+        /// A short animation.
         Animated = "animated",
     }
 }
 
-words! {
-    /// What a picture is stored as.
-    PictureFormat {
-        /// Small.
+string_enum! {
+    /// Image format.
+    ImageFormat {
+        /// JPEG: small.
         Jpeg = "jpeg",
-        /// Exact.
+        /// PNG: lossless.
         Png = "png",
-        /// Smaller.
+        /// WebP: smaller than JPEG.
         Webp = "webp",
-        /// Moving, everywhere.
+        /// GIF: animated, supported everywhere.
         Gif = "gif",
     }
 }
 
-impl PictureFormat {
+impl ImageFormat {
     /// The files' extension.
     pub const fn extension(self) -> &'static str {
         match self {
@@ -86,32 +86,32 @@ impl PictureFormat {
     }
 }
 
-/// When the pictures of a film are taken.
+/// The times at which images are extracted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThumbnailsPlan {
     /// In order.
     pub times: Vec<Micros>,
-    /// How far after each a better picture may be looked for; 0 takes what is there.
+    /// How far after each time a better frame may be searched; 0 for none.
     pub choice: Micros,
-    /// Pictures in a row, where they share a file.
+    /// Images per row, if they share a file.
     pub columns: u32,
-    /// Rows of a file, where they share one.
+    /// Rows per file, if images share one.
     pub rows: u32,
 }
 
-/// Pictures on one sheet of a sprite.
-const SHEET: u32 = 100;
+/// Images per sprite sheet.
+const SHEET_SIZE: u32 = 100;
 
 impl Thumbnails {
-    /// The format, chosen or usual.
-    pub fn picture_format(&self) -> PictureFormat {
+    /// The requested format, or the default of the mode.
+    pub fn image_format(&self) -> ImageFormat {
         self.format.unwrap_or(match self.mode {
-            ThumbnailMode::Animated => PictureFormat::Webp,
+            ThumbnailMode::Animated => ImageFormat::Webp,
             ThumbnailMode::Single
             | ThumbnailMode::Interval
             | ThumbnailMode::Count
             | ThumbnailMode::Grid
-            | ThumbnailMode::Sprite => PictureFormat::Jpeg,
+            | ThumbnailMode::Sprite => ImageFormat::Jpeg,
         })
     }
 
@@ -156,19 +156,19 @@ impl Thumbnails {
                 return refuse(field, format!("{field} is 16 to 4096 pixels"));
             }
         }
-        let moves = matches!(self.picture_format(), PictureFormat::Webp | PictureFormat::Gif);
-        if self.mode == Mode::Animated && !moves {
-            let detail = "a moving picture is `webp` or `gif`".to_owned();
+        let can_animate = matches!(self.image_format(), ImageFormat::Webp | ImageFormat::Gif);
+        if self.mode == Mode::Animated && !can_animate {
+            let detail = "an animated image is `webp` or `gif`".to_owned();
             return refuse("format", detail);
         }
-        if self.mode != Mode::Animated && self.format == Some(PictureFormat::Gif) {
+        if self.mode != Mode::Animated && self.format == Some(ImageFormat::Gif) {
             let detail = "`gif` is for the mode `animated`; `jpeg`, `png` and `webp` work here";
             return refuse("format", detail.to_owned());
         }
         Ok(())
     }
 
-    /// When the pictures are taken, of a film of a known length.
+    /// The plan for an input of the given duration.
     pub fn plan(&self, duration: Option<Micros>) -> Result<ThumbnailsPlan, PlanRejection> {
         use ThumbnailMode as Mode;
         self.check()?;
@@ -179,7 +179,7 @@ impl Thumbnails {
             return refuse("input", detail);
         };
         let spread = |count: u64| {
-            // The middle of so many equal parts.
+            // The middles of equal parts.
             let part = |n: u64| duration.saturating_mul(2 * n + 1) / (2 * count);
             ((0..count).map(part).collect::<Vec<_>>(), duration / (2 * count))
         };
@@ -193,7 +193,8 @@ impl Thumbnails {
             Mode::Single | Mode::Animated => match self.timestamp {
                 Some(at) if at >= duration => {
                     let seconds = duration / 1_000_000;
-                    let detail = format!("the film is over by then: it lasts {seconds} s");
+                    let detail =
+                        format!("`timestamp` is beyond the end: the input lasts {seconds} s");
                     return refuse("timestamp", detail);
                 }
                 Some(at) => (vec![at], 0),
@@ -201,13 +202,13 @@ impl Thumbnails {
             },
             Mode::Interval => (every(self.interval.unwrap_or(10_000_000)), 0),
             Mode::Sprite => {
-                let usual = (duration / u64::from(SHEET)).max(1_000_000);
-                (every(self.interval.unwrap_or(usual)), 0)
+                let default = (duration / u64::from(SHEET_SIZE)).max(1_000_000);
+                (every(self.interval.unwrap_or(default)), 0)
             }
             Mode::Count | Mode::Grid => spread(u64::from(self.count.unwrap_or(9))),
         };
         if times.len() as u64 > MAX_FILES {
-            let detail = format!("that would be over {MAX_FILES} pictures; take fewer");
+            let detail = format!("that would be over {MAX_FILES} images; take fewer");
             return refuse("interval", detail);
         }
         let count = u32::try_from(times.len()).unwrap_or(u32::MAX);
@@ -220,7 +221,9 @@ impl Thumbnails {
         };
         let rows = match self.mode {
             Mode::Grid => count.div_ceil(columns.max(1)),
-            Mode::Sprite => count.div_ceil(columns.max(1)).min((SHEET / columns.max(1)).max(1)),
+            Mode::Sprite => {
+                count.div_ceil(columns.max(1)).min((SHEET_SIZE / columns.max(1)).max(1))
+            }
             Mode::Single | Mode::Interval | Mode::Count | Mode::Animated => 1,
         };
         Ok(ThumbnailsPlan { times, choice, columns, rows })

@@ -1,9 +1,9 @@
 use super::*;
 
 fn of(operations: Vec<Operation>) -> Effort {
-    let films = [film(picture())];
-    let plan = plan(&convert("o.mp4", operations), Some(&films), &Capabilities::everything());
-    Effort::of_plan(&plan.unwrap(), films.first())
+    let inputs = [media_facts(video_facts())];
+    let plan = plan(&convert("o.mp4", operations), Some(&inputs), &Capabilities::everything());
+    Effort::of_plan(&plan.unwrap(), inputs.first())
 }
 
 fn transcode(change: impl FnOnce(&mut Transcode)) -> Effort {
@@ -13,7 +13,7 @@ fn transcode(change: impl FnOnce(&mut Transcode)) -> Effort {
 }
 
 #[test]
-fn a_rate_that_was_asked_for_is_what_comes_out() {
+fn a_requested_bitrate_is_estimated_exactly() {
     let effort = transcode(|t| {
         t.video_bitrate = Some(1_000_000);
         t.audio_bitrate = Some(128_000);
@@ -24,7 +24,7 @@ fn a_rate_that_was_asked_for_is_what_comes_out() {
 }
 
 #[test]
-fn better_and_smaller_pull_apart() {
+fn quality_and_presets_change_the_estimate() {
     let at = |crf| transcode(|t| t.crf = Some(crf)).estimate(None).bytes;
     assert!(at(17) > at(23) && at(23) > at(29));
     let preset = |preset| transcode(|t| t.preset = Some(preset)).estimate(None).seconds;
@@ -32,7 +32,7 @@ fn better_and_smaller_pull_apart() {
 }
 
 #[test]
-fn past_jobs_teach_what_the_next_takes() {
+fn estimates_are_learned_from_past_jobs() {
     let effort = transcode(|t| t.crf = Some(23));
     let usual = effort.estimate(None);
     let spent =
@@ -42,11 +42,11 @@ fn past_jobs_teach_what_the_next_takes() {
     assert!((learned.seconds - usual.seconds * 3.0).abs() < 0.01, "{learned:?}");
     assert!(learned.bytes.abs_diff(usual.bytes / 2) < 10, "{learned:?}");
     assert_eq!(learned.learned_from, 1);
-    // One odd job does not turn everything over.
+    // One outlier does not dominate the average.
     let odd = Spent { seconds: usual.seconds * 30.0, ..spent };
     let after = effort.estimate(Some(Pace::learn(pace, &odd)));
     assert!(after.seconds < usual.seconds * 10.0, "{after:?}");
-    // Half the film takes half as long.
+    // Half the input takes half the time.
     let trim = Operation::Trim(Trim { start: 0, end: Some(5_000_000) });
     let short =
         of(vec![trim, Operation::Transcode(Transcode { crf: Some(23), ..Transcode::default() })]);
@@ -55,7 +55,7 @@ fn past_jobs_teach_what_the_next_takes() {
 }
 
 #[test]
-fn what_is_decoded_and_not_kept_is_charged_as_well() {
+fn decoded_media_time_is_charged_even_if_not_kept() {
     let charged = |operations| of(operations).charged;
     let speed = |factor| Operation::Speed(Speed { factor });
     let part = |start: Micros, end: Micros| trim(start * 1_000_000, Some(end * 1_000_000));
@@ -63,7 +63,7 @@ fn what_is_decoded_and_not_kept_is_charged_as_well() {
     assert_eq!(charged(vec![speed(10.0)]), 10_000_000);
     assert_eq!(charged(vec![speed(0.5)]), 20_000_000);
     assert_eq!(charged(vec![part(2, 8), speed(2.0), part(1, 2)]), 4_000_000);
-    // What comes before the part is decoded to get there.
+    // The part before is decoded to reach it.
     assert_eq!(charged(vec![speed(2.0), part(4, 5)]), 10_000_000);
 }
 
@@ -72,7 +72,7 @@ fn pace(seconds: f64, jobs: u64) -> Pace {
 }
 
 #[test]
-fn what_cannot_have_been_is_not_learned_from() {
+fn implausible_measurements_are_rejected() {
     let effort = transcode(|t| t.crf = Some(23));
     let spent = |seconds| Spent { effort: effort.clone(), seconds, bytes: 1 };
     assert!(spent(0.1).is_plausible() && spent(3_600.0).is_plausible());
@@ -91,24 +91,24 @@ fn what_cannot_have_been_is_not_learned_from() {
 }
 
 #[test]
-fn one_tenant_does_not_move_what_others_are_told() {
-    let honest = [pace(1.0, 3), pace(1.1, 9), pace(0.9, 2), pace(1.05, 1)];
-    let liar = pace(8e11, 1_000_000);
-    let all: Vec<Pace> = honest.iter().copied().chain([liar]).collect();
-    let believed = Pace::of_many(Some(honest[0]), &all).unwrap();
-    assert!((0.9..=1.1).contains(&believed.seconds), "{believed:?}");
-    // With enough of one's own nobody else counts at all.
+fn one_tenant_does_not_skew_the_estimates_of_others() {
+    let typical = [pace(1.0, 3), pace(1.1, 9), pace(0.9, 2), pace(1.05, 1)];
+    let outlier = pace(8e11, 1_000_000);
+    let all: Vec<Pace> = typical.iter().copied().chain([outlier]).collect();
+    let estimate = Pace::of_many(Some(typical[0]), &all).unwrap();
+    assert!((0.9..=1.1).contains(&estimate.seconds), "{estimate:?}");
+    // With enough own jobs, those of other tenants do not count.
     let own = pace(2.0, 5);
-    assert_eq!(Pace::of_many(Some(own), &[own, liar]), Some(own));
+    assert_eq!(Pace::of_many(Some(own), &[own, outlier]), Some(own));
     assert_eq!(Pace::of_many(None, &[]), None);
 }
 
 #[test]
-fn however_little_is_known_an_estimate_stays_near_the_rule_of_thumb() {
+fn estimates_stay_within_the_maximum_deviation() {
     let effort = transcode(|t| t.crf = Some(23));
     let usual = effort.estimate(None);
-    let liar = Pace { seconds: 8e11, bytes: 1e300, jobs: 1 };
-    let misled = effort.estimate(Pace::of_many(None, &[liar]));
+    let outlier = Pace { seconds: 8e11, bytes: 1e300, jobs: 1 };
+    let misled = effort.estimate(Pace::of_many(None, &[outlier]));
     assert!(misled.seconds <= usual.seconds * 51.0, "{misled:?}");
     assert!(misled.bytes <= usual.bytes * 51, "{misled:?}");
 }

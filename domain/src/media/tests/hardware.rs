@@ -16,21 +16,22 @@ fn device(pool: Pool, encodes: &[VideoCodec]) -> Device {
 
 fn placed(
     change: impl FnOnce(&mut Transcode),
-    wish: Hardware,
+    preference: Hardware,
     pool: Pool,
     devices: &[Device],
-) -> Result<(Option<Placed>, Vec<String>), PlanRejection> {
+) -> Result<(Option<AssignedDevice>, Vec<String>), PlanRejection> {
     let mut transcode = Transcode::default();
     change(&mut transcode);
     let request = convert("o.mp4", vec![Operation::Transcode(transcode)]);
-    let plan = plan(&request, Some(&[film(picture())]), &Capabilities::everything()).unwrap();
+    let plan =
+        plan(&request, Some(&[media_facts(video_facts())]), &Capabilities::everything()).unwrap();
     let (mut video, mut notes) = (plan.video.unwrap(), vec![]);
-    place(&mut video, Some(wish), pool, devices, &mut notes)?;
+    place(&mut video, Some(preference), pool, devices, &mut notes)?;
     Ok((video.placed, notes))
 }
 
 #[test]
-fn a_device_that_proved_the_codec_takes_the_picture() {
+fn a_device_with_the_codec_encodes_the_video() {
     let devices = [device(Pool::Nvenc, &[]), device(Pool::Vaapi, &[VideoCodec::H264])];
     let (placed, notes) = placed(|_| {}, VAAPI, Pool::Vaapi, &devices).unwrap();
     assert_eq!(placed.unwrap().pool, Pool::Vaapi);
@@ -38,7 +39,7 @@ fn a_device_that_proved_the_codec_takes_the_picture() {
 }
 
 #[test]
-fn what_a_device_cannot_do_falls_back_or_fails_as_declared() {
+fn an_unsupported_codec_falls_back_or_fails_as_requested() {
     let devices = [device(Pool::Vaapi, &[VideoCodec::H264])];
     let hevc = |t: &mut Transcode| t.video_codec = Some(VideoCodec::Hevc);
     let refusal = placed(hevc, VAAPI, Pool::Vaapi, &devices).unwrap_err();
@@ -46,20 +47,20 @@ fn what_a_device_cannot_do_falls_back_or_fails_as_declared() {
     let (on, notes) = placed(hevc, OR_CPU, Pool::Vaapi, &devices).unwrap();
     assert_eq!(on, None);
     assert!(notes[0].contains("does not encode hevc here"), "{notes:?}");
-    // A worker without the device: the dispatcher fell back.
+    // A worker without the device: the dispatcher has fallen back to the CPU.
     let (on, notes) = placed(|_| {}, OR_CPU, Pool::Cpu, &[]).unwrap();
     assert_eq!(on, None);
-    assert!(notes[0].contains("no worker with it was there"), "{notes:?}");
+    assert!(notes[0].contains("no worker with it was available"), "{notes:?}");
     let deep = |t: &mut Transcode| t.pixel_format = Some("yuv422p".to_owned());
     assert!(placed(deep, VAAPI, Pool::Vaapi, &devices).unwrap_err().detail.contains("yuv420p"));
 }
 
 #[test]
-fn a_wish_that_no_worker_meets_is_refused_early_only_if_it_must_be_met() {
+fn an_unavailable_pool_is_rejected_early_only_without_fallback() {
     assert_eq!(OR_CPU.check(&[]), Ok(()));
     let refusal =
         VAAPI.check(&[device(Pool::Vaapi, &[]), device(Pool::Nvenc, &[VideoCodec::H264])]);
     let refusal = refusal.unwrap_err();
-    assert!(refusal.detail.contains("there is cpu, nvenc"), "{refusal}");
+    assert!(refusal.detail.contains("available are cpu, nvenc"), "{refusal}");
     assert_eq!(VAAPI.check(&[device(Pool::Vaapi, &[VideoCodec::H264])]), Ok(()));
 }

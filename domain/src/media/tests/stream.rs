@@ -19,9 +19,9 @@ fn stream_request() -> Stream {
     }
 }
 
-fn ladder(variants: Vec<Variant>, picture: VideoFacts) -> Result<StreamPlan, PlanRejection> {
+fn ladder(variants: Vec<Variant>, video: VideoFacts) -> Result<StreamPlan, PlanRejection> {
     let request = Stream { variants, packaging: Packaging::Cmaf, ..stream_request() };
-    plan_stream(&request, Some(&[film(picture)]), None, &Capabilities::everything())
+    plan_stream(&request, Some(&[media_facts(video)]), None, &Capabilities::everything())
 }
 
 fn sizes(plan: &StreamPlan) -> Vec<(u32, u32)> {
@@ -29,17 +29,17 @@ fn sizes(plan: &StreamPlan) -> Vec<(u32, u32)> {
 }
 
 #[test]
-fn a_ladder_goes_down_from_the_films_own_size() {
-    let plan = ladder(vec![], picture()).unwrap();
+fn the_default_ladder_starts_at_the_inputs_size() {
+    let plan = ladder(vec![], video_facts()).unwrap();
     let expected = [(1920, 1080), (1280, 720), (854, 480), (640, 360), (426, 240)];
     assert_eq!(sizes(&plan), expected);
     assert_eq!(plan.renditions[0].video.quality.max_bitrate, Some(5_000_000));
-    let upright = VideoFacts { width: 720, height: 1280, ..picture() };
+    let upright = VideoFacts { width: 720, height: 1280, ..video_facts() };
     assert_eq!(sizes(&ladder(vec![], upright).unwrap())[0], (720, 1280));
 }
 
 #[test]
-fn what_would_enlarge_is_left_out_and_said() {
+fn variants_that_would_upscale_are_left_out_and_noted() {
     let step = |name: &str, height| Variant {
         name: name.to_owned(),
         width: None,
@@ -48,43 +48,43 @@ fn what_would_enlarge_is_left_out_and_said() {
         crf: None,
         audio_bitrate: None,
     };
-    let plan = ladder(vec![step("uhd", 2160), step("hd", 720)], picture()).unwrap();
+    let plan = ladder(vec![step("uhd", 2160), step("hd", 720)], video_facts()).unwrap();
     assert_eq!(sizes(&plan), [(1280, 720)]);
     assert!(plan.notes[0].contains("uhd"), "{:?}", plan.notes);
-    let twice = ladder(vec![step("a", 720), step("a", 360)], picture()).unwrap_err();
+    let twice = ladder(vec![step("a", 720), step("a", 360)], video_facts()).unwrap_err();
     assert_eq!(twice.pointer, "#/variants/0/name");
 }
 
-fn asked(change: impl FnOnce(&mut Stream)) -> Result<StreamPlan, PlanRejection> {
+fn plan_with(change: impl FnOnce(&mut Stream)) -> Result<StreamPlan, PlanRejection> {
     let mut request = stream_request();
     change(&mut request);
-    plan_stream(&request, Some(&[film(picture())]), None, &Capabilities::everything())
+    plan_stream(&request, Some(&[media_facts(video_facts())]), None, &Capabilities::everything())
 }
 
 #[test]
-fn a_ladder_is_capped_by_what_the_film_takes() {
+fn ladder_caps_depend_on_complexity() {
     let caps = |complexity| {
         let request = stream_request();
-        let films = [film(picture())];
+        let inputs = [media_facts(video_facts())];
         let plan =
-            plan_stream(&request, Some(&films), Some(complexity), &Capabilities::everything());
+            plan_stream(&request, Some(&inputs), Some(complexity), &Capabilities::everything());
         let plan = plan.unwrap();
         let caps = plan.renditions.iter().map(|step| step.video.quality.max_bitrate.unwrap());
         (caps.collect::<Vec<_>>(), plan.notes[0].clone())
     };
     assert_eq!(caps(1.0).0, [5_000_000, 2_800_000, 1_400_000, 800_000, 400_000]);
-    // A film that is hard to code gets more; a cartoon less, and fewer steps.
+    // Content that is hard to encode gets more; a cartoon gets less, and fewer steps.
     assert_eq!(caps(1.5).0[0], 7_500_000);
     let (easy, why) = caps(0.4);
     assert_eq!(easy, [2_000_000, 560_000, 160_000]);
-    assert!(why.contains("0.40 times a usual film's bits"), "{why}");
-    // What lies beyond every film is not believed.
+    assert!(why.contains("0.40 times a typical video's bits"), "{why}");
+    // An implausible complexity is clamped.
     assert_eq!(caps(90.0).0[0], 8_000_000);
 }
 
 #[test]
 fn stills_and_metrics_are_planned_with_the_stream() {
-    let plan = asked(|stream| {
+    let plan = plan_with(|stream| {
         stream.poster = Some(Poster { timestamp: Some(2_000_000), ..Poster::default() });
         stream.sprite = Some(Sprite { interval: Some(1_000_000), ..Sprite::default() });
         stream.metrics = vec![Metric::Vmaf, Metric::Loudness];
@@ -92,9 +92,9 @@ fn stills_and_metrics_are_planned_with_the_stream() {
     .unwrap();
     assert_eq!(plan.poster.unwrap().times, [2_000_000]);
     assert_eq!(plan.sprite.unwrap().times.len(), 10);
-    let pointer = |change: fn(&mut Stream)| asked(change).unwrap_err().pointer;
+    let pointer = |change: fn(&mut Stream)| plan_with(change).unwrap_err().pointer;
     let late = Some(Poster { timestamp: Some(11_000_000), ..Poster::default() });
-    assert_eq!(asked(|stream| stream.poster = late).unwrap_err().pointer, "#/poster/timestamp");
+    assert_eq!(plan_with(|stream| stream.poster = late).unwrap_err().pointer, "#/poster/timestamp");
     let wide = |stream: &mut Stream| {
         stream.sprite = Some(Sprite { width: Some(9_000), ..Sprite::default() });
     };

@@ -1,4 +1,4 @@
-//! What is known of keys, accounts and months, folded from the log.
+//! Keys, accounts and media minutes by month, folded from the log.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -21,15 +21,15 @@ use super::AuthError;
 pub(super) struct Known {
     pub(super) keys: HashMap<KeyId, KnownKey>,
     pub(super) accounts: HashMap<Tenant, KnownAccount>,
-    /// What was said of these cannot be read; it may be that they are revoked.
+    /// Keys with an event that cannot be decoded; they may have been revoked by it.
     pub(super) unreadable: BTreeSet<KeyId>,
-    /// By tenant and month.
+    /// Media minutes by tenant and month.
     pub(super) quotas: HashMap<Tenant, BTreeMap<String, QuotaState>>,
 }
 
 impl Known {
-    /// Refuses an address that account or key do not open from.
-    pub(super) fn opens_from(
+    /// Rejects an address that the account or the key does not allow.
+    pub(super) fn check_address(
         &self,
         tenant: &Tenant,
         own: Option<&BTreeSet<Network>>,
@@ -43,25 +43,25 @@ impl Known {
         if account.into_iter().chain(own).all(inside) { Ok(()) } else { Err(AuthError::Address) }
     }
 
-    /// Takes in one message of the log.
-    pub(super) fn learn(&mut self, fact: Fact) {
-        let Fact { tenant, sequence, what } = fact;
-        match what {
-            What::Key { id, decision } => self.learn_key(tenant, id, sequence, &decision),
-            What::UnreadableKey(id) => {
+    /// Folds in one message of the log.
+    pub(super) fn apply(&mut self, update: Update) {
+        let Update { tenant, sequence, change } = update;
+        match change {
+            Change::Key { id, decision } => self.apply_key(tenant, id, sequence, &decision),
+            Change::UnreadableKey(id) => {
                 self.unreadable.insert(id);
             }
-            What::Account(decision) => self.learn_account(tenant, sequence, &decision),
-            What::Quota { month, decision } => {
+            Change::Account(decision) => self.apply_account(tenant, sequence, &decision),
+            Change::Quota { month, decision } => {
                 let months = self.quotas.entry(tenant).or_default();
                 let month = months.entry(month).or_default();
                 *month = decision.events.iter().fold(std::mem::take(month), Quota::evolve);
             }
-            What::Nothing => {}
+            Change::None => {}
         }
     }
 
-    fn learn_key(
+    fn apply_key(
         &mut self,
         tenant: Tenant,
         id: KeyId,
@@ -76,7 +76,7 @@ impl Known {
             created_at: at,
             updated_at: at,
             version: 0,
-            made_at: sequence,
+            created_in: sequence,
         });
         let state = std::mem::take(&mut key.state);
         key.state = decision.events.iter().fold(state, Key::evolve);
@@ -84,31 +84,32 @@ impl Known {
         key.updated_at = at;
     }
 
-    fn learn_account(&mut self, tenant: Tenant, sequence: u64, decision: &Decision<AccountEvent>) {
+    fn apply_account(&mut self, tenant: Tenant, sequence: u64, decision: &Decision<AccountEvent>) {
         let own = tenant.clone();
         let account = self.accounts.entry(tenant).or_default();
         let state = std::mem::take(&mut account.state);
         account.state = decision.events.iter().fold(state, Account::evolve);
         account.version = account.version.saturating_add(decision.events.len() as u64);
-        let has = |wanted: AccountEvent| decision.events.contains(&wanted);
-        let (erased, anew) = (has(AccountEvent::Erased {}), has(AccountEvent::Reopened {}));
-        if erased || anew {
+        let has = |event: AccountEvent| decision.events.contains(&event);
+        let (erased, reopened) = (has(AccountEvent::Erased {}), has(AccountEvent::Reopened {}));
+        if erased || reopened {
             account.begins_after = sequence;
         }
-        let before = |key: &&mut KnownKey| key.tenant == own && key.made_at < sequence;
+        let before = |key: &&mut KnownKey| key.tenant == own && key.created_in < sequence;
         for key in self.keys.values_mut().filter(before) {
             if erased {
                 key.state.erase();
             }
-            if anew && let KeyState::Active(held) = &key.state {
-                // Made while the account was being erased: it is none of the new account's.
+            if reopened && let KeyState::Active(held) = &key.state {
+                // Created while the account was being erased: it does not belong to the new
+                // account.
                 key.state = KeyState::Revoked(held.clone());
             }
         }
     }
 }
 
-/// A key, and what is shown of it beside its state.
+/// A key's state, and what else the API shows of it.
 #[derive(Debug, Clone)]
 pub(crate) struct KnownKey {
     pub(crate) id: KeyId,
@@ -117,8 +118,8 @@ pub(crate) struct KnownKey {
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
     pub(crate) version: u64,
-    /// Sequence of the message that made it.
-    pub(crate) made_at: u64,
+    /// Sequence of the message that created it.
+    pub(crate) created_in: u64,
 }
 
 /// An account and its version.
@@ -126,54 +127,54 @@ pub(crate) struct KnownKey {
 pub(crate) struct KnownAccount {
     pub(crate) state: AccountState,
     pub(crate) version: u64,
-    /// Sequence of the message by which it was erased or opened anew last; 0 if it never was. What it had
+    /// Sequence of the message that last erased or reopened it; 0 if there is none. Everything from
     /// before is gone.
     pub(crate) begins_after: u64,
 }
 
-/// One message of the log, read.
-pub(super) struct Fact {
+/// One decoded message of the log.
+pub(super) struct Update {
     tenant: Tenant,
     sequence: u64,
-    what: What,
+    change: Change,
 }
 
-enum What {
+enum Change {
     Key {
         id: KeyId,
         decision: Decision<KeyEvent>,
     },
-    /// What was said of this key cannot be read.
+    /// The message is of this key, and cannot be decoded.
     UnreadableKey(KeyId),
     Account(Decision<AccountEvent>),
     Quota {
         month: String,
         decision: Decision<QuotaEvent>,
     },
-    /// It says nothing that could be read.
-    Nothing,
+    /// Nothing that this copy needs, or that can be decoded.
+    None,
 }
 
-impl Fact {
-    /// Reads a message; none if its subject is no aggregate's.
+impl Update {
+    /// Decodes a message; none if its subject is not an aggregate's.
     pub(super) async fn read(codec: &Codec, message: &Message) -> Option<Self> {
         let (category, tenant, id) = message.address()?;
         let tenant = tenant.parse::<Tenant>().ok()?;
-        let what = if category == Key::CATEGORY {
+        let change = if category == Key::CATEGORY {
             match (id.parse(), decode(codec, message).await) {
-                (Ok(id), Some(decision)) => What::Key { id, decision },
-                (Ok(id), None) => What::UnreadableKey(id),
-                (Err(_), _) => What::Nothing,
+                (Ok(id), Some(decision)) => Change::Key { id, decision },
+                (Ok(id), None) => Change::UnreadableKey(id),
+                (Err(_), _) => Change::None,
             }
         } else if category == Account::CATEGORY {
-            decode(codec, message).await.map_or(What::Nothing, What::Account)
+            decode(codec, message).await.map_or(Change::None, Change::Account)
         } else if category == Quota::CATEGORY {
-            let of_month = |decision| What::Quota { month: id.to_owned(), decision };
-            decode(codec, message).await.map_or(What::Nothing, of_month)
+            let of_month = |decision| Change::Quota { month: id.to_owned(), decision };
+            decode(codec, message).await.map_or(Change::None, of_month)
         } else {
-            What::Nothing
+            Change::None
         };
-        Some(Self { tenant, sequence: message.sequence, what })
+        Some(Self { tenant, sequence: message.sequence, change })
     }
 }
 
@@ -185,7 +186,7 @@ async fn decode<E: DeserializeOwned>(codec: &Codec, message: &Message) -> Option
                 tracing::error!(
                     sequence = message.sequence,
                     why,
-                    "a key or account cannot be read"
+                    "a message of a key or account cannot be decoded"
                 );
                 return None;
             }

@@ -4,7 +4,7 @@ use ffapi_domain::media::{Analyze, MediaRequest};
 use poem_openapi::Object;
 use serde::Deserialize;
 
-use super::{Create, HardwareBody, PriorityWord, Terms};
+use super::{Create, HardwareBody, JobOptions, PriorityWord};
 use crate::{media::value, problem::Problem};
 
 /// A file to measure.
@@ -14,27 +14,28 @@ use crate::{media::value, problem::Problem};
 pub(crate) struct AnalyzeBody {
     /// `upload_…`, `local://path`, a bare path or `https://…`.
     input: String,
-    /// What `vmaf`, `psnr` and `ssim` compare it with.
+    /// The file that `vmaf`, `psnr` and `ssim` compare the input with.
     reference: Option<String>,
     /// `vmaf`, `psnr`, `ssim`, `loudness`, `scenes`, `black`, `silence`, `complexity`, `bitrate`
     /// and `keyframes`.
     metrics: Vec<String>,
-    /// Tell the comparisons' figures of every frame too.
+    /// Also report the scores of every frame for `vmaf`, `psnr` and `ssim`.
     #[serde(default)]
     #[oai(default)]
     per_frame: bool,
     priority: Option<PriorityWord>,
-    /// Up to 32 labels, echoed everywhere.
+    /// Up to 32 labels, echoed in the job and its events.
     metadata: Option<BTreeMap<String, String>>,
     /// RFC 3339; the job does not start earlier.
     not_before: Option<String>,
     hardware: Option<HardwareBody>,
     /// Where this job's events are sent, signed with the account's own secret.
     webhook_url: Option<String>,
-    /// Which of them; all if absent.
+    /// Event types to send to `webhook_url`; all if absent.
     webhook_events: Option<Vec<String>>,
-    /// A preset of this kind, like `web-1080p` or `web-1080p@3`: what is not said here is as it has it.
-    /// `_/web-1080p` is everybody's where there is one of your own by that name as well.
+    /// A preset of this kind, like `web-1080p` or `web-1080p@3`. It supplies the fields that this
+    /// request leaves out. `_/web-1080p` names the shared preset if the account has its own with
+    /// the same name.
     preset: Option<String>,
 }
 
@@ -52,8 +53,8 @@ impl Create for AnalyzeBody {
         }))
     }
 
-    fn terms(&self) -> Terms<'_> {
-        Terms {
+    fn options(&self) -> JobOptions<'_> {
+        JobOptions {
             priority: self.priority,
             metadata: self.metadata.as_ref(),
             not_before: self.not_before.as_deref(),

@@ -7,7 +7,7 @@ use crate::{
     problem::{Kind, Problem},
 };
 
-/// The body of a job of a kind that is told beside it.
+/// The body of a job whose kind is given separately.
 pub(crate) enum AnyBody {
     Convert(ConvertBody),
     Stream(Box<StreamBody>),
@@ -31,7 +31,7 @@ impl AnyBody {
         })
     }
 
-    /// The job that is asked for.
+    /// The job that the body describes.
     pub(crate) fn spec(&self) -> Result<JobSpec, Problem> {
         match self {
             Self::Convert(body) => body.spec(),

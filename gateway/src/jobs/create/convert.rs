@@ -4,7 +4,7 @@ use ffapi_domain::media::{Convert, MediaRequest};
 use poem_openapi::Object;
 use serde::Deserialize;
 
-use super::{Create, HardwareBody, PriorityWord, Terms};
+use super::{Create, HardwareBody, JobOptions, PriorityWord};
 use crate::{
     media::{OperationJson, OverwriteWord, operations, overwrite, value},
     problem::Problem,
@@ -17,15 +17,15 @@ use crate::{
 pub(crate) struct ConvertBody {
     /// `upload_…`, `local://path`, a bare path or `https://…`.
     input: String,
-    /// `local://path` or a bare path; its extension chooses the container. `%04d` in a picture's
-    /// name makes a numbered file of each.
+    /// `local://path` or a bare path; its extension chooses the container. With `%04d` in the name
+    /// of an image, each frame becomes a numbered file.
     output: String,
     /// Applied in order.
     #[serde(default)]
     #[oai(default)]
     operations: Vec<OperationJson>,
     priority: Option<PriorityWord>,
-    /// Up to 32 labels, echoed everywhere.
+    /// Up to 32 labels, echoed in the job and its events.
     metadata: Option<BTreeMap<String, String>>,
     overwrite: Option<OverwriteWord>,
     /// RFC 3339; the job does not start earlier.
@@ -33,10 +33,11 @@ pub(crate) struct ConvertBody {
     hardware: Option<HardwareBody>,
     /// Where this job's events are sent, signed with the account's own secret.
     webhook_url: Option<String>,
-    /// Which of them; all if absent.
+    /// Event types to send to `webhook_url`; all if absent.
     webhook_events: Option<Vec<String>>,
-    /// A preset of this kind, like `web-1080p` or `web-1080p@3`: what is not said here is as it has it.
-    /// `_/web-1080p` is everybody's where there is one of your own by that name as well.
+    /// A preset of this kind, like `web-1080p` or `web-1080p@3`. It supplies the fields that this
+    /// request leaves out. `_/web-1080p` names the shared preset if the account has its own with
+    /// the same name.
     preset: Option<String>,
 }
 
@@ -53,8 +54,8 @@ impl Create for ConvertBody {
         }))
     }
 
-    fn terms(&self) -> Terms<'_> {
-        Terms {
+    fn options(&self) -> JobOptions<'_> {
+        JobOptions {
             priority: self.priority,
             metadata: self.metadata.as_ref(),
             not_before: self.not_before.as_deref(),

@@ -1,20 +1,20 @@
 use std::collections::BTreeMap;
 
 use ffapi_domain::media::{
-    Caption, MediaRequest, Packaging, PictureFormat, Poster, Preset, SegmentFormat, Sprite, Stream,
+    Caption, ImageFormat, MediaRequest, Packaging, Poster, Preset, SegmentFormat, Sprite, Stream,
     Variant, VideoCodec,
 };
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Create, HardwareBody, PriorityWord, Terms};
+use super::{Create, HardwareBody, JobOptions, PriorityWord};
 use crate::{
     media::{OverwriteWord, overwrite, value},
     problem::{Kind, Problem},
 };
 
-/// A film to make ready for adaptive streaming.
+/// A video to package for adaptive streaming.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "StreamRequest")]
@@ -27,26 +27,26 @@ pub(crate) struct StreamBody {
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     packaging: String,
-    /// The ladder; chosen by the film's size and complexity when absent. Nothing is ever enlarged.
+    /// The ladder; chosen by the video's size and complexity if absent. Video is never upscaled.
     variants: Option<Vec<VariantBody>>,
-    /// 1 to 30 seconds; 6 when absent.
+    /// 1 to 30 seconds; 6 if absent.
     segment_duration: Option<Any<Value>>,
-    /// `fmp4`, the usual one, or `ts` for `hls`.
+    /// `fmp4` (the default), or `ts` for `hls`.
     segment_format: Option<String>,
-    /// `h264`, the usual one, or `hevc`.
+    /// `h264` (the default) or `hevc`.
     video_codec: Option<String>,
     /// `ultrafast` to `veryslow`.
     encoder_preset: Option<String>,
-    /// `aes-128` for `hls`; the key stands beside the segments.
+    /// `aes-128` for `hls`; the key file is written next to the segments.
     encryption: Option<String>,
     captions: Option<Vec<CaptionBody>>,
     poster: Option<PosterBody>,
     sprite: Option<SpriteBody>,
-    /// What to find out on the way, for the job's `result`: `vmaf` of each rendition, `loudness`,
-    /// `scenes`, `black`, `silence` and `complexity` of the film.
+    /// What to measure during encoding, for the job's `result`: `vmaf` of each rendition,
+    /// `loudness`, `scenes`, `black`, `silence` and `complexity` of the input.
     metrics: Option<Vec<String>>,
     priority: Option<PriorityWord>,
-    /// Up to 32 labels, echoed everywhere.
+    /// Up to 32 labels, echoed in the job and its events.
     metadata: Option<BTreeMap<String, String>>,
     overwrite: Option<OverwriteWord>,
     /// RFC 3339; the job does not start earlier.
@@ -54,29 +54,31 @@ pub(crate) struct StreamBody {
     hardware: Option<HardwareBody>,
     /// Where this job's events are sent, signed with the account's own secret.
     webhook_url: Option<String>,
-    /// Which of them; all if absent.
+    /// Event types to send to `webhook_url`; all if absent.
     webhook_events: Option<Vec<String>>,
-    /// A preset of this kind, like `web-1080p` or `web-1080p@3`: what is not said here is as it has it.
-    /// `_/web-1080p` is everybody's where there is one of your own by that name as well.
+    /// A preset of this kind, like `web-1080p` or `web-1080p@3`. It supplies the fields that this
+    /// request leaves out. `_/web-1080p` names the shared preset if the account has its own with
+    /// the same name.
     preset: Option<String>,
 }
 
-/// One step of a ladder; with neither `crf` nor `video_bitrate` constant quality below a cap.
+/// One rendition of the ladder; with neither `crf` nor `video_bitrate`, constant quality below a
+/// cap.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "StreamVariant")]
 struct VariantBody {
-    /// Its folder.
+    /// The name of its folder.
     name: String,
     width: Option<u32>,
     height: Option<u32>,
     video_bitrate: Option<Any<Value>>,
     crf: Option<u8>,
-    /// The largest of the ladder's counts: all steps share the sound.
+    /// All renditions share the audio, so the largest value in the ladder is used.
     audio_bitrate: Option<Any<Value>>,
 }
 
-/// Text in one language.
+/// Captions in one language.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "StreamCaption")]
@@ -84,35 +86,35 @@ struct CaptionBody {
     /// SRT, ASS or WebVTT.
     input: String,
     language: String,
-    /// What a player shows.
+    /// The label that a player shows.
     name: Option<String>,
 }
 
-/// A still of the film beside the manifests: `poster.jpg`.
+/// One frame of the video next to the manifests: `poster.jpg`.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "StreamPoster")]
 struct PosterBody {
-    /// The instant; a good one is chosen when absent.
+    /// The time of the frame; a representative one is chosen if absent.
     timestamp: Option<Any<Value>>,
-    /// Pixels; the film's, and at most 1280, when neither side is given.
+    /// Pixels; if neither side is given, the video's own width, at most 1280.
     width: Option<u32>,
     height: Option<u32>,
     /// `jpeg`, `png` or `webp`.
     format: Option<String>,
 }
 
-/// Small pictures for a time line beside the manifests: `sprite-1.jpg`, …, and `sprite.vtt`.
+/// Thumbnail sheets for a seek bar next to the manifests: `sprite-1.jpg`, …, and `sprite.vtt`.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "StreamSprite")]
 struct SpriteBody {
-    /// From one picture to the next; a hundredth of the film when absent.
+    /// Time between two thumbnails; a hundredth of the duration if absent.
     interval: Option<Any<Value>>,
-    /// Pixels of one picture; 160 wide when neither side is given.
+    /// Pixels of one thumbnail; 160 wide if neither side is given.
     width: Option<u32>,
     height: Option<u32>,
-    /// Pictures in a row.
+    /// Thumbnails in a row.
     columns: Option<u32>,
     /// `jpeg`, `png` or `webp`.
     format: Option<String>,
@@ -124,7 +126,7 @@ impl PosterBody {
             timestamp: value::time(self.timestamp.as_ref(), "#/poster/timestamp")?,
             width: self.width,
             height: self.height,
-            format: value::word::<PictureFormat>(self.format.clone(), "#/poster/format")?,
+            format: value::word::<ImageFormat>(self.format.clone(), "#/poster/format")?,
         })
     }
 }
@@ -136,14 +138,14 @@ impl SpriteBody {
             width: self.width,
             height: self.height,
             columns: self.columns,
-            format: value::word::<PictureFormat>(self.format.clone(), "#/sprite/format")?,
+            format: value::word::<ImageFormat>(self.format.clone(), "#/sprite/format")?,
         })
     }
 }
 
 impl VariantBody {
-    fn read(&self, place: usize) -> Result<Variant, Problem> {
-        let at = |field: &str| format!("#/variants/{place}/{field}");
+    fn read(&self, index: usize) -> Result<Variant, Problem> {
+        let at = |field: &str| format!("#/variants/{index}/{field}");
         Ok(Variant {
             name: self.name.clone(),
             width: self.width,
@@ -161,10 +163,10 @@ impl Create for StreamBody {
     fn media(&self) -> Result<MediaRequest, Problem> {
         let input = value::input(&self.input, "#/input")?;
         let variants = self.variants.iter().flatten().enumerate();
-        let variants = variants.map(|(place, variant)| variant.read(place));
-        let captions = self.captions.iter().flatten().enumerate().map(|(place, caption)| {
+        let variants = variants.map(|(index, variant)| variant.read(index));
+        let captions = self.captions.iter().flatten().enumerate().map(|(index, caption)| {
             Ok(Caption {
-                input: value::input(&caption.input, &format!("#/captions/{place}/input"))?,
+                input: value::input(&caption.input, &format!("#/captions/{index}/input"))?,
                 language: caption.language.clone(),
                 name: caption.name.clone(),
             })
@@ -173,7 +175,7 @@ impl Create for StreamBody {
             None => false,
             Some("aes-128") => true,
             Some(_) => {
-                let detail = "`aes-128` is the encryption there is";
+                let detail = "the only supported encryption is `aes-128`";
                 return Err(Problem::field(Kind::Invalid, "#/encryption", detail));
             }
         };
@@ -197,8 +199,8 @@ impl Create for StreamBody {
         }))
     }
 
-    fn terms(&self) -> Terms<'_> {
-        Terms {
+    fn options(&self) -> JobOptions<'_> {
+        JobOptions {
             priority: self.priority,
             metadata: self.metadata.as_ref(),
             not_before: self.not_before.as_deref(),

@@ -1,17 +1,17 @@
 use std::collections::BTreeMap;
 
-use ffapi_domain::media::{MediaRequest, PictureFormat, ThumbnailMode, Thumbnails};
+use ffapi_domain::media::{ImageFormat, MediaRequest, ThumbnailMode, Thumbnails};
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Create, HardwareBody, PriorityWord, Terms};
+use super::{Create, HardwareBody, JobOptions, PriorityWord};
 use crate::{
     media::{OverwriteWord, overwrite, value},
     problem::Problem,
 };
 
-/// A film to take pictures of.
+/// A video to create thumbnails of.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "ThumbnailsRequest")]
@@ -22,21 +22,22 @@ pub(crate) struct ThumbnailsBody {
     output: String,
     /// `single`, `interval`, `count`, `grid`, `sprite` or `animated`.
     mode: String,
-    /// `single`: the instant, `animated`: where it begins; a good one is chosen when absent.
+    /// `single`: the time of the frame; `animated`: where it begins. A representative one is chosen
+    /// if absent.
     timestamp: Option<Any<Value>>,
-    /// `interval`, `sprite`: from one picture to the next.
+    /// `interval`, `sprite`: time between two thumbnails.
     interval: Option<Any<Value>>,
-    /// `count`, `grid`: how many.
+    /// `count`, `grid`: number of thumbnails.
     count: Option<u32>,
-    /// Pixels of one picture; 320 when neither side is given.
+    /// Pixels of one thumbnail; 320 wide if neither side is given.
     width: Option<u32>,
     height: Option<u32>,
     /// `jpeg`, `png` or `webp`; for `animated` `webp` or `gif`.
     format: Option<String>,
-    /// `grid`, `sprite`: pictures in a row.
+    /// `grid`, `sprite`: thumbnails in a row.
     columns: Option<u32>,
     priority: Option<PriorityWord>,
-    /// Up to 32 labels, echoed everywhere.
+    /// Up to 32 labels, echoed in the job and its events.
     metadata: Option<BTreeMap<String, String>>,
     overwrite: Option<OverwriteWord>,
     /// RFC 3339; the job does not start earlier.
@@ -44,10 +45,11 @@ pub(crate) struct ThumbnailsBody {
     hardware: Option<HardwareBody>,
     /// Where this job's events are sent, signed with the account's own secret.
     webhook_url: Option<String>,
-    /// Which of them; all if absent.
+    /// Event types to send to `webhook_url`; all if absent.
     webhook_events: Option<Vec<String>>,
-    /// A preset of this kind, like `web-1080p` or `web-1080p@3`: what is not said here is as it has it.
-    /// `_/web-1080p` is everybody's where there is one of your own by that name as well.
+    /// A preset of this kind, like `web-1080p` or `web-1080p@3`. It supplies the fields that this
+    /// request leaves out. `_/web-1080p` names the shared preset if the account has its own with
+    /// the same name.
     preset: Option<String>,
 }
 
@@ -65,14 +67,14 @@ impl Create for ThumbnailsBody {
             count: self.count,
             width: self.width,
             height: self.height,
-            format: value::word::<PictureFormat>(self.format.clone(), "#/format")?,
+            format: value::word::<ImageFormat>(self.format.clone(), "#/format")?,
             columns: self.columns,
             overwrite: overwrite(self.overwrite),
         }))
     }
 
-    fn terms(&self) -> Terms<'_> {
-        Terms {
+    fn options(&self) -> JobOptions<'_> {
+        JobOptions {
             priority: self.priority,
             metadata: self.metadata.as_ref(),
             not_before: self.not_before.as_deref(),

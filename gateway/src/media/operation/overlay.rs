@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{media::value, problem::Problem};
 
-/// Lays a still picture over the film.
+/// Overlays an image on the video.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "Watermark")]
@@ -16,13 +16,13 @@ pub(super) struct WatermarkBody {
     /// PNG, JPEG or WebP.
     image: String,
     /// `top_left`, `top`, `top_right`, `left`, `center`, `right`, `bottom_left`, `bottom` or
-    /// `bottom_right`, the usual one.
+    /// `bottom_right` (the default).
     position: Option<String>,
-    /// 0 to 1.
+    /// Opacity, 0 to 1.
     opacity: Option<f64>,
-    /// Its width as a part of the film's, 0.01 to 1; its own size when absent.
+    /// Its width as a fraction of the video's, 0.01 to 1; its own size if absent.
     scale: Option<f64>,
-    /// Pixels between it and the edges; 16 when absent.
+    /// Pixels between it and the edges; 16 if absent.
     margin: Option<u32>,
     start: Option<Any<Value>>,
     end: Option<Any<Value>>,
@@ -42,19 +42,19 @@ impl WatermarkBody {
     }
 }
 
-/// Writes on the picture.
+/// Draws text on the video.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "Text")]
 pub(super) struct TextBody {
     text: String,
-    /// As for `watermark`.
+    /// One of the positions of `watermark`.
     position: Option<String>,
-    /// Pixels; a twentieth of the picture's height when absent.
+    /// Pixels; a twentieth of the video's height if absent.
     size: Option<u32>,
-    /// `#RRGGBB`, `#RRGGBBAA` or a name; white when absent.
+    /// `#RRGGBB`, `#RRGGBBAA` or a name; white if absent.
     color: Option<String>,
-    /// Pixels between it and the edges; 16 when absent.
+    /// Pixels between it and the edges; 16 if absent.
     margin: Option<u32>,
     start: Option<Any<Value>>,
     end: Option<Any<Value>>,
@@ -74,16 +74,16 @@ impl TextBody {
     }
 }
 
-/// Shows what is said: on the picture, as a stream, or as a file beside the output.
+/// Adds subtitles: burned into the video, as a stream, or as a file next to the output.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "Subtitles")]
 pub(super) struct SubtitlesBody {
-    /// SRT, ASS or WebVTT; a stream of the job's input when absent.
+    /// SRT, ASS or WebVTT; a stream of the job's input if absent.
     input: Option<String>,
-    /// `burn`, the usual one, `embed` or `sidecar` (WebVTT).
+    /// `burn` (the default), `embed` or `sidecar` (WebVTT).
     mode: Option<String>,
-    /// ISO 639; chooses among the input's own, and is told to players.
+    /// ISO 639; selects one of the input's own streams, and labels the subtitles for players.
     language: Option<String>,
 }
 

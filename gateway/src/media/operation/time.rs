@@ -11,7 +11,7 @@ use crate::{
     problem::{Kind, Problem},
 };
 
-/// Keeps a part: `start` and either `duration` or `end`, in seconds or `[HH:]MM:SS.mmm`.
+/// Keeps a section: `start` and either `duration` or `end`, in seconds or `[HH:]MM:SS.mmm`.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "Trim")]
@@ -37,7 +37,7 @@ impl TrimBody {
     }
 }
 
-/// Plays everything faster or slower; the sound keeps its pitch.
+/// Speeds up or slows down video and audio; the audio keeps its pitch.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "Speed")]
@@ -52,7 +52,7 @@ impl SpeedBody {
     }
 }
 
-/// Puts other films behind what came before, fitted to its size, rate and sound.
+/// Appends other files, fitted to the size, frame rate and audio format so far.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "Concat")]
@@ -69,7 +69,7 @@ impl ConcatBody {
     }
 }
 
-/// Chooses streams of the input; without it, its best picture and its best sound are taken.
+/// Selects streams of the input; without it, the best video and the best audio stream are used.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "Tracks")]

@@ -15,29 +15,30 @@ pub(super) struct TranscodeBody {
     video_codec: Option<String>,
     /// `aac`, `mp3`, `opus`, `vorbis`, `ac3`, `flac`, `pcm`, `copy` or `none`.
     audio_codec: Option<String>,
-    /// Constant quality, 0 best; to 51 for h264 and hevc, to 63 for vp8, vp9 and av1.
+    /// Constant quality, 0 is best; up to 51 for h264 and hevc, up to 63 for vp8, vp9 and av1.
     crf: Option<u8>,
     /// Bits per second on average, like 2500000 or "2.5M".
     video_bitrate: Option<Any<Value>>,
-    /// A cap beside `crf` or `video_bitrate`.
+    /// A cap in addition to `crf` or `video_bitrate`.
     max_bitrate: Option<Any<Value>>,
     audio_bitrate: Option<Any<Value>>,
-    /// Look at the whole film first; needs `video_bitrate`.
+    /// Encode in two passes; needs `video_bitrate`.
     two_pass: Option<bool>,
-    /// The VMAF to reach, 30 to 99, instead of `crf`: qualities are tried on samples of the film.
+    /// The VMAF to reach, 30 to 99, instead of `crf`: values of `crf` are tried on samples of the
+    /// video.
     target_vmaf: Option<f64>,
     /// `ultrafast` to `veryslow`.
     preset: Option<String>,
-    /// The codec's, like `high` for h264.
+    /// The codec's profile, like `high` for h264.
     profile: Option<String>,
     /// FFmpeg's name, like `yuv420p10le`.
     pixel_format: Option<String>,
     width: Option<u32>,
     height: Option<u32>,
     fps: Option<f64>,
-    /// Frames from one keyframe to the next, at most.
+    /// The maximum number of frames between two keyframes.
     keyframe_interval: Option<u32>,
-    /// Instead of the output name's.
+    /// Overrides the container that the output name implies.
     container: Option<String>,
 }
 

@@ -1,9 +1,9 @@
-//! What reads media: started by a worker for one task, locked in before it reads a byte. A program of
-//! its own, for it alone is linked with FFmpeg.
+//! The media child: started by a worker for one task, and sandboxed before it reads a byte of
+//! media. It is a separate program because it alone is linked with FFmpeg.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Its name, and `media-child`, by which a process list tells it.
+    // Skips the program name and `media-child`, which identifies it in process lists.
     ExitCode::from(ffapi_media::child::main(std::env::args().skip(2)))
 }

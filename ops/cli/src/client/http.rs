@@ -9,7 +9,7 @@ use tokio::{fs::File, io::AsyncWriteExt};
 use super::{key, text};
 use crate::arguments::Server;
 
-/// Talks to one server with one key.
+/// A client of one server with one key.
 pub(crate) struct Client {
     http: reqwest::Client,
     url: String,
@@ -25,7 +25,7 @@ impl Client {
 
     async fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
         let answer = request.header("x-api-key", &self.key).send().await;
-        let answer = answer.with_context(|| format!("{} does not answer", self.url))?;
+        let answer = answer.with_context(|| format!("{} does not respond", self.url))?;
         if answer.status().is_success() {
             return Ok(answer);
         }

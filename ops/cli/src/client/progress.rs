@@ -14,9 +14,9 @@ struct Event {
     data: String,
 }
 
-const ENDS: [&str; 3] = ["job.completed", "job.failed", "job.cancelled"];
+const TERMINAL_EVENTS: [&str; 3] = ["job.completed", "job.failed", "job.cancelled"];
 
-/// Shows a live bar until the job is over; answers the last event's type.
+/// Shows a progress bar until the job ends; returns the type of the last event.
 pub(crate) async fn follow(client: &Client, job: &str) -> anyhow::Result<String> {
     let bar = ProgressBar::new(1000);
     bar.set_style(ProgressStyle::with_template("{msg:<12} [{bar:40}] {percent:>3}% {prefix}")?);
@@ -26,7 +26,7 @@ pub(crate) async fn follow(client: &Client, job: &str) -> anyhow::Result<String>
         let answer = match client.events(job, after.as_deref()).await {
             Ok(answer) => answer,
             Err(error) if after.is_none() => return Err(error),
-            // The server went away; it comes back, and the stream goes on where it was.
+            // Reconnects after a lost connection; the stream resumes after the last event.
             Err(_) => {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 continue;
@@ -41,7 +41,7 @@ pub(crate) async fn follow(client: &Client, job: &str) -> anyhow::Result<String>
                 buffer = rest.to_owned();
                 show(&bar, &event);
                 after = event.id.or(after);
-                if ENDS.contains(&event.kind.as_str()) {
+                if TERMINAL_EVENTS.contains(&event.kind.as_str()) {
                     bar.finish_with_message(event.kind.trim_start_matches("job.").to_owned());
                     return Ok(event.kind);
                 }

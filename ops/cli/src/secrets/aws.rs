@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::{Provider, client, read, variable};
 
-/// AWS Secrets Manager: `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` if
-/// there is one, and `AWS_ENDPOINT_URL` if it is not Amazon's own.
+/// AWS Secrets Manager. Configured by `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
+/// and optionally `AWS_SESSION_TOKEN` and `AWS_ENDPOINT_URL`.
 pub(super) struct SecretsManager {
     region: String,
     endpoint: String,
@@ -37,7 +37,7 @@ impl SecretsManager {
         Ok(Self { region, endpoint, credentials })
     }
 
-    /// The request, signed by AWS Signature Version 4.
+    /// A request with an AWS Signature Version 4.
     fn signed(&self, body: String) -> anyhow::Result<http::Request<String>> {
         let identity = self.credentials.clone().into();
         let parameters = v4::SigningParams::builder()
@@ -64,13 +64,14 @@ impl SecretsManager {
 }
 
 impl Provider for SecretsManager {
-    /// The name is the secret's, or its ARN; what it holds is read as JSON where it is some.
+    /// The name is that of the secret, or its ARN. Its value is parsed as a JSON object if it is
+    /// one.
     fn fetch<'a>(&'a self, name: &'a str) -> BoxFuture<'a, anyhow::Result<Value>> {
         async move {
             let request = self.signed(json!({ "SecretId": name }).to_string())?;
             let answer = read(client()?.execute(request.try_into()?).await?).await?;
             let text = answer.get("SecretString").and_then(Value::as_str);
-            let text = text.context("it answers without `SecretString`")?;
+            let text = text.context("the response has no `SecretString`")?;
             let fields = serde_json::from_str(text).ok().filter(Value::is_object);
             Ok(fields.unwrap_or_else(|| text.into()))
         }

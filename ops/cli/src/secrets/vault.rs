@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::{Provider, client, read, variable};
 
-/// `HashiCorp` Vault or `OpenBao`, key-value engine of either version: `VAULT_ADDR`, `VAULT_TOKEN` or a file
-/// that `VAULT_TOKEN_FILE` names, and `VAULT_NAMESPACE` if there is one.
+/// `HashiCorp` Vault or `OpenBao`, with either version of the key-value engine. Configured by
+/// `VAULT_ADDR`, `VAULT_TOKEN` or the file `VAULT_TOKEN_FILE`, and optionally `VAULT_NAMESPACE`.
 pub(super) struct Vault {
     address: String,
     token: String,
@@ -33,8 +33,8 @@ impl Provider for Vault {
                 request = request.header("x-vault-namespace", namespace);
             }
             let answer = read(request.send().await?).await?;
-            let data = answer.get("data").context("it answers without `data`")?;
-            // The second version puts the fields beside what it knows of them.
+            let data = answer.get("data").context("the response has no `data`")?;
+            // Version 2 of the engine nests the fields next to their metadata.
             let fields = data.get("data").filter(|_| data.get("metadata").is_some());
             Ok(fields.unwrap_or(data).clone())
         }

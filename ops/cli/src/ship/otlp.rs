@@ -12,7 +12,7 @@ use reqwest::{Client, StatusCode};
 
 use super::entry;
 
-/// An OpenTelemetry collector, spoken to over OTLP/HTTP in JSON.
+/// An OpenTelemetry collector that receives OTLP/HTTP in JSON.
 pub(super) struct Collector {
     client: Client,
     url: String,
@@ -20,17 +20,18 @@ pub(super) struct Collector {
 }
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two tries while it does not take an entry: nothing is passed over.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The interval of retries while the collector accepts nothing; no entry is skipped.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Collector {
-    /// At `http://host:4318`; `OTEL_EXPORTER_OTLP_HEADERS` says what opens it, as `name=value,…`.
+    /// A collector at a URL like `http://host:4318`. `OTEL_EXPORTER_OTLP_HEADERS` sets
+    /// authentication headers as `name=value,…`.
     pub(super) fn open(url: &str) -> anyhow::Result<Self> {
         let whole = format!("{}/v1/logs", url.trim_end_matches('/'));
         let parsed = reqwest::Url::parse(&whole).with_context(|| url.to_owned())?;
         anyhow::ensure!(
             matches!(parsed.scheme(), "http" | "https"),
-            "--otlp is http://host:port or https://host:port"
+            "--otlp must be http://host:port or https://host:port"
         );
         let headers = std::env::var("OTEL_EXPORTER_OTLP_HEADERS").unwrap_or_default();
         let headers = headers.split(',').filter_map(|pair| {
@@ -41,8 +42,8 @@ impl Collector {
         Ok(Self { client, url: whole, headers: headers.collect() })
     }
 
-    /// Sends an entry until it is taken.
-    pub(super) async fn tell(&self, row: &AuditRow) -> anyhow::Result<()> {
+    /// Sends an entry, and retries until it is accepted.
+    pub(super) async fn send(&self, row: &AuditRow) -> anyhow::Result<()> {
         let request = request(row);
         loop {
             let mut post = self.client.post(&self.url).json(&request);
@@ -51,17 +52,17 @@ impl Collector {
             }
             match post.send().await.map(|answer| answer.status()) {
                 Ok(status) if status.is_success() => return Ok(()),
-                // As the protocol has it, these pass.
+                // The protocol declares these as retryable.
                 Ok(
                     status @ (StatusCode::TOO_MANY_REQUESTS
                     | StatusCode::BAD_GATEWAY
                     | StatusCode::SERVICE_UNAVAILABLE
                     | StatusCode::GATEWAY_TIMEOUT),
-                ) => tracing::warn!(%status, "the collector takes nothing at the moment"),
-                Ok(status) => anyhow::bail!("the collector answers {status}"),
-                Err(error) => tracing::warn!(%error, "the collector does not answer"),
+                ) => tracing::warn!(%status, "the collector accepts nothing at the moment"),
+                Ok(status) => anyhow::bail!("the collector responds with {status}"),
+                Err(error) => tracing::warn!(%error, "the collector does not respond"),
             }
-            tokio::time::sleep(PATIENCE).await;
+            tokio::time::sleep(RETRY_INTERVAL).await;
         }
     }
 }
@@ -74,7 +75,7 @@ fn attribute(key: &str, value: &str) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(text(value)), ..KeyValue::default() }
 }
 
-/// One entry: what it is about as attributes, all of it as the body.
+/// An export request with one entry: its main fields as attributes, all of it as the body.
 fn request(row: &AuditRow) -> ExportLogsServiceRequest {
     let nanos = u64::try_from(row.at).unwrap_or(0).saturating_mul(1_000_000);
     let maybe = [("client.address", &row.address), ("ffapi.request_id", &row.request_id)];

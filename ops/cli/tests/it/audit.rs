@@ -1,4 +1,4 @@
-//! Who did what, who was refused, and whether anybody changed what stands there.
+//! The audit trail: recorded decisions, rejections and reads, and the detection of manipulation.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     keys::key,
     operator,
-    patience::{PATIENCE, until},
+    polling::{POLL_TIMEOUT, until},
     secrets::provider,
     stack::{Answer, Stack},
 };
@@ -19,15 +19,15 @@ async fn trail(stack: &Stack, query: &str) -> Answer {
     answer
 }
 
-/// Waits until the trail holds an entry; answers it.
+/// Waits until the trail has a matching entry, and returns it.
 async fn entry(stack: &Stack, query: &str) -> Value {
-    let told = |answer: &Answer| answer.json["data"][0].is_object();
-    let answer = stack.polled(&format!("/admin/audit?{query}"), told).await;
+    let exists = |answer: &Answer| answer.json["data"][0].is_object();
+    let answer = stack.poll(&format!("/admin/audit?{query}"), exists).await;
     answer.json["data"][0].clone()
 }
 
 #[tokio::test]
-async fn what_was_decided_refused_and_read_is_told_with_who_and_from_where() {
+async fn decisions_rejections_and_reads_are_recorded_with_actor_and_address() {
     let stack = Stack::new().await;
     let admin = trail(&stack, "").await;
     let (id, secret) = key(&stack, "acme", &["jobs:read"]).await;
@@ -49,8 +49,12 @@ async fn what_was_decided_refused_and_read_is_told_with_who_and_from_where() {
     let refused = entry(&stack, &format!("action=key.refused_revoked&actor={id}")).await;
     assert_eq!(refused["tenant"], "acme", "{refused:#}");
     stack.send(stack.request_as("nonsense", Method::GET, "/jobs")).await;
-    let stranger = entry(&stack, "action=key.refused_unknown").await;
-    assert_eq!((&stranger["tenant"], stranger.get("actor")), (&json!("_"), None), "{stranger:#}");
+    let anonymous = entry(&stack, "action=key.refused_unknown").await;
+    assert_eq!(
+        (&anonymous["tenant"], anonymous.get("actor")),
+        (&json!("_"), None),
+        "{anonymous:#}"
+    );
 
     stack.get(&format!("/api-keys/{id}")).await;
     let read = entry(&stack, "action=admin.read_key").await;
@@ -74,7 +78,7 @@ async fn what_was_decided_refused_and_read_is_told_with_who_and_from_where() {
     let hit = entry(&stack, "action=quota.limited").await;
     assert_eq!(hit["detail"]["request"], "POST /api/v1/probe", "{hit:#}");
 
-    // Page by page, each entry once, the newest first.
+    // Pagination returns each entry once, newest first.
     let all = trail(&stack, "limit=200&action=key").await;
     let all: Vec<Value> = all.json["data"].as_array().unwrap().clone();
     let (mut paged, mut path) = (Vec::new(), "limit=2&action=key".to_owned());
@@ -89,7 +93,7 @@ async fn what_was_decided_refused_and_read_is_told_with_who_and_from_where() {
     assert!(times.windows(2).all(|pair| pair[0] >= pair[1]), "{times:?}");
 }
 
-/// One statement against the stack's own database.
+/// Runs a statement in the stack's database.
 fn sql(stack: &Stack, statement: &str) {
     let settings = operator::settings(stack);
     let url = settings.iter().find(|(name, _)| name == "FFAPI_POSTGRES__URL").unwrap().1.clone();
@@ -107,7 +111,7 @@ async fn faults(stack: &Stack) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_row_that_was_changed_removed_added_or_moved_is_found_and_named() {
+async fn changed_deleted_added_and_moved_rows_are_detected() {
     let stack = Stack::new().await;
     for _ in 0..4 {
         key(&stack, "acme", &["jobs:read"]).await;
@@ -116,8 +120,8 @@ async fn a_row_that_was_changed_removed_added_or_moved_is_found_and_named() {
     entry(&stack, "action=key.refused_unknown").await;
     entry(&stack, "action=key.created&tenant=acme").await;
     assert_eq!(faults(&stack).await, Vec::<String>::new());
-    let (well, said) = operator::run(&stack, &["audit", "verify"]);
-    assert!(well, "{said}");
+    let (success, printed) = operator::run(&stack, &["audit", "verify"]);
+    assert!(success, "{printed}");
     for (harm, repair, row) in [
         (
             "UPDATE archive SET payload = payload || '\\x00' WHERE sequence = 3",
@@ -151,8 +155,8 @@ async fn a_row_that_was_changed_removed_added_or_moved_is_found_and_named() {
         sql(&stack, harm);
         let found = faults(&stack).await;
         assert!(found.iter().any(|fault| fault == row), "{harm}: {found:?}");
-        let (well, said) = operator::run(&stack, &["audit", "verify"]);
-        assert!(!well && said.contains(row), "{said}");
+        let (success, printed) = operator::run(&stack, &["audit", "verify"]);
+        assert!(!success && printed.contains(row), "{printed}");
         if !repair.is_empty() {
             sql(&stack, repair);
         }
@@ -160,7 +164,7 @@ async fn a_row_that_was_changed_removed_added_or_moved_is_found_and_named() {
 }
 
 #[tokio::test]
-async fn a_database_that_was_rewritten_chain_and_all_is_found() {
+async fn a_database_with_a_recomputed_hash_chain_is_detected() {
     let stack = Stack::new().await;
     for _ in 0..4 {
         key(&stack, "acme", &["jobs:read"]).await;
@@ -172,7 +176,7 @@ async fn a_database_that_was_rewritten_chain_and_all_is_found() {
         verdict.json["anchors"].as_u64().unwrap()
     };
     until(verify, |signed| *signed > 0).await;
-    // A lie in the first message, and every hash computed anew as the chain has it.
+    // The first message is falsified, and every hash of the chain recomputed.
     sql(
         &stack,
         "CREATE FUNCTION relink() RETURNS void AS $$
@@ -184,12 +188,13 @@ async fn a_database_that_was_rewritten_chain_and_all_is_found() {
          END LOOP; END $$ LANGUAGE plpgsql;
          SELECT relink()",
     );
-    assert_eq!(faults(&stack).await, Vec::<String>::new(), "it is the chain that we compute");
+    assert_eq!(faults(&stack).await, Vec::<String>::new(), "the recomputed chain is consistent");
     sql(&stack, "UPDATE archive SET payload = '\\x00' WHERE sequence = 1; SELECT relink()");
     let found = faults(&stack).await;
     assert!(found.contains(&"archive 1".to_owned()), "the log has another one: {found:?}");
-    assert!(found.iter().any(|fault| fault != "archive 1"), "an anchor says otherwise: {found:?}");
-    // The notes of who looked and who was refused are nowhere else: only an anchor knows that some are gone.
+    assert!(found.iter().any(|fault| fault != "archive 1"), "an anchor does not match: {found:?}");
+    // Notes of reads and rejections have no other copy, so only an anchor shows that some are
+    // missing.
     let url = operator::settings(&stack).into_iter().find(|(name, _)| name == "FFAPI_NATS__URL");
     let nats =
         ffapi_nats::Nats::connect(&ffapi_nats::NatsConfig { url: url.unwrap().1 }).await.unwrap();
@@ -205,7 +210,7 @@ async fn a_database_that_was_rewritten_chain_and_all_is_found() {
 }
 
 #[tokio::test]
-async fn the_trail_goes_to_a_siem_line_by_line_and_goes_on_where_it_was() {
+async fn the_trail_is_sent_to_a_siem_and_resumes_where_it_stopped() {
     let stack = Stack::new().await;
     let (id, _) = key(&stack, "acme", &["jobs:read"]).await;
     let state = stack.data.path().join("shipped");
@@ -231,16 +236,16 @@ async fn the_trail_goes_to_a_siem_line_by_line_and_goes_on_where_it_was() {
     let seen = lines_until(&mut first, &|entry| entry["target"] == id.as_str());
     assert_eq!(seen[0]["action"], "account.changed", "{seen:#?}");
     assert!(!seen.iter().any(|entry| entry.to_string().contains("\"hash\"")));
-    // It has told this one, and has noted so a moment later.
+    // It has sent this entry, and stores its position a moment later.
     let noted = async || std::fs::read_to_string(&state);
-    until(noted, |told| told.as_ref().is_ok_and(|told| !told.contains("\"decisions\":0")))
+    until(noted, |state| state.as_ref().is_ok_and(|state| !state.contains("\"decisions\":0")))
         .await
         .unwrap();
     first.kill().unwrap();
     first.wait().unwrap();
 
     let collector = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    collector.set_read_timeout(Some(PATIENCE)).unwrap();
+    collector.set_read_timeout(Some(POLL_TIMEOUT)).unwrap();
     let at = format!("udp://{}", collector.local_addr().unwrap());
     let mut second = follow(&["--syslog", &at]);
     stack.post(&format!("/api-keys/{id}/revoke"), &json!({})).await;
@@ -249,7 +254,7 @@ async fn the_trail_goes_to_a_siem_line_by_line_and_goes_on_where_it_was() {
         let length = collector.recv(&mut datagram).unwrap();
         let line = String::from_utf8_lossy(&datagram[..length]).into_owned();
         assert!(line.starts_with("<109>1 2"), "{line}");
-        assert!(!line.contains("account.changed"), "it was told before: {line}");
+        assert!(!line.contains("account.changed"), "it was sent before: {line}");
         if line.contains("key.revoked") {
             break;
         }
@@ -257,7 +262,7 @@ async fn the_trail_goes_to_a_siem_line_by_line_and_goes_on_where_it_was() {
     second.kill().unwrap();
     second.wait().unwrap();
 
-    // A collector that is away for a while misses nothing.
+    // No entry is lost while a collector is down.
     let (taken, entries) = std::sync::mpsc::channel();
     let tries = std::sync::atomic::AtomicUsize::new(0);
     let collector = provider(move |asked| {
@@ -274,7 +279,7 @@ async fn the_trail_goes_to_a_siem_line_by_line_and_goes_on_where_it_was() {
     third.arg("--state").arg(&state).env("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=ops");
     let mut third = third.spawn().unwrap();
     loop {
-        let export = entries.recv_timeout(PATIENCE).unwrap();
+        let export = entries.recv_timeout(POLL_TIMEOUT).unwrap();
         let resource = &export["resourceLogs"][0];
         assert_eq!(resource["resource"]["attributes"][0]["value"]["stringValue"], "ffapi");
         let record = &resource["scopeLogs"][0]["logRecords"][0];

@@ -1,5 +1,4 @@
-//! Many jobs at once: taken together, counted exactly, cancelled and tried again together, whatever
-//! dies meanwhile.
+//! Batches: accepted, counted, cancelled and retried as a whole, also across crashes.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -7,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     crash::equals_its_rebuild,
     feed::{self, Stream},
-    patience,
+    polling,
     stack::{Answer, Stack, bunny, quick, slow},
 };
 
@@ -24,10 +23,10 @@ async fn until(stack: &Stack, id: &str, wanted: impl Fn(&Answer) -> bool) -> Ans
         }
         wanted(batch)
     };
-    stack.polled(&format!("/batch/{id}"), adds_up).await
+    stack.poll(&format!("/batch/{id}"), adds_up).await
 }
 
-async fn over(stack: &Stack, id: &str) -> Answer {
+async fn finished(stack: &Stack, id: &str) -> Answer {
     until(stack, id, |batch| {
         batch.text("/status") != "processing" && !batch.text("/ended_at").is_empty()
     })
@@ -40,19 +39,19 @@ async fn submit(stack: &Stack, body: &Value) -> String {
     answer.text("/id").to_owned()
 }
 
-/// So many small files in the tenant's own storage, and a batch that looks into each.
+/// Writes `count` small files into the tenant's storage, and returns a batch that probes each.
 fn probes(stack: &Stack, count: usize) -> Value {
-    let film = std::fs::read(bunny()).unwrap();
-    let name = stack.place("in/film.mp4", &film);
+    let video = std::fs::read(bunny()).unwrap();
+    let name = stack.write_file("in/film.mp4", &video);
     json!({ "jobs": vec![json!({ "kind": "probe", "input": name }); count] })
 }
 
 #[tokio::test]
-async fn a_batch_of_files_is_one_decision_and_ends_as_its_jobs_did() {
+async fn a_batch_is_accepted_in_one_decision_and_ends_as_its_jobs_do() {
     let stack = Stack::new().await;
-    let film = std::fs::read(bunny()).unwrap();
+    let video = std::fs::read(bunny()).unwrap();
     for name in ["a", "b", "c"] {
-        stack.place(&format!("in/{name}.mp4"), &film);
+        stack.write_file(&format!("in/{name}.mp4"), &video);
     }
     let body = json!({
         "name": "evening", "max_parallel": 2, "max_retries": 0,
@@ -67,7 +66,7 @@ async fn a_batch_of_files_is_one_decision_and_ends_as_its_jobs_did() {
     assert_eq!(made.header("location"), format!("/api/v1/batch/{id}"));
     let jobs: Vec<String> = serde_json::from_value(made.json["jobs"].clone()).unwrap();
     assert_eq!(jobs.len(), 4);
-    // Every job is there as soon as the batch is answered.
+    // Every job exists as soon as the batch is accepted.
     for job in &jobs {
         let events = stack.history(job).await;
         assert_eq!(events[0], "job.queued");
@@ -75,17 +74,17 @@ async fn a_batch_of_files_is_one_decision_and_ends_as_its_jobs_did() {
     let again = stack.send(post()).await;
     assert_eq!((again.text("/id"), again.header("idempotent-replayed")), (id.as_str(), "true"));
 
-    let ended = over(&stack, &id).await;
+    let ended = finished(&stack, &id).await;
     assert_eq!(ended.text("/status"), "partial_success", "{ended:#?}");
     assert_eq!(ended.json["counts"]["completed"], 3);
     assert_eq!(ended.json["counts"]["failed"], 1);
     assert_eq!(ended.json["progress"], 100.0);
-    let third = stack.over(&jobs[2]).await;
+    let third = stack.finished(&jobs[2]).await;
     assert_eq!(third.text("/error/code"), "input_not_found");
     assert_eq!((third.text("/batch_id"), third.text("/metadata/of")), (id.as_str(), "missing.mp4"));
     assert!(stack.data.path().join("storage/default/out/c-4.webm").is_file());
 
-    // Page by page, each once.
+    // Pagination returns each job once.
     let mut seen = Vec::new();
     let mut path = format!("/batch/{id}/jobs?limit=3&sort=created_at:asc");
     loop {
@@ -100,12 +99,12 @@ async fn a_batch_of_files_is_one_decision_and_ends_as_its_jobs_did() {
     let failed = stack.get(&format!("/jobs?batch_id={id}&status=failed")).await;
     assert_eq!(failed.json["data"].as_array().unwrap().len(), 1);
 
-    // What failed is tried again, and nothing else.
-    stack.place("in/missing.mp4", &film);
+    // Only failed jobs are retried.
+    stack.write_file("in/missing.mp4", &video);
     let retried = stack.post(&format!("/batch/{id}/retry"), &json!({})).await;
     assert_eq!(retried.status, StatusCode::ACCEPTED, "{retried:#?}");
     assert_eq!(retried.text("/status"), "processing", "{retried:#?}");
-    let ended = over(&stack, &id).await;
+    let ended = finished(&stack, &id).await;
     assert_eq!(ended.text("/status"), "completed", "{ended:#?}");
     let history = stack.history(&jobs[0]).await;
     assert!(!history.contains(&"job.retried".to_owned()), "{history:?}");
@@ -119,7 +118,7 @@ async fn a_batch_of_files_is_one_decision_and_ends_as_its_jobs_did() {
 }
 
 #[tokio::test]
-async fn everything_wrong_with_a_batch_is_said_at_once_and_nothing_is_made() {
+async fn all_errors_of_a_batch_are_reported_at_once_and_no_job_is_created() {
     let stack = Stack::new().await;
     let body = json!({ "jobs": [
         { "kind": "probe", "input": "in/a.mp4" },
@@ -161,12 +160,12 @@ async fn everything_wrong_with_a_batch_is_said_at_once_and_nothing_is_made() {
     }
     let jobs = stack.get("/jobs").await;
     assert_eq!(jobs.json["data"], json!([]));
-    let nobody = stack.get("/batch/batch_00000000000070008000000000000000").await;
-    assert_eq!(nobody.status, StatusCode::NOT_FOUND);
+    let unknown = stack.get("/batch/batch_00000000000070008000000000000000").await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
-async fn a_batch_is_called_off_with_what_runs_of_it() {
+async fn cancelling_a_batch_cancels_its_running_jobs() {
     let stack = Stack::new().await;
     let input = stack.upload_bunny().await;
     let jobs: Vec<Value> = (0..5)
@@ -176,14 +175,14 @@ async fn a_batch_is_called_off_with_what_runs_of_it() {
         .collect();
     let id = submit(&stack, &json!({ "jobs": jobs, "max_parallel": 2 })).await;
     until(&stack, &id, |batch| batch.json["counts"]["processing"] == 2).await;
-    // What waits says what for: the two that run are as many as may.
+    // Waiting jobs show the reason: two running jobs are the limit.
     let queue = stack.get("/queue").await;
     let waiting = queue.json["waiting"].as_array().unwrap();
     assert!(waiting.iter().any(|job| job["reason"] == "batch_cap"), "{queue:#?}");
     let cancelled = stack.post(&format!("/batch/{id}/cancel"), &json!({})).await;
     assert_eq!(cancelled.status, StatusCode::ACCEPTED, "{cancelled:#?}");
     assert_eq!(cancelled.json["cancel_requested"], true);
-    let ended = over(&stack, &id).await;
+    let ended = finished(&stack, &id).await;
     assert_eq!(ended.text("/status"), "cancelled", "{ended:#?}");
     assert_eq!(ended.json["counts"]["cancelled"], 5);
     assert_eq!(stack.files(), Vec::<String>::new());
@@ -192,17 +191,17 @@ async fn a_batch_is_called_off_with_what_runs_of_it() {
 }
 
 #[tokio::test]
-async fn no_more_of_a_batch_run_at_once_than_may_and_others_need_not_wait_for_it() {
+async fn a_batch_concurrency_limit_holds_and_does_not_delay_other_jobs() {
     let stack = Stack::with(&[("FFAPI_WORKER__SLOTS", "2")]).await;
     let mut body = probes(&stack, 30);
     body["max_parallel"] = json!(1);
     let id = submit(&stack, &body).await;
     let single = json!({ "input": "in/film.mp4" });
     let single = stack.post("/probe", &single).await.text("/job/id").to_owned();
-    stack.over(&single).await;
+    stack.finished(&single).await;
     let batch = stack.get(&format!("/batch/{id}")).await;
     assert_eq!(batch.text("/status"), "processing", "the single job was not last: {batch:#?}");
-    over(&stack, &id).await;
+    finished(&stack, &id).await;
     let (mut running, mut most) = (0, 0);
     for event in feed::all(&stack, "/events").await {
         if event["job_id"] == single.as_str() {
@@ -219,7 +218,7 @@ async fn no_more_of_a_batch_run_at_once_than_may_and_others_need_not_wait_for_it
 }
 
 #[tokio::test]
-async fn a_batch_is_followed_live_and_the_reader_goes_on_where_it_was() {
+async fn a_batch_stream_can_be_resumed() {
     let stack = Stack::new().await;
     let id = submit(&stack, &probes(&stack, 6)).await;
     let mut stream = Stream::open(&stack, &format!("/batch/{id}/events"), None).await;
@@ -239,11 +238,11 @@ async fn a_batch_is_followed_live_and_the_reader_goes_on_where_it_was() {
     assert_eq!(completed + before, 6, "each once: {events:#?}");
     let counts = events.iter().rev().find(|event| event.kind == "batch.progress").unwrap();
     assert_eq!(counts.data["data"]["counts"]["completed"], 6);
-    // It is over: whoever comes now is told so, and no more.
+    // A client that connects after the end receives only the final state.
     let mut late = Stream::open(&stack, &format!("/batch/{id}/events"), None).await;
     assert_eq!(late.next().await.unwrap().data["data"]["progress"], 100.0);
     assert!(late.next().await.is_none());
-    // A browser follows it with a token that shows nothing else.
+    // A browser can follow it with a token for this batch only.
     let token = stack.post("/tokens", &json!({ "batch": id })).await.text("/token").to_owned();
     let url = format!("{}/api/v1/batch/{id}/events?token={token}", stack.url);
     assert_eq!(crate::stack::http().get(url).send().await.unwrap().status(), StatusCode::OK);
@@ -255,9 +254,9 @@ async fn a_batch_is_followed_live_and_the_reader_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_death_at_any_step_of_a_batch_loses_and_doubles_nothing() {
+async fn a_crash_at_any_step_of_a_batch_loses_and_duplicates_nothing() {
     let mut stack = Stack::new().await;
-    for place in [
+    for failpoint in [
         "gateway.before_batch",
         "gateway.after_batch",
         "gateway.in_batch",
@@ -267,25 +266,25 @@ async fn a_death_at_any_step_of_a_batch_loses_and_doubles_nothing() {
         "conductor.after_batch_end",
     ] {
         let body = probes(&stack, 8);
-        stack.arm(place, "");
-        if place == "conductor.before_batch_step" {
-            // What a gateway left undone is the conductor's.
-            stack.arm("gateway.in_batch", "");
+        stack.arm_failpoint(failpoint, "");
+        if failpoint == "conductor.before_batch_step" {
+            // The conductor completes what a gateway left undone.
+            stack.arm_failpoint("gateway.in_batch", "");
         }
         let id = loop {
             let request = stack.request(Method::POST, "/batch").json(&body);
-            match request.header("idempotency-key", place).send().await {
+            match request.header("idempotency-key", failpoint).send().await {
                 Ok(answer) if answer.status().is_success() => {
                     break answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned();
                 }
-                _ if stack.has_died() => stack.again().await,
+                _ if stack.has_exited() => stack.restart().await,
                 _ => {}
             }
         };
-        stack.fired(place).await;
-        let look = async || {
-            if stack.has_died() {
-                stack.again().await;
+        stack.failpoint_hit(failpoint).await;
+        let load = async || {
+            if stack.has_exited() {
+                stack.restart().await;
             }
             let request = stack.request(Method::GET, &format!("/batch/{id}"));
             request.send().await?.json::<Value>().await
@@ -293,14 +292,14 @@ async fn a_death_at_any_step_of_a_batch_loses_and_doubles_nothing() {
         let ended = |batch: &Result<Value, reqwest::Error>| {
             batch.as_ref().is_ok_and(|batch| batch["ended_at"].is_string())
         };
-        let batch = patience::until(look, ended).await.unwrap();
-        assert_eq!(batch["status"], "completed", "{place}: {batch:#}");
-        assert_eq!(batch["counts"]["completed"], 8, "{place}: {batch:#}");
+        let batch = polling::until(load, ended).await.unwrap();
+        assert_eq!(batch["status"], "completed", "{failpoint}: {batch:#}");
+        assert_eq!(batch["counts"]["completed"], 8, "{failpoint}: {batch:#}");
         let events = feed::all(&stack, "/events").await;
         let of = |kind: &str| {
             events.iter().filter(|e| e["type"] == kind && e["batch_id"] == id.as_str()).count()
         };
-        assert_eq!((of("batch.queued"), of("batch.completed")), (1, 1), "{place}");
+        assert_eq!((of("batch.queued"), of("batch.completed")), (1, 1), "{failpoint}");
     }
     let completed = feed::all(&stack, "/events").await;
     let completed = completed.iter().filter(|event| event["type"] == "job.completed").count();
@@ -309,7 +308,7 @@ async fn a_death_at_any_step_of_a_batch_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
-async fn a_cancel_that_died_half_way_is_carried_out() {
+async fn an_interrupted_batch_cancellation_is_completed() {
     let mut stack = Stack::new().await;
     let input = stack.upload_bunny().await;
     let jobs: Vec<Value> = (0..4)
@@ -318,11 +317,30 @@ async fn a_cancel_that_died_half_way_is_carried_out() {
         })
         .collect();
     let id = submit(&stack, &json!({ "jobs": jobs })).await;
-    stack.arm("gateway.after_batch_cancel", "");
+    stack.arm_failpoint("gateway.after_batch_cancel", "");
     let _ = stack.request(Method::POST, &format!("/batch/{id}/cancel")).send().await;
-    stack.died_and_came_again().await;
-    let ended = over(&stack, &id).await;
+    stack.died_and_restarted().await;
+    let ended = finished(&stack, &id).await;
     assert_eq!(ended.json["counts"]["cancelled"], 4, "{ended:#?}");
     let quick = stack.convert(&input, "after.mp4", quick()).await;
-    assert_eq!(stack.over(&quick).await.text("/status"), "completed");
+    assert_eq!(stack.finished(&quick).await.text("/status"), "completed");
+}
+
+#[tokio::test]
+async fn jobs_of_batches_count_towards_the_hourly_limit() {
+    let stack = Stack::with(&[("FFAPI_TIERS__ENTERPRISE__REQUESTS_PER_HOUR", "50")]).await;
+    let batch = async |jobs: usize| {
+        let job =
+            json!({ "kind": "probe", "input": "a.mp4", "not_before": "2099-01-01T00:00:00Z" });
+        stack.post("/batch", &json!({ "jobs": vec![job; jobs] })).await
+    };
+    let made = batch(400).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:#?}");
+    let refused = batch(200).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "{refused:#?}");
+    assert!(refused.text("/detail").contains("batch-jobs"), "{refused:#?}");
+    assert!(!refused.header("retry-after").is_empty(), "{refused:#?}");
+    // The jobs of a rejected batch are not counted.
+    let made = batch(100).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:#?}");
 }

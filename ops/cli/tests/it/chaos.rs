@@ -1,4 +1,4 @@
-//! Random kills of everything, with a printed seed. `FFAPI_CHAOS_KILLS` sets how many.
+//! Random kills of all processes, with a printed seed. `FFAPI_CHAOS_KILLS` sets their number.
 
 use std::{
     env, fs,
@@ -7,11 +7,11 @@ use std::{
 };
 
 use crate::{
-    patience::until,
+    polling::until,
     stack::{Stack, quick},
 };
 
-/// The children of a process whose command line mentions a word.
+/// The children of a process whose command line contains a word.
 pub(crate) fn children(of: u32, mentions: &str) -> Vec<u32> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -35,7 +35,7 @@ pub(crate) fn kill(pid: u32) {
     let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
 }
 
-/// A small generator: the same seed gives the same kills.
+/// A small random generator: the same seed gives the same kills.
 struct Dice(u64);
 
 impl Dice {
@@ -49,7 +49,7 @@ impl Dice {
 
 #[tokio::test]
 #[expect(clippy::print_stderr, reason = "a failure must be repeatable")]
-async fn whatever_is_killed_every_job_ends_exactly_once() {
+async fn every_job_ends_exactly_once_despite_random_kills() {
     let number = |name: &str| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let seed = number("FFAPI_CHAOS_SEED").unwrap_or(clock).max(1);
@@ -63,7 +63,7 @@ async fn whatever_is_killed_every_job_ends_exactly_once() {
         let body = serde_json::json!({
             "input": upload, "output": format!("{n}.mp4"), "operations": quick(),
         });
-        // A kill may hit the submission itself: asked again under its key, it is the same job.
+        // A kill may interrupt the submission itself: repeated with its key, it is the same job.
         let submit = async || {
             let request = stack.request(reqwest::Method::POST, "/convert").json(&body);
             let sent = request.header("idempotency-key", format!("chaos-{n}")).send().await;
@@ -78,7 +78,7 @@ async fn whatever_is_killed_every_job_ends_exactly_once() {
             2 => children(stack.pid(), "postgres"),
             _ => {
                 stack.kill();
-                stack.again().await;
+                stack.restart().await;
                 continue;
             }
         };
@@ -89,10 +89,10 @@ async fn whatever_is_killed_every_job_ends_exactly_once() {
     }
     let mut completed = 0;
     for job in &jobs {
-        let over = stack.over(job).await;
-        // Kills of its child may use up a job's attempts; that, too, is said once and clearly.
-        let status = over.text("/status").to_owned();
-        assert!(status == "completed" || over.json["dead_lettered"] == true, "{over:#?}");
+        let ended = stack.finished(job).await;
+        // Kills of its media child may exhaust a job's attempts, which is then its only outcome.
+        let status = ended.text("/status").to_owned();
+        assert!(status == "completed" || ended.json["dead_lettered"] == true, "{ended:#?}");
         completed += usize::from(status == "completed");
         let history = stack.history(job).await;
         let ends = history.iter().filter(|kind| {
@@ -100,8 +100,8 @@ async fn whatever_is_killed_every_job_ends_exactly_once() {
         });
         assert_eq!(ends.count(), 1, "{history:?}");
     }
-    assert!(completed > 0, "some get through");
-    stack.lists("/jobs?status=completed&limit=200", completed).await;
+    assert!(completed > 0, "some jobs complete");
+    stack.list_has("/jobs?status=completed&limit=200", completed).await;
     let files = stack.files();
     assert_eq!(files.len(), completed, "{files:#?}");
     crate::crash::equals_its_rebuild(&stack);

@@ -1,4 +1,4 @@
-//! Outputs that cannot be delivered are taken back, and what stood there before stays and stays counted.
+//! Outputs that cannot be delivered are rolled back; existing files are kept and still counted.
 
 use std::{
     fs::File,
@@ -10,14 +10,14 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    patience::until,
+    polling::until,
     stack::{Answer, Stack, bunny},
 };
 
 const RETENTION: [(&str, &str); 2] =
     [("FFAPI_RETENTION__OUTPUTS", "1"), ("FFAPI_RETENTION__EVERY", "100000")];
 
-const FOR_LONG: [(&str, &str); 2] =
+const LONG_RETENTION: [(&str, &str); 2] =
     [("FFAPI_RETENTION__OUTPUTS", "100000"), ("FFAPI_RETENTION__EVERY", "100000")];
 
 /// Packages the clip into one folder, in renditions of these heights.
@@ -25,7 +25,7 @@ async fn package(stack: &Stack, heights: &[u32]) -> String {
     package_over(stack, heights, "fail").await
 }
 
-/// The same; `overwrite` says what becomes of files that are there.
+/// As [`package`], with a policy for existing files.
 async fn package_over(stack: &Stack, heights: &[u32], overwrite: &str) -> String {
     let variants: Vec<_> = heights
         .iter()
@@ -39,10 +39,10 @@ async fn package_over(stack: &Stack, heights: &[u32], overwrite: &str) -> String
     made.text("/job/id").to_owned()
 }
 
-/// How the package fails of which a part was there already.
-fn refused(over: &Answer) {
-    assert_eq!(over.text("/status"), "failed", "{over:#?}");
-    assert_eq!(over.text("/error/code"), "output_exists", "{over:#?}");
+/// Checks the failure of a package of which some files existed already.
+fn assert_output_exists(ended: &Answer) {
+    assert_eq!(ended.text("/status"), "failed", "{ended:#?}");
+    assert_eq!(ended.text("/error/code"), "output_exists", "{ended:#?}");
 }
 
 fn sorted(stack: &Stack) -> Vec<String> {
@@ -51,7 +51,7 @@ fn sorted(stack: &Stack) -> Vec<String> {
     files
 }
 
-/// Where a job has staged its outputs.
+/// The staging folder of a job's outputs.
 fn staging(stack: &Stack, job: &str) -> Option<PathBuf> {
     let stored = stack.stored();
     let mine = stored.iter().find(|path| path.contains(&format!("/.staging/{job}/")))?;
@@ -59,53 +59,53 @@ fn staging(stack: &Stack, job: &str) -> Option<PathBuf> {
 }
 
 #[tokio::test]
-async fn a_package_that_meets_other_files_in_its_folder_is_taken_back() {
+async fn a_package_that_conflicts_with_other_files_is_rolled_back() {
     let stack = Stack::with(&RETENTION).await;
-    stack.place("clip.mp4", &std::fs::read(bunny()).unwrap());
+    stack.write_file("clip.mp4", &std::fs::read(bunny()).unwrap());
     let first = package(&stack, &[144]).await;
-    assert_eq!(stack.over(&first).await.text("/status"), "completed");
-    let counted = stack.polled("/accounts/default", |shown| shown.json["storage_taken"] != 0).await;
+    assert_eq!(stack.finished(&first).await.text("/status"), "completed");
+    let counted = stack.poll("/accounts/default", |shown| shown.json["storage_taken"] != 0).await;
     let (taken, files) = (counted.json["storage_taken"].clone(), sorted(&stack));
 
-    // The first rendition does not stand there yet, and is published before the rest is refused.
+    // The first rendition does not exist yet, and is published before the rest is rejected.
     let second = package(&stack, &[90, 144]).await;
-    refused(&stack.over(&second).await);
+    assert_output_exists(&stack.finished(&second).await);
     until(async || sorted(&stack), |left| *left == files).await;
-    stack.polled("/accounts/default", |shown| shown.json["storage_taken"] == taken).await;
+    stack.poll("/accounts/default", |shown| shown.json["storage_taken"] == taken).await;
 
-    // What the first one made is still its own, and goes with it.
+    // The files of the first job still belong to it, and are deleted with it.
     let clean_up = async || {
         stack.post("/admin/cleanup", &json!({})).await;
         stack.files()
     };
     until(clean_up, |left| matches!(&left[..], [clip] if clip.ends_with("clip.mp4"))).await;
-    stack.polled("/accounts/default", |shown| shown.json["storage_taken"] == 0).await;
+    stack.poll("/accounts/default", |shown| shown.json["storage_taken"] == 0).await;
 
-    // Nothing is in its way any more: tried again, it makes its outputs anew.
+    // Without conflicts, a retry creates all outputs.
     stack.post(&format!("/jobs/{second}/retry"), &json!({})).await;
-    let over = stack.until(&second, |job| job.text("/status") == "completed").await;
-    assert_eq!(over.json["attempts"].as_array().map(Vec::len), Some(2), "{over:#?}");
+    let ended = stack.until(&second, |job| job.text("/status") == "completed").await;
+    assert_eq!(ended.json["attempts"].as_array().map(Vec::len), Some(2), "{ended:#?}");
 }
 
-/// A package that failed at its delivery, and the worker that died before it took back what it had published;
-/// what stood there before, and where it is staged.
+/// Runs a package whose delivery fails, with a worker that crashes before it rolls back the
+/// published files. Returns the files that existed before, and the staging folder.
 async fn died_in_delivery(
     stack: &mut Stack,
     settings: &[(&str, &str)],
 ) -> (String, Vec<String>, PathBuf) {
-    stack.place("clip.mp4", &std::fs::read(bunny()).unwrap());
-    stack.place("f/v144/index.m3u8", b"another's");
+    stack.write_file("clip.mp4", &std::fs::read(bunny()).unwrap());
+    stack.write_file("f/v144/index.m3u8", b"another's");
     let files = sorted(stack);
-    stack.arm("worker.after_outcome", "");
+    stack.arm_failpoint("worker.after_outcome", "");
     let job = package(stack, &[90, 144]).await;
-    stack.died_and_came_again_with(settings).await;
-    refused(&stack.over(&job).await);
+    stack.died_and_restarted_with(settings).await;
+    assert_output_exists(&stack.finished(&job).await);
     assert!(stack.files().iter().any(|path| path.contains("/f/v90/")), "some were published");
     let staging = staging(stack, &job).unwrap();
     (job, files, staging)
 }
 
-/// Cleans up as two hours later.
+/// Runs the cleanup as if two hours had passed.
 async fn clean_up(stack: &Stack, staging: &Path) {
     let two_hours_ago = SystemTime::now() - Duration::from_hours(2);
     File::open(staging).unwrap().set_modified(two_hours_ago).unwrap();
@@ -114,10 +114,10 @@ async fn clean_up(stack: &Stack, staging: &Path) {
 }
 
 #[tokio::test]
-async fn what_a_worker_that_died_did_not_take_back_goes_with_the_next_cleanup() {
+async fn cleanup_removes_what_a_dead_worker_had_published() {
     let mut stack = Stack::with(&RETENTION).await;
     let (_, files, staging) = died_in_delivery(&mut stack, &RETENTION).await;
-    // It is not swept while somebody may still be at it.
+    // It is not cleaned up while a worker may still use it.
     stack.post("/admin/cleanup", &json!({})).await;
     assert!(staging.exists());
     clean_up(&stack, &staging).await;
@@ -125,12 +125,12 @@ async fn what_a_worker_that_died_did_not_take_back_goes_with_the_next_cleanup() 
 }
 
 #[tokio::test]
-async fn the_same_files_of_a_later_job_stay_when_a_failed_one_is_cleaned_up() {
-    let mut stack = Stack::with(&FOR_LONG).await;
-    let (_, _, staging) = died_in_delivery(&mut stack, &FOR_LONG).await;
+async fn cleaning_up_a_failed_job_keeps_the_files_of_a_later_one() {
+    let mut stack = Stack::with(&LONG_RETENTION).await;
+    let (_, _, staging) = died_in_delivery(&mut stack, &LONG_RETENTION).await;
     let later = package_over(&stack, &[90, 144], "replace").await;
-    let over = stack.over(&later).await;
-    assert_eq!(over.text("/status"), "completed", "{over:#?}");
+    let ended = stack.finished(&later).await;
+    assert_eq!(ended.text("/status"), "completed", "{ended:#?}");
     let mut files = sorted(&stack);
     files.retain(|path| !path.contains("/.staging/"));
     assert!(files.len() > 10, "{files:#?}");
@@ -139,27 +139,27 @@ async fn the_same_files_of_a_later_job_stay_when_a_failed_one_is_cleaned_up() {
 }
 
 #[tokio::test]
-async fn what_was_published_goes_also_if_the_job_is_retried_and_fails_before_it_makes_anything() {
+async fn published_files_are_removed_if_the_retry_fails_before_any_output() {
     let mut stack = Stack::with(&RETENTION).await;
     let (job, files, _) = died_in_delivery(&mut stack, &RETENTION).await;
     let clip = files.iter().find(|path| path.ends_with("clip.mp4")).unwrap();
     std::fs::remove_file(clip).unwrap();
     stack.post(&format!("/jobs/{job}/retry"), &json!({})).await;
-    let over = stack.until(&job, |job| job.text("/error/code") == "input_not_found").await;
-    assert_eq!(over.text("/status"), "failed", "{over:#?}");
+    let ended = stack.until(&job, |job| job.text("/error/code") == "input_not_found").await;
+    assert_eq!(ended.text("/status"), "failed", "{ended:#?}");
     let left: Vec<String> = files.iter().filter(|path| *path != clip).cloned().collect();
     until(async || sorted(&stack), |there| *there == left).await;
 }
 
 #[tokio::test]
-async fn what_a_failed_attempt_of_a_later_job_would_have_replaced_expires_with_its_own_job() {
+async fn files_that_a_failed_later_job_would_have_replaced_expire_with_their_own_job() {
     let stack = Stack::with(&RETENTION).await;
-    stack.place("clip.mp4", &std::fs::read(bunny()).unwrap());
+    stack.write_file("clip.mp4", &std::fs::read(bunny()).unwrap());
     let first = package(&stack, &[90]).await;
-    assert_eq!(stack.over(&first).await.text("/status"), "completed");
+    assert_eq!(stack.finished(&first).await.text("/status"), "completed");
     let later = package(&stack, &[90, 144]).await;
-    refused(&stack.over(&later).await);
-    // Nothing but one file is in its way any more, which it does not make of a shorter clip.
+    assert_output_exists(&stack.finished(&later).await);
+    // Only one conflicting file is left, which a shorter clip does not create.
     let (clip, third) = ("/clip.mp4", "/f/v90/00003.m4s");
     let files = stack.files();
     assert!(files.iter().any(|path| path.ends_with(third)), "{files:#?}");

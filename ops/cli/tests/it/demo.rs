@@ -1,7 +1,7 @@
 use std::{path::Path, process::Command};
 
 #[test]
-fn the_demo_converts_a_real_video_and_shows_its_life() {
+fn the_demo_converts_a_real_video_and_prints_its_events() {
     let folder = ffapi_embedded::temporary_folder().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let output = Command::new(root.join("ops/demo"))
@@ -9,13 +9,13 @@ fn the_demo_converts_a_real_video_and_shows_its_life() {
         .env("DEMO_FOLDER", folder.path())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let printed = String::from_utf8_lossy(&output.stdout);
     let wrong = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}{wrong}");
+    assert!(output.status.success(), "{printed}{wrong}");
     for shown in ["job.queued", "job.started", "job.outputs_sealed", "job.completed"] {
-        assert!(said.contains(shown), "{said}");
+        assert!(printed.contains(shown), "{printed}");
     }
-    assert!(said.contains("codec_name=h264|width=1280|height=720"), "{said}");
-    assert!(said.contains("codec_name=aac"), "{said}");
-    assert!(folder.path().join("bunny.mp4").exists(), "{said}");
+    assert!(printed.contains("codec_name=h264|width=1280|height=720"), "{printed}");
+    assert!(printed.contains("codec_name=aac"), "{printed}");
+    assert!(folder.path().join("bunny.mp4").exists(), "{printed}");
 }

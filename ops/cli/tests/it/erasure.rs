@@ -1,5 +1,5 @@
-//! A tenant that is erased can be read nowhere: not in the log, its archive or its read models, not in
-//! a store or a cache; and the log is still whole.
+//! Data of an erased tenant cannot be read anywhere: not in the log, the archive, read models,
+//! storage or caches. The log remains complete.
 
 use std::{path::Path, process::Command};
 
@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 
 use crate::{
     operator,
-    patience::until,
+    polling::until,
     stack::{Answer, Stack, bunny},
 };
 
-/// In everything personal of the tenant, and in nothing else.
+/// Part of all personal data of the tenant, and of nothing else.
 const SECRET: &str = "Zaphod-Beeblebrox";
 
-/// Where the secret stands, in clear or in hex, among all files below a folder.
-fn files_with_it(folder: &Path) -> Vec<String> {
+/// The files below a folder that contain the secret, in clear or in hex.
+fn files_with_secret(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -52,7 +52,7 @@ pub(crate) fn dump(stack: &Stack) -> String {
 }
 
 #[tokio::test]
-async fn nothing_personal_of_an_erased_tenant_is_left_anywhere() {
+async fn no_personal_data_of_an_erased_tenant_is_left() {
     let stack = Stack::with(&[("FFAPI_LOG__FILTER", "info")]).await;
     let limits = json!({ "tier": "enterprise" });
     stack.send(stack.request(Method::PATCH, "/accounts/acme").json(&limits)).await;
@@ -87,33 +87,33 @@ async fn nothing_personal_of_an_erased_tenant_is_left_anywhere() {
     for job in [&job, &failed, &made] {
         until(async || get(format!("/jobs/{job}")).await, over).await;
     }
-    // It is there, or the rest would prove nothing. The log holds it encrypted from the first event.
+    // It exists before, or the rest would prove nothing. In the log it is encrypted from the start.
     assert!(dump(&stack).contains(SECRET));
     let data = stack.data.path();
-    assert_eq!(files_with_it(&data.join("nats")), Vec::<String>::new());
+    assert_eq!(files_with_secret(&data.join("nats")), Vec::<String>::new());
 
     let own = stack.send(stack.request_as(&secret, Method::DELETE, "/accounts/acme")).await;
     assert_eq!(own.status, StatusCode::FORBIDDEN, "only an admin's to ask for");
     let erased = stack.send(stack.request(Method::DELETE, "/accounts/acme")).await;
     assert_eq!(erased.status, StatusCode::OK, "{erased:#?}");
     let position = erased.header("x-log-position").to_owned();
-    // Every read model has come by.
+    // Every read model is up to date.
     for path in ["/jobs", "/batch", "/webhooks", "/queue"] {
         let asked = stack.get(&format!("{path}?min_position={position}")).await;
         assert_eq!(asked.status, StatusCode::OK, "{asked:#?}");
     }
-    // The notes are a log of their own.
+    // The audit notes are a separate stream.
     let there = |one: &Value| one["lag"] == 0 || one["name"] == "audit_note";
     let all_there = |shown: &Answer| shown.json["data"].as_array().unwrap().iter().all(there);
-    stack.polled("/admin/projections", all_there).await;
+    stack.poll("/admin/projections", all_there).await;
     let rows = dump(&stack);
-    // Bytes are dumped in hex.
+    // Binary columns are dumped in hex.
     let hex = hex::encode(SECRET);
     let has_it = |line: &&str| line.contains(SECRET) || line.contains(&hex);
     let lines: Vec<&str> = rows.lines().filter(has_it).collect();
     assert!(lines.is_empty(), "{lines:#?}");
     for folder in ["nats", "storage"] {
-        assert_eq!(files_with_it(&data.join(folder)), Vec::<String>::new(), "{folder}");
+        assert_eq!(files_with_secret(&data.join(folder)), Vec::<String>::new(), "{folder}");
     }
     let hooks = rows.lines().filter(|line| line.starts_with("INSERT INTO public.webhook "));
     let hooks: Vec<&str> = hooks.collect();
@@ -121,22 +121,25 @@ async fn nothing_personal_of_an_erased_tenant_is_left_anywhere() {
         hooks.len() == 1 && hooks[0].contains("'deleted'"),
         "nothing is sent to it: {hooks:#?}"
     );
-    let said = std::fs::read_to_string(data.join("up.log")).unwrap();
-    assert!(!said.contains(SECRET));
-    // Nobody is shown it from memory: the key opens nothing, and what it was called is gone.
+    let printed = std::fs::read_to_string(data.join("up.log")).unwrap();
+    assert!(!printed.contains(SECRET));
+    // Caches do not show it either: the key is rejected, and its name is gone.
     assert_eq!(get("/jobs".to_owned()).await.status, StatusCode::UNAUTHORIZED);
     let shown = stack.get(&format!("/api-keys/{}", key.text("/id"))).await;
     assert!(!shown.json.to_string().contains(SECRET) && shown.text("/status") == "revoked");
-    // What happened is still there, whole, and built anew it is the same.
-    let (well, said) = operator::run(&stack, &["replay", "--tenant", "acme"]);
-    assert!(well && said.contains("job.completed") && said.contains("account.erased"), "{said}");
-    let with_it: Vec<&str> = said.lines().filter(|line| line.contains(SECRET)).collect();
+    // The events still exist, and the rebuilt read models are the same.
+    let (success, printed) = operator::run(&stack, &["replay", "--tenant", "acme"]);
+    assert!(
+        success && printed.contains("job.completed") && printed.contains("account.erased"),
+        "{printed}"
+    );
+    let with_it: Vec<&str> = printed.lines().filter(|line| line.contains(SECRET)).collect();
     assert!(with_it.is_empty(), "{with_it:#?}");
-    let (well, said) = operator::run(&stack, &["audit", "verify"]);
-    assert!(well, "{said}");
+    let (success, printed) = operator::run(&stack, &["audit", "verify"]);
+    assert!(success, "{printed}");
     crate::crash::equals_its_rebuild(&stack);
     let again = stack.send(stack.request(Method::DELETE, "/accounts/acme")).await;
-    assert_eq!(again.status, StatusCode::OK, "asking twice does no harm: {again:#?}");
-    let stranger = stack.send(stack.request(Method::DELETE, "/accounts/nobody")).await;
-    assert_eq!(stranger.status, StatusCode::NOT_FOUND);
+    assert_eq!(again.status, StatusCode::OK, "a repeated request has no effect: {again:#?}");
+    let unknown = stack.send(stack.request(Method::DELETE, "/accounts/nobody")).await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
 }

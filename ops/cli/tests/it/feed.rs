@@ -1,4 +1,4 @@
-//! An account's own feed: everything that happens to it, as pages and as a stream that resumes.
+//! The event feed of an account, as pages and as a stream that can be resumed.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ impl Stream {
         Self { response, read: String::new() }
     }
 
-    /// The next event; none once the server ends the stream.
+    /// The next event; `None` once the server ends the stream.
     pub(crate) async fn next(&mut self) -> Option<Sent> {
         loop {
             if let Some((event, rest)) = self.read.split_once("\n\n") {
@@ -48,7 +48,7 @@ impl Stream {
                     data: serde_json::from_str(&data).unwrap(),
                 });
             }
-            let waiting = tokio::time::timeout(crate::patience::PATIENCE, self.response.chunk());
+            let waiting = tokio::time::timeout(crate::polling::POLL_TIMEOUT, self.response.chunk());
             let chunk = waiting.await.unwrap().ok()??;
             self.read.push_str(std::str::from_utf8(&chunk).unwrap());
         }
@@ -72,9 +72,9 @@ pub(crate) async fn all(stack: &Stack, path: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn an_account_reads_and_follows_everything_of_its_own_and_nothing_else() {
+async fn an_account_reads_and_follows_only_its_own_events() {
     let stack = Stack::new().await;
-    stack.place("film.mp4", &std::fs::read(bunny()).unwrap());
+    stack.write_file("film.mp4", &std::fs::read(bunny()).unwrap());
     let mut stream = Stream::open(&stack, "/events", None).await;
     let key = stack
         .post(
@@ -94,7 +94,7 @@ async fn an_account_reads_and_follows_everything_of_its_own_and_nothing_else() {
     }
     assert!(seen.iter().all(|event| event.data["job_id"] == job.as_str()), "{seen:#?}");
     assert_eq!(seen[0].kind, "job.queued");
-    // The same in pages.
+    // The same events in pages.
     let mut pages = all(&stack, "/events").await;
     pages.retain(|event| event["type"] != "key.created");
     let logged: Vec<&Sent> = seen.iter().filter(|event| !event.id.is_empty()).collect();
@@ -102,12 +102,12 @@ async fn an_account_reads_and_follows_everything_of_its_own_and_nothing_else() {
     for (page, sent) in pages.iter().zip(&logged) {
         assert_eq!(*page, sent.data);
     }
-    // A reader that was away goes on where it was; it misses nothing and sees nothing twice.
+    // A reader that reconnects resumes without gaps or duplicates.
     let mut again = Stream::open(&stack, "/events", Some(&logged[0].id)).await;
     for sent in &logged[1..] {
         assert_eq!(again.next().await.unwrap().id, sent.id);
     }
-    // One that saw another log begins anew, with where things stand.
+    // A reader with a position of another log starts with the current state.
     let mut lost = Stream::open(&stack, "/events", Some("9-1-0")).await;
     let reset = lost.next().await.unwrap();
     assert_eq!((reset.kind.as_str(), &reset.data["data"]["processing"]), ("reset", &json!(0)));
@@ -115,8 +115,8 @@ async fn an_account_reads_and_follows_everything_of_its_own_and_nothing_else() {
     assert_eq!(bad.status, StatusCode::BAD_REQUEST);
 }
 
-/// What an event's data may and must hold, as the document has it.
-fn fits(document: &Value, event: &Value) {
+/// Checks an event's data against its schema in the document.
+fn assert_matches_schema(document: &Value, event: &Value) {
     let kind = event["type"].as_str().unwrap();
     let schema = &document["components"]["schemas"][kind.replace('.', "_")];
     assert!(schema.is_object(), "{kind} is not in the document");
@@ -126,7 +126,7 @@ fn fits(document: &Value, event: &Value) {
     }
     for (field, value) in data {
         let known = &schema["properties"][field]["type"];
-        assert!(!known.is_null(), "{kind} tells {field}, which the document does not know");
+        assert!(!known.is_null(), "{kind} has {field}, which is not in the document");
         let is = match value {
             Value::Null => "null",
             Value::Bool(_) => "boolean",
@@ -146,12 +146,12 @@ fn fits(document: &Value, event: &Value) {
 }
 
 #[tokio::test]
-async fn everything_that_is_told_is_as_its_document_says() {
+async fn published_events_match_their_schema() {
     let stack = Stack::new().await;
     let url = format!("{}/asyncapi.json", stack.url);
     let document: Value = crate::stack::http().get(url).send().await.unwrap().json().await.unwrap();
     assert_eq!(document["asyncapi"], "3.0.0");
-    stack.place("film.mp4", &std::fs::read(bunny()).unwrap());
+    stack.write_file("film.mp4", &std::fs::read(bunny()).unwrap());
     let mut live = Stream::open(&stack, "/events", None).await;
     let input = stack.upload_bunny().await;
     let long = stack.convert(&input, "a.mp4", crate::stack::slow()).await;
@@ -159,12 +159,12 @@ async fn everything_that_is_told_is_as_its_document_says() {
     let high = stack.request(Method::PATCH, &format!("/jobs/{long}"));
     stack.send(high.json(&json!({ "priority": "high" }))).await;
     stack.post(&format!("/jobs/{long}/cancel"), &json!({})).await;
-    stack.over(&long).await;
+    stack.finished(&long).await;
     let jobs = json!({ "jobs": [{ "kind": "probe", "input": "film.mp4" }, { "kind": "probe", "input": "none.mp4" }] });
     let batch = stack.post("/batch", &jobs).await;
     let id = batch.text("/id").to_owned();
     for job in batch.json["jobs"].as_array().unwrap() {
-        stack.over(job.as_str().unwrap()).await;
+        stack.finished(job.as_str().unwrap()).await;
     }
     let key = stack.post("/api-keys", &json!({ "name": "x", "scopes": ["jobs:read"] })).await;
     stack.post(&format!("/api-keys/{}/revoke", key.text("/id")), &json!({})).await;
@@ -174,9 +174,12 @@ async fn everything_that_is_told_is_as_its_document_says() {
     loop {
         let event = live.next().await.unwrap();
         if event.kind == "job.progress" {
-            fits(&document, &json!({ "type": "job.progress", "data": event.data }));
+            assert_matches_schema(
+                &document,
+                &json!({ "type": "job.progress", "data": event.data }),
+            );
         } else {
-            fits(&document, &event.data);
+            assert_matches_schema(&document, &event.data);
         }
         kinds.insert(event.kind.clone());
         if event.kind == "webhook.deleted" {
@@ -200,12 +203,12 @@ async fn everything_that_is_told_is_as_its_document_says() {
         "key.revoked",
         "webhook.created",
     ] {
-        assert!(kinds.contains(wanted), "{wanted} was not told: {kinds:?}");
+        assert!(kinds.contains(wanted), "{wanted} was not published: {kinds:?}");
     }
 }
 
 #[tokio::test]
-async fn a_reader_that_says_it_saw_what_is_not_there_yet_is_told_the_end() {
+async fn a_future_position_is_rejected_with_the_current_end() {
     let stack = Stack::new().await;
     let waiting = json!({ "input": "a.mp4", "not_before": "2100-01-01T00:00:00Z" });
     let job = stack.post("/probe", &waiting).await.text("/job/id").to_owned();

@@ -1,4 +1,4 @@
-//! A fleet of a test's own: the roles apart, two of each, against given NATS and Postgres.
+//! A fleet for one test: separate processes, two of each role, with one NATS and Postgres.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
-    patience::until,
+    polling::until,
     stack::{Answer, Stack, bunny, ffapi, free_port, http},
 };
 
@@ -30,13 +30,13 @@ impl Fleet {
         Self::of(&["projector", "conductor", "worker", "gateway"]).await
     }
 
-    /// One in which no worker was ever heard of.
+    /// A fleet in which no worker was ever started.
     pub(crate) async fn without_workers() -> Self {
         Self::of(&["projector", "conductor", "gateway"]).await
     }
 
     async fn of(roles: &[&str]) -> Self {
-        // The first key comes from `ffapi up`; its servers' data is then taken over.
+        // `ffapi up` creates the first key; the data of its servers is then used by the fleet.
         let mut first = Stack::new().await;
         first.kill();
         let data = std::mem::replace(&mut first.data, ffapi_embedded::temporary_folder().unwrap());
@@ -79,7 +79,7 @@ impl Fleet {
         self.start_with(role, &[]);
     }
 
-    /// One that has some settings otherwise.
+    /// Starts a role with additional settings.
     pub(crate) fn start_with(&mut self, role: &str, settings: &[(&str, &str)]) {
         let mut command = self.command();
         command.envs(settings.iter().copied());
@@ -93,8 +93,8 @@ impl Fleet {
     }
 
     pub(crate) fn kill_one(&mut self, role: &str) {
-        let place = self.processes.iter().position(|(name, _)| name == role).unwrap();
-        let (_, mut process) = self.processes.remove(place);
+        let index = self.processes.iter().position(|(name, _)| name == role).unwrap();
+        let (_, mut process) = self.processes.remove(index);
         process.kill().unwrap();
         process.wait().unwrap();
     }
@@ -117,7 +117,7 @@ impl Fleet {
         until(async || self.get(url, path).await, there).await.unwrap().1
     }
 
-    /// Sends a body once, under an idempotency key where there are any.
+    /// Sends a body once, with an idempotency key.
     pub(crate) async fn post(&self, path: &str, body: reqwest::Body, key: &str) -> Answer {
         let mut request = http()
             .post(format!("{}/api/v1{path}", self.urls[0]))
@@ -148,7 +148,7 @@ impl Fleet {
         answer.text("/id").to_owned()
     }
 
-    /// The job as the second gateway shows it, once it is so.
+    /// Polls a job at the second gateway until `wanted` accepts it.
     pub(crate) async fn job(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         self.until(&self.urls[1], &format!("/api/v1/jobs/{id}"), |_, job| wanted(job)).await
     }

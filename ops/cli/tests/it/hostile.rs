@@ -5,14 +5,14 @@ use serde_json::json;
 
 use crate::{
     chaos,
-    patience::until,
+    polling::until,
     stack::{Stack, bunny, quick, slow},
 };
 
 #[tokio::test]
-async fn what_is_no_film_fails_in_words_without_retry_and_the_worker_lives() {
+async fn invalid_media_fails_with_a_message_and_without_retry() {
     let stack = Stack::new().await;
-    let film = std::fs::read(bunny()).unwrap();
+    let video = std::fs::read(bunny()).unwrap();
     let zip = [b"PK\x03\x04".as_slice(), &[0; 600]].concat();
     let playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\nfile:///etc/passwd\n".to_vec();
     for (n, (bytes, says)) in [
@@ -20,43 +20,44 @@ async fn what_is_no_film_fails_in_words_without_retry_and_the_worker_lives() {
         (b"this is a letter, not a film".to_vec(), "not a media file"),
         (zip, "not a media file"),
         (playlist, "only point to media"),
-        (film[..film.len() / 2].to_vec(), ""),
+        (video[..video.len() / 2].to_vec(), ""),
     ]
     .into_iter()
     .enumerate()
     {
-        // As another way than an upload may bring it: the door is not the only guard.
-        let input = stack.place(&format!("in/{n}"), &bytes);
+        // Written to the storage directly: the checks of uploads are not the only ones.
+        let input = stack.write_file(&format!("in/{n}"), &bytes);
         let job = stack.convert(&input, &format!("{n}.mp4"), json!([])).await;
-        let over = stack.over(&job).await;
-        assert_eq!(over.text("/status"), "failed", "{over:#?}");
-        assert_eq!(over.text("/error/code"), "invalid_input", "{over:#?}");
-        assert_eq!(over.text("/error/retry_hint"), "no_retry");
-        assert!(over.text("/error/message").contains(says), "{says}: {over:#?}");
-        assert_eq!(over.json["attempts"].as_array().unwrap().len(), 1);
-        assert_eq!(over.json["dead_lettered"], false);
+        let ended = stack.finished(&job).await;
+        assert_eq!(ended.text("/status"), "failed", "{ended:#?}");
+        assert_eq!(ended.text("/error/code"), "invalid_input", "{ended:#?}");
+        assert_eq!(ended.text("/error/retry_hint"), "no_retry");
+        assert!(ended.text("/error/message").contains(says), "{says}: {ended:#?}");
+        assert_eq!(ended.json["attempts"].as_array().unwrap().len(), 1);
+        assert_eq!(ended.json["dead_lettered"], false);
     }
     let job = stack.convert("nowhere.mp4", "x.mp4", json!([])).await;
-    assert_eq!(stack.over(&job).await.text("/error/code"), "input_not_found");
-    // The worker lives, and what failed left nothing.
+    assert_eq!(stack.finished(&job).await.text("/error/code"), "input_not_found");
+    // The worker is alive, and failed jobs left no files.
     assert!(stack.files().iter().all(|file| file.contains("/in/")), "{:?}", stack.files());
-    let upload = stack.upload(film).await;
+    let upload = stack.upload(video).await;
     let job = stack.convert(&upload, "good.mp4", quick()).await;
-    assert_eq!(stack.over(&job).await.text("/status"), "completed");
+    assert_eq!(stack.finished(&job).await.text("/status"), "completed");
 }
 
 #[tokio::test]
-async fn an_upload_without_end_is_cut_off_and_leaves_nothing() {
+async fn an_endless_upload_is_aborted_and_leaves_no_file() {
     let stack = Stack::with(&[("FFAPI_GATEWAY__MAX_UPLOAD", "1000000")]).await;
     let chunk = || Ok::<_, std::io::Error>(vec![7_u8; 65_536]);
-    // It begins like a film, and never ends.
+    // It starts like a video, and never ends.
     let first = futures::stream::iter([Ok(b"\x1a\x45\xdf\xa3".to_vec())]);
     let endless = futures::StreamExt::chain(first, futures::stream::repeat_with(chunk));
     let request = stack
         .request(Method::POST, "/uploads")
         .header("content-type", "application/octet-stream")
         .body(reqwest::Body::wrap_stream(endless));
-    // The server answers and hangs up while we still send; not every client hears the answer.
+    // The server responds and closes the connection during the upload, so the client may not
+    // receive the response.
     if let Ok(answer) = request.send().await {
         assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
@@ -68,7 +69,7 @@ async fn an_upload_without_end_is_cut_off_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn pipes_and_devices_in_the_store_are_no_inputs_and_never_read() {
+async fn pipes_and_devices_in_the_store_are_rejected_as_inputs() {
     let stack = Stack::new().await;
     let store = stack.data.path().join("storage/default");
     std::fs::create_dir_all(&store).unwrap();
@@ -77,25 +78,25 @@ async fn pipes_and_devices_in_the_store_are_no_inputs_and_never_read() {
     std::os::unix::fs::symlink(bunny(), store.join("link.mp4")).unwrap();
     for name in ["pipe.mp4", "zero.mp4", "link.mp4"] {
         let job = stack.convert(name, &format!("of-{name}"), quick()).await;
-        let over = stack.over(&job).await;
-        assert_eq!(over.text("/error/code"), "input_not_found", "{over:#?}");
-        assert_eq!(over.json["attempts"].as_array().unwrap().len(), 1);
+        let ended = stack.finished(&job).await;
+        assert_eq!(ended.text("/error/code"), "input_not_found", "{ended:#?}");
+        assert_eq!(ended.json["attempts"].as_array().unwrap().len(), 1);
     }
-    // Nor is a pipe an output to be compared with.
+    // A pipe is also not accepted as the reference of a comparison.
     let upload = stack.upload_bunny().await;
     let job = stack.convert(&upload, "pipe.mp4", quick()).await;
-    assert_eq!(stack.over(&job).await.text("/error/code"), "output_exists");
+    assert_eq!(stack.finished(&job).await.text("/error/code"), "output_exists");
     let good = stack.convert(&upload, "good.mp4", quick()).await;
-    assert_eq!(stack.over(&good).await.text("/status"), "completed");
+    assert_eq!(stack.finished(&good).await.text("/status"), "completed");
 }
 
 #[tokio::test]
-async fn what_the_media_process_had_to_say_can_be_read() {
+async fn the_log_of_the_media_process_can_be_read() {
     let stack = Stack::new().await;
     let playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\nx.ts\n";
-    let upload = stack.place("a.m3u8", playlist);
+    let upload = stack.write_file("a.m3u8", playlist);
     let job = stack.convert(&upload, "a.mp4", json!([])).await;
-    stack.over(&job).await;
+    stack.finished(&job).await;
     let page = stack.get(&format!("/jobs/{job}/logs")).await;
     let line = &page.json["data"][0];
     assert_eq!(line["level"], "error", "{page:#?}");
@@ -107,32 +108,33 @@ async fn what_the_media_process_had_to_say_can_be_read() {
 }
 
 #[tokio::test]
-async fn a_file_that_says_more_than_an_event_holds_is_a_failure_that_says_so() {
+async fn metadata_too_large_for_an_event_is_a_clear_failure() {
     let stack = Stack::new().await;
     // A hundred tags and a thousand chapters, each of four thousand bytes.
-    let (mut told, title) = (";FFMETADATA1\n".to_owned(), "\u{1f3ac}".repeat(1_024));
+    let (mut metadata, title) = (";FFMETADATA1\n".to_owned(), "\u{1f3ac}".repeat(1_024));
     for n in 0..100 {
-        writeln!(told, "tag{n}={title}").unwrap();
+        writeln!(metadata, "tag{n}={title}").unwrap();
     }
     for n in 0..1_000 {
         let end = n + 1;
-        writeln!(told, "[CHAPTER]\nTIMEBASE=1/1000\nSTART={n}\nEND={end}\ntitle={title}").unwrap();
+        writeln!(metadata, "[CHAPTER]\nTIMEBASE=1/1000\nSTART={n}\nEND={end}\ntitle={title}")
+            .unwrap();
     }
     let folder = tempfile::tempdir().unwrap();
-    let (text, film) = (folder.path().join("told.txt"), folder.path().join("film.mkv"));
-    std::fs::write(&text, told).unwrap();
+    let (text, video) = (folder.path().join("told.txt"), folder.path().join("film.mkv"));
+    std::fs::write(&text, metadata).unwrap();
     let mut made = Command::new("ffmpeg");
     made.args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=d=1:s=64x64", "-i"]).arg(&text);
-    made.args(["-map_metadata", "1", "-c:v", "ffv1"]).arg(&film);
+    made.args(["-map_metadata", "1", "-c:v", "ffv1"]).arg(&video);
     assert!(made.status().unwrap().success());
-    let film = stack.place("film.mkv", &std::fs::read(&film).unwrap());
-    let probe = stack.post("/probe", &json!({ "input": film })).await;
-    let over = stack.over(probe.text("/job/id")).await;
-    assert_eq!((over.text("/status"), over.text("/error/code")), ("failed", "unsupported"));
-    assert!(over.text("/error/message").contains("ask for fewer"), "{over:#?}");
+    let video = stack.write_file("film.mkv", &std::fs::read(&video).unwrap());
+    let probe = stack.post("/probe", &json!({ "input": video })).await;
+    let ended = stack.finished(probe.text("/job/id")).await;
+    assert_eq!((ended.text("/status"), ended.text("/error/code")), ("failed", "unsupported"));
+    assert!(ended.text("/error/message").contains("ask for fewer"), "{ended:#?}");
 }
 
-/// The media child that is at work: it is seen to use the processor.
+/// The process id of the media child that uses the CPU.
 async fn busy_child(stack: &Stack) -> u32 {
     let children = || chaos::children(stack.pid(), "media-child").into_iter();
     let before: BTreeMap<u32, u64> = children().map(|pid| (pid, chaos::cpu_time(pid))).collect();
@@ -143,7 +145,7 @@ async fn busy_child(stack: &Stack) -> u32 {
 }
 
 #[tokio::test]
-async fn a_media_child_that_gets_nowhere_is_one_failed_attempt() {
+async fn a_stalled_media_child_is_one_failed_attempt() {
     let stack = Stack::with(&[("FFAPI_WORKER__STALL_TIMEOUT", "20")]).await;
     let upload = stack.upload_bunny().await;
     let job = stack.convert(&upload, "a.mp4", slow()).await;
@@ -156,11 +158,11 @@ async fn a_media_child_that_gets_nowhere_is_one_failed_attempt() {
     let stuck = std::path::PathBuf::from(format!("/proc/{stuck}"));
     until(async || stuck.exists(), |exists| !exists).await;
     stack.post(&format!("/jobs/{job}/cancel"), &json!({})).await;
-    assert_eq!(stack.over(&job).await.text("/status"), "cancelled");
+    assert_eq!(stack.finished(&job).await.text("/status"), "cancelled");
 }
 
 #[tokio::test]
-async fn a_dead_media_child_is_one_failed_attempt_and_never_a_lost_worker() {
+async fn a_crashed_media_child_is_one_failed_attempt_and_the_worker_survives() {
     let stack = Stack::new().await;
     let upload = stack.upload_bunny().await;
     let job = stack.convert(&upload, "a.mp4", slow()).await;
@@ -169,14 +171,14 @@ async fn a_dead_media_child_is_one_failed_attempt_and_never_a_lost_worker() {
     let failed = stack.until(&job, |job| job.json["attempts"][0]["outcome"].is_string()).await;
     assert_eq!(failed.text("/attempts/0/outcome"), "failed", "{failed:#?}");
     assert_eq!(failed.text("/attempts/0/error/code"), "resource_exhausted");
-    // It is tried again by itself; that is enough to see.
+    // That it is retried automatically is enough here.
     stack.until(&job, |job| job.json["attempt"].as_u64() >= Some(2)).await;
     stack.post(&format!("/jobs/{job}/cancel"), &json!({})).await;
-    assert_eq!(stack.over(&job).await.text("/status"), "cancelled");
+    assert_eq!(stack.finished(&job).await.text("/status"), "cancelled");
 }
 
 #[tokio::test]
-async fn what_is_no_media_does_not_come_in() {
+async fn uploads_that_are_not_media_are_rejected() {
     let stack = Stack::new().await;
     let send = async |name: &str, bytes: &[u8]| {
         let request = stack.request(Method::POST, "/uploads");
@@ -184,7 +186,7 @@ async fn what_is_no_media_does_not_come_in() {
         let disposition = format!("attachment; filename=\"{name}\"");
         stack.send(request.header("content-disposition", disposition).body(bytes.to_vec())).await
     };
-    let film = std::fs::read(bunny()).unwrap();
+    let video = std::fs::read(bunny()).unwrap();
     for (name, bytes, pointer) in [
         ("film.mp4", b"".as_slice(), "#body"),
         ("film.mp4", b"this is a letter, not a film", "#body"),
@@ -192,15 +194,15 @@ async fn what_is_no_media_does_not_come_in() {
         ("run.exe", b"MZ\x90\x00", "#body"),
         ("list.m3u8", b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "#body"),
         ("film.ffconcat", b"ffconcat version 1.0\nfile /etc/passwd\n", "#body"),
-        ("film.mkv", &film, "#Content-Disposition"),
-        ("picture.png", &film, "#Content-Disposition"),
+        ("film.mkv", &video, "#Content-Disposition"),
+        ("picture.png", &video, "#Content-Disposition"),
     ] {
         let answer = send(name, bytes).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{name}: {answer:#?}");
         assert_eq!(answer.text("/errors/0/pointer"), pointer, "{name}: {answer:#?}");
     }
-    // What begins like a film and is none is found out by a worker's locked-in look into it.
-    let whole = film.len();
+    // A file that only starts like a video is detected by a worker's sandboxed probe.
+    let whole = video.len();
     let bomb = [
         b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR\xff\xff\xff\x7f\xff\xff\xff\x7f\x08\x02\0\0\0"
             .as_slice(),
@@ -208,8 +210,8 @@ async fn what_is_no_media_does_not_come_in() {
     ]
     .concat();
     for (name, bytes) in [
-        ("cut.mp4", &film[..whole / 2]),
-        ("head.mp4", &film[..2_000]),
+        ("cut.mp4", &video[..whole / 2]),
+        ("head.mp4", &video[..2_000]),
         ("huge.png", bomb.as_slice()),
     ] {
         let answer = send(name, bytes).await;
@@ -218,9 +220,9 @@ async fn what_is_no_media_does_not_come_in() {
     }
     assert_eq!(stack.stored(), Vec::<String>::new());
     for (name, bytes) in [
-        ("film.mp4", film.as_slice()),
-        ("a film (1) [final].MP4", &film),
-        ("without", &film),
+        ("film.mp4", video.as_slice()),
+        ("a film (1) [final].MP4", &video),
+        ("without", &video),
         ("words.srt", b"1\n00:00:01,000 --> 00:00:02,000\nHi\n"),
     ] {
         let answer = send(name, bytes).await;
@@ -230,21 +232,21 @@ async fn what_is_no_media_does_not_come_in() {
 }
 
 #[tokio::test]
-async fn where_nobody_can_look_into_an_upload_it_is_taken_or_not_as_declared() {
+async fn without_a_worker_uploads_are_accepted_only_if_configured() {
     let mut fleet = crate::fleet::Fleet::without_workers().await;
-    let film = std::fs::read(bunny()).unwrap();
-    let taken = fleet.post("/uploads", film.clone().into(), "").await;
+    let video = std::fs::read(bunny()).unwrap();
+    let taken = fleet.post("/uploads", video.clone().into(), "").await;
     assert_eq!((taken.status, taken.json.get("media")), (StatusCode::CREATED, None), "{taken:#?}");
     fleet.start_with("gateway", &[("FFAPI_GATEWAY__LOOK__ON_FAILURE", "refuse")]);
     let strict = fleet.urls.last().unwrap().clone();
     fleet.until(&strict, "/health/ready", |status, _| status == StatusCode::OK).await;
     let request = crate::stack::http().post(format!("{strict}/api/v1/uploads"));
     let request = request.header("content-type", "application/octet-stream");
-    let refused = request.header("x-api-key", &fleet.key).body(film).send().await.unwrap();
+    let refused = request.header("x-api-key", &fleet.key).body(video).send().await.unwrap();
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
-/// Speaks clamd's INSTREAM: finds what holds the word `EICAR`.
+/// A server with clamd's INSTREAM protocol that reports data containing `EICAR`.
 async fn clamd() -> std::net::SocketAddr {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -275,32 +277,32 @@ async fn clamd() -> std::net::SocketAddr {
 }
 
 #[tokio::test]
-async fn a_scanner_sees_uploads_and_what_it_finds_is_not_kept() {
+async fn uploads_are_scanned_and_infected_ones_are_deleted() {
     let address = clamd().await.to_string();
     let stack = Stack::with(&[("FFAPI_GATEWAY__SCANNER__ADDRESS", &address)]).await;
-    let film = std::fs::read(bunny()).unwrap();
+    let video = std::fs::read(bunny()).unwrap();
     let send = async |stack: &Stack, bytes: Vec<u8>| {
         let request = stack.request(Method::POST, "/uploads");
         let request = request.header("content-type", "application/octet-stream");
         stack.send(request.body(bytes)).await
     };
-    let sick = [film.as_slice(), b"EICAR"].concat();
+    let sick = [video.as_slice(), b"EICAR"].concat();
     let refused = send(&stack, sick).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{refused:#?}");
     assert!(refused.text("/detail").contains("Eicar-Test"), "{refused:#?}");
     assert_eq!(stack.stored(), Vec::<String>::new());
-    assert_eq!(send(&stack, film.clone()).await.status, StatusCode::CREATED);
+    assert_eq!(send(&stack, video.clone()).await.status, StatusCode::CREATED);
 
-    // Without a scanner nothing is taken, unless it was declared that it is.
-    let nobody = format!("127.0.0.1:{}", crate::stack::free_port());
-    let strict = Stack::with(&[("FFAPI_GATEWAY__SCANNER__ADDRESS", &nobody)]).await;
-    let refused = send(&strict, film.clone()).await;
+    // Without a scanner no upload is accepted, unless that is configured.
+    let unreachable = format!("127.0.0.1:{}", crate::stack::free_port());
+    let strict = Stack::with(&[("FFAPI_GATEWAY__SCANNER__ADDRESS", &unreachable)]).await;
+    let refused = send(&strict, video.clone()).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{refused:#?}");
     assert_eq!(strict.stored(), Vec::<String>::new());
     let lenient = Stack::with(&[
-        ("FFAPI_GATEWAY__SCANNER__ADDRESS", &nobody),
+        ("FFAPI_GATEWAY__SCANNER__ADDRESS", &unreachable),
         ("FFAPI_GATEWAY__SCANNER__ON_FAILURE", "accept"),
     ])
     .await;
-    assert_eq!(send(&lenient, film).await.status, StatusCode::CREATED);
+    assert_eq!(send(&lenient, video).await.status, StatusCode::CREATED);
 }

@@ -1,11 +1,11 @@
-//! Who may do what: keys, accounts, and what nobody gets past.
+//! Authorization: keys, accounts and their limits.
 
 use futures::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
-    patience::until,
+    polling::until,
     stack::{Answer, Stack, bunny},
 };
 
@@ -23,7 +23,7 @@ pub(crate) async fn key(stack: &Stack, tenant: &str, scopes: &[&str]) -> (String
 }
 
 #[tokio::test]
-async fn a_key_is_made_shown_once_changed_and_ended() {
+async fn a_key_can_be_created_updated_and_revoked_and_its_secret_is_shown_once() {
     let stack = Stack::new().await;
     let body = json!({
         "name": "ci", "scopes": ["jobs:read", "keys:manage"], "expires_at": "2100-01-01T00:00:00Z",
@@ -39,10 +39,10 @@ async fn a_key_is_made_shown_once_changed_and_ended() {
     assert_eq!(shown.json["rotate_every"], 90 * 86_400);
     assert!(shown.json.get("secret").is_none(), "{shown:#?}");
 
-    let as_it = |method, path: &str| stack.request_as(secret, method, path);
-    assert_eq!(stack.send(as_it(Method::GET, "/jobs")).await.status, StatusCode::OK);
+    let as_key = |method, path: &str| stack.request_as(secret, method, path);
+    assert_eq!(stack.send(as_key(Method::GET, "/jobs")).await.status, StatusCode::OK);
     let convert = json!({ "input": "a.mp4", "output": "b.mp4" });
-    let refused = stack.send(as_it(Method::POST, "/convert").json(&convert)).await;
+    let refused = stack.send(as_key(Method::POST, "/convert").json(&convert)).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN, "{refused:#?}");
 
     let patch =
@@ -51,7 +51,7 @@ async fn a_key_is_made_shown_once_changed_and_ended() {
     let patched = stack.send(request.json(&patch)).await;
     assert_eq!((patched.status, patched.text("/name")), (StatusCode::OK, "ci-2"), "{patched:#?}");
     assert!(patched.json.get("max_concurrent_jobs").is_none());
-    let elsewhere = stack.send(as_it(Method::GET, "/jobs")).await;
+    let elsewhere = stack.send(as_key(Method::GET, "/jobs")).await;
     assert_eq!(elsewhere.status, StatusCode::FORBIDDEN, "{elsewhere:#?}");
     let request = stack.request(Method::PATCH, &path).header("if-match", shown.header("etag"));
     assert_eq!(stack.send(request.json(&patch)).await.status, StatusCode::PRECONDITION_FAILED);
@@ -93,7 +93,7 @@ async fn a_key_is_made_shown_once_changed_and_ended() {
 }
 
 #[tokio::test]
-async fn a_secret_is_nowhere_but_in_its_one_answer() {
+async fn a_secret_appears_only_in_the_response_that_creates_it() {
     let stack = Stack::with(&[("FFAPI_LOG__FILTER", "trace")]).await;
     let body = json!({ "name": "k", "scopes": ["jobs:read"] });
     let send = async || {
@@ -109,7 +109,7 @@ async fn a_secret_is_nowhere_but_in_its_one_answer() {
     for secret in [&secret, &wrong] {
         stack.send(stack.request_as(secret, Method::GET, "/jobs")).await;
     }
-    // What was kept on any disk, and what was said in any log at its most talkative.
+    // All files on disk, including logs at the most verbose level.
     let entropy = &secret[30..];
     let found = std::process::Command::new("grep")
         .args(["-rlaF", entropy])
@@ -117,7 +117,7 @@ async fn a_secret_is_nowhere_but_in_its_one_answer() {
         .output()
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&found.stdout), "");
-    // The search would have found it: this is in the logs, and in the archive.
+    // The search works: the id is found in the logs and the archive.
     let found = std::process::Command::new("grep")
         .args(["-rlaF", first.text("/id")])
         .arg(stack.data.path())
@@ -127,7 +127,7 @@ async fn a_secret_is_nowhere_but_in_its_one_answer() {
 }
 
 #[tokio::test]
-async fn nobody_gives_what_they_have_not() {
+async fn a_key_cannot_grant_more_than_it_has() {
     let stack = Stack::new().await;
     let (_, manager) = key(&stack, "acme", &["jobs:read", "keys:manage"]).await;
     let ask = async |body: Value| {
@@ -163,7 +163,7 @@ async fn nobody_gives_what_they_have_not() {
 }
 
 #[tokio::test]
-async fn an_account_has_its_keys_its_requests_and_its_files() {
+async fn limits_on_keys_requests_and_file_sizes_are_enforced() {
     let stack = Stack::new().await;
     let limits = json!({ "limits": {
         "keys": 2, "requests_per_hour": 5, "max_file_bytes": 1000,
@@ -195,7 +195,7 @@ async fn an_account_has_its_keys_its_requests_and_its_files() {
     let over = stack.send(stack.request_as(&secret, Method::GET, "/jobs")).await;
     assert_eq!(over.status, StatusCode::TOO_MANY_REQUESTS, "{over:#?}");
     assert!(over.header("retry-after").parse::<u64>().unwrap() <= 3_600);
-    // Another tenant has its own; and more are there as soon as the account has them.
+    // Another tenant has its own limit, and a raised limit applies at once.
     assert_eq!(stack.get("/jobs").await.status, StatusCode::OK);
     let more = json!({ "tier": "basic", "limits": { "requests_per_hour": 500 } });
     stack.send(stack.request(Method::PATCH, path).json(&more)).await;
@@ -204,7 +204,7 @@ async fn an_account_has_its_keys_its_requests_and_its_files() {
 }
 
 #[tokio::test]
-async fn an_expired_key_opens_again_only_where_the_account_has_a_place_for_it() {
+async fn an_expired_key_is_extended_only_within_the_accounts_key_limit() {
     let stack = Stack::new().await;
     let limits = json!({ "limits": { "keys": 1, "requests_per_hour": 1_000_000 } });
     stack.send(stack.request(Method::PATCH, "/accounts/acme").json(&limits)).await;
@@ -235,7 +235,7 @@ async fn an_expired_key_opens_again_only_where_the_account_has_a_place_for_it() 
 }
 
 #[tokio::test]
-async fn requests_spent_stay_spent_across_a_restart() {
+async fn the_request_quota_survives_a_restart() {
     let mut stack = Stack::new().await;
     let limits = json!({ "limits": { "requests_per_hour": 3 } });
     stack.send(stack.request(Method::PATCH, "/accounts/acme").json(&limits)).await;
@@ -245,12 +245,12 @@ async fn requests_spent_stay_spent_across_a_restart() {
     };
     assert_eq!([ask(&stack).await, ask(&stack).await], [200, 200]);
     stack.kill();
-    stack.again().await;
+    stack.restart().await;
     assert_eq!([ask(&stack).await, ask(&stack).await], [200, 429]);
 }
 
 #[tokio::test]
-async fn a_stranger_who_knocks_too_often_waits_and_others_do_not() {
+async fn an_anonymous_client_over_its_limit_waits_and_others_do_not() {
     let stack = Stack::with(&[("FFAPI_GATEWAY__STRANGERS_PER_MINUTE", "5")]).await;
     let mut seen = Vec::new();
     for _ in 0..7 {
@@ -258,19 +258,19 @@ async fn a_stranger_who_knocks_too_often_waits_and_others_do_not() {
         seen.push(answer.status.as_u16());
     }
     assert_eq!(seen, [401, 401, 401, 401, 401, 429, 429]);
-    // A key that opens, from the same address, is no stranger's; and health is nobody's to limit.
+    // Valid keys from the same address, and health checks, are not limited.
     assert_eq!(stack.get("/jobs").await.status, StatusCode::OK);
     let health = crate::stack::http().get(format!("{}/health", stack.url)).send().await.unwrap();
     assert_eq!(health.status(), StatusCode::OK);
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_tells_where_a_request_comes_from_and_nobody_else() {
+async fn only_a_trusted_proxy_sets_the_client_address() {
     let stack = Stack::with(&[("FFAPI_GATEWAY__TRUSTED_PROXIES", "[\"127.0.0.1/32\"]")]).await;
     let body = json!({ "name": "k", "scopes": ["jobs:read"], "allowed_ips": ["192.0.2.0/24"] });
     let secret = make(&stack, &body).await.text("/secret").to_owned();
     for (header, value, status) in [
-        // The client's own, which the proxy passed on.
+        // A header of the client that the proxy forwarded unchanged.
         ("forwarded", "for=192.0.2.9", 403),
         ("x-forwarded-for", "192.0.2.9", 200),
         ("x-forwarded-for", "192.0.2.9, 198.51.100.1", 403),
@@ -305,20 +305,20 @@ async fn media_minutes_are_reserved_before_they_are_used_and_never_exceeded() {
     }
     let mut codes = Vec::new();
     for job in &made {
-        let over = stack.over(job).await;
-        codes.push(if over.text("/status") == "completed" { "" } else { "no" });
-        if over.text("/status") == "failed" {
-            assert_eq!(over.text("/error/code"), "quota_exceeded", "{over:#?}");
-            assert!(over.text("/error/message").contains("media minutes left"), "{over:#?}");
+        let ended = stack.finished(job).await;
+        codes.push(if ended.text("/status") == "completed" { "" } else { "no" });
+        if ended.text("/status") == "failed" {
+            assert_eq!(ended.text("/error/code"), "quota_exceeded", "{ended:#?}");
+            assert!(ended.text("/error/message").contains("media minutes left"), "{ended:#?}");
         }
     }
-    // Whichever came first: twelve times five seconds fit into a minute, a thirteenth does not.
+    // In any order, exactly twelve jobs of five seconds fit into a minute.
     assert_eq!(codes.iter().filter(|code| code.is_empty()).count(), 12, "{codes:?}");
     let taken =
         async || stack.get("/accounts/default").await.json["minutes_taken"].as_f64().unwrap();
     assert!((taken().await - 1.0).abs() < 0.02, "{}", taken().await);
 
-    // A job that is called off costs what was done of it, and not what was left to do.
+    // A cancelled job is charged only for what was processed.
     let more = json!({ "limits": { "monthly_minutes": 10 } });
     stack.send(stack.request(Method::PATCH, "/accounts/default").json(&more)).await;
     let video = stack.data.path().join("long.mp4");
@@ -330,10 +330,10 @@ async fn media_minutes_are_reserved_before_they_are_used_and_never_exceeded() {
     stack.until(&cancelled, |job| job.json["progress"].as_f64().unwrap_or(0.0) > 0.0).await;
     assert!(taken().await > 4.4, "{}", taken().await);
     stack.post(&format!("/jobs/{cancelled}/cancel"), &json!({})).await;
-    stack.over(&cancelled).await;
+    stack.finished(&cancelled).await;
     until(taken, |taken| (1.001..3.0).contains(taken)).await;
 
-    // A key narrows it; and where nothing is left, nothing is begun.
+    // A key can lower the limit; without minutes left, no job is accepted.
     let body = json!({ "name": "k", "scopes": ["jobs:read", "jobs:write", "keys:manage"], "monthly_limit_minutes": 0 });
     let narrow = make(&stack, &body).await;
     let body = json!({ "input": upload, "output": "n.mp4", "operations": cut(1.0) });
@@ -346,7 +346,11 @@ async fn media_minutes_are_reserved_before_they_are_used_and_never_exceeded() {
     let refused = stack.post("/convert", &body).await;
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "{refused:#?}");
     let probe = stack.post("/probe", &json!({ "input": upload })).await;
-    assert_eq!(probe.status, StatusCode::CREATED, "what costs nothing goes on: {probe:#?}");
+    assert_eq!(
+        probe.status,
+        StatusCode::CREATED,
+        "jobs that cost nothing are accepted: {probe:#?}"
+    );
 
     let admin = stack.get("/api-keys").await.text("/data/0/id").to_owned();
     let usage = stack.get(&format!("/api-keys/{admin}/usage")).await;
@@ -356,7 +360,7 @@ async fn media_minutes_are_reserved_before_they_are_used_and_never_exceeded() {
 }
 
 #[tokio::test]
-async fn changes_of_different_things_at_once_are_all_made() {
+async fn concurrent_changes_of_different_fields_are_all_applied() {
     let stack = Stack::new().await;
     let hook = stack.post("/webhooks", &json!({ "url": "https://example.com/a" })).await;
     let key = make(&stack, &json!({ "name": "k", "scopes": ["jobs:read"] })).await;
@@ -390,7 +394,7 @@ async fn changes_of_different_things_at_once_are_all_made() {
         let bare = stack.send(bare).await;
         assert_eq!((bare.status, &bare.json["description"]), (StatusCode::OK, &Value::Null));
     }
-    // Neither is there any more, whatever version somebody has in mind.
+    // Both are not found, whatever version the client expects.
     let gone = stack.request(Method::DELETE, &hook);
     assert_eq!(stack.send(gone).await.status, StatusCode::OK);
     for path in [&hook, "/webhooks/hook_00000000000070008000000000000000"] {
@@ -401,20 +405,20 @@ async fn changes_of_different_things_at_once_are_all_made() {
 }
 
 #[tokio::test]
-async fn a_key_is_rotated_by_itself_told_of_before_and_handed_out_once() {
+async fn automatic_rotation_is_announced_and_the_new_secret_is_shown_once() {
     let stack = Stack::new().await;
     let body = json!({ "name": "k", "scopes": ["jobs:read"], "rotate_every": "1m" });
     let made = make(&stack, &body).await;
     let (id, secret) = (made.text("/id"), made.text("/secret"));
     let path = format!("/api-keys/{id}");
-    stack.polled(&path, |key| key.text("/rotated_at") != made.text("/rotated_at")).await;
-    let told = async |action: &str| {
+    stack.poll(&path, |key| key.text("/rotated_at") != made.text("/rotated_at")).await;
+    let recorded = async |action: &str| {
         let trail = stack.get(&format!("/admin/audit?action={action}")).await;
         trail.json["data"].as_array().unwrap().iter().filter(|entry| entry["target"] == id).count()
     };
-    until(async || told("key.rotated").await, |told| *told > 0).await;
-    assert_eq!(told("key.rotation_due").await, 1);
-    // The old one still opens, and whoever may rotate it fetches the new one, once.
+    until(async || recorded("key.rotated").await, |count| *count > 0).await;
+    assert_eq!(recorded("key.rotation_due").await, 1);
+    // The old secret is still valid, and the new one is returned once.
     let rotated = stack.post(&format!("{path}/rotate"), &json!({})).await;
     let newer = rotated.text("/secret");
     assert_ne!(newer, secret);
@@ -422,13 +426,13 @@ async fn a_key_is_rotated_by_itself_told_of_before_and_handed_out_once() {
         let request = stack.request_as(secret, Method::GET, "/jobs");
         assert_eq!(stack.send(request).await.status, StatusCode::OK);
     }
-    assert_eq!(told("key.rotated").await, 1, "it was there to be fetched");
+    assert_eq!(recorded("key.rotated").await, 1, "the pending rotation was returned");
     let again = stack.post(&format!("{path}/rotate"), &json!({})).await;
     assert_ne!(again.text("/secret"), newer);
 }
 
 #[tokio::test]
-async fn an_operator_may_limit_one_endpoint() {
+async fn an_operator_can_limit_one_endpoint() {
     let stack = Stack::with(&[("FFAPI_GATEWAY__ENDPOINT_LIMITS", "{\"POST probe\" = 2}")]).await;
     let ask = async || stack.post("/probe", &json!({ "input": "a.mp4" })).await.status.as_u16();
     assert_eq!([ask().await, ask().await, ask().await], [201, 201, 429]);
@@ -436,9 +440,9 @@ async fn an_operator_may_limit_one_endpoint() {
 }
 
 #[tokio::test]
-async fn what_does_not_say_how_long_it_lasts_is_not_free() {
+async fn a_file_without_a_stated_duration_is_charged() {
     let stack = Stack::new().await;
-    // Into a pipe: the writer cannot go back and say how long it became.
+    // Written to a pipe, so the muxer cannot seek back to write the duration.
     let piped = std::process::Command::new("ffmpeg")
         .args(["-v", "error", "-i"])
         .arg(bunny())
@@ -452,14 +456,14 @@ async fn what_does_not_say_how_long_it_lasts_is_not_free() {
     let small =
         json!([{ "type": "scale", "height": 90 }, { "type": "transcode", "preset": "ultrafast" }]);
     let job = stack.convert(&upload, "a.mp4", small).await;
-    assert_eq!(stack.over(&job).await.text("/status"), "completed");
+    assert_eq!(stack.finished(&job).await.text("/status"), "completed");
     let taken =
         async || stack.get("/accounts/default").await.json["minutes_taken"].as_f64().unwrap();
     until(taken, |taken| *taken >= 0.08).await;
 }
 
 #[tokio::test]
-async fn what_a_key_uses_the_keys_that_made_it_use_and_a_refused_key_takes_no_place() {
+async fn usage_counts_for_parent_keys_and_a_rejected_key_takes_no_quota() {
     let stack = Stack::new().await;
     let upload = stack.upload_bunny().await;
     let scopes = ["jobs:read", "jobs:write", "keys:manage"];
@@ -468,7 +472,7 @@ async fn what_a_key_uses_the_keys_that_made_it_use_and_a_refused_key_takes_no_pl
     let as_maker = |body: Value| {
         stack.send(stack.request_as(maker.text("/secret"), Method::POST, "/api-keys").json(&body))
     };
-    // Refused twenty times, with ten places.
+    // Rejected twenty times, with a limit of ten keys.
     for _ in 0..20 {
         let more = json!({ "name": "k", "scopes": scopes, "monthly_limit_minutes": 3 });
         assert_eq!(as_maker(more).await.status, StatusCode::FORBIDDEN);
@@ -483,6 +487,6 @@ async fn what_a_key_uses_the_keys_that_made_it_use_and_a_refused_key_takes_no_pl
     for key in [&maker, &child] {
         let path = format!("/api-keys/{}/usage", key.text("/id"));
         let used = |usage: &Answer| usage.json["months"][0]["minutes"].as_f64() > Some(0.0);
-        stack.polled(&path, used).await;
+        stack.poll(&path, used).await;
     }
 }

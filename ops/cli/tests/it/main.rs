@@ -1,47 +1,48 @@
-//! The product as its users meet it: the real binary, real HTTP, real files, real kills.
+//! End-to-end tests of the product: the real binary, real HTTP, real files and real kills.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![expect(clippy::future_not_send, reason = "a test stays on its thread")]
 
-mod amplifier;
+mod account_reopening;
 mod audit;
 mod batches;
-mod cancel;
+mod cancellation;
 mod chaos;
+mod compromised_child;
 mod crash;
 mod delivery;
 mod demo;
-mod edge;
+mod end_to_end;
 mod erasure;
 mod feed;
 mod fleet;
+mod history;
+mod host_isolation;
 mod hostile;
-mod issuer;
-mod journey;
+mod http_semantics;
+mod jwt_issuer;
 mod keys;
-mod manners;
 mod media;
-mod neighbours;
+mod nats_permissions;
+mod old_data;
 mod operator;
 mod outage;
-mod patience;
-mod poison;
+mod polling;
 mod presets;
 mod queue_quota;
 mod receiver;
-mod reopen;
+mod remote_inputs;
 mod retention;
 mod retries;
 mod roles;
-mod sealed;
 mod secrets;
 mod stack;
 mod storage_quota;
-mod takeover;
+mod stored_credentials;
 mod tenants;
-mod texts;
-mod time;
-mod users;
-mod views;
-mod web;
+mod text_validation;
+mod tokens;
+mod transport;
+mod unreadable_events;
+mod webhook_limits;
 mod webhooks;

@@ -4,15 +4,15 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
-    patience::until,
+    polling::until,
     stack::{Answer, Stack, bunny, probe},
 };
 
-/// Creates a job and sees it to its end.
+/// Creates a job and waits until it ends.
 async fn done(stack: &Stack, path: &str, body: Value) -> Answer {
     let created = stack.post(path, &body).await;
     assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
-    let done = stack.over(created.text("/job/id")).await;
+    let done = stack.finished(created.text("/job/id")).await;
     assert_eq!(done.text("/status"), "completed", "{done:#?}");
     done
 }
@@ -20,7 +20,7 @@ async fn done(stack: &Stack, path: &str, body: Value) -> Answer {
 #[tokio::test]
 async fn a_conversion_of_several_files_in_several_passes() {
     let stack = Stack::new().await;
-    let film = stack.upload_bunny().await;
+    let video = stack.upload_bunny().await;
     let logo = stack.data.path().join("logo.png");
     let source = ["-v", "error", "-f", "lavfi", "-i", "color=red:s=64x64", "-frames:v", "1"];
     let made = std::process::Command::new("ffmpeg").args(source).arg(&logo).status().unwrap();
@@ -28,12 +28,12 @@ async fn a_conversion_of_several_files_in_several_passes() {
     let logo = stack.upload(std::fs::read(logo).unwrap()).await;
     let words = "1\n00:00:00,200 --> 00:00:01,000\nHello\n";
     let words = stack.upload(words.as_bytes().to_vec()).await;
-    let body = json!({ "input": film, "output": "a/film.mp4", "operations": [
+    let body = json!({ "input": video, "output": "a/film.mp4", "operations": [
         { "type": "trim", "start": 1, "duration": 1 },
         { "type": "scale", "height": 180 },
         { "type": "watermark", "image": logo, "position": "top_right", "scale": 0.1, "opacity": 0.5 },
         { "type": "subtitles", "input": words, "mode": "sidecar", "language": "en" },
-        { "type": "concat", "inputs": [film] },
+        { "type": "concat", "inputs": [video] },
         { "type": "trim", "end": "3.0" },
         { "type": "audio", "normalize": true, "target_lufs": -16 },
         { "type": "transcode", "preset": "ultrafast", "video_bitrate": "300k", "two_pass": true },
@@ -51,24 +51,24 @@ async fn a_conversion_of_several_files_in_several_passes() {
     let path = stack.files().into_iter().find(|path| path.ends_with("a/film.mp4")).unwrap();
     let path = std::path::Path::new(&path);
     assert_eq!(probe(path, "v:0", "stream=width,height,nb_frames"), "320\n180\n75");
-    let beside =
+    let vtt =
         stack.request(Method::GET, &format!("/jobs/{}/outputs/film.en.vtt", done.text("/id")));
-    let beside = beside.send().await.unwrap();
-    assert_eq!(beside.headers()["content-type"], "text/vtt; charset=utf-8");
-    assert!(beside.text().await.unwrap().starts_with("WEBVTT\n"));
+    let vtt = vtt.send().await.unwrap();
+    assert_eq!(vtt.headers()["content-type"], "text/vtt; charset=utf-8");
+    assert!(vtt.text().await.unwrap().starts_with("WEBVTT\n"));
 }
 
 #[tokio::test]
-async fn a_probe_and_an_analysis_answer_in_the_job() {
+async fn probe_and_analysis_results_are_in_the_job() {
     let stack = Stack::new().await;
-    let film = stack.upload_bunny().await;
-    let found = done(&stack, "/probe", json!({ "input": film })).await;
+    let video = stack.upload_bunny().await;
+    let found = done(&stack, "/probe", json!({ "input": video })).await;
     let result = &found.json["result"];
     assert_eq!(result["size"], std::fs::metadata(bunny()).unwrap().len());
     assert_eq!(result["streams"][0]["codec"], probe(&bunny(), "v:0", "stream=codec_name"));
     assert!(found.json.get("output").is_none() && found.json["outputs"] == json!([]));
 
-    let body = json!({ "input": film, "reference": film, "metrics": ["ssim", "loudness"] });
+    let body = json!({ "input": video, "reference": video, "metrics": ["ssim", "loudness"] });
     let found = done(&stack, "/analyze", body).await;
     assert_eq!(found.json["result"]["ssim"]["mean"], 1.0);
     assert!(found.json["result"]["loudness"]["integrated_lufs"].as_f64().unwrap() < 0.0);
@@ -76,26 +76,26 @@ async fn a_probe_and_an_analysis_answer_in_the_job() {
 }
 
 #[tokio::test]
-async fn thumbnails_fill_a_folder() {
+async fn thumbnails_are_written_to_a_folder() {
     let stack = Stack::new().await;
-    let film = stack.upload_bunny().await;
-    let body = json!({ "input": film, "output": "thumbs/bunny", "mode": "sprite", "interval": 0.5, "width": 96 });
+    let video = stack.upload_bunny().await;
+    let body = json!({ "input": video, "output": "thumbs/bunny", "mode": "sprite", "interval": 0.5, "width": 96 });
     let found = done(&stack, "/thumbnails", body.clone()).await;
     let outputs = found.json["outputs"].as_array().unwrap();
     assert_eq!(outputs[0]["location"], "local://thumbs/bunny/sprite-1.jpg");
     assert_eq!(outputs[0]["streams"][0]["width"], 960);
     assert_eq!(outputs[1]["name"], "sprite.vtt");
     assert_eq!(found.json["request"]["interval"], 0.5);
-    // The names are taken now; nothing of a second job's replaces them.
+    // The names are in use now; a second job does not replace the files.
     let mut other = body;
     other["width"] = json!(128);
     let again = stack.post("/thumbnails", &other).await;
-    let again = stack.over(again.text("/job/id")).await;
+    let again = stack.finished(again.text("/job/id")).await;
     assert_eq!(again.text("/error/code"), "output_exists", "{again:#?}");
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_refused_by_field_before_it_is_a_job() {
+async fn invalid_requests_are_rejected_by_field_before_a_job_is_created() {
     let stack = Stack::new().await;
     for (path, body, pointer) in [
         (
@@ -140,12 +140,12 @@ async fn what_cannot_be_is_refused_by_field_before_it_is_a_job() {
 }
 
 #[tokio::test]
-async fn a_stream_plays_from_the_api() {
+async fn a_packaged_stream_can_be_played_from_the_api() {
     let stack = Stack::new().await;
-    let film = stack.upload_bunny().await;
+    let video = stack.upload_bunny().await;
     let words = stack.upload(b"WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n".to_vec()).await;
     let body = json!({
-        "input": film, "output": "streams/bunny", "type": "cmaf", "segment_duration": 2,
+        "input": video, "output": "streams/bunny", "type": "cmaf", "segment_duration": 2,
         "encoder_preset": "ultrafast", "captions": [{ "input": words, "language": "en" }],
         "variants": [
             { "name": "mid", "height": 360 },
@@ -163,17 +163,17 @@ async fn a_stream_plays_from_the_api() {
     let segment =
         stack.request(Method::GET, &format!("{base}/low/00001.m4s")).send().await.unwrap();
     assert_eq!(segment.status(), StatusCode::OK);
-    // As it lies in the store, a player that knows nothing of us plays it.
+    // A standard player can play it directly from the storage.
     let path = stack.files().into_iter().find(|path| path.ends_with("bunny/manifest.mpd")).unwrap();
     let frames = |path: &str, option: &[&str]| {
         let count = ["-v", "error", "-count_frames", "-select_streams", "v:0", "-show_entries"];
-        let said = std::process::Command::new("ffprobe")
+        let printed = std::process::Command::new("ffprobe")
             .args(option)
             .args(count)
             .args(["stream=nb_read_frames", "-of", "default=nw=1:nk=1", path])
             .output()
             .unwrap();
-        String::from_utf8_lossy(&said.stdout).lines().next().map(str::to_owned)
+        String::from_utf8_lossy(&printed.stdout).lines().next().map(str::to_owned)
     };
     let source = frames(&bunny().display().to_string(), &[]);
     assert!(source.is_some());
@@ -181,18 +181,18 @@ async fn a_stream_plays_from_the_api() {
     let refused = stack
         .post(
             "/stream",
-            &json!({ "input": film, "output": "x", "type": "dash", "encryption": "aes-128" }),
+            &json!({ "input": video, "output": "x", "type": "dash", "encryption": "aes-128" }),
         )
         .await;
     assert_eq!(refused.text("/errors/0/pointer"), "#/encryption");
 }
 
 #[tokio::test]
-async fn a_job_is_validated_against_its_real_input_without_being_made() {
+async fn validation_probes_the_input_and_creates_no_job() {
     let stack = Stack::new().await;
-    let film = stack.upload_bunny().await;
+    let video = stack.upload_bunny().await;
     let body = json!({
-        "kind": "convert", "input": film, "output": "o.webm",
+        "kind": "convert", "input": video, "output": "o.webm",
         "operations": [{ "type": "scale", "height": 360 }, { "type": "audio", "normalize": true }],
     });
     let plan = stack.post("/validate", &body).await;
@@ -201,34 +201,34 @@ async fn a_job_is_validated_against_its_real_input_without_being_made() {
     assert_eq!(plan.json["plan"]["video"]["width"], 640);
     assert_eq!(plan.json["passes"], 2);
     assert_eq!((plan.text("/pool"), &plan.json["warnings"]), ("cpu", &json!([])));
-    stack.polled("/capabilities", |answer| answer.status == StatusCode::OK).await;
+    stack.poll("/capabilities", |answer| answer.status == StatusCode::OK).await;
     let mut wish = body.clone();
     wish["hardware"] = json!({ "prefer": "vaapi" });
     let wish = stack.post("/validate", &wish).await;
     assert!(wish.text("/warnings/0").contains("no worker has `vaapi`"), "{wish:?}");
     assert!(wish.text("/plan/notes/0").contains("the processor encodes it"), "{wish:?}");
-    let ladder = json!({ "kind": "stream", "input": film, "output": "s", "type": "hls" });
+    let ladder = json!({ "kind": "stream", "input": video, "output": "s", "type": "hls" });
     let ladder = stack.post("/validate", &ladder).await;
     assert_eq!(ladder.json["plan"]["renditions"][0]["name"], "720p", "{ladder:?}");
     for (pointer, body) in [
         (
             "#/operations/0/start",
-            json!({ "kind": "convert", "input": film, "output": "o.mp4",
+            json!({ "kind": "convert", "input": video, "output": "o.mp4",
                     "operations": [{ "type": "trim", "start": 3600 }] }),
         ),
         ("#/input", json!({ "kind": "probe", "input": "nowhere.mp4" })),
-        ("#/kind", json!({ "kind": "wish", "input": film })),
-        ("#/colour", json!({ "kind": "probe", "input": film, "colour": "red" })),
-        ("#/not_before", json!({ "kind": "probe", "input": film, "not_before": "tomorrow" })),
-        ("#/preset", json!({ "kind": "probe", "input": film, "preset": "nothing" })),
+        ("#/kind", json!({ "kind": "wish", "input": video })),
+        ("#/colour", json!({ "kind": "probe", "input": video, "colour": "red" })),
+        ("#/not_before", json!({ "kind": "probe", "input": video, "not_before": "tomorrow" })),
+        ("#/preset", json!({ "kind": "probe", "input": video, "preset": "nothing" })),
         (
             "#/webhook_url",
-            json!({ "kind": "probe", "input": film,
+            json!({ "kind": "probe", "input": video,
                                   "webhook_url": "http://10.0.0.1/" }),
         ),
         (
             "#/hardware/prefer",
-            json!({ "kind": "convert", "input": film, "output": "o.mp4",
+            json!({ "kind": "convert", "input": video, "output": "o.mp4",
                     "hardware": { "prefer": "nvenc", "fallback": "fail" } }),
         ),
     ] {
@@ -237,15 +237,15 @@ async fn a_job_is_validated_against_its_real_input_without_being_made() {
         assert_eq!(refused.text("/errors/0/pointer"), pointer, "{refused:?}");
     }
     let jobs = stack.get("/jobs").await;
-    assert_eq!(jobs.json["data"], json!([]), "no job was made");
+    assert_eq!(jobs.json["data"], json!([]), "no job was created");
 }
 
 #[tokio::test]
 async fn an_estimate_is_learned_from_past_jobs() {
     let stack = Stack::new().await;
-    let film = stack.upload_bunny().await;
+    let video = stack.upload_bunny().await;
     let body = json!({
-        "input": film, "output": "e.mp4",
+        "input": video, "output": "e.mp4",
         "operations": [{ "type": "transcode", "height": 180, "preset": "ultrafast" }],
     });
     let mut question = body.clone();
@@ -253,11 +253,11 @@ async fn an_estimate_is_learned_from_past_jobs() {
     let guess = stack.post("/estimate", &question).await;
     assert_eq!(guess.status, StatusCode::OK, "{guess:?}");
     assert_eq!(guess.json["learned_from"], 0);
-    assert_eq!(guess.json["minutes_charged"], 0.09, "5.3 s of film");
+    assert_eq!(guess.json["minutes_charged"], 0.09, "5.3 s of video");
     assert_eq!(guess.json["plan"]["video"]["height"], 180);
     let made = done(&stack, "/convert", body).await.json;
     let size = made["outputs"][0]["size"].as_f64().unwrap();
-    // The same job again is no surprise any more, once its end is learned from.
+    // The estimate for the same job is good once its duration is recorded.
     let estimate = async || stack.post("/estimate", &question).await.json;
     let learned = until(estimate, |learned| learned["learned_from"] == 1).await;
     let found = learned["size"].as_f64().unwrap();
@@ -266,37 +266,37 @@ async fn an_estimate_is_learned_from_past_jobs() {
 }
 
 #[tokio::test]
-async fn a_quality_is_reached_measured_and_told() {
+async fn a_target_quality_is_reached_measured_and_reported() {
     let stack = Stack::new().await;
-    let film = stack.upload_bunny().await;
+    let video = stack.upload_bunny().await;
     let wish = json!({ "type": "transcode", "target_vmaf": 85, "preset": "ultrafast",
                        "height": 180, "audio_codec": "none" });
-    let wish = json!({ "input": film, "output": "t.mp4", "operations": [wish] });
+    let wish = json!({ "input": video, "output": "t.mp4", "operations": [wish] });
     let made = done(&stack, "/convert", wish).await.json;
-    let told = &made["result"]["quality"];
-    assert_eq!(told["reached"], true, "{made}");
-    // The film at that size, as good as unharmed, is what it is compared with.
+    let quality = &made["result"]["quality"];
+    assert_eq!(quality["reached"], true, "{made}");
+    // The reference is the video at that size in nearly lossless quality.
     let whole = json!({ "type": "transcode", "crf": 1, "preset": "ultrafast", "height": 180,
                         "audio_codec": "none" });
-    let whole = json!({ "input": film, "output": "w.mp4", "operations": [whole] });
+    let whole = json!({ "input": video, "output": "w.mp4", "operations": [whole] });
     done(&stack, "/convert", whole).await;
     let compare = json!({ "input": "t.mp4", "reference": "w.mp4", "metrics": ["vmaf"] });
     let found = done(&stack, "/analyze", compare).await.json;
     let mean = found["result"]["vmaf"]["mean"].as_f64().unwrap();
-    assert!((mean - told["vmaf"].as_f64().unwrap()).abs() < 1.0, "{told} {found}");
+    assert!((mean - quality["vmaf"].as_f64().unwrap()).abs() < 1.0, "{quality} {found}");
 }
 
 #[tokio::test]
-async fn hardware_is_a_wish_with_a_declared_way_out() {
+async fn hardware_preferences_fall_back_as_declared() {
     let stack = Stack::new().await;
-    let film = stack.upload_bunny().await;
+    let video = stack.upload_bunny().await;
     let wish = |fallback: &str| {
-        json!({ "input": film, "output": format!("{fallback}.mp4"),
+        json!({ "input": video, "output": format!("{fallback}.mp4"),
                 "operations": [{ "type": "transcode", "height": 90, "preset": "ultrafast" }],
                 "hardware": { "prefer": "nvenc", "fallback": fallback } })
     };
-    let has = stack.polled("/capabilities", |has| has.status == StatusCode::OK).await.json;
-    assert_eq!(has["devices"], json!([]), "no test machine has a card");
+    let has = stack.poll("/capabilities", |has| has.status == StatusCode::OK).await.json;
+    assert_eq!(has["devices"], json!([]), "no test machine has a GPU");
     assert_eq!(has["kinds"].as_array().unwrap().len(), 5);
     let refused = stack.post("/convert", &wish("fail")).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{refused:?}");
@@ -304,26 +304,26 @@ async fn hardware_is_a_wish_with_a_declared_way_out() {
     assert!(refused.text("/errors/0/detail").contains("there is cpu"), "{refused:?}");
     let accepted = stack.post("/convert", &wish("cpu")).await;
     assert!(accepted.text("/warnings/0").contains("no worker has `nvenc`"), "{accepted:?}");
-    let done = stack.over(accepted.text("/job/id")).await;
+    let done = stack.finished(accepted.text("/job/id")).await;
     assert_eq!((done.text("/status"), done.text("/attempts/0/pool")), ("completed", "cpu"));
     let notes = done.json["result"]["notes"].to_string();
     assert!(notes.contains("nvenc was preferred"), "{notes}");
 }
 
 #[tokio::test]
-async fn jobs_that_share_the_machine_have_their_share_of_its_threads() {
+async fn concurrent_jobs_share_the_threads_of_the_machine() {
     let stack = Stack::new().await;
-    let film = stack.upload_bunny().await;
+    let video = stack.upload_bunny().await;
     let cores = std::thread::available_parallelism().unwrap().get();
     let mut jobs = Vec::new();
     for number in 0..cores * 2 {
         let operations = json!([{ "type": "transcode", "preset": "ultrafast" }]);
-        jobs.push(stack.convert(&film, &format!("{number}.mp4"), operations).await);
+        jobs.push(stack.convert(&video, &format!("{number}.mp4"), operations).await);
     }
     for job in &jobs {
-        assert_eq!(stack.over(job).await.text("/status"), "completed");
+        assert_eq!(stack.finished(job).await.text("/status"), "completed");
     }
-    // x264 writes down how it was told to work.
+    // x264 writes its settings into the stream.
     let share = if cores > 4 { " threads=2 " } else { " threads=1 " };
     let says = |path: &String| {
         let bytes = std::fs::read(path).unwrap();

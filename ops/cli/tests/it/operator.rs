@@ -3,11 +3,11 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::{
-    patience::until,
+    polling::until,
     stack::{Stack, ffapi, quick},
 };
 
-/// The settings of a stack's private servers, as an operator would give them.
+/// The settings for a stack's private servers, as an operator would set them.
 pub(crate) fn settings(stack: &Stack) -> Vec<(String, String)> {
     let data = stack.data.path().canonicalize().unwrap();
     let secrets = std::fs::read_to_string(data.join("secrets.json")).unwrap();
@@ -30,7 +30,7 @@ pub(crate) fn settings(stack: &Stack) -> Vec<(String, String)> {
     ]
 }
 
-/// Runs an operator's verb against a stack's servers: whether it went well, and what it said.
+/// Runs an operator command on a stack's servers: whether it succeeded, and its output.
 pub(crate) fn run(stack: &Stack, arguments: &[&str]) -> (bool, String) {
     let done = ffapi().envs(settings(stack)).args(arguments).output().unwrap();
     let error = String::from_utf8_lossy(&done.stderr).into_owned();
@@ -38,62 +38,64 @@ pub(crate) fn run(stack: &Stack, arguments: &[&str]) -> (bool, String) {
 }
 
 #[tokio::test]
-async fn a_report_that_nobody_planned_is_built_from_the_whole_log() {
+async fn a_report_is_built_from_the_whole_log() {
     let stack = Stack::new().await;
     let upload = stack.upload_bunny().await;
     for name in ["a.mp4", "b.mp4", "c.webm"] {
         let job = stack.convert(&upload, name, quick()).await;
-        assert_eq!(stack.over(&job).await.text("/status"), "completed");
+        assert_eq!(stack.finished(&job).await.text("/status"), "completed");
     }
     for _ in 0..2 {
-        let (well, said) = run(&stack, &["report"]);
-        assert!(well, "{said}");
+        let (success, printed) = run(&stack, &["report"]);
+        assert!(success, "{printed}");
         let line = |codec: &str| {
-            let found = said.lines().find(|line| line.contains("default") && line.contains(codec));
-            found.unwrap_or_else(|| panic!("{codec}: {said}")).split_whitespace().collect()
+            let found =
+                printed.lines().find(|line| line.contains("default") && line.contains(codec));
+            found.unwrap_or_else(|| panic!("{codec}: {printed}")).split_whitespace().collect()
         };
         let (h264, vp9): (Vec<&str>, Vec<&str>) = (line("h264"), line("vp9"));
-        // Two films and one, of a second each.
-        assert_eq!((h264[3], h264[4]), ("2", "0.03"), "asked twice, it is the same: {said}");
-        assert_eq!((vp9[3], vp9[4]), ("1", "0.02"), "{said}");
+        // Two jobs and one job, of a second each.
+        assert_eq!((h264[3], h264[4]), ("2", "0.03"), "the report is repeatable: {printed}");
+        assert_eq!((vp9[3], vp9[4]), ("1", "0.02"), "{printed}");
     }
 }
 
 #[tokio::test]
-async fn the_operators_verbs_say_what_there_is() {
+async fn operator_commands_print_the_current_state() {
     let stack = Stack::new().await;
     let upload = stack.upload_bunny().await;
     let job = stack.convert(&upload, "a.mp4", quick()).await;
-    stack.over(&job).await;
+    stack.finished(&job).await;
 
-    let (well, said) = run(&stack, &["doctor"]);
-    assert!(well, "{said}");
-    assert_eq!(said.matches("ok    ").count(), 6, "{said}");
-    assert!(said.contains("linked with FFmpeg "), "{said}");
-    let (well, said) = run(&stack, &["topology", "check"]);
-    assert!(well && said.contains("epoch 1"), "{said}");
-    let (well, said) = run(&stack, &["migrate"]);
-    assert!(well, "{said}");
-    let (well, said) = run(&stack, &["projections", "status"]);
-    assert!(well, "{said}");
+    let (success, printed) = run(&stack, &["doctor"]);
+    assert!(success, "{printed}");
+    assert_eq!(printed.matches("ok    ").count(), 6, "{printed}");
+    assert!(printed.contains("linked with FFmpeg "), "{printed}");
+    let (success, printed) = run(&stack, &["topology", "check"]);
+    assert!(success && printed.contains("epoch 1"), "{printed}");
+    let (success, printed) = run(&stack, &["migrate"]);
+    assert!(success, "{printed}");
+    let (success, printed) = run(&stack, &["projections", "status"]);
+    assert!(success, "{printed}");
     for name in ["job_detail", "job_list", "queue", "pace", "archive", "audit_decision"] {
-        assert!(said.contains(&format!("{name}: at")), "{said}");
-        let (well, said) = run(&stack, &["projections", "rebuild", name]);
-        assert!(well && said.contains("rebuilt up to"), "{said}");
+        assert!(printed.contains(&format!("{name}: at")), "{printed}");
+        let (success, printed) = run(&stack, &["projections", "rebuild", name]);
+        assert!(success && printed.contains("rebuilt up to"), "{printed}");
     }
     assert_eq!(stack.get(&format!("/jobs/{job}")).await.text("/status"), "completed");
-    let (well, said) = run(&stack, &["projections", "rebuild", "nothing"]);
+    let (success, printed) = run(&stack, &["projections", "rebuild", "nothing"]);
     assert!(
-        !well && said.contains("\"job_detail\", \"job_list\", \"batch\", \"preset\", \"queue\""),
-        "{said}"
+        !success
+            && printed.contains("\"job_detail\", \"job_list\", \"batch\", \"preset\", \"queue\""),
+        "{printed}"
     );
-    let (well, said) = run(&stack, &["config", "print"]);
+    let (success, printed) = run(&stack, &["config", "print"]);
     let secret = settings(&stack)[2].1.clone();
-    assert!(well && said.contains("(hidden)") && !said.contains(&secret), "{said}");
+    assert!(success && printed.contains("(hidden)") && !printed.contains(&secret), "{printed}");
 }
 
 #[test]
-fn a_secret_may_stand_in_a_file_and_is_never_printed() {
+fn a_secret_can_be_read_from_a_file_and_is_never_printed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("url");
     std::fs::write(&file, "nats://ffapi:hush@nats.example.com:4222\n").unwrap();
@@ -102,23 +104,23 @@ fn a_secret_may_stand_in_a_file_and_is_never_printed() {
         command.env("FFAPI_NATS__URL_FILE", path).args(["config", "print"]).output().unwrap()
     };
     let printed = print(&file);
-    let said = String::from_utf8(printed.stdout).unwrap();
-    assert!(said.contains("nats.example.com") && !said.contains("hush"), "{said}");
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    assert!(printed.contains("nats.example.com") && !printed.contains("hush"), "{printed}");
     let missing = print(&folder.path().join("nothing"));
-    let said = String::from_utf8(missing.stderr).unwrap();
-    assert!(!missing.status.success() && said.contains("FFAPI_NATS__URL_FILE"), "{said}");
+    let printed = String::from_utf8(missing.stderr).unwrap();
+    assert!(!missing.status.success() && printed.contains("FFAPI_NATS__URL_FILE"), "{printed}");
 }
 
 #[tokio::test]
-async fn a_replay_is_the_whole_story_one_event_a_line() {
+async fn replay_prints_the_whole_history_one_event_per_line() {
     let stack = Stack::new().await;
     let upload = stack.upload_bunny().await;
     let job = stack.convert(&upload, "a.mp4", quick()).await;
-    stack.over(&job).await;
+    stack.finished(&job).await;
     let events = |arguments: &[&str]| {
-        let (well, said) = run(&stack, arguments);
-        assert!(well, "{said}");
-        let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let (success, printed) = run(&stack, arguments);
+        assert!(success, "{printed}");
+        let lines = printed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines.collect::<Vec<_>>()
     };
     let of_job = events(&["replay", "--job", &job]);
@@ -130,8 +132,7 @@ async fn a_replay_is_the_whole_story_one_event_a_line() {
     );
     assert_eq!(of_job[0]["actor"]["kind"], "key");
     let mut all = events(&["replay"]);
-    // Its minutes are settled, its bytes are counted, and its place in the queue is freed, a moment after
-    // its end.
+    // Its minutes are settled, its bytes counted, and its queue slot freed, a moment after its end.
     let later = |subject: &str| {
         ["ev.quota.", "ev.room.", "ev.kept."].iter().any(|kind| subject.starts_with(kind))
     };
@@ -149,26 +150,26 @@ async fn a_replay_is_the_whole_story_one_event_a_line() {
 }
 
 #[tokio::test]
-async fn the_doctor_says_how_to_mend_what_is_wrong() {
+async fn doctor_reports_how_to_fix_problems() {
     let folder = tempfile::tempdir().unwrap();
     let done = ffapi().arg("doctor").current_dir(folder.path()).output().unwrap();
-    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let printed = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(!done.status.success());
     for remedy in ["FFAPI_NATS__URL", "FFAPI_POSTGRES__URL", "FFAPI_SECRETS__MASTER_KEY"] {
-        assert!(said.contains(remedy), "{remedy}: {said}");
+        assert!(printed.contains(remedy), "{remedy}: {printed}");
     }
-    // One that is missing is enough: no role would start.
+    // One missing secret is a problem, because no role would start.
     let secret = "ab".repeat(32);
     let mut command = ffapi();
     command.env("FFAPI_SECRETS__MASTER_KEY", &secret).env("FFAPI_SECRETS__PEPPER", &secret);
     let done = command.arg("doctor").current_dir(folder.path()).output().unwrap();
-    let said = String::from_utf8_lossy(&done.stdout).into_owned();
-    assert!(said.contains("FFAPI_SECRETS__SIGNING_KEY"), "{said}");
+    let printed = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(printed.contains("FFAPI_SECRETS__SIGNING_KEY"), "{printed}");
 }
 
 #[test]
 fn a_password_is_never_printed() {
-    let said = |verb: &[&str]| {
+    let printed = |verb: &[&str]| {
         let mut command = ffapi();
         command
             .env("FFAPI_NATS__URL", "nats://ffapi:hush@127.0.0.1:9")
@@ -178,22 +179,28 @@ fn a_password_is_never_printed() {
         String::from_utf8_lossy(&done.stdout).into_owned() + &error
     };
     for verb in [&["doctor"][..], &["config", "print"], &["topology", "check"], &["migrate"]] {
-        let said = said(verb);
-        assert!(said.contains("127.0.0.1:9") || said.contains("migrat"), "{verb:?}: {said}");
-        assert!(!said.contains("hush"), "{verb:?}: {said}");
+        let printed = printed(verb);
+        assert!(
+            printed.contains("127.0.0.1:9") || printed.contains("migrat"),
+            "{verb:?}: {printed}"
+        );
+        assert!(!printed.contains("hush"), "{verb:?}: {printed}");
     }
 }
 
 #[tokio::test]
-async fn a_second_up_in_the_same_folder_is_refused() {
+async fn a_second_instance_in_the_same_folder_is_rejected() {
     let stack = Stack::new().await;
     let done = ffapi()
         .args(["up", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(stack.data.path())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    assert!(!done.status.success() && said.contains("another `ffapi up` is running"), "{said}");
+    let printed = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(
+        !done.status.success() && printed.contains("another `ffapi up` is running"),
+        "{printed}"
+    );
 }
 
 fn alive(pid: u32) -> bool {
@@ -202,7 +209,7 @@ fn alive(pid: u32) -> bool {
 }
 
 #[tokio::test]
-async fn whether_interrupted_or_killed_it_takes_its_children_along() {
+async fn child_processes_end_when_it_is_interrupted_or_killed() {
     for signal in ["INT", "KILL"] {
         let mut stack = Stack::new().await;
         let upload = stack.upload_bunny().await;
@@ -212,9 +219,9 @@ async fn whether_interrupted_or_killed_it_takes_its_children_along() {
         assert!(children.len() >= 4, "servers and warm media children: {children:?}");
         let pid = stack.pid().to_string();
         Command::new("kill").args(["-s", signal, &pid]).status().unwrap();
-        stack.died().await;
+        stack.exited().await;
         let left = async || children.iter().copied().filter(|child| alive(*child)).collect();
         until(left, |left: &Vec<_>| left.is_empty()).await;
-        stack.again().await;
+        stack.restart().await;
     }
 }

@@ -1,4 +1,4 @@
-//! NATS or Postgres away for longer than anybody waits: nothing is lost, and all goes on by itself.
+//! Long outages of NATS or Postgres: nothing is lost, and work resumes by itself.
 
 use std::{
     process::Command,
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     fleet::Fleet,
-    patience::until,
+    polling::until,
     stack::{Answer, bunny, http, quick, slow},
 };
 
@@ -22,17 +22,17 @@ fn order(upload: &str, n: usize) -> String {
     json!({ "input": upload, "output": format!("{n}.mp4"), "operations": quick() }).to_string()
 }
 
-/// A clear "come again", and nothing else.
-fn is_a_come_again(answer: &Answer) -> bool {
+/// True for a 503 response with `Retry-After`; other errors fail the test.
+fn is_retry_later(answer: &Answer) -> bool {
     answer.status == StatusCode::SERVICE_UNAVAILABLE
         && answer.json["retry_hint"] == "retry"
         && answer.header("retry-after").parse::<u64>().is_ok()
 }
 
 #[tokio::test]
-async fn nats_away_for_a_minute_costs_no_attempt_and_no_order() {
+async fn a_nats_outage_of_a_minute_loses_no_attempt_and_no_request() {
     let mut fleet = Fleet::new().await;
-    // Long enough to encode that it cannot be over before NATS is back.
+    // The encode takes longer than the outage.
     let long = fleet.data.path().join("long.mp4");
     let mut looped = Command::new("ffmpeg");
     looped.args(["-v", "error", "-stream_loop", "9", "-i"]).arg(bunny()).args(["-c", "copy"]);
@@ -46,14 +46,14 @@ async fn nats_away_for_a_minute_costs_no_attempt_and_no_order() {
     while away.elapsed() < Duration::from_mins(1) {
         let answer =
             fleet.post("/convert", order(&upload, orders).into(), &orders.to_string()).await;
-        assert!(is_a_come_again(&answer), "{answer:?}");
+        assert!(is_retry_later(&answer), "{answer:?}");
         orders += 1;
-        // As the answer says.
+        // The delay of `Retry-After`.
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
     fleet.nats.restart().unwrap();
 
-    // The very same attempt goes on, and is still in hand.
+    // The same attempt continues.
     let then = fleet.job(&job, |job| job["id"].is_string()).await;
     assert_eq!(then["status"], "processing", "{then:#}");
     let now = fleet.job(&job, |job| progress(job) > progress(&then)).await;
@@ -62,7 +62,7 @@ async fn nats_away_for_a_minute_costs_no_attempt_and_no_order() {
     assert_eq!(cancel.status, StatusCode::ACCEPTED, "{cancel:?}");
     fleet.job(&job, |job| job["status"] == "cancelled").await;
 
-    // Who asks again under the same key gets one job, whatever became of the first question.
+    // Repeated requests with the same key create one job, whatever became of the first.
     for n in 0..orders {
         let answer = fleet.post("/convert", order(&upload, n).into(), &n.to_string()).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
@@ -74,7 +74,7 @@ async fn nats_away_for_a_minute_costs_no_attempt_and_no_order() {
 }
 
 #[tokio::test]
-async fn nats_that_stands_still_costs_no_attempt() {
+async fn a_frozen_nats_loses_no_attempt() {
     let fleet = Fleet::new().await;
     let long = fleet.data.path().join("long.mp4");
     let mut looped = Command::new("ffmpeg");
@@ -88,13 +88,13 @@ async fn nats_that_stands_still_costs_no_attempt() {
     for job in &jobs {
         fleet.job(job, |job| progress(job) > 0.0).await;
     }
-    // Heard for long enough that its silence would mean something.
+    // Its heartbeats were received for long enough that missing ones would count.
     tokio::time::sleep(Duration::from_secs(9)).await;
     let signal = |name: &str| {
         let pid = fleet.nats.pid().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     };
-    // No connection breaks: everybody only waits.
+    // Connections stay open; requests only time out.
     signal("STOP");
     tokio::time::sleep(Duration::from_secs(12)).await;
     signal("CONT");
@@ -107,7 +107,7 @@ async fn nats_that_stands_still_costs_no_attempt() {
 }
 
 #[tokio::test]
-async fn a_gateway_whose_log_stands_still_is_not_ready_and_calls_no_key_unknown_that_may_be_new() {
+async fn a_gateway_with_a_frozen_log_is_not_ready_and_rejects_no_key_that_may_be_new() {
     let fleet = Fleet::without_workers().await;
     let ask = async |path: &str, key: &str| {
         let request = http().get(format!("{}{path}", fleet.urls[0])).header("x-api-key", key);
@@ -119,7 +119,7 @@ async fn a_gateway_whose_log_stands_still_is_not_ready_and_calls_no_key_unknown_
     };
     let ready = async || ask("/health/ready", "").await;
     until(ready, |status| *status == StatusCode::OK).await;
-    // It has heard everything there is, and this key is not among it.
+    // It is up to date, and this key does not exist.
     let old = key();
     until(
         async || ask("/api/v1/jobs", &old).await,
@@ -135,7 +135,7 @@ async fn a_gateway_whose_log_stands_still_is_not_ready_and_calls_no_key_unknown_
     };
     signal("STOP");
     let still = Instant::now();
-    // It may have been made by another gateway just before.
+    // Another gateway may have created the key just before.
     let new = key();
     assert_eq!(ask("/api/v1/jobs", &new).await, StatusCode::SERVICE_UNAVAILABLE);
     until(ready, |status| *status == StatusCode::SERVICE_UNAVAILABLE).await;
@@ -151,7 +151,7 @@ async fn a_gateway_whose_log_stands_still_is_not_ready_and_calls_no_key_unknown_
 }
 
 #[tokio::test]
-async fn postgres_away_for_half_a_minute_stops_no_job() {
+async fn a_postgres_outage_of_half_a_minute_stops_no_job() {
     let mut fleet = Fleet::new().await;
     let upload = fleet.upload().await;
     let first = fleet.convert(&upload, "first.mp4", quick()).await;
@@ -166,8 +166,8 @@ async fn postgres_away_for_half_a_minute_stops_no_job() {
         let answer = asked.await.unwrap();
         let (status, headers) = (answer.status(), answer.headers().clone());
         let answer = Answer { status, headers, json: answer.json().await.unwrap() };
-        assert!(is_a_come_again(&answer), "{answer:?}");
-        // What is asked for goes into the log, and is worked on, without the read side.
+        assert!(is_retry_later(&answer), "{answer:?}");
+        // Requests are appended to the log and processed without the read models.
         jobs.push(fleet.convert(&upload, &format!("{}.mp4", jobs.len()), quick()).await);
     }
     let last = jobs.last().unwrap();

@@ -1,4 +1,4 @@
-//! Presets: what jobs need not say, in versions that never change.
+//! Presets: named defaults of jobs, with immutable versions.
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -12,7 +12,7 @@ fn web(height: u32) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn a_job_uses_a_preset_by_name_and_keeps_the_version_that_it_was_given() {
+async fn a_job_uses_a_preset_by_name_and_keeps_its_version() {
     let stack = Stack::new().await;
     let input = stack.upload_bunny().await;
     let preset = json!({ "name": "web", "kind": "convert", "body": web(90) });
@@ -23,40 +23,40 @@ async fn a_job_uses_a_preset_by_name_and_keeps_the_version_that_it_was_given() {
         .await;
     assert_eq!(job.text("/job/preset"), "web@1", "{job:#?}");
     let first = job.text("/job/id").to_owned();
-    stack.over(&first).await;
+    stack.finished(&first).await;
     let path = stack.data.path().join("storage/default/a.mp4");
     assert_eq!(probe(&path, "v:0", "stream=height"), "90");
-    // Another version changes no job that was.
+    // A new version does not change existing jobs.
     let put = stack.request(Method::PUT, "/presets/web").json(&json!({ "body": web(72) }));
     let put = stack.send(put).await;
     assert_eq!(put.json["version"], 2, "{put:#?}");
     assert_eq!(stack.get(&format!("/jobs/{first}")).await.text("/preset"), "web@1");
     assert_eq!(stack.get("/presets/web").await.json["version"], 2);
     assert_eq!(stack.get("/presets/web/1").await.json["body"], web(90));
-    // By its version, or with something said otherwise; in a batch as well.
+    // By version, or with overrides; also in a batch.
     let old = json!({ "input": input, "output": "b.mp4", "preset": "web@1" });
     let old = stack.post("/convert", &old).await;
     assert_eq!(old.text("/job/preset"), "web@1", "{old:#?}");
-    stack.over(old.text("/job/id")).await;
+    stack.finished(old.text("/job/id")).await;
     let body = json!({ "files": [input], "max_parallel": 1,
         "template": { "kind": "convert", "output": "c-{index}.mp4", "preset": "web" } });
     let batch = stack.post("/batch", &body).await;
     let of_batch = batch.text("/jobs/0").to_owned();
-    assert_eq!(stack.over(&of_batch).await.text("/preset"), "web@2");
-    // Which outputs used version 1, and those again with the newest.
-    stack.lists("/jobs?preset=web@1&status=completed", 2).await;
+    assert_eq!(stack.finished(&of_batch).await.text("/preset"), "web@2");
+    // The jobs that used version 1 are listed and rerun with the newest.
+    stack.list_has("/jobs?preset=web@1&status=completed", 2).await;
     let again = stack.post("/presets/web/1/rerun", &json!({})).await;
     assert_eq!(again.status, StatusCode::CREATED, "{again:#?}");
     assert_eq!(again.json["jobs"].as_array().unwrap().len(), 2);
     for job in again.json["jobs"].as_array().unwrap() {
-        let job = stack.over(job.as_str().unwrap()).await;
+        let job = stack.finished(job.as_str().unwrap()).await;
         assert_eq!((job.text("/status"), job.text("/preset")), ("completed", "web@2"), "{job:#?}");
     }
     assert_eq!(probe(&path, "v:0", "stream=height"), "72");
 }
 
 #[tokio::test]
-async fn what_cannot_be_a_preset_is_refused_and_a_stranger_sees_none() {
+async fn invalid_presets_are_rejected_and_other_tenants_see_none() {
     let stack = Stack::new().await;
     for (body, pointer) in [
         (json!({ "name": "Web!", "kind": "convert", "body": {} }), "#/name"),
@@ -94,7 +94,7 @@ async fn what_cannot_be_a_preset_is_refused_and_a_stranger_sees_none() {
     let wrong =
         post("/convert", json!({ "input": "a.mp4", "output": "b.mp4", "preset": "all" })).await;
     assert_eq!(wrong.text("/errors/0/pointer"), "#/preset", "{wrong:#?}");
-    // Of two of one name, one's own is meant, unless it is said otherwise; they are told apart for ever.
+    // A tenant's own preset has precedence over a global one of the same name, unless qualified.
     let same = json!({ "name": "all", "kind": "probe", "body": { "priority": "high" } });
     assert_eq!(stack.post("/presets", &same).await.status, StatusCode::CREATED);
     for (preset, pinned, priority) in [("all", "all@1", "high"), ("_/all", "_/all@1", "low")] {
@@ -112,7 +112,7 @@ async fn what_cannot_be_a_preset_is_refused_and_a_stranger_sees_none() {
 }
 
 #[tokio::test]
-async fn presets_are_short_and_counted() {
+async fn presets_are_limited_in_size_and_number() {
     let stack = Stack::new().await;
     let named = |name: &str, body: serde_json::Value| json!({ "name": name, "kind": "probe", "body": body });
     let long =
@@ -132,7 +132,7 @@ async fn presets_are_short_and_counted() {
     let refused = stack.post("/presets", &another).await;
     assert_eq!(refused.status, StatusCode::CONFLICT, "{refused:#?}");
     assert!(refused.text("/detail").contains("delete one first"), "{refused:#?}");
-    // A new version is no new preset, and everybody's are not the account's.
+    // A new version is not a new preset, and global ones do not count for the account.
     let version = stack.post("/presets", &named("p0", priority("high"))).await;
     assert_eq!(version.status, StatusCode::CREATED, "{version:#?}");
     let mut shared = another.clone();
@@ -144,7 +144,7 @@ async fn presets_are_short_and_counted() {
 }
 
 #[tokio::test]
-async fn a_short_batch_does_not_expand_by_its_preset_beyond_what_a_batch_may_have() {
+async fn a_batch_expanded_by_a_preset_stays_within_the_size_limit() {
     let stack = Stack::new().await;
     let text = json!({ "type": "text", "text": "x".repeat(2_000) });
     let body = json!({ "operations": vec![text; 7] });
@@ -154,6 +154,6 @@ async fn a_short_batch_does_not_expand_by_its_preset_beyond_what_a_batch_may_hav
     let jobs: Vec<_> = (0..1_000).map(job).collect();
     let refused = stack.post("/batch", &json!({ "jobs": jobs })).await;
     assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE, "{refused:#?}");
-    // It was not read to its end.
+    // The body was not read to its end.
     assert!(refused.text("/detail").contains("of this one job 7"), "{refused:#?}");
 }

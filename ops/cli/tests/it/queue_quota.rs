@@ -1,4 +1,4 @@
-//! The places of an account's queue: as many jobs as there are, and never one more.
+//! The slots of an account's queue: all of them can be used, and never one more.
 
 use ffapi_commands::{Caller, Commands};
 use ffapi_domain::{
@@ -14,29 +14,31 @@ use uuid::Uuid;
 use crate::{
     fleet::Fleet,
     operator::settings,
-    patience::until,
+    polling::until,
     stack::{Answer, Stack},
 };
 
-/// A job that waits until nobody remembers it; tried again, it waits for its account's slot.
-fn waiting() -> Value {
+/// A job that is scheduled far in the future; a retried one waits for its account's concurrency
+/// limit.
+fn scheduled_job() -> Value {
     json!({ "input": "in/film.mp4", "not_before": "2100-01-01T00:00:00Z" })
 }
 
-async fn allow(stack: &Stack, places: u32) {
-    let limits = json!({ "limits": { "queue_places": places, "concurrent_jobs": 0 } });
+async fn set_queue_limit(stack: &Stack, slots: u32) {
+    let limits = json!({ "limits": { "queue_places": slots, "concurrent_jobs": 0 } });
     let answer = stack.send(stack.request(Method::PATCH, "/accounts/default").json(&limits)).await;
-    assert_eq!(answer.json["limits"]["queue_places"], places, "{answer:#?}");
+    assert_eq!(answer.json["limits"]["queue_places"], slots, "{answer:#?}");
 }
 
-/// Asks for so many at once; answers those that were made, once every other was refused by the rules.
-async fn ask_for(stack: &Stack, jobs: usize) -> Vec<String> {
-    let body = waiting();
-    let asked = (0..jobs).map(|_| stack.post("/probe", &body));
-    join_all(asked).await.iter().filter_map(made).collect()
+/// Submits `jobs` jobs concurrently; returns the ids of the accepted ones, and checks the
+/// rejections.
+async fn submit_concurrently(stack: &Stack, jobs: usize) -> Vec<String> {
+    let body = scheduled_job();
+    let requests = (0..jobs).map(|_| stack.post("/probe", &body));
+    join_all(requests).await.iter().filter_map(accepted).collect()
 }
 
-fn made(answer: &Answer) -> Option<String> {
+fn accepted(answer: &Answer) -> Option<String> {
     if answer.status == StatusCode::CREATED {
         return Some(answer.text("/job/id").to_owned());
     }
@@ -46,46 +48,46 @@ fn made(answer: &Answer) -> Option<String> {
     None
 }
 
-/// How many jobs are not over, once the read side has it.
-async fn live(stack: &Stack, wanted: usize) {
-    stack.lists("/jobs?status=queued&limit=200", wanted).await;
+/// Waits until the read model shows this number of active jobs.
+async fn expect_active_jobs(stack: &Stack, wanted: usize) {
+    stack.list_has("/jobs?status=queued&limit=200", wanted).await;
 }
 
 #[tokio::test]
-async fn a_queue_holds_what_it_may_and_a_job_that_is_over_makes_room() {
+async fn the_queue_limit_holds_and_finished_jobs_free_their_slots() {
     let stack = Stack::new().await;
-    allow(&stack, 10).await;
+    set_queue_limit(&stack, 10).await;
     let start = std::time::Instant::now();
-    let jobs = ask_for(&stack, 40).await;
+    let jobs = submit_concurrently(&stack, 40).await;
     assert_eq!(jobs.len(), 10);
-    // Thirty were refused, and did not wait for each other.
+    // Thirty were rejected without waiting for each other.
     assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
-    live(&stack, 10).await;
+    expect_active_jobs(&stack, 10).await;
     let body = json!({ "jobs": [{ "kind": "probe", "input": "a.mp4" }, { "kind": "probe", "input": "b.mp4" }] });
     let batch = stack.post("/batch", &body).await;
-    assert_eq!(made(&batch), None);
+    assert_eq!(accepted(&batch), None);
 
     let cancelled = jobs.first().unwrap();
     stack.post(&format!("/jobs/{cancelled}/cancel"), &json!({})).await;
-    let ask = async || made(&stack.post("/probe", &waiting()).await);
+    let ask = async || accepted(&stack.post("/probe", &scheduled_job()).await);
     let instead = until(ask, Option::is_some).await.unwrap();
-    live(&stack, 10).await;
-    // To try again takes a place as well.
+    expect_active_jobs(&stack, 10).await;
+    // A retry needs a slot as well.
     let retry = format!("/jobs/{cancelled}/retry");
-    assert_eq!(made(&stack.post(&retry, &json!({})).await), None);
+    assert_eq!(accepted(&stack.post(&retry, &json!({})).await), None);
     stack.post(&format!("/jobs/{instead}/cancel"), &json!({})).await;
     let ask = async || stack.post(&retry, &json!({})).await;
     until(ask, |answer| answer.status == StatusCode::ACCEPTED).await;
-    live(&stack, 10).await;
-    assert_eq!(ask_for(&stack, 5).await, Vec::<String>::new());
-    // Where there is more room, more come in; a batch needs room for all of it.
-    allow(&stack, 12).await;
+    expect_active_jobs(&stack, 10).await;
+    assert_eq!(submit_concurrently(&stack, 5).await, Vec::<String>::new());
+    // A raised limit admits more jobs; a batch needs slots for all of its jobs.
+    set_queue_limit(&stack, 12).await;
     let batch = stack.post("/batch", &body).await;
     assert_eq!(batch.status, StatusCode::CREATED, "{batch:#?}");
-    assert_eq!(ask_for(&stack, 1).await.len(), 0);
+    assert_eq!(submit_concurrently(&stack, 1).await.len(), 0);
 }
 
-/// Says to the log what a gateway would that slept between taking a place for a job and sending it.
+/// Appends what a gateway would that was suspended between leasing a slot and sending the job.
 async fn send_late(stack: &Stack) -> String {
     let settings: std::collections::BTreeMap<_, _> = settings(stack).into_iter().collect();
     let config = json!({ "url": settings["FFAPI_NATS__URL"] });
@@ -106,29 +108,29 @@ async fn send_late(stack: &Stack) -> String {
 }
 
 #[tokio::test]
-async fn a_job_that_comes_later_than_its_place_gets_another_or_ends() {
+async fn a_job_sent_after_its_lease_gets_another_slot_or_fails() {
     let stack = Stack::new().await;
-    allow(&stack, 10).await;
+    set_queue_limit(&stack, 10).await;
     let late = send_late(&stack).await;
-    // It took one of the ten.
+    // It used one of the ten slots.
     stack.until(&late, |job| job.text("/status") == "queued").await;
     let mut jobs = 0;
     let ask = async || {
-        jobs += ask_for(&stack, 3).await.len();
+        jobs += submit_concurrently(&stack, 3).await.len();
         jobs
     };
     until(ask, |jobs| *jobs >= 9).await;
-    assert_eq!(ask_for(&stack, 3).await.len(), 0);
-    live(&stack, 10).await;
+    assert_eq!(submit_concurrently(&stack, 3).await.len(), 0);
+    expect_active_jobs(&stack, 10).await;
     let ended = send_late(&stack).await;
-    let ended = stack.over(&ended).await;
+    let ended = stack.finished(&ended).await;
     assert_eq!((ended.text("/status"), ended.text("/error/code")), ("failed", "quota_exceeded"));
     assert!(ended.text("/error/message").contains("10 places"), "{ended:#?}");
-    live(&stack, 10).await;
+    expect_active_jobs(&stack, 10).await;
 }
 
 #[tokio::test]
-async fn two_gateways_together_give_everything_and_nothing_twice() {
+async fn two_gateways_together_use_the_whole_quota_and_no_more() {
     let fleet = Fleet::without_workers().await;
     let ask = async |gateway: usize, body: &Value, path: &str, method: Method| {
         let url = format!("{}/api/v1{path}", fleet.urls[gateway]);
@@ -139,7 +141,7 @@ async fn two_gateways_together_give_everything_and_nothing_twice() {
     assert_eq!(ask(0, &limits, "/accounts/default", Method::PATCH).await, StatusCode::OK);
     let seen = |_, account: &Value| account["limits"]["queue_places"] == 100;
     fleet.until(&fleet.urls[1], "/api/v1/accounts/default", seen).await;
-    let body = waiting();
+    let body = scheduled_job();
     let mut given = 0;
     for _ in 0..6 {
         let round = (0..20).map(|n| ask(n % 2, &body, "/probe", Method::POST));
@@ -147,7 +149,7 @@ async fn two_gateways_together_give_everything_and_nothing_twice() {
     }
     assert_eq!(given, 100);
 
-    // Keys are as many as the account has, at whichever gateway they are made.
+    // The limit of keys holds across gateways.
     let limits = json!({ "limits": { "keys": 5 } });
     assert_eq!(ask(0, &limits, "/accounts/acme", Method::PATCH).await, StatusCode::OK);
     let seen = |_, account: &Value| account["limits"]["keys"] == 5;
@@ -163,25 +165,25 @@ async fn two_gateways_together_give_everything_and_nothing_twice() {
 }
 
 #[tokio::test]
-async fn what_a_killed_gateway_held_comes_back() {
+async fn the_leases_of_a_killed_gateway_are_returned() {
     let mut stack = Stack::new().await;
-    allow(&stack, 100).await;
-    let first = ask_for(&stack, 1).await.len();
+    set_queue_limit(&stack, 100).await;
+    let first = submit_concurrently(&stack, 1).await.len();
     stack.kill();
-    stack.again().await;
+    stack.restart().await;
     let mut jobs = first;
     let ask = async || {
-        jobs += ask_for(&stack, 10).await.len();
+        jobs += submit_concurrently(&stack, 10).await.len();
         jobs
     };
     until(ask, |jobs| *jobs >= 100).await;
     assert_eq!(jobs, 100);
-    assert_eq!(ask_for(&stack, 5).await.len(), 0);
-    live(&stack, 100).await;
+    assert_eq!(submit_concurrently(&stack, 5).await.len(), 0);
+    expect_active_jobs(&stack, 100).await;
 }
 
 #[tokio::test]
-async fn keys_made_and_extended_at_once_are_no_more_than_the_account_has() {
+async fn concurrently_created_and_extended_keys_stay_within_the_limit() {
     const KEYS: usize = 10;
     let stack = Stack::new().await;
     let limits = json!({ "limits": { "keys": KEYS, "requests_per_hour": 1_000_000 } });
@@ -200,7 +202,7 @@ async fn keys_made_and_extended_at_once_are_no_more_than_the_account_has() {
     for id in &old {
         until(async || status(id).await, |status| status == "expired").await;
     }
-    // Whose extension is refused takes none of them.
+    // A rejected extension uses none of them.
     for id in &old {
         let request = stack.request(Method::POST, &format!("/api-keys/{id}/extend"));
         let request = request.header("if-match", "\"v99\"").json(&json!({ "expires_at": null }));

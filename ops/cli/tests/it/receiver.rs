@@ -1,4 +1,4 @@
-//! Who is told of events: a small HTTP server that keeps what it gets, and answers as a test says.
+//! A webhook receiver: a small HTTP server that records requests, with scripted responses.
 
 use std::{
     collections::BTreeMap,
@@ -13,9 +13,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::patience;
+use crate::polling;
 
-/// One request as it came.
+/// One received request.
 #[derive(Debug, Clone)]
 pub(crate) struct Got {
     pub(crate) path: String,
@@ -36,19 +36,19 @@ impl Got {
         self.json()["type"].as_str().unwrap().to_owned()
     }
 
-    /// By the official library.
+    /// Verifies the signature with the official library.
     pub(crate) fn is_signed_with(&self, secret: &str) -> bool {
         Webhook::new(secret).unwrap().verify(self.body.as_bytes(), &self.headers).is_ok()
     }
 }
 
-/// A receiver of a test's own, and what it is to answer by path: a status and more headers.
+/// The receiver of one test, with the response by path: a status and more headers.
 #[derive(Clone)]
 pub(crate) struct Receiver {
     pub(crate) url: String,
     pub(crate) got: Arc<Mutex<Vec<Got>>>,
     answers: Arc<Mutex<BTreeMap<String, (u16, String)>>>,
-    /// Requests that were never answered.
+    /// Requests that were not answered.
     pub(crate) unanswered: Arc<Mutex<u64>>,
 }
 
@@ -107,6 +107,6 @@ impl Receiver {
     }
 
     pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&[Got]) -> bool) -> Vec<Got> {
-        patience::until(async || self.at(path), |got: &Vec<Got>| wanted(got)).await
+        polling::until(async || self.at(path), |got: &Vec<Got>| wanted(got)).await
     }
 }

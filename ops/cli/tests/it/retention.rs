@@ -1,10 +1,10 @@
-//! What was kept as long as it is kept goes; what happened stays.
+//! Retention: expired files are deleted, events are kept.
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::{
-    patience::until,
+    polling::until,
     stack::{Stack, bunny, quick},
 };
 
@@ -14,19 +14,19 @@ async fn gone_from_the_store(stack: &Stack, upload: &str) {
 }
 
 #[tokio::test]
-async fn outputs_and_uploads_go_when_their_time_is_over_and_the_job_says_so() {
+async fn outputs_and_uploads_are_deleted_after_their_retention_and_the_job_shows_it() {
     let stack = Stack::with(&[
         ("FFAPI_RETENTION__OUTPUTS", "1"),
         ("FFAPI_RETENTION__UPLOADS", "1"),
         ("FFAPI_RETENTION__EVERY", "1"),
     ])
     .await;
-    let film = stack.place("film.mp4", &std::fs::read(bunny()).unwrap());
+    let video = stack.write_file("film.mp4", &std::fs::read(bunny()).unwrap());
     let upload = stack.upload_bunny().await;
-    let job = stack.convert(&film, "out/a.mp4", quick()).await;
-    assert_eq!(stack.over(&job).await.text("/status"), "completed");
+    let job = stack.convert(&video, "out/a.mp4", quick()).await;
+    assert_eq!(stack.finished(&job).await.text("/status"), "completed");
     let gone = stack.until(&job, |job| !job.text("/outputs_expired_at").is_empty()).await;
-    // What it came to is still known; its bytes are not there.
+    // The result is still known; the files are deleted.
     assert_eq!((gone.text("/status"), gone.text("/outputs/0/name")), ("completed", "a.mp4"));
     let read = stack.get(&format!("/jobs/{job}/outputs/a.mp4")).await;
     assert_eq!(read.status, StatusCode::NOT_FOUND, "{read:#?}");
@@ -35,50 +35,50 @@ async fn outputs_and_uploads_go_when_their_time_is_over_and_the_job_says_so() {
     gone_from_the_store(&stack, &upload).await;
     let refused = stack.post("/probe", &json!({ "input": upload })).await;
     assert_eq!(refused.text("/errors/0/pointer"), "#/input", "{refused:#?}");
-    // What its owner put there is nobody's to remove.
+    // Files that the owner stored directly are never deleted.
     assert!(stack.files().iter().any(|path| path.ends_with("film.mp4")));
     assert!(!stack.files().iter().any(|path| path.ends_with("a.mp4")));
     crate::crash::equals_its_rebuild(&stack);
 }
 
 #[tokio::test]
-async fn what_would_go_is_told_before_it_does() {
+async fn a_dry_run_lists_what_would_be_deleted() {
     let stack =
         Stack::with(&[("FFAPI_RETENTION__OUTPUTS", "1"), ("FFAPI_RETENTION__EVERY", "100000")])
             .await;
-    let film = stack.place("film.mp4", &std::fs::read(bunny()).unwrap());
-    let job = stack.convert(&film, "a.mp4", quick()).await;
-    stack.over(&job).await;
+    let video = stack.write_file("film.mp4", &std::fs::read(bunny()).unwrap());
+    let job = stack.convert(&video, "a.mp4", quick()).await;
+    stack.finished(&job).await;
     let would = async || {
         let would = stack.post("/admin/cleanup", &json!({ "dry_run": true })).await;
         assert_eq!(would.status, StatusCode::OK, "{would:#?}");
         would
     };
     until(would, |would| would.json["jobs"] == 1).await;
-    assert!(stack.files().iter().any(|path| path.ends_with("a.mp4")), "only told");
+    assert!(stack.files().iter().any(|path| path.ends_with("a.mp4")), "a dry run deletes nothing");
     let done = stack.post("/admin/cleanup", &json!({})).await;
     assert_eq!(done.json["jobs"], 1, "{done:#?}");
     assert!(!stack.files().iter().any(|path| path.ends_with("a.mp4")));
 }
 
 #[tokio::test]
-async fn a_round_that_was_cut_off_begins_again() {
-    for place in ["retention.before_expired", "retention.before_upload"] {
+async fn an_interrupted_cleanup_is_repeated() {
+    for failpoint in ["retention.before_expired", "retention.before_upload"] {
         let now = [("FFAPI_RETENTION__OUTPUTS", "1"), ("FFAPI_RETENTION__UPLOADS", "1")];
         let settings = [&now[..], &[("FFAPI_RETENTION__EVERY", "100000")]].concat();
         let mut stack = Stack::with(&settings).await;
-        let film = stack.place("film.mp4", &std::fs::read(bunny()).unwrap());
+        let video = stack.write_file("film.mp4", &std::fs::read(bunny()).unwrap());
         let upload = stack.upload_bunny().await;
-        let job = stack.convert(&film, "a.mp4", quick()).await;
-        stack.over(&job).await;
-        stack.arm(place, "");
+        let job = stack.convert(&video, "a.mp4", quick()).await;
+        stack.finished(&job).await;
+        stack.arm_failpoint(failpoint, "");
         let clean_up = async || {
             let _ = stack.request(Method::POST, "/admin/cleanup").json(&json!({})).send().await;
-            stack.has_died()
+            stack.has_exited()
         };
         until(clean_up, |died| *died).await;
         let settings = [&now[..], &[("FFAPI_RETENTION__EVERY", "1")]].concat();
-        stack.again_with(&settings).await;
+        stack.restart_with(&settings).await;
         let gone = stack.until(&job, |job| !job.text("/outputs_expired_at").is_empty()).await;
         assert_eq!(gone.text("/status"), "completed");
         let history = stack.history(&job).await;
@@ -89,19 +89,19 @@ async fn a_round_that_was_cut_off_begins_again() {
 }
 
 #[tokio::test]
-async fn what_a_replaced_stream_left_behind_goes_with_it() {
+async fn leftover_segments_of_a_replaced_stream_are_deleted() {
     let stack =
         Stack::with(&[("FFAPI_RETENTION__OUTPUTS", "1"), ("FFAPI_RETENTION__EVERY", "100000")])
             .await;
-    let film = stack.place("film.mp4", &std::fs::read(bunny()).unwrap());
+    let video = stack.write_file("film.mp4", &std::fs::read(bunny()).unwrap());
     let stream = async |height: u32, segment: u32| {
         let body = json!({
-            "input": film, "output": "f", "overwrite": "replace",
+            "input": video, "output": "f", "overwrite": "replace",
             "segment_duration": segment, "variants": [{ "name": format!("v{height}"), "height": height }], "encoder_preset": "ultrafast", "type": "cmaf",
         });
         let made = stack.post("/stream", &body).await;
         let job = made.text("/job/id").to_owned();
-        assert_eq!(stack.over(&job).await.text("/status"), "completed", "{made:#?}");
+        assert_eq!(stack.finished(&job).await.text("/status"), "completed", "{made:#?}");
         job
     };
     let first = stream(144, 1).await;

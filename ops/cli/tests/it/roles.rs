@@ -1,4 +1,4 @@
-//! Two of each role at once are correct, and one of each may die.
+//! Two instances of each role work correctly at once, and one of each may crash.
 
 use std::time::{Duration, Instant};
 
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::{
     fleet::Fleet,
-    patience::until,
+    polling::until,
     stack::{quick, slow, steady},
 };
 
 #[tokio::test]
-async fn two_of_each_do_every_job_once_and_one_of_each_may_die() {
+async fn two_instances_of_each_role_run_every_job_once_and_one_of_each_may_crash() {
     let mut fleet = Fleet::new().await;
     let upload = fleet.upload().await;
     let mut jobs = Vec::new();
@@ -34,7 +34,7 @@ async fn of_two_workers_with_the_same_task_one_wins() {
     let upload = fleet.upload().await;
     let job = fleet.convert(&upload, "a.mp4", steady()).await;
     fleet.job(&job, |job| job["progress"].as_f64().unwrap_or(0.0) > 0.0).await;
-    // The very same task once more, under another name, so that the other worker gets it.
+    // The same task under another name, so that the other worker gets it.
     let nats =
         ffapi_nats::Nats::connect(&ffapi_nats::NatsConfig { url: fleet.nats.url() }).await.unwrap();
     let work = ffapi_nats::Work::new(nats);
@@ -47,7 +47,7 @@ async fn of_two_workers_with_the_same_task_one_wins() {
 }
 
 #[tokio::test]
-async fn a_silent_workers_job_goes_on_elsewhere_within_a_minute() {
+async fn the_job_of_a_silent_worker_is_reassigned_within_a_minute() {
     let mut fleet = Fleet::new().await;
     let upload = fleet.upload().await;
     fleet.kill_one("worker");
@@ -57,7 +57,7 @@ async fn a_silent_workers_job_goes_on_elsewhere_within_a_minute() {
     let present = "/api/v1/admin/workers";
     let two = |_, workers: &Value| workers["data"].as_array().is_some_and(|all| all.len() == 2);
     fleet.until(&fleet.urls[0], present, two).await;
-    // The one that has the job; nobody finds it dead, it is only not heard of any more.
+    // The worker that has the job is suspended: only its heartbeats stop.
     fleet.kill_one("worker");
     let start = Instant::now();
     let job = fleet.job(&job, |job| job["attempt"] == 2).await;

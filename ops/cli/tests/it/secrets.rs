@@ -1,4 +1,4 @@
-//! Secrets that stand elsewhere, and passwords that change while everything runs.
+//! Secret providers, and rotation of passwords at run time.
 
 use std::{
     collections::BTreeMap,
@@ -19,20 +19,22 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    operator, patience,
+    nats_permissions::users,
+    operator, polling,
     stack::{Stack, ffapi, free_port, http},
-    users::users,
 };
 
-/// One request as it came over the wire.
-pub(crate) struct Asked {
+/// One received request.
+pub(crate) struct ReceivedRequest {
     pub(crate) path: String,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: String,
 }
 
-/// A server that answers as it is told to.
-pub(crate) fn provider(answer: impl Fn(&Asked) -> (u16, Value) + Send + 'static) -> String {
+/// A server with scripted responses.
+pub(crate) fn provider(
+    answer: impl Fn(&ReceivedRequest) -> (u16, Value) + Send + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -52,8 +54,9 @@ pub(crate) fn provider(answer: impl Fn(&Asked) -> (u16, Value) + Send + 'static)
             let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
             let mut body = vec![0; length];
             reader.read_exact(&mut body).unwrap();
-            let asked = Asked { path, headers, body: String::from_utf8(body).unwrap() };
-            let (status, body) = answer(&asked);
+            let received =
+                ReceivedRequest { path, headers, body: String::from_utf8(body).unwrap() };
+            let (status, body) = answer(&received);
             let body = body.to_string();
             let head = format!("HTTP/1.1 {status} -\r\nConnection: close\r\nContent-Length: ");
             (&connection)
@@ -64,18 +67,18 @@ pub(crate) fn provider(answer: impl Fn(&Asked) -> (u16, Value) + Send + 'static)
     format!("http://{address}")
 }
 
-/// What `ffapi config print` says under these settings.
+/// Runs `ffapi config print` with these settings: whether it succeeded, and its output.
 fn print(settings: &[(&str, &str)]) -> (bool, String) {
     let done = ffapi().envs(settings.iter().copied()).args(["config", "print"]).output().unwrap();
-    let said = if done.status.success() { done.stdout } else { done.stderr };
-    (done.status.success(), String::from_utf8(said).unwrap())
+    let printed = if done.status.success() { done.stdout } else { done.stderr };
+    (done.status.success(), String::from_utf8(printed).unwrap())
 }
 
 #[test]
-fn a_setting_may_name_a_secret_in_vault() {
-    let vault = provider(|asked| {
-        let token = asked.headers.get("x-vault-token").map(String::as_str);
-        match (token, asked.path.as_str()) {
+fn a_setting_can_reference_a_secret_in_vault() {
+    let vault = provider(|received| {
+        let token = received.headers.get("x-vault-token").map(String::as_str);
+        match (token, received.path.as_str()) {
             (Some("s.token"), "/v1/secret/data/ffapi") => {
                 let data = json!({ "nats": "nats://u:hush@nats.example.com:4222", "pepper": "ab" });
                 (200, json!({ "data": { "data": data, "metadata": { "version": 3 } } }))
@@ -90,40 +93,46 @@ fn a_setting_may_name_a_secret_in_vault() {
     let ask = |reference: &str, token: &str| {
         print(&[("FFAPI_NATS__URL", reference), ("VAULT_ADDR", &vault), ("VAULT_TOKEN", token)])
     };
-    let (well, said) = ask("vault:secret/data/ffapi#nats", "s.token");
-    assert!(well && said.contains("nats.example.com") && !said.contains("hush"), "{said}");
-    let (well, said) = ask("vault:kv/ffapi#nats", "s.token");
-    assert!(well && said.contains("older.example.com"), "{said}");
+    let (success, printed) = ask("vault:secret/data/ffapi#nats", "s.token");
+    assert!(
+        success && printed.contains("nats.example.com") && !printed.contains("hush"),
+        "{printed}"
+    );
+    let (success, printed) = ask("vault:kv/ffapi#nats", "s.token");
+    assert!(success && printed.contains("older.example.com"), "{printed}");
     for (reference, token, why) in [
         ("vault:secret/data/ffapi#nats", "s.wrong", "403"),
         ("vault:secret/data/other#nats", "s.token", "404"),
-        ("vault:secret/data/ffapi#salt", "s.token", "names no text"),
+        ("vault:secret/data/ffapi#salt", "s.token", "does not reference a string"),
     ] {
-        let (well, said) = ask(reference, token);
-        assert!(!well && said.contains("nats.url") && said.contains(why), "{said}");
-        assert!(!said.contains(token), "{said}");
+        let (success, printed) = ask(reference, token);
+        assert!(!success && printed.contains("nats.url") && printed.contains(why), "{printed}");
+        assert!(!printed.contains(token), "{printed}");
     }
-    let (well, said) = print(&[("FFAPI_NATS__URL", "vault:secret/data/ffapi#nats")]);
-    assert!(!well && said.contains("VAULT_TOKEN is not set"), "{said}");
+    let (success, printed) = print(&[("FFAPI_NATS__URL", "vault:secret/data/ffapi#nats")]);
+    assert!(!success && printed.contains("VAULT_TOKEN is not set"), "{printed}");
 }
 
 #[test]
-fn a_provider_is_asked_once_for_what_several_settings_name() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&asked);
+fn a_secret_that_several_settings_reference_is_fetched_once() {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
     let vault = provider(move |_| {
         counted.fetch_add(1, Ordering::SeqCst);
         let data = json!({ "nats": "nats://n.example.com", "postgres": "postgres:///p_example" });
         (200, json!({ "data": { "data": data, "metadata": {} } }))
     });
-    let (well, said) = print(&[
+    let (success, printed) = print(&[
         ("FFAPI_NATS__URL", "vault:secret/data/ffapi#nats"),
         ("FFAPI_POSTGRES__URL", "vault:secret/data/ffapi#postgres"),
         ("VAULT_ADDR", &vault),
         ("VAULT_TOKEN", "t"),
     ]);
-    assert!(well && said.contains("n.example.com") && said.contains("p_example"), "{said}");
-    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    assert!(
+        success && printed.contains("n.example.com") && printed.contains("p_example"),
+        "{printed}"
+    );
+    assert_eq!(requests.load(Ordering::SeqCst), 1);
 }
 
 fn hmac(key: &[u8], text: &str) -> Vec<u8> {
@@ -132,17 +141,17 @@ fn hmac(key: &[u8], text: &str) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-/// AWS Signature Version 4 of what came, computed anew from its documentation.
-fn signature(asked: &Asked, secret: &str) -> Option<String> {
-    let authorization = asked.headers.get("authorization")?;
+/// The AWS Signature Version 4 of a request, computed independently.
+fn signature(received: &ReceivedRequest, secret: &str) -> Option<String> {
+    let authorization = received.headers.get("authorization")?;
     let part = |name: &str| authorization.split(&format!("{name}=")).nth(1)?.split(',').next();
     let (scope, names) = (part("Credential")?.split_once('/')?.1, part("SignedHeaders")?);
-    let line = |name: &str| format!("{name}:{}\n", asked.headers[name]);
+    let line = |name: &str| format!("{name}:{}\n", received.headers[name]);
     let headers = names.split(';').map(line).collect::<Vec<String>>().concat();
-    let body = hex::encode(Sha256::digest(&asked.body));
-    let canonical = format!("POST\n{}\n\n{headers}\n{names}\n{body}", asked.path);
+    let body = hex::encode(Sha256::digest(&received.body));
+    let canonical = format!("POST\n{}\n\n{headers}\n{names}\n{body}", received.path);
     let hashed = hex::encode(Sha256::digest(canonical));
-    let date = &asked.headers["x-amz-date"];
+    let date = &received.headers["x-amz-date"];
     let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{hashed}");
     let first = hmac(format!("AWS4{secret}").as_bytes(), scope.split('/').next()?);
     let key = scope.split('/').skip(1).fold(first, |key, part| hmac(&key, part));
@@ -150,14 +159,15 @@ fn signature(asked: &Asked, secret: &str) -> Option<String> {
 }
 
 #[test]
-fn a_setting_may_name_a_secret_at_aws() {
-    let aws = provider(|asked| {
-        let target = asked.headers.get("x-amz-target").map(String::as_str);
-        if target != Some("secretsmanager.GetSecretValue") || signature(asked, "hushhush").is_none()
+fn a_setting_can_reference_a_secret_at_aws() {
+    let aws = provider(|received| {
+        let target = received.headers.get("x-amz-target").map(String::as_str);
+        if target != Some("secretsmanager.GetSecretValue")
+            || signature(received, "hushhush").is_none()
         {
             return (400, json!({ "__type": "InvalidSignatureException" }));
         }
-        let wanted: Value = serde_json::from_str(&asked.body).unwrap();
+        let wanted: Value = serde_json::from_str(&received.body).unwrap();
         let text = match wanted["SecretId"].as_str() {
             Some("prod/ffapi") => {
                 json!({ "nats": "nats://u:hush@aws.example.com:4222" }).to_string()
@@ -176,12 +186,15 @@ fn a_setting_may_name_a_secret_at_aws() {
             ("AWS_SECRET_ACCESS_KEY", secret),
         ])
     };
-    let (well, said) = ask("aws:prod/ffapi#nats", "hushhush");
-    assert!(well && said.contains("aws.example.com") && !said.contains("hush@"), "{said}");
-    let (well, said) = ask("aws:prod/plain", "hushhush");
-    assert!(well && said.contains("plain.example.com"), "{said}");
-    let (well, said) = ask("aws:prod/ffapi#nats", "another");
-    assert!(!well && said.contains("400"), "{said}");
+    let (success, printed) = ask("aws:prod/ffapi#nats", "hushhush");
+    assert!(
+        success && printed.contains("aws.example.com") && !printed.contains("hush@"),
+        "{printed}"
+    );
+    let (success, printed) = ask("aws:prod/plain", "hushhush");
+    assert!(success && printed.contains("plain.example.com"), "{printed}");
+    let (success, printed) = ask("aws:prod/ffapi#nats", "another");
+    assert!(!success && printed.contains("400"), "{printed}");
 }
 
 struct Process(Child);
@@ -193,13 +206,13 @@ impl Drop for Process {
     }
 }
 
-/// Asks the gateway for its jobs until the answer is this one.
+/// Requests the jobs from the gateway until the status is this one.
 async fn until(url: &str, key: &str, wanted: StatusCode) {
     let ask = async || {
         let request = http().get(format!("{url}/api/v1/jobs")).header("x-api-key", key);
         request.send().await.map(|answer| answer.status())
     };
-    patience::until(ask, |status| status.as_ref().is_ok_and(|status| *status == wanted))
+    polling::until(ask, |status| status.as_ref().is_ok_and(|status| *status == wanted))
         .await
         .unwrap();
 }
@@ -216,7 +229,7 @@ async fn passwords_of_nats_and_postgres_change_without_a_restart() {
         let done = Command::new("psql").args(arguments).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     };
-    // A user of Postgres that has to show a password.
+    // A user of Postgres that needs a password.
     let data = std::fs::read_to_string(at.join("postgres.location")).unwrap();
     let hba = Path::new(data.trim()).join("pg_hba.conf");
     let rules = std::fs::read_to_string(&hba).unwrap();
@@ -282,7 +295,7 @@ async fn passwords_of_nats_and_postgres_change_without_a_restart() {
 }
 
 #[tokio::test]
-async fn a_role_is_given_the_secrets_that_it_works_with_and_asks_for_no_other() {
+async fn a_role_reads_only_the_secrets_that_it_needs() {
     const NOT_NEEDED: [(&str, &[&str]); 4] = [
         ("worker", &["PEPPER", "SIGNING_KEY", "VERIFYING_KEY"]),
         ("conductor", &["PEPPER", "SIGNING_KEY", "VERIFYING_KEY"]),
@@ -290,13 +303,13 @@ async fn a_role_is_given_the_secrets_that_it_works_with_and_asks_for_no_other() 
         ("gateway", &["SIGNING_KEY"]),
     ];
     let stack = Stack::new().await;
-    let (well, verifying) = operator::run(&stack, &["audit", "key"]);
-    assert!(well, "{verifying}");
+    let (success, verifying) = operator::run(&stack, &["audit", "key"]);
+    assert!(success, "{verifying}");
     let listen = format!("127.0.0.1:{}", free_port());
     let mut settings: BTreeMap<String, String> = operator::settings(&stack).into_iter().collect();
     settings.insert("FFAPI_SECRETS__VERIFYING_KEY".to_owned(), verifying.trim().to_owned());
     settings.insert("FFAPI_GATEWAY__LISTEN".to_owned(), listen.clone());
-    // A place that nobody can be asked about: whoever asks does not start.
+    // A reference that cannot be resolved: a role that needs it does not start.
     let nowhere = "vault:secret/data/ffapi#nothing".to_owned();
     let mut processes = Vec::new();
     for (role, names) in NOT_NEEDED {
@@ -312,18 +325,18 @@ async fn a_role_is_given_the_secrets_that_it_works_with_and_asks_for_no_other() 
     let there = |answer: &Result<reqwest::Response, _>| {
         answer.as_ref().is_ok_and(|answer| answer.status().is_success())
     };
-    patience::until(ready, there).await.unwrap();
+    polling::until(ready, there).await.unwrap();
     until(&format!("http://{listen}"), &stack.key, StatusCode::OK).await;
     let two = |answer: &crate::stack::Answer| {
         answer.json["data"].as_array().is_some_and(|workers| workers.len() == 2)
     };
-    stack.polled("/admin/workers", two).await;
+    stack.poll("/admin/workers", two).await;
     for Process(process) in &mut processes {
-        assert!(process.try_wait().unwrap().is_none(), "it ended");
+        assert!(process.try_wait().unwrap().is_none(), "the process ended");
     }
-    // What it does need stops it, by name.
+    // A missing secret that it needs is reported by name.
     let mut command = ffapi();
     let done = command.envs(&settings).env("FFAPI_SECRETS__PEPPER", "").arg("gateway").output();
-    let said = String::from_utf8(done.unwrap().stderr).unwrap();
-    assert!(said.contains("FFAPI_SECRETS__PEPPER"), "{said}");
+    let printed = String::from_utf8(done.unwrap().stderr).unwrap();
+    assert!(printed.contains("FFAPI_SECRETS__PEPPER"), "{printed}");
 }

@@ -7,12 +7,12 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::patience::until;
+use crate::polling::until;
 
-/// A whole ffapi of a test's own, ended with it.
+/// A complete ffapi instance for one test, stopped when dropped.
 pub(crate) struct Stack {
     process: Child,
-    /// The program; the media child stands beside it.
+    /// The path of the program; the media child is in the same folder.
     program: PathBuf,
     pub(crate) data: TempDir,
     pub(crate) url: String,
@@ -20,7 +20,7 @@ pub(crate) struct Stack {
     http: reqwest::Client,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -65,7 +65,7 @@ pub(crate) fn http() -> reqwest::Client {
 fn launch(path: &Path, data: &Path, port: u16, settings: &[(&str, &str)]) -> Child {
     let mut command = program(path);
     command
-        // A test asks again and again whether something is there.
+        // Tests poll often.
         .env("FFAPI_TIERS__ENTERPRISE__REQUESTS_PER_HOUR", "1000000")
         .envs(settings.iter().copied())
         .env("FFAPI_FAILPOINTS", data.join("failpoints"))
@@ -88,42 +88,53 @@ impl Stack {
         Self::with(&[]).await
     }
 
-    /// One with settings of its own, until it is started again.
+    /// Starts an instance with additional settings, which apply until it is restarted.
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
-        Self::of(Path::new(env!("CARGO_BIN_EXE_ffapi")), settings).await
+        Self::with_program(Path::new(env!("CARGO_BIN_EXE_ffapi")), settings).await
     }
 
-    /// One of a program that stands elsewhere, with another media child beside it.
-    pub(crate) async fn of(program: &Path, settings: &[(&str, &str)]) -> Self {
+    /// Starts an instance of another copy of the program, with another media child in its folder.
+    pub(crate) async fn with_program(program: &Path, settings: &[(&str, &str)]) -> Self {
         let data = ffapi_embedded::temporary_folder().unwrap();
+        Self::launched(program, data, settings).await
+    }
+
+    /// Starts an instance on a data folder that is there already.
+    pub(crate) async fn on(data: TempDir, settings: &[(&str, &str)]) -> Self {
+        Self::launched(Path::new(env!("CARGO_BIN_EXE_ffapi")), data, settings).await
+    }
+
+    async fn launched(program: &Path, data: TempDir, settings: &[(&str, &str)]) -> Self {
         std::fs::create_dir(data.path().join("failpoints")).unwrap();
+        let templates = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clusters");
+        ffapi_embedded::Postgres::copy_cluster(&templates, data.path()).unwrap();
         let port = free_port();
         let process = launch(program, data.path(), port, settings);
         let program = program.to_owned();
         let url = format!("http://127.0.0.1:{port}");
         let mut stack = Self { process, program, data, url, key: String::new(), http: http() };
-        assert!(stack.ready().await, "it does not start");
+        assert!(stack.ready().await, "the process exited at the start");
         let key = std::fs::read_to_string(stack.data.path().join("admin.key")).unwrap();
         key.trim().clone_into(&mut stack.key);
         stack
     }
 
-    /// Waits until it is ready; false if it died before that.
+    /// Waits until the instance is ready; false if the process exited before.
     async fn ready(&mut self) -> bool {
         let path = format!("{}/health/ready", self.url);
         let (http, process) = (&self.http, &mut self.process);
-        let look = async || {
+        let check = async || {
             if process.try_wait().unwrap().is_some() {
                 return Some(false);
             }
             let answer = http.get(&path).send().await;
             answer.is_ok_and(|answer| answer.status().is_success()).then_some(true)
         };
-        until(look, Option::is_some).await.unwrap()
+        until(check, Option::is_some).await.unwrap()
     }
 
-    /// What the process had to say lately.
-    fn said(&self) -> String {
+    /// The end of the process' log.
+    fn recent_log(&self) -> String {
         let log = std::fs::read_to_string(self.data.path().join("up.log")).unwrap_or_default();
         let from = log.len().saturating_sub(8000);
         log.get(from..).unwrap_or(&log).to_owned()
@@ -133,62 +144,63 @@ impl Stack {
         self.process.id()
     }
 
-    /// `kill -9`.
+    /// Kills the process with SIGKILL.
     pub(crate) fn kill(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 
-    /// Whoever comes by a named place next kills a child process, or, with no name, itself.
-    pub(crate) fn arm(&self, place: &str, whom: &str) {
-        std::fs::write(self.data.path().join("failpoints").join(place), whom).unwrap();
+    /// Arms a failpoint: the next hit kills the child process named `target`, or the process itself
+    /// if that is empty.
+    pub(crate) fn arm_failpoint(&self, failpoint: &str, target: &str) {
+        std::fs::write(self.data.path().join("failpoints").join(failpoint), target).unwrap();
     }
 
-    /// Waits until somebody came by an armed place.
-    pub(crate) async fn fired(&self, place: &str) {
-        let armed = self.data.path().join("failpoints").join(place);
+    /// Waits until an armed failpoint was hit.
+    pub(crate) async fn failpoint_hit(&self, failpoint: &str) {
+        let armed = self.data.path().join("failpoints").join(failpoint);
         until(async || armed.exists().then_some(&armed), Option::is_none).await;
     }
 
-    /// Waits until the process has ended by itself.
-    pub(crate) async fn died(&mut self) {
-        until(async || self.has_died(), |died| *died).await;
+    /// Waits until the process has exited by itself.
+    pub(crate) async fn exited(&mut self) {
+        until(async || self.has_exited(), |exited| *exited).await;
     }
 
-    pub(crate) async fn died_and_came_again(&mut self) {
-        self.died_and_came_again_with(&[]).await;
+    pub(crate) async fn died_and_restarted(&mut self) {
+        self.died_and_restarted_with(&[]).await;
     }
 
-    pub(crate) async fn died_and_came_again_with(&mut self, settings: &[(&str, &str)]) {
-        self.died().await;
-        self.again_with(settings).await;
+    pub(crate) async fn died_and_restarted_with(&mut self, settings: &[(&str, &str)]) {
+        self.exited().await;
+        self.restart_with(settings).await;
     }
 
-    pub(crate) fn has_died(&mut self) -> bool {
+    pub(crate) fn has_exited(&mut self) -> bool {
         self.process.try_wait().unwrap().is_some()
     }
 
-    /// Starts it again where it was.
-    pub(crate) async fn again(&mut self) {
-        self.again_with(&[]).await;
+    /// Restarts the instance with the same data and address.
+    pub(crate) async fn restart(&mut self) {
+        self.restart_with(&[]).await;
     }
 
-    /// Starts it again where it was, with these settings.
-    pub(crate) async fn again_with(&mut self, settings: &[(&str, &str)]) {
+    /// Restarts the instance with these settings.
+    pub(crate) async fn restart_with(&mut self, settings: &[(&str, &str)]) {
         self.start_with(settings);
-        // What a test armed may be come by while it starts.
+        // An armed failpoint may be hit during the start.
         while !self.ready().await {
             self.start_with(settings);
         }
     }
 
-    /// The same, for as long as it lives.
+    /// Starts the process with these settings without waiting until it is ready.
     pub(crate) fn start_with(&mut self, settings: &[(&str, &str)]) {
         let port = self.url.rsplit(':').next().unwrap().parse().unwrap();
         self.process = launch(&self.program, self.data.path(), port, settings);
     }
 
-    /// What one of the users of its private NATS connects to.
+    /// The URL of its private NATS for a user.
     pub(crate) fn nats_url(&self, user: &str) -> String {
         let folder = self.data.path().join("nats");
         let config = std::fs::read_to_string(folder.join("nats.conf")).unwrap();
@@ -203,7 +215,7 @@ impl Stack {
         self.request_as(&self.key, method, path)
     }
 
-    /// With another key than the first.
+    /// A request with a key other than the first one.
     pub(crate) fn request_as(&self, secret: &str, method: Method, path: &str) -> RequestBuilder {
         let url = format!("{}/api/v1{path}", self.url);
         self.http.request(method, url).header("x-api-key", secret)
@@ -224,8 +236,9 @@ impl Stack {
         self.send(self.request(Method::POST, path).json(body)).await
     }
 
-    /// A file of the tenant's own storage, as somebody else than us may put it there: its name.
-    pub(crate) fn place(&self, name: &str, bytes: &[u8]) -> String {
+    /// Writes a file directly into the tenant's storage, as an external program may, and returns
+    /// its name.
+    pub(crate) fn write_file(&self, name: &str, bytes: &[u8]) -> String {
         let path = self.data.path().join("storage/default").join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
@@ -247,7 +260,7 @@ impl Stack {
         self.upload(std::fs::read(bunny()).unwrap()).await
     }
 
-    /// Submits a conversion and answers the job's id.
+    /// Submits a conversion and returns the job's id.
     pub(crate) async fn convert(&self, input: &str, output: &str, operations: Value) -> String {
         let body = json!({ "input": input, "output": output, "operations": operations });
         let answer = self.post("/convert", &body).await;
@@ -257,11 +270,11 @@ impl Stack {
 
     /// Polls a job until `wanted` holds.
     pub(crate) async fn until(&self, job: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
-        self.polled(&format!("/jobs/{job}"), wanted).await
+        self.poll(&format!("/jobs/{job}"), wanted).await
     }
 
-    /// Asks until `wanted` holds of the answer.
-    pub(crate) async fn polled(&self, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
+    /// Requests a path until `wanted` accepts the response.
+    pub(crate) async fn poll(&self, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
         let ask = async || {
             let answer = self.request(Method::GET, path).send().await?;
             let (status, headers) = (answer.status(), answer.headers().clone());
@@ -271,17 +284,17 @@ impl Stack {
         until(ask, |answer| answer.as_ref().is_ok_and(&wanted)).await.unwrap()
     }
 
-    pub(crate) async fn over(&self, job: &str) -> Answer {
+    pub(crate) async fn finished(&self, job: &str) -> Answer {
         self.until(job, |answer| {
             matches!(answer.text("/status"), "completed" | "failed" | "cancelled")
         })
         .await
     }
 
-    /// Waits until a list has so many entries, and sees that it never has more: it is a read model of
-    /// its own, and may be a moment behind what each entry says of itself.
-    pub(crate) async fn lists(&self, path: &str, count: usize) {
-        self.polled(path, |listed| {
+    /// Waits until a list has `count` entries, and checks that it never has more. A list is a
+    /// separate read model, and may lag behind the state of each entry.
+    pub(crate) async fn list_has(&self, path: &str, count: usize) {
+        self.poll(path, |listed| {
             let found = listed.json["data"].as_array().map_or(0, Vec::len);
             assert!(found <= count, "{listed:#?}");
             found == count
@@ -289,8 +302,8 @@ impl Stack {
         .await;
     }
 
-    /// The same as seen with another key than the first.
-    pub(crate) async fn lists_as(&self, secret: &str, path: &str, count: usize) {
+    /// Waits until a list, requested with this key, has `count` entries.
+    pub(crate) async fn list_has_as(&self, secret: &str, path: &str, count: usize) {
         let ask = async || self.send(self.request_as(secret, Method::GET, path)).await;
         let found = |listed: &Answer| listed.json["data"].as_array().map_or(0, Vec::len);
         until(ask, |listed| found(listed) == count).await;
@@ -304,12 +317,12 @@ impl Stack {
         events.iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Every file in the store that a user could see or that was left in staging.
+    /// Every file in the storage except uploads, including files left in staging.
     pub(crate) fn files(&self) -> Vec<String> {
         self.stored().into_iter().filter(|path| !path.contains("/.uploads/")).collect()
     }
 
-    /// Every file in the store.
+    /// Every file in the storage.
     pub(crate) fn stored(&self) -> Vec<String> {
         fn walk(folder: &Path, found: &mut Vec<String>) {
             for entry in folder.read_dir().into_iter().flatten().flatten() {
@@ -328,12 +341,12 @@ impl Stack {
 }
 
 impl Drop for Stack {
-    #[expect(clippy::print_stderr, reason = "beside what the test itself says")]
+    #[expect(clippy::print_stderr, reason = "in addition to the output of the test")]
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("what it had to say:\n{}", self.said());
+            eprintln!("its log:\n{}", self.recent_log());
         }
-        // SIGTERM lets it take its children along; the kernel does so if we are killed.
+        // After SIGTERM it stops its children; if the test is killed, the kernel does.
         if let Ok(pid) = i32::try_from(self.process.id()) {
             let _ = Command::new("kill").arg(pid.to_string()).status();
         }
@@ -341,7 +354,7 @@ impl Drop for Stack {
     }
 }
 
-/// One value as ffprobe sees it.
+/// One value that ffprobe reports.
 pub(crate) fn probe(path: &Path, stream: &str, entry: &str) -> String {
     let mut command = Command::new("ffprobe");
     command.args(["-v", "error", "-of", "default=nw=1:nk=1", "-show_entries", entry]);
@@ -361,12 +374,12 @@ pub(crate) fn quick() -> Value {
     ])
 }
 
-/// One that is seen at work for some seconds, and ends.
+/// A conversion that runs for some seconds.
 pub(crate) fn steady() -> Value {
     json!([{ "type": "transcode", "preset": "medium" }])
 }
 
-/// One that takes so long that only an interruption ends it: minutes, where much else runs.
+/// A conversion that takes minutes, and so ends only by an interruption.
 pub(crate) fn slow() -> Value {
     json!([{ "type": "scale", "height": 1080 }, { "type": "transcode", "preset": "veryslow" }])
 }

@@ -1,5 +1,5 @@
-//! What an account keeps is bounded, counted, shown and refused in words; and what is refused or trivial
-//! leaves next to nothing behind.
+//! The storage of an account is limited, counted and shown; rejected requests leave almost nothing
+//! behind.
 
 use futures::future::join_all;
 use reqwest::{Method, StatusCode};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     keys, operator,
-    patience::until,
+    polling::until,
     stack::{Answer, Stack, bunny, quick},
 };
 
@@ -25,7 +25,7 @@ async fn upload(stack: &Stack, secret: &str) -> Answer {
     stack.send(request.body(std::fs::read(bunny()).unwrap())).await
 }
 
-/// The same without saying how much comes.
+/// Uploads without a `Content-Length`.
 async fn trickle(stack: &Stack, secret: &str) -> Answer {
     let bytes = std::fs::read(bunny()).unwrap();
     let chunks: Vec<_> =
@@ -36,11 +36,11 @@ async fn trickle(stack: &Stack, secret: &str) -> Answer {
 }
 
 async fn taken(stack: &Stack, wanted: u64) {
-    stack.polled("/accounts/acme", |shown| shown.json["storage_taken"] == wanted).await;
+    stack.poll("/accounts/acme", |shown| shown.json["storage_taken"] == wanted).await;
 }
 
 #[tokio::test]
-async fn uploads_at_once_all_come_in_and_those_that_break_off_give_their_room_back() {
+async fn concurrent_uploads_succeed_and_aborted_ones_release_their_storage() {
     let stack = Stack::new().await;
     let (_, key) = keys::key(&stack, "acme", &SCOPES).await;
     let key = key.as_str();
@@ -75,41 +75,66 @@ async fn reset(stack: &Stack) {
     let request = request.header("x-api-key", &stack.key);
     let request = request.header("content-type", "application/octet-stream");
     let sent = tokio::spawn(request.body(std::fs::read(bunny()).unwrap()).send());
-    // Until it is wholly there, a `#` is in its name.
+    // The name of an incomplete upload contains `#`.
     let whole = || stack.stored().iter().filter(|path| !path.contains('#')).count();
     until(async || whole(), |stored| *stored > before).await;
     sent.abort();
-    assert!(sent.await.unwrap_err().is_cancelled(), "it was answered before it was reset");
+    assert!(sent.await.unwrap_err().is_cancelled(), "the response came before the reset");
 }
 
 #[tokio::test]
-async fn an_upload_whose_request_is_reset_is_recorded_all_the_same() {
+async fn an_upload_is_recorded_even_if_its_request_is_reset() {
     let stack = Stack::new().await;
     let size = std::fs::metadata(bunny()).unwrap().len();
     for _ in 0..5 {
         reset(&stack).await;
     }
     let completed = async || {
-        let (_, said) = operator::run(&stack, &["replay", "--tenant", "default"]);
-        said.matches("ev.upload.").count()
+        let (_, printed) = operator::run(&stack, &["replay", "--tenant", "default"]);
+        printed.matches("ev.upload.").count()
     };
     until(completed, |uploads| *uploads == 5).await;
     let kept = |shown: &Answer| shown.json["storage_taken"] == size * 5;
-    stack.polled("/accounts/default", kept).await;
+    stack.poll("/accounts/default", kept).await;
 }
 
 #[tokio::test]
-async fn an_account_keeps_no_more_bytes_than_it_has_however_they_come() {
+async fn a_truncated_upload_is_not_recorded() {
+    let stack = Stack::new().await;
+    let bytes = std::fs::read(bunny()).unwrap();
+    let address = stack.url.strip_prefix("http://").unwrap();
+    let connection = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (client, driver) = h2::client::handshake(connection).await.unwrap();
+    tokio::spawn(driver);
+    let request = http::Request::post(format!("{}/api/v1/uploads", stack.url))
+        .header("x-api-key", &stack.key)
+        .header("content-type", "application/octet-stream")
+        .header("content-length", bytes.len())
+        .body(())
+        .unwrap();
+    let (_answer, mut body) = client.ready().await.unwrap().send_request(request, false).unwrap();
+    body.send_data(bytes[..65_535].to_vec().into(), false).unwrap();
+    until(async || stack.stored().len(), |stored| *stored > 0).await;
+    // Some proxies do this when their client disconnects.
+    body.send_reset(h2::Reason::NO_ERROR);
+    until(async || stack.stored().len(), |stored| *stored == 0).await;
+    stack.poll("/accounts/default", |shown| shown.json["storage_taken"] == 0).await;
+    let (_, printed) = operator::run(&stack, &["replay", "--tenant", "default"]);
+    assert!(!printed.contains("ev.upload."), "{printed}");
+}
+
+#[tokio::test]
+async fn the_storage_limit_holds_for_uploads_and_outputs() {
     let stack = Stack::new().await;
     let size = std::fs::metadata(bunny()).unwrap().len();
     let (_, key) = keys::key(&stack, "acme", &SCOPES).await;
     limit(&stack, json!({ "storage_bytes": size * 3 + 10 })).await;
     let key = key.as_str();
-    // Eight at once, of which three fit.
+    // Eight concurrent uploads, of which three fit.
     let all = join_all((0..8).map(|_| upload(&stack, key))).await;
-    let (well, refused): (Vec<_>, Vec<_>) =
+    let (accepted, refused): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|answer| answer.status == StatusCode::CREATED);
-    assert_eq!(well.len(), 3, "{refused:#?}");
+    assert_eq!(accepted.len(), 3, "{refused:#?}");
     for answer in &refused {
         assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{answer:#?}");
         assert!(answer.text("/detail").contains("DELETE /uploads/"), "{answer:#?}");
@@ -119,8 +144,8 @@ async fn an_account_keeps_no_more_bytes_than_it_has_however_they_come() {
     assert_eq!(trickled.status, StatusCode::PAYLOAD_TOO_LARGE, "{trickled:#?}");
     taken(&stack, size * 3).await;
 
-    // What a job makes counts as well.
-    let input = well[0].text("/id").to_owned();
+    // Outputs count as well.
+    let input = accepted[0].text("/id").to_owned();
     let job = json!({ "input": input, "output": "a.mp4", "operations": quick() });
     let run = async || {
         let request = stack.request_as(key, Method::POST, "/convert").header("prefer", "wait=60");
@@ -131,17 +156,17 @@ async fn an_account_keeps_no_more_bytes_than_it_has_however_they_come() {
     assert_eq!(full.text("/job/error/code"), "storage_full", "{full:#?}");
     let remove =
         |id: &str| stack.send(stack.request_as(key, Method::DELETE, &format!("/uploads/{id}")));
-    let removed = remove(well[1].text("/id")).await;
+    let removed = remove(accepted[1].text("/id")).await;
     assert_eq!(removed.status, StatusCode::OK, "{removed:#?}");
-    assert_eq!(remove(well[1].text("/id")).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(remove(accepted[1].text("/id")).await.status, StatusCode::NOT_FOUND);
     taken(&stack, size * 2).await;
     let made = run().await;
     assert_eq!(made.text("/job/status"), "completed", "{made:#?}");
     let made = made.json["job"]["outputs"][0]["size"].as_u64().unwrap();
     taken(&stack, size * 2 + made).await;
 
-    // Counted anew from the log it is the same, and room that was made is room.
-    remove(well[2].text("/id")).await;
+    // Recounted from the log it is the same, and freed storage can be used.
+    remove(accepted[2].text("/id")).await;
     taken(&stack, size + made).await;
     let fits = trickle(&stack, key).await;
     assert_eq!(fits.status, StatusCode::CREATED, "{fits:#?}");
@@ -149,7 +174,7 @@ async fn an_account_keeps_no_more_bytes_than_it_has_however_they_come() {
 }
 
 #[tokio::test]
-async fn what_a_request_says_beside_its_body_is_short_or_not_kept() {
+async fn headers_are_limited_in_size_or_not_stored() {
     let stack = Stack::new().await;
     let body = json!({ "input": "none.mp4", "not_before": "2099-01-01T00:00:00Z" });
     let traced = async |parent: String| {
@@ -157,7 +182,7 @@ async fn what_a_request_says_beside_its_body_is_short_or_not_kept() {
         stack.send(request.json(&body)).await
     };
     let long = traced("x".repeat(300_000)).await;
-    // The HTTP library itself may have enough of it first.
+    // The HTTP library may reject it first.
     assert!(long.status.is_client_error(), "{long:#?}");
     let refused = traced("x".repeat(9_000)).await;
     assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE, "{refused:#?}");
@@ -165,12 +190,12 @@ async fn what_a_request_says_beside_its_body_is_short_or_not_kept() {
     assert_eq!(ignored.status, StatusCode::CREATED, "{ignored:#?}");
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     assert_eq!(traced(parent.to_owned()).await.status, StatusCode::CREATED);
-    let (_, said) = operator::run(&stack, &["replay"]);
-    assert!(said.contains(parent) && !said.contains("nonsense"), "{said}");
+    let (_, printed) = operator::run(&stack, &["replay"]);
+    assert!(printed.contains(parent) && !printed.contains("nonsense"), "{printed}");
 }
 
 #[tokio::test]
-async fn a_batch_that_would_be_written_down_many_times_over_is_refused() {
+async fn a_batch_that_would_be_stored_many_times_over_is_rejected() {
     let stack = Stack::new().await;
     let label = "x".repeat(1_000);
     let metadata = json!({ "a": label, "b": label, "c": label });
@@ -180,5 +205,5 @@ async fn a_batch_that_would_be_written_down_many_times_over_is_refused() {
     let refused = stack.post("/batch", &json!({ "jobs": vec![job; 1_000] })).await;
     assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE, "{refused:#?}");
     assert!(refused.text("/detail").contains("several batches"), "{refused:#?}");
-    assert_eq!(last(&stack), before, "a refusal is not in the log");
+    assert_eq!(last(&stack), before, "a rejection is not in the log");
 }

@@ -1,4 +1,4 @@
-//! Another tenant's thing is no thing: every path of the API, walked with a foreign key.
+//! Every path of the API, requested with the key of another tenant, is a 404.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::{
     stack::{Stack, quick},
 };
 
-/// What a path's parameters are, for the tenant that has everything.
+/// The path parameters of existing resources of one tenant.
 struct Owned {
     job: String,
     upload: String,
@@ -40,7 +40,7 @@ impl Owned {
     }
 }
 
-/// A body that would be right, if the thing were there to be changed.
+/// A body that would be valid for an existing resource.
 fn body(operation: &str) -> Value {
     match operation {
         "updateJob" => json!({ "priority": "low" }),
@@ -54,11 +54,11 @@ fn body(operation: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_another_tenant_has_is_not_there_at_any_path() {
+async fn resources_of_another_tenant_are_not_found_at_any_path() {
     let stack = Stack::new().await;
     let upload = stack.upload_bunny().await;
     let job = stack.convert(&upload, "own.mp4", quick()).await;
-    stack.over(&job).await;
+    stack.finished(&job).await;
     let (own_key, _) = key(&stack, "default", &["jobs:read"]).await;
     let preset = json!({ "name": "own", "kind": "probe", "body": { "priority": "low" } });
     assert_eq!(stack.post("/presets", &preset).await.status, StatusCode::CREATED);
@@ -81,7 +81,7 @@ async fn what_another_tenant_has_is_not_there_at_any_path() {
             let request = stack.request_as(&foreign, method.clone(), &owned.fill(path));
             let request = if method == Method::GET { request } else { request.json(&body(name)) };
             let answer = stack.send(request).await;
-            // Who may change accounts at all is asked before whose.
+            // The scope for changing accounts is checked before the tenant.
             let expected = if matches!(name, "updateAccount" | "eraseAccount" | "reopenAccount") {
                 403
             } else {
@@ -93,7 +93,7 @@ async fn what_another_tenant_has_is_not_there_at_any_path() {
         }
     }
     assert!(walked >= 18, "only {walked} operations have an id in their path");
-    // Whose it is, has it still; so the walk asked for things that are there.
+    // The owner still has all of them, so existing resources were requested.
     for (path, status) in [
         (format!("/jobs/{}", owned.job), "completed"),
         (format!("/api-keys/{}", owned.key), "active"),
@@ -106,7 +106,7 @@ async fn what_another_tenant_has_is_not_there_at_any_path() {
     let output = stack.get(&format!("/jobs/{}/outputs/own.mp4", owned.job)).await;
     assert_eq!(output.status, StatusCode::OK);
 
-    // Lists show one's own, which is nothing yet but a key.
+    // Lists show only own resources, here a single key.
     for (path, count) in [
         ("/jobs", 0),
         ("/api-keys", 1),
@@ -119,7 +119,7 @@ async fn what_another_tenant_has_is_not_there_at_any_path() {
     }
     let queue = stack.send(stack.request_as(&foreign, Method::GET, "/queue")).await;
     assert_eq!(queue.json["processing"], 0);
-    // Nor does a job of one's own reach what another one sent or made.
+    // A job cannot use uploads or outputs of another tenant.
     for (input, pointer) in [(upload.as_str(), "#/input"), ("own.mp4", "")] {
         let body = json!({ "input": input, "output": "mine.mp4", "operations": quick() });
         let request = stack.request_as(&foreign, Method::POST, "/convert");
@@ -130,7 +130,7 @@ async fn what_another_tenant_has_is_not_there_at_any_path() {
             assert_eq!(answer.text("/errors/0/pointer"), pointer, "{answer:#?}");
         }
     }
-    // The paths of operators are nobody else's.
+    // Operator paths are forbidden.
     for path in ["/health/detailed", "/admin/workers", "/admin/projections"] {
         let answer = stack.send(stack.request_as(&foreign, Method::GET, path)).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}: {answer:#?}");

@@ -1,4 +1,4 @@
-//! The rows of decisions, beside what the log makes of them.
+//! Compares the rows of decisions with the rows computed from the log.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,44 +15,44 @@ use crate::{
     error::Flaw,
 };
 
-/// How long the rows have to get as far as the archive is.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is looked whether they are.
-const LOOK: Duration = Duration::from_millis(50);
+/// How long to wait until the rows are as far as the archive.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often their checkpoint is checked.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-pub(super) struct Decided<'a> {
+pub(super) struct DecisionVerifier<'a> {
     database: &'a Database,
     expected: BTreeMap<(i64, i32), AuditRow>,
     from: u64,
-    /// What the read model passed over.
+    /// Sequences that the read model parked.
     parked: BTreeSet<i64>,
 }
 
-impl<'a> Decided<'a> {
-    /// Begins to compare rows up to the archive's end. Where a read model says that it is, stands in the
-    /// database whose rows are looked at: short of the archive, which the log vouches for, it is no word to
-    /// go by, and that is a fault.
+impl<'a> DecisionVerifier<'a> {
+    /// Starts comparing rows up to the archive's end. The checkpoint of the read model is in the
+    /// database that is verified, and could be changed to hide missing rows. So it must reach the
+    /// end of the archive, which was compared with the log; otherwise that is a fault.
     pub(super) async fn open(
         database: &'a Database,
         end: u64,
         verdict: &mut Verdict,
     ) -> Result<Self, ProjectionError> {
-        let begun = Instant::now();
+        let start = Instant::now();
         let end = i64::try_from(end).unwrap_or(i64::MAX);
         loop {
             let at = checkpoint(database).await?.unwrap_or(0);
             if at >= end {
                 break;
             }
-            if begun.elapsed() >= PATIENCE {
+            if start.elapsed() >= CATCH_UP_TIMEOUT {
                 let why = format!(
                     "it is at {at}, and the archive goes to {end}: rows in between are removed, or not \
-                     written yet; verify again once a projector has come by"
+                     written yet; verify again once a projector has caught up"
                 );
                 verdict.fault("projection_checkpoint audit_decision", why);
                 break;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         let parked: Vec<i64> =
             sqlx::query_scalar("SELECT sequence FROM projection_parked WHERE name = $1")
@@ -63,7 +63,7 @@ impl<'a> Decided<'a> {
         Ok(Self { database, expected: BTreeMap::new(), from: 0, parked })
     }
 
-    /// Adds what a message makes. One that cannot be read is a fault of its own and makes nothing.
+    /// Adds the expected rows of a message. One that cannot be decoded is a fault, and has no rows.
     pub(super) async fn expect(
         &mut self,
         codec: &Codec,
@@ -91,6 +91,7 @@ impl<'a> Decided<'a> {
         }
     }
 
+    /// Compares the stored rows up to sequence `to` with the expected ones.
     pub(super) async fn compare(
         &mut self,
         to: u64,
@@ -113,7 +114,7 @@ impl<'a> Decided<'a> {
             verdict.rows = verdict.rows.saturating_add(1);
             match expected.remove(&(row.sequence, row.index)) {
                 Some(ours) if ours == row => {}
-                Some(_) => verdict.fault(name, "it is not what the log makes of it"),
+                Some(_) => verdict.fault(name, "it does not match its message in the log"),
                 None => verdict.fault(name, "the log has no such decision"),
             }
         }
@@ -134,7 +135,7 @@ impl<'a> Decided<'a> {
     }
 }
 
-/// Where the rows say that they are.
+/// The checkpoint of the rows.
 async fn checkpoint(database: &Database) -> Result<Option<i64>, ProjectionError> {
     let at = sqlx::query_scalar("SELECT sequence FROM projection_checkpoint WHERE name = $1")
         .bind(AuditDecisions::NAME)

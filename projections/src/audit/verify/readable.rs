@@ -1,4 +1,4 @@
-//! Whether a message says what its subject promises, whichever aggregate it is of.
+//! Checks that a message of any aggregate can be decoded as the type that its subject names.
 
 use ffapi_domain::{
     Decider,
@@ -18,10 +18,10 @@ use ffapi_domain::{
 use ffapi_nats::{Codec, CodecError, Decision, Message};
 use serde::de::DeserializeOwned;
 
-/// Reads one message and forgets what it says.
+/// Decodes one message and discards the result.
 ///
 /// # Errors
-/// `Unreadable` when it is no decision of its aggregate, or nobody knows such an aggregate.
+/// `Unreadable` when it is not a decision of its aggregate, or the aggregate is unknown.
 pub(super) async fn readable(codec: &Codec, message: &Message) -> Result<(), CodecError> {
     let category = message.address().map(|(category, _, _)| category).unwrap_or_default();
     macro_rules! of {
@@ -49,7 +49,7 @@ pub(super) async fn readable(codec: &Codec, message: &Message) -> Result<(), Cod
     if message.subject.starts_with(&format!("ev.{}.", dispatch::CATEGORY)) {
         return read::<DispatchEvent>(codec, message).await;
     }
-    Err(CodecError::Unreadable("nobody knows such an aggregate".to_owned()))
+    Err(CodecError::Unreadable("unknown aggregate".to_owned()))
 }
 
 async fn read<E: DeserializeOwned>(codec: &Codec, message: &Message) -> Result<(), CodecError> {

@@ -1,26 +1,26 @@
 use std::{io, path::PathBuf};
 
-/// How a child is locked in.
+/// The sandbox settings of a child, from its command line.
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
-    /// On a kernel without Landlock.
+    /// Leave Landlock out, for a kernel without it.
     pub(crate) seccomp_only: bool,
-    /// Hardware that it may open.
+    /// Device files that it may open.
     pub(crate) devices: Vec<PathBuf>,
-    /// Bytes of address space; a fixed limit if none.
+    /// Limit of its address space in bytes; a default if none.
     pub(crate) memory: Option<u64>,
-    /// Bytes of memory that a job may have; as much as this process if none.
+    /// Memory that a job may use, in bytes; the limit of the process if none.
     pub(crate) job_memory: Option<u64>,
-    /// Threads that its user may have.
+    /// Threads that its operating system user may have (`RLIMIT_NPROC`).
     pub(crate) threads: Option<u64>,
 }
 
 impl Settings {
-    /// `seccomp-only`, `device=PATH` any number of times, `memory=BYTES`,
-    /// `job-memory=BYTES`, `threads=NUMBER`.
+    /// Parses `seccomp-only`, `device=PATH` (repeatable), `memory=BYTES`, `job-memory=BYTES` and
+    /// `threads=NUMBER`.
     ///
     /// # Errors
-    /// When an argument is none of these: a limit that is misspelled is not left out.
+    /// When an argument is none of these, so that a misspelled limit is not ignored.
     pub(crate) fn read(arguments: impl Iterator<Item = String>) -> io::Result<Self> {
         let mut settings = Self::default();
         for argument in arguments {
@@ -32,7 +32,7 @@ impl Settings {
                 "memory" => settings.memory = Some(number()?),
                 "job-memory" => settings.job_memory = Some(number()?),
                 "threads" => settings.threads = Some(number()?),
-                _ => return Err(io::Error::other(format!("`{argument}` is no setting"))),
+                _ => return Err(io::Error::other(format!("`{argument}` is not a setting"))),
             }
         }
         Ok(settings)

@@ -1,4 +1,5 @@
-//! Measurements: FFmpeg's own filters look and listen, their findings are read off the frames.
+//! Measurements: FFmpeg's filters analyze the frames, and their results are read from frame
+//! metadata.
 
 mod compare;
 mod findings;
@@ -13,14 +14,14 @@ use serde_json::{Map, Value, json};
 
 use self::{
     compare::{comparison, side_by_side},
-    findings::{Comparison, each_frame},
-    observe::{Shared, watch},
+    findings::{Comparison, add_per_frame},
+    observe::{SharedFindings, add_observer},
     packets::packets,
 };
 pub(super) use self::{findings::mean, observe::observe};
 use super::{
     TaskContext, Work,
-    charge::{self, Due},
+    charge::{self, TaskCharge},
     progress::ProgressReporter,
     quality,
 };
@@ -30,28 +31,28 @@ use crate::{
     protocol::{ChildMessage, Report},
 };
 
-/// Finds out what was asked for; pictures and sound are decoded once.
+/// Measures the requested metrics; video and audio are decoded once.
 pub(super) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, MediaError> {
     let heartbeat = Heartbeat::new(work.say);
     let context = TaskContext::new(work, &heartbeat);
     let facts = context.facts()?;
-    let own = super::own(&facts)?;
-    (work.say)(ChildMessage::Facts(Box::new(own.clone())));
-    work.holds(footprint_of_frames(&facts))?;
-    request.fits(own).map_err(super::refused)?;
-    let effort = Effort::of_analysis(request, own);
-    let due = Due { charged: effort.charged, folders: vec![], seek: 0 };
-    let (permit, meter) = charge::begin(due, &facts, work)?;
+    let primary = super::primary_facts(&facts)?;
+    (work.say)(ChildMessage::Facts(Box::new(primary.clone())));
+    work.check_memory(footprint_of_frames(&facts))?;
+    request.fits(primary).map_err(super::plan_rejected)?;
+    let effort = Effort::of_analysis(request, primary);
+    let task = TaskCharge { charged: effort.charged, is_limit: false, folders: vec![], seek: 0 };
+    let (permit, meter) = charge::begin(task, &facts, work)?;
     let context = context.permitted(permit, meter);
-    let reporter = ProgressReporter::new(work.say, own.duration, 1);
-    reporter.begin(0, "analyzing");
+    let reporter = ProgressReporter::new(work.say, primary.duration, 1);
+    reporter.begin_pass(0, "analyzing");
     let mut result = Map::new();
     measure(request, &context, &facts, &reporter, &mut result)?;
-    let of_packets = [Metric::Bitrate, Metric::Keyframes];
-    if request.metrics.iter().any(|metric| of_packets.contains(metric)) {
-        packets(request, work, own, &heartbeat, &mut result)?;
+    let packet_metrics = [Metric::Bitrate, Metric::Keyframes];
+    if request.metrics.iter().any(|metric| packet_metrics.contains(metric)) {
+        packets(request, work, primary, &heartbeat, &mut result)?;
     }
-    reporter.tell();
+    reporter.report();
     Ok(Report { files: vec![], result: Some(Value::Object(result)), frames: 0, effort })
 }
 
@@ -63,29 +64,29 @@ fn measure(
     result: &mut Map<String, Value>,
 ) -> Result<(), MediaError> {
     let mut flow = context.flow(facts)?;
-    let own = super::own(facts)?;
+    let primary = super::primary_facts(facts)?;
     let mut observed =
-        observe(&mut flow, own, &request.metrics, context.heartbeat, Some(reporter))?;
-    // By FFmpeg's filters of the same names.
+        observe(&mut flow, primary, &request.metrics, context.heartbeat, Some(reporter))?;
+    // Measured by FFmpeg's filters of the same names.
     let by_filter = |metric: &Metric| metric.needs_reference() && *metric != Metric::Vmaf;
     let compared: Vec<Metric> = request.metrics.iter().copied().filter(by_filter).collect();
     if !compared.is_empty() {
-        let script = comparison(facts, &compared)?;
+        let filtergraph = comparison(facts, &compared)?;
         let peak = compare::peak(facts)?;
-        let watching = compared.iter().map(|metric| {
+        let collectors = compared.iter().map(|metric| {
             observed.add(*metric, Box::new(Comparison::new(*metric, request.per_frame, peak)))
         });
-        let watching: Vec<Shared> = watching.collect();
-        watch(&mut flow, script, watching, context.heartbeat, Some(reporter))?;
+        let collectors: Vec<SharedFindings> = collectors.collect();
+        add_observer(&mut flow, filtergraph, collectors, context.heartbeat, Some(reporter))?;
     }
     let scores = Arc::new(Mutex::new(None));
     let vmaf = request.metrics.contains(&Metric::Vmaf);
     if vmaf {
-        let beside = side_by_side(&mut flow, facts)?;
+        let comparison = side_by_side(&mut flow, facts)?;
         let (scores, heartbeat) = (Arc::clone(&scores), context.heartbeat);
-        flow.stage(move || {
-            let found = beside.run(heartbeat, |at| reporter.reach(at))?;
-            *scores.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+        flow.add_stage(move || {
+            let result = comparison.run(heartbeat, |at| reporter.set_position(at))?;
+            *scores.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
             Ok(())
         });
     }
@@ -94,16 +95,16 @@ fn measure(
     }
     flow.run(0)?;
     if let Some(scores) = scores.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        let mut told = quality::pooled(&scores)?;
+        let mut report = quality::pooled(&scores)?;
         if request.per_frame {
-            each_frame(&mut told, scores.iter().map(|score| json!(quality::rounded(*score))))?;
+            add_per_frame(&mut report, scores.iter().map(|score| json!(quality::rounded(*score))))?;
         }
-        result.insert(Metric::Vmaf.as_str().to_owned(), told);
+        result.insert(Metric::Vmaf.as_str().to_owned(), report);
     }
-    observed.tell(own.duration, result)
+    observed.insert_results(primary.duration, result)
 }
 
-/// A number that a filter wrote on a frame.
-fn number(frame: &frame::Frame, key: &str) -> Option<f64> {
+/// A number in the metadata that a filter added to a frame.
+fn metadata_number(frame: &frame::Frame, key: &str) -> Option<f64> {
     frame.metadata().get(key).and_then(|text| text.trim().parse().ok())
 }

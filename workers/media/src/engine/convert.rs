@@ -16,17 +16,17 @@ use ffmpeg_the_third::{Rational, Rescale, codec};
 
 use super::{
     TaskContext, Work,
-    charge::{self, Due},
-    copy::{self, Copying},
+    charge::{self, Meter, TaskCharge},
+    copy::{self, StreamCopy},
     encoder::{self, EncoderSettings},
     filtergraph::{AudioGraph, VideoGraph, cue_file, text_file},
     flow::Flow,
     frame_types::{self, FrameTypePlan},
     hardware_probe,
     mux::{Label, Mux},
-    passes::{self, Findings},
+    passes::{self, PassResults},
     progress::ProgressReporter,
-    target::Found,
+    target::QualityFound,
     track::{EncodedPacket, Track},
 };
 use crate::{
@@ -39,78 +39,87 @@ use crate::{
     verify::{self, Expected},
 };
 
-/// Packets that may wait for the muxer.
-const CODED: usize = 256;
+/// Packets that may be queued for the muxer.
+const PACKET_QUEUE_CAPACITY: usize = 256;
 
-/// Makes the output and verifies it.
+/// Converts the inputs to one output and verifies it.
 pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, MediaError> {
     let say = work.say;
     let heartbeat = Heartbeat::new(say);
     let context = TaskContext::new(work, &heartbeat);
     let facts = context.facts()?;
-    if let Some(own) = facts.first() {
-        say(ChildMessage::Facts(Box::new(own.clone())));
+    if let Some(primary) = facts.first() {
+        say(ChildMessage::Facts(Box::new(primary.clone())));
     }
-    let mut plan = planned(request, &facts, work)?;
+    let mut plan = resolve_plan(request, &facts, work)?;
     say(ChildMessage::Planned(Box::new(plan.clone())));
     let effort = Effort::of_plan(&plan, facts.first());
-    let due = Due { charged: effort.charged, folders: vec![], seek: plan.seek };
-    let (permit, meter) = charge::begin(due, &facts, work)?;
+    let task = TaskCharge {
+        charged: effort.charged,
+        is_limit: plan.duration_is_limit,
+        folders: vec![],
+        seek: plan.seek,
+    };
+    let (permit, meter) = charge::begin(task, &facts, work)?;
     let context = context.permitted(permit, meter);
     let reporter = ProgressReporter::new(say, plan.duration, passes::count(&plan));
     write_texts(&context, &plan)?;
-    let findings = passes::run(&context, &plan, &facts, &reporter)?;
-    let quality = findings.quality.clone();
+    let results = passes::run(&context, &plan, &facts, &reporter)?;
+    let quality = results.quality.clone();
     if let (Some(found), Some(video)) = (&quality, &mut plan.video) {
         video.quality.crf = Some(found.crf);
     }
-    let expected = encode(&context, &plan, &facts, findings, work.output, &reporter)?;
+    let expected = encode(&context, &plan, &facts, results, work.output, &reporter)?;
+    if context.meter.as_ref().is_some_and(Meter::has_no_output) && encodes(&plan) {
+        let detail = "nothing is left of the input: it ends before the part that `trim` keeps";
+        return Err(MediaError::input(detail.to_owned()));
+    }
     reporter.stage("verifying");
     let mut files = verify::verify(work.output, &plan, &expected)?;
     files.extend(sidecars(&context, &plan, work.output)?);
     Ok(Report { files, result: result(&plan.notes, quality, say), frames: expected.frames, effort })
 }
 
-/// What becomes of these inputs, and where.
-pub(super) fn planned(
+/// Resolves the plan of a request for these inputs, and assigns it to a device.
+pub(super) fn resolve_plan(
     request: &Convert,
     facts: &[MediaFacts],
     work: &Work<'_>,
 ) -> Result<Plan, MediaError> {
     let plan = ffapi_domain::media::plan(request, Some(facts), work.capabilities);
-    let mut plan = plan.map_err(super::refused)?;
+    let mut plan = plan.map_err(super::plan_rejected)?;
     if let Some(video) = &mut plan.video {
         let devices = &work.capabilities.devices;
         let Place { hardware, pool, .. } = work.place;
-        place(video, hardware, pool, devices, &mut plan.notes).map_err(super::refused)?;
+        place(video, hardware, pool, devices, &mut plan.notes).map_err(super::plan_rejected)?;
     }
-    work.holds(footprint_of_plan(&plan, facts))?;
+    work.check_memory(footprint_of_plan(&plan, facts))?;
     Ok(plan)
 }
 
-/// What the job answers beside its file.
+/// The result of the job, in addition to its files.
 fn result(
     notes: &[String],
-    quality: Option<Found>,
+    quality: Option<QualityFound>,
     say: &(dyn Fn(ChildMessage) + Sync),
 ) -> Option<serde_json::Value> {
-    let mut result = super::noted(notes, say);
+    let mut result = super::log_notes(notes, say);
     if let Some(found) = quality {
         let result = result.get_or_insert_with(|| serde_json::json!({}));
         if let Some(fields) = result.as_object_mut() {
-            fields.insert("quality".to_owned(), found.told);
+            fields.insert("quality".to_owned(), found.report);
         }
     }
     result
 }
 
-/// Puts the words that filters draw where they look for them.
+/// Writes the texts and subtitles that filters draw to the files that they read.
 fn write_texts(context: &TaskContext<'_>, plan: &Plan) -> Result<(), MediaError> {
     let failed = |error| MediaError::internal("the scratch folder", error);
     let filters = plan.video.iter().flat_map(|video| video.filters.iter().enumerate());
-    for (place, filter) in filters {
+    for (index, filter) in filters {
         if let VideoFilter::Text { text, .. } = filter {
-            fs::write(text_file(context.scratch, place), text).map_err(failed)?;
+            fs::write(text_file(context.scratch, index), text).map_err(failed)?;
         }
     }
     for (number, source) in plan.cues.iter().enumerate() {
@@ -129,7 +138,7 @@ fn read_cues(
     Cues::read(open::open(file, cues::role(source))?, source)
 }
 
-/// True if the faster scaler applies.
+/// True if the faster scaler (zscale) supports the source: 8-bit 4:2:0 with even sides.
 pub(super) fn is_planar(facts: &[MediaFacts], video: &VideoPlan) -> bool {
     let found = facts.get(video.source.input).and_then(MediaFacts::video);
     found.is_some_and(|(_, f)| {
@@ -142,8 +151,8 @@ pub(super) fn is_planar(facts: &[MediaFacts], video: &VideoPlan) -> bool {
     })
 }
 
-/// What a picture encoder is told beside the plan, when it works alone.
-pub(super) fn canvas<'a>(
+/// The default settings of a video encoder in addition to its plan, for a single pass.
+pub(super) fn encoder_settings<'a>(
     time_base: Rational,
     aspect: Rational,
     rate: Rational,
@@ -166,13 +175,13 @@ pub(super) fn canvas<'a>(
         statistics: None,
         scratch,
         threads: 0,
-        keys_on_demand: false,
+        forced_keyframes: false,
         frames: None,
     }
 }
 
-/// The name that the muxer writes to: with a place for a number where there is a file a picture.
-fn written(output: &Path, plan: &Plan) -> PathBuf {
+/// The path that the muxer writes to: with a number pattern if each frame is a file.
+fn muxer_path(output: &Path, plan: &Plan) -> PathBuf {
     if !plan.sequence {
         return output.to_owned();
     }
@@ -180,61 +189,64 @@ fn written(output: &Path, plan: &Plan) -> PathBuf {
     output.with_file_name(format!("{stem}-%06d.{}", plan.container.as_str()))
 }
 
-/// The pass that makes the file.
+/// The pass that encodes the output.
 fn encode(
     context: &TaskContext<'_>,
     plan: &Plan,
     facts: &[MediaFacts],
-    findings: Findings,
+    results: PassResults,
     output: &Path,
     reporter: &ProgressReporter<'_>,
 ) -> Result<Expected, MediaError> {
     let mut flow = context.flow(facts)?;
-    let mut mux = Mux::create(&written(output, plan), plan)?;
-    let (coded, to_mux) = sync_channel(CODED);
-    let mut maker = Maker {
+    let mut mux = Mux::create(&muxer_path(output, plan), plan)?;
+    let (encoded, to_mux) = sync_channel(PACKET_QUEUE_CAPACITY);
+    let mut builder = OutputBuilder {
         context,
         plan,
-        coded,
+        encoded,
         frames: Arc::new(AtomicU64::new(0)),
         counted: false,
-        findings,
+        results,
     };
     if let Some(video) = &plan.video {
-        maker.picture(&mut flow, &mut mux, video)?;
+        builder.add_video(&mut flow, &mut mux, video)?;
     }
     for (number, audio) in plan.audio.iter().enumerate() {
-        maker.sound(&mut flow, &mut mux, audio, number)?;
+        builder.add_audio(&mut flow, &mut mux, audio, number)?;
     }
     for subtitles in plan.subtitles.iter().filter(|subtitles| !subtitles.sidecar) {
-        maker.subtitles(&mut flow, &mut mux, subtitles)?;
+        builder.add_subtitles(&mut flow, &mut mux, subtitles)?;
     }
-    let Maker { coded, frames, counted, .. } = maker;
-    drop(coded);
-    mux.begin()?;
-    let pictures = plan.video.is_some();
-    flow.stage(move || mux.run(&to_mux, pictures, reporter));
+    let OutputBuilder { encoded, frames, counted, .. } = builder;
+    drop(encoded);
+    mux.write_header()?;
+    let has_video = plan.video.is_some();
+    flow.add_stage(move || mux.run(&to_mux, has_video, reporter));
     flow.run(plan.seek)?;
     let frames = frames.load(Ordering::Relaxed);
     if plan.sequence && frames > MAX_FILES {
-        let detail = format!("that would be over {MAX_FILES} pictures; trim it or lower its `fps`");
+        let detail = format!(
+            "that would be more than {MAX_FILES} images; trim the input or lower its `fps`"
+        );
         return Err(MediaError::new(ffapi_domain::job::FailureCode::Unsupported, detail));
     }
     Ok(Expected { frames, counted })
 }
 
-/// Puts the stages of one file together.
-struct Maker<'a, 'env> {
+/// Adds the stages of one output file to a flow.
+struct OutputBuilder<'a, 'env> {
     context: &'env TaskContext<'env>,
     plan: &'a Plan,
-    coded: SyncSender<EncodedPacket>,
+    encoded: SyncSender<EncodedPacket>,
     frames: Arc<AtomicU64>,
+    /// True if the number of frames is verified.
     counted: bool,
-    findings: Findings,
+    results: PassResults,
 }
 
-impl<'env> Maker<'_, 'env> {
-    fn picture(
+impl<'env> OutputBuilder<'_, 'env> {
+    fn add_video(
         &mut self,
         flow: &mut Flow<'env>,
         mux: &mut Mux,
@@ -246,26 +258,27 @@ impl<'env> Maker<'_, 'env> {
                 VideoFilter::Trim(window) => Some(*window),
                 _ => None,
             });
-            return self.copy(flow, mux, video.source, copy::kept(cuts), &label);
+            return self.add_copy(flow, mux, video.source, copy::kept_window(cuts), &label);
         }
         let planar = is_planar(flow.facts(), video);
-        let look = VideoGraph { plan: video, planar, scratch: self.context.scratch };
+        let graph = VideoGraph { plan: video, planar, scratch: self.context.scratch };
         let device = hardware_probe::open_device(video)?;
-        let palette = self.findings.palette.as_ref();
-        let (text, fed) = look.script();
-        let mut filtering = flow.filter_on(text, fed, palette, device.as_ref())?;
-        let (time_base, aspect, rate) = filtering.outcome()?;
-        let parameters = super::parameters(flow, video.source)?;
-        let mut wanted = canvas(time_base, aspect, rate, video, &parameters, self.context.scratch);
-        wanted.global_header = mux.wants_global_header();
-        wanted.frames = filtering.hardware_frames();
-        wanted.threads = self.context.threads;
+        let palette = self.results.palette.as_ref();
+        let (text, inputs) = graph.filtergraph();
+        let mut filtering = flow.filter_on(text, inputs, palette, device.as_ref())?;
+        let (time_base, aspect, rate) = filtering.output_timing()?;
+        let parameters = super::stream_parameters(flow, video.source)?;
+        let mut settings =
+            encoder_settings(time_base, aspect, rate, video, &parameters, self.context.scratch);
+        settings.global_header = mux.wants_global_header();
+        settings.frames = filtering.hardware_frames();
+        settings.threads = self.context.threads;
         if video.quality.two_pass {
-            wanted.pass = EncoderPass::Second;
-            wanted.statistics = self.findings.statistics.take();
+            settings.pass = EncoderPass::Second;
+            settings.statistics = self.results.statistics.take();
         }
-        let rate = wanted.rate;
-        let encoder = encoder::open_picture(video, wanted)?;
+        let rate = settings.rate;
+        let encoder = encoder::open_video(video, settings)?;
         let stream = mux.add(&encoder, Some(video.codec), time_base, rate, &label)?;
         self.counted = true;
         let track = Track {
@@ -273,28 +286,28 @@ impl<'env> Maker<'_, 'env> {
             encoder,
             time_base,
             stream,
-            coded: Some(self.coded.clone()),
-            picture: true,
-            limit: most_pictures(self.plan),
-            until: self.until(video, time_base),
-            keys_every: None,
+            encoded: Some(self.encoded.clone()),
+            is_video: true,
+            limit: max_frames(self.plan),
+            until: self.video_end(video, time_base),
+            keyframes_every: None,
             sent: Arc::clone(&self.frames),
-            seen_by: vec![],
-            cadence: FrameTypePlan::own(frame_types::is_heeded(video, flow.facts())),
+            observers: vec![],
+            frame_types: FrameTypePlan::new(frame_types::can_reuse(video, flow.facts())),
         };
         let heartbeat = self.context.heartbeat;
-        flow.stage(move || track.run(heartbeat, None).map(|_| ()));
+        flow.add_stage(move || track.run(heartbeat, None).map(|_| ()));
         Ok(())
     }
 
-    /// Where the picture ends, if only that says how long the last one stands.
-    fn until(&self, video: &VideoPlan, time_base: Rational) -> Option<i64> {
+    /// The end of the video, where only that determines the duration of the last frame.
+    fn video_end(&self, video: &VideoPlan, time_base: Rational) -> Option<i64> {
         let end = i64::try_from(self.plan.duration?).ok()?;
-        let varies = !video.constant_rate && !self.plan.container.is_images();
-        varies.then(|| end.rescale(super::MICROS, time_base))
+        let variable_rate = !video.constant_rate && !self.plan.container.is_images();
+        variable_rate.then(|| end.rescale(super::MICROS, time_base))
     }
 
-    fn sound(
+    fn add_audio(
         &mut self,
         flow: &mut Flow<'env>,
         mux: &mut Mux,
@@ -311,36 +324,36 @@ impl<'env> Maker<'_, 'env> {
                 AudioFilter::Trim(window) => Some(*window),
                 _ => None,
             });
-            return self.copy(flow, mux, audio.source, copy::kept(cuts), &label);
+            return self.add_copy(flow, mux, audio.source, copy::kept_window(cuts), &label);
         }
-        let kind = encoder::Kind::of(audio);
-        let gain = self.findings.gains.get(number).copied().flatten();
-        let mix = AudioGraph { plan: audio, sample_format: kind.format.name(), gain };
-        let mut filtering = flow.filter(mix.script(), None)?;
-        let encoder = encoder::open_sound(audio, mux.wants_global_header())?;
+        let format = encoder::AudioEncoder::of(audio).format;
+        let gain = self.results.gains.get(number).copied().flatten();
+        let graph = AudioGraph { plan: audio, sample_format: format.name(), gain };
+        let mut filtering = flow.filter(graph.filtergraph(), None)?;
+        let encoder = encoder::open_audio(audio, mux.wants_global_header())?;
         filtering.set_frame_size(crate::ffi::frame_size(&encoder));
-        let (time_base, ..) = filtering.outcome()?;
+        let (time_base, ..) = filtering.output_timing()?;
         let stream = mux.add(&encoder, None, time_base, None, &label)?;
         let track = Track {
             filtering,
             encoder,
             time_base,
             stream,
-            coded: Some(self.coded.clone()),
-            picture: false,
+            encoded: Some(self.encoded.clone()),
+            is_video: false,
             limit: None,
             until: None,
-            keys_every: None,
+            keyframes_every: None,
             sent: Arc::new(AtomicU64::new(0)),
-            seen_by: vec![],
-            cadence: FrameTypePlan::own(false),
+            observers: vec![],
+            frame_types: FrameTypePlan::new(false),
         };
         let heartbeat = self.context.heartbeat;
-        flow.stage(move || track.run(heartbeat, None).map(|_| ()));
+        flow.add_stage(move || track.run(heartbeat, None).map(|_| ()));
         Ok(())
     }
 
-    fn copy(
+    fn add_copy(
         &self,
         flow: &mut Flow<'env>,
         mux: &mut Mux,
@@ -357,24 +370,24 @@ impl<'env> Maker<'_, 'env> {
         let time_base = stream.time_base();
         let origin = input.start_time().unwrap_or(0).rescale(super::MICROS, time_base);
         let number = mux.add_copy(&stream, label)?;
-        let copying = Copying {
+        let copy = StreamCopy {
             packets,
-            coded: self.coded.clone(),
+            encoded: self.encoded.clone(),
             stream: number,
             time_base,
             origin,
             keep,
-            hides: self.plan.container.has_edit_list(),
+            has_edit_list: self.plan.container.has_edit_list(),
         };
         let heartbeat = self.context.heartbeat;
-        flow.stage(move || {
-            copying.run(heartbeat);
+        flow.add_stage(move || {
+            copy.run(heartbeat);
             Ok(())
         });
         Ok(())
     }
 
-    fn subtitles(
+    fn add_subtitles(
         &self,
         flow: &mut Flow<'env>,
         mux: &mut Mux,
@@ -385,19 +398,19 @@ impl<'env> Maker<'_, 'env> {
             Container::Mkv => codec::Id::ASS,
             _ => codec::Id::MOV_TEXT,
         };
-        // What comes behind the film would make it longer.
+        // Subtitles after the end of the video would make the output longer.
         let cues = read_cues(self.context, &plan.source)?.until(self.plan.duration);
         let label = Label { language: plan.language.clone(), title: None, default: false };
         let stream = mux.add_subtitles(codec, &cues.header(codec), &label)?;
-        let coded = self.coded.clone();
-        flow.stage(move || {
+        let encoded = self.encoded.clone();
+        flow.add_stage(move || {
             let time_base = Rational(1, 1_000);
-            for (mut packet, start, lasts) in cues.packets(codec) {
+            for (mut packet, start, duration) in cues.packets(codec) {
                 packet.set_pts(Some(start));
                 packet.set_dts(Some(start));
-                packet.set_duration(lasts);
+                packet.set_duration(duration);
                 packet.set_flags(codec::packet::Flags::KEY);
-                if coded.send(EncodedPacket { packet, stream, time_base }).is_err() {
+                if encoded.send(EncodedPacket { packet, stream, time_base }).is_err() {
                     break;
                 }
             }
@@ -407,14 +420,14 @@ impl<'env> Maker<'_, 'env> {
     }
 }
 
-/// A picture file without a number in its name takes one picture; more files than a job may list
-/// are not made only to be thrown away.
-fn most_pictures(plan: &Plan) -> Option<u64> {
-    let most = if plan.sequence { MAX_FILES.saturating_add(1) } else { 1 };
-    plan.container.is_images().then_some(most)
+/// The maximum number of frames of image outputs: 1 for a single file; for a sequence, one more
+/// than a job may list, which is enough to detect that there are too many.
+fn max_frames(plan: &Plan) -> Option<u64> {
+    let max = if plan.sequence { MAX_FILES.saturating_add(1) } else { 1 };
+    plan.container.is_images().then_some(max)
 }
 
-/// Writes the subtitles that stand beside the output.
+/// Writes the subtitle files that belong to the output.
 fn sidecars(
     context: &TaskContext<'_>,
     plan: &Plan,
@@ -435,8 +448,14 @@ fn sidecars(
     Ok(made)
 }
 
-/// Seconds, for a report.
+/// Microseconds as seconds, for reports.
 #[expect(clippy::cast_precision_loss, reason = "shown in seconds")]
 pub(super) fn seconds(micros: Micros) -> f64 {
     micros as f64 / 1_000_000.0
+}
+
+/// True if any track of the output is encoded, rather than copied.
+fn encodes(plan: &Plan) -> bool {
+    plan.video.iter().any(|video| video.codec != VideoCodec::Copy)
+        || plan.audio.iter().any(|audio| audio.codec != AudioCodec::Copy)
 }

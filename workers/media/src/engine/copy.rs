@@ -3,25 +3,26 @@ use std::sync::mpsc::SyncSender;
 use ffapi_domain::media::Window;
 use ffmpeg_the_third::{Rational, Rescale};
 
-use super::{MICROS, track::EncodedPacket, weighed};
+use super::{MICROS, packet_channel, track::EncodedPacket};
 use crate::heartbeat::Heartbeat;
 
-/// Passes on a stream's packets as they are, moved in time.
-pub(super) struct Copying {
-    pub(super) packets: weighed::Receiver,
-    pub(super) coded: SyncSender<EncodedPacket>,
+/// Forwards the packets of a stream without re-encoding, with shifted timestamps.
+pub(super) struct StreamCopy {
+    pub(super) packets: packet_channel::Receiver,
+    pub(super) encoded: SyncSender<EncodedPacket>,
     pub(super) stream: usize,
     pub(super) time_base: Rational,
     /// The container's first instant, in `time_base`.
     pub(super) origin: i64,
-    /// What is kept, in the input's time.
+    /// The part to keep, in the time of the input.
     pub(super) keep: Window,
-    /// True if packets before the cut may be kept for those after it: the container hides them.
-    pub(super) hides: bool,
+    /// True if packets before the cut are kept as references for those after it: the container
+    /// hides them by an edit list.
+    pub(super) has_edit_list: bool,
 }
 
-impl Copying {
-    /// Passes on until the packets or the window end, or nobody wants more.
+impl StreamCopy {
+    /// Forwards packets until the packets or the window end, or the receiver is closed.
     pub(super) fn run(self, heartbeat: &Heartbeat<'_>) {
         let time =
             |micros: u64| i64::try_from(micros).unwrap_or(i64::MAX).rescale(MICROS, self.time_base);
@@ -37,21 +38,21 @@ impl Copying {
             if end.is_some_and(|end| at >= end.saturating_sub(start)) {
                 return;
             }
-            if until <= 0 && self.keep.start > 0 && !self.hides {
+            if until <= 0 && self.keep.start > 0 && !self.has_edit_list {
                 continue;
             }
             packet.set_pts(pts);
             packet.set_dts(dts);
             let (stream, time_base) = (self.stream, self.time_base);
-            if self.coded.send(EncodedPacket { packet, stream, time_base }).is_err() {
+            if self.encoded.send(EncodedPacket { packet, stream, time_base }).is_err() {
                 return;
             }
         }
     }
 }
 
-/// The part of the input that a row of cuts leaves.
-pub(super) fn kept(cuts: impl Iterator<Item = Window>) -> Window {
+/// The part of the input that remains after a series of trims.
+pub(super) fn kept_window(cuts: impl Iterator<Item = Window>) -> Window {
     cuts.fold(Window { start: 0, end: None }, |kept, cut| {
         let end = cut.end.map(|end| kept.start.saturating_add(end));
         Window {

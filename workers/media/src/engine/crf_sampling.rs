@@ -1,4 +1,4 @@
-//! Encoding samples of a film, to know what the whole will take.
+//! Encodes samples of a video, to estimate the bitrate and quality of the whole.
 
 use std::sync::{
     Arc, PoisonError,
@@ -10,132 +10,131 @@ use ffapi_domain::media::{MediaFacts, Micros, VideoPlan, Window};
 
 use super::{
     TaskContext,
-    convert::{canvas, is_planar},
+    convert::{encoder_settings, is_planar},
     encoder,
     filtergraph::VideoGraph,
     frame_format::FrameFormat,
     frame_types::FrameTypePlan,
-    quality::every_core,
+    quality::core_count,
     quality_meter::QualityMeter,
     track::{EncodedPacket, Track},
 };
 use crate::MediaError;
 
-/// A film as short as this is its own sample.
-const WHOLE: Micros = 10_000_000;
+/// Up to this duration, the whole video is the sample.
+const MAX_WHOLE_DURATION: Micros = 10_000_000;
 
-/// How long each sample of a longer one is.
-const SAMPLE: Micros = 2_000_000;
+/// The duration of each sample of a longer video.
+const SAMPLE_DURATION: Micros = 2_000_000;
 
-/// The samples' places in an input of which `kept` is kept from `start` on: few and short, and
-/// spread.
-pub(super) fn samples(start: Micros, kept: Option<Micros>) -> Vec<Window> {
-    let whole = vec![Window { start, end: Some(start.saturating_add(WHOLE)) }];
-    let Some(kept) = kept.filter(|kept| *kept > WHOLE) else { return whole };
+/// The positions of the samples in an input of which `kept` microseconds are used from `start` on:
+/// a few short parts, evenly spread.
+pub(super) fn sample_windows(start: Micros, kept: Option<Micros>) -> Vec<Window> {
+    let whole = vec![Window { start, end: Some(start.saturating_add(MAX_WHOLE_DURATION)) }];
+    let Some(kept) = kept.filter(|kept| *kept > MAX_WHOLE_DURATION) else { return whole };
     let count = (kept / 20_000_000).clamp(3, 6);
-    let place = |number: u64| {
+    let window = |number: u64| {
         let middle = kept.saturating_mul(2 * number + 1) / (2 * count);
-        let start = start.saturating_add(middle).saturating_sub(SAMPLE / 2);
-        Window { start, end: Some(start.saturating_add(SAMPLE)) }
+        let start = start.saturating_add(middle).saturating_sub(SAMPLE_DURATION / 2);
+        Window { start, end: Some(start.saturating_add(SAMPLE_DURATION)) }
     };
-    (0..count).map(place).collect()
+    (0..count).map(window).collect()
 }
 
-/// What came of some samples.
+/// The totals of some encoded samples.
 #[derive(Debug, Default)]
-pub(super) struct Trial {
-    /// VMAF of each picture, where they were judged.
+pub(super) struct SampleStats {
+    /// VMAF of each frame; empty if it was not measured.
     pub(super) scores: Vec<f64>,
-    /// Bytes of the coded pictures.
+    /// Bytes of the encoded frames.
     pub(super) bytes: u64,
-    /// How many there were.
-    pub(super) pictures: u64,
+    /// Number of frames.
+    pub(super) frames: u64,
 }
 
-impl Trial {
+impl SampleStats {
     fn add(&mut self, other: Self) {
         self.scores.extend(other.scores);
         self.bytes = self.bytes.saturating_add(other.bytes);
-        self.pictures = self.pictures.saturating_add(other.pictures);
+        self.frames = self.frames.saturating_add(other.frames);
     }
 }
 
-/// Encodes the samples as planned, and looks at what became of them if they are `judged`.
-pub(super) fn attempt(
+/// Encodes the samples as planned, and measures their quality if `measure_vmaf`.
+pub(super) fn encode_samples(
     context: &TaskContext<'_>,
     video: &VideoPlan,
     facts: &[MediaFacts],
     samples: &[Window],
-    judged: bool,
-) -> Result<Trial, MediaError> {
-    let mut all = Trial::default();
+    measure_vmaf: bool,
+) -> Result<SampleStats, MediaError> {
+    let mut total = SampleStats::default();
     for window in samples {
-        all.add(sample(context, video, facts, *window, judged)?);
+        total.add(encode_sample(context, video, facts, *window, measure_vmaf)?);
     }
-    Ok(all)
+    Ok(total)
 }
 
-fn sample(
+fn encode_sample(
     context: &TaskContext<'_>,
     video: &VideoPlan,
     facts: &[MediaFacts],
     window: Window,
-    judged: bool,
-) -> Result<Trial, MediaError> {
+    measure_vmaf: bool,
+) -> Result<SampleStats, MediaError> {
     let mut flow = context.flow(facts)?;
     let planar = is_planar(facts, video);
-    let look = VideoGraph { plan: video, planar, scratch: context.scratch };
-    let mut filtering = flow.filter(look.sample(window), None)?;
-    let (time_base, aspect, rate) = filtering.outcome()?;
-    let parameters = super::parameters(&flow, video.source)?;
-    let mut canvas = canvas(time_base, aspect, rate, video, &parameters, context.scratch);
-    canvas.threads = context.threads;
-    let encoder = encoder::open_picture(video, canvas)?;
+    let graph = VideoGraph { plan: video, planar, scratch: context.scratch };
+    let mut filtering = flow.filter(graph.sample(window), None)?;
+    let (time_base, aspect, rate) = filtering.output_timing()?;
+    let parameters = super::stream_parameters(&flow, video.source)?;
+    let mut settings =
+        encoder_settings(time_base, aspect, rate, video, &parameters, context.scratch);
+    settings.threads = context.threads;
+    let encoder = encoder::open_video(video, settings)?;
     let shape = FrameFormat::of_plan(video, time_base, aspect, rate)?;
     let depth = if video.pixel_format.contains("10") { 10 } else { 8 };
-    let (given, made, judge) = if judged {
-        let (evidence, judge) =
-            QualityMeter::of(&encoder, shape.clone(), shape, depth, every_core());
-        (vec![evidence.given], Some(evidence.made), Some(judge))
+    let (observers, to_meter, meter) = if measure_vmaf {
+        let (inputs, meter) = QualityMeter::of(&encoder, shape.clone(), shape, depth, core_count());
+        (vec![inputs.original], Some(inputs.encoded), Some(meter))
     } else {
         (vec![], None, None)
     };
     let sent = Arc::new(AtomicU64::new(0));
     let bytes = Arc::new(AtomicU64::new(0));
-    let (coded, packets) = sync_channel::<EncodedPacket>(1);
+    let (encoded, packets) = sync_channel::<EncodedPacket>(1);
     let track = Track {
         filtering,
         encoder,
         time_base,
         stream: 0,
-        coded: Some(coded),
-        picture: true,
+        encoded: Some(encoded),
+        is_video: true,
         limit: None,
         until: None,
-        keys_every: None,
+        keyframes_every: None,
         sent: Arc::clone(&sent),
-        seen_by: given,
-        cadence: FrameTypePlan::own(false),
+        observers,
+        frame_types: FrameTypePlan::new(false),
     };
-    flow.stage(move || track.run(context.heartbeat, None).map(|_| ()));
-    let weighed = Arc::clone(&bytes);
-    flow.stage(move || {
-        for coded in packets {
-            weighed.fetch_add(coded.packet.size() as u64, Ordering::Relaxed);
-            if made.as_ref().is_some_and(|made| made.send(coded).is_err()) {
+    flow.add_stage(move || track.run(context.heartbeat, None).map(|_| ()));
+    let counter = Arc::clone(&bytes);
+    flow.add_stage(move || {
+        for packet in packets {
+            counter.fetch_add(packet.packet.size() as u64, Ordering::Relaxed);
+            if to_meter.as_ref().is_some_and(|meter| meter.send(packet).is_err()) {
                 break;
             }
         }
         Ok(())
     });
-    let verdict = judge.map(|judge| judge.sit(&mut flow, context.heartbeat)).transpose()?;
+    let scores = meter.map(|meter| meter.attach(&mut flow, context.heartbeat)).transpose()?;
     flow.run(window.start)?;
-    let scores = verdict.map(|verdict| {
-        std::mem::take(&mut *verdict.lock().unwrap_or_else(PoisonError::into_inner))
-    });
-    Ok(Trial {
+    let scores = scores
+        .map(|scores| std::mem::take(&mut *scores.lock().unwrap_or_else(PoisonError::into_inner)));
+    Ok(SampleStats {
         scores: scores.unwrap_or_default(),
         bytes: bytes.load(Ordering::Relaxed),
-        pictures: sent.load(Ordering::Relaxed),
+        frames: sent.load(Ordering::Relaxed),
     })
 }

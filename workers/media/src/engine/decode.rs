@@ -16,10 +16,10 @@ use super::{
     MICROS, again,
     frame_channel::FrameSender,
     frame_format::{FrameFormat, layout_name},
-    frame_types::Author,
-    weighed,
+    frame_types::SourceEncoder,
+    packet_channel,
 };
-use crate::{MediaError, decoders::is_offered, ffi, ffi::Input, heartbeat::Heartbeat};
+use crate::{MediaError, decoders::is_allowed_decoder, ffi, ffi::Input, heartbeat::Heartbeat};
 
 /// One stream's decoder.
 pub(super) struct Decode {
@@ -29,24 +29,25 @@ pub(super) struct Decode {
     time_base: Rational,
     /// The container's first instant, which counts as 0, in `time_base`.
     origin: i64,
-    /// Where the stream should end, as the input says; in microseconds.
+    /// Where the stream ends according to the input, in microseconds.
     expected_end: Option<i64>,
+    /// "audio" or "video", for messages.
     kind: &'static str,
-    /// Who decided what kinds its pictures have.
-    author: Author,
-    /// When the newest frame begins, in microseconds, and how long it lasts.
+    /// What is known of the encoder that chose its frame types.
+    source_encoder: SourceEncoder,
+    /// Start and duration of the newest frame, in microseconds.
     last: Option<(i64, i64)>,
 }
 
-/// How far a time may go back: what a muxer rounds.
-const GOES_BACK: i64 = 1_000_000;
+/// How far timestamps may go back, in microseconds: muxers round them.
+const MAX_BACKWARD_JUMP: i64 = 1_000_000;
 
 fn seconds(micros: i64) -> String {
     format!("{:.1}", Duration::from_micros(micros.unsigned_abs()).as_secs_f64())
 }
 
-/// What may be missing at the end of a stream that is whole.
-const SLACK: i64 = 250_000;
+/// What may be missing at the end of an intact stream, in microseconds.
+const END_TOLERANCE: i64 = 250_000;
 
 impl Decode {
     /// Opens the decoder of a stream.
@@ -57,7 +58,7 @@ impl Decode {
         threads: u16,
     ) -> Result<Self, MediaError> {
         let kind = match facts.detail {
-            StreamDetail::Audio(_) => "sound",
+            StreamDetail::Audio(_) => "audio",
             _ => "video",
         };
         let unreadable = |error: ffmpeg::Error| {
@@ -67,26 +68,28 @@ impl Decode {
         let stream = input.context.stream(index);
         let stream = stream.ok_or_else(|| unreadable(ffmpeg::Error::StreamNotFound))?;
         let time_base = stream.time_base();
-        let parameters = ffi::own_parameters(&stream).map_err(unreadable)?;
-        if let Some(decoder) = decoder::find(parameters.id()).filter(|d| !is_offered(d.name())) {
+        let parameters = ffi::copy_parameters(&stream).map_err(unreadable)?;
+        if let Some(decoder) =
+            decoder::find(parameters.id()).filter(|d| !is_allowed_decoder(d.name()))
+        {
             let detail = format!(
-                "the input's {kind} is coded in `{}`, which is not decoded here; convert it to a \
-                 common codec first",
+                "the codec of the input's {kind}, `{}`, is not supported; convert it to a common \
+                 codec first",
                 decoder.name()
             );
             return Err(MediaError::new(FailureCode::Unsupported, detail));
         }
-        if ffi::declared_format(&parameters) < 0 {
-            let detail = format!("the input's {kind} holds nothing that can be decoded");
+        if ffi::raw_format(&parameters) < 0 {
+            let detail = format!("the input's {kind} contains nothing that can be decoded");
             return Err(MediaError::input(detail));
         }
         let mut context = codec::Context::from_parameters(parameters).map_err(unreadable)?;
-        let threads = if kind == "sound" { 1 } else { threads };
+        let threads = if kind == "audio" { 1 } else { threads };
         ffi::prepare_decoder(&mut context, time_base, threads).map_err(unreadable)?;
         let (decoder, shape) = match &facts.detail {
             StreamDetail::Audio(_) => {
                 let opened = context.decoder().audio().map_err(unreadable)?;
-                let shape = FrameFormat::Sound {
+                let shape = FrameFormat::Audio {
                     rate: opened.rate(),
                     format: opened.format(),
                     layout: layout_name(&opened.ch_layout()),
@@ -96,20 +99,20 @@ impl Decode {
             }
             StreamDetail::Video(facts) => {
                 let decoder = context.decoder();
-                // FFmpeg's own decoders of these do not see what makes them see-through.
-                let special = match parameters_name(input, index) {
+                // FFmpeg's own decoders of these codecs ignore the alpha channel.
+                let alpha_decoder = match codec_name(input, index) {
                     Some("vp9") if facts.alpha => decoder::find_by_name("libvpx-vp9"),
                     Some("vp8") if facts.alpha => decoder::find_by_name("libvpx"),
                     _ => None,
                 };
-                let alpha = special.is_some();
-                let opened = match special {
+                let alpha = alpha_decoder.is_some();
+                let opened = match alpha_decoder {
                     Some(codec) => decoder.open_as(codec).and_then(decoder::Opened::video),
                     None => decoder.video(),
                 }
                 .map_err(unreadable)?;
                 let part = |n: u32| i32::try_from(n).unwrap_or(1);
-                let shape = FrameFormat::Picture {
+                let shape = FrameFormat::Video {
                     width: opened.width(),
                     height: opened.height(),
                     format: if alpha { ffmpeg::format::Pixel::YUVA420P } else { opened.format() },
@@ -123,68 +126,69 @@ impl Decode {
                 return Err(unreadable(ffmpeg::Error::DecoderNotFound));
             }
         };
-        let told = input.duration();
-        let own = Some(stream.duration()).filter(|duration| *duration > 0 && told.is_some());
-        // Without its own length, only the sole stream must be as long as the container.
-        let sole = input.context.streams().count() == 1;
-        let whole = told.filter(|_| sole);
+        let container = input.duration();
+        let own = Some(stream.duration()).filter(|duration| *duration > 0 && container.is_some());
+        // The duration of the container applies to a stream without its own only if it is the only
+        // one.
+        let only = input.context.streams().count() == 1;
+        let container = container.filter(|_| only);
         Ok(Self {
             source,
             shape,
             decoder,
             time_base,
             origin: input.start_time().unwrap_or(0).rescale(MICROS, time_base),
-            expected_end: own.map(|duration| duration.rescale(time_base, MICROS)).or(whole),
+            expected_end: own.map(|duration| duration.rescale(time_base, MICROS)).or(container),
             kind,
-            author: Author::default(),
+            source_encoder: SourceEncoder::default(),
             last: None,
         })
     }
 
-    pub(super) const fn is_sound(&self) -> bool {
-        matches!(self.shape, FrameFormat::Sound { .. })
+    pub(super) const fn is_audio(&self) -> bool {
+        matches!(self.shape, FrameFormat::Audio { .. })
     }
 
-    /// Counts a frame's time from the container's first instant; one without a time follows the
-    /// one before it. Answers when it begins and ends, in microseconds.
-    pub(super) fn place_in_time(&mut self, frame: &mut frame::Frame) -> (i64, i64) {
-        let told = frame.timestamp().map(|pts| pts.saturating_sub(self.origin));
-        let next = self.last.map_or(0, |(at, lasts)| at.saturating_add(lasts));
+    /// Sets a frame's timestamp relative to the container's first instant; a frame without one
+    /// follows the frame before it. Returns its start and end, in microseconds.
+    pub(super) fn assign_time(&mut self, frame: &mut frame::Frame) -> (i64, i64) {
+        let stated = frame.timestamp().map(|pts| pts.saturating_sub(self.origin));
+        let next = self.last.map_or(0, |(at, duration)| at.saturating_add(duration));
         let guess = || match &self.shape {
-            FrameFormat::Picture { rate, .. } if rate.numerator() > 0 => {
+            FrameFormat::Video { rate, .. } if rate.numerator() > 0 => {
                 i64::from(rate.denominator()).saturating_mul(1_000_000)
                     / i64::from(rate.numerator())
             }
-            FrameFormat::Picture { .. } => 40_000,
-            FrameFormat::Sound { rate, .. } => {
+            FrameFormat::Video { .. } => 40_000,
+            FrameFormat::Audio { rate, .. } => {
                 let samples = i64::try_from(ffi::samples(frame)).unwrap_or(0);
                 samples.saturating_mul(1_000_000) / i64::from((*rate).max(1))
             }
         };
-        let at = told.map_or(next, |pts| pts.rescale(self.time_base, MICROS));
-        // A frame that does not say it lasts about as long as the one before it did.
-        let lasts = match self.last {
-            _ if self.is_sound() => guess(),
-            _ if let Some(told) = ffi::lasts(frame, self.time_base) => {
-                told.rescale(self.time_base, MICROS)
+        let at = stated.map_or(next, |pts| pts.rescale(self.time_base, MICROS));
+        // A frame that states no duration lasts about as long as the one before it.
+        let duration = match self.last {
+            _ if self.is_audio() => guess(),
+            _ if let Some(duration) = ffi::lasts(frame, self.time_base) => {
+                duration.rescale(self.time_base, MICROS)
             }
-            Some((last, _)) if at > last && matches!(self.shape, FrameFormat::Picture { .. }) => {
+            Some((last, _)) if at > last && matches!(self.shape, FrameFormat::Video { .. }) => {
                 at.saturating_sub(last)
             }
             _ => guess(),
         };
-        self.last = Some((at, lasts));
-        frame.set_pts(Some(told.unwrap_or_else(|| next.rescale(MICROS, self.time_base))));
-        (at, at.saturating_add(lasts))
+        self.last = Some((at, duration));
+        frame.set_pts(Some(stated.unwrap_or_else(|| next.rescale(MICROS, self.time_base))));
+        (at, at.saturating_add(duration))
     }
 
-    /// Two recordings in one file: what comes second would be lost, or all of it out of step.
+    /// Rejects files that concatenate recordings: the second would be lost, or out of sync.
     fn check_order(&self, before: Option<(i64, i64)>, at: i64) -> Result<(), MediaError> {
-        match before.filter(|(last, _)| last.saturating_sub(at) > GOES_BACK) {
+        match before.filter(|(last, _)| last.saturating_sub(at) > MAX_BACKWARD_JUMP) {
             None => Ok(()),
             Some((last, _)) => Err(MediaError::input(format!(
-                "the times of the input's {} go back from {} s to {} s: it is made of several \
-                 recordings; send each by itself, and join them by `concat`",
+                "the timestamps of the input's {} go back from {} s to {} s: it consists of \
+                 several recordings; send each separately, and join them by `concat`",
                 self.kind,
                 seconds(last),
                 seconds(at)
@@ -197,11 +201,12 @@ impl Decode {
             return Err(MediaError::input(format!("the input's {} cannot be decoded", self.kind)));
         };
         let Some(expected) = self.expected_end else { return Ok(()) };
-        if expected.saturating_sub(end) <= SLACK.max(expected / 50) {
+        if expected.saturating_sub(end) <= END_TOLERANCE.max(expected / 50) {
             return Ok(());
         }
         Err(MediaError::input(format!(
-            "the input is cut off or damaged: its {} ends after {} s of {} s; send it again whole",
+            "the input is cut off or damaged: its {} ends after {} s of {} s; send the complete \
+             file",
             self.kind,
             seconds(end),
             seconds(expected)
@@ -213,43 +218,43 @@ impl Decode {
     }
 }
 
-/// A decoder and the packets that it is still to be given.
+/// A decoder and the packets that it reads.
 pub(super) struct Decoding {
     decode: Decode,
-    packets: weighed::Receiver,
-    /// Where what was decoded so far ends, in microseconds.
+    packets: packet_channel::Receiver,
+    /// End of what was decoded so far, in microseconds.
     end: Option<i64>,
     drained: bool,
-    /// Told for how long the samples last that were made, in microseconds.
-    sound: Option<Arc<AtomicU64>>,
+    /// Counts the duration of the decoded audio samples, in microseconds.
+    audio_counter: Option<Arc<AtomicU64>>,
 }
 
 impl Decoding {
-    /// One that counts the samples that it makes, if it is of sound and somebody wants to know.
+    /// A decoder that adds the duration of its samples to `audio_counter`, if there is one.
     pub(super) const fn new(
         decode: Decode,
-        packets: weighed::Receiver,
-        sound: Option<Arc<AtomicU64>>,
+        packets: packet_channel::Receiver,
+        audio_counter: Option<Arc<AtomicU64>>,
     ) -> Self {
-        Self { decode, packets, end: None, drained: false, sound }
+        Self { decode, packets, end: None, drained: false, audio_counter }
     }
 
-    /// Decodes until the input ends or nobody wants more frames.
+    /// Decodes until the input ends or all receivers are closed.
     pub(super) fn run(
         mut self,
-        mut wanted: Vec<FrameSender>,
+        mut senders: Vec<FrameSender>,
         heartbeat: &Heartbeat<'_>,
     ) -> Result<(), MediaError> {
-        while !wanted.is_empty() {
+        while !senders.is_empty() {
             let Some(frame) = self.next(heartbeat)? else { break };
-            let last = wanted.pop();
-            wanted.retain(|sender| sender.show(&frame));
-            wanted.extend(last.filter(|sender| sender.give(frame)));
+            let last = senders.pop();
+            senders.retain(|sender| sender.send_shared(&frame));
+            senders.extend(last.filter(|sender| sender.send(frame)));
         }
         Ok(())
     }
 
-    /// The next frame; none at the end, if that is where it should be.
+    /// The next frame; `None` at the end. Fails if the stream ends before its stated duration.
     pub(super) fn next(
         &mut self,
         heartbeat: &Heartbeat<'_>,
@@ -259,13 +264,13 @@ impl Decoding {
             match self.decode.decoder.receive_frame(&mut frame) {
                 Ok(()) => {
                     let before = self.decode.last;
-                    self.decode.author.look(&mut frame);
-                    let (at, until) = self.decode.place_in_time(&mut frame);
+                    self.decode.source_encoder.inspect(&mut frame);
+                    let (at, until) = self.decode.assign_time(&mut frame);
                     self.decode.check_order(before, at)?;
-                    if let Some(sound) = &self.sound {
-                        let lasts =
-                            ffi::lasts(&frame, MICROS).and_then(|lasts| lasts.try_into().ok());
-                        sound.fetch_add(lasts.unwrap_or(0), Ordering::Relaxed);
+                    if let Some(counter) = &self.audio_counter {
+                        let duration =
+                            ffi::lasts(&frame, MICROS).and_then(|time| time.try_into().ok());
+                        counter.fetch_add(duration.unwrap_or(0), Ordering::Relaxed);
                     }
                     self.end = Some(self.end.map_or(until, |end| end.max(until)));
                     return Ok(Some(frame));
@@ -279,7 +284,7 @@ impl Decoding {
         self.decode.check_end(self.end).map(|()| None)
     }
 
-    /// Gives the decoder its next packet, or its end.
+    /// Sends the decoder its next packet, or the end of the stream.
     fn feed(&mut self, heartbeat: &Heartbeat<'_>) -> Result<(), MediaError> {
         heartbeat.beat();
         let Some(packet) = self.packets.next() else {
@@ -287,7 +292,7 @@ impl Decoding {
             return Ok(());
         };
         match self.decode.decoder.send_packet(&packet) {
-            // A damaged packet is skipped; the end of the stream tells whether that mattered.
+            // A damaged packet is skipped; the check of the stream's end detects what is missing.
             Ok(()) | Err(ffmpeg::Error::InvalidData) => Ok(()),
             Err(error) if again(error) => Ok(()),
             Err(error) => Err(self.decode.failed(error)),
@@ -295,6 +300,6 @@ impl Decoding {
     }
 }
 
-fn parameters_name(input: &Input, stream: usize) -> Option<&'static str> {
+fn codec_name(input: &Input, stream: usize) -> Option<&'static str> {
     Some(input.context.stream(stream)?.parameters().id().name())
 }

@@ -3,57 +3,57 @@ use std::collections::BTreeMap;
 use ffapi_domain::media::Micros;
 use ffmpeg_the_third::{Packet, Rational, Rescale, media};
 
-use super::{MICROS, again, weighed};
+use super::{MICROS, again, packet_channel};
 use crate::{
     MediaError,
     ffi::{self, Input},
 };
 
-/// Who takes a stream's packets. A stream may have several takers.
-pub(super) struct Wanted {
+/// A channel that receives the packets of a stream. A stream may have several sinks.
+pub(super) struct PacketSink {
     pub(super) stream: usize,
-    pub(super) to: weighed::Sender,
+    pub(super) to: packet_channel::Sender,
 }
 
-/// Reads packets and hands each to the stages that want its stream, until no stage wants more.
-/// `count` is given what was read so far.
+/// Reads packets and sends each to the sinks of its stream, until the input ends or all sinks are
+/// closed. `count` is called with the total that was read so far.
 ///
 /// # Errors
-/// When `count` says that this is more than there may be.
+/// The errors of `count`.
 pub(super) fn run(
     input: &mut Input,
-    mut wanted: Vec<Wanted>,
+    mut sinks: Vec<PacketSink>,
     count: impl Fn(Reading) -> Result<(), MediaError>,
 ) -> Result<(), MediaError> {
     let mut clock = Clock::of(input);
     let streams = input.context.streams().count();
-    for index in (0..streams).filter(|index| !wanted.iter().any(|want| want.stream == *index)) {
+    for index in (0..streams).filter(|index| !sinks.iter().any(|sink| sink.stream == *index)) {
         input.discard(index);
     }
-    while !wanted.is_empty() {
+    while !sinks.is_empty() {
         let mut packet = Packet::empty();
         match packet.read(&mut input.context) {
             Ok(()) => {}
             Err(error) if again(error) => continue,
-            // Damage ends the reading as the end does; the stages notice what is missing.
+            // Damaged data ends the loop like the end of file; the stages detect what is missing.
             Err(_) => break,
         }
         let index = packet.stream();
-        let takers = wanted.iter().filter(|want| want.stream == index).count();
-        if takers > 0 {
+        let receivers = sinks.iter().filter(|sink| sink.stream == index).count();
+        if receivers > 0 {
             count(clock.read(&packet))?;
         }
-        let mut left = takers;
+        let mut left = receivers;
         let mut packet = Some(packet);
-        wanted.retain(|want| {
-            if want.stream != index {
+        sinks.retain(|sink| {
+            if sink.stream != index {
                 return true;
             }
             left = left.saturating_sub(1);
-            let given = if left == 0 { packet.take() } else { packet.clone() };
-            given.is_some_and(|packet| want.to.send(packet))
+            let packet = if left == 0 { packet.take() } else { packet.clone() };
+            packet.is_some_and(|packet| sink.to.send(packet))
         });
-        if takers > 0 && !wanted.iter().any(|want| want.stream == index) {
+        if receivers > 0 && !sinks.iter().any(|sink| sink.stream == index) {
             input.discard(index);
         }
     }
@@ -63,52 +63,54 @@ pub(super) fn run(
 /// How much was read of an input.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Reading {
-    /// Media time of the stream of which most was read, as far as it is shown.
+    /// Media time of the stream that was read furthest, without packets that are not presented.
     pub(crate) time: Micros,
-    /// Media time of its pictures, shown or not, each of which counts as a moment at the least, whatever
-    /// times a file gives them.
-    pub(crate) pictures: Micros,
-    /// Media time of its sound, heard or not.
-    pub(crate) sound: Micros,
+    /// Media time of its video, presented or not; each frame counts at least `MIN_FRAME_DURATION`,
+    /// since timestamps in a file may be false.
+    pub(crate) video: Micros,
+    /// Media time of its audio, presented or not.
+    pub(crate) audio: Micros,
 }
 
-/// Media time that passes while packets are read, whatever their times begin with.
+/// Measures the media time of the packets that are read, whatever their first timestamps are.
 pub(crate) struct Clock {
-    streams: Vec<Pace>,
-    /// By stream.
-    read: BTreeMap<usize, Read>,
+    streams: Vec<StreamTiming>,
+    /// By stream index.
+    read: BTreeMap<usize, StreamRead>,
     reading: Reading,
 }
 
-/// How a stream's packets follow each other.
+/// How the packets of a stream are timed.
 #[derive(Debug, Clone, Copy)]
-struct Pace {
+struct StreamTiming {
     base: Rational,
-    /// How long a packet lasts that does not say it.
+    /// Duration of a packet that states none.
     packet: Micros,
     kind: media::Type,
 }
 
 /// What was read of one stream.
 #[derive(Debug, Default)]
-struct Read {
-    /// When the newest packet is decoded, in the stream's time base.
+struct StreamRead {
+    /// Decoding time of the newest packet, in the time base of the stream.
     newest: Option<i64>,
+    /// Media time of the packets that are presented.
     shown: Micros,
+    /// Media time of all packets.
     counted: Micros,
 }
 
-/// What a gap between two packets counts at most, in microseconds.
-const GAP: Micros = 10_000_000;
-/// What a picture counts at least: no camera of people's own takes more than 240 a second.
-const PICTURE: Micros = 1_000_000 / 240;
+/// The most that a gap between two packets counts, in microseconds.
+const MAX_PACKET_GAP: Micros = 10_000_000;
+/// The least that a video frame counts: consumer cameras take at most 240 frames per second.
+const MIN_FRAME_DURATION: Micros = 1_000_000 / 240;
 
 impl Clock {
     pub(crate) fn of(input: &Input) -> Self {
         let streams = input.context.streams().map(|stream| {
             let rate = stream.avg_frame_rate();
             let frame = if rate.numerator() > 0 { 1.rescale(rate.invert(), MICROS) } else { 0 };
-            Pace {
+            StreamTiming {
                 base: stream.time_base(),
                 packet: Micros::try_from(frame).unwrap_or(0),
                 kind: stream.parameters().medium(),
@@ -117,33 +119,33 @@ impl Clock {
         Self { streams: streams.collect(), read: BTreeMap::new(), reading: Reading::default() }
     }
 
-    /// Takes in one packet; answers what was read so far.
+    /// Counts one packet; returns the total that was read so far.
     pub(crate) fn read(&mut self, packet: &Packet) -> Reading {
         let index = packet.stream();
-        let Some(pace) = self.streams.get(index).copied() else { return self.reading };
-        let micros = |time: i64| Micros::try_from(time.rescale(pace.base, MICROS)).unwrap_or(0);
-        let own = if packet.duration() > 0 { micros(packet.duration()) } else { pace.packet };
+        let Some(timing) = self.streams.get(index).copied() else { return self.reading };
+        let micros = |time: i64| Micros::try_from(time.rescale(timing.base, MICROS)).unwrap_or(0);
+        let own = if packet.duration() > 0 { micros(packet.duration()) } else { timing.packet };
         let at = packet.dts().or(packet.pts());
         let read = self.read.entry(index).or_default();
         let passed = match (at, read.newest) {
             (Some(at), Some(before)) => micros(at.saturating_sub(before)),
-            // The first, or one without a time.
+            // The first packet, or one without a timestamp.
             (Some(_), None) | (None, _) => own,
         };
-        let passed = passed.min(GAP);
+        let passed = passed.min(MAX_PACKET_GAP);
         read.newest = at.or(read.newest);
         if !ffi::is_discarded(packet) {
             read.shown = read.shown.saturating_add(passed);
         }
         self.reading.time = self.reading.time.max(read.shown);
-        match pace.kind {
+        match timing.kind {
             media::Type::Video => {
-                read.counted = read.counted.saturating_add(passed.max(PICTURE));
-                self.reading.pictures = self.reading.pictures.max(read.counted);
+                read.counted = read.counted.saturating_add(passed.max(MIN_FRAME_DURATION));
+                self.reading.video = self.reading.video.max(read.counted);
             }
             media::Type::Audio => {
                 read.counted = read.counted.saturating_add(passed);
-                self.reading.sound = self.reading.sound.max(read.counted);
+                self.reading.audio = self.reading.audio.max(read.counted);
             }
             _ => {}
         }
@@ -151,60 +153,60 @@ impl Clock {
     }
 }
 
-/// Goes to the keyframe before the first instant that is needed.
+/// Seeks to the keyframe before the first instant that is needed; `seek` is in microseconds.
 pub(super) fn seek(input: &mut Input, seek: u64) -> Result<(), MediaError> {
     if seek == 0 {
         return Ok(());
     }
     let start = input.start_time().unwrap_or(0);
     let target = start.saturating_add(i64::try_from(seek).unwrap_or(i64::MAX));
-    if finds_keyframes(input) {
-        return go(input, target);
+    if has_keyframe_index(input) {
+        return seek_to(input, target);
     }
-    // These go to any packet: so far back that a keyframe comes in time.
-    for back in FURTHER {
+    // The other containers seek to any packet: step back until a keyframe comes in time.
+    for back in SEEK_BACK_STEPS {
         let from = target.saturating_sub(back);
         if from <= start {
             break;
         }
-        go(input, from)?;
-        if has_a_key_by(input, target) {
-            return go(input, from);
+        seek_to(input, from)?;
+        if has_keyframe_before(input, target) {
+            return seek_to(input, from);
         }
     }
-    go(input, start)
+    seek_to(input, start)
 }
 
-/// How far back a keyframe is looked for, in microseconds.
-const FURTHER: [i64; 4] = [3_000_000, 12_000_000, 60_000_000, 300_000_000];
+/// How far before the target a keyframe is searched, in microseconds.
+const SEEK_BACK_STEPS: [i64; 4] = [3_000_000, 12_000_000, 60_000_000, 300_000_000];
 
-/// False for containers whose only index is the order of their packets.
-fn finds_keyframes(input: &Input) -> bool {
+/// False for containers without an index of keyframes.
+fn has_keyframe_index(input: &Input) -> bool {
     !matches!(input.context.format().name(), "mpegts" | "mpeg")
 }
 
-fn go(input: &mut Input, to: i64) -> Result<(), MediaError> {
-    let sought = input.context.seek(to, ..=to);
-    sought.map_err(|error| MediaError::input(format!("the input cannot be searched: {error}")))
+fn seek_to(input: &mut Input, to: i64) -> Result<(), MediaError> {
+    let result = input.context.seek(to, ..=to);
+    result.map_err(|error| MediaError::input(format!("seeking in the input failed: {error}")))
 }
 
-/// True if every picture stream that comes before an instant begins with a keyframe by then.
-fn has_a_key_by(input: &mut Input, instant: i64) -> bool {
-    let pictures: Vec<(usize, Rational)> = input
+/// True if a keyframe of every video stream comes before `instant`.
+fn has_keyframe_before(input: &mut Input, instant: i64) -> bool {
+    let videos: Vec<(usize, Rational)> = input
         .context
         .streams()
         .filter(|stream| stream.parameters().medium() == media::Type::Video)
         .map(|stream| (stream.index(), stream.time_base()))
         .collect();
-    let mut lacking = pictures.clone();
-    while !lacking.is_empty() {
+    let mut missing = videos.clone();
+    while !missing.is_empty() {
         let mut packet = Packet::empty();
         match packet.read(&mut input.context) {
             Ok(()) => {}
             Err(error) if again(error) => continue,
             Err(_) => return false,
         }
-        let Some((_, base)) = pictures.iter().find(|(index, _)| *index == packet.stream()) else {
+        let Some((_, base)) = videos.iter().find(|(index, _)| *index == packet.stream()) else {
             continue;
         };
         let at = packet.pts().or(packet.dts()).map(|at| at.rescale(*base, MICROS));
@@ -212,7 +214,7 @@ fn has_a_key_by(input: &mut Input, instant: i64) -> bool {
             return false;
         }
         if packet.is_key() {
-            lacking.retain(|(index, _)| *index != packet.stream());
+            missing.retain(|(index, _)| *index != packet.stream());
         }
     }
     true

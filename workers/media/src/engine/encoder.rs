@@ -1,19 +1,20 @@
-//! Encoders, opened as a plan wants them.
+//! Encoders, opened with the settings of a plan.
 
+mod audio;
 mod hardware;
-mod picture;
-mod sound;
+mod video;
 
 use ffmpeg_the_third::{self as ffmpeg, Dictionary};
 
 pub(super) use self::{
-    picture::{EncoderSettings, open as open_picture},
-    sound::{Kind, open as open_sound},
+    audio::{AudioEncoder, open as open_audio},
+    video::{EncoderSettings, open as open_video},
 };
 use crate::MediaError;
 
-/// FFmpeg leaves what it did not understand: a setting must never be dropped in silence.
-fn all_understood(options: &Dictionary) -> Result<(), MediaError> {
+/// Fails if FFmpeg left an option in `options`, because it did not recognize it: no option may be
+/// ignored silently.
+fn check_all_consumed(options: &Dictionary) -> Result<(), MediaError> {
     match options.iter().next() {
         Some((name, _)) => Err(MediaError::internal("the encoder does not know", name)),
         None => Ok(()),

@@ -1,38 +1,38 @@
-//! Filter chains in FFmpeg's own syntax: made of our names, our paths and numbers only.
+//! Filter graphs in FFmpeg's syntax: composed only of our own names, our own paths, and numbers.
 
 use ffapi_domain::media::{Micros, Source, Window};
 
-mod picture;
-mod sound;
+mod audio;
+mod video;
 
 pub(super) use self::{
-    picture::{VideoGraph, cue_file, motion_file, text_file, tonemap, turned},
-    sound::{AudioGraph, Gain},
+    audio::{AudioGraph, Gain},
+    video::{VideoGraph, cue_file, motion_file, rotation_filters, text_file, tonemap},
 };
 
-/// A graph's text, and the streams that it is fed, in the order of its `in0`, `in1`, ….
+/// Builds the description of a graph, and the list of its inputs in the order `in0`, `in1`, ….
 #[derive(Debug, Default)]
-pub(super) struct Script {
+pub(super) struct GraphBuilder {
     parts: Vec<String>,
-    /// What each input of the graph is fed.
-    pub(super) feeds: Vec<Fed>,
+    /// The source of each input of the graph.
+    pub(super) inputs: Vec<GraphInput>,
     labels: usize,
 }
 
-/// What an input of a graph is fed.
+/// The source of an input of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fed {
-    /// A stream of an input.
+pub(super) enum GraphInput {
+    /// A stream of an input file.
     Stream(Source),
-    /// The palette that a pass before found.
+    /// The palette that an earlier pass generated.
     Palette,
 }
 
-impl Script {
-    /// Names a new input of the graph.
-    fn feed(&mut self, fed: Fed) -> String {
-        let label = format!("[in{}]", self.feeds.len());
-        self.feeds.push(fed);
+impl GraphBuilder {
+    /// Adds an input of the graph; returns its label.
+    fn add_input(&mut self, input: GraphInput) -> String {
+        let label = format!("[in{}]", self.inputs.len());
+        self.inputs.push(input);
         label
     }
 
@@ -41,7 +41,8 @@ impl Script {
         format!("[m{}]", self.labels)
     }
 
-    /// Adds a chain from `from`; answers the name of what comes out.
+    /// Adds a chain of filters to `from`, or the filter `empty` if there are none; returns the
+    /// label of its output.
     fn chain(&mut self, from: &str, filters: &[String], empty: &str) -> String {
         let to = self.label();
         let filters = if filters.is_empty() { empty.to_owned() } else { filters.join(",") };
@@ -49,14 +50,14 @@ impl Script {
         to
     }
 
-    /// The whole text; what comes out of `from` is the graph's output.
-    pub(super) fn end(mut self, from: &str, filters: &[String]) -> (String, Vec<Fed>) {
+    /// The complete description; `from` through `filters` is the output of the graph.
+    pub(super) fn finish(mut self, from: &str, filters: &[String]) -> (String, Vec<GraphInput>) {
         self.parts.push(format!("{from}{}[out]", filters.join(",")));
-        (self.parts.join(";"), self.feeds)
+        (self.parts.join(";"), self.inputs)
     }
 }
 
-/// Seconds, exactly.
+/// Microseconds as seconds, exactly.
 pub(super) fn seconds(micros: Micros) -> String {
     format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
 }
@@ -66,7 +67,7 @@ fn window(window: Window) -> String {
     window.end.map_or(start.clone(), |end| format!("{start}:end={}", seconds(end)))
 }
 
-/// The option that lets a filter act for a while only.
+/// The option that enables a filter only during a window.
 fn during(window: Option<Window>) -> String {
     let Some(Window { start, end }) = window else { return String::new() };
     let start = seconds(start);
@@ -74,7 +75,7 @@ fn during(window: Option<Window>) -> String {
     format!(":enable='gte(t,{start}){until}'")
 }
 
-/// A graph input's name, without the brackets.
+/// The name of a graph input, without brackets.
 pub(super) fn input_name(number: usize) -> String {
     format!("in{number}")
 }

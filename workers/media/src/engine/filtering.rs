@@ -2,7 +2,7 @@ use ffmpeg_the_third::{self as ffmpeg, Rational, filter, frame};
 
 use super::{
     MICROS, again,
-    charge::{Made, Meter},
+    charge::{Meter, OutputCounter},
     filtergraph,
     frame_channel::FrameReceiver,
     frame_format::FrameFormat,
@@ -17,35 +17,36 @@ struct Input {
     feed: FrameReceiver,
     name: String,
     ended: bool,
-    /// When the newest frame begins and ends, in the feed's time base.
+    /// Start and end of the newest frame, in the time base of the feed.
     last: Option<(i64, i64)>,
-    /// What turns frames that are not like the first ones into such; and what those are like.
+    /// Converts frames whose format differs from that of the first ones: the other format, and a
+    /// graph.
     conform: Option<(FrameFormat, filter::Graph)>,
 }
 
-/// A filter graph that takes frames as it wants them.
+/// A filter graph that pulls frames from its inputs as it needs them.
 pub(super) struct Filtering<'env> {
     graph: filter::Graph,
     inputs: Vec<Input>,
-    /// Charges what comes out.
-    made: Option<Made<'env>>,
+    /// Charges the output.
+    counter: Option<OutputCounter<'env>>,
 }
 
 impl<'env> Filtering<'env> {
-    /// Builds the graph that `text` describes, fed by `feeds` as `in0`, `in1`, ….
+    /// Builds the graph that `text` describes, with `feeds` as its inputs `in0`, `in1`, ….
     pub(super) fn build(text: &str, feeds: Vec<FrameReceiver>) -> Result<Self, MediaError> {
         Self::build_on(text, feeds, None)
     }
 
-    /// As `build`, with frames that end up in hardware.
+    /// Like `build`, with output frames in the memory of a hardware device.
     pub(super) fn build_on(
         text: &str,
         feeds: Vec<FrameReceiver>,
         device: Option<&HardwareDevice>,
     ) -> Result<Self, MediaError> {
-        let picture = feeds.first().is_none_or(|feed| feed.shape.is_picture());
+        let is_video = feeds.first().is_none_or(|feed| feed.shape.is_video());
         let shapes: Vec<&FrameFormat> = feeds.iter().map(|feed| &feed.shape).collect();
-        let graph = graph(text, &shapes, picture, device)?;
+        let graph = graph(text, &shapes, is_video, device)?;
         let inputs = feeds.into_iter().enumerate().map(|(number, feed)| Input {
             feed,
             name: filtergraph::input_name(number),
@@ -53,64 +54,64 @@ impl<'env> Filtering<'env> {
             last: None,
             conform: None,
         });
-        Ok(Self { graph, inputs: inputs.collect(), made: None })
+        Ok(Self { graph, inputs: inputs.collect(), counter: None })
     }
 
-    /// As it is, with what comes out charged by `meter`.
+    /// The same graph, with its output charged by `meter`.
     pub(super) fn charged(mut self, meter: &'env Meter<'env>) -> Result<Self, MediaError> {
-        let (time_base, ..) = self.outcome()?;
-        self.made = Some(meter.made(time_base));
+        let (time_base, ..) = self.output_timing()?;
+        self.counter = Some(meter.output_counter(time_base));
         Ok(self)
     }
 
-    /// Time base, pixel shape and frame rate of what comes out.
-    pub(super) fn outcome(&mut self) -> Result<(Rational, Rational, Rational), MediaError> {
+    /// Time base, pixel aspect ratio and frame rate of the output.
+    pub(super) fn output_timing(&mut self) -> Result<(Rational, Rational, Rational), MediaError> {
         let sink = self.graph.get("out");
-        let sink = sink.ok_or_else(|| MediaError::internal("the filters", "have no end"))?;
+        let sink = sink.ok_or_else(|| MediaError::internal("the filters", "have no output"))?;
         Ok((ffi::sink_time_base(&sink), ffi::sink_pixel_aspect(&sink), ffi::sink_frame_rate(&sink)))
     }
 
-    /// The time base of what goes in first.
+    /// The time base of the first input.
     pub(super) fn source_time(&self) -> Rational {
         self.inputs.first().map_or(MICROS, |input| input.feed.shape.time_base())
     }
 
-    /// What the pictures that come out are like.
-    pub(super) fn picture(&mut self) -> Result<FrameFormat, MediaError> {
-        let (time_base, aspect, rate) = self.outcome()?;
+    /// The format of the output frames of a video graph.
+    pub(super) fn video_format(&mut self) -> Result<FrameFormat, MediaError> {
+        let (time_base, aspect, rate) = self.output_timing()?;
         let sink = self.graph.get("out");
-        let sink = sink.ok_or_else(|| MediaError::internal("the filters", "have no end"))?;
-        let (width, height, format) = ffi::sink_picture(&sink);
-        Ok(FrameFormat::Picture { width, height, format, time_base, aspect, rate })
+        let sink = sink.ok_or_else(|| MediaError::internal("the filters", "have no output"))?;
+        let (width, height, format) = ffi::sink_video_format(&sink);
+        Ok(FrameFormat::Video { width, height, format, time_base, aspect, rate })
     }
 
-    /// Where the frames that come out live, if not in memory.
+    /// The hardware frame pool of the output; `None` if its frames are in memory.
     pub(super) fn hardware_frames(&mut self) -> Option<HardwareFrames> {
         self.graph.get("out").and_then(|sink| HardwareFrames::of_sink(&sink))
     }
 
-    /// Lets sound come out in frames of one size.
+    /// Makes the output audio frames have a fixed number of samples; 0 leaves it to the graph.
     pub(super) fn set_frame_size(&mut self, size: u32) {
         if let Some(mut sink) = self.graph.get("out").filter(|_| size > 0) {
             sink.sink().set_frame_size(size);
         }
     }
 
-    /// The next frame that comes out; none at the end.
+    /// The next output frame; `None` at the end.
     pub(super) fn next(
         &mut self,
         heartbeat: &Heartbeat<'_>,
     ) -> Result<Option<frame::Frame>, MediaError> {
         loop {
             let mut frame = ffi::empty_frame();
-            let got = match self.graph.get("out") {
+            let result = match self.graph.get("out") {
                 Some(mut sink) => sink.sink().frame(&mut frame),
                 None => Err(ffmpeg::Error::Bug),
             };
-            match got {
+            match result {
                 Ok(()) => {
-                    if let Some(made) = &mut self.made {
-                        made.take(&frame)?;
+                    if let Some(counter) = &mut self.counter {
+                        counter.count(&frame)?;
                     }
                     return Ok(Some(frame));
                 }
@@ -118,38 +119,38 @@ impl<'env> Filtering<'env> {
                 Err(error) if again(error) => {}
                 Err(error) => return Err(MediaError::internal("the filters failed", error)),
             }
-            let Some(number) = self.hungriest() else { return Ok(None) };
+            let Some(number) = self.most_requested() else { return Ok(None) };
             heartbeat.beat();
             self.feed(number, heartbeat)?;
         }
     }
 
-    /// Which input the graph has asked for most often in vain.
-    fn hungriest(&mut self) -> Option<usize> {
+    /// The open input with the most failed requests by the graph.
+    fn most_requested(&mut self) -> Option<usize> {
         let mut best: Option<(usize, usize)> = None;
         for number in 0..self.inputs.len() {
             let Some(input) = self.inputs.get(number).filter(|input| !input.ended) else {
                 continue;
             };
-            let asked = match self.graph.get(&input.name) {
+            let requests = match self.graph.get(&input.name) {
                 Some(mut source) => source.source().failed_requests(),
                 None => 0,
             };
-            if best.is_none_or(|(_, most)| asked > most) {
-                best = Some((number, asked));
+            if best.is_none_or(|(_, max)| requests > max) {
+                best = Some((number, requests));
             }
         }
         best.map(|(number, _)| number)
     }
 
-    /// Gives an input its next frame, or its end.
+    /// Sends an input its next frame, or the end of its stream.
     fn feed(&mut self, number: usize, heartbeat: &Heartbeat<'_>) -> Result<(), MediaError> {
         let Some(input) = self.inputs.get_mut(number) else { return Ok(()) };
         let failed = |error| MediaError::internal("the filters failed", error);
         let Some(frame) = input.feed.next(heartbeat)? else {
             input.ended = true;
             if let Some(mut source) = self.graph.get(&input.name) {
-                // Filters that make a constant rate ask how long the last picture lasts.
+                // Filters that output a constant frame rate need the end of the last frame.
                 let outcome = match input.last {
                     Some((_, end)) => source.source().close(end),
                     None => source.source().flush(),
@@ -158,7 +159,7 @@ impl<'env> Filtering<'env> {
             }
             return Ok(());
         };
-        input.note(&frame);
+        input.record_time(&frame);
         for frame in input.conformed(frame)? {
             let added = match self.graph.get(&input.name) {
                 Some(mut source) => source.source().add(&frame),
@@ -166,7 +167,7 @@ impl<'env> Filtering<'env> {
             };
             match added {
                 Ok(()) => {}
-                // The graph has all it wants of this one.
+                // The graph needs no more frames of this input.
                 Err(ffmpeg::Error::Eof) => input.ended = true,
                 Err(error) => return Err(failed(error)),
             }
@@ -176,16 +177,18 @@ impl<'env> Filtering<'env> {
 }
 
 impl Input {
-    /// Remembers when a frame ends: as it says, or as the one before it did.
-    fn note(&mut self, frame: &frame::Frame) {
+    /// Records the start and end of a frame: by its duration, or by the distance to the one before
+    /// it.
+    fn record_time(&mut self, frame: &frame::Frame) {
         let Some(pts) = frame.pts() else { return };
-        let told = ffi::lasts(frame, self.feed.shape.time_base());
-        let like_before = self.last.map(|(before, _)| pts.saturating_sub(before));
-        let lasts = told.or(like_before).unwrap_or(0).max(0);
-        self.last = Some((pts, pts.saturating_add(lasts)));
+        let stated = ffi::lasts(frame, self.feed.shape.time_base());
+        let distance = self.last.map(|(before, _)| pts.saturating_sub(before));
+        let duration = stated.or(distance).unwrap_or(0).max(0);
+        self.last = Some((pts, pts.saturating_add(duration)));
     }
 
-    /// Some streams change their size, rate or layout on the way; the output does not.
+    /// Converts a frame to the format of the first ones: some streams change their size, sample
+    /// rate or layout, but the output may not.
     fn conformed(&mut self, frame: frame::Frame) -> Result<Vec<frame::Frame>, MediaError> {
         let now = self.feed.shape.of(&frame);
         if now == self.feed.shape {
@@ -193,7 +196,7 @@ impl Input {
             return Ok(vec![frame]);
         }
         if self.conform.as_ref().is_none_or(|(shape, _)| *shape != now) {
-            let graph = graph(&self.conform_text(), &[&now], now.is_picture(), None)?;
+            let graph = graph(&self.conform_text(), &[&now], now.is_video(), None)?;
             self.conform = Some((now, graph));
         }
         let Some((_, graph)) = &mut self.conform else { return Ok(vec![]) };
@@ -204,11 +207,11 @@ impl Input {
         let mut out = Vec::new();
         loop {
             let mut frame = ffi::empty_frame();
-            let got = match graph.get("out") {
+            let result = match graph.get("out") {
                 Some(mut sink) => sink.sink().frame(&mut frame),
                 None => return Ok(out),
             };
-            match got {
+            match result {
                 Ok(()) => out.push(frame),
                 Err(error) if again(error) => return Ok(out),
                 Err(error) => return Err(failed(error)),
@@ -225,21 +228,21 @@ impl Input {
 fn graph(
     text: &str,
     inputs: &[&FrameFormat],
-    picture: bool,
+    is_video: bool,
     device: Option<&HardwareDevice>,
 ) -> Result<filter::Graph, MediaError> {
     let broken = |error: ffmpeg::Error| {
-        MediaError::internal(&format!("the filters do not fit ({text})"), error)
+        MediaError::internal(&format!("invalid filter graph ({text})"), error)
     };
     let missing = || broken(ffmpeg::Error::FilterNotFound);
     let mut graph = filter::Graph::new();
-    ffi::single_threaded(&mut graph);
+    ffi::limit_to_one_thread(&mut graph);
     for (number, shape) in inputs.iter().enumerate() {
         let (kind, arguments) = shape.source();
         let kind = filter::find(kind).ok_or_else(missing)?;
         graph.add(&kind, &filtergraph::input_name(number), &arguments).map_err(broken)?;
     }
-    let sink = if picture { "buffersink" } else { "abuffersink" };
+    let sink = if is_video { "buffersink" } else { "abuffersink" };
     graph.add(&filter::find(sink).ok_or_else(missing)?, "out", "").map_err(broken)?;
     let mut parser = graph.input("out", 0).map_err(broken)?;
     for number in 0..inputs.len() {
@@ -247,7 +250,7 @@ fn graph(
     }
     parser.parse(text).map_err(broken)?;
     if let Some(device) = device {
-        device.give_to(&mut graph);
+        device.attach_to(&mut graph);
     }
     graph.validate().map_err(broken)?;
     Ok(graph)

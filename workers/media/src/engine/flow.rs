@@ -6,11 +6,11 @@ use super::{
     charge::Meter,
     decode::{Decode, Decoding},
     demux,
-    filtergraph::Fed,
+    filtergraph::GraphInput,
     filtering::Filtering,
     frame_channel::{FrameReceiver, FrameSender, StaticFrame},
     frame_format::FrameFormat,
-    weighed,
+    packet_channel,
 };
 use crate::{
     MediaError,
@@ -18,37 +18,38 @@ use crate::{
     heartbeat::Heartbeat,
 };
 
-/// Packets that may wait for a decoder, frames for a graph.
-const PACKETS: usize = 64;
-const FRAMES: usize = 8;
-/// Bytes of frames that may wait for a graph.
-const FRAME_BYTES: usize = 128 * 1024 * 1024;
+/// Packets that may be queued for a decoder.
+const PACKET_QUEUE_CAPACITY: usize = 64;
+/// Frames that may be queued for a filter graph.
+const MAX_QUEUED_FRAMES: usize = 8;
+/// Bytes of frames that may be queued for a filter graph.
+const MAX_QUEUED_FRAME_BYTES: usize = 128 * 1024 * 1024;
 
-/// Frames of a shape that may wait: fewer where each is large.
-fn room(shape: &FrameFormat) -> usize {
-    (FRAME_BYTES / shape.bytes().max(1)).clamp(1, FRAMES)
+/// Frames of a format that may be queued: fewer if each is large.
+fn frame_capacity(shape: &FrameFormat) -> usize {
+    (MAX_QUEUED_FRAME_BYTES / shape.bytes().max(1)).clamp(1, MAX_QUEUED_FRAMES)
 }
 
 type Stage<'env> = Box<dyn FnOnce() -> Result<(), MediaError> + Send + 'env>;
 
-/// A pipeline under construction: inputs, the decoders that are wanted, and the stages behind
-/// them. Each stage runs on a thread of its own; a stream is decoded once, whoever wants it.
+/// A pipeline under construction: inputs, the decoders that are needed, and the stages after them.
+/// Each stage runs on its own thread; each stream is decoded once, for all its consumers.
 pub(super) struct Flow<'env> {
     inputs: Vec<Input>,
     facts: &'env [MediaFacts],
     heartbeat: &'env Heartbeat<'env>,
     decoders: Vec<(Decode, Vec<FrameSender>)>,
-    copies: Vec<(Source, weighed::Sender)>,
+    copies: Vec<(Source, packet_channel::Sender)>,
     stages: Vec<Stage<'env>>,
-    means: Means<'env>,
+    resources: FlowResources<'env>,
 }
 
-/// What a pipeline works with.
+/// The resources of a pipeline.
 #[derive(Clone, Copy)]
-pub(super) struct Means<'env> {
-    /// Of each decoder of pictures; 0 lets it choose.
+pub(super) struct FlowResources<'env> {
+    /// Threads of each video decoder; 0 lets the decoder choose.
     pub(super) threads: u16,
-    /// What is read counts against it.
+    /// Counts the media time that is read.
     pub(super) meter: Option<&'env Meter<'env>>,
 }
 
@@ -57,27 +58,36 @@ impl<'env> Flow<'env> {
         inputs: Vec<Input>,
         facts: &'env [MediaFacts],
         heartbeat: &'env Heartbeat<'env>,
-        means: Means<'env>,
+        resources: FlowResources<'env>,
     ) -> Self {
-        Self { inputs, facts, heartbeat, decoders: vec![], copies: vec![], stages: vec![], means }
+        Self {
+            inputs,
+            facts,
+            heartbeat,
+            decoders: vec![],
+            copies: vec![],
+            stages: vec![],
+            resources,
+        }
     }
 
-    /// An input, to look at before anything runs.
+    /// An input, to inspect before the pipeline runs.
     pub(super) fn input(&self, number: usize) -> Result<&Input, MediaError> {
         self.inputs.get(number).ok_or_else(|| MediaError::internal("the plan", "has no such input"))
     }
 
-    /// What the inputs are.
+    /// The facts of the inputs.
     pub(super) const fn facts(&self) -> &'env [MediaFacts] {
         self.facts
     }
 
-    /// The frames of a stream.
+    /// The decoded frames of a stream.
     pub(super) fn decode(&mut self, source: Source) -> Result<FrameReceiver, MediaError> {
-        let known = self.decoders.iter_mut().find(|(decode, _)| decode.source == source);
-        if let Some((decode, wanted)) = known {
-            let (sender, feed) = FrameReceiver::new(room(&decode.shape), decode.shape.clone());
-            wanted.push(sender);
+        let existing = self.decoders.iter_mut().find(|(decode, _)| decode.source == source);
+        if let Some((decode, senders)) = existing {
+            let (sender, feed) =
+                FrameReceiver::new(frame_capacity(&decode.shape), decode.shape.clone());
+            senders.push(sender);
             return Ok(feed);
         }
         let facts = self
@@ -85,51 +95,53 @@ impl<'env> Flow<'env> {
             .get(source.input)
             .and_then(|facts| facts.streams.iter().find(|stream| stream.index == source.stream));
         let facts = facts.ok_or_else(|| MediaError::internal("the plan", "has no such stream"))?;
-        let decode = Decode::open(self.input(source.input)?, source, facts, self.means.threads)?;
-        let (sender, feed) = FrameReceiver::new(room(&decode.shape), decode.shape.clone());
+        let decode =
+            Decode::open(self.input(source.input)?, source, facts, self.resources.threads)?;
+        let (sender, feed) =
+            FrameReceiver::new(frame_capacity(&decode.shape), decode.shape.clone());
         self.decoders.push((decode, vec![sender]));
         Ok(feed)
     }
 
-    /// The packets of a stream, as they are.
-    pub(super) fn packets(&mut self, source: Source) -> weighed::Receiver {
-        let (send, packets) = weighed::channel(PACKETS);
+    /// The packets of a stream, without decoding.
+    pub(super) fn packets(&mut self, source: Source) -> packet_channel::Receiver {
+        let (send, packets) = packet_channel::channel(PACKET_QUEUE_CAPACITY);
         self.copies.push((source, send));
         packets
     }
 
-    /// A graph over the streams that its script is fed.
+    /// A filter graph over streams: its description and the input of each source.
     pub(super) fn filter(
         &mut self,
-        script: (String, Vec<Fed>),
+        filtergraph: (String, Vec<GraphInput>),
         palette: Option<&StaticFrame>,
     ) -> Result<Filtering<'env>, MediaError> {
-        let (text, fed) = script;
-        self.filter_on(text, fed, palette, None)
+        let (text, inputs) = filtergraph;
+        self.filter_on(text, inputs, palette, None)
     }
 
-    /// As `filter`, with frames that end up in hardware.
+    /// Like `filter`, with output frames in the memory of a hardware device.
     pub(super) fn filter_on(
         &mut self,
         text: String,
-        fed: Vec<Fed>,
+        inputs: Vec<GraphInput>,
         palette: Option<&StaticFrame>,
         device: Option<&HardwareDevice>,
     ) -> Result<Filtering<'env>, MediaError> {
         let mut feeds = Vec::new();
-        for fed in fed {
-            feeds.push(match (fed, palette) {
-                (Fed::Stream(source), _) => self.decode(source)?,
-                (Fed::Palette, Some(palette)) => palette.feed(),
-                (Fed::Palette, None) => {
-                    return Err(MediaError::internal("the palette", "was not made"));
+        for input in inputs {
+            feeds.push(match (input, palette) {
+                (GraphInput::Stream(source), _) => self.decode(source)?,
+                (GraphInput::Palette, Some(palette)) => palette.feed(),
+                (GraphInput::Palette, None) => {
+                    return Err(MediaError::internal("the palette", "was not generated"));
                 }
             });
         }
         self.filter_feeds(&text, feeds, device)
     }
 
-    /// A graph over frames that are there already, such as those of another graph.
+    /// A filter graph over frames of existing receivers, such as the output of another graph.
     pub(super) fn filter_feeds(
         &self,
         text: &str,
@@ -137,67 +149,72 @@ impl<'env> Flow<'env> {
         device: Option<&HardwareDevice>,
     ) -> Result<Filtering<'env>, MediaError> {
         let filtering = Filtering::build_on(text, feeds, device)?;
-        match self.means.meter {
+        match self.resources.meter {
             Some(meter) => filtering.charged(meter),
             None => Ok(filtering),
         }
     }
 
-    /// Adds a stage; those that take from others come after them.
-    pub(super) fn stage(&mut self, stage: impl FnOnce() -> Result<(), MediaError> + Send + 'env) {
+    /// Adds a stage; a stage that receives from another one is added after it.
+    pub(super) fn add_stage(
+        &mut self,
+        stage: impl FnOnce() -> Result<(), MediaError> + Send + 'env,
+    ) {
         self.stages.push(Box::new(stage));
     }
 
-    /// Runs everything to its end.
+    /// Runs the pipeline to its end, from `seek` microseconds of the primary input on.
     pub(super) fn run(self, seek: u64) -> Result<(), MediaError> {
-        let Means { threads, meter } = self.means;
-        let of_one_thread = threads == 1;
+        let FlowResources { threads, meter } = self.resources;
+        let one_thread = threads == 1;
         let Self { mut inputs, heartbeat, decoders, copies, stages, .. } = self;
         if let Some(first) = inputs.first_mut() {
             demux::seek(first, seek)?;
         }
         thread::scope(|scope| {
-            let mut wanted: Vec<Vec<demux::Wanted>> = inputs.iter().map(|_| vec![]).collect();
-            let mut want = |source: Source, to| {
-                if let Some(of_input) = wanted.get_mut(source.input) {
+            let mut sinks: Vec<Vec<demux::PacketSink>> = inputs.iter().map(|_| vec![]).collect();
+            let mut add_sink = |source: Source, to| {
+                if let Some(of_input) = sinks.get_mut(source.input) {
                     let stream = usize::try_from(source.stream).unwrap_or(usize::MAX);
-                    of_input.push(demux::Wanted { stream, to });
+                    of_input.push(demux::PacketSink { stream, to });
                 }
             };
             let mut threads = Vec::new();
-            for (decode, mut givers) in decoders {
-                let (send, packets) = weighed::channel(PACKETS);
-                want(decode.source, send);
-                let by_taker = of_one_thread || decode.is_sound();
-                let sound = meter.filter(|_| decode.is_sound()).map(Meter::sound);
-                let decoding = Decoding::new(decode, packets, sound);
-                match givers.pop() {
-                    // A thread more would only hand over what this one waits for.
-                    Some(only) if by_taker && givers.is_empty() => only.hand_over(decoding),
+            for (decode, mut senders) in decoders {
+                let (send, packets) = packet_channel::channel(PACKET_QUEUE_CAPACITY);
+                add_sink(decode.source, send);
+                let by_receiver = one_thread || decode.is_audio();
+                let audio_counter = meter.filter(|_| decode.is_audio()).map(Meter::audio_counter);
+                let decoding = Decoding::new(decode, packets, audio_counter);
+                match senders.pop() {
+                    // Another thread would only pass frames to a receiver that waits for them.
+                    Some(only) if by_receiver && senders.is_empty() => only.hand_over(decoding),
                     last => {
-                        givers.extend(last);
-                        threads.push(scope.spawn(move || decoding.run(givers, heartbeat)));
+                        senders.extend(last);
+                        threads.push(scope.spawn(move || decoding.run(senders, heartbeat)));
                     }
                 }
             }
             for (source, send) in copies {
-                want(source, send);
+                add_sink(source, send);
             }
             threads.extend(stages.into_iter().map(|stage| scope.spawn(stage)));
-            // A reader fails only for what it counted, which is why the others ended: it is asked first.
-            for (number, (mut input, wanted)) in inputs.into_iter().zip(wanted).enumerate() {
-                let count = move |read| meter.map_or(Ok(()), |meter| meter.reach(number, read));
-                let reading = scope.spawn(move || demux::run(&mut input, wanted, count));
+            // A reader fails only by its meter, which also ends the other threads: its error comes
+            // first.
+            for (number, (mut input, sinks)) in inputs.into_iter().zip(sinks).enumerate() {
+                let count =
+                    move |read| meter.map_or(Ok(()), |meter| meter.record_read(number, read));
+                let reading = scope.spawn(move || demux::run(&mut input, sinks, count));
                 threads.push(reading);
             }
-            // Of the others, the most downstream error comes first: those upstream only saw a closed
-            // channel.
+            // Of the others, the most downstream error comes first: those upstream only saw a
+            // closed channel.
             let mut outcome = Ok(());
             for thread in threads.into_iter().rev() {
-                let ended = thread.join();
-                let ended =
-                    ended.unwrap_or_else(|_| Err(MediaError::internal("a stage", "panicked")));
-                outcome = outcome.and(ended);
+                let result = thread.join();
+                let result =
+                    result.unwrap_or_else(|_| Err(MediaError::internal("a stage", "panicked")));
+                outcome = outcome.and(result);
             }
             outcome
         })?;

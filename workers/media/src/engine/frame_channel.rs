@@ -1,4 +1,4 @@
-//! How frames pass from one stage to the next.
+//! Channels that pass frames from one stage to the next.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -7,78 +7,78 @@ use ffmpeg_the_third::frame;
 use super::{decode::Decoding, frame_format::FrameFormat};
 use crate::{MediaError, ffi, heartbeat::Heartbeat};
 
-/// What goes through a feed.
+/// A message in the channel.
 enum FrameMessage {
     Frame(frame::Frame),
-    /// Everything that is still to come, to be decoded by whoever takes it.
-    Rest(Box<Decoding>),
+    /// The decoder of all remaining frames: the receiver decodes them itself.
+    Decoder(Box<Decoding>),
 }
 
-/// The end of a feed that frames are put into.
+/// The sending half.
 pub(super) struct FrameSender(SyncSender<FrameMessage>);
 
-/// Frames of one stream, as they come.
+/// The receiving half: the frames of one stream.
 pub(super) struct FrameReceiver {
     pub(super) shape: FrameFormat,
-    given: Receiver<FrameMessage>,
-    rest: Option<Box<Decoding>>,
+    messages: Receiver<FrameMessage>,
+    decoder: Option<Box<Decoding>>,
 }
 
 impl FrameSender {
-    /// Passes a frame on once there is room; false if nobody wants it any more.
-    pub(super) fn give(&self, frame: frame::Frame) -> bool {
+    /// Sends a frame, waiting for capacity; false if the receiver is closed.
+    pub(super) fn send(&self, frame: frame::Frame) -> bool {
         self.0.send(FrameMessage::Frame(frame)).is_ok()
     }
 
-    /// Passes a frame on that others see too.
-    pub(super) fn show(&self, frame: &frame::Frame) -> bool {
-        ffi::share(frame).is_ok_and(|frame| self.give(frame))
+    /// Sends a new reference to a frame that other receivers get too.
+    pub(super) fn send_shared(&self, frame: &frame::Frame) -> bool {
+        ffi::share(frame).is_ok_and(|frame| self.send(frame))
     }
 
-    /// Leaves the decoding to the taker.
-    pub(super) fn hand_over(self, rest: Decoding) {
-        // Nobody takes it, nobody misses it.
-        let _ = self.0.send(FrameMessage::Rest(Box::new(rest)));
+    /// Moves the decoder to the receiver, which then decodes on its own thread.
+    pub(super) fn hand_over(self, decoder: Decoding) {
+        // Without a receiver the frames are not needed.
+        let _ = self.0.send(FrameMessage::Decoder(Box::new(decoder)));
     }
 }
 
 impl FrameReceiver {
-    /// A feed in which `room` frames can wait, and the end that they are put into.
-    pub(super) fn new(room: usize, shape: FrameFormat) -> (FrameSender, Self) {
-        let (send, given) = sync_channel(room.max(1));
-        (FrameSender(send), Self { shape, given, rest: None })
+    /// A channel in which `capacity` frames can be queued (at least 1).
+    pub(super) fn new(capacity: usize, shape: FrameFormat) -> (FrameSender, Self) {
+        let (send, messages) = sync_channel(capacity.max(1));
+        (FrameSender(send), Self { shape, messages, decoder: None })
     }
 
-    /// The next frame; none at the end.
+    /// The next frame; `None` at the end.
     pub(super) fn next(
         &mut self,
         heartbeat: &Heartbeat<'_>,
     ) -> Result<Option<frame::Frame>, MediaError> {
-        if self.rest.is_none() {
-            match self.given.recv() {
+        if self.decoder.is_none() {
+            match self.messages.recv() {
                 Ok(FrameMessage::Frame(frame)) => return Ok(Some(frame)),
-                Ok(FrameMessage::Rest(rest)) => self.rest = Some(rest),
+                Ok(FrameMessage::Decoder(decoder)) => self.decoder = Some(decoder),
                 Err(_) => return Ok(None),
             }
         }
-        match &mut self.rest {
-            Some(rest) => rest.next(heartbeat),
+        match &mut self.decoder {
+            Some(decoder) => decoder.next(heartbeat),
             None => Ok(None),
         }
     }
 }
 
-/// A frame that is known already.
+/// A single frame that is already decoded.
 pub(super) struct StaticFrame {
     pub(super) frame: frame::Frame,
     pub(super) shape: FrameFormat,
 }
 
 impl StaticFrame {
-    /// The frame as a stream of its own.
+    /// The frame as a stream of one frame.
     pub(super) fn feed(&self) -> FrameReceiver {
         let (sender, feed) = FrameReceiver::new(1, self.shape.clone());
-        sender.show(&self.frame);
+        sender.send_shared(&self.frame);
         feed
     }
 }

@@ -3,10 +3,10 @@ use ffmpeg_the_third::{self as ffmpeg, ChannelLayout, Rational, format, frame};
 
 use crate::{MediaError, ffi};
 
-/// What the frames of a stream are like.
+/// The format of the frames of a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum FrameFormat {
-    Picture {
+    Video {
         width: u32,
         height: u32,
         format: format::Pixel,
@@ -14,7 +14,7 @@ pub(super) enum FrameFormat {
         aspect: Rational,
         rate: Rational,
     },
-    Sound {
+    Audio {
         rate: u32,
         format: format::Sample,
         layout: String,
@@ -22,7 +22,7 @@ pub(super) enum FrameFormat {
     },
 }
 
-/// A layout's name; the usual one for the count of channels if the input names none.
+/// FFmpeg's name of a channel layout; the default for its number of channels if it is unspecified.
 pub(super) fn layout_name(layout: &ChannelLayout<'_>) -> String {
     if layout.order() == ffmpeg::ChannelOrder::Unspecified {
         ChannelLayout::default_for_channels(layout.channels()).description()
@@ -32,11 +32,12 @@ pub(super) fn layout_name(layout: &ChannelLayout<'_>) -> String {
 }
 
 impl FrameFormat {
-    pub(super) const fn is_picture(&self) -> bool {
-        matches!(self, Self::Picture { .. })
+    pub(super) const fn is_video(&self) -> bool {
+        matches!(self, Self::Video { .. })
     }
 
-    /// Of the pictures that a plan's encoder is given, by what its filters answer.
+    /// The format of the frames that a plan's encoder receives; the timing is that of its filters'
+    /// output.
     pub(super) fn of_plan(
         plan: &VideoPlan,
         time_base: Rational,
@@ -46,49 +47,42 @@ impl FrameFormat {
         let format = plan.pixel_format.parse();
         let format =
             format.map_err(|_| MediaError::internal("unknown pixel format", &plan.pixel_format))?;
-        Ok(Self::Picture {
-            width: plan.width,
-            height: plan.height,
-            format,
-            time_base,
-            aspect,
-            rate,
-        })
+        Ok(Self::Video { width: plan.width, height: plan.height, format, time_base, aspect, rate })
     }
 
-    /// True of the pictures that the faster scaler takes.
+    /// True if the faster scaler (zscale) supports the frames: 8-bit 4:2:0 with even sides.
     pub(super) const fn is_planar(&self) -> bool {
         let (width, height) = self.size();
-        matches!(self, Self::Picture { format: format::Pixel::YUV420P, .. })
+        matches!(self, Self::Video { format: format::Pixel::YUV420P, .. })
             && width.is_multiple_of(2)
             && height.is_multiple_of(2)
     }
 
-    /// A picture's sides.
+    /// Width and height of a video frame; zeros for audio.
     pub(super) const fn size(&self) -> (u32, u32) {
         match self {
-            Self::Picture { width, height, .. } => (*width, *height),
-            Self::Sound { .. } => (0, 0),
+            Self::Video { width, height, .. } => (*width, *height),
+            Self::Audio { .. } => (0, 0),
         }
     }
 
-    /// Bytes of one frame; 0 for sound, of which a frame is never much.
+    /// Bytes of one frame; 0 for audio, whose frames are small.
     pub(super) fn bytes(&self) -> usize {
-        let Self::Picture { width, height, format, .. } = self else { return 0 };
+        let Self::Video { width, height, format, .. } = self else { return 0 };
         let pixels = usize::try_from(u64::from(*width).saturating_mul(u64::from(*height)));
         pixels.unwrap_or(usize::MAX).saturating_mul(ffi::bits_per_pixel(*format)) / 8
     }
 
     pub(super) const fn time_base(&self) -> Rational {
         match self {
-            Self::Picture { time_base, .. } | Self::Sound { time_base, .. } => *time_base,
+            Self::Video { time_base, .. } | Self::Audio { time_base, .. } => *time_base,
         }
     }
 
-    /// A graph source of such frames: FFmpeg's name and its arguments.
+    /// The graph source for such frames: the name of FFmpeg's filter and its arguments.
     pub(super) fn source(&self) -> (&'static str, String) {
         match self {
-            Self::Picture { width, height, format, time_base, aspect, rate } => {
+            Self::Video { width, height, format, time_base, aspect, rate } => {
                 let mut arguments = format!(
                     "video_size={width}x{height}:pix_fmt={}:time_base={}/{}:pixel_aspect={}/{}",
                     format.descriptor().map_or("", |descriptor| descriptor.name()),
@@ -98,12 +92,12 @@ impl FrameFormat {
                     aspect.denominator().max(1),
                 );
                 if rate.numerator() > 0 && rate.denominator() > 0 {
-                    let told = format!(":frame_rate={}/{}", rate.numerator(), rate.denominator());
-                    arguments.push_str(&told);
+                    let rate = format!(":frame_rate={}/{}", rate.numerator(), rate.denominator());
+                    arguments.push_str(&rate);
                 }
                 ("buffer", arguments)
             }
-            Self::Sound { rate, format, layout, time_base } => (
+            Self::Audio { rate, format, layout, time_base } => (
                 "abuffer",
                 format!(
                     "time_base={}/{}:sample_rate={rate}:sample_fmt={}:channel_layout={layout}",
@@ -115,35 +109,35 @@ impl FrameFormat {
         }
     }
 
-    /// The filters that turn other frames of the kind into such frames.
+    /// The filters that convert other frames of the same kind to this format.
     pub(super) fn conform(&self) -> String {
         match self {
-            Self::Picture { width, height, format, aspect, .. } => format!(
+            Self::Video { width, height, format, aspect, .. } => format!(
                 "scale={width}:{height}:flags=bicubic,format={},setsar={}/{}",
                 format.descriptor().map_or("", |descriptor| descriptor.name()),
                 aspect.numerator(),
                 aspect.denominator().max(1),
             ),
-            Self::Sound { rate, format, layout, .. } => format!(
+            Self::Audio { rate, format, layout, .. } => format!(
                 "aformat=sample_fmts={}:sample_rates={rate}:channel_layouts={layout}",
                 ffi::sample_name(*format)
             ),
         }
     }
 
-    /// What a frame of the same stream is really like.
+    /// The actual format of a frame of the same stream.
     pub(super) fn of(&self, frame: &frame::Frame) -> Self {
         match self {
-            Self::Picture { time_base, aspect, rate, .. } => {
-                let (width, height, format) = ffi::picture_shape(frame);
+            Self::Video { time_base, aspect, rate, .. } => {
+                let (width, height, format) = ffi::frame_shape(frame);
                 let (time_base, aspect, rate) = (*time_base, *aspect, *rate);
-                Self::Picture { width, height, format, time_base, aspect, rate }
+                Self::Video { width, height, format, time_base, aspect, rate }
             }
-            Self::Sound { time_base, .. } => {
-                let Some((rate, format, layout)) = ffi::sound_shape(frame) else {
+            Self::Audio { time_base, .. } => {
+                let Some((rate, format, layout)) = ffi::audio_shape(frame) else {
                     return self.clone();
                 };
-                Self::Sound { rate, format, layout: layout_name(&layout), time_base: *time_base }
+                Self::Audio { rate, format, layout: layout_name(&layout), time_base: *time_base }
             }
         }
     }

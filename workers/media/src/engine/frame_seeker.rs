@@ -4,21 +4,22 @@ use ffmpeg_the_third::{self as ffmpeg, Packet, frame};
 use super::{decode::Decode, demux, frame_channel::StaticFrame, frame_format::FrameFormat};
 use crate::{MediaError, ffi, ffi::Input, heartbeat::Heartbeat};
 
-/// Takes single frames out of a film, wherever they are.
+/// Extracts single frames of a video at any time.
 pub(super) struct FrameSeeker<'a> {
     input: Input,
     decode: Decode,
     source: Source,
     facts: StreamFacts,
     heartbeat: &'a Heartbeat<'a>,
-    /// The newest frame, and the one behind it that was read to know that it is the newest.
-    here: Option<(i64, frame::Frame)>,
-    ahead: Option<(i64, frame::Frame)>,
+    /// The frame at the current position with its time in microseconds, and the one that follows
+    /// it.
+    current: Option<(i64, frame::Frame)>,
+    following: Option<(i64, frame::Frame)>,
     ended: bool,
 }
 
-/// Reading on is faster than searching, up to here; in microseconds.
-const NEAR: i64 = 3_000_000;
+/// Up to this distance, in microseconds, decoding forward is faster than seeking.
+const MAX_READ_AHEAD: i64 = 3_000_000;
 
 impl<'a> FrameSeeker<'a> {
     pub(super) fn open(
@@ -28,53 +29,55 @@ impl<'a> FrameSeeker<'a> {
     ) -> Result<Self, MediaError> {
         let source = Source { input: 0, stream: facts.index };
         let decode = Decode::open(&input, source, facts, 0)?;
-        let own = usize::try_from(facts.index).unwrap_or(usize::MAX);
+        let wanted = usize::try_from(facts.index).unwrap_or(usize::MAX);
         let streams = input.context.streams().count();
-        (0..streams).filter(|index| *index != own).for_each(|index| input.discard(index));
+        (0..streams).filter(|index| *index != wanted).for_each(|index| input.discard(index));
         Ok(Self {
             input,
             decode,
             source,
             facts: facts.clone(),
             heartbeat,
-            here: None,
-            ahead: None,
+            current: None,
+            following: None,
             ended: false,
         })
     }
 
-    /// What the frames are like.
+    /// The format of the frames.
     pub(super) const fn shape(&self) -> &FrameFormat {
         &self.decode.shape
     }
 
-    /// The frame that is shown at an instant; the last one if the film is over by then.
+    /// The frame that is shown at `time`; the last one if the video ends before.
     pub(super) fn at(&mut self, time: Micros) -> Result<Option<StaticFrame>, MediaError> {
         let wanted = i64::try_from(time).unwrap_or(i64::MAX);
-        let now = self.here.as_ref().map(|(at, _)| *at);
-        let far = now.is_none_or(|now| wanted < now || wanted.saturating_sub(now) > NEAR);
+        let now = self.current.as_ref().map(|(at, _)| *at);
+        let far = now.is_none_or(|now| wanted < now || wanted.saturating_sub(now) > MAX_READ_AHEAD);
         if far && (now.is_some() || time > 0) {
-            self.search(time)?;
+            self.seek(time)?;
         }
-        while self.ahead.as_ref().is_none_or(|(at, _)| *at <= wanted) {
-            if let Some(next) = self.ahead.take() {
-                self.here = Some(next);
+        while self.following.as_ref().is_none_or(|(at, _)| *at <= wanted) {
+            if let Some(next) = self.following.take() {
+                self.current = Some(next);
             }
             match self.next()? {
-                Some(next) => self.ahead = Some(next),
+                Some(next) => self.following = Some(next),
                 None => break,
             }
         }
-        let Some((_, frame)) = self.here.as_ref().or(self.ahead.as_ref()) else { return Ok(None) };
+        let Some((_, frame)) = self.current.as_ref().or(self.following.as_ref()) else {
+            return Ok(None);
+        };
         let frame = ffi::share(frame).map_err(|error| MediaError::internal("a frame", error))?;
         let shape = self.shape().of(&frame);
         Ok(Some(StaticFrame { frame, shape }))
     }
 
-    fn search(&mut self, time: Micros) -> Result<(), MediaError> {
+    fn seek(&mut self, time: Micros) -> Result<(), MediaError> {
         demux::seek(&mut self.input, time)?;
         self.decode = Decode::open(&self.input, self.source, &self.facts, 0)?;
-        (self.here, self.ahead, self.ended) = (None, None, false);
+        (self.current, self.following, self.ended) = (None, None, false);
         Ok(())
     }
 
@@ -85,7 +88,7 @@ impl<'a> FrameSeeker<'a> {
             let mut frame = ffi::empty_frame();
             match self.decode.decoder.receive_frame(&mut frame) {
                 Ok(()) => {
-                    let (at, _) = self.decode.place_in_time(&mut frame);
+                    let (at, _) = self.decode.assign_time(&mut frame);
                     return Ok(Some((at, frame)));
                 }
                 Err(ffmpeg::Error::InvalidData) => continue,

@@ -1,4 +1,4 @@
-//! Which pictures are I, P or B: looked for once where somebody has found it out before.
+//! Frame types (I, P, B): reused from the source or from another encoder instead of decided again.
 
 mod follower;
 mod source;
@@ -11,94 +11,95 @@ use std::{
 use ffmpeg_the_third::{Packet, codec::packet::side_data, frame, picture};
 
 use self::follower::Follower;
-pub(crate) use self::source::is_of_a_hint;
-pub(super) use self::source::{Author, is_heeded};
+pub(crate) use self::source::is_frame_type_warning;
+pub(super) use self::source::{SourceEncoder, can_reuse};
 use crate::ffi;
 
-/// Who decides on the kinds of a track's pictures.
+/// What decides the frame types of a track.
 pub(super) struct FrameTypePlan {
-    /// Whether what was P or B in its source is so here, where its source is worth that.
-    heeds: bool,
-    shared: Shared,
-    /// Pictures that wait for their kind: as many as the encoder that leads looks ahead.
+    /// True if P and B frames of the source keep their type, where it is usable.
+    reuse_source: bool,
+    sharing: Sharing,
+    /// Frames that wait for their type: as many as the lookahead of the leading encoder.
     held: VecDeque<frame::Frame>,
 }
 
-/// Whom a track shares what its encoder decides with.
-enum Shared {
-    Nobody,
-    /// Others are told.
-    Lead(Vec<Sender<Told>>),
+/// How a track shares the decisions of an encoder.
+enum Sharing {
+    /// Its encoder decides for this track only.
+    Independent,
+    /// The decisions of its encoder are sent to other tracks.
+    Lead(Vec<Sender<FrameType>>),
     /// The encoder of another track decides.
     Follow(Follower),
 }
 
-/// The kind of the picture at an instant.
-type Told = (i64, picture::Type);
+/// The presentation time of a frame, and its type.
+type FrameType = (i64, picture::Type);
 
 impl FrameTypePlan {
-    /// What the encoder decides by itself, if it does not heed the source.
-    pub(super) const fn own(heeds: bool) -> Self {
-        Self { heeds, shared: Shared::Nobody, held: VecDeque::new() }
+    /// Reuses the types of the source if `reuse_source`; otherwise the encoder decides.
+    pub(super) const fn new(reuse_source: bool) -> Self {
+        Self { reuse_source, sharing: Sharing::Independent, held: VecDeque::new() }
     }
 
-    /// Lets the first one decide for the others, all given pictures, and asked for keyframes, at
-    /// the same instants.
+    /// Makes `leader` decide for `followers`. All of them must get frames, and keyframe requests,
+    /// at the same instants.
     pub(super) fn share<'a>(leader: &mut Self, followers: impl Iterator<Item = &'a mut Self>) {
-        let tell = followers.map(|follower| {
-            let (tell, told) = channel();
-            follower.shared = Shared::Follow(Follower::new(told));
-            tell
+        let senders = followers.map(|follower| {
+            let (sender, receiver) = channel();
+            follower.sharing = Sharing::Follow(Follower::new(receiver));
+            sender
         });
-        leader.shared = Shared::Lead(tell.collect());
+        leader.sharing = Sharing::Lead(senders.collect());
     }
 
-    /// Takes a track's next picture, a keyframe if so asked.
-    pub(super) fn take(&mut self, mut frame: frame::Frame, key: bool) {
-        let was = ffi::picture_kind(&frame);
-        let told_by_source = self.heeds && was != picture::Type::None;
-        if told_by_source {
-            // Then nobody waits for anybody.
-            self.shared = Shared::Nobody;
+    /// Queues the next frame of the track; as a keyframe if `key`.
+    pub(super) fn push(&mut self, mut frame: frame::Frame, key: bool) {
+        let source_type = ffi::frame_type(&frame);
+        let known = self.reuse_source && source_type != picture::Type::None;
+        if known {
+            // Then the tracks need not wait for each other.
+            self.sharing = Sharing::Independent;
         }
-        let kind = match was {
+        let kind = match source_type {
             _ if key => picture::Type::I,
-            // Where the source had a keyframe, there need not be one here.
-            kind @ (picture::Type::B | picture::Type::P) if told_by_source => kind,
+            // A keyframe of the source need not be one here.
+            kind @ (picture::Type::B | picture::Type::P) if known => kind,
             _ => picture::Type::None,
         };
-        ffi::set_picture_kind(&mut frame, kind);
+        ffi::set_frame_type(&mut frame, kind);
         self.held.push_back(frame);
     }
 
-    /// The next picture to encode, once its kind is known; at the `end`, waits for that.
+    /// The next frame to encode, once its type is known; at the `end`, waits for it.
     pub(super) fn next(&mut self, end: bool) -> Option<frame::Frame> {
-        let Shared::Follow(follower) = &mut self.shared else { return self.held.pop_front() };
+        let Sharing::Follow(follower) = &mut self.sharing else { return self.held.pop_front() };
         let kind = follower.kind_at(self.held.front()?.pts()?, end)?;
         let mut frame = self.held.pop_front()?;
         if let Some(kind) = kind {
-            ffi::set_picture_kind(&mut frame, kind);
+            ffi::set_frame_type(&mut frame, kind);
         }
         Some(frame)
     }
 
-    /// Tells those who follow what a picture became.
-    pub(super) fn tell(&self, packet: &Packet) {
-        let Shared::Lead(followers) = &self.shared else { return };
-        let Some(told) = packet.pts().zip(kind(packet)) else { return };
+    /// Sends the type of an encoded frame to the followers.
+    pub(super) fn publish(&self, packet: &Packet) {
+        let Sharing::Lead(followers) = &self.sharing else { return };
+        let Some(frame_type) = packet.pts().zip(encoded_type(packet)) else { return };
         for follower in followers {
-            // Who is gone follows nobody.
-            let _ = follower.send(told);
+            // A follower that has ended needs no types.
+            let _ = follower.send(frame_type);
         }
     }
 }
 
-/// What kind of picture an encoder says that it made.
-fn kind(packet: &Packet) -> Option<picture::Type> {
-    /// In what an encoder tells of a packet; its values are those of `AVPictureType`.
-    const AT: usize = 4;
-    let told = packet.side_data().find(|data| data.kind() == side_data::Type::QualityStats)?;
-    match told.data().get(AT)? {
+/// The frame type that the encoder reports for a packet.
+fn encoded_type(packet: &Packet) -> Option<picture::Type> {
+    /// Offset in `AV_PKT_DATA_QUALITY_STATS`; the values are those of `AVPictureType`.
+    const TYPE_OFFSET: usize = 4;
+    let stats = packet.side_data().find(|data| data.kind() == side_data::Type::QualityStats)?;
+    match stats.data().get(TYPE_OFFSET)? {
         1 => Some(picture::Type::I),
         2 => Some(picture::Type::P),
         3 => Some(picture::Type::B),
@@ -110,64 +111,65 @@ fn kind(packet: &Packet) -> Option<picture::Type> {
 mod tests {
     use super::*;
 
-    fn picture(at: i64, kind: picture::Type) -> frame::Frame {
+    fn frame(at: i64, kind: picture::Type) -> frame::Frame {
         let mut frame = ffi::empty_frame();
         frame.set_pts(Some(at));
-        ffi::set_picture_kind(&mut frame, kind);
+        ffi::set_frame_type(&mut frame, kind);
         frame
     }
 
-    fn out(cadence: &mut FrameTypePlan, end: bool) -> Vec<(i64, picture::Type)> {
-        std::iter::from_fn(|| cadence.next(end))
-            .map(|frame| (frame.pts().unwrap(), ffi::picture_kind(&frame)))
+    fn drain(plan: &mut FrameTypePlan, end: bool) -> Vec<(i64, picture::Type)> {
+        std::iter::from_fn(|| plan.next(end))
+            .map(|frame| (frame.pts().unwrap(), ffi::frame_type(&frame)))
             .collect()
     }
 
     use picture::Type::{B, I, None, P};
 
     #[test]
-    fn a_source_is_heeded_but_for_keyframes() {
-        for (heeds, first, second) in [(true, P, B), (false, None, None)] {
-            let mut cadence = FrameTypePlan::own(heeds);
-            cadence.take(picture(0, P), false);
-            cadence.take(picture(1, B), false);
-            cadence.take(picture(2, B), true);
-            cadence.take(picture(3, I), false);
-            assert_eq!(out(&mut cadence, false), [(0, first), (1, second), (2, I), (3, None)]);
+    fn types_of_the_source_are_reused_except_keyframes() {
+        for (reuse_source, first, second) in [(true, P, B), (false, None, None)] {
+            let mut plan = FrameTypePlan::new(reuse_source);
+            plan.push(frame(0, P), false);
+            plan.push(frame(1, B), false);
+            plan.push(frame(2, B), true);
+            plan.push(frame(3, I), false);
+            assert_eq!(drain(&mut plan, false), [(0, first), (1, second), (2, I), (3, None)]);
         }
     }
 
-    fn pair(heeds: bool) -> (FrameTypePlan, FrameTypePlan) {
-        let (mut leader, mut follower) = (FrameTypePlan::own(heeds), FrameTypePlan::own(heeds));
+    fn pair(reuse_source: bool) -> (FrameTypePlan, FrameTypePlan) {
+        let (mut leader, mut follower) =
+            (FrameTypePlan::new(reuse_source), FrameTypePlan::new(reuse_source));
         FrameTypePlan::share(&mut leader, std::iter::once(&mut follower));
         (leader, follower)
     }
 
     #[test]
-    fn a_picture_waits_for_the_one_that_leads() {
+    fn a_frame_waits_for_the_leader() {
         let (leader, mut follower) = pair(false);
-        follower.take(picture(0, P), false);
-        assert_eq!(out(&mut follower, false), []);
-        let Shared::Lead(tell) = &leader.shared else { unreachable!() };
-        tell[0].send((0, P)).unwrap();
-        assert_eq!(out(&mut follower, false), [(0, P)]);
+        follower.push(frame(0, P), false);
+        assert_eq!(drain(&mut follower, false), []);
+        let Sharing::Lead(senders) = &leader.sharing else { unreachable!() };
+        senders[0].send((0, P)).unwrap();
+        assert_eq!(drain(&mut follower, false), [(0, P)]);
     }
 
     #[test]
-    fn nobody_waits_where_the_source_tells() {
+    fn no_frame_waits_where_the_source_type_is_known() {
         let (leader, mut follower) = pair(true);
-        follower.take(picture(0, P), false);
-        assert_eq!(out(&mut follower, false), [(0, P)]);
+        follower.push(frame(0, P), false);
+        assert_eq!(drain(&mut follower, false), [(0, P)]);
         drop(leader);
     }
 
     #[test]
-    fn without_the_one_that_led_every_picture_goes_on() {
+    fn frames_are_encoded_after_the_leader_has_ended() {
         for end in [false, true] {
             let (leader, mut follower) = pair(false);
-            (0..3).for_each(|at| follower.take(picture(at, None), false));
+            (0..3).for_each(|at| follower.push(frame(at, None), false));
             drop(leader);
-            assert_eq!(out(&mut follower, end).len(), 3);
+            assert_eq!(drain(&mut follower, end).len(), 3);
         }
     }
 }

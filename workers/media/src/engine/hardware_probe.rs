@@ -1,21 +1,21 @@
-//! Encodes a few pictures on hardware, by the way that every job goes.
+//! Tests a hardware encoder with a few frames, by the same code that jobs use.
 
 use std::path::Path;
 
 use ffapi_domain::media::{
-    Placed, Pool, Preset, RateControl, Rational as Ratio, Source, VideoCodec, VideoPlan,
+    AssignedDevice, Pool, Preset, RateControl, Rational as Ratio, Source, VideoCodec, VideoPlan,
 };
 use ffmpeg_the_third::{Packet, Rational, codec, format::Pixel, frame};
 
 use super::{
-    convert::canvas, encoder, filtergraph::VideoGraph, filtering::Filtering,
+    convert::encoder_settings, encoder, filtergraph::VideoGraph, filtering::Filtering,
     frame_channel::FrameReceiver, frame_format::FrameFormat,
 };
 use crate::{MediaError, ffi::HardwareDevice, heartbeat::Heartbeat};
 
 const SIZE: (u32, u32) = (320, 192);
 
-/// Whether a device encodes with a codec.
+/// Succeeds if a device can encode with a codec.
 pub(crate) fn probe_encoder(pool: Pool, device: &str, codec: VideoCodec) -> Result<(), MediaError> {
     let (width, height) = SIZE;
     let plan = VideoPlan {
@@ -33,20 +33,20 @@ pub(crate) fn probe_encoder(pool: Pool, device: &str, codec: VideoCodec) -> Resu
         keyframe_interval: None,
         tonemapped: false,
         fields: None,
-        placed: Some(Placed { pool, device: device.to_owned() }),
+        placed: Some(AssignedDevice { pool, device: device.to_owned() }),
     };
     let say = |_| {};
     let heartbeat = Heartbeat::new(&say);
-    let look = VideoGraph { plan: &plan, planar: false, scratch: Path::new("") };
+    let graph = VideoGraph { plan: &plan, planar: false, scratch: Path::new("") };
     let opened = open_device(&plan)?;
-    let (script, _) = look.script();
-    let mut filtering = Filtering::build_on(&script, vec![pictures()], opened.as_ref())?;
-    let (time_base, aspect, rate) = filtering.outcome()?;
+    let (filtergraph, _) = graph.filtergraph();
+    let mut filtering = Filtering::build_on(&filtergraph, vec![test_frames()], opened.as_ref())?;
+    let (time_base, aspect, rate) = filtering.output_timing()?;
     let parameters = codec::Parameters::new();
-    let mut wanted = canvas(time_base, aspect, rate, &plan, &parameters, Path::new(""));
-    wanted.frames = filtering.hardware_frames();
-    let mut encoder = encoder::open_picture(&plan, wanted)?;
-    let failed = |error| MediaError::internal("it does not encode", error);
+    let mut settings = encoder_settings(time_base, aspect, rate, &plan, &parameters, Path::new(""));
+    settings.frames = filtering.hardware_frames();
+    let mut encoder = encoder::open_video(&plan, settings)?;
+    let failed = |error| MediaError::internal("the device does not encode", error);
     while let Some(frame) = filtering.next(&heartbeat)? {
         encoder.send_frame(&frame).map_err(failed)?;
     }
@@ -57,7 +57,7 @@ pub(crate) fn probe_encoder(pool: Pool, device: &str, codec: VideoCodec) -> Resu
     }
 }
 
-/// The hardware that a plan's frames are uploaded to; none where the encoder does that itself.
+/// The device that a plan's frames are uploaded to; `None` if the encoder uploads them itself.
 pub(super) fn open_device(plan: &VideoPlan) -> Result<Option<HardwareDevice>, MediaError> {
     let Some(placed) = plan.placed.as_ref().filter(|placed| placed.pool == Pool::Vaapi) else {
         return Ok(None);
@@ -66,12 +66,12 @@ pub(super) fn open_device(plan: &VideoPlan) -> Result<Option<HardwareDevice>, Me
     HardwareDevice::open(&placed.device).map(Some).map_err(failed)
 }
 
-/// A few black pictures.
-fn pictures() -> FrameReceiver {
+/// A few black frames.
+fn test_frames() -> FrameReceiver {
     const COUNT: u8 = 4;
     let (width, height) = SIZE;
     let one = Rational(1, 1);
-    let shape = FrameFormat::Picture {
+    let shape = FrameFormat::Video {
         width,
         height,
         format: Pixel::YUV420P,
@@ -81,11 +81,11 @@ fn pictures() -> FrameReceiver {
     };
     let (sender, feed) = FrameReceiver::new(COUNT.into(), shape);
     for number in 0..COUNT {
-        let mut picture = frame::Video::new(Pixel::YUV420P, width, height);
-        (0..picture.planes()).for_each(|plane| picture.data_mut(plane).fill(128));
-        picture.set_pts(Some(number.into()));
-        // The feed has room for all.
-        sender.show(&picture);
+        let mut frame = frame::Video::new(Pixel::YUV420P, width, height);
+        (0..frame.planes()).for_each(|plane| frame.data_mut(plane).fill(128));
+        frame.set_pts(Some(number.into()));
+        // The channel has capacity for all of them.
+        sender.send_shared(&frame);
     }
     feed
 }

@@ -1,4 +1,4 @@
-//! VMAF, and what of it is done beside libvmaf.
+//! VMAF, with its VIF features computed outside of libvmaf.
 
 use std::{
     sync::{
@@ -16,52 +16,54 @@ use crate::{
     vif::Vif,
 };
 
-/// Compares pictures of one size and depth.
+/// Compares frames of one size and bit depth.
 pub(super) struct Measure {
     vmaf: Vmaf,
-    fidelity: Fidelity,
+    vif: VifSource,
     compared: u32,
 }
 
-/// How much of each picture is told by its likeness.
-enum Fidelity {
-    /// libvmaf looks.
-    Within,
-    /// Whoever compares looks.
-    Here { vif: Box<Vif>, found: Vec<Found> },
-    /// Others look, who take what comes next.
-    Beside { pairs: SyncSender<Pair>, lookers: Vec<JoinHandle<Vec<Found>>> },
+/// Where VIF (visual information fidelity) is computed.
+enum VifSource {
+    /// In libvmaf.
+    Libvmaf,
+    /// On the thread that compares.
+    SameThread { vif: Box<Vif>, scores: Vec<VifScores> },
+    /// On worker threads, which share one queue.
+    Workers { pairs: SyncSender<Pair>, workers: Vec<JoinHandle<Vec<VifScores>>> },
 }
 
-/// A picture's number and its figures.
-type Found = (u32, [f64; 4]);
-/// A picture's number, reference and likeness.
+/// A frame's number and its VIF score at each of four scales.
+type VifScores = (u32, [f64; 4]);
+/// A frame's number, its reference, and the distorted frame.
 type Pair = (u32, frame::Frame, frame::Frame);
 
 impl Measure {
-    /// For pictures like this one, of `depth` bits a sample; on `threads` beside the one that
-    /// compares, if any.
+    /// For frames of the size of `like`, of `depth` bits per sample; with `threads` additional
+    /// threads.
     pub(super) fn of(like: &frame::Frame, depth: u32, threads: u32) -> Result<Self, MediaError> {
-        let (width, height, _) = ffi::picture_shape(like);
-        let fidelity = Fidelity::of((width, height), depth, threads);
-        let own = !matches!(fidelity, Fidelity::Within);
-        let vmaf = Vmaf::new((width, height), depth, threads, own)?;
-        Ok(Self { vmaf, fidelity, compared: 0 })
+        let (width, height, _) = ffi::frame_shape(like);
+        let vif = VifSource::new((width, height), depth, threads);
+        let own_vif = !matches!(vif, VifSource::Libvmaf);
+        let vmaf = Vmaf::new((width, height), depth, threads, own_vif)?;
+        Ok(Self { vmaf, vif, compared: 0 })
     }
 
     pub(super) fn compare(
         &mut self,
         reference: &frame::Frame,
-        film: &frame::Frame,
+        distorted: &frame::Frame,
     ) -> Result<(), MediaError> {
-        self.vmaf.compare(reference, film)?;
+        self.vmaf.compare(reference, distorted)?;
         let number = self.compared;
-        match &mut self.fidelity {
-            Fidelity::Within => {}
-            Fidelity::Here { vif, found } => found.push((number, vif.compare(reference, film))),
-            Fidelity::Beside { pairs, .. } => {
-                let pair = (number, share(reference)?, share(film)?);
-                pairs.send(pair).map_err(|_| gone())?;
+        match &mut self.vif {
+            VifSource::Libvmaf => {}
+            VifSource::SameThread { vif, scores } => {
+                scores.push((number, vif.compare(reference, distorted)));
+            }
+            VifSource::Workers { pairs, .. } => {
+                let pair = (number, share(reference)?, share(distorted)?);
+                pairs.send(pair).map_err(|_| thread_ended())?;
             }
         }
         self.compared = number.saturating_add(1);
@@ -70,62 +72,63 @@ impl Measure {
 
     /// The score of every pair.
     pub(super) fn finish(mut self) -> Result<Vec<f64>, MediaError> {
-        for (number, fidelity) in self.fidelity.finish()? {
-            self.vmaf.import(number, fidelity)?;
+        for (number, scores) in self.vif.finish()? {
+            self.vmaf.import(number, scores)?;
         }
         self.vmaf.finish()
     }
 }
 
-impl Fidelity {
-    fn of((width, height): (u32, u32), depth: u32, threads: u32) -> Self {
+impl VifSource {
+    fn new((width, height): (u32, u32), depth: u32, threads: u32) -> Self {
         let (Ok(width), Ok(height)) = (usize::try_from(width), usize::try_from(height)) else {
-            return Self::Within;
+            return Self::Libvmaf;
         };
         let vif = || Vif::new(width, height, depth);
         if threads == 0 {
-            let here = |vif| Self::Here { vif: Box::new(vif), found: vec![] };
-            return vif().map_or(Self::Within, here);
+            let same_thread = |vif| Self::SameThread { vif: Box::new(vif), scores: vec![] };
+            return vif().map_or(Self::Libvmaf, same_thread);
         }
-        let (pairs, waiting) = sync_channel(1);
-        let waiting = Arc::new(Mutex::new(waiting));
-        let lookers = (0..threads).map(|_| {
-            let (mut vif, waiting) = (vif()?, Arc::clone(&waiting));
-            Some(thread::spawn(move || look(&mut vif, &waiting)))
+        let (pairs, queue) = sync_channel(1);
+        let queue = Arc::new(Mutex::new(queue));
+        let workers = (0..threads).map(|_| {
+            let (mut vif, queue) = (vif()?, Arc::clone(&queue));
+            Some(thread::spawn(move || compare_pairs(&mut vif, &queue)))
         });
-        match lookers.collect() {
-            Some(lookers) => Self::Beside { pairs, lookers },
-            None => Self::Within,
+        match workers.collect() {
+            Some(workers) => Self::Workers { pairs, workers },
+            None => Self::Libvmaf,
         }
     }
 
-    fn finish(self) -> Result<Vec<Found>, MediaError> {
+    fn finish(self) -> Result<Vec<VifScores>, MediaError> {
         match self {
-            Self::Within => Ok(vec![]),
-            Self::Here { found, .. } => Ok(found),
-            Self::Beside { pairs, lookers } => {
+            Self::Libvmaf => Ok(vec![]),
+            Self::SameThread { scores, .. } => Ok(scores),
+            Self::Workers { pairs, workers } => {
                 drop(pairs);
-                let found = lookers.into_iter().map(|looker| looker.join().map_err(|_| gone()));
-                Ok(found.collect::<Result<Vec<_>, _>>()?.concat())
+                let scores =
+                    workers.into_iter().map(|worker| worker.join().map_err(|_| thread_ended()));
+                Ok(scores.collect::<Result<Vec<_>, _>>()?.concat())
             }
         }
     }
 }
 
-/// Takes one pair after the other, until no more come.
-fn look(vif: &mut Vif, pairs: &Mutex<Receiver<Pair>>) -> Vec<Found> {
-    let mut found = vec![];
+/// Compares pairs from the queue until it is closed.
+fn compare_pairs(vif: &mut Vif, pairs: &Mutex<Receiver<Pair>>) -> Vec<VifScores> {
+    let mut scores = vec![];
     loop {
         let next = pairs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((number, reference, film)) = next else { return found };
-        found.push((number, vif.compare(&reference, &film)));
+        let Ok((number, reference, distorted)) = next else { return scores };
+        scores.push((number, vif.compare(&reference, &distorted)));
     }
 }
 
 fn share(frame: &frame::Frame) -> Result<frame::Frame, MediaError> {
-    ffi::share(frame).map_err(|error| MediaError::internal("a picture cannot be shared", error))
+    ffi::share(frame).map_err(|error| MediaError::internal("a frame cannot be referenced", error))
 }
 
-fn gone() -> MediaError {
-    MediaError::internal("VMAF", "one of its threads is gone")
+fn thread_ended() -> MediaError {
+    MediaError::internal("VMAF", "one of its threads has ended")
 }

@@ -6,17 +6,17 @@ use ffmpeg_the_third::{self as ffmpeg, Dictionary, Rational, Rescale, codec, for
 use super::{MICROS, progress::ProgressReporter, track::EncodedPacket};
 use crate::{MediaError, ffi};
 
-/// Apple's players take HEVC under this name only.
+/// The tag of HEVC; Apple's players support no other.
 const HVC1: [u8; 4] = *b"hvc1";
 
-/// The output file.
+/// Writes the output file.
 pub(super) struct Mux {
     output: format::context::Output,
     container: Container,
     streams: usize,
 }
 
-/// What a player is told of a stream.
+/// The metadata of a stream.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Label {
     pub(super) language: Option<String>,
@@ -59,7 +59,7 @@ impl Mux {
         self.output.format().flags().contains(format::Flags::GLOBAL_HEADER)
     }
 
-    /// Adds a stream for an opened encoder; answers its index.
+    /// Adds a stream for an opened encoder; returns its index.
     pub(super) fn add(
         &mut self,
         encoder: &codec::Context,
@@ -72,7 +72,7 @@ impl Mux {
         let mut stream = self.output.add_stream(codec::Id::None).map_err(broken)?;
         stream.copy_parameters_from_context(encoder);
         if quicktime && codec == Some(VideoCodec::Hevc) {
-            ffi::set_tag(&mut stream.parameters_mut(), HVC1);
+            ffi::set_codec_tag(&mut stream.parameters_mut(), HVC1);
         }
         stream.set_time_base(time_base);
         if let Some(rate) = rate {
@@ -81,19 +81,19 @@ impl Mux {
         self.label(label)
     }
 
-    /// Adds a stream whose packets are copied; answers its index.
+    /// Adds a stream whose packets are copied; returns its index.
     pub(super) fn add_copy(
         &mut self,
         from: &ffmpeg::Stream<'_>,
         label: &Label,
     ) -> Result<usize, MediaError> {
         let quicktime = self.is_quicktime();
-        let parameters = ffi::own_parameters(from).map_err(broken)?;
+        let parameters = ffi::copy_parameters(from).map_err(broken)?;
         let mut stream = self.output.add_stream(codec::Id::None).map_err(broken)?;
         stream.set_parameters(parameters);
-        ffi::forget_tag(&mut stream.parameters_mut());
+        ffi::clear_codec_tag(&mut stream.parameters_mut());
         if quicktime && from.parameters().id() == codec::Id::HEVC {
-            ffi::set_tag(&mut stream.parameters_mut(), HVC1);
+            ffi::set_codec_tag(&mut stream.parameters_mut(), HVC1);
         }
         stream.set_time_base(from.time_base());
         stream.set_avg_frame_rate(from.avg_frame_rate());
@@ -102,7 +102,7 @@ impl Mux {
         self.label(label)
     }
 
-    /// Adds a stream of text; answers its index.
+    /// Adds a subtitle stream; returns its index.
     pub(super) fn add_subtitles(
         &mut self,
         id: codec::Id,
@@ -110,7 +110,7 @@ impl Mux {
         label: &Label,
     ) -> Result<usize, MediaError> {
         let mut stream = self.output.add_stream(codec::Id::None).map_err(broken)?;
-        ffi::describe_subtitles(&mut stream.parameters_mut(), id, header);
+        ffi::set_subtitle_parameters(&mut stream.parameters_mut(), id, header);
         stream.set_time_base(Rational(1, 1_000));
         self.label(label)
     }
@@ -130,10 +130,10 @@ impl Mux {
         Ok(index)
     }
 
-    pub(super) fn begin(&mut self) -> Result<(), MediaError> {
+    pub(super) fn write_header(&mut self) -> Result<(), MediaError> {
         let mut options = Dictionary::new();
         match self.container {
-            // Players can start before the whole file is there.
+            // Players can start before the file is completely downloaded.
             Container::Mp4 | Container::Mov | Container::M4a => {
                 options.set("movflags", "+faststart");
             }
@@ -144,7 +144,7 @@ impl Mux {
         Ok(())
     }
 
-    /// Writes packets until every stage is done, and tells how far it is.
+    /// Writes packets until all stages have ended, and reports the progress.
     pub(super) fn run(
         mut self,
         packets: &Receiver<EncodedPacket>,
@@ -159,19 +159,19 @@ impl Mux {
             packet.rescale_ts(time_base, to);
             packet.set_position(-1);
             ffi::write_packet(&mut self.output, &mut packet).map_err(broken)?;
-            // The picture is the first stream, if there is one; it is what progress counts.
+            // Progress is counted by the first stream, which is the video if there is one.
             if stream == 0 {
                 if counts_frames {
                     reporter.frame();
                 }
-                reporter.reach(u64::try_from(end.rescale(time_base, MICROS)).unwrap_or(0));
+                reporter.set_position(u64::try_from(end.rescale(time_base, MICROS)).unwrap_or(0));
             }
         }
         self.output.write_trailer().map_err(broken)?;
         if !self.container.is_images() {
             ffi::close_file(&mut self.output).map_err(broken)?;
         }
-        reporter.tell();
+        reporter.report();
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Packets into segments, segments into manifests.
+//! Packaging: segments of encoded packets, and the manifests that list them.
 
 mod boxes;
 mod codecs;
@@ -12,18 +12,18 @@ pub(super) use self::{
     codecs::{aac, video as video_codec},
     dash::manifest,
     hls::{captions_playlist, iframes, master, media},
-    segmenter::{Cut, Segment, Segmenter},
+    segmenter::{Segment, SegmentBoundaries, Segmenter},
 };
 
-/// One stream in segments, as manifests tell of it.
+/// A segmented stream, with the properties that manifests state.
 #[derive(Debug, Clone)]
 pub(super) struct Packaged {
-    /// Its folder.
+    /// Its folder, relative to the manifests.
     pub(super) folder: String,
-    /// RFC 6381.
+    /// The codec string by RFC 6381.
     pub(super) codecs: String,
     pub(super) segments: Vec<Segment>,
-    /// `m4s` or `ts`.
+    /// File extension of the segments: `m4s` or `ts`.
     pub(super) extension: &'static str,
     pub(super) kind: PackagedKind,
 }
@@ -35,49 +35,49 @@ pub(super) enum PackagedKind {
 }
 
 impl Packaged {
-    /// Bits per second of the neighbours that have most, of all that last half to one and a half times
-    /// as long as the longest segment: what is shorter says nothing of what a player must fetch.
+    /// The peak bitrate in bits per second: the maximum over all runs of consecutive segments that
+    /// last 0.5 to 1.5 times the longest segment. Shorter runs do not matter to a player.
     pub(super) fn peak(&self) -> u64 {
         self.peak_of(|segment| segment.size)
     }
 
-    /// As `peak`, of so many bytes of each segment.
+    /// Like `peak`, counting `bytes` of each segment.
     pub(super) fn peak_of(&self, bytes: impl Fn(&Segment) -> u64) -> u64 {
         let longest = self.segments.iter().map(|segment| segment.duration).fold(0.0, f64::max);
         let mut peak = 0;
         for first in 0..self.segments.len() {
-            let (mut bits, mut lasts) = (0_u64, 0.0);
+            let (mut bits, mut duration) = (0_u64, 0.0);
             for segment in self.segments.iter().skip(first) {
                 bits = bits.saturating_add(bytes(segment).saturating_mul(8));
-                lasts += segment.duration;
-                if lasts > longest * 1.5 {
+                duration += segment.duration;
+                if duration > longest * 1.5 {
                     break;
                 }
-                if lasts >= longest * 0.5 {
-                    peak = peak.max(segmenter::rate(bits, lasts));
+                if duration >= longest * 0.5 {
+                    peak = peak.max(segmenter::bitrate(bits, duration));
                 }
             }
         }
         peak
     }
 
-    /// Bits per second over all.
+    /// The average bitrate in bits per second.
     pub(super) fn average(&self) -> u64 {
         let bits: u64 = self.segments.iter().map(|segment| segment.size.saturating_mul(8)).sum();
-        let lasts: f64 = self.segments.iter().map(|segment| segment.duration).sum();
-        segmenter::rate(bits, lasts)
+        segmenter::bitrate(bits, self.duration())
     }
 
-    pub(super) fn lasts(&self) -> f64 {
+    /// The total duration in seconds.
+    pub(super) fn duration(&self) -> f64 {
         self.segments.iter().map(|segment| segment.duration).sum()
     }
 
-    /// A segment's file in the folder.
+    /// The file name of the segment `number`, which counts from 0.
     pub(super) fn file(&self, number: usize) -> String {
         format!("{:05}.{}", number.saturating_add(1), self.extension)
     }
 
-    /// Pixels, if it has a picture.
+    /// Width and height in pixels; `None` for audio.
     pub(super) const fn size(&self) -> Option<(u32, u32)> {
         match self.kind {
             PackagedKind::Video { width, height, .. } => Some((width, height)),
@@ -90,9 +90,9 @@ impl Packaged {
     }
 }
 
-/// A text that a player can show.
+/// A caption track.
 #[derive(Debug, Clone)]
-pub(super) struct Captioned {
+pub(super) struct CaptionTrack {
     pub(super) folder: String,
     pub(super) language: String,
     pub(super) name: String,

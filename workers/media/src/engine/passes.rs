@@ -1,4 +1,4 @@
-//! Passes that only look and listen before anything is encoded.
+//! Analysis passes, which run before anything is encoded.
 
 use std::{
     ffi::CString,
@@ -13,7 +13,7 @@ use ffmpeg_the_third::{Rescale, frame};
 
 use super::{
     MICROS, TaskContext,
-    convert::{canvas, is_planar},
+    convert::{encoder_settings, is_planar},
     encoder,
     filtergraph::{AudioGraph, Gain, VideoGraph, motion_file},
     filtering::Filtering,
@@ -21,7 +21,7 @@ use super::{
     frame_format::FrameFormat,
     frame_types::FrameTypePlan,
     progress::ProgressReporter,
-    target::{self, Found},
+    target::{self, QualityFound},
     track::Track,
 };
 use crate::{
@@ -29,29 +29,29 @@ use crate::{
     ffi::{self, EncoderPass},
 };
 
-/// What the passes found out.
+/// The results of the analysis passes.
 #[derive(Default)]
-pub(super) struct Findings {
-    /// One for each sound of the plan.
+pub(super) struct PassResults {
+    /// The gain of each audio track of the plan.
     pub(super) gains: Vec<Option<Gain>>,
     pub(super) palette: Option<StaticFrame>,
     pub(super) statistics: Option<CString>,
-    /// The quality that reaches its target.
-    pub(super) quality: Option<Found>,
+    /// The constant quality that reaches the VMAF target.
+    pub(super) quality: Option<QualityFound>,
 }
 
-/// How many passes there will be, the encoding one included.
+/// The number of passes, including the one that encodes.
 pub(super) fn count(plan: &Plan) -> u32 {
     let video = plan.video.as_ref();
-    let looks = [
+    let video_passes = [
         video.is_some_and(|video| motion_at(video).is_some()),
         video.is_some_and(|video| video.codec == VideoCodec::Gif),
         video.is_some_and(|video| video.quality.two_pass),
         video.is_some_and(|video| video.quality.target_vmaf.is_some()),
     ];
-    let looks = looks.into_iter().map(u32::from).sum::<u32>();
-    let loud = plan.audio.iter().filter(|audio| loudness_at(audio).is_some()).count();
-    looks.saturating_add(u32::try_from(loud).unwrap_or(0)).saturating_add(1)
+    let video_passes = video_passes.into_iter().map(u32::from).sum::<u32>();
+    let loudness_passes = plan.audio.iter().filter(|audio| loudness_at(audio).is_some()).count();
+    video_passes.saturating_add(u32::try_from(loudness_passes).unwrap_or(0)).saturating_add(1)
 }
 
 fn motion_at(video: &VideoPlan) -> Option<usize> {
@@ -59,136 +59,144 @@ fn motion_at(video: &VideoPlan) -> Option<usize> {
 }
 
 fn loudness_at(audio: &AudioPlan) -> Option<(usize, f64)> {
-    audio.filters.iter().enumerate().find_map(|(place, filter)| match filter {
-        AudioFilter::Loudness(target) => Some((place, *target)),
+    audio.filters.iter().enumerate().find_map(|(index, filter)| match filter {
+        AudioFilter::Loudness(target) => Some((index, *target)),
         _ => None,
     })
 }
 
-/// Does what the plan needs to know before it is encoded.
+/// Runs the analysis passes that the plan needs before it is encoded.
 pub(super) fn run(
     context: &TaskContext<'_>,
     plan: &Plan,
     facts: &[MediaFacts],
     reporter: &ProgressReporter<'_>,
-) -> Result<Findings, MediaError> {
-    let mut findings = Findings::default();
+) -> Result<PassResults, MediaError> {
+    let mut results = PassResults::default();
     let mut number = 0;
     let mut next = |stage| {
-        reporter.begin(number, stage);
+        reporter.begin_pass(number, stage);
         number += 1;
     };
     for audio in &plan.audio {
         let gain = match loudness_at(audio) {
-            Some((place, target)) => {
+            Some((index, target)) => {
                 next("measuring loudness");
-                Some(loudness(context, plan, audio, facts, place, target, reporter)?)
+                Some(loudness(context, plan, audio, facts, index, target, reporter)?)
             }
             None => None,
         };
-        findings.gains.push(gain.flatten());
+        results.gains.push(gain.flatten());
     }
     if let Some(video) = &plan.video {
-        let look =
+        let graph =
             VideoGraph { plan: video, planar: is_planar(facts, video), scratch: context.scratch };
-        if let Some(place) = motion_at(video) {
+        if let Some(index) = motion_at(video) {
             next("following the camera");
             let detect = format!(
                 "vidstabdetect=result={}:shakiness=8:accuracy=15",
                 motion_file(context.scratch).display()
             );
-            watch(context, plan, facts, look.look(place, &detect), reporter, |_, _| {})?;
+            analyze(context, plan, facts, graph.prefix(index, &detect), reporter, |_, _| {})?;
         }
         if video.codec == VideoCodec::Gif {
             next("choosing colours");
-            findings.palette = Some(palette(context, plan, facts, &look, reporter)?);
+            results.palette = Some(palette(context, plan, facts, &graph, reporter)?);
         }
         if let Some(target) = video.quality.target_vmaf {
             next("searching for the quality");
-            findings.quality = Some(target::search(context, plan, video, facts, target, reporter)?);
+            results.quality = Some(target::search(context, plan, video, facts, target, reporter)?);
         }
         if video.quality.two_pass {
             next("looking ahead");
-            findings.statistics = statistics(context, plan, video, facts, &look, reporter)?;
+            results.statistics = statistics(context, plan, video, facts, &graph, reporter)?;
         }
     }
-    reporter.begin(number, "encoding");
-    Ok(findings)
+    reporter.begin_pass(number, "encoding");
+    Ok(results)
 }
 
-type Script = (String, Vec<super::filtergraph::Fed>);
+type Filtergraph = (String, Vec<super::filtergraph::GraphInput>);
 
-/// Runs a graph whose frames are only looked at.
-fn watch(
+/// Runs a graph without output; `observe` is called for each of its frames.
+fn analyze(
     context: &TaskContext<'_>,
     plan: &Plan,
     facts: &[MediaFacts],
-    script: Script,
+    filtergraph: Filtergraph,
     reporter: &ProgressReporter<'_>,
-    mut see: impl FnMut(frame::Frame, &Filtering<'_>) + Send,
+    mut observe: impl FnMut(frame::Frame, &Filtering<'_>) + Send,
 ) -> Result<(), MediaError> {
     let mut flow = context.flow(facts)?;
-    let mut filtering = flow.filter(script, None)?;
-    let (time_base, ..) = filtering.outcome()?;
-    flow.stage(move || {
+    let mut filtering = flow.filter(filtergraph, None)?;
+    let (time_base, ..) = filtering.output_timing()?;
+    flow.add_stage(move || {
         while let Some(frame) = filtering.next(context.heartbeat)? {
             let at = frame.pts().unwrap_or(0).rescale(time_base, MICROS);
-            reporter.reach(u64::try_from(at).unwrap_or(0));
-            see(frame, &filtering);
+            reporter.set_position(u64::try_from(at).unwrap_or(0));
+            observe(frame, &filtering);
         }
         Ok(())
     });
     flow.run(plan.seek)
 }
 
-/// What brings a sound to its target. A sound that must be held down at its peaks is measured once
-/// more that way, since holding down makes it softer.
+/// The gain that brings an audio track to its loudness target. If its peaks must be limited, the
+/// limited audio is measured again, because limiting makes it quieter.
 fn loudness(
     context: &TaskContext<'_>,
     plan: &Plan,
     audio: &AudioPlan,
     facts: &[MediaFacts],
-    place: usize,
+    index: usize,
     target: f64,
     reporter: &ProgressReporter<'_>,
 ) -> Result<Option<Gain>, MediaError> {
+    /// LUFS below which the audio counts as silent.
     const SILENT: f64 = -69.0;
-    /// Full scale but for a decibel, which coding may add.
-    const CEILING: f64 = -1.0;
+    /// One decibel below full scale, in dBTP: encoding may raise the peaks by that.
+    const PEAK_LIMIT: f64 = -1.0;
     let measure = |gain: Option<Gain>, count: usize| {
-        let mix = AudioGraph { plan: audio, sample_format: "fltp", gain };
-        measured(context, plan, facts, mix.listen(count, "ebur128=metadata=1:peak=true"), reporter)
+        let graph = AudioGraph { plan: audio, sample_format: "fltp", gain };
+        measured(
+            context,
+            plan,
+            facts,
+            graph.prefix(count, "ebur128=metadata=1:peak=true"),
+            reporter,
+        )
     };
-    let Some(found) = measure(None, place)?.filter(|found| found.integrated > SILENT) else {
+    let Some(found) = measure(None, index)?.filter(|found| found.integrated > SILENT) else {
         return Ok(None);
     };
     let mut by = target - found.integrated;
-    if found.true_peak + by <= CEILING {
+    if found.true_peak + by <= PEAK_LIMIT {
         return Ok(Some(Gain { by, limited: false }));
     }
     let mut before: Option<(f64, f64)> = None;
     for _ in 0..6 {
         let gain = Gain { by, limited: true };
-        let Some(heard) = measure(Some(gain), place.saturating_add(1))? else { break };
-        let off = target - heard.integrated;
-        if off.abs() < 0.1 {
+        let Some(limited) = measure(Some(gain), index.saturating_add(1))? else { break };
+        let error = target - limited.integrated;
+        if error.abs() < 0.1 {
             break;
         }
-        // The more is held down, the less another decibel adds: follow the slope.
-        let slope = before.map_or(1.0, |(by_then, heard_then)| {
-            ((heard.integrated - heard_then) / (by - by_then)).clamp(0.15, 1.0)
+        // The more is limited, the less another decibel adds: follow the slope (secant method).
+        let slope = before.map_or(1.0, |(last_gain, last_loudness)| {
+            ((limited.integrated - last_loudness) / (by - last_gain)).clamp(0.15, 1.0)
         });
-        before = Some((by, heard.integrated));
-        by += off / slope;
+        before = Some((by, limited.integrated));
+        by += error / slope;
     }
     Ok(Some(Gain { by, limited: true }))
 }
 
-/// EBU R128's figures.
+/// Values by EBU R128.
 #[derive(Debug, Clone, Copy)]
 struct Loudness {
+    /// LUFS.
     integrated: f64,
-    /// Decibels below full scale.
+    /// Decibels relative to full scale (dBTP).
     true_peak: f64,
 }
 
@@ -196,11 +204,11 @@ fn measured(
     context: &TaskContext<'_>,
     plan: &Plan,
     facts: &[MediaFacts],
-    script: Script,
+    filtergraph: Filtergraph,
     reporter: &ProgressReporter<'_>,
 ) -> Result<Option<Loudness>, MediaError> {
     let last = Mutex::new(None);
-    watch(context, plan, facts, script, reporter, |frame, _| {
+    analyze(context, plan, facts, filtergraph, reporter, |frame, _| {
         let metadata = frame.metadata();
         let number = |key: &str| metadata.get(key).and_then(|text| text.parse::<f64>().ok());
         let peaks = (0..8).filter_map(|n| number(&format!("lavfi.r128.true_peaks_ch{n}")));
@@ -218,56 +226,57 @@ fn palette(
     context: &TaskContext<'_>,
     plan: &Plan,
     facts: &[MediaFacts],
-    look: &VideoGraph<'_>,
+    graph: &VideoGraph<'_>,
     reporter: &ProgressReporter<'_>,
 ) -> Result<StaticFrame, MediaError> {
     let mut found = None;
-    let script = look.look(look.plan.filters.len(), "palettegen=stats_mode=diff");
-    watch(context, plan, facts, script, reporter, |frame, _| found = Some(frame))?;
-    let frame = found.ok_or_else(|| MediaError::internal("the palette", "was not made"))?;
-    let (width, height, format) = ffi::picture_shape(&frame);
+    let filtergraph = graph.prefix(graph.plan.filters.len(), "palettegen=stats_mode=diff");
+    analyze(context, plan, facts, filtergraph, reporter, |frame, _| found = Some(frame))?;
+    let frame = found.ok_or_else(|| MediaError::internal("the palette", "was not generated"))?;
+    let (width, height, format) = ffi::frame_shape(&frame);
     let one = ffmpeg_the_third::Rational(1, 1);
     let shape =
-        FrameFormat::Picture { width, height, format, time_base: MICROS, aspect: one, rate: one };
+        FrameFormat::Video { width, height, format, time_base: MICROS, aspect: one, rate: one };
     Ok(StaticFrame { frame, shape })
 }
 
-/// The encoder's own first pass.
+/// The first pass of a two-pass encoder; returns its statistics.
 fn statistics(
     context: &TaskContext<'_>,
     plan: &Plan,
     video: &VideoPlan,
     facts: &[MediaFacts],
-    look: &VideoGraph<'_>,
+    graph: &VideoGraph<'_>,
     reporter: &ProgressReporter<'_>,
 ) -> Result<Option<CString>, MediaError> {
     let found = Arc::new(Mutex::new(None));
     let mut flow = context.flow(facts)?;
-    let mut filtering = flow.filter(look.script(), None)?;
-    let (time_base, aspect, rate) = filtering.outcome()?;
-    let parameters = super::parameters(&flow, video.source)?;
-    let mut wanted = canvas(time_base, aspect, rate, video, &parameters, context.scratch);
-    wanted.pass = EncoderPass::First;
-    wanted.threads = context.threads;
-    let encoder = encoder::open_picture(video, wanted)?;
+    let mut filtering = flow.filter(graph.filtergraph(), None)?;
+    let (time_base, aspect, rate) = filtering.output_timing()?;
+    let parameters = super::stream_parameters(&flow, video.source)?;
+    let mut settings =
+        encoder_settings(time_base, aspect, rate, video, &parameters, context.scratch);
+    settings.pass = EncoderPass::First;
+    settings.threads = context.threads;
+    let encoder = encoder::open_video(video, settings)?;
     let track = Track {
         filtering,
         encoder,
         time_base,
         stream: 0,
-        coded: None,
-        picture: true,
+        encoded: None,
+        is_video: true,
         limit: None,
         until: None,
-        keys_every: None,
+        keyframes_every: None,
         sent: Arc::new(AtomicU64::new(0)),
-        seen_by: vec![],
-        cadence: FrameTypePlan::own(false),
+        observers: vec![],
+        frame_types: FrameTypePlan::new(false),
     };
-    let keep = Arc::clone(&found);
-    flow.stage(move || {
+    let target = Arc::clone(&found);
+    flow.add_stage(move || {
         let statistics = track.run(context.heartbeat, Some(reporter))?;
-        *keep.lock().unwrap_or_else(PoisonError::into_inner) = statistics;
+        *target.lock().unwrap_or_else(PoisonError::into_inner) = statistics;
         Ok(())
     });
     flow.run(plan.seek)?;
@@ -275,7 +284,7 @@ fn statistics(
     Ok(found)
 }
 
-/// Where a slot's scratch files are, from the slot.
+/// The folder for scratch files, relative to the slot.
 pub(super) fn scratch() -> &'static Path {
     Path::new("out/.scratch")
 }

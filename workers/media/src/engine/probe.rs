@@ -9,15 +9,15 @@ use crate::{
     protocol::{ChildMessage, Report},
 };
 
-/// Finds out what a file is: its headers, and what its packets tell of its keyframes.
+/// Probes a file: its headers, and the keyframe interval from its packets.
 pub(super) fn probe(work: &Work<'_>) -> Result<Report, MediaError> {
     let heartbeat = Heartbeat::new(work.say);
-    let (file, role) = work.first()?;
+    let (file, role) = work.primary_input()?;
     let mut input = open::open(file, *role)?;
     let mut facts = probe::probe_media(&input)?;
     (work.say)(ChildMessage::Facts(Box::new(facts.clone())));
     let video = facts.video().map(|(stream, _)| stream.index);
-    let (mut packets, mut keys) = (0_u64, Vec::new());
+    let (mut packets, mut keyframes) = (0_u64, Vec::new());
     if let Some(index) = video.and_then(|video| usize::try_from(video).ok()) {
         for other in (0..facts.streams.len()).filter(|other| *other != index) {
             input.discard(other);
@@ -29,7 +29,7 @@ pub(super) fn probe(work: &Work<'_>) -> Result<Report, MediaError> {
             if packet.stream() == index {
                 packets = packets.saturating_add(1);
                 if let (true, Some(pts)) = (packet.is_key(), packet.pts()) {
-                    keys.push(pts.rescale(base, MICROS));
+                    keyframes.push(pts.rescale(base, MICROS));
                 }
             }
         }
@@ -40,7 +40,7 @@ pub(super) fn probe(work: &Work<'_>) -> Result<Report, MediaError> {
         }
         stream.packets = Some(packets);
         if let ffapi_domain::media::StreamDetail::Video(detail) = &mut stream.detail {
-            let gaps = keys.windows(2).filter_map(|pair| match pair {
+            let gaps = keyframes.windows(2).filter_map(|pair| match pair {
                 [a, b] => u64::try_from(b.saturating_sub(*a)).ok(),
                 _ => None,
             });

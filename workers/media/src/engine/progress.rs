@@ -8,11 +8,12 @@ use std::{
 
 use crate::protocol::{ChildMessage, Progress};
 
-/// How far a task is, over all its passes: told now and then, never going back.
+/// Reports the progress of a task over all its passes, at intervals; it never decreases.
 pub(super) struct ProgressReporter<'a> {
     say: &'a (dyn Fn(ChildMessage) + Sync),
     start: Instant,
-    told: Mutex<Instant>,
+    last_report: Mutex<Instant>,
+    /// Media microseconds of one pass, if known.
     total: Option<u64>,
     passes: u32,
     pass: AtomicU32,
@@ -22,8 +23,8 @@ pub(super) struct ProgressReporter<'a> {
     outputs: Mutex<Vec<(String, Arc<AtomicU64>)>>,
 }
 
-/// How often progress is told.
-const TICK: Duration = Duration::from_millis(200);
+/// The minimum time between two reports.
+const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
 impl<'a> ProgressReporter<'a> {
     pub(super) fn new(
@@ -34,7 +35,7 @@ impl<'a> ProgressReporter<'a> {
         Self {
             say,
             start: Instant::now(),
-            told: Mutex::new(Instant::now()),
+            last_report: Mutex::new(Instant::now()),
             total,
             passes: passes.max(1),
             pass: AtomicU32::new(0),
@@ -45,19 +46,20 @@ impl<'a> ProgressReporter<'a> {
         }
     }
 
-    /// The next pass begins, which is told at once: it may be long before it gets anywhere.
-    pub(super) fn begin(&self, number: u32, stage: &'static str) {
+    /// Starts pass `number`, and reports that at once: it may take long until its first progress.
+    pub(super) fn begin_pass(&self, number: u32, stage: &'static str) {
         self.pass.store(number, Ordering::Relaxed);
         self.stage(stage);
     }
 
-    /// Something else is done with what there is, which is told at once; how far it is stays.
+    /// Starts another stage of the same pass, and reports that at once.
     pub(super) fn stage(&self, stage: &'static str) {
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
-        self.tell();
+        self.report();
     }
 
-    /// One of several outputs; how far it is, in media microseconds, is told beside the whole.
+    /// Adds one of several outputs, whose progress is reported separately; returns its counter, in
+    /// media microseconds.
     pub(super) fn output(&self, name: &str) -> Arc<AtomicU64> {
         let reached = Arc::new(AtomicU64::new(0));
         let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,29 +67,29 @@ impl<'a> ProgressReporter<'a> {
         reached
     }
 
-    /// A frame was made.
+    /// Counts a frame of the output.
     pub(super) fn frame(&self) {
         self.frames.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The pass is this far, in media microseconds.
-    pub(super) fn reach(&self, micros: u64) {
+    /// Sets the position of the current pass, in media microseconds.
+    pub(super) fn set_position(&self, micros: u64) {
         let within = self.total.map_or(micros, |total| micros.min(total));
         let before =
             u64::from(self.pass.load(Ordering::Relaxed)).saturating_mul(self.total.unwrap_or(0));
         let done = before.saturating_add(within) / u64::from(self.passes);
         self.done.fetch_max(done, Ordering::Relaxed);
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.elapsed() >= TICK {
-            *told = Instant::now();
-            drop(told);
-            self.tell();
+        let mut last_report = self.last_report.lock().unwrap_or_else(PoisonError::into_inner);
+        if last_report.elapsed() >= REPORT_INTERVAL {
+            *last_report = Instant::now();
+            drop(last_report);
+            self.report();
         }
     }
 
-    /// Says how far it is, now.
+    /// Reports the progress now.
     #[expect(clippy::cast_precision_loss, reason = "rates are shown, not counted")]
-    pub(super) fn tell(&self) {
+    pub(super) fn report(&self) {
         let elapsed = self.start.elapsed().as_secs_f64().max(0.001);
         let done = self.done.load(Ordering::Relaxed);
         let frames = self.frames.load(Ordering::Relaxed);

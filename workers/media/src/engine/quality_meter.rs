@@ -1,4 +1,4 @@
-//! Looks at what an encoder makes beside what it is given, while it makes it.
+//! Measures the quality of an encoder's output against its input, while it encodes.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -18,37 +18,37 @@ use super::{
 };
 use crate::{MediaError, ffi, heartbeat::Heartbeat};
 
-/// Pictures that may wait for what an encoder makes of them: more than any encoder looks ahead, or
-/// the two would wait for each other.
-const AHEAD: usize = 512;
+/// Original frames that may be queued until they are encoded: more than the lookahead of any
+/// encoder, which would cause a deadlock otherwise.
+const ORIGINAL_QUEUE_CAPACITY: usize = 512;
 
-/// Packets that may wait to be looked at; few, so that an encoder does not run away.
-const BEHIND: usize = 4;
+/// Packets that may be queued to be measured: few, so that the encoder does not get far ahead.
+const ENCODED_QUEUE_CAPACITY: usize = 4;
 
-/// The ways to the judge.
+/// The sending halves of a meter's channels.
 pub(super) struct MeterInputs {
-    /// For what the encoder is given.
-    pub(super) given: FrameSender,
-    /// For what it makes.
-    pub(super) made: SyncSender<EncodedPacket>,
+    /// For the frames that the encoder gets.
+    pub(super) original: FrameSender,
+    /// For the packets that it outputs.
+    pub(super) encoded: SyncSender<EncodedPacket>,
 }
 
-/// Decodes what an encoder makes and compares it.
+/// Decodes the output of an encoder and compares it with the original.
 pub(super) struct QualityMeter {
-    given: FrameReceiver,
-    made: Receiver<EncodedPacket>,
+    original: FrameReceiver,
+    encoded: Receiver<EncodedPacket>,
     parameters: codec::Parameters,
     shape: FrameFormat,
     depth: u32,
     threads: u32,
 }
 
-/// The score of each picture, once the flow has run.
+/// The score of each frame; filled once the flow has run.
 pub(super) type Scores = Arc<Mutex<Vec<f64>>>;
 
 impl QualityMeter {
-    /// Judges an opened encoder of pictures like `shape` by originals like `original`, with
-    /// `threads` of its own.
+    /// A meter for an opened encoder of frames of format `shape`, whose originals have the format
+    /// `original`; with `threads` additional threads.
     pub(super) fn of(
         encoder: &ffmpeg::encoder::Encoder,
         shape: FrameFormat,
@@ -56,42 +56,42 @@ impl QualityMeter {
         depth: u32,
         threads: u32,
     ) -> (MeterInputs, Self) {
-        let (given, given_to) = FrameReceiver::new(AHEAD, original);
-        let (made, packets) = sync_channel(BEHIND);
+        let (original, frames) = FrameReceiver::new(ORIGINAL_QUEUE_CAPACITY, original);
+        let (encoded, packets) = sync_channel(ENCODED_QUEUE_CAPACITY);
         let parameters = codec::Parameters::from(encoder);
-        let judge = Self { given: given_to, made: packets, parameters, shape, depth, threads };
-        (MeterInputs { given, made }, judge)
+        let meter = Self { original: frames, encoded: packets, parameters, shape, depth, threads };
+        (MeterInputs { original, encoded }, meter)
     }
 
-    /// Takes its place in the flow.
-    pub(super) fn sit<'env>(
+    /// Adds the stages of the meter to a flow.
+    pub(super) fn attach<'env>(
         self,
         flow: &mut Flow<'env>,
         heartbeat: &'env Heartbeat<'env>,
     ) -> Result<Scores, MediaError> {
-        let Self { given, made, parameters, shape, depth, threads } = self;
-        // Brightness is all that is looked at, so it is all that is scaled.
-        let fit = match (given.shape.size(), shape.size()) {
-            (wanted, found) if wanted == found => String::new(),
+        let Self { original, encoded, parameters, shape, depth, threads } = self;
+        // VMAF only uses luma, so only luma is scaled.
+        let fit = match (original.shape.size(), shape.size()) {
+            (wanted, actual) if wanted == actual => String::new(),
             ((width, height), _) => {
                 format!("extractplanes=y,zscale=w={width}:h={height}:filter=bicubic,")
             }
         };
         let decoder = open(parameters, &shape)?;
-        let (sender, found) = FrameReceiver::new(BEHIND, shape);
-        let count = "setsar=1,settb=AVTB,setpts=PTS-STARTPTS";
+        let (sender, decoded) = FrameReceiver::new(ENCODED_QUEUE_CAPACITY, shape);
+        let from_zero = "setsar=1,settb=AVTB,setpts=PTS-STARTPTS";
         let side_by_side = SideBySide {
-            film: Filtering::build(&format!("[in0]{fit}{count}[out]"), vec![found])?,
-            reference: Filtering::build(&format!("[in0]{count}[out]"), vec![given])?,
+            distorted: Filtering::build(&format!("[in0]{fit}{from_zero}[out]"), vec![decoded])?,
+            reference: Filtering::build(&format!("[in0]{from_zero}[out]"), vec![original])?,
             depth,
             threads,
         };
-        flow.stage(move || decode(decoder, &made, &sender, heartbeat));
+        flow.add_stage(move || decode(decoder, &encoded, &sender, heartbeat));
         let scores = Scores::default();
-        let told = Arc::clone(&scores);
-        flow.stage(move || {
+        let result = Arc::clone(&scores);
+        flow.add_stage(move || {
             let scores = side_by_side.run(heartbeat, |_| {})?;
-            *told.lock().unwrap_or_else(PoisonError::into_inner) = scores;
+            *result.lock().unwrap_or_else(PoisonError::into_inner) = scores;
             Ok(())
         });
         Ok(scores)
@@ -99,7 +99,7 @@ impl QualityMeter {
 }
 
 fn failed(error: ffmpeg::Error) -> MediaError {
-    MediaError::internal("what was encoded cannot be decoded", error)
+    MediaError::internal("the encoded output cannot be decoded", error)
 }
 
 fn open(
@@ -117,19 +117,22 @@ fn decode(
     sender: &FrameSender,
     heartbeat: &Heartbeat<'_>,
 ) -> Result<(), MediaError> {
-    for coded in packets {
+    for packet in packets {
         heartbeat.beat();
-        decoder.send_packet(&coded.packet).map_err(failed)?;
-        if !pass_on(&mut decoder, sender)? {
+        decoder.send_packet(&packet.packet).map_err(failed)?;
+        if !send_frames(&mut decoder, sender)? {
             return Ok(());
         }
     }
     decoder.send_eof().map_err(failed)?;
-    pass_on(&mut decoder, sender).map(|_| ())
+    send_frames(&mut decoder, sender).map(|_| ())
 }
 
-/// Passes on what is decoded; false once nobody wants it.
-fn pass_on(decoder: &mut ffmpeg::decoder::Video, sender: &FrameSender) -> Result<bool, MediaError> {
+/// Sends the frames that are decoded; false once the receiver is closed.
+fn send_frames(
+    decoder: &mut ffmpeg::decoder::Video,
+    sender: &FrameSender,
+) -> Result<bool, MediaError> {
     loop {
         let mut frame = ffi::empty_frame();
         match decoder.receive_frame(&mut frame) {
@@ -139,7 +142,7 @@ fn pass_on(decoder: &mut ffmpeg::decoder::Video, sender: &FrameSender) -> Result
             Err(error) => return Err(failed(error)),
         }
         frame.set_pts(frame.timestamp());
-        if !sender.give(frame) {
+        if !sender.send(frame) {
             return Ok(false);
         }
     }

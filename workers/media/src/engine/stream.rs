@@ -14,13 +14,13 @@ use ffapi_domain::media::{
 use serde_json::{Map, Value, json};
 
 use self::{
-    manifests::{captions, captions_folder, check_files, listed, write_manifests},
+    manifests::{captions, captions_folder, check_files, list_files, write_manifests},
     stills::Stills,
     stream_pipeline::{EncodedOutput, StreamPipeline},
 };
 use super::{
     TaskContext, Work,
-    charge::{self, Due},
+    charge::{self, TaskCharge},
     package::Packaged,
     progress::ProgressReporter,
     quality,
@@ -32,23 +32,24 @@ use crate::{
     verify,
 };
 
-/// Makes a film ready for streaming: one decode, every rendition, every manifest.
+/// Packages a video for streaming: one decode, all renditions, all manifests.
 pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaError> {
     let heartbeat = Heartbeat::new(work.say);
     let context = TaskContext::new(work, &heartbeat);
     let facts = context.facts()?;
-    (work.say)(ChildMessage::Facts(Box::new(super::own(&facts)?.clone())));
-    let plan = planned(request, &context, &facts, work)?;
+    (work.say)(ChildMessage::Facts(Box::new(super::primary_facts(&facts)?.clone())));
+    let plan = resolve_plan(request, &context, &facts, work)?;
     (work.say)(ChildMessage::PlannedStream(Box::new(plan.clone())));
     let effort = Effort::of_stream(&plan, facts.first());
-    let due = Due { charged: effort.charged, folders: folders(&plan), seek: 0 };
-    let (permit, meter) = charge::begin(due, &facts, work)?;
+    let task =
+        TaskCharge { charged: effort.charged, is_limit: false, folders: folders(&plan), seek: 0 };
+    let (permit, meter) = charge::begin(task, &facts, work)?;
     let context = context.permitted(permit, meter);
     let broken = |error: std::io::Error| MediaError::internal("the output folder", error);
     let root = work.output.parent().unwrap_or(Path::new("out")).to_owned();
     let key = if request.encrypted { Some(new_key(&root)?) } else { None };
     let reporter = ProgressReporter::new(work.say, plan.duration, 1);
-    reporter.begin(0, "encoding");
+    reporter.begin_pass(0, "encoding");
     let (poster, sprite) = (
         request.poster.as_ref().map(Poster::pictures),
         request.sprite.as_ref().map(Sprite::pictures),
@@ -56,105 +57,108 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
     let video = facts.first().and_then(MediaFacts::video).map(|(_, video)| video);
     let wanted = (poster.as_ref(), sprite.as_ref());
     let stills = Stills::prepare(wanted, &plan, video, &root, &heartbeat);
-    let press =
+    let pipeline =
         StreamPipeline { context: &context, facts: &facts, request, plan: &plan, root: &root, key };
-    let pressed = press.run(&stills, &reporter)?;
-    let made = pressed.streams;
-    let packaged: Vec<Packaged> = made.iter().map(|made| made.packaged.clone()).collect();
+    let outputs = pipeline.run(&stills, &reporter)?;
+    let encoded = outputs.streams;
+    let packaged: Vec<Packaged> = encoded.iter().map(|output| output.packaged.clone()).collect();
     reporter.stage("verifying");
     check_same_cuts(&packaged)?;
-    verify_all(&made, plan.duration)?;
-    for made in &made {
-        fs::remove_file(&made.whole).map_err(broken)?;
+    verify_all(&encoded, plan.duration)?;
+    for output in &encoded {
+        fs::remove_file(&output.clear_copy).map_err(broken)?;
     }
     let captions = captions(&context, request, &plan)?;
-    let mut files = listed(&packaged, request.segments);
-    files.extend(pressed.stills);
-    files.extend(write_manifests(&press, &packaged, &captions).map_err(broken)?);
+    let mut files = list_files(&packaged, request.segments);
+    files.extend(outputs.stills);
+    files.extend(write_manifests(&pipeline, &packaged, &captions).map_err(broken)?);
     check_files(&root, &files)?;
-    reporter.tell();
+    reporter.report();
     Ok(Report {
         files,
-        result: result(&plan, work, &made, pressed.found)?,
-        frames: made.iter().map(|made| made.frames).max().unwrap_or(0),
+        result: result(&plan, work, &encoded, outputs.metrics)?,
+        frames: encoded.iter().map(|output| output.frames).max().unwrap_or(0),
         effort,
     })
 }
 
-/// The folders that a plan's files stand in.
+/// The folders of a plan's output files.
 fn folders(plan: &StreamPlan) -> Vec<String> {
     let renditions = plan.renditions.iter().map(|rendition| rendition.name.clone());
     let audio = (0..plan.audio.len()).map(stream_pipeline::audio_folder);
     renditions.chain(audio).chain((0..plan.captions.len()).map(captions_folder)).collect()
 }
 
-/// Reads every stream back, all at once: each has something to wait for.
-fn verify_all(all: &[EncodedOutput], duration: Option<u64>) -> Result<(), MediaError> {
+/// Verifies all streams by reading them back, in parallel.
+fn verify_all(outputs: &[EncodedOutput], duration: Option<u64>) -> Result<(), MediaError> {
     thread::scope(|scope| {
-        let checks = all.iter().map(|made| {
-            let picture = made.packaged.size();
-            scope.spawn(move || verify::rendition(&made.whole, made.frames, duration, picture))
+        let checks = outputs.iter().map(|output| {
+            let size = output.packaged.size();
+            scope
+                .spawn(move || verify::rendition(&output.clear_copy, output.frames, duration, size))
         });
         let checks: Vec<_> = checks.collect();
-        let ended = checks.into_iter().map(|check| {
+        let results = checks.into_iter().map(|check| {
             check.join().unwrap_or_else(|_| Err(MediaError::internal("a check", "panicked")))
         });
-        ended.collect()
+        results.collect()
     })
 }
 
-/// What will be done, with a ladder by what the film takes where it is ours to choose.
-pub(super) fn planned(
+/// Resolves the plan of a request; without given renditions, the ladder depends on the complexity
+/// of the video.
+pub(super) fn resolve_plan(
     request: &Stream,
     context: &TaskContext<'_>,
     facts: &[MediaFacts],
     work: &Work<'_>,
 ) -> Result<StreamPlan, MediaError> {
     let plan = |complexity| {
-        plan_stream(request, Some(facts), complexity, work.capabilities).map_err(super::refused)
+        plan_stream(request, Some(facts), complexity, work.capabilities)
+            .map_err(super::plan_rejected)
     };
-    // What cannot be done is refused before anything is tried.
-    let plan_without = plan(None)?;
-    work.holds(footprint_of_frames(facts))?;
+    // An impossible request is rejected before any sample is encoded.
+    let default_plan = plan(None)?;
+    work.check_memory(footprint_of_frames(facts))?;
     let mut plan = match complexity::complexity(request, context, facts)? {
         Some(complexity) => plan(Some(complexity))?,
-        None => plan_without,
+        None => default_plan,
     };
-    work.holds(footprint_of_stream(&plan, facts))?;
-    if let Some(wish) = work.place.hardware.filter(|wish| wish.prefer != Pool::Cpu) {
-        let why = "segments begin at keyframes of our choice, which the processor's encoders make";
-        wish.without(why, &mut plan.notes).map_err(super::refused)?;
+    work.check_memory(footprint_of_stream(&plan, facts))?;
+    if let Some(hardware) = work.place.hardware.filter(|hardware| hardware.prefer != Pool::Cpu) {
+        let reason = "segments begin at forced keyframes, which only the CPU encoders support";
+        hardware.without(reason, &mut plan.notes).map_err(super::plan_rejected)?;
     }
     Ok(plan)
 }
 
-/// What the job answers beside its files.
+/// The result of the job, in addition to its files.
 fn result(
     plan: &StreamPlan,
     work: &Work<'_>,
-    made: &[EncodedOutput],
-    mut found: Map<String, Value>,
+    outputs: &[EncodedOutput],
+    mut metrics: Map<String, Value>,
 ) -> Result<Option<Value>, MediaError> {
-    let mut judged = Map::new();
-    for made in made {
-        if let Some(scores) = &made.scores {
-            judged.insert(made.packaged.folder.clone(), quality::pooled(scores)?);
+    let mut vmaf = Map::new();
+    for output in outputs {
+        if let Some(scores) = &output.scores {
+            vmaf.insert(output.packaged.folder.clone(), quality::pooled(scores)?);
         }
     }
-    if !judged.is_empty() {
-        found.insert(Metric::Vmaf.as_str().to_owned(), Value::Object(judged));
+    if !vmaf.is_empty() {
+        metrics.insert(Metric::Vmaf.as_str().to_owned(), Value::Object(vmaf));
     }
-    let mut result = super::noted(&plan.notes, work.say);
-    if !found.is_empty() {
+    let mut result = super::log_notes(&plan.notes, work.say);
+    if !metrics.is_empty() {
         let result = result.get_or_insert_with(|| json!({}));
         if let Some(fields) = result.as_object_mut() {
-            fields.insert("metrics".to_owned(), Value::Object(found));
+            fields.insert("metrics".to_owned(), Value::Object(metrics));
         }
     }
     Ok(result)
 }
 
-/// A key of the stream's own; it is in its file, and nowhere else.
+/// Generates the encryption key of the stream, and stores it in its key file only.
 fn new_key(root: &Path) -> Result<[u8; 16], MediaError> {
     let mut key = [0; 16];
     getrandom::fill(&mut key).map_err(|error| MediaError::internal("a key", error))?;
@@ -162,7 +166,8 @@ fn new_key(root: &Path) -> Result<[u8; 16], MediaError> {
     Ok(key)
 }
 
-/// Renditions that a player can switch between have the same cuts.
+/// Checks that all renditions have the same segment boundaries, so that a player can switch between
+/// them.
 fn check_same_cuts(streams: &[Packaged]) -> Result<(), MediaError> {
     let mut cuts = streams.iter().filter(|stream| stream.is_video()).map(|stream| {
         stream.segments.iter().map(|segment| segment.duration.to_bits()).collect::<Vec<_>>()
@@ -172,5 +177,5 @@ fn check_same_cuts(streams: &[Packaged]) -> Result<(), MediaError> {
         return Ok(());
     }
     let code = ffapi_domain::job::FailureCode::VerificationFailed;
-    Err(MediaError::new(code, "the renditions are not cut at the same pictures"))
+    Err(MediaError::new(code, "the segments of the renditions do not begin at the same frames"))
 }

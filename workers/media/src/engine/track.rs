@@ -18,7 +18,7 @@ use crate::{MediaError, ffi, heartbeat::Heartbeat};
 /// A packet on its way to a muxer.
 pub(super) struct EncodedPacket {
     pub(super) packet: Packet,
-    /// Of the output.
+    /// Index of the stream in the output.
     pub(super) stream: usize,
     pub(super) time_base: Rational,
 }
@@ -29,100 +29,101 @@ pub(super) struct Track<'env> {
     pub(super) encoder: encoder::Encoder,
     pub(super) time_base: Rational,
     pub(super) stream: usize,
-    /// None for a pass that only looks.
-    pub(super) coded: Option<SyncSender<EncodedPacket>>,
-    pub(super) picture: bool,
-    /// No more frames than these.
+    /// `None` for an analysis pass without output.
+    pub(super) encoded: Option<SyncSender<EncodedPacket>>,
+    pub(super) is_video: bool,
+    /// Maximum number of frames.
     pub(super) limit: Option<u64>,
-    /// Where pictures of varying lengths end, in `time_base`.
+    /// End of a video of variable frame rate, in `time_base`.
     pub(super) until: Option<i64>,
-    /// Keyframes at multiples of this, in microseconds.
-    pub(super) keys_every: Option<i64>,
-    /// Frames given to the encoder.
+    /// Forces keyframes at multiples of this, in microseconds.
+    pub(super) keyframes_every: Option<i64>,
+    /// Frames sent to the encoder.
     pub(super) sent: Arc<AtomicU64>,
-    /// Who looks at the frames that the encoder is given.
-    pub(super) seen_by: Vec<FrameSender>,
-    /// Who decides what kind each picture is.
-    pub(super) cadence: FrameTypePlan,
+    /// Receive the same frames as the encoder.
+    pub(super) observers: Vec<FrameSender>,
+    /// Decides the frame types.
+    pub(super) frame_types: FrameTypePlan,
 }
 
 impl Track<'_> {
-    /// Encodes until the frames end or nobody wants more; answers what a first pass learned. A
-    /// track that no muxer follows tells itself how far it is.
+    /// Encodes until the frames end or the receiver is closed; returns the statistics of a first
+    /// pass. `reporter` is for a track without a muxer, which would report its progress.
     pub(super) fn run(
         mut self,
         heartbeat: &Heartbeat<'_>,
         reporter: Option<&ProgressReporter<'_>>,
     ) -> Result<Option<CString>, MediaError> {
         let mut last = None;
-        let mut shown = None;
+        let mut last_frame = None;
         let mut next_key = 0;
         while let Some(frame) = self.filtering.next(heartbeat)? {
-            let key = if self.picture {
-                // Two pictures at one instant would not be a file that plays.
+            let key = if self.is_video {
+                // Frames with equal timestamps would make the file unplayable.
                 let pts = frame.pts();
                 if pts.is_none() || (last.is_some() && pts <= last) {
                     continue;
                 }
                 if let (Some(_), Some(pts)) = (self.until, pts) {
                     let gap = last.map_or(0, |last: i64| pts.saturating_sub(last));
-                    shown = ffi::share(&frame).ok().map(|frame| (frame, pts, gap));
+                    last_frame = ffi::share(&frame).ok().map(|frame| (frame, pts, gap));
                 }
                 last = pts;
                 let at = pts.unwrap_or(0).rescale(self.time_base, MICROS);
-                let key = self.keys_every.is_some() && at >= next_key;
-                if let Some(every) = self.keys_every.filter(|_| key) {
+                let key = self.keyframes_every.is_some() && at >= next_key;
+                if let Some(every) = self.keyframes_every.filter(|_| key) {
                     next_key = at.saturating_div(every).saturating_add(1).saturating_mul(every);
                 }
                 if let Some(reporter) = reporter {
-                    reporter.reach(u64::try_from(at).unwrap_or(0));
+                    reporter.set_position(u64::try_from(at).unwrap_or(0));
                 }
                 key
             } else {
                 false
             };
-            self.cadence.take(frame, key);
-            let wanted = self.encode_held(heartbeat, false)?;
-            if !wanted {
+            self.frame_types.push(frame, key);
+            let open = self.encode_held(heartbeat, false)?;
+            if !open {
                 return Ok(None);
             }
             if self.limit.is_some_and(|limit| self.sent.load(Ordering::Relaxed) >= limit) {
                 break;
             }
         }
-        if !self.encode_held(heartbeat, true)? || !self.show_to_the_end(shown, heartbeat)? {
+        if !self.encode_held(heartbeat, true)? || !self.extend_last_frame(last_frame, heartbeat)? {
             return Ok(None);
         }
-        // Whoever looks on has seen everything.
-        self.seen_by.clear();
+        // The observers have received all frames.
+        self.observers.clear();
         self.encoder.send_eof().map_err(failed)?;
-        self.pass_on()?;
+        self.send_packets()?;
         Ok(ffi::pass_statistics(&self.encoder))
     }
 
-    /// Shows the last picture once more where it stands much longer than the one before it: most
-    /// containers have no length of their own for what comes last. Not if there are enough pictures.
-    fn show_to_the_end(
+    /// Repeats the last frame near the end of the video if it lasts much longer than the one before
+    /// it: most containers store no duration of the last frame. Does nothing once the limit is
+    /// reached.
+    fn extend_last_frame(
         &mut self,
-        shown: Option<(frame::Frame, i64, i64)>,
+        last_frame: Option<(frame::Frame, i64, i64)>,
         heartbeat: &Heartbeat<'_>,
     ) -> Result<bool, MediaError> {
-        let (Some((mut frame, at, gap)), Some(until)) = (shown, self.until) else {
+        let (Some((mut frame, at, gap)), Some(until)) = (last_frame, self.until) else {
             return Ok(true);
         };
-        let again = until.saturating_sub(gap);
+        let repeat_at = until.saturating_sub(gap);
         let full = self.limit.is_some_and(|limit| self.sent.load(Ordering::Relaxed) >= limit);
-        if full || gap == 0 || again.saturating_sub(at) <= gap {
+        if full || gap == 0 || repeat_at.saturating_sub(at) <= gap {
             return Ok(true);
         }
-        frame.set_pts(Some(again));
-        ffi::set_picture_kind(&mut frame, ffmpeg::picture::Type::None);
+        frame.set_pts(Some(repeat_at));
+        ffi::set_frame_type(&mut frame, ffmpeg::picture::Type::None);
         self.encode(&frame, heartbeat)
     }
 
-    /// Encodes those pictures whose kind is known; at the `end`, all that were held.
+    /// Encodes the queued frames whose type is known; at the `end`, all of them.
     fn encode_held(&mut self, heartbeat: &Heartbeat<'_>, end: bool) -> Result<bool, MediaError> {
-        while let Some(frame) = self.cadence.next(end) {
+        while let Some(frame) = self.frame_types.next(end) {
             if !self.encode(&frame, heartbeat)? {
                 return Ok(false);
             }
@@ -130,26 +131,26 @@ impl Track<'_> {
         Ok(true)
     }
 
-    /// Encodes a frame; false once nobody wants what comes of it.
+    /// Encodes a frame; false once the receiver of the packets is closed.
     fn encode(
         &mut self,
         frame: &frame::Frame,
         heartbeat: &Heartbeat<'_>,
     ) -> Result<bool, MediaError> {
         self.sent.fetch_add(1, Ordering::Relaxed);
-        self.show(frame);
+        self.notify_observers(frame);
         self.encoder.send_frame(frame).map_err(failed)?;
         heartbeat.beat();
-        self.pass_on()
+        self.send_packets()
     }
 
-    /// Lets others see a frame; who has gone is forgotten.
-    fn show(&mut self, frame: &frame::Frame) {
-        self.seen_by.retain(|sender| sender.show(frame));
+    /// Sends a frame to the observers, and removes those that are closed.
+    fn notify_observers(&mut self, frame: &frame::Frame) {
+        self.observers.retain(|sender| sender.send_shared(frame));
     }
 
-    /// Passes on what is encoded; false once nobody wants it.
-    fn pass_on(&mut self) -> Result<bool, MediaError> {
+    /// Sends the packets that are encoded; false once their receiver is closed.
+    fn send_packets(&mut self) -> Result<bool, MediaError> {
         loop {
             let mut packet = Packet::empty();
             match self.encoder.receive_packet(&mut packet) {
@@ -158,8 +159,8 @@ impl Track<'_> {
                 Err(error) if again(error) => return Ok(true),
                 Err(error) => return Err(failed(error)),
             }
-            self.cadence.tell(&packet);
-            let Some(to) = &self.coded else { continue };
+            self.frame_types.publish(&packet);
+            let Some(to) = &self.encoded else { continue };
             let (stream, time_base) = (self.stream, self.time_base);
             if to.send(EncodedPacket { packet, stream, time_base }).is_err() {
                 return Ok(false);

@@ -1,35 +1,35 @@
-//! Hardware that FFmpeg has open, and the frames that live in it.
+//! Hardware devices that FFmpeg has open, and frames in their memory.
 
 use std::{ffi::CString, ptr};
 
 use ffmpeg_the_third::{self as ffmpeg, codec, ffi, filter, format};
 
-/// A reference of our own to something that FFmpeg counts.
-struct Held(*mut ffi::AVBufferRef);
+/// An owned reference to a buffer that FFmpeg counts references of.
+struct BufferRef(*mut ffi::AVBufferRef);
 
 // SAFETY: references are counted atomically, and this one is ours.
-unsafe impl Send for Held {}
+unsafe impl Send for BufferRef {}
 
-impl Held {
-    /// One reference more; null if there is none to be had.
-    fn again(&self) -> *mut ffi::AVBufferRef {
-        // SAFETY: ours is valid as long as we are; the new one belongs to whoever it is given to.
+impl BufferRef {
+    /// Another reference, which the caller owns; null if there is no memory.
+    fn new_ref(&self) -> *mut ffi::AVBufferRef {
+        // SAFETY: our reference is valid as long as we are; the caller owns the new one.
         unsafe { ffi::av_buffer_ref(self.0) }
     }
 }
 
-impl Drop for Held {
+impl Drop for BufferRef {
     fn drop(&mut self) {
-        // SAFETY: ours, given back once.
+        // SAFETY: ours, and released once.
         unsafe { ffi::av_buffer_unref(&raw mut self.0) };
     }
 }
 
 /// An open VA-API device.
-pub(crate) struct HardwareDevice(Held);
+pub(crate) struct HardwareDevice(BufferRef);
 
 /// The pool of frames that a filter graph uploads into.
-pub(crate) struct HardwareFrames(Held);
+pub(crate) struct HardwareFrames(BufferRef);
 
 impl HardwareDevice {
     /// Opens the device at a path.
@@ -41,11 +41,11 @@ impl HardwareDevice {
         let opened = unsafe {
             ffi::av_hwdevice_ctx_create(&raw mut device, kind, path.as_ptr(), ptr::null_mut(), 0)
         };
-        if opened < 0 { Err(opened.into()) } else { Ok(Self(Held(device))) }
+        if opened < 0 { Err(opened.into()) } else { Ok(Self(BufferRef(device))) }
     }
 
-    /// Tells every filter of a graph that is not configured yet where to upload to.
-    pub(crate) fn give_to(&self, graph: &mut filter::Graph) {
+    /// Sets the device on every filter of a graph, before it is configured, for uploads to it.
+    pub(crate) fn attach_to(&self, graph: &mut filter::Graph) {
         // SAFETY: an allocated graph that we borrow mutably.
         let graph = unsafe { graph.as_mut_ptr() };
         // SAFETY: allocated, and ours alone.
@@ -57,7 +57,7 @@ impl HardwareDevice {
             // SAFETY: as above.
             let filter = unsafe { *filter };
             // SAFETY: an allocated filter, whose own reference replaces none.
-            unsafe { (*filter).hw_device_ctx = self.0.again() };
+            unsafe { (*filter).hw_device_ctx = self.0.new_ref() };
         }
     }
 }
@@ -65,7 +65,7 @@ impl HardwareDevice {
 impl HardwareFrames {
     /// The pool that a configured sink takes its frames from; none if they are in memory.
     pub(crate) fn of_sink(sink: &filter::Context<'_>) -> Option<Self> {
-        // SAFETY: a configured sink of a living graph.
+        // SAFETY: a configured sink of a live graph.
         let sink = unsafe { sink.as_ptr() };
         // SAFETY: only reads it; the reference stays the sink's.
         let frames = unsafe { ffi::av_buffersink_get_hw_frames_ctx(sink) };
@@ -74,15 +74,15 @@ impl HardwareFrames {
         }
         // SAFETY: a valid reference; the new one is ours.
         let own = unsafe { ffi::av_buffer_ref(frames) };
-        (!own.is_null()).then_some(Self(Held(own)))
+        (!own.is_null()).then_some(Self(BufferRef(own)))
     }
 
-    /// Lets an encoder that is not open yet take such frames.
-    pub(crate) fn give_to(&self, context: &mut codec::Context) {
+    /// Sets the pool on an encoder, before it is opened, so that it takes such frames.
+    pub(crate) fn attach_to(&self, context: &mut codec::Context) {
         // SAFETY: the pointer is only used while we borrow the context mutably.
         let context = unsafe { context.as_mut_ptr() };
         // SAFETY: an allocated, unopened context, whose own reference replaces none.
-        unsafe { (*context).hw_frames_ctx = self.0.again() };
+        unsafe { (*context).hw_frames_ctx = self.0.new_ref() };
         // SAFETY: as above.
         unsafe { (*context).pix_fmt = format::Pixel::VAAPI.into() };
     }

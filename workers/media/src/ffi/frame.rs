@@ -2,44 +2,44 @@ use std::ffi::c_int;
 
 use ffmpeg_the_third::{self as ffmpeg, Rational, Rescale, ffi, format, frame};
 
-/// An empty frame of either kind.
+/// An empty frame, for video or audio.
 pub(crate) fn empty_frame() -> frame::Frame {
     // SAFETY: allocates a frame without data, which is valid for every receiver.
     unsafe { frame::Frame::empty() }
 }
 
-/// The frame's fields; none only for want of memory.
+/// The frame's C struct; none only if its allocation failed.
 fn fields(frame: &frame::Frame) -> Option<&ffi::AVFrame> {
     // SAFETY: the frame is allocated as long as it is borrowed, and only plain fields are read.
     unsafe { frame.as_ref() }
 }
 
-/// The frame's fields; none only for want of memory.
+/// The frame's C struct; none only if its allocation failed.
 fn fields_mut(frame: &mut frame::Frame) -> Option<&mut ffi::AVFrame> {
     // SAFETY: the frame is allocated as long as it is borrowed, and ours alone.
     unsafe { frame.as_mut() }
 }
 
-/// The same frame once more, sharing its data.
+/// Another reference to the same frame data.
 pub(crate) fn share(frame: &frame::Frame) -> Result<frame::Frame, ffmpeg::Error> {
     let mut shared = empty_frame();
     let (Some(to), Some(from)) = (fields_mut(&mut shared), fields(frame)) else {
         return Err(ffmpeg::Error::Other { errno: nix::libc::ENOMEM });
     };
-    // SAFETY: both frames are allocated; the new one is empty, as FFmpeg demands.
+    // SAFETY: both frames are allocated; the new one is empty, as FFmpeg requires.
     let outcome = unsafe { ffi::av_frame_ref(to, from) };
     if outcome < 0 { Err(outcome.into()) } else { Ok(shared) }
 }
 
-/// Size and format of a picture.
-pub(crate) fn picture_shape(frame: &frame::Frame) -> (u32, u32, format::Pixel) {
+/// Width, height and pixel format of a video frame.
+pub(crate) fn frame_shape(frame: &frame::Frame) -> (u32, u32, format::Pixel) {
     let Some(raw) = fields(frame) else { return (0, 0, format::Pixel::None) };
     let side = |side: c_int| u32::try_from(side).unwrap_or(0);
     (side(raw.width), side(raw.height), format::Pixel::from(ffi::AVPixelFormat(raw.format)))
 }
 
-/// Rate, format and layout of a piece of sound.
-pub(crate) fn sound_shape(
+/// Sample rate, sample format and channel layout of an audio frame.
+pub(crate) fn audio_shape(
     frame: &frame::Frame,
 ) -> Option<(u32, format::Sample, ffmpeg::ChannelLayout<'_>)> {
     let raw = fields(frame)?;
@@ -50,12 +50,12 @@ pub(crate) fn sound_shape(
     ))
 }
 
-/// Samples a channel in a piece of sound.
+/// Samples per channel of an audio frame.
 pub(crate) fn samples(frame: &frame::Frame) -> usize {
     fields(frame).and_then(|raw| usize::try_from(raw.nb_samples).ok()).unwrap_or(0)
 }
 
-/// How long a frame lasts, in a time base, if that is known.
+/// The duration of a frame in a time base; none if it is unknown.
 pub(crate) fn lasts(frame: &frame::Frame, time_base: Rational) -> Option<i64> {
     let raw = fields(frame)?;
     if raw.nb_samples > 0 && raw.sample_rate > 0 {
@@ -64,26 +64,26 @@ pub(crate) fn lasts(frame: &frame::Frame, time_base: Rational) -> Option<i64> {
     Some(raw.pkt_duration).filter(|duration| *duration > 0)
 }
 
-/// Says in another time base how long a picture lasts.
-pub(crate) fn rescale_length(frame: &mut frame::Frame, from: Rational, to: Rational) {
+/// Converts the duration of a video frame to another time base.
+pub(crate) fn rescale_duration(frame: &mut frame::Frame, from: Rational, to: Rational) {
     if let Some(raw) = fields_mut(frame) {
         raw.pkt_duration = raw.pkt_duration.rescale(from, to);
     }
 }
 
-/// What a picture is to its encoder.
-pub(crate) fn set_picture_kind(frame: &mut frame::Frame, kind: ffmpeg::picture::Type) {
+/// Sets the type (I, P or B) that an encoder must give to a frame.
+pub(crate) fn set_frame_type(frame: &mut frame::Frame, kind: ffmpeg::picture::Type) {
     if let Some(raw) = fields_mut(frame) {
         raw.pict_type = kind.into();
     }
 }
 
-/// What a picture was to the encoder that it comes from.
-pub(crate) fn picture_kind(frame: &frame::Frame) -> ffmpeg::picture::Type {
+/// The type (I, P or B) that a frame had in its source.
+pub(crate) fn frame_type(frame: &frame::Frame) -> ffmpeg::picture::Type {
     fields(frame).map_or(ffmpeg::picture::Type::None, |raw| raw.pict_type.into())
 }
 
-/// Fills a piece of sound with silence.
+/// Fills an audio frame with silence.
 pub(crate) fn silence(frame: &mut frame::Audio) {
     let (samples, channels) = (frame.samples(), frame.ch_layout().channels());
     let (samples, channels) = (c_int::try_from(samples), c_int::try_from(channels));
@@ -97,29 +97,29 @@ pub(crate) fn silence(frame: &mut frame::Audio) {
     }
 }
 
-/// The lines of a picture's first plane, from the top.
+/// The lines of a video frame's first plane, from top to bottom.
 pub(crate) fn first_plane(frame: &frame::Frame) -> impl Iterator<Item = &[u8]> {
     let raw = fields(frame).filter(|raw| raw.data.first().is_some_and(|data| !data.is_null()));
     let data = raw.and_then(|raw| raw.data.first()).copied();
     let stride = raw.and_then(|raw| raw.linesize.first()).copied().unwrap_or(0);
     let (width, height) = raw.map_or((0, 0), |raw| (raw.width, raw.height));
     let format = ffi::AVPixelFormat(raw.map_or(-1, |raw| raw.format));
-    // SAFETY: a question about a format, which need not be a known one.
-    let wide = unsafe { ffi::av_image_get_linesize(format, width, 0) };
-    let wide = usize::try_from(wide).unwrap_or(0);
+    // SAFETY: only looks the format up, which may be an unknown one.
+    let length = unsafe { ffi::av_image_get_linesize(format, width, 0) };
+    let length = usize::try_from(length).unwrap_or(0);
     (0..height).filter_map(move |line| {
         let from = isize::try_from(line.checked_mul(stride)?).ok()?;
-        // SAFETY: the plane has `height` lines, `stride` bytes from each to the next one, which
-        // is before it where pictures are stored upside down.
+        // SAFETY: the plane has `height` lines, `stride` bytes from each to the next, which is
+        // negative if the frame is stored upside down.
         let line = unsafe { data?.offset(from) };
-        // SAFETY: a line has as many bytes as FFmpeg says, and lives as long as the frame.
-        Some(unsafe { std::slice::from_raw_parts(line, wide) })
+        // SAFETY: a line has as many bytes as FFmpeg states, and lives as long as the frame.
+        Some(unsafe { std::slice::from_raw_parts(line, length) })
     })
 }
 
-/// Bits of a pixel in memory, over all planes; 32 for formats without a layout.
+/// Bits per pixel in memory, over all planes; 32 for formats without a layout.
 pub(crate) fn bits_per_pixel(format: format::Pixel) -> usize {
-    // SAFETY: looks a constant of the library up; null for what is no format.
+    // SAFETY: returns a constant of the library, or null for an unknown format.
     let descriptor = unsafe { ffi::av_pix_fmt_desc_get(format.into()) };
     if descriptor.is_null() {
         return 32;

@@ -13,16 +13,16 @@ use crate::{
     file::{OpenFile, Reader},
 };
 
-/// An input that reads one open file and can open nothing else.
+/// An input that reads one open file and cannot open any other.
 pub(crate) struct Input {
     /// Dropped first, as declared first: closing it may still read through `io`.
     pub(crate) context: format::context::Input,
     _io: Io,
-    /// How a viewer turns a picture, which its container does not say.
+    /// The rotation and mirroring of an image by its Exif data, which FFmpeg does not read.
     pub(crate) held: (u16, bool),
 }
 
-/// A file behind FFmpeg's reading interface.
+/// The I/O context by which FFmpeg reads a file.
 struct Io {
     context: *mut ffi::AVIOContext,
     source: *mut Reader,
@@ -82,26 +82,25 @@ const BUFFER_SIZE: c_int = 256 * 1024;
 const BUFFER: usize = BUFFER_SIZE.unsigned_abs() as usize;
 
 impl Input {
-    /// Opens a file with our own reader: no protocol, only `formats`, and every wish of a demuxer
-    /// to open another file is refused. What the header does not say is looked for behind it.
+    /// Opens a file with our own reader: without protocols, only as one of `formats`, and denying
+    /// demuxers to open any other file. Probes packets for what the header does not state.
     pub(crate) fn open(file: &OpenFile, formats: &str) -> Result<Self, ffmpeg::Error> {
-        let mut opened = Self::begin(file, formats)?;
-        opened.look_into()?;
+        let mut opened = Self::open_header(file, formats)?;
+        opened.find_stream_info()?;
         Ok(opened)
     }
 
-    /// Opens a file that was looked into before: only its header is read, where that names every
-    /// stream.
-    pub(crate) fn open_again(file: &OpenFile, formats: &str) -> Result<Self, ffmpeg::Error> {
-        let mut opened = Self::begin(file, formats)?;
-        if !opened.header_names_streams() {
-            opened.look_into()?;
+    /// Opens a file that was opened before: reads only its header, if that describes every stream.
+    pub(crate) fn reopen(file: &OpenFile, formats: &str) -> Result<Self, ffmpeg::Error> {
+        let mut opened = Self::open_header(file, formats)?;
+        if !opened.header_describes_streams() {
+            opened.find_stream_info()?;
         }
         Ok(opened)
     }
 
-    /// Reads from the beginning what the header does not say of the streams.
-    fn look_into(&mut self) -> Result<(), ffmpeg::Error> {
+    /// Reads packets to find what the header does not state about the streams.
+    fn find_stream_info(&mut self) -> Result<(), ffmpeg::Error> {
         // SAFETY: the pointer is only used while we borrow the open context mutably.
         let context = unsafe { self.context.as_mut_ptr() };
         // SAFETY: the context is open, and ours alone; null stands for no options.
@@ -109,20 +108,21 @@ impl Input {
         if outcome < 0 { Err(outcome.into()) } else { Ok(()) }
     }
 
-    /// True of the formats that say at their beginning which streams follow, and how to decode them.
-    fn header_names_streams(&self) -> bool {
+    /// True for formats whose header states which streams follow, and how to decode them.
+    fn header_describes_streams(&self) -> bool {
         let name = self.context.format().name().to_owned();
         ["mov,", "matroska,"].iter().any(|format| name.starts_with(format))
     }
 
-    fn begin(file: &OpenFile, formats: &str) -> Result<Self, ffmpeg::Error> {
+    fn open_header(file: &OpenFile, formats: &str) -> Result<Self, ffmpeg::Error> {
         let io = Io::new(file)?;
         // SAFETY: allocation only; a null result is checked below.
         let mut context = unsafe { ffi::avformat_alloc_context() };
         if context.is_null() {
             return Err(ffmpeg::Error::Other { errno: libc::ENOMEM });
         }
-        // SAFETY: `context` is valid and not yet opened; a set `pb` makes FFmpeg use and not free it.
+        // SAFETY: `context` is valid and not yet opened; FFmpeg uses a `pb` that is set, and does
+        // not free it.
         unsafe { (*context).pb = io.context };
         // SAFETY: as above; the callback has the type that FFmpeg declares.
         unsafe { (*context).io_open = Some(refuse_open) };
@@ -137,17 +137,17 @@ impl Input {
         let outcome = unsafe {
             ffi::avformat_open_input(&raw mut context, name.as_ptr(), ptr::null(), &raw mut raw)
         };
-        // SAFETY: what is left of the options is ours to free; null is allowed.
+        // SAFETY: the remaining options are ours to free; null is allowed.
         unsafe { ffi::av_dict_free(&raw mut raw) };
         if outcome < 0 {
             return Err(outcome.into());
         }
-        // SAFETY: opened above and owned by nobody else; `Input` closes it on drop.
+        // SAFETY: opened above and owned by this value alone; `Input` closes it on drop.
         let input = unsafe { format::context::Input::wrap(context) };
         Ok(Self { context: input, _io: io, held: (0, false) })
     }
 
-    /// The next packet, of whichever stream; none at the end.
+    /// The next packet of any stream; none at the end.
     pub(crate) fn packet(&mut self) -> Result<Option<Packet>, ffmpeg::Error> {
         let mut packet = Packet::empty();
         match packet.read(&mut self.context) {
@@ -157,28 +157,28 @@ impl Input {
         }
     }
 
-    /// The container's first instant, in microseconds; none if it does not say.
+    /// The container's start time in microseconds; none if it is not stated.
     pub(crate) fn start_time(&self) -> Option<i64> {
-        // SAFETY: the pointer is only looked at while we are borrowed.
+        // SAFETY: the pointer is only read while we are borrowed.
         let context = unsafe { self.context.as_ptr() };
         // SAFETY: the context is open as long as we are.
         let start = unsafe { (*context).start_time };
         (start != ffi::AV_NOPTS_VALUE).then_some(start)
     }
 
-    /// How long the container lasts, in microseconds; none if it does not say: what FFmpeg guesses from
-    /// its size and the bit rate of its beginning is no fact.
+    /// The container's duration in microseconds; none if it is not stated. FFmpeg's estimate from
+    /// file size and initial bit rate does not count.
     pub(crate) fn duration(&self) -> Option<i64> {
-        // SAFETY: the pointer is only looked at while we are borrowed.
+        // SAFETY: the pointer is only read while we are borrowed.
         let context = unsafe { self.context.as_ptr() };
         // SAFETY: the context is open as long as we are.
         let context = unsafe { &*context };
-        let guessed =
+        let estimated =
             context.duration_estimation_method == ffi::AVDurationEstimationMethod::BITRATE;
-        (context.duration > 0 && !guessed).then_some(context.duration)
+        (context.duration > 0 && !estimated).then_some(context.duration)
     }
 
-    /// Lets the demuxer drop the packets of a stream nobody wants.
+    /// Makes the demuxer drop the packets of a stream that is not used.
     pub(crate) fn discard(&mut self, stream: usize) {
         if let Some(mut stream) = self.context.stream_mut(stream) {
             // SAFETY: the stream belongs to an open context that we borrow mutably.
@@ -188,7 +188,7 @@ impl Input {
         }
     }
 
-    /// What a container says of a stream beside its parameters.
+    /// A stream's side data of one kind; none if it has none.
     pub(crate) fn side_data(
         &self,
         stream: usize,
@@ -198,17 +198,17 @@ impl Input {
         let mut size = 0_usize;
         // SAFETY: the stream belongs to an open context that we borrow.
         let stream = unsafe { stream.as_ptr() };
-        // SAFETY: the answer points into the stream and is only read below.
+        // SAFETY: the result points into the stream and is only read below.
         let data = unsafe { ffi::av_stream_get_side_data(stream, kind, &raw mut size) };
         if data.is_null() {
             return None;
         }
-        // SAFETY: `size` bytes stand there as long as the stream does, which we borrow.
+        // SAFETY: it points to `size` bytes that live as long as the stream, which we borrow.
         Some(unsafe { std::slice::from_raw_parts(data, size) }.to_vec())
     }
 
-    /// How a player turns a stream, clockwise by 0, 90, 180 or 270 degrees, and whether it then mirrors
-    /// it from left to right.
+    /// How a player rotates a stream, clockwise by 0, 90, 180 or 270 degrees, and whether it then
+    /// mirrors it from left to right.
     pub(crate) fn rotation(&self, stream: usize) -> (u16, bool) {
         let matrix = self.side_data(stream, ffi::AVPacketSideDataType::DISPLAYMATRIX);
         let number = |bytes: &[u8]| Some(i32::from_ne_bytes(bytes.try_into().ok()?));
@@ -218,27 +218,27 @@ impl Input {
         let [a, b, _, c, d, ..] = matrix.map(i64::from);
         let mirrored = a.saturating_mul(d) < b.saturating_mul(c);
         if mirrored {
-            // What is left is a turn.
-            // SAFETY: nine numbers stand there, ours alone.
+            // Without the mirroring, it is a rotation.
+            // SAFETY: the matrix has nine numbers and is ours alone.
             unsafe { ffi::av_display_matrix_flip(matrix.as_mut_ptr(), 1, 0) };
         }
-        // SAFETY: nine numbers stand there.
+        // SAFETY: the matrix has nine numbers.
         let degrees = unsafe { ffi::av_display_rotation_get(matrix.as_ptr()) };
         if !degrees.is_finite() {
             return (0, mirrored);
         }
-        // FFmpeg counts against the clock.
+        // FFmpeg's angle is counterclockwise.
         let quarter = (-degrees / 90.0).round().rem_euclid(4.0);
-        let turn = [0, 90, 180, 270]
+        let rotation = [0, 90, 180, 270]
             .into_iter()
             .zip([0.0, 1.0, 2.0, 3.0])
-            .fold(0, |found, (turn, n)| if (quarter - n).abs() < 0.5 { turn } else { found });
-        (turn, mirrored)
+            .fold(0, |found, (angle, n)| if (quarter - n).abs() < 0.5 { angle } else { found });
+        (rotation, mirrored)
     }
 
-    /// Bits per second over all, if known.
+    /// The overall bit rate in bits per second; none if it is unknown.
     pub(crate) fn bitrate(&self) -> Option<u64> {
-        // SAFETY: the pointer is only looked at while we are borrowed.
+        // SAFETY: the pointer is only read while we are borrowed.
         let context = unsafe { self.context.as_ptr() };
         // SAFETY: the context is open as long as we are.
         u64::try_from(unsafe { (*context).bit_rate }).ok().filter(|rate| *rate > 0)
@@ -251,9 +251,9 @@ unsafe extern "C" fn read_file(source: *mut c_void, buffer: *mut u8, size: c_int
     let reader = unsafe { &mut *source.cast::<Reader>() };
     let Ok(position) = i64::try_from(reader.position) else { return ffi::AVERROR(libc::EINVAL) };
     let descriptor = reader.file.as_ref().as_raw_fd();
-    // The memory may be uninitialised, so that no slice is made of it.
-    // SAFETY: FFmpeg passes a buffer of `size` bytes that is ours for this call, and the kernel writes
-    // no more than that into it; the descriptor is open as long as the reader.
+    // The memory may be uninitialised, so no slice may be created for it.
+    // SAFETY: FFmpeg passes a buffer of `size` bytes that is ours for this call, and the kernel
+    // writes no more than that into it; the descriptor is open as long as the reader.
     let read = unsafe { libc::pread(descriptor, buffer.cast(), length, position) };
     match u64::try_from(read) {
         Ok(0) => ffi::AVERROR_EOF,

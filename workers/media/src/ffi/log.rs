@@ -6,16 +6,18 @@ use std::{
 
 use ffmpeg_the_third::ffi;
 
-/// Takes one line that a library wrote: its level and words.
+/// Receives one line that a library logged: its level and its text.
 pub(crate) type LogSink = Box<dyn Fn(&'static str, String) + Send + Sync>;
 
-/// The longest line that is kept.
-const LINE: c_int = 1024;
+/// The longest line in bytes, including the final NUL; longer ones are truncated.
+const MAX_LINE_LENGTH: c_int = 1024;
+
+const BUFFER_SIZE: usize = MAX_LINE_LENGTH.unsigned_abs() as usize;
 
 static LOG: OnceLock<LogSink> = OnceLock::new();
 
-/// Passes what the libraries have to say, from warnings up, to `sink`. Once per process: the log is
-/// process-wide, which is one reason why each task has a process of its own.
+/// Passes the log lines of the libraries, from warnings up, to `sink`. Works once per process: the
+/// log is global, which is one reason why each task has its own process.
 pub(crate) fn capture_log(sink: LogSink) {
     if LOG.set(sink).is_ok() {
         // SAFETY: the callback has the declared type, may be called from any thread, never unwinds.
@@ -29,16 +31,16 @@ unsafe extern "C" fn log_line(
     format: *const c_char,
     arguments: *mut ffi::__va_list_tag,
 ) {
-    let word = if level <= ffi::AV_LOG_ERROR {
+    let name = if level <= ffi::AV_LOG_ERROR {
         "error"
     } else if level <= ffi::AV_LOG_WARNING {
         "warning"
     } else {
         return;
     };
-    let mut line: [c_char; LINE.unsigned_abs() as usize] = [0; LINE.unsigned_abs() as usize];
+    let mut line: [c_char; BUFFER_SIZE] = [0; BUFFER_SIZE];
     let mut prefix: c_int = 1;
-    // SAFETY: the arguments are FFmpeg's own, used once; the line is cut to its length and ended.
+    // SAFETY: the arguments are FFmpeg's own, used once; the line is truncated and terminated.
     unsafe {
         ffi::av_log_format_line2(
             context,
@@ -46,7 +48,7 @@ unsafe extern "C" fn log_line(
             format,
             arguments,
             line.as_mut_ptr(),
-            LINE,
+            MAX_LINE_LENGTH,
             &raw mut prefix,
         )
     };
@@ -54,7 +56,7 @@ unsafe extern "C" fn log_line(
     let text = unsafe { CStr::from_ptr(line.as_ptr()) }.to_string_lossy().trim_end().to_owned();
     let _ = catch_unwind(|| {
         if let Some(sink) = LOG.get() {
-            sink(word, text);
+            sink(name, text);
         }
     });
 }

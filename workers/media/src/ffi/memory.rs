@@ -6,7 +6,7 @@ use std::{
 use ffmpeg_the_third::{self as ffmpeg, ffi, format};
 use nix::libc;
 
-/// A muxer whose bytes stay in memory until they are taken: it opens no file at all.
+/// A muxer that writes to memory, from which its bytes are taken; it opens no file.
 pub(crate) struct MemoryOutput {
     /// Dropped first, as declared first: it may still write through `io`.
     pub(crate) context: format::context::Output,
@@ -75,7 +75,7 @@ impl Drop for MemoryOutput {
     fn drop(&mut self) {
         // SAFETY: the pointer is only used while we borrow the output mutably.
         let context = unsafe { self.context.as_mut_ptr() };
-        // Dropping the context closes what stands there, and `io` is not a file to be closed.
+        // Dropping the context would close what `pb` points to, but `io` is not a file.
         // SAFETY: writes a plain field of an allocated context.
         unsafe { (*context).pb = ptr::null_mut() };
     }
@@ -103,12 +103,12 @@ impl MemoryOutput {
         let raw = unsafe { &mut *context };
         raw.pb = io.context;
         raw.flags |= c_int::try_from(ffi::AVFMT_FLAG_CUSTOM_IO).unwrap_or(0);
-        // SAFETY: allocated above and owned by nobody else; freed on drop, which leaves `pb` alone.
+        // SAFETY: allocated above and owned by this value alone; freed on drop, which ignores `pb`.
         let context = unsafe { format::context::Output::wrap(context) };
         Ok(Self { context, io })
     }
 
-    /// Writes out what the muxer holds back, and takes everything that was written so far.
+    /// Flushes the muxer's buffered packets, and takes everything that was written so far.
     pub(crate) fn take(&mut self) -> Result<Vec<u8>, ffmpeg::Error> {
         // SAFETY: the pointer is only used while we borrow the output mutably.
         let output = unsafe { self.context.as_mut_ptr() };
@@ -121,11 +121,11 @@ impl MemoryOutput {
     pub(crate) fn written(&mut self) -> Vec<u8> {
         // SAFETY: our own context, as long as we live.
         unsafe { ffi::avio_flush(self.io.context) };
-        // SAFETY: nobody writes while we borrow the output mutably.
+        // SAFETY: nothing else writes while we borrow the output mutably.
         std::mem::take(unsafe { &mut *self.io.bytes })
     }
 
-    /// Sets an option of the muxer while it runs.
+    /// Sets a private option of the muxer, also after its header is written.
     pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<(), ffmpeg::Error> {
         let (name, value) = (CString::new(name), CString::new(value));
         let (Ok(name), Ok(value)) = (name, value) else { return Err(ffmpeg::Error::Bug) };

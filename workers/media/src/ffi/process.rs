@@ -2,22 +2,22 @@ use std::io;
 
 use nix::libc;
 
-/// Closes every descriptor but the three standard ones.
+/// Closes every descriptor except the three standard ones.
 pub(crate) fn close_inherited() -> io::Result<()> {
-    // SAFETY: the caller is alone in its process and owns no other descriptor yet.
+    // SAFETY: the process is single-threaded and owns no other descriptor yet.
     let outcome = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) };
     if outcome < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Lets everything else on the machine go first.
-pub(crate) fn be_nice() {
+/// Lowers this process' priority below that of the machine's other processes.
+pub(crate) fn lower_priority() {
     // SAFETY: changes this process' own priority; failure is harmless.
     let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 5) };
 }
 
-/// True if a descriptor takes a command, whatever it is: what a process tries that was taken over.
+/// True if `fcntl` accepts a command for a file, as a process that was taken over may try.
 #[cfg(test)]
 pub(crate) fn control(file: &std::fs::File, command: libc::c_int, argument: libc::c_int) -> bool {
-    // SAFETY: the descriptor is open, and none of the commands that tests give takes a pointer.
+    // SAFETY: the descriptor is open, and none of the commands in tests takes a pointer.
     unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(file), command, argument) >= 0 }
 }

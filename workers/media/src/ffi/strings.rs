@@ -1,4 +1,4 @@
-//! Texts of files and libraries, which need be neither there nor UTF-8.
+//! Strings of files and libraries, which may be missing or not UTF-8.
 
 use std::{
     ffi::{CStr, c_char},
@@ -7,26 +7,26 @@ use std::{
 
 use ffmpeg_the_third::{DictionaryRef, codec, ffi, format};
 
-/// A text that C answered, if it answered one.
-pub(super) fn named(text: *const c_char) -> Option<String> {
+/// An owned copy of a C string; none if it is null.
+pub(super) fn owned_string(text: *const c_char) -> Option<String> {
     if text.is_null() {
         return None;
     }
-    // SAFETY: not null; FFmpeg ends its texts with a zero, and they outlive the copy.
+    // SAFETY: not null; FFmpeg terminates its strings with NUL, and they outlive the copy.
     Some(unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
 }
 
-/// The FFmpeg that is linked, as it names itself, and its codecs' library.
+/// The version of the linked FFmpeg, and of its libavcodec.
 pub(crate) fn version() -> String {
-    // SAFETY: answers a constant of the library.
+    // SAFETY: returns a constant of the library.
     let release = unsafe { ffi::av_version_info() };
-    // SAFETY: answers a number, and touches nothing.
+    // SAFETY: returns a number, without side effects.
     let codecs = unsafe { ffi::avcodec_version() };
     let [_, major, minor, _] = codecs.to_be_bytes();
-    format!("FFmpeg {} (libavcodec {major}.{minor})", named(release).unwrap_or_default())
+    format!("FFmpeg {} (libavcodec {major}.{minor})", owned_string(release).unwrap_or_default())
 }
 
-/// Every tag, its bytes made readable: files hold what they like.
+/// Every tag; bytes that are not UTF-8 are replaced.
 pub(crate) fn tags(from: &DictionaryRef<'_>) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut last: *const ffi::AVDictionaryEntry = ptr::null();
@@ -39,32 +39,32 @@ pub(crate) fn tags(from: &DictionaryRef<'_>) -> Vec<(String, String)> {
         }
         // SAFETY: an entry of a borrowed dictionary.
         let entry = unsafe { &*last };
-        if let (Some(key), Some(value)) = (named(entry.key), named(entry.value)) {
+        if let (Some(key), Some(value)) = (owned_string(entry.key), owned_string(entry.value)) {
             found.push((key, value));
         }
     }
 }
 
-/// FFmpeg's name of a sample format; empty for none and for those it does not know.
+/// FFmpeg's name of a sample format; empty if it is unknown.
 pub(crate) fn sample_name(format: format::Sample) -> String {
-    // SAFETY: answers a static text, or null.
-    named(unsafe { ffi::av_get_sample_fmt_name(format.into()) }).unwrap_or_default()
+    // SAFETY: returns a static string, or null.
+    owned_string(unsafe { ffi::av_get_sample_fmt_name(format.into()) }).unwrap_or_default()
 }
 
-/// FFmpeg's names of what a picture's numbers mean, as a file claims it; none where nobody knows.
+/// FFmpeg's names of a stream's color properties, as the file states them; none if unknown.
 #[derive(Debug, Default)]
-pub(crate) struct ColorWords {
+pub(crate) struct ColorNames {
     pub(crate) range: Option<String>,
     pub(crate) primaries: Option<String>,
     pub(crate) transfer: Option<String>,
     pub(crate) matrix: Option<String>,
 }
 
-/// What a file claims of its colours, which may be any number.
-pub(crate) fn color_words(parameters: &codec::ParametersRef<'_>) -> ColorWords {
+/// The color properties that a file states, which may be any numbers.
+pub(crate) fn color_names(parameters: &codec::ParametersRef<'_>) -> ColorNames {
     // SAFETY: parameters are always allocated; only plain fields are read.
     let raw = unsafe { &*parameters.as_ptr() };
-    // SAFETY: answers a static text, or null for a number without a name.
+    // SAFETY: returns a static string, or null for a number without a name.
     let range = unsafe { ffi::av_color_range_name(raw.color_range) };
     // SAFETY: as above.
     let primaries = unsafe { ffi::av_color_primaries_name(raw.color_primaries) };
@@ -72,8 +72,9 @@ pub(crate) fn color_words(parameters: &codec::ParametersRef<'_>) -> ColorWords {
     let transfer = unsafe { ffi::av_color_transfer_name(raw.color_trc) };
     // SAFETY: as above.
     let matrix = unsafe { ffi::av_color_space_name(raw.color_space) };
-    let known = |text| named(text).filter(|name| !matches!(name.as_str(), "unknown" | "reserved"));
-    ColorWords {
+    let known =
+        |name| owned_string(name).filter(|name| !matches!(name.as_str(), "unknown" | "reserved"));
+    ColorNames {
         range: known(range),
         primaries: known(primaries),
         transfer: known(transfer),

@@ -6,35 +6,36 @@ use std::{
 use ffmpeg_the_third::frame;
 use vmaf_head_sys as sys;
 
-use super::{frame::first_plane, picture_shape};
+use super::{frame::first_plane, frame_shape};
 use crate::MediaError;
 use crate::vif::Vif;
 
-/// Netflix's own measure of how good a picture looks beside its reference, 0 to 100.
+/// VMAF, Netflix's measure of the quality of a frame compared with its reference, from 0 to 100.
 ///
-/// It looks at brightness alone, so a picture's first plane is all it is given.
+/// It only uses luma, so only a frame's first plane is passed to it.
 pub(crate) struct Vmaf {
     context: *mut sys::VmafContext,
     model: *mut sys::VmafModel,
-    /// Width and height of the pictures.
+    /// Width and height of the frames.
     size: (u32, u32),
+    /// The number of pairs compared so far.
     compared: c_uint,
 }
 
-// SAFETY: libvmaf's objects are bound to no thread; each is reached through `&mut self` alone.
+// SAFETY: libvmaf's objects are not bound to a thread, and only accessible through this value.
 unsafe impl Send for Vmaf {}
 
 impl Vmaf {
-    /// The model that libvmaf takes when nobody names one.
+    /// libvmaf's default model.
     pub(crate) const MODEL: &'static str = "vmaf_v0.6.1";
 
-    /// Prepares for pictures of `size` and `depth` bits a sample; `threads` of its own, or none.
-    /// Where `fidelity` is told by whoever calls, it is not looked at again.
+    /// Prepares for frames of `size` and `depth` bits per sample, with `threads` of its own (0 for
+    /// none). If `external_vif`, VIF scores are passed to [`Self::import`] and not computed again.
     pub(crate) fn new(
         size: (u32, u32),
         depth: u32,
         threads: u32,
-        fidelity: bool,
+        external_vif: bool,
     ) -> Result<Self, MediaError> {
         let mut this = Self { context: ptr::null_mut(), model: ptr::null_mut(), size, compared: 0 };
         let settings = sys::VmafConfiguration {
@@ -46,126 +47,124 @@ impl Vmaf {
         };
         // SAFETY: writes a pointer to a context that `drop` closes.
         check("start", unsafe { sys::vmaf_init(&raw mut this.context, settings) })?;
-        let mut wanted = sys::VmafModelConfig { name: c"vmaf".as_ptr(), flags: 0 };
+        let mut config = sys::VmafModelConfig { name: c"vmaf".as_ptr(), flags: 0 };
         let name = c"vmaf_v0.6.1".as_ptr();
-        // SAFETY: both texts outlive the call; writes a pointer to a model that `drop` destroys.
-        let loaded = unsafe { sys::vmaf_model_load(&raw mut this.model, &raw mut wanted, name) };
+        // SAFETY: both strings outlive the call; writes a pointer to a model that `drop` destroys.
+        let loaded = unsafe { sys::vmaf_model_load(&raw mut this.model, &raw mut config, name) };
         check("load its model", loaded)?;
-        if fidelity {
-            this.look_for(c"adm")?;
-            this.look_for(c"motion")?;
+        if external_vif {
+            this.use_feature(c"adm")?;
+            this.use_feature(c"motion")?;
         } else {
-            // SAFETY: both were made above, and live.
+            // SAFETY: both were created above, and are alive.
             let used = unsafe { sys::vmaf_use_features_from_model(this.context, this.model) };
             check("use its model", used)?;
         }
-        this.keep_pictures(depth, threads)?;
+        this.preallocate_pictures(depth, threads)?;
         Ok(this)
     }
 
-    fn look_for(&mut self, feature: &CStr) -> Result<(), MediaError> {
-        // SAFETY: the context lives, the text outlives the call, and no options are none.
+    fn use_feature(&mut self, feature: &CStr) -> Result<(), MediaError> {
+        // SAFETY: the context is alive, the string outlives the call, and null means no options.
         let used =
             unsafe { sys::vmaf_use_feature(self.context, feature.as_ptr(), ptr::null_mut()) };
-        check("look for a feature", used)
+        check("use a feature", used)
     }
 
-    /// Lets pictures be used again: two of the past, and two for each who looks.
-    fn keep_pictures(&mut self, depth: u32, threads: u32) -> Result<(), MediaError> {
+    /// Allocates picture buffers for reuse: two for each thread, and four for past frames and the
+    /// current pair.
+    fn preallocate_pictures(&mut self, depth: u32, threads: u32) -> Result<(), MediaError> {
         let (w, h) = self.size;
-        let grey = sys::VmafPixelFormat_VMAF_PIX_FMT_YUV400P;
-        let kept = sys::VmafPictureConfiguration {
-            pic_params: sys::VmafPictureConfiguration__bindgen_ty_1 {
-                w,
-                h,
-                bpc: depth,
-                pix_fmt: grey,
-            },
+        let pix_fmt = sys::VmafPixelFormat_VMAF_PIX_FMT_YUV400P;
+        let config = sys::VmafPictureConfiguration {
+            pic_params: sys::VmafPictureConfiguration__bindgen_ty_1 { w, h, bpc: depth, pix_fmt },
             pic_cnt: threads.saturating_mul(2).saturating_add(4),
         };
-        // SAFETY: a context that has none yet.
-        check("keep pictures", unsafe { sys::vmaf_preallocate_pictures(self.context, kept) })
+        // SAFETY: a context without preallocated pictures.
+        check("allocate pictures", unsafe { sys::vmaf_preallocate_pictures(self.context, config) })
     }
 
-    /// Looks at a picture and its reference, which have the size and the depth promised.
+    /// Compares a frame with its reference; both must have the size and depth of [`Self::new`].
     pub(crate) fn compare(
         &mut self,
         reference: &frame::Frame,
-        film: &frame::Frame,
+        distorted: &frame::Frame,
     ) -> Result<(), MediaError> {
-        let sized = [reference, film].map(|frame| {
-            let (width, height, _) = picture_shape(frame);
+        let sized = [reference, distorted].map(|frame| {
+            let (width, height, _) = frame_shape(frame);
             (width, height) == self.size
         });
         if sized != [true; 2] {
-            return Err(MediaError::internal("VMAF", "the pictures changed their size"));
+            return Err(MediaError::internal("VMAF", "the frames changed their size"));
         }
         let mut reference = self.picture(reference)?;
-        let mut film = self.picture(film).inspect_err(|_| release(&mut reference))?;
-        let (reference, film) = (&mut reference, &mut film);
-        // SAFETY: two filled pictures, which the context takes over and empties.
-        let read = unsafe { sys::vmaf_read_pictures(self.context, reference, film, self.compared) };
+        let mut distorted = self.picture(distorted).inspect_err(|_| release(&mut reference))?;
+        let (reference, distorted) = (&mut reference, &mut distorted);
+        let index = self.compared;
+        // SAFETY: two filled pictures, which the context takes over and clears.
+        let read = unsafe { sys::vmaf_read_pictures(self.context, reference, distorted, index) };
         if read != 0 {
-            // What it did not take goes back to the others, which are waited for at the end; of
-            // what it did take, nothing is left to give.
+            // Pictures that it did not take over must return to the pool, which waits for all of
+            // them when it is closed; those that it did take are cleared, so this has no effect.
             release(reference);
-            release(film);
+            release(distorted);
         }
-        check("compare pictures of this size", read)?;
+        check("compare frames of this size", read)?;
         self.compared = self.compared.saturating_add(1);
         Ok(())
     }
 
-    /// Is told how much of the picture `index` can be seen in its likeness, at four sizes.
-    pub(crate) fn import(&mut self, index: u32, fidelity: [f64; 4]) -> Result<(), MediaError> {
-        for (feature, value) in Vif::FEATURES.into_iter().zip(fidelity) {
-            // SAFETY: the context lives, and the text outlives the call.
-            let told = unsafe {
+    /// Passes the VIF scores of the pair `index`, at four scales.
+    pub(crate) fn import(&mut self, index: u32, vif: [f64; 4]) -> Result<(), MediaError> {
+        for (feature, value) in Vif::FEATURES.into_iter().zip(vif) {
+            // SAFETY: the context is alive, and the string outlives the call.
+            let imported = unsafe {
                 sys::vmaf_import_feature_score(self.context, feature.as_ptr(), value, index)
             };
-            check("be told a feature", told)?;
+            check("import a feature", imported)?;
         }
         Ok(())
     }
 
-    /// The score of every pair.
+    /// The scores of all pairs, in order.
     pub(crate) fn finish(self) -> Result<Vec<f64>, MediaError> {
         if self.compared == 0 {
             return Ok(vec![]);
         }
-        // SAFETY: two null pictures mean the end.
+        // SAFETY: two null pictures signal the end.
         let read =
             unsafe { sys::vmaf_read_pictures(self.context, ptr::null_mut(), ptr::null_mut(), 0) };
         check("finish", read)?;
         let score = |index| {
             let mut score = 0.0;
-            // SAFETY: context and model live, and the index is of a pair that was compared.
-            let told = unsafe {
+            // SAFETY: context and model are alive, and the index is of a pair that was compared.
+            let status = unsafe {
                 sys::vmaf_score_at_index(self.context, self.model, &raw mut score, index)
             };
-            check("tell a score", told).map(|()| score)
+            check("return a score", status).map(|()| score)
         };
         (0..self.compared).map(score).collect()
     }
 
-    /// A copy of a picture's brightness, as libvmaf wants it.
+    /// A copy of a frame's luma in a picture of libvmaf.
     fn picture(&self, frame: &frame::Frame) -> Result<sys::VmafPicture, MediaError> {
-        // SAFETY: plain integers and pointers, for which zero is a value.
+        // SAFETY: plain integers and pointers, for which zero is valid.
         let mut picture: sys::VmafPicture = unsafe { std::mem::zeroed() };
-        // SAFETY: writes a picture that the context owns and counts; it has some for each who
-        // looks, so that one comes free.
-        let taken = unsafe { sys::vmaf_fetch_preallocated_picture(self.context, &raw mut picture) };
-        check("take a picture", taken)?;
+        // SAFETY: writes a picture that the context owns and counts; it has enough for all threads,
+        // so that one becomes free.
+        let status =
+            unsafe { sys::vmaf_fetch_preallocated_picture(self.context, &raw mut picture) };
+        check("fetch a picture", status)?;
         let [to, ..] = picture.data;
-        let [step, ..] = picture.stride;
-        let step = usize::try_from(step).unwrap_or(0).max(1);
+        let [stride, ..] = picture.stride;
+        let stride = usize::try_from(stride).unwrap_or(0).max(1);
         let rows = usize::try_from(self.size.1).unwrap_or(0);
         // SAFETY: one plane of `height` lines, `stride` bytes from each to the next.
         let to =
-            unsafe { std::slice::from_raw_parts_mut(to.cast::<u8>(), step.saturating_mul(rows)) };
-        for (to, from) in to.chunks_mut(step).zip(first_plane(frame)) {
-            let wide = from.len().min(to.len());
-            if let (Some(to), Some(from)) = (to.get_mut(..wide), from.get(..wide)) {
+            unsafe { std::slice::from_raw_parts_mut(to.cast::<u8>(), stride.saturating_mul(rows)) };
+        for (to, from) in to.chunks_mut(stride).zip(first_plane(frame)) {
+            let length = from.len().min(to.len());
+            if let (Some(to), Some(from)) = (to.get_mut(..length), from.get(..length)) {
                 to.copy_from_slice(from);
             }
         }
@@ -187,12 +186,12 @@ impl Drop for Vmaf {
 }
 
 fn release(picture: &mut sys::VmafPicture) {
-    // SAFETY: allocated by libvmaf, and given to nobody else.
+    // SAFETY: allocated by libvmaf, and owned by the caller alone.
     unsafe { sys::vmaf_picture_unref(picture) };
 }
 
-fn check(what: &str, outcome: i32) -> Result<(), MediaError> {
-    match outcome {
+fn check(what: &str, status: i32) -> Result<(), MediaError> {
+    match status {
         0 => Ok(()),
         error => Err(MediaError::internal(&format!("VMAF could not {what}"), error)),
     }

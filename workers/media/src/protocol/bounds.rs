@@ -1,4 +1,4 @@
-//! What a worker believes of its child: whoever took a child over may say anything.
+//! Validation of a child's messages: a child that was taken over may send anything.
 
 use std::collections::BTreeSet;
 
@@ -10,55 +10,58 @@ use serde_json::Value;
 
 use super::{ChildMessage, MadeFile, Needs, Progress, Report};
 
-/// A child said what no child of ours says.
+/// A child sent a message that no intact child sends.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the media process broke its protocol: {0}")]
-pub struct Unbelievable(String);
+pub struct ProtocolViolation(String);
 
-/// Characters of a message for a person.
-const MESSAGE: usize = 2_000;
-/// Bytes of a line of the log.
-const LINE: usize = 4 * 1024;
+/// Bytes of an error message.
+const MAX_ERROR_LENGTH: usize = 2_000;
+/// Bytes of a log line.
+const MAX_LINE_LENGTH: usize = 4 * 1024;
 /// Bytes of a name or a single word.
-const WORD: usize = 128;
-/// Outputs of one task that are encoded side by side, and folders that they are written to.
-const BRANCHES: usize = 64;
+const MAX_NAME_LENGTH: usize = 128;
+/// Outputs of one task that are encoded in parallel, and folders that they are written to.
+const MAX_OUTPUTS: usize = 64;
 /// Streams of one file.
-const STREAMS: usize = 128;
-/// A year of media.
-const LONGEST: Micros = 366 * 24 * 3_600 * 1_000_000;
-/// Levels of a result, and values in it: what every JSON reader on the way to a user takes.
-const DEPTH: usize = 32;
-const VALUES: usize = 400_000;
+const MAX_STREAMS: usize = 128;
+/// A year of media, in microseconds.
+const MAX_CHARGED: Micros = 366 * 24 * 3_600 * 1_000_000;
+/// Nesting levels of a result, and values in it: limits that every JSON parser on the way to a
+/// client accepts.
+const MAX_JSON_DEPTH: usize = 32;
+const MAX_JSON_VALUES: usize = 400_000;
 
-type Checked<T> = Result<T, Unbelievable>;
+type Checked<T> = Result<T, ProtocolViolation>;
 
-fn broken<T>(what: impl Into<String>) -> Checked<T> {
-    Err(Unbelievable(what.into()))
+fn violation<T>(what: impl Into<String>) -> Checked<T> {
+    Err(ProtocolViolation(what.into()))
 }
 
 impl ChildMessage {
-    /// The message with every field within its bounds: texts are cut and made printable, numbers that
-    /// no honest child says are refused.
+    /// The message with every field within its bounds: texts are truncated and made printable,
+    /// numbers that no intact child sends are rejected.
     ///
     /// # Errors
-    /// When it holds what no child of ours says.
+    /// When a field has a value that no intact child sends.
     pub fn checked(self) -> Checked<Self> {
         Ok(match self {
-            Self::Ready { sandbox } => Self::Ready { sandbox: text(&sandbox, WORD) },
+            Self::Ready { sandbox } => {
+                Self::Ready { sandbox: printable(&sandbox, MAX_NAME_LENGTH) }
+            }
             Self::Needs(needs) => Self::Needs(check_needs(needs)?),
             Self::WouldDo(value) => Self::WouldDo(json(value)?),
             Self::Progress(progress) => Self::Progress(check_progress(progress)?),
             Self::Log { level, line } => {
                 let known = ["error", "warning", "info"].into_iter().find(|known| *known == level);
                 let level = known.unwrap_or("info").to_owned();
-                Self::Log { level, line: text(&line, LINE) }
+                Self::Log { level, line: printable(&line, MAX_LINE_LENGTH) }
             }
             Self::Done(report) => Self::Done(check_report(report)?),
             Self::Failed { code, message } => {
-                Self::Failed { code, message: text(&message, MESSAGE) }
+                Self::Failed { code, message: printable(&message, MAX_ERROR_LENGTH) }
             }
-            // Read before any input is, or passed on as JSON and checked then.
+            // Sent before any input is read, or forwarded as JSON and checked at that point.
             other @ (Self::Facts(_)
             | Self::Capabilities(_)
             | Self::Planned(_)
@@ -68,12 +71,12 @@ impl ChildMessage {
     }
 }
 
-/// The text with spaces in the place of control characters, at most so many bytes of it.
-fn text(text: &str, bytes: usize) -> String {
+/// The text with spaces instead of control characters, truncated to `max` bytes.
+fn printable(text: &str, max: usize) -> String {
     let mut kept = String::new();
     for character in text.chars() {
         let character = if character.is_control() { ' ' } else { character };
-        if kept.len().saturating_add(character.len_utf8()) > bytes {
+        if kept.len().saturating_add(character.len_utf8()) > max {
             break;
         }
         kept.push(character);
@@ -81,14 +84,17 @@ fn text(text: &str, bytes: usize) -> String {
     kept
 }
 
-/// True of a name that can only be one entry of one folder, and no hidden one.
+/// True if the name is a single path segment of safe characters, and not hidden.
 pub(super) fn is_segment(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    name.len() <= WORD && !name.starts_with('.') && !name.is_empty() && name.bytes().all(allowed)
+    name.len() <= MAX_NAME_LENGTH
+        && !name.starts_with('.')
+        && !name.is_empty()
+        && name.bytes().all(allowed)
 }
 
-/// A made file's name: one segment, or one in a folder of the plan's.
-fn is_made(name: &str) -> bool {
+/// True for the path of an output: one segment, or a folder of the plan and one segment.
+fn is_output_path(name: &str) -> bool {
     match name.split_once('/') {
         Some((folder, file)) => is_segment(folder) && is_segment(file),
         None => is_segment(name),
@@ -96,28 +102,29 @@ fn is_made(name: &str) -> bool {
 }
 
 fn check_needs(needs: Needs) -> Checked<Needs> {
-    if needs.charged > LONGEST {
-        return broken(format!("it charges {} µs", needs.charged));
+    if needs.charged > MAX_CHARGED {
+        return violation(format!("it charges {} µs", needs.charged));
     }
-    if needs.folders.len() > BRANCHES || !needs.folders.iter().all(|folder| is_segment(folder)) {
-        return broken("it needs folders that no plan has");
+    if needs.folders.len() > MAX_OUTPUTS || !needs.folders.iter().all(|folder| is_segment(folder)) {
+        return violation("it requests folders that no plan has");
     }
     Ok(needs)
 }
 
-/// A number within what can be shown; rates and times are never negative.
+/// A rate or time that is finite, not negative and not absurdly large.
 fn number(value: f64, what: &str) -> Checked<f64> {
-    let known = (0.0..=1e12).contains(&value);
-    if known { Ok(value) } else { broken(format!("its {what} is {value}")) }
+    let valid = (0.0..=1e12).contains(&value);
+    if valid { Ok(value) } else { violation(format!("its {what} is {value}")) }
 }
 
 fn check_progress(progress: Progress) -> Checked<Progress> {
-    if progress.outputs.len() > BRANCHES {
-        return broken("it reports on more outputs than a plan has");
+    if progress.outputs.len() > MAX_OUTPUTS {
+        return violation("it reports on more outputs than a plan has");
     }
-    let outputs = progress.outputs.iter().map(|(name, done)| (text(name, WORD), *done));
+    let outputs =
+        progress.outputs.iter().map(|(name, done)| (printable(name, MAX_NAME_LENGTH), *done));
     Ok(Progress {
-        stage: text(&progress.stage, WORD),
+        stage: printable(&progress.stage, MAX_NAME_LENGTH),
         fps: number(progress.fps, "frame rate")?,
         speed: number(progress.speed, "speed")?,
         outputs: outputs.collect(),
@@ -127,13 +134,13 @@ fn check_progress(progress: Progress) -> Checked<Progress> {
 
 fn check_report(report: Report) -> Checked<Report> {
     let count = report.files.len();
-    if count as u64 > MAX_FILES.saturating_add(BRANCHES as u64) {
-        return broken(format!("it made {count} files"));
+    if count as u64 > MAX_FILES.saturating_add(MAX_OUTPUTS as u64) {
+        return violation(format!("it reports {count} files"));
     }
     let mut names = BTreeSet::new();
     for file in &report.files {
-        if !is_made(&file.name) || !names.insert(&file.name) {
-            return broken("a file that it made has a name that no plan has");
+        if !is_output_path(&file.name) || !names.insert(&file.name) {
+            return violation("a file that it reports has a name that no plan has");
         }
     }
     let files = report.files.iter().map(|file| check_file(file.clone()));
@@ -146,14 +153,14 @@ fn check_report(report: Report) -> Checked<Report> {
 }
 
 fn check_file(file: MadeFile) -> Checked<MadeFile> {
-    if file.streams.len() > STREAMS {
-        return broken("a file that it made has more streams than there are");
+    if file.streams.len() > MAX_STREAMS {
+        return violation("a file that it reports has too many streams");
     }
     let duration = file.duration.map(|seconds| number(seconds, "duration")).transpose()?;
     let streams = file.streams.into_iter().map(|stream| {
         Ok(StreamSummary {
-            kind: text(&stream.kind, WORD),
-            codec: text(&stream.codec, WORD),
+            kind: printable(&stream.kind, MAX_NAME_LENGTH),
+            codec: printable(&stream.codec, MAX_NAME_LENGTH),
             fps: stream.fps.map(|fps| number(fps, "frame rate")).transpose()?,
             ..stream
         })
@@ -162,11 +169,11 @@ fn check_file(file: MadeFile) -> Checked<MadeFile> {
 }
 
 fn check_effort(effort: Effort) -> Checked<Effort> {
-    if effort.charged > LONGEST {
-        return broken(format!("it charges {} µs", effort.charged));
+    if effort.charged > MAX_CHARGED {
+        return violation(format!("it charges {} µs", effort.charged));
     }
     Ok(Effort {
-        class: text(&effort.class, WORD),
+        class: printable(&effort.class, MAX_NAME_LENGTH),
         amount: number(effort.amount, "amount of work")?,
         usual: number(effort.usual, "usual time")?,
         bits: effort.bits.clamp(0.0, 1e18),
@@ -174,32 +181,32 @@ fn check_effort(effort: Effort) -> Checked<Effort> {
     })
 }
 
-/// JSON that every reader and database on the way to a user takes: not too deep, not too much of it,
-/// without NUL.
+/// JSON that every parser and database on the way to a client accepts: limited in depth and number
+/// of values, without NUL.
 ///
 /// # Errors
-/// When it is deeper or longer than anything that is found out about media.
+/// When it is deeper or has more values than any result of the engine.
 pub fn json(mut value: Value) -> Checked<Value> {
-    let mut left = VALUES;
-    clean(&mut value, DEPTH, &mut left)?;
+    let mut remaining = MAX_JSON_VALUES;
+    clean(&mut value, MAX_JSON_DEPTH, &mut remaining)?;
     Ok(value)
 }
 
-fn clean(value: &mut Value, depth: usize, left: &mut usize) -> Checked<()> {
-    let (Some(depth), Some(rest)) = (depth.checked_sub(1), left.checked_sub(1)) else {
-        return broken("its result is deeper or longer than any");
+fn clean(value: &mut Value, depth: usize, remaining: &mut usize) -> Checked<()> {
+    let (Some(depth), Some(rest)) = (depth.checked_sub(1), remaining.checked_sub(1)) else {
+        return violation("its result is too deep or has too many values");
     };
-    *left = rest;
+    *remaining = rest;
     match value {
         Value::String(text) if text.contains('\0') => *text = text.replace('\0', "\u{fffd}"),
         Value::Array(values) => {
-            values.iter_mut().try_for_each(|value| clean(value, depth, left))?;
+            values.iter_mut().try_for_each(|value| clean(value, depth, remaining))?;
         }
         Value::Object(fields) => {
             if fields.keys().any(|key| key.contains('\0')) {
-                return broken("a field of its result has a name that no field has");
+                return violation("its result has a field name with NUL");
             }
-            fields.values_mut().try_for_each(|value| clean(value, depth, left))?;
+            fields.values_mut().try_for_each(|value| clean(value, depth, remaining))?;
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
@@ -225,9 +232,9 @@ mod tests {
     }
 
     #[test]
-    fn names_are_entries_of_the_slot_and_nothing_else() {
-        for honest in ["output.mp4", "output-000001.png", "720p/00001.m4s", "audio-0/init.mp4"] {
-            assert_eq!(report(&[honest]).checked(), Ok(report(&[honest])));
+    fn only_output_paths_within_the_slot_are_accepted() {
+        for name in ["output.mp4", "output-000001.png", "720p/00001.m4s", "audio-0/init.mp4"] {
+            assert_eq!(report(&[name]).checked(), Ok(report(&[name])));
         }
         let long = "x".repeat(300);
         for name in [
@@ -251,11 +258,11 @@ mod tests {
         ] {
             assert!(report(&[name]).checked().is_err(), "{name:?}");
         }
-        assert!(report(&["a.mp4", "a.mp4"]).checked().is_err(), "one name for two files");
+        assert!(report(&["a.mp4", "a.mp4"]).checked().is_err(), "duplicate name");
     }
 
     #[test]
-    fn numbers_that_no_work_has_are_refused() {
+    fn invalid_numbers_are_rejected() {
         for bad in [f64::NAN, f64::INFINITY, -1.0, 8e11 * 1e3] {
             let progress = |fps, speed| {
                 let outputs = BTreeMap::new();
@@ -273,40 +280,40 @@ mod tests {
             assert!(ChildMessage::Done(report).checked().is_err(), "{bad}");
         }
         let needs = |charged| ChildMessage::Needs(Needs { charged, folders: vec![] });
-        assert!(needs(LONGEST).checked().is_ok());
-        assert!(needs(LONGEST + 1).checked().is_err());
+        assert!(needs(MAX_CHARGED).checked().is_ok());
+        assert!(needs(MAX_CHARGED + 1).checked().is_err());
     }
 
     #[test]
-    fn folders_are_as_many_and_as_named_as_those_of_a_plan() {
+    fn number_and_names_of_folders_are_checked() {
         let needs =
             |folders: Vec<String>| ChildMessage::Needs(Needs { charged: 1, folders }).checked();
         assert!(needs(vec!["720p".to_owned(), "audio-0".to_owned()]).is_ok());
         for folder in ["..", ".scratch", "a/b", "/tmp", ""] {
             assert!(needs(vec![folder.to_owned()]).is_err(), "{folder}");
         }
-        assert!(needs(vec!["a".to_owned(); BRANCHES + 1]).is_err());
+        assert!(needs(vec!["a".to_owned(); MAX_OUTPUTS + 1]).is_err());
     }
 
     #[test]
-    fn texts_are_cut_and_printable() {
-        let line = format!("a\0b\u{1b}[31m{}", "é".repeat(LINE));
+    fn texts_are_truncated_and_made_printable() {
+        let line = format!("a\0b\u{1b}[31m{}", "é".repeat(MAX_LINE_LENGTH));
         let Ok(ChildMessage::Log { level, line }) =
             (ChildMessage::Log { level: "root".to_owned(), line }).checked()
         else {
-            panic!("a log line is always taken")
+            panic!("a log line is always accepted")
         };
         assert_eq!(level, "info");
-        assert!(line.starts_with("a b [31mé") && line.len() <= LINE, "{}", line.len());
+        assert!(line.starts_with("a b [31mé") && line.len() <= MAX_LINE_LENGTH, "{}", line.len());
     }
 
     #[test]
-    fn results_fit_every_reader() {
+    fn results_are_limited_to_what_every_json_parser_accepts() {
         let result = json(json!({"tags": {"title": "a\0b"}, "n": [1, 2.5, null]})).unwrap();
         assert_eq!(result, json!({"tags": {"title": "a\u{fffd}b"}, "n": [1, 2.5, null]}));
-        let deep = (0..DEPTH).fold(Value::Null, |inner, _| json!([inner]));
+        let deep = (0..MAX_JSON_DEPTH).fold(Value::Null, |inner, _| json!([inner]));
         assert!(json(deep).is_err());
-        assert!(json(json!(vec![0; VALUES])).is_err());
+        assert!(json(json!(vec![0; MAX_JSON_VALUES])).is_err());
         assert!(json(json!({"a\0": 1})).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Messages that carry open files: a child is handed descriptors and never a name to open.
+//! Messages with open files attached: a child receives descriptors and never a path to open.
 
 use std::{
     fs::File,
@@ -15,13 +15,13 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{body, decode, prefix};
 
-/// Files that one task may read.
+/// The most input files of one task.
 pub const MAX_INPUTS: usize = 128;
 
 /// Bytes of the control message that carries the descriptors.
-const CONTROL: usize = rustix::cmsg_space!(ScmRights(MAX_INPUTS));
+const CONTROL_SIZE: usize = rustix::cmsg_space!(ScmRights(MAX_INPUTS));
 
-/// Sends a whole message with its files, waiting as long as the other side does not take it.
+/// Sends a whole message with its files; blocks while the socket's buffer is full.
 ///
 /// # Errors
 /// When the other side is gone, the message is too long or has more than [`MAX_INPUTS`] files.
@@ -35,7 +35,7 @@ pub fn send(to: &impl AsFd, message: &impl Serialize, files: &[File]) -> io::Res
     Ok(())
 }
 
-/// A message as it is sent.
+/// A message with its length prefix, as it is sent.
 ///
 /// # Errors
 /// When it is too long.
@@ -44,32 +44,32 @@ pub fn framed(message: &impl Serialize) -> io::Result<Vec<u8>> {
     Ok([&prefix(&bytes)?[..], &bytes].concat())
 }
 
-/// Sends the first bytes of a framed message, with its files; answers how many were sent.
+/// Sends the first bytes of a framed message, with its files; returns how many bytes were sent.
 ///
 /// # Errors
-/// `WouldBlock` when the socket takes nothing now; else as [`send`].
+/// `WouldBlock` when the socket's buffer is full; otherwise as [`send`].
 pub fn send_beginning(to: BorrowedFd<'_>, bytes: &[u8], files: &[File]) -> io::Result<usize> {
     let files: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
-    let mut space = [MaybeUninit::uninit(); CONTROL];
+    let mut space = [MaybeUninit::uninit(); CONTROL_SIZE];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let fit = files.len() <= MAX_INPUTS;
-    if !fit || !files.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&files)) {
-        return Err(io::Error::other(format!("a task has {MAX_INPUTS} inputs at most")));
+    let fits = files.len() <= MAX_INPUTS;
+    if !fits || !files.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&files)) {
+        return Err(io::Error::other(format!("a task has at most {MAX_INPUTS} inputs")));
     }
     Ok(sendmsg(to, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?)
 }
 
-/// Receives a message and the files that came with it; none once the other side is gone.
+/// Receives a message and the files attached to it; none once the other side has closed the socket.
 ///
 /// # Errors
-/// When the other side goes in the middle of a message, or it cannot be decoded.
+/// When the socket is closed within a message, or the message cannot be decoded.
 pub fn receive<T: DeserializeOwned>(from: BorrowedFd<'_>) -> io::Result<Option<(T, Vec<File>)>> {
     let mut from = Incoming { socket: from, files: vec![] };
     let Some(bytes) = body(&mut from)? else { return Ok(None) };
     Ok(Some((decode(&bytes)?, from.files)))
 }
 
-/// A socket's bytes, with the files beside them kept in the order in which they came.
+/// Reads a socket's bytes, and keeps the files attached to them in the order of their arrival.
 struct Incoming<'a> {
     socket: BorrowedFd<'a>,
     files: Vec<File>,
@@ -77,7 +77,7 @@ struct Incoming<'a> {
 
 impl Read for Incoming<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut space = [MaybeUninit::uninit(); CONTROL];
+        let mut space = [MaybeUninit::uninit(); CONTROL_SIZE];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut into = [IoSliceMut::new(buffer)];
         let received = recvmsg(self.socket, &mut into, &mut control, RecvFlags::CMSG_CLOEXEC)?;
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn files_come_with_their_message_and_in_their_order() {
+    fn files_are_received_with_their_message_and_in_order() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         send(&ours, &"first", &[file("a"), file("bc"), file("def")]).unwrap();
         send(&ours, &"second", &[]).unwrap();
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_has_no_more_files_than_one_message_carries() {
+    fn a_message_with_too_many_files_is_not_sent() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let files = |count| (0..count).map(|_| file("x")).collect::<Vec<_>>();
         send(&ours, &"most", &files(MAX_INPUTS)).unwrap();
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_too_long_is_neither_sent_nor_read() {
+    fn a_message_that_is_too_long_is_neither_sent_nor_received() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let long = "x".repeat(super::super::MAX_MESSAGE as usize);
         assert!(send(&ours, &long, &[]).is_err());

@@ -1,4 +1,4 @@
-//! The system calls of a child: what decoding, encoding and writing files needs, and nothing else.
+//! The system calls of a child: those that decoding, encoding and writing files need.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use seccompiler::{
     SeccompFilter, SeccompRule,
 };
 
-/// The filters, in the order in which they are to be applied. `cards` if a driver speaks to its card.
-pub(super) fn filters(cards: bool) -> Result<[BpfProgram; 2], Error> {
-    Ok([no_clone3()?, allowed(cards)?])
+/// The seccomp filters, in the order to apply them. `hardware` also allows what a driver calls.
+pub(super) fn filters(hardware: bool) -> Result<[BpfProgram; 2], Error> {
+    Ok([no_clone3()?, allowed(hardware)?])
 }
 
-/// What is allowed whatever its arguments are.
-const CALLS: &[i64] = &[
+/// System calls that are allowed with any arguments.
+const ALLOWED_CALLS: &[i64] = &[
     libc::SYS_read,
     libc::SYS_write,
     libc::SYS_readv,
@@ -75,29 +75,33 @@ const CALLS: &[i64] = &[
     libc::SYS_ppoll,
     libc::SYS_restart_syscall,
     libc::SYS_get_mempolicy,
-    // Inputs come beside the task.
+    // Receives the input descriptors with the task.
     libc::SYS_recvmsg,
-    // The other filter answers it; what this one refused would come first.
+    // The other filter answers it with ENOSYS; an EPERM from this filter would take precedence.
     libc::SYS_clone3,
 ];
 
-/// How a driver speaks to its card; Landlock says which files can be spoken to.
-const CARDS: &[i64] = &[libc::SYS_dup, libc::SYS_readlink, libc::SYS_readlinkat];
+/// Further calls of a driver that uses its card; Landlock limits the device files.
+const DRIVER_CALLS: &[i64] = &[libc::SYS_dup, libc::SYS_readlink, libc::SYS_readlinkat];
 
-/// Commands of `fcntl` that concern the descriptor alone: none that has the kernel send signals.
-const DESCRIPTOR: [i32; 5] =
+/// Commands of `fcntl` that concern the descriptor alone: none that makes the kernel send signals.
+const FCNTL_COMMANDS: [i32; 5] =
     [libc::F_DUPFD, libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL];
 
-/// The name of a thread or of its memory: none that lets it outlive its worker.
-const NAMING: [i32; 3] = [libc::PR_SET_NAME, libc::PR_GET_NAME, libc::PR_SET_VMA];
+/// Options of `prctl` that name a thread or memory: none that would let it outlive its worker.
+const PRCTL_OPTIONS: [i32; 3] = [libc::PR_SET_NAME, libc::PR_GET_NAME, libc::PR_SET_VMA];
 
-/// Requests of `ioctl` that have the kernel send signals: FIOASYNC, FIOSETOWN, SIOCSPGRP.
-const SIGNALLING: [u64; 3] = [libc::FIOASYNC, 0x8901, 0x8902];
+/// Requests of `ioctl` that make the kernel send signals: FIOASYNC, FIOSETOWN, SIOCSPGRP.
+const SIGNAL_REQUESTS: [u64; 3] = [libc::FIOASYNC, 0x8901, 0x8902];
 
 type Rules = Vec<SeccompRule>;
 
-/// An argument of 32 bits, as the kernel reads it: what stands above them it does not see either.
-fn is(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompCondition, Error> {
+/// A condition on the lower 32 bits of an argument, which are all that the kernel reads of it.
+fn argument_is(
+    argument: u8,
+    operator: SeccompCmpOp,
+    value: u64,
+) -> Result<SeccompCondition, Error> {
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value).map_err(Error::from)
 }
 
@@ -105,37 +109,40 @@ fn bits(value: i32) -> u64 {
     u64::from(value.cast_unsigned())
 }
 
-/// Any of these values, and nothing else.
+/// Rules that allow exactly these values of an argument.
 fn any_of(argument: u8, values: &[i32]) -> Result<Rules, Error> {
-    let rule =
-        |value: &i32| Ok(SeccompRule::new(vec![is(argument, SeccompCmpOp::Eq, bits(*value))?])?);
+    let rule = |value: &i32| {
+        Ok(SeccompRule::new(vec![argument_is(argument, SeccompCmpOp::Eq, bits(*value))?])?)
+    };
     values.iter().map(rule).collect()
 }
 
-fn allowed(cards: bool) -> Result<BpfProgram, Error> {
-    let mut rules: BTreeMap<i64, Rules> = CALLS.iter().map(|call| (*call, vec![])).collect();
-    if cards {
-        rules.extend(CARDS.iter().map(|call| (*call, vec![])));
-        // But for the requests by which any descriptor would send signals.
-        let spoken = SIGNALLING.iter().map(|request| request & 0xffff_ffff);
-        let spoken = spoken.map(|request| is(1, SeccompCmpOp::Ne, request));
-        let spoken = SeccompRule::new(spoken.collect::<Result<_, _>>()?)?;
-        rules.insert(libc::SYS_ioctl, vec![spoken]);
+/// The main filter: everything but the calls listed here fails with EPERM.
+fn allowed(hardware: bool) -> Result<BpfProgram, Error> {
+    let mut rules: BTreeMap<i64, Rules> =
+        ALLOWED_CALLS.iter().map(|call| (*call, vec![])).collect();
+    if hardware {
+        rules.extend(DRIVER_CALLS.iter().map(|call| (*call, vec![])));
+        // Every request except those by which any descriptor would send signals.
+        let requests = SIGNAL_REQUESTS.iter().map(|request| request & 0xffff_ffff);
+        let conditions = requests.map(|request| argument_is(1, SeccompCmpOp::Ne, request));
+        let rule = SeccompRule::new(conditions.collect::<Result<_, _>>()?)?;
+        rules.insert(libc::SYS_ioctl, vec![rule]);
     }
-    let mut descriptor = any_of(1, &DESCRIPTOR)?;
-    descriptor.push(SeccompRule::new(vec![
-        is(1, SeccompCmpOp::Eq, bits(libc::F_SETFL))?,
-        is(2, SeccompCmpOp::MaskedEq(bits(libc::O_ASYNC)), 0)?,
+    let mut fcntl = any_of(1, &FCNTL_COMMANDS)?;
+    fcntl.push(SeccompRule::new(vec![
+        argument_is(1, SeccompCmpOp::Eq, bits(libc::F_SETFL))?,
+        argument_is(2, SeccompCmpOp::MaskedEq(bits(libc::O_ASYNC)), 0)?,
     ])?);
-    rules.insert(libc::SYS_fcntl, descriptor);
-    rules.insert(libc::SYS_prctl, any_of(0, &NAMING)?);
-    // Signals to itself, limits and processors of its own, threads and no processes.
+    rules.insert(libc::SYS_fcntl, fcntl);
+    rules.insert(libc::SYS_prctl, any_of(0, &PRCTL_OPTIONS)?);
+    // Signals to itself, its own limits and CPU affinity, and new threads but no new processes.
     let own = std::process::id().cast_signed();
     rules.insert(libc::SYS_tgkill, any_of(0, &[own])?);
     rules.insert(libc::SYS_prlimit64, any_of(0, &[0])?);
     rules.insert(libc::SYS_sched_setaffinity, any_of(0, &[0])?);
     let thread = bits(libc::CLONE_THREAD);
-    let threads = is(0, SeccompCmpOp::MaskedEq(thread), thread)?;
+    let threads = argument_is(0, SeccompCmpOp::MaskedEq(thread), thread)?;
     rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![threads])?]);
     let filter = SeccompFilter::new(
         rules,
@@ -146,8 +153,8 @@ fn allowed(cards: bool) -> Result<BpfProgram, Error> {
     Ok(filter.try_into()?)
 }
 
-/// `clone3` hides its flags behind a pointer that no filter can follow. Said to be missing, it makes
-/// the C library fall back to `clone`, whose flags are checked.
+/// `clone3` passes its flags behind a pointer that no filter can follow. ENOSYS makes the C library
+/// fall back to `clone`, whose flags are checked.
 fn no_clone3() -> Result<BpfProgram, Error> {
     let filter = SeccompFilter::new(
         BTreeMap::from([(libc::SYS_clone3, vec![])]),

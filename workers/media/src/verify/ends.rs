@@ -1,101 +1,98 @@
-//! The ends of a finished output, decoded.
+//! Decodes both ends of a finished output.
 
 use std::{path::Path, thread};
 
 use ffmpeg_the_third::{self as ffmpeg, Rescale, codec};
 
-use super::{Counted, MICROS, wrong};
+use super::{Counted, MICROS, mismatch};
 use crate::{MediaError, engine, ffi, ffi::Input, open};
 
 fn broken(error: ffmpeg::Error) -> MediaError {
-    wrong(format!("the output does not decode: {error}"))
+    mismatch(format!("the output does not decode: {error}"))
 }
 
 fn context(input: &Input, stream: u32) -> Result<(codec::Context, ffmpeg::Rational), MediaError> {
     let index = usize::try_from(stream).unwrap_or(usize::MAX);
     let Some(stream) = input.context.stream(index) else {
-        return Err(wrong("the output lacks a stream"));
+        return Err(mismatch("the output lacks a stream"));
     };
-    let parameters = ffi::own_parameters(&stream).map_err(broken)?;
+    let parameters = ffi::copy_parameters(&stream).map_err(broken)?;
     let mut context = codec::Context::from_parameters(parameters).map_err(broken)?;
     ffi::prepare_decoder(&mut context, stream.time_base(), 0).map_err(broken)?;
-    ffi::skip_smoothing(&mut context);
+    ffi::skip_loop_filter(&mut context);
     Ok((context, stream.time_base()))
 }
 
-/// Decodes the first group of pictures and the last one, wholly, and both ends of each sound: all at
-/// once, for nothing else is left that would keep the processor busy. The file `begins` at that
-/// microsecond.
+/// Decodes the first and the last GOP of the video, and both ends of each audio stream. They run in
+/// parallel, since at this point the process has nothing else to do. `start` is the start time of
+/// the file and `duration` its length, in microseconds.
 pub(super) fn decode_ends(
     path: &Path,
-    begins: i64,
-    pictures: Option<(u32, &Counted)>,
-    sounds: &[u32],
+    start: i64,
+    video: Option<(u32, &Counted)>,
+    audio: &[u32],
     duration: u64,
 ) -> Result<(), MediaError> {
     let open = || {
-        let unreadable = |error| wrong(format!("the output does not open again: {error}"));
-        open::again(path).map_err(unreadable)
+        let unreadable = |error| mismatch(format!("the output cannot be opened: {error}"));
+        open::reopen(path).map_err(unreadable)
     };
     thread::scope(|scope| {
         let mut checks = Vec::new();
-        if let Some((video, counted)) = pictures {
+        if let Some((video, counted)) = video {
             checks.push(scope.spawn(move || decode_first(&mut open()?, video)));
-            // Of one group, the first is the last.
+            // With one keyframe, the first GOP is also the last.
             if counted.keys > 1 {
                 let last_key = counted.last_key;
-                let check = move || decode_last(&mut open()?, begins, video, last_key);
+                let check = move || decode_last(&mut open()?, start, video, last_key);
                 checks.push(scope.spawn(check));
             }
         }
-        for sound in sounds {
-            checks.push(scope.spawn(move || decode_sound(&mut open()?, begins, *sound, duration)));
+        for stream in audio {
+            checks.push(scope.spawn(move || decode_audio(&mut open()?, start, *stream, duration)));
         }
-        let ended = |check: thread::ScopedJoinHandle<'_, Result<(), MediaError>>| {
-            check.join().unwrap_or_else(|_| Err(wrong("reading the output back broke off")))
+        let join = |check: thread::ScopedJoinHandle<'_, Result<(), MediaError>>| {
+            check.join().unwrap_or_else(|_| Err(mismatch("verifying the output panicked")))
         };
-        checks.into_iter().try_for_each(ended)
+        checks.into_iter().try_for_each(join)
     })
 }
 
-fn decodes_to_nothing() -> MediaError {
-    wrong("a group of pictures of the output decodes to nothing")
+fn no_frames() -> MediaError {
+    mismatch("a GOP of the output decodes to no frames")
 }
 
 pub(super) fn decode_first(input: &mut Input, video: u32) -> Result<(), MediaError> {
-    if decode_group(input, video, None)? == 0 { Err(decodes_to_nothing()) } else { Ok(()) }
+    if decode_group(input, video, None)? == 0 { Err(no_frames()) } else { Ok(()) }
 }
 
-fn decode_last(
-    input: &mut Input,
-    begins: i64,
-    video: u32,
-    last_key: i64,
-) -> Result<(), MediaError> {
+fn decode_last(input: &mut Input, start: i64, video: u32, last_key: i64) -> Result<(), MediaError> {
     let (_, time_base) = context(input, video)?;
-    seek(input, last_key.rescale(time_base, MICROS).max(begins));
+    seek(input, last_key.rescale(time_base, MICROS).max(start));
     let mut last = decode_group(input, video, Some(last_key))?;
     if last == 0 {
-        // Some formats can only be searched roughly.
-        seek(input, begins);
+        // Some formats only support imprecise seeking.
+        seek(input, start);
         last = decode_group(input, video, Some(last_key))?;
     }
-    if last == 0 { Err(decodes_to_nothing()) } else { Ok(()) }
+    if last == 0 { Err(no_frames()) } else { Ok(()) }
 }
 
-/// Decodes from a keyframe to the end, or, without one, the first group; answers how many pictures.
+/// Decodes from the keyframe at `from` to the end, or the first GOP if none; returns the number of
+/// frames.
 fn decode_group(input: &mut Input, video: u32, from: Option<i64>) -> Result<u64, MediaError> {
     let index = usize::try_from(video).unwrap_or(usize::MAX);
     let (context, _) = context(input, video)?;
     let mut decoder = context.decoder().video().map_err(broken)?;
     let (mut keys, mut decoded) = (0_u32, 0_u64);
-    let mut begun = from.is_none();
+    let mut started = from.is_none();
     while let Some(packet) = input.packet().map_err(broken)? {
         if packet.stream() != index {
             continue;
         }
-        begun |= packet.is_key() && packet.pts().or(packet.dts()).unwrap_or(0) == from.unwrap_or(0);
-        if !begun {
+        started |=
+            packet.is_key() && packet.pts().or(packet.dts()).unwrap_or(0) == from.unwrap_or(0);
+        if !started {
             continue;
         }
         keys = keys.saturating_add(u32::from(packet.is_key()));
@@ -109,33 +106,33 @@ fn decode_group(input: &mut Input, video: u32, from: Option<i64>) -> Result<u64,
     Ok(decoded.saturating_add(drain(&mut decoder)?))
 }
 
-/// Goes there, or to the beginning in a format that cannot be searched.
+/// Seeks to a time in microseconds, or to the start in a format without an index.
 fn seek(input: &mut Input, to: i64) {
     if input.context.seek(to, ..=to).is_err() {
         let _ = input.context.seek(i64::MIN, ..);
     }
 }
 
-/// Decodes the sound's first second and its last one.
-fn decode_sound(
+/// Decodes the first and the last second of an audio stream.
+fn decode_audio(
     input: &mut Input,
-    begins: i64,
-    sound: u32,
+    start: i64,
+    stream: u32,
     duration: u64,
 ) -> Result<(), MediaError> {
     const SECOND: i64 = 1_000_000;
-    let index = usize::try_from(sound).unwrap_or(usize::MAX);
+    let index = usize::try_from(stream).unwrap_or(usize::MAX);
     let end = i64::try_from(duration).unwrap_or(i64::MAX);
     for (from, until) in [(0, SECOND), (end.saturating_sub(SECOND).max(0), i64::MAX)] {
-        let (context, time_base) = context(input, sound)?;
-        seek(input, from.saturating_add(begins));
+        let (context, time_base) = context(input, stream)?;
+        seek(input, from.saturating_add(start));
         let mut decoder = context.decoder().audio().map_err(broken)?;
         let mut decoded = 0_u64;
         while let Some(packet) = input.packet().map_err(broken)? {
             if packet.stream() != index {
                 continue;
             }
-            let at = packet.pts().unwrap_or(0).rescale(time_base, MICROS).saturating_sub(begins);
+            let at = packet.pts().unwrap_or(0).rescale(time_base, MICROS).saturating_sub(start);
             if at > until && decoded > 0 {
                 break;
             }
@@ -145,13 +142,13 @@ fn decode_sound(
         decoder.send_eof().map_err(broken)?;
         decoded = decoded.saturating_add(drain(&mut decoder)?);
         if decoded == 0 {
-            return Err(wrong("the output's sound decodes to nothing"));
+            return Err(mismatch("the output's audio decodes to no frames"));
         }
     }
     Ok(())
 }
 
-/// Counts what is decoded so far.
+/// Receives the frames that are decoded so far; returns their number.
 fn drain(decoder: &mut codec::decoder::Opened) -> Result<u64, MediaError> {
     let mut decoded = 0_u64;
     let mut frame = ffi::empty_frame();

@@ -1,4 +1,4 @@
-//! What is asked of the processor.
+//! Operations on vectors of samples.
 
 use std::{
     arch::x86_64::{
@@ -12,8 +12,8 @@ use std::{
 
 use super::plane::Block;
 
-/// All that these functions are made of.
-pub(super) fn are_there() -> bool {
+/// True if the processor has all instructions that this module uses.
+pub(super) fn is_supported() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512cd")
@@ -21,6 +21,7 @@ pub(super) fn are_there() -> bool {
         && is_x86_feature_detected!("avx512vl")
 }
 
+/// Loads a block of 32 samples.
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn load(from: &Block) -> __m512i {
@@ -28,6 +29,7 @@ pub(super) fn load(from: &Block) -> __m512i {
     unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
 }
 
+/// Stores a block of 32 samples.
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn store(to: &mut Block, samples: __m512i) {
@@ -35,32 +37,32 @@ pub(super) fn store(to: &mut Block, samples: __m512i) {
     unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), samples) };
 }
 
-/// Samples from 0 to 65,535 as numbers with a sign, and back.
+/// Converts unsigned samples to signed ones by subtracting 32,768, and back.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(super) fn biased(samples: __m512i) -> __m512i {
     _mm512_xor_si512(samples, _mm512_set1_epi16(i16::MIN))
 }
 
-/// Where a sum of biased samples begins: the weights of a filter sum to 65,536, so this is what
-/// the bias takes away, however the sum overflows on its way.
-pub(super) const START: i32 = i32::MIN;
+/// The initial value of a sum of biased samples. The taps of a filter sum to 65,536, so this
+/// cancels the bias, even if the sum wraps around in between.
+pub(super) const INITIAL_SUM: i32 = i32::MIN;
 
-/// Half of what a whole number is rounded at, `bits` from below.
-pub(super) const fn half_of(bits: i32) -> i32 {
+/// The number to add before a shift right by `bits`, so that it rounds to nearest.
+pub(super) const fn rounding(bits: i32) -> i32 {
     if bits == 0 { 0 } else { 1 << (bits - 1) }
 }
 
-/// Adds two neighbours, weighed.
+/// Adds the products of two neighbouring samples with the taps `first` and `second`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) fn weigh(sum: __m512i, neighbours: __m512i, first: i16, second: i16) -> __m512i {
-    let weights = i32::from(second) << 16 | i32::from(first);
-    _mm512_add_epi32(sum, _mm512_madd_epi16(neighbours, _mm512_set1_epi32(weights)))
+pub(super) fn multiply_add(sum: __m512i, neighbours: __m512i, first: i16, second: i16) -> __m512i {
+    let taps = i32::from(second) << 16 | i32::from(first);
+    _mm512_add_epi32(sum, _mm512_madd_epi16(neighbours, _mm512_set1_epi32(taps)))
 }
 
-/// The sums of a block's columns, which take two vectors: as the processor interleaves two lines,
-/// and as it packs them again.
+/// The sums of a block's columns in two vectors, in the order in which unpack instructions
+/// interleave two lines and pack instructions restore them.
 #[derive(Clone, Copy)]
 pub(super) struct Sums(pub(super) [__m512i; 2]);
 
@@ -73,9 +75,9 @@ impl Sums {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
-    pub(super) fn weigh(self, lines: [__m512i; 2], first: i16, second: i16) -> Self {
+    pub(super) fn multiply_add(self, lines: [__m512i; 2], first: i16, second: i16) -> Self {
         let ([low, high], [left, right]) = (self.0, lines);
-        Self([weigh(low, left, first, second), weigh(high, right, first, second)])
+        Self([multiply_add(low, left, first, second), multiply_add(high, right, first, second)])
     }
 
     #[inline]
@@ -116,9 +118,9 @@ impl Sums {
     }
 }
 
-/// The binary logarithms of 32,768 to 65,535 in units of 1/2048, and one more entry, since sixteen
-/// numbers of 32 bits are read where 16 bits are meant.
-static LOGARITHMS: LazyLock<Box<[u16; 32_769]>> = LazyLock::new(|| {
+/// The binary logarithms of 32,768 to 65,535 in units of 1/2048, and one more entry, since a gather
+/// reads 32 bits at each index where an entry has 16.
+static LOG2_TABLE: LazyLock<Box<[u16; 32_769]>> = LazyLock::new(|| {
     let mut table = Box::new([0; 32_769]);
     for (number, entry) in (32_768_u16..=u16::MAX).zip(&mut *table) {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "15 to 16")]
@@ -128,23 +130,22 @@ static LOGARITHMS: LazyLock<Box<[u16; 32_769]>> = LazyLock::new(|| {
     table
 });
 
-/// The table, found once for many questions.
+/// A reference to the table, to initialize it once and not at each lookup.
 #[derive(Clone, Copy)]
-pub(super) struct Logarithms(&'static [u16; 32_769]);
+pub(super) struct Log2Table(&'static [u16; 32_769]);
 
-impl Logarithms {
-    pub(super) fn table() -> Self {
-        Self(&LOGARITHMS)
+impl Log2Table {
+    pub(super) fn get() -> Self {
+        Self(&LOG2_TABLE)
     }
 
-    /// Of numbers of 16 bits of which the uppermost is set, or would be.
+    /// The logarithms of 16-bit numbers; their top bit is taken as set.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    pub(super) fn of(self, numbers: __m512i) -> __m512i {
-        let place = _mm512_and_si512(numbers, _mm512_set1_epi32(0x7fff));
-        // SAFETY: reads four bytes from the entry of each place, of which the last but one of the
-        // table is the highest.
-        let read = unsafe { _mm512_i32gather_epi32::<2>(place, self.0.as_ptr().cast()) };
+    pub(super) fn log2(self, numbers: __m512i) -> __m512i {
+        let index = _mm512_and_si512(numbers, _mm512_set1_epi32(0x7fff));
+        // SAFETY: reads four bytes at each index, which is at most that of the last entry but one.
+        let read = unsafe { _mm512_i32gather_epi32::<2>(index, self.0.as_ptr().cast()) };
         _mm512_and_si512(read, _mm512_set1_epi32(0xffff))
     }
 }

@@ -2,17 +2,17 @@ use ffmpeg_the_third::frame;
 
 use crate::ffi::first_plane;
 
-/// Samples that are looked at at once.
+/// Samples that are processed at once.
 pub(super) const LANES: usize = 32;
 
-/// So many neighbours.
+/// The samples of one vector.
 pub(super) type Block = [u16; LANES];
 
-/// One plane of a picture, its lines filled up to whole blocks.
+/// One plane of a frame, its lines padded to whole blocks.
 pub(super) struct Plane {
     pub(super) width: usize,
     pub(super) height: usize,
-    /// Blocks of a line.
+    /// Blocks per line.
     pub(super) blocks: usize,
     samples: Vec<Block>,
 }
@@ -23,7 +23,7 @@ impl Plane {
         Self { width, height, blocks, samples: vec![[0; LANES]; blocks * height] }
     }
 
-    /// Takes a picture's brightness, of `depth` bits a sample.
+    /// Copies a frame's luma plane, with `depth` bits per sample.
     pub(super) fn fill(&mut self, frame: &frame::Frame, depth: u32) {
         for (to, from) in self.samples.chunks_exact_mut(self.blocks).zip(first_plane(frame)) {
             let to = to.as_flattened_mut().iter_mut();
@@ -36,7 +36,7 @@ impl Plane {
         }
     }
 
-    /// The line that is `above` before line `y`; beyond an edge the picture is seen as in a mirror.
+    /// The line at `y - above`; beyond the top and bottom edges the plane is mirrored.
     pub(super) fn line(&self, y: usize, above: usize) -> &[Block] {
         let y = y.abs_diff(above);
         let y = if y < self.height { y } else { 2 * self.height - 2 - y };
@@ -48,10 +48,10 @@ impl Plane {
     }
 }
 
-/// What is read of a line at once: a block, and as far as a filter reaches.
+/// Samples that a convolution reads at once: a block, and the radius of the filter.
 const WINDOW: usize = 2 * LANES;
 
-/// A line of sums, with room for a filter's reach on either side.
+/// A line of sums, with margins for a filter's radius on either side.
 #[derive(Clone)]
 pub(super) struct Line(Vec<Block>);
 
@@ -64,23 +64,23 @@ impl Line {
         &mut self.0[block + 1]
     }
 
-    /// From `reach` samples before the sample `x` on; the margins are wide enough for any of the line.
+    /// The samples from `x - reach` on; the margins are wide enough for any `x` of the line.
     pub(super) fn window(&self, x: usize, reach: usize) -> &[u16; WINDOW] {
         self.0.as_flattened()[LANES + x - reach..].first_chunk().unwrap_or(&[0; WINDOW])
     }
 
-    /// Lets a filter see beyond the edges of a line of `width`, as in a mirror.
+    /// Fills the margins of a line of `width` samples by mirroring it at its edges.
     pub(super) fn mirror(&mut self, width: usize, reach: usize) {
         let line = &mut self.0.as_flattened_mut()[LANES - reach..];
         let last = reach + width - 1;
-        for away in 1..=reach {
-            line[reach - away] = line[reach + away];
-            line[last + away] = line[last - away];
+        for distance in 1..=reach {
+            line[reach - distance] = line[reach + distance];
+            line[last + distance] = line[last - distance];
         }
     }
 }
 
-/// The block of a window that begins at `from`, which is within a filter's reach.
+/// The block of a window that starts at `from`, which is at most twice a filter's radius.
 #[inline]
 pub(super) fn block(window: &[u16; WINDOW], from: usize) -> &Block {
     window[from..].first_chunk().unwrap_or(&[0; LANES])

@@ -1,5 +1,4 @@
-//! What a picture tells of its reference, from the means, variances and covariance around each
-//! pixel.
+//! The VIF statistic of one scale, from the means, variances and covariance around each pixel.
 
 use std::arch::x86_64::{
     __m256i, __m512d, __m512i, __mmask16, _mm512_add_epi32, _mm512_add_epi64, _mm512_add_pd,
@@ -15,42 +14,43 @@ use std::arch::x86_64::{
 
 use super::{
     filter::Filter,
-    horizontal::every_second,
-    lanes::{Logarithms, START, half_of},
+    horizontal::convolve_every_second,
+    lanes::{INITIAL_SUM, Log2Table, rounding},
     plane::{LANES, Plane},
-    vertical::{ROWS, Row, vertical},
+    vertical::{ROWS, Row, convolve_columns},
 };
 
-/// Bits that are rounded away of sums down: what is left has 16 bits of a mean, 32 of a square.
+/// Bits that vertical sums are shifted right by: 16 bits remain of a mean, and 32 of a square.
 #[derive(Clone, Copy)]
-pub(super) struct Precision {
+pub(super) struct VerticalShift {
     pub(super) mean: i32,
     pub(super) square: i32,
 }
 
-impl Precision {
-    /// Pictures that were made smaller have all 16 bits.
-    pub(super) const SCALED: Self = Self { mean: 16, square: 16 };
+impl VerticalShift {
+    /// For subsampled planes, whose samples have 16 bits.
+    pub(super) const SUBSAMPLED: Self = Self { mean: 16, square: 16 };
 
-    /// Of samples of so many bits, from eight on.
-    pub(super) const fn of_source(depth: u32) -> Self {
+    /// For source samples of `depth` bits, at least eight.
+    pub(super) const fn for_source(depth: u32) -> Self {
         let mean = depth.cast_signed();
         Self { mean, square: 2 * (mean - 8) }
     }
 }
 
-/// The variance of the eye's own noise, in units of 1/65,536.
+/// The variance of the visual noise, in units of 1/65,536.
 const SIGMA_NSQ: i32 = 2 << 16;
 
-/// Sums over the pixels of a frame, by the names that libvmaf has for them.
+/// Sums over the pixels of a frame, with libvmaf's names.
 #[expect(clippy::struct_field_names, reason = "as libvmaf calls them")]
 #[derive(Default)]
 struct VifResiduals {
-    /// Logarithms in units of 1/2048: what the distorted frame still says of the reference, and what
-    /// the reference says.
+    /// Logarithms in units of 1/2048: the reference's information that the distorted frame retains,
+    /// and the reference's information.
     num_log: i64,
     den_log: i64,
-    /// Where the reference varies less than noise: how many pixels, and the distorted frame's variance.
+    /// Where the reference's variance is below the noise: the number of pixels, and the sum of the
+    /// distorted frame's variances.
     den_non_log: u32,
     num_non_log: i64,
 }
@@ -67,7 +67,7 @@ impl VifResiduals {
     }
 }
 
-/// The same of one line, each lane by itself.
+/// The same sums over one line, by lane.
 #[expect(clippy::struct_field_names, reason = "as libvmaf calls them")]
 struct ResidualLanes {
     num_log: __m512i,
@@ -84,48 +84,49 @@ struct Moments {
     squares: [__m512i; 3],
 }
 
-/// Compares planes, with room for what it needs meanwhile.
+/// Computes the score of a pair of planes; keeps its buffers between frames.
 pub(super) struct VifStatistic {
     rows: Vec<Row>,
-    logarithms: Logarithms,
+    log2_table: Log2Table,
 }
 
 impl VifStatistic {
     pub(super) fn new(width: usize) -> Self {
-        Self { rows: vec![Row::new(width); ROWS], logarithms: Logarithms::table() }
+        Self { rows: vec![Row::new(width); ROWS], log2_table: Log2Table::get() }
     }
 
-    /// How much of the reference's information the distorted frame has.
+    /// The share of the reference's information that the distorted frame retains. `HIGH_DEPTH` if
+    /// the samples have more than eight bits.
     #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq")]
-    pub(super) fn score<const PAIRS: usize, const DEEP: bool>(
+    pub(super) fn score<const PAIRS: usize, const HIGH_DEPTH: bool>(
         &mut self,
         filter: &Filter<PAIRS>,
         planes: &[Plane; 2],
-        precision: Precision,
+        shift: VerticalShift,
     ) -> f64 {
         let [Plane { width, height, .. }, _] = *planes;
-        let mut all = VifResiduals::default();
+        let mut residuals = VifResiduals::default();
         for y in (0..height).step_by(ROWS) {
             let rows = &mut self.rows[..ROWS.min(height - y)];
-            vertical::<PAIRS, DEEP>(filter, planes, y, precision, rows);
+            convolve_columns::<PAIRS, HIGH_DEPTH>(filter, planes, y, shift, rows);
             for row in rows {
                 row.mirror(width, filter.reach);
-                look(filter, row, width, self.logarithms, &mut all);
+                add_row(filter, row, width, self.log2_table, &mut residuals);
             }
         }
-        all.score()
+        residuals.score()
     }
 }
 
-/// Sums a line up.
+/// Adds the residuals of one line.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq")]
-fn look<const PAIRS: usize>(
+fn add_row<const PAIRS: usize>(
     filter: &Filter<PAIRS>,
     row: &Row,
     width: usize,
-    logarithms: Logarithms,
-    all: &mut VifResiduals,
+    log2_table: Log2Table,
+    residuals: &mut VifResiduals,
 ) {
     let zero = _mm512_setzero_si512();
     let mut line =
@@ -133,31 +134,32 @@ fn look<const PAIRS: usize>(
     for block in (0..width).step_by(LANES) {
         for x in [block, block + 1] {
             let lanes = width.saturating_sub(x).div_ceil(2).min(16);
-            let within = u16::try_from((1_u32 << lanes) - 1).unwrap_or(u16::MAX);
-            let [one, two, both] = &row.squares;
+            let valid = u16::try_from((1_u32 << lanes) - 1).unwrap_or(u16::MAX);
+            let [xx, yy, xy] = &row.squares;
             let square = |[lower, upper]: &[_; 2]| {
-                let lower = every_second(filter, lower, x, START.wrapping_add(half_of(16)));
-                let upper = every_second(filter, upper, x, START);
+                let start = INITIAL_SUM.wrapping_add(rounding(16));
+                let lower = convolve_every_second(filter, lower, x, start);
+                let upper = convolve_every_second(filter, upper, x, INITIAL_SUM);
                 _mm512_add_epi32(upper, _mm512_srli_epi32::<16>(lower))
             };
             let [reference, distorted] = &row.means;
             let moments = Moments {
                 means: [
-                    every_second(filter, reference, x, START),
-                    every_second(filter, distorted, x, START),
+                    convolve_every_second(filter, reference, x, INITIAL_SUM),
+                    convolve_every_second(filter, distorted, x, INITIAL_SUM),
                 ],
-                squares: [square(one), square(two), square(both)],
+                squares: [square(xx), square(yy), square(xy)],
             };
-            line.take(&moments, within, logarithms);
+            line.add(&moments, valid, log2_table);
         }
     }
-    all.num_log += i64::from(_mm512_reduce_add_epi32(line.num_log));
-    all.den_log += i64::from(_mm512_reduce_add_epi32(line.den_log));
-    all.num_non_log += _mm512_reduce_add_epi64(line.num_non_log);
-    all.den_non_log += line.den_non_log;
+    residuals.num_log += i64::from(_mm512_reduce_add_epi32(line.num_log));
+    residuals.den_log += i64::from(_mm512_reduce_add_epi32(line.den_log));
+    residuals.num_non_log += _mm512_reduce_add_epi64(line.num_non_log);
+    residuals.den_non_log += line.den_non_log;
 }
 
-/// The product of numbers of 32 bits, of which the lower half is rounded away.
+/// The upper halves of the products of 32-bit numbers, rounded.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn product(one: __m512i, other: __m512i) -> __m512i {
@@ -177,57 +179,54 @@ fn halves(numbers: __m512i) -> [__m256i; 2] {
 impl ResidualLanes {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq")]
-    fn take(&mut self, moments: &Moments, within: __mmask16, logarithms: Logarithms) {
+    fn add(&mut self, moments: &Moments, valid: __mmask16, log2_table: Log2Table) {
         let zero = _mm512_setzero_si512();
         let ([mu1, mu2], [xx, yy, xy]) = (moments.means, moments.squares);
         let sigma1_sq = _mm512_sub_epi32(xx, product(mu1, mu1));
         let sigma2_sq = _mm512_max_epi32(_mm512_sub_epi32(yy, product(mu2, mu2)), zero);
         let sigma12 = _mm512_sub_epi32(xy, product(mu1, mu2));
-        let seen = _mm512_mask_cmpge_epi32_mask(within, sigma1_sq, _mm512_set1_epi32(SIGMA_NSQ));
-        let flat = within & !seen;
-        if flat != 0 {
-            self.den_non_log += flat.count_ones();
-            for half in halves(_mm512_maskz_mov_epi32(flat, sigma2_sq)) {
+        // The pixels that count by their logarithms, and those that do not.
+        let log = _mm512_mask_cmpge_epi32_mask(valid, sigma1_sq, _mm512_set1_epi32(SIGMA_NSQ));
+        let non_log = valid & !log;
+        if non_log != 0 {
+            self.den_non_log += non_log.count_ones();
+            for half in halves(_mm512_maskz_mov_epi32(non_log, sigma2_sq)) {
                 self.num_non_log = _mm512_add_epi64(self.num_non_log, _mm512_cvtepu32_epi64(half));
             }
         }
-        if seen == 0 {
+        if log == 0 {
             return;
         }
-        self.den_log = _mm512_mask_add_epi32(
-            self.den_log,
-            seen,
-            self.den_log,
-            log2_den(sigma1_sq, logarithms),
-        );
-        let counted = _mm512_mask_cmpgt_epi32_mask(seen, sigma12, zero);
-        let counted = _mm512_mask_cmpgt_epi32_mask(counted, sigma2_sq, zero);
-        if counted != 0 {
-            let log2_num = log2_num(sigma1_sq, sigma2_sq, sigma12, logarithms);
-            self.num_log = _mm512_mask_add_epi32(self.num_log, counted, self.num_log, log2_num);
+        let log2_den = log2_den(sigma1_sq, log2_table);
+        self.den_log = _mm512_mask_add_epi32(self.den_log, log, self.den_log, log2_den);
+        let positive = _mm512_mask_cmpgt_epi32_mask(log, sigma12, zero);
+        let positive = _mm512_mask_cmpgt_epi32_mask(positive, sigma2_sq, zero);
+        if positive != 0 {
+            let log2_num = log2_num(sigma1_sq, sigma2_sq, sigma12, log2_table);
+            self.num_log = _mm512_mask_add_epi32(self.num_log, positive, self.num_log, log2_num);
         }
     }
 }
 
-/// The logarithm of 1 + variance / noise.
+/// The binary logarithm of `1 + sigma1_sq / SIGMA_NSQ`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512cd")]
-fn log2_den(variance: __m512i, logarithms: Logarithms) -> __m512i {
-    let sum = _mm512_add_epi32(variance, _mm512_set1_epi32(SIGMA_NSQ));
-    let cut = _mm512_sub_epi32(_mm512_set1_epi32(16), _mm512_lzcnt_epi32(sum));
-    // SIGMA_NSQ is a number of 18 bits, whose logarithm is 17.
-    let whole = _mm512_slli_epi32::<11>(_mm512_sub_epi32(cut, _mm512_set1_epi32(17)));
-    _mm512_add_epi32(logarithms.of(_mm512_srlv_epi32(sum, cut)), whole)
+fn log2_den(sigma1_sq: __m512i, log2_table: Log2Table) -> __m512i {
+    let sum = _mm512_add_epi32(sigma1_sq, _mm512_set1_epi32(SIGMA_NSQ));
+    let shift = _mm512_sub_epi32(_mm512_set1_epi32(16), _mm512_lzcnt_epi32(sum));
+    // SIGMA_NSQ has 18 bits, and its logarithm is 17.
+    let exponent = _mm512_slli_epi32::<11>(_mm512_sub_epi32(shift, _mm512_set1_epi32(17)));
+    _mm512_add_epi32(log2_table.log2(_mm512_srlv_epi32(sum, shift)), exponent)
 }
 
-/// The logarithm of the gained variance over its noise: `1 + g² · sigma1_sq / (sv_sq + SIGMA_NSQ)`.
+/// The binary logarithm of `1 + g² · sigma1_sq / (sv_sq + SIGMA_NSQ)`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq")]
 fn log2_num(
     sigma1_sq: __m512i,
     sigma2_sq: __m512i,
     sigma12: __m512i,
-    logarithms: Logarithms,
+    log2_table: Log2Table,
 ) -> __m512i {
     let ([sigma1_sq_a, sigma1_sq_b], [sigma2_sq_a, sigma2_sq_b]) =
         (halves(sigma1_sq), halves(sigma2_sq));
@@ -237,18 +236,18 @@ fn log2_num(
     let logarithm = |a, b| {
         let numbers = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(a), b);
         let exponent = _mm512_srli_epi32::<15>(numbers);
-        _mm512_add_epi32(logarithms.of(numbers), _mm512_slli_epi32::<11>(exponent))
+        _mm512_add_epi32(log2_table.log2(numbers), _mm512_slli_epi32::<11>(exponent))
     };
     _mm512_sub_epi32(logarithm(numer_a, numer_b), logarithm(noise_a, noise_b))
 }
 
-/// Signal and noise of the distorted frame together, and its noise alone: exponents of two, and below them the
-/// first 15 bits after the uppermost one.
+/// The numerator (signal plus noise of the distorted frame) and the denominator (its noise alone),
+/// as exponents of two followed by the 15 bits below the top one.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq")]
 fn log2_operands(sigma1_sq: __m256i, sigma2_sq: __m256i, sigma12: __m256i) -> [__m256i; 2] {
     const TRUNCATE: i32 = 0x0b;
-    // Keeps apart from a division by zero.
+    // Avoids a division by zero.
     const EPS: f64 = 65536.0 * 1.0e-10;
     const GAIN_LIMIT: f64 = 100.0;
     let sigma1_sq = _mm512_cvtepi32_pd(sigma1_sq);
@@ -260,9 +259,9 @@ fn log2_operands(sigma1_sq: __m256i, sigma2_sq: __m256i, sigma12: __m256i) -> [_
     let g = _mm512_min_pd(g, _mm512_set1_pd(GAIN_LIMIT));
     let signal = _mm512_mul_pd(_mm512_mul_pd(g, g), sigma1_sq);
     let numer = _mm512_add_pd(_mm512_roundscale_pd::<TRUNCATE>(signal), noise);
-    // Whole numbers stand in doubles with all their bits.
-    let shortened = |number: __m512d| {
+    // Doubles represent these integers exactly.
+    let truncated = |number: __m512d| {
         _mm512_cvtepi64_epi32(_mm512_srli_epi64::<37>(_mm512_castpd_si512(number)))
     };
-    [shortened(numer), shortened(noise)]
+    [truncated(numer), truncated(noise)]
 }

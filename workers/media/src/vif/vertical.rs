@@ -1,4 +1,4 @@
-//! Sums down the columns of two pictures.
+//! Vertical convolution of a pair of planes, their squares and their product.
 
 use std::arch::x86_64::{
     __m512i, _mm512_mulhi_epu16, _mm512_mullo_epi16, _mm512_setzero_si512, _mm512_unpackhi_epi16,
@@ -7,23 +7,23 @@ use std::arch::x86_64::{
 
 use super::{
     filter::Filter,
-    lanes::{START, Sums, biased, half_of, load, store},
+    lanes::{INITIAL_SUM, Sums, biased, load, rounding, store},
     plane::{Line, Plane},
-    statistic::Precision,
+    statistic::VerticalShift,
 };
 
-/// Lines that are done at once: each reads what its neighbours read, and all together stay in the
-/// second cache.
+/// Lines that are computed at once: they share most of their inputs, and together fit in the L2
+/// cache.
 pub(super) const ROWS: usize = 8;
-/// Lines that are read for them, by the longest filter.
-const READ: usize = ROWS + 17;
+/// Lines that are read for them with the longest filter.
+const INPUT_ROWS: usize = ROWS + 17;
 
-/// The sums down of one line, each with room for what is left and right of it.
+/// The vertical sums of one line, with margins on either side.
 #[derive(Clone)]
 pub(super) struct Row {
     /// Of the reference and the distorted frame.
     pub(super) means: [Line; 2],
-    /// Of their squares, and of the products of the two; lower and upper halves.
+    /// Of their squares (`xx`, `yy`) and their product (`xy`); lower and upper halves.
     pub(super) squares: [[Line; 2]; 3],
 }
 
@@ -40,17 +40,18 @@ impl Row {
     }
 }
 
-/// Means, lower halves of squares, and upper ones.
-const KINDS: usize = 8;
-type Column = [[__m512i; 2]; READ];
+/// The number of terms: two means, three lower halves of squares, and three upper ones.
+const TERMS: usize = 8;
+/// A term of one block's columns, by row; two rows interleaved in two vectors.
+type Column = [[__m512i; 2]; INPUT_ROWS];
 
-/// What is summed of a block of two lines: reference, distorted, their squares and product.
+/// The terms of one block: reference, distorted, and the halves of their squares and product.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn terms<const DEEP: bool>(reference: __m512i, distorted: __m512i) -> [__m512i; KINDS] {
+fn terms<const HIGH_DEPTH: bool>(reference: __m512i, distorted: __m512i) -> [__m512i; TERMS] {
     let low = |a, b| biased(_mm512_mullo_epi16(a, b));
     let high = |a, b| {
-        if DEEP { biased(_mm512_mulhi_epu16(a, b)) } else { _mm512_setzero_si512() }
+        if HIGH_DEPTH { biased(_mm512_mulhi_epu16(a, b)) } else { _mm512_setzero_si512() }
     };
     [
         biased(reference),
@@ -74,56 +75,56 @@ fn sum<const PAIRS: usize>(
 ) -> Sums {
     let mut sums = Sums::new(start);
     for &(below, first, second) in &filter.pairs {
-        sums = sums.weigh(column[row + below], first, second);
+        sums = sums.multiply_add(column[row + below], first, second);
     }
     sums
 }
 
-/// Sums for the lines from `y` on, as many as there are rows. Where the pictures are not `DEEP`,
-/// their squares have 16 bits.
+/// Computes the sums of the lines from `y` on, one for each row. Without `HIGH_DEPTH`, squares have
+/// 16 bits, and their upper halves are not computed.
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) fn vertical<const PAIRS: usize, const DEEP: bool>(
+pub(super) fn convolve_columns<const PAIRS: usize, const HIGH_DEPTH: bool>(
     filter: &Filter<PAIRS>,
     [reference, distorted]: &[Plane; 2],
     y: usize,
-    precision: Precision,
+    shift: VerticalShift,
     rows: &mut [Row],
 ) {
-    #[expect(clippy::large_stack_arrays, reason = "stays in the first cache")]
-    let mut columns = [[[_mm512_setzero_si512(); 2]; READ]; KINDS];
-    let kinds = if DEEP { KINDS } else { 5 };
-    let read = rows.len() + 2 * filter.reach + 1;
+    #[expect(clippy::large_stack_arrays, reason = "fits in the L1 cache")]
+    let mut columns = [[[_mm512_setzero_si512(); 2]; INPUT_ROWS]; TERMS];
+    let count = if HIGH_DEPTH { TERMS } else { 5 };
+    let input_rows = rows.len() + 2 * filter.reach + 1;
     for block in 0..reference.blocks {
-        let mut before = [_mm512_setzero_si512(); KINDS];
-        for line in 0..=read {
+        let mut previous = [_mm512_setzero_si512(); TERMS];
+        for line in 0..=input_rows {
             let at = |plane: &Plane| load(&plane.line(y + line, filter.reach)[block]);
-            let now = terms::<DEEP>(at(reference), at(distorted));
+            let current = terms::<HIGH_DEPTH>(at(reference), at(distorted));
             if let Some(line) = line.checked_sub(1) {
-                for kind in 0..kinds {
-                    columns[kind][line] = [
-                        _mm512_unpacklo_epi16(before[kind], now[kind]),
-                        _mm512_unpackhi_epi16(before[kind], now[kind]),
+                for term in 0..count {
+                    columns[term][line] = [
+                        _mm512_unpacklo_epi16(previous[term], current[term]),
+                        _mm512_unpackhi_epi16(previous[term], current[term]),
                     ];
                 }
             }
-            before = now;
+            previous = current;
         }
-        let [first, second, low @ .., _, _, _] = &columns;
-        let [.., high_one, high_two, high_both] = &columns;
-        let high = [high_one, high_two, high_both];
-        let mean = START.wrapping_add(half_of(precision.mean));
-        let square = START.wrapping_add(half_of(precision.square));
+        let [mu1, mu2, low @ .., _, _, _] = &columns;
+        let [.., high_xx, high_yy, high_xy] = &columns;
+        let high = [high_xx, high_yy, high_xy];
+        let mean = INITIAL_SUM.wrapping_add(rounding(shift.mean));
+        let square = INITIAL_SUM.wrapping_add(rounding(shift.square));
         for (number, row) in rows.iter_mut().enumerate() {
-            for (line, column) in row.means.iter_mut().zip([first, second]) {
-                let sums = sum(filter, column, number, mean).shifted_right(precision.mean);
+            for (line, column) in row.means.iter_mut().zip([mu1, mu2]) {
+                let sums = sum(filter, column, number, mean).shifted_right(shift.mean);
                 store(line.block_mut(block), biased(sums.lower()));
             }
             for (([lower, upper], low), high) in row.squares.iter_mut().zip(low).zip(high) {
                 let mut sums = sum(filter, low, number, square);
-                if DEEP {
-                    let high = sum(filter, high, number, START);
-                    let high = high.shifted_left(16 - precision.square);
-                    sums = sums.shifted_right(precision.square).plus(high);
+                if HIGH_DEPTH {
+                    let high = sum(filter, high, number, INITIAL_SUM);
+                    let high = high.shifted_left(16 - shift.square);
+                    sums = sums.shifted_right(shift.square).plus(high);
                 }
                 store(lower.block_mut(block), biased(sums.lower()));
                 store(upper.block_mut(block), biased(sums.upper()));

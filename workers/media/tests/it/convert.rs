@@ -18,11 +18,12 @@ fn to_height(height: u32) -> Operation {
 }
 
 #[test]
-fn trim_scale_and_transcode_give_what_was_asked_for() {
+fn trim_scale_and_transcode_produce_the_requested_output() {
     let slot = Slot::new();
     clip(&slot.input(), "640x360", 4, &["-f", "mp4"]);
-    let talk = slot.convert("out.mp4", vec![trim(1_000_000, 3_000_000), to_height(180), fast()]);
-    let report = report(&talk);
+    let operations = vec![trim(1_000_000, 3_000_000), to_height(180), fast()];
+    let messages = slot.convert("out.mp4", operations);
+    let report = report(&messages);
     let output = slot.output("out.mp4");
     assert_eq!(probe(&output, "v:0", "stream=codec_name,width,height"), "h264\n320\n180");
     assert_eq!(probe(&output, "a:0", "stream=codec_name,channels"), "aac\n1");
@@ -33,11 +34,11 @@ fn trim_scale_and_transcode_give_what_was_asked_for() {
 }
 
 #[test]
-fn a_trim_starts_at_exactly_the_frame_asked_for() {
+fn a_trim_starts_at_exactly_the_requested_frame() {
     let slot = Slot::new();
     clip(&slot.input(), "320x180", 4, &["-f", "mp4"]);
     slot.convert("out.mp4", vec![trim(1_480_000, 2_480_000), fast()]);
-    // ffmpeg's own comparison of our frames with the source's frames 37 to 61.
+    // Compares our frames with frames 37 to 61 of the source by ffmpeg.
     let graph = "[0:v]trim=start_frame=37:end_frame=62,setpts=PTS-STARTPTS[a];\
                  [1:v]setpts=PTS-STARTPTS[b];[a][b]psnr=stats_file=-";
     let (input, output) = (slot.input(), slot.output("out.mp4"));
@@ -52,7 +53,7 @@ fn a_trim_starts_at_exactly_the_frame_asked_for() {
 }
 
 #[test]
-fn the_picture_is_as_good_as_the_command_lines() {
+fn video_quality_matches_the_ffmpeg_command_line() {
     let slot = Slot::new();
     clip(&slot.input(), "640x360", 3, &["-f", "mp4"]);
     slot.convert("out.mp4", vec![to_height(180), fast()]);
@@ -70,7 +71,7 @@ fn the_picture_is_as_good_as_the_command_lines() {
 }
 
 #[test]
-fn other_codecs_and_containers_are_what_they_say() {
+fn requested_codecs_and_container_are_used() {
     let slot = Slot::new();
     clip(&slot.input(), "320x180", 1, &["-f", "mp4"]);
     let transcode = Operation::Transcode(Transcode {
@@ -111,19 +112,19 @@ fn every_setting_reaches_the_encoder() {
 }
 
 #[test]
-fn sound_alone_and_picture_alone_are_converted() {
+fn audio_only_and_video_only_inputs_are_converted() {
     let slot = Slot::new();
     clip(&slot.input(), "320x180", 1, &["-vn", "-f", "mp4"]);
-    let talk = slot.convert("out.mp4", vec![]);
-    assert_eq!(report(&talk).files[0].streams.len(), 1);
+    let messages = slot.convert("out.mp4", vec![]);
+    assert_eq!(report(&messages).files[0].streams.len(), 1);
     let slot = Slot::new();
     clip(&slot.input(), "320x180", 1, &["-an", "-f", "mp4"]);
-    let talk = slot.convert("out.mp4", vec![fast()]);
-    assert_eq!(report(&talk).files[0].streams[0].kind, "video");
+    let messages = slot.convert("out.mp4", vec![fast()]);
+    assert_eq!(report(&messages).files[0].streams[0].kind, "video");
 }
 
 #[test]
-fn a_turned_picture_comes_out_upright() {
+fn a_rotated_video_is_converted_upright() {
     let slot = Slot::new();
     let plain = slot.output("plain.mp4");
     clip(&plain, "320x180", 1, &["-f", "mp4"]);
@@ -135,10 +136,10 @@ fn a_turned_picture_comes_out_upright() {
     report(&slot.convert("out.mp4", vec![fast()]));
     let output = slot.output("out.mp4");
     assert_eq!(probe(&output, "v:0", "stream=width,height"), "180\n320");
-    let (turned, output) = (slot.input(), output);
+    let rotated = slot.input();
     let stats = ffmpeg(&format!(
         "-i {} -i {} -lavfi [0:v][1:v]psnr=stats_file=- -f null -",
-        turned.display(),
+        rotated.display(),
         output.display()
     ));
     let first = stats.lines().next().unwrap().split("psnr_avg:").nth(1).unwrap();
@@ -147,31 +148,31 @@ fn a_turned_picture_comes_out_upright() {
 }
 
 #[test]
-fn progress_never_goes_back_and_says_how_far_it_is() {
+fn progress_is_monotonic() {
     let slot = Slot::new();
     clip(&slot.input(), "1280x720", 6, &["-f", "mp4"]);
-    let talk = slot.convert("out.mp4", vec![]);
-    report(&talk);
-    let done: Vec<u64> = talk
+    let messages = slot.convert("out.mp4", vec![]);
+    report(&messages);
+    let done: Vec<u64> = messages
         .iter()
-        .filter_map(|said| match said {
+        .filter_map(|message| match message {
             ChildMessage::Progress(progress) => Some(progress.done),
             _ => None,
         })
         .collect();
     assert!(done.len() > 2, "{done:?}");
     assert!(done.is_sorted(), "{done:?}");
-    // What was made is read back before it counts as made.
-    assert_eq!(stages(&talk), ["encoding", "verifying"]);
+    // The output is verified before it is reported.
+    assert_eq!(stages(&messages), ["encoding", "verifying"]);
 }
 
 #[test]
-fn a_slow_film_and_one_with_longer_sound_are_whole() {
+fn a_video_of_low_frame_rate_and_one_with_longer_audio_are_complete() {
     let slot = Slot::new();
     clip(&slot.input(), "320x180", 6, &["-r", "1", "-f", "mp4"]);
-    let talk = slot.convert("out.mp4", vec![fast()]);
-    let sent: u64 = probe(&slot.input(), "v:0", "stream=nb_frames").parse().unwrap();
-    assert_eq!(report(&talk).frames, sent);
+    let messages = slot.convert("out.mp4", vec![fast()]);
+    let frames: u64 = probe(&slot.input(), "v:0", "stream=nb_frames").parse().unwrap();
+    assert_eq!(report(&messages).frames, frames);
     let slot = Slot::new();
     let input = slot.input();
     ffmpeg(&format!(
@@ -183,16 +184,16 @@ fn a_slow_film_and_one_with_longer_sound_are_whole() {
         preset: Some(Preset::Ultrafast),
         ..Transcode::default()
     });
-    let talk = slot.convert("out.mp4", vec![mute]);
-    assert!((report(&talk).files[0].duration.unwrap() - 2.0).abs() < 0.05);
+    let messages = slot.convert("out.mp4", vec![mute]);
+    assert!((report(&messages).files[0].duration.unwrap() - 2.0).abs() < 0.05);
 }
 
 #[test]
-fn capabilities_are_proved_by_opening() {
+fn capabilities_are_detected_by_encoding() {
     let slot = Slot::new();
     match slot.task(&Task::Capabilities).last() {
         Some(ChildMessage::Capabilities(found)) => {
-            // Debian's FFmpeg has them all; what a build lacks would be missing here.
+            // Debian's FFmpeg has them all; in another build, some might be missing.
             let everything = Capabilities::everything();
             assert_eq!(found.video_codecs, everything.video_codecs);
             assert_eq!(found.audio_codecs, everything.audio_codecs);

@@ -1,4 +1,4 @@
-//! Hardware, by a driver that is compiled here: this machine need not have a card.
+//! Hardware encoding, tested without a card by a fake driver that is compiled here.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::harness::{Slot, Transcript, clip, failure, report};
 
-/// A folder with the driver and what makes a file pass for a render node.
+/// A folder with the fake driver and a library that makes any file pass for a render node.
 fn driver() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/driver");
@@ -29,26 +29,26 @@ fn driver() -> TempDir {
     folder
 }
 
-fn devices(talk: &Transcript) -> Vec<Device> {
-    let found = talk.iter().find_map(|said| match said {
+fn devices(messages: &Transcript) -> Vec<Device> {
+    let found = messages.iter().find_map(|message| match message {
         ChildMessage::Capabilities(capabilities) => Some(capabilities.devices.clone()),
         _ => None,
     });
     found.unwrap()
 }
 
-fn look(node: &str, environment: &[(&str, &str)]) -> Vec<Device> {
+fn probe_devices(node: &str, environment: &[(&str, &str)]) -> Vec<Device> {
     let slot = Slot::new();
     let argument = format!("device={node}");
     devices(&slot.task_with(Permit { threads: 1 }, &Task::Capabilities, &[&argument], environment))
 }
 
 #[test]
-fn a_driver_is_asked_and_not_believed_until_it_encoded_a_picture() {
+fn a_drivers_codecs_are_not_reported_until_they_encoded_a_frame() {
     let folder = driver();
     let path = folder.path().display().to_string();
     let preload = folder.path().join("node.so").display().to_string();
-    let found = look(
+    let found = probe_devices(
         "/dev/null",
         &[
             ("LIBVA_DRIVERS_PATH", &path),
@@ -60,21 +60,21 @@ fn a_driver_is_asked_and_not_believed_until_it_encoded_a_picture() {
     let [device] = found.as_slice() else { panic!("{found:#?}") };
     assert_eq!(device.pool, Pool::Vaapi);
     assert_eq!(device.driver.as_deref(), Some("a driver made for a test"));
-    // What it only decodes is not offered; what it offers does not work, and that is said.
+    // Codecs that it only decodes are not offered; those that it offers fail, and that is reported.
     assert_eq!(device.offers, [VideoCodec::H264, VideoCodec::Hevc].into());
     assert!(device.encodes.is_empty());
     assert!(device.why_not.as_ref().unwrap().contains("/dev/null does not open"), "{device:#?}");
 }
 
 #[test]
-fn a_file_that_is_no_card_is_said_to_be_none() {
-    let found = look("/dev/null", &[]);
-    assert_eq!(found[0].why_not.as_deref(), Some("it is no render node"), "{found:#?}");
-    let found = look("/dev/dri/renderD999", &[]);
+fn a_file_that_is_not_a_render_node_is_reported() {
+    let found = probe_devices("/dev/null", &[]);
+    assert_eq!(found[0].why_not.as_deref(), Some("it is not a render node"), "{found:#?}");
+    let found = probe_devices("/dev/dri/renderD999", &[]);
     assert!(found[0].why_not.as_ref().unwrap().contains("cannot be opened"), "{found:#?}");
 }
 
-fn wishing(fallback: Fallback) -> (Slot, Transcript) {
+fn convert_preferring_vaapi(fallback: Fallback) -> (Slot, Transcript) {
     let slot = Slot::new();
     clip(&slot.input(), "160x90", 1, &["-f", "mp4"]);
     let transcode = Operation::Transcode(Transcode {
@@ -90,23 +90,23 @@ fn wishing(fallback: Fallback) -> (Slot, Transcript) {
         },
         output: "o.mp4".to_owned(),
     };
-    let talk = slot.task(&task);
-    (slot, talk)
+    let messages = slot.task(&task);
+    (slot, messages)
 }
 
 #[test]
-fn without_the_hardware_the_processor_says_that_it_did_it() {
-    let (slot, talk) = wishing(Fallback::Cpu);
-    let notes = report(&talk).result.clone().unwrap().to_string();
-    assert!(notes.contains("vaapi was preferred, but no worker with it was there"), "{notes}");
-    let made: PathBuf = slot.output("o.mp4");
-    assert!(made.exists());
+fn the_fallback_to_the_cpu_is_noted_in_the_result() {
+    let (slot, messages) = convert_preferring_vaapi(Fallback::Cpu);
+    let notes = report(&messages).result.clone().unwrap().to_string();
+    assert!(notes.contains("vaapi was preferred, but no worker with it was available"), "{notes}");
+    let output: PathBuf = slot.output("o.mp4");
+    assert!(output.exists());
 }
 
 #[test]
-fn without_the_hardware_that_was_insisted_on_nothing_is_made() {
-    let (slot, talk) = wishing(Fallback::Fail);
-    let (_, message) = failure(&talk);
+fn without_a_fallback_missing_hardware_is_a_failure() {
+    let (slot, messages) = convert_preferring_vaapi(Fallback::Fail);
+    let (_, message) = failure(&messages);
     assert!(message.starts_with("#/hardware/prefer"), "{message}");
     assert!(!slot.output("o.mp4").exists());
 }

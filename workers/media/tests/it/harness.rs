@@ -16,7 +16,7 @@ pub(crate) struct Slot {
     folder: TempDir,
 }
 
-/// Everything a child said, in order.
+/// All messages of a child, in order.
 pub(crate) type Transcript = Vec<ChildMessage>;
 
 fn child() -> PathBuf {
@@ -31,22 +31,22 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What the command line says while it does something: its meters speak there.
-pub(crate) fn ffmpeg_says(arguments: &[&str]) -> String {
+/// The stderr of the ffmpeg command line, which has the results of its meters.
+pub(crate) fn ffmpeg_stderr(arguments: &[&str]) -> String {
     let output = Command::new("ffmpeg").args(["-nostats"]).args(arguments).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{arguments:?}: {said}");
-    said
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {text}");
+    text
 }
 
-/// The number behind a word of what a meter says.
-pub(crate) fn figure(said: &str, word: &str) -> f64 {
-    let behind = said.split(word).nth(1).unwrap_or_else(|| panic!("no {word} in {said}"));
-    let figure = behind.split_ascii_whitespace().next().unwrap();
-    figure.parse().unwrap_or_else(|_| panic!("{word}{figure} is no number"))
+/// The number after a label in the output of a meter.
+pub(crate) fn number_after(text: &str, label: &str) -> f64 {
+    let after = text.split(label).nth(1).unwrap_or_else(|| panic!("no {label} in {text}"));
+    let number = after.split_ascii_whitespace().next().unwrap();
+    number.parse().unwrap_or_else(|_| panic!("{label}{number} is not a number"))
 }
 
-/// The command line, its arguments apart by spaces.
+/// Runs the ffmpeg command line with arguments separated by spaces; returns its stdout.
 pub(crate) fn ffmpeg(arguments: &str) -> String {
     tool("ffmpeg", arguments)
 }
@@ -61,24 +61,24 @@ fn tool(program: &str, arguments: &str) -> String {
     run(program, &[&["-v", "error"], &arguments[..]].concat())
 }
 
-/// A file that `ops/setup` put among the project's tools.
-pub(crate) fn tool_of_our_own(name: &str) -> PathBuf {
+/// A file that `ops/setup` installs in the project's `.tools` folder.
+pub(crate) fn project_tool(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools").join(name);
     assert!(path.exists(), "{} is missing: run ops/setup", path.display());
     path
 }
 
 /// Five seconds of Big Buck Bunny, 720p.
-pub(crate) fn real_film() -> PathBuf {
-    tool_of_our_own("media/bigbuckbunny.mp4")
+pub(crate) fn real_video() -> PathBuf {
+    project_tool("media/bigbuckbunny.mp4")
 }
 
-/// Makes a clip with the ffmpeg command line: a moving picture and a tone.
+/// Writes a clip by the ffmpeg command line: a test pattern and a 440 Hz tone.
 pub(crate) fn clip(path: &Path, size: &str, seconds: u32, extra: &[&str]) {
-    let picture = format!("testsrc2=s={size}:r=25:d={seconds}");
-    let sound = format!("sine=f=440:r=48000:d={seconds}");
-    let mut arguments = vec!["-v", "error", "-y", "-f", "lavfi", "-i", &picture];
-    arguments.extend(["-f", "lavfi", "-i", &sound, "-pix_fmt", "yuv420p"]);
+    let video = format!("testsrc2=s={size}:r=25:d={seconds}");
+    let audio = format!("sine=f=440:r=48000:d={seconds}");
+    let mut arguments = vec!["-v", "error", "-y", "-f", "lavfi", "-i", &video];
+    arguments.extend(["-f", "lavfi", "-i", &audio, "-pix_fmt", "yuv420p"]);
     arguments.extend(["-c:v", "libx264", "-preset", "ultrafast", "-g", "50", "-c:a", "aac"]);
     arguments.extend(extra);
     let path = path.display().to_string();
@@ -104,16 +104,16 @@ impl Slot {
         self.extra(0)
     }
 
-    /// The place of an input that an operation names.
-    pub(crate) fn extra(&self, number: usize) -> PathBuf {
-        self.folder.path().join("in").join(format!("input{number}"))
+    /// The path of the input with an index, such as one that an operation refers to.
+    pub(crate) fn extra(&self, index: usize) -> PathBuf {
+        self.folder.path().join("in").join(format!("input{index}"))
     }
 
     pub(crate) fn output(&self, name: &str) -> PathBuf {
         self.folder.path().join("out").join(name)
     }
 
-    /// Removes every output, as if the slot were new.
+    /// Removes every output, as in a new slot.
     pub(crate) fn clear(&self) {
         fs::remove_dir_all(self.output("")).unwrap();
         fs::create_dir_all(self.output(SCRATCH)).unwrap();
@@ -123,12 +123,12 @@ impl Slot {
         self.task_with(Permit::default(), task, &[], &[])
     }
 
-    /// Every input that was put into the slot, in order.
+    /// Every input that was written into the slot, in order.
     fn inputs(&self) -> Vec<File> {
-        (0..).map_while(|number| File::open(self.extra(number)).ok()).collect()
+        (0..).map_while(|index| File::open(self.extra(index)).ok()).collect()
     }
 
-    /// Has a child serve a task, as its worker does: what it asks for it gets.
+    /// Runs a task in a child as a worker does, and grants every permit; returns its messages.
     pub(crate) fn task_with(
         &self,
         permit: Permit,
@@ -148,27 +148,26 @@ impl Slot {
             .unwrap();
         let mut from = child.stdout.take().unwrap();
         protocol::send(&to, task, &self.inputs()).unwrap();
-        let mut talk = Vec::new();
-        while let Some(said) = protocol::read::<ChildMessage>(&mut from).unwrap() {
-            let said =
-                said.checked().unwrap_or_else(|error| panic!("a worker refuses that {error}"));
-            if let ChildMessage::Needs(needs) = &said {
+        let mut messages = Vec::new();
+        while let Some(message) = protocol::read::<ChildMessage>(&mut from).unwrap() {
+            let message = message.checked().unwrap();
+            if let ChildMessage::Needs(needs) = &message {
                 for folder in &needs.folders {
                     fs::create_dir(self.output(folder)).unwrap();
                 }
                 protocol::send(&to, &permit, &[]).unwrap();
             }
-            talk.push(said);
+            messages.push(message);
         }
         child.wait().unwrap();
-        talk
+        messages
     }
 
     pub(crate) fn run(&self, request: MediaRequest, output: &str) -> Transcript {
         self.run_on(Permit::default(), request, output)
     }
 
-    /// As `run`, on as many threads as a permit says.
+    /// As `run`, with the threads of the permit.
     pub(crate) fn run_on(&self, permit: Permit, request: MediaRequest, output: &str) -> Transcript {
         let task = Task::Run {
             request: Box::new(request),
@@ -193,19 +192,19 @@ impl Slot {
     }
 }
 
-pub(crate) fn report(talk: &Transcript) -> &Report {
-    match talk.last() {
+pub(crate) fn report(messages: &Transcript) -> &Report {
+    match messages.last() {
         Some(ChildMessage::Done(report)) => report,
         Some(ChildMessage::Failed { message, .. }) => panic!("failed: {message}"),
         other => panic!("not done: {other:?}"),
     }
 }
 
-/// What a child said it was at, one after the other.
-pub(crate) fn stages(talk: &Transcript) -> Vec<&str> {
-    let mut stages: Vec<&str> = talk
+/// The stages that a child reported, in order and without repetitions.
+pub(crate) fn stages(messages: &Transcript) -> Vec<&str> {
+    let mut stages: Vec<&str> = messages
         .iter()
-        .filter_map(|said| match said {
+        .filter_map(|message| match message {
             ChildMessage::Progress(progress) => Some(progress.stage.as_str()),
             _ => None,
         })
@@ -214,14 +213,14 @@ pub(crate) fn stages(talk: &Transcript) -> Vec<&str> {
     stages
 }
 
-pub(crate) fn failure(talk: &Transcript) -> (&str, &str) {
-    match talk.last() {
+pub(crate) fn failure(messages: &Transcript) -> (&str, &str) {
+    match messages.last() {
         Some(ChildMessage::Failed { code, message }) => (code.as_str(), message),
         other => panic!("did not fail: {other:?}"),
     }
 }
 
-/// One value as ffprobe sees it.
+/// One value as ffprobe prints it.
 pub(crate) fn probe(path: &Path, stream: &str, entry: &str) -> String {
     let path = path.display().to_string();
     let mut arguments = vec!["-v", "error", "-of", "default=nw=1:nk=1", "-show_entries", entry];
@@ -236,8 +235,8 @@ pub(crate) fn seconds(path: &Path) -> f64 {
     probe(path, "", "format=duration").parse().unwrap()
 }
 
-/// A picture of our output beside what the command line makes of the input: the worst frame's
-/// structural similarity. `chain` is what the command line does to the input.
+/// The structural similarity (SSIM) of our output and of the input after the filters `chain` of the
+/// ffmpeg command line: the lowest of all frames.
 pub(crate) fn similarity(slot: &Slot, output: &str, chain: &str) -> f64 {
     let graph = format!(
         "[0:v]{chain},format=yuv420p,setpts=N/TB[a];[1:v]format=yuv420p,setpts=N/TB[b];[a][b]ssim=shortest=1:stats_file=-"
@@ -253,24 +252,28 @@ pub(crate) fn similarity(slot: &Slot, output: &str, chain: &str) -> f64 {
     all.into_iter().fold(1.0, f64::min)
 }
 
-/// What the command line's EBU R128 meter says: integrated loudness and true peak.
+/// Integrated loudness (LUFS) and true peak (dBTP) by the ffmpeg command line's EBU R128 meter.
 pub(crate) fn loudness(path: &Path) -> (f64, f64) {
     let path = path.to_str().unwrap();
     let meter = ["-i", path, "-filter_complex", "ebur128=peak=true", "-f", "null", "-"];
-    let said = ffmpeg_says(&meter);
-    let summary = said.rsplit("Summary:").next().unwrap();
-    (figure(summary, "I:"), figure(summary, "Peak:"))
+    let text = ffmpeg_stderr(&meter);
+    let summary = text.rsplit("Summary:").next().unwrap();
+    (number_after(summary, "I:"), number_after(summary, "Peak:"))
 }
 
-/// The peak signal-to-noise ratio of two pictures or films of one size, by ffmpeg's own filter.
-pub(crate) fn psnr(one: &Path, other: &Path) -> f64 {
-    compared((one, "format=yuv420p"), other, "format=yuv420p")
+/// The peak signal-to-noise ratio in dB of two images or videos of one size, by ffmpeg's filter.
+pub(crate) fn psnr(first: &Path, second: &Path) -> f64 {
+    compared((first, "format=yuv420p"), second, "format=yuv420p")
 }
 
-/// The same of two films that are first brought to what can be compared.
-pub(crate) fn compared((one, this): (&Path, &str), other: &Path, that: &str) -> f64 {
-    let graph = format!("[0:v]{this}[a];[1:v]{that}[b];[a][b]psnr");
-    let inputs = ["-i", one.to_str().unwrap(), "-i", other.to_str().unwrap()];
-    let said = ffmpeg_says(&[&inputs[..], &["-lavfi", &graph, "-f", "null", "-"]].concat());
-    figure(&said, "average:")
+/// As [`psnr`], of two files with filters to apply to each before the comparison.
+pub(crate) fn compared(
+    (first, first_chain): (&Path, &str),
+    second: &Path,
+    second_chain: &str,
+) -> f64 {
+    let graph = format!("[0:v]{first_chain}[a];[1:v]{second_chain}[b];[a][b]psnr");
+    let inputs = ["-i", first.to_str().unwrap(), "-i", second.to_str().unwrap()];
+    let text = ffmpeg_stderr(&[&inputs[..], &["-lavfi", &graph, "-f", "null", "-"]].concat());
+    number_after(&text, "average:")
 }

@@ -11,35 +11,35 @@ use ffapi_media::protocol::{ChildMessage, Task};
 use crate::harness::{Slot, Transcript, clip, failure, ffmpeg, report};
 
 #[test]
-fn what_is_no_media_is_refused_in_words() {
+fn files_that_are_not_media_are_rejected_with_a_message() {
     let zip = b"PK\x03\x04\x14\x00\x00\x00\x08\x00aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-    for (bytes, says) in [
+    for (bytes, expected) in [
         (b"".as_slice(), "empty"),
         (b"just some text, not a film\n".as_slice(), "not a media file"),
         (zip.as_slice(), "not a media file"),
     ] {
-        let talk = Slot::with(bytes).convert("out.mp4", vec![]);
-        let (code, message) = failure(&talk);
+        let messages = Slot::with(bytes).convert("out.mp4", vec![]);
+        let (code, message) = failure(&messages);
         assert_eq!(code, "invalid_input", "{message}");
-        assert!(message.contains(says), "{message}");
+        assert!(message.contains(expected), "{message}");
     }
 }
 
 #[test]
-fn a_truncated_film_is_a_failure_and_never_a_shorter_success() {
+fn a_truncated_input_is_a_failure_and_not_a_shorter_output() {
     let whole = Slot::new();
     clip(&whole.input(), "320x180", 6, &["-movflags", "+faststart", "-f", "mp4"]);
     let bytes = fs::read(whole.input()).unwrap();
     for part in [4, 7, 9] {
-        let talk = Slot::with(&bytes[..bytes.len() * part / 10]).convert("out.mp4", vec![]);
-        let (code, message) = failure(&talk);
+        let messages = Slot::with(&bytes[..bytes.len() * part / 10]).convert("out.mp4", vec![]);
+        let (code, message) = failure(&messages);
         assert_eq!(code, "invalid_input", "{part}/10: {message}");
         assert!(message.contains("cut off"), "{part}/10: {message}");
     }
 }
 
 #[test]
-fn a_disguised_playlist_reads_nothing() {
+fn a_playlist_as_input_reads_no_other_file() {
     let slot = Slot::new();
     let secret = slot.output("secret.ts");
     clip(&secret, "320x180", 1, &["-f", "mpegts"]);
@@ -50,8 +50,8 @@ fn a_disguised_playlist_reads_nothing() {
         format!("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:1,\n{at}\n#EXT-X-ENDLIST\n"),
     ] {
         fs::write(slot.input(), &playlist).unwrap();
-        let talk = slot.convert("out.mp4", vec![]);
-        assert_eq!(failure(&talk).0, "invalid_input", "{playlist}");
+        let messages = slot.convert("out.mp4", vec![]);
+        assert_eq!(failure(&messages).0, "invalid_input", "{playlist}");
     }
 }
 
@@ -62,22 +62,22 @@ fn quick() -> Vec<Operation> {
     })]
 }
 
-/// Every file ends in an answer, soon, and with nothing left outside `out/`.
-fn answers(bytes: &[u8], what: &str) -> Transcript {
+/// Converts a file and asserts that the child ends in time with a result or an error.
+fn converted(bytes: &[u8], what: &str) -> Transcript {
     let slot = Slot::with(bytes);
     let start = Instant::now();
-    let talk = slot.convert("out.mp4", quick());
+    let messages = slot.convert("out.mp4", quick());
     assert!(start.elapsed() < Duration::from_secs(20), "{what}");
-    match talk.last() {
+    match messages.last() {
         Some(ChildMessage::Done(_)) => {}
         Some(ChildMessage::Failed { message, .. }) => assert!(!message.is_empty(), "{what}"),
-        other => panic!("{what}: the child was lost: {other:?}"),
+        other => panic!("{what}: the child crashed: {other:?}"),
     }
-    talk
+    messages
 }
 
-/// Numbers that look like chance and are the same each time.
-fn chance(seed: u64) -> impl FnMut(usize) -> usize {
+/// A deterministic random number generator; each call returns a number below its argument.
+fn random(seed: u64) -> impl FnMut(usize) -> usize {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     move |below| {
         state ^= state << 13;
@@ -87,7 +87,7 @@ fn chance(seed: u64) -> impl FnMut(usize) -> usize {
     }
 }
 
-fn films() -> Vec<(&'static str, Vec<u8>)> {
+fn samples() -> Vec<(&'static str, Vec<u8>)> {
     let formats = [
         ("mp4", "-c:v libx264 -c:a aac -movflags +faststart -f mp4"),
         ("matroska", "-c:v libx264 -c:a flac -f matroska"),
@@ -96,56 +96,56 @@ fn films() -> Vec<(&'static str, Vec<u8>)> {
         ("avi", "-c:v mjpeg -c:a mp3 -f avi"),
         ("gif", "-an -f gif"),
     ];
-    let film = |(name, how): (&'static str, &str)| {
+    let sample = |(name, options): (&'static str, &str)| {
         let slot = Slot::new();
         let input = slot.input();
         ffmpeg(&format!(
-            "-f lavfi -i testsrc2=s=160x90:r=10:d=1 -f lavfi -i sine=d=1 -pix_fmt {} {how} {}",
+            "-f lavfi -i testsrc2=s=160x90:r=10:d=1 -f lavfi -i sine=d=1 -pix_fmt {} {options} {}",
             if name == "gif" { "rgb8" } else { "yuv420p" },
             input.display()
         ));
         (name, fs::read(input).unwrap())
     };
-    formats.into_iter().map(film).collect()
+    formats.into_iter().map(sample).collect()
 }
 
 #[test]
-fn cut_and_flipped_films_are_answered_and_never_take_the_child_along() {
-    for (format, bytes) in films() {
-        let mut chance = chance(7);
+fn truncated_and_corrupted_files_do_not_crash_the_child() {
+    for (format, bytes) in samples() {
+        let mut random = random(7);
         for _ in 0..6 {
-            let at = chance(bytes.len());
-            answers(&bytes[..at], &format!("{format} cut at {at}"));
+            let at = random(bytes.len());
+            converted(&bytes[..at], &format!("{format} truncated at {at}"));
         }
         for round in 0..6 {
             let mut flipped = bytes.clone();
-            // The beginning holds the structures; later rounds spare it.
+            // The headers are at the start; later rounds leave them intact.
             let from = if round < 3 { 0 } else { bytes.len() / 4 };
             for _ in 0..(1 << round) {
-                let at = from + chance(bytes.len() - from);
-                flipped[at] ^= 1 << chance(8);
+                let at = from + random(bytes.len() - from);
+                flipped[at] ^= 1 << random(8);
             }
-            answers(&flipped, &format!("{format} flipped, round {round}"));
+            converted(&flipped, &format!("{format} flipped, round {round}"));
         }
     }
 }
 
 #[test]
-fn only_decoders_that_are_offered_are_opened() {
+fn only_allowed_decoders_are_opened() {
     let slot = Slot::new();
     ffmpeg(&format!(
         "-f lavfi -i testsrc2=s=64x64:d=1 -c:v snow -strict -2 -f matroska {}",
         slot.input().display()
     ));
-    let talk = slot.convert("out.mp4", quick());
-    let (code, message) = failure(&talk);
+    let messages = slot.convert("out.mp4", quick());
+    let (code, message) = failure(&messages);
     assert_eq!(code, "unsupported", "{message}");
-    assert!(message.contains("`snow`, which is not decoded here"), "{message}");
+    assert!(message.contains("`snow`, is not supported"), "{message}");
 }
 
 #[test]
-fn pictures_of_absurd_size_are_refused_before_they_are_unpacked() {
-    // A PNG that says it is 60000 pixels wide and high, and holds a few bytes.
+fn images_of_absurd_size_are_rejected_before_they_are_decoded() {
+    // A PNG that states 60000 pixels of width and height, and has a few bytes.
     let slot = Slot::new();
     ffmpeg(&format!(
         "-f lavfi -i color=s=16x16 -frames:v 1 -c:v png -f image2 {}",
@@ -156,40 +156,40 @@ fn pictures_of_absurd_size_are_refused_before_they_are_unpacked() {
     bytes[16..20].copy_from_slice(&side);
     bytes[20..24].copy_from_slice(&side);
     let start = Instant::now();
-    let talk = answers(&bytes, "png bomb");
-    let (code, _) = failure(&talk);
+    let messages = converted(&bytes, "png bomb");
+    let (code, _) = failure(&messages);
     assert!(matches!(code, "invalid_input" | "unsupported"), "{code}");
     assert!(start.elapsed() < Duration::from_secs(3));
 }
 
 #[test]
-fn more_streams_than_anybody_has_are_refused() {
+fn files_with_too_many_streams_are_rejected() {
     let slot = Slot::new();
     let maps = "-map 0 ".repeat(80);
     ffmpeg(&format!(
         "-f lavfi -i sine=d=0.1 {maps} -c:a pcm_s16le -f matroska {}",
         slot.input().display()
     ));
-    let talk = slot.convert("out.mp4", quick());
-    assert_eq!(failure(&talk).0, "invalid_input");
+    let messages = slot.convert("out.mp4", quick());
+    assert_eq!(failure(&messages).0, "invalid_input");
 }
 
 #[test]
-fn a_film_under_another_name_is_what_it_is_and_a_polyglot_is_only_its_film() {
+fn formats_are_detected_by_content_and_a_polyglot_is_only_its_media() {
     let slot = Slot::new();
     clip(&slot.input(), "160x90", 1, &["-f", "matroska"]);
-    let film = fs::read(slot.input()).unwrap();
-    report(&answers(&film, "matroska without a name"));
-    let both = [&film[..], b"PK\x03\x04#EXTM3U\nfile:///etc/passwd\n"].concat();
-    report(&answers(&both, "film and archive"));
-    let other = [b"#EXTM3U\n", &film[..]].concat();
-    failure(&answers(&other, "playlist and film"));
+    let video = fs::read(slot.input()).unwrap();
+    report(&converted(&video, "matroska without a name"));
+    let polyglot = [&video[..], b"PK\x03\x04#EXTM3U\nfile:///etc/passwd\n"].concat();
+    report(&converted(&polyglot, "video and archive"));
+    let polyglot = [b"#EXTM3U\n", &video[..]].concat();
+    failure(&converted(&polyglot, "playlist and video"));
 }
 
 #[test]
-fn names_and_words_in_a_file_stay_words() {
+fn metadata_is_not_interpreted() {
     let slot = Slot::new();
-    let wild = "title=%s%n'\"\\;rm,[in];movie=/etc/passwd";
+    let tag = "title=%s%n'\"\\;rm,[in];movie=/etc/passwd";
     let input = slot.input();
     let arguments = [
         "-v",
@@ -199,7 +199,7 @@ fn names_and_words_in_a_file_stay_words() {
         "-i",
         "testsrc2=s=64x64:d=0.2",
         "-metadata",
-        wild,
+        tag,
         "-c:v",
         "libx264",
         "-f",
@@ -207,47 +207,47 @@ fn names_and_words_in_a_file_stay_words() {
         input.to_str().unwrap(),
     ];
     crate::harness::run("ffmpeg", &arguments);
-    let talk = slot.run(MediaRequest::Probe(Probe { input: Personal::Erased }), "output.");
+    let messages = slot.run(MediaRequest::Probe(Probe { input: Personal::Erased }), "output.");
     assert_eq!(
         format!(
             "title={}",
-            report(&talk).result.as_ref().unwrap()["tags"]["title"].as_str().unwrap()
+            report(&messages).result.as_ref().unwrap()["tags"]["title"].as_str().unwrap()
         ),
-        wild
+        tag
     );
     report(&slot.convert("out.mp4", quick()));
 }
 
 #[test]
-fn subtitles_that_name_files_and_sizes_beyond_all_are_answered_in_time() {
+fn hostile_subtitles_do_not_crash_or_stall_the_child() {
     let slot = Slot::new();
     clip(&slot.input(), "160x90", 1, &["-f", "mp4"]);
-    let words = "[Script Info]\n[Fonts]\nfontname: ../../etc/passwd\n!!!\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize\nStyle: Default,/etc/passwd,9999999\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\nDialogue: 0,0:00:00.00,9:59:59.00,Default,,0,0,0,,{\\p1}m 0 0 l 99999999 0{\\p0}{\\fs99999}x\n";
-    fs::write(slot.extra(1), words).unwrap();
+    let subtitles = "[Script Info]\n[Fonts]\nfontname: ../../etc/passwd\n!!!\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize\nStyle: Default,/etc/passwd,9999999\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\nDialogue: 0,0:00:00.00,9:59:59.00,Default,,0,0,0,,{\\p1}m 0 0 l 99999999 0{\\p0}{\\fs99999}x\n";
+    fs::write(slot.extra(1), subtitles).unwrap();
     let burn = Operation::Subtitles(ffapi_domain::media::Subtitles {
         input: Some(Personal::Erased),
         mode: ffapi_domain::media::SubtitleMode::Burn,
         language: None,
     });
     let start = Instant::now();
-    let talk = slot.convert("out.mp4", [vec![burn], quick()].concat());
+    let messages = slot.convert("out.mp4", [vec![burn], quick()].concat());
     assert!(
-        matches!(talk.last(), Some(ChildMessage::Done(_) | ChildMessage::Failed { .. })),
+        matches!(messages.last(), Some(ChildMessage::Done(_) | ChildMessage::Failed { .. })),
         "{:?}",
-        talk.last()
+        messages.last()
     );
     assert!(start.elapsed() < Duration::from_mins(1));
 }
 
 #[test]
-fn tags_that_are_no_text_are_made_readable() {
+fn tags_that_are_not_utf8_are_made_readable() {
     let slot = Slot::new();
     clip(&slot.input(), "160x90", 1, &["-metadata", "title=QQQQ", "-an", "-f", "avi"]);
     let mut bytes = fs::read(slot.input()).unwrap();
     let at = bytes.windows(4).position(|four| four == b"QQQQ").unwrap();
     bytes[at..at + 4].copy_from_slice(&[b'C', 0xe9, 0xff, b'!']);
     fs::write(slot.input(), bytes).unwrap();
-    let talk = slot.task(&Task::Facts);
-    let Some(ChildMessage::Facts(facts)) = talk.last() else { panic!("{talk:?}") };
+    let messages = slot.task(&Task::Facts);
+    let Some(ChildMessage::Facts(facts)) = messages.last() else { panic!("{messages:?}") };
     assert_eq!(facts.tags["title"], "C\u{fffd}\u{fffd}!");
 }

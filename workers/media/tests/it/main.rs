@@ -1,20 +1,20 @@
-//! The media child on real files, judged by ffprobe and ffmpeg, never by our own engine.
+//! Tests of the media child on real files, checked by ffprobe and ffmpeg, not by our own engine.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod audio;
 mod charge;
 mod convert;
-mod fields;
 mod formats;
 mod frame_types;
 mod hardware;
 mod harness;
 mod hostile;
+mod interlaced;
 mod kinds;
 mod operations;
 mod players;
 mod quality;
-mod sound;
-mod sources;
 mod stream;
 mod threads;
+mod unusual_inputs;

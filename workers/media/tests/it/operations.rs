@@ -1,5 +1,4 @@
-//! Each operation, seen by FFmpeg's own eyes: its command line does the same to the input, and its
-//! meters compare.
+//! Each operation, compared with the same filters of the ffmpeg command line.
 
 use std::fs;
 
@@ -13,7 +12,8 @@ use ffapi_domain::{
 };
 
 use crate::harness::{
-    Slot, clip, failure, ffmpeg, ffmpeg_says, ffprobe, figure, probe, report, seconds, similarity,
+    Slot, clip, failure, ffmpeg, ffmpeg_stderr, ffprobe, number_after, probe, report, seconds,
+    similarity,
 };
 
 pub(crate) fn fast() -> Operation {
@@ -27,7 +27,7 @@ pub(crate) fn filter(name: FilterName) -> Filter {
     Filter { name, strength: none, brightness: none, contrast: none, saturation: none, gamma: none }
 }
 
-pub(crate) fn film(size: &str, seconds: u32) -> Slot {
+pub(crate) fn clip_slot(size: &str, seconds: u32) -> Slot {
     let slot = Slot::new();
     clip(&slot.input(), size, seconds, &["-f", "mp4"]);
     slot
@@ -38,7 +38,7 @@ fn size(slot: &Slot, output: &str) -> String {
 }
 
 #[test]
-fn the_picture_is_what_the_command_line_makes_of_it() {
+fn video_operations_match_the_ffmpeg_command_line() {
     let cases: Vec<(&str, Operation, &str, &str)> = vec![
         (
             "crop",
@@ -123,25 +123,25 @@ fn the_picture_is_what_the_command_line_makes_of_it() {
             "bwdif=mode=send_frame:deint=all",
         ),
     ];
-    let slot = film("320x180", 1);
-    for (name, operation, wanted, chain) in cases {
+    let slot = clip_slot("320x180", 1);
+    for (name, operation, expected, chain) in cases {
         let output = format!("{name}.mp4");
         report(&slot.convert(&output, vec![operation, fast()]));
-        assert_eq!(size(&slot, &output), wanted, "{name}");
-        let alike = similarity(&slot, &output, chain);
-        assert!(alike > 0.96, "{name}: {alike}");
-        let other = similarity(&slot, &output, &format!("{chain},negate"));
-        assert!(other < 0.9, "{name}: the comparison sees everything alike ({other})");
-        if wanted == "320x180" {
+        assert_eq!(size(&slot, &output), expected, "{name}");
+        let similar = similarity(&slot, &output, chain);
+        assert!(similar > 0.96, "{name}: {similar}");
+        let negative = similarity(&slot, &output, &format!("{chain},negate"));
+        assert!(negative < 0.9, "{name}: the comparison finds no difference ({negative})");
+        if expected == "320x180" {
             let untouched = similarity(&slot, &output, "null");
-            assert!(untouched < alike, "{name}: {untouched} as it was, {alike} as it should be");
+            assert!(untouched < similar, "{name}: {untouched} unchanged, {similar} changed");
         }
     }
 }
 
 #[test]
-fn operations_apply_in_the_order_they_stand_in() {
-    let slot = film("320x180", 1);
+fn operations_apply_in_the_order_of_the_request() {
+    let slot = clip_slot("320x180", 1);
     let crop = || Operation::Crop(Crop { x: 0, y: 0, width: 100, height: 100 });
     let turn = || Operation::Rotate(Rotate { degrees: 90.0 });
     report(&slot.convert("a.mp4", vec![crop(), turn(), fast()]));
@@ -152,25 +152,26 @@ fn operations_apply_in_the_order_they_stand_in() {
 }
 
 #[test]
-fn speed_changes_the_length_of_picture_and_sound_and_keeps_the_pitch() {
-    let slot = film("320x180", 4);
-    for (factor, lasts) in [(2.0, 2.0), (0.4, 10.0)] {
+fn speed_changes_the_duration_of_video_and_audio_and_keeps_the_pitch() {
+    let slot = clip_slot("320x180", 4);
+    for (factor, duration) in [(2.0, 2.0), (0.4, 10.0)] {
         report(&slot.convert("o.mp4", vec![Operation::Speed(Speed { factor }), fast()]));
         let output = slot.output("o.mp4");
-        assert!((seconds(&output) - lasts).abs() < 0.1, "{}", seconds(&output));
-        // 440 Hz stay 440 Hz: a narrow filter lets them through.
+        assert!((seconds(&output) - duration).abs() < 0.1, "{}", seconds(&output));
+        // The tone is still at 440 Hz, as narrow filters show.
         let level = |hertz: u32| {
             let chain = format!("bandpass=f={hertz}:width_type=q:w=20,volumedetect");
             let path = output.to_str().unwrap();
-            figure(&ffmpeg_says(&["-i", path, "-af", &chain, "-f", "null", "-"]), "mean_volume:")
+            let text = ffmpeg_stderr(&["-i", path, "-af", &chain, "-f", "null", "-"]);
+            number_after(&text, "mean_volume:")
         };
         assert!(level(440) > level(880) + 10.0 && level(440) > level(220) + 10.0);
     }
 }
 
 #[test]
-fn a_watermark_lies_where_and_when_it_was_asked_for() {
-    let slot = film("320x180", 2);
+fn a_watermark_has_the_requested_position_and_time() {
+    let slot = clip_slot("320x180", 2);
     let logo = slot.extra(1);
     ffmpeg(&format!(
         "-f lavfi -i color=red:s=60x30 -frames:v 1 -f image2 -c:v png {}",
@@ -187,31 +188,31 @@ fn a_watermark_lies_where_and_when_it_was_asked_for() {
     });
     report(&slot.convert("o.mp4", vec![watermark, fast()]));
     let chain = "drawbox=x=320-80-10:y=10:w=80:h=40:color=red:t=fill:enable='gte(t,1)'";
-    let alike = similarity(&slot, "o.mp4", chain);
-    assert!(alike > 0.95, "{alike}");
-    assert!(similarity(&slot, "o.mp4", "null") < alike - 0.02);
+    let similar = similarity(&slot, "o.mp4", chain);
+    assert!(similar > 0.95, "{similar}");
+    assert!(similarity(&slot, "o.mp4", "null") < similar - 0.02);
 }
 
-/// Mean brightness of a part of one frame.
+/// The highest luma value in a part of one frame.
 fn brightness(slot: &Slot, output: &str, at: &str, part: &str) -> f64 {
     let path = slot.output(output);
     let filter = format!("movie={},select='gte(t,{at})',crop={part},signalstats", path.display());
-    let said = ffprobe(&format!(
+    let text = ffprobe(&format!(
         "-f lavfi -i {filter} -read_intervals %+#1 -show_entries frame_tags=lavfi.signalstats.YMAX -of default=nw=1:nk=1"
     ));
-    said.lines().next().unwrap().parse().unwrap()
+    text.lines().next().unwrap().parse().unwrap()
 }
 
-fn dark(seconds: u32) -> Slot {
+fn black_slot(seconds: u32) -> Slot {
     let slot = Slot::new();
-    let picture = format!("color=black:s=320x180:r=25:d={seconds}");
-    ffmpeg(&format!("-f lavfi -i {picture} -c:v libx264 -f mp4 {}", slot.input().display()));
+    let source = format!("color=black:s=320x180:r=25:d={seconds}");
+    ffmpeg(&format!("-f lavfi -i {source} -c:v libx264 -f mp4 {}", slot.input().display()));
     slot
 }
 
 #[test]
-fn text_is_written_as_it_is_whatever_it_says() {
-    let slot = dark(2);
+fn special_characters_in_text_are_not_interpreted() {
+    let slot = black_slot(2);
     let text = Operation::Text(Text {
         text: Personal::Clear("50% 'off': \\ %{pts} [x];,\nsecond line".to_owned()),
         position: Position::Bottom,
@@ -223,8 +224,8 @@ fn text_is_written_as_it_is_whatever_it_says() {
     });
     report(&slot.convert("o.mp4", vec![text, fast()]));
     assert!(brightness(&slot, "o.mp4", "0.5", "320:80:0:100") > 200.0);
-    assert!(brightness(&slot, "o.mp4", "0.5", "320:80:0:0") < 40.0, "the upper part stays dark");
-    assert!(brightness(&slot, "o.mp4", "1.5", "320:80:0:100") < 40.0, "it ends");
+    assert!(brightness(&slot, "o.mp4", "0.5", "320:80:0:0") < 40.0, "the upper part is black");
+    assert!(brightness(&slot, "o.mp4", "1.5", "320:80:0:100") < 40.0, "the text ends");
 }
 
 const SRT: &str = "1\n00:00:00,500 --> 00:00:01,500\n<i>Hello</i> there\n\n2\n00:00:02,000 --> 00:00:03,000\nBye\n";
@@ -238,24 +239,24 @@ fn subtitles(mode: SubtitleMode) -> Operation {
 }
 
 #[test]
-fn subtitles_of_each_format_are_burnt_in_at_their_time() {
-    for words in [SRT, VTT, ASS] {
-        let slot = dark(4);
-        fs::write(slot.extra(1), words).unwrap();
+fn subtitles_of_each_format_are_burned_in_at_their_times() {
+    for text in [SRT, VTT, ASS] {
+        let slot = black_slot(4);
+        fs::write(slot.extra(1), text).unwrap();
         report(&slot.convert("o.mp4", vec![subtitles(SubtitleMode::Burn), fast()]));
         let lower = "320:80:0:100";
-        assert!(brightness(&slot, "o.mp4", "0.2", lower) < 40.0, "{words}");
-        assert!(brightness(&slot, "o.mp4", "1.0", lower) > 150.0, "{words}");
-        assert!(brightness(&slot, "o.mp4", "1.7", lower) < 40.0, "{words}");
-        assert!(brightness(&slot, "o.mp4", "2.5", lower) > 150.0, "{words}");
+        assert!(brightness(&slot, "o.mp4", "0.2", lower) < 40.0, "{text}");
+        assert!(brightness(&slot, "o.mp4", "1.0", lower) > 150.0, "{text}");
+        assert!(brightness(&slot, "o.mp4", "1.7", lower) < 40.0, "{text}");
+        assert!(brightness(&slot, "o.mp4", "2.5", lower) > 150.0, "{text}");
     }
 }
 
 #[test]
-fn subtitles_become_a_stream_moved_as_the_film_was() {
+fn embedded_subtitles_are_trimmed_with_the_video() {
     let cut = || Operation::Trim(Trim { start: 1_000_000, end: None });
     for (output, codec) in [("o.mp4", "mov_text"), ("o.mkv", "ass"), ("o.webm", "webvtt")] {
-        let slot = film("160x90", 4);
+        let slot = clip_slot("160x90", 4);
         fs::write(slot.extra(1), SRT).unwrap();
         let container = output.rsplit('.').next().and_then(Container::from_extension);
         let quick = Operation::Transcode(Transcode {
@@ -270,8 +271,8 @@ fn subtitles_become_a_stream_moved_as_the_film_was() {
             format!("{codec}\neng")
         );
         let text = ffmpeg(&format!("-i {} -map 0:s:0 -f srt -", path.display()));
-        // Matroska moves everything by what the sound's codec puts before its first sample.
-        let late = if output == "o.mp4" { 0 } else { 30 };
+        // Matroska delays everything by the padding before the audio's first sample.
+        let delay = if output == "o.mp4" { 0 } else { 30 };
         let times: Vec<u32> = text
             .lines()
             .filter_map(|line| line.split_once(" --> "))
@@ -282,19 +283,19 @@ fn subtitles_become_a_stream_moved_as_the_film_was() {
             })
             .collect();
         assert_eq!(times.len(), 4, "{text}");
-        for (found, wanted) in times.iter().zip([0, 500, 1000, 2000]) {
-            assert!((wanted..=wanted + late).contains(found), "{output}: {text}");
+        for (found, expected) in times.iter().zip([0, 500, 1000, 2000]) {
+            assert!((expected..=expected + delay).contains(found), "{output}: {text}");
         }
         assert!(text.contains("there") && text.contains("Bye"), "{output}: {text}");
     }
 }
 
 #[test]
-fn subtitles_stand_beside_the_film_as_webvtt() {
-    let slot = film("160x90", 4);
+fn sidecar_subtitles_are_webvtt() {
+    let slot = clip_slot("160x90", 4);
     fs::write(slot.extra(1), ASS).unwrap();
-    let talk = slot.convert("output.mp4", vec![subtitles(SubtitleMode::Sidecar), fast()]);
-    let names: Vec<&str> = report(&talk).files.iter().map(|file| file.name.as_str()).collect();
+    let messages = slot.convert("output.mp4", vec![subtitles(SubtitleMode::Sidecar), fast()]);
+    let names: Vec<&str> = report(&messages).files.iter().map(|file| file.name.as_str()).collect();
     assert_eq!(names, ["output.mp4", "output.eng.vtt"]);
     let text = fs::read_to_string(slot.output("output.eng.vtt")).unwrap();
     assert_eq!(
@@ -304,8 +305,8 @@ fn subtitles_stand_beside_the_film_as_webvtt() {
 }
 
 #[test]
-fn films_are_joined_in_one_size_rate_and_sound() {
-    let slot = film("320x180", 2);
+fn concatenated_videos_have_one_size_rate_and_audio_format() {
+    let slot = clip_slot("320x180", 2);
     clip(&slot.extra(1), "180x320", 1, &["-r", "50", "-ar", "22050", "-ac", "2", "-f", "mp4"]);
     clip(&slot.extra(2), "320x180", 1, &["-an", "-f", "mp4"]);
     let inputs = vec![Personal::Erased, Personal::Erased];
@@ -314,36 +315,37 @@ fn films_are_joined_in_one_size_rate_and_sound() {
     let output = slot.output("o.mp4");
     assert_eq!(probe(&output, "v:0", "stream=width,height,nb_frames"), "320\n180\n87");
     assert!((seconds(&output) - 3.5).abs() < 0.05, "{}", seconds(&output));
-    // The second film stands upright between bars; the third is silent.
+    // The second video is upright with bars at its sides; the third has no audio.
     assert!(brightness(&slot, "o.mp4", "2.0", "60:180:0:0") < 40.0);
 }
 
 #[test]
-fn a_shaking_film_is_steadied() {
+fn a_shaky_video_is_stabilized() {
     let slot = Slot::new();
-    let shaken =
+    let shaky =
         "testsrc2=s=480x360:r=25:d=2,noise=alls=20,crop=320:240:80+12*sin(n*2):60+12*cos(n*3)";
     ffmpeg(&format!(
-        "-f lavfi -i {shaken} -c:v libx264 -pix_fmt yuv420p -f mp4 {}",
+        "-f lavfi -i {shaky} -c:v libx264 -pix_fmt yuv420p -f mp4 {}",
         slot.input().display()
     ));
-    let steady = Operation::Filter(Filter { strength: Some(1.0), ..filter(FilterName::Stabilize) });
-    report(&slot.convert("o.mp4", vec![steady, fast()]));
-    // Between neighbours less changes than before.
-    let restless = |path: &std::path::Path| {
+    let stabilize = Filter { strength: Some(1.0), ..filter(FilterName::Stabilize) };
+    report(&slot.convert("o.mp4", vec![Operation::Filter(stabilize), fast()]));
+    // Consecutive frames differ less than before.
+    let temporal_information = |path: &std::path::Path| {
         let graph = format!("movie={},crop=200:120,siti", path.display());
-        let said = ffprobe(&format!(
+        let text = ffprobe(&format!(
             "-f lavfi -i {graph} -show_entries frame_tags=lavfi.siti.ti -of default=nw=1:nk=1"
         ));
-        let all: Vec<f64> = said.lines().skip(1).map(|line| line.parse().unwrap()).collect();
+        let all: Vec<f64> = text.lines().skip(1).map(|line| line.parse().unwrap()).collect();
         all.iter().sum::<f64>() / f64::from(u32::try_from(all.len()).unwrap())
     };
-    let (before, after) = (restless(&slot.input()), restless(&slot.output("o.mp4")));
+    let before = temporal_information(&slot.input());
+    let after = temporal_information(&slot.output("o.mp4"));
     assert!(after < before * 0.8, "{before} {after}");
 }
 
 #[test]
-fn high_dynamic_range_comes_out_as_bt709_in_range() {
+fn hdr_video_is_converted_to_bt709() {
     let slot = Slot::new();
     let tagged = "gradients=s=320x180:d=1:r=25:c0=black:c1=white,format=yuv420p10le,setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc";
     ffmpeg(&format!(
@@ -360,7 +362,7 @@ fn high_dynamic_range_comes_out_as_bt709_in_range() {
 }
 
 #[test]
-fn high_dynamic_range_is_toned_down_as_the_command_line_does_it() {
+fn tone_mapping_matches_the_ffmpeg_command_line() {
     for (name, transfer, peak) in [("pq", "smpte2084", 1_000.0), ("hlg", "arib-std-b67", 1_000.0)] {
         let slot = Slot::new();
         let tags = format!("color_primaries=bt2020:color_trc={transfer}:colorspace=bt2020nc");
@@ -370,42 +372,42 @@ fn high_dynamic_range_is_toned_down_as_the_command_line_does_it() {
              -f mp4 {}",
             slot.input().display()
         ));
-        let asked = Operation::Filter(filter(FilterName::Tonemap));
-        report(&slot.convert("asked.mp4", vec![asked, fast()]));
-        report(&slot.convert("usual.mp4", vec![fast()]));
-        // White on paper is 203 candela a square metre (BT.2408).
+        let tonemap = Operation::Filter(filter(FilterName::Tonemap));
+        report(&slot.convert("explicit.mp4", vec![tonemap, fast()]));
+        report(&slot.convert("default.mp4", vec![fast()]));
+        // The reference white is 203 cd/m² (BT.2408).
         let chain = format!(
             "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,\
              tonemap=hable:desat=0:peak={:.4},zscale=t=bt709:m=bt709:r=tv",
             peak / 203.0
         );
-        for output in ["asked.mp4", "usual.mp4"] {
-            let alike = similarity(&slot, output, &chain);
+        for output in ["explicit.mp4", "default.mp4"] {
+            let similar = similarity(&slot, output, &chain);
             let untouched = similarity(&slot, output, "null");
-            assert!(alike > 0.96 && untouched < 0.9, "{name} {output}: {alike} {untouched}");
+            assert!(similar > 0.96 && untouched < 0.9, "{name} {output}: {similar} {untouched}");
         }
     }
 }
 
 #[test]
-fn two_passes_spend_the_bitrate_that_was_asked_for() {
+fn two_passes_reach_the_requested_bitrate() {
     let slot = Slot::new();
-    let lively = "mandelbrot=s=320x180:r=25,noise=alls=8:allf=t";
+    let source = "mandelbrot=s=320x180:r=25,noise=alls=8:allf=t";
     ffmpeg(&format!(
-        "-f lavfi -i {lively} -t 4 -c:v libx264 -crf 10 -pix_fmt yuv420p -f mp4 {}",
+        "-f lavfi -i {source} -t 4 -c:v libx264 -crf 10 -pix_fmt yuv420p -f mp4 {}",
         slot.input().display()
     ));
     for (output, codec) in
         [("a.mp4", VideoCodec::H264), ("b.mp4", VideoCodec::Hevc), ("c.webm", VideoCodec::Vp9)]
     {
-        let twice = Operation::Transcode(Transcode {
+        let two_pass = Operation::Transcode(Transcode {
             video_codec: Some(codec),
             video_bitrate: Some(400_000),
             two_pass: true,
             preset: Some(Preset::Veryfast),
             ..Transcode::default()
         });
-        report(&slot.convert(output, vec![twice]));
+        report(&slot.convert(output, vec![two_pass]));
         let path = slot.output(output);
         let bytes = u32::try_from(fs::metadata(&path).unwrap().len()).unwrap();
         let bits = f64::from(bytes) * 8.0 / seconds(&path);
@@ -414,9 +416,9 @@ fn two_passes_spend_the_bitrate_that_was_asked_for() {
 }
 
 #[test]
-fn an_input_that_is_not_what_its_place_needs_is_named() {
-    let slot = film("160x90", 1);
-    fs::write(slot.extra(1), "not a picture").unwrap();
+fn an_input_of_the_wrong_type_is_named() {
+    let slot = clip_slot("160x90", 1);
+    fs::write(slot.extra(1), "not an image").unwrap();
     let watermark = Operation::Watermark(Watermark {
         image: Personal::Erased,
         position: Position::Center,
@@ -426,8 +428,8 @@ fn an_input_that_is_not_what_its_place_needs_is_named() {
         start: None,
         end: None,
     });
-    let talk = slot.convert("o.mp4", vec![watermark]);
-    let (code, message) = failure(&talk);
+    let messages = slot.convert("o.mp4", vec![watermark]);
+    let (code, message) = failure(&messages);
     assert_eq!(code, "invalid_input");
-    assert!(message.contains("picture") && message.contains('1'), "{message}");
+    assert!(message.contains("image") && message.contains('1'), "{message}");
 }

@@ -1,5 +1,5 @@
-//! Streams in the hands of others: `GStreamer` plays them, two parsers that keep to the standards
-//! read their manifests.
+//! Streams in independent software: `GStreamer` plays them, and two strict parsers read their
+//! manifests.
 
 use std::{fs, path::Path, process::Command};
 
@@ -8,34 +8,34 @@ use hls_m3u8::{MasterPlaylist, MediaPlaylist, tags::VariantStream};
 
 use crate::{
     harness::Slot,
-    stream::{film, make, request, variant},
+    stream::{clip_slot, make, request, variant},
 };
 
-/// Plays a manifest to its end with `GStreamer`; answers how many pictures and how many samples came.
+/// Plays a manifest to its end with `GStreamer`; returns the number of frames and of audio samples.
 fn played(manifest: &Path) -> (usize, usize) {
     let folder = tempfile::tempdir().unwrap();
-    let (picture, sound) = (folder.path().join("picture"), folder.path().join("sound"));
+    let (video, audio) = (folder.path().join("video"), folder.path().join("audio"));
     let played = Command::new("timeout")
         .args(["60", "gst-launch-1.0", "-q", "uridecodebin", "name=source"])
         .arg(format!("uri=file://{}", manifest.display()))
         .arg("source.")
-        // Whichever rendition it is at, counted at one size.
+        // All renditions are scaled to one size, so that frames can be counted by bytes.
         .args(["!", "queue", "!", "videoconvert", "!", "videoscale", "!"])
         .args(["video/x-raw,format=I420,width=64,height=36", "!", "filesink"])
-        .arg(format!("location={}", picture.display()))
+        .arg(format!("location={}", video.display()))
         .args(["source.", "!", "queue", "!", "audioconvert", "!"])
         .args(["audio/x-raw,format=S16LE,channels=1", "!", "filesink"])
-        .arg(format!("location={}", sound.display()))
+        .arg(format!("location={}", audio.display()))
         .output()
         .unwrap();
     assert!(played.status.success(), "{}", String::from_utf8_lossy(&played.stderr));
     let bytes = |path: &Path| usize::try_from(fs::metadata(path).unwrap().len()).unwrap();
-    (bytes(&picture) / (64 * 36 * 3 / 2), bytes(&sound) / 2)
+    (bytes(&video) / (64 * 36 * 3 / 2), bytes(&audio) / 2)
 }
 
-/// Seven seconds of film came, whole.
-fn assert_whole((pictures, samples): (usize, usize), what: &str) {
-    assert_eq!(pictures, 175, "{what}");
+/// Asserts that all seven seconds of the clip were played.
+fn assert_complete((frames, samples): (usize, usize), what: &str) {
+    assert_eq!(frames, 175, "{what}");
     // An encoder's first and last frame may be padded.
     assert!(samples.abs_diff(7 * 48_000) <= 3 * 1_024, "{what}: {samples}");
 }
@@ -45,11 +45,11 @@ fn ladder(packaging: Packaging) -> Stream {
 }
 
 #[test]
-fn a_players_library_plays_every_kind_of_stream_to_its_end() {
-    let slot = film();
+fn gstreamer_plays_every_kind_of_stream_to_its_end() {
+    let slot = clip_slot();
     make(&slot, ladder(Packaging::Cmaf));
-    assert_whole(played(&slot.output("master.m3u8")), "HLS, fragmented MP4");
-    assert_whole(played(&slot.output("manifest.mpd")), "DASH");
+    assert_complete(played(&slot.output("master.m3u8")), "HLS, fragmented MP4");
+    assert_complete(played(&slot.output("manifest.mpd")), "DASH");
     for (what, change) in [
         (
             "HLS, transport streams",
@@ -60,9 +60,9 @@ fn a_players_library_plays_every_kind_of_stream_to_its_end() {
             Stream { segments: SegmentFormat::Ts, encrypted: true, ..ladder(Packaging::Hls) },
         ),
     ] {
-        let slot = film();
+        let slot = clip_slot();
         make(&slot, change);
-        assert_whole(played(&slot.output("master.m3u8")), what);
+        assert_complete(played(&slot.output("master.m3u8")), what);
     }
 }
 
@@ -71,8 +71,8 @@ fn text(slot: &Slot, name: &str) -> String {
 }
 
 #[test]
-fn playlists_keep_to_the_standard() {
-    let slot = film();
+fn playlists_conform_to_the_hls_standard() {
+    let slot = clip_slot();
     let files = make(&slot, Stream { poster: Some(Poster::default()), ..ladder(Packaging::Hls) });
     let master = text(&slot, "master.m3u8");
     let master = MasterPlaylist::try_from(master.as_str()).unwrap();
@@ -82,35 +82,35 @@ fn playlists_keep_to_the_standard() {
             VariantStream::ExtXStreamInf { uri, .. } => (uri, false),
             VariantStream::ExtXIFrame { uri, .. } => (uri, true),
         };
-        assert!(files.iter().any(|file| file == uri.as_ref()), "{uri} is no file of ours");
+        assert!(files.iter().any(|file| file == uri.as_ref()), "{uri} is not an output");
         let playlist = text(&slot, uri);
         let playlist = MediaPlaylist::try_from(playlist.as_str()).unwrap();
         assert!(playlist.has_end_list, "{uri} is complete");
         assert_eq!(playlist.has_i_frames_only, keyframes, "{uri}");
-        let lasts: f64 =
+        let duration: f64 =
             playlist.segments.values().map(|s| s.duration.duration().as_secs_f64()).sum();
-        assert!((lasts - 7.0).abs() < 0.05, "{uri}: {lasts}");
+        assert!((duration - 7.0).abs() < 0.05, "{uri}: {duration}");
         listed += 1;
     }
-    assert_eq!(listed, 4, "two renditions, each with its keyframes alone");
+    assert_eq!(listed, 4, "two renditions, each with an I-frame playlist");
 }
 
 #[test]
-fn a_dash_manifest_keeps_to_the_standard() {
-    let slot = film();
+fn manifests_conform_to_the_dash_standard() {
+    let slot = clip_slot();
     let files = make(&slot, ladder(Packaging::Dash));
     let manifest = dash_mpd::parse(&text(&slot, "manifest.mpd")).unwrap();
     assert_eq!(manifest.mpdtype.as_deref(), Some("static"));
-    let lasts = manifest.mediaPresentationDuration.unwrap().as_secs_f64();
-    assert!((lasts - 7.0).abs() < 0.05, "{lasts}");
+    let duration = manifest.mediaPresentationDuration.unwrap().as_secs_f64();
+    assert!((duration - 7.0).abs() < 0.05, "{duration}");
     let [period] = manifest.periods.as_slice() else { panic!("{manifest:?}") };
-    let mut named = 0;
+    let mut segments = 0;
     for set in &period.adaptations {
         for representation in &set.representations {
             let template = representation.SegmentTemplate.as_ref().or(set.SegmentTemplate.as_ref());
             let template = template.unwrap();
             let id = representation.id.as_ref().unwrap();
-            let of = |pattern: &str, number: u64| {
+            let expand = |pattern: &str, number: u64| {
                 let name = pattern.replace("$RepresentationID$", id);
                 let (before, after) = name.split_once("$Number").unwrap_or((&name, ""));
                 match after.split_once('$') {
@@ -121,17 +121,17 @@ fn a_dash_manifest_keeps_to_the_standard() {
                     None => name.clone(),
                 }
             };
-            let initialization = of(template.initialization.as_ref().unwrap(), 0);
+            let initialization = expand(template.initialization.as_ref().unwrap(), 0);
             assert!(files.contains(&initialization), "{initialization}: {files:?}");
             let times = template.SegmentTimeline.as_ref().unwrap();
             let count: i64 = times.segments.iter().map(|s| s.r.unwrap_or(0) + 1).sum();
             let first = template.startNumber.unwrap_or(1);
             for number in first..first + u64::try_from(count).unwrap() {
-                let segment = of(template.media.as_ref().unwrap(), number);
+                let segment = expand(template.media.as_ref().unwrap(), number);
                 assert!(files.contains(&segment), "{segment}: {files:?}");
-                named += 1;
+                segments += 1;
             }
         }
     }
-    assert_eq!(named, files.iter().filter(|file| file.contains(".m4s")).count());
+    assert_eq!(segments, files.iter().filter(|file| file.contains(".m4s")).count());
 }

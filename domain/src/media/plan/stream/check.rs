@@ -4,7 +4,7 @@ use crate::media::{
     request::within,
 };
 
-/// What can be known to fail before anything is known of the film; answers the codec.
+/// Checks everything that can be rejected before the input is probed; returns the codec.
 pub(super) fn check(
     request: &Stream,
     capabilities: &Capabilities,
@@ -29,7 +29,7 @@ pub(super) fn check(
         return refuse("#/segment_format", "`ts` segments are for the type `hls`");
     }
     if request.segments == SegmentFormat::Ts && codec == VideoCodec::Hevc {
-        return refuse("#/segment_format", "players take hevc in `fmp4` segments alone");
+        return refuse("#/segment_format", "players only support hevc in `fmp4` segments");
     }
     if request.encrypted && !hls {
         return refuse("#/encryption", "`aes-128` is for the type `hls`");
@@ -37,8 +37,8 @@ pub(super) fn check(
     if request.variants.len() > 10 {
         return refuse("#/variants", "a ladder has at most 10 variants");
     }
-    for (place, variant) in request.variants.iter().enumerate() {
-        check_variant(place, variant, &request.variants)?;
+    for (index, variant) in request.variants.iter().enumerate() {
+        check_variant(index, variant, &request.variants)?;
     }
     if let Some(poster) = &request.poster {
         poster.pictures().check().map_err(|refusal| within("poster", refusal))?;
@@ -46,37 +46,38 @@ pub(super) fn check(
     if let Some(sprite) = &request.sprite {
         sprite.pictures().check().map_err(|refusal| within("sprite", refusal))?;
     }
-    if let Some(place) = request.metrics.iter().position(|metric| !metric.on_the_way()) {
-        let could = Metric::ALL.iter().filter(|metric| metric.on_the_way());
-        let could: Vec<&str> = could.map(|metric| metric.as_str()).collect();
+    if let Some(index) = request.metrics.iter().position(|metric| !metric.available_in_stream()) {
+        let available = Metric::ALL.iter().filter(|metric| metric.available_in_stream());
+        let available: Vec<&str> = available.map(|metric| metric.as_str()).collect();
         let detail = format!(
-            "this is found out by an analysis of its own; on the way {} are",
-            could.join(", ")
+            "this metric needs an `analyze` job; a stream can measure {}",
+            available.join(", ")
         );
-        return refuse(format!("#/metrics/{place}"), detail);
+        return refuse(format!("#/metrics/{index}"), detail);
     }
-    for (place, caption) in request.captions.iter().enumerate() {
+    for (index, caption) in request.captions.iter().enumerate() {
         let valid = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
         if !(2..=16).contains(&caption.language.len()) || !caption.language.bytes().all(valid) {
-            let pointer = format!("#/captions/{place}/language");
+            let pointer = format!("#/captions/{index}/language");
             return refuse(pointer, "`language` is a code like `en` or `pt-BR`");
         }
         let clean =
             |name: &String| name.len() <= 64 && !name.chars().any(|c| c.is_control() || c == '"');
         if !caption.name.as_ref().is_none_or(clean) {
-            let pointer = format!("#/captions/{place}/name");
+            let pointer = format!("#/captions/{index}/name");
             return refuse(pointer, "`name` is up to 64 bytes without quotes or line breaks");
         }
     }
     Ok(codec)
 }
 
-fn check_variant(place: usize, variant: &Variant, all: &[Variant]) -> Result<(), PlanRejection> {
-    let refuse = |field: &str, detail: &str| refuse(format!("#/variants/{place}/{field}"), detail);
+fn check_variant(index: usize, variant: &Variant, all: &[Variant]) -> Result<(), PlanRejection> {
+    let refuse = |field: &str, detail: &str| refuse(format!("#/variants/{index}/{field}"), detail);
     let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     let name = &variant.name;
-    let ours = ["audio", "captions", "poster", "sprite"].iter().any(|ours| name.starts_with(ours));
-    if !(1..=32).contains(&name.len()) || !name.bytes().all(valid) || ours {
+    let is_reserved =
+        ["audio", "captions", "poster", "sprite"].iter().any(|prefix| name.starts_with(prefix));
+    if !(1..=32).contains(&name.len()) || !name.bytes().all(valid) || is_reserved {
         let detail = "`name` is 1 to 32 letters, digits, `-` and `_`, and does not begin with \
                       `audio`, `captions`, `poster` or `sprite`";
         return refuse("name", detail);

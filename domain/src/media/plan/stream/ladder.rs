@@ -1,5 +1,5 @@
 use super::{
-    super::{Picture, VideoFilter, picture},
+    super::{VideoFilter, VideoTrack, video},
     Rendition,
 };
 use crate::media::{
@@ -7,7 +7,7 @@ use crate::media::{
     operation::resize,
 };
 
-/// The usual ladder: the shorter side, and the cap of a usual film's rate for H.264.
+/// The default ladder: shorter side in pixels, and bitrate cap for a typical video in H.264.
 const LADDER: [(u32, u64); 7] = [
     (2160, 16_000_000),
     (1440, 9_000_000),
@@ -18,19 +18,19 @@ const LADDER: [(u32, u64); 7] = [
     (240, 400_000),
 ];
 
-/// A film that takes fewer bits than this share of a usual one's does with every other step.
-const EASY: f64 = 0.5;
+/// Below this complexity, every other step is left out.
+const LOW_COMPLEXITY: f64 = 0.5;
 
-/// The steps that do not enlarge the film, each with the cap of its rate. A ladder that we choose
-/// has caps by the film's `complexity`: the bits it takes beside a usual one.
+/// The steps that do not upscale the input, each with its bitrate cap. The caps of the default
+/// ladder depend on `complexity`: the ratio of the video's bits to those of a typical video.
 pub(super) fn ladder(
     request: &Stream,
-    picture: &Picture,
+    track: &VideoTrack,
     known: bool,
     complexity: Option<f64>,
     notes: &mut Vec<String>,
 ) -> Vec<(Variant, u64)> {
-    let (wide, high) = picture.shown_size();
+    let (wide, high) = track.display_size();
     let upright = high > wide;
     let short = wide.min(high);
     let of_side = |side: u32| {
@@ -55,11 +55,11 @@ pub(super) fn ladder(
             steps.push(short - short % 2);
         }
         let effort = complexity.unwrap_or(1.0).clamp(0.35, 1.6);
-        if effort < EASY {
+        if effort < LOW_COMPLEXITY {
             steps = steps.into_iter().step_by(2).collect();
         }
         if known {
-            notes.push(explained(short, complexity, effort));
+            notes.push(explain_ladder(short, complexity, effort));
         }
         return steps.into_iter().map(|side| (of_side(side), scaled(cap(side), effort))).collect();
     }
@@ -77,7 +77,7 @@ pub(super) fn ladder(
         .collect();
     if !left_out.is_empty() {
         notes.push(format!(
-            "larger than the film's {wide}x{high}, and left out: {}",
+            "larger than the input's {wide}x{high}, and left out: {}",
             left_out.join(", ")
         ));
     }
@@ -92,70 +92,70 @@ pub(super) fn ladder(
         .map(|variant| {
             let scale =
                 Scale { width: variant.width, height: variant.height, mode: ScaleMode::Fit };
-            let (width, height) = resize(picture, &scale);
+            let (width, height) = resize(track, &scale);
             let cap = cap(width.min(height));
             (variant, cap)
         })
         .collect()
 }
 
-/// Why a ladder is as it is.
-fn explained(short: u32, complexity: Option<f64>, effort: f64) -> String {
-    let begins = format!("the ladder goes from the film's {short} lines down");
+/// Explains the choice of a ladder.
+fn explain_ladder(short: u32, complexity: Option<f64>, effort: f64) -> String {
+    let start = format!("the ladder starts at the input's {short} lines");
     let Some(complexity) = complexity else {
         return format!(
-            "{begins}; each step has constant quality below a usual film's rate, so that an easy \
-             one takes less"
+            "{start}; each step has constant quality with a bitrate cap for a typical video, so \
+             that simple content takes less"
         );
     };
-    let steps = if effort < EASY { ", and every other step is left out" } else { "" };
+    let steps = if effort < LOW_COMPLEXITY { ", and every other step is left out" } else { "" };
     format!(
-        "{begins}; a quick encode of samples took {complexity:.2} times a usual film's bits, so \
-         each step has constant quality below {effort:.2} times the usual rate{steps}"
+        "{start}; a quick encode of samples took {complexity:.2} times a typical video's bits, so \
+         each step has constant quality with {effort:.2} times the usual bitrate cap{steps}"
     )
 }
 
-/// Whole thousands of bits a second.
+/// Rounds to whole kilobits per second.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::cast_precision_loss,
-    reason = "rates are far from what a float cannot count"
+    reason = "bitrates are far below 2^52"
 )]
-fn scaled(rate: u64, by: f64) -> u64 {
-    ((rate as f64 * by / 1_000.0).round() as u64).saturating_mul(1_000)
+fn scaled(rate: u64, factor: f64) -> u64 {
+    ((rate as f64 * factor / 1_000.0).round() as u64).saturating_mul(1_000)
 }
 
 pub(super) fn rendition(
     request: &Stream,
     variant: &Variant,
     cap: u64,
-    picture: &Picture,
+    track: &VideoTrack,
     codec: VideoCodec,
     own: Option<&MediaFacts>,
 ) -> Result<Rendition, PlanRejection> {
-    let mut picture = picture.clone();
+    let mut track = track.clone();
     let scale = Scale { width: variant.width, height: variant.height, mode: ScaleMode::Fit };
-    let size = resize(&picture, &scale);
-    picture.scale_to(size);
-    if picture.rate.num > 0 {
-        // Segments of all steps begin with the same pictures.
-        picture.filters.push(VideoFilter::Rate(picture.rate));
-        picture.variable_rate = false;
+    let size = resize(&track, &scale);
+    track.scale_to(size);
+    if track.rate.num > 0 {
+        // Segments of all steps start with the same frames.
+        track.filters.push(VideoFilter::Rate(track.rate));
+        track.variable_rate = false;
     }
-    // HEVC does with two thirds.
+    // HEVC needs two thirds of H.264's bitrate.
     let cap = if codec == VideoCodec::Hevc { cap / 3 * 2 } else { cap };
     let transcode = Transcode {
         crf: variant.crf,
         video_bitrate: variant.video_bitrate,
         max_bitrate: Some(variant.video_bitrate.map_or(cap, |rate| rate / 2 * 3)),
         preset: request.preset,
-        // Longer than any segment: keyframes stand where segments begin.
+        // Longer than any segment: keyframes are placed at segment starts.
         keyframe_interval: Some(1_000),
         ..Transcode::default()
     };
     let settings =
-        picture::Settings { at: 0, container: Container::Mp4, transcode: &transcode, codec };
-    let video = settings.finish(picture, own, &mut vec![])?;
+        video::Settings { at: 0, container: Container::Mp4, transcode: &transcode, codec };
+    let video = settings.finish(track, own, &mut vec![])?;
     Ok(Rendition { name: variant.name.clone(), video })
 }

@@ -2,36 +2,37 @@ use ffapi_domain::media::Metric;
 use ffmpeg_the_third::frame;
 use serde_json::{Value, json};
 
-use super::{super::quality::rounded, number};
+use super::{super::quality::rounded, metadata_number};
 use crate::MediaError;
 
-/// What is gathered from frames as they pass.
+/// Collects the values of a metric from frames.
 pub(super) trait Findings: Send {
-    fn see(&mut self, frame: &frame::Frame, at: f64);
-    /// The findings, once all frames have passed; `duration` in seconds.
-    fn tell(&self, duration: Option<f64>) -> Result<Value, MediaError>;
+    /// Records a frame; `at` is its time in seconds.
+    fn record(&mut self, frame: &frame::Frame, at: f64);
+    /// The result after all frames; `duration` in seconds.
+    fn result(&self, duration: Option<f64>) -> Result<Value, MediaError>;
 }
 
-/// What fits into a job's result.
+/// The maximum number of per-frame values in a job's result.
 const MAX_FRAMES: usize = 100_000;
 
-/// The mean; 0 of nothing.
-pub(in crate::engine) fn mean(all: impl Iterator<Item = f64>) -> f64 {
-    let (count, sum) = all.fold((0.0, 0.0), |(count, sum), value| (count + 1.0, sum + value));
+/// The arithmetic mean; 0 if there are no values.
+pub(in crate::engine) fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (count, sum) = values.fold((0.0, 0.0), |(count, sum), value| (count + 1.0, sum + value));
     sum / f64::max(count, 1.0)
 }
 
-/// Tells the figure of every frame beside those of the film.
-pub(super) fn each_frame(
-    told: &mut Value,
-    each: impl ExactSizeIterator<Item = Value>,
+/// Adds `per_frame`, the value of each frame, to a result.
+pub(super) fn add_per_frame(
+    result: &mut Value,
+    values: impl ExactSizeIterator<Item = Value>,
 ) -> Result<(), MediaError> {
-    if each.len() > MAX_FRAMES {
-        let detail = format!("`per_frame` tells of at most {MAX_FRAMES} frames; compare a part");
+    if values.len() > MAX_FRAMES {
+        let detail = format!("`per_frame` supports at most {MAX_FRAMES} frames; compare a part");
         return Err(MediaError::new(ffapi_domain::job::FailureCode::Unsupported, detail));
     }
-    if let Some(fields) = told.as_object_mut() {
-        fields.insert("per_frame".to_owned(), each.collect());
+    if let Some(fields) = result.as_object_mut() {
+        fields.insert("per_frame".to_owned(), values.collect());
     }
     Ok(())
 }
@@ -40,8 +41,9 @@ pub(super) fn each_frame(
 pub(super) struct Comparison {
     metric: Metric,
     per_frame: bool,
-    /// The largest value of a sample.
+    /// The maximum value of a sample.
     peak: f64,
+    /// Values of each frame: all planes, then Y, U and V.
     frames: Vec<[f64; 4]>,
 }
 
@@ -59,11 +61,11 @@ impl Comparison {
         }
     }
 
-    fn figure(&self, value: f64, peak: f64) -> Value {
+    fn value(&self, value: f64, peak: f64) -> Value {
         if self.metric != Metric::Psnr {
             return json!(rounded(value));
         }
-        // Equal pictures have no noise; JSON has no infinity.
+        // Equal frames have an infinite PSNR, which JSON cannot represent.
         if value <= 0.0 {
             Value::Null
         } else {
@@ -73,59 +75,62 @@ impl Comparison {
 }
 
 impl Findings for Comparison {
-    fn see(&mut self, frame: &frame::Frame, _: f64) {
-        let found = self.keys().map(|key| number(frame, key));
-        if let [Some(all), y, u, v] = found {
+    fn record(&mut self, frame: &frame::Frame, _: f64) {
+        let values = self.keys().map(|key| metadata_number(frame, key));
+        if let [Some(all), y, u, v] = values {
             self.frames.push([all, y.unwrap_or(all), u.unwrap_or(all), v.unwrap_or(all)]);
         }
     }
 
-    fn tell(&self, _: Option<f64>) -> Result<Value, MediaError> {
+    fn result(&self, _: Option<f64>) -> Result<Value, MediaError> {
         if self.frames.is_empty() {
-            return Err(MediaError::input("no two pictures could be compared"));
+            return Err(MediaError::input("no frames could be compared"));
         }
         let mean =
-            |place: usize| mean(self.frames.iter().filter_map(|frame| frame.get(place).copied()));
+            |plane: usize| mean(self.frames.iter().filter_map(|frame| frame.get(plane).copied()));
         let peak = self.peak;
         let worst = self.frames.iter().map(|[all, ..]| *all);
         let worst = match self.metric {
             Metric::Psnr => worst.fold(0.0, f64::max),
             _ => worst.fold(1.0, f64::min),
         };
-        let mut told = json!({
+        let mut result = json!({
             "frames": self.frames.len(),
-            "mean": self.figure(mean(0), peak),
-            "y": self.figure(mean(1), peak),
-            "u": self.figure(mean(2), peak),
-            "v": self.figure(mean(3), peak),
-            "min": self.figure(worst, peak),
+            "mean": self.value(mean(0), peak),
+            "y": self.value(mean(1), peak),
+            "u": self.value(mean(2), peak),
+            "v": self.value(mean(3), peak),
+            "min": self.value(worst, peak),
         });
         if self.per_frame {
-            each_frame(&mut told, self.frames.iter().map(|[all, ..]| self.figure(*all, peak)))?;
+            add_per_frame(&mut result, self.frames.iter().map(|[all, ..]| self.value(*all, peak)))?;
         }
-        Ok(told)
+        Ok(result)
     }
 }
 
-/// EBU R128.
+/// Loudness by EBU R128.
 #[derive(Default)]
 pub(super) struct Loudness {
+    /// The newest values: integrated loudness (LUFS), range (LU), true peak (dBTP).
     last: Option<(f64, f64, f64)>,
 }
 
 impl Findings for Loudness {
-    fn see(&mut self, frame: &frame::Frame, _: f64) {
-        let peaks = (0..8).filter_map(|n| number(frame, &format!("lavfi.r128.true_peaks_ch{n}")));
+    fn record(&mut self, frame: &frame::Frame, _: f64) {
+        let peaks =
+            (0..8).filter_map(|n| metadata_number(frame, &format!("lavfi.r128.true_peaks_ch{n}")));
         let peak = peaks.fold(0.0_f64, f64::max);
-        let told = (number(frame, "lavfi.r128.I"), number(frame, "lavfi.r128.LRA"));
-        if let (Some(integrated), Some(range)) = told {
+        let values =
+            (metadata_number(frame, "lavfi.r128.I"), metadata_number(frame, "lavfi.r128.LRA"));
+        if let (Some(integrated), Some(range)) = values {
             self.last = Some((integrated, range, 20.0 * peak.max(1e-9).log10()));
         }
     }
 
-    fn tell(&self, _: Option<f64>) -> Result<Value, MediaError> {
+    fn result(&self, _: Option<f64>) -> Result<Value, MediaError> {
         let (integrated, range, peak) =
-            self.last.ok_or_else(|| MediaError::input("the sound is too short to be measured"))?;
+            self.last.ok_or_else(|| MediaError::input("the audio is too short to be measured"))?;
         Ok(json!({
             "integrated_lufs": rounded(integrated),
             "range_lu": rounded(range),
@@ -134,20 +139,21 @@ impl Findings for Loudness {
     }
 }
 
-/// Cuts from one shot to another.
+/// Scene cuts.
 #[derive(Default)]
 pub(super) struct Scenes {
+    /// Time in seconds, and score, of each cut.
     cuts: Vec<(f64, f64)>,
 }
 
 impl Findings for Scenes {
-    fn see(&mut self, frame: &frame::Frame, at: f64) {
-        if number(frame, "lavfi.scd.time").is_some() {
-            self.cuts.push((at, number(frame, "lavfi.scd.score").unwrap_or(0.0)));
+    fn record(&mut self, frame: &frame::Frame, at: f64) {
+        if metadata_number(frame, "lavfi.scd.time").is_some() {
+            self.cuts.push((at, metadata_number(frame, "lavfi.scd.score").unwrap_or(0.0)));
         }
     }
 
-    fn tell(&self, _: Option<f64>) -> Result<Value, MediaError> {
+    fn result(&self, _: Option<f64>) -> Result<Value, MediaError> {
         let cuts = self.cuts.iter();
         Ok(json!(
             cuts.map(|(time, score)| json!({ "time": time, "score": score })).collect::<Vec<_>>()
@@ -155,10 +161,11 @@ impl Findings for Scenes {
     }
 }
 
-/// Stretches of black or silence.
+/// Intervals of black or silence.
 pub(super) struct Intervals {
     start_key: String,
     end_key: String,
+    /// Start and end, in seconds; no end if the interval is still open.
     found: Vec<(f64, Option<f64>)>,
 }
 
@@ -170,21 +177,21 @@ impl Intervals {
 }
 
 impl Findings for Intervals {
-    fn see(&mut self, frame: &frame::Frame, _: f64) {
-        if let Some(end) = number(frame, &self.end_key)
+    fn record(&mut self, frame: &frame::Frame, _: f64) {
+        if let Some(end) = metadata_number(frame, &self.end_key)
             && let Some((_, open)) = self.found.last_mut()
         {
             *open = open.or(Some(end));
         }
-        if let Some(start) = number(frame, &self.start_key)
+        if let Some(start) = metadata_number(frame, &self.start_key)
             && self.found.last().is_none_or(|(last, _)| (*last - start).abs() > 1e-6)
         {
             self.found.push((start.max(0.0), None));
         }
     }
 
-    fn tell(&self, duration: Option<f64>) -> Result<Value, MediaError> {
-        // What lasts until the end is not ended by any frame.
+    fn result(&self, duration: Option<f64>) -> Result<Value, MediaError> {
+        // An interval that lasts until the end has no frame that ends it.
         let each = self.found.iter().map(|(start, end)| {
             json!({ "start": rounded(*start), "end": end.or(duration).map(rounded) })
         });
@@ -192,7 +199,7 @@ impl Findings for Intervals {
     }
 }
 
-/// ITU-T P.910: detail within pictures, and change between them.
+/// Spatial and temporal information by ITU-T P.910.
 #[derive(Default)]
 pub(super) struct Complexity {
     spatial: Vec<f64>,
@@ -200,17 +207,17 @@ pub(super) struct Complexity {
 }
 
 impl Findings for Complexity {
-    fn see(&mut self, frame: &frame::Frame, _: f64) {
-        self.spatial.extend(number(frame, "lavfi.siti.si"));
-        self.temporal.extend(number(frame, "lavfi.siti.ti"));
+    fn record(&mut self, frame: &frame::Frame, _: f64) {
+        self.spatial.extend(metadata_number(frame, "lavfi.siti.si"));
+        self.temporal.extend(metadata_number(frame, "lavfi.siti.ti"));
     }
 
-    fn tell(&self, _: Option<f64>) -> Result<Value, MediaError> {
+    fn result(&self, _: Option<f64>) -> Result<Value, MediaError> {
         let mean = |all: &[f64]| rounded(mean(all.iter().copied()));
-        let most = |all: &[f64]| rounded(all.iter().copied().fold(0.0, f64::max));
+        let max = |all: &[f64]| rounded(all.iter().copied().fold(0.0, f64::max));
         Ok(json!({
-            "spatial": { "mean": mean(&self.spatial), "max": most(&self.spatial) },
-            "temporal": { "mean": mean(&self.temporal), "max": most(&self.temporal) },
+            "spatial": { "mean": mean(&self.spatial), "max": max(&self.spatial) },
+            "temporal": { "mean": mean(&self.temporal), "max": max(&self.temporal) },
         }))
     }
 }

@@ -1,4 +1,4 @@
-//! Metrics that look at one film alone: FFmpeg's filters write what they find on the frames.
+//! Metrics of a single input: FFmpeg's filters add their results to the metadata of the frames.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,34 +9,38 @@ use serde_json::{Map, Value};
 use super::findings::{Complexity, Findings, Intervals, Loudness, Scenes};
 use crate::{
     MediaError,
-    engine::{MICROS, convert::seconds, filtergraph::Fed, flow::Flow, progress::ProgressReporter},
+    engine::{
+        MICROS, convert::seconds, filtergraph::GraphInput, flow::Flow, progress::ProgressReporter,
+    },
     heartbeat::Heartbeat,
 };
 
-/// What is being found out while a flow runs.
+/// The findings that are collected while a flow runs.
 #[derive(Default)]
-pub(in crate::engine) struct Observed(Vec<(Metric, Shared)>);
+pub(in crate::engine) struct Observed(Vec<(Metric, SharedFindings)>);
 
-/// Lets the metrics of `wanted` that need no other film see the input's frames as they pass.
+/// Adds observers to the flow for those metrics of `requested` that need no reference.
 pub(in crate::engine) fn observe<'env>(
     flow: &mut Flow<'env>,
-    own: &MediaFacts,
-    wanted: &[Metric],
+    primary: &MediaFacts,
+    requested: &[Metric],
     heartbeat: &'env Heartbeat<'env>,
     reporter: Option<&'env ProgressReporter<'env>>,
 ) -> Result<Observed, MediaError> {
     let mut observed = Observed::default();
-    for picture in [true, false] {
-        let filters = alone(wanted, picture);
-        let source = if picture { own.video().map(|v| v.0) } else { own.audio().map(|a| a.0) };
+    for is_video in [true, false] {
+        let filters = single_input_filters(requested, is_video);
+        let source =
+            if is_video { primary.video().map(|v| v.0) } else { primary.audio().map(|a| a.0) };
         let Some(source) = source.filter(|_| !filters.is_empty()) else { continue };
         let source = Source { input: 0, stream: source.index };
         let mut chain: Vec<&str> = filters.iter().map(|(_, filter)| *filter).collect();
-        if picture {
+        if is_video {
             chain.insert(0, "format=yuv420p");
         }
-        let script = (format!("[in0]{}[out]", chain.join(",")), vec![Fed::Stream(source)]);
-        let watching = filters.iter().map(|(metric, _)| {
+        let filtergraph =
+            (format!("[in0]{}[out]", chain.join(",")), vec![GraphInput::Stream(source)]);
+        let collectors = filters.iter().map(|(metric, _)| {
             let findings: Box<dyn Findings> = match metric {
                 Metric::Scenes => Box::<Scenes>::default(),
                 Metric::Black => Box::new(Intervals::new("lavfi.black")),
@@ -46,15 +50,15 @@ pub(in crate::engine) fn observe<'env>(
             };
             observed.add(*metric, findings)
         });
-        let watching: Vec<Shared> = watching.collect();
-        watch(flow, script, watching, heartbeat, reporter)?;
+        let collectors: Vec<SharedFindings> = collectors.collect();
+        add_observer(flow, filtergraph, collectors, heartbeat, reporter)?;
     }
     Ok(observed)
 }
 
 impl Observed {
-    pub(super) fn add(&mut self, metric: Metric, findings: Box<dyn Findings>) -> Shared {
-        let shared: Shared = Arc::new(Mutex::new(findings));
+    pub(super) fn add(&mut self, metric: Metric, findings: Box<dyn Findings>) -> SharedFindings {
+        let shared: SharedFindings = Arc::new(Mutex::new(findings));
         self.0.push((metric, Arc::clone(&shared)));
         shared
     }
@@ -63,22 +67,23 @@ impl Observed {
         self.0.is_empty()
     }
 
-    /// The findings of a film that lasts `duration`, by their metrics' names.
-    pub(in crate::engine) fn tell(
+    /// Adds the results to `result`, by the names of their metrics; `duration` is that of the
+    /// input.
+    pub(in crate::engine) fn insert_results(
         self,
         duration: Option<Micros>,
         result: &mut Map<String, Value>,
     ) -> Result<(), MediaError> {
         for (metric, findings) in self.0 {
             let findings = findings.lock().unwrap_or_else(PoisonError::into_inner);
-            result.insert(metric.as_str().to_owned(), findings.tell(duration.map(seconds))?);
+            result.insert(metric.as_str().to_owned(), findings.result(duration.map(seconds))?);
         }
         Ok(())
     }
 }
 
-/// The filters of the metrics that look at the input alone.
-fn alone(metrics: &[Metric], picture: bool) -> Vec<(Metric, &'static str)> {
+/// The filters of the metrics that need no reference, for video or for audio.
+fn single_input_filters(metrics: &[Metric], is_video: bool) -> Vec<(Metric, &'static str)> {
     let filter = |metric: &Metric| match metric {
         Metric::Scenes => Some("scdet=threshold=10"),
         Metric::Black => Some("blackdetect=d=0.1:pix_th=0.10"),
@@ -87,33 +92,33 @@ fn alone(metrics: &[Metric], picture: bool) -> Vec<(Metric, &'static str)> {
         Metric::Silence => Some("silencedetect=n=-60dB:d=0.5"),
         Metric::Vmaf | Metric::Psnr | Metric::Ssim | Metric::Bitrate | Metric::Keyframes => None,
     };
-    let wanted = metrics.iter().filter(|metric| metric.of_picture() == picture);
-    wanted.filter_map(|metric| Some((*metric, filter(metric)?))).collect()
+    let selected = metrics.iter().filter(|metric| metric.needs_video() == is_video);
+    selected.filter_map(|metric| Some((*metric, filter(metric)?))).collect()
 }
 
-pub(super) type Shared = Arc<Mutex<Box<dyn Findings>>>;
+pub(super) type SharedFindings = Arc<Mutex<Box<dyn Findings>>>;
 
-/// Puts a graph into the flow whose frames are seen by `watching`.
-pub(super) fn watch<'env>(
+/// Adds a stage that runs a filter graph and passes its frames to `collectors`.
+pub(super) fn add_observer<'env>(
     flow: &mut Flow<'env>,
-    script: (String, Vec<Fed>),
-    watching: Vec<Shared>,
+    filtergraph: (String, Vec<GraphInput>),
+    collectors: Vec<SharedFindings>,
     heartbeat: &'env Heartbeat<'env>,
     reporter: Option<&'env ProgressReporter<'env>>,
 ) -> Result<(), MediaError> {
-    let mut filtering = flow.filter(script, None)?;
-    let (time_base, ..) = filtering.outcome()?;
-    flow.stage(move || {
+    let mut filtering = flow.filter(filtergraph, None)?;
+    let (time_base, ..) = filtering.output_timing()?;
+    flow.add_stage(move || {
         while let Some(frame) = filtering.next(heartbeat)? {
             let at =
                 u64::try_from(frame.pts().unwrap_or(0).rescale(time_base, MICROS)).unwrap_or(0);
             if let Some(reporter) = reporter {
                 reporter.frame();
-                reporter.reach(at);
+                reporter.set_position(at);
             }
-            for findings in &watching {
+            for findings in &collectors {
                 let mut findings = findings.lock().unwrap_or_else(PoisonError::into_inner);
-                findings.see(&frame, seconds(at));
+                findings.record(&frame, seconds(at));
             }
         }
         Ok(())

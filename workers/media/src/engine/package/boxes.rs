@@ -1,6 +1,6 @@
-//! The few ISO boxes that we look into.
+//! Parses the few ISO BMFF boxes (ISO/IEC 14496-12) that are needed.
 
-/// Each box's kind, and its bytes with the header; stops at what is no box.
+/// The type of each box, and its bytes including the header; stops at invalid data.
 pub(super) fn boxes(mut bytes: &[u8]) -> Vec<([u8; 4], &[u8])> {
     let mut found = Vec::new();
     while let Some((size, kind)) = header(bytes) {
@@ -21,7 +21,7 @@ fn number(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }
 
-/// Splits what a muxer wrote at its beginning: the initialization, and the first segment.
+/// The end of the `moov` box, where the initialization segment ends; false if there is none.
 pub(super) fn split_at_moov(bytes: &[u8]) -> (usize, bool) {
     let mut at = 0_usize;
     for (kind, one) in boxes(bytes) {
@@ -33,8 +33,8 @@ pub(super) fn split_at_moov(bytes: &[u8]) -> (usize, bool) {
     (0, false)
 }
 
-/// Bytes from a segment's beginning to the end of its first sample: what a player needs to show
-/// the keyframe alone.
+/// The number of bytes from the start of a segment to the end of its first sample: what a player
+/// needs to show only the keyframe.
 pub(super) fn first_sample_end(segment: &[u8]) -> Option<u64> {
     let mut before = 0_usize;
     let mut first = None;
@@ -52,28 +52,30 @@ pub(super) fn first_sample_end(segment: &[u8]) -> Option<u64> {
     None
 }
 
-fn inside(bytes: &[u8], kind: [u8; 4]) -> Option<&[u8]> {
+/// The first child box of a type.
+fn child(bytes: &[u8], kind: [u8; 4]) -> Option<&[u8]> {
     boxes(bytes.get(8..)?).into_iter().find(|(found, _)| *found == kind).map(|(_, one)| one)
 }
 
-/// The first sample's size, as its run or its header's default says.
+/// The size of the first sample: from its `trun` box, or the default in the `tfhd` box.
 fn first_sample_size(moof: &[u8]) -> Option<u32> {
-    let traf = inside(moof, *b"traf")?;
-    let trun = inside(traf, *b"trun")?;
+    let traf = child(moof, *b"traf")?;
+    let trun = child(traf, *b"trun")?;
     let flags = number(trun, 8)? & 0x00ff_ffff;
-    // Version and flags, count; then what the flags announce, before the samples.
+    // Size, type, version and flags, and the count; then the fields before the samples, by the
+    // flags.
     let mut at = 16_usize;
-    for announced in [0x1, 0x4] {
-        at = at.checked_add(if flags & announced != 0 { 4 } else { 0 })?;
+    for flag in [0x1, 0x4] {
+        at = at.checked_add(if flags & flag != 0 { 4 } else { 0 })?;
     }
     if flags & 0x200 != 0 {
         return number(trun, at.checked_add(if flags & 0x100 != 0 { 4 } else { 0 })?);
     }
-    let tfhd = inside(traf, *b"tfhd")?;
+    let tfhd = child(traf, *b"tfhd")?;
     let flags = number(tfhd, 8)? & 0x00ff_ffff;
     let mut at = 16_usize;
-    for (announced, size) in [(0x1, 8), (0x2, 4), (0x8, 4)] {
-        at = at.checked_add(if flags & announced != 0 { size } else { 0 })?;
+    for (flag, size) in [(0x1, 8), (0x2, 4), (0x8, 4)] {
+        at = at.checked_add(if flags & flag != 0 { size } else { 0 })?;
     }
     if flags & 0x10 != 0 { number(tfhd, at) } else { None }
 }
@@ -82,13 +84,13 @@ fn first_sample_size(moof: &[u8]) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn boxed(kind: [u8; 4], inside: &[u8]) -> Vec<u8> {
-        let size = u32::try_from(inside.len() + 8).unwrap();
-        [&size.to_be_bytes()[..], &kind, inside].concat()
+    fn boxed(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
+        let size = u32::try_from(content.len() + 8).unwrap();
+        [&size.to_be_bytes()[..], &kind, content].concat()
     }
 
     #[test]
-    fn the_first_sample_ends_where_its_run_says() {
+    fn the_first_sample_size_is_read_from_the_trun_box() {
         let trun = boxed(*b"trun", &[0, 0, 2, 1, 0, 0, 0, 2, 0, 0, 0, 9, 0, 0, 0, 77, 0, 0, 0, 5]);
         let moof = boxed(*b"moof", &boxed(*b"traf", &trun));
         let segment = [moof.clone(), boxed(*b"mdat", &[0; 82])].concat();
@@ -96,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_box_ends_the_walk() {
+    fn parsing_stops_at_invalid_data() {
         assert!(boxes(&[0, 0, 0, 3, b'a', b'b', b'c', b'd']).is_empty());
         assert!(boxes(b"short").is_empty());
         assert_eq!(first_sample_end(&[]), None);

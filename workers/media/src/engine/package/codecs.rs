@@ -1,4 +1,4 @@
-//! RFC 6381 names of what is in a stream, from its parameter sets.
+//! Codec strings by RFC 6381, from the parameter sets of a stream.
 
 use std::fmt::Write as _;
 
@@ -9,18 +9,19 @@ pub(in crate::engine) const fn aac() -> &'static str {
     "mp4a.40.2"
 }
 
-/// A picture's name, from what its encoder put before the first packet.
+/// The codec string of a video, from the header (extradata) of its encoder.
 pub(in crate::engine) fn video(codec: VideoCodec, header: &[u8]) -> Option<String> {
     match codec {
         VideoCodec::H264 => {
-            let set =
-                units(header).into_iter().find(|unit| unit.first().map(|b| b & 0x1f) == Some(7));
+            let set = nal_units(header)
+                .into_iter()
+                .find(|unit| unit.first().map(|b| b & 0x1f) == Some(7));
             let set = set?;
-            let (profile, limits, level) = (set.get(1)?, set.get(2)?, set.get(3)?);
-            Some(format!("avc1.{profile:02x}{limits:02x}{level:02x}"))
+            let (profile, constraints, level) = (set.get(1)?, set.get(2)?, set.get(3)?);
+            Some(format!("avc1.{profile:02x}{constraints:02x}{level:02x}"))
         }
         VideoCodec::Hevc => {
-            let set = units(header);
+            let set = nal_units(header);
             let set = set.iter().find(|unit| unit.first().map(|b| b >> 1 & 0x3f) == Some(33))?;
             hevc(&unescaped(set))
         }
@@ -28,11 +29,11 @@ pub(in crate::engine) fn video(codec: VideoCodec, header: &[u8]) -> Option<Strin
     }
 }
 
-/// The units between start codes.
-fn units(bytes: &[u8]) -> Vec<&[u8]> {
+/// The NAL units between start codes.
+fn nal_units(bytes: &[u8]) -> Vec<&[u8]> {
     let mut starts = Vec::new();
-    for (at, three) in bytes.windows(3).enumerate() {
-        if three == [0, 0, 1] {
+    for (at, code) in bytes.windows(3).enumerate() {
+        if code == [0, 0, 1] {
             starts.push(at);
         }
     }
@@ -41,7 +42,7 @@ fn units(bytes: &[u8]) -> Vec<&[u8]> {
     starts.iter().zip(ends).filter_map(unit).collect()
 }
 
-/// Without the bytes that keep start codes out.
+/// Removes the emulation prevention bytes.
 fn unescaped(bytes: &[u8]) -> Vec<u8> {
     let mut out: Vec<u8> = Vec::with_capacity(bytes.len());
     for byte in bytes {
@@ -53,7 +54,8 @@ fn unescaped(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Two bytes of header, one of identifiers, then profile, tier and level.
+/// The codec string from a sequence parameter set: two bytes of header, one of identifiers, then
+/// profile, tier and level.
 fn hevc(set: &[u8]) -> Option<String> {
     let first = *set.get(3)?;
     let (space, tier, profile) = (first >> 6, first >> 5 & 1, first & 0x1f);
@@ -80,14 +82,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h264_is_named_by_its_first_three_bytes() {
+    fn h264_codec_string_has_profile_constraints_and_level() {
         let header = [0, 0, 0, 1, 0x67, 0x64, 0x00, 0x1f, 0xac, 0, 0, 1, 0x68, 0xeb];
         assert_eq!(video(VideoCodec::H264, &header).unwrap(), "avc1.64001f");
         assert_eq!(video(VideoCodec::H264, &[0, 0, 1, 0x68]), None);
     }
 
     #[test]
-    fn hevc_is_named_by_profile_tier_and_level() {
+    fn hevc_codec_string_has_profile_tier_and_level() {
         let set = [0x42, 0x01, 0x01, 0x01, 0x60, 0, 0, 3, 0, 0x90, 0, 0, 3, 0, 0, 3, 0, 0x5d, 0xa0];
         let header = [&[0, 0, 0, 1][..], &set].concat();
         assert_eq!(video(VideoCodec::Hevc, &header).unwrap(), "hvc1.1.6.L93.90");

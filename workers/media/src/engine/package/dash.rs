@@ -1,21 +1,21 @@
-//! An ISO/IEC 23009-1 manifest.
+//! DASH manifests (ISO/IEC 23009-1).
 
 use std::fmt::Write as _;
 
 use ffapi_domain::media::Hdr;
 
-use super::{Captioned, Packaged, PackagedKind};
+use super::{CaptionTrack, Packaged, PackagedKind};
 
-/// The manifest over everything.
-pub(in crate::engine) fn manifest(streams: &[Packaged], captions: &[Captioned]) -> String {
-    let lasts = streams.iter().map(Packaged::lasts).fold(0.0, f64::max);
+/// The manifest of all streams and captions.
+pub(in crate::engine) fn manifest(streams: &[Packaged], captions: &[CaptionTrack]) -> String {
+    let duration = streams.iter().map(Packaged::duration).fold(0.0, f64::max);
     let longest = streams.iter().flat_map(|stream| &stream.segments);
     let longest = longest.map(|segment| segment.duration).fold(0.0, f64::max);
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
          <MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" \
          profiles=\"urn:mpeg:dash:profile:isoff-live:2011\" type=\"static\" \
-         mediaPresentationDuration=\"PT{lasts:.3}S\" minBufferTime=\"PT{:.1}S\">\n\
+         mediaPresentationDuration=\"PT{duration:.3}S\" minBufferTime=\"PT{:.1}S\">\n\
          \x20 <Period id=\"0\" start=\"PT0S\">\n",
         longest.max(1.0)
     );
@@ -28,19 +28,19 @@ pub(in crate::engine) fn manifest(streams: &[Packaged], captions: &[Captioned]) 
             "contentType=\"video\" segmentAlignment=\"true\" startWithSAP=\"1\"",
         );
         for stream in video {
-            represent(&mut text, stream);
+            write_representation(&mut text, stream);
         }
         text.push_str("    </AdaptationSet>\n");
     }
     for stream in streams {
         let PackagedKind::Audio { language, .. } = &stream.kind else { continue };
-        let language = language.as_ref().map(|word| format!(" lang=\"{word}\""));
+        let language = language.as_ref().map(|tag| format!(" lang=\"{tag}\""));
         let attributes = format!(
             "contentType=\"audio\" segmentAlignment=\"true\" startWithSAP=\"1\"{}",
             language.unwrap_or_default()
         );
         open(&mut text, &mut sets, &attributes);
-        represent(&mut text, stream);
+        write_representation(&mut text, stream);
         text.push_str("    </AdaptationSet>\n");
     }
     for caption in captions {
@@ -66,23 +66,23 @@ fn open(text: &mut String, sets: &mut u32, attributes: &str) {
     *sets = sets.saturating_add(1);
 }
 
-/// What a player needs to know to show a high dynamic range: the curve, by its number in ISO/IEC 23091-2.
+/// The colour properties of an HDR stream, by their code points in ISO/IEC 23091-2.
 fn transfer(hdr: Hdr) -> String {
     let curve = match hdr {
         Hdr::Pq => 16,
         Hdr::Hlg => 18,
     };
     [("ColourPrimaries", 9), ("TransferCharacteristics", curve), ("MatrixCoefficients", 9)]
-        .map(|(what, number)| {
+        .map(|(name, number)| {
             format!(
-                "        <SupplementalProperty schemeIdUri=\"urn:mpeg:mpegB:cicp:{what}\" \
+                "        <SupplementalProperty schemeIdUri=\"urn:mpeg:mpegB:cicp:{name}\" \
                  value=\"{number}\"/>\n"
             )
         })
         .concat()
 }
 
-fn represent(text: &mut String, stream: &Packaged) {
+fn write_representation(text: &mut String, stream: &Packaged) {
     let (kind, details, more) = match &stream.kind {
         PackagedKind::Video { width, height, rate, hdr } => (
             "video/mp4",
@@ -111,9 +111,9 @@ fn represent(text: &mut String, stream: &Packaged) {
     );
     let mut at = 0_u64;
     for segment in &stream.segments {
-        let lasts = micros(segment.duration);
-        let _ = writeln!(text, "            <S t=\"{at}\" d=\"{lasts}\"/>");
-        at = at.saturating_add(lasts);
+        let duration = micros(segment.duration);
+        let _ = writeln!(text, "            <S t=\"{at}\" d=\"{duration}\"/>");
+        at = at.saturating_add(duration);
     }
     text.push_str(
         "          </SegmentTimeline>\n        </SegmentTemplate>\n      </Representation>\n",
@@ -129,7 +129,7 @@ fn micros(seconds: f64) -> u64 {
     (seconds * 1e6).round() as u64
 }
 
-/// A frame rate as DASH writes it.
+/// A frame rate as DASH states it: an integer, or a fraction over 1001.
 fn fraction(rate: f64) -> String {
     if (rate - rate.round()).abs() < 1e-6 {
         format!("{rate:.0}")

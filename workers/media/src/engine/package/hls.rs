@@ -1,15 +1,15 @@
-//! RFC 8216 playlists.
+//! HLS playlists (RFC 8216).
 
 use std::fmt::Write as _;
 
 use ffapi_domain::media::Hdr;
 
-use super::{Captioned, Packaged, PackagedKind};
+use super::{CaptionTrack, Packaged, PackagedKind};
 
-/// The playlist of playlists.
+/// The master (multivariant) playlist.
 pub(in crate::engine) fn master(
     streams: &[Packaged],
-    captions: &[Captioned],
+    captions: &[CaptionTrack],
     iframes: bool,
 ) -> String {
     let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n\n");
@@ -17,7 +17,7 @@ pub(in crate::engine) fn master(
     let video: Vec<&Packaged> = streams.iter().filter(|stream| stream.is_video()).collect();
     for (number, stream) in audio.iter().enumerate() {
         let PackagedKind::Audio { language, name, channels, .. } = &stream.kind else { continue };
-        let language = language.as_ref().map(|word| format!("LANGUAGE=\"{word}\","));
+        let language = language.as_ref().map(|tag| format!("LANGUAGE=\"{tag}\","));
         let default = if number == 0 { "YES" } else { "NO" };
         let _ = writeln!(
             text,
@@ -35,7 +35,7 @@ pub(in crate::engine) fn master(
             caption.name, caption.language, caption.folder
         );
     }
-    let sound = audio.iter().max_by_key(|stream| stream.peak());
+    let peak_audio = audio.iter().max_by_key(|stream| stream.peak());
     let groups = format!(
         "{}{}",
         if audio.is_empty() || video.is_empty() { "" } else { ",AUDIO=\"audio\"" },
@@ -43,27 +43,27 @@ pub(in crate::engine) fn master(
     );
     let listed = if video.is_empty() { audio.iter().take(1).copied().collect() } else { video };
     for stream in listed {
-        let with = sound.filter(|_| stream.is_video());
-        let codecs = match with {
-            Some(sound) => format!("{},{}", stream.codecs, sound.codecs),
+        let paired = peak_audio.filter(|_| stream.is_video());
+        let codecs = match paired {
+            Some(audio) => format!("{},{}", stream.codecs, audio.codecs),
             None => stream.codecs.clone(),
         };
         let _ = writeln!(
             text,
             "\n#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{codecs}\"{}{groups}\n\
              {}/index.m3u8",
-            stream.peak().saturating_add(with.map_or(0, |sound| sound.peak())),
-            stream.average().saturating_add(with.map_or(0, |sound| sound.average())),
-            size(stream, true),
+            stream.peak().saturating_add(paired.map_or(0, |audio| audio.peak())),
+            stream.average().saturating_add(paired.map_or(0, |audio| audio.average())),
+            resolution(stream, true),
             stream.folder,
         );
         if iframes && stream.is_video() {
             let _ = writeln!(
                 text,
                 "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},CODECS=\"{}\"{},URI=\"{}/iframes.m3u8\"",
-                key_peak(stream),
+                keyframe_peak(stream),
                 stream.codecs,
-                size(stream, false),
+                resolution(stream, false),
                 stream.folder,
             );
         }
@@ -71,12 +71,14 @@ pub(in crate::engine) fn master(
     text
 }
 
-fn size(stream: &Packaged, rated: bool) -> String {
+/// The attributes of a video: resolution, frame rate if `with_rate`, and dynamic range.
+fn resolution(stream: &Packaged, with_rate: bool) -> String {
     let PackagedKind::Video { width, height, rate, hdr } = stream.kind else {
         return String::new();
     };
-    let rate = if rated && rate > 0.0 { format!(",FRAME-RATE={rate:.3}") } else { String::new() };
-    // Without a word a player takes it for one of standard range.
+    let rate =
+        if with_rate && rate > 0.0 { format!(",FRAME-RATE={rate:.3}") } else { String::new() };
+    // The default is standard dynamic range.
     let range = match hdr {
         None => "",
         Some(Hdr::Pq) => ",VIDEO-RANGE=PQ",
@@ -85,8 +87,9 @@ fn size(stream: &Packaged, rated: bool) -> String {
     format!(",RESOLUTION={width}x{height}{rate}{range}")
 }
 
-fn key_peak(stream: &Packaged) -> u64 {
-    stream.peak_of(|segment| segment.key.unwrap_or(0))
+/// The peak bitrate of the keyframes only.
+fn keyframe_peak(stream: &Packaged) -> u64 {
+    stream.peak_of(|segment| segment.keyframe_size.unwrap_or(0))
 }
 
 fn head(stream: &Packaged) -> String {
@@ -102,11 +105,11 @@ fn map(stream: &Packaged) -> &'static str {
     if stream.extension == "m4s" { "#EXT-X-MAP:URI=\"init.mp4\"\n" } else { "" }
 }
 
-/// One stream's segments.
+/// The media playlist of a stream.
 pub(in crate::engine) fn media(stream: &Packaged, encrypted: bool) -> String {
     let mut text = head(stream);
     text.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
-    // What stands before the key is in the clear.
+    // What is listed before the key is not encrypted.
     text.push_str(map(stream));
     if encrypted {
         text.push_str("#EXT-X-KEY:METHOD=AES-128,URI=\"../key.bin\"\n");
@@ -118,16 +121,16 @@ pub(in crate::engine) fn media(stream: &Packaged, encrypted: bool) -> String {
     text
 }
 
-/// One stream's keyframes, for looking through it fast.
+/// The I-frame playlist of a stream, for fast forward and seeking previews.
 pub(in crate::engine) fn iframes(stream: &Packaged) -> String {
     let mut text = head(stream);
     text.push_str("#EXT-X-I-FRAMES-ONLY\n");
     text.push_str(map(stream));
     for (number, segment) in stream.segments.iter().enumerate() {
-        let Some(key) = segment.key else { continue };
+        let Some(size) = segment.keyframe_size else { continue };
         let _ = writeln!(
             text,
-            "#EXTINF:{:.6},\n#EXT-X-BYTERANGE:{key}@0\n{}",
+            "#EXTINF:{:.6},\n#EXT-X-BYTERANGE:{size}@0\n{}",
             segment.duration,
             stream.file(number)
         );
@@ -136,7 +139,7 @@ pub(in crate::engine) fn iframes(stream: &Packaged) -> String {
     text
 }
 
-/// A text's only segment.
+/// The media playlist of a caption track, which has a single segment.
 pub(in crate::engine) fn captions_playlist(duration: f64) -> String {
     format!(
         "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:0\n\

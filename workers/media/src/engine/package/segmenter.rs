@@ -16,57 +16,60 @@ use crate::{
     ffi::MemoryOutput,
 };
 
-/// One file of a stream.
+/// A segment of a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::engine) struct Segment {
-    /// Seconds.
+    /// In seconds.
     pub(in crate::engine) duration: f64,
-    /// Bytes.
+    /// Size of the file in bytes.
     pub(in crate::engine) size: u64,
-    /// Bytes from its beginning to the end of its keyframe, if it begins with one.
-    pub(in crate::engine) key: Option<u64>,
+    /// Bytes from its start to the end of its keyframe, if it begins with one.
+    pub(in crate::engine) keyframe_size: Option<u64>,
 }
 
+/// Bits per second.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
-    reason = "rates are told, not counted"
+    reason = "rates are shown, not counted"
 )]
-pub(super) fn rate(bits: u64, seconds: f64) -> u64 {
+pub(super) fn bitrate(bits: u64, seconds: f64) -> u64 {
     (bits as f64 / seconds.max(0.001)).ceil() as u64
 }
 
-/// Where one segment ends and the next begins.
+/// Where segments end.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::engine) struct Cut {
-    /// Microseconds from one to the next.
-    pub(in crate::engine) every: i64,
-    /// True if a segment can only begin with a keyframe.
-    pub(in crate::engine) at_keys: bool,
+pub(in crate::engine) struct SegmentBoundaries {
+    /// Target duration of a segment, in microseconds.
+    pub(in crate::engine) interval: i64,
+    /// True if segments must begin with a keyframe.
+    pub(in crate::engine) at_keyframes: bool,
 }
 
-/// Cuts one stream into segments and writes them into its folder.
+/// Splits one stream into segments and writes them to its folder.
 pub(in crate::engine) struct Segmenter {
     output: MemoryOutput,
     format: SegmentFormat,
     folder: PathBuf,
-    /// What was written, in one file in the clear, to be read back; goes at the end.
-    whole: PathBuf,
+    /// All written data in one unencrypted file, for verification; the caller deletes it.
+    clear_copy: PathBuf,
     key: Option<[u8; 16]>,
-    cut: Cut,
+    boundaries: SegmentBoundaries,
+    /// Time base of the packets, and of the muxer.
     from: Rational,
     to: Rational,
-    /// How long a packet lasts that does not say it, in `from`.
-    usual: i64,
-    began: bool,
-    /// When the open segment begins, and the newest packet ends, in microseconds.
+    /// Duration of a packet that states none, in `from`.
+    default_duration: i64,
+    header_written: bool,
+    /// Start of the open segment, and end of the newest packet, in microseconds.
     start: Option<i64>,
     end: i64,
     pub(in crate::engine) segments: Vec<Segment>,
 }
 
-/// Transport streams cannot begin before 0, where the first packets of most codecs do.
+/// Added to timestamps in transport streams, in microseconds: they cannot be negative there, but
+/// those of the first packets of most codecs are.
 const TS_OFFSET: i64 = 1_000_000;
 
 impl Segmenter {
@@ -75,8 +78,8 @@ impl Segmenter {
         hevc: bool,
         (from, rate): (Rational, Option<Rational>),
         format: SegmentFormat,
-        (folder, whole): (&Path, &Path),
-        (cut, key): (Cut, Option<[u8; 16]>),
+        (folder, clear_copy): (&Path, &Path),
+        (boundaries, key): (SegmentBoundaries, Option<[u8; 16]>),
     ) -> Result<Self, MediaError> {
         let muxer = match format {
             SegmentFormat::Fmp4 => "mp4",
@@ -87,7 +90,7 @@ impl Segmenter {
             let mut stream = output.context.add_stream(codec::Id::None).map_err(mux::broken)?;
             stream.copy_parameters_from_context(encoder);
             if hevc {
-                ffi::set_tag(&mut stream.parameters_mut(), *b"hvc1");
+                ffi::set_codec_tag(&mut stream.parameters_mut(), *b"hvc1");
             }
             stream.set_time_base(from);
             if let Some(rate) = rate {
@@ -104,36 +107,36 @@ impl Segmenter {
             output,
             format,
             folder: folder.to_owned(),
-            whole: whole.to_owned(),
+            clear_copy: clear_copy.to_owned(),
             key,
-            cut,
+            boundaries,
             from,
             to,
-            usual: rate.map_or(0, |rate| 1.rescale(rate.invert(), from)),
-            began: false,
+            default_duration: rate.map_or(0, |rate| 1.rescale(rate.invert(), from)),
+            header_written: false,
             start: None,
             end: 0,
             segments: vec![],
         })
     }
 
-    /// Takes the next packet; one that begins a new segment ends the one before it.
-    pub(in crate::engine) fn take(&mut self, mut packet: Packet) -> Result<(), MediaError> {
+    /// Writes the next packet; ends the open segment first if the packet begins a new one.
+    pub(in crate::engine) fn write_packet(&mut self, mut packet: Packet) -> Result<(), MediaError> {
         let pts = packet.pts().unwrap_or(0).rescale(self.from, MICROS);
         let next = i64::try_from(self.segments.len()).unwrap_or(i64::MAX).saturating_add(1);
-        let due = next.saturating_mul(self.cut.every);
-        // A frame more or less is not worth a segment.
-        let slack = 1_000;
-        let may = !self.cut.at_keys || packet.is_key();
-        if self.start.is_some() && may && pts.saturating_add(slack) >= due {
+        let due = next.saturating_mul(self.boundaries.interval);
+        // Tolerates rounding of timestamps.
+        let tolerance = 1_000;
+        let can_split = !self.boundaries.at_keyframes || packet.is_key();
+        if self.start.is_some() && can_split && pts.saturating_add(tolerance) >= due {
             self.finish_segment(pts)?;
         }
         self.start = self.start.or(Some(pts.max(0)));
         if packet.duration() == 0 {
-            packet.set_duration(self.usual);
+            packet.set_duration(self.default_duration);
         }
-        let lasts = packet.duration().rescale(self.from, MICROS);
-        self.end = self.end.max(pts.saturating_add(lasts));
+        let duration = packet.duration().rescale(self.from, MICROS);
+        self.end = self.end.max(pts.saturating_add(duration));
         packet.rescale_ts(self.from, self.to);
         if self.format == SegmentFormat::Ts {
             let offset = TS_OFFSET.rescale(MICROS, self.to);
@@ -145,7 +148,7 @@ impl Segmenter {
         ffi::write_packet(&mut self.output.context, &mut packet).map_err(mux::broken)
     }
 
-    /// Ends the last segment.
+    /// Ends the last segment; returns all segments.
     pub(in crate::engine) fn finish(mut self) -> Result<Vec<Segment>, MediaError> {
         if self.start.is_some() {
             self.finish_segment(self.end)?;
@@ -155,58 +158,63 @@ impl Segmenter {
 
     fn finish_segment(&mut self, until: i64) -> Result<(), MediaError> {
         let mut bytes = self.output.take().map_err(mux::broken)?;
-        if self.format == SegmentFormat::Fmp4 && !self.began {
-            // The muxer gives its header first, and the packets when asked again.
+        if self.format == SegmentFormat::Fmp4 && !self.header_written {
+            // The muxer may output its header first, and the packets on the next flush.
             let (split, found) = boxes::split_at_moov(&bytes);
             if !found {
-                return Err(MediaError::internal("the segments", "have no header"));
+                return Err(MediaError::internal("the segments", "have no `moov` box"));
             }
             let rest = bytes.split_off(split);
-            self.write("init.mp4", &bytes, None)?;
+            self.write_file("init.mp4", &bytes, None)?;
             bytes = rest;
             if bytes.is_empty() {
                 bytes = self.output.take().map_err(mux::broken)?;
             }
         }
-        self.began = true;
+        self.header_written = true;
         let start = self.start.replace(until).unwrap_or(0);
         let number = self.segments.len();
         let extension = match self.format {
             SegmentFormat::Fmp4 => "m4s",
             SegmentFormat::Ts => "ts",
         };
-        let key = match self.format {
-            SegmentFormat::Fmp4 if self.cut.at_keys => boxes::first_sample_end(&bytes),
+        let keyframe_size = match self.format {
+            SegmentFormat::Fmp4 if self.boundaries.at_keyframes => boxes::first_sample_end(&bytes),
             _ => None,
         };
         let name = format!("{:05}.{extension}", number.saturating_add(1));
-        let size = self.write(&name, &bytes, Some(number))?;
-        let lasts = u64::try_from(until.saturating_sub(start)).unwrap_or(0);
-        let duration = crate::engine::convert::seconds(lasts);
-        self.segments.push(Segment { duration, size, key });
+        let size = self.write_file(&name, &bytes, Some(number))?;
+        let duration = u64::try_from(until.saturating_sub(start)).unwrap_or(0);
+        let duration = crate::engine::convert::seconds(duration);
+        self.segments.push(Segment { duration, size, keyframe_size });
         if self.format == SegmentFormat::Ts {
-            // Each segment says what is in it.
+            // Each segment repeats the program tables, so that it can be played alone.
             self.output.set("mpegts_flags", "+resend_headers").map_err(mux::broken)?;
         }
         Ok(())
     }
 
-    /// Writes a file, encrypted if it is a segment and there is a key; answers its size.
-    fn write(&self, name: &str, bytes: &[u8], number: Option<usize>) -> Result<u64, MediaError> {
-        let mut whole =
-            OpenOptions::new().create(true).append(true).open(&self.whole).map_err(failed)?;
-        whole.write_all(bytes).map_err(failed)?;
+    /// Writes a file, encrypted if it is a segment and there is a key; returns its size in bytes.
+    fn write_file(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        number: Option<usize>,
+    ) -> Result<u64, MediaError> {
+        let mut clear_copy =
+            OpenOptions::new().create(true).append(true).open(&self.clear_copy).map_err(failed)?;
+        clear_copy.write_all(bytes).map_err(failed)?;
         let path = self.folder.join(name);
         let (Some(key), Some(number)) = (self.key, number) else {
             fs::write(path, bytes).map_err(failed)?;
             return Ok(bytes.len() as u64);
         };
-        // The position in the playlist, as a player assumes it.
+        // The default IV in HLS: the sequence number of the segment.
         let iv = (number as u128).to_be_bytes();
         let cipher = cbc::Encryptor::<aes::Aes128>::new(&key.into(), &iv.into());
-        let hidden = cipher.encrypt_padded_vec::<Pkcs7>(bytes);
-        fs::write(path, &hidden).map_err(failed)?;
-        Ok(hidden.len() as u64)
+        let encrypted = cipher.encrypt_padded_vec::<Pkcs7>(bytes);
+        fs::write(path, &encrypted).map_err(failed)?;
+        Ok(encrypted.len() as u64)
     }
 }
 

@@ -6,41 +6,41 @@ use crate::{
     MediaError,
     engine::{
         TaskContext,
-        crf_sampling::{attempt, samples},
+        crf_sampling::{encode_samples, sample_windows},
     },
 };
 
-/// Bits a pixel that the quick encode takes of a usual film: a handful of camera films and cartoons
+/// Bits per pixel that the quick encode takes for an average video: a few recordings and cartoons
 /// take 0.20 to 0.45.
-const USUAL: f64 = 0.28;
+const AVERAGE_BITS_PER_PIXEL: f64 = 0.28;
 
-/// The bits that a film takes beside a usual one, found by a small and quick encode of samples;
-/// none where nothing is to be chosen by it.
+/// The bits that a video takes relative to an average one, estimated by a quick encode of samples
+/// at a low resolution; `None` if the request determines its renditions.
 pub(in crate::engine) fn complexity(
     request: &Stream,
     context: &TaskContext<'_>,
     facts: &[MediaFacts],
 ) -> Result<Option<f64>, MediaError> {
-    let own = crate::engine::own(facts)?;
-    let Some((stream, video)) = own.video().filter(|_| request.variants.is_empty()) else {
+    let primary = crate::engine::primary_facts(facts)?;
+    let Some((stream, video)) = primary.video().filter(|_| request.variants.is_empty()) else {
         return Ok(None);
     };
-    let plan = quick(Source { input: 0, stream: stream.index }, video);
+    let plan = quick_plan(Source { input: 0, stream: stream.index }, video);
     let pixels = f64::from(plan.width) * f64::from(plan.height);
-    let samples = samples(0, own.duration);
-    // Half of many: a ladder is no closer matter than that.
-    let some: Vec<_> = samples.iter().copied().step_by(1 + samples.len() / 4).collect();
-    let found = attempt(context, &plan, facts, &some, false)?;
-    if found.pictures == 0 {
+    let samples = sample_windows(0, primary.duration);
+    // Every second one of many: a ladder needs no more precision.
+    let selected: Vec<_> = samples.iter().copied().step_by(1 + samples.len() / 4).collect();
+    let stats = encode_samples(context, &plan, facts, &selected, false)?;
+    if stats.frames == 0 {
         return Ok(None);
     }
-    #[expect(clippy::cast_precision_loss, reason = "a few pictures")]
-    let each = found.bytes as f64 * 8.0 / found.pictures as f64 / pixels;
-    Ok(Some((each / USUAL * 100.0).round() / 100.0))
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    let bits_per_pixel = stats.bytes as f64 * 8.0 / stats.frames as f64 / pixels;
+    Ok(Some((bits_per_pixel / AVERAGE_BITS_PER_PIXEL * 100.0).round() / 100.0))
 }
 
-/// 360 lines at most, in constant quality.
-fn quick(source: Source, video: &VideoFacts) -> VideoPlan {
+/// A plan of at most 360 lines, at constant quality.
+fn quick_plan(source: Source, video: &VideoFacts) -> VideoPlan {
     let even = |side: u32| (side / 2 * 2).max(16);
     let high = video.height.min(360);
     let wide = u64::from(video.width) * u64::from(high) / u64::from(video.height.max(1));

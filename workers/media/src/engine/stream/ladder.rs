@@ -1,41 +1,43 @@
-//! What the renditions of a ladder are to each other.
+//! Relations between the renditions of a ladder.
 
 use ffapi_domain::media::{Rendition, VideoCodec};
 
-use crate::engine::quality::every_core;
+use crate::engine::quality::core_count;
 
-/// The part of the largest picture's area in which what moves can still be seen as it sees it.
-const SEEN_IN: u64 = 6;
+/// A rendition can lead the others if its area is at least the largest one divided by this: its
+/// motion is then similar.
+const MAX_LEADER_REDUCTION: u64 = 6;
 
-/// Where the largest one stands: the order is the caller's.
+/// The index of the largest rendition: they are in the order of the request.
 pub(super) fn largest(renditions: &[Rendition]) -> usize {
     let sizes = renditions.iter().map(area).enumerate().rev();
     sizes.max_by_key(|(_, area)| *area).map_or(0, |(at, _)| at)
 }
 
-/// Where the one stands that decides for all what kind each picture is: the smallest that sees
-/// enough looks ahead at the least cost. None where each decides for itself.
+/// The index of the rendition that decides the frame types for all: the smallest one that is large
+/// enough has the cheapest lookahead. `None` if each decides for itself.
 pub(super) fn leader(renditions: &[Rendition]) -> Option<usize> {
     let by_x264 =
         |one: &Rendition| one.video.codec == VideoCodec::H264 && one.video.placed.is_none();
     if !renditions.iter().all(by_x264) {
         return None;
     }
-    let enough = renditions.get(largest(renditions)).map_or(0, area) / SEEN_IN;
+    let min_area = renditions.get(largest(renditions)).map_or(0, area) / MAX_LEADER_REDUCTION;
     let sizes = renditions.iter().map(area).enumerate();
-    sizes.filter(|(_, area)| *area >= enough).min_by_key(|(_, area)| *area).map(|(at, _)| at)
+    sizes.filter(|(_, area)| *area >= min_area).min_by_key(|(_, area)| *area).map(|(at, _)| at)
 }
 
-/// Whether a rendition has one thread: with fewer cores than renditions that follow a leader, those
-/// but the largest keep them busy with one each.
-pub(super) fn is_of_one_thread(rendition: &Rendition, renditions: &[Rendition]) -> bool {
+/// True if the encoder of a rendition uses one thread: with a leader and fewer cores than
+/// renditions, all but the largest do, which keeps the cores busy.
+pub(super) fn is_single_threaded(rendition: &Rendition, renditions: &[Rendition]) -> bool {
     let largest = renditions.get(largest(renditions));
-    let few = usize::try_from(every_core()).is_ok_and(|cores| cores < renditions.len());
-    few && leader(renditions).is_some()
+    let few_cores = usize::try_from(core_count()).is_ok_and(|cores| cores < renditions.len());
+    few_cores
+        && leader(renditions).is_some()
         && largest.is_some_and(|largest| largest.name != rendition.name)
 }
 
-/// In pixels.
+/// The number of pixels of a frame.
 const fn area(rendition: &Rendition) -> u64 {
     rendition.video.width as u64 * rendition.video.height as u64
 }

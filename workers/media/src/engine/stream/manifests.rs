@@ -8,24 +8,24 @@ use crate::{
     cues::{self, Cues},
     engine::{
         TaskContext,
-        package::{self, Captioned, Packaged},
+        package::{self, CaptionTrack, Packaged},
     },
     open,
     protocol::MadeFile,
 };
 
-/// The folder of the n-th captions.
+/// The folder of the caption track `number`.
 pub(super) fn captions_folder(number: usize) -> String {
     format!("captions-{number}")
 }
 
-/// The texts, each as WebVTT for a player's clock.
+/// The caption tracks, each with its WebVTT text and the mapping of its timestamps.
 pub(super) fn captions(
     context: &TaskContext<'_>,
     request: &Stream,
     plan: &StreamPlan,
-) -> Result<Vec<(Captioned, String)>, MediaError> {
-    let mut made = Vec::new();
+) -> Result<Vec<(CaptionTrack, String)>, MediaError> {
+    let mut tracks = Vec::new();
     let all = plan.captions.iter().zip(&request.captions).enumerate();
     for (number, (planned, caption)) in all {
         let file = context.inputs.get(planned.source.input);
@@ -33,12 +33,12 @@ pub(super) fn captions(
             file.ok_or_else(|| MediaError::internal("the plan", "has no such input"))?;
         let cues = Cues::read(open::open(file, cues::role(&planned.source))?, &planned.source)?;
         let folder = captions_folder(number);
-        // In a transport stream everything is a second late.
-        let late = if request.segments == SegmentFormat::Ts { 90_000 } else { 0 };
-        let map = format!("WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:{late}\n");
+        // Timestamps in transport streams have an offset of one second, in units of 1/90000 s.
+        let offset = if request.segments == SegmentFormat::Ts { 90_000 } else { 0 };
+        let map = format!("WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:{offset}\n");
         let text = cues.to_webvtt().replacen("WEBVTT\n", &map, 1);
-        made.push((
-            Captioned {
+        tracks.push((
+            CaptionTrack {
                 folder,
                 language: caption.language.clone(),
                 name: caption.name.clone().unwrap_or_else(|| caption.language.clone()),
@@ -46,11 +46,11 @@ pub(super) fn captions(
             text,
         ));
     }
-    Ok(made)
+    Ok(tracks)
 }
 
-/// Every segment, with what the whole stream is told by its first file.
-pub(super) fn listed(streams: &[Packaged], format: SegmentFormat) -> Vec<MadeFile> {
+/// All segments, and the initialization segment of each stream that has one.
+pub(super) fn list_files(streams: &[Packaged], format: SegmentFormat) -> Vec<MadeFile> {
     let mut files = Vec::new();
     for stream in streams {
         if format == SegmentFormat::Fmp4 {
@@ -64,30 +64,30 @@ pub(super) fn listed(streams: &[Packaged], format: SegmentFormat) -> Vec<MadeFil
     files
 }
 
-/// Manifests come last: whoever sees one sees everything it names.
+/// Writes the captions and the manifests; a manifest is written after all files that it lists.
 pub(super) fn write_manifests(
-    press: &StreamPipeline<'_>,
+    pipeline: &StreamPipeline<'_>,
     streams: &[Packaged],
-    captions: &[(Captioned, String)],
+    captions: &[(CaptionTrack, String)],
 ) -> std::io::Result<Vec<MadeFile>> {
     let mut files = Vec::new();
-    let lasts = streams.iter().map(Packaged::lasts).fold(0.0, f64::max);
+    let duration = streams.iter().map(Packaged::duration).fold(0.0, f64::max);
     let mut write = |name: String, text: &str| {
-        fs::write(press.root.join(&name), text)?;
+        fs::write(pipeline.root.join(&name), text)?;
         files.push(MadeFile::named(name, None));
         Ok::<(), std::io::Error>(())
     };
-    let packaging = press.request.packaging;
-    let encrypted = press.key.is_some();
+    let packaging = pipeline.request.packaging;
+    let encrypted = pipeline.key.is_some();
     let hls = matches!(packaging, Packaging::Hls | Packaging::Cmaf);
-    let iframes = hls && !encrypted && press.request.segments == SegmentFormat::Fmp4;
-    let told: Vec<Captioned> = captions.iter().map(|(told, _)| told.clone()).collect();
+    let iframes = hls && !encrypted && pipeline.request.segments == SegmentFormat::Fmp4;
+    let tracks: Vec<CaptionTrack> = captions.iter().map(|(track, _)| track.clone()).collect();
     for (caption, text) in captions {
         write(format!("{}/captions.vtt", caption.folder), text)?;
     }
     if hls {
         for (caption, _) in captions {
-            let text = package::captions_playlist(lasts);
+            let text = package::captions_playlist(duration);
             write(format!("{}/index.m3u8", caption.folder), &text)?;
         }
         for stream in streams {
@@ -99,10 +99,10 @@ pub(super) fn write_manifests(
         }
     }
     if matches!(packaging, Packaging::Dash | Packaging::Cmaf) {
-        write("manifest.mpd".to_owned(), &package::manifest(streams, &told))?;
+        write("manifest.mpd".to_owned(), &package::manifest(streams, &tracks))?;
     }
     if hls {
-        write("master.m3u8".to_owned(), &package::master(streams, &told, iframes))?;
+        write("master.m3u8".to_owned(), &package::master(streams, &tracks, iframes))?;
     }
     if encrypted {
         files.insert(0, MadeFile::named("key.bin".to_owned(), None));
@@ -110,13 +110,13 @@ pub(super) fn write_manifests(
     Ok(files)
 }
 
-/// Every file that is listed is there, and has something in it.
+/// Checks that every listed file exists and is not empty.
 pub(super) fn check_files(root: &Path, files: &[MadeFile]) -> Result<(), MediaError> {
     for file in files {
-        let there = root.join(&file.name).metadata().is_ok_and(|meta| meta.len() > 0);
-        if !there {
+        let exists = root.join(&file.name).metadata().is_ok_and(|meta| meta.len() > 0);
+        if !exists {
             let code = ffapi_domain::job::FailureCode::VerificationFailed;
-            return Err(MediaError::new(code, format!("{} was not made", file.name)));
+            return Err(MediaError::new(code, format!("{} is missing or empty", file.name)));
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What all renditions of a ladder have in common is done to each picture once.
+//! Filters that all renditions of a ladder start with, applied to each frame once.
 
 use ffapi_domain::media::{MediaFacts, Rendition, VideoFilter, VideoPlan};
 use ffmpeg_the_third::Rational;
@@ -17,57 +17,57 @@ use crate::{
     heartbeat::Heartbeat,
 };
 
-/// Pictures that may wait for each rendition.
-const FRAMES: usize = 8;
+/// Frames that may be queued for each rendition.
+const MAX_QUEUED_FRAMES: usize = 8;
 
-/// The filters with which every rendition begins, up to where they part.
+/// The common prefix of the renditions' filters.
 pub(super) struct SharedFilters<'env> {
     filtering: Filtering<'env>,
     shape: FrameFormat,
-    /// In which filters leave it how long a picture lasts, whatever they make of its time.
+    /// The time base of frame durations: filters do not rescale those with the timestamps.
     source_time: Rational,
-    /// How many filters of each rendition it sees to.
+    /// The number of shared filters.
     filters: usize,
     branches: Vec<FrameSender>,
 }
 
 impl<'env> SharedFilters<'env> {
-    /// None where each rendition goes its own way from the beginning.
+    /// `None` if the renditions have no common prefix.
     pub(super) fn of(
         renditions: &[Rendition],
         flow: &mut Flow<'env>,
         context: &TaskContext<'_>,
         facts: &'env [MediaFacts],
     ) -> Result<Option<Self>, MediaError> {
-        let filters = in_common(renditions);
+        let filters = common_prefix(renditions);
         let Some(first) = renditions.first().filter(|_| filters > 0) else { return Ok(None) };
         let planar = convert::is_planar(facts, &first.video);
-        let look = VideoGraph { plan: &first.video, planar, scratch: context.scratch };
-        let mut filtering = flow.filter(look.look(filters, "null"), None)?;
-        let shape = filtering.picture()?;
+        let graph = VideoGraph { plan: &first.video, planar, scratch: context.scratch };
+        let mut filtering = flow.filter(graph.prefix(filters, "null"), None)?;
+        let shape = filtering.video_format()?;
         let source_time = filtering.source_time();
         Ok(Some(Self { filtering, shape, source_time, filters, branches: vec![] }))
     }
 
-    /// What a rendition has still to do, and the pictures to do it to.
+    /// The plan of a rendition without the shared filters, and the frames that they output.
     pub(super) fn branch(&mut self, video: &VideoPlan) -> (VideoPlan, FrameReceiver) {
         let filters = video.filters.get(self.filters..).unwrap_or_default().to_vec();
-        let (sender, feed) = FrameReceiver::new(FRAMES, self.shape.clone());
+        let (sender, feed) = FrameReceiver::new(MAX_QUEUED_FRAMES, self.shape.clone());
         self.branches.push(sender);
         (VideoPlan { filters, ..video.clone() }, feed)
     }
 
-    /// True if its pictures are such that the faster scaler applies.
+    /// True if the faster scaler (zscale) supports the output frames.
     pub(super) fn is_planar(&self) -> bool {
         self.shape.is_planar()
     }
 
-    /// Shows every picture to all until the film ends, or nobody wants more.
+    /// Sends every frame to all branches until the video ends or all of them are closed.
     pub(super) fn run(mut self, heartbeat: &Heartbeat<'_>) -> Result<(), MediaError> {
         let time = self.shape.time_base();
         while let Some(mut frame) = self.filtering.next(heartbeat)? {
-            ffi::rescale_length(&mut frame, self.source_time, time);
-            self.branches.retain(|branch| branch.show(&frame));
+            ffi::rescale_duration(&mut frame, self.source_time, time);
+            self.branches.retain(|branch| branch.send_shared(&frame));
             if self.branches.is_empty() {
                 break;
             }
@@ -76,14 +76,14 @@ impl<'env> SharedFilters<'env> {
     }
 }
 
-/// With how many equal filters all of them begin; none if there is only one.
-fn in_common(renditions: &[Rendition]) -> usize {
+/// The number of filters that all renditions have in common at the start; 0 for a single rendition.
+fn common_prefix(renditions: &[Rendition]) -> usize {
     let Some((first, rest)) = renditions.split_first().filter(|(_, rest)| !rest.is_empty()) else {
         return 0;
     };
     let same = |other: &Rendition| {
         let pairs = first.video.filters.iter().zip(&other.video.filters);
-        // What makes or moves pictures belongs where the end of the film is known.
+        // Filters that insert or move frames are not shared: they need the end of the video.
         let timed = |filter: &VideoFilter| {
             matches!(filter, VideoFilter::FromZero(_) | VideoFilter::Rate(_))
         };

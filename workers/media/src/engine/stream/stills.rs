@@ -1,4 +1,4 @@
-//! Poster and sprite, taken from the frames that the renditions are made of.
+//! Poster and sprite, taken from the same decoded frames as the renditions.
 
 use std::{
     path::Path,
@@ -14,28 +14,29 @@ use crate::{
         MICROS,
         flow::Flow,
         frame_channel::{FrameReceiver, StaticFrame},
-        thumbnails::{LOOKS, ThumbnailRenderer},
+        thumbnails::{CANDIDATES, ThumbnailRenderer},
     },
     ffi,
     heartbeat::Heartbeat,
     protocol::MadeFile,
 };
 
-/// Pixels across, unless asked otherwise.
+/// Default width of the poster, in pixels.
 const POSTER_WIDTH: u64 = 1280;
+/// Default width of a sprite's images, in pixels.
 const SPRITE_WIDTH: u64 = 160;
 
-/// The pictures that a stream has beside its manifests.
+/// The poster and sprite of a stream, as requested.
 pub(super) struct Stills<'a> {
     poster: Option<ThumbnailRenderer<'a>>,
     sprite: Option<ThumbnailRenderer<'a>>,
 }
 
-/// The files that were made, once the flow has run.
-pub(super) type Taken = Arc<Mutex<Vec<MadeFile>>>;
+/// The image files; filled once the flow has run.
+pub(super) type StillFiles = Arc<Mutex<Vec<MadeFile>>>;
 
 impl<'a> Stills<'a> {
-    /// For a film that has a picture wherever pictures are wanted.
+    /// Prepares the requested images; those that the plan has no times for are omitted.
     pub(super) fn prepare(
         (poster, sprite): (Option<&'a Thumbnails>, Option<&'a Thumbnails>),
         plan: &StreamPlan,
@@ -43,114 +44,115 @@ impl<'a> Stills<'a> {
         folder: &'a Path,
         heartbeat: &'a Heartbeat<'a>,
     ) -> Self {
-        let room = |request: Option<&'a Thumbnails>, plan: &Option<_>, usual| {
+        let renderer = |request: Option<&'a Thumbnails>, plan: &Option<_>, default_width| {
             let (request, plan, video) = (request?, plan.clone()?, video?);
-            Some(ThumbnailRenderer::open(request, plan, video, usual, folder, heartbeat))
+            Some(ThumbnailRenderer::open(request, plan, video, default_width, folder, heartbeat))
         };
         Self {
-            poster: room(poster, &plan.poster, POSTER_WIDTH),
-            sprite: room(sprite, &plan.sprite, SPRITE_WIDTH),
+            poster: renderer(poster, &plan.poster, POSTER_WIDTH),
+            sprite: renderer(sprite, &plan.sprite, SPRITE_WIDTH),
         }
     }
 }
 
-/// Lets the photographers see the film as it passes.
-pub(super) fn watch<'env>(
+/// Adds the stages that take the images from the decoded frames.
+pub(super) fn add_stages<'env>(
     flow: &mut Flow<'env>,
-    own: &MediaFacts,
+    primary: &MediaFacts,
     stills: &'env Stills<'env>,
     heartbeat: &'env Heartbeat<'env>,
-) -> Result<Taken, MediaError> {
-    let taken = Taken::default();
-    let Some((stream, _)) = own.video() else { return Ok(taken) };
+) -> Result<StillFiles, MediaError> {
+    let files = StillFiles::default();
+    let Some((stream, _)) = primary.video() else { return Ok(files) };
     let source = Source { input: 0, stream: stream.index };
-    let lasts = own.duration;
-    if let Some(room) = &stills.poster {
-        let (mut feed, taken) = (flow.decode(source)?, Arc::clone(&taken));
-        flow.stage(move || {
-            for still in Passing::watch(room, &mut feed, heartbeat)? {
-                let file = room.write("poster", &still)?;
-                taken.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+    let duration = primary.duration;
+    if let Some(renderer) = &stills.poster {
+        let (mut feed, files) = (flow.decode(source)?, Arc::clone(&files));
+        flow.add_stage(move || {
+            for still in StillSelector::select(renderer, &mut feed, heartbeat)? {
+                let file = renderer.write("poster", &still)?;
+                files.lock().unwrap_or_else(PoisonError::into_inner).push(file);
             }
             Ok(())
         });
     }
-    if let Some(room) = &stills.sprite {
-        let (mut feed, taken) = (flow.decode(source)?, Arc::clone(&taken));
-        flow.stage(move || {
-            let files = room.sheets(Passing::watch(room, &mut feed, heartbeat)?, lasts)?;
-            taken.lock().unwrap_or_else(PoisonError::into_inner).extend(files);
+    if let Some(renderer) = &stills.sprite {
+        let (mut feed, files) = (flow.decode(source)?, Arc::clone(&files));
+        flow.add_stage(move || {
+            let cells = StillSelector::select(renderer, &mut feed, heartbeat)?;
+            let sheets = renderer.sheets(cells, duration)?;
+            files.lock().unwrap_or_else(PoisonError::into_inner).extend(sheets);
             Ok(())
         });
     }
-    Ok(taken)
+    Ok(files)
 }
 
-/// Pictures taken of frames as they pass.
-struct Passing<'a> {
-    room: &'a ThumbnailRenderer<'a>,
+/// Selects images from a sequence of frames.
+struct StillSelector<'a> {
+    renderer: &'a ThumbnailRenderer<'a>,
     cells: Vec<StaticFrame>,
-    /// How much there is to see on the only one, where there is a choice.
-    worth: f64,
+    /// The detail of the best candidate, if one of several is chosen.
+    detail: f64,
 }
 
-impl<'a> Passing<'a> {
-    /// The picture shown at each of the plan's times, in its size; where there is a choice, one
-    /// with something on it.
-    fn watch(
-        room: &'a ThumbnailRenderer<'a>,
+impl<'a> StillSelector<'a> {
+    /// The frame shown at each of the plan's times, scaled; if there are several candidates, one
+    /// that is not blank.
+    fn select(
+        renderer: &'a ThumbnailRenderer<'a>,
         feed: &mut FrameReceiver,
         heartbeat: &Heartbeat<'_>,
     ) -> Result<Vec<StaticFrame>, MediaError> {
-        let mut passing = Self { room, cells: vec![], worth: f64::MIN };
-        let mut moments = moments(room).into_iter().peekable();
+        let mut selector = Self { renderer, cells: vec![], detail: f64::MIN };
+        let mut times = candidate_times(renderer).into_iter().peekable();
         let mut shown: Option<frame::Frame> = None;
-        while moments.peek().is_some() {
+        while times.peek().is_some() {
             let Some(frame) = feed.next(heartbeat)? else { break };
             heartbeat.beat();
             let at = frame.pts().unwrap_or(0).rescale(feed.shape.time_base(), MICROS);
-            while moments.next_if(|moment| *moment < at).is_some() {
-                if passing.take(feed, shown.as_ref().unwrap_or(&frame))? {
-                    return Ok(passing.cells);
+            while times.next_if(|time| *time < at).is_some() {
+                if selector.add(feed, shown.as_ref().unwrap_or(&frame))? {
+                    return Ok(selector.cells);
                 }
             }
             shown = Some(frame);
         }
-        // The last picture stays until the end.
+        // The last frame is shown until the end.
         if let Some(last) = &shown {
-            for _ in moments {
-                if passing.take(feed, last)? {
+            for _ in times {
+                if selector.add(feed, last)? {
                     break;
                 }
             }
         }
-        Ok(passing.cells)
+        Ok(selector.cells)
     }
 
-    /// Takes a picture; true once it is good enough to look no further.
-    fn take(&mut self, feed: &FrameReceiver, frame: &frame::Frame) -> Result<bool, MediaError> {
+    /// Adds a candidate; true once it is good enough to end the search.
+    fn add(&mut self, feed: &FrameReceiver, frame: &frame::Frame) -> Result<bool, MediaError> {
         let shape = feed.shape.of(frame);
         let frame = ffi::share(frame).map_err(|error| MediaError::internal("a frame", error))?;
-        let cell = self.room.scaled(&StaticFrame { frame, shape })?;
-        if self.room.plan().choice == 0 {
+        let cell = self.renderer.scaled(&StaticFrame { frame, shape })?;
+        if self.renderer.plan().choice == 0 {
             self.cells.push(cell);
             return Ok(false);
         }
-        let (worth, good) = ThumbnailRenderer::worth(&cell);
-        if worth > self.worth {
-            self.worth = worth;
+        let (detail, good) = ThumbnailRenderer::detail(&cell);
+        if detail > self.detail {
+            self.detail = detail;
             self.cells = vec![cell];
         }
         Ok(good)
     }
 }
 
-/// When to look, in microseconds.
-fn moments(room: &ThumbnailRenderer<'_>) -> Vec<i64> {
-    let plan = room.plan();
-    let looks = if plan.choice == 0 { 0 } else { LOOKS };
-    let moments = plan.times.iter().flat_map(|time| {
-        (0..=looks).map(|look| time.saturating_add(plan.choice.saturating_mul(look) / LOOKS))
+/// The times of the candidates, in microseconds.
+fn candidate_times(renderer: &ThumbnailRenderer<'_>) -> Vec<i64> {
+    let plan = renderer.plan();
+    let candidates = if plan.choice == 0 { 0 } else { CANDIDATES };
+    let times = plan.times.iter().flat_map(|time| {
+        (0..=candidates).map(|n| time.saturating_add(plan.choice.saturating_mul(n) / CANDIDATES))
     });
-    moments.map(|moment| i64::try_from(moment).unwrap_or(i64::MAX)).collect()
+    times.map(|time| i64::try_from(time).unwrap_or(i64::MAX)).collect()
 }

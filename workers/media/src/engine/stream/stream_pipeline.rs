@@ -29,7 +29,7 @@ use crate::{
         frame_channel::FrameSender,
         frame_format::FrameFormat,
         frame_types::{self, FrameTypePlan},
-        package::{self, Cut, Packaged, PackagedKind, Segment, Segmenter},
+        package::{self, Packaged, PackagedKind, Segment, SegmentBoundaries, Segmenter},
         progress::ProgressReporter,
         quality_meter::{QualityMeter, Scores},
         track::{EncodedPacket, Track},
@@ -38,32 +38,33 @@ use crate::{
     protocol::MadeFile,
 };
 
-/// Packets that may wait for a segmenter.
-const CODED: usize = 256;
-/// The same where a judge looks at them: for each, every judge keeps a picture of the original.
-const JUDGED: usize = 4;
+/// Packets that may be queued for a segmenter.
+const PACKET_QUEUE_CAPACITY: usize = 256;
+/// The same if quality is measured: each meter keeps one original frame for every queued packet.
+const METERED_QUEUE_CAPACITY: usize = 4;
 
-/// One stream that was made.
+/// One encoded stream.
 pub(super) struct EncodedOutput {
     pub(super) packaged: Packaged,
-    pub(super) whole: PathBuf,
+    /// All segments in one unencrypted file, for verification.
+    pub(super) clear_copy: PathBuf,
     pub(super) frames: u64,
-    /// VMAF of each picture, if that was asked for.
+    /// VMAF of each frame, if it was requested.
     pub(super) scores: Option<Vec<f64>>,
 }
 
-/// A stream on its way through the press.
+/// A stream whose flow has not run yet.
 struct PendingOutput {
     packaged: Packaged,
-    whole: PathBuf,
+    clear_copy: PathBuf,
     sent: Arc<AtomicU64>,
     segments: Arc<Mutex<Vec<Segment>>>,
     scores: Option<Scores>,
 }
 
 impl PendingOutput {
-    /// What has become of it, once the flow has run.
-    fn made(self) -> EncodedOutput {
+    /// The output, once the flow has run.
+    fn finish(self) -> EncodedOutput {
         let segments =
             std::mem::take(&mut *self.segments.lock().unwrap_or_else(PoisonError::into_inner));
         let scores = self.scores.map(|scores| {
@@ -71,98 +72,103 @@ impl PendingOutput {
         });
         EncodedOutput {
             packaged: Packaged { segments, ..self.packaged },
-            whole: self.whole,
+            clear_copy: self.clear_copy,
             frames: self.sent.load(Ordering::Relaxed),
             scores,
         }
     }
 }
 
+/// Encodes all streams of a request in one pass over the input.
 pub(super) struct StreamPipeline<'a> {
     pub(super) context: &'a TaskContext<'a>,
     pub(super) facts: &'a [MediaFacts],
     pub(super) request: &'a Stream,
     pub(super) plan: &'a StreamPlan,
+    /// The output folder.
     pub(super) root: &'a Path,
+    /// AES-128 key of the segments, if they are encrypted.
     pub(super) key: Option<[u8; 16]>,
 }
 
-/// Everything that one pass over the film made.
+/// Everything that one pass over the input produces.
 pub(super) struct StreamOutputs {
     pub(super) streams: Vec<EncodedOutput>,
-    /// Poster and sprite.
+    /// The files of poster and sprite.
     pub(super) stills: Vec<MadeFile>,
-    /// What was found out of the film itself.
-    pub(super) found: Map<String, Value>,
+    /// The metrics of the input, by name.
+    pub(super) metrics: Map<String, Value>,
 }
 
 impl<'a> StreamPipeline<'a> {
-    /// Decodes the film once, for everyone who wants it.
+    /// Decodes the input once for all outputs.
     pub(super) fn run(
         &self,
         stills: &'a Stills<'a>,
         reporter: &ProgressReporter<'a>,
     ) -> Result<StreamOutputs, MediaError> {
-        let own = crate::engine::own(self.facts)?;
+        let primary = crate::engine::primary_facts(self.facts)?;
         let mut flow = self.context.flow(self.facts)?;
         let renditions = &self.plan.renditions;
-        let mut trunk = SharedFilters::of(renditions, &mut flow, self.context, self.facts)?;
+        let mut shared = SharedFilters::of(renditions, &mut flow, self.context, self.facts)?;
         let mut tracks = Vec::new();
         for rendition in renditions {
-            tracks.push(self.picture(&mut flow, trunk.as_mut(), rendition)?);
+            tracks.push(self.video_track(&mut flow, shared.as_mut(), rendition)?);
         }
-        self.share_cadence(&mut tracks);
-        let judges = self.judges(&mut tracks)?;
+        self.share_frame_types(&mut tracks);
+        let meters = self.meters(&mut tracks)?;
         let heartbeat = self.context.heartbeat;
-        if let Some(trunk) = trunk {
-            flow.stage(move || trunk.run(heartbeat));
+        if let Some(shared) = shared {
+            flow.add_stage(move || shared.run(heartbeat));
         }
-        let mut making = Vec::new();
+        let mut pending = Vec::new();
         for track in tracks {
-            let counts = making.is_empty().then_some(reporter);
-            making.push(self.track(&mut flow, track, counts, reporter)?);
+            let primary_reporter = pending.is_empty().then_some(reporter);
+            pending.push(self.add_track(&mut flow, track, primary_reporter, reporter)?);
         }
         for (number, audio) in self.plan.audio.iter().enumerate() {
-            let counts = making.is_empty().then_some(reporter);
-            let track = self.sound(&mut flow, audio, number)?;
-            making.push(self.track(&mut flow, track, counts, reporter)?);
+            let primary_reporter = pending.is_empty().then_some(reporter);
+            let track = self.audio_track(&mut flow, audio, number)?;
+            pending.push(self.add_track(&mut flow, track, primary_reporter, reporter)?);
         }
-        for (judge, making) in judges.into_iter().zip(&mut making) {
-            making.scores = Some(judge.sit(&mut flow, self.context.heartbeat)?);
+        for (meter, output) in meters.into_iter().zip(&mut pending) {
+            output.scores = Some(meter.attach(&mut flow, self.context.heartbeat)?);
         }
-        let observed = analyze::observe(&mut flow, own, &self.request.metrics, heartbeat, None)?;
-        let taken = stills::watch(&mut flow, own, stills, heartbeat)?;
+        let observed =
+            analyze::observe(&mut flow, primary, &self.request.metrics, heartbeat, None)?;
+        let still_files = stills::add_stages(&mut flow, primary, stills, heartbeat)?;
         flow.run(0)?;
-        let mut found = Map::new();
-        observed.tell(own.duration, &mut found)?;
-        let streams = making.into_iter().map(PendingOutput::made).collect();
-        let stills = std::mem::take(&mut *taken.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(StreamOutputs { streams, stills, found })
+        let mut metrics = Map::new();
+        observed.insert_results(primary.duration, &mut metrics)?;
+        let streams = pending.into_iter().map(PendingOutput::finish).collect();
+        let stills =
+            std::mem::take(&mut *still_files.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(StreamOutputs { streams, stills, metrics })
     }
 
-    /// One rendition decides for all what kind each picture is. Not before judges, who need every
-    /// original until the last encoder is done with it: what the others hold costs more there than
-    /// is saved.
-    fn share_cadence(&self, tracks: &mut [EncoderTrack<'_>]) {
-        let at_the_same_instants = |pair: &[EncoderTrack<'_>]| matches!(pair, [one, other] if one.outcome.0 == other.outcome.0);
-        if self.is_judged() || !tracks.windows(2).all(at_the_same_instants) {
+    /// Makes one rendition decide the frame types of all. Not if quality is measured: then the
+    /// originals are kept until the last encoder is done with them, and the frames that the
+    /// followers hold would cost more than is saved.
+    fn share_frame_types(&self, tracks: &mut [EncoderTrack<'_>]) {
+        let same_time_base = |pair: &[EncoderTrack<'_>]| matches!(pair, [one, other] if one.timing.0 == other.timing.0);
+        if self.measures_vmaf() || !tracks.windows(2).all(same_time_base) {
             return;
         }
         let Some(leader) = ladder::leader(&self.plan.renditions) else { return };
         let (before, rest) = tracks.split_at_mut(leader);
         let Some((leader, after)) = rest.split_first_mut() else { return };
-        let followers = before.iter_mut().chain(after).map(|track| &mut track.cadence);
-        FrameTypePlan::share(&mut leader.cadence, followers);
+        let followers = before.iter_mut().chain(after).map(|track| &mut track.frame_types);
+        FrameTypePlan::share(&mut leader.frame_types, followers);
     }
 
-    fn is_judged(&self) -> bool {
+    fn measures_vmaf(&self) -> bool {
         self.request.metrics.contains(&Metric::Vmaf)
     }
 
-    /// Everything that is known of a film as it goes into its encoder is compared with what comes
-    /// out of each, at the size of the largest rendition.
-    fn judges(&self, tracks: &mut [EncoderTrack<'_>]) -> Result<Vec<QualityMeter>, MediaError> {
-        if !self.is_judged() {
+    /// The quality meter of each rendition. The input of the largest rendition's encoder is the
+    /// original for all, and the comparison is at its size.
+    fn meters(&self, tracks: &mut [EncoderTrack<'_>]) -> Result<Vec<QualityMeter>, MediaError> {
+        if !self.measures_vmaf() {
             return Ok(vec![]);
         }
         let shapes: Vec<FrameFormat> = self
@@ -171,34 +177,34 @@ impl<'a> StreamPipeline<'a> {
             .iter()
             .zip(&*tracks)
             .map(|(rendition, track)| {
-                let (time_base, aspect, rate) = track.outcome;
+                let (time_base, aspect, rate) = track.timing;
                 FrameFormat::of_plan(&rendition.video, time_base, aspect, rate)
             })
             .collect::<Result<_, MediaError>>()?;
-        let deep = |rendition: &Rendition| rendition.video.pixel_format.contains("10");
+        let is_10_bit = |rendition: &Rendition| rendition.video.pixel_format.contains("10");
         let largest = ladder::largest(&self.plan.renditions);
-        let depth = if self.plan.renditions.get(largest).is_some_and(deep) { 10 } else { 8 };
+        let depth = if self.plan.renditions.get(largest).is_some_and(is_10_bit) { 10 } else { 8 };
         let Some(original) = shapes.get(largest).cloned() else { return Ok(vec![]) };
-        let mut judges = Vec::new();
-        let mut given = Vec::new();
+        let mut meters = Vec::new();
+        let mut observers = Vec::new();
         for (track, shape) in tracks.iter_mut().zip(shapes) {
-            // The renditions are judged beside each other: each has a core for itself at best.
-            let (evidence, judge) =
+            // All renditions are measured at the same time: no meter gets additional threads.
+            let (inputs, meter) =
                 QualityMeter::of(&track.encoder, shape, original.clone(), depth, 0);
-            given.push(evidence.given);
-            track.made = Some(evidence.made);
-            judges.push(judge);
+            observers.push(inputs.original);
+            track.to_meter = Some(inputs.encoded);
+            meters.push(meter);
         }
         if let Some(largest) = tracks.get_mut(largest) {
-            largest.seen_by = given;
+            largest.observers = observers;
         }
-        Ok(judges)
+        Ok(meters)
     }
 
-    fn picture<'env>(
+    fn video_track<'env>(
         &self,
         flow: &mut Flow<'env>,
-        trunk: Option<&mut SharedFilters<'_>>,
+        shared: Option<&mut SharedFilters<'_>>,
         rendition: &Rendition,
     ) -> Result<EncoderTrack<'env>, MediaError>
     where
@@ -206,29 +212,35 @@ impl<'a> StreamPipeline<'a> {
     {
         let video = &rendition.video;
         let scratch = self.context.scratch;
-        let mut filtering = if let Some(trunk) = trunk {
-            let (rest, feed) = trunk.branch(video);
-            let look = VideoGraph { plan: &rest, planar: trunk.is_planar(), scratch };
-            flow.filter_feeds(&look.script().0, vec![feed], None)?
+        let mut filtering = if let Some(shared) = shared {
+            let (rest, feed) = shared.branch(video);
+            let graph = VideoGraph { plan: &rest, planar: shared.is_planar(), scratch };
+            flow.filter_feeds(&graph.filtergraph().0, vec![feed], None)?
         } else {
             let planar = convert::is_planar(self.facts, video);
-            flow.filter(VideoGraph { plan: video, planar, scratch }.script(), None)?
+            flow.filter(VideoGraph { plan: video, planar, scratch }.filtergraph(), None)?
         };
-        let outcome = filtering.outcome()?;
-        let (time_base, aspect, rate) = outcome;
-        let parameters = crate::engine::parameters(flow, video.source)?;
-        let mut canvas =
-            convert::canvas(time_base, aspect, rate, video, &parameters, self.context.scratch);
-        canvas.global_header = true;
-        canvas.keys_on_demand = true;
+        let timing = filtering.output_timing()?;
+        let (time_base, aspect, rate) = timing;
+        let parameters = crate::engine::stream_parameters(flow, video.source)?;
+        let mut settings = convert::encoder_settings(
+            time_base,
+            aspect,
+            rate,
+            video,
+            &parameters,
+            self.context.scratch,
+        );
+        settings.global_header = true;
+        settings.forced_keyframes = true;
         let one_thread =
-            ladder::is_of_one_thread(rendition, &self.plan.renditions) && !self.is_judged();
-        canvas.threads = if one_thread { 1 } else { self.context.threads };
-        let rate = canvas.rate;
-        let encoder = encoder::open_picture(video, canvas)?;
+            ladder::is_single_threaded(rendition, &self.plan.renditions) && !self.measures_vmaf();
+        settings.threads = if one_thread { 1 } else { self.context.threads };
+        let rate = settings.rate;
+        let encoder = encoder::open_video(video, settings)?;
         let codecs = package::video_codec(video.codec, &ffi::header(&encoder));
-        let codecs = codecs
-            .ok_or_else(|| MediaError::internal("the encoder", "does not say its profile"))?;
+        let codecs =
+            codecs.ok_or_else(|| MediaError::internal("the encoder", "states no profile"))?;
         let packaged = Packaged {
             folder: rendition.name.clone(),
             codecs,
@@ -238,30 +250,30 @@ impl<'a> StreamPipeline<'a> {
                 width: video.width,
                 height: video.height,
                 rate: video.rate.as_f64(),
-                hdr: self.range_of(video),
+                hdr: self.hdr_of(video),
             },
         };
         let hevc = video.codec == VideoCodec::Hevc;
         Ok(EncoderTrack {
             filtering,
             encoder,
-            outcome,
+            timing,
             rate,
             hevc,
             packaged,
-            made: None,
-            seen_by: vec![],
-            cadence: FrameTypePlan::own(frame_types::is_heeded(video, self.facts)),
+            to_meter: None,
+            observers: vec![],
+            frame_types: FrameTypePlan::new(frame_types::can_reuse(video, self.facts)),
         })
     }
 
-    /// The high dynamic range that a rendition keeps.
-    fn range_of(&self, video: &VideoPlan) -> Option<Hdr> {
-        let (_, own) = self.facts.get(video.source.input)?.video()?;
-        own.color.hdr.filter(|_| !video.tonemapped && video.pixel_format.contains("10"))
+    /// The HDR format of a rendition; `None` for SDR.
+    fn hdr_of(&self, video: &VideoPlan) -> Option<Hdr> {
+        let (_, source) = self.facts.get(video.source.input)?.video()?;
+        source.color.hdr.filter(|_| !video.tonemapped && video.pixel_format.contains("10"))
     }
 
-    fn sound<'env>(
+    fn audio_track<'env>(
         &self,
         flow: &mut Flow<'env>,
         audio: &AudioPlan,
@@ -270,22 +282,22 @@ impl<'a> StreamPipeline<'a> {
     where
         'a: 'env,
     {
-        let kind = encoder::Kind::of(audio);
-        let mix = AudioGraph { plan: audio, sample_format: kind.format.name(), gain: None };
-        let mut filtering = flow.filter(mix.script(), None)?;
-        let encoder = encoder::open_sound(audio, true)?;
+        let format = encoder::AudioEncoder::of(audio).format;
+        let graph = AudioGraph { plan: audio, sample_format: format.name(), gain: None };
+        let mut filtering = flow.filter(graph.filtergraph(), None)?;
+        let encoder = encoder::open_audio(audio, true)?;
         filtering.set_frame_size(ffi::frame_size(&encoder));
-        let outcome = filtering.outcome()?;
+        let timing = filtering.output_timing()?;
         let title = audio.title.as_ref().or(audio.language.as_ref());
-        let clean = title.map(|title| title.replace(['"', '\n', '\r'], " "));
+        let sanitized = title.map(|title| title.replace(['"', '\n', '\r'], " "));
         let packaged = Packaged {
             folder: audio_folder(number),
             codecs: package::aac().to_owned(),
             segments: vec![],
             extension: self.extension(),
             kind: PackagedKind::Audio {
-                language: audio.language.clone().filter(|word| is_language(word)),
-                name: match clean {
+                language: audio.language.clone().filter(|tag| is_language(tag)),
+                name: match sanitized {
                     Some(name) if number == 0 => name,
                     Some(name) => format!("{name} ({})", number.saturating_add(1)),
                     None => format!("Audio {}", number.saturating_add(1)),
@@ -297,13 +309,13 @@ impl<'a> StreamPipeline<'a> {
         Ok(EncoderTrack {
             filtering,
             encoder,
-            outcome,
+            timing,
             rate: None,
             hevc: false,
             packaged,
-            made: None,
-            seen_by: vec![],
-            cadence: FrameTypePlan::own(false),
+            to_meter: None,
+            observers: vec![],
+            frame_types: FrameTypePlan::new(false),
         })
     }
 
@@ -314,12 +326,13 @@ impl<'a> StreamPipeline<'a> {
         }
     }
 
-    /// Puts a track and its segmenter into the flow.
-    fn track<'env>(
+    /// Adds the stages of a track and its segmenter to the flow. `primary_reporter` is given for
+    /// the track that counts as the progress of the task.
+    fn add_track<'env>(
         &self,
         flow: &mut Flow<'env>,
         track: EncoderTrack<'env>,
-        counts: Option<&'env ProgressReporter<'a>>,
+        primary_reporter: Option<&'env ProgressReporter<'a>>,
         reporter: &ProgressReporter<'_>,
     ) -> Result<PendingOutput, MediaError>
     where
@@ -328,27 +341,31 @@ impl<'a> StreamPipeline<'a> {
         let EncoderTrack {
             filtering,
             encoder,
-            outcome,
+            timing,
             rate,
             hevc,
             packaged,
-            made,
-            seen_by,
-            cadence,
+            to_meter,
+            observers,
+            frame_types,
         } = track;
-        let (time_base, ..) = outcome;
-        let picture = packaged.is_video();
-        let every = i64::try_from(self.plan.segment).unwrap_or(i64::MAX);
-        let whole = self.context.scratch.join(format!("{}.whole", packaged.folder));
+        let (time_base, ..) = timing;
+        let is_video = packaged.is_video();
+        let interval = i64::try_from(self.plan.segment).unwrap_or(i64::MAX);
+        let clear_copy = self.context.scratch.join(format!("{}.whole", packaged.folder));
         let mut segmenter = Segmenter::create(
             &encoder,
             hevc,
             (time_base, rate),
             self.request.segments,
-            (&self.root.join(&packaged.folder), &whole),
-            (Cut { every, at_keys: picture }, self.key),
+            (&self.root.join(&packaged.folder), &clear_copy),
+            (SegmentBoundaries { interval, at_keyframes: is_video }, self.key),
         )?;
-        let (coded, packets) = sync_channel(if made.is_some() { JUDGED } else { CODED });
+        let (encoded, packets) = sync_channel(if to_meter.is_some() {
+            METERED_QUEUE_CAPACITY
+        } else {
+            PACKET_QUEUE_CAPACITY
+        });
         let sent = Arc::new(AtomicU64::new(0));
         let segments = Arc::new(Mutex::new(vec![]));
         let track = Track {
@@ -356,68 +373,69 @@ impl<'a> StreamPipeline<'a> {
             encoder,
             time_base,
             stream: 0,
-            coded: Some(coded),
-            picture,
+            encoded: Some(encoded),
+            is_video,
             limit: None,
             until: None,
-            keys_every: picture.then_some(every),
+            keyframes_every: is_video.then_some(interval),
             sent: Arc::clone(&sent),
-            seen_by,
-            cadence,
+            observers,
+            frame_types,
         };
         let heartbeat = self.context.heartbeat;
-        flow.stage(move || track.run(heartbeat, counts).map(|_| ()));
-        let done = Arc::clone(&segments);
+        flow.add_stage(move || track.run(heartbeat, primary_reporter).map(|_| ()));
+        let finished = Arc::clone(&segments);
         let reached = reporter.output(&packaged.folder);
-        flow.stage(move || {
-            for coded in packets {
-                if let Some(reporter) = counts.filter(|_| picture) {
+        flow.add_stage(move || {
+            for encoded in packets {
+                if let Some(reporter) = primary_reporter.filter(|_| is_video) {
                     reporter.frame();
                 }
-                let at = coded.packet.pts().unwrap_or(0).rescale(time_base, MICROS);
+                let at = encoded.packet.pts().unwrap_or(0).rescale(time_base, MICROS);
                 reached.fetch_max(u64::try_from(at).unwrap_or(0), Ordering::Relaxed);
-                if let Some(judge) = &made {
-                    let EncodedPacket { packet, stream, time_base } = &coded;
+                if let Some(meter) = &to_meter {
+                    let EncodedPacket { packet, stream, time_base } = &encoded;
                     let packet = packet.clone();
-                    // A judge who is gone has said why.
-                    let _ = judge.send(EncodedPacket {
+                    // A meter that has ended reports its own error.
+                    let _ = meter.send(EncodedPacket {
                         packet,
                         stream: *stream,
                         time_base: *time_base,
                     });
                 }
-                segmenter.take(coded.packet)?;
+                segmenter.write_packet(encoded.packet)?;
             }
-            drop(made);
-            *done.lock().unwrap_or_else(PoisonError::into_inner) = segmenter.finish()?;
+            drop(to_meter);
+            *finished.lock().unwrap_or_else(PoisonError::into_inner) = segmenter.finish()?;
             Ok(())
         });
-        Ok(PendingOutput { packaged, whole, sent, segments, scores: None })
+        Ok(PendingOutput { packaged, clear_copy, sent, segments, scores: None })
     }
 }
 
-/// What a track is made of.
+/// A track before its stages are added to the flow.
 struct EncoderTrack<'env> {
     filtering: Filtering<'env>,
     encoder: Encoder,
-    /// Time base, pixel shape and rate of what comes out of the filters.
-    outcome: (Rational, Rational, Rational),
+    /// Time base, pixel aspect ratio and frame rate of the filters' output.
+    timing: (Rational, Rational, Rational),
     rate: Option<Rational>,
     hevc: bool,
     packaged: Packaged,
-    /// For whoever looks at what is made.
-    made: Option<SyncSender<EncodedPacket>>,
-    /// For those who look at what the encoder is given.
-    seen_by: Vec<FrameSender>,
-    /// Who decides what kind each picture is.
-    cadence: FrameTypePlan,
+    /// Sends the packets to a quality meter.
+    to_meter: Option<SyncSender<EncodedPacket>>,
+    /// Receive the same frames as the encoder.
+    observers: Vec<FrameSender>,
+    /// Decides the frame types.
+    frame_types: FrameTypePlan,
 }
 
-fn is_language(word: &str) -> bool {
-    (2..=16).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+/// True if `tag` has the form of a language tag.
+fn is_language(tag: &str) -> bool {
+    (2..=16).contains(&tag.len()) && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
-/// The folder of the n-th audio track.
+/// The folder of the audio track `number`.
 pub(super) fn audio_folder(number: usize) -> String {
     format!("audio-{number}")
 }

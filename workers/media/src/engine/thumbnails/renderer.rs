@@ -1,4 +1,4 @@
-//! Where frames become pictures in files.
+//! Renders frames to image files.
 
 use std::{
     fmt::Write as _,
@@ -9,7 +9,7 @@ use std::{
 use ffapi_domain::{
     job::StreamSummary,
     media::{
-        PictureFormat, RateControl, Rational, Source, ThumbnailMode, Thumbnails, ThumbnailsPlan,
+        ImageFormat, RateControl, Rational, Source, ThumbnailMode, Thumbnails, ThumbnailsPlan,
         VideoCodec, VideoFacts, VideoPlan,
     },
 };
@@ -21,7 +21,7 @@ use crate::{
         analyze::mean,
         convert,
         encoder::{self, EncoderSettings},
-        filtergraph::{tonemap, turned},
+        filtergraph::{rotation_filters, tonemap},
         filtering::Filtering,
         frame_channel::{FrameReceiver, StaticFrame},
         frame_format::FrameFormat,
@@ -32,13 +32,13 @@ use crate::{
     protocol::MadeFile,
 };
 
-/// Less spread of brightness than this is a picture of nothing.
-const BLANK: f64 = 12.0;
+/// A frame whose brightness has a lower standard deviation (of 255) counts as blank.
+const BLANK_DEVIATION: f64 = 12.0;
 
-/// Looks at a better picture this often before taking the best of what was seen.
-pub(in crate::engine) const LOOKS: u64 = 8;
+/// The number of further candidates that are tried for an image, until one is not blank.
+pub(in crate::engine) const CANDIDATES: u64 = 8;
 
-/// Turns frames of a film into the files that were asked for.
+/// Renders frames of a video to the requested image files.
 pub(in crate::engine) struct ThumbnailRenderer<'a> {
     request: &'a Thumbnails,
     plan: ThumbnailsPlan,
@@ -49,60 +49,61 @@ pub(in crate::engine) struct ThumbnailRenderer<'a> {
 }
 
 impl<'a> ThumbnailRenderer<'a> {
-    /// Pictures are `usual` pixels wide unless asked otherwise.
+    /// Images are `default_width` pixels wide unless the request states a size.
     pub(in crate::engine) fn open(
         request: &'a Thumbnails,
         plan: ThumbnailsPlan,
         video: &'a VideoFacts,
-        usual: u64,
+        default_width: u64,
         folder: &'a Path,
         heartbeat: &'a Heartbeat<'a>,
     ) -> Self {
-        Self { request, plan, size: size(request, video, usual), video, heartbeat, folder }
+        Self { request, plan, size: size(request, video, default_width), video, heartbeat, folder }
     }
 
-    /// When pictures are taken.
+    /// The plan with the times of the images.
     pub(in crate::engine) const fn plan(&self) -> &ThumbnailsPlan {
         &self.plan
     }
 
-    /// How much there is to see; none if it is as good as nothing.
-    pub(in crate::engine) fn worth(cell: &StaticFrame) -> (f64, bool) {
-        let spread = spread(&cell.frame);
-        (spread, spread >= BLANK)
+    /// The detail of a frame (the standard deviation of its brightness); false if it is blank.
+    pub(in crate::engine) fn detail(cell: &StaticFrame) -> (f64, bool) {
+        let deviation = brightness_deviation(&cell.frame);
+        (deviation, deviation >= BLANK_DEVIATION)
     }
 
-    /// A frame in the pictures' size, upright and in their colours.
+    /// A frame in the size and pixel format of the images, with rotation and tone mapping applied.
     pub(in crate::engine) fn scaled(&self, still: &StaticFrame) -> Result<StaticFrame, MediaError> {
         let (width, height) = self.size;
-        let turn = turned(self.video);
-        let field = if self.video.interlaced { "bwdif=mode=send_frame:deint=all," } else { "" };
-        let light = match self.video.color.hdr {
+        let rotation = rotation_filters(self.video);
+        let deinterlace =
+            if self.video.interlaced { "bwdif=mode=send_frame:deint=all," } else { "" };
+        let tonemap = match self.video.color.hdr {
             Some(hdr) => format!("{},", tonemap(hdr, 1_000.0)),
             None => String::new(),
         };
         let text = format!(
-            "[in0]{field}{turn}{light}scale={width}:{height}:flags=bicubic,setsar=1,\
+            "[in0]{deinterlace}{rotation}{tonemap}scale={width}:{height}:flags=bicubic,setsar=1,\
              format={}[out]",
             self.pixel_format()
         );
         let mut filtering = Filtering::build(&text, vec![still.feed()])?;
         let frame = filtering.next(self.heartbeat)?;
-        let frame = frame.ok_or_else(|| MediaError::internal("the filters", "gave no picture"))?;
+        let frame = frame.ok_or_else(|| MediaError::internal("the filters", "output no frame"))?;
         let shape = still.shape.of(&frame);
         Ok(StaticFrame { frame, shape })
     }
 
     fn pixel_format(&self) -> &'static str {
-        match self.request.picture_format() {
-            PictureFormat::Jpeg => "yuvj420p",
-            PictureFormat::Png if self.video.alpha => "rgba",
-            PictureFormat::Png => "rgb24",
-            PictureFormat::Webp | PictureFormat::Gif => "yuv420p",
+        match self.request.image_format() {
+            ImageFormat::Jpeg => "yuvj420p",
+            ImageFormat::Png if self.video.alpha => "rgba",
+            ImageFormat::Png => "rgb24",
+            ImageFormat::Webp | ImageFormat::Gif => "yuv420p",
         }
     }
 
-    /// Puts pictures that share files on them, and says what is where.
+    /// Combines images to grid or sprite files; for sprites also writes the WebVTT index.
     pub(in crate::engine) fn sheets(
         &self,
         cells: Vec<StaticFrame>,
@@ -111,17 +112,17 @@ impl<'a> ThumbnailRenderer<'a> {
         let Some(first) = cells.first() else { return Ok(vec![]) };
         let shape = first.shape.clone();
         let (columns, rows) = (self.plan.columns.max(1), self.plan.rows.max(1));
-        let on_sheet = usize::try_from(columns.saturating_mul(rows)).unwrap_or(1);
+        let per_sheet = usize::try_from(columns.saturating_mul(rows)).unwrap_or(1);
         let count = cells.len();
         let mut files = Vec::new();
         let mut cells = cells.into_iter();
         loop {
-            let some: Vec<frame::Frame> =
-                cells.by_ref().take(on_sheet).map(|cell| cell.frame).collect();
-            if some.is_empty() {
+            let batch: Vec<frame::Frame> =
+                cells.by_ref().take(per_sheet).map(|cell| cell.frame).collect();
+            if batch.is_empty() {
                 break;
             }
-            let sheet = self.tile(some, &shape, (columns, rows))?;
+            let sheet = self.tile(batch, &shape, (columns, rows))?;
             let name = match self.request.mode {
                 ThumbnailMode::Grid => "grid".to_owned(),
                 _ => format!("sprite-{}", files.len().saturating_add(1)),
@@ -130,8 +131,8 @@ impl<'a> ThumbnailRenderer<'a> {
         }
         if self.request.mode == ThumbnailMode::Sprite {
             let path = self.folder.join("sprite.vtt");
-            let text = self.webvtt(count, on_sheet, duration);
-            fs::write(&path, text).map_err(|e| MediaError::internal("the sprite's text", e))?;
+            let text = self.webvtt(count, per_sheet, duration);
+            fs::write(&path, text).map_err(|e| MediaError::internal("the sprite's index", e))?;
             files.push(MadeFile::plain(&path, duration.map(convert::seconds)));
         }
         Ok(files)
@@ -146,37 +147,37 @@ impl<'a> ThumbnailRenderer<'a> {
         let (sender, feed) = FrameReceiver::new(cells.len(), shape.clone());
         for (number, mut cell) in (0_i64..).zip(cells) {
             cell.set_pts(Some(number));
-            sender.give(cell);
+            sender.send(cell);
         }
         drop(sender);
         let format = self.pixel_format();
         let text = format!("[in0]tile={columns}x{rows},format={format}[out]");
         let frame = Filtering::build(&text, vec![feed])?.next(self.heartbeat)?;
-        let frame = frame.ok_or_else(|| MediaError::internal("the filters", "gave no sheet"))?;
+        let frame = frame.ok_or_else(|| MediaError::internal("the filters", "output no frame"))?;
         let shape = shape.of(&frame);
         Ok(StaticFrame { frame, shape })
     }
 
-    /// For players: what is shown while the pointer is over the time line.
-    fn webvtt(&self, count: usize, on_sheet: usize, duration: Option<u64>) -> String {
+    /// The WebVTT index of a sprite: the area that a player shows for each part of the timeline.
+    fn webvtt(&self, count: usize, per_sheet: usize, duration: Option<u64>) -> String {
         let clock = |micros: u64| {
             let (seconds, rest) = (micros / 1_000_000, micros % 1_000_000 / 1_000);
             format!("{:02}:{:02}:{:02}.{rest:03}", seconds / 3600, seconds / 60 % 60, seconds % 60)
         };
-        let extension = self.request.picture_format().extension();
+        let extension = self.request.image_format().extension();
         let (width, height) = self.size;
         let columns = usize::try_from(self.plan.columns.max(1)).unwrap_or(1);
         let mut text = String::from("WEBVTT\n");
-        for place in 0..count {
-            let start = self.plan.times.get(place).copied().unwrap_or(0);
-            let next = self.plan.times.get(place.saturating_add(1)).copied();
+        for index in 0..count {
+            let start = self.plan.times.get(index).copied().unwrap_or(0);
+            let next = self.plan.times.get(index.saturating_add(1)).copied();
             let end = next.or(duration).unwrap_or(start).max(start.saturating_add(1_000));
-            let (sheet, cell) = (place / on_sheet, place % on_sheet);
-            let across = u32::try_from(cell % columns).unwrap_or(0).saturating_mul(width);
-            let down = u32::try_from(cell / columns).unwrap_or(0).saturating_mul(height);
+            let (sheet, cell) = (index / per_sheet, index % per_sheet);
+            let x = u32::try_from(cell % columns).unwrap_or(0).saturating_mul(width);
+            let y = u32::try_from(cell / columns).unwrap_or(0).saturating_mul(height);
             let _ = write!(
                 text,
-                "\n{} --> {}\nsprite-{}.{extension}#xywh={across},{down},{width},{height}\n",
+                "\n{} --> {}\nsprite-{}.{extension}#xywh={x},{y},{width},{height}\n",
                 clock(start),
                 clock(end),
                 sheet.saturating_add(1)
@@ -185,18 +186,18 @@ impl<'a> ThumbnailRenderer<'a> {
         text
     }
 
-    /// Encodes a picture into a file of its own, and decodes it again.
+    /// Encodes an image to a file, and verifies it by decoding.
     pub(in crate::engine) fn write(
         &self,
         name: &str,
-        picture: &StaticFrame,
+        image: &StaticFrame,
     ) -> Result<MadeFile, MediaError> {
-        let (width, height, _) = ffi::picture_shape(&picture.frame);
-        let format = self.request.picture_format();
+        let (width, height, _) = ffi::frame_shape(&image.frame);
+        let format = self.request.image_format();
         let codec = match format {
-            PictureFormat::Jpeg => VideoCodec::Mjpeg,
-            PictureFormat::Png => VideoCodec::Png,
-            PictureFormat::Webp | PictureFormat::Gif => VideoCodec::Webp,
+            ImageFormat::Jpeg => VideoCodec::Mjpeg,
+            ImageFormat::Png => VideoCodec::Png,
+            ImageFormat::Webp | ImageFormat::Gif => VideoCodec::Webp,
         };
         let one = Rational::ONE;
         let plan = VideoPlan {
@@ -218,7 +219,7 @@ impl<'a> ThumbnailRenderer<'a> {
         };
         let unit = ffmpeg_the_third::Rational(1, 1);
         let parameters = ffmpeg_the_third::codec::Parameters::new();
-        let mut encoder = encoder::open_picture(
+        let mut encoder = encoder::open_video(
             &plan,
             EncoderSettings {
                 time_base: unit,
@@ -230,14 +231,14 @@ impl<'a> ThumbnailRenderer<'a> {
                 statistics: None,
                 scratch: self.folder,
                 threads: 1,
-                keys_on_demand: false,
+                forced_keyframes: false,
                 frames: None,
             },
         )?;
-        let failed = |error| MediaError::internal("a picture cannot be encoded", error);
-        let mut frame = ffi::share(&picture.frame).map_err(failed)?;
+        let failed = |error| MediaError::internal("an image cannot be encoded", error);
+        let mut frame = ffi::share(&image.frame).map_err(failed)?;
         frame.set_pts(Some(0));
-        ffi::set_picture_kind(&mut frame, ffmpeg_the_third::picture::Type::None);
+        ffi::set_frame_type(&mut frame, ffmpeg_the_third::picture::Type::None);
         encoder.send_frame(&frame).map_err(failed)?;
         encoder.send_eof().map_err(failed)?;
         let mut bytes = Vec::new();
@@ -246,7 +247,7 @@ impl<'a> ThumbnailRenderer<'a> {
             bytes.extend_from_slice(packet.data().unwrap_or_default());
         }
         let path: PathBuf = self.folder.join(format!("{name}.{}", format.extension()));
-        fs::write(&path, bytes).map_err(|e| MediaError::internal("a picture's file", e))?;
+        fs::write(&path, bytes).map_err(|e| MediaError::internal("an image file", e))?;
         crate::verify::picture(&path, (width, height))?;
         Ok(MadeFile {
             streams: vec![StreamSummary {
@@ -263,8 +264,8 @@ impl<'a> ThumbnailRenderer<'a> {
     }
 }
 
-/// The size of one picture: as asked, or at most `usual` wide.
-fn size(request: &Thumbnails, video: &VideoFacts, usual: u64) -> (u32, u32) {
+/// The size of one image: as requested, or at most `default_width` wide.
+fn size(request: &Thumbnails, video: &VideoFacts, default_width: u64) -> (u32, u32) {
     let (width, height) = if video.rotation.is_multiple_of(180) {
         (u64::from(video.width), u64::from(video.height))
     } else {
@@ -272,23 +273,25 @@ fn size(request: &Thumbnails, video: &VideoFacts, usual: u64) -> (u32, u32) {
     };
     let Rational { num, den } = video.pixel_aspect;
     let (num, den) = if video.rotation.is_multiple_of(180) { (num, den) } else { (den, num) };
-    let shown = width.saturating_mul(u64::from(num)) / u64::from(den.max(1));
+    let display_width = width.saturating_mul(u64::from(num)) / u64::from(den.max(1));
     let even = |side: u64| u32::try_from(side.clamp(16, 4096) / 2 * 2).unwrap_or(16);
-    let follow = |side: u32, a: u64, b: u64| even(u64::from(side).saturating_mul(a) / b.max(1));
+    let scale_to = |side: u32, a: u64, b: u64| even(u64::from(side).saturating_mul(a) / b.max(1));
     match (request.width, request.height) {
         (Some(width), Some(height)) => (even(width.into()), even(height.into())),
-        (Some(width), None) => (even(width.into()), follow(width, height, shown)),
-        (None, Some(high)) => (follow(high, shown, height), even(high.into())),
+        (Some(width), None) => (even(width.into()), scale_to(width, height, display_width)),
+        (None, Some(requested)) => {
+            (scale_to(requested, display_width, height), even(requested.into()))
+        }
         (None, None) => {
-            let width = even(shown.min(usual));
-            (width, follow(width, height, shown))
+            let width = even(display_width.min(default_width));
+            (width, scale_to(width, height, display_width))
         }
     }
 }
 
-/// How far brightness is spread over a picture: its standard deviation, of 255.
-fn spread(frame: &frame::Frame) -> f64 {
+/// The standard deviation of a frame's brightness (its first plane), on a scale of 0 to 255.
+fn brightness_deviation(frame: &frame::Frame) -> f64 {
     let bytes = || ffi::first_plane(frame).flatten().map(|byte| f64::from(*byte));
-    let middle = mean(bytes());
-    mean(bytes().map(|byte| (byte - middle).powi(2))).sqrt()
+    let average = mean(bytes());
+    mean(bytes().map(|byte| (byte - average).powi(2))).sqrt()
 }

@@ -1,4 +1,4 @@
-/* A VA-API driver without a card: it says what it could encode, and nothing else works. */
+/* A fake VA-API driver: it lists profiles and entry points, and every other call fails. */
 #include <va/va.h>
 #include <va/va_backend.h>
 
@@ -16,7 +16,7 @@ static VAStatus profiles(VADriverContextP context, VAProfile *list, int *count) 
 static VAStatus entrypoints(VADriverContextP context, VAProfile profile, VAEntrypoint *list,
                             int *count) {
     (void)context;
-    /* It decodes MPEG-2, and encodes the others. */
+    /* It only decodes MPEG-2, and encodes the others. */
     list[0] = profile == VAProfileMPEG2Main ? VAEntrypointVLD : VAEntrypointEncSlice;
     *count = 1;
     return VA_STATUS_SUCCESS;

@@ -1,0 +1,476 @@
+use std::time::Instant;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::stack::{Answer, Stack, quick, slow};
+
+fn is_problem(answer: &Answer, status: u16) {
+    assert_eq!(answer.status.as_u16(), status, "{answer:#?}");
+    assert_eq!(answer.header("content-type"), "application/problem+json", "{answer:#?}");
+    assert_eq!(answer.json["status"], status);
+    for field in ["type", "title", "detail", "instance", "request_id", "retry_hint"] {
+        assert!(answer.json[field].is_string(), "{field}: {answer:#?}");
+    }
+    assert_eq!(answer.text("/request_id"), answer.header("x-request-id"));
+}
+
+#[tokio::test]
+async fn every_rejection_is_a_problem_with_a_pointer_to_its_field() {
+    let stack = Stack::new().await;
+    let good = json!({ "input": "a.mp4", "output": "b.mp4" });
+    let with = |field: &str, value: Value| {
+        let mut body = good.clone();
+        body[field] = value;
+        body
+    };
+    for (pointer, body) in [
+        ("#/colour", with("colour", json!("red"))),
+        ("#/input", json!({ "output": "b.mp4" })),
+        ("#/input", with("input", json!("../../etc/passwd"))),
+        ("#/input", with("input", json!("ftp://example.com/a.mp4"))),
+        ("#/input", with("input", json!("upload_00000000000070008000000000000000"))),
+        ("#/output", with("output", json!("a.xyz"))),
+        ("#/output", with("output", json!("a.mp4"))),
+        ("#/priority", with("priority", json!("urgent"))),
+        ("#/operations/0/type", with("operations", json!([{ "type": "sparkle" }]))),
+        ("#/operations/0/speed", with("operations", json!([{ "type": "trim", "speed": 2 }]))),
+        ("#/operations/0/start", with("operations", json!([{ "type": "trim", "start": "x" }]))),
+        ("#/operations/0/height", with("operations", json!([{ "type": "scale", "height": 4 }]))),
+        ("#/operations/0/crf", with("operations", json!([{ "type": "transcode", "crf": 99 }]))),
+        (
+            "#/operations/0/video_codec",
+            with("operations", json!([{ "type": "transcode", "video_codec": "fast" }])),
+        ),
+        ("#/not_before", with("not_before", json!("tomorrow"))),
+        ("#/metadata/a", with("metadata", json!({ "a": "\u{0}" }))),
+    ] {
+        let answer = stack.post("/convert", &body).await;
+        is_problem(&answer, 422);
+        assert_eq!(answer.text("/errors/0/pointer"), pointer, "{answer:#?}");
+    }
+    let broken = stack.request(Method::POST, "/convert").header("content-type", "application/json");
+    is_problem(&stack.send(broken.body("{")).await, 400);
+    let text = stack.request(Method::POST, "/convert").header("content-type", "text/plain");
+    is_problem(&stack.send(text.body("{}")).await, 415);
+    is_problem(&stack.get("/nothing").await, 404);
+    is_problem(&stack.get("/jobs/job_nonsense").await, 404);
+    is_problem(&stack.get("/jobs/job_00000000000070008000000000000000").await, 404);
+    is_problem(&stack.send(stack.request(Method::PUT, "/jobs")).await, 405);
+    for query in
+        ["limit=0", "limit=x", "cursor=zzz", "status=x", "colour=red", "min_position=7", "kind=%00"]
+    {
+        is_problem(&stack.get(&format!("/jobs?{query}")).await, 400);
+    }
+}
+
+#[tokio::test]
+async fn all_paths_except_the_public_ones_require_a_key() {
+    let stack = Stack::new().await;
+    let http = crate::stack::http();
+    for path in ["/health", "/health/ready", "/docs", "/openapi.json", "/api/v1/health"] {
+        let answer = http.get(format!("{}{path}", stack.url)).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+    }
+    for path in ["/jobs", "/capabilities", "/queue", "/admin/workers", "/health/detailed"] {
+        for key in [None, Some("ffapi_wrong"), Some(&*format!("{}x", stack.key))] {
+            let mut request = http.get(format!("{}/api/v1{path}", stack.url));
+            if let Some(key) = key {
+                request = request.header("x-api-key", key);
+            }
+            let answer = stack.send(request).await;
+            is_problem(&answer, 401);
+            assert!(answer.header("www-authenticate").starts_with("Bearer"));
+        }
+    }
+    let bearer = http.get(format!("{}/api/v1/jobs", stack.url)).bearer_auth(&stack.key);
+    assert_eq!(stack.send(bearer).await.status, StatusCode::OK);
+    let mode = std::fs::metadata(stack.data.path().join("admin.key")).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn an_idempotency_key_returns_the_same_job_after_a_restart() {
+    let mut stack = Stack::new().await;
+    let upload = stack.upload_bunny().await;
+    let body = json!({ "input": upload, "output": "a.mp4", "operations": quick() });
+    let send = async |stack: &Stack, body: &Value| {
+        let request = stack.request(Method::POST, "/convert").header("idempotency-key", "\"k1\"");
+        stack.send(request.json(body)).await
+    };
+    let first = send(&stack, &body).await;
+    assert_eq!((first.status, first.header("idempotent-replayed")), (StatusCode::CREATED, ""));
+    stack.kill();
+    stack.restart().await;
+    let second = send(&stack, &body).await;
+    assert_eq!(second.status, StatusCode::CREATED, "{second:?}");
+    assert_eq!(second.header("idempotent-replayed"), "true");
+    assert_eq!(second.text("/job/id"), first.text("/job/id"));
+    let mut other = body.clone();
+    other["output"] = json!("b.mp4");
+    is_problem(&send(&stack, &other).await, 422);
+    let jobs = stack.get("/jobs?min_position=".to_owned().as_str()).await;
+    is_problem(&jobs, 400);
+    let position = second.header("x-log-position").to_owned();
+    let jobs = stack.get(&format!("/jobs?min_position={position}")).await;
+    assert_eq!(jobs.json["data"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_replayed_request_is_answered_even_if_its_resources_were_deleted() {
+    let stack = Stack::new().await;
+    let preset = json!({ "name": "web", "kind": "convert", "body": { "operations": quick() } });
+    let keyed = async |path: &str, body: &Value| {
+        let request = stack.request(Method::POST, path).header("idempotency-key", "k");
+        stack.send(request.json(body)).await
+    };
+    let made = keyed("/presets", &preset).await;
+    assert_eq!((made.status, made.header("idempotent-replayed")), (StatusCode::CREATED, ""));
+    let again = keyed("/presets", &preset).await;
+    assert_eq!((again.text("/version"), again.header("idempotent-replayed")), ("", "true"));
+    assert_eq!(again.json["version"], 1);
+    let job = json!({ "input": "a.mp4", "output": "b.mp4", "preset": "web" });
+    let batch = json!({ "jobs": [{ "kind": "convert", "input": "a.mp4", "output": "c.mp4",
+                                   "preset": "web" }] });
+    let (first, many) = (keyed("/convert", &job).await, keyed("/batch", &batch).await);
+    assert_eq!(
+        (first.status, many.status),
+        (StatusCode::CREATED, StatusCode::CREATED),
+        "{first:?}"
+    );
+    stack.send(stack.request(Method::DELETE, "/presets/web")).await;
+    let (again, many_again) = (keyed("/convert", &job).await, keyed("/batch", &batch).await);
+    assert_eq!(again.text("/job/id"), first.text("/job/id"), "{again:?}");
+    assert_eq!(many_again.text("/id"), many.text("/id"), "{many_again:?}");
+    for replayed in [&again, &many_again] {
+        assert_eq!(replayed.header("idempotent-replayed"), "true");
+    }
+    is_problem(&stack.post("/convert", &job).await, 422);
+}
+
+#[tokio::test]
+async fn an_upload_repeated_under_its_idempotency_key_is_stored_once() {
+    let stack = Stack::new().await;
+    let send = async |bytes: Vec<u8>| {
+        let request = stack.request(Method::POST, "/uploads").header("idempotency-key", "film");
+        let request = request.header("content-type", "application/octet-stream");
+        stack.send(request.body(bytes)).await
+    };
+    let video = std::fs::read(crate::stack::bunny()).unwrap();
+    let first = send(video.clone()).await;
+    assert_eq!((first.status, first.header("idempotent-replayed")), (StatusCode::CREATED, ""));
+    let again = send(video.clone()).await;
+    assert_eq!(
+        (again.text("/id"), again.header("idempotent-replayed")),
+        (first.text("/id"), "true")
+    );
+    let mut other = video;
+    other.push(0);
+    is_problem(&send(other).await, 422);
+    let kept = std::fs::read_dir(stack.data.path().join("storage/default/.uploads")).unwrap();
+    assert_eq!(kept.count(), 1, "nothing is stored twice, and nothing of a rejected request");
+}
+
+#[tokio::test]
+async fn the_etag_of_a_preset_counts_its_deletions() {
+    let stack = Stack::new().await;
+    let preset = json!({ "name": "web", "kind": "convert", "body": { "operations": quick() } });
+    stack.post("/presets", &preset).await;
+    let gone = stack.send(stack.request(Method::DELETE, "/presets/web")).await;
+    assert!(!gone.header("x-log-position").is_empty(), "{gone:?}");
+    let made = stack.post("/presets", &preset).await;
+    let position = made.header("x-log-position");
+    let list = stack.get(&format!("/presets?min_position={position}&limit=1")).await;
+    assert_eq!(list.json["data"][0]["version"], 2, "{list:?}");
+    let etag = stack.get("/presets/web").await.header("etag").to_owned();
+    let same = stack.request(Method::GET, "/presets/web").header("if-none-match", &etag);
+    assert_eq!(stack.send(same).await.status, StatusCode::NOT_MODIFIED);
+    let put = |etag: &str| {
+        let request = stack.request(Method::PUT, "/presets/web").header("if-match", etag);
+        stack.send(request.json(&json!({ "body": { "priority": "low", "operations": [] } })))
+    };
+    let changed = put(&etag).await;
+    assert_eq!((changed.status, &changed.json["version"]), (StatusCode::OK, &json!(3)));
+    is_problem(&put(&etag).await, 412);
+    let delete = stack.request(Method::DELETE, "/presets/web").header("if-match", &etag);
+    is_problem(&stack.send(delete).await, 412);
+}
+
+#[tokio::test]
+async fn rotation_and_deletion_require_the_current_etag() {
+    let stack = Stack::new().await;
+    let hook = stack.post("/webhooks", &json!({ "url": "https://example.com/a" })).await;
+    let key = stack.post("/api-keys", &json!({ "name": "a", "scopes": ["jobs:read"] })).await;
+    let webhook = format!("/webhooks/{}", hook.text("/id"));
+    let key_path = format!("/api-keys/{}", key.text("/id"));
+    let ask = |method: Method, path: &str, etag: &str| {
+        let request = stack.request(method, path).header("if-match", etag).json(&json!({}));
+        stack.send(request)
+    };
+    for (path, made) in [(&webhook, &hook), (&key_path, &key)] {
+        let rotate = format!("{path}/rotate");
+        let etag = made.header("etag");
+        let rotated = ask(Method::POST, &rotate, etag).await;
+        assert_eq!(rotated.status, StatusCode::OK, "{rotated:?}");
+        is_problem(&ask(Method::POST, &rotate, etag).await, 412);
+    }
+    is_problem(&ask(Method::DELETE, &webhook, hook.header("etag")).await, 412);
+    let now = stack.get(&webhook).await;
+    assert_eq!(ask(Method::DELETE, &webhook, now.header("etag")).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn health_reports_each_component() {
+    let stack = Stack::new().await;
+    let healthy = |health: &Answer| health.status == StatusCode::OK;
+    let health = stack.poll("/health/detailed", healthy).await;
+    assert_eq!((health.status, health.text("/status")), (StatusCode::OK, "ok"), "{health:#?}");
+    for part in ["log", "database", "conductor", "storage", "workers"] {
+        assert_eq!(health.text(&format!("/components/{part}/status")), "ok", "{health:#?}");
+    }
+    assert_eq!(health.text("/components/projections/job_list/state"), "running");
+    let mut postgres = crate::chaos::children(stack.pid(), "postgres");
+    // The processes that serve the open connections.
+    postgres.extend(crate::chaos::children(postgres[0], ""));
+    let signal = |name: &str| {
+        for pid in &postgres {
+            let pid = pid.to_string();
+            std::process::Command::new("kill").args(["-s", name, &pid]).status().unwrap();
+        }
+    };
+    signal("STOP");
+    let sick = stack.get("/health/detailed").await;
+    signal("CONT");
+    assert_eq!(sick.status, StatusCode::SERVICE_UNAVAILABLE, "{sick:#?}");
+    assert_eq!(sick.text("/components/database/status"), "down");
+}
+
+#[tokio::test]
+async fn a_reader_sees_its_own_write_and_never_stale_data() {
+    let stack = Stack::new().await;
+    let body = json!({ "input": "missing.mp4", "output": "a.mp4" });
+    let created = stack.post("/convert", &body).await;
+    let (job, position) = (created.text("/job/id"), created.header("x-log-position"));
+    let read = stack.get(&format!("/jobs/{job}?min_position={position}")).await;
+    assert_eq!(read.status, StatusCode::OK, "{read:?}");
+    let start = Instant::now();
+    let future = stack.get(&format!("/jobs/{job}?min_position=1-999999-0")).await;
+    is_problem(&future, 503);
+    assert!(start.elapsed().as_secs_f64() > 4.0);
+    assert_eq!(future.header("retry-after"), "1");
+    assert!(future.header("x-log-position").starts_with("1-"));
+}
+
+#[tokio::test]
+async fn etags_avoid_resending_and_prevent_lost_updates() {
+    let stack = Stack::new().await;
+    let not_before = "2100-01-01T00:00:00Z";
+    let body = json!({ "input": "a.mp4", "output": "b.mp4", "not_before": not_before });
+    let created = stack.post("/convert", &body).await;
+    let (job, etag) = (created.text("/job/id"), created.header("etag"));
+    assert_eq!(etag, "\"v1\"");
+    let position = created.header("x-log-position");
+    let path = format!("/jobs/{job}?min_position={position}");
+    let same = stack.request(Method::GET, &path).header("if-none-match", etag);
+    assert_eq!(stack.send(same).await.status, StatusCode::NOT_MODIFIED);
+    let patch = |etag: &str| {
+        let request = stack.request(Method::PATCH, &format!("/jobs/{job}"));
+        request.header("if-match", etag).json(&json!({ "priority": "low" }))
+    };
+    is_problem(&stack.send(patch("\"v7\"")).await, 412);
+    let changed = stack.send(patch(etag)).await;
+    assert_eq!((changed.status, changed.header("etag")), (StatusCode::OK, "\"v2\""));
+    is_problem(&stack.send(patch(etag)).await, 412);
+}
+
+#[tokio::test]
+async fn prefer_wait_returns_the_final_state() {
+    let stack = Stack::new().await;
+    let upload = stack.upload_bunny().await;
+    let body = json!({ "input": upload, "output": "a.mp4", "operations": quick() });
+    let request = stack.request(Method::POST, "/convert").header("prefer", "wait=30");
+    let answer = stack.send(request.json(&body)).await;
+    assert_eq!(answer.text("/job/status"), "completed", "{answer:#?}");
+    let later = json!({ "input": upload, "output": "b.mp4", "operations": quick() });
+    let job = stack.post("/convert", &later).await.text("/job/id").to_owned();
+    let request = stack.request(Method::GET, &format!("/jobs/{job}?min_position=1-1-0"));
+    let answer = stack.send(request.header("prefer", "wait=30")).await;
+    assert!(matches!(answer.text("/status"), "completed"), "{answer:#?}");
+}
+
+#[tokio::test]
+async fn pagination_returns_each_entry_once() {
+    let stack = Stack::new().await;
+    let mut made = Vec::new();
+    let mut position = String::new();
+    for n in 0..7 {
+        let body = json!({
+            "input": "a.mp4", "output": format!("{n}.mp4"), "metadata": { "n": n.to_string() },
+            "not_before": "2100-01-01T00:00:00Z",
+        });
+        let created = stack.post("/convert", &body).await;
+        made.push(created.text("/job/id").to_owned());
+        created.header("x-log-position").clone_into(&mut position);
+    }
+    made.reverse();
+    let mut seen = Vec::new();
+    let mut path = format!("/jobs?limit=3&min_position={position}");
+    loop {
+        let page = stack.get(&path).await;
+        let ids = page.json["data"].as_array().unwrap().iter();
+        seen.extend(ids.map(|job| job["id"].as_str().unwrap().to_owned()));
+        assert_eq!(page.json["has_more"], page.json["next_cursor"].is_string());
+        let Some(cursor) = page.json["next_cursor"].as_str() else { break };
+        assert!(page.header("link").contains(cursor), "{page:?}");
+        path = format!("/jobs?limit=3&cursor={cursor}");
+    }
+    assert_eq!(seen, made);
+    let one = stack.get("/jobs?metadata.n=4").await;
+    assert_eq!(one.json["data"].as_array().unwrap().len(), 1, "{one:#?}");
+    assert_eq!(one.json["data"][0]["metadata"]["n"], "4");
+    stack.poll("/queue", |queue| queue.json["queued"]["normal"] == 7).await;
+}
+
+#[tokio::test]
+async fn two_active_jobs_never_share_an_output_name() {
+    let stack = Stack::new().await;
+    let body = json!({
+        "input": "a.mp4", "output": "b.mp4", "not_before": "2100-01-01T00:00:00Z",
+    });
+    let first = stack.post("/convert", &body).await;
+    let second = stack.post("/convert", &body).await;
+    is_problem(&second, 409);
+    assert_eq!(second.text("/errors/0/pointer"), "#/output");
+    assert!(second.text("/detail").contains(first.text("/job/id")), "{second:#?}");
+    stack.post(&format!("/jobs/{}/cancel", first.text("/job/id")), &json!({})).await;
+    let third = stack.post("/convert", &body).await;
+    assert_eq!(third.status, StatusCode::CREATED);
+    let again = format!("/jobs/{}/retry", first.text("/job/id"));
+    is_problem(&stack.post(&again, &json!({})).await, 409);
+
+    // The same holds for a job that is retried with its batch.
+    stack.post(&format!("/jobs/{}/cancel", third.text("/job/id")), &json!({})).await;
+    let mut member = body.clone();
+    member["kind"] = json!("convert");
+    let batch = stack.post("/batch", &json!({ "jobs": [member] })).await;
+    let batch = format!("/batch/{}", batch.text("/id"));
+    stack.post(&format!("{batch}/cancel"), &json!({})).await;
+    let fourth = stack.post("/convert", &body).await;
+    assert_eq!(fourth.status, StatusCode::CREATED, "{fourth:#?}");
+    let retried = stack.post(&format!("{batch}/retry"), &json!({})).await;
+    is_problem(&retried, 409);
+    assert!(retried.text("/detail").contains(fourth.text("/job/id")), "{retried:#?}");
+}
+
+#[tokio::test]
+async fn a_scheduled_job_waits_until_it_is_due() {
+    let stack = Stack::new().await;
+    let body = json!({
+        "input": "a.mp4", "output": "b.mp4", "not_before": "2100-01-01T00:00:00Z",
+    });
+    let created = stack.post("/convert", &body).await;
+    assert_eq!(created.text("/job/status"), "queued");
+    assert_eq!(created.text("/job/next_attempt_at"), "2100-01-01T00:00:00.000Z");
+    let job = created.text("/job/id");
+    let cancelled = stack.post(&format!("/jobs/{job}/cancel"), &json!({})).await;
+    assert_eq!((cancelled.status, cancelled.text("/status")), (StatusCode::ACCEPTED, "cancelled"));
+    is_problem(&stack.post(&format!("/jobs/{job}/cancel"), &json!({})).await, 409);
+    let retried = stack.post(&format!("/jobs/{job}/retry"), &json!({})).await;
+    assert_eq!((retried.status, retried.text("/status")), (StatusCode::ACCEPTED, "queued"));
+    let later = json!({ "overrides": { "not_before": "2101-01-01T00:00:00Z", "output": "c.mp4" } });
+    let rerun = stack.post(&format!("/jobs/{job}/rerun"), &later).await;
+    assert_eq!(rerun.text("/job/next_attempt_at"), "2101-01-01T00:00:00.000Z", "{rerun:#?}");
+}
+
+#[tokio::test]
+async fn jobs_over_the_concurrency_limit_wait_and_are_not_rejected() {
+    let stack = Stack::with(&[("FFAPI_WORKER__SLOTS", "2")]).await;
+    let limit = json!({ "limits": { "concurrent_jobs": 1 } });
+    stack.send(stack.request(Method::PATCH, "/accounts/default").json(&limit)).await;
+    let upload = stack.upload_bunny().await;
+    let first = stack.convert(&upload, "a.mp4", slow()).await;
+    let second = stack.convert(&upload, "b.mp4", quick()).await;
+    stack.until(&first, |job| job.json["progress"].as_f64().unwrap_or(0.0) > 0.0).await;
+    assert_eq!(stack.get(&format!("/jobs/{second}")).await.text("/status"), "queued");
+    let queue = stack.get("/queue").await;
+    assert_eq!(
+        (&queue.json["processing"], &queue.json["queued"]["normal"]),
+        (&json!(1), &json!(1))
+    );
+    stack.post(&format!("/jobs/{first}/cancel"), &json!({})).await;
+    assert_eq!(stack.finished(&second).await.text("/status"), "completed");
+}
+
+/// The statistics of one cache in a response.
+fn cache(statistics: &Value, name: &str) -> Value {
+    let all = statistics["data"].as_array().unwrap();
+    all.iter().find(|cache| cache["name"] == name).unwrap().clone()
+}
+
+#[tokio::test]
+async fn keys_presets_and_probe_results_are_cached_and_invalidated_immediately() {
+    let stack = Stack::new().await;
+    let hits = async |name: &str| {
+        let statistics = stack.get("/admin/cache").await.json;
+        cache(&statistics, name)["hits"].as_u64().unwrap()
+    };
+    // The same bytes are probed once.
+    let before = hits("probes").await;
+    stack.upload_bunny().await;
+    assert_eq!(hits("probes").await, before);
+    let second = stack.upload_bunny().await;
+    assert_eq!(hits("probes").await, before + 1);
+    let shown = stack.get(&format!("/uploads/{second}")).await;
+    assert_eq!(shown.json["media"]["streams"][0]["codec"], "h264", "{shown:#?}");
+    // A preset is read once, and a new version is used by the next request.
+    let preset = json!({ "name": "p", "kind": "probe", "body": { "priority": "low" } });
+    stack.post("/presets", &preset).await;
+    let ask = json!({ "input": second, "preset": "p" });
+    let before = hits("presets").await;
+    for (priority, version) in [("high", 2), ("low", 3), ("normal", 4)] {
+        let put = json!({ "body": { "priority": priority } });
+        stack.send(stack.request(Method::PUT, "/presets/p").json(&put)).await;
+        let job = stack.post("/probe", &ask).await;
+        assert_eq!(job.text("/job/preset"), format!("p@{version}"), "{job:#?}");
+        assert_eq!(job.text("/job/priority"), priority, "{job:#?}");
+    }
+    for _ in 0..3 {
+        stack.post("/probe", &ask).await;
+    }
+    assert!(hits("presets").await >= before + 3);
+    // Keys are looked up in memory, also unknown ones.
+    let keys = cache(&stack.get("/admin/cache").await.json, "keys");
+    assert_eq!((&keys["entries"], &keys["misses"]), (&json!(1), &json!(0)), "{keys:#}");
+    stack.send(stack.request_as("nonsense", Method::GET, "/jobs")).await;
+    assert_eq!(cache(&stack.get("/admin/cache").await.json, "keys")["misses"], 1);
+}
+
+#[tokio::test]
+async fn a_cached_job_is_never_older_than_a_published_event() {
+    let stack = Stack::new().await;
+    let not_before = "2100-01-01T00:00:00Z";
+    let body = json!({ "input": "a.mp4", "output": "b.mp4", "not_before": not_before });
+    let created = stack.post("/convert", &body).await;
+    let (job, first) = (created.text("/job/id"), created.header("x-log-position"));
+    stack.get(&format!("/jobs/{job}?min_position={first}")).await;
+    let figures = async || cache(&stack.get("/admin/cache").await.json, "jobs");
+    let before = figures().await["hits"].as_u64().unwrap();
+    for _ in 0..3 {
+        assert_eq!(stack.get(&format!("/jobs/{job}")).await.text("/priority"), "normal");
+    }
+    assert_eq!(figures().await["hits"].as_u64().unwrap(), before + 3);
+    for priority in ["low", "high", "low", "normal"].into_iter().cycle().take(20) {
+        let patch = stack.request(Method::PATCH, &format!("/jobs/{job}"));
+        let changed = stack.send(patch.json(&json!({ "priority": priority }))).await;
+        let position = changed.header("x-log-position");
+        let read = stack.get(&format!("/jobs/{job}?min_position={position}")).await;
+        assert_eq!(read.text("/priority"), priority, "{read:#?}");
+    }
+    let cleared = stack.post("/admin/cache/clear", &json!({})).await;
+    assert_eq!(cache(&cleared.json, "jobs")["entries"], 0);
+    assert_eq!(stack.get(&format!("/jobs/{job}")).await.text("/id"), job);
+    // A cached job of another tenant is not found.
+    let (_, foreign) = crate::keys::key(&stack, "acme", &["jobs:read"]).await;
+    let request = stack.request_as(&foreign, Method::GET, &format!("/jobs/{job}"));
+    is_problem(&stack.send(request).await, 404);
+}
