@@ -47,7 +47,7 @@ fn main() {
         let start = Instant::now();
         let jobs = dispatch.choose(Pool::Cpu, &present, 1, now);
         let event = DispatchEvent::Released { jobs: jobs.clone() };
-        dispatch.written(Pool::Cpu, now, &event);
+        dispatch.record_dispatch(Pool::Cpu, now, &event);
         rounds.push(start.elapsed());
         for release in jobs {
             let worker = String::new();

@@ -1,7 +1,7 @@
 //! A batch: up to a thousand jobs that are submitted together, by one decision.
 //!
 //! The batch's own event holds the jobs; the caller that submits it creates them, and the process
-//! manager ([`Batches`]) creates the missing ones, so that a crash in between loses nothing.
+//! manager ([`BatchTracker`]) creates the missing ones, so that a crash in between loses nothing.
 
 mod counts;
 mod decide;
@@ -16,5 +16,5 @@ pub use counts::{BatchStatus, Counts};
 pub use decide::{Batch, BatchCommand, BatchRejection, BatchState};
 pub use event::{BatchEvent, BatchJob, BatchSpec};
 pub use public::public;
-pub use tracker::{Batches, Step};
+pub use tracker::{BatchTracker, Step};
 pub use view::BatchView;

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     caps::Caps,
-    explain::{BlockReason, Place, QUEUE_POSITIONS, QueuePositionsRequest, Waited},
+    explain::{BlockReason, QUEUE_POSITIONS, QueuePosition, QueuePositionsRequest, Waited},
 };
 use self::{
     fair_queue::{Flow, Queue},
@@ -218,7 +218,7 @@ impl Dispatch {
     }
 
     /// Folds in a dispatch event of a pool.
-    pub fn written(&mut self, pool: Pool, at: Timestamp, event: &DispatchEvent) {
+    pub fn record_dispatch(&mut self, pool: Pool, at: Timestamp, event: &DispatchEvent) {
         // With the timers as they were then: a dispatcher that replays later reaches the same
         // shares.
         self.fire_timers(at);
@@ -294,7 +294,7 @@ impl Dispatch {
     }
 
     /// The jobs in flight.
-    pub const fn out(&self) -> &BTreeMap<JobId, InFlight> {
+    pub const fn in_flight(&self) -> &BTreeMap<JobId, InFlight> {
         &self.in_flight
     }
 

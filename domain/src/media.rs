@@ -39,8 +39,8 @@ pub use plan::{
     VideoPlan, Window, plan, plan_stream,
 };
 pub use question::{
-    LOOK, PLAN, PLAN_TIMEOUT, PROBE_UPLOAD_TIMEOUT, PlanRequest, PlanResponse, ProbeUploadRequest,
-    ProbeUploadResponse,
+    PLAN, PLAN_TIMEOUT, PROBE_UPLOAD, PROBE_UPLOAD_TIMEOUT, PlanRequest, PlanResponse,
+    ProbeUploadRequest, ProbeUploadResponse,
 };
 pub use request::{
     Analyze, Caption, Convert, ImageFormat, MAX_FILES, MediaRequest, Metric, Micros, Overwrite,

@@ -162,7 +162,7 @@ pub fn is_name(text: &str) -> bool {
 /// A preset as a request names it: a name, optionally a version, and the prefix `_/` for a global
 /// one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct PresetSelector {
     /// The preset's name.
     pub name: String,
     /// The requested version; `None` for the newest.
@@ -171,7 +171,7 @@ pub struct Wanted {
     pub global: bool,
 }
 
-impl FromStr for Wanted {
+impl FromStr for PresetSelector {
     type Err = BadPreset;
 
     fn from_str(text: &str) -> Result<Self, BadPreset> {
@@ -258,14 +258,14 @@ mod tests {
     #[test]
     fn a_preset_is_referenced_by_name_and_optional_version() {
         let web = || "web".to_owned();
-        let parsed = |version, global| Ok(Wanted { name: web(), version, global });
+        let parsed = |version, global| Ok(PresetSelector { name: web(), version, global });
         assert_eq!("web".parse(), parsed(None, false));
         assert_eq!("web@4".parse(), parsed(Some(4), false));
         assert_eq!("_/web@4".parse(), parsed(Some(4), true));
         let pinned = PresetRef { name: web(), version: 4, global: true };
         assert_eq!(pinned.to_string().parse(), parsed(Some(4), true));
         for bad in ["", "Web", "web@", "web@x", "a.b", "web@-1", "_web", "a/web"] {
-            assert_eq!(bad.parse::<Wanted>(), Err(BadPreset), "{bad}");
+            assert_eq!(bad.parse::<PresetSelector>(), Err(BadPreset), "{bad}");
         }
     }
 }

@@ -101,7 +101,7 @@ impl QueueQuotaState {
     }
 
     /// Number of returnable slots of a lease; 0 if it is closed.
-    pub fn places(&self, lease: LeaseId) -> u32 {
+    pub fn slots(&self, lease: LeaseId) -> u32 {
         self.open.get(&lease).copied().unwrap_or(0)
     }
 
@@ -137,7 +137,7 @@ fn returned(
     unspent: Vec<(LeaseId, u32)>,
 ) -> impl Iterator<Item = QueueQuotaEvent> + use<'_> {
     unspent.into_iter().filter_map(|(lease, unspent)| {
-        let unspent = unspent.min(state.places(lease));
+        let unspent = unspent.min(state.slots(lease));
         (unspent > 0).then_some(QueueQuotaEvent::Returned { lease, unspent })
     })
 }

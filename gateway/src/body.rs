@@ -1,4 +1,5 @@
 mod checked;
+mod large_bodies;
 
 use std::{marker::PhantomData, time::Duration};
 
@@ -14,9 +15,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 use sha2::{Digest, Sha256};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::problem::{Kind, Problem};
+use self::large_bodies::LARGE_BODY;
+use crate::{
+    auth::Principal,
+    problem::{Kind, Problem},
+};
 
 /// A JSON body, parsed by serde so that each error points at its field; documented by the schema of
 /// `T`.
@@ -25,18 +30,14 @@ pub(crate) struct StrictJson<T, V = T> {
     /// Hash of the JSON value, independent of whitespace and the order of fields.
     pub(crate) fingerprint: String,
     documented: PhantomData<fn() -> T>,
-    /// Released when the request has been handled.
-    _slot: Option<SemaphorePermit<'static>>,
+    /// Held by a large body until the request has been handled.
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 /// A JSON body that is parsed later, once it is known that its request is not a repeated one.
 pub(crate) type Unread<T> = StrictJson<T, Value>;
 
 const MAX_BODY: usize = 4 * 1024 * 1024;
-/// A body of more bytes than this waits for one of a few slots, so that a single client cannot
-/// exhaust the memory.
-const LARGE_BODY: usize = 128 * 1024;
-static LARGE_BODIES: Semaphore = Semaphore::const_new(16);
 /// Timeout for receiving a whole JSON body, so that slow clients do not occupy connections.
 const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -60,11 +61,16 @@ impl<T: Type, V: DeserializeOwned + Send> ParsePayload for StrictJson<T, V> {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
-        let bytes = receive(request, body).await?;
-        let slot = match bytes.len() {
-            ..=LARGE_BODY => None,
-            _ => LARGE_BODIES.acquire().await.ok(),
+        let announced = request.header("content-length").and_then(|text| text.parse().ok());
+        let tenant = request.data::<Principal>().map(|principal| &principal.tenant);
+        // A body of unknown size may be large.
+        let slot = match tenant {
+            Some(tenant) if announced.is_none_or(|bytes: usize| bytes > LARGE_BODY) => {
+                Some(large_bodies::acquire(tenant).await?)
+            }
+            _ => None,
         };
+        let bytes = receive(announced, body).await?;
         let json = checked::read(&bytes)?;
         let fingerprint = hex::encode(Sha256::digest(json.to_string()));
         Ok(Self { value: parse(json, "")?, fingerprint, documented: PhantomData, _slot: slot })
@@ -74,9 +80,8 @@ impl<T: Type, V: DeserializeOwned + Send> ParsePayload for StrictJson<T, V> {
 impl_apirequest_for_payload!(StrictJson<T, V>, T: Type, V: DeserializeOwned + Send);
 
 /// The bytes of a JSON body.
-async fn receive(request: &Request, body: &mut RequestBody) -> Result<Bytes> {
-    let announced = request.header("content-length").and_then(|text| text.parse().ok());
-    if announced.is_some_and(|bytes: usize| bytes > MAX_BODY) {
+async fn receive(announced: Option<usize>, body: &mut RequestBody) -> Result<Bytes> {
+    if announced.is_some_and(|bytes| bytes > MAX_BODY) {
         let detail = format!("a JSON body is at most {MAX_BODY} bytes");
         return Err(Problem::new(Kind::TooLarge, detail).into());
     }

@@ -63,10 +63,10 @@ pub(crate) async fn spawn(
 ) -> Result<tokio::task::JoinHandle<()>, GatewayError> {
     let log = gateway.commands.log().clone();
     let pubsub = PubSub::new(log.nats().clone());
-    let mut positions = pubsub.listen(position_subject("*")).await?;
-    let mut progress = pubsub.listen("live.*.job.*.progress").await?;
-    let mut heartbeats = pubsub.listen("presence.worker.>").await?;
-    let mut slots_wanted = pubsub.listen(format!("{}.*", queue_slots::WANTED_SUBJECT)).await?;
+    let mut positions = pubsub.subscribe(position_subject("*")).await?;
+    let mut progress = pubsub.subscribe("live.*.job.*.progress").await?;
+    let mut heartbeats = pubsub.subscribe("presence.worker.>").await?;
+    let mut slots_wanted = pubsub.subscribe(format!("{}.*", queue_slots::WANTED_SUBJECT)).await?;
     let last = log.last_sequence().await?;
     let mut reader = log.follow_only(&SUBJECTS, last.saturating_add(1));
     let (gateway, stop) = (Arc::clone(gateway), stop.clone());

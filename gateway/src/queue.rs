@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use ffapi_domain::{
     JobId, Tenant,
-    dispatch::{Place, QUEUE_POSITIONS, QueuePositionsRequest},
+    dispatch::{QUEUE_POSITIONS, QueuePosition, QueuePositionsRequest},
     job::Priority,
     key::Scope,
 };
@@ -106,7 +106,7 @@ pub(crate) async fn positions(
     tenant: &Tenant,
     job: Option<JobId>,
     limit: usize,
-) -> Result<Vec<Place>, Problem> {
+) -> Result<Vec<QueuePosition>, Problem> {
     let question = QueuePositionsRequest { tenant: tenant.clone(), job, limit };
     let question = serde_json::to_vec(&question)
         .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
@@ -116,7 +116,7 @@ pub(crate) async fn positions(
     answer.ok_or_else(no_answer)
 }
 
-fn shown(place: &Place) -> WaitingShown {
+fn shown(place: &QueuePosition) -> WaitingShown {
     let reason = serde_json::to_value(place.why).unwrap_or_default();
     let reason = reason.get("reason").and_then(Value::as_str).unwrap_or_default();
     WaitingShown {

@@ -158,7 +158,7 @@ pub(crate) async fn take(gateway: &Gateway, tenant: &Tenant, count: u32) -> Resu
         match lease_block(gateway, tenant, &leases, count).await {
             Ok(()) => {}
             Err(HandleError::Rejected(_)) if start.elapsed() < timeout => {
-                gateway.pubsub.tell(format!("{WANTED_SUBJECT}.{tenant}"), "").await;
+                gateway.pubsub.publish(format!("{WANTED_SUBJECT}.{tenant}"), "").await;
                 tokio::time::sleep(RETRY_DELAY).await;
             }
             Err(error) => {
@@ -188,7 +188,7 @@ async fn lease_block(
     let command = QueueQuotaCommand::Lease { lease, least: count, most, until, limit };
     let (name, caller) = (tenant.as_str(), Caller::process("gateway"));
     gateway.commands.handle::<QueueQuota>(name, name, &caller, command).await?;
-    let unspent = gateway.commands.state::<QueueQuota>(name, name).await?.places(lease);
+    let unspent = gateway.commands.state::<QueueQuota>(name, name).await?.slots(lease);
     leases.leases().push(Lease { id: lease, unspent, expires_at });
     Ok(())
 }

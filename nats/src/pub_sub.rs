@@ -35,7 +35,7 @@ impl PubSub {
     }
 
     /// Publishes a message; without subscribers it is discarded.
-    pub async fn tell(&self, subject: impl Into<String>, payload: impl Into<Bytes>) {
+    pub async fn publish(&self, subject: impl Into<String>, payload: impl Into<Bytes>) {
         // While disconnected the client would buffer it: a late message is of no use.
         if self.nats.connected_for().is_some() {
             let _ = self.nats.client.publish(subject.into(), payload.into()).await;
@@ -46,7 +46,7 @@ impl PubSub {
     ///
     /// # Errors
     /// When the connection is closed.
-    pub async fn listen(&self, subject: impl Into<String>) -> Result<Subscription, LogError> {
+    pub async fn subscribe(&self, subject: impl Into<String>) -> Result<Subscription, LogError> {
         let subscriber =
             self.nats.client.subscribe(subject.into()).await.map_err(LogError::unavailable)?;
         // Wait until the server has processed the subscription, so that no later message is missed.
@@ -69,11 +69,11 @@ impl PubSub {
     }
 
     /// Sends an empty request and returns the first response; `None` if there is none in time.
-    pub async fn ask(&self, subject: impl Into<String>, timeout: Duration) -> Option<Bytes> {
+    pub async fn request(&self, subject: impl Into<String>, timeout: Duration) -> Option<Bytes> {
         self.request_with(subject, Bytes::new(), timeout).await
     }
 
-    /// Like [`PubSub::ask`], with a payload.
+    /// Like [`PubSub::request`], with a payload.
     pub async fn request_with(
         &self,
         subject: impl Into<String>,
@@ -86,7 +86,7 @@ impl PubSub {
     }
 
     /// Responds to a request; does nothing if the message expects no response.
-    pub async fn answer(&self, request: &LiveMessage, payload: impl Into<Bytes>) {
+    pub async fn respond(&self, request: &LiveMessage, payload: impl Into<Bytes>) {
         if let Some(reply) = &request.reply {
             let _ = self.nats.client.publish(reply.clone(), payload.into()).await;
         }

@@ -57,7 +57,7 @@ impl TestServers {
         self.follow(Queue, &stop);
         self.follow(Archive, &stop);
         let pub_sub = PubSub::new(self.nats.clone());
-        let mut positions = pub_sub.listen(position_subject(JobDetail::NAME)).await.unwrap();
+        let mut positions = pub_sub.subscribe(position_subject(JobDetail::NAME)).await.unwrap();
         let (sender, mut appended) = tokio::sync::mpsc::unbounded_channel();
         let receiver = tokio::spawn(async move {
             let mut reached: Vec<(u64, Instant)> = Vec::new();

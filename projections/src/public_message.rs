@@ -31,7 +31,7 @@ pub struct PublicMessage {
 ///
 /// # Errors
 /// When it cannot be decoded, or the key store does not respond.
-pub async fn told(codec: &Codec, message: &Message) -> Result<Option<PublicMessage>, CodecError> {
+pub async fn decode(codec: &Codec, message: &Message) -> Result<Option<PublicMessage>, CodecError> {
     let Some((category, _, id)) = message.address() else { return Ok(None) };
     Ok(Some(match category {
         Job::CATEGORY => {

@@ -135,7 +135,7 @@ impl<P: Projection> Runner<P> {
             let applied =
                 self.commit(&mut connection, &mut checkpoint, &mut parked, &batch).await?;
             tracing::trace!(projection = P::NAME, ?applied, "applied");
-            pub_sub.tell(position_subject(P::NAME), applied.sequence.to_string()).await;
+            pub_sub.publish(position_subject(P::NAME), applied.sequence.to_string()).await;
         }
     }
 

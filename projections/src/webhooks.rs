@@ -66,7 +66,8 @@ impl Projection for Webhooks {
             let to_error = |error| ProjectionError::from_codec(sequence, error);
             let Some((category, tenant, id)) = message.address() else { continue };
             let Ok(tenant) = tenant.parse::<Tenant>() else { continue };
-            let Some(public) = public_message::told(codec, message).await.map_err(to_error)? else {
+            let Some(public) = public_message::decode(codec, message).await.map_err(to_error)?
+            else {
                 continue;
             };
             if let Some(callback) = &public.callback {

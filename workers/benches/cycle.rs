@@ -121,7 +121,7 @@ async fn be_present(live: PubSub) {
     };
     let body = serde_json::to_vec(&presence).unwrap();
     loop {
-        live.tell(format!("{PRESENCE}.bench"), body.clone()).await;
+        live.publish(format!("{PRESENCE}.bench"), body.clone()).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
 }

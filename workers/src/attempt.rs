@@ -98,13 +98,13 @@ impl AttemptContext {
     /// also while an input is fetched, an output is hashed, or the log is unavailable.
     async fn keep_lease(&self, task: &Task, release: &Release) {
         let subject = format!("ctl.attempt.{}.{}", release.job, release.attempt);
-        let mut queries = self.pubsub.listen(subject).await.ok();
+        let mut queries = self.pubsub.subscribe(subject).await.ok();
         let mut renewal = tokio::time::interval(LEASE_RENEWAL_INTERVAL);
         loop {
             tokio::select! {
                 query = next(&mut queries) => {
                     if let Some(query) = query {
-                        self.pubsub.answer(&query, self.worker.clone()).await;
+                        self.pubsub.respond(&query, self.worker.clone()).await;
                     }
                 }
                 _ = renewal.tick() => {
@@ -316,7 +316,7 @@ impl AttemptContext {
             for _ in 0..5 {
                 // Without a subscriber the query fails at once; wait the full timeout all the same.
                 let timeout = tokio::time::sleep(Duration::from_secs(3));
-                if self.pubsub.ask(subject.clone(), Duration::from_secs(3)).await.is_some() {
+                if self.pubsub.request(subject.clone(), Duration::from_secs(3)).await.is_some() {
                     return Outcome::Done;
                 }
                 timeout.await;

@@ -34,6 +34,6 @@ pub(crate) async fn publish(
         // `job.completed` goes to `job.<id>.completed`.
         let (resource, change) = event.kind.split_once('.').unwrap_or(("event", event.kind));
         let subject = format!("live.{tenant}.{resource}.{id}.{change}");
-        pubsub.tell(subject, body.to_string()).await;
+        pubsub.publish(subject, body.to_string()).await;
     }
 }

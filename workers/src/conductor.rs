@@ -19,7 +19,7 @@ use ffapi_commands::{Caller, Commands};
 use ffapi_domain::{
     BatchId, Decider, JobId, Tenant, Timestamp,
     account::{Account, AccountEvent, Tiers},
-    batch::{self, Batch, BatchEvent, Batches},
+    batch::{self, Batch, BatchEvent, BatchTracker},
     dispatch::{self, Caps, Dispatch, DispatchEvent},
     job::{self, Job, JobEvent},
     key::{Key, KeyEvent},
@@ -71,7 +71,7 @@ pub struct Conductor {
     pubsub: PubSub,
     work: Work,
     dispatch: Dispatch,
-    batches: Batches,
+    batches: BatchTracker,
     /// Jobs and batches to cancel, because they arrived after the erasure of their accounts began.
     stragglers: Stragglers,
     /// The caller that submitted each batch that has not ended.
@@ -110,7 +110,7 @@ impl Conductor {
             pubsub: PubSub::new(nats.clone()),
             work: Work::new(nats),
             dispatch: Dispatch::new(caps),
-            batches: Batches::default(),
+            batches: BatchTracker::default(),
             stragglers: Stragglers::default(),
             batch_callers: BTreeMap::new(),
             roster: Arc::default(),
@@ -127,11 +127,11 @@ impl Conductor {
     /// # Errors
     /// When the log is unavailable at the start. Later failures are retried.
     pub async fn run(mut self, stop: &CancellationToken) -> Result<(), LogError> {
-        let mut workers = self.pubsub.listen(format!("{PRESENCE}.>")).await?;
+        let mut workers = self.pubsub.subscribe(format!("{PRESENCE}.>")).await?;
         let echo_subject = leadership::echo_subject(self.leadership.me());
-        let mut echo = self.pubsub.listen(echo_subject.clone()).await?;
-        let mut conductors = self.pubsub.listen(format!("{}.>", leadership::SUBJECT)).await?;
-        let mut questions = self.pubsub.listen(dispatch::QUEUE_POSITIONS).await?;
+        let mut echo = self.pubsub.subscribe(echo_subject.clone()).await?;
+        let mut conductors = self.pubsub.subscribe(format!("{}.>", leadership::SUBJECT)).await?;
+        let mut questions = self.pubsub.subscribe(dispatch::QUEUE_POSITIONS).await?;
         let pools_changed = Arc::new(Notify::new());
         let (roster, notify) = (Arc::clone(&self.roster), Arc::clone(&pools_changed));
         let pubsub = self.pubsub.clone();
@@ -142,7 +142,7 @@ impl Conductor {
             loop {
                 tokio::select! {
                     _ = send_echo.tick() => {
-                        pubsub.tell(echo_subject.clone(), leadership::ECHO_PAYLOAD).await;
+                        pubsub.publish(echo_subject.clone(), leadership::ECHO_PAYLOAD).await;
                     }
                     Some(_) = echo.next() => lock().receive_own_heartbeat(),
                     Some(heartbeat) = workers.next() => {
@@ -183,7 +183,7 @@ impl Conductor {
                 Some(message) = conductors.next() => self.leadership.receive(&message.payload),
                 _ = heartbeat.tick() => {
                     let subject = format!("{}.{}", leadership::SUBJECT, self.leadership.me());
-                    self.pubsub.tell(subject, self.leadership.me().to_owned()).await;
+                    self.pubsub.publish(subject, self.leadership.me().to_owned()).await;
                 }
                 Some(question) = questions.next() => {
                     if self.caught_up && self.leadership.is_leader() {
@@ -217,7 +217,7 @@ impl Conductor {
             if let Some(decision) = self.decode::<DispatchEvent>(message).await {
                 let at = Timestamp::from_millis(decision.at);
                 for event in &decision.events {
-                    self.dispatch.written(pool, at, event);
+                    self.dispatch.record_dispatch(pool, at, event);
                 }
             }
         } else if category == Job::CATEGORY {

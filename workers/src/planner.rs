@@ -9,13 +9,13 @@ use ffapi_domain::{
     Tenant,
     job::FailureCode,
     media::{
-        Capabilities, LOOK, PLAN, PLAN_TIMEOUT, PROBE_UPLOAD_TIMEOUT, PlanRequest, PlanResponse,
-        Pool, ProbeUploadRequest, ProbeUploadResponse, pools,
+        Capabilities, PLAN, PLAN_TIMEOUT, PROBE_UPLOAD, PROBE_UPLOAD_TIMEOUT, PlanRequest,
+        PlanResponse, Pool, ProbeUploadRequest, ProbeUploadResponse, pools,
     },
 };
 use ffapi_media::{
     MediaError,
-    protocol::{ChildMessage, Place, ProtocolViolation, Task as MediaTask, checked_json},
+    protocol::{ChildMessage, PoolAssignment, ProtocolViolation, Task as MediaTask, checked_json},
 };
 use ffapi_nats::LiveMessage;
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -56,7 +56,7 @@ struct QuestionKind {
 const PLAN_KIND: QuestionKind =
     QuestionKind { subject: PLAN, slots: MAX_PLANS, timeout: PLAN_TIMEOUT };
 const PROBE_KIND: QuestionKind =
-    QuestionKind { subject: LOOK, slots: MAX_PROBES, timeout: PROBE_UPLOAD_TIMEOUT };
+    QuestionKind { subject: PROBE_UPLOAD, slots: MAX_PROBES, timeout: PROBE_UPLOAD_TIMEOUT };
 
 /// How long a plan may take: short enough that the asker still receives the timeout error.
 const PLANNING_TIMEOUT: Duration = Duration::from_millis(4_500);
@@ -107,7 +107,7 @@ impl Worker {
             _ => self.answer_probe(&question.payload).await,
         };
         if let Some(answer) = answer {
-            self.context.pubsub.answer(&question, answer).await;
+            self.context.pubsub.respond(&question, answer).await;
         }
     }
 
@@ -180,7 +180,7 @@ impl Worker {
         let devices = question.devices.clone();
         let hardware = question.hardware;
         let pool = hardware.map_or(Pool::Cpu, |wanted| wanted.pool(&pools(&devices)));
-        let place = Place { hardware, pool };
+        let place = PoolAssignment { hardware, pool };
         let capabilities = Capabilities { devices, ..capabilities.clone() };
         let task = MediaTask::Plan { request, capabilities, place };
         slot.send_task(&task, &inputs).await.map_err(not_answering)?;

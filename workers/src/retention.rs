@@ -105,7 +105,7 @@ impl Retention {
                 }
             };
             if let (Some(request), Ok(answer)) = (request, serde_json::to_vec(&removed)) {
-                pubsub.answer(&request, answer).await;
+                pubsub.respond(&request, answer).await;
             }
         }
     }

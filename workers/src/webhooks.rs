@@ -122,7 +122,7 @@ impl Sender {
     /// When the subscription fails at the start. Later failures are retried.
     pub async fn run(self, stop: &CancellationToken) -> Result<(), LogError> {
         let pubsub = PubSub::new(self.commands.log().nats().clone());
-        let mut notifications = pubsub.listen(position_subject(Webhooks::NAME)).await?;
+        let mut notifications = pubsub.subscribe(position_subject(Webhooks::NAME)).await?;
         let this = Arc::new(self);
         let watching = {
             let (this, stop) = (Arc::clone(&this), stop.clone());

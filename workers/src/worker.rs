@@ -307,7 +307,7 @@ impl Worker {
             };
             if let Ok(body) = serde_json::to_vec(&presence) {
                 let subject = format!("{PRESENCE}.{}", self.context.worker);
-                self.context.pubsub.tell(subject, body).await;
+                self.context.pubsub.publish(subject, body).await;
             }
         }
     }

@@ -88,7 +88,7 @@ fn its_status_follows_from_its_jobs() {
 }
 
 struct Manager {
-    batches: Batches,
+    batches: BatchTracker,
     batch: BatchId,
     tenant: Tenant,
 }
@@ -96,7 +96,7 @@ struct Manager {
 impl Manager {
     fn new(jobs: u128) -> Self {
         let (batch, tenant) = (BatchId::from_uuid(Uuid::from_u128(99)), "a".parse().unwrap());
-        let mut manager = Self { batches: Batches::default(), batch, tenant };
+        let mut manager = Self { batches: BatchTracker::default(), batch, tenant };
         manager.batch(&submitted(jobs));
         manager
     }

@@ -14,7 +14,7 @@ use crate::{
 /// The caller that requests something carries it out immediately; steps that are still pending a
 /// while later, because that process died, are done here. Repeating a step is harmless.
 #[derive(Debug, Clone, Default)]
-pub struct Batches {
+pub struct BatchTracker {
     known: BTreeMap<BatchId, TrackedBatch>,
     of_job: BTreeMap<JobId, BatchId>,
     /// Batches that may have pending steps.
@@ -61,7 +61,7 @@ type Steps = (Vec<Step<JobCommand, JobId>>, Vec<Step<BatchCommand, BatchId>>);
 /// Time that the requesting process has to carry out its request.
 const REQUESTER_GRACE: Duration = Duration::from_secs(2);
 
-impl Batches {
+impl BatchTracker {
     /// Folds in one event of a batch.
     pub fn batch(&mut self, id: BatchId, tenant: &Tenant, at: Timestamp, event: &BatchEvent) {
         if let BatchEvent::Submitted { spec } = event {

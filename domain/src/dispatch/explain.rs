@@ -107,7 +107,7 @@ pub struct QueuePositionsRequest {
 
 /// The queue position of a waiting job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct QueuePosition {
     /// The job.
     pub job: JobId,
     /// Position in its account's queue, starting at 1; `None` while a timer delays it.
@@ -136,7 +136,12 @@ impl Dispatch {
 
     /// A tenant's waiting jobs in release order, with the reason why each waits; those with timers
     /// last.
-    pub fn places(&self, tenant: &Tenant, present: &BTreeSet<Pool>, limit: usize) -> Vec<Place> {
+    pub fn queue_positions(
+        &self,
+        tenant: &Tenant,
+        present: &BTreeSet<Pool>,
+        limit: usize,
+    ) -> Vec<QueuePosition> {
         let mut places = Vec::new();
         if let Some(queue) = self.queues.get(tenant) {
             let mut picker = Picker::new(queue, self.caps.aging_millis(), |_| true);
@@ -156,12 +161,12 @@ impl Dispatch {
                     BlockReason::Busy
                 };
                 let place = Some(places.len().saturating_add(1));
-                places.push(Place { job, place, why });
+                places.push(QueuePosition { job, place, why });
             }
         }
         let timed = self.timers.iter().filter_map(|(until, job)| {
             let waiting = self.waiting.get(job).filter(|waiting| waiting.tenant == *tenant)?;
-            Some(Place { job: *job, place: None, why: timer(waiting.attempt, *until) })
+            Some(QueuePosition { job: *job, place: None, why: timer(waiting.attempt, *until) })
         });
         let remaining = limit.saturating_sub(places.len());
         places.extend(timed.take(remaining));
@@ -169,9 +174,14 @@ impl Dispatch {
     }
 
     /// The queue position of one waiting job of a tenant.
-    pub fn place(&self, job: JobId, tenant: &Tenant, present: &BTreeSet<Pool>) -> Option<Place> {
+    pub fn queue_position(
+        &self,
+        job: JobId,
+        tenant: &Tenant,
+        present: &BTreeSet<Pool>,
+    ) -> Option<QueuePosition> {
         let waiting = self.waiting.get(&job).filter(|waiting| waiting.tenant == *tenant)?;
-        let all = self.places(tenant, present, MAX_POSITION);
+        let all = self.queue_positions(tenant, present, MAX_POSITION);
         let far = || {
             // It is so far behind that its position means nothing.
             let why = match (waiting.timed, self.current_cap(tenant, &waiting.flow)) {
@@ -179,7 +189,7 @@ impl Dispatch {
                 (false, Some(cap)) => cap,
                 (false, None) => BlockReason::Busy,
             };
-            Place { job, place: None, why }
+            QueuePosition { job, place: None, why }
         };
         Some(all.into_iter().find(|place| place.job == job).unwrap_or_else(far))
     }

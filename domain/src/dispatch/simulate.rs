@@ -86,7 +86,7 @@ pub fn simulate(arrivals: &[Arrival], fleet: &BTreeMap<Pool, usize>, caps: Caps)
         for (pool, slots) in fleet {
             let free = slots.saturating_sub(dispatch.in_flight_in(*pool));
             let jobs = dispatch.choose(*pool, &present, free, now);
-            dispatch.written(*pool, now, &DispatchEvent::Released { jobs: jobs.clone() });
+            dispatch.record_dispatch(*pool, now, &DispatchEvent::Released { jobs: jobs.clone() });
             for release in jobs {
                 let Some(arrival) = by_id.get(&release.job) else { continue };
                 let started = JobEvent::AttemptStarted {

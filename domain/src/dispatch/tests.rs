@@ -87,7 +87,7 @@ fn chosen(dispatch: &mut Dispatch, free: usize) -> Vec<JobId> {
 
 fn release_at(dispatch: &mut Dispatch, free: usize, now: u64) -> Vec<Release> {
     let jobs = choose_at(dispatch, free, now);
-    dispatch.written(Pool::Cpu, at(now), &DispatchEvent::Released { jobs: jobs.clone() });
+    dispatch.record_dispatch(Pool::Cpu, at(now), &DispatchEvent::Released { jobs: jobs.clone() });
     jobs
 }
 
@@ -149,7 +149,7 @@ fn a_batch_respects_max_parallel_and_takes_turns() {
     assert_eq!(release(&mut d, 9), [job(8), job(1), job(9), job(2), job(3)]);
     assert_eq!(release(&mut d, 9), []);
     assert_eq!(
-        d.place(job(4), &tenant("a"), &[Pool::Cpu].into()).unwrap().why,
+        d.queue_position(job(4), &tenant("a"), &[Pool::Cpu].into()).unwrap().why,
         BlockReason::BatchCap { most: 3 }
     );
     fold(&mut d, 2, "a", &JobEvent::Cancelled {});
@@ -181,7 +181,7 @@ fn a_released_job_is_not_chosen_again_until_its_attempt_ends() {
     assert_eq!(release(&mut d, 1), [job(1)]);
     assert_eq!(release(&mut d, 1), []);
     fold(&mut d, 1, "a", &started(1, "cpu"));
-    assert_eq!(d.out().get(&job(1)).unwrap().worker.as_deref(), Some("w"));
+    assert_eq!(d.in_flight().get(&job(1)).unwrap().worker.as_deref(), Some("w"));
     let reason = String::new();
     fold(&mut d, 1, "a", &JobEvent::AttemptAbandoned { attempt: 1, reason, handed_back: false });
     let again = choose_at(&mut d, 1, 0);
@@ -194,7 +194,7 @@ fn a_timer_delays_a_job_until_it_is_due() {
     fold(&mut d, 1, "a", &submitted(JobSpec { not_before: Some(at(500)), ..spec() }));
     assert_eq!(d.next_timer(), Some(at(500)));
     assert!(choose_at(&mut d, 1, 499).is_empty());
-    let why = d.place(job(1), &tenant("a"), &BTreeSet::new()).unwrap().why;
+    let why = d.queue_position(job(1), &tenant("a"), &BTreeSet::new()).unwrap().why;
     assert_eq!(why, BlockReason::Scheduled { until: at(500) });
     assert_eq!(choose_at(&mut d, 1, 500).len(), 1);
     assert_eq!(d.next_timer(), None);
@@ -209,7 +209,7 @@ fn a_failed_attempt_waits_for_its_back_off() {
     let failed = JobEvent::AttemptFailed { attempt: 1, failure, retry_at: Some(at(2_000)) };
     fold(&mut d, 1, "a", &failed);
     assert!(chosen(&mut d, 1).is_empty());
-    let why = d.place(job(1), &tenant("a"), &BTreeSet::new()).unwrap().why;
+    let why = d.queue_position(job(1), &tenant("a"), &BTreeSet::new()).unwrap().why;
     assert_eq!(why, BlockReason::Backoff { until: at(2_000) });
     assert_eq!(choose_at(&mut d, 1, 2_000)[0].attempt, 2);
 }
@@ -219,8 +219,8 @@ fn a_cancelled_job_is_never_released() {
     let mut d = dispatch(&[(1, "a", NORMAL)]);
     let jobs = choose_at(&mut d, 1, 0);
     fold(&mut d, 1, "a", &JobEvent::Cancelled {});
-    d.written(Pool::Cpu, at(0), &DispatchEvent::Released { jobs });
-    assert!(d.out().is_empty());
+    d.record_dispatch(Pool::Cpu, at(0), &DispatchEvent::Released { jobs });
+    assert!(d.in_flight().is_empty());
     assert_eq!(d.waiting(), 0);
 }
 
@@ -250,7 +250,7 @@ fn a_job_runs_on_preferred_hardware_or_falls_back() {
     assert_eq!(chosen_in(&mut d, Pool::Vaapi, &with), [job(2), job(3)]);
     // Without such a worker, one job falls back to the CPU in its turn; the other waits.
     assert_eq!(chosen_in(&mut d, Pool::Cpu, &[Pool::Cpu]), [job(1), job(2)]);
-    let why = d.place(job(3), &tenant("a"), &[Pool::Cpu].into()).unwrap().why;
+    let why = d.queue_position(job(3), &tenant("a"), &[Pool::Cpu].into()).unwrap().why;
     assert_eq!(why, BlockReason::NoWorker { pool: Pool::Vaapi });
 }
 
@@ -263,20 +263,20 @@ fn releases_to_pools_without_workers_are_taken_back() {
     }
     let (with, without) = ([Pool::Cpu, Pool::Vaapi].into(), [Pool::Cpu].into());
     let jobs = d.choose(Pool::Vaapi, &with, 9, at(0));
-    d.written(Pool::Vaapi, at(0), &DispatchEvent::Released { jobs });
+    d.record_dispatch(Pool::Vaapi, at(0), &DispatchEvent::Released { jobs });
     fold(&mut d, 1, "a", &started(1, "vaapi"));
     assert!(d.stranded(&with).is_empty());
     // One has started, so its loss is detected otherwise; another has no fallback.
     let stranded = d.stranded(&without).remove(&Pool::Vaapi).unwrap();
     assert_eq!(stranded.iter().map(|release| release.job).collect::<Vec<_>>(), [job(2)]);
     let taken = DispatchEvent::TakenBack { jobs: stranded };
-    d.written(Pool::Vaapi, at(9), &taken);
+    d.record_dispatch(Pool::Vaapi, at(9), &taken);
     assert_eq!((d.in_flight_in(Pool::Vaapi), d.waiting()), (2, 1));
     let again = d.choose(Pool::Cpu, &without, 9, at(9));
     assert_eq!((again.len(), again[0].job, again[0].attempt), (1, job(2), 1));
-    d.written(Pool::Cpu, at(9), &DispatchEvent::Released { jobs: again });
+    d.record_dispatch(Pool::Cpu, at(9), &DispatchEvent::Released { jobs: again });
     // A repeated event changes nothing.
-    d.written(Pool::Vaapi, at(9), &taken);
+    d.record_dispatch(Pool::Vaapi, at(9), &taken);
     assert_eq!((d.in_flight_in(Pool::Cpu), d.waiting()), (1, 0));
 }
 

@@ -9,20 +9,20 @@ const MAX_BACKOFF: Duration = Duration::from_mins(10);
 
 /// How a job is retried after a retryable failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
+pub struct RetryPolicy {
     /// Attempts that may fail before the job is dead-lettered.
     pub max_attempts: u32,
     /// Delay after the first failure; each later one is four times as long.
     pub first_wait: Duration,
 }
 
-impl Default for Policy {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self { max_attempts: 3, first_wait: Duration::from_secs(2) }
     }
 }
 
-impl Policy {
+impl RetryPolicy {
     /// The policy of a kind of job, with `max_attempts` overridden if given.
     pub fn of(request: &MediaRequest, max_attempts: Option<u32>) -> Self {
         let default = match request {
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn backoff_grows_up_to_a_maximum() {
-        let policy = Policy::default();
+        let policy = RetryPolicy::default();
         assert_eq!(policy.backoff(1, 0), Duration::from_secs(2));
         assert_eq!(policy.backoff(2, 0), Duration::from_secs(8));
         assert_eq!(policy.backoff(60, 0), MAX_BACKOFF);
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn jitter_lengthens_backoff_by_up_to_half() {
-        let wait = |chance| Policy::default().backoff(2, chance);
+        let wait = |chance| RetryPolicy::default().backoff(2, chance);
         assert!(wait(0) < wait(128) && wait(128) < wait(255));
         assert!(wait(255) < Duration::from_secs(12));
     }

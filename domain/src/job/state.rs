@@ -1,4 +1,4 @@
-use super::{JobEvent, Policy, Priority};
+use super::{JobEvent, Priority, RetryPolicy};
 use crate::Timestamp;
 
 /// State of a job: only what the next decision needs.
@@ -53,7 +53,7 @@ pub struct Run {
     /// Its priority.
     pub priority: Priority,
     /// How it is retried.
-    pub policy: Policy,
+    pub policy: RetryPolicy,
 }
 
 impl JobState {
@@ -81,7 +81,7 @@ pub(super) fn evolve(state: JobState, event: &JobEvent) -> JobState {
             run: Run {
                 next_attempt: 1,
                 priority: spec.priority,
-                policy: Policy::of(&spec.request, spec.max_attempts),
+                policy: RetryPolicy::of(&spec.request, spec.max_attempts),
                 ..Run::default()
             },
             not_before: spec.not_before,

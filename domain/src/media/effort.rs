@@ -306,7 +306,7 @@ fn audio_bits(audio: &AudioPlan, facts: Option<&MediaFacts>) -> f64 {
     let raw = samples * f64::from(audio.bits.max(16));
     match (audio.codec, audio.bitrate) {
         (AudioCodec::Copy, _) => {
-            let streams = facts.into_iter().flat_map(MediaFacts::sounds);
+            let streams = facts.into_iter().flat_map(MediaFacts::audio_streams);
             let mut own = streams.filter(|(stream, _)| stream.index == audio.source.stream);
             own.next().and_then(|(stream, _)| stream.bitrate).map_or(128_000.0, count)
         }

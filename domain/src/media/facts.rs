@@ -263,7 +263,7 @@ impl MediaFacts {
     /// The audio stream to use by default: the one marked default, then the one with the most
     /// channels.
     pub fn audio(&self) -> Option<(&StreamFacts, &AudioFacts)> {
-        self.sounds().reduce(|best, next| {
+        self.audio_streams().reduce(|best, next| {
             let rank = |(stream, audio): &(&StreamFacts, &AudioFacts)| {
                 (stream.is("default"), audio.channels)
             };
@@ -272,7 +272,7 @@ impl MediaFacts {
     }
 
     /// Every audio stream, in file order.
-    pub fn sounds(&self) -> impl Iterator<Item = (&StreamFacts, &AudioFacts)> {
+    pub fn audio_streams(&self) -> impl Iterator<Item = (&StreamFacts, &AudioFacts)> {
         self.streams.iter().filter_map(|stream| Some((stream, stream.audio()?)))
     }
 

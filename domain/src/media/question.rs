@@ -15,7 +15,7 @@ pub const PLAN: &str = "rpc.plan";
 pub const PLAN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// NATS subject for requests to probe an upload.
-pub const LOOK: &str = "rpc.look";
+pub const PROBE_UPLOAD: &str = "rpc.look";
 
 /// Timeout of a probe request.
 pub const PROBE_UPLOAD_TIMEOUT: Duration = Duration::from_secs(10);

@@ -130,7 +130,7 @@ async fn end_job(gateway: &Gateway, caller: &Caller, tenant: &Tenant, job: JobId
     // A rejection means that it has ended, or that its outputs are being delivered.
     let cancel = JobCommand::Cancel;
     let outcome = gateway.commands.handle::<Job>(tenant.as_str(), &id, caller, cancel).await;
-    gateway.pubsub.tell(format!("ctl.cancel.{id}"), "").await;
+    gateway.pubsub.publish(format!("ctl.cancel.{id}"), "").await;
     !matches!(outcome, Err(HandleError::Codec(CodecError::Unreadable(_))))
 }
 

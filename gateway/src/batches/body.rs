@@ -44,6 +44,8 @@ pub(crate) struct BatchBody {
 /// Maximum number of jobs of one batch.
 const MAX_JOBS: usize = 1_000;
 /// Maximum size of a template in bytes; it is copied for each file.
+/// Jobs with errors, after which the others are not checked.
+const MAX_PROBLEMS: usize = 100;
 const MAX_TEMPLATE_BYTES: usize = 16 * 1024;
 /// Maximum size in bytes of one of its strings after substitution.
 const MAX_STRING_BYTES: usize = 8 * 1024;
@@ -76,9 +78,19 @@ impl BatchBody {
         let bodies = self.bodies()?;
         let (mut specs, mut problems) = (Specs::default(), Vec::new());
         for (part, body) in bodies {
-            match self.spec(gateway, tenant, body).await {
+            let spec = match body {
+                Ok(body) => {
+                    let spec = self.spec(gateway, tenant, body).await;
+                    spec.map_err(|problem| problem.within(&part))
+                }
+                Err(problem) => Err(problem),
+            };
+            match spec {
                 Ok(spec) => specs.add(part, spec)?,
-                Err(problem) => problems.push(problem.within(&part)),
+                Err(problem) => problems.push(problem),
+            }
+            if problems.len() >= MAX_PROBLEMS {
+                break;
             }
         }
         problems.extend(duplicate_outputs(specs.jobs()));
@@ -109,20 +121,21 @@ impl BatchBody {
         Ok(JobSpec { max_attempts, ..spec })
     }
 
-    /// The body of each job, with its pointer into the request.
-    fn bodies(&mut self) -> Result<Vec<(String, KindBody)>, Problem> {
+    /// The body of each job, with its pointer into the request. Those of a template are filled in one
+    /// by one, as each is a copy of it.
+    fn bodies(&mut self) -> Result<Bodies, Problem> {
         match (self.jobs.take(), self.files.take(), self.template.take()) {
             (Some(jobs), None, None) => {
                 check_count(jobs.len(), "#/jobs")?;
                 let numbered = jobs.into_iter().enumerate();
-                Ok(numbered.map(|(n, body)| (format!("/jobs/{n}"), body)).collect())
+                Ok(Box::new(numbered.map(|(n, body)| (format!("/jobs/{n}"), Ok(body)))))
             }
             (None, Some(files), Some(Any(template))) => {
                 check_count(files.len(), "#/files")?;
-                let template = template.as_object();
-                let not_object = || invalid("#/template", "a template must be an object");
-                let template = template.ok_or_else(not_object)?;
-                let size = serde_json::to_string(template).map_or(usize::MAX, |text| text.len());
+                let Value::Object(template) = template else {
+                    return Err(invalid("#/template", "a template must be an object"));
+                };
+                let size = serde_json::to_string(&template).map_or(usize::MAX, |text| text.len());
                 if size > MAX_TEMPLATE_BYTES {
                     let detail = format!("a template has up to {MAX_TEMPLATE_BYTES} bytes");
                     return Err(invalid("#/template", detail));
@@ -130,12 +143,19 @@ impl BatchBody {
                 if template.contains_key("input") {
                     return Err(invalid("#/template/input", "the inputs are the `files`"));
                 }
-                files.iter().enumerate().map(|(n, file)| fill(template, file, n)).collect()
+                let numbered = files.into_iter().enumerate();
+                Ok(Box::new(
+                    numbered
+                        .map(move |(n, file)| (format!("/files/{n}"), fill(&template, &file, n))),
+                ))
             }
             _ => Err(invalid("#/jobs", "either `jobs`, or `files` and `template`, must be given")),
         }
     }
 }
+
+/// The bodies of a batch's jobs, each with its pointer into the request.
+type Bodies = Box<dyn Iterator<Item = (String, Result<KindBody, Problem>)> + Send>;
 
 fn check_count(jobs: usize, pointer: &str) -> Result<(), Problem> {
     if (1..=MAX_JOBS).contains(&jobs) {
@@ -145,11 +165,7 @@ fn check_count(jobs: usize, pointer: &str) -> Result<(), Problem> {
 }
 
 /// Fills in the template for one file.
-fn fill(
-    template: &Map<String, Value>,
-    file: &str,
-    n: usize,
-) -> Result<(String, KindBody), Problem> {
+fn fill(template: &Map<String, Value>, file: &str, n: usize) -> Result<KindBody, Problem> {
     let pointer = format!("#/files/{n}");
     let location = value::input(file, &pointer)?;
     let path = location.as_ref().map(Location::shown).unwrap_or_default();
@@ -172,8 +188,7 @@ fn fill(
     fields.values_mut().for_each(|value| map_strings(value, &substitute));
     fields.insert("input".to_owned(), file.into());
     let body = serde_json::from_value(Value::Object(fields));
-    let missing = |_| invalid("#/template/kind", "a template needs a `kind`");
-    Ok((format!("/files/{n}"), body.map_err(missing)?))
+    body.map_err(|_| invalid("#/template/kind", "a template needs a `kind`"))
 }
 
 /// The largest measure of a value's strings.

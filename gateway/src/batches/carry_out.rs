@@ -25,7 +25,7 @@ pub(super) async fn carry_out(
             tracing::debug!(%job, ?handled, "a command of a batch was given to its job");
             let handled = handled.ok()?;
             if cancels {
-                gateway.pubsub.tell(format!("ctl.cancel.{id}"), "").await;
+                gateway.pubsub.publish(format!("ctl.cancel.{id}"), "").await;
             }
             Some(handled.position)
         }

@@ -101,8 +101,8 @@ pub(crate) async fn submit(
         }
     }
     let count = u32::try_from(specs.len()).unwrap_or(u32::MAX);
-    job_rate::spend(gateway, tenant, count).await?;
     let mut slots = queue_slots::take(gateway, tenant, count).await?;
+    job_rate::spend(gateway, tenant, count).await?;
     let lease = Some(slots.lease());
     let jobs: Vec<(String, BatchJob)> = (0..)
         .zip(specs)

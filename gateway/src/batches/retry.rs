@@ -43,8 +43,9 @@ pub(super) async fn retry(
     let mut slots = if count == 0 {
         None
     } else {
+        let slots = queue_slots::take(gateway, &principal.tenant, count).await?;
         job_rate::spend(gateway, &principal.tenant, count).await?;
-        Some(queue_slots::take(gateway, &principal.tenant, count).await?)
+        Some(slots)
     };
     let lease = slots.as_ref().map(Slots::lease);
     let command = BatchCommand::Retry { jobs: jobs.clone(), lease };

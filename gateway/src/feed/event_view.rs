@@ -60,7 +60,7 @@ pub(crate) async fn translate(
     gateway: &Gateway,
     message: &Message,
 ) -> Result<Vec<EventView>, CodecError> {
-    let Some(public) = public_message::told(gateway.commands.codec(), message).await? else {
+    let Some(public) = public_message::decode(gateway.commands.codec(), message).await? else {
         return Ok(vec![]);
     };
     let epoch = gateway.commands.log().identity().epoch;

@@ -90,7 +90,7 @@ impl<'a> Act<'a> {
         let subject = format!("ctl.cancel.{}", self.id);
         let reply = self.execute(gateway, JobCommand::Cancel).await?;
         failpoint::hit("gateway.after_cancel");
-        gateway.pubsub.tell(subject, "").await;
+        gateway.pubsub.publish(subject, "").await;
         Ok(reply)
     }
 }

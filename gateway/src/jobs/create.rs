@@ -13,7 +13,7 @@ use ffapi_domain::{
     Personal, Timestamp,
     job::{JobSpec, PresetRef, Priority},
     media::{Fallback, Hardware, MediaRequest, Pool},
-    preset::Wanted,
+    preset::PresetSelector,
 };
 use poem_openapi::{Enum, Object};
 use serde::Deserialize;
@@ -115,8 +115,8 @@ pub(crate) trait Create {
 
 /// A preset as `presets::apply` pinned it.
 fn pinned(text: &str) -> Result<PresetRef, Problem> {
-    let wanted: Option<Wanted> = text.parse().ok();
-    let pinned = wanted.and_then(|Wanted { name, version, global }| {
+    let wanted: Option<PresetSelector> = text.parse().ok();
+    let pinned = wanted.and_then(|PresetSelector { name, version, global }| {
         Some(PresetRef { name, version: version?, global })
     });
     let detail = "a preset cannot be used here";

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ffapi_domain::{
     BatchId, JobId, Timestamp,
     job::{JobStatus, PresetRef},
-    preset::Wanted,
+    preset::PresetSelector,
 };
 use ffapi_projections::{JobList, job_list, job_list::Filter};
 use poem::http::Uri;
@@ -129,13 +129,13 @@ fn filter(query: &JobListQuery<'_>) -> Result<(Filter, String), Problem> {
         .as_deref()
         .map(|id| id.parse::<BatchId>().map_err(|error| malformed("batch_id", &error.to_string())));
     let preset = query.preset.as_deref().map(|text| {
-        let wanted: Wanted = text
+        let wanted: PresetSelector = text
             .parse()
             .map_err(|_| malformed("preset", "a preset with its version, like web-1080p@3"))?;
         let version = wanted
             .version
             .ok_or_else(|| malformed("preset", "a preset with its version, like web-1080p@3"))?;
-        let Wanted { name, global, .. } = wanted;
+        let PresetSelector { name, global, .. } = wanted;
         Ok::<PresetRef, Problem>(PresetRef { name, version, global })
     });
     let time = |field: &str, text: &Option<String>| {

@@ -3,7 +3,7 @@ use ffapi_domain::{
     job::{Job, JobEvent, JobSpec, PresetRef},
     location::Location,
     media::{MediaRequest, Overwrite},
-    preset::Wanted,
+    preset::PresetSelector,
 };
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
@@ -52,7 +52,7 @@ pub(crate) async fn rerun_spec(
         let mut body = body(&recorded)?;
         if let (true, Some(old)) = (overrides.contains_key("preset"), &recorded.preset) {
             let PresetRef { name, version, global } = old.clone();
-            let wanted = Wanted { name, version: Some(version), global };
+            let wanted = PresetSelector { name, version: Some(version), global };
             if let Some(old) = presets::find(gateway, tenant, &wanted).await? {
                 remove_preset_fields(&mut body, old.version.body, recorded.request.kind());
             }

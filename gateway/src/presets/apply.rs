@@ -3,7 +3,7 @@ use std::sync::Arc;
 use ffapi_domain::{
     Tenant,
     job::PresetRef,
-    preset::{GLOBAL, Preset, PresetState, PresetVersion, Wanted},
+    preset::{GLOBAL, Preset, PresetSelector, PresetState, PresetVersion},
 };
 use serde_json::{Map, Value};
 
@@ -22,7 +22,7 @@ pub(crate) async fn apply(
 ) -> Result<(), Problem> {
     let Some(Value::String(text)) = body.get("preset") else { return Ok(()) };
     let invalid = |detail: String| Problem::field(Kind::Invalid, "#/preset", detail);
-    let wanted: Wanted = text
+    let wanted: PresetSelector = text
         .parse()
         .map_err(|error: ffapi_domain::preset::BadPreset| invalid(error.to_string()))?;
     let found = find(gateway, tenant, &wanted).await?;
@@ -53,7 +53,7 @@ pub(crate) struct Found {
 pub(crate) async fn find(
     gateway: &Gateway,
     tenant: &Tenant,
-    wanted: &Wanted,
+    wanted: &PresetSelector,
 ) -> Result<Option<Found>, Problem> {
     let owners = [(tenant.as_str(), false), (GLOBAL, true)];
     for (owner, global) in owners.into_iter().filter(|(_, global)| *global || !wanted.global) {

@@ -1,4 +1,4 @@
-use ffapi_domain::{job::JobStatus, preset::Wanted};
+use ffapi_domain::{job::JobStatus, preset::PresetSelector};
 use ffapi_projections::{job_list, job_list::Filter};
 use poem::Request;
 use poem_openapi::Object;
@@ -54,7 +54,7 @@ pub(super) async fn rerun(
     }
     let global = body.global.unwrap_or_default();
     let pinned = async |version, global| {
-        let wanted = Wanted { name: name.to_owned(), version, global };
+        let wanted = PresetSelector { name: name.to_owned(), version, global };
         let found = apply::find(gateway, tenant, &wanted).await?;
         found.map(|found| found.pinned).ok_or_else(|| Problem::not_found("preset"))
     };

@@ -2,7 +2,7 @@ use std::{fmt, str::FromStr};
 
 use ffapi_domain::{
     Timestamp,
-    preset::{GLOBAL, PresetVersion, Wanted, is_name},
+    preset::{GLOBAL, PresetSelector, PresetVersion, is_name},
 };
 use ffapi_projections::{Presets, preset};
 use poem::http::Uri;
@@ -75,7 +75,7 @@ pub(super) async fn find(
     if !is_name(name) {
         return Err(Problem::not_found("preset"));
     }
-    let wanted = Wanted { name: name.to_owned(), version, global: false };
+    let wanted = PresetSelector { name: name.to_owned(), version, global: false };
     let found = apply::find(gateway, &principal.tenant, &wanted).await?;
     let found = found.ok_or_else(|| Problem::not_found("preset"))?;
     let shown = show(name, &found.version, found.global);

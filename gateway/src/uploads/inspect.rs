@@ -6,7 +6,7 @@ use ffapi_domain::{
     UploadId,
     job::{FailureCode, RetryHint},
     location::Location,
-    media::{LOOK, PROBE_UPLOAD_TIMEOUT, ProbeUploadRequest, ProbeUploadResponse},
+    media::{PROBE_UPLOAD, PROBE_UPLOAD_TIMEOUT, ProbeUploadRequest, ProbeUploadResponse},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -57,7 +57,7 @@ pub(super) async fn inspect(
         ProbeUploadRequest { tenant: principal.tenant.clone(), input: Location::Upload(id) };
     let question = serde_json::to_vec(&question)
         .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
-    let answer = gateway.pubsub.request_with(LOOK, question, PROBE_UPLOAD_TIMEOUT).await;
+    let answer = gateway.pubsub.request_with(PROBE_UPLOAD, question, PROBE_UPLOAD_TIMEOUT).await;
     let answer =
         answer.and_then(|answer| serde_json::from_slice::<ProbeUploadResponse>(&answer).ok());
     match answer {

@@ -11,7 +11,7 @@ use std::{
 use ffapi_domain::media::{Effort, MediaRequest};
 use ffapi_media::{
     child::{self, Channel},
-    protocol::{ChildMessage, MadeFile, Needs, Progress, Report, Task},
+    protocol::{ChildMessage, Needs, Progress, Report, Task, VerifiedFile},
 };
 use serde_json::{Value, json};
 
@@ -42,8 +42,11 @@ fn attack(task: &Task) -> Option<String> {
 }
 
 fn done(files: &[&str], result: Option<Value>) -> ChildMessage {
-    let made =
-        |name: &&str| MadeFile { name: (*name).to_owned(), duration: Some(1.0), streams: vec![] };
+    let made = |name: &&str| VerifiedFile {
+        name: (*name).to_owned(),
+        duration: Some(1.0),
+        streams: vec![],
+    };
     let files = files.iter().map(made).collect();
     ChildMessage::Done(Report { files, result, frames: 1, effort: Effort::default() })
 }

@@ -137,7 +137,7 @@ impl Replays {
         };
         let mut matched = Vec::new();
         for message in page.iter().filter(|message| message.sequence < progress.until()) {
-            let public = match public_message::told(&self.codec, message).await {
+            let public = match public_message::decode(&self.codec, message).await {
                 Ok(Some(public)) => public,
                 // Messages that cannot be decoded are skipped, as in the original delivery.
                 Ok(None) | Err(CodecError::Unreadable(_)) => continue,

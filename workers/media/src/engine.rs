@@ -57,13 +57,13 @@ use crate::{
     file::OpenFile,
     heartbeat::Heartbeat,
     open,
-    protocol::{ChildMessage, Needs, Permit, Place, Report},
+    protocol::{ChildMessage, Needs, Permit, PoolAssignment, Report},
 };
 
 const MICROS: Rational = Rational(1, 1_000_000);
 
 /// True for `EAGAIN`: the codec or filter needs more input, or its output must be read first.
-pub(crate) fn again(error: ffmpeg::Error) -> bool {
+pub(crate) fn is_eagain(error: ffmpeg::Error) -> bool {
     matches!(error, ffmpeg::Error::Other { errno: libc::EAGAIN })
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct Work<'a> {
     /// The encoders and devices of this machine.
     pub(crate) capabilities: &'a Capabilities,
     /// The pool and hardware that this task is assigned to.
-    pub(crate) place: Place,
+    pub(crate) place: PoolAssignment,
     /// The memory limit of the job in bytes; `None` if it is unlimited.
     pub(crate) memory: Option<u64>,
     /// Sends a message (progress, facts, log) to the worker; called from any thread.

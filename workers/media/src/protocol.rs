@@ -45,7 +45,7 @@ pub enum Task {
         /// What this worker's FFmpeg supports.
         capabilities: Capabilities,
         /// The pool that it would run on.
-        place: Place,
+        place: PoolAssignment,
     },
     /// Do a job's media work.
     Run {
@@ -54,7 +54,7 @@ pub enum Task {
         /// What this worker's FFmpeg supports.
         capabilities: Capabilities,
         /// The pool that it runs on.
-        place: Place,
+        place: PoolAssignment,
         /// The file name in the slot's `out/` folder that every output's name starts with.
         output: String,
     },
@@ -78,14 +78,14 @@ pub struct Permit {
 
 /// The hardware that a job requested, and the pool that it was assigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct PoolAssignment {
     /// The request's hardware preference, if any.
     pub hardware: Option<Hardware>,
     /// The pool that the task was released to.
     pub pool: Pool,
 }
 
-impl Place {
+impl PoolAssignment {
     /// The CPU pool, without any hardware preference.
     pub const CPU: Self = Self { hardware: None, pool: Pool::Cpu };
 }
@@ -155,7 +155,7 @@ pub struct Progress {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Each file in `out/`.
-    pub files: Vec<MadeFile>,
+    pub files: Vec<VerifiedFile>,
     /// Findings and notes as JSON; for jobs without output files, the whole result.
     pub result: Option<serde_json::Value>,
     /// Frames encoded.
@@ -166,7 +166,7 @@ pub struct Report {
 
 /// One output file, as read back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MadeFile {
+pub struct VerifiedFile {
     /// Its path in `out/`.
     pub name: String,
     /// Seconds; none for an image or a text.
@@ -175,14 +175,14 @@ pub struct MadeFile {
     pub streams: Vec<StreamSummary>,
 }
 
-impl MadeFile {
+impl VerifiedFile {
     /// A file by its path in `out/`, without streams.
     pub(crate) const fn named(name: String, duration: Option<f64>) -> Self {
         Self { name, duration, streams: vec![] }
     }
 
     /// A file at the top of `out/`, without streams.
-    pub(crate) fn plain(path: &Path, duration: Option<f64>) -> Self {
+    pub(crate) fn at_path(path: &Path, duration: Option<f64>) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Self { name, duration, streams: vec![] }
     }

@@ -12,7 +12,7 @@ use ffapi_domain::{
 use ffmpeg_the_third::{self as ffmpeg, Rescale, media};
 
 use self::ends::{decode_ends, decode_first};
-use crate::{MediaError, engine, ffi::Input, open, probe, protocol::MadeFile};
+use crate::{MediaError, engine, ffi::Input, open, probe, protocol::VerifiedFile};
 
 /// What the engine encoded, to compare the output with.
 pub(crate) struct Expected {
@@ -38,7 +38,7 @@ pub(crate) fn verify(
     output: &Path,
     plan: &Plan,
     expected: &Expected,
-) -> Result<Vec<MadeFile>, MediaError> {
+) -> Result<Vec<VerifiedFile>, MediaError> {
     if plan.sequence {
         return images(output, plan, expected);
     }
@@ -64,12 +64,12 @@ pub(crate) fn verify(
     if !plan.container.is_images() {
         check_duration(duration, plan, &facts)?;
     }
-    let audio: Vec<u32> = facts.sounds().map(|(stream, _)| stream.index).collect();
+    let audio: Vec<u32> = facts.audio_streams().map(|(stream, _)| stream.index).collect();
     let start = input.start_time().unwrap_or(0);
     decode_ends(output, start, video.map(|video| (video, &counted)), &audio, duration)?;
-    Ok(vec![MadeFile {
+    Ok(vec![VerifiedFile {
         streams: summaries(&input),
-        ..MadeFile::plain(
+        ..VerifiedFile::at_path(
             output,
             (!plan.container.is_images())
                 .then(|| std::time::Duration::from_micros(duration).as_secs_f64()),
@@ -80,7 +80,7 @@ pub(crate) fn verify(
 fn check_streams(facts: &MediaFacts, plan: &Plan) -> Result<(), MediaError> {
     let subtitles = plan.subtitles.iter().filter(|subtitles| !subtitles.sidecar).count();
     if facts.video().is_some() != plan.video.is_some()
-        || facts.sounds().count() != plan.audio.len()
+        || facts.audio_streams().count() != plan.audio.len()
         || facts.subtitles().count() != subtitles
     {
         return Err(mismatch("the output lacks a planned stream"));
@@ -100,7 +100,7 @@ fn check_streams(facts: &MediaFacts, plan: &Plan) -> Result<(), MediaError> {
             return Err(mismatch(detail));
         }
     }
-    for ((stream, audio), planned) in facts.sounds().zip(&plan.audio) {
+    for ((stream, audio), planned) in facts.audio_streams().zip(&plan.audio) {
         let same = audio.channels == planned.channels
             && AudioCodec::of_stream(&stream.codec) == Some(planned.codec);
         if planned.codec != AudioCodec::Copy && !same {
@@ -255,7 +255,11 @@ pub(crate) fn rendition(
 }
 
 /// Verifies an image sequence: one file for each frame that was encoded.
-fn images(output: &Path, plan: &Plan, expected: &Expected) -> Result<Vec<MadeFile>, MediaError> {
+fn images(
+    output: &Path,
+    plan: &Plan,
+    expected: &Expected,
+) -> Result<Vec<VerifiedFile>, MediaError> {
     let stem = output.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut files = Vec::new();
     for number in 1..=expected.frames {
@@ -269,10 +273,10 @@ fn images(output: &Path, plan: &Plan, expected: &Expected) -> Result<Vec<MadeFil
 }
 
 /// Verifies one image of a sequence.
-fn image(path: &Path, plan: &Plan) -> Result<MadeFile, MediaError> {
+fn image(path: &Path, plan: &Plan) -> Result<VerifiedFile, MediaError> {
     let size = plan.video.as_ref().map_or((0, 0), |video| (video.width, video.height));
     let input = picture(path, size)?;
-    Ok(MadeFile { streams: summaries(&input), ..MadeFile::plain(path, None) })
+    Ok(VerifiedFile { streams: summaries(&input), ..VerifiedFile::at_path(path, None) })
 }
 
 /// Opens and decodes a file that must be one intact image of a size.

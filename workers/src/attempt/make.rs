@@ -12,7 +12,7 @@ use ffapi_domain::{
 };
 use ffapi_media::{
     MediaError,
-    protocol::{Place, Report, Task as MediaTask},
+    protocol::{PoolAssignment, Report, Task as MediaTask},
 };
 use ffapi_nats::failpoint;
 use ffapi_storage::StorageError;
@@ -97,7 +97,7 @@ impl AttemptContext {
         let task = MediaTask::Run {
             request: Box::new(request.clone()),
             capabilities: self.capabilities.clone(),
-            place: Place { hardware: spec.hardware, pool: spec.pool },
+            place: PoolAssignment { hardware: spec.hardware, pool: spec.pool },
             output: format!("{OUTPUT}.{extension}"),
         };
         slot.send_task(&task, &inputs).await.map_err(|error| crashed(&error))?;

@@ -60,7 +60,7 @@ impl AttemptContext {
         charged: &mut Charged,
     ) -> Result<Watched, MediaError> {
         let job = release.job;
-        let mut cancels = self.pubsub.listen(format!("ctl.cancel.{job}")).await.ok();
+        let mut cancels = self.pubsub.subscribe(format!("ctl.cancel.{job}")).await.ok();
         let started = Instant::now();
         let mut stall_detector = StallDetector::new(self.stall_timeout);
         let mut budget = MessageBudget::default();
@@ -204,7 +204,7 @@ impl AttemptContext {
 
     /// Completes when this attempt should stop; used while no child is watched.
     pub(super) async fn cancelled(&self, release: &Release) -> Outcome {
-        let mut cancels = self.pubsub.listen(format!("ctl.cancel.{}", release.job)).await.ok();
+        let mut cancels = self.pubsub.subscribe(format!("ctl.cancel.{}", release.job)).await.ok();
         loop {
             tokio::select! {
                 _ = next(&mut cancels) => {}
@@ -240,7 +240,7 @@ impl AttemptContext {
     async fn publish_progress(&self, release: &Release, progress: &Progress) {
         let (job, tenant) = (release.job, &release.tenant);
         let body = progress_event(release, progress);
-        self.pubsub.tell(format!("live.{tenant}.job.{job}.progress"), body.to_string()).await;
+        self.pubsub.publish(format!("live.{tenant}.job.{job}.progress"), body.to_string()).await;
     }
 }
 

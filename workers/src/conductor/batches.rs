@@ -65,7 +65,7 @@ impl Conductor {
             // A rejection means that it was done already, or is no longer needed.
             tracing::debug!(job = %step.id, ?handled, "batch step for a job handled");
             if cancels && handled.is_ok() {
-                pubsub.tell(format!("ctl.cancel.{id}"), "").await;
+                pubsub.publish(format!("ctl.cancel.{id}"), "").await;
             }
             handled.err().map(|error| (subject, error))
         }));

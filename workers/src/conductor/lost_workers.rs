@@ -14,7 +14,7 @@ impl Conductor {
     fn lost_attempts(&self) -> Vec<(Release, String)> {
         let roster = self.roster();
         self.dispatch
-            .out()
+            .in_flight()
             .iter()
             .filter_map(|(job, out)| {
                 let worker = out.worker.clone().filter(|worker| roster.is_gone(worker))?;

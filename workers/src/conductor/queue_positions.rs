@@ -1,4 +1,4 @@
-use ffapi_domain::dispatch::{Place, QueuePositionsRequest};
+use ffapi_domain::dispatch::{QueuePosition, QueuePositionsRequest};
 use ffapi_nats::LiveMessage;
 
 use super::Conductor;
@@ -9,12 +9,12 @@ impl Conductor {
         let parsed: Result<QueuePositionsRequest, _> = serde_json::from_slice(&question.payload);
         let Ok(QueuePositionsRequest { tenant, job, limit }) = parsed else { return };
         let present = self.roster().pools().into_keys().collect();
-        let positions: Vec<Place> = match job {
-            Some(job) => self.dispatch.place(job, &tenant, &present).into_iter().collect(),
-            None => self.dispatch.places(&tenant, &present, limit),
+        let positions: Vec<QueuePosition> = match job {
+            Some(job) => self.dispatch.queue_position(job, &tenant, &present).into_iter().collect(),
+            None => self.dispatch.queue_positions(&tenant, &present, limit),
         };
         if let Ok(answer) = serde_json::to_vec(&positions) {
-            self.pubsub.answer(question, answer).await;
+            self.pubsub.respond(question, answer).await;
         }
     }
 }

@@ -96,7 +96,7 @@ impl Conductor {
         match self.commands.log().append(request).await {
             Ok(sequence) => {
                 self.last_round.insert(pool, sequence);
-                self.dispatch.written(pool, now, &event);
+                self.dispatch.record_dispatch(pool, now, &event);
                 let epoch = self.commands.log().identity().epoch;
                 Ok(Some(Position { epoch, sequence, index: 0 }))
             }
@@ -124,7 +124,7 @@ impl Conductor {
     /// Offers again the jobs that are released, not started, and missing from the work queue.
     pub(super) async fn reconcile(&self) -> Result<(), LogError> {
         for pool in Pool::ALL.iter().copied() {
-            let waiting = self.dispatch.out().iter();
+            let waiting = self.dispatch.in_flight().iter();
             let waiting = waiting.filter(|(_, out)| out.pool == pool && out.worker.is_none());
             let mut lost: Vec<Release> = waiting
                 .map(|(job, out)| Release {

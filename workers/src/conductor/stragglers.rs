@@ -77,7 +77,7 @@ impl Conductor {
             let (name, cancel) = (id.to_string(), JobCommand::Cancel);
             let cancelling = self.commands.handle::<Job>(tenant.as_str(), &name, &caller, cancel);
             let outcome = cancelling.await;
-            self.pubsub.tell(format!("ctl.cancel.{name}"), "").await;
+            self.pubsub.publish(format!("ctl.cancel.{name}"), "").await;
             if must_retry(&outcome) {
                 self.stragglers.jobs.insert(id, tenant);
             }

@@ -20,7 +20,7 @@ impl Sender {
     pub(super) async fn watch_progress(&self, pubsub: &PubSub, stop: &CancellationToken) {
         let mut reached: HashMap<(JobId, u64), (u8, Instant)> = HashMap::new();
         while !stop.is_cancelled() {
-            let Ok(mut messages) = pubsub.listen("live.*.job.*.progress").await else {
+            let Ok(mut messages) = pubsub.subscribe("live.*.job.*.progress").await else {
                 tokio::time::sleep(super::POLL_INTERVAL).await;
                 continue;
             };

@@ -80,7 +80,7 @@ impl Tracks {
         if let Some(picks) = &self.audio {
             let chosen: Vec<&StreamFacts> = match facts {
                 Some(facts) => {
-                    let streams: Vec<_> = facts.sounds().map(|(stream, _)| stream).collect();
+                    let streams: Vec<_> = facts.audio_streams().map(|(stream, _)| stream).collect();
                     choose(at, "audio", picks, &streams)?
                 }
                 None => vec![],

@@ -159,7 +159,8 @@ fn plan_audio(
     inputs: Option<&[MediaFacts]>,
 ) -> Result<Vec<AudioPlan>, PlanRejection> {
     let source = |stream: u32| Source { input: 0, stream };
-    let mut sources: Vec<Source> = facts.sounds().map(|(stream, _)| source(stream.index)).collect();
+    let mut sources: Vec<Source> =
+        facts.audio_streams().map(|(stream, _)| source(stream.index)).collect();
     // The best one comes first, and plays by default.
     if let Some((best, _)) = facts.audio() {
         sources.sort_by_key(|source| source.stream != best.index);
@@ -168,7 +169,7 @@ fn plan_audio(
     let Some(first) = sources.first() else { return Ok(vec![]) };
     let mut track = AudioTrack::of(*first);
     track.sources = sources;
-    if facts.sounds().any(|(stream, _)| stream.start.is_some_and(|start| start > 0)) {
+    if facts.audio_streams().any(|(stream, _)| stream.start.is_some_and(|start| start > 0)) {
         track.filters.push(AudioFilter::FromZero);
     }
     let bitrate = request.variants.iter().filter_map(|variant| variant.audio_bitrate).max();

@@ -109,7 +109,7 @@ async fn live_subjects_can_be_subscribed_to() {
     let stack = Stack::new().await;
     let nats = ffapi_nats::NatsConfig { url: stack.nats_url("operator") };
     let live = ffapi_nats::PubSub::new(ffapi_nats::Nats::connect(&nats).await.unwrap());
-    let mut subscription = live.listen("live.>").await.unwrap();
+    let mut subscription = live.subscribe("live.>").await.unwrap();
     let upload = stack.upload_bunny().await;
     let job = stack.convert(&upload, "a.mp4", json!([{ "type": "scale", "height": 480 }])).await;
     let mut words = Vec::new();

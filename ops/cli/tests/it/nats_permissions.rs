@@ -84,7 +84,7 @@ async fn each_role_can_do_its_work_and_nothing_else() {
     };
     until(async || http().get(format!("{api}/health/ready")).send().await, success).await.unwrap();
     let mut listening =
-        PubSub::new(connect(&server, "tenant-acme").await).listen("live.acme.>").await.unwrap();
+        PubSub::new(connect(&server, "tenant-acme").await).subscribe("live.acme.>").await.unwrap();
     let send = async |path: &str, kind: &str, body: reqwest::Body| {
         let request = http().post(format!("{api}{path}")).header("x-api-key", &key);
         let request = request.header("content-type", kind).header("prefer", "wait=60");
@@ -131,11 +131,11 @@ async fn each_role_can_do_its_work_and_nothing_else() {
     Idempotency::new(connect(&server, "gateway").await).erase("acme").await.unwrap();
     // A tenant's programs receive their own events only.
     let live = PubSub::new(connect(&server, "tenant-acme").await);
-    let mut other = live.listen("live.>").await.unwrap();
-    let mut own = live.listen("live.acme.job.x.progress").await.unwrap();
+    let mut other = live.subscribe("live.>").await.unwrap();
+    let mut own = live.subscribe("live.acme.job.x.progress").await.unwrap();
     let publisher = PubSub::new(connect(&server, "operator").await);
-    publisher.tell("live.other.job.x.progress", "secret").await;
-    publisher.tell("live.acme.job.x.progress", "own").await;
+    publisher.publish("live.other.job.x.progress", "secret").await;
+    publisher.publish("live.acme.job.x.progress", "own").await;
     assert_eq!(own.next().await.unwrap().payload.as_ref(), b"own");
     let overheard = tokio::time::timeout(Duration::from_millis(300), other.next()).await;
     assert!(!matches!(overheard, Ok(Some(_))), "{overheard:?}");
@@ -168,8 +168,8 @@ async fn a_tenant_gets_an_nkey_that_receives_its_own_events() {
     let mut all = client.subscribe("live.>").await.unwrap();
     client.flush().await.unwrap();
     let publisher = PubSub::new(connect(&server, "operator").await);
-    publisher.tell("live.other.job.x.completed", "secret").await;
-    publisher.tell("live.acme.job.x.completed", "own").await;
+    publisher.publish("live.other.job.x.completed", "secret").await;
+    publisher.publish("live.acme.job.x.completed", "own").await;
     let message = futures::StreamExt::next(&mut own).await.unwrap();
     assert_eq!(message.payload.as_ref(), b"own");
     let overheard =

@@ -35,7 +35,7 @@ use crate::{
     ffi::EncoderPass,
     heartbeat::Heartbeat,
     open,
-    protocol::{ChildMessage, Place, Report},
+    protocol::{ChildMessage, PoolAssignment, Report},
     verify::{self, Expected},
 };
 
@@ -69,9 +69,11 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
     if let (Some(found), Some(video)) = (&quality, &mut plan.video) {
         video.quality.crf = Some(found.crf);
     }
+    let empty_graphs = || context.meter.as_ref().map_or(0, Meter::empty_graphs);
+    let empty_before = empty_graphs();
     let expected = encode(&context, &plan, &facts, results, work.output, &reporter)?;
-    if context.meter.as_ref().is_some_and(Meter::has_no_output) && encodes(&plan) {
-        let detail = "nothing is left of the input: it ends before the part that `trim` keeps";
+    if empty_graphs() > empty_before {
+        let detail = "nothing is left of a track: it ends before the part that `trim` keeps";
         return Err(MediaError::input(detail.to_owned()));
     }
     reporter.stage("verifying");
@@ -90,7 +92,7 @@ pub(super) fn resolve_plan(
     let mut plan = plan.map_err(super::plan_rejected)?;
     if let Some(video) = &mut plan.video {
         let devices = &work.capabilities.devices;
-        let Place { hardware, pool, .. } = work.place;
+        let PoolAssignment { hardware, pool, .. } = work.place;
         place(video, hardware, pool, devices, &mut plan.notes).map_err(super::plan_rejected)?;
     }
     work.check_memory(footprint_of_plan(&plan, facts))?;
@@ -302,7 +304,8 @@ impl<'env> OutputBuilder<'_, 'env> {
 
     /// The end of the video, where only that determines the duration of the last frame.
     fn video_end(&self, video: &VideoPlan, time_base: Rational) -> Option<i64> {
-        let end = i64::try_from(self.plan.duration?).ok()?;
+        let duration = self.plan.duration.filter(|_| !self.plan.duration_is_limit);
+        let end = i64::try_from(duration?).ok()?;
         let variable_rate = !video.constant_rate && !self.plan.container.is_images();
         variable_rate.then(|| end.rescale(super::MICROS, time_base))
     }
@@ -432,7 +435,7 @@ fn sidecars(
     context: &TaskContext<'_>,
     plan: &Plan,
     output: &Path,
-) -> Result<Vec<crate::protocol::MadeFile>, MediaError> {
+) -> Result<Vec<crate::protocol::VerifiedFile>, MediaError> {
     let wanted = plan.subtitles.iter().filter(|subtitles| subtitles.sidecar);
     let mut made = Vec::new();
     for (number, subtitles) in wanted.enumerate() {
@@ -443,7 +446,7 @@ fn sidecars(
         let path = output.with_extension(format!("{clean}{suffix}.vtt"));
         let failed = |error| MediaError::internal("the subtitle file", error);
         fs::write(&path, cues.to_webvtt()).map_err(failed)?;
-        made.push(crate::protocol::MadeFile::plain(&path, plan.duration.map(seconds)));
+        made.push(crate::protocol::VerifiedFile::at_path(&path, plan.duration.map(seconds)));
     }
     Ok(made)
 }
@@ -452,10 +455,4 @@ fn sidecars(
 #[expect(clippy::cast_precision_loss, reason = "shown in seconds")]
 pub(super) fn seconds(micros: Micros) -> f64 {
     micros as f64 / 1_000_000.0
-}
-
-/// True if any track of the output is encoded, rather than copied.
-fn encodes(plan: &Plan) -> bool {
-    plan.video.iter().any(|video| video.codec != VideoCodec::Copy)
-        || plan.audio.iter().any(|audio| audio.codec != AudioCodec::Copy)
 }

@@ -13,11 +13,11 @@ use ffapi_domain::{
 use ffmpeg_the_third::{self as ffmpeg, Rational, Rescale, codec, decoder, frame};
 
 use super::{
-    MICROS, again,
+    MICROS,
     frame_channel::FrameSender,
     frame_format::{FrameFormat, layout_name},
     frame_types::SourceEncoder,
-    packet_channel,
+    is_eagain, packet_channel,
 };
 use crate::{MediaError, decoders::is_allowed_decoder, ffi, ffi::Input, heartbeat::Heartbeat};
 
@@ -276,7 +276,7 @@ impl Decoding {
                     return Ok(Some(frame));
                 }
                 Err(ffmpeg::Error::Eof) => self.drained = true,
-                Err(error) if again(error) => self.feed(heartbeat)?,
+                Err(error) if is_eagain(error) => self.feed(heartbeat)?,
                 Err(ffmpeg::Error::InvalidData) => {}
                 Err(error) => return Err(self.decode.failed(error)),
             }
@@ -294,7 +294,7 @@ impl Decoding {
         match self.decode.decoder.send_packet(&packet) {
             // A damaged packet is skipped; the check of the stream's end detects what is missing.
             Ok(()) | Err(ffmpeg::Error::InvalidData) => Ok(()),
-            Err(error) if again(error) => Ok(()),
+            Err(error) if is_eagain(error) => Ok(()),
             Err(error) => Err(self.decode.failed(error)),
         }
     }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use ffapi_domain::media::Micros;
 use ffmpeg_the_third::{Packet, Rational, Rescale, media};
 
-use super::{MICROS, again, packet_channel};
+use super::{MICROS, is_eagain, packet_channel};
 use crate::{
     MediaError,
     ffi::{self, Input},
@@ -34,7 +34,7 @@ pub(super) fn run(
         let mut packet = Packet::empty();
         match packet.read(&mut input.context) {
             Ok(()) => {}
-            Err(error) if again(error) => continue,
+            Err(error) if is_eagain(error) => continue,
             // Damaged data ends the loop like the end of file; the stages detect what is missing.
             Err(_) => break,
         }
@@ -203,7 +203,7 @@ fn has_keyframe_before(input: &mut Input, instant: i64) -> bool {
         let mut packet = Packet::empty();
         match packet.read(&mut input.context) {
             Ok(()) => {}
-            Err(error) if again(error) => continue,
+            Err(error) if is_eagain(error) => continue,
             Err(_) => return false,
         }
         let Some((_, base)) = videos.iter().find(|(index, _)| *index == packet.stream()) else {

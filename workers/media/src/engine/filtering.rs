@@ -1,11 +1,12 @@
 use ffmpeg_the_third::{self as ffmpeg, Rational, filter, frame};
 
 use super::{
-    MICROS, again,
+    MICROS,
     charge::{Meter, OutputCounter},
     filtergraph,
     frame_channel::FrameReceiver,
     frame_format::FrameFormat,
+    is_eagain,
 };
 use crate::{
     MediaError, ffi,
@@ -116,7 +117,7 @@ impl<'env> Filtering<'env> {
                     return Ok(Some(frame));
                 }
                 Err(ffmpeg::Error::Eof) => return Ok(None),
-                Err(error) if again(error) => {}
+                Err(error) if is_eagain(error) => {}
                 Err(error) => return Err(MediaError::internal("the filters failed", error)),
             }
             let Some(number) = self.most_requested() else { return Ok(None) };
@@ -213,7 +214,7 @@ impl Input {
             };
             match result {
                 Ok(()) => out.push(frame),
-                Err(error) if again(error) => return Ok(out),
+                Err(error) if is_eagain(error) => return Ok(out),
                 Err(error) => return Err(failed(error)),
             }
         }

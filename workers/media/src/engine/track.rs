@@ -10,8 +10,8 @@ use std::{
 use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, Rescale, encoder, frame};
 
 use super::{
-    MICROS, again, filtering::Filtering, frame_channel::FrameSender, frame_types::FrameTypePlan,
-    progress::ProgressReporter,
+    MICROS, filtering::Filtering, frame_channel::FrameSender, frame_types::FrameTypePlan,
+    is_eagain, progress::ProgressReporter,
 };
 use crate::{MediaError, ffi, heartbeat::Heartbeat};
 
@@ -156,7 +156,7 @@ impl Track<'_> {
             match self.encoder.receive_packet(&mut packet) {
                 Ok(()) => {}
                 Err(ffmpeg::Error::Eof) => return Ok(true),
-                Err(error) if again(error) => return Ok(true),
+                Err(error) if is_eagain(error) => return Ok(true),
                 Err(error) => return Err(failed(error)),
             }
             self.frame_types.publish(&packet);

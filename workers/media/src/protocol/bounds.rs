@@ -8,7 +8,7 @@ use ffapi_domain::{
 };
 use serde_json::Value;
 
-use super::{ChildMessage, MadeFile, Needs, Progress, Report};
+use super::{ChildMessage, Needs, Progress, Report, VerifiedFile};
 
 /// A child sent a message that no intact child sends.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -152,7 +152,7 @@ fn check_report(report: Report) -> Checked<Report> {
     })
 }
 
-fn check_file(file: MadeFile) -> Checked<MadeFile> {
+fn check_file(file: VerifiedFile) -> Checked<VerifiedFile> {
     if file.streams.len() > MAX_STREAMS {
         return violation("a file that it reports has too many streams");
     }
@@ -165,7 +165,7 @@ fn check_file(file: MadeFile) -> Checked<MadeFile> {
             ..stream
         })
     });
-    Ok(MadeFile { name: file.name, duration, streams: streams.collect::<Checked<_>>()? })
+    Ok(VerifiedFile { name: file.name, duration, streams: streams.collect::<Checked<_>>()? })
 }
 
 fn check_effort(effort: Effort) -> Checked<Effort> {
@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     fn report(names: &[&str]) -> ChildMessage {
-        let file = |name: &&str| MadeFile::named((*name).to_owned(), Some(1.0));
+        let file = |name: &&str| VerifiedFile::named((*name).to_owned(), Some(1.0));
         ChildMessage::Done(Report {
             files: names.iter().map(file).collect(),
             result: None,
@@ -274,7 +274,7 @@ mod tests {
             let effort = Effort { amount: bad, ..Effort::default() };
             let report = Report { files: vec![], result: None, frames: 0, effort };
             assert!(ChildMessage::Done(report).checked().is_err(), "{bad}");
-            let file = MadeFile::named("a".to_owned(), Some(bad));
+            let file = VerifiedFile::named("a".to_owned(), Some(bad));
             let effort = Effort::default();
             let report = Report { files: vec![file], result: None, frames: 0, effort };
             assert!(ChildMessage::Done(report).checked().is_err(), "{bad}");

@@ -8,7 +8,7 @@ use ffapi_domain::{job::StreamSummary, media::Plan};
 use ffmpeg_the_third::{self as ffmpeg, Packet, codec, decoder};
 
 use super::{Expected, mismatch};
-use crate::{MediaError, ffi, protocol::MadeFile};
+use crate::{MediaError, ffi, protocol::VerifiedFile};
 
 /// A RIFF chunk: its four-character code and its payload.
 type Chunk<'a> = (&'a [u8], &'a [u8]);
@@ -20,7 +20,7 @@ pub(super) fn verify(
     output: &Path,
     plan: &Plan,
     expected: &Expected,
-) -> Result<MadeFile, MediaError> {
+) -> Result<VerifiedFile, MediaError> {
     let bytes = fs::read(output).map_err(|error| mismatch(error.to_string()))?;
     let Decoded { frames, duration } = decode_all(&bytes)?;
     // The encoder drops frames that equal the previous one, and the animation if all are equal.
@@ -42,7 +42,10 @@ pub(super) fn verify(
     });
     #[expect(clippy::cast_precision_loss, reason = "shown in seconds")]
     let duration = plan.duration.map(|micros| micros as f64 / 1_000_000.0);
-    Ok(MadeFile { streams: stream.into_iter().collect(), ..MadeFile::plain(output, duration) })
+    Ok(VerifiedFile {
+        streams: stream.into_iter().collect(),
+        ..VerifiedFile::at_path(output, duration)
+    })
 }
 
 /// The frames of a file.

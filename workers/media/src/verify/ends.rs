@@ -156,7 +156,7 @@ fn drain(decoder: &mut codec::decoder::Opened) -> Result<u64, MediaError> {
         match decoder.receive_frame(&mut frame) {
             Ok(()) => decoded = decoded.saturating_add(1),
             Err(ffmpeg::Error::Eof) => return Ok(decoded),
-            Err(error) if engine::again(error) => return Ok(decoded),
+            Err(error) if engine::is_eagain(error) => return Ok(decoded),
             Err(error) => return Err(broken(error)),
         }
     }

@@ -9,7 +9,7 @@ use ffapi_domain::{
         Speed, Transcode, Trim,
     },
 };
-use ffapi_media::protocol::{ChildMessage, Permit, Place, Task};
+use ffapi_media::protocol::{ChildMessage, Permit, PoolAssignment, Task};
 
 use crate::harness::{Slot, Transcript, failure, ffmpeg, report};
 
@@ -103,7 +103,22 @@ fn a_trim_may_end_past_the_end_of_an_input_that_states_no_duration() {
     let messages = kept(20, 30);
     let (code, message) = failure(&messages);
     assert_eq!(code, "invalid_input", "{message}");
-    assert!(message.contains("nothing is left"), "{message}");
+    assert!(message.contains("nothing is left of a track"), "{message}");
+}
+
+#[test]
+fn a_trim_that_keeps_nothing_of_a_track_is_rejected() {
+    let slot = Slot::new();
+    ffmpeg(&format!(
+        "-f lavfi -i testsrc2=s=160x90:r=25:d=6 -f lavfi -i sine=d=2 -c:v libx264 -preset ultrafast \
+         -c:a aac -f mp4 {}",
+        slot.input().display()
+    ));
+    let trim = Operation::Trim(Trim { start: 4 * SECOND, end: None });
+    let messages = slot.convert("o.mp4", [vec![trim], quick()].concat());
+    let (code, message) = failure(&messages);
+    assert_eq!(code, "invalid_input", "{message}");
+    assert!(message.contains("nothing is left of a track"), "{message}");
 }
 
 #[test]
@@ -226,7 +241,7 @@ fn a_task_that_exceeds_its_memory_is_refused_before_it_is_charged() {
     let task = Task::Run {
         request: Box::new(Slot::conversion("o.mp4", vec![Operation::Transcode(slow)])),
         capabilities: Capabilities::everything(),
-        place: Place::CPU,
+        place: PoolAssignment::CPU,
         output: "o.mp4".to_owned(),
     };
     let memory = format!("memory={}", 700 * 1024 * 1024);

@@ -8,7 +8,7 @@ use std::{
 use ffapi_domain::media::{
     AudioCodec, Capabilities, Device, Fallback, Hardware, Operation, Pool, Transcode, VideoCodec,
 };
-use ffapi_media::protocol::{ChildMessage, Permit, Place, Task};
+use ffapi_media::protocol::{ChildMessage, Permit, PoolAssignment, Task};
 use tempfile::TempDir;
 
 use crate::harness::{Slot, Transcript, clip, failure, report};
@@ -84,7 +84,7 @@ fn convert_preferring_vaapi(fallback: Fallback) -> (Slot, Transcript) {
     let task = Task::Run {
         request: Box::new(Slot::conversion("o.mp4", vec![transcode])),
         capabilities: Capabilities::everything(),
-        place: Place {
+        place: PoolAssignment {
             hardware: Some(Hardware { prefer: Pool::Vaapi, fallback }),
             pool: Pool::Cpu,
         },

@@ -9,7 +9,7 @@ use ffapi_domain::{
     Personal,
     media::{Capabilities, Convert, MediaRequest, Operation, Overwrite},
 };
-use ffapi_media::protocol::{self, ChildMessage, Permit, Place, Report, SCRATCH, Task};
+use ffapi_media::protocol::{self, ChildMessage, Permit, PoolAssignment, Report, SCRATCH, Task};
 use tempfile::TempDir;
 
 pub(crate) struct Slot {
@@ -172,7 +172,7 @@ impl Slot {
         let task = Task::Run {
             request: Box::new(request),
             capabilities: Capabilities::everything(),
-            place: Place::CPU,
+            place: PoolAssignment::CPU,
             output: output.to_owned(),
         };
         self.task_with(permit, &task, &[], &[])

@@ -468,3 +468,17 @@ fn the_ladder_follows_the_complexity_of_the_video() {
     assert_eq!((hard_bitrate, hard_count), (4_480_000, 4));
     assert!(notes.iter().any(|note| note.contains("typical video's bits")), "{notes:?}");
 }
+
+#[test]
+fn video_that_ends_before_the_audio_is_streamed() {
+    let slot = Slot::new();
+    ffmpeg(&format!(
+        "-f lavfi -i testsrc2=s=320x180:r=25:d=4 -f lavfi -i sine=d=5 -c:v libx264 -preset ultrafast \
+         -c:a aac -f mp4 {}",
+        slot.input().display()
+    ));
+    make(&slot, Stream { variants: vec![variant("v", 180)], ..request(Packaging::Hls) });
+    let duration = |file: &PathBuf| probe(file, "", "format=duration").parse::<f64>().unwrap();
+    assert!((duration(&remuxed(&slot, "v")) - 4.0).abs() < 0.1);
+    assert!((duration(&remuxed(&slot, "audio-0")) - 5.0).abs() < 0.1);
+}

@@ -11,7 +11,7 @@ use crate::{
         package::{self, CaptionTrack, Packaged},
     },
     open,
-    protocol::MadeFile,
+    protocol::VerifiedFile,
 };
 
 /// The folder of the caption track `number`.
@@ -50,15 +50,15 @@ pub(super) fn captions(
 }
 
 /// All segments, and the initialization segment of each stream that has one.
-pub(super) fn list_files(streams: &[Packaged], format: SegmentFormat) -> Vec<MadeFile> {
+pub(super) fn list_files(streams: &[Packaged], format: SegmentFormat) -> Vec<VerifiedFile> {
     let mut files = Vec::new();
     for stream in streams {
         if format == SegmentFormat::Fmp4 {
-            files.push(MadeFile::named(format!("{}/init.mp4", stream.folder), None));
+            files.push(VerifiedFile::named(format!("{}/init.mp4", stream.folder), None));
         }
         for (number, segment) in stream.segments.iter().enumerate() {
             let name = format!("{}/{}", stream.folder, stream.file(number));
-            files.push(MadeFile::named(name, Some(segment.duration)));
+            files.push(VerifiedFile::named(name, Some(segment.duration)));
         }
     }
     files
@@ -69,12 +69,12 @@ pub(super) fn write_manifests(
     pipeline: &StreamPipeline<'_>,
     streams: &[Packaged],
     captions: &[(CaptionTrack, String)],
-) -> std::io::Result<Vec<MadeFile>> {
+) -> std::io::Result<Vec<VerifiedFile>> {
     let mut files = Vec::new();
     let duration = streams.iter().map(Packaged::duration).fold(0.0, f64::max);
     let mut write = |name: String, text: &str| {
         fs::write(pipeline.root.join(&name), text)?;
-        files.push(MadeFile::named(name, None));
+        files.push(VerifiedFile::named(name, None));
         Ok::<(), std::io::Error>(())
     };
     let packaging = pipeline.request.packaging;
@@ -105,13 +105,13 @@ pub(super) fn write_manifests(
         write("master.m3u8".to_owned(), &package::master(streams, &tracks, iframes))?;
     }
     if encrypted {
-        files.insert(0, MadeFile::named("key.bin".to_owned(), None));
+        files.insert(0, VerifiedFile::named("key.bin".to_owned(), None));
     }
     Ok(files)
 }
 
 /// Checks that every listed file exists and is not empty.
-pub(super) fn check_files(root: &Path, files: &[MadeFile]) -> Result<(), MediaError> {
+pub(super) fn check_files(root: &Path, files: &[VerifiedFile]) -> Result<(), MediaError> {
     for file in files {
         let exists = root.join(&file.name).metadata().is_ok_and(|meta| meta.len() > 0);
         if !exists {

@@ -18,7 +18,7 @@ use crate::{
     },
     ffi,
     heartbeat::Heartbeat,
-    protocol::MadeFile,
+    protocol::VerifiedFile,
 };
 
 /// Default width of the poster, in pixels.
@@ -33,7 +33,7 @@ pub(super) struct Stills<'a> {
 }
 
 /// The image files; filled once the flow has run.
-pub(super) type StillFiles = Arc<Mutex<Vec<MadeFile>>>;
+pub(super) type StillFiles = Arc<Mutex<Vec<VerifiedFile>>>;
 
 impl<'a> Stills<'a> {
     /// Prepares the requested images; those that the plan has no times for are omitted.

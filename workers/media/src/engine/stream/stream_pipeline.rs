@@ -35,7 +35,7 @@ use crate::{
         track::{EncodedPacket, Track},
     },
     ffi,
-    protocol::MadeFile,
+    protocol::VerifiedFile,
 };
 
 /// Packets that may be queued for a segmenter.
@@ -95,7 +95,7 @@ pub(super) struct StreamPipeline<'a> {
 pub(super) struct StreamOutputs {
     pub(super) streams: Vec<EncodedOutput>,
     /// The files of poster and sprite.
-    pub(super) stills: Vec<MadeFile>,
+    pub(super) stills: Vec<VerifiedFile>,
     /// The metrics of the input, by name.
     pub(super) metrics: Map<String, Value>,
 }

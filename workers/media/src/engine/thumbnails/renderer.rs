@@ -29,7 +29,7 @@ use crate::{
     ffi,
     ffi::EncoderPass,
     heartbeat::Heartbeat,
-    protocol::MadeFile,
+    protocol::VerifiedFile,
 };
 
 /// A frame whose brightness has a lower standard deviation (of 255) counts as blank.
@@ -108,7 +108,7 @@ impl<'a> ThumbnailRenderer<'a> {
         &self,
         cells: Vec<StaticFrame>,
         duration: Option<u64>,
-    ) -> Result<Vec<MadeFile>, MediaError> {
+    ) -> Result<Vec<VerifiedFile>, MediaError> {
         let Some(first) = cells.first() else { return Ok(vec![]) };
         let shape = first.shape.clone();
         let (columns, rows) = (self.plan.columns.max(1), self.plan.rows.max(1));
@@ -133,7 +133,7 @@ impl<'a> ThumbnailRenderer<'a> {
             let path = self.folder.join("sprite.vtt");
             let text = self.webvtt(count, per_sheet, duration);
             fs::write(&path, text).map_err(|e| MediaError::internal("the sprite's index", e))?;
-            files.push(MadeFile::plain(&path, duration.map(convert::seconds)));
+            files.push(VerifiedFile::at_path(&path, duration.map(convert::seconds)));
         }
         Ok(files)
     }
@@ -191,7 +191,7 @@ impl<'a> ThumbnailRenderer<'a> {
         &self,
         name: &str,
         image: &StaticFrame,
-    ) -> Result<MadeFile, MediaError> {
+    ) -> Result<VerifiedFile, MediaError> {
         let (width, height, _) = ffi::frame_shape(&image.frame);
         let format = self.request.image_format();
         let codec = match format {
@@ -249,7 +249,7 @@ impl<'a> ThumbnailRenderer<'a> {
         let path: PathBuf = self.folder.join(format!("{name}.{}", format.extension()));
         fs::write(&path, bytes).map_err(|e| MediaError::internal("an image file", e))?;
         crate::verify::picture(&path, (width, height))?;
-        Ok(MadeFile {
+        Ok(VerifiedFile {
             streams: vec![StreamSummary {
                 kind: "video".to_owned(),
                 codec: codec.as_str().to_owned(),
@@ -259,7 +259,7 @@ impl<'a> ThumbnailRenderer<'a> {
                 channels: None,
                 sample_rate: None,
             }],
-            ..MadeFile::plain(&path, None)
+            ..VerifiedFile::at_path(&path, None)
         })
     }
 }
