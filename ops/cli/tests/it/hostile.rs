@@ -19,7 +19,7 @@ async fn invalid_media_fails_with_a_message_and_without_retry() {
         (Vec::new(), "empty"),
         (b"this is a letter, not a film".to_vec(), "not a media file"),
         (zip, "not a media file"),
-        (playlist, "only point to media"),
+        (playlist, "only refer to media"),
         (video[..video.len() / 2].to_vec(), ""),
     ]
     .into_iter()
@@ -131,7 +131,7 @@ async fn metadata_too_large_for_an_event_is_a_clear_failure() {
     let probe = stack.post("/probe", &json!({ "input": video })).await;
     let ended = stack.finished(probe.text("/job/id")).await;
     assert_eq!((ended.text("/status"), ended.text("/error/code")), ("failed", "unsupported"));
-    assert!(ended.text("/error/message").contains("ask for fewer"), "{ended:#?}");
+    assert!(ended.text("/error/message").contains("request fewer"), "{ended:#?}");
 }
 
 /// The process id of the media child that uses the CPU.

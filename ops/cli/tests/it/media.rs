@@ -206,7 +206,7 @@ async fn validation_probes_the_input_and_creates_no_job() {
     wish["hardware"] = json!({ "prefer": "vaapi" });
     let wish = stack.post("/validate", &wish).await;
     assert!(wish.text("/warnings/0").contains("no worker has `vaapi`"), "{wish:?}");
-    assert!(wish.text("/plan/notes/0").contains("the processor encodes it"), "{wish:?}");
+    assert!(wish.text("/plan/notes/0").contains("the CPU encodes it"), "{wish:?}");
     let ladder = json!({ "kind": "stream", "input": video, "output": "s", "type": "hls" });
     let ladder = stack.post("/validate", &ladder).await;
     assert_eq!(ladder.json["plan"]["renditions"][0]["name"], "720p", "{ladder:?}");
@@ -301,7 +301,7 @@ async fn hardware_preferences_fall_back_as_declared() {
     let refused = stack.post("/convert", &wish("fail")).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{refused:?}");
     assert_eq!(refused.text("/errors/0/pointer"), "#/hardware/prefer");
-    assert!(refused.text("/errors/0/detail").contains("there is cpu"), "{refused:?}");
+    assert!(refused.text("/errors/0/detail").contains("available are cpu"), "{refused:?}");
     let accepted = stack.post("/convert", &wish("cpu")).await;
     assert!(accepted.text("/warnings/0").contains("no worker has `nvenc`"), "{accepted:?}");
     let done = stack.finished(accepted.text("/job/id")).await;
