@@ -71,6 +71,7 @@ impl<T: Type, V: DeserializeOwned + Send> ParsePayload for StrictJson<T, V> {
             _ => None,
         };
         let bytes = receive(announced, body).await?;
+        let slot = slot.filter(|_| bytes.len() > LARGE_BODY);
         let json = checked::read(&bytes)?;
         let fingerprint = hex::encode(Sha256::digest(json.to_string()));
         Ok(Self { value: parse(json, "")?, fingerprint, documented: PhantomData, _slot: slot })

@@ -146,6 +146,17 @@ impl RateLimiter {
         })
     }
 
+    /// Makes what was spent in this hour available again, to this gateway.
+    pub(crate) async fn refund(&self, tenant: &Tenant, bucket: &str, count: u64, now: Timestamp) {
+        let window = now.as_millis() / 1_000 / WINDOW_SECONDS;
+        let held = self.bucket(tenant, bucket, window);
+        let mut held = held.lock().await;
+        if held.window == window {
+            held.left = held.left.saturating_add(count.min(held.spent));
+            held.spent = held.spent.saturating_sub(count);
+        }
+    }
+
     fn bucket(&self, tenant: &Tenant, name: &str, window: u64) -> SharedBucket {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() > MAX_BUCKETS {

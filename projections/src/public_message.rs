@@ -8,6 +8,7 @@ use ffapi_domain::{
     webhook::{self, Callback, Webhook, WebhookEvent},
 };
 use ffapi_nats::{Actor, Codec, CodecError, Decision, Message};
+use serde_json::Value;
 
 /// The public part of a message of the log.
 #[derive(Debug, Clone)]
@@ -66,6 +67,22 @@ pub async fn decode(codec: &Codec, message: &Message) -> Result<Option<PublicMes
     }))
 }
 
+/// Outputs that an event lists: each event is copied for every endpoint and stream that receives it, and a
+/// job may have 10,000 outputs.
+const MAX_OUTPUTS: usize = 100;
+
+/// With the first outputs only, and their number in `outputs_total`, if there are more.
+fn shortened(mut event: PublicEvent) -> PublicEvent {
+    let Some(data) = event.data.as_object_mut() else { return event };
+    let Some(outputs) = data.get_mut("outputs").and_then(Value::as_array_mut) else { return event };
+    let total = outputs.len();
+    if total > MAX_OUTPUTS {
+        outputs.truncate(MAX_OUTPUTS);
+        data.insert("outputs_total".to_owned(), total.into());
+    }
+    event
+}
+
 fn public_part<E>(
     decision: &Decision<E>,
     field: &'static str,
@@ -78,7 +95,29 @@ fn public_part<E>(
         thing: thing.to_owned(),
         at: Timestamp::from_millis(decision.at),
         actor: decision.actor.clone(),
-        events: events.filter_map(|(index, event)| Some((index, public(event)?))).collect(),
+        events: events
+            .filter_map(|(index, event)| Some((index, shortened(public(event)?))))
+            .collect(),
         callback: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn outputs(count: usize) -> PublicEvent {
+        let data = json!({ "outputs": vec![json!({ "name": "a" }); count] });
+        PublicEvent { kind: "job.completed", terminal: true, data }
+    }
+
+    #[test]
+    fn an_event_lists_a_bounded_number_of_outputs() {
+        assert_eq!(shortened(outputs(MAX_OUTPUTS)), outputs(MAX_OUTPUTS));
+        let long = shortened(outputs(10_000));
+        assert_eq!(long.data["outputs"].as_array().unwrap().len(), MAX_OUTPUTS);
+        assert_eq!(long.data["outputs_total"], 10_000);
     }
 }

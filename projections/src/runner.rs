@@ -80,6 +80,8 @@ pub fn position_subject(name: &str) -> String {
 }
 
 const MAX_BATCH_SIZE: usize = 1000;
+/// Bytes of the messages of a transaction, beyond which no further one is added.
+const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
 /// Minimum time between two commits: each is a disk write that competes with those of the log.
 const MIN_COMMIT_INTERVAL: Duration = Duration::from_millis(10);
 /// How long the connection may be idle before it is checked.
@@ -257,7 +259,8 @@ impl<P: Projection> Runner<P> {
 async fn batch_from(first: Message, reader: &mut Reader) -> Vec<Message> {
     let mut pending = first.pending;
     let mut batch = vec![first];
-    while batch.len() < MAX_BATCH_SIZE {
+    let mut bytes = batch.iter().map(|message| message.payload.len()).sum::<usize>();
+    while batch.len() < MAX_BATCH_SIZE && bytes < MAX_BATCH_BYTES {
         // Each message has the number of later ones when it was sent; there may be more by now.
         let next = match reader.next_buffered() {
             Some(next) => next,
@@ -265,6 +268,7 @@ async fn batch_from(first: Message, reader: &mut Reader) -> Vec<Message> {
             None => break,
         };
         pending = next.pending;
+        bytes = bytes.saturating_add(next.payload.len());
         batch.push(next);
     }
     batch

@@ -8,7 +8,7 @@ mod replay;
 mod sealed;
 mod sending;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ffapi_domain::{
     Decider, Tenant, Timestamp, WebhookId,
@@ -164,7 +164,7 @@ impl Webhooks {
             if event.terminal && public.field == "job_id" {
                 self.add_labels(codec, tenant, &public.thing, &mut event.data).await?;
             }
-            let body = matching::body(public, &event);
+            let body: Arc<str> = matching::body(public, &event).into();
             matched.extend(hooks.into_iter().map(|hook| Matched {
                 hook,
                 id: format!("evt_{sequence}-{index}"),
@@ -172,7 +172,7 @@ impl Webhooks {
                 thing: public.thing.clone(),
                 position: (sequence, *index),
                 kind: event.kind.to_owned(),
-                body: body.clone(),
+                body: Arc::clone(&body),
                 at: public.at,
                 resend: false,
             }));

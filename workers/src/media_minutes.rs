@@ -71,8 +71,7 @@ impl Charged {
     }
 
     /// True if the used media time is charged although there are no outputs: the job was cancelled,
-    /// or failed because of its input or limits, or its output could not be verified, which mostly is due
-    /// to the input. Failures of the service are free.
+    /// or failed because of its input or limits. Failures of the service are free.
     pub(crate) fn is_charged_after(&self, outcome: &JobCommand) -> bool {
         let is_free = match outcome {
             JobCommand::ConfirmCancel { .. } => false,
@@ -84,7 +83,6 @@ impl Charged {
                     | FailureCode::QuotaExceeded
                     | FailureCode::StorageFull
                     | FailureCode::OutputExists
-                    | FailureCode::VerificationFailed
             ),
             _ => true,
         };

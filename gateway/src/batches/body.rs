@@ -43,9 +43,9 @@ pub(crate) struct BatchBody {
 
 /// Maximum number of jobs of one batch.
 const MAX_JOBS: usize = 1_000;
-/// Maximum size of a template in bytes; it is copied for each file.
-/// Jobs with errors, after which the others are not checked.
+/// Number of jobs with errors, after which the others are not checked.
 const MAX_PROBLEMS: usize = 100;
+/// Maximum size of a template in bytes; it is copied for each file.
 const MAX_TEMPLATE_BYTES: usize = 16 * 1024;
 /// Maximum size in bytes of one of its strings after substitution.
 const MAX_STRING_BYTES: usize = 8 * 1024;

@@ -113,7 +113,10 @@ pub(crate) async fn submit(
         })
         .collect();
     let caller = caller(principal, request);
-    reserve_all(gateway, principal, &caller, &jobs).await?;
+    if let Err(problem) = reserve_all(gateway, principal, &caller, &jobs).await {
+        job_rate::refund(gateway, tenant, count).await;
+        return Err(problem);
+    }
     let jobs: Vec<BatchJob> = jobs.into_iter().map(|(_, job)| job).collect();
     failpoint::hit("gateway.before_batch");
     let spec =

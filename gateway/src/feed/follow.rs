@@ -44,7 +44,7 @@ pub(crate) struct Follow<S> {
 }
 
 /// Messages that are read at once while catching up.
-pub(super) const PAGE: usize = 1_000;
+pub(super) const PAGE: usize = 100;
 
 impl<S: EventSelector> Follow<S> {
     /// A stream that sends `first`, and then the events after a position.

@@ -182,7 +182,7 @@ impl Endpoints {
             thing: format!("test {sequence}"),
             position: (sequence, 0),
             kind: "webhook.test".to_owned(),
-            body: body.to_string(),
+            body: body.to_string().into(),
             at,
             resend: false,
         })

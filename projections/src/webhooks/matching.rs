@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use ffapi_domain::{PublicEvent, Timestamp, WebhookId};
 use serde_json::{Value, json};
@@ -18,11 +18,15 @@ pub(super) struct Matched {
     /// Stream sequence of the message, and index of the event in it.
     pub(super) position: (u64, u32),
     pub(super) kind: String,
-    pub(super) body: String,
+    /// Shared by all endpoints of an event.
+    pub(super) body: Arc<str>,
     pub(super) at: Timestamp,
     /// For a replay: it is sent again even if it was delivered.
     pub(super) resend: bool,
 }
+
+/// Bytes of the bodies that one statement inserts; Postgres takes no message over 1 GB.
+const MAX_STATEMENT_BYTES: usize = 16 * 1024 * 1024;
 
 /// The request body, which is signed and sent.
 pub(super) fn body(public: &PublicMessage, event: &PublicEvent) -> String {
@@ -67,28 +71,52 @@ pub(super) async fn store(
                                   $9::bigint[], $10::bigint[])
              ON CONFLICT (hook_id, id) {on_conflict}"
         );
-        let texts = |of: fn(&Matched) -> String| -> Vec<String> {
-            rows.iter().map(|row| storable::text(&of(row)).into_owned()).collect()
-        };
-        let times: Vec<i64> = rows.iter().map(|row| millis(row.at)).collect();
-        let sequences = rows.iter().map(|row| i64::try_from(row.position.0).unwrap_or(i64::MAX));
-        let indexes = rows.iter().map(|row| i32::try_from(row.position.1).unwrap_or(i32::MAX));
-        // Contains only constants.
-        sqlx::query(sqlx::AssertSqlSafe(statement))
-            .bind(texts(|row| row.hook.to_string()))
-            .bind(texts(|row| row.id.clone()))
-            .bind(texts(|row| row.tenant.clone()))
-            .bind(texts(|row| row.thing.clone()))
-            .bind(sequences.collect::<Vec<i64>>())
-            .bind(indexes.collect::<Vec<i32>>())
-            .bind(texts(|row| row.kind.clone()))
-            .bind(texts(|row| row.body.clone()))
-            .bind(&times)
-            .bind(&times)
-            .execute(&mut *connection)
-            .await?;
+        let mut rest = rows.as_slice();
+        while !rest.is_empty() {
+            let (chunk, behind) = rest.split_at(chunk_length(rest));
+            insert(connection, chunk, &statement).await?;
+            rest = behind;
+        }
     }
     update_due_times(connection, &due_times).await
+}
+
+/// Number of rows whose bodies fit into one statement; at least 1.
+fn chunk_length(rows: &[&Matched]) -> usize {
+    let mut bytes = 0_usize;
+    let fits = rows.iter().take_while(|row| {
+        bytes = bytes.saturating_add(row.body.len());
+        bytes <= MAX_STATEMENT_BYTES
+    });
+    fits.count().max(1)
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    rows: &[&Matched],
+    statement: &str,
+) -> Result<(), ProjectionError> {
+    let texts = |of: fn(&Matched) -> String| -> Vec<String> {
+        rows.iter().map(|row| storable::text(&of(row)).into_owned()).collect()
+    };
+    let times: Vec<i64> = rows.iter().map(|row| millis(row.at)).collect();
+    let sequences = rows.iter().map(|row| i64::try_from(row.position.0).unwrap_or(i64::MAX));
+    let indexes = rows.iter().map(|row| i32::try_from(row.position.1).unwrap_or(i32::MAX));
+    // Contains only constants.
+    sqlx::query(sqlx::AssertSqlSafe(statement.to_owned()))
+        .bind(texts(|row| row.hook.to_string()))
+        .bind(texts(|row| row.id.clone()))
+        .bind(texts(|row| row.tenant.clone()))
+        .bind(texts(|row| row.thing.clone()))
+        .bind(sequences.collect::<Vec<i64>>())
+        .bind(indexes.collect::<Vec<i32>>())
+        .bind(texts(|row| row.kind.clone()))
+        .bind(texts(|row| row.body.as_ref().to_owned()))
+        .bind(&times)
+        .bind(&times)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Stores when deliveries to these endpoints are due, if that is earlier than the stored time.
@@ -111,4 +139,31 @@ pub(super) async fn update_due_times(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_statement_inserts_a_bounded_number_of_bytes() {
+        let matched = |bytes: usize| Matched {
+            hook: WebhookId::from_uuid(Uuid::nil()),
+            id: String::new(),
+            tenant: String::new(),
+            thing: String::new(),
+            position: (1, 0),
+            kind: String::new(),
+            body: "x".repeat(bytes).into(),
+            at: Timestamp::from_millis(0),
+            resend: false,
+        };
+        let (small, large) = (matched(1), matched(MAX_STATEMENT_BYTES));
+        assert_eq!(chunk_length(&[&small, &small, &large]), 2);
+        assert_eq!(chunk_length(&[&large, &small]), 1);
+        let larger = matched(MAX_STATEMENT_BYTES.saturating_add(1));
+        assert_eq!(chunk_length(&[&larger, &small]), 1, "one row is always inserted");
+    }
 }
