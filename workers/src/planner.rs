@@ -1,7 +1,7 @@
 //! Answers gateways' questions without a job: what a job would do (plan), and what a file contains
 //! (probe). The same media child and the same planning code as for a job are used.
 
-mod turns;
+mod fair_queue;
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use self::turns::FairQueue;
+use self::fair_queue::FairQueue;
 use crate::{
     attempt::AttemptContext,
     failure::erased,

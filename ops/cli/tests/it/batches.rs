@@ -42,7 +42,7 @@ async fn submit(stack: &Stack, body: &Value) -> String {
 /// Writes `count` small files into the tenant's storage, and returns a batch that probes each.
 fn probes(stack: &Stack, count: usize) -> Value {
     let video = std::fs::read(bunny()).unwrap();
-    let name = stack.write_file("in/film.mp4", &video);
+    let name = stack.write_file("in/video.mp4", &video);
     json!({ "jobs": vec![json!({ "kind": "probe", "input": name }); count] })
 }
 
@@ -196,7 +196,7 @@ async fn a_batch_concurrency_limit_holds_and_does_not_delay_other_jobs() {
     let mut body = probes(&stack, 30);
     body["max_parallel"] = json!(1);
     let id = submit(&stack, &body).await;
-    let single = json!({ "input": "in/film.mp4" });
+    let single = json!({ "input": "in/video.mp4" });
     let single = stack.post("/probe", &single).await.text("/job/id").to_owned();
     stack.finished(&single).await;
     let batch = stack.get(&format!("/batch/{id}")).await;

@@ -10,7 +10,7 @@ async fn a_real_video_is_converted_as_requested() {
     let stack = Stack::new().await;
     let upload = stack.upload_bunny().await;
     let shown = stack.get(&format!("/uploads/{upload}")).await;
-    assert_eq!(shown.text("/file_name"), "film");
+    assert_eq!(shown.text("/file_name"), "video");
     assert_eq!(shown.json["size"], std::fs::metadata(bunny()).unwrap().len());
 
     let operations = json!([
@@ -20,7 +20,7 @@ async fn a_real_video_is_converted_as_requested() {
           "preset": "ultrafast", "keyframe_interval": 25 },
     ]);
     let body = json!({
-        "input": upload, "output": "films/bunny.mp4", "operations": operations,
+        "input": upload, "output": "videos/bunny.mp4", "operations": operations,
         "metadata": { "album": "holiday" }, "priority": "high",
     });
     let created = stack.post("/convert", &body).await;
@@ -66,7 +66,7 @@ async fn a_real_video_is_converted_as_requested() {
     // Nothing is left in staging, and the output has the requested path.
     let files = stack.files();
     assert_eq!(files.len(), 1, "{files:?}");
-    assert!(files[0].ends_with("/films/bunny.mp4"));
+    assert!(files[0].ends_with("/videos/bunny.mp4"));
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ pub(crate) async fn all(stack: &Stack, path: &str) -> Vec<Value> {
 #[tokio::test]
 async fn an_account_reads_and_follows_only_its_own_events() {
     let stack = Stack::new().await;
-    stack.write_file("film.mp4", &std::fs::read(bunny()).unwrap());
+    stack.write_file("video.mp4", &std::fs::read(bunny()).unwrap());
     let mut stream = Stream::open(&stack, "/events", None).await;
     let key = stack
         .post(
@@ -87,7 +87,7 @@ async fn an_account_reads_and_follows_only_its_own_events() {
         stack.request_as(&other, Method::POST, "/probe").json(&json!({ "input": "a.mp4" }));
     assert_eq!(stack.send(theirs).await.status, StatusCode::CREATED);
     let job =
-        stack.post("/probe", &json!({ "input": "film.mp4" })).await.text("/job/id").to_owned();
+        stack.post("/probe", &json!({ "input": "video.mp4" })).await.text("/job/id").to_owned();
     let mut seen = Vec::new();
     while seen.last().is_none_or(|last: &Sent| last.kind != "job.completed") {
         seen.push(stream.next().await.unwrap());
@@ -151,7 +151,7 @@ async fn published_events_match_their_schema() {
     let url = format!("{}/asyncapi.json", stack.url);
     let document: Value = crate::stack::http().get(url).send().await.unwrap().json().await.unwrap();
     assert_eq!(document["asyncapi"], "3.0.0");
-    stack.write_file("film.mp4", &std::fs::read(bunny()).unwrap());
+    stack.write_file("video.mp4", &std::fs::read(bunny()).unwrap());
     let mut live = Stream::open(&stack, "/events", None).await;
     let input = stack.upload_bunny().await;
     let long = stack.convert(&input, "a.mp4", crate::stack::slow()).await;
@@ -160,7 +160,7 @@ async fn published_events_match_their_schema() {
     stack.send(high.json(&json!({ "priority": "high" }))).await;
     stack.post(&format!("/jobs/{long}/cancel"), &json!({})).await;
     stack.finished(&long).await;
-    let jobs = json!({ "jobs": [{ "kind": "probe", "input": "film.mp4" }, { "kind": "probe", "input": "none.mp4" }] });
+    let jobs = json!({ "jobs": [{ "kind": "probe", "input": "video.mp4" }, { "kind": "probe", "input": "none.mp4" }] });
     let batch = stack.post("/batch", &jobs).await;
     let id = batch.text("/id").to_owned();
     for job in batch.json["jobs"].as_array().unwrap() {

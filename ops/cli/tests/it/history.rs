@@ -84,14 +84,14 @@ async fn why_explains_what_delayed_a_job_and_how_it_ended() {
     assert_eq!(limited.status, StatusCode::OK, "{limited:#?}");
     let input = stack.upload_bunny().await;
     let video = std::fs::read(bunny()).unwrap();
-    stack.write_file("film.mp4", &video);
+    stack.write_file("video.mp4", &video);
     let long = stack.convert(&input, "long.mp4", slow()).await;
     stack.until(&long, |job| job.text("/status") == "processing").await;
-    let low = json!({ "input": "film.mp4", "priority": "low" });
+    let low = json!({ "input": "video.mp4", "priority": "low" });
     let low = stack.post("/probe", &low).await.text("/job/id").to_owned();
-    let high = json!({ "input": "film.mp4", "priority": "high" });
+    let high = json!({ "input": "video.mp4", "priority": "high" });
     let high = stack.post("/probe", &high).await.text("/job/id").to_owned();
-    let later = json!({ "input": "film.mp4", "not_before": "2099-01-01T00:00:00Z" });
+    let later = json!({ "input": "video.mp4", "not_before": "2099-01-01T00:00:00Z" });
     let later = stack.post("/probe", &later).await.text("/job/id").to_owned();
     // While the jobs wait.
     assert_contains(
@@ -127,7 +127,7 @@ async fn why_explains_what_delayed_a_job_and_how_it_ended() {
     assert_contains(&why(&stack, &low).await, &["It waited", "its account has 1 jobs running"]);
     assert_contains(&why(&stack, &long).await, &["requested cancellation while attempt 1 ran"]);
     // A hardware preference that no worker could meet, with an allowed fallback.
-    let wish = json!({ "input": "film.mp4", "hardware": { "prefer": "nvenc" } });
+    let wish = json!({ "input": "video.mp4", "hardware": { "prefer": "nvenc" } });
     let wish = stack.post("/probe", &wish).await.text("/job/id").to_owned();
     stack.finished(&wish).await;
     assert_contains(
@@ -151,16 +151,16 @@ async fn why_explains_what_delayed_a_job_and_how_it_ended() {
 #[tokio::test]
 async fn why_explains_priority_and_reassignment() {
     let mut stack = Stack::with(&[("FFAPI_WORKER__SLOTS", "1")]).await;
-    stack.write_file("film.mp4", &std::fs::read(bunny()).unwrap());
+    stack.write_file("video.mp4", &std::fs::read(bunny()).unwrap());
     let input = stack.upload_bunny().await;
     let long = stack.convert(&input, "long.mp4", slow()).await;
     stack.until(&long, |job| job.text("/status") == "processing").await;
     let mut normal = Vec::new();
     for _ in 0..3 {
-        let job = stack.post("/probe", &json!({ "input": "film.mp4" })).await;
+        let job = stack.post("/probe", &json!({ "input": "video.mp4" })).await;
         normal.push(job.text("/job/id").to_owned());
     }
-    let high = json!({ "input": "film.mp4", "priority": "high" });
+    let high = json!({ "input": "video.mp4", "priority": "high" });
     let high = stack.post("/probe", &high).await.text("/job/id").to_owned();
     wait_long_enough_to_be_explained().await;
     stack.post(&format!("/jobs/{long}/cancel"), &json!({})).await;

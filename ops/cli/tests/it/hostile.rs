@@ -17,7 +17,7 @@ async fn invalid_media_fails_with_a_message_and_without_retry() {
     let playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\nfile:///etc/passwd\n".to_vec();
     for (n, (bytes, says)) in [
         (Vec::new(), "empty"),
-        (b"this is a letter, not a film".to_vec(), "not a media file"),
+        (b"this is a letter, not a video".to_vec(), "not a media file"),
         (zip, "not a media file"),
         (playlist, "only refer to media"),
         (video[..video.len() / 2].to_vec(), ""),
@@ -121,13 +121,13 @@ async fn metadata_too_large_for_an_event_is_a_clear_failure() {
             .unwrap();
     }
     let folder = tempfile::tempdir().unwrap();
-    let (text, video) = (folder.path().join("told.txt"), folder.path().join("film.mkv"));
+    let (text, video) = (folder.path().join("metadata.txt"), folder.path().join("video.mkv"));
     std::fs::write(&text, metadata).unwrap();
     let mut made = Command::new("ffmpeg");
     made.args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=d=1:s=64x64", "-i"]).arg(&text);
     made.args(["-map_metadata", "1", "-c:v", "ffv1"]).arg(&video);
     assert!(made.status().unwrap().success());
-    let video = stack.write_file("film.mkv", &std::fs::read(&video).unwrap());
+    let video = stack.write_file("video.mkv", &std::fs::read(&video).unwrap());
     let probe = stack.post("/probe", &json!({ "input": video })).await;
     let ended = stack.finished(probe.text("/job/id")).await;
     assert_eq!((ended.text("/status"), ended.text("/error/code")), ("failed", "unsupported"));
@@ -188,13 +188,13 @@ async fn uploads_that_are_not_media_are_rejected() {
     };
     let video = std::fs::read(bunny()).unwrap();
     for (name, bytes, pointer) in [
-        ("film.mp4", b"".as_slice(), "#body"),
-        ("film.mp4", b"this is a letter, not a film", "#body"),
-        ("film.mp4", b"PK\x03\x04....ftypisom", "#body"),
+        ("video.mp4", b"".as_slice(), "#body"),
+        ("video.mp4", b"this is a letter, not a video", "#body"),
+        ("video.mp4", b"PK\x03\x04....ftypisom", "#body"),
         ("run.exe", b"MZ\x90\x00", "#body"),
         ("list.m3u8", b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "#body"),
-        ("film.ffconcat", b"ffconcat version 1.0\nfile /etc/passwd\n", "#body"),
-        ("film.mkv", &video, "#Content-Disposition"),
+        ("video.ffconcat", b"ffconcat version 1.0\nfile /etc/passwd\n", "#body"),
+        ("video.mkv", &video, "#Content-Disposition"),
         ("picture.png", &video, "#Content-Disposition"),
     ] {
         let answer = send(name, bytes).await;
@@ -220,8 +220,8 @@ async fn uploads_that_are_not_media_are_rejected() {
     }
     assert_eq!(stack.stored(), Vec::<String>::new());
     for (name, bytes) in [
-        ("film.mp4", video.as_slice()),
-        ("a film (1) [final].MP4", &video),
+        ("video.mp4", video.as_slice()),
+        ("a video (1) [final].MP4", &video),
         ("without", &video),
         ("words.srt", b"1\n00:00:01,000 --> 00:00:02,000\nHi\n"),
     ] {

@@ -152,7 +152,7 @@ async fn a_replayed_request_is_answered_even_if_its_resources_were_deleted() {
 async fn an_upload_repeated_under_its_idempotency_key_is_stored_once() {
     let stack = Stack::new().await;
     let send = async |bytes: Vec<u8>| {
-        let request = stack.request(Method::POST, "/uploads").header("idempotency-key", "film");
+        let request = stack.request(Method::POST, "/uploads").header("idempotency-key", "video");
         let request = request.header("content-type", "application/octet-stream");
         stack.send(request.body(bytes)).await
     };

@@ -28,7 +28,7 @@ async fn a_conversion_of_several_files_in_several_passes() {
     let logo = stack.upload(std::fs::read(logo).unwrap()).await;
     let words = "1\n00:00:00,200 --> 00:00:01,000\nHello\n";
     let words = stack.upload(words.as_bytes().to_vec()).await;
-    let body = json!({ "input": video, "output": "a/film.mp4", "operations": [
+    let body = json!({ "input": video, "output": "a/video.mp4", "operations": [
         { "type": "trim", "start": 1, "duration": 1 },
         { "type": "scale", "height": 180 },
         { "type": "watermark", "image": logo, "position": "top_right", "scale": 0.1, "opacity": 0.5 },
@@ -45,14 +45,14 @@ async fn a_conversion_of_several_files_in_several_passes() {
         .iter()
         .map(|o| o["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["film.mp4", "film.en.vtt"]);
+    assert_eq!(names, ["video.mp4", "video.en.vtt"]);
     assert_eq!(done.json["operations"][0]["start"], 1.0);
     assert_eq!(done.json["operations"][2]["type"], "watermark");
-    let path = stack.files().into_iter().find(|path| path.ends_with("a/film.mp4")).unwrap();
+    let path = stack.files().into_iter().find(|path| path.ends_with("a/video.mp4")).unwrap();
     let path = std::path::Path::new(&path);
     assert_eq!(probe(path, "v:0", "stream=width,height,nb_frames"), "320\n180\n75");
     let vtt =
-        stack.request(Method::GET, &format!("/jobs/{}/outputs/film.en.vtt", done.text("/id")));
+        stack.request(Method::GET, &format!("/jobs/{}/outputs/video.en.vtt", done.text("/id")));
     let vtt = vtt.send().await.unwrap();
     assert_eq!(vtt.headers()["content-type"], "text/vtt; charset=utf-8");
     assert!(vtt.text().await.unwrap().starts_with("WEBVTT\n"));

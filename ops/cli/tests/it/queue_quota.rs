@@ -21,7 +21,7 @@ use crate::{
 /// A job that is scheduled far in the future; a retried one waits for its account's concurrency
 /// limit.
 fn scheduled_job() -> Value {
-    json!({ "input": "in/film.mp4", "not_before": "2100-01-01T00:00:00Z" })
+    json!({ "input": "in/video.mp4", "not_before": "2100-01-01T00:00:00Z" })
 }
 
 async fn set_queue_limit(stack: &Stack, slots: u32) {
@@ -97,7 +97,7 @@ async fn send_late(stack: &Stack) -> String {
     let vault = ffapi_nats::Vault::open(&nats, &master.try_into().unwrap()).await.unwrap();
     let log = ffapi_nats::Log::open(nats).await.unwrap();
     let commands = Commands::new(log, ffapi_nats::Codec::new(vault));
-    let input = Personal::Clear("in/film.mp4".parse().unwrap());
+    let input = Personal::Clear("in/video.mp4".parse().unwrap());
     let mut spec = JobSpec::of(MediaRequest::Probe(Probe { input }));
     spec.lease = Some(LeaseId::from_uuid(Uuid::now_v7()));
     let command = JobCommand::Submit { spec: Box::new(spec) };

@@ -44,12 +44,12 @@ async fn a_video_from_a_signed_url_is_converted_and_its_signature_is_never_shown
     let stack = Stack::with(&[("FFAPI_EGRESS__ALLOW", "127.0.0.1/32,10.1.0.0/16")]).await;
     let web = serve(std::fs::read(bunny()).unwrap()).await;
     let body = json!({
-        "input": format!("{web}/film.mp4?signature=hush"), "output": "a.mp4", "operations": quick(),
+        "input": format!("{web}/video.mp4?signature=hush"), "output": "a.mp4", "operations": quick(),
     });
     let request = stack.request(Method::POST, "/convert").header("prefer", "wait=60");
     let answer = stack.send(request.json(&body)).await;
     assert_eq!(answer.text("/job/status"), "completed", "{answer:#?}");
-    assert_eq!(answer.text("/job/input"), format!("{web}/film.mp4?…"));
+    assert_eq!(answer.text("/job/input"), format!("{web}/video.mp4?…"));
     let job = answer.text("/job/id");
     for path in ["", "/events", "/logs"] {
         let request = stack.request(Method::GET, &format!("/jobs/{job}{path}"));
@@ -69,7 +69,7 @@ async fn a_video_from_a_signed_url_is_converted_and_its_signature_is_never_shown
 
     let limit = json!({ "limits": { "max_file_bytes": 1_000 } });
     stack.send(stack.request(Method::PATCH, "/accounts/default").json(&limit)).await;
-    let large = json!({ "input": format!("{web}/film.mp4"), "output": "c.mp4" });
+    let large = json!({ "input": format!("{web}/video.mp4"), "output": "c.mp4" });
     let job = stack.post("/convert", &large).await.text("/job/id").to_owned();
     assert_eq!(stack.finished(&job).await.text("/error/code"), "input_too_large");
 }

@@ -21,7 +21,7 @@ async fn outputs_and_uploads_are_deleted_after_their_retention_and_the_job_shows
         ("FFAPI_RETENTION__EVERY", "1"),
     ])
     .await;
-    let video = stack.write_file("film.mp4", &std::fs::read(bunny()).unwrap());
+    let video = stack.write_file("video.mp4", &std::fs::read(bunny()).unwrap());
     let upload = stack.upload_bunny().await;
     let job = stack.convert(&video, "out/a.mp4", quick()).await;
     assert_eq!(stack.finished(&job).await.text("/status"), "completed");
@@ -36,7 +36,7 @@ async fn outputs_and_uploads_are_deleted_after_their_retention_and_the_job_shows
     let refused = stack.post("/probe", &json!({ "input": upload })).await;
     assert_eq!(refused.text("/errors/0/pointer"), "#/input", "{refused:#?}");
     // Files that the owner stored directly are never deleted.
-    assert!(stack.files().iter().any(|path| path.ends_with("film.mp4")));
+    assert!(stack.files().iter().any(|path| path.ends_with("video.mp4")));
     assert!(!stack.files().iter().any(|path| path.ends_with("a.mp4")));
     crate::crash::equals_its_rebuild(&stack);
 }
@@ -46,7 +46,7 @@ async fn a_dry_run_lists_what_would_be_deleted() {
     let stack =
         Stack::with(&[("FFAPI_RETENTION__OUTPUTS", "1"), ("FFAPI_RETENTION__EVERY", "100000")])
             .await;
-    let video = stack.write_file("film.mp4", &std::fs::read(bunny()).unwrap());
+    let video = stack.write_file("video.mp4", &std::fs::read(bunny()).unwrap());
     let job = stack.convert(&video, "a.mp4", quick()).await;
     stack.finished(&job).await;
     let would = async || {
@@ -67,7 +67,7 @@ async fn an_interrupted_cleanup_is_repeated() {
         let now = [("FFAPI_RETENTION__OUTPUTS", "1"), ("FFAPI_RETENTION__UPLOADS", "1")];
         let settings = [&now[..], &[("FFAPI_RETENTION__EVERY", "100000")]].concat();
         let mut stack = Stack::with(&settings).await;
-        let video = stack.write_file("film.mp4", &std::fs::read(bunny()).unwrap());
+        let video = stack.write_file("video.mp4", &std::fs::read(bunny()).unwrap());
         let upload = stack.upload_bunny().await;
         let job = stack.convert(&video, "a.mp4", quick()).await;
         stack.finished(&job).await;
@@ -93,7 +93,7 @@ async fn leftover_segments_of_a_replaced_stream_are_deleted() {
     let stack =
         Stack::with(&[("FFAPI_RETENTION__OUTPUTS", "1"), ("FFAPI_RETENTION__EVERY", "100000")])
             .await;
-    let video = stack.write_file("film.mp4", &std::fs::read(bunny()).unwrap());
+    let video = stack.write_file("video.mp4", &std::fs::read(bunny()).unwrap());
     let stream = async |height: u32, segment: u32| {
         let body = json!({
             "input": video, "output": "f", "overwrite": "replace",
@@ -115,7 +115,7 @@ async fn leftover_segments_of_a_replaced_stream_are_deleted() {
     until(clean_up, |job| !job.text("/outputs_expired_at").is_empty()).await;
     let of_streams = async || {
         stack.post("/admin/cleanup", &json!({})).await;
-        stack.files().into_iter().filter(|path| !path.ends_with("film.mp4")).collect::<Vec<_>>()
+        stack.files().into_iter().filter(|path| !path.ends_with("video.mp4")).collect::<Vec<_>>()
     };
     until(of_streams, Vec::is_empty).await;
 }

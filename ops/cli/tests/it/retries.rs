@@ -13,7 +13,7 @@ use crate::{
 async fn dead_letters_keep_their_attempts_and_can_be_requeued() {
     let stack = Stack::with(&[("FFAPI_EGRESS__ALLOW", "127.0.0.1/32")]).await;
     // Connection refused is transient, and is retried as often as requested.
-    let refused = "http://127.0.0.1:9/film.mp4";
+    let refused = "http://127.0.0.1:9/video.mp4";
     let body = json!({ "max_retries": 1, "jobs": [
         { "kind": "probe", "input": refused }, { "kind": "probe", "input": "none.mp4" } ] });
     let batch = stack.post("/batch", &body).await;
@@ -59,8 +59,8 @@ async fn dead_letters_keep_their_attempts_and_can_be_requeued() {
 #[tokio::test]
 async fn past_jobs_can_be_simulated_on_another_fleet() {
     let stack = Stack::with(&[("FFAPI_WORKER__SLOTS", "1")]).await;
-    stack.write_file("film.mp4", &std::fs::read(bunny()).unwrap());
-    let jobs = json!({ "jobs": vec![json!({ "kind": "probe", "input": "film.mp4" }); 6] });
+    stack.write_file("video.mp4", &std::fs::read(bunny()).unwrap());
+    let jobs = json!({ "jobs": vec![json!({ "kind": "probe", "input": "video.mp4" }); 6] });
     let batch = stack.post("/batch", &jobs).await;
     for job in batch.json["jobs"].as_array().unwrap() {
         stack.finished(job.as_str().unwrap()).await;

@@ -249,7 +249,7 @@ impl Stack {
         let request = self
             .request(Method::POST, "/uploads")
             .header("content-type", "application/octet-stream")
-            .header("content-disposition", "attachment; filename=\"film\"")
+            .header("content-disposition", "attachment; filename=\"video\"")
             .body(bytes);
         let answer = self.send(request).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");

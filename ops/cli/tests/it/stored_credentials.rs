@@ -19,7 +19,7 @@ async fn no_table_holds_url_credentials() {
     let secret = |name: &str| format!("{}/{SIGNATURE}-{name}?token={SIGNATURE}", receiver.url);
     let hook = stack.post("/webhooks", &json!({ "url": secret("hook") })).await;
     assert_eq!(hook.status, StatusCode::CREATED, "{hook:#?}");
-    let input = format!("https://files.example.com/film.mp4?X-Amz-Signature={SIGNATURE}");
+    let input = format!("https://files.example.com/video.mp4?X-Amz-Signature={SIGNATURE}");
     let job = json!({
         "kind": "convert", "input": input, "output": "a.mp4", "not_before": "2099-01-01T00:00:00Z",
         "webhook_url": secret("job"),

@@ -27,8 +27,8 @@ async fn hook(stack: &Stack, url: &str, more: Value) -> Answer {
 }
 
 async fn probe(stack: &Stack) -> String {
-    stack.write_file("film.mp4", &std::fs::read(bunny()).unwrap());
-    let body = json!({ "input": "film.mp4", "metadata": { "order": "7" } });
+    stack.write_file("video.mp4", &std::fs::read(bunny()).unwrap());
+    let body = json!({ "input": "video.mp4", "metadata": { "order": "7" } });
     stack.post("/probe", &body).await.text("/job/id").to_owned()
 }
 

@@ -12,7 +12,7 @@ pub(super) use self::{
     codecs::{aac, video as video_codec},
     dash::manifest,
     hls::{captions_playlist, iframes, master, media},
-    segmenter::{Segment, SegmentBoundaries, Segmenter},
+    segmenter::{Segment, SegmentBoundaries, Segmenter, SegmenterSettings},
 };
 
 /// A segmented stream, with the properties that manifests state.

@@ -263,15 +263,11 @@ pub(crate) fn loudness(path: &Path) -> (f64, f64) {
 
 /// The peak signal-to-noise ratio in dB of two images or videos of one size, by ffmpeg's filter.
 pub(crate) fn psnr(first: &Path, second: &Path) -> f64 {
-    compared((first, "format=yuv420p"), second, "format=yuv420p")
+    compared(first, "format=yuv420p", second, "format=yuv420p")
 }
 
 /// As [`psnr`], of two files with filters to apply to each before the comparison.
-pub(crate) fn compared(
-    (first, first_chain): (&Path, &str),
-    second: &Path,
-    second_chain: &str,
-) -> f64 {
+pub(crate) fn compared(first: &Path, first_chain: &str, second: &Path, second_chain: &str) -> f64 {
     let graph = format!("[0:v]{first_chain}[a];[1:v]{second_chain}[b];[a][b]psnr");
     let inputs = ["-i", first.to_str().unwrap(), "-i", second.to_str().unwrap()];
     let text = ffmpeg_stderr(&[&inputs[..], &["-lavfi", &graph, "-f", "null", "-"]].concat());

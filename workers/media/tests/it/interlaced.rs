@@ -63,7 +63,7 @@ fn prores_keeps_its_fields_and_other_outputs_are_deinterlaced() {
         let frames = probed("fields.mov", "frame=top_field_first");
         assert!(frames.lines().all(|frame| frame == first), "{frames}");
         let (input, output) = (slot.input(), slot.output("fields.mov"));
-        let psnr = |chain| compared((&input, chain), &output, "format=yuv422p10");
+        let psnr = |chain| compared(&input, chain, &output, "format=yuv422p10");
         let (by_field, by_frame) =
             (psnr("scale=interl=1,format=yuv422p10"), psnr("format=yuv422p10"));
         assert!(by_field > 40.0 && by_field > by_frame + 1.0, "{by_field} dB, {by_frame} dB");

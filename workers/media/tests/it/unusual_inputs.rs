@@ -29,7 +29,7 @@ pub(crate) fn generate(arguments: &str) -> Slot {
 
 /// The peak signal-to-noise ratio in dB of two videos as displayed, in RGB.
 fn psnr_as_displayed(first: &Path, second: &Path) -> f64 {
-    compared((first, "format=gbrp"), second, "format=gbrp")
+    compared(first, "format=gbrp", second, "format=gbrp")
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn ten_bit_videos_are_compared_in_ten_bits() {
     ));
     let found = analyze(&slot, &[Metric::Psnr], true);
     let chain = "format=yuv420p10le";
-    let expected = compared((&slot.input(), chain), &reference, chain);
+    let expected = compared(&slot.input(), chain, &reference, chain);
     let found = found["psnr"]["mean"].as_f64().unwrap();
     assert!((found - expected).abs() < 0.01, "{found} and {expected}");
 }

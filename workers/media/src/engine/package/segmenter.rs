@@ -1,7 +1,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::Write,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use aes::cipher::{BlockModeEncrypt, KeyIvInit, block_padding::Pkcs7};
@@ -72,15 +72,39 @@ pub(in crate::engine) struct Segmenter {
 /// those of the first packets of most codecs are.
 const TS_OFFSET: i64 = 1_000_000;
 
+/// How the packets of one encoder become segments.
+pub(in crate::engine) struct SegmenterSettings {
+    /// True for HEVC, which Apple's players accept under the tag `hvc1` only.
+    pub(in crate::engine) hevc: bool,
+    /// Of the packets' timestamps.
+    pub(in crate::engine) time_base: Rational,
+    /// Frames per second; `None` for audio.
+    pub(in crate::engine) rate: Option<Rational>,
+    pub(in crate::engine) format: SegmentFormat,
+    /// Where the segments are written.
+    pub(in crate::engine) folder: PathBuf,
+    /// All segments in one unencrypted file, for verification.
+    pub(in crate::engine) clear_copy: PathBuf,
+    pub(in crate::engine) boundaries: SegmentBoundaries,
+    /// The AES-128 key of encrypted segments.
+    pub(in crate::engine) key: Option<[u8; 16]>,
+}
+
 impl Segmenter {
     pub(in crate::engine) fn create(
         encoder: &codec::Context,
-        hevc: bool,
-        (from, rate): (Rational, Option<Rational>),
-        format: SegmentFormat,
-        (folder, clear_copy): (&Path, &Path),
-        (boundaries, key): (SegmentBoundaries, Option<[u8; 16]>),
+        settings: SegmenterSettings,
     ) -> Result<Self, MediaError> {
+        let SegmenterSettings {
+            hevc,
+            time_base: from,
+            rate,
+            format,
+            folder,
+            clear_copy,
+            boundaries,
+            key,
+        } = settings;
         let muxer = match format {
             SegmentFormat::Fmp4 => "mp4",
             SegmentFormat::Ts => "mpegts",
@@ -106,8 +130,8 @@ impl Segmenter {
         Ok(Self {
             output,
             format,
-            folder: folder.to_owned(),
-            clear_copy: clear_copy.to_owned(),
+            folder,
+            clear_copy,
             key,
             boundaries,
             from,

@@ -29,7 +29,9 @@ use crate::{
         frame_channel::FrameSender,
         frame_format::FrameFormat,
         frame_types::{self, FrameTypePlan},
-        package::{self, Packaged, PackagedKind, Segment, SegmentBoundaries, Segmenter},
+        package::{
+            self, Packaged, PackagedKind, Segment, SegmentBoundaries, Segmenter, SegmenterSettings,
+        },
         progress::ProgressReporter,
         quality_meter::{QualityMeter, Scores},
         track::{EncodedPacket, Track},
@@ -355,11 +357,16 @@ impl<'a> StreamPipeline<'a> {
         let clear_copy = self.context.scratch.join(format!("{}.whole", packaged.folder));
         let mut segmenter = Segmenter::create(
             &encoder,
-            hevc,
-            (time_base, rate),
-            self.request.segments,
-            (&self.root.join(&packaged.folder), &clear_copy),
-            (SegmentBoundaries { interval, at_keyframes: is_video }, self.key),
+            SegmenterSettings {
+                hevc,
+                time_base,
+                rate,
+                format: self.request.segments,
+                folder: self.root.join(&packaged.folder),
+                clear_copy: clear_copy.clone(),
+                boundaries: SegmentBoundaries { interval, at_keyframes: is_video },
+                key: self.key,
+            },
         )?;
         let (encoded, packets) = sync_channel(if to_meter.is_some() {
             METERED_QUEUE_CAPACITY
