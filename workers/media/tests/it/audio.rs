@@ -14,8 +14,8 @@ use crate::{
 fn normalized_loudness_is_within_half_a_unit_of_its_target() {
     // Quiet speech-like noise, and a mix with peaks that must be limited.
     let sources = [
-        "anoisesrc=c=pink:a=0.02:d=12,volume='0.3+0.7*gt(mod(t,2),1)':eval=frame",
-        "anoisesrc=c=pink:a=0.05:d=12[n];sine=f=90:d=12,volume='12*lt(mod(t,1),0.02)':eval=frame[k];[n][k]amix=normalize=0",
+        "anoisesrc=c=pink:a=0.02:d=12:seed=1,volume='0.3+0.7*gt(mod(t,2),1)':eval=frame",
+        "anoisesrc=c=pink:a=0.05:d=12:seed=2[n];sine=f=90:d=12,volume='12*lt(mod(t,1),0.02)':eval=frame[k];[n][k]amix=normalize=0",
     ];
     for source in sources {
         for target in [-23.0, -14.0] {

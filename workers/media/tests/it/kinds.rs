@@ -103,14 +103,15 @@ fn a_comparison_ends_with_the_shorter_video() {
 fn loudness_is_the_same_as_by_ffmpegs_meter() {
     let slot = Slot::new();
     ffmpeg(&format!(
-        "-f lavfi -i anoisesrc=c=pink:a=0.3:d=8 -c:a flac -f flac {}",
+        "-f lavfi -i anoisesrc=c=pink:a=0.3:d=8:seed=1 -c:a flac -f flac {}",
         slot.input().display()
     ));
     let found = analyze(&slot, &[Metric::Loudness], false);
     let (integrated, peak) = loudness(&slot.input());
     let assert_close = |field: &str, expected: f64| {
         let found = found["loudness"][field].as_f64().unwrap();
-        assert!((found - expected).abs() <= 0.1, "{field}: {found} {expected}");
+        // Both are rounded to tenths.
+        assert!((found - expected).abs() < 0.15, "{field}: {found} {expected}");
     };
     assert_close("integrated_lufs", integrated);
     assert_close("true_peak_dbtp", peak);
