@@ -54,7 +54,7 @@ pub enum PresetCommand {
 }
 
 /// State of a preset.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct PresetState {
     /// Every version, by number.
     pub versions: BTreeMap<u32, PresetVersion>,

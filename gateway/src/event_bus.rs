@@ -18,6 +18,8 @@ use crate::feed::Logged;
 pub(crate) enum Notification {
     /// A message was appended to the log.
     Logged(Arc<Logged>),
+    /// A large message was appended to the log: it is read from there.
+    LargeMessage,
     /// A worker reported progress.
     Progress(JobId, Arc<Value>),
 }
@@ -41,7 +43,9 @@ pub(crate) struct EventBus {
 /// How many notifications a subscriber may lag behind before it must read the log again. Small for
 /// jobs, because each of their topics has a buffer of its own.
 const JOB_CAPACITY: usize = 32;
-const TENANT_CAPACITY: usize = 4096;
+const TENANT_CAPACITY: usize = 1024;
+/// Larger messages are not kept for subscribers, which may not read for a long time. In bytes.
+const MAX_KEPT_MESSAGE: usize = 16 * 1024;
 
 impl EventBus {
     /// Notifies the subscribers of a message's job and tenant.
@@ -49,7 +53,11 @@ impl EventBus {
         let Some((category, tenant, id)) = message.address() else { return };
         let job = (category == "job").then(|| id.parse().ok()).flatten();
         let tenant = tenant.parse().ok();
-        let notification = Notification::Logged(Arc::new(Logged::new(message)));
+        let notification = if message.payload.len() > MAX_KEPT_MESSAGE {
+            Notification::LargeMessage
+        } else {
+            Notification::Logged(Arc::new(Logged::new(message)))
+        };
         self.send(job.map(Topic::Job), notification.clone());
         self.send(tenant.map(Topic::Tenant), notification);
     }

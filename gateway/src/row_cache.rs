@@ -1,7 +1,9 @@
-//! A cache of rows of read models, invalidated by messages of the log.
+//! A cache of rows of read models, invalidated by messages of the log, and bounded by the number and
+//! the size of the rows.
 
 use std::{
     hash::Hash,
+    io,
     num::NonZeroUsize,
     sync::{
         Arc, Mutex, PoisonError,
@@ -10,6 +12,7 @@ use std::{
 };
 
 use lru::LruCache;
+use serde::Serialize;
 
 /// A row, and the sequence of the newest message folded into it.
 type Row<V> = (Arc<V>, u64);
@@ -29,7 +32,9 @@ pub(crate) struct RowCache<K: Hash + Eq, V> {
 
 #[derive(Debug)]
 struct Entries<K: Hash + Eq, V> {
-    rows: LruCache<K, Row<V>>,
+    rows: LruCache<K, (Row<V>, usize)>,
+    /// The size of all rows in bytes, as JSON.
+    bytes: usize,
     /// The sequence of the newest message received for each id.
     newest: LruCache<K, u64>,
 }
@@ -47,12 +52,68 @@ const MAX_ROWS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 /// More than there are rows, so that a sequence is evicted later than the row that it would
 /// invalidate.
 const MAX_SEQUENCES: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+/// The maximum size of all rows in bytes, as JSON; in memory, a row may be several times as large.
+const MAX_BYTES: usize = 32 * 1024 * 1024;
+/// The size from which a row is not cached, in bytes.
+const MAX_ROW_BYTES: usize = 256 * 1024;
 
-impl<K: Clone + Hash + Eq, V> RowCache<K, V> {
+impl<K: Hash + Eq, V> Entries<K, V> {
+    fn remove(&mut self, id: &K) {
+        if let Some((_, size)) = self.rows.pop(id) {
+            self.bytes = self.bytes.saturating_sub(size);
+        }
+    }
+
+    /// Adds a row, and removes those that were not used for the longest time if there are too many.
+    fn add(&mut self, id: K, row: Row<V>, size: usize) {
+        if let Some((_, (_, replaced))) = self.rows.push(id, (row, size)) {
+            self.bytes = self.bytes.saturating_sub(replaced);
+        }
+        self.bytes = self.bytes.saturating_add(size);
+        while self.bytes > MAX_BYTES
+            && let Some((_, (_, size))) = self.rows.pop_lru()
+        {
+            self.bytes = self.bytes.saturating_sub(size);
+        }
+    }
+}
+
+/// Counts the bytes that are written, up to a maximum.
+struct Counter {
+    bytes: usize,
+    max: usize,
+}
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes = self.bytes.saturating_add(bytes.len());
+        if self.bytes > self.max {
+            Err(io::ErrorKind::FileTooLarge.into())
+        } else {
+            Ok(bytes.len())
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The size of a row in bytes, as JSON; none if it is too large for the cache.
+fn size(row: &impl Serialize) -> Option<usize> {
+    let mut counter = Counter { bytes: 0, max: MAX_ROW_BYTES };
+    serde_json::to_writer(&mut counter, row).ok()?;
+    Some(counter.bytes)
+}
+
+impl<K: Clone + Hash + Eq, V: Serialize> RowCache<K, V> {
     pub(crate) fn new() -> Self {
         // Memory grows as they are filled.
-        let entries =
-            Entries { rows: LruCache::sparse(MAX_ROWS), newest: LruCache::sparse(MAX_SEQUENCES) };
+        let entries = Entries {
+            rows: LruCache::sparse(MAX_ROWS),
+            bytes: 0,
+            newest: LruCache::sparse(MAX_SEQUENCES),
+        };
         Self {
             entries: Mutex::new(entries),
             hits: AtomicU64::new(0),
@@ -83,8 +144,8 @@ impl<K: Clone + Hash + Eq, V> RowCache<K, V> {
     pub(crate) fn invalidate(&self, id: &K, sequence: u64) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.newest.put(id.clone(), sequence);
-        if entries.rows.peek(id).is_some_and(|(_, known)| *known < sequence) {
-            entries.rows.pop(id);
+        if entries.rows.peek(id).is_some_and(|((_, known), _)| *known < sequence) {
+            entries.remove(id);
         }
     }
 
@@ -93,25 +154,29 @@ impl<K: Clone + Hash + Eq, V> RowCache<K, V> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         // The sequence is of the whole log, so a row may be up to date and still below it.
         let new_enough = |(_, at): &&Row<V>| at_least == 0 || *at >= at_least;
-        let found = entries.rows.get(id).filter(|(row, _)| own(row)).filter(new_enough);
+        let row = entries.rows.get(id).map(|(row, _)| row);
+        let found = row.filter(|(row, _)| own(row)).filter(new_enough);
         let counter = if found.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         found.cloned()
     }
 
-    /// Caches a row, unless a newer message of its id was received meanwhile.
+    /// Caches a row, unless it is large or a newer message of its id was received meanwhile.
     pub(crate) fn insert(&self, id: K, row: Row<V>) {
+        let Some(size) = size(&*row.0) else { return };
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.newest.peek(&id).is_some_and(|newest| row.1 < *newest) {
             self.stale.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        entries.rows.put(id, row);
+        entries.add(id, row, size);
     }
 
     /// Removes all rows.
     pub(crate) fn clear(&self) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).rows.clear();
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.rows.clear();
+        entries.bytes = 0;
     }
 
     pub(crate) fn stats(&self) -> CacheStats {
@@ -122,5 +187,44 @@ impl<K: Clone + Hash + Eq, V> RowCache<K, V> {
             misses: count(&self.misses),
             stale: count(&self.stale),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(bytes: usize, sequence: u64) -> Row<String> {
+        (Arc::new("x".repeat(bytes)), sequence)
+    }
+
+    fn has(cache: &RowCache<usize, String>, id: usize) -> bool {
+        cache.get(&id, 0, |_| true).is_some()
+    }
+
+    #[test]
+    fn the_rows_that_were_used_last_are_kept_within_the_size_of_the_cache() {
+        let cache = RowCache::new();
+        let rows = MAX_BYTES / MAX_ROW_BYTES;
+        for id in 0..=rows {
+            cache.insert(id, row(MAX_ROW_BYTES - 2, 1));
+            assert!(has(&cache, 0) && has(&cache, id), "{id}");
+        }
+        assert!(!has(&cache, 1));
+        assert_eq!(cache.stats().entries, rows);
+        // A removed or replaced row makes room for another one.
+        cache.invalidate(&2, 2);
+        cache.insert(0, row(1, 1));
+        cache.insert(rows + 1, row(MAX_ROW_BYTES - 2, 1));
+        cache.insert(rows + 2, row(MAX_ROW_BYTES - 10, 1));
+        assert_eq!(cache.stats().entries, rows + 1);
+        assert!(has(&cache, 3));
+    }
+
+    #[test]
+    fn a_large_row_is_not_cached() {
+        let cache = RowCache::new();
+        cache.insert(1, row(MAX_ROW_BYTES, 1));
+        assert!(!has(&cache, 1));
     }
 }

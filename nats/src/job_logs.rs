@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use crate::{LogError, Message, Nats, read, topology::LOGS};
+use crate::{LogError, Message, Nats, PageLimits, read, topology::LOGS};
 
 /// Log lines of media children by job, kept for seven days.
 #[derive(Debug, Clone)]
@@ -44,6 +44,8 @@ impl JobLogs {
         from: u64,
         limit: usize,
     ) -> Result<Vec<Message>, LogError> {
-        read::page(&self.nats, LOGS, &format!("logs.{tenant}.{job}"), from, limit).await
+        let limits = PageLimits { messages: limit, bytes: usize::MAX };
+        let subject = format!("logs.{tenant}.{job}");
+        Ok(read::page(&self.nats, LOGS, &subject, from, limits).await?.messages)
     }
 }

@@ -44,7 +44,7 @@ pub use log::Log;
 pub use position::{ParsePositionError, Position};
 pub use pub_sub::{LiveMessage, PubSub, Subscription};
 pub use quota_counter::{Lease, QuotaCounter};
-pub use read::Reader;
+pub use read::{Page, PageLimits, Reader};
 pub use signed_heads::SignedHeads;
 pub use vault::Vault;
 pub use work::{Puller, Task, Work};

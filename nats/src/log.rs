@@ -3,7 +3,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     AppendError, AppendRequest, LogError, Message, Nats, Reader,
     append::{self, Pending},
-    read::{self, Source},
+    read::{self, Page, PageLimits, Source},
     topology::{self, AUDIT, EVENTS, LogIdentity},
 };
 
@@ -97,7 +97,22 @@ impl Log {
         from: u64,
         limit: usize,
     ) -> Result<Vec<Message>, LogError> {
-        read::page(&self.nats, self.stream, filter, from, limit).await
+        let limits = PageLimits { messages: limit, bytes: usize::MAX };
+        Ok(self.page_within(filter, from, limits).await?.messages)
+    }
+
+    /// Reads messages on the subjects that match `filter`, starting at stream sequence `from`, up to
+    /// a number and a size.
+    ///
+    /// # Errors
+    /// When the server does not respond.
+    pub async fn page_within(
+        &self,
+        filter: &str,
+        from: u64,
+        limits: PageLimits,
+    ) -> Result<Page, LogError> {
+        read::page(&self.nats, self.stream, filter, from, limits).await
     }
 
     /// Follows the whole stream, starting at stream sequence `from`.

@@ -127,6 +127,31 @@ struct BatchGet<'a> {
     seq: u64,
     next_by_subj: &'a str,
     batch: u32,
+    /// The server sends at least one message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_bytes: Option<u64>,
+}
+
+/// Where a page ends; the first message is always part of it.
+#[derive(Debug, Clone, Copy)]
+pub struct PageLimits {
+    /// Maximum number of messages.
+    pub messages: usize,
+    /// Maximum size of all messages.
+    pub bytes: usize,
+}
+
+impl PageLimits {
+    const UNLIMITED: Self = Self { messages: usize::MAX, bytes: usize::MAX };
+}
+
+/// Messages in the order of the log.
+#[derive(Debug)]
+pub struct Page {
+    /// The messages.
+    pub messages: Vec<Message>,
+    /// True if more messages follow.
+    pub has_more: bool,
 }
 
 /// Messages per direct get.
@@ -144,21 +169,20 @@ pub(crate) async fn load(
     subject: &str,
     from: u64,
 ) -> Result<Vec<Message>, LogError> {
-    page(nats, stream, subject, from, usize::MAX).await
+    Ok(page(nats, stream, subject, from, PageLimits::UNLIMITED).await?.messages)
 }
 
-/// Reads up to `limit` messages on the subjects that match a filter, starting at stream sequence
-/// `from`.
+/// Reads messages on the subjects that match a filter, starting at stream sequence `from`.
 pub(crate) async fn page(
     nats: &Nats,
     stream: &str,
     filter: &str,
     from: u64,
-    limit: usize,
-) -> Result<Vec<Message>, LogError> {
+    limits: PageLimits,
+) -> Result<Page, LogError> {
     let start = Instant::now();
     loop {
-        match load_once(nats, stream, filter, from, limit).await {
+        match load_once(nats, stream, filter, from, limits).await {
             Err(LogError::Unavailable(_)) if start.elapsed() < READ_TIMEOUT => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -172,17 +196,26 @@ async fn load_once(
     stream: &str,
     subject: &str,
     from: u64,
-    limit: usize,
-) -> Result<Vec<Message>, LogError> {
+    limits: PageLimits,
+) -> Result<Page, LogError> {
     let mut messages: Vec<Message> = Vec::new();
     let mut next = from.max(1);
     loop {
-        let left = u32::try_from(limit.saturating_sub(messages.len())).unwrap_or(u32::MAX);
-        let batch = BatchGet { seq: next, next_by_subj: subject, batch: left.min(BATCH_SIZE) };
+        let size: usize = messages.iter().map(|message| message.payload.len()).sum();
+        let left = limits.messages.saturating_sub(messages.len());
+        let batch = BatchGet {
+            seq: next,
+            next_by_subj: subject,
+            batch: u32::try_from(left).unwrap_or(u32::MAX).min(BATCH_SIZE),
+            max_bytes: (limits.bytes != usize::MAX)
+                .then(|| limits.bytes.saturating_sub(size).max(1) as u64),
+        };
         let more = batch_get(nats, stream, batch, &mut messages).await?;
+        let size: usize = messages.iter().map(|message| message.payload.len()).sum();
+        let is_full = messages.len() >= limits.messages || size >= limits.bytes;
         match messages.last() {
-            Some(last) if more && messages.len() < limit => next = last.sequence.saturating_add(1),
-            _ => return Ok(messages),
+            Some(last) if more && !is_full => next = last.sequence.saturating_add(1),
+            _ => return Ok(Page { messages, has_more: more }),
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use ffapi_domain::Tenant;
-use ffapi_nats::{Message, Position};
+use ffapi_nats::{Message, PageLimits, Position};
 use poem::web::sse::Event;
 use serde_json::Value;
 use tokio::sync::broadcast;
@@ -43,8 +43,8 @@ pub(crate) struct Follow<S> {
     caught_up: bool,
 }
 
-/// Messages that are read at once while catching up.
-pub(super) const PAGE: usize = 100;
+/// What is read at once while catching up: it is kept in memory until the client has read it.
+pub(super) const PAGE: PageLimits = PageLimits { messages: 100, bytes: 512 * 1024 };
 
 impl<S: EventSelector> Follow<S> {
     /// A stream that sends `first`, and then the events after a position.
@@ -78,10 +78,10 @@ impl<S: EventSelector> Follow<S> {
     async fn catch_up(&mut self) {
         let filter = self.selector.subject_filter(&self.tenant);
         let from = self.after.sequence.max(1);
-        match self.gateway.commands.log().page(&filter, from, PAGE).await {
+        match self.gateway.commands.log().page_within(&filter, from, PAGE).await {
             Ok(page) => {
-                self.caught_up = page.len() < PAGE;
-                for message in page {
+                self.caught_up = !page.has_more;
+                for message in page.messages {
                     if self.selector.is_over() {
                         return;
                     }
@@ -124,8 +124,8 @@ impl<S: EventSelector> Source for Follow<S> {
                 continue;
             }
             match next(&mut self.receiver).await {
-                // Notifications were missed.
-                None => self.caught_up = false,
+                // Notifications were missed, or a message was not kept.
+                None | Some(Notification::LargeMessage) => self.caught_up = false,
                 Some(Notification::Logged(logged))
                     if logged.message.sequence <= self.after.sequence => {}
                 Some(Notification::Logged(logged)) => Box::pin(self.process(&logged)).await,

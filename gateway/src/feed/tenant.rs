@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use ffapi_domain::{JobId, Tenant};
 use ffapi_nats::{Message, Position};
@@ -95,10 +95,15 @@ pub(super) async fn is_too_old(
     after: Position,
     now: Position,
 ) -> Result<bool, Problem> {
-    match by_distance(after, now) {
-        Some(too_old) => Ok(too_old),
-        None => Ok(history(gateway, tenant, Some(after), MAX_MISSED_EVENTS).await?.1),
+    if let Some(too_old) = by_distance(after, now) {
+        return Ok(too_old);
     }
+    let mut missed: usize = 0;
+    let is_too_old = scan(gateway, tenant, Some(after), |_, views| {
+        missed = missed.saturating_add(views.len());
+        if missed > MAX_MISSED_EVENTS { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    is_too_old.await
 }
 
 /// The same by the positions alone; none if the events in between must be counted.
@@ -124,30 +129,54 @@ async fn reset(gateway: &Gateway, tenant: &Tenant, now: Position) -> Result<Even
     Ok(Event::message(state.to_string()).id(now.to_string()).event_type("reset"))
 }
 
-/// Up to `limit` events of an account after a position, and whether there are more.
+/// The size of a page from which it is not continued, in bytes of the log.
+const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Up to `limit` events of an account after a position, fewer if they are large, and whether there
+/// are more.
 async fn history(
     gateway: &Gateway,
     tenant: &Tenant,
     after: Option<Position>,
     limit: usize,
 ) -> Result<(Vec<EventView>, bool), Problem> {
+    let mut events: Vec<EventView> = Vec::new();
+    let mut bytes = 0;
+    let has_more = scan(gateway, tenant, after, |message, views| {
+        if bytes > MAX_PAGE_BYTES && !views.is_empty() {
+            return ControlFlow::Break(());
+        }
+        bytes += if views.is_empty() { 0 } else { message.payload.len() };
+        events.extend(views);
+        if events.len() > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let has_more = has_more.await?;
+    events.truncate(limit);
+    Ok((events, has_more))
+}
+
+/// Passes the events of an account after a position to `visit`, by message, until it breaks; true if
+/// it did.
+async fn scan(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    after: Option<Position>,
+    mut visit: impl FnMut(&Message, Vec<EventView>) -> ControlFlow<()>,
+) -> Result<bool, Problem> {
     let filter = format!("ev.*.{tenant}.>");
     let mut from = after.map_or(1, |after| after.sequence.max(1));
-    let mut events: Vec<EventView> = Vec::new();
     loop {
-        let messages = gateway.commands.log().page(&filter, from, PAGE).await?;
-        for message in &messages {
+        let page = gateway.commands.log().page_within(&filter, from, PAGE).await?;
+        for message in &page.messages {
             let mut views = translate(gateway, message).await?;
             views.retain(|view| after.is_none_or(|after| view.position > after));
-            events.extend(views);
-            if events.len() > limit {
-                events.truncate(limit);
-                return Ok((events, true));
+            if visit(message, views).is_break() {
+                return Ok(true);
             }
         }
-        match messages.last() {
-            Some(last) if messages.len() >= PAGE => from = last.sequence.saturating_add(1),
-            _ => return Ok((events, false)),
+        match page.messages.last() {
+            Some(last) if page.has_more => from = last.sequence.saturating_add(1),
+            _ => return Ok(false),
         }
     }
 }

@@ -3,7 +3,10 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::stack::{Stack, bunny};
+use crate::{
+    polling::POLL_TIMEOUT,
+    stack::{Stack, bunny},
+};
 
 /// One server-sent event.
 #[derive(Debug, Clone)]
@@ -31,8 +34,12 @@ impl Stream {
         Self { response, read: String::new() }
     }
 
-    /// The next event; `None` once the server ends the stream.
+    /// The next event; `None` once the server ends the stream. Heartbeats do not extend the timeout.
     pub(crate) async fn next(&mut self) -> Option<Sent> {
+        tokio::time::timeout(POLL_TIMEOUT, self.next_event()).await.unwrap()
+    }
+
+    async fn next_event(&mut self) -> Option<Sent> {
         loop {
             if let Some((event, rest)) = self.read.split_once("\n\n") {
                 let (event, rest) = (event.to_owned(), rest.to_owned());
@@ -48,8 +55,7 @@ impl Stream {
                     data: serde_json::from_str(&data).unwrap(),
                 });
             }
-            let waiting = tokio::time::timeout(crate::polling::POLL_TIMEOUT, self.response.chunk());
-            let chunk = waiting.await.unwrap().ok()??;
+            let chunk = self.response.chunk().await.ok()??;
             self.read.push_str(std::str::from_utf8(&chunk).unwrap());
         }
     }
@@ -113,6 +119,33 @@ async fn an_account_reads_and_follows_only_its_own_events() {
     assert_eq!((reset.kind.as_str(), &reset.data["data"]["processing"]), ("reset", &json!(0)));
     let bad = stack.get("/events?after=yesterday").await;
     assert_eq!(bad.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn large_events_reach_open_streams_and_pages() {
+    let stack = Stack::new().await;
+    stack.write_file("video.mp4", &std::fs::read(bunny()).unwrap());
+    let mut stream = Stream::open(&stack, "/events", None).await;
+    let images = json!({
+        "input": "video.mp4",
+        "output": "frames/a-name-that-makes-the-list-of-outputs-long-%06d.jpg",
+        "operations": [{ "type": "scale", "width": 16 }]
+    });
+    let submitted = stack.post("/convert", &images).await;
+    assert_eq!(submitted.status, StatusCode::CREATED, "{submitted:#?}");
+    let job = submitted.text("/job/id").to_owned();
+    let mut seen = Vec::new();
+    while seen.last().is_none_or(|last: &Sent| last.kind != "job.completed") {
+        seen.push(stream.next().await.unwrap());
+    }
+    let sealed: Vec<&Sent> = seen.iter().filter(|e| e.kind == "job.outputs_sealed").collect();
+    let [sealed] = sealed[..] else { panic!("{seen:#?}") };
+    // The message in the log is larger than those that are kept for streams.
+    let outputs = stack.finished(&job).await.json["outputs"].as_array().unwrap().len();
+    assert!(outputs > 100, "{outputs}");
+    assert_eq!(sealed.data["data"]["outputs_total"], outputs);
+    let pages = all(&stack, "/events").await;
+    assert!(pages.contains(&sealed.data), "{pages:#?}");
 }
 
 /// Checks an event's data against its schema in the document.
