@@ -49,10 +49,10 @@ pub struct Plan {
     pub seek: Micros,
     /// Duration of the output; `None` if the input does not state its duration.
     pub duration: Option<Micros>,
-    /// True if `duration` is only an upper bound: the input states no duration and a `trim` has an end,
-    /// which may be past that of the input.
+    /// True if `duration` is only an estimate, by the duration of the container or the end of a
+    /// `trim`: a stream that is kept does not state when it ends.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub duration_is_limit: bool,
+    pub duration_is_estimate: bool,
     /// How much of the job's input is decoded from `seek` on; `None` if the input does not state
     /// its duration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,6 +128,7 @@ pub fn plan(
     for (index, operation) in request.operations.iter().enumerate() {
         operation.plan(&OperationPath(index), &mut builder)?;
     }
+    let (duration, duration_is_estimate) = (builder.duration(), builder.last_end().is_none());
     let video = match builder.video.take() {
         Some(track) => Some(settings.finish(track, own, &mut builder.notes)?),
         None => None,
@@ -152,7 +153,7 @@ pub fn plan(
     }
     let named = request.output.as_ref().and_then(crate::location::Location::file_name);
     let sequence = container.is_images() && named.and_then(Numbered::parse).is_some();
-    check_count(sequence, builder.duration, video.as_ref())?;
+    check_count(sequence, duration, video.as_ref())?;
     let chapters = own.map(|facts| chapters(facts, &builder.edits)).unwrap_or_default();
     let decoded = builder.decoded(own.and_then(|facts| facts.duration));
     Ok(Plan {
@@ -163,8 +164,8 @@ pub fn plan(
         subtitles: builder.subtitles,
         cues: builder.cues,
         seek: builder.seek,
-        duration: builder.duration,
-        duration_is_limit: builder.duration_is_limit,
+        duration,
+        duration_is_estimate,
         decoded,
         chapters,
         tags: own.map(kept_tags).unwrap_or_default(),
@@ -248,14 +249,14 @@ fn select_tracks(
     let video_stream = facts.video().filter(|_| video != VideoCodec::None);
     let audio_stream = facts.audio().filter(|_| audio != AudioCodec::None);
     if known {
-        // A container is as long as its longest stream, whether it is kept or not.
-        let kept = [video_stream.map(|(stream, _)| stream), audio_stream.map(|(stream, _)| stream)];
-        let kept: Option<Vec<Micros>> = kept.into_iter().flatten().map(StreamFacts::end).collect();
-        builder.duration = kept.and_then(|kept| kept.into_iter().max()).or(facts.duration);
+        builder.container_duration = facts.duration;
     }
-    builder.video = video_stream.map(|(_, video)| VideoTrack::of(video));
-    let source = |stream: &StreamFacts| Source { input: 0, stream: stream.index };
-    builder.audio = audio_stream.map(|(stream, _)| AudioTrack::of(source(stream)));
+    builder.video = video_stream
+        .map(|(stream, video)| VideoTrack { end: stream.end(), ..VideoTrack::of(video) });
+    builder.audio = audio_stream.map(|(stream, _)| AudioTrack {
+        end: stream.end(),
+        ..AudioTrack::of(Source { input: 0, stream: stream.index })
+    });
 }
 
 fn find_transcode(operations: &[Operation]) -> Result<(usize, Transcode), PlanRejection> {

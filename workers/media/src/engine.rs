@@ -20,6 +20,7 @@ mod measure;
 mod mux;
 mod package;
 mod packet_channel;
+mod packet_span;
 mod passes;
 mod probe;
 mod progress;
@@ -50,6 +51,7 @@ pub(crate) use self::{
     demux::{Clock, Reading},
     frame_types::is_frame_type_warning,
     hardware_probe::probe_encoder,
+    packet_span::PacketSpan,
 };
 use crate::{
     MediaError, ffi,

@@ -55,6 +55,13 @@ impl MediaError {
         Self::new(FailureCode::InvalidInput, message)
     }
 
+    /// The output would have no packets of a stream; `kind` is "video" or "audio".
+    pub(crate) fn nothing_left(kind: &str) -> Self {
+        Self::input(format!(
+            "nothing is left of the input's {kind}: it ends before the part that is kept"
+        ))
+    }
+
     /// A fault of the engine or the machine, in the step that `what` names.
     pub(crate) fn internal(what: &str, error: impl std::fmt::Display) -> Self {
         Self::new(FailureCode::Internal, format!("{what}: {error}"))

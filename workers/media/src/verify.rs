@@ -9,10 +9,12 @@ use ffapi_domain::{
     job::{FailureCode, StreamSummary},
     media::{AudioCodec, Container, MediaFacts, Plan, Role, StreamDetail, VideoCodec},
 };
-use ffmpeg_the_third::{self as ffmpeg, Rescale, media};
+use ffmpeg_the_third::{self as ffmpeg, media};
 
 use self::ends::{decode_ends, decode_first};
-use crate::{MediaError, engine, ffi::Input, open, probe, protocol::VerifiedFile};
+use crate::{
+    MediaError, engine, engine::PacketSpan, ffi::Input, open, probe, protocol::VerifiedFile,
+};
 
 /// What the engine encoded, to compare the output with.
 pub(crate) struct Expected {
@@ -20,6 +22,8 @@ pub(crate) struct Expected {
     pub(crate) frames: u64,
     /// True if the file must have exactly that number of frames.
     pub(crate) counted: bool,
+    /// What the packets that were written last, in microseconds.
+    pub(crate) duration: u64,
 }
 
 const MICROS: ffmpeg::Rational = ffmpeg::Rational(1, 1_000_000);
@@ -32,8 +36,7 @@ fn mismatch(message: impl Into<String>) -> MediaError {
 /// frames, and compares the facts with the plan. Returns the files of the output.
 ///
 /// # Errors
-/// `verification_failed` when the output does not match the plan; `invalid_input` when it is longer
-/// than the input states.
+/// `verification_failed` when the output does not match the plan, or what was encoded.
 pub(crate) fn verify(
     output: &Path,
     plan: &Plan,
@@ -60,9 +63,9 @@ pub(crate) fn verify(
     let stated = u64::try_from(input.context.duration()).unwrap_or(0);
     // These containers do not state their duration; it is taken from the packets.
     let unstated = matches!(plan.container, Container::Aac | Container::Mp3 | Container::Ts);
-    let duration = if unstated { counted.duration() } else { stated };
+    let duration = if unstated { counted.span.whole() } else { stated };
     if !plan.container.is_images() {
-        check_duration(duration, plan, &facts)?;
+        check_duration(duration, plan, expected, &facts)?;
     }
     let audio: Vec<u32> = facts.audio_streams().map(|(stream, _)| stream.index).collect();
     let start = input.start_time().unwrap_or(0);
@@ -120,8 +123,19 @@ fn check_streams(facts: &MediaFacts, plan: &Plan) -> Result<(), MediaError> {
 /// microseconds.
 const AUDIO_PADDING: u64 = 120_000;
 
-fn check_duration(duration: u64, plan: &Plan, facts: &MediaFacts) -> Result<(), MediaError> {
-    let Some(planned) = plan.duration else { return Ok(()) };
+/// The accuracy of the end that a container states for a stream, in microseconds, and at least
+/// `slack`.
+fn tolerance(stated: u64, slack: u64) -> u64 {
+    slack.max(250_000).max(stated / 50)
+}
+
+/// Compares a duration with what was written, and with the plan, unless that is an estimate.
+fn check_duration(
+    duration: u64,
+    plan: &Plan,
+    expected: &Expected,
+    facts: &MediaFacts,
+) -> Result<(), MediaError> {
     let rate = facts.video().map_or(0.0, |(_, video)| video.frame_rate.as_f64());
     let copied = plan.video.as_ref().is_some_and(|video| video.codec == VideoCodec::Copy);
     let varies = plan.video.as_ref().is_some_and(|video| !video.constant_rate);
@@ -136,16 +150,14 @@ fn check_duration(duration: u64, plan: &Plan, facts: &MediaFacts) -> Result<(), 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds at most")]
     let slack = if rate > 0.0 { (frames * 1_000_000.0 / rate.max(0.2)) as u64 } else { 0 };
     let slack = slack.saturating_add(AUDIO_PADDING);
-    if duration > planned.saturating_add(slack) {
-        let seconds = |micros: u64| std::time::Duration::from_micros(micros).as_secs_f64();
-        return Err(MediaError::input(format!(
-            "the output lasts {:.1} s and {:.1} s were planned: the input is longer than its container \
-             states; remux it (`ffmpeg -i in.mkv -c copy out.mkv`) and send that",
-            seconds(duration),
-            seconds(planned)
-        )));
+    if duration.saturating_add(slack) < expected.duration {
+        let written = expected.duration;
+        return Err(mismatch(format!("the output lasts {duration} µs, written were {written} µs")));
     }
-    if !plan.duration_is_limit && duration.saturating_add(slack) < planned {
+    let Some(planned) = plan.duration.filter(|_| !plan.duration_is_estimate) else {
+        return Ok(());
+    };
+    if duration.abs_diff(planned) > tolerance(planned, slack) {
         return Err(mismatch(format!("the output lasts {duration} µs, planned were {planned} µs")));
     }
     Ok(())
@@ -160,15 +172,8 @@ struct Counted {
     keys: u64,
     /// Time of the last keyframe, in the stream's time base.
     last_key: i64,
-    /// Start of the first and end of the last packet of any stream, in microseconds.
-    span: Option<(i64, i64)>,
-}
-
-impl Counted {
-    fn duration(&self) -> u64 {
-        let (start, end) = self.span.unwrap_or_default();
-        u64::try_from(end.saturating_sub(start)).unwrap_or(0)
-    }
+    /// What the packets of all streams cover.
+    span: PacketSpan,
 }
 
 /// The duration of a file by its packets, in microseconds.
@@ -189,11 +194,8 @@ fn demux_all(input: &mut Input, video: Option<u32>) -> Result<Counted, MediaErro
     let mut counted = Counted::default();
     let broken = |error| mismatch(format!("the output cannot be read to its end: {error}"));
     while let Some(packet) = input.packet().map_err(broken)? {
-        if let Some((pts, base)) = packet.pts().zip(bases.get(packet.stream())) {
-            let start = pts.rescale(*base, MICROS);
-            let end = pts.saturating_add(packet.duration()).rescale(*base, MICROS);
-            let (first, last) = counted.span.unwrap_or((start, end));
-            counted.span = Some((first.min(start), last.max(end)));
+        if let Some(base) = bases.get(packet.stream()) {
+            counted.span.include(&packet, *base);
         }
         if Some(packet.stream()) == video {
             counted.frames = counted.frames.saturating_add(1);
@@ -209,14 +211,22 @@ fn demux_all(input: &mut Input, video: Option<u32>) -> Result<Counted, MediaErro
     Ok(counted)
 }
 
-/// Verifies a rendition by its concatenated segments: its size, duration and number of frames
-/// (`size` is the planned width and height; none for audio), and that it decodes.
-pub(crate) fn rendition(
-    whole: &Path,
-    frames: u64,
-    duration: Option<u64>,
-    size: Option<(u32, u32)>,
-) -> Result<(), MediaError> {
+/// What the segments of a rendition must contain.
+pub(crate) struct ExpectedRendition {
+    /// Frames sent to the encoder.
+    pub(crate) frames: u64,
+    /// Total duration of the segments, in microseconds.
+    pub(crate) duration: u64,
+    /// Where the video of the input ends, in microseconds, if the input states it.
+    pub(crate) video_end: Option<u64>,
+    /// Width and height in pixels; `None` for audio.
+    pub(crate) size: Option<(u32, u32)>,
+}
+
+/// Verifies a rendition by its concatenated segments: its size, duration and number of frames, and
+/// that it decodes.
+pub(crate) fn rendition(whole: &Path, expected: &ExpectedRendition) -> Result<(), MediaError> {
+    let ExpectedRendition { frames, duration, video_end, size } = *expected;
     let mut input = open::made(whole, Role::Media)
         .map_err(|error| mismatch(format!("the segments cannot be opened: {error}")))?;
     let facts = probe::probe_media(&input).map_err(|error| mismatch(error.message))?;
@@ -237,19 +247,19 @@ pub(crate) fn rendition(
         std::time::Duration::ZERO
     };
     let slack = AUDIO_PADDING.saturating_add(u64::try_from(frame.as_micros()).unwrap_or(0));
-    if let Some(planned) = duration
-        && has_video
-        && counted.duration().abs_diff(planned) > slack
+    let found = counted.span.whole();
+    let is_wrong = |expected: u64, slack: u64| found.abs_diff(expected) > slack;
+    let video_end = video_end.filter(|_| has_video);
+    if is_wrong(duration, slack)
+        || video_end.is_some_and(|end| is_wrong(end, tolerance(end, slack)))
     {
-        let found = counted.duration();
-        return Err(mismatch(format!("the segments last {found} µs, planned were {planned} µs")));
+        let expected = video_end.unwrap_or(duration);
+        return Err(mismatch(format!("the segments last {found} µs, expected were {expected} µs")));
     }
     let start = input.start_time().unwrap_or(0);
     match (video, facts.audio()) {
         (Some(video), _) => decode_ends(whole, start, Some((video, &counted)), &[], 0),
-        (None, Some((stream, _))) => {
-            decode_ends(whole, start, None, &[stream.index], counted.duration())
-        }
+        (None, Some((stream, _))) => decode_ends(whole, start, None, &[stream.index], found),
         (None, None) => Err(mismatch("the segments have no streams")),
     }
 }

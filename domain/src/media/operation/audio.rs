@@ -65,7 +65,7 @@ impl Audio {
             builder.require_audio(at, "extract")?;
             return Ok(());
         }
-        let duration = builder.duration;
+        let duration = builder.duration();
         let track = builder.require_audio(at, "")?;
         if self.normalize {
             if track.filters.iter().any(|f| matches!(f, AudioFilter::Loudness(_))) {
@@ -137,11 +137,14 @@ impl Audio {
             None => Source { input, stream: 0 },
         };
         let mut track = AudioTrack::of(source);
+        builder.audio = None;
         // The video keeps its duration: longer audio is cut, shorter audio is padded with silence.
-        if let (Some(duration), true) = (builder.duration, builder.video.is_some()) {
+        if let (Some(duration), true) = (builder.duration(), builder.video.is_some()) {
             track.filters.push(AudioFilter::Fill(duration));
+            track.end = Some(duration);
         } else if let Some(facts) = facts {
-            builder.duration = facts.duration;
+            track.end = found.and_then(|(stream, _)| stream.end());
+            builder.container_duration = facts.duration;
         }
         builder.audio = Some(track);
         Ok(())

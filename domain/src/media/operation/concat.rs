@@ -32,7 +32,7 @@ impl Concat {
         let numbered: Vec<(usize, Option<&MediaFacts>)> =
             self.inputs.iter().map(|_| builder.next_input()).collect();
         let known = builder.inputs.is_some();
-        let Some(before) = builder.duration.or((!known).then_some(0)) else {
+        let Some(before) = builder.duration().or((!known).then_some(0)) else {
             return at
                 .refuse("", "`concat` needs to know how long the input is, and it does not say");
         };
@@ -76,7 +76,7 @@ impl Concat {
             }
             track.filters.push(AudioFilter::Concat(audio_segments.clone()));
         });
-        builder.duration = known.then_some(after);
+        builder.set_ends(known.then_some(after));
         Ok(())
     }
 }

@@ -22,7 +22,7 @@ impl Speed {
         if !(0.1..=100.0).contains(&factor) {
             return at.refuse("factor", "`factor` is 0.1 to 100; 2 is twice as fast");
         }
-        builder.duration = builder.duration.map(|duration| stretched(duration, factor));
+        builder.change_ends(|end| stretched(end, factor));
         builder.speed_up(factor);
         builder.update_video(|track| {
             track.filters.push(VideoFilter::Speed(factor));

@@ -86,10 +86,12 @@ impl Tracks {
                 None => vec![],
             };
             let sources = chosen.iter().map(|s| Source { input: 0, stream: s.index }).collect();
+            let ends: Option<Vec<_>> = chosen.iter().map(|s| builder.end_of(s)).collect();
             let known = facts.is_some();
             let track = builder.require_audio(at, "audio")?;
             if known {
                 track.sources = sources;
+                track.end = ends.and_then(|ends| ends.into_iter().max());
             }
         }
         let Some((picks, facts)) = self.subtitles.as_ref().zip(facts) else { return Ok(()) };

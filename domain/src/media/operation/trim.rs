@@ -26,20 +26,16 @@ impl Trim {
         if end.is_some_and(|end| end <= start) {
             return at.refuse("start", "`trim` keeps nothing: its end is not after its start");
         }
-        if let Some(duration) = builder.duration.filter(|duration| start >= *duration) {
+        if let Some(duration) = builder.duration().filter(|duration| start >= *duration) {
             let seconds = as_seconds(duration);
             let detail =
                 format!("`start` is at or after the end: the input lasts {seconds} s here");
             return at.refuse("start", detail);
         }
         let window = Window { start, end };
-        // The input may end before that.
-        builder.duration_is_limit |= builder.duration.is_none() && end.is_some();
-        builder.duration = match (builder.duration, end) {
-            (Some(duration), Some(end)) => Some(duration.min(end)),
-            (duration, end) => duration.or(end),
-        }
-        .map(|until| until.saturating_sub(start));
+        // Where the input states no duration, the output is at most as long as the kept part.
+        builder.container_duration = builder.container_duration.or(end);
+        builder.change_ends(|until| until.min(end.unwrap_or(until)).saturating_sub(start));
         builder.cut(window);
         builder.update_video(|track| track.filters.push(VideoFilter::Trim(window)));
         builder.update_audio(|track| track.filters.push(AudioFilter::Trim(window)));

@@ -2,7 +2,7 @@
 
 use super::{AudioFilter, CueSource, SubtitlePlan, TimeEdit, VideoFilter, Window};
 use crate::media::{
-    Axis, Hdr, MediaFacts, Micros, PlanRejection, Rational, VideoFacts, facts::Chroma,
+    Axis, Hdr, MediaFacts, Micros, PlanRejection, Rational, StreamFacts, VideoFacts, facts::Chroma,
 };
 
 /// Maximum side of a frame in pixels.
@@ -37,9 +37,8 @@ pub(crate) struct PlanBuilder<'a> {
     pub(crate) inputs: Option<&'a [MediaFacts]>,
     pub(crate) video: Option<VideoTrack>,
     pub(crate) audio: Option<AudioTrack>,
-    pub(crate) duration: Option<Micros>,
-    /// True if `duration` is only an upper bound.
-    pub(crate) duration_is_limit: bool,
+    /// The duration that the container of the job's own input states, after the operations so far.
+    pub(crate) container_duration: Option<Micros>,
     pub(crate) cues: Vec<CueSource>,
     pub(crate) subtitles: Vec<SubtitlePlan>,
     /// Changes of the timing of the job's own input.
@@ -68,6 +67,8 @@ pub(crate) struct VideoTrack {
     pub(crate) wide_gamut: bool,
     pub(crate) peak: f64,
     pub(crate) filters: Vec<VideoFilter>,
+    /// Its end after the operations so far, if the input states when this stream ends.
+    pub(crate) end: Option<Micros>,
 }
 
 /// Colour encoding and range of the samples.
@@ -102,6 +103,8 @@ pub(crate) struct AudioTrack {
     pub(crate) channels: Option<u32>,
     pub(crate) sample_rate: Option<u32>,
     pub(crate) filters: Vec<AudioFilter>,
+    /// The end of the last source after the operations so far, if the input states when each ends.
+    pub(crate) end: Option<Micros>,
 }
 
 impl<'a> PlanBuilder<'a> {
@@ -110,8 +113,7 @@ impl<'a> PlanBuilder<'a> {
             inputs,
             video: None,
             audio: None,
-            duration: None,
-            duration_is_limit: false,
+            container_duration: None,
             cues: vec![],
             subtitles: vec![],
             edits: vec![],
@@ -160,6 +162,41 @@ impl<'a> PlanBuilder<'a> {
         if let Some(track) = &mut self.audio {
             change(track);
         }
+    }
+
+    /// The duration of what is kept so far: the end of its last track, or the duration of the
+    /// container if a track does not state its end.
+    pub(crate) fn duration(&self) -> Option<Micros> {
+        self.last_end().or(self.container_duration)
+    }
+
+    /// The end of the last track that is kept; `None` if one of them does not state its end.
+    pub(crate) fn last_end(&self) -> Option<Micros> {
+        let video = self.video.as_ref().map(|track| track.end);
+        let audio = self.audio.as_ref().map(|track| track.end);
+        let ends: Option<Vec<Micros>> = [video, audio].into_iter().flatten().collect();
+        ends?.into_iter().max()
+    }
+
+    /// Changes the end of everything, where it is known.
+    pub(crate) fn change_ends(&mut self, change: impl Fn(Micros) -> Micros) {
+        self.container_duration = self.container_duration.map(&change);
+        self.update_video(|track| track.end = track.end.map(&change));
+        self.update_audio(|track| track.end = track.end.map(&change));
+    }
+
+    /// Sets the end of everything.
+    pub(crate) fn set_ends(&mut self, end: Option<Micros>) {
+        self.container_duration = end;
+        self.update_video(|track| track.end = end);
+        self.update_audio(|track| track.end = end);
+    }
+
+    /// The end of a stream of the job's own input after the edits so far.
+    pub(crate) fn end_of(&self, stream: &StreamFacts) -> Option<Micros> {
+        let whole = (0, stream.end()?);
+        let kept = self.edits.iter().try_fold(whole, |span, edit| edit.apply(span));
+        Some(kept.map_or(0, |(_, end)| end))
     }
 
     /// Records that only a part was kept.
@@ -233,6 +270,7 @@ impl VideoTrack {
             wide_gamut: color.primaries.as_deref() == Some("bt2020"),
             peak: light.unwrap_or(1_000.0).clamp(100.0, 10_000.0),
             filters: vec![],
+            end: None,
         };
         if facts.rotation != 0 {
             track.filters.push(VideoFilter::Rotate(facts.rotation));
@@ -295,6 +333,12 @@ impl VideoTrack {
 
 impl AudioTrack {
     pub(crate) fn of(source: Source) -> Self {
-        Self { sources: vec![source], channels: None, sample_rate: None, filters: vec![] }
+        Self {
+            sources: vec![source],
+            channels: None,
+            sample_rate: None,
+            filters: vec![],
+            end: None,
+        }
     }
 }

@@ -76,6 +76,7 @@ pub fn plan_stream(
         let constant = !track.variable_rate && track.rate.num > 0;
         track.filters.push(VideoFilter::FromZero(constant.then_some(track.rate)));
     }
+    let duration = builder.duration();
     let mut renditions = Vec::new();
     if let Some(track) = builder.video.take() {
         let known = own.is_some();
@@ -96,8 +97,7 @@ pub fn plan_stream(
     }
     let segment = request.segment_duration.unwrap_or(6_000_000);
     let streams = renditions.len().saturating_add(audio.len()) as u64;
-    let files =
-        builder.duration.map_or(0, |duration| duration.div_ceil(segment).saturating_mul(streams));
+    let files = duration.map_or(0, |duration| duration.div_ceil(segment).saturating_mul(streams));
     if files > MAX_FILES {
         let detail = format!(
             "that would be {files} segments, and at most {MAX_FILES} are allowed; make them longer"
@@ -127,7 +127,7 @@ pub fn plan_stream(
         audio,
         captions,
         segment,
-        duration: builder.duration,
+        duration,
         poster,
         sprite,
         notes: builder.notes,

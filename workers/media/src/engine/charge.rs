@@ -69,9 +69,6 @@ struct State {
     read: BTreeMap<usize, Reading>,
     /// The longest output of any filter graph.
     output: Micros,
-    /// Number of filter graphs, and of those that have output a frame.
-    graphs: usize,
-    graphs_with_output: usize,
     reserved: Micros,
 }
 
@@ -145,16 +142,8 @@ impl Meter<'_> {
     }
 
     /// A counter for the output of a filter graph whose timestamps are in `time_base`.
-    pub(super) fn output_counter(&self, time_base: Rational) -> OutputCounter<'_> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.graphs = state.graphs.saturating_add(1);
-        OutputCounter { meter: self, time_base, has_output: false, first: None }
-    }
-
-    /// Number of filter graphs so far that have not output a single frame.
-    pub(super) fn empty_graphs(&self) -> usize {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.graphs.saturating_sub(state.graphs_with_output)
+    pub(super) const fn output_counter(&self, time_base: Rational) -> OutputCounter<'_> {
+        OutputCounter { meter: self, time_base, first: None }
     }
 
     /// Charges what was decoded after the last packet was read.
@@ -188,7 +177,6 @@ impl Meter<'_> {
 pub(super) struct OutputCounter<'a> {
     meter: &'a Meter<'a>,
     time_base: Rational,
-    has_output: bool,
     /// Timestamp of the first frame, in `time_base`.
     first: Option<i64>,
 }
@@ -206,10 +194,6 @@ impl OutputCounter<'_> {
         });
         let mut state = self.meter.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.output = state.output.max(Micros::try_from(span).unwrap_or(0));
-        if !self.has_output {
-            self.has_output = true;
-            state.graphs_with_output = state.graphs_with_output.saturating_add(1);
-        }
         self.meter.charge(&mut state)
     }
 }

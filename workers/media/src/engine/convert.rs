@@ -2,7 +2,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{SyncSender, sync_channel},
     },
@@ -12,11 +12,11 @@ use ffapi_domain::media::{
     AudioCodec, AudioFilter, AudioPlan, Chroma, Container, Convert, Effort, MAX_FILES, MediaFacts,
     Micros, Plan, SubtitlePlan, VideoCodec, VideoFilter, VideoPlan, footprint_of_plan, place,
 };
-use ffmpeg_the_third::{Rational, Rescale, codec};
+use ffmpeg_the_third::{Rational, Rescale, codec, media};
 
 use super::{
     TaskContext, Work,
-    charge::{self, Meter, TaskCharge},
+    charge::{self, TaskCharge},
     copy::{self, StreamCopy},
     encoder::{self, EncoderSettings},
     filtergraph::{AudioGraph, VideoGraph, cue_file, text_file},
@@ -24,6 +24,7 @@ use super::{
     frame_types::{self, FrameTypePlan},
     hardware_probe,
     mux::{Label, Mux},
+    packet_span::PacketSpan,
     passes::{self, PassResults},
     progress::ProgressReporter,
     target::QualityFound,
@@ -56,7 +57,7 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
     let effort = Effort::of_plan(&plan, facts.first());
     let task = TaskCharge {
         charged: effort.charged,
-        is_limit: plan.duration_is_limit,
+        is_limit: facts.first().is_none_or(|primary| primary.duration.is_none()),
         folders: vec![],
         seek: plan.seek,
     };
@@ -69,13 +70,7 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
     if let (Some(found), Some(video)) = (&quality, &mut plan.video) {
         video.quality.crf = Some(found.crf);
     }
-    let empty_graphs = || context.meter.as_ref().map_or(0, Meter::empty_graphs);
-    let empty_before = empty_graphs();
     let expected = encode(&context, &plan, &facts, results, work.output, &reporter)?;
-    if empty_graphs() > empty_before {
-        let detail = "nothing is left of a track: it ends before the part that `trim` keeps";
-        return Err(MediaError::input(detail.to_owned()));
-    }
     reporter.stage("verifying");
     let mut files = verify::verify(work.output, &plan, &expected)?;
     files.extend(sidecars(&context, &plan, work.output)?);
@@ -224,8 +219,15 @@ fn encode(
     drop(encoded);
     mux.write_header()?;
     let has_video = plan.video.is_some();
-    flow.add_stage(move || mux.run(&to_mux, has_video, reporter));
+    let written = Arc::new(Mutex::new(PacketSpan::default()));
+    let target = Arc::clone(&written);
+    flow.add_stage(move || {
+        let span = mux.run(&to_mux, has_video, reporter)?;
+        *target.lock().unwrap_or_else(PoisonError::into_inner) = span;
+        Ok(())
+    });
     flow.run(plan.seek)?;
+    let written = *written.lock().unwrap_or_else(PoisonError::into_inner);
     let frames = frames.load(Ordering::Relaxed);
     if plan.sequence && frames > MAX_FILES {
         let detail = format!(
@@ -233,7 +235,7 @@ fn encode(
         );
         return Err(MediaError::new(ffapi_domain::job::FailureCode::Unsupported, detail));
     }
-    Ok(Expected { frames, counted })
+    Ok(Expected { frames, counted, duration: written.duration() })
 }
 
 /// Adds the stages of one output file to a flow.
@@ -304,7 +306,7 @@ impl<'env> OutputBuilder<'_, 'env> {
 
     /// The end of the video, where only that determines the duration of the last frame.
     fn video_end(&self, video: &VideoPlan, time_base: Rational) -> Option<i64> {
-        let duration = self.plan.duration.filter(|_| !self.plan.duration_is_limit);
+        let duration = self.plan.duration.filter(|_| !self.plan.duration_is_estimate);
         let end = i64::try_from(duration?).ok()?;
         let variable_rate = !video.constant_rate && !self.plan.container.is_images();
         variable_rate.then(|| end.rescale(super::MICROS, time_base))
@@ -372,21 +374,23 @@ impl<'env> OutputBuilder<'_, 'env> {
             stream.ok_or_else(|| MediaError::internal("the plan", "has no such stream"))?;
         let time_base = stream.time_base();
         let origin = input.start_time().unwrap_or(0).rescale(super::MICROS, time_base);
+        let kind = match stream.parameters().medium() {
+            media::Type::Audio => "audio",
+            _ => "video",
+        };
         let number = mux.add_copy(&stream, label)?;
         let copy = StreamCopy {
             packets,
             encoded: self.encoded.clone(),
             stream: number,
+            kind,
             time_base,
             origin,
             keep,
             has_edit_list: self.plan.container.has_edit_list(),
         };
         let heartbeat = self.context.heartbeat;
-        flow.add_stage(move || {
-            copy.run(heartbeat);
-            Ok(())
-        });
+        flow.add_stage(move || copy.run(heartbeat));
         Ok(())
     }
 

@@ -3,14 +3,16 @@ use std::sync::mpsc::SyncSender;
 use ffapi_domain::media::Window;
 use ffmpeg_the_third::{Rational, Rescale};
 
-use super::{MICROS, packet_channel, track::EncodedPacket};
-use crate::heartbeat::Heartbeat;
+use super::{MICROS, decode, packet_channel, track::EncodedPacket};
+use crate::{MediaError, heartbeat::Heartbeat};
 
 /// Forwards the packets of a stream without re-encoding, with shifted timestamps.
 pub(super) struct StreamCopy {
     pub(super) packets: packet_channel::Receiver,
     pub(super) encoded: SyncSender<EncodedPacket>,
     pub(super) stream: usize,
+    /// "audio" or "video", for messages.
+    pub(super) kind: &'static str,
     pub(super) time_base: Rational,
     /// The container's first instant, in `time_base`.
     pub(super) origin: i64,
@@ -23,21 +25,30 @@ pub(super) struct StreamCopy {
 
 impl StreamCopy {
     /// Forwards packets until the packets or the window end, or the receiver is closed.
-    pub(super) fn run(self, heartbeat: &Heartbeat<'_>) {
+    ///
+    /// # Errors
+    /// `invalid_input` if the timestamps go back far, the input is incomplete, or no packet is in the
+    /// window.
+    pub(super) fn run(self, heartbeat: &Heartbeat<'_>) -> Result<(), MediaError> {
         let time =
             |micros: u64| i64::try_from(micros).unwrap_or(i64::MAX).rescale(MICROS, self.time_base);
         let start = time(self.keep.start);
         let end = self.keep.end.map(time);
+        let (mut newest, mut is_empty) = (None, true);
         while let Some(mut packet) = self.packets.next() {
             heartbeat.beat();
             let moved = |time: i64| time.saturating_sub(self.origin).saturating_sub(start);
             let pts = packet.pts().map(moved);
             let dts = packet.dts().map(moved);
             let at = dts.or(pts).unwrap_or(0);
+            let at_micros = at.rescale(self.time_base, MICROS);
+            decode::check_order(self.kind, newest, at_micros)?;
+            newest = newest.max(Some(at_micros));
             let until = pts.or(dts).unwrap_or(0).saturating_add(packet.duration());
             if end.is_some_and(|end| at >= end.saturating_sub(start)) {
-                return;
+                return if is_empty { Err(MediaError::nothing_left(self.kind)) } else { Ok(()) };
             }
+            is_empty &= self.keep.start > 0 && until <= 0;
             if until <= 0 && self.keep.start > 0 && !self.has_edit_list {
                 continue;
             }
@@ -45,8 +56,13 @@ impl StreamCopy {
             packet.set_dts(dts);
             let (stream, time_base) = (self.stream, self.time_base);
             if self.encoded.send(EncodedPacket { packet, stream, time_base }).is_err() {
-                return;
+                return Ok(());
             }
+        }
+        match self.packets.error() {
+            Some(error) => Err(error),
+            None if is_empty => Err(MediaError::nothing_left(self.kind)),
+            None => Ok(()),
         }
     }
 }

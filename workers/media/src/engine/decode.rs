@@ -29,7 +29,8 @@ pub(super) struct Decode {
     time_base: Rational,
     /// The container's first instant, which counts as 0, in `time_base`.
     origin: i64,
-    /// Where the stream ends according to the input, in microseconds.
+    /// Where the stream ends according to the input, in microseconds; the end of an input whose
+    /// streams do not state theirs is checked by the demuxer.
     expected_end: Option<i64>,
     /// "audio" or "video", for messages.
     kind: &'static str,
@@ -44,6 +45,33 @@ const MAX_BACKWARD_JUMP: i64 = 1_000_000;
 
 fn seconds(micros: i64) -> String {
     format!("{:.1}", Duration::from_micros(micros.unsigned_abs()).as_secs_f64())
+}
+
+/// Rejects files that concatenate recordings: the second would be lost, or out of sync. `before` and
+/// `at` are the times of two consecutive frames or packets, in microseconds.
+pub(super) fn check_order(kind: &str, before: Option<i64>, at: i64) -> Result<(), MediaError> {
+    match before.filter(|last| last.saturating_sub(at) > MAX_BACKWARD_JUMP) {
+        None => Ok(()),
+        Some(last) => Err(MediaError::input(format!(
+            "the timestamps of the input's {kind} go back from {} s to {} s: it consists of several \
+             recordings; send each separately, and join them by `concat`",
+            seconds(last),
+            seconds(at)
+        ))),
+    }
+}
+
+/// Rejects inputs whose packets or frames end long before the stated end; `what` ends there. Both
+/// times are in microseconds.
+pub(super) fn check_complete(what: &str, end: i64, expected: i64) -> Result<(), MediaError> {
+    if expected.saturating_sub(end) <= END_TOLERANCE.max(expected / 50) {
+        return Ok(());
+    }
+    Err(MediaError::input(format!(
+        "the input is cut off or damaged: {what} ends after {} s of {} s; send the complete file",
+        seconds(end),
+        seconds(expected)
+    )))
 }
 
 /// What may be missing at the end of an intact stream, in microseconds.
@@ -126,19 +154,14 @@ impl Decode {
                 return Err(unreadable(ffmpeg::Error::DecoderNotFound));
             }
         };
-        let container = input.duration();
-        let own = Some(stream.duration()).filter(|duration| *duration > 0 && container.is_some());
-        // The duration of the container applies to a stream without its own only if it is the only
-        // one.
-        let only = input.context.streams().count() == 1;
-        let container = container.filter(|_| only);
+        let states_end = stream.duration() > 0 && input.duration().is_some();
         Ok(Self {
             source,
             shape,
             decoder,
             time_base,
             origin: input.start_time().unwrap_or(0).rescale(MICROS, time_base),
-            expected_end: own.map(|duration| duration.rescale(time_base, MICROS)).or(container),
+            expected_end: states_end.then(|| stream.duration().rescale(time_base, MICROS)),
             kind,
             source_encoder: SourceEncoder::default(),
             last: None,
@@ -182,35 +205,12 @@ impl Decode {
         (at, at.saturating_add(duration))
     }
 
-    /// Rejects files that concatenate recordings: the second would be lost, or out of sync.
-    fn check_order(&self, before: Option<(i64, i64)>, at: i64) -> Result<(), MediaError> {
-        match before.filter(|(last, _)| last.saturating_sub(at) > MAX_BACKWARD_JUMP) {
-            None => Ok(()),
-            Some((last, _)) => Err(MediaError::input(format!(
-                "the timestamps of the input's {} go back from {} s to {} s: it consists of \
-                 several recordings; send each separately, and join them by `concat`",
-                self.kind,
-                seconds(last),
-                seconds(at)
-            ))),
-        }
-    }
-
     fn check_end(&self, end: Option<i64>) -> Result<(), MediaError> {
         let Some(end) = end else {
             return Err(MediaError::input(format!("the input's {} cannot be decoded", self.kind)));
         };
         let Some(expected) = self.expected_end else { return Ok(()) };
-        if expected.saturating_sub(end) <= END_TOLERANCE.max(expected / 50) {
-            return Ok(());
-        }
-        Err(MediaError::input(format!(
-            "the input is cut off or damaged: its {} ends after {} s of {} s; send the complete \
-             file",
-            self.kind,
-            seconds(end),
-            seconds(expected)
-        )))
+        check_complete(&format!("its {}", self.kind), end, expected)
     }
 
     fn failed(&self, error: ffmpeg::Error) -> MediaError {
@@ -266,7 +266,7 @@ impl Decoding {
                     let before = self.decode.last;
                     self.decode.source_encoder.inspect(&mut frame);
                     let (at, until) = self.decode.assign_time(&mut frame);
-                    self.decode.check_order(before, at)?;
+                    check_order(self.decode.kind, before.map(|(last, _)| last), at)?;
                     if let Some(counter) = &self.audio_counter {
                         let duration =
                             ffi::lasts(&frame, MICROS).and_then(|time| time.try_into().ok());
@@ -281,7 +281,8 @@ impl Decoding {
                 Err(error) => return Err(self.decode.failed(error)),
             }
         }
-        self.decode.check_end(self.end).map(|()| None)
+        self.decode.check_end(self.end)?;
+        self.packets.error().map_or(Ok(None), Err)
     }
 
     /// Sends the decoder its next packet, or the end of the stream.

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use ffapi_domain::media::Micros;
 use ffmpeg_the_third::{Packet, Rational, Rescale, media};
 
-use super::{MICROS, is_eagain, packet_channel};
+use super::{MICROS, decode, is_eagain, packet_channel};
 use crate::{
     MediaError,
     ffi::{self, Input},
@@ -19,15 +19,17 @@ pub(super) struct PacketSink {
 /// closed. `count` is called with the total that was read so far.
 ///
 /// # Errors
-/// The errors of `count`.
+/// The errors of `count`. If the packets end long before the stated end, the sinks get the error.
 pub(super) fn run(
     input: &mut Input,
     mut sinks: Vec<PacketSink>,
     count: impl Fn(Reading) -> Result<(), MediaError>,
 ) -> Result<(), MediaError> {
     let mut clock = Clock::of(input);
+    let has_sink = |index: usize| sinks.iter().any(|sink| sink.stream == index);
+    let mut end = StatedEnd::of(input, has_sink);
     let streams = input.context.streams().count();
-    for index in (0..streams).filter(|index| !sinks.iter().any(|sink| sink.stream == *index)) {
+    for index in (0..streams).filter(|index| !end.counts_all && !has_sink(*index)) {
         input.discard(index);
     }
     while !sinks.is_empty() {
@@ -35,9 +37,17 @@ pub(super) fn run(
         match packet.read(&mut input.context) {
             Ok(()) => {}
             Err(error) if is_eagain(error) => continue,
-            // Damaged data ends the loop like the end of file; the stages detect what is missing.
-            Err(_) => break,
+            // Damaged data ends the loop like the end of file.
+            Err(_) => {
+                if let Err(error) = end.check() {
+                    for sink in sinks {
+                        sink.to.fail(error.clone());
+                    }
+                }
+                return Ok(());
+            }
         }
+        end.record(&packet);
         let index = packet.stream();
         let receivers = sinks.iter().filter(|sink| sink.stream == index).count();
         if receivers > 0 {
@@ -53,11 +63,56 @@ pub(super) fn run(
             let packet = if left == 0 { packet.take() } else { packet.clone() };
             packet.is_some_and(|packet| sink.to.send(packet))
         });
-        if receivers > 0 && !sinks.iter().any(|sink| sink.stream == index) {
+        let has_ended = receivers > 0 && !sinks.iter().any(|sink| sink.stream == index);
+        if has_ended && !end.counts_all {
             input.discard(index);
         }
     }
     Ok(())
+}
+
+/// Where the packets of an input end according to its container.
+struct StatedEnd {
+    /// In microseconds; `None` if it is not stated.
+    stated: Option<i64>,
+    /// True if it is that of the longest stream, whichever that is: all packets are read.
+    counts_all: bool,
+    bases: Vec<Rational>,
+    /// The end of the packets so far, in microseconds.
+    reached: i64,
+}
+
+impl StatedEnd {
+    /// The end of the streams that are used, or of the whole input if one of them states none.
+    fn of(input: &Input, is_used: impl Fn(usize) -> bool) -> Self {
+        let container = input.duration();
+        let used = input.context.streams().filter(|stream| is_used(stream.index()));
+        let ends: Option<Vec<i64>> = used
+            .map(|stream| {
+                let duration = Some(stream.duration()).filter(|duration| *duration > 0);
+                duration.map(|duration| duration.rescale(stream.time_base(), MICROS))
+            })
+            .collect();
+        let stated = ends.as_ref().map_or(container, |ends| ends.iter().max().copied());
+        Self {
+            stated: stated.filter(|_| container.is_some()),
+            counts_all: container.is_some() && ends.is_none(),
+            bases: input.context.streams().map(|stream| stream.time_base()).collect(),
+            reached: 0,
+        }
+    }
+
+    fn record(&mut self, packet: &Packet) {
+        let Some(base) = self.bases.get(packet.stream()) else { return };
+        let Some(at) = packet.pts().or(packet.dts()) else { return };
+        let end = at.saturating_add(packet.duration()).rescale(*base, MICROS);
+        self.reached = self.reached.max(end);
+    }
+
+    /// Called at the end of the input.
+    fn check(&self) -> Result<(), MediaError> {
+        self.stated.map_or(Ok(()), |stated| decode::check_complete("it", self.reached, stated))
+    }
 }
 
 /// How much was read of an input.
@@ -185,8 +240,10 @@ fn has_keyframe_index(input: &Input) -> bool {
     !matches!(input.context.format().name(), "mpegts" | "mpeg")
 }
 
+/// Seeks to an instant, or to the start of an input in which that is not possible: raw streams have
+/// no index and no timestamps.
 fn seek_to(input: &mut Input, to: i64) -> Result<(), MediaError> {
-    let result = input.context.seek(to, ..=to);
+    let result = input.context.seek(to, ..=to).or_else(|_| input.rewind());
     result.map_err(|error| MediaError::input(format!("seeking in the input failed: {error}")))
 }
 

@@ -1,9 +1,11 @@
 use std::{path::Path, sync::mpsc::Receiver};
 
 use ffapi_domain::media::{Chapter, Container, Plan, VideoCodec};
-use ffmpeg_the_third::{self as ffmpeg, Dictionary, Rational, Rescale, codec, format};
+use ffmpeg_the_third::{
+    self as ffmpeg, Dictionary, Packet, Rational, Rescale, codec, format, media,
+};
 
-use super::{MICROS, progress::ProgressReporter, track::EncodedPacket};
+use super::{MICROS, packet_span::PacketSpan, progress::ProgressReporter, track::EncodedPacket};
 use crate::{MediaError, ffi};
 
 /// The tag of HEVC; Apple's players support no other.
@@ -13,7 +15,62 @@ const HVC1: [u8; 4] = *b"hvc1";
 pub(super) struct Mux {
     output: format::context::Output,
     container: Container,
-    streams: usize,
+    streams: Vec<OutputStream>,
+}
+
+/// Where the packets of a stream come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PacketSource {
+    Encoder,
+    /// The input's own packets.
+    Copy,
+    /// Cues of subtitles; there may be none.
+    Cues,
+}
+
+/// The state of a stream of the output.
+struct OutputStream {
+    source: PacketSource,
+    /// "audio" or "video", for messages.
+    kind: &'static str,
+    time_base: Rational,
+    /// Decoding time of the newest packet, in `time_base`.
+    newest: Option<i64>,
+    is_empty: bool,
+}
+
+impl OutputStream {
+    /// Moves a packet behind the one before it. Timestamps that go back are rejected by muxers, but
+    /// small steps back are common in recordings.
+    fn keep_order(&mut self, packet: &mut Packet) {
+        let Some(dts) = packet.dts() else { return };
+        let dts = self.newest.map_or(dts, |newest| dts.max(newest.saturating_add(1)));
+        packet.set_dts(Some(dts));
+        packet.set_pts(packet.pts().map(|pts| pts.max(dts)));
+        self.newest = Some(dts);
+    }
+
+    fn failed(&self, container: Container, error: ffmpeg::Error) -> MediaError {
+        let (kind, container) = (self.kind, container.as_str());
+        match self.source {
+            PacketSource::Copy if !is_out_of_space(error) => MediaError::input(format!(
+                "the input's {kind} cannot be copied to {container}: {error}; choose a codec instead \
+                 of `copy`"
+            )),
+            PacketSource::Encoder => rejected(kind, container, error),
+            PacketSource::Copy | PacketSource::Cues => broken(error),
+        }
+    }
+}
+
+/// The error for an encoded packet that a muxer rejects: its timestamps are from the input.
+pub(super) fn rejected(kind: &str, container: &str, error: ffmpeg::Error) -> MediaError {
+    if !matches!(error, ffmpeg::Error::Other { errno: nix::libc::EINVAL | nix::libc::ERANGE }) {
+        return broken(error);
+    }
+    MediaError::input(format!(
+        "the timestamps of the input's {kind} do not fit into {container}: {error}; the input is damaged"
+    ))
 }
 
 /// The metadata of a stream.
@@ -24,12 +81,14 @@ pub(super) struct Label {
     pub(super) default: bool,
 }
 
+const fn is_out_of_space(error: ffmpeg::Error) -> bool {
+    matches!(error, ffmpeg::Error::Other { errno: nix::libc::ENOSPC | nix::libc::EFBIG })
+}
+
 pub(super) fn broken(error: ffmpeg::Error) -> MediaError {
     MediaError::new(
         match error {
-            ffmpeg::Error::Other { errno: nix::libc::ENOSPC | nix::libc::EFBIG } => {
-                ffapi_domain::job::FailureCode::ResourceExhausted
-            }
+            _ if is_out_of_space(error) => ffapi_domain::job::FailureCode::ResourceExhausted,
             _ => ffapi_domain::job::FailureCode::Internal,
         },
         format!("the output cannot be written: {error}"),
@@ -48,7 +107,7 @@ impl Mux {
             let title = title.as_deref().unwrap_or_default();
             output.add_chapter(number, MICROS, time(*start), time(*end), title).map_err(broken)?;
         }
-        Ok(Self { output, container, streams: 0 })
+        Ok(Self { output, container, streams: vec![] })
     }
 
     const fn is_quicktime(&self) -> bool {
@@ -78,7 +137,7 @@ impl Mux {
         if let Some(rate) = rate {
             stream.set_avg_frame_rate(rate);
         }
-        self.label(label)
+        self.label(label, PacketSource::Encoder)
     }
 
     /// Adds a stream whose packets are copied; returns its index.
@@ -99,7 +158,7 @@ impl Mux {
         stream.set_avg_frame_rate(from.avg_frame_rate());
         stream.set_sample_aspect_ratio(from.sample_aspect_ratio());
         ffi::copy_side_data(&mut stream, from).map_err(broken)?;
-        self.label(label)
+        self.label(label, PacketSource::Copy)
     }
 
     /// Adds a subtitle stream; returns its index.
@@ -112,12 +171,11 @@ impl Mux {
         let mut stream = self.output.add_stream(codec::Id::None).map_err(broken)?;
         ffi::set_subtitle_parameters(&mut stream.parameters_mut(), id, header);
         stream.set_time_base(Rational(1, 1_000));
-        self.label(label)
+        self.label(label, PacketSource::Cues)
     }
 
-    fn label(&mut self, label: &Label) -> Result<usize, MediaError> {
-        let index = self.streams;
-        self.streams = index.saturating_add(1);
+    fn label(&mut self, label: &Label, source: PacketSource) -> Result<usize, MediaError> {
+        let index = self.streams.len();
         let stream = self.output.stream_mut(index);
         let mut stream = stream.ok_or_else(|| broken(ffmpeg::Error::StreamNotFound))?;
         if let Some(language) = &label.language {
@@ -127,6 +185,12 @@ impl Mux {
             stream.metadata_mut().set("title", title);
         }
         ffi::set_disposition(&mut stream, label.default);
+        let kind = match stream.parameters().medium() {
+            media::Type::Audio => "audio",
+            _ => "video",
+        };
+        let time_base = stream.time_base();
+        self.streams.push(OutputStream { source, kind, time_base, newest: None, is_empty: true });
         Ok(index)
     }
 
@@ -141,37 +205,54 @@ impl Mux {
             _ => {}
         }
         self.output.write_header_with(options).map_err(broken)?;
+        for (stream, written) in self.streams.iter_mut().zip(self.output.streams()) {
+            stream.time_base = written.time_base();
+        }
         Ok(())
     }
 
-    /// Writes packets until all stages have ended, and reports the progress.
+    /// Writes packets until all stages have ended, and reports the progress. Returns the time that
+    /// the packets cover.
+    ///
+    /// # Errors
+    /// `invalid_input` if a video or audio stream has no packets, or copied ones do not fit.
     pub(super) fn run(
         mut self,
         packets: &Receiver<EncodedPacket>,
         counts_frames: bool,
         reporter: &ProgressReporter<'_>,
-    ) -> Result<(), MediaError> {
-        let bases: Vec<Rational> = self.output.streams().map(|stream| stream.time_base()).collect();
-        for EncodedPacket { mut packet, stream, time_base } in packets {
-            let to = bases.get(stream).copied().unwrap_or(time_base);
-            packet.set_stream(stream);
+    ) -> Result<PacketSpan, MediaError> {
+        let mut span = PacketSpan::default();
+        for EncodedPacket { mut packet, stream: index, time_base } in packets {
+            let Some(stream) = self.streams.get_mut(index) else { continue };
+            packet.set_stream(index);
             let end = packet.pts().unwrap_or(0).saturating_add(packet.duration());
-            packet.rescale_ts(time_base, to);
+            packet.rescale_ts(time_base, stream.time_base);
+            if stream.source == PacketSource::Copy {
+                stream.keep_order(&mut packet);
+            }
             packet.set_position(-1);
-            ffi::write_packet(&mut self.output, &mut packet).map_err(broken)?;
+            span.include(&packet, stream.time_base);
+            stream.is_empty = false;
+            let written = ffi::write_packet(&mut self.output, &mut packet);
+            written.map_err(|error| stream.failed(self.container, error))?;
             // Progress is counted by the first stream, which is the video if there is one.
-            if stream == 0 {
+            if index == 0 {
                 if counts_frames {
                     reporter.frame();
                 }
                 reporter.set_position(u64::try_from(end.rescale(time_base, MICROS)).unwrap_or(0));
             }
         }
+        let mut required = self.streams.iter().filter(|stream| stream.source != PacketSource::Cues);
+        if let Some(empty) = required.find(|stream| stream.is_empty) {
+            return Err(MediaError::nothing_left(empty.kind));
+        }
         self.output.write_trailer().map_err(broken)?;
         if !self.container.is_images() {
             ffi::close_file(&mut self.output).map_err(broken)?;
         }
         reporter.report();
-        Ok(())
+        Ok(span)
     }
 }

@@ -8,6 +8,8 @@ use std::sync::{
 
 use ffmpeg_the_third::Packet;
 
+use crate::MediaError;
+
 /// Bytes that may be queued in one channel; a single packet may be larger.
 const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 
@@ -22,6 +24,8 @@ struct Load {
 struct State {
     bytes: usize,
     closed: bool,
+    /// Why the packets are incomplete.
+    error: Option<MediaError>,
 }
 
 impl Load {
@@ -52,6 +56,11 @@ pub(super) fn channel(capacity: usize) -> (Sender, Receiver) {
 }
 
 impl Sender {
+    /// Ends the channel with the reason why its packets are incomplete.
+    pub(super) fn fail(self, error: MediaError) {
+        self.load.lock().error = Some(error);
+    }
+
     /// Sends a packet, waiting for capacity; false if the receiver is closed.
     pub(super) fn send(&self, packet: Packet) -> bool {
         let bytes = packet.size();
@@ -72,6 +81,11 @@ impl Sender {
 }
 
 impl Receiver {
+    /// Why the packets are incomplete, if they are; called at their end.
+    pub(super) fn error(&self) -> Option<MediaError> {
+        self.load.lock().error.clone()
+    }
+
     /// The next packet; `None` once all senders are closed.
     pub(super) fn next(&self) -> Option<Packet> {
         let packet = self.packets.recv().ok()?;

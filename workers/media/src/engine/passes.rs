@@ -3,7 +3,10 @@
 use std::{
     ffi::CString,
     path::Path,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use ffapi_domain::media::{
@@ -232,7 +235,7 @@ fn palette(
     let mut found = None;
     let filtergraph = graph.prefix(graph.plan.filters.len(), "palettegen=stats_mode=diff");
     analyze(context, plan, facts, filtergraph, reporter, |frame, _| found = Some(frame))?;
-    let frame = found.ok_or_else(|| MediaError::internal("the palette", "was not generated"))?;
+    let frame = found.ok_or_else(|| MediaError::nothing_left("video"))?;
     let (width, height, format) = ffi::frame_shape(&frame);
     let one = ffmpeg_the_third::Rational(1, 1);
     let shape =
@@ -250,6 +253,7 @@ fn statistics(
     reporter: &ProgressReporter<'_>,
 ) -> Result<Option<CString>, MediaError> {
     let found = Arc::new(Mutex::new(None));
+    let sent = Arc::new(AtomicU64::new(0));
     let mut flow = context.flow(facts)?;
     let mut filtering = flow.filter(graph.filtergraph(), None)?;
     let (time_base, aspect, rate) = filtering.output_timing()?;
@@ -269,7 +273,7 @@ fn statistics(
         limit: None,
         until: None,
         keyframes_every: None,
-        sent: Arc::new(AtomicU64::new(0)),
+        sent: Arc::clone(&sent),
         observers: vec![],
         frame_types: FrameTypePlan::new(false),
     };
@@ -280,6 +284,9 @@ fn statistics(
         Ok(())
     });
     flow.run(plan.seek)?;
+    if sent.load(Ordering::Relaxed) == 0 {
+        return Err(MediaError::nothing_left("video"));
+    }
     let found = found.lock().unwrap_or_else(PoisonError::into_inner).take();
     Ok(found)
 }

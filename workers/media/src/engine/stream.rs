@@ -5,7 +5,7 @@ mod shared_filters;
 mod stills;
 mod stream_pipeline;
 
-use std::{fs, path::Path, thread};
+use std::{fs, path::Path, thread, time::Duration};
 
 use ffapi_domain::media::{
     Effort, MediaFacts, Metric, Pool, Poster, Sprite, Stream, StreamPlan, footprint_of_frames,
@@ -29,7 +29,7 @@ use crate::{
     MediaError,
     heartbeat::Heartbeat,
     protocol::{ChildMessage, Report},
-    verify,
+    verify::{self, ExpectedRendition},
 };
 
 /// Packages a video for streaming: one decode, all renditions, all manifests.
@@ -64,9 +64,8 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
     let packaged: Vec<Packaged> = encoded.iter().map(|output| output.packaged.clone()).collect();
     reporter.stage("verifying");
     check_same_cuts(&packaged)?;
-    // The video may end before the audio.
     let video_end = facts.first().and_then(MediaFacts::video).and_then(|(stream, _)| stream.end());
-    verify_all(&encoded, plan.duration.and(video_end).or(plan.duration))?;
+    verify_all(&encoded, video_end)?;
     for output in &encoded {
         fs::remove_file(&output.clear_copy).map_err(broken)?;
     }
@@ -91,13 +90,19 @@ fn folders(plan: &StreamPlan) -> Vec<String> {
     renditions.chain(audio).chain((0..plan.captions.len()).map(captions_folder)).collect()
 }
 
-/// Verifies all streams by reading them back, in parallel.
-fn verify_all(outputs: &[EncodedOutput], duration: Option<u64>) -> Result<(), MediaError> {
+/// Verifies all streams by reading them back, in parallel. `video_end` is in microseconds, if the
+/// input states it.
+fn verify_all(outputs: &[EncodedOutput], video_end: Option<u64>) -> Result<(), MediaError> {
     thread::scope(|scope| {
         let checks = outputs.iter().map(|output| {
-            let size = output.packaged.size();
-            scope
-                .spawn(move || verify::rendition(&output.clear_copy, output.frames, duration, size))
+            let seconds = Duration::from_secs_f64(output.packaged.duration());
+            let expected = ExpectedRendition {
+                frames: output.frames,
+                duration: u64::try_from(seconds.as_micros()).unwrap_or(u64::MAX),
+                video_end,
+                size: output.packaged.size(),
+            };
+            scope.spawn(move || verify::rendition(&output.clear_copy, &expected))
         });
         let checks: Vec<_> = checks.collect();
         let results = checks.into_iter().map(|check| {

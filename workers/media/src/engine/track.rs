@@ -47,8 +47,8 @@ pub(super) struct Track<'env> {
 }
 
 impl Track<'_> {
-    /// Encodes until the frames end or the receiver is closed; returns the statistics of a first
-    /// pass. `reporter` is for a track without a muxer, which would report its progress.
+    /// Encodes until the frames end or the receiver is closed; without any frame, the encoder is not
+    /// used. Returns the statistics of a first pass. `reporter` is for a track without a muxer, which would report its progress.
     pub(super) fn run(
         mut self,
         heartbeat: &Heartbeat<'_>,
@@ -95,6 +95,9 @@ impl Track<'_> {
         }
         // The observers have received all frames.
         self.observers.clear();
+        if self.sent.load(Ordering::Relaxed) == 0 {
+            return Ok(None);
+        }
         self.encoder.send_eof().map_err(failed)?;
         self.send_packets()?;
         Ok(ffi::pass_statistics(&self.encoder))

@@ -178,6 +178,15 @@ impl Input {
         (context.duration > 0 && !estimated).then_some(context.duration)
     }
 
+    /// Reads the file from its first byte again.
+    pub(crate) fn rewind(&mut self) -> Result<(), ffmpeg::Error> {
+        // SAFETY: the pointer is only used while we are borrowed.
+        let context = unsafe { self.context.as_mut_ptr() };
+        // SAFETY: the context is open as long as we are, and the call keeps no pointer.
+        let code = unsafe { ffi::av_seek_frame(context, -1, 0, ffi::AVSEEK_FLAG_BYTE) };
+        if code < 0 { Err(ffmpeg::Error::from(code)) } else { Ok(()) }
+    }
+
     /// Makes the demuxer drop the packets of a stream that is not used.
     pub(crate) fn discard(&mut self, stream: usize) {
         if let Some(mut stream) = self.context.stream_mut(stream) {

@@ -16,5 +16,6 @@ mod operations;
 mod players;
 mod quality;
 mod stream;
+mod stream_ends;
 mod threads;
 mod unusual_inputs;

@@ -169,7 +169,9 @@ impl Segmenter {
         }
         packet.set_stream(0);
         packet.set_position(-1);
-        ffi::write_packet(&mut self.output.context, &mut packet).map_err(mux::broken)
+        let kind = if self.boundaries.at_keyframes { "video" } else { "audio" };
+        ffi::write_packet(&mut self.output.context, &mut packet)
+            .map_err(|error| mux::rejected(kind, "segments", error))
     }
 
     /// Ends the last segment; returns all segments.

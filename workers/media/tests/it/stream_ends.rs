@@ -1,0 +1,188 @@
+//! Inputs whose streams do not end together, or end before their container says.
+
+use std::fs;
+
+use ffapi_domain::media::{
+    Audio, AudioCodec, MediaRequest, Operation, Packaging, Preset, Transcode, Trim, VideoCodec,
+};
+
+use crate::{
+    harness::{Slot, clip, failure, ffprobe, probe, report, seconds},
+    stream,
+    unusual_inputs::{fast, generate},
+};
+
+/// A container, and whether it states the end of each stream.
+const CONTAINERS: [&str; 4] = ["mp4", "matroska", "flv", "mpegts"];
+
+fn streams_of(video: u32, audio: u32, container: &str) -> Slot {
+    generate(&format!(
+        "-f lavfi -i testsrc2=s=160x90:r=25:d={video} -f lavfi -i sine=r=44100:d={audio} \
+         -c:v libx264 -preset ultrafast -g 25 -c:a aac -f {container}"
+    ))
+}
+
+fn duration_of(slot: &Slot, output: &str, operations: Vec<Operation>) -> f64 {
+    slot.clear();
+    report(&slot.convert(output, operations));
+    seconds(&slot.output(output))
+}
+
+#[test]
+fn an_output_lasts_as_long_as_the_streams_that_it_keeps() {
+    let removed = || Operation::Audio(Audio { remove: true, ..Audio::default() });
+    let extracted = || Operation::Audio(Audio { extract: true, ..Audio::default() });
+    for container in CONTAINERS {
+        for (video, audio) in [(2_u32, 5_u32), (5, 2)] {
+            let slot = streams_of(video, audio, container);
+            let expected = [
+                ("o.mp4", vec![fast()], video.max(audio)),
+                ("o.mp4", vec![removed(), fast()], video),
+                ("o.gif", vec![], video),
+                ("o.mp4", vec![extracted()], audio),
+                ("o.mp3", vec![], audio),
+            ];
+            for (output, operations, expected) in expected {
+                let found = duration_of(&slot, output, operations);
+                let case = format!("{container} {video} {audio} {output}");
+                assert!((found - f64::from(expected)).abs() < 0.2, "{case}: {found}");
+            }
+        }
+    }
+}
+
+#[test]
+fn each_stream_of_a_stream_output_ends_where_its_source_does() {
+    for container in CONTAINERS {
+        for (video, audio) in [(3_u32, 6_u32), (6, 3)] {
+            let slot = streams_of(video, audio, container);
+            let mut request = stream::request(Packaging::Hls);
+            request.variants = vec![stream::variant("low", 90)];
+            report(&slot.run(MediaRequest::Stream(request), "output."));
+            for (rendition, expected) in [("low", video), ("audio-0", audio)] {
+                let found = seconds(&stream::remuxed(&slot, rendition));
+                let case = format!("{container} {video} {audio} {rendition}");
+                assert!((found - f64::from(expected)).abs() < 0.2, "{case}: {found}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_input_that_ends_before_its_container_says_is_rejected_whichever_streams_are_kept() {
+    let whole = Slot::new();
+    clip(&whole.input(), "320x180", 6, &["-f", "matroska"]);
+    let bytes = fs::read(whole.input()).unwrap();
+    let cut_off = Slot::with(&bytes[..bytes.len() * 6 / 10]);
+    let copy = || {
+        Operation::Transcode(Transcode {
+            video_codec: Some(VideoCodec::Copy),
+            audio_codec: Some(AudioCodec::Copy),
+            ..Transcode::default()
+        })
+    };
+    for (output, operations) in
+        [("o.mp4", vec![fast()]), ("o.mkv", vec![copy()]), ("o.gif", vec![]), ("o.mp3", vec![])]
+    {
+        cut_off.clear();
+        let messages = cut_off.convert(output, operations);
+        let (code, message) = failure(&messages);
+        assert_eq!(code, "invalid_input", "{output}: {message}");
+        assert!(message.contains("cut off"), "{output}: {message}");
+    }
+    // What is needed of it is there.
+    let start = Operation::Trim(Trim { start: 0, end: Some(1_000_000) });
+    assert!((duration_of(&cut_off, "o.mp4", vec![start, fast()]) - 1.0).abs() < 0.1);
+}
+
+#[test]
+fn an_input_that_is_longer_than_its_container_says_is_converted_whole() {
+    let slot = crate::charge::false_duration(4);
+    assert!((duration_of(&slot, "o.mp4", vec![fast()]) - 4.0).abs() < 0.1);
+}
+
+/// A Matroska file whose last but one audio packet has a timestamp that is this much earlier.
+fn stepping_back(milliseconds: i16) -> Slot {
+    let slot = streams_of(4, 4, "matroska");
+    let mut bytes = fs::read(slot.input()).unwrap();
+    // A SimpleBlock of the second track: its number, its time in the cluster, its flags.
+    let time_of = |bytes: &[u8]| match bytes {
+        [0x82, high, low, 0x80] => Some(i16::from_be_bytes([*high, *low])),
+        _ => None,
+    };
+    let blocks = bytes.windows(4).enumerate().filter_map(|(at, bytes)| Some((at, time_of(bytes)?)));
+    let (at, time) = blocks.collect::<Vec<_>>().into_iter().rev().nth(1).unwrap();
+    let time = (time - milliseconds).to_be_bytes();
+    bytes.get_mut(at + 1..at + 3).unwrap().copy_from_slice(&time);
+    fs::write(slot.input(), bytes).unwrap();
+    let times = ffprobe(&format!(
+        "-select_streams a -show_entries packet=pts_time -of csv=p=0 {}",
+        slot.input().display()
+    ));
+    let times: Vec<f64> =
+        times.lines().filter_map(|line| line.trim_matches(',').parse().ok()).collect();
+    assert!(!times.is_sorted(), "{times:?}");
+    slot
+}
+
+#[test]
+fn copied_audio_may_step_back_a_little() {
+    let copied = Transcode {
+        audio_codec: Some(AudioCodec::Copy),
+        preset: Some(Preset::Ultrafast),
+        ..Transcode::default()
+    };
+    let copied = || vec![Operation::Transcode(copied.clone())];
+    let slot = stepping_back(500);
+    let packets = probe(&slot.input(), "a:0", "packet=size");
+    for output in ["o.mp4", "o.mkv", "o.ts"] {
+        let duration = duration_of(&slot, output, copied());
+        assert!((duration - 4.0).abs() < 0.2, "{output}: {duration}");
+        let found = probe(&slot.output(output), "a:0", "packet=pts");
+        assert_eq!(found.lines().count(), packets.lines().count(), "{output}");
+    }
+    slot.clear();
+    let messages = stepping_back(2_000).convert("o.mp4", copied());
+    let (code, message) = failure(&messages);
+    assert_eq!(code, "invalid_input", "{message}");
+    assert!(message.contains("audio go back"), "{message}");
+}
+
+#[test]
+fn a_part_in_which_a_track_has_ended_is_rejected_before_it_is_encoded() {
+    let cut = || Operation::Trim(Trim { start: 4_000_000, end: None });
+    let two_pass = Transcode {
+        two_pass: true,
+        video_bitrate: Some(200_000),
+        preset: Some(Preset::Ultrafast),
+        ..Transcode::default()
+    };
+    let copied = Transcode { audio_codec: Some(AudioCodec::Copy), ..Transcode::default() };
+    let ended_video = streams_of(2, 8, "mp4");
+    let ended_audio = streams_of(8, 2, "mp4");
+    for (slot, output, operations, kind) in [
+        (&ended_video, "o.mp4", vec![cut(), fast()], "video"),
+        (&ended_video, "o.mp4", vec![cut(), Operation::Transcode(two_pass)], "video"),
+        (&ended_audio, "o.mp4", vec![cut(), fast()], "audio"),
+        (&ended_audio, "o.mp4", vec![cut(), Operation::Transcode(copied)], "audio"),
+    ] {
+        slot.clear();
+        let messages = slot.convert(output, operations);
+        let (code, message) = failure(&messages);
+        assert_eq!(code, "invalid_input", "{message}");
+        assert!(message.contains(&format!("nothing is left of the input's {kind}")), "{message}");
+    }
+    // Without a stated end, that is only found out by decoding.
+    let unstated = generate("-f lavfi -i testsrc2=s=160x90:r=25:d=2 -c:v libx264 -f h264");
+    let kept = Operation::Trim(Trim { start: 1_000_000, end: Some(6_000_000) });
+    let duration = duration_of(&unstated, "o.mp4", vec![kept, fast()]);
+    assert!((duration - 1.0).abs() < 0.1, "{duration}");
+    for output in ["o.gif", "o.webp", "o.mp4"] {
+        let cut = Operation::Trim(Trim { start: 4_000_000, end: Some(6_000_000) });
+        unstated.clear();
+        let messages = unstated.convert(output, vec![cut]);
+        let (code, message) = failure(&messages);
+        assert_eq!(code, "invalid_input", "{output}: {message}");
+        assert!(message.contains("nothing is left of the input's video"), "{output}: {message}");
+    }
+}
