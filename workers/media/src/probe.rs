@@ -82,9 +82,7 @@ fn stream_facts(stream: &Stream<'_>, input: &Input) -> Result<StreamFacts, Media
         language: tags.remove("language").filter(|language| language != "und"),
         title: tags.remove("title"),
         dispositions: ffi::dispositions(stream),
-        duration: u64::try_from(micros(stream.duration()))
-            .ok()
-            .filter(|_| stream.duration() > 0 && input.duration().is_some()),
+        duration: input.stated_duration(stream).and_then(|time| u64::try_from(micros(time)).ok()),
         start: start.and_then(|start| u64::try_from(start).ok()),
         bitrate: u64::try_from(parameters.bit_rate()).ok().filter(|rate| *rate > 0),
         packets: u64::try_from(stream.frames()).ok().filter(|frames| *frames > 0),

@@ -64,7 +64,8 @@ pub(super) fn check_order(kind: &str, before: Option<i64>, at: i64) -> Result<()
 /// Rejects inputs whose packets or frames end long before the stated end; `what` ends there. Both
 /// times are in microseconds.
 pub(super) fn check_complete(what: &str, end: i64, expected: i64) -> Result<(), MediaError> {
-    if expected.saturating_sub(end) <= END_TOLERANCE.max(expected / 50) {
+    let tolerance = (expected / 50).clamp(MIN_END_TOLERANCE, MAX_END_TOLERANCE);
+    if expected.saturating_sub(end) <= tolerance {
         return Ok(());
     }
     Err(MediaError::input(format!(
@@ -74,8 +75,9 @@ pub(super) fn check_complete(what: &str, end: i64, expected: i64) -> Result<(), 
     )))
 }
 
-/// What may be missing at the end of an intact stream, in microseconds.
-const END_TOLERANCE: i64 = 250_000;
+/// What may be missing at the end of an intact stream, in microseconds: 2 % of it within these bounds.
+const MIN_END_TOLERANCE: i64 = 250_000;
+const MAX_END_TOLERANCE: i64 = 1_000_000;
 
 impl Decode {
     /// Opens the decoder of a stream.
@@ -154,14 +156,14 @@ impl Decode {
                 return Err(unreadable(ffmpeg::Error::DecoderNotFound));
             }
         };
-        let states_end = stream.duration() > 0 && input.duration().is_some();
+        let stated = input.stated_duration(&stream);
         Ok(Self {
             source,
             shape,
             decoder,
             time_base,
             origin: input.start_time().unwrap_or(0).rescale(MICROS, time_base),
-            expected_end: states_end.then(|| stream.duration().rescale(time_base, MICROS)),
+            expected_end: stated.map(|duration| duration.rescale(time_base, MICROS)),
             kind,
             source_encoder: SourceEncoder::default(),
             last: None,

@@ -19,7 +19,7 @@ pub(super) struct PacketSink {
 /// closed. `count` is called with the total that was read so far.
 ///
 /// # Errors
-/// The errors of `count`. If the packets end long before the stated end, the sinks get the error.
+/// The errors of `count`. The sinks of streams that end long before their stated end get the error.
 pub(super) fn run(
     input: &mut Input,
     mut sinks: Vec<PacketSink>,
@@ -27,9 +27,9 @@ pub(super) fn run(
 ) -> Result<(), MediaError> {
     let mut clock = Clock::of(input);
     let has_sink = |index: usize| sinks.iter().any(|sink| sink.stream == index);
-    let mut end = StatedEnd::of(input, has_sink);
+    let mut ends = StatedEnds::of(input, has_sink);
     let streams = input.context.streams().count();
-    for index in (0..streams).filter(|index| !end.counts_all && !has_sink(*index)) {
+    for index in (0..streams).filter(|index| !ends.counts_all() && !has_sink(*index)) {
         input.discard(index);
     }
     while !sinks.is_empty() {
@@ -39,15 +39,15 @@ pub(super) fn run(
             Err(error) if is_eagain(error) => continue,
             // Damaged data ends the loop like the end of file.
             Err(_) => {
-                if let Err(error) = end.check() {
-                    for sink in sinks {
-                        sink.to.fail(error.clone());
+                for sink in sinks {
+                    if let Err(error) = ends.check(sink.stream) {
+                        sink.to.fail(error);
                     }
                 }
                 return Ok(());
             }
         }
-        end.record(&packet);
+        ends.record(&packet);
         let index = packet.stream();
         let receivers = sinks.iter().filter(|sink| sink.stream == index).count();
         if receivers > 0 {
@@ -64,54 +64,66 @@ pub(super) fn run(
             packet.is_some_and(|packet| sink.to.send(packet))
         });
         let has_ended = receivers > 0 && !sinks.iter().any(|sink| sink.stream == index);
-        if has_ended && !end.counts_all {
+        if has_ended && !ends.counts_all() {
             input.discard(index);
         }
     }
     Ok(())
 }
 
-/// Where the packets of an input end according to its container.
-struct StatedEnd {
+/// Where the packets of an input end according to its container, and where they were found to end.
+struct StatedEnds {
+    /// The end of the longest stream, whichever that is, if a stream that is used does not state its
+    /// own; then all packets are read. In microseconds.
+    container: Option<i64>,
+    streams: Vec<StreamEnd>,
+}
+
+struct StreamEnd {
+    base: Rational,
     /// In microseconds; `None` if it is not stated.
     stated: Option<i64>,
-    /// True if it is that of the longest stream, whichever that is: all packets are read.
-    counts_all: bool,
-    bases: Vec<Rational>,
     /// The end of the packets so far, in microseconds.
     reached: i64,
 }
 
-impl StatedEnd {
-    /// The end of the streams that are used, or of the whole input if one of them states none.
+impl StatedEnds {
     fn of(input: &Input, is_used: impl Fn(usize) -> bool) -> Self {
-        let container = input.duration();
-        let used = input.context.streams().filter(|stream| is_used(stream.index()));
-        let ends: Option<Vec<i64>> = used
-            .map(|stream| {
-                let duration = Some(stream.duration()).filter(|duration| *duration > 0);
-                duration.map(|duration| duration.rescale(stream.time_base(), MICROS))
-            })
-            .collect();
-        let stated = ends.as_ref().map_or(container, |ends| ends.iter().max().copied());
-        Self {
-            stated: stated.filter(|_| container.is_some()),
-            counts_all: container.is_some() && ends.is_none(),
-            bases: input.context.streams().map(|stream| stream.time_base()).collect(),
-            reached: 0,
-        }
+        let streams = input.context.streams().map(|stream| {
+            let stated = input.stated_duration(&stream);
+            let base = stream.time_base();
+            StreamEnd { base, stated: stated.map(|end| end.rescale(base, MICROS)), reached: 0 }
+        });
+        let streams: Vec<StreamEnd> = streams.collect();
+        let mut used = streams.iter().enumerate().filter(|(index, _)| is_used(*index));
+        let all_stated = used.all(|(_, stream)| stream.stated.is_some());
+        Self { container: input.duration().filter(|_| !all_stated), streams }
+    }
+
+    /// True if the packets of all streams are needed to find the end.
+    const fn counts_all(&self) -> bool {
+        self.container.is_some()
     }
 
     fn record(&mut self, packet: &Packet) {
-        let Some(base) = self.bases.get(packet.stream()) else { return };
+        let Some(stream) = self.streams.get_mut(packet.stream()) else { return };
         let Some(at) = packet.pts().or(packet.dts()) else { return };
-        let end = at.saturating_add(packet.duration()).rescale(*base, MICROS);
-        self.reached = self.reached.max(end);
+        let end = at.saturating_add(packet.duration()).rescale(stream.base, MICROS);
+        stream.reached = stream.reached.max(end);
     }
 
-    /// Called at the end of the input.
-    fn check(&self) -> Result<(), MediaError> {
-        self.stated.map_or(Ok(()), |stated| decode::check_complete("it", self.reached, stated))
+    /// Checks a stream that was read to the end of the input.
+    fn check(&self, index: usize) -> Result<(), MediaError> {
+        if let Some(stated) = self.container {
+            let reached = self.streams.iter().map(|stream| stream.reached).max();
+            return decode::check_complete("it", reached.unwrap_or(0), stated);
+        }
+        match self.streams.get(index) {
+            Some(StreamEnd { stated: Some(stated), reached, .. }) => {
+                decode::check_complete("it", *reached, *stated)
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -200,15 +200,24 @@ impl Mux {
             // Players can start before the file is completely downloaded.
             Container::Mp4 | Container::Mov | Container::M4a => {
                 options.set("movflags", "+faststart");
+                // FLAC in MP4 is specified, and played; FFmpeg calls it experimental.
+                options.set("strict", "experimental");
             }
             Container::Webp | Container::Gif => options.set("loop", "0"),
             _ => {}
         }
-        self.output.write_header_with(options).map_err(broken)?;
+        let written = self.output.write_header_with(options);
+        written.map_err(|error| self.header_failed(error))?;
         for (stream, written) in self.streams.iter_mut().zip(self.output.streams()) {
             stream.time_base = written.time_base();
         }
         Ok(())
+    }
+
+    /// The error for a header that cannot be written: most often a codec that is copied does not fit.
+    fn header_failed(&self, error: ffmpeg::Error) -> MediaError {
+        let copied = self.streams.iter().find(|stream| stream.source == PacketSource::Copy);
+        copied.map_or_else(|| broken(error), |stream| stream.failed(self.container, error))
     }
 
     /// Writes packets until all stages have ended, and reports the progress. Returns the time that

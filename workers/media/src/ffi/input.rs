@@ -178,6 +178,15 @@ impl Input {
         (context.duration > 0 && !estimated).then_some(context.duration)
     }
 
+    /// The duration of a stream in its time base, if the container states it for each stream. For
+    /// streams of other containers FFmpeg fills in the duration of the container, or an estimate by
+    /// the last timestamps that it finds.
+    pub(crate) fn stated_duration(&self, stream: &ffmpeg::Stream<'_>) -> Option<i64> {
+        const UNSTATED: [&str; 5] = ["asf", "flv", "matroska,webm", "mpeg", "mpegts"];
+        let states = !UNSTATED.contains(&self.context.format().name()) && self.duration().is_some();
+        Some(stream.duration()).filter(|duration| states && *duration > 0)
+    }
+
     /// Reads the file from its first byte again.
     pub(crate) fn rewind(&mut self) -> Result<(), ffmpeg::Error> {
         // SAFETY: the pointer is only used while we are borrowed.

@@ -186,3 +186,75 @@ fn a_part_in_which_a_track_has_ended_is_rejected_before_it_is_encoded() {
         assert!(message.contains("nothing is left of the input's video"), "{output}: {message}");
     }
 }
+
+#[test]
+fn a_trim_that_ends_before_one_stream_and_after_another_is_cut_there() {
+    let copied = || {
+        Operation::Transcode(Transcode {
+            video_codec: Some(VideoCodec::Copy),
+            audio_codec: Some(AudioCodec::Copy),
+            ..Transcode::default()
+        })
+    };
+    for container in CONTAINERS {
+        for (video, audio) in [(20_u32, 6_u32), (6, 20)] {
+            let slot = streams_of(video, audio, container);
+            let kept = || Operation::Trim(Trim { start: 0, end: Some(10_000_000) });
+            for operations in [vec![kept(), fast()], vec![kept(), copied()]] {
+                let duration = duration_of(&slot, "o.mp4", operations);
+                assert!((duration - 10.0).abs() < 0.3, "{container} {video} {audio}: {duration}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_input_that_lacks_its_last_seconds_is_rejected() {
+    for (container, options) in
+        [("mp4", "-movflags +faststart"), ("matroska", ""), ("matroska", "-output_ts_offset 3600")]
+    {
+        let whole = generate(&format!(
+            "-f lavfi -i testsrc2=s=160x90:r=25:d=100 -f lavfi -i sine=d=100 \
+             -c:v libx264 -preset ultrafast -c:a aac {options} -f {container}"
+        ));
+        let bytes = fs::read(whole.input()).unwrap();
+        let cut_off = Slot::with(&bytes[..bytes.len() * 985 / 1_000]);
+        let messages = cut_off.convert("o.mp4", vec![fast()]);
+        let (code, message) = failure(&messages);
+        assert_eq!(code, "invalid_input", "{container} {options}: {message}");
+        assert!(message.contains("cut off"), "{container} {options}: {message}");
+    }
+}
+
+#[test]
+fn tracks_that_are_longer_than_they_state_are_converted_and_streamed_whole() {
+    let slot = streams_of(10, 10, "mp4");
+    let mut bytes = fs::read(slot.input()).unwrap();
+    let boxes = bytes.windows(4).enumerate().filter(|(_, name)| *name == b"mdhd");
+    // The duration follows the version, two times and the time scale.
+    let durations: Vec<usize> = boxes.map(|(at, _)| at + 4 + 4 + 4 + 4 + 4).collect();
+    for at in durations {
+        let field = bytes.get_mut(at..at + 4).unwrap();
+        let stated = u32::from_be_bytes(field.try_into().unwrap());
+        field.copy_from_slice(&(stated / 10).to_be_bytes());
+    }
+    fs::write(slot.input(), bytes).unwrap();
+    assert!((duration_of(&slot, "o.mp4", vec![fast()]) - 10.0).abs() < 0.2);
+    slot.clear();
+    let mut request = stream::request(Packaging::Hls);
+    request.variants = vec![stream::variant("low", 90)];
+    report(&slot.run(MediaRequest::Stream(request), "output."));
+    assert!((seconds(&stream::remuxed(&slot, "low")) - 10.0).abs() < 0.2);
+}
+
+#[test]
+fn flac_fits_into_mp4_encoded_and_copied() {
+    let flac = Transcode { audio_codec: Some(AudioCodec::Flac), ..Transcode::default() };
+    let slot = streams_of(2, 2, "mp4");
+    report(&slot.convert("o.mp4", vec![Operation::Transcode(flac)]));
+    assert_eq!(probe(&slot.output("o.mp4"), "a:0", "stream=codec_name"), "flac");
+    let source = generate("-f lavfi -i sine=d=2 -c:a flac -f flac");
+    let copied = Transcode { audio_codec: Some(AudioCodec::Copy), ..Transcode::default() };
+    report(&source.convert("o.mp4", vec![Operation::Transcode(copied)]));
+    assert_eq!(probe(&source.output("o.mp4"), "a:0", "stream=codec_name"), "flac");
+}
