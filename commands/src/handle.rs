@@ -6,7 +6,7 @@ use std::{
 use ffapi_domain::{Decider, Personal};
 use ffapi_nats::{
     Actor, AppendError, AppendRequest, Codec, CodecError, Decision, Log, LogError, Message,
-    Position, Snapshot, failpoint, personal,
+    PageLimits, Position, Snapshot, failpoint, personal,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -106,6 +106,8 @@ struct Target<'a> {
 /// Attempts for one command; from the second on, only writers in other processes can conflict.
 const MAX_ATTEMPTS: u32 = 16;
 const SCHEMA_VERSION: u32 = 1;
+/// What is read of a history at once.
+const PAGE: PageLimits = PageLimits { messages: 1_000, bytes: 1024 * 1024 };
 
 impl Commands {
     /// Creates a handler over this log.
@@ -244,12 +246,39 @@ impl Commands {
         D: Decider,
         D::Event: DeserializeOwned,
     {
-        let subject = format!("ev.{}.{tenant}.{id}", D::CATEGORY);
         let mut history = Vec::new();
-        for message in self.log.load(&subject, 1).await? {
-            history.push((message.sequence, self.codec.decode(&message.payload).await?));
-        }
+        self.visit::<D>(tenant, id, |sequence, decision| history.push((sequence, decision)))
+            .await?;
         Ok(history)
+    }
+
+    /// Passes all decisions about one aggregate to `visit`, oldest first, each with its stream
+    /// sequence. Keeps only a part of them in memory.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn visit<D>(
+        &self,
+        tenant: &str,
+        id: &str,
+        mut visit: impl FnMut(u64, Decision<D::Event>) + Send,
+    ) -> Result<(), CodecError>
+    where
+        D: Decider,
+        D::Event: DeserializeOwned,
+    {
+        let subject = format!("ev.{}.{tenant}.{id}", D::CATEGORY);
+        let mut from = 1;
+        loop {
+            let page = self.log.page_within(&subject, from, PAGE).await?;
+            for message in &page.messages {
+                visit(message.sequence, self.codec.decode(&message.payload).await?);
+            }
+            match page.messages.last() {
+                Some(last) if page.has_more => from = last.sequence.saturating_add(1),
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Folds in what was appended since.

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::{
     audit_notes::AuditRecord,
     auth::Auth,
-    page,
+    page, positions,
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
@@ -100,9 +100,8 @@ impl AuditTrail {
         min_position: Query<Option<String>>,
     ) -> Result<Reply<200, AuditPage>> {
         let principal = auth.require(Scope::AuditRead)?;
-        let epoch = gateway.commands.log().identity().epoch;
         let min_position = min_position.0.as_deref();
-        gateway.positions.reach::<AuditDecisions>(&gateway.database, epoch, min_position).await?;
+        positions::catch_up::<AuditDecisions>(&gateway, &principal.tenant, min_position).await?;
         let limit = limit.0.unwrap_or(50);
         if !(1..=200).contains(&limit) {
             return Err(malformed("limit", "a page has 1 to 200 entries").into());

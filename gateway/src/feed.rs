@@ -11,13 +11,13 @@ use std::{io, task::Poll, time::Duration};
 use bytes::Bytes;
 use ffapi_nats::Position;
 use futures::{Stream, StreamExt, stream};
-use poem::{Body, Response, web::sse::Event};
+use poem::{Body, Response, http::StatusCode, web::sse::Event};
 use tokio::time::{Instant, interval_at};
 
 pub(crate) use self::{
     batch::BatchEvents,
     event_view::{EventView, Logged, translate},
-    follow::{EventSelector, Follow},
+    follow::{EventSelector, Follow, PAGE},
     tenant::Events,
 };
 use crate::{
@@ -76,6 +76,11 @@ fn chunks(
         Poll::Ready(event) => Poll::Ready(event.map(|event| Ok(Bytes::from(event.to_string())))),
         Poll::Pending => heartbeat.poll_tick(context).map(|_| Some(Ok(HEARTBEAT))),
     })
+}
+
+/// The response for a client that has received the last event: 204, which ends its reconnections.
+pub(crate) fn ended() -> Raw {
+    Raw(Response::builder().status(StatusCode::NO_CONTENT).finish())
 }
 
 /// A page of events.

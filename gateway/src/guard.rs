@@ -23,7 +23,16 @@ use crate::{
 };
 
 /// Paths without authentication and without rate limits of accounts.
-const OPEN: [&str; 5] = ["/health", "/health/ready", "/docs", "/openapi.json", "/asyncapi.json"];
+const OPEN: [&str; 8] = [
+    "/",
+    "/livez",
+    "/readyz",
+    "/health",
+    "/health/ready",
+    "/docs",
+    "/openapi.json",
+    "/asyncapi.json",
+];
 
 fn is_open(path: &str) -> bool {
     let path = path.strip_prefix("/api/v1").unwrap_or(path);
@@ -90,7 +99,8 @@ async fn identify(
     }
     let text = token_in(request).ok_or(AuthError::Unknown)?;
     let token = Token::read(text, gateway.credentials.pepper(), now).ok_or(AuthError::Unknown)?;
-    if request.method() != Method::GET || !token.scope.covers(request.original_uri().path()) {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !is_read || !token.scope.covers(request.original_uri().path()) {
         return Err(AuthError::Unknown);
     }
     let mut principal = gateway.credentials.admit(token.key, from, now)?;

@@ -7,6 +7,9 @@ use poem::{
 
 /// Responses of the API are data, not pages: browsers must not run or frame them.
 const API_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
+/// Media that was opened by itself: a browser puts it into a page of its own, with style.
+pub(crate) const MEDIA_POLICY: &str = "default-src 'none'; img-src 'self'; media-src 'self'; \
+                                       style-src 'unsafe-inline'; frame-ancestors 'none'";
 /// The documentation page has inline script and style.
 const DOCS_POLICY: &str = "default-src 'self'; script-src 'self' 'unsafe-inline'; \
                     style-src 'self' 'unsafe-inline'; img-src 'self' data:; \

@@ -6,6 +6,7 @@ pub(crate) mod create;
 mod diff;
 mod estimate;
 mod events;
+mod file_response;
 mod find;
 pub(crate) mod list;
 mod logs;
@@ -13,6 +14,7 @@ mod outputs;
 pub(crate) mod rerun;
 pub(crate) mod reserve;
 pub(crate) mod show;
+pub(crate) mod spec_size;
 pub(crate) mod submit;
 pub(crate) mod validate;
 mod wait;
@@ -32,6 +34,7 @@ use self::{
     create::{AnalyzeBody, ConvertBody, ProbeBody, StreamBody, ThumbnailsBody},
     diff::Diff,
     estimate::Estimated,
+    file_response::FileRequest,
     list::JobPage,
     logs::LogPage,
     outputs::OutputList,
@@ -401,17 +404,31 @@ impl Jobs {
 
     /// Download an output, or a part of it by `Range`
     #[oai(path = "/jobs/:id/outputs/:name", method = "get", operation_id = "getJobOutput")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
     async fn output(
         &self,
         gateway: Data<&Arc<Gateway>>,
         auth: ReadAuth,
         id: Path<String>,
         name: Path<String>,
+        /// Saves the file under this name instead of showing it; under its own if empty.
+        download: Query<Option<String>>,
         #[oai(name = "Range")] range: Header<Option<String>>,
+        #[oai(name = "If-Range")] if_range: Header<Option<String>>,
+        #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
+        #[oai(name = "If-Modified-Since")] if_modified_since: Header<Option<String>>,
     ) -> Result<Raw> {
         let principal = auth.require_read()?;
         let id = job_id(&id.0)?;
-        Ok(outputs::read(&gateway, principal, id, &name.0, range.0.as_deref()).await?)
+        let name = name.0;
+        let request = FileRequest {
+            range: range.0.as_deref(),
+            if_range: if_range.0.as_deref(),
+            if_none_match: if_none_match.0.as_deref(),
+            if_modified_since: if_modified_since.0.as_deref(),
+            download: download.0.as_deref(),
+        };
+        Ok(outputs::read(&gateway, principal, id, &name, request).await?)
     }
 
     /// Download an output in a folder, as a manifest names it
@@ -420,6 +437,7 @@ impl Jobs {
         method = "get",
         operation_id = "getJobOutputInFolder"
     )]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
     async fn output_in_folder(
         &self,
         gateway: Data<&Arc<Gateway>>,
@@ -427,11 +445,23 @@ impl Jobs {
         id: Path<String>,
         folder: Path<String>,
         name: Path<String>,
+        /// Saves the file under this name instead of showing it; under its own if empty.
+        download: Query<Option<String>>,
         #[oai(name = "Range")] range: Header<Option<String>>,
+        #[oai(name = "If-Range")] if_range: Header<Option<String>>,
+        #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
+        #[oai(name = "If-Modified-Since")] if_modified_since: Header<Option<String>>,
     ) -> Result<Raw> {
         let principal = auth.require_read()?;
         let id = job_id(&id.0)?;
         let name = format!("{}/{}", folder.0, name.0);
-        Ok(outputs::read(&gateway, principal, id, &name, range.0.as_deref()).await?)
+        let request = FileRequest {
+            range: range.0.as_deref(),
+            if_range: if_range.0.as_deref(),
+            if_none_match: if_none_match.0.as_deref(),
+            if_modified_since: if_modified_since.0.as_deref(),
+            download: download.0.as_deref(),
+        };
+        Ok(outputs::read(&gateway, principal, id, &name, request).await?)
     }
 }

@@ -2,6 +2,7 @@
 
 mod account_status;
 mod accounts;
+mod allowed_methods;
 mod asyncapi;
 mod audit_notes;
 mod audit_trail;
@@ -13,7 +14,9 @@ mod cleanup;
 mod clock;
 mod connection;
 mod connections;
+mod content_disposition;
 mod content_sniffing;
+mod cors;
 mod dead_letters;
 mod documents;
 mod event_bus;
@@ -39,6 +42,7 @@ mod queue_slots;
 mod random;
 mod range;
 mod rate_limits;
+mod read_barrier;
 mod reply;
 mod response_body;
 mod response_middleware;

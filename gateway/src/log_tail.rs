@@ -6,16 +6,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ffapi_domain::{Decider, account::Account, job::Job, preset::Preset};
+use ffapi_domain::{
+    Decider, account::Account, batch::Batch, job::Job, key::Key, preset::Preset, webhook::Webhook,
+};
 use ffapi_nats::{Message, Position, PubSub};
 use ffapi_projections::{JobDetail, position_subject};
 use tokio_util::sync::CancellationToken;
 
 use crate::{queue_slots, server::GatewayError, state::Gateway};
 
-/// The subjects of the log that are followed.
-const SUBJECTS: [&str; 6] =
-    ["ev.job.>", "ev.batch.>", "ev.key.>", "ev.hook.>", "ev.account.>", "ev.preset.>"];
+/// The categories of aggregates whose events are public; nobody waits for those of others.
+const PUBLIC: [&str; 6] = [
+    Job::CATEGORY,
+    Batch::CATEGORY,
+    Key::CATEGORY,
+    Webhook::CATEGORY,
+    Account::CATEGORY,
+    Preset::CATEGORY,
+];
 
 /// Clears cached data after an account changed, as it may have been erased. The job cache is
 /// cleared again once the read model has processed the message, because old rows may be read until
@@ -68,7 +76,8 @@ pub(crate) async fn spawn(
     let mut heartbeats = pubsub.subscribe("presence.worker.>").await?;
     let mut slots_wanted = pubsub.subscribe(format!("{}.*", queue_slots::WANTED_SUBJECT)).await?;
     let last = log.last_sequence().await?;
-    let mut reader = log.follow_only(&SUBJECTS, last.saturating_add(1));
+    let mut reader = log.follow(last.saturating_add(1));
+    gateway.read_barrier.begin(last);
     let (gateway, stop) = (Arc::clone(gateway), stop.clone());
     // The job cache stays closed until rows contain everything from before: otherwise a row that
     // lacks a message which was never received would be served until the next one.
@@ -103,7 +112,11 @@ pub(crate) async fn spawn(
                     // Before subscribers are notified, so that they never read an older row
                     // afterwards.
                     invalidate(&gateway, &message).await;
-                    gateway.event_bus.publish(message);
+                    let tenant = message.address().map(|(_, tenant, _)| tenant);
+                    gateway.read_barrier.receive(tenant, message.sequence);
+                    if message.address().is_some_and(|(category, ..)| PUBLIC.contains(&category)) {
+                        gateway.event_bus.publish(message);
+                    }
                 }
             }
         }

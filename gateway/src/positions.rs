@@ -3,6 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ffapi_domain::Tenant;
 use ffapi_nats::Position;
 use ffapi_projections::{
     AuditDecisions, BatchList, Database, JobDetail, JobList, Pace, Presets, Projection, Queue,
@@ -10,7 +11,10 @@ use ffapi_projections::{
 };
 use tokio::sync::watch;
 
-use crate::problem::{Kind, Problem};
+use crate::{
+    problem::{Kind, Problem},
+    state::Gateway,
+};
 
 /// The positions of the read models, as far as they are known to this gateway.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ impl Default for Positions {
 
 /// How long a request waits for its `min_position` before it gets 503.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a read waits for a read model to contain the tenant's own events.
+const OWN_EVENTS_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often positions are read from the database meanwhile, in case a message was lost.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -80,16 +86,32 @@ impl Positions {
                 format!("the log was restored and is now in epoch {epoch}; start over"),
             ));
         }
+        match self.wait::<P>(database, target.sequence, CATCH_UP_TIMEOUT).await? {
+            reached if reached >= target.sequence => Ok(()),
+            sequence => Err(Problem::behind(Position { epoch, sequence, index: 0 })),
+        }
+    }
+
+    /// True if a read model is known to have reached a sequence of the log.
+    pub(crate) fn has_reached<P: Projection>(&self, sequence: u64) -> bool {
+        self.known.get(P::NAME).is_none_or(|model| *model.borrow() >= sequence)
+    }
+
+    /// Waits until a read model has reached a sequence, or the time is over; returns the sequence that
+    /// it has reached.
+    async fn wait<P: Projection>(
+        &self,
+        database: &Database,
+        sequence: u64,
+        timeout: Duration,
+    ) -> Result<u64, Problem> {
         let start = Instant::now();
-        let Some(model) = self.known.get(P::NAME) else { return Ok(()) };
+        let Some(model) = self.known.get(P::NAME) else { return Ok(sequence) };
         let mut known = model.subscribe();
         loop {
-            if *known.borrow_and_update() >= target.sequence {
-                return Ok(());
-            }
-            if start.elapsed() >= CATCH_UP_TIMEOUT {
-                let sequence = *known.borrow();
-                return Err(Problem::behind(Position { epoch, sequence, index: 0 }));
+            let reached = *known.borrow_and_update();
+            if reached >= sequence || start.elapsed() >= timeout {
+                return Ok(reached);
             }
             if tokio::time::timeout(POLL_INTERVAL, known.changed()).await.is_err() {
                 for (name, at, _) in positions(database).await? {
@@ -98,4 +120,24 @@ impl Positions {
             }
         }
     }
+}
+
+/// Waits until a read model has reached `min_position`, or without one, until it contains what the
+/// tenant may know of: its events from before the call. A read model that stays behind for a second
+/// is read as it is in that case.
+///
+/// # Errors
+/// When `min_position` is invalid, or is not reached in time.
+pub(crate) async fn catch_up<P: Projection>(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    min_position: Option<&str>,
+) -> Result<(), Problem> {
+    let (positions, database, log) =
+        (&gateway.positions, &gateway.database, gateway.commands.log());
+    if min_position.is_some() {
+        return positions.reach::<P>(database, log.identity().epoch, min_position).await;
+    }
+    let newest = gateway.read_barrier.newest(log, tenant).await;
+    positions.wait::<P>(database, newest, OWN_EVENTS_TIMEOUT).await.map(|_| ())
 }

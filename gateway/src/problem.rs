@@ -170,6 +170,11 @@ impl Problem {
         Some(first)
     }
 
+    pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
     /// The pointers of its errors.
     #[cfg(test)]
     pub(crate) fn pointers(&self) -> impl Iterator<Item = &str> {
@@ -313,7 +318,8 @@ impl From<JobRejection> for Problem {
             | JobRejection::StaleAttempt { .. }
             | JobRejection::TakenBy { .. }
             | JobRejection::Cancelling
-            | JobRejection::NotSealed => Kind::Conflict,
+            | JobRejection::NotSealed
+            | JobRejection::TooManyAttempts => Kind::Conflict,
         };
         Self::new(kind, rejection.to_string())
     }

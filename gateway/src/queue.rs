@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::{
     auth::Auth,
+    positions,
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
@@ -79,9 +80,8 @@ impl QueueApi {
             let detail = "at most 1000 waiting jobs are listed";
             return Err(Problem::field(Kind::Malformed, "#limit", detail).into());
         }
-        let epoch = gateway.commands.log().identity().epoch;
         let min_position = min_position.0.as_deref();
-        gateway.positions.reach::<Queue>(&gateway.database, epoch, min_position).await?;
+        positions::catch_up::<Queue>(&gateway, &principal.tenant, min_position).await?;
         let depth = queue::depth(&gateway.database, &principal.tenant).await;
         let depth = depth.map_err(Problem::from)?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);

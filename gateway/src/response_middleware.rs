@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use poem::{
     Endpoint, Error, IntoResponse, Request, Response, Result,
-    error::{CorsError, MethodNotAllowedError, NotFoundError, ReadBodyError},
-    http::{HeaderName, HeaderValue},
+    error::{MethodNotAllowedError, NotFoundError, ReadBodyError},
+    http::{HeaderName, HeaderValue, StatusCode, header},
 };
 use poem_openapi::error::{
     AuthorizationError, ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError,
@@ -14,6 +14,7 @@ use poem_openapi::error::{
 use uuid::Uuid;
 
 use crate::{
+    allowed_methods::AllowedMethods,
     headers,
     problem::{Kind, Problem},
     rate_limits::RateLimitHeaders,
@@ -38,17 +39,24 @@ pub(crate) async fn response_middleware<E: Endpoint>(
     let id = given.map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned);
     let path = request.original_uri().path().to_owned();
     request.set_data(RequestId(id.clone()));
-    let gateway = request.data::<Arc<Gateway>>();
-    let proxied = gateway.is_some_and(|gateway| gateway.proxies.forwarded_by_trusted(&request));
+    let gateway = request.data::<Arc<Gateway>>().cloned();
+    let proxied =
+        gateway.as_ref().is_some_and(|gateway| gateway.proxies.forwarded_by_trusted(&request));
+    let methods = request.data::<Arc<AllowedMethods>>().cloned();
     let secure = headers::is_secure(&request, proxied);
     let rate_limit = RateLimitHeaders::default();
     request.set_data(rate_limit.clone());
+    let cors = gateway.as_ref().map(|gateway| &gateway.cors);
+    let origin = request.headers().get(header::ORIGIN).cloned();
     let outcome = match check_size(&request).and_then(|()| text::check(&request)) {
-        Ok(()) => inner.call(request).await,
+        Ok(()) => match cors.and_then(|cors| cors.preflight(&request)) {
+            Some(response) => Ok(response),
+            None => inner.call(request).await.map(IntoResponse::into_response),
+        },
         Err(problem) => Err(problem.into()),
     };
     let mut response = match outcome {
-        Ok(response) => response.into_response(),
+        Ok(response) => response,
         Err(error) if error.is_from_response() => error.into_response(),
         Err(error) => problem(&error).response(&id, &path),
     };
@@ -56,6 +64,15 @@ pub(crate) async fn response_middleware<E: Endpoint>(
         response.headers_mut().insert(REQUEST_ID, value);
     }
     rate_limit.write(response.headers_mut());
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(allowed) = methods.as_ref().and_then(|methods| methods.at(&path))
+        && let Ok(allowed) = HeaderValue::from_str(allowed)
+    {
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    if let Some(cors) = cors {
+        cors.write(origin.as_ref(), response.headers_mut());
+    }
     headers::write(&path, secure, &mut response);
     Ok(response)
 }
@@ -97,8 +114,6 @@ fn problem(error: &Error) -> Problem {
         Problem::new(Kind::NotFound, "there is nothing at this path; see /docs")
     } else if error.is::<MethodNotAllowedError>() {
         Problem::new(Kind::MethodNotAllowed, "this path does not support the method; see /docs")
-    } else if error.is::<CorsError>() {
-        Problem::new(Kind::Forbidden, "this origin may not call the API")
     } else if error.is::<ContentTypeError>() {
         Problem::new(Kind::UnsupportedMediaType, message)
     } else if let Some(ReadBodyError::PayloadTooLarge) = error.downcast_ref() {

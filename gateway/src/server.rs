@@ -3,11 +3,10 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 use ffapi_domain::Network;
 use ffapi_nats::LogError;
 use poem::{
-    Endpoint, EndpointExt, IntoResponse, Response, Route,
+    Endpoint, EndpointExt, IntoResponse, Request, Response, Route,
     endpoint::make,
-    http::Method,
     listener::{Acceptor, AcceptorExt, BoxAcceptor, Listener, TcpListener},
-    middleware::Cors,
+    web::Redirect,
 };
 use poem_openapi::{OpenApi, OpenApiService};
 use serde::{Deserialize, Serialize};
@@ -16,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Gateway, IssuerConfig, ProxyHeader, ScannerConfig, Services,
     accounts::Accounts,
+    allowed_methods::AllowedMethods,
     asyncapi,
     audit_trail::AuditTrail,
     auth::Issuer,
@@ -60,7 +60,8 @@ pub struct GatewayConfig {
     /// Requests of one account per hour by method and first segment of the path, like
     /// `POST convert`; without an entry only the account's own limit applies.
     pub endpoint_limits: BTreeMap<String, u64>,
-    /// Origins, like `https://app.example.com`, whose pages may call the API from a browser (CORS).
+    /// Origins, like `https://app.example.com`, whose pages may call the API from a browser (CORS);
+    /// `*` for all.
     pub cors_origins: Vec<String>,
     /// Certificate and key for HTTPS; plain HTTP if absent.
     pub tls: Option<TlsConfig>,
@@ -277,12 +278,22 @@ fn track_connections<E: Endpoint<Output = Response> + 'static>(
     })
 }
 
+/// Leads from the root to the documentation.
+async fn start_page<E: Endpoint>(inner: Arc<E>, request: Request) -> poem::Result<Response> {
+    if request.uri().path() == "/" {
+        return Ok(Redirect::temporary("/docs").into_response());
+    }
+    Ok(inner.call(request).await?.into_response())
+}
+
 /// The whole API with its middleware.
 fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
     let service = service();
     let limiter = DocumentLimiter::new();
     let page = Document::new("text/html; charset=utf-8", service.swagger_ui_html());
-    let spec = Document::new("application/json", service.spec());
+    let spec = service.spec();
+    let methods = AllowedMethods::of(&serde_json::from_str(&spec).unwrap_or_default());
+    let spec = Document::new("application/json", spec);
     let events = Document::new("application/json", asyncapi::document().to_string());
     let open = |ready: bool| {
         let gateway = Arc::clone(&gateway);
@@ -299,36 +310,11 @@ fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
             }
         })
     };
-    let origins = gateway.cors_origins.clone();
-    let cors = Cors::new()
-        .allow_origins(origins.iter().map(String::as_str))
-        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE])
-        .allow_headers([
-            "authorization",
-            "content-type",
-            "x-api-key",
-            "idempotency-key",
-            "prefer",
-            "if-match",
-            "if-none-match",
-            "last-event-id",
-            "range",
-        ])
-        .expose_headers([
-            "etag",
-            "location",
-            "link",
-            "retry-after",
-            "ratelimit",
-            "ratelimit-policy",
-            "x-log-position",
-            "x-request-id",
-            "content-range",
-        ])
-        .allow_credentials(false);
     Route::new()
         .at("/api/v1/asyncapi.json", events.clone().endpoint(&limiter))
         .at("/asyncapi.json", events.endpoint(&limiter))
+        .at("/livez", open(false))
+        .at("/readyz", open(true))
         .at("/health", open(false))
         .at("/health/ready", open(true))
         .nest("/docs", Route::new().at("/", page.clone().endpoint(&limiter)))
@@ -336,9 +322,10 @@ fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
         .nest("/api/v1/docs", Route::new().at("/", page.endpoint(&limiter)))
         .at("/api/v1/openapi.json", spec.endpoint(&limiter))
         .nest_no_strip("/", service)
+        .around(start_page)
         .around(guard)
-        .with_if(!origins.is_empty(), cors)
         .around(response_middleware)
+        .data(Arc::new(methods))
         .data(gateway)
         .map_to_response()
 }

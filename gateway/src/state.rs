@@ -6,11 +6,11 @@ use std::{
 use ffapi_commands::{Caller, Commands};
 use ffapi_domain::{
     JobId, Personal, Tenant, Timestamp,
-    job::{EventMetadata, Job, JobView},
+    job::{EventMetadata, Job, JobEvent, JobView},
     media::Capabilities,
     preset::PresetState,
 };
-use ffapi_nats::{Actor, Idempotency, JobLogs, Position, PubSub, QuotaCounter, Vault};
+use ffapi_nats::{Actor, Decision, Idempotency, JobLogs, Position, PubSub, QuotaCounter, Vault};
 use ffapi_projections::{AnchorVerifier, Database};
 use ffapi_storage::{EgressConfig, Storage};
 use uuid::Uuid;
@@ -19,12 +19,14 @@ use crate::{
     CredentialStore, GatewayConfig, ScannerConfig,
     audit_notes::Audit,
     auth::{AnonymousRateLimiter, Issuer, Principal, Proxies},
+    cors::CorsPolicy,
     event_bus::EventBus,
     positions::Positions,
     problem::Problem,
     progress::ProgressBoard,
     queue_slots::QueueSlots,
     rate_limits::RateLimiter,
+    read_barrier::ReadBarrier,
     row_cache::RowCache,
     storage_holds::StorageHolds,
     trace,
@@ -69,12 +71,13 @@ pub struct Gateway {
     pub(crate) scanner: Option<ScannerConfig>,
     pub(crate) inspection: InspectionConfig,
     pub(crate) proxies: Proxies,
-    pub(crate) cors_origins: Vec<String>,
+    pub(crate) cors: CorsPolicy,
     pub(crate) anonymous_limiter: AnonymousRateLimiter,
     pub(crate) pubsub: PubSub,
     pub(crate) job_logs: JobLogs,
     pub(crate) idempotency: Idempotency,
     pub(crate) positions: Positions,
+    pub(crate) read_barrier: ReadBarrier,
     pub(crate) event_bus: EventBus,
     pub(crate) progress: ProgressBoard,
     pub(crate) job_cache: RowCache<JobId, JobView>,
@@ -102,6 +105,7 @@ impl Gateway {
             job_logs: JobLogs::new(nats.clone()),
             idempotency: Idempotency::new(nats.clone()),
             positions: Positions::default(),
+            read_barrier: ReadBarrier::default(),
             event_bus: EventBus::default(),
             progress: ProgressBoard::default(),
             job_cache: RowCache::closed(),
@@ -124,7 +128,7 @@ impl Gateway {
             scanner: config.scanner.clone(),
             inspection: config.look.clone(),
             proxies: Proxies::new(config.trusted_proxies.clone(), config.proxy_header),
-            cors_origins: config.cors_origins.clone(),
+            cors: CorsPolicy::new(&config.cors_origins),
             anonymous_limiter: AnonymousRateLimiter::new(config.strangers_per_minute),
             max_upload: config.max_upload,
         }
@@ -153,19 +157,19 @@ impl Gateway {
         tenant: &Tenant,
         id: JobId,
     ) -> Result<Option<(JobView, Position)>, Problem> {
-        let history = self.commands.history::<Job>(tenant.as_str(), &id.to_string()).await?;
         let mut found = None;
         let mut position =
             Position { epoch: self.commands.log().identity().epoch, ..Position::default() };
-        for (sequence, decision) in &history {
+        let fold = |sequence, decision: Decision<JobEvent>| {
             let at = Timestamp::from_millis(decision.at);
             let meta = EventMetadata { id, tenant: tenant.clone(), at };
-            found =
-                decision.events.iter().fold(found, |row, event| JobView::apply(row, event, &meta));
-            position.sequence = *sequence;
+            let events = decision.events.iter();
+            found = events.fold(found.take(), |row, event| JobView::apply(row, event, &meta));
+            position.sequence = sequence;
             position.index =
                 u32::try_from(decision.events.len().saturating_sub(1)).unwrap_or(u32::MAX);
-        }
+        };
+        self.commands.visit::<Job>(tenant.as_str(), &id.to_string(), fold).await?;
         Ok(found.map(|job| (job, position)))
     }
 }

@@ -1,20 +1,25 @@
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use futures::StreamExt;
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::{LogError, Message, Nats};
 
 /// Follows the log in order without end. Reconnects, and never skips a message.
 #[derive(Debug)]
 pub struct Reader {
-    messages: mpsc::Receiver<Message>,
+    messages: mpsc::Receiver<(Message, OwnedSemaphorePermit)>,
 }
 
-/// Messages that are read before they are requested.
+/// Messages that are read before they are requested, and their maximum size in bytes; a single
+/// message may be larger.
 const READ_AHEAD: usize = 512;
+const READ_AHEAD_BYTES: usize = 8 * 1024 * 1024;
 
 impl Reader {
     /// Reads in a separate task: that makes [`Reader::next`] cancel-safe, since cancelling it does
@@ -28,13 +33,13 @@ impl Reader {
 
     /// The next message if it has already been read ahead.
     pub fn next_buffered(&mut self) -> Option<Message> {
-        self.messages.try_recv().ok()
+        self.messages.try_recv().ok().map(|(message, _)| message)
     }
 
     /// The next message; waits until there is one. Cancel-safe.
     pub async fn next(&mut self) -> Message {
         match self.messages.recv().await {
-            Some(message) => message,
+            Some((message, _)) => message,
             // Only when the runtime is shutting down.
             None => std::future::pending().await,
         }
@@ -59,7 +64,8 @@ struct ReaderTask {
 }
 
 impl ReaderTask {
-    async fn run(mut self, sender: mpsc::Sender<Message>) {
+    async fn run(mut self, sender: mpsc::Sender<(Message, OwnedSemaphorePermit)>) {
+        let budget = Arc::new(Semaphore::new(READ_AHEAD_BYTES));
         loop {
             let nats = self.nats.clone();
             let read = tokio::select! {
@@ -69,7 +75,14 @@ impl ReaderTask {
             };
             match read {
                 Ok(message) => {
-                    if sender.send(message).await.is_err() {
+                    let bytes = message.payload.len().clamp(1, READ_AHEAD_BYTES);
+                    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+                    let permit = tokio::select! {
+                        () = sender.closed() => return,
+                        permit = Arc::clone(&budget).acquire_many_owned(bytes) => permit,
+                    };
+                    let Ok(permit) = permit else { return };
+                    if sender.send((message, permit)).await.is_err() {
                         return;
                     }
                 }

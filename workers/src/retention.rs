@@ -59,8 +59,8 @@ pub struct Retention {
 const STAGING_MIN_AGE: Duration = Duration::from_hours(1);
 /// A partial upload that has not changed for this long is deleted.
 const PARTIAL_UPLOAD_MIN_AGE: Duration = Duration::from_hours(24);
-/// Jobs per database page.
-const PAGE_SIZE: u32 = 500;
+/// Jobs per database page; each may list thousands of outputs.
+const PAGE_SIZE: u32 = 20;
 
 /// Maximum difference between the clocks of the file system and of a worker.
 const MAX_CLOCK_SKEW: Duration = Duration::from_mins(1);

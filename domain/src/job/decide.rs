@@ -1,5 +1,6 @@
 use super::{
-    Failure, FailureCode, JobCommand, JobEvent, JobState, RetryHint, Run, retry::MAX_ABANDONED,
+    Failure, FailureCode, JobCommand, JobEvent, JobState, RetryHint, Run,
+    retry::{MAX_ABANDONED, MAX_ATTEMPTS},
     state,
 };
 use crate::{Decider, Personal, Timestamp, dispatch::Waited};
@@ -44,6 +45,9 @@ pub enum JobRejection {
     /// No sealed outputs exist that could be delivered.
     #[error("the job has no sealed outputs")]
     NotSealed,
+    /// It had many attempts already; every one stays in its history.
+    #[error("the job had {MAX_ATTEMPTS} attempts already; submit it as a new one, by `rerun`")]
+    TooManyAttempts,
 }
 
 type Decision = Result<Vec<JobEvent>, JobRejection>;
@@ -102,6 +106,11 @@ impl Decider for Job {
                 JobState::Unknown => Err(JobRejection::NotFound),
                 JobState::Queued { .. } | JobState::Processing { .. } | JobState::Completed => {
                     Err(JobRejection::NotOver)
+                }
+                JobState::Failed { run } | JobState::Cancelled { run }
+                    if run.next_attempt > MAX_ATTEMPTS =>
+                {
+                    Err(JobRejection::TooManyAttempts)
                 }
                 JobState::Failed { run } | JobState::Cancelled { run } => {
                     Ok(vec![JobEvent::Retried { next_attempt: run.next_attempt, lease }])

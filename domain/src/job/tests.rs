@@ -1,4 +1,7 @@
-use super::{retry::MAX_ABANDONED, *};
+use super::{
+    retry::{MAX_ABANDONED, MAX_ATTEMPTS},
+    *,
+};
 use crate::{
     Decider, Personal, Timestamp,
     media::{Convert, MediaRequest, Overwrite},
@@ -364,6 +367,22 @@ fn a_failed_or_cancelled_job_can_be_retried_under_the_next_number() {
     given::<Job>(failed)
         .when(JobCommand::Retry { lease: None })
         .then([JobEvent::Retried { next_attempt: 2, lease: None }]);
+}
+
+#[test]
+fn a_job_with_many_attempts_is_submitted_anew_instead() {
+    let attempt = |number| {
+        [started(number), failed_attempt(number, None)].into_iter().chain([
+            JobEvent::Failed { failure: failure(FailureCode::InvalidInput), dead_lettered: false },
+            JobEvent::Retried { next_attempt: number + 1, lease: None },
+        ])
+    };
+    let mut history: Vec<JobEvent> = vec![submitted()];
+    history.extend((1..=MAX_ATTEMPTS).flat_map(attempt));
+    history.pop();
+    given::<Job>(history)
+        .when(JobCommand::Retry { lease: None })
+        .then_rejected(&JobRejection::TooManyAttempts);
 }
 
 #[test]

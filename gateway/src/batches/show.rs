@@ -8,7 +8,7 @@ use ffapi_projections::{BatchList, JobList, batch, job_list, job_list::Filter};
 use poem::http::Uri;
 use poem_openapi::Object;
 
-use crate::{auth::Principal, page, problem::Problem, reply::Reply, state::Gateway};
+use crate::{auth::Principal, page, positions, problem::Problem, reply::Reply, state::Gateway};
 
 /// A batch.
 #[derive(Debug, Object)]
@@ -172,8 +172,8 @@ pub(super) async fn find(
     id: BatchId,
     min_position: Option<&str>,
 ) -> Result<Reply<200, BatchShown>, Problem> {
-    reach(gateway, min_position).await?;
     let tenant = &principal.tenant;
+    catch_up(gateway, tenant, min_position).await?;
     let Some(((view, counts), sequence)) = batch::find(&gateway.database, tenant, id).await? else {
         // The read model may be slightly behind the log, which already has a new batch.
         let InLog { view, counts, position, .. } =
@@ -186,11 +186,14 @@ pub(super) async fn find(
     Ok(Reply::new(show(&view, counts, running)).position(position))
 }
 
-/// Waits until the read models of batches and of jobs have both reached a position.
-pub(super) async fn reach(gateway: &Gateway, min_position: Option<&str>) -> Result<(), Problem> {
-    let epoch = gateway.commands.log().identity().epoch;
-    gateway.positions.reach::<BatchList>(&gateway.database, epoch, min_position).await?;
-    gateway.positions.reach::<JobList>(&gateway.database, epoch, min_position).await
+/// Waits until the read models of batches and of jobs both contain what the tenant may know of.
+pub(super) async fn catch_up(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    min_position: Option<&str>,
+) -> Result<(), Problem> {
+    positions::catch_up::<BatchList>(gateway, tenant, min_position).await?;
+    positions::catch_up::<JobList>(gateway, tenant, min_position).await
 }
 
 pub(super) async fn list(
@@ -201,7 +204,7 @@ pub(super) async fn list(
 ) -> Result<Reply<200, BatchPage>, Problem> {
     let limit = page::limit(query.limit, "batches")?;
     let after: Option<BatchId> = page::after(query.cursor.as_deref())?;
-    reach(gateway, query.min_position.as_deref()).await?;
+    catch_up(gateway, &principal.tenant, query.min_position.as_deref()).await?;
     let more = limit.saturating_add(1);
     let mut rows = batch::page(&gateway.database, &principal.tenant, after, more).await?;
     let next_cursor = page::cut(&mut rows, limit, |(view, _)| view.id);
@@ -219,7 +222,7 @@ pub(super) async fn after(
     position: Position,
 ) -> Result<Reply<202, BatchShown>, Problem> {
     let position_text = position.to_string();
-    reach(gateway, Some(&position_text)).await?;
+    catch_up(gateway, &principal.tenant, Some(&position_text)).await?;
     let found = batch::find(&gateway.database, &principal.tenant, id).await?;
     let ((view, counts), _) = found.ok_or_else(|| Problem::not_found("batch"))?;
     Ok(Reply::new(show(&view, counts, 0.0)).position(position))

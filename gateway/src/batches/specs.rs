@@ -1,6 +1,9 @@
 use ffapi_domain::job::JobSpec;
 
-use crate::problem::{Kind, Problem};
+use crate::{
+    jobs::spec_size,
+    problem::{Kind, Problem},
+};
 
 /// Maximum total size in bytes of the specs of one batch. They are stored once in the batch's
 /// event, once in each job's own, and again in the read models and the archive.
@@ -20,9 +23,9 @@ impl Specs {
     /// Adds the spec of a job.
     ///
     /// # Errors
-    /// When the specs become larger than [`MAX_BYTES`].
+    /// When one spec is too large, or all become larger than [`MAX_BYTES`].
     pub(crate) fn add(&mut self, part: String, spec: JobSpec) -> Result<(), Problem> {
-        let size = serde_json::to_vec(&spec).map_or(usize::MAX, |text| text.len());
+        let size = spec_size::check(&spec).map_err(|problem| problem.within(&part))?;
         self.bytes = self.bytes.saturating_add(size);
         if self.bytes > MAX_BYTES {
             let detail = format!(

@@ -1,7 +1,7 @@
 use ffapi_projections::batch;
 use poem_openapi::Object;
 
-use super::show::{CountsShown, reach};
+use super::show::{CountsShown, catch_up};
 use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
 
 /// Totals over all batches of an account.
@@ -18,7 +18,7 @@ pub(super) async fn stats(
     principal: &Principal,
     min_position: Option<&str>,
 ) -> Result<Reply<200, BatchStats>, Problem> {
-    reach(gateway, min_position).await?;
+    catch_up(gateway, &principal.tenant, min_position).await?;
     let (batches, counts) = batch::totals(&gateway.database, &principal.tenant).await?;
     Ok(Reply::new(BatchStats { batches, jobs: counts.into() }))
 }

@@ -14,7 +14,7 @@ use poem_openapi::{
 use serde_json::{Value, json};
 
 use super::{
-    EventView,
+    EventView, ended,
     follow::{EventSelector, Follow},
     seen, stream,
     tenant::{is_too_old, now},
@@ -68,6 +68,9 @@ impl BatchEvents {
             }
             _ => None,
         };
+        if has_ended && resume.is_some_and(|last| last >= batch.position) {
+            return Ok(ended());
+        }
         // Its id is the position from which a client can resume without missing anything.
         let first = members.progress_event(resume.unwrap_or(as_of));
         let first = if last.is_some() && resume.is_none() {
@@ -76,7 +79,7 @@ impl BatchEvents {
         } else {
             first
         };
-        members.over = has_ended && resume.is_none_or(|last| last >= batch.position);
+        members.over = has_ended && resume.is_none();
         let after = resume.unwrap_or(as_of);
         let follow = Follow::new(&gateway, tenant, receiver, Some(first), after, members);
         Ok(stream(&gateway, principal, follow))

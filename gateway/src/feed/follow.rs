@@ -35,6 +35,8 @@ pub(crate) struct Follow<S> {
     tenant: Tenant,
     /// The position up to which it was processed.
     after: Position,
+    /// The sequence from which the log is read next.
+    next: u64,
     selector: S,
     receiver: broadcast::Receiver<Notification>,
     /// Events to send.
@@ -44,7 +46,7 @@ pub(crate) struct Follow<S> {
 }
 
 /// What is read at once while catching up: it is kept in memory until the client has read it.
-pub(super) const PAGE: PageLimits = PageLimits { messages: 100, bytes: 512 * 1024 };
+pub(crate) const PAGE: PageLimits = PageLimits { messages: 100, bytes: 512 * 1024 };
 
 impl<S: EventSelector> Follow<S> {
     /// A stream that sends `first`, and then the events after a position.
@@ -58,7 +60,9 @@ impl<S: EventSelector> Follow<S> {
     ) -> Self {
         let (gateway, tenant) = (Arc::clone(gateway), tenant.clone());
         let ready = first.into_iter().collect();
-        Self { gateway, tenant, after, selector, receiver, ready, caught_up: false }
+        // The message at the position may have events after it.
+        let next = after.sequence.max(1);
+        Self { gateway, tenant, after, next, selector, receiver, ready, caught_up: false }
     }
 
     /// The same if `first` already contains everything up to the position.
@@ -77,8 +81,7 @@ impl<S: EventSelector> Follow<S> {
     /// Processes the next page of the log.
     async fn catch_up(&mut self) {
         let filter = self.selector.subject_filter(&self.tenant);
-        let from = self.after.sequence.max(1);
-        match self.gateway.commands.log().page_within(&filter, from, PAGE).await {
+        match self.gateway.commands.log().page_within(&filter, self.next, PAGE).await {
             Ok(page) => {
                 self.caught_up = !page.has_more;
                 for message in page.messages {
@@ -102,6 +105,7 @@ impl<S: EventSelector> Follow<S> {
         let new = views.get(new..).unwrap_or_default();
         self.ready.extend(self.selector.select(&logged.message, new));
         let sequence = logged.message.sequence;
+        self.next = self.next.max(sequence.saturating_add(1));
         let end = Position { sequence, index: u32::MAX, ..self.after };
         let last = new.last().map(|last| last.position);
         self.after = self.after.max(last.unwrap_or(end));

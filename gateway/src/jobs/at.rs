@@ -1,8 +1,8 @@
 use ffapi_domain::{
     JobId, Timestamp,
-    job::{EventMetadata, Job, JobView},
+    job::{EventMetadata, Job, JobEvent, JobView},
 };
-use ffapi_nats::Position;
+use ffapi_nats::{Decision, Position};
 
 use super::{show::JobBody, show::show};
 use crate::{
@@ -38,25 +38,26 @@ pub(crate) async fn at(
 ) -> Result<Reply<200, JobBody>, Problem> {
     let point = point(text)?;
     let tenant = &principal.tenant;
-    let history = gateway.commands.history::<Job>(tenant.as_str(), &id.to_string()).await?;
     let epoch = gateway.commands.log().identity().epoch;
     let (mut row, mut position): (Option<JobView>, _) = (None, Position::default());
-    'all: for (sequence, decision) in &history {
+    let mut is_past = false;
+    let fold = |sequence, decision: Decision<JobEvent>| {
         let at = Timestamp::from_millis(decision.at);
         let meta = EventMetadata { id, tenant: tenant.clone(), at };
         for (index, event) in (0..).zip(&decision.events) {
             let version = row.as_ref().map_or(0, |row| row.summary.version);
-            let past = match point {
+            is_past |= match point {
                 Point::Version(wanted) => version >= wanted,
                 Point::Time(wanted) => at > wanted,
             };
-            if past {
-                break 'all;
+            if is_past {
+                return;
             }
-            row = JobView::apply(row, event, &meta);
-            position = Position { epoch, sequence: *sequence, index };
+            row = JobView::apply(row.take(), event, &meta);
+            position = Position { epoch, sequence, index };
         }
-    }
+    };
+    gateway.commands.visit::<Job>(tenant.as_str(), &id.to_string(), fold).await?;
     let row = row.ok_or_else(|| Problem::not_found("job at this time"))?;
     if let Point::Version(wanted) = point
         && row.summary.version < wanted

@@ -31,6 +31,10 @@ pub(crate) async fn events(
     if feed::wants_json(accept.as_deref()) {
         return Ok(feed::page(&history, false));
     }
+    // A browser's EventSource connects again after the end, until it gets this status.
+    if newest.terminal && seen.is_some_and(|seen| seen >= newest.position) {
+        return Ok(feed::ended());
+    }
     let unseen = history.iter().filter(|event| seen.is_none_or(|seen| event.position > seen));
     // Follows from the end of the log even if the client claims a later position, so that it still
     // gets the last event.
@@ -46,11 +50,18 @@ fn subject_filter(tenant: &Tenant, id: JobId) -> String {
 
 /// All public events of a job.
 async fn history(gateway: &Gateway, tenant: &Tenant, id: JobId) -> Result<Vec<EventView>, Problem> {
+    let (filter, mut from) = (subject_filter(tenant, id), 1);
     let mut all = Vec::new();
-    for message in gateway.commands.log().load(&subject_filter(tenant, id), 1).await? {
-        all.extend(translate(gateway, &message).await?);
+    loop {
+        let page = gateway.commands.log().page_within(&filter, from, feed::PAGE).await?;
+        for message in &page.messages {
+            all.extend(translate(gateway, message).await?);
+        }
+        match page.messages.last() {
+            Some(last) if page.has_more => from = last.sequence.saturating_add(1),
+            _ => return Ok(all),
+        }
     }
-    Ok(all)
 }
 
 struct OneJob {

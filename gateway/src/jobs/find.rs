@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use ffapi_domain::{
-    JobId,
+    JobId, Tenant,
     job::{Job, JobState, JobView},
 };
 use ffapi_nats::Position;
@@ -24,6 +24,7 @@ pub(crate) async fn find(
 ) -> Result<Reply<200, JobBody>, Problem> {
     let epoch = gateway.commands.log().identity().epoch;
     let tenant = &principal.tenant;
+    let newest = gateway.read_barrier.newest(gateway.commands.log(), tenant).await;
     let wanted = query.min_position.as_deref().map(str::parse::<Position>);
     let own = |job: &JobView| job.summary.tenant == *tenant;
     // An invalid position is reported by `reach` below.
@@ -44,19 +45,31 @@ pub(crate) async fn find(
         if state != JobState::Unknown && !state.is_over() {
             wait::until_over(gateway, tenant, id, timeout).await;
         }
-        // Read from the log, because the read model may be slightly behind it.
-        let found = gateway.job_in_log(tenant, id).await?;
-        let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
-        return Ok(response(gateway, &job, position));
+        return in_log(gateway, tenant, id).await;
+    }
+    if !gateway.positions.has_reached::<JobDetail>(newest) {
+        return in_log(gateway, tenant, id).await;
     }
     let may_cache = gateway.job_cache.is_open();
-    let found = job_detail::find(&gateway.database, tenant, id).await?;
-    let (job, sequence) = found.ok_or_else(|| Problem::not_found("job"))?;
+    let Some((job, sequence)) = job_detail::find(&gateway.database, tenant, id).await? else {
+        return in_log(gateway, tenant, id).await;
+    };
     let job = Arc::new(job);
     if may_cache {
         gateway.job_cache.insert(id, (Arc::clone(&job), sequence));
     }
     Ok(response(gateway, &job, Position { epoch, sequence, index: 0 }))
+}
+
+/// The job as it is in the log now: the read model may be slightly behind it.
+async fn in_log(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    id: JobId,
+) -> Result<Reply<200, JobBody>, Problem> {
+    let found = gateway.job_in_log(tenant, id).await?;
+    let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
+    Ok(response(gateway, &job, position))
 }
 
 fn response(gateway: &Gateway, job: &JobView, position: Position) -> Reply<200, JobBody> {

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::show::{SummaryBody, summary};
 use crate::{
     auth::Principal,
-    page,
+    page, positions,
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
@@ -94,12 +94,8 @@ pub(crate) async fn list(
     if let Some(cursor) = &query.cursor {
         filter.after = Some(open_cursor(cursor, &fingerprint)?);
     }
-    let epoch = gateway.commands.log().identity().epoch;
-    gateway
-        .positions
-        .reach::<JobList>(&gateway.database, epoch, query.min_position.as_deref())
-        .await?;
     let tenant = &principal.tenant;
+    positions::catch_up::<JobList>(gateway, tenant, query.min_position.as_deref()).await?;
     let more = limit.saturating_add(1);
     let mut rows = job_list::page(&gateway.database, tenant, &filter, more).await?;
     let has_more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);

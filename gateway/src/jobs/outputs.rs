@@ -3,17 +3,16 @@ use ffapi_domain::{
     job::{JobStatus, JobView},
     location::Location,
 };
-use poem::{
-    Body, Response,
-    http::{StatusCode, header},
-};
+use poem::Body;
 use poem_openapi::Object;
 
-use super::show::{OutputBody, output};
+use super::{
+    file_response::{FileRequest, Sent, ServedFile},
+    show::{OutputBody, output},
+};
 use crate::{
     auth::{Principal, while_authorized},
     problem::{Kind, Problem},
-    range::{RangeRequest, requested},
     reply::{Raw, Reply},
     state::Gateway,
 };
@@ -47,7 +46,7 @@ pub(crate) async fn read(
     principal: &Principal,
     id: JobId,
     name: &str,
-    range: Option<&str>,
+    request: FileRequest<'_>,
 ) -> Result<Raw, Problem> {
     let tenant = &principal.tenant;
     let job = job(gateway, tenant, id).await?;
@@ -62,54 +61,15 @@ pub(crate) async fn read(
     let location = location.ok_or_else(|| Problem::not_found("output"))?;
     let storage = gateway.storage.of(tenant)?;
     let size = storage.size(&location).await?;
-    let part = match requested(range, size) {
-        RangeRequest::Whole => None,
-        RangeRequest::Part(part) => Some(part),
-        RangeRequest::NotSatisfiable => {
-            let detail = format!("the file has {size} bytes");
-            return Err(Problem::new(Kind::RangeNotSatisfiable, detail));
-        }
+    let served = ServedFile { name, sha256: &file.sha256, modified: job.summary.updated_at, size };
+    let sent = served.answer(&request)?;
+    let response = served.response(&request, &sent, principal);
+    let part = match sent {
+        Sent::NotModified => return Ok(Raw(response.finish())),
+        Sent::Whole => None,
+        Sent::Part(part) => Some(part),
     };
-    let reading = storage.read(&location, part.clone()).await?;
-    let length = reading.range.end.saturating_sub(reading.range.start);
-    let mut response = Response::builder()
-        .header(header::CONTENT_TYPE, media_type(name))
-        .header(header::ACCEPT_RANGES, "bytes")
-        .header(header::ETAG, format!("\"{}\"", file.sha256))
-        .header(header::CONTENT_LENGTH, length.to_string());
-    if let Some(part) = part {
-        let last = part.end.saturating_sub(1);
-        response = response
-            .status(StatusCode::PARTIAL_CONTENT)
-            .header(header::CONTENT_RANGE, format!("bytes {}-{last}/{size}", part.start));
-    }
+    let reading = storage.read(&location, part).await?;
     let bytes = while_authorized(&gateway.credentials, principal, reading.bytes);
     Ok(Raw(response.body(Body::from_bytes_stream(bytes))))
-}
-
-fn media_type(name: &str) -> &'static str {
-    match name.rsplit('.').next() {
-        Some("mp4" | "m4v") => "video/mp4",
-        Some("mov") => "video/quicktime",
-        Some("mkv") => "video/x-matroska",
-        Some("webm") => "video/webm",
-        Some("avi") => "video/x-msvideo",
-        Some("ts" | "m2ts" | "mts") => "video/mp2t",
-        Some("flv") => "video/x-flv",
-        Some("gif") => "image/gif",
-        Some("jpg" | "jpeg") => "image/jpeg",
-        Some("png") => "image/png",
-        Some("webp") => "image/webp",
-        Some("mp3") => "audio/mpeg",
-        Some("m4a") => "audio/mp4",
-        Some("aac") => "audio/aac",
-        Some("ogg" | "oga" | "opus") => "audio/ogg",
-        Some("wav") => "audio/wav",
-        Some("flac") => "audio/flac",
-        Some("m3u8") => "application/vnd.apple.mpegurl",
-        Some("mpd") => "application/dash+xml",
-        Some("m4s") => "video/iso.segment",
-        Some("vtt") => "text/vtt; charset=utf-8",
-        _ => "application/octet-stream",
-    }
 }

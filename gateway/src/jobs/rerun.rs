@@ -5,6 +5,7 @@ use ffapi_domain::{
     media::{MediaRequest, Overwrite},
     preset::PresetSelector,
 };
+use ffapi_nats::Decision;
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -93,13 +94,16 @@ fn remove_preset_fields(recorded: &mut Map<String, Value>, preset: Map<String, V
 }
 
 async fn recorded(gateway: &Gateway, tenant: &Tenant, id: JobId) -> Result<JobSpec, Problem> {
-    let history = gateway.commands.history::<Job>(tenant.as_str(), &id.to_string()).await?;
-    let events = history.into_iter().flat_map(|(_, decision)| decision.events);
-    let spec = events.into_iter().find_map(|event| match event {
-        JobEvent::Submitted { spec } => Some(*spec),
-        _ => None,
-    });
-    spec.ok_or_else(|| Problem::not_found("job"))
+    let mut found = None;
+    let find = |_, decision: Decision<JobEvent>| {
+        for event in decision.events {
+            if let JobEvent::Submitted { spec } = event {
+                found = Some(*spec);
+            }
+        }
+    };
+    gateway.commands.visit::<Job>(tenant.as_str(), &id.to_string(), find).await?;
+    found.ok_or_else(|| Problem::not_found("job"))
 }
 
 /// A recorded request as the body of a POST.

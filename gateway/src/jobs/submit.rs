@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use url::{Host, Url};
 use uuid::Uuid;
 
-use super::{create::Create, reserve, show::JobBody, show::show, wait};
+use super::{create::Create, reserve, show::JobBody, show::show, spec_size, wait};
 use crate::{
     auth::Principal,
     body::{Unread, parse},
@@ -101,6 +101,7 @@ pub(crate) async fn submit_spec(
 ) -> Result<Reply<201, Submitted>, Problem> {
     let SubmitContext { request, principal, key } = context;
     let tenant = &principal.tenant;
+    spec_size::check(&spec)?;
     let warnings = precheck(gateway, principal, &spec).await?;
     if spec.callback.is_some() {
         account_secret(gateway, principal).await?;

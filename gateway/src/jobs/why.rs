@@ -2,7 +2,7 @@ use ffapi_domain::{
     JobId, Timestamp,
     job::{EventContext, EventExplanation, Job, JobEvent, JobSpec, why},
 };
-use ffapi_nats::{Actor, Position};
+use ffapi_nats::{Actor, Decision, Position};
 use poem_openapi::Object;
 
 use crate::{auth::Principal, problem::Problem, queue, reply::Reply, state::Gateway};
@@ -36,13 +36,10 @@ pub(crate) async fn explain(
     id: JobId,
 ) -> Result<Reply<200, Why>, Problem> {
     let tenant = &principal.tenant;
-    let history = gateway.commands.history::<Job>(tenant.as_str(), &id.to_string()).await?;
-    if history.is_empty() {
-        return Err(Problem::not_found("job"));
-    }
     let epoch = gateway.commands.log().identity().epoch;
     let (mut because, mut spec): (Vec<Sentence>, Option<JobSpec>) = (Vec::new(), None);
-    for (sequence, decision) in &history {
+    let mut queued = None;
+    let explain = |sequence, decision: Decision<JobEvent>| {
         let actor = match &decision.actor {
             Actor::Key(key) => format!("The holder of {key}"),
             Actor::Worker(worker) => format!("Worker {worker}"),
@@ -55,7 +52,7 @@ pub(crate) async fn explain(
             let at = Timestamp::from_millis(decision.at);
             let cause = decision.causation.as_deref();
             let known = EventContext { spec: spec.as_ref(), actor: &actor, cause, at };
-            let position = Position { epoch, sequence: *sequence, index };
+            let position = Position { epoch, sequence, index };
             because.extend(why(event, known).into_iter().map(
                 |EventExplanation { says, cause }| Sentence {
                     position: position.to_string(),
@@ -65,9 +62,12 @@ pub(crate) async fn explain(
                 },
             ));
         }
+        queued = decision.events.last().and_then(ffapi_domain::job::JobStatus::after);
+    };
+    gateway.commands.visit::<Job>(tenant.as_str(), &id.to_string(), explain).await?;
+    if spec.is_none() {
+        return Err(Problem::not_found("job"));
     }
-    let last = history.last().and_then(|(_, decision)| decision.events.last());
-    let queued = last.and_then(ffapi_domain::job::JobStatus::after);
     let waits = if queued == Some(ffapi_domain::job::JobStatus::Queued) {
         queue::positions(gateway, tenant, Some(id), 1).await?.first().map(|place| {
             match place.place {

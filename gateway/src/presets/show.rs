@@ -10,7 +10,7 @@ use poem_openapi::{Object, types::Any};
 use serde_json::Value;
 
 use super::apply;
-use crate::{auth::Principal, page, problem::Problem, reply::Reply, state::Gateway};
+use crate::{auth::Principal, page, positions, problem::Problem, reply::Reply, state::Gateway};
 
 /// A version of a preset.
 #[derive(Debug, Object)]
@@ -90,9 +90,8 @@ pub(super) async fn list(
 ) -> Result<Reply<200, PresetList>, Problem> {
     let limit = page::limit(query.limit, "presets")?;
     let after: Option<ListPosition> = page::after(query.cursor.as_deref())?;
-    let epoch = gateway.commands.log().identity().epoch;
     let min_position = query.min_position.as_deref();
-    gateway.positions.reach::<Presets>(&gateway.database, epoch, min_position).await?;
+    positions::catch_up::<Presets>(gateway, &principal.tenant, min_position).await?;
     let after = after.map(|ListPosition { name, tenant }| (name, tenant));
     let more = limit.saturating_add(1);
     let mut rows = preset::page(&gateway.database, &principal.tenant, after, more).await?;

@@ -10,7 +10,7 @@ use poem_openapi::Object;
 use super::show;
 use crate::{
     auth::Principal,
-    page,
+    page, positions,
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
@@ -109,9 +109,7 @@ pub(super) async fn list(
     }
     let tenant = &principal.tenant;
     // The endpoint of a single job or batch is not an aggregate, but has rows as well.
-    let epoch = gateway.commands.log().identity().epoch;
-    let wanted = query.min_position.as_deref();
-    gateway.positions.reach::<Webhooks>(&gateway.database, epoch, wanted).await?;
+    positions::catch_up::<Webhooks>(gateway, tenant, query.min_position.as_deref()).await?;
     if !webhooks::endpoint_exists(&gateway.database, tenant, id).await? {
         show::find(gateway, principal, id).await?;
     }

@@ -7,7 +7,9 @@ use ffapi_projections::{Webhooks, webhooks};
 use poem::http::Uri;
 use poem_openapi::Object;
 
-use crate::{auth::Principal, clock, page, problem::Problem, reply::Reply, state::Gateway};
+use crate::{
+    auth::Principal, clock, page, positions, problem::Problem, reply::Reply, state::Gateway,
+};
 
 /// A webhook.
 #[derive(Debug, Object)]
@@ -123,9 +125,8 @@ pub(super) async fn list(
 ) -> Result<Reply<200, WebhookPage>, Problem> {
     let limit = page::limit(query.limit, "webhooks")?;
     let after: Option<WebhookId> = page::after(query.cursor.as_deref())?;
-    let epoch = gateway.commands.log().identity().epoch;
-    let wanted = query.min_position.as_deref();
-    gateway.positions.reach::<Webhooks>(&gateway.database, epoch, wanted).await?;
+    let min_position = query.min_position.as_deref();
+    positions::catch_up::<Webhooks>(gateway, &principal.tenant, min_position).await?;
     let more = limit.saturating_add(1);
     let mut rows =
         webhooks::page(&gateway.database, gateway.commands.codec(), &principal.tenant, after, more)

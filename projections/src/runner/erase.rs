@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use ffapi_domain::Tenant;
+use ffapi_nats::PageLimits;
 use sqlx::PgConnection;
 
 use super::{Projection, Runner, parked::Parked};
 use crate::{ProjectionError, erasure::ErasedAggregates};
 
-/// Messages per page.
-const PAGE_SIZE: usize = 1000;
+/// What is read and applied at once.
+const PAGE: PageLimits = PageLimits { messages: 1_000, bytes: 16 * 1024 * 1024 };
 
 impl<P: Projection> Runner<P> {
     /// Removes a tenant's personal data from the rows. Its parked messages are retried, since they
@@ -28,7 +29,7 @@ impl<P: Projection> Runner<P> {
             let filter = format!("ev.{category}.{tenant}.>");
             let (mut from, mut seen) = (1, BTreeSet::new());
             loop {
-                let mut page = self.log.page(&filter, from, PAGE_SIZE).await?;
+                let mut page = self.log.page_within(&filter, from, PAGE).await?.messages;
                 page.retain(|message| message.sequence <= until);
                 let Some(last) = page.last() else { break };
                 from = last.sequence.saturating_add(1);

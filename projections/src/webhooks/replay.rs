@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use ffapi_domain::{Tenant, Timestamp, WebhookId};
-use ffapi_nats::{Codec, CodecError, Log, Message, failpoint};
+use ffapi_nats::{Codec, CodecError, Log, Message, PageLimits, failpoint};
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +16,7 @@ use super::{
 use crate::{Database, ProjectionError, public_message};
 
 /// Messages per page.
-const PAGE_SIZE: usize = 500;
+const PAGE: PageLimits = PageLimits { messages: 500, bytes: 16 * 1024 * 1024 };
 /// An index after all events of a message.
 const AFTER_ALL: i32 = i32::MAX;
 /// How often new requests are looked up.
@@ -98,7 +98,7 @@ impl Replays {
     async fn work(&self, progress: &Progress) -> Result<bool, ProjectionError> {
         let filter = format!("ev.*.{}.>", progress.tenant);
         let (sequence, _) = progress.after();
-        let page = self.webhooks.log.page(&filter, progress.from(), PAGE_SIZE).await?;
+        let page = self.webhooks.log.page_within(&filter, progress.from(), PAGE).await?.messages;
         // The request itself is a message at `until`: a page without it is not the last one, even
         // if it is short because the server lags.
         let last = page.last().map_or(sequence, |last| last.sequence);

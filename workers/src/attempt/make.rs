@@ -78,7 +78,7 @@ impl AttemptContext {
         };
         let must_be_free = request.overwrite() == Overwrite::Fail && !request.makes_folder();
         if let Some(output) = output.filter(|_| must_be_free)
-            && self.storage(release)?.is_taken(output).await.map_err(failed)?
+            && self.storage(release)?.is_taken(&outputs::first(output)).await.map_err(failed)?
         {
             return Err(failed(StorageError::Exists(output.to_string())));
         }

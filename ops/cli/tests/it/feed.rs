@@ -148,6 +148,43 @@ async fn large_events_reach_open_streams_and_pages() {
     assert!(pages.contains(&sealed.data), "{pages:#?}");
 }
 
+/// The body of a batch whose message in the log is larger than the pages that a stream reads.
+fn large_batch() -> Value {
+    let metadata: serde_json::Map<String, Value> =
+        (0..30).map(|number| (number.to_string(), "x".repeat(1_000).into())).collect();
+    let job = || {
+        json!({
+            "kind": "probe", "input": "video.mp4", "not_before": "2100-01-01T00:00:00Z",
+            "metadata": metadata
+        })
+    };
+    json!({ "jobs": (0..24).map(|_| job()).collect::<Vec<_>>() })
+}
+
+#[tokio::test]
+async fn a_stream_resumes_before_and_behind_a_message_larger_than_its_pages() {
+    let stack = Stack::new().await;
+    let scheduled = json!({ "input": "video.mp4", "not_before": "2100-01-01T00:00:00Z" });
+    let mut live = Stream::open(&stack, "/events", None).await;
+    assert_eq!(stack.post("/probe", &scheduled).await.status, StatusCode::CREATED);
+    let first = live.next().await.unwrap();
+    let batch = stack.post("/batch", &large_batch()).await;
+    assert_eq!(batch.status, StatusCode::CREATED, "{batch:#?}");
+    let last = stack.post("/probe", &scheduled).await.text("/job/id").to_owned();
+    let until_last = async |stream: &mut Stream| {
+        let mut seen = vec![];
+        while seen.last().is_none_or(|event: &Sent| event.data["job_id"] != last.as_str()) {
+            seen.push(stream.next().await.unwrap());
+        }
+        seen.into_iter().map(|event| event.id).collect::<Vec<String>>()
+    };
+    let seen = until_last(&mut live).await;
+    let mut resumed = Stream::open(&stack, "/events", Some(&first.id)).await;
+    assert_eq!(until_last(&mut resumed).await, seen);
+    let mut behind = Stream::open(&stack, "/events", Some(&seen[0])).await;
+    assert_eq!(until_last(&mut behind).await, seen[1..]);
+}
+
 /// Checks an event's data against its schema in the document.
 fn assert_matches_schema(document: &Value, event: &Value) {
     let kind = event["type"].as_str().unwrap();

@@ -56,7 +56,9 @@ async fn every_rejection_is_a_problem_with_a_pointer_to_its_field() {
     is_problem(&stack.get("/nothing").await, 404);
     is_problem(&stack.get("/jobs/job_nonsense").await, 404);
     is_problem(&stack.get("/jobs/job_00000000000070008000000000000000").await, 404);
-    is_problem(&stack.send(stack.request(Method::PUT, "/jobs")).await, 405);
+    let wrong_method = stack.send(stack.request(Method::PUT, "/jobs")).await;
+    is_problem(&wrong_method, 405);
+    assert_eq!(wrong_method.header("allow"), "GET, HEAD");
     for query in
         ["limit=0", "limit=x", "cursor=zzz", "status=x", "colour=red", "min_position=7", "kind=%00"]
     {

@@ -61,16 +61,34 @@ async fn cors_is_allowed_for_configured_origins_only() {
     let answer = open.send(preflight(&open, app)).await;
     assert_eq!(
         (answer.status, answer.header("access-control-allow-origin")),
-        (StatusCode::OK, app)
+        (StatusCode::NO_CONTENT, app)
     );
-    let other = open.send(preflight(&open, "https://evil.example.com")).await;
-    assert_eq!(other.status, StatusCode::FORBIDDEN, "{other:?}");
-    assert_eq!(other.header("access-control-allow-origin"), "");
-    assert_eq!(other.header("content-type"), "application/problem+json");
+    assert!(answer.header("access-control-allow-headers").contains("content-disposition"));
+    assert_eq!(answer.header("access-control-max-age"), "7200");
     let asked = open.request(Method::GET, "/jobs").header("origin", app);
     let asked = open.send(asked).await;
     assert_eq!((asked.status, asked.header("access-control-allow-origin")), (StatusCode::OK, app));
     assert!(asked.header("access-control-expose-headers").contains("x-log-position"));
+    assert_eq!(asked.header("vary"), "origin");
+    // Rejections stay problems that a page can read, with all their headers.
+    let anonymous = http().get(format!("{}/api/v1/jobs", open.url)).header("origin", app);
+    let anonymous = open.send(anonymous).await;
+    assert_eq!(anonymous.status, StatusCode::UNAUTHORIZED);
+    for (name, value) in [
+        ("access-control-allow-origin", app),
+        ("content-type", "application/problem+json"),
+        ("www-authenticate", "Bearer realm=\"ffapi\""),
+    ] {
+        assert_eq!(anonymous.header(name), value, "{anonymous:#?}");
+    }
+    // A page of the API itself, or of another origin, gets an ordinary response.
+    for origin in [open.url.as_str(), "https://evil.example.com"] {
+        let body = serde_json::json!({ "input": "a.mp4" });
+        let posted = open.request(Method::POST, "/probe").header("origin", origin).json(&body);
+        let posted = open.send(posted).await;
+        assert_eq!(posted.status, StatusCode::CREATED, "{posted:#?}");
+        assert_eq!(posted.header("access-control-allow-origin"), "", "{posted:#?}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,257 @@
+//! The response for an output file: conditional, whole or in part, and cacheable, since an output
+//! never changes.
+
+use std::{
+    ops::Range,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use ffapi_domain::Timestamp;
+use httpdate::{fmt_http_date, parse_http_date};
+use poem::{
+    Response, ResponseBuilder,
+    http::{StatusCode, header},
+};
+
+use crate::{
+    auth::Principal,
+    clock,
+    content_disposition::{self, Disposition},
+    headers,
+    problem::{Kind, Problem},
+    range::{RangeRequest, requested},
+};
+
+/// The parts of a request for a file that decide what is sent of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct FileRequest<'a> {
+    pub(crate) range: Option<&'a str>,
+    pub(crate) if_range: Option<&'a str>,
+    pub(crate) if_none_match: Option<&'a str>,
+    pub(crate) if_modified_since: Option<&'a str>,
+    /// The name to save it under; a browser shows the file if absent.
+    pub(crate) download: Option<&'a str>,
+}
+
+/// A file that can be sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ServedFile<'a> {
+    /// Its path among the outputs.
+    pub(crate) name: &'a str,
+    pub(crate) sha256: &'a str,
+    /// When its job was completed.
+    pub(crate) modified: Timestamp,
+    /// In bytes.
+    pub(crate) size: u64,
+}
+
+/// What is sent of a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// The client has the file already.
+    NotModified,
+    Whole,
+    Part(Range<u64>),
+}
+
+/// How long a response may be cached, in seconds: a day.
+const MAX_AGE: u64 = 24 * 60 * 60;
+
+impl ServedFile<'_> {
+    fn etag(&self) -> String {
+        format!("\"{}\"", self.sha256)
+    }
+
+    /// In seconds, as HTTP dates are.
+    fn modified_at(&self) -> SystemTime {
+        let seconds = Duration::from_secs(self.modified.as_millis() / 1_000);
+        UNIX_EPOCH.checked_add(seconds).unwrap_or(UNIX_EPOCH)
+    }
+
+    /// Decides what is sent, by the order of RFC 9110, section 13.2.2.
+    ///
+    /// # Errors
+    /// 416 with the file's size.
+    pub(crate) fn answer(&self, request: &FileRequest<'_>) -> Result<Sent, Problem> {
+        let etag = self.etag();
+        let is_known = match (request.if_none_match, request.if_modified_since) {
+            (Some(tags), _) => tags.split(',').any(|tag| {
+                let tag = tag.trim();
+                tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag
+            }),
+            (None, Some(date)) => {
+                parse_http_date(date).is_ok_and(|date| self.modified_at() <= date)
+            }
+            (None, None) => false,
+        };
+        if is_known {
+            return Ok(Sent::NotModified);
+        }
+        // A part is only of use to a client that has the rest of the same file.
+        let has_rest = request.if_range.is_none_or(|validator| {
+            let validator = validator.trim();
+            validator == etag
+                || parse_http_date(validator).is_ok_and(|date| date == self.modified_at())
+        });
+        match requested(request.range.filter(|_| has_rest), self.size) {
+            RangeRequest::Whole => Ok(Sent::Whole),
+            RangeRequest::Part(part) => Ok(Sent::Part(part)),
+            RangeRequest::NotSatisfiable => {
+                let detail = format!("the file has {} bytes", self.size);
+                let problem = Problem::new(Kind::RangeNotSatisfiable, detail);
+                Err(problem.with_header("content-range", format!("bytes */{}", self.size)))
+            }
+        }
+    }
+
+    /// The response without its body.
+    pub(crate) fn response(
+        &self,
+        request: &FileRequest<'_>,
+        sent: &Sent,
+        principal: &Principal,
+    ) -> ResponseBuilder {
+        let response = Response::builder()
+            .header(header::ACCEPT_RANGES, "bytes")
+            .header(header::ETAG, self.etag())
+            .header(header::LAST_MODIFIED, fmt_http_date(self.modified_at()))
+            .header(header::CACHE_CONTROL, cache_control(principal));
+        let part = match sent {
+            Sent::NotModified => return response.status(StatusCode::NOT_MODIFIED),
+            Sent::Whole => None,
+            Sent::Part(part) => Some(part),
+        };
+        let own = self.name.rsplit('/').next().unwrap_or(self.name);
+        let (disposition, name) = match request.download {
+            Some("") => (Disposition::Attachment, own),
+            Some(name) => (Disposition::Attachment, name),
+            None => (Disposition::Inline, own),
+        };
+        let kind = media_type(self.name);
+        let length = part.map_or(self.size, |part| part.end.saturating_sub(part.start));
+        let mut response = response
+            .header(header::CONTENT_TYPE, kind)
+            .header(header::CONTENT_LENGTH, length.to_string())
+            .header(
+                header::CONTENT_DISPOSITION,
+                content_disposition::header_value(disposition, name),
+            );
+        if is_inert(kind) {
+            response = response.header(header::CONTENT_SECURITY_POLICY, headers::MEDIA_POLICY);
+        }
+        if let Some(part) = part {
+            let (first, last, size) = (part.start, part.end.saturating_sub(1), self.size);
+            response = response
+                .status(StatusCode::PARTIAL_CONTENT)
+                .header(header::CONTENT_RANGE, format!("bytes {first}-{last}/{size}"));
+        }
+        response
+    }
+}
+
+/// A response to a key is for that client alone; what a token can read, everybody who has its URL can.
+fn cache_control(principal: &Principal) -> String {
+    match principal.until {
+        Some(until) => {
+            let left = until.since(clock::now()).as_secs().min(MAX_AGE);
+            format!("public, max-age={left}, immutable")
+        }
+        None => format!("private, max-age={MAX_AGE}, immutable"),
+    }
+}
+
+/// True for types in which browsers run nothing, whatever the file contains.
+fn is_inert(kind: &str) -> bool {
+    ["video/", "audio/", "image/"].iter().any(|class| kind.starts_with(class))
+}
+
+fn media_type(name: &str) -> &'static str {
+    match name.rsplit('.').next() {
+        Some("mp4" | "m4v") => "video/mp4",
+        Some("mov") => "video/quicktime",
+        Some("mkv") => "video/x-matroska",
+        Some("webm") => "video/webm",
+        Some("avi") => "video/x-msvideo",
+        Some("ts" | "m2ts" | "mts") => "video/mp2t",
+        Some("flv") => "video/x-flv",
+        Some("gif") => "image/gif",
+        Some("jpg" | "jpeg") => "image/jpeg",
+        Some("png") => "image/png",
+        Some("webp") => "image/webp",
+        Some("mp3") => "audio/mpeg",
+        Some("m4a") => "audio/mp4",
+        Some("aac") => "audio/aac",
+        Some("ogg" | "oga" | "opus") => "audio/ogg",
+        Some("wav") => "audio/wav",
+        Some("flac") => "audio/flac",
+        Some("m3u8") => "application/vnd.apple.mpegurl",
+        Some("mpd") => "application/dash+xml",
+        Some("m4s") => "video/iso.segment",
+        Some("vtt") => "text/vtt; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: ServedFile<'_> = ServedFile {
+        name: "clips/a.mp4",
+        sha256: "abc",
+        modified: Timestamp::from_millis(1_000_000_000_500),
+        size: 10,
+    };
+    const MODIFIED: &str = "Sun, 09 Sep 2001 01:46:40 GMT";
+    const LATER: &str = "Sun, 09 Sep 2001 01:46:41 GMT";
+
+    fn answer(change: impl FnOnce(&mut FileRequest<'static>)) -> Sent {
+        let mut request = FileRequest::default();
+        change(&mut request);
+        FILE.answer(&request).unwrap()
+    }
+
+    #[test]
+    fn a_client_that_has_the_file_gets_no_body() {
+        for tags in ["\"abc\"", "W/\"abc\"", "\"x\", \"abc\"", "*"] {
+            assert_eq!(answer(|r| r.if_none_match = Some(tags)), Sent::NotModified, "{tags}");
+        }
+        assert_eq!(answer(|r| r.if_none_match = Some("\"abd\"")), Sent::Whole);
+        assert_eq!(answer(|r| r.if_modified_since = Some(MODIFIED)), Sent::NotModified);
+        assert_eq!(answer(|r| r.if_modified_since = Some(LATER)), Sent::NotModified);
+        let before = "Sun, 09 Sep 2001 01:46:39 GMT";
+        assert_eq!(answer(|r| r.if_modified_since = Some(before)), Sent::Whole);
+        assert_eq!(answer(|r| r.if_modified_since = Some("yesterday")), Sent::Whole);
+        // A tag is more precise than a date.
+        let both = |request: &mut FileRequest<'static>| {
+            request.if_none_match = Some("\"x\"");
+            request.if_modified_since = Some(LATER);
+        };
+        assert_eq!(answer(both), Sent::Whole);
+    }
+
+    #[test]
+    fn a_part_is_sent_only_to_a_client_that_has_the_rest_of_the_same_file() {
+        for (if_range, expected) in [
+            (None, Sent::Part(2..4)),
+            (Some("\"abc\""), Sent::Part(2..4)),
+            (Some(MODIFIED), Sent::Part(2..4)),
+            (Some("W/\"abc\""), Sent::Whole),
+            (Some("\"x\""), Sent::Whole),
+            (Some(LATER), Sent::Whole),
+        ] {
+            let part = |request: &mut FileRequest<'static>| {
+                (request.range, request.if_range) = (Some("bytes=2-3"), if_range);
+            };
+            assert_eq!(answer(part), expected, "{if_range:?}");
+        }
+    }
+
+    #[test]
+    fn only_media_may_be_opened_in_a_browser() {
+        assert!(is_inert(media_type("a.mp4")) && is_inert(media_type("b/c.png")));
+        for other in ["a.html", "a.svg", "a.mpd", "a.vtt", "a"] {
+            assert!(!is_inert(media_type(other)), "{other}");
+        }
+    }
+}
