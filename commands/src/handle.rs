@@ -5,8 +5,8 @@ use std::{
 
 use ffapi_domain::{Decider, Personal};
 use ffapi_nats::{
-    Actor, AppendError, AppendRequest, Codec, CodecError, Decision, Log, LogError, Message,
-    PageLimits, Position, Snapshot, failpoint, personal,
+    Actor, AppendError, AppendRequest, Codec, CodecError, Decision, Log, LogError, PageLimits,
+    Position, Snapshot, failpoint, personal,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -261,16 +261,29 @@ impl Commands {
         &self,
         tenant: &str,
         id: &str,
-        mut visit: impl FnMut(u64, Decision<D::Event>) + Send,
+        visit: impl FnMut(u64, Decision<D::Event>) + Send,
     ) -> Result<(), CodecError>
     where
         D: Decider,
         D::Event: DeserializeOwned,
     {
         let subject = format!("ev.{}.{tenant}.{id}", D::CATEGORY);
-        let mut from = 1;
+        self.visit_from::<D>(&subject, 1, visit).await
+    }
+
+    /// Passes the decisions on a subject, from a stream sequence on, to `visit`.
+    async fn visit_from<D>(
+        &self,
+        subject: &str,
+        mut from: u64,
+        mut visit: impl FnMut(u64, Decision<D::Event>) + Send,
+    ) -> Result<(), CodecError>
+    where
+        D: Decider,
+        D::Event: DeserializeOwned,
+    {
         loop {
-            let page = self.log.page_within(&subject, from, PAGE).await?;
+            let page = self.log.page_within(subject, from, PAGE).await?;
             for message in &page.messages {
                 visit(message.sequence, self.codec.decode(&message.payload).await?);
             }
@@ -298,15 +311,15 @@ impl Commands {
             self.cache.put(subject, snapshot.clone());
             return Ok(snapshot);
         }
-        let from = loaded.sequence.saturating_add(1);
-        let messages: Vec<Message> = self.log.load(subject, from).await?;
-        for message in &messages {
-            let decision: Decision<D::Event> = self.codec.decode(&message.payload).await?;
+        let (known, from) = (loaded.sequence, loaded.sequence.saturating_add(1));
+        let fold = |sequence, decision: Decision<D::Event>| {
             loaded.version = loaded.version.saturating_add(decision.events.len() as u64);
-            loaded.state = decision.events.iter().fold(loaded.state, D::evolve);
-            loaded.sequence = message.sequence;
-        }
-        if !messages.is_empty() {
+            let state = std::mem::take(&mut loaded.state);
+            loaded.state = decision.events.iter().fold(state, D::evolve);
+            loaded.sequence = sequence;
+        };
+        self.visit_from::<D>(subject, from, fold).await?;
+        if loaded.sequence > known {
             self.cache.put(subject, loaded.clone());
         }
         Ok(loaded)

@@ -102,7 +102,16 @@ pub const EVENTS: &[EventKind] = &[
         &[STATUS, ATTEMPT, field("reason", "string"), field("handed_back", "boolean")],
     ),
     job("job.cancel_requested", "A running job is being cancelled", &[STATUS, ATTEMPT]),
-    job("job.cancelled", "A job was cancelled, and nothing of it runs any more", &[STATUS]),
+    job(
+        "job.cancelled",
+        "A job was cancelled, and nothing of it runs any more",
+        &[
+            STATUS,
+            optional("kind", "string"),
+            optional("batch_id", "string"),
+            optional("metadata", "object"),
+        ],
+    ),
     job(
         "job.outputs_sealed",
         "Every output is made and verified, and is being delivered",
@@ -111,7 +120,18 @@ pub const EVENTS: &[EventKind] = &[
     job(
         "job.completed",
         "A job's outputs are at their final names",
-        &[STATUS, ATTEMPT, optional("metadata", "object")],
+        &[
+            STATUS,
+            ATTEMPT,
+            optional("kind", "string"),
+            optional("batch_id", "string"),
+            optional("metadata", "object"),
+            optional("outputs", "array"),
+            optional("outputs_total", "integer"),
+            optional("bytes", "integer"),
+            optional("duration", "number"),
+            optional("links", "object"),
+        ],
     ),
     job(
         "job.failed",
@@ -120,6 +140,8 @@ pub const EVENTS: &[EventKind] = &[
             STATUS,
             field("error", "object"),
             field("dead_lettered", "boolean"),
+            optional("kind", "string"),
+            optional("batch_id", "string"),
             optional("metadata", "object"),
         ],
     ),
@@ -131,7 +153,12 @@ pub const EVENTS: &[EventKind] = &[
     job(
         "job.outputs_expired",
         "A job's outputs were removed at the end of their retention",
-        &[STATUS, optional("metadata", "object")],
+        &[
+            STATUS,
+            optional("kind", "string"),
+            optional("batch_id", "string"),
+            optional("metadata", "object"),
+        ],
     ),
     job("job.priority_changed", "A job's priority changed", &[field("priority", "string")]),
     batch(

@@ -21,7 +21,7 @@ pub use event::{
 };
 pub use public::public;
 pub use queued::QueueEntry;
-pub use retry::RetryPolicy;
+pub use retry::{MAX_ATTEMPTS, RetryPolicy};
 pub use state::{JobState, Run};
 pub use summary::{EventMetadata, JobError, JobStatus, JobSummary};
 pub use view::{Attempt, AttemptOutcome, JobView};

@@ -2,6 +2,7 @@
 
 mod body;
 mod erase;
+mod me;
 mod reopen;
 
 use std::sync::Arc;
@@ -17,7 +18,10 @@ use poem_openapi::{
     param::{Header, Path},
 };
 
-use self::body::{AccountPatch, AccountShown};
+use self::{
+    body::{AccountPatch, AccountShown},
+    me::Caller,
+};
 use crate::{
     audit_notes::AuditRecord,
     auth::Auth,
@@ -37,6 +41,15 @@ fn tenant(text: &str) -> Result<Tenant, Problem> {
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl Accounts {
+    /// Show the caller
+    ///
+    /// The key of the request, what it may do, and its account.
+    #[oai(path = "/me", method = "get", operation_id = "getCaller")]
+    async fn me(&self, gateway: Data<&Arc<Gateway>>, auth: Auth) -> Result<Reply<200, Caller>> {
+        gateway.credentials.catch_up(gateway.commands.log()).await?;
+        Ok(me::me(&gateway, auth.principal()).await?)
+    }
+
     /// Show an account
     ///
     /// The caller's own; an admin may show any.

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::{
     auth::{Principal, subnet},
-    clock,
+    clock, playback,
     response_middleware::RequestId,
 };
 
@@ -185,7 +185,7 @@ impl Audit {
 
 /// The method and the path, truncated, as clients can send paths of any length.
 fn request_line(request: &Request) -> String {
-    let path = request.original_uri().path().chars().take(MAX_PATH_LENGTH);
+    let path = playback::path(request).chars().take(MAX_PATH_LENGTH);
     format!("{} {}", request.method(), path.collect::<String>())
 }
 

@@ -108,10 +108,15 @@ pub(crate) enum Auth {
 }
 
 impl Auth {
+    /// The principal, whatever it may do.
+    pub(crate) const fn principal(&self) -> &Principal {
+        let (Self::Key(KeyHeader(principal)) | Self::Bearer(BearerHeader(principal))) = self;
+        principal
+    }
+
     /// The principal, if it has the scope.
     pub(crate) fn require(&self, scope: Scope) -> Result<&Principal, Problem> {
-        let (Self::Key(KeyHeader(principal)) | Self::Bearer(BearerHeader(principal))) = self;
-        principal.require(scope)
+        self.principal().require(scope)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     audit_notes::AuditRecord,
     auth::{AuthError, Issuer, Principal, Token, presented_secret},
     clock,
+    playback::{self, PathToken},
     problem::{Kind, Problem},
     rate_limits::{RateLimitHeaders, RateLimitStatus},
     state::Gateway,
@@ -34,6 +35,10 @@ const OPEN: [&str; 8] = [
     "/asyncapi.json",
 ];
 
+/// Downloads of output files per hour, for each request per hour of the tier: a player reads a segment
+/// every few seconds, of several tracks.
+const DOWNLOADS_PER_REQUEST: u64 = 100;
+
 fn is_open(path: &str) -> bool {
     let path = path.strip_prefix("/api/v1").unwrap_or(path);
     OPEN.contains(&path) || path.starts_with("/docs/")
@@ -41,7 +46,7 @@ fn is_open(path: &str) -> bool {
 
 /// Passes requests with valid credentials on, within the limits of their account.
 pub(crate) async fn guard<E: Endpoint>(inner: Arc<E>, mut request: Request) -> Result<Response> {
-    if is_open(request.original_uri().path()) {
+    if is_open(playback::path(&request)) {
         return Ok(inner.call(request).await?.into_response());
     }
     let gateway = request.data::<Arc<Gateway>>().cloned();
@@ -55,9 +60,13 @@ pub(crate) async fn guard<E: Endpoint>(inner: Arc<E>, mut request: Request) -> R
         Err(error) => return Err(rejection(&gateway, &request, from, error).into()),
     };
     gateway.must_be_open(&principal.tenant)?;
-    let limits = gateway.credentials.limits(&principal.tenant);
-    let (tenant, limit) = (&principal.tenant, limits.requests_per_hour);
-    let status = gateway.rate_limiter.spend(tenant, "requests", limit, clock::now()).await;
+    let requests = gateway.credentials.limits(&principal.tenant).requests_per_hour;
+    let (bucket, limit) = if playback::is_download(&request) {
+        ("downloads", requests.saturating_mul(DOWNLOADS_PER_REQUEST))
+    } else {
+        ("requests", requests)
+    };
+    let status = gateway.rate_limiter.spend(&principal.tenant, bucket, limit, clock::now()).await;
     let status = status.map_err(Problem::from)?;
     if let Some(headers) = request.data::<RateLimitHeaders>() {
         headers.set(&status);
@@ -97,10 +106,11 @@ async fn identify(
             _ => gateway.credentials.check(secret, from, now),
         };
     }
-    let text = token_in(request).ok_or(AuthError::Unknown)?;
+    let in_path = request.data::<PathToken>().map(|PathToken(token)| token.as_str());
+    let text = in_path.or_else(|| token_in(request)).ok_or(AuthError::Unknown)?;
     let token = Token::read(text, gateway.credentials.pepper(), now).ok_or(AuthError::Unknown)?;
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    if !is_read || !token.scope.covers(request.original_uri().path()) {
+    if !is_read || !token.scope.covers(playback::path(request)) {
         return Err(AuthError::Unknown);
     }
     let mut principal = gateway.credentials.admit(token.key, from, now)?;
@@ -168,7 +178,7 @@ async fn endpoint_limit(
     if gateway.endpoint_limits.is_empty() {
         return Ok(None);
     }
-    let path = request.original_uri().path();
+    let path = playback::path(request);
     let name = path.strip_prefix("/api/v1/").unwrap_or(path).split('/').next().unwrap_or_default();
     let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
     let name = format!("{method} {name}");

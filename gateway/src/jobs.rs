@@ -193,6 +193,8 @@ impl Jobs {
         request: &Request,
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
+        /// One or more of `queued`, `processing`, `completed`, `failed` and `cancelled`, separated by
+        /// commas.
         status: Query<Option<String>>,
         kind: Query<Option<String>>,
         batch_id: Query<Option<String>>,
@@ -234,6 +236,7 @@ impl Jobs {
         #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
         #[oai(name = "Prefer")] prefer: Header<Option<String>>,
         min_position: Query<Option<String>>,
+        /// The job as it was at a version (`v3`), a time, or the position of an event.
         at: Query<Option<String>>,
     ) -> Result<Reply<200, JobBody>> {
         let principal = auth.require(Scope::JobsRead)?;

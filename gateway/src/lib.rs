@@ -33,6 +33,7 @@ mod log_tail;
 mod media;
 mod page;
 mod patch;
+mod playback;
 mod positions;
 mod presets;
 mod problem;

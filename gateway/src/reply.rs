@@ -1,13 +1,17 @@
+use std::time::Duration;
+
 use ffapi_nats::Position;
 use poem::{
     IntoResponse, Response,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
 };
 use poem_openapi::{
     ApiResponse,
     registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry},
     types::{ToJSON, Type},
 };
+
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// A JSON response with the headers that the API shares; its status is part of its type.
 pub(crate) struct Reply<const STATUS: u16, T> {
@@ -16,6 +20,8 @@ pub(crate) struct Reply<const STATUS: u16, T> {
     position: Option<Position>,
     location: Option<String>,
     link: Option<String>,
+    /// The preferences of the request that were applied.
+    applied: Option<String>,
     replayed: bool,
 }
 
@@ -26,7 +32,15 @@ impl<const STATUS: u16, T> Reply<STATUS, T> {
 
     /// With a body; 304 without one.
     pub(crate) const fn maybe(body: Option<T>) -> Self {
-        Self { body, etag: None, position: None, location: None, link: None, replayed: false }
+        Self {
+            body,
+            etag: None,
+            position: None,
+            location: None,
+            link: None,
+            applied: None,
+            replayed: false,
+        }
     }
 
     pub(crate) fn version(mut self, version: u64) -> Self {
@@ -46,6 +60,12 @@ impl<const STATUS: u16, T> Reply<STATUS, T> {
 
     pub(crate) fn next(mut self, link: Option<String>) -> Self {
         self.link = link.map(|link| format!("<{link}>; rel=\"next\""));
+        self
+    }
+
+    /// With the wait that the request preferred (RFC 7240), if there was one.
+    pub(crate) fn waited(mut self, wait: Option<Duration>) -> Self {
+        self.applied = wait.map(|wait| format!("wait={}", wait.as_secs()));
         self
     }
 
@@ -91,6 +111,7 @@ impl<const STATUS: u16, T: ToJSON> IntoResponse for Reply<STATUS, T> {
             (header::ETAG, self.etag),
             (header::LOCATION, self.location),
             (header::LINK, self.link),
+            (PREFERENCE_APPLIED, self.applied),
         ] {
             if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
                 headers.insert(name, value);

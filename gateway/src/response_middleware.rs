@@ -15,7 +15,9 @@ use uuid::Uuid;
 
 use crate::{
     allowed_methods::AllowedMethods,
+    cors::CorsPolicy,
     headers,
+    playback::{self, PathToken},
     problem::{Kind, Problem},
     rate_limits::RateLimitHeaders,
     state::Gateway,
@@ -37,16 +39,22 @@ pub(crate) async fn response_middleware<E: Endpoint>(
         .header(REQUEST_ID)
         .filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()));
     let id = given.map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned);
-    let path = request.original_uri().path().to_owned();
     request.set_data(RequestId(id.clone()));
     let gateway = request.data::<Arc<Gateway>>().cloned();
+    if let Some(gateway) = &gateway {
+        playback::route(&mut request, gateway);
+    }
+    let is_playback = request.data::<PathToken>().is_some();
+    let path = playback::path(&request).to_owned();
     let proxied =
         gateway.as_ref().is_some_and(|gateway| gateway.proxies.forwarded_by_trusted(&request));
     let methods = request.data::<Arc<AllowedMethods>>().cloned();
     let secure = headers::is_secure(&request, proxied);
     let rate_limit = RateLimitHeaders::default();
     request.set_data(rate_limit.clone());
-    let cors = gateway.as_ref().map(|gateway| &gateway.cors);
+    // Whoever has a playback URL may use it, on whatever page.
+    let any = CorsPolicy::new(&["*".to_owned()]);
+    let cors = if is_playback { Some(&any) } else { gateway.as_ref().map(|g| &g.cors) };
     let origin = request.headers().get(header::ORIGIN).cloned();
     let outcome = match check_size(&request).and_then(|()| text::check(&request)) {
         Ok(()) => match cors.and_then(|cors| cors.preflight(&request)) {

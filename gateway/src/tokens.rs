@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::{
     auth::{Auth, CredentialKind, Principal, Token, TokenScope},
     body::StrictJson,
-    clock,
+    clock, playback,
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
@@ -36,16 +36,19 @@ pub(crate) struct TokenBody {
     batch: Option<String>,
     /// True for all events of the account.
     feed: Option<bool>,
-    /// Lifetime in seconds, 1 to 3600; 300 if absent.
+    /// Lifetime in seconds, 1 to 3600, for `outputs` up to 604800 (7 days); 300 if absent.
     ttl: Option<u64>,
 }
 
 /// A token; it is only in this response.
 #[derive(Debug, Object)]
-#[oai(rename = "Token")]
+#[oai(rename = "Token", skip_serializing_if_is_none)]
 pub(crate) struct TokenShown {
     /// To be sent as `?token=…`.
     token: String,
+    /// The path of the outputs with the token in it: names of outputs, and the relative URLs in
+    /// playlists, are appended to it. Only for `outputs`.
+    url: Option<String>,
     expires_at: String,
 }
 
@@ -89,13 +92,16 @@ async fn scope(
 /// Lifetime of tokens in seconds.
 const DEFAULT_TTL: u64 = 300;
 const MAX_TTL: u64 = 3_600;
+/// The same for outputs, which players read for as long as a video lasts, or a page is open.
+const MAX_OUTPUTS_TTL: u64 = 7 * 24 * 3_600;
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl Tokens {
     /// Create a token for a browser or player
     ///
-    /// Sent as `?token=…`, it gives read access to what it was created for, until it expires or the
-    /// key that created it is revoked. Open event streams end with it.
+    /// Sent as `?token=…`, or in the path that `url` is, it gives read access to what it was created
+    /// for, until it expires or the key that created it is revoked. Open event streams end with it.
+    /// Pages of any origin may read from `url`.
     #[oai(path = "/tokens", method = "post", operation_id = "createToken")]
     async fn create(
         &self,
@@ -110,8 +116,10 @@ impl Tokens {
         }
         let scope = scope(&gateway, principal, &body.value).await?;
         let ttl = body.value.ttl.unwrap_or(DEFAULT_TTL);
-        if !(1..=MAX_TTL).contains(&ttl) {
-            let detail = format!("a token is valid for 1 to {MAX_TTL} seconds");
+        let is_outputs = matches!(scope, TokenScope::Outputs(_));
+        let max = if is_outputs { MAX_OUTPUTS_TTL } else { MAX_TTL };
+        if !(1..=max).contains(&ttl) {
+            let detail = format!("such a token is valid for 1 to {max} seconds");
             return Err(Problem::field(Kind::Invalid, "#/ttl", detail).into());
         }
         let expires_at = clock::now().plus(Duration::from_secs(ttl));
@@ -119,6 +127,7 @@ impl Tokens {
         let token = token.sign(gateway.credentials.pepper());
         let unsigned = || Problem::new(Kind::Internal, "the token could not be signed");
         let token = token.ok_or_else(unsigned)?;
-        Ok(Reply::new(TokenShown { token, expires_at: expires_at.to_string() }))
+        let url = is_outputs.then(|| playback::url(&token));
+        Ok(Reply::new(TokenShown { token, url, expires_at: expires_at.to_string() }))
     }
 }

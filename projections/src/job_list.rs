@@ -23,8 +23,8 @@ pub struct JobList;
 /// Which jobs to list.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Only jobs with this status.
-    pub status: Option<JobStatus>,
+    /// Only jobs with one of these statuses; with any if empty.
+    pub statuses: Vec<JobStatus>,
     /// Only jobs of this batch.
     pub batch: Option<BatchId>,
     /// Only jobs that used this version of this preset.
@@ -120,8 +120,9 @@ pub async fn page(
 ) -> Result<Vec<JobSummary>, ProjectionError> {
     let mut query = QueryBuilder::new("SELECT doc FROM job_list WHERE tenant = ");
     query.push_bind(tenant.as_str().to_owned());
-    if let Some(status) = filter.status {
-        query.push(" AND status = ").push_bind(status.as_str());
+    if !filter.statuses.is_empty() {
+        let statuses = filter.statuses.iter().map(|status| status.as_str().to_owned());
+        query.push(" AND status = ANY(").push_bind(statuses.collect::<Vec<_>>()).push(")");
     }
     if let Some(kind) = &filter.kind {
         query.push(" AND kind = ").push_bind(kind.clone());

@@ -3,6 +3,7 @@
 
 mod deliveries;
 mod endpoints;
+mod job_end;
 mod matching;
 mod replay;
 mod sealed;
@@ -12,11 +13,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use ffapi_domain::{
     Decider, Tenant, Timestamp, WebhookId,
-    job::{Job, JobEvent},
     webhook::{Webhook, WebhookEvent},
 };
-use ffapi_nats::{Codec, CodecError, Decision, Log, Message};
-use serde_json::Value;
+use ffapi_nats::{Codec, Decision, Log, Message, Position};
 use sqlx::PgConnection;
 
 pub use self::{
@@ -161,10 +160,17 @@ impl Webhooks {
                 continue;
             }
             let mut event = event.clone();
-            if event.terminal && public.field == "job_id" {
-                self.add_labels(codec, tenant, &public.thing, &mut event.data).await?;
+            if event.terminal
+                && public.field == "job_id"
+                && let Ok(id) = public.thing.parse()
+                && let Some(job) = job_end::view(&self.log, codec, tenant, id, sequence).await?
+                && let Some(data) = event.data.as_object_mut()
+            {
+                job_end::describe(&job, data);
             }
-            let body: Arc<str> = matching::body(public, &event).into();
+            let epoch = self.log.identity().epoch;
+            let position = Position { epoch, sequence, index: *index };
+            let body: Arc<str> = matching::body(public, &event, position).into();
             matched.extend(hooks.into_iter().map(|hook| Matched {
                 hook,
                 id: format!("evt_{sequence}-{index}"),
@@ -176,32 +182,6 @@ impl Webhooks {
                 at: public.at,
                 resend: false,
             }));
-        }
-        Ok(())
-    }
-
-    /// Adds the labels of the job's submission to the data of its terminal event.
-    async fn add_labels(
-        &self,
-        codec: &Codec,
-        tenant: &Tenant,
-        job: &str,
-        data: &mut Value,
-    ) -> Result<(), ProjectionError> {
-        let subject = format!("ev.{}.{tenant}.{job}", Job::CATEGORY);
-        let Some(first) = self.log.page(&subject, 1, 1).await?.pop() else { return Ok(()) };
-        let decision: Decision<JobEvent> = match codec.decode(&first.payload).await {
-            Ok(decision) => decision,
-            // The labels cannot be read; the event is sent without them.
-            Err(CodecError::Unreadable(_)) => return Ok(()),
-            Err(error) => return Err(ProjectionError::from_codec(first.sequence, error)),
-        };
-        let metadata = decision.events.iter().find_map(|event| match event {
-            JobEvent::Submitted { spec } => spec.metadata.as_ref(),
-            _ => None,
-        });
-        if let (Some(metadata), Some(data)) = (metadata, data.as_object_mut()) {
-            data.insert("metadata".to_owned(), serde_json::json!(metadata));
         }
         Ok(())
     }

@@ -242,3 +242,19 @@ fn a_job_retried_by_another_client_is_not_retried_twice() {
     manager.job(1, &CANCELLED);
     assert_eq!(manager.due(9), ["end 1 0"]);
 }
+
+#[test]
+fn a_batch_ends_although_a_job_rejects_its_retry() {
+    let mut manager = Manager::new(2);
+    for number in [1, 2] {
+        manager.job_submitted(number);
+        manager.job(number, &CANCELLED);
+    }
+    manager.ended(0, 0, 2);
+    manager.batch(&BatchEvent::Retried { jobs: vec![job(1), job(2)], lease: None });
+    assert_eq!(manager.due(9), ["retry 1", "retry 2"]);
+    manager.batches.drop_retry(job(1));
+    manager.job(2, &JobEvent::Retried { next_attempt: 1, lease: None });
+    manager.job(2, &DONE);
+    assert_eq!(manager.due(9), ["end 1 1"]);
+}

@@ -136,6 +136,14 @@ impl BatchTracker {
         }
     }
 
+    /// Forgets that a job is to be retried, because it rejects that.
+    pub fn drop_retry(&mut self, job: JobId) {
+        let Some(batch) = self.of_job.get(&job) else { return };
+        if let Some(known) = self.known.get_mut(batch) {
+            known.retried.remove(&job);
+        }
+    }
+
     /// The commands that are due now.
     pub fn due(&mut self, now: Timestamp) -> Steps {
         let mut steps = Steps::default();

@@ -126,6 +126,11 @@ pub(super) async fn response(
     gateway: &Gateway,
     tenant: &Tenant,
 ) -> Result<Reply<200, AccountShown>, Problem> {
+    let version = gateway.credentials.account(tenant).version;
+    Ok(Reply::new(shown(gateway, tenant).await?).version(version))
+}
+
+pub(super) async fn shown(gateway: &Gateway, tenant: &Tenant) -> Result<AccountShown, Problem> {
     let storage_taken = storage_holds::taken(gateway, tenant).await?;
     let account = gateway.credentials.account(tenant);
     let tiers = gateway.credentials.tiers();
@@ -149,7 +154,7 @@ pub(super) async fn response(
         AccountStatus::Closing => "closing",
         AccountStatus::Erased => "erased",
     };
-    let body = AccountShown {
+    Ok(AccountShown {
         tenant: tenant.to_string(),
         tier: account.state.terms.tier.unwrap_or(tiers.usual).as_str().to_owned(),
         status: status.to_owned(),
@@ -171,6 +176,5 @@ pub(super) async fn response(
         allowed_ips: account.state.terms.allowed_ips.iter().map(Network::to_string).collect(),
         storage_taken,
         minutes_taken: minutes(gateway.credentials.taken(tenant, clock::now())),
-    };
-    Ok(Reply::new(body).version(account.version))
+    })
 }

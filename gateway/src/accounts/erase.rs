@@ -103,15 +103,14 @@ async fn end_jobs(gateway: &Gateway, caller: &Caller, tenant: &Tenant) -> Result
             let now = Position { epoch, sequence, index: 0 }.to_string();
             gateway.positions.reach::<JobList>(&gateway.database, epoch, Some(&now)).await?;
             let mut none = true;
-            for status in [JobStatus::Queued, JobStatus::Processing] {
-                let mut filter = Filter { status: Some(status), ..Filter::default() };
-                loop {
-                    let jobs = job_list::page(&gateway.database, tenant, &filter, PAGE).await?;
-                    let Some(last) = jobs.last() else { break };
-                    filter.after = Some(last.id);
-                    for job in &jobs {
-                        none &= !end_job(gateway, caller, tenant, job.id).await;
-                    }
+            let statuses = vec![JobStatus::Queued, JobStatus::Processing];
+            let mut filter = Filter { statuses, ..Filter::default() };
+            loop {
+                let jobs = job_list::page(&gateway.database, tenant, &filter, PAGE).await?;
+                let Some(last) = jobs.last() else { break };
+                filter.after = Some(last.id);
+                for job in &jobs {
+                    none &= !end_job(gateway, caller, tenant, job.id).await;
                 }
             }
             if none {

@@ -25,6 +25,7 @@ use crate::{
     idempotency::Key,
     jobs::{
         reserve::reserve,
+        spec_size,
         submit::{check_callback, precheck},
     },
     join_in_chunks::join_in_chunks,
@@ -86,6 +87,7 @@ pub(crate) async fn submit(
     options: BatchOptions,
 ) -> Result<Reply<201, BatchShown>, Problem> {
     let BatchOptions { name, max_parallel, callback, key } = options;
+    let bytes = specs.bytes();
     let specs = specs.into_jobs();
     check_callback(gateway, callback.as_ref())?;
     let warnings = precheck_all(gateway, principal, &specs).await?;
@@ -103,6 +105,7 @@ pub(crate) async fn submit(
     let count = u32::try_from(specs.len()).unwrap_or(u32::MAX);
     let mut slots = queue_slots::take(gateway, tenant, count).await?;
     job_rate::spend(gateway, tenant, count).await?;
+    spec_size::spend(gateway, tenant, bytes).await?;
     let lease = Some(slots.lease());
     let jobs: Vec<(String, BatchJob)> = (0..)
         .zip(specs)

@@ -156,7 +156,7 @@ impl BatchShown {
 /// The progress of a batch's running jobs from their workers, 1 for each whole job.
 async fn running(gateway: &Gateway, tenant: &Tenant, id: BatchId) -> Result<f64, Problem> {
     let filter =
-        Filter { status: Some(JobStatus::Processing), batch: Some(id), ..Filter::default() };
+        Filter { statuses: vec![JobStatus::Processing], batch: Some(id), ..Filter::default() };
     // At most `max_parallel` of them run, which is up to 20.
     let jobs = job_list::page(&gateway.database, tenant, &filter, 20).await?;
     let progress = jobs.iter().filter_map(|job| {

@@ -44,6 +44,11 @@ impl Specs {
         &self.jobs
     }
 
+    /// The size of all specs, in bytes.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn into_jobs(self) -> Vec<(String, JobSpec)> {
         self.jobs
     }

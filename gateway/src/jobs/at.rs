@@ -18,13 +18,16 @@ enum Point {
     /// After this many events.
     Version(u64),
     Time(Timestamp),
+    /// After the event at this position, or the last one before it.
+    Position(Position),
 }
 
 fn point(text: &str) -> Result<Point, Problem> {
     let version = text.strip_prefix('v').and_then(|number| number.parse().ok());
     let time = || text.parse().ok().map(Point::Time);
-    version.map(Point::Version).or_else(time).ok_or_else(|| {
-        let detail = "a version like v3, or a time like 2026-11-21T12:00:00Z";
+    let position = || text.parse().ok().map(Point::Position);
+    version.map(Point::Version).or_else(time).or_else(position).ok_or_else(|| {
+        let detail = "a version like v3, a time like 2026-11-21T12:00:00Z, or an event's position";
         Problem::field(Kind::Malformed, "#at", detail)
     })
 }
@@ -49,6 +52,7 @@ pub(crate) async fn at(
             is_past |= match point {
                 Point::Version(wanted) => version >= wanted,
                 Point::Time(wanted) => at > wanted,
+                Point::Position(wanted) => Position { epoch, sequence, index } > wanted,
             };
             if is_past {
                 return;

@@ -14,7 +14,7 @@ use poem::{
 };
 
 use crate::{
-    auth::Principal,
+    auth::{CredentialKind, Principal},
     clock,
     content_disposition::{self, Disposition},
     headers,
@@ -152,11 +152,12 @@ impl ServedFile<'_> {
 /// A response to a key is for that client alone; what a token can read, everybody who has its URL can.
 fn cache_control(principal: &Principal) -> String {
     match principal.until {
-        Some(until) => {
+        // An issuer's token is sent in a header, and has an end as well.
+        Some(until) if principal.credential == CredentialKind::Key => {
             let left = until.since(clock::now()).as_secs().min(MAX_AGE);
             format!("public, max-age={left}, immutable")
         }
-        None => format!("private, max-age={MAX_AGE}, immutable"),
+        _ => format!("private, max-age={MAX_AGE}, immutable"),
     }
 }
 

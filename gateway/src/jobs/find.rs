@@ -45,7 +45,7 @@ pub(crate) async fn find(
         if state != JobState::Unknown && !state.is_over() {
             wait::until_over(gateway, tenant, id, timeout).await;
         }
-        return in_log(gateway, tenant, id).await;
+        return Ok(in_log(gateway, tenant, id).await?.waited(Some(timeout)));
     }
     if !gateway.positions.has_reached::<JobDetail>(newest) {
         return in_log(gateway, tenant, id).await;

@@ -115,11 +115,15 @@ pub(crate) async fn list(
 
 /// The filter, and a fingerprint that ties cursors to it.
 fn filter(query: &JobListQuery<'_>) -> Result<(Filter, String), Problem> {
-    let status = query.status.as_deref().map(|word| {
-        serde_json::from_value::<JobStatus>(word.into()).map_err(|_| {
-            malformed("status", "status is queued, processing, completed, failed or cancelled")
+    let words = query.status.iter().flat_map(|words| words.split(','));
+    let statuses = words.map(|word| {
+        serde_json::from_value::<JobStatus>(word.trim().into()).map_err(|_| {
+            let detail = "status is one or more of queued, processing, completed, failed and \
+                          cancelled, separated by commas";
+            malformed("status", detail)
         })
     });
+    let statuses = statuses.collect::<Result<Vec<_>, _>>()?;
     let batch = query
         .batch_id
         .as_deref()
@@ -159,7 +163,7 @@ fn filter(query: &JobListQuery<'_>) -> Result<(Filter, String), Problem> {
         }
     }
     let filter = Filter {
-        status: status.transpose()?,
+        statuses,
         batch: batch.transpose()?,
         preset: preset.transpose()?,
         kind: query.kind.clone(),

@@ -61,6 +61,10 @@ pub(crate) async fn read(
     let location = location.ok_or_else(|| Problem::not_found("output"))?;
     let storage = gateway.storage.of(tenant)?;
     let size = storage.size(&location).await?;
+    if size != file.size {
+        let detail = "a later job has replaced this output";
+        return Err(Problem::new(Kind::NotFound, detail));
+    }
     let served = ServedFile { name, sha256: &file.sha256, modified: job.summary.updated_at, size };
     let sent = served.answer(&request)?;
     let response = served.response(&request, &sent, principal);

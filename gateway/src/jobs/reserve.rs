@@ -1,7 +1,7 @@
 use ffapi_commands::{Caller, HandleError};
 use ffapi_domain::{
     JobId, Personal, Tenant,
-    job::{Job, JobState, JobStatus, JobSummary},
+    job::{Job, JobState, JobStatus, JobSummary, MAX_ATTEMPTS},
     location::Location,
     output::{Output, OutputCommand, OutputRejection},
 };
@@ -13,7 +13,8 @@ use crate::{
 };
 
 /// Reserves the output of a job again before a retry, because another job may have reserved it
-/// since. False if the job did not fail and was not cancelled.
+/// since. False if the job cannot be retried: it did not fail and was not cancelled, or had as many
+/// attempts as a job may have.
 pub(crate) async fn reserve_again(
     gateway: &Gateway,
     tenant: &Tenant,
@@ -22,8 +23,8 @@ pub(crate) async fn reserve_again(
 ) -> Result<bool, Problem> {
     let found = gateway.job_in_log(tenant, job).await?;
     let (job, _) = found.ok_or_else(|| Problem::not_found("job"))?;
-    let JobSummary { id, status, output, .. } = &job.summary;
-    if !matches!(status, JobStatus::Failed | JobStatus::Cancelled) {
+    let JobSummary { id, status, attempt, output, .. } = &job.summary;
+    if !matches!(status, JobStatus::Failed | JobStatus::Cancelled) || *attempt >= MAX_ATTEMPTS {
         return Ok(false);
     }
     if let Some(output) = output.as_ref().and_then(Personal::as_ref) {

@@ -101,7 +101,7 @@ pub(crate) async fn submit_spec(
 ) -> Result<Reply<201, Submitted>, Problem> {
     let SubmitContext { request, principal, key } = context;
     let tenant = &principal.tenant;
-    spec_size::check(&spec)?;
+    let size = spec_size::check(&spec)?;
     let warnings = precheck(gateway, principal, &spec).await?;
     if spec.callback.is_some() {
         account_secret(gateway, principal).await?;
@@ -118,6 +118,7 @@ pub(crate) async fn submit_spec(
     failpoint::hit("gateway.after_key");
     let caller = caller(principal, request);
     let mut slot = queue_slots::take(gateway, tenant, 1).await?;
+    spec_size::spend(gateway, tenant, size).await?;
     spec.lease = Some(slot.lease());
     if let Some(output) = spec.request.output().and_then(Personal::as_ref) {
         reserve::reserve(gateway, tenant, &caller, id, output).await?;
@@ -155,12 +156,13 @@ async fn submitted(
     warnings: Vec<String>,
     replayed: bool,
 ) -> Result<Reply<201, Submitted>, Problem> {
-    if let Some(timeout) = wait::requested(prefer) {
+    let wait = wait::requested(prefer);
+    if let Some(timeout) = wait {
         wait::until_over(gateway, tenant, id, timeout).await;
     }
     let found = gateway.job_in_log(tenant, id).await?;
     let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
-    Ok(response(gateway, &job, position, warnings, replayed))
+    Ok(response(gateway, &job, position, warnings, replayed).waited(wait))
 }
 
 fn response(

@@ -61,7 +61,7 @@ pub(super) async fn rerun(
     let used = pinned(Some(used), global).await?;
     let pinned = pinned(body.version, used.global).await?;
     let filter = Filter {
-        status: Some(JobStatus::Completed),
+        statuses: vec![JobStatus::Completed],
         preset: Some(used.clone()),
         oldest_first: true,
         ..Filter::default()

@@ -1,6 +1,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use ffapi_domain::{PublicEvent, Timestamp, WebhookId};
+use ffapi_nats::Position;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
@@ -28,13 +29,15 @@ pub(super) struct Matched {
 /// Bytes of the bodies that one statement inserts; Postgres takes no message over 1 GB.
 const MAX_STATEMENT_BYTES: usize = 16 * 1024 * 1024;
 
-/// The request body, which is signed and sent.
-pub(super) fn body(public: &PublicMessage, event: &PublicEvent) -> String {
+/// The request body, which is signed and sent. `position` is that of the event in the log.
+pub(super) fn body(public: &PublicMessage, event: &PublicEvent, position: Position) -> String {
     let mut data = event.data.clone();
     if let Some(data) = data.as_object_mut() {
         data.insert(public.field.to_owned(), Value::String(public.thing.clone()));
     }
-    json!({ "type": event.kind, "timestamp": public.at, "data": data }).to_string()
+    let position = position.to_string();
+    json!({ "type": event.kind, "timestamp": public.at, "position": position, "data": data })
+        .to_string()
 }
 
 /// Writes due deliveries, and updates when their endpoints are due.

@@ -21,8 +21,10 @@ async fn a_list_is_newest_first_filtered_and_paged() {
     assert_eq!(ids(Filter::default(), 2).await, [job(5), job(4)]);
     let rest = Filter { after: Some(job(4)), ..Filter::default() };
     assert_eq!(ids(rest, 9).await, [job(3), job(2), job(1)]);
-    let cancelled = Filter { status: Some(JobStatus::Cancelled), ..Filter::default() };
-    assert_eq!(ids(cancelled, 9).await, [job(2)]);
+    let with = |statuses: &[JobStatus]| Filter { statuses: statuses.to_vec(), ..Filter::default() };
+    assert_eq!(ids(with(&[JobStatus::Cancelled]), 9).await, [job(2)]);
+    let two = with(&[JobStatus::Cancelled, JobStatus::Queued]);
+    assert_eq!(ids(two, 9).await, [job(5), job(4), job(3), job(2), job(1)]);
     let labelled = |value: &str| Filter {
         metadata: [("album".to_owned(), value.to_owned())].into(),
         ..Filter::default()

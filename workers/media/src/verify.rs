@@ -36,7 +36,8 @@ fn mismatch(message: impl Into<String>) -> MediaError {
 /// frames, and compares the facts with the plan. Returns the files of the output.
 ///
 /// # Errors
-/// `verification_failed` when the output does not match the plan, or what was encoded.
+/// `verification_failed` when the output does not match the plan, or what was encoded;
+/// `invalid_input` when it is shorter than the input promised.
 pub(crate) fn verify(
     output: &Path,
     plan: &Plan,
@@ -159,7 +160,14 @@ fn check_duration(
     };
     // An input may be longer than it states: then the output has more than was planned.
     if duration.saturating_add(tolerance(planned, slack)) < planned {
-        return Err(mismatch(format!("the output lasts {duration} µs, planned were {planned} µs")));
+        // It has what was written, and so the input has less than it states.
+        let seconds = |micros: u64| std::time::Duration::from_micros(micros).as_secs_f64();
+        return Err(MediaError::input(format!(
+            "the input is cut off or damaged: the output lasts {:.1} s, and by the lengths that the \
+             input states it would last {:.1} s",
+            seconds(duration),
+            seconds(planned)
+        )));
     }
     Ok(())
 }

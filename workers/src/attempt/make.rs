@@ -118,6 +118,7 @@ impl AttemptContext {
         let written = folder.disk_usage().await.map_err(|error| crashed(&error))?;
         check_written(&written, self.max_output_bytes)?;
         let storage = self.storage(release)?;
+        let must_be_free = request.overwrite() == Overwrite::Fail;
         let mut files = Vec::new();
         let mut locations = BTreeSet::new();
         let mut cancelled = pin!(self.cancelled(release));
@@ -128,6 +129,10 @@ impl AttemptContext {
             let (name, to) = destination.ok_or_else(unexpected_file)?;
             if !locations.insert(to.to_string()) {
                 return Err(unexpected_file());
+            }
+            // Checked before anything is sealed; delivery checks it again.
+            if must_be_free && storage.is_taken(&to).await.map_err(failed)? {
+                return Err(failed(StorageError::Exists(to.to_string())));
             }
             let file = folder.open_made(&made.name).map_err(|error| unusable_file(&error))?;
             let staged = staged(release.job, release.attempt, number);

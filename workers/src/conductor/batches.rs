@@ -1,4 +1,4 @@
-use ffapi_commands::Caller;
+use ffapi_commands::{Caller, HandleError};
 use ffapi_domain::{
     BatchId, Decider, JobId, Tenant,
     batch::{Batch, BatchEvent},
@@ -60,6 +60,7 @@ impl Conductor {
             let (tenant, id) = (step.tenant.as_str(), step.id.to_string());
             let subject = subject(&step.tenant, step.id);
             let cancels = matches!(step.command, JobCommand::Cancel);
+            let retries = matches!(step.command, JobCommand::Retry { .. });
             let caller = caller.unwrap_or(process);
             let handled = commands.handle::<Job>(tenant, &id, caller, step.command).await;
             // A rejection means that it was done already, or is no longer needed.
@@ -67,12 +68,16 @@ impl Conductor {
             if cancels && handled.is_ok() {
                 pubsub.publish(format!("ctl.cancel.{id}"), "").await;
             }
-            handled.err().map(|error| (subject, error))
+            let is_rejected = matches!(handled, Err(HandleError::Rejected(_)));
+            handled.err().map(|error| (subject, error, (retries && is_rejected).then_some(step.id)))
         }));
         let steps = steps.buffer_unordered(MAX_CONCURRENT_STEPS);
         let failed: Vec<_> = steps.filter_map(std::future::ready).collect().await;
-        for (subject, error) in failed {
+        for (subject, error, rejected_retry) in failed {
             self.unreadable.record_failure(&subject, &error);
+            if let Some(job) = rejected_retry {
+                self.batches.drop_retry(job);
+            }
         }
         for step in batches {
             let subject = format!("ev.{}.{}.{}", Batch::CATEGORY, step.tenant, step.id);

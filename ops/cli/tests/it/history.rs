@@ -68,6 +68,10 @@ async fn a_job_is_shown_as_of_every_version() {
     let at = seen.last().unwrap().text("/created_at").to_owned();
     let then = stack.get(&format!("/jobs/{job}?at={at}")).await;
     assert_eq!(then.text("/status"), "queued", "{then:#?}");
+    // A position, as in the header of a response or in an event.
+    let position = first.header("x-log-position");
+    let then = stack.get(&format!("/jobs/{job}?at={position}")).await;
+    assert_eq!((then.text("/status"), then.header("x-log-position")), ("queued", position));
     let before = stack.get(&format!("/jobs/{job}?at=2020-01-01T00:00:00Z")).await;
     assert_eq!(before.status, StatusCode::NOT_FOUND);
     for bad in ["v99", "yesterday"] {

@@ -20,7 +20,7 @@ use crate::polling;
 pub(crate) struct Got {
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
-    body: String,
+    pub(crate) body: String,
 }
 
 impl Got {

@@ -79,6 +79,18 @@ async fn a_stream_of_an_ended_job_tells_a_browser_not_to_reconnect() {
 }
 
 #[tokio::test]
+async fn a_key_can_ask_who_it_is_whatever_it_may_do() {
+    let stack = Stack::new().await;
+    let body = json!({ "name": "up", "tenant": "acme", "scopes": ["audit:read"] });
+    let made = stack.post("/api-keys", &body).await;
+    let me = stack.send(stack.request_as(made.text("/secret"), Method::GET, "/me")).await;
+    assert_eq!(me.status, StatusCode::OK, "{me:#?}");
+    assert_eq!(me.text("/key_id"), made.text("/id"));
+    assert_eq!(me.json["scopes"], json!(["audit:read"]));
+    assert_eq!(me.text("/account/tenant"), "acme");
+}
+
+#[tokio::test]
 async fn the_paths_that_people_and_probes_try_first_answer_without_a_key() {
     let stack = Stack::new().await;
     let get = async |path: &str| -> Answer {
@@ -91,4 +103,63 @@ async fn the_paths_that_people_and_probes_try_first_answer_without_a_key() {
     for path in ["/livez", "/readyz", "/health", "/health/ready"] {
         assert_eq!(get(path).await.text("/status"), "ok", "{path}");
     }
+}
+
+/// What ffmpeg, as an independent player, says about a URL.
+fn played(url: &str) -> String {
+    let player = std::process::Command::new("ffmpeg")
+        .args(["-v", "error", "-i", url, "-map", "0", "-f", "null", "-"])
+        .output()
+        .unwrap();
+    assert!(player.status.success(), "{player:?}");
+    String::from_utf8(player.stderr).unwrap()
+}
+
+#[tokio::test]
+async fn a_playback_url_is_inherited_by_every_file_of_a_stream() {
+    let stack = Stack::new().await;
+    let input = stack.upload_bunny().await;
+    let body = json!({
+        "input": input, "output": "s", "type": "hls", "encoder_preset": "ultrafast",
+        "encryption": "aes-128",
+        "variants": [{ "name": "a", "height": 90 }, { "name": "b", "height": 120 }]
+    });
+    let submitted = stack.post("/stream", &body).await;
+    assert_eq!(submitted.status, StatusCode::CREATED, "{submitted:#?}");
+    let job = submitted.text("/job/id").to_owned();
+    stack.finished(&job).await;
+    let week = 7 * 24 * 3_600;
+    let made = stack.post("/tokens", &json!({ "outputs": job, "ttl": week })).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:#?}");
+    let base = format!("{}{}", stack.url, made.text("/url"));
+    let left = async || -> u64 {
+        let answer = stack.get("/jobs?limit=1").await;
+        let left = answer.header("ratelimit").split(";r=").nth(1).unwrap().to_owned();
+        left.split(';').next().unwrap().parse().unwrap()
+    };
+    let before = left().await;
+    // With the key of the encrypted segments.
+    assert_eq!(played(&format!("{base}master.m3u8")), "");
+    // Of the account's requests, only the one that asks for this was used up.
+    assert_eq!(before - left().await, 1);
+    let page = http().get(format!("{base}master.m3u8")).header("origin", "https://any.example.com");
+    let page = stack.send(page).await;
+    assert_eq!(page.header("access-control-allow-origin"), "*", "{page:#?}");
+    assert_eq!(page.header("content-type"), "application/vnd.apple.mpegurl");
+    // It opens nothing else, and is in no error.
+    let token = made.text("/token");
+    for rest in ["", "x", "../jobs", "outputs/../../../jobs"] {
+        let url = format!("{}/api/v1/t/{token}/{rest}", stack.url);
+        let answer = stack.send(http().get(url)).await;
+        assert!(answer.status.is_client_error(), "{rest}: {answer:#?}");
+        assert!(!answer.text("/instance").contains(token), "{rest}: {answer:#?}");
+    }
+    let forged = format!("{}/api/v1/t/{}x/outputs/master.m3u8", stack.url, token);
+    assert_eq!(stack.send(http().get(forged)).await.status, StatusCode::UNAUTHORIZED);
+    let written = http().delete(format!("{base}master.m3u8"));
+    assert_eq!(stack.send(written).await.status, StatusCode::UNAUTHORIZED);
+    let log = std::fs::read_to_string(stack.data.path().join("up.log")).unwrap();
+    assert!(!log.contains(token), "{log}");
+    let trail = stack.get("/admin/audit?limit=200").await;
+    assert!(!trail.json.to_string().contains(token), "{trail:#?}");
 }

@@ -52,6 +52,7 @@ async fn a_token_reads_one_resource_until_it_expires() {
         (json!({}), "#/job"),
         (json!({ "job": job, "outputs": job }), "#/job"),
         (json!({ "job": job, "ttl": 4_000 }), "#/ttl"),
+        (json!({ "outputs": job, "ttl": 604_801 }), "#/ttl"),
         (json!({ "job": job, "ttl": 0 }), "#/ttl"),
         (json!({ "outputs": "job_00000000000070008000000000000000" }), "#/outputs"),
     ] {

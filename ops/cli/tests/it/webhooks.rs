@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     polling,
     receiver::{Got, Receiver},
-    stack::{Answer, Stack, bunny, quick, steady},
+    stack::{Answer, Stack, bunny, http, quick, steady},
 };
 
 const SHORT_SCHEDULE: (&str, &str) = ("FFAPI_WEBHOOKS__SCHEDULE", "[1,1,1,1,1,1,1,1]");
@@ -39,6 +39,38 @@ async fn deliveries(stack: &Stack, id: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
+async fn the_webhook_of_a_completed_job_has_what_its_handler_needs() {
+    let stack = stack().await;
+    let receiver = Receiver::new().await;
+    hook(&stack, &format!("{}/a", receiver.url), json!({ "events": ["job.completed"] })).await;
+    let input = stack.upload_bunny().await;
+    stack.convert(&input, "a.mp4", quick()).await;
+    let body = json!({
+        "input": input, "output": "s", "type": "hls", "encoder_preset": "ultrafast",
+        "variants": [{ "name": "low", "height": 90 }]
+    });
+    stack.post("/stream", &body).await;
+    let got = receiver.until("/a", |got| got.len() == 2).await;
+    for got in got {
+        assert!(got.body.len() < 64 * 1024, "{got:#?}");
+        let (json, is_stream) = (got.json(), got.json()["data"]["kind"] == "stream");
+        let data = &json["data"];
+        let files = data["outputs"].as_array().unwrap();
+        let names: Vec<&str> = files.iter().map(|file| file["name"].as_str().unwrap()).collect();
+        let expected = if is_stream { "master.m3u8" } else { "a.mp4" };
+        assert_eq!(names, [expected], "{data:#}");
+        let served = http().get(format!("{}{}", stack.url, files[0]["url"].as_str().unwrap()));
+        let served = stack.send(served.header("x-api-key", &stack.key)).await;
+        assert_eq!(served.status, StatusCode::OK, "{served:#?}");
+        assert_eq!(served.header("content-length"), files[0]["size"].to_string());
+        let total = data["outputs_total"].as_u64().unwrap();
+        assert!(if is_stream { total > 4 } else { total == 1 }, "{data:#}");
+        assert!(data["bytes"].as_u64() >= files[0]["size"].as_u64(), "{data:#}");
+        assert!(data["links"]["outputs"].as_str().unwrap().ends_with("/outputs"), "{data:#}");
+    }
+}
+
+#[tokio::test]
 async fn events_of_a_job_are_sent_in_order_and_signed() {
     let stack = stack().await;
     let receiver = Receiver::new().await;
@@ -54,7 +86,15 @@ async fn events_of_a_job_are_sent_in_order_and_signed() {
         assert_eq!(got.json()["data"]["job_id"], job.as_str());
         assert!(!got.id().contains('.'));
     }
-    assert_eq!(got.last().unwrap().json()["data"]["metadata"]["order"], "7");
+    let last = got.last().unwrap().json();
+    assert_eq!(
+        (&last["data"]["metadata"]["order"], &last["data"]["kind"]),
+        (&json!("7"), &json!("probe"))
+    );
+    // Whoever reads from this position on, reads what was sent.
+    let at = last["position"].as_str().unwrap();
+    let read = stack.get(&format!("/jobs/{job}?min_position={at}")).await;
+    assert_eq!(read.text("/status"), "completed", "{read:#?}");
     // Every attempt is recorded.
     let delivered = |all: &Vec<Value>| all.iter().all(|one| one["status"] == "delivered");
     let delivered = polling::until(async || deliveries(&stack, &id).await, delivered).await;

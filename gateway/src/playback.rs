@@ -1,0 +1,62 @@
+//! Playback URLs: `/api/v1/t/<token>/outputs/…` has the token in its path, so that the relative URLs of
+//! playlists and manifests inherit it and every player works unchanged.
+
+use poem::{
+    Request,
+    http::{Uri, uri::PathAndQuery},
+};
+
+use crate::{
+    auth::{Token, TokenScope},
+    clock,
+    state::Gateway,
+};
+
+/// The token in the path of a request.
+#[derive(Debug, Clone)]
+pub(crate) struct PathToken(pub(crate) String);
+
+const PREFIX: &str = "/api/v1/t/";
+
+/// The path under which the outputs that a token is for are served.
+pub(crate) fn url(token: &str) -> String {
+    format!("{PREFIX}{token}/outputs/")
+}
+
+/// Routes a request with a token in its path to what the token is for, as if it were in the query.
+/// What is answered or recorded about the request does not contain it.
+pub(crate) fn route(request: &mut Request, gateway: &Gateway) {
+    let uri = request.uri();
+    let Some((token, rest)) = uri.path().strip_prefix(PREFIX).and_then(|rest| rest.split_once('/'))
+    else {
+        return;
+    };
+    let valid = Token::read(token, gateway.credentials.pepper(), clock::now());
+    let path = match valid.map(|token| token.scope) {
+        Some(TokenScope::Outputs(job)) => format!("/api/v1/jobs/{job}/{rest}"),
+        // The guard rejects it.
+        _ => format!("{PREFIX}{rest}"),
+    };
+    let query = uri.query().map_or_else(String::new, |query| format!("&{query}"));
+    // A path that was parsed before is one again.
+    let path = format!("{path}?token={token}{query}").parse::<PathAndQuery>();
+    let token = PathToken(token.to_owned());
+    if let Ok(path) = path {
+        *request.uri_mut() = Uri::from(path);
+    }
+    request.set_data(token);
+}
+
+/// The path of the resource that a request is for.
+pub(crate) fn path(request: &Request) -> &str {
+    if request.data::<PathToken>().is_some() {
+        return request.uri().path();
+    }
+    request.original_uri().path()
+}
+
+/// True if a request is for an output file: players and download managers send many of them.
+pub(crate) fn is_download(request: &Request) -> bool {
+    let mut segments = path(request).strip_prefix("/api/v1/jobs/").unwrap_or_default().split('/');
+    segments.nth(1) == Some("outputs") && segments.next().is_some_and(|name| !name.is_empty())
+}

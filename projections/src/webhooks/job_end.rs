@@ -1,0 +1,89 @@
+//! What the terminal event of a job tells a webhook about the job, so that its handler needs no request
+//! to act on it.
+
+use ffapi_domain::{
+    Decider, JobId, Tenant, Timestamp,
+    job::{EventMetadata, Job, JobEvent, JobView, OutputFile},
+};
+use ffapi_nats::{Codec, CodecError, Decision, Log, PageLimits};
+use serde_json::{Map, Value, json};
+
+use crate::ProjectionError;
+
+/// Outputs that are listed.
+const MAX_OUTPUTS: usize = 50;
+/// What is read of a job's history at once.
+const PAGE: PageLimits = PageLimits { messages: 1_000, bytes: 1024 * 1024 };
+
+/// The job as it was after the message at `sequence`; none if a message cannot be read.
+pub(super) async fn view(
+    log: &Log,
+    codec: &Codec,
+    tenant: &Tenant,
+    id: JobId,
+    sequence: u64,
+) -> Result<Option<JobView>, ProjectionError> {
+    let subject = format!("ev.{}.{tenant}.{id}", Job::CATEGORY);
+    let (mut job, mut from) = (None, 1);
+    loop {
+        let page = log.page_within(&subject, from, PAGE).await?;
+        for message in page.messages.iter().filter(|message| message.sequence <= sequence) {
+            let decision: Decision<JobEvent> = match codec.decode(&message.payload).await {
+                Ok(decision) => decision,
+                Err(CodecError::Unreadable(_)) => return Ok(None),
+                Err(error) => return Err(ProjectionError::from_codec(message.sequence, error)),
+            };
+            let at = Timestamp::from_millis(decision.at);
+            let meta = EventMetadata { id, tenant: tenant.clone(), at };
+            let events = decision.events.iter();
+            job = events.fold(job, |job, event| JobView::apply(job, event, &meta));
+        }
+        match page.messages.last() {
+            Some(last) if page.has_more && last.sequence < sequence => {
+                from = last.sequence.saturating_add(1);
+            }
+            _ => return Ok(job),
+        }
+    }
+}
+
+/// Adds the job to the data of its terminal event.
+pub(super) fn describe(job: &JobView, data: &mut Map<String, Value>) {
+    let summary = &job.summary;
+    data.insert("kind".to_owned(), json!(summary.kind));
+    data.insert("batch_id".to_owned(), json!(summary.batch_id));
+    data.insert("metadata".to_owned(), json!(summary.metadata));
+    if data.get("status") != Some(&Value::from("completed")) || summary.outputs_expired_at.is_some()
+    {
+        return;
+    }
+    let path = format!("/api/v1/jobs/{}", summary.id);
+    let bytes = job.outputs.iter().fold(0, |sum: u64, file| sum.saturating_add(file.size));
+    let duration = job.outputs.iter().filter_map(|file| file.duration).reduce(f64::max);
+    data.insert("outputs".to_owned(), outputs(job, &path));
+    data.insert("outputs_total".to_owned(), json!(job.outputs.len()));
+    data.insert("bytes".to_owned(), json!(bytes));
+    data.insert("duration".to_owned(), json!(duration));
+    data.insert("links".to_owned(), json!({ "self": path, "outputs": format!("{path}/outputs") }));
+}
+
+/// The outputs that a handler starts from: of a stream its manifests, whose segments they name.
+fn outputs(job: &JobView, path: &str) -> Value {
+    let is_manifest = |file: &&OutputFile| {
+        let name = file.name.as_ref();
+        let extension = name.and_then(|name| name.rsplit_once('.')).map(|(_, extension)| extension);
+        matches!(extension, Some("m3u8" | "mpd")) && name.is_some_and(|name| !name.contains('/'))
+    };
+    let has_manifests = job.outputs.iter().any(|file| is_manifest(&file));
+    let listed = job.outputs.iter().filter(|file| !has_manifests || is_manifest(file));
+    let shown = listed.take(MAX_OUTPUTS).map(|file| {
+        json!({
+            "name": file.name,
+            "size": file.size,
+            "sha256": file.sha256,
+            "duration": file.duration,
+            "url": file.name.as_ref().map(|name| format!("{path}/outputs/{name}")),
+        })
+    });
+    Value::Array(shown.collect())
+}
