@@ -23,7 +23,7 @@ pub(crate) struct CachesShown {
 #[derive(Debug, Object)]
 #[oai(rename = "Cache")]
 pub(crate) struct CacheShown {
-    /// `jobs`, `presets`, `probes` (probe results by content), or `keys`.
+    /// `jobs`, `outputs` (of jobs, for downloads), `presets`, `probes` (probe results by content), or `keys`.
     name: String,
     /// Number of entries in memory.
     entries: usize,
@@ -39,6 +39,7 @@ pub(crate) struct CacheShown {
 fn show(gateway: &Gateway) -> Reply<200, CachesShown> {
     let all = [
         ("jobs", gateway.job_cache.stats()),
+        ("outputs", gateway.output_cache.stats()),
         ("presets", gateway.preset_cache.stats()),
         ("probes", gateway.probe_cache.stats()),
         ("keys", gateway.credentials.stats()),
@@ -79,6 +80,7 @@ impl Cache {
         let principal = auth.require(Scope::Admin)?;
         gateway.audit.note(AuditRecord::about(request, principal, "admin.cleared_cache"));
         gateway.job_cache.clear();
+        gateway.output_cache.clear();
         gateway.preset_cache.clear();
         gateway.probe_cache.clear();
         Ok(show(&gateway))

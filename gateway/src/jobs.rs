@@ -10,6 +10,7 @@ mod file_response;
 mod find;
 pub(crate) mod list;
 mod logs;
+pub(crate) mod output_index;
 mod outputs;
 pub(crate) mod rerun;
 pub(crate) mod reserve;

@@ -52,6 +52,7 @@ mod scanner;
 mod server;
 mod state;
 mod storage_holds;
+mod tenant_slots;
 mod text;
 mod throttle;
 mod tls;

@@ -31,10 +31,12 @@ const PUBLIC: [&str; 6] = [
 async fn clear_account(gateway: &Arc<Gateway>, tenant: &str, sequence: u64) {
     gateway.commands.forget(tenant).await;
     gateway.job_cache.clear();
+    gateway.output_cache.clear();
     let gateway = Arc::clone(gateway);
     tokio::spawn(async move {
         wait_for_rows(&gateway, sequence).await;
         gateway.job_cache.clear();
+        gateway.output_cache.clear();
     });
 }
 
@@ -60,6 +62,7 @@ async fn invalidate(gateway: &Arc<Gateway>, message: &Message) {
         && let Ok(id) = id.parse()
     {
         gateway.job_cache.invalidate(&id, message.sequence);
+        gateway.output_cache.invalidate(&id, message.sequence);
     }
 }
 
@@ -85,6 +88,7 @@ pub(crate) async fn spawn(
     tokio::spawn(async move {
         if stopped.run_until_cancelled(wait_for_rows(&catching_up, last)).await.is_some() {
             catching_up.job_cache.open();
+            catching_up.output_cache.open();
         }
     });
     Ok(tokio::spawn(async move {

@@ -296,7 +296,9 @@ impl From<StorageError> for Problem {
     fn from(error: StorageError) -> Self {
         match error {
             StorageError::NotFound(_) => Self::not_found("object"),
-            StorageError::Exists(_) => Self::new(Kind::Conflict, error.to_string()),
+            StorageError::Exists(_) | StorageError::Blocked(_) => {
+                Self::new(Kind::Conflict, error.to_string())
+            }
             StorageError::TooLarge { .. } => Self::new(Kind::TooLarge, error.to_string()),
             StorageError::Interrupted(_) => Self::new(Kind::Malformed, error.to_string()),
             StorageError::Unavailable(_) => {

@@ -28,6 +28,8 @@ pub(crate) struct RowCache<K: Hash + Eq, V> {
     /// Rows that were not cached, because a newer message had been received.
     stale: AtomicU64,
     open: AtomicBool,
+    /// The size from which a row is not cached, in bytes.
+    max_row: usize,
 }
 
 #[derive(Debug)]
@@ -54,7 +56,7 @@ const MAX_ROWS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 const MAX_SEQUENCES: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 /// The maximum size of all rows in bytes, as JSON; in memory, a row may be several times as large.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
-/// The size from which a row is not cached, in bytes.
+/// The usual size from which a row is not cached, in bytes.
 const MAX_ROW_BYTES: usize = 256 * 1024;
 
 impl<K: Hash + Eq, V> Entries<K, V> {
@@ -99,9 +101,9 @@ impl io::Write for Counter {
     }
 }
 
-/// The size of a row in bytes, as JSON; none if it is too large for the cache.
-fn size(row: &impl Serialize) -> Option<usize> {
-    let mut counter = Counter { bytes: 0, max: MAX_ROW_BYTES };
+/// The size of a row in bytes, as JSON; none if it is over `max`.
+fn size(row: &impl Serialize, max: usize) -> Option<usize> {
+    let mut counter = Counter { bytes: 0, max };
     serde_json::to_writer(&mut counter, row).ok()?;
     Some(counter.bytes)
 }
@@ -120,6 +122,7 @@ impl<K: Clone + Hash + Eq, V: Serialize> RowCache<K, V> {
             misses: AtomicU64::new(0),
             stale: AtomicU64::new(0),
             open: AtomicBool::new(true),
+            max_row: MAX_ROW_BYTES,
         }
     }
 
@@ -127,6 +130,11 @@ impl<K: Clone + Hash + Eq, V: Serialize> RowCache<K, V> {
     /// from before this gateway began to receive them.
     pub(crate) fn closed() -> Self {
         Self { open: AtomicBool::new(false), ..Self::new() }
+    }
+
+    /// The same cache for rows up to a size, in bytes.
+    pub(crate) fn for_rows_up_to(self, max_row: usize) -> Self {
+        Self { max_row, ..self }
     }
 
     /// Opens the cache: from now on, rows contain everything from before the first received
@@ -163,7 +171,7 @@ impl<K: Clone + Hash + Eq, V: Serialize> RowCache<K, V> {
 
     /// Caches a row, unless it is large or a newer message of its id was received meanwhile.
     pub(crate) fn insert(&self, id: K, row: Row<V>) {
-        let Some(size) = size(&*row.0) else { return };
+        let Some(size) = size(&*row.0, self.max_row) else { return };
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.newest.peek(&id).is_some_and(|newest| row.1 < *newest) {
             self.stale.fetch_add(1, Ordering::Relaxed);

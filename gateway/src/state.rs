@@ -21,6 +21,7 @@ use crate::{
     auth::{AnonymousRateLimiter, Issuer, Principal, Proxies},
     cors::CorsPolicy,
     event_bus::EventBus,
+    jobs::output_index::OutputIndex,
     positions::Positions,
     problem::Problem,
     progress::ProgressBoard,
@@ -81,6 +82,7 @@ pub struct Gateway {
     pub(crate) event_bus: EventBus,
     pub(crate) progress: ProgressBoard,
     pub(crate) job_cache: RowCache<JobId, JobView>,
+    pub(crate) output_cache: RowCache<JobId, OutputIndex>,
     /// Presets by owner and name.
     pub(crate) preset_cache: RowCache<(String, String), PresetState>,
     /// Probe results by tenant and SHA-256. The content of a file never changes; the tenant is part
@@ -92,6 +94,9 @@ pub struct Gateway {
 
 /// By worker id: when its last heartbeat was received, and what it contained.
 pub(crate) type Workers = BTreeMap<String, (std::time::Instant, serde_json::Value)>;
+
+/// Maximum size of the outputs of one job in the cache, in bytes: a job has up to 10,000 of them.
+const MAX_OUTPUT_INDEX: usize = 8 * 1024 * 1024;
 
 /// A worker without a heartbeat for this long counts as gone.
 const WORKER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(6);
@@ -109,6 +114,7 @@ impl Gateway {
             event_bus: EventBus::default(),
             progress: ProgressBoard::default(),
             job_cache: RowCache::closed(),
+            output_cache: RowCache::closed().for_rows_up_to(MAX_OUTPUT_INDEX),
             preset_cache: RowCache::new(),
             probe_cache: RowCache::new(),
             workers: Mutex::default(),

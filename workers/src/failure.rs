@@ -10,7 +10,7 @@ use ffapi_storage::StorageError;
 pub(crate) fn failed(error: StorageError) -> MediaError {
     let code = match &error {
         StorageError::NotFound(_) => FailureCode::InputNotFound,
-        StorageError::Exists(_) => FailureCode::OutputExists,
+        StorageError::Exists(_) | StorageError::Blocked(_) => FailureCode::OutputExists,
         StorageError::TooLarge { .. } => FailureCode::InputTooLarge,
         StorageError::Interrupted(_) | StorageError::Unavailable(_) => {
             FailureCode::StorageUnavailable

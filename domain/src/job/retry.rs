@@ -5,7 +5,7 @@ use crate::media::MediaRequest;
 /// Workers that may be lost while they run a job before the job is suspected of crashing them.
 pub(super) const MAX_ABANDONED: u32 = 5;
 /// Attempts from which on a job cannot be retried by request.
-pub const MAX_ATTEMPTS: u32 = 50;
+pub const MAX_ATTEMPTS: u32 = 20;
 /// Maximum delay between two attempts, without jitter.
 const MAX_BACKOFF: Duration = Duration::from_mins(10);
 

@@ -195,6 +195,11 @@ fn media_type(name: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use ffapi_domain::{KeyId, key::KeyTerms};
+    use uuid::Uuid;
+
     use super::*;
 
     const FILE: ServedFile<'_> = ServedFile {
@@ -246,6 +251,26 @@ mod tests {
             };
             assert_eq!(answer(part), expected, "{if_range:?}");
         }
+    }
+
+    #[test]
+    fn only_what_was_read_by_its_url_may_be_shared() {
+        let principal = |credential, until: Option<Timestamp>| Principal {
+            key: KeyId::from_uuid(Uuid::from_u128(1)),
+            tenant: "acme".parse().unwrap(),
+            scopes: BTreeSet::new(),
+            terms: KeyTerms::default(),
+            makers: vec![],
+            address: None,
+            until,
+            credential,
+        };
+        let soon = Some(clock::now().plus(Duration::from_mins(5)));
+        let of = |credential, until| cache_control(&principal(credential, until));
+        assert!(of(CredentialKind::Key, soon).starts_with("public, max-age=2"));
+        // Both are sent in a header.
+        assert!(of(CredentialKind::Issued, soon).starts_with("private, "));
+        assert!(of(CredentialKind::Key, None).starts_with("private, "));
     }
 
     #[test]

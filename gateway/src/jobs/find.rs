@@ -47,18 +47,44 @@ pub(crate) async fn find(
         }
         return Ok(in_log(gateway, tenant, id).await?.waited(Some(timeout)));
     }
-    if !gateway.positions.has_reached::<JobDetail>(newest) {
-        return in_log(gateway, tenant, id).await;
-    }
+    let (job, position) = read(gateway, tenant, id, newest).await?;
+    Ok(response(gateway, &job, position))
+}
+
+/// A job as it is now, with everything that the tenant may know of.
+///
+/// # Errors
+/// 404 without such a job.
+pub(super) async fn current(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    id: JobId,
+) -> Result<(Arc<JobView>, Position), Problem> {
+    let newest = gateway.read_barrier.newest(gateway.commands.log(), tenant).await;
+    read(gateway, tenant, id, newest).await
+}
+
+/// The job from its row, if that contains the tenant's events up to `newest`, or else from the log.
+async fn read(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    id: JobId,
+    newest: u64,
+) -> Result<(Arc<JobView>, Position), Problem> {
     let may_cache = gateway.job_cache.is_open();
-    let Some((job, sequence)) = job_detail::find(&gateway.database, tenant, id).await? else {
-        return in_log(gateway, tenant, id).await;
-    };
-    let job = Arc::new(job);
-    if may_cache {
-        gateway.job_cache.insert(id, (Arc::clone(&job), sequence));
+    if gateway.positions.has_reached::<JobDetail>(newest)
+        && let Some((job, sequence)) = job_detail::find(&gateway.database, tenant, id).await?
+    {
+        let job = Arc::new(job);
+        if may_cache {
+            gateway.job_cache.insert(id, (Arc::clone(&job), sequence));
+        }
+        let epoch = gateway.commands.log().identity().epoch;
+        return Ok((job, Position { epoch, sequence, index: 0 }));
     }
-    Ok(response(gateway, &job, Position { epoch, sequence, index: 0 }))
+    let found = gateway.job_in_log(tenant, id).await?;
+    let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
+    Ok((Arc::new(job), position))
 }
 
 /// The job as it is in the log now: the read model may be slightly behind it.

@@ -1,13 +1,11 @@
-use ffapi_domain::{
-    JobId, Tenant,
-    job::{JobStatus, JobView},
-    location::Location,
-};
+use ffapi_domain::{JobId, Tenant, job::JobStatus, location::Location};
 use poem::Body;
 use poem_openapi::Object;
 
 use super::{
     file_response::{FileRequest, Sent, ServedFile},
+    find::current,
+    output_index,
     show::{OutputBody, output},
 };
 use crate::{
@@ -24,17 +22,12 @@ pub(crate) struct OutputList {
     has_more: bool,
 }
 
-async fn job(gateway: &Gateway, tenant: &Tenant, id: JobId) -> Result<JobView, Problem> {
-    let found = gateway.job_in_log(tenant, id).await?;
-    Ok(found.ok_or_else(|| Problem::not_found("job"))?.0)
-}
-
 pub(crate) async fn list(
     gateway: &Gateway,
     tenant: &Tenant,
     id: JobId,
 ) -> Result<Reply<200, OutputList>, Problem> {
-    let job = job(gateway, tenant, id).await?;
+    let (job, _) = current(gateway, tenant, id).await?;
     let base = format!("/api/v1/jobs/{id}");
     let outputs = job.outputs.iter().filter(|_| job.summary.status == JobStatus::Completed);
     let data = outputs.map(|file| output(&base, file)).collect();
@@ -49,14 +42,13 @@ pub(crate) async fn read(
     request: FileRequest<'_>,
 ) -> Result<Raw, Problem> {
     let tenant = &principal.tenant;
-    let job = job(gateway, tenant, id).await?;
-    if job.summary.status != JobStatus::Completed {
-        let status = job.summary.status.as_str();
+    let index = output_index::find(gateway, tenant, id).await?;
+    if index.status != JobStatus::Completed {
+        let status = index.status.as_str();
         let detail = format!("the job is {status}; outputs exist once it is completed");
         return Err(Problem::new(Kind::Conflict, detail));
     }
-    let file = job.outputs.iter().find(|file| file.name.as_ref().is_some_and(|own| own == name));
-    let file = file.ok_or_else(|| Problem::not_found("output"))?;
+    let file = index.files.get(name).ok_or_else(|| Problem::not_found("output"))?;
     let location = file.location.as_ref().and_then(|text| text.parse::<Location>().ok());
     let location = location.ok_or_else(|| Problem::not_found("output"))?;
     let storage = gateway.storage.of(tenant)?;
@@ -65,7 +57,7 @@ pub(crate) async fn read(
         let detail = "a later job has replaced this output";
         return Err(Problem::new(Kind::NotFound, detail));
     }
-    let served = ServedFile { name, sha256: &file.sha256, modified: job.summary.updated_at, size };
+    let served = ServedFile { name, sha256: &file.sha256, modified: index.modified, size };
     let sent = served.answer(&request)?;
     let response = served.response(&request, &sent, principal);
     let part = match sent {

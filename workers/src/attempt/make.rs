@@ -8,14 +8,13 @@ use ffapi_domain::{
     dispatch::Release,
     job::{FailureCode, OutputFile},
     location::Location,
-    media::{MediaRequest, Overwrite, Spent},
+    media::{MediaRequest, Spent},
 };
 use ffapi_media::{
     MediaError,
     protocol::{PoolAssignment, Report, Task as MediaTask},
 };
 use ffapi_nats::failpoint;
-use ffapi_storage::StorageError;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -76,11 +75,10 @@ impl AttemptContext {
             Some(output) => Some(output.as_ref().ok_or_else(|| erased("output"))?),
             None => None,
         };
-        let must_be_free = request.overwrite() == Overwrite::Fail && !request.makes_folder();
-        if let Some(output) = output.filter(|_| must_be_free)
-            && self.storage(release)?.is_taken(&outputs::first(output)).await.map_err(failed)?
-        {
-            return Err(failed(StorageError::Exists(output.to_string())));
+        if let Some(output) = output.filter(|_| !request.makes_folder()) {
+            let first = outputs::first(output);
+            let storage = self.storage(release)?;
+            storage.check_free(&first, request.overwrite()).await.map_err(failed)?;
         }
         let mut inputs = Vec::new();
         for (number, (input, _)) in request.inputs().into_iter().enumerate() {
@@ -118,7 +116,6 @@ impl AttemptContext {
         let written = folder.disk_usage().await.map_err(|error| crashed(&error))?;
         check_written(&written, self.max_output_bytes)?;
         let storage = self.storage(release)?;
-        let must_be_free = request.overwrite() == Overwrite::Fail;
         let mut files = Vec::new();
         let mut locations = BTreeSet::new();
         let mut cancelled = pin!(self.cancelled(release));
@@ -131,9 +128,7 @@ impl AttemptContext {
                 return Err(unexpected_file());
             }
             // Checked before anything is sealed; delivery checks it again.
-            if must_be_free && storage.is_taken(&to).await.map_err(failed)? {
-                return Err(failed(StorageError::Exists(to.to_string())));
-            }
+            storage.check_free(&to, request.overwrite()).await.map_err(failed)?;
             let file = folder.open_made(&made.name).map_err(|error| unusable_file(&error))?;
             let staged = staged(release.job, release.attempt, number);
             let stop = CancellationToken::new();

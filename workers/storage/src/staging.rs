@@ -69,6 +69,32 @@ impl Storage {
         .await
     }
 
+    /// Checks that a file can be published at a location: nothing has its name that may not be
+    /// replaced, and nothing but folders the names of its folders.
+    ///
+    /// # Errors
+    /// `Exists` or `Blocked`; else when the disk fails.
+    pub async fn check_free(
+        &self,
+        to: &Location,
+        overwrite: Overwrite,
+    ) -> Result<(), StorageError> {
+        let (file, root, shown) = (self.file(to)?, self.root.clone(), to.to_string());
+        blocking(move || {
+            let mut folders = file.ancestors().skip(1).take_while(|path| path.starts_with(&root));
+            if folders.any(|folder| fs::symlink_metadata(folder).is_ok_and(|meta| !meta.is_dir())) {
+                return Err(StorageError::Blocked(shown));
+            }
+            match fs::symlink_metadata(&file) {
+                Ok(meta) if meta.is_dir() => Err(StorageError::Blocked(shown)),
+                Ok(_) if overwrite == Overwrite::Fail => Err(StorageError::Exists(shown)),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+                Ok(_) | Err(_) => Ok(()),
+            }
+        })
+        .await
+    }
+
     /// Publishes a staged file: links it under its final name. The staged name is kept until the
     /// job has ended, because it identifies the file: equal bytes of another job are a different
     /// file. Idempotent.
@@ -106,6 +132,7 @@ impl Storage {
             match linked {
                 // Another process delivering the same output was faster.
                 Err(_) if is_same_file(&from, &file) => {}
+                Err(_) if file.is_dir() => return Err(StorageError::Blocked(shown)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     return Err(StorageError::Exists(shown));
                 }

@@ -67,7 +67,7 @@ async fn a_package_that_conflicts_with_other_files_is_rolled_back() {
     let counted = stack.poll("/accounts/default", |shown| shown.json["storage_taken"] != 0).await;
     let (taken, files) = (counted.json["storage_taken"].clone(), sorted(&stack));
 
-    // The first rendition does not exist yet, and is published before the rest is rejected.
+    // The first rendition does not exist yet.
     let second = package(&stack, &[90, 144]).await;
     assert_output_exists(&stack.finished(&second).await);
     until(async || sorted(&stack), |left| *left == files).await;
@@ -87,8 +87,8 @@ async fn a_package_that_conflicts_with_other_files_is_rolled_back() {
     assert_eq!(ended.json["attempts"].as_array().map(Vec::len), Some(2), "{ended:#?}");
 }
 
-/// Runs a package whose delivery fails, with a worker that crashes before it rolls back the
-/// published files. Returns the files that existed before, and the staging folder.
+/// Runs a package whose delivery fails, because another file appears once it is sealed, with a worker
+/// that crashes before it rolls back the published files. Returns the files that existed before, and the staging folder.
 async fn died_in_delivery(
     stack: &mut Stack,
     settings: &[(&str, &str)],
@@ -96,8 +96,14 @@ async fn died_in_delivery(
     stack.write_file("clip.mp4", &std::fs::read(bunny()).unwrap());
     stack.write_file("f/v144/index.m3u8", b"another's");
     let files = sorted(stack);
-    stack.arm_failpoint("worker.after_outcome", "");
+    let other = files.iter().find(|path| path.ends_with("index.m3u8")).unwrap();
+    std::fs::remove_file(other).unwrap();
+    stack.arm_failpoint("worker.after_seal", "");
     let job = package(stack, &[90, 144]).await;
+    stack.exited().await;
+    std::fs::write(other, b"another's").unwrap();
+    stack.arm_failpoint("worker.after_outcome", "");
+    stack.start_with(settings);
     stack.died_and_restarted_with(settings).await;
     assert_output_exists(&stack.finished(&job).await);
     assert!(stack.files().iter().any(|path| path.contains("/f/v90/")), "some were published");

@@ -207,3 +207,31 @@ async fn a_batch_that_would_be_stored_many_times_over_is_rejected() {
     assert!(refused.text("/detail").contains("several batches"), "{refused:#?}");
     assert_eq!(last(&stack), before, "a rejection is not in the log");
 }
+
+#[tokio::test]
+async fn a_large_job_is_rejected_and_the_bytes_of_jobs_are_limited_per_hour() {
+    let free = ("FFAPI_TIERS__ENTERPRISE__REQUESTS_PER_HOUR", "30");
+    let stack = Stack::with(&[free]).await;
+    let url = format!("https://example.com/{}.mp4", "x".repeat(4_000));
+    let concat = json!({ "type": "concat", "inputs": vec![url; 20] });
+    let job = |concats: usize| {
+        json!({
+            "input": "none.mp4", "output": "o.mp4", "not_before": "2100-01-01T00:00:00Z",
+            "operations": vec![concat.clone(); concats]
+        })
+    };
+    let large = stack.post("/convert", &job(2)).await;
+    assert_eq!(large.status, StatusCode::PAYLOAD_TOO_LARGE, "{large:#?}");
+    assert!(large.text("/detail").contains("131072 bytes"), "{large:#?}");
+    // 30 requests have 480 KiB, and each of these jobs has 79.
+    let mut statuses = vec![];
+    for number in 0..7 {
+        let mut body = job(1);
+        body["output"] = format!("{number}.mp4").into();
+        statuses.push(stack.post("/convert", &body).await.status.as_u16());
+    }
+    assert_eq!(statuses, [201, 201, 201, 201, 201, 201, 429]);
+    // Ordinary jobs are so small that requests are what is limited.
+    let small = json!({ "input": "none.mp4", "not_before": "2100-01-01T00:00:00Z" });
+    assert_eq!(stack.post("/probe", &small).await.status, StatusCode::CREATED);
+}
