@@ -117,17 +117,39 @@ fn is_safe_path(path: &str) -> bool {
 impl FromStr for Location {
     type Err = BadLocation;
 
+    /// Parses what a client sends. It is stored in a normal form, which may be longer.
     fn from_str(text: &str) -> Result<Self, BadLocation> {
+        let max = if is_web(text) { MAX_URL_BYTES } else { MAX_PATH_BYTES };
+        if text.len() > max {
+            return Err(BadLocation::TooLong);
+        }
+        let location = Self::read(text)?;
+        let length = match &location {
+            Self::Upload(_) => 0,
+            Self::Web(url) => url.as_str().len(),
+            Self::Object { path, .. } => path.len(),
+        };
+        if length > max { Err(BadLocation::TooLong) } else { Ok(location) }
+    }
+}
+
+/// Maximum length of a location, in bytes.
+const MAX_PATH_BYTES: usize = 1024;
+const MAX_URL_BYTES: usize = 4096;
+
+fn is_web(text: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| {
+        text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    })
+}
+
+impl Location {
+    /// Parses a location of any length: what was accepted once stays readable.
+    fn read(text: &str) -> Result<Self, BadLocation> {
         if text.is_empty() {
             return Err(BadLocation::Empty);
         }
-        let is_web = ["http://", "https://"].iter().any(|scheme| {
-            text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-        });
-        if text.len() > if is_web { 4096 } else { 1024 } {
-            return Err(BadLocation::TooLong);
-        }
-        if is_web {
+        if is_web(text) {
             return web(text);
         }
         if text.starts_with(UploadId::PREFIX) && !text.contains(['/', '.']) {
@@ -173,7 +195,7 @@ impl TryFrom<String> for Location {
     type Error = BadLocation;
 
     fn try_from(text: String) -> Result<Self, BadLocation> {
-        text.parse()
+        Self::read(&text)
     }
 }
 
@@ -221,6 +243,21 @@ mod tests {
         }
         // U+2025 looks like two dots but is a single character; only a real `..` is rejected.
         assert!("\u{2025}/a".parse::<Location>().is_ok());
+    }
+
+    #[test]
+    fn every_accepted_location_can_be_read_again() {
+        let part = "a".repeat(255);
+        let path = format!("{part}/{part}/{part}/{part}");
+        // In bytes, the stored form of a letter of a URL is three times as long.
+        let url = |letters: usize| format!("https://example.com/{}", "\u{424}".repeat(letters));
+        for text in [path, url(100), url(600)] {
+            let location: Location = text.parse().unwrap();
+            let stored = serde_json::to_string(&location).unwrap();
+            assert_eq!(serde_json::from_str::<Location>(&stored).unwrap(), location);
+        }
+        assert_eq!(url(700).parse::<Location>(), Err(BadLocation::TooLong));
+        assert_eq!("a".repeat(1025).parse::<Location>(), Err(BadLocation::TooLong));
     }
 
     #[test]

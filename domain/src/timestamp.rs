@@ -7,6 +7,20 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
+/// The last millisecond that RFC 3339 can express: years have four digits.
+const MAX_MILLIS: u64 = 253_402_300_799_999;
+
+/// Why a text is not a timestamp.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseTimestampError {
+    /// It is not RFC 3339.
+    #[error(transparent)]
+    Format(#[from] time::error::Parse),
+    /// It is after the year 9999 in UTC.
+    #[error("a time is in the year 9999 at the latest, in UTC")]
+    TooLate,
+}
+
 impl Timestamp {
     /// Creates a timestamp from milliseconds since the Unix epoch.
     pub const fn from_millis(millis: u64) -> Self {
@@ -32,8 +46,10 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
-            .map_err(|_| fmt::Error)?;
+        // Text that cannot be formatted would panic wherever it is needed.
+        let millis = self.0.min(MAX_MILLIS);
+        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH);
         write!(
             f,
             "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
@@ -55,11 +71,12 @@ impl fmt::Debug for Timestamp {
 }
 
 impl FromStr for Timestamp {
-    type Err = time::error::Parse;
+    type Err = ParseTimestampError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let time = OffsetDateTime::parse(text, &Rfc3339)?;
-        Ok(Self(u64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0)))
+        let millis = u64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
+        if millis > MAX_MILLIS { Err(ParseTimestampError::TooLate) } else { Ok(Self(millis)) }
     }
 }
 
@@ -94,5 +111,19 @@ mod tests {
         assert_eq!(time.to_string(), "2026-11-21T03:34:56.007Z");
         assert_eq!(time.to_string().parse(), Ok(time));
         assert_eq!("2026-11-21T04:34:56.007+01:00".parse(), Ok(time));
+    }
+
+    #[test]
+    fn every_time_can_be_formatted_and_none_is_accepted_that_cannot_be() {
+        let last = Timestamp::from_millis(MAX_MILLIS);
+        assert_eq!(last.to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(last.to_string().parse(), Ok(last));
+        // The next year in UTC.
+        let late = "9999-12-31T23:59:59-23:59".parse::<Timestamp>();
+        assert_eq!(late, Err(ParseTimestampError::TooLate));
+        for millis in [MAX_MILLIS + 1, u64::MAX] {
+            assert_eq!(Timestamp::from_millis(millis).to_string(), last.to_string());
+            assert!(serde_json::to_value(Timestamp::from_millis(millis)).is_ok());
+        }
     }
 }

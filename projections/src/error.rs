@@ -51,6 +51,9 @@ pub enum Flaw {
     /// The database rejects a value of it.
     #[error("the database cannot hold it ({0})")]
     Refused(String),
+    /// The read model panics on it.
+    #[error("the read model panics on it")]
+    Panicked,
     /// An earlier message of its aggregate is parked.
     #[error("an earlier one of its aggregate is parked")]
     Follows,

@@ -1,10 +1,11 @@
 //! Messages that a read model cannot apply: each is skipped (parked), with all later ones of its
 //! aggregate. Other aggregates are not delayed.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, panic::AssertUnwindSafe};
 
 use ffapi_domain::Tenant;
 use ffapi_nats::Message;
+use futures::FutureExt;
 use sqlx::{Connection, PgConnection};
 
 use super::{Projection, Runner};
@@ -114,7 +115,11 @@ impl<P: Projection> Runner<P> {
         batch: &[Message],
     ) -> Result<Option<Flaw>, ProjectionError> {
         let mut attempt = transaction.begin().await?;
-        let Err(error) = self.projection.apply(&mut attempt, &self.codec, batch).await else {
+        let sequence = batch.first().map_or(0, |message| message.sequence);
+        // A panic would come again at each start.
+        let applied = AssertUnwindSafe(self.projection.apply(&mut attempt, &self.codec, batch));
+        let panicked = |_| Err(ProjectionError::Poison { sequence, flaw: Flaw::Panicked });
+        let Err(error) = applied.catch_unwind().await.unwrap_or_else(panicked) else {
             attempt.commit().await?;
             return Ok(None);
         };

@@ -19,7 +19,7 @@ use ffapi_projections::{
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::harness::{TestServers, job, spec, tenant};
+use crate::harness::{TestServers, job, spec, tenant, until};
 
 /// Part of contents that no error text may quote.
 const SECRET: &str = "Zaphod-Beeblebrox";
@@ -83,6 +83,46 @@ impl TestServers {
         let found = job_detail::find(&self.database, tenant, job(number)).await.unwrap();
         found.map(|(job, _)| serde_json::to_value(job).unwrap())
     }
+}
+
+/// The list of jobs, which panics on one job.
+struct Panicking {
+    on: String,
+}
+
+impl Projection for Panicking {
+    const NAME: &'static str = JobList::NAME;
+    const TABLES: &'static [&'static str] = JobList::TABLES;
+
+    async fn apply(
+        &self,
+        transaction: &mut sqlx::PgConnection,
+        codec: &Codec,
+        batch: &[ffapi_nats::Message],
+    ) -> Result<(), ffapi_projections::ProjectionError> {
+        let is_met = batch.iter().any(|message| message.subject.ends_with(&self.on));
+        assert!(!is_met, "a fault of the read model");
+        JobList.apply(transaction, codec, batch).await
+    }
+}
+
+#[tokio::test]
+async fn a_message_on_which_a_read_model_panics_is_parked_and_the_rest_is_applied() {
+    let servers = TestServers::new().await;
+    let acme = tenant("acme");
+    for number in 1..=3 {
+        servers.submit(number, &acme).await;
+    }
+    let _running = servers.run(Panicking { on: job(2).to_string() });
+    let listed = async || {
+        let filter = ffapi_projections::job_list::Filter::default();
+        let jobs = ffapi_projections::job_list::page(&servers.database, &acme, &filter, 9).await;
+        jobs.unwrap().into_iter().map(|job| job.id).collect::<Vec<_>>() == [job(3), job(1)]
+    };
+    until(listed).await;
+    let parked = servers.parked().await;
+    assert_eq!(parked.len(), 1, "{parked:?}");
+    assert_eq!(parked[0].2, "the read model panics on it");
 }
 
 #[tokio::test]

@@ -7,8 +7,11 @@ pub enum StorageError {
     /// Another file exists at this location, and it must not be replaced.
     #[error("{0} exists already; choose another name or set `overwrite` to `replace`")]
     Exists(String),
-    /// A file cannot be created at this location: a folder has its name, or a file that of its folder.
-    #[error("{0} cannot be written: a folder has this name, or a file the name of its folder")]
+    /// A file cannot be created at this location: its name is too long, a folder has it, or a file that
+    /// of its folder.
+    #[error(
+        "{0} cannot be written: its name is too long, a folder has it, or a file has the name of its folder"
+    )]
     Blocked(String),
     /// More bytes were sent than the limit allows.
     #[error("more than {max} bytes were sent")]

@@ -88,6 +88,9 @@ impl Storage {
             match fs::symlink_metadata(&file) {
                 Ok(meta) if meta.is_dir() => Err(StorageError::Blocked(shown)),
                 Ok(_) if overwrite == Overwrite::Fail => Err(StorageError::Exists(shown)),
+                Err(error) if error.kind() == io::ErrorKind::InvalidFilename => {
+                    Err(StorageError::Blocked(shown))
+                }
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
                 Ok(_) | Err(_) => Ok(()),
             }
