@@ -129,13 +129,27 @@ impl FromStr for Location {
             Self::Web(url) => url.as_str().len(),
             Self::Object { path, .. } => path.len(),
         };
-        if length > max { Err(BadLocation::TooLong) } else { Ok(location) }
+        if length > max {
+            return Err(BadLocation::TooLong);
+        }
+        if let Self::Web(url) = &location
+            && url.host_str().is_some_and(|host| host.len() > MAX_HOST_BYTES)
+        {
+            return Err(BadLocation::Web);
+        }
+        // A text may be valid as written and not in its normal form.
+        match Self::read(&location.to_string()) {
+            Ok(again) if again == location => Ok(location),
+            _ => Err(BadLocation::Web),
+        }
     }
 }
 
 /// Maximum length of a location, in bytes.
 const MAX_PATH_BYTES: usize = 1024;
 const MAX_URL_BYTES: usize = 4096;
+/// Maximum length of a host name by DNS, in bytes.
+const MAX_HOST_BYTES: usize = 253;
 
 fn is_web(text: &str) -> bool {
     ["http://", "https://"].iter().any(|scheme| {
@@ -256,6 +270,8 @@ mod tests {
             let stored = serde_json::to_string(&location).unwrap();
             assert_eq!(serde_json::from_str::<Location>(&stored).unwrap(), location);
         }
+        let host: String = (0x4e00..0x4e00 + 700).filter_map(char::from_u32).collect();
+        assert_eq!(format!("https://{host}/").parse::<Location>(), Err(BadLocation::Web));
         assert_eq!(url(700).parse::<Location>(), Err(BadLocation::TooLong));
         assert_eq!("a".repeat(1025).parse::<Location>(), Err(BadLocation::TooLong));
     }

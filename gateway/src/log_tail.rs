@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{queue_slots, server::GatewayError, state::Gateway};
 
-/// The categories of aggregates whose events are public; nobody waits for those of others.
+/// The categories of aggregates whose events are public; those of others have no subscribers.
 const PUBLIC: [&str; 6] = [
     Job::CATEGORY,
     Batch::CATEGORY,

@@ -1,4 +1,4 @@
-//! What a read must contain: everything that any gateway has answered, or any event has said, before
+//! What a read must contain: everything that any gateway has answered, or any event has reported, before
 //! the read began.
 
 use std::{

@@ -52,7 +52,7 @@ pub(crate) async fn response_middleware<E: Endpoint>(
     let secure = headers::is_secure(&request, proxied);
     let rate_limit = RateLimitHeaders::default();
     request.set_data(rate_limit.clone());
-    // Whoever has a playback URL may use it, on whatever page.
+    // A playback URL may be used on any page by any client that has it.
     let any = CorsPolicy::new(&["*".to_owned()]);
     let cors = if is_playback { Some(&any) } else { gateway.as_ref().map(|g| &g.cors) };
     let origin = request.headers().get(header::ORIGIN).cloned();

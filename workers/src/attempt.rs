@@ -343,7 +343,7 @@ impl AttemptContext {
         let storage = self.storage(release)?;
         for (number, output) in outputs.iter().enumerate() {
             let to = output.location.as_ref().ok_or_else(|| erased("output"))?;
-            let to: Location = to.parse().map_err(|_| erased("output"))?;
+            let to = Location::try_from(to.clone()).map_err(|_| erased("output"))?;
             let staged = staged(release.job, sealed_by, number);
             let published = storage.publish(&staged, &to, &output.sha256, request.overwrite());
             published.await.map_err(failed)?;

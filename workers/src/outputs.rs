@@ -40,7 +40,7 @@ pub(crate) async fn withdraw_failed(
     }
     for (attempt, outputs) in failed {
         let published = outputs.iter().enumerate().filter_map(|(number, output)| {
-            let location = output.location.as_ref()?.parse::<Location>().ok()?;
+            let location = Location::try_from(output.location.as_ref()?.clone()).ok()?;
             Some((staged(job, attempt, number), location))
         });
         storage.withdraw(published.collect()).await?;

@@ -255,7 +255,8 @@ impl Retention {
         let mut later_outputs = LaterOutputs::new(&self.commands, job);
         let written_before = job.summary.completed_at.map(|at| at.plus(MAX_CLOCK_SKEW));
         for file in &job.outputs {
-            let location = file.location.as_ref().and_then(|text| text.parse::<Location>().ok());
+            let location =
+                file.location.as_ref().and_then(|text| Location::try_from(text.clone()).ok());
             let Some(location) = location else { continue };
             if later_outputs.contains(&location).await? {
                 continue;

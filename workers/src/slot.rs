@@ -278,7 +278,7 @@ async fn read(from: &mut ChildStdout) -> io::Result<Option<ChildMessage>> {
     }
     let mut body = vec![0; protocol::length_of(prefix)?];
     from.read_exact(&mut body).await?;
-    let message: ChildMessage = protocol::decode(&body)?;
+    let message = protocol::decode_from_child(&body)?;
     message.checked().map(Some).map_err(io::Error::other)
 }
 

@@ -35,6 +35,10 @@ const MAX_MEMORY: usize = 16 * 1024 * 1024;
 const VALUE: usize = 32;
 const CONTAINER: usize = 640;
 
+/// Field names that serde_json gives a meaning of their own: it parses the text of such a field as JSON,
+/// at any depth, without these checks.
+const SERDE_PREFIX: &str = "$serde_json::";
+
 /// Parses a body; an error points at the value.
 pub(super) fn read(bytes: &[u8]) -> Result<Value, Problem> {
     let (found, memory) = (RefCell::new(None), Cell::new(0));
@@ -180,6 +184,9 @@ impl Visitor<'_> for Name<'_> {
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<String, E> {
+        if name.starts_with(SERDE_PREFIX) {
+            return Err(self.0.reject(Flaw::Name("it is reserved".to_owned())));
+        }
         match Rule::Line.flaw(name) {
             Some(flaw) => Err(self.0.reject(Flaw::Name(flaw))),
             None => Ok(name.to_owned()),
@@ -204,6 +211,14 @@ mod tests {
             r#"{"a":[1,-2,2.5,null,true,"x"],"metadata":{"note":"a\n\tb"},"description":"a\r\nb"}"#;
         let plain: Value = serde_json::from_str(text).unwrap();
         assert_eq!(read(text.as_bytes()).unwrap(), plain);
+    }
+
+    #[test]
+    fn names_with_a_meaning_for_the_parser_are_rejected_however_they_are_written() {
+        for name in ["$serde_json::private::RawValue", "\\u0024serde_json::private::Number"] {
+            let text = format!(r#"{{"a":{{"b":[{{"{name}":"[[1]]"}}]}}}}"#);
+            assert_eq!(rejection(&text), (422, "#/a/b/0".to_owned()), "{name}");
+        }
     }
 
     #[test]

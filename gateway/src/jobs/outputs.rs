@@ -49,7 +49,7 @@ pub(crate) async fn read(
         return Err(Problem::new(Kind::Conflict, detail));
     }
     let file = index.files.get(name).ok_or_else(|| Problem::not_found("output"))?;
-    let location = file.location.as_ref().and_then(|text| text.parse::<Location>().ok());
+    let location = file.location.as_ref().and_then(|text| Location::try_from(text.clone()).ok());
     let location = location.ok_or_else(|| Problem::not_found("output"))?;
     let storage = gateway.storage.of(tenant)?;
     let size = storage.size(&location).await?;

@@ -1,5 +1,4 @@
-//! What the terminal event of a job tells a webhook about the job, so that its handler needs no request
-//! to act on it.
+//! The data about a job in the webhook of its terminal event: a handler needs no request to act on it.
 
 use ffapi_domain::{
     Decider, JobId, Tenant, Timestamp,

@@ -239,6 +239,21 @@ pub fn length_of(prefix: [u8; 4]) -> io::Result<usize> {
     usize::try_from(length).map_err(io::Error::other)
 }
 
+/// The start of field names that serde_json gives a meaning of their own: it parses the text of such a
+/// field as JSON, at any depth.
+const SERDE_PREFIX: &[u8] = b"$serde_json::";
+
+/// Decodes the body of a message from a child, which may be hostile.
+///
+/// # Errors
+/// When it is not such a message, or could be more than that for the decoder.
+pub fn decode_from_child(bytes: &[u8]) -> io::Result<ChildMessage> {
+    if bytes.windows(SERDE_PREFIX.len()).any(|part| part == SERDE_PREFIX) {
+        return Err(io::Error::other("the message has a reserved name"));
+    }
+    decode(bytes)
+}
+
 /// Decodes a message's body.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! What any gateway has answered, or any event has said, is what every gateway's reads contain.
+//! What any gateway has answered, or any event has reported, is what every gateway's reads contain.
 
 use futures::{StreamExt, stream};
 use reqwest::{Method, StatusCode};

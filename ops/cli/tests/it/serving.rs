@@ -105,7 +105,7 @@ async fn the_paths_that_people_and_probes_try_first_answer_without_a_key() {
     }
 }
 
-/// What ffmpeg, as an independent player, says about a URL.
+/// The errors of ffmpeg, as an independent player, while it plays a URL to its end.
 fn played(url: &str) -> String {
     let player = std::process::Command::new("ffmpeg")
         .args(["-v", "error", "-i", url, "-map", "0", "-f", "null", "-"])

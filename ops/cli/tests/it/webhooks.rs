@@ -91,7 +91,7 @@ async fn events_of_a_job_are_sent_in_order_and_signed() {
         (&last["data"]["metadata"]["order"], &last["data"]["kind"]),
         (&json!("7"), &json!("probe"))
     );
-    // Whoever reads from this position on, reads what was sent.
+    // A read from this position on contains what was sent.
     let at = last["position"].as_str().unwrap();
     let read = stack.get(&format!("/jobs/{job}?min_position={at}")).await;
     assert_eq!(read.text("/status"), "completed", "{read:#?}");

@@ -221,6 +221,14 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_name_with_a_meaning_for_the_decoder_is_rejected_before_it_is_decoded() {
+        let text = "[".repeat(100) + &"]".repeat(100);
+        let message = ChildMessage::WouldDo(json!({ "$serde_json::private::RawValue": text }));
+        let bytes = rmp_serde::to_vec_named(&message).unwrap();
+        assert!(crate::protocol::decode_from_child(&bytes).is_err());
+    }
+
     fn report(names: &[&str]) -> ChildMessage {
         let file = |name: &&str| VerifiedFile::named((*name).to_owned(), Some(1.0));
         ChildMessage::Done(Report {

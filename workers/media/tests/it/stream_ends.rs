@@ -1,4 +1,4 @@
-//! Inputs whose streams do not end together, or end before their container says.
+//! Inputs whose streams do not end together, or end before the end that their container states.
 
 use std::fs;
 
@@ -69,7 +69,7 @@ fn each_stream_of_a_stream_output_ends_where_its_source_does() {
 }
 
 #[test]
-fn an_input_that_ends_before_its_container_says_is_rejected_whichever_streams_are_kept() {
+fn an_input_that_ends_before_its_stated_end_is_rejected_whichever_streams_are_kept() {
     let whole = Slot::new();
     clip(&whole.input(), "320x180", 6, &["-f", "matroska"]);
     let bytes = fs::read(whole.input()).unwrap();
@@ -96,7 +96,7 @@ fn an_input_that_ends_before_its_container_says_is_rejected_whichever_streams_ar
 }
 
 #[test]
-fn an_input_that_is_longer_than_its_container_says_is_converted_whole() {
+fn an_input_that_is_longer_than_its_container_states_is_converted_whole() {
     let slot = crate::charge::false_duration(4);
     assert!((duration_of(&slot, "o.mp4", vec![fast()]) - 4.0).abs() < 0.1);
 }
