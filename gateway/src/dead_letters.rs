@@ -23,7 +23,7 @@ use crate::{
         show::{JobBody, show},
     },
     join_in_chunks::join_in_chunks,
-    page,
+    page, positions,
     problem::{Kind, Problem},
     queue_slots,
     reply::Reply,
@@ -126,9 +126,7 @@ impl DeadLetters {
             ids: None,
             after: after.transpose()?,
         };
-        let epoch = gateway.commands.log().identity().epoch;
-        let wanted = min_position.0.as_deref();
-        gateway.positions.reach::<JobDetail>(&gateway.database, epoch, wanted).await?;
+        positions::catch_up_all::<JobDetail>(&gateway, min_position.0.as_deref()).await?;
         let more = limit.saturating_add(1);
         let rows = job_detail::dead_letters(&gateway.database, &filter, more).await;
         let mut rows: Vec<JobView> = rows.map_err(Problem::from)?;
@@ -177,6 +175,7 @@ impl DeadLetters {
         if filter.ids.is_none() && filter.code.is_none() {
             return Err(invalid("#/jobs", "give either `jobs` or an error `code`").into());
         }
+        positions::catch_up_all::<JobDetail>(&gateway, None).await?;
         let rows = job_detail::dead_letters(&gateway.database, &filter, MAX_REDRIVEN).await;
         let rows = rows.map_err(Problem::from)?;
         let chosen = rows.into_iter().map(|job| (job.summary.id, job.summary.tenant));

@@ -122,6 +122,23 @@ impl Positions {
     }
 }
 
+/// As `catch_up`, with the events of all tenants.
+///
+/// # Errors
+/// When `min_position` is invalid, or is not reached in time.
+pub(crate) async fn catch_up_all<P: Projection>(
+    gateway: &Gateway,
+    min_position: Option<&str>,
+) -> Result<(), Problem> {
+    let (positions, database, log) =
+        (&gateway.positions, &gateway.database, gateway.commands.log());
+    if min_position.is_some() {
+        return positions.reach::<P>(database, log.identity().epoch, min_position).await;
+    }
+    let end = log.last_sequence().await?;
+    positions.wait::<P>(database, end, OWN_EVENTS_TIMEOUT).await.map(|_| ())
+}
+
 /// Waits until a read model has reached `min_position`, or without one, until it contains what the
 /// tenant may know of: its events from before the call. A read model that stays behind for a second
 /// is read as it is in that case.

@@ -1,5 +1,5 @@
 use ffapi_domain::{job::JobStatus, preset::PresetSelector};
-use ffapi_projections::{job_list, job_list::Filter};
+use ffapi_projections::{JobList, job_list, job_list::Filter};
 use poem::Request;
 use poem_openapi::Object;
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use crate::{
     body::StrictJson,
     idempotency::Key,
     jobs::rerun::rerun_spec,
+    positions,
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
@@ -66,6 +67,7 @@ pub(super) async fn rerun(
         oldest_first: true,
         ..Filter::default()
     };
+    positions::catch_up::<JobList>(gateway, tenant, None).await?;
     let jobs = job_list::page(&gateway.database, tenant, &filter, MAX_JOBS).await?;
     if jobs.is_empty() {
         let detail = format!("no completed job used {used}");
