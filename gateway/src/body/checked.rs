@@ -35,7 +35,7 @@ const MAX_MEMORY: usize = 16 * 1024 * 1024;
 const VALUE: usize = 32;
 const CONTAINER: usize = 640;
 
-/// Field names that serde_json gives a meaning of their own: it parses the text of such a field as JSON,
+/// Field names that `serde_json` gives a meaning of their own: it parses the text of such a field as JSON,
 /// at any depth, without these checks.
 const SERDE_PREFIX: &str = "$serde_json::";
 

@@ -239,7 +239,7 @@ pub fn length_of(prefix: [u8; 4]) -> io::Result<usize> {
     usize::try_from(length).map_err(io::Error::other)
 }
 
-/// The start of field names that serde_json gives a meaning of their own: it parses the text of such a
+/// The start of field names that `serde_json` gives a meaning of their own: it parses the text of such a
 /// field as JSON, at any depth.
 const SERDE_PREFIX: &[u8] = b"$serde_json::";
 
