@@ -122,23 +122,6 @@ impl Positions {
     }
 }
 
-/// As `catch_up`, with the events of all tenants.
-///
-/// # Errors
-/// When `min_position` is invalid, or is not reached in time.
-pub(crate) async fn catch_up_all<P: Projection>(
-    gateway: &Gateway,
-    min_position: Option<&str>,
-) -> Result<(), Problem> {
-    let (positions, database, log) =
-        (&gateway.positions, &gateway.database, gateway.commands.log());
-    if min_position.is_some() {
-        return positions.reach::<P>(database, log.identity().epoch, min_position).await;
-    }
-    let end = log.last_sequence().await?;
-    positions.wait::<P>(database, end, OWN_EVENTS_TIMEOUT).await.map(|_| ())
-}
-
 /// Waits until a read model has reached `min_position`, or without one, until it contains what the
 /// tenant may know of: its events from before the call. A read model that stays behind for a second
 /// is read as it is in that case.
@@ -150,11 +133,31 @@ pub(crate) async fn catch_up<P: Projection>(
     tenant: &Tenant,
     min_position: Option<&str>,
 ) -> Result<(), Problem> {
-    let (positions, database, log) =
-        (&gateway.positions, &gateway.database, gateway.commands.log());
+    let newest = async { Ok(gateway.read_barrier.newest(gateway.commands.log(), tenant).await) };
+    reach_or_wait::<P>(gateway, min_position, newest).await
+}
+
+/// As `catch_up`, with the events of all tenants.
+///
+/// # Errors
+/// As `catch_up`, and when the log does not respond.
+pub(crate) async fn catch_up_all<P: Projection>(
+    gateway: &Gateway,
+    min_position: Option<&str>,
+) -> Result<(), Problem> {
+    let end = async { Ok(gateway.commands.log().last_sequence().await?) };
+    reach_or_wait::<P>(gateway, min_position, end).await
+}
+
+async fn reach_or_wait<P: Projection>(
+    gateway: &Gateway,
+    min_position: Option<&str>,
+    newest: impl Future<Output = Result<u64, Problem>>,
+) -> Result<(), Problem> {
+    let (positions, database) = (&gateway.positions, &gateway.database);
     if min_position.is_some() {
-        return positions.reach::<P>(database, log.identity().epoch, min_position).await;
+        let epoch = gateway.commands.log().identity().epoch;
+        return positions.reach::<P>(database, epoch, min_position).await;
     }
-    let newest = gateway.read_barrier.newest(log, tenant).await;
-    positions.wait::<P>(database, newest, OWN_EVENTS_TIMEOUT).await.map(|_| ())
+    positions.wait::<P>(database, newest.await?, OWN_EVENTS_TIMEOUT).await.map(|_| ())
 }
