@@ -24,7 +24,7 @@ use crate::{
     body::StrictJson,
     idempotency::Key,
     jobs::{
-        reserve::reserve,
+        reserve::{check_free, reserve},
         spec_size,
         submit::{check_callback, precheck},
     },
@@ -196,13 +196,25 @@ async fn precheck_all(
     }
 }
 
-/// Reserves the output of every job: no two live jobs write the same file.
+/// Reserves the output of every job: no two live jobs write the same file. All of them are checked
+/// before the first is reserved, so that a corrected batch can follow at once.
 async fn reserve_all(
     gateway: &Gateway,
     principal: &Principal,
     caller: &Caller,
     jobs: &[(String, BatchJob)],
 ) -> Result<(), Problem> {
+    let checks = jobs.iter().map(|(part, job)| {
+        async move {
+            let Some(output) = job.spec.request.output().and_then(Personal::as_ref) else {
+                return Ok(());
+            };
+            let checked = check_free(gateway, &principal.tenant, output).await;
+            checked.map_err(|problem| problem.within(part))
+        }
+        .boxed()
+    });
+    join_in_chunks(checks).await.into_iter().collect::<Result<(), Problem>>()?;
     let reservations = jobs.iter().map(|(part, job)| {
         async move {
             let Some(output) = job.spec.request.output().and_then(Personal::as_ref) else {

@@ -365,6 +365,21 @@ async fn two_active_jobs_never_share_an_output_name() {
 }
 
 #[tokio::test]
+async fn of_jobs_submitted_at_the_same_instant_one_gets_the_output() {
+    let stack = Stack::new().await;
+    for round in 0..3 {
+        let body = json!({
+            "input": "a.mp4", "output": format!("{round}.mp4"), "not_before": "2100-01-01T00:00:00Z",
+        });
+        let submitted = (0..16).map(|_| stack.post("/convert", &body));
+        let submitted = futures::future::join_all(submitted).await;
+        let created = submitted.iter().filter(|job| job.status == StatusCode::CREATED).count();
+        let conflicts = submitted.iter().filter(|job| job.status == StatusCode::CONFLICT).count();
+        assert_eq!((created, conflicts), (1, 15), "{submitted:#?}");
+    }
+}
+
+#[tokio::test]
 async fn a_scheduled_job_waits_until_it_is_due() {
     let stack = Stack::new().await;
     let body = json!({
