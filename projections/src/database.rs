@@ -48,7 +48,31 @@ const fn default_max_connections() -> u32 {
 #[derive(Debug, Clone)]
 pub struct Database {
     pub(crate) pool: PgPool,
+    purpose: Use,
 }
+
+/// What connections are used for.
+#[derive(Debug, Clone, Copy)]
+enum Use {
+    /// Writing read models, and reading them in the background.
+    Write,
+    /// Answering requests.
+    Requests,
+}
+
+impl Use {
+    fn options(self, config: &PostgresConfig) -> Result<PgConnectOptions, ProjectionError> {
+        let options: PgConnectOptions = config.url.parse()?;
+        let options = options.application_name("ffapi");
+        Ok(match self {
+            Self::Write => options,
+            Self::Requests => options.options([("statement_timeout", STATEMENT_TIMEOUT)]),
+        })
+    }
+}
+
+/// How long a statement of a request may take.
+const STATEMENT_TIMEOUT: &str = "10s";
 
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
@@ -61,12 +85,24 @@ impl Database {
     /// # Errors
     /// When the URL is invalid.
     pub fn connect(config: &PostgresConfig) -> Result<Self, ProjectionError> {
-        let options: PgConnectOptions = config.url.parse()?;
+        Self::connect_as(config, Use::Write)
+    }
+
+    /// As [`Self::connect`], for requests: a statement that takes longer than 10 s is cancelled, so
+    /// that the connections remain available to other requests.
+    ///
+    /// # Errors
+    /// When the URL is invalid.
+    pub fn connect_for_requests(config: &PostgresConfig) -> Result<Self, ProjectionError> {
+        Self::connect_as(config, Use::Requests)
+    }
+
+    fn connect_as(config: &PostgresConfig, purpose: Use) -> Result<Self, ProjectionError> {
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_lazy_with(options.application_name("ffapi"));
-        Ok(Self { pool })
+            .connect_lazy_with(purpose.options(config)?);
+        Ok(Self { pool, purpose })
     }
 
     /// Uses these credentials for new connections; existing connections stay open.
@@ -74,8 +110,7 @@ impl Database {
     /// # Errors
     /// When the URL is invalid.
     pub fn set_credentials(&self, config: &PostgresConfig) -> Result<(), ProjectionError> {
-        let options: PgConnectOptions = config.url.parse()?;
-        self.pool.set_connect_options(options.application_name("ffapi"));
+        self.pool.set_connect_options(self.purpose.options(config)?);
         Ok(())
     }
 

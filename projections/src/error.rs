@@ -28,6 +28,12 @@ pub enum ProjectionError {
     /// Another projector advanced the checkpoint.
     #[error("another projector has taken over")]
     Superseded,
+    /// The batch would write too many rows in one transaction.
+    #[error("only {messages} messages fit into a transaction")]
+    TooLarge {
+        /// How many messages from its start fit, at least one.
+        messages: usize,
+    },
     /// This read model cannot apply a message; it is parked, with all later ones of its aggregate.
     #[error("message {sequence} cannot be applied: {flaw}")]
     Poison {

@@ -134,10 +134,14 @@ impl<P: Projection> Runner<P> {
             // A single message is committed at once; under load, each commit has many.
             commit_interval.tick().await;
             let batch = batch_from(first, &mut reader).await;
-            let applied =
-                self.commit(&mut connection, &mut checkpoint, &mut parked, &batch).await?;
-            tracing::trace!(projection = P::NAME, ?applied, "applied");
-            pub_sub.publish(position_subject(P::NAME), applied.sequence.to_string()).await;
+            let mut rest = batch.as_slice();
+            while !rest.is_empty() {
+                let applied;
+                (applied, rest) =
+                    self.commit_start(&mut connection, &mut checkpoint, &mut parked, rest).await?;
+                tracing::trace!(projection = P::NAME, ?applied, "applied");
+                pub_sub.publish(position_subject(P::NAME), applied.sequence.to_string()).await;
+            }
         }
     }
 
@@ -150,7 +154,11 @@ impl<P: Projection> Runner<P> {
         while checkpoint.sequence < last {
             let first = reader.next().await;
             let batch = batch_from(first, &mut reader).await;
-            self.commit(&mut connection, &mut checkpoint, &mut parked, &batch).await?;
+            let mut rest = batch.as_slice();
+            while !rest.is_empty() {
+                (_, rest) =
+                    self.commit_start(&mut connection, &mut checkpoint, &mut parked, rest).await?;
+            }
         }
         Ok(checkpoint.sequence)
     }
@@ -222,6 +230,29 @@ impl<P: Projection> Runner<P> {
             return Err(diverged(format!("message {} is another one", checkpoint.sequence)));
         }
         Ok(())
+    }
+
+    /// Applies the start of a batch: all of it, unless that is too much for one transaction. Returns
+    /// what was applied, and the rest.
+    async fn commit_start<'a>(
+        &self,
+        connection: &mut PgConnection,
+        checkpoint: &mut Checkpoint,
+        parked: &mut Parked,
+        batch: &'a [Message],
+    ) -> Result<(Applied, &'a [Message]), ProjectionError> {
+        let (mut start, mut rest) = (batch, [].as_slice());
+        loop {
+            let outcome = self.commit(connection, checkpoint, parked, start).await;
+            match outcome {
+                Err(ProjectionError::TooLarge { messages }) if messages < start.len() => {
+                    (start, rest) = batch.split_at_checked(messages.max(1)).unwrap_or((batch, &[]));
+                    // What was rolled back may have parked messages.
+                    *parked = Parked::load(connection, P::NAME).await?;
+                }
+                outcome => return Ok((outcome?, rest)),
+            }
+        }
     }
 
     async fn command_id(&self, message: &Message) -> Option<String> {

@@ -60,7 +60,10 @@ impl Projection for Webhooks {
         let mut endpoints =
             Endpoints::load(transaction, &tenants.collect(), &things.collect()).await?;
         let (mut matched, mut replays) = (Vec::new(), Vec::new());
-        for message in batch {
+        for (number, message) in batch.iter().enumerate() {
+            if number > 0 && matched.len() > MAX_DELIVERIES {
+                return Err(ProjectionError::TooLarge { messages: number });
+            }
             let sequence = message.sequence;
             let to_error = |error| ProjectionError::from_codec(sequence, error);
             let Some((category, tenant, id)) = message.address() else { continue };
@@ -127,6 +130,9 @@ impl Projection for Webhooks {
         Ok(())
     }
 }
+
+/// Deliveries of one transaction: senders wait for the endpoints that it locks.
+const MAX_DELIVERIES: usize = 10_000;
 
 /// A message whose events are to be matched with endpoints.
 #[derive(Clone, Copy)]

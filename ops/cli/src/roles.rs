@@ -42,17 +42,19 @@ impl Role {
 pub(crate) struct AppContext {
     pub(crate) commands: Arc<Commands>,
     pub(crate) database: Database,
+    /// The same database, with connections of its own for the requests of clients.
+    pub(crate) requests: Database,
     pub(crate) vault: Vault,
 }
 
 impl AppContext {
     pub(crate) async fn new(config: &Config) -> anyhow::Result<Self> {
         let nats = connect(config).await?;
-        let database = database(config)?;
+        let (database, requests) = databases(config)?;
         let vault = Vault::open(&nats, &config.secrets.master()?).await?;
         let codec = Codec::new(vault.clone());
         let log = Log::open(nats).await?;
-        Ok(Self { commands: Arc::new(Commands::new(log, codec)), database, vault })
+        Ok(Self { commands: Arc::new(Commands::new(log, codec)), database, requests, vault })
     }
 
     /// The connection to the log.
@@ -66,10 +68,11 @@ async fn connect(config: &Config) -> anyhow::Result<Nats> {
     Nats::connect(nats).await.with_context(|| format!("NATS at {}", nats.shown()))
 }
 
-fn database(config: &Config) -> anyhow::Result<Database> {
+/// The connections of background work, and those of requests.
+fn databases(config: &Config) -> anyhow::Result<(Database, Database)> {
     let postgres = config.postgres.as_ref();
     let postgres = postgres.context("postgres.url is not set (FFAPI_POSTGRES__URL)")?;
-    Ok(Database::connect(postgres)?)
+    Ok((Database::connect(postgres)?, Database::connect_for_requests(postgres)?))
 }
 
 /// A token that is cancelled on Ctrl-C or SIGTERM.
@@ -139,7 +142,7 @@ async fn start(
             };
             let services = Services {
                 commands,
-                database: context.database.clone(),
+                database: context.requests.clone(),
                 storage: storage(config)?,
                 directory,
                 notary: config.secrets.verifier(context.nats())?,
@@ -289,7 +292,7 @@ pub(crate) async fn alone(config: &Config, role: Role) -> anyhow::Result<()> {
 
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
 pub(crate) async fn migrate(config: &Config) -> anyhow::Result<()> {
-    database(config)?.migrate().await?;
+    databases(config)?.0.migrate().await?;
     println!("the database is up to date");
     Ok(())
 }

@@ -45,7 +45,8 @@ pub(crate) async fn follow(config: &Config, context: &AppContext) -> Infallible 
         }
         let url = |config: &Config| config.postgres.as_ref().map(|postgres| postgres.url.clone());
         if let Some(postgres) = newest.postgres.as_ref().filter(|_| url(&newest) != url(&known)) {
-            match context.database.set_credentials(postgres) {
+            let changed = context.database.set_credentials(postgres);
+            match changed.and_then(|()| context.requests.set_credentials(postgres)) {
                 Ok(()) => tracing::info!("new connections to Postgres use another password"),
                 Err(error) => tracing::warn!(%error, "the new address of Postgres is invalid"),
             }
