@@ -6,7 +6,7 @@ mod post;
 use std::{
     error::Error,
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
     path::Path,
     sync::Arc,
     time::Duration,
@@ -25,7 +25,7 @@ use reqwest::{
     header, redirect,
 };
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt;
+use tokio::{io::AsyncWriteExt, sync::Semaphore};
 
 pub use self::post::{Answer, Message};
 
@@ -133,7 +133,7 @@ impl Egress {
     pub fn new(config: &EgressConfig) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let allow: Arc<[Network]> = config.allow.clone().into();
         let resolver = match config.dns {
-            None => None,
+            None => system_resolver(),
             Some(server) => Some(resolver(server)?),
         };
         let client = Client::builder()
@@ -276,8 +276,8 @@ impl Resolve for CheckedResolver {
         Box::pin(async move {
             let host = name.as_str().to_owned();
             let found: Vec<SocketAddr> = match resolver {
-                None => match tokio::net::lookup_host((host, 0)).await {
-                    Ok(found) => found.collect(),
+                None => match look_up(host).await {
+                    Ok(found) => found,
                     Err(error) if is_no_such_host(&error) => Vec::new(),
                     Err(error) => return Err(error.into()),
                 },
@@ -304,6 +304,37 @@ impl Resolve for CheckedResolver {
 fn is_no_such_host(error: &io::Error) -> bool {
     let why = error.to_string();
     ["Name or service not known", "No address associated"].iter().any(|text| why.contains(text))
+}
+
+/// The resolver that the system is configured with; none if its configuration cannot be read.
+/// Waiting for slow name servers takes no thread.
+fn system_resolver() -> Option<TokioResolver> {
+    let mut builder = TokioResolver::builder_tokio()
+        .inspect_err(|error| tracing::warn!(%error, "resolving host names by the C library"))
+        .ok()?;
+    builder.options_mut().cache_size = 0;
+    builder.build().ok()
+}
+
+/// Lookups by the C library that may run at a time: each takes a thread, which files need as well.
+const MAX_BLOCKING_LOOKUPS: usize = 32;
+/// How long a lookup waits for another one to end.
+const LOOKUP_WAIT: Duration = Duration::from_secs(5);
+
+static BLOCKING_LOOKUPS: Semaphore = Semaphore::const_new(MAX_BLOCKING_LOOKUPS);
+
+/// Resolves a host name by the C library.
+async fn look_up(host: String) -> io::Result<Vec<SocketAddr>> {
+    let permit = tokio::time::timeout(LOOKUP_WAIT, BLOCKING_LOOKUPS.acquire()).await;
+    let Ok(Ok(permit)) = permit else {
+        return Err(io::Error::new(io::ErrorKind::TimedOut, "too many host names are resolved"));
+    };
+    let looked_up = tokio::task::spawn_blocking(move || {
+        // Held until the lookup returns, whether or not somebody still waits for it.
+        let _permit = permit;
+        (host, 0).to_socket_addrs().map(Iterator::collect)
+    });
+    looked_up.await.map_err(io::Error::other)?
 }
 
 fn resolver(server: SocketAddr) -> Result<TokioResolver, Box<dyn Error + Send + Sync>> {
