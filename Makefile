@@ -1,6 +1,6 @@
 # Every verb of the project; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup check advisories test check-api chaos demo up bench docs
+.PHONY: help setup check advisories test check-api corpus chaos demo up bench docs
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-10s %s\n", $$1, $$2 }'
@@ -23,6 +23,10 @@ test: check ## Every test, against real NATS, Postgres and FFmpeg
 check-api: ## Property-based calls over the whole API, with every kind of key
 	@ops/setup check-api
 	@ops/check_api/run
+
+corpus: setup ## Real and odd files, compared with the ffmpeg command line; FILES="…" for others
+	cargo build --locked --quiet --workspace --all-features --all-targets
+	@ops/corpus/run $(FILES)
 
 chaos: setup ## 200 random kills
 	FFAPI_CHAOS_KILLS=200 cargo test --locked --package ffapi --test it chaos -- --nocapture
