@@ -15,18 +15,22 @@ mod question;
 mod request;
 #[cfg(test)]
 mod tests;
+mod text_head;
 
 pub use capability::Capabilities;
 pub use codec::{AudioCodec, Preset, VideoCodec};
 pub use container::Container;
 pub use effort::{Effort, Estimate, Pace, Spent};
 pub use facts::{
-    AudioFacts, Chapter, Chroma, Color, Hdr, MediaFacts, Rational, StreamDetail, StreamFacts,
-    VideoFacts,
+    AudioFacts, Chapter, Chroma, Color, Hdr, Matrix, MediaFacts, Rational, StreamDetail,
+    StreamFacts, Unusable, VideoFacts,
 };
 pub use footprint::{footprint_of_frames, footprint_of_plan, footprint_of_stream};
 pub use hardware::{AssignedDevice, Device, Fallback, Hardware, Pool, place, pools};
-pub use magic::{EXTENSIONS, MAGIC_BYTES, Magic, magic};
+pub use magic::{
+    MAGIC_BYTES, Magic, foreign, has_known_extension, image_demuxers, magic, media_demuxers,
+    unexpected_format,
+};
 pub use numbered::Numbered;
 pub use operation::{
     Audio, Axis, Concat, Crop, Filter, FilterName, Flip, Fps, Operation, Pad, Paint, Pick,
@@ -47,3 +51,4 @@ pub use request::{
     Packaging, Poster, Probe, SegmentFormat, Sprite, Stream, ThumbnailMode, Thumbnails,
     ThumbnailsPlan, Variant,
 };
+pub use text_head::subtitle_demuxers;

@@ -163,6 +163,7 @@ fn media_facts(dice: &mut Dice<'_>) -> MediaFacts {
                 pixel_aspect: rate(dice),
                 frame_rate: rate(dice),
                 variable_rate: dice.yes(),
+                base_rate: dice.maybe(rate),
                 rotation: dice.one(&[0, 90, 180, 270]),
                 mirrored: dice.one(&[false, true]),
                 pixel_format: dice.one(&["yuv420p", "rgba", "yuv422p10le"]).to_owned(),
@@ -195,10 +196,12 @@ fn media_facts(dice: &mut Dice<'_>) -> MediaFacts {
             language: dice.maybe(|_| "en".to_owned()),
             title: None,
             dispositions: vec![],
+            program: None,
             duration: dice.maybe(Dice::micros),
             start: None,
             bitrate: dice.maybe(Dice::micros),
             packets: None,
+            unusable: None,
             detail,
         });
     }

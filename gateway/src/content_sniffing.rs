@@ -3,7 +3,7 @@
 use std::{io, pin::Pin, time::Duration};
 
 use bytes::Bytes;
-use ffapi_domain::media::{EXTENSIONS, MAGIC_BYTES, magic};
+use ffapi_domain::media::{MAGIC_BYTES, foreign, has_known_extension, magic};
 use futures::{Stream, StreamExt, stream};
 
 use crate::problem::{Kind, Problem};
@@ -13,10 +13,12 @@ pub(crate) type Chunks = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 /// How long the rest of a rejected upload is still read.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Passes on the bytes of a file whose type the media engine supports and its extension matches.
+/// Passes on the bytes of a file that may be of a type that the media engine supports: by its first
+/// bytes or, since not every format has a mark there, by its extension. A worker then decides by
+/// the content.
 ///
 /// # Errors
-/// When the file is empty, its type is not supported, or its extension belongs to another type.
+/// When the file is empty, or certainly of another type.
 pub(crate) async fn check<S>(bytes: S, name: Option<&str>) -> Result<Chunks, Problem>
 where
     S: Stream<Item = io::Result<Bytes>> + Send + 'static,
@@ -56,22 +58,18 @@ fn check_head(head: &[u8], name: Option<&str>) -> Result<(), Problem> {
     if head.is_empty() {
         return refuse("#body", "the file is empty".to_owned());
     }
-    let Some(found) = magic(head) else {
-        let detail = "unsupported file type: the file does not begin like video, audio, an image or \
-                      subtitles that can be read";
-        return refuse("#body", detail.to_owned());
-    };
-    let extension = name.and_then(|name| name.rsplit_once('.'));
-    let extension = extension.map(|(_, extension)| extension.to_ascii_lowercase());
-    let is_wrong = |extension: &String| {
-        EXTENSIONS.contains(&extension.as_str()) && !found.extensions.contains(&extension.as_str())
-    };
-    if let Some(extension) = extension.filter(is_wrong) {
+    let may_be_media = magic(head).is_some() || name.is_some_and(has_known_extension);
+    if let Some(what) = foreign(head) {
         let detail = format!(
-            "the name ends in `.{extension}`, but the file is {}; give it the right extension",
-            found.name
+            "unsupported file type: the file begins like {what}; video, audio, images and subtitles \
+             are accepted"
         );
-        return refuse("#Content-Disposition", detail);
+        return refuse("#body", detail);
+    }
+    if !may_be_media {
+        let detail = "unsupported file type: the file does not begin like video, audio, an image or \
+                      subtitles that can be read, and its name has no extension of such a format";
+        return refuse("#body", detail.to_owned());
     }
     Ok(())
 }

@@ -55,6 +55,9 @@ pub(crate) struct UploadBody {
     sha256: String,
     /// The result of probing it, as from `POST /probe`; absent if no worker could inspect it.
     media: Option<Any<Value>>,
+    /// What is unusual about the file, as sentences; absent if nothing is.
+    #[oai(skip_serializing_if_is_empty)]
+    warnings: Vec<String>,
 }
 
 impl From<UploadRejection> for Problem {

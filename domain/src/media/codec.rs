@@ -204,13 +204,8 @@ impl AudioCodec {
         match self {
             Self::Mp3 => 2,
             Self::Ac3 => 6,
-            Self::Aac
-            | Self::Opus
-            | Self::Vorbis
-            | Self::Flac
-            | Self::Pcm
-            | Self::Copy
-            | Self::None => 8,
+            Self::Aac | Self::Opus | Self::Vorbis | Self::Flac | Self::Copy | Self::None => 8,
+            Self::Pcm => 64,
         }
     }
 

@@ -51,6 +51,10 @@ pub struct MediaFacts {
     pub chapters: Vec<Chapter>,
     /// The container's tags, with lower-case keys.
     pub tags: BTreeMap<String, String>,
+    /// True if it consists of several recordings, each with timestamps of its own; they follow each
+    /// other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joined: bool,
 }
 
 /// What probing found about one stream.
@@ -68,6 +72,9 @@ pub struct StreamFacts {
     pub title: Option<String>,
     /// FFmpeg's dispositions: `default`, `forced`, `attached_pic`, …
     pub dispositions: Vec<String>,
+    /// Identifier of the program that it belongs to, in formats that have programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<u32>,
     /// Duration of this stream, if the container states it.
     pub duration: Option<Micros>,
     /// Presentation time of its first packet, relative to the start of the file.
@@ -76,8 +83,27 @@ pub struct StreamFacts {
     pub bitrate: Option<u64>,
     /// Number of packets, if the container states it.
     pub packets: Option<u64>,
+    /// Why it cannot be used; `None` if it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<Unusable>,
     /// Facts by the kind of stream.
     pub detail: StreamDetail,
+}
+
+/// Why a video or audio stream cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unusable {
+    /// Its codec is not known.
+    UnknownCodec,
+    /// Its codec is known, and not supported.
+    UnsupportedCodec,
+    /// It states no size, or no channels and sample rate.
+    NoFormat,
+    /// None of its first packets can be decoded.
+    Undecodable,
+    /// It has no packets.
+    Empty,
 }
 
 /// Facts by the kind of stream.
@@ -111,6 +137,10 @@ pub struct VideoFacts {
     pub frame_rate: Rational,
     /// True if the frame rate varies.
     pub variable_rate: bool,
+    /// The lowest rate on whose grid all timestamps lie, if it is known; of interest if the frame
+    /// rate varies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_rate: Option<Rational>,
     /// Rotation by a player, in degrees clockwise: 0, 90, 180 or 270.
     pub rotation: u16,
     /// True if a player mirrors it horizontally, after rotation.
@@ -207,16 +237,56 @@ pub struct Chapter {
     pub title: Option<String>,
 }
 
+/// The matrix between RGB and YUV.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Matrix {
+    /// ITU-R BT.601: standard definition, JPEG and WebP.
+    Bt601,
+    /// ITU-R BT.709: high definition.
+    #[default]
+    Bt709,
+    /// ITU-R BT.2020, non-constant luminance.
+    Bt2020,
+}
+
+impl VideoFacts {
+    /// The matrix of its samples; if the file states none, the one that players assume for its size.
+    pub fn matrix(&self) -> Matrix {
+        match self.color.matrix.as_deref() {
+            Some("bt709" | "gbr" | "rgb") => Matrix::Bt709,
+            Some("bt2020nc" | "bt2020c") => Matrix::Bt2020,
+            Some("bt470bg" | "smpte170m" | "fcc" | "smpte240m") => Matrix::Bt601,
+            _ if self.width >= 1_280 || self.height >= 720 => Matrix::Bt709,
+            _ => Matrix::Bt601,
+        }
+    }
+}
+
 impl StreamFacts {
     /// When it ends, relative to the start of the container, if its duration is known.
     pub fn end(&self) -> Option<Micros> {
         Some(self.start.unwrap_or(0).saturating_add(self.duration?))
     }
 
+    /// True for video and audio, without attached pictures.
+    pub fn is_played(&self) -> bool {
+        match self.detail {
+            StreamDetail::Video(_) => !self.is("attached_pic"),
+            StreamDetail::Audio(_) => true,
+            StreamDetail::Subtitle { .. } | StreamDetail::Other => false,
+        }
+    }
+
+    /// True for video and audio that can be decoded.
+    pub fn is_usable(&self) -> bool {
+        self.is_played() && self.unusable.is_none()
+    }
+
     /// Its video facts; `None` for an attached picture and other kinds of streams.
     pub fn video(&self) -> Option<&VideoFacts> {
         match &self.detail {
-            StreamDetail::Video(video) if !self.is("attached_pic") => Some(video),
+            StreamDetail::Video(video) if self.is_played() => Some(video),
             StreamDetail::Video(_)
             | StreamDetail::Audio(_)
             | StreamDetail::Subtitle { .. }
@@ -246,12 +316,14 @@ impl StreamFacts {
 impl MediaFacts {
     /// True for image file formats, like JPEG.
     pub fn is_image(&self) -> bool {
-        self.format.ends_with("_pipe")
+        (self.format.ends_with("pipe") && self.format != "yuv4mpegpipe") || self.format == "ico"
     }
 
-    /// The video stream to use by default: the one marked default, then the largest.
+    /// The video stream to use by default: of those that can be used, the one marked default, then
+    /// the largest.
     pub fn video(&self) -> Option<(&StreamFacts, &VideoFacts)> {
-        let all = self.streams.iter().filter_map(|stream| Some((stream, stream.video()?)));
+        let usable = self.streams.iter().filter(|stream| stream.is_usable());
+        let all = usable.filter_map(|stream| Some((stream, stream.video()?)));
         all.reduce(|best, next| {
             let rank = |(stream, video): &(&StreamFacts, &VideoFacts)| {
                 (stream.is("default"), u64::from(video.width) * u64::from(video.height))
@@ -260,20 +332,51 @@ impl MediaFacts {
         })
     }
 
-    /// The audio stream to use by default: the one marked default, then the one with the most
-    /// channels.
+    /// The audio stream to use by default: of the video's program, the one marked default, then the
+    /// one with the most channels.
     pub fn audio(&self) -> Option<(&StreamFacts, &AudioFacts)> {
+        let program = self.video().and_then(|(stream, _)| stream.program);
         self.audio_streams().reduce(|best, next| {
             let rank = |(stream, audio): &(&StreamFacts, &AudioFacts)| {
-                (stream.is("default"), audio.channels)
+                (stream.program == program, stream.is("default"), audio.channels)
             };
             if rank(&next) > rank(&best) { next } else { best }
         })
     }
 
-    /// Every audio stream, in file order.
+    /// The cover image that is attached to an audio file.
+    pub fn cover(&self) -> Option<(&StreamFacts, &VideoFacts)> {
+        self.streams.iter().find_map(|stream| match &stream.detail {
+            StreamDetail::Video(video) => {
+                let is_cover = stream.unusable.is_none() && !stream.is_played();
+                is_cover.then_some((stream, video.as_ref()))
+            }
+            StreamDetail::Audio(_) | StreamDetail::Subtitle { .. } | StreamDetail::Other => None,
+        })
+    }
+
+    /// Every audio stream that can be used, in file order.
     pub fn audio_streams(&self) -> impl Iterator<Item = (&StreamFacts, &AudioFacts)> {
-        self.streams.iter().filter_map(|stream| Some((stream, stream.audio()?)))
+        let usable = self.streams.iter().filter(|stream| stream.is_usable());
+        usable.filter_map(|stream| Some((stream, stream.audio()?)))
+    }
+
+    /// The video and audio streams that cannot be used, each with the reason.
+    pub fn unusable_streams(&self) -> impl Iterator<Item = String> {
+        self.streams.iter().filter(|stream| stream.is_played()).filter_map(|stream| {
+            let kind = if stream.video().is_some() { "video" } else { "audio" };
+            let reason = match stream.unusable? {
+                Unusable::UnknownCodec => "its codec is unknown".to_owned(),
+                Unusable::UnsupportedCodec => {
+                    format!("the codec `{}` is not supported", stream.codec)
+                }
+                Unusable::NoFormat if kind == "video" => "it states no size".to_owned(),
+                Unusable::NoFormat => "it states no channels and sample rate".to_owned(),
+                Unusable::Undecodable => "it contains nothing that can be decoded".to_owned(),
+                Unusable::Empty => "it is empty".to_owned(),
+            };
+            Some(format!("stream {} ({kind}) cannot be used: {reason}", stream.index))
+        })
     }
 
     /// Every subtitle stream, in file order.

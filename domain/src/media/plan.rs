@@ -65,6 +65,14 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
+impl Plan {
+    /// The needed part of the job's input.
+    pub fn part(&self) -> Window {
+        let end = self.decoded.map(|decoded| self.seek.saturating_add(decoded));
+        Window { start: self.seek, end }
+    }
+}
+
 /// Subtitles of an input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CueSource {
@@ -133,6 +141,7 @@ pub fn plan(
         Some(track) => Some(settings.finish(track, own, &mut builder.notes)?),
         None => None,
     };
+    let video = video.map(|video| video::without_coarse_rate(video, duration));
     let audio = match builder.audio.take() {
         Some(track) => audio::finish(
             track,
@@ -150,6 +159,9 @@ pub fn plan(
             container.as_str()
         );
         return refuse("#/operations", detail);
+    }
+    for plan in &audio {
+        builder.notes.extend(audio::mixed_down(plan, inputs));
     }
     let named = request.output.as_ref().and_then(crate::location::Location::file_name);
     let sequence = container.is_images() && named.and_then(Numbered::parse).is_some();
@@ -201,10 +213,12 @@ fn placeholder_facts() -> MediaFacts {
         language: None,
         title: None,
         dispositions: vec![],
+        program: None,
         duration: None,
         start: None,
         bitrate: None,
         packets: None,
+        unusable: None,
         detail,
     };
     let video = VideoFacts {
@@ -213,6 +227,7 @@ fn placeholder_facts() -> MediaFacts {
         pixel_aspect: Rational::ONE,
         frame_rate: Rational { num: 25, den: 1 },
         variable_rate: false,
+        base_rate: None,
         rotation: 0,
         mirrored: false,
         pixel_format: "yuv420p".to_owned(),
@@ -250,7 +265,13 @@ fn select_tracks(
     let audio_stream = facts.audio().filter(|_| audio != AudioCodec::None);
     if known {
         builder.container_duration = facts.duration;
+        builder.notes.extend(facts.unusable_streams());
     }
+    if facts.joined {
+        let note = "the input consists of several recordings; they follow each other";
+        builder.notes.push(note.to_owned());
+    }
+    builder.may_add_audio = audio != AudioCodec::None && audio_stream.is_none();
     builder.video = video_stream
         .map(|(stream, video)| VideoTrack { end: stream.end(), ..VideoTrack::of(video) });
     builder.audio = audio_stream.map(|(stream, _)| AudioTrack {

@@ -2,9 +2,11 @@
 
 use ffapi_domain::{
     Personal, Tenant, UploadId,
+    media::unexpected_format,
     upload::{Upload, UploadEvent, UploadState},
 };
 use poem_openapi::types::Any;
+use serde_json::Value;
 
 use super::UploadBody;
 use crate::{problem::Problem, state::Gateway};
@@ -41,10 +43,54 @@ pub(super) async fn shown(
                 file_name: file_name.as_ref().cloned(),
                 size: *size,
                 sha256: sha256.clone(),
+                warnings: warnings(
+                    file_name.as_ref().map(String::as_str),
+                    media.as_ref().and_then(Personal::as_ref),
+                ),
                 media: media.as_ref().and_then(Personal::as_ref).cloned().map(Any),
             }),
             UploadEvent::Expired {} => None,
         };
     }
     stored.ok_or_else(|| Problem::not_found("upload"))
+}
+
+/// What is unusual about a file of this name with these probed facts.
+fn warnings(name: Option<&str>, media: Option<&Value>) -> Vec<String> {
+    let Some(media) = media else { return vec![] };
+    let format = media.get("format").and_then(Value::as_str).unwrap_or_default();
+    let usual = name.and_then(|name| unexpected_format(name, format));
+    let misnamed = usual.map(|usual| {
+        format!("the name is that of {usual}, but the content is `{format}`; the content counts")
+    });
+    let streams = media.get("streams").and_then(Value::as_array).into_iter().flatten();
+    let unusable = streams.filter_map(|stream| {
+        let reason = stream.get("unusable")?.as_str()?.replace('_', " ");
+        let (index, kind) = (stream.get("index")?, stream.get("kind")?.as_str()?);
+        Some(format!("stream {index} ({kind}) cannot be used: {reason}"))
+    });
+    misnamed.into_iter().chain(unusable).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_name_that_does_not_fit_and_unusable_streams_are_warnings() {
+        let media = json!({ "format": "mp3", "streams": [
+            { "index": 0, "kind": "audio" },
+            { "index": 1, "kind": "video", "unusable": "unsupported_codec" },
+        ] });
+        assert_eq!(
+            warnings(Some("a.ac3"), Some(&media)),
+            [
+                "the name is that of AC-3, but the content is `mp3`; the content counts",
+                "stream 1 (video) cannot be used: unsupported codec",
+            ]
+        );
+        assert!(warnings(Some("a.mp3"), Some(&json!({ "format": "mp3" }))).is_empty());
+    }
 }

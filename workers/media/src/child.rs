@@ -132,16 +132,41 @@ pub fn enter_sandbox(arguments: impl Iterator<Item = String>) -> io::Result<Opti
 /// Does the task, and sends its result or error.
 pub fn work(channel: &Channel, task: &Task, inputs: Vec<File>) {
     let log = channel.clone();
+    let missing = Arc::new(Mutex::new(String::new()));
+    let missed = Arc::clone(&missing);
     ffi::capture_log(Box::new(move |level, line| {
-        if !engine::is_frame_type_warning(&line) {
+        if let Some(character) = missing_glyph(&line) {
+            let mut missed = missed.lock().unwrap_or_else(PoisonError::into_inner);
+            if !missed.contains(character) && missed.len() < MAX_MISSING_BYTES {
+                missed.push(character);
+            }
+        } else if !engine::is_frame_type_warning(&line) {
             log.say(&ChildMessage::Log { level: level.to_owned(), line });
         }
     }));
     let inputs: Vec<OpenFile> = inputs.into_iter().map(OpenFile::from).collect();
     match perform(&inputs, task, channel) {
-        Ok(outcome) => send_outcome(channel, &outcome),
+        Ok(mut outcome) => {
+            let missing = missing.lock().unwrap_or_else(PoisonError::into_inner);
+            if let (ChildMessage::Done(report), Some(note)) =
+                (&mut outcome, engine::missing_characters(&missing))
+            {
+                report.add_note(note);
+            }
+            send_outcome(channel, &outcome);
+        }
         Err(MediaError { code, message }) => channel.say(&ChildMessage::Failed { code, message }),
     }
+}
+
+/// Characters that are named in a note take at most this many bytes.
+const MAX_MISSING_BYTES: usize = 200;
+
+/// The character for which libass found no font, if a line of its log says so.
+fn missing_glyph(line: &str) -> Option<char> {
+    let (_, after) = line.split_once("failed to find any fallback with glyph 0x")?;
+    let code = after.split(|c: char| !c.is_ascii_hexdigit()).next()?;
+    char::from_u32(u32::from_str_radix(code, 16).ok()?)
 }
 
 /// Sends the outcome of the task, or an error if it is too long for one message.
@@ -177,8 +202,7 @@ fn perform(
             let media = open::open(file, Role::Media).and_then(|file| probe::probe_media(&file));
             // A subtitle file is a valid input too; anything else is reported as "not media".
             let facts = media.or_else(|error| {
-                let subtitles =
-                    open::open(file, Role::Subtitle).and_then(|file| probe::probe(&file));
+                let subtitles = open::open(file, Role::Subtitle).map(|file| probe::probe(&file));
                 subtitles.map_err(|_| error)
             })?;
             Ok(ChildMessage::Facts(Box::new(facts)))

@@ -41,7 +41,7 @@ impl Cues {
         let mut context = codec::Context::from_parameters(parameters).map_err(broken)?;
         ffi::prepare_decoder(&mut context, time_base, 1).map_err(broken)?;
         let mut decoder = context.decoder().subtitle().map_err(broken)?;
-        let origin = if source.input == 0 { input.start_time().unwrap_or(0) } else { 0 };
+        let origin = if source.input == 0 { input.origin() } else { 0 };
         let mut cues = Self { header: ffi::subtitle_header(&decoder), list: vec![] };
         while let Some(packet) = input.packet().map_err(broken)? {
             if packet.stream() != index {

@@ -1,6 +1,7 @@
 //! A media task as a pipeline of threads: demux → decode → filter and encode → mux.
 
 mod analyze;
+mod audio_clock;
 mod charge;
 mod convert;
 mod copy;
@@ -26,6 +27,9 @@ mod probe;
 mod progress;
 mod quality;
 mod quality_meter;
+mod scan;
+mod seek;
+mod standing;
 mod stream;
 mod target;
 mod thumbnails;
@@ -48,6 +52,7 @@ use self::{
     flow::{Flow, FlowResources},
 };
 pub(crate) use self::{
+    convert::missing_characters,
     demux::{Clock, Reading},
     frame_types::is_frame_type_warning,
     hardware_probe::probe_encoder,
@@ -209,18 +214,25 @@ impl<'a> TaskContext<'a> {
 
     /// Opens and probes every input.
     fn facts(&self) -> Result<Vec<MediaFacts>, MediaError> {
-        let inputs = self.open()?;
-        let facts =
-            inputs.iter().zip(self.inputs).enumerate().map(|(number, (input, (_, role)))| {
-                match role {
-                    Role::Media => crate::probe::probe_media(input),
-                    Role::Image | Role::Subtitle => crate::probe::probe(input),
+        let probed = self.inputs.iter().enumerate().map(|(number, (file, role))| {
+            match role {
+                Role::Media => scan::probe(file, self.heartbeat),
+                Role::Image | Role::Subtitle => {
+                    open::open(file, *role).map(|input| (crate::probe::probe(&input), input))
                 }
-                .map_err(|error| self.with_input_name(number, error))
-            });
-        let facts = facts.collect::<Result<_, _>>()?;
+            }
+            .map_err(|error| self.with_input_name(number, error))
+        });
+        let probed: Result<Vec<_>, _> = probed.collect();
+        let (facts, inputs) = probed?.into_iter().unzip();
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(inputs);
         Ok(facts)
+    }
+
+    /// The file and role of an input.
+    fn input(&self, number: usize) -> Result<&(OpenFile, Role), MediaError> {
+        let input = self.inputs.get(number);
+        input.ok_or_else(|| MediaError::internal("the plan", "has no such input"))
     }
 
     /// A pipeline over all inputs, from their start.

@@ -4,6 +4,7 @@
 mod device;
 mod frame;
 mod input;
+mod io;
 mod log;
 mod memory;
 mod process;
@@ -24,10 +25,10 @@ pub(crate) use self::process::control;
 pub(crate) use self::{
     device::{HardwareDevice, HardwareFrames},
     frame::{
-        audio_shape, bits_per_pixel, empty_frame, first_plane, frame_shape, frame_type, lasts,
-        rescale_duration, samples, set_frame_type, share, silence,
+        assume_matrix, audio_shape, bits_per_pixel, empty_frame, first_plane, frame_shape,
+        frame_type, lasts, rescale_duration, samples, set_frame_type, share, silence,
     },
-    input::Input,
+    input::{Demuxer, Input},
     log::capture_log,
     memory::MemoryOutput,
     process::{close_inherited, lower_priority},
@@ -35,6 +36,11 @@ pub(crate) use self::{
     va::query_driver,
     vmaf::Vmaf,
 };
+
+/// True for a packet whose content is encrypted, and cannot be decoded without a key.
+pub(crate) fn is_encrypted(packet: &Packet) -> bool {
+    packet.side_data().any(|data| data.kind() == codec::packet::side_data::Type::EncryptionInfo)
+}
 
 /// True if a packet must be decoded but its frame not displayed, since an edit list excludes it.
 pub(crate) fn is_discarded(packet: &Packet) -> bool {
@@ -167,12 +173,6 @@ pub(crate) fn pixel_traits(format: format::Pixel) -> Option<PixelTraits> {
         alpha: is(ffi::AV_PIX_FMT_FLAG_ALPHA as u32),
         rgb: is(ffi::AV_PIX_FMT_FLAG_RGB as u32) || is(ffi::AV_PIX_FMT_FLAG_PAL as u32),
     })
-}
-
-/// The number of the pixel or sample format that a stream declares; negative if none.
-pub(crate) fn raw_format(parameters: &codec::Parameters) -> c_int {
-    // SAFETY: parameters are always allocated; a plain field is read.
-    unsafe { (*parameters.as_ptr()).format }
 }
 
 /// The pixel format that a stream declares.
@@ -482,4 +482,17 @@ pub(crate) fn skip_loop_filter(context: &mut codec::Context) {
     let raw = unsafe { context.as_mut_ptr() };
     // SAFETY: an allocated, unopened context; a plain field is written.
     unsafe { (*raw).skip_loop_filter = ffi::AVDiscard::ALL };
+}
+
+/// The bytes that a container stores beside the packets of a stream: codec headers, or an attached
+/// file.
+pub(crate) fn extra_data(parameters: &codec::ParametersRef<'_>) -> Vec<u8> {
+    // SAFETY: parameters are always allocated; only plain fields are read.
+    let raw = unsafe { &*parameters.as_ptr() };
+    let Ok(size) = usize::try_from(raw.extradata_size) else { return vec![] };
+    if raw.extradata.is_null() {
+        return vec![];
+    }
+    // SAFETY: it points to `size` bytes that live as long as the parameters, which we borrow.
+    unsafe { std::slice::from_raw_parts(raw.extradata, size) }.to_vec()
 }

@@ -10,7 +10,12 @@ use std::{
 
 /// An open file with any number of readers, each with its own position.
 #[derive(Debug, Clone)]
-pub(crate) struct OpenFile(Arc<File>);
+pub(crate) enum OpenFile {
+    /// A descriptor.
+    File(Arc<File>),
+    /// Content that this process made from one, such as text in another encoding.
+    Bytes(Arc<[u8]>),
+}
 
 impl OpenFile {
     /// Opens a file that this process created.
@@ -20,7 +25,17 @@ impl OpenFile {
 
     /// The size in bytes; 0 if it is unknown.
     pub(crate) fn size(&self) -> u64 {
-        self.0.metadata().map_or(0, |meta| meta.len())
+        match self {
+            Self::File(file) => file.metadata().map_or(0, |meta| meta.len()),
+            Self::Bytes(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// The first bytes, at most `length`; fewer if the file is shorter or cannot be read.
+    pub(crate) fn head(&self, length: u64) -> Vec<u8> {
+        let mut head = Vec::new();
+        let _ = self.reader().take(length).read_to_end(&mut head);
+        head
     }
 
     /// A reader that starts at the first byte.
@@ -31,13 +46,7 @@ impl OpenFile {
 
 impl From<File> for OpenFile {
     fn from(file: File) -> Self {
-        Self(Arc::new(file))
-    }
-}
-
-impl AsRef<File> for OpenFile {
-    fn as_ref(&self) -> &File {
-        &self.0
+        Self::File(Arc::new(file))
     }
 }
 
@@ -50,7 +59,14 @@ pub(crate) struct Reader {
 
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.0.read_at(buffer, self.position)?;
+        let read = match &self.file {
+            OpenFile::File(file) => file.read_at(buffer, self.position)?,
+            OpenFile::Bytes(bytes) => {
+                let start = usize::try_from(self.position).unwrap_or(usize::MAX);
+                let mut rest = bytes.get(start..).unwrap_or_default();
+                rest.read(buffer)?
+            }
+        };
         self.position = self.position.saturating_add(read as u64);
         Ok(read)
     }

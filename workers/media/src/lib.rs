@@ -13,6 +13,7 @@ mod engine;
 #[expect(unsafe_code, reason = "the only module that calls C")]
 mod ffi;
 mod file;
+mod fonts;
 #[cfg(test)]
 mod fuzz;
 pub mod hardware;
@@ -22,6 +23,9 @@ mod orientation;
 mod probe;
 pub mod protocol;
 mod sandbox;
+mod stated_size;
+mod text_encoding;
+mod timeline;
 mod verify;
 #[cfg(target_arch = "x86_64")]
 #[expect(
@@ -45,6 +49,9 @@ pub struct MediaError {
     pub message: String,
 }
 
+/// How the message of `MediaError::nothing_left` starts.
+const NOTHING_LEFT: &str = "nothing is left";
+
 impl MediaError {
     pub(crate) fn new(code: FailureCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
@@ -58,8 +65,13 @@ impl MediaError {
     /// The output would have no packets of a stream; `kind` is "video" or "audio".
     pub(crate) fn nothing_left(kind: &str) -> Self {
         Self::input(format!(
-            "nothing is left of the input's {kind}: it ends before the part that is kept"
+            "{NOTHING_LEFT} of the input's {kind}: it ends before the part that is kept"
         ))
+    }
+
+    /// True for [`Self::nothing_left`]: the reason may be another error.
+    pub(crate) fn is_nothing_left(&self) -> bool {
+        self.message.starts_with(NOTHING_LEFT)
     }
 
     /// A fault of the engine or the machine, in the step that `what` names.

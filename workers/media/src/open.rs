@@ -1,29 +1,53 @@
 use std::{io, path::Path};
 
-use ffapi_domain::media::Role;
+use ffapi_domain::{
+    job::FailureCode,
+    media::{MAGIC_BYTES, Role, image_demuxers, magic, media_demuxers, subtitle_demuxers},
+};
 use ffmpeg_the_third as ffmpeg;
 use nix::libc;
 
-use crate::{MediaError, ffi::Input, file::OpenFile, orientation};
+use crate::{
+    MediaError,
+    ffi::{Demuxer, Input},
+    file::OpenFile,
+    orientation, stated_size, text_encoding,
+};
 
-/// Demuxers for media files; none of a format that refers to other files, such as a playlist.
-const MEDIA: &str = "mov,mp4,matroska,webm,mpegts,mpeg,avi,flv,mp3,wav,aac,flac,ogg,gif,mxf,asf,\
-    h264,hevc,ac3,eac3,ivf,aiff,caf,m4v,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe";
-const IMAGES: &str = "png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe,gif";
-const SUBTITLES: &str = "srt,ass,webvtt,mov,mp4,matroska,webm";
+impl Demuxer {
+    /// The demuxer of formats whose mark is certain, but which FFmpeg does not recognise always.
+    fn of_mark(head: &[u8]) -> Option<Self> {
+        match magic(head)?.name {
+            "JPEG" => Some(Self { name: c"jpeg_pipe", codec: None }),
+            "Targa" => Some(Self { name: c"image2pipe", codec: Some(ffmpeg::codec::Id::TARGA) }),
+            _ => None,
+        }
+    }
+}
+
+/// Bytes of a file that are read to find its format and stated size.
+const HEAD_BYTES: u64 = 16 * 1024;
+
+/// True for a WebP image with the flag of animation in its extended header.
+fn is_animated_webp(head: &[u8]) -> bool {
+    let is_extended = head.get(8..16) == Some(b"WEBPVP8X".as_slice());
+    is_extended && head.get(20).is_some_and(|flags| flags & 0x02 != 0)
+}
 
 /// Opens an output again that was probed before, to read its packets.
 pub(crate) fn reopen(output: &Path) -> Result<Input, ffmpeg::Error> {
     let failed = |error: io::Error| ffmpeg::Error::Other {
         errno: error.raw_os_error().unwrap_or(libc::EIO),
     };
-    Input::reopen(&OpenFile::open(output).map_err(failed)?, MEDIA)
+    Input::reopen(&OpenFile::open(output).map_err(failed)?, &media_demuxers())
 }
 
 /// Opens an output of this process to verify it.
 pub(crate) fn made(output: &Path, role: Role) -> Result<Input, MediaError> {
     let file = OpenFile::open(output);
-    open(&file.map_err(|error| MediaError::internal("the output", error))?, role)
+    let mut input = open(&file.map_err(|error| MediaError::internal("the output", error))?, role)?;
+    input.keep_timestamps();
+    Ok(input)
 }
 
 /// Opens a file for its role in the request.
@@ -35,11 +59,24 @@ pub(crate) fn open(file: &OpenFile, role: Role) -> Result<Input, MediaError> {
         return Err(MediaError::input("the input is empty (0 bytes)"));
     }
     let (formats, what) = match role {
-        Role::Media => (MEDIA, "a media file"),
-        Role::Image => (IMAGES, "an image (PNG, JPEG, WebP, BMP, TIFF)"),
-        Role::Subtitle => (SUBTITLES, "subtitles (SRT, ASS, WebVTT)"),
+        Role::Media => (media_demuxers(), "a media file"),
+        Role::Image => (image_demuxers(), "an image (PNG, JPEG, WebP, BMP, TIFF, …)"),
+        Role::Subtitle => (subtitle_demuxers(), "subtitles (SRT, ASS, WebVTT, …)"),
     };
-    let opened = Input::open(file, formats).map_err(|error| {
+    let head = file.head(HEAD_BYTES);
+    let is_text = role == Role::Subtitle && !head.starts_with(b"\x1a\x45\xdf\xa3");
+    let is_text = is_text && head.get(4..8) != Some(b"ftyp".as_slice());
+    let text = if is_text { text_encoding::normalized(file)? } else { None };
+    let file = text.as_ref().unwrap_or(file);
+    if head.starts_with(b"RIFF") && is_animated_webp(&head) {
+        let detail = "animated WebP is not supported as an input; send a GIF, an APNG or a video";
+        return Err(MediaError::new(FailureCode::Unsupported, detail));
+    }
+    let opened = match Demuxer::of_mark(head.get(..MAGIC_BYTES).unwrap_or(&head)) {
+        Some(demuxer) if role != Role::Subtitle => Input::open_as(file, demuxer),
+        _ => Input::open(file, &formats),
+    };
+    let opened = opened.map_err(|error| {
         MediaError::input(match error {
             ffmpeg::Error::InvalidData => format!(
                 "the input is not {what} of a supported format; it may be damaged, cut off before \
@@ -52,6 +89,7 @@ pub(crate) fn open(file: &OpenFile, role: Role) -> Result<Input, MediaError> {
         })
     });
     let mut input = opened?;
+    input.is_whole = stated_size::is_whole(&head, file.size());
     if input.context.format().name() == "jpeg_pipe" {
         input.held = orientation::of(file);
     }

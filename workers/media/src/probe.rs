@@ -2,28 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use ffapi_domain::media::{
-    AudioFacts, Chapter, Chroma, Color, Hdr, MediaFacts, Rational, StreamDetail, StreamFacts,
-    VideoFacts,
+use ffapi_domain::{
+    job::FailureCode,
+    media::{
+        AudioFacts, Chapter, Chroma, Color, Hdr, MediaFacts, Rational, StreamDetail, StreamFacts,
+        Unusable, VideoFacts,
+    },
 };
 use ffmpeg_the_third::{
-    self as ffmpeg, DictionaryRef, Rescale, Stream, codec, ffi::AVPacketSideDataType, media,
+    self as ffmpeg, DictionaryRef, Rescale, Stream, codec,
+    ffi::AVPacketSideDataType,
+    format::{Pixel, Sample},
+    media,
 };
 
 use crate::{
     MediaError,
+    decoders::is_allowed_decoder,
     ffi::{self, ColorNames, Input},
 };
 
 /// Collects from an opened input everything that its headers state.
-pub(crate) fn probe(input: &Input) -> Result<MediaFacts, MediaError> {
-    let streams: Result<Vec<StreamFacts>, MediaError> =
-        input.context.streams().map(|stream| stream_facts(&stream, input)).collect();
+pub(crate) fn probe(input: &Input) -> MediaFacts {
+    let streams = input.context.streams().map(|stream| stream_facts(&stream, input));
     let chapters = input.context.chapters().map(|chapter| {
         let time = |time: i64| {
             let micros = time.rescale(chapter.time_base(), ffmpeg::rescale::TIME_BASE);
-            let origin = input.start_time().unwrap_or(0);
-            u64::try_from(micros.saturating_sub(origin)).unwrap_or(0)
+            u64::try_from(micros.saturating_sub(input.origin())).unwrap_or(0)
         };
         let mut tags = tags(&chapter.metadata());
         Chapter {
@@ -32,23 +37,43 @@ pub(crate) fn probe(input: &Input) -> Result<MediaFacts, MediaError> {
             title: tags.remove("title"),
         }
     });
-    Ok(MediaFacts {
+    MediaFacts {
         format: input.context.format().name().to_owned(),
         duration: input.duration().and_then(|duration| u64::try_from(duration).ok()),
         bitrate: input.bitrate(),
-        streams: streams?,
+        streams: streams.collect(),
+        joined: false,
         chapters: chapters.take(1_000).collect(),
         tags: tags(&input.context.metadata()),
-    })
+    }
 }
 
-/// As [`probe`], for an input that must have a video or audio stream.
+/// As [`probe`], for an input that must have a usable video or audio stream.
 pub(crate) fn probe_media(input: &Input) -> Result<MediaFacts, MediaError> {
-    let facts = probe(input)?;
-    if facts.video().is_none() && facts.audio().is_none() {
+    let facts = probe(input);
+    check_usable(&facts)?;
+    Ok(facts)
+}
+
+/// Rejects an input without a usable video or audio stream, with the reason of each that it has.
+pub(crate) fn check_usable(facts: &MediaFacts) -> Result<(), MediaError> {
+    if facts.streams.iter().any(StreamFacts::is_usable) {
+        return Ok(());
+    }
+    let reasons: Vec<String> = facts.unusable_streams().take(8).collect();
+    if reasons.is_empty() {
         return Err(MediaError::input("the input has no video and no audio"));
     }
-    Ok(facts)
+    let is_unsupported = |stream: &StreamFacts| {
+        matches!(stream.unusable, Some(Unusable::UnsupportedCodec | Unusable::UnknownCodec))
+    };
+    let code = if facts.streams.iter().any(is_unsupported) {
+        FailureCode::Unsupported
+    } else {
+        FailureCode::InvalidInput
+    };
+    let reasons = reasons.join("; ");
+    Err(MediaError::new(code, format!("the input has no usable video or audio: {reasons}")))
 }
 
 pub(crate) fn rational(ratio: ffmpeg::Rational) -> Option<Rational> {
@@ -63,31 +88,58 @@ fn tags(from: &DictionaryRef<'_>) -> BTreeMap<String, String> {
     all.map(|(key, value)| (clean(&key.to_lowercase()), clean(&value))).collect()
 }
 
-fn stream_facts(stream: &Stream<'_>, input: &Input) -> Result<StreamFacts, MediaError> {
+fn stream_facts(stream: &Stream<'_>, input: &Input) -> StreamFacts {
     let parameters = stream.parameters();
     let detail = match parameters.medium() {
-        media::Type::Video => StreamDetail::Video(Box::new(video_facts(stream, input)?)),
-        media::Type::Audio => StreamDetail::Audio(audio_facts(stream)?),
+        media::Type::Video => StreamDetail::Video(Box::new(video_facts(stream, input))),
+        media::Type::Audio => StreamDetail::Audio(audio_facts(stream)),
         media::Type::Subtitle => StreamDetail::Subtitle { text: is_text(parameters.id()) },
         _ => StreamDetail::Other,
     };
     let mut tags = tags(&stream.metadata());
     let micros = |time: i64| time.rescale(stream.time_base(), ffmpeg::rescale::TIME_BASE);
-    let start = Some(stream.start_time()).filter(|start| *start != ffmpeg::ffi::AV_NOPTS_VALUE);
-    let start = start.map(|start| micros(start).saturating_sub(input.start_time().unwrap_or(0)));
-    Ok(StreamFacts {
+    StreamFacts {
         index: u32::try_from(stream.index()).unwrap_or(u32::MAX),
         codec: parameters.id().name().to_owned(),
         profile: ffi::profile_name(&parameters),
         language: tags.remove("language").filter(|language| language != "und"),
         title: tags.remove("title"),
         dispositions: ffi::dispositions(stream),
+        program: input.program(stream.index()),
         duration: input.stated_duration(stream).and_then(|time| u64::try_from(micros(time)).ok()),
-        start: start.and_then(|start| u64::try_from(start).ok()),
+        start: input.start_of(stream).and_then(|start| u64::try_from(start).ok()),
         bitrate: u64::try_from(parameters.bit_rate()).ok().filter(|rate| *rate > 0),
         packets: u64::try_from(stream.frames()).ok().filter(|frames| *frames > 0),
+        unusable: unusable(&parameters),
         detail,
-    })
+    }
+}
+
+/// Why a video or audio stream cannot be used, as far as its parameters tell.
+fn unusable(parameters: &codec::ParametersRef<'_>) -> Option<Unusable> {
+    let id = parameters.id();
+    let (has_format, is_decodable) = match parameters.medium() {
+        media::Type::Video => (
+            parameters.width() > 0 && parameters.height() > 0,
+            ffi::pixel_format(parameters) != Pixel::None,
+        ),
+        media::Type::Audio => (
+            parameters.ch_layout().channels() > 0 && parameters.sample_rate() > 0,
+            ffi::sample_format(parameters) != Sample::None,
+        ),
+        _ => return None,
+    };
+    let is_supported =
+        || codec::decoder::find(id).is_some_and(|decoder| is_allowed_decoder(decoder.name()));
+    if id == codec::Id::None {
+        Some(Unusable::UnknownCodec)
+    } else if !is_supported() {
+        Some(Unusable::UnsupportedCodec)
+    } else if !has_format {
+        Some(Unusable::NoFormat)
+    } else {
+        (!is_decodable).then_some(Unusable::Undecodable)
+    }
 }
 
 const fn is_text(id: codec::Id) -> bool {
@@ -100,15 +152,17 @@ const fn is_text(id: codec::Id) -> bool {
             | codec::Id::WEBVTT
             | codec::Id::MOV_TEXT
             | codec::Id::TEXT
+            | codec::Id::SAMI
+            | codec::Id::MICRODVD
+            | codec::Id::SUBVIEWER
+            | codec::Id::SUBVIEWER1
+            | codec::Id::MPL2
     )
 }
 
-fn video_facts(stream: &Stream<'_>, input: &Input) -> Result<VideoFacts, MediaError> {
+fn video_facts(stream: &Stream<'_>, input: &Input) -> VideoFacts {
     let parameters = stream.parameters();
     let (width, height) = (parameters.width(), parameters.height());
-    if width == 0 || height == 0 {
-        return Err(MediaError::input("the input's video has no size; it is damaged"));
-    }
     let average = rational(stream.avg_frame_rate());
     let base = rational(stream.rate());
     let format = ffi::pixel_format(&parameters);
@@ -118,12 +172,13 @@ fn video_facts(stream: &Stream<'_>, input: &Input) -> Result<VideoFacts, MediaEr
     let differ = |average: Rational, base: Rational| {
         (average.as_f64() - base.as_f64()).abs() > average.as_f64() * 0.01
     };
-    Ok(VideoFacts {
+    VideoFacts {
         width,
         height,
-        pixel_aspect: rational(stream.sample_aspect_ratio()).unwrap_or(Rational::ONE),
+        pixel_aspect: rational(input.pixel_aspect(stream)).unwrap_or(Rational::ONE),
         frame_rate: average.or(base).unwrap_or(Rational { num: 0, den: 1 }),
         variable_rate: !interlaced && average.zip(base).is_some_and(|(a, b)| differ(a, b)),
+        base_rate: base,
         rotation,
         mirrored,
         pixel_format: format
@@ -132,19 +187,21 @@ fn video_facts(stream: &Stream<'_>, input: &Input) -> Result<VideoFacts, MediaEr
             .unwrap_or_default(),
         bit_depth: traits.map_or(8, |traits| traits.depth),
         chroma: match traits.map(|traits| (traits.components, traits.chroma_shifts)) {
-            Some((1 | 2, _)) => Chroma::Gray,
+            // The colours of a palette have one component.
+            Some((1 | 2, _)) if format != Pixel::PAL8 => Chroma::Gray,
+            Some((1 | 2, _)) => Chroma::Full,
             Some((_, (1.., 1..))) | None => Chroma::Quarter,
             Some((_, (1.., 0))) => Chroma::Half,
             Some(_) => Chroma::Full,
         },
         // FFmpeg reports alpha for any palette, used or not; VP9 declares it in a tag of its own.
-        alpha: traits.is_some_and(|traits| traits.alpha && traits.components == 4)
+        alpha: traits.is_some_and(|traits| traits.alpha && traits.components.is_multiple_of(2))
             || tags(&stream.metadata()).get("alpha_mode").is_some_and(|mode| mode == "1"),
         interlaced,
         bottom_first: ffi::is_bottom_first(&parameters),
         color: color(&parameters, input, stream.index()),
         keyframe_interval: None,
-    })
+    }
 }
 
 fn color(parameters: &codec::ParametersRef<'_>, input: &Input, stream: usize) -> Color {
@@ -178,19 +235,16 @@ fn mastering_peak(bytes: &[u8]) -> Option<f64> {
     (has_luminance && den > 0).then(|| f64::from(num) / f64::from(den)).filter(|peak| *peak > 0.0)
 }
 
-fn audio_facts(stream: &Stream<'_>) -> Result<AudioFacts, MediaError> {
+fn audio_facts(stream: &Stream<'_>) -> AudioFacts {
     let parameters = stream.parameters();
     let layout = parameters.ch_layout();
     let channels = layout.channels();
     let sample_rate = parameters.sample_rate();
-    if channels == 0 || sample_rate == 0 {
-        return Err(MediaError::input("the input's audio has no channels or rate; it is damaged"));
-    }
     let format = ffi::sample_format(&parameters);
     let bits = [parameters.bits_per_raw_sample(), parameters.bits_per_coded_sample()];
     let lossless = parameters.id().name().starts_with("pcm_")
         || matches!(parameters.id(), codec::Id::FLAC | codec::Id::ALAC);
-    Ok(AudioFacts {
+    AudioFacts {
         channels,
         layout: layout.description(),
         sample_rate,
@@ -200,5 +254,5 @@ fn audio_facts(stream: &Stream<'_>) -> Result<AudioFacts, MediaError> {
             .find(|bits| *bits > 0)
             .and_then(|bits| u8::try_from(bits).ok())
             .filter(|_| lossless),
-    })
+    }
 }

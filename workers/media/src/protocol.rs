@@ -164,6 +164,18 @@ pub struct Report {
     pub effort: Effort,
 }
 
+impl Report {
+    /// Adds a sentence about a decision that the request did not ask for.
+    pub(crate) fn add_note(&mut self, note: String) {
+        let result = self.result.get_or_insert_with(|| serde_json::json!({}));
+        let Some(fields) = result.as_object_mut() else { return };
+        let notes = fields.entry("notes").or_insert_with(|| serde_json::json!([]));
+        if let Some(notes) = notes.as_array_mut() {
+            notes.push(serde_json::Value::String(note));
+        }
+    }
+}
+
 /// One output file, as read back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VerifiedFile {

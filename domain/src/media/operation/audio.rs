@@ -51,6 +51,7 @@ impl Audio {
         builder: &mut PlanBuilder<'_>,
     ) -> Result<(), PlanRejection> {
         self.check(at)?;
+        builder.may_add_audio &= !self.remove;
         if self.replace.is_some() {
             Self::replace(at, builder)?;
         }

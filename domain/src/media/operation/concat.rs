@@ -5,10 +5,10 @@ use crate::{
     Personal,
     location::Location,
     media::{
-        MediaFacts, PlanRejection, VideoFacts,
+        MediaFacts, Micros, PlanRejection, VideoFacts,
         plan::{
-            AudioFilter, AudioSegment, Levels, OperationPath, PlanBuilder, Segment, VideoFilter,
-            VideoTrack, Window,
+            AudioFilter, AudioSegment, AudioTrack, Levels, OperationPath, PlanBuilder, Segment,
+            Source, VideoFilter, VideoTrack,
         },
     },
 };
@@ -36,6 +36,8 @@ impl Concat {
             return at
                 .refuse("", "`concat` needs to know how long the input is, and it does not say");
         };
+        // Segments have one frame rate, so that the rate does not jump at the joint.
+        builder.update_video(VideoTrack::make_constant);
         let mut video_segments = Vec::new();
         let mut audio_segments = Vec::new();
         let mut after = before;
@@ -58,27 +60,41 @@ impl Concat {
             let audio_stream = facts.and_then(MediaFacts::audio).map(|(stream, _)| stream.index);
             audio_segments.push(AudioSegment { input, stream: audio_stream, duration });
         }
-        let window = Window { start: 0, end: Some(before) };
         builder.update_video(|track| {
-            // Segments have one frame rate, so that the rate does not jump at the joint.
-            if track.rate.num > 0 {
-                track.filters.push(VideoFilter::Rate(track.rate));
-                track.variable_rate = false;
-            }
             if known {
                 track.filters.push(VideoFilter::Hold(before));
             }
             track.filters.push(VideoFilter::Concat(video_segments.clone()));
         });
-        builder.update_audio(|track| {
-            if known {
-                track.filters.push(AudioFilter::Fill(window.end.unwrap_or(0)));
-            }
-            track.filters.push(AudioFilter::Concat(audio_segments.clone()));
-        });
+        if builder.audio.is_some() {
+            builder.update_audio(|track| {
+                if known {
+                    track.filters.push(AudioFilter::Fill(before));
+                }
+                track.filters.push(AudioFilter::Concat(audio_segments.clone()));
+            });
+        } else if builder.may_add_audio {
+            builder.audio = begin_audio(before, &audio_segments);
+        }
         builder.set_ends(known.then_some(after));
         Ok(())
     }
+}
+
+/// Audio that begins with one of the appended inputs, with silence until then; none if all of them
+/// are silent. `before` is the duration of what they are appended to.
+fn begin_audio(before: Micros, segments: &[AudioSegment]) -> Option<AudioTrack> {
+    let first = segments.iter().position(|segment| segment.stream.is_some())?;
+    let (silent, rest) = segments.split_at_checked(first)?;
+    let (AudioSegment { input, stream, duration }, rest) = rest.split_first()?;
+    let silent = silent.iter().map(|segment| segment.duration);
+    let mut track = AudioTrack::of(Source { input: *input, stream: (*stream)? });
+    track.filters.push(AudioFilter::Fill(*duration));
+    track.filters.push(AudioFilter::Delay(silent.fold(before, Micros::saturating_add)));
+    if !rest.is_empty() {
+        track.filters.push(AudioFilter::Concat(rest.to_vec()));
+    }
+    Some(track)
 }
 
 /// Filters that fit a video to the one before it: scaled to its frame, with bars where necessary.
@@ -92,6 +108,9 @@ fn fit(video: &VideoFacts, to: &VideoTrack) -> Vec<VideoFilter> {
     }
     if track.hdr.is_some() && to.hdr.is_none() {
         track.tonemap();
+    }
+    if to.levels != Levels::Rgb {
+        track.convert_matrix(to.matrix);
     }
     let scale = Scale { width: Some(to.width), height: Some(to.height), mode: ScaleMode::Fit };
     let size = resize(&track, &scale);

@@ -26,7 +26,8 @@ impl Speed {
         builder.speed_up(factor);
         builder.update_video(|track| {
             track.filters.push(VideoFilter::Speed(factor));
-            if factor > 1.0 && track.rate.num > 0 {
+            track.base_rate = None;
+            if factor > 1.0 && track.rate.num > 0 && !track.variable_rate {
                 // Otherwise doubling the speed would double the frame rate.
                 track.filters.push(VideoFilter::Rate(track.rate));
             } else {

@@ -77,6 +77,7 @@ impl Watermark {
             x,
             y,
             opacity,
+            matrix: track.matrix,
             during,
         });
         Ok(())

@@ -16,6 +16,9 @@ pub struct AudioPlan {
     pub bitrate: Option<u64>,
     /// Number of channels.
     pub channels: u32,
+    /// FFmpeg's name of the channel layout; the usual one for that number of channels if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<String>,
     /// Sample rate in hertz.
     pub sample_rate: u32,
     /// Bits per sample: 24 if the source has more than 16; PCM and FLAC only.
@@ -85,7 +88,7 @@ fn plan_track(
     }
     let own = facts.map_or(2, |facts| facts.channels);
     // Stereo plays everywhere; more channels must be requested, or a lossless codec.
-    let default = if codec.is_lossless() { own.min(8) } else { own.min(2) };
+    let default = if codec.is_lossless() { own.min(max) } else { own.min(2) };
     let channels = match track.channels.unwrap_or(default) {
         odd @ (3 | 4 | 5 | 7) if !codec.is_lossless() => odd.min(2),
         channels => channels,
@@ -102,6 +105,9 @@ fn plan_track(
         );
         return refuse("audio_bitrate", detail);
     }
+    // Lossless codecs keep the channels that they were given.
+    let keeps_channels = codec.is_lossless() && track.channels.is_none() && channels == own;
+    let layout = facts.filter(|_| keeps_channels).map(|facts| facts.layout.clone());
     Ok(AudioPlan {
         source,
         codec,
@@ -111,10 +117,21 @@ fn plan_track(
             settings.bitrate.unwrap_or_else(default)
         }),
         channels,
+        layout,
         sample_rate,
         bits: if facts.is_some_and(is_deep) { 24 } else { 16 },
         language: stream.and_then(|stream| stream.language.clone()),
         title: stream.and_then(|stream| stream.title.clone()),
+    })
+}
+
+/// A note on the channels of the source that the output does not keep.
+pub(super) fn mixed_down(plan: &AudioPlan, inputs: Option<&[MediaFacts]>) -> Option<String> {
+    let streams = &inputs?.get(plan.source.input)?.streams;
+    let own = streams.iter().find(|stream| stream.index == plan.source.stream)?.audio()?.channels;
+    let is_mixed = plan.codec != AudioCodec::Copy && own > plan.channels;
+    is_mixed.then(|| {
+        format!("the input's audio has {own} channels, and is mixed down to {}", plan.channels)
     })
 }
 

@@ -2,11 +2,15 @@
 
 use super::{AudioFilter, CueSource, SubtitlePlan, TimeEdit, VideoFilter, Window};
 use crate::media::{
-    Axis, Hdr, MediaFacts, Micros, PlanRejection, Rational, StreamFacts, VideoFacts, facts::Chroma,
+    Axis, Hdr, Matrix, MediaFacts, Micros, PlanRejection, Rational, StreamFacts, VideoFacts,
+    facts::Chroma,
 };
 
 /// Maximum side of a frame in pixels.
 pub(crate) const MAX_SIDE: u32 = 8192;
+
+/// Maximum frame rate that a variable one is converted to.
+const MAX_CONSTANT_RATE: f64 = 60.0;
 
 /// Index of the operation that is being planned: rejections point to it.
 pub(crate) struct OperationPath(pub(crate) usize);
@@ -37,6 +41,8 @@ pub(crate) struct PlanBuilder<'a> {
     pub(crate) inputs: Option<&'a [MediaFacts]>,
     pub(crate) video: Option<VideoTrack>,
     pub(crate) audio: Option<AudioTrack>,
+    /// True if an operation may add audio: the output has some, and the job's own input has none.
+    pub(crate) may_add_audio: bool,
     /// The duration that the container of the job's own input states, after the operations so far.
     pub(crate) container_duration: Option<Micros>,
     pub(crate) cues: Vec<CueSource>,
@@ -58,11 +64,14 @@ pub(crate) struct VideoTrack {
     /// Frame rate; 0 if unknown.
     pub(crate) rate: Rational,
     pub(crate) variable_rate: bool,
+    /// The lowest rate on whose grid all timestamps lie.
+    pub(crate) base_rate: Option<Rational>,
     pub(crate) depth: u8,
     pub(crate) chroma: Chroma,
     pub(crate) alpha: bool,
     pub(crate) interlaced: bool,
     pub(crate) levels: Levels,
+    pub(crate) matrix: Matrix,
     pub(crate) hdr: Option<Hdr>,
     pub(crate) wide_gamut: bool,
     pub(crate) peak: f64,
@@ -113,6 +122,7 @@ impl<'a> PlanBuilder<'a> {
             inputs,
             video: None,
             audio: None,
+            may_add_audio: false,
             container_duration: None,
             cues: vec![],
             subtitles: vec![],
@@ -261,11 +271,13 @@ impl VideoTrack {
             aspect: plausible_aspect(facts.pixel_aspect),
             rate: facts.frame_rate,
             variable_rate: facts.variable_rate,
+            base_rate: facts.base_rate,
             depth: facts.bit_depth,
             chroma: facts.chroma,
             alpha: facts.alpha,
             interlaced: facts.interlaced,
             levels: Levels::of(facts),
+            matrix: facts.matrix(),
             hdr: color.hdr,
             wide_gamut: color.primaries.as_deref() == Some("bt2020"),
             peak: light.unwrap_or(1_000.0).clamp(100.0, 10_000.0),
@@ -280,6 +292,30 @@ impl VideoTrack {
             track.filters.push(VideoFilter::Flip(Axis::Horizontal));
         }
         track
+    }
+
+    /// The constant rate that keeps its frames, up to 60 per second; none if its rate is unknown.
+    pub(crate) fn constant_rate(&self) -> Option<Rational> {
+        let average = Some(self.rate).filter(|rate| rate.num > 0)?;
+        if !self.variable_rate {
+            return Some(average);
+        }
+        let keeps = |rate: &Rational| {
+            rate.as_f64() >= average.as_f64() && rate.as_f64() <= MAX_CONSTANT_RATE
+        };
+        // The base of most recorders is a thousandth of a second.
+        let usual = [30, 60].map(|num| Rational { num, den: 1 });
+        let usual = usual.into_iter().find(|rate| rate.as_f64() >= average.as_f64());
+        self.base_rate.filter(keeps).or(usual).or(Some(average))
+    }
+
+    /// Converts it to a constant frame rate, if its rate is known.
+    pub(crate) fn make_constant(&mut self) {
+        if let Some(rate) = self.constant_rate() {
+            self.filters.push(VideoFilter::Rate(rate));
+            self.rate = rate;
+            self.variable_rate = false;
+        }
     }
 
     /// Its size in square pixels.
@@ -313,7 +349,18 @@ impl VideoTrack {
         if self.levels != Levels::Video {
             self.filters.push(VideoFilter::Levels { rgb: self.levels == Levels::Rgb });
         }
+        if self.levels == Levels::Rgb {
+            self.matrix = Matrix::Bt709;
+        }
         self.levels = Levels::Video;
+    }
+
+    /// Converts its samples to another matrix.
+    pub(crate) fn convert_matrix(&mut self, matrix: Matrix) {
+        if self.levels != Levels::Rgb && self.matrix != matrix {
+            self.filters.push(VideoFilter::Matrix(matrix));
+            self.matrix = matrix;
+        }
     }
 
     pub(crate) fn deinterlace(&mut self) {
@@ -328,6 +375,7 @@ impl VideoTrack {
         self.filters.push(VideoFilter::Tonemap { from, peak: self.peak });
         self.hdr = None;
         self.wide_gamut = false;
+        self.matrix = Matrix::Bt709;
     }
 }
 

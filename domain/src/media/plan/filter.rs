@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::OperationPath;
 use crate::media::{
     Micros, PlanRejection, Rational,
-    facts::Hdr,
+    facts::{Hdr, Matrix},
     operation::{Axis, Paint, Position},
 };
 
@@ -20,6 +20,9 @@ pub struct Window {
 }
 
 impl Window {
+    /// Everything.
+    pub const WHOLE: Self = Self { start: 0, end: None };
+
     /// From two optional times of a request; `None` if neither is given.
     pub(crate) fn checked(
         at: &OperationPath,
@@ -105,6 +108,9 @@ pub enum VideoFilter {
         y: i64,
         /// Opacity, 0 to 1.
         opacity: f64,
+        /// The matrix of the video below it.
+        #[serde(default)]
+        matrix: Matrix,
         /// When it is displayed; always if `None`.
         during: Option<Window>,
     },
@@ -154,6 +160,8 @@ pub enum VideoFilter {
         /// True if the input is RGB, which becomes BT.709 YUV.
         rgb: bool,
     },
+    /// Converts the samples to another matrix between RGB and YUV.
+    Matrix(Matrix),
     /// Maps high dynamic range to BT.709.
     Tonemap {
         /// The assumed transfer characteristic.
@@ -230,6 +238,8 @@ pub enum AudioFilter {
     FromZero,
     /// Makes the duration exact: silence is appended, or the rest is cut.
     Fill(Micros),
+    /// Adds this much silence before it.
+    Delay(Micros),
     /// Appends other audio.
     Concat(Vec<AudioSegment>),
 }

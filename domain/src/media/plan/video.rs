@@ -2,8 +2,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{PlanBuilder, PlanRejection, Source, VideoFilter, VideoTrack, even};
 use crate::media::{
-    AssignedDevice, Container, FilterName, MediaFacts, Operation, Preset, Rational, Transcode,
-    VideoCodec, VideoFacts, facts::Chroma,
+    AssignedDevice, Container, FilterName, Matrix, MediaFacts, Micros, Operation, Preset, Rational,
+    Transcode, VideoCodec, VideoFacts, facts::Chroma,
 };
 
 /// The plan for the video stream.
@@ -144,6 +144,10 @@ impl Settings<'_> {
                 },
             );
         let pixel_format = self.pixel_format(&track)?;
+        // Images state no matrix: viewers assume this one.
+        if matches!(self.codec, VideoCodec::Mjpeg | VideoCodec::Webp) {
+            track.convert_matrix(Matrix::Bt601);
+        }
         if self.codec != VideoCodec::Copy {
             crop_to_even(&mut track, &pixel_format, notes);
         }
@@ -152,9 +156,8 @@ impl Settings<'_> {
             self.transcode.two_pass && matches!(self.codec, VideoCodec::Vp8 | VideoCodec::Vp9);
         let constant = needs_constant_duration
             || (self.container.needs_constant_rate() && !self.container.is_images());
-        if constant && track.rate.num > 0 && self.codec != VideoCodec::Copy {
-            track.filters.push(VideoFilter::Rate(track.rate));
-            track.variable_rate = false;
+        if constant && self.codec != VideoCodec::Copy {
+            track.make_constant();
         }
         // GIF times are hundredths of a second, and players slow down frames of a single one.
         if self.codec == VideoCodec::Gif && track.rate.as_f64() > f64::from(MAX_GIF_RATE) {
@@ -376,6 +379,15 @@ impl Settings<'_> {
     }
 }
 
+/// A video that is shorter than half a frame at its constant rate keeps the frame that it has.
+pub(super) fn without_coarse_rate(mut plan: VideoPlan, duration: Option<Micros>) -> VideoPlan {
+    let half_frame =
+        |rate: &Rational| u64::from(rate.den).saturating_mul(500_000) / u64::from(rate.num.max(1));
+    let is_coarse = |rate: &Rational| duration.is_some_and(|duration| duration <= half_frame(rate));
+    plan.filters.retain(|filter| !matches!(filter, VideoFilter::Rate(rate) if is_coarse(rate)));
+    plan
+}
+
 /// Maximum frame rate of a GIF.
 const MAX_GIF_RATE: u32 = 50;
 
@@ -385,6 +397,14 @@ fn crop_to_even(track: &mut VideoTrack, format: &str, notes: &mut Vec<String>) {
     let half = quarter || format.contains("422");
     let width = if half { even(track.width) } else { track.width };
     let height = if quarter { even(track.height) } else { track.height };
+    if width > track.width || height > track.height {
+        notes.push(format!(
+            "{}x{} is smaller than the codec's minimum; it is scaled to {width}x{height}",
+            track.width, track.height
+        ));
+        track.filters.push(VideoFilter::Scale { width, height });
+        (track.width, track.height) = (width, height);
+    }
     if (width, height) != (track.width, track.height) {
         notes.push(format!(
             "{}x{} has an odd side, which {format} cannot have; it is cut to {width}x{height}",

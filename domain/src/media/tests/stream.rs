@@ -36,6 +36,12 @@ fn the_default_ladder_starts_at_the_inputs_size() {
     assert_eq!(plan.renditions[0].video.quality.max_bitrate, Some(5_000_000));
     let upright = VideoFacts { width: 720, height: 1280, ..video_facts() };
     assert_eq!(sizes(&ladder(vec![], upright).unwrap())[0], (720, 1280));
+    // A size that is no usual one; 720 lines just below it would add nothing.
+    let wide = VideoFacts { width: 1920, height: 800, ..video_facts() };
+    let expected = [(1920, 800), (1152, 480), (864, 360), (576, 240)];
+    assert_eq!(sizes(&ladder(vec![], wide).unwrap()), expected);
+    let huge = VideoFacts { width: 7680, height: 4320, ..video_facts() };
+    assert_eq!(sizes(&ladder(vec![], huge).unwrap())[..2], [(3840, 2160), (2560, 1440)]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod packets;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ffapi_domain::media::{Analyze, Effort, MediaFacts, Metric, footprint_of_frames};
+use ffapi_domain::media::{Analyze, Effort, MediaFacts, Metric, Window, footprint_of_frames};
 use ffmpeg_the_third::frame;
 use serde_json::{Map, Value, json};
 
@@ -93,7 +93,7 @@ fn measure(
     if observed.is_empty() && !vmaf {
         return Ok(());
     }
-    flow.run(0)?;
+    flow.run(Window::WHOLE)?;
     if let Some(scores) = scores.lock().unwrap_or_else(PoisonError::into_inner).take() {
         let mut report = quality::pooled(&scores)?;
         if request.per_frame {

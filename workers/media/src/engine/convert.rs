@@ -20,6 +20,7 @@ use super::{
     copy::{self, StreamCopy},
     encoder::{self, EncoderSettings},
     filtergraph::{AudioGraph, VideoGraph, cue_file, text_file},
+    filtering::Filtering,
     flow::Flow,
     frame_types::{self, FrameTypePlan},
     hardware_probe,
@@ -34,6 +35,7 @@ use crate::{
     MediaError,
     cues::{self, Cues},
     ffi::EncoderPass,
+    fonts,
     heartbeat::Heartbeat,
     open,
     protocol::{ChildMessage, PoolAssignment, Report},
@@ -64,7 +66,7 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
     let (permit, meter) = charge::begin(task, &facts, work)?;
     let context = context.permitted(permit, meter);
     let reporter = ProgressReporter::new(say, plan.duration, passes::count(&plan));
-    write_texts(&context, &plan)?;
+    plan.notes.extend(write_texts(&context, &plan)?);
     let results = passes::run(&context, &plan, &facts, &reporter)?;
     let quality = results.quality.clone();
     if let (Some(found), Some(video)) = (&quality, &mut plan.video) {
@@ -110,28 +112,39 @@ fn result(
     result
 }
 
-/// Writes the texts and subtitles that filters draw to the files that they read.
-fn write_texts(context: &TaskContext<'_>, plan: &Plan) -> Result<(), MediaError> {
+/// Writes the texts, subtitles and fonts that filters draw to the files that they read. Returns notes
+/// on characters that no font has.
+fn write_texts(context: &TaskContext<'_>, plan: &Plan) -> Result<Vec<String>, MediaError> {
+    let mut notes = Vec::new();
     let failed = |error| MediaError::internal("the scratch folder", error);
     let filters = plan.video.iter().flat_map(|video| video.filters.iter().enumerate());
     for (index, filter) in filters {
         if let VideoFilter::Text { text, .. } = filter {
             fs::write(text_file(context.scratch, index), text).map_err(failed)?;
+            notes.extend(missing_characters(&fonts::for_text(text).missing));
         }
     }
     for (number, source) in plan.cues.iter().enumerate() {
-        let cues = read_cues(context, source)?;
-        fs::write(cue_file(context.scratch, number), cues.to_ass()).map_err(failed)?;
+        let (file, _) = context.input(source.input)?;
+        let fonts = fonts::attached(&open::open(file, cues::role(source))?);
+        let text = read_cues(context, source)?.to_ass() + &fonts;
+        fs::write(cue_file(context.scratch, number), text).map_err(failed)?;
     }
-    Ok(())
+    Ok(notes)
+}
+
+/// A note on characters that are drawn as boxes, if there are any.
+pub(crate) fn missing_characters(missing: &str) -> Option<String> {
+    (!missing.is_empty()).then(|| {
+        format!("no installed font has these characters, which are drawn as boxes: {missing}")
+    })
 }
 
 fn read_cues(
     context: &TaskContext<'_>,
     source: &ffapi_domain::media::CueSource,
 ) -> Result<Cues, MediaError> {
-    let file = context.inputs.get(source.input);
-    let (file, _) = file.ok_or_else(|| MediaError::internal("the plan", "has no such input"))?;
+    let (file, _) = context.input(source.input)?;
     Cues::read(open::open(file, cues::role(source))?, source)
 }
 
@@ -226,7 +239,7 @@ fn encode(
         *target.lock().unwrap_or_else(PoisonError::into_inner) = span;
         Ok(())
     });
-    flow.run(plan.seek)?;
+    flow.run(plan.part())?;
     let written = *written.lock().unwrap_or_else(PoisonError::into_inner);
     let frames = frames.load(Ordering::Relaxed);
     if plan.sequence && frames > MAX_FILES {
@@ -298,6 +311,7 @@ impl<'env> OutputBuilder<'_, 'env> {
             sent: Arc::clone(&self.frames),
             observers: vec![],
             frame_types: FrameTypePlan::new(frame_types::can_reuse(video, flow.facts())),
+            silence: None,
         };
         let heartbeat = self.context.heartbeat;
         flow.add_stage(move || track.run(heartbeat, None).map(|_| ()));
@@ -337,6 +351,13 @@ impl<'env> OutputBuilder<'_, 'env> {
         let mut filtering = flow.filter(graph.filtergraph(), None)?;
         let encoder = encoder::open_audio(audio, mux.wants_global_header())?;
         filtering.set_frame_size(crate::ffi::frame_size(&encoder));
+        // The part that is kept of a video may have no audio.
+        let silent = self.plan.duration.filter(|_| self.plan.video.is_some());
+        let silence = silent.map(|duration| Filtering::generated_audio(&graph.silence(duration)));
+        let mut silence = silence.transpose()?;
+        if let Some(silence) = &mut silence {
+            silence.set_frame_size(crate::ffi::frame_size(&encoder));
+        }
         let (time_base, ..) = filtering.output_timing()?;
         let stream = mux.add(&encoder, None, time_base, None, &label)?;
         let track = Track {
@@ -352,6 +373,7 @@ impl<'env> OutputBuilder<'_, 'env> {
             sent: Arc::new(AtomicU64::new(0)),
             observers: vec![],
             frame_types: FrameTypePlan::new(false),
+            silence,
         };
         let heartbeat = self.context.heartbeat;
         flow.add_stage(move || track.run(heartbeat, None).map(|_| ()));
@@ -373,12 +395,12 @@ impl<'env> OutputBuilder<'_, 'env> {
         let stream =
             stream.ok_or_else(|| MediaError::internal("the plan", "has no such stream"))?;
         let time_base = stream.time_base();
-        let origin = input.start_time().unwrap_or(0).rescale(super::MICROS, time_base);
+        let origin = input.origin().rescale(super::MICROS, time_base);
         let kind = match stream.parameters().medium() {
             media::Type::Audio => "audio",
             _ => "video",
         };
-        let number = mux.add_copy(&stream, label)?;
+        let number = mux.add_copy(&stream, keep, label)?;
         let copy = StreamCopy {
             packets,
             encoded: self.encoded.clone(),

@@ -1,9 +1,9 @@
 use std::sync::mpsc::SyncSender;
 
 use ffapi_domain::media::Window;
-use ffmpeg_the_third::{Rational, Rescale};
+use ffmpeg_the_third::{Packet, Rational, Rescale};
 
-use super::{MICROS, decode, packet_channel, track::EncodedPacket};
+use super::{MICROS, packet_channel, track::EncodedPacket};
 use crate::{MediaError, heartbeat::Heartbeat};
 
 /// Forwards the packets of a stream without re-encoding, with shifted timestamps.
@@ -27,23 +27,19 @@ impl StreamCopy {
     /// Forwards packets until the packets or the window end, or the receiver is closed.
     ///
     /// # Errors
-    /// `invalid_input` if the timestamps go back far, the input is incomplete, or no packet is in the
-    /// window.
+    /// `invalid_input` if the input is incomplete, or no packet is in the window.
     pub(super) fn run(self, heartbeat: &Heartbeat<'_>) -> Result<(), MediaError> {
         let time =
             |micros: u64| i64::try_from(micros).unwrap_or(i64::MAX).rescale(MICROS, self.time_base);
         let start = time(self.keep.start);
         let end = self.keep.end.map(time);
-        let (mut newest, mut is_empty) = (None, true);
+        let (mut held, mut is_empty) = (Vec::new(), true);
         while let Some(mut packet) = self.packets.next() {
             heartbeat.beat();
             let moved = |time: i64| time.saturating_sub(self.origin).saturating_sub(start);
             let pts = packet.pts().map(moved);
             let dts = packet.dts().map(moved);
             let at = dts.or(pts).unwrap_or(0);
-            let at_micros = at.rescale(self.time_base, MICROS);
-            decode::check_order(self.kind, newest, at_micros)?;
-            newest = newest.max(Some(at_micros));
             let until = pts.or(dts).unwrap_or(0).saturating_add(packet.duration());
             if end.is_some_and(|end| at >= end.saturating_sub(start)) {
                 return if is_empty { Err(MediaError::nothing_left(self.kind)) } else { Ok(()) };
@@ -54,8 +50,11 @@ impl StreamCopy {
             }
             packet.set_pts(pts);
             packet.set_dts(dts);
-            let (stream, time_base) = (self.stream, self.time_base);
-            if self.encoded.send(EncodedPacket { packet, stream, time_base }).is_err() {
+            // What is presented after the end is only needed to decode later packets before it.
+            let is_after =
+                end.is_some_and(|end| pts.or(dts).unwrap_or(0) >= end.saturating_sub(start));
+            held.push(packet);
+            if !is_after && !self.send(&mut held) {
                 return Ok(());
             }
         }
@@ -64,6 +63,14 @@ impl StreamCopy {
             None if is_empty => Err(MediaError::nothing_left(self.kind)),
             None => Ok(()),
         }
+    }
+
+    /// Sends the packets to the muxer; false once that is closed.
+    fn send(&self, packets: &mut Vec<Packet>) -> bool {
+        let (stream, time_base) = (self.stream, self.time_base);
+        packets
+            .drain(..)
+            .all(|packet| self.encoded.send(EncodedPacket { packet, stream, time_base }).is_ok())
     }
 }
 

@@ -116,6 +116,7 @@ fn encode_sample(
         sent: Arc::clone(&sent),
         observers,
         frame_types: FrameTypePlan::new(false),
+        silence: None,
     };
     flow.add_stage(move || track.run(context.heartbeat, None).map(|_| ()));
     let counter = Arc::clone(&bytes);
@@ -129,7 +130,7 @@ fn encode_sample(
         Ok(())
     });
     let scores = meter.map(|meter| meter.attach(&mut flow, context.heartbeat)).transpose()?;
-    flow.run(window.start)?;
+    flow.run(window)?;
     let scores = scores
         .map(|scores| std::mem::take(&mut *scores.lock().unwrap_or_else(PoisonError::into_inner)));
     Ok(SampleStats {

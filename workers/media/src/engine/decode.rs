@@ -1,25 +1,22 @@
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
-use ffapi_domain::{
-    job::FailureCode,
-    media::{Source, StreamDetail, StreamFacts},
-};
+use ffapi_domain::media::{Source, StreamDetail, StreamFacts, Window};
 use ffmpeg_the_third::{self as ffmpeg, Rational, Rescale, codec, decoder, frame};
+use nix::libc;
 
 use super::{
     MICROS,
+    audio_clock::AudioClock,
     frame_channel::FrameSender,
     frame_format::{FrameFormat, layout_name},
     frame_types::SourceEncoder,
     is_eagain, packet_channel,
+    standing::Standing,
 };
-use crate::{MediaError, decoders::is_allowed_decoder, ffi, ffi::Input, heartbeat::Heartbeat};
+use crate::{MediaError, ffi, ffi::Input, heartbeat::Heartbeat};
 
 /// One stream's decoder.
 pub(super) struct Decode {
@@ -29,55 +26,16 @@ pub(super) struct Decode {
     time_base: Rational,
     /// The container's first instant, which counts as 0, in `time_base`.
     origin: i64,
-    /// Where the stream ends according to the input, in microseconds; the end of an input whose
-    /// streams do not state theirs is checked by the demuxer.
-    expected_end: Option<i64>,
     /// "audio" or "video", for messages.
     kind: &'static str,
     /// What is known of the encoder that chose its frame types.
     source_encoder: SourceEncoder,
     /// Start and duration of the newest frame, in microseconds.
     last: Option<(i64, i64)>,
+    audio_clock: AudioClock,
+    /// The frame that is displayed at the start of the needed part.
+    standing: Standing,
 }
-
-/// How far timestamps may go back, in microseconds: muxers round them.
-const MAX_BACKWARD_JUMP: i64 = 1_000_000;
-
-fn seconds(micros: i64) -> String {
-    format!("{:.1}", Duration::from_micros(micros.unsigned_abs()).as_secs_f64())
-}
-
-/// Rejects files that concatenate recordings: the second would be lost, or out of sync. `before` and
-/// `at` are the times of two consecutive frames or packets, in microseconds.
-pub(super) fn check_order(kind: &str, before: Option<i64>, at: i64) -> Result<(), MediaError> {
-    match before.filter(|last| last.saturating_sub(at) > MAX_BACKWARD_JUMP) {
-        None => Ok(()),
-        Some(last) => Err(MediaError::input(format!(
-            "the timestamps of the input's {kind} go back from {} s to {} s: it consists of several \
-             recordings; send each separately, and join them by `concat`",
-            seconds(last),
-            seconds(at)
-        ))),
-    }
-}
-
-/// Rejects inputs whose packets or frames end long before the stated end; `what` ends there. Both
-/// times are in microseconds.
-pub(super) fn check_complete(what: &str, end: i64, expected: i64) -> Result<(), MediaError> {
-    let tolerance = (expected / 50).clamp(MIN_END_TOLERANCE, MAX_END_TOLERANCE);
-    if expected.saturating_sub(end) <= tolerance {
-        return Ok(());
-    }
-    Err(MediaError::input(format!(
-        "the input is cut off or damaged: {what} ends after {} s of {} s; send the complete file",
-        seconds(end),
-        seconds(expected)
-    )))
-}
-
-/// What may be missing at the end of an intact stream, in microseconds: 2 % of it within these bounds.
-const MIN_END_TOLERANCE: i64 = 250_000;
-const MAX_END_TOLERANCE: i64 = 1_000_000;
 
 impl Decode {
     /// Opens the decoder of a stream.
@@ -99,20 +57,6 @@ impl Decode {
         let stream = stream.ok_or_else(|| unreadable(ffmpeg::Error::StreamNotFound))?;
         let time_base = stream.time_base();
         let parameters = ffi::copy_parameters(&stream).map_err(unreadable)?;
-        if let Some(decoder) =
-            decoder::find(parameters.id()).filter(|d| !is_allowed_decoder(d.name()))
-        {
-            let detail = format!(
-                "the codec of the input's {kind}, `{}`, is not supported; convert it to a common \
-                 codec first",
-                decoder.name()
-            );
-            return Err(MediaError::new(FailureCode::Unsupported, detail));
-        }
-        if ffi::raw_format(&parameters) < 0 {
-            let detail = format!("the input's {kind} contains nothing that can be decoded");
-            return Err(MediaError::input(detail));
-        }
         let mut context = codec::Context::from_parameters(parameters).map_err(unreadable)?;
         let threads = if kind == "audio" { 1 } else { threads };
         ffi::prepare_decoder(&mut context, time_base, threads).map_err(unreadable)?;
@@ -123,7 +67,8 @@ impl Decode {
                     rate: opened.rate(),
                     format: opened.format(),
                     layout: layout_name(&opened.ch_layout()),
-                    time_base,
+                    // Timestamps are counted by samples.
+                    time_base: Rational(1, i32::try_from(opened.rate()).unwrap_or(48_000).max(1)),
                 };
                 (opened.0, shape)
             }
@@ -156,17 +101,17 @@ impl Decode {
                 return Err(unreadable(ffmpeg::Error::DecoderNotFound));
             }
         };
-        let stated = input.stated_duration(&stream);
         Ok(Self {
             source,
             shape,
             decoder,
             time_base,
-            origin: input.start_time().unwrap_or(0).rescale(MICROS, time_base),
-            expected_end: stated.map(|duration| duration.rescale(time_base, MICROS)),
+            origin: input.origin().rescale(MICROS, time_base),
             kind,
             source_encoder: SourceEncoder::default(),
             last: None,
+            audio_clock: AudioClock::default(),
+            standing: Standing::default(),
         })
     }
 
@@ -174,49 +119,59 @@ impl Decode {
         matches!(self.shape, FrameFormat::Audio { .. })
     }
 
-    /// Sets a frame's timestamp relative to the container's first instant; a frame without one
-    /// follows the frame before it. Returns its start and end, in microseconds.
+    /// Makes the frame that is displayed at the start of the needed part start there, if the next
+    /// one comes much later.
+    pub(super) fn start_at(&mut self, part: Window) {
+        if !self.is_audio() {
+            self.standing = Standing::at(part);
+        }
+    }
+
+    /// Sets a frame's timestamp relative to the input's first instant; a frame without one follows
+    /// the frame before it. Returns its start and end, in microseconds.
     pub(super) fn assign_time(&mut self, frame: &mut frame::Frame) -> (i64, i64) {
         let stated = frame.timestamp().map(|pts| pts.saturating_sub(self.origin));
-        let next = self.last.map_or(0, |(at, duration)| at.saturating_add(duration));
-        let guess = || match &self.shape {
-            FrameFormat::Video { rate, .. } if rate.numerator() > 0 => {
-                i64::from(rate.denominator()).saturating_mul(1_000_000)
-                    / i64::from(rate.numerator())
+        let (at, duration) = match &self.shape {
+            FrameFormat::Video { rate, .. } => {
+                ffi::assume_matrix(frame);
+                self.video_time(frame, stated, *rate)
             }
-            FrameFormat::Video { .. } => 40_000,
-            FrameFormat::Audio { rate, .. } => {
-                let samples = i64::try_from(ffi::samples(frame)).unwrap_or(0);
-                samples.saturating_mul(1_000_000) / i64::from((*rate).max(1))
+            FrameFormat::Audio { rate, time_base, .. } => {
+                let stated = stated.map(|pts| pts.rescale(self.time_base, MICROS));
+                let samples = u64::try_from(ffi::samples(frame)).unwrap_or(0);
+                let rate = ffi::audio_shape(frame).map_or(*rate, |(rate, ..)| rate).max(1);
+                let at = self.audio_clock.place(stated, samples, rate);
+                frame.set_pts(Some(at.rescale(MICROS, *time_base)));
+                let duration = samples.saturating_mul(1_000_000) / u64::from(rate);
+                (at, i64::try_from(duration).unwrap_or(0))
             }
-        };
-        let at = stated.map_or(next, |pts| pts.rescale(self.time_base, MICROS));
-        // A frame that states no duration lasts about as long as the one before it.
-        let duration = match self.last {
-            _ if self.is_audio() => guess(),
-            _ if let Some(duration) = ffi::lasts(frame, self.time_base) => {
-                duration.rescale(self.time_base, MICROS)
-            }
-            Some((last, _)) if at > last && matches!(self.shape, FrameFormat::Video { .. }) => {
-                at.saturating_sub(last)
-            }
-            _ => guess(),
         };
         self.last = Some((at, duration));
-        frame.set_pts(Some(stated.unwrap_or_else(|| next.rescale(MICROS, self.time_base))));
         (at, at.saturating_add(duration))
     }
 
-    fn check_end(&self, end: Option<i64>) -> Result<(), MediaError> {
-        let Some(end) = end else {
-            return Err(MediaError::input(format!("the input's {} cannot be decoded", self.kind)));
+    fn video_time(
+        &self,
+        frame: &mut frame::Frame,
+        stated: Option<i64>,
+        rate: Rational,
+    ) -> (i64, i64) {
+        let next = self.last.map_or(0, |(at, duration)| at.saturating_add(duration));
+        let at = stated.map_or(next, |pts| pts.rescale(self.time_base, MICROS));
+        // A frame that states no duration lasts about as long as the one before it.
+        let duration = match self.last {
+            _ if let Some(duration) = ffi::lasts(frame, self.time_base) => {
+                duration.rescale(self.time_base, MICROS)
+            }
+            Some((last, _)) if at > last => at.saturating_sub(last),
+            _ if rate.numerator() > 0 => {
+                let frame = i64::from(rate.denominator()).saturating_mul(1_000_000);
+                frame / i64::from(rate.numerator())
+            }
+            _ => 40_000,
         };
-        let Some(expected) = self.expected_end else { return Ok(()) };
-        check_complete(&format!("its {}", self.kind), end, expected)
-    }
-
-    fn failed(&self, error: ffmpeg::Error) -> MediaError {
-        MediaError::input(format!("the input's {} cannot be decoded: {error}", self.kind))
+        frame.set_pts(Some(stated.unwrap_or_else(|| next.rescale(MICROS, self.time_base))));
+        (at, duration)
     }
 }
 
@@ -224,21 +179,31 @@ impl Decode {
 pub(super) struct Decoding {
     decode: Decode,
     packets: packet_channel::Receiver,
-    /// End of what was decoded so far, in microseconds.
-    end: Option<i64>,
+    progress: Decoded,
     drained: bool,
     /// Counts the duration of the decoded audio samples, in microseconds.
     audio_counter: Option<Arc<AtomicU64>>,
 }
 
+/// What a decoder made of its packets.
+#[derive(Debug, Clone, Copy, Default)]
+struct Decoded {
+    packets: u64,
+    /// Packets whose frames are presented.
+    presented: u64,
+    /// Packets that could not be decoded.
+    damaged: u64,
+    frames: u64,
+}
+
 impl Decoding {
     /// A decoder that adds the duration of its samples to `audio_counter`, if there is one.
-    pub(super) const fn new(
+    pub(super) fn new(
         decode: Decode,
         packets: packet_channel::Receiver,
         audio_counter: Option<Arc<AtomicU64>>,
     ) -> Self {
-        Self { decode, packets, end: None, drained: false, audio_counter }
+        Self { decode, packets, progress: Decoded::default(), drained: false, audio_counter }
     }
 
     /// Decodes until the input ends or all receivers are closed.
@@ -256,35 +221,42 @@ impl Decoding {
         Ok(())
     }
 
-    /// The next frame; `None` at the end. Fails if the stream ends before its stated duration.
+    /// The next frame; `None` at the end. Damaged packets are skipped.
+    ///
+    /// # Errors
+    /// `invalid_input` if nothing, or less than half of the stream, could be decoded.
     pub(super) fn next(
         &mut self,
         heartbeat: &Heartbeat<'_>,
     ) -> Result<Option<frame::Frame>, MediaError> {
+        if let Some(frame) = self.decode.standing.following() {
+            return Ok(Some(frame));
+        }
         while !self.drained {
             let mut frame = ffi::empty_frame();
             match self.decode.decoder.receive_frame(&mut frame) {
                 Ok(()) => {
-                    let before = self.decode.last;
+                    self.progress.frames = self.progress.frames.saturating_add(1);
                     self.decode.source_encoder.inspect(&mut frame);
-                    let (at, until) = self.decode.assign_time(&mut frame);
-                    check_order(self.decode.kind, before.map(|(last, _)| last), at)?;
+                    let (at, _) = self.decode.assign_time(&mut frame);
                     if let Some(counter) = &self.audio_counter {
                         let duration =
                             ffi::lasts(&frame, MICROS).and_then(|time| time.try_into().ok());
                         counter.fetch_add(duration.unwrap_or(0), Ordering::Relaxed);
                     }
-                    self.end = Some(self.end.map_or(until, |end| end.max(until)));
-                    return Ok(Some(frame));
+                    let time_base = self.decode.shape.time_base();
+                    return Ok(Some(self.decode.standing.pass(frame, at, time_base)));
                 }
                 Err(ffmpeg::Error::Eof) => self.drained = true,
                 Err(error) if is_eagain(error) => self.feed(heartbeat)?,
-                Err(ffmpeg::Error::InvalidData) => {}
-                Err(error) => return Err(self.decode.failed(error)),
+                Err(error) => self.skip(error)?,
             }
         }
-        self.decode.check_end(self.end)?;
-        self.packets.error().map_or(Ok(None), Err)
+        if let Some(error) = self.packets.error() {
+            return Err(error);
+        }
+        self.progress.check(self.decode.kind)?;
+        Ok(self.decode.standing.last(self.decode.shape.time_base()))
     }
 
     /// Sends the decoder its next packet, or the end of the stream.
@@ -294,12 +266,45 @@ impl Decoding {
             self.drained = self.decode.decoder.send_eof().is_err();
             return Ok(());
         };
-        match self.decode.decoder.send_packet(&packet) {
-            // A damaged packet is skipped; the check of the stream's end detects what is missing.
-            Ok(()) | Err(ffmpeg::Error::InvalidData) => Ok(()),
-            Err(error) if is_eagain(error) => Ok(()),
-            Err(error) => Err(self.decode.failed(error)),
+        self.progress.packets = self.progress.packets.saturating_add(1);
+        if !ffi::is_discarded(&packet) {
+            self.progress.presented = self.progress.presented.saturating_add(1);
         }
+        match self.decode.decoder.send_packet(&packet) {
+            Ok(()) => Ok(()),
+            Err(error) if is_eagain(error) => Ok(()),
+            Err(error) => self.skip(error),
+        }
+    }
+
+    /// Goes on after damage, as players do.
+    fn skip(&mut self, error: ffmpeg::Error) -> Result<(), MediaError> {
+        if matches!(error, ffmpeg::Error::Other { errno: libc::ENOMEM }) {
+            let what = format!("decoding the input's {}", self.decode.kind);
+            return Err(MediaError::internal(&what, error));
+        }
+        self.progress.damaged = self.progress.damaged.saturating_add(1);
+        Ok(())
+    }
+}
+
+impl Decoded {
+    fn check(self, kind: &str) -> Result<(), MediaError> {
+        let Self { packets, presented, damaged, frames } = self;
+        if frames == 0 {
+            let damage = if packets == 0 { "it has no packets" } else { "it is damaged" };
+            return Err(MediaError::input(format!(
+                "the input's {kind} cannot be decoded: {damage}"
+            )));
+        }
+        // A packet of audio may have many frames, and one of video may have only a field.
+        if damaged > 0 && frames.saturating_mul(2) < presented {
+            return Err(MediaError::input(format!(
+                "the input is damaged: only {frames} of {presented} frames of its {kind} can be \
+                 decoded"
+            )));
+        }
+        Ok(())
     }
 }
 

@@ -1,9 +1,9 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use ffapi_domain::media::Micros;
 use ffmpeg_the_third::{Packet, Rational, Rescale, media};
 
-use super::{MICROS, decode, is_eagain, packet_channel};
+use super::{MICROS, packet_channel};
 use crate::{
     MediaError,
     ffi::{self, Input},
@@ -27,31 +27,34 @@ pub(super) fn run(
 ) -> Result<(), MediaError> {
     let mut clock = Clock::of(input);
     let has_sink = |index: usize| sinks.iter().any(|sink| sink.stream == index);
-    let mut ends = StatedEnds::of(input, has_sink);
+    let mut ends = StatedEnds::of(input);
     let streams = input.context.streams().count();
     for index in (0..streams).filter(|index| !ends.counts_all() && !has_sink(*index)) {
         input.discard(index);
     }
     while !sinks.is_empty() {
-        let mut packet = Packet::empty();
-        match packet.read(&mut input.context) {
-            Ok(()) => {}
-            Err(error) if is_eagain(error) => continue,
-            // Damaged data ends the loop like the end of file.
-            Err(_) => {
-                for sink in sinks {
-                    if let Err(error) = ends.check(sink.stream) {
-                        sink.to.fail(error);
-                    }
+        // Damaged data ends the loop like the end of file.
+        let Ok(Some(packet)) = input.packet() else {
+            // The end of several recordings is not where the clock of the last one is.
+            let joins = input.joins();
+            for sink in sinks.into_iter().filter(|_| !joins) {
+                if let Err(error) = ends.check(sink.stream) {
+                    sink.to.fail(error);
                 }
-                return Ok(());
             }
-        }
+            return Ok(());
+        };
         ends.record(&packet);
         let index = packet.stream();
         let receivers = sinks.iter().filter(|sink| sink.stream == index).count();
         if receivers > 0 {
             count(clock.read(&packet))?;
+            if ffi::is_encrypted(&packet) {
+                for sink in sinks {
+                    sink.to.fail(encrypted());
+                }
+                return Ok(());
+            }
         }
         let mut left = receivers;
         let mut packet = Some(packet);
@@ -71,12 +74,22 @@ pub(super) fn run(
     Ok(())
 }
 
+/// The error for an input whose packets are encrypted.
+fn encrypted() -> MediaError {
+    MediaError::new(
+        ffapi_domain::job::FailureCode::Unsupported,
+        "the input is encrypted (DRM); send a copy without encryption",
+    )
+}
+
 /// Where the packets of an input end according to its container, and where they were found to end.
-struct StatedEnds {
-    /// The end of the longest stream, whichever that is, if a stream that is used does not state its
-    /// own; then all packets are read. In microseconds.
-    container: Option<i64>,
-    streams: Vec<StreamEnd>,
+enum StatedEnds {
+    /// The file has every byte that its header states, or states nothing.
+    Whole,
+    /// The end of the longest stream, whichever that is: an incomplete file lacks the end of all.
+    Container { stated: i64, reached: i64, streams: Vec<(Rational, media::Type)> },
+    /// The end of each stream that is used, by an index of its packets.
+    Streams(Vec<StreamEnd>),
 }
 
 struct StreamEnd {
@@ -88,41 +101,67 @@ struct StreamEnd {
 }
 
 impl StatedEnds {
-    fn of(input: &Input, is_used: impl Fn(usize) -> bool) -> Self {
-        let streams = input.context.streams().map(|stream| {
-            let stated = input.stated_duration(&stream);
-            let base = stream.time_base();
-            StreamEnd { base, stated: stated.map(|end| end.rescale(base, MICROS)), reached: 0 }
-        });
-        let streams: Vec<StreamEnd> = streams.collect();
-        let mut used = streams.iter().enumerate().filter(|(index, _)| is_used(*index));
-        let all_stated = used.all(|(_, stream)| stream.stated.is_some());
-        Self { container: input.duration().filter(|_| !all_stated), streams }
+    fn of(input: &Input) -> Self {
+        if input.is_quicktime() {
+            let streams = input.context.streams().map(|stream| {
+                let (stated, base) = (Input::index_end(&stream), stream.time_base());
+                StreamEnd { base, stated: stated.map(|end| end.rescale(base, MICROS)), reached: 0 }
+            });
+            return Self::Streams(streams.collect());
+        }
+        match input.duration().filter(|_| input.is_whole != Some(true)) {
+            Some(stated) => Self::Container {
+                stated,
+                reached: 0,
+                streams: input
+                    .context
+                    .streams()
+                    .map(|stream| (stream.time_base(), stream.parameters().medium()))
+                    .collect(),
+            },
+            None => Self::Whole,
+        }
     }
 
     /// True if the packets of all streams are needed to find the end.
     const fn counts_all(&self) -> bool {
-        self.container.is_some()
+        matches!(self, Self::Container { .. })
     }
 
     fn record(&mut self, packet: &Packet) {
-        let Some(stream) = self.streams.get_mut(packet.stream()) else { return };
+        let index = packet.stream();
+        let (base, reached) = match self {
+            Self::Whole => return,
+            Self::Container { reached, streams, .. } => match streams.get(index) {
+                // Packets of some audio codecs are seconds long, and do not state it.
+                Some((_, media::Type::Audio)) if packet.duration() == 0 => {
+                    *reached = i64::MAX;
+                    return;
+                }
+                Some((base, _)) => (*base, reached),
+                None => return,
+            },
+            Self::Streams(streams) => match streams.get_mut(index) {
+                Some(stream) => (stream.base, &mut stream.reached),
+                None => return,
+            },
+        };
         let Some(at) = packet.pts().or(packet.dts()) else { return };
-        let end = at.saturating_add(packet.duration()).rescale(stream.base, MICROS);
-        stream.reached = stream.reached.max(end);
+        let end = at.saturating_add(packet.duration()).rescale(base, MICROS);
+        *reached = (*reached).max(end);
     }
 
     /// Checks a stream that was read to the end of the input.
     fn check(&self, index: usize) -> Result<(), MediaError> {
-        if let Some(stated) = self.container {
-            let reached = self.streams.iter().map(|stream| stream.reached).max();
-            return decode::check_complete("it", reached.unwrap_or(0), stated);
-        }
-        match self.streams.get(index) {
-            Some(StreamEnd { stated: Some(stated), reached, .. }) => {
-                decode::check_complete("it", *reached, *stated)
-            }
-            _ => Ok(()),
+        match self {
+            Self::Whole => Ok(()),
+            Self::Container { stated, reached, .. } => check_complete(*reached, *stated),
+            Self::Streams(streams) => match streams.get(index) {
+                Some(StreamEnd { stated: Some(stated), reached, .. }) => {
+                    check_complete(*reached, *stated)
+                }
+                _ => Ok(()),
+            },
         }
     }
 }
@@ -220,71 +259,20 @@ impl Clock {
     }
 }
 
-/// Seeks to the keyframe before the first instant that is needed; `seek` is in microseconds.
-pub(super) fn seek(input: &mut Input, seek: u64) -> Result<(), MediaError> {
-    if seek == 0 {
+/// Rejects inputs whose packets end long before the stated end; both times are in microseconds.
+fn check_complete(end: i64, expected: i64) -> Result<(), MediaError> {
+    let tolerance = (expected / 50).clamp(MIN_END_TOLERANCE, MAX_END_TOLERANCE);
+    if expected.saturating_sub(end) <= tolerance {
         return Ok(());
     }
-    let start = input.start_time().unwrap_or(0);
-    let target = start.saturating_add(i64::try_from(seek).unwrap_or(i64::MAX));
-    if has_keyframe_index(input) {
-        return seek_to(input, target);
-    }
-    // The other containers seek to any packet: step back until a keyframe comes in time.
-    for back in SEEK_BACK_STEPS {
-        let from = target.saturating_sub(back);
-        if from <= start {
-            break;
-        }
-        seek_to(input, from)?;
-        if has_keyframe_before(input, target) {
-            return seek_to(input, from);
-        }
-    }
-    seek_to(input, start)
+    let seconds = |micros: i64| Duration::from_micros(micros.unsigned_abs()).as_secs_f64();
+    Err(MediaError::input(format!(
+        "the input is cut off or damaged: it ends after {:.1} s of {:.1} s; send the complete file",
+        seconds(end),
+        seconds(expected)
+    )))
 }
 
-/// How far before the target a keyframe is searched, in microseconds.
-const SEEK_BACK_STEPS: [i64; 4] = [3_000_000, 12_000_000, 60_000_000, 300_000_000];
-
-/// False for containers without an index of keyframes.
-fn has_keyframe_index(input: &Input) -> bool {
-    !matches!(input.context.format().name(), "mpegts" | "mpeg")
-}
-
-/// Seeks to an instant, or to the start of an input in which that is not possible: raw streams have
-/// no index and no timestamps.
-fn seek_to(input: &mut Input, to: i64) -> Result<(), MediaError> {
-    let result = input.context.seek(to, ..=to).or_else(|_| input.rewind());
-    result.map_err(|error| MediaError::input(format!("seeking in the input failed: {error}")))
-}
-
-/// True if a keyframe of every video stream comes before `instant`.
-fn has_keyframe_before(input: &mut Input, instant: i64) -> bool {
-    let videos: Vec<(usize, Rational)> = input
-        .context
-        .streams()
-        .filter(|stream| stream.parameters().medium() == media::Type::Video)
-        .map(|stream| (stream.index(), stream.time_base()))
-        .collect();
-    let mut missing = videos.clone();
-    while !missing.is_empty() {
-        let mut packet = Packet::empty();
-        match packet.read(&mut input.context) {
-            Ok(()) => {}
-            Err(error) if is_eagain(error) => continue,
-            Err(_) => return false,
-        }
-        let Some((_, base)) = videos.iter().find(|(index, _)| *index == packet.stream()) else {
-            continue;
-        };
-        let at = packet.pts().or(packet.dts()).map(|at| at.rescale(*base, MICROS));
-        if at.is_none_or(|at| at > instant) {
-            return false;
-        }
-        if packet.is_key() {
-            missing.retain(|(index, _)| *index != packet.stream());
-        }
-    }
-    true
-}
+/// What may be missing at the end of an intact stream, in microseconds: 2 % of it within these bounds.
+const MIN_END_TOLERANCE: i64 = 250_000;
+const MAX_END_TOLERANCE: i64 = 1_000_000;

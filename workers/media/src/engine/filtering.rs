@@ -58,6 +58,11 @@ impl<'env> Filtering<'env> {
         Ok(Self { graph, inputs: inputs.collect(), counter: None })
     }
 
+    /// A graph without inputs that outputs audio.
+    pub(super) fn generated_audio(text: &str) -> Result<Self, MediaError> {
+        Ok(Self { graph: graph(text, &[], false, None)?, inputs: vec![], counter: None })
+    }
+
     /// The same graph, with its output charged by `meter`.
     pub(super) fn charged(mut self, meter: &'env Meter<'env>) -> Result<Self, MediaError> {
         let (time_base, ..) = self.output_timing()?;

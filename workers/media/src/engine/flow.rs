@@ -1,6 +1,6 @@
 use std::thread;
 
-use ffapi_domain::media::{MediaFacts, Source};
+use ffapi_domain::media::{MediaFacts, Source, Window};
 
 use super::{
     charge::Meter,
@@ -10,7 +10,7 @@ use super::{
     filtering::Filtering,
     frame_channel::{FrameReceiver, FrameSender, StaticFrame},
     frame_format::FrameFormat,
-    packet_channel,
+    packet_channel, seek,
 };
 use crate::{
     MediaError,
@@ -163,13 +163,16 @@ impl<'env> Flow<'env> {
         self.stages.push(Box::new(stage));
     }
 
-    /// Runs the pipeline to its end, from `seek` microseconds of the primary input on.
-    pub(super) fn run(self, seek: u64) -> Result<(), MediaError> {
+    /// Runs the pipeline over the needed part of the primary input.
+    pub(super) fn run(self, part: Window) -> Result<(), MediaError> {
         let FlowResources { threads, meter } = self.resources;
         let one_thread = threads == 1;
-        let Self { mut inputs, heartbeat, decoders, copies, stages, .. } = self;
+        let Self { mut inputs, facts, heartbeat, decoders, copies, stages, .. } = self;
         if let Some(first) = inputs.first_mut() {
-            demux::seek(first, seek)?;
+            let joined = facts.first().is_some_and(|facts| facts.joined);
+            if part.start > 0 {
+                seek::seek(first, part.start, joined)?;
+            }
         }
         thread::scope(|scope| {
             let mut sinks: Vec<Vec<demux::PacketSink>> = inputs.iter().map(|_| vec![]).collect();
@@ -180,7 +183,10 @@ impl<'env> Flow<'env> {
                 }
             };
             let mut threads = Vec::new();
-            for (decode, mut senders) in decoders {
+            for (mut decode, mut senders) in decoders {
+                if decode.source.input == 0 {
+                    decode.start_at(part);
+                }
                 let (send, packets) = packet_channel::channel(PACKET_QUEUE_CAPACITY);
                 add_sink(decode.source, send);
                 let by_receiver = one_thread || decode.is_audio();
@@ -209,12 +215,16 @@ impl<'env> Flow<'env> {
             }
             // Of the others, the most downstream error comes first: those upstream only saw a
             // closed channel.
-            let mut outcome = Ok(());
+            let mut outcome: Result<(), MediaError> = Ok(());
             for thread in threads.into_iter().rev() {
                 let result = thread.join();
                 let result =
                     result.unwrap_or_else(|_| Err(MediaError::internal("a stage", "panicked")));
-                outcome = outcome.and(result);
+                outcome = match (outcome, result) {
+                    // Nothing is left, for the reason that is known upstream.
+                    (Err(error), Err(cause)) if error.is_nothing_left() => Err(cause),
+                    (outcome, result) => outcome.and(result),
+                };
             }
             outcome
         })?;

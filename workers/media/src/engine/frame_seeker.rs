@@ -1,7 +1,7 @@
-use ffapi_domain::media::{Micros, Source, StreamFacts};
-use ffmpeg_the_third::{self as ffmpeg, Packet, frame};
+use ffapi_domain::media::{MediaFacts, Micros, Source, StreamFacts};
+use ffmpeg_the_third::{self as ffmpeg, frame};
 
-use super::{decode::Decode, demux, frame_channel::StaticFrame, frame_format::FrameFormat};
+use super::{decode::Decode, frame_channel::StaticFrame, frame_format::FrameFormat, seek};
 use crate::{MediaError, ffi, ffi::Input, heartbeat::Heartbeat};
 
 /// Extracts single frames of a video at any time.
@@ -10,6 +10,8 @@ pub(super) struct FrameSeeker<'a> {
     decode: Decode,
     source: Source,
     facts: StreamFacts,
+    /// True if the clock of the input restarts.
+    joined: bool,
     heartbeat: &'a Heartbeat<'a>,
     /// The frame at the current position with its time in microseconds, and the one that follows
     /// it.
@@ -24,6 +26,7 @@ const MAX_READ_AHEAD: i64 = 3_000_000;
 impl<'a> FrameSeeker<'a> {
     pub(super) fn open(
         mut input: Input,
+        file: &MediaFacts,
         facts: &StreamFacts,
         heartbeat: &'a Heartbeat<'a>,
     ) -> Result<Self, MediaError> {
@@ -37,6 +40,7 @@ impl<'a> FrameSeeker<'a> {
             decode,
             source,
             facts: facts.clone(),
+            joined: file.joined,
             heartbeat,
             current: None,
             following: None,
@@ -75,7 +79,7 @@ impl<'a> FrameSeeker<'a> {
     }
 
     fn seek(&mut self, time: Micros) -> Result<(), MediaError> {
-        demux::seek(&mut self.input, time)?;
+        seek::seek(&mut self.input, time, self.joined)?;
         self.decode = Decode::open(&self.input, self.source, &self.facts, 0)?;
         (self.current, self.following, self.ended) = (None, None, false);
         Ok(())
@@ -96,14 +100,13 @@ impl<'a> FrameSeeker<'a> {
                 Err(_) if self.ended => return Ok(None),
                 Err(_) => {}
             }
-            let mut packet = Packet::empty();
-            match packet.read(&mut self.input.context) {
-                Ok(()) if packet.stream() == stream => {
+            match self.input.packet() {
+                Ok(Some(packet)) if packet.stream() == stream => {
                     // A damaged packet is skipped.
                     let _ = self.decode.decoder.send_packet(&packet);
                 }
-                Ok(()) => {}
-                Err(_) => {
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => {
                     self.ended = true;
                     let _ = self.decode.decoder.send_eof();
                 }

@@ -1,6 +1,11 @@
-use std::{path::Path, sync::mpsc::Receiver};
+mod edit_list;
 
-use ffapi_domain::media::{Chapter, Container, Plan, VideoCodec};
+use std::{
+    path::{Path, PathBuf},
+    sync::mpsc::Receiver,
+};
+
+use ffapi_domain::media::{Chapter, Container, Micros, Plan, VideoCodec, Window};
 use ffmpeg_the_third::{
     self as ffmpeg, Dictionary, Packet, Rational, Rescale, codec, format, media,
 };
@@ -16,6 +21,9 @@ pub(super) struct Mux {
     output: format::context::Output,
     container: Container,
     streams: Vec<OutputStream>,
+    path: PathBuf,
+    /// Where copied packets end, in microseconds, if a part is copied.
+    copied_until: Option<Micros>,
 }
 
 /// Where the packets of a stream come from.
@@ -107,7 +115,7 @@ impl Mux {
             let title = title.as_deref().unwrap_or_default();
             output.add_chapter(number, MICROS, time(*start), time(*end), title).map_err(broken)?;
         }
-        Ok(Self { output, container, streams: vec![] })
+        Ok(Self { output, container, streams: vec![], path: path.to_owned(), copied_until: None })
     }
 
     const fn is_quicktime(&self) -> bool {
@@ -140,12 +148,15 @@ impl Mux {
         self.label(label, PacketSource::Encoder)
     }
 
-    /// Adds a stream whose packets are copied; returns its index.
+    /// Adds a stream of which a part of the packets is copied; returns its index.
     pub(super) fn add_copy(
         &mut self,
         from: &ffmpeg::Stream<'_>,
+        keep: Window,
         label: &Label,
     ) -> Result<usize, MediaError> {
+        let kept = keep.end.map(|end| end.saturating_sub(keep.start));
+        self.copied_until = self.copied_until.max(kept);
         let quicktime = self.is_quicktime();
         let parameters = ffi::copy_parameters(from).map_err(broken)?;
         let mut stream = self.output.add_stream(codec::Id::None).map_err(broken)?;
@@ -260,6 +271,10 @@ impl Mux {
         self.output.write_trailer().map_err(broken)?;
         if !self.container.is_images() {
             ffi::close_file(&mut self.output).map_err(broken)?;
+        }
+        if let Some(end) = self.copied_until.filter(|_| self.container.has_edit_list()) {
+            let limited = edit_list::limit(&self.path, end);
+            limited.map_err(|error| MediaError::internal("the output's edit list", error))?;
         }
         reporter.report();
         Ok(span)

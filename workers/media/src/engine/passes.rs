@@ -141,7 +141,7 @@ fn analyze(
         }
         Ok(())
     });
-    flow.run(plan.seek)
+    flow.run(plan.part())
 }
 
 /// The gain that brings an audio track to its loudness target. If its peaks must be limited, the
@@ -276,6 +276,7 @@ fn statistics(
         sent: Arc::clone(&sent),
         observers: vec![],
         frame_types: FrameTypePlan::new(false),
+        silence: None,
     };
     let target = Arc::clone(&found);
     flow.add_stage(move || {
@@ -283,7 +284,7 @@ fn statistics(
         *target.lock().unwrap_or_else(PoisonError::into_inner) = statistics;
         Ok(())
     });
-    flow.run(plan.seek)?;
+    flow.run(plan.part())?;
     if sent.load(Ordering::Relaxed) == 0 {
         return Err(MediaError::nothing_left("video"));
     }

@@ -1,20 +1,18 @@
-use ffmpeg_the_third::{Packet, Rescale};
+use ffmpeg_the_third::Rescale;
 use serde_json::json;
 
-use super::{MICROS, Work};
+use super::{MICROS, Work, scan};
 use crate::{
     MediaError,
     heartbeat::Heartbeat,
-    open, probe,
     protocol::{ChildMessage, Report},
 };
 
 /// Probes a file: its headers, and the keyframe interval from its packets.
 pub(super) fn probe(work: &Work<'_>) -> Result<Report, MediaError> {
     let heartbeat = Heartbeat::new(work.say);
-    let (file, role) = work.primary_input()?;
-    let mut input = open::open(file, *role)?;
-    let mut facts = probe::probe_media(&input)?;
+    let (file, _) = work.primary_input()?;
+    let (mut facts, mut input) = scan::probe(file, &heartbeat)?;
     (work.say)(ChildMessage::Facts(Box::new(facts.clone())));
     let video = facts.video().map(|(stream, _)| stream.index);
     let (mut packets, mut keyframes) = (0_u64, Vec::new());
@@ -23,8 +21,7 @@ pub(super) fn probe(work: &Work<'_>) -> Result<Report, MediaError> {
             input.discard(other);
         }
         let base = input.context.stream(index).map_or(MICROS, |stream| stream.time_base());
-        let mut packet = Packet::empty();
-        while packet.read(&mut input.context).is_ok() {
+        while let Ok(Some(packet)) = input.packet() {
             heartbeat.beat();
             if packet.stream() == index {
                 packets = packets.saturating_add(1);

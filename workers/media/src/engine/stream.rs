@@ -64,8 +64,7 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
     let packaged: Vec<Packaged> = encoded.iter().map(|output| output.packaged.clone()).collect();
     reporter.stage("verifying");
     check_same_cuts(&packaged)?;
-    let video_end = facts.first().and_then(MediaFacts::video).and_then(|(stream, _)| stream.end());
-    verify_all(&encoded, video_end)?;
+    verify_all(&encoded)?;
     for output in &encoded {
         fs::remove_file(&output.clear_copy).map_err(broken)?;
     }
@@ -90,16 +89,14 @@ fn folders(plan: &StreamPlan) -> Vec<String> {
     renditions.chain(audio).chain((0..plan.captions.len()).map(captions_folder)).collect()
 }
 
-/// Verifies all streams by reading them back, in parallel. `video_end` is in microseconds, if the
-/// input states it.
-fn verify_all(outputs: &[EncodedOutput], video_end: Option<u64>) -> Result<(), MediaError> {
+/// Verifies all streams by reading them back, in parallel.
+fn verify_all(outputs: &[EncodedOutput]) -> Result<(), MediaError> {
     thread::scope(|scope| {
         let checks = outputs.iter().map(|output| {
             let seconds = Duration::from_secs_f64(output.packaged.duration());
             let expected = ExpectedRendition {
                 frames: output.frames,
                 duration: u64::try_from(seconds.as_micros()).unwrap_or(u64::MAX),
-                video_end,
                 size: output.packaged.size(),
             };
             scope.spawn(move || verify::rendition(&output.clear_copy, &expected))

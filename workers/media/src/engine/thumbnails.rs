@@ -13,12 +13,11 @@ use ffapi_domain::{
 pub(super) use self::renderer::{CANDIDATES, ThumbnailRenderer};
 use super::{
     Work, convert, frame_channel::StaticFrame, frame_seeker::FrameSeeker,
-    progress::ProgressReporter,
+    progress::ProgressReporter, scan,
 };
 use crate::{
     MediaError,
     heartbeat::Heartbeat,
-    open, probe,
     protocol::{ChildMessage, Report},
 };
 
@@ -31,20 +30,23 @@ pub(super) fn thumbnails(request: &Thumbnails, work: &Work<'_>) -> Result<Report
         return animated(request, work);
     }
     let heartbeat = Heartbeat::new(work.say);
-    let (file, role) = work.primary_input()?;
-    let input = open::open(file, *role)?;
-    let facts = probe::probe_media(&input)?;
+    let (file, _) = work.primary_input()?;
+    let (facts, input) = scan::probe(file, &heartbeat)?;
     (work.say)(ChildMessage::Facts(Box::new(facts.clone())));
     work.check_memory(footprint_of_frames(std::slice::from_ref(&facts)))?;
-    let (stream, video) = facts.video().ok_or_else(no_video)?;
+    let cover = facts.cover().filter(|_| facts.video().is_none());
+    let (stream, video) = facts.video().or(cover).ok_or_else(no_video)?;
     // An image is its own thumbnail, whatever its duration.
-    let duration = stream.duration.or(facts.duration);
+    let still = (facts.is_image() || cover.is_some()).then_some(1);
+    let duration = still.or(stream.duration).or(facts.duration);
     let folder = work.output.parent().unwrap_or(Path::new("out"));
     let plan = request.plan(duration).map_err(super::plan_rejected)?;
     let renderer = ThumbnailRenderer::open(request, plan, video, DEFAULT_WIDTH, folder, &heartbeat);
     let times = renderer.plan().times.clone();
-    let mut extractor =
-        ThumbnailExtractor { renderer, seeker: FrameSeeker::open(input, stream, &heartbeat)? };
+    let mut extractor = ThumbnailExtractor {
+        renderer,
+        seeker: FrameSeeker::open(input, &facts, stream, &heartbeat)?,
+    };
     let reporter = ProgressReporter::new(work.say, Some(times.len() as u64), 1);
     reporter.begin_pass(0, "taking pictures");
     let mut cells = Vec::new();
@@ -83,8 +85,8 @@ fn no_video() -> MediaError {
 /// An animated preview is a conversion: three seconds at ten frames per second.
 fn animated(request: &Thumbnails, work: &Work<'_>) -> Result<Report, MediaError> {
     const DURATION: u64 = 3_000_000;
-    let (file, role) = work.primary_input()?;
-    let facts = probe::probe_media(&open::open(file, *role)?)?;
+    let (file, _) = work.primary_input()?;
+    let (facts, _) = scan::probe(file, &Heartbeat::new(work.say))?;
     let plan = request.plan(facts.duration).map_err(super::plan_rejected)?;
     let start = plan.times.first().copied().unwrap_or(0);
     let extension = request.image_format().extension();

@@ -44,6 +44,8 @@ pub(super) struct Track<'env> {
     pub(super) observers: Vec<FrameSender>,
     /// Decides the frame types.
     pub(super) frame_types: FrameTypePlan,
+    /// Used instead of `filtering` if that outputs nothing.
+    pub(super) silence: Option<Filtering<'env>>,
 }
 
 impl Track<'_> {
@@ -57,7 +59,7 @@ impl Track<'_> {
         let mut last = None;
         let mut last_frame = None;
         let mut next_key = 0;
-        while let Some(frame) = self.filtering.next(heartbeat)? {
+        while let Some(frame) = self.next_frame(heartbeat)? {
             let key = if self.is_video {
                 // Frames with equal timestamps would make the file unplayable.
                 let pts = frame.pts();
@@ -103,6 +105,21 @@ impl Track<'_> {
         Ok(ffi::pass_statistics(&self.encoder))
     }
 
+    /// The next frame to encode: silence if there is no other.
+    fn next_frame(
+        &mut self,
+        heartbeat: &Heartbeat<'_>,
+    ) -> Result<Option<frame::Frame>, MediaError> {
+        let frame = self.filtering.next(heartbeat)?;
+        match self.silence.take_if(|_| self.sent.load(Ordering::Relaxed) == 0 || frame.is_some()) {
+            Some(silence) if frame.is_none() => {
+                self.filtering = silence;
+                self.filtering.next(heartbeat)
+            }
+            _ => Ok(frame),
+        }
+    }
+
     /// Repeats the last frame near the end of the video if it lasts much longer than the one before
     /// it: most containers store no duration of the last frame. Does nothing once the limit is
     /// reached.
@@ -114,9 +131,11 @@ impl Track<'_> {
         let (Some((mut frame, at, gap)), Some(until)) = (last_frame, self.until) else {
             return Ok(true);
         };
+        // A single frame lasts as long as one of a common video, if nothing else is known.
+        let gap = if gap == 0 { USUAL_FRAME.rescale(MICROS, self.time_base).max(1) } else { gap };
         let repeat_at = until.saturating_sub(gap);
         let full = self.limit.is_some_and(|limit| self.sent.load(Ordering::Relaxed) >= limit);
-        if full || gap == 0 || repeat_at.saturating_sub(at) <= gap {
+        if full || repeat_at.saturating_sub(at) <= gap {
             return Ok(true);
         }
         frame.set_pts(Some(repeat_at));
@@ -171,6 +190,9 @@ impl Track<'_> {
         }
     }
 }
+
+/// Duration of a frame at 25 frames per second, in microseconds.
+const USUAL_FRAME: i64 = 40_000;
 
 fn failed(error: ffmpeg::Error) -> MediaError {
     MediaError::internal("the encoder failed", error)

@@ -71,6 +71,16 @@ pub(crate) fn rescale_duration(frame: &mut frame::Frame, from: Rational, to: Rat
     }
 }
 
+/// Declares the matrix that players assume, of a YUV frame that declares none.
+pub(crate) fn assume_matrix(frame: &mut frame::Frame) {
+    let Some(raw) = fields_mut(frame) else { return };
+    if raw.colorspace == ffi::AVColorSpace::UNSPECIFIED {
+        let is_high = raw.width >= 1_280 || raw.height >= 720;
+        let (high, standard) = (ffi::AVColorSpace::BT709, ffi::AVColorSpace::SMPTE170M);
+        raw.colorspace = if is_high { high } else { standard };
+    }
+}
+
 /// Sets the type (I, P or B) that an encoder must give to a frame.
 pub(crate) fn set_frame_type(frame: &mut frame::Frame, kind: ffmpeg::picture::Type) {
     if let Some(raw) = fields_mut(frame) {

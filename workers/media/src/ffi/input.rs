@@ -1,16 +1,16 @@
 use std::{
-    ffi::{CString, c_char, c_int, c_void},
-    io::{Seek, SeekFrom},
-    os::fd::AsRawFd,
+    ffi::{CStr, CString, c_char, c_int},
     ptr,
 };
 
-use ffmpeg_the_third::{self as ffmpeg, Packet, ffi, format};
+use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, Rescale, ffi, format, media};
 use nix::libc;
 
+use super::io::Io;
 use crate::{
     decoders::DECODERS,
-    file::{OpenFile, Reader},
+    file::OpenFile,
+    timeline::{MAX_START_DISTANCE, StreamTiming, Timeline},
 };
 
 /// An input that reads one open file and cannot open any other.
@@ -20,79 +20,46 @@ pub(crate) struct Input {
     _io: Io,
     /// The rotation and mirroring of an image by its Exif data, which FFmpeg does not read.
     pub(crate) held: (u16, bool),
+    /// Whether the file has every byte that its header states; none if it states no size.
+    pub(crate) is_whole: Option<bool>,
+    /// The first instant of its video and audio, in microseconds: all times count from it.
+    origin: i64,
+    timeline: Timeline,
 }
 
-/// The I/O context by which FFmpeg reads a file.
-struct Io {
-    context: *mut ffi::AVIOContext,
-    source: *mut Reader,
+const MICROS: Rational = Rational(1, 1_000_000);
+
+/// A demuxer that is chosen without probing the content.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Demuxer {
+    /// FFmpeg's name.
+    pub(crate) name: &'static CStr,
+    /// The codec of its stream, for a demuxer that cannot tell.
+    pub(crate) codec: Option<ffmpeg::codec::Id>,
 }
-
-// SAFETY: both pointers belong to this value alone and are used by one thread at a time, the one
-// that owns it; FFmpeg keeps no thread-local state about them.
-unsafe impl Send for Io {}
-
-impl Io {
-    fn new(file: &OpenFile) -> Result<Self, ffmpeg::Error> {
-        // SAFETY: plain allocation, checked below; the context takes it over and `drop` frees it.
-        let buffer = unsafe { ffi::av_malloc(BUFFER) };
-        if buffer.is_null() {
-            return Err(ffmpeg::Error::Other { errno: libc::ENOMEM });
-        }
-        let source = Box::into_raw(Box::new(file.reader()));
-        // SAFETY: `buffer` has BUFFER bytes; `source` lives as long as the context, since `drop`
-        // frees both; the callbacks take what `source` points to.
-        let context = unsafe {
-            ffi::avio_alloc_context(
-                buffer.cast(),
-                BUFFER_SIZE,
-                0,
-                source.cast(),
-                Some(read_file),
-                None,
-                Some(seek_file),
-            )
-        };
-        let io = Self { context, source };
-        if context.is_null() {
-            // SAFETY: no context took it over.
-            unsafe { ffi::av_free(buffer) };
-            return Err(ffmpeg::Error::Other { errno: libc::ENOMEM });
-        }
-        Ok(io)
-    }
-}
-
-impl Drop for Io {
-    fn drop(&mut self) {
-        if !self.context.is_null() {
-            // SAFETY: the buffer may have been replaced by FFmpeg; the current one is ours to free.
-            let buffer = unsafe { &raw mut (*self.context).buffer };
-            // SAFETY: frees what the slot points to and clears the slot.
-            unsafe { ffi::av_freep(buffer.cast()) };
-            // SAFETY: allocated in `new`, and nothing uses it any more.
-            unsafe { ffi::avio_context_free(&raw mut self.context) };
-        }
-        // SAFETY: made by `Box::into_raw` in `new`, and freed nowhere else.
-        drop(unsafe { Box::from_raw(self.source) });
-    }
-}
-
-const BUFFER_SIZE: c_int = 256 * 1024;
-const BUFFER: usize = BUFFER_SIZE.unsigned_abs() as usize;
 
 impl Input {
     /// Opens a file with our own reader: without protocols, only as one of `formats`, and denying
     /// demuxers to open any other file. Probes packets for what the header does not state.
     pub(crate) fn open(file: &OpenFile, formats: &str) -> Result<Self, ffmpeg::Error> {
-        let mut opened = Self::open_header(file, formats)?;
+        let mut opened = Self::open_header(file, formats, None)?;
         opened.find_stream_info()?;
+        opened.set_timeline();
+        Ok(opened)
+    }
+
+    /// As [`Self::open`], with a known demuxer.
+    pub(crate) fn open_as(file: &OpenFile, demuxer: Demuxer) -> Result<Self, ffmpeg::Error> {
+        let name = demuxer.name.to_string_lossy().into_owned();
+        let mut opened = Self::open_header(file, &name, Some(demuxer))?;
+        opened.find_stream_info()?;
+        opened.set_timeline();
         Ok(opened)
     }
 
     /// Opens a file that was opened before: reads only its header, if that describes every stream.
     pub(crate) fn reopen(file: &OpenFile, formats: &str) -> Result<Self, ffmpeg::Error> {
-        let mut opened = Self::open_header(file, formats)?;
+        let mut opened = Self::open_header(file, formats, None)?;
         if !opened.header_describes_streams() {
             opened.find_stream_info()?;
         }
@@ -114,7 +81,11 @@ impl Input {
         ["mov,", "matroska,"].iter().any(|format| name.starts_with(format))
     }
 
-    fn open_header(file: &OpenFile, formats: &str) -> Result<Self, ffmpeg::Error> {
+    fn open_header(
+        file: &OpenFile,
+        formats: &str,
+        demuxer: Option<Demuxer>,
+    ) -> Result<Self, ffmpeg::Error> {
         let io = Io::new(file)?;
         // SAFETY: allocation only; a null result is checked below.
         let mut context = unsafe { ffi::avformat_alloc_context() };
@@ -126,16 +97,26 @@ impl Input {
         unsafe { (*context).pb = io.context };
         // SAFETY: as above; the callback has the type that FFmpeg declares.
         unsafe { (*context).io_open = Some(refuse_open) };
+        let mut format = ptr::null();
+        if let Some(Demuxer { name, codec }) = demuxer {
+            // SAFETY: the name is a C string; the result is static.
+            format = unsafe { ffi::av_find_input_format(name.as_ptr()) };
+            // SAFETY: as above.
+            unsafe { (*context).video_codec_id = codec.unwrap_or(ffmpeg::codec::Id::None).into() };
+        }
         let mut options = ffmpeg::Dictionary::new();
         options.set("format_whitelist", formats);
         options.set("codec_whitelist", DECODERS);
         options.set("protocol_whitelist", "none");
         options.set("max_streams", "64");
+        // The first packets of a stream may come late.
+        options.set("probesize", "33554432");
+        options.set("analyzeduration", "30000000");
         let mut raw = options.into_raw();
         let name = CString::default();
         // SAFETY: all pointers are valid; on failure FFmpeg frees `context` but not `pb`.
         let outcome = unsafe {
-            ffi::avformat_open_input(&raw mut context, name.as_ptr(), ptr::null(), &raw mut raw)
+            ffi::avformat_open_input(&raw mut context, name.as_ptr(), format, &raw mut raw)
         };
         // SAFETY: the remaining options are ours to free; null is allowed.
         unsafe { ffi::av_dict_free(&raw mut raw) };
@@ -144,26 +125,120 @@ impl Input {
         }
         // SAFETY: opened above and owned by this value alone; `Input` closes it on drop.
         let input = unsafe { format::context::Input::wrap(context) };
-        Ok(Self { context: input, _io: io, held: (0, false) })
+        Ok(Self {
+            context: input,
+            _io: io,
+            held: (0, false),
+            is_whole: None,
+            origin: 0,
+            timeline: Timeline::default(),
+        })
     }
 
-    /// The next packet of any stream; none at the end.
+    /// Finds the first instant, and corrects the timestamps of packets from now on.
+    fn set_timeline(&mut self) {
+        let timings: Vec<StreamTiming> =
+            self.context.streams().map(|stream| timing(&stream)).collect();
+        let is_video = |index: usize| {
+            let stream = self.context.stream(index);
+            stream.is_some_and(|stream| stream.parameters().medium() == media::Type::Video)
+        };
+        let starts = || {
+            let used = timings.iter().enumerate().filter(|(_, timing)| timing.is_continuous);
+            used.filter_map(|(index, timing)| Some((index, timing.start?)))
+        };
+        let may_restart = self.context.format().flags().contains(format::Flags::TS_DISCONT);
+        let main = starts().find(|(index, _)| is_video(*index)).or_else(|| starts().next());
+        let main = main.map_or(0, |(_, start)| start);
+        let has_clock = |start: i64| {
+            !may_restart || start.saturating_sub(main).saturating_abs() <= MAX_START_DISTANCE
+        };
+        let first = starts().map(|(_, start)| start).filter(|start| has_clock(*start)).min();
+        self.origin = first.unwrap_or(0);
+        self.timeline = Timeline::new(&timings, self.origin, may_restart);
+    }
+
+    /// The next packet of any stream, on the timeline; none at the end.
     pub(crate) fn packet(&mut self) -> Result<Option<Packet>, ffmpeg::Error> {
-        let mut packet = Packet::empty();
-        match packet.read(&mut self.context) {
-            Ok(()) => Ok(Some(packet)),
-            Err(ffmpeg::Error::Eof) => Ok(None),
-            Err(error) => Err(error),
+        loop {
+            let mut packet = Packet::empty();
+            match packet.read(&mut self.context) {
+                Ok(()) => {
+                    self.timeline.place(&mut packet);
+                    return Ok(Some(packet));
+                }
+                Err(ffmpeg::Error::Eof) => return Ok(None),
+                Err(ffmpeg::Error::Other { errno: libc::EAGAIN }) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 
-    /// The container's start time in microseconds; none if it is not stated.
-    pub(crate) fn start_time(&self) -> Option<i64> {
+    /// The first instant of its video and audio, in microseconds; all times count from it.
+    pub(crate) const fn origin(&self) -> i64 {
+        self.origin
+    }
+
+    /// Leaves the timestamps of packets as they are: those of an output are verified.
+    pub(crate) fn keep_timestamps(&mut self) {
+        self.timeline = Timeline::default();
+    }
+
+    /// The time base of each stream, and the duration of a packet that states none, in microseconds.
+    pub(crate) fn timings(&self) -> impl Iterator<Item = (Rational, i64)> {
+        self.context.streams().map(|stream| {
+            let timing = timing(&stream);
+            (timing.base, timing.packet)
+        })
+    }
+
+    /// The identifier of the program that a stream belongs to; none in formats without programs.
+    pub(crate) fn program(&self, stream: usize) -> Option<u32> {
+        let stream = c_int::try_from(stream).ok()?;
         // SAFETY: the pointer is only read while we are borrowed.
         let context = unsafe { self.context.as_ptr() };
-        // SAFETY: the context is open as long as we are.
-        let start = unsafe { (*context).start_time };
-        (start != ffi::AV_NOPTS_VALUE).then_some(start)
+        let context = context.cast_mut();
+        // SAFETY: the context is open; the call only reads it.
+        let program = unsafe { ffi::av_find_program_from_stream(context, ptr::null_mut(), stream) };
+        // SAFETY: a pointer that is not null belongs to the open context.
+        let program = unsafe { program.as_ref() }?;
+        u32::try_from(program.id).ok()
+    }
+
+    /// The aspect ratio of a stream's pixels by the container or, if it states none, by the codec.
+    pub(crate) fn pixel_aspect(&self, stream: &ffmpeg::Stream<'_>) -> Rational {
+        // SAFETY: the pointer is only read while we are borrowed.
+        let context = unsafe { self.context.as_ptr() };
+        // SAFETY: as above; the stream belongs to that context.
+        let stream = unsafe { stream.as_ptr() };
+        let (context, stream) = (context.cast_mut(), stream.cast_mut());
+        // SAFETY: the stream belongs to the open context; the call only reads both.
+        unsafe { ffi::av_guess_sample_aspect_ratio(context, stream, ptr::null_mut()) }.into()
+    }
+
+    /// True if the packets so far were of several recordings.
+    pub(crate) const fn joins(&self) -> bool {
+        self.timeline.joins()
+    }
+
+    /// When a stream starts, in microseconds from `origin`; none if its first packet is unknown.
+    pub(crate) fn start_of(&self, stream: &ffmpeg::Stream<'_>) -> Option<i64> {
+        let shift = self.timeline.shift(stream.index()).saturating_sub(self.origin);
+        timing(stream).start.map(|start| start.saturating_add(shift))
+    }
+
+    /// The indices of its videos, without cover pictures.
+    pub(crate) fn videos(&self) -> Vec<usize> {
+        let videos = self.context.streams().filter(|stream| {
+            stream.parameters().medium() == media::Type::Video && timing(stream).is_continuous
+        });
+        videos.map(|stream| stream.index()).collect()
+    }
+
+    /// Continues at the last point before `to` (microseconds) from which decoding can start.
+    pub(crate) fn seek(&mut self, to: i64) -> Result<(), ffmpeg::Error> {
+        self.timeline.reset();
+        self.context.seek(to, ..=to)
     }
 
     /// The container's duration in microseconds; none if it is not stated. FFmpeg's estimate from
@@ -187,13 +262,36 @@ impl Input {
         Some(stream.duration()).filter(|duration| states && *duration > 0)
     }
 
-    /// Reads the file from its first byte again.
+    /// The decoding time of the last packet of a stream, in its time base, by the index of the
+    /// container; none without one.
+    pub(crate) fn index_end(stream: &ffmpeg::Stream<'_>) -> Option<i64> {
+        // SAFETY: the stream belongs to an open context that we borrow; it is only read.
+        let stream = unsafe { stream.as_ptr() };
+        // SAFETY: as above.
+        let entries = unsafe { ffi::avformat_index_get_entries_count(stream) };
+        let stream = stream.cast_mut();
+        // SAFETY: as above; the entry belongs to the stream, and null stands for none.
+        let last = unsafe { ffi::avformat_index_get_entry(stream, entries.saturating_sub(1)) };
+        // SAFETY: a pointer that is not null is valid until the context reads or closes.
+        unsafe { last.as_ref() }.map(|entry| entry.timestamp)
+    }
+
+    /// True for MP4 and `QuickTime`.
+    pub(crate) fn is_quicktime(&self) -> bool {
+        self.context.format().name().starts_with("mov,")
+    }
+
+    /// Reads the file from its start again.
     pub(crate) fn rewind(&mut self) -> Result<(), ffmpeg::Error> {
+        self.timeline.reset();
         // SAFETY: the pointer is only used while we are borrowed.
         let context = unsafe { self.context.as_mut_ptr() };
         // SAFETY: the context is open as long as we are, and the call keeps no pointer.
         let code = unsafe { ffi::av_seek_frame(context, -1, 0, ffi::AVSEEK_FLAG_BYTE) };
-        if code < 0 { Err(ffmpeg::Error::from(code)) } else { Ok(()) }
+        if code >= 0 {
+            return Ok(());
+        }
+        self.context.seek(self.origin, ..=self.origin)
     }
 
     /// Makes the demuxer drop the packets of a stream that is not used.
@@ -263,43 +361,6 @@ impl Input {
     }
 }
 
-unsafe extern "C" fn read_file(source: *mut c_void, buffer: *mut u8, size: c_int) -> c_int {
-    let Ok(length) = usize::try_from(size) else { return ffi::AVERROR(libc::EINVAL) };
-    // SAFETY: `source` is the `Reader` that `Io::new` registered, and only this thread uses it now.
-    let reader = unsafe { &mut *source.cast::<Reader>() };
-    let Ok(position) = i64::try_from(reader.position) else { return ffi::AVERROR(libc::EINVAL) };
-    let descriptor = reader.file.as_ref().as_raw_fd();
-    // The memory may be uninitialised, so no slice may be created for it.
-    // SAFETY: FFmpeg passes a buffer of `size` bytes that is ours for this call, and the kernel
-    // writes no more than that into it; the descriptor is open as long as the reader.
-    let read = unsafe { libc::pread(descriptor, buffer.cast(), length, position) };
-    match u64::try_from(read) {
-        Ok(0) => ffi::AVERROR_EOF,
-        Ok(read) => {
-            reader.position = reader.position.saturating_add(read);
-            c_int::try_from(read).unwrap_or(c_int::MAX)
-        }
-        Err(_) => ffi::AVERROR(libc::EIO),
-    }
-}
-
-unsafe extern "C" fn seek_file(source: *mut c_void, offset: i64, whence: c_int) -> i64 {
-    // SAFETY: `source` is the `Reader` that `Io::new` registered, and only this thread uses it now.
-    let reader = unsafe { &mut *source.cast::<Reader>() };
-    let failed = i64::from(ffi::AVERROR(libc::EINVAL));
-    let to = match whence & !ffi::AVSEEK_FORCE {
-        ffi::AVSEEK_SIZE => {
-            return i64::try_from(reader.file.size()).unwrap_or(i64::MAX);
-        }
-        libc::SEEK_SET => u64::try_from(offset).ok().map(SeekFrom::Start),
-        libc::SEEK_CUR => Some(SeekFrom::Current(offset)),
-        libc::SEEK_END => Some(SeekFrom::End(offset)),
-        _ => None,
-    };
-    let position = to.and_then(|to| reader.seek(to).ok());
-    position.and_then(|position| i64::try_from(position).ok()).unwrap_or(failed)
-}
-
 unsafe extern "C" fn refuse_open(
     _: *mut ffi::AVFormatContext,
     _: *mut *mut ffi::AVIOContext,
@@ -308,4 +369,25 @@ unsafe extern "C" fn refuse_open(
     _: *mut *mut ffi::AVDictionary,
 ) -> c_int {
     ffi::AVERROR(libc::EPERM)
+}
+
+/// How a stream is timed, by its headers and the packets that were probed.
+fn timing(stream: &ffmpeg::Stream<'_>) -> StreamTiming {
+    let base = stream.time_base();
+    let start = Some(stream.start_time()).filter(|start| *start != ffi::AV_NOPTS_VALUE);
+    let parameters = stream.parameters();
+    let medium = parameters.medium();
+    let is_cover = stream.disposition().contains(format::stream::Disposition::ATTACHED_PIC);
+    let rate = stream.avg_frame_rate();
+    let has_rate = medium == media::Type::Video && rate.numerator() > 0 && rate.denominator() > 0;
+    StreamTiming {
+        base,
+        start: start.map(|start| start.rescale(base, MICROS)),
+        is_continuous: match medium {
+            media::Type::Video => parameters.width() > 0 && !is_cover,
+            media::Type::Audio => parameters.ch_layout().channels() > 0,
+            _ => false,
+        },
+        packet: if has_rate { 1.rescale(rate.invert(), MICROS) } else { 0 },
+    }
 }

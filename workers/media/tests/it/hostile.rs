@@ -140,7 +140,7 @@ fn only_allowed_decoders_are_opened() {
     let messages = slot.convert("out.mp4", quick());
     let (code, message) = failure(&messages);
     assert_eq!(code, "unsupported", "{message}");
-    assert!(message.contains("`snow`, is not supported"), "{message}");
+    assert!(message.contains("the codec `snow` is not supported"), "{message}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod kinds;
 mod operations;
 mod players;
 mod quality;
+mod real_files;
 mod stream;
 mod stream_ends;
 mod threads;

@@ -11,7 +11,7 @@ use ffapi_domain::{
 };
 
 use crate::{
-    harness::{Slot, compared, failure, ffmpeg, probe, psnr, report, seconds, similarity},
+    harness::{Slot, compared, ffmpeg, probe, psnr, report, seconds, similarity},
     kinds::{analyze, make_thumbnails, similarity_at, thumbnails},
     stream,
 };
@@ -357,18 +357,6 @@ fn concatenated_videos_with_a_late_start_stay_in_sync() {
     let similar: f64 =
         stats.split("All:").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     assert!(similar > 0.9, "{stats}");
-}
-
-#[test]
-fn two_recordings_in_one_file_are_rejected_and_not_truncated() {
-    let slot =
-        generate("-f lavfi -i testsrc2=s=160x90:r=25:d=4 -c:v libx264 -preset ultrafast -f mpegts");
-    let recording = fs::read(slot.input()).unwrap();
-    fs::write(slot.input(), [recording.clone(), recording].concat()).unwrap();
-    let messages = slot.convert("out.mp4", vec![fast()]);
-    let (code, message) = failure(&messages);
-    assert_eq!(code, "invalid_input", "{message}");
-    assert!(message.contains("go back") && message.contains("`concat`"), "{message}");
 }
 
 #[test]

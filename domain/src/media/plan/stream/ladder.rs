@@ -1,5 +1,5 @@
 use super::{
-    super::{VideoFilter, VideoTrack, video},
+    super::{VideoTrack, video},
     Rendition,
 };
 use crate::media::{
@@ -17,6 +17,12 @@ const LADDER: [(u32, u64); 7] = [
     (360, 800_000),
     (240, 400_000),
 ];
+
+/// Larger inputs are scaled down: the shorter side of the first step in pixels.
+const MAX_LADDER_SIDE: u32 = 2160;
+
+/// The largest ratio of the shorter sides of a step and the input.
+const MAX_STEP_RATIO: f64 = 0.85;
 
 /// Below this complexity, every other step is left out.
 const LOW_COMPLEXITY: f64 = 0.5;
@@ -49,11 +55,12 @@ pub(super) fn ladder(
         step.map_or(24_000_000, |(_, rate)| *rate)
     };
     if request.variants.is_empty() {
-        let mut steps: Vec<u32> =
-            LADDER.iter().map(|(side, _)| *side).filter(|side| *side <= short).collect();
-        if steps.is_empty() {
-            steps.push(short - short % 2);
-        }
+        // The first step is the input's own size; a standard one just below it would add nothing.
+        let own = (short - short % 2).max(2);
+        let is_lower = |side: &u32| f64::from(*side) < f64::from(own) * MAX_STEP_RATIO;
+        let lower = LADDER.iter().map(|(side, _)| *side).filter(is_lower);
+        let mut steps: Vec<u32> = std::iter::once(own.min(MAX_LADDER_SIDE)).chain(lower).collect();
+        steps.dedup();
         let effort = complexity.unwrap_or(1.0).clamp(0.35, 1.6);
         if effort < LOW_COMPLEXITY {
             steps = steps.into_iter().step_by(2).collect();
@@ -138,11 +145,8 @@ pub(super) fn rendition(
     let scale = Scale { width: variant.width, height: variant.height, mode: ScaleMode::Fit };
     let size = resize(&track, &scale);
     track.scale_to(size);
-    if track.rate.num > 0 {
-        // Segments of all steps start with the same frames.
-        track.filters.push(VideoFilter::Rate(track.rate));
-        track.variable_rate = false;
-    }
+    // Segments of all steps start with the same frames.
+    track.make_constant();
     // HEVC needs two thirds of H.264's bitrate.
     let cap = if codec == VideoCodec::Hevc { cap / 3 * 2 } else { cap };
     let transcode = Transcode {

@@ -1,7 +1,7 @@
 //! Metrics of packets, without decoding.
 
 use ffapi_domain::media::{Analyze, MediaFacts, Metric};
-use ffmpeg_the_third::{Packet, Rescale};
+use ffmpeg_the_third::Rescale;
 use serde_json::{Map, Value, json};
 
 use super::mean;
@@ -28,13 +28,12 @@ pub(super) fn packets(
 ) -> Result<(), MediaError> {
     let (file, role) = work.primary_input()?;
     let mut input = open::open(file, *role)?;
-    let origin = input.start_time().unwrap_or(0);
+    let origin = input.origin();
     let bases: Vec<_> = input.context.streams().map(|stream| stream.time_base()).collect();
     let video = facts.video().and_then(|(stream, _)| usize::try_from(stream.index).ok());
     let mut per_second: Vec<u64> = Vec::new();
     let mut keyframes: Vec<f64> = Vec::new();
-    let mut packet = Packet::empty();
-    while packet.read(&mut input.context).is_ok() {
+    while let Ok(Some(packet)) = input.packet() {
         heartbeat.beat();
         let base = bases.get(packet.stream()).copied().unwrap_or(MICROS);
         let at = packet.pts().or(packet.dts()).unwrap_or(0).rescale(base, MICROS);

@@ -45,7 +45,9 @@ pub(in crate::engine) fn open(
     let rate = i32::try_from(plan.sample_rate).unwrap_or(48_000);
     audio.set_rate(rate);
     audio.set_format(encoder.format);
-    audio.set_ch_layout(ChannelLayout::default_for_channels(plan.channels));
+    let layout = plan.layout.as_deref().and_then(ChannelLayout::from_string);
+    let usual = || ChannelLayout::default_for_channels(plan.channels);
+    audio.set_ch_layout(layout.unwrap_or_else(usual));
     audio.set_time_base(Rational(1, rate));
     if let Some(bitrate) = plan.bitrate {
         audio.set_bit_rate(usize::try_from(bitrate).unwrap_or(usize::MAX));

@@ -29,14 +29,14 @@ impl AudioGraph<'_> {
 
     /// The first `count` filters followed by `last`: for an analysis pass.
     pub(in crate::engine) fn prefix(&self, count: usize, last: &str) -> (String, Vec<GraphInput>) {
-        let ending = format!("aformat=channel_layouts={}", layout(self.plan.channels));
+        let ending = format!("aformat=channel_layouts={}", layout(self.plan));
         self.first_filters(count, &[ending, last.to_owned()])
     }
 
     fn first_filters(&self, count: usize, end: &[String]) -> (String, Vec<GraphInput>) {
         let mut builder = GraphBuilder::default();
         let mut at = builder.add_input(GraphInput::Stream(self.plan.source));
-        let mut chain: Vec<String> = Vec::new();
+        let mut chain = vec![CONTINUOUS.to_owned()];
         for filter in self.plan.filters.iter().take(count) {
             if let AudioFilter::Concat(segments) = filter {
                 chain.push(self.common_format());
@@ -57,13 +57,24 @@ impl AudioGraph<'_> {
         builder.finish(&at, end)
     }
 
+    /// Silence of this duration in microseconds, in the format of the encoder.
+    pub(in crate::engine) fn silence(&self, duration: u64) -> String {
+        let source = format!(
+            "anullsrc=r={}:cl={},atrim=end={}",
+            self.plan.sample_rate,
+            layout(self.plan),
+            seconds(duration)
+        );
+        format!("{source},{}[out]", self.ending())
+    }
+
     fn ending(&self) -> String {
         // The time base of audio encoders is one sample.
         let rate = self.plan.sample_rate;
         format!(
             "aformat=sample_fmts={}:sample_rates={rate}:channel_layouts={},asettb=1/{rate}",
             self.sample_format,
-            layout(self.plan.channels)
+            layout(self.plan)
         )
     }
 
@@ -72,7 +83,7 @@ impl AudioGraph<'_> {
         format!(
             "aformat=sample_fmts=fltp:sample_rates={}:channel_layouts={}",
             self.plan.sample_rate,
-            layout(self.plan.channels)
+            layout(self.plan)
         )
     }
 
@@ -85,7 +96,7 @@ impl AudioGraph<'_> {
         let silence = format!(
             "anullsrc=r={}:cl={},atrim=end={}",
             self.plan.sample_rate,
-            layout(self.plan.channels),
+            layout(self.plan),
             seconds(duration)
         );
         builder.chain("", &[silence, self.common_format()], "anull")
@@ -114,14 +125,19 @@ impl AudioGraph<'_> {
             }
             AudioFilter::FromZero => FROM_ZERO.to_owned(),
             AudioFilter::Fill(duration) => fill(*duration),
+            AudioFilter::Delay(length) => {
+                format!("asetpts=PTS+{}/TB,{FROM_ZERO}", seconds(*length))
+            }
             // A filter of more than one input is built by the caller.
             AudioFilter::Concat(_) => "anull".to_owned(),
         }
     }
 }
 
-/// Fills the time before the first sample, and gaps, with silence.
-const FROM_ZERO: &str = "aresample=async=1:first_pts=0";
+/// Fills gaps between samples with silence, and removes what overlaps: encoders count samples.
+const CONTINUOUS: &str = "aresample=async=1:min_hard_comp=0.01";
+/// As `CONTINUOUS`; also fills the time before the first sample.
+const FROM_ZERO: &str = "aresample=async=1:min_hard_comp=0.01:first_pts=0";
 
 /// Pads with silence until `duration`, or cuts at it; gaps become silence.
 fn fill(duration: u64) -> String {
@@ -141,9 +157,9 @@ fn tempo(mut factor: f64) -> String {
     steps.join(",")
 }
 
-/// FFmpeg's name of the default layout for a number of channels.
-pub(in crate::engine) const fn layout(channels: u32) -> &'static str {
-    match channels {
+/// FFmpeg's name of a plan's channel layout.
+fn layout(plan: &AudioPlan) -> &str {
+    plan.layout.as_deref().unwrap_or(match plan.channels {
         1 => "mono",
         3 => "2.1",
         4 => "4.0",
@@ -152,5 +168,5 @@ pub(in crate::engine) const fn layout(channels: u32) -> &'static str {
         7 => "6.1",
         8 => "7.1",
         _ => "stereo",
-    }
+    })
 }

@@ -1,11 +1,12 @@
 use std::path::Path;
 
 use ffapi_domain::media::{
-    Adjust, Axis, Fields, Hdr, Paint, Pool, Position, Segment, Source, VideoCodec, VideoFacts,
-    VideoFilter, VideoPlan, Window,
+    Adjust, Axis, Fields, Hdr, Matrix, Paint, Pool, Position, Segment, Source, VideoCodec,
+    VideoFacts, VideoFilter, VideoPlan, Window,
 };
 
 use super::{GraphBuilder, GraphInput, during, seconds, window};
+use crate::fonts;
 
 /// The filter graph of a video track.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +88,7 @@ impl VideoGraph<'_> {
                     x,
                     y,
                     opacity,
+                    matrix,
                     during: when,
                 } => {
                     let background = builder.chain(&at, &chain, "null");
@@ -98,6 +100,7 @@ impl VideoGraph<'_> {
                         format!("scale={width}:{height}:flags=bicubic"),
                         "format=rgba".to_owned(),
                         format!("colorchannelmixer=aa={opacity:.4}"),
+                        format!("scale=out_color_matrix={}:out_range=tv", matrix_names(*matrix)[0]),
                     ];
                     let foreground = builder.chain(&image, &fit, "null");
                     let overlay = format!(
@@ -158,10 +161,11 @@ impl VideoGraph<'_> {
             }
             VideoFilter::Rate(rate) => format!("fps={}/{}", rate.num, rate.den),
             VideoFilter::Speed(factor) => format!("setpts=PTS/{factor:.6}"),
-            VideoFilter::Text { position, size, color, margin, during: when, .. } => format!(
-                "drawtext=textfile={}:fontfile={FONT}:expansion=none:fontsize={size}:\
+            VideoFilter::Text { text, position, size, color, margin, during: when } => format!(
+                "drawtext=textfile={}:fontfile={}:expansion=none:fontsize={size}:\
                  fontcolor={}:borderw={}:bordercolor=black@0.6:{}{}",
                 text_file(self.scratch, index).display(),
+                fonts::for_text(text).path.display(),
                 paint(*color),
                 (size / 24).max(1),
                 text_position(*position, *margin),
@@ -196,14 +200,24 @@ impl VideoGraph<'_> {
             VideoFilter::Hue(degrees) => format!("hue=h={degrees:.3}"),
             VideoFilter::Levels { rgb } => levels(*rgb),
             VideoFilter::Tonemap { from, peak } => tonemap(*from, *peak),
+            VideoFilter::Matrix(matrix) => {
+                let [name, space] = matrix_names(*matrix);
+                format!("scale=out_color_matrix={name},setparams=colorspace={space}")
+            }
             // Filters of more than one input are built by the caller.
             VideoFilter::Overlay { .. } | VideoFilter::Concat(_) => "null".to_owned(),
         }
     }
 }
 
-/// From Debian's package fonts-dejavu-core.
-const FONT: &str = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf";
+/// FFmpeg's names of a matrix: for the scaler, and for the properties of frames.
+const fn matrix_names(matrix: Matrix) -> [&'static str; 2] {
+    match matrix {
+        Matrix::Bt601 => ["bt601", "smpte170m"],
+        Matrix::Bt709 => ["bt709", "bt709"],
+        Matrix::Bt2020 => ["bt2020", "bt2020nc"],
+    }
+}
 
 /// The file with the text of the filter at `index`.
 pub(in crate::engine) fn text_file(scratch: &Path, index: usize) -> std::path::PathBuf {
@@ -271,12 +285,23 @@ pub(in crate::engine) fn rotation_filters(video: &VideoFacts) -> String {
     format!("{turn}{}", if video.mirrored { "hflip," } else { "" })
 }
 
+/// Formats without a palette.
+const RGB_FORMATS: &str = "rgb24|bgr24|rgba|bgra|argb|abgr|rgb0|bgr0|0rgb|0bgr|gbrp|gbrap|gbrp10le|\
+                           gbrap10le|gbrp12le|gbrap12le|gbrp16le|gbrap16le|rgb48le|rgba64le|bgr48le|\
+                           bgra64le|rgb48be|rgba64be|gbrpf32le|gbrapf32le";
+
 /// Converts to limited range. The formats exclude the `yuvj` ones, which imply full range.
 fn levels(rgb: bool) -> String {
     const FORMATS: &str = "yuv420p|yuv422p|yuv444p|yuva420p|yuva444p|yuv420p10le|yuv422p10le|\
                            yuv444p10le|yuva444p10le";
-    let matrix = if rgb { ":out_color_matrix=bt709" } else { "" };
-    format!("scale=out_range=tv{matrix},format=pix_fmts={FORMATS}")
+    if rgb {
+        // The colours of a palette would be converted by another matrix.
+        return format!(
+            "format=pix_fmts={RGB_FORMATS},scale=out_range=tv:out_color_matrix=bt709,format=pix_fmts={FORMATS},\
+             setparams=colorspace=bt709:range=tv"
+        );
+    }
+    format!("scale=out_range=tv,format=pix_fmts={FORMATS}")
 }
 
 /// Converts HDR to SDR: linear light, BT.709 primaries, highlight roll-off, BT.709 transfer. The

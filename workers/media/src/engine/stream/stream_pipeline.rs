@@ -9,7 +9,7 @@ use std::{
 
 use ffapi_domain::media::{
     AudioPlan, Hdr, MediaFacts, Metric, Rendition, SegmentFormat, Stream, StreamPlan, VideoCodec,
-    VideoPlan,
+    VideoPlan, Window,
 };
 use ffmpeg_the_third::{Rational, Rescale, encoder::Encoder};
 use serde_json::{Map, Value};
@@ -139,7 +139,7 @@ impl<'a> StreamPipeline<'a> {
         let observed =
             analyze::observe(&mut flow, primary, &self.request.metrics, heartbeat, None)?;
         let still_files = stills::add_stages(&mut flow, primary, stills, heartbeat)?;
-        flow.run(0)?;
+        flow.run(Window::WHOLE)?;
         let mut metrics = Map::new();
         observed.insert_results(primary.duration, &mut metrics)?;
         let streams = pending.into_iter().map(PendingOutput::finish).collect();
@@ -388,6 +388,7 @@ impl<'a> StreamPipeline<'a> {
             sent: Arc::clone(&sent),
             observers,
             frame_types,
+            silence: None,
         };
         let heartbeat = self.context.heartbeat;
         flow.add_stage(move || track.run(heartbeat, primary_reporter).map(|_| ()));

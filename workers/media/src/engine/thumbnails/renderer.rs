@@ -82,9 +82,10 @@ impl<'a> ThumbnailRenderer<'a> {
             Some(hdr) => format!("{},", tonemap(hdr, 1_000.0)),
             None => String::new(),
         };
+        // Viewers assume this matrix of JPEG and WebP; PNG has none.
         let text = format!(
-            "[in0]{deinterlace}{rotation}{tonemap}scale={width}:{height}:flags=bicubic,setsar=1,\
-             format={}[out]",
+            "[in0]{deinterlace}{rotation}{tonemap}scale={width}:{height}:flags=bicubic:\
+             out_color_matrix=bt601,setsar=1,format={}[out]",
             self.pixel_format()
         );
         let mut filtering = Filtering::build(&text, vec![still.feed()])?;

@@ -1,0 +1,102 @@
+//! Completes the facts of an input by its packets, where its container does not state them.
+
+use ffapi_domain::media::{MediaFacts, Role, StreamFacts, Unusable};
+use ffmpeg_the_third::{Packet, Rational, Rescale};
+
+use super::MICROS;
+use crate::{MediaError, ffi::Input, file::OpenFile, heartbeat::Heartbeat, open, probe};
+
+/// Stated durations that differ less than this from what the packets cover are kept, in
+/// microseconds: they exclude the padding of audio codecs.
+const MAX_PADDING: u64 = 250_000;
+
+/// Opens and probes a media file; its streams' starts, ends and packet counts are those of its
+/// packets, unless its index or an accurate header states them.
+///
+/// # Errors
+/// As `open::open` and `probe::probe_media`.
+pub(super) fn probe(
+    file: &OpenFile,
+    heartbeat: &Heartbeat<'_>,
+) -> Result<(MediaFacts, Input), MediaError> {
+    let mut input = open::open(file, Role::Media)?;
+    let mut facts = probe::probe_media(&input)?;
+    if is_complete(&facts, &input) {
+        return Ok((facts, input));
+    }
+    complete(&mut facts, &mut input, heartbeat);
+    probe::check_usable(&facts)?;
+    // Another one: not every format can be read from its start again.
+    Ok((facts, open::open(file, Role::Media)?))
+}
+
+/// True for images, and for inputs with an index of every packet.
+fn is_complete(facts: &MediaFacts, input: &Input) -> bool {
+    let mut played = facts.streams.iter().filter(|stream| stream.is_played());
+    facts.is_image() || (input.is_quicktime() && played.all(|stream| stream.packets.is_some()))
+}
+
+/// What the packets of a stream cover.
+#[derive(Debug, Clone, Copy, Default)]
+struct Span {
+    /// Presentation times in microseconds.
+    bounds: Option<(i64, i64)>,
+    packets: u64,
+    /// Duration of the packets in microseconds, if they have no timestamps.
+    untimed: u64,
+    /// True if packets have no duration, and none is usual.
+    is_vague: bool,
+}
+
+impl Span {
+    fn include(&mut self, packet: &Packet, base: Rational, frame: i64) {
+        self.packets = self.packets.saturating_add(1);
+        let stated = packet.duration().rescale(base, MICROS);
+        let duration = if stated > 0 { stated } else { frame };
+        self.untimed = self.untimed.saturating_add(duration.unsigned_abs());
+        self.is_vague |= duration == 0;
+        let Some(at) = packet.pts().or(packet.dts()) else { return };
+        let start = at.rescale(base, MICROS);
+        let end = start.saturating_add(duration);
+        let (first, last) = self.bounds.unwrap_or((start, end));
+        self.bounds = Some((first.min(start), last.max(end)));
+    }
+}
+
+fn complete(facts: &mut MediaFacts, input: &mut Input, heartbeat: &Heartbeat<'_>) {
+    let timings: Vec<(Rational, i64)> = input.timings().collect();
+    let mut spans = vec![Span::default(); timings.len()];
+    while let Ok(Some(packet)) = input.packet() {
+        heartbeat.beat();
+        let index = packet.stream();
+        if let (Some(span), Some((base, frame))) = (spans.get_mut(index), timings.get(index)) {
+            span.include(&packet, *base, *frame);
+        }
+    }
+    facts.joined = input.joins();
+    for (stream, span) in facts.streams.iter_mut().zip(spans) {
+        if !stream.is_played() {
+            continue;
+        }
+        stream.packets = Some(span.packets);
+        if span.packets == 0 {
+            stream.unusable.get_or_insert(Unusable::Empty);
+            continue;
+        }
+        let Some((first, last)) = span.bounds else {
+            // Raw streams have no timestamps: their frames follow each other.
+            stream.start = Some(0);
+            stream.duration = stream.duration.or(Some(span.untimed));
+            continue;
+        };
+        let from_origin = |time: i64| time.saturating_sub(input.origin()).max(0).unsigned_abs();
+        let (start, end) = (from_origin(first), from_origin(last));
+        let covered = end.saturating_sub(start);
+        // Audio packets without a duration tell only where they start.
+        let is_accurate = |stated: &u64| span.is_vague || stated.abs_diff(covered) <= MAX_PADDING;
+        stream.start = Some(start);
+        stream.duration = Some(stream.duration.filter(is_accurate).unwrap_or(covered));
+    }
+    let ends = facts.streams.iter().filter(|stream| stream.is_usable());
+    facts.duration = ends.filter_map(StreamFacts::end).max().or(facts.duration);
+}
