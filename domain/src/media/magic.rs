@@ -98,6 +98,7 @@ const MAGIC_AT_START: &[(&[u8], Magic)] = &[
     (b"nut/multimedia container\0", kind("NUT", &["nut"], &["nut"])),
     (b"BBCD", kind("Dirac", &["drc", "vc2"], &["dirac"])),
     (b"\x56\xe0", kind("LATM", &["loas", "latm"], &["loas"])),
+    (b"\xb7\xd8\x00\x20\x37\x49\xda\x11", kind("Windows Television", &["wtv"], &["wtv"])),
     (b".snd", kind("Sun audio", &["au", "snd"], &["au"])),
     (b"#!AMR", AMR),
     (b"MAC ", kind("Monkey's Audio", &["ape"], &["ape"])),
@@ -147,7 +148,7 @@ pub fn media_demuxers() -> String {
     let all = MAGIC_AT_START
         .iter()
         .map(|(_, magic)| *magic)
-        .chain([MP4, MPEG_TS, MPEG_AUDIO, ADTS, AIFF, AVI, WAV, WEBP, IFF, AMR, TARGA]);
+        .chain([MP4, MPEG_TS, MPEG_AUDIO, ADTS, AIFF, AVI, WAV, WEBP, IFF, TRUEHD, TARGA]);
     list(all)
 }
 
@@ -167,6 +168,7 @@ fn list(all: impl Iterator<Item = Magic>) -> String {
     names.into_iter().collect::<Vec<_>>().join(",")
 }
 
+const TRUEHD: Magic = kind("TrueHD or MLP", &["thd", "mlp"], &["truehd", "mlp"]);
 const AIFF: Magic = kind("AIFF", &["aif", "aiff", "aifc"], &["aiff"]);
 const IFF: Magic = kind("IFF", &["iff", "ilbm", "lbm", "8svx"], &["iff"]);
 const AVI: Magic = kind("AVI", &["avi", "divx"], &["avi"]);
@@ -193,6 +195,9 @@ pub fn magic(head: &[u8]) -> Option<Magic> {
             b"WEBP" => Some(WEBP),
             _ => None,
         };
+    }
+    if let Some(b"\xf8\x72\x6f\xba" | b"\xf8\x72\x6f\xbb") = at(4, 4) {
+        return Some(TRUEHD);
     }
     let first =
         MAGIC_AT_START.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, magic)| *magic);
@@ -222,7 +227,7 @@ fn formats_of_extension(name: &str) -> impl Iterator<Item = Magic> {
     let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
     let extension = extension.unwrap_or_default();
     let marked = MAGIC_AT_START.iter().map(|(_, magic)| *magic);
-    let others = [MP4, MPEG_TS, MPEG_AUDIO, ADTS, AIFF, AVI, WAV, WEBP, IFF, AMR, TARGA];
+    let others = [MP4, MPEG_TS, MPEG_AUDIO, ADTS, AIFF, AVI, WAV, WEBP, IFF, TRUEHD, TARGA];
     // An ID3 tag is part of other formats.
     let all = others.into_iter().chain(marked).filter(|magic| *magic != ID3);
     all.chain(super::text_head::TEXT_FORMATS)

@@ -19,7 +19,9 @@ use crate::{
     engine::{self, Work},
     ffi,
     file::OpenFile,
-    hardware, open, probe,
+    hardware,
+    heartbeat::NOTE,
+    open, probe,
     protocol::{self, ChildMessage, Needs, Permit, SCRATCH, Task},
     sandbox,
 };
@@ -145,13 +147,14 @@ pub fn work(channel: &Channel, task: &Task, inputs: Vec<File>) {
         }
     }));
     let inputs: Vec<OpenFile> = inputs.into_iter().map(OpenFile::from).collect();
-    match perform(&inputs, task, channel) {
+    let notes = Mutex::new(vec![]);
+    match perform(&inputs, task, channel, &notes) {
         Ok(mut outcome) => {
             let missing = missing.lock().unwrap_or_else(PoisonError::into_inner);
-            if let (ChildMessage::Done(report), Some(note)) =
-                (&mut outcome, engine::missing_characters(&missing))
-            {
-                report.add_note(note);
+            let notes = notes.into_inner().unwrap_or_else(PoisonError::into_inner);
+            if let ChildMessage::Done(report) = &mut outcome {
+                let all = notes.into_iter().chain(engine::missing_characters(&missing));
+                all.for_each(|note| report.add_note(note));
             }
             send_outcome(channel, &outcome);
         }
@@ -183,12 +186,25 @@ fn send_outcome(channel: &Channel, outcome: &ChildMessage) {
     }
 }
 
+/// Does the task; sentences for the result's notes are added to `notes`.
 fn perform(
     inputs: &[OpenFile],
     task: &Task,
     channel: &Channel,
+    notes: &Mutex<Vec<String>>,
 ) -> Result<ChildMessage, MediaError> {
-    let say = &|message: ChildMessage| channel.say(&message);
+    let say = &|message: ChildMessage| match message {
+        ChildMessage::Log { level, line } if level == NOTE => {
+            let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
+            // Each pass over the input finds it again.
+            if !notes.contains(&line) {
+                notes.push(line.clone());
+            }
+            drop(notes);
+            channel.say(&ChildMessage::Log { level: "info".to_owned(), line });
+        }
+        message => channel.say(&message),
+    };
     let memory = channel.memory;
     match task {
         Task::Capabilities => {

@@ -24,6 +24,12 @@ pub(crate) struct Cue {
     line: String,
 }
 
+/// Height of the frame, and size of the font in it, that FFmpeg declares for plain subtitles.
+const DEFAULT_SCRIPT_HEIGHT: u32 = 288;
+const DEFAULT_FONT_SIZE: u32 = 16;
+/// The least size of the font in pixels.
+const MIN_LETTER_HEIGHT: u32 = 14;
+
 /// The most cues of one stream; more than any real subtitle file has.
 const MAX_CUES: usize = 100_000;
 
@@ -99,9 +105,17 @@ impl Cues {
         self
     }
 
-    /// The text of an ASS file.
-    pub(crate) fn to_ass(&self) -> String {
-        let mut file = String::from_utf8_lossy(&self.header).trim_end_matches('\0').to_owned();
+    /// The text of an ASS file for frames of this height in pixels. Subtitles without styles of their
+    /// own stay legible in small frames.
+    pub(crate) fn to_ass(&self, height: u32) -> String {
+        let header = String::from_utf8_lossy(&self.header);
+        let mut file = header.trim_end_matches('\0').to_owned();
+        let size = MIN_LETTER_HEIGHT.saturating_mul(DEFAULT_SCRIPT_HEIGHT).div_ceil(height.max(1));
+        if size > DEFAULT_FONT_SIZE && file.contains(&format!("PlayResY: {DEFAULT_SCRIPT_HEIGHT}"))
+        {
+            let style = |size: u32| format!("Style: Default,Arial,{size},");
+            file = file.replace(&style(DEFAULT_FONT_SIZE), &style(size));
+        }
         if !file.contains("[Events]") {
             file.push_str("\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n");
         }
@@ -248,6 +262,14 @@ mod tests {
     }
 
     #[test]
+    fn plain_subtitles_are_larger_in_small_frames() {
+        let header = b"PlayResY: 288\nStyle: Default,Arial,16,x\n".to_vec();
+        let cues = Cues { header, list: vec![] };
+        assert!(cues.to_ass(720).contains("Arial,16,"));
+        assert!(cues.to_ass(120).contains("Arial,34,"));
+    }
+
+    #[test]
     fn ass_tags_are_translated_for_each_format() {
         let cue = cue("{\\i1}Hi{\\i0}, {\\an8}you & <me>\\Nthere");
         assert_eq!(cue.plain(), "Hi, you & <me>\nthere");
@@ -263,6 +285,7 @@ mod tests {
     fn times_are_written_in_each_formats_notation() {
         let cues = Cues { header: b"[Script Info]\n".to_vec(), list: vec![cue("Hi")] };
         assert!(cues.to_webvtt().contains("\n00:00:01.500 --> 01:01:01.250\nHi\n"));
-        assert!(cues.to_ass().contains("Dialogue: 0,0:00:01.50,1:01:01.25,Default,,0,0,0,,Hi\n"));
+        let line = "Dialogue: 0,0:00:01.50,1:01:01.25,Default,,0,0,0,,Hi\n";
+        assert!(cues.to_ass(720).contains(line));
     }
 }

@@ -38,6 +38,7 @@ mod track;
 use std::{
     path::Path,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use ffapi_domain::media::{
@@ -50,6 +51,7 @@ use serde_json::json;
 use self::{
     charge::Meter,
     flow::{Flow, FlowResources},
+    scan::ScanLimit,
 };
 pub(crate) use self::{
     convert::missing_characters,
@@ -135,13 +137,19 @@ fn plan_rejected(rejection: ffapi_domain::media::PlanRejection) -> MediaError {
     MediaError::new(code, format!("{}: {}", rejection.pointer, rejection.detail))
 }
 
+/// How long the packets of an input are read for a dry run: a request waits for it.
+const MAX_SCAN_OF_DRY_RUN: Duration = Duration::from_secs(2);
+
 /// A dry run: returns the plan that `run` would follow, with its effort.
 pub(crate) fn dry_run_plan(
     request: &MediaRequest,
     work: &Work<'_>,
 ) -> Result<serde_json::Value, MediaError> {
     let heartbeat = Heartbeat::new(work.say);
-    let context = TaskContext::new(work, &heartbeat);
+    let context = TaskContext {
+        scan: ScanLimit::Time(MAX_SCAN_OF_DRY_RUN),
+        ..TaskContext::new(work, &heartbeat)
+    };
     let facts = context.facts()?;
     let primary = primary_facts(&facts)?;
     let mut answer = match request {
@@ -192,6 +200,8 @@ struct TaskContext<'a> {
     heartbeat: &'a Heartbeat<'a>,
     /// Threads of each codec; 0 lets the codec choose.
     threads: u16,
+    /// How much of the inputs is read to complete their facts.
+    scan: ScanLimit,
     /// Counts the media time that is read; present once a permit was granted.
     meter: Option<Meter<'a>>,
     /// Inputs that are open and not read yet, kept for the first pass: probing an input takes as
@@ -204,7 +214,8 @@ impl<'a> TaskContext<'a> {
     fn new(work: &Work<'a>, heartbeat: &'a Heartbeat<'a>) -> Self {
         let opened = Mutex::new(None);
         let (inputs, scratch) = (work.inputs, passes::scratch());
-        Self { inputs, scratch, heartbeat, threads: 0, meter: None, opened }
+        let scan = ScanLimit::Whole;
+        Self { inputs, scratch, heartbeat, threads: 0, scan, meter: None, opened }
     }
 
     /// Adds the permit to start, and the meter that charges what is read.
@@ -216,7 +227,7 @@ impl<'a> TaskContext<'a> {
     fn facts(&self) -> Result<Vec<MediaFacts>, MediaError> {
         let probed = self.inputs.iter().enumerate().map(|(number, (file, role))| {
             match role {
-                Role::Media => scan::probe(file, self.heartbeat),
+                Role::Media => scan::probe(file, self.scan, self.heartbeat),
                 Role::Image | Role::Subtitle => {
                     open::open(file, *role).map(|input| (crate::probe::probe(&input), input))
                 }

@@ -12,12 +12,20 @@ pub(crate) struct Heartbeat<'a> {
     last: Mutex<Instant>,
 }
 
+/// The level of lines that are notes of the job's result too; they are logged as `info`.
+pub(crate) const NOTE: &str = "note";
+
 /// The shortest time between two reports.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 
 impl<'a> Heartbeat<'a> {
     pub(crate) fn new(send: &'a (dyn Fn(ChildMessage) + Sync)) -> Self {
         Self { send, last: Mutex::new(Instant::now()) }
+    }
+
+    /// Adds a sentence to the notes in the job's result, and to its log.
+    pub(crate) fn note(&self, line: String) {
+        (self.send)(ChildMessage::Log { level: NOTE.to_owned(), line });
     }
 
     /// Notes that a piece of work was done; reports it if the interval has passed.

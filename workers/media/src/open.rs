@@ -19,6 +19,7 @@ impl Demuxer {
     fn of_mark(head: &[u8]) -> Option<Self> {
         match magic(head)?.name {
             "JPEG" => Some(Self { name: c"jpeg_pipe", codec: None }),
+            "Netpbm" if head.starts_with(b"P7") => Some(Self { name: c"pam_pipe", codec: None }),
             "Targa" => Some(Self { name: c"image2pipe", codec: Some(ffmpeg::codec::Id::TARGA) }),
             _ => None,
         }

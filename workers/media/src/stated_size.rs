@@ -3,7 +3,7 @@
 /// True if a file of `size` bytes that begins with `head` has every byte that its header states; none
 /// if it states no size.
 pub(crate) fn is_whole(head: &[u8], size: u64) -> Option<bool> {
-    let stated = matroska(head).or_else(|| avi(head)).or_else(|| asf(head))?;
+    let stated = matroska(head).or_else(|| riff(head)).or_else(|| asf(head))?;
     Some(size >= stated)
 }
 
@@ -38,11 +38,14 @@ fn number(bytes: &[u8]) -> Option<(u64, usize)> {
     Some((bytes.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte)), length))
 }
 
-/// The end of the first RIFF chunk.
-fn avi(head: &[u8]) -> Option<u64> {
-    let is_avi = head.starts_with(b"RIFF") && head.get(8..12)? == b"AVI ";
+/// The end of the first RIFF chunk of AVI and WAV; 0 if its writer could not go back to state it.
+fn riff(head: &[u8]) -> Option<u64> {
+    let is_known = head.starts_with(b"RIFF") && matches!(head.get(8..12)?, b"AVI " | b"WAVE");
     let size = u32::from_le_bytes(head.get(4..8)?.try_into().ok()?);
-    (is_avi && size > 0).then(|| u64::from(size) + 8)
+    match size {
+        0 | u32::MAX => is_known.then_some(0),
+        size => is_known.then(|| u64::from(size) + 8),
+    }
 }
 
 /// The size in the object of file properties, unless the file is a broadcast.
@@ -76,6 +79,7 @@ mod tests {
     fn an_avi_file_is_whole_if_its_first_chunk_is() {
         let head = b"RIFF\x08\x00\x00\x00AVI LIST";
         assert_eq!((is_whole(head, 16), is_whole(head, 15)), (Some(true), Some(false)));
+        assert_eq!(is_whole(b"RIFF\0\0\0\0AVI LIST", 15), Some(true));
     }
 
     #[test]

@@ -127,7 +127,8 @@ fn write_texts(context: &TaskContext<'_>, plan: &Plan) -> Result<Vec<String>, Me
     for (number, source) in plan.cues.iter().enumerate() {
         let (file, _) = context.input(source.input)?;
         let fonts = fonts::attached(&open::open(file, cues::role(source))?);
-        let text = read_cues(context, source)?.to_ass() + &fonts;
+        let height = plan.video.as_ref().map_or(0, |video| video.height);
+        let text = read_cues(context, source)?.to_ass(height) + &fonts;
         fs::write(cue_file(context.scratch, number), text).map_err(failed)?;
     }
     Ok(notes)

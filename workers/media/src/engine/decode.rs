@@ -256,6 +256,10 @@ impl Decoding {
             return Err(error);
         }
         self.progress.check(self.decode.kind)?;
+        if let Some(note) = self.progress.note(self.decode.kind) {
+            heartbeat.note(note);
+            self.progress.damaged = 0;
+        }
         Ok(self.decode.standing.last(self.decode.shape.time_base()))
     }
 
@@ -289,6 +293,14 @@ impl Decoding {
 }
 
 impl Decoded {
+    /// What was skipped, if anything was.
+    fn note(self, kind: &str) -> Option<String> {
+        let Self { packets, damaged, .. } = self;
+        (damaged > 0).then(|| {
+            format!("{damaged} of {packets} packets of the input's {kind} are damaged, and skipped")
+        })
+    }
+
     fn check(self, kind: &str) -> Result<(), MediaError> {
         let Self { packets, presented, damaged, frames } = self;
         if frames == 0 {

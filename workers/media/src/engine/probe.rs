@@ -1,7 +1,10 @@
 use ffmpeg_the_third::Rescale;
 use serde_json::json;
 
-use super::{MICROS, Work, scan};
+use super::{
+    MICROS, Work,
+    scan::{self, ScanLimit},
+};
 use crate::{
     MediaError,
     heartbeat::Heartbeat,
@@ -12,7 +15,7 @@ use crate::{
 pub(super) fn probe(work: &Work<'_>) -> Result<Report, MediaError> {
     let heartbeat = Heartbeat::new(work.say);
     let (file, _) = work.primary_input()?;
-    let (mut facts, mut input) = scan::probe(file, &heartbeat)?;
+    let (mut facts, mut input) = scan::probe(file, ScanLimit::Whole, &heartbeat)?;
     (work.say)(ChildMessage::Facts(Box::new(facts.clone())));
     let video = facts.video().map(|(stream, _)| stream.index);
     let (mut packets, mut keyframes) = (0_u64, Vec::new());

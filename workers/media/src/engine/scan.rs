@@ -1,5 +1,7 @@
 //! Completes the facts of an input by its packets, where its container does not state them.
 
+use std::time::{Duration, Instant};
+
 use ffapi_domain::media::{MediaFacts, Role, StreamFacts, Unusable};
 use ffmpeg_the_third::{Packet, Rational, Rescale};
 
@@ -17,6 +19,7 @@ const MAX_PADDING: u64 = 250_000;
 /// As `open::open` and `probe::probe_media`.
 pub(super) fn probe(
     file: &OpenFile,
+    limit: ScanLimit,
     heartbeat: &Heartbeat<'_>,
 ) -> Result<(MediaFacts, Input), MediaError> {
     let mut input = open::open(file, Role::Media)?;
@@ -24,10 +27,19 @@ pub(super) fn probe(
     if is_complete(&facts, &input) {
         return Ok((facts, input));
     }
-    complete(&mut facts, &mut input, heartbeat);
+    complete(&mut facts, &mut input, limit, heartbeat);
     probe::check_usable(&facts)?;
     // Another one: not every format can be read from its start again.
     Ok((facts, open::open(file, Role::Media)?))
+}
+
+/// How much of an input may be read to complete its facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ScanLimit {
+    /// All of it.
+    Whole,
+    /// What is read in this time; the facts are those that are stated if that is not all.
+    Time(Duration),
 }
 
 /// True for images, and for inputs with an index of every packet.
@@ -63,11 +75,20 @@ impl Span {
     }
 }
 
-fn complete(facts: &mut MediaFacts, input: &mut Input, heartbeat: &Heartbeat<'_>) {
+fn complete(
+    facts: &mut MediaFacts,
+    input: &mut Input,
+    limit: ScanLimit,
+    heartbeat: &Heartbeat<'_>,
+) {
+    let started = Instant::now();
     let timings: Vec<(Rational, i64)> = input.timings().collect();
     let mut spans = vec![Span::default(); timings.len()];
     while let Ok(Some(packet)) = input.packet() {
         heartbeat.beat();
+        if matches!(limit, ScanLimit::Time(limit) if started.elapsed() > limit) {
+            return;
+        }
         let index = packet.stream();
         if let (Some(span), Some((base, frame))) = (spans.get_mut(index), timings.get(index)) {
             span.include(&packet, *base, *frame);

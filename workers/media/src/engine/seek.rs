@@ -6,6 +6,9 @@ use crate::{MediaError, ffi::Input};
 /// How far before the target a keyframe is searched, in microseconds.
 const STEPS_BACK: [i64; 5] = [0, 3_000_000, 12_000_000, 60_000_000, 300_000_000];
 
+/// How far apart packets of one instant are stored, in microseconds.
+const MAX_INTERLEAVING: i64 = 10_000_000;
+
 /// Continues at a point from which everything from `instant` on can be decoded: a keyframe of every
 /// video before it. `instant` is in microseconds from the start of the input; `joined` says that its
 /// clock restarts.
@@ -37,11 +40,14 @@ fn is_complete_from(input: &mut Input, instant: i64) -> bool {
     let mut missing = input.videos();
     while let Ok(Some(packet)) = input.packet() {
         let Some(stream) = input.context.stream(packet.stream()) else { continue };
-        let is_video = missing.contains(&packet.stream());
-        if !is_video && !missing.is_empty() {
+        let at = packet.pts().or(packet.dts()).map(|at| at.rescale(stream.time_base(), MICROS));
+        if !missing.contains(&packet.stream()) && !missing.is_empty() {
+            // A video that has ended never comes.
+            if at.is_some_and(|at| at > instant.saturating_add(MAX_INTERLEAVING)) {
+                return false;
+            }
             continue;
         }
-        let at = packet.pts().or(packet.dts()).map(|at| at.rescale(stream.time_base(), MICROS));
         if at.is_none_or(|at| at > instant) {
             return false;
         }

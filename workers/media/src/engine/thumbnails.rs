@@ -12,8 +12,11 @@ use ffapi_domain::{
 
 pub(super) use self::renderer::{CANDIDATES, ThumbnailRenderer};
 use super::{
-    Work, convert, frame_channel::StaticFrame, frame_seeker::FrameSeeker,
-    progress::ProgressReporter, scan,
+    Work, convert,
+    frame_channel::StaticFrame,
+    frame_seeker::FrameSeeker,
+    progress::ProgressReporter,
+    scan::{self, ScanLimit},
 };
 use crate::{
     MediaError,
@@ -31,7 +34,7 @@ pub(super) fn thumbnails(request: &Thumbnails, work: &Work<'_>) -> Result<Report
     }
     let heartbeat = Heartbeat::new(work.say);
     let (file, _) = work.primary_input()?;
-    let (facts, input) = scan::probe(file, &heartbeat)?;
+    let (facts, input) = scan::probe(file, ScanLimit::Whole, &heartbeat)?;
     (work.say)(ChildMessage::Facts(Box::new(facts.clone())));
     work.check_memory(footprint_of_frames(std::slice::from_ref(&facts)))?;
     let cover = facts.cover().filter(|_| facts.video().is_none());
@@ -86,7 +89,7 @@ fn no_video() -> MediaError {
 fn animated(request: &Thumbnails, work: &Work<'_>) -> Result<Report, MediaError> {
     const DURATION: u64 = 3_000_000;
     let (file, _) = work.primary_input()?;
-    let (facts, _) = scan::probe(file, &Heartbeat::new(work.say))?;
+    let (facts, _) = scan::probe(file, ScanLimit::Whole, &Heartbeat::new(work.say))?;
     let plan = request.plan(facts.duration).map_err(super::plan_rejected)?;
     let start = plan.times.first().copied().unwrap_or(0);
     let extension = request.image_format().extension();

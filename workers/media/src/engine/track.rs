@@ -111,7 +111,7 @@ impl Track<'_> {
         heartbeat: &Heartbeat<'_>,
     ) -> Result<Option<frame::Frame>, MediaError> {
         let frame = self.filtering.next(heartbeat)?;
-        match self.silence.take_if(|_| self.sent.load(Ordering::Relaxed) == 0 || frame.is_some()) {
+        match self.silence.take() {
             Some(silence) if frame.is_none() => {
                 self.filtering = silence;
                 self.filtering.next(heartbeat)
