@@ -19,6 +19,7 @@ use crate::{
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
+    tenant_slots,
 };
 
 pub(crate) struct AuditTrail;
@@ -130,6 +131,7 @@ impl AuditTrail {
             until: time("until", until.0)?,
             before: cursor.0.as_deref().map(open_cursor).transpose()?,
         };
+        let _slot = tenant_slots::of_list(&principal.tenant).await?;
         let more = limit.saturating_add(1);
         let mut rows =
             audit::page(&gateway.database, &filter, more).await.map_err(Problem::from)?;

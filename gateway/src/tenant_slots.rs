@@ -10,6 +10,8 @@ use std::{
 use ffapi_domain::Tenant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::problem::Problem;
+
 /// How long a request waits for a slot.
 const SLOT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Tenants beyond which those without a slot in use are forgotten.
@@ -41,6 +43,18 @@ impl TenantSlots {
         };
         tokio::time::timeout(SLOT_TIMEOUT, slots.acquire_owned()).await.ok()?.ok()
     }
+}
+
+/// Lists of one tenant that are read at a time: a filter may have to read all rows of a tenant.
+static LISTS: TenantSlots = TenantSlots::new(4);
+
+/// Waits for the slot of a list that may read all rows of a tenant.
+///
+/// # Errors
+/// 429 if many of the tenant's lists are being read.
+pub(crate) async fn of_list(tenant: &Tenant) -> Result<OwnedSemaphorePermit, Problem> {
+    let busy = || Problem::rate_limited("many lists are being read; try again", 1);
+    LISTS.acquire(tenant).await.ok_or_else(busy)
 }
 
 #[cfg(test)]

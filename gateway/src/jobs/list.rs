@@ -18,7 +18,7 @@ use crate::{
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
-    tenant_slots::TenantSlots,
+    tenant_slots,
 };
 
 /// A page of jobs.
@@ -82,9 +82,6 @@ fn malformed(field: &str, detail: &str) -> Problem {
     Problem::field(Kind::Malformed, &format!("#{field}"), detail)
 }
 
-/// Lists of one tenant that are read at a time: a filter may have to read all jobs of a tenant.
-static LISTS: TenantSlots = TenantSlots::new(4);
-
 pub(crate) async fn list(
     gateway: &Gateway,
     principal: &Principal,
@@ -101,8 +98,7 @@ pub(crate) async fn list(
     let tenant = &principal.tenant;
     positions::catch_up::<JobList>(gateway, tenant, query.min_position.as_deref()).await?;
     let more = limit.saturating_add(1);
-    let busy = || Problem::rate_limited("many lists are being read; try again", 1);
-    let _slot = LISTS.acquire(tenant).await.ok_or_else(busy)?;
+    let _slot = tenant_slots::of_list(tenant).await?;
     let mut rows = job_list::page(&gateway.database, tenant, &filter, more).await?;
     let has_more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));

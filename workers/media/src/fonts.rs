@@ -7,6 +7,7 @@ use std::{
 };
 
 use ffmpeg_the_third::codec;
+use skrifa::{FontRef, MetadataProvider};
 
 use crate::{ffi, ffi::Input};
 
@@ -60,9 +61,9 @@ pub(crate) fn for_text(text: &str) -> TextFont {
 /// The characters of a text that a font lacks; all of them if it cannot be read.
 fn missing(path: &Path, text: &str) -> String {
     let bytes = fs::read(path).unwrap_or_default();
-    let face = ttf_parser::Face::parse(&bytes, 0).ok();
+    let characters = FontRef::from_index(&bytes, 0).ok().map(|font| font.charmap());
     let is_drawn = |c: &char| !c.is_whitespace() && !c.is_control();
-    let has = |c: char| face.as_ref().is_some_and(|face| face.glyph_index(c).is_some());
+    let has = |c: char| characters.as_ref().is_some_and(|all| all.map(c).is_some());
     let mut missing = String::new();
     for c in text.chars().filter(is_drawn).filter(|c| !has(*c)) {
         if !missing.contains(c) {
