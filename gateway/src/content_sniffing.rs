@@ -14,7 +14,7 @@ pub(crate) type Chunks = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Passes on the bytes of a file that may be of a type that the media engine supports: by its first
-/// bytes or, since not every format has a mark there, by its extension. A worker then decides by
+/// bytes or, since not every format has magic bytes, by its extension. A worker then decides by
 /// the content.
 ///
 /// # Errors

@@ -9,8 +9,8 @@ SUFFIXES = {"video": ".mp4", "audio": ".m4a", "image": ".png", "subtitle": ".vtt
 # Variable frame rate is kept, as ffapi does: by default, the command line repeats frames in mp4.
 VIDEO = ["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", "-fps_mode", "vfr"]
 # Covers are no part of the comparison.
-SOUND = ["-vn", "-c:a", "aac"]
-OPTIONS = {"video": VIDEO, "unknown": VIDEO, "audio": SOUND, "image": ["-frames:v", "1", "-update", "1"], "subtitle": []}
+AUDIO = ["-vn", "-c:a", "aac"]
+OPTIONS = {"video": VIDEO, "unknown": VIDEO, "audio": AUDIO, "image": ["-frames:v", "1", "-update", "1"], "subtitle": []}
 # 4:2:0 needs even sides; ffapi leaves the odd line or column out.
 EVEN = ["-vf", "crop=trunc(iw/2)*2:trunc(ih/2)*2:0:0"]
 

@@ -14,7 +14,7 @@ TOLERANCE = 0.1
 # Mean difference of the values of two images, of 255.
 IMAGES = 12
 # Correlation of the loudness of two audio streams.
-SOUNDS = 0.9
+AUDIO_LIKENESS = 0.9
 # Pieces of audio by which one may be later than the other: 0.1 s.
 SHIFT = 5
 # Audio whose loudness varies less than this is steady: it has no shape that could be compared.
@@ -148,7 +148,7 @@ def loudness(left, right, same_channels):
     best = 0.0
     for shift in sorted(range(-SHIFT, SHIFT + 1), key=abs):
         best = max(best, alike(left[max(0, shift):], right[max(0, -shift):]))
-        if best >= SOUNDS:
+        if best >= AUDIO_LIKENESS:
             return []
     return [f"audio: its loudness correlates by {best:.2f} only"]
 

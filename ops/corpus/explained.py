@@ -10,7 +10,7 @@ from pathlib import Path
 
 FILE = Path(__file__).with_name("explained.json")
 # In a folder that `generate` made.
-MARK = ".generated"
+MARKER = ".generated"
 OTHER_CLASSES = ("ffapi failed", "refused at upload")
 
 
@@ -21,7 +21,7 @@ class Explained:
     def reason(self, path, result):
         """Why the result is acceptable; empty if nobody has said so."""
         reason = self.reasons.get(result.sha256, "")
-        if not reason and (path.parent / MARK).exists():
+        if not reason and (path.parent / MARKER).exists():
             reason = self.reasons.get(path.name, "")
         about = next((name for name in OTHER_CLASSES if reason.startswith(name)), "differs")
         return reason if about == result.class_of else ""

@@ -6,7 +6,7 @@ from array import array
 from pathlib import Path
 from typing import NamedTuple
 
-# Pictures are compared at this size.
+# Images are compared at this size.
 WIDTH, HEIGHT = 64, 36
 IMAGE = WIDTH * HEIGHT * 4
 # Audio is compared by the loudness of pieces of this many samples (20 ms).

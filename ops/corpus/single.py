@@ -8,7 +8,7 @@ RAW = [("h264", "h264"), ("hevc", "hevc"), ("mpeg2", "m2v"), ("mpeg1", "m1v"), (
 RAW_SIZES = {"h263": "176x144", "h261": "176x144", "dv": "720x576"}
 Y4M = "yuv420p yuv422p yuv444p gray yuv411p yuv420p10le"
 # Suffix and codecs of files that have audio only.
-SOUNDS = [
+AUDIO_FORMATS = [
     ("wav", "pcm_s16le pcm_u8 pcm_s24le pcm_s32le pcm_f32le pcm_f64le pcm_mulaw pcm_alaw adpcm_ms adpcm_ima_wav adpcm_yamaha "
             "gsm_ms g722 g726 mp3 aac ac3"),
     ("aiff", "pcm_s16be pcm_s24be pcm_mulaw pcm_s8 adpcm_ima_qt"), ("au", "pcm_s16be pcm_mulaw pcm_alaw"),
@@ -65,7 +65,7 @@ def raw():
 
 
 def audio_oddities():
-    for suffix, codecs in SOUNDS:
+    for suffix, codecs in AUDIO_FORMATS:
         for codec in codecs.split():
             coder = ["-c:a", codec] if codec == "adpcm_adx" else audio(codec)
             muxer = ["-f", MUXERS[suffix]] if suffix in MUXERS else []

@@ -1,4 +1,4 @@
-"""Films that are odd in one container only, pixel formats, and structures of frames."""
+"""Clips that are odd in one container only, pixel formats, and structures of frames."""
 
 from base64 import b64encode
 
@@ -88,7 +88,7 @@ def pixels():
 
 
 def alpha(pixel):
-    """Pictures that are half transparent on the left, where the format can store that."""
+    """Images that are half transparent on the left, where the format can store that."""
     transparent = pixel.startswith(("yuva", "rgba", "bgra", "argb", "gbrap", "ya8"))
     return "format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='if(lt(X,80),128,255)'" if transparent else ""
 
@@ -103,7 +103,7 @@ def turned():
 
 
 def companions():
-    """Films and audio with covers, attachments, chapters and data streams."""
+    """Clips and audio with covers, attachments, chapters and data streams."""
     for suffix, codec in (("mp3", "mp3"), ("m4a", "aac"), ("flac", "flac")):
         yield made_by(f"cover_{suffix}.{suffix}", *tone(), *pattern(0.04), *mapped(2), *audio(codec), "-c:v",
                       "mjpeg", "-pix_fmt", "yuvj420p", "-disposition:v:0", "attached_pic")

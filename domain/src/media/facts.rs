@@ -269,7 +269,7 @@ impl StreamFacts {
         Some(self.start.unwrap_or(0).saturating_add(self.duration?))
     }
 
-    /// True for video and audio, without attached pictures.
+    /// True for video and audio, without cover images.
     pub fn is_played(&self) -> bool {
         match self.detail {
             StreamDetail::Video(_) => !self.is("attached_pic"),

@@ -1,5 +1,5 @@
 //! Detects the format of a file by its first bytes: only formats that the media engine reads, and
-//! only at the offsets where each format has its mark.
+//! only at the offsets where each format has its magic bytes.
 //!
 //! The engine's list of demuxers is made from this table, so that both know the same formats.
 
@@ -65,10 +65,10 @@ const JPEG_2000: Magic = kind("JPEG 2000", &["jp2", "j2k", "j2c", "jpx"], &["j2k
 const JPEG_XL: Magic = kind("JPEG XL", &["jxl"], &["jpegxl_pipe"]);
 const AMR: Magic = kind("AMR", &["amr", "awb"], &["amr"]);
 const REAL: Magic = kind("RealMedia", &["rm", "rmvb", "ra"], &["rm"]);
-/// It has no mark, only fields with few valid values; its demuxer is told its codec.
+/// It has no magic bytes, only fields with few valid values; its demuxer is given its codec.
 const TARGA: Magic = kind("Targa", &["tga"], &["image2pipe"]);
 
-/// Marks at offset 0.
+/// Magic bytes at offset 0.
 const MAGIC_AT_START: &[(&[u8], Magic)] = &[
     (b"\x1a\x45\xdf\xa3", MATROSKA),
     (b"FLV\x01", kind("Flash video", &["flv"], &["flv"])),
@@ -226,10 +226,10 @@ pub fn unexpected_format(name: &str, format: &str) -> Option<&'static str> {
 fn formats_of_extension(name: &str) -> impl Iterator<Item = Magic> {
     let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
     let extension = extension.unwrap_or_default();
-    let marked = MAGIC_AT_START.iter().map(|(_, magic)| *magic);
+    let with_magic = MAGIC_AT_START.iter().map(|(_, magic)| *magic);
     let others = [MP4, MPEG_TS, MPEG_AUDIO, ADTS, AIFF, AVI, WAV, WEBP, IFF, TRUEHD, TARGA];
     // An ID3 tag is part of other formats.
-    let all = others.into_iter().chain(marked).filter(|magic| *magic != ID3);
+    let all = others.into_iter().chain(with_magic).filter(|magic| *magic != ID3);
     all.chain(super::text_head::TEXT_FORMATS)
         .filter(move |magic| magic.extensions.contains(&extension.as_str()))
 }
@@ -258,7 +258,7 @@ pub fn foreign(head: &[u8]) -> Option<&'static str> {
     }
     let start = head.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
     let head = head.get(start..)?;
-    FOREIGN.iter().find(|(mark, _)| head.starts_with(mark)).map(|(_, what)| *what)
+    FOREIGN.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, what)| *what)
 }
 
 /// Sync bytes at every packet start: 188 bytes apart, or 192 with a timestamp before each packet; a
@@ -287,7 +287,7 @@ fn audio_frames(head: &[u8]) -> Option<Magic> {
     }
 }
 
-/// A Targa image has no mark: its header has a few fields with few valid values.
+/// A Targa image has no magic bytes: its header has a few fields with few valid values.
 fn targa(head: &[u8]) -> Option<Magic> {
     let [_, has_map, kind, rest @ ..] = head else { return None };
     let (map, shape) = rest.split_at_checked(5)?;

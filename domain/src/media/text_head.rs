@@ -1,4 +1,4 @@
-//! Detects text subtitles by their first bytes, in any encoding that marks itself or keeps ASCII.
+//! Detects text subtitles by their first bytes, in any encoding that has a byte order mark or keeps ASCII.
 
 use super::magic::{Magic, kind};
 
@@ -40,9 +40,9 @@ pub(super) fn text_subtitles(head: &[u8]) -> Option<Magic> {
         Some(SUBRIP)
     } else if lower.starts_with("<sami") {
         Some(SAMI)
-    } else if is_pair(first, ('{', '}')) {
+    } else if is_pair(first, '{', '}') {
         Some(MICRODVD)
-    } else if is_pair(first, ('[', ']')) {
+    } else if is_pair(first, '[', ']') {
         Some(MPL2)
     } else if text.starts_with("[INFORMATION]") {
         Some(SUBVIEWER)
@@ -53,7 +53,7 @@ pub(super) fn text_subtitles(head: &[u8]) -> Option<Magic> {
     }
 }
 
-/// The text so far: UTF-16 by its mark, or what is UTF-8 and ASCII of another encoding.
+/// The text so far: UTF-16 by its byte order mark, or what is UTF-8 and ASCII of another encoding.
 fn decode(head: &[u8]) -> Option<String> {
     let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
         let units = bytes.chunks_exact(2).filter_map(|pair| Some(unit(pair.try_into().ok()?)));
@@ -78,7 +78,7 @@ fn starts_with_time_range(line: &str) -> bool {
 }
 
 /// Two numbers in brackets, such as `{0}{25}`.
-fn is_pair(line: &str, (open, close): (char, char)) -> bool {
+fn is_pair(line: &str, open: char, close: char) -> bool {
     let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let mut parts = line.splitn(3, close);
     let mut is_number = || {

@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl Demuxer {
-    /// The demuxer of formats whose mark is certain, but which FFmpeg does not recognise always.
-    fn of_mark(head: &[u8]) -> Option<Self> {
+    /// The demuxer of formats whose magic bytes are certain, but which FFmpeg does not always recognise.
+    fn of_magic(head: &[u8]) -> Option<Self> {
         match magic(head)?.name {
             "JPEG" => Some(Self { name: c"jpeg_pipe", codec: None }),
             "Netpbm" if head.starts_with(b"P7") => Some(Self { name: c"pam_pipe", codec: None }),
@@ -73,7 +73,7 @@ pub(crate) fn open(file: &OpenFile, role: Role) -> Result<Input, MediaError> {
         let detail = "animated WebP is not supported as an input; send a GIF, an APNG or a video";
         return Err(MediaError::new(FailureCode::Unsupported, detail));
     }
-    let opened = match Demuxer::of_mark(head.get(..MAGIC_BYTES).unwrap_or(&head)) {
+    let opened = match Demuxer::of_magic(head.get(..MAGIC_BYTES).unwrap_or(&head)) {
         Some(demuxer) if role != Role::Subtitle => Input::open_as(file, demuxer),
         _ => Input::open(file, &formats),
     };

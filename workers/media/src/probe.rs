@@ -115,7 +115,7 @@ fn stream_facts(stream: &Stream<'_>, input: &Input) -> StreamFacts {
     }
 }
 
-/// Why a video or audio stream cannot be used, as far as its parameters tell.
+/// Why a video or audio stream cannot be used, by its parameters.
 fn unusable(parameters: &codec::ParametersRef<'_>) -> Option<Unusable> {
     let id = parameters.id();
     let (has_format, is_decodable) = match parameters.medium() {

@@ -31,8 +31,8 @@ pub(crate) fn normalized(file: &OpenFile) -> Result<Option<OpenFile>, MediaError
 }
 
 fn decode(bytes: &[u8]) -> String {
-    if let Some((encoding, mark)) = Encoding::for_bom(bytes) {
-        return encoding.decode(bytes.get(mark..).unwrap_or_default()).0.into_owned();
+    if let Some((encoding, length)) = Encoding::for_bom(bytes) {
+        return encoding.decode(bytes.get(length..).unwrap_or_default()).0.into_owned();
     }
     let encoding = if is_mostly_utf8(bytes) { UTF_8 } else { detect(bytes) };
     encoding.decode_without_bom_handling(bytes).0.into_owned()
@@ -70,9 +70,9 @@ mod tests {
 
     #[test]
     fn text_of_any_encoding_becomes_utf8() {
-        let utf16 = |unit: fn(u16) -> [u8; 2], mark: [u8; 2]| {
+        let utf16 = |unit: fn(u16) -> [u8; 2], order: [u8; 2]| {
             let units = TEXT.encode_utf16().flat_map(unit);
-            mark.into_iter().chain(units).collect::<Vec<u8>>()
+            order.into_iter().chain(units).collect::<Vec<u8>>()
         };
         let latin: Vec<u8> = TEXT.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
         for bytes in [

@@ -113,7 +113,7 @@ fn complete(
         let from_origin = |time: i64| time.saturating_sub(input.origin()).max(0).unsigned_abs();
         let (start, end) = (from_origin(first), from_origin(last));
         let covered = end.saturating_sub(start);
-        // Audio packets without a duration tell only where they start.
+        // Audio packets without a duration state only where they start.
         let is_accurate = |stated: &u64| span.is_vague || stated.abs_diff(covered) <= MAX_PADDING;
         stream.start = Some(start);
         stream.duration = Some(stream.duration.filter(is_accurate).unwrap_or(covered));

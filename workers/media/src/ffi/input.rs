@@ -34,7 +34,7 @@ const MICROS: Rational = Rational(1, 1_000_000);
 pub(crate) struct Demuxer {
     /// FFmpeg's name.
     pub(crate) name: &'static CStr,
-    /// The codec of its stream, for a demuxer that cannot tell.
+    /// The codec of its stream, for a demuxer that cannot find it out.
     pub(crate) codec: Option<ffmpeg::codec::Id>,
 }
 
@@ -227,7 +227,7 @@ impl Input {
         timing(stream).start.map(|start| start.saturating_add(shift))
     }
 
-    /// The indices of its videos, without cover pictures.
+    /// The indices of its videos, without cover images.
     pub(crate) fn videos(&self) -> Vec<usize> {
         let videos = self.context.streams().filter(|stream| {
             stream.parameters().medium() == media::Type::Video && timing(stream).is_continuous

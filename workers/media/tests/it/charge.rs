@@ -80,7 +80,7 @@ fn a_gap_that_is_filled_is_charged() {
     let messages = slot.convert("o.mp4", [fps, quick()].concat());
     let duration = report(&messages).files[0].duration.unwrap();
     assert!((600.0..=602.0).contains(&duration), "{duration}");
-    // Its packets tell its length, which is requested before it is encoded.
+    // Its length comes from its packets, which is requested before it is encoded.
     assert_eq!(charges(&messages), [601]);
 }
 
