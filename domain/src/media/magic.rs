@@ -145,21 +145,22 @@ const BOXES: [&[u8]; 10] =
 
 /// The demuxers of all formats that are played or shown, in FFmpeg's syntax.
 pub fn media_demuxers() -> String {
-    let all = MAGIC_AT_START
-        .iter()
-        .map(|(_, magic)| *magic)
-        .chain([MP4, MPEG_TS, MPEG_AUDIO, ADTS, AIFF, AVI, WAV, WEBP, IFF, TRUEHD, TARGA]);
-    list(all)
+    list(all_media())
 }
 
 /// The demuxers of all still images, in FFmpeg's syntax.
 pub fn image_demuxers() -> String {
-    let all = MAGIC_AT_START.iter().map(|(_, magic)| *magic).chain([WEBP, TARGA]);
     let is_image = |magic: &Magic| {
         let is_still = |name: &&str| name.ends_with("pipe") && **name != *"yuv4mpegpipe";
         *magic == GIF || magic.demuxers.iter().any(|name| is_still(name) || **name == *"ico")
     };
-    list(all.filter(is_image))
+    list(all_media().filter(is_image))
+}
+
+/// The formats of media; the usual one for an extension first.
+fn all_media() -> impl Iterator<Item = Magic> {
+    let elsewhere = [MP4, MPEG_TS, MPEG_AUDIO, ADTS, AIFF, AVI, WAV, WEBP, IFF, TRUEHD, TARGA];
+    elsewhere.into_iter().chain(MAGIC_AT_START.iter().map(|(_, magic)| *magic))
 }
 
 fn list(all: impl Iterator<Item = Magic>) -> String {
@@ -226,10 +227,8 @@ pub fn unexpected_format(name: &str, format: &str) -> Option<&'static str> {
 fn formats_of_extension(name: &str) -> impl Iterator<Item = Magic> {
     let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
     let extension = extension.unwrap_or_default();
-    let with_magic = MAGIC_AT_START.iter().map(|(_, magic)| *magic);
-    let others = [MP4, MPEG_TS, MPEG_AUDIO, ADTS, AIFF, AVI, WAV, WEBP, IFF, TRUEHD, TARGA];
     // An ID3 tag is part of other formats.
-    let all = others.into_iter().chain(with_magic).filter(|magic| *magic != ID3);
+    let all = all_media().filter(|magic| *magic != ID3);
     all.chain(super::text_head::TEXT_FORMATS)
         .filter(move |magic| magic.extensions.contains(&extension.as_str()))
 }

@@ -3,7 +3,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use ffapi_domain::media::{Source, StreamDetail, StreamFacts, Window};
+use ffapi_domain::media::{Matrix, Source, StreamDetail, StreamFacts, Window};
 use ffmpeg_the_third::{self as ffmpeg, Rational, Rescale, codec, decoder, frame};
 use nix::libc;
 
@@ -33,6 +33,8 @@ pub(super) struct Decode {
     /// Start and duration of the newest frame, in microseconds.
     last: Option<(i64, i64)>,
     audio_clock: AudioClock,
+    /// The matrix of frames that declare none.
+    matrix: Matrix,
     /// The frame that is displayed at the start of the needed part.
     standing: Standing,
 }
@@ -111,6 +113,12 @@ impl Decode {
             source_encoder: SourceEncoder::default(),
             last: None,
             audio_clock: AudioClock::default(),
+            matrix: match &facts.detail {
+                StreamDetail::Video(video) => video.matrix(),
+                StreamDetail::Audio(_) | StreamDetail::Subtitle { .. } | StreamDetail::Other => {
+                    Matrix::default()
+                }
+            },
             standing: Standing::default(),
         })
     }
@@ -133,7 +141,7 @@ impl Decode {
         let stated = frame.timestamp().map(|pts| pts.saturating_sub(self.origin));
         let (at, duration) = match &self.shape {
             FrameFormat::Video { rate, .. } => {
-                ffi::assume_matrix(frame);
+                ffi::assume_matrix(frame, self.matrix);
                 self.video_time(frame, stated, *rate)
             }
             FrameFormat::Audio { rate, time_base, .. } => {

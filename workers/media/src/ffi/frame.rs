@@ -1,5 +1,6 @@
 use std::ffi::c_int;
 
+use ffapi_domain::media::Matrix;
 use ffmpeg_the_third::{self as ffmpeg, Rational, Rescale, ffi, format, frame};
 
 /// An empty frame, for video or audio.
@@ -71,13 +72,15 @@ pub(crate) fn rescale_duration(frame: &mut frame::Frame, from: Rational, to: Rat
     }
 }
 
-/// Declares the matrix that players assume, of a YUV frame that declares none.
-pub(crate) fn assume_matrix(frame: &mut frame::Frame) {
+/// Declares the matrix of a frame that declares none.
+pub(crate) fn assume_matrix(frame: &mut frame::Frame, matrix: Matrix) {
     let Some(raw) = fields_mut(frame) else { return };
     if raw.colorspace == ffi::AVColorSpace::UNSPECIFIED {
-        let is_high = raw.width >= 1_280 || raw.height >= 720;
-        let (high, standard) = (ffi::AVColorSpace::BT709, ffi::AVColorSpace::SMPTE170M);
-        raw.colorspace = if is_high { high } else { standard };
+        raw.colorspace = match matrix {
+            Matrix::Bt601 => ffi::AVColorSpace::SMPTE170M,
+            Matrix::Bt709 => ffi::AVColorSpace::BT709,
+            Matrix::Bt2020 => ffi::AVColorSpace::BT2020_NCL,
+        };
     }
 }
 
