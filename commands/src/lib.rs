@@ -2,6 +2,8 @@
 
 mod cache;
 mod handle;
+mod later_outputs;
 mod write_locks;
 
 pub use handle::{Caller, CommandOutcome, Commands, HandleError, History};
+pub use later_outputs::{LaterOutputs, output_name_id};

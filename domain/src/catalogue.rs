@@ -131,6 +131,11 @@ pub const EVENTS: &[EventKind] = &[
             optional("bytes", "integer"),
             optional("duration", "number"),
             optional("links", "object"),
+            optional("playback_url", "string"),
+            optional("dash_url", "string"),
+            optional("poster_url", "string"),
+            optional("sprite_url", "string"),
+            optional("download_url", "string"),
         ],
     ),
     job(
@@ -155,6 +160,17 @@ pub const EVENTS: &[EventKind] = &[
         "A job's outputs were removed at the end of their retention",
         &[
             STATUS,
+            optional("kind", "string"),
+            optional("batch_id", "string"),
+            optional("metadata", "object"),
+        ],
+    ),
+    job(
+        "job.outputs_deleted",
+        "A job's outputs, or one of them, were deleted on request",
+        &[
+            STATUS,
+            optional("output", "string"),
             optional("kind", "string"),
             optional("batch_id", "string"),
             optional("metadata", "object"),

@@ -213,7 +213,8 @@ impl Dispatch {
             }
             JobEvent::CancelRequested { .. }
             | JobEvent::OutputsSealed { .. }
-            | JobEvent::OutputsExpired {} => {}
+            | JobEvent::OutputsExpired {}
+            | JobEvent::OutputsDeleted { .. } => {}
         }
     }
 

@@ -3,6 +3,7 @@
 mod command;
 mod decide;
 mod event;
+mod playback;
 mod public;
 mod queued;
 mod retry;
@@ -16,9 +17,10 @@ mod why;
 pub use command::JobCommand;
 pub use decide::{Job, JobRejection};
 pub use event::{
-    Failure, FailureCode, JobEvent, JobSpec, Membership, OutputFile, PresetRef, Priority,
-    RetryHint, StreamSummary,
+    DeletedOutput, Failure, FailureCode, JobEvent, JobSpec, Membership, OutputFile, PresetRef,
+    Priority, RetryHint, StreamSummary,
 };
+pub use playback::{PlaybackOutputs, output_path, output_url_name};
 pub use public::public;
 pub use queued::QueueEntry;
 pub use retry::{MAX_ATTEMPTS, RetryPolicy};

@@ -1,6 +1,17 @@
-//! The request and response of an on-demand retention run.
+//! How long files are kept, and the request and response of an on-demand retention run.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+/// How long files are kept; `None` for permanently.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RetentionPeriods {
+    /// Outputs, from the completion of their job on, unless the job itself says otherwise.
+    pub outputs: Option<Duration>,
+    /// Uploads, from their completion on.
+    pub uploads: Option<Duration>,
+}
 
 /// NATS subject that requests a retention run; with `dry` it only reports what would be deleted.
 pub const CLEANUP: &str = "rpc.cleanup";

@@ -11,7 +11,7 @@ use crate::problem::{Kind, Problem};
 pub(crate) type Chunks = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
 /// How long the rest of a rejected upload is still read.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Passes on the bytes of a file that may be of a type that the media engine supports: by its first
 /// bytes or, since not every format has magic bytes, by its extension. A worker then decides by

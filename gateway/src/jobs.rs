@@ -3,6 +3,7 @@
 mod act;
 mod at;
 pub(crate) mod create;
+mod delete_outputs;
 mod diff;
 mod estimate;
 mod events;
@@ -12,6 +13,7 @@ pub(crate) mod list;
 mod logs;
 pub(crate) mod output_index;
 mod outputs;
+mod present;
 pub(crate) mod rerun;
 pub(crate) mod reserve;
 pub(crate) mod show;
@@ -33,6 +35,7 @@ use poem_openapi::{
 use self::{
     act::Act,
     create::{AnalyzeBody, ConvertBody, ProbeBody, StreamBody, ThumbnailsBody},
+    delete_outputs::Deletion,
     diff::Diff,
     estimate::Estimated,
     file_response::FileRequest,
@@ -51,7 +54,7 @@ use crate::{
     idempotency::Key,
     problem::Problem,
     reply::{Raw, Reply},
-    state::Gateway,
+    state::{Gateway, caller},
 };
 
 pub(crate) struct Jobs;
@@ -404,6 +407,68 @@ impl Jobs {
     ) -> Result<Reply<200, OutputList>> {
         let principal = auth.require_read()?;
         Ok(outputs::list(&gateway, &principal.tenant, job_id(&id.0)?).await?)
+    }
+
+    /// Delete a job's outputs
+    ///
+    /// Before their retention ends. The job and what its outputs were stays known. A file that a later
+    /// job has replaced is kept.
+    #[oai(path = "/jobs/:id/outputs", method = "delete", operation_id = "deleteJobOutputs")]
+    async fn delete_outputs(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
+    ) -> Result<Reply<200, JobBody>> {
+        let principal = auth.require(Scope::JobsWrite)?;
+        let caller = caller(principal, request);
+        let deletion = Deletion { id: job_id(&id.0)?, name: None, if_match: if_match.0, caller };
+        Ok(delete_outputs::delete(&gateway, principal, deletion).await?)
+    }
+
+    /// Delete an output
+    ///
+    /// Before its retention ends; the job lists it no longer.
+    #[oai(path = "/jobs/:id/outputs/:name", method = "delete", operation_id = "deleteJobOutput")]
+    async fn delete_output(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        name: Path<String>,
+        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
+    ) -> Result<Reply<200, JobBody>> {
+        let principal = auth.require(Scope::JobsWrite)?;
+        let (id, caller) = (job_id(&id.0)?, caller(principal, request));
+        let deletion = Deletion { id, name: Some(name.0), if_match: if_match.0, caller };
+        Ok(delete_outputs::delete(&gateway, principal, deletion).await?)
+    }
+
+    /// Delete an output in a folder
+    #[oai(
+        path = "/jobs/:id/outputs/:folder/:name",
+        method = "delete",
+        operation_id = "deleteJobOutputInFolder"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
+    async fn delete_output_in_folder(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        folder: Path<String>,
+        name: Path<String>,
+        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
+    ) -> Result<Reply<200, JobBody>> {
+        let principal = auth.require(Scope::JobsWrite)?;
+        let (id, caller) = (job_id(&id.0)?, caller(principal, request));
+        let name = Some(format!("{}/{}", folder.0, name.0));
+        let deletion = Deletion { id, name, if_match: if_match.0, caller };
+        Ok(delete_outputs::delete(&gateway, principal, deletion).await?)
     }
 
     /// Download an output, or a part of it by `Range`

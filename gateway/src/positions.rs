@@ -7,7 +7,7 @@ use ffapi_domain::Tenant;
 use ffapi_nats::Position;
 use ffapi_projections::{
     AuditDecisions, BatchList, Database, JobDetail, JobList, Pace, Presets, Projection, Queue,
-    Webhooks, positions,
+    Uploads, Webhooks, positions,
 };
 use tokio::sync::watch;
 
@@ -23,7 +23,7 @@ pub(crate) struct Positions {
 }
 
 /// The read models that requests read from.
-const SERVED: [&str; 8] = [
+const SERVED: [&str; 9] = [
     JobDetail::NAME,
     JobList::NAME,
     Queue::NAME,
@@ -31,6 +31,7 @@ const SERVED: [&str; 8] = [
     BatchList::NAME,
     Webhooks::NAME,
     Presets::NAME,
+    Uploads::NAME,
     AuditDecisions::NAME,
 ];
 

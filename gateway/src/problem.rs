@@ -41,7 +41,7 @@ pub enum Kind {
     RequestTimeout,
     /// 409: the current state of the resource does not allow this.
     Conflict,
-    /// 410: the account is being erased, or is erased.
+    /// 410: the account is being erased, or is erased, or the outputs were deleted.
     Gone,
     /// 412: `If-Match` names another version.
     PreconditionFailed,

@@ -9,6 +9,7 @@ use ffapi_domain::{
     job::{EventMetadata, Job, JobEvent, JobView},
     media::Capabilities,
     preset::PresetState,
+    retention::RetentionPeriods,
 };
 use ffapi_nats::{Actor, Decision, Idempotency, JobLogs, Position, PubSub, QuotaCounter, Vault};
 use ffapi_projections::{AnchorVerifier, Database};
@@ -51,6 +52,8 @@ pub struct Services {
     pub egress: EgressConfig,
     /// Encrypted secrets: of webhooks, and those of rotated keys until they are collected.
     pub vault: Vault,
+    /// How long files are kept, as the conductor is configured.
+    pub retention: RetentionPeriods,
 }
 
 /// The state that is shared by all requests.
@@ -64,6 +67,7 @@ pub struct Gateway {
     pub(crate) notary: AnchorVerifier,
     pub(crate) egress: EgressConfig,
     pub(crate) vault: Vault,
+    pub(crate) retention: RetentionPeriods,
     pub(crate) rate_limiter: RateLimiter,
     pub(crate) queue_slots: QueueSlots,
     pub(crate) storage_holds: StorageHolds,
@@ -103,7 +107,8 @@ const WORKER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(6);
 
 impl Gateway {
     pub(crate) fn new(services: Services, config: &GatewayConfig, issuer: Option<Issuer>) -> Self {
-        let Services { commands, database, storage, directory, notary, egress, vault } = services;
+        let Services { commands, database, storage, directory, notary, egress, vault, retention } =
+            services;
         let nats = commands.log().nats().clone();
         Self {
             pubsub: PubSub::new(nats.clone()),
@@ -126,6 +131,7 @@ impl Gateway {
             notary,
             egress,
             vault,
+            retention,
             rate_limiter: RateLimiter::new(QuotaCounter::new(nats)),
             queue_slots: QueueSlots::default(),
             storage_holds: StorageHolds::default(),

@@ -1,6 +1,8 @@
 //! The uploads resource: files are streamed to storage.
 
+mod incoming;
 mod inspect;
+mod list;
 mod receive;
 mod reserve;
 mod stored;
@@ -16,14 +18,18 @@ use ffapi_domain::{
 use poem::{Body, Request, Result, web::Data};
 use poem_openapi::{
     Object, OpenApi,
-    param::{Header, Path},
+    param::{Header, Path, Query},
     payload::Binary,
     types::Any,
 };
 use serde_json::Value;
 use uuid::Uuid;
 
-use self::receive::{IncomingFile, Received, Uploader, receive};
+use self::{
+    incoming::{FileBody, StatedSize},
+    list::{UploadPage, UploadQuery},
+    receive::{IncomingFile, Received, Uploader, receive},
+};
 use crate::{
     auth::Auth,
     content_sniffing,
@@ -53,6 +59,10 @@ pub(crate) struct UploadBody {
     size: u64,
     /// SHA-256 of the content, in hex.
     sha256: String,
+    /// When it was completely received.
+    created_at: String,
+    /// When it will be deleted; absent if it is kept permanently.
+    expires_at: Option<String>,
     /// The result of probing it, as from `POST /probe`; absent if no worker could inspect it.
     media: Option<Any<Value>>,
     /// What is unusual about the file, as sentences; absent if nothing is.
@@ -66,38 +76,52 @@ impl From<UploadRejection> for Problem {
     }
 }
 
+/// Bytes that a form may have besides its file.
+const MAX_FORM_OVERHEAD: u64 = 1024 * 1024;
+
 #[OpenApi(prefix_path = "/api/v1")]
 impl Uploads {
     /// Upload a file
     ///
-    /// The body is the file, up to the account's limit; `Content-Disposition` may carry its name.
-    /// Use the `id` of the response as a job's `input`.
+    /// The body is the file, up to the account's limit; `Content-Disposition` may carry its name. Or it
+    /// is a form (`multipart/form-data`) whose only field is the file. Use the `id` of the response as
+    /// a job's `input`.
     #[oai(path = "/uploads", method = "post", operation_id = "createUpload")]
     async fn create(
         &self,
         request: &Request,
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
-        #[oai(name = "Content-Disposition")] disposition: Header<Option<String>>,
+        /// `attachment; filename="video.mp4"`, or with `filename*` as in RFC 6266.
+        #[oai(name = "Content-Disposition")]
+        _disposition: Header<Option<String>>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: Binary<Body>,
     ) -> Result<Reply<201, UploadBody>> {
         let principal = auth.require(Scope::JobsWrite)?;
         let id = UploadId::from_uuid(Uuid::now_v7());
         let key = Key::of("/uploads", key.0, String::new())?;
-        let name = disposition.0.as_deref().and_then(file_name);
-        let announced = request.header("content-length").and_then(|text| text.parse::<u64>().ok());
         let limits = gateway.credentials.limits(&principal.tenant);
         let max_bytes = gateway.max_upload.min(limits.max_file_bytes);
-        if announced.is_some_and(|bytes| bytes > max_bytes) {
+        let too_large = || {
             let detail = format!("a file is at most {max_bytes} bytes");
-            return Err(Problem::new(Kind::TooLarge, detail).into());
+            Problem::new(Kind::TooLarge, detail)
+        };
+        let stated = request.header("content-length").and_then(|text| text.parse::<u64>().ok());
+        if stated.is_some_and(|bytes| bytes > max_bytes.saturating_add(MAX_FORM_OVERHEAD)) {
+            return Err(too_large().into());
         }
         // Other than media files are rejected by their first bytes, before anything is written.
         let bytes = throttle::throttle(limits.upload_bytes_per_second, body.0.into_bytes_stream());
+        let FileBody { name, size, bytes } = incoming::open(request, Box::pin(bytes)).await?;
+        let (announced, need) = match size {
+            StatedSize::Exactly(bytes) if bytes > max_bytes => return Err(too_large().into()),
+            StatedSize::Exactly(bytes) => (Some(bytes), StorageNeed::Exactly(bytes)),
+            StatedSize::LessThan(bytes) => (None, StorageNeed::UpTo(bytes.min(max_bytes))),
+            StatedSize::Unknown => (None, StorageNeed::UpTo(max_bytes)),
+        };
         let bytes = content_sniffing::check(bytes, name.as_deref()).await?;
         let caller = caller(principal, request);
-        let need = announced.map_or(StorageNeed::UpTo(max_bytes), StorageNeed::Exactly);
         let hold = storage_holds::hold(&gateway, &principal.tenant, &caller, id, need).await?;
         let uploader = Uploader::new(principal, request, caller);
         let file = IncomingFile { id, name, key, announced, bytes };
@@ -109,6 +133,29 @@ impl Uploads {
             .version(handled.version)
             .position(handled.position)
             .replayed(replayed))
+    }
+
+    /// List uploads
+    ///
+    /// Newest first.
+    #[oai(path = "/uploads", method = "get", operation_id = "listUploads")]
+    async fn list(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        limit: Query<Option<u32>>,
+        cursor: Query<Option<String>>,
+        min_position: Query<Option<String>>,
+    ) -> Result<Reply<200, UploadPage>> {
+        let principal = auth.require(Scope::JobsRead)?;
+        let query = UploadQuery {
+            uri: request.original_uri(),
+            limit: limit.0,
+            cursor: cursor.0,
+            min_position: min_position.0,
+        };
+        Ok(list::list(&gateway, principal, query).await?)
     }
 
     /// Show an upload
@@ -158,12 +205,4 @@ async fn expire(
         gateway.commands.handle::<Upload>(tenant.as_str(), &name, &caller, command).await?;
     gateway.storage.of(&tenant)?.forget(id).await?;
     Ok(handled)
-}
-
-/// The `filename="…"` of a `Content-Disposition`; only its last path segment, as in browsers.
-fn file_name(disposition: &str) -> Option<String> {
-    let value = disposition.split(';').find_map(|part| part.trim().strip_prefix("filename="))?;
-    let name = value.trim_matches('"').rsplit(['/', '\\']).next()?;
-    let name: String = name.chars().filter(|c| !c.is_control()).take(255).collect();
-    (!name.is_empty()).then_some(name)
 }

@@ -80,7 +80,7 @@ impl JobRow for JobView {
     }
 }
 
-/// A page of completed jobs whose outputs have not expired.
+/// A page of jobs whose outputs are due to be deleted.
 #[derive(Debug)]
 pub struct Kept {
     /// The jobs. A row that cannot be deserialized is skipped.
@@ -96,14 +96,22 @@ pub struct KeptCursor {
     id: String,
 }
 
-/// Up to `limit` jobs that were completed before a time and whose outputs have not expired, after
-/// the cursor, oldest first.
+/// The outputs that are due to be deleted.
+#[derive(Debug, Clone, Copy)]
+pub struct ExpiredOutputs {
+    /// Those of jobs that were completed before, unless the job itself says how long they are kept.
+    pub completed_before: Timestamp,
+    /// The current time, for jobs that say it themselves.
+    pub now: Timestamp,
+}
+
+/// Up to `limit` jobs whose outputs are due to be deleted, after the cursor, oldest first.
 ///
 /// # Errors
 /// When the database does not respond.
 pub async fn page_with_unexpired_outputs(
     database: &Database,
-    before: Timestamp,
+    expired: ExpiredOutputs,
     after: Option<KeptCursor>,
     limit: u32,
 ) -> Result<Kept, ProjectionError> {
@@ -111,10 +119,11 @@ pub async fn page_with_unexpired_outputs(
         after.map(|KeptCursor { completed_at, id }| (completed_at, id)).unwrap_or_default();
     let rows: Vec<(String, String, String)> = sqlx::query_as(AssertSqlSafe(format!(
         "SELECT doc #>> '{{summary,completed_at}}', id, doc::text FROM job_detail
-         WHERE {KEPT} AND (doc #>> '{{summary,completed_at}}', id) > ($2, $3)
-         ORDER BY doc #>> '{{summary,completed_at}}', id LIMIT $4"
+         WHERE {KEPT} AND (doc #>> '{{summary,completed_at}}', id) > ($3, $4)
+         ORDER BY doc #>> '{{summary,completed_at}}', id LIMIT $5"
     )))
-    .bind(before.to_string())
+    .bind(expired.completed_before.to_string())
+    .bind(expired.now.to_string())
     .bind(cursor.0)
     .bind(cursor.1)
     .bind(i64::from(limit))
@@ -133,27 +142,29 @@ pub async fn page_with_unexpired_outputs(
     Ok(Kept { jobs: rows.into_iter().filter_map(read).collect(), next })
 }
 
-/// The number of jobs that were completed before a time and whose outputs have not expired.
+/// The number of jobs whose outputs are due to be deleted.
 ///
 /// # Errors
 /// When the database does not respond.
 pub async fn count_with_unexpired_outputs(
     database: &Database,
-    before: Timestamp,
+    expired: ExpiredOutputs,
 ) -> Result<u64, ProjectionError> {
     let count: i64 =
         sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM job_detail WHERE {KEPT}")))
-            .bind(before.to_string())
+            .bind(expired.completed_before.to_string())
+            .bind(expired.now.to_string())
             .fetch_one(&database.pool)
             .await?;
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
-/// SQL condition: completed before `$1`, and outputs not expired.
+/// SQL condition: outputs not expired, and completed before `$1` or kept until before `$2`.
 const KEPT: &str = "doc #>> '{summary,status}' = 'completed'
     AND doc #>> '{summary,outputs_expired_at}' IS NULL
     AND jsonb_array_length(doc -> 'outputs') > 0
-    AND doc #>> '{summary,completed_at}' < $1";
+    AND CASE WHEN doc #> '{summary,keep}' IS NULL THEN doc #>> '{summary,completed_at}' < $1
+        ELSE doc #>> '{summary,keep_until}' < $2 END";
 
 /// Which dead letters to list.
 #[derive(Debug, Clone, Default)]

@@ -23,6 +23,7 @@ mod rebuild;
 pub mod report;
 mod runner;
 mod storable;
+pub mod upload;
 pub mod webhooks;
 
 pub use anchor::{Anchor, AnchorSigner, AnchorVerifier, InvalidVerifyingKey, verifying_key};
@@ -41,4 +42,5 @@ pub use queue::Queue;
 pub use rebuild::Rebuild;
 pub use report::Report;
 pub use runner::{Applied, Projection, Runner, position_subject};
+pub use upload::Uploads;
 pub use webhooks::{Replays, Webhooks};

@@ -172,7 +172,7 @@ impl Webhooks {
                 && let Some(job) = job_end::view(&self.log, codec, tenant, id, sequence).await?
                 && let Some(data) = event.data.as_object_mut()
             {
-                job_end::describe(&job, data);
+                job_end::describe(event.kind, &job, data);
             }
             let epoch = self.log.identity().epoch;
             let position = Position { epoch, sequence, index: *index };

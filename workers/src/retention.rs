@@ -1,31 +1,32 @@
 //! Deletes outputs, uploads and delivery records past their retention period. Events stay in the
 //! log.
 
-mod later_outputs;
-
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use ffapi_commands::{Caller, Commands};
+use ffapi_commands::{Caller, Commands, LaterOutputs};
 use ffapi_domain::{
     Decider, JobId, Tenant, Timestamp, UploadId,
     job::{Job, JobCommand, JobEvent, JobState, JobView},
     location::Location,
-    retention::{CLEANUP, CleanupReport},
+    retention::{CLEANUP, CleanupReport, RetentionPeriods},
     upload::{Upload, UploadCommand},
 };
 use ffapi_nats::{LogError, PubSub, failpoint};
-use ffapi_projections::{Database, job_detail, webhooks};
+use ffapi_projections::{
+    Database,
+    job_detail::{self, ExpiredOutputs},
+    webhooks,
+};
 use ffapi_storage::Storage;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use self::later_outputs::LaterOutputs;
 use crate::{clock, outputs};
 
-/// Retention periods in seconds; 0 keeps forever.
+/// Retention periods in seconds; 0 keeps forever. A job's own `keep` takes precedence.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetentionConfig {
@@ -37,6 +38,14 @@ pub struct RetentionConfig {
     pub deliveries: u64,
     /// Seconds between two cleanup rounds.
     pub every: u64,
+}
+
+impl RetentionConfig {
+    /// The periods of files.
+    pub fn periods(&self) -> RetentionPeriods {
+        let period = |seconds| (seconds > 0).then(|| Duration::from_secs(seconds));
+        RetentionPeriods { outputs: period(self.outputs), uploads: period(self.uploads) }
+    }
 }
 
 impl Default for RetentionConfig {
@@ -61,9 +70,6 @@ const STAGING_MIN_AGE: Duration = Duration::from_hours(1);
 const PARTIAL_UPLOAD_MIN_AGE: Duration = Duration::from_hours(24);
 /// Jobs per database page; each may list thousands of outputs.
 const PAGE_SIZE: u32 = 20;
-
-/// Maximum difference between the clocks of the file system and of a worker.
-const MAX_CLOCK_SKEW: Duration = Duration::from_mins(1);
 
 /// Any error of a cleanup round; it is logged and the next round retries.
 pub(crate) type RetentionError = Box<dyn std::error::Error + Send + Sync>;
@@ -118,12 +124,11 @@ impl Retention {
             Timestamp::from_millis(now.saturating_sub(seconds.saturating_mul(1_000)))
         };
         let RetentionConfig { outputs, uploads, deliveries, .. } = self.config;
-        let jobs = async {
-            if outputs == 0 {
-                return Ok(0);
-            }
-            self.outputs(before(outputs), dry_run).await
-        };
+        // Without a period, jobs that say how long their outputs are kept still expire.
+        let completed_before =
+            if outputs == 0 { Timestamp::from_millis(0) } else { before(outputs) };
+        let expired = ExpiredOutputs { completed_before, now: clock::now() };
+        let jobs = self.outputs(expired, dry_run);
         let files = async {
             if uploads == 0 {
                 return Ok(0);
@@ -179,16 +184,16 @@ impl Retention {
         Ok(())
     }
 
-    /// Expires the outputs of jobs that completed before `before`; returns the number of jobs.
-    async fn outputs(&self, before: Timestamp, dry_run: bool) -> Result<u64, RetentionError> {
+    /// Expires outputs; returns the number of jobs.
+    async fn outputs(&self, expired: ExpiredOutputs, dry_run: bool) -> Result<u64, RetentionError> {
         if dry_run {
-            return Ok(job_detail::count_with_unexpired_outputs(&self.database, before).await?);
+            return Ok(job_detail::count_with_unexpired_outputs(&self.database, expired).await?);
         }
         let (mut removed, mut after) = (0_u64, None);
         loop {
             let page = job_detail::page_with_unexpired_outputs(
                 &self.database,
-                before,
+                expired,
                 after.take(),
                 PAGE_SIZE,
             );
@@ -248,12 +253,11 @@ impl Retention {
         let id = job.summary.id.to_string();
         let history = self.commands.history::<Job>(tenant.as_str(), &id).await?;
         let mut events = history.iter().flat_map(|(_, decision)| &decision.events);
-        if events.any(|event| matches!(event, JobEvent::OutputsExpired {})) {
+        if events.any(JobEvent::removes_all_outputs) {
             return Ok(false);
         }
         let storage = self.storage.of(tenant)?;
         let mut later_outputs = LaterOutputs::new(&self.commands, job);
-        let written_before = job.summary.completed_at.map(|at| at.plus(MAX_CLOCK_SKEW));
         for file in &job.outputs {
             let location =
                 file.location.as_ref().and_then(|text| Location::try_from(text.clone()).ok());
@@ -261,11 +265,7 @@ impl Retention {
             if later_outputs.contains(&location).await? {
                 continue;
             }
-            let Some(stat) = storage.stat(&location).await? else { continue };
-            let written = clock::at(stat.modified);
-            if stat.size == file.size && written_before.is_none_or(|before| written <= before) {
-                storage.remove(&location).await?;
-            }
+            storage.remove_output(&location, file.size, job.summary.completed_at).await?;
         }
         failpoint::hit("retention.before_expired");
         let caller = Caller::process("retention");

@@ -1,4 +1,4 @@
-use super::{Failure, JobSpec, OutputFile, Priority};
+use super::{DeletedOutput, Failure, JobSpec, OutputFile, Priority};
 use crate::{LeaseId, Personal, Timestamp, dispatch::Waited, media::Spent};
 
 /// A command for a job.
@@ -75,8 +75,13 @@ pub enum JobCommand {
         /// The lease whose queue slot it spends.
         lease: Option<LeaseId>,
     },
-    /// Record that its outputs were deleted.
+    /// Record that its outputs were deleted at the end of their retention.
     ExpireOutputs,
+    /// Record that its outputs were deleted on request.
+    DeleteOutputs {
+        /// The one that was deleted; `None` for all of them.
+        only: Option<DeletedOutput>,
+    },
     /// Change its priority.
     Reprioritise {
         /// The new priority.

@@ -43,7 +43,7 @@ pub enum JobRejection {
     #[error("the job is being cancelled")]
     Cancelling,
     /// No sealed outputs exist that could be delivered.
-    #[error("the job has no sealed outputs")]
+    #[error("the job has no outputs; only a completed job has")]
     NotSealed,
     /// It had many attempts already; every one stays in its history.
     #[error("the job had {MAX_ATTEMPTS} attempts already; submit it as a new one, by `rerun`")]
@@ -116,14 +116,10 @@ impl Decider for Job {
                     Ok(vec![JobEvent::Retried { next_attempt: run.next_attempt, lease }])
                 }
             },
-            JobCommand::ExpireOutputs => match state {
-                JobState::Unknown => Err(JobRejection::NotFound),
-                JobState::Completed => Ok(vec![JobEvent::OutputsExpired {}]),
-                JobState::Queued { .. }
-                | JobState::Processing { .. }
-                | JobState::Failed { .. }
-                | JobState::Cancelled { .. } => Err(JobRejection::NotSealed),
-            },
+            JobCommand::ExpireOutputs => delivered(state, JobEvent::OutputsExpired {}),
+            JobCommand::DeleteOutputs { only } => {
+                delivered(state, JobEvent::OutputsDeleted { only })
+            }
             JobCommand::Reprioritise { priority } => match state {
                 JobState::Unknown => Err(JobRejection::NotFound),
                 JobState::Completed | JobState::Failed { .. } | JobState::Cancelled { .. } => {
@@ -184,6 +180,18 @@ fn refuse(state: &JobState, failure: Failure) -> Decision {
             Ok(vec![JobEvent::Failed { failure, dead_lettered: false }])
         }
         JobState::Queued { .. } | JobState::Processing { .. } => Ok(vec![]),
+    }
+}
+
+/// Records what happened to delivered outputs.
+fn delivered(state: &JobState, event: JobEvent) -> Decision {
+    match state {
+        JobState::Unknown => Err(JobRejection::NotFound),
+        JobState::Completed => Ok(vec![event]),
+        JobState::Queued { .. }
+        | JobState::Processing { .. }
+        | JobState::Failed { .. }
+        | JobState::Cancelled { .. } => Err(JobRejection::NotSealed),
     }
 }
 

@@ -108,12 +108,26 @@ pub enum JobEvent {
     /// Its outputs were deleted at the end of their retention.
     #[serde(rename = "job.outputs_expired")]
     OutputsExpired {},
+    /// Its outputs, or one of them, were deleted on request.
+    #[serde(rename = "job.outputs_deleted")]
+    OutputsDeleted {
+        /// The one that was deleted; `None` for all of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only: Option<DeletedOutput>,
+    },
     /// Its priority changed.
     #[serde(rename = "job.priority_changed")]
     PriorityChanged {
         /// The new priority.
         priority: Priority,
     },
+}
+
+impl JobEvent {
+    /// True if it removes all outputs of the job.
+    pub const fn removes_all_outputs(&self) -> bool {
+        matches!(self, Self::OutputsExpired {} | Self::OutputsDeleted { only: None })
+    }
 }
 
 /// The immutable specification of a job.
@@ -151,6 +165,18 @@ pub struct JobSpec {
     /// The lease whose queue slot it spends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<LeaseId>,
+    /// Seconds that its outputs are kept after its completion; `None` for the service's retention.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<u64>,
+}
+
+/// An output that was deleted on request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletedOutput {
+    /// Its name relative to the job's output location.
+    pub name: Personal<String>,
+    /// Where it was.
+    pub location: Personal<String>,
 }
 
 /// A version of a preset.
@@ -191,6 +217,7 @@ impl JobSpec {
             rerun_of: None,
             preset: None,
             lease: None,
+            keep: None,
         }
     }
 }

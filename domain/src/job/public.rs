@@ -61,6 +61,13 @@ pub fn public(event: &JobEvent) -> PublicEvent {
         JobEvent::OutputsExpired {} => {
             terminal("job.outputs_expired", json!({ "status": "completed" }))
         }
+        JobEvent::OutputsDeleted { only } => terminal(
+            "job.outputs_deleted",
+            json!({
+                "status": "completed",
+                "output": only.as_ref().and_then(|output| output.name.as_ref()),
+            }),
+        ),
         JobEvent::PriorityChanged { priority } => {
             ongoing("job.priority_changed", json!({ "priority": priority }))
         }

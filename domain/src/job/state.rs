@@ -116,7 +116,7 @@ pub(super) fn evolve(state: JobState, event: &JobEvent) -> JobState {
             with_run(state, Run { sealed_by: Some(*attempt), ..run })
         }
         JobEvent::Completed { .. } => JobState::Completed,
-        JobEvent::OutputsExpired {} => state,
+        JobEvent::OutputsExpired {} | JobEvent::OutputsDeleted { .. } => state,
         // Sealed outputs are not delivered any more.
         JobEvent::Failed { .. } => JobState::Failed { run: Run { sealed_by: None, ..run } },
         JobEvent::Retried { next_attempt, .. } => JobState::Queued {

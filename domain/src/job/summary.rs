@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,12 @@ pub struct JobSummary {
     /// When its outputs were deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs_expired_at: Option<Timestamp>,
+    /// Seconds that its outputs are kept after its completion, if the job itself says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<u64>,
+    /// When its outputs will be deleted, if the job itself says so and is completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_until: Option<Timestamp>,
     /// The job that this one reruns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<JobId>,
@@ -100,6 +106,7 @@ impl JobStatus {
             JobEvent::CancelRequested { .. }
             | JobEvent::OutputsSealed { .. }
             | JobEvent::OutputsExpired {}
+            | JobEvent::OutputsDeleted { .. }
             | JobEvent::PriorityChanged { .. } => None,
         }
     }
@@ -167,6 +174,8 @@ impl JobSummary {
                 dead_lettered: false,
                 batch_id: spec.batch.map(|batch| batch.id),
                 outputs_expired_at: None,
+                keep: spec.keep,
+                keep_until: None,
                 rerun_of: spec.rerun_of,
                 preset: spec.preset.clone(),
                 version: 0,
@@ -191,15 +200,20 @@ impl JobSummary {
             JobEvent::Submitted { .. }
             | JobEvent::OutputsSealed { .. }
             | JobEvent::AttemptAbandoned { .. }
-            | JobEvent::Cancelled {}
-            | JobEvent::Completed { .. } => {}
+            | JobEvent::OutputsDeleted { only: Some(_) }
+            | JobEvent::Cancelled {} => {}
+            JobEvent::Completed { .. } => {
+                self.keep_until = self.keep.map(|keep| at.plus(Duration::from_secs(keep)));
+            }
             JobEvent::AttemptStarted { attempt, .. } => {
                 self.attempt = *attempt;
                 self.started_at = self.started_at.or(Some(at));
             }
             JobEvent::AttemptFailed { retry_at, .. } => self.next_attempt_at = *retry_at,
             JobEvent::CancelRequested { .. } => self.cancel_requested = true,
-            JobEvent::OutputsExpired {} => self.outputs_expired_at = Some(at),
+            JobEvent::OutputsExpired {} | JobEvent::OutputsDeleted { only: None } => {
+                self.outputs_expired_at = Some(at);
+            }
             JobEvent::Failed { failure, dead_lettered } => {
                 self.error = Some(failure.into());
                 self.dead_lettered = *dead_lettered;

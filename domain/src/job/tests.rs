@@ -418,6 +418,7 @@ fn evolve_is_total() {
         failed,
         JobEvent::Retried { next_attempt: 2, lease: None },
         JobEvent::OutputsExpired {},
+        JobEvent::OutputsDeleted { only: None },
         JobEvent::PriorityChanged { priority: Priority::Low },
     ];
     for a in &events {

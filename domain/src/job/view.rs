@@ -82,7 +82,13 @@ impl JobView {
             | JobEvent::CancelRequested { .. }
             | JobEvent::Retried { .. }
             | JobEvent::OutputsExpired {}
+            | JobEvent::OutputsDeleted { only: None }
             | JobEvent::PriorityChanged { .. } => {}
+            JobEvent::OutputsDeleted { only: Some(deleted) } => {
+                let location = deleted.location.as_ref();
+                self.outputs
+                    .retain(|output| location.is_none() || output.location.as_ref() != location);
+            }
             JobEvent::AttemptStarted { attempt, worker, pool, device, .. } => {
                 self.attempts.push(Attempt {
                     number: *attempt,

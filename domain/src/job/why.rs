@@ -94,6 +94,11 @@ pub fn why(event: &JobEvent, known: EventContext<'_>) -> Vec<EventExplanation> {
         JobEvent::OutputsExpired {} => {
             one("Its outputs were deleted at the end of their retention.".to_owned())
         }
+        JobEvent::OutputsDeleted { only: None } => one(format!("{actor} deleted its outputs.")),
+        JobEvent::OutputsDeleted { only: Some(output) } => {
+            let name = output.name.as_ref().map_or("one of its outputs", String::as_str);
+            one(format!("{actor} deleted {name}."))
+        }
         JobEvent::PriorityChanged { priority } => {
             let priority = format!("{priority:?}").to_lowercase();
             one(format!("{actor} changed its priority to {priority}."))

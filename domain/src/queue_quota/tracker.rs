@@ -110,6 +110,7 @@ impl QueueQuotaTracker {
             | JobEvent::CancelRequested { .. }
             | JobEvent::OutputsSealed { .. }
             | JobEvent::OutputsExpired {}
+            | JobEvent::OutputsDeleted { .. }
             | JobEvent::PriorityChanged { .. } => {}
         }
     }

@@ -77,6 +77,7 @@ impl QuotaTracker {
             | JobEvent::AttemptAbandoned { .. }
             | JobEvent::CancelRequested { .. }
             | JobEvent::OutputsExpired {}
+            | JobEvent::OutputsDeleted { .. }
             | JobEvent::PriorityChanged { .. } => {}
         }
     }

@@ -83,6 +83,13 @@ impl TenantFiles {
         }
     }
 
+    /// Removes a file unless something else has replaced it.
+    fn remove_file_of(&mut self, path: &str, thing: &str) {
+        if self.files.get(path).is_some_and(|file| file.thing == thing) {
+            self.remove_file(path);
+        }
+    }
+
     fn close(&mut self, thing: &str) {
         if self.held.contains_key(thing) {
             self.closed.insert(thing.to_owned());
@@ -118,7 +125,16 @@ impl StorageQuotaTracker {
                 files.close(&thing);
             }
             JobEvent::Completed { .. } => self.mark_dirty(tenant).deliver(id),
-            JobEvent::Failed { .. } | JobEvent::Cancelled {} | JobEvent::OutputsExpired {} => {
+            JobEvent::OutputsDeleted { only: Some(output) } => {
+                let (files, thing) = (self.mark_dirty(tenant), id.to_string());
+                if let Some(location) = output.location.as_ref() {
+                    files.remove_file_of(location, &thing);
+                }
+            }
+            JobEvent::Failed { .. }
+            | JobEvent::Cancelled {}
+            | JobEvent::OutputsExpired {}
+            | JobEvent::OutputsDeleted { only: None } => {
                 let (files, thing) = (self.mark_dirty(tenant), id.to_string());
                 files.staged.remove(&id);
                 files.remove_files_of(&thing);
@@ -217,7 +233,7 @@ mod tests {
     use super::*;
     use crate::{
         Decider, Personal,
-        job::{Failure, FailureCode},
+        job::{DeletedOutput, Failure, FailureCode},
         storage_quota::StorageQuota,
     };
 
@@ -248,6 +264,11 @@ mod tests {
             streams: vec![],
         };
         JobEvent::OutputsSealed { attempt: 1, outputs: vec![output], result: None, spent: None }
+    }
+
+    fn deleted(path: &str) -> JobEvent {
+        let (name, location) = (Personal::Erased, Personal::Clear(path.to_owned()));
+        JobEvent::OutputsDeleted { only: Some(DeletedOutput { name, location }) }
     }
 
     fn held(thing: &str, until: u64) -> StorageQuotaEvent {
@@ -310,8 +331,22 @@ mod tests {
         assert_eq!(report(&mut tracker, 1), Some((16, vec![])), "both are on disk");
         complete(&mut tracker, 2);
         assert_eq!(report(&mut tracker, 1), Some((9, vec![])));
+        // What is the later job's now is not deleted with the earlier one's.
+        tracker.job(&tenant, job(1), &deleted("a"));
         tracker.job(&tenant, job(1), &JobEvent::OutputsExpired {});
         assert_eq!(report(&mut tracker, 1), None);
+    }
+
+    #[test]
+    fn an_output_that_is_deleted_by_itself_does_not_count_any_more() {
+        let (mut tracker, tenant) = (StorageQuotaTracker::default(), tenant());
+        tracker.job(&tenant, job(1), &sealed("a", 7));
+        tracker.job(&tenant, job(1), &JobEvent::Completed { attempt: 1 });
+        assert_eq!(report(&mut tracker, 1), Some((7, vec![])));
+        tracker.job(&tenant, job(1), &deleted("b"));
+        assert_eq!(report(&mut tracker, 1), None);
+        tracker.job(&tenant, job(1), &deleted("a"));
+        assert_eq!(report(&mut tracker, 1), Some((0, vec![])));
     }
 
     #[test]

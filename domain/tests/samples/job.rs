@@ -4,8 +4,8 @@ use ffapi_domain::{
     Personal,
     dispatch::{BlockReason, Waited},
     job::{
-        Failure, FailureCode, JobEvent, JobSpec, Membership, OutputFile, PresetRef, Priority,
-        StreamSummary,
+        DeletedOutput, Failure, FailureCode, JobEvent, JobSpec, Membership, OutputFile, PresetRef,
+        Priority, StreamSummary,
     },
     media::{
         AudioCodec, Container, Convert, Effort, Fallback, Hardware, MediaRequest, Operation,
@@ -50,7 +50,13 @@ impl Samples for JobEvent {
             }
             Some(Self::Failed { .. }) => Self::Retried { next_attempt: 2, lease: Some(lease(9)) },
             Some(Self::Retried { .. }) => Self::OutputsExpired {},
-            Some(Self::OutputsExpired {}) => Self::PriorityChanged { priority: Priority::Low },
+            Some(Self::OutputsExpired {}) => Self::OutputsDeleted {
+                only: Some(DeletedOutput {
+                    name: personal("out.mp4"),
+                    location: personal("local://out.mp4"),
+                }),
+            },
+            Some(Self::OutputsDeleted { .. }) => Self::PriorityChanged { priority: Priority::Low },
             Some(Self::PriorityChanged { .. }) => return None,
         })
     }
@@ -73,6 +79,7 @@ impl Samples for JobEvent {
                 spent: None,
             },
             Self::Retried { next_attempt: 2, lease: None },
+            Self::OutputsDeleted { only: None },
         ]
     }
 }
@@ -91,6 +98,7 @@ pub(super) fn spec(request: MediaRequest) -> JobSpec {
         rerun_of: Some(job(6)),
         preset: Some(PresetRef { name: text("p"), version: 3, global: true }),
         lease: Some(lease(9)),
+        keep: Some(86_400),
     }
 }
 

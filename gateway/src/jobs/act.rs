@@ -8,11 +8,7 @@ use poem::{Request, error::ResponseError};
 use poem_openapi::Object;
 use serde::Deserialize;
 
-use super::{
-    create::PriorityWord,
-    reserve::reserve_again,
-    show::{JobBody, show},
-};
+use super::{create::PriorityWord, reserve::reserve_again, show::JobBody};
 use crate::{
     auth::{Auth, Principal},
     if_match::version,
@@ -65,8 +61,7 @@ impl<'a> Act<'a> {
         gateway.commands.handle_if::<Job>(tenant.as_str(), &id, &caller, command, version).await?;
         let found = gateway.job_in_log(tenant, self.id).await?;
         let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
-        let progress = gateway.progress.of(&id, job.summary.attempt);
-        let body = show(&job, progress.as_ref());
+        let body = gateway.present(self.principal).job(&job);
         Ok(Reply::new(body).version(job.summary.version).position(position))
     }
 

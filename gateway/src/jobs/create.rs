@@ -7,7 +7,7 @@ mod probe;
 mod stream;
 mod thumbnails;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use ffapi_domain::{
     Personal, Timestamp,
@@ -108,9 +108,22 @@ pub(crate) trait Create {
             hardware: options.hardware.map(HardwareBody::read).transpose()?,
             callback: callback(options.webhook_url, options.webhook_events)?,
             preset: options.preset.map(pinned).transpose()?,
+            keep: options.keep.map(keep).transpose()?,
             ..JobSpec::of(request)
         })
     }
+}
+
+/// How long outputs may be kept, in seconds: the cleanup has this precision, and times end some day.
+const KEEP: RangeInclusive<u64> = 60..=10 * 365 * 24 * 3_600;
+
+fn keep(seconds: u64) -> Result<u64, Problem> {
+    if KEEP.contains(&seconds) {
+        return Ok(seconds);
+    }
+    let (min, max) = (KEEP.start(), KEEP.end());
+    let detail = format!("outputs are kept for {min} to {max} seconds");
+    Err(Problem::field(Kind::Invalid, "#/keep", detail))
 }
 
 /// A preset as `presets::apply` pinned it.
@@ -133,4 +146,5 @@ pub(crate) struct JobOptions<'a> {
     webhook_events: Option<&'a [String]>,
     /// Already pinned: `name@version`.
     preset: Option<&'a str>,
+    keep: Option<u64>,
 }

@@ -7,7 +7,7 @@ use ffapi_domain::{
 use ffapi_nats::Position;
 use ffapi_projections::{JobDetail, job_detail};
 
-use super::{show::JobBody, show::show, wait};
+use super::{show::JobBody, wait};
 use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
 
 /// Query parameters and headers of `GET /jobs/{id}`.
@@ -33,7 +33,7 @@ pub(crate) async fn find(
         && let Some(at_least) = at_least
         && let Some((job, sequence)) = gateway.job_cache.get(&id, at_least, own)
     {
-        return Ok(response(gateway, &job, Position { epoch, sequence, index: 0 }));
+        return Ok(response(gateway, principal, &job, Position { epoch, sequence, index: 0 }));
     }
     gateway
         .positions
@@ -45,10 +45,10 @@ pub(crate) async fn find(
         if state != JobState::Unknown && !state.is_over() {
             wait::until_over(gateway, tenant, id, timeout).await;
         }
-        return Ok(in_log(gateway, tenant, id).await?.waited(Some(timeout)));
+        return Ok(in_log(gateway, principal, id).await?.waited(Some(timeout)));
     }
     let (job, position) = read(gateway, tenant, id, newest).await?;
-    Ok(response(gateway, &job, position))
+    Ok(response(gateway, principal, &job, position))
 }
 
 /// A job as it is now, with everything that the tenant may know of.
@@ -90,15 +90,20 @@ async fn read(
 /// The job as it is in the log now: the read model may be slightly behind it.
 async fn in_log(
     gateway: &Gateway,
-    tenant: &Tenant,
+    principal: &Principal,
     id: JobId,
 ) -> Result<Reply<200, JobBody>, Problem> {
-    let found = gateway.job_in_log(tenant, id).await?;
+    let found = gateway.job_in_log(&principal.tenant, id).await?;
     let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
-    Ok(response(gateway, &job, position))
+    Ok(response(gateway, principal, &job, position))
 }
 
-fn response(gateway: &Gateway, job: &JobView, position: Position) -> Reply<200, JobBody> {
-    let progress = gateway.progress.of(&job.summary.id.to_string(), job.summary.attempt);
-    Reply::new(show(job, progress.as_ref())).version(job.summary.version).position(position)
+fn response(
+    gateway: &Gateway,
+    principal: &Principal,
+    job: &JobView,
+    position: Position,
+) -> Reply<200, JobBody> {
+    let body = gateway.present(principal).job(job);
+    Reply::new(body).version(job.summary.version).position(position)
 }

@@ -11,7 +11,7 @@ use poem::http::Uri;
 use poem_openapi::Object;
 use sha2::{Digest, Sha256};
 
-use super::show::{SummaryBody, summary};
+use super::show::SummaryBody;
 use crate::{
     auth::Principal,
     page, positions,
@@ -105,13 +105,7 @@ pub(crate) async fn list(
     let last = rows.last().filter(|_| has_more).map(|row| row.id);
     let next_cursor = last.map(|id| URL_SAFE_NO_PAD.encode(format!("{id}.{fingerprint}")));
     let link = next_cursor.as_ref().map(|cursor| page::next(query.uri, cursor));
-    let data = rows
-        .iter()
-        .map(|row| {
-            let progress = gateway.progress.of(&row.id.to_string(), row.attempt);
-            summary(row, progress.as_ref())
-        })
-        .collect();
+    let data = rows.iter().map(|row| gateway.present(principal).summary(row)).collect();
     Ok(Reply::new(JobPage { data, next_cursor, has_more }).next(link))
 }
 

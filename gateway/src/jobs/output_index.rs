@@ -17,6 +17,8 @@ use crate::{problem::Problem, state::Gateway, tenant_slots::TenantSlots};
 pub(crate) struct OutputIndex {
     tenant: Tenant,
     pub(super) status: JobStatus,
+    /// When the outputs were deleted.
+    pub(super) deleted_at: Option<Timestamp>,
     /// When the job was completed.
     pub(super) modified: Timestamp,
     pub(super) files: BTreeMap<String, IndexedOutput>,
@@ -46,7 +48,8 @@ impl OutputIndex {
         Self {
             tenant: job.summary.tenant.clone(),
             status: job.summary.status,
-            modified: job.summary.updated_at,
+            deleted_at: job.summary.outputs_expired_at,
+            modified: job.summary.completed_at.unwrap_or(job.summary.updated_at),
             files: files.collect(),
         }
     }

@@ -28,9 +28,8 @@ pub(crate) async fn list(
     id: JobId,
 ) -> Result<Reply<200, OutputList>, Problem> {
     let (job, _) = current(gateway, tenant, id).await?;
-    let base = format!("/api/v1/jobs/{id}");
     let outputs = job.outputs.iter().filter(|_| job.summary.status == JobStatus::Completed);
-    let data = outputs.map(|file| output(&base, file)).collect();
+    let data = outputs.map(|file| output(id, file)).collect();
     Ok(Reply::new(OutputList { data, has_more: false }).version(job.summary.version))
 }
 
@@ -47,6 +46,9 @@ pub(crate) async fn read(
         let status = index.status.as_str();
         let detail = format!("the job is {status}; outputs exist once it is completed");
         return Err(Problem::new(Kind::Conflict, detail));
+    }
+    if let Some(at) = index.deleted_at {
+        return Err(Problem::new(Kind::Gone, format!("the job's outputs were deleted at {at}")));
     }
     let file = index.files.get(name).ok_or_else(|| Problem::not_found("output"))?;
     let location = file.location.as_ref().and_then(|text| Location::try_from(text.clone()).ok());

@@ -133,6 +133,9 @@ fn body(spec: &JobSpec) -> Result<Map<String, Value>, Problem> {
     }
     body.insert("priority".to_owned(), json!(spec.priority));
     body.insert("metadata".to_owned(), json!(spec.metadata.as_ref()));
+    if let Some(keep) = spec.keep {
+        body.insert("keep".to_owned(), keep.into());
+    }
     if let Some(hardware) = spec.hardware {
         body.insert("hardware".to_owned(), json!(hardware));
     }

@@ -1,13 +1,12 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ffapi_commands::{Caller, HandleError};
+use ffapi_commands::{Caller, HandleError, output_name_id};
 use ffapi_domain::{
     JobId, Personal, Tenant,
     job::{Job, JobState, JobStatus, JobSummary, MAX_ATTEMPTS},
     location::Location,
     output::{Output, OutputCommand, OutputRejection},
 };
-use sha2::{Digest, Sha256};
 
 use crate::{
     problem::{Kind, Problem},
@@ -49,7 +48,7 @@ pub(crate) async fn reserve(
     job: JobId,
     output: &Location,
 ) -> Result<(), Problem> {
-    let name = name_of(output);
+    let name = output_name_id(output);
     let mut over = None;
     loop {
         let command = OutputCommand::Reserve { job, over };
@@ -75,16 +74,11 @@ pub(crate) async fn check_free(
     tenant: &Tenant,
     output: &Location,
 ) -> Result<(), Problem> {
-    let state = gateway.commands.state::<Output>(tenant.as_str(), &name_of(output)).await?;
+    let state = gateway.commands.state::<Output>(tenant.as_str(), &output_name_id(output)).await?;
     match state.holder {
         Some(holder) => check_given_up(gateway, tenant, holder).await,
         None => Ok(()),
     }
-}
-
-/// Hashed, because names are private and may hold characters that a subject cannot.
-fn name_of(output: &Location) -> String {
-    hex::encode(Sha256::digest(output.to_string()))
 }
 
 /// Checks that the holder of an output has ended, or will not be submitted any more.

@@ -1,6 +1,8 @@
 use ffapi_domain::{
+    JobId,
     job::{
         Attempt, AttemptOutcome, JobError, JobStatus, JobSummary, JobView, OutputFile, RetryHint,
+        output_path,
     },
     location::Location,
     media::{MediaRequest, Overwrite},
@@ -8,6 +10,7 @@ use ffapi_domain::{
 use poem_openapi::{Object, types::Any};
 use serde_json::{Value, json};
 
+use super::present::JobUrls;
 use crate::media;
 
 /// A job without its request, attempts and outputs.
@@ -23,7 +26,9 @@ pub(crate) struct SummaryBody {
     priority: String,
     /// The batch that it belongs to.
     batch_id: Option<String>,
-    /// When its outputs were deleted at the end of their retention.
+    /// When its outputs will be deleted; absent if they are kept permanently.
+    pub(super) expires_at: Option<String>,
+    /// When its outputs were deleted, on request or at the end of their retention.
     outputs_expired_at: Option<String>,
     /// The job that it reruns.
     rerun_of: Option<String>,
@@ -62,7 +67,9 @@ pub(crate) struct SummaryBody {
 #[oai(rename = "Job", skip_serializing_if_is_none)]
 pub(crate) struct JobBody {
     #[oai(flatten)]
-    summary: SummaryBody,
+    pub(super) summary: SummaryBody,
+    #[oai(flatten)]
+    pub(super) urls: JobUrls,
     /// The operations of a `convert` job, in order.
     operations: Option<Vec<Any<Value>>>,
     /// The parsed request of other kinds.
@@ -161,7 +168,7 @@ fn attempt(attempt: &Attempt) -> AttemptBody {
     }
 }
 
-pub(crate) fn output(base: &str, output: &OutputFile) -> OutputBody {
+pub(crate) fn output(job: JobId, output: &OutputFile) -> OutputBody {
     // Absent once the tenant is erased.
     let name = output.name.as_ref();
     OutputBody {
@@ -171,7 +178,7 @@ pub(crate) fn output(base: &str, output: &OutputFile) -> OutputBody {
         sha256: output.sha256.clone(),
         duration: output.duration,
         streams: Any(json!(output.streams)),
-        url: name.map(|name| format!("{base}/outputs/{name}")),
+        url: name.map(|name| output_path(job, name)),
     }
 }
 
@@ -187,6 +194,7 @@ pub(crate) fn summary(job: &JobSummary, progress: Option<&Value>) -> SummaryBody
         status: job.status.as_str().to_owned(),
         priority: json!(job.priority).as_str().unwrap_or_default().to_owned(),
         batch_id: job.batch_id.map(|batch| batch.to_string()),
+        expires_at: None,
         outputs_expired_at: time(job.outputs_expired_at),
         rerun_of: job.rerun_of.map(|job| job.to_string()),
         preset: job.preset.as_ref().map(ToString::to_string),
@@ -225,11 +233,11 @@ pub(crate) fn summary(job: &JobSummary, progress: Option<&Value>) -> SummaryBody
 /// The representation of a job, with the newest progress from its worker.
 pub(crate) fn show(job: &JobView, progress: Option<&Value>) -> JobBody {
     let JobView { summary, request, attempts, outputs, result } = job;
-    let base = format!("/api/v1/jobs/{}", summary.id);
     let delivered: &[OutputFile] =
         if summary.status == JobStatus::Completed { outputs } else { &[] };
     JobBody {
         summary: self::summary(summary, progress),
+        urls: JobUrls::default(),
         operations: match request {
             MediaRequest::Convert(convert) => Some(
                 convert
@@ -257,7 +265,7 @@ pub(crate) fn show(job: &JobView, progress: Option<&Value>) -> JobBody {
             _ => None,
         },
         attempts: attempts.iter().map(attempt).collect(),
-        outputs: delivered.iter().map(|file| output(&base, file)).collect(),
+        outputs: delivered.iter().map(|file| output(summary.id, file)).collect(),
         result: result
             .as_ref()
             .filter(|_| summary.status == JobStatus::Completed)

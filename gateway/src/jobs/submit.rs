@@ -2,23 +2,23 @@ use std::net::IpAddr;
 
 use ffapi_commands::HandleError;
 use ffapi_domain::{
-    JobId, Personal, Tenant,
+    JobId, Personal,
     egress::may_connect,
-    job::{Job, JobCommand, JobRejection, JobSpec, JobView},
+    job::{Job, JobCommand, JobRejection, JobSpec},
     location::Location,
     media::{Capabilities, Fallback, Hardware, MediaRequest},
     quota::{MINUTE, Month},
     upload::UploadState,
     webhook::Callback,
 };
-use ffapi_nats::{Position, failpoint};
+use ffapi_nats::failpoint;
 use poem::Request;
 use poem_openapi::Object;
 use serde::de::DeserializeOwned;
 use url::{Host, Url};
 use uuid::Uuid;
 
-use super::{create::Create, reserve, show::JobBody, show::show, spec_size, wait};
+use super::{create::Create, reserve, show::JobBody, spec_size, wait};
 use crate::{
     auth::Principal,
     body::{Unread, parse},
@@ -84,12 +84,12 @@ pub(crate) async fn replay(
 ) -> Result<Option<Reply<201, Submitted>>, Problem> {
     let Some(key) = &context.key else { return Ok(None) };
     let Some(id) = key.earlier(gateway, context.principal).await? else { return Ok(None) };
-    let tenant = &context.principal.tenant;
-    if gateway.job_in_log(tenant, id).await?.is_none() {
+    if gateway.job_in_log(&context.principal.tenant, id).await?.is_none() {
         // The earlier request did not get beyond the reservation; this one continues it.
         return Ok(None);
     }
-    submitted(gateway, tenant, id, prefer, vec![], true).await.map(Some)
+    let outcome = SubmitOutcome { id, warnings: vec![], replayed: true };
+    submitted(gateway, context.principal, outcome, prefer).await.map(Some)
 }
 
 /// Submits a job whose spec is already parsed.
@@ -112,7 +112,8 @@ pub(crate) async fn submit_spec(
     if let Some(key) = key {
         id = key.reserve(gateway, principal, &id).await?;
         if gateway.job_in_log(tenant, id).await?.is_some() {
-            return submitted(gateway, tenant, id, prefer, warnings, true).await;
+            let outcome = SubmitOutcome { id, warnings, replayed: true };
+            return submitted(gateway, principal, outcome, prefer).await;
         }
     }
     failpoint::hit("gateway.after_key");
@@ -144,41 +145,39 @@ pub(crate) async fn submit_spec(
         let _ = gateway.commands.handle::<Job>(tenant, &id, &caller, JobCommand::Cancel).await;
         return Err(problem);
     }
-    submitted(gateway, tenant, id, prefer, warnings, replayed).await
+    submitted(gateway, principal, SubmitOutcome { id, warnings, replayed }, prefer).await
+}
+
+/// A job that is in the log.
+struct SubmitOutcome {
+    id: JobId,
+    warnings: Vec<String>,
+    /// True if an earlier request with the same idempotency key submitted it.
+    replayed: bool,
 }
 
 /// Responds with a submitted job, after waiting for its end as long as `Prefer` asks.
 async fn submitted(
     gateway: &Gateway,
-    tenant: &Tenant,
-    id: JobId,
+    principal: &Principal,
+    outcome: SubmitOutcome,
     prefer: Option<&str>,
-    warnings: Vec<String>,
-    replayed: bool,
 ) -> Result<Reply<201, Submitted>, Problem> {
+    let SubmitOutcome { id, warnings, replayed } = outcome;
+    let tenant = &principal.tenant;
     let wait = wait::requested(prefer);
     if let Some(timeout) = wait {
         wait::until_over(gateway, tenant, id, timeout).await;
     }
     let found = gateway.job_in_log(tenant, id).await?;
     let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
-    Ok(response(gateway, &job, position, warnings, replayed).waited(wait))
-}
-
-fn response(
-    gateway: &Gateway,
-    job: &JobView,
-    position: Position,
-    warnings: Vec<String>,
-    replayed: bool,
-) -> Reply<201, Submitted> {
-    let progress = gateway.progress.of(&job.summary.id.to_string(), job.summary.attempt);
-    let body = Submitted { job: show(job, progress.as_ref()), warnings };
-    Reply::new(body)
-        .location(format!("/api/v1/jobs/{}", job.summary.id))
+    let body = Submitted { job: gateway.present(principal).job(&job), warnings };
+    let reply = Reply::new(body)
+        .location(format!("/api/v1/jobs/{id}"))
         .version(job.summary.version)
         .position(position)
-        .replayed(replayed)
+        .replayed(replayed);
+    Ok(reply.waited(wait))
 }
 
 /// Rejects a job that is known to fail before its input is read; returns warnings.

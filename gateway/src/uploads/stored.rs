@@ -1,7 +1,7 @@
 //! Uploads of an account. Those from before its last erasure are gone, whatever their events say.
 
 use ffapi_domain::{
-    Personal, Tenant, UploadId,
+    Personal, Tenant, Timestamp, UploadId,
     media::unexpected_format,
     upload::{Upload, UploadEvent, UploadState},
 };
@@ -36,13 +36,19 @@ pub(super) async fn shown(
     let begins_after = gateway.credentials.account(tenant).begins_after;
     let current = history.iter().filter(|(sequence, _)| *sequence > begins_after);
     let mut stored = None;
-    for event in current.flat_map(|(_, decision)| &decision.events) {
+    let events = current.flat_map(|(_, decision)| {
+        let at = Timestamp::from_millis(decision.at);
+        decision.events.iter().map(move |event| (at, event))
+    });
+    for (at, event) in events {
         stored = match event {
             UploadEvent::Completed { file_name, size, sha256, media } => Some(UploadBody {
                 id: id.to_string(),
                 file_name: file_name.as_ref().cloned(),
                 size: *size,
                 sha256: sha256.clone(),
+                created_at: at.to_string(),
+                expires_at: expires_at(gateway, at),
                 warnings: warnings(
                     file_name.as_ref().map(String::as_str),
                     media.as_ref().and_then(Personal::as_ref),
@@ -53,6 +59,11 @@ pub(super) async fn shown(
         };
     }
     stored.ok_or_else(|| Problem::not_found("upload"))
+}
+
+/// When an upload will be deleted; none if it is kept permanently.
+pub(super) fn expires_at(gateway: &Gateway, created_at: Timestamp) -> Option<String> {
+    gateway.retention.uploads.map(|period| created_at.plus(period).to_string())
 }
 
 /// What is unusual about a file of this name with these probed facts.

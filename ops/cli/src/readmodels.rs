@@ -1,7 +1,7 @@
 use ffapi_nats::Log;
 use ffapi_projections::{
     Archive, AuditDecisions, BatchList, Ends, JobDetail, JobList, Pace, Presets, Projection, Queue,
-    Rebuild, positions,
+    Rebuild, Uploads, positions,
 };
 
 use crate::{arguments::ProjectionsVerb, config::Config, roles::AppContext};
@@ -18,6 +18,7 @@ pub(crate) async fn run(config: &Config, verb: &ProjectionsVerb) -> anyhow::Resu
                 JobList::NAME => rebuild(context, log, JobList).await,
                 BatchList::NAME => rebuild(context, log, BatchList).await,
                 Presets::NAME => rebuild(context, log, Presets).await,
+                Uploads::NAME => rebuild(context, log, Uploads).await,
                 Queue::NAME => rebuild(context, log, Queue).await,
                 Pace::NAME => rebuild(context, log, Pace).await,
                 Archive::NAME => rebuild(context, log, Archive).await,
@@ -30,11 +31,12 @@ pub(crate) async fn run(config: &Config, verb: &ProjectionsVerb) -> anyhow::Resu
 
 /// The read models that can be rebuilt. The audit notes cannot, because their stream drops old
 /// ones.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 9] = [
     JobDetail::NAME,
     JobList::NAME,
     BatchList::NAME,
     Presets::NAME,
+    Uploads::NAME,
     Queue::NAME,
     Pace::NAME,
     Archive::NAME,

@@ -8,7 +8,7 @@ use ffapi_gateway::{CredentialStore, Server, Services};
 use ffapi_nats::{Codec, Log, Nats, Vault, topology};
 use ffapi_projections::{
     Archive, AuditDecisions, AuditNotes, BatchList, Database, JobDetail, JobList, Pace, Presets,
-    Projection, Queue, Replays, Runner, Webhooks,
+    Projection, Queue, Replays, Runner, Uploads, Webhooks,
 };
 use ffapi_storage::{Egress, Storage};
 use ffapi_workers::{Conductor, InputFetcher, Retention, Sender, Worker};
@@ -148,6 +148,7 @@ async fn start(
                 notary: config.secrets.verifier(context.nats())?,
                 egress: config.egress.clone(),
                 vault: context.vault.clone(),
+                retention: config.retention.periods(),
             };
             let server = Server::bind(&config.gateway, services).await?;
             if let Some(on_listen) = on_listen.take() {
@@ -171,6 +172,7 @@ async fn start(
                 follow(context, Queue, &stop),
                 follow(context, Pace, &stop),
                 follow(context, Presets, &stop),
+                follow(context, Uploads, &stop),
                 follow(context, Webhooks::new(log.clone()), &stop),
                 follow(context, Archive, &stop),
                 follow(context, AuditDecisions, &stop),

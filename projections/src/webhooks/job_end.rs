@@ -2,7 +2,7 @@
 
 use ffapi_domain::{
     Decider, JobId, Tenant, Timestamp,
-    job::{EventMetadata, Job, JobEvent, JobView, OutputFile},
+    job::{EventMetadata, Job, JobEvent, JobView, OutputFile, PlaybackOutputs, output_path},
 };
 use ffapi_nats::{Codec, CodecError, Decision, Log, PageLimits};
 use serde_json::{Map, Value, json};
@@ -47,27 +47,38 @@ pub(super) async fn view(
 }
 
 /// Adds the job to the data of its terminal event.
-pub(super) fn describe(job: &JobView, data: &mut Map<String, Value>) {
+pub(super) fn describe(kind: &str, job: &JobView, data: &mut Map<String, Value>) {
     let summary = &job.summary;
     data.insert("kind".to_owned(), json!(summary.kind));
     data.insert("batch_id".to_owned(), json!(summary.batch_id));
     data.insert("metadata".to_owned(), json!(summary.metadata));
-    if data.get("status") != Some(&Value::from("completed")) || summary.outputs_expired_at.is_some()
-    {
+    if kind != "job.completed" {
         return;
     }
     let path = format!("/api/v1/jobs/{}", summary.id);
     let bytes = job.outputs.iter().fold(0, |sum: u64, file| sum.saturating_add(file.size));
     let duration = job.outputs.iter().filter_map(|file| file.duration).reduce(f64::max);
-    data.insert("outputs".to_owned(), outputs(job, &path));
+    data.insert("outputs".to_owned(), outputs(job));
     data.insert("outputs_total".to_owned(), json!(job.outputs.len()));
     data.insert("bytes".to_owned(), json!(bytes));
     data.insert("duration".to_owned(), json!(duration));
     data.insert("links".to_owned(), json!({ "self": path, "outputs": format!("{path}/outputs") }));
+    let PlaybackOutputs { playback, dash, poster, sprite, download } = job.playback();
+    for (field, name) in [
+        ("playback_url", playback),
+        ("dash_url", dash),
+        ("poster_url", poster),
+        ("sprite_url", sprite),
+        ("download_url", download),
+    ] {
+        if let Some(name) = name {
+            data.insert(field.to_owned(), json!(output_path(summary.id, name)));
+        }
+    }
 }
 
 /// The outputs that a handler starts from: of a stream its manifests, whose segments they name.
-fn outputs(job: &JobView, path: &str) -> Value {
+fn outputs(job: &JobView) -> Value {
     let is_manifest = |file: &&OutputFile| {
         let name = file.name.as_ref();
         let extension = name.and_then(|name| name.rsplit_once('.')).map(|(_, extension)| extension);
@@ -81,7 +92,7 @@ fn outputs(job: &JobView, path: &str) -> Value {
             "size": file.size,
             "sha256": file.sha256,
             "duration": file.duration,
-            "url": file.name.as_ref().map(|name| format!("{path}/outputs/{name}")),
+            "url": file.name.as_ref().map(|name| output_path(job.summary.id, name)),
         })
     });
     Value::Array(shown.collect())

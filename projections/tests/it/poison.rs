@@ -13,8 +13,8 @@ use ffapi_domain::{
 };
 use ffapi_nats::Codec;
 use ffapi_projections::{
-    Archive, AuditDecisions, BatchList, JobDetail, JobList, Presets, Projection, Queue, Webhooks,
-    job_detail,
+    Archive, AuditDecisions, BatchList, JobDetail, JobList, Presets, Projection, Queue, Uploads,
+    Webhooks, job_detail,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -56,6 +56,7 @@ impl TestServers {
         self.run_all();
         self.run(BatchList);
         self.run(Presets);
+        self.run(Uploads);
         self.run(AuditDecisions);
         self.run(Webhooks::new(self.commands.log().clone()));
     }
@@ -66,6 +67,7 @@ impl TestServers {
         self.rebuilt_equals_served(Queue).await;
         self.rebuilt_equals_served(BatchList).await;
         self.rebuilt_equals_served(Presets).await;
+        self.rebuilt_equals_served(Uploads).await;
         self.rebuilt_equals_served(AuditDecisions).await;
         self.rebuilt_equals_served(Archive).await;
     }

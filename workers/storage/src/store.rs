@@ -5,11 +5,11 @@ use std::{
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
-use ffapi_domain::{Tenant, UploadId, location::Location};
+use ffapi_domain::{Tenant, Timestamp, UploadId, location::Location};
 use futures::{StreamExt, stream::BoxStream};
 use object_store::{GetOptions, GetRange, ObjectStore, local::LocalFileSystem, path::Path as Key};
 use rustix::{
@@ -19,6 +19,8 @@ use rustix::{
 
 use crate::StorageError;
 
+/// Maximum difference between the clocks of the file system and of a worker.
+const MAX_CLOCK_SKEW: Duration = Duration::from_mins(1);
 /// Separates the name of an object from a number while the object is being written.
 const PARTIAL_SEPARATOR: char = '#';
 
@@ -95,6 +97,28 @@ impl Storage {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
             Ok(()) | Err(_) => Ok(()),
         }
+    }
+
+    /// Deletes an output, unless it was written anew: it has another size, or was modified later
+    /// than `before`, the time when its job was completed.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn remove_output(
+        &self,
+        location: &Location,
+        size: u64,
+        before: Option<Timestamp>,
+    ) -> Result<(), StorageError> {
+        let Some(stat) = self.stat(location).await? else { return Ok(()) };
+        let written = stat.modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let written =
+            Timestamp::from_millis(u64::try_from(written.as_millis()).unwrap_or(u64::MAX));
+        let is_later = before.is_some_and(|before| written > before.plus(MAX_CLOCK_SKEW));
+        if stat.size != size || is_later {
+            return Ok(());
+        }
+        self.remove(location).await
     }
 
     /// The uploads of all tenants that were received before a time.

@@ -62,6 +62,7 @@ impl Create for AnalyzeBody {
             webhook_url: self.webhook_url.as_deref(),
             webhook_events: self.webhook_events.as_deref(),
             preset: self.preset.as_deref(),
+            keep: None,
         }
     }
 }

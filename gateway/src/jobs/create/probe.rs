@@ -47,6 +47,7 @@ impl Create for ProbeBody {
             webhook_url: self.webhook_url.as_deref(),
             webhook_events: self.webhook_events.as_deref(),
             preset: self.preset.as_deref(),
+            keep: None,
         }
     }
 }

@@ -60,6 +60,9 @@ pub(crate) struct StreamBody {
     /// request leaves out. `_/web-1080p` names the shared preset if the account has its own with
     /// the same name.
     preset: Option<String>,
+    /// Seconds that the outputs are kept after completion, 60 to 315360000 (10 years); the service's
+    /// retention if absent.
+    keep: Option<u64>,
 }
 
 /// One rendition of the ladder; with neither `crf` nor `video_bitrate`, constant quality below a
@@ -208,6 +211,7 @@ impl Create for StreamBody {
             webhook_url: self.webhook_url.as_deref(),
             webhook_events: self.webhook_events.as_deref(),
             preset: self.preset.as_deref(),
+            keep: self.keep,
         }
     }
 }

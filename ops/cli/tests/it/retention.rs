@@ -29,7 +29,7 @@ async fn outputs_and_uploads_are_deleted_after_their_retention_and_the_job_shows
     // The result is still known; the files are deleted.
     assert_eq!((gone.text("/status"), gone.text("/outputs/0/name")), ("completed", "a.mp4"));
     let read = stack.get(&format!("/jobs/{job}/outputs/a.mp4")).await;
-    assert_eq!(read.status, StatusCode::NOT_FOUND, "{read:#?}");
+    assert_eq!(read.status, StatusCode::GONE, "{read:#?}");
     let history = stack.history(&job).await;
     assert_eq!(history.last().unwrap(), "job.outputs_expired");
     gone_from_the_store(&stack, &upload).await;

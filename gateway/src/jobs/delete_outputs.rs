@@ -1,0 +1,103 @@
+//! Deletion of a completed job's outputs: first the files, then the event. A request that was
+//! interrupted in between is repeated by the client, or completed by the job's retention.
+
+use std::sync::Arc;
+
+use ffapi_commands::{Caller, LaterOutputs};
+use ffapi_domain::{
+    JobId, Tenant,
+    job::{DeletedOutput, Job, JobCommand, JobStatus, JobView, OutputFile},
+    location::Location,
+};
+use ffapi_nats::failpoint;
+
+use super::show::JobBody;
+use crate::{
+    auth::Principal,
+    if_match::version,
+    problem::{Kind, Problem},
+    reply::Reply,
+    state::Gateway,
+    tenant_slots::TenantSlots,
+    uncancelled::uncancelled,
+};
+
+/// A request to delete outputs.
+pub(super) struct Deletion {
+    pub(super) id: JobId,
+    /// The output to delete; all of them if absent.
+    pub(super) name: Option<String>,
+    pub(super) if_match: Option<String>,
+    pub(super) caller: Caller,
+}
+
+/// Deletions of one tenant at a time: each reads the log for each file.
+static DELETIONS: TenantSlots = TenantSlots::new(2);
+
+/// Deletes the outputs and responds with the job.
+pub(super) async fn delete(
+    gateway: &Arc<Gateway>,
+    principal: &Principal,
+    deletion: Deletion,
+) -> Result<Reply<200, JobBody>, Problem> {
+    let (tenant, id) = (principal.tenant.clone(), deletion.id);
+    let busy = || Problem::rate_limited("outputs of other jobs are being deleted; try again", 1);
+    let _slot = DELETIONS.acquire(&tenant).await.ok_or_else(busy)?;
+    uncancelled(carry_out(Arc::clone(gateway), tenant.clone(), deletion)).await?;
+    let found = gateway.job_in_log(&tenant, id).await?;
+    let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
+    let body = gateway.present(principal).job(&job);
+    Ok(Reply::new(body).version(job.summary.version).position(position))
+}
+
+async fn carry_out(
+    gateway: Arc<Gateway>,
+    tenant: Tenant,
+    deletion: Deletion,
+) -> Result<(), Problem> {
+    let Deletion { id, name, if_match, caller } = deletion;
+    let wanted = if_match.as_deref().map(version).transpose()?.flatten();
+    let found = gateway.job_in_log(&tenant, id).await?;
+    let (job, _) = found.ok_or_else(|| Problem::not_found("job"))?;
+    if wanted.is_some_and(|wanted| wanted != job.summary.version) {
+        let detail = format!("the job's current version is {}", job.summary.version);
+        return Err(Problem::new(Kind::PreconditionFailed, detail));
+    }
+    let Some(targets) = targets(&job, name.as_deref())? else { return Ok(()) };
+    let storage = gateway.storage.of(&tenant)?;
+    let mut later_outputs = LaterOutputs::new(&gateway.commands, &job);
+    for file in targets {
+        let location =
+            file.location.as_ref().and_then(|text| Location::try_from(text.clone()).ok());
+        let Some(location) = location else { continue };
+        if !later_outputs.contains(&location).await? {
+            storage.remove_output(&location, file.size, job.summary.completed_at).await?;
+        }
+    }
+    failpoint::hit("gateway.after_files");
+    let only = name
+        .is_some()
+        .then(|| targets.first())
+        .flatten()
+        .map(|file| DeletedOutput { name: file.name.clone(), location: file.location.clone() });
+    let command = JobCommand::DeleteOutputs { only };
+    gateway.commands.handle::<Job>(tenant.as_str(), &id.to_string(), &caller, command).await?;
+    Ok(())
+}
+
+/// The outputs to delete; none if all are deleted already.
+fn targets<'a>(job: &'a JobView, name: Option<&str>) -> Result<Option<&'a [OutputFile]>, Problem> {
+    let status = job.summary.status;
+    if status != JobStatus::Completed {
+        let detail = format!("the job is {}; only a completed job has outputs", status.as_str());
+        return Err(Problem::new(Kind::Conflict, detail));
+    }
+    if job.summary.outputs_expired_at.is_some() {
+        return Ok(None);
+    }
+    let Some(name) = name else { return Ok(Some(&job.outputs)) };
+    let is_named = |file: &OutputFile| file.name.as_ref().is_some_and(|own| own == name);
+    let index = job.outputs.iter().position(is_named);
+    let found = index.and_then(|index| job.outputs.get(index..=index));
+    found.map(Some).ok_or_else(|| Problem::not_found("output"))
+}

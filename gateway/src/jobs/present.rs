@@ -1,0 +1,136 @@
+//! Jobs as a principal sees them: with the newest progress, their expiry, and URLs that browsers and
+//! players can open.
+
+use std::time::Duration;
+
+use ffapi_domain::{
+    JobId, Timestamp,
+    job::{JobStatus, JobSummary, JobView, PlaybackOutputs, output_path, output_url_name},
+    key::Scope,
+};
+use poem_openapi::Object;
+
+use super::show::{JobBody, SummaryBody, show, summary};
+use crate::{
+    auth::{CredentialKind, Principal, Token, TokenScope},
+    clock, playback,
+    state::Gateway,
+};
+
+/// URLs of a completed job's outputs. To whoever reads the job with an API key they have a token in
+/// their path: browsers and players open them without further credentials, for a day at least.
+#[derive(Debug, Default, Object)]
+#[oai(skip_serializing_if_is_none)]
+#[expect(clippy::struct_field_names, reason = "the names in JSON, beside other fields of a job")]
+pub(crate) struct JobUrls {
+    /// What a player opens: the HLS playlist, the DASH manifest or the media file.
+    playback_url: Option<String>,
+    /// The DASH manifest, if there is one.
+    dash_url: Option<String>,
+    /// An image to be shown before playback starts.
+    poster_url: Option<String>,
+    /// The WebVTT index of the preview images along the timeline.
+    sprite_url: Option<String>,
+    /// The file, to be saved, if the job has a single one.
+    download_url: Option<String>,
+}
+
+/// Presents jobs to a principal.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Presenter<'a> {
+    gateway: &'a Gateway,
+    principal: &'a Principal,
+}
+
+/// Minimum lifetime of the tokens in URLs.
+const LIFETIME: Duration = Duration::from_hours(24);
+/// Their expiry is a multiple of this, in milliseconds: until then a URL stays the same, and so does
+/// what caches hold under it.
+const ROUNDED_TO: u64 = 3_600_000;
+
+impl Gateway {
+    pub(crate) const fn present<'a>(&'a self, principal: &'a Principal) -> Presenter<'a> {
+        Presenter { gateway: self, principal }
+    }
+}
+
+impl Presenter<'_> {
+    pub(crate) fn job(self, job: &JobView) -> JobBody {
+        let JobSummary { id, attempt, .. } = &job.summary;
+        let progress = self.gateway.progress.of(&id.to_string(), *attempt);
+        let mut body = show(job, progress.as_ref());
+        if !job.outputs.is_empty() {
+            body.summary.expires_at = self.expires_at(&job.summary);
+        }
+        if job.summary.status == JobStatus::Completed {
+            body.urls = self.urls(job.summary.id, job.playback());
+        }
+        body
+    }
+
+    pub(crate) fn summary(self, job: &JobSummary) -> SummaryBody {
+        let progress = self.gateway.progress.of(&job.id.to_string(), job.attempt);
+        let mut body = summary(job, progress.as_ref());
+        body.expires_at = self.expires_at(job).filter(|_| job.output.is_some());
+        body
+    }
+
+    /// When the outputs of a completed job will be deleted.
+    fn expires_at(self, job: &JobSummary) -> Option<String> {
+        if job.status != JobStatus::Completed || job.outputs_expired_at.is_some() {
+            return None;
+        }
+        let usual = || Some(job.completed_at?.plus(self.gateway.retention.outputs?));
+        let at = if job.keep.is_some() { job.keep_until } else { usual() };
+        at.map(|at| at.to_string())
+    }
+
+    fn urls(self, id: JobId, outputs: PlaybackOutputs<'_>) -> JobUrls {
+        if outputs == PlaybackOutputs::default() {
+            return JobUrls::default();
+        }
+        let base = self.token(id).map(|token| playback::url(&token));
+        let url = |name: &str| match &base {
+            Some(base) => format!("{base}{}", output_url_name(name)),
+            None => output_path(id, name),
+        };
+        JobUrls {
+            playback_url: outputs.playback.map(url),
+            dash_url: outputs.dash.map(url),
+            poster_url: outputs.poster.map(url),
+            sprite_url: outputs.sprite.map(url),
+            download_url: outputs.download.map(|name| format!("{}?download=", url(name))),
+        }
+    }
+
+    /// A token for a job's outputs, if the principal may create one.
+    fn token(self, id: JobId) -> Option<String> {
+        let Principal { key, credential, until, .. } = self.principal;
+        let may_create = *credential == CredentialKind::Key
+            && until.is_none()
+            && self.principal.require(Scope::JobsRead).is_ok();
+        let scope = TokenScope::Outputs(id);
+        let expires_at = expiry(clock::now());
+        let token = may_create.then_some(Token { key: *key, scope, expires_at })?;
+        token.sign(self.gateway.credentials.pepper())
+    }
+}
+
+/// The expiry of a token that is made now, in milliseconds since 1970.
+fn expiry(now: Timestamp) -> u64 {
+    let earliest = now.plus(LIFETIME).as_millis();
+    earliest.div_ceil(ROUNDED_TO).saturating_mul(ROUNDED_TO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_lives_for_a_day_at_least_and_stays_the_same_for_an_hour() {
+        let day = LIFETIME.as_secs() * 1_000;
+        for (now, expected) in [(0, day), (1, day + ROUNDED_TO), (ROUNDED_TO, day + ROUNDED_TO)] {
+            assert_eq!(expiry(Timestamp::from_millis(now)), expected, "{now}");
+        }
+    }
+}
