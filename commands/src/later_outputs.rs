@@ -66,7 +66,7 @@ impl<'a> LaterOutputs<'a> {
         let tenant = self.job.summary.tenant.as_str();
         let history = self.commands.history::<Output>(tenant, &output_name_id(output)).await?;
         let jobs = history.into_iter().rev().flat_map(|(_, decision)| decision.events);
-        let jobs = jobs.map(|OutputEvent::Reserved { job }| job);
+        let jobs = jobs.map(|OutputEvent::Reserved { job, .. }| job);
         Ok(jobs.filter(|job| *job != self.job.summary.id).take(MAX_OTHER_JOBS).collect())
     }
 

@@ -48,7 +48,7 @@ pub use question::{
 };
 pub use request::{
     Analyze, Caption, Convert, ImageFormat, MAX_FILES, MediaRequest, Metric, Micros, Overwrite,
-    Packaging, Poster, Probe, SegmentFormat, Sprite, Stream, ThumbnailMode, Thumbnails,
-    ThumbnailsPlan, Variant,
+    Packaging, Poster, Probe, SegmentFormat, SegmentLayout, Sprite, Stream, ThumbnailMode,
+    Thumbnails, ThumbnailsPlan, Variant,
 };
 pub use text_head::subtitle_demuxers;

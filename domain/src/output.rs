@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Decider, JobId};
+use crate::{Decider, JobId, Timestamp};
 
 /// What happened to an output name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,7 +12,32 @@ pub enum OutputEvent {
     Reserved {
         /// The job that reserved it.
         job: JobId,
+        /// Sequence of the job's newest message then; 0 if it was not submitted yet. Reservations of
+        /// earlier versions have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        job_sequence: Option<u64>,
+        /// Until when the job has to be submitted or retried, or else others may reserve the name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
     },
+}
+
+/// A job's reservation of an output name. It is made before the job is submitted or retried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reservation {
+    /// The job.
+    pub job: JobId,
+    /// Sequence of the job's newest message then; 0 if it was not submitted yet.
+    pub job_sequence: Option<u64>,
+    /// Until when the job has to be submitted or retried, or else others may reserve the name.
+    pub until: Option<Timestamp>,
+}
+
+impl Reservation {
+    const fn made(self) -> OutputEvent {
+        let Self { job, job_sequence, until } = self;
+        OutputEvent::Reserved { job, job_sequence, until }
+    }
 }
 
 /// A command for an output name.
@@ -20,18 +45,18 @@ pub enum OutputEvent {
 pub enum OutputCommand {
     /// Reserve the name for a job.
     Reserve {
-        /// The job that reserves it.
-        job: JobId,
-        /// The previous holder, which the caller found to have ended or never to have started.
-        over: Option<JobId>,
+        /// The reservation.
+        reservation: Reservation,
+        /// The previous one, whose job the caller found to have ended or never to have started.
+        over: Option<Reservation>,
     },
 }
 
 /// State of an output name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OutputState {
-    /// The job that reserved it last.
-    pub holder: Option<JobId>,
+    /// The newest reservation.
+    pub holder: Option<Reservation>,
 }
 
 /// The output name decider.
@@ -42,10 +67,10 @@ pub struct Output;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OutputRejection {
     /// Another job holds the name and is not known to have ended.
-    #[error("{holder} is making this output")]
+    #[error("{} is making this output", holder.job)]
     HeldBy {
-        /// The job that holds it.
-        holder: JobId,
+        /// Its reservation.
+        holder: Reservation,
     },
 }
 
@@ -61,17 +86,21 @@ impl Decider for Output {
         state: &OutputState,
         command: OutputCommand,
     ) -> Result<Vec<OutputEvent>, OutputRejection> {
-        let OutputCommand::Reserve { job, over } = command;
+        let OutputCommand::Reserve { reservation, over } = command;
         match state.holder {
-            Some(holder) if holder == job => Ok(vec![]),
-            Some(holder) if over != Some(holder) => Err(OutputRejection::HeldBy { holder }),
-            Some(_) | None => Ok(vec![OutputEvent::Reserved { job }]),
+            Some(holder) if holder == reservation => Ok(vec![]),
+            // The same job may begin anew.
+            Some(holder) if holder.job == reservation.job || over == Some(holder) => {
+                Ok(vec![reservation.made()])
+            }
+            Some(holder) => Err(OutputRejection::HeldBy { holder }),
+            None => Ok(vec![reservation.made()]),
         }
     }
 
     fn evolve(_: OutputState, event: &OutputEvent) -> OutputState {
-        let OutputEvent::Reserved { job } = event;
-        OutputState { holder: Some(*job) }
+        let OutputEvent::Reserved { job, job_sequence, until } = *event;
+        OutputState { holder: Some(Reservation { job, job_sequence, until }) }
     }
 }
 
@@ -82,32 +111,47 @@ mod tests {
     use super::*;
     use crate::spec::given;
 
-    fn job(n: u128) -> JobId {
-        JobId::from_uuid(Uuid::from_u128(n))
+    fn of(n: u128, job_sequence: u64) -> Reservation {
+        let (job, until) = (JobId::from_uuid(Uuid::from_u128(n)), Timestamp::from_millis(9));
+        Reservation { job, job_sequence: Some(job_sequence), until: Some(until) }
     }
 
-    fn reserved(n: u128) -> OutputEvent {
-        OutputEvent::Reserved { job: job(n) }
+    const fn reserved(reservation: Reservation) -> OutputEvent {
+        reservation.made()
+    }
+
+    fn reserve(reservation: Reservation, over: Option<Reservation>) -> OutputCommand {
+        OutputCommand::Reserve { reservation, over }
     }
 
     #[test]
     fn a_free_name_is_reserved_by_the_first_job() {
-        let command = OutputCommand::Reserve { job: job(1), over: None };
-        given::<Output>([]).when(command.clone()).then([reserved(1)]);
-        given::<Output>([reserved(1)]).when(command).then_nothing();
+        given::<Output>([]).when(reserve(of(1, 0), None)).then([reserved(of(1, 0))]);
+        given::<Output>([reserved(of(1, 0))]).when(reserve(of(1, 0), None)).then_nothing();
     }
 
     #[test]
     fn a_name_held_by_a_live_job_is_rejected() {
-        given::<Output>([reserved(1)])
-            .when(OutputCommand::Reserve { job: job(2), over: None })
-            .then_rejected(&OutputRejection::HeldBy { holder: job(1) });
+        given::<Output>([reserved(of(1, 0))])
+            .when(reserve(of(2, 0), None))
+            .then_rejected(&OutputRejection::HeldBy { holder: of(1, 0) });
     }
 
     #[test]
     fn a_name_is_free_again_once_its_job_has_ended() {
-        given::<Output>([reserved(1)])
-            .when(OutputCommand::Reserve { job: job(2), over: Some(job(1)) })
-            .then([reserved(2)]);
+        given::<Output>([reserved(of(1, 0))])
+            .when(reserve(of(2, 0), Some(of(1, 0))))
+            .then([reserved(of(2, 0))]);
+    }
+
+    #[test]
+    fn a_job_that_reserves_again_before_a_retry_holds_the_name() {
+        given::<Output>([reserved(of(1, 0))])
+            .when(reserve(of(1, 5), None))
+            .then([reserved(of(1, 5))]);
+        // Another request found the earlier reservation to be over.
+        given::<Output>([reserved(of(1, 0)), reserved(of(1, 5))])
+            .when(reserve(of(2, 0), Some(of(1, 0))))
+            .then_rejected(&OutputRejection::HeldBy { holder: of(1, 5) });
     }
 }

@@ -2,6 +2,7 @@
 
 mod body;
 mod erase;
+mod list;
 mod me;
 mod reopen;
 
@@ -15,11 +16,12 @@ use ffapi_domain::{
 use poem::{Request, Result, web::Data};
 use poem_openapi::{
     OpenApi,
-    param::{Header, Path},
+    param::{Header, Path, Query},
 };
 
 use self::{
     body::{AccountPatch, AccountShown},
+    list::AccountPage,
     me::Caller,
 };
 use crate::{
@@ -48,6 +50,25 @@ impl Accounts {
     async fn me(&self, gateway: Data<&Arc<Gateway>>, auth: Auth) -> Result<Reply<200, Caller>> {
         gateway.credentials.catch_up(gateway.commands.log()).await?;
         Ok(me::me(&gateway, auth.principal()).await?)
+    }
+
+    /// List accounts
+    ///
+    /// By name; for an admin.
+    #[oai(path = "/accounts", method = "get", operation_id = "listAccounts")]
+    async fn list(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        limit: Query<Option<u32>>,
+        cursor: Query<Option<String>>,
+    ) -> Result<Reply<200, AccountPage>> {
+        let principal = auth.require(Scope::Admin)?;
+        gateway.credentials.catch_up(gateway.commands.log()).await?;
+        gateway.audit.note(AuditRecord::about(request, principal, "admin.read_accounts"));
+        let uri = request.original_uri();
+        Ok(list::list(&gateway, uri, limit.0, cursor.0.as_deref()).await?)
     }
 
     /// Show an account

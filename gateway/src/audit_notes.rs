@@ -60,12 +60,36 @@ struct Counted {
 /// The records of one gateway that are not written yet.
 #[derive(Debug)]
 pub(crate) struct Audit {
-    pending: Mutex<HashMap<Group, Counted>>,
+    pending: Mutex<Pending>,
     /// Recently seen pairs of key and address.
     seen: Mutex<LruCache<(KeyId, IpAddr), ()>>,
 }
 
-/// Above this number of groups in a minute, further records are counted without key and address.
+/// Records by group, and the number of groups that share each budget.
+#[derive(Debug, Default)]
+struct Pending {
+    groups: HashMap<Group, Counted>,
+    sizes: HashMap<Budget, usize>,
+}
+
+/// Groups that compete for details. A flood of one tenant's requests, or of rejections, takes them from
+/// nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Budget {
+    tenant: Option<Tenant>,
+    is_rejection: bool,
+}
+
+impl Budget {
+    fn of(group: &Group) -> Self {
+        let is_rejection =
+            group.action.ends_with(".limited") || group.action.starts_with("key.refused");
+        Self { tenant: group.tenant.clone(), is_rejection }
+    }
+}
+
+/// Above this number of groups of one budget in a minute, further records are counted without key and
+/// address.
 const MAX_GROUPS: usize = 1_000;
 const MAX_SEEN: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 const MAX_PATH_LENGTH: usize = 512;
@@ -110,17 +134,22 @@ impl Audit {
     pub(crate) fn note(&self, record: AuditRecord) {
         let now = clock::now();
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let Pending { groups, sizes } = &mut *pending;
         let mut group = record.group.clone();
-        if pending.len() >= MAX_GROUPS && !pending.contains_key(&group) {
+        let size = sizes.entry(Budget::of(&group)).or_default();
+        if *size >= MAX_GROUPS && !groups.contains_key(&group) {
             (group.key, group.address) = (None, None);
         }
-        let counted = pending.entry(group.clone()).or_insert_with(|| Counted {
-            record: AuditRecord { group, ..record },
-            count: 0,
-            first: now,
-            last: now,
-            minute: now.as_millis() / 60_000,
-            written: false,
+        let counted = groups.entry(group.clone()).or_insert_with(|| {
+            *size = size.saturating_add(1);
+            Counted {
+                record: AuditRecord { group, ..record },
+                count: 0,
+                first: now,
+                last: now,
+                minute: now.as_millis() / 60_000,
+                written: false,
+            }
         });
         counted.count = counted.count.saturating_add(1);
         counted.last = now;
@@ -141,7 +170,8 @@ impl Audit {
         let minute = now.as_millis() / 60_000;
         let mut due = Vec::new();
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        pending.retain(|_, counted| {
+        let Pending { groups, sizes } = &mut *pending;
+        groups.retain(|group, counted| {
             let ended = counted.minute < minute;
             if counted.count > 0 && (ended || !counted.written) {
                 due.push(Note {
@@ -152,8 +182,12 @@ impl Audit {
                 });
                 (counted.count, counted.first, counted.written) = (0, now, true);
             }
+            if ended && let Some(size) = sizes.get_mut(&Budget::of(group)) {
+                *size = size.saturating_sub(1);
+            }
             !ended
         });
+        sizes.retain(|_, size| *size > 0);
         due
     }
 
@@ -205,12 +239,12 @@ impl Note {
         let action = group.action.replace('.', "-");
         let address = group.address.map(|address| address.to_string());
         let mut subject = format!("{tenant}.{action}");
-        if group.action == FIRST_USE {
+        if group.action == FIRST_USE
+            && let (Some(key), Some(address)) = (group.key, &address)
+        {
             // Each pair has its own subject, so that a restarted gateway knows what was already
             // noted.
-            let key = group.key.map(|key| key.to_string()).unwrap_or_default();
-            let pair = format!("{key} {}", address.clone().unwrap_or_default());
-            let digest = Sha256::digest(pair);
+            let digest = Sha256::digest(format!("{key} {address}"));
             subject = format!("{subject}.{}", hex::encode(digest.get(..12).unwrap_or_default()));
             if notes.holds(&subject).await? {
                 return Ok(());
@@ -267,6 +301,33 @@ mod tests {
         let due = audit.due(later);
         assert_eq!(due.iter().map(|note| note.count).collect::<Vec<_>>(), [1_000]);
         assert!(audit.due(later.plus(Duration::from_mins(1))).is_empty());
+    }
+
+    #[test]
+    fn a_flood_of_one_tenant_takes_no_details_from_other_notes() {
+        let audit = Audit::new();
+        let record = |tenant: &str, address: u32, action| AuditRecord {
+            group: Group {
+                tenant: Some(tenant.parse().unwrap()),
+                key: Some(KeyId::from_uuid(Uuid::from_u128(1))),
+                address: Some(std::net::Ipv4Addr::from_bits(address).into()),
+                action,
+            },
+            request: None,
+            request_id: None,
+        };
+        for n in 0..5_000 {
+            audit.note(record("loud", n, "request.limited"));
+        }
+        audit.note(record("loud", 1, FIRST_USE));
+        audit.note(record("other", 1, "request.limited"));
+        let due = audit.due(clock::now());
+        let details = |note: &Note| note.record.group.key.is_some();
+        assert_eq!((due.len(), due.iter().filter(|note| details(note)).count()), (1_003, 1_002));
+        let later = clock::now().plus(Duration::from_mins(2));
+        audit.due(later);
+        let pending = audit.pending.lock().unwrap();
+        assert!(pending.groups.is_empty() && pending.sizes.is_empty());
     }
 
     #[test]

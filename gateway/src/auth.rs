@@ -27,7 +27,7 @@ pub(crate) use self::{
     credential_store::{AuthError, KnownKey},
     issuer::Issuer,
     stream_access::while_authorized,
-    token::{Token, TokenScope},
+    token::{Token, TokenScope, UploadGrant},
 };
 pub use self::{
     address::ProxyHeader,
@@ -135,10 +135,15 @@ pub(crate) enum ReadAuth {
 impl ReadAuth {
     /// The principal, if it may read jobs.
     pub(crate) fn require_read(&self) -> Result<&Principal, Problem> {
+        self.require(Scope::JobsRead)
+    }
+
+    /// The principal, if it has the scope.
+    pub(crate) fn require(&self, scope: Scope) -> Result<&Principal, Problem> {
         let (Self::Key(KeyHeader(principal))
         | Self::Bearer(BearerHeader(principal))
         | Self::Token(TokenQuery(principal))) = self;
-        principal.require(Scope::JobsRead)
+        principal.require(scope)
     }
 }
 

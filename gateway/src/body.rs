@@ -12,7 +12,7 @@ use poem_openapi::{
     types::Type,
 };
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
@@ -72,7 +72,9 @@ impl<T: Type, V: DeserializeOwned + Send> ParsePayload for StrictJson<T, V> {
         };
         let bytes = receive(announced, body).await?;
         let slot = slot.filter(|_| bytes.len() > LARGE_BODY);
-        let json = checked::read(&bytes)?;
+        // No body is an empty object: what a request requires is then named by its field.
+        let json =
+            if bytes.is_empty() { Value::Object(Map::new()) } else { checked::read(&bytes)? };
         let fingerprint = hex::encode(Sha256::digest(json.to_string()));
         Ok(Self { value: parse(json, "")?, fingerprint, documented: PhantomData, _slot: slot })
     }

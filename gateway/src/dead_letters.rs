@@ -186,10 +186,10 @@ impl DeadLetters {
             async move {
                 let name = id.to_string();
                 gateway.must_be_open(tenant).ok()?;
-                // If another job has reserved its output, it stays a dead letter.
-                reserve_again(gateway, tenant, caller, *id).await.ok().filter(|retry| *retry)?;
                 // If the account's queue is full, it stays a dead letter.
                 let mut slot = queue_slots::take(gateway, tenant, 1).await.ok()?;
+                // If another job has reserved its output, it stays a dead letter.
+                reserve_again(gateway, tenant, caller, *id).await.ok().filter(|retry| *retry)?;
                 let command = JobCommand::Retry { lease: Some(slot.lease()) };
                 let (tenant, commands) = (tenant.as_str(), &gateway.commands);
                 slot.spend(1);

@@ -15,12 +15,13 @@ use poem::{
 
 use crate::{
     audit_notes::AuditRecord,
-    auth::{AuthError, Issuer, Principal, Token, presented_secret},
+    auth::{AuthError, Issuer, Principal, Token, TokenScope, presented_secret},
     clock,
     playback::{self, PathToken},
     problem::{Kind, Problem},
     rate_limits::{RateLimitHeaders, RateLimitStatus},
     state::Gateway,
+    uploads::UploadTicket,
 };
 
 /// Paths without authentication and without rate limits of accounts.
@@ -41,7 +42,7 @@ const DOWNLOADS_PER_REQUEST: u64 = 100;
 
 fn is_open(path: &str) -> bool {
     let path = path.strip_prefix("/api/v1").unwrap_or(path);
-    OPEN.contains(&path) || path.starts_with("/docs/")
+    OPEN.contains(&path) || path.starts_with("/docs/") || path.starts_with("/errors/")
 }
 
 /// Passes requests with valid credentials on, within the limits of their account.
@@ -55,8 +56,8 @@ pub(crate) async fn guard<E: Endpoint>(inner: Arc<E>, mut request: Request) -> R
         return Err(Problem::new(Kind::Internal, detail).into());
     };
     let from = gateway.proxies.origin(&request);
-    let principal = match identify(&gateway, &request, from).await {
-        Ok(principal) => principal,
+    let Identified { principal, ticket } = match identify(&gateway, &request, from).await {
+        Ok(identified) => identified,
         Err(error) => return Err(rejection(&gateway, &request, from, error).into()),
     };
     gateway.must_be_open(&principal.tenant)?;
@@ -83,6 +84,9 @@ pub(crate) async fn guard<E: Endpoint>(inner: Arc<E>, mut request: Request) -> R
     gateway.audit.seen(&request, &principal);
     let limited = AuditRecord::about(&request, &principal, "quota.limited");
     request.set_data(principal);
+    if let Some(ticket) = ticket {
+        request.set_data(ticket);
+    }
     let response = inner.call(request).await.map(IntoResponse::into_response);
     let status = response.as_ref().map_or_else(poem::Error::status, Response::status);
     if status == StatusCode::TOO_MANY_REQUESTS {
@@ -92,33 +96,55 @@ pub(crate) async fn guard<E: Endpoint>(inner: Arc<E>, mut request: Request) -> R
     response
 }
 
+/// The caller of a request.
+struct Identified {
+    principal: Principal,
+    /// The upload that its token is for.
+    ticket: Option<UploadTicket>,
+}
+
+impl From<Principal> for Identified {
+    fn from(principal: Principal) -> Self {
+        Self { principal, ticket: None }
+    }
+}
+
 async fn identify(
     gateway: &Gateway,
     request: &Request,
     from: Option<IpAddr>,
-) -> Result<Principal, AuthError> {
+) -> Result<Identified, AuthError> {
     let now = clock::now();
     if let Some(secret) = presented_secret(request) {
         return match &gateway.issuer {
             Some(issuer) if Issuer::is_token(secret) => {
-                issuer.read(secret, from, &gateway.credentials).await
+                issuer.read(secret, from, &gateway.credentials).await.map(Identified::from)
             }
-            _ => gateway.credentials.check(secret, from, now),
+            _ => gateway.credentials.check(secret, from, now).map(Identified::from),
         };
     }
     let in_path = request.data::<PathToken>().map(|PathToken(token)| token.as_str());
     let text = in_path.or_else(|| token_in(request)).ok_or(AuthError::Unknown)?;
     let token = Token::read(text, gateway.credentials.pepper(), now).ok_or(AuthError::Unknown)?;
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    if !is_read || !token.scope.covers(playback::path(request)) {
+    let ticket = match token.scope {
+        TokenScope::Upload(id) => {
+            Some(UploadTicket { id, grant: token.upload.clone().unwrap_or_default() })
+        }
+        _ => None,
+    };
+    let (scope, is_method) = match &ticket {
+        Some(_) => (Scope::JobsWrite, *request.method() == Method::POST),
+        None => (Scope::JobsRead, matches!(*request.method(), Method::GET | Method::HEAD)),
+    };
+    if !is_method || !token.scope.covers(playback::path(request)) {
         return Err(AuthError::Unknown);
     }
     let mut principal = gateway.credentials.admit(token.key, from, now)?;
-    // Whatever the scopes of its key, a token only reads jobs.
-    principal.require(Scope::JobsRead).map_err(|_| AuthError::Unknown)?;
-    principal.scopes = BTreeSet::from([Scope::JobsRead]);
+    // Whatever the scopes of its key, a token reads jobs, or uploads its file, and nothing else.
+    principal.require(scope).map_err(|_| AuthError::Unknown)?;
+    principal.scopes = BTreeSet::from([scope]);
     principal.until = Some(Timestamp::from_millis(token.expires_at));
-    Ok(principal)
+    Ok(Identified { principal, ticket })
 }
 
 /// The value of `?token=…`, for clients that cannot send headers.

@@ -1,15 +1,19 @@
 //! Health, capabilities and workers of the service.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ffapi_domain::{
     key::Scope,
     media::{MediaRequest, Metric, Operation},
 };
-use ffapi_projections::{Ends, positions};
+use ffapi_projections::{Database, Ends, positions};
 use poem::{Response, Result, http::StatusCode, web::Data};
 use poem_openapi::{Object, OpenApi, types::Any};
 use serde_json::{Map, Value, json};
+use tokio::sync::Mutex;
 
 use crate::{
     auth::Auth,
@@ -39,6 +43,29 @@ fn ok() -> Reply<200, Status> {
 /// Timeout of the database in the readiness check.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long the database's answer is remembered: the check needs no key, and may not take the
+/// connections of requests that have one.
+const ANSWER_AGE: Duration = Duration::from_secs(1);
+
+/// Whether the database answered lately, asked by one request at a time for all of them.
+#[derive(Debug, Default)]
+pub(crate) struct DatabaseAnswers(Mutex<Option<(Instant, bool)>>);
+
+impl DatabaseAnswers {
+    async fn get(&self, database: &Database) -> bool {
+        let mut last = self.0.lock().await;
+        if let Some((at, answers)) = *last
+            && at.elapsed() < ANSWER_AGE
+        {
+            return answers;
+        }
+        let answers = tokio::time::timeout(DATABASE_TIMEOUT, database.answers()).await;
+        let answers = answers.unwrap_or(false);
+        *last = Some((Instant::now(), answers));
+        answers
+    }
+}
+
 /// Checks that authenticated requests can be served: the log and the database respond.
 pub(crate) async fn is_ready(gateway: &Gateway) -> Result<(), Problem> {
     if gateway.commands.log().nats().connected_for().is_none() {
@@ -49,8 +76,7 @@ pub(crate) async fn is_ready(gateway: &Gateway) -> Result<(), Problem> {
     if gateway.credentials.is_stale() {
         return Err(Problem::new(Kind::Unavailable, "the event log does not answer"));
     }
-    let answers = tokio::time::timeout(DATABASE_TIMEOUT, gateway.database.answers()).await;
-    if !answers.unwrap_or(false) {
+    if !gateway.database_answers.get(&gateway.database).await {
         return Err(Problem::new(Kind::Unavailable, "the database does not answer"));
     }
     Ok(())

@@ -5,6 +5,7 @@ mod at;
 pub(crate) mod create;
 mod delete_outputs;
 mod diff;
+mod download;
 mod estimate;
 mod events;
 mod file_response;
@@ -41,7 +42,7 @@ use self::{
     file_response::FileRequest,
     list::JobPage,
     logs::LogPage,
-    outputs::OutputList,
+    outputs::{OutputList, OutputQuery},
     rerun::RerunBody,
     show::JobBody,
     submit::Submitted,
@@ -401,12 +402,16 @@ impl Jobs {
     #[oai(path = "/jobs/:id/outputs", method = "get", operation_id = "listJobOutputs")]
     async fn outputs(
         &self,
+        request: &Request,
         gateway: Data<&Arc<Gateway>>,
         auth: ReadAuth,
         id: Path<String>,
+        limit: Query<Option<u32>>,
+        cursor: Query<Option<String>>,
     ) -> Result<Reply<200, OutputList>> {
         let principal = auth.require_read()?;
-        Ok(outputs::list(&gateway, &principal.tenant, job_id(&id.0)?).await?)
+        let query = OutputQuery { uri: request.original_uri(), limit: limit.0, cursor: cursor.0 };
+        Ok(outputs::list(&gateway, &principal.tenant, job_id(&id.0)?, query).await?)
     }
 
     /// Delete a job's outputs

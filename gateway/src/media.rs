@@ -37,9 +37,12 @@ pub(crate) fn show_request(request: &MediaRequest) -> Value {
     };
     operation::in_seconds(&mut shown);
     if let Some(fields) = shown.as_object_mut() {
-        for (stored, asked) in
-            [("preset", "encoder_preset"), ("packaging", "type"), ("segments", "segment_format")]
-        {
+        for (stored, asked) in [
+            ("preset", "encoder_preset"),
+            ("packaging", "type"),
+            ("segments", "segment_format"),
+            ("layout", "segments"),
+        ] {
             if let Some(value) = fields.remove(stored) {
                 fields.insert(asked.to_owned(), value);
             }

@@ -23,6 +23,11 @@ pub(crate) fn url(token: &str) -> String {
     format!("{PREFIX}{token}/outputs/")
 }
 
+/// The path to which the file is sent that a token is for.
+pub(crate) fn upload_url(token: &str) -> String {
+    format!("{PREFIX}{token}/upload")
+}
+
 /// Routes a request with a token in its path to what the token is for, as if it were in the query.
 /// What is answered or recorded about the request does not contain it.
 pub(crate) fn route(request: &mut Request, gateway: &Gateway) {
@@ -34,6 +39,7 @@ pub(crate) fn route(request: &mut Request, gateway: &Gateway) {
     let valid = Token::read(token, gateway.credentials.pepper(), clock::now());
     let path = match valid.map(|token| token.scope) {
         Some(TokenScope::Outputs(job)) => format!("/api/v1/jobs/{job}/{rest}"),
+        Some(TokenScope::Upload(_)) if rest == "upload" => "/api/v1/uploads".to_owned(),
         // The guard rejects it.
         _ => format!("{PREFIX}{rest}"),
     };

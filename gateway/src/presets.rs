@@ -4,6 +4,7 @@ mod apply;
 mod define;
 mod rerun;
 mod show;
+pub(crate) mod system;
 
 use std::sync::Arc;
 

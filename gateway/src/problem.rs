@@ -206,7 +206,8 @@ impl Problem {
             _ => "no_retry",
         };
         let mut body = json!({
-            "type": format!("https://ffapi.dev/errors/{slug}"),
+            // Relative to the service itself, which explains it there (RFC 9457, section 3.1.1).
+            "type": format!("/errors/{slug}"),
             "title": title,
             "status": status,
             "detail": self.detail,

@@ -19,6 +19,7 @@ use crate::{
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
+    tenant_slots,
 };
 
 pub(crate) struct QueueApi;
@@ -82,6 +83,7 @@ impl QueueApi {
         }
         let min_position = min_position.0.as_deref();
         positions::catch_up::<Queue>(&gateway, &principal.tenant, min_position).await?;
+        let _slot = tenant_slots::of_list(&principal.tenant).await?;
         let depth = queue::depth(&gateway.database, &principal.tenant).await;
         let depth = depth.map_err(Problem::from)?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);

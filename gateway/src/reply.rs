@@ -43,6 +43,11 @@ impl<const STATUS: u16, T> Reply<STATUS, T> {
         }
     }
 
+    /// The body, for another response that contains it.
+    pub(crate) fn into_body(self) -> Option<T> {
+        self.body
+    }
+
     pub(crate) fn version(mut self, version: u64) -> Self {
         self.etag = Some(etag(version));
         self

@@ -44,12 +44,11 @@ pub(crate) async fn response_middleware<E: Endpoint>(
     if let Some(gateway) = &gateway {
         playback::route(&mut request, gateway);
     }
-    // The type of an upload is found in its content, whether the client states one or not.
-    if !request.headers().contains_key(header::CONTENT_TYPE)
-        && playback::path(&request).ends_with("/uploads")
-    {
-        let any = HeaderValue::from_static("application/octet-stream");
-        request.headers_mut().insert(header::CONTENT_TYPE, any);
+    if !request.headers().contains_key(header::CONTENT_TYPE) {
+        // The type of an upload is found in its content, whether the client states one or not.
+        let is_upload = playback::path(&request).ends_with("/uploads");
+        let kind = if is_upload { "application/octet-stream" } else { "application/json" };
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     let is_playback = request.data::<PathToken>().is_some();
     let path = playback::path(&request).to_owned();

@@ -33,7 +33,7 @@ use crate::{
     jobs::Jobs,
     keys::{Keys, rotation},
     log_tail,
-    presets::Presets,
+    presets::{Presets, system},
     queue::QueueApi,
     queue_slots, response_body,
     response_middleware::response_middleware,
@@ -163,6 +163,8 @@ impl std::fmt::Debug for Server {
 
 /// Maximum size of a request's headers in bytes over HTTP/2; hyper has its own limit for HTTP/1.1.
 const MAX_HTTP2_HEADER_BYTES: u32 = 64 * 1024;
+/// Requests of one connection at a time: a page loads fewer files at once.
+const MAX_HTTP2_STREAMS: u32 = 64;
 /// How long open requests may continue after a shutdown begins.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -245,9 +247,15 @@ impl Server {
             let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());
             tokio::spawn(async move { storage_holds::run(gateway, &stop).await })
         };
+        if let Err(problem) = system::define(&self.gateway).await {
+            tracing::warn!(%problem, "the system presets are not defined yet");
+            let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());
+            tokio::spawn(async move { system::define_later(gateway, &stop).await });
+        }
         let app = track_connections(app(Arc::clone(&self.gateway)), self.connections);
         let server = poem::Server::new_with_acceptor(self.acceptor)
-            .http2_max_header_list_size(MAX_HTTP2_HEADER_BYTES);
+            .http2_max_header_list_size(MAX_HTTP2_HEADER_BYTES)
+            .http2_max_concurrent_streams(MAX_HTTP2_STREAMS);
         let stopped = stop.clone().cancelled_owned();
         let outcome = server.run_with_graceful_shutdown(app, stopped, Some(SHUTDOWN_TIMEOUT)).await;
         log_tail.abort();
@@ -286,6 +294,17 @@ async fn start_page<E: Endpoint>(inner: Arc<E>, request: Request) -> poem::Resul
     Ok(inner.call(request).await?.into_response())
 }
 
+/// What the `type` of a problem leads to: its section of docs/errors.md.
+fn error_pages() -> Vec<(&'static str, Document)> {
+    let sections = include_str!("../../docs/errors.md").split("\n## ").skip(1);
+    let page = |section: &'static str| {
+        let slug = section.lines().next()?.trim();
+        let kind = "text/plain; charset=utf-8";
+        Some((slug, Document::new(kind, format!("# {}\n", section.trim_end()))))
+    };
+    sections.filter_map(page).collect()
+}
+
 /// The whole API with its middleware.
 fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
     let service = service();
@@ -310,7 +329,11 @@ fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
             }
         })
     };
+    let errors = error_pages().into_iter().fold(Route::new(), |route, (slug, page)| {
+        route.at(format!("/{slug}"), page.endpoint(&limiter))
+    });
     Route::new()
+        .nest("/errors", errors)
         .at("/api/v1/asyncapi.json", events.clone().endpoint(&limiter))
         .at("/asyncapi.json", events.endpoint(&limiter))
         .at("/livez", open(false))

@@ -22,6 +22,7 @@ use crate::{
     auth::{AnonymousRateLimiter, Issuer, Principal, Proxies},
     cors::CorsPolicy,
     event_bus::EventBus,
+    health::DatabaseAnswers,
     jobs::output_index::OutputIndex,
     positions::Positions,
     problem::Problem,
@@ -94,6 +95,7 @@ pub struct Gateway {
     pub(crate) probe_cache: RowCache<(Tenant, String), serde_json::Value>,
     pub(crate) workers: Mutex<Workers>,
     pub(crate) max_upload: u64,
+    pub(crate) database_answers: DatabaseAnswers,
 }
 
 /// By worker id: when its last heartbeat was received, and what it contained.
@@ -143,6 +145,7 @@ impl Gateway {
             cors: CorsPolicy::new(&config.cors_origins),
             anonymous_limiter: AnonymousRateLimiter::new(config.strangers_per_minute),
             max_upload: config.max_upload,
+            database_answers: DatabaseAnswers::default(),
         }
     }
 

@@ -6,6 +6,7 @@ mod list;
 mod receive;
 mod reserve;
 mod stored;
+pub(crate) mod then;
 
 use std::sync::Arc;
 
@@ -31,9 +32,10 @@ use self::{
     receive::{IncomingFile, Received, Uploader, receive},
 };
 use crate::{
-    auth::Auth,
+    auth::{Auth, ReadAuth},
     content_sniffing,
     idempotency::Key,
+    jobs::show::JobBody,
     problem::{Kind, Problem},
     reply::Reply,
     state::{Gateway, caller},
@@ -43,7 +45,7 @@ use crate::{
 };
 
 pub use self::inspect::InspectionConfig;
-pub(crate) use self::stored::state;
+pub(crate) use self::{stored::state, then::UploadTicket};
 
 pub(crate) struct Uploads;
 
@@ -68,6 +70,8 @@ pub(crate) struct UploadBody {
     /// What is unusual about the file, as sentences; absent if nothing is.
     #[oai(skip_serializing_if_is_empty)]
     warnings: Vec<String>,
+    /// The job that was submitted with it, if it was sent with a token that says so.
+    job: Option<JobBody>,
 }
 
 impl From<UploadRejection> for Problem {
@@ -91,7 +95,7 @@ impl Uploads {
         &self,
         request: &Request,
         gateway: Data<&Arc<Gateway>>,
-        auth: Auth,
+        auth: ReadAuth,
         /// `attachment; filename="video.mp4"`, or with `filename*` as in RFC 6266.
         #[oai(name = "Content-Disposition")]
         _disposition: Header<Option<String>>,
@@ -100,9 +104,13 @@ impl Uploads {
     ) -> Result<Reply<201, UploadBody>> {
         let principal = auth.require(Scope::JobsWrite)?;
         let id = UploadId::from_uuid(Uuid::now_v7());
-        let key = Key::of("/uploads", key.0, String::new())?;
+        let ticket = request.data::<UploadTicket>().cloned();
+        let key = ticket.as_ref().map_or(key.0, |ticket| Some(ticket.id.to_string()));
+        let key = Key::of("/uploads", key, String::new())?;
         let limits = gateway.credentials.limits(&principal.tenant);
+        let granted = ticket.as_ref().and_then(|ticket| ticket.grant.max_bytes);
         let max_bytes = gateway.max_upload.min(limits.max_file_bytes);
+        let max_bytes = granted.map_or(max_bytes, |granted| granted.min(max_bytes));
         let too_large = || {
             let detail = format!("a file is at most {max_bytes} bytes");
             Problem::new(Kind::TooLarge, detail)
@@ -127,7 +135,10 @@ impl Uploads {
         let file = IncomingFile { id, name, key, announced, bytes };
         let Received { id, handled, replayed } =
             uncancelled(receive(Arc::clone(&gateway), uploader, file, hold)).await?;
-        let body = stored::shown(&gateway, &principal.tenant, id).await?;
+        let mut body = stored::shown(&gateway, &principal.tenant, id).await?;
+        if let Some(ticket) = &ticket {
+            body.job = then::submit(&gateway, request, principal, ticket, id).await?;
+        }
         Ok(Reply::new(body)
             .location(format!("/api/v1/uploads/{id}"))
             .version(handled.version)

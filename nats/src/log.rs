@@ -76,16 +76,6 @@ impl Log {
         read::load(&self.nats, self.stream, subject, from).await
     }
 
-    /// Reads all messages on the subjects that match `filter`, up to and including a sequence.
-    ///
-    /// # Errors
-    /// When the server does not respond.
-    pub async fn load_matching(&self, filter: &str, up_to: u64) -> Result<Vec<Message>, LogError> {
-        let mut messages = read::load(&self.nats, self.stream, filter, 1).await?;
-        messages.retain(|message| message.sequence <= up_to);
-        Ok(messages)
-    }
-
     /// Reads up to `limit` messages on the subjects that match `filter`, starting at stream
     /// sequence `from`.
     ///

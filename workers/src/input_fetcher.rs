@@ -14,6 +14,12 @@ use ffapi_storage::{Egress, EgressError, Storage};
 
 use crate::failure::failed;
 
+/// The inputs from the web that one task has fetched: the limit on their size is for all of them.
+#[derive(Debug, Default)]
+pub(crate) struct FetchedInputs {
+    bytes: u64,
+}
+
 /// Where inputs come from, and the limits on their size.
 #[derive(Debug, Clone)]
 pub struct InputFetcher {
@@ -21,18 +27,19 @@ pub struct InputFetcher {
     pub storage: Storage,
     /// The HTTP client for inputs on the web.
     pub egress: Egress,
-    /// Account tiers: they limit the size of an input from the web.
+    /// Account tiers: they limit the size of the inputs from the web.
     pub tiers: Tiers,
 }
 
 impl InputFetcher {
-    /// Opens one input of a tenant; one from the web is downloaded to `fetched` first.
+    /// Opens one input of a tenant; one from the web is downloaded to `to` first.
     pub(crate) async fn open(
         &self,
         commands: &ffapi_commands::Commands,
         tenant: &Tenant,
         location: &Location,
-        fetched: &Path,
+        to: &Path,
+        fetched: &mut FetchedInputs,
     ) -> Result<File, MediaError> {
         let Location::Web(url) = location else {
             let storage = self.storage.of(tenant).map_err(failed)?;
@@ -47,8 +54,16 @@ impl InputFetcher {
             tokio::time::sleep(Duration::from_millis(500)).await;
         };
         let max = account.limits(&self.tiers).max_file_bytes;
-        self.egress.fetch(url, fetched, max).await.map_err(fetch_failed)?;
-        File::open(fetched).map_err(|error| failed(error.into()))
+        let left = max.saturating_sub(fetched.bytes);
+        let size = self.egress.fetch(url, to, left).await.map_err(|error| match error {
+            EgressError::TooLarge { .. } if left < max => MediaError {
+                code: FailureCode::InputTooLarge,
+                message: format!("the inputs from the web have over {max} bytes together"),
+            },
+            error => fetch_failed(error),
+        })?;
+        fetched.bytes = fetched.bytes.saturating_add(size);
+        File::open(to).map_err(|error| failed(error.into()))
     }
 }
 

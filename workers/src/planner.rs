@@ -27,6 +27,7 @@ use self::fair_queue::FairQueue;
 use crate::{
     attempt::AttemptContext,
     failure::erased,
+    input_fetcher::FetchedInputs,
     slot::{Slot, Usage},
     worker::Worker,
 };
@@ -169,11 +170,12 @@ impl Worker {
 
     async fn plan(&self, question: &PlanRequest, slot: &mut Slot) -> Result<Value, MediaError> {
         let AttemptContext { input_fetcher, commands, capabilities, .. } = &*self.context;
-        let mut inputs = Vec::new();
+        let (mut inputs, mut all_fetched) = (Vec::new(), FetchedInputs::default());
         for (number, (input, _)) in question.request.inputs().into_iter().enumerate() {
             let input = input.as_ref().ok_or_else(|| erased("input"))?;
             let fetched = slot.folder.fetched(number);
-            let opening = input_fetcher.open(commands, &question.tenant, input, &fetched);
+            let opening =
+                input_fetcher.open(commands, &question.tenant, input, &fetched, &mut all_fetched);
             inputs.push(opening.await?);
         }
         let request = Box::new(question.request.clone());
@@ -203,7 +205,14 @@ impl Worker {
     ) -> Result<Value, MediaError> {
         let AttemptContext { input_fetcher, commands, .. } = &*self.context;
         let fetched = slot.folder.fetched(0);
-        let opening = input_fetcher.open(commands, &question.tenant, &question.input, &fetched);
+        let mut all_fetched = FetchedInputs::default();
+        let opening = input_fetcher.open(
+            commands,
+            &question.tenant,
+            &question.input,
+            &fetched,
+            &mut all_fetched,
+        );
         let input = opening.await?;
         slot.send_task(&MediaTask::Facts, &[input]).await.map_err(not_answering)?;
         loop {

@@ -84,14 +84,14 @@ impl Default for Tiers {
             },
             premium: Limits {
                 weight: 4,
-                webhooks: 100,
+                webhooks: 50,
                 webhook_replays_per_hour: 100,
                 ..hours(24, limits(2_000, 10, 2_000 * MB, 100))
             },
             enterprise: Limits {
                 keys: 1_000,
                 weight: 8,
-                webhooks: 10_000,
+                webhooks: 100,
                 webhook_replays_per_hour: 1_000,
                 ..hours(72, enterprise)
             },

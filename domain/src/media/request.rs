@@ -13,7 +13,7 @@ pub use self::{
     convert::Convert,
     probe::Probe,
     stills::{Poster, Sprite},
-    stream::{Caption, Packaging, SegmentFormat, Stream, Variant},
+    stream::{Caption, Packaging, SegmentFormat, SegmentLayout, Stream, Variant},
     thumbnails::{ImageFormat, ThumbnailMode, Thumbnails, ThumbnailsPlan},
 };
 use super::{Capabilities, PlanRejection, Role, plan, plan_stream};

@@ -1,4 +1,9 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+use uuid::Uuid;
 
 use super::{StorageQuotaCommand, StorageQuotaEvent};
 use crate::{
@@ -26,14 +31,14 @@ pub struct StorageQuotaTracker {
     holding: BTreeSet<Tenant>,
 }
 
+/// The files of a tenant. Millions of them may be stored: paths are kept as hashes.
 #[derive(Debug, Clone, Default)]
 struct TenantFiles {
     /// Files by path: a file replaces another one at the same path.
-    files: BTreeMap<String, File>,
-    by_thing: BTreeMap<String, BTreeSet<String>>,
-    /// Final locations of undelivered outputs, by job and by the path under which they are counted
-    /// until then.
-    staged: BTreeMap<JobId, BTreeMap<String, String>>,
+    files: BTreeMap<PathHash, File>,
+    by_thing: BTreeMap<Uuid, BTreeSet<PathHash>>,
+    /// Undelivered outputs by job: the path under which each is counted until then, and its final one.
+    staged: BTreeMap<JobId, Vec<(PathHash, PathHash)>>,
     bytes: u64,
     /// The number of bytes that was last reported.
     reported: u64,
@@ -43,25 +48,47 @@ struct TenantFiles {
     closed: BTreeSet<String>,
 }
 
-#[derive(Debug, Clone)]
+/// The job or upload that a file belongs to, and the bytes that are counted for it.
+#[derive(Debug, Clone, Copy)]
 struct File {
-    thing: String,
+    thing: Uuid,
     bytes: u64,
 }
 
+/// A hash of a path. Of two paths with the same one, the second would count instead of the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct PathHash(u64);
+
+impl PathHash {
+    fn of(path: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        path.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
+/// What a file counts at least: a block of the disk.
+const MIN_FILE_BYTES: u64 = 4_096;
+
+/// The id of a job or an upload in its text; none if it is neither.
+fn thing_id(text: &str) -> Option<Uuid> {
+    let job = text.parse().map(JobId::uuid);
+    job.or_else(|_| text.parse().map(UploadId::uuid)).ok()
+}
+
 impl TenantFiles {
-    fn add_file(&mut self, path: String, thing: &str, bytes: u64) {
-        self.remove_file(&path);
-        self.bytes = self.bytes.saturating_add(bytes);
-        self.by_thing.entry(thing.to_owned()).or_default().insert(path.clone());
-        self.files.insert(path, File { thing: thing.to_owned(), bytes });
+    fn add_file(&mut self, path: PathHash, file: File) {
+        self.remove_file(path);
+        self.bytes = self.bytes.saturating_add(file.bytes);
+        self.by_thing.entry(file.thing).or_default().insert(path);
+        self.files.insert(path, file);
     }
 
-    fn remove_file(&mut self, path: &str) {
-        let Some(File { thing, bytes }) = self.files.remove(path) else { return };
+    fn remove_file(&mut self, path: PathHash) {
+        let Some(File { thing, bytes }) = self.files.remove(&path) else { return };
         self.bytes = self.bytes.saturating_sub(bytes);
         if let Some(paths) = self.by_thing.get_mut(&thing) {
-            paths.remove(path);
+            paths.remove(&path);
             if paths.is_empty() {
                 self.by_thing.remove(&thing);
             }
@@ -71,21 +98,21 @@ impl TenantFiles {
     /// Moves staged outputs to their final locations.
     fn deliver(&mut self, job: JobId) {
         for (path, location) in self.staged.remove(&job).unwrap_or_default() {
-            let Some(File { thing, bytes }) = self.files.get(&path).cloned() else { continue };
-            self.remove_file(&path);
-            self.add_file(location, &thing, bytes);
+            let Some(file) = self.files.get(&path).copied() else { continue };
+            self.remove_file(path);
+            self.add_file(location, file);
         }
     }
 
-    fn remove_files_of(&mut self, thing: &str) {
-        for path in self.by_thing.get(thing).cloned().unwrap_or_default() {
-            self.remove_file(&path);
+    fn remove_files_of(&mut self, thing: Uuid) {
+        for path in self.by_thing.get(&thing).cloned().unwrap_or_default() {
+            self.remove_file(path);
         }
     }
 
     /// Removes a file unless something else has replaced it.
-    fn remove_file_of(&mut self, path: &str, thing: &str) {
-        if self.files.get(path).is_some_and(|file| file.thing == thing) {
+    fn remove_file_of(&mut self, path: PathHash, thing: Uuid) {
+        if self.files.get(&path).is_some_and(|file| file.thing == thing) {
             self.remove_file(path);
         }
     }
@@ -100,45 +127,49 @@ impl TenantFiles {
 impl StorageQuotaTracker {
     /// Folds in one event of an upload.
     pub fn upload(&mut self, tenant: &Tenant, id: UploadId, event: &UploadEvent) {
-        let (files, thing) = (self.mark_dirty(tenant), id.to_string());
+        let (files, thing) = (self.mark_dirty(tenant), id.uuid());
         match event {
-            UploadEvent::Completed { size, .. } => files.add_file(thing.clone(), &thing, *size),
-            UploadEvent::Expired {} => files.remove_files_of(&thing),
+            UploadEvent::Completed { size, .. } => {
+                let file = File { thing, bytes: (*size).max(MIN_FILE_BYTES) };
+                files.add_file(PathHash::of(&id.to_string()), file);
+            }
+            UploadEvent::Expired {} => files.remove_files_of(thing),
         }
-        files.close(&thing);
+        files.close(&id.to_string());
     }
 
     /// Folds in one event of a job.
     pub fn job(&mut self, tenant: &Tenant, id: JobId, event: &JobEvent) {
+        let thing = id.uuid();
         match event {
             JobEvent::OutputsSealed { outputs, .. } => {
-                let (files, thing) = (self.mark_dirty(tenant), id.to_string());
-                let mut staged = BTreeMap::new();
+                let files = self.mark_dirty(tenant);
+                let mut staged = Vec::new();
                 for (number, OutputFile { location, size, .. }) in outputs.iter().enumerate() {
-                    let path = format!("{thing}/{number}");
-                    files.add_file(path.clone(), &thing, *size);
+                    let path = PathHash::of(&format!("{id}/{number}"));
+                    files.add_file(path, File { thing, bytes: (*size).max(MIN_FILE_BYTES) });
                     if let Some(location) = location.as_ref() {
-                        staged.insert(path, location.clone());
+                        staged.push((path, PathHash::of(location)));
                     }
                 }
                 files.staged.insert(id, staged);
-                files.close(&thing);
+                files.close(&id.to_string());
             }
             JobEvent::Completed { .. } => self.mark_dirty(tenant).deliver(id),
             JobEvent::OutputsDeleted { only: Some(output) } => {
-                let (files, thing) = (self.mark_dirty(tenant), id.to_string());
+                let files = self.mark_dirty(tenant);
                 if let Some(location) = output.location.as_ref() {
-                    files.remove_file_of(location, &thing);
+                    files.remove_file_of(PathHash::of(location), thing);
                 }
             }
             JobEvent::Failed { .. }
             | JobEvent::Cancelled {}
             | JobEvent::OutputsExpired {}
             | JobEvent::OutputsDeleted { only: None } => {
-                let (files, thing) = (self.mark_dirty(tenant), id.to_string());
+                let files = self.mark_dirty(tenant);
                 files.staged.remove(&id);
-                files.remove_files_of(&thing);
-                files.close(&thing);
+                files.remove_files_of(thing);
+                files.close(&id.to_string());
             }
             JobEvent::Submitted { .. }
             | JobEvent::AttemptStarted { .. }
@@ -167,7 +198,7 @@ impl StorageQuotaTracker {
             StorageQuotaEvent::Held { thing, until, .. } => {
                 files.held.insert(thing.clone(), *until);
                 // Counted files need no hold: this one was extended just as the file was stored.
-                if files.by_thing.contains_key(thing) {
+                if thing_id(thing).is_some_and(|thing| files.by_thing.contains_key(&thing)) {
                     files.closed.insert(thing.clone());
                 } else {
                     files.closed.remove(thing);
@@ -249,12 +280,15 @@ mod tests {
         JobId::from_uuid(Uuid::from_u128(n))
     }
 
-    fn completed(size: u64) -> UploadEvent {
-        let (file_name, sha256) = (Personal::Erased, String::new());
+    /// An upload of some blocks.
+    fn completed(blocks: u64) -> UploadEvent {
+        let (file_name, sha256, size) = (Personal::Erased, String::new(), blocks * MIN_FILE_BYTES);
         UploadEvent::Completed { file_name, size, sha256, media: None }
     }
 
-    fn sealed(path: &str, size: u64) -> JobEvent {
+    /// An output of some blocks.
+    fn sealed(path: &str, blocks: u64) -> JobEvent {
+        let size = blocks * MIN_FILE_BYTES;
         let output = OutputFile {
             name: Personal::Erased,
             location: Personal::Clear(path.to_owned()),
@@ -276,7 +310,7 @@ mod tests {
         StorageQuotaEvent::Held { thing: thing.to_owned(), bytes: 9, until }
     }
 
-    /// The due report, which is then applied as the log would.
+    /// The due report in blocks, which is then applied as the log would.
     fn report(tracker: &mut StorageQuotaTracker, now: u64) -> Option<(u64, Vec<String>)> {
         let mut due = tracker.due(Timestamp::from_millis(now), 1);
         let StorageQuotaCommand::Count { bytes, as_of, closed } = due.pop()?.command else {
@@ -285,7 +319,20 @@ mod tests {
         let event = StorageQuotaEvent::Counted { bytes, as_of, closed: closed.clone() };
         tracker.kept(&tenant(), &event);
         assert!(tracker.due(Timestamp::from_millis(now), 2).is_empty(), "reported once");
-        Some((bytes, closed))
+        assert_eq!(bytes % MIN_FILE_BYTES, 0);
+        Some((bytes / MIN_FILE_BYTES, closed))
+    }
+
+    #[test]
+    fn a_small_file_counts_as_a_block() {
+        let (mut tracker, tenant) = (StorageQuotaTracker::default(), tenant());
+        let (file_name, sha256, media) = (Personal::Erased, String::new(), None);
+        tracker.upload(
+            &tenant,
+            upload(1),
+            &UploadEvent::Completed { file_name, size: 1, sha256, media },
+        );
+        assert_eq!(report(&mut tracker, 1), Some((1, vec![])));
     }
 
     #[test]

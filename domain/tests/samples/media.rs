@@ -3,9 +3,9 @@
 use ffapi_domain::media::{
     Analyze, Audio, AudioCodec, Axis, Caption, Concat, Container, Convert, Crop, Filter,
     FilterName, Flip, Fps, ImageFormat, MediaRequest, Metric, Operation, Overwrite, Packaging, Pad,
-    Pick, Position, Poster, Preset, Probe, Rotate, Scale, ScaleMode, SegmentFormat, Speed, Sprite,
-    Stream, SubtitleMode, Subtitles, Text, ThumbnailMode, Thumbnails, Tracks, Transcode, Trim,
-    Variant, VideoCodec, Watermark,
+    Pick, Position, Poster, Preset, Probe, Rotate, Scale, ScaleMode, SegmentFormat, SegmentLayout,
+    Speed, Sprite, Stream, SubtitleMode, Subtitles, Text, ThumbnailMode, Thumbnails, Tracks,
+    Transcode, Trim, Variant, VideoCodec, Watermark,
 };
 
 use super::{
@@ -63,6 +63,7 @@ fn stream() -> Stream {
         output: location("stream"),
         packaging: Packaging::Cmaf,
         segments: SegmentFormat::Ts,
+        layout: SegmentLayout::SingleFile,
         variants: vec![Variant {
             name: text("low"),
             width: Some(640),

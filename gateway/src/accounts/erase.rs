@@ -7,10 +7,13 @@ use ffapi_domain::{
     batch::{Batch, BatchCommand},
     job::{Job, JobCommand, JobStatus},
     key::{Key, KeyCommand, KeyRejection},
+    preset::{Preset, PresetCommand},
     webhook::{Webhook, WebhookCommand},
 };
 use ffapi_nats::{CodecError, Position, failpoint};
-use ffapi_projections::{JobList, audit::erase_notes, job_list, job_list::Filter};
+use ffapi_projections::{
+    JobList, Presets, Projection, audit::erase_notes, job_list, job_list::Filter, preset,
+};
 
 use crate::{
     auth::Principal,
@@ -65,6 +68,7 @@ pub(super) async fn erase(
         // A rejection means that it was deleted before.
         let _ = gateway.commands.handle::<Webhook>(name, &id, caller, WebhookCommand::Delete).await;
     }
+    delete_presets(gateway, caller, tenant).await?;
     gateway.vault.remove(&format!("hooks.{name}")).await?;
     gateway.vault.erase(name).await?;
     gateway.commands.forget(name).await;
@@ -97,11 +101,7 @@ async fn end_batches(gateway: &Gateway, caller: &Caller, tenant: &Tenant) -> Res
 async fn end_jobs(gateway: &Gateway, caller: &Caller, tenant: &Tenant) -> Result<(), Problem> {
     let ending = async {
         loop {
-            // Waits for the read model to reach the end of the log, so that no job is missed.
-            let log = gateway.commands.log();
-            let (epoch, sequence) = (log.identity().epoch, log.last_sequence().await?);
-            let now = Position { epoch, sequence, index: 0 }.to_string();
-            gateway.positions.reach::<JobList>(&gateway.database, epoch, Some(&now)).await?;
+            reach_end::<JobList>(gateway).await?;
             let mut none = true;
             let statuses = vec![JobStatus::Queued, JobStatus::Processing];
             let mut filter = Filter { statuses, ..Filter::default() };
@@ -131,6 +131,33 @@ async fn end_job(gateway: &Gateway, caller: &Caller, tenant: &Tenant, job: JobId
     let outcome = gateway.commands.handle::<Job>(tenant.as_str(), &id, caller, cancel).await;
     gateway.pubsub.publish(format!("ctl.cancel.{id}"), "").await;
     !matches!(outcome, Err(HandleError::Codec(CodecError::Unreadable(_))))
+}
+
+/// Deletes a tenant's presets: they are not for the next holder of the account.
+async fn delete_presets(
+    gateway: &Gateway,
+    caller: &Caller,
+    tenant: &Tenant,
+) -> Result<(), Problem> {
+    reach_end::<Presets>(gateway).await?;
+    let mut after = None;
+    loop {
+        let page = preset::page(&gateway.database, tenant, after.take(), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some((last.name.clone(), last.tenant.clone()));
+        for row in page.iter().filter(|row| row.tenant == tenant.as_str()) {
+            let delete = PresetCommand::Delete;
+            gateway.commands.handle::<Preset>(&row.tenant, &row.name, caller, delete).await?;
+        }
+    }
+}
+
+/// Waits for a read model to reach the end of the log, so that nothing is missed.
+async fn reach_end<P: Projection>(gateway: &Gateway) -> Result<(), Problem> {
+    let log = gateway.commands.log();
+    let (epoch, sequence) = (log.identity().epoch, log.last_sequence().await?);
+    let now = Position { epoch, sequence, index: 0 }.to_string();
+    gateway.positions.reach::<P>(&gateway.database, epoch, Some(&now)).await
 }
 
 /// The ids of all webhooks of a tenant.

@@ -1,7 +1,7 @@
 mod known;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     net::IpAddr,
     sync::{
@@ -110,8 +110,11 @@ impl CredentialStore {
         let started_at = Instant::now();
         let last = log.last_sequence().await?;
         for subject in SUBJECTS {
-            for message in &log.load_matching(subject, last).await? {
-                self.fold(codec, message).await;
+            let mut pages = log.pages(subject, last);
+            while let Some(messages) = pages.next().await? {
+                for message in &messages {
+                    self.fold(codec, message).await;
+                }
             }
         }
         self.mark_fresh(started_at);
@@ -357,6 +360,15 @@ impl CredentialStore {
     /// A tenant's account.
     pub(crate) fn account(&self, tenant: &Tenant) -> KnownAccount {
         self.read().accounts.get(tenant).cloned().unwrap_or_default()
+    }
+
+    /// Up to `limit` tenants that have keys or an account, by name, after the cursor.
+    pub(crate) fn tenants(&self, after: Option<&Tenant>, limit: usize) -> Vec<Tenant> {
+        let known = self.read();
+        let all: BTreeSet<&Tenant> =
+            known.accounts.keys().chain(known.keys.values().map(|key| &key.tenant)).collect();
+        let later = all.into_iter().filter(|tenant| after.is_none_or(|after| *tenant > after));
+        later.take(limit).cloned().collect()
     }
 
     /// A tenant's media minutes, used and reserved, by month.

@@ -1,11 +1,12 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use ffapi_domain::{BatchId, JobId, KeyId, Timestamp};
+use ffapi_domain::{BatchId, JobId, KeyId, Timestamp, UploadId};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::Pepper;
 
 /// A signed token that gives read access in place of a key, where no header can be sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Token {
     /// The key that created it; the token ends with it.
     #[serde(rename = "k")]
@@ -15,6 +16,20 @@ pub(crate) struct Token {
     /// Milliseconds since the Unix epoch.
     #[serde(rename = "e")]
     pub(crate) expires_at: u64,
+    /// For `TokenScope::Upload`.
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) upload: Option<UploadGrant>,
+}
+
+/// What may be uploaded with a token, and what happens then.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct UploadGrant {
+    /// Maximum size of the file in bytes; the account's limit if absent.
+    #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) max_bytes: Option<u64>,
+    /// The job that is submitted with the file as its input: the body of its POST, with its `kind`.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) then: Option<Map<String, Value>>,
 }
 
 /// What a token gives access to.
@@ -32,6 +47,9 @@ pub(crate) enum TokenScope {
     /// Everything that happens to the tenant's jobs and batches.
     #[serde(rename = "f")]
     Feed,
+    /// One upload; the id is that of the token.
+    #[serde(rename = "u")]
+    Upload(UploadId),
 }
 
 const PREFIX: &str = "ffview_";
@@ -46,6 +64,7 @@ impl TokenScope {
             Self::Job(id) => path == format!("/jobs/{id}/events"),
             Self::Batch(id) => path == format!("/batch/{id}/events"),
             Self::Feed => path == "/events",
+            Self::Upload(_) => path == "/uploads",
             Self::Outputs(id) => {
                 let all = format!("/jobs/{id}/outputs");
                 path == all || path.starts_with(&format!("{all}/"))
@@ -86,7 +105,7 @@ mod tests {
 
     fn token() -> Token {
         let key = KeyId::from_uuid(Uuid::from_u128(1));
-        Token { key, scope: TokenScope::Outputs(JOB), expires_at: 1_000 }
+        Token { key, scope: TokenScope::Outputs(JOB), expires_at: 1_000, upload: None }
     }
 
     fn at(millis: u64) -> Timestamp {

@@ -24,7 +24,7 @@ use crate::{
     body::StrictJson,
     idempotency::Key,
     jobs::{
-        reserve::{check_free, reserve},
+        reserve::{BATCH_SUBMIT_TIME, Claim, check_free, reserve},
         spec_size,
         submit::{check_callback, precheck},
     },
@@ -209,7 +209,7 @@ async fn reserve_all(
             let Some(output) = job.spec.request.output().and_then(Personal::as_ref) else {
                 return Ok(());
             };
-            let checked = check_free(gateway, &principal.tenant, output).await;
+            let checked = check_free(gateway, &principal.tenant, job.id, output).await;
             checked.map_err(|problem| problem.within(part))
         }
         .boxed()
@@ -220,7 +220,8 @@ async fn reserve_all(
             let Some(output) = job.spec.request.output().and_then(Personal::as_ref) else {
                 return Ok(());
             };
-            let reserved = reserve(gateway, &principal.tenant, caller, job.id, output).await;
+            let claim = Claim::of_new(job.id, BATCH_SUBMIT_TIME);
+            let reserved = reserve(gateway, &principal.tenant, caller, claim, output).await;
             reserved.map_err(|problem| problem.within(part))
         }
         .boxed()

@@ -8,7 +8,9 @@ use ffapi_projections::{BatchList, JobList, batch, job_list, job_list::Filter};
 use poem::http::Uri;
 use poem_openapi::Object;
 
-use crate::{auth::Principal, page, positions, problem::Problem, reply::Reply, state::Gateway};
+use crate::{
+    auth::Principal, page, positions, problem::Problem, reply::Reply, state::Gateway, tenant_slots,
+};
 
 /// A batch.
 #[derive(Debug, Object)]
@@ -205,6 +207,7 @@ pub(super) async fn list(
     let limit = page::limit(query.limit, "batches")?;
     let after: Option<BatchId> = page::after(query.cursor.as_deref())?;
     catch_up(gateway, &principal.tenant, query.min_position.as_deref()).await?;
+    let _slot = tenant_slots::of_list(&principal.tenant).await?;
     let more = limit.saturating_add(1);
     let mut rows = batch::page(&gateway.database, &principal.tenant, after, more).await?;
     let next_cursor = page::cut(&mut rows, limit, |(view, _)| view.id);

@@ -2,7 +2,7 @@ use ffapi_projections::batch;
 use poem_openapi::Object;
 
 use super::show::{CountsShown, catch_up};
-use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
+use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway, tenant_slots};
 
 /// Totals over all batches of an account.
 #[derive(Debug, Object)]
@@ -19,6 +19,7 @@ pub(super) async fn stats(
     min_position: Option<&str>,
 ) -> Result<Reply<200, BatchStats>, Problem> {
     catch_up(gateway, &principal.tenant, min_position).await?;
+    let _slot = tenant_slots::of_list(&principal.tenant).await?;
     let (batches, counts) = batch::totals(&gateway.database, &principal.tenant).await?;
     Ok(Reply::new(BatchStats { batches, jobs: counts.into() }))
 }

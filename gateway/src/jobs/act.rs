@@ -69,9 +69,9 @@ impl<'a> Act<'a> {
     pub(crate) async fn retry(self, gateway: &Gateway) -> Result<Reply<202, JobBody>, Problem> {
         let tenant = &self.principal.tenant;
         let caller = caller(self.principal, self.request);
+        let mut slot = queue_slots::take(gateway, tenant, 1).await?;
         // A job that cannot be retried is rejected by the aggregate, with the reason.
         reserve_again(gateway, tenant, &caller, self.id).await?;
-        let mut slot = queue_slots::take(gateway, tenant, 1).await?;
         let lease = Some(slot.lease());
         slot.spend(1);
         let retried = self.execute(gateway, JobCommand::Retry { lease }).await;

@@ -4,7 +4,7 @@ use ffapi_domain::{
 };
 use ffapi_nats::{Decision, Position};
 
-use super::{show::JobBody, show::show};
+use super::show::JobBody;
 use crate::{
     auth::Principal,
     problem::{Kind, Problem},
@@ -69,5 +69,7 @@ pub(crate) async fn at(
         let detail = format!("the job's current version is {}", row.summary.version);
         return Err(Problem::field(Kind::Malformed, "#at", detail));
     }
-    Ok(Reply::new(show(&row, None)).version(row.summary.version).position(position))
+    Ok(Reply::new(gateway.present(principal).past(&row))
+        .version(row.summary.version)
+        .position(position))
 }

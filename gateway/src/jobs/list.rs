@@ -7,6 +7,7 @@ use ffapi_domain::{
     preset::PresetSelector,
 };
 use ffapi_projections::{JobList, job_list, job_list::Filter};
+use percent_encoding::percent_decode_str;
 use poem::http::Uri;
 use poem_openapi::Object;
 use sha2::{Digest, Sha256};
@@ -175,20 +176,7 @@ fn filter(query: &JobListQuery<'_>) -> Result<(Filter, String), Problem> {
 
 /// Decodes a form-encoded name or value.
 fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let hex = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = hex.filter(|_| first == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        if let Some(byte) = byte {
-            bytes.push(byte);
-            rest = tail.get(2..).unwrap_or_default();
-        } else {
-            bytes.push(if first == b'+' { b' ' } else { first });
-            rest = tail;
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 fn open_cursor(cursor: &str, fingerprint: &str) -> Result<JobId, Problem> {

@@ -58,7 +58,15 @@ impl Presenter<'_> {
     pub(crate) fn job(self, job: &JobView) -> JobBody {
         let JobSummary { id, attempt, .. } = &job.summary;
         let progress = self.gateway.progress.of(&id.to_string(), *attempt);
-        let mut body = show(job, progress.as_ref());
+        self.with_urls(job, show(job, progress.as_ref()))
+    }
+
+    /// A job as it was at an earlier time.
+    pub(crate) fn past(self, job: &JobView) -> JobBody {
+        self.with_urls(job, show(job, None))
+    }
+
+    fn with_urls(self, job: &JobView, mut body: JobBody) -> JobBody {
         if !job.outputs.is_empty() {
             body.summary.expires_at = self.expires_at(&job.summary);
         }
@@ -111,7 +119,7 @@ impl Presenter<'_> {
             && self.principal.require(Scope::JobsRead).is_ok();
         let scope = TokenScope::Outputs(id);
         let expires_at = expiry(clock::now());
-        let token = may_create.then_some(Token { key: *key, scope, expires_at })?;
+        let token = may_create.then_some(Token { key: *key, scope, expires_at, upload: None })?;
         token.sign(self.gateway.credentials.pepper())
     }
 }

@@ -79,7 +79,13 @@ pub(crate) struct JobBody {
     /// The current stage of the running attempt.
     stage: Option<String>,
     attempts: Vec<AttemptBody>,
+    /// The outputs, at most 100; of a stream its manifests and images. `GET /jobs/{id}/outputs` lists all
+    /// of them.
     outputs: Vec<OutputBody>,
+    /// The number of all outputs.
+    outputs_total: u64,
+    /// The size of all outputs in bytes.
+    outputs_bytes: u64,
     /// Results of probing and measurements; `notes` lists decisions that the request left open.
     result: Option<Any<Value>>,
 }
@@ -230,6 +236,19 @@ pub(crate) fn summary(job: &JobSummary, progress: Option<&Value>) -> SummaryBody
     }
 }
 
+/// Outputs that are shown with their job.
+const MAX_OUTPUTS: usize = 100;
+
+/// The outputs that are shown with their job: of a stream those beside its manifests, not the segments.
+fn main_outputs<'a>(
+    request: &MediaRequest,
+    outputs: &'a [OutputFile],
+) -> impl Iterator<Item = &'a OutputFile> {
+    let is_stream = matches!(request, MediaRequest::Stream(_));
+    let is_segment = |file: &OutputFile| file.name.as_ref().is_some_and(|name| name.contains('/'));
+    outputs.iter().filter(move |file| !(is_stream && is_segment(file))).take(MAX_OUTPUTS)
+}
+
 /// The representation of a job, with the newest progress from its worker.
 pub(crate) fn show(job: &JobView, progress: Option<&Value>) -> JobBody {
     let JobView { summary, request, attempts, outputs, result } = job;
@@ -265,7 +284,9 @@ pub(crate) fn show(job: &JobView, progress: Option<&Value>) -> JobBody {
             _ => None,
         },
         attempts: attempts.iter().map(attempt).collect(),
-        outputs: delivered.iter().map(|file| output(summary.id, file)).collect(),
+        outputs: main_outputs(request, delivered).map(|file| output(summary.id, file)).collect(),
+        outputs_total: delivered.len() as u64,
+        outputs_bytes: delivered.iter().fold(0, |sum, file| sum.saturating_add(file.size)),
         result: result
             .as_ref()
             .filter(|_| summary.status == JobStatus::Completed)

@@ -122,7 +122,8 @@ pub(crate) async fn submit_spec(
     spec_size::spend(gateway, tenant, size).await?;
     spec.lease = Some(slot.lease());
     if let Some(output) = spec.request.output().and_then(Personal::as_ref) {
-        reserve::reserve(gateway, tenant, &caller, id, output).await?;
+        let claim = reserve::Claim::of_new(id, reserve::SUBMIT_TIME);
+        reserve::reserve(gateway, tenant, &caller, claim, output).await?;
     }
     failpoint::hit("gateway.before_submit");
     let command = JobCommand::Submit { spec: Box::new(spec) };
@@ -146,6 +147,25 @@ pub(crate) async fn submit_spec(
         return Err(problem);
     }
     submitted(gateway, principal, SubmitOutcome { id, warnings, replayed }, prefer).await
+}
+
+/// Like [`replay`], for the job within another response.
+pub(crate) async fn replay_body(
+    gateway: &Gateway,
+    context: &SubmitContext<'_>,
+) -> Result<Option<JobBody>, Problem> {
+    Ok(replay(gateway, context, None).await?.and_then(Reply::into_body).map(|it| it.job))
+}
+
+/// Like [`submit_spec`], for the job within another response.
+pub(crate) async fn submit_body(
+    gateway: &Gateway,
+    context: SubmitContext<'_>,
+    spec: JobSpec,
+) -> Result<JobBody, Problem> {
+    let submitted = submit_spec(gateway, context, spec, None).await?.into_body();
+    let missing = || Problem::new(Kind::Internal, "the submitted job has no body");
+    Ok(submitted.ok_or_else(missing)?.job)
 }
 
 /// A job that is in the log.
@@ -284,7 +304,10 @@ pub(crate) fn check_host(gateway: &Gateway, url: &Url, pointer: &str) -> Result<
     match address.filter(|address| !may_connect(*address, &gateway.egress.allow)) {
         None => Ok(()),
         Some(address) => {
-            let detail = format!("{address} is not a public internet address");
+            let detail = format!(
+                "{address} is not a public internet address; the operator can allow it, by \
+                 `FFAPI_EGRESS__ALLOW`"
+            );
             Err(Problem::field(Kind::Invalid, pointer, detail))
         }
     }

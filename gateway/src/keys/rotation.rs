@@ -1,10 +1,15 @@
-//! Automatic rotation of keys: announced in advance; the new secret can be collected once.
+//! Automatic rotation of keys: announced in advance; the new secret can be collected once, and the next
+//! rotation waits until it is.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ffapi_commands::Caller;
 use ffapi_domain::{
-    Timestamp,
+    KeyId, Timestamp,
     key::{ActiveKey, Grant, Key, KeyCommand, KeyState},
 };
 use tokio_util::sync::CancellationToken;
@@ -16,6 +21,8 @@ use crate::{
     state::Gateway,
 };
 
+/// When a key whose newest secret was not collected is looked at again.
+const UNCOLLECTED_RECHECK_INTERVAL: Duration = Duration::from_mins(1);
 /// How often keys are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Upper bound of the notice before a rotation, and of the grace period after it.
@@ -43,6 +50,7 @@ fn due(key: &ActiveKey, now: Timestamp) -> Option<Due> {
 /// Rotates keys until `stop` is cancelled. Several gateways may do so at once: the command of the
 /// second one is rejected, because the secret that it replaces is no longer the newest.
 pub(crate) async fn run(gateway: Arc<Gateway>, stop: &CancellationToken) {
+    let mut uncollected: BTreeMap<KeyId, Instant> = BTreeMap::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -51,7 +59,17 @@ pub(crate) async fn run(gateway: Arc<Gateway>, stop: &CancellationToken) {
         let now = clock::now();
         for key in gateway.credentials.rotated_keys() {
             let KeyState::Active(held) = &key.state else { continue };
-            let outcome = match due(held, now).filter(|_| !held.is_expired(now)) {
+            let due = due(held, now).filter(|_| !held.is_expired(now));
+            let found_lately = |found: &Instant| found.elapsed() < UNCOLLECTED_RECHECK_INTERVAL;
+            if due.is_none() || uncollected.get(&key.id).is_some_and(found_lately) {
+                continue;
+            }
+            if is_uncollected(&gateway, &key, held).await {
+                uncollected.insert(key.id, Instant::now());
+                continue;
+            }
+            uncollected.remove(&key.id);
+            let outcome = match due {
                 None => continue,
                 Some(Due::Announce(due)) => {
                     execute(&gateway, &key, KeyCommand::AnnounceRotation { due }).await
@@ -63,6 +81,15 @@ pub(crate) async fn run(gateway: Arc<Gateway>, stop: &CancellationToken) {
             }
         }
     }
+}
+
+/// True if nobody has collected the secret of the last automatic rotation: the next one would write to
+/// the log, and no client would know its secret either.
+async fn is_uncollected(gateway: &Gateway, key: &KnownKey, held: &ActiveKey) -> bool {
+    let Some(current) = held.secrets.first() else { return false };
+    let kept = gateway.vault.read(&vault_name(key, &current.hash)).await;
+    // If the vault cannot be read, the rotation itself will fail.
+    kept.is_ok_and(|kept| kept.is_some())
 }
 
 async fn execute(gateway: &Gateway, key: &KnownKey, command: KeyCommand) -> Result<(), Problem> {

@@ -111,6 +111,9 @@ pub(crate) fn input(text: &str, pointer: &str) -> Result<Personal<Location>, Pro
     location(text, pointer).map(Personal::Clear)
 }
 
+/// Segments of an output's path: each is a folder that takes space, and time to be made durable.
+const MAX_SEGMENTS: usize = 16;
+
 /// Parses an output location: a path other than the input, never an upload.
 pub(crate) fn output(
     text: &str,
@@ -120,6 +123,9 @@ pub(crate) fn output(
     let output = location(text, "#/output")?;
     if !matches!(output, Location::Object { .. }) {
         return refuse("an output is a path like `out/video.mp4`, not an upload or a web address");
+    }
+    if matches!(&output, Location::Object { path, .. } if path.split('/').count() > MAX_SEGMENTS) {
+        return refuse("an output is in at most 15 folders within each other");
     }
     if input.as_ref() == Some(&output) {
         return refuse("the output would overwrite the input; choose another name");

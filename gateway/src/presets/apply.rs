@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use ffapi_domain::{
-    Tenant,
+    Decider, Tenant,
     job::PresetRef,
     preset::{GLOBAL, Preset, PresetSelector, PresetState, PresetVersion},
 };
@@ -77,8 +77,27 @@ pub(super) async fn of(
     if let Some((state, _)) = gateway.preset_cache.get(&key, 0, |_| true) {
         return Ok(state);
     }
-    let (state, sequence) = gateway.commands.state_at::<Preset>(owner, name).await?;
+    let (state, sequence) = current(gateway, owner, name).await?;
     let state = Arc::new(state);
     gateway.preset_cache.insert(key, (Arc::clone(&state), sequence));
     Ok(state)
+}
+
+/// All versions of one owner's preset from the log, without those from before the account was erased,
+/// and the sequence of its newest message.
+pub(super) async fn current(
+    gateway: &Gateway,
+    owner: &str,
+    name: &str,
+) -> Result<(PresetState, u64), Problem> {
+    let begins_after =
+        owner.parse().map_or(0, |tenant: Tenant| gateway.credentials.account(&tenant).begins_after);
+    if begins_after == 0 {
+        return Ok(gateway.commands.state_at::<Preset>(owner, name).await?);
+    }
+    let history = gateway.commands.history::<Preset>(owner, name).await?;
+    let newest = history.last().map_or(0, |(sequence, _)| *sequence);
+    let later = history.iter().filter(|(sequence, _)| *sequence > begins_after);
+    let events = later.flat_map(|(_, decision)| &decision.events);
+    Ok((events.fold(PresetState::default(), Preset::evolve), newest))
 }

@@ -1,10 +1,16 @@
 use ffapi_commands::{Caller, CommandOutcome};
-use ffapi_domain::preset::{GLOBAL, Preset, PresetCommand, is_name};
+use ffapi_domain::{
+    location::Location,
+    preset::{GLOBAL, Preset, PresetCommand, is_name},
+};
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::show::{self, PresetShown};
+use super::{
+    apply::current,
+    show::{self, PresetShown},
+};
 use crate::{
     auth::Principal,
     body::StrictJson,
@@ -65,7 +71,7 @@ fn owner(principal: &Principal, global: Option<bool>) -> Result<&str, Problem> {
 }
 
 /// Validates a body: with an input and an output it must describe a job of its kind.
-fn fields(kind: &str, Any(body): Any<Value>) -> Result<Map<String, Value>, Problem> {
+pub(super) fn fields(kind: &str, Any(body): Any<Value>) -> Result<Map<String, Value>, Problem> {
     let Value::Object(fields) = body else {
         return Err(invalid("#/body", "a preset's body must be an object"));
     };
@@ -75,11 +81,16 @@ fn fields(kind: &str, Any(body): Any<Value>) -> Result<Map<String, Value>, Probl
             format!("a preset's body has up to {MAX_BODY_BYTES} bytes, this one has {size}");
         return Err(invalid("#/body", detail));
     }
-    for own in ["input", "preset", "metadata", "not_before"] {
+    for own in ["input", "preset", "metadata", "not_before", "webhook_url", "webhook_events"] {
         if fields.contains_key(own) {
             let pointer = format!("#/body/{own}");
             return Err(invalid(&pointer, "a preset cannot set this field; set it in each job"));
         }
+    }
+    if let Some(pointer) = credential(&Value::Object(fields.clone()), "#/body") {
+        let detail = "a preset is stored unencrypted; a URL with a query, which may be a signature, \
+                      is set in each job";
+        return Err(invalid(&pointer, detail));
     }
     let mut whole = fields.clone();
     whole.insert("input".to_owned(), "in.mp4".into());
@@ -90,6 +101,24 @@ fn fields(kind: &str, Any(body): Any<Value>) -> Result<Map<String, Value>, Probl
     let read = AnyBody::read(kind, Value::Object(whole)).and_then(|body| body.spec());
     read.map_err(|problem| if kind_is_known(kind) { problem.within("/body") } else { problem })?;
     Ok(fields)
+}
+
+/// The pointer to a text that may hold credentials: a URL with a query.
+fn credential(value: &Value, pointer: &str) -> Option<String> {
+    match value {
+        Value::String(text) => {
+            let is_credential =
+                matches!(text.parse::<Location>(), Ok(Location::Web(url)) if url.query().is_some());
+            is_credential.then(|| pointer.to_owned())
+        }
+        Value::Array(all) => {
+            all.iter().enumerate().find_map(|(n, one)| credential(one, &format!("{pointer}/{n}")))
+        }
+        Value::Object(all) => {
+            all.iter().find_map(|(name, one)| credential(one, &format!("{pointer}/{name}")))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
 }
 
 fn kind_is_known(kind: &str) -> bool {
@@ -104,7 +133,7 @@ async fn check_count(
     owner: &str,
     name: &str,
 ) -> Result<(), Problem> {
-    if owner == GLOBAL || gateway.commands.state::<Preset>(owner, name).await?.is_live() {
+    if owner == GLOBAL || current(gateway, owner, name).await?.0.is_live() {
         return Ok(());
     }
     if ffapi_projections::preset::count(&gateway.database, &principal.tenant).await? < MAX_PRESETS {
@@ -129,7 +158,7 @@ pub(super) async fn create(
     let body = fields(&kind, body)?;
     let location = format!("/api/v1/presets/{name}");
     if let Some(key) = Key::of("/presets", key, fingerprint)? {
-        let state = gateway.commands.state::<Preset>(owner, &name).await?;
+        let (state, _) = current(gateway, owner, &name).await?;
         // The version that it would create; the same request may have created it already.
         let next = state.versions.keys().next_back().map_or(1, |newest| newest.saturating_add(1));
         let version: u32 = key.reserve(gateway, principal, &next).await?;
@@ -158,7 +187,7 @@ pub(super) async fn update(
         return Err(Problem::not_found("preset"));
     }
     let owner = owner(principal, put.global)?;
-    let state = gateway.commands.state::<Preset>(owner, name).await?;
+    let (state, _) = current(gateway, owner, name).await?;
     let newest = state.versions.values().next_back();
     let kind = newest.map(|newest| newest.kind.clone());
     let kind = kind.ok_or_else(|| Problem::not_found("preset"))?;
@@ -184,9 +213,9 @@ pub(super) async fn delete(
         return Err(Problem::not_found("preset"));
     }
     let own = principal.tenant.as_str();
-    let state = gateway.commands.state::<Preset>(own, name).await?;
+    let (state, _) = current(gateway, own, name).await?;
     let owner = if state.versions.is_empty() && principal.is_admin() { GLOBAL } else { own };
-    let state = gateway.commands.state::<Preset>(owner, name).await?;
+    let (state, _) = current(gateway, owner, name).await?;
     let newest = state.versions.keys().next_back().copied();
     let version = if_match.as_deref().map(version).transpose()?.flatten();
     let command = PresetCommand::Delete;

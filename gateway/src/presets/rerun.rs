@@ -16,6 +16,7 @@ use crate::{
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
+    tenant_slots,
 };
 
 /// Options of a rerun.
@@ -68,6 +69,7 @@ pub(super) async fn rerun(
         ..Filter::default()
     };
     positions::catch_up::<JobList>(gateway, tenant, None).await?;
+    let _slot = tenant_slots::of_list(tenant).await?;
     let jobs = job_list::page(&gateway.database, tenant, &filter, MAX_JOBS).await?;
     if jobs.is_empty() {
         let detail = format!("no completed job used {used}");

@@ -7,7 +7,9 @@ use poem::http::Uri;
 use poem_openapi::Object;
 
 use super::stored::expires_at;
-use crate::{auth::Principal, page, positions, problem::Problem, reply::Reply, state::Gateway};
+use crate::{
+    auth::Principal, page, positions, problem::Problem, reply::Reply, state::Gateway, tenant_slots,
+};
 
 /// An upload in a list.
 #[derive(Debug, Object)]
@@ -53,6 +55,7 @@ pub(super) async fn list(
     let before: Option<UploadId> = page::after(query.cursor.as_deref())?;
     let tenant = &principal.tenant;
     positions::catch_up::<Uploads>(gateway, tenant, query.min_position.as_deref()).await?;
+    let _slot = tenant_slots::of_list(tenant).await?;
     let completed_after = gateway.credentials.account(tenant).begins_after;
     let filter = UploadFilter { completed_after, before };
     let more = limit.saturating_add(1);

@@ -53,6 +53,7 @@ pub(super) async fn shown(
                     file_name.as_ref().map(String::as_str),
                     media.as_ref().and_then(Personal::as_ref),
                 ),
+                job: None,
                 media: media.as_ref().and_then(Personal::as_ref).cloned().map(Any),
             }),
             UploadEvent::Expired {} => None,

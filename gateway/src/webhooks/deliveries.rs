@@ -14,6 +14,7 @@ use crate::{
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
+    tenant_slots,
 };
 
 /// The delivery of one event to one endpoint.
@@ -110,6 +111,7 @@ pub(super) async fn list(
     let tenant = &principal.tenant;
     // The endpoint of a single job or batch is not an aggregate, but has rows as well.
     positions::catch_up::<Webhooks>(gateway, tenant, query.min_position.as_deref()).await?;
+    let _slot = tenant_slots::of_list(tenant).await?;
     if !webhooks::endpoint_exists(&gateway.database, tenant, id).await? {
         show::find(gateway, principal, id).await?;
     }

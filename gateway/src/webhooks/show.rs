@@ -9,6 +9,7 @@ use poem_openapi::Object;
 
 use crate::{
     auth::Principal, clock, page, positions, problem::Problem, reply::Reply, state::Gateway,
+    tenant_slots,
 };
 
 /// A webhook.
@@ -127,6 +128,7 @@ pub(super) async fn list(
     let after: Option<WebhookId> = page::after(query.cursor.as_deref())?;
     let min_position = query.min_position.as_deref();
     positions::catch_up::<Webhooks>(gateway, &principal.tenant, min_position).await?;
+    let _slot = tenant_slots::of_list(&principal.tenant).await?;
     let more = limit.saturating_add(1);
     let mut rows =
         webhooks::page(&gateway.database, gateway.commands.codec(), &principal.tenant, after, more)

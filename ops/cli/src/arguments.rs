@@ -9,6 +9,9 @@ pub(crate) struct Arguments {
     /// A TOML file; environment variables `FFAPI_SECTION__KEY` take precedence
     #[arg(long, global = true)]
     pub(crate) config: Option<PathBuf>,
+    /// The folder of `ffapi up`: operator commands use its servers, unless others are configured
+    #[arg(long, global = true, default_value = ".ffapi")]
+    pub(crate) data_dir: PathBuf,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -17,9 +20,6 @@ pub(crate) struct Arguments {
 pub(crate) enum Verb {
     /// Run everything in one process, with a private NATS and Postgres
     Up {
-        /// The folder for all data
-        #[arg(long, default_value = ".ffapi")]
-        data_dir: PathBuf,
         /// The address that HTTP is served on
         #[arg(long)]
         listen: Option<String>,
@@ -74,8 +74,37 @@ pub(crate) enum Verb {
     Simulate(Simulate),
     /// Convert a local file on a server and download the result
     Convert(Convert),
+    /// Package a file for streaming
+    Stream(Submit),
+    /// Make images of a video
+    Thumbnails(Submit),
+    /// Measure a file
+    Analyze(Submit),
+    /// Describe a file
+    Probe(Submit),
+    /// Upload a file and print its id
+    Upload {
+        #[command(flatten)]
+        server: Server,
+        /// The file
+        file: PathBuf,
+    },
     /// List jobs
-    Jobs(Server),
+    Jobs(Jobs),
+    /// Show a job
+    Get {
+        #[command(flatten)]
+        server: Server,
+        /// `job_…`
+        id: String,
+    },
+    /// Retry a failed or cancelled job
+    Retry {
+        #[command(flatten)]
+        server: Server,
+        /// `job_…`
+        id: String,
+    },
     /// Follow a job to its end
     Watch {
         #[command(flatten)]
@@ -224,6 +253,43 @@ pub(crate) struct Server {
     /// A file that contains the key
     #[arg(long, default_value = ".ffapi/admin.key")]
     pub(crate) key_file: PathBuf,
+    /// Print JSON, as the API answers
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The jobs to list.
+#[derive(Debug, Args)]
+pub(crate) struct Jobs {
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// `queued`, `processing`, `completed`, `failed`, `cancelled`, or several separated by commas
+    #[arg(long)]
+    pub(crate) status: Option<String>,
+    /// `convert`, `stream`, `thumbnails`, `analyze` or `probe`
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// The number of jobs, up to 200
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: u32,
+}
+
+/// The job to submit.
+#[derive(Debug, Args)]
+pub(crate) struct Submit {
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// A local file, which is uploaded, or a location: `upload_…`, `local://…`, `https://…`
+    pub(crate) input: String,
+    /// The folder for the outputs on the server; one with the input's name if none is given
+    #[arg(long)]
+    pub(crate) output: Option<String>,
+    /// A preset, like `cmaf-auto`; `GET /presets` lists them
+    #[arg(long)]
+    pub(crate) preset: Option<String>,
+    /// Other fields of the request, as a JSON object
+    #[arg(long)]
+    pub(crate) body: Option<String>,
 }
 
 /// The conversion to run.

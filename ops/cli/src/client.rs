@@ -9,7 +9,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 use self::{http::Client, progress::follow};
-use crate::arguments::{Convert, Server};
+use crate::arguments::{Convert, Jobs, Server, Submit};
 
 fn text<'a>(json: &'a Value, pointer: &str) -> &'a str {
     json.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
@@ -72,19 +72,105 @@ async fn failure_message(client: &Client, job: &str) -> String {
     format!("the job is {status}: {message}")
 }
 
+/// Prints an answer as JSON.
+#[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
+fn print(answer: &Value) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(answer)?);
+    Ok(())
+}
+
 /// Lists jobs, newest first.
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
-pub(crate) async fn jobs(server: &Server) -> anyhow::Result<()> {
-    let page = Client::new(server)?.get("/api/v1/jobs?limit=50").await?;
+pub(crate) async fn jobs(asked: &Jobs) -> anyhow::Result<()> {
+    let limit = asked.limit.to_string();
+    let mut query = vec![("limit", limit.as_str())];
+    query.extend(asked.status.as_deref().map(|status| ("status", status)));
+    query.extend(asked.kind.as_deref().map(|kind| ("kind", kind)));
+    let query: String =
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+    let page = Client::new(&asked.server)?.get(&format!("/api/v1/jobs?{query}")).await?;
+    if asked.server.json {
+        return print(&page);
+    }
     for job in page.pointer("/data").and_then(Value::as_array).into_iter().flatten() {
         println!(
-            "{}  {:<10}  {}  {} -> {}",
+            "{}  {:<10}  {}  {} -> {}  {}",
             text(job, "/id"),
             text(job, "/status"),
             text(job, "/created_at"),
             text(job, "/input"),
             text(job, "/output"),
+            text(job, "/error/message"),
         );
+    }
+    Ok(())
+}
+
+/// Shows a job.
+pub(crate) async fn get(server: &Server, id: &str) -> anyhow::Result<()> {
+    print(&Client::new(server)?.get(&format!("/api/v1/jobs/{id}")).await?)
+}
+
+/// Retries a failed or cancelled job.
+#[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
+pub(crate) async fn retry(server: &Server, id: &str) -> anyhow::Result<()> {
+    let job = Client::new(server)?.post(&format!("/api/v1/jobs/{id}/retry"), &Value::Null).await?;
+    if server.json {
+        return print(&job);
+    }
+    println!("{} {}", text(&job, "/id"), text(&job, "/status"));
+    Ok(())
+}
+
+/// Uploads a file.
+#[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
+pub(crate) async fn upload(server: &Server, file: &Path) -> anyhow::Result<()> {
+    let upload = Client::new(server)?.upload(file).await?;
+    if server.json {
+        return print(&upload);
+    }
+    println!("{}", text(&upload, "/id"));
+    Ok(())
+}
+
+/// Submits a job, follows it to its end, and prints its outputs or result.
+#[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
+pub(crate) async fn submit(asked: Submit, kind: &str) -> anyhow::Result<()> {
+    let client = Client::new(&asked.server)?;
+    let mut body = match asked.body.as_deref().map(serde_json::from_str).transpose() {
+        Ok(Some(Value::Object(fields))) => fields,
+        Ok(None) => serde_json::Map::new(),
+        Ok(Some(_)) | Err(_) => anyhow::bail!("--body must be a JSON object"),
+    };
+    let file = Path::new(&asked.input);
+    let input = if file.is_file() {
+        text(&client.upload(file).await?, "/id").to_owned()
+    } else {
+        asked.input.clone()
+    };
+    if matches!(kind, "stream" | "thumbnails") && !body.contains_key("output") {
+        let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("output");
+        let output = asked.output.unwrap_or_else(|| format!("{kind}/{stem}"));
+        body.insert("output".to_owned(), output.into());
+    }
+    if let Some(preset) = asked.preset {
+        body.insert("preset".to_owned(), preset.into());
+    }
+    body.insert("input".to_owned(), input.into());
+    let created = client.post(&format!("/api/v1/{kind}"), &Value::Object(body)).await?;
+    let job = text(&created, "/job/id").to_owned();
+    let last = follow(&client, &job).await?;
+    anyhow::ensure!(last == "job.completed", "{}", failure_message(&client, &job).await);
+    let done = client.get(&format!("/api/v1/jobs/{job}")).await?;
+    if asked.server.json {
+        return print(&done);
+    }
+    println!("{job}");
+    if let Some(result) = done.get("result").filter(|_| matches!(kind, "analyze" | "probe")) {
+        return print(result);
+    }
+    for output in done.pointer("/outputs").and_then(Value::as_array).into_iter().flatten() {
+        println!("{}", text(output, "/location"));
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod config;
 mod doctor;
 mod keyring;
 mod keys;
+mod local;
 mod nats_users;
 mod process;
 mod readmodels;
@@ -58,11 +59,15 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let config = config::load(arguments.config.as_deref(), secrets(&arguments.verb)).await?;
+    let needed = secrets(&arguments.verb);
+    let mut config = config::load(arguments.config.as_deref(), needed).await?;
+    if is_operator(&arguments.verb) {
+        local::attach(&mut config, &arguments.data_dir, needed)?;
+    }
     match arguments.verb {
-        Verb::Up { data_dir, listen } => {
+        Verb::Up { listen } => {
             telemetry::start(&config.log);
-            Box::pin(up::up(config, &data_dir, listen)).await
+            Box::pin(up::up(config, &arguments.data_dir, listen)).await
         }
         Verb::Gateway => roles::alone(&config, Role::Gateway).await,
         Verb::Projector => roles::alone(&config, Role::Projector).await,
@@ -80,7 +85,14 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Report => Box::pin(report::print(&config)).await,
         Verb::Simulate(asked) => simulate::simulate(&config, asked).await,
         Verb::Convert(asked) => client::convert(asked).await,
-        Verb::Jobs(server) => client::jobs(&server).await,
+        Verb::Stream(asked) => client::submit(asked, "stream").await,
+        Verb::Thumbnails(asked) => client::submit(asked, "thumbnails").await,
+        Verb::Analyze(asked) => client::submit(asked, "analyze").await,
+        Verb::Probe(asked) => client::submit(asked, "probe").await,
+        Verb::Upload { server, file } => client::upload(&server, &file).await,
+        Verb::Jobs(asked) => client::jobs(&asked).await,
+        Verb::Get { server, id } => client::get(&server, &id).await,
+        Verb::Retry { server, id } => client::retry(&server, &id).await,
         Verb::Watch { server, id } => client::watch(&server, &id).await,
         Verb::Cancel { server, id } => client::cancel(&server, &id).await,
     }
@@ -88,7 +100,35 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 /// True for client commands. Files that they write have the permissions that their user wants.
 const fn is_client(verb: &Verb) -> bool {
-    matches!(verb, Verb::Convert(_) | Verb::Jobs(_) | Verb::Watch { .. } | Verb::Cancel { .. })
+    matches!(
+        verb,
+        Verb::Convert(_)
+            | Verb::Stream(_)
+            | Verb::Thumbnails(_)
+            | Verb::Analyze(_)
+            | Verb::Probe(_)
+            | Verb::Upload { .. }
+            | Verb::Jobs(_)
+            | Verb::Get { .. }
+            | Verb::Retry { .. }
+            | Verb::Watch { .. }
+            | Verb::Cancel { .. }
+    )
+}
+
+/// True for commands that inspect or change a running service beside its API.
+const fn is_operator(verb: &Verb) -> bool {
+    matches!(
+        verb,
+        Verb::Topology { .. }
+            | Verb::Doctor
+            | Verb::Keys { .. }
+            | Verb::Audit { .. }
+            | Verb::Projections { .. }
+            | Verb::Replay(_)
+            | Verb::Report
+            | Verb::Simulate(_)
+    )
 }
 
 /// The secrets that a command needs.
@@ -113,6 +153,13 @@ const fn secrets(verb: &Verb) -> &'static [Secret] {
         | Verb::Topology { .. }
         | Verb::Nats { .. }
         | Verb::Convert(_)
+        | Verb::Stream(_)
+        | Verb::Thumbnails(_)
+        | Verb::Analyze(_)
+        | Verb::Probe(_)
+        | Verb::Upload { .. }
+        | Verb::Get { .. }
+        | Verb::Retry { .. }
         | Verb::Jobs(_)
         | Verb::Watch { .. }
         | Verb::Cancel { .. } => &[],

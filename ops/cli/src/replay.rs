@@ -38,14 +38,17 @@ pub(crate) async fn replay(config: &Config, asked: Replay) -> anyhow::Result<()>
     };
     let last = log.last_sequence().await?;
     let mut out = std::io::stdout();
-    for message in log.load_matching(&filter, last).await? {
-        if from.is_some_and(|from| message.sequence < from.sequence) {
-            continue;
-        }
-        for line in lines(context.commands.codec(), &message, log.identity().epoch).await? {
-            let at = line.get("at").and_then(serde_json::Value::as_str);
-            let at = at.and_then(|at| at.parse::<Timestamp>().ok());
-            if since.is_none_or(|since| at.is_some_and(|at| at >= since)) {
+    let is_wanted = |line: &serde_json::Value| {
+        let at = line.get("at").and_then(serde_json::Value::as_str);
+        let at = at.and_then(|at| at.parse::<Timestamp>().ok());
+        since.is_none_or(|since| at.is_some_and(|at| at >= since))
+    };
+    let mut pages = log.pages(filter, last);
+    while let Some(messages) = pages.next().await? {
+        let later = |message: &&Message| from.is_none_or(|from| message.sequence >= from.sequence);
+        for message in messages.iter().filter(later) {
+            let lines = lines(context.commands.codec(), message, log.identity().epoch).await?;
+            for line in lines.iter().filter(|line| is_wanted(line)) {
                 writeln!(out, "{line}")?;
             }
         }

@@ -42,11 +42,18 @@ pub(crate) async fn simulate(config: &Config, asked: Simulate) -> anyhow::Result
     let log = context.commands.log();
     let last = log.last_sequence().await?;
     let mut caps = Caps::new(config.tiers.clone(), Duration::from_secs(config.scheduling.aging));
-    for message in log.load_matching("ev.account.>", last).await? {
-        account(&context, &message, &mut caps).await?;
+    let mut pages = log.pages("ev.account.>", last);
+    while let Some(messages) = pages.next().await? {
+        for message in &messages {
+            account(&context, message, &mut caps).await?;
+        }
     }
     apply_overrides(&asked, &mut caps)?;
-    let messages = log.load_matching("ev.job.>", last).await?;
+    let mut messages = Vec::new();
+    let mut pages = log.pages("ev.job.>", last);
+    while let Some(page) = pages.next().await? {
+        messages.extend(page);
+    }
     let mut real = read(&context, &messages).await?;
     real.retain(|job| {
         from.is_none_or(|from| job.arrival.at >= from)

@@ -20,6 +20,7 @@ use crate::{
     config::Config,
     keyring::{Secret, Secrets},
     keys,
+    local::LocalServers,
     nats_users::NatsUsers,
     roles::{self, AppContext, Role},
 };
@@ -61,6 +62,8 @@ pub(crate) async fn up(
     config.secrets = secrets(&data_dir)?;
     config.secrets.derive(&Secret::ALL);
     config.storage.root = data_dir.join("storage");
+    let servers = LocalServers { nats: url.clone(), postgres: postgres.url() };
+    servers.write(&data_dir)?;
     drop(bound);
 
     let client = Nats::connect(&NatsConfig { url }).await?;
@@ -71,8 +74,17 @@ pub(crate) async fn up(
     first_key(&config, &context, &data_dir).await?;
 
     let all = [Role::Projector, Role::Conductor, Role::Worker, Role::Gateway];
-    let on_listen =
-        |address| eprintln!("ffapi is up: http://{address} (docs at /docs); Ctrl-C stops it");
+    let nats_url = nats.url();
+    let on_listen = |address| {
+        eprintln!("ffapi is up: http://{address} (docs at /docs); Ctrl-C stops it");
+        eprintln!(
+            "its NATS is at {}, users in {}; `ffapi replay`, `doctor`, … find both servers with \
+             --data-dir {}",
+            nats_url,
+            data_dir.join("nats/users.json").display(),
+            data_dir.display(),
+        );
+    };
     tokio::select! {
         outcome = roles::run(&config, &context, &all, &stop, on_listen) => outcome,
         // In this task, and so on this thread, for the reason given above.

@@ -6,6 +6,7 @@
 //! encode, mux. libav never sees a URL or a user's path.
 
 mod capability;
+mod channel_layout;
 pub mod child;
 mod cues;
 mod decoders;

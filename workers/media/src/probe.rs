@@ -18,6 +18,7 @@ use ffmpeg_the_third::{
 
 use crate::{
     MediaError,
+    channel_layout::layout_name,
     decoders::is_allowed_decoder,
     ffi::{self, ColorNames, Input},
 };
@@ -246,7 +247,7 @@ fn audio_facts(stream: &Stream<'_>) -> AudioFacts {
         || matches!(parameters.id(), codec::Id::FLAC | codec::Id::ALAC);
     AudioFacts {
         channels,
-        layout: layout.description(),
+        layout: layout_name(&layout),
         sample_rate,
         sample_format: ffi::sample_name(format),
         bit_depth: bits

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     failure::{crashed, erased, failed},
+    input_fetcher::FetchedInputs,
     media_minutes::Charged,
     outputs::{self, OUTPUT, staged},
     slot::{Slot, SlotFolder},
@@ -80,11 +81,17 @@ impl AttemptContext {
             let storage = self.storage(release)?;
             storage.check_free(&first, request.overwrite()).await.map_err(failed)?;
         }
-        let mut inputs = Vec::new();
+        let (mut inputs, mut all_fetched) = (Vec::new(), FetchedInputs::default());
         for (number, (input, _)) in request.inputs().into_iter().enumerate() {
             let input = input.as_ref().ok_or_else(|| erased("input"))?;
             let fetched = slot.folder.fetched(number);
-            let opening = self.input_fetcher.open(&self.commands, &release.tenant, input, &fetched);
+            let opening = self.input_fetcher.open(
+                &self.commands,
+                &release.tenant,
+                input,
+                &fetched,
+                &mut all_fetched,
+            );
             tokio::select! {
                 opened = opening => inputs.push(opened?),
                 outcome = self.cancelled(release) => return Ok(Watched::Stopped(outcome)),

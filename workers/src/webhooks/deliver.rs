@@ -35,6 +35,8 @@ enum DeliveryResult {
 const PAUSE_AFTER_FAILURES: u32 = 5;
 /// How long one endpoint is drained before others get its slot.
 const MAX_DRAIN_TIME: Duration = Duration::from_secs(10);
+/// Lower limit of an accepted `Retry-After`.
+const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Upper limit of an accepted `Retry-After`.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 /// Longest pause after consecutive failures.
@@ -175,14 +177,16 @@ impl Sender {
         (outcome, result)
     }
 
-    /// When the attempt after attempt `number` is due; none after the last one.
+    /// When the attempt after attempt `number` is due; none after the last one. The receiver's
+    /// `Retry-After` counts instead of the schedule, be it sooner or later.
     fn next_try(&self, number: u32, retry_after: Option<Duration>) -> Option<Timestamp> {
         let nth = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
-        let wait = Duration::from_secs(*self.config.schedule.get(nth)?);
-        // Jitter of up to a tenth, and never sooner than `Retry-After`.
+        let scheduled = Duration::from_secs(*self.config.schedule.get(nth)?);
+        let wait = retry_after.map_or(scheduled, |wait| wait.max(MIN_RETRY_AFTER));
+        // Jitter of up to a tenth.
         let jitter = u32::try_from(Uuid::now_v7().as_u128() & 0xff).unwrap_or(0);
         let wait = wait.saturating_add(wait.saturating_mul(jitter) / 2_560);
-        Some(clock::now().plus(wait.max(retry_after.unwrap_or_default())))
+        Some(clock::now().plus(wait))
     }
 
     async fn send(

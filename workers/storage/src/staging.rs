@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{Received, Storage, StorageError};
+use crate::{Received, Storage, StorageError, store::remove_empty_folders};
 
 /// A file in the staging folder of an attempt.
 #[derive(Debug, Clone)]
@@ -126,12 +126,23 @@ impl Storage {
                 let missing = format!("the sealed output of {job} is not in staging");
                 return Err(StorageError::unavailable(missing));
             }
-            make_folder_of(&file)?;
-            let linked = match overwrite {
+            let link = || match overwrite {
                 // Unlike a rename, a link never replaces a file that was created just now.
                 Overwrite::Fail => fs::hard_link(&from, &file),
                 Overwrite::Replace => replace(&from, &file),
             };
+            make_folder_of(&file)?;
+            let mut linked = link();
+            for _ in 0..FOLDER_RETRIES {
+                match &linked {
+                    // The folder was empty, and the deletion of another file in it removed it.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        make_folder_of(&file)?;
+                        linked = link();
+                    }
+                    _ => break,
+                }
+            }
             match linked {
                 // Another process delivering the same output was faster.
                 Err(_) if is_same_file(&from, &file) => {}
@@ -152,7 +163,7 @@ impl Storage {
     /// # Errors
     /// When the disk fails.
     pub async fn withdraw(&self, published: Vec<(Staged, Location)>) -> Result<(), StorageError> {
-        let mut files = Vec::new();
+        let (mut files, root) = (Vec::new(), self.root.clone());
         for (staged, to) in &published {
             files.push((self.path(staged), self.file(to)?));
         }
@@ -170,6 +181,7 @@ impl Storage {
                 }
                 fs::remove_file(&moved)?;
                 sync_folder(file)?;
+                remove_empty_folders(&root, file);
             }
             Ok(())
         })
@@ -222,6 +234,9 @@ impl Storage {
         }
     }
 }
+
+/// How often a folder that was removed just now is created again.
+const FOLDER_RETRIES: u32 = 10;
 
 /// Parses the name of a directory entry; none if it is not a valid `T`.
 fn parse_name<T: FromStr>(entry: &fs::DirEntry) -> Option<T> {

@@ -1,5 +1,5 @@
 use std::{
-    fs::{DirBuilder, File, Permissions},
+    fs::{self, DirBuilder, File, Permissions},
     io,
     ops::Range,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
@@ -56,6 +56,17 @@ impl std::fmt::Debug for Reading {
     }
 }
 
+/// Removes the folders of a file that are empty, up to the root of the store.
+pub(crate) fn remove_empty_folders(root: &Path, file: &Path) {
+    let folders = file.ancestors().skip(1).take_while(|folder| *folder != root);
+    for folder in folders.filter(|folder| folder.starts_with(root)) {
+        // Fails, as intended, for the first one that holds anything.
+        if fs::remove_dir(folder).is_err() {
+            return;
+        }
+    }
+}
+
 impl Storage {
     /// Opens the store in a folder, which is created if needed. Only the folder's owner may enter
     /// it: gateways and workers that share a store run as the same user.
@@ -67,7 +78,7 @@ impl Storage {
         let root = root.canonicalize()?;
         if root.metadata()?.permissions().mode() & 0o077 != 0 {
             // Only the owner can change it; a folder of another user is left as it is.
-            let _ = std::fs::set_permissions(&root, Permissions::from_mode(0o700));
+            let _ = fs::set_permissions(&root, Permissions::from_mode(0o700));
         }
         let store = LocalFileSystem::new_with_prefix(&root)
             .map_err(StorageError::unavailable)?
@@ -88,15 +99,18 @@ impl Storage {
         tokio::fs::write(self.root.join(".answers"), b"").await.is_ok()
     }
 
-    /// Deletes an object; succeeds if there is none.
+    /// Deletes an object, and the folders that are empty without it; succeeds if there is none.
     ///
     /// # Errors
     /// When the disk fails.
     pub async fn remove(&self, location: &Location) -> Result<(), StorageError> {
-        match tokio::fs::remove_file(self.file(location)?).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-            Ok(()) | Err(_) => Ok(()),
+        let file = self.file(location)?;
+        match tokio::fs::remove_file(&file).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            Ok(()) | Err(_) => {}
         }
+        remove_empty_folders(&self.root, &file);
+        Ok(())
     }
 
     /// Deletes an output, unless it was written anew: it has another size, or was modified later
@@ -130,13 +144,13 @@ impl Storage {
         before: SystemTime,
     ) -> Result<Vec<(Tenant, UploadId)>, StorageError> {
         let mut old = Vec::new();
-        for folder in std::fs::read_dir(&self.root)?.flatten() {
+        for folder in fs::read_dir(&self.root)?.flatten() {
             let Some(tenant) = folder.file_name().to_str().and_then(|name| name.parse().ok())
             else {
                 continue;
             };
             let tenant: Tenant = tenant;
-            let uploads = std::fs::read_dir(folder.path().join(".uploads"));
+            let uploads = fs::read_dir(folder.path().join(".uploads"));
             for upload in uploads.into_iter().flatten().flatten() {
                 let received = upload.metadata().and_then(|meta| meta.modified());
                 let id = upload.file_name().to_str().and_then(|name| name.parse().ok());
@@ -155,13 +169,13 @@ impl Storage {
     /// # Errors
     /// When the disk fails.
     pub fn drop_partial_uploads(&self, before: SystemTime) -> Result<(), StorageError> {
-        for tenant in std::fs::read_dir(&self.root)?.flatten() {
-            let uploads = std::fs::read_dir(tenant.path().join(".uploads"));
+        for tenant in fs::read_dir(&self.root)?.flatten() {
+            let uploads = fs::read_dir(tenant.path().join(".uploads"));
             for upload in uploads.into_iter().flatten().flatten() {
                 let partial = upload.file_name().to_string_lossy().contains(PARTIAL_SEPARATOR);
                 let changed = upload.metadata().and_then(|meta| meta.modified());
                 if partial && changed.is_ok_and(|changed| changed < before) {
-                    match std::fs::remove_file(upload.path()) {
+                    match fs::remove_file(upload.path()) {
                         Err(error) if error.kind() != io::ErrorKind::NotFound => {
                             return Err(error.into());
                         }

@@ -12,8 +12,8 @@ use super::{
     SubtitlePlan, VideoFilter, VideoPlan, audio, placeholder_facts, refuse, video,
 };
 use crate::media::{
-    AudioCodec, Capabilities, Container, MAX_FILES, MediaFacts, Micros, Poster, Sprite, Stream,
-    StreamDetail, StreamFacts, Thumbnails, ThumbnailsPlan, Transcode,
+    AudioCodec, Capabilities, Container, MAX_FILES, MediaFacts, Micros, Poster, SegmentLayout,
+    Sprite, Stream, StreamDetail, StreamFacts, Thumbnails, ThumbnailsPlan, Transcode,
     request::{check_metrics, within},
 };
 
@@ -98,11 +98,12 @@ pub fn plan_stream(
     let segment = request.segment_duration.unwrap_or(6_000_000);
     let streams = renditions.len().saturating_add(audio.len()) as u64;
     let files = duration.map_or(0, |duration| duration.div_ceil(segment).saturating_mul(streams));
-    if files > MAX_FILES {
+    if files > MAX_FILES && request.layout == SegmentLayout::Files {
         let detail = format!(
-            "that would be {files} segments, and at most {MAX_FILES} are allowed; make them longer"
+            "that would be {files} files of segments, and at most {MAX_FILES} are allowed; store them in \
+             one file for each rendition, by `\"segments\": \"single_file\"`, or make them longer"
         );
-        return refuse("#/segment_duration", detail);
+        return refuse("#/segments", detail);
     }
     let mut captions = Vec::new();
     for (index, caption) in request.captions.iter().enumerate() {

@@ -19,6 +19,9 @@ pub struct Stream {
     /// Container format of the segments; MPEG-TS only for HLS.
     #[serde(default)]
     pub segments: SegmentFormat,
+    /// How segments are stored.
+    #[serde(default, skip_serializing_if = "SegmentLayout::is_default")]
+    pub layout: SegmentLayout,
     /// The ladder; chosen by the input's size if empty.
     #[serde(default)]
     pub variants: Vec<Variant>,
@@ -72,6 +75,24 @@ pub enum SegmentFormat {
     Fmp4,
     /// MPEG transport stream.
     Ts,
+}
+
+/// How segments are stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SegmentLayout {
+    /// A file for each.
+    #[default]
+    Files,
+    /// One file for all segments of a rendition, which players read in parts.
+    SingleFile,
+}
+
+impl SegmentLayout {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One step of the ladder.

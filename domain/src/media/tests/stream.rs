@@ -6,6 +6,7 @@ fn stream_request() -> Stream {
         output: Personal::Erased,
         packaging: Packaging::Hls,
         segments: SegmentFormat::Fmp4,
+        layout: SegmentLayout::Files,
         variants: vec![],
         segment_duration: None,
         video_codec: None,
@@ -26,6 +27,23 @@ fn ladder(variants: Vec<Variant>, video: VideoFacts) -> Result<StreamPlan, PlanR
 
 fn sizes(plan: &StreamPlan) -> Vec<(u32, u32)> {
     plan.renditions.iter().map(|step| (step.video.width, step.video.height)).collect()
+}
+
+#[test]
+fn a_video_of_a_day_fits_into_a_file_for_each_rendition() {
+    let mut day = media_facts(video_facts());
+    day.duration = Some(24 * 3_600 * 1_000_000);
+    for stream in &mut day.streams {
+        stream.duration = day.duration;
+    }
+    let plan = |layout| {
+        let request = Stream { layout, packaging: Packaging::Cmaf, ..stream_request() };
+        plan_stream(&request, Some(&[day.clone()]), None, &Capabilities::everything())
+    };
+    assert!(plan(SegmentLayout::SingleFile).is_ok());
+    let refusal = plan(SegmentLayout::Files).unwrap_err();
+    assert_eq!(refusal.pointer, "#/segments");
+    assert!(refusal.detail.contains("single_file"), "{refusal:?}");
 }
 
 #[test]

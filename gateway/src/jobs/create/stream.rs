@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use ffapi_domain::media::{
-    Caption, ImageFormat, MediaRequest, Packaging, Poster, Preset, SegmentFormat, Sprite, Stream,
-    Variant, VideoCodec,
+    Caption, ImageFormat, MediaRequest, Packaging, Poster, Preset, SegmentFormat, SegmentLayout,
+    Sprite, Stream, Variant, VideoCodec,
 };
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
@@ -33,6 +33,9 @@ pub(crate) struct StreamBody {
     segment_duration: Option<Any<Value>>,
     /// `fmp4` (the default), or `ts` for `hls`.
     segment_format: Option<String>,
+    /// `files` (the default): a file for each segment; or `single_file`: one file for all segments of a
+    /// rendition, which players read in parts. Long videos need it: a job has at most 10,000 files.
+    segments: Option<String>,
     /// `h264` (the default) or `hevc`.
     video_codec: Option<String>,
     /// `ultrafast` to `veryslow`.
@@ -188,6 +191,8 @@ impl Create for StreamBody {
             input,
             packaging: value::known::<Packaging>(self.packaging.clone(), "#/type")?,
             segments: value::word::<SegmentFormat>(segments, "#/segment_format")?
+                .unwrap_or_default(),
+            layout: value::word::<SegmentLayout>(self.segments.clone(), "#/segments")?
                 .unwrap_or_default(),
             variants: variants.collect::<Result<_, Problem>>()?,
             segment_duration: value::time(self.segment_duration.as_ref(), "#/segment_duration")?,

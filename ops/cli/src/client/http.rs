@@ -49,7 +49,9 @@ impl Client {
     pub(crate) async fn upload(&self, path: &Path) -> anyhow::Result<Value> {
         let file = File::open(path).await.with_context(|| format!("{}", path.display()))?;
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("upload");
-        let name: String = name.chars().filter(char::is_ascii_graphic).collect();
+        // The service reads UTF-8; quotes and backslashes end the value.
+        let name: String =
+            name.chars().filter(|c| !c.is_control() && !"\"\\".contains(*c)).collect();
         let request = self
             .http
             .post(format!("{}/api/v1/uploads", self.url))

@@ -46,6 +46,8 @@ async fn an_erased_account_accepts_nothing_until_it_is_reopened() {
     let stack = Stack::new().await;
     let (_, old) = keys::key(&stack, "acme", &SCOPES).await;
     let before = upload(&stack, &old).await.text("/id").to_owned();
+    let preset = json!({ "name": "web", "kind": "probe", "body": { "priority": "high" } });
+    assert_eq!(send(&stack, &old, "/presets", &preset).await.status, StatusCode::CREATED);
     let erased = admin(&stack, Method::DELETE, "/accounts/acme").await;
     assert_eq!((erased.status, erased.text("/status")), (StatusCode::OK, "erased"), "{erased:#?}");
 
@@ -67,6 +69,17 @@ async fn an_erased_account_accepts_nothing_until_it_is_reopened() {
 
     // After reopening everything works, and new data can be read.
     let (_, new) = keys::key(&stack, "acme", &SCOPES).await;
+    // Nothing of the former holder's is found: no upload, no preset of any version.
+    let get = |path: &str| stack.send(stack.request_as(&new, Method::GET, path));
+    assert_eq!(get("/uploads").await.json["data"], json!([]));
+    let presets = get("/presets?limit=200").await;
+    let is_shared = |preset: &Value| preset["global"] == true;
+    assert!(presets.json["data"].as_array().unwrap().iter().all(is_shared), "{presets:#?}");
+    for path in ["/presets/web", "/presets/web?version=1"] {
+        assert_eq!(get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    assert_eq!(send(&stack, &new, "/presets", &preset).await.status, StatusCode::CREATED);
+    assert_eq!(get("/presets/web").await.json["body"], preset["body"]);
     let gone = send(&stack, &new, "/probe", &json!({ "input": before })).await;
     assert_eq!(gone.status, StatusCode::UNPROCESSABLE_ENTITY, "{gone:#?}");
     let input = upload(&stack, &new).await.text("/id").to_owned();

@@ -43,6 +43,7 @@ async fn a_jobs_outputs_are_deleted_on_request_and_no_longer_counted() {
     assert!(!deleted.text("/outputs_expired_at").is_empty());
     assert_eq!(deleted.json["playback_url"], Value::Null);
     assert!(!stack.files().iter().any(|path| path.contains("/clips/")), "{:?}", stack.files());
+    assert!(!stack.data.path().join("storage/default/clips").exists(), "empty folders are removed");
     let master = format!("/jobs/{job}/outputs/master.m3u8");
     assert_eq!(stack.get(&master).await.status, StatusCode::GONE);
     until(async || stored_bytes(&stack).await, |bytes| *bytes < counted).await;
@@ -69,10 +70,10 @@ async fn one_output_is_deleted_by_itself_and_one_that_a_later_job_replaced_is_ke
         let gone = stack.send(stack.request(method, &poster)).await;
         assert_eq!(gone.status, StatusCode::NOT_FOUND, "{gone:#?}");
     }
-    let outputs = stack.get(&format!("/jobs/{job}")).await;
-    let in_folder = outputs.json["outputs"].as_array().unwrap().iter();
-    let in_folder = in_folder.filter_map(|file| file["name"].as_str());
-    let in_folder = in_folder.filter(|name| name.contains('/')).next_back().unwrap().to_owned();
+    let outputs = stack.get(&format!("/jobs/{job}/outputs")).await;
+    let in_folder = outputs.json["data"].as_array().unwrap().iter();
+    let mut in_folder = in_folder.filter_map(|file| file["name"].as_str());
+    let in_folder = in_folder.rfind(|name| name.contains('/')).unwrap().to_owned();
     let deleted = delete(&stack, &format!("/jobs/{job}/outputs/{in_folder}")).await;
     assert_eq!(deleted.status, StatusCode::OK, "{in_folder} {deleted:#?}");
     assert!(!stack.files().iter().any(|path| path.ends_with(&in_folder)));

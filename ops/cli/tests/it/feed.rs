@@ -141,8 +141,21 @@ async fn large_events_reach_open_streams_and_pages() {
     let sealed: Vec<&Sent> = seen.iter().filter(|e| e.kind == "job.outputs_sealed").collect();
     let [sealed] = sealed[..] else { panic!("{seen:#?}") };
     // The message in the log is larger than those that are kept for streams.
-    let outputs = stack.finished(&job).await.json["outputs"].as_array().unwrap().len();
+    let shown = stack.finished(&job).await;
+    let outputs = usize::try_from(shown.json["outputs_total"].as_u64().unwrap()).unwrap();
     assert!(outputs > 100, "{outputs}");
+    assert_eq!(shown.json["outputs"].as_array().unwrap().len(), 100);
+    // All of them are in the pages of their list.
+    let (mut listed, mut cursor) = (0, String::new());
+    loop {
+        let page = stack.get(&format!("/jobs/{job}/outputs?limit=70{cursor}")).await;
+        listed += page.json["data"].as_array().unwrap().len();
+        if page.json["has_more"] != true {
+            break;
+        }
+        cursor = format!("&cursor={}", page.text("/next_cursor"));
+    }
+    assert_eq!(listed, outputs);
     assert_eq!(sealed.data["data"]["outputs_total"], outputs);
     let pages = all(&stack, "/events").await;
     assert!(pages.contains(&sealed.data), "{pages:#?}");

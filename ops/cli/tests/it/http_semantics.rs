@@ -3,7 +3,7 @@ use std::time::Instant;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::stack::{Answer, Stack, quick, slow};
+use crate::stack::{Answer, Stack, http, quick, slow};
 
 fn is_problem(answer: &Answer, status: u16) {
     assert_eq!(answer.status.as_u16(), status, "{answer:#?}");
@@ -69,14 +69,14 @@ async fn every_rejection_is_a_problem_with_a_pointer_to_its_field() {
 #[tokio::test]
 async fn all_paths_except_the_public_ones_require_a_key() {
     let stack = Stack::new().await;
-    let http = crate::stack::http();
+    let client = http();
     for path in ["/health", "/health/ready", "/docs", "/openapi.json", "/api/v1/health"] {
-        let answer = http.get(format!("{}{path}", stack.url)).send().await.unwrap();
+        let answer = client.get(format!("{}{path}", stack.url)).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
     }
     for path in ["/jobs", "/capabilities", "/queue", "/admin/workers", "/health/detailed"] {
         for key in [None, Some("ffapi_wrong"), Some(&*format!("{}x", stack.key))] {
-            let mut request = http.get(format!("{}/api/v1{path}", stack.url));
+            let mut request = client.get(format!("{}/api/v1{path}", stack.url));
             if let Some(key) = key {
                 request = request.header("x-api-key", key);
             }
@@ -85,7 +85,7 @@ async fn all_paths_except_the_public_ones_require_a_key() {
             assert!(answer.header("www-authenticate").starts_with("Bearer"));
         }
     }
-    let bearer = http.get(format!("{}/api/v1/jobs", stack.url)).bearer_auth(&stack.key);
+    let bearer = client.get(format!("{}/api/v1/jobs", stack.url)).bearer_auth(&stack.key);
     assert_eq!(stack.send(bearer).await.status, StatusCode::OK);
     let mode = std::fs::metadata(stack.data.path().join("admin.key")).unwrap();
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o777, 0o600);
@@ -182,8 +182,9 @@ async fn the_etag_of_a_preset_counts_its_deletions() {
     assert!(!gone.header("x-log-position").is_empty(), "{gone:?}");
     let made = stack.post("/presets", &preset).await;
     let position = made.header("x-log-position");
-    let list = stack.get(&format!("/presets?min_position={position}&limit=1")).await;
-    assert_eq!(list.json["data"][0]["version"], 2, "{list:?}");
+    let list = stack.get(&format!("/presets?min_position={position}&limit=200")).await;
+    let own = list.json["data"].as_array().unwrap().iter().find(|preset| preset["name"] == "web");
+    assert_eq!(own.unwrap()["version"], 2, "{list:?}");
     let etag = stack.get("/presets/web").await.header("etag").to_owned();
     let same = stack.request(Method::GET, "/presets/web").header("if-none-match", &etag);
     assert_eq!(stack.send(same).await.status, StatusCode::NOT_MODIFIED);
@@ -377,6 +378,78 @@ async fn of_jobs_submitted_at_the_same_instant_one_gets_the_output() {
         let conflicts = submitted.iter().filter(|job| job.status == StatusCode::CONFLICT).count();
         assert_eq!((created, conflicts), (1, 15), "{submitted:#?}");
     }
+}
+
+#[tokio::test]
+async fn of_a_retry_and_a_new_job_at_the_same_instant_one_gets_the_output() {
+    let stack = Stack::new().await;
+    for round in 0..5 {
+        let body = json!({
+            "input": "a.mp4", "output": format!("{round}.mp4"), "not_before": "2100-01-01T00:00:00Z",
+        });
+        let first = stack.post("/convert", &body).await.text("/job/id").to_owned();
+        stack.post(&format!("/jobs/{first}/cancel"), &json!({})).await;
+        let (path, none) = (format!("/jobs/{first}/retry"), json!({}));
+        let retry = stack.post(&path, &none);
+        let submitted = (0..8).map(|_| stack.post("/convert", &body));
+        let (retry, submitted) = futures::join!(retry, futures::future::join_all(submitted));
+        let created = submitted.iter().filter(|job| job.status == StatusCode::CREATED).count();
+        let retried = usize::from(retry.status == StatusCode::ACCEPTED);
+        assert_eq!(created + retried, 1, "{retry:#?} {submitted:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_a_body_is_one_with_an_empty_object() {
+    let stack = Stack::new().await;
+    let empty = stack.send(stack.request(Method::POST, "/convert")).await;
+    assert_eq!(empty.status, StatusCode::UNPROCESSABLE_ENTITY, "{empty:#?}");
+    assert_eq!(empty.text("/errors/0/pointer"), "#/input");
+    let probe = stack.post("/probe", &json!({ "input": "a.mp4" })).await;
+    let rerun = format!("/jobs/{}/rerun", probe.text("/job/id"));
+    let rerun = stack.send(stack.request(Method::POST, &rerun)).await;
+    assert_eq!(rerun.status, StatusCode::CREATED, "{rerun:#?}");
+}
+
+#[tokio::test]
+async fn the_type_of_a_problem_leads_to_its_explanation() {
+    let stack = Stack::new().await;
+    let missing = stack.get("/jobs/job_00000000000070008000000000000000").await;
+    assert_eq!(missing.text("/type"), "/errors/not-found");
+    let page = http().get(format!("{}{}", stack.url, missing.text("/type"))).send().await.unwrap();
+    assert_eq!(page.status(), StatusCode::OK);
+    let text = page.text().await.unwrap();
+    assert!(text.starts_with("# not-found\n404."), "{text}");
+}
+
+#[tokio::test]
+async fn an_admin_lists_accounts_by_name() {
+    let stack = Stack::new().await;
+    for tenant in ["b", "a", "c"] {
+        crate::keys::key(&stack, tenant, &["jobs:read"]).await;
+    }
+    let names = |page: &Answer| {
+        let data = page.json["data"].as_array().unwrap().iter();
+        data.map(|account| account["tenant"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let first = stack.get("/accounts?limit=3").await;
+    assert_eq!(names(&first), ["a", "b", "c"], "{first:#?}");
+    let next = format!("/accounts?limit=3&cursor={}", first.text("/next_cursor"));
+    assert_eq!(names(&stack.get(&next).await), ["default"]);
+    let (_, other) = crate::keys::key(&stack, "a", &["jobs:read"]).await;
+    let refused = stack.send(stack.request_as(&other, Method::GET, "/accounts")).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn folders_within_each_other_and_odd_filters_are_bounded() {
+    let stack = Stack::new().await;
+    let deep = |folders| json!({ "input": "a.mp4", "output": "a/".repeat(folders) + "b.mp4" });
+    let refused = stack.post("/convert", &deep(16)).await;
+    assert_eq!(refused.text("/errors/0/pointer"), "#/output", "{refused:#?}");
+    assert_eq!(stack.post("/convert", &deep(15)).await.status, StatusCode::CREATED);
+    let listed = stack.get("/jobs?metadata.a=%+0").await;
+    assert_eq!(listed.status, StatusCode::OK, "{listed:#?}");
 }
 
 #[tokio::test]

@@ -61,6 +61,40 @@ async fn a_report_is_built_from_the_whole_log() {
 }
 
 #[tokio::test]
+async fn operator_and_client_commands_find_the_servers_and_key_of_a_data_folder() {
+    let stack = Stack::new().await;
+    let data = stack.data.path();
+    let run = |arguments: &[&str]| {
+        let done = ffapi().args(arguments).output().unwrap();
+        let error = String::from_utf8_lossy(&done.stderr).into_owned();
+        (done.status.success(), String::from_utf8_lossy(&done.stdout).into_owned() + &error)
+    };
+    let folder = data.display().to_string();
+    let key_file = data.join("admin.key").display().to_string();
+    let server = ["--url", &stack.url, "--key-file", &key_file];
+    let video = crate::stack::bunny().display().to_string();
+    let (success, printed) = run(&[&["probe", &video][..], &server].concat());
+    assert!(success && printed.contains("\"streams\""), "{printed}");
+    let job = printed.lines().find(|line| line.starts_with("job_")).unwrap().to_owned();
+    let thumbnails = ["thumbnails", &video, "--preset", "thumbnail-poster", "--output", "posters"];
+    let (success, printed) = run(&[&thumbnails[..], &server].concat());
+    assert!(success && printed.contains("local://posters/"), "{printed}");
+    let (success, printed) = run(&[&["jobs", "--kind", "probe", "--json"][..], &server].concat());
+    let listed: Value = serde_json::from_str(&printed).unwrap();
+    assert!(success && listed["data"][0]["id"] == job.as_str(), "{printed}");
+    for verb in [
+        &["doctor"][..],
+        &["replay", "--job", &job],
+        &["report"],
+        &["projections", "status"],
+        &["audit", "verify"],
+    ] {
+        let (success, printed) = run(&[verb, &["--data-dir", &folder]].concat());
+        assert!(success, "{verb:?}: {printed}");
+    }
+}
+
+#[tokio::test]
 async fn operator_commands_print_the_current_state() {
     let stack = Stack::new().await;
     let upload = stack.upload_bunny().await;
@@ -77,7 +111,7 @@ async fn operator_commands_print_the_current_state() {
     assert!(success, "{printed}");
     let (success, printed) = run(&stack, &["projections", "status"]);
     assert!(success, "{printed}");
-    for name in ["job_detail", "job_list", "queue", "pace", "archive", "audit_decision"] {
+    for name in ["job_detail", "job_list", "upload", "queue", "pace", "archive", "audit_decision"] {
         assert!(printed.contains(&format!("{name}: at")), "{printed}");
         let (success, printed) = run(&stack, &["projections", "rebuild", name]);
         assert!(success && printed.contains("rebuilt up to"), "{printed}");
@@ -86,7 +120,9 @@ async fn operator_commands_print_the_current_state() {
     let (success, printed) = run(&stack, &["projections", "rebuild", "nothing"]);
     assert!(
         !success
-            && printed.contains("\"job_detail\", \"job_list\", \"batch\", \"preset\", \"queue\""),
+            && printed.contains(
+                "\"job_detail\", \"job_list\", \"batch\", \"preset\", \"upload\", \"queue\""
+            ),
         "{printed}"
     );
     let (success, printed) = run(&stack, &["config", "print"]);
@@ -134,7 +170,10 @@ async fn replay_prints_the_whole_history_one_event_per_line() {
     let mut all = events(&["replay"]);
     // Its minutes are settled, its bytes counted, and its queue slot freed, a moment after its end.
     let later = |subject: &str| {
-        ["ev.quota.", "ev.room.", "ev.kept."].iter().any(|kind| subject.starts_with(kind))
+        // The shared presets are defined at the first start.
+        ["ev.quota.", "ev.room.", "ev.kept.", "ev.preset."]
+            .iter()
+            .any(|kind| subject.starts_with(kind))
     };
     assert!(all.iter().any(|line| line["event"]["room.leased"].is_object()));
     all.retain(|line| !later(line["subject"].as_str().unwrap()));

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::stack::{Stack, probe};
+use crate::stack::{Stack, bunny, probe};
 
 fn web(height: u32) -> serde_json::Value {
     json!({ "operations": [
@@ -63,6 +63,16 @@ async fn invalid_presets_are_rejected_and_other_tenants_see_none() {
         (json!({ "name": "a", "kind": "dance", "body": {} }), "#/kind"),
         (json!({ "name": "a", "kind": "convert", "body": { "colour": 1 } }), "#/body/colour"),
         (json!({ "name": "a", "kind": "convert", "body": { "input": "x" } }), "#/body/input"),
+        // Presets are stored unencrypted.
+        (
+            json!({ "name": "a", "kind": "convert", "body": { "webhook_url": "https://a.example/x" } }),
+            "#/body/webhook_url",
+        ),
+        (
+            json!({ "name": "a", "kind": "convert", "body": { "operations": [
+                { "type": "watermark", "image": "https://a.example/logo.png?signature=hush" } ] } }),
+            "#/body/operations/0/image",
+        ),
         (
             json!({ "name": "a", "kind": "convert", "body": { "operations": [{ "type": "scale", "height": -1 }] } }),
             "#/body/operations/0/height",
@@ -109,6 +119,31 @@ async fn invalid_presets_are_rejected_and_other_tenants_see_none() {
     assert_eq!(gone.status, StatusCode::OK, "{gone:#?}");
     let refused = stack.post("/probe", &json!({ "input": "a.mp4", "preset": "own" })).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn shipped_presets_are_shared_and_an_admin_may_change_or_delete_them() {
+    let mut stack = Stack::new().await;
+    let listed = stack.poll("/presets?limit=200", |listed| {
+        listed.json["data"].as_array().is_some_and(|all| all.len() >= 30)
+    });
+    let listed = listed.await;
+    assert!(listed.json["data"].as_array().unwrap().iter().all(|preset| preset["global"] == true));
+    let put = json!({ "body": { "operations": [] }, "global": true });
+    let put = stack.request(Method::PUT, "/presets/web-720p").json(&put);
+    assert_eq!(stack.send(put).await.status, StatusCode::OK);
+    let deleted = stack.send(stack.request(Method::DELETE, "/presets/gif-480")).await;
+    assert_eq!(deleted.status, StatusCode::OK, "{deleted:#?}");
+    stack.restart().await;
+    let input = stack.write_file("video.mp4", &std::fs::read(bunny()).unwrap());
+    let body = json!({ "input": input, "output": "a.mp4", "preset": "web-480p" });
+    let job = stack.post("/convert", &body).await;
+    assert_eq!(job.text("/job/preset"), "_/web-480p@1", "{job:#?}");
+    let done = stack.finished(job.text("/job/id")).await;
+    assert_eq!(done.json["outputs"][0]["streams"][0]["height"], 480, "{done:#?}");
+    // By then the presets are checked again.
+    assert_eq!(stack.get("/presets/web-720p").await.json["version"], 2);
+    assert_eq!(stack.get("/presets/gif-480").await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

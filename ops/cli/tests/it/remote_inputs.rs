@@ -67,6 +67,17 @@ async fn a_video_from_a_signed_url_is_converted_and_its_signature_is_never_shown
     assert_eq!(stack.finished(&job).await.text("/status"), "cancelled");
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 
+    // The limit is for all inputs of a job together.
+    let bytes = std::fs::metadata(bunny()).unwrap().len();
+    let limit = json!({ "limits": { "max_file_bytes": bytes * 3 / 2 } });
+    stack.send(stack.request(Method::PATCH, "/accounts/default").json(&limit)).await;
+    let two = json!({ "input": format!("{web}/1.mp4"), "output": "d.mp4", "operations": [
+        { "type": "concat", "inputs": [format!("{web}/2.mp4")] } ] });
+    let job = stack.post("/convert", &two).await.text("/job/id").to_owned();
+    let failed = stack.finished(&job).await;
+    assert_eq!(failed.text("/error/code"), "input_too_large", "{failed:#?}");
+    assert!(failed.text("/error/message").contains("together"), "{failed:#?}");
+
     let limit = json!({ "limits": { "max_file_bytes": 1_000 } });
     stack.send(stack.request(Method::PATCH, "/accounts/default").json(&limit)).await;
     let large = json!({ "input": format!("{web}/video.mp4"), "output": "c.mp4" });

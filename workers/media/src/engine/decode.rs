@@ -8,15 +8,10 @@ use ffmpeg_the_third::{self as ffmpeg, Rational, Rescale, codec, decoder, frame}
 use nix::libc;
 
 use super::{
-    MICROS,
-    audio_clock::AudioClock,
-    frame_channel::FrameSender,
-    frame_format::{FrameFormat, layout_name},
-    frame_types::SourceEncoder,
-    is_eagain, packet_channel,
-    standing::Standing,
+    MICROS, audio_clock::AudioClock, frame_channel::FrameSender, frame_format::FrameFormat,
+    frame_types::SourceEncoder, is_eagain, packet_channel, standing::Standing,
 };
-use crate::{MediaError, ffi, ffi::Input, heartbeat::Heartbeat};
+use crate::{MediaError, channel_layout::layout_name, ffi, ffi::Input, heartbeat::Heartbeat};
 
 /// One stream's decoder.
 pub(super) struct Decode {

@@ -1,7 +1,7 @@
 use ffapi_domain::media::VideoPlan;
-use ffmpeg_the_third::{self as ffmpeg, ChannelLayout, Rational, format, frame};
+use ffmpeg_the_third::{Rational, format, frame};
 
-use crate::{MediaError, ffi};
+use crate::{MediaError, channel_layout::layout_name, ffi};
 
 /// The format of the frames of a stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,15 +20,6 @@ pub(super) enum FrameFormat {
         layout: String,
         time_base: Rational,
     },
-}
-
-/// FFmpeg's name of a channel layout; the default for its number of channels if it is unspecified.
-pub(super) fn layout_name(layout: &ChannelLayout<'_>) -> String {
-    if layout.order() == ffmpeg::ChannelOrder::Unspecified {
-        ChannelLayout::default_for_channels(layout.channels()).description()
-    } else {
-        layout.description()
-    }
 }
 
 impl FrameFormat {

@@ -5,14 +5,15 @@ mod codecs;
 mod dash;
 mod hls;
 mod segmenter;
+mod sidx;
 
-use ffapi_domain::media::Hdr;
+use ffapi_domain::media::{Hdr, SegmentFormat, SegmentLayout};
 
 pub(super) use self::{
     codecs::{aac, video as video_codec},
     dash::manifest,
     hls::{captions_playlist, iframes, master, media},
-    segmenter::{Segment, SegmentBoundaries, Segmenter, SegmenterSettings},
+    segmenter::{Segment, SegmentBoundaries, Segmented, Segmenter, SegmenterSettings},
 };
 
 /// A segmented stream, with the properties that manifests state.
@@ -23,8 +24,10 @@ pub(super) struct Packaged {
     /// The codec string by RFC 6381.
     pub(super) codecs: String,
     pub(super) segments: Vec<Segment>,
-    /// File extension of the segments: `m4s` or `ts`.
-    pub(super) extension: &'static str,
+    /// Bytes of a single file before its segments.
+    pub(super) head: SingleFileHead,
+    pub(super) format: SegmentFormat,
+    pub(super) layout: SegmentLayout,
     pub(super) kind: PackagedKind,
 }
 
@@ -74,7 +77,12 @@ impl Packaged {
 
     /// The file name of the segment `number`, which counts from 0.
     pub(super) fn file(&self, number: usize) -> String {
-        format!("{:05}.{}", number.saturating_add(1), self.extension)
+        segment_file(self.format, self.layout, number)
+    }
+
+    /// True if the segments are stored in one file.
+    pub(super) fn is_single_file(&self) -> bool {
+        self.layout == SegmentLayout::SingleFile
     }
 
     /// Width and height in pixels; `None` for audio.
@@ -87,6 +95,27 @@ impl Packaged {
 
     pub(super) const fn is_video(&self) -> bool {
         matches!(self.kind, PackagedKind::Video { .. })
+    }
+}
+
+/// What precedes the segments in a single file, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct SingleFileHead {
+    /// The initialization segment.
+    pub(super) init: u64,
+    /// The segment index, and the space that is reserved for it.
+    pub(super) index: u64,
+}
+
+/// The file of a segment, which counts from 0.
+fn segment_file(format: SegmentFormat, layout: SegmentLayout, number: usize) -> String {
+    match (layout, format) {
+        (SegmentLayout::SingleFile, SegmentFormat::Fmp4) => "media.mp4".to_owned(),
+        (SegmentLayout::SingleFile, SegmentFormat::Ts) => "media.ts".to_owned(),
+        (SegmentLayout::Files, SegmentFormat::Fmp4) => {
+            format!("{:05}.m4s", number.saturating_add(1))
+        }
+        (SegmentLayout::Files, SegmentFormat::Ts) => format!("{:05}.ts", number.saturating_add(1)),
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
         fs::remove_file(&output.clear_copy).map_err(broken)?;
     }
     let captions = captions(&context, request, &plan)?;
-    let mut files = list_files(&packaged, request.segments);
+    let mut files = list_files(&packaged);
     files.extend(outputs.stills);
     files.extend(write_manifests(&pipeline, &packaged, &captions).map_err(broken)?);
     check_files(&root, &files)?;

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use ffapi_domain::media::{Packaging, Poster, SegmentFormat, Stream};
+use ffapi_domain::media::{Packaging, Poster, SegmentFormat, SegmentLayout, Stream};
 use hls_m3u8::{MasterPlaylist, MediaPlaylist, tags::VariantStream};
 
 use crate::{
@@ -55,6 +55,15 @@ fn gstreamer_plays_every_kind_of_stream_to_its_end() {
             "HLS, transport streams",
             Stream { segments: SegmentFormat::Ts, ..ladder(Packaging::Hls) },
         ),
+        ("HLS, one file", Stream { layout: SegmentLayout::SingleFile, ..ladder(Packaging::Hls) }),
+        (
+            "HLS, one file, transport stream",
+            Stream {
+                segments: SegmentFormat::Ts,
+                layout: SegmentLayout::SingleFile,
+                ..ladder(Packaging::Hls)
+            },
+        ),
         (
             "HLS, encrypted",
             Stream { segments: SegmentFormat::Ts, encrypted: true, ..ladder(Packaging::Hls) },
@@ -64,6 +73,31 @@ fn gstreamer_plays_every_kind_of_stream_to_its_end() {
         make(&slot, change);
         assert_complete(played(&slot.output("master.m3u8")), what);
     }
+}
+
+#[test]
+fn a_rendition_in_a_single_file_is_played_like_one_in_many() {
+    let slot = clip_slot();
+    let single = Stream { layout: SegmentLayout::SingleFile, ..ladder(Packaging::Cmaf) };
+    let files = make(&slot, single);
+    let mut media: Vec<&str> =
+        files.iter().map(String::as_str).filter(|file| file.contains("/media")).collect();
+    media.sort_unstable();
+    assert_eq!(media, ["a/media.mp4", "audio-0/media.mp4", "b/media.mp4"]);
+    assert!(!files.iter().any(|file| file.contains(".m4s")), "{files:?}");
+    assert_complete(played(&slot.output("master.m3u8")), "HLS");
+    assert_complete(played(&slot.output("manifest.mpd")), "DASH");
+    // The file by itself is a complete MP4 file.
+    let count = |name: &str| {
+        let counted = "stream=nb_read_packets";
+        let output = Command::new("ffprobe")
+            .args(["-v", "error", "-count_packets", "-show_entries", counted, "-of", "csv=p=0"])
+            .arg(slot.output(name))
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().trim_end_matches(',').to_owned()
+    };
+    assert_eq!((count("a/media.mp4").as_str(), count("b/media.mp4").as_str()), ("175", "175"));
 }
 
 fn text(slot: &Slot, name: &str) -> String {

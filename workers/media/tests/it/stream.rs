@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
 use ffapi_domain::{
     Personal,
     media::{
-        Caption, MediaRequest, Metric, Overwrite, Packaging, Poster, Preset, SegmentFormat, Sprite,
-        Stream, Variant, VideoCodec,
+        Caption, MediaRequest, Metric, Overwrite, Packaging, Poster, Preset, SegmentFormat,
+        SegmentLayout, Sprite, Stream, Variant, VideoCodec,
     },
 };
 use ffapi_media::protocol::ChildMessage;
@@ -26,6 +26,7 @@ pub(crate) fn request(packaging: Packaging) -> Stream {
         output: Personal::Erased,
         packaging,
         segments: SegmentFormat::Fmp4,
+        layout: SegmentLayout::Files,
         variants: vec![],
         segment_duration: Some(2_000_000),
         video_codec: None,

@@ -212,6 +212,33 @@ fn audio_of_low_sample_rates_is_encoded_to_vorbis() {
 }
 
 #[test]
+fn audio_that_does_not_state_its_channels_keeps_them() {
+    for (channels, layout) in [(1_u16, "mono"), (2, "stereo"), (3, "2.1"), (6, "5.1")] {
+        let slot = Slot::new();
+        // A WAV file as most programs write it: without a channel mask.
+        let (frames, size) = (48_000_u32, u32::from(channels) * 2);
+        let mut file = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0".to_vec();
+        file.extend_from_slice(&channels.to_le_bytes());
+        for field in [48_000_u32, 48_000 * size] {
+            file.extend_from_slice(&field.to_le_bytes());
+        }
+        file.extend_from_slice(&u16::try_from(size).unwrap().to_le_bytes());
+        file.extend_from_slice(b"\x10\0data");
+        file.extend_from_slice(&(frames * size).to_le_bytes());
+        file.resize(file.len() + usize::try_from(frames * size).unwrap(), 7);
+        let riff = u32::try_from(file.len() - 8).unwrap().to_le_bytes();
+        file[4..8].copy_from_slice(&riff);
+        fs::write(slot.input(), file).unwrap();
+        for output in ["out.wav", "out.flac"] {
+            report(&slot.convert(output, vec![]));
+            let found = probe(&slot.output(output), "a:0", "stream=channels,channel_layout");
+            let expected = [format!("{channels}\n{layout}"), format!("{channels}\nunknown")];
+            assert!(expected.contains(&found), "{output}: {found}");
+        }
+    }
+}
+
+#[test]
 fn a_gif_of_a_video_with_a_high_frame_rate_keeps_its_duration() {
     let slot = generate("-f lavfi -i testsrc2=s=160x90:r=120:d=1 -c:v libx264 -f mp4");
     report(&slot.convert("out.gif", vec![]));

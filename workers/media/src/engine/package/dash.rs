@@ -4,17 +4,19 @@ use std::fmt::Write as _;
 
 use ffapi_domain::media::Hdr;
 
-use super::{CaptionTrack, Packaged, PackagedKind};
+use super::{CaptionTrack, Packaged, PackagedKind, SingleFileHead};
 
 /// The manifest of all streams and captions.
 pub(in crate::engine) fn manifest(streams: &[Packaged], captions: &[CaptionTrack]) -> String {
     let duration = streams.iter().map(Packaged::duration).fold(0.0, f64::max);
     let longest = streams.iter().flat_map(|stream| &stream.segments);
     let longest = longest.map(|segment| segment.duration).fold(0.0, f64::max);
+    let is_single_file = streams.iter().any(Packaged::is_single_file);
+    let profile = if is_single_file { "isoff-on-demand" } else { "isoff-live" };
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
          <MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" \
-         profiles=\"urn:mpeg:dash:profile:isoff-live:2011\" type=\"static\" \
+         profiles=\"urn:mpeg:dash:profile:{profile}:2011\" type=\"static\" \
          mediaPresentationDuration=\"PT{duration:.3}S\" minBufferTime=\"PT{:.1}S\">\n\
          \x20 <Period id=\"0\" start=\"PT0S\">\n",
         longest.max(1.0)
@@ -101,13 +103,43 @@ fn write_representation(text: &mut String, stream: &Packaged) {
     let _ = write!(
         text,
         "      <Representation id=\"{0}\" mimeType=\"{kind}\" codecs=\"{1}\" \
-         bandwidth=\"{2}\"{details}>\n{more}\
-         \x20       <SegmentTemplate timescale=\"1000000\" startNumber=\"1\" \
-         initialization=\"{0}/init.mp4\" media=\"{0}/$Number%05d$.m4s\">\n\
-         \x20         <SegmentTimeline>\n",
+         bandwidth=\"{2}\"{details}>\n{more}",
         stream.folder,
         stream.codecs,
         stream.peak(),
+    );
+    if stream.is_single_file() {
+        write_single_file(text, stream);
+    } else {
+        write_template(text, stream);
+    }
+    text.push_str("      </Representation>\n");
+}
+
+/// The file of all segments, and where its index is.
+fn write_single_file(text: &mut String, stream: &Packaged) {
+    let SingleFileHead { init, index } = stream.head;
+    let _ = write!(
+        text,
+        "        <BaseURL>{}/{}</BaseURL>\n\
+         \x20       <SegmentBase indexRange=\"{init}-{}\">\n\
+         \x20         <Initialization range=\"0-{}\"/>\n\
+         \x20       </SegmentBase>\n",
+        stream.folder,
+        stream.file(0),
+        init.saturating_add(index).saturating_sub(1),
+        init.saturating_sub(1),
+    );
+}
+
+/// The files of the segments by their numbers, and their durations.
+fn write_template(text: &mut String, stream: &Packaged) {
+    let _ = write!(
+        text,
+        "        <SegmentTemplate timescale=\"1000000\" startNumber=\"1\" \
+         initialization=\"{0}/init.mp4\" media=\"{0}/$Number%05d$.m4s\">\n\
+         \x20         <SegmentTimeline>\n",
+        stream.folder,
     );
     let mut at = 0_u64;
     for segment in &stream.segments {
@@ -115,9 +147,7 @@ fn write_representation(text: &mut String, stream: &Packaged) {
         let _ = writeln!(text, "            <S t=\"{at}\" d=\"{duration}\"/>");
         at = at.saturating_add(duration);
     }
-    text.push_str(
-        "          </SegmentTimeline>\n        </SegmentTemplate>\n      </Representation>\n",
-    );
+    text.push_str("          </SegmentTimeline>\n        </SegmentTemplate>\n");
 }
 
 #[expect(
@@ -125,7 +155,7 @@ fn write_representation(text: &mut String, stream: &Packaged) {
     clippy::cast_sign_loss,
     reason = "a segment lasts seconds"
 )]
-fn micros(seconds: f64) -> u64 {
+pub(super) fn micros(seconds: f64) -> u64 {
     (seconds * 1e6).round() as u64
 }
 

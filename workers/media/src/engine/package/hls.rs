@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use ffapi_domain::media::Hdr;
+use ffapi_domain::media::{Hdr, SegmentFormat};
 
 use super::{CaptionTrack, Packaged, PackagedKind};
 
@@ -101,8 +101,15 @@ fn head(stream: &Packaged) -> String {
     )
 }
 
-fn map(stream: &Packaged) -> &'static str {
-    if stream.extension == "m4s" { "#EXT-X-MAP:URI=\"init.mp4\"\n" } else { "" }
+fn map(stream: &Packaged) -> String {
+    if stream.format == SegmentFormat::Ts {
+        return String::new();
+    }
+    if stream.is_single_file() {
+        let (file, size) = (stream.file(0), stream.head.init);
+        return format!("#EXT-X-MAP:URI=\"{file}\",BYTERANGE=\"{size}@0\"\n");
+    }
+    "#EXT-X-MAP:URI=\"init.mp4\"\n".to_owned()
 }
 
 /// The media playlist of a stream.
@@ -110,12 +117,16 @@ pub(in crate::engine) fn media(stream: &Packaged, encrypted: bool) -> String {
     let mut text = head(stream);
     text.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
     // What is listed before the key is not encrypted.
-    text.push_str(map(stream));
+    text.push_str(&map(stream));
     if encrypted {
         text.push_str("#EXT-X-KEY:METHOD=AES-128,URI=\"../key.bin\"\n");
     }
     for (number, segment) in stream.segments.iter().enumerate() {
-        let _ = writeln!(text, "#EXTINF:{:.6},\n{}", segment.duration, stream.file(number));
+        let _ = writeln!(text, "#EXTINF:{:.6},", segment.duration);
+        if stream.is_single_file() {
+            let _ = writeln!(text, "#EXT-X-BYTERANGE:{}@{}", segment.size, segment.offset);
+        }
+        let _ = writeln!(text, "{}", stream.file(number));
     }
     text.push_str("#EXT-X-ENDLIST\n");
     text
@@ -125,13 +136,14 @@ pub(in crate::engine) fn media(stream: &Packaged, encrypted: bool) -> String {
 pub(in crate::engine) fn iframes(stream: &Packaged) -> String {
     let mut text = head(stream);
     text.push_str("#EXT-X-I-FRAMES-ONLY\n");
-    text.push_str(map(stream));
+    text.push_str(&map(stream));
     for (number, segment) in stream.segments.iter().enumerate() {
         let Some(size) = segment.keyframe_size else { continue };
         let _ = writeln!(
             text,
-            "#EXTINF:{:.6},\n#EXT-X-BYTERANGE:{size}@0\n{}",
+            "#EXTINF:{:.6},\n#EXT-X-BYTERANGE:{size}@{}\n{}",
             segment.duration,
+            segment.offset,
             stream.file(number)
         );
     }

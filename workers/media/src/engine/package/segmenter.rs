@@ -1,14 +1,15 @@
 use std::{
     fs::{self, OpenOptions},
-    io::Write,
-    path::PathBuf,
+    io::{self, Write},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
 };
 
 use aes::cipher::{BlockModeEncrypt, KeyIvInit, block_padding::Pkcs7};
-use ffapi_domain::media::SegmentFormat;
+use ffapi_domain::media::{SegmentFormat, SegmentLayout};
 use ffmpeg_the_third::{self as ffmpeg, Dictionary, Packet, Rational, Rescale, codec};
 
-use super::boxes;
+use super::{SingleFileHead, boxes, segment_file, sidx};
 use crate::{
     MediaError,
     engine::{MICROS, mux},
@@ -21,8 +22,10 @@ use crate::{
 pub(in crate::engine) struct Segment {
     /// In seconds.
     pub(in crate::engine) duration: f64,
-    /// Size of the file in bytes.
+    /// Its size in bytes, as it is stored.
     pub(in crate::engine) size: u64,
+    /// Where it begins in its file, in bytes.
+    pub(in crate::engine) offset: u64,
     /// Bytes from its start to the end of its keyframe, if it begins with one.
     pub(in crate::engine) keyframe_size: Option<u64>,
 }
@@ -51,6 +54,12 @@ pub(in crate::engine) struct SegmentBoundaries {
 pub(in crate::engine) struct Segmenter {
     output: MemoryOutput,
     format: SegmentFormat,
+    layout: SegmentLayout,
+    /// Segments that are expected; their index is stored before them.
+    expected_segments: usize,
+    head: SingleFileHead,
+    /// Size of the single file so far.
+    written: u64,
     folder: PathBuf,
     /// All written data in one unencrypted file, for verification; the caller deletes it.
     clear_copy: PathBuf,
@@ -81,6 +90,9 @@ pub(in crate::engine) struct SegmenterSettings {
     /// Frames per second; `None` for audio.
     pub(in crate::engine) rate: Option<Rational>,
     pub(in crate::engine) format: SegmentFormat,
+    pub(in crate::engine) layout: SegmentLayout,
+    /// The number of segments that is expected.
+    pub(in crate::engine) expected_segments: usize,
     /// Where the segments are written.
     pub(in crate::engine) folder: PathBuf,
     /// All segments in one unencrypted file, for verification.
@@ -100,6 +112,8 @@ impl Segmenter {
             time_base: from,
             rate,
             format,
+            layout,
+            expected_segments,
             folder,
             clear_copy,
             boundaries,
@@ -130,6 +144,10 @@ impl Segmenter {
         Ok(Self {
             output,
             format,
+            layout,
+            expected_segments,
+            head: SingleFileHead::default(),
+            written: 0,
             folder,
             clear_copy,
             key,
@@ -174,12 +192,19 @@ impl Segmenter {
             .map_err(|error| mux::rejected(kind, "segments", error))
     }
 
-    /// Ends the last segment; returns all segments.
-    pub(in crate::engine) fn finish(mut self) -> Result<Vec<Segment>, MediaError> {
+    /// Ends the last segment.
+    pub(in crate::engine) fn finish(mut self) -> Result<Segmented, MediaError> {
         if self.start.is_some() {
             self.finish_segment(self.end)?;
         }
-        Ok(self.segments)
+        if self.head.index > 0 {
+            let room = usize::try_from(self.head.index).unwrap_or(0);
+            let index = sidx::filled(&self.segments, room);
+            let path = self.folder.join(segment_file(self.format, self.layout, 0));
+            let file = OpenOptions::new().write(true).open(path).map_err(failed)?;
+            file.write_all_at(&index, self.head.init).map_err(failed)?;
+        }
+        Ok(Segmented { segments: self.segments, head: self.head })
     }
 
     fn finish_segment(&mut self, until: i64) -> Result<(), MediaError> {
@@ -191,7 +216,7 @@ impl Segmenter {
                 return Err(MediaError::internal("the segments", "have no `moov` box"));
             }
             let rest = bytes.split_off(split);
-            self.write_file("init.mp4", &bytes, None)?;
+            self.write_init(&bytes)?;
             bytes = rest;
             if bytes.is_empty() {
                 bytes = self.output.take().map_err(mux::broken)?;
@@ -200,19 +225,15 @@ impl Segmenter {
         self.header_written = true;
         let start = self.start.replace(until).unwrap_or(0);
         let number = self.segments.len();
-        let extension = match self.format {
-            SegmentFormat::Fmp4 => "m4s",
-            SegmentFormat::Ts => "ts",
-        };
         let keyframe_size = match self.format {
             SegmentFormat::Fmp4 if self.boundaries.at_keyframes => boxes::first_sample_end(&bytes),
             _ => None,
         };
-        let name = format!("{:05}.{extension}", number.saturating_add(1));
-        let size = self.write_file(&name, &bytes, Some(number))?;
+        let offset = self.written;
+        let size = self.write_segment(&bytes, number)?;
         let duration = u64::try_from(until.saturating_sub(start)).unwrap_or(0);
         let duration = crate::engine::convert::seconds(duration);
-        self.segments.push(Segment { duration, size, keyframe_size });
+        self.segments.push(Segment { duration, size, offset, keyframe_size });
         if self.format == SegmentFormat::Ts {
             // Each segment repeats the program tables, so that it can be played alone.
             self.output.set("mpegts_flags", "+resend_headers").map_err(mux::broken)?;
@@ -220,30 +241,60 @@ impl Segmenter {
         Ok(())
     }
 
-    /// Writes a file, encrypted if it is a segment and there is a key; returns its size in bytes.
-    fn write_file(
-        &self,
-        name: &str,
-        bytes: &[u8],
-        number: Option<usize>,
-    ) -> Result<u64, MediaError> {
-        let mut clear_copy =
-            OpenOptions::new().create(true).append(true).open(&self.clear_copy).map_err(failed)?;
-        clear_copy.write_all(bytes).map_err(failed)?;
-        let path = self.folder.join(name);
-        let (Some(key), Some(number)) = (self.key, number) else {
-            fs::write(path, bytes).map_err(failed)?;
-            return Ok(bytes.len() as u64);
-        };
-        // The default IV in HLS: the sequence number of the segment.
-        let iv = (number as u128).to_be_bytes();
-        let cipher = cbc::Encryptor::<aes::Aes128>::new(&key.into(), &iv.into());
-        let encrypted = cipher.encrypt_padded_vec::<Pkcs7>(bytes);
-        fs::write(path, &encrypted).map_err(failed)?;
-        Ok(encrypted.len() as u64)
+    /// Writes the initialization segment, in a single file followed by the room for its index.
+    fn write_init(&mut self, bytes: &[u8]) -> Result<(), MediaError> {
+        self.copy_clear(bytes)?;
+        if self.layout == SegmentLayout::Files {
+            return fs::write(self.folder.join("init.mp4"), bytes).map_err(failed);
+        }
+        let room = sidx::placeholder(sidx::reserved(self.expected_segments));
+        self.head = SingleFileHead { init: bytes.len() as u64, index: room.len() as u64 };
+        self.append(bytes)?;
+        self.append(&room)
+    }
+
+    /// Writes a segment, encrypted if there is a key; returns its size in bytes.
+    fn write_segment(&mut self, bytes: &[u8], number: usize) -> Result<u64, MediaError> {
+        self.copy_clear(bytes)?;
+        let encrypted = self.key.map(|key| {
+            // The default IV in HLS: the sequence number of the segment.
+            let iv = (number as u128).to_be_bytes();
+            let cipher = cbc::Encryptor::<aes::Aes128>::new(&key.into(), &iv.into());
+            cipher.encrypt_padded_vec::<Pkcs7>(bytes)
+        });
+        let stored = encrypted.as_deref().unwrap_or(bytes);
+        if self.layout == SegmentLayout::SingleFile {
+            self.append(stored)?;
+        } else {
+            let name = segment_file(self.format, self.layout, number);
+            fs::write(self.folder.join(name), stored).map_err(failed)?;
+        }
+        Ok(stored.len() as u64)
+    }
+
+    /// Appends to the single file.
+    fn append(&mut self, bytes: &[u8]) -> Result<(), MediaError> {
+        let path = self.folder.join(segment_file(self.format, self.layout, 0));
+        append_to(&path, bytes).map_err(failed)?;
+        self.written = self.written.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+
+    fn copy_clear(&self, bytes: &[u8]) -> Result<(), MediaError> {
+        append_to(&self.clear_copy, bytes).map_err(failed)
     }
 }
 
-fn failed(error: std::io::Error) -> MediaError {
+/// What a segmenter has written.
+pub(in crate::engine) struct Segmented {
+    pub(in crate::engine) segments: Vec<Segment>,
+    pub(in crate::engine) head: SingleFileHead,
+}
+
+fn append_to(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    OpenOptions::new().create(true).append(true).open(path)?.write_all(bytes)
+}
+
+fn failed(error: io::Error) -> MediaError {
     mux::broken(ffmpeg::Error::Other { errno: error.raw_os_error().unwrap_or(nix::libc::EIO) })
 }

@@ -50,10 +50,15 @@ pub(super) fn captions(
 }
 
 /// All segments, and the initialization segment of each stream that has one.
-pub(super) fn list_files(streams: &[Packaged], format: SegmentFormat) -> Vec<VerifiedFile> {
+pub(super) fn list_files(streams: &[Packaged]) -> Vec<VerifiedFile> {
     let mut files = Vec::new();
     for stream in streams {
-        if format == SegmentFormat::Fmp4 {
+        if stream.is_single_file() {
+            let name = format!("{}/{}", stream.folder, stream.file(0));
+            files.push(VerifiedFile::named(name, Some(stream.duration())));
+            continue;
+        }
+        if stream.format == SegmentFormat::Fmp4 {
             files.push(VerifiedFile::named(format!("{}/init.mp4", stream.folder), None));
         }
         for (number, segment) in stream.segments.iter().enumerate() {

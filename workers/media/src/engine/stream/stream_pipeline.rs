@@ -8,8 +8,8 @@ use std::{
 };
 
 use ffapi_domain::media::{
-    AudioPlan, Hdr, MediaFacts, Metric, Rendition, SegmentFormat, Stream, StreamPlan, VideoCodec,
-    VideoPlan, Window,
+    AudioPlan, Hdr, MediaFacts, Metric, Rendition, Stream, StreamPlan, VideoCodec, VideoPlan,
+    Window,
 };
 use ffmpeg_the_third::{Rational, Rescale, encoder::Encoder};
 use serde_json::{Map, Value};
@@ -30,7 +30,8 @@ use crate::{
         frame_format::FrameFormat,
         frame_types::{self, FrameTypePlan},
         package::{
-            self, Packaged, PackagedKind, Segment, SegmentBoundaries, Segmenter, SegmenterSettings,
+            self, Packaged, PackagedKind, SegmentBoundaries, Segmented, Segmenter,
+            SegmenterSettings, SingleFileHead,
         },
         progress::ProgressReporter,
         quality_meter::{QualityMeter, Scores},
@@ -60,20 +61,21 @@ struct PendingOutput {
     packaged: Packaged,
     clear_copy: PathBuf,
     sent: Arc<AtomicU64>,
-    segments: Arc<Mutex<Vec<Segment>>>,
+    segmented: Arc<Mutex<Option<Segmented>>>,
     scores: Option<Scores>,
 }
 
 impl PendingOutput {
     /// The output, once the flow has run.
     fn finish(self) -> EncodedOutput {
-        let segments =
-            std::mem::take(&mut *self.segments.lock().unwrap_or_else(PoisonError::into_inner));
+        let segmented = self.segmented.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (segments, head) =
+            segmented.map_or_else(Default::default, |made| (made.segments, made.head));
         let scores = self.scores.map(|scores| {
             std::mem::take(&mut *scores.lock().unwrap_or_else(PoisonError::into_inner))
         });
         EncodedOutput {
-            packaged: Packaged { segments, ..self.packaged },
+            packaged: Packaged { segments, head, ..self.packaged },
             clear_copy: self.clear_copy,
             frames: self.sent.load(Ordering::Relaxed),
             scores,
@@ -247,7 +249,9 @@ impl<'a> StreamPipeline<'a> {
             folder: rendition.name.clone(),
             codecs,
             segments: vec![],
-            extension: self.extension(),
+            head: SingleFileHead::default(),
+            format: self.request.segments,
+            layout: self.request.layout,
             kind: PackagedKind::Video {
                 width: video.width,
                 height: video.height,
@@ -296,7 +300,9 @@ impl<'a> StreamPipeline<'a> {
             folder: audio_folder(number),
             codecs: package::aac().to_owned(),
             segments: vec![],
-            extension: self.extension(),
+            head: SingleFileHead::default(),
+            format: self.request.segments,
+            layout: self.request.layout,
             kind: PackagedKind::Audio {
                 language: audio.language.clone().filter(|tag| is_language(tag)),
                 name: match sanitized {
@@ -321,11 +327,13 @@ impl<'a> StreamPipeline<'a> {
         })
     }
 
-    const fn extension(&self) -> &'static str {
-        match self.request.segments {
-            SegmentFormat::Fmp4 => "m4s",
-            SegmentFormat::Ts => "ts",
-        }
+    /// The number of segments of each stream, with some more for inputs that are longer than they state;
+    /// those of a day if the input states no length.
+    fn expected_segments(&self) -> usize {
+        const DAY: u64 = 24 * 3_600 * 1_000_000;
+        let count = self.plan.duration.unwrap_or(DAY).div_ceil(self.plan.segment.max(1));
+        let count = count.saturating_add(count / 16).saturating_add(16);
+        usize::try_from(count).unwrap_or(usize::MAX)
     }
 
     /// Adds the stages of a track and its segmenter to the flow. `primary_reporter` is given for
@@ -362,6 +370,8 @@ impl<'a> StreamPipeline<'a> {
                 time_base,
                 rate,
                 format: self.request.segments,
+                layout: self.request.layout,
+                expected_segments: self.expected_segments(),
                 folder: self.root.join(&packaged.folder),
                 clear_copy: clear_copy.clone(),
                 boundaries: SegmentBoundaries { interval, at_keyframes: is_video },
@@ -374,7 +384,7 @@ impl<'a> StreamPipeline<'a> {
             PACKET_QUEUE_CAPACITY
         });
         let sent = Arc::new(AtomicU64::new(0));
-        let segments = Arc::new(Mutex::new(vec![]));
+        let segmented = Arc::new(Mutex::new(None));
         let track = Track {
             filtering,
             encoder,
@@ -392,7 +402,7 @@ impl<'a> StreamPipeline<'a> {
         };
         let heartbeat = self.context.heartbeat;
         flow.add_stage(move || track.run(heartbeat, primary_reporter).map(|_| ()));
-        let finished = Arc::clone(&segments);
+        let finished = Arc::clone(&segmented);
         let reached = reporter.output(&packaged.folder);
         flow.add_stage(move || {
             for encoded in packets {
@@ -414,10 +424,10 @@ impl<'a> StreamPipeline<'a> {
                 segmenter.write_packet(encoded.packet)?;
             }
             drop(to_meter);
-            *finished.lock().unwrap_or_else(PoisonError::into_inner) = segmenter.finish()?;
+            *finished.lock().unwrap_or_else(PoisonError::into_inner) = Some(segmenter.finish()?);
             Ok(())
         });
-        Ok(PendingOutput { packaged, clear_copy, sent, segments, scores: None })
+        Ok(PendingOutput { packaged, clear_copy, sent, segmented, scores: None })
     }
 }
 
