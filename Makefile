@@ -1,6 +1,6 @@
 # Every verb of the project; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup check advisories test check-api corpus chaos demo up bench docs
+.PHONY: help setup check advisories test check-api lint-api corpus chaos demo up bench docs
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-10s %s\n", $$1, $$2 }'
@@ -23,6 +23,9 @@ test: check ## Every test, against real NATS, Postgres and FFmpeg
 check-api: ## Property-based calls over the whole API, with every kind of key
 	@ops/setup check-api
 	@ops/check_api/run
+
+lint-api: ## Redocly and Spectral over the OpenAPI document; needs Node.js
+	@ops/check_api/lint
 
 corpus: setup ## Real and odd files, compared with the ffmpeg command line; FILES="…" for others
 	cargo build --locked --quiet --workspace --all-features --all-targets

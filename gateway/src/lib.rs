@@ -31,6 +31,7 @@ mod join_in_chunks;
 mod keys;
 mod log_tail;
 mod media;
+mod openapi;
 mod page;
 mod patch;
 mod playback;
@@ -60,6 +61,7 @@ mod tokens;
 mod trace;
 mod uncancelled;
 mod uploads;
+mod usage;
 mod webhooks;
 
 pub use auth::{CredentialStore, IssuerConfig, Minted, Pepper, ProxyHeader, mint};

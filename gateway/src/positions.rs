@@ -7,7 +7,7 @@ use ffapi_domain::Tenant;
 use ffapi_nats::Position;
 use ffapi_projections::{
     AuditDecisions, BatchList, Database, JobDetail, JobList, Pace, Presets, Projection, Queue,
-    Uploads, Webhooks, positions,
+    Uploads, Usage, Webhooks, positions,
 };
 use tokio::sync::watch;
 
@@ -23,7 +23,7 @@ pub(crate) struct Positions {
 }
 
 /// The read models that requests read from.
-const SERVED: [&str; 9] = [
+const SERVED: [&str; 10] = [
     JobDetail::NAME,
     JobList::NAME,
     Queue::NAME,
@@ -32,6 +32,7 @@ const SERVED: [&str; 9] = [
     Webhooks::NAME,
     Presets::NAME,
     Uploads::NAME,
+    Usage::NAME,
     AuditDecisions::NAME,
 ];
 

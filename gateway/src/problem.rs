@@ -103,6 +103,16 @@ impl Kind {
         }
     }
 
+    /// The kind of problem, for people.
+    pub(crate) const fn title(self) -> &'static str {
+        self.facts().2
+    }
+
+    /// The HTTP status.
+    pub(crate) const fn status(self) -> u16 {
+        self.facts().0
+    }
+
     /// The last part of the `type` URI.
     pub const fn slug(self) -> &'static str {
         self.facts().1

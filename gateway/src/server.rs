@@ -40,6 +40,7 @@ use crate::{
     storage_holds, tls,
     tokens::Tokens,
     uploads::{InspectionConfig, Uploads},
+    usage::UsageApi,
     webhooks::Webhooks,
 };
 
@@ -179,7 +180,7 @@ fn service() -> OpenApiService<impl OpenApi, ()> {
         Uploads,
         Keys,
         Tokens,
-        Accounts,
+        (Accounts, UsageApi),
         AuditTrail,
         Cache,
         QueueApi,
@@ -191,9 +192,14 @@ fn service() -> OpenApiService<impl OpenApi, ()> {
         .description("FFmpeg as a service, event-sourced.")
 }
 
+/// The OpenAPI document as poem-openapi generates it.
+pub(crate) fn generated() -> String {
+    service().spec()
+}
+
 /// The OpenAPI document.
 pub fn openapi() -> String {
-    service().spec()
+    crate::openapi::document(&generated()).to_string()
 }
 
 impl Server {
@@ -310,7 +316,7 @@ fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
     let service = service();
     let limiter = DocumentLimiter::new();
     let page = Document::new("text/html; charset=utf-8", service.swagger_ui_html());
-    let spec = service.spec();
+    let spec = crate::openapi::document(&service.spec()).to_string();
     let methods = AllowedMethods::of(&serde_json::from_str(&spec).unwrap_or_default());
     let spec = Document::new("application/json", spec);
     let events = Document::new("application/json", asyncapi::document().to_string());

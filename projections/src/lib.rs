@@ -24,6 +24,7 @@ pub mod report;
 mod runner;
 mod storable;
 pub mod upload;
+pub mod usage;
 pub mod webhooks;
 
 pub use anchor::{Anchor, AnchorSigner, AnchorVerifier, InvalidVerifyingKey, verifying_key};
@@ -43,4 +44,5 @@ pub use rebuild::Rebuild;
 pub use report::Report;
 pub use runner::{Applied, Projection, Runner, position_subject};
 pub use upload::Uploads;
+pub use usage::Usage;
 pub use webhooks::{Replays, Webhooks};

@@ -72,7 +72,8 @@ impl Projection for Report {
     }
 }
 
-fn codec_of(outputs: &[OutputFile]) -> &str {
+/// The codec of the first video output, else of the first audio output; `none` without one.
+pub(crate) fn codec_of(outputs: &[OutputFile]) -> &str {
     let streams = || outputs.iter().flat_map(|output| &output.streams);
     let video = streams().find(|stream| stream.kind == "video");
     video.or_else(|| streams().next()).map_or("none", |stream| stream.codec.as_str())

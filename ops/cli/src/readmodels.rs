@@ -1,7 +1,7 @@
 use ffapi_nats::Log;
 use ffapi_projections::{
     Archive, AuditDecisions, BatchList, Ends, JobDetail, JobList, Pace, Presets, Projection, Queue,
-    Rebuild, Uploads, positions,
+    Rebuild, Uploads, Usage, positions,
 };
 
 use crate::{arguments::ProjectionsVerb, config::Config, roles::AppContext};
@@ -20,6 +20,7 @@ pub(crate) async fn run(config: &Config, verb: &ProjectionsVerb) -> anyhow::Resu
                 Presets::NAME => rebuild(context, log, Presets).await,
                 Uploads::NAME => rebuild(context, log, Uploads).await,
                 Queue::NAME => rebuild(context, log, Queue).await,
+                Usage::NAME => rebuild(context, log, Usage).await,
                 Pace::NAME => rebuild(context, log, Pace).await,
                 Archive::NAME => rebuild(context, log, Archive).await,
                 AuditDecisions::NAME => rebuild(context, log, AuditDecisions).await,
@@ -31,7 +32,7 @@ pub(crate) async fn run(config: &Config, verb: &ProjectionsVerb) -> anyhow::Resu
 
 /// The read models that can be rebuilt. The audit notes cannot, because their stream drops old
 /// ones.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     JobDetail::NAME,
     JobList::NAME,
     BatchList::NAME,
@@ -39,6 +40,7 @@ const NAMES: [&str; 9] = [
     Uploads::NAME,
     Queue::NAME,
     Pace::NAME,
+    Usage::NAME,
     Archive::NAME,
     AuditDecisions::NAME,
 ];

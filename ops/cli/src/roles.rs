@@ -8,7 +8,7 @@ use ffapi_gateway::{CredentialStore, Server, Services};
 use ffapi_nats::{Codec, Log, Nats, Vault, topology};
 use ffapi_projections::{
     Archive, AuditDecisions, AuditNotes, BatchList, Database, JobDetail, JobList, Pace, Presets,
-    Projection, Queue, Replays, Runner, Uploads, Webhooks,
+    Projection, Queue, Replays, Runner, Uploads, Usage, Webhooks,
 };
 use ffapi_storage::{Egress, Storage};
 use ffapi_workers::{Conductor, InputFetcher, Retention, Sender, Worker};
@@ -173,6 +173,7 @@ async fn start(
                 follow(context, Pace, &stop),
                 follow(context, Presets, &stop),
                 follow(context, Uploads, &stop),
+                follow(context, Usage, &stop),
                 follow(context, Webhooks::new(log.clone()), &stop),
                 follow(context, Archive, &stop),
                 follow(context, AuditDecisions, &stop),

@@ -14,7 +14,7 @@ use ffapi_domain::{
 use ffapi_nats::Codec;
 use ffapi_projections::{
     Archive, AuditDecisions, BatchList, JobDetail, JobList, Presets, Projection, Queue, Uploads,
-    Webhooks, job_detail,
+    Usage, Webhooks, job_detail,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -57,6 +57,7 @@ impl TestServers {
         self.run(BatchList);
         self.run(Presets);
         self.run(Uploads);
+        self.run(Usage);
         self.run(AuditDecisions);
         self.run(Webhooks::new(self.commands.log().clone()));
     }
@@ -68,6 +69,7 @@ impl TestServers {
         self.rebuilt_equals_served(BatchList).await;
         self.rebuilt_equals_served(Presets).await;
         self.rebuilt_equals_served(Uploads).await;
+        self.rebuilt_equals_served(Usage).await;
         self.rebuilt_equals_served(AuditDecisions).await;
         self.rebuilt_equals_served(Archive).await;
     }

@@ -102,6 +102,15 @@ fn sql(stack: &Stack, statement: &str) {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
+/// The sequence of the newest decision in the audit trail.
+fn newest_decision(stack: &Stack) -> String {
+    let settings = operator::settings(stack);
+    let url = &settings.iter().find(|(name, _)| name == "FFAPI_POSTGRES__URL").unwrap().1;
+    let query = "SELECT max(sequence) FROM audit_decision";
+    let done = Command::new("psql").args([url.as_str(), "-Atc", query]).output().unwrap();
+    String::from_utf8(done.stdout).unwrap().trim().to_owned()
+}
+
 async fn faults(stack: &Stack) -> Vec<String> {
     let verdict = stack.post("/admin/audit/verify", &json!({})).await;
     assert_eq!(verdict.status, StatusCode::OK, "{verdict:#?}");
@@ -122,6 +131,10 @@ async fn changed_deleted_added_and_moved_rows_are_detected() {
     assert_eq!(faults(&stack).await, Vec::<String>::new());
     let (success, printed) = operator::run(&stack, &["audit", "verify"]);
     assert!(success, "{printed}");
+    let newest = newest_decision(&stack);
+    let changed = format!("UPDATE audit_decision SET actor = 'nobody' WHERE sequence = {newest}");
+    let deleted = format!("DELETE FROM audit_decision WHERE sequence = {newest}");
+    let decision = format!("audit_decision {newest}-0");
     for (harm, repair, row) in [
         (
             "UPDATE archive SET payload = payload || '\\x00' WHERE sequence = 3",
@@ -148,8 +161,8 @@ async fn changed_deleted_added_and_moved_rows_are_detected() {
              UPDATE archive SET sequence = 3 WHERE sequence = 1000000",
             "archive 2",
         ),
-        ("UPDATE audit_decision SET actor = 'nobody' WHERE sequence = 4", "", "audit_decision 4-0"),
-        ("DELETE FROM audit_decision WHERE sequence = 4", "", "audit_decision 4-0"),
+        (&changed, "", &decision),
+        (&deleted, "", &decision),
         ("UPDATE audit_note SET address = '192.0.2.1' WHERE sequence = 1", "", "audit_note 1"),
     ] {
         sql(&stack, harm);

@@ -78,9 +78,18 @@ pub(crate) fn equals_its_rebuild(stack: &Stack) {
         assert!(start.elapsed() < POLL_TIMEOUT, "{printed}");
     }
     // All read models that are built from the log alone.
-    for name in
-        ["job_detail", "job_list", "batch", "preset", "queue", "pace", "archive", "audit_decision"]
-    {
+    for name in [
+        "job_detail",
+        "job_list",
+        "batch",
+        "preset",
+        "upload",
+        "queue",
+        "pace",
+        "usage",
+        "archive",
+        "audit_decision",
+    ] {
         let (success, printed) = operator::run(stack, &["projections", "rebuild", name]);
         assert!(success && printed.contains("; 0 rows differed"), "{name}: {printed}");
     }

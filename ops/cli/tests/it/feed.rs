@@ -233,7 +233,7 @@ async fn published_events_match_their_schema() {
     let stack = Stack::new().await;
     let url = format!("{}/asyncapi.json", stack.url);
     let document: Value = crate::stack::http().get(url).send().await.unwrap().json().await.unwrap();
-    assert_eq!(document["asyncapi"], "3.0.0");
+    assert_eq!(document["asyncapi"], "3.1.0");
     stack.write_file("video.mp4", &std::fs::read(bunny()).unwrap());
     let mut live = Stream::open(&stack, "/events", None).await;
     let input = stack.upload_bunny().await;

@@ -48,5 +48,6 @@ mod tokens;
 mod transport;
 mod unreadable_events;
 mod uploads;
+mod usage;
 mod webhook_limits;
 mod webhooks;
