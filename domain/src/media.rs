@@ -40,7 +40,7 @@ pub use operation::{
 pub use plan::{
     Adjust, AudioFilter, AudioPlan, AudioSegment, CueSource, Fields, Plan, PlanRejection,
     RateControl, Rendition, Segment, Source, StreamPlan, SubtitlePlan, TimeEdit, VideoFilter,
-    VideoPlan, Window, plan, plan_stream,
+    VideoPlan, Window, check_segments, plan, plan_stream,
 };
 pub use question::{
     PLAN, PLAN_TIMEOUT, PROBE_UPLOAD, PROBE_UPLOAD_TIMEOUT, PlanRequest, PlanResponse,

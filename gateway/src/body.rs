@@ -99,7 +99,7 @@ async fn receive(announced: Option<usize>, body: &mut RequestBody) -> Result<Byt
 pub(crate) fn parse<T: DeserializeOwned>(json: Value, prefix: &str) -> Result<T, Problem> {
     serde_path_to_error::deserialize(json).map_err(|error| {
         let mut pointer = format!("#{prefix}{}", pointer(error.path().iter()));
-        let detail = error.inner().to_string();
+        let detail = plain(&error.inner().to_string());
         // serde reports a missing field at its parent.
         if let Some(field) =
             detail.strip_prefix("missing field `").and_then(|d| d.split('`').next())
@@ -108,6 +108,24 @@ pub(crate) fn parse<T: DeserializeOwned>(json: Value, prefix: &str) -> Result<T,
             pointer.push_str(field);
         }
         Problem::field(Kind::Invalid, &pointer, detail)
+    })
+}
+
+/// A parser's message without the names of types that only its programmer knows.
+fn plain(message: &str) -> String {
+    const NAMES: [(&str, &str); 9] = [
+        ("expected u8", "expected a whole number from 0 to 255"),
+        ("expected u16", "expected a whole number from 0 to 65535"),
+        ("expected u32", "expected a whole number, 0 or more"),
+        ("expected u64", "expected a whole number, 0 or more"),
+        ("expected i32", "expected a whole number"),
+        ("expected i64", "expected a whole number"),
+        ("expected f32", "expected a number"),
+        ("expected f64", "expected a number"),
+        ("expected a sequence", "expected an array"),
+    ];
+    NAMES.iter().fold(message.to_owned(), |text, (from, to)| {
+        if text.ends_with(from) { text.replace(from, to) } else { text }
     })
 }
 

@@ -16,7 +16,7 @@ use tokio::time::{Instant, interval_at};
 
 pub(crate) use self::{
     batch::BatchEvents,
-    event_view::{EventView, Logged, translate},
+    event_view::{EventView, Logged, progress_event, translate},
     follow::{EventSelector, Follow, PAGE},
     tenant::Events,
 };

@@ -153,6 +153,10 @@ fn token_in(request: &Request) -> Option<&str> {
     query.split('&').find_map(|pair| pair.strip_prefix("token="))
 }
 
+fn has_token(request: &Request) -> bool {
+    request.data::<PathToken>().is_some() || token_in(request).is_some()
+}
+
 /// The problem for a request without valid credentials. Too many of them from one address are rate
 /// limited, before the reason is looked at.
 fn rejection(
@@ -171,6 +175,12 @@ fn rejection(
         gateway.audit.note(AuditRecord::of_rejection(from, None, "stranger.limited"));
         let detail = "too many requests without a valid key from this address";
         return Problem::rate_limited(detail, wait.as_secs().saturating_add(1));
+    }
+    if error == AuthError::Unknown && presented_secret(request).is_none() && has_token(request) {
+        gateway.audit.note(AuditRecord::of_rejection(from, None, "token.refused"));
+        let detail = "this URL has expired, is damaged, or is not for this request; ask for a new one \
+                      where it came from";
+        return Problem::new(Kind::Unauthorized, detail);
     }
     if error == AuthError::NotYetKnown {
         let detail = "this key may have been created a moment ago; try again";

@@ -27,6 +27,35 @@ pub(crate) const fn overwrite(word: Option<OverwriteWord>) -> Overwrite {
     }
 }
 
+/// Fields of a plan that are times in microseconds, at any depth.
+const PLAN_TIMES: [&str; 13] = [
+    "choice", "decoded", "delay", "duration", "end", "fade_in", "fill", "hold", "length", "seek",
+    "segment", "start", "times",
+];
+
+/// A plan as the API shows it: with times in seconds.
+pub(crate) fn show_plan(mut plan: Value) -> Value {
+    let in_seconds = |micros: &mut Value| {
+        if let Some(number) = micros.as_f64() {
+            *micros = json!(number / 1_000_000.0);
+        }
+    };
+    match &mut plan {
+        Value::Object(fields) => {
+            for (name, value) in fields.iter_mut() {
+                if PLAN_TIMES.contains(&name.as_str()) {
+                    in_seconds(value);
+                    value.as_array_mut().into_iter().flatten().for_each(in_seconds);
+                }
+                *value = show_plan(value.take());
+            }
+        }
+        Value::Array(all) => all.iter_mut().for_each(|one| *one = show_plan(one.take())),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+    plan
+}
+
 /// A job's parsed request without its input and output.
 pub(crate) fn show_request(request: &MediaRequest) -> Value {
     let mut shown = match request {
@@ -60,4 +89,24 @@ pub(crate) fn show_request(request: &MediaRequest) -> Value {
         }
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_in_a_plan_are_in_seconds() {
+        let plan = json!({
+            "duration": 5_312_000, "seek": null, "audio": [{ "bitrate": 128_000, "filters": [
+                { "trim": { "start": 1_000_000, "end": 2_500_000 } }, { "fade_in": 500_000 } ] }],
+            "poster": { "times": [0, 1_000_000] },
+        });
+        let expected = json!({
+            "duration": 5.312, "seek": null, "audio": [{ "bitrate": 128_000, "filters": [
+                { "trim": { "start": 1.0, "end": 2.5 } }, { "fade_in": 0.5 } ] }],
+            "poster": { "times": [0.0, 1.0] },
+        });
+        assert_eq!(show_plan(plan), expected);
+    }
 }

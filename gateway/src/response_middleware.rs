@@ -129,7 +129,8 @@ fn problem(error: &Error) -> Problem {
     } else if error.is::<MethodNotAllowedError>() {
         Problem::new(Kind::MethodNotAllowed, "this path does not support the method; see /docs")
     } else if error.is::<ContentTypeError>() {
-        Problem::new(Kind::UnsupportedMediaType, message)
+        let detail = "send the body as `Content-Type: application/json`";
+        Problem::new(Kind::UnsupportedMediaType, detail)
     } else if let Some(ReadBodyError::PayloadTooLarge) = error.downcast_ref() {
         Problem::new(Kind::TooLarge, "the body is too large")
     } else if let Some(error) = error.downcast_ref::<ParseParamError>() {

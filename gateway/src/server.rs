@@ -2,6 +2,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use ffapi_domain::Network;
 use ffapi_nats::LogError;
+use ffapi_storage::comma_separated;
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Request, Response, Route,
     endpoint::make,
@@ -53,6 +54,7 @@ pub struct GatewayConfig {
     /// Maximum size of one upload in bytes, whatever the account's limit.
     pub max_upload: u64,
     /// Proxies whose header with the client's address is trusted, like `10.0.0.0/8`.
+    #[serde(deserialize_with = "comma_separated")]
     pub trusted_proxies: Vec<Network>,
     /// The header that they set: `x-forwarded-for` or `forwarded`. The other one is ignored.
     pub proxy_header: ProxyHeader,
@@ -63,6 +65,7 @@ pub struct GatewayConfig {
     pub endpoint_limits: BTreeMap<String, u64>,
     /// Origins, like `https://app.example.com`, whose pages may call the API from a browser (CORS);
     /// `*` for all.
+    #[serde(deserialize_with = "comma_separated")]
     pub cors_origins: Vec<String>,
     /// Certificate and key for HTTPS; plain HTTP if absent.
     pub tls: Option<TlsConfig>,

@@ -45,7 +45,10 @@ use crate::{
 };
 
 pub use self::inspect::InspectionConfig;
-pub(crate) use self::{stored::state, then::UploadTicket};
+pub(crate) use self::{
+    stored::{duration, state},
+    then::UploadTicket,
+};
 
 pub(crate) struct Uploads;
 
@@ -133,8 +136,14 @@ impl Uploads {
         let hold = storage_holds::hold(&gateway, &principal.tenant, &caller, id, need).await?;
         let uploader = Uploader::new(principal, request, caller);
         let file = IncomingFile { id, name, key, announced, bytes };
-        let Received { id, handled, replayed } =
-            uncancelled(receive(Arc::clone(&gateway), uploader, file, hold)).await?;
+        let received = uncancelled(receive(Arc::clone(&gateway), uploader, file, hold)).await;
+        let Received { id, handled, replayed } = received.map_err(|problem| match &ticket {
+            Some(_) if problem.points_at("#Idempotency-Key") => {
+                let detail = "this URL was used for another file; it is for one file";
+                Problem::field(Kind::Conflict, "#body", detail)
+            }
+            _ => problem,
+        })?;
         let mut body = stored::shown(&gateway, &principal.tenant, id).await?;
         if let Some(ticket) = &ticket {
             body.job = then::submit(&gateway, request, principal, ticket, id).await?;

@@ -75,7 +75,10 @@ impl Projection for Report {
 /// The codec of the first video output, else of the first audio output; `none` without one.
 pub(crate) fn codec_of(outputs: &[OutputFile]) -> &str {
     let streams = || outputs.iter().flat_map(|output| &output.streams);
-    let video = streams().find(|stream| stream.kind == "video");
+    // A stream may have a poster beside its video.
+    let is_image = |codec: &str| matches!(codec, "mjpeg" | "png" | "webp");
+    let videos = || streams().filter(|stream| stream.kind == "video");
+    let video = videos().find(|stream| !is_image(&stream.codec)).or_else(|| videos().next());
     video.or_else(|| streams().next()).map_or("none", |stream| stream.codec.as_str())
 }
 

@@ -82,12 +82,6 @@ pub(crate) fn destination(
     Some((name, to))
 }
 
-/// The location of the first file of an output: that with the first number, if they are numbered.
-pub(crate) fn first(output: &Location) -> Location {
-    let numbered = output.file_name().and_then(Numbered::parse);
-    numbered.map_or_else(|| output.clone(), |numbered| output.beside(&numbered.name(1)))
-}
-
 #[cfg(test)]
 mod tests {
     use ffapi_domain::{

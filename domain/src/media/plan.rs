@@ -17,7 +17,7 @@ pub use self::{
     audio::AudioPlan,
     builder::Source,
     filter::{Adjust, AudioFilter, AudioSegment, Segment, TimeEdit, VideoFilter, Window},
-    stream::{Rendition, StreamPlan, plan_stream},
+    stream::{Rendition, StreamPlan, check_segments, plan_stream},
     video::{Fields, RateControl, VideoPlan},
 };
 pub(crate) use self::{

@@ -16,7 +16,7 @@ pub use self::{
     stream::{Caption, Packaging, SegmentFormat, SegmentLayout, Stream, Variant},
     thumbnails::{ImageFormat, ThumbnailMode, Thumbnails, ThumbnailsPlan},
 };
-use super::{Capabilities, PlanRejection, Role, plan, plan_stream};
+use super::{Capabilities, Numbered, PlanRejection, Role, plan, plan_stream};
 use crate::{Personal, location::Location};
 
 /// Media time in microseconds.
@@ -96,6 +96,28 @@ impl MediaRequest {
             Self::Thumbnails(thumbnails) => Some(&thumbnails.output),
             Self::Stream(stream) => Some(&stream.output),
             Self::Probe(_) | Self::Analyze(_) => None,
+        }
+    }
+
+    /// Files that the job writes whatever its input is, as far as the request says: the output, or of a
+    /// folder the files that every job of this kind has.
+    pub fn certain_outputs(&self) -> Vec<Location> {
+        let Some(output) = self.output().and_then(Personal::as_ref) else { return vec![] };
+        let children = |names: &[&str]| names.iter().map(|name| output.child(name)).collect();
+        match self {
+            Self::Convert(_) => {
+                let numbered = output.file_name().and_then(Numbered::parse);
+                vec![numbered.map_or_else(|| output.clone(), |n| output.beside(&n.name(1)))]
+            }
+            Self::Stream(stream) => match stream.packaging {
+                Packaging::Hls => children(&["master.m3u8"]),
+                Packaging::Dash => children(&["manifest.mpd"]),
+                Packaging::Cmaf => children(&["master.m3u8", "manifest.mpd"]),
+            },
+            Self::Thumbnails(thumbnails) if thumbnails.mode == ThumbnailMode::Sprite => {
+                children(&["sprite.vtt"])
+            }
+            Self::Thumbnails(_) | Self::Probe(_) | Self::Analyze(_) => vec![],
         }
     }
 

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     EventView, ended,
+    event_view::progress_event,
     follow::{EventSelector, Follow},
     seen, stream,
     tenant::{is_too_old, now},
@@ -141,7 +142,7 @@ impl EventSelector for Members {
 
     fn progress(&self, job: JobId, data: &Value) -> Option<Event> {
         let is_member = self.jobs.contains_key(&job);
-        is_member.then(|| Event::message(data.to_string()).event_type("job.progress"))
+        is_member.then(|| progress_event(data))
     }
 
     fn is_over(&self) -> bool {

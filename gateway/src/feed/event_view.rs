@@ -24,6 +24,17 @@ impl EventView {
     }
 }
 
+/// Progress, as a server-sent event. It has no position: a stream that is resumed gets newer progress. Its
+/// fields are at the top level as well, where they were in earlier versions.
+pub(crate) fn progress_event(data: &Value) -> Event {
+    let mut body = data.clone();
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("type".to_owned(), "job.progress".into());
+        fields.insert("data".to_owned(), data.clone());
+    }
+    Event::message(body.to_string()).event_type("job.progress")
+}
+
 /// A message of the log, translated once for all streams.
 #[derive(Debug)]
 pub(crate) struct Logged {

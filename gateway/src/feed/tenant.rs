@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     EventView,
+    event_view::progress_event,
     follow::{EventSelector, Follow, PAGE},
     page, seen, stream, translate, wants_json,
 };
@@ -190,7 +191,7 @@ impl EventSelector for AllEvents {
     }
 
     fn progress(&self, _: JobId, data: &Value) -> Option<Event> {
-        Some(Event::message(data.to_string()).event_type("job.progress"))
+        Some(progress_event(data))
     }
 
     fn is_over(&self) -> bool {

@@ -4,7 +4,7 @@ use poem_openapi::{Object, types::Any};
 use serde_json::Value;
 
 use super::validate::{KindBody, ResolvedPlan, resolve};
-use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
+use crate::{auth::Principal, media::show_plan, problem::Problem, reply::Reply, state::Gateway};
 
 /// A job's plan, and an estimate of its cost.
 #[derive(Debug, Object)]
@@ -39,7 +39,7 @@ pub(crate) async fn estimate(
     let Estimate { seconds, bytes, minutes_charged, learned_from } =
         effort.estimate(pace::of(&gateway.database, &effort.class, &principal.tenant).await?);
     Ok(Reply::new(Estimated {
-        plan: Any(plan),
+        plan: Any(show_plan(plan)),
         passes,
         pool,
         warnings,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     auth::Principal,
     event_bus::Topic,
-    feed::{self, EventSelector, EventView, Follow, translate},
+    feed::{self, EventSelector, EventView, Follow, progress_event, translate},
     problem::Problem,
     reply::Raw,
     state::Gateway,
@@ -80,7 +80,7 @@ impl EventSelector for OneJob {
     }
 
     fn progress(&self, _: JobId, data: &Value) -> Option<Event> {
-        Some(Event::message(data.to_string()).event_type("job.progress"))
+        Some(progress_event(data))
     }
 
     fn is_over(&self) -> bool {

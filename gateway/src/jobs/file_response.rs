@@ -43,6 +43,8 @@ pub(crate) struct ServedFile<'a> {
     pub(crate) modified: Timestamp,
     /// In bytes.
     pub(crate) size: u64,
+    /// When it will be deleted.
+    pub(crate) expires_at: Option<Timestamp>,
 }
 
 /// What is sent of a file.
@@ -115,7 +117,7 @@ impl ServedFile<'_> {
             .header(header::ACCEPT_RANGES, "bytes")
             .header(header::ETAG, self.etag())
             .header(header::LAST_MODIFIED, fmt_http_date(self.modified_at()))
-            .header(header::CACHE_CONTROL, cache_control(principal));
+            .header(header::CACHE_CONTROL, cache_control(principal, self.expires_at));
         let part = match sent {
             Sent::NotModified => return response.status(StatusCode::NOT_MODIFIED),
             Sent::Whole => None,
@@ -150,15 +152,16 @@ impl ServedFile<'_> {
 }
 
 /// A response to a key is for that client alone; what a token can read, everybody who has its URL can.
-fn cache_control(principal: &Principal) -> String {
-    match principal.until {
-        // An issuer's token is sent in a header, and has an end as well.
-        Some(until) if principal.credential == CredentialKind::Key => {
-            let left = until.since(clock::now()).as_secs().min(MAX_AGE);
-            format!("public, max-age={left}, immutable")
-        }
-        _ => format!("private, max-age={MAX_AGE}, immutable"),
-    }
+/// Nothing is cached for longer than it exists, or may be read.
+fn cache_control(principal: &Principal, expires_at: Option<Timestamp>) -> String {
+    // An issuer's token is sent in a header, and has an end as well.
+    let is_shared = principal.until.is_some() && principal.credential == CredentialKind::Key;
+    let ends = [principal.until.filter(|_| is_shared), expires_at];
+    let now = clock::now();
+    let left = ends.into_iter().flatten().map(|end| end.since(now).as_secs()).min();
+    let age = left.unwrap_or(MAX_AGE).min(MAX_AGE);
+    let scope = if is_shared { "public" } else { "private" };
+    format!("{scope}, max-age={age}, immutable")
 }
 
 /// True for types in which browsers run nothing, whatever the file contains.
@@ -207,6 +210,7 @@ mod tests {
         sha256: "abc",
         modified: Timestamp::from_millis(1_000_000_000_500),
         size: 10,
+        expires_at: None,
     };
     const MODIFIED: &str = "Sun, 09 Sep 2001 01:46:40 GMT";
     const LATER: &str = "Sun, 09 Sep 2001 01:46:41 GMT";
@@ -266,11 +270,18 @@ mod tests {
             credential,
         };
         let soon = Some(clock::now().plus(Duration::from_mins(5)));
-        let of = |credential, until| cache_control(&principal(credential, until));
+        let of = |credential, until| cache_control(&principal(credential, until), None);
         assert!(of(CredentialKind::Key, soon).starts_with("public, max-age="));
         // Both are sent in a header.
         assert!(of(CredentialKind::Issued, soon).starts_with("private, "));
         assert!(of(CredentialKind::Key, None).starts_with("private, "));
+        // Not longer than the file exists.
+        let expires = Some(clock::now().plus(Duration::from_mins(1)));
+        let age = cache_control(&principal(CredentialKind::Key, None), expires);
+        assert!(
+            ["private, max-age=60, immutable", "private, max-age=59, immutable"]
+                .contains(&age.as_str())
+        );
     }
 
     #[test]

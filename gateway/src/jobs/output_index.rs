@@ -6,10 +6,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use ffapi_domain::{
     JobId, Tenant, Timestamp,
     job::{JobStatus, JobView},
+    retention::RetentionPeriods,
 };
 use serde::Serialize;
 
-use super::find::current;
+use super::{find::current, present::expiry};
 use crate::{problem::Problem, state::Gateway, tenant_slots::TenantSlots};
 
 /// The outputs of a job, by name.
@@ -17,6 +18,8 @@ use crate::{problem::Problem, state::Gateway, tenant_slots::TenantSlots};
 pub(crate) struct OutputIndex {
     tenant: Tenant,
     pub(super) status: JobStatus,
+    /// When the outputs will be deleted; absent if they are kept permanently.
+    pub(super) expires_at: Option<Timestamp>,
     /// When the outputs were deleted.
     pub(super) deleted_at: Option<Timestamp>,
     /// When the job was completed.
@@ -36,7 +39,7 @@ pub(super) struct IndexedOutput {
 static LOOKUPS: TenantSlots = TenantSlots::new(4);
 
 impl OutputIndex {
-    fn of(job: &JobView) -> Self {
+    fn of(job: &JobView, retention: RetentionPeriods) -> Self {
         let files = job.outputs.iter().filter_map(|file| {
             let output = IndexedOutput {
                 location: file.location.as_ref().cloned(),
@@ -48,6 +51,7 @@ impl OutputIndex {
         Self {
             tenant: job.summary.tenant.clone(),
             status: job.summary.status,
+            expires_at: expiry(&job.summary, retention),
             deleted_at: job.summary.outputs_expired_at,
             modified: job.summary.completed_at.unwrap_or(job.summary.updated_at),
             files: files.collect(),
@@ -79,7 +83,7 @@ pub(super) async fn find(
     }
     let may_cache = gateway.output_cache.is_open();
     let (job, position) = current(gateway, tenant, id).await?;
-    let index = Arc::new(OutputIndex::of(&job));
+    let index = Arc::new(OutputIndex::of(&job, gateway.retention));
     if may_cache {
         gateway.output_cache.insert(id, (Arc::clone(&index), position.sequence));
     }

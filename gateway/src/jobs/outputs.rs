@@ -96,7 +96,13 @@ pub(crate) async fn read(
         let detail = "a later job has replaced this output";
         return Err(Problem::new(Kind::NotFound, detail));
     }
-    let served = ServedFile { name, sha256: &file.sha256, modified: index.modified, size };
+    let served = ServedFile {
+        name,
+        sha256: &file.sha256,
+        modified: index.modified,
+        size,
+        expires_at: index.expires_at,
+    };
     let sent = served.answer(&request)?;
     let response = served.response(&request, &sent, principal);
     let part = match sent {

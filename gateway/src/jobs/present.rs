@@ -7,6 +7,7 @@ use ffapi_domain::{
     JobId, Timestamp,
     job::{JobStatus, JobSummary, JobView, PlaybackOutputs, output_path, output_url_name},
     key::Scope,
+    retention::RetentionPeriods,
 };
 use poem_openapi::Object;
 
@@ -85,12 +86,7 @@ impl Presenter<'_> {
 
     /// When the outputs of a completed job will be deleted.
     fn expires_at(self, job: &JobSummary) -> Option<String> {
-        if job.status != JobStatus::Completed || job.outputs_expired_at.is_some() {
-            return None;
-        }
-        let usual = || Some(job.completed_at?.plus(self.gateway.retention.outputs?));
-        let at = if job.keep.is_some() { job.keep_until } else { usual() };
-        at.map(|at| at.to_string())
+        expiry(job, self.gateway.retention).map(|at| at.to_string())
     }
 
     fn urls(self, id: JobId, outputs: PlaybackOutputs<'_>) -> JobUrls {
@@ -118,14 +114,24 @@ impl Presenter<'_> {
             && until.is_none()
             && self.principal.require(Scope::JobsRead).is_ok();
         let scope = TokenScope::Outputs(id);
-        let expires_at = expiry(clock::now());
+        let expires_at = token_expiry(clock::now());
         let token = may_create.then_some(Token { key: *key, scope, expires_at, upload: None })?;
         token.sign(self.gateway.credentials.pepper())
     }
 }
 
+/// When the outputs of a completed job will be deleted; none if they are kept permanently, or are deleted
+/// already.
+pub(super) fn expiry(job: &JobSummary, retention: RetentionPeriods) -> Option<Timestamp> {
+    if job.status != JobStatus::Completed || job.outputs_expired_at.is_some() {
+        return None;
+    }
+    let usual = || Some(job.completed_at?.plus(retention.outputs?));
+    if job.keep.is_some() { job.keep_until } else { usual() }
+}
+
 /// The expiry of a token that is made now, in milliseconds since 1970.
-fn expiry(now: Timestamp) -> u64 {
+fn token_expiry(now: Timestamp) -> u64 {
     let earliest = now.plus(LIFETIME).as_millis();
     earliest.div_ceil(ROUNDED_TO).saturating_mul(ROUNDED_TO)
 }
@@ -138,7 +144,7 @@ mod tests {
     fn a_token_lives_for_a_day_at_least_and_stays_the_same_for_an_hour() {
         let day = LIFETIME.as_secs() * 1_000;
         for (now, expected) in [(0, day), (1, day + ROUNDED_TO), (ROUNDED_TO, day + ROUNDED_TO)] {
-            assert_eq!(expiry(Timestamp::from_millis(now)), expected, "{now}");
+            assert_eq!(token_expiry(Timestamp::from_millis(now)), expected, "{now}");
         }
     }
 }

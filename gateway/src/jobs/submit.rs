@@ -6,12 +6,13 @@ use ffapi_domain::{
     egress::may_connect,
     job::{Job, JobCommand, JobRejection, JobSpec},
     location::Location,
-    media::{Capabilities, Fallback, Hardware, MediaRequest},
+    media::{Capabilities, Fallback, Hardware, MediaRequest, check_segments},
     quota::{MINUTE, Month},
     upload::UploadState,
     webhook::Callback,
 };
 use ffapi_nats::failpoint;
+use ffapi_storage::StorageError;
 use poem::Request;
 use poem_openapi::Object;
 use serde::de::DeserializeOwned;
@@ -248,6 +249,28 @@ async fn check_request(
                 format!("upload {id} does not exist or has expired; POST /uploads creates one");
             return Err(Problem::field(Kind::Invalid, "#/input", detail));
         }
+    }
+    let storage = gateway.storage.of(&principal.tenant)?;
+    for output in request.certain_outputs() {
+        let free = storage.check_free(&output, request.overwrite()).await;
+        free.map_err(|error| match error {
+            StorageError::Exists(_) => {
+                let detail = format!(
+                    "{output} exists; choose another name, or set `overwrite` to `replace`"
+                );
+                Problem::field(Kind::Conflict, "#/output", detail)
+            }
+            error => error.into(),
+        })?;
+    }
+    if let MediaRequest::Stream(stream) = request
+        && let Some(Location::Upload(id)) = stream.input.as_ref()
+    {
+        let duration = uploads::duration(gateway, &principal.tenant, *id).await?;
+        // Of a ladder that is chosen later, one rendition at least.
+        let refused = check_segments(stream, duration, stream.variants.len().max(1));
+        refused
+            .map_err(|refusal| Problem::field(Kind::Invalid, &refusal.pointer, refusal.detail))?;
     }
     Ok(())
 }

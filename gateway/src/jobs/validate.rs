@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{create::AnyBody, submit};
 use crate::{
     auth::Principal,
+    media::show_plan,
     presets,
     problem::{Kind, Problem},
     reply::Reply,
@@ -47,7 +48,7 @@ pub(crate) struct Fields {
 #[oai(skip_serializing_if_is_none)]
 pub(crate) struct Validated {
     valid: bool,
-    /// Codecs, filters, sizes and rates that the worker would use; times are in microseconds.
+    /// Codecs, filters, sizes and rates that the worker would use; times are in seconds.
     plan: Any<Value>,
     /// Number of encoding passes over the input.
     passes: Option<u32>,
@@ -65,7 +66,7 @@ pub(crate) async fn validate(
 ) -> Result<Reply<200, Validated>, Problem> {
     let ResolvedPlan { plan, passes, pool, warnings, .. } =
         resolve(gateway, principal, body).await?;
-    Ok(Reply::new(Validated { valid: true, plan: Any(plan), passes, pool, warnings }))
+    Ok(Reply::new(Validated { valid: true, plan: Any(show_plan(plan)), passes, pool, warnings }))
 }
 
 /// A worker's response to a plan question.

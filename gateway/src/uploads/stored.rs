@@ -1,8 +1,10 @@
 //! Uploads of an account. Those from before its last erasure are gone, whatever their events say.
 
+use std::time::Duration;
+
 use ffapi_domain::{
     Personal, Tenant, Timestamp, UploadId,
-    media::unexpected_format,
+    media::{Micros, unexpected_format},
     upload::{Upload, UploadEvent, UploadState},
 };
 use poem_openapi::types::Any;
@@ -24,6 +26,18 @@ pub(crate) async fn state(
         UploadState::Completed { .. } if sequence <= begins_after => UploadState::Expired,
         state => state,
     })
+}
+
+/// The duration of an upload, if it was inspected and states one.
+pub(crate) async fn duration(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    id: UploadId,
+) -> Result<Option<Micros>, Problem> {
+    let media = shown(gateway, tenant, id).await?.media;
+    let seconds = media.as_ref().and_then(|Any(media)| media.get("duration")?.as_f64());
+    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    Ok(duration.and_then(|duration| u64::try_from(duration.as_micros()).ok()))
 }
 
 /// The representation of a stored upload.

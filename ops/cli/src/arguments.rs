@@ -121,6 +121,41 @@ pub(crate) enum Verb {
     },
 }
 
+impl Verb {
+    /// The server that a client command connects to.
+    pub(crate) const fn server_mut(&mut self) -> Option<&mut Server> {
+        match self {
+            Self::Convert(Convert { server, .. })
+            | Self::Stream(Submit { server, .. })
+            | Self::Thumbnails(Submit { server, .. })
+            | Self::Analyze(Submit { server, .. })
+            | Self::Probe(Submit { server, .. })
+            | Self::Jobs(Jobs { server, .. })
+            | Self::Upload { server, .. }
+            | Self::Get { server, .. }
+            | Self::Retry { server, .. }
+            | Self::Watch { server, .. }
+            | Self::Cancel { server, .. } => Some(server),
+            Self::Up { .. }
+            | Self::Gateway
+            | Self::Projector
+            | Self::Conductor
+            | Self::Worker
+            | Self::Migrate
+            | Self::Topology { .. }
+            | Self::Doctor
+            | Self::Config { .. }
+            | Self::Keys { .. }
+            | Self::Nats { .. }
+            | Self::Audit { .. }
+            | Self::Projections { .. }
+            | Self::Replay(_)
+            | Self::Report
+            | Self::Simulate(_) => None,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigVerb {
     /// Print the effective configuration without secrets
@@ -250,9 +285,9 @@ pub(crate) struct Server {
     /// An API key; read from the key file if not set
     #[arg(long, env = "FFAPI_KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
-    /// A file that contains the key
-    #[arg(long, default_value = ".ffapi/admin.key")]
-    pub(crate) key_file: PathBuf,
+    /// A file that contains the key; `admin.key` of the data folder if none is given
+    #[arg(long)]
+    pub(crate) key_file: Option<PathBuf>,
     /// Print JSON, as the API answers
     #[arg(long)]
     pub(crate) json: bool,

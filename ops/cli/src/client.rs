@@ -195,10 +195,11 @@ pub(crate) async fn cancel(server: &Server, id: &str) -> anyhow::Result<()> {
 }
 
 /// The key to use: as given, or from its file.
-fn key(given: Option<&str>, file: &Path) -> anyhow::Result<String> {
+fn key(given: Option<&str>, file: Option<&Path>) -> anyhow::Result<String> {
     if let Some(key) = given {
         return Ok(key.to_owned());
     }
+    let file = file.context("no key: set FFAPI_KEY, or --key-file")?;
     let key = std::fs::read_to_string(file).with_context(|| {
         format!("no key: set FFAPI_KEY, or --key-file ({} does not exist)", file.display())
     })?;

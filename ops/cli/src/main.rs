@@ -32,8 +32,11 @@ use keyring::Secret;
 use roles::Role;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    if !is_client(&arguments.verb) {
+    let mut arguments = Arguments::parse();
+    let key_file = arguments.data_dir.join("admin.key");
+    if let Some(server) = arguments.verb.server_mut() {
+        server.key_file.get_or_insert(key_file);
+    } else {
         process::prepare();
     }
     // The default of the whole process; an error means that one is installed already.
@@ -96,24 +99,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Watch { server, id } => client::watch(&server, &id).await,
         Verb::Cancel { server, id } => client::cancel(&server, &id).await,
     }
-}
-
-/// True for client commands. Files that they write have the permissions that their user wants.
-const fn is_client(verb: &Verb) -> bool {
-    matches!(
-        verb,
-        Verb::Convert(_)
-            | Verb::Stream(_)
-            | Verb::Thumbnails(_)
-            | Verb::Analyze(_)
-            | Verb::Probe(_)
-            | Verb::Upload { .. }
-            | Verb::Jobs(_)
-            | Verb::Get { .. }
-            | Verb::Retry { .. }
-            | Verb::Watch { .. }
-            | Verb::Cancel { .. }
-    )
 }
 
 /// True for commands that inspect or change a running service beside its API.

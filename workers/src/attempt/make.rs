@@ -76,10 +76,10 @@ impl AttemptContext {
             Some(output) => Some(output.as_ref().ok_or_else(|| erased("output"))?),
             None => None,
         };
-        if let Some(output) = output.filter(|_| !request.makes_folder()) {
-            let first = outputs::first(output);
+        // The rest may still conflict when it is published.
+        for location in request.certain_outputs() {
             let storage = self.storage(release)?;
-            storage.check_free(&first, request.overwrite()).await.map_err(failed)?;
+            storage.check_free(&location, request.overwrite()).await.map_err(failed)?;
         }
         let (mut inputs, mut all_fetched) = (Vec::new(), FetchedInputs::default());
         for (number, (input, _)) in request.inputs().into_iter().enumerate() {

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncWriteExt, sync::Semaphore};
 
 pub use self::post::{Answer, Message};
+use crate::comma_separated;
 
 /// Limits of outgoing requests.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,7 +36,7 @@ pub use self::post::{Answer, Message};
 pub struct EgressConfig {
     /// Networks that are allowed in addition to the public internet, like `10.1.0.0/16`: a
     /// comma-separated text or a list.
-    #[serde(deserialize_with = "networks")]
+    #[serde(deserialize_with = "comma_separated")]
     pub allow: Vec<Network>,
     /// A name server to use instead of the system's, like `127.0.0.1:53`.
     pub dns: Option<SocketAddr>,
@@ -49,28 +50,15 @@ impl Default for EgressConfig {
     }
 }
 
-fn networks<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Network>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either {
-        Text(String),
-        List(Vec<Network>),
-    }
-    match Either::deserialize(from)? {
-        Either::List(list) => Ok(list),
-        Either::Text(text) => {
-            let all = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-            all.map(|part| part.parse().map_err(serde::de::Error::custom)).collect()
-        }
-    }
-}
-
 /// Why an outgoing request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EgressError {
     /// The host resolves to an address that is not allowed. The error does not contain the address,
     /// which would reveal our network to the client.
-    #[error("{host} is at an address that is not allowed: only the public internet is")]
+    #[error(
+        "{host} is at an address that is not allowed: only the public internet is, and what the operator \
+         adds by `FFAPI_EGRESS__ALLOW`"
+    )]
     Closed {
         /// The host as the URL names it.
         host: String,
@@ -290,11 +278,13 @@ impl Resolve for CheckedResolver {
             if found.is_empty() {
                 return Err(ResolveError::NoSuchHost.into());
             }
-            // A single forbidden address among allowed ones is suspicious: reject all.
-            if let Some(forbidden) = found.iter().find(|at| !may_connect(at.ip(), &allow)) {
-                return Err(ResolveError::Forbidden(forbidden.ip()).into());
+            // Only allowed addresses are connected to: `localhost` is `::1` as well as `127.0.0.1`.
+            let is_allowed = |at: &&SocketAddr| may_connect(at.ip(), &allow);
+            let allowed: Vec<SocketAddr> = found.iter().filter(is_allowed).copied().collect();
+            match (allowed.is_empty(), found.first()) {
+                (true, Some(forbidden)) => Err(ResolveError::Forbidden(forbidden.ip()).into()),
+                _ => Ok(Box::new(allowed.into_iter()) as Addrs),
             }
-            Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
 }

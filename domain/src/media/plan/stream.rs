@@ -17,6 +17,9 @@ use crate::media::{
     request::{check_metrics, within},
 };
 
+/// Duration of a segment if the request states none.
+const DEFAULT_SEGMENT: Micros = 6_000_000;
+
 /// Everything that the engine needs to know to make a stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StreamPlan {
@@ -95,16 +98,9 @@ pub fn plan_stream(
     if let Some(facts) = own {
         check_metrics(&request.metrics, facts)?;
     }
-    let segment = request.segment_duration.unwrap_or(6_000_000);
-    let streams = renditions.len().saturating_add(audio.len()) as u64;
-    let files = duration.map_or(0, |duration| duration.div_ceil(segment).saturating_mul(streams));
-    if files > MAX_FILES && request.layout == SegmentLayout::Files {
-        let detail = format!(
-            "that would be {files} files of segments, and at most {MAX_FILES} are allowed; store them in \
-             one file for each rendition, by `\"segments\": \"single_file\"`, or make them longer"
-        );
-        return refuse("#/segments", detail);
-    }
+    let segment = request.segment_duration.unwrap_or(DEFAULT_SEGMENT);
+    let streams = renditions.len().saturating_add(audio.len());
+    check_segments(request, duration, streams)?;
     let mut captions = Vec::new();
     for (index, caption) in request.captions.iter().enumerate() {
         let (input, facts) = builder.next_input();
@@ -133,6 +129,25 @@ pub fn plan_stream(
         sprite,
         notes: builder.notes,
     })
+}
+
+/// Checks that the segments of so many streams are not too many files.
+pub fn check_segments(
+    request: &Stream,
+    duration: Option<Micros>,
+    streams: usize,
+) -> Result<(), PlanRejection> {
+    let segment = request.segment_duration.unwrap_or(DEFAULT_SEGMENT);
+    let count = duration.map_or(0, |duration| duration.div_ceil(segment.max(1)));
+    let files = count.saturating_mul(streams as u64);
+    if files <= MAX_FILES || request.layout == SegmentLayout::SingleFile {
+        return Ok(());
+    }
+    let detail = format!(
+        "that would be {files} files of segments, and at most {MAX_FILES} are allowed; store them in \
+         one file for each rendition, by `\"segments\": \"single_file\"`, or make them longer"
+    );
+    refuse("#/segments", detail)
 }
 
 type Stills = (Option<ThumbnailsPlan>, Option<ThumbnailsPlan>);

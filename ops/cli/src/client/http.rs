@@ -19,7 +19,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(server: &Server) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().build()?;
-        let key = key(server.key.as_deref(), &server.key_file)?;
+        let key = key(server.key.as_deref(), server.key_file.as_deref())?;
         Ok(Self { http, url: server.url.trim_end_matches('/').to_owned(), key })
     }
 

@@ -27,13 +27,18 @@ async fn package(stack: &Stack, heights: &[u32]) -> String {
 
 /// As [`package`], with a policy for existing files.
 async fn package_over(stack: &Stack, heights: &[u32], overwrite: &str) -> String {
+    package_as(stack, heights, "cmaf", overwrite).await
+}
+
+/// As [`package_over`], with manifests of a type.
+async fn package_as(stack: &Stack, heights: &[u32], kind: &str, overwrite: &str) -> String {
     let variants: Vec<_> = heights
         .iter()
         .map(|height| json!({ "name": format!("v{height}"), "height": height }))
         .collect();
     let body = json!({
         "input": "clip.mp4", "output": "f", "segment_duration": 2, "variants": variants,
-        "encoder_preset": "ultrafast", "type": "cmaf", "overwrite": overwrite,
+        "encoder_preset": "ultrafast", "type": kind, "overwrite": overwrite,
     });
     let made = stack.post("/stream", &body).await;
     made.text("/job/id").to_owned()
@@ -62,13 +67,13 @@ fn staging(stack: &Stack, job: &str) -> Option<PathBuf> {
 async fn a_package_that_conflicts_with_other_files_is_rolled_back() {
     let stack = Stack::with(&RETENTION).await;
     stack.write_file("clip.mp4", &std::fs::read(bunny()).unwrap());
-    let first = package(&stack, &[144]).await;
+    let first = package_as(&stack, &[144], "hls", "fail").await;
     assert_eq!(stack.finished(&first).await.text("/status"), "completed");
     let counted = stack.poll("/accounts/default", |shown| shown.json["storage_taken"] != 0).await;
     let (taken, files) = (counted.json["storage_taken"].clone(), sorted(&stack));
 
-    // The first rendition does not exist yet.
-    let second = package(&stack, &[90, 144]).await;
+    // Neither its manifest nor the first rendition exist yet.
+    let second = package_as(&stack, &[90, 144], "dash", "fail").await;
     assert_output_exists(&stack.finished(&second).await);
     until(async || sorted(&stack), |left| *left == files).await;
     stack.poll("/accounts/default", |shown| shown.json["storage_taken"] == taken).await;
@@ -161,9 +166,9 @@ async fn published_files_are_removed_if_the_retry_fails_before_any_output() {
 async fn files_that_a_failed_later_job_would_have_replaced_expire_with_their_own_job() {
     let stack = Stack::with(&RETENTION).await;
     stack.write_file("clip.mp4", &std::fs::read(bunny()).unwrap());
-    let first = package(&stack, &[90]).await;
+    let first = package_as(&stack, &[90], "hls", "fail").await;
     assert_eq!(stack.finished(&first).await.text("/status"), "completed");
-    let later = package(&stack, &[90, 144]).await;
+    let later = package_as(&stack, &[90, 144], "dash", "fail").await;
     assert_output_exists(&stack.finished(&later).await);
     // Only one conflicting file is left, which a shorter clip does not create.
     let (clip, third) = ("/clip.mp4", "/f/v90/00003.m4s");

@@ -69,6 +69,13 @@ async fn a_real_video_is_converted_as_requested() {
     assert!(files[0].ends_with("/videos/bunny.mp4"));
 }
 
+/// In a second.
+fn soon() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let millis = u64::try_from(now.as_millis()).unwrap() + 1_000;
+    ffapi_domain::Timestamp::from_millis(millis).to_string()
+}
+
 #[tokio::test]
 async fn an_existing_output_is_kept_unless_overwrite_is_requested() {
     let stack = Stack::new().await;
@@ -76,9 +83,18 @@ async fn an_existing_output_is_kept_unless_overwrite_is_requested() {
     let quick = crate::stack::quick();
     let first = stack.convert(&upload, "a.mp4", quick.clone()).await;
     assert_eq!(stack.finished(&first).await.text("/status"), "completed");
-    let second = stack.convert(&upload, "a.mp4", quick.clone()).await;
-    let refused = stack.finished(&second).await;
-    assert_eq!(refused.text("/error/code"), "output_exists", "{refused:#?}");
+    let second = json!({ "input": upload, "output": "a.mp4", "operations": quick });
+    let refused = stack.post("/convert", &second).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{refused:#?}");
+    assert_eq!(refused.text("/errors/0/pointer"), "#/output");
+    // A file that appears after the submission is found by the worker.
+    let later = json!({
+        "input": upload, "output": "b.mp4", "operations": quick,
+        "not_before": soon(),
+    });
+    let later = stack.post("/convert", &later).await.text("/job/id").to_owned();
+    stack.write_file("b.mp4", b"another's");
+    assert_eq!(stack.finished(&later).await.text("/error/code"), "output_exists");
     let body = json!({
         "input": upload, "output": "a.mp4", "operations": quick, "overwrite": "replace",
     });

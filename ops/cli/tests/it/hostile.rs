@@ -84,8 +84,8 @@ async fn pipes_and_devices_in_the_store_are_rejected_as_inputs() {
     }
     // A pipe is also not accepted as the reference of a comparison.
     let upload = stack.upload_bunny().await;
-    let job = stack.convert(&upload, "pipe.mp4", quick()).await;
-    assert_eq!(stack.finished(&job).await.text("/error/code"), "output_exists");
+    let body = json!({ "input": upload, "output": "pipe.mp4", "operations": quick() });
+    assert_eq!(stack.post("/convert", &body).await.status, StatusCode::CONFLICT);
     let good = stack.convert(&upload, "good.mp4", quick()).await;
     assert_eq!(stack.finished(&good).await.text("/status"), "completed");
 }

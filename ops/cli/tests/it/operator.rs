@@ -70,8 +70,7 @@ async fn operator_and_client_commands_find_the_servers_and_key_of_a_data_folder(
         (done.status.success(), String::from_utf8_lossy(&done.stdout).into_owned() + &error)
     };
     let folder = data.display().to_string();
-    let key_file = data.join("admin.key").display().to_string();
-    let server = ["--url", &stack.url, "--key-file", &key_file];
+    let server = ["--url", &stack.url, "--data-dir", &folder];
     let video = crate::stack::bunny().display().to_string();
     let (success, printed) = run(&[&["probe", &video][..], &server].concat());
     assert!(success && printed.contains("\"streams\""), "{printed}");

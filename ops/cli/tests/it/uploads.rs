@@ -77,7 +77,7 @@ async fn a_page_uploads_one_file_by_a_url_which_starts_its_job() {
     let mut other = video.clone();
     other.pop();
     let refused = send_form(&stack, &url, other).await;
-    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{refused:#?}");
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{refused:#?}");
     stack.list_has("/uploads", 1).await;
     stack.list_has("/jobs", 1).await;
 
@@ -85,7 +85,9 @@ async fn a_page_uploads_one_file_by_a_url_which_starts_its_job() {
     let token = made.text("/token");
     for path in ["/uploads", "/jobs"] {
         let read = http().get(format!("{}/api/v1{path}?token={token}", stack.url));
-        assert_eq!(stack.send(read).await.status, StatusCode::UNAUTHORIZED, "{path}");
+        let refused = stack.send(read).await;
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{path}");
+        assert!(refused.text("/detail").contains("this URL"), "{refused:#?}");
     }
     let small = create(json!({ "upload": { "max_bytes": 1_000 } })).await;
     let refused = send_form(&stack, small.text("/url"), video).await;
