@@ -263,6 +263,7 @@ impl Resolve for CheckedResolver {
         let (resolver, allow) = (self.resolver.clone(), Arc::clone(&self.allow));
         Box::pin(async move {
             let host = name.as_str().to_owned();
+            let is_local = host == "localhost";
             let found: Vec<SocketAddr> = match resolver {
                 None => match look_up(host).await {
                     Ok(found) => found,
@@ -278,11 +279,14 @@ impl Resolve for CheckedResolver {
             if found.is_empty() {
                 return Err(ResolveError::NoSuchHost.into());
             }
-            // Only allowed addresses are connected to: `localhost` is `::1` as well as `127.0.0.1`.
-            let is_allowed = |at: &&SocketAddr| may_connect(at.ip(), &allow);
-            let allowed: Vec<SocketAddr> = found.iter().filter(is_allowed).copied().collect();
-            match (allowed.is_empty(), found.first()) {
-                (true, Some(forbidden)) => Err(ResolveError::Forbidden(forbidden.ip()).into()),
+            let (allowed, forbidden): (Vec<SocketAddr>, Vec<SocketAddr>) =
+                found.into_iter().partition(|at| may_connect(at.ip(), &allow));
+            // A single forbidden address among allowed ones is suspicious: reject all. But this machine
+            // is `::1` as well as `127.0.0.1`, of which an operator may allow one.
+            match forbidden.first() {
+                Some(forbidden) if !is_local || allowed.is_empty() => {
+                    Err(ResolveError::Forbidden(forbidden.ip()).into())
+                }
                 _ => Ok(Box::new(allowed.into_iter()) as Addrs),
             }
         })
