@@ -84,10 +84,18 @@ pub(crate) fn ended() -> Raw {
 }
 
 /// A page of events.
-pub(crate) fn page(events: &[EventView], has_more: bool) -> Raw {
-    let data: Vec<_> = events.iter().map(|shown| &shown.body).collect();
-    let next = events.last().map(|last| last.position.to_string());
-    let body = serde_json::json!({ "data": data, "has_more": has_more, "next_cursor": next });
+pub(crate) struct EventPage {
+    pub(crate) events: Vec<EventView>,
+    /// The position after which the next page begins; none if nothing was read.
+    pub(crate) next: Option<Position>,
+    pub(crate) has_more: bool,
+}
+
+/// The response with a page of events.
+pub(crate) fn page(page: &EventPage) -> Raw {
+    let data: Vec<_> = page.events.iter().map(|shown| &shown.body).collect();
+    let next = page.next.map(|position| position.to_string());
+    let body = serde_json::json!({ "data": data, "has_more": page.has_more, "next_cursor": next });
     Raw(Response::builder().content_type("application/json").body(body.to_string()))
 }
 

@@ -46,6 +46,8 @@ pub struct CredentialStore {
     ready: watch::Sender<bool>,
     /// Sequence of the newest message that is folded in.
     folded: watch::Sender<u64>,
+    /// Notified of each change of a key or an account.
+    access_changed: watch::Sender<()>,
     lookups: LookupCounters,
 }
 
@@ -93,6 +95,7 @@ impl CredentialStore {
             fresh_at: Mutex::default(),
             ready: watch::Sender::new(false),
             folded: watch::Sender::new(0),
+            access_changed: watch::Sender::new(()),
             lookups: LookupCounters::default(),
         }
     }
@@ -190,9 +193,10 @@ impl CredentialStore {
         let _ = ready.wait_for(|ready| *ready).await;
     }
 
-    /// Notified of every change of a key, an account or its minutes.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.folded.subscribe()
+    /// Notified of every change of a key or an account; media minutes change with each job, and give or
+    /// take no access.
+    pub(crate) fn access_changes(&self) -> watch::Receiver<()> {
+        self.access_changed.subscribe()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Known> {
@@ -201,7 +205,11 @@ impl CredentialStore {
 
     async fn fold(&self, codec: &Codec, message: &ffapi_nats::Message) {
         let Some(update) = Update::read(codec, message).await else { return };
+        let changes_access = update.changes_access();
         self.known.write().unwrap_or_else(PoisonError::into_inner).apply(update);
+        if changes_access {
+            self.access_changed.send_replace(());
+        }
         self.folded.send_if_modified(|folded| {
             *folded = message.sequence.max(*folded);
             true

@@ -41,7 +41,7 @@ impl CredentialStore {
     /// Completes when the principal loses access: its key is revoked, narrowed or expired, or its
     /// token expires.
     pub(crate) async fn until_unauthorized(self: Arc<Self>, principal: Principal) {
-        let mut changes = self.changes();
+        let mut changes = self.access_changes();
         loop {
             changes.mark_unchanged();
             // Nothing that was looked up is kept across the wait: thousands of streams may wait.

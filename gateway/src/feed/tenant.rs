@@ -14,7 +14,7 @@ use poem_openapi::{
 use serde_json::{Value, json};
 
 use super::{
-    EventView,
+    EventPage, EventView,
     event_view::progress_event,
     follow::{EventSelector, Follow, PAGE},
     page, seen, stream, translate, wants_json,
@@ -25,6 +25,7 @@ use crate::{
     problem::{Kind, Problem},
     reply::Raw,
     state::Gateway,
+    tenant_slots,
 };
 
 pub(crate) struct Events;
@@ -34,6 +35,8 @@ pub(crate) struct Events;
 const UNCOUNTED_LAG: u64 = 20_000;
 /// A client that missed more events of its account than this gets a `reset`.
 const MAX_MISSED_EVENTS: usize = 2_000;
+/// Messages that one request reads: many messages of an account are no events for its clients.
+const MAX_SCANNED: usize = 20_000;
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl Events {
@@ -64,8 +67,7 @@ impl Events {
                 let detail = "a page has 1 to 1000 events";
                 return Err(Problem::field(Kind::Malformed, "#limit", detail).into());
             }
-            let (events, has_more) = history(&gateway, tenant, after, limit).await?;
-            return Ok(page(&events, has_more));
+            return Ok(page(&history(&gateway, tenant, after, limit).await?));
         }
         let receiver = gateway.event_bus.subscribe(Topic::Tenant(tenant.clone()));
         let now = now(&gateway).await?;
@@ -100,11 +102,11 @@ pub(super) async fn is_too_old(
         return Ok(too_old);
     }
     let mut missed: usize = 0;
-    let is_too_old = scan(gateway, tenant, Some(after), |_, views| {
+    let scanned = scan(gateway, tenant, Some(after), |_, views| {
         missed = missed.saturating_add(views.len());
         if missed > MAX_MISSED_EVENTS { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    is_too_old.await
+    Ok(scanned.await? != Scanned::All)
 }
 
 /// The same by the positions alone; none if the events in between must be counted.
@@ -133,17 +135,17 @@ async fn reset(gateway: &Gateway, tenant: &Tenant, now: Position) -> Result<Even
 /// The size of a page from which it is not continued, in bytes of the log.
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Up to `limit` events of an account after a position, fewer if they are large, and whether there
-/// are more.
+/// Up to `limit` events of an account after a position; fewer if they are large, or if many messages
+/// in between are no events.
 async fn history(
     gateway: &Gateway,
     tenant: &Tenant,
     after: Option<Position>,
     limit: usize,
-) -> Result<(Vec<EventView>, bool), Problem> {
+) -> Result<EventPage, Problem> {
     let mut events: Vec<EventView> = Vec::new();
     let mut bytes = 0;
-    let has_more = scan(gateway, tenant, after, |message, views| {
+    let scanned = scan(gateway, tenant, after, |message, views| {
         if bytes > MAX_PAGE_BYTES && !views.is_empty() {
             return ControlFlow::Break(());
         }
@@ -151,34 +153,57 @@ async fn history(
         events.extend(views);
         if events.len() > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    let has_more = has_more.await?;
+    let scanned = scanned.await?;
     events.truncate(limit);
-    Ok((events, has_more))
+    let last = events.last().map(|event| event.position);
+    Ok(match scanned {
+        Scanned::All => EventPage { events, next: last, has_more: false },
+        Scanned::Stopped => EventPage { events, next: last, has_more: true },
+        Scanned::UpTo(position) => EventPage { events, next: Some(position), has_more: true },
+    })
 }
 
-/// Passes the events of an account after a position to `visit`, by message, until it breaks; true if
-/// it did.
+/// How far the messages of an account were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scanned {
+    All,
+    /// Until the visitor broke.
+    Stopped,
+    /// As many as one request may read.
+    UpTo(Position),
+}
+
+/// Passes the events of an account after a position to `visit`, by message, until it breaks or
+/// [`MAX_SCANNED`] messages were read.
 async fn scan(
     gateway: &Gateway,
     tenant: &Tenant,
     after: Option<Position>,
     mut visit: impl FnMut(&Message, Vec<EventView>) -> ControlFlow<()>,
-) -> Result<bool, Problem> {
+) -> Result<Scanned, Problem> {
+    let _slot = tenant_slots::of_list(tenant).await?;
+    let log = gateway.commands.log();
     let filter = format!("ev.*.{tenant}.>");
     let mut from = after.map_or(1, |after| after.sequence.max(1));
+    let mut read: usize = 0;
     loop {
-        let page = gateway.commands.log().page_within(&filter, from, PAGE).await?;
+        let page = log.page_within(&filter, from, PAGE).await?;
         for message in &page.messages {
             let mut views = translate(gateway, message).await?;
             views.retain(|view| after.is_none_or(|after| view.position > after));
             if visit(message, views).is_break() {
-                return Ok(true);
+                return Ok(Scanned::Stopped);
             }
         }
-        match page.messages.last() {
-            Some(last) if page.has_more => from = last.sequence.saturating_add(1),
-            _ => return Ok(false),
+        let Some(last) = page.messages.last().filter(|_| page.has_more) else {
+            return Ok(Scanned::All);
+        };
+        read = read.saturating_add(page.messages.len());
+        if read >= MAX_SCANNED {
+            let epoch = log.identity().epoch;
+            return Ok(Scanned::UpTo(Position { epoch, sequence: last.sequence, index: u32::MAX }));
         }
+        from = last.sequence.saturating_add(1);
     }
 }
 

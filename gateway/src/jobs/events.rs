@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     auth::Principal,
     event_bus::Topic,
-    feed::{self, EventSelector, EventView, Follow, progress_event, translate},
+    feed::{self, EventPage, EventSelector, EventView, Follow, progress_event, translate},
     problem::Problem,
     reply::Raw,
     state::Gateway,
@@ -29,7 +29,8 @@ pub(crate) async fn events(
     let history = history(gateway, tenant, id).await?;
     let Some(newest) = history.last() else { return Err(Problem::not_found("job")) };
     if feed::wants_json(accept.as_deref()) {
-        return Ok(feed::page(&history, false));
+        let next = Some(newest.position);
+        return Ok(feed::page(&EventPage { events: history, next, has_more: false }));
     }
     // A browser's EventSource connects again after the end, until it gets this status.
     if newest.terminal && seen.is_some_and(|seen| seen >= newest.position) {

@@ -176,6 +176,14 @@ impl Update {
         };
         Some(Self { tenant, sequence: message.sequence, change })
     }
+
+    /// True if a key may have lost or gained access by it.
+    pub(super) const fn changes_access(&self) -> bool {
+        match self.change {
+            Change::Key { .. } | Change::UnreadableKey(_) | Change::Account(_) => true,
+            Change::Quota { .. } | Change::None => false,
+        }
+    }
 }
 
 async fn decode<E: DeserializeOwned>(codec: &Codec, message: &Message) -> Option<Decision<E>> {
