@@ -103,10 +103,7 @@ impl AuditTrail {
         let principal = auth.require(Scope::AuditRead)?;
         let min_position = min_position.0.as_deref();
         positions::catch_up::<AuditDecisions>(&gateway, &principal.tenant, min_position).await?;
-        let limit = limit.0.unwrap_or(50);
-        if !(1..=200).contains(&limit) {
-            return Err(malformed("limit", "a page has 1 to 200 entries").into());
-        }
+        let limit = page::limit(limit.0, "entries")?;
         let wanted = tenant.0.as_deref().map(str::parse::<Tenant>).transpose();
         let wanted = wanted.map_err(|error| malformed("tenant", &error.to_string()))?;
         if !principal.is_admin() && wanted.as_ref().is_some_and(|of| *of != principal.tenant) {

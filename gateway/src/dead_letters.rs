@@ -111,11 +111,8 @@ impl DeadLetters {
     ) -> Result<Reply<200, DeadLetterPage>> {
         let principal = auth.require(Scope::Admin)?;
         gateway.audit.note(AuditRecord::about(request, principal, "admin.read_dead_letters"));
-        let limit = limit.0.unwrap_or(50);
+        let limit = page::limit(limit.0, "dead letters")?;
         let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);
-        if !(1..=200).contains(&limit) {
-            return Err(malformed("#limit", "a page has 1 to 200 dead letters").into());
-        }
         let after = cursor.0.as_deref().map(|cursor| {
             let bad = "take the cursor from `next_cursor` of the same list";
             cursor.parse::<JobId>().map_err(|_| malformed("#cursor", bad))

@@ -3,6 +3,7 @@
 
 mod jobs;
 mod raw_bodies;
+mod schemas;
 mod texts;
 
 use ffapi_domain::catalogue::EVENTS;
@@ -26,6 +27,7 @@ pub(crate) fn document(generated: &str) -> Value {
     root(&["components", "schemas", "Problem"], problem_schema());
     root(&["components", "responses"], problem_responses());
     jobs::describe(&mut document);
+    schemas::describe(&mut document);
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
     for (path, operations) in paths.into_iter().flatten() {
         for (method, operation) in operations.as_object_mut().into_iter().flatten() {
@@ -188,12 +190,16 @@ fn describe(path: &str, method: &str, operation: &mut Value) {
     if operation.get("security").is_none() {
         set(operation, &["security"], json!([]));
     }
+    let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
     for parameter in parameters.into_iter().flatten() {
         let name = parameter["name"].as_str().unwrap_or_default().to_owned();
         let is_undescribed = parameter.get("description").is_none();
         if let Some(text) = parameter_text(path, &name).filter(|_| is_undescribed) {
             set(parameter, &["description"], text.into());
+        }
+        if name == "limit" {
+            schemas::describe_limit(&id, parameter);
         }
     }
     let responses = operation.get_mut("responses").and_then(Value::as_object_mut);

@@ -70,8 +70,7 @@ pub(crate) struct UploadBody {
     expires_at: Option<String>,
     /// The result of probing it, as from `POST /probe`; absent if no worker could inspect it.
     media: Option<Any<Value>>,
-    /// What is unusual about the file, as sentences; absent if nothing is.
-    #[oai(skip_serializing_if_is_empty)]
+    /// What is unusual about the file, as sentences; empty if nothing is.
     warnings: Vec<String>,
     /// The job that was submitted with it, if it was sent with a token that says so.
     job: Option<JobBody>,

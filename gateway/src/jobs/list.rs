@@ -88,10 +88,7 @@ pub(crate) async fn list(
     principal: &Principal,
     query: JobListQuery<'_>,
 ) -> Result<Reply<200, JobPage>, Problem> {
-    let limit = query.limit.unwrap_or(50);
-    if !(1..=200).contains(&limit) {
-        return Err(malformed("limit", "a page has 1 to 200 jobs"));
-    }
+    let limit = page::limit(query.limit, "jobs")?;
     let (mut filter, fingerprint) = filter(&query)?;
     if let Some(cursor) = &query.cursor {
         filter.after = Some(open_cursor(cursor, &fingerprint)?);

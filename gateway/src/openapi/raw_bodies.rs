@@ -48,25 +48,31 @@ pub(super) fn describe(operation: &mut Value) {
             respond("416", json!({ "$ref": "#/components/responses/RangeNotSatisfiable" }));
         }
         "getJobEvents" | "getBatchEvents" | "getEvents" => {
-            let events = json!({
+            let mut events = json!({
                 "description": "The events",
-                "content": {
-                    "text/event-stream": { "schema": {
-                        "type": "string",
-                        "description": "Server-sent events: `event` is the type, `id` the position, and \
-                                        `data` a JSON object with `type`, `time` and `data`.",
-                    } },
-                    "application/json": { "schema": {
-                        "type": "object",
-                        "required": ["data", "has_more"],
-                        "properties": {
-                            "data": { "type": "array", "items": { "type": "object" } },
-                            "has_more": { "type": "boolean" },
-                            "next_cursor": { "type": "string" },
-                        },
-                    } },
-                },
+                "content": { "text/event-stream": { "schema": {
+                    "type": "string",
+                    "description": "Server-sent events: `event` is the type, `id` the position, and \
+                                    `data` a JSON object with `type`, `time` and `data`. Progress is \
+                                    not stored: it has neither position nor time.",
+                } } },
             });
+            if id != "getBatchEvents" {
+                let page = json!({
+                    "type": "object",
+                    "required": ["data", "has_more"],
+                    "properties": {
+                        "data": { "type": "array", "items": { "type": "object" } },
+                        "has_more": { "type": "boolean" },
+                        "next_cursor": {
+                            "type": ["string", "null"],
+                            "description": "The position of the last event; null if there is none. \
+                                            The events after it follow it, now or later.",
+                        },
+                    },
+                });
+                set(&mut events, &["content", "application/json"], json!({ "schema": page }));
+            }
             set(operation, &["responses", "200"], events);
             if id != "getEvents" {
                 let ended =
@@ -87,6 +93,14 @@ pub(super) fn describe(operation: &mut Value) {
                 },
             });
             set(operation, &["responses", "200"], sums);
+        }
+        "getDetailedHealth" | "getCapabilities" | "listWorkers" | "listProjections" => {
+            let object = json!({ "application/json": { "schema": { "type": "object" } } });
+            if id == "getDetailedHealth" {
+                let unhealthy = json!({ "description": "A component is down", "content": object });
+                set(operation, &["responses", "503"], unhealthy);
+            }
+            set(operation, &["responses", "200", "content"], object);
         }
         _ => {}
     }

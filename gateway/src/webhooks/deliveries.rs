@@ -101,10 +101,7 @@ pub(super) async fn list(
     query: DeliveryQuery,
 ) -> Result<Reply<200, DeliveryPage>, Problem> {
     let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);
-    let limit = query.limit.unwrap_or(50);
-    if !(1..=200).contains(&limit) {
-        return Err(malformed("#limit", "a page has 1 to 200 deliveries"));
-    }
+    let limit = page::limit(query.limit, "deliveries")?;
     if query.status.as_deref().is_some_and(|s| !matches!(s, "due" | "delivered" | "failed")) {
         return Err(malformed("#status", "status must be due, delivered or failed"));
     }

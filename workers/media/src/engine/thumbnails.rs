@@ -51,7 +51,7 @@ pub(super) fn thumbnails(request: &Thumbnails, work: &Work<'_>) -> Result<Report
         seeker: FrameSeeker::open(input, &facts, stream, &heartbeat)?,
     };
     let reporter = ProgressReporter::new(work.say, Some(times.len() as u64), 1);
-    reporter.begin_pass(0, "taking pictures");
+    reporter.begin_pass(0, "making thumbnails");
     let mut cells = Vec::new();
     let mut files = Vec::new();
     for (number, time) in (1_u64..).zip(&times) {
