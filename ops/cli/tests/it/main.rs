@@ -31,6 +31,7 @@ mod outage;
 mod polling;
 mod presets;
 mod queue_quota;
+mod quickstart;
 mod read_your_writes;
 mod receiver;
 mod remote_inputs;
