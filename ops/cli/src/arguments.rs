@@ -1,6 +1,11 @@
+mod client;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+pub(crate) use self::client::{Batch, Convert, Jobs, Server, Submit};
 
 /// FFmpeg as a service, event-sourced.
 #[derive(Debug, Parser)]
@@ -82,6 +87,8 @@ pub(crate) enum Verb {
     Analyze(Submit),
     /// Describe a file
     Probe(Submit),
+    /// Submit a job for each of many files, and follow them to their ends
+    Batch(Batch),
     /// Upload a file and print its id
     Upload {
         #[command(flatten)]
@@ -119,6 +126,16 @@ pub(crate) enum Verb {
         /// `job_…`
         id: String,
     },
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write a man page for each command
+    Man {
+        /// The folder for `ffapi.1`, `ffapi-up.1`, …
+        folder: PathBuf,
+    },
 }
 
 impl Verb {
@@ -130,6 +147,7 @@ impl Verb {
             | Self::Thumbnails(Submit { server, .. })
             | Self::Analyze(Submit { server, .. })
             | Self::Probe(Submit { server, .. })
+            | Self::Batch(Batch { server, .. })
             | Self::Jobs(Jobs { server, .. })
             | Self::Upload { server, .. }
             | Self::Get { server, .. }
@@ -151,7 +169,9 @@ impl Verb {
             | Self::Projections { .. }
             | Self::Replay(_)
             | Self::Report
-            | Self::Simulate(_) => None,
+            | Self::Simulate(_)
+            | Self::Completions { .. }
+            | Self::Man { .. } => None,
         }
     }
 }
@@ -274,81 +294,4 @@ pub(crate) struct Simulate {
     /// A tenant's maximum concurrent jobs, like acme=10
     #[arg(long)]
     pub(crate) cap: Vec<String>,
-}
-
-/// The server to connect to, and the key.
-#[derive(Debug, Args)]
-pub(crate) struct Server {
-    /// Its URL
-    #[arg(long, env = "FFAPI_URL", default_value = "http://127.0.0.1:8080")]
-    pub(crate) url: String,
-    /// An API key; read from the key file if not set
-    #[arg(long, env = "FFAPI_KEY", hide_env_values = true)]
-    pub(crate) key: Option<String>,
-    /// A file that contains the key; `admin.key` of the data folder if none is given
-    #[arg(long)]
-    pub(crate) key_file: Option<PathBuf>,
-    /// Print JSON, as the API answers
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// The jobs to list.
-#[derive(Debug, Args)]
-pub(crate) struct Jobs {
-    #[command(flatten)]
-    pub(crate) server: Server,
-    /// `queued`, `processing`, `completed`, `failed`, `cancelled`, or several separated by commas
-    #[arg(long)]
-    pub(crate) status: Option<String>,
-    /// `convert`, `stream`, `thumbnails`, `analyze` or `probe`
-    #[arg(long)]
-    pub(crate) kind: Option<String>,
-    /// The number of jobs, up to 200
-    #[arg(long, default_value_t = 50)]
-    pub(crate) limit: u32,
-}
-
-/// The job to submit.
-#[derive(Debug, Args)]
-pub(crate) struct Submit {
-    #[command(flatten)]
-    pub(crate) server: Server,
-    /// A local file, which is uploaded, or a location: `upload_…`, `local://…`, `https://…`
-    pub(crate) input: String,
-    /// The folder for the outputs on the server; one with the input's name if none is given
-    #[arg(long)]
-    pub(crate) output: Option<String>,
-    /// A preset, like `cmaf-auto`; `GET /presets` lists them
-    #[arg(long)]
-    pub(crate) preset: Option<String>,
-    /// Other fields of the request, as a JSON object
-    #[arg(long)]
-    pub(crate) body: Option<String>,
-}
-
-/// The conversion to run.
-#[derive(Debug, Args)]
-pub(crate) struct Convert {
-    #[command(flatten)]
-    pub(crate) server: Server,
-    /// The file to convert
-    pub(crate) input: PathBuf,
-    /// The file to write; its extension selects the container
-    pub(crate) output: PathBuf,
-    /// Start time, in seconds or [HH:]MM:SS
-    #[arg(long)]
-    pub(crate) start: Option<String>,
-    /// Duration, in seconds or [HH:]MM:SS
-    #[arg(long)]
-    pub(crate) duration: Option<String>,
-    /// Scale to this height
-    #[arg(long)]
-    pub(crate) height: Option<u32>,
-    /// Quality: 0 (best) to 51 (smallest)
-    #[arg(long)]
-    pub(crate) crf: Option<u8>,
-    /// `ultrafast` … `veryslow`
-    #[arg(long)]
-    pub(crate) preset: Option<String>,
 }

@@ -1,13 +1,15 @@
 //! The client commands, which use the public HTTP API.
 
+mod batch;
 mod http;
 mod progress;
 
 use std::path::Path;
 
 use anyhow::Context;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+pub(crate) use self::batch::batch;
 use self::{http::Client, progress::follow};
 use crate::arguments::{Convert, Jobs, Server, Submit};
 
@@ -80,7 +82,6 @@ fn print(answer: &Value) -> anyhow::Result<()> {
 }
 
 /// Lists jobs, newest first.
-#[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
 pub(crate) async fn jobs(asked: &Jobs) -> anyhow::Result<()> {
     let limit = asked.limit.to_string();
     let mut query = vec![("limit", limit.as_str())];
@@ -92,6 +93,13 @@ pub(crate) async fn jobs(asked: &Jobs) -> anyhow::Result<()> {
     if asked.server.json {
         return print(&page);
     }
+    print_jobs(&page);
+    Ok(())
+}
+
+/// Prints a line for each job of a page.
+#[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
+fn print_jobs(page: &Value) {
     for job in page.pointer("/data").and_then(Value::as_array).into_iter().flatten() {
         println!(
             "{}  {:<10}  {}  {} -> {}  {}",
@@ -103,7 +111,6 @@ pub(crate) async fn jobs(asked: &Jobs) -> anyhow::Result<()> {
             text(job, "/error/message"),
         );
     }
-    Ok(())
 }
 
 /// Shows a job.
@@ -133,21 +140,31 @@ pub(crate) async fn upload(server: &Server, file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The fields that `--body` states.
+fn fields(body: Option<&str>) -> anyhow::Result<Map<String, Value>> {
+    match body.map(serde_json::from_str).transpose() {
+        Ok(Some(Value::Object(fields))) => Ok(fields),
+        Ok(None) => Ok(Map::new()),
+        Ok(Some(_)) | Err(_) => anyhow::bail!("--body must be a JSON object"),
+    }
+}
+
+/// The location of an input; a local file is uploaded.
+async fn uploaded(client: &Client, input: &str) -> anyhow::Result<String> {
+    let file = Path::new(input);
+    if file.is_file() {
+        return Ok(text(&client.upload(file).await?, "/id").to_owned());
+    }
+    Ok(input.to_owned())
+}
+
 /// Submits a job, follows it to its end, and prints its outputs or result.
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
 pub(crate) async fn submit(asked: Submit, kind: &str) -> anyhow::Result<()> {
     let client = Client::new(&asked.server)?;
-    let mut body = match asked.body.as_deref().map(serde_json::from_str).transpose() {
-        Ok(Some(Value::Object(fields))) => fields,
-        Ok(None) => serde_json::Map::new(),
-        Ok(Some(_)) | Err(_) => anyhow::bail!("--body must be a JSON object"),
-    };
+    let mut body = fields(asked.body.as_deref())?;
     let file = Path::new(&asked.input);
-    let input = if file.is_file() {
-        text(&client.upload(file).await?, "/id").to_owned()
-    } else {
-        asked.input.clone()
-    };
+    let input = uploaded(&client, &asked.input).await?;
     if matches!(kind, "stream" | "thumbnails") && !body.contains_key("output") {
         let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("output");
         let output = asked.output.unwrap_or_else(|| format!("{kind}/{stem}"));

@@ -9,6 +9,7 @@ mod doctor;
 mod keyring;
 mod keys;
 mod local;
+mod manual;
 mod nats_users;
 mod process;
 mod readmodels;
@@ -39,6 +40,9 @@ fn main() -> ExitCode {
     } else {
         process::prepare();
     }
+    if !is_server(&arguments.verb) {
+        process::end_with_reader();
+    }
     // The default of the whole process; an error means that one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if process::is_closed_pipe(&error) => ExitCode::from(process::CLOSED_PIPE),
         Err(error) => fail(&error),
     }
 }
@@ -92,13 +97,26 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Thumbnails(asked) => client::submit(asked, "thumbnails").await,
         Verb::Analyze(asked) => client::submit(asked, "analyze").await,
         Verb::Probe(asked) => client::submit(asked, "probe").await,
+        Verb::Batch(asked) => client::batch(asked).await,
         Verb::Upload { server, file } => client::upload(&server, &file).await,
         Verb::Jobs(asked) => client::jobs(&asked).await,
         Verb::Get { server, id } => client::get(&server, &id).await,
         Verb::Retry { server, id } => client::retry(&server, &id).await,
         Verb::Watch { server, id } => client::watch(&server, &id).await,
         Verb::Cancel { server, id } => client::cancel(&server, &id).await,
+        Verb::Completions { shell } => {
+            manual::completions(shell);
+            Ok(())
+        }
+        Verb::Man { folder } => manual::man(&folder),
     }
+}
+
+const fn is_server(verb: &Verb) -> bool {
+    matches!(
+        verb,
+        Verb::Up { .. } | Verb::Gateway | Verb::Projector | Verb::Conductor | Verb::Worker
+    )
 }
 
 /// True for commands that inspect or change a running service beside its API.
@@ -142,11 +160,14 @@ const fn secrets(verb: &Verb) -> &'static [Secret] {
         | Verb::Thumbnails(_)
         | Verb::Analyze(_)
         | Verb::Probe(_)
+        | Verb::Batch(_)
         | Verb::Upload { .. }
         | Verb::Get { .. }
         | Verb::Retry { .. }
         | Verb::Jobs(_)
         | Verb::Watch { .. }
-        | Verb::Cancel { .. } => &[],
+        | Verb::Cancel { .. }
+        | Verb::Completions { .. }
+        | Verb::Man { .. } => &[],
     }
 }

@@ -1,10 +1,31 @@
-//! The setup of a server process, before anything else.
+//! The setup of a process, before anything else.
 
 use nix::sys::{
     prctl,
     resource::{Resource, getrlimit, setrlimit},
     stat::{Mode, umask},
 };
+
+/// The exit status of a program that a closed pipe ends.
+pub(crate) const CLOSED_PIPE: u8 = 128 + 13;
+
+/// True for the error of writing to a pipe whose reader is gone. Those of connections have other types.
+pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Ends the process silently when whoever reads its output is gone, such as `head`.
+pub(crate) fn end_with_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        // `println!` panics with the error's text.
+        if info.payload_as_str().is_some_and(|message| message.contains("Broken pipe")) {
+            std::process::exit(CLOSED_PIPE.into());
+        }
+        usual(info);
+    }));
+}
 
 /// Maximum file descriptor limit that is requested.
 const MAX_DESCRIPTORS: u64 = 1 << 20;

@@ -1,4 +1,4 @@
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -78,9 +78,22 @@ async fn operator_and_client_commands_find_the_servers_and_key_of_a_data_folder(
     let thumbnails = ["thumbnails", &video, "--preset", "thumbnail-poster", "--output", "posters"];
     let (success, printed) = run(&[&thumbnails[..], &server].concat());
     assert!(success && printed.contains("local://posters/"), "{printed}");
+    let batch = ["batch", &video, &format!("upload_{:032x}", 1), "--output", "batch/{name}.mp3"];
+    let (success, printed) = run(&[&batch[..], &server].concat());
+    assert!(!success && printed.contains("does not exist or has expired"), "{printed}");
+    let batch = ["batch", &video, &video, "--output", "batch/{index}/{name}.mp3"];
+    let (success, printed) = run(&[&batch[..], &server].concat());
+    let outputs: Vec<&str> = printed.lines().filter(|line| line.contains("  completed ")).collect();
+    assert!(success && outputs.len() == 2, "{printed}");
+    assert!(printed.contains("-> local://batch/2/bigbuckbunny.mp3"), "{printed}");
     let (success, printed) = run(&[&["jobs", "--kind", "probe", "--json"][..], &server].concat());
     let listed: Value = serde_json::from_str(&printed).unwrap();
     assert!(success && listed["data"][0]["id"] == job.as_str(), "{printed}");
+    let pages = data.join("man");
+    let (success, printed) = run(&["man", &pages.display().to_string()]);
+    assert!(success && pages.join("ffapi-batch.1").exists(), "{printed}");
+    let (success, printed) = run(&["completions", "bash"]);
+    assert!(success && printed.contains("complete -F _ffapi"), "{printed}");
     for verb in [
         &["doctor"][..],
         &["replay", "--job", &job],
@@ -262,4 +275,19 @@ async fn child_processes_end_when_it_is_interrupted_or_killed() {
         until(left, |left: &Vec<_>| left.is_empty()).await;
         stack.restart().await;
     }
+}
+
+#[test]
+fn a_command_ends_silently_with_the_reader_of_its_output() {
+    let mut command = ffapi();
+    let mut running = command
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(running.stdout.take());
+    let ended = running.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+    assert_eq!(ended.status.code(), Some(141));
 }
