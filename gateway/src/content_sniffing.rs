@@ -47,7 +47,7 @@ where
 }
 
 /// Reads on for a moment: a client that is still sending would not receive the response.
-async fn drain(mut bytes: Chunks) {
+pub(crate) async fn drain(mut bytes: Chunks) {
     let end = async { while let Some(Ok(_)) = bytes.next().await {} };
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, end).await;
 }

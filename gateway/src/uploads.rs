@@ -33,7 +33,7 @@ use self::{
 };
 use crate::{
     auth::{Auth, ReadAuth},
-    content_sniffing,
+    content_sniffing::{self, Chunks},
     idempotency::Key,
     jobs::show::JobBody,
     problem::{Kind, Problem},
@@ -113,19 +113,17 @@ impl Uploads {
         let granted = ticket.as_ref().and_then(|ticket| ticket.grant.max_bytes);
         let max_bytes = gateway.max_upload.min(limits.max_file_bytes);
         let max_bytes = granted.map_or(max_bytes, |granted| granted.min(max_bytes));
-        let too_large = || {
-            let detail = format!("a file is at most {max_bytes} bytes");
-            Problem::new(Kind::TooLarge, detail)
-        };
+        let bytes = throttle::throttle(limits.upload_bytes_per_second, body.0.into_bytes_stream());
         let stated = request.header("content-length").and_then(|text| text.parse::<u64>().ok());
         if stated.is_some_and(|bytes| bytes > max_bytes.saturating_add(MAX_FORM_OVERHEAD)) {
-            return Err(too_large().into());
+            return Err(too_large(request, Box::pin(bytes), max_bytes).await.into());
         }
         // Other than media files are rejected by their first bytes, before anything is written.
-        let bytes = throttle::throttle(limits.upload_bytes_per_second, body.0.into_bytes_stream());
         let FileBody { name, size, bytes } = incoming::open(request, Box::pin(bytes)).await?;
         let (announced, need) = match size {
-            StatedSize::Exactly(bytes) if bytes > max_bytes => return Err(too_large().into()),
+            StatedSize::Exactly(stated) if stated > max_bytes => {
+                return Err(too_large(request, bytes, max_bytes).await.into());
+            }
             StatedSize::Exactly(bytes) => (Some(bytes), StorageNeed::Exactly(bytes)),
             StatedSize::LessThan(bytes) => (None, StorageNeed::UpTo(bytes.min(max_bytes))),
             StatedSize::Unknown => (None, StorageNeed::UpTo(max_bytes)),
@@ -210,6 +208,15 @@ impl Uploads {
         let handled = uncancelled(expire(Arc::clone(&gateway), tenant, caller, id)).await?;
         Ok(Reply::new(body).version(handled.version).position(handled.position))
     }
+}
+
+/// The problem of a file whose stated size is too large, once its client can receive it.
+async fn too_large(request: &Request, bytes: Chunks, max_bytes: u64) -> Problem {
+    // A client that waits for `100 Continue` does not send before.
+    if request.header("expect").is_none() {
+        content_sniffing::drain(bytes).await;
+    }
+    Problem::new(Kind::TooLarge, format!("a file is at most {max_bytes} bytes"))
 }
 
 /// Records that an upload is deleted, then deletes its file: a recorded upload always has its file.

@@ -17,7 +17,7 @@ use super::{inspect, reserve};
 use crate::{
     audit_notes::AuditRecord,
     auth::Principal,
-    content_sniffing::Chunks,
+    content_sniffing::{self, Chunks},
     idempotency::Key,
     problem::{Kind, Problem},
     scanner::{OnFailure, Scan, ScannerConfig, Verdict},
@@ -83,12 +83,15 @@ async fn store(
     let IncomingFile { mut id, name, key, announced, bytes } = file;
     let Uploader { principal, caller, record } = uploader;
     let scan = Scan::default();
-    let bytes = match &gateway.scanner {
+    let mut bytes = match &gateway.scanner {
         Some(config) => scan.tee(config, bytes),
         None => bytes,
     };
     let storage = gateway.storage.of(&principal.tenant)?;
-    let stored = storage.receive(id, bytes, max_bytes).await;
+    let stored = storage.receive(id, &mut bytes, max_bytes).await;
+    if matches!(stored, Err(StorageError::TooLarge { .. })) {
+        content_sniffing::drain(bytes).await;
+    }
     let verdict = scan.verdict();
     if let Some(config) = &gateway.scanner
         // Any other failure of storing is reported below.
