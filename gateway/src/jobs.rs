@@ -3,17 +3,13 @@
 mod act;
 mod at;
 pub(crate) mod create;
-mod delete_outputs;
 mod diff;
-mod download;
 mod estimate;
 mod events;
-mod file_response;
 mod find;
 pub(crate) mod list;
 mod logs;
-pub(crate) mod output_index;
-mod outputs;
+pub(crate) mod outputs;
 mod present;
 pub(crate) mod rerun;
 pub(crate) mod reserve;
@@ -36,13 +32,10 @@ use poem_openapi::{
 use self::{
     act::Act,
     create::{AnalyzeBody, ConvertBody, ProbeBody, StreamBody, ThumbnailsBody},
-    delete_outputs::Deletion,
     diff::Diff,
     estimate::Estimated,
-    file_response::FileRequest,
     list::JobPage,
     logs::LogPage,
-    outputs::{OutputList, OutputQuery},
     rerun::RerunBody,
     show::JobBody,
     submit::Submitted,
@@ -55,7 +48,7 @@ use crate::{
     idempotency::Key,
     problem::Problem,
     reply::{Raw, Reply},
-    state::{Gateway, caller},
+    state::Gateway,
 };
 
 pub(crate) struct Jobs;
@@ -396,146 +389,5 @@ impl Jobs {
     ) -> Result<Reply<200, LogPage>> {
         let principal = auth.require(Scope::JobsRead)?;
         Ok(logs::logs(&gateway, principal, job_id(&id.0)?, limit.0, cursor.0).await?)
-    }
-
-    /// List a job's outputs
-    #[oai(path = "/jobs/:id/outputs", method = "get", operation_id = "listJobOutputs")]
-    async fn outputs(
-        &self,
-        request: &Request,
-        gateway: Data<&Arc<Gateway>>,
-        auth: ReadAuth,
-        id: Path<String>,
-        limit: Query<Option<u32>>,
-        cursor: Query<Option<String>>,
-    ) -> Result<Reply<200, OutputList>> {
-        let principal = auth.require_read()?;
-        let query = OutputQuery { uri: request.original_uri(), limit: limit.0, cursor: cursor.0 };
-        Ok(outputs::list(&gateway, &principal.tenant, job_id(&id.0)?, query).await?)
-    }
-
-    /// Delete a job's outputs
-    ///
-    /// Before their retention ends. The job and what its outputs were stays known. A file that a later
-    /// job has replaced is kept.
-    #[oai(path = "/jobs/:id/outputs", method = "delete", operation_id = "deleteJobOutputs")]
-    async fn delete_outputs(
-        &self,
-        request: &Request,
-        gateway: Data<&Arc<Gateway>>,
-        auth: Auth,
-        id: Path<String>,
-        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
-    ) -> Result<Reply<200, JobBody>> {
-        let principal = auth.require(Scope::JobsWrite)?;
-        let caller = caller(principal, request);
-        let deletion = Deletion { id: job_id(&id.0)?, name: None, if_match: if_match.0, caller };
-        Ok(delete_outputs::delete(&gateway, principal, deletion).await?)
-    }
-
-    /// Delete an output
-    ///
-    /// Before its retention ends; the job lists it no longer.
-    #[oai(path = "/jobs/:id/outputs/:name", method = "delete", operation_id = "deleteJobOutput")]
-    async fn delete_output(
-        &self,
-        request: &Request,
-        gateway: Data<&Arc<Gateway>>,
-        auth: Auth,
-        id: Path<String>,
-        name: Path<String>,
-        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
-    ) -> Result<Reply<200, JobBody>> {
-        let principal = auth.require(Scope::JobsWrite)?;
-        let (id, caller) = (job_id(&id.0)?, caller(principal, request));
-        let deletion = Deletion { id, name: Some(name.0), if_match: if_match.0, caller };
-        Ok(delete_outputs::delete(&gateway, principal, deletion).await?)
-    }
-
-    /// Delete an output in a folder
-    #[oai(
-        path = "/jobs/:id/outputs/:folder/:name",
-        method = "delete",
-        operation_id = "deleteJobOutputInFolder"
-    )]
-    #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
-    async fn delete_output_in_folder(
-        &self,
-        request: &Request,
-        gateway: Data<&Arc<Gateway>>,
-        auth: Auth,
-        id: Path<String>,
-        folder: Path<String>,
-        name: Path<String>,
-        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
-    ) -> Result<Reply<200, JobBody>> {
-        let principal = auth.require(Scope::JobsWrite)?;
-        let (id, caller) = (job_id(&id.0)?, caller(principal, request));
-        let name = Some(format!("{}/{}", folder.0, name.0));
-        let deletion = Deletion { id, name, if_match: if_match.0, caller };
-        Ok(delete_outputs::delete(&gateway, principal, deletion).await?)
-    }
-
-    /// Download an output, or a part of it by `Range`
-    #[oai(path = "/jobs/:id/outputs/:name", method = "get", operation_id = "getJobOutput")]
-    #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
-    async fn output(
-        &self,
-        gateway: Data<&Arc<Gateway>>,
-        auth: ReadAuth,
-        id: Path<String>,
-        name: Path<String>,
-        /// Saves the file under this name instead of showing it; under its own if empty.
-        download: Query<Option<String>>,
-        #[oai(name = "Range")] range: Header<Option<String>>,
-        #[oai(name = "If-Range")] if_range: Header<Option<String>>,
-        #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
-        #[oai(name = "If-Modified-Since")] if_modified_since: Header<Option<String>>,
-    ) -> Result<Raw> {
-        let principal = auth.require_read()?;
-        let id = job_id(&id.0)?;
-        let name = name.0;
-        let request = FileRequest {
-            range: range.0.as_deref(),
-            if_range: if_range.0.as_deref(),
-            if_none_match: if_none_match.0.as_deref(),
-            if_modified_since: if_modified_since.0.as_deref(),
-            download: download.0.as_deref(),
-        };
-        Ok(outputs::read(&gateway, principal, id, &name, request).await?)
-    }
-
-    /// Download an output in a folder, as a manifest names it
-    #[oai(
-        path = "/jobs/:id/outputs/:folder/:name",
-        method = "get",
-        operation_id = "getJobOutputInFolder"
-    )]
-    #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
-    async fn output_in_folder(
-        &self,
-        gateway: Data<&Arc<Gateway>>,
-        auth: ReadAuth,
-        id: Path<String>,
-        folder: Path<String>,
-        name: Path<String>,
-        /// Saves the file under this name instead of showing it; under its own if empty.
-        download: Query<Option<String>>,
-        #[oai(name = "Range")] range: Header<Option<String>>,
-        #[oai(name = "If-Range")] if_range: Header<Option<String>>,
-        #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
-        #[oai(name = "If-Modified-Since")] if_modified_since: Header<Option<String>>,
-    ) -> Result<Raw> {
-        let principal = auth.require_read()?;
-        let id = job_id(&id.0)?;
-        let name = format!("{}/{}", folder.0, name.0);
-        let request = FileRequest {
-            range: range.0.as_deref(),
-            if_range: if_range.0.as_deref(),
-            if_none_match: if_none_match.0.as_deref(),
-            if_modified_since: if_modified_since.0.as_deref(),
-            download: download.0.as_deref(),
-        };
-        Ok(outputs::read(&gateway, principal, id, &name, request).await?)
     }
 }

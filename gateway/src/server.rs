@@ -31,7 +31,7 @@ use crate::{
     guard::guard,
     health,
     health::Health,
-    jobs::Jobs,
+    jobs::{Jobs, outputs::Outputs},
     keys::{Keys, rotation},
     log_tail,
     presets::{Presets, system},
@@ -174,7 +174,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
 fn service() -> OpenApiService<impl OpenApi, ()> {
     let all = (
-        Jobs,
+        (Jobs, Outputs),
         Batches,
         BatchEvents,
         Events,

@@ -23,7 +23,7 @@ use crate::{
     cors::CorsPolicy,
     event_bus::EventBus,
     health::DatabaseAnswers,
-    jobs::output_index::OutputIndex,
+    jobs::outputs::index::OutputIndex,
     positions::Positions,
     problem::Problem,
     progress::ProgressBoard,

@@ -48,7 +48,7 @@ pub(crate) struct TokenBody {
     ttl: Option<u64>,
 }
 
-/// One upload without a key. The token holds what is said here, and whoever has it can read that.
+/// One upload without a key. The token contains these fields, and anyone who has it can read them.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "UploadGrant")]

@@ -1,118 +1,175 @@
-use ffapi_domain::{
-    JobId, Tenant,
-    job::{JobStatus, OutputFile},
-    location::Location,
-};
-use poem::{Body, http::Uri};
-use poem_openapi::Object;
+//! The outputs of a job: the routes. The operations are in the submodules.
 
-use super::{
-    download,
-    file_response::{FileRequest, Sent, ServedFile},
-    find::current,
-    output_index,
-    show::{OutputBody, output},
+mod delete;
+mod download_limits;
+mod file_response;
+pub(crate) mod index;
+mod list;
+mod read;
+
+use std::sync::Arc;
+
+use ffapi_domain::key::Scope;
+use poem::{Request, Result, web::Data};
+use poem_openapi::{
+    OpenApi,
+    param::{Header, Path, Query},
 };
+
+use self::{
+    delete::Deletion,
+    file_response::FileRequest,
+    list::{OutputList, OutputQuery},
+};
+use super::{job_id, show::JobBody};
 use crate::{
-    auth::{Principal, while_authorized},
-    page,
-    problem::{Kind, Problem},
+    auth::{Auth, ReadAuth},
     reply::{Raw, Reply},
-    state::Gateway,
+    state::{Gateway, caller},
 };
 
-/// A page of the outputs of a job.
-#[derive(Debug, Object)]
-#[oai(skip_serializing_if_is_none)]
-pub(crate) struct OutputList {
-    data: Vec<OutputBody>,
-    next_cursor: Option<String>,
-    has_more: bool,
-}
+pub(crate) struct Outputs;
 
-/// Query parameters of the list of outputs.
-pub(super) struct OutputQuery<'a> {
-    pub(super) uri: &'a Uri,
-    pub(super) limit: Option<u32>,
-    pub(super) cursor: Option<String>,
-}
+#[OpenApi(prefix_path = "/api/v1")]
+impl Outputs {
+    /// List a job's outputs
+    #[oai(path = "/jobs/:id/outputs", method = "get", operation_id = "listJobOutputs")]
+    async fn outputs(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: ReadAuth,
+        id: Path<String>,
+        limit: Query<Option<u32>>,
+        cursor: Query<Option<String>>,
+    ) -> Result<Reply<200, OutputList>> {
+        let principal = auth.require_read()?;
+        let query = OutputQuery { uri: request.original_uri(), limit: limit.0, cursor: cursor.0 };
+        Ok(list::list(&gateway, &principal.tenant, job_id(&id.0)?, query).await?)
+    }
 
-pub(super) async fn list(
-    gateway: &Gateway,
-    tenant: &Tenant,
-    id: JobId,
-    query: OutputQuery<'_>,
-) -> Result<Reply<200, OutputList>, Problem> {
-    let limit = page::limit(query.limit, "outputs")?;
-    let after: Option<String> = page::after(query.cursor.as_deref())?;
-    let (job, _) = current(gateway, tenant, id).await?;
-    let is_listed = job.summary.status == JobStatus::Completed;
-    let outputs: &[OutputFile] = if is_listed { &job.outputs } else { &[] };
-    let start = match after {
-        Some(after) => {
-            let is_last = |file: &OutputFile| file.name.as_ref().is_some_and(|name| *name == after);
-            let found = outputs.iter().position(is_last).ok_or_else(|| {
-                let detail = "the output before this page was deleted meanwhile; start over";
-                Problem::field(Kind::Malformed, "#cursor", detail)
-            })?;
-            found.saturating_add(1)
-        }
-        None => 0,
-    };
-    let more = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
-    let mut files: Vec<&OutputFile> = outputs.iter().skip(start).take(more).collect();
-    let name = |file: &&OutputFile| file.name.as_ref().cloned().unwrap_or_default();
-    let next_cursor = page::cut(&mut files, limit, name);
-    let link = next_cursor.as_ref().map(|cursor| page::next(query.uri, cursor));
-    let has_more = next_cursor.is_some();
-    let data = files.into_iter().map(|file| output(id, file)).collect();
-    let list = OutputList { data, next_cursor, has_more };
-    Ok(Reply::new(list).version(job.summary.version).next(link))
-}
+    /// Delete a job's outputs
+    ///
+    /// Before their retention ends. The job and what its outputs were stays known. A file that a later
+    /// job has replaced is kept.
+    #[oai(path = "/jobs/:id/outputs", method = "delete", operation_id = "deleteJobOutputs")]
+    async fn delete_outputs(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
+    ) -> Result<Reply<200, JobBody>> {
+        let principal = auth.require(Scope::JobsWrite)?;
+        let caller = caller(principal, request);
+        let deletion = Deletion { id: job_id(&id.0)?, name: None, if_match: if_match.0, caller };
+        Ok(delete::delete(&gateway, principal, deletion).await?)
+    }
 
-pub(crate) async fn read(
-    gateway: &Gateway,
-    principal: &Principal,
-    id: JobId,
-    name: &str,
-    request: FileRequest<'_>,
-) -> Result<Raw, Problem> {
-    let tenant = &principal.tenant;
-    let index = output_index::find(gateway, tenant, id).await?;
-    if index.status != JobStatus::Completed {
-        let status = index.status.as_str();
-        let detail = format!("the job is {status}; outputs exist once it is completed");
-        return Err(Problem::new(Kind::Conflict, detail));
+    /// Delete an output
+    ///
+    /// Before its retention ends; the job lists it no longer.
+    #[oai(path = "/jobs/:id/outputs/:name", method = "delete", operation_id = "deleteJobOutput")]
+    async fn delete_output(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        name: Path<String>,
+        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
+    ) -> Result<Reply<200, JobBody>> {
+        let principal = auth.require(Scope::JobsWrite)?;
+        let (id, caller) = (job_id(&id.0)?, caller(principal, request));
+        let deletion = Deletion { id, name: Some(name.0), if_match: if_match.0, caller };
+        Ok(delete::delete(&gateway, principal, deletion).await?)
     }
-    if let Some(at) = index.deleted_at {
-        return Err(Problem::new(Kind::Gone, format!("the job's outputs were deleted at {at}")));
+
+    /// Delete an output in a folder
+    #[oai(
+        path = "/jobs/:id/outputs/:folder/:name",
+        method = "delete",
+        operation_id = "deleteJobOutputInFolder"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
+    async fn delete_output_in_folder(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        id: Path<String>,
+        folder: Path<String>,
+        name: Path<String>,
+        #[oai(name = "If-Match")] if_match: Header<Option<String>>,
+    ) -> Result<Reply<200, JobBody>> {
+        let principal = auth.require(Scope::JobsWrite)?;
+        let (id, caller) = (job_id(&id.0)?, caller(principal, request));
+        let name = Some(format!("{}/{}", folder.0, name.0));
+        let deletion = Deletion { id, name, if_match: if_match.0, caller };
+        Ok(delete::delete(&gateway, principal, deletion).await?)
     }
-    let file = index.files.get(name).ok_or_else(|| Problem::not_found("output"))?;
-    let location = file.location.as_ref().and_then(|text| Location::try_from(text.clone()).ok());
-    let location = location.ok_or_else(|| Problem::not_found("output"))?;
-    let storage = gateway.storage.of(tenant)?;
-    let size = storage.size(&location).await?;
-    if size != file.size {
-        let detail = "a later job has replaced this output";
-        return Err(Problem::new(Kind::NotFound, detail));
+
+    /// Download an output, or a part of it by `Range`
+    #[oai(path = "/jobs/:id/outputs/:name", method = "get", operation_id = "getJobOutput")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
+    async fn output(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: ReadAuth,
+        id: Path<String>,
+        name: Path<String>,
+        /// Saves the file under this name instead of showing it; under its own if empty.
+        download: Query<Option<String>>,
+        #[oai(name = "Range")] range: Header<Option<String>>,
+        #[oai(name = "If-Range")] if_range: Header<Option<String>>,
+        #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
+        #[oai(name = "If-Modified-Since")] if_modified_since: Header<Option<String>>,
+    ) -> Result<Raw> {
+        let principal = auth.require_read()?;
+        let id = job_id(&id.0)?;
+        let name = name.0;
+        let request = FileRequest {
+            range: range.0.as_deref(),
+            if_range: if_range.0.as_deref(),
+            if_none_match: if_none_match.0.as_deref(),
+            if_modified_since: if_modified_since.0.as_deref(),
+            download: download.0.as_deref(),
+        };
+        Ok(read::read(&gateway, principal, id, &name, request).await?)
     }
-    let served = ServedFile {
-        name,
-        sha256: &file.sha256,
-        modified: index.modified,
-        size,
-        expires_at: index.expires_at,
-    };
-    let sent = served.answer(&request)?;
-    let response = served.response(&request, &sent, principal);
-    let part = match sent {
-        Sent::NotModified => return Ok(Raw(response.finish())),
-        Sent::Whole => None,
-        Sent::Part(part) => Some(part),
-    };
-    let slot = download::slot(tenant).await?;
-    let reading = storage.read(&location, part).await?;
-    let bytes = download::bounded(reading.bytes, slot);
-    let bytes = while_authorized(&gateway.credentials, principal, bytes);
-    Ok(Raw(response.body(Body::from_bytes_stream(bytes))))
+
+    /// Download an output in a folder, as a manifest names it
+    #[oai(
+        path = "/jobs/:id/outputs/:folder/:name",
+        method = "get",
+        operation_id = "getJobOutputInFolder"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
+    async fn output_in_folder(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        auth: ReadAuth,
+        id: Path<String>,
+        folder: Path<String>,
+        name: Path<String>,
+        /// Saves the file under this name instead of showing it; under its own if empty.
+        download: Query<Option<String>>,
+        #[oai(name = "Range")] range: Header<Option<String>>,
+        #[oai(name = "If-Range")] if_range: Header<Option<String>>,
+        #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
+        #[oai(name = "If-Modified-Since")] if_modified_since: Header<Option<String>>,
+    ) -> Result<Raw> {
+        let principal = auth.require_read()?;
+        let id = job_id(&id.0)?;
+        let name = format!("{}/{}", folder.0, name.0);
+        let request = FileRequest {
+            range: range.0.as_deref(),
+            if_range: if_range.0.as_deref(),
+            if_none_match: if_none_match.0.as_deref(),
+            if_modified_since: if_modified_since.0.as_deref(),
+            download: download.0.as_deref(),
+        };
+        Ok(read::read(&gateway, principal, id, &name, request).await?)
+    }
 }

@@ -18,7 +18,7 @@ use crate::{
     state::Gateway,
 };
 
-/// URLs of a completed job's outputs. To whoever reads the job with an API key they have a token in
+/// URLs of a completed job's outputs. For readers with an API key they have a token in
 /// their path: browsers and players open them without further credentials, for a day at least.
 #[derive(Debug, Default, Object)]
 #[oai(skip_serializing_if_is_none)]

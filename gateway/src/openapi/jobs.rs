@@ -17,7 +17,7 @@ fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-/// Describes the kinds of jobs as a union that is told apart by `kind`.
+/// Describes the kinds of jobs as a union with `kind` as its discriminator.
 pub(super) fn describe(document: &mut Value) {
     let mut schema = |name: &str, schema: Value| {
         set(document, &["components", "schemas", name], schema);

@@ -15,7 +15,7 @@ pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// Ends the process silently when whoever reads its output is gone, such as `head`.
+/// Ends the process silently when the reader of its output is gone, such as `head`.
 pub(crate) fn end_with_reader() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::stack::{Answer, Stack, http, quick, slow};
 
-fn is_problem(answer: &Answer, status: u16) {
+pub(crate) fn is_problem(answer: &Answer, status: u16) {
     assert_eq!(answer.status.as_u16(), status, "{answer:#?}");
     assert_eq!(answer.header("content-type"), "application/problem+json", "{answer:#?}");
     assert_eq!(answer.json["status"], status);
@@ -89,88 +89,6 @@ async fn all_paths_except_the_public_ones_require_a_key() {
     assert_eq!(stack.send(bearer).await.status, StatusCode::OK);
     let mode = std::fs::metadata(stack.data.path().join("admin.key")).unwrap();
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o777, 0o600);
-}
-
-#[tokio::test]
-async fn an_idempotency_key_returns_the_same_job_after_a_restart() {
-    let mut stack = Stack::new().await;
-    let upload = stack.upload_bunny().await;
-    let body = json!({ "input": upload, "output": "a.mp4", "operations": quick() });
-    let send = async |stack: &Stack, body: &Value| {
-        let request = stack.request(Method::POST, "/convert").header("idempotency-key", "\"k1\"");
-        stack.send(request.json(body)).await
-    };
-    let first = send(&stack, &body).await;
-    assert_eq!((first.status, first.header("idempotent-replayed")), (StatusCode::CREATED, ""));
-    stack.kill();
-    stack.restart().await;
-    let second = send(&stack, &body).await;
-    assert_eq!(second.status, StatusCode::CREATED, "{second:?}");
-    assert_eq!(second.header("idempotent-replayed"), "true");
-    assert_eq!(second.text("/job/id"), first.text("/job/id"));
-    let mut other = body.clone();
-    other["output"] = json!("b.mp4");
-    is_problem(&send(&stack, &other).await, 422);
-    let jobs = stack.get("/jobs?min_position=".to_owned().as_str()).await;
-    is_problem(&jobs, 400);
-    let position = second.header("x-log-position").to_owned();
-    let jobs = stack.get(&format!("/jobs?min_position={position}")).await;
-    assert_eq!(jobs.json["data"].as_array().unwrap().len(), 1);
-}
-
-#[tokio::test]
-async fn a_replayed_request_is_answered_even_if_its_resources_were_deleted() {
-    let stack = Stack::new().await;
-    let preset = json!({ "name": "web", "kind": "convert", "body": { "operations": quick() } });
-    let keyed = async |path: &str, body: &Value| {
-        let request = stack.request(Method::POST, path).header("idempotency-key", "k");
-        stack.send(request.json(body)).await
-    };
-    let made = keyed("/presets", &preset).await;
-    assert_eq!((made.status, made.header("idempotent-replayed")), (StatusCode::CREATED, ""));
-    let again = keyed("/presets", &preset).await;
-    assert_eq!((again.text("/version"), again.header("idempotent-replayed")), ("", "true"));
-    assert_eq!(again.json["version"], 1);
-    let job = json!({ "input": "a.mp4", "output": "b.mp4", "preset": "web" });
-    let batch = json!({ "jobs": [{ "kind": "convert", "input": "a.mp4", "output": "c.mp4",
-                                   "preset": "web" }] });
-    let (first, many) = (keyed("/convert", &job).await, keyed("/batch", &batch).await);
-    assert_eq!(
-        (first.status, many.status),
-        (StatusCode::CREATED, StatusCode::CREATED),
-        "{first:?}"
-    );
-    stack.send(stack.request(Method::DELETE, "/presets/web")).await;
-    let (again, many_again) = (keyed("/convert", &job).await, keyed("/batch", &batch).await);
-    assert_eq!(again.text("/job/id"), first.text("/job/id"), "{again:?}");
-    assert_eq!(many_again.text("/id"), many.text("/id"), "{many_again:?}");
-    for replayed in [&again, &many_again] {
-        assert_eq!(replayed.header("idempotent-replayed"), "true");
-    }
-    is_problem(&stack.post("/convert", &job).await, 422);
-}
-
-#[tokio::test]
-async fn an_upload_repeated_under_its_idempotency_key_is_stored_once() {
-    let stack = Stack::new().await;
-    let send = async |bytes: Vec<u8>| {
-        let request = stack.request(Method::POST, "/uploads").header("idempotency-key", "video");
-        let request = request.header("content-type", "application/octet-stream");
-        stack.send(request.body(bytes)).await
-    };
-    let video = std::fs::read(crate::stack::bunny()).unwrap();
-    let first = send(video.clone()).await;
-    assert_eq!((first.status, first.header("idempotent-replayed")), (StatusCode::CREATED, ""));
-    let again = send(video.clone()).await;
-    assert_eq!(
-        (again.text("/id"), again.header("idempotent-replayed")),
-        (first.text("/id"), "true")
-    );
-    let mut other = video;
-    other.push(0);
-    is_problem(&send(other).await, 422);
-    let kept = std::fs::read_dir(stack.data.path().join("storage/default/.uploads")).unwrap();
-    assert_eq!(kept.count(), 1, "nothing is stored twice, and nothing of a rejected request");
 }
 
 #[tokio::test]
@@ -335,71 +253,6 @@ async fn pagination_returns_each_entry_once() {
 }
 
 #[tokio::test]
-async fn two_active_jobs_never_share_an_output_name() {
-    let stack = Stack::new().await;
-    let body = json!({
-        "input": "a.mp4", "output": "b.mp4", "not_before": "2100-01-01T00:00:00Z",
-    });
-    let first = stack.post("/convert", &body).await;
-    let second = stack.post("/convert", &body).await;
-    is_problem(&second, 409);
-    assert_eq!(second.text("/errors/0/pointer"), "#/output");
-    assert!(second.text("/detail").contains(first.text("/job/id")), "{second:#?}");
-    stack.post(&format!("/jobs/{}/cancel", first.text("/job/id")), &json!({})).await;
-    let third = stack.post("/convert", &body).await;
-    assert_eq!(third.status, StatusCode::CREATED);
-    let again = format!("/jobs/{}/retry", first.text("/job/id"));
-    is_problem(&stack.post(&again, &json!({})).await, 409);
-
-    // The same holds for a job that is retried with its batch.
-    stack.post(&format!("/jobs/{}/cancel", third.text("/job/id")), &json!({})).await;
-    let mut member = body.clone();
-    member["kind"] = json!("convert");
-    let batch = stack.post("/batch", &json!({ "jobs": [member] })).await;
-    let batch = format!("/batch/{}", batch.text("/id"));
-    stack.post(&format!("{batch}/cancel"), &json!({})).await;
-    let fourth = stack.post("/convert", &body).await;
-    assert_eq!(fourth.status, StatusCode::CREATED, "{fourth:#?}");
-    let retried = stack.post(&format!("{batch}/retry"), &json!({})).await;
-    is_problem(&retried, 409);
-    assert!(retried.text("/detail").contains(fourth.text("/job/id")), "{retried:#?}");
-}
-
-#[tokio::test]
-async fn of_jobs_submitted_at_the_same_instant_one_gets_the_output() {
-    let stack = Stack::new().await;
-    for round in 0..3 {
-        let body = json!({
-            "input": "a.mp4", "output": format!("{round}.mp4"), "not_before": "2100-01-01T00:00:00Z",
-        });
-        let submitted = (0..16).map(|_| stack.post("/convert", &body));
-        let submitted = futures::future::join_all(submitted).await;
-        let created = submitted.iter().filter(|job| job.status == StatusCode::CREATED).count();
-        let conflicts = submitted.iter().filter(|job| job.status == StatusCode::CONFLICT).count();
-        assert_eq!((created, conflicts), (1, 15), "{submitted:#?}");
-    }
-}
-
-#[tokio::test]
-async fn of_a_retry_and_a_new_job_at_the_same_instant_one_gets_the_output() {
-    let stack = Stack::new().await;
-    for round in 0..5 {
-        let body = json!({
-            "input": "a.mp4", "output": format!("{round}.mp4"), "not_before": "2100-01-01T00:00:00Z",
-        });
-        let first = stack.post("/convert", &body).await.text("/job/id").to_owned();
-        stack.post(&format!("/jobs/{first}/cancel"), &json!({})).await;
-        let (path, none) = (format!("/jobs/{first}/retry"), json!({}));
-        let retry = stack.post(&path, &none);
-        let submitted = (0..8).map(|_| stack.post("/convert", &body));
-        let (retry, submitted) = futures::join!(retry, futures::future::join_all(submitted));
-        let created = submitted.iter().filter(|job| job.status == StatusCode::CREATED).count();
-        let retried = usize::from(retry.status == StatusCode::ACCEPTED);
-        assert_eq!(created + retried, 1, "{retry:#?} {submitted:#?}");
-    }
-}
-
-#[tokio::test]
 async fn a_request_without_a_body_is_one_with_an_empty_object() {
     let stack = Stack::new().await;
     let empty = stack.send(stack.request(Method::POST, "/convert")).await;
@@ -439,17 +292,6 @@ async fn an_admin_lists_accounts_by_name() {
     let (_, other) = crate::keys::key(&stack, "a", &["jobs:read"]).await;
     let refused = stack.send(stack.request_as(&other, Method::GET, "/accounts")).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
-}
-
-#[tokio::test]
-async fn folders_within_each_other_and_odd_filters_are_bounded() {
-    let stack = Stack::new().await;
-    let deep = |folders| json!({ "input": "a.mp4", "output": "a/".repeat(folders) + "b.mp4" });
-    let refused = stack.post("/convert", &deep(16)).await;
-    assert_eq!(refused.text("/errors/0/pointer"), "#/output", "{refused:#?}");
-    assert_eq!(stack.post("/convert", &deep(15)).await.status, StatusCode::CREATED);
-    let listed = stack.get("/jobs?metadata.a=%+0").await;
-    assert_eq!(listed.status, StatusCode::OK, "{listed:#?}");
 }
 
 #[tokio::test]

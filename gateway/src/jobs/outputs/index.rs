@@ -10,8 +10,12 @@ use ffapi_domain::{
 };
 use serde::Serialize;
 
-use super::{find::current, present::expiry};
-use crate::{problem::Problem, state::Gateway, tenant_slots::TenantSlots};
+use crate::{
+    jobs::{find::current, present::expiry},
+    problem::Problem,
+    state::Gateway,
+    tenant_slots::TenantSlots,
+};
 
 /// The outputs of a job, by name.
 #[derive(Debug, Serialize)]

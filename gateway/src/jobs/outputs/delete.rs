@@ -11,10 +11,10 @@ use ffapi_domain::{
 };
 use ffapi_nats::failpoint;
 
-use super::show::JobBody;
 use crate::{
     auth::Principal,
     if_match::version,
+    jobs::show::JobBody,
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,

@@ -1,0 +1,61 @@
+use ffapi_domain::{JobId, job::JobStatus, location::Location};
+use poem::Body;
+
+use super::{
+    download_limits,
+    file_response::{FileRequest, Sent, ServedFile},
+    index,
+};
+use crate::{
+    auth::{Principal, while_authorized},
+    problem::{Kind, Problem},
+    reply::Raw,
+    state::Gateway,
+};
+
+pub(super) async fn read(
+    gateway: &Gateway,
+    principal: &Principal,
+    id: JobId,
+    name: &str,
+    request: FileRequest<'_>,
+) -> Result<Raw, Problem> {
+    let tenant = &principal.tenant;
+    let index = index::find(gateway, tenant, id).await?;
+    if index.status != JobStatus::Completed {
+        let status = index.status.as_str();
+        let detail = format!("the job is {status}; outputs exist once it is completed");
+        return Err(Problem::new(Kind::Conflict, detail));
+    }
+    if let Some(at) = index.deleted_at {
+        return Err(Problem::new(Kind::Gone, format!("the job's outputs were deleted at {at}")));
+    }
+    let file = index.files.get(name).ok_or_else(|| Problem::not_found("output"))?;
+    let location = file.location.as_ref().and_then(|text| Location::try_from(text.clone()).ok());
+    let location = location.ok_or_else(|| Problem::not_found("output"))?;
+    let storage = gateway.storage.of(tenant)?;
+    let size = storage.size(&location).await?;
+    if size != file.size {
+        let detail = "a later job has replaced this output";
+        return Err(Problem::new(Kind::NotFound, detail));
+    }
+    let served = ServedFile {
+        name,
+        sha256: &file.sha256,
+        modified: index.modified,
+        size,
+        expires_at: index.expires_at,
+    };
+    let sent = served.answer(&request)?;
+    let response = served.response(&request, &sent, principal);
+    let part = match sent {
+        Sent::NotModified => return Ok(Raw(response.finish())),
+        Sent::Whole => None,
+        Sent::Part(part) => Some(part),
+    };
+    let slot = download_limits::slot(tenant).await?;
+    let reading = storage.read(&location, part).await?;
+    let bytes = download_limits::bounded(reading.bytes, slot);
+    let bytes = while_authorized(&gateway.credentials, principal, bytes);
+    Ok(Raw(response.body(Body::from_bytes_stream(bytes))))
+}
