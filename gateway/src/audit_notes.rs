@@ -82,8 +82,7 @@ struct Budget {
 
 impl Budget {
     fn of(group: &Group) -> Self {
-        let is_rejection =
-            group.action.ends_with(".limited") || group.action.starts_with("key.refused");
+        let is_rejection = group.action.ends_with(".limited") || group.action.contains(".refused");
         Self { tenant: group.tenant.clone(), is_rejection }
     }
 }

@@ -61,13 +61,12 @@ fn upgrade(value: &mut Value) {
             {
                 fields.insert("examples".to_owned(), json!([example]));
             }
-            // False is the default of both.
-            for default in ["deprecated", "explode"] {
-                if fields.get(default).is_some_and(Value::is_boolean)
-                    && (fields.get(default) == Some(&Value::Bool(false)) || default == "explode")
-                {
-                    fields.remove(default);
-                }
+            if fields.get("deprecated") == Some(&Value::Bool(false)) {
+                fields.remove("deprecated");
+            }
+            // It has no meaning here: no parameter is an array or an object.
+            if fields.get("explode").is_some_and(Value::is_boolean) {
+                fields.remove("explode");
             }
             fields.values_mut().for_each(upgrade);
         }
@@ -242,7 +241,7 @@ fn webhooks() -> Value {
             "operationId": format!("on_{}", event.name.replace('.', "_")),
             "summary": event.says,
             "description": "Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. \
-                            A response 2xx accepts it; anything else is retried.",
+                            A response 2xx accepts it, 410 disables the webhook; any other is retried.",
             "tags": ["Webhooks"],
             "security": [],
             "parameters": [
@@ -267,7 +266,7 @@ fn webhooks() -> Value {
             "responses": {
                 "2XX": { "description": "It was accepted" },
                 "410": { "description": "The webhook is disabled" },
-                "4XX": { "description": "It is sent again later" },
+                "default": { "description": "It is sent again later" },
             },
         });
         all.insert(event.name.to_owned(), json!({ "post": operation }));

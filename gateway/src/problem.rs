@@ -201,12 +201,12 @@ impl Problem {
         Self { headers, ..Self::new(Kind::Unavailable, detail) }
     }
 
-    /// A rate limit or quota is reached; `wait` is in seconds, for `Retry-After`.
     /// True if one of its errors is about this field, parameter or header.
     pub(crate) fn points_at(&self, pointer: &str) -> bool {
         self.errors.iter().any(|error| error.pointer == pointer)
     }
 
+    /// A rate limit or quota is reached; `wait` is in seconds, for `Retry-After`.
     pub(crate) fn rate_limited(detail: impl Into<String>, wait: u64) -> Self {
         let headers = vec![("retry-after", wait.to_string())];
         Self { headers, ..Self::new(Kind::RateLimited, detail) }

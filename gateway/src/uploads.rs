@@ -118,7 +118,6 @@ impl Uploads {
         if stated.is_some_and(|bytes| bytes > max_bytes.saturating_add(MAX_FORM_OVERHEAD)) {
             return Err(too_large(request, Box::pin(bytes), max_bytes).await.into());
         }
-        // Other than media files are rejected by their first bytes, before anything is written.
         let FileBody { name, size, bytes } = incoming::open(request, Box::pin(bytes)).await?;
         let (announced, need) = match size {
             StatedSize::Exactly(stated) if stated > max_bytes => {
@@ -128,6 +127,7 @@ impl Uploads {
             StatedSize::LessThan(bytes) => (None, StorageNeed::UpTo(bytes.min(max_bytes))),
             StatedSize::Unknown => (None, StorageNeed::UpTo(max_bytes)),
         };
+        // Other than media files are rejected by their first bytes, before anything is written.
         let bytes = content_sniffing::check(bytes, name.as_deref()).await?;
         let caller = caller(principal, request);
         let hold = storage_holds::hold(&gateway, &principal.tenant, &caller, id, need).await?;

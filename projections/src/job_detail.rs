@@ -159,12 +159,13 @@ pub async fn count_with_unexpired_outputs(
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
-/// SQL condition: outputs not expired, and completed before `$1` or kept until before `$2`.
+/// SQL condition: outputs not expired, and completed before `$1` or kept until before `$2`. Each side of
+/// the `OR` has a partial index.
 const KEPT: &str = "doc #>> '{summary,status}' = 'completed'
     AND doc #>> '{summary,outputs_expired_at}' IS NULL
     AND jsonb_array_length(doc -> 'outputs') > 0
-    AND CASE WHEN doc #> '{summary,keep}' IS NULL THEN doc #>> '{summary,completed_at}' < $1
-        ELSE doc #>> '{summary,keep_until}' < $2 END";
+    AND ((doc #> '{summary,keep}' IS NULL AND doc #>> '{summary,completed_at}' < $1)
+        OR (doc #> '{summary,keep}' IS NOT NULL AND doc #>> '{summary,keep_until}' < $2))";
 
 /// Which dead letters to list.
 #[derive(Debug, Clone, Default)]

@@ -72,7 +72,7 @@ impl Projection for Report {
     }
 }
 
-/// The codec of the first video output, else of the first audio output; `none` without one.
+/// The codec of the first video that is no poster, else of the first track; `none` without one.
 pub(crate) fn codec_of(outputs: &[OutputFile]) -> &str {
     let streams = || outputs.iter().flat_map(|output| &output.streams);
     // A stream may have a poster beside its video.

@@ -19,7 +19,7 @@ pub enum JobRejection {
     #[error("the job was submitted already")]
     AlreadySubmitted,
     /// It has ended.
-    #[error("the job is over; DELETE /jobs/{{id}}/outputs deletes its outputs")]
+    #[error("the job is over")]
     AlreadyOver,
     /// Its outputs are sealed and will be delivered.
     #[error("the job's outputs are sealed and being delivered; it can no longer be cancelled")]
@@ -43,7 +43,7 @@ pub enum JobRejection {
     #[error("the job is being cancelled")]
     Cancelling,
     /// No sealed outputs exist that could be delivered.
-    #[error("the job has no outputs; only a completed job has")]
+    #[error("the job has no sealed outputs")]
     NotSealed,
     /// It had many attempts already; every one stays in its history.
     #[error("the job had {MAX_ATTEMPTS} attempts already; submit it as a new one, by `rerun`")]

@@ -32,12 +32,14 @@ pub fn output_path(job: JobId, name: &str) -> String {
     format!("/api/v1/jobs/{job}/outputs/{}", output_url_name(name))
 }
 
-const MEDIA: [&str; 12] =
-    ["mp4", "m4v", "mov", "webm", "mkv", "ogv", "mp3", "m4a", "aac", "ogg", "opus", "wav"];
+const MEDIA: [&str; 14] = [
+    "mp4", "m4v", "mov", "webm", "mkv", "ogv", "mp3", "m4a", "aac", "ogg", "oga", "opus", "wav",
+    "flac",
+];
 const IMAGES: [&str; 6] = ["jpg", "jpeg", "png", "webp", "gif", "avif"];
 
-fn extension(name: &str) -> &str {
-    name.rsplit_once('.').map_or("", |(_, extension)| extension)
+fn extension(name: &str) -> String {
+    name.rsplit_once('.').map_or_else(String::new, |(_, extension)| extension.to_ascii_lowercase())
 }
 
 impl JobView {
@@ -64,10 +66,12 @@ impl<'a> PlaybackOutputs<'a> {
             (Some(only), None) if hls.or(dash).is_none() => Some(only),
             _ => None,
         };
-        let is_image = |name: &str| IMAGES.contains(&extension(name));
+        let is_image = |name: &str| IMAGES.contains(&extension(name).as_str());
         let poster = first(&|name| is_image(name) && name.starts_with("poster."));
         Self {
-            playback: hls.or(dash).or(download.filter(|name| MEDIA.contains(&extension(name)))),
+            playback: hls
+                .or(dash)
+                .or(download.filter(|name| MEDIA.contains(&extension(name).as_str()))),
             dash,
             poster: poster
                 .or_else(|| first(&|name| is_image(name) && !name.starts_with("sprite-"))),

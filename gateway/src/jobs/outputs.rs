@@ -50,7 +50,7 @@ impl Outputs {
 
     /// Delete a job's outputs
     ///
-    /// Before their retention ends. The job and what its outputs were stays known. A file that a later
+    /// Before their retention ends. The job and its history are kept. A file that a later
     /// job has replaced is kept.
     #[oai(path = "/jobs/:id/outputs", method = "delete", operation_id = "deleteJobOutputs")]
     async fn delete_outputs(
@@ -69,7 +69,7 @@ impl Outputs {
 
     /// Delete an output
     ///
-    /// Before its retention ends; the job lists it no longer.
+    /// Before its retention ends; the job no longer lists it.
     #[oai(path = "/jobs/:id/outputs/:name", method = "delete", operation_id = "deleteJobOutput")]
     async fn delete_output(
         &self,

@@ -60,8 +60,9 @@ pub(crate) async fn run(gateway: Arc<Gateway>, stop: &CancellationToken) {
         for key in gateway.credentials.rotated_keys() {
             let KeyState::Active(held) = &key.state else { continue };
             let due = due(held, now).filter(|_| !held.is_expired(now));
+            let Some(due) = due else { continue };
             let found_lately = |found: &Instant| found.elapsed() < UNCOLLECTED_RECHECK_INTERVAL;
-            if due.is_none() || uncollected.get(&key.id).is_some_and(found_lately) {
+            if uncollected.get(&key.id).is_some_and(found_lately) {
                 continue;
             }
             if is_uncollected(&gateway, &key, held).await {
@@ -70,11 +71,10 @@ pub(crate) async fn run(gateway: Arc<Gateway>, stop: &CancellationToken) {
             }
             uncollected.remove(&key.id);
             let outcome = match due {
-                None => continue,
-                Some(Due::Announce(due)) => {
+                Due::Announce(due) => {
                     execute(&gateway, &key, KeyCommand::AnnounceRotation { due }).await
                 }
-                Some(Due::Rotate { grace }) => rotate(&gateway, &key, held, grace).await,
+                Due::Rotate { grace } => rotate(&gateway, &key, held, grace).await,
             };
             if let Err(problem) = outcome {
                 tracing::warn!(%problem, key = %key.id, "a key is not rotated yet");

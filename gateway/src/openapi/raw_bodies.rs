@@ -66,8 +66,8 @@ pub(super) fn describe(operation: &mut Value) {
                         "has_more": { "type": "boolean" },
                         "next_cursor": {
                             "type": ["string", "null"],
-                            "description": "The position of the last event; null if there is none. \
-                                            The events after it follow it, now or later.",
+                            "description": "The position up to which events were read; null if there \
+                                            are none. A page may be empty although `has_more` is true.",
                         },
                     },
                 });

@@ -30,11 +30,16 @@ pub(crate) async fn convert(arguments: Convert) -> anyhow::Result<()> {
     let body = json!({ "input": id, "output": output, "operations": operations });
     let created = client.post("/api/v1/convert", &body).await?;
     let job = text(&created, "/job/id").to_owned();
-    println!("{job}");
+    if !arguments.server.json {
+        println!("{job}");
+    }
     let last = follow(&client, &job).await?;
     anyhow::ensure!(last == "job.completed", "{}", failure_message(&client, &job).await);
     let from = format!("/api/v1/jobs/{job}/outputs/{name}");
     client.download(&from, &arguments.output).await?;
+    if arguments.server.json {
+        return print(&client.get(&format!("/api/v1/jobs/{job}")).await?);
+    }
     println!("{}", arguments.output.display());
     Ok(())
 }
@@ -165,7 +170,12 @@ pub(crate) async fn submit(asked: Submit, kind: &str) -> anyhow::Result<()> {
     let mut body = fields(asked.body.as_deref())?;
     let file = Path::new(&asked.input);
     let input = uploaded(&client, &asked.input).await?;
-    if matches!(kind, "stream" | "thumbnails") && !body.contains_key("output") {
+    let has_outputs = matches!(kind, "stream" | "thumbnails");
+    anyhow::ensure!(
+        has_outputs || asked.output.is_none(),
+        "`{kind}` has no outputs: omit --output"
+    );
+    if has_outputs && (asked.output.is_some() || !body.contains_key("output")) {
         let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("output");
         let output = asked.output.unwrap_or_else(|| format!("{kind}/{stem}"));
         body.insert("output".to_owned(), output.into());
@@ -197,7 +207,11 @@ pub(crate) async fn submit(asked: Submit, kind: &str) -> anyhow::Result<()> {
 pub(crate) async fn watch(server: &Server, id: &str) -> anyhow::Result<()> {
     let client = Client::new(server)?;
     let last = follow(&client, id).await?;
-    println!("{last}");
+    if server.json {
+        print(&client.get(&format!("/api/v1/jobs/{id}")).await?)?;
+    } else {
+        println!("{last}");
+    }
     anyhow::ensure!(last == "job.completed", "{}", failure_message(&client, id).await);
     Ok(())
 }
@@ -207,6 +221,9 @@ pub(crate) async fn watch(server: &Server, id: &str) -> anyhow::Result<()> {
 pub(crate) async fn cancel(server: &Server, id: &str) -> anyhow::Result<()> {
     let client = Client::new(server)?;
     let job = client.post(&format!("/api/v1/jobs/{id}/cancel"), &Value::Null).await?;
+    if server.json {
+        return print(&job);
+    }
     println!("{} {}", text(&job, "/id"), text(&job, "/status"));
     Ok(())
 }

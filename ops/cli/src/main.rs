@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     let key_file = arguments.data_dir.join("admin.key");
     if let Some(server) = arguments.verb.server_mut() {
         server.key_file.get_or_insert(key_file);
-    } else {
+    } else if !matches!(arguments.verb, Verb::Completions { .. } | Verb::Man { .. }) {
         process::prepare();
     }
     if !is_server(&arguments.verb) {
@@ -119,7 +119,7 @@ const fn is_server(verb: &Verb) -> bool {
     )
 }
 
-/// True for commands that inspect or change a running service beside its API.
+/// True for commands that inspect or change a running service without its API.
 const fn is_operator(verb: &Verb) -> bool {
     matches!(
         verb,

@@ -17,7 +17,9 @@ pub(crate) async fn batch(asked: Batch) -> anyhow::Result<()> {
         if let Some(preset) = &asked.preset {
             job.insert("preset".to_owned(), preset.as_str().into());
         }
-        if let Some(template) = &template {
+        if let Some(template) = &template
+            && (asked.output.is_some() || !job.contains_key("output"))
+        {
             job.insert("output".to_owned(), output(template, input, index).into());
         }
         jobs.push(Value::Object(job));

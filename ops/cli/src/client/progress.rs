@@ -14,21 +14,24 @@ struct Event {
     data: String,
 }
 
+const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 const TERMINAL_EVENTS: [&str; 3] = ["job.completed", "job.failed", "job.cancelled"];
 
-/// Shows a progress bar until the job ends; returns the type of the last event.
+/// Shows a progress bar until the job ends; returns the type of the event that ended it.
 pub(crate) async fn follow(client: &Client, job: &str) -> anyhow::Result<String> {
     let bar = ProgressBar::new(1000);
     bar.set_style(ProgressStyle::with_template("{msg:<12} [{bar:40}] {percent:>3}% {prefix}")?);
     bar.set_message("queued");
     let mut after: Option<String> = None;
+    // A retried job has events after one that ended it: the last one before the end of the stream counts.
+    let mut ended: Option<String> = None;
     loop {
         let answer = match client.events(job, after.as_deref()).await {
             Ok(answer) => answer,
             Err(error) if after.is_none() => return Err(error),
             // Reconnects after a lost connection; the stream resumes after the last event.
             Err(_) => {
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                tokio::time::sleep(RECONNECT_DELAY).await;
                 continue;
             }
         };
@@ -42,11 +45,17 @@ pub(crate) async fn follow(client: &Client, job: &str) -> anyhow::Result<String>
                 show(&bar, &event);
                 after = event.id.or(after);
                 if TERMINAL_EVENTS.contains(&event.kind.as_str()) {
-                    bar.finish_with_message(event.kind.trim_start_matches("job.").to_owned());
-                    return Ok(event.kind);
+                    ended = Some(event.kind);
+                } else if event.kind == "job.retried" {
+                    ended = None;
                 }
             }
         }
+        if let Some(kind) = ended {
+            bar.finish_with_message(kind.trim_start_matches("job.").to_owned());
+            return Ok(kind);
+        }
+        tokio::time::sleep(RECONNECT_DELAY).await;
     }
 }
 

@@ -68,7 +68,7 @@ export async function* follow(
         yield parse(message);
       }
       if (over) return;
-      failed += 1;
+      throw new TypeError("the stream ended before the job");
     } catch (error) {
       signal?.throwIfAborted();
       failed += 1;

@@ -848,7 +848,7 @@ export interface paths {
         post?: never;
         /**
          * Delete a job's outputs
-         * @description Before their retention ends. The job and what its outputs were stays known. A file that a later
+         * @description Before their retention ends. The job and its history are kept. A file that a later
          *     job has replaced is kept.
          */
         delete: operations["deleteJobOutputs"];
@@ -897,7 +897,7 @@ export interface paths {
         post?: never;
         /**
          * Delete an output
-         * @description Before its retention ends; the job lists it no longer.
+         * @description Before its retention ends; the job no longer lists it.
          */
         delete: operations["deleteJobOutput"];
         options?: never;
@@ -1440,7 +1440,7 @@ export interface webhooks {
         put?: never;
         /**
          * A batch is being cancelled
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_batch_cancel_requested"];
         delete?: never;
@@ -1460,7 +1460,7 @@ export interface webhooks {
         put?: never;
         /**
          * A batch was cancelled, and nothing of it runs any more
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_batch_cancelled"];
         delete?: never;
@@ -1480,7 +1480,7 @@ export interface webhooks {
         put?: never;
         /**
          * Every job of a batch completed
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_batch_completed"];
         delete?: never;
@@ -1500,7 +1500,7 @@ export interface webhooks {
         put?: never;
         /**
          * A batch ended; none of its jobs completed
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_batch_failed"];
         delete?: never;
@@ -1520,7 +1520,7 @@ export interface webhooks {
         put?: never;
         /**
          * A batch ended; some of its jobs completed
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_batch_partial_success"];
         delete?: never;
@@ -1540,7 +1540,7 @@ export interface webhooks {
         put?: never;
         /**
          * A batch was submitted
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_batch_queued"];
         delete?: never;
@@ -1560,7 +1560,7 @@ export interface webhooks {
         put?: never;
         /**
          * A job of a batch that had ended is retried
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_batch_reopened"];
         delete?: never;
@@ -1580,7 +1580,7 @@ export interface webhooks {
         put?: never;
         /**
          * Jobs of a batch are retried
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_batch_retried"];
         delete?: never;
@@ -1600,7 +1600,7 @@ export interface webhooks {
         put?: never;
         /**
          * A worker disappeared, or stopped and handed the job back
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_job_attempt_abandoned"];
         delete?: never;
@@ -1620,7 +1620,7 @@ export interface webhooks {
         put?: never;
         /**
          * An attempt failed; another one may follow
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_job_attempt_failed"];
         delete?: never;
@@ -1640,7 +1640,7 @@ export interface webhooks {
         put?: never;
         /**
          * A running job is being cancelled
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_job_cancel_requested"];
         delete?: never;
@@ -1660,7 +1660,7 @@ export interface webhooks {
         put?: never;
         /**
          * A job was cancelled, and nothing of it runs any more
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_job_cancelled"];
         delete?: never;
@@ -1680,7 +1680,7 @@ export interface webhooks {
         put?: never;
         /**
          * A job's outputs are at their final names
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_job_completed"];
         delete?: never;
@@ -1700,7 +1700,7 @@ export interface webhooks {
         put?: never;
         /**
          * A job ended without outputs
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_job_failed"];
         delete?: never;
@@ -1720,7 +1720,7 @@ export interface webhooks {
         put?: never;
         /**
          * A job's outputs, or one of them, were deleted on request
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_job_outputs_deleted"];
         delete?: never;
@@ -1740,7 +1740,7 @@ export interface webhooks {
         put?: never;
         /**
          * A job's outputs were removed at the end of their retention
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_job_outputs_expired"];
         delete?: never;
@@ -1760,7 +1760,7 @@ export interface webhooks {
         put?: never;
         /**
          * Every output is made and verified, and is being delivered
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_job_outputs_sealed"];
         delete?: never;
@@ -1780,7 +1780,7 @@ export interface webhooks {
         put?: never;
         /**
          * A job's priority changed
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_job_priority_changed"];
         delete?: never;
@@ -1800,7 +1800,7 @@ export interface webhooks {
         put?: never;
         /**
          * An attempt is a quarter, a half or three quarters through
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_job_progress"];
         delete?: never;
@@ -1820,7 +1820,7 @@ export interface webhooks {
         put?: never;
         /**
          * A job was submitted
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_job_queued"];
         delete?: never;
@@ -1840,7 +1840,7 @@ export interface webhooks {
         put?: never;
         /**
          * A job that had ended is retried
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_job_retried"];
         delete?: never;
@@ -1860,7 +1860,7 @@ export interface webhooks {
         put?: never;
         /**
          * A worker began an attempt
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_job_started"];
         delete?: never;
@@ -1880,7 +1880,7 @@ export interface webhooks {
         put?: never;
         /**
          * An API key was created
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_key_created"];
         delete?: never;
@@ -1900,7 +1900,7 @@ export interface webhooks {
         put?: never;
         /**
          * An API key's expiry changed
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_key_extended"];
         delete?: never;
@@ -1920,7 +1920,7 @@ export interface webhooks {
         put?: never;
         /**
          * An API key was revoked
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_key_revoked"];
         delete?: never;
@@ -1940,7 +1940,7 @@ export interface webhooks {
         put?: never;
         /**
          * An API key's secret was rotated
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_key_rotated"];
         delete?: never;
@@ -1960,7 +1960,7 @@ export interface webhooks {
         put?: never;
         /**
          * An API key's secret will be replaced soon
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_key_rotation_due"];
         delete?: never;
@@ -1980,7 +1980,7 @@ export interface webhooks {
         put?: never;
         /**
          * An API key was changed
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_key_updated"];
         delete?: never;
@@ -2000,7 +2000,7 @@ export interface webhooks {
         put?: never;
         /**
          * A webhook was created
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_webhook_created"];
         delete?: never;
@@ -2020,7 +2020,7 @@ export interface webhooks {
         put?: never;
         /**
          * A webhook was deleted
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_webhook_deleted"];
         delete?: never;
@@ -2040,7 +2040,7 @@ export interface webhooks {
         put?: never;
         /**
          * A webhook was disabled
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_webhook_disabled"];
         delete?: never;
@@ -2060,7 +2060,7 @@ export interface webhooks {
         put?: never;
         /**
          * A webhook was enabled
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_webhook_enabled"];
         delete?: never;
@@ -2080,7 +2080,7 @@ export interface webhooks {
         put?: never;
         /**
          * A webhook's secret was rotated
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_webhook_secret_rotated"];
         delete?: never;
@@ -2100,7 +2100,7 @@ export interface webhooks {
         put?: never;
         /**
          * A test event, sent on request
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_webhook_test"];
         delete?: never;
@@ -2120,7 +2120,7 @@ export interface webhooks {
         put?: never;
         /**
          * A webhook was changed
-         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it; anything else is retried.
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_webhook_updated"];
         delete?: never;
@@ -4287,7 +4287,7 @@ export interface components {
         };
         /**
          * UploadGrant
-         * @description One upload without a key. The token holds what is said here, and whoever has it can read that.
+         * @description One upload without a key. The token contains these fields, and anyone who has it can read them.
          */
         UploadGrant: {
             /**
@@ -6337,7 +6337,7 @@ export interface operations {
                     "application/json": {
                         data: Record<string, never>[];
                         has_more: boolean;
-                        /** @description The position of the last event; null if there is none. The events after it follow it, now or later. */
+                        /** @description The position up to which events were read; null if there are none. A page may be empty although `has_more` is true. */
                         next_cursor?: string | null;
                     };
                     "text/event-stream": string;
@@ -6830,7 +6830,7 @@ export interface operations {
                     "application/json": {
                         data: Record<string, never>[];
                         has_more: boolean;
-                        /** @description The position of the last event; null if there is none. The events after it follow it, now or later. */
+                        /** @description The position up to which events were read; null if there are none. A page may be empty although `has_more` is true. */
                         next_cursor?: string | null;
                     };
                     "text/event-stream": string;
@@ -8973,7 +8973,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9028,7 +9028,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9083,7 +9083,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9138,7 +9138,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9193,7 +9193,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9250,7 +9250,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9304,7 +9304,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9359,7 +9359,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9416,7 +9416,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9473,7 +9473,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9528,7 +9528,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9585,7 +9585,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9653,7 +9653,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9712,7 +9712,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9770,7 +9770,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9827,7 +9827,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9883,7 +9883,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9937,7 +9937,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9998,7 +9998,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10056,7 +10056,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10111,7 +10111,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10169,7 +10169,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10222,7 +10222,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10276,7 +10276,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10329,7 +10329,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10383,7 +10383,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10437,7 +10437,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10490,7 +10490,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10543,7 +10543,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10596,7 +10596,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10650,7 +10650,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10703,7 +10703,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10757,7 +10757,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10810,7 +10810,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10863,7 +10863,7 @@ export interface operations {
                 content?: never;
             };
             /** @description It is sent again later */
-            "4XX": {
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -38,7 +38,7 @@ def follow(service: Service, job: str, after: str | None, attempts: int) -> Plan
                     yield Emit(parse(message))
             if over:
                 return
-            failed += 1
+            raise httpx.RemoteProtocolError("the stream ended before the job")
         except (httpx.TransportError, ProblemError) as error:
             failed += 1
             final = isinstance(error, ProblemError) and error.retry_hint == "no_retry"

@@ -1281,7 +1281,7 @@ class Trim(TypedDict):
 
 class UploadGrant(TypedDict):
     """
-    One upload without a key. The token holds what is said here, and whoever has it can read that.
+    One upload without a key. The token contains these fields, and anyone who has it can read them.
     """
 
     max_bytes: NotRequired[int]

@@ -198,8 +198,8 @@ impl Segmenter {
             self.finish_segment(self.end)?;
         }
         if self.head.index > 0 {
-            let room = usize::try_from(self.head.index).unwrap_or(0);
-            let index = sidx::filled(&self.segments, room);
+            let space = usize::try_from(self.head.index).unwrap_or(0);
+            let index = sidx::filled(&self.segments, space);
             let path = self.folder.join(segment_file(self.format, self.layout, 0));
             let file = OpenOptions::new().write(true).open(path).map_err(failed)?;
             file.write_all_at(&index, self.head.init).map_err(failed)?;
@@ -241,16 +241,16 @@ impl Segmenter {
         Ok(())
     }
 
-    /// Writes the initialization segment, in a single file followed by the room for its index.
+    /// Writes the initialization segment, in a single file followed by the space for its index.
     fn write_init(&mut self, bytes: &[u8]) -> Result<(), MediaError> {
         self.copy_clear(bytes)?;
         if self.layout == SegmentLayout::Files {
             return fs::write(self.folder.join("init.mp4"), bytes).map_err(failed);
         }
-        let room = sidx::placeholder(sidx::reserved(self.expected_segments));
-        self.head = SingleFileHead { init: bytes.len() as u64, index: room.len() as u64 };
+        let space = sidx::placeholder(sidx::reserved(self.expected_segments));
+        self.head = SingleFileHead { init: bytes.len() as u64, index: space.len() as u64 };
         self.append(bytes)?;
-        self.append(&room)
+        self.append(&space)
     }
 
     /// Writes a segment, encrypted if there is a key; returns its size in bytes.

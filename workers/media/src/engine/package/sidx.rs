@@ -1,12 +1,12 @@
 //! The segment index (`sidx`, ISO/IEC 14496-12) of a rendition in a single file: players of DASH read
-//! from it where each segment is. Its room is reserved before the number of segments is known.
+//! from it where each segment is. Its space is reserved before the number of segments is known.
 
 use super::{Segment, dash::micros};
 
 /// Size of the box without its entries, and of an entry.
 const FIXED: usize = 40;
 const ENTRY: usize = 12;
-/// Header of a `free` box, which fills the rest of the room.
+/// Header of a `free` box, which fills the rest of the reserved space.
 const FREE: usize = 8;
 /// The box counts its entries in 16 bits.
 const MAX_ENTRIES: usize = 65_535;
@@ -18,19 +18,19 @@ pub(super) fn reserved(segments: usize) -> usize {
     FIXED.saturating_add(segments.min(MAX_ENTRIES).saturating_mul(ENTRY)).saturating_add(FREE)
 }
 
-/// An empty room of this size: a `free` box.
-pub(super) fn placeholder(room: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(room);
-    bytes.extend_from_slice(&u32::try_from(room).unwrap_or(u32::MAX).to_be_bytes());
+/// Reserved space of this size: a `free` box.
+pub(super) fn placeholder(space: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(space);
+    bytes.extend_from_slice(&u32::try_from(space).unwrap_or(u32::MAX).to_be_bytes());
     bytes.extend_from_slice(b"free");
-    bytes.resize(room, 0);
+    bytes.resize(space, 0);
     bytes
 }
 
-/// The index of the segments that follow the room, and a `free` box for the rest of it. Neighbours share
-/// an entry if the room is too small for one each.
-pub(super) fn filled(segments: &[Segment], room: usize) -> Vec<u8> {
-    let slots = room.saturating_sub(FIXED).saturating_sub(FREE) / ENTRY;
+/// The index of the segments that follow the reserved space, and a `free` box for the rest of it. Adjacent segments share
+/// an entry if the space is too small for one each.
+pub(super) fn filled(segments: &[Segment], space: usize) -> Vec<u8> {
+    let slots = space.saturating_sub(FIXED).saturating_sub(FREE) / ENTRY;
     let group = segments.len().div_ceil(slots.clamp(1, MAX_ENTRIES)).max(1);
     let entries: Vec<(u64, f64)> = segments
         .chunks(group)
@@ -40,8 +40,8 @@ pub(super) fn filled(segments: &[Segment], room: usize) -> Vec<u8> {
         })
         .collect();
     let size = FIXED.saturating_add(entries.len().saturating_mul(ENTRY));
-    let rest = room.saturating_sub(size);
-    let mut bytes = Vec::with_capacity(room);
+    let rest = space.saturating_sub(size);
+    let mut bytes = Vec::with_capacity(space);
     let mut number = |value: u64, width: usize| {
         let all = value.to_be_bytes();
         bytes.extend_from_slice(all.get(8_usize.saturating_sub(width)..).unwrap_or_default());
@@ -75,25 +75,25 @@ mod tests {
     }
 
     #[test]
-    fn the_index_fills_its_room_and_has_an_entry_for_each_segment() {
-        let room = reserved(5);
-        let bytes = filled(&[segment(100), segment(200)], room);
-        assert_eq!((bytes.len(), placeholder(room).len()), (room, room));
+    fn the_index_fills_its_space_and_has_an_entry_for_each_segment() {
+        let space = reserved(5);
+        let bytes = filled(&[segment(100), segment(200)], space);
+        assert_eq!((bytes.len(), placeholder(space).len()), (space, space));
         assert_eq!((&bytes[4..8], bytes[31 + 7]), (&b"sidx"[..], 0));
         let count = u16::from_be_bytes([bytes[38], bytes[39]]);
         let sizes =
             [&bytes[40..44], &bytes[52..56]].map(|b| u32::from_be_bytes(b.try_into().unwrap()));
         assert_eq!((count, sizes), (2, [100, 200]));
         let free = usize::try_from(u32::from_be_bytes(bytes[64..68].try_into().unwrap())).unwrap();
-        assert_eq!((64 + free, &bytes[68..72]), (room, &b"free"[..]));
+        assert_eq!((64 + free, &bytes[68..72]), (space, &b"free"[..]));
     }
 
     #[test]
     fn neighbours_share_an_entry_if_there_are_more_segments_than_expected() {
-        let room = reserved(2);
-        let bytes = filled(&[segment(1), segment(2), segment(4)], room);
+        let space = reserved(2);
+        let bytes = filled(&[segment(1), segment(2), segment(4)], space);
         let sizes =
             [&bytes[40..44], &bytes[52..56]].map(|b| u32::from_be_bytes(b.try_into().unwrap()));
-        assert_eq!((bytes.len(), sizes), (room, [3, 4]));
+        assert_eq!((bytes.len(), sizes), (space, [3, 4]));
     }
 }
