@@ -1,6 +1,6 @@
 # Every verb of the project; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup check advisories test check-api lint-api sdk corpus chaos demo up bench docs
+.PHONY: help setup check advisories test check-api lint-api sdk players corpus chaos demo up bench docs
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-10s %s\n", $$1, $$2 }'
@@ -30,6 +30,11 @@ lint-api: ## Redocly and Spectral over the OpenAPI document; needs Node.js
 sdk: setup ## Both SDKs against a new service; needs Node.js and the network
 	cargo build --locked --quiet --package ffapi --all-features
 	@ops/sdk/run
+
+players: ## Play outputs with hls.js, dash.js, Shaka Player and Plyr in Chromium; needs Node.js and the network
+	@ops/setup players
+	cargo build --locked --quiet --workspace --all-features
+	@ops/players/run
 
 corpus: setup ## Real and odd files, compared with the ffmpeg command line; FILES="…" for others
 	cargo build --locked --quiet --workspace --all-features --all-targets

@@ -345,7 +345,15 @@ fn languages_and_captions_are_listed() {
         slot.output("captions-0/index.m3u8").display()
     ));
     assert!(shown.contains("Hello"), "{shown}");
-    assert!(read(&slot, "manifest.mpd").contains("lang=\"deu\""));
+    // Players begin with the main track.
+    let manifest = read(&slot, "manifest.mpd");
+    let roles =
+        manifest.split("<AdaptationSet").filter(|set| set.contains("contentType=\"audio\""));
+    let roles: Vec<(bool, bool)> = roles
+        .map(|set| (set.contains("lang=\"eng\""), set.contains("role:2011\" value=\"main\"")))
+        .collect();
+    assert_eq!(roles, [(true, true), (false, false)], "{manifest}");
+    assert!(manifest.contains("lang=\"deu\""));
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub(in crate::engine) fn manifest(streams: &[Packaged], captions: &[CaptionTrack
         }
         text.push_str("    </AdaptationSet>\n");
     }
+    // Players that find no main track choose by rules of their own.
+    let mut role = "main";
     for stream in streams {
         let PackagedKind::Audio { language, .. } = &stream.kind else { continue };
         let language = language.as_ref().map(|tag| format!(" lang=\"{tag}\""));
@@ -42,6 +44,11 @@ pub(in crate::engine) fn manifest(streams: &[Packaged], captions: &[CaptionTrack
             language.unwrap_or_default()
         );
         open(&mut text, &mut sets, &attributes);
+        let _ = writeln!(
+            text,
+            "      <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"{role}\"/>"
+        );
+        role = "alternate";
         write_representation(&mut text, stream);
         text.push_str("    </AdaptationSet>\n");
     }
