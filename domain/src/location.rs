@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use url::Url;
 
-use crate::UploadId;
+use crate::{Tenant, UploadId};
 
 /// The storage backend of a path without a scheme.
 pub const DEFAULT_BACKEND: &str = "local";
@@ -21,7 +21,7 @@ pub enum Location {
     Web(Url),
     /// `backend://path`.
     Object {
-        /// The scheme, which names a configured storage backend.
+        /// The scheme, which names a configured store.
         backend: String,
         /// Relative, normalised, `/`-separated path.
         path: String,
@@ -37,9 +37,10 @@ pub enum BadLocation {
     /// `..`, an absolute path, an empty segment, or a control character.
     #[error("a path is relative, without `..`, empty segments, backslashes or control characters")]
     UnsafePath,
-    /// A scheme that this build does not support.
+    /// A scheme that cannot be the name of a store.
     #[error(
-        "`{0}://` is not available here; `local://`, `upload_…` and, for inputs, `https://` are"
+        "`{0}://` names no store; a location is a path, `<store>://path`, `upload_…` or, for inputs, \
+         `https://…`"
     )]
     Scheme(String),
     /// Not a valid URL, or one with credentials.
@@ -151,6 +152,13 @@ const MAX_URL_BYTES: usize = 4096;
 /// Maximum length of a host name by DNS, in bytes.
 const MAX_HOST_BYTES: usize = 253;
 
+/// Schemes that never name a store, so that a typing error is not taken for one.
+const OTHER_SCHEMES: [&str; 6] = ["file", "ftp", "data", "upload", "rtmp", "rtsp"];
+
+fn is_store_name(scheme: &str) -> bool {
+    scheme.parse::<Tenant>().is_ok() && !OTHER_SCHEMES.contains(&scheme)
+}
+
 fn is_web(text: &str) -> bool {
     ["http://", "https://"].iter().any(|scheme| {
         text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
@@ -173,11 +181,16 @@ impl Location {
             Some((scheme, path)) => (scheme, path),
             None => (DEFAULT_BACKEND, text),
         };
-        if backend != DEFAULT_BACKEND {
+        if !is_store_name(backend) {
             return Err(BadLocation::Scheme(backend.to_owned()));
         }
-        // Unicode NFC, so that names that look the same are the same.
-        let path: String = path.nfc().collect();
+        let path: String = if backend == DEFAULT_BACKEND {
+            // Unicode NFC, so that names that look the same are the same.
+            path.nfc().collect()
+        } else {
+            // Objects of other origin may have any name.
+            path.to_owned()
+        };
         if !is_safe_path(&path) {
             return Err(BadLocation::UnsafePath);
         }
@@ -277,10 +290,10 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_scheme_is_rejected_with_the_supported_ones() {
+    fn a_scheme_that_names_no_store_is_rejected_with_what_is_possible() {
         let error = "ftp://host/a.mp4".parse::<Location>().unwrap_err();
         assert_eq!(error, BadLocation::Scheme("ftp".to_owned()));
-        assert!(error.to_string().contains("local://"));
+        assert!(error.to_string().contains("<store>://path"), "{error}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod capability;
 mod codec;
 mod container;
+mod content_type;
 mod effort;
 mod facts;
 mod footprint;
@@ -20,6 +21,7 @@ mod text_head;
 pub use capability::Capabilities;
 pub use codec::{AudioCodec, Preset, VideoCodec};
 pub use container::Container;
+pub use content_type::content_type;
 pub use effort::{Effort, Estimate, Pace, Spent};
 pub use facts::{
     AudioFacts, Chapter, Chroma, Color, Hdr, Matrix, MediaFacts, Rational, StreamDetail,

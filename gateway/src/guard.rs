@@ -84,6 +84,7 @@ pub(crate) async fn guard<E: Endpoint>(inner: Arc<E>, mut request: Request) -> R
     gateway.audit.seen(&request, &principal);
     let limited = AuditRecord::about(&request, &principal, "quota.limited");
     request.set_data(principal);
+    request.set_data(SentMethod(request.method().clone()));
     if let Some(ticket) = ticket {
         request.set_data(ticket);
     }
@@ -95,6 +96,10 @@ pub(crate) async fn guard<E: Endpoint>(inner: Arc<E>, mut request: Request) -> R
     }
     response
 }
+
+/// The method that the client sent: handlers of `GET` see `HEAD` as `GET`.
+#[derive(Debug, Clone)]
+pub(crate) struct SentMethod(pub(crate) Method);
 
 /// The caller of a request.
 struct Identified {

@@ -121,7 +121,18 @@ impl Health {
             })
             .collect();
         let conductor_ok = queue::positions(&gateway, &principal.tenant, None, 1).await.is_ok();
-        let storage_ok = gateway.storage.answers().await;
+        let status = |healthy: bool| if healthy { "ok" } else { "down" };
+        let stores = gateway.storage.check().await;
+        let storage_ok = stores.iter().all(|(_, failure)| failure.is_none());
+        let stores: Map<String, Value> = stores
+            .into_iter()
+            .map(|(name, failure)| {
+                if let Some(error) = &failure {
+                    tracing::warn!(store = name, ?error, "a store cannot be used");
+                }
+                (name, json!(status(failure.is_none())))
+            })
+            .collect();
         let up_to_date = read_models.values().all(|model| model["state"] != "behind");
         let parked = read_models.values().any(|model| model["state"] == "parked");
         let healthy = ends.is_some()
@@ -130,7 +141,6 @@ impl Health {
             && conductor_ok
             && storage_ok
             && !workers.is_empty();
-        let status = |healthy: bool| if healthy { "ok" } else { "down" };
         let overall = match (healthy, parked) {
             (false, _) => "unhealthy",
             (true, true) => "degraded",
@@ -148,7 +158,7 @@ impl Health {
                 },
                 "database": { "status": status(projections.is_some()) },
                 "conductor": { "status": status(conductor_ok) },
-                "storage": { "status": status(storage_ok) },
+                "storage": { "status": status(storage_ok), "stores": stores },
                 "projections": read_models,
                 "workers": {
                     "status": status(!workers.is_empty()),

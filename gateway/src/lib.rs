@@ -53,6 +53,7 @@ mod scanner;
 mod server;
 mod state;
 mod storage_holds;
+mod stores;
 mod tenant_slots;
 mod text;
 mod throttle;

@@ -55,6 +55,8 @@ pub enum Kind {
     Invalid,
     /// 429: a rate limit or a quota of the account is reached.
     RateLimited,
+    /// 460, as tus has it: the bytes do not have the checksum that was sent with them.
+    ChecksumMismatch,
     /// 500: an error of the service.
     Internal,
     /// 503: temporarily unavailable; the request can be retried.
@@ -78,6 +80,7 @@ impl Kind {
         Self::RangeNotSatisfiable,
         Self::Invalid,
         Self::RateLimited,
+        Self::ChecksumMismatch,
         Self::Internal,
         Self::Unavailable,
     ];
@@ -98,6 +101,7 @@ impl Kind {
             Self::RangeNotSatisfiable => (416, "range-not-satisfiable", "Range not satisfiable"),
             Self::Invalid => (422, "invalid", "Invalid request"),
             Self::RateLimited => (429, "rate-limited", "Rate or quota limit reached"),
+            Self::ChecksumMismatch => (460, "checksum-mismatch", "Checksum mismatch"),
             Self::Internal => (500, "internal", "Internal error"),
             Self::Unavailable => (503, "unavailable", "Service unavailable"),
         }
@@ -206,6 +210,14 @@ impl Problem {
         self.errors.iter().any(|error| error.pointer == pointer)
     }
 
+    /// True if the same request would fail again.
+    pub(crate) const fn is_final(&self) -> bool {
+        !matches!(
+            self.kind,
+            Kind::Unavailable | Kind::Internal | Kind::RateLimited | Kind::RequestTimeout
+        )
+    }
+
     /// A rate limit or quota is reached; `wait` is in seconds, for `Retry-After`.
     pub(crate) fn rate_limited(detail: impl Into<String>, wait: u64) -> Self {
         let headers = vec![("retry-after", wait.to_string())];
@@ -214,12 +226,7 @@ impl Problem {
 
     pub(crate) fn response(&self, request_id: &str, path: &str) -> Response {
         let (status, slug, title) = self.kind.facts();
-        let hint = match self.kind {
-            Kind::Unavailable | Kind::Internal | Kind::RateLimited | Kind::RequestTimeout => {
-                "retry"
-            }
-            _ => "no_retry",
-        };
+        let hint = if self.is_final() { "no_retry" } else { "retry" };
         let mut body = json!({
             // Relative to the service itself, which explains it there (RFC 9457, section 3.1.1).
             "type": format!("/errors/{slug}"),
@@ -317,7 +324,11 @@ impl From<StorageError> for Problem {
             }
             StorageError::TooLarge { .. } => Self::new(Kind::TooLarge, error.to_string()),
             StorageError::Interrupted(_) => Self::new(Kind::Malformed, error.to_string()),
-            StorageError::Unavailable(_) => {
+            StorageError::NoStore { .. } => Self::new(Kind::Invalid, error.to_string()),
+            StorageError::Replaced(_)
+            | StorageError::Denied(_)
+            | StorageError::Config(_)
+            | StorageError::Unavailable(_) => {
                 tracing::warn!(?error, "storage is unavailable");
                 Self::new(Kind::Unavailable, "storage is unavailable at the moment")
             }

@@ -2,6 +2,7 @@
 //! idempotent; the log determines which one is next.
 
 mod bounds;
+mod deliver;
 mod make;
 mod watch;
 
@@ -11,13 +12,12 @@ use ffapi_commands::{Caller, Commands, History};
 use ffapi_domain::{
     Decider, KeyId, Personal,
     dispatch::Release,
-    job::{Failure, FailureCode, Job, JobCommand, JobEvent, JobRejection, JobState, OutputFile},
-    location::Location,
+    job::{Failure, FailureCode, Job, JobCommand, JobEvent, JobRejection, JobState},
     media::{Capabilities, Hardware, MediaRequest, Pool},
 };
 use ffapi_media::MediaError;
 use ffapi_nats::{Actor, JobLogs, PubSub, Task, failpoint};
-use ffapi_storage::Storage;
+use ffapi_storage::TenantStorage;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -28,7 +28,7 @@ use crate::{
     clock,
     failure::{erased, failed, presentable},
     media_minutes::{self, Charged},
-    outputs::{self, staged},
+    outputs,
     retry_until_decided::{Refused, retry_until_decided},
     slot::Slot,
     storage_quota, task,
@@ -76,6 +76,8 @@ pub(crate) enum Outcome {
     Abandoned,
 }
 
+/// Files of one attempt that are staged or published at once.
+const PARALLEL_FILES: usize = 8;
 /// How often a task's lease is renewed: a third of the queue's acknowledgement timeout.
 const LEASE_RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -165,7 +167,7 @@ impl AttemptContext {
     async fn withdraw(&self, release: &Release) {
         let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
         let Ok(history) = self.commands.history::<Job>(tenant, &id).await else { return };
-        let Ok(storage) = self.storage(release) else { return };
+        let storage = self.storage(release);
         if let Err(error) = outputs::withdraw_failed(&storage, release.job, &history).await {
             tracing::warn!(%error, job = %release.job, "outputs of a failed job are not removed");
         }
@@ -174,7 +176,7 @@ impl AttemptContext {
     /// Removes what was staged, unless the job is going to deliver it.
     async fn drop_unsealed(&self, release: &Release) {
         let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
-        let Ok(storage) = self.storage(release) else { return };
+        let storage = self.storage(release);
         // If the log is unavailable nothing is removed: a stray file is better than a lost output.
         let Ok(history) = self.commands.history::<Job>(tenant, &id).await else { return };
         let events = history.iter().flat_map(|(_, decision)| &decision.events);
@@ -190,11 +192,14 @@ impl AttemptContext {
         // Outputs published by failed attempts are removed first: only staging identifies them.
         if let Err(error) = outputs::withdraw_failed(&storage, release.job, &history).await {
             tracing::warn!(%error, job = %release.job, "outputs of a failed job are not removed");
-        } else if sealed_by.is_none() && is_ours {
+            return;
+        }
+        let Some(output) = outputs::location(&history) else { return };
+        if sealed_by.is_none() && is_ours {
             // Also what earlier attempts that died left behind.
-            storage.clear_staging(release.job, release.attempt).await;
+            storage.clear_staging(release.job, release.attempt, output).await;
         } else {
-            storage.drop_staging(release.job, release.attempt).await;
+            storage.drop_staging(release.job, release.attempt, output).await;
         }
     }
 
@@ -205,8 +210,8 @@ impl AttemptContext {
     }
 
     /// The tenant's part of the store.
-    fn storage(&self, release: &Release) -> Result<Storage, MediaError> {
-        self.input_fetcher.storage.of(&release.tenant).map_err(failed)
+    fn storage(&self, release: &Release) -> TenantStorage {
+        self.input_fetcher.storage.of(&release.tenant)
     }
 
     async fn run(
@@ -281,7 +286,10 @@ impl AttemptContext {
             MediaOutcome::Stopped(outcome) => return Ok(outcome),
         };
         if let Err(full) = Box::pin(storage_quota::hold(self, release, &outputs)).await {
-            self.storage(release)?.clear_staging(release.job, release.attempt).await;
+            if let Some(output) = request.output().and_then(Personal::as_ref) {
+                let storage = self.storage(release);
+                storage.clear_staging(release.job, release.attempt, output).await;
+            }
             return Err(full);
         }
         failpoint::hit("worker.before_seal");
@@ -303,7 +311,7 @@ impl AttemptContext {
         release: &Release,
         history: &History<JobEvent>,
     ) -> Result<(), MediaError> {
-        let storage = self.storage(release)?;
+        let storage = self.storage(release);
         outputs::withdraw_failed(&storage, release.job, history).await.map_err(failed)
     }
 
@@ -330,35 +338,6 @@ impl AttemptContext {
             let _ = retry_until_decided(&self.commands, &self.caller, release, command).await;
         }
         Outcome::Done
-    }
-
-    /// Publishes the sealed outputs under their final names and completes the job. Idempotent.
-    async fn deliver(
-        &self,
-        release: &Release,
-        request: &MediaRequest,
-        sealed_by: u32,
-        outputs: &[OutputFile],
-    ) -> Result<Outcome, MediaError> {
-        let storage = self.storage(release)?;
-        for (number, output) in outputs.iter().enumerate() {
-            let to = output.location.as_ref().ok_or_else(|| erased("output"))?;
-            let to = Location::try_from(to.clone()).map_err(|_| erased("output"))?;
-            let staged = staged(release.job, sealed_by, number);
-            let published = storage.publish(&staged, &to, &output.sha256, request.overwrite());
-            published.await.map_err(failed)?;
-        }
-        failpoint::hit("worker.before_complete");
-        let complete = JobCommand::Complete { attempt: release.attempt };
-        match retry_until_decided(&self.commands, &self.caller, release, complete).await {
-            Ok(_) => {
-                // Also removes what earlier attempts that died left behind.
-                storage.clear_staging(release.job, release.attempt).await;
-                failpoint::hit("worker.after_complete");
-                Ok(Outcome::Done)
-            }
-            Err(_) => Ok(Outcome::Superseded),
-        }
     }
 }
 

@@ -1,20 +1,24 @@
 //! Maps errors around a job to the failure that its history records.
 
-use std::{error::Error, io};
+use std::{borrow::Borrow, error::Error, io};
 
 use ffapi_domain::job::FailureCode;
 use ffapi_media::MediaError;
 use ffapi_storage::StorageError;
 
 /// Maps a storage error to a job's failure.
-pub(crate) fn failed(error: StorageError) -> MediaError {
-    let code = match &error {
+pub(crate) fn failed(error: impl Borrow<StorageError>) -> MediaError {
+    let error = error.borrow();
+    let code = match error {
         StorageError::NotFound(_) => FailureCode::InputNotFound,
         StorageError::Exists(_) | StorageError::Blocked(_) => FailureCode::OutputExists,
         StorageError::TooLarge { .. } => FailureCode::InputTooLarge,
-        StorageError::Interrupted(_) | StorageError::Unavailable(_) => {
-            FailureCode::StorageUnavailable
-        }
+        StorageError::Interrupted(_)
+        | StorageError::NoStore { .. }
+        | StorageError::Denied(_)
+        | StorageError::Replaced(_)
+        | StorageError::Config(_)
+        | StorageError::Unavailable(_) => FailureCode::StorageUnavailable,
     };
     let cause = error.source().map(|cause| format!(": {cause}"));
     MediaError { code, message: format!("{error}{}", cause.unwrap_or_default()) }

@@ -1,5 +1,5 @@
-//! Provides a task's inputs as open files: from the tenant's storage, or fetched from the web. The
-//! child that reads them receives the file descriptors.
+//! Provides a task's inputs: open files of the local store or fetched from the web, and objects of
+//! remote stores, which are read by ranges. The child receives the descriptors.
 
 use std::{fs::File, path::Path, time::Duration};
 
@@ -10,14 +10,20 @@ use ffapi_domain::{
     location::Location,
 };
 use ffapi_media::MediaError;
-use ffapi_storage::{Egress, EgressError, Storage};
+use ffapi_storage::{Egress, EgressError, Opened, Storage, StorageError};
+use url::Url;
 
-use crate::failure::failed;
+use crate::{failure::failed, ranged_input::RangedInputs};
 
-/// The inputs from the web that one task has fetched: the limit on their size is for all of them.
+/// The inputs of one task.
 #[derive(Debug, Default)]
-pub(crate) struct FetchedInputs {
-    bytes: u64,
+pub(crate) struct TaskInputs {
+    /// Their descriptors, in the order of the request.
+    pub(crate) files: Vec<File>,
+    /// Those that are read by ranges.
+    pub(crate) ranged: RangedInputs,
+    /// Bytes that were fetched from the web: the limit on their size is for all of them.
+    fetched_bytes: u64,
 }
 
 /// Where inputs come from, and the limits on their size.
@@ -32,19 +38,40 @@ pub struct InputFetcher {
 }
 
 impl InputFetcher {
-    /// Opens one input of a tenant; one from the web is downloaded to `to` first.
+    /// Adds one input of a tenant; one from the web is downloaded to `to` first.
     pub(crate) async fn open(
         &self,
         commands: &ffapi_commands::Commands,
         tenant: &Tenant,
         location: &Location,
         to: &Path,
-        fetched: &mut FetchedInputs,
-    ) -> Result<File, MediaError> {
-        let Location::Web(url) = location else {
-            let storage = self.storage.of(tenant).map_err(failed)?;
-            return storage.open_object(location).await.map_err(failed);
+        inputs: &mut TaskInputs,
+    ) -> Result<(), MediaError> {
+        let file = match location {
+            Location::Web(url) => self.fetch(commands, tenant, url, to, inputs).await?,
+            Location::Upload(_) | Location::Object { .. } => {
+                match self.storage.of(tenant).open(location).await.map_err(cannot_open)? {
+                    Opened::File(file) => file,
+                    Opened::Remote(object) => inputs
+                        .ranged
+                        .serve(object)
+                        .map_err(|error| failed(StorageError::from(error)))?,
+                }
+            }
         };
+        inputs.files.push(file);
+        Ok(())
+    }
+
+    /// Downloads an input from the web.
+    async fn fetch(
+        &self,
+        commands: &ffapi_commands::Commands,
+        tenant: &Tenant,
+        url: &Url,
+        to: &Path,
+        inputs: &mut TaskInputs,
+    ) -> Result<File, MediaError> {
         // The account's limits are needed; the caller can cancel while the log is unavailable.
         let account = loop {
             match commands.state::<Account>(tenant.as_str(), tenant.as_str()).await {
@@ -54,7 +81,7 @@ impl InputFetcher {
             tokio::time::sleep(Duration::from_millis(500)).await;
         };
         let max = account.limits(&self.tiers).max_file_bytes;
-        let left = max.saturating_sub(fetched.bytes);
+        let left = max.saturating_sub(inputs.fetched_bytes);
         let size = self.egress.fetch(url, to, left).await.map_err(|error| match error {
             EgressError::TooLarge { .. } if left < max => MediaError {
                 code: FailureCode::InputTooLarge,
@@ -62,9 +89,16 @@ impl InputFetcher {
             },
             error => fetch_failed(error),
         })?;
-        fetched.bytes = fetched.bytes.saturating_add(size);
-        File::open(to).map_err(|error| failed(error.into()))
+        inputs.fetched_bytes = inputs.fetched_bytes.saturating_add(size);
+        File::open(to).map_err(|error| failed(StorageError::from(error)))
     }
+}
+
+/// Maps the failure to open an object of a store to a job's failure.
+fn cannot_open(error: StorageError) -> MediaError {
+    let denied = matches!(error, StorageError::Denied(_));
+    let error = failed(error);
+    if denied { MediaError { code: FailureCode::InputForbidden, ..error } } else { error }
 }
 
 /// Maps a failed download to a job's failure.

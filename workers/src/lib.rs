@@ -20,6 +20,7 @@ mod outputs;
 mod planner;
 mod presence;
 mod progress_event;
+mod ranged_input;
 mod retention;
 mod retry_until_decided;
 mod self_heartbeat;

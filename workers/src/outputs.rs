@@ -7,7 +7,7 @@ use ffapi_domain::{
     location::Location,
     media::{MediaRequest, Numbered},
 };
-use ffapi_storage::{Staged, Storage, StorageError};
+use ffapi_storage::{Staged, StorageError, TenantStorage};
 
 /// Stem of all file names that the child chooses for a job with a single output.
 pub(crate) const OUTPUT: &str = "output";
@@ -24,7 +24,7 @@ pub(crate) fn staged(job: JobId, attempt: u32, number: usize) -> Staged {
 /// # Errors
 /// When the disk fails; calling it again continues.
 pub(crate) async fn withdraw_failed(
-    storage: &Storage,
+    storage: &TenantStorage,
     job: JobId,
     history: &History<JobEvent>,
 ) -> Result<(), StorageError> {
@@ -43,10 +43,23 @@ pub(crate) async fn withdraw_failed(
             let location = Location::try_from(output.location.as_ref()?.clone()).ok()?;
             Some((staged(job, attempt, number), location))
         });
-        storage.withdraw(published.collect()).await?;
-        storage.drop_staging(job, attempt).await;
+        let published: Vec<(Staged, Location)> = published.collect();
+        storage.withdraw(&published).await?;
+        if let Some((_, output)) = published.first() {
+            storage.drop_staging(job, attempt, output).await;
+        }
     }
     Ok(())
+}
+
+/// The location of a job's output, in whose store its files are staged; none for a job without one.
+pub(crate) fn location(history: &History<JobEvent>) -> Option<&Location> {
+    let mut events = history.iter().flat_map(|(_, decision)| &decision.events);
+    let request = events.find_map(|event| match event {
+        JobEvent::Submitted { spec } => Some(&spec.request),
+        _ => None,
+    });
+    request?.output()?.as_ref()
 }
 
 /// Extensions of the files in an output folder: streams, their manifests and keys, images.

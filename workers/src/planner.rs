@@ -27,7 +27,7 @@ use self::fair_queue::FairQueue;
 use crate::{
     attempt::AttemptContext,
     failure::erased,
-    input_fetcher::FetchedInputs,
+    input_fetcher::TaskInputs,
     slot::{Slot, Usage},
     worker::Worker,
 };
@@ -170,13 +170,13 @@ impl Worker {
 
     async fn plan(&self, question: &PlanRequest, slot: &mut Slot) -> Result<Value, MediaError> {
         let AttemptContext { input_fetcher, commands, capabilities, .. } = &*self.context;
-        let (mut inputs, mut all_fetched) = (Vec::new(), FetchedInputs::default());
+        let mut inputs = TaskInputs::default();
         for (number, (input, _)) in question.request.inputs().into_iter().enumerate() {
             let input = input.as_ref().ok_or_else(|| erased("input"))?;
             let fetched = slot.folder.fetched(number);
             let opening =
-                input_fetcher.open(commands, &question.tenant, input, &fetched, &mut all_fetched);
-            inputs.push(opening.await?);
+                input_fetcher.open(commands, &question.tenant, input, &fetched, &mut inputs);
+            opening.await?;
         }
         let request = Box::new(question.request.clone());
         let devices = question.devices.clone();
@@ -185,9 +185,10 @@ impl Worker {
         let place = PoolAssignment { hardware, pool };
         let capabilities = Capabilities { devices, ..capabilities.clone() };
         let task = MediaTask::Plan { request, capabilities, place };
-        slot.send_task(&task, &inputs).await.map_err(not_answering)?;
+        slot.send_task(&task, &inputs.files).await.map_err(not_answering)?;
+        inputs.files.clear();
         loop {
-            match slot.receive().await.map_err(not_answering)? {
+            match next_message(slot, &inputs).await? {
                 Some(ChildMessage::WouldDo(plan)) => return Ok(plan),
                 Some(ChildMessage::Failed { code, message }) => {
                     return Err(MediaError { code, message });
@@ -205,18 +206,14 @@ impl Worker {
     ) -> Result<Value, MediaError> {
         let AttemptContext { input_fetcher, commands, .. } = &*self.context;
         let fetched = slot.folder.fetched(0);
-        let mut all_fetched = FetchedInputs::default();
-        let opening = input_fetcher.open(
-            commands,
-            &question.tenant,
-            &question.input,
-            &fetched,
-            &mut all_fetched,
-        );
-        let input = opening.await?;
-        slot.send_task(&MediaTask::Facts, &[input]).await.map_err(not_answering)?;
+        let mut inputs = TaskInputs::default();
+        let opening =
+            input_fetcher.open(commands, &question.tenant, &question.input, &fetched, &mut inputs);
+        opening.await?;
+        slot.send_task(&MediaTask::Facts, &inputs.files).await.map_err(not_answering)?;
+        inputs.files.clear();
         loop {
-            match slot.receive().await.map_err(not_answering)? {
+            match next_message(slot, &inputs).await? {
                 Some(ChildMessage::Facts(facts)) => {
                     return checked_json(facts.shown()).map_err(invalid_facts);
                 }
@@ -227,6 +224,18 @@ impl Worker {
                 None => return Err(slot.post_mortem().await),
             }
         }
+    }
+}
+
+/// The child's next message, unless an input cannot be read.
+async fn next_message(
+    slot: &mut Slot,
+    inputs: &TaskInputs,
+) -> Result<Option<ChildMessage>, MediaError> {
+    tokio::select! {
+        biased;
+        failure = inputs.ranged.failed() => Err(failure),
+        message = slot.receive() => message.map_err(not_answering),
     }
 }
 

@@ -20,7 +20,7 @@ use ffapi_projections::{
     job_detail::{self, ExpiredOutputs},
     webhooks,
 };
-use ffapi_storage::Storage;
+use ffapi_storage::{StagedJob, Storage};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -153,8 +153,11 @@ impl Retention {
         let before = before.unwrap_or(SystemTime::UNIX_EPOCH);
         let partial = SystemTime::now().checked_sub(PARTIAL_UPLOAD_MIN_AGE);
         let partial = partial.unwrap_or(SystemTime::UNIX_EPOCH);
-        self.storage.drop_partial_uploads(partial)?;
-        for (tenant, job) in self.storage.staged_before(before).await? {
+        self.storage.drop_partial_uploads(partial).await?;
+        for (tenant, upload) in self.storage.partial_uploads_before(partial).await? {
+            self.storage.of(&tenant).drop_partial(upload).await?;
+        }
+        for StagedJob { tenant, job } in self.storage.staged_before(before).await? {
             // A job that cannot be read does not stop the others.
             if let Err(error) = self.drop_staged(&tenant, job).await {
                 tracing::warn!(%error, %job, "staged files are kept");
@@ -171,15 +174,16 @@ impl Retention {
         if !state.is_over() {
             return Ok(());
         }
-        let storage = self.storage.of(tenant)?;
+        let storage = self.storage.of(tenant);
         outputs::withdraw_failed(&storage, job, &history).await?;
         let events = history.iter().flat_map(|(_, decision)| &decision.events);
         let attempts = events.filter_map(|event| match event {
             JobEvent::AttemptStarted { attempt, .. } => Some(*attempt),
             _ => None,
         });
+        let Some(output) = outputs::location(&history) else { return Ok(()) };
         // If the job is retried meanwhile, the next attempt may already be staging.
-        storage.clear_staging(job, attempts.max().unwrap_or(0)).await;
+        storage.clear_staging(job, attempts.max().unwrap_or(0), output).await;
         tracing::info!(%job, "staged files of a dead attempt deleted");
         Ok(())
     }
@@ -217,7 +221,7 @@ impl Retention {
     /// Expires uploads older than `age`; returns their number.
     async fn uploads(&self, age: Duration, dry_run: bool) -> Result<u64, RetentionError> {
         let before = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
-        let uploads = self.storage.uploads_before(before)?;
+        let uploads = self.storage.uploads_before(before).await?;
         let removed = uploads.len() as u64;
         for (tenant, id) in uploads.into_iter().filter(|_| !dry_run) {
             if let Err(error) = self.expire_upload(&tenant, id).await {
@@ -243,7 +247,7 @@ impl Retention {
         // bytes that never became an upload the command records nothing.
         self.commands.handle::<Upload>(tenant.as_str(), &name, &caller, command).await?;
         failpoint::hit("retention.before_upload");
-        Ok(self.storage.of(tenant)?.forget(id).await?)
+        Ok(self.storage.of(tenant).forget(id).await?)
     }
 
     /// Deletes a job's outputs, except files that later jobs have replaced, and records it; false
@@ -256,7 +260,7 @@ impl Retention {
         if events.any(JobEvent::removes_all_outputs) {
             return Ok(false);
         }
-        let storage = self.storage.of(tenant)?;
+        let storage = self.storage.of(tenant);
         let mut later_outputs = LaterOutputs::new(&self.commands, job);
         for file in &job.outputs {
             let location =

@@ -164,6 +164,28 @@ impl Operation {
         }
     }
 
+    /// Like [`Self::inputs`], to change them.
+    pub(super) fn inputs_mut(&mut self) -> Vec<&mut Personal<Location>> {
+        match self {
+            Self::Watermark(watermark) => vec![&mut watermark.image],
+            Self::Subtitles(subtitles) => subtitles.input.iter_mut().collect(),
+            Self::Concat(concat) => concat.inputs.iter_mut().collect(),
+            Self::Audio(audio) => audio.replace.iter_mut().collect(),
+            Self::Trim(_)
+            | Self::Scale(_)
+            | Self::Transcode(_)
+            | Self::Crop(_)
+            | Self::Pad(_)
+            | Self::Rotate(_)
+            | Self::Flip(_)
+            | Self::Fps(_)
+            | Self::Speed(_)
+            | Self::Text(_)
+            | Self::Filter(_)
+            | Self::Tracks(_) => vec![],
+        }
+    }
+
     /// True if it has no effect on copied video packets.
     pub(super) const fn changes_video(&self) -> bool {
         match self {

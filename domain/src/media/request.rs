@@ -78,6 +78,19 @@ impl MediaRequest {
         }
     }
 
+    /// Every location that it names, to change them.
+    pub fn locations_mut(&mut self) -> Vec<&mut Personal<Location>> {
+        match self {
+            Self::Convert(convert) => convert.locations_mut().collect(),
+            Self::Probe(probe) => vec![&mut probe.input],
+            Self::Analyze(analyze) => {
+                std::iter::once(&mut analyze.input).chain(&mut analyze.reference).collect()
+            }
+            Self::Thumbnails(thumbnails) => vec![&mut thumbnails.input, &mut thumbnails.output],
+            Self::Stream(stream) => stream.locations_mut().collect(),
+        }
+    }
+
     /// Location of its input.
     pub const fn input(&self) -> &Personal<Location> {
         match self {

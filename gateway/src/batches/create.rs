@@ -33,6 +33,7 @@ use crate::{
     queue_slots,
     reply::Reply,
     state::{Gateway, caller},
+    stores,
     webhooks::account_secret,
 };
 
@@ -88,7 +89,11 @@ pub(crate) async fn submit(
 ) -> Result<Reply<201, BatchShown>, Problem> {
     let BatchOptions { name, max_parallel, callback, key } = options;
     let bytes = specs.bytes();
-    let specs = specs.into_jobs();
+    let mut specs = specs.into_jobs();
+    for (part, spec) in &mut specs {
+        let resolved = stores::resolve(gateway, &principal.tenant, &mut spec.request);
+        resolved.map_err(|problem| problem.within(part))?;
+    }
     check_callback(gateway, callback.as_ref())?;
     let warnings = precheck_all(gateway, principal, &specs).await?;
     if callback.is_some() || specs.iter().any(|(_, spec)| spec.callback.is_some()) {

@@ -115,27 +115,22 @@ impl Outputs {
     #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
     async fn output(
         &self,
+        request: &Request,
         gateway: Data<&Arc<Gateway>>,
         auth: ReadAuth,
         id: Path<String>,
         name: Path<String>,
         /// Saves the file under this name instead of showing it; under its own if empty.
         download: Query<Option<String>>,
-        #[oai(name = "Range")] range: Header<Option<String>>,
-        #[oai(name = "If-Range")] if_range: Header<Option<String>>,
-        #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
-        #[oai(name = "If-Modified-Since")] if_modified_since: Header<Option<String>>,
+        #[oai(name = "Range")] _range: Header<Option<String>>,
+        #[oai(name = "If-Range")] _if_range: Header<Option<String>>,
+        #[oai(name = "If-None-Match")] _if_none_match: Header<Option<String>>,
+        #[oai(name = "If-Modified-Since")] _if_modified_since: Header<Option<String>>,
     ) -> Result<Raw> {
         let principal = auth.require_read()?;
         let id = job_id(&id.0)?;
         let name = name.0;
-        let request = FileRequest {
-            range: range.0.as_deref(),
-            if_range: if_range.0.as_deref(),
-            if_none_match: if_none_match.0.as_deref(),
-            if_modified_since: if_modified_since.0.as_deref(),
-            download: download.0.as_deref(),
-        };
+        let request = FileRequest::of(request, download.0.as_deref());
         Ok(read::read(&gateway, principal, id, &name, request).await?)
     }
 
@@ -148,6 +143,7 @@ impl Outputs {
     #[expect(clippy::too_many_arguments, reason = "each is a parameter")]
     async fn output_in_folder(
         &self,
+        request: &Request,
         gateway: Data<&Arc<Gateway>>,
         auth: ReadAuth,
         id: Path<String>,
@@ -155,21 +151,15 @@ impl Outputs {
         name: Path<String>,
         /// Saves the file under this name instead of showing it; under its own if empty.
         download: Query<Option<String>>,
-        #[oai(name = "Range")] range: Header<Option<String>>,
-        #[oai(name = "If-Range")] if_range: Header<Option<String>>,
-        #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
-        #[oai(name = "If-Modified-Since")] if_modified_since: Header<Option<String>>,
+        #[oai(name = "Range")] _range: Header<Option<String>>,
+        #[oai(name = "If-Range")] _if_range: Header<Option<String>>,
+        #[oai(name = "If-None-Match")] _if_none_match: Header<Option<String>>,
+        #[oai(name = "If-Modified-Since")] _if_modified_since: Header<Option<String>>,
     ) -> Result<Raw> {
         let principal = auth.require_read()?;
         let id = job_id(&id.0)?;
         let name = format!("{}/{}", folder.0, name.0);
-        let request = FileRequest {
-            range: range.0.as_deref(),
-            if_range: if_range.0.as_deref(),
-            if_none_match: if_none_match.0.as_deref(),
-            if_modified_since: if_modified_since.0.as_deref(),
-            download: download.0.as_deref(),
-        };
+        let request = FileRequest::of(request, download.0.as_deref());
         Ok(read::read(&gateway, principal, id, &name, request).await?)
     }
 }

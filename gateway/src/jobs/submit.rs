@@ -30,7 +30,7 @@ use crate::{
     queue_slots,
     reply::Reply,
     state::{Gateway, caller},
-    uploads,
+    stores, uploads,
     webhooks::account_secret,
 };
 
@@ -102,6 +102,7 @@ pub(crate) async fn submit_spec(
 ) -> Result<Reply<201, Submitted>, Problem> {
     let SubmitContext { request, principal, key } = context;
     let tenant = &principal.tenant;
+    stores::resolve(gateway, tenant, &mut spec.request)?;
     let size = spec_size::check(&spec)?;
     let warnings = precheck(gateway, principal, &spec).await?;
     if spec.callback.is_some() {
@@ -250,7 +251,7 @@ async fn check_request(
             return Err(Problem::field(Kind::Invalid, "#/input", detail));
         }
     }
-    let storage = gateway.storage.of(&principal.tenant)?;
+    let storage = gateway.storage.of(&principal.tenant);
     for output in request.certain_outputs() {
         let free = storage.check_free(&output, request.overwrite()).await;
         free.map_err(|error| match error {

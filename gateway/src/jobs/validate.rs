@@ -14,6 +14,7 @@ use crate::{
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
+    stores,
 };
 
 /// The body of a job of any kind.
@@ -92,7 +93,8 @@ pub(super) async fn resolve(
     mut body: KindBody,
 ) -> Result<ResolvedPlan, Problem> {
     presets::apply(gateway, &principal.tenant, &body.kind, &mut body.fields.all).await?;
-    let spec = body.read()?.spec()?;
+    let mut spec = body.read()?.spec()?;
+    stores::resolve(gateway, &principal.tenant, &mut spec.request)?;
     let warnings = submit::precheck(gateway, principal, &spec).await?;
     let devices = gateway.capabilities().map(|found| found.devices).unwrap_or_default();
     let (tenant, request) = (principal.tenant.clone(), spec.request);

@@ -9,7 +9,7 @@ use ffapi_domain::account::Tiers;
 use ffapi_gateway::GatewayConfig;
 use ffapi_nats::NatsConfig;
 use ffapi_projections::PostgresConfig;
-use ffapi_storage::EgressConfig;
+use ffapi_storage::{EgressConfig, StorageConfig, StoreConfig, StoresConfig};
 use ffapi_workers::{RetentionConfig, SchedulingConfig, WebhooksConfig, WorkerConfig};
 use figment::{
     Figment,
@@ -42,26 +42,14 @@ pub(crate) struct Config {
     /// The limits of each tier.
     pub(crate) tiers: Tiers,
     pub(crate) storage: StorageConfig,
+    /// Stores besides the local folder, by name.
+    pub(crate) stores: StoresConfig,
     pub(crate) secrets: Secrets,
     pub(crate) log: LogConfig,
     pub(crate) rotation: RotationConfig,
     /// The file it was read from.
     #[serde(skip)]
     pub(crate) file: Option<PathBuf>,
-}
-
-/// The storage of uploads and outputs.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct StorageConfig {
-    /// A folder shared by gateways and workers.
-    pub(crate) root: PathBuf,
-}
-
-impl Default for StorageConfig {
-    fn default() -> Self {
-        Self { root: PathBuf::from(".ffapi/storage") }
-    }
 }
 
 /// The log output on stderr.
@@ -80,12 +68,23 @@ impl Default for LogConfig {
     }
 }
 
+/// What a process needs of the configuration's secrets.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Needed {
+    pub(crate) secrets: &'static [Secret],
+    /// Whether it reads or writes objects, and so has the credentials of the stores.
+    pub(crate) stores: bool,
+}
+
 /// Reads the configuration with only the needed secrets; others are dropped.
-pub(crate) async fn load(file: Option<&Path>, needed: &[Secret]) -> anyhow::Result<Config> {
+pub(crate) async fn load(file: Option<&Path>, needed: Needed) -> anyhow::Result<Config> {
     let mut config = read(file)?;
-    config.secrets.keep_only(needed);
+    config.secrets.keep_only(needed.secrets);
+    if !needed.stores {
+        config.stores.clear();
+    }
     secrets::resolve(&mut config).await?;
-    config.secrets.derive(needed);
+    config.secrets.derive(needed.secrets);
     Ok(config)
 }
 
@@ -125,6 +124,7 @@ fn from_files() -> anyhow::Result<Vec<(String, String)>> {
 pub(crate) fn print(config: &Config) -> anyhow::Result<()> {
     let mut shown = config.clone();
     shown.secrets.hide();
+    shown.stores.values_mut().for_each(StoreConfig::hide);
     if let Some(postgres) = &mut shown.postgres {
         postgres.url = postgres.shown();
     }
@@ -173,7 +173,8 @@ mod tests {
         };
         assert_eq!(names(&written), names(&read), "documented and actual settings");
         for (name, usual) in settings(&Config::default()) {
-            if !usual.is_null() {
+            let is_example = usual.is_null() || usual == serde_json::json!({});
+            if !is_example {
                 assert_eq!(read[&name], usual, "{name}");
             }
         }

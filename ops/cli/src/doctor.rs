@@ -1,4 +1,5 @@
 use std::{
+    error::Error,
     os::{fd::OwnedFd, unix::net::UnixStream},
     process::{Command, Stdio},
 };
@@ -6,6 +7,7 @@ use std::{
 use ffapi_media::protocol::{self, ChildMessage, Task};
 use ffapi_nats::{Nats, topology};
 use ffapi_projections::Database;
+use ffapi_storage::{Patience, Storage};
 
 use crate::config::Config;
 
@@ -22,7 +24,7 @@ pub(crate) async fn doctor(config: &Config) -> anyhow::Result<()> {
     };
     report("setpriv", runs("setpriv", "it is in Debian's util-linux"));
     report("media child", child(config));
-    report("storage", storage(config));
+    report("storage", storage(config).await);
     report("secrets", secrets(config));
     report("NATS", nats(config).await);
     report("Postgres", postgres(config).await);
@@ -81,11 +83,21 @@ fn child(config: &Config) -> Result<String, String> {
     ))
 }
 
-fn storage(config: &Config) -> Result<String, String> {
+async fn storage(config: &Config) -> Result<String, String> {
     let root = &config.storage.root;
-    ffapi_storage::Storage::open(root)
-        .map(|_| root.display().to_string())
-        .map_err(|error| format!("{} cannot be used: {error}; set storage.root", root.display()))
+    let storage = Storage::configured(&config.storage, &config.stores, Patience::Request);
+    let storage = storage.map_err(|error| {
+        format!("{error}; see storage.root ({}), storage.default and stores", root.display())
+    })?;
+    let mut usable = Vec::new();
+    for (name, failure) in storage.check().await {
+        if let Some(error) = failure {
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            return Err(format!("the store `{name}` cannot be used: {error}{cause}"));
+        }
+        usable.push(name);
+    }
+    Ok(format!("{}; stores: {}", root.display(), usable.join(", ")))
 }
 
 fn secrets(config: &Config) -> Result<String, String> {

@@ -29,6 +29,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use arguments::{Arguments, AuditVerb, ConfigVerb, Verb};
+use config::Needed;
 use keyring::Secret;
 use roles::Role;
 
@@ -67,10 +68,10 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let needed = secrets(&arguments.verb);
+    let needed = Needed { secrets: secrets(&arguments.verb), stores: uses_stores(&arguments.verb) };
     let mut config = config::load(arguments.config.as_deref(), needed).await?;
     if is_operator(&arguments.verb) {
-        local::attach(&mut config, &arguments.data_dir, needed)?;
+        local::attach(&mut config, &arguments.data_dir, needed.secrets)?;
     }
     match arguments.verb {
         Verb::Up { listen } => {
@@ -131,6 +132,19 @@ const fn is_operator(verb: &Verb) -> bool {
             | Verb::Replay(_)
             | Verb::Report
             | Verb::Simulate(_)
+    )
+}
+
+/// True if a command reads or writes objects.
+const fn uses_stores(verb: &Verb) -> bool {
+    matches!(
+        verb,
+        Verb::Up { .. }
+            | Verb::Gateway
+            | Verb::Conductor
+            | Verb::Worker
+            | Verb::Doctor
+            | Verb::Config { .. }
     )
 }
 

@@ -10,7 +10,7 @@ use ffapi_projections::{
     Archive, AuditDecisions, AuditNotes, BatchList, Database, JobDetail, JobList, Pace, Presets,
     Projection, Queue, Replays, Runner, Uploads, Usage, Webhooks,
 };
-use ffapi_storage::{Egress, Storage};
+use ffapi_storage::{Egress, Patience, Storage};
 use ffapi_workers::{Conductor, InputFetcher, Retention, Sender, Worker};
 use tokio::{signal::unix, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -143,7 +143,7 @@ async fn start(
             let services = Services {
                 commands,
                 database: context.requests.clone(),
-                storage: storage(config)?,
+                storage: storage(config, Patience::Request)?,
                 directory,
                 notary: config.secrets.verifier(context.nats())?,
                 egress: config.egress.clone(),
@@ -195,7 +195,7 @@ async fn start(
             let retention = Retention::new(
                 Arc::clone(&context.commands),
                 context.database.clone(),
-                storage(config)?,
+                storage(config, Patience::Work)?,
                 config.retention.clone(),
             );
             vec![
@@ -209,7 +209,7 @@ async fn start(
             let folder = config.storage.root.join(".work");
             let child = child::command(config.worker.sandbox)?;
             let sources = InputFetcher {
-                storage: storage(config)?,
+                storage: storage(config, Patience::Work)?,
                 egress: egress(config)?,
                 tiers: config.tiers.clone(),
             };
@@ -228,9 +228,10 @@ fn egress(config: &Config) -> anyhow::Result<Egress> {
 }
 
 /// The storage of uploads and outputs.
-fn storage(config: &Config) -> anyhow::Result<Storage> {
+fn storage(config: &Config, patience: Patience) -> anyhow::Result<Storage> {
     let root = &config.storage.root;
-    Storage::open(root).with_context(|| format!("storage.root {}", root.display()))
+    Storage::configured(&config.storage, &config.stores, patience)
+        .with_context(|| format!("storage (storage.root is {})", root.display()))
 }
 
 /// Runs a read model on the event log.

@@ -9,6 +9,7 @@ use std::collections::{HashMap, hash_map::Entry};
 use anyhow::Context;
 use ffapi_nats::NatsConfig;
 use ffapi_projections::PostgresConfig;
+use ffapi_storage::{StoreConfig, StoresConfig};
 use futures::future::BoxFuture;
 use serde_json::Value;
 
@@ -33,12 +34,27 @@ fn provider(setting: &str) -> anyhow::Result<Option<(Box<dyn Provider>, &str)>> 
 /// Replaces references in all settings by the secrets.
 pub(crate) async fn resolve(config: &mut Config) -> anyhow::Result<()> {
     let addresses = addresses(&mut config.nats, &mut config.postgres);
-    fill(config.secrets.named().into_iter().chain(addresses)).await
+    let addresses = addresses.map(|(name, setting)| (name.to_owned(), setting));
+    let secrets = config.secrets.named().into_iter();
+    let secrets = secrets.map(|(name, setting)| (name.to_owned(), setting));
+    fill(secrets.chain(addresses).chain(credentials(&mut config.stores))).await
+}
+
+/// The credentials of stores.
+fn credentials(stores: &mut StoresConfig) -> impl Iterator<Item = (String, &mut String)> {
+    stores.iter_mut().flat_map(|(name, store)| {
+        let StoreConfig { access_key_id, secret_access_key, .. } = store;
+        let named = [("access_key_id", access_key_id), ("secret_access_key", secret_access_key)];
+        named.into_iter().filter_map(move |(setting, value)| {
+            Some((format!("stores.{name}.{setting}"), value.as_mut()?))
+        })
+    })
 }
 
 /// Replaces references in the NATS and Postgres URLs only, which can change at run time.
 pub(crate) async fn resolve_addresses(config: &mut Config) -> anyhow::Result<()> {
-    fill(addresses(&mut config.nats, &mut config.postgres)).await
+    let addresses = addresses(&mut config.nats, &mut config.postgres);
+    fill(addresses.map(|(name, setting)| (name.to_owned(), setting))).await
 }
 
 fn addresses<'a>(
@@ -52,10 +68,10 @@ fn addresses<'a>(
 
 /// Replaces references in these settings by the secrets. A secret of which several settings use
 /// fields is fetched once.
-async fn fill(settings: impl Iterator<Item = (&'static str, &mut String)>) -> anyhow::Result<()> {
+async fn fill(settings: impl Iterator<Item = (String, &mut String)>) -> anyhow::Result<()> {
     let mut known: HashMap<String, Value> = HashMap::new();
     for (name, setting) in settings {
-        let Some((provider, rest)) = provider(setting).with_context(|| name.to_owned())? else {
+        let Some((provider, rest)) = provider(setting).with_context(|| name.clone())? else {
             continue;
         };
         let (secret, field) = setting.split_once('#').unwrap_or((setting, ""));

@@ -146,9 +146,10 @@ pub fn work(channel: &Channel, task: &Task, inputs: Vec<File>) {
             log.say(&ChildMessage::Log { level: level.to_owned(), line });
         }
     }));
-    let inputs: Vec<OpenFile> = inputs.into_iter().map(OpenFile::from).collect();
     let notes = Mutex::new(vec![]);
-    match perform(&inputs, task, channel, &notes) {
+    let inputs: io::Result<Vec<OpenFile>> = inputs.into_iter().map(OpenFile::received).collect();
+    let inputs = inputs.map_err(|error| MediaError::internal("the inputs", error));
+    match inputs.and_then(|inputs| perform(&inputs, task, channel, &notes)) {
         Ok(mut outcome) => {
             let missing = missing.lock().unwrap_or_else(PoisonError::into_inner);
             let notes = notes.into_inner().unwrap_or_else(PoisonError::into_inner);

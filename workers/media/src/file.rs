@@ -3,16 +3,20 @@
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, FileTypeExt},
     path::Path,
     sync::Arc,
 };
+
+use crate::protocol::ranged::RangedInput;
 
 /// An open file with any number of readers, each with its own position.
 #[derive(Debug, Clone)]
 pub(crate) enum OpenFile {
     /// A descriptor.
     File(Arc<File>),
+    /// An object that the worker reads by ranges.
+    Ranged(Arc<RangedInput>),
     /// Content that this process made from one, such as text in another encoding.
     Bytes(Arc<[u8]>),
 }
@@ -23,9 +27,31 @@ impl OpenFile {
         File::open(path).map(Self::from)
     }
 
+    /// An input as it was received: a file, or a socket over which it is read.
+    pub(crate) fn received(file: File) -> io::Result<Self> {
+        if !file.metadata()?.file_type().is_socket() {
+            return Ok(file.into());
+        }
+        let input = RangedInput::new(file)?;
+        Ok(Self::Ranged(Arc::new(input)))
+    }
+
+    /// Reads bytes from a position on; 0 at the end.
+    pub(crate) fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.read_at(buffer, position),
+            Self::Ranged(input) => input.read_at(buffer, position),
+            Self::Bytes(bytes) => {
+                let start = usize::try_from(position).unwrap_or(usize::MAX);
+                bytes.get(start..).unwrap_or_default().read(buffer)
+            }
+        }
+    }
+
     /// The size in bytes; 0 if it is unknown.
     pub(crate) fn size(&self) -> u64 {
         match self {
+            Self::Ranged(input) => input.size(),
             Self::File(file) => file.metadata().map_or(0, |meta| meta.len()),
             Self::Bytes(bytes) => bytes.len() as u64,
         }
@@ -59,14 +85,7 @@ pub(crate) struct Reader {
 
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = match &self.file {
-            OpenFile::File(file) => file.read_at(buffer, self.position)?,
-            OpenFile::Bytes(bytes) => {
-                let start = usize::try_from(self.position).unwrap_or(usize::MAX);
-                let mut rest = bytes.get(start..).unwrap_or_default();
-                rest.read(buffer)?
-            }
-        };
+        let read = self.file.read_at(buffer, self.position)?;
         self.position = self.position.saturating_add(read as u64);
         Ok(read)
     }

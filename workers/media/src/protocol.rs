@@ -5,6 +5,7 @@
 
 mod bounds;
 mod channel;
+pub mod ranged;
 
 use std::{
     collections::BTreeMap,

@@ -12,19 +12,21 @@ use ffapi_domain::{
 };
 use ffapi_media::{
     MediaError,
-    protocol::{PoolAssignment, Report, Task as MediaTask},
+    protocol::{PoolAssignment, Report, Task as MediaTask, VerifiedFile},
 };
 use ffapi_nats::failpoint;
+use ffapi_storage::Staged;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AttemptContext, AttemptSpec, Outcome,
+    AttemptContext, AttemptSpec, Outcome, PARALLEL_FILES,
     bounds::{Bounds, check_written},
-    watch::Watched,
+    watch::{Watched, Watching},
 };
 use crate::{
     failure::{crashed, erased, failed},
-    input_fetcher::FetchedInputs,
+    input_fetcher::TaskInputs,
     media_minutes::Charged,
     outputs::{self, OUTPUT, staged},
     slot::{Slot, SlotFolder},
@@ -78,10 +80,10 @@ impl AttemptContext {
         };
         // The rest may still conflict when it is published.
         for location in request.certain_outputs() {
-            let storage = self.storage(release)?;
+            let storage = self.storage(release);
             storage.check_free(&location, request.overwrite()).await.map_err(failed)?;
         }
-        let (mut inputs, mut all_fetched) = (Vec::new(), FetchedInputs::default());
+        let mut inputs = TaskInputs::default();
         for (number, (input, _)) in request.inputs().into_iter().enumerate() {
             let input = input.as_ref().ok_or_else(|| erased("input"))?;
             let fetched = slot.folder.fetched(number);
@@ -90,10 +92,10 @@ impl AttemptContext {
                 &release.tenant,
                 input,
                 &fetched,
-                &mut all_fetched,
+                &mut inputs,
             );
             tokio::select! {
-                opened = opening => inputs.push(opened?),
+                opened = opening => opened?,
                 outcome = self.cancelled(release) => return Ok(Watched::Stopped(outcome)),
                 error = bounds.time_exceeded() => return Err(error),
             }
@@ -105,12 +107,17 @@ impl AttemptContext {
             place: PoolAssignment { hardware: spec.hardware, pool: spec.pool },
             output: format!("{OUTPUT}.{extension}"),
         };
-        slot.send_task(&task, &inputs).await.map_err(|error| crashed(&error))?;
-        drop(inputs);
-        self.watch(release, spec, slot, bounds, charged).await
+        slot.send_task(&task, &inputs.files).await.map_err(|error| crashed(&error))?;
+        inputs.files.clear();
+        let inputs = &inputs.ranged;
+        tokio::select! {
+            biased;
+            failure = inputs.failed() => Err(failure),
+            watched = self.watch(release, spec, Watching { slot, bounds, inputs }, charged) => watched,
+        }
     }
 
-    /// Stages the files of a child that has ended, one by one.
+    /// Checks and stages the files of a child that has ended.
     async fn stage(
         &self,
         release: &Release,
@@ -122,47 +129,79 @@ impl AttemptContext {
         failpoint::hit("worker.before_stage");
         let written = folder.disk_usage().await.map_err(|error| crashed(&error))?;
         check_written(&written, self.max_output_bytes)?;
-        let storage = self.storage(release)?;
-        let mut files = Vec::new();
-        let mut locations = BTreeSet::new();
-        let mut cancelled = pin!(self.cancelled(release));
-        for (number, made) in report.files.into_iter().enumerate() {
-            let output = request.output().and_then(Personal::as_ref);
-            let output = output.ok_or_else(|| erased("output"))?;
-            let destination = outputs::destination(request, output, &made.name);
-            let (name, to) = destination.ok_or_else(unexpected_file)?;
-            if !locations.insert(to.to_string()) {
-                return Err(unexpected_file());
-            }
-            // Checked before anything is sealed; delivery checks it again.
-            storage.check_free(&to, request.overwrite()).await.map_err(failed)?;
-            let file = folder.open_made(&made.name).map_err(|error| unusable_file(&error))?;
+        let (made, stop) = (destinations(request, report.files)?, CancellationToken::new());
+        let staging = made.into_iter().enumerate().map(|(number, made)| {
             let staged = staged(release.job, release.attempt, number);
-            let stop = CancellationToken::new();
-            let mut staging = pin!(storage.stage(&staged, file, stop.clone()));
-            let received = tokio::select! {
-                received = &mut staging => received.map_err(failed)?,
-                outcome = &mut cancelled => {
-                    // Staging must have ended before the folder is dropped, or files would
-                    // reappear.
-                    stop.cancel();
-                    let _ = staging.await;
-                    return Ok(MediaOutcome::Stopped(outcome));
-                }
-            };
-            files.push(OutputFile {
-                name: Personal::Clear(name),
-                location: Personal::Clear(to.to_string()),
-                size: received.size,
-                sha256: received.sha256,
-                duration: made.duration,
-                streams: made.streams,
-            });
-        }
+            self.stage_file(release, request, made, staged, folder, &stop).boxed()
+        });
+        let staging: Vec<_> = staging.collect();
+        let staging = stream::iter(staging).buffered(PARALLEL_FILES);
+        let mut staging = pin!(staging.try_collect::<Vec<OutputFile>>());
+        let files = tokio::select! {
+            files = &mut staging => files?,
+            outcome = self.cancelled(release) => {
+                // Staging must have ended before the folder is dropped, or files would reappear.
+                stop.cancel();
+                let _ = staging.await;
+                return Ok(MediaOutcome::Stopped(outcome));
+            }
+        };
         failpoint::hit("worker.after_stage");
         spent.bytes = files.iter().map(|file| file.size).sum();
         Ok(MediaOutcome::Outputs { files, result: report.result, spent: Some(spent) })
     }
+
+    async fn stage_file(
+        &self,
+        release: &Release,
+        request: &MediaRequest,
+        made: MadeFile,
+        staged: Staged,
+        folder: &SlotFolder,
+        stop: &CancellationToken,
+    ) -> Result<OutputFile, MediaError> {
+        let MadeFile { name, to, file: made } = made;
+        let storage = self.storage(release);
+        // Checked before anything is sealed; delivery checks it again.
+        storage.check_free(&to, request.overwrite()).await.map_err(failed)?;
+        let file = folder.open_made(&made.name).map_err(|error| unusable_file(&error))?;
+        let received = storage.stage(&staged, file, &to, stop.clone()).await.map_err(failed)?;
+        Ok(OutputFile {
+            name: Personal::Clear(name),
+            location: Personal::Clear(to.to_string()),
+            size: received.size,
+            sha256: received.sha256,
+            duration: made.duration,
+            streams: made.streams,
+        })
+    }
+}
+
+/// A file that a child made, and what it is to be.
+struct MadeFile {
+    /// The name that the job lists it under.
+    name: String,
+    to: Location,
+    file: VerifiedFile,
+}
+
+/// Where the files of a child go; fails if one is not the request's, or two have one destination.
+fn destinations(
+    request: &MediaRequest,
+    files: Vec<VerifiedFile>,
+) -> Result<Vec<MadeFile>, MediaError> {
+    let mut taken = BTreeSet::new();
+    let made = files.into_iter().map(|file| {
+        let output = request.output().and_then(Personal::as_ref);
+        let output = output.ok_or_else(|| erased("output"))?;
+        let destination = outputs::destination(request, output, &file.name);
+        let (name, to) = destination.ok_or_else(unexpected_file)?;
+        if !taken.insert(to.to_string()) {
+            return Err(unexpected_file());
+        }
+        Ok(MadeFile { name, to, file })
+    });
+    made.collect()
 }
 
 /// The failure of a job whose child reported a file that is none of the request's outputs.

@@ -22,6 +22,7 @@ use crate::{
     failure::crashed,
     media_minutes::{self, Charged},
     progress_event::progress_event,
+    ranged_input::RangedInputs,
     slot::Slot,
     stall_detector::StallDetector,
 };
@@ -33,6 +34,13 @@ const STATE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 const USAGE_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// How often a child's disk usage is checked.
 const DISK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A child at work, and what bounds it.
+pub(super) struct Watching<'a> {
+    pub(super) slot: &'a mut Slot,
+    pub(super) bounds: &'a Bounds,
+    pub(super) inputs: &'a RangedInputs,
+}
 
 /// How a child's work ended.
 pub(super) enum Watched {
@@ -55,8 +63,7 @@ impl AttemptContext {
         &self,
         release: &Release,
         spec: AttemptSpec<'_>,
-        slot: &mut Slot,
-        bounds: &Bounds,
+        Watching { slot, bounds, inputs }: Watching<'_>,
         charged: &mut Charged,
     ) -> Result<Watched, MediaError> {
         let job = release.job;
@@ -133,6 +140,10 @@ impl AttemptContext {
                 }
                 _ = state_check.tick() => {
                     stall_detector.advance(slot.usage().io_bytes);
+                    // It is the store that makes no progress; its requests have a limit of their own.
+                    if inputs.are_waiting() {
+                        stall_detector.beat();
+                    }
                     if stall_detector.stalled() {
                         return Err(MediaError {
                             code: FailureCode::MediaStalled,

@@ -4,6 +4,9 @@ pub enum StorageError {
     /// There is no object at this location.
     #[error("{0} does not exist")]
     NotFound(String),
+    /// The object was replaced while it was being read.
+    #[error("{0} was replaced while it was being read")]
+    Replaced(String),
     /// Another file exists at this location, and it must not be replaced.
     #[error("{0} exists already; choose another name or set `overwrite` to `replace`")]
     Exists(String),
@@ -22,12 +25,41 @@ pub enum StorageError {
     /// The transfer ended early: the sender disconnected, or the operation was cancelled.
     #[error("the transfer was interrupted: {0}")]
     Interrupted(String),
+    /// No store of this name may be used by the account.
+    #[error("`{name}://` names no store of this account; it can use {available}")]
+    NoStore {
+        /// The name.
+        name: String,
+        /// The names of the stores that the account may use, for a message.
+        available: String,
+    },
+    /// The configuration of a store is incomplete or wrong.
+    #[error("{0}")]
+    Config(String),
+    /// The store does not accept the deployment's credentials, or they do not allow this.
+    #[error("the store of {0} denies access: its credentials do not allow this")]
+    Denied(String),
     /// The underlying disk or network failed.
     #[error("storage cannot be used")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl StorageError {
+    /// The error of a store's client, where it does not matter which object it is about.
+    pub(crate) fn of_store(error: object_store::Error) -> Self {
+        match error {
+            object_store::Error::NotFound { path, .. } => Self::NotFound(path),
+            object_store::Error::PermissionDenied { path, .. }
+            | object_store::Error::Unauthenticated { path, .. } => Self::Denied(path),
+            error => Self::unavailable(error),
+        }
+    }
+
+    /// What was sealed is not in staging: it was removed by hand.
+    pub(crate) fn not_staged(shown: &str) -> Self {
+        Self::unavailable(format!("the sealed output {shown} is not in staging"))
+    }
+
     pub(crate) fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Unavailable(error.into())
     }

@@ -1,3 +1,7 @@
+//! A store in a local folder: a file gets its final name only once all of its bytes are on disk.
+
+mod staging;
+
 use std::{
     fs::{self, DirBuilder, File, Permissions},
     io,
@@ -5,75 +9,45 @@ use std::{
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::SystemTime,
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use ffapi_domain::{Tenant, Timestamp, UploadId, location::Location};
+use ffapi_domain::media::Overwrite;
 use futures::{StreamExt, stream::BoxStream};
-use object_store::{GetOptions, GetRange, ObjectStore, local::LocalFileSystem, path::Path as Key};
+use object_store::{
+    GetOptions, GetRange, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path as Key,
+};
 use rustix::{
     fs::{Mode, OFlags, ResolveFlags, openat2},
     io::Errno,
 };
+use tokio_util::sync::CancellationToken;
+use url::Url;
 
-use crate::StorageError;
+use crate::{
+    Download, Opened, Reading, Received, Stat, StorageError,
+    backend::Backend,
+    layout,
+    object::{Entry, Object},
+    receive::receive,
+};
 
-/// Maximum difference between the clocks of the file system and of a worker.
-const MAX_CLOCK_SKEW: Duration = Duration::from_mins(1);
-/// Separates the name of an object from a number while the object is being written.
+/// Separates the name of a file from a number while the file is being written.
 const PARTIAL_SEPARATOR: char = '#';
 
-/// An object store in a local folder.
+/// A store in a local folder.
 #[derive(Debug, Clone)]
-pub struct Storage {
-    pub(crate) root: PathBuf,
-    pub(crate) store: Arc<LocalFileSystem>,
+pub(crate) struct Folder {
+    root: PathBuf,
+    store: Arc<LocalFileSystem>,
 }
 
-/// Metadata of an object.
-#[derive(Debug, Clone, Copy)]
-pub struct Stat {
-    /// Size in bytes.
-    pub size: u64,
-    /// Time of the last modification.
-    pub modified: SystemTime,
-}
-
-/// An object that is being read.
-pub struct Reading {
-    /// Size of the whole object in bytes.
-    pub size: u64,
-    /// The byte range that is read.
-    pub range: Range<u64>,
-    /// The contents of the range, in chunks.
-    pub bytes: BoxStream<'static, io::Result<Bytes>>,
-}
-
-impl std::fmt::Debug for Reading {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Reading({:?} of {})", self.range, self.size)
-    }
-}
-
-/// Removes the folders of a file that are empty, up to the root of the store.
-pub(crate) fn remove_empty_folders(root: &Path, file: &Path) {
-    let folders = file.ancestors().skip(1).take_while(|folder| *folder != root);
-    for folder in folders.filter(|folder| folder.starts_with(root)) {
-        // Fails, as intended, for the first one that holds anything.
-        if fs::remove_dir(folder).is_err() {
-            return;
-        }
-    }
-}
-
-impl Storage {
+impl Folder {
     /// Opens the store in a folder, which is created if needed. Only the folder's owner may enter
     /// it: gateways and workers that share a store run as the same user.
-    ///
-    /// # Errors
-    /// When the folder cannot be used.
-    pub fn open(root: &Path) -> Result<Self, StorageError> {
+    pub(crate) fn open(root: &Path) -> Result<Self, StorageError> {
         DirBuilder::new().recursive(true).mode(0o700).create(root)?;
         let root = root.canonicalize()?;
         if root.metadata()?.permissions().mode() & 0o077 != 0 {
@@ -86,163 +60,61 @@ impl Storage {
         Ok(Self { root, store: Arc::new(store) })
     }
 
-    /// The tenant's part of the store: paths in it cannot lead into another tenant's.
-    ///
-    /// # Errors
-    /// When its folder cannot be created.
-    pub fn of(&self, tenant: &Tenant) -> Result<Self, StorageError> {
-        Self::open(&self.root.join(tenant.as_str()))
+    /// The path of an object's file.
+    fn path(&self, object: &Object) -> Result<PathBuf, StorageError> {
+        self.store.path_to_filesystem(&object.key).map_err(StorageError::unavailable)
     }
 
-    /// True if the store's folder exists and is writable.
-    pub async fn answers(&self) -> bool {
-        tokio::fs::write(self.root.join(".answers"), b"").await.is_ok()
+    /// The path of the folder of a prefix.
+    fn folder(&self, prefix: &Key) -> PathBuf {
+        self.root.join(prefix.as_ref())
     }
+}
 
-    /// Deletes an object, and the folders that are empty without it; succeeds if there is none.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub async fn remove(&self, location: &Location) -> Result<(), StorageError> {
-        let file = self.file(location)?;
-        match tokio::fs::remove_file(&file).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            Ok(()) | Err(_) => {}
-        }
-        remove_empty_folders(&self.root, &file);
-        Ok(())
+/// Runs blocking file operations.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, StorageError> {
+    tokio::task::spawn_blocking(work).await.map_err(StorageError::unavailable)?
+}
+
+/// Success if the file does not exist.
+fn unless_missing(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
+}
 
-    /// Deletes an output, unless it was written anew: it has another size, or was modified later
-    /// than `before`, the time when its job was completed.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub async fn remove_output(
-        &self,
-        location: &Location,
-        size: u64,
-        before: Option<Timestamp>,
-    ) -> Result<(), StorageError> {
-        let Some(stat) = self.stat(location).await? else { return Ok(()) };
-        let written = stat.modified.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let written =
-            Timestamp::from_millis(u64::try_from(written.as_millis()).unwrap_or(u64::MAX));
-        let is_later = before.is_some_and(|before| written > before.plus(MAX_CLOCK_SKEW));
-        if stat.size != size || is_later {
-            return Ok(());
-        }
-        self.remove(location).await
-    }
-
-    /// The uploads of all tenants that were received before a time.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn uploads_before(
-        &self,
-        before: SystemTime,
-    ) -> Result<Vec<(Tenant, UploadId)>, StorageError> {
-        let mut old = Vec::new();
-        for folder in fs::read_dir(&self.root)?.flatten() {
-            let Some(tenant) = folder.file_name().to_str().and_then(|name| name.parse().ok())
-            else {
-                continue;
-            };
-            let tenant: Tenant = tenant;
-            let uploads = fs::read_dir(folder.path().join(".uploads"));
-            for upload in uploads.into_iter().flatten().flatten() {
-                let received = upload.metadata().and_then(|meta| meta.modified());
-                let id = upload.file_name().to_str().and_then(|name| name.parse().ok());
-                if let (Ok(received), Some(id)) = (received, id)
-                    && received < before
-                {
-                    old.push((tenant.clone(), id));
-                }
-            }
-        }
-        Ok(old)
-    }
-
-    /// Deletes partial uploads last written before a time, whose gateway died.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn drop_partial_uploads(&self, before: SystemTime) -> Result<(), StorageError> {
-        for tenant in fs::read_dir(&self.root)?.flatten() {
-            let uploads = fs::read_dir(tenant.path().join(".uploads"));
-            for upload in uploads.into_iter().flatten().flatten() {
-                let partial = upload.file_name().to_string_lossy().contains(PARTIAL_SEPARATOR);
-                let changed = upload.metadata().and_then(|meta| meta.modified());
-                if partial && changed.is_ok_and(|changed| changed < before) {
-                    match fs::remove_file(upload.path()) {
-                        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                            return Err(error.into());
-                        }
-                        Ok(()) | Err(_) => {}
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Deletes everything that belongs to one tenant.
-    ///
-    /// # Errors
-    /// When the disk fails; some files may be deleted then.
-    pub async fn erase(&self, tenant: &Tenant) -> Result<(), StorageError> {
-        match tokio::fs::remove_dir_all(self.root.join(tenant.as_str())).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-            Ok(()) | Err(_) => Ok(()),
+/// Removes the folders of a file that are empty, up to the root of the store. Internal folders stay,
+/// because files may be written to them at this moment.
+fn remove_empty_folders(root: &Path, file: &Path) {
+    let is_internal =
+        |folder: &&Path| folder.ends_with(layout::UPLOADS) || folder.ends_with(layout::STAGING);
+    let folders = file.ancestors().skip(1);
+    let folders = folders.take_while(|folder| *folder != root && !is_internal(folder));
+    for folder in folders.filter(|folder| folder.starts_with(root)) {
+        // Fails, as intended, for the first one that holds anything.
+        if fs::remove_dir(folder).is_err() {
+            return;
         }
     }
+}
 
-    /// The object's key in the store; `NotFound` for a location that is not in the store.
-    pub(crate) fn key(location: &Location) -> Result<Key, StorageError> {
-        let path = match location {
-            Location::Upload(id) => format!(".uploads/{id}"),
-            Location::Object { path, .. } => path.clone(),
-            Location::Web(_) => return Err(StorageError::NotFound(location.shown())),
-        };
-        Key::parse(&path).map_err(|_| StorageError::NotFound(location.to_string()))
+fn missing(object: &Object) -> StorageError {
+    StorageError::NotFound(object.shown.clone())
+}
+
+#[async_trait]
+impl Backend for Folder {
+    async fn check(&self) -> Result<(), StorageError> {
+        Ok(tokio::fs::write(self.root.join(".answers"), b"").await?)
     }
 
-    /// The path of the object's file.
-    pub(crate) fn file(&self, location: &Location) -> Result<PathBuf, StorageError> {
-        let key = Self::key(location)?;
-        self.store.path_to_filesystem(&key).map_err(StorageError::unavailable)
-    }
-
-    /// Path and size of the object if it is a regular file: a link could point anywhere, and
-    /// opening a pipe might block forever.
-    async fn real_file(&self, location: &Location) -> Result<(PathBuf, u64), StorageError> {
-        let file = self.file(location)?;
-        match tokio::fs::symlink_metadata(&file).await {
-            Ok(meta) if meta.is_file() => Ok((file, meta.len())),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-            Ok(_) | Err(_) => Err(StorageError::NotFound(location.to_string())),
-        }
-    }
-
-    /// True if a directory entry of any kind exists at the location.
-    ///
-    /// # Errors
-    /// When the store cannot be reached.
-    pub async fn is_taken(&self, location: &Location) -> Result<bool, StorageError> {
-        match tokio::fs::symlink_metadata(self.file(location)?).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Metadata of an object; none if it does not exist.
-    ///
-    /// # Errors
-    /// When the store cannot be reached.
-    pub async fn stat(&self, location: &Location) -> Result<Option<Stat>, StorageError> {
-        match tokio::fs::symlink_metadata(self.file(location)?).await {
+    /// Only regular files are objects: a link could point anywhere, and opening a pipe might block
+    /// forever.
+    async fn stat(&self, object: &Object) -> Result<Option<Stat>, StorageError> {
+        match tokio::fs::symlink_metadata(self.path(object)?).await {
             Ok(meta) if meta.is_file() => {
                 Ok(Some(Stat { size: meta.len(), modified: meta.modified()? }))
             }
@@ -251,27 +123,18 @@ impl Storage {
         }
     }
 
-    /// Size of an object in bytes.
-    ///
-    /// # Errors
-    /// When it does not exist or cannot be reached.
-    pub async fn size(&self, location: &Location) -> Result<u64, StorageError> {
-        Ok(self.real_file(location).await?.1)
-    }
-
-    /// Reads an object, or a byte range of it.
-    ///
-    /// # Errors
-    /// When it does not exist or cannot be reached.
-    pub async fn read(
+    async fn read(
         &self,
-        location: &Location,
+        object: &Object,
         range: Option<Range<u64>>,
     ) -> Result<Reading, StorageError> {
-        self.real_file(location).await?;
+        self.stat(object).await?.ok_or_else(|| missing(object))?;
         let options = GetOptions::new().with_range(range.map(GetRange::Bounded));
-        let result = self.store.get_opts(&Self::key(location)?, options).await;
-        let result = result.map_err(|error| translate(error, location))?;
+        let result = self.store.get_opts(&object.key, options).await;
+        let result = result.map_err(|error| match error {
+            object_store::Error::NotFound { .. } => missing(object),
+            other => StorageError::unavailable(other),
+        })?;
         Ok(Reading {
             size: result.meta.size,
             range: result.range.clone(),
@@ -279,12 +142,17 @@ impl Storage {
         })
     }
 
-    /// Opens an object's file; it is resolved beneath the store without following links.
-    ///
-    /// # Errors
-    /// When it does not exist, is not a regular file, or cannot be reached.
-    pub async fn open_object(&self, location: &Location) -> Result<File, StorageError> {
-        let (root, key) = (self.root.clone(), Self::key(location)?);
+    async fn download_url(
+        &self,
+        _object: &Object,
+        _download: &Download<'_>,
+    ) -> Result<Option<Url>, StorageError> {
+        Ok(None)
+    }
+
+    /// Resolves the file beneath the store without following links.
+    async fn open(&self, object: &Object) -> Result<Opened, StorageError> {
+        let (root, key) = (self.root.clone(), object.key.clone());
         let opened = tokio::task::spawn_blocking(move || {
             let beneath =
                 ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
@@ -293,13 +161,12 @@ impl Storage {
             let file = openat2(File::open(root)?, key.as_ref(), flags, Mode::empty(), beneath)?;
             Ok::<File, io::Error>(File::from(file))
         });
-        let missing = || StorageError::NotFound(location.to_string());
         match opened.await.map_err(StorageError::unavailable)? {
-            Ok(file) if file.metadata()?.is_file() => Ok(file),
-            Ok(_) => Err(missing()),
+            Ok(file) if file.metadata()?.is_file() => Ok(Opened::File(file)),
+            Ok(_) => Err(missing(object)),
             // It is a link, or lies beneath one.
             Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
-                Err(missing())
+                Err(missing(object))
             }
             Err(error)
                 if matches!(
@@ -307,16 +174,113 @@ impl Storage {
                     io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
                 ) =>
             {
-                Err(missing())
+                Err(missing(object))
             }
             Err(error) => Err(error.into()),
         }
     }
+
+    /// Also deletes the folders that are empty without the object.
+    async fn remove(&self, object: &Object) -> Result<(), StorageError> {
+        let file = self.path(object)?;
+        unless_missing(tokio::fs::remove_file(&file).await)?;
+        remove_empty_folders(&self.root, &file);
+        Ok(())
+    }
+
+    async fn receive(
+        &self,
+        object: &Object,
+        bytes: BoxStream<'_, io::Result<Bytes>>,
+        max: u64,
+    ) -> Result<Received, StorageError> {
+        receive(&*self.store, &object.key, bytes, max).await
+    }
+
+    async fn rename(&self, from: &Object, to: &Object) -> Result<(), StorageError> {
+        self.store.rename(&from.key, &to.key).await.map_err(StorageError::unavailable)
+    }
+
+    async fn check_free(&self, object: &Object, overwrite: Overwrite) -> Result<(), StorageError> {
+        self.check_name(object, overwrite).await
+    }
+
+    async fn stage(
+        &self,
+        staged: &Object,
+        file: File,
+        _to: &Object,
+        cancelled: CancellationToken,
+    ) -> Result<Received, StorageError> {
+        self.take(staged, file, cancelled).await
+    }
+
+    async fn publish(
+        &self,
+        staged: &Object,
+        to: &Object,
+        sha256: &str,
+        overwrite: Overwrite,
+    ) -> Result<(), StorageError> {
+        self.link(staged, to, sha256, overwrite).await
+    }
+
+    async fn withdraw(&self, staged: &Object, to: &Object) -> Result<(), StorageError> {
+        self.unlink(staged, to).await
+    }
+
+    async fn discard(&self, prefix: &Key) -> Result<(), StorageError> {
+        let folder = self.folder(prefix);
+        unless_missing(tokio::fs::remove_dir_all(&folder).await)?;
+        remove_empty_folders(&self.root, &folder);
+        Ok(())
+    }
+
+    async fn drop_partial(&self, prefix: &Key, before: SystemTime) -> Result<(), StorageError> {
+        let folder = self.folder(prefix);
+        blocking(move || {
+            for file in entries_of(&folder)? {
+                let is_partial = file.file_name().to_string_lossy().contains(PARTIAL_SEPARATOR);
+                let modified = file.metadata().and_then(|meta| meta.modified());
+                if is_partial && modified.is_ok_and(|modified| modified < before) {
+                    unless_missing(fs::remove_file(file.path()))?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn folders(&self, prefix: &Key) -> Result<Vec<String>, StorageError> {
+        let folder = self.folder(prefix);
+        blocking(move || {
+            let entries = entries_of(&folder)?;
+            let folders = entries.filter(|entry| entry.file_type().is_ok_and(|it| it.is_dir()));
+            Ok(folders.filter_map(|entry| entry.file_name().into_string().ok()).collect())
+        })
+        .await
+    }
+
+    async fn entries(&self, prefix: &Key) -> Result<Vec<Entry>, StorageError> {
+        let folder = self.folder(prefix);
+        blocking(move || {
+            let known = |entry: fs::DirEntry| {
+                let meta = entry.metadata().ok()?;
+                let (modified, size) = (meta.modified().ok()?, meta.len());
+                Some(Entry { name: entry.file_name().into_string().ok()?, modified, size })
+            };
+            Ok(entries_of(&folder)?.filter_map(known).collect())
+        })
+        .await
+    }
 }
 
-pub(crate) fn translate(error: object_store::Error, location: &Location) -> StorageError {
-    match error {
-        object_store::Error::NotFound { .. } => StorageError::NotFound(location.to_string()),
-        other => StorageError::unavailable(other),
-    }
+/// The entries of a folder; none if it does not exist.
+fn entries_of(folder: &Path) -> io::Result<impl Iterator<Item = fs::DirEntry>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => Some(entries),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    Ok(entries.into_iter().flatten().flatten())
 }

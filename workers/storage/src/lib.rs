@@ -1,19 +1,32 @@
 //! Storage of uploads and outputs, and outgoing HTTP requests.
 //!
-//! The only backend is a local folder. The paths under `.uploads` and `.staging` are internal: a
-//! user's location cannot name them. A file gets its final name only once all of its bytes are on
-//! disk.
+//! A deployment has its own store, which is a local folder or a bucket, and may have named ones.
+//! What lies under `.uploads` and `.staging` is internal: a user's location cannot name it. An
+//! object gets its final name only once all of its bytes are stored.
 
+mod backend;
+mod bucket;
 mod comma_separated;
+mod config;
 mod egress;
 mod error;
-mod staging;
+mod folder;
+mod layout;
+mod object;
+mod opened;
+mod partial;
+mod receive;
+mod storage;
 mod store;
-mod upload;
+mod tenant_storage;
 
+pub use bucket::Patience;
 pub use comma_separated::comma_separated;
+pub use config::{Downloads, StorageConfig, StoreConfig, StoresConfig};
 pub use egress::{Answer, Egress, EgressConfig, EgressError, Message};
 pub use error::StorageError;
-pub use staging::Staged;
-pub use store::{Reading, Stat, Storage};
-pub use upload::Received;
+pub use object::{Download, Reading, Received, Stat};
+pub use opened::{Opened, RemoteObject};
+pub use partial::PartialUpload;
+pub use storage::{StagedJob, Storage};
+pub use tenant_storage::{Staged, TenantStorage};

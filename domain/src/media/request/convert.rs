@@ -28,4 +28,10 @@ impl Convert {
         let named = self.operations.iter().flat_map(Operation::inputs);
         std::iter::once((&self.input, Role::Media)).chain(named).collect()
     }
+
+    /// Every location that it names.
+    pub(super) fn locations_mut(&mut self) -> impl Iterator<Item = &mut Personal<Location>> {
+        let named = self.operations.iter_mut().flat_map(Operation::inputs_mut);
+        [&mut self.input, &mut self.output].into_iter().chain(named)
+    }
 }

@@ -135,4 +135,10 @@ impl Stream {
         let captions = self.captions.iter().map(|caption| (&caption.input, Role::Subtitle));
         std::iter::once((&self.input, Role::Media)).chain(captions).collect()
     }
+
+    /// Every location that it names.
+    pub(super) fn locations_mut(&mut self) -> impl Iterator<Item = &mut Personal<Location>> {
+        let captions = self.captions.iter_mut().map(|caption| &mut caption.input);
+        [&mut self.input, &mut self.output].into_iter().chain(captions)
+    }
 }

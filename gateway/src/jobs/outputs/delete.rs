@@ -64,7 +64,7 @@ async fn carry_out(
         return Err(Problem::new(Kind::PreconditionFailed, detail));
     }
     let Some(targets) = targets(&job, name.as_deref())? else { return Ok(()) };
-    let storage = gateway.storage.of(&tenant)?;
+    let storage = gateway.storage.of(&tenant);
     let mut later_outputs = LaterOutputs::new(&gateway.commands, &job);
     for file in targets {
         let location =

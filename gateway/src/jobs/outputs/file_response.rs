@@ -6,21 +6,26 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use ffapi_domain::Timestamp;
+use ffapi_domain::{Timestamp, location::Location, media::content_type};
+use ffapi_storage::{Download, TenantStorage};
 use httpdate::{fmt_http_date, parse_http_date};
 use poem::{
-    Response, ResponseBuilder,
-    http::{StatusCode, header},
+    Request, Response, ResponseBuilder,
+    http::{Method, StatusCode, header},
 };
 
 use crate::{
     auth::{CredentialKind, Principal},
     clock,
     content_disposition::{self, Disposition},
+    guard::SentMethod,
     headers,
     problem::{Kind, Problem},
     range::{RangeRequest, requested},
 };
+
+/// How long a signed URL is valid that a download is redirected to.
+const REDIRECT_VALID_FOR: Duration = Duration::from_hours(1);
 
 /// The parts of a request for a file that decide what is sent of it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,6 +36,21 @@ pub(crate) struct FileRequest<'a> {
     pub(crate) if_modified_since: Option<&'a str>,
     /// The name to save it under; a browser shows the file if absent.
     pub(crate) download: Option<&'a str>,
+    /// True for `HEAD`: nothing of the file is sent.
+    is_head: bool,
+}
+
+impl<'a> FileRequest<'a> {
+    pub(crate) fn of(request: &'a Request, download: Option<&'a str>) -> Self {
+        Self {
+            range: request.header("range"),
+            if_range: request.header("if-range"),
+            if_none_match: request.header("if-none-match"),
+            if_modified_since: request.header("if-modified-since"),
+            download,
+            is_head: request.data::<SentMethod>().is_some_and(|sent| sent.0 == Method::HEAD),
+        }
+    }
 }
 
 /// A file that can be sent.
@@ -106,6 +126,50 @@ impl ServedFile<'_> {
         }
     }
 
+    /// Whether the file is shown or saved, and under which name.
+    fn disposition(&self, request: &FileRequest<'_>) -> String {
+        let own = self.name.rsplit('/').next().unwrap_or(self.name);
+        let (disposition, name) = match request.download {
+            Some("") => (Disposition::Attachment, own),
+            Some(name) => (Disposition::Attachment, name),
+            None => (Disposition::Inline, own),
+        };
+        content_disposition::header_value(disposition, name)
+    }
+
+    /// The response that sends the client to the store, if the store is to be read by itself.
+    ///
+    /// # Errors
+    /// When the store cannot sign a URL.
+    pub(crate) async fn redirect(
+        &self,
+        request: &FileRequest<'_>,
+        principal: &Principal,
+        storage: &TenantStorage,
+        location: &Location,
+    ) -> Result<Option<Response>, Problem> {
+        // The URL is signed for GET; and the gateway knows everything that HEAD asks.
+        if request.is_head {
+            return Ok(None);
+        }
+        let left = principal.until.map(|until| until.since(clock::now()));
+        let valid_for = left.unwrap_or(REDIRECT_VALID_FOR).min(REDIRECT_VALID_FOR);
+        let disposition = self.disposition(request);
+        let download = Download {
+            valid_for,
+            disposition: &disposition,
+            content_type: content_type(self.name),
+        };
+        let Some(url) = storage.download_url(location, &download).await? else { return Ok(None) };
+        // The URL must still be valid when the client follows a redirect that it has kept.
+        let age = valid_for.as_secs().checked_div(2).unwrap_or_default();
+        let response = Response::builder()
+            .status(StatusCode::FOUND)
+            .header(header::LOCATION, url.as_str())
+            .header(header::CACHE_CONTROL, format!("private, max-age={age}"));
+        Ok(Some(response.finish()))
+    }
+
     /// The response without its body.
     pub(crate) fn response(
         &self,
@@ -123,21 +187,12 @@ impl ServedFile<'_> {
             Sent::Whole => None,
             Sent::Part(part) => Some(part),
         };
-        let own = self.name.rsplit('/').next().unwrap_or(self.name);
-        let (disposition, name) = match request.download {
-            Some("") => (Disposition::Attachment, own),
-            Some(name) => (Disposition::Attachment, name),
-            None => (Disposition::Inline, own),
-        };
-        let kind = media_type(self.name);
+        let kind = content_type(self.name);
         let length = part.map_or(self.size, |part| part.end.saturating_sub(part.start));
         let mut response = response
             .header(header::CONTENT_TYPE, kind)
             .header(header::CONTENT_LENGTH, length.to_string())
-            .header(
-                header::CONTENT_DISPOSITION,
-                content_disposition::header_value(disposition, name),
-            );
+            .header(header::CONTENT_DISPOSITION, self.disposition(request));
         if is_inert(kind) {
             response = response.header(header::CONTENT_SECURITY_POLICY, headers::MEDIA_POLICY);
         }
@@ -167,33 +222,6 @@ fn cache_control(principal: &Principal, expires_at: Option<Timestamp>) -> String
 /// True for types in which browsers run nothing, whatever the file contains.
 fn is_inert(kind: &str) -> bool {
     ["video/", "audio/", "image/"].iter().any(|class| kind.starts_with(class))
-}
-
-fn media_type(name: &str) -> &'static str {
-    match name.rsplit('.').next() {
-        Some("mp4" | "m4v") => "video/mp4",
-        Some("mov") => "video/quicktime",
-        Some("mkv") => "video/x-matroska",
-        Some("webm") => "video/webm",
-        Some("avi") => "video/x-msvideo",
-        Some("ts" | "m2ts" | "mts") => "video/mp2t",
-        Some("flv") => "video/x-flv",
-        Some("gif") => "image/gif",
-        Some("jpg" | "jpeg") => "image/jpeg",
-        Some("png") => "image/png",
-        Some("webp") => "image/webp",
-        Some("mp3") => "audio/mpeg",
-        Some("m4a") => "audio/mp4",
-        Some("aac") => "audio/aac",
-        Some("ogg" | "oga" | "opus") => "audio/ogg",
-        Some("wav") => "audio/wav",
-        Some("flac") => "audio/flac",
-        Some("m3u8") => "application/vnd.apple.mpegurl",
-        Some("mpd") => "application/dash+xml",
-        Some("m4s") => "video/iso.segment",
-        Some("vtt") => "text/vtt; charset=utf-8",
-        _ => "application/octet-stream",
-    }
 }
 
 #[cfg(test)]
@@ -286,9 +314,9 @@ mod tests {
 
     #[test]
     fn only_media_may_be_opened_in_a_browser() {
-        assert!(is_inert(media_type("a.mp4")) && is_inert(media_type("b/c.png")));
+        assert!(is_inert(content_type("a.mp4")) && is_inert(content_type("b/c.png")));
         for other in ["a.html", "a.svg", "a.mpd", "a.vtt", "a"] {
-            assert!(!is_inert(media_type(other)), "{other}");
+            assert!(!is_inert(content_type(other)), "{other}");
         }
     }
 }

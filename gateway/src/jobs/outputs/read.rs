@@ -33,7 +33,7 @@ pub(super) async fn read(
     let file = index.files.get(name).ok_or_else(|| Problem::not_found("output"))?;
     let location = file.location.as_ref().and_then(|text| Location::try_from(text.clone()).ok());
     let location = location.ok_or_else(|| Problem::not_found("output"))?;
-    let storage = gateway.storage.of(tenant)?;
+    let storage = gateway.storage.of(tenant);
     let size = storage.size(&location).await?;
     if size != file.size {
         let detail = "a later job has replaced this output";
@@ -47,6 +47,11 @@ pub(super) async fn read(
         expires_at: index.expires_at,
     };
     let sent = served.answer(&request)?;
+    if !matches!(sent, Sent::NotModified)
+        && let Some(redirect) = served.redirect(&request, principal, &storage, &location).await?
+    {
+        return Ok(Raw(redirect));
+    }
     let response = served.response(&request, &sent, principal);
     let part = match sent {
         Sent::NotModified => return Ok(Raw(response.finish())),

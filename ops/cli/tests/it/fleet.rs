@@ -17,6 +17,7 @@ use crate::{
 
 pub(crate) struct Fleet {
     settings: BTreeMap<String, String>,
+    disks: Disks,
     processes: Vec<(String, Child)>,
     pub(crate) key: String,
     pub(crate) urls: Vec<String>,
@@ -25,17 +26,32 @@ pub(crate) struct Fleet {
     pub(crate) data: tempfile::TempDir,
 }
 
+/// The disks of a fleet's processes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Disks {
+    /// All processes have one.
+    Shared,
+    /// Each process has its own.
+    Separate,
+}
+
 impl Fleet {
     pub(crate) async fn new() -> Self {
-        Self::of(&["projector", "conductor", "worker", "gateway"]).await
+        Self::of(&["projector", "conductor", "worker", "gateway"], Disks::Shared, &[]).await
     }
 
     /// A fleet in which no worker was ever started.
     pub(crate) async fn without_workers() -> Self {
-        Self::of(&["projector", "conductor", "gateway"]).await
+        Self::of(&["projector", "conductor", "gateway"], Disks::Shared, &[]).await
     }
 
-    async fn of(roles: &[&str]) -> Self {
+    /// A fleet with additional settings whose processes have no disk in common.
+    pub(crate) async fn on_separate_disks(settings: &[(&str, &str)]) -> Self {
+        let roles = ["projector", "conductor", "worker", "gateway"];
+        Self::of(&roles, Disks::Separate, settings).await
+    }
+
+    async fn of(roles: &[&str], disks: Disks, additional: &[(&str, &str)]) -> Self {
         // `ffapi up` creates the first key; the data of its servers is then used by the fleet.
         let mut first = Stack::new().await;
         first.kill();
@@ -47,7 +63,7 @@ impl Fleet {
         let secrets = std::fs::read_to_string(folder.join("secrets.json")).unwrap();
         let secrets: Value = serde_json::from_str(&secrets).unwrap();
         let text = |name: &str| secrets[name].as_str().unwrap().to_owned();
-        let settings = BTreeMap::from([
+        let mut settings = BTreeMap::from([
             ("FFAPI_NATS__URL".to_owned(), nats.url()),
             ("FFAPI_POSTGRES__URL".to_owned(), postgres.url()),
             ("FFAPI_SECRETS__MASTER_KEY".to_owned(), text("master_key")),
@@ -57,8 +73,11 @@ impl Fleet {
             ("FFAPI_WORKER__SLOTS".to_owned(), "1".to_owned()),
             ("FFAPI_TIERS__ENTERPRISE__REQUESTS_PER_HOUR".to_owned(), "1000000".to_owned()),
         ]);
+        let additional = additional.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        settings.extend(additional);
         let processes = Vec::new();
-        let mut fleet = Self { settings, processes, key, urls: vec![], nats, postgres, data };
+        let mut fleet =
+            Self { settings, disks, processes, key, urls: vec![], nats, postgres, data };
         for role in roles {
             fleet.start(role);
             fleet.start(role);
@@ -82,6 +101,10 @@ impl Fleet {
     /// Starts a role with additional settings.
     pub(crate) fn start_with(&mut self, role: &str, settings: &[(&str, &str)]) {
         let mut command = self.command();
+        if self.disks == Disks::Separate {
+            let disk = self.data.path().join(format!("disk-{role}-{}", self.processes.len()));
+            command.env("FFAPI_STORAGE__ROOT", disk);
+        }
         command.envs(settings.iter().copied());
         if role == "gateway" {
             let listen = format!("127.0.0.1:{}", free_port());

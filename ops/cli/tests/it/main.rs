@@ -26,6 +26,7 @@ mod jwt_issuer;
 mod keys;
 mod media;
 mod nats_permissions;
+mod object_storage;
 mod old_data;
 mod operator;
 mod outage;

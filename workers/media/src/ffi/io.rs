@@ -1,6 +1,6 @@
 use std::{
     ffi::{c_int, c_void},
-    io::{Seek, SeekFrom},
+    io::{Read, Seek, SeekFrom},
     os::fd::AsRawFd,
 };
 
@@ -75,18 +75,19 @@ unsafe extern "C" fn read_file(source: *mut c_void, buffer: *mut u8, size: c_int
     let Ok(position) = i64::try_from(reader.position) else { return ffi::AVERROR(libc::EINVAL) };
     let file = match &reader.file {
         OpenFile::File(file) => file,
-        OpenFile::Bytes(bytes) => {
-            let start = usize::try_from(reader.position).unwrap_or(usize::MAX);
-            let rest = bytes.get(start..).unwrap_or_default();
-            let count = rest.len().min(length);
-            if count == 0 {
-                return ffi::AVERROR_EOF;
-            }
-            // SAFETY: FFmpeg passes a buffer of `size` bytes that is ours for this call and is no
-            // part of `bytes`; `count` is at most `size`.
-            unsafe { std::ptr::copy_nonoverlapping(rest.as_ptr(), buffer, count) };
-            reader.position = reader.position.saturating_add(count as u64);
-            return c_int::try_from(count).unwrap_or(c_int::MAX);
+        OpenFile::Bytes(_) | OpenFile::Ranged(_) => {
+            let mut bytes = vec![0; length];
+            return match reader.read(&mut bytes) {
+                Ok(0) => ffi::AVERROR_EOF,
+                Ok(count) => {
+                    let count = count.min(length);
+                    // SAFETY: FFmpeg passes a buffer of `size` bytes that is ours for this call and is
+                    // no part of `bytes`, which has as many; `count` is at most that.
+                    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), buffer, count) };
+                    c_int::try_from(count).unwrap_or(c_int::MAX)
+                }
+                Err(_) => ffi::AVERROR(libc::EIO),
+            };
         }
     };
     let descriptor = file.as_raw_fd();

@@ -6,11 +6,9 @@ use std::{
         unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     },
     path::{Path, PathBuf},
-    str::FromStr,
-    time::SystemTime,
 };
 
-use ffapi_domain::{JobId, Tenant, location::Location, media::Overwrite};
+use ffapi_domain::media::Overwrite;
 use rustix::{
     fs::{AtFlags, CWD, linkat},
     process::{getegid, geteuid},
@@ -19,42 +17,21 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{Received, Storage, StorageError, store::remove_empty_folders};
+use super::{Folder, blocking, remove_empty_folders};
+use crate::{Received, StorageError, object::Object};
 
-/// A file in the staging folder of an attempt.
-#[derive(Debug, Clone)]
-pub struct Staged {
-    /// The job whose output it is.
-    pub job: JobId,
-    /// The attempt that produced it.
-    pub attempt: u32,
-    /// The file name in the staging folder.
-    pub name: String,
-}
-
-impl Storage {
-    fn path(&self, Staged { job, attempt, name }: &Staged) -> PathBuf {
-        self.staging(*job, *attempt).join(name)
-    }
-
-    fn staging(&self, job: JobId, attempt: u32) -> PathBuf {
-        self.root.join(".staging").join(job.to_string()).join(attempt.to_string())
-    }
-
+impl Folder {
     /// Moves a finished file, given as an open descriptor, into the attempt's staging folder: it is
     /// hashed, synced to disk and owned by the service. The process that wrote it must have ended,
-    /// so that the hashed contents are final.
-    ///
-    /// # Errors
-    /// When the disk fails; `Interrupted` when it is cancelled, because hashing a large file takes
-    /// long.
-    pub async fn stage(
+    /// so that the hashed contents are final. `Interrupted` when it is cancelled, because hashing a
+    /// large file takes long.
+    pub(super) async fn take(
         &self,
-        staged: &Staged,
+        staged: &Object,
         from: File,
         cancelled: CancellationToken,
     ) -> Result<Received, StorageError> {
-        let to = self.path(staged);
+        let to = self.path(staged)?;
         blocking(move || {
             make_folder_of(&to)?;
             take_ownership(&from)?;
@@ -71,15 +48,12 @@ impl Storage {
 
     /// Checks that a file can be published at a location: nothing has its name that may not be
     /// replaced, and nothing but folders the names of its folders.
-    ///
-    /// # Errors
-    /// `Exists` or `Blocked`; else when the disk fails.
-    pub async fn check_free(
+    pub(super) async fn check_name(
         &self,
-        to: &Location,
+        to: &Object,
         overwrite: Overwrite,
     ) -> Result<(), StorageError> {
-        let (file, root, shown) = (self.file(to)?, self.root.clone(), to.to_string());
+        let (file, root, shown) = (self.path(to)?, self.root.clone(), to.shown.clone());
         blocking(move || {
             let mut folders = file.ancestors().skip(1).take_while(|path| path.starts_with(&root));
             if folders.any(|folder| fs::symlink_metadata(folder).is_ok_and(|meta| !meta.is_dir())) {
@@ -98,21 +72,17 @@ impl Storage {
         .await
     }
 
-    /// Publishes a staged file: links it under its final name. The staged name is kept until the
-    /// job has ended, because it identifies the file: equal bytes of another job are a different
-    /// file. Idempotent.
-    ///
-    /// # Errors
-    /// `Exists` when another file exists there and must not be replaced; else when the disk fails.
-    pub async fn publish(
+    /// Links a staged file under its final name. The staged name is kept until the job has ended,
+    /// because it identifies the file: equal bytes of another job are a different file. Idempotent.
+    pub(super) async fn link(
         &self,
-        staged: &Staged,
-        to: &Location,
+        staged: &Object,
+        to: &Object,
         sha256: &str,
         overwrite: Overwrite,
     ) -> Result<(), StorageError> {
-        let (from, file) = (self.path(staged), self.file(to)?);
-        let (shown, sha256, job) = (to.to_string(), sha256.to_owned(), staged.job);
+        let (from, file) = (self.path(staged)?, self.path(to)?);
+        let (shown, sha256) = (to.shown.clone(), sha256.to_owned());
         blocking(move || {
             if is_same_file(&from, &file) {
                 // The process that linked it may have died before the folder was synced.
@@ -123,8 +93,7 @@ impl Storage {
                 if hash_file(&file).is_ok_and(|existing| existing.sha256 == sha256) {
                     return Ok(());
                 }
-                let missing = format!("the sealed output of {job} is not in staging");
-                return Err(StorageError::unavailable(missing));
+                return Err(StorageError::not_staged(&shown));
             }
             let link = || match overwrite {
                 // Unlike a rename, a link never replaces a file that was created just now.
@@ -157,97 +126,34 @@ impl Storage {
         .await
     }
 
-    /// Removes published outputs of a job that failed before all of them were published: only files
-    /// that are still identical with the staged ones. The staged files are kept.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub async fn withdraw(&self, published: Vec<(Staged, Location)>) -> Result<(), StorageError> {
-        let (mut files, root) = (Vec::new(), self.root.clone());
-        for (staged, to) in &published {
-            files.push((self.path(staged), self.file(to)?));
-        }
+    /// Removes a published file if it is still identical with the staged one, which is kept.
+    pub(super) async fn unlink(&self, staged: &Object, to: &Object) -> Result<(), StorageError> {
+        let (from, file, root) = (self.path(staged)?, self.path(to)?, self.root.clone());
         blocking(move || {
-            for (from, file) in files.iter().filter(|(from, file)| is_same_file(from, file)) {
-                // Moved first and checked again: another job may have replaced it just now.
-                let moved = unique_sibling(from);
-                match fs::rename(file, &moved) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                    Err(error) => return Err(error.into()),
-                }
-                if from.exists() && !is_same_file(from, &moved) {
-                    let _ = fs::hard_link(&moved, file);
-                }
-                fs::remove_file(&moved)?;
-                sync_folder(file)?;
-                remove_empty_folders(&root, file);
+            if !is_same_file(&from, &file) {
+                return Ok(());
             }
+            // Moved first and checked again: another job may have replaced it just now.
+            let moved = unique_sibling(&from);
+            match fs::rename(&file, &moved) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+            if from.exists() && !is_same_file(&from, &moved) {
+                let _ = fs::hard_link(&moved, &file);
+            }
+            fs::remove_file(&moved)?;
+            sync_folder(&file)?;
+            remove_empty_folders(&root, &file);
             Ok(())
         })
         .await
-    }
-
-    /// Deletes what a job's attempts up to and including `last` have staged; later ones may be
-    /// running.
-    pub async fn clear_staging(&self, job: JobId, last: u32) {
-        for attempt in 1..=last {
-            self.drop_staging(job, attempt).await;
-        }
-    }
-
-    /// The jobs of all tenants with staging folders that have not changed since `before`.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub async fn staged_before(
-        &self,
-        before: SystemTime,
-    ) -> Result<Vec<(Tenant, JobId)>, StorageError> {
-        let root = self.root.clone();
-        blocking(move || {
-            let mut old = Vec::new();
-            for folder in fs::read_dir(&root)?.flatten() {
-                let Some(tenant) = parse_name::<Tenant>(&folder) else { continue };
-                let jobs = fs::read_dir(folder.path().join(".staging"));
-                for job in jobs.into_iter().flatten().flatten() {
-                    let changed = job.metadata().and_then(|meta| meta.modified());
-                    if let (Some(id), Ok(changed)) = (parse_name(&job), changed)
-                        && changed < before
-                    {
-                        old.push((tenant.clone(), id));
-                    }
-                }
-            }
-            Ok(old)
-        })
-        .await
-    }
-
-    /// Deletes everything that an attempt staged.
-    pub async fn drop_staging(&self, job: JobId, attempt: u32) {
-        let folder = self.staging(job, attempt);
-        let _ = tokio::fs::remove_dir_all(&folder).await;
-        if let Some(of_job) = folder.parent() {
-            // Fails, as intended, while other attempts have staged files.
-            let _ = tokio::fs::remove_dir(of_job).await;
-        }
     }
 }
 
 /// How often a folder that was removed just now is created again.
 const FOLDER_RETRIES: u32 = 10;
-
-/// Parses the name of a directory entry; none if it is not a valid `T`.
-fn parse_name<T: FromStr>(entry: &fs::DirEntry) -> Option<T> {
-    entry.file_name().to_str()?.parse().ok()
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
-) -> Result<T, StorageError> {
-    tokio::task::spawn_blocking(work).await.map_err(StorageError::unavailable)?
-}
 
 /// Makes the service the owner of a file, and the only user who can read it.
 fn take_ownership(file: &File) -> io::Result<()> {

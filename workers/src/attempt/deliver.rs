@@ -1,0 +1,82 @@
+//! Publishes sealed outputs and completes the job. Idempotent.
+
+use ffapi_domain::{
+    Personal,
+    dispatch::Release,
+    job::{JobCommand, OutputFile},
+    location::Location,
+    media::{MediaRequest, Overwrite},
+};
+use ffapi_media::MediaError;
+use ffapi_nats::failpoint;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+
+use super::{AttemptContext, Outcome, PARALLEL_FILES};
+use crate::{
+    failure::{erased, failed},
+    outputs::staged,
+    retry_until_decided::retry_until_decided,
+};
+
+/// The sealed outputs of an attempt.
+struct Sealed<'a> {
+    release: &'a Release,
+    /// The attempt that sealed them.
+    by: u32,
+    overwrite: Overwrite,
+}
+
+impl AttemptContext {
+    /// Publishes the sealed outputs under their final names and completes the job.
+    pub(super) async fn deliver(
+        &self,
+        release: &Release,
+        request: &MediaRequest,
+        sealed_by: u32,
+        outputs: &[OutputFile],
+    ) -> Result<Outcome, MediaError> {
+        let sealed = Sealed { release, by: sealed_by, overwrite: request.overwrite() };
+        // Playlists name the other files, so they are published after them, in their order.
+        let (playlists, files): (Vec<_>, Vec<_>) =
+            outputs.iter().enumerate().partition(|(_, output)| is_playlist(output));
+        let publishing =
+            files.into_iter().map(|(number, file)| self.publish(&sealed, number, file).boxed());
+        let publishing: Vec<_> = publishing.collect();
+        let published = stream::iter(publishing).buffer_unordered(PARALLEL_FILES);
+        published.try_collect::<()>().await?;
+        for (number, playlist) in playlists {
+            self.publish(&sealed, number, playlist).await?;
+        }
+        failpoint::hit("worker.before_complete");
+        let complete = JobCommand::Complete { attempt: release.attempt };
+        let completed = retry_until_decided(&self.commands, &self.caller, release, complete).await;
+        if completed.is_err() {
+            return Ok(Outcome::Superseded);
+        }
+        if let Some(output) = request.output().and_then(Personal::as_ref) {
+            // Also removes what earlier attempts that died left behind.
+            self.storage(release).clear_staging(release.job, release.attempt, output).await;
+        }
+        failpoint::hit("worker.after_complete");
+        Ok(Outcome::Done)
+    }
+
+    async fn publish(
+        &self,
+        sealed: &Sealed<'_>,
+        number: usize,
+        output: &OutputFile,
+    ) -> Result<(), MediaError> {
+        let to = output.location.as_ref().ok_or_else(|| erased("output"))?;
+        let to = Location::try_from(to.clone()).map_err(|_| erased("output"))?;
+        let staged = staged(sealed.release.job, sealed.by, number);
+        let storage = self.storage(sealed.release);
+        let published = storage.publish(&staged, &to, &output.sha256, sealed.overwrite);
+        published.await.map_err(failed)
+    }
+}
+
+fn is_playlist(output: &OutputFile) -> bool {
+    let name = output.name.as_ref().map(String::as_str).unwrap_or_default();
+    name.rsplit_once('.').is_some_and(|(_, extension)| matches!(extension, "m3u8" | "mpd"))
+}

@@ -1,0 +1,191 @@
+//! Uploads that are received in parts, over any number of connections and gateways: each part is an
+//! object that is named by its offset.
+
+use std::{io, sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+use ffapi_domain::{Tenant, UploadId};
+use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
+use object_store::path::Path as Key;
+
+use crate::{
+    Storage, StorageError, TenantStorage,
+    object::{Entry, Object},
+};
+
+/// The object that describes the upload.
+const DESCRIPTION: &str = "description";
+/// Digits of an offset in a name, so that names sort as offsets do.
+const OFFSET_DIGITS: usize = 20;
+
+/// An upload that is received in parts.
+#[derive(Debug, Clone)]
+pub struct PartialUpload {
+    /// What its creator said about it.
+    pub description: Bytes,
+    /// Size of each part in bytes, from the first one on without a gap.
+    parts: Vec<u64>,
+}
+
+impl PartialUpload {
+    /// Bytes that are received, without a gap.
+    pub fn size(&self) -> u64 {
+        self.parts.iter().sum()
+    }
+
+    /// Bytes before the last part.
+    pub fn size_without_last(&self) -> u64 {
+        self.parts.split_last().map_or(0, |(_, before)| before.iter().sum())
+    }
+}
+
+fn object(prefix: &Key, name: &str) -> Object {
+    Object { key: prefix.clone().join(name), shown: name.to_owned() }
+}
+
+fn part_name(offset: u64) -> String {
+    format!("{offset:0OFFSET_DIGITS$}")
+}
+
+/// The sizes of the parts that follow each other from offset 0 on.
+fn contiguous(mut entries: Vec<Entry>) -> Vec<u64> {
+    entries.sort_by(|one, other| one.name.cmp(&other.name));
+    let mut parts = Vec::new();
+    let mut end = 0_u64;
+    for entry in entries {
+        if entry.name.len() == OFFSET_DIGITS && entry.name.parse() == Ok(end) && entry.size > 0 {
+            end = end.saturating_add(entry.size);
+            parts.push(entry.size);
+        }
+    }
+    parts
+}
+
+impl TenantStorage {
+    fn partial_prefix(&self, id: UploadId) -> Key {
+        let own = self.own_store();
+        own.layout.partial_uploads(self.tenant()).join(id.to_string())
+    }
+
+    /// Begins an upload in parts.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn begin_partial(
+        &self,
+        id: UploadId,
+        description: Bytes,
+    ) -> Result<(), StorageError> {
+        let description_object = object(&self.partial_prefix(id), DESCRIPTION);
+        self.put_internal(&description_object, description).await
+    }
+
+    /// An upload in parts; none if it was not begun, or has ended.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn partial(&self, id: UploadId) -> Result<Option<PartialUpload>, StorageError> {
+        let (store, prefix) = (self.own_store(), self.partial_prefix(id));
+        let reading = match store.backend.read(&object(&prefix, DESCRIPTION), None).await {
+            Ok(reading) => reading,
+            Err(StorageError::NotFound(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let description: Vec<Bytes> = reading.bytes.try_collect().await?;
+        let parts = contiguous(store.backend.entries(&prefix).await?);
+        Ok(Some(PartialUpload { description: description.concat().into(), parts }))
+    }
+
+    /// Stores a part. A part at the same offset is replaced.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn append_partial(
+        &self,
+        id: UploadId,
+        offset: u64,
+        bytes: Bytes,
+    ) -> Result<(), StorageError> {
+        let part = object(&self.partial_prefix(id), &part_name(offset));
+        self.put_internal(&part, bytes).await
+    }
+
+    /// Deletes the part at an offset.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn remove_part(&self, id: UploadId, offset: u64) -> Result<(), StorageError> {
+        let part = object(&self.partial_prefix(id), &part_name(offset));
+        self.own_store().backend.remove(&part).await
+    }
+
+    /// The bytes of an upload in parts.
+    pub fn read_partial(
+        &self,
+        id: UploadId,
+        upload: &PartialUpload,
+    ) -> BoxStream<'static, io::Result<Bytes>> {
+        let (backend, prefix) = (Arc::clone(&self.own_store().backend), self.partial_prefix(id));
+        let offsets = upload.parts.iter().scan(0_u64, |end, size| {
+            let offset = *end;
+            *end = end.saturating_add(*size);
+            Some(offset)
+        });
+        let offsets: Vec<u64> = offsets.collect();
+        let parts = stream::iter(offsets).then(move |offset| {
+            let (backend, part) = (Arc::clone(&backend), object(&prefix, &part_name(offset)));
+            async move { backend.read(&part, None).await.map_err(io::Error::other) }
+        });
+        parts.map_ok(|reading| reading.bytes).try_flatten().boxed()
+    }
+
+    /// Deletes an upload in parts; succeeds if there is none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn drop_partial(&self, id: UploadId) -> Result<(), StorageError> {
+        self.own_store().backend.discard(&self.partial_prefix(id)).await
+    }
+
+    async fn put_internal(&self, object: &Object, bytes: Bytes) -> Result<(), StorageError> {
+        let (size, bytes) = (bytes.len() as u64, stream::iter([Ok(bytes)]).boxed());
+        self.own_store().backend.receive(object, bytes, size).await.map(drop)
+    }
+}
+
+impl Storage {
+    /// The uploads in parts of all tenants that have not changed since `before`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn partial_uploads_before(
+        &self,
+        before: SystemTime,
+    ) -> Result<Vec<(Tenant, UploadId)>, StorageError> {
+        let mut old = Vec::new();
+        for tenant in self.own().tenants().await? {
+            let uploads = self.own().layout.partial_uploads(&tenant);
+            for upload in self.own().backend.entries(&uploads).await? {
+                if upload.modified < before {
+                    old.extend(upload.name.parse().ok().map(|id| (tenant.clone(), id)));
+                }
+            }
+        }
+        Ok(old)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_count_up_to_the_first_gap() {
+        let entry = |name: String, size| Entry { name, modified: SystemTime::UNIX_EPOCH, size };
+        let parts = [(5, 10), (0, 5), (15, 1), (17, 9)];
+        let mut entries: Vec<Entry> =
+            parts.into_iter().map(|(offset, size)| entry(part_name(offset), size)).collect();
+        entries.push(entry(DESCRIPTION.to_owned(), 100));
+        assert_eq!(contiguous(entries), [5, 10, 1]);
+    }
+}

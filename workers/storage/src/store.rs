@@ -1,0 +1,71 @@
+use std::{fmt, sync::Arc};
+
+use ffapi_domain::{Tenant, location::DEFAULT_BACKEND};
+
+use crate::{
+    Patience, StorageError, StoreConfig, backend::Backend, bucket, folder::Folder, layout::Layout,
+};
+
+/// One store: where it is, how its keys begin, and who may use it.
+pub(crate) struct Store {
+    pub(crate) name: String,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) layout: Layout,
+    config: StoreConfig,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({} in {:?})", self.name, self.backend)
+    }
+}
+
+/// Schemes that mean something else.
+const RESERVED: [&str; 9] =
+    [DEFAULT_BACKEND, "s3", "gs", "az", "file", "http", "https", "upload", "data"];
+
+impl Store {
+    /// The local folder.
+    pub(crate) fn local(folder: Arc<Folder>, layout: Layout) -> Self {
+        let (name, config) = (DEFAULT_BACKEND.to_owned(), StoreConfig::default());
+        Self { name, backend: folder, layout, config }
+    }
+
+    /// Opens a configured store.
+    pub(crate) fn open(
+        name: &str,
+        config: &StoreConfig,
+        layout: Layout,
+        patience: Patience,
+    ) -> Result<Self, StorageError> {
+        let wrong = |detail: String| StorageError::Config(format!("stores.{name}: {detail}"));
+        if name.parse::<Tenant>().is_err() || RESERVED.contains(&name) {
+            let detail = "a store's name is 1 to 63 of a-z, 0-9 and `-`, and no other scheme";
+            return Err(wrong(detail.to_owned()));
+        }
+        let backend: Arc<dyn Backend> = match config.url.strip_prefix("file://") {
+            Some(folder) => Arc::new(Folder::open(folder.as_ref())?),
+            None => Arc::new(bucket::open(config, patience).map_err(wrong)?),
+        };
+        Ok(Self { name: name.to_owned(), backend, layout, config: config.clone() })
+    }
+
+    /// True if a tenant may use the store.
+    pub(crate) fn allows(&self, tenant: &Tenant) -> bool {
+        self.layout == Layout::ByTenant || self.config.allows(tenant)
+    }
+
+    /// The path in this store of an object that is named by its provider's URL; none if it is
+    /// elsewhere.
+    pub(crate) fn path_of(&self, url: &str) -> Option<String> {
+        let root = self.config.url.trim_end_matches('/');
+        let path = url.strip_prefix(root).filter(|_| !root.is_empty())?.strip_prefix('/')?;
+        (self.layout == Layout::AsNamed && !path.is_empty()).then(|| path.to_owned())
+    }
+
+    /// The tenants that have anything internal in the store.
+    pub(crate) async fn tenants(&self) -> Result<Vec<Tenant>, StorageError> {
+        let folders = self.backend.folders(&self.layout.tenants()).await?;
+        Ok(folders.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+}
