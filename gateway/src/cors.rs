@@ -12,13 +12,17 @@ use poem::{
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
     "authorization, content-disposition, content-type, idempotency-key, if-match, if-none-match, \
-     if-range, last-event-id, prefer, range, traceparent, x-api-key, x-request-id",
+     if-range, last-event-id, prefer, range, traceparent, tus-resumable, upload-checksum, \
+     upload-concat, upload-defer-length, upload-length, upload-metadata, upload-offset, x-api-key, \
+     x-http-method-override, x-request-id, x-requested-with",
 );
 /// What a page may read; browsers hide all others.
 const RESPONSE_HEADERS: HeaderValue = HeaderValue::from_static(
     "accept-ranges, allow, content-disposition, content-length, content-range, etag, \
      idempotent-replayed, last-modified, link, location, preference-applied, ratelimit, \
-     ratelimit-policy, retry-after, www-authenticate, x-log-position, x-request-id",
+     ratelimit-policy, retry-after, tus-checksum-algorithm, tus-extension, tus-max-size, \
+     tus-resumable, tus-version, upload-concat, upload-defer-length, upload-expires, upload-length, \
+     upload-metadata, upload-offset, www-authenticate, x-log-position, x-request-id",
 );
 /// How long a browser may remember the answer to a preflight request, in seconds; no browser
 /// remembers it for longer.

@@ -40,7 +40,7 @@ use crate::{
     response_middleware::response_middleware,
     storage_holds, tls,
     tokens::Tokens,
-    uploads::{InspectionConfig, Uploads},
+    uploads::{InspectionConfig, Uploads, tus},
     usage::UsageApi,
     webhooks::Webhooks,
 };
@@ -354,6 +354,7 @@ fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
         .nest("/api/v1/docs", Route::new().at("/", page.endpoint(&limiter)))
         .at("/api/v1/openapi.json", spec.endpoint(&limiter))
         .nest_no_strip("/", service)
+        .around(tus)
         .around(start_page)
         .around(guard)
         .around(response_middleware)

@@ -7,6 +7,7 @@ mod receive;
 mod reserve;
 mod stored;
 pub(crate) mod then;
+mod tus;
 
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ pub use self::inspect::InspectionConfig;
 pub(crate) use self::{
     stored::{duration, state},
     then::UploadTicket,
+    tus::tus,
 };
 
 pub(crate) struct Uploads;
@@ -91,7 +93,8 @@ impl Uploads {
     ///
     /// The body is the file, up to the account's limit; `Content-Disposition` may carry its name. Or it
     /// is a form (`multipart/form-data`) whose only field is the file. Use the `id` of the response as
-    /// a job's `input`.
+    /// a job's `input`. With the header `Tus-Resumable` this path and that of an upload speak tus
+    /// 1.0.0, the protocol of resumable uploads.
     #[oai(path = "/uploads", method = "post", operation_id = "createUpload")]
     async fn create(
         &self,
@@ -229,6 +232,6 @@ async fn expire(
     let (name, command) = (id.to_string(), UploadCommand::Expire);
     let handled =
         gateway.commands.handle::<Upload>(tenant.as_str(), &name, &caller, command).await?;
-    gateway.storage.of(&tenant)?.forget(id).await?;
+    gateway.storage.of(&tenant).forget(id).await?;
     Ok(handled)
 }

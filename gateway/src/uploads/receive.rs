@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ffapi_commands::{Caller, CommandOutcome};
 use ffapi_domain::{
-    Personal, UploadId,
+    Personal, Tenant, UploadId,
     upload::{Upload, UploadCommand},
 };
 use ffapi_nats::failpoint;
@@ -36,6 +36,14 @@ impl Uploader {
     pub(super) fn new(principal: &Principal, request: &Request, caller: Caller) -> Self {
         let record = AuditRecord::about(request, principal, "upload.created");
         Self { principal: principal.clone(), caller, record }
+    }
+
+    pub(super) fn tenant(&self) -> &Tenant {
+        &self.principal.tenant
+    }
+
+    pub(super) const fn caller(&self) -> &Caller {
+        &self.caller
     }
 }
 
@@ -87,7 +95,7 @@ async fn store(
         Some(config) => scan.tee(config, bytes),
         None => bytes,
     };
-    let storage = gateway.storage.of(&principal.tenant)?;
+    let storage = gateway.storage.of(&principal.tenant);
     let stored = storage.receive(id, &mut bytes, max_bytes).await;
     if matches!(stored, Err(StorageError::TooLarge { .. })) {
         content_sniffing::drain(bytes).await;

@@ -1,7 +1,7 @@
 //! Repeated uploads with the same idempotency key.
 
 use ffapi_domain::{UploadId, upload::UploadState};
-use ffapi_storage::Storage;
+use ffapi_storage::TenantStorage;
 
 use super::stored;
 use crate::{auth::Principal, idempotency::Key, problem::Problem, state::Gateway};
@@ -18,7 +18,7 @@ pub(super) struct Reserved {
 pub(super) async fn reserve(
     gateway: &Gateway,
     principal: &Principal,
-    storage: &Storage,
+    storage: &TenantStorage,
     key: Key,
     own: UploadId,
 ) -> Result<Reserved, Problem> {

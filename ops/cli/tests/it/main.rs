@@ -38,6 +38,7 @@ mod quickstart;
 mod read_your_writes;
 mod receiver;
 mod remote_inputs;
+mod resumable_uploads;
 mod retention;
 mod retries;
 mod roles;

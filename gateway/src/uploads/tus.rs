@@ -1,0 +1,162 @@
+//! Resumable uploads by the protocol tus 1.0.0 at `/uploads`: a client that was interrupted, or whose
+//! gateway died, continues where it was, at any gateway. Its bytes are kept in parts in the
+//! deployment's own store until the file is complete; then it becomes an upload as any other.
+
+mod append;
+mod create;
+mod description;
+mod finish;
+mod headers;
+mod metadata;
+
+use std::sync::Arc;
+
+use ffapi_domain::{
+    UploadId,
+    key::Scope,
+    storage_quota::{StorageQuota, StorageQuotaCommand},
+    upload::UploadState,
+};
+use ffapi_storage::PartialUpload;
+use poem::{
+    Endpoint, IntoResponse, Request, Response, Result,
+    http::{Method, StatusCode},
+};
+
+use self::{
+    append::{Append, append},
+    description::{Description, offset},
+    headers::{VERSION, answer},
+};
+use super::{receive::Uploader, stored};
+use crate::{
+    auth::Principal,
+    playback,
+    problem::{Kind, Problem},
+    state::{Gateway, caller},
+};
+
+const UPLOADS: &str = "/api/v1/uploads";
+
+/// Answers requests that speak tus, and passes all others on.
+pub(crate) async fn tus<E: Endpoint>(inner: Arc<E>, mut request: Request) -> Result<Response> {
+    let method = headers::method(&request);
+    let target = target(playback::path(&request));
+    let speaks_tus = request.headers().contains_key("tus-resumable")
+        || matches!(method, Method::OPTIONS | Method::PATCH);
+    let Some(target) = target.filter(|_| speaks_tus) else {
+        return Ok(inner.call(request).await?.into_response());
+    };
+    if method == Method::OPTIONS {
+        let max = request.data::<Arc<Gateway>>().map(|gateway| gateway.max_upload);
+        return Ok(headers::capabilities(max));
+    }
+    let (Some(gateway), Some(principal)) =
+        (request.data::<Arc<Gateway>>().cloned(), request.data::<Principal>().cloned())
+    else {
+        let detail = "see the server's log for this request id";
+        return Err(Problem::new(Kind::Internal, detail).into());
+    };
+    if request.header("tus-resumable") != Some(VERSION) {
+        let detail = format!("`Tus-Resumable: {VERSION}` is supported");
+        let problem = Problem::new(Kind::PreconditionFailed, detail);
+        return Err(problem.with_header("tus-version", VERSION).into());
+    }
+    principal.require(Scope::JobsWrite)?;
+    let tus = Tus { gateway, principal };
+    let answered = match (target, method) {
+        (Target::All, Method::POST) => create::create(&tus, &mut request).await,
+        (Target::One(id), Method::HEAD) => tus.head(id).await,
+        (Target::One(id), Method::PATCH) => tus.patch(&mut request, id).await,
+        (Target::One(id), Method::DELETE) => tus.terminate(&request, id).await,
+        (_, method) => {
+            let detail = format!("tus has no {method} at this path");
+            Err(Problem::new(Kind::MethodNotAllowed, detail))
+        }
+    };
+    Ok(answered?)
+}
+
+/// What a path names.
+enum Target {
+    All,
+    One(UploadId),
+}
+
+fn target(path: &str) -> Option<Target> {
+    let rest = path.strip_prefix(UPLOADS)?;
+    if rest.is_empty() {
+        return Some(Target::All);
+    }
+    rest.strip_prefix('/')?.parse().ok().map(Target::One)
+}
+
+/// A request of a client that may upload.
+struct Tus {
+    gateway: Arc<Gateway>,
+    principal: Principal,
+}
+
+impl Tus {
+    /// `HEAD /uploads/{id}`: how much of it is received.
+    async fn head(&self, id: UploadId) -> Result<Response, Problem> {
+        if let UploadState::Completed { size, .. } =
+            stored::state(&self.gateway, &self.principal.tenant, id).await?
+        {
+            let response = answer(StatusCode::OK).header("upload-length", size);
+            return Ok(response.header("upload-offset", size).finish());
+        }
+        let (description, partial) = self.partial(id).await?;
+        let mut response =
+            answer(StatusCode::OK).header("upload-offset", offset(&description, &partial));
+        response = match description.length {
+            Some(length) => response.header("upload-length", length),
+            None => response.header("upload-defer-length", 1),
+        };
+        if let Some(metadata) = &description.metadata {
+            response = response.header("upload-metadata", metadata);
+        }
+        if description.is_part {
+            response = response.header("upload-concat", "partial");
+        }
+        Ok(response.header("upload-expires", description.expires()).finish())
+    }
+
+    /// `PATCH /uploads/{id}`: the next bytes.
+    async fn patch(&self, request: &mut Request, id: UploadId) -> Result<Response, Problem> {
+        let append_to = Append::read(request)?;
+        let uploader = Uploader::new(&self.principal, request, caller(&self.principal, request));
+        let offset = append(self, request, uploader, id, append_to).await?;
+        Ok(answer(StatusCode::NO_CONTENT).header("upload-offset", offset).finish())
+    }
+
+    /// `DELETE /uploads/{id}`: the client gives up, or does not need the upload any more.
+    async fn terminate(&self, request: &Request, id: UploadId) -> Result<Response, Problem> {
+        let (gateway, tenant) = (&self.gateway, &self.principal.tenant);
+        let caller = caller(&self.principal, request);
+        let state = stored::state(gateway, tenant, id).await?;
+        if matches!(state, UploadState::Completed { .. }) {
+            super::expire(Arc::clone(gateway), tenant.clone(), caller, id).await?;
+        } else {
+            self.partial(id).await?;
+            gateway.storage.of(tenant).drop_partial(id).await?;
+            let command = StorageQuotaCommand::Release { thing: id.to_string() };
+            let name = tenant.as_str();
+            gateway.commands.handle::<StorageQuota>(name, name, &caller, command).await?;
+        }
+        Ok(answer(StatusCode::NO_CONTENT).finish())
+    }
+
+    /// The largest file that the account may upload, in bytes.
+    fn max_bytes(&self) -> u64 {
+        let limits = self.gateway.credentials.limits(&self.principal.tenant);
+        self.gateway.max_upload.min(limits.max_file_bytes)
+    }
+
+    /// An upload that is not complete.
+    async fn partial(&self, id: UploadId) -> Result<(Description, PartialUpload), Problem> {
+        let partial = self.gateway.storage.of(&self.principal.tenant).partial(id).await?;
+        let partial = partial.ok_or_else(|| Problem::not_found("upload"))?;
+        Ok((Description::decode(&partial.description)?, partial))
+    }
+}

@@ -1,0 +1,247 @@
+//! The next bytes of an upload: they are kept as they arrive, so that an interrupted request loses
+//! at most one part.
+
+use std::sync::Arc;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::{Bytes, BytesMut};
+use ffapi_domain::{
+    UploadId,
+    storage_quota::{StorageQuota, StorageQuotaCommand},
+};
+use futures::StreamExt;
+use poem::Request;
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+
+use super::{
+    Tus,
+    description::{Description, offset},
+    finish::finish,
+    metadata,
+};
+use crate::{
+    clock,
+    content_sniffing::{self, Chunks},
+    problem::{Kind, Problem},
+    state::Gateway,
+    throttle,
+    uncancelled::uncancelled,
+    uploads::receive::Uploader,
+};
+
+/// The content type of bytes of an upload.
+pub(super) const CONTENT_TYPE: &str = "application/offset+octet-stream";
+/// Bytes that are stored at once.
+const PART_SIZE: usize = 8 * 1024 * 1024;
+
+/// What a request says about its bytes.
+pub(super) struct Append {
+    offset: u64,
+    checksum: Option<Checksum>,
+    /// The length of the upload, if it was not known before.
+    length: Option<u64>,
+}
+
+/// The checksum that the bytes of a request must have.
+struct Checksum {
+    algorithm: Algorithm,
+    expected: Vec<u8>,
+}
+
+enum Algorithm {
+    Sha1(Sha1),
+    Sha256(Sha256),
+}
+
+/// The header `Upload-Length`, if it is there.
+pub(super) fn upload_length(request: &Request) -> Result<Option<u64>, Problem> {
+    let length = request.header("upload-length").map(str::parse::<u64>).transpose();
+    length.map_err(|_| Problem::field(Kind::Malformed, "#Upload-Length", "it is no number"))
+}
+
+impl Append {
+    /// Reads the headers of a `PATCH`.
+    pub(super) fn read(request: &Request) -> Result<Self, Problem> {
+        if request.content_type() != Some(CONTENT_TYPE) {
+            let detail = format!("the content type is `{CONTENT_TYPE}`");
+            return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+        }
+        let offset = request.header("upload-offset").and_then(|offset| offset.parse().ok());
+        let missing = || Problem::field(Kind::Malformed, "#Upload-Offset", "a number is needed");
+        Ok(Self { offset: offset.ok_or_else(missing)?, ..Self::first(request)? })
+    }
+
+    /// Reads the headers of a `POST` that has the first bytes.
+    pub(super) fn first(request: &Request) -> Result<Self, Problem> {
+        let checksum = request.header("upload-checksum").map(Checksum::parse).transpose()?;
+        Ok(Self { offset: 0, checksum, length: upload_length(request)? })
+    }
+}
+
+impl Checksum {
+    fn parse(header: &str) -> Result<Self, Problem> {
+        let malformed = |detail: &str| Problem::field(Kind::Malformed, "#Upload-Checksum", detail);
+        let (name, value) =
+            header.split_once(' ').ok_or_else(|| malformed("it is a name and a checksum"))?;
+        let algorithm = match name {
+            "sha1" => Algorithm::Sha1(Sha1::new()),
+            "sha256" => Algorithm::Sha256(Sha256::new()),
+            _ => return Err(malformed("the algorithms are `sha1` and `sha256`")),
+        };
+        let expected = STANDARD.decode(value).map_err(|_| malformed("it is not in base64"))?;
+        Ok(Self { algorithm, expected })
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match &mut self.algorithm {
+            Algorithm::Sha1(hash) => hash.update(bytes),
+            Algorithm::Sha256(hash) => hash.update(bytes),
+        }
+    }
+
+    fn matches(self) -> bool {
+        match self.algorithm {
+            Algorithm::Sha1(hash) => *hash.finalize() == *self.expected,
+            Algorithm::Sha256(hash) => *hash.finalize() == *self.expected,
+        }
+    }
+}
+
+/// Stores the bytes of a request, and completes the upload if they are the last ones; returns how
+/// many bytes of the upload are received.
+pub(super) async fn append(
+    tus: &Tus,
+    request: &mut Request,
+    uploader: Uploader,
+    id: UploadId,
+    append: Append,
+) -> Result<u64, Problem> {
+    let (mut description, partial) = tus.partial(id).await?;
+    let at = offset(&description, &partial);
+    if append.offset != at {
+        let detail = format!("the upload continues at {at}");
+        let problem = Problem::field(Kind::Conflict, "#Upload-Offset", detail);
+        return Err(problem.with_header("upload-offset", at.to_string()));
+    }
+    if description.length.is_none() {
+        description.length = append.length;
+    }
+    let max = description.length.unwrap_or(u64::MAX).min(tus.max_bytes());
+    let left = max.saturating_sub(at);
+    let stated = request.header("content-length").and_then(|text| text.parse::<u64>().ok());
+    let limits = tus.gateway.credentials.limits(&tus.principal.tenant);
+    let body = request.take_body().into_bytes_stream();
+    let mut bytes: Chunks = Box::pin(throttle::throttle(limits.upload_bytes_per_second, body));
+    if description.length.is_some_and(|length| length > max)
+        || stated.is_some_and(|stated| stated > left)
+    {
+        content_sniffing::drain(bytes).await;
+        let detail = format!("{left} bytes of the upload are missing");
+        return Err(Problem::new(Kind::TooLarge, detail));
+    }
+    let name = description.metadata.as_deref().map(metadata::file_name).transpose()?.flatten();
+    if at == 0 && !description.is_part {
+        // Other than media files are rejected by their first bytes.
+        bytes = content_sniffing::check(bytes, name.as_deref()).await?;
+    }
+    touch(tus, &uploader, id, &mut description).await?;
+    let appending = Appending {
+        gateway: Arc::clone(&tus.gateway),
+        uploader,
+        id,
+        offset: at,
+        end: max,
+        checksum: append.checksum,
+    };
+    uncancelled(appending.run(bytes)).await
+}
+
+/// Records that the upload is continued: it expires later.
+async fn touch(
+    tus: &Tus,
+    uploader: &Uploader,
+    id: UploadId,
+    description: &mut Description,
+) -> Result<(), Problem> {
+    description.touched = clock::now().as_millis();
+    let (gateway, tenant) = (&tus.gateway, &tus.principal.tenant);
+    gateway.storage.of(tenant).begin_partial(id, description.encode()?).await?;
+    if let Some(length) = description.length {
+        let holds = [(id.to_string(), length)].into();
+        let command = StorageQuotaCommand::Extend { holds, until: description.held_until() };
+        let name = tenant.as_str();
+        gateway.commands.handle::<StorageQuota>(name, name, uploader.caller(), command).await?;
+    }
+    Ok(())
+}
+
+/// A request whose bytes are being stored.
+struct Appending {
+    gateway: Arc<Gateway>,
+    uploader: Uploader,
+    id: UploadId,
+    offset: u64,
+    /// The offset that may not be exceeded.
+    end: u64,
+    checksum: Option<Checksum>,
+}
+
+impl Appending {
+    async fn run(mut self, mut bytes: Chunks) -> Result<u64, Problem> {
+        let (mut buffer, mut stored) = (BytesMut::new(), Vec::new());
+        let mut is_interrupted = false;
+        while let Some(chunk) = bytes.next().await {
+            let Ok(chunk) = chunk else {
+                is_interrupted = true;
+                break;
+            };
+            if let Some(checksum) = &mut self.checksum {
+                checksum.update(&chunk);
+            }
+            buffer.extend_from_slice(&chunk);
+            let pending = self.offset.saturating_add(buffer.len() as u64);
+            if pending > self.end {
+                return Err(Problem::new(Kind::TooLarge, "these are more bytes than are missing"));
+            }
+            if buffer.len() >= PART_SIZE {
+                self.store(buffer.split().freeze(), &mut stored).await?;
+            }
+        }
+        self.store(buffer.freeze(), &mut stored).await?;
+        let tenant = self.uploader.tenant().clone();
+        let storage = self.gateway.storage.of(&tenant);
+        if let Some(checksum) = self.checksum
+            && (is_interrupted || !checksum.matches())
+        {
+            for offset in stored {
+                storage.remove_part(self.id, offset).await?;
+            }
+            let detail = "the bytes do not have the checksum of `Upload-Checksum`";
+            return Err(Problem::field(Kind::ChecksumMismatch, "#Upload-Checksum", detail));
+        }
+        if is_interrupted {
+            return Err(Problem::new(Kind::Malformed, "the connection was interrupted"));
+        }
+        let partial = storage.partial(self.id).await?;
+        let partial = partial.ok_or_else(|| Problem::not_found("upload"))?;
+        let description = Description::decode(&partial.description)?;
+        let size = partial.size();
+        if description.is_complete_at(size) && !description.is_part {
+            let sources = vec![(self.id, partial)];
+            finish(self.gateway, self.uploader, self.id, sources, description.metadata).await?;
+        }
+        Ok(size)
+    }
+
+    async fn store(&mut self, part: Bytes, stored: &mut Vec<u64>) -> Result<(), Problem> {
+        if part.is_empty() {
+            return Ok(());
+        }
+        let (size, storage) = (part.len() as u64, self.gateway.storage.of(self.uploader.tenant()));
+        storage.append_partial(self.id, self.offset, part).await?;
+        stored.push(self.offset);
+        self.offset = self.offset.saturating_add(size);
+        Ok(())
+    }
+}

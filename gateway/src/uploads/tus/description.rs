@@ -1,0 +1,68 @@
+//! What is stored of an upload in parts besides its parts.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use ffapi_domain::Timestamp;
+use ffapi_storage::PartialUpload;
+use httpdate::fmt_http_date;
+use serde::{Deserialize, Serialize};
+
+use crate::problem::{Kind, Problem};
+
+/// How long an upload is kept if nothing is added to it.
+pub(crate) const LIFETIME: Duration = Duration::from_hours(24);
+
+/// What its creator said about an upload.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Description {
+    /// Size in bytes; none until the client knows it.
+    pub(super) length: Option<u64>,
+    /// `Upload-Metadata` as it was sent.
+    pub(super) metadata: Option<String>,
+    /// True if it is only a part of a file, for `Upload-Concat: final`.
+    pub(super) is_part: bool,
+    /// When it was last begun or continued, in milliseconds since 1970.
+    pub(super) touched: u64,
+}
+
+impl Description {
+    pub(super) fn decode(bytes: &Bytes) -> Result<Self, Problem> {
+        let damaged = |error: serde_json::Error| Problem::new(Kind::Internal, error.to_string());
+        serde_json::from_slice(bytes).map_err(damaged)
+    }
+
+    pub(super) fn encode(&self) -> Result<Bytes, Problem> {
+        let failed = |error: serde_json::Error| Problem::new(Kind::Internal, error.to_string());
+        serde_json::to_vec(self).map(Bytes::from).map_err(failed)
+    }
+
+    /// When the upload expires, as a header has it.
+    pub(super) fn expires(&self) -> String {
+        let touched = Duration::from_millis(self.touched);
+        fmt_http_date(
+            UNIX_EPOCH.checked_add(touched.saturating_add(LIFETIME)).unwrap_or(UNIX_EPOCH),
+        )
+    }
+
+    /// The time until which storage is held for it.
+    pub(super) fn held_until(&self) -> Timestamp {
+        Timestamp::from_millis(self.touched).plus(LIFETIME)
+    }
+
+    /// True if this is its whole size.
+    pub(super) fn is_complete_at(&self, size: u64) -> bool {
+        self.length == Some(size)
+    }
+}
+
+/// Where the client continues. If all bytes are there and the file is not recorded yet, the
+/// last part is wanted once more: a client that reads the whole length believes that it is done.
+pub(super) fn offset(description: &Description, partial: &PartialUpload) -> u64 {
+    let size = partial.size();
+    if description.is_complete_at(size) && !description.is_part {
+        partial.size_without_last()
+    } else {
+        size
+    }
+}
