@@ -10,6 +10,7 @@
 //! Within a tenant the lanes high, normal and low come first in that order, until waiting has aged
 //! a job by a lane; within a lane, batches and keys take turns (`fair_queue`).
 
+mod backlog;
 mod caps;
 mod choose;
 mod explain;
@@ -24,10 +25,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    backlog::{Backlog, BacklogGroup, JobFacts},
     caps::Caps,
     explain::{BlockReason, QUEUE_POSITIONS, QueuePosition, QueuePositionsRequest, Waited},
 };
 use self::{
+    backlog::{TimedGroup, TimedJobs},
     fair_queue::{Flow, Queue},
     share::Shares,
 };
@@ -114,6 +117,21 @@ struct KnownJob {
     batch: Option<Membership>,
     /// Since when it has waited for its current attempt.
     ready: Timestamp,
+    /// The kind of its request.
+    kind: &'static str,
+    /// When it was submitted, or retried after its end.
+    submitted_at: Timestamp,
+}
+
+impl Waiting {
+    /// The jobs with timers that it is counted with.
+    const fn timed_group(&self) -> TimedGroup {
+        TimedGroup {
+            wish: self.flow.wish,
+            priority: self.flow.priority,
+            is_first: self.attempt == 1,
+        }
+    }
 }
 
 /// State of the dispatcher.
@@ -125,6 +143,7 @@ pub struct Dispatch {
     queues: BTreeMap<Tenant, Queue>,
     /// The waiting jobs with a timer.
     timers: BTreeSet<(Timestamp, JobId)>,
+    timed: TimedJobs,
     shares: Shares,
     in_flight: BTreeMap<JobId, InFlight>,
     in_flight_by_tenant: BTreeMap<Tenant, usize>,
@@ -170,6 +189,8 @@ impl Dispatch {
                     key,
                     batch: spec.batch,
                     ready: at,
+                    kind: spec.request.kind(),
+                    submitted_at: at,
                 };
                 self.live.insert(job, live);
                 self.enqueue(job, tenant, at, spec.not_before);
@@ -192,7 +213,8 @@ impl Dispatch {
                 self.enqueue(job, tenant, ready, None);
             }
             JobEvent::Retried { next_attempt, .. } => {
-                self.live.entry(job).or_default().attempt = *next_attempt;
+                let live = self.live.entry(job).or_default();
+                (live.attempt, live.submitted_at) = (*next_attempt, at);
                 self.enqueue(job, tenant, at, None);
             }
             JobEvent::PriorityChanged { priority } => {
@@ -313,6 +335,7 @@ impl Dispatch {
             self.timers.pop_first();
             if let Some(waiting) = self.waiting.get_mut(&job) {
                 waiting.timed = false;
+                self.timed.remove(waiting.timed_group());
                 let (tenant, flow) = (waiting.tenant.clone(), waiting.flow);
                 self.queue_job(&tenant, flow, (due, job));
             }
@@ -336,7 +359,13 @@ impl Dispatch {
         live.ready = ready;
         let timed = timer.is_some();
         let waiting = Waiting { tenant: tenant.clone(), attempt: live.attempt, flow, ready, timed };
-        self.waiting.insert(job, waiting);
+        if timed {
+            self.timed.add(waiting.timed_group());
+        }
+        let replaced = self.waiting.insert(job, waiting);
+        if let Some(replaced) = replaced.filter(|replaced| replaced.timed) {
+            self.timed.remove(replaced.timed_group());
+        }
         if timed {
             self.timers.insert((ready, job));
         } else {
@@ -347,6 +376,7 @@ impl Dispatch {
     fn dequeue(&mut self, job: JobId) -> Option<Waiting> {
         let waiting = self.waiting.remove(&job)?;
         if waiting.timed {
+            self.timed.remove(waiting.timed_group());
             self.timers.remove(&(waiting.ready, job));
         } else if let Some(queue) = self.queues.get_mut(&waiting.tenant) {
             queue.remove(&waiting.flow, (waiting.ready, job));

@@ -60,6 +60,22 @@ pub enum BlockReason {
     Busy,
 }
 
+impl BlockReason {
+    /// Its name in JSON.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Scheduled { .. } => "scheduled",
+            Self::Backoff { .. } => "backoff",
+            Self::NoWorker { .. } => "no_worker",
+            Self::AccountCap { .. } => "account_cap",
+            Self::KeyCap { .. } => "key_cap",
+            Self::BatchCap { .. } => "batch_cap",
+            Self::Priority => "priority",
+            Self::Busy => "busy",
+        }
+    }
+}
+
 impl fmt::Display for BlockReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

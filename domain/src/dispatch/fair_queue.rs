@@ -31,6 +31,15 @@ struct FlowQueue {
     blocked: Option<(Timestamp, BlockReason)>,
 }
 
+/// The waiting jobs of one flow, counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WaitingFlow<'a> {
+    pub(super) flow: &'a Flow,
+    pub(super) jobs: usize,
+    /// Since when the one that has been eligible longest waits.
+    pub(super) oldest: Timestamp,
+}
+
 /// One tenant's jobs that are eligible for release.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Queue {
@@ -103,6 +112,14 @@ impl Queue {
                 flow_queue.and_then(|flow_queue| flow_queue.blocked.as_ref()).and_then(since)
             })
             .or_else(passed)
+    }
+
+    /// The flows that have waiting jobs, with their numbers.
+    pub(super) fn waiting_flows(&self) -> impl Iterator<Item = WaitingFlow<'_>> {
+        self.flows.iter().filter_map(|(flow, flow_queue)| {
+            let (oldest, _) = *flow_queue.jobs.first()?;
+            Some(WaitingFlow { flow, jobs: flow_queue.jobs.len(), oldest })
+        })
     }
 
     /// The flows that have waiting jobs.

@@ -17,7 +17,7 @@ use crate::{
 const NORMAL: Priority = Priority::Normal;
 const AGING: Duration = Duration::from_mins(10);
 
-fn job(n: u128) -> JobId {
+pub(super) fn job(n: u128) -> JobId {
     JobId::from_uuid(Uuid::from_u128(n))
 }
 
@@ -29,20 +29,20 @@ fn tenant(name: &str) -> Tenant {
     name.parse().unwrap()
 }
 
-const fn at(millis: u64) -> Timestamp {
+pub(super) const fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-fn spec() -> JobSpec {
+pub(super) fn spec() -> JobSpec {
     JobSpec::of(MediaRequest::Probe(Probe { input: Personal::Erased }))
 }
 
-fn submitted(spec: JobSpec) -> JobEvent {
+pub(super) fn submitted(spec: JobSpec) -> JobEvent {
     JobEvent::Submitted { spec: Box::new(spec) }
 }
 
 /// Concurrency limit of every tenant.
-fn caps(concurrent_jobs: u32) -> Caps {
+pub(super) fn caps(concurrent_jobs: u32) -> Caps {
     let free = Limits { concurrent_jobs, ..Limits::default() };
     Caps::new(Tiers { free, ..Tiers::default() }, AGING)
 }
@@ -59,15 +59,15 @@ fn dispatch(jobs: &[(u128, &str, Priority)]) -> Dispatch {
     dispatch_within(100, jobs)
 }
 
-fn fold_at(dispatch: &mut Dispatch, n: u128, name: &str, now: u64, event: &JobEvent) {
+pub(super) fn fold_at(dispatch: &mut Dispatch, n: u128, name: &str, now: u64, event: &JobEvent) {
     dispatch.job(job(n), &tenant(name), None, at(now), event);
 }
 
-fn fold(dispatch: &mut Dispatch, n: u128, name: &str, event: &JobEvent) {
+pub(super) fn fold(dispatch: &mut Dispatch, n: u128, name: &str, event: &JobEvent) {
     fold_at(dispatch, n, name, 0, event);
 }
 
-fn started(attempt: u32, pool: &str) -> JobEvent {
+pub(super) fn started(attempt: u32, pool: &str) -> JobEvent {
     JobEvent::AttemptStarted {
         attempt,
         worker: "w".to_owned(),
