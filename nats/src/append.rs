@@ -14,7 +14,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use uuid::Uuid;
 
-use crate::{AppendError, LogError, Nats, client::parse, topology::EVENTS};
+use crate::{
+    AppendError, LogError, Nats,
+    client::parse,
+    metrics::{self, Operation},
+    topology::EVENTS,
+};
 
 /// One decision, encoded and ready to be appended.
 #[derive(Debug, Clone)]
@@ -128,10 +133,13 @@ async fn append_one(nats: &Nats, request: &AppendRequest) -> Outcome {
     loop {
         let (subject, payload) = (request.subject.clone(), request.payload.clone());
         let reply = nats.client.request_with_headers(subject, headers(request), payload);
-        let response = nats.await_response(reply).await;
+        let response = metrics::timed(Operation::Publish, EVENTS, nats.await_response(reply)).await;
         let error = match response {
             Ok(response) => match parse::<Ack>(&response.payload) {
-                Ok(ack) => return Ok(ack.seq),
+                Ok(ack) => {
+                    metrics::stored_together(1, request.payload.len());
+                    return Ok(ack.seq);
+                }
                 // Since 2.12 a retry of our own write is rejected like a concurrent one.
                 Err(LogError::Server { code, .. }) if WRONG_SEQUENCE_CODES.contains(&code) => {
                     return match find_own(nats, request).await {
@@ -150,6 +158,7 @@ async fn append_one(nats: &Nats, request: &AppendRequest) -> Outcome {
             Err(error) => error,
         };
         // Unknown outcome: it may be stored. A retry is safe, only one of them can be stored.
+        metrics::outcome_looked_up();
         if let Ok(Some(sequence)) = find_own(nats, request).await {
             return Ok(sequence);
         }
@@ -179,6 +188,8 @@ fn append_many<'a>(nats: &'a Nats, requests: &'a [AppendRequest]) -> BoxFuture<'
         if requests.iter().all(|request| check_size(request).is_ok()) {
             match publish_batch(nats, requests).await {
                 Ok(Ack { seq, count }) if count == requests.len() as u64 => {
+                    let bytes = requests.iter().map(|request| request.payload.len()).sum();
+                    metrics::stored_together(requests.len(), bytes);
                     let first = seq.saturating_add(1).saturating_sub(count);
                     return (first..=seq).map(Ok).collect();
                 }
@@ -213,7 +224,9 @@ async fn publish_batch(nats: &Nats, requests: &[AppendRequest]) -> Result<Ack, L
         } else {
             headers.insert("Nats-Batch-Commit", "1");
             let reply = nats.client.request_with_headers(subject, headers, payload);
-            return parse(&nats.await_response(reply).await?.payload);
+            let committing = nats.await_response(reply);
+            let response = metrics::timed(Operation::Publish, EVENTS, committing).await?;
+            return parse(&response.payload);
         }
     }
     Err(LogError::Corrupt("empty batch".to_owned()))

@@ -1,7 +1,13 @@
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::{LogError, Nats, client::parse, read, topology::AUDIT};
+use crate::{
+    LogError, Nats,
+    client::parse,
+    metrics::{Operation, timed},
+    read,
+    topology::AUDIT,
+};
 
 /// Audit records that are not decisions: rejected requests and reads. The stream is bounded, the
 /// oldest records are discarded.
@@ -28,7 +34,7 @@ impl AuditStream {
     /// When the server does not respond; the record may be stored all the same.
     pub async fn keep(&self, subject: &str, payload: Bytes) -> Result<(), LogError> {
         let reply = self.nats.client.request(format!("audit.{subject}"), payload);
-        let response = self.nats.await_response(reply).await?;
+        let response = timed(Operation::Publish, AUDIT, self.nats.await_response(reply)).await?;
         parse::<Ack>(&response.payload).map(|_| ())
     }
 

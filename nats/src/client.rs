@@ -7,7 +7,7 @@ use async_nats::{Auth, ConnectOptions, Event, jetstream};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
 
-use crate::LogError;
+use crate::{LogError, metrics};
 
 /// How to connect to NATS.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -107,13 +107,22 @@ impl Nats {
                 async move {
                     match event {
                         Event::Connected => {
+                            metrics::connected();
                             sender.send_replace(Some(Instant::now()));
                         }
-                        Event::Disconnected | Event::Closed => {
+                        Event::Disconnected => {
+                            metrics::disconnected();
+                            sender.send_replace(None);
+                        }
+                        Event::Closed => {
                             sender.send_replace(None);
                         }
                         Event::LameDuckMode | Event::Draining => {}
-                        Event::SlowConsumer(_) | Event::ServerError(_) | Event::ClientError(_) => {
+                        Event::SlowConsumer(_) => {
+                            metrics::slow_consumer();
+                            tracing::warn!(%event, "nats");
+                        }
+                        Event::ServerError(_) | Event::ClientError(_) => {
                             tracing::warn!(%event, "nats");
                         }
                     }

@@ -2,7 +2,12 @@ use async_nats::{HeaderMap, jetstream::stream::DirectGetErrorKind};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{LogError, Nats, client::parse, topology::IDEM};
+use crate::{
+    LogError, Nats,
+    client::parse,
+    metrics::{Operation, timed},
+    topology::IDEM,
+};
 
 /// Maps a client's `Idempotency-Key` to the resource that its first request created. Entries expire
 /// after 48 hours.
@@ -60,7 +65,7 @@ impl Idempotency {
         headers.insert("Nats-Expected-Last-Subject-Sequence", "0");
         let client = &self.nats.client;
         let reply = client.request_with_headers(subject.clone(), headers, payload.into());
-        let response = self.nats.await_response(reply).await?;
+        let response = timed(Operation::Publish, IDEM, self.nats.await_response(reply)).await?;
         match parse::<Ack>(&response.payload) {
             Ok(_) => return Ok(Reserved::Now),
             Err(LogError::Server { code: 10_071 | 10_164, .. }) => {}
@@ -108,7 +113,7 @@ impl Idempotency {
                 Err(error) => Err(error),
             }
         };
-        let found = self.nats.await_response(lookup).await?;
+        let found = timed(Operation::Get, IDEM, self.nats.await_response(lookup)).await?;
         let read = found.map(|found| serde_json::from_slice(&found.payload)).transpose();
         read.map_err(|error| LogError::Corrupt(error.to_string()))
     }

@@ -23,6 +23,7 @@ pub mod failpoint;
 mod idempotency;
 mod job_logs;
 mod log;
+mod metrics;
 mod pages;
 mod position;
 mod pub_sub;

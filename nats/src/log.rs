@@ -1,8 +1,12 @@
+use std::time::Instant;
+
+use async_nats::jetstream::stream::Info;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     AppendError, AppendRequest, LogError, Message, Nats, Reader,
     append::{self, Pending},
+    metrics::{self, AppendOutcome, Operation, StreamState},
     read::{self, Page, PageLimits, Source},
     topology::{self, AUDIT, EVENTS, LogIdentity},
 };
@@ -28,6 +32,7 @@ impl Log {
         let identity = topology::check(&nats).await?;
         let (queue, receiver) = mpsc::channel(APPEND_QUEUE_CAPACITY);
         tokio::spawn(append::run(nats.clone(), receiver));
+        metrics::observe(&nats, &queue);
         Ok(Self { nats, identity, queue, stream: EVENTS })
     }
 
@@ -62,6 +67,13 @@ impl Log {
     /// `Conflict` when the aggregate has newer messages; `Log` when the server does not respond:
     /// the outcome is unknown.
     pub async fn append(&self, request: AppendRequest) -> Result<u64, AppendError> {
+        let start = Instant::now();
+        let outcome = self.enqueue(request).await;
+        metrics::appended(start.elapsed(), AppendOutcome::of(&outcome));
+        outcome
+    }
+
+    async fn enqueue(&self, request: AppendRequest) -> Result<u64, AppendError> {
         let (reply, outcome) = oneshot::channel();
         let gone = || LogError::unavailable("the append task has ended");
         self.queue.send(Pending { request, reply }).await.map_err(|_| gone())?;
@@ -144,8 +156,18 @@ impl Log {
     /// # Errors
     /// When the server does not respond.
     pub async fn last_sequence(&self) -> Result<u64, LogError> {
-        let stream = self.nats.await_response(self.nats.jetstream.get_stream(self.stream)).await?;
-        Ok(stream.cached_info().state.last_sequence)
+        let asking = self.nats.await_response(self.nats.jetstream.get_stream(self.stream));
+        let stream = metrics::timed(Operation::Info, self.stream, asking).await?;
+        let Info { state, config, .. } = stream.cached_info();
+        metrics::stream_state(
+            self.stream,
+            StreamState {
+                last_sequence: state.last_sequence,
+                bytes: state.bytes,
+                replicas: config.num_replicas as u64,
+            },
+        );
+        Ok(state.last_sequence)
     }
 
     /// The message at a sequence, if there is one.

@@ -3,7 +3,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 
-use crate::{LogError, Nats};
+use crate::{
+    LogError, Nats,
+    metrics::{self, Operation},
+};
 
 /// Publishes to current subscribers and sends requests: progress, presence, control. Messages are
 /// not stored.
@@ -80,8 +83,14 @@ impl PubSub {
         payload: impl Into<Bytes>,
         timeout: Duration,
     ) -> Option<Bytes> {
-        let request = self.nats.client.request(subject.into(), payload.into());
-        let response = tokio::time::timeout(timeout, request).await.ok()?.ok()?;
+        let subject: String = subject.into();
+        let peers = metrics::peers(&subject);
+        let asking = async {
+            let request = self.nats.client.request(subject, payload.into());
+            let response = tokio::time::timeout(timeout, request).await;
+            response.map_err(LogError::unavailable)?.map_err(LogError::unavailable)
+        };
+        let response = metrics::timed(Operation::Request, peers, asking).await.ok()?;
         Some(response.payload)
     }
 

@@ -1,7 +1,12 @@
 use async_nats::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use crate::{LogError, Nats, client::parse, topology::QUOTA};
+use crate::{
+    LogError, Nats,
+    client::parse,
+    metrics::{Operation, timed},
+    topology::QUOTA,
+};
 
 /// Counters of limits that many gateways share. Each leases a block at a time, and a lease is
 /// stored before it is spent: a crash loses the rest of one block, and nothing is ever granted
@@ -93,7 +98,7 @@ impl QuotaCounter {
         headers.insert("Nats-Expected-Last-Subject-Sequence", sequence.to_string());
         let client = &self.nats.client;
         let reply = client.request_with_headers(subject.to_owned(), headers, payload.into());
-        let response = self.nats.await_response(reply).await?;
+        let response = timed(Operation::Publish, QUOTA, self.nats.await_response(reply)).await?;
         match parse::<Ack>(&response.payload) {
             Ok(_) => Ok(true),
             Err(LogError::Server { code, .. }) if WRONG_SEQUENCE_CODES.contains(&code) => Ok(false),

@@ -8,7 +8,10 @@ use futures::StreamExt;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::{LogError, Message, Nats};
+use crate::{
+    LogError, Message, Nats,
+    metrics::{self, Operation},
+};
 
 /// Follows the log in order without end. Reconnects, and never skips a message.
 #[derive(Debug)]
@@ -21,12 +24,15 @@ pub struct Reader {
 const READ_AHEAD: usize = 512;
 const READ_AHEAD_BYTES: usize = 8 * 1024 * 1024;
 
+/// Received messages that are recorded in the metrics at once.
+const RECORDED_AT_ONCE: u64 = 64;
+
 impl Reader {
     /// Reads in a separate task: that makes [`Reader::next`] cancel-safe, since cancelling it does
     /// not interrupt the opening of the consumer.
     pub(crate) fn new(nats: Nats, source: Source, from: u64) -> Self {
         let (sender, messages) = mpsc::channel(READ_AHEAD);
-        let task = ReaderTask { nats, source, next: from.max(1), ordered: None };
+        let task = ReaderTask { nats, source, next: from.max(1), ordered: None, uncounted: 0 };
         tokio::spawn(task.run(sender));
         Self { messages }
     }
@@ -61,6 +67,8 @@ struct ReaderTask {
     source: Source,
     next: u64,
     ordered: Option<pull::Ordered>,
+    /// Messages that were received and are not in the metrics yet.
+    uncounted: u64,
 }
 
 impl ReaderTask {
@@ -75,6 +83,7 @@ impl ReaderTask {
             };
             match read {
                 Ok(message) => {
+                    self.count(message.pending);
                     let bytes = message.payload.len().clamp(1, READ_AHEAD_BYTES);
                     let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
                     let permit = tokio::select! {
@@ -92,6 +101,14 @@ impl ReaderTask {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
+        }
+    }
+
+    /// Counts a received message. Under load, many are recorded at once.
+    fn count(&mut self, pending: u64) {
+        self.uncounted = self.uncounted.saturating_add(1);
+        if pending == 0 || self.uncounted >= RECORDED_AT_ONCE {
+            metrics::consumed(self.source.stream, std::mem::take(&mut self.uncounted));
         }
     }
 
@@ -178,7 +195,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(12);
 /// takes one round trip.
 pub(crate) async fn load(
     nats: &Nats,
-    stream: &str,
+    stream: &'static str,
     subject: &str,
     from: u64,
 ) -> Result<Vec<Message>, LogError> {
@@ -188,7 +205,7 @@ pub(crate) async fn load(
 /// Reads messages on the subjects that match a filter, starting at stream sequence `from`.
 pub(crate) async fn page(
     nats: &Nats,
-    stream: &str,
+    stream: &'static str,
     filter: &str,
     from: u64,
     limits: PageLimits,
@@ -206,7 +223,7 @@ pub(crate) async fn page(
 
 async fn load_once(
     nats: &Nats,
-    stream: &str,
+    stream: &'static str,
     subject: &str,
     from: u64,
     limits: PageLimits,
@@ -223,7 +240,8 @@ async fn load_once(
             max_bytes: (limits.bytes != usize::MAX)
                 .then(|| limits.bytes.saturating_sub(size).max(1) as u64),
         };
-        let more = batch_get(nats, stream, batch, &mut messages).await?;
+        let reading = batch_get(nats, stream, batch, &mut messages);
+        let more = metrics::timed(Operation::Get, stream, reading).await?;
         let size: usize = messages.iter().map(|message| message.payload.len()).sum();
         let is_full = messages.len() >= limits.messages || size >= limits.bytes;
         match messages.last() {
@@ -236,7 +254,7 @@ async fn load_once(
 /// Appends one batch to `messages`; true if there may be more.
 async fn batch_get(
     nats: &Nats,
-    stream: &str,
+    stream: &'static str,
     request: BatchGet<'_>,
     messages: &mut Vec<Message>,
 ) -> Result<bool, LogError> {
@@ -283,13 +301,13 @@ struct LastGet<'a> {
 /// The newest message on the subjects that match a filter, if there is one.
 pub(crate) async fn newest(
     nats: &Nats,
-    stream: &str,
+    stream: &'static str,
     filter: &str,
 ) -> Result<Option<Message>, LogError> {
     let request = serde_json::to_vec(&LastGet { last_by_subj: filter })
         .map_err(|error| LogError::Corrupt(error.to_string()))?;
     let reply = nats.client.request(format!("$JS.API.DIRECT.GET.{stream}"), request.into());
-    let response = nats.await_response(reply).await?;
+    let response = metrics::timed(Operation::Get, stream, nats.await_response(reply)).await?;
     match response.status.map(|status| status.as_u16()) {
         None => Ok(Some(from_direct(response)?)),
         Some(404) => Ok(None),

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use crate::{
     LogError, Nats,
     client::parse,
+    metrics::{Operation, timed},
     read,
     topology::{ANCHOR, ANCHORS},
 };
@@ -32,7 +33,7 @@ impl SignedHeads {
     /// When the server does not respond; it may be stored all the same.
     pub async fn keep(&self, anchor: impl Into<Bytes>) -> Result<(), LogError> {
         let reply = self.nats.client.request(ANCHOR, anchor.into());
-        let response = self.nats.await_response(reply).await?;
+        let response = timed(Operation::Publish, ANCHORS, self.nats.await_response(reply)).await?;
         parse::<Ack>(&response.payload).map(|_| ())
     }
 

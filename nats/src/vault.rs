@@ -5,16 +5,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store};
+use async_nats::jetstream::kv::{CreateErrorKind, Entry, Operation, Store};
 use bytes::Bytes;
 use chacha20poly1305::{
     Key, KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Generate, Payload},
 };
-use futures::StreamExt;
+use futures::{StreamExt, TryFutureExt};
 use tokio::sync::RwLock;
 
-use crate::{LogError, Nats};
+use crate::{
+    LogError, Nats,
+    metrics::{self, timed},
+    topology::VAULT,
+};
 
 /// Secrets and data keys in a key-value store that supports deletion. Each value is encrypted under
 /// the configured master key.
@@ -82,7 +86,7 @@ impl Vault {
             return Ok(cached.clone());
         }
         let name = format!("dek.{tenant}");
-        let found = self.store.entry(&name).await.map_err(LogError::unavailable)?;
+        let found = self.entry(&name).await?;
         let key = match found {
             Some(entry) if entry.operation == Operation::Put => {
                 self.open_key(&name, &entry.value)?
@@ -92,6 +96,11 @@ impl Vault {
         };
         self.cache.write().await.insert(tenant.to_owned(), (Instant::now(), key.clone()));
         Ok(key)
+    }
+
+    async fn entry(&self, name: &str) -> Result<Option<Entry>, LogError> {
+        let reading = async { self.store.entry(name).await.map_err(LogError::unavailable) };
+        timed(metrics::Operation::Get, VAULT, reading).await
     }
 
     /// Deletes a tenant's data key: its personal fields can never be read again.
@@ -112,7 +121,7 @@ impl Vault {
     /// When the server does not respond.
     pub async fn reopen(&self, tenant: &str) -> Result<(), LogError> {
         let name = format!("dek.{tenant}");
-        let found = self.store.entry(&name).await.map_err(LogError::unavailable)?;
+        let found = self.entry(&name).await?;
         if let Some(deleted) = found.filter(|entry| entry.operation != Operation::Put) {
             let key: [u8; 32] = Key::generate().into();
             let value = [deleted.revision.to_be_bytes().as_slice(), &key].concat();
@@ -159,7 +168,8 @@ impl Vault {
     /// When the server does not respond.
     pub async fn put(&self, name: &str, clear: &[u8]) -> Result<(), LogError> {
         let sealed = seal(&self.cipher, name.as_bytes(), clear)?;
-        self.store.put(name, Bytes::from(sealed)).await.map_err(LogError::unavailable)?;
+        let storing = self.store.put(name, Bytes::from(sealed)).map_err(LogError::unavailable);
+        timed(metrics::Operation::Publish, VAULT, storing).await?;
         Ok(())
     }
 
@@ -184,7 +194,7 @@ impl Vault {
     /// # Errors
     /// When the server does not respond, or the secret was stored under another master key.
     pub async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, LogError> {
-        let found = self.store.entry(name).await.map_err(LogError::unavailable)?;
+        let found = self.entry(name).await?;
         let Some(entry) = found.filter(|entry| entry.operation == Operation::Put) else {
             return Ok(None);
         };
@@ -201,7 +211,7 @@ impl Vault {
     /// # Errors
     /// When the server does not respond, or the secret was stored under another master key.
     pub async fn take(&self, name: &str) -> Result<Option<Vec<u8>>, LogError> {
-        let found = self.store.entry(name).await.map_err(LogError::unavailable)?;
+        let found = self.entry(name).await?;
         let Some(entry) = found.filter(|entry| entry.operation == Operation::Put) else {
             return Ok(None);
         };

@@ -5,9 +5,14 @@ use async_nats::jetstream::{
     consumer::{PullConsumer, pull},
 };
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryFutureExt, TryStreamExt};
 
-use crate::{LogError, Nats, client::parse, topology::WORK};
+use crate::{
+    LogError, Nats,
+    client::parse,
+    metrics::{self, Operation, timed},
+    topology::WORK,
+};
 
 /// The queue of released tasks: one message per task, deleted when it is acknowledged.
 #[derive(Debug, Clone)]
@@ -51,8 +56,12 @@ impl Work {
     /// When the server does not respond. A retry is always safe.
     pub async fn offer(&self, pool: &str, name: &str, payload: Bytes) -> Result<(), LogError> {
         let reply = self.nats.client.request(format!("work.{pool}.{name}"), payload);
-        let response = self.nats.await_response(reply).await?;
-        match parse::<Ack>(&response.payload) {
+        let response = timed(Operation::Publish, WORK, self.nats.await_response(reply)).await?;
+        let outcome = parse::<Ack>(&response.payload);
+        if outcome.is_ok() {
+            metrics::sent(WORK, 1);
+        }
+        match outcome {
             Ok(_) | Err(LogError::Server { code: ALREADY_QUEUED, .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -79,6 +88,7 @@ impl Work {
 
     /// A puller for the tasks of a pool.
     pub fn puller(&self, pool: &str) -> Puller {
+        metrics::pulling();
         Puller { nats: self.nats.clone(), pool: pool.to_owned(), consumer: None, stream: None }
     }
 }
@@ -133,7 +143,12 @@ impl Puller {
         match next {
             Some(Ok(message)) => {
                 self.stream = None;
-                Ok(Some(Task { message, nats: self.nats.clone() }))
+                let task = Task { message, nats: self.nats.clone() };
+                metrics::consumed(WORK, 1);
+                if task.deliveries() > 1 {
+                    metrics::redelivered();
+                }
+                Ok(Some(task))
             }
             Some(Err(error)) => Err(LogError::Unavailable(error)),
             None => Ok(None),
@@ -157,7 +172,8 @@ impl Task {
     /// # Errors
     /// When the message cannot be sent.
     pub async fn keep(&self) -> Result<(), LogError> {
-        self.message.ack_with(AckKind::Progress).await.map_err(LogError::Unavailable)
+        let kept = async { self.message.ack_with(AckKind::Progress).await };
+        timed(Operation::Progress, WORK, kept.map_err(LogError::Unavailable)).await
     }
 
     /// Acknowledges the task, which deletes it from the queue, and waits for the confirmation.
@@ -165,7 +181,7 @@ impl Task {
     /// # Errors
     /// When the server does not confirm; the task may be redelivered.
     pub async fn done(&self) -> Result<(), LogError> {
-        self.nats.await_response(self.message.double_ack()).await
+        timed(Operation::Ack, WORK, self.nats.await_response(self.message.double_ack())).await
     }
 
     /// Returns the task to the queue, to be redelivered after a delay.
@@ -173,6 +189,7 @@ impl Task {
     /// # Errors
     /// When the message cannot be sent; the lease then expires by itself.
     pub async fn give_back(&self, after: Duration) -> Result<(), LogError> {
-        self.message.ack_with(AckKind::Nak(Some(after))).await.map_err(LogError::Unavailable)
+        let returned = async { self.message.ack_with(AckKind::Nak(Some(after))).await };
+        timed(Operation::Nak, WORK, returned.map_err(LogError::Unavailable)).await
     }
 }
