@@ -6,6 +6,8 @@ use std::{
 
 use lru::LruCache;
 
+use crate::metrics::{self, Lookup};
+
 /// An aggregate's state, folded up to a stream sequence.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Loaded<S> {
@@ -30,8 +32,12 @@ impl Cache {
     }
 
     pub(crate) fn get<S: Clone + Send + Sync + 'static>(&self, subject: &str) -> Option<Loaded<S>> {
-        let mut folds = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
-        folds.get(subject)?.downcast_ref::<Loaded<S>>().cloned()
+        let found = {
+            let mut folds = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
+            folds.get(subject).and_then(|fold| fold.downcast_ref::<Loaded<S>>()).cloned()
+        };
+        metrics::looked_up(if found.is_some() { Lookup::Hit } else { Lookup::Miss });
+        found
     }
 
     /// Drops every fold of a tenant.

@@ -1,6 +1,6 @@
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use ffapi_domain::{Decider, Personal};
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     cache::{Cache, Loaded},
+    metrics,
     write_locks::WriteLocks,
 };
 
@@ -112,6 +113,7 @@ const PAGE: PageLimits = PageLimits { messages: 1_000, bytes: 1024 * 1024 };
 impl Commands {
     /// Creates a handler over this log.
     pub fn new(log: Log, codec: Codec) -> Self {
+        metrics::prepare();
         Self { log, codec, cache: Cache::new(), write_locks: Arc::new(WriteLocks::new()) }
     }
 
@@ -168,8 +170,25 @@ impl Commands {
         D::Event: Serialize + DeserializeOwned,
         D::State: Clone + 'static,
     {
+        let start = Instant::now();
         let subject = format!("ev.{}.{tenant}.{id}", D::CATEGORY);
         let target = Target { subject, tenant, caller, command_id: Uuid::now_v7() };
+        let outcome = self.handle_target::<D>(&target, command, version).await;
+        metrics::handled(D::CATEGORY, start.elapsed(), &outcome);
+        outcome
+    }
+
+    async fn handle_target<D>(
+        &self,
+        target: &Target<'_>,
+        command: D::Command,
+        version: Option<u64>,
+    ) -> Result<CommandOutcome, HandleError<D::Rejection>>
+    where
+        D: Decider,
+        D::Event: Serialize + DeserializeOwned,
+        D::State: Clone + 'static,
+    {
         // An uncached aggregate is first assumed to be empty: commands that create one need no
         // read, because the append expects an empty subject, and rejections are checked again after
         // a refresh.
@@ -193,11 +212,12 @@ impl Commands {
                 return Ok(self.handled(&loaded, 0, false));
             }
             let count = events.len();
-            if let Some(after) = self.append::<D>(&target, &loaded, events).await? {
+            if let Some(after) = self.append::<D>(target, &loaded, events).await? {
                 let handled = self.handled(&after, count, true);
                 self.cache.put(&target.subject, after);
                 return Ok(handled);
             }
+            metrics::retried();
             match &guard {
                 None => guard = self.write_locks.lock(&target.subject).await,
                 Some(_) => tokio::time::sleep(jitter(attempt, target.command_id)).await,

@@ -3,6 +3,7 @@
 mod cache;
 mod handle;
 mod later_outputs;
+mod metrics;
 mod write_locks;
 
 pub use handle::{Caller, CommandOutcome, Commands, HandleError, History};
