@@ -8,7 +8,10 @@ use ffapi_nats::SignedHeads;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Database, ProjectionError};
+use crate::{
+    Database, ProjectionError,
+    metrics::{self, Signing},
+};
 
 /// A table whose rows form a hash chain that is signed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,7 +138,7 @@ impl AnchorSigner {
                 "SELECT sequence, hash FROM audit_note ORDER BY sequence DESC LIMIT 1"
             }
         })
-        .fetch_optional(&database.pool)
+        .fetch_optional(database.measured())
         .await?;
         let Some((sequence, hash)) = newest else { return Ok(last) };
         let (sequence, hash) = (u64::try_from(sequence).unwrap_or(0), hex::encode(hash));
@@ -152,6 +155,7 @@ impl AnchorSigner {
 
     /// Signs both tables periodically until `stop` is cancelled, and a last time then.
     pub async fn run(&self, database: &Database, stop: &CancellationToken) {
+        metrics::prepare_signing();
         let mut last = [(HashChain::Archive, 0), (HashChain::AuditNote, 0)];
         loop {
             let stopping = tokio::select! {
@@ -160,8 +164,14 @@ impl AnchorSigner {
             };
             for (of, last) in &mut last {
                 match self.sign(database, *of, *last).await {
-                    Ok(newest) => *last = newest,
-                    Err(error) => tracing::warn!(%error, of = of.table(), "signing failed"),
+                    Ok(newest) => {
+                        *last = newest;
+                        metrics::anchored(Signing::Signed);
+                    }
+                    Err(error) => {
+                        metrics::anchored(Signing::Failed);
+                        tracing::warn!(%error, of = of.table(), "signing failed");
+                    }
                 }
             }
             if stopping {

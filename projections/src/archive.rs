@@ -93,7 +93,7 @@ pub async fn verify(database: &Database) -> Result<Result<u64, u64>, ProjectionE
              WHERE sequence > $1 ORDER BY sequence LIMIT 1000",
         )
         .bind(after)
-        .fetch_all(&database.pool)
+        .fetch_all(database.measured())
         .await?;
         if page.is_empty() {
             return Ok(Ok(count));

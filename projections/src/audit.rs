@@ -135,7 +135,7 @@ pub async fn page(
     }
     query.push(" ORDER BY at DESC, source DESC, sequence DESC, index DESC LIMIT ");
     query.push_bind(i64::from(limit));
-    Ok(query.build_query_as().fetch_all(&database.pool).await?)
+    Ok(query.build_query_as().fetch_all(database.measured()).await?)
 }
 
 /// The actor as it is stored in a row.

@@ -91,7 +91,7 @@ pub async fn find(
         sqlx::query_as("SELECT doc, sequence FROM batch WHERE id = $1 AND tenant = $2")
             .bind(id.to_string())
             .bind(tenant.as_str())
-            .fetch_optional(&database.pool)
+            .fetch_optional(database.measured())
             .await?;
     let Some((Json(view), sequence)) = found else { return Ok(None) };
     let batch = with_counts(database, vec![view]).await?.pop();
@@ -115,7 +115,7 @@ pub async fn page(
     .bind(tenant.as_str())
     .bind(after.map(|after| after.to_string()))
     .bind(i64::from(limit))
-    .fetch_all(&database.pool)
+    .fetch_all(database.measured())
     .await?;
     with_counts(database, rows.into_iter().map(|(Json(view),)| view).collect()).await
 }
@@ -133,14 +133,14 @@ pub async fn totals(
          FROM batch WHERE tenant = $1",
     )
     .bind(tenant.as_str())
-    .fetch_one(&database.pool)
+    .fetch_one(database.measured())
     .await?;
     let rows: Vec<(String, i64)> = sqlx::query_as(
         "SELECT status, count(*) FROM job_list
          WHERE tenant = $1 AND batch_id IS NOT NULL GROUP BY status",
     )
     .bind(tenant.as_str())
-    .fetch_all(&database.pool)
+    .fetch_all(database.measured())
     .await?;
     let mut counts = Counts::default();
     for (status, jobs) in &rows {
@@ -165,7 +165,7 @@ pub async fn statuses(
     )
     .bind(id.to_string())
     .bind(JobList::NAME)
-    .fetch_all(&database.pool)
+    .fetch_all(database.measured())
     .await?;
     let sequence = rows.first().map_or(0, |(_, _, sequence)| u64::try_from(*sequence).unwrap_or(0));
     let known = rows.into_iter().filter_map(|(job, status, _)| {
@@ -186,7 +186,7 @@ async fn with_counts(
          WHERE batch_id = ANY($1) GROUP BY batch_id, status",
     )
     .bind(&ids)
-    .fetch_all(&database.pool)
+    .fetch_all(database.measured())
     .await?;
     let mut counts: BTreeMap<&str, Counts> = BTreeMap::new();
     for (batch, status, jobs) in &rows {

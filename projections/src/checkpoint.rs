@@ -93,7 +93,7 @@ pub async fn positions(database: &Database) -> Result<Vec<(String, u64, u64)>, P
                 (SELECT count(*) FROM projection_parked p WHERE p.name = c.name)
          FROM projection_checkpoint c ORDER BY c.name",
     )
-    .fetch_all(&database.pool)
+    .fetch_all(database.measured())
     .await?;
     let unsigned = |n: i64| u64::try_from(n).unwrap_or(0);
     Ok(rows.into_iter().map(|(name, at, parked)| (name, unsigned(at), unsigned(parked))).collect())

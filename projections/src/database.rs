@@ -8,7 +8,7 @@ use sqlx::{
 };
 use url::Url;
 
-use crate::ProjectionError;
+use crate::{ProjectionError, measured::Measured, metrics};
 
 /// How to connect to Postgres.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -61,6 +61,14 @@ enum Use {
 }
 
 impl Use {
+    /// The name of its pool in metrics.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Write => "background",
+            Self::Requests => "requests",
+        }
+    }
+
     fn options(self, config: &PostgresConfig) -> Result<PgConnectOptions, ProjectionError> {
         let options: PgConnectOptions = config.url.parse()?;
         let options = options.application_name("ffapi");
@@ -102,7 +110,13 @@ impl Database {
             .max_connections(config.max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_lazy_with(purpose.options(config)?);
+        metrics::observe_pool(purpose.name(), &pool);
         Ok(Self { pool, purpose })
+    }
+
+    /// The pool as an executor whose statements are measured.
+    pub(crate) const fn measured(&self) -> Measured<'_> {
+        Measured(&self.pool)
     }
 
     /// Uses these credentials for new connections; existing connections stay open.
@@ -125,7 +139,7 @@ impl Database {
 
     /// True if the database responds to a query.
     pub async fn answers(&self) -> bool {
-        sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
+        sqlx::query("SELECT 1").execute(self.measured()).await.is_ok()
     }
 
     /// The server's version.

@@ -127,7 +127,7 @@ pub async fn page_with_unexpired_outputs(
     .bind(cursor.0)
     .bind(cursor.1)
     .bind(i64::from(limit))
-    .fetch_all(&database.pool)
+    .fetch_all(database.measured())
     .await?;
     let full = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
     let last = rows.last().filter(|_| full);
@@ -154,7 +154,7 @@ pub async fn count_with_unexpired_outputs(
         sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM job_detail WHERE {KEPT}")))
             .bind(expired.completed_before.to_string())
             .bind(expired.now.to_string())
-            .fetch_one(&database.pool)
+            .fetch_one(database.measured())
             .await?;
     Ok(u64::try_from(count).unwrap_or(0))
 }
@@ -203,9 +203,23 @@ pub async fn dead_letters(
     .bind(filter.after.map(|after| after.to_string()))
     .bind(i64::from(limit))
     .bind(filter.ids.as_ref().map(|ids| ids.iter().map(JobId::to_string).collect::<Vec<_>>()))
-    .fetch_all(&database.pool)
+    .fetch_all(database.measured())
     .await?;
     Ok(rows.into_iter().map(|(Json(job),)| job).collect())
+}
+
+/// The number of jobs that failed after all attempts.
+///
+/// # Errors
+/// When the database does not respond.
+pub async fn count_dead_letters(database: &Database) -> Result<u64, ProjectionError> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM job_detail
+         WHERE doc @> '{\"summary\": {\"status\": \"failed\", \"dead_lettered\": true}}'",
+    )
+    .fetch_one(database.measured())
+    .await?;
+    Ok(u64::try_from(count).unwrap_or(0))
 }
 
 /// One job of a tenant, and the sequence of the newest message applied to it.
@@ -221,7 +235,7 @@ pub async fn find(
         sqlx::query_as("SELECT doc, sequence FROM job_detail WHERE id = $1 AND tenant = $2")
             .bind(id.to_string())
             .bind(tenant.as_str())
-            .fetch_optional(&database.pool)
+            .fetch_optional(database.measured())
             .await?;
     Ok(found.map(|(Json(job), sequence)| (job, u64::try_from(sequence).unwrap_or(0))))
 }

@@ -153,6 +153,7 @@ pub async fn page(
         query.push(" AND id").push(operator).push_bind(after.to_string());
     }
     query.push(" ORDER BY id").push(order).push(" LIMIT ").push_bind(i64::from(limit));
-    let rows: Vec<(Json<JobSummary>,)> = query.build_query_as().fetch_all(&database.pool).await?;
+    let rows: Vec<(Json<JobSummary>,)> =
+        query.build_query_as().fetch_all(database.measured()).await?;
     Ok(rows.into_iter().map(|(Json(job),)| job).collect())
 }

@@ -92,7 +92,7 @@ pub async fn count(database: &Database, tenant: &Tenant) -> Result<u64, Projecti
         "SELECT count(DISTINCT name) FROM preset WHERE tenant = $1 AND NOT deleted",
     )
     .bind(tenant.as_str())
-    .fetch_one(&database.pool)
+    .fetch_one(database.measured())
     .await?;
     Ok(u64::try_from(count).unwrap_or(0))
 }
@@ -120,7 +120,7 @@ pub async fn page(
     .bind(name)
     .bind(owner == GLOBAL)
     .bind(i64::from(limit))
-    .fetch_all(&database.pool)
+    .fetch_all(database.measured())
     .await?;
     Ok(rows)
 }

@@ -106,7 +106,7 @@ pub async fn depth(database: &Database, tenant: &Tenant) -> Result<Depth, Projec
          WHERE tenant = $1 AND status IN ('queued', 'processing') GROUP BY status, priority",
     )
     .bind(tenant.as_str())
-    .fetch_all(&database.pool)
+    .fetch_all(database.measured())
     .await?;
     let unsigned = |n: i64| u64::try_from(n).unwrap_or(0);
     let mut depth = Depth::default();

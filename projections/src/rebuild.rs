@@ -67,8 +67,9 @@ impl<P: Projection> Rebuild<P> {
                      (TABLE public.{table} EXCEPT TABLE {schema}.{table})
                      UNION ALL (TABLE {schema}.{table} EXCEPT TABLE public.{table})) AS d"
             );
-            let count: i64 =
-                sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&self.database.pool).await?;
+            let count: i64 = sqlx::query_scalar(AssertSqlSafe(count))
+                .fetch_one(self.database.measured())
+                .await?;
             differences = differences.saturating_add(count);
         }
         Ok(u64::try_from(differences).unwrap_or(0))

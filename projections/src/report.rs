@@ -73,7 +73,7 @@ impl Projection for Report {
 }
 
 /// The codec of the first video that is no poster, else of the first track; `none` without one.
-pub(crate) fn codec_of(outputs: &[OutputFile]) -> &str {
+pub fn codec_of(outputs: &[OutputFile]) -> &str {
     let streams = || outputs.iter().flat_map(|output| &output.streams);
     // A stream may have a poster beside its video.
     let is_image = |codec: &str| matches!(codec, "mjpeg" | "png" | "webp");
@@ -91,5 +91,5 @@ pub async fn all(database: &Database) -> Result<Vec<ReportRow>, ProjectionError>
         "SELECT month, tenant, codec, jobs, micros, bytes FROM report
          ORDER BY month, tenant, codec",
     );
-    Ok(rows.fetch_all(&database.pool).await?)
+    Ok(rows.fetch_all(database.measured()).await?)
 }

@@ -1,7 +1,7 @@
 mod erase;
 mod parked;
 
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use ffapi_domain::Tenant;
 use ffapi_nats::{Codec, CodecError, Log, Message, PubSub, Reader, failpoint};
@@ -13,6 +13,7 @@ use self::parked::Parked;
 use crate::{
     Checkpoint, Database, ProjectionError,
     erasure::{ErasedAggregates, erased},
+    metrics::{self, Committed, ProjectionState},
 };
 
 /// One read model: how a batch of messages changes its rows.
@@ -99,14 +100,20 @@ impl<P: Projection> Runner<P> {
     /// # Errors
     /// When log and rows diverged, which needs an operator. All other errors are retried.
     pub async fn run(&self, stop: &CancellationToken) -> Result<(), ProjectionError> {
+        metrics::prepare(P::NAME);
         loop {
             let outcome = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 outcome = self.follow() => outcome,
             };
             match outcome {
-                Err(error @ ProjectionError::Diverged { .. }) => return Err(error),
+                Err(error @ ProjectionError::Diverged { .. }) => {
+                    self.enter(ProjectionState::Diverged);
+                    return Err(error);
+                }
                 Err(error) => {
+                    self.enter(ProjectionState::Retrying);
+                    metrics::restarted(P::NAME);
                     tracing::warn!(projection = P::NAME, %error, "restarting the read model");
                 }
                 Ok(()) => {}
@@ -118,8 +125,17 @@ impl<P: Projection> Runner<P> {
         }
     }
 
+    /// Shows what is done with the served tables; a rebuild is not shown.
+    fn enter(&self, state: ProjectionState) {
+        if self.schema.is_none() {
+            metrics::state_changed(P::NAME, state);
+        }
+    }
+
     async fn follow(&self) -> Result<(), ProjectionError> {
         let (mut connection, mut checkpoint) = self.begin().await?;
+        self.enter(ProjectionState::Running);
+        metrics::position_changed(P::NAME, checkpoint.sequence);
         let mut parked = Parked::load(&mut connection, P::NAME).await?;
         let mut reader = self.log.follow(checkpoint.sequence.saturating_add(1));
         let pub_sub = PubSub::new(self.log.nats().clone());
@@ -188,6 +204,7 @@ impl<P: Projection> Runner<P> {
         let mut reported = false;
         while !lock(&mut connection, &lock_name).await? {
             if !reported {
+                self.enter(ProjectionState::Waiting);
                 tracing::info!(name = P::NAME, "waiting: another projector writes this read model");
                 reported = true;
             }
@@ -255,9 +272,9 @@ impl<P: Projection> Runner<P> {
         }
     }
 
-    async fn command_id(&self, message: &Message) -> Option<String> {
+    async fn decision(&self, message: &Message) -> Option<LastDecision> {
         let decision = self.codec.decode::<IgnoredAny>(&message.payload).await.ok()?;
-        Some(decision.command_id.to_string())
+        Some(LastDecision { command_id: decision.command_id.to_string(), at: decision.at })
     }
 
     async fn commit(
@@ -270,7 +287,10 @@ impl<P: Projection> Runner<P> {
         let (Some(last), messages) = (batch.last(), batch.len()) else {
             return Ok(Applied { sequence: checkpoint.sequence, messages: 0 });
         };
-        let command_id = self.command_id(last).await;
+        let start = Instant::now();
+        let decision = self.decision(last).await;
+        let made_at = decision.as_ref().map(|decision| decision.at);
+        let command_id = decision.map(|decision| decision.command_id);
         let mut transaction = connection.begin().await?;
         self.apply(&mut transaction, parked, batch).await?;
         for tenant in erased(&self.codec, batch).await? {
@@ -282,8 +302,26 @@ impl<P: Projection> Runner<P> {
         transaction.commit().await?;
         failpoint::hit(format_args!("projector.after_commit.{}", P::NAME));
         *checkpoint = advanced;
+        if self.schema.is_none() {
+            let delay = made_at.map(age);
+            let (sequence, time) = (last.sequence, start.elapsed());
+            metrics::committed(P::NAME, Committed { messages, sequence, time, delay });
+        }
         Ok(Applied { sequence: last.sequence, messages })
     }
+}
+
+/// The last decision of a batch.
+struct LastDecision {
+    command_id: String,
+    /// When it was made, in milliseconds since 1970.
+    at: u64,
+}
+
+/// The time since a decision was made.
+fn age(at: u64) -> Duration {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    now.saturating_sub(Duration::from_millis(at))
 }
 
 /// A message and all later ones that are available without waiting, up to a limit.

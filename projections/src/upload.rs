@@ -128,7 +128,7 @@ pub async fn page(
     .bind(i64::try_from(filter.completed_after).unwrap_or(i64::MAX))
     .bind(filter.before.map(|id| id.to_string()))
     .bind(i64::from(limit))
-    .fetch_all(&database.pool)
+    .fetch_all(database.measured())
     .await?;
     Ok(rows.into_iter().map(|(Json(row),)| row).collect())
 }

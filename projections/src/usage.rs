@@ -225,5 +225,5 @@ pub async fn sums(
         sql.push(" AND usage.day < ").push_bind(to);
     }
     sql.push(" GROUP BY 1 ORDER BY 1 LIMIT ").push_bind(i64::from(limit));
-    Ok(sql.build_query_as().fetch_all(&database.pool).await?)
+    Ok(sql.build_query_as().fetch_all(database.measured()).await?)
 }

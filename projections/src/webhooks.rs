@@ -1,6 +1,7 @@
 //! Webhook deliveries. One projector writes a row for each event and endpoint, senders process the
 //! rows of each endpoint in order. So an outage of a receiver causes delay, but no loss.
 
+mod backlog;
 mod deliveries;
 mod endpoints;
 mod job_end;
@@ -19,6 +20,7 @@ use ffapi_nats::{Codec, Decision, Log, Message, Position};
 use sqlx::PgConnection;
 
 pub use self::{
+    backlog::{Backlog, backlog},
     deliveries::{AttemptRow, DeliveryRow, count_deliveries, delete_deliveries, deliveries},
     endpoints::{count, endpoint_exists, has_pending_replay, page},
     replay::Replays,

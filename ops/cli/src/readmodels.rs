@@ -65,9 +65,9 @@ async fn rebuild<P: Projection>(
 ) -> anyhow::Result<()> {
     let codec = context.commands.codec().clone();
     let rebuild = Rebuild::begin(context.database, log, codec, projection).await?;
-    let at = rebuild.catch_up().await?;
+    let at = Box::pin(rebuild.catch_up()).await?;
     let differences = rebuild.differences().await?;
-    rebuild.switch().await?;
+    Box::pin(rebuild.switch()).await?;
     println!("{}: rebuilt up to {at} and switched; {differences} rows differed", P::NAME);
     Ok(())
 }

@@ -120,7 +120,7 @@ pub async fn erase_notes(
     let rows: Vec<(i64, String, Vec<u8>)> =
         sqlx::query_as("SELECT sequence, subject, payload FROM audit_note WHERE tenant = $1")
             .bind(tenant.as_str())
-            .fetch_all(&database.pool)
+            .fetch_all(database.measured())
             .await?;
     for (sequence, subject, payload) in rows {
         let at = u64::try_from(sequence).unwrap_or(0);
@@ -130,7 +130,7 @@ pub async fn erase_notes(
             .bind(sequence)
             .bind(row.address)
             .bind(row.detail)
-            .execute(&database.pool)
+            .execute(database.measured())
             .await?;
     }
     Ok(())

@@ -135,7 +135,7 @@ async fn verified_end(
     };
     let (checkpoint, newest): (Option<i64>, Option<i64>) = sqlx::query_as(statement)
         .bind(i64::try_from(last).unwrap_or(i64::MAX))
-        .fetch_one(&database.pool)
+        .fetch_one(database.measured())
         .await?;
     let unsigned = |n: Option<i64>| u64::try_from(n.unwrap_or(0)).unwrap_or(0);
     let (checkpoint, newest) = (unsigned(checkpoint), unsigned(newest));
@@ -169,7 +169,7 @@ async fn links(
     })
     .bind(i64::try_from(after).unwrap_or(i64::MAX))
     .bind(limit)
-    .fetch_all(&database.pool)
+    .fetch_all(database.measured())
     .await?;
     let number = |n: i64| u64::try_from(n).unwrap_or(0);
     Ok(rows.into_iter().map(|row| (number(row.sequence), row)).collect())

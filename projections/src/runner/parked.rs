@@ -9,7 +9,7 @@ use futures::FutureExt;
 use sqlx::{Connection, PgConnection};
 
 use super::{Projection, Runner};
-use crate::{ProjectionError, error::Flaw};
+use crate::{ProjectionError, error::Flaw, metrics};
 
 /// The subjects whose messages a read model skips.
 #[derive(Debug)]
@@ -56,6 +56,7 @@ impl Parked {
         if *flaw != Flaw::Follows {
             tracing::error!(projection = self.name, message.sequence, %flaw, "message parked");
             self.subjects.insert(subject);
+            metrics::parked(self.name);
         }
         Ok(())
     }

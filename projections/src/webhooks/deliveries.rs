@@ -76,7 +76,7 @@ pub async fn deliveries(
     .bind(index)
     .bind(id)
     .bind(i64::from(limit))
-    .fetch_all(&database.pool)
+    .fetch_all(database.measured())
     .await?;
     let ids: Vec<&String> = rows.iter().map(|row| &row.id).collect();
     let attempts: Vec<AttemptRow> = sqlx::query_as(
@@ -85,7 +85,7 @@ pub async fn deliveries(
     )
     .bind(hook.to_string())
     .bind(ids)
-    .fetch_all(&database.pool)
+    .fetch_all(database.measured())
     .await?;
     let rows = rows.into_iter().map(|row| {
         let own = attempts.iter().filter(|attempt| attempt.delivery_id == row.id);
@@ -107,7 +107,7 @@ pub async fn count_deliveries(
         "SELECT count(*) FROM delivery WHERE created_at < $1 AND state <> 'due'",
     )
     .bind(millis(before))
-    .fetch_one(&database.pool)
+    .fetch_one(database.measured())
     .await?;
     Ok(u64::try_from(count).unwrap_or(0))
 }
@@ -131,7 +131,7 @@ pub async fn delete_deliveries(
          SELECT count(*) FROM gone",
     )
     .bind(millis(before))
-    .fetch_one(&database.pool)
+    .fetch_one(database.measured())
     .await?;
     // Callback endpoints of jobs and batches are deleted after their last delivery.
     sqlx::query(
@@ -143,7 +143,7 @@ pub async fn delete_deliveries(
                            AND j.status IN ('queued', 'processing'))",
     )
     .bind(before.to_string())
-    .execute(&database.pool)
+    .execute(database.measured())
     .await?;
     let count: i64 = sqlx::Row::get(&deleted, 0);
     Ok(u64::try_from(count).unwrap_or(0))

@@ -265,7 +265,7 @@ pub async fn count(database: &Database, tenant: &Tenant) -> Result<u32, Projecti
          WHERE tenant = $1 AND thing IS NULL AND status <> 'deleted'",
     )
     .bind(tenant.as_str())
-    .fetch_one(&database.pool)
+    .fetch_one(database.measured())
     .await?;
     Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
@@ -285,7 +285,7 @@ pub async fn endpoint_exists(
     )
     .bind(id.to_string())
     .bind(tenant.as_str())
-    .fetch_one(&database.pool)
+    .fetch_one(database.measured())
     .await?;
     Ok(found)
 }
@@ -304,7 +304,7 @@ pub async fn has_pending_replay(
     )
     .bind(id.to_string())
     .bind(tenant.as_str())
-    .fetch_one(&database.pool)
+    .fetch_one(database.measured())
     .await?;
     Ok(found)
 }
@@ -328,7 +328,7 @@ pub async fn page(
     .bind(tenant.as_str())
     .bind(after.map(|after| after.to_string()).unwrap_or_default())
     .bind(i64::from(limit))
-    .fetch_all(&database.pool)
+    .fetch_all(database.measured())
     .await?;
     let mut page = Vec::with_capacity(rows.len());
     for (Json(view), sealed) in rows {

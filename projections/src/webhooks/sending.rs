@@ -174,7 +174,7 @@ pub async fn claim(
         .bind(signed(share.of_tenant))
         .bind(tenants)
         .bind(held)
-        .fetch_all(&database.pool)
+        .fetch_all(database.measured())
         .await?;
     let mut endpoints = Vec::with_capacity(rows.len());
     for (Json(view), failures, since, sequence, sealed) in rows {
@@ -217,7 +217,7 @@ pub async fn due(
     .bind(i64::from(limit))
     .bind(endpoint.sequence)
     .bind(endpoint.lease)
-    .fetch_all(&database.pool)
+    .fetch_all(database.measured())
     .await?;
     let due = rows.into_iter().map(|(id, body, attempts)| Due {
         id,

@@ -57,7 +57,7 @@ impl<'a> DecisionVerifier<'a> {
         let parked: Vec<i64> =
             sqlx::query_scalar("SELECT sequence FROM projection_parked WHERE name = $1")
                 .bind(AuditDecisions::NAME)
-                .fetch_all(&database.pool)
+                .fetch_all(database.measured())
                 .await?;
         let parked = parked.into_iter().collect();
         Ok(Self { database, expected: BTreeMap::new(), from: 0, parked })
@@ -105,7 +105,7 @@ impl<'a> DecisionVerifier<'a> {
         let found: Vec<AuditRow> = sqlx::query_as(AssertSqlSafe(query))
             .bind(signed(self.from))
             .bind(signed(to))
-            .fetch_all(&self.database.pool)
+            .fetch_all(self.database.measured())
             .await?;
         let checkpoint = checkpoint(self.database).await?;
         let mut expected = std::mem::take(&mut self.expected);
@@ -139,7 +139,7 @@ impl<'a> DecisionVerifier<'a> {
 async fn checkpoint(database: &Database) -> Result<Option<i64>, ProjectionError> {
     let at = sqlx::query_scalar("SELECT sequence FROM projection_checkpoint WHERE name = $1")
         .bind(AuditDecisions::NAME)
-        .fetch_optional(&database.pool)
+        .fetch_optional(database.measured())
         .await?;
     Ok(at)
 }

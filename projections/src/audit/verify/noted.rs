@@ -83,7 +83,7 @@ async fn stored_row(
     );
     let row = sqlx::query_as(AssertSqlSafe(query))
         .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
-        .fetch_optional(&database.pool)
+        .fetch_optional(database.measured())
         .await?;
     Ok(row)
 }

@@ -33,7 +33,7 @@ pub(super) async fn find(
         let rows: Vec<(i64, String)> = sqlx::query_as(AssertSqlSafe(query))
             .bind(first)
             .bind(i64::try_from(before).unwrap_or(i64::MAX))
-            .fetch_all(&database.pool)
+            .fetch_all(database.measured())
             .await?;
         if rows.is_empty() {
             continue;
