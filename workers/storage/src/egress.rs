@@ -13,14 +13,14 @@ use std::{
 };
 
 use ffapi_domain::{Network, egress::may_connect};
-use futures::StreamExt;
+use futures::{StreamExt, TryFutureExt};
 use hickory_resolver::{
     TokioResolver,
     config::{NameServerConfig, ResolverConfig},
     net::runtime::TokioRuntimeProvider,
 };
 use reqwest::{
-    Client, Response, StatusCode, Url,
+    Client, Method, Response, StatusCode, Url,
     dns::{Addrs, Name, Resolve, Resolving},
     header, redirect,
 };
@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncWriteExt, sync::Semaphore};
 
 pub use self::post::{Answer, Message};
-use crate::comma_separated;
+use crate::{comma_separated, metrics};
 
 /// Limits of outgoing requests.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -119,6 +119,7 @@ impl Egress {
     /// # Errors
     /// When the resolver or the HTTP client cannot be created.
     pub fn new(config: &EgressConfig) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        metrics::prepare();
         let allow: Arc<[Network]> = config.allow.clone().into();
         let resolver = match config.dns {
             None => system_resolver(),
@@ -167,6 +168,7 @@ impl Egress {
             file.write_all(&chunk).await?;
         }
         file.flush().await?;
+        metrics::fetched(written);
         Ok(written)
     }
 
@@ -174,8 +176,9 @@ impl Egress {
     async fn get_following_redirects(&self, mut url: Url) -> Result<(Response, Url), EgressError> {
         for _ in 0..=MAX_REDIRECTS {
             self.check_address(&url)?;
-            let response = self.client.get(url.clone()).send().await;
-            let response = response.map_err(|error| unreachable_because(&url, &error))?;
+            let sending = self.client.get(url.clone()).send();
+            let sending = sending.map_err(|error| unreachable_because(&url, &error));
+            let response = metrics::request(Method::GET, &url, sending).await?;
             let status = response.status();
             if status.is_success() {
                 return Ok((response, url));

@@ -12,6 +12,7 @@ mod egress;
 mod error;
 mod folder;
 mod layout;
+mod metrics;
 mod object;
 mod opened;
 mod partial;

@@ -1,8 +1,10 @@
 use std::time::Duration;
 
-use reqwest::{Url, header};
+use futures::TryFutureExt;
+use reqwest::{Method, Url, header};
 
 use super::{Egress, EgressError, unreachable_because};
+use crate::metrics;
 
 /// Bytes of a response body that are kept.
 const MAX_BODY_BYTES: usize = 1_024;
@@ -43,7 +45,8 @@ impl Egress {
             request = request.header(name, value);
         }
         let failed = |error: reqwest::Error| unreachable_because(url, &error);
-        let mut response = request.send().await.map_err(failed)?;
+        let sending = request.send().map_err(failed);
+        let mut response = metrics::request(Method::POST, url, sending).await?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get(header::RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());

@@ -1,0 +1,91 @@
+//! The instruments of this crate, and functions that record with them. Nothing else of it imports
+//! OpenTelemetry. Hosts are no attributes: they are the tenants'.
+
+use std::{sync::LazyLock, time::Instant};
+
+use opentelemetry::{
+    KeyValue, global,
+    metrics::{Counter, Histogram},
+};
+use reqwest::{Method, Response, Url};
+
+use crate::EgressError;
+
+/// Boundaries of the semantic conventions for durations in seconds.
+const SECONDS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+static INSTRUMENTS: LazyLock<Instruments> = LazyLock::new(Instruments::new);
+
+struct Instruments {
+    requests: Histogram<f64>,
+    fetched: Counter<u64>,
+}
+
+impl Instruments {
+    fn new() -> Self {
+        let meter = global::meter("ffapi-storage");
+        Self {
+            requests: meter
+                .f64_histogram("http.client.request.duration")
+                .with_unit("s")
+                .with_description(
+                    "Time from an outgoing request to its response's headers: inputs and webhooks",
+                )
+                .with_boundaries(SECONDS.to_vec())
+                .build(),
+            fetched: meter
+                .u64_counter("ffapi.fetched")
+                .with_unit("By")
+                .with_description("Bytes of inputs that were fetched from other hosts")
+                .build(),
+        }
+    }
+}
+
+/// Starts with nothing fetched.
+pub(crate) fn prepare() {
+    INSTRUMENTS.fetched.add(0, &[]);
+}
+
+/// Awaits the response to an outgoing request, and records the time until its headers.
+pub(crate) async fn request(
+    method: Method,
+    url: &Url,
+    sending: impl Future<Output = Result<Response, EgressError>>,
+) -> Result<Response, EgressError> {
+    let start = Instant::now();
+    let outcome = sending.await;
+    let mut labels = vec![
+        KeyValue::new("http.request.method", if method == Method::POST { "POST" } else { "GET" }),
+        KeyValue::new("url.scheme", if url.scheme() == "https" { "https" } else { "http" }),
+    ];
+    match &outcome {
+        Ok(response) => {
+            let status = response.status();
+            labels.push(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
+            if status.is_client_error() || status.is_server_error() {
+                labels.push(KeyValue::new("error.type", status.as_str().to_owned()));
+            }
+        }
+        Err(error) => labels.push(KeyValue::new("error.type", error_type(error))),
+    }
+    INSTRUMENTS.requests.record(start.elapsed().as_secs_f64(), &labels);
+    outcome
+}
+
+const fn error_type(error: &EgressError) -> &'static str {
+    match error {
+        EgressError::Closed { .. } => "forbidden_address",
+        EgressError::NoHost(_) => "no_such_host",
+        EgressError::Redirects(_) => "redirects",
+        EgressError::Refused { .. } => "refused",
+        EgressError::TooLarge { .. } => "too_large",
+        EgressError::Unreachable { .. } => "unreachable",
+        EgressError::Disk(_) => "disk",
+    }
+}
+
+pub(crate) fn fetched(bytes: u64) {
+    INSTRUMENTS.fetched.add(bytes, &[]);
+}
