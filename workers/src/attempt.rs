@@ -6,7 +6,10 @@ mod deliver;
 mod make;
 mod watch;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ffapi_commands::{Caller, Commands, History};
 use ffapi_domain::{
@@ -28,6 +31,10 @@ use crate::{
     clock,
     failure::{erased, failed, presentable},
     media_minutes::{self, Charged},
+    metrics::{
+        self,
+        worker::{Stage, StageClock},
+    },
     outputs,
     retry_until_decided::{Refused, retry_until_decided},
     slot::Slot,
@@ -120,11 +127,12 @@ impl AttemptContext {
 
     async fn run_and_record(&self, payload: &task::Payload, pool: Pool, slot: Slot) {
         let release = &payload.release;
-        let mut charged = Charged::default();
+        let (mut charged, begin) = (Charged::default(), Instant::now());
         let outcome = match self.run(payload, pool, slot, &mut charged).await {
             Ok(outcome) => outcome,
             Err(error) => Outcome::Fail(error),
         };
+        metrics::worker::attempted(pool, begin.elapsed(), &outcome);
         let attempt = release.attempt;
         let command = match outcome {
             Outcome::Done => return,
@@ -223,6 +231,7 @@ impl AttemptContext {
     ) -> Result<Outcome, MediaError> {
         let release = &payload.release;
         let attempt = release.attempt;
+        let mut stages = StageClock::start();
         let start = JobCommand::StartAttempt {
             attempt,
             worker: self.worker.clone(),
@@ -280,7 +289,9 @@ impl AttemptContext {
             slot.end().await;
             return Err(error);
         }
+        stages.end(Stage::Starting);
         let media = self.make_outputs(release, spec, slot, charged).await?;
+        stages.end(Stage::Media);
         let (outputs, result, spent) = match media {
             MediaOutcome::Outputs { files, result, spent } => (files, result, spent),
             MediaOutcome::Stopped(outcome) => return Ok(outcome),
@@ -294,15 +305,21 @@ impl AttemptContext {
         }
         failpoint::hit("worker.before_seal");
         let result = result.map(Personal::Clear);
+        let took = spent.clone();
         let seal = JobCommand::SealOutputs { attempt, outputs: outputs.clone(), result, spent };
         match retry_until_decided(&self.commands, &self.caller, release, seal).await {
-            Ok(_) => {}
+            Ok(_) => {
+                took.inspect(|took| metrics::media::made(request.kind(), &outputs, took));
+            }
             Err(Refused::Rejected(JobRejection::Cancelling)) => return Ok(Outcome::Cancelled),
             Err(Refused::Rejected(_)) => return Ok(Outcome::Superseded),
             Err(Refused::TooLarge(size, max)) => return Err(event_too_large(size, max)),
         }
         failpoint::hit("worker.after_seal");
-        self.deliver(release, &request, attempt, &outputs).await
+        stages.end(Stage::Sealing);
+        let delivered = self.deliver(release, &request, attempt, &outputs).await;
+        stages.end(Stage::Delivering);
+        delivered
     }
 
     /// Removes outputs published before the job failed, so that they can be produced again.

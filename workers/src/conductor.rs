@@ -1,7 +1,9 @@
 //! Runs the process managers: their state is folded in `ffapi-domain`, their side effects are here.
 
 mod batches;
+mod jobs;
 mod lost_workers;
+mod queue_metrics;
 mod queue_positions;
 mod queue_quota;
 mod release;
@@ -17,11 +19,11 @@ use std::{
 
 use ffapi_commands::{Caller, Commands};
 use ffapi_domain::{
-    BatchId, Decider, JobId, Tenant, Timestamp,
+    BatchId, Decider, Tenant, Timestamp,
     account::{Account, AccountEvent, Tiers},
     batch::{self, Batch, BatchEvent, BatchTracker},
     dispatch::{self, Caps, Dispatch, DispatchEvent},
-    job::{self, Job, JobEvent},
+    job::Job,
     key::{Key, KeyEvent},
     media::Pool,
     queue_quota::{QueueQuota, QueueQuotaEvent, QueueQuotaTracker},
@@ -29,9 +31,7 @@ use ffapi_domain::{
     storage_quota::{StorageQuota, StorageQuotaEvent, StorageQuotaTracker},
     upload::{Upload, UploadEvent},
 };
-use ffapi_nats::{
-    Actor, CodecError, Decision, LogError, Message, Position, PubSub, Work, failpoint,
-};
+use ffapi_nats::{CodecError, Decision, LogError, Message, Position, PubSub, Work};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -42,6 +42,7 @@ use crate::{
     cloud_events::{self, Source},
     leadership,
     leadership::Leadership,
+    metrics,
     self_heartbeat::ECHO_INTERVAL,
 };
 
@@ -87,6 +88,8 @@ pub struct Conductor {
     caught_up: bool,
     /// When the work queue was last compared with the released jobs.
     reconciled: Option<Instant>,
+    /// When the queue was last counted for metrics.
+    counted: Option<Instant>,
 }
 
 /// How often due work is looked for without new messages.
@@ -119,6 +122,7 @@ impl Conductor {
             last_round: BTreeMap::new(),
             caught_up: false,
             reconciled: None,
+            counted: None,
         }
     }
 
@@ -127,6 +131,7 @@ impl Conductor {
     /// # Errors
     /// When the log is unavailable at the start. Later failures are retried.
     pub async fn run(mut self, stop: &CancellationToken) -> Result<(), LogError> {
+        metrics::conductor::prepare();
         let mut workers = self.pubsub.subscribe(format!("{PRESENCE}.>")).await?;
         let echo_subject = leadership::echo_subject(self.leadership.me());
         let mut echo = self.pubsub.subscribe(echo_subject.clone()).await?;
@@ -193,11 +198,14 @@ impl Conductor {
                 _ = tick.tick() => {
                     let present = self.roster().pools().into_keys().collect();
                     self.dispatch.record_absent_pools(&present, clock::now());
+                    self.count_queue();
                     due = true;
                 }
             }
             if due && self.caught_up && self.leadership.is_leader() {
+                let start = Instant::now();
                 self.act().await;
+                metrics::conductor::round_done(start.elapsed());
             }
         }
     }
@@ -221,37 +229,7 @@ impl Conductor {
                 }
             }
         } else if category == Job::CATEGORY {
-            let parsed = (id.parse::<JobId>(), tenant.parse::<Tenant>());
-            let (Ok(job_id), Ok(tenant)) = parsed else { return };
-            if self.unreadable.contains(&message.subject) {
-                return;
-            }
-            let Some(decision) = self.decode::<JobEvent>(message).await else {
-                // Nothing can be decided about it any more; it must not occupy a slot.
-                self.unreadable.add(&message.subject);
-                let over = JobEvent::Cancelled {};
-                self.dispatch.job(job_id, &tenant, None, clock::now(), &over);
-                return;
-            };
-            let key = match &decision.actor {
-                Actor::Key(key) => key.parse().ok(),
-                Actor::Worker(_) | Actor::Process(_) => None,
-            };
-            let at = Timestamp::from_millis(decision.at);
-            for event in &decision.events {
-                self.dispatch.job(job_id, &tenant, key, at, event);
-                self.quotas.job(job_id, event);
-                self.batches.job(job_id, event);
-                self.queue_quotas.job(&tenant, job_id, event);
-                self.storage_quotas.job(&tenant, job_id, event);
-            }
-            self.stragglers.job(&tenant, job_id, &decision.events, self.dispatch.caps());
-            if message.sequence >= first_new && self.leadership.is_leader() {
-                failpoint::hit("conductor.before_announce");
-                let events = decision.events.iter().map(job::public);
-                let source = Source { tenant: &tenant, id, position: self.position(message), at };
-                cloud_events::publish(&self.pubsub, source, events).await;
-            }
+            self.fold_job(message, first_new).await;
         } else if category == Batch::CATEGORY {
             let parsed = (id.parse::<BatchId>(), tenant.parse::<Tenant>());
             let (Ok(batch_id), Ok(tenant)) = parsed else { return };

@@ -16,6 +16,7 @@ mod failure;
 mod input_fetcher;
 mod leadership;
 mod media_minutes;
+mod metrics;
 mod outputs;
 mod planner;
 mod presence;

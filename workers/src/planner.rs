@@ -28,6 +28,7 @@ use crate::{
     attempt::AttemptContext,
     failure::erased,
     input_fetcher::TaskInputs,
+    metrics::{self, worker::Question},
     slot::{Slot, Usage},
     worker::Worker,
 };
@@ -114,8 +115,10 @@ impl Worker {
 
     async fn answer_plan(&self, payload: &[u8]) -> Option<Vec<u8>> {
         let question: PlanRequest = serde_json::from_slice(payload).ok()?;
+        let start = Instant::now();
         let planned =
             self.with_child(PLANNING_TIMEOUT, async |slot| self.plan(&question, slot).await).await;
+        metrics::worker::answered(Question::Plan, start.elapsed(), &planned);
         let answer = match planned {
             Ok(plan) => PlanResponse::WouldDo(plan),
             Err(MediaError { code, message }) => PlanResponse::WouldFail { code, message },
@@ -125,9 +128,11 @@ impl Worker {
 
     async fn answer_probe(&self, payload: &[u8]) -> Option<Vec<u8>> {
         let question: ProbeUploadRequest = serde_json::from_slice(payload).ok()?;
+        let start = Instant::now();
         let probed = self
             .with_child(PROBE_UPLOAD_TIMEOUT, async |slot| self.probe(&question, slot).await)
             .await;
+        metrics::worker::answered(Question::Probe, start.elapsed(), &probed);
         let answer = match probed {
             Ok(facts) => ProbeUploadResponse::Is(facts),
             Err(MediaError { code, message }) => ProbeUploadResponse::IsNot { code, message },

@@ -3,7 +3,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use ffapi_commands::{Caller, Commands, LaterOutputs};
@@ -24,7 +24,7 @@ use ffapi_storage::{StagedJob, Storage};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock, outputs};
+use crate::{clock, metrics, outputs};
 
 /// Retention periods in seconds; 0 keeps forever. A job's own `keep` takes precedence.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -90,6 +90,7 @@ impl Retention {
     /// # Errors
     /// When the subscription fails at the start. Later failures are retried.
     pub async fn run(self, stop: &CancellationToken) -> Result<(), LogError> {
+        metrics::retention::prepare();
         let pubsub = PubSub::new(self.commands.log().nats().clone());
         let mut requests = pubsub.queue_subscribe(CLEANUP, "retention").await?;
         let mut tick = tokio::time::interval(Duration::from_secs(self.config.every.max(1)));
@@ -102,14 +103,22 @@ impl Retention {
             };
             let dry_run =
                 request.as_ref().is_some_and(|request| request.payload.as_ref() == b"dry");
-            let removed = match self.round(dry_run).await {
-                Ok(removed) => removed,
+            let start = Instant::now();
+            let removed = match Box::pin(self.round(dry_run)).await {
+                Ok(removed) => {
+                    metrics::retention::succeeded(start.elapsed());
+                    removed
+                }
                 Err(error) => {
+                    metrics::retention::failed(start.elapsed());
                     // The request is not answered: it is unknown what was deleted.
                     tracing::warn!(%error, "cleanup round failed; retrying later");
                     continue;
                 }
             };
+            if !dry_run {
+                metrics::retention::removed(&removed);
+            }
             if let (Some(request), Ok(answer)) = (request, serde_json::to_vec(&removed)) {
                 pubsub.respond(&request, answer).await;
             }

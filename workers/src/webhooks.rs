@@ -30,7 +30,7 @@ use self::{
     active_endpoints::{ActiveEndpoint, ActiveEndpoints},
     hosts::{HostLimits, Hosts},
 };
-use crate::clock;
+use crate::{clock, metrics};
 
 /// Settings for sending webhooks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -97,6 +97,8 @@ pub struct Sender {
 const ENDPOINT_LEASE: Duration = Duration::from_secs(90);
 /// How often the database is polled without a notification.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How often what is due is counted for metrics.
+const COUNT_INTERVAL: Duration = Duration::from_secs(5);
 /// Secrets that are cached.
 const SECRET_CACHE_SIZE: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
@@ -121,12 +123,17 @@ impl Sender {
     /// # Errors
     /// When the subscription fails at the start. Later failures are retried.
     pub async fn run(self, stop: &CancellationToken) -> Result<(), LogError> {
+        metrics::webhooks::prepare();
         let pubsub = PubSub::new(self.commands.log().nats().clone());
         let mut notifications = pubsub.subscribe(position_subject(Webhooks::NAME)).await?;
         let this = Arc::new(self);
         let watching = {
             let (this, stop) = (Arc::clone(&this), stop.clone());
             tokio::spawn(async move { this.watch_progress(&pubsub, &stop).await })
+        };
+        let counting = {
+            let (this, stop) = (Arc::clone(&this), stop.clone());
+            tokio::spawn(async move { this.count_backlog(&stop).await })
         };
         let capacity = Arc::new(Semaphore::new(this.config.endpoints.max(1)));
         let mut sending = JoinSet::new();
@@ -152,9 +159,22 @@ impl Sender {
             }
         }
         watching.abort();
+        counting.abort();
         let finished = async { while sending.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(Duration::from_secs(3), finished).await;
         Ok(())
+    }
+
+    /// Reads what is due from the database periodically, for metrics.
+    async fn count_backlog(&self, stop: &CancellationToken) {
+        let mut tick = tokio::time::interval(COUNT_INTERVAL);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while !stop.is_cancelled() {
+            tick.tick().await;
+            if let Ok(backlog) = webhooks::backlog(&self.database, clock::now()).await {
+                metrics::webhooks::backlog_read(backlog);
+            }
+        }
     }
 
     /// Leases as many endpoints with due deliveries as there is capacity for, and starts draining

@@ -3,7 +3,7 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ffapi_commands::{Caller, Commands};
@@ -23,6 +23,7 @@ use crate::{
     active_attempts::ActiveAttempts,
     attempt::AttemptContext,
     input_fetcher::InputFetcher,
+    metrics::{self, worker::CountedSlot},
     planner::MAX_QUESTIONS,
     presence::HEARTBEAT_INTERVAL,
     slot::{
@@ -167,6 +168,7 @@ impl Worker {
             groups: Groups::delegated(),
         };
         let (capabilities, sandbox) = detect_capabilities(&question_spawner).await?;
+        metrics::worker::prepare(&sandbox, &capabilities.ffmpeg);
         let mut pools = BTreeMap::from([(Pool::Cpu, slots)]);
         for device in capabilities.devices.iter().filter(|d| !d.encodes.is_empty()) {
             pools.insert(device.pool, config.device_slots);
@@ -242,7 +244,9 @@ impl Worker {
     async fn run_slot(&self, pool: Pool, stop: &CancellationToken) {
         let work = Work::new(self.context.commands.log().nats().clone());
         let mut puller = work.puller(pool.as_str());
+        let counted = CountedSlot::idle(pool);
         while !stop.is_cancelled() {
+            let start = Instant::now();
             let slot = match self.spawner.spawn().await {
                 Ok(slot) => slot,
                 Err(error) => {
@@ -251,6 +255,7 @@ impl Worker {
                     continue;
                 }
             };
+            metrics::worker::child_started(start.elapsed());
             let task = tokio::select! {
                 () = stop.cancelled() => {
                     slot.end().await;
@@ -258,7 +263,8 @@ impl Worker {
                 }
                 task = puller.next() => task,
             };
-            self.perform(&task, pool, slot).await;
+            let _busy = counted.busy();
+            Box::pin(self.perform(&task, pool, slot)).await;
         }
     }
 
@@ -276,7 +282,7 @@ impl Worker {
             let _ = task.give_back(Duration::from_secs(30)).await;
             return;
         }
-        self.context.attempt(task, &payload, pool, slot).await;
+        Box::pin(self.context.attempt(task, &payload, pool, slot)).await;
         failpoint::hit("worker.before_ack");
         self.context.active_attempts.end(&name);
         while let Err(error) = task.done().await {

@@ -21,6 +21,7 @@ use crate::{
     clock,
     failure::crashed,
     media_minutes::{self, Charged},
+    metrics::media::ChildMeter,
     progress_event::progress_event,
     ranged_input::RangedInputs,
     slot::Slot,
@@ -76,6 +77,7 @@ impl AttemptContext {
         let mut disk_check = every(DISK_CHECK_INTERVAL);
         // The current stage, as the child reports it.
         let mut stage = "starting".to_owned();
+        let mut child = ChildMeter::begin(spec.request.kind());
         loop {
             tokio::select! {
                 message = slot.receive() => match message {
@@ -83,6 +85,7 @@ impl AttemptContext {
                     Ok(Some(ChildMessage::Progress(progress))) => {
                         stall_detector.beat();
                         charged.record_progress(&progress);
+                        child.progress(&progress);
                         failpoint::hit("worker.on_progress");
                         let new_stage = stage != progress.stage && budget.allows_stage();
                         if budget.allows_progress() || new_stage {
@@ -115,6 +118,8 @@ impl AttemptContext {
                         effort.charged = reserved.unwrap_or(0);
                         tracing::debug!(%job, cpu = usage.cpu.as_secs_f64(), "media work is done");
                         let seconds = started.elapsed().as_secs_f64();
+                        child.sample(usage);
+                        child.done(seconds);
                         let spent = Spent { effort, seconds, bytes: 0 };
                         return Ok(Watched::Report { report, spent });
                     }
@@ -132,7 +137,9 @@ impl AttemptContext {
                 }
                 _ = usage_check.tick() => {
                     charged.record_runtime(started.elapsed());
-                    bounds.check(&slot.usage())?;
+                    let usage = slot.usage();
+                    child.sample(usage);
+                    bounds.check(&usage)?;
                 }
                 _ = disk_check.tick() => {
                     let usage = slot.folder.disk_usage().await;

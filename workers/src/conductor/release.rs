@@ -10,7 +10,7 @@ use ffapi_nats::{
 use uuid::Uuid;
 
 use super::Conductor;
-use crate::{clock, task};
+use crate::{clock, metrics, task};
 
 /// Maximum number of releases in one message.
 const MAX_RELEASES: usize = 1000;
@@ -39,6 +39,7 @@ impl Conductor {
         // If another conductor was faster, its release arrives through the log.
         if let Some(at) = self.write(pool, event).await? {
             failpoint::hit("conductor.after_release");
+            metrics::conductor::released(pool, jobs.len());
             self.offer(pool, &jobs, Some(at)).await;
             failpoint::hit("conductor.after_offer");
         }

@@ -11,6 +11,10 @@ pub(super) struct UnreadableAggregates {
 }
 
 impl UnreadableAggregates {
+    pub(super) fn len(&self) -> usize {
+        self.subjects.len()
+    }
+
     pub(super) fn contains(&self, subject: &str) -> bool {
         self.subjects.contains(subject)
     }

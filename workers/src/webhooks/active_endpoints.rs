@@ -5,6 +5,8 @@ use std::{
 
 use ffapi_domain::Tenant;
 
+use crate::metrics::webhooks::CountedEndpoint;
+
 /// Counts the endpoints that a sender is sending to, by tenant.
 #[derive(Debug, Default)]
 pub(super) struct ActiveEndpoints {
@@ -16,6 +18,7 @@ pub(super) struct ActiveEndpoints {
 pub(super) struct ActiveEndpoint {
     endpoints: Arc<ActiveEndpoints>,
     tenant: Tenant,
+    _counted: CountedEndpoint,
 }
 
 impl ActiveEndpoints {
@@ -31,7 +34,8 @@ impl ActiveEndpoints {
     /// Counts one more endpoint of a tenant.
     pub(super) fn begin(self: &Arc<Self>, tenant: &Tenant) -> ActiveEndpoint {
         *self.lock().entry(tenant.clone()).or_default() += 1;
-        ActiveEndpoint { endpoints: Arc::clone(self), tenant: tenant.clone() }
+        let counted = CountedEndpoint::begin();
+        ActiveEndpoint { endpoints: Arc::clone(self), tenant: tenant.clone(), _counted: counted }
     }
 }
 

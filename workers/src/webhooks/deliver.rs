@@ -15,7 +15,10 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{ENDPOINT_LEASE, Sender, signature::signatures};
-use crate::clock;
+use crate::{
+    clock,
+    metrics::{self, webhooks::AttemptOutcome},
+};
 
 /// The result of one delivery attempt, as it affects the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,6 +153,9 @@ impl Sender {
         let command = WebhookCommand::Disable { by };
         let outcome = self.commands.handle::<Webhook>(tenant, &id, &caller, command).await;
         tracing::info!(webhook = id, ?by, ?outcome, "webhook endpoint disabled");
+        if outcome.is_ok() {
+            metrics::webhooks::disabled(by);
+        }
     }
 
     /// Makes one delivery attempt.
@@ -165,6 +171,7 @@ impl Sender {
             }
             Err(error) => (None, None, Some(error), None),
         };
+        metrics::webhooks::attempted(AttemptOutcome::of(status), latency);
         let result = match status {
             Some(200..=299) => DeliveryResult::Delivered,
             Some(410) => DeliveryResult::Gone,
