@@ -36,20 +36,22 @@ pub(crate) struct CacheShown {
     stale: u64,
 }
 
+impl Gateway {
+    /// The statistics of each cache, by name.
+    pub(crate) fn cache_stats(&self) -> [(&'static str, CacheStats); 5] {
+        [
+            ("jobs", self.job_cache.stats()),
+            ("outputs", self.output_cache.stats()),
+            ("presets", self.preset_cache.stats()),
+            ("probes", self.probe_cache.stats()),
+            ("keys", self.credentials.stats()),
+        ]
+    }
+}
+
 fn show(gateway: &Gateway) -> Reply<200, CachesShown> {
-    let all = [
-        ("jobs", gateway.job_cache.stats()),
-        ("outputs", gateway.output_cache.stats()),
-        ("presets", gateway.preset_cache.stats()),
-        ("probes", gateway.probe_cache.stats()),
-        ("keys", gateway.credentials.stats()),
-    ];
-    let data = all.map(|(name, CacheStats { entries, hits, misses, stale })| CacheShown {
-        name: name.to_owned(),
-        entries,
-        hits,
-        misses,
-        stale,
+    let data = gateway.cache_stats().map(|(name, CacheStats { entries, hits, misses, stale })| {
+        CacheShown { name: name.to_owned(), entries, hits, misses, stale }
     });
     Reply::new(CachesShown { data: data.into() })
 }

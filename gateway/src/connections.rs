@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     GatewayConfig,
     auth::{Proxies, subnet},
+    metrics::{self, ConnectionLimit, OpenConnection},
 };
 
 /// File descriptors reserved for everything except connections and the files that they read or
@@ -69,6 +70,7 @@ pub(crate) struct State {
 pub(crate) struct ConnectionPermit {
     state: Arc<State>,
     connections: Arc<Connections>,
+    _counted: OpenConnection,
 }
 
 /// A request in progress; keeps its connection busy.
@@ -105,13 +107,15 @@ impl Connections {
         let count = open.by_address.get(&address).copied().unwrap_or(0);
         let counted = !(own.is_loopback() || self.proxies.trusts(own));
         let rejected = if counted && count >= self.max_per_address {
-            Some("the address has its maximum of connections")
+            Some((ConnectionLimit::Address, "the address has its maximum of connections"))
         } else if open.by_peer.len() >= self.max && !open.evict() {
-            Some("the maximum of connections is reached and all are busy")
+            let why = "the maximum of connections is reached and all are busy";
+            Some((ConnectionLimit::Total, why))
         } else {
             None
         };
-        if let Some(why) = rejected {
+        if let Some((limit, why)) = rejected {
+            metrics::connection_rejected(limit);
             if open.warned_at.is_none_or(|at| at.elapsed() > WARNING_INTERVAL) {
                 open.warned_at = Some(Instant::now());
                 tracing::warn!(address = %peer.ip(), why, "a connection is rejected");
@@ -132,7 +136,8 @@ impl Connections {
         open.silent.insert(number, Arc::clone(&state));
         *open.by_address.entry(address).or_default() += 1;
         drop(open);
-        Some(ConnectionPermit { state, connections: Arc::clone(self) })
+        let connections = Arc::clone(self);
+        Some(ConnectionPermit { state, connections, _counted: OpenConnection::begin() })
     }
 
     /// Evicts the least active connection to free its descriptor.

@@ -22,6 +22,7 @@ pub(crate) use self::{
 };
 use crate::{
     auth::{Principal, while_authorized},
+    metrics::EventStream,
     problem::{Kind, Problem},
     reply::Raw,
     state::Gateway,
@@ -72,9 +73,15 @@ fn chunks(
     let mut events = Box::pin(events);
     let start = Instant::now().checked_add(HEARTBEAT_INTERVAL).unwrap_or_else(Instant::now);
     let mut heartbeat = interval_at(start, HEARTBEAT_INTERVAL);
-    stream::poll_fn(move |context| match events.poll_next_unpin(context) {
-        Poll::Ready(event) => Poll::Ready(event.map(|event| Ok(Bytes::from(event.to_string())))),
-        Poll::Pending => heartbeat.poll_tick(context).map(|_| Some(Ok(HEARTBEAT))),
+    let counted = EventStream::begin();
+    stream::poll_fn(move |context| {
+        let _counted = &counted;
+        match events.poll_next_unpin(context) {
+            Poll::Ready(event) => {
+                Poll::Ready(event.map(|event| Ok(Bytes::from(event.to_string()))))
+            }
+            Poll::Pending => heartbeat.poll_tick(context).map(|_| Some(Ok(HEARTBEAT))),
+        }
     })
 }
 

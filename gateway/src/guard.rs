@@ -17,6 +17,7 @@ use crate::{
     audit_notes::AuditRecord,
     auth::{AuthError, Issuer, Principal, Token, TokenScope, presented_secret},
     clock,
+    metrics::{self, Limit},
     playback::{self, PathToken},
     problem::{Kind, Problem},
     rate_limits::{RateLimitHeaders, RateLimitStatus},
@@ -62,10 +63,10 @@ pub(crate) async fn guard<E: Endpoint>(inner: Arc<E>, mut request: Request) -> R
     };
     gateway.must_be_open(&principal.tenant)?;
     let requests = gateway.credentials.limits(&principal.tenant).requests_per_hour;
-    let (bucket, limit) = if playback::is_download(&request) {
-        ("downloads", requests.saturating_mul(DOWNLOADS_PER_REQUEST))
+    let (bucket, limit, counted) = if playback::is_download(&request) {
+        ("downloads", requests.saturating_mul(DOWNLOADS_PER_REQUEST), Limit::Downloads)
     } else {
-        ("requests", requests)
+        ("requests", requests, Limit::Requests)
     };
     let status = gateway.rate_limiter.spend(&principal.tenant, bucket, limit, clock::now()).await;
     let status = status.map_err(Problem::from)?;
@@ -73,11 +74,13 @@ pub(crate) async fn guard<E: Endpoint>(inner: Arc<E>, mut request: Request) -> R
         headers.set(&status);
     }
     if !status.allowed {
+        metrics::limit_reached(counted);
         let record = AuditRecord::about(&request, &principal, "request.limited");
         gateway.audit.note(record);
         return Err(status.problem().into());
     }
     if let Some(problem) = endpoint_limit(&gateway, &request, &principal).await? {
+        metrics::limit_reached(Limit::Endpoint);
         gateway.audit.note(AuditRecord::about(&request, &principal, "endpoint.limited"));
         return Err(problem.into());
     }
@@ -170,6 +173,7 @@ fn rejection(
     from: Option<IpAddr>,
     error: AuthError,
 ) -> Problem {
+    metrics::credentials_rejected(error);
     if error == AuthError::Stale {
         let detail = "keys cannot be checked while the event log, or the token issuer, is \
                       unreachable; try again";
@@ -177,6 +181,7 @@ fn rejection(
     }
     let from = from.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
     if let Err(wait) = gateway.anonymous_limiter.check(from, Instant::now()) {
+        metrics::limit_reached(Limit::Strangers);
         gateway.audit.note(AuditRecord::of_rejection(from, None, "stranger.limited"));
         let detail = "too many requests without a valid key from this address";
         return Problem::rate_limited(detail, wait.as_secs().saturating_add(1));

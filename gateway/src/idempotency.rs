@@ -4,6 +4,7 @@ use ffapi_nats::{Reservation, Reserved};
 
 use crate::{
     auth::Principal,
+    metrics,
     problem::{Kind, Problem},
     state::Gateway,
 };
@@ -49,6 +50,9 @@ impl Key {
     ) -> Result<Option<I>, Problem> {
         let tenant = principal.tenant.as_str();
         let found = gateway.idempotency.find(tenant, self.route, &self.text).await?;
+        if found.is_some() {
+            metrics::replayed();
+        }
         found.map(|found| self.resource(found)).transpose()
     }
 
@@ -65,7 +69,10 @@ impl Key {
         let tenant = principal.tenant.as_str();
         match gateway.idempotency.reserve(tenant, self.route, &self.text, &own).await? {
             Reserved::Now => self.resource(own),
-            Reserved::Before(earlier) => self.resource(earlier),
+            Reserved::Before(earlier) => {
+                metrics::replayed();
+                self.resource(earlier)
+            }
         }
     }
 

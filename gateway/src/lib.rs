@@ -31,6 +31,7 @@ mod join_in_chunks;
 mod keys;
 mod log_tail;
 mod media;
+mod metrics;
 mod openapi;
 mod page;
 mod patch;

@@ -205,6 +205,10 @@ impl Problem {
         Self { headers, ..Self::new(Kind::Unavailable, detail) }
     }
 
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// True if one of its errors is about this field, parameter or header.
     pub(crate) fn points_at(&self, pointer: &str) -> bool {
         self.errors.iter().any(|error| error.pointer == pointer)

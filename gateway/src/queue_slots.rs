@@ -15,7 +15,12 @@ use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{clock, problem::Problem, state::Gateway};
+use crate::{
+    clock,
+    metrics::{self, Limit},
+    problem::Problem,
+    state::Gateway,
+};
 
 /// The slots that this gateway has leased, by tenant.
 #[derive(Debug, Default)]
@@ -163,6 +168,7 @@ pub(crate) async fn take(gateway: &Gateway, tenant: &Tenant, count: u32) -> Resu
             }
             Err(error) => {
                 if matches!(error, HandleError::Rejected(_)) {
+                    metrics::limit_reached(Limit::QueueSlots);
                     *full = Some(Instant::now());
                 }
                 return Err(error.into());

@@ -15,6 +15,8 @@ use tokio::{
     time::timeout,
 };
 
+use crate::metrics::{self, WaitOutcome};
+
 /// Knows the newest event of each tenant.
 #[derive(Debug)]
 pub(crate) struct ReadBarrier {
@@ -71,14 +73,19 @@ impl ReadBarrier {
     /// The sequence of the newest event of a tenant, of all that were appended before the call. When
     /// it returns, caches hold nothing that is older.
     pub(crate) async fn newest(&self, log: &Log, tenant: &Tenant) -> u64 {
+        let start = Instant::now();
         let received = async {
             let end = self.end(log).await?;
             let mut received = self.received.subscribe();
             received.wait_for(|received| *received >= end).await.ok().map(|_| ())
         };
-        if !matches!(timeout(LOG_TIMEOUT, received).await, Ok(Some(()))) {
+        let outcome = if matches!(timeout(LOG_TIMEOUT, received).await, Ok(Some(()))) {
+            WaitOutcome::Received
+        } else {
             tracing::debug!("a read is answered without the end of the log");
-        }
+            WaitOutcome::TimedOut
+        };
+        metrics::waited_for_log(start.elapsed(), outcome);
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         let of_others = newest.of_others;
         newest.by_tenant.get(tenant.as_str()).copied().unwrap_or(of_others)

@@ -17,6 +17,7 @@ use crate::{
     allowed_methods::AllowedMethods,
     cors::CorsPolicy,
     headers,
+    metrics::{ActiveRequest, Answered},
     playback::{self, PathToken},
     problem::{Kind, Problem},
     rate_limits::RateLimitHeaders,
@@ -56,6 +57,7 @@ pub(crate) async fn response_middleware<E: Endpoint>(
         gateway.as_ref().is_some_and(|gateway| gateway.proxies.forwarded_by_trusted(&request));
     let methods = request.data::<Arc<AllowedMethods>>().cloned();
     let secure = headers::is_secure(&request, proxied);
+    let active = ActiveRequest::begin(request.method(), request.version(), secure);
     let rate_limit = RateLimitHeaders::default();
     request.set_data(rate_limit.clone());
     // A playback URL may be used on any page by any client that has it.
@@ -69,10 +71,13 @@ pub(crate) async fn response_middleware<E: Endpoint>(
         },
         Err(problem) => Err(problem.into()),
     };
-    let mut response = match outcome {
-        Ok(response) => response,
-        Err(error) if error.is_from_response() => error.into_response(),
-        Err(error) => problem(&error).response(&id, &path),
+    let (mut response, kind) = match outcome {
+        Ok(response) => (response, None),
+        Err(error) if error.is_from_response() => (error.into_response(), None),
+        Err(error) => {
+            let problem = problem(&error);
+            (problem.response(&id, &path), Some(problem.kind()))
+        }
     };
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -88,6 +93,8 @@ pub(crate) async fn response_middleware<E: Endpoint>(
         cors.write(origin.as_ref(), response.headers_mut());
     }
     headers::write(&path, secure, &mut response);
+    let route = methods.as_ref().and_then(|methods| methods.template(&path));
+    active.answered(Answered { route, status: response.status(), problem: kind });
     Ok(response)
 }
 

@@ -33,7 +33,7 @@ use crate::{
     health::Health,
     jobs::{Jobs, outputs::Outputs},
     keys::{Keys, rotation},
-    log_tail,
+    log_tail, metrics,
     presets::{Presets, system},
     queue::QueueApi,
     queue_slots, response_body,
@@ -261,6 +261,7 @@ impl Server {
             let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());
             tokio::spawn(async move { system::define_later(gateway, &stop).await });
         }
+        metrics::observe(&self.gateway);
         let app = track_connections(app(Arc::clone(&self.gateway)), self.connections);
         let server = poem::Server::new_with_acceptor(self.acceptor)
             .http2_max_header_list_size(MAX_HTTP2_HEADER_BYTES)

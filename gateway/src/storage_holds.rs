@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock,
+    metrics::{self, Limit},
     problem::{Kind, Problem},
     state::Gateway,
 };
@@ -117,6 +118,9 @@ pub(crate) async fn hold(
     if let Err(error) = gateway.commands.handle::<StorageQuota>(name, name, caller, command).await {
         // A rejected hold need not be released; after any other error it may exist.
         hold.settled = matches!(error, HandleError::Rejected(_));
+        if hold.settled {
+            metrics::limit_reached(Limit::Storage);
+        }
         return Err(error.into());
     }
     if let StorageNeed::UpTo(_) = need {

@@ -26,6 +26,7 @@ use self::known::{Known, Update};
 pub(crate) use self::known::{KnownAccount, KnownKey};
 use super::{CredentialKind, Pepper, Principal, secret};
 use crate::{
+    clock, metrics,
     problem::{Kind, Problem},
     row_cache::CacheStats,
 };
@@ -82,6 +83,18 @@ const SUBJECTS: [&str; 3] = ["ev.key.>", "ev.account.>", "ev.quota.>"];
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10);
 /// How often the log is asked for anything newer.
 const FRESHNESS_POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+impl AuthError {
+    /// Every reason.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Unknown,
+        Self::Revoked,
+        Self::Expired,
+        Self::Address,
+        Self::Stale,
+        Self::NotYetKnown,
+    ];
+}
 
 impl CredentialStore {
     /// An empty store; [`CredentialStore::follow`] fills it. It accepts no key while it may be
@@ -160,8 +173,13 @@ impl CredentialStore {
 
     /// True if the copy may be older than the log by more than `max_lag`.
     pub(crate) fn is_stale(&self) -> bool {
+        self.age().is_none_or(|age| age > self.max_lag)
+    }
+
+    /// How long ago it was confirmed that the log holds nothing newer; none if it never was.
+    pub(crate) fn age(&self) -> Option<Duration> {
         let fresh_at = self.fresh_at.lock().unwrap_or_else(PoisonError::into_inner);
-        fresh_at.is_none_or(|fresh_at| fresh_at.elapsed() > self.max_lag)
+        fresh_at.map(|fresh_at| fresh_at.elapsed())
     }
 
     /// Waits until everything that the log holds now is folded in.
@@ -205,10 +223,14 @@ impl CredentialStore {
 
     async fn fold(&self, codec: &Codec, message: &ffapi_nats::Message) {
         let Some(update) = Update::read(codec, message).await else { return };
-        let changes_access = update.changes_access();
+        let (changes_access, revoked_at) = (update.changes_access(), update.revoked_at());
         self.known.write().unwrap_or_else(PoisonError::into_inner).apply(update);
         if changes_access {
             self.access_changed.send_replace(());
+        }
+        // Those that were revoked before this process started say nothing about it.
+        if let Some(revoked_at) = revoked_at.filter(|_| *self.ready.borrow()) {
+            metrics::key_revoked(clock::now().since(revoked_at));
         }
         self.folded.send_if_modified(|folded| {
             *folded = message.sequence.max(*folded);

@@ -25,6 +25,7 @@ use crate::{
     body::{Unread, parse},
     clock,
     idempotency::Key,
+    metrics::{self, Limit},
     presets,
     problem::{Kind, Problem},
     queue_slots,
@@ -311,6 +312,7 @@ fn check_minutes(
         let Some(limit) = limit.filter(|limit| taken >= limit.saturating_mul(MINUTE)) else {
             continue;
         };
+        metrics::limit_reached(Limit::MediaMinutes);
         let detail = format!("the {owner}'s {limit} media minutes of this month are used up");
         return Err(Problem::rate_limited(detail, Month::of(now).end().since(now).as_secs()));
     }

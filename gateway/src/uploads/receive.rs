@@ -19,6 +19,7 @@ use crate::{
     auth::Principal,
     content_sniffing::{self, Chunks},
     idempotency::Key,
+    metrics::{self, UploadOutcome},
     problem::{Kind, Problem},
     scanner::{OnFailure, Scan, ScannerConfig, Verdict},
     state::Gateway,
@@ -73,7 +74,14 @@ pub(super) async fn receive(
     hold: StorageHold,
 ) -> Result<Received, Problem> {
     let id = file.id;
-    let received = store(&gateway, &uploader, file, hold.bytes).await?;
+    let stored = store(&gateway, &uploader, file, hold.bytes).await;
+    metrics::uploaded(match &stored {
+        Ok(received) if received.replayed => UploadOutcome::Replayed,
+        Ok(_) => UploadOutcome::Accepted,
+        Err(problem) if problem.kind().status() < 500 => UploadOutcome::Rejected,
+        Err(_) => UploadOutcome::Failed,
+    });
+    let received = stored?;
     // A file under its own id is counted from the log; in any other case the hold is released.
     if received.id == id {
         hold.settle();
@@ -118,6 +126,7 @@ async fn store(
         let detail = format!("{} of {announced} bytes were received", stored.size);
         return Err(StorageError::Interrupted(detail).into());
     }
+    metrics::bytes_uploaded(stored.size);
     failpoint::hit("gateway.after_bytes");
     let media = inspect::inspect(gateway, principal, record, id, &stored.sha256).await;
     let media = match media {

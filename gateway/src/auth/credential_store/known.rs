@@ -184,6 +184,13 @@ impl Update {
             Change::Quota { .. } | Change::None => false,
         }
     }
+
+    /// When a key was revoked by it.
+    pub(super) fn revoked_at(&self) -> Option<Timestamp> {
+        let Change::Key { decision, .. } = &self.change else { return None };
+        let revoked = decision.events.contains(&KeyEvent::Revoked {});
+        revoked.then(|| Timestamp::from_millis(decision.at))
+    }
 }
 
 async fn decode<E: DeserializeOwned>(codec: &Codec, message: &Message) -> Option<Decision<E>> {

@@ -1,4 +1,5 @@
 use ffapi_domain::{JobId, job::JobStatus, location::Location};
+use futures::TryStreamExt;
 use poem::Body;
 
 use super::{
@@ -8,6 +9,7 @@ use super::{
 };
 use crate::{
     auth::{Principal, while_authorized},
+    metrics,
     problem::{Kind, Problem},
     reply::Raw,
     state::Gateway,
@@ -61,6 +63,7 @@ pub(super) async fn read(
     let slot = download_limits::slot(tenant).await?;
     let reading = storage.read(&location, part).await?;
     let bytes = download_limits::bounded(reading.bytes, slot);
+    let bytes = bytes.inspect_ok(|chunk| metrics::bytes_downloaded(chunk.len() as u64));
     let bytes = while_authorized(&gateway.credentials, principal, bytes);
     Ok(Raw(response.body(Body::from_bytes_stream(bytes))))
 }
