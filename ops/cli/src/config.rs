@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     keyring::{Secret, Secrets},
+    metrics::MetricsConfig,
     rotation::RotationConfig,
     secrets,
 };
@@ -46,6 +47,7 @@ pub(crate) struct Config {
     pub(crate) stores: StoresConfig,
     pub(crate) secrets: Secrets,
     pub(crate) log: LogConfig,
+    pub(crate) metrics: MetricsConfig,
     pub(crate) rotation: RotationConfig,
     /// The file it was read from.
     #[serde(skip)]

@@ -10,6 +10,7 @@ mod keyring;
 mod keys;
 mod local;
 mod manual;
+mod metrics;
 mod nats_users;
 mod process;
 mod readmodels;

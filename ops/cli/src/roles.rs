@@ -15,7 +15,10 @@ use ffapi_workers::{Conductor, InputFetcher, Retention, Sender, Worker};
 use tokio::{signal::unix, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{arguments::TopologyVerb, child, config::Config, keyring::Secret, rotation, telemetry};
+use crate::{
+    arguments::TopologyVerb, child, config::Config, keyring::Secret, metrics::Metrics, rotation,
+    telemetry,
+};
 
 /// A role of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,16 @@ impl Role {
             Self::Gateway => &[Secret::Master, Secret::Pepper, Secret::Verifying],
             Self::Projector => &[Secret::Master, Secret::Signing],
             Self::Conductor | Self::Worker => &[Secret::Master],
+        }
+    }
+
+    /// The name of a process with this role alone, in its telemetry.
+    const fn service(self) -> &'static str {
+        match self {
+            Self::Gateway => "ffapi-gateway",
+            Self::Projector => "ffapi-projector",
+            Self::Conductor => "ffapi-conductor",
+            Self::Worker => "ffapi-worker",
         }
     }
 }
@@ -180,6 +193,7 @@ async fn start(
                 follow_in(context, log.notes(), AuditNotes, &stop),
                 sign_anchors(config, context, &stop)?,
                 replay(context, &stop),
+                watch_lag(context, &stop),
             ]
         }
         Role::Conductor => {
@@ -257,6 +271,16 @@ fn sign_anchors(
     }))
 }
 
+/// Shows in metrics how far the read models are behind.
+fn watch_lag(context: &AppContext, stop: &CancellationToken) -> Running {
+    let (database, log) = (context.database.clone(), context.commands.log().clone());
+    let stop = stop.clone();
+    Box::pin(async move {
+        ffapi_projections::watch_lag(&database, &log, &stop).await;
+        Ok(())
+    })
+}
+
 /// Runs webhook replays.
 fn replay(context: &AppContext, stop: &CancellationToken) -> Running {
     let (log, codec) = (context.commands.log().clone(), context.commands.codec().clone());
@@ -284,14 +308,20 @@ fn follow_in<P: Projection + 'static>(
 #[expect(clippy::print_stderr, reason = "a command line speaks to its user")]
 pub(crate) async fn alone(config: &Config, role: Role) -> anyhow::Result<()> {
     telemetry::start(&config.log);
+    let metrics = Metrics::start(&config.metrics, role.service()).await?;
+    if let Some(address) = metrics.address() {
+        eprintln!("metrics on http://{address}/metrics");
+    }
     let stop = stop_on_signal()?;
     let context = AppContext::new(config).await?;
     let on_listen = |address| eprintln!("serving on http://{address}");
     let roles = [role];
-    tokio::select! {
+    let outcome = tokio::select! {
         outcome = Box::pin(run(config, &context, &roles, &stop, on_listen)) => outcome,
         never = Box::pin(rotation::follow(config, &context)) => match never {},
-    }
+    };
+    metrics.stop().await;
+    outcome
 }
 
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]

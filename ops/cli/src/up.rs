@@ -21,6 +21,7 @@ use crate::{
     keyring::{Secret, Secrets},
     keys,
     local::LocalServers,
+    metrics::Metrics,
     nats_users::NatsUsers,
     roles::{self, AppContext, Role},
 };
@@ -40,6 +41,7 @@ pub(crate) async fn up(
     let lock = File::create(data_dir.join("lock"))?;
     lock.try_lock()
         .with_context(|| format!("another `ffapi up` is running in {}", data_dir.display()))?;
+    let metrics = Metrics::start(&config.metrics, "ffapi").await?;
     let stop = roles::stop_on_signal()?;
 
     if let Some(listen) = listen {
@@ -75,8 +77,12 @@ pub(crate) async fn up(
 
     let all = [Role::Projector, Role::Conductor, Role::Worker, Role::Gateway];
     let nats_url = nats.url();
+    let metrics_at = metrics.address();
     let on_listen = |address| {
         eprintln!("ffapi is up: http://{address} (docs at /docs); Ctrl-C stops it");
+        if let Some(address) = metrics_at {
+            eprintln!("its metrics are at http://{address}/metrics");
+        }
         eprintln!(
             "its NATS is at {}, users in {}; `ffapi replay`, `doctor`, … find both servers with \
              --data-dir {}",
@@ -85,11 +91,13 @@ pub(crate) async fn up(
             data_dir.display(),
         );
     };
-    tokio::select! {
+    let outcome = tokio::select! {
         outcome = roles::run(&config, &context, &all, &stop, on_listen) => outcome,
         // In this task, and so on this thread, for the reason given above.
         never = supervise(&mut nats, &mut postgres) => match never {},
-    }
+    };
+    metrics.stop().await;
+    outcome
 }
 
 /// Restarts a server that died, with its data.

@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeMap, process::Command};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::Value;
 
@@ -54,6 +58,10 @@ const SOLE_IMPORTERS: &[(&str, &str)] = &[
     ("poem-openapi", "ffapi-gateway"),
     ("ffmpeg-the-third", "ffapi-media"),
     ("object_store", "ffapi-storage"),
+    ("opentelemetry_sdk", "ffapi"),
+    ("opentelemetry-otlp", "ffapi"),
+    ("opentelemetry-prometheus", "ffapi"),
+    ("prometheus", "ffapi"),
 ];
 
 fn imports() -> BTreeMap<String, Vec<String>> {
@@ -93,6 +101,42 @@ fn each_external_system_is_accessed_by_one_crate_only() {
             let may = importer == *allowed || importer == "ffapi-test-stores";
             assert!(!imports || may, "{importer} imports {library}");
         }
+    }
+}
+
+/// True for the module of a crate that has its instruments.
+fn has_instruments(path: &Path) -> bool {
+    path.components()
+        .any(|part| matches!(part.as_os_str().to_str(), Some("metrics" | "metrics.rs")))
+}
+
+fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in folder.read_dir().unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+#[test]
+fn instruments_are_in_one_module_of_each_crate() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let crates =
+        ["nats", "commands", "projections", "workers", "workers/storage", "gateway", "ops/cli"];
+    for folder in crates {
+        let (mut files, mut instruments) = (Vec::new(), 0);
+        sources(&root.join(folder).join("src"), &mut files);
+        for file in files {
+            // Protocol buffers are another crate, and of the export of the audit trail.
+            let text = std::fs::read_to_string(&file).unwrap();
+            let imports = text.replace("opentelemetry_proto", "").contains("opentelemetry");
+            instruments += usize::from(imports);
+            assert!(!imports || has_instruments(&file), "{}", file.display());
+        }
+        assert!(instruments > 0, "{folder} has no instruments");
     }
 }
 

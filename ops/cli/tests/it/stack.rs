@@ -49,6 +49,8 @@ pub(crate) fn ffapi() -> Command {
 fn program(path: &Path) -> Command {
     let mut command = Command::new(path);
     command.env_remove("FFAPI_KEY").env_remove("FFAPI_URL");
+    // Tests run side by side, and one port has one listener.
+    command.env("FFAPI_METRICS__LISTEN", "");
     command
 }
 
