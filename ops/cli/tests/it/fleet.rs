@@ -37,21 +37,26 @@ enum Disks {
 
 impl Fleet {
     pub(crate) async fn new() -> Self {
-        Self::of(&["projector", "conductor", "worker", "gateway"], Disks::Shared, &[]).await
+        Self::of(&["projector", "conductor", "worker", "gateway"]).await
     }
 
     /// A fleet in which no worker was ever started.
     pub(crate) async fn without_workers() -> Self {
-        Self::of(&["projector", "conductor", "gateway"], Disks::Shared, &[]).await
+        Self::of(&["projector", "conductor", "gateway"]).await
     }
 
     /// A fleet with additional settings whose processes have no disk in common.
     pub(crate) async fn on_separate_disks(settings: &[(&str, &str)]) -> Self {
         let roles = ["projector", "conductor", "worker", "gateway"];
-        Self::of(&roles, Disks::Separate, settings).await
+        Self::start_all(&roles, Disks::Separate, settings).await
     }
 
-    async fn of(roles: &[&str], disks: Disks, additional: &[(&str, &str)]) -> Self {
+    /// A fleet of two processes of each of these roles.
+    pub(crate) async fn of(roles: &[&str]) -> Self {
+        Self::start_all(roles, Disks::Shared, &[]).await
+    }
+
+    async fn start_all(roles: &[&str], disks: Disks, additional: &[(&str, &str)]) -> Self {
         // `ffapi up` creates the first key; the data of its servers is then used by the fleet.
         let mut first = Stack::new().await;
         first.kill();

@@ -25,6 +25,7 @@ mod idempotency;
 mod jwt_issuer;
 mod keys;
 mod media;
+mod metrics;
 mod nats_permissions;
 mod object_storage;
 mod old_data;

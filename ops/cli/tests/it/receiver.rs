@@ -84,7 +84,7 @@ impl Receiver {
         let length: usize = headers.get("content-length")?.to_str().ok()?.parse().ok()?;
         let mut body = vec![0; length];
         reader.read_exact(&mut body).await.ok()?;
-        let body = String::from_utf8(body).ok()?;
+        let body = String::from_utf8_lossy(&body).into_owned();
         let answer = self.answers.lock().unwrap().get(&path).cloned();
         let (status, more) = answer.unwrap_or((200, String::new()));
         if status == 0 {
