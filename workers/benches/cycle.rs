@@ -1,5 +1,5 @@
 //! Jobs a second through the commands API with 64 slots that do nothing: submit, dispatch, start,
-//! seal, complete, ack, projected.
+//! seal, complete, ack, projected. With `FFAPI_BENCH_METRICS`, metrics are recorded as in a service.
 
 #![expect(
     clippy::unwrap_used,
@@ -28,6 +28,11 @@ use ffapi_projections::{
 };
 use ffapi_workers::{Conductor, PRESENCE, Presence, SchedulingConfig};
 use futures::{StreamExt, stream};
+use nix::sys::{
+    resource::{UsageWho, getrusage},
+    time::TimeValLike,
+};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -162,8 +167,25 @@ async fn dispatch(commands: &Commands) {
     );
 }
 
+/// Records metrics until what is returned is dropped, if the bench is run for that.
+fn recorded() -> Option<SdkMeterProvider> {
+    std::env::var_os("FFAPI_BENCH_METRICS")?;
+    let exporter = opentelemetry_prometheus::exporter().build().unwrap();
+    let provider = SdkMeterProvider::builder().with_reader(exporter).build();
+    opentelemetry::global::set_meter_provider(provider.clone());
+    Some(provider)
+}
+
+/// Processor time of this process so far, without its servers, in microseconds.
+fn cpu_micros() -> u32 {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+    let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    u32::try_from(micros).unwrap()
+}
+
 #[tokio::main]
 async fn main() {
+    let _metrics = recorded();
     let folder = temporary_folder().unwrap();
     let server = NatsServer::start(&folder.path().join("nats")).unwrap();
     let postgres = Postgres::start(folder.path()).unwrap();
@@ -191,7 +213,7 @@ async fn main() {
     batch(&commands).await;
 
     let before = commands.log().last_sequence().await.unwrap();
-    let start = Instant::now();
+    let (start, cpu) = (Instant::now(), cpu_micros());
     let submitting = stream::iter(0..JOBS).map(|_| {
         let commands = Arc::clone(&commands);
         async move { submit(&commands, &JobId::from_uuid(Uuid::now_v7()).to_string()).await }
@@ -211,6 +233,8 @@ async fn main() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let elapsed = start.elapsed();
+    let cpu = f64::from(cpu_micros() - cpu) / f64::from(JOBS);
+    println!("processor time of a no-op job|{cpu:.1} us|metrics take <= 2 %");
     let messages = commands.log().last_sequence().await.unwrap() - before;
     println!(
         "no-op job cycle, {SLOTS} slots|{:.0} jobs/s ({:.1} messages a job; all submitted after {:.1} s of {:.1} s)|>= 8x Celery",
