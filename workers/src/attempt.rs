@@ -128,7 +128,7 @@ impl AttemptContext {
     async fn run_and_record(&self, payload: &task::Payload, pool: Pool, slot: Slot) {
         let release = &payload.release;
         let (mut charged, begin) = (Charged::default(), Instant::now());
-        let outcome = match self.run(payload, pool, slot, &mut charged).await {
+        let outcome = match Box::pin(self.run(payload, pool, slot, &mut charged)).await {
             Ok(outcome) => outcome,
             Err(error) => Outcome::Fail(error),
         };

@@ -65,9 +65,9 @@ pub(crate) async fn tus<E: Endpoint>(inner: Arc<E>, mut request: Request) -> Res
     principal.require(Scope::JobsWrite)?;
     let tus = Tus { gateway, principal };
     let answered = match (target, method) {
-        (Target::All, Method::POST) => create::create(&tus, &mut request).await,
+        (Target::All, Method::POST) => Box::pin(create::create(&tus, &mut request)).await,
         (Target::One(id), Method::HEAD) => tus.head(id).await,
-        (Target::One(id), Method::PATCH) => tus.patch(&mut request, id).await,
+        (Target::One(id), Method::PATCH) => Box::pin(tus.patch(&mut request, id)).await,
         (Target::One(id), Method::DELETE) => tus.terminate(&request, id).await,
         (_, method) => {
             let detail = format!("tus has no {method} at this path");

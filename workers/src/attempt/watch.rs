@@ -152,13 +152,7 @@ impl AttemptContext {
                         stall_detector.beat();
                     }
                     if stall_detector.stalled() {
-                        return Err(MediaError {
-                            code: FailureCode::MediaStalled,
-                            message: format!(
-                                "the media process made no progress for {} s",
-                                self.stall_timeout.as_secs()
-                            ),
-                        });
+                        return Err(stalled(self.stall_timeout));
                     }
                     if let Some(outcome) = self.ended(release).await {
                         return Ok(Watched::Stopped(outcome));
@@ -260,6 +254,12 @@ impl AttemptContext {
         let body = progress_event(release, progress);
         self.pubsub.publish(format!("live.{tenant}.job.{job}.progress"), body.to_string()).await;
     }
+}
+
+/// The failure of a child that makes no progress.
+fn stalled(timeout: Duration) -> MediaError {
+    let message = format!("the media process made no progress for {} s", timeout.as_secs());
+    MediaError { code: FailureCode::MediaStalled, message }
 }
 
 /// The failure of a child that finished charged work without asking for a reservation.
