@@ -5,6 +5,7 @@
 //! object gets its final name only once all of its bytes are stored.
 
 mod backend;
+mod breaker;
 mod bucket;
 mod comma_separated;
 mod config;

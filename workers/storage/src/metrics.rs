@@ -1,15 +1,18 @@
 //! The instruments of this crate, and functions that record with them. Nothing else of it imports
 //! OpenTelemetry. Hosts are no attributes: they are the tenants'.
 
-use std::{sync::LazyLock, time::Instant};
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
 use opentelemetry::{
     KeyValue, global,
-    metrics::{Counter, Histogram},
+    metrics::{Counter, Gauge, Histogram},
 };
 use reqwest::{Method, Response, Url};
 
-use crate::EgressError;
+use crate::{EgressError, StorageError, breaker::BreakerState};
 
 /// Boundaries of the semantic conventions for durations in seconds.
 const SECONDS: [f64; 14] =
@@ -20,6 +23,8 @@ static INSTRUMENTS: LazyLock<Instruments> = LazyLock::new(Instruments::new);
 struct Instruments {
     requests: Histogram<f64>,
     fetched: Counter<u64>,
+    operations: Histogram<f64>,
+    breakers: Gauge<u64>,
 }
 
 impl Instruments {
@@ -38,6 +43,18 @@ impl Instruments {
                 .u64_counter("ffapi.fetched")
                 .with_unit("By")
                 .with_description("Bytes of inputs that were fetched from other hosts")
+                .build(),
+            operations: meter
+                .f64_histogram("ffapi.storage.operation.duration")
+                .with_unit("s")
+                .with_description("Time of operations on stores of objects, with their repetitions")
+                .with_boundaries(SECONDS.to_vec())
+                .build(),
+            breakers: meter
+                .u64_gauge("ffapi.storage.breaker.state")
+                .with_description(
+                    "Whether a store is asked: 0 if it is, 1 while one request probes it, 2 if not",
+                )
                 .build(),
         }
     }
@@ -84,6 +101,67 @@ const fn error_type(error: &EgressError) -> &'static str {
         EgressError::Unreachable { .. } => "unreachable",
         EgressError::Disk(_) => "disk",
     }
+}
+
+/// What is done with a store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Operation {
+    Stat,
+    Read,
+    Open,
+    Receive,
+    Stage,
+    Publish,
+    Move,
+    Remove,
+    Sign,
+}
+
+impl Operation {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Stat => "stat",
+            Self::Read => "read",
+            Self::Open => "open",
+            Self::Receive => "receive",
+            Self::Stage => "stage",
+            Self::Publish => "publish",
+            Self::Move => "move",
+            Self::Remove => "remove",
+            Self::Sign => "sign",
+        }
+    }
+}
+
+/// Records an operation on a store.
+pub(crate) fn performed(
+    store: &str,
+    operation: Operation,
+    took: Duration,
+    failure: Option<&StorageError>,
+) {
+    let outcome = match failure {
+        None => "ok",
+        Some(StorageError::NotFound(_)) => "not_found",
+        Some(StorageError::Exists(_) | StorageError::Blocked(_)) => "exists",
+        Some(StorageError::Denied(_)) => "denied",
+        Some(StorageError::Interrupted(_) | StorageError::TooLarge { .. }) => "interrupted",
+        Some(StorageError::Unavailable(_)) => "unavailable",
+        Some(
+            StorageError::Replaced(_) | StorageError::NoStore { .. } | StorageError::Config(_),
+        ) => "refused",
+    };
+    let labels = [
+        KeyValue::new("store", store.to_owned()),
+        KeyValue::new("operation", operation.name()),
+        KeyValue::new("outcome", outcome),
+    ];
+    INSTRUMENTS.operations.record(took.as_secs_f64(), &labels);
+}
+
+/// Shows the state of a store's circuit breaker.
+pub(crate) fn breaker(store: &str, state: BreakerState) {
+    INSTRUMENTS.breakers.record(state as u64, &[KeyValue::new("store", store.to_owned())]);
 }
 
 pub(crate) fn fetched(bytes: u64) {

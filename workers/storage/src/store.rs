@@ -1,9 +1,15 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Instant};
 
 use ffapi_domain::{Tenant, location::DEFAULT_BACKEND};
 
 use crate::{
-    Patience, StorageError, StoreConfig, backend::Backend, bucket, folder::Folder, layout::Layout,
+    Patience, StorageError, StoreConfig,
+    backend::Backend,
+    breaker::{Breaker, BreakerState, Outcome},
+    bucket,
+    folder::Folder,
+    layout::Layout,
+    metrics::{self, Operation},
 };
 
 /// One store: where it is, how its keys begin, and who may use it.
@@ -12,6 +18,24 @@ pub(crate) struct Store {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) layout: Layout,
     config: StoreConfig,
+    /// None for a disk, which does not recover by being left alone.
+    breaker: Option<Breaker>,
+}
+
+/// A request to a store. If it is dropped without an outcome, another one probes the store.
+struct Attempt<'a> {
+    store: &'a Store,
+    outcome: Outcome,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let breaker = self.store.breaker.as_ref();
+        if let Some(state) = breaker.and_then(|breaker| breaker.record(self.outcome)) {
+            tracing::warn!(store = self.store.name, ?state, "the circuit breaker has changed");
+            metrics::breaker(&self.store.name, state);
+        }
+    }
 }
 
 impl fmt::Debug for Store {
@@ -28,7 +52,8 @@ impl Store {
     /// The local folder.
     pub(crate) fn local(folder: Arc<Folder>, layout: Layout) -> Self {
         let (name, config) = (DEFAULT_BACKEND.to_owned(), StoreConfig::default());
-        Self { name, backend: folder, layout, config }
+        metrics::breaker(&name, BreakerState::Closed);
+        Self { name, backend: folder, layout, config, breaker: None }
     }
 
     /// Opens a configured store.
@@ -43,11 +68,35 @@ impl Store {
             let detail = "a store's name is 1 to 63 of a-z, 0-9 and `-`, and no other scheme";
             return Err(wrong(detail.to_owned()));
         }
-        let backend: Arc<dyn Backend> = match config.url.strip_prefix("file://") {
+        let folder = config.url.strip_prefix("file://");
+        let backend: Arc<dyn Backend> = match folder {
             Some(folder) => Arc::new(Folder::open(folder.as_ref())?),
             None => Arc::new(bucket::open(config, patience).map_err(wrong)?),
         };
-        Ok(Self { name: name.to_owned(), backend, layout, config: config.clone() })
+        let breaker = folder.is_none().then(|| Breaker::new(patience));
+        metrics::breaker(name, BreakerState::Closed);
+        Ok(Self { name: name.to_owned(), backend, layout, config: config.clone(), breaker })
+    }
+
+    /// Performs an operation on the store, unless it is known to be away, and measures it.
+    pub(crate) async fn perform<T>(
+        &self,
+        operation: Operation,
+        performing: impl Future<Output = Result<T, StorageError>>,
+    ) -> Result<T, StorageError> {
+        if let Some(breaker) = &self.breaker {
+            breaker.admit(&self.name).await?;
+        }
+        let mut attempt = Attempt { store: self, outcome: Outcome::Unknown };
+        let start = Instant::now();
+        let performed = performing.await;
+        attempt.outcome = match &performed {
+            Err(StorageError::Unavailable(_)) => Outcome::Failed,
+            Err(StorageError::Interrupted(_) | StorageError::TooLarge { .. }) => Outcome::Unknown,
+            Ok(_) | Err(_) => Outcome::Answered,
+        };
+        metrics::performed(&self.name, operation, start.elapsed(), performed.as_ref().err());
+        performed
     }
 
     /// True if a tenant may use the store.

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    Download, Opened, Reading, Received, Stat, Storage, StorageError, object::Object, store::Store,
+    Download, Opened, Reading, Received, Stat, Storage, StorageError, metrics::Operation,
+    object::Object, store::Store,
 };
 
 /// Maximum difference between the clocks of a store and of a worker.
@@ -77,7 +78,7 @@ impl TenantStorage {
     /// When the store cannot be reached.
     pub async fn stat(&self, location: &Location) -> Result<Option<Stat>, StorageError> {
         let (store, object) = self.resolve(location)?;
-        store.backend.stat(&object).await
+        store.perform(Operation::Stat, store.backend.stat(&object)).await
     }
 
     /// Size of an object in bytes.
@@ -99,7 +100,7 @@ impl TenantStorage {
         range: Option<Range<u64>>,
     ) -> Result<Reading, StorageError> {
         let (store, object) = self.resolve(location)?;
-        store.backend.read(&object, range).await
+        store.perform(Operation::Read, store.backend.read(&object, range)).await
     }
 
     /// A signed URL at which an object can be downloaded without credentials; none if it is to be
@@ -113,7 +114,7 @@ impl TenantStorage {
         download: &Download<'_>,
     ) -> Result<Option<Url>, StorageError> {
         let (store, object) = self.resolve(location)?;
-        store.backend.download_url(&object, download).await
+        store.perform(Operation::Sign, store.backend.download_url(&object, download)).await
     }
 
     /// Opens an object for reads at any position.
@@ -122,7 +123,7 @@ impl TenantStorage {
     /// When it does not exist, is not a regular file, or cannot be reached.
     pub async fn open(&self, location: &Location) -> Result<Opened, StorageError> {
         let (store, object) = self.resolve(location)?;
-        store.backend.open(&object).await
+        store.perform(Operation::Open, store.backend.open(&object)).await
     }
 
     /// Deletes an object; succeeds if there is none.
@@ -131,7 +132,7 @@ impl TenantStorage {
     /// When the store fails.
     pub async fn remove(&self, location: &Location) -> Result<(), StorageError> {
         let (store, object) = self.resolve(location)?;
-        store.backend.remove(&object).await
+        store.perform(Operation::Remove, store.backend.remove(&object)).await
     }
 
     /// Deletes an output, unless it was written anew: it has another size, or was modified later
@@ -168,7 +169,7 @@ impl TenantStorage {
         max: u64,
     ) -> Result<Received, StorageError> {
         let (store, object) = self.resolve(&Location::Upload(id))?;
-        store.backend.receive(&object, bytes.boxed(), max).await
+        store.perform(Operation::Receive, store.backend.receive(&object, bytes.boxed(), max)).await
     }
 
     /// Moves an upload's bytes to another id, replacing those of an existing upload.
@@ -178,7 +179,7 @@ impl TenantStorage {
     pub async fn rename(&self, from: UploadId, to: UploadId) -> Result<(), StorageError> {
         let (store, from) = self.resolve(&Location::Upload(from))?;
         let (_, to) = self.resolve(&Location::Upload(to))?;
-        store.backend.rename(&from, &to).await
+        store.perform(Operation::Move, store.backend.rename(&from, &to)).await
     }
 
     /// Deletes an upload; succeeds if there is none.
@@ -200,7 +201,7 @@ impl TenantStorage {
         overwrite: Overwrite,
     ) -> Result<(), StorageError> {
         let (store, object) = self.resolve(to)?;
-        store.backend.check_free(&object, overwrite).await
+        store.perform(Operation::Stat, store.backend.check_free(&object, overwrite)).await
     }
 
     fn staged(
@@ -228,7 +229,7 @@ impl TenantStorage {
         cancelled: CancellationToken,
     ) -> Result<Received, StorageError> {
         let (store, staged, to) = self.staged(staged, to)?;
-        store.backend.stage(&staged, file, &to, cancelled).await
+        store.perform(Operation::Stage, store.backend.stage(&staged, file, &to, cancelled)).await
     }
 
     /// Gives a staged file its final name. Idempotent.
@@ -243,7 +244,9 @@ impl TenantStorage {
         overwrite: Overwrite,
     ) -> Result<(), StorageError> {
         let (store, staged, to) = self.staged(staged, to)?;
-        store.backend.publish(&staged, &to, sha256, overwrite).await
+        store
+            .perform(Operation::Publish, store.backend.publish(&staged, &to, sha256, overwrite))
+            .await
     }
 
     /// Removes published outputs of a job that failed before all of them were published: only files
@@ -254,7 +257,7 @@ impl TenantStorage {
     pub async fn withdraw(&self, published: &[(Staged, Location)]) -> Result<(), StorageError> {
         for (staged, to) in published {
             let (store, staged, to) = self.staged(staged, to)?;
-            store.backend.withdraw(&staged, &to).await?;
+            store.perform(Operation::Remove, store.backend.withdraw(&staged, &to)).await?;
         }
         Ok(())
     }
