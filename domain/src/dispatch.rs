@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    backlog::{Backlog, BacklogGroup, JobFacts},
+    backlog::{Backlog, BacklogGroup, JobFacts, PoolTotals, QUEUE_TOTALS, QueueTotals},
     caps::Caps,
     explain::{BlockReason, QUEUE_POSITIONS, QueuePosition, QueuePositionsRequest, Waited},
 };

@@ -2,6 +2,7 @@
 
 mod account_status;
 mod accounts;
+mod admin_stats;
 mod allowed_methods;
 mod asyncapi;
 mod audit_notes;

@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use ffapi_domain::{
     JobId, Tenant,
-    dispatch::{QUEUE_POSITIONS, QueuePosition, QueuePositionsRequest},
+    dispatch::{QUEUE_POSITIONS, QUEUE_TOTALS, QueuePosition, QueuePositionsRequest, QueueTotals},
     job::Priority,
     key::Scope,
 };
 use ffapi_projections::{Queue, queue};
 use poem::{Result, web::Data};
 use poem_openapi::{Object, OpenApi, param::Query};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
@@ -112,6 +113,18 @@ pub(crate) async fn positions(
     let question = QueuePositionsRequest { tenant: tenant.clone(), job, limit };
     let question = serde_json::to_vec(&question)
         .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+    ask_conductor(gateway, question).await
+}
+
+/// The numbers of waiting jobs of all tenants, as the conductor reports them.
+pub(crate) async fn totals(gateway: &Gateway) -> Result<QueueTotals, Problem> {
+    ask_conductor(gateway, QUEUE_TOTALS.to_vec()).await
+}
+
+async fn ask_conductor<T: DeserializeOwned>(
+    gateway: &Gateway,
+    question: Vec<u8>,
+) -> Result<T, Problem> {
     let answer = gateway.pubsub.request_with(QUEUE_POSITIONS, question, CONDUCTOR_TIMEOUT).await;
     let answer = answer.and_then(|answer| serde_json::from_slice(&answer).ok());
     let no_answer = || Problem::new(Kind::Unavailable, "no conductor answered within 3 s");

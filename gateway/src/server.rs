@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Gateway, IssuerConfig, ProxyHeader, ScannerConfig, Services,
     accounts::Accounts,
+    admin_stats::AdminStats,
     allowed_methods::AllowedMethods,
     asyncapi,
     audit_trail::AuditTrail,
@@ -183,7 +184,7 @@ fn service() -> OpenApiService<impl OpenApi, ()> {
         Uploads,
         Keys,
         Tokens,
-        (Accounts, UsageApi),
+        (Accounts, UsageApi, AdminStats),
         AuditTrail,
         Cache,
         QueueApi,

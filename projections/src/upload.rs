@@ -132,3 +132,14 @@ pub async fn page(
     .await?;
     Ok(rows.into_iter().map(|(Json(row),)| row).collect())
 }
+
+/// The number of uploads of all tenants that are stored, and their bytes.
+///
+/// # Errors
+/// When the database is unavailable.
+pub async fn totals(database: &Database) -> Result<(i64, i64), ProjectionError> {
+    let row = sqlx::query_as(
+        "SELECT count(*), coalesce(sum((doc ->> 'size')::bigint), 0)::bigint FROM upload",
+    );
+    Ok(row.fetch_one(database.measured()).await?)
+}

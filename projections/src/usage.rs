@@ -227,3 +227,35 @@ pub async fn sums(
     sql.push(" GROUP BY 1 ORDER BY 1 LIMIT ").push_bind(i64::from(limit));
     Ok(sql.build_query_as().fetch_all(database.measured()).await?)
 }
+
+/// What the jobs of all tenants were charged and made.
+#[derive(Debug, Clone, PartialEq, FromRow)]
+pub struct UsageTotals {
+    /// The state that they are in.
+    pub status: String,
+    /// Their number.
+    pub jobs: i64,
+    /// Microseconds of media that were charged.
+    pub micros: i64,
+    /// Seconds of work.
+    pub seconds: f64,
+    /// Bytes of outputs.
+    pub bytes: i64,
+}
+
+/// The sums over all tenants by status, of jobs from a day on, like `2026-11-29`; of all if it is
+/// empty.
+///
+/// # Errors
+/// When the database is unavailable.
+pub async fn totals(
+    database: &Database,
+    from_day: &str,
+) -> Result<Vec<UsageTotals>, ProjectionError> {
+    let rows = sqlx::query_as(
+        "SELECT status, count(*) AS jobs, coalesce(sum(micros), 0)::bigint AS micros,
+                coalesce(sum(seconds), 0) AS seconds, coalesce(sum(bytes), 0)::bigint AS bytes
+         FROM usage WHERE day >= $1 GROUP BY status",
+    );
+    Ok(rows.bind(from_day).fetch_all(database.measured()).await?)
+}

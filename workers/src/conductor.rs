@@ -192,7 +192,7 @@ impl Conductor {
                 }
                 Some(question) = questions.next() => {
                     if self.caught_up && self.leadership.is_leader() {
-                        self.answer_queue_positions(&question).await;
+                        self.answer_queue_query(&question).await;
                     }
                 }
                 _ = tick.tick() => {

@@ -1,6 +1,6 @@
 //! Maps errors around a job to the failure that its history records.
 
-use std::{borrow::Borrow, error::Error, io};
+use std::{borrow::Borrow, io};
 
 use ffapi_domain::job::FailureCode;
 use ffapi_media::MediaError;
@@ -20,8 +20,8 @@ pub(crate) fn failed(error: impl Borrow<StorageError>) -> MediaError {
         | StorageError::Config(_)
         | StorageError::Unavailable(_) => FailureCode::StorageUnavailable,
     };
-    let cause = error.source().map(|cause| format!(": {cause}"));
-    MediaError { code, message: format!("{error}{}", cause.unwrap_or_default()) }
+    // Without the cause: it may name an endpoint, which is the operator's.
+    MediaError { code, message: error.to_string() }
 }
 
 /// The failure of a job whose child cannot be communicated with.
@@ -43,5 +43,18 @@ pub(crate) fn erased(what: &str) -> MediaError {
     MediaError {
         code: FailureCode::Unsupported,
         message: format!("the job's {what} was erased with its tenant's data"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_failure_of_a_store_does_not_name_its_endpoint() {
+        let cause = "error performing GET http://10.1.2.3:9000/media/a.mp4";
+        let failure = failed(StorageError::Unavailable(cause.into()));
+        assert_eq!(failure.code, FailureCode::StorageUnavailable);
+        assert!(!failure.message.contains("10.1.2.3"), "{}", failure.message);
     }
 }

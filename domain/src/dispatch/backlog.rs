@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::{BlockReason, Dispatch, KnownJob};
 use crate::{
     JobId, Timestamp,
@@ -27,6 +29,45 @@ pub struct Backlog {
     pub jobs: BTreeMap<BacklogGroup, usize>,
     /// Since when the job that has been eligible longest waits for each pool.
     pub oldest: BTreeMap<Pool, Timestamp>,
+}
+
+/// The request on [`QUEUE_POSITIONS`](super::QUEUE_POSITIONS) that is answered with
+/// [`QueueTotals`].
+pub const QUEUE_TOTALS: &[u8] = b"totals";
+
+/// The waiting jobs of all accounts by pool.
+pub type QueueTotals = BTreeMap<Pool, PoolTotals>;
+
+/// The jobs of all accounts that wait for a pool.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolTotals {
+    /// Their number.
+    pub waiting: usize,
+    /// Their number by why they wait, as in [`BlockReason::name`].
+    pub reasons: BTreeMap<String, usize>,
+    /// Their number by priority.
+    pub priorities: BTreeMap<Priority, usize>,
+    /// Since when the one that has been eligible longest waits.
+    pub oldest: Option<Timestamp>,
+}
+
+impl Backlog {
+    /// The sums by pool.
+    pub fn totals(&self) -> QueueTotals {
+        let mut pools = QueueTotals::new();
+        for (group, jobs) in &self.jobs {
+            let pool = pools.entry(group.pool).or_default();
+            let reason = pool.reasons.entry(group.reason.to_owned()).or_default();
+            let priority = pool.priorities.entry(group.priority).or_default();
+            for sum in [&mut pool.waiting, reason, priority] {
+                *sum = sum.saturating_add(*jobs);
+            }
+        }
+        for (pool, since) in &self.oldest {
+            pools.entry(*pool).or_default().oldest = Some(*since);
+        }
+        pools
+    }
 }
 
 /// Waiting jobs with timers, which are counted as they change: there may be very many.

@@ -40,7 +40,7 @@ pub enum StorageError {
     #[error("the store of {0} denies access: its credentials do not allow this")]
     Denied(String),
     /// The underlying disk or network failed.
-    #[error("storage cannot be used")]
+    #[error("the storage cannot be used at the moment")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 

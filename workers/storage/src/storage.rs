@@ -74,6 +74,11 @@ impl Storage {
         &self.own
     }
 
+    /// The name of the deployment's own store.
+    pub fn default_name(&self) -> &str {
+        &self.own.name
+    }
+
     /// A tenant's view: paths in it cannot lead into another tenant's part.
     pub fn of(&self, tenant: &Tenant) -> TenantStorage {
         TenantStorage::new(self.clone(), tenant.clone())

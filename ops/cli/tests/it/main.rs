@@ -4,6 +4,7 @@
 #![expect(clippy::future_not_send, reason = "a test stays on its thread")]
 
 mod account_reopening;
+mod admin_stats;
 mod audit;
 mod batches;
 mod cancellation;

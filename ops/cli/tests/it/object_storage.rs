@@ -108,6 +108,11 @@ async fn an_account_reads_and_writes_the_buckets_that_it_may_use() {
     let detail = unknown.text("/detail");
     assert!(detail.contains("`acme://`") && detail.contains("`local://`"), "{detail}");
 
+    for input in ["acme://.staging/a", "s3://acme-videos/.staging/a"] {
+        let refused = stack.post("/convert", &body(input, "b.mp4")).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{input}: {refused:#?}");
+    }
+
     // Another account may not use it, and does not learn of it.
     let (_, other) = keys::key(&stack, "other", &["jobs:write", "jobs:read"]).await;
     for input in ["acme://out/a.mp4", "s3://acme-videos/out/a.mp4"] {

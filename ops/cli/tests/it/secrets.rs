@@ -114,6 +114,27 @@ fn a_setting_can_reference_a_secret_in_vault() {
 }
 
 #[test]
+fn the_credentials_of_stores_can_be_references_and_are_never_printed() {
+    let vault = provider(|_| (200, json!({ "data": { "id": "AKIAHUSH", "key": "hush" } })));
+    let (success, printed) = print(&[
+        ("FFAPI_STORES__MEDIA__URL", "s3://media"),
+        ("FFAPI_STORES__MEDIA__ACCESS_KEY_ID", "vault:kv/s3#id"),
+        ("FFAPI_STORES__MEDIA__SECRET_ACCESS_KEY", "vault:kv/s3#key"),
+        ("VAULT_ADDR", &vault),
+        ("VAULT_TOKEN", "s.token"),
+    ]);
+    assert!(success && printed.contains("s3://media"), "{printed}");
+    assert!(!printed.to_lowercase().contains("hush"), "{printed}");
+    let (success, printed) = print(&[
+        ("FFAPI_STORES__MEDIA__URL", "s3://media"),
+        ("FFAPI_STORES__MEDIA__SECRET_ACCESS_KEY", "vault:kv/s3#none"),
+        ("VAULT_ADDR", &vault),
+        ("VAULT_TOKEN", "s.token"),
+    ]);
+    assert!(!success && printed.contains("stores.media.secret_access_key"), "{printed}");
+}
+
+#[test]
 fn a_secret_that_several_settings_reference_is_fetched_once() {
     let requests = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&requests);

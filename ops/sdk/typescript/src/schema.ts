@@ -239,6 +239,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show what the service does
+         * @description Jobs, the queue, workers and media time of all accounts. `queue.<pool>.waiting` is what a fleet of
+         *     workers is scaled by.
+         */
+        get: operations["getStats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/storage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show where objects are
+         * @description The stores and whether each can be used, and the uploads of all accounts.
+         */
+        get: operations["getStorage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/workers": {
         parameters: {
             query?: never;
@@ -1197,7 +1238,8 @@ export interface paths {
          * Upload a file
          * @description The body is the file, up to the account's limit; `Content-Disposition` may carry its name. Or it
          *     is a form (`multipart/form-data`) whose only field is the file. Use the `id` of the response as
-         *     a job's `input`.
+         *     a job's `input`. With the header `Tus-Resumable` this path and that of an upload speak tus
+         *     1.0.0, the protocol of resumable uploads.
          */
         post: operations["createUpload"];
         delete?: never;
@@ -3642,6 +3684,33 @@ export interface components {
             width: number;
         };
         /**
+         * PeriodStats
+         * @description What the jobs that ended in a period were charged and made.
+         */
+        PeriodStats: {
+            /** Format: uint64 */
+            cancelled: number;
+            /** Format: uint64 */
+            completed: number;
+            /** Format: uint64 */
+            failed: number;
+            /**
+             * Format: double
+             * @description Media minutes that were charged.
+             */
+            media_minutes: number;
+            /**
+             * Format: uint64
+             * @description Bytes of outputs.
+             */
+            output_bytes: number;
+            /**
+             * Format: double
+             * @description Seconds that media processes worked.
+             */
+            work_seconds: number;
+        };
+        /**
          * Preset
          * @description A version of a preset.
          */
@@ -3798,6 +3867,27 @@ export interface components {
             waiting: components["schemas"]["Waiting"][];
         };
         /**
+         * QueuedStats
+         * @description The jobs that wait for a pool.
+         */
+        QueuedStats: {
+            /**
+             * Format: uint64
+             * @description Seconds for which the job waits that has been eligible longest; 0 if none is.
+             */
+            oldest_age_seconds: number;
+            /** @description By priority. */
+            priorities: {
+                [key: string]: number;
+            };
+            /** @description By why they wait, as in `GET /queue`. */
+            reasons: {
+                [key: string]: number;
+            };
+            /** Format: uint64 */
+            waiting: number;
+        };
+        /**
          * Redrive
          * @description The dead letters to retry: by id, or all with one error code.
          */
@@ -3854,6 +3944,28 @@ export interface components {
             time: string;
         };
         /**
+         * ServiceStats
+         * @description The state of the whole service.
+         */
+        ServiceStats: {
+            /** @description Jobs of all accounts by status. */
+            jobs: {
+                [key: string]: number;
+            };
+            /** @description Today and the 29 days before. */
+            last_30_days: components["schemas"]["PeriodStats"] & unknown;
+            /** @description Today and the six days before. */
+            last_7_days: components["schemas"]["PeriodStats"] & unknown;
+            /** @description Waiting jobs by pool; every pool for which a job waits, also without workers. */
+            queue: {
+                [key: string]: components["schemas"]["QueuedStats"];
+            };
+            /** @description Since midnight (UTC). */
+            today: components["schemas"]["PeriodStats"] & unknown;
+            /** @description The live workers. */
+            workers: components["schemas"]["WorkerStats"] & unknown;
+        };
+        /**
          * SigningSecret
          * @description The secret that signs deliveries.
          */
@@ -3879,6 +3991,25 @@ export interface components {
         Status: {
             status: string;
             version: string;
+        };
+        /**
+         * StorageStats
+         * @description Where objects are.
+         */
+        StorageStats: {
+            stores: components["schemas"]["StoreStats"][];
+            uploads: components["schemas"]["UploadStats"];
+        };
+        /**
+         * StoreStats
+         * @description A store.
+         */
+        StoreStats: {
+            /** @description True for the store of uploads, and of outputs whose location names none. */
+            is_default: boolean;
+            name: string;
+            /** @description `ok`, or `down` if it cannot be used. */
+            status: string;
         };
         /**
          * StreamCaption
@@ -4311,6 +4442,16 @@ export interface components {
             next_cursor?: string;
         };
         /**
+         * UploadStats
+         * @description The uploads of all accounts.
+         */
+        UploadStats: {
+            /** Format: uint64 */
+            bytes: number;
+            /** Format: uint64 */
+            count: number;
+        };
+        /**
          * UploadSummary
          * @description An upload in a list.
          */
@@ -4501,8 +4642,35 @@ export interface components {
             /** @description Why the job is waiting now, if it is. */
             waits?: string;
         };
+        /**
+         * WorkerStats
+         * @description The live workers.
+         */
+        WorkerStats: {
+            /** Format: uint64 */
+            count: number;
+            /**
+             * Format: uint64
+             * @description Jobs that they run now.
+             */
+            running: number;
+            /**
+             * Format: uint64
+             * @description Jobs that they can run at once.
+             */
+            slots: number;
+        };
     };
     responses: {
+        /** @description Checksum mismatch */
+        ChecksumMismatch: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description Conflict with the current state */
         Conflict: {
             headers: {
@@ -5248,6 +5416,86 @@ export interface operations {
                 };
                 content: {
                     "application/json": Record<string, never>;
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            410: components["responses"]["Gone"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getStats: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The result */
+            200: {
+                headers: {
+                    /** @description Version, for `If-None-Match` and `If-Match` */
+                    ETag?: string;
+                    /** @description Position in the log, for `min_position` */
+                    "X-Log-Position"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceStats"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            410: components["responses"]["Gone"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getStorage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The result */
+            200: {
+                headers: {
+                    /** @description Version, for `If-None-Match` and `If-Match` */
+                    ETag?: string;
+                    /** @description Position in the log, for `min_position` */
+                    "X-Log-Position"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StorageStats"];
                 };
             };
             400: components["responses"]["Malformed"];

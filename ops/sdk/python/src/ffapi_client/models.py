@@ -734,6 +734,28 @@ class Pad(TypedDict):
     width: int
 
 
+class PeriodStats(TypedDict):
+    """
+    What the jobs that ended in a period were charged and made.
+    """
+
+    cancelled: int
+    completed: int
+    failed: int
+    media_minutes: float
+    """
+    Media minutes that were charged.
+    """
+    output_bytes: int
+    """
+    Bytes of outputs.
+    """
+    work_seconds: float
+    """
+    Seconds that media processes worked.
+    """
+
+
 Preset = TypedDict(
     "Preset",
     {
@@ -879,6 +901,26 @@ class Problem(TypedDict):
     """
 
 
+class QueuedStats(TypedDict):
+    """
+    The jobs that wait for a pool.
+    """
+
+    oldest_age_seconds: int
+    """
+    Seconds for which the job waits that has been eligible longest; 0 if none is.
+    """
+    priorities: dict[str, int]
+    """
+    By priority.
+    """
+    reasons: dict[str, int]
+    """
+    By why they wait, as in `GET /queue`.
+    """
+    waiting: int
+
+
 class Redrive(TypedDict):
     """
     The dead letters to retry: by id, or all with one error code.
@@ -973,6 +1015,22 @@ class Status(TypedDict):
 
     status: str
     version: str
+
+
+class StoreStats(TypedDict):
+    """
+    A store.
+    """
+
+    is_default: bool
+    """
+    True for the store of uploads, and of outputs whose location names none.
+    """
+    name: str
+    status: str
+    """
+    `ok`, or `down` if it cannot be used.
+    """
 
 
 class StreamCaption(TypedDict):
@@ -1295,6 +1353,15 @@ class UploadGrant(TypedDict):
     """
 
 
+class UploadStats(TypedDict):
+    """
+    The uploads of all accounts.
+    """
+
+    bytes: int
+    count: int
+
+
 class UploadSummary(TypedDict):
     """
     An upload in a list.
@@ -1513,6 +1580,22 @@ class Why(TypedDict):
     waits: NotRequired[str]
     """
     Why the job is waiting now, if it is.
+    """
+
+
+class WorkerStats(TypedDict):
+    """
+    The live workers.
+    """
+
+    count: int
+    running: int
+    """
+    Jobs that they run now.
+    """
+    slots: int
+    """
+    Jobs that they can run at once.
     """
 
 
@@ -2101,6 +2184,46 @@ class Queue(TypedDict):
     """
     The waiting jobs, the next one first.
     """
+
+
+class ServiceStats(TypedDict):
+    """
+    The state of the whole service.
+    """
+
+    jobs: dict[str, int]
+    """
+    Jobs of all accounts by status.
+    """
+    last_30_days: PeriodStats
+    """
+    Today and the 29 days before.
+    """
+    last_7_days: PeriodStats
+    """
+    Today and the six days before.
+    """
+    queue: dict[str, QueuedStats]
+    """
+    Waiting jobs by pool; every pool for which a job waits, also without workers.
+    """
+    today: PeriodStats
+    """
+    Since midnight (UTC).
+    """
+    workers: WorkerStats
+    """
+    The live workers.
+    """
+
+
+class StorageStats(TypedDict):
+    """
+    Where objects are.
+    """
+
+    stores: list[StoreStats]
+    uploads: UploadStats
 
 
 class StreamRequest(TypedDict):
