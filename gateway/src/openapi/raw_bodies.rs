@@ -18,6 +18,8 @@ pub(super) fn describe(operation: &mut Value) {
                 },
             });
             set(operation, &["requestBody", "content", "multipart/form-data"], form);
+            let mismatch = json!({ "$ref": "#/components/responses/ChecksumMismatch" });
+            set(operation, &["responses", "460"], mismatch);
         }
         "getJobOutput" | "getJobOutputInFolder" => {
             let headers = json!({
@@ -45,6 +47,9 @@ pub(super) fn describe(operation: &mut Value) {
             );
             respond("206", part);
             respond("304", json!({ "description": "The client has the file already" }));
+            let redirect =
+                "The file is at the signed URL in `Location`, if its store is configured so";
+            respond("302", json!({ "description": redirect }));
             respond("416", json!({ "$ref": "#/components/responses/RangeNotSatisfiable" }));
         }
         "getJobEvents" | "getBatchEvents" | "getEvents" => {

@@ -7325,6 +7325,13 @@ export interface operations {
                     "*/*": string;
                 };
             };
+            /** @description The file is at the signed URL in `Location`, if its store is configured so */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description The client has the file already */
             304: {
                 headers: {
@@ -7470,6 +7477,13 @@ export interface operations {
                 content: {
                     "*/*": string;
                 };
+            };
+            /** @description The file is at the signed URL in `Location`, if its store is configured so */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The client has the file already */
             304: {
@@ -8461,6 +8475,7 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Invalid"];
             429: components["responses"]["RateLimited"];
+            460: components["responses"]["ChecksumMismatch"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
             /** @description Any other problem */
