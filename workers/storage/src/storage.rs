@@ -151,7 +151,7 @@ impl Storage {
     /// # Errors
     /// When a store fails; some objects may be deleted then.
     pub async fn erase(&self, tenant: &Tenant) -> Result<(), StorageError> {
-        for store in self.all.values() {
+        for store in self.all.values().filter(|store| store.allows(tenant)) {
             let staged = store.layout.staging(tenant);
             store.backend.discard(&staged).await?;
             if store.layout == Layout::ByTenant {
