@@ -28,7 +28,7 @@ use self::{
     description::{Description, offset},
     headers::{VERSION, answer},
 };
-use super::{receive::Uploader, stored};
+use super::{UploadTicket, receive::Uploader, stored};
 use crate::{
     auth::Principal,
     playback,
@@ -61,6 +61,11 @@ pub(crate) async fn tus<E: Endpoint>(inner: Arc<E>, mut request: Request) -> Res
         let detail = format!("`Tus-Resumable: {VERSION}` is supported");
         let problem = Problem::new(Kind::PreconditionFailed, detail);
         return Err(problem.with_header("tus-version", VERSION).into());
+    }
+    if request.data::<UploadTicket>().is_some() {
+        // It is for one file, whose size and job it may state.
+        let detail = "a URL for an upload takes one file in one request, and does not speak tus";
+        return Err(Problem::new(Kind::Forbidden, detail).into());
     }
     principal.require(Scope::JobsWrite)?;
     let tus = Tus { gateway, principal };

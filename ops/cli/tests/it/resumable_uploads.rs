@@ -282,3 +282,18 @@ async fn what_a_client_may_not_do_is_refused_and_nothing_is_lost() {
     let refused = client.append(&path, 0, &b"%PDF-1.7 ".repeat(100)).await;
     assert_eq!(refused.status, 422, "{refused:?}");
 }
+
+#[tokio::test]
+async fn the_url_of_an_upload_token_stays_within_what_the_token_grants() {
+    let stack = Stack::new().await;
+    let media = media();
+    let token = stack.post("/tokens", &json!({ "upload": { "max_bytes": 1_000 } })).await;
+    let url = format!("{}{}", stack.url, token.text("/url"));
+    for body in [vec![], media.clone()] {
+        let request = http().post(&url).header("tus-resumable", "1.0.0");
+        let request = request.header("upload-length", media.len()).header("content-type", BYTES);
+        let refused = request.body(body).send().await.unwrap();
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{refused:?}");
+    }
+    assert_eq!(stack.stored(), Vec::<String>::new());
+}
