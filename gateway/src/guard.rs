@@ -181,7 +181,7 @@ fn rejection(
     }
     let from = from.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
     if let Err(wait) = gateway.anonymous_limiter.check(from, Instant::now()) {
-        metrics::limit_reached(Limit::Strangers);
+        metrics::limit_reached(Limit::Anonymous);
         gateway.audit.note(AuditRecord::of_rejection(from, None, "stranger.limited"));
         let detail = "too many requests without a valid key from this address";
         return Problem::rate_limited(detail, wait.as_secs().saturating_add(1));

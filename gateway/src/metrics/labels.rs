@@ -12,7 +12,7 @@ pub(crate) enum Limit {
     /// Requests of an account to one endpoint per hour.
     Endpoint,
     /// Requests without valid credentials from an address.
-    Strangers,
+    Anonymous,
     /// Media minutes of an account or key in a month.
     MediaMinutes,
     /// Waiting and running jobs of an account.
@@ -26,7 +26,7 @@ impl Limit {
         Self::Requests,
         Self::Downloads,
         Self::Endpoint,
-        Self::Strangers,
+        Self::Anonymous,
         Self::MediaMinutes,
         Self::QueueSlots,
         Self::Storage,
@@ -37,7 +37,7 @@ impl Limit {
             Self::Requests => "requests",
             Self::Downloads => "downloads",
             Self::Endpoint => "endpoint",
-            Self::Strangers => "strangers",
+            Self::Anonymous => "anonymous",
             Self::MediaMinutes => "media_minutes",
             Self::QueueSlots => "queue_slots",
             Self::Storage => "storage",

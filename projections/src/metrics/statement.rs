@@ -7,7 +7,7 @@ use sqlx::Error;
 
 use super::INSTRUMENTS;
 
-/// Tables by which statements are told apart.
+/// Tables by which statements are distinguished.
 const TABLES: [&str; 19] = [
     "archive",
     "audit_decision",

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, time::Instant};
 use ffapi_domain::{Tenant, location::DEFAULT_BACKEND};
 
 use crate::{
-    Patience, StorageError, StoreConfig,
+    Downloads, Patience, StorageError, StoreConfig,
     backend::Backend,
     breaker::{Breaker, BreakerState, Outcome},
     bucket,
@@ -69,6 +69,15 @@ impl Store {
             return Err(wrong(detail.to_owned()));
         }
         let folder = config.url.strip_prefix("file://");
+        let is_plain = config.endpoint.is_none()
+            && config.region.is_none()
+            && config.access_key_id.is_none()
+            && config.secret_access_key.is_none()
+            && config.options.is_empty()
+            && config.downloads == Downloads::Proxy;
+        if folder.is_some() && !is_plain {
+            return Err(wrong("a folder has no settings but `url` and `tenants`".to_owned()));
+        }
         let backend: Arc<dyn Backend> = match folder {
             Some(folder) => Arc::new(Folder::open(folder.as_ref())?),
             None => Arc::new(bucket::open(config, patience).map_err(wrong)?),

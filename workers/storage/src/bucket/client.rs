@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, str::FromStr, sync::Arc, time::Duration};
 
 use object_store::{
     BackoffConfig, ClientOptions, RetryConfig,
@@ -68,9 +68,26 @@ pub(crate) fn open(config: &StoreConfig, patience: Patience) -> Result<Bucket, S
     Ok(Bucket { client, prefix, downloads: config.downloads })
 }
 
-/// Parses the name of an option of a provider.
-fn option<K: std::str::FromStr>(name: &str) -> Result<K, String> {
-    name.parse().map_err(|_| format!("options: `{name}` is not known"))
+/// Settings of a provider by its client's names, and the options that the operator added.
+fn configure<B, K: FromStr>(
+    builder: B,
+    settings: impl IntoIterator<Item = (K, Option<String>)>,
+    options: &BTreeMap<String, String>,
+    with: impl Fn(B, K, String) -> B,
+) -> Result<B, String> {
+    let given = settings.into_iter().filter_map(|(key, value)| Some((key, value?)));
+    let mut builder = given.fold(builder, |builder, (key, value)| with(builder, key, value));
+    for (name, value) in options {
+        let key = name.parse().map_err(|_| format!("options: `{name}` is not known"))?;
+        builder = with(builder, key, value.clone());
+    }
+    Ok(builder)
+}
+
+/// Rejects settings that a provider does not have.
+fn without(settings: &[(&str, bool)]) -> Result<(), String> {
+    let given = settings.iter().find(|(_, is_given)| *is_given);
+    given.map_or(Ok(()), |(name, _)| Err(format!("`{name}` is no setting of this kind of store")))
 }
 
 fn s3(
@@ -78,27 +95,26 @@ fn s3(
     config: &StoreConfig,
     patience: Patience,
 ) -> Result<impl Client + 'static, String> {
+    use AmazonS3ConfigKey::{AccessKeyId, Endpoint, Region, S3Endpoint, SecretAccessKey};
     let environment = AmazonS3Builder::from_env();
-    let endpoint = config.endpoint.clone().or_else(|| {
-        let specific = environment.get_config_value(&AmazonS3ConfigKey::S3Endpoint);
-        specific.or_else(|| environment.get_config_value(&AmazonS3ConfigKey::Endpoint))
-    });
-    let mut builder = environment
+    let variable = |key: AmazonS3ConfigKey| environment.get_config_value(&key);
+    let endpoint =
+        config.endpoint.clone().or_else(|| variable(S3Endpoint)).or_else(|| variable(Endpoint));
+    let region = config.region.clone().or_else(|| variable(Region));
+    // A session token of the environment belongs to its key, not to a configured one.
+    let has_key = config.access_key_id.is_some();
+    let builder = if has_key { AmazonS3Builder::new() } else { environment };
+    let settings = [
+        (S3Endpoint, endpoint.clone()),
+        (Region, region),
+        (AccessKeyId, config.access_key_id.clone()),
+        (SecretAccessKey, config.secret_access_key.clone()),
+    ];
+    let builder = builder
         .with_bucket_name(bucket)
         .with_retry(patience.retry())
         .with_client_options(options(endpoint.as_deref()));
-    let settings = [
-        (AmazonS3ConfigKey::S3Endpoint, &config.endpoint),
-        (AmazonS3ConfigKey::Region, &config.region),
-        (AmazonS3ConfigKey::AccessKeyId, &config.access_key_id),
-        (AmazonS3ConfigKey::SecretAccessKey, &config.secret_access_key),
-    ];
-    for (key, value) in settings {
-        builder = value.iter().fold(builder, |builder, value| builder.with_config(key, value));
-    }
-    for (name, value) in &config.options {
-        builder = builder.with_config(option(name)?, value);
-    }
+    let builder = configure(builder, settings, &config.options, AmazonS3Builder::with_config)?;
     builder.build().map_err(|error| error.to_string())
 }
 
@@ -107,23 +123,23 @@ fn google(
     config: &StoreConfig,
     patience: Patience,
 ) -> Result<impl Client + 'static, String> {
+    without(&[
+        ("region", config.region.is_some()),
+        ("access_key_id", config.access_key_id.is_some()),
+    ])?;
     let environment = GoogleCloudStorageBuilder::from_env();
-    let endpoint =
-        config.endpoint.clone().or_else(|| environment.get_config_value(&GoogleConfigKey::BaseUrl));
-    let mut builder = environment
+    let variable = || environment.get_config_value(&GoogleConfigKey::BaseUrl);
+    let endpoint = config.endpoint.clone().or_else(variable);
+    let settings = [
+        (GoogleConfigKey::BaseUrl, endpoint.clone()),
+        (GoogleConfigKey::ServiceAccountKey, config.secret_access_key.clone()),
+    ];
+    let builder = environment
         .with_bucket_name(bucket)
         .with_retry(patience.retry())
         .with_client_options(options(endpoint.as_deref()));
-    let settings = [
-        (GoogleConfigKey::BaseUrl, &config.endpoint),
-        (GoogleConfigKey::ServiceAccountKey, &config.secret_access_key),
-    ];
-    for (key, value) in settings {
-        builder = value.iter().fold(builder, |builder, value| builder.with_config(key, value));
-    }
-    for (name, value) in &config.options {
-        builder = builder.with_config(option(name)?, value);
-    }
+    let with = GoogleCloudStorageBuilder::with_config;
+    let builder = configure(builder, settings, &config.options, with)?;
     builder.build().map_err(|error| error.to_string())
 }
 
@@ -132,23 +148,67 @@ fn azure(
     config: &StoreConfig,
     patience: Patience,
 ) -> Result<impl Client + 'static, String> {
+    without(&[("region", config.region.is_some())])?;
     let environment = MicrosoftAzureBuilder::from_env();
-    let endpoint =
-        config.endpoint.clone().or_else(|| environment.get_config_value(&AzureConfigKey::Endpoint));
-    let mut builder = environment
+    let variable = || environment.get_config_value(&AzureConfigKey::Endpoint);
+    let endpoint = config.endpoint.clone().or_else(variable);
+    let settings = [
+        (AzureConfigKey::Endpoint, endpoint.clone()),
+        (AzureConfigKey::AccountName, config.access_key_id.clone()),
+        (AzureConfigKey::AccessKey, config.secret_access_key.clone()),
+    ];
+    let builder = environment
         .with_container_name(container)
         .with_retry(patience.retry())
         .with_client_options(options(endpoint.as_deref()));
-    let settings = [
-        (AzureConfigKey::Endpoint, &config.endpoint),
-        (AzureConfigKey::AccountName, &config.access_key_id),
-        (AzureConfigKey::AccessKey, &config.secret_access_key),
-    ];
-    for (key, value) in settings {
-        builder = value.iter().fold(builder, |builder, value| builder.with_config(key, value));
-    }
-    for (name, value) in &config.options {
-        builder = builder.with_config(option(name)?, value);
-    }
+    let with = MicrosoftAzureBuilder::with_config;
+    let builder = configure(builder, settings, &config.options, with)?;
     builder.build().map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(url: &str, change: impl Fn(&mut StoreConfig)) -> Result<Bucket, String> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut config = StoreConfig { url: url.to_owned(), ..StoreConfig::default() };
+        change(&mut config);
+        open(&config, Patience::Request)
+    }
+
+    #[test]
+    fn every_documented_option_is_known_and_no_setting_is_ignored() {
+        let key = |config: &mut StoreConfig| {
+            config.access_key_id = Some("account".to_owned());
+            config.secret_access_key = Some("YQ==".to_owned());
+        };
+        for name in [
+            "aws_server_side_encryption",
+            "aws_virtual_hosted_style_request",
+            "aws_checksum_algorithm",
+        ] {
+            let value = match name {
+                "aws_server_side_encryption" => "AES256",
+                "aws_checksum_algorithm" => "sha256",
+                _ => "true",
+            };
+            let opened = opened("s3://media", |config| {
+                key(config);
+                config.options.insert(name.to_owned(), value.to_owned());
+            });
+            assert!(opened.is_ok(), "{name}: {opened:?}");
+        }
+        assert!(opened("az://media", key).is_ok());
+        let region = |config: &mut StoreConfig| config.region = Some("eu".to_owned());
+        let option = |config: &mut StoreConfig| {
+            config.options.insert("colour".to_owned(), "blue".to_owned());
+        };
+        assert!(opened("az://media", region).unwrap_err().contains("`region`"));
+        assert!(opened("gs://media", key).unwrap_err().contains("`access_key_id`"));
+        assert!(opened("s3://media", option).unwrap_err().contains("`colour`"));
+        for url in ["ftp://media", "s3://", "media"] {
+            assert!(opened(url, |_| {}).is_err(), "{url}");
+        }
+    }
 }

@@ -48,7 +48,7 @@ struct Record {
     identity: Identity,
 }
 
-/// How a published object is told from others with the same key.
+/// How a published object is distinguished from others with the same key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Identity {
     /// By its metadata.
