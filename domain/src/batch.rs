@@ -11,6 +11,7 @@ mod public;
 mod tests;
 mod tracker;
 mod view;
+mod waves;
 
 pub use counts::{BatchStatus, Counts};
 pub use decide::{Batch, BatchCommand, BatchRejection, BatchState};
@@ -18,3 +19,4 @@ pub use event::{BatchEvent, BatchJob, BatchSpec};
 pub use public::public;
 pub use tracker::{BatchTracker, Step};
 pub use view::BatchView;
+pub use waves::{Cycle, waves};

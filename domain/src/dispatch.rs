@@ -15,6 +15,7 @@ mod caps;
 mod choose;
 mod explain;
 mod fair_queue;
+mod inputs;
 mod share;
 pub mod simulate;
 #[cfg(test)]
@@ -28,10 +29,12 @@ pub use self::{
     backlog::{Backlog, BacklogGroup, JobFacts, PoolTotals, QUEUE_TOTALS, QueueTotals},
     caps::Caps,
     explain::{BlockReason, QUEUE_POSITIONS, QueuePosition, QueuePositionsRequest, Waited},
+    inputs::MissingInput,
 };
 use self::{
-    backlog::{TimedGroup, TimedJobs},
+    backlog::{HeldGroup, HeldJobs},
     fair_queue::{Flow, Queue},
+    inputs::InputJobs,
     share::Shares,
 };
 use crate::{
@@ -102,8 +105,19 @@ struct Waiting {
     flow: Flow,
     /// Since when it has been eligible.
     ready: Timestamp,
-    /// True while a timer delays it.
-    timed: bool,
+    /// Why it is not in its tenant's queue, if it is not.
+    hold: Hold,
+}
+
+/// What keeps a waiting job out of its tenant's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// Nothing: it is in the queue.
+    None,
+    /// A timer.
+    Timer,
+    /// Jobs that make its inputs and have not completed.
+    Inputs,
 }
 
 /// State of a job that may still run.
@@ -124,13 +138,15 @@ struct KnownJob {
 }
 
 impl Waiting {
-    /// The jobs with timers that it is counted with.
-    const fn timed_group(&self) -> TimedGroup {
-        TimedGroup {
-            wish: self.flow.wish,
-            priority: self.flow.priority,
-            is_first: self.attempt == 1,
-        }
+    /// The jobs that it is counted with, if it is not in a queue.
+    const fn held_group(&self) -> Option<HeldGroup> {
+        let reason = match (self.hold, self.attempt) {
+            (Hold::None, _) => return None,
+            (Hold::Inputs, _) => BlockReason::WAITING_FOR,
+            (Hold::Timer, 1) => BlockReason::SCHEDULED,
+            (Hold::Timer, _) => BlockReason::BACKOFF,
+        };
+        Some(HeldGroup { wish: self.flow.wish, priority: self.flow.priority, reason })
     }
 }
 
@@ -139,11 +155,12 @@ impl Waiting {
 pub struct Dispatch {
     caps: Caps,
     waiting: BTreeMap<JobId, Waiting>,
-    /// The waiting jobs without a timer.
+    /// The waiting jobs that nothing holds.
     queues: BTreeMap<Tenant, Queue>,
     /// The waiting jobs with a timer.
     timers: BTreeSet<(Timestamp, JobId)>,
-    timed: TimedJobs,
+    inputs: InputJobs,
+    held: HeldJobs,
     shares: Shares,
     in_flight: BTreeMap<JobId, InFlight>,
     in_flight_by_tenant: BTreeMap<Tenant, usize>,
@@ -193,6 +210,7 @@ impl Dispatch {
                     submitted_at: at,
                 };
                 self.live.insert(job, live);
+                self.inputs.add(job, spec.request.input_jobs());
                 self.enqueue(job, tenant, at, spec.not_before);
             }
             JobEvent::AttemptStarted { attempt, worker, pool, .. } => {
@@ -216,22 +234,27 @@ impl Dispatch {
                 let live = self.live.entry(job).or_default();
                 (live.attempt, live.submitted_at) = (*next_attempt, at);
                 self.enqueue(job, tenant, at, None);
+                self.review_readers(self.inputs.readers(job), at);
             }
             JobEvent::PriorityChanged { priority } => {
                 if let Some(live) = self.live.get_mut(&job) {
                     live.priority = *priority;
                 }
                 if let Some(waiting) = self.dequeue(job) {
-                    let due = waiting.timed.then_some(waiting.ready);
+                    let due = (waiting.hold != Hold::None).then_some(waiting.ready);
                     self.enqueue(job, tenant, waiting.ready, due);
                 }
             }
             JobEvent::Cancelled {} | JobEvent::Completed { .. } | JobEvent::Failed { .. } => {
                 self.dequeue(job);
                 self.end_flight(job, at);
-                if matches!(event, JobEvent::Completed { .. }) {
+                let readers = if matches!(event, JobEvent::Completed { .. }) {
                     self.live.remove(&job);
-                }
+                    self.inputs.completed(job)
+                } else {
+                    self.inputs.readers(job)
+                };
+                self.review_readers(readers, at);
             }
             JobEvent::CancelRequested { .. }
             | JobEvent::OutputsSealed { .. }
@@ -321,7 +344,7 @@ impl Dispatch {
         &self.in_flight
     }
 
-    /// Number of waiting jobs, including those with timers.
+    /// Number of waiting jobs, including those that are held.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
@@ -334,8 +357,8 @@ impl Dispatch {
             }
             self.timers.pop_first();
             if let Some(waiting) = self.waiting.get_mut(&job) {
-                waiting.timed = false;
-                self.timed.remove(waiting.timed_group());
+                self.held.remove(waiting.held_group());
+                waiting.hold = Hold::None;
                 let (tenant, flow) = (waiting.tenant.clone(), waiting.flow);
                 self.queue_job(&tenant, flow, (due, job));
             }
@@ -355,34 +378,47 @@ impl Dispatch {
             batch: live.batch.map(|batch| (batch.id, batch.max_parallel)),
             key: live.key,
         };
-        let ready = timer.unwrap_or(ready);
+        let (since, ready) = (ready, timer.unwrap_or(ready));
         live.ready = ready;
-        let timed = timer.is_some();
-        let waiting = Waiting { tenant: tenant.clone(), attempt: live.attempt, flow, ready, timed };
-        if timed {
-            self.timed.add(waiting.timed_group());
+        let attempt = live.attempt;
+        let hold = match timer {
+            _ if self.awaited(job).is_some() => Hold::Inputs,
+            Some(_) => Hold::Timer,
+            None => Hold::None,
+        };
+        let waiting = Waiting { tenant: tenant.clone(), attempt, flow, ready, hold };
+        self.held.add(waiting.held_group());
+        if let Some(replaced) = self.waiting.insert(job, waiting) {
+            self.held.remove(replaced.held_group());
         }
-        let replaced = self.waiting.insert(job, waiting);
-        if let Some(replaced) = replaced.filter(|replaced| replaced.timed) {
-            self.timed.remove(replaced.timed_group());
-        }
-        if timed {
-            self.timers.insert((ready, job));
-        } else {
-            self.queue_job(tenant, flow, (ready, job));
+        match hold {
+            Hold::None => self.queue_job(tenant, flow, (ready, job)),
+            Hold::Timer => {
+                self.timers.insert((ready, job));
+            }
+            Hold::Inputs => {
+                self.inputs.start_waiting(job);
+                self.record_missing_input(job, since);
+            }
         }
     }
 
     fn dequeue(&mut self, job: JobId) -> Option<Waiting> {
         let waiting = self.waiting.remove(&job)?;
-        if waiting.timed {
-            self.timed.remove(waiting.timed_group());
-            self.timers.remove(&(waiting.ready, job));
-        } else if let Some(queue) = self.queues.get_mut(&waiting.tenant) {
-            queue.remove(&waiting.flow, (waiting.ready, job));
-            if queue.is_empty() {
-                self.queues.remove(&waiting.tenant);
-                self.shares.deactivate(&waiting.tenant);
+        self.held.remove(waiting.held_group());
+        match waiting.hold {
+            Hold::Timer => {
+                self.timers.remove(&(waiting.ready, job));
+            }
+            Hold::Inputs => self.inputs.stop_waiting(job),
+            Hold::None => {
+                if let Some(queue) = self.queues.get_mut(&waiting.tenant) {
+                    queue.remove(&waiting.flow, (waiting.ready, job));
+                    if queue.is_empty() {
+                        self.queues.remove(&waiting.tenant);
+                        self.shares.deactivate(&waiting.tenant);
+                    }
+                }
             }
         }
         Some(waiting)

@@ -3,6 +3,7 @@
 mod command;
 mod decide;
 mod event;
+mod find_output;
 mod playback;
 mod public;
 mod queued;
@@ -20,6 +21,7 @@ pub use event::{
     DeletedOutput, Failure, FailureCode, JobEvent, JobSpec, Membership, OutputFile, PresetRef,
     Priority, RetryHint, StreamSummary,
 };
+pub use find_output::OutputMissing;
 pub use playback::{PlaybackOutputs, output_path, output_url_name};
 pub use public::public;
 pub use queued::QueueEntry;

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use url::Url;
 
-use crate::{Tenant, UploadId};
+use crate::{JobId, Tenant, UploadId};
 
 /// The storage backend of a path without a scheme.
 pub const DEFAULT_BACKEND: &str = "local";
 
-/// The source or destination of a file: an upload, a path in a named backend, or a URL.
+/// The source or destination of a file: an upload, a path in a named backend, a URL, or an output of
+/// a job.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Location {
@@ -26,7 +27,17 @@ pub enum Location {
         /// Relative, normalised, `/`-separated path.
         path: String,
     },
+    /// `job://<job id>/<name>`: an input that another job of the tenant makes.
+    JobOutput {
+        /// The job that makes it.
+        job: JobId,
+        /// The name under which that job lists it.
+        name: String,
+    },
 }
+
+/// The scheme of an output of another job; no store has this name.
+pub const JOB_SCHEME: &str = "job";
 
 /// Why a text is not a valid location.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +60,12 @@ pub enum BadLocation {
     /// The text starts like an upload id but is not a valid one.
     #[error("an upload is named `upload_<32 hex digits>`, as POST /uploads answered it")]
     UploadId,
+    /// The text starts with `job://` but names no output of a job.
+    #[error(
+        "an output of another job is named `job://job_<32 hex digits>/<name>`, with the name under \
+         which that job lists it"
+    )]
+    JobOutput,
     /// Longer than 1024 bytes, or a URL longer than 4096.
     #[error("a location is at most 1024 bytes long, a URL 4096")]
     TooLong,
@@ -60,7 +77,9 @@ impl Location {
         match self {
             Self::Upload(_) => None,
             Self::Web(url) => url.path_segments().and_then(Iterator::last),
-            Self::Object { path, .. } => path.rsplit('/').next(),
+            Self::Object { path, .. } | Self::JobOutput { name: path, .. } => {
+                path.rsplit('/').next()
+            }
         }
     }
 
@@ -68,7 +87,7 @@ impl Location {
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
         match self {
-            Self::Upload(_) | Self::Web(_) => self.clone(),
+            Self::Upload(_) | Self::Web(_) | Self::JobOutput { .. } => self.clone(),
             Self::Object { backend, path } => {
                 Self::Object { backend: backend.clone(), path: format!("{path}/{name}") }
             }
@@ -79,7 +98,7 @@ impl Location {
     #[must_use]
     pub fn beside(&self, name: &str) -> Self {
         match self {
-            Self::Upload(_) | Self::Web(_) => self.clone(),
+            Self::Upload(_) | Self::Web(_) | Self::JobOutput { .. } => self.clone(),
             Self::Object { backend, path } => {
                 let folder = path.rsplit_once('/').map(|(folder, _)| format!("{folder}/"));
                 let path = format!("{}{name}", folder.unwrap_or_default());
@@ -96,7 +115,9 @@ impl Location {
                 bare.set_query(None);
                 format!("{bare}?…")
             }
-            Self::Upload(_) | Self::Web(_) | Self::Object { .. } => self.to_string(),
+            Self::Upload(_) | Self::Web(_) | Self::Object { .. } | Self::JobOutput { .. } => {
+                self.to_string()
+            }
         }
     }
 
@@ -128,8 +149,11 @@ impl FromStr for Location {
         let length = match &location {
             Self::Upload(_) => 0,
             Self::Web(url) => url.as_str().len(),
-            Self::Object { path, .. } => path.len(),
+            Self::Object { path, .. } | Self::JobOutput { name: path, .. } => path.len(),
         };
+        if matches!(&location, Self::Object { backend, .. } if backend == JOB_SCHEME) {
+            return Err(BadLocation::JobOutput);
+        }
         if length > max {
             return Err(BadLocation::TooLong);
         }
@@ -178,6 +202,7 @@ impl Location {
             return text.parse().map(Self::Upload).map_err(|_| BadLocation::UploadId);
         }
         let (backend, path) = match text.split_once("://") {
+            Some((JOB_SCHEME, path)) if let Some(output) = job_output(path) => return Ok(output),
             Some((scheme, path)) => (scheme, path),
             None => (DEFAULT_BACKEND, text),
         };
@@ -198,6 +223,12 @@ impl Location {
     }
 }
 
+fn job_output(path: &str) -> Option<Location> {
+    let (job, name) = path.split_once('/')?;
+    let job = job.parse().ok()?;
+    is_safe_path(name).then(|| Location::JobOutput { job, name: name.to_owned() })
+}
+
 fn web(text: &str) -> Result<Location, BadLocation> {
     let mut url: Url = text.parse().map_err(|_| BadLocation::Web)?;
     let no_credentials = url.username().is_empty() && url.password().is_none();
@@ -214,6 +245,7 @@ impl fmt::Display for Location {
             Self::Upload(id) => write!(f, "{id}"),
             Self::Web(url) => write!(f, "{url}"),
             Self::Object { backend, path } => write!(f, "{backend}://{path}"),
+            Self::JobOutput { job, name } => write!(f, "{JOB_SCHEME}://{job}/{name}"),
         }
     }
 }
@@ -287,6 +319,18 @@ mod tests {
         assert_eq!(format!("https://{host}/").parse::<Location>(), Err(BadLocation::Web));
         assert_eq!(url(700).parse::<Location>(), Err(BadLocation::TooLong));
         assert_eq!("a".repeat(1025).parse::<Location>(), Err(BadLocation::TooLong));
+    }
+
+    #[test]
+    fn an_output_of_another_job_is_a_location() {
+        let text = "job://job_0190a5b4c3d27e1f8a9b0c1d2e3f4a5b/v0/a.mp4";
+        let location: Location = text.parse().unwrap();
+        assert_eq!(location.to_string(), text);
+        assert_eq!(location.file_name(), Some("a.mp4"));
+        for bad in ["job://a.mp4", "job://job_1/a.mp4", &text.replace("v0", ".."), &text[..43]] {
+            let error = bad.parse::<Location>().unwrap_err();
+            assert!(matches!(error, BadLocation::JobOutput | BadLocation::UnsafePath), "{bad}");
+        }
     }
 
     #[test]

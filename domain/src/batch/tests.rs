@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     BatchId, JobId, Personal, Tenant, Timestamp,
     job::{JobCommand, JobEvent, JobSpec},
+    location::Location,
     media::{MediaRequest, Probe},
     spec::given,
 };
@@ -257,4 +258,17 @@ fn a_batch_ends_although_a_job_rejects_its_retry() {
     manager.job(2, &JobEvent::Retried { next_attempt: 1, lease: None });
     manager.job(2, &DONE);
     assert_eq!(manager.due(9), ["end 1 1"]);
+}
+
+#[test]
+fn a_job_is_submitted_after_the_jobs_whose_outputs_it_reads() {
+    let output = Location::JobOutput { job: job(2), name: "a.mp4".to_owned() };
+    let reader = JobSpec::of(MediaRequest::Probe(Probe { input: Personal::Clear(output) }));
+    let jobs = [(1, reader), (2, spec())].map(|(n, spec)| BatchJob { id: job(n), spec }).into();
+    let spec = BatchSpec { name: Personal::Clear(None), max_parallel: 5, callback: None, jobs };
+    let mut manager = Manager::new(0);
+    manager.batch(&BatchEvent::Submitted { spec: Box::new(spec) });
+    assert_eq!(manager.due(3), ["submit 2"]);
+    manager.job_submitted(2);
+    assert_eq!(manager.due(3), ["submit 1"]);
 }

@@ -167,6 +167,11 @@ impl TrackedBatch {
         self.requested_at = at;
     }
 
+    /// True if one of these jobs is not created yet.
+    fn has_pending(&self, jobs: &BTreeSet<JobId>) -> bool {
+        jobs.iter().any(|job| matches!(self.jobs.get(job), Some(Member::Pending(_))))
+    }
+
     fn counts(&self) -> Counts {
         Counts::of(self.jobs.values().map(|member| match member {
             Member::Pending(_) => JobStatus::Queued,
@@ -185,6 +190,8 @@ impl TrackedBatch {
         let mut waits = false;
         for (job, member) in &self.jobs {
             let command = match member {
+                // The log has every job before those that read its outputs.
+                Member::Pending(spec) if self.has_pending(&spec.request.input_jobs()) => continue,
                 Member::Pending(spec) => JobCommand::Submit { spec: spec.clone() },
                 Member::Created(JobStatus::Failed | JobStatus::Cancelled)
                     if self.retried.contains(job) =>

@@ -70,25 +70,29 @@ impl Backlog {
     }
 }
 
-/// Waiting jobs with timers, which are counted as they change: there may be very many.
+/// Waiting jobs that are in no queue, which are counted as they change: there may be very many.
 #[derive(Debug, Clone, Default)]
-pub(super) struct TimedJobs(BTreeMap<TimedGroup, usize>);
+pub(super) struct HeldJobs(BTreeMap<HeldGroup, usize>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct TimedGroup {
+pub(super) struct HeldGroup {
     pub(super) wish: Hardware,
     pub(super) priority: Priority,
-    /// The attempt that they wait for is their first one.
-    pub(super) is_first: bool,
+    /// Why they wait, as in [`BlockReason::name`].
+    pub(super) reason: &'static str,
 }
 
-impl TimedJobs {
-    pub(super) fn add(&mut self, group: TimedGroup) {
-        super::increment(&mut self.0, group);
+impl HeldJobs {
+    pub(super) fn add(&mut self, group: Option<HeldGroup>) {
+        if let Some(group) = group {
+            super::increment(&mut self.0, group);
+        }
     }
 
-    pub(super) fn remove(&mut self, group: TimedGroup) {
-        super::decrement(&mut self.0, &group);
+    pub(super) fn remove(&mut self, group: Option<HeldGroup>) {
+        if let Some(group) = group {
+            super::decrement(&mut self.0, &group);
+        }
     }
 }
 
@@ -135,8 +139,7 @@ impl Dispatch {
                 count(BacklogGroup { pool, priority, reason: why.name() }, waiting.jobs);
             }
         }
-        for (TimedGroup { wish, priority, is_first }, jobs) in &self.timed.0 {
-            let reason = if *is_first { "scheduled" } else { "backoff" };
+        for (HeldGroup { wish, priority, reason }, jobs) in &self.held.0 {
             let group = BacklogGroup { pool: wish.pool(present), priority: *priority, reason };
             count(group, *jobs);
         }

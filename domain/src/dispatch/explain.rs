@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Dispatch, Flow,
+    Dispatch, Flow, Hold,
     fair_queue::{Picker, Queue},
 };
 use crate::{JobId, Tenant, Timestamp, media::Pool};
@@ -33,6 +33,11 @@ pub enum BlockReason {
     Backoff {
         /// Its earliest start.
         until: Timestamp,
+    },
+    /// It reads an output of a job that has not completed.
+    WaitingFor {
+        /// That job.
+        job: JobId,
     },
     /// No worker offers the pool that it needs.
     NoWorker {
@@ -61,11 +66,16 @@ pub enum BlockReason {
 }
 
 impl BlockReason {
+    pub(super) const SCHEDULED: &'static str = "scheduled";
+    pub(super) const BACKOFF: &'static str = "backoff";
+    pub(super) const WAITING_FOR: &'static str = "waiting_for";
+
     /// Its name in JSON.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Scheduled { .. } => "scheduled",
-            Self::Backoff { .. } => "backoff",
+            Self::Scheduled { .. } => Self::SCHEDULED,
+            Self::Backoff { .. } => Self::BACKOFF,
+            Self::WaitingFor { .. } => Self::WAITING_FOR,
             Self::NoWorker { .. } => "no_worker",
             Self::AccountCap { .. } => "account_cap",
             Self::KeyCap { .. } => "key_cap",
@@ -81,6 +91,9 @@ impl fmt::Display for BlockReason {
         match self {
             Self::Scheduled { until } => write!(f, "it is not to start before {until}"),
             Self::Backoff { until } => write!(f, "its next attempt is not to start before {until}"),
+            Self::WaitingFor { job } => {
+                write!(f, "it reads an output of {job}, which has not completed")
+            }
             Self::NoWorker { pool } => write!(f, "no worker offers `{}`", pool.as_str()),
             Self::AccountCap { most } => {
                 write!(f, "its account has {most} jobs running, which is its limit")
@@ -126,7 +139,7 @@ pub struct QueuePositionsRequest {
 pub struct QueuePosition {
     /// The job.
     pub job: JobId,
-    /// Position in its account's queue, starting at 1; `None` while a timer delays it.
+    /// Position in its account's queue, starting at 1; `None` while it is not to start yet.
     pub place: Option<usize>,
     /// Why it waits.
     pub why: BlockReason,
@@ -150,8 +163,8 @@ impl Dispatch {
         Waited { since, why }
     }
 
-    /// A tenant's waiting jobs in release order, with the reason why each waits; those with timers
-    /// last.
+    /// A tenant's waiting jobs in release order, with the reason why each waits; those that are not
+    /// to start yet last.
     pub fn queue_positions(
         &self,
         tenant: &Tenant,
@@ -184,8 +197,12 @@ impl Dispatch {
             let waiting = self.waiting.get(job).filter(|waiting| waiting.tenant == *tenant)?;
             Some(QueuePosition { job: *job, place: None, why: timer(waiting.attempt, *until) })
         });
+        let readers = self.inputs.waiting().filter_map(|job| {
+            self.waiting.get(&job).filter(|waiting| waiting.tenant == *tenant)?;
+            Some(QueuePosition { job, place: None, why: self.input_reason(job)? })
+        });
         let remaining = limit.saturating_sub(places.len());
-        places.extend(timed.take(remaining));
+        places.extend(timed.chain(readers).take(remaining));
         places
     }
 
@@ -200,10 +217,10 @@ impl Dispatch {
         let all = self.queue_positions(tenant, present, MAX_POSITION);
         let far = || {
             // It is so far behind that its position means nothing.
-            let why = match (waiting.timed, self.current_cap(tenant, &waiting.flow)) {
-                (true, _) => timer(waiting.attempt, waiting.ready),
-                (false, Some(cap)) => cap,
-                (false, None) => BlockReason::Busy,
+            let why = match waiting.hold {
+                Hold::Timer => timer(waiting.attempt, waiting.ready),
+                Hold::Inputs => self.input_reason(job).unwrap_or(BlockReason::Busy),
+                Hold::None => self.current_cap(tenant, &waiting.flow).unwrap_or(BlockReason::Busy),
             };
             QueuePosition { job, place: None, why }
         };

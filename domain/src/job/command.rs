@@ -22,7 +22,7 @@ pub enum JobCommand {
         /// Why it did not start sooner, if it waited for a noticeable time.
         waited: Option<Waited>,
     },
-    /// No queue slot is left: fail it before it starts.
+    /// It cannot run: fail it before it starts.
     Refuse {
         /// Why it is refused.
         failure: Failure,

@@ -258,6 +258,8 @@ pub enum FailureCode {
     InputForbidden,
     /// The input's host does not respond, drops the connection or is too slow.
     InputUnreachable,
+    /// The job that makes the input failed or was cancelled.
+    InputJobFailed,
     /// The input exceeds a limit.
     InputTooLarge,
     /// The request cannot be fulfilled for this input.
@@ -310,6 +312,7 @@ impl FailureCode {
             | Self::StorageFull
             | Self::OutputExists => RetryHint::NoRetry,
             Self::InputUnreachable
+            | Self::InputJobFailed
             | Self::MediaCrashed
             | Self::MediaStalled
             | Self::ResourceExhausted
@@ -326,6 +329,7 @@ impl FailureCode {
         Self::InputNotFound,
         Self::InputForbidden,
         Self::InputUnreachable,
+        Self::InputJobFailed,
         Self::InputTooLarge,
         Self::Unsupported,
         Self::QuotaExceeded,
@@ -348,6 +352,7 @@ impl FailureCode {
             Self::InputNotFound => "input_not_found",
             Self::InputForbidden => "input_forbidden",
             Self::InputUnreachable => "input_unreachable",
+            Self::InputJobFailed => "input_job_failed",
             Self::InputTooLarge => "input_too_large",
             Self::Unsupported => "unsupported",
             Self::QuotaExceeded => "quota_exceeded",

@@ -5,6 +5,8 @@ mod stills;
 mod stream;
 mod thumbnails;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{analyze::check_metrics, stills::within};
@@ -17,7 +19,7 @@ pub use self::{
     thumbnails::{ImageFormat, ThumbnailMode, Thumbnails, ThumbnailsPlan},
 };
 use super::{Capabilities, Numbered, PlanRejection, Role, plan, plan_stream};
-use crate::{Personal, location::Location};
+use crate::{JobId, Personal, location::Location};
 
 /// Media time in microseconds.
 pub type Micros = u64;
@@ -76,6 +78,17 @@ impl MediaRequest {
             Self::Thumbnails(thumbnails) => vec![(&thumbnails.input, Role::Media)],
             Self::Stream(stream) => stream.inputs(),
         }
+    }
+
+    /// The jobs whose outputs it reads.
+    pub fn input_jobs(&self) -> BTreeSet<JobId> {
+        let inputs = self.inputs().into_iter();
+        inputs
+            .filter_map(|(input, _)| match input.as_ref()? {
+                Location::JobOutput { job, .. } => Some(*job),
+                Location::Upload(_) | Location::Web(_) | Location::Object { .. } => None,
+            })
+            .collect()
     }
 
     /// Every location that it names, to change them.

@@ -28,13 +28,18 @@ fn release(n: u32, why: Option<BlockReason>) -> Release {
     Release { job: job(n.into()), tenant: "acme".parse().unwrap(), attempt: n, waited }
 }
 
-/// One job for each reason to have waited. A job with a timer is not released, so those two reasons
-/// are never stored; they could not be decoded from MessagePack.
+/// One job for each reason to have waited. A job that is held is not released, so those reasons are
+/// never stored; timestamps in them could not be decoded from MessagePack.
 fn releases() -> Vec<Release> {
-    let timer = |why: &BlockReason| {
-        matches!(why, BlockReason::Scheduled { .. } | BlockReason::Backoff { .. })
+    let held = |why: &BlockReason| {
+        matches!(
+            why,
+            BlockReason::Scheduled { .. }
+                | BlockReason::Backoff { .. }
+                | BlockReason::WaitingFor { .. }
+        )
     };
-    let stored = BlockReason::full().into_iter().filter(|why| !timer(why));
+    let stored = BlockReason::full().into_iter().filter(|why| !held(why));
     stored.zip(1..).map(|(why, n)| release(n, Some(why))).collect()
 }
 
@@ -43,7 +48,8 @@ impl Samples for BlockReason {
         Some(match reason {
             None => Self::Scheduled { until: at(5) },
             Some(Self::Scheduled { .. }) => Self::Backoff { until: at(5) },
-            Some(Self::Backoff { .. }) => Self::NoWorker { pool: Pool::Vaapi },
+            Some(Self::Backoff { .. }) => Self::WaitingFor { job: job(2) },
+            Some(Self::WaitingFor { .. }) => Self::NoWorker { pool: Pool::Vaapi },
             Some(Self::NoWorker { .. }) => Self::AccountCap { most: 2 },
             Some(Self::AccountCap { .. }) => Self::KeyCap { most: 3 },
             Some(Self::KeyCap { .. }) => Self::BatchCap { most: 4 },

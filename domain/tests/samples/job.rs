@@ -7,9 +7,10 @@ use ffapi_domain::{
         DeletedOutput, Failure, FailureCode, JobEvent, JobSpec, Membership, OutputFile, PresetRef,
         Priority, StreamSummary,
     },
+    location::Location,
     media::{
         AudioCodec, Container, Convert, Effort, Fallback, Hardware, MediaRequest, Operation,
-        Overwrite, Pool, Preset, Scale, ScaleMode, Spent, Transcode, Trim, VideoCodec,
+        Overwrite, Pool, Preset, Probe, Scale, ScaleMode, Spent, Transcode, Trim, VideoCodec,
     },
 };
 
@@ -80,6 +81,7 @@ impl Samples for JobEvent {
             },
             Self::Retried { next_attempt: 2, lease: None },
             Self::OutputsDeleted { only: None },
+            Self::Submitted { spec: Box::new(spec_that_reads_an_output()) },
         ]
     }
 }
@@ -100,6 +102,11 @@ pub(super) fn spec(request: MediaRequest) -> JobSpec {
         lease: Some(lease(9)),
         keep: Some(86_400),
     }
+}
+
+fn spec_that_reads_an_output() -> JobSpec {
+    let output = Location::JobOutput { job: job(2), name: text("v0/a.mp4") };
+    JobSpec::of(MediaRequest::Probe(Probe { input: Personal::Clear(output) }))
 }
 
 fn sparse_spec() -> JobSpec {
