@@ -3,6 +3,7 @@
 mod batches;
 mod jobs;
 mod lost_workers;
+mod missing_inputs;
 mod queue_metrics;
 mod queue_positions;
 mod queue_quota;
@@ -325,6 +326,7 @@ impl Conductor {
         self.settle_queue_quotas().await;
         self.record_storage_usage().await;
         self.advance_batches().await;
+        Box::pin(self.fail_missing_inputs()).await;
         let pools = self.roster().pools();
         let present = pools.keys().copied().collect();
         if let Err(error) = self.recall_stranded(&present).await {

@@ -4,16 +4,20 @@
 use std::{fs::File, path::Path, time::Duration};
 
 use ffapi_domain::{
-    Tenant,
+    JobId, Tenant, Timestamp,
     account::{Account, Tiers},
-    job::FailureCode,
+    job::{EventMetadata, FailureCode, Job, JobView, OutputMissing},
     location::Location,
 };
 use ffapi_media::MediaError;
+use ffapi_nats::CodecError;
 use ffapi_storage::{Egress, EgressError, Opened, Storage, StorageError};
 use url::Url;
 
-use crate::{failure::failed, ranged_input::RangedInputs};
+use crate::{
+    failure::{erased, failed},
+    ranged_input::RangedInputs,
+};
 
 /// The inputs of one task.
 #[derive(Debug, Default)]
@@ -50,17 +54,31 @@ impl InputFetcher {
         let file = match location {
             Location::Web(url) => self.fetch(commands, tenant, url, to, inputs).await?,
             Location::Upload(_) | Location::Object { .. } => {
-                match self.storage.of(tenant).open(location).await.map_err(cannot_open)? {
-                    Opened::File(file) => file,
-                    Opened::Remote(object) => inputs
-                        .ranged
-                        .serve(object)
-                        .map_err(|error| failed(StorageError::from(error)))?,
-                }
+                self.open_object(tenant, location, inputs).await?
+            }
+            Location::JobOutput { job, name } => {
+                let made = find_output(commands, tenant, *job, name).await?;
+                self.open_object(tenant, &made, inputs).await?
             }
         };
         inputs.files.push(file);
         Ok(())
+    }
+
+    /// Opens an object of a store.
+    async fn open_object(
+        &self,
+        tenant: &Tenant,
+        location: &Location,
+        inputs: &mut TaskInputs,
+    ) -> Result<File, MediaError> {
+        match self.storage.of(tenant).open(location).await.map_err(cannot_open)? {
+            Opened::File(file) => Ok(file),
+            Opened::Remote(object) => {
+                let served = inputs.ranged.serve(object);
+                served.map_err(|error| failed(StorageError::from(error)))
+            }
+        }
     }
 
     /// Downloads an input from the web.
@@ -92,6 +110,49 @@ impl InputFetcher {
         inputs.fetched_bytes = inputs.fetched_bytes.saturating_add(size);
         File::open(to).map_err(|error| failed(StorageError::from(error)))
     }
+}
+
+/// Where an output of another job is.
+async fn find_output(
+    commands: &ffapi_commands::Commands,
+    tenant: &Tenant,
+    job: JobId,
+    name: &str,
+) -> Result<Location, MediaError> {
+    // The caller can cancel while the log is unavailable.
+    let history = loop {
+        match commands.history::<Job>(tenant.as_str(), &job.to_string()).await {
+            Ok(history) => break history,
+            Err(CodecError::Log(error)) => {
+                tracing::warn!(%error, %job, "cannot read the job of an input; retrying");
+            }
+            Err(CodecError::Unreadable(_)) => break vec![],
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    let not_found = |message| MediaError { code: FailureCode::InputNotFound, message };
+    let mut found = None;
+    for (_, decision) in history {
+        let at = Timestamp::from_millis(decision.at);
+        let meta = EventMetadata { id: job, tenant: tenant.clone(), at };
+        let events = decision.events.iter();
+        found = events.fold(found, |row, event| JobView::apply(row, event, &meta));
+    }
+    let found = found.ok_or_else(|| not_found(format!("there is no {job}")))?;
+    let output = found.find_output(name).map_err(|missing| output_missing(&missing))?;
+    let location = output.location.as_ref().and_then(|text| Location::try_from(text.clone()).ok());
+    location.ok_or_else(|| erased("input"))
+}
+
+/// Maps a missing output of another job to a job's failure.
+fn output_missing(missing: &OutputMissing) -> MediaError {
+    let code = match missing {
+        OutputMissing::NotYet(_) | OutputMissing::Ended { .. } => FailureCode::InputJobFailed,
+        OutputMissing::Deleted(_)
+        | OutputMissing::NoSuchName { .. }
+        | OutputMissing::NoOutputs { .. } => FailureCode::InputNotFound,
+    };
+    MediaError { code, message: missing.to_string() }
 }
 
 /// Maps the failure to open an object of a store to a job's failure.

@@ -170,7 +170,9 @@ impl Storage {
         let shown = location.to_string();
         let (store, key) = match location {
             Location::Upload(id) => (&self.own, self.own.layout.upload(tenant, *id)),
-            Location::Web(_) => return Err(StorageError::NotFound(location.shown())),
+            Location::Web(_) | Location::JobOutput { .. } => {
+                return Err(StorageError::NotFound(location.shown()));
+            }
             Location::Object { backend, path } => {
                 let store = self.all.get(backend).filter(|store| store.allows(tenant));
                 let store = store.ok_or_else(|| self.no_store(tenant, backend))?;

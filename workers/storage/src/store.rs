@@ -1,6 +1,9 @@
 use std::{fmt, sync::Arc, time::Instant};
 
-use ffapi_domain::{Tenant, location::DEFAULT_BACKEND};
+use ffapi_domain::{
+    Tenant,
+    location::{DEFAULT_BACKEND, JOB_SCHEME},
+};
 
 use crate::{
     Downloads, Patience, StorageError, StoreConfig,
@@ -45,8 +48,8 @@ impl fmt::Debug for Store {
 }
 
 /// Schemes that mean something else.
-const RESERVED: [&str; 9] =
-    [DEFAULT_BACKEND, "s3", "gs", "az", "file", "http", "https", "upload", "data"];
+const RESERVED: [&str; 10] =
+    [DEFAULT_BACKEND, JOB_SCHEME, "s3", "gs", "az", "file", "http", "https", "upload", "data"];
 
 impl Store {
     /// The local folder.

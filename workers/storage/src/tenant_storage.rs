@@ -67,7 +67,7 @@ impl TenantStorage {
     /// `NoStore` if there is none of that name.
     pub fn check(&self, location: &Location) -> Result<(), StorageError> {
         match location {
-            Location::Web(_) => Ok(()),
+            Location::Web(_) | Location::JobOutput { .. } => Ok(()),
             Location::Upload(_) | Location::Object { .. } => self.resolve(location).map(|_| ()),
         }
     }
