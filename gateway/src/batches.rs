@@ -5,6 +5,7 @@ mod cancel;
 mod carry_out;
 mod create;
 mod job_rate;
+mod names;
 mod retry;
 mod show;
 mod specs;

@@ -7,6 +7,7 @@ mod diff;
 mod estimate;
 mod events;
 mod find;
+pub(crate) mod input_jobs;
 pub(crate) mod list;
 mod logs;
 pub(crate) mod outputs;

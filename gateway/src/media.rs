@@ -1,5 +1,6 @@
 //! Media requests as clients send them, and their conversion to domain types.
 
+mod input_location;
 mod operation;
 pub(crate) mod value;
 
@@ -8,7 +9,10 @@ use poem_openapi::Enum;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-pub(crate) use self::operation::{OperationJson, operations, show as show_operation};
+pub(crate) use self::{
+    input_location::InputLocation,
+    operation::{OperationJson, operations, show as show_operation},
+};
 
 /// What to do if the output already exists.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize, Enum)]

@@ -68,11 +68,24 @@ fn upgrade(value: &mut Value) {
             if fields.get("explode").is_some_and(Value::is_boolean) {
                 fields.remove("explode");
             }
+            // A reference may have a description beside it.
+            if let Some(reference) = described_reference(fields) {
+                fields.remove("allOf");
+                fields.insert("$ref".to_owned(), reference);
+            }
             fields.values_mut().for_each(upgrade);
         }
         Value::Array(all) => all.iter_mut().for_each(upgrade),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+}
+
+/// The reference of a schema that only adds its own description to it.
+fn described_reference(schema: &Map<String, Value>) -> Option<Value> {
+    let [reference, description] = schema.get("allOf")?.as_array()?.as_slice() else { return None };
+    let adds = description.as_object()?;
+    let same = adds.len() == 1 && adds.get("description") == schema.get("description");
+    if same { reference.get("$ref").cloned() } else { None }
 }
 
 fn tags() -> Value {
@@ -310,7 +323,7 @@ mod tests {
                 let fields = schema["properties"].as_object();
                 fields.map(|fields| fields.keys().cloned().collect::<Vec<_>>())
             };
-            if name != "AnyJobRequest" {
+            if !["AnyJobRequest", "BatchJobRequest"].contains(&name.as_str()) {
                 assert_eq!(
                     fields(schema),
                     fields(&document["components"]["schemas"][name]),

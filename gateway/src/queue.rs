@@ -51,8 +51,8 @@ pub(crate) struct WaitingShown {
     job_id: String,
     /// Position among the account's waiting jobs, from 1; absent while it may not start yet.
     place: Option<usize>,
-    /// `scheduled`, `backoff`, `no_worker`, `account_cap`, `key_cap`, `batch_cap`, `priority` or
-    /// `busy`
+    /// `scheduled`, `backoff`, `waiting_for`, `no_worker`, `account_cap`, `key_cap`, `batch_cap`,
+    /// `priority` or `busy`
     reason: String,
     /// The reason as text.
     why: String,

@@ -1,13 +1,22 @@
 use std::collections::BTreeSet;
 
-use ffapi_domain::{Tenant, job::JobSpec, location::Location, webhook::Callback};
+use ffapi_domain::{
+    Tenant,
+    batch::{BatchJob, waves},
+    job::JobSpec,
+    location::Location,
+    webhook::Callback,
+};
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::specs::Specs;
+use super::{
+    names::{JobNames, cycles},
+    specs::Specs,
+};
 use crate::{
-    jobs::validate::KindBody,
+    jobs::validate::{Fields, KindBody},
     media::value,
     presets,
     problem::{Kind, Problem},
@@ -22,8 +31,9 @@ use crate::{
 pub(crate) struct BatchBody {
     /// A display name, up to 200 bytes.
     pub(super) name: Option<String>,
-    /// 1 to 1000 jobs, each with its `kind`.
-    jobs: Option<Vec<KindBody>>,
+    /// 1 to 1000 jobs, each with its `kind`. An input like `@name/a.mp4` is an output of the job of
+    /// that name.
+    jobs: Option<Vec<BatchJobBody>>,
     /// 1 to 1000 inputs; the template creates a job for each.
     files: Option<Vec<String>>,
     /// A job with its `kind` and without `input`. In its strings, `{name}` is replaced by the
@@ -39,6 +49,21 @@ pub(crate) struct BatchBody {
     webhook_events: Option<Vec<String>>,
     /// `low`, `normal` or `high`; the default for its jobs.
     priority: Option<String>,
+}
+
+/// A job of a batch.
+#[derive(Debug, Deserialize, Object)]
+#[oai(rename = "BatchJobRequest")]
+struct BatchJobBody {
+    /// `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+    kind: String,
+    /// The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
+    /// letters, digits, `-`, `_` and `.`. It is not stored.
+    name: Option<String>,
+    /// The fields of the POST of that kind.
+    #[serde(flatten)]
+    #[oai(flatten)]
+    fields: Fields,
 }
 
 /// Maximum number of jobs of one batch.
@@ -76,17 +101,22 @@ impl BatchBody {
             return Err(invalid("#/max_retries", "a job is retried 0 to 10 times"));
         }
         let bodies = self.bodies()?;
-        let (mut specs, mut problems) = (Specs::default(), Vec::new());
+        let (mut specs, mut names) = (Specs::default(), JobNames::default());
+        let mut problems = Vec::new();
         for (part, body) in bodies {
-            let spec = match body {
-                Ok(body) => {
-                    let spec = self.spec(gateway, tenant, body).await;
-                    spec.map_err(|problem| problem.within(&part))
+            let named = match body {
+                Ok(BatchJobBody { kind, name, fields }) => {
+                    let spec = self.spec(gateway, tenant, KindBody { kind, fields }).await;
+                    spec.map(|spec| (name, spec)).map_err(|problem| problem.within(&part))
                 }
                 Err(problem) => Err(problem),
             };
-            match spec {
-                Ok(spec) => specs.add(part, spec)?,
+            match named {
+                Ok((name, spec)) => {
+                    let id = specs.add(part.clone(), spec)?;
+                    let named = name.map_or(Ok(()), |name| names.add(name, id));
+                    problems.extend(named.err().map(|problem| problem.within(&part)));
+                }
                 Err(problem) => problems.push(problem),
             }
             if problems.len() >= MAX_PROBLEMS {
@@ -94,6 +124,16 @@ impl BatchBody {
             }
         }
         problems.extend(duplicate_outputs(specs.jobs()));
+        if problems.is_empty() {
+            for (part, job) in specs.jobs_mut() {
+                let resolved = names.resolve(&mut job.spec.request);
+                problems.extend(resolved.err().map(|problem| problem.within(part)));
+            }
+            let jobs: Vec<BatchJob> = specs.jobs().iter().map(|(_, job)| job.clone()).collect();
+            if let Err(cycle) = waves(&jobs) {
+                problems.extend(cycles(specs.jobs(), &cycle.indexes));
+            }
+        }
         match Problem::all(problems) {
             Some(problem) => Err(problem),
             None => Ok(specs),
@@ -140,6 +180,10 @@ impl BatchBody {
                     let detail = format!("a template has up to {MAX_TEMPLATE_BYTES} bytes");
                     return Err(invalid("#/template", detail));
                 }
+                if template.contains_key("name") {
+                    let detail = "only `jobs` have names";
+                    return Err(invalid("#/template/name", detail));
+                }
                 if template.contains_key("input") {
                     return Err(invalid("#/template/input", "the inputs are the `files`"));
                 }
@@ -155,7 +199,7 @@ impl BatchBody {
 }
 
 /// The bodies of a batch's jobs, each with its pointer into the request.
-type Bodies = Box<dyn Iterator<Item = (String, Result<KindBody, Problem>)> + Send>;
+type Bodies = Box<dyn Iterator<Item = (String, Result<BatchJobBody, Problem>)> + Send>;
 
 fn check_count(jobs: usize, pointer: &str) -> Result<(), Problem> {
     if (1..=MAX_JOBS).contains(&jobs) {
@@ -165,7 +209,7 @@ fn check_count(jobs: usize, pointer: &str) -> Result<(), Problem> {
 }
 
 /// Fills in the template for one file.
-fn fill(template: &Map<String, Value>, file: &str, n: usize) -> Result<KindBody, Problem> {
+fn fill(template: &Map<String, Value>, file: &str, n: usize) -> Result<BatchJobBody, Problem> {
     let pointer = format!("#/files/{n}");
     let location = value::input(file, &pointer)?;
     let path = location.as_ref().map(Location::shown).unwrap_or_default();
@@ -212,10 +256,10 @@ fn map_strings(value: &mut Value, replace: &impl Fn(&str) -> String) {
 }
 
 /// A problem for each job whose output another job before it has as well.
-fn duplicate_outputs(specs: &[(String, JobSpec)]) -> Vec<Problem> {
+fn duplicate_outputs(jobs: &[(String, BatchJob)]) -> Vec<Problem> {
     let mut seen = BTreeSet::new();
-    let outputs = specs.iter().filter_map(|(part, spec)| {
-        let output = spec.request.output()?.as_ref()?.to_string();
+    let outputs = jobs.iter().filter_map(|(part, job)| {
+        let output = job.spec.request.output()?.as_ref()?.to_string();
         (!seen.insert(output.clone())).then(|| {
             let detail = format!("another job of the batch writes {output}; choose another name");
             invalid("#/output", detail).within(part)

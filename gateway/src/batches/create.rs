@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use ffapi_commands::{Caller, HandleError};
 use ffapi_domain::{
-    BatchId, JobId, Personal,
-    batch::{Batch, BatchCommand, BatchJob, BatchRejection, BatchSpec},
+    BatchId, Personal,
+    batch::{Batch, BatchCommand, BatchJob, BatchRejection, BatchSpec, Cycle, waves},
     job::{JobCommand, JobSpec, Membership},
     webhook::Callback,
 };
@@ -24,12 +24,13 @@ use crate::{
     body::StrictJson,
     idempotency::Key,
     jobs::{
+        input_jobs::BatchRequests,
         reserve::{BATCH_SUBMIT_TIME, Claim, check_free, reserve},
         spec_size,
         submit::{check_callback, precheck},
     },
     join_in_chunks::join_in_chunks,
-    problem::Problem,
+    problem::{Kind, Problem},
     queue_slots,
     reply::Reply,
     state::{Gateway, caller},
@@ -90,13 +91,13 @@ pub(crate) async fn submit(
     let BatchOptions { name, max_parallel, callback, key } = options;
     let bytes = specs.bytes();
     let mut specs = specs.into_jobs();
-    for (part, spec) in &mut specs {
-        let resolved = stores::resolve(gateway, &principal.tenant, &mut spec.request);
+    for (part, job) in &mut specs {
+        let resolved = stores::resolve(gateway, &principal.tenant, &mut job.spec.request);
         resolved.map_err(|problem| problem.within(part))?;
     }
     check_callback(gateway, callback.as_ref())?;
     let warnings = precheck_all(gateway, principal, &specs).await?;
-    if callback.is_some() || specs.iter().any(|(_, spec)| spec.callback.is_some()) {
+    if callback.is_some() || specs.iter().any(|(_, job)| job.spec.callback.is_some()) {
         account_secret(gateway, principal).await?;
     }
     let tenant = &principal.tenant;
@@ -114,10 +115,9 @@ pub(crate) async fn submit(
     let lease = Some(slots.lease());
     let jobs: Vec<(String, BatchJob)> = (0..)
         .zip(specs)
-        .map(|(index, (part, spec))| {
+        .map(|(index, (part, job))| {
             let batch = Some(Membership { id, index, max_parallel });
-            let id = JobId::from_uuid(Uuid::now_v7());
-            (part, BatchJob { id, spec: JobSpec { batch, lease, ..spec } })
+            (part, BatchJob { spec: JobSpec { batch, lease, ..job.spec }, ..job })
         })
         .collect();
     let caller = caller(principal, request);
@@ -126,6 +126,8 @@ pub(crate) async fn submit(
         return Err(problem);
     }
     let jobs: Vec<BatchJob> = jobs.into_iter().map(|(_, job)| job).collect();
+    let waves = waves(&jobs)
+        .map_err(|error: Cycle| Problem::field(Kind::Invalid, "#/jobs", error.to_string()))?;
     failpoint::hit("gateway.before_batch");
     let spec =
         BatchSpec { name: Personal::Clear(name), max_parallel, callback, jobs: jobs.clone() };
@@ -137,11 +139,13 @@ pub(crate) async fn submit(
     let replayed = match outcome {
         Ok(_) => {
             failpoint::hit("gateway.after_batch");
-            let submissions = jobs.into_iter().map(|job| {
-                failpoint::hit("gateway.in_batch");
-                (job.id, JobCommand::Submit { spec: Box::new(job.spec) })
-            });
-            carry_out(gateway, tenant, &caller, submissions).await;
+            for wave in waves {
+                let submissions = wave.iter().filter_map(|index| jobs.get(*index)).map(|job| {
+                    failpoint::hit("gateway.in_batch");
+                    (job.id, JobCommand::Submit { spec: Box::new(job.spec.clone()) })
+                });
+                carry_out(gateway, tenant, &caller, submissions).await;
+            }
             false
         }
         // A concurrent request with the same key was first, and submits the jobs.
@@ -179,13 +183,16 @@ fn response(
 async fn precheck_all(
     gateway: &Gateway,
     principal: &Principal,
-    specs: &[(String, JobSpec)],
+    jobs: &[(String, BatchJob)],
 ) -> Result<Vec<String>, Problem> {
-    let checks = specs.iter().map(|(part, spec)| {
+    let batch = jobs.iter().map(|(_, job)| (job.id, &job.spec.request)).collect();
+    let batch: &BatchRequests<'_> = &batch;
+    let checks = jobs.iter().map(|(part, job)| {
         async move {
-            precheck(gateway, principal, spec).await.map_err(|problem| problem.within(part))
+            let checked = precheck(gateway, principal, &job.spec, batch).await;
+            checked.map_err(|problem| problem.within(part))
         }
-            .boxed()
+        .boxed()
     });
     let outcomes = join_in_chunks(checks).await;
     let (mut warnings, mut problems) = (BTreeSet::new(), Vec::new());

@@ -1,4 +1,5 @@
-use ffapi_domain::job::JobSpec;
+use ffapi_domain::{JobId, batch::BatchJob, job::JobSpec};
+use uuid::Uuid;
 
 use crate::{
     jobs::spec_size,
@@ -15,16 +16,16 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// beyond the maximum.
 #[derive(Debug, Default)]
 pub(crate) struct Specs {
-    jobs: Vec<(String, JobSpec)>,
+    jobs: Vec<(String, BatchJob)>,
     bytes: usize,
 }
 
 impl Specs {
-    /// Adds the spec of a job.
+    /// Adds the spec of a job, and chooses the job's id.
     ///
     /// # Errors
     /// When one spec is too large, or all become larger than [`MAX_BYTES`].
-    pub(crate) fn add(&mut self, part: String, spec: JobSpec) -> Result<(), Problem> {
+    pub(crate) fn add(&mut self, part: String, spec: JobSpec) -> Result<JobId, Problem> {
         let size = spec_size::check(&spec).map_err(|problem| problem.within(&part))?;
         self.bytes = self.bytes.saturating_add(size);
         if self.bytes > MAX_BYTES {
@@ -36,12 +37,17 @@ impl Specs {
             );
             return Err(Problem::new(Kind::TooLarge, detail));
         }
-        self.jobs.push((part, spec));
-        Ok(())
+        let id = JobId::from_uuid(Uuid::now_v7());
+        self.jobs.push((part, BatchJob { id, spec }));
+        Ok(id)
     }
 
-    pub(super) fn jobs(&self) -> &[(String, JobSpec)] {
+    pub(super) fn jobs(&self) -> &[(String, BatchJob)] {
         &self.jobs
+    }
+
+    pub(super) fn jobs_mut(&mut self) -> &mut [(String, BatchJob)] {
+        &mut self.jobs
     }
 
     /// The size of all specs, in bytes.
@@ -49,7 +55,7 @@ impl Specs {
         self.bytes
     }
 
-    pub(super) fn into_jobs(self) -> Vec<(String, JobSpec)> {
+    pub(super) fn into_jobs(self) -> Vec<(String, BatchJob)> {
         self.jobs
     }
 }

@@ -19,7 +19,13 @@ use serde::de::DeserializeOwned;
 use url::{Host, Url};
 use uuid::Uuid;
 
-use super::{create::Create, reserve, show::JobBody, spec_size, wait};
+use super::{
+    create::Create,
+    input_jobs::{self, BatchRequests},
+    reserve,
+    show::JobBody,
+    spec_size, wait,
+};
 use crate::{
     auth::Principal,
     body::{Unread, parse},
@@ -105,7 +111,7 @@ pub(crate) async fn submit_spec(
     let tenant = &principal.tenant;
     stores::resolve(gateway, tenant, &mut spec.request)?;
     let size = spec_size::check(&spec)?;
-    let warnings = precheck(gateway, principal, &spec).await?;
+    let warnings = precheck(gateway, principal, &spec, &BatchRequests::new()).await?;
     if spec.callback.is_some() {
         account_secret(gateway, principal).await?;
     }
@@ -203,13 +209,15 @@ async fn submitted(
     Ok(reply.waited(wait))
 }
 
-/// Rejects a job that is known to fail before its input is read; returns warnings.
+/// Rejects a job that is known to fail before its input is read; returns warnings. `batch` are the
+/// jobs that are submitted together with it.
 pub(crate) async fn precheck(
     gateway: &Gateway,
     principal: &Principal,
     spec: &JobSpec,
+    batch: &BatchRequests<'_>,
 ) -> Result<Vec<String>, Problem> {
-    check_request(gateway, principal, &spec.request).await?;
+    check_request(gateway, principal, &spec.request, batch).await?;
     check_minutes(gateway, principal, &spec.request)?;
     check_callback(gateway, spec.callback.as_ref())?;
     check_hardware(gateway, spec.hardware)
@@ -235,6 +243,7 @@ async fn check_request(
     gateway: &Gateway,
     principal: &Principal,
     request: &MediaRequest,
+    batch: &BatchRequests<'_>,
 ) -> Result<(), Problem> {
     let capabilities = gateway.capabilities().unwrap_or_else(Capabilities::everything);
     request
@@ -244,6 +253,7 @@ async fn check_request(
         if let Some(Location::Web(url)) = input.as_ref() {
             check_host(gateway, url, "#/input")?;
         }
+        input_jobs::check(gateway, &principal.tenant, input, batch).await?;
         let Some(Location::Upload(id)) = input.as_ref() else { continue };
         let state = uploads::state(gateway, &principal.tenant, *id).await?;
         if matches!(state, UploadState::Unknown | UploadState::Expired) {

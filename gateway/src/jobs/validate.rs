@@ -6,7 +6,7 @@ use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{create::AnyBody, submit};
+use super::{create::AnyBody, input_jobs::BatchRequests, submit};
 use crate::{
     auth::Principal,
     media::show_plan,
@@ -95,7 +95,7 @@ pub(super) async fn resolve(
     presets::apply(gateway, &principal.tenant, &body.kind, &mut body.fields.all).await?;
     let mut spec = body.read()?.spec()?;
     stores::resolve(gateway, &principal.tenant, &mut spec.request)?;
-    let warnings = submit::precheck(gateway, principal, &spec).await?;
+    let warnings = submit::precheck(gateway, principal, &spec, &BatchRequests::new()).await?;
     let devices = gateway.capabilities().map(|found| found.devices).unwrap_or_default();
     let (tenant, request) = (principal.tenant.clone(), spec.request);
     let question = PlanRequest { tenant, request, hardware: spec.hardware, devices };

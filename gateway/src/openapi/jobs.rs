@@ -13,37 +13,50 @@ const KINDS: [(&str, &str); 5] = [
     ("probe", "ProbeRequest"),
 ];
 
+/// The generated schema of the jobs of a batch has its name.
+const NAME: &str = "/components/schemas/BatchJobRequest/properties/name";
+
 fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-/// Describes the kinds of jobs as a union with `kind` as its discriminator.
+/// Describes the kinds of jobs as a union with `kind` as its discriminator, for a batch with names.
 pub(super) fn describe(document: &mut Value) {
+    let name = document.pointer(NAME).cloned().unwrap_or_default();
+    // Every union is generated as an object, also one with a text.
+    let input = document.pointer_mut("/components/schemas/InputLocation");
+    input.and_then(Value::as_object_mut).and_then(|schema| schema.remove("type"));
+    let text = "A job with its `kind`: the body of that kind's POST.";
+    describe_union(document, "AnyJobRequest", text, &json!({}));
+    let text = "A job with its `kind`, and a `name` if other jobs of the batch read its outputs.";
+    describe_union(document, "BatchJobRequest", text, &json!({ "name": name }));
+}
+
+/// Describes the kinds of jobs, each with further fields, as the schema of this name.
+fn describe_union(document: &mut Value, union: &str, description: &str, fields: &Value) {
     let mut schema = |name: &str, schema: Value| {
         set(document, &["components", "schemas", name], schema);
     };
     for (kind, body) in KINDS {
+        let mut fields = fields.clone();
+        set(&mut fields, &["kind"], json!({ "type": "string", "const": kind }));
         let of_kind = json!({
             "allOf": [
-                {
-                    "type": "object",
-                    "required": ["kind"],
-                    "properties": { "kind": { "type": "string", "const": kind } },
-                },
+                { "type": "object", "required": ["kind"], "properties": fields },
                 reference(body),
             ],
         });
-        schema(&format!("AnyJobRequest_{kind}"), of_kind);
+        schema(&format!("{union}_{kind}"), of_kind);
     }
-    let names = KINDS.map(|(kind, _)| (kind, format!("AnyJobRequest_{kind}")));
+    let names = KINDS.map(|(kind, _)| (kind, format!("{union}_{kind}")));
     let mapping: serde_json::Map<String, Value> = names
         .iter()
         .map(|(kind, name)| ((*kind).to_owned(), format!("#/components/schemas/{name}").into()))
         .collect();
-    let union = json!({
-        "description": "A job with its `kind`: the body of that kind's POST.",
+    let kinds = json!({
+        "description": description,
         "oneOf": names.iter().map(|(_, name)| reference(name)).collect::<Vec<_>>(),
         "discriminator": { "propertyName": "kind", "mapping": mapping },
     });
-    schema("AnyJobRequest", union);
+    schema(union, kinds);
 }

@@ -5,17 +5,19 @@ use poem_openapi::Object;
 use serde::Deserialize;
 
 use super::{Create, HardwareBody, JobOptions, PriorityWord};
-use crate::{media::value, problem::Problem};
+use crate::{
+    media::{InputLocation, value},
+    problem::Problem,
+};
 
 /// A file to measure.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "AnalyzeRequest")]
 pub(crate) struct AnalyzeBody {
-    /// `upload_…`, `local://path`, a bare path or `https://…`.
-    input: String,
+    input: InputLocation,
     /// The file that `vmaf`, `psnr` and `ssim` compare the input with.
-    reference: Option<String>,
+    reference: Option<InputLocation>,
     /// `vmaf`, `psnr`, `ssim`, `loudness`, `scenes`, `black`, `silence`, `complexity`, `bitrate`
     /// and `keyframes`.
     metrics: Vec<String>,
@@ -43,10 +45,9 @@ impl Create for AnalyzeBody {
     const ROUTE: &'static str = "/analyze";
 
     fn media(&self) -> Result<MediaRequest, Problem> {
-        let reference = self.reference.as_deref();
-        let reference = reference.map(|text| value::input(text, "#/reference"));
+        let reference = self.reference.as_ref().map(|input| input.read("#/reference"));
         Ok(MediaRequest::Analyze(Analyze {
-            input: value::input(&self.input, "#/input")?,
+            input: self.input.read("#/input")?,
             reference: reference.transpose()?,
             metrics: value::metrics(self.metrics.iter())?,
             per_frame: self.per_frame,

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{Create, HardwareBody, JobOptions, PriorityWord};
 use crate::{
-    media::{OperationJson, OverwriteWord, operations, overwrite, value},
+    media::{InputLocation, OperationJson, OverwriteWord, operations, overwrite, value},
     problem::Problem,
 };
 
@@ -15,8 +15,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[oai(rename = "ConvertRequest")]
 pub(crate) struct ConvertBody {
-    /// `upload_…`, `local://path`, a bare path or `https://…`.
-    input: String,
+    input: InputLocation,
     /// `local://path` or a bare path; its extension chooses the container. With `%04d` in the name
     /// of an image, each frame becomes a numbered file.
     output: String,
@@ -48,7 +47,7 @@ impl Create for ConvertBody {
     const ROUTE: &'static str = "/convert";
 
     fn media(&self) -> Result<MediaRequest, Problem> {
-        let input = value::input(&self.input, "#/input")?;
+        let input = self.input.read("#/input")?;
         Ok(MediaRequest::Convert(Convert {
             output: value::output(&self.output, &input)?,
             input,

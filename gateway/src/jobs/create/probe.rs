@@ -5,15 +5,14 @@ use poem_openapi::Object;
 use serde::Deserialize;
 
 use super::{Create, HardwareBody, JobOptions, PriorityWord};
-use crate::{media::value, problem::Problem};
+use crate::{media::InputLocation, problem::Problem};
 
 /// A file to probe.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(rename = "ProbeRequest")]
 pub(crate) struct ProbeBody {
-    /// `upload_…`, `local://path`, a bare path or `https://…`.
-    input: String,
+    input: InputLocation,
     priority: Option<PriorityWord>,
     /// Up to 32 labels, echoed in the job and its events.
     metadata: Option<BTreeMap<String, String>>,
@@ -34,7 +33,7 @@ impl Create for ProbeBody {
     const ROUTE: &'static str = "/probe";
 
     fn media(&self) -> Result<MediaRequest, Problem> {
-        let input = value::input(&self.input, "#/input")?;
+        let input = self.input.read("#/input")?;
         Ok(MediaRequest::Probe(Probe { input }))
     }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Create, HardwareBody, JobOptions, PriorityWord};
 use crate::{
-    media::{OverwriteWord, overwrite, value},
+    media::{InputLocation, OverwriteWord, overwrite, value},
     problem::{Kind, Problem},
 };
 
@@ -19,8 +19,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[oai(rename = "StreamRequest")]
 pub(crate) struct StreamBody {
-    /// `upload_…`, `local://path`, a bare path or `https://…`.
-    input: String,
+    input: InputLocation,
     /// A folder: `local://path` or a bare path.
     output: String,
     /// `hls`, `dash`, or `cmaf` for both over one set of segments.
@@ -90,7 +89,7 @@ struct VariantBody {
 #[oai(rename = "StreamCaption")]
 struct CaptionBody {
     /// SRT, ASS or WebVTT.
-    input: String,
+    input: InputLocation,
     language: String,
     /// The label that a player shows.
     name: Option<String>,
@@ -167,12 +166,12 @@ impl Create for StreamBody {
     const ROUTE: &'static str = "/stream";
 
     fn media(&self) -> Result<MediaRequest, Problem> {
-        let input = value::input(&self.input, "#/input")?;
+        let input = self.input.read("#/input")?;
         let variants = self.variants.iter().flatten().enumerate();
         let variants = variants.map(|(index, variant)| variant.read(index));
         let captions = self.captions.iter().flatten().enumerate().map(|(index, caption)| {
             Ok(Caption {
-                input: value::input(&caption.input, &format!("#/captions/{index}/input"))?,
+                input: caption.input.read(&format!("#/captions/{index}/input"))?,
                 language: caption.language.clone(),
                 name: caption.name.clone(),
             })

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Create, HardwareBody, JobOptions, PriorityWord};
 use crate::{
-    media::{OverwriteWord, overwrite, value},
+    media::{InputLocation, OverwriteWord, overwrite, value},
     problem::Problem,
 };
 
@@ -16,8 +16,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[oai(rename = "ThumbnailsRequest")]
 pub(crate) struct ThumbnailsBody {
-    /// `upload_…`, `local://path`, a bare path or `https://…`.
-    input: String,
+    input: InputLocation,
     /// A folder: `local://path` or a bare path.
     output: String,
     /// `single`, `interval`, `count`, `grid`, `sprite` or `animated`.
@@ -60,7 +59,7 @@ impl Create for ThumbnailsBody {
     const ROUTE: &'static str = "/thumbnails";
 
     fn media(&self) -> Result<MediaRequest, Problem> {
-        let input = value::input(&self.input, "#/input")?;
+        let input = self.input.read("#/input")?;
         Ok(MediaRequest::Thumbnails(Thumbnails {
             output: value::output(&self.output, &input)?,
             input,

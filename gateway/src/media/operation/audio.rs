@@ -3,7 +3,10 @@ use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{media::value, problem::Problem};
+use crate::{
+    media::{InputLocation, value},
+    problem::Problem,
+};
 
 /// Changes the audio; the fields are applied in the order in which they are listed here.
 #[derive(Debug, Deserialize, Object)]
@@ -11,7 +14,7 @@ use crate::{media::value, problem::Problem};
 #[oai(rename = "Audio")]
 pub(super) struct AudioBody {
     /// A file whose audio replaces the input's.
-    replace: Option<String>,
+    replace: Option<InputLocation>,
     /// True to remove the audio.
     remove: Option<bool>,
     /// True to keep the audio only, without video.
@@ -34,7 +37,7 @@ pub(super) struct AudioBody {
 
 impl AudioBody {
     pub(super) fn read(self, at: impl Fn(&str) -> String) -> Result<Audio, Problem> {
-        let replace = self.replace.as_deref().map(|text| value::input(text, &at("replace")));
+        let replace = self.replace.as_ref().map(|input| input.read(&at("replace")));
         Ok(Audio {
             replace: replace.transpose()?,
             remove: self.remove.unwrap_or(false),

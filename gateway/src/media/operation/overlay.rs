@@ -6,7 +6,10 @@ use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{media::value, problem::Problem};
+use crate::{
+    media::{InputLocation, value},
+    problem::Problem,
+};
 
 /// Overlays an image on the video.
 #[derive(Debug, Deserialize, Object)]
@@ -14,7 +17,7 @@ use crate::{media::value, problem::Problem};
 #[oai(rename = "Watermark")]
 pub(super) struct WatermarkBody {
     /// PNG, JPEG or WebP.
-    image: String,
+    image: InputLocation,
     /// `top_left`, `top`, `top_right`, `left`, `center`, `right`, `bottom_left`, `bottom` or
     /// `bottom_right` (the default).
     position: Option<String>,
@@ -31,7 +34,7 @@ pub(super) struct WatermarkBody {
 impl WatermarkBody {
     pub(super) fn read(self, at: impl Fn(&str) -> String) -> Result<Watermark, Problem> {
         Ok(Watermark {
-            image: value::input(&self.image, &at("image"))?,
+            image: self.image.read(&at("image"))?,
             position: value::word::<Position>(self.position, &at("position"))?.unwrap_or_default(),
             opacity: self.opacity,
             scale: self.scale,
@@ -80,7 +83,7 @@ impl TextBody {
 #[oai(rename = "Subtitles")]
 pub(super) struct SubtitlesBody {
     /// SRT, ASS or WebVTT; a stream of the job's input if absent.
-    input: Option<String>,
+    input: Option<InputLocation>,
     /// `burn` (the default), `embed` or `sidecar` (WebVTT).
     mode: Option<String>,
     /// ISO 639; selects one of the input's own streams, and labels the subtitles for players.
@@ -89,7 +92,7 @@ pub(super) struct SubtitlesBody {
 
 impl SubtitlesBody {
     pub(super) fn read(self, at: impl Fn(&str) -> String) -> Result<Subtitles, Problem> {
-        let input = self.input.as_deref().map(|text| value::input(text, &at("input")));
+        let input = self.input.as_ref().map(|input| input.read(&at("input")));
         Ok(Subtitles {
             input: input.transpose()?,
             mode: value::word::<SubtitleMode>(self.mode, &at("mode"))?.unwrap_or_default(),

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    media::value,
+    media::{InputLocation, value},
     problem::{Kind, Problem},
 };
 
@@ -58,13 +58,13 @@ impl SpeedBody {
 #[oai(rename = "Concat")]
 pub(super) struct ConcatBody {
     /// 1 to 20 locations.
-    inputs: Vec<String>,
+    inputs: Vec<InputLocation>,
 }
 
 impl ConcatBody {
     pub(super) fn read(self, at: impl Fn(&str) -> String) -> Result<Concat, Problem> {
         let inputs = self.inputs.iter().enumerate();
-        let inputs = inputs.map(|(n, text)| value::input(text, &at(&format!("inputs/{n}"))));
+        let inputs = inputs.map(|(n, input)| input.read(&at(&format!("inputs/{n}"))));
         Ok(Concat { inputs: inputs.collect::<Result<Vec<Personal<_>>, Problem>>()? })
     }
 }

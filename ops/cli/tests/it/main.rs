@@ -23,6 +23,7 @@ mod host_isolation;
 mod hostile;
 mod http_semantics;
 mod idempotency;
+mod job_inputs;
 mod jwt_issuer;
 mod keys;
 mod media;

@@ -2221,7 +2221,7 @@ export interface components {
             /** @description The tenant's keys may only be used from these networks; from everywhere if empty. */
             allowed_ips?: string[];
             /** @description Limits that differ from the tier's. */
-            limits?: components["schemas"]["LimitsPatch"] & unknown;
+            limits?: components["schemas"]["LimitsPatch"];
             /**
              * @description `free`, `basic`, `premium` or `enterprise`.
              * @enum {string}
@@ -2234,8 +2234,7 @@ export interface components {
          */
         AnalyzeRequest: {
             hardware?: components["schemas"]["Hardware"];
-            /** @description `upload_…`, `local://path`, a bare path or `https://…`. */
-            input: string;
+            input: components["schemas"]["InputLocation"];
             /** @description Up to 32 labels, echoed in the job and its events. */
             metadata?: {
                 [key: string]: string;
@@ -2260,7 +2259,7 @@ export interface components {
             preset?: string;
             priority?: components["schemas"]["Priority"];
             /** @description The file that `vmaf`, `psnr` and `ssim` compare the input with. */
-            reference?: string;
+            reference?: components["schemas"]["InputLocation"];
             /** @description Event types to send to `webhook_url`; all if absent. */
             webhook_events?: string[];
             /** @description Where this job's events are sent, signed with the account's own secret. */
@@ -2361,7 +2360,7 @@ export interface components {
             /** @description True to remove the audio. */
             remove?: boolean;
             /** @description A file whose audio replaces the input's. */
-            replace?: string;
+            replace?: components["schemas"]["InputLocation"];
             /**
              * Format: uint32
              * @description Sample rate in hertz.
@@ -2490,6 +2489,83 @@ export interface components {
             /** Format: uint32 */
             total: number;
         };
+        /** @description A job with its `kind`, and a `name` if other jobs of the batch read its outputs. */
+        BatchJobRequest: components["schemas"]["BatchJobRequest_convert"] | components["schemas"]["BatchJobRequest_stream"] | components["schemas"]["BatchJobRequest_thumbnails"] | components["schemas"]["BatchJobRequest_analyze"] | components["schemas"]["BatchJobRequest_probe"];
+        BatchJobRequest_analyze: {
+            /** @constant */
+            kind: "analyze";
+            /**
+             * @description The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
+             *     letters, digits, `-`, `_` and `.`. It is not stored.
+             */
+            name?: string;
+        } & components["schemas"]["AnalyzeRequest"] & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "analyze";
+        };
+        BatchJobRequest_convert: {
+            /** @constant */
+            kind: "convert";
+            /**
+             * @description The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
+             *     letters, digits, `-`, `_` and `.`. It is not stored.
+             */
+            name?: string;
+        } & components["schemas"]["ConvertRequest"] & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "convert";
+        };
+        BatchJobRequest_probe: {
+            /** @constant */
+            kind: "probe";
+            /**
+             * @description The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
+             *     letters, digits, `-`, `_` and `.`. It is not stored.
+             */
+            name?: string;
+        } & components["schemas"]["ProbeRequest"] & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "probe";
+        };
+        BatchJobRequest_stream: {
+            /** @constant */
+            kind: "stream";
+            /**
+             * @description The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
+             *     letters, digits, `-`, `_` and `.`. It is not stored.
+             */
+            name?: string;
+        } & components["schemas"]["StreamRequest"] & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "stream";
+        };
+        BatchJobRequest_thumbnails: {
+            /** @constant */
+            kind: "thumbnails";
+            /**
+             * @description The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
+             *     letters, digits, `-`, `_` and `.`. It is not stored.
+             */
+            name?: string;
+        } & components["schemas"]["ThumbnailsRequest"] & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "thumbnails";
+        };
         /** BatchLinks */
         BatchLinks: {
             cancel: string;
@@ -2513,8 +2589,11 @@ export interface components {
         BatchRequest: {
             /** @description 1 to 1000 inputs; the template creates a job for each. */
             files?: string[];
-            /** @description 1 to 1000 jobs, each with its `kind`. */
-            jobs?: components["schemas"]["AnyJobRequest"][];
+            /**
+             * @description 1 to 1000 jobs, each with its `kind`. An input like `@name/a.mp4` is an output of the job of
+             *     that name.
+             */
+            jobs?: components["schemas"]["BatchJobRequest"][];
             /**
              * Format: uint32
              * @description Maximum number of its jobs that run at once, 1 to 20; 5 if absent.
@@ -2553,7 +2632,7 @@ export interface components {
              */
             batches: number;
             /** @description Their jobs by status. */
-            jobs: components["schemas"]["BatchCounts"] & unknown;
+            jobs: components["schemas"]["BatchCounts"];
         };
         /**
          * ByPriority
@@ -2651,7 +2730,7 @@ export interface components {
          */
         Concat: {
             /** @description 1 to 20 locations. */
-            inputs: string[];
+            inputs: components["schemas"]["InputLocation"][];
         };
         /**
          * ConvertRequest
@@ -2659,8 +2738,7 @@ export interface components {
          */
         ConvertRequest: {
             hardware?: components["schemas"]["Hardware"];
-            /** @description `upload_…`, `local://path`, a bare path or `https://…`. */
-            input: string;
+            input: components["schemas"]["InputLocation"];
             /**
              * Format: uint64
              * @description Seconds that the outputs are kept after completion, 60 to 315360000 (10 years); the service's
@@ -2919,6 +2997,8 @@ export interface components {
              */
             prefer: "cpu" | "vaapi" | "nvenc" | "qsv";
         };
+        /** @description An input: `upload_…`, `local://path`, a bare path, `https://…`, or an output of another job. */
+        InputLocation: string | components["schemas"]["JobOutput"];
         /**
          * Job
          * @description A job.
@@ -3057,6 +3137,17 @@ export interface components {
              * @enum {string}
              */
             retry_hint: "retry" | "no_retry";
+        };
+        /**
+         * JobOutput
+         * @description An output of another job of the account. The job that reads it starts once the other one has
+         *     completed.
+         */
+        JobOutput: {
+            /** @description The id of the job that makes the output. */
+            job: string;
+            /** @description The output's `name` as that job lists it. */
+            output: string;
         };
         /**
          * JobPage
@@ -3793,8 +3884,7 @@ export interface components {
          */
         ProbeRequest: {
             hardware?: components["schemas"]["Hardware"];
-            /** @description `upload_…`, `local://path`, a bare path or `https://…`. */
-            input: string;
+            input: components["schemas"]["InputLocation"];
             /** @description Up to 32 labels, echoed in the job and its events. */
             metadata?: {
                 [key: string]: string;
@@ -3953,17 +4043,17 @@ export interface components {
                 [key: string]: number;
             };
             /** @description Today and the 29 days before. */
-            last_30_days: components["schemas"]["PeriodStats"] & unknown;
+            last_30_days: components["schemas"]["PeriodStats"];
             /** @description Today and the six days before. */
-            last_7_days: components["schemas"]["PeriodStats"] & unknown;
+            last_7_days: components["schemas"]["PeriodStats"];
             /** @description Waiting jobs by pool; every pool for which a job waits, also without workers. */
             queue: {
                 [key: string]: components["schemas"]["QueuedStats"];
             };
             /** @description Since midnight (UTC). */
-            today: components["schemas"]["PeriodStats"] & unknown;
+            today: components["schemas"]["PeriodStats"];
             /** @description The live workers. */
-            workers: components["schemas"]["WorkerStats"] & unknown;
+            workers: components["schemas"]["WorkerStats"];
         };
         /**
          * SigningSecret
@@ -4017,7 +4107,7 @@ export interface components {
          */
         StreamCaption: {
             /** @description SRT, ASS or WebVTT. */
-            input: string;
+            input: components["schemas"]["InputLocation"];
             language: string;
             /** @description The label that a player shows. */
             name?: string;
@@ -4053,8 +4143,7 @@ export interface components {
             /** @description `aes-128` for `hls`; the key file is written next to the segments. */
             encryption?: string;
             hardware?: components["schemas"]["Hardware"];
-            /** @description `upload_…`, `local://path`, a bare path or `https://…`. */
-            input: string;
+            input: components["schemas"]["InputLocation"];
             /**
              * Format: uint64
              * @description Seconds that the outputs are kept after completion, 60 to 315360000 (10 years); the service's
@@ -4171,7 +4260,7 @@ export interface components {
          */
         Subtitles: {
             /** @description SRT, ASS or WebVTT; a stream of the job's input if absent. */
-            input?: string;
+            input?: components["schemas"]["InputLocation"];
             /** @description ISO 639; selects one of the input's own streams, and labels the subtitles for players. */
             language?: string;
             /**
@@ -4226,8 +4315,7 @@ export interface components {
             hardware?: components["schemas"]["Hardware"];
             /** Format: uint32 */
             height?: number;
-            /** @description `upload_…`, `local://path`, a bare path or `https://…`. */
-            input: string;
+            input: components["schemas"]["InputLocation"];
             /** @description `interval`, `sprite`: time between two thumbnails. */
             interval?: unknown;
             /**
@@ -4308,7 +4396,7 @@ export interface components {
              */
             ttl?: number;
             /** @description One file, which a page sends to `url`. */
-            upload?: components["schemas"]["UploadGrant"] & unknown;
+            upload?: components["schemas"]["UploadGrant"];
         };
         /**
          * Tracks
@@ -4403,7 +4491,7 @@ export interface components {
             /** @description Id, to be used as a job's `input`. */
             id: string;
             /** @description The job that was submitted with it, if it was sent with a token that says so. */
-            job?: components["schemas"]["Job"] & unknown;
+            job?: components["schemas"]["Job"];
             /** @description The result of probing it, as from `POST /probe`; absent if no worker could inspect it. */
             media?: unknown;
             /** @description SHA-256 of the content, in hex. */
@@ -4511,8 +4599,8 @@ export interface components {
              */
             place?: number;
             /**
-             * @description `scheduled`, `backoff`, `no_worker`, `account_cap`, `key_cap`, `batch_cap`, `priority` or
-             *     `busy`
+             * @description `scheduled`, `backoff`, `waiting_for`, `no_worker`, `account_cap`, `key_cap`, `batch_cap`,
+             *     `priority` or `busy`
              */
             reason: string;
             /** @description The reason as text. */
@@ -4525,7 +4613,7 @@ export interface components {
         Watermark: {
             end?: unknown;
             /** @description PNG, JPEG or WebP. */
-            image: string;
+            image: components["schemas"]["InputLocation"];
             /**
              * Format: uint32
              * @description Pixels between it and the edges; 16 if absent.

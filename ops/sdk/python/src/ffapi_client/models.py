@@ -6,53 +6,6 @@ from __future__ import annotations
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 
-class Audio(TypedDict):
-    """
-    Changes the audio; the fields are applied in the order in which they are listed here.
-    """
-
-    channels: NotRequired[int]
-    """
-    1, 2, 6 (5.1) or 8 (7.1).
-    """
-    extract: NotRequired[bool]
-    """
-    True to keep the audio only, without video.
-    """
-    fade_in: NotRequired[Any]
-    """
-    Duration of a fade from silence.
-    """
-    fade_out: NotRequired[Any]
-    """
-    Duration of a fade to silence.
-    """
-    normalize: NotRequired[bool]
-    """
-    True to normalize the loudness by EBU R128, in two passes.
-    """
-    remove: NotRequired[bool]
-    """
-    True to remove the audio.
-    """
-    replace: NotRequired[str]
-    """
-    A file whose audio replaces the input's.
-    """
-    sample_rate: NotRequired[int]
-    """
-    Sample rate in hertz.
-    """
-    target_lufs: NotRequired[float]
-    """
-    The target of `normalize`; -23 if absent.
-    """
-    volume: NotRequired[float]
-    """
-    A factor; 1 changes nothing.
-    """
-
-
 class AuditEntry(TypedDict):
     """
     An entry of the audit trail: an action or a rejection.
@@ -231,17 +184,6 @@ class CleanupResult(TypedDict):
     uploads: int
 
 
-class Concat(TypedDict):
-    """
-    Appends other files, fitted to the size, frame rate and audio format so far.
-    """
-
-    inputs: list[str]
-    """
-    1 to 20 locations.
-    """
-
-
 class Crop(TypedDict):
     """
     Crops the video to a rectangle.
@@ -404,6 +346,22 @@ class JobError(TypedDict):
     retry_hint: Literal["retry", "no_retry"]
     """
     `retry` or `no_retry`
+    """
+
+
+class JobOutput(TypedDict):
+    """
+    An output of another job of the account. The job that reads it starts once the other one has
+    completed.
+    """
+
+    job: str
+    """
+    The id of the job that makes the output.
+    """
+    output: str
+    """
+    The output's `name` as that job lists it.
     """
 
 
@@ -640,22 +598,6 @@ class LogPage(TypedDict):
     """
 
 
-class OperationAudio(Audio):
-    """
-    One operation; operations are applied in order.
-    """
-
-    type: Literal["audio"]
-
-
-class OperationConcat(Concat):
-    """
-    One operation; operations are applied in order.
-    """
-
-    type: Literal["concat"]
-
-
 class OperationCrop(Crop):
     """
     One operation; operations are applied in order.
@@ -813,41 +755,6 @@ Priority: TypeAlias = Literal["low", "normal", "high"]
 """
 A job's priority among its tenant's jobs.
 """
-
-
-class ProbeRequest(TypedDict):
-    """
-    A file to probe.
-    """
-
-    hardware: NotRequired[Hardware]
-    input: str
-    """
-    `upload_…`, `local://path`, a bare path or `https://…`.
-    """
-    metadata: NotRequired[dict[str, str]]
-    """
-    Up to 32 labels, echoed in the job and its events.
-    """
-    not_before: NotRequired[str]
-    """
-    RFC 3339; the job does not start earlier.
-    """
-    preset: NotRequired[str]
-    """
-    A preset of this kind, like `web-1080p` or `web-1080p@3`. It supplies the fields that this
-    request leaves out. `_/web-1080p` names the shared preset if the account has its own with
-    the same name.
-    """
-    priority: NotRequired[Priority]
-    webhook_events: NotRequired[list[str]]
-    """
-    Event types to send to `webhook_url`; all if absent.
-    """
-    webhook_url: NotRequired[str]
-    """
-    Where this job's events are sent, signed with the account's own secret.
-    """
 
 
 class Error(TypedDict):
@@ -1033,22 +940,6 @@ class StoreStats(TypedDict):
     """
 
 
-class StreamCaption(TypedDict):
-    """
-    Captions in one language.
-    """
-
-    input: str
-    """
-    SRT, ASS or WebVTT.
-    """
-    language: str
-    name: NotRequired[str]
-    """
-    The label that a player shows.
-    """
-
-
 class StreamPoster(TypedDict):
     """
     One frame of the video next to the manifests: `poster.jpg`.
@@ -1113,25 +1004,6 @@ class StreamVariant(TypedDict):
     width: NotRequired[int]
 
 
-class Subtitles(TypedDict):
-    """
-    Adds subtitles: burned into the video, as a stream, or as a file next to the output.
-    """
-
-    input: NotRequired[str]
-    """
-    SRT, ASS or WebVTT; a stream of the job's input if absent.
-    """
-    language: NotRequired[str]
-    """
-    ISO 639; selects one of the input's own streams, and labels the subtitles for players.
-    """
-    mode: NotRequired[Literal["burn", "embed", "sidecar"]]
-    """
-    `burn` (the default), `embed` or `sidecar` (WebVTT).
-    """
-
-
 class Text(TypedDict):
     """
     Draws text on the video.
@@ -1156,81 +1028,6 @@ class Text(TypedDict):
     """
     start: NotRequired[Any]
     text: str
-
-
-class ThumbnailsRequest(TypedDict):
-    """
-    A video to create thumbnails of.
-    """
-
-    columns: NotRequired[int]
-    """
-    `grid`, `sprite`: thumbnails in a row.
-    """
-    count: NotRequired[int]
-    """
-    `count`, `grid`: number of thumbnails.
-    """
-    format: NotRequired[Literal["jpeg", "png", "webp", "gif"]]
-    """
-    `jpeg`, `png` or `webp`; for `animated` `webp` or `gif`.
-    """
-    hardware: NotRequired[Hardware]
-    height: NotRequired[int]
-    input: str
-    """
-    `upload_…`, `local://path`, a bare path or `https://…`.
-    """
-    interval: NotRequired[Any]
-    """
-    `interval`, `sprite`: time between two thumbnails.
-    """
-    keep: NotRequired[int]
-    """
-    Seconds that the outputs are kept after completion, 60 to 315360000 (10 years); the service's
-    retention if absent.
-    """
-    metadata: NotRequired[dict[str, str]]
-    """
-    Up to 32 labels, echoed in the job and its events.
-    """
-    mode: NotRequired[Literal["single", "interval", "count", "grid", "sprite", "animated"]]
-    """
-    `single`, `interval`, `count`, `grid`, `sprite` or `animated`.
-    """
-    not_before: NotRequired[str]
-    """
-    RFC 3339; the job does not start earlier.
-    """
-    output: str
-    """
-    A folder: `local://path` or a bare path.
-    """
-    overwrite: NotRequired[Overwrite]
-    preset: NotRequired[str]
-    """
-    A preset of this kind, like `web-1080p` or `web-1080p@3`. It supplies the fields that this
-    request leaves out. `_/web-1080p` names the shared preset if the account has its own with
-    the same name.
-    """
-    priority: NotRequired[Priority]
-    timestamp: NotRequired[Any]
-    """
-    `single`: the time of the frame; `animated`: where it begins. A representative one is chosen
-    if absent.
-    """
-    webhook_events: NotRequired[list[str]]
-    """
-    Event types to send to `webhook_url`; all if absent.
-    """
-    webhook_url: NotRequired[str]
-    """
-    Where this job's events are sent, signed with the account's own secret.
-    """
-    width: NotRequired[int]
-    """
-    Pixels of one thumbnail; 320 wide if neither side is given.
-    """
 
 
 class Token(TypedDict):
@@ -1429,43 +1226,13 @@ class Waiting(TypedDict):
     """
     reason: str
     """
-    `scheduled`, `backoff`, `no_worker`, `account_cap`, `key_cap`, `batch_cap`, `priority` or
-    `busy`
+    `scheduled`, `backoff`, `waiting_for`, `no_worker`, `account_cap`, `key_cap`, `batch_cap`,
+    `priority` or `busy`
     """
     why: str
     """
     The reason as text.
     """
-
-
-class Watermark(TypedDict):
-    """
-    Overlays an image on the video.
-    """
-
-    end: NotRequired[Any]
-    image: str
-    """
-    PNG, JPEG or WebP.
-    """
-    margin: NotRequired[int]
-    """
-    Pixels between it and the edges; 16 if absent.
-    """
-    opacity: NotRequired[float]
-    """
-    Opacity, 0 to 1.
-    """
-    position: NotRequired[Literal["top_left", "top", "top_right", "left", "center", "right", "bottom_left", "bottom", "bottom_right"]]
-    """
-    `top_left`, `top`, `top_right`, `left`, `center`, `right`, `bottom_left`, `bottom` or
-    `bottom_right` (the default).
-    """
-    scale: NotRequired[float]
-    """
-    Its width as a fraction of the video's, 0.01 to 1; its own size if absent.
-    """
-    start: NotRequired[Any]
 
 
 class Webhook(TypedDict):
@@ -1655,66 +1422,6 @@ class AccountPatch(TypedDict):
     """
 
 
-class AnalyzeRequest(TypedDict):
-    """
-    A file to measure.
-    """
-
-    hardware: NotRequired[Hardware]
-    input: str
-    """
-    `upload_…`, `local://path`, a bare path or `https://…`.
-    """
-    metadata: NotRequired[dict[str, str]]
-    """
-    Up to 32 labels, echoed in the job and its events.
-    """
-    metrics: NotRequired[list[str]]
-    """
-    `vmaf`, `psnr`, `ssim`, `loudness`, `scenes`, `black`, `silence`, `complexity`, `bitrate`
-    and `keyframes`.
-    """
-    not_before: NotRequired[str]
-    """
-    RFC 3339; the job does not start earlier.
-    """
-    per_frame: NotRequired[bool]
-    """
-    Also report the scores of every frame for `vmaf`, `psnr` and `ssim`.
-    """
-    preset: NotRequired[str]
-    """
-    A preset of this kind, like `web-1080p` or `web-1080p@3`. It supplies the fields that this
-    request leaves out. `_/web-1080p` names the shared preset if the account has its own with
-    the same name.
-    """
-    priority: NotRequired[Priority]
-    reference: NotRequired[str]
-    """
-    The file that `vmaf`, `psnr` and `ssim` compare the input with.
-    """
-    webhook_events: NotRequired[list[str]]
-    """
-    Event types to send to `webhook_url`; all if absent.
-    """
-    webhook_url: NotRequired[str]
-    """
-    Where this job's events are sent, signed with the account's own secret.
-    """
-
-
-class AnyJobRequestAnalyze(AnalyzeRequest):
-    kind: Literal["analyze"]
-
-
-class AnyJobRequestProbe(ProbeRequest):
-    kind: Literal["probe"]
-
-
-class AnyJobRequestThumbnails(ThumbnailsRequest):
-    kind: Literal["thumbnails"]
-
-
 class Attempt(TypedDict):
     """
     One attempt by a worker.
@@ -1848,6 +1555,12 @@ Diff = TypedDict(
         "with": str,
     },
 )
+
+
+InputLocation: TypeAlias = str | JobOutput
+"""
+An input: `upload_…`, `local://path`, a bare path, `https://…`, or an output of another job.
+"""
 
 
 class Job(TypedDict):
@@ -2124,14 +1837,6 @@ class OperationSpeed(Speed):
     type: Literal["speed"]
 
 
-class OperationSubtitles(Subtitles):
-    """
-    One operation; operations are applied in order.
-    """
-
-    type: Literal["subtitles"]
-
-
 class OperationText(Text):
     """
     One operation; operations are applied in order.
@@ -2164,12 +1869,36 @@ class OperationTrim(Trim):
     type: Literal["trim"]
 
 
-class OperationWatermark(Watermark):
+class ProbeRequest(TypedDict):
     """
-    One operation; operations are applied in order.
+    A file to probe.
     """
 
-    type: Literal["watermark"]
+    hardware: NotRequired[Hardware]
+    input: InputLocation
+    metadata: NotRequired[dict[str, str]]
+    """
+    Up to 32 labels, echoed in the job and its events.
+    """
+    not_before: NotRequired[str]
+    """
+    RFC 3339; the job does not start earlier.
+    """
+    preset: NotRequired[str]
+    """
+    A preset of this kind, like `web-1080p` or `web-1080p@3`. It supplies the fields that this
+    request leaves out. `_/web-1080p` names the shared preset if the account has its own with
+    the same name.
+    """
+    priority: NotRequired[Priority]
+    webhook_events: NotRequired[list[str]]
+    """
+    Event types to send to `webhook_url`; all if absent.
+    """
+    webhook_url: NotRequired[str]
+    """
+    Where this job's events are sent, signed with the account's own secret.
+    """
 
 
 class Queue(TypedDict):
@@ -2226,6 +1955,22 @@ class StorageStats(TypedDict):
     uploads: UploadStats
 
 
+class StreamCaption(TypedDict):
+    """
+    Captions in one language.
+    """
+
+    input: InputLocation
+    """
+    SRT, ASS or WebVTT.
+    """
+    language: str
+    name: NotRequired[str]
+    """
+    The label that a player shows.
+    """
+
+
 class StreamRequest(TypedDict):
     """
     A video to package for adaptive streaming.
@@ -2241,10 +1986,7 @@ class StreamRequest(TypedDict):
     `aes-128` for `hls`; the key file is written next to the segments.
     """
     hardware: NotRequired[Hardware]
-    input: str
-    """
-    `upload_…`, `local://path`, a bare path or `https://…`.
-    """
+    input: InputLocation
     keep: NotRequired[int]
     """
     Seconds that the outputs are kept after completion, 60 to 315360000 (10 years); the service's
@@ -2319,6 +2061,97 @@ class Submitted(TypedDict):
 
     job: Job
     warnings: list[str]
+
+
+class Subtitles(TypedDict):
+    """
+    Adds subtitles: burned into the video, as a stream, or as a file next to the output.
+    """
+
+    input: NotRequired[InputLocation]
+    """
+    SRT, ASS or WebVTT; a stream of the job's input if absent.
+    """
+    language: NotRequired[str]
+    """
+    ISO 639; selects one of the input's own streams, and labels the subtitles for players.
+    """
+    mode: NotRequired[Literal["burn", "embed", "sidecar"]]
+    """
+    `burn` (the default), `embed` or `sidecar` (WebVTT).
+    """
+
+
+class ThumbnailsRequest(TypedDict):
+    """
+    A video to create thumbnails of.
+    """
+
+    columns: NotRequired[int]
+    """
+    `grid`, `sprite`: thumbnails in a row.
+    """
+    count: NotRequired[int]
+    """
+    `count`, `grid`: number of thumbnails.
+    """
+    format: NotRequired[Literal["jpeg", "png", "webp", "gif"]]
+    """
+    `jpeg`, `png` or `webp`; for `animated` `webp` or `gif`.
+    """
+    hardware: NotRequired[Hardware]
+    height: NotRequired[int]
+    input: InputLocation
+    interval: NotRequired[Any]
+    """
+    `interval`, `sprite`: time between two thumbnails.
+    """
+    keep: NotRequired[int]
+    """
+    Seconds that the outputs are kept after completion, 60 to 315360000 (10 years); the service's
+    retention if absent.
+    """
+    metadata: NotRequired[dict[str, str]]
+    """
+    Up to 32 labels, echoed in the job and its events.
+    """
+    mode: NotRequired[Literal["single", "interval", "count", "grid", "sprite", "animated"]]
+    """
+    `single`, `interval`, `count`, `grid`, `sprite` or `animated`.
+    """
+    not_before: NotRequired[str]
+    """
+    RFC 3339; the job does not start earlier.
+    """
+    output: str
+    """
+    A folder: `local://path` or a bare path.
+    """
+    overwrite: NotRequired[Overwrite]
+    preset: NotRequired[str]
+    """
+    A preset of this kind, like `web-1080p` or `web-1080p@3`. It supplies the fields that this
+    request leaves out. `_/web-1080p` names the shared preset if the account has its own with
+    the same name.
+    """
+    priority: NotRequired[Priority]
+    timestamp: NotRequired[Any]
+    """
+    `single`: the time of the frame; `animated`: where it begins. A representative one is chosen
+    if absent.
+    """
+    webhook_events: NotRequired[list[str]]
+    """
+    Event types to send to `webhook_url`; all if absent.
+    """
+    webhook_url: NotRequired[str]
+    """
+    Where this job's events are sent, signed with the account's own secret.
+    """
+    width: NotRequired[int]
+    """
+    Pixels of one thumbnail; 320 wide if neither side is given.
+    """
 
 
 class TokenCreate(TypedDict):
@@ -2406,8 +2239,189 @@ class UploadPage(TypedDict):
     next_cursor: NotRequired[str]
 
 
+class Watermark(TypedDict):
+    """
+    Overlays an image on the video.
+    """
+
+    end: NotRequired[Any]
+    image: InputLocation
+    """
+    PNG, JPEG or WebP.
+    """
+    margin: NotRequired[int]
+    """
+    Pixels between it and the edges; 16 if absent.
+    """
+    opacity: NotRequired[float]
+    """
+    Opacity, 0 to 1.
+    """
+    position: NotRequired[Literal["top_left", "top", "top_right", "left", "center", "right", "bottom_left", "bottom", "bottom_right"]]
+    """
+    `top_left`, `top`, `top_right`, `left`, `center`, `right`, `bottom_left`, `bottom` or
+    `bottom_right` (the default).
+    """
+    scale: NotRequired[float]
+    """
+    Its width as a fraction of the video's, 0.01 to 1; its own size if absent.
+    """
+    start: NotRequired[Any]
+
+
+class AnalyzeRequest(TypedDict):
+    """
+    A file to measure.
+    """
+
+    hardware: NotRequired[Hardware]
+    input: InputLocation
+    metadata: NotRequired[dict[str, str]]
+    """
+    Up to 32 labels, echoed in the job and its events.
+    """
+    metrics: NotRequired[list[str]]
+    """
+    `vmaf`, `psnr`, `ssim`, `loudness`, `scenes`, `black`, `silence`, `complexity`, `bitrate`
+    and `keyframes`.
+    """
+    not_before: NotRequired[str]
+    """
+    RFC 3339; the job does not start earlier.
+    """
+    per_frame: NotRequired[bool]
+    """
+    Also report the scores of every frame for `vmaf`, `psnr` and `ssim`.
+    """
+    preset: NotRequired[str]
+    """
+    A preset of this kind, like `web-1080p` or `web-1080p@3`. It supplies the fields that this
+    request leaves out. `_/web-1080p` names the shared preset if the account has its own with
+    the same name.
+    """
+    priority: NotRequired[Priority]
+    reference: NotRequired[InputLocation]
+    """
+    The file that `vmaf`, `psnr` and `ssim` compare the input with.
+    """
+    webhook_events: NotRequired[list[str]]
+    """
+    Event types to send to `webhook_url`; all if absent.
+    """
+    webhook_url: NotRequired[str]
+    """
+    Where this job's events are sent, signed with the account's own secret.
+    """
+
+
+class AnyJobRequestAnalyze(AnalyzeRequest):
+    kind: Literal["analyze"]
+
+
+class AnyJobRequestProbe(ProbeRequest):
+    kind: Literal["probe"]
+
+
 class AnyJobRequestStream(StreamRequest):
     kind: Literal["stream"]
+
+
+class AnyJobRequestThumbnails(ThumbnailsRequest):
+    kind: Literal["thumbnails"]
+
+
+class Audio(TypedDict):
+    """
+    Changes the audio; the fields are applied in the order in which they are listed here.
+    """
+
+    channels: NotRequired[int]
+    """
+    1, 2, 6 (5.1) or 8 (7.1).
+    """
+    extract: NotRequired[bool]
+    """
+    True to keep the audio only, without video.
+    """
+    fade_in: NotRequired[Any]
+    """
+    Duration of a fade from silence.
+    """
+    fade_out: NotRequired[Any]
+    """
+    Duration of a fade to silence.
+    """
+    normalize: NotRequired[bool]
+    """
+    True to normalize the loudness by EBU R128, in two passes.
+    """
+    remove: NotRequired[bool]
+    """
+    True to remove the audio.
+    """
+    replace: NotRequired[InputLocation]
+    """
+    A file whose audio replaces the input's.
+    """
+    sample_rate: NotRequired[int]
+    """
+    Sample rate in hertz.
+    """
+    target_lufs: NotRequired[float]
+    """
+    The target of `normalize`; -23 if absent.
+    """
+    volume: NotRequired[float]
+    """
+    A factor; 1 changes nothing.
+    """
+
+
+class BatchJobRequestAnalyze(AnalyzeRequest):
+    kind: Literal["analyze"]
+    name: NotRequired[str]
+    """
+    The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
+    letters, digits, `-`, `_` and `.`. It is not stored.
+    """
+
+
+class BatchJobRequestProbe(ProbeRequest):
+    kind: Literal["probe"]
+    name: NotRequired[str]
+    """
+    The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
+    letters, digits, `-`, `_` and `.`. It is not stored.
+    """
+
+
+class BatchJobRequestStream(StreamRequest):
+    kind: Literal["stream"]
+    name: NotRequired[str]
+    """
+    The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
+    letters, digits, `-`, `_` and `.`. It is not stored.
+    """
+
+
+class BatchJobRequestThumbnails(ThumbnailsRequest):
+    kind: Literal["thumbnails"]
+    name: NotRequired[str]
+    """
+    The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
+    letters, digits, `-`, `_` and `.`. It is not stored.
+    """
+
+
+class Concat(TypedDict):
+    """
+    Appends other files, fitted to the size, frame rate and audio format so far.
+    """
+
+    inputs: list[InputLocation]
+    """
+    1 to 20 locations.
+    """
 
 
 class DeadLetter(TypedDict):
@@ -2439,6 +2453,38 @@ class JobPage(TypedDict):
     next_cursor: NotRequired[str]
 
 
+class OperationAudio(Audio):
+    """
+    One operation; operations are applied in order.
+    """
+
+    type: Literal["audio"]
+
+
+class OperationConcat(Concat):
+    """
+    One operation; operations are applied in order.
+    """
+
+    type: Literal["concat"]
+
+
+class OperationSubtitles(Subtitles):
+    """
+    One operation; operations are applied in order.
+    """
+
+    type: Literal["subtitles"]
+
+
+class OperationWatermark(Watermark):
+    """
+    One operation; operations are applied in order.
+    """
+
+    type: Literal["watermark"]
+
+
 Operation: TypeAlias = OperationTrim | OperationScale | OperationCrop | OperationPad | OperationRotate | OperationFlip | OperationFps | OperationSpeed | OperationWatermark | OperationText | OperationSubtitles | OperationConcat | OperationFilter | OperationAudio | OperationTracks | OperationTranscode
 """
 One operation; operations are applied in order.
@@ -2451,10 +2497,7 @@ class ConvertRequest(TypedDict):
     """
 
     hardware: NotRequired[Hardware]
-    input: str
-    """
-    `upload_…`, `local://path`, a bare path or `https://…`.
-    """
+    input: InputLocation
     keep: NotRequired[int]
     """
     Seconds that the outputs are kept after completion, 60 to 315360000 (10 years); the service's
@@ -2499,9 +2542,24 @@ class AnyJobRequestConvert(ConvertRequest):
     kind: Literal["convert"]
 
 
+class BatchJobRequestConvert(ConvertRequest):
+    kind: Literal["convert"]
+    name: NotRequired[str]
+    """
+    The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
+    letters, digits, `-`, `_` and `.`. It is not stored.
+    """
+
+
 AnyJobRequest: TypeAlias = AnyJobRequestConvert | AnyJobRequestStream | AnyJobRequestThumbnails | AnyJobRequestAnalyze | AnyJobRequestProbe
 """
 A job with its `kind`: the body of that kind's POST.
+"""
+
+
+BatchJobRequest: TypeAlias = BatchJobRequestConvert | BatchJobRequestStream | BatchJobRequestThumbnails | BatchJobRequestAnalyze | BatchJobRequestProbe
+"""
+A job with its `kind`, and a `name` if other jobs of the batch read its outputs.
 """
 
 
@@ -2514,9 +2572,10 @@ class BatchRequest(TypedDict):
     """
     1 to 1000 inputs; the template creates a job for each.
     """
-    jobs: NotRequired[list[AnyJobRequest]]
+    jobs: NotRequired[list[BatchJobRequest]]
     """
-    1 to 1000 jobs, each with its `kind`.
+    1 to 1000 jobs, each with its `kind`. An input like `@name/a.mp4` is an output of the job of
+    that name.
     """
     max_parallel: NotRequired[int]
     """
