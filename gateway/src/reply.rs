@@ -11,7 +11,7 @@ use poem_openapi::{
     types::{ToJSON, Type},
 };
 
-const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// A JSON response with the headers that the API shares; its status is part of its type.
 pub(crate) struct Reply<const STATUS: u16, T> {

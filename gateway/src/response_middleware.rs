@@ -21,6 +21,7 @@ use crate::{
     playback::{self, PathToken},
     problem::{Kind, Problem},
     rate_limits::RateLimitHeaders,
+    reply::PREFERENCE_APPLIED,
     state::Gateway,
     text,
 };
@@ -94,7 +95,8 @@ pub(crate) async fn response_middleware<E: Endpoint>(
     }
     headers::write(&path, secure, &mut response);
     let route = methods.as_ref().and_then(|methods| methods.template(&path));
-    active.answered(Answered { route, status: response.status(), problem: kind });
+    let waited = response.headers().contains_key(PREFERENCE_APPLIED);
+    active.answered(Answered { route, status: response.status(), problem: kind, waited });
     Ok(response)
 }
 

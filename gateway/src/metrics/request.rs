@@ -22,6 +22,8 @@ pub(crate) struct Answered {
     pub(crate) route: Option<Arc<str>>,
     pub(crate) status: StatusCode,
     pub(crate) problem: Option<Kind>,
+    /// True if the client asked to wait for the end of a job: `Prefer: wait`.
+    pub(crate) waited: bool,
 }
 
 impl ActiveRequest {
@@ -44,12 +46,12 @@ impl ActiveRequest {
     }
 
     pub(crate) fn answered(self, answered: Answered) {
-        let Answered { route, status, problem } = answered;
+        let Answered { route, status, problem, waited } = answered;
         if let Some(problem) = problem {
             INSTRUMENTS.problems.add(1, &[KeyValue::new("problem", problem.slug())]);
         }
         let [method, scheme] = self.labels();
-        let mut labels = Vec::with_capacity(6);
+        let mut labels = Vec::with_capacity(7);
         labels.extend([
             method,
             scheme,
@@ -60,6 +62,9 @@ impl ActiveRequest {
         if status.is_server_error() {
             let error = problem.map_or("internal", Kind::slug);
             labels.push(KeyValue::new("error.type", error));
+        }
+        if waited {
+            labels.push(KeyValue::new("ffapi.waited", true));
         }
         INSTRUMENTS.requests.record(self.start.elapsed().as_secs_f64(), &labels);
     }

@@ -86,6 +86,8 @@ async fn requests(stack: &Stack, job: &str) {
     assert_eq!(stack.get("/jobs").await.status, StatusCode::OK);
     let output = stack.get(&format!("/jobs/{job}/outputs/a.mp4")).await;
     assert_eq!(output.status, StatusCode::OK);
+    let waiting = stack.request(Method::GET, &format!("/jobs/{job}")).header("prefer", "wait=1");
+    assert_eq!(stack.send(waiting).await.status, StatusCode::OK);
     assert_eq!(stack.get("/jobs/job_nothing").await.status, StatusCode::NOT_FOUND);
     let invalid = stack.post("/convert", &json!({ "input": 1 })).await;
     assert!(invalid.status.is_client_error(), "{invalid:#?}");
