@@ -1,17 +1,18 @@
 # Every verb of the project; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup check advisories test check-api lint-api sdk players corpus chaos demo up bench docs
+.PHONY: help setup check advisories test check-api lint-api sdk players corpus observability chaos demo up bench docs
 
 help: ## List the verbs
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-13s %s\n", $$1, $$2 }'
 
 setup: ## Install what is missing
 	@ops/setup
 
-check: setup ## Format, lints, licences and sources of dependencies
+check: setup ## Format, lints, licences and sources of dependencies, dashboards and alerts
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	.tools/bin/cargo-deny --log-level error check licenses bans sources
+	ops/observability/lint
 
 advisories: setup ## Known faults of dependencies; fetches the list of them
 	.tools/bin/cargo-deny check advisories
@@ -39,6 +40,11 @@ players: ## Play outputs with hls.js, dash.js, Shaka Player and Plyr in Chromium
 corpus: setup ## Real and odd files, compared with the ffmpeg command line; FILES="…" for others
 	cargo build --locked --quiet --workspace --all-features --all-targets
 	@ops/corpus/run $(FILES)
+
+observability: ## Every panel and alert on a running fleet with Prometheus; as root
+	@ops/setup observability
+	cargo build --locked --quiet --workspace --all-features --all-targets
+	@.tools/observability/venv/bin/python ops/observability/check
 
 chaos: setup ## 200 random kills
 	FFAPI_CHAOS_KILLS=200 cargo test --locked --package ffapi --test it chaos -- --nocapture
