@@ -51,6 +51,7 @@ def resources(fleet):
             yield
         finally:
             subprocess.run(["umount", disk], check=True)
+
     yield Fault("a file system of 16 MB is full", ["FfapiDiskSpaceLow", "FfapiDiskSpaceCritical"], full)
 
     @contextlib.contextmanager
@@ -63,6 +64,7 @@ def resources(fleet):
             yield
         finally:
             resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
     yield Fault("a gateway has few file descriptors", ["FfapiFileDescriptorsLow"], few)
 
 
@@ -90,12 +92,14 @@ def gateway(fleet, name, settings, scheme="http"):
 
 def send(fleet, count, key):
     """Requests with a key over a few connections."""
+
     def some():
         connection = http.client.HTTPConnection("127.0.0.1", fleet.port, timeout=20)
         for _ in range(count // 4):
             connection.request("GET", "/api/v1/jobs", headers={"X-API-Key": key})
             connection.getresponse().read()
         connection.close()
+
     threads = [threading.Thread(target=some) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -108,6 +112,7 @@ def clients(fleet, monitoring):
     def guessing():
         send(fleet, 2000, "ffapi_guessed")
         yield
+
     yield Fault("2,000 requests have a wrong key", ["FfapiCredentialsRejected"], guessing)
 
     @contextlib.contextmanager
@@ -116,6 +121,7 @@ def clients(fleet, monitoring):
         assert status == 201, key
         send(fleet, 4000, key["secret"])
         yield
+
     yield Fault("4,000 requests have a key that is used up", ["FfapiLimitsReached"], used_up)
 
     @contextlib.contextmanager
@@ -123,7 +129,9 @@ def clients(fleet, monitoring):
         later = fleet.submit("/probe", {"input": "a.mp4", "not_before": "2099-01-01T00:00:00Z"})
         with gateway(fleet, "small", {"FFAPI_GATEWAY__CONNECTIONS": "16"}) as (port, metrics):
             monitoring.targets([("small", metrics)])
-            until(lambda: monitoring.now('ffapi_http_connections_rejected_total{instance="small"}'), what="its metrics")
+            until(
+                lambda: monitoring.now('ffapi_http_connections_rejected_total{instance="small"}'), what="its metrics"
+            )
             open_ = []
             for _ in range(30):
                 open_.append(work.begun(port, f"/jobs/{later}", fleet.key, "Prefer: wait=60"))
@@ -135,18 +143,40 @@ def clients(fleet, monitoring):
                 for connection in open_:
                     connection.close()
                 monitoring.targets([])
+
     yield Fault("a gateway has more connections than it accepts", ["FfapiConnectionsRejected"], crowded)
 
     @contextlib.contextmanager
     def short():
         pem, key = fleet.folder / "tls.pem", fleet.folder / "tls.key"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
-                        "-out", pem, "-keyout", key], check=True, capture_output=True)
+        subprocess.run(
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "1",
+                "-subj",
+                "/CN=localhost",
+                "-out",
+                pem,
+                "-keyout",
+                key,
+            ],
+            check=True,
+            capture_output=True,
+        )
         tls = {"FFAPI_GATEWAY__TLS__CERTIFICATE": str(pem), "FFAPI_GATEWAY__TLS__KEY": str(key)}
         with gateway(fleet, "secure", tls, "https") as (port, _):
-            monitoring.ready([f"http://127.0.0.1:{fleet.port}/health/ready", f"https://127.0.0.1:{port}/health/ready"])
+            monitoring.ready(
+                [f"http://127.0.0.1:{fleet.port}/health/ready", f"https://127.0.0.1:{port}/health/ready"]
+            )
             yield
             monitoring.ready([f"http://127.0.0.1:{fleet.port}/health/ready"])
+
     yield Fault("a certificate is valid for a day", ["FfapiCertificateExpires"], short)
 
     @contextlib.contextmanager
@@ -165,6 +195,7 @@ def clients(fleet, monitoring):
             finally:
                 fleet.processes.send("gateway", signal.SIGCONT)
             yield
+
     yield Fault("a gateway is frozen while a key is revoked", ["FfapiKeyRevocationSlow"], deaf)
 
 
@@ -176,13 +207,18 @@ def jobs(fleet, receiver):
         work.hook(fleet, receiver.url("/gone"), ["job.failed"])
         work.failing(fleet, 20)
         yield
-    yield Fault("20 jobs fail, and webhooks about them too",
-                ["FfapiJobFailuresHigh", "FfapiWebhooksFail", "FfapiWebhookEndpointsDisabled"], failing)
+
+    yield Fault(
+        "20 jobs fail, and webhooks about them too",
+        ["FfapiJobFailuresHigh", "FfapiWebhooksFail", "FfapiWebhookEndpointsDisabled"],
+        failing,
+    )
 
     @contextlib.contextmanager
     def away():
         fleet.submit("/probe", {"input": f"https://127.0.0.1:{free_port()}/a.mp4"})
         yield
+
     yield Fault("the host of a job's input is away", ["FfapiDeadLetters"], away, seconds=150)
 
 
@@ -206,15 +242,20 @@ def workers(fleet):
         for number in range(8):
             slow(number)
         yield
+
     yield Fault("eight jobs wait for two slots", ["FfapiWorkersSaturated"], many)
 
     @contextlib.contextmanager
     def killed():
         fleet.processes.stop("worker", signal.SIGKILL)
         yield
-    yield Fault("the worker is killed while it works",
-                ["FfapiTargetDown", "FfapiRoleMissing", "FfapiNoWorkers", "FfapiPoolWithoutWorkers", "FfapiAttemptsLost"],
-                killed, cancel_all)
+
+    yield Fault(
+        "the worker is killed while it works",
+        ["FfapiTargetDown", "FfapiRoleMissing", "FfapiNoWorkers", "FfapiPoolWithoutWorkers", "FfapiAttemptsLost"],
+        killed,
+        cancel_all,
+    )
 
     @contextlib.contextmanager
     def again():
@@ -231,7 +272,13 @@ def workers(fleet):
         fleet.processes.stop("worker")
         fleet.start_role("worker")
         fleet.until_ready()
-    yield Fault("the worker restarts again and again, without Landlock", ["FfapiRestarts", "FfapiSandboxWeakened"], again, strong)
+
+    yield Fault(
+        "the worker restarts again and again, without Landlock",
+        ["FfapiRestarts", "FfapiSandboxWeakened"],
+        again,
+        strong,
+    )
 
     @contextlib.contextmanager
     def stopped():
@@ -241,6 +288,7 @@ def workers(fleet):
     def conducted():
         fleet.start_role("conductor")
         until(lambda: fleet.scraped("conductor"), what="the conductor's metrics")
+
     yield Fault("the conductor is stopped", ["FfapiNoActingConductor"], stopped, conducted)
 
 
@@ -259,6 +307,7 @@ def stores(fleet):
     def back():
         fleet.processes.again("store")
         until(lambda: fleet.call(*read)[0] == 200, what="the store")
+
     yield Fault("the store is away", ["FfapiStoreUnavailable", "FfapiStoreErrors"], away, back)
 
     @contextlib.contextmanager
@@ -270,6 +319,7 @@ def stores(fleet):
                 fleet.processes.send("store", signal.SIGCONT)
                 time.sleep(1)
             yield
+
     yield Fault("the store is frozen for seconds", ["FfapiStoreSlow"], slow)
 
 
@@ -284,7 +334,10 @@ def postgres(fleet):
             for process in open_:
                 process.kill()
                 process.wait()
-    yield Fault("more than four fifths of Postgres' connections are in use", ["FfapiPostgresConnectionsHigh"], connected)
+
+    yield Fault(
+        "more than four fifths of Postgres' connections are in use", ["FfapiPostgresConnectionsHigh"], connected
+    )
 
     def signal_all(which):
         """Signals the server and all its processes."""
@@ -302,6 +355,7 @@ def postgres(fleet):
                 signal_all(signal.SIGCONT)
                 time.sleep(1)
             yield
+
     yield Fault("Postgres is frozen for seconds", ["FfapiPostgresSlow"], frozen)
 
     @contextlib.contextmanager
@@ -314,9 +368,14 @@ def postgres(fleet):
     def back():
         fleet.processes.again("postgres")
         fleet.until_ready()
-    yield Fault("Postgres is dead",
-                ["FfapiPostgresDown", "FfapiPostgresStatementsFail", "FfapiProjectionRetrying", "FfapiProjectionLag"],
-                killed, back, seconds=90)
+
+    yield Fault(
+        "Postgres is dead",
+        ["FfapiPostgresDown", "FfapiPostgresStatementsFail", "FfapiProjectionRetrying", "FfapiProjectionLag"],
+        killed,
+        back,
+        seconds=90,
+    )
 
 
 SUBMIT = ("POST", "/probe", {"input": "missing.mp4"})
@@ -333,6 +392,7 @@ def slow_log(fleet):
                 fleet.processes.send("nats-server", signal.SIGCONT)
                 time.sleep(0.5)
             yield
+
     yield Fault("NATS is frozen for seconds", ["FfapiAppendsSlow", "FfapiLatencyMeanHigh"], hesitant)
 
 
@@ -346,9 +406,19 @@ def nats(fleet):
     def back():
         fleet.processes.send("nats-server", signal.SIGCONT)
         fleet.until_ready()
-    yield Fault("NATS is frozen",
-                ["FfapiNotReady", "FfapiCredentialsStale", "FfapiAppendsFail", "FfapiErrorBudgetBurnsFast",
-                 "FfapiErrorBudgetBurnsSlowly"], frozen, back)
+
+    yield Fault(
+        "NATS is frozen",
+        [
+            "FfapiNotReady",
+            "FfapiCredentialsStale",
+            "FfapiAppendsFail",
+            "FfapiErrorBudgetBurnsFast",
+            "FfapiErrorBudgetBurnsSlowly",
+        ],
+        frozen,
+        back,
+    )
 
     @contextlib.contextmanager
     def killed():
@@ -364,4 +434,5 @@ def nats(fleet):
     def alive():
         fleet.processes.again("nats-server")
         fleet.until_ready()
+
     yield Fault("NATS is killed five times", ["FfapiNatsDisconnected", "FfapiNatsConnectionUnstable"], killed, alive)

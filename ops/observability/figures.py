@@ -12,7 +12,18 @@ from panels import panels, rows
 
 matplotlib.use("agg")
 BACK, PANEL, INK, DIM = "#111217", "#181b1f", "#d8d9da", "#8e8e8e"
-COLOURS = ["#73bf69", "#f2cc0c", "#5794f2", "#ff9830", "#f2495c", "#b877d9", "#8ab8ff", "#37872d", "#fade2a", "#e02f44"]
+COLOURS = [
+    "#73bf69",
+    "#f2cc0c",
+    "#5794f2",
+    "#ff9830",
+    "#f2495c",
+    "#b877d9",
+    "#8ab8ff",
+    "#37872d",
+    "#fade2a",
+    "#e02f44",
+]
 # Of a unit of the grid, in inches.
 WIDE, HIGH = 0.62, 0.34
 SHOWN_SERIES = 6
@@ -45,7 +56,10 @@ def colour(value, config):
 
 
 def plot(axes, panel, found, start):
-    config, stacked = panel["fieldConfig"]["defaults"], panel["fieldConfig"]["defaults"]["custom"]["stacking"]["mode"] == "normal"
+    config, stacked = (
+        panel["fieldConfig"]["defaults"],
+        panel["fieldConfig"]["defaults"]["custom"]["stacking"]["mode"] == "normal",
+    )
     found = sorted(found, key=lambda one: -max(value for _, value in one[1]))[:SHOWN_SERIES]
     below = {}
     for number, (label, points) in enumerate(found):
@@ -59,8 +73,16 @@ def plot(axes, panel, found, start):
     axes.tick_params(colors=DIM, labelsize=5, length=0, pad=1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0f} s")
     axes.grid(color="#2c3235", linewidth=0.4)
-    axes.legend(fontsize=4.5, loc="upper left", bbox_to_anchor=(0, -0.12), ncols=3, frameon=False, labelcolor=INK,
-                handlelength=1, columnspacing=1)
+    axes.legend(
+        fontsize=4.5,
+        loc="upper left",
+        bbox_to_anchor=(0, -0.12),
+        ncols=3,
+        frameon=False,
+        labelcolor=INK,
+        handlelength=1,
+        columnspacing=1,
+    )
 
 
 def number(axes, panel, found):
@@ -69,8 +91,15 @@ def number(axes, panel, found):
     last = [(label, points[-1][1]) for label, points in found]
     for place, (label, value) in enumerate(last):
         x = (place + 0.5) / len(last)
-        axes.text(x, 0.5, text_of(value, config["unit"]), color=colour(value, config), fontsize=15 if len(last) == 1 else 11,
-                  ha="center", va="center")
+        axes.text(
+            x,
+            0.5,
+            text_of(value, config["unit"]),
+            color=colour(value, config),
+            fontsize=15 if len(last) == 1 else 11,
+            ha="center",
+            va="center",
+        )
         if len(last) > 1:
             axes.text(x, 0.2, label, color=INK, fontsize=6, ha="center")
 
@@ -81,9 +110,20 @@ def table(axes, lines):
         axes.text(0.5, 0.5, "No data", color=DIM, fontsize=7, ha="center")
         return
     titles = list(lines[0])
-    cells = [[str(line.get(title, "")) if not isinstance(line.get(title), float) else f"{line[title]:.3f}" for title in titles]
-             for line in lines[:10]]
-    drawn = axes.table(cellText=cells, colLabels=titles, loc="upper left", cellLoc="left", bbox=[0, max(0, 1 - 0.12 * (len(cells) + 1)), 1, min(1, 0.12 * (len(cells) + 1))])
+    cells = [
+        [
+            str(line.get(title, "")) if not isinstance(line.get(title), float) else f"{line[title]:.3f}"
+            for title in titles
+        ]
+        for line in lines[:10]
+    ]
+    drawn = axes.table(
+        cellText=cells,
+        colLabels=titles,
+        loc="upper left",
+        cellLoc="left",
+        bbox=[0, max(0, 1 - 0.12 * (len(cells) + 1)), 1, min(1, 0.12 * (len(cells) + 1))],
+    )
     drawn.auto_set_font_size(False)
     drawn.set_fontsize(5)
     for (line, _), cell in drawn.get_celld().items():
@@ -99,8 +139,11 @@ def fill(axes, fleet, monitoring, panel, start, end):
         now = [metric for target in panel["targets"] for metric, _ in monitoring.now(target["expr"])]
         table(axes, [{name: value for name, value in metric.items() if not name.startswith("__")} for metric in now])
         return
-    found = [(legend(metric, target["legendFormat"]), points) for target in panel["targets"]
-             for metric, points in monitoring.over(target["expr"], start, end)]
+    found = [
+        (legend(metric, target["legendFormat"]), points)
+        for target in panel["targets"]
+        for metric, points in monitoring.over(target["expr"], start, end)
+    ]
     if not found:
         axes.axis("off")
         axes.text(0.5, 0.5, "No data", color=DIM, fontsize=7, ha="center")
@@ -127,14 +170,22 @@ def draw(fleet, monitoring, folder, start, end):
             if panel["type"] == "row":
                 figure.text(0.005, bottom + 0.4 / high, f"▾ {panel['title']}", color=INK, fontsize=9, va="center")
                 continue
-            card = figure.add_axes([x / 24 + 0.001, bottom + 0.05 / high, w / 24 - 0.002, (h - 0.1) / high], facecolor=PANEL)
+            card = figure.add_axes(
+                [x / 24 + 0.001, bottom + 0.05 / high, w / 24 - 0.002, (h - 0.1) / high], facecolor=PANEL
+            )
             card.set(xticks=[], yticks=[])
             for side in card.spines.values():
                 side.set_color("#2c3235")
-            card.text(0.012 * 8 / w, 1 - 0.3 / h, panel["title"], color=INK, fontsize=7, va="top", transform=card.transAxes)
+            card.text(
+                0.012 * 8 / w, 1 - 0.3 / h, panel["title"], color=INK, fontsize=7, va="top", transform=card.transAxes
+            )
             is_plot = panel["type"] == "timeseries"
-            inner = [x / 24 + (0.03 if is_plot else 0.006), bottom + (1.9 if is_plot else 0.2) / high,
-                     w / 24 - (0.036 if is_plot else 0.012), (h - (3.3 if is_plot else 1.4)) / high]
+            inner = [
+                x / 24 + (0.03 if is_plot else 0.006),
+                bottom + (1.9 if is_plot else 0.2) / high,
+                w / 24 - (0.036 if is_plot else 0.012),
+                (h - (3.3 if is_plot else 1.4)) / high,
+            ]
             axes = figure.add_axes(inner, facecolor=PANEL)
             for side in axes.spines.values():
                 side.set_visible(False)

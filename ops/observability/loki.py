@@ -52,7 +52,10 @@ class Loki(http.server.ThreadingHTTPServer):
         for stream in body["streams"]:
             assert set(stream) == {"stream", "values"}
             labels = stream["stream"]
-            assert all(re.fullmatch(r"[a-zA-Z_]\w*", name) and isinstance(value, str) and value for name, value in labels.items())
+            assert all(
+                re.fullmatch(r"[a-zA-Z_]\w*", name) and isinstance(value, str) and value
+                for name, value in labels.items()
+            )
             for at, line in stream["values"]:
                 assert re.fullmatch(r"\d{19}", at), at
                 self.lines.setdefault(labels["role"], []).append((labels["level"], int(at), line))
@@ -76,12 +79,30 @@ def ships(fleet, roles):
     profile = profile.replace("127.0.0.1:3100", f"127.0.0.1:{loki.server_address[1]}")
     profile = profile.replace("disk-buffer(", f'disk-buffer(dir("{folder}") ')
     (folder / "syslog-ng.conf").write_text(profile)
-    libraries = [PROGRAM / "lib/syslog-ng", PROGRAM / "lib/x86_64-linux-gnu", TOOLS / "observability/lib/x86_64-linux-gnu"]
+    libraries = [
+        PROGRAM / "lib/syslog-ng",
+        PROGRAM / "lib/x86_64-linux-gnu",
+        TOOLS / "observability/lib/x86_64-linux-gnu",
+    ]
     fleet.processes.start(
         "syslog-ng",
-        [PROGRAM / "sbin/syslog-ng", "-F", "--no-caps", "-f", folder / "syslog-ng.conf", "--persist-file", folder / "persist",
-         "-p", folder / "pid", "-c", folder / "control", "--module-path", next((PROGRAM / "lib/syslog-ng").glob("[0-9]*"))],
-        {"LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries))})
+        [
+            PROGRAM / "sbin/syslog-ng",
+            "-F",
+            "--no-caps",
+            "-f",
+            folder / "syslog-ng.conf",
+            "--persist-file",
+            folder / "persist",
+            "-p",
+            folder / "pid",
+            "-c",
+            folder / "control",
+            "--module-path",
+            next((PROGRAM / "lib/syslog-ng").glob("[0-9]*")),
+        ],
+        {"LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries))},
+    )
     until(lambda: loki.rejected, what="a request to Loki")
     loki.open = True
     wanted = written(folder / "logs", roles)

@@ -40,16 +40,41 @@ class Monitoring:
         ports = {name: free_port() for name in ("node", "postgres", "blackbox")}
         self.write_configuration(ports)
         start = fleet.processes.start
-        start("node-exporter", [BIN / "prometheus-node-exporter", f"--web.listen-address=127.0.0.1:{ports['node']}",
-                                "--collector.disable-defaults", "--collector.cpu", "--collector.meminfo",
-                                "--collector.filesystem", "--collector.diskstats", "--collector.netdev"])
-        start("postgres-exporter",
-              [BIN / "prometheus-postgres-exporter", f"--web.listen-address=127.0.0.1:{ports['postgres']}"],
-              {"DATA_SOURCE_NAME": f"host={fleet.socket} user={fleet.postgres_user} dbname=postgres sslmode=disable"})
-        start("blackbox-exporter", [BIN / "prometheus-blackbox-exporter", f"--config.file={self.folder}/blackbox.yml",
-                                    f"--web.listen-address=127.0.0.1:{ports['blackbox']}"])
-        start("prometheus", [BIN / "prometheus", f"--config.file={self.folder}/prometheus.yml",
-                             f"--storage.tsdb.path={self.folder}/data", f"--web.listen-address=127.0.0.1:{self.port}"])
+        start(
+            "node-exporter",
+            [
+                BIN / "prometheus-node-exporter",
+                f"--web.listen-address=127.0.0.1:{ports['node']}",
+                "--collector.disable-defaults",
+                "--collector.cpu",
+                "--collector.meminfo",
+                "--collector.filesystem",
+                "--collector.diskstats",
+                "--collector.netdev",
+            ],
+        )
+        start(
+            "postgres-exporter",
+            [BIN / "prometheus-postgres-exporter", f"--web.listen-address=127.0.0.1:{ports['postgres']}"],
+            {"DATA_SOURCE_NAME": f"host={fleet.socket} user={fleet.postgres_user} dbname=postgres sslmode=disable"},
+        )
+        start(
+            "blackbox-exporter",
+            [
+                BIN / "prometheus-blackbox-exporter",
+                f"--config.file={self.folder}/blackbox.yml",
+                f"--web.listen-address=127.0.0.1:{ports['blackbox']}",
+            ],
+        )
+        start(
+            "prometheus",
+            [
+                BIN / "prometheus",
+                f"--config.file={self.folder}/prometheus.yml",
+                f"--storage.tsdb.path={self.folder}/data",
+                f"--web.listen-address=127.0.0.1:{self.port}",
+            ],
+        )
         until(lambda: self.up(), 30, "Prometheus")
 
     def write_configuration(self, ports):
@@ -65,14 +90,25 @@ class Monitoring:
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(self.folder / f"{group.name}.yml") for group in GROUPS],
             "scrape_configs": [
-                {"job_name": "ffapi", "file_sd_configs": [{"files": [str(self.folder / "targets.json")]}],
-                 "relabel_configs": [{"source_labels": ["process"], "target_label": "instance"},
-                                     {"action": "labeldrop", "regex": "process"}]},
-                {"job_name": "ffapi-ready", "metrics_path": "/probe", "params": {"module": ["ready"]},
-                 "file_sd_configs": [{"files": [str(self.folder / "ready.json")]}],
-                 "relabel_configs": [{"source_labels": ["__address__"], "target_label": "__param_target"},
-                                     {"source_labels": ["__param_target"], "target_label": "instance"},
-                                     {"target_label": "__address__", "replacement": f"127.0.0.1:{ports['blackbox']}"}]},
+                {
+                    "job_name": "ffapi",
+                    "file_sd_configs": [{"files": [str(self.folder / "targets.json")]}],
+                    "relabel_configs": [
+                        {"source_labels": ["process"], "target_label": "instance"},
+                        {"action": "labeldrop", "regex": "process"},
+                    ],
+                },
+                {
+                    "job_name": "ffapi-ready",
+                    "metrics_path": "/probe",
+                    "params": {"module": ["ready"]},
+                    "file_sd_configs": [{"files": [str(self.folder / "ready.json")]}],
+                    "relabel_configs": [
+                        {"source_labels": ["__address__"], "target_label": "__param_target"},
+                        {"source_labels": ["__param_target"], "target_label": "instance"},
+                        {"target_label": "__address__", "replacement": f"127.0.0.1:{ports['blackbox']}"},
+                    ],
+                },
                 {"job_name": "node", "static_configs": [{"targets": [f"127.0.0.1:{ports['node']}"]}]},
                 {"job_name": "postgres", "static_configs": [{"targets": [f"127.0.0.1:{ports['postgres']}"]}]},
             ],
@@ -83,7 +119,9 @@ class Monitoring:
     def targets(self, more):
         """Scrapes the roles, and more processes: pairs of names and ports."""
         all_ = list(self.fleet.metrics.items()) + more
-        self.write("targets.json", [{"targets": [f"127.0.0.1:{port}"], "labels": {"process": name}} for name, port in all_])
+        self.write(
+            "targets.json", [{"targets": [f"127.0.0.1:{port}"], "labels": {"process": name}} for name, port in all_]
+        )
 
     def ready(self, urls):
         self.write("ready.json", [{"targets": urls}])
@@ -122,6 +160,9 @@ class Monitoring:
 
     def firing(self):
         """The names of alerts that fire. Other file systems of the machine are not this check's."""
-        return {labels["alertname"] for labels, _ in self.now('ALERTS{alertstate="firing"}')
-                if "ffapi-observability" in labels.get("mountpoint", "ffapi-observability")
-                and labels["alertname"] != "FfapiHostMemoryLow"}
+        return {
+            labels["alertname"]
+            for labels, _ in self.now('ALERTS{alertstate="firing"}')
+            if "ffapi-observability" in labels.get("mountpoint", "ffapi-observability")
+            and labels["alertname"] != "FfapiHostMemoryLow"
+        }

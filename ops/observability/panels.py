@@ -48,6 +48,8 @@ def empty(fleet, monitoring, start, end, after_faults):
                     yield f"{name}: {target['expr']}"
                 continue
             found = rows(fleet, target)
-            missing = [column["text"] for column in target["columns"] if all(row[column["text"]] is None for row in found)]
+            missing = [
+                column["text"] for column in target["columns"] if all(row[column["text"]] is None for row in found)
+            ]
             if missing:
                 yield f"{name}: no {', '.join(missing)} at {target['url']}"

@@ -57,8 +57,12 @@ class Processes:
         self.commands[name] = (command, env)
         log = open(self.logs / f"{name}.log", "ab")
         self.all[name] = subprocess.Popen(
-            [str(part) for part in command], env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            [str(part) for part in command],
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
 
     def again(self, name):
         self.start(name, *self.commands[name])
@@ -107,7 +111,9 @@ class Fleet:
         up = subprocess.Popen(
             [FFAPI, "up", "--data-dir", self.folder / "data", "--listen", f"127.0.0.1:{self.port}"],
             env={**os.environ, "FFAPI_TOOLS": str(TOOLS / "bin"), "FFAPI_METRICS__LISTEN": ""},
-            stdout=subprocess.DEVNULL, stderr=open(self.folder / "up.log", "wb"))
+            stdout=subprocess.DEVNULL,
+            stderr=open(self.folder / "up.log", "wb"),
+        )
         try:
             self.until_ready()
         finally:
@@ -135,19 +141,36 @@ class Fleet:
         folder.mkdir(exist_ok=True)
         self.processes.start(
             "store",
-            ["node", AZURITE, "--blobHost", "127.0.0.1", "--blobPort", self.store_port, "--location", folder,
-             "--skipApiVersionCheck", "--disableTelemetry", "--silent"],
-            {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{ACCOUNT_KEY}"})
+            [
+                "node",
+                AZURITE,
+                "--blobHost",
+                "127.0.0.1",
+                "--blobPort",
+                self.store_port,
+                "--location",
+                folder,
+                "--skipApiVersionCheck",
+                "--disableTelemetry",
+                "--silent",
+            ],
+            {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{ACCOUNT_KEY}"},
+        )
         until(self.create_container, what="the store's container")
 
     def create_container(self):
         """Creates the container `media`, with a request signed by the account's key."""
         date, version = email.utils.formatdate(usegmt=True), "2023-11-03"
-        signed = (f"PUT\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:{date}\nx-ms-version:{version}\n"
-                  f"/{ACCOUNT}/{ACCOUNT}/media\nrestype:container")
+        signed = (
+            f"PUT\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:{date}\nx-ms-version:{version}\n"
+            f"/{ACCOUNT}/{ACCOUNT}/media\nrestype:container"
+        )
         mac = hmac.digest(base64.b64decode(ACCOUNT_KEY), signed.encode(), hashlib.sha256)
-        headers = {"x-ms-date": date, "x-ms-version": version,
-                   "Authorization": f"SharedKey {ACCOUNT}:{base64.b64encode(mac).decode()}"}
+        headers = {
+            "x-ms-date": date,
+            "x-ms-version": version,
+            "Authorization": f"SharedKey {ACCOUNT}:{base64.b64encode(mac).decode()}",
+        }
         connection = http.client.HTTPConnection("127.0.0.1", self.store_port, timeout=5)
         try:
             connection.request("PUT", f"/{ACCOUNT}/media?restype=container", b"", headers)

@@ -83,9 +83,20 @@ def healthy(fleet, receiver, seconds=45):
                 fleet.submit("/convert", {"input": upload, "output": f"{number}.mp4", "operations": QUICK}),
                 fleet.submit("/probe", {"input": upload}),
                 fleet.submit("/analyze", {"input": upload, "metrics": ["loudness"]}),
-                fleet.submit("/thumbnails", {"input": upload, "output": f"t{number}", "mode": "count", "count": 2, "width": 160}),
-                fleet.submit("/stream", {"input": upload, "output": f"s{number}", "type": "hls", "encoder_preset": "ultrafast",
-                                         "variants": [{"name": "low", "height": 90}]}),
+                fleet.submit(
+                    "/thumbnails",
+                    {"input": upload, "output": f"t{number}", "mode": "count", "count": 2, "width": 160},
+                ),
+                fleet.submit(
+                    "/stream",
+                    {
+                        "input": upload,
+                        "output": f"s{number}",
+                        "type": "hls",
+                        "encoder_preset": "ultrafast",
+                        "variants": [{"name": "low", "height": 90}],
+                    },
+                ),
             ]
             for job in jobs:
                 assert fleet.ended(job) == "completed", fleet.call("GET", f"/jobs/{job}")

@@ -69,8 +69,7 @@ def mapping(key, values, indent):
 
 
 def annotations(alert, runbooks):
-    return {"summary": alert.summary, "description": alert.description,
-            "runbook_url": f"{runbooks}/{alert.name}.md"}
+    return {"summary": alert.summary, "description": alert.description, "runbook_url": f"{runbooks}/{alert.name}.md"}
 
 
 def rules_file(group, runbooks=RUNBOOKS, wait=None):
