@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ffapi_domain::{Timestamp, dispatch::PoolTotals, key::Scope};
+use ffapi_domain::{Timestamp, dispatch::PoolTotals, key::Scope, media::Pool};
 use ffapi_projections::{
     upload,
     usage::{self, UsageTotals},
@@ -21,7 +21,7 @@ pub(crate) struct AdminStats;
 pub(crate) struct StatsBody {
     /// Jobs of all accounts by status.
     jobs: BTreeMap<String, u64>,
-    /// Waiting jobs by pool; every pool for which a job waits, also without workers.
+    /// Waiting jobs by pool: of every pool, also without workers and without jobs.
     queue: BTreeMap<String, QueuedStats>,
     /// The live workers.
     workers: WorkerStats,
@@ -34,7 +34,7 @@ pub(crate) struct StatsBody {
 }
 
 /// The jobs that wait for a pool.
-#[derive(Debug, Object)]
+#[derive(Debug, Default, Object)]
 struct QueuedStats {
     waiting: u64,
     /// Seconds for which the job waits that has been eligible longest; 0 if none is.
@@ -113,7 +113,10 @@ impl AdminStats {
         let (today, week, month) = (day(now, 0), day(now, 6), day(now, 29));
         Ok(Reply::new(StatsBody {
             jobs: all.iter().map(|row| (row.status.clone(), count(row.jobs))).collect(),
-            queue: queue.iter().map(|(pool, jobs)| (text(pool), queued(jobs, now))).collect(),
+            queue: Pool::ALL
+                .iter()
+                .map(|pool| (text(pool), queued(queue.get(pool), now)))
+                .collect(),
             workers: workers(&gateway.live_workers()),
             today: period(&totals(&gateway, &today).await?),
             last_7_days: period(&totals(&gateway, &week).await?),
@@ -166,7 +169,8 @@ fn count(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-fn queued(jobs: &PoolTotals, now: Timestamp) -> QueuedStats {
+fn queued(jobs: Option<&PoolTotals>, now: Timestamp) -> QueuedStats {
+    let Some(jobs) = jobs else { return QueuedStats::default() };
     QueuedStats {
         waiting: jobs.waiting as u64,
         oldest_age_seconds: jobs.oldest.map_or(0, |since| now.since(since).as_secs()),

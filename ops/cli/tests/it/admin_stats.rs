@@ -33,6 +33,10 @@ async fn jobs_workers_and_media_time_of_all_accounts_are_summed() {
         assert!(period["output_bytes"].as_u64().unwrap() > 0, "{period}");
     }
     assert!(stats.json["workers"]["slots"].as_u64().unwrap() > 0, "{stats:#?}");
+    // An autoscaler reads the number also if it is 0.
+    for pool in ["cpu", "vaapi", "nvenc", "qsv"] {
+        assert_eq!(stats.json["queue"][pool]["waiting"], 0, "{stats:#?}");
+    }
 
     let storage = stack.get("/admin/storage").await;
     let local = json!({ "name": "local", "is_default": true, "status": "ok" });

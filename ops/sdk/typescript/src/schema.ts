@@ -4046,7 +4046,7 @@ export interface components {
             last_30_days: components["schemas"]["PeriodStats"];
             /** @description Today and the six days before. */
             last_7_days: components["schemas"]["PeriodStats"];
-            /** @description Waiting jobs by pool; every pool for which a job waits, also without workers. */
+            /** @description Waiting jobs by pool: of every pool, also without workers and without jobs. */
             queue: {
                 [key: string]: components["schemas"]["QueuedStats"];
             };

@@ -1934,7 +1934,7 @@ class ServiceStats(TypedDict):
     """
     queue: dict[str, QueuedStats]
     """
-    Waiting jobs by pool; every pool for which a job waits, also without workers.
+    Waiting jobs by pool: of every pool, also without workers and without jobs.
     """
     today: PeriodStats
     """
