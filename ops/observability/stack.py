@@ -53,8 +53,10 @@ class Processes:
         self.all = {}
         self.commands = {}
 
-    def start(self, name, command, env=None):
-        self.commands[name] = (command, env)
+    def start(self, name, command, env=None, owner=()):
+        """Starts a program, which the kernel ends if this process is killed; `owner` has setpriv's options for its user."""
+        self.commands[name] = (command, env, owner)
+        command = ["setpriv", "--pdeathsig", "TERM", *owner, "--", *command]
         log = open(self.logs / f"{name}.log", "ab")
         self.all[name] = subprocess.Popen(
             [str(part) for part in command],
@@ -131,10 +133,10 @@ class Fleet:
         self.socket = home.parent / "postgres.socket"
         self.postgres_user = home.owner()
         # Postgres refuses to run as root.
-        as_owner = ["setpriv", "--reuid", home.owner(), "--regid", home.group(), "--init-groups", "--"]
+        as_owner = ["--reuid", home.owner(), "--regid", home.group(), "--init-groups"]
         program = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))[-1]
         command = [program, "-D", home, "-k", self.socket, "-c", "listen_addresses=", "-c", "max_connections=100"]
-        self.processes.start("postgres", as_owner + command if os.geteuid() == 0 else command)
+        self.processes.start("postgres", command, owner=as_owner if os.geteuid() == 0 else ())
 
     def start_store(self):
         folder = self.folder / "store"

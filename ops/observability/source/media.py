@@ -102,14 +102,10 @@ WORKERS = Row(
             "s",
         ),
         Panel(
-            "FFmpeg and sandbox",
-            [
-                Query("count by (instance, version) (ffapi_ffmpeg_info)"),
-                Query("count by (instance, level) (ffapi_sandbox_info)"),
-            ],
-            kind="table",
-            width=24,
-            height=5,
+            "FFmpeg", [Query("count by (instance, version) (ffapi_ffmpeg_info)")], kind="table", width=12, height=5
+        ),
+        Panel(
+            "Sandbox", [Query("count by (instance, level) (ffapi_sandbox_info)")], kind="table", width=12, height=5
         ),
     ],
 )

@@ -105,7 +105,7 @@ PROCESSES = Group(
             {'process_start_time_seconds{job="ffapi",instance="worker:9464"}': "0+60x40"},
             {'process_start_time_seconds{job="ffapi",instance="worker:9464"}': "100+0x20 200+0x20"},
             labels={"job": "ffapi", "instance": "worker:9464"},
-            live="restart the worker three times",
+            live="restart the worker again and again",
         ),
         Alert(
             "FfapiVersionsDiffer",
