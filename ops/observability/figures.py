@@ -193,5 +193,5 @@ def draw(fleet, monitoring, folder, start, end):
         figure.canvas.draw()
         # Few colours make a small file.
         picture = Image.fromarray(numpy.asarray(figure.canvas.buffer_rgba())).convert("RGB")
-        picture.quantize(48, dither=Image.Dither.NONE).save(folder / f"{uid}.png", optimize=True)
+        picture.quantize(160, dither=Image.Dither.NONE).save(folder / f"{uid}.png", optimize=True)
         pyplot.close(figure)

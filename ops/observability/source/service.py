@@ -227,7 +227,7 @@ LOG = Group(
                 f'{APPENDS}_count{{outcome="conflict"}}': "0+10x40",
                 f'{APPENDS}_count{{outcome="appended"}}': "0+10x40",
             },
-            live="freeze NATS while clients submit jobs",
+            live="not caused: without NATS gateways reject requests before they append",
         ),
         Alert(
             "FfapiAppendsSlow",
