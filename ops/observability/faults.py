@@ -413,6 +413,7 @@ def nats(fleet):
         ["FfapiNotReady", "FfapiCredentialsStale", "FfapiErrorBudgetBurnsFast", "FfapiErrorBudgetBurnsSlowly"],
         frozen,
         back,
+        seconds=120,
     )
 
     @contextlib.contextmanager
