@@ -111,17 +111,21 @@ fn tail(log: &Path) -> String {
 }
 
 /// Kills all processes whose working directory is this folder, which only the server's should use.
-pub(crate) fn kill_all_in(folder: &Path) {
-    let Ok(folder) = folder.canonicalize() else { return };
+/// Returns whether there were any.
+pub(crate) fn kill_all_in(folder: &Path) -> bool {
+    let Ok(folder) = folder.canonicalize() else { return false };
+    let mut found = false;
     let runs_there = |process: &fs::DirEntry| {
         fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == folder)
     };
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten().filter(runs_there);
     for process in processes {
+        found = true;
         if let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
     }
+    found
 }
 
 /// Kills a server that a killed process may have left running. Its pid is in `pid_file`, and its

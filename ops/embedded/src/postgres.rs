@@ -28,6 +28,8 @@ pub struct Postgres {
 }
 
 const PROGRAM: &str = "postgres";
+/// The file in its data folder that holds the pid of a running server.
+const PID_FILE: &str = "postmaster.pid";
 /// The name of the socket in its folder.
 const SOCKET: &str = ".s.PGSQL.5432";
 /// How long the remaining processes of a killed server may take to end.
@@ -131,13 +133,17 @@ impl Cluster {
         loop {
             match self.launch_once() {
                 Err(StartError::NotReady { log, .. })
-                    if ["shared memory", "postmaster.pid", SOCKET]
+                    if ["shared memory", PID_FILE, SOCKET]
                         .iter()
                         .any(|sign| log.contains(sign))
                         && start.elapsed() < LEFTOVER_TIMEOUT =>
                 {
                     // The working directory of all its processes is the data folder.
-                    kill_all_in(&self.data);
+                    if !kill_all_in(&self.data) {
+                        // Its pid is that of another process now: in a container the same few
+                        // pids recur after every kill.
+                        let _ = fs::remove_file(self.data.join(PID_FILE));
+                    }
                     thread::sleep(Duration::from_millis(100));
                 }
                 outcome => return outcome,
@@ -147,8 +153,7 @@ impl Cluster {
 
     fn launch_once(&self) -> Result<ServerChild, StartError> {
         let at = |source: io::Error| StartError::Folder { path: self.data.clone(), source };
-        kill_leftover(&self.data.join("postmaster.pid"), &self.data.to_string_lossy())
-            .map_err(at)?;
+        kill_leftover(&self.data.join(PID_FILE), &self.data.to_string_lossy()).map_err(at)?;
         // The lock remains after a kill, and blocks the next start if its pid was reused meanwhile.
         let lock = self.socket.join(format!("{SOCKET}.lock"));
         kill_leftover(&lock, &self.data.to_string_lossy()).map_err(at)?;

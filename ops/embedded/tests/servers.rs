@@ -1,6 +1,9 @@
 //! Real servers start, restart after a kill with the same data, and leave no processes behind.
 
-use std::process::Command;
+use std::{
+    os::unix::{fs::MetadataExt, process::CommandExt},
+    process::Command,
+};
 
 use ffapi_embedded::{NatsServer, Postgres, temporary_folder};
 
@@ -31,6 +34,26 @@ fn postgres_restarts_after_a_kill_and_ends_with_its_owner() {
     let pid = server.pid();
     drop(server);
     assert!(!alive(pid));
+}
+
+#[test]
+fn postgres_starts_although_the_pid_of_a_killed_one_was_reused() {
+    let folder = temporary_folder().unwrap();
+    let mut server = Postgres::start(folder.path()).unwrap();
+    let pid_file = folder.path().join("postgres/postmaster.pid");
+    let content = std::fs::read_to_string(&pid_file).unwrap();
+    server.kill();
+    // A process of the same user, as in a container; another user's would not be in the way.
+    let owner = folder.path().join("postgres").metadata().unwrap();
+    let mut other = Command::new("sleep");
+    let mut other = other.arg("60").uid(owner.uid()).gid(owner.gid()).spawn().unwrap();
+    let (old, rest) = content.split_once('\n').unwrap();
+    assert_eq!(old, server.pid().to_string());
+    std::fs::write(&pid_file, format!("{}\n{rest}", other.id())).unwrap();
+    server.restart().unwrap();
+    assert!(other.try_wait().unwrap().is_none(), "an unrelated process was killed");
+    other.kill().unwrap();
+    other.wait().unwrap();
 }
 
 #[test]
