@@ -126,6 +126,12 @@ pub(crate) enum Verb {
         /// `job_…`
         id: String,
     },
+    /// Exit with 0 if a server is ready for requests, as a container's health check does
+    Health {
+        /// Its URL
+        #[arg(long, env = "FFAPI_URL", default_value = "http://127.0.0.1:8080")]
+        url: String,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -170,6 +176,7 @@ impl Verb {
             | Self::Replay(_)
             | Self::Report
             | Self::Simulate(_)
+            | Self::Health { .. }
             | Self::Completions { .. }
             | Self::Man { .. } => None,
         }

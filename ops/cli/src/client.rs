@@ -1,6 +1,7 @@
 //! The client commands, which use the public HTTP API.
 
 mod batch;
+mod health;
 mod http;
 mod progress;
 
@@ -9,7 +10,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
-pub(crate) use self::batch::batch;
+pub(crate) use self::{batch::batch, health::health};
 use self::{http::Client, progress::follow};
 use crate::arguments::{Convert, Jobs, Server, Submit};
 

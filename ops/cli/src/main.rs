@@ -106,6 +106,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Retry { server, id } => client::retry(&server, &id).await,
         Verb::Watch { server, id } => client::watch(&server, &id).await,
         Verb::Cancel { server, id } => client::cancel(&server, &id).await,
+        Verb::Health { url } => client::health(&url).await,
         Verb::Completions { shell } => {
             manual::completions(shell);
             Ok(())
@@ -182,6 +183,7 @@ const fn secrets(verb: &Verb) -> &'static [Secret] {
         | Verb::Jobs(_)
         | Verb::Watch { .. }
         | Verb::Cancel { .. }
+        | Verb::Health { .. }
         | Verb::Completions { .. }
         | Verb::Man { .. } => &[],
     }
