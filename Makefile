@@ -1,6 +1,6 @@
 # Every verb of the project; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup check advisories test check-api lint-api sdk players corpus observability chaos demo up bench docs
+.PHONY: help setup check advisories test check-api lint-api sdk players corpus observability chaos demo up bench docs image
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-13s %s\n", $$1, $$2 }'
@@ -58,6 +58,11 @@ up: setup ## Run everything in one process
 bench: ## Ratios against rivals, measured now
 	@ops/setup bench
 	@ops/bench/run
+
+image: ## Build the images and convert a video in them, with podman
+	@ops/setup image
+	@ops/image/build
+	@ops/image/smoke
 
 docs: ## The API's OpenAPI snapshot and the crates' documentation
 	UPDATE_SNAPSHOTS=1 cargo test --locked --quiet --package ffapi-gateway --test openapi
