@@ -1,6 +1,6 @@
 # Every verb of the project; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup check advisories test check-api lint-api sdk players corpus observability chaos demo up bench docs image
+.PHONY: help setup check advisories test check-api lint-api sdk players corpus observability chaos demo up bench docs image deb check-ops
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-13s %s\n", $$1, $$2 }'
@@ -63,6 +63,15 @@ image: ## Build the images and convert a video in them, with podman
 	@ops/setup image
 	@ops/image/build
 	@ops/image/smoke
+
+deb: ## Build the Debian packages and a tarball, install them in a new root folder, and convert a video there
+	@ops/setup deb
+	@ops/debian/build
+	@ops/debian/smoke
+
+check-ops: ## Validate image, packages, compose files, Helm chart and workflows
+	@ops/setup check-ops
+	@ops/check_ops/run
 
 docs: ## The API's OpenAPI snapshot and the crates' documentation
 	UPDATE_SNAPSHOTS=1 cargo test --locked --quiet --package ffapi-gateway --test openapi
