@@ -91,7 +91,8 @@ fn landlock(out: &Path, devices: &[PathBuf]) -> Result<ABI, MediaError> {
         LandlockStatus::Available { .. }
         | LandlockStatus::NotEnabled
         | LandlockStatus::NotImplemented => Err(MediaError::internal(
-            "this kernel has no Landlock ABI 2; set worker.sandbox = \"seccomp-only\" to run anyway",
+            "this kernel has no Landlock ABI 2, or a container's seccomp profile forbids it; set \
+             worker.sandbox = \"seccomp-only\" to run anyway",
             "refused",
         )),
     }

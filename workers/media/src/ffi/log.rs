@@ -16,6 +16,13 @@ const BUFFER_SIZE: usize = MAX_LINE_LENGTH.unsigned_abs() as usize;
 
 static LOG: OnceLock<LogSink> = OnceLock::new();
 
+/// A `va_list` of C as a parameter.
+#[cfg(not(target_arch = "aarch64"))]
+type Arguments = *mut ffi::__va_list_tag;
+/// There it is a structure that is passed by value.
+#[cfg(target_arch = "aarch64")]
+type Arguments = ffi::va_list;
+
 /// Passes the log lines of the libraries, from warnings up, to `sink`. Works once per process: the
 /// log is global, which is one reason why each task has its own process.
 pub(crate) fn capture_log(sink: LogSink) {
@@ -29,7 +36,7 @@ unsafe extern "C" fn log_line(
     context: *mut c_void,
     level: c_int,
     format: *const c_char,
-    arguments: *mut ffi::__va_list_tag,
+    arguments: Arguments,
 ) {
     let name = if level <= ffi::AV_LOG_ERROR {
         "error"

@@ -23,24 +23,17 @@ const ALLOWED_CALLS: &[i64] = &[
     libc::SYS_pwrite64,
     libc::SYS_lseek,
     libc::SYS_openat,
-    libc::SYS_open,
     libc::SYS_close,
     libc::SYS_fstat,
-    libc::SYS_stat,
-    libc::SYS_lstat,
     libc::SYS_newfstatat,
     libc::SYS_statx,
-    libc::SYS_access,
     libc::SYS_faccessat,
     libc::SYS_faccessat2,
     libc::SYS_ftruncate,
     libc::SYS_fallocate,
     libc::SYS_fsync,
     libc::SYS_fdatasync,
-    libc::SYS_unlink,
     libc::SYS_unlinkat,
-    libc::SYS_rename,
-    libc::SYS_renameat,
     libc::SYS_renameat2,
     libc::SYS_getdents64,
     libc::SYS_mmap,
@@ -71,7 +64,6 @@ const ALLOWED_CALLS: &[i64] = &[
     libc::SYS_sysinfo,
     libc::SYS_uname,
     libc::SYS_getrusage,
-    libc::SYS_poll,
     libc::SYS_ppoll,
     libc::SYS_restart_syscall,
     libc::SYS_get_mempolicy,
@@ -81,8 +73,30 @@ const ALLOWED_CALLS: &[i64] = &[
     libc::SYS_clone3,
 ];
 
+/// Calls of older interfaces that only this architecture has, besides those above.
+#[cfg(target_arch = "x86_64")]
+const OLDER_CALLS: &[i64] = &[
+    libc::SYS_open,
+    libc::SYS_stat,
+    libc::SYS_lstat,
+    libc::SYS_access,
+    libc::SYS_unlink,
+    libc::SYS_rename,
+    libc::SYS_renameat,
+    libc::SYS_poll,
+];
+
+/// The C library's `rename` is `renameat` there, which the bindings lack.
+#[cfg(target_arch = "aarch64")]
+const OLDER_CALLS: &[i64] = &[38];
+
 /// Further calls of a driver that uses its card; Landlock limits the device files.
-const DRIVER_CALLS: &[i64] = &[libc::SYS_dup, libc::SYS_readlink, libc::SYS_readlinkat];
+const DRIVER_CALLS: &[i64] = &[
+    libc::SYS_dup,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_readlink,
+    libc::SYS_readlinkat,
+];
 
 /// Commands of `fcntl` that concern the descriptor alone: none that makes the kernel send signals.
 const FCNTL_COMMANDS: [i32; 5] =
@@ -120,7 +134,7 @@ fn any_of(argument: u8, values: &[i32]) -> Result<Rules, Error> {
 /// The main filter: everything but the calls listed here fails with EPERM.
 fn allowed(hardware: bool) -> Result<BpfProgram, Error> {
     let mut rules: BTreeMap<i64, Rules> =
-        ALLOWED_CALLS.iter().map(|call| (*call, vec![])).collect();
+        ALLOWED_CALLS.iter().chain(OLDER_CALLS).map(|call| (*call, vec![])).collect();
     if hardware {
         rules.extend(DRIVER_CALLS.iter().map(|call| (*call, vec![])));
         // Every request except those by which any descriptor would send signals.
