@@ -7,8 +7,10 @@ use ffapi_domain::{Decider, Personal};
 use ffapi_nats::{
     Actor, AppendError, AppendRequest, Codec, CodecError, Decision, Log, LogError, PageLimits,
     Position, Snapshot, failpoint, personal,
+    trace::{self, TraceContext},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use tracing::{debug_span, field::Empty};
 use uuid::Uuid;
 
 use crate::{
@@ -35,7 +37,7 @@ pub struct Caller {
     pub correlation_id: Uuid,
     /// What caused the command, if it was not a request: an event's position.
     pub causation: Option<String>,
-    /// W3C trace context.
+    /// W3C trace context of what caused this command; the current span comes before it.
     pub traceparent: Option<String>,
     /// The client's address.
     pub address: Option<Personal<String>>,
@@ -173,7 +175,17 @@ impl Commands {
         let start = Instant::now();
         let subject = format!("ev.{}.{tenant}.{id}", D::CATEGORY);
         let target = Target { subject, tenant, caller, command_id: Uuid::now_v7() };
-        let outcome = self.handle_target::<D>(&target, command, version).await;
+        let span = debug_span!(
+            "command",
+            otel.name = %format_args!("command {}", D::CATEGORY),
+            ffapi.aggregate = D::CATEGORY,
+            ffapi.aggregate.id = id,
+            ffapi.outcome = Empty,
+        );
+        let cause = caller.traceparent.as_deref().and_then(TraceContext::parse);
+        let handling = self.handle_target::<D>(&target, command, version);
+        let outcome = trace::beneath(span.clone(), cause, handling).await;
+        span.record("ffapi.outcome", metrics::outcome_name(&outcome));
         metrics::handled(D::CATEGORY, start.elapsed(), &outcome);
         outcome
     }
@@ -382,7 +394,9 @@ impl Commands {
             actor: target.caller.actor.clone(),
             tenant: target.tenant.to_owned(),
             at: now_millis(),
-            traceparent: target.caller.traceparent.clone(),
+            traceparent: trace::current()
+                .map(|context| context.to_string())
+                .or_else(|| target.caller.traceparent.clone()),
             address: target.caller.address.as_ref().map(personal).transpose()?,
             schema: SCHEMA_VERSION,
             events,

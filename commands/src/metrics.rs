@@ -71,7 +71,7 @@ pub(crate) fn handled<R: fmt::Debug>(
     INSTRUMENTS.durations.record(time.as_secs_f64(), &labels);
 }
 
-const fn outcome_name<R: fmt::Debug>(
+pub(crate) const fn outcome_name<R: fmt::Debug>(
     outcome: &Result<CommandOutcome, HandleError<R>>,
 ) -> &'static str {
     match outcome {

@@ -15,7 +15,7 @@ use opentelemetry::{
 pub(crate) use self::{
     labels::{ConnectionLimit, Limit, UploadOutcome, WaitOutcome},
     observed::observe,
-    request::{ActiveRequest, Answered},
+    request::{ActiveRequest, Answered, known_method},
 };
 use crate::auth::AuthError;
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use ffapi_nats::trace::within;
 use poem::{
     Endpoint, Error, IntoResponse, Request, Response, Result,
     error::{MethodNotAllowedError, NotFoundError, ReadBodyError},
@@ -17,13 +18,13 @@ use crate::{
     allowed_methods::AllowedMethods,
     cors::CorsPolicy,
     headers,
-    metrics::{ActiveRequest, Answered},
+    metrics::{ActiveRequest, Answered, known_method},
     playback::{self, PathToken},
     problem::{Kind, Problem},
     rate_limits::RateLimitHeaders,
     reply::PREFERENCE_APPLIED,
     state::Gateway,
-    text,
+    text, trace,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -65,10 +66,16 @@ pub(crate) async fn response_middleware<E: Endpoint>(
     let any = CorsPolicy::new(&["*".to_owned()]);
     let cors = if is_playback { Some(&any) } else { gateway.as_ref().map(|g| &g.cors) };
     let origin = request.headers().get(header::ORIGIN).cloned();
+    let route = methods.as_ref().and_then(|methods| methods.template(&path));
+    let span = trace::request_span(known_method(request.method()), route.as_ref(), &id);
+    let caller = trace::caller(&request);
     let outcome = match check_size(&request).and_then(|()| text::check(&request)) {
         Ok(()) => match cors.and_then(|cors| cors.preflight(&request)) {
             Some(response) => Ok(response),
-            None => inner.call(request).await.map(IntoResponse::into_response),
+            None => {
+                let answering = within(span.clone(), caller, inner.call(request));
+                Box::pin(answering).await.map(IntoResponse::into_response)
+            }
         },
         Err(problem) => Err(problem.into()),
     };
@@ -94,8 +101,8 @@ pub(crate) async fn response_middleware<E: Endpoint>(
         cors.write(origin.as_ref(), response.headers_mut());
     }
     headers::write(&path, secure, &mut response);
-    let route = methods.as_ref().and_then(|methods| methods.template(&path));
     let waited = response.headers().contains_key(PREFERENCE_APPLIED);
+    trace::answered(&span, response.status(), kind.map(Kind::slug));
     active.answered(Answered { route, status: response.status(), problem: kind, waited });
     Ok(response)
 }

@@ -11,7 +11,9 @@ use ffapi_domain::{
     preset::PresetState,
     retention::RetentionPeriods,
 };
-use ffapi_nats::{Actor, Decision, Idempotency, JobLogs, Position, PubSub, QuotaCounter, Vault};
+use ffapi_nats::{
+    Actor, Decision, Idempotency, JobLogs, Position, PubSub, QuotaCounter, Vault, trace,
+};
 use ffapi_projections::{AnchorVerifier, Database};
 use ffapi_storage::{EgressConfig, Storage};
 use uuid::Uuid;
@@ -32,7 +34,6 @@ use crate::{
     read_barrier::ReadBarrier,
     row_cache::RowCache,
     storage_holds::StorageHolds,
-    trace,
     uploads::InspectionConfig,
 };
 
@@ -177,7 +178,8 @@ impl Gateway {
             Position { epoch: self.commands.log().identity().epoch, ..Position::default() };
         let fold = |sequence, decision: Decision<JobEvent>| {
             let at = Timestamp::from_millis(decision.at);
-            let meta = EventMetadata { id, tenant: tenant.clone(), at };
+            let trace_id = decision.trace_id();
+            let meta = EventMetadata { id, tenant: tenant.clone(), at, trace_id };
             let events = decision.events.iter();
             found = events.fold(found.take(), |row, event| JobView::apply(row, event, &meta));
             position.sequence = sequence;
@@ -197,7 +199,7 @@ pub(crate) fn caller(principal: &Principal, request: &poem::Request) -> Caller {
         causation: request
             .data::<crate::response_middleware::RequestId>()
             .map(|id| format!("request {}", id.0)),
-        traceparent: request.header("traceparent").and_then(trace::parent).map(str::to_owned),
+        traceparent: trace::current().map(|context| context.to_string()),
         address: principal.address.map(|address| Personal::Clear(address.to_string())),
     }
 }

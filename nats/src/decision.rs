@@ -2,7 +2,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use crate::LogError;
+use crate::{LogError, trace::TraceContext};
 
 /// One message in the log: all events of a decision, and the metadata of its cause.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ pub struct Decision<E> {
     pub tenant: String,
     /// When it was made, in milliseconds since 1970 UTC.
     pub at: u64,
-    /// W3C trace context.
+    /// W3C trace context of the span that made it.
     #[serde(default)]
     pub traceparent: Option<String>,
     /// The client's network address, as a personal value; see [`personal`].
@@ -55,6 +55,12 @@ pub fn personal<T: Serialize>(value: &T) -> Result<rmpv::Value, LogError> {
 }
 
 impl<E> Decision<E> {
+    /// The id of the trace that it belongs to, if it is known.
+    pub fn trace_id(&self) -> Option<String> {
+        let context = TraceContext::parse(self.traceparent.as_deref()?)?;
+        Some(context.trace_id())
+    }
+
     /// The client's network address, if it was recorded and can be deserialized.
     pub fn address<T: DeserializeOwned>(&self) -> Option<T> {
         rmpv::ext::from_value(self.address.clone()?).ok()

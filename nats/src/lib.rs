@@ -31,6 +31,7 @@ mod quota_counter;
 mod read;
 mod signed_heads;
 pub mod topology;
+pub mod trace;
 mod vault;
 mod work;
 

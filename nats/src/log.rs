@@ -2,6 +2,7 @@ use std::time::Instant;
 
 use async_nats::jetstream::stream::Info;
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument;
 
 use crate::{
     AppendError, AppendRequest, LogError, Message, Nats, Reader,
@@ -9,6 +10,7 @@ use crate::{
     metrics::{self, AppendOutcome, Operation, StreamState},
     read::{self, Page, PageLimits, Source},
     topology::{self, AUDIT, EVENTS, LogIdentity},
+    trace::append_span,
 };
 
 /// The event log.
@@ -68,8 +70,14 @@ impl Log {
     /// the outcome is unknown.
     pub async fn append(&self, request: AppendRequest) -> Result<u64, AppendError> {
         let start = Instant::now();
-        let outcome = self.enqueue(request).await;
-        metrics::appended(start.elapsed(), AppendOutcome::of(&outcome));
+        let span = append_span(&request.subject);
+        let outcome = self.enqueue(request).instrument(span.clone()).await;
+        let how = AppendOutcome::of(&outcome);
+        span.record("ffapi.log.outcome", how.name());
+        if let Ok(sequence) = outcome {
+            span.record("ffapi.log.sequence", sequence);
+        }
+        metrics::appended(start.elapsed(), how);
         outcome
     }
 

@@ -1,17 +1,22 @@
 use std::{collections::BTreeSet, time::Duration};
 
-use async_nats::jetstream::{
-    AckKind,
-    consumer::{PullConsumer, pull},
+use async_nats::{
+    HeaderMap,
+    jetstream::{
+        AckKind,
+        consumer::{PullConsumer, pull},
+    },
 };
 use bytes::Bytes;
 use futures::{StreamExt, TryFutureExt, TryStreamExt};
+use tracing::Instrument;
 
 use crate::{
     LogError, Nats,
     client::parse,
     metrics::{self, Operation, timed},
     topology::WORK,
+    trace::{self, TraceContext},
 };
 
 /// The queue of released tasks: one message per task, deleted when it is acknowledged.
@@ -50,13 +55,30 @@ impl Work {
         Self { nats }
     }
 
-    /// Adds a task under a name; does nothing if a task of that name is in the queue.
+    /// Adds a task under a name; does nothing if a task of that name is in the queue. `cause` is
+    /// the context of what asked for the task, which its message carries.
     ///
     /// # Errors
     /// When the server does not respond. A retry is always safe.
-    pub async fn offer(&self, pool: &str, name: &str, payload: Bytes) -> Result<(), LogError> {
-        let reply = self.nats.client.request(format!("work.{pool}.{name}"), payload);
-        let response = timed(Operation::Publish, WORK, self.nats.await_response(reply)).await?;
+    pub async fn offer(
+        &self,
+        pool: &str,
+        name: &str,
+        payload: Bytes,
+        cause: Option<TraceContext>,
+    ) -> Result<(), LogError> {
+        let subject = format!("work.{pool}.{name}");
+        let span = trace::publish_span(&subject);
+        let context = trace::begin(&span, cause);
+        // The round in which it was released, which has others' tasks as well.
+        trace::link(&span, trace::current());
+        let mut headers = HeaderMap::new();
+        if let Some(context) = context {
+            headers.insert(trace::TRACEPARENT_HEADER, context.to_string());
+        }
+        let reply = self.nats.client.request_with_headers(subject, headers, payload);
+        let publishing = timed(Operation::Publish, WORK, self.nats.await_response(reply));
+        let response = publishing.instrument(span).await?;
         let outcome = parse::<Ack>(&response.payload);
         if outcome.is_ok() {
             metrics::sent(WORK, 1);
@@ -162,6 +184,12 @@ impl Task {
         &self.message.payload
     }
 
+    /// The context of the span that published it.
+    pub fn cause(&self) -> Option<TraceContext> {
+        let header = self.message.headers.as_ref()?.get(trace::TRACEPARENT_HEADER)?;
+        TraceContext::parse(header.as_str())
+    }
+
     /// How often it was delivered, this time included.
     pub fn deliveries(&self) -> i64 {
         self.message.info().map_or(1, |info| info.delivered)
@@ -181,7 +209,8 @@ impl Task {
     /// # Errors
     /// When the server does not confirm; the task may be redelivered.
     pub async fn done(&self) -> Result<(), LogError> {
-        timed(Operation::Ack, WORK, self.nats.await_response(self.message.double_ack())).await
+        let acknowledging = self.nats.await_response(self.message.double_ack());
+        timed(Operation::Ack, WORK, acknowledging).instrument(trace::settle_span()).await
     }
 
     /// Returns the task to the queue, to be redelivered after a delay.

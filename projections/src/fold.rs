@@ -52,6 +52,7 @@ pub(crate) async fn fold<R: JobRow>(
                 id,
                 tenant: decision.tenant.parse().map_err(|_| poison("no tenant"))?,
                 at: Timestamp::from_millis(decision.at),
+                trace_id: decision.trace_id(),
             };
             row = decision.events.iter().fold(row, |row, event| R::apply(row, event, &meta));
             if row.is_none() {

@@ -21,6 +21,8 @@ pub struct PublicMessage {
     pub at: Timestamp,
     /// The key or process that caused it.
     pub actor: Actor,
+    /// W3C trace context of the decision.
+    pub traceparent: Option<String>,
     /// The public events, each with its index in the message.
     pub events: Vec<(u32, PublicEvent)>,
     /// The endpoint that gets this resource's events in addition to the tenant's endpoints, if the
@@ -95,6 +97,7 @@ fn public_part<E>(
         thing: thing.to_owned(),
         at: Timestamp::from_millis(decision.at),
         actor: decision.actor.clone(),
+        traceparent: decision.traceparent.clone(),
         events: events
             .filter_map(|(index, event)| Some((index, shortened(public(event)?))))
             .collect(),

@@ -88,7 +88,8 @@ impl Projection for Webhooks {
                     endpoints.apply(hook, &tenant, at, event, sequence);
                     match event {
                         WebhookEvent::Tested {} => {
-                            matched.extend(endpoints.test(hook, sequence, at));
+                            let traceparent = decision.traceparent.clone();
+                            matched.extend(endpoints.test(hook, sequence, at, traceparent));
                         }
                         WebhookEvent::ReplayAsked { sequence: after, index } => {
                             let (tenant, after) = (tenant.clone(), (*after, *index));
@@ -188,6 +189,7 @@ impl Webhooks {
                 kind: event.kind.to_owned(),
                 body: Arc::clone(&body),
                 at: public.at,
+                traceparent: public.traceparent.clone(),
                 resend: false,
             }));
         }

@@ -22,6 +22,7 @@ use ffapi_media::MediaError;
 use ffapi_nats::{Actor, JobLogs, PubSub, Task, failpoint};
 use ffapi_storage::TenantStorage;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug_span};
 use uuid::Uuid;
 
 use self::{make::MediaOutcome, watch::next};
@@ -290,7 +291,8 @@ impl AttemptContext {
             return Err(error);
         }
         stages.end(Stage::Starting);
-        let media = self.make_outputs(release, spec, slot, charged).await?;
+        let making = self.make_outputs(release, spec, slot, charged);
+        let media = making.instrument(debug_span!("media")).await?;
         stages.end(Stage::Media);
         let (outputs, result, spent) = match media {
             MediaOutcome::Outputs { files, result, spent } => (files, result, spent),
@@ -317,7 +319,8 @@ impl AttemptContext {
         }
         failpoint::hit("worker.after_seal");
         stages.end(Stage::Sealing);
-        let delivered = self.deliver(release, &request, attempt, &outputs).await;
+        let delivering = self.deliver(release, &request, attempt, &outputs);
+        let delivered = delivering.instrument(debug_span!("deliver outputs")).await;
         stages.end(Stage::Delivering);
         delivered
     }

@@ -4,6 +4,7 @@ mod batches;
 mod jobs;
 mod lost_workers;
 mod missing_inputs;
+mod origins;
 mod queue_metrics;
 mod queue_positions;
 mod queue_quota;
@@ -37,7 +38,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use self::{stragglers::Stragglers, unreadable::UnreadableAggregates};
+use self::{origins::Origins, stragglers::Stragglers, unreadable::UnreadableAggregates};
 use crate::{
     PRESENCE, Roster, clock,
     cloud_events::{self, Source},
@@ -76,6 +77,8 @@ pub struct Conductor {
     batches: BatchTracker,
     /// Jobs and batches to cancel, because they arrived after the erasure of their accounts began.
     stragglers: Stragglers,
+    /// The traces that attempts continue.
+    origins: Origins,
     /// The caller that submitted each batch that has not ended.
     batch_callers: BTreeMap<BatchId, Caller>,
     /// Updated by a separate task, so that a blocked conductor still receives heartbeats.
@@ -116,6 +119,7 @@ impl Conductor {
             dispatch: Dispatch::new(caps),
             batches: BatchTracker::default(),
             stragglers: Stragglers::default(),
+            origins: Origins::default(),
             batch_callers: BTreeMap::new(),
             roster: Arc::default(),
             leadership: Leadership::new(),

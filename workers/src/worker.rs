@@ -7,15 +7,19 @@ use std::{
 };
 
 use ffapi_commands::{Caller, Commands};
-use ffapi_domain::media::{Capabilities, Pool};
+use ffapi_domain::{
+    dispatch::Release,
+    media::{Capabilities, Pool},
+};
 use ffapi_media::{
     MediaError,
     protocol::{ChildMessage, Task as MediaTask},
 };
-use ffapi_nats::{Actor, JobLogs, PubSub, Task, Work, failpoint};
+use ffapi_nats::{Actor, JobLogs, PubSub, Task, Work, failpoint, trace};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::{Span, error_span, field::Empty};
 use uuid::Uuid;
 
 use crate::{
@@ -275,14 +279,29 @@ impl Worker {
             let _ = task.done().await;
             return;
         };
-        let name = format!("{}.{}", payload.release.job, payload.release.attempt);
+        let name = active_name(&payload.release);
         // Redelivered while it runs here: the other slot will finish it.
         if !self.context.active_attempts.begin(&name) {
             slot.end().await;
             let _ = task.give_back(Duration::from_secs(30)).await;
             return;
         }
-        Box::pin(self.context.attempt(task, &payload, pool, slot)).await;
+        let span = attempt_span(&payload.release);
+        trace::link(&span, task.cause());
+        let attempting = self.attempt(task, &payload, pool, slot);
+        trace::within(span, task.cause(), Box::pin(attempting)).await;
+    }
+
+    /// Runs an attempt, and removes its task from the queue.
+    async fn attempt(
+        &self,
+        task: &Task,
+        payload: &task::Payload,
+        pool: Pool,
+        slot: crate::slot::Slot,
+    ) {
+        let name = active_name(&payload.release);
+        Box::pin(self.context.attempt(task, payload, pool, slot)).await;
         failpoint::hit("worker.before_ack");
         self.context.active_attempts.end(&name);
         while let Err(error) = task.done().await {
@@ -317,6 +336,29 @@ impl Worker {
             }
         }
     }
+}
+
+/// The name of a running attempt, unique among those of a worker.
+fn active_name(release: &Release) -> String {
+    format!("{}.{}", release.job, release.attempt)
+}
+
+/// Everything that a worker does for a task, from its receipt to its acknowledgement.
+fn attempt_span(release: &Release) -> Span {
+    error_span!(
+        parent: None,
+        "attempt",
+        otel.name = "process work.{pool}.{tenant}.{job}.{attempt}",
+        otel.kind = "consumer",
+        messaging.system = "nats",
+        messaging.operation.name = "process",
+        messaging.operation.type = "process",
+        messaging.destination.name = "WORK",
+        messaging.destination.template = "work.{pool}.{tenant}.{job}.{attempt}",
+        job = %release.job,
+        attempt = release.attempt,
+        trace_id = Empty,
+    )
 }
 
 fn hostname() -> String {

@@ -147,6 +147,8 @@ pub struct EventMetadata {
     pub tenant: Tenant,
     /// When the event was decided.
     pub at: Timestamp,
+    /// The trace that the decision belongs to, if it is known.
+    pub trace_id: Option<String>,
 }
 
 impl JobSummary {

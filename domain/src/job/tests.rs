@@ -440,6 +440,7 @@ fn erased_fields_are_accepted_by_the_view() {
         id: crate::JobId::from_uuid(uuid::Uuid::nil()),
         tenant: "acme".parse().unwrap(),
         at: Timestamp::from_millis(1),
+        trace_id: None,
     };
     let row = JobView::apply(None, &JobEvent::Submitted { spec }, &meta).unwrap();
     assert_eq!(row.request.input(), &Personal::Erased);

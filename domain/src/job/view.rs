@@ -17,6 +17,9 @@ pub struct JobView {
     /// The result of a probe or analysis; filled once sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Personal<serde_json::Value>>,
+    /// The trace of the request that put it into the queue last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
 }
 
 /// One attempt of a job.
@@ -59,19 +62,23 @@ impl JobView {
     /// Folds in one event. A `None` input means that there is no row yet, a `None` result that
     /// there still is none.
     pub fn apply(row: Option<Self>, event: &JobEvent, meta: &EventMetadata) -> Option<Self> {
-        let (summary, rest) = match row {
-            Some(row) => {
-                (Some(row.summary), Some((row.request, row.attempts, row.outputs, row.result)))
+        let mut row = match (row, event) {
+            (Some(row), _) => {
+                Self { summary: JobSummary::apply(Some(row.summary), event, meta)?, ..row }
             }
-            None => (None, None),
-        };
-        let summary = JobSummary::apply(summary, event, meta)?;
-        let (request, attempts, outputs, result) = match (rest, event) {
-            (Some(rest), _) => rest,
-            (None, JobEvent::Submitted { spec }) => (spec.request.clone(), vec![], vec![], None),
+            (None, JobEvent::Submitted { spec }) => Self {
+                summary: JobSummary::apply(None, event, meta)?,
+                request: spec.request.clone(),
+                attempts: vec![],
+                outputs: vec![],
+                result: None,
+                trace_id: meta.trace_id.clone(),
+            },
             (None, _) => return None,
         };
-        let mut row = Self { summary, request, attempts, outputs, result };
+        if let (JobEvent::Retried { .. }, Some(trace)) = (event, &meta.trace_id) {
+            row.trace_id = Some(trace.clone());
+        }
         row.fold(event, meta.at);
         Some(row)
     }

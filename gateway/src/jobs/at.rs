@@ -46,7 +46,8 @@ pub(crate) async fn at(
     let mut is_past = false;
     let fold = |sequence, decision: Decision<JobEvent>| {
         let at = Timestamp::from_millis(decision.at);
-        let meta = EventMetadata { id, tenant: tenant.clone(), at };
+        let trace_id = decision.trace_id();
+        let meta = EventMetadata { id, tenant: tenant.clone(), at, trace_id };
         for (index, event) in (0..).zip(&decision.events) {
             let version = row.as_ref().map_or(0, |row| row.summary.version);
             is_past |= match point {

@@ -88,6 +88,8 @@ pub(crate) struct JobBody {
     outputs_bytes: u64,
     /// Results of probing and measurements; `notes` lists decisions that the request left open.
     result: Option<Any<Value>>,
+    /// The W3C trace of the request that put it into the queue; its attempts and webhooks continue it.
+    trace_id: Option<String>,
 }
 
 /// One attempt by a worker.
@@ -251,7 +253,7 @@ fn main_outputs<'a>(
 
 /// The representation of a job, with the newest progress from its worker.
 pub(crate) fn show(job: &JobView, progress: Option<&Value>) -> JobBody {
-    let JobView { summary, request, attempts, outputs, result } = job;
+    let JobView { summary, request, attempts, outputs, result, trace_id } = job;
     let delivered: &[OutputFile] =
         if summary.status == JobStatus::Completed { outputs } else { &[] };
     JobBody {
@@ -292,6 +294,7 @@ pub(crate) fn show(job: &JobView, progress: Option<&Value>) -> JobBody {
             .filter(|_| summary.status == JobStatus::Completed)
             .and_then(|result| result.as_ref().cloned())
             .map(Any),
+        trace_id: trace_id.clone(),
     }
 }
 

@@ -76,7 +76,8 @@ impl Drop for ActiveRequest {
     }
 }
 
-fn known_method(method: &Method) -> &'static str {
+/// The method, if it is one of HTTP's; its text may be anything.
+pub(crate) fn known_method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

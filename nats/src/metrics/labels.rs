@@ -24,7 +24,7 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Publish => "publish",
             Self::Fetch => "fetch",
@@ -75,7 +75,7 @@ impl AppendOutcome {
         }
     }
 
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Appended => "appended",
             Self::Conflict => "conflict",

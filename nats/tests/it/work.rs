@@ -8,9 +8,9 @@ use crate::harness::TestLog;
 async fn a_task_offered_twice_is_delivered_once() {
     let test = TestLog::new().await;
     let work = Work::new(test.nats.clone());
-    work.offer("cpu", "acme.job_1.1", "one".into()).await.unwrap();
-    work.offer("cpu", "acme.job_1.1", "one".into()).await.unwrap();
-    work.offer("cpu", "acme.job_2.1", "two".into()).await.unwrap();
+    work.offer("cpu", "acme.job_1.1", "one".into(), None).await.unwrap();
+    work.offer("cpu", "acme.job_1.1", "one".into(), None).await.unwrap();
+    work.offer("cpu", "acme.job_2.1", "two".into(), None).await.unwrap();
     let mut puller = work.puller("cpu");
     for expected in ["one", "two"] {
         let task = puller.next().await;
@@ -24,7 +24,7 @@ async fn a_task_offered_twice_is_delivered_once() {
 async fn a_returned_task_is_redelivered() {
     let test = TestLog::new().await;
     let work = Work::new(test.nats.clone());
-    work.offer("cpu", "acme.job_1.1", "one".into()).await.unwrap();
+    work.offer("cpu", "acme.job_1.1", "one".into(), None).await.unwrap();
     let mut puller = work.puller("cpu");
     let task = puller.next().await;
     assert_eq!(task.deliveries(), 1);
@@ -43,7 +43,7 @@ async fn a_puller_resumes_after_a_server_crash() {
     let waiting = tokio::spawn(async move { puller.next().await.payload().clone() });
     test.server.kill();
     test.server.restart().unwrap();
-    while work.offer("cpu", "acme.job_1.1", "late".into()).await.is_err() {
+    while work.offer("cpu", "acme.job_1.1", "late".into(), None).await.is_err() {
         tokio::task::yield_now().await;
     }
     assert_eq!(waiting.await.unwrap(), "late");

@@ -170,7 +170,13 @@ impl Endpoints {
     }
 
     /// A test event for an endpoint.
-    pub(super) fn test(&self, hook: WebhookId, sequence: u64, at: Timestamp) -> Option<Matched> {
+    pub(super) fn test(
+        &self,
+        hook: WebhookId,
+        sequence: u64,
+        at: Timestamp,
+        traceparent: Option<String>,
+    ) -> Option<Matched> {
         let view = &self.rows.get(&hook)?.view;
         let body = serde_json::json!({
             "type": "webhook.test", "timestamp": at, "data": { "webhook_id": hook },
@@ -184,6 +190,7 @@ impl Endpoints {
             kind: "webhook.test".to_owned(),
             body: body.to_string().into(),
             at,
+            traceparent,
             resend: false,
         })
     }

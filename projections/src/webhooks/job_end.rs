@@ -33,7 +33,8 @@ pub(super) async fn view(
                 Err(error) => return Err(ProjectionError::from_codec(message.sequence, error)),
             };
             let at = Timestamp::from_millis(decision.at);
-            let meta = EventMetadata { id, tenant: tenant.clone(), at };
+            let trace_id = decision.trace_id();
+            let meta = EventMetadata { id, tenant: tenant.clone(), at, trace_id };
             let events = decision.events.iter();
             job = events.fold(job, |job, event| JobView::apply(job, event, &meta));
         }

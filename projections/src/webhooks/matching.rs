@@ -22,6 +22,8 @@ pub(super) struct Matched {
     /// Shared by all endpoints of an event.
     pub(super) body: Arc<str>,
     pub(super) at: Timestamp,
+    /// W3C trace context of the decision.
+    pub(super) traceparent: Option<String>,
     /// For a replay: it is sent again even if it was delivered.
     pub(super) resend: bool,
 }
@@ -68,10 +70,10 @@ pub(super) async fn store(
         };
         let statement = format!(
             "INSERT INTO delivery (hook_id, id, tenant, thing, sequence, index, type, body,
-                                   created_at, next_at, state)
+                                   created_at, next_at, traceparent, state)
              SELECT *, 'due' FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[],
                                   $5::bigint[], $6::integer[], $7::text[], $8::text[],
-                                  $9::bigint[], $10::bigint[])
+                                  $9::bigint[], $10::bigint[], $11::text[])
              ON CONFLICT (hook_id, id) {on_conflict}"
         );
         let mut rest = rows.as_slice();
@@ -117,6 +119,7 @@ async fn insert(
         .bind(texts(|row| row.body.as_ref().to_owned()))
         .bind(&times)
         .bind(&times)
+        .bind(rows.iter().map(|row| row.traceparent.clone()).collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(())
@@ -161,6 +164,7 @@ mod tests {
             kind: String::new(),
             body: "x".repeat(bytes).into(),
             at: Timestamp::from_millis(0),
+            traceparent: None,
             resend: false,
         };
         let (small, large) = (matched(1), matched(MAX_STATEMENT_BYTES));

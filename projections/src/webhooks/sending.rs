@@ -36,6 +36,8 @@ pub struct Due {
     pub body: String,
     /// Number of attempts so far.
     pub attempts: u32,
+    /// W3C trace context of the event, if it is known.
+    pub traceparent: Option<String>,
 }
 
 /// The outcome of one attempt.
@@ -201,8 +203,8 @@ pub async fn due(
     now: Timestamp,
     limit: u32,
 ) -> Result<Vec<Due>, ProjectionError> {
-    let rows: Vec<(String, String, i32)> = sqlx::query_as(
-        "SELECT id, body, attempts FROM delivery d
+    let rows: Vec<(String, String, i32, Option<String>)> = sqlx::query_as(
+        "SELECT id, body, attempts, traceparent FROM delivery d
          WHERE hook_id = $1 AND state = 'due' AND next_at <= $2 AND NOT EXISTS (
              SELECT 1 FROM delivery e
              WHERE e.hook_id = d.hook_id AND e.thing = d.thing AND e.state = 'due'
@@ -219,9 +221,10 @@ pub async fn due(
     .bind(endpoint.lease)
     .fetch_all(database.measured())
     .await?;
-    let due = rows.into_iter().map(|(id, body, attempts)| Due {
+    let due = rows.into_iter().map(|(id, body, attempts, traceparent)| Due {
         id,
         body,
+        traceparent,
         attempts: u32::try_from(attempts).unwrap_or(0),
     });
     Ok(due.collect())

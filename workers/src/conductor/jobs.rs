@@ -44,6 +44,7 @@ impl Conductor {
             self.queue_quotas.job(&tenant, job_id, event);
             self.storage_quotas.job(&tenant, job_id, event);
         }
+        self.origins.job(job_id, &decision);
         self.stragglers.job(&tenant, job_id, &decision.events, self.dispatch.caps());
         if acts {
             failpoint::hit("conductor.before_announce");

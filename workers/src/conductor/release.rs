@@ -5,8 +5,9 @@ use ffapi_domain::{
     media::Pool,
 };
 use ffapi_nats::{
-    Actor, AppendError, AppendRequest, CodecError, Decision, LogError, Position, failpoint,
+    Actor, AppendError, AppendRequest, CodecError, Decision, LogError, Position, failpoint, trace,
 };
+use tracing::{Instrument, debug_span};
 use uuid::Uuid;
 
 use super::Conductor;
@@ -34,6 +35,17 @@ impl Conductor {
         if jobs.is_empty() {
             return Ok(());
         }
+        let span = debug_span!(
+            parent: None,
+            "dispatch",
+            otel.name = "dispatch",
+            ffapi.pool = pool.as_str(),
+            ffapi.jobs = jobs.len(),
+        );
+        self.release_jobs(pool, jobs).instrument(span).await
+    }
+
+    async fn release_jobs(&mut self, pool: Pool, jobs: Vec<Release>) -> Result<(), AppendError> {
         let event = DispatchEvent::Released { jobs: jobs.clone() };
         failpoint::hit("conductor.before_release");
         // If another conductor was faster, its release arrives through the log.
@@ -77,7 +89,7 @@ impl Conductor {
             actor: Actor::Process("dispatch".to_owned()),
             tenant: "_".to_owned(),
             at: now.as_millis(),
-            traceparent: None,
+            traceparent: trace::current().map(|context| context.to_string()),
             address: None,
             schema: 1,
             events: vec![event.clone()],
@@ -112,7 +124,8 @@ impl Conductor {
             let released_at = at.map(|at| at.to_string());
             let payload = task::Payload { release: release.clone(), released_at };
             let task = task::encode(&payload).into();
-            self.work.offer(pool.as_str(), &task::name(release), task).await
+            let cause = self.origins.of(release.job);
+            self.work.offer(pool.as_str(), &task::name(release), task, cause).await
         });
         for outcome in futures::future::join_all(offers).await {
             if let Err(error) = outcome {

@@ -15,6 +15,7 @@ use opentelemetry::{
     KeyValue, global,
     metrics::{Counter, Histogram, Meter, UpDownCounter},
 };
+use tracing::{Span, debug_span};
 
 use super::{count, worker::record_stage};
 use crate::slot::Usage;
@@ -109,6 +110,8 @@ pub(crate) struct ChildMeter {
     peak_memory: u64,
     stage: &'static str,
     stage_began: Instant,
+    /// Open for as long as the stage.
+    span: Span,
     frames: u64,
 }
 
@@ -122,6 +125,7 @@ impl ChildMeter {
             peak_memory: 0,
             stage: "probing",
             stage_began: Instant::now(),
+            span: stage_span("probing"),
             frames: 0,
         }
     }
@@ -147,6 +151,7 @@ impl ChildMeter {
         if stage != self.stage {
             self.end_stage();
             (self.stage, self.stage_began) = (stage, Instant::now());
+            self.span = stage_span(stage);
         }
     }
 
@@ -170,6 +175,11 @@ impl Drop for ChildMeter {
         INSTRUMENTS.memory.record(self.peak_memory, &self.label());
         INSTRUMENTS.frames.add(self.frames, &self.label());
     }
+}
+
+/// A stage of a media child, as part of the current span.
+fn stage_span(stage: &'static str) -> Span {
+    debug_span!("stage", otel.name = stage)
 }
 
 fn difference(new: u64, old: u64) -> i64 {

@@ -5,12 +5,16 @@ use ffapi_domain::{
     Timestamp,
     webhook::{DisabledBy, Webhook, WebhookCommand},
 };
-use ffapi_nats::failpoint;
+use ffapi_nats::{
+    failpoint,
+    trace::{self, TraceContext},
+};
 use ffapi_projections::{
     ProjectionError,
     webhooks::{self, Due, Endpoint, Outcome},
 };
 use ffapi_storage::{EgressError, Message};
+use tracing::{Span, error_span, field::Empty};
 use url::Url;
 use uuid::Uuid;
 
@@ -49,6 +53,20 @@ const MAX_PAUSE: Duration = Duration::from_mins(5);
 fn host(endpoint: &Endpoint) -> String {
     let url = endpoint.view.url.as_ref().and_then(|url| Url::parse(url).ok());
     url.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// One attempt of a delivery. It follows from the event, which waited in the database.
+fn delivery_span(endpoint: &Endpoint, due: &Due, number: u32) -> Span {
+    error_span!(
+        parent: None,
+        "delivery",
+        otel.name = "deliver webhook",
+        otel.kind = "consumer",
+        webhook = %endpoint.view.id,
+        event = due.id,
+        attempt = number,
+        trace_id = Empty,
+    )
 }
 
 /// How long an endpoint is paused after this many consecutive failures.
@@ -161,9 +179,12 @@ impl Sender {
     /// Makes one delivery attempt.
     async fn try_one(&self, endpoint: &Endpoint, due: &Due) -> (Outcome, DeliveryResult) {
         let (at, start) = (clock::now(), Instant::now());
-        let answer = self.send(endpoint, due, at).await;
-        let latency = start.elapsed();
         let number = due.attempts.saturating_add(1);
+        let cause = due.traceparent.as_deref().and_then(TraceContext::parse);
+        let span = delivery_span(endpoint, due, number);
+        trace::link(&span, cause);
+        let answer = trace::within(span.clone(), cause, self.send(endpoint, due, at)).await;
+        let latency = start.elapsed();
         let (status, body, error, retry_after) = match answer {
             Ok(answer) => {
                 let retry_after = answer.retry_after.map(|wait| wait.min(MAX_RETRY_AFTER));
@@ -172,6 +193,7 @@ impl Sender {
             Err(error) => (None, None, Some(error), None),
         };
         metrics::webhooks::attempted(AttemptOutcome::of(status), latency);
+        span.in_scope(|| tracing::debug!(?status, "webhook attempted"));
         let result = match status {
             Some(200..=299) => DeliveryResult::Delivered,
             Some(410) => DeliveryResult::Gone,
@@ -206,12 +228,13 @@ impl Sender {
         let url = url.ok_or("the endpoint's URL was erased")?;
         let secrets = self.secrets(endpoint, at).await?;
         let timestamp = at.as_millis() / 1_000;
-        let headers = vec![
+        let mut headers = vec![
             ("content-type", "application/json".to_owned()),
             ("webhook-id", due.id.clone()),
             ("webhook-timestamp", timestamp.to_string()),
             ("webhook-signature", signatures(&secrets, &due.id, timestamp, &due.body)),
         ];
+        headers.extend(trace::current().map(|context| ("traceparent", context.to_string())));
         let timeout = Duration::from_secs(self.config.timeout);
         let message = Message { headers, body: due.body.clone(), timeout };
         failpoint::hit("webhooks.before_send");

@@ -18,6 +18,7 @@ mod object;
 mod opened;
 mod partial;
 mod receive;
+mod spans;
 mod storage;
 mod store;
 mod tenant_storage;

@@ -11,8 +11,9 @@ use opentelemetry::{
     metrics::{Counter, Gauge, Histogram},
 };
 use reqwest::{Method, Response, Url};
+use tracing::Instrument;
 
-use crate::{EgressError, StorageError, breaker::BreakerState};
+use crate::{EgressError, StorageError, breaker::BreakerState, spans};
 
 /// Boundaries of the semantic conventions for durations in seconds.
 const SECONDS: [f64; 14] =
@@ -72,20 +73,27 @@ pub(crate) async fn request(
     sending: impl Future<Output = Result<Response, EgressError>>,
 ) -> Result<Response, EgressError> {
     let start = Instant::now();
-    let outcome = sending.await;
+    let name = if method == Method::POST { "POST" } else { "GET" };
+    let span = spans::request(name);
+    let outcome = sending.instrument(span.clone()).await;
     let mut labels = vec![
-        KeyValue::new("http.request.method", if method == Method::POST { "POST" } else { "GET" }),
+        KeyValue::new("http.request.method", name),
         KeyValue::new("url.scheme", if url.scheme() == "https" { "https" } else { "http" }),
     ];
     match &outcome {
         Ok(response) => {
             let status = response.status();
+            span.record("http.response.status_code", status.as_u16());
             labels.push(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
             if status.is_client_error() || status.is_server_error() {
                 labels.push(KeyValue::new("error.type", status.as_str().to_owned()));
             }
         }
-        Err(error) => labels.push(KeyValue::new("error.type", error_type(error))),
+        Err(error) => {
+            span.record("error.type", error_type(error));
+            span.record("otel.status_code", "error");
+            labels.push(KeyValue::new("error.type", error_type(error)));
+        }
     }
     INSTRUMENTS.requests.record(start.elapsed().as_secs_f64(), &labels);
     outcome
@@ -118,7 +126,7 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Stat => "stat",
             Self::Read => "read",
@@ -133,14 +141,9 @@ impl Operation {
     }
 }
 
-/// Records an operation on a store.
-pub(crate) fn performed(
-    store: &str,
-    operation: Operation,
-    took: Duration,
-    failure: Option<&StorageError>,
-) {
-    let outcome = match failure {
+/// How an operation on a store ended.
+pub(crate) const fn outcome(failure: Option<&StorageError>) -> &'static str {
+    match failure {
         None => "ok",
         Some(StorageError::NotFound(_)) => "not_found",
         Some(StorageError::Exists(_) | StorageError::Blocked(_)) => "exists",
@@ -150,11 +153,20 @@ pub(crate) fn performed(
         Some(
             StorageError::Replaced(_) | StorageError::NoStore { .. } | StorageError::Config(_),
         ) => "refused",
-    };
+    }
+}
+
+/// Records an operation on a store.
+pub(crate) fn performed(
+    store: &str,
+    operation: Operation,
+    took: Duration,
+    failure: Option<&StorageError>,
+) {
     let labels = [
         KeyValue::new("store", store.to_owned()),
         KeyValue::new("operation", operation.name()),
-        KeyValue::new("outcome", outcome),
+        KeyValue::new("outcome", outcome(failure)),
     ];
     INSTRUMENTS.operations.record(took.as_secs_f64(), &labels);
 }

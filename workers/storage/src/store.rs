@@ -4,6 +4,7 @@ use ffapi_domain::{
     Tenant,
     location::{DEFAULT_BACKEND, JOB_SCHEME},
 };
+use tracing::Instrument;
 
 use crate::{
     Downloads, Patience, StorageError, StoreConfig,
@@ -13,6 +14,7 @@ use crate::{
     folder::Folder,
     layout::Layout,
     metrics::{self, Operation},
+    spans,
 };
 
 /// One store: where it is, how its keys begin, and who may use it.
@@ -101,7 +103,9 @@ impl Store {
         }
         let mut attempt = Attempt { store: self, outcome: Outcome::Unknown };
         let start = Instant::now();
-        let performed = performing.await;
+        let span = spans::operation(&self.name, operation);
+        let performed = performing.instrument(span.clone()).await;
+        span.record("ffapi.outcome", metrics::outcome(performed.as_ref().err()));
         attempt.outcome = match &performed {
             Err(StorageError::Unavailable(_)) => Outcome::Failed,
             Err(StorageError::Interrupted(_) | StorageError::TooLarge { .. }) => Outcome::Unknown,

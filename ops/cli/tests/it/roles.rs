@@ -39,7 +39,7 @@ async fn of_two_workers_with_the_same_task_one_wins() {
         ffapi_nats::Nats::connect(&ffapi_nats::NatsConfig { url: fleet.nats.url() }).await.unwrap();
     let work = ffapi_nats::Work::new(nats);
     let task = json!({ "job": job, "tenant": "default", "attempt": 1 }).to_string();
-    work.offer("cpu", &format!("copy.{job}.1"), task.into()).await.unwrap();
+    work.offer("cpu", &format!("copy.{job}.1"), task.into(), None).await.unwrap();
     let done = fleet.completed(&job).await;
     assert_eq!(done["attempts"].as_array().unwrap().len(), 1, "{done:#}");
     let names = async || work.names("cpu").await.unwrap();

@@ -1,0 +1,61 @@
+//! Spans of the messages of the log and the work queue, as the semantic conventions name them. Their
+//! names have the template of the subject; the subject itself has ids.
+
+use tracing::{Span, debug_span, field::Empty};
+
+/// The header of a message that carries the context of the span that published it.
+pub(crate) const TRACEPARENT_HEADER: &str = "traceparent";
+
+/// The append of one decision, until its outcome is known.
+pub(crate) fn append_span(subject: &str) -> Span {
+    debug_span!(
+        "append",
+        otel.name = "publish ev.{aggregate}.{tenant}.{id}",
+        otel.kind = "producer",
+        messaging.system = "nats",
+        messaging.operation.name = "publish",
+        messaging.operation.type = "send",
+        messaging.destination.name = "EVENTS",
+        messaging.destination.template = "ev.{aggregate}.{tenant}.{id}",
+        ffapi.subject = subject,
+        ffapi.log.outcome = Empty,
+        ffapi.log.sequence = Empty,
+    )
+}
+
+/// The template of a task's subject.
+macro_rules! task_template {
+    () => {
+        "work.{pool}.{tenant}.{job}.{attempt}"
+    };
+}
+
+/// The offer of a task to the work queue.
+pub(crate) fn publish_span(subject: &str) -> Span {
+    debug_span!(
+        parent: None,
+        "publish",
+        otel.name = concat!("publish ", task_template!()),
+        otel.kind = "producer",
+        messaging.system = "nats",
+        messaging.operation.name = "publish",
+        messaging.operation.type = "send",
+        messaging.destination.name = "WORK",
+        messaging.destination.template = task_template!(),
+        ffapi.subject = subject,
+    )
+}
+
+/// The acknowledgement of a task.
+pub(crate) fn settle_span() -> Span {
+    debug_span!(
+        "ack",
+        otel.name = concat!("ack ", task_template!()),
+        otel.kind = "client",
+        messaging.system = "nats",
+        messaging.operation.name = "ack",
+        messaging.operation.type = "settle",
+        messaging.destination.name = "WORK",
+        messaging.destination.template = task_template!(),
+    )
+}
