@@ -12,6 +12,7 @@ mod local;
 mod manual;
 mod metrics;
 mod nats_users;
+mod otlp;
 mod process;
 mod readmodels;
 mod replay;
@@ -75,10 +76,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         local::attach(&mut config, &arguments.data_dir, needed.secrets)?;
     }
     match arguments.verb {
-        Verb::Up { listen } => {
-            telemetry::start(&config.log);
-            Box::pin(up::up(config, &arguments.data_dir, listen)).await
-        }
+        Verb::Up { listen } => Box::pin(up::up(config, &arguments.data_dir, listen)).await,
         Verb::Gateway => roles::alone(&config, Role::Gateway).await,
         Verb::Projector => roles::alone(&config, Role::Projector).await,
         Verb::Conductor => roles::alone(&config, Role::Conductor).await,

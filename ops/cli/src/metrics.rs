@@ -11,16 +11,11 @@ mod settings;
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context;
-use opentelemetry::{KeyValue, global};
-use opentelemetry_sdk::{
-    Resource,
-    metrics::SdkMeterProvider,
-    resource::{EnvResourceDetector, ResourceDetector, TelemetryResourceDetector},
-};
+use opentelemetry::global;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
-use uuid::Uuid;
 
 pub(crate) use self::settings::MetricsConfig;
 use self::settings::{Environment, Exporters, Listen};
@@ -62,7 +57,7 @@ impl Metrics {
             .scope_info_enabled(false)
             .build()?;
         let mut provider = SdkMeterProvider::builder()
-            .with_resource(resource(service, environment.service_name))
+            .with_resource(crate::otlp::resource(service))
             .with_reader(exporter);
         if otlp {
             provider = provider.with_reader(otlp::reader()?);
@@ -120,24 +115,5 @@ async fn bind(listen: Listen) -> anyhow::Result<Option<TcpListener>> {
                 Ok(None)
             }
         },
-    }
-}
-
-/// What all metrics of this process are about; `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME`
-/// override it.
-fn resource(service: &str, service_name: Option<String>) -> Resource {
-    let instance = Uuid::now_v7().to_string();
-    let ours = [
-        KeyValue::new("service.name", service.to_owned()),
-        KeyValue::new("service.namespace", "ffapi"),
-        KeyValue::new("service.instance.id", instance),
-        KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-    ];
-    let detectors: [Box<dyn ResourceDetector>; 2] =
-        [Box::new(TelemetryResourceDetector), Box::new(EnvResourceDetector::new())];
-    let resource = Resource::builder_empty().with_attributes(ours).with_detectors(&detectors);
-    match service_name {
-        Some(name) => resource.with_service_name(name).build(),
-        None => resource.build(),
     }
 }

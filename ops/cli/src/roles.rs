@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     arguments::TopologyVerb, child, config::Config, keyring::Secret, metrics::Metrics, rotation,
-    telemetry,
+    telemetry::Telemetry,
 };
 
 /// A role of a process.
@@ -307,7 +307,7 @@ fn follow_in<P: Projection + 'static>(
 /// Runs one role alone.
 #[expect(clippy::print_stderr, reason = "a command line speaks to its user")]
 pub(crate) async fn alone(config: &Config, role: Role) -> anyhow::Result<()> {
-    telemetry::start(&config.log);
+    let telemetry = Telemetry::start(&config.log, role.service())?;
     let metrics = Metrics::start(&config.metrics, role.service()).await?;
     if let Some(address) = metrics.address() {
         eprintln!("metrics on http://{address}/metrics");
@@ -321,6 +321,7 @@ pub(crate) async fn alone(config: &Config, role: Role) -> anyhow::Result<()> {
         never = Box::pin(rotation::follow(config, &context)) => match never {},
     };
     metrics.stop().await;
+    telemetry.stop().await;
     outcome
 }
 

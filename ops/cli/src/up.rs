@@ -24,10 +24,14 @@ use crate::{
     metrics::Metrics,
     nats_users::NatsUsers,
     roles::{self, AppContext, Role},
+    telemetry::Telemetry,
 };
 
 /// The tenant of the first key.
 const FIRST_TENANT: &str = "default";
+
+/// The name of a process with every role, in its telemetry.
+const SERVICE: &str = "ffapi";
 
 /// Runs until Ctrl-C or SIGTERM.
 #[expect(clippy::print_stderr, reason = "a command line speaks to its user")]
@@ -41,7 +45,8 @@ pub(crate) async fn up(
     let lock = File::create(data_dir.join("lock"))?;
     lock.try_lock()
         .with_context(|| format!("another `ffapi up` is running in {}", data_dir.display()))?;
-    let metrics = Metrics::start(&config.metrics, "ffapi").await?;
+    let telemetry = Telemetry::start(&config.log, SERVICE)?;
+    let metrics = Metrics::start(&config.metrics, SERVICE).await?;
     let stop = roles::stop_on_signal()?;
 
     if let Some(listen) = listen {
@@ -97,6 +102,7 @@ pub(crate) async fn up(
         never = supervise(&mut nats, &mut postgres) => match never {},
     };
     metrics.stop().await;
+    telemetry.stop().await;
     outcome
 }
 

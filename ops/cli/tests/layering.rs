@@ -104,10 +104,12 @@ fn each_external_system_is_accessed_by_one_crate_only() {
     }
 }
 
-/// True for the module of a crate that has its instruments.
+/// True for a module that may know OpenTelemetry: the instruments and trace context of a crate, and
+/// their exporters.
 fn has_instruments(path: &Path) -> bool {
-    path.components()
-        .any(|part| matches!(part.as_os_str().to_str(), Some("metrics" | "metrics.rs")))
+    path.components().filter_map(|part| part.as_os_str().to_str()).any(|part| {
+        ["metrics", "otlp", "telemetry", "trace"].contains(&part.trim_end_matches(".rs"))
+    })
 }
 
 fn sources(folder: &Path, into: &mut Vec<PathBuf>) {

@@ -19,8 +19,6 @@ const DEFAULT_PORT: &str = "9464";
 pub(super) struct Environment {
     /// `OTEL_SDK_DISABLED` is `true`.
     disabled: bool,
-    /// `OTEL_SERVICE_NAME`.
-    pub(super) service_name: Option<String>,
     /// `OTEL_METRICS_EXPORTER`.
     exporters: Option<String>,
     /// `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT`.
@@ -37,7 +35,6 @@ impl Environment {
         let read = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         Self {
             disabled: read("OTEL_SDK_DISABLED").is_some_and(|on| on.eq_ignore_ascii_case("true")),
-            service_name: read("OTEL_SERVICE_NAME"),
             exporters: read("OTEL_METRICS_EXPORTER"),
             otlp_endpoint: read("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
                 .or_else(|| read("OTEL_EXPORTER_OTLP_ENDPOINT")),
