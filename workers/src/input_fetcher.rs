@@ -134,7 +134,7 @@ async fn find_output(
     let mut found = None;
     for (_, decision) in history {
         let at = Timestamp::from_millis(decision.at);
-        let meta = EventMetadata { id: job, tenant: tenant.clone(), at };
+        let meta = EventMetadata { id: job, tenant: tenant.clone(), at, trace_id: None };
         let events = decision.events.iter();
         found = events.fold(found, |row, event| JobView::apply(row, event, &meta));
     }

@@ -144,6 +144,7 @@ mod tests {
             id: id(),
             tenant: "acme".parse().unwrap(),
             at: Timestamp::from_millis(1),
+            trace_id: None,
         };
         let submitted = JobEvent::Submitted { spec: Box::new(JobSpec::of(request)) };
         let events = std::iter::once(submitted).chain(events);
