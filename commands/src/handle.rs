@@ -183,7 +183,7 @@ impl Commands {
             ffapi.outcome = Empty,
         );
         let cause = caller.traceparent.as_deref().and_then(TraceContext::parse);
-        let handling = self.handle_target::<D>(&target, command, version);
+        let handling = Box::pin(self.handle_target::<D>(&target, command, version));
         let outcome = trace::beneath(span.clone(), cause, handling).await;
         span.record("ffapi.outcome", metrics::outcome_name(&outcome));
         metrics::handled(D::CATEGORY, start.elapsed(), &outcome);

@@ -118,7 +118,7 @@ impl Connections {
             metrics::connection_rejected(limit);
             if open.warned_at.is_none_or(|at| at.elapsed() > WARNING_INTERVAL) {
                 open.warned_at = Some(Instant::now());
-                tracing::warn!(address = %peer.ip(), why, "a connection is rejected");
+                tracing::warn!(network = network(own), why, "a connection is rejected");
             }
             return None;
         }
@@ -239,6 +239,20 @@ impl Limits {
         let max_per_address = config.connections_per_address.clamp(1, (max * 3 / 4).max(1));
         let number = |limit| usize::try_from(limit).unwrap_or(usize::MAX);
         Self { max: number(max), max_per_address: number(max_per_address) }
+    }
+}
+
+/// The network of an address, large enough to be nobody's: for logs, which outlive an erasure.
+fn network(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            format!("{a}.{b}.{c}.0/24")
+        }
+        IpAddr::V6(v6) => {
+            let [a, b, c, ..] = v6.segments();
+            format!("{a:x}:{b:x}:{c:x}::/48")
+        }
     }
 }
 

@@ -333,8 +333,8 @@ impl From<StorageError> for Problem {
             | StorageError::Denied(_)
             | StorageError::Config(_)
             | StorageError::Unavailable(_) => {
-                // Without the cause, which may name a file: health checks log why a store is away.
-                tracing::warn!(%error, "storage is unavailable");
+                // Without names of files: health checks log why a store is away.
+                tracing::warn!(error = error.reason(), "storage is unavailable");
                 Self::new(Kind::Unavailable, "storage is unavailable at the moment")
             }
         }

@@ -70,13 +70,14 @@ pub(crate) async fn response_middleware<E: Endpoint>(
     let span = trace::request_span(known_method(request.method()), route.as_ref(), &id);
     let caller = trace::caller(&request);
     let outcome = match check_size(&request).and_then(|()| text::check(&request)) {
-        Ok(()) => match cors.and_then(|cors| cors.preflight(&request)) {
-            Some(response) => Ok(response),
-            None => {
+        Ok(()) => {
+            if let Some(response) = cors.and_then(|cors| cors.preflight(&request)) {
+                Ok(response)
+            } else {
                 let answering = within(span.clone(), caller, inner.call(request));
                 Box::pin(answering).await.map(IntoResponse::into_response)
             }
-        },
+        }
         Err(problem) => Err(problem.into()),
     };
     let (mut response, kind) = match outcome {

@@ -178,7 +178,8 @@ impl AttemptContext {
         let Ok(history) = self.commands.history::<Job>(tenant, &id).await else { return };
         let storage = self.storage(release);
         if let Err(error) = outputs::withdraw_failed(&storage, release.job, &history).await {
-            tracing::warn!(%error, job = %release.job, "outputs of a failed job are not removed");
+            let error = error.reason();
+            tracing::warn!(error, job = %release.job, "outputs of a failed job are not removed");
         }
     }
 
@@ -200,7 +201,8 @@ impl AttemptContext {
         }
         // Outputs published by failed attempts are removed first: only staging identifies them.
         if let Err(error) = outputs::withdraw_failed(&storage, release.job, &history).await {
-            tracing::warn!(%error, job = %release.job, "outputs of a failed job are not removed");
+            let error = error.reason();
+            tracing::warn!(error, job = %release.job, "outputs of a failed job are not removed");
             return;
         }
         let Some(output) = outputs::location(&history) else { return };

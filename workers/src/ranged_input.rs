@@ -62,7 +62,7 @@ impl RangedInputs {
         self.serving.spawn(async move {
             if let Err(error) = serve(ours, &mut blocks).await {
                 // As a rule the child has ended.
-                tracing::debug!(%error, "an input is no longer served");
+                tracing::debug!(kind = ?error.kind(), "an input is no longer served");
             }
         });
         Ok(OwnedFd::from(theirs).into())

@@ -20,7 +20,7 @@ use ffapi_projections::{
     job_detail::{self, ExpiredOutputs},
     webhooks,
 };
-use ffapi_storage::{StagedJob, Storage};
+use ffapi_storage::{StagedJob, Storage, StorageError};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -74,6 +74,12 @@ const PAGE_SIZE: u32 = 20;
 /// Any error of a cleanup round; it is logged and the next round retries.
 pub(crate) type RetentionError = Box<dyn std::error::Error + Send + Sync>;
 
+/// An error for the log, without the name of a file.
+fn logged(error: &RetentionError) -> String {
+    let of_storage = error.downcast_ref::<StorageError>();
+    of_storage.map_or_else(|| error.to_string(), |error| error.reason().to_owned())
+}
+
 impl Retention {
     /// Creates the cleanup process with these retention periods.
     pub const fn new(
@@ -112,7 +118,7 @@ impl Retention {
                 Err(error) => {
                     metrics::retention::failed(start.elapsed());
                     // The request is not answered: it is unknown what was deleted.
-                    tracing::warn!(%error, "cleanup round failed; retrying later");
+                    tracing::warn!(error = logged(&error), "cleanup round failed; retrying later");
                     continue;
                 }
             };
@@ -169,7 +175,7 @@ impl Retention {
         for StagedJob { tenant, job } in self.storage.staged_before(before).await? {
             // A job that cannot be read does not stop the others.
             if let Err(error) = self.drop_staged(&tenant, job).await {
-                tracing::warn!(%error, %job, "staged files are kept");
+                tracing::warn!(error = logged(&error), %job, "staged files are kept");
             }
         }
         Ok(())
@@ -216,7 +222,8 @@ impl Retention {
                 match self.expire(job).await {
                     Ok(expired) => removed = removed.saturating_add(expired.into()),
                     Err(error) => {
-                        tracing::warn!(%error, job = %job.summary.id, "expired outputs are kept");
+                        let error = logged(&error);
+                        tracing::warn!(error, job = %job.summary.id, "expired outputs are kept");
                     }
                 }
             }
@@ -234,7 +241,7 @@ impl Retention {
         let removed = uploads.len() as u64;
         for (tenant, id) in uploads.into_iter().filter(|_| !dry_run) {
             if let Err(error) = self.expire_upload(&tenant, id).await {
-                tracing::warn!(%error, upload = %id, "expired upload is kept");
+                tracing::warn!(error = logged(&error), upload = %id, "expired upload is kept");
             }
         }
         Ok(removed)

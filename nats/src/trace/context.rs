@@ -39,12 +39,11 @@ impl TraceContext {
 
     /// A new context that no exported span has, so that what follows has an id in common.
     pub fn unsampled() -> Self {
-        let (trace, span) = (Uuid::now_v7(), Uuid::now_v7());
-        // The last bytes of these ids are random.
-        let [.., a, b, c, d, e, f, g, h] = *span.as_bytes();
+        let trace = Uuid::now_v7();
+        let (_, random) = Uuid::now_v7().as_u64_pair();
         Self {
             trace: TraceId::from_bytes(*trace.as_bytes()),
-            span: SpanId::from_bytes([a, b, c, d, e, f, g, h]),
+            span: SpanId::from_bytes(random.to_be_bytes()),
             flags: TraceFlags::default(),
         }
     }

@@ -319,6 +319,7 @@ pub(crate) async fn alone(config: &Config, role: Role) -> anyhow::Result<()> {
     let outcome = tokio::select! {
         outcome = Box::pin(run(config, &context, &roles, &stop, on_listen)) => outcome,
         never = Box::pin(rotation::follow(config, &context)) => match never {},
+        never = Box::pin(telemetry.follow(config)) => match never {},
     };
     metrics.stop().await;
     telemetry.stop().await;

@@ -1,88 +1,75 @@
-//! Logs to stderr, and the export of spans.
+//! Log lines, and the export of them and of spans.
 
 mod asked_anew;
+mod levels;
+mod lines;
+mod logs;
+mod record;
 mod traces;
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
-use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing_subscriber::{
-    EnvFilter, Layer, filter::ParseError, fmt, layer::SubscriberExt, util::SubscriberInitExt,
-};
+use opentelemetry_sdk::{error::OTelSdkResult, logs::SdkLoggerProvider, trace::SdkTracerProvider};
+use tracing_subscriber::{Layer, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
-use self::asked_anew::AskedAnew;
+use self::{lines::Lines, logs::LogExport};
 use crate::{
-    config::LogConfig,
+    config::{Config, LogConfig},
     otlp::{self, Variables},
 };
 
-/// The TLS library logs every failure as an error. An expired certificate of a tenant's webhook is
-/// not an error of the service, and is reported to the tenant. The filter can enable these again.
-const DEFAULT_DIRECTIVES: &str = "rustls=off,rustls_platform_verifier=off";
 /// How long a process that ends waits for the last push.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The running exporters of a process.
+/// The running exporters of a process, and its log filter.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
+    levels: levels::Handle,
     tracer_provider: Option<SdkTracerProvider>,
-}
-
-fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::try_new(format!("{DEFAULT_DIRECTIVES},{directives}"))
+    logger_provider: Option<SdkLoggerProvider>,
 }
 
 impl Telemetry {
-    /// Starts logging to stderr with the configured filter, and exporting spans if the standard
-    /// variables say so. `service` is the `service.name`.
+    /// Starts logging to stderr with the configured filter, and exporting lines and spans if the
+    /// standard variables say so. `service` is the `service.name`.
     ///
     /// # Errors
-    /// When the standard variables are invalid, or an exporter cannot be created.
+    /// When the filter or a standard variable is invalid, or an exporter cannot be created.
     pub(crate) fn start(config: &LogConfig, service: &str) -> anyhow::Result<Self> {
-        let directives =
-            std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|directives| !directives.is_empty());
-        let filter = directives
-            .and_then(|directives| filter(&directives).ok())
-            .or_else(|| filter(&config.filter).ok())
-            .unwrap_or_else(|| EnvFilter::new("warn"));
-        let lines = fmt::layer().with_writer(std::io::stderr);
-        let lines = if config.json { lines.json().boxed() } else { lines.boxed() };
+        let (filter, levels) = reload::Layer::new(levels::initial(&config.filter)?);
         let (variables, resource) = (Variables::of_process(), otlp::resource(service));
+        let logger_provider = logs::provider(&variables, &resource)?;
+        let lines = Lines::new(config.json, logger_provider.as_ref().map(LogExport::new));
         let tracer_provider = traces::provider(&variables, &resource)?;
         let spans = tracer_provider.as_ref().map(traces::layer);
-        let subscriber =
-            tracing_subscriber::registry().with(lines.with_filter(AskedAnew(filter))).with(spans);
+        let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans);
         // A second start in one process changes nothing.
         let _ = subscriber.try_init();
-        Ok(Self { tracer_provider })
+        Ok(Self { levels, tracer_provider, logger_provider })
+    }
+
+    /// Applies changes of `log.filter` for as long as the process runs.
+    pub(crate) async fn follow(&self, config: &Config) -> Infallible {
+        levels::follow(&self.levels, config).await
     }
 
     /// Pushes what was recorded since the last push, if the collector answers soon.
     pub(crate) async fn stop(self) {
-        let Some(provider) = self.tracer_provider else { return };
-        let stopping = tokio::task::spawn_blocking(move || provider.shutdown());
-        match tokio::time::timeout(STOP_TIMEOUT, stopping).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => tracing::warn!(%error, "the last spans were not pushed"),
-            Ok(Err(_)) | Err(_) => tracing::warn!("the last spans were not pushed in time"),
+        let Self { tracer_provider, logger_provider, .. } = self;
+        if let Some(provider) = tracer_provider {
+            stop("spans", move || provider.shutdown()).await;
+        }
+        if let Some(provider) = logger_provider {
+            stop("lines", move || provider.shutdown()).await;
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tls_library_messages_are_hidden_unless_requested() {
-        let directives = |directives: &str| {
-            let filter = filter(directives).unwrap().to_string();
-            let mut all: Vec<String> = filter.split(',').map(str::to_owned).collect();
-            all.sort();
-            all
-        };
-        assert_eq!(directives("warn"), ["rustls=off", "rustls_platform_verifier=off", "warn"]);
-        let verbose = directives("warn,rustls=debug");
-        assert!(verbose.contains(&"rustls=debug".to_owned()), "{verbose:?}");
+async fn stop(what: &'static str, shutdown: impl FnOnce() -> OTelSdkResult + Send + 'static) {
+    let stopping = tokio::task::spawn_blocking(shutdown);
+    match tokio::time::timeout(STOP_TIMEOUT, stopping).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => tracing::warn!(%error, what, "the last push failed"),
+        Ok(Err(_)) | Err(_) => tracing::warn!(what, "the last push took too long"),
     }
 }

@@ -100,6 +100,7 @@ pub(crate) async fn up(
         outcome = roles::run(&config, &context, &all, &stop, on_listen) => outcome,
         // In this task, and so on this thread, for the reason given above.
         never = supervise(&mut nats, &mut postgres) => match never {},
+        never = Box::pin(telemetry.follow(&config)) => match never {},
     };
     metrics.stop().await;
     telemetry.stop().await;

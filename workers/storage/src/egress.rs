@@ -220,11 +220,11 @@ fn host(url: &Url) -> String {
     url.host_str().unwrap_or_default().to_owned()
 }
 
-/// The error for a forbidden address; the address itself is only logged.
+/// The error for a forbidden address; the address itself is only logged, without the client's name for
+/// it.
 fn forbidden(url: &Url, address: IpAddr) -> EgressError {
-    let host = host(url);
-    tracing::debug!(host, %address, "request to a forbidden address rejected");
-    EgressError::Closed { host }
+    tracing::debug!(%address, "request to a forbidden address rejected");
+    EgressError::Closed { host: host(url) }
 }
 
 /// Maps a failed request: the resolver's own errors by kind, others by the message of their

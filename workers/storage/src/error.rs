@@ -1,3 +1,5 @@
+use crate::metrics;
+
 /// Why a storage operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
@@ -45,6 +47,11 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// What failed, in one word and without the name of anything: for logs, which outlive an erasure.
+    pub const fn reason(&self) -> &'static str {
+        metrics::outcome(Some(self))
+    }
+
     /// The error of a store's client, where it does not matter which object it is about.
     pub(crate) fn of_store(error: object_store::Error) -> Self {
         match error {

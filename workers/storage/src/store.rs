@@ -104,7 +104,7 @@ impl Store {
         let mut attempt = Attempt { store: self, outcome: Outcome::Unknown };
         let start = Instant::now();
         let span = spans::operation(&self.name, operation);
-        let performed = performing.instrument(span.clone()).await;
+        let performed = Box::pin(performing).instrument(span.clone()).await;
         span.record("ffapi.outcome", metrics::outcome(performed.as_ref().err()));
         attempt.outcome = match &performed {
             Err(StorageError::Unavailable(_)) => Outcome::Failed,

@@ -276,7 +276,7 @@ impl TenantStorage {
         let Ok((store, _)) = self.resolve(output) else { return };
         let prefix = store.layout.attempt(&self.tenant, job, attempt);
         if let Err(error) = store.backend.discard(&prefix).await {
-            tracing::warn!(%error, %job, attempt, "staged files are not deleted");
+            tracing::warn!(error = error.reason(), %job, attempt, "staged files are not deleted");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use h2::server::SendResponse;
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::ExportTraceServiceRequest,
+    collector::{logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest},
     common::v1::{AnyValue, KeyValue, any_value::Value},
 };
 use prost::Message;
@@ -37,6 +37,15 @@ pub(crate) struct Span {
     pub(crate) end: u64,
 }
 
+/// A log line that was received.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    pub(crate) body: String,
+    /// The trace that it is in; empty if it is in none.
+    pub(crate) trace: String,
+    pub(crate) attributes: BTreeMap<String, String>,
+}
+
 /// How a collector is pushed to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Protocol {
@@ -49,6 +58,7 @@ pub(crate) enum Protocol {
 pub(crate) struct Collector {
     pub(crate) url: String,
     spans: Arc<Mutex<Vec<Span>>>,
+    lines: Arc<Mutex<Vec<Line>>>,
     /// The headers of the newest push.
     pub(crate) headers: Arc<Mutex<HeaderMap>>,
 }
@@ -57,7 +67,8 @@ impl Collector {
     pub(crate) async fn new(protocol: Protocol) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let this = Self { url, spans: Arc::default(), headers: Arc::default() };
+        let (spans, lines, headers) = Default::default();
+        let this = Self { url, spans, lines, headers };
         let serving = this.clone();
         tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
@@ -127,11 +138,30 @@ impl Collector {
     }
 
     fn receive(&self, path: &str, headers: HeaderMap, body: &[u8]) {
-        const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
         *self.headers.lock().unwrap() = headers;
-        if path != "/v1/traces" && path != EXPORT {
-            return;
+        match path {
+            "/v1/traces" | "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => {
+                self.receive_spans(body);
+            }
+            "/v1/logs" | "/opentelemetry.proto.collector.logs.v1.LogsService/Export" => {
+                self.receive_lines(body);
+            }
+            _ => {}
         }
+    }
+
+    fn receive_lines(&self, body: &[u8]) {
+        let pushed = ExportLogsServiceRequest::decode(body).unwrap();
+        let records = pushed.resource_logs.into_iter().flat_map(|of| of.scope_logs);
+        let records = records.flat_map(|of| of.log_records);
+        self.lines.lock().unwrap().extend(records.map(|record| Line {
+            body: text(record.body.as_ref()),
+            trace: hex::encode(record.trace_id),
+            attributes: texts(&record.attributes),
+        }));
+    }
+
+    fn receive_spans(&self, body: &[u8]) {
         let pushed = ExportTraceServiceRequest::decode(body).unwrap();
         for of in pushed.resource_spans {
             let resource = texts(&of.resource.unwrap_or_default().attributes);
@@ -156,7 +186,12 @@ impl Collector {
         }
     }
 
-    /// Everything that was received so far.
+    /// All lines that were received so far.
+    pub(crate) fn lines(&self) -> Vec<Line> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// All spans that were received so far.
     pub(crate) fn all(&self) -> Vec<Span> {
         self.spans.lock().unwrap().clone()
     }
@@ -171,10 +206,13 @@ impl Collector {
     }
 }
 
-fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
-    let text = |value: &Option<AnyValue>| match value.as_ref().and_then(|any| any.value.as_ref()) {
+fn text(value: Option<&AnyValue>) -> String {
+    match value.and_then(|any| any.value.as_ref()) {
         Some(Value::StringValue(text)) => text.clone(),
         other => format!("{other:?}"),
-    };
-    attributes.iter().map(|of| (of.key.clone(), text(&of.value))).collect()
+    }
+}
+
+fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
+    attributes.iter().map(|of| (of.key.clone(), text(of.value.as_ref()))).collect()
 }

@@ -27,6 +27,7 @@ mod idempotency;
 mod job_inputs;
 mod jwt_issuer;
 mod keys;
+mod logs;
 mod media;
 mod metrics;
 mod nats_permissions;
