@@ -9,6 +9,7 @@
 //! - [`Vault`]: secrets and data keys, encrypted and deletable.
 //! - [`Idempotency`]: the resource that a client's idempotency key belongs to.
 //! - [`QuotaCounter`]: how much of a limit has been leased to gateways.
+//! - [`RawStream`]: whole streams, message by message, for backups and restores.
 //! - [`topology`]: the stream configurations; applied explicitly and checked at start.
 //!
 //! Generic over the event type. The only crate that depends on async-nats.
@@ -28,7 +29,9 @@ mod pages;
 mod position;
 mod pub_sub;
 mod quota_counter;
+mod raw_stream;
 mod read;
+mod record;
 mod signed_heads;
 pub mod topology;
 pub mod trace;
@@ -48,7 +51,9 @@ pub use pages::Pages;
 pub use position::{ParsePositionError, Position};
 pub use pub_sub::{LiveMessage, PubSub, Subscription};
 pub use quota_counter::{Lease, QuotaCounter};
+pub use raw_stream::{Bounds, RawStream};
 pub use read::{Page, PageLimits, Reader};
+pub use record::Record;
 pub use signed_heads::SignedHeads;
 pub use vault::Vault;
 pub use work::{Puller, Task, Work};

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::{
-    LogError, Message, Nats,
+    LogError, Message, Nats, Record,
     metrics::{self, Operation},
 };
 
@@ -240,7 +240,7 @@ async fn load_once(
             max_bytes: (limits.bytes != usize::MAX)
                 .then(|| limits.bytes.saturating_sub(size).max(1) as u64),
         };
-        let reading = batch_get(nats, stream, batch, &mut messages);
+        let reading = batch_get(nats, stream, batch, from_direct, &mut messages);
         let more = metrics::timed(Operation::Get, stream, reading).await?;
         let size: usize = messages.iter().map(|message| message.payload.len()).sum();
         let is_full = messages.len() >= limits.messages || size >= limits.bytes;
@@ -252,11 +252,12 @@ async fn load_once(
 }
 
 /// Appends one batch to `messages`; true if there may be more.
-async fn batch_get(
+async fn batch_get<T>(
     nats: &Nats,
     stream: &'static str,
     request: BatchGet<'_>,
-    messages: &mut Vec<Message>,
+    parse: fn(async_nats::Message) -> Result<T, LogError>,
+    messages: &mut Vec<T>,
 ) -> Result<bool, LogError> {
     let request =
         serde_json::to_vec(&request).map_err(|error| LogError::Corrupt(error.to_string()))?;
@@ -274,7 +275,7 @@ async fn batch_get(
             .await?
             .ok_or_else(|| LogError::unavailable("the responses ended"))?;
         match response.status.map(|status| status.as_u16()) {
-            None => messages.push(from_direct(response)?),
+            None => messages.push(parse(response)?),
             Some(204) => {
                 let pending = response
                     .headers
@@ -289,6 +290,32 @@ async fn batch_get(
                 let description = response.description.unwrap_or_default();
                 return Err(LogError::Server { code: status.into(), description });
             }
+        }
+    }
+}
+
+/// Reads up to a size of messages with all of their headers, starting at stream sequence `from`.
+pub(crate) async fn records(
+    nats: &Nats,
+    stream: &'static str,
+    from: u64,
+    max_bytes: usize,
+) -> Result<Vec<Record>, LogError> {
+    let start = Instant::now();
+    loop {
+        let request = BatchGet {
+            seq: from.max(1),
+            next_by_subj: ">",
+            batch: BATCH_SIZE,
+            max_bytes: Some(max_bytes.max(1) as u64),
+        };
+        let mut records = Vec::new();
+        let reading = batch_get(nats, stream, request, Record::from_direct, &mut records);
+        match metrics::timed(Operation::Get, stream, reading).await {
+            Err(LogError::Unavailable(_)) if start.elapsed() < READ_TIMEOUT => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            outcome => return outcome.map(|_| records),
         }
     }
 }

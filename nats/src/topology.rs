@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 
 use async_nats::jetstream::{
     consumer::{AckPolicy, pull},
+    context::GetStreamErrorKind,
     stream::{Config, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType},
 };
 use uuid::Uuid;
@@ -45,6 +46,10 @@ const AUDIT_BYTES: i64 = 256 * 1024 * 1024;
 const LOG_BYTES: i64 = 1024 * 1024 * 1024;
 const LOG_ID: &str = "ffapi_log_id";
 const EPOCH: &str = "ffapi_epoch";
+/// Of a log that is being restored: which restore that is. It has no identity until it is complete.
+const RESTORING: &str = "ffapi_restoring";
+/// Of a log that was restored: which restore that was.
+const RESTORED: &str = "ffapi_restored";
 
 /// Identity of a log, to detect that it was replaced or restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,6 +212,12 @@ pub async fn check(nats: &Nats) -> Result<LogIdentity, LogError> {
             )));
         }
         if want.name == EVENTS {
+            if have.metadata.contains_key(RESTORING) {
+                return Err(LogError::Misconfigured(
+                    "the log is being restored; repeat `ffapi restore` if it was interrupted"
+                        .to_owned(),
+                ));
+            }
             identity = read_identity(&have.metadata);
         }
     }
@@ -231,6 +242,74 @@ pub async fn check(nats: &Nats) -> Result<LogIdentity, LogError> {
             "stream {EVENTS} has no log id; it was not created by ffapi"
         ))
     })
+}
+
+/// The name of the restore that was begun or completed on this server; `None` if there was none.
+///
+/// # Errors
+/// When the server does not respond.
+pub async fn restore_name(nats: &Nats) -> Result<Option<String>, LogError> {
+    let Some(events) = find(nats, EVENTS).await? else { return Ok(None) };
+    let name = [RESTORING, RESTORED].iter().find_map(|key| events.metadata.get(*key));
+    Ok(name.cloned())
+}
+
+/// Creates the streams for a restore, empty; or continues the restore of the same name.
+///
+/// # Errors
+/// When the server does not respond, or has streams of ffapi already.
+pub async fn begin_restore(nats: &Nats, restore: &str) -> Result<(), LogError> {
+    let found = find(nats, EVENTS).await?;
+    let resumes = found.as_ref().is_some_and(|config| {
+        config.metadata.get(RESTORING).is_some_and(|unfinished| unfinished == restore)
+    });
+    for mut config in expected_streams() {
+        match find(nats, &config.name).await? {
+            Some(_) if resumes => continue,
+            Some(_) => {
+                return Err(LogError::Misconfigured(format!(
+                    "the server has a stream {} already; a restore needs one without any of ffapi",
+                    config.name
+                )));
+            }
+            None => {}
+        }
+        if config.name == EVENTS {
+            config.metadata = HashMap::from([(RESTORING.to_owned(), restore.to_owned())]);
+        }
+        nats.jetstream.create_stream(config).await.map_err(LogError::unavailable)?;
+    }
+    Ok(())
+}
+
+/// Completes a restore: the log has this identity from now on, and can be used.
+///
+/// # Errors
+/// When the server does not respond, or no restore was begun.
+pub async fn end_restore(nats: &Nats, identity: &LogIdentity) -> Result<(), LogError> {
+    let missing = || LogError::Misconfigured("no restore was begun on this server".to_owned());
+    let mut config = find(nats, EVENTS).await?.ok_or_else(missing)?;
+    let name = config.metadata.remove(RESTORING).ok_or_else(missing)?;
+    config.metadata.insert(RESTORED.to_owned(), name);
+    config.metadata.insert(LOG_ID.to_owned(), identity.log_id.to_string());
+    config.metadata.insert(EPOCH.to_owned(), identity.epoch.to_string());
+    nats.jetstream.update_stream(&config).await.map_err(LogError::unavailable)?;
+    let restored = apply(nats).await?;
+    if restored == *identity {
+        return Ok(());
+    }
+    Err(LogError::Misconfigured(format!("the restored log is {restored:?}, not {identity:?}")))
+}
+
+/// The configuration of a stream; `None` if it does not exist.
+async fn find(nats: &Nats, name: &str) -> Result<Option<Config>, LogError> {
+    match nats.jetstream.get_stream(name).await {
+        Ok(stream) => Ok(Some(stream.cached_info().config.clone())),
+        Err(error) => match error.kind() {
+            GetStreamErrorKind::JetStream(error) if error.code() == 404 => Ok(None),
+            _ => Err(LogError::unavailable(error)),
+        },
+    }
 }
 
 fn read_identity(metadata: &HashMap<String, String>) -> Option<LogIdentity> {
