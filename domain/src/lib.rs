@@ -26,6 +26,7 @@ pub mod preset;
 mod public_event;
 pub mod queue_quota;
 pub mod quota;
+pub mod restoration;
 pub mod retention;
 #[cfg(any(test, feature = "spec"))]
 pub mod spec;

@@ -28,6 +28,7 @@ use ffapi_domain::{
     preset::PresetEvent,
     queue_quota::QueueQuotaEvent,
     quota::QuotaEvent,
+    restoration::LogEvent,
     storage_quota::StorageQuotaEvent,
     upload::UploadEvent,
     webhook::{WebhookEvent, WebhookQuotaEvent},
@@ -53,6 +54,7 @@ mod samples {
     mod preset;
     mod queue_quota;
     mod quota;
+    mod restoration;
     mod storage_quota;
     mod upload;
     mod values;
@@ -90,6 +92,7 @@ const CATEGORIES: &[Category] = &[
     Category::of::<JobEvent>("job"),
     Category::of::<StorageQuotaEvent>("kept"),
     Category::of::<KeyEvent>("key"),
+    Category::of::<LogEvent>("log"),
     Category::of::<OutputEvent>("output"),
     Category::of::<PresetEvent>("preset"),
     Category::of::<QuotaEvent>("quota"),

@@ -12,6 +12,7 @@ use ffapi_domain::{
     preset::{Preset, PresetEvent},
     queue_quota::{QueueQuota, QueueQuotaEvent},
     quota::{Quota, QuotaEvent},
+    restoration::{self, LogEvent},
     storage_quota::{StorageQuota, StorageQuotaEvent},
     upload::{Upload, UploadEvent},
     webhook::{Webhook, WebhookEvent, WebhookQuota, WebhookQuotaEvent},
@@ -77,6 +78,7 @@ async fn lines(
         WebhookQuota::CATEGORY => typed::<WebhookQuotaEvent>(codec, message, epoch).await,
         KeyQuota::CATEGORY => typed::<KeyQuotaEvent>(codec, message, epoch).await,
         dispatch::CATEGORY => typed::<DispatchEvent>(codec, message, epoch).await,
+        restoration::CATEGORY => typed::<LogEvent>(codec, message, epoch).await,
         _ => Ok(vec![json!({ "subject": message.subject, "event": null })]),
     }
 }

@@ -2,6 +2,7 @@ use ffapi_domain::{
     Decider, Personal,
     account::{Account, AccountEvent},
     key::{Key, KeyEvent},
+    restoration::{self, LogEvent},
 };
 use ffapi_nats::{Codec, Decision, Message};
 use serde::{Serialize, de::DeserializeOwned};
@@ -72,6 +73,7 @@ pub(super) async fn rows(
     match message.address() {
         Some((Key::CATEGORY, ..)) => typed::<KeyEvent>(codec, message).await,
         Some((Account::CATEGORY, ..)) => typed::<AccountEvent>(codec, message).await,
+        Some((restoration::CATEGORY, ..)) => typed::<LogEvent>(codec, message).await,
         _ => Ok(vec![]),
     }
 }

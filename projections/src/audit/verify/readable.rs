@@ -11,6 +11,7 @@ use ffapi_domain::{
     preset::Preset,
     queue_quota::QueueQuota,
     quota::Quota,
+    restoration::{self, LogEvent},
     storage_quota::StorageQuota,
     upload::Upload,
     webhook::{Webhook, WebhookQuota},
@@ -48,6 +49,9 @@ pub(super) async fn readable(codec: &Codec, message: &Message) -> Result<(), Cod
     );
     if message.subject.starts_with(&format!("ev.{}.", dispatch::CATEGORY)) {
         return read::<DispatchEvent>(codec, message).await;
+    }
+    if category == restoration::CATEGORY {
+        return read::<LogEvent>(codec, message).await;
     }
     Err(CodecError::Unreadable("unknown aggregate".to_owned()))
 }
