@@ -48,6 +48,11 @@ impl fmt::Debug for Bucket {
 }
 
 impl Bucket {
+    /// The client, and the prefix of all keys.
+    pub(crate) fn parts(self) -> (Arc<dyn ObjectStore>, Key) {
+        (self.client, self.prefix)
+    }
+
     /// The key of an object in the bucket.
     fn key(&self, key: &Key) -> Key {
         self.prefix.parts().chain(key.parts()).collect()

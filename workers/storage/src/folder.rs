@@ -60,6 +60,11 @@ impl Folder {
         Ok(Self { root, store: Arc::new(store) })
     }
 
+    /// The folder as a store of objects by key.
+    pub(crate) fn objects(self) -> Arc<dyn ObjectStore> {
+        self.store
+    }
+
     /// The path of an object's file.
     fn path(&self, object: &Object) -> Result<PathBuf, StorageError> {
         self.store.path_to_filesystem(&object.key).map_err(StorageError::unavailable)
