@@ -67,8 +67,8 @@ pub(crate) async fn previous_hash(
     Ok(hash.unwrap_or_default())
 }
 
-/// The hash of a row.
-pub(crate) fn row_hash(previous: &[u8], sequence: u64, subject: &str, payload: &[u8]) -> Vec<u8> {
+/// The hash of a row: of the one before, and of its message.
+pub fn row_hash(previous: &[u8], sequence: u64, subject: &str, payload: &[u8]) -> Vec<u8> {
     let mut hash = Sha256::new();
     hash.update(previous);
     hash.update(sequence.to_be_bytes());

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sqlx::{
-    PgPool,
+    AssertSqlSafe, PgPool,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -134,6 +134,26 @@ impl Database {
     /// When the database does not respond, or its schema is not one of ffapi.
     pub async fn migrate(&self) -> Result<(), ProjectionError> {
         MIGRATOR.run(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Deletes the rows of all read models: they are built again from the start of the log.
+    ///
+    /// # Errors
+    /// When the database does not respond, or a projector is running.
+    pub async fn clear(&self) -> Result<(), ProjectionError> {
+        let mut transaction = self.pool.begin().await?;
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT quote_ident(tablename) FROM pg_tables
+             WHERE schemaname = 'public' AND tablename <> '_sqlx_migrations'",
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
+        // The names come from the database, which quotes them.
+        let clear = AssertSqlSafe(format!("TRUNCATE {}", tables.join(", ")));
+        sqlx::query("SET LOCAL lock_timeout = '10s'").execute(&mut *transaction).await?;
+        sqlx::query(clear).execute(&mut *transaction).await?;
+        transaction.commit().await?;
         Ok(())
     }
 

@@ -161,8 +161,11 @@ impl<P: Projection> Runner<P> {
         }
     }
 
-    /// Applies the log from the checkpoint to its current end.
-    pub(crate) async fn catch_up(&self) -> Result<u64, ProjectionError> {
+    /// Applies the log from the checkpoint to its current end; returns that sequence.
+    ///
+    /// # Errors
+    /// When the log or the database fails, or they diverged.
+    pub async fn catch_up(&self) -> Result<u64, ProjectionError> {
         let last = self.log.last_sequence().await?;
         let (mut connection, mut checkpoint) = self.begin().await?;
         let mut parked = Parked::load(&mut connection, P::NAME).await?;

@@ -9,6 +9,7 @@ mod matching;
 mod replay;
 mod sealed;
 mod sending;
+mod settle;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -25,6 +26,7 @@ pub use self::{
     endpoints::{count, endpoint_exists, has_pending_replay, page},
     replay::Replays,
     sending::{Due, Endpoint, Outcome, SenderSession, Share, claim, due, record, release, remind},
+    settle::{DueDeliveries, DueDelivery, due_deliveries, settle_deliveries},
 };
 use self::{
     endpoints::Endpoints,
