@@ -1,3 +1,4 @@
+mod backup;
 mod client;
 
 use std::path::PathBuf;
@@ -5,7 +6,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub(crate) use self::client::{Batch, Convert, Jobs, Server, Submit};
+pub(crate) use self::{
+    backup::{
+        BackupStore, BackupVerb, Create as CreateBackup, Restore as RestoreBackup,
+        Verify as VerifyBackup,
+    },
+    client::{Batch, Convert, Jobs, Server, Submit},
+};
 
 /// FFmpeg as a service, event-sourced.
 #[derive(Debug, Parser)]
@@ -66,6 +73,13 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: AuditVerb,
     },
+    /// Make, list, verify and delete backups
+    Backup {
+        #[command(subcommand)]
+        verb: BackupVerb,
+    },
+    /// Restore a backup: into the configured servers, or else into an empty data folder
+    Restore(RestoreBackup),
     /// Inspect or rebuild the read models
     Projections {
         #[command(subcommand)]
@@ -172,6 +186,8 @@ impl Verb {
             | Self::Keys { .. }
             | Self::Nats { .. }
             | Self::Audit { .. }
+            | Self::Backup { .. }
+            | Self::Restore(_)
             | Self::Projections { .. }
             | Self::Replay(_)
             | Self::Report

@@ -19,6 +19,7 @@ use figment::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    backup::BackupConfig,
     keyring::{Secret, Secrets},
     metrics::MetricsConfig,
     rotation::RotationConfig,
@@ -49,6 +50,7 @@ pub(crate) struct Config {
     pub(crate) log: LogConfig,
     pub(crate) metrics: MetricsConfig,
     pub(crate) rotation: RotationConfig,
+    pub(crate) backup: BackupConfig,
     /// The file it was read from.
     #[serde(skip)]
     pub(crate) file: Option<PathBuf>,

@@ -35,15 +35,16 @@ impl LocalServers {
     }
 }
 
-/// Configures the servers and secrets of a data folder, if it has any and no others are configured.
+/// Configures the servers and secrets of a data folder, if it has any and no others are configured;
+/// true if it did.
 pub(crate) fn attach(
     config: &mut Config,
     data_dir: &Path,
     needed: &[Secret],
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let path = data_dir.join(FILE);
     if config.nats.is_some() || config.postgres.is_some() || !path.exists() {
-        return Ok(());
+        return Ok(false);
     }
     let read = |path: &Path| fs::read_to_string(path).with_context(|| path.display().to_string());
     let servers: LocalServers = serde_json::from_str(&read(&path)?)?;
@@ -54,5 +55,5 @@ pub(crate) fn attach(
     config.postgres = Some(PostgresConfig { url: servers.postgres, max_connections });
     config.secrets = secrets;
     config.storage.root = data_dir.canonicalize()?.join("storage");
-    Ok(())
+    Ok(true)
 }

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod audit;
+mod backup;
 mod child;
 mod client;
 mod config;
@@ -30,7 +31,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::{Arguments, AuditVerb, ConfigVerb, Verb};
+use arguments::{Arguments, AuditVerb, BackupVerb, ConfigVerb, Verb};
 use config::Needed;
 use keyring::Secret;
 use roles::Role;
@@ -72,8 +73,10 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let needed = Needed { secrets: secrets(&arguments.verb), stores: uses_stores(&arguments.verb) };
     let mut config = config::load(arguments.config.as_deref(), needed).await?;
+    let mut folder = None;
     if is_operator(&arguments.verb) {
-        local::attach(&mut config, &arguments.data_dir, needed.secrets)?;
+        let attached = local::attach(&mut config, &arguments.data_dir, needed.secrets)?;
+        folder = attached.then_some(arguments.data_dir.as_path());
     }
     match arguments.verb {
         Verb::Up { listen } => Box::pin(up::up(config, &arguments.data_dir, listen)).await,
@@ -88,6 +91,15 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Keys { verb } => keys::run(&config, verb).await,
         Verb::Nats { verb } => subscriber::make(verb),
         Verb::Audit { verb } => audit::run(&config, verb).await,
+        Verb::Backup { verb } => {
+            if matches!(&verb, BackupVerb::Create(asked) if asked.follow) {
+                telemetry::start(&config.log);
+            }
+            Box::pin(backup::run(&config, folder, verb)).await
+        }
+        Verb::Restore(asked) => {
+            Box::pin(backup::restore(&config, &arguments.data_dir, asked)).await
+        }
         Verb::Projections { verb } => Box::pin(readmodels::run(&config, &verb)).await,
         Verb::Replay(asked) => replay::replay(&config, asked).await,
         Verb::Report => Box::pin(report::print(&config)).await,
@@ -128,6 +140,7 @@ const fn is_operator(verb: &Verb) -> bool {
             | Verb::Doctor
             | Verb::Keys { .. }
             | Verb::Audit { .. }
+            | Verb::Backup { .. }
             | Verb::Projections { .. }
             | Verb::Replay(_)
             | Verb::Report
@@ -144,6 +157,8 @@ const fn uses_stores(verb: &Verb) -> bool {
             | Verb::Conductor
             | Verb::Worker
             | Verb::Doctor
+            | Verb::Backup { .. }
+            | Verb::Restore(_)
             | Verb::Config { .. }
     )
 }
@@ -157,6 +172,9 @@ const fn secrets(verb: &Verb) -> &'static [Secret] {
         Verb::Worker => Role::Worker.secrets(),
         Verb::Keys { .. } => &[Secret::Master, Secret::Pepper],
         Verb::Audit { verb: AuditVerb::Verify } => &[Secret::Master, Secret::Verifying],
+        Verb::Backup { verb: BackupVerb::Verify(_) } | Verb::Restore(_) => {
+            &[Secret::Master, Secret::Verifying]
+        }
         Verb::Audit { verb: AuditVerb::Key } => &[Secret::Verifying],
         Verb::Audit { verb: AuditVerb::Follow { .. } }
         | Verb::Projections { .. }
@@ -169,6 +187,7 @@ const fn secrets(verb: &Verb) -> &'static [Secret] {
         | Verb::Migrate
         | Verb::Topology { .. }
         | Verb::Nats { .. }
+        | Verb::Backup { .. }
         | Verb::Convert(_)
         | Verb::Stream(_)
         | Verb::Thumbnails(_)

@@ -76,13 +76,13 @@ impl AppContext {
     }
 }
 
-async fn connect(config: &Config) -> anyhow::Result<Nats> {
+pub(crate) async fn connect(config: &Config) -> anyhow::Result<Nats> {
     let nats = config.nats.as_ref().context("nats.url is not set (FFAPI_NATS__URL)")?;
     Nats::connect(nats).await.with_context(|| format!("NATS at {}", nats.shown()))
 }
 
 /// The connections of background work, and those of requests.
-fn databases(config: &Config) -> anyhow::Result<(Database, Database)> {
+pub(crate) fn databases(config: &Config) -> anyhow::Result<(Database, Database)> {
     let postgres = config.postgres.as_ref();
     let postgres = postgres.context("postgres.url is not set (FFAPI_POSTGRES__URL)")?;
     Ok((Database::connect(postgres)?, Database::connect_for_requests(postgres)?))

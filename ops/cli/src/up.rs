@@ -17,6 +17,7 @@ use ffapi_projections::PostgresConfig;
 use serde_json::json;
 
 use crate::{
+    backup::UNFINISHED,
     config::Config,
     keyring::{Secret, Secrets},
     keys,
@@ -45,6 +46,11 @@ pub(crate) async fn up(
     let lock = File::create(data_dir.join("lock"))?;
     lock.try_lock()
         .with_context(|| format!("another `ffapi up` is running in {}", data_dir.display()))?;
+    anyhow::ensure!(
+        !data_dir.join(UNFINISHED).exists(),
+        "the restore into {} is not complete; repeat `ffapi restore`",
+        data_dir.display()
+    );
     let telemetry = Telemetry::start(&config.log, SERVICE)?;
     let metrics = Metrics::start(&config.metrics, SERVICE).await?;
     let stop = roles::stop_on_signal()?;

@@ -15,6 +15,10 @@ const OURS: &[(&str, &[&str])] = &[
     ("ffapi-nats", &[]),
     ("ffapi-embedded", &[]),
     ("ffapi-test-stores", &[]),
+    (
+        "ffapi-backup",
+        &["ffapi-domain", "ffapi-nats", "ffapi-projections", "ffapi-storage", "ffapi-embedded"],
+    ),
     ("ffapi-commands", &["ffapi-domain", "ffapi-nats"]),
     ("ffapi-projections", &["ffapi-domain", "ffapi-nats"]),
     ("ffapi-media", &["ffapi-domain"]),
@@ -46,6 +50,7 @@ const OURS: &[(&str, &[&str])] = &[
             "ffapi-storage",
             "ffapi-gateway",
             "ffapi-embedded",
+            "ffapi-backup",
         ],
     ),
 ];

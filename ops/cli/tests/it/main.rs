@@ -6,6 +6,7 @@
 mod account_reopening;
 mod admin_stats;
 mod audit;
+mod backups;
 mod batches;
 mod cancellation;
 mod chaos;

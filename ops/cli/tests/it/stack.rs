@@ -106,10 +106,20 @@ impl Stack {
         Self::launched(Path::new(env!("CARGO_BIN_EXE_ffapi")), data, settings).await
     }
 
+    /// Starts an instance on a data folder that was restored, with its own Postgres.
+    pub(crate) async fn restored(data: TempDir) -> Self {
+        std::fs::create_dir(data.path().join("failpoints")).unwrap();
+        Self::started(Path::new(env!("CARGO_BIN_EXE_ffapi")), data, &[]).await
+    }
+
     async fn launched(program: &Path, data: TempDir, settings: &[(&str, &str)]) -> Self {
         std::fs::create_dir(data.path().join("failpoints")).unwrap();
         let templates = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clusters");
         ffapi_embedded::Postgres::copy_cluster(&templates, data.path()).unwrap();
+        Self::started(program, data, settings).await
+    }
+
+    async fn started(program: &Path, data: TempDir, settings: &[(&str, &str)]) -> Self {
         let port = free_port();
         let process = launch(program, data.path(), port, settings);
         let program = program.to_owned();

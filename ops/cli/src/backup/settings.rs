@@ -1,0 +1,24 @@
+use ffapi_backup::Keep;
+use ffapi_storage::comma_separated;
+use serde::{Deserialize, Serialize};
+
+/// Backups.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BackupConfig {
+    /// Where they are stored: one of the stores, a URL, or a folder.
+    pub(crate) store: Option<String>,
+    /// The public keys that they are encrypted to.
+    #[serde(deserialize_with = "comma_separated")]
+    pub(crate) recipients: Vec<String>,
+    /// Seconds between two of them.
+    pub(crate) every: u64,
+    /// Which are kept.
+    pub(crate) keep: Keep,
+}
+
+impl Default for BackupConfig {
+    fn default() -> Self {
+        Self { store: None, recipients: vec![], every: 30, keep: Keep::default() }
+    }
+}
