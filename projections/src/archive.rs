@@ -67,6 +67,42 @@ pub(crate) async fn previous_hash(
     Ok(hash.unwrap_or_default())
 }
 
+/// The hash of the row of a message, if there is one.
+///
+/// # Errors
+/// When the database does not respond.
+pub async fn hash_at(
+    database: &Database,
+    sequence: u64,
+) -> Result<Option<Vec<u8>>, ProjectionError> {
+    let hash = sqlx::query_scalar("SELECT hash FROM archive WHERE sequence = $1")
+        .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
+        .fetch_optional(database.measured())
+        .await?;
+    Ok(hash)
+}
+
+/// Up to a thousand messages after a sequence: the second copy of the log.
+///
+/// # Errors
+/// When the database does not respond.
+pub async fn page(database: &Database, after: u64) -> Result<Vec<Message>, ProjectionError> {
+    let rows: Vec<(i64, String, Vec<u8>)> = sqlx::query_as(
+        "SELECT sequence, subject, payload FROM archive
+         WHERE sequence > $1 ORDER BY sequence LIMIT 1000",
+    )
+    .bind(i64::try_from(after).unwrap_or(i64::MAX))
+    .fetch_all(database.measured())
+    .await?;
+    let message = |(sequence, subject, payload): (i64, String, Vec<u8>)| Message {
+        sequence: u64::try_from(sequence).unwrap_or(0),
+        subject,
+        payload: payload.into(),
+        pending: 0,
+    };
+    Ok(rows.into_iter().map(message).collect())
+}
+
 /// The hash of a row: of the one before, and of its message.
 pub fn row_hash(previous: &[u8], sequence: u64, subject: &str, payload: &[u8]) -> Vec<u8> {
     let mut hash = Sha256::new();

@@ -22,6 +22,20 @@ pub struct Digest {
     pub checksum: String,
 }
 
+/// The read models that are built from the log alone.
+pub const READ_MODELS: [&str; 10] = [
+    JobDetail::NAME,
+    JobList::NAME,
+    BatchList::NAME,
+    Presets::NAME,
+    Uploads::NAME,
+    Queue::NAME,
+    Pace::NAME,
+    Usage::NAME,
+    Archive::NAME,
+    AuditDecisions::NAME,
+];
+
 /// The digests of all read models that are built from the log alone; of those that exist.
 ///
 /// # Errors

@@ -37,7 +37,7 @@ pub use audit::{AuditDecisions, AuditNotes};
 pub use batch::BatchList;
 pub use checkpoint::{Checkpoint, Ends, positions};
 pub use database::{Database, PostgresConfig};
-pub use digest::{Digest, built_digest, digest, digests};
+pub use digest::{Digest, READ_MODELS, built_digest, digest, digests};
 pub use erasure::ErasedAggregates;
 pub use error::{Flaw, ProjectionError};
 pub use job_detail::JobDetail;
