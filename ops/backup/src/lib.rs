@@ -8,24 +8,29 @@
 
 mod chunk;
 mod create;
+mod drill;
 mod error;
 mod keys;
 mod manifest;
+mod metrics;
 mod object;
 mod plan;
 mod prune;
 mod repository;
 mod restore;
+mod schedule;
 mod vault;
 mod verify;
 
 pub use create::{Created, Source, create};
+pub use drill::{Exercise, drill};
 pub use error::BackupError;
 pub use keys::{Identities, Recipients, generate_key};
 pub use manifest::{Chunk, Manifest, VaultObject};
 pub use plan::{Lost, Plan, Point};
 pub use prune::{Keep, Pruned, prune};
 pub use repository::Repository;
-pub use restore::{Restore, Restored};
+pub use restore::{Restore, Restored, settle_newest};
+pub use schedule::Schedule;
 pub use vault::files;
 pub use verify::{VerificationKeys, Verified, verify};

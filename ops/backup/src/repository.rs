@@ -56,12 +56,11 @@ impl Repository {
     /// Checks that the store has backups of this log or of none.
     pub(crate) async fn claim(&self, log_id: Uuid) -> Result<(), BackupError> {
         let name = LogName { format: FORMAT, log_id };
-        let found = match self.store.get(LOG_NAME).await? {
-            Some(bytes) => parse::<LogName>(LOG_NAME, &bytes)?,
-            None => {
-                self.store.put(LOG_NAME, json(&name)?).await?;
-                name
-            }
+        let found = if let Some(bytes) = self.store.get(LOG_NAME).await? {
+            parse::<LogName>(LOG_NAME, &bytes)?
+        } else {
+            self.store.put(LOG_NAME, json(&name)?).await?;
+            name
         };
         check_format(LOG_NAME, found.format)?;
         if found.log_id == log_id {

@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use ffapi_domain::restoration::{CATEGORY, LogEvent};
 use ffapi_nats::{
-    Actor, Codec, Decision, Nats, RawStream, Record, Vault as OpenVault,
+    Actor, Codec, Decision, Log, Message, Nats, RawStream, Record, Vault as OpenVault,
     topology::{self, ANCHORS, AUDIT, EVENTS, IDEM, LogIdentity, VAULT},
 };
-use ffapi_projections::{Anchor, Database, Runner, Webhooks, webhooks};
+use ffapi_projections::{Anchor, Database, Runner, Webhooks, archive, webhooks};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -60,8 +60,9 @@ impl Restore {
         let Some(text) = topology::restore_name(nats).await? else { return Ok(None) };
         let begun: Self = serde_json::from_str(&text)
             .map_err(|error| BackupError::damaged("the unfinished restore", error.to_string()))?;
-        let last = RawStream::new(nats.clone(), EVENTS).bounds().await?.last;
-        Ok((last <= begun.sequence.saturating_add(1)).then_some(begun))
+        let is_complete = topology::check(nats).await.is_ok();
+        let is_unused = !is_complete || begun.last_record(nats).await?.is_some();
+        Ok(is_unused.then_some(begun))
     }
 
     /// The files of the data folder that was backed up, by name.
@@ -76,7 +77,8 @@ impl Restore {
     }
 
     /// Writes the streams of an empty server, records the restore in the log, and raises the epoch.
-    /// Call it again after an interruption.
+    /// What is later than the backup comes from the archive of a database, if one is given. Call it
+    /// again after an interruption.
     ///
     /// # Errors
     /// When a server or the store fails, an object is damaged, or the server has a log already.
@@ -85,6 +87,7 @@ impl Restore {
         repository: &Repository,
         nats: &Nats,
         master_key: &[u8; 32],
+        archive: Option<&Database>,
     ) -> Result<Restored, BackupError> {
         let manifest = repository.backup(&self.backup).await?;
         let name =
@@ -92,12 +95,23 @@ impl Restore {
         let identity = LogIdentity { log_id: manifest.log_id, epoch: self.epoch };
         if topology::check(nats).await.is_ok_and(|found| found == identity) {
             // Interrupted after that.
-            return Ok(Restored { identity, sequence: self.sequence.saturating_add(1) });
+            let sequence = RawStream::new(nats.clone(), EVENTS).bounds().await?.last;
+            return Ok(Restored { identity, sequence });
         }
         topology::begin_restore(nats, &name).await?;
         let source = Filling { repository, nats, manifest: &manifest, sequence: self.sequence };
         source.vault(&self.vault).await?;
         source.streams(&STREAMS).await?;
+        if let Some(database) = archive
+            && self.last_record(nats).await?.is_none()
+        {
+            let here = archive::hash_at(database, self.sequence).await?.map(hex::encode);
+            let backed_up = manifest.chunks(EVENTS).last().and_then(|last| last.chain.clone());
+            if here.is_some() && here != backed_up {
+                return Err(BackupError::refused("the archive in Postgres is of another log"));
+            }
+            from_archive(nats, database, self.sequence).await?;
+        }
         let vault = OpenVault::open(nats, master_key).await?;
         let sequence = self.record(nats, &Codec::new(vault), &manifest).await?;
         ffapi_nats::failpoint::hit("restore.before_end");
@@ -114,14 +128,10 @@ impl Restore {
         &self,
         repository: &Repository,
         database: &Database,
-        log: &ffapi_nats::Log,
+        log: &Log,
         codec: &Codec,
     ) -> Result<u64, BackupError> {
-        let known = Vault::load(repository, &self.vault).await?.deliveries;
-        let webhooks = Webhooks::new(log.clone());
-        Runner::new(database.clone(), log.clone(), codec.clone(), webhooks).catch_up().await?;
-        ffapi_nats::failpoint::hit("restore.before_settled");
-        Ok(webhooks::settle_deliveries(database, &known).await?)
+        settle(repository, &self.vault, database, log, codec).await
     }
 
     /// Appends the event that records the restore, unless that was done.
@@ -131,12 +141,12 @@ impl Restore {
         codec: &Codec,
         manifest: &Manifest,
     ) -> Result<u64, BackupError> {
+        if let Some(recorded) = self.last_record(nats).await? {
+            return Ok(recorded);
+        }
         let stream = RawStream::new(nats.clone(), EVENTS);
         let last = stream.bounds().await?.last;
-        if last > self.sequence {
-            return Ok(last);
-        }
-        let (command_id, at) = (Uuid::now_v7(), now().as_millis());
+        let (command_id, at) = (self.command_id(), now().as_millis());
         let decision = Decision {
             command_id,
             correlation_id: command_id,
@@ -151,18 +161,102 @@ impl Restore {
                 backup: self.backup.clone(),
                 from_epoch: manifest.epoch,
                 epoch: self.epoch,
-                sequence: self.sequence,
+                sequence: last,
             }],
             stands: None,
         };
         let record = Record {
-            sequence: self.sequence.saturating_add(1),
+            sequence: last.saturating_add(1),
             subject: format!("ev.{CATEGORY}._.restored"),
             at,
-            headers: vec![("Command-Id".to_owned(), command_id.to_string())],
+            headers: vec![(COMMAND_ID.to_owned(), command_id.to_string())],
             payload: codec.encode(&decision).await?,
         };
-        Ok(stream.append(self.sequence, &[record]).await?)
+        Ok(stream.append(last, &[record]).await?)
+    }
+
+    /// Of the event that records this restore.
+    fn command_id(&self) -> Uuid {
+        let name = format!("restore {} {} {}", self.backup, self.sequence, self.epoch);
+        Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
+    }
+
+    /// The sequence of the event that records this restore, if that is the last message.
+    async fn last_record(&self, nats: &Nats) -> Result<Option<u64>, BackupError> {
+        let stream = RawStream::new(nats.clone(), EVENTS);
+        let last = stream.bounds().await?.last;
+        let messages = stream.page(last, 1).await?;
+        let id = self.command_id().to_string();
+        let is_it = |record: &Record| {
+            record.headers.iter().any(|(name, value)| name == COMMAND_ID && *value == id)
+        };
+        Ok(messages.first().filter(|record| is_it(record)).map(|record| record.sequence))
+    }
+}
+
+const COMMAND_ID: &str = "Command-Id";
+
+/// Builds the webhook deliveries of an empty database and drops those that were made before the
+/// newest backup; returns how many are due. Nothing may send until then.
+///
+/// # Errors
+/// When a server or the store fails, or there is no backup.
+pub async fn settle_newest(
+    repository: &Repository,
+    database: &Database,
+    log: &Log,
+    codec: &Codec,
+) -> Result<u64, BackupError> {
+    let newest = repository.newest(None).await?;
+    let newest = newest.ok_or_else(|| BackupError::refused("there is no backup in this store"))?;
+    settle(repository, &newest.vault, database, log, codec).await
+}
+
+pub(crate) async fn settle(
+    repository: &Repository,
+    vault: &VaultObject,
+    database: &Database,
+    log: &Log,
+    codec: &Codec,
+) -> Result<u64, BackupError> {
+    let known = Vault::load(repository, vault).await?.deliveries;
+    let projection = Webhooks::new(log.clone());
+    Runner::new(database.clone(), log.clone(), codec.clone(), projection).catch_up().await?;
+    ffapi_nats::failpoint::hit("restore.before_settled");
+    Ok(webhooks::settle_deliveries(database, &known).await?)
+}
+
+/// Appends what the archive of a database has after a sequence, and the log does not have yet.
+pub(crate) async fn from_archive(
+    nats: &Nats,
+    database: &Database,
+    sequence: u64,
+) -> Result<(), BackupError> {
+    let stream = RawStream::new(nats.clone(), EVENTS);
+    let mut last = stream.bounds().await?.last.max(sequence);
+    loop {
+        let messages = archive::page(database, last).await?;
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let at = now().as_millis();
+        let record = |message: Message| Record {
+            sequence: message.sequence,
+            subject: message.subject,
+            at,
+            // What finds a repeated command is in the payload too.
+            headers: vec![],
+            payload: message.payload,
+        };
+        let records: Vec<Record> = messages.into_iter().map(record).collect();
+        let mut expected = last;
+        for record in &records {
+            expected = expected.saturating_add(1);
+            if record.sequence != expected {
+                return Err(BackupError::refused(format!("the archive has no message {expected}")));
+            }
+        }
+        last = stream.append(last, &records).await?;
     }
 }
 

@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 
-use ffapi_domain::Timestamp;
 use ffapi_embedded::{NatsServer, Postgres};
 use ffapi_nats::{
     Codec, Log, Nats, NatsConfig, RawStream, SignedHeads, Vault as OpenVault,
@@ -12,14 +11,14 @@ use ffapi_projections::{
 
 use crate::{
     BackupError, Manifest, chunk,
-    create::{PAGE_BYTES, STREAMS, now},
+    create::{PAGE_BYTES, STREAMS},
     repository::Repository,
     restore::{Filling, newest_vault},
     vault::Vault,
 };
 
 /// What a verification found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Verified {
     /// Messages of all streams.
     pub messages: u64,
@@ -31,8 +30,6 @@ pub struct Verified {
     pub anchors: usize,
     /// What is wrong; empty for a good backup.
     pub faults: Vec<String>,
-    /// When the verification began.
-    pub began: Timestamp,
 }
 
 /// The secrets that a verification needs.
@@ -76,20 +73,13 @@ pub async fn verify(
     manifest: &Manifest,
     keys: &VerificationKeys,
 ) -> Result<Verified, BackupError> {
-    let mut verified = Verified {
-        messages: 0,
-        bytes: manifest.bytes(),
-        read_models: 0,
-        anchors: 0,
-        faults: vec![],
-        began: now(),
-    };
+    let mut verified = Verified { bytes: manifest.bytes(), ..Verified::default() };
     check_objects(repository, manifest, &mut verified).await?;
     if !verified.faults.is_empty() {
         return Ok(verified);
     }
     let scratch = Scratch::start().await?;
-    match compare(repository, manifest, keys, &scratch, &mut verified).await {
+    match Box::pin(compare(repository, manifest, keys, &scratch, &mut verified)).await {
         Err(error @ (BackupError::Damaged { .. } | BackupError::WrongIdentity { .. })) => {
             verified.faults.push(error.to_string());
         }
@@ -161,7 +151,7 @@ async fn compare(
         let Some((log, codec)) = &opened else { continue };
         for expected in manifest.read_models.iter().filter(|digest| digest.sequence == stop) {
             let name = &expected.name;
-            let found = built_digest(name, &scratch.database, log, codec).await?;
+            let found = Box::pin(built_digest(name, &scratch.database, log, codec)).await?;
             verified.read_models = verified.read_models.saturating_add(1);
             if found.as_ref() != Some(expected) {
                 let fault = format!("read model {name} is {found:?} where it was {expected:?}");
@@ -175,7 +165,7 @@ async fn compare(
 }
 
 /// Computes the hash chain of the restored log, and compares it with the manifest and the anchors.
-async fn compare_chain(
+pub(crate) async fn compare_chain(
     manifest: &Manifest,
     keys: &VerificationKeys,
     nats: &Nats,

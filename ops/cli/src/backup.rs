@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use anyhow::Context;
 use ffapi_backup::{
-    BackupError, Identities, Manifest, Recipients, Repository, Source, VerificationKeys,
+    Identities, Manifest, Recipients, Repository, Schedule, Source, VerificationKeys,
 };
 use ffapi_embedded::private;
 use ffapi_nats::Nats;
@@ -22,7 +22,9 @@ use crate::{
     arguments::{BackupStore, BackupVerb, CreateBackup, VerifyBackup},
     config::Config,
     keyring::{Secret, Secrets},
+    metrics::Metrics,
     roles,
+    telemetry::Telemetry,
 };
 
 /// The files of a data folder without which its data is unreadable.
@@ -42,6 +44,7 @@ pub(crate) async fn run(
         BackupVerb::Create(asked) => create(config, folder, asked).await,
         BackupVerb::List { store } => list(&repository(config, &store)?).await,
         BackupVerb::Verify(asked) => verify(config, asked).await,
+        BackupVerb::Drill(asked) => drill(config, asked).await,
         BackupVerb::Prune { store } => {
             let repository = repository(config, &store)?;
             let pruned = ffapi_backup::prune(&repository, &config.backup.keep).await?;
@@ -79,12 +82,12 @@ async fn create(config: &Config, folder: Option<&Path>, asked: CreateBackup) -> 
     let repository = repository(config, &asked.store)?.encrypt_to(Recipients::parse(recipients)?);
     let nats = roles::connect(config).await?;
     let (database, _) = roles::databases(config)?;
+    if asked.follow {
+        return follow(config, scheduled(config, repository, folder)?, &nats, &database).await;
+    }
     let files = folder.map(files).transpose()?.unwrap_or_default();
     let with_read_models = !asked.without_read_models;
     let source = Source { nats: &nats, database: &database, files, with_read_models };
-    if asked.follow {
-        return follow(config, &repository, &source).await;
-    }
     let created = ffapi_backup::create(&repository, &source).await?;
     let Manifest { id, epoch, sequence, .. } = &created.manifest;
     println!(
@@ -94,36 +97,46 @@ async fn create(config: &Config, folder: Option<&Path>, asked: CreateBackup) -> 
     Ok(())
 }
 
-/// Makes backups periodically until it is stopped. A failure is reported, and the next one is tried
-/// at its time.
+/// The name of a process that makes backups, in its telemetry.
+const SERVICE: &str = "ffapi-backup";
+
+/// Makes backups periodically until it is stopped.
 async fn follow(
     config: &Config,
-    repository: &Repository,
-    source: &Source<'_>,
+    schedule: Schedule,
+    nats: &Nats,
+    database: &Database,
 ) -> anyhow::Result<()> {
+    let telemetry = Telemetry::start(&config.log, SERVICE)?;
+    let metrics = Metrics::start(&config.metrics, SERVICE).await?;
     let stop = roles::stop_on_signal()?;
-    let mut interval = tokio::time::interval(Duration::from_secs(config.backup.every.max(1)));
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            _ = interval.tick() => {}
-        }
-        if let Err(error) = round(config, repository, source).await {
-            tracing::error!(%error, "the backup failed");
-        }
-    }
+    schedule.run(nats, database, &stop).await;
+    metrics.stop().await;
+    telemetry.stop().await;
+    Ok(())
 }
 
-async fn round(
+/// The schedule of the configuration; none if no store is configured.
+pub(crate) fn schedule(config: &Config) -> anyhow::Result<Option<Schedule>> {
+    let Some(name) = &config.backup.store else { return Ok(None) };
+    let store = BackupStore { name: Some(name.clone()) };
+    let recipients = Recipients::parse(&config.backup.recipients).context("backup.recipients")?;
+    let repository = repository(config, &store)?.encrypt_to(recipients);
+    let folder = config.backup.folder.as_deref();
+    Ok(Some(scheduled(config, repository, folder)?))
+}
+
+fn scheduled(
     config: &Config,
-    repository: &Repository,
-    source: &Source<'_>,
-) -> Result<(), BackupError> {
-    let created = ffapi_backup::create(repository, source).await?;
-    tracing::info!(id = created.manifest.id, messages = created.messages, "backup");
-    ffapi_backup::prune(repository, &config.backup.keep).await?;
-    Ok(())
+    repository: Repository,
+    folder: Option<&Path>,
+) -> anyhow::Result<Schedule> {
+    Ok(Schedule {
+        repository,
+        every: Duration::from_secs(config.backup.every),
+        keep: config.backup.keep,
+        files: folder.map(files).transpose()?.unwrap_or_default(),
+    })
 }
 
 fn files(folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
@@ -151,8 +164,11 @@ async fn list(repository: &Repository) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
-async fn verify(config: &Config, asked: VerifyBackup) -> anyhow::Result<()> {
+/// A backup that can be read, with the secrets that its verification needs.
+async fn chosen(
+    config: &Config,
+    asked: &VerifyBackup,
+) -> anyhow::Result<(Repository, Manifest, VerificationKeys)> {
     let repository = readable(config, &asked.store, &asked.identity)?;
     let manifest = match &asked.backup {
         Some(id) => repository.backup(id).await?,
@@ -161,6 +177,12 @@ async fn verify(config: &Config, asked: VerifyBackup) -> anyhow::Result<()> {
     let files = ffapi_backup::files(&repository, &manifest).await?;
     let secrets = secrets(config, &files)?;
     let keys = VerificationKeys { master: secrets.master()?, verifying: secrets.verifying().ok() };
+    Ok((repository, manifest, keys))
+}
+
+#[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
+async fn verify(config: &Config, asked: VerifyBackup) -> anyhow::Result<()> {
+    let (repository, manifest, keys) = chosen(config, &asked).await?;
     let verified = Box::pin(ffapi_backup::verify(&repository, &manifest, &keys)).await?;
     for fault in &verified.faults {
         println!("{fault}");
@@ -171,6 +193,25 @@ async fn verify(config: &Config, asked: VerifyBackup) -> anyhow::Result<()> {
         "{} is as it was made: {} messages, {} read models and {} signed heads compared",
         manifest.id, verified.messages, verified.read_models, verified.anchors
     );
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
+async fn drill(config: &Config, asked: VerifyBackup) -> anyhow::Result<()> {
+    let (repository, manifest, keys) = chosen(config, &asked).await?;
+    println!("backup {}: {} messages of the log", manifest.id, manifest.sequence);
+    let exercises = Box::pin(ffapi_backup::drill(&repository, &manifest, &keys)).await?;
+    let mut failed = 0_usize;
+    for exercise in &exercises {
+        let (lost, from) = (exercise.lost, exercise.from);
+        let seconds = exercise.recovery_time.as_secs_f64();
+        println!("lost {lost}: recovered from {from} in {seconds:.1} s");
+        for fault in &exercise.faults {
+            println!("  {fault}");
+        }
+        failed = failed.saturating_add(usize::from(!exercise.faults.is_empty()));
+    }
+    anyhow::ensure!(failed == 0, "{failed} recoveries were not complete");
     Ok(())
 }
 

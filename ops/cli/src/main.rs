@@ -92,9 +92,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Nats { verb } => subscriber::make(verb),
         Verb::Audit { verb } => audit::run(&config, verb).await,
         Verb::Backup { verb } => {
-            if matches!(&verb, BackupVerb::Create(asked) if asked.follow) {
-                telemetry::start(&config.log);
-            }
             Box::pin(backup::run(&config, folder, verb)).await
         }
         Verb::Restore(asked) => {
@@ -172,7 +169,7 @@ const fn secrets(verb: &Verb) -> &'static [Secret] {
         Verb::Worker => Role::Worker.secrets(),
         Verb::Keys { .. } => &[Secret::Master, Secret::Pepper],
         Verb::Audit { verb: AuditVerb::Verify } => &[Secret::Master, Secret::Verifying],
-        Verb::Backup { verb: BackupVerb::Verify(_) } | Verb::Restore(_) => {
+        Verb::Backup { verb: BackupVerb::Verify(_) | BackupVerb::Drill(_) } | Verb::Restore(_) => {
             &[Secret::Master, Secret::Verifying]
         }
         Verb::Audit { verb: AuditVerb::Key } => &[Secret::Verifying],

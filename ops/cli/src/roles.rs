@@ -16,8 +16,8 @@ use tokio::{signal::unix, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    arguments::TopologyVerb, child, config::Config, keyring::Secret, metrics::Metrics, rotation,
-    telemetry::Telemetry,
+    arguments::TopologyVerb, backup, child, config::Config, keyring::Secret, metrics::Metrics,
+    rotation, telemetry::Telemetry,
 };
 
 /// A role of a process.
@@ -206,17 +206,20 @@ async fn start(
                 config.webhooks.clone(),
             );
             let (stop_sending, stop_removing) = (stop.clone(), stop.clone());
+            let stop_backups = stop.clone();
             let retention = Retention::new(
                 Arc::clone(&context.commands),
                 context.database.clone(),
                 storage(config, Patience::Work)?,
                 config.retention.clone(),
             );
-            vec![
+            let mut running: Vec<Running> = vec![
                 Box::pin(async move { Ok(retention.run(&stop_removing).await?) }),
                 Box::pin(async move { Ok(conductor.run(&stop).await?) }),
                 Box::pin(async move { Ok(sender.run(&stop_sending).await?) }),
-            ]
+            ];
+            running.extend(make_backups(config, context, stop_backups)?);
+            running
         }
         Role::Worker => {
             // On the same disk as the storage, so that files are linked and not copied.
@@ -255,6 +258,20 @@ fn follow<P: Projection + 'static>(
     stop: &CancellationToken,
 ) -> Running {
     follow_in(context, context.commands.log().clone(), projection, stop)
+}
+
+/// Makes backups periodically, if a store is configured for them.
+fn make_backups(
+    config: &Config,
+    context: &AppContext,
+    stop: CancellationToken,
+) -> anyhow::Result<Option<Running>> {
+    let Some(schedule) = backup::schedule(config)? else { return Ok(None) };
+    let (nats, database) = (context.nats().clone(), context.database.clone());
+    Ok(Some(Box::pin(async move {
+        schedule.run(&nats, &database, &stop).await;
+        Ok(())
+    })))
 }
 
 /// Signs the archive periodically.

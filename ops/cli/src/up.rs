@@ -75,6 +75,7 @@ pub(crate) async fn up(
     config.secrets = secrets(&data_dir)?;
     config.secrets.derive(&Secret::ALL);
     config.storage.root = data_dir.join("storage");
+    config.backup.folder = Some(data_dir.clone());
     let servers = LocalServers { nats: url.clone(), postgres: postgres.url() };
     servers.write(&data_dir)?;
     drop(bound);

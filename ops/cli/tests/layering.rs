@@ -131,8 +131,16 @@ fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
 #[test]
 fn instruments_are_in_one_module_of_each_crate() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let crates =
-        ["nats", "commands", "projections", "workers", "workers/storage", "gateway", "ops/cli"];
+    let crates = [
+        "nats",
+        "commands",
+        "projections",
+        "workers",
+        "workers/storage",
+        "gateway",
+        "ops/backup",
+        "ops/cli",
+    ];
     for folder in crates {
         let (mut files, mut instruments) = (Vec::new(), 0);
         sources(&root.join(folder).join("src"), &mut files);

@@ -63,12 +63,11 @@ impl PlainStore {
         let wrong = |detail: String| StorageError::Config(format!("{shown}: {detail}"));
         let beneath =
             Key::parse(beneath.trim_matches('/')).map_err(|error| wrong(error.to_string()))?;
-        let opened = match config.url.strip_prefix("file://") {
-            Some(folder) => Self::folder(folder.as_ref(), shown)?,
-            None => {
-                let (store, prefix) = bucket::open(config, Patience::Work).map_err(wrong)?.parts();
-                Self { store, prefix, shown: shown.to_owned() }
-            }
+        let opened = if let Some(folder) = config.url.strip_prefix("file://") {
+            Self::folder(folder.as_ref(), shown)?
+        } else {
+            let (store, prefix) = bucket::open(config, Patience::Work).map_err(wrong)?.parts();
+            Self { store, prefix, shown: shown.to_owned() }
         };
         let prefix = opened.prefix.parts().chain(beneath.parts()).collect();
         Ok(Self { prefix, ..opened })

@@ -19,6 +19,9 @@ pub(crate) enum BackupVerb {
     },
     /// Restore a backup into private servers and compare it; fails if it differs
     Verify(Verify),
+    /// Restore the newest backup into private servers, lose each of them, recover, and print how long
+    /// that took; fails if anything is lost
+    Drill(Verify),
     /// Delete backups that are not to be kept, as `backup.keep` says
     Prune {
         #[command(flatten)]
@@ -79,6 +82,13 @@ pub(crate) struct Restore {
     /// Up to and including this RFC 3339 time
     #[arg(long)]
     pub(crate) to_time: Option<String>,
+    /// Also restore what the archive in the configured Postgres has after the backup: where only NATS
+    /// is lost, that is everything
+    #[arg(long, conflicts_with_all = ["to_position", "to_time"])]
+    pub(crate) with_archive: bool,
+    /// Clear and build only the read models, where Postgres is lost and the log is not
+    #[arg(long, conflicts_with_all = ["to_position", "to_time", "with_archive", "backup"])]
+    pub(crate) read_models: bool,
     /// Print what would be restored and what would be lost, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

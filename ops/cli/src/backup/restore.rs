@@ -4,14 +4,14 @@ use std::{
 };
 
 use anyhow::Context;
-use ffapi_backup::{Lost, Plan, Point, Repository, Restore};
+use ffapi_backup::{Lost, Plan, Point, Repository, Restore, Restored};
 use ffapi_domain::Timestamp;
 use ffapi_embedded::{NatsServer, Postgres, private};
 use ffapi_nats::{Codec, Log, Nats, NatsConfig, RawStream, Vault, topology::EVENTS};
 use ffapi_projections::{Database, PostgresConfig};
 
 use super::{SECRETS, readable, secrets, servers};
-use crate::{arguments::RestoreBackup, config::Config, keyring::Secrets, nats_users::NatsUsers};
+use crate::{arguments::RestoreBackup, config::Config, nats_users::NatsUsers};
 
 /// The file in a data folder whose restore is not complete.
 pub(crate) const UNFINISHED: &str = "restoring";
@@ -23,13 +23,17 @@ pub(crate) async fn restore(
     asked: RestoreBackup,
 ) -> anyhow::Result<()> {
     let repository = readable(config, &asked.store, &asked.identity)?;
+    if asked.read_models {
+        return read_models(config, &repository).await;
+    }
     let plan = Plan::new(&repository, asked.backup.as_deref(), point(&asked)?).await?;
     if asked.dry_run {
         return explain(config, &repository, &plan).await;
     }
     if config.nats.is_some() {
-        return into_servers(config, &repository, &plan).await;
+        return into_servers(config, &repository, &plan, &asked).await;
     }
+    anyhow::ensure!(!asked.with_archive, "--with-archive needs a configured Postgres");
     Box::pin(into_folder(config, &repository, &plan, data_dir)).await
 }
 
@@ -98,28 +102,53 @@ async fn begin(repository: &Repository, nats: &Nats, plan: &Plan) -> anyhow::Res
 async fn finish(
     repository: &Repository,
     restore: &Restore,
+    restored: &Restored,
     nats: &Nats,
     database: &Database,
-    secrets: &Secrets,
+    master: &[u8; 32],
 ) -> anyhow::Result<()> {
-    let restored = restore.log(repository, nats, &secrets.master()?).await?;
     database.migrate().await?;
     database.clear().await?;
-    let codec = Codec::new(Vault::open(nats, &secrets.master()?).await?);
+    let codec = Codec::new(Vault::open(nats, master).await?);
     let log = Log::open(nats.clone()).await?;
     let due = Box::pin(restore.deliveries(repository, database, &log, &codec)).await?;
     println!(
         "restored {} up to {}, as epoch {}; {due} webhook deliveries are due",
-        restore.backup, restore.sequence, restored.identity.epoch
+        restore.backup,
+        restored.sequence.saturating_sub(1),
+        restored.identity.epoch
     );
     Ok(())
 }
 
-async fn into_servers(config: &Config, repository: &Repository, plan: &Plan) -> anyhow::Result<()> {
+async fn into_servers(
+    config: &Config,
+    repository: &Repository,
+    plan: &Plan,
+    asked: &RestoreBackup,
+) -> anyhow::Result<()> {
     let (nats, database) = servers(config).await?;
     let restore = begin(repository, &nats, plan).await?;
     let secrets = secrets(config, &restore.files(repository).await?)?;
-    finish(repository, &restore, &nats, &database, &secrets).await
+    let master = secrets.master()?;
+    let archive = asked.with_archive.then_some(&database);
+    let restored = restore.log(repository, &nats, &master, archive).await?;
+    finish(repository, &restore, &restored, &nats, &database, &master).await
+}
+
+/// Builds the read models of an empty or outdated Postgres, where the log is not lost.
+#[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
+async fn read_models(config: &Config, repository: &Repository) -> anyhow::Result<()> {
+    anyhow::ensure!(config.nats.is_some(), "--read-models needs configured servers");
+    let (nats, database) = servers(config).await?;
+    database.migrate().await?;
+    database.clear().await?;
+    let codec = Codec::new(Vault::open(&nats, &config.secrets.master()?).await?);
+    let log = Log::open(nats).await?;
+    let due = ffapi_backup::settle_newest(repository, &database, &log, &codec);
+    let due = Box::pin(due).await?;
+    println!("{due} webhook deliveries are due; projectors build the other read models");
+    Ok(())
 }
 
 async fn into_folder(
@@ -155,7 +184,9 @@ async fn into_folder(
          (FFAPI_NATS__URL, FFAPI_POSTGRES__URL)"
     );
     let secrets = secrets(config, &files)?;
-    finish(repository, &restore, &nats, &database, &secrets).await?;
+    let master = secrets.master()?;
+    let restored = restore.log(repository, &nats, &master, None).await?;
+    finish(repository, &restore, &restored, &nats, &database, &master).await?;
     for (name, text) in &files {
         private::write(&contained(&data_dir, name)?, text)?;
     }

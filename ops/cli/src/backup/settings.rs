@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use ffapi_backup::Keep;
 use ffapi_storage::comma_separated;
 use serde::{Deserialize, Serialize};
@@ -15,10 +17,13 @@ pub(crate) struct BackupConfig {
     pub(crate) every: u64,
     /// Which are kept.
     pub(crate) keep: Keep,
+    /// The data folder of `ffapi up`, whose secrets are part of backups.
+    #[serde(skip)]
+    pub(crate) folder: Option<PathBuf>,
 }
 
 impl Default for BackupConfig {
     fn default() -> Self {
-        Self { store: None, recipients: vec![], every: 30, keep: Keep::default() }
+        Self { store: None, recipients: vec![], every: 30, keep: Keep::default(), folder: None }
     }
 }

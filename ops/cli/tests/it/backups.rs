@@ -6,6 +6,7 @@ use std::{
     process::Command,
 };
 
+use ffapi_embedded::{NatsServer, Postgres};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -13,6 +14,8 @@ use tempfile::TempDir;
 use crate::{
     crash::equals_its_rebuild,
     operator,
+    polling::until,
+    receiver::Receiver,
     stack::{Stack, ffapi, quick, steady},
 };
 
@@ -91,7 +94,7 @@ fn events(stack: &Stack) -> BTreeMap<String, Value> {
     let position = |line: &Value| {
         let position = line["position"].as_str().unwrap();
         let (sequence, index) = position.split_once('-').unwrap().1.split_once('-').unwrap();
-        format!("{:0>8}-{index}", sequence)
+        format!("{sequence:0>8}-{index}")
     };
     let event = |line: &Value| json!([line["subject"], line["at"], line["event"], line["actor"]]);
     lines.map(|line| (position(&line), event(&line))).collect()
@@ -288,4 +291,102 @@ async fn backups_and_restores_that_are_killed_can_be_repeated_and_damage_is_name
     let (store, other) = (text(&backups.store()), text(&other));
     let wrong = run(&["backup", "verify", "--from", &store, "--identity", &other, &id]);
     assert!(!wrong.0 && wrong.1.contains("none of the identities"), "{}", wrong.1);
+}
+
+/// Servers on the data of a stack that is not running.
+fn servers(stack: &Stack) -> (NatsServer, Postgres, Vec<(&'static str, String)>) {
+    let nats = NatsServer::start(&stack.data.path().join("nats")).unwrap();
+    let postgres = Postgres::start(stack.data.path()).unwrap();
+    let secrets = std::fs::read_to_string(stack.data.path().join("secrets.json")).unwrap();
+    let secrets: Value = serde_json::from_str(&secrets).unwrap();
+    let master = secrets["master_key"].as_str().unwrap().to_owned();
+    let settings = vec![
+        ("FFAPI_NATS__URL", nats.url()),
+        ("FFAPI_POSTGRES__URL", postgres.url()),
+        ("FFAPI_SECRETS__MASTER_KEY", master),
+    ];
+    (nats, postgres, settings)
+}
+
+#[tokio::test]
+async fn a_lost_nats_or_postgres_loses_nothing_and_sends_no_webhook_of_the_past_again() {
+    let egress = [("FFAPI_EGRESS__ALLOW", "127.0.0.1/32")];
+    let (backups, receiver) = (Backups::new(), Receiver::new().await);
+    let mut stack = Stack::with(&egress).await;
+    let hook = json!({ "url": format!("{}/a", receiver.url), "events": ["job.completed"] });
+    let hook = stack.post("/webhooks", &hook).await.text("/id").to_owned();
+    let upload = stack.upload_bunny().await;
+    let mut jobs = vec![stack.convert(&upload, "0.mp4", quick()).await];
+    let delivered = |count: usize| {
+        move |listed: &crate::stack::Answer| {
+            let all = listed.json["data"].as_array().map_or(&[][..], Vec::as_slice);
+            all.iter().filter(|delivery| delivery["status"] == "delivered").count() == count
+        }
+    };
+    let deliveries = format!("/webhooks/{hook}/deliveries");
+    stack.poll(&deliveries, delivered(1)).await;
+    backups.made(&stack);
+    jobs.push(stack.convert(&upload, "1.mp4", quick()).await);
+    stack.poll(&deliveries, delivered(2)).await;
+    equals_its_rebuild(&stack);
+
+    for (lost, option) in [("nats/store", "--with-archive"), ("postgres", "--read-models")] {
+        stack.kill();
+        if lost == "postgres" {
+            let data = stack.data.path().join("postgres.location");
+            std::fs::remove_dir_all(std::fs::read_to_string(data).unwrap().trim()).unwrap();
+        } else {
+            std::fs::remove_dir_all(stack.data.path().join(lost)).unwrap();
+        }
+        let (nats, postgres, settings) = servers(&stack);
+        let mut restore = ffapi();
+        restore.arg("restore").arg("--from").arg(backups.store()).arg("--identity");
+        restore.arg(backups.folder.path().join("backup.key")).arg(option).envs(settings);
+        let (success, printed) = output(&mut restore);
+        assert!(success, "{lost}: {printed}");
+        assert!(printed.contains("1 webhook deliveries are due"), "{lost}: {printed}");
+        drop((nats, postgres));
+        stack.restart_with(&egress).await;
+        for job in &jobs {
+            assert_eq!(stack.finished(job).await.text("/status"), "completed", "{lost}");
+        }
+        equals_its_rebuild(&stack);
+    }
+    // That of before the backup was sent once; those since may be sent again, under the same id.
+    stack.poll(&deliveries, delivered(1)).await;
+    let got = receiver.at("/a");
+    let of = |job: &String| {
+        let of = got.iter().filter(|got| got.json()["data"]["job_id"] == job.as_str());
+        of.map(|got| got.id().to_owned()).collect::<Vec<_>>()
+    };
+    let (before, since) = (of(&jobs[0]), of(&jobs[1]));
+    assert_eq!((before.len(), since.len()), (1, 3), "{before:?} {since:?}");
+    assert!(since.iter().all(|id| *id == since[0]), "{since:?}");
+}
+
+#[tokio::test]
+async fn a_service_makes_backups_by_itself_that_survive_a_drill() {
+    let backups = Backups::new();
+    let (store, recipient) = (text(&backups.store()), backups.recipient.clone());
+    let settings = [
+        ("FFAPI_BACKUP__STORE", store.as_str()),
+        ("FFAPI_BACKUP__RECIPIENTS", recipient.as_str()),
+        ("FFAPI_BACKUP__EVERY", "1"),
+    ];
+    let stack = Stack::with(&settings).await;
+    let upload = stack.upload_bunny().await;
+    let job = stack.convert(&upload, "a.mp4", quick()).await;
+    stack.finished(&job).await;
+    let end = operator::run(&stack, &["replay"]).1;
+    let end: Value = serde_json::from_str(end.lines().last().unwrap()).unwrap();
+    let end = end["position"].as_str().unwrap().split('-').nth(1).unwrap().parse::<u64>().unwrap();
+    let listed = async || run(&["backup", "list", "--from", &store]).1;
+    let newest = |listed: &String| {
+        let id = listed.lines().last().and_then(|line| line.split(':').next());
+        id.and_then(|id| id.rsplit('-').next()).and_then(|at| at.parse::<u64>().ok())
+    };
+    until(listed, |listed| newest(listed).is_some_and(|at| at >= end)).await;
+    drop(stack);
+    let (success, printed) = backups.read(&["backup", "drill"], &[]);
+    assert!(success && printed.matches("recovered from").count() == 4, "{printed}");
 }

@@ -25,6 +25,9 @@ use crate::{
 /// histogram.
 const ALLOWED_COMPLAINTS: [&str; 1] = ["db_client_connection_count"];
 
+/// The public part of a key of age whose private part nobody has.
+const RECIPIENT: &str = "age1k45l8vwh3g8fxrf7ch2tueukc425y7vynvm63c066m5tw07r9feq9m0pya";
+
 struct Scraped {
     url: String,
 }
@@ -113,7 +116,11 @@ fn promtool_accepts(text: &str) {
 
 #[tokio::test]
 async fn metrics_of_a_service_that_has_worked_are_those_of_the_document() {
+    let backups = tempfile::tempdir().unwrap();
+    let store = backups.path().display().to_string();
     let settings = [
+        ("FFAPI_BACKUP__STORE", store.as_str()),
+        ("FFAPI_BACKUP__RECIPIENTS", RECIPIENT),
         ("FFAPI_EGRESS__ALLOW", "127.0.0.1/32"),
         ("FFAPI_WEBHOOKS__SCHEDULE", "[1,1,1]"),
         ("FFAPI_TIERS__FREE__REQUESTS_PER_HOUR", "3"),
