@@ -91,9 +91,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Keys { verb } => keys::run(&config, verb).await,
         Verb::Nats { verb } => subscriber::make(verb),
         Verb::Audit { verb } => audit::run(&config, verb).await,
-        Verb::Backup { verb } => {
-            Box::pin(backup::run(&config, folder, verb)).await
-        }
+        Verb::Backup { verb } => Box::pin(backup::run(&config, folder, verb)).await,
         Verb::Restore(asked) => {
             Box::pin(backup::restore(&config, &arguments.data_dir, asked)).await
         }
