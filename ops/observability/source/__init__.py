@@ -11,6 +11,7 @@ GROUPS = [
     work.JOBS,
     work.WEBHOOKS,
     data.STORES,
+    data.BACKUPS,
     data.ACCESS,
     service.HOST,
 ]

@@ -297,6 +297,36 @@ STORES = Group(
     ],
 )
 
+BACKUP = "ffapi_backup_last_success_timestamp_seconds"
+BACKUPS = Group(
+    "backups",
+    [
+        Alert(
+            "FfapiBackupOld",
+            "critical",
+            "5m",
+            f"time() - max({BACKUP}) > 3600",
+            "No backup has been made for an hour",
+            "If the servers are lost now, everything since then is lost with them.",
+            {BACKUP: "0+0x120"},
+            {BACKUP: "0+60x120"},
+            "2h",
+            live="not caused: takes an hour",
+        ),
+        Alert(
+            "FfapiBackupsFail",
+            "warning",
+            "15m",
+            'sum(increase(ffapi_backup_duration_seconds_count{outcome="failed"}[15m])) > 3',
+            "Backups fail",
+            "Several backups of the last 15 minutes failed; others may have succeeded.",
+            {'ffapi_backup_duration_seconds_count{outcome="failed"}': "0+1x60"},
+            {'ffapi_backup_duration_seconds_count{outcome="failed"}': "0+0x60"},
+            live="not caused: the fleet of this check makes no backups",
+        ),
+    ],
+)
+
 REVOCATIONS = "ffapi_key_revocation_seconds_bucket"
 ACCESS = Group(
     "access",
