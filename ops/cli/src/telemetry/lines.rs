@@ -1,4 +1,8 @@
-use std::{io::Write, sync::OnceLock};
+use std::{
+    io::Write,
+    sync::OnceLock,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use ffapi_domain::Timestamp;
 use opentelemetry::trace::{SpanContext, TraceContextExt};
@@ -77,10 +81,8 @@ where
                 }
             }
         }
-        let now = std::time::SystemTime::now();
-        let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let time = Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
-        let record = Record::of(event, time, ids);
+        let now = SystemTime::now();
+        let record = Record::of(event, with_microseconds(now), ids);
         if let Some(export) = &self.export {
             let span = context.event_span(event).and_then(|span| self.span_context(&span.id()));
             export.emit(&record, now, span);
@@ -90,4 +92,12 @@ where
         // There is nowhere to report that stderr is closed.
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
     }
+}
+
+/// A time as RFC 3339, which a [`Timestamp`] writes with milliseconds.
+fn with_microseconds(time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let milliseconds = Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    let milliseconds = milliseconds.to_string();
+    format!("{}{:03}Z", milliseconds.trim_end_matches('Z'), since.subsec_micros() % 1_000)
 }

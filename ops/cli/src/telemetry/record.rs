@@ -1,6 +1,5 @@
 use std::{borrow::Cow, fmt};
 
-use ffapi_domain::Timestamp;
 use serde_json::{Map, Value};
 use tracing::{
     Event, Level,
@@ -13,7 +12,8 @@ pub(super) type Fields = Map<String, Value>;
 /// One event that is logged.
 #[derive(Debug)]
 pub(super) struct Record {
-    pub(super) time: Timestamp,
+    /// RFC 3339, with microseconds.
+    pub(super) time: String,
     pub(super) level: Level,
     /// The module that it comes from.
     pub(super) target: String,
@@ -24,7 +24,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn of(event: &Event<'_>, time: Timestamp, mut ids: Fields) -> Self {
+    pub(super) fn of(event: &Event<'_>, time: String, mut ids: Fields) -> Self {
         let mut fields = Fields::new();
         event.record(&mut Visitor(&mut fields));
         let mut take_text = |name: &str| match fields.remove(name) {
@@ -46,7 +46,7 @@ impl Record {
     pub(super) fn json(self) -> String {
         let Self { time, level, target, message, fields, ids } = self;
         let mut line = Fields::new();
-        line.insert("timestamp".to_owned(), Value::String(time.to_string()));
+        line.insert("timestamp".to_owned(), Value::String(time));
         line.insert("level".to_owned(), Value::String(level.to_string()));
         line.insert("target".to_owned(), Value::String(target));
         line.insert("message".to_owned(), Value::String(message));
@@ -132,7 +132,7 @@ mod tests {
         let ids = [("job", Value::from("job_1")), ("attempt", Value::from(2))];
         let owned = |all: [(&str, Value); 2]| all.map(|(name, value)| (name.to_owned(), value));
         Record {
-            time: Timestamp::from_millis(0),
+            time: "1970-01-01T00:00:00.000000Z".to_owned(),
             level: Level::WARN,
             target: "ffapi_workers".to_owned(),
             message: message.to_owned(),
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!((&json["job"], &json["attempt"]), (&Value::from("job_1"), &Value::from(2)));
         assert_eq!(json["level"], "WARN", "a field cannot forge it");
         let text = record("a failure").text();
-        assert!(text.starts_with("1970-01-01T00:00:00.000Z  WARN ffapi_workers: a failure"));
+        assert!(text.starts_with("1970-01-01T00:00:00.000000Z  WARN ffapi_workers: a failure"));
         assert!(text.contains("why=\"two words\"") && text.contains("job=job_1"), "{text}");
     }
 
