@@ -62,12 +62,12 @@ impl Backups {
         self.read(&["restore", "--data-dir", &text(data)], more)
     }
 
-    /// The chunks of the log.
-    fn chunks(&self) -> Vec<PathBuf> {
-        let chunks = self.store().join("streams/EVENTS").read_dir().unwrap().flatten();
-        let mut chunks: Vec<_> = chunks.map(|entry| entry.path()).collect();
-        chunks.sort();
-        chunks
+    /// The last chunk of the log in a backup. A killed one may have left others.
+    fn last_chunk(&self, id: &str) -> PathBuf {
+        let manifest = std::fs::read(self.store().join(format!("backups/{id}.json"))).unwrap();
+        let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+        let last = manifest["streams"]["EVENTS"].as_array().unwrap().last().unwrap();
+        self.store().join(last["key"].as_str().unwrap())
     }
 }
 
@@ -268,7 +268,7 @@ async fn backups_and_restores_that_are_killed_can_be_repeated_and_damage_is_name
     equals_its_rebuild(&stack);
 
     // A changed byte, a chunk that was cut off, and a missing one.
-    let chunk = backups.chunks().pop().unwrap();
+    let chunk = backups.last_chunk(&id);
     let whole = std::fs::read(&chunk).unwrap();
     let mut changed = whole.clone();
     changed[whole.len() / 2] ^= 1;
