@@ -241,8 +241,12 @@ impl Dispatch {
                     live.priority = *priority;
                 }
                 if let Some(waiting) = self.dequeue(job) {
-                    let due = (waiting.hold != Hold::None).then_some(waiting.ready);
-                    self.enqueue(job, tenant, waiting.ready, due);
+                    match waiting.hold {
+                        Hold::None => self.enqueue(job, tenant, waiting.ready, None),
+                        Hold::Timer | Hold::Inputs => {
+                            self.enqueue(job, tenant, at, Some(waiting.ready));
+                        }
+                    }
                 }
             }
             JobEvent::Cancelled {} | JobEvent::Completed { .. } | JobEvent::Failed { .. } => {

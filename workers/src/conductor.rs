@@ -90,6 +90,8 @@ pub struct Conductor {
     last_round: BTreeMap<Pool, u64>,
     /// True once everything that was in the log at start has been folded.
     caught_up: bool,
+    /// True if more messages may be at hand than were folded at once.
+    is_behind: bool,
     /// When the work queue was last compared with the released jobs.
     reconciled: Option<Instant>,
     /// When the queue was last counted for metrics.
@@ -126,6 +128,7 @@ impl Conductor {
             unreadable: UnreadableAggregates::default(),
             last_round: BTreeMap::new(),
             caught_up: false,
+            is_behind: false,
             reconciled: None,
             counted: None,
         }
@@ -181,8 +184,12 @@ impl Conductor {
                     // Messages at hand are folded before the next round, which then covers all of
                     // them.
                     self.fold(&message, first_new).await;
+                    self.is_behind = true;
                     for _ in 1..MAX_FOLDED_AT_ONCE {
-                        let Some(next) = reader.next_buffered() else { break };
+                        let Some(next) = reader.next_buffered() else {
+                            self.is_behind = false;
+                            break;
+                        };
                         message = next;
                         self.fold(&message, first_new).await;
                     }

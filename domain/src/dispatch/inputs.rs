@@ -128,6 +128,11 @@ impl Dispatch {
         .collect()
     }
 
+    /// Records that a job in [`Self::missing_inputs`] was failed: the event follows through the log.
+    pub fn missing_input_handled(&mut self, job: JobId) {
+        self.inputs.without_input.remove(&job);
+    }
+
     /// Why a job waits that reads outputs of others.
     pub(super) fn input_reason(&self, job: JobId) -> Option<BlockReason> {
         self.awaited(job).map(|job| BlockReason::WaitingFor { job })

@@ -144,7 +144,10 @@ pub(crate) async fn submit(
                     failpoint::hit("gateway.in_batch");
                     (job.id, JobCommand::Submit { spec: Box::new(job.spec.clone()) })
                 });
-                carry_out(gateway, tenant, &caller, submissions).await;
+                // A job must not be in the log before those that it reads; the conductor continues.
+                if !carry_out(gateway, tenant, &caller, submissions).await.is_complete {
+                    break;
+                }
             }
             false
         }

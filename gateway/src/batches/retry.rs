@@ -61,7 +61,7 @@ pub(super) async fn retry(
     }
     let handled = handled?;
     let retries = jobs.into_iter().map(|job| (job, JobCommand::Retry { lease }));
-    let newest = carry_out(gateway, &principal.tenant, caller, retries).await;
+    let newest = carry_out(gateway, &principal.tenant, caller, retries).await.newest;
     let position = newest.map_or(handled.position, |newest| newest.max(handled.position));
     show::after(gateway, principal, id, position).await
 }

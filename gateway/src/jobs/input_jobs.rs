@@ -1,11 +1,18 @@
 //! Checks inputs that are outputs of other jobs.
 
-use std::collections::BTreeMap;
-
-use ffapi_domain::{
-    JobId, Personal, Tenant, job::OutputMissing, location::Location, media::MediaRequest,
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
 };
 
+use ffapi_domain::{
+    JobId, Tenant,
+    job::{JobView, OutputMissing},
+    location::Location,
+    media::MediaRequest,
+};
+
+use super::find;
 use crate::{
     problem::{Kind, Problem},
     state::Gateway,
@@ -14,25 +21,49 @@ use crate::{
 /// The requests of the jobs that are submitted together with a job.
 pub(crate) type BatchRequests<'a> = BTreeMap<JobId, &'a MediaRequest>;
 
-/// Rejects an input that is an output which its job does not have and will not make.
+/// Files that one job may read: what a worker hands to its media process.
+const MAX_INPUTS: usize = 128;
+
+/// Rejects inputs that are outputs which their jobs do not have and will not make, and too many
+/// inputs.
 pub(crate) async fn check(
     gateway: &Gateway,
     tenant: &Tenant,
-    input: &Personal<Location>,
+    request: &MediaRequest,
     batch: &BatchRequests<'_>,
 ) -> Result<(), Problem> {
-    let Some(Location::JobOutput { job, name }) = input.as_ref() else { return Ok(()) };
-    let checked = if let Some(request) = batch.get(job) {
-        request.may_make(*job, name)
-    } else {
-        let Some((job, _)) = gateway.job_in_log(tenant, *job).await? else {
-            let detail = format!("there is no {job}; an input can be an output of an existing job");
-            return Err(Problem::field(Kind::Invalid, "#/input", detail));
-        };
-        job.find_output(name).map(|_| ())
-    };
-    match checked {
-        Ok(()) | Err(OutputMissing::NotYet(_)) => Ok(()),
-        Err(missing) => Err(Problem::field(Kind::Invalid, "#/input", missing.to_string())),
+    let refuse = |detail: String| Err(Problem::field(Kind::Invalid, "#/input", detail));
+    let inputs = request.inputs();
+    if inputs.len() > MAX_INPUTS {
+        return refuse(format!(
+            "a job reads at most {MAX_INPUTS} files, this one {}",
+            inputs.len()
+        ));
     }
+    let mut found: BTreeMap<JobId, Arc<JobView>> = BTreeMap::new();
+    for (input, _) in inputs {
+        let Some(Location::JobOutput { job, name }) = input.as_ref() else { continue };
+        let checked = if let Some(request) = batch.get(job) {
+            request.may_make(*job, name)
+        } else {
+            let view = match found.entry(*job) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => match find::current(gateway, tenant, *job).await {
+                    Ok((view, _)) => unknown.insert(view),
+                    Err(problem) if problem.kind() == Kind::NotFound => {
+                        return refuse(format!(
+                            "there is no {job}; an input can be an output of an existing job"
+                        ));
+                    }
+                    Err(problem) => return Err(problem),
+                },
+            };
+            view.find_output(name).map(|_| ())
+        };
+        match checked {
+            Ok(()) | Err(OutputMissing::NotYet(_)) => {}
+            Err(missing) => return refuse(missing.to_string()),
+        }
+    }
+    Ok(())
 }

@@ -249,11 +249,11 @@ async fn check_request(
     request
         .check(&capabilities)
         .map_err(|refusal| Problem::field(Kind::Invalid, &refusal.pointer, refusal.detail))?;
+    input_jobs::check(gateway, &principal.tenant, request, batch).await?;
     for (input, _) in request.inputs() {
         if let Some(Location::Web(url)) = input.as_ref() {
             check_host(gateway, url, "#/input")?;
         }
-        input_jobs::check(gateway, &principal.tenant, input, batch).await?;
         let Some(Location::Upload(id)) = input.as_ref() else { continue };
         let state = uploads::state(gateway, &principal.tenant, *id).await?;
         if matches!(state, UploadState::Unknown | UploadState::Expired) {
