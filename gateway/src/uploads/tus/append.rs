@@ -124,10 +124,15 @@ pub(super) async fn append(
         let problem = Problem::field(Kind::Conflict, "#Upload-Offset", detail);
         return Err(problem.with_header("upload-offset", at.to_string()));
     }
+    let max = match description.length {
+        Some(length) => length,
+        // What was free of the account's storage when the upload began.
+        None => held(tus, id).await?.min(append.length.unwrap_or(u64::MAX)),
+    };
+    let max = max.min(tus.max_bytes());
     if description.length.is_none() {
         description.length = append.length;
     }
-    let max = description.length.unwrap_or(u64::MAX).min(tus.max_bytes());
     let left = max.saturating_sub(at);
     let stated = request.header("content-length").and_then(|text| text.parse::<u64>().ok());
     let limits = tus.gateway.credentials.limits(&tus.principal.tenant);
@@ -157,6 +162,13 @@ pub(super) async fn append(
     uncancelled(appending.run(bytes)).await
 }
 
+/// Bytes of storage that are held for an upload of unknown length.
+async fn held(tus: &Tus, id: UploadId) -> Result<u64, Problem> {
+    let name = tus.principal.tenant.as_str();
+    let quota = tus.gateway.commands.state::<StorageQuota>(name, name).await?;
+    Ok(quota.held(&id.to_string()))
+}
+
 /// Records that the upload is continued: it expires later.
 async fn touch(
     tus: &Tus,
@@ -167,8 +179,12 @@ async fn touch(
     description.touched = clock::now().as_millis();
     let (gateway, tenant) = (&tus.gateway, &tus.principal.tenant);
     gateway.storage.of(tenant).begin_partial(id, description.encode()?).await?;
-    if let Some(length) = description.length {
-        let holds = [(id.to_string(), length)].into();
+    let bytes = match description.length {
+        Some(length) => length,
+        None => held(tus, id).await?,
+    };
+    if bytes > 0 {
+        let holds = [(id.to_string(), bytes)].into();
         let command = StorageQuotaCommand::Extend { holds, until: description.held_until() };
         let name = tenant.as_str();
         gateway.commands.handle::<StorageQuota>(name, name, uploader.caller(), command).await?;

@@ -1,6 +1,6 @@
 //! `POST /uploads` of tus: begins an upload, possibly with its first bytes, or joins parts.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use ffapi_domain::{
     UploadId,
@@ -124,12 +124,22 @@ async fn join(
     parts: Vec<UploadId>,
     metadata: Option<String>,
 ) -> Result<(), Problem> {
-    let mut sources = Vec::new();
+    let (mut sources, mut seen, mut length) = (Vec::new(), BTreeSet::new(), 0_u64);
+    let max = tus.max_bytes();
     for part in parts {
         let (description, partial) = tus.partial(part).await?;
         if !description.is_part || !description.is_complete_at(partial.size()) {
             let detail = format!("{part} is no complete part (`Upload-Concat: partial`)");
             return Err(Problem::field(Kind::Conflict, "#Upload-Concat", detail));
+        }
+        if !seen.insert(part) {
+            let detail = format!("{part} is named twice");
+            return Err(Problem::field(Kind::Malformed, "#Upload-Concat", detail));
+        }
+        length = length.saturating_add(partial.size());
+        if length > max {
+            let problem = Problem::new(Kind::TooLarge, format!("a file is at most {max} bytes"));
+            return Err(problem.with_header("tus-max-size", max.to_string()));
         }
         sources.push((part, partial));
     }

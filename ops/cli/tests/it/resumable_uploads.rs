@@ -231,6 +231,9 @@ async fn every_extension_of_the_protocol_that_is_offered_works() {
         assert_eq!(client.append(&path, 0, part).await.status, 204);
         parts.push(format!("{}{path}", stack.url));
     }
+    let twice = format!("final;{0} {0}", parts[0]);
+    let twice = client.request(Method::POST, "/api/v1/uploads").header("upload-concat", twice);
+    assert_eq!(client.send(twice).await.status, 400);
     let whole = client.create(&[("upload-concat", &format!("final;{}", parts.join(" ")))]).await;
     let upload = stack.get(whole.trim_start_matches("/api/v1")).await;
     assert_eq!(upload.json["size"], json!(media.len()), "{upload:#?}");
@@ -296,4 +299,22 @@ async fn the_url_of_an_upload_token_stays_within_what_the_token_grants() {
         assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{refused:?}");
     }
     assert_eq!(stack.stored(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_accounts_limits_hold_for_uploads_of_unknown_length() {
+    let stack = Stack::new().await;
+    let (client, media) = (client(&stack), media());
+    let free = media.len() / 2;
+    let limits = json!({ "limits": { "storage_bytes": free } });
+    let changed = stack.request(Method::PATCH, "/accounts/default").json(&limits);
+    assert_eq!(stack.send(changed).await.status, StatusCode::OK);
+    let path = client.create(&[("upload-defer-length", "1")]).await;
+    assert_eq!(client.append(&path, 0, &media[..1_000]).await.status, 204);
+    let beyond = client.append(&path, 1_000, &media[1_000..]).await;
+    assert_eq!(beyond.status, 413, "{beyond:?}");
+    let stated = client.patch(&path, 1_000, &media[1_000..2_000]);
+    let stated = client.send(stated.header("upload-length", media.len())).await;
+    assert_eq!(stated.status, 413, "{stated:?}");
+    assert_eq!(client.append(&path, 1_000, &media[1_000..free]).await.status, 204);
 }
