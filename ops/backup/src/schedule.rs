@@ -3,7 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ffapi_nats::Nats;
+use ffapi_nats::{Nats, topology};
 use ffapi_projections::Database;
 use tokio_util::sync::CancellationToken;
 
@@ -59,7 +59,9 @@ impl Schedule {
     /// Makes a backup, unless another process has just made one; true if it did.
     async fn round(&self, source: &Source<'_>) -> Result<bool, BackupError> {
         let start = Instant::now();
-        if let Some(newest) = self.repository.newest(None).await? {
+        // A copy of the service, restored from the same store, is another epoch.
+        let epoch = topology::check(source.nats).await?.epoch;
+        if let Some(newest) = self.repository.newest(Some(epoch)).await? {
             metrics::newest(newest.at);
             if now().since(newest.at) < self.every / 2 {
                 return Ok(false);
@@ -69,7 +71,9 @@ impl Schedule {
         metrics::newest(created.manifest.at);
         metrics::made(start.elapsed(), created.stored_bytes);
         tracing::debug!(id = created.manifest.id, messages = created.messages, "backup");
-        prune(&self.repository, &self.keep).await?;
+        if let Err(error) = prune(&self.repository, &self.keep).await {
+            tracing::error!(%error, "old backups cannot be deleted");
+        }
         Ok(true)
     }
 }

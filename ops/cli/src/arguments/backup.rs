@@ -67,6 +67,7 @@ pub(crate) struct Verify {
 
 /// The backup to restore, and up to where.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct Restore {
     #[command(flatten)]
     pub(crate) store: BackupStore,
@@ -86,6 +87,9 @@ pub(crate) struct Restore {
     /// is lost, that is everything
     #[arg(long, conflicts_with_all = ["to_position", "to_time"])]
     pub(crate) with_archive: bool,
+    /// Delete what the archive in the configured Postgres has after the backup
+    #[arg(long, conflicts_with = "with_archive")]
+    pub(crate) discard_archive: bool,
     /// Clear and build only the read models, where Postgres is lost and the log is not
     #[arg(long, conflicts_with_all = ["to_position", "to_time", "with_archive", "backup"])]
     pub(crate) read_models: bool,

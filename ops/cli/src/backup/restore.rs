@@ -8,7 +8,7 @@ use ffapi_backup::{Lost, Plan, Point, Repository, Restore, Restored};
 use ffapi_domain::Timestamp;
 use ffapi_embedded::{NatsServer, Postgres, private};
 use ffapi_nats::{Codec, Log, Nats, NatsConfig, RawStream, Vault, topology::EVENTS};
-use ffapi_projections::{Database, PostgresConfig};
+use ffapi_projections::{Database, PostgresConfig, archive};
 
 use super::{SECRETS, readable, secrets, servers};
 use crate::{arguments::RestoreBackup, config::Config, nats_users::NatsUsers};
@@ -128,6 +128,18 @@ async fn into_servers(
     asked: &RestoreBackup,
 ) -> anyhow::Result<()> {
     let (nats, database) = servers(config).await?;
+    // Whoever names a point wants nothing later.
+    let names_point = asked.to_position.is_some() || asked.to_time.is_some();
+    if !(asked.with_archive || asked.discard_archive || names_point) {
+        database.migrate().await?;
+        let later = archive::page(&database, plan.sequence).await?;
+        anyhow::ensure!(
+            later.is_empty(),
+            "the archive in Postgres has messages after {}, the newest of the backup: \
+             --with-archive restores them, --discard-archive deletes them",
+            plan.sequence
+        );
+    }
     let restore = begin(repository, &nats, plan).await?;
     let secrets = secrets(config, &restore.files(repository).await?)?;
     let master = secrets.master()?;
