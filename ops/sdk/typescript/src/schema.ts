@@ -3118,6 +3118,8 @@ export interface components {
              * @enum {string}
              */
             status: "queued" | "processing" | "completed" | "failed" | "cancelled";
+            /** @description The W3C trace of the request that put it into the queue; its attempts and webhooks continue it. */
+            trace_id?: string;
             /** Format: date-time */
             updated_at: string;
             /** Format: uint64 */

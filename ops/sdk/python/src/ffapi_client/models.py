@@ -1695,6 +1695,10 @@ class Job(TypedDict):
     """
     `queued`, `processing`, `completed`, `failed` or `cancelled`
     """
+    trace_id: NotRequired[str]
+    """
+    The W3C trace of the request that put it into the queue; its attempts and webhooks continue it.
+    """
     updated_at: str
     version: int
 
