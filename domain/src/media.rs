@@ -49,8 +49,8 @@ pub use question::{
     ProbeUploadRequest, ProbeUploadResponse,
 };
 pub use request::{
-    Analyze, Caption, Convert, ImageFormat, MAX_FILES, MediaRequest, Metric, Micros, Overwrite,
-    Packaging, Poster, Probe, SegmentFormat, SegmentLayout, Sprite, Stream, ThumbnailMode,
-    Thumbnails, ThumbnailsPlan, Variant,
+    Analyze, Caption, Convert, ImageFormat, MAX_FILES, MAX_INPUTS, MediaRequest, Metric, Micros,
+    Overwrite, Packaging, Poster, Probe, SegmentFormat, SegmentLayout, Sprite, Stream,
+    ThumbnailMode, Thumbnails, ThumbnailsPlan, Variant,
 };
 pub use text_head::subtitle_demuxers;

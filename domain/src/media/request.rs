@@ -27,6 +27,9 @@ pub type Micros = u64;
 /// Maximum number of a job's output files: what one event can list.
 pub const MAX_FILES: u64 = 10_000;
 
+/// Maximum number of files that a job reads: what its media process is given at once.
+pub const MAX_INPUTS: usize = 128;
+
 /// The media work of one job. Names and fields are the storage format.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -164,6 +167,11 @@ impl MediaRequest {
 
     /// Checks everything that can be rejected before a byte is read.
     pub fn check(&self, capabilities: &Capabilities) -> Result<(), PlanRejection> {
+        let inputs = self.inputs().len();
+        if inputs > MAX_INPUTS {
+            let detail = format!("a job reads at most {MAX_INPUTS} files, this one {inputs}");
+            return Err(PlanRejection::at("#/input", detail));
+        }
         match self {
             Self::Convert(convert) => plan(convert, None, capabilities).map(|_| ()),
             Self::Probe(_) => Ok(()),

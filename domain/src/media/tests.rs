@@ -388,6 +388,19 @@ fn dropped_streams_do_not_extend_the_output() {
 }
 
 #[test]
+fn a_job_reads_as_many_files_as_its_media_process_is_given() {
+    let request = |others| {
+        let inputs = |count| Operation::Concat(Concat { inputs: vec![Personal::Erased; count] });
+        let full = std::iter::repeat_n(inputs(16), others / 16);
+        let operations = full.chain([inputs(others % 16)]).collect();
+        MediaRequest::Convert(convert("o.mp4", operations)).check(&Capabilities::everything())
+    };
+    request(MAX_INPUTS - 1).unwrap();
+    let refused = request(MAX_INPUTS).unwrap_err();
+    assert_eq!(refused.detail, "a job reads at most 128 files, this one 129");
+}
+
+#[test]
 fn a_concatenated_video_is_fitted_to_the_first() {
     let tall = media_facts(VideoFacts { width: 720, height: 1280, ..video_facts() });
     let concat = Operation::Concat(Concat { inputs: vec![Personal::Erased] });

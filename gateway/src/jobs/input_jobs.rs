@@ -21,11 +21,7 @@ use crate::{
 /// The requests of the jobs that are submitted together with a job.
 pub(crate) type BatchRequests<'a> = BTreeMap<JobId, &'a MediaRequest>;
 
-/// Files that one job may read: what a worker hands to its media process.
-const MAX_INPUTS: usize = 128;
-
-/// Rejects inputs that are outputs which their jobs do not have and will not make, and too many
-/// inputs.
+/// Rejects inputs that are outputs which their jobs do not have and will not make.
 pub(crate) async fn check(
     gateway: &Gateway,
     tenant: &Tenant,
@@ -33,15 +29,8 @@ pub(crate) async fn check(
     batch: &BatchRequests<'_>,
 ) -> Result<(), Problem> {
     let refuse = |detail: String| Err(Problem::field(Kind::Invalid, "#/input", detail));
-    let inputs = request.inputs();
-    if inputs.len() > MAX_INPUTS {
-        return refuse(format!(
-            "a job reads at most {MAX_INPUTS} files, this one {}",
-            inputs.len()
-        ));
-    }
     let mut found: BTreeMap<JobId, Arc<JobView>> = BTreeMap::new();
-    for (input, _) in inputs {
+    for (input, _) in request.inputs() {
         let Some(Location::JobOutput { job, name }) = input.as_ref() else { continue };
         let checked = if let Some(request) = batch.get(job) {
             request.may_make(*job, name)

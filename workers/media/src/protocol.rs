@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use self::{
     bounds::{ProtocolViolation, json as checked_json},
-    channel::{MAX_INPUTS, framed, receive, send, send_beginning},
+    channel::{framed, receive, send, send_beginning},
 };
 
 /// The longest message in bytes: as much as one decision in the log may have.

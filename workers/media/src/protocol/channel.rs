@@ -7,6 +7,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
+use ffapi_domain::media::MAX_INPUTS;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -14,9 +15,6 @@ use rustix::net::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{body, decode, prefix};
-
-/// The most input files of one task.
-pub const MAX_INPUTS: usize = 128;
 
 /// Bytes of the control message that carries the descriptors.
 const CONTROL_SIZE: usize = rustix::cmsg_space!(ScmRights(MAX_INPUTS));
