@@ -16,13 +16,15 @@ pub struct Cycle {
 ///
 /// # Errors
 /// When jobs wait for each other.
-pub fn waves(jobs: &[BatchJob]) -> Result<Vec<Vec<usize>>, Cycle> {
+pub fn waves<'a>(
+    jobs: impl Iterator<Item = &'a BatchJob> + Clone,
+) -> Result<Vec<Vec<usize>>, Cycle> {
     let index_of: BTreeMap<JobId, usize> =
-        jobs.iter().enumerate().map(|(index, job)| (job.id, index)).collect();
+        jobs.clone().enumerate().map(|(index, job)| (job.id, index)).collect();
     let mut readers: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     // For each job, the number of its inputs that are in no wave yet.
     let mut missing: BTreeMap<usize, usize> = BTreeMap::new();
-    for (reader, job) in jobs.iter().enumerate() {
+    for (reader, job) in jobs.enumerate() {
         let inputs = job.spec.request.input_jobs();
         let inputs: Vec<usize> =
             inputs.iter().filter_map(|input| index_of.get(input).copied()).collect();
@@ -81,7 +83,7 @@ mod tests {
             let request = Analyze { input, reference, metrics: vec![], per_frame: false };
             BatchJob { id: id(index), spec: JobSpec::of(MediaRequest::Analyze(request)) }
         };
-        waves(&inputs.iter().enumerate().map(job).collect::<Vec<_>>())
+        waves(inputs.iter().enumerate().map(job).collect::<Vec<_>>().iter())
     }
 
     const OTHER: usize = 99;

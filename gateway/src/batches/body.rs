@@ -1,20 +1,11 @@
 use std::collections::BTreeSet;
 
-use ffapi_domain::{
-    Tenant,
-    batch::{BatchJob, waves},
-    job::JobSpec,
-    location::Location,
-    webhook::Callback,
-};
+use ffapi_domain::{Tenant, batch::BatchJob, job::JobSpec, location::Location, webhook::Callback};
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{
-    names::{JobNames, cycles},
-    specs::Specs,
-};
+use super::{names::JobNames, specs::Specs};
 use crate::{
     jobs::validate::{Fields, KindBody},
     media::value,
@@ -128,10 +119,6 @@ impl BatchBody {
             for (part, job) in specs.jobs_mut() {
                 let resolved = names.resolve(&mut job.spec.request);
                 problems.extend(resolved.err().map(|problem| problem.within(part)));
-            }
-            let jobs: Vec<BatchJob> = specs.jobs().iter().map(|(_, job)| job.clone()).collect();
-            if let Err(cycle) = waves(&jobs) {
-                problems.extend(cycles(specs.jobs(), &cycle.indexes));
             }
         }
         match Problem::all(problems) {

@@ -95,6 +95,7 @@ pub(crate) async fn submit(
         let resolved = stores::resolve(gateway, &principal.tenant, &mut job.spec.request);
         resolved.map_err(|problem| problem.within(part))?;
     }
+    let waves = waves(specs.iter().map(|(_, job)| job)).map_err(|cycle| cyclic(&specs, &cycle))?;
     check_callback(gateway, callback.as_ref())?;
     let warnings = precheck_all(gateway, principal, &specs).await?;
     if callback.is_some() || specs.iter().any(|(_, job)| job.spec.callback.is_some()) {
@@ -126,8 +127,6 @@ pub(crate) async fn submit(
         return Err(problem);
     }
     let jobs: Vec<BatchJob> = jobs.into_iter().map(|(_, job)| job).collect();
-    let waves = waves(&jobs)
-        .map_err(|error: Cycle| Problem::field(Kind::Invalid, "#/jobs", error.to_string()))?;
     failpoint::hit("gateway.before_batch");
     let spec =
         BatchSpec { name: Personal::Clear(name), max_parallel, callback, jobs: jobs.clone() };
@@ -165,6 +164,16 @@ pub(crate) async fn submit(
     let shown = show::in_log(gateway, tenant, id).await?;
     let shown = shown.ok_or_else(|| Problem::not_found("batch"))?;
     Ok(response(shown, id, warnings, replayed))
+}
+
+/// The problem of jobs that wait for each other, at each of them.
+fn cyclic(jobs: &[(String, BatchJob)], cycle: &Cycle) -> Problem {
+    let parts = cycle.indexes.iter().filter_map(|index| jobs.get(*index));
+    let detail = "this job and others would wait for each other's outputs for ever";
+    let problems =
+        parts.map(|(part, _)| Problem::field(Kind::Invalid, "#/input", detail).within(part));
+    Problem::all(problems.collect())
+        .unwrap_or_else(|| Problem::field(Kind::Invalid, "#/jobs", cycle.to_string()))
 }
 
 fn response(

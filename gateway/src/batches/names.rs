@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use ffapi_domain::{
     JobId, Personal,
-    batch::BatchJob,
     location::{DEFAULT_BACKEND, Location},
     media::MediaRequest,
 };
@@ -68,14 +67,4 @@ impl JobNames {
         }
         Ok(())
     }
-}
-
-/// A problem for each job that waits for itself, through others or directly.
-pub(super) fn cycles(jobs: &[(String, BatchJob)], indexes: &[usize]) -> Vec<Problem> {
-    let of_cycle = indexes.iter().filter_map(|index| jobs.get(*index));
-    let problems = of_cycle.map(|(part, _)| {
-        let detail = "this job and others would wait for each other's outputs for ever";
-        Problem::field(Kind::Invalid, "#/input", detail).within(part)
-    });
-    problems.collect()
 }
