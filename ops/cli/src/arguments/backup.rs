@@ -88,10 +88,10 @@ pub(crate) struct Restore {
     #[arg(long, conflicts_with_all = ["to_position", "to_time"])]
     pub(crate) with_archive: bool,
     /// Delete what the archive in the configured Postgres has after the backup
-    #[arg(long, conflicts_with = "with_archive")]
+    #[arg(long, conflicts_with_all = ["to_position", "to_time", "with_archive"])]
     pub(crate) discard_archive: bool,
     /// Clear and build only the read models, where Postgres is lost and the log is not
-    #[arg(long, conflicts_with_all = ["to_position", "to_time", "with_archive", "backup"])]
+    #[arg(long, conflicts_with_all = ["to_position", "to_time", "with_archive", "discard_archive", "backup"])]
     pub(crate) read_models: bool,
     /// Print what would be restored and what would be lost, and change nothing
     #[arg(long)]

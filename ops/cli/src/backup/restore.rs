@@ -33,7 +33,8 @@ pub(crate) async fn restore(
     if config.nats.is_some() {
         return into_servers(config, &repository, &plan, &asked).await;
     }
-    anyhow::ensure!(!asked.with_archive, "--with-archive needs a configured Postgres");
+    let names_archive = asked.with_archive || asked.discard_archive;
+    anyhow::ensure!(!names_archive, "a data folder has no archive that could be kept or deleted");
     Box::pin(into_folder(config, &repository, &plan, data_dir)).await
 }
 
@@ -128,7 +129,7 @@ async fn into_servers(
     asked: &RestoreBackup,
 ) -> anyhow::Result<()> {
     let (nats, database) = servers(config).await?;
-    // Whoever names a point wants nothing later.
+    // Everything after a point that is named is to be lost.
     let names_point = asked.to_position.is_some() || asked.to_time.is_some();
     if !(asked.with_archive || asked.discard_archive || names_point) {
         database.migrate().await?;

@@ -170,7 +170,7 @@ async fn a_service_that_was_lost_is_restored_with_everything_that_was_acknowledg
     assert!(success, "{printed}");
     equals_its_rebuild(&stack);
 
-    // A position of the lost epoch is refused in words.
+    // A position of the lost epoch is refused, with the reason.
     let path = format!("/jobs/{done}?min_position={position}");
     let behind = stack.get(&path).await;
     assert!(behind.text("/detail").contains("now in epoch 2"), "{behind:#?}");
