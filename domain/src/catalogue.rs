@@ -199,6 +199,11 @@ pub const EVENTS: &[EventKind] = &[
     key("key.extended", "An API key's expiry changed", &[optional("expires_at", "string")]),
     key("key.rotation_due", "An API key's secret will be replaced soon", &[field("due", "string")]),
     key("key.rotated", "An API key's secret was rotated", &[field("old_secret_until", "string")]),
+    key(
+        "key.token_revoked",
+        "A token that was created with an API key was revoked",
+        &[field("expires_at", "string")],
+    ),
     key("key.revoked", "An API key was revoked", &[]),
     webhook("webhook.created", "A webhook was created", &[]),
     webhook("webhook.updated", "A webhook was changed", &[]),

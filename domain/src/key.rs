@@ -8,6 +8,7 @@ mod quota;
 mod scope;
 mod state;
 mod terms;
+mod token;
 
 pub use self::{
     change::KeyChange,
@@ -21,6 +22,7 @@ pub use self::{
     scope::Scope,
     state::{ActiveKey, KeyState, StoredSecret},
     terms::{Grant, KeyTerms, MAX_KEY_GENERATIONS, TermsRejection},
+    token::{MAX_REVOKED_TOKENS, TokenId},
 };
 
 #[cfg(test)]

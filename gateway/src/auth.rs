@@ -13,7 +13,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use ffapi_domain::{
     KeyId, Tenant, Timestamp,
-    key::{Grant, KeyTerms, Scope},
+    key::{Grant, KeyTerms, Scope, TokenId},
 };
 use poem::Request;
 use poem_openapi::{
@@ -50,6 +50,8 @@ pub(crate) struct Principal {
     pub(crate) address: Option<IpAddr>,
     /// When the token expires that was sent instead of the key.
     pub(crate) until: Option<Timestamp>,
+    /// The token of its key that was sent instead of the key.
+    pub(crate) token: Option<TokenId>,
     /// How it authenticated.
     pub(crate) credential: CredentialKind,
 }

@@ -147,7 +147,7 @@ async fn identify(
     if !is_method || !token.scope.covers(playback::path(request)) {
         return Err(AuthError::Unknown);
     }
-    let mut principal = gateway.credentials.admit(token.key, from, now)?;
+    let mut principal = gateway.credentials.admit_token(token.key, Token::id(text), from, now)?;
     // Whatever the scopes of its key, a token reads jobs, or uploads its file, and nothing else.
     principal.require(scope).map_err(|_| AuthError::Unknown)?;
     principal.scopes = BTreeSet::from([scope]);

@@ -260,7 +260,8 @@ fn webhooks() -> Value {
             "parameters": [
                 webhook_header("webhook-id", "The event's id, the same at every attempt."),
                 webhook_header("webhook-timestamp", "When this attempt was sent, in seconds since 1970."),
-                webhook_header("webhook-signature", "`v1,` and the HMAC-SHA256 of `id.timestamp.body`, in \
+                webhook_header("webhook-signature", "`v1,` and the HMAC-SHA256 of `id.timestamp.body`, and \
+                                                     `v1a,` and the Ed25519 signature of the same, in \
                                                      base64; several are separated by spaces."),
             ],
             "requestBody": {

@@ -28,6 +28,17 @@ pub(crate) fn upload_url(token: &str) -> String {
     format!("{PREFIX}{token}/upload")
 }
 
+/// The token in a URL or path that has one, whether in its path or its query; a token itself is returned
+/// as it is.
+pub(crate) fn token(text: &str) -> &str {
+    let in_path = text.split_once(PREFIX).and_then(|(_, rest)| rest.split('/').next());
+    let in_query = || {
+        let (_, query) = text.split_once('?')?;
+        query.split('&').find_map(|pair| pair.strip_prefix("token="))
+    };
+    in_path.or_else(in_query).unwrap_or(text)
+}
+
 /// Routes a request with a token in its path to what the token is for, as if it were in the query.
 /// What is answered or recorded about the request does not contain it.
 pub(crate) fn route(request: &mut Request, gateway: &Gateway) {
@@ -65,4 +76,21 @@ pub(crate) fn path(request: &Request) -> &str {
 pub(crate) fn is_download(request: &Request) -> bool {
     let mut segments = path(request).strip_prefix("/api/v1/jobs/").unwrap_or_default().split('/');
     segments.nth(1) == Some("outputs") && segments.next().is_some_and(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_of_a_url_is_found_wherever_it_is() {
+        for text in [
+            "ffview_a.b",
+            "/api/v1/t/ffview_a.b/outputs/",
+            "https://media.example/api/v1/t/ffview_a.b/outputs/hls/master.m3u8?download=",
+            "http://[::1]:8080/api/v1/jobs/job_1/events?after=3&token=ffview_a.b&x=1",
+        ] {
+            assert_eq!(token(text), "ffview_a.b", "{text}");
+        }
+    }
 }

@@ -369,7 +369,9 @@ impl From<KeyRejection> for Problem {
     fn from(rejection: KeyRejection) -> Self {
         match &rejection {
             KeyRejection::NotFound => Self::not_found("key"),
-            KeyRejection::AlreadyCreated | KeyRejection::Revoked => {
+            KeyRejection::AlreadyCreated
+            | KeyRejection::Revoked
+            | KeyRejection::TooManyRevokedTokens => {
                 Self::new(Kind::Conflict, rejection.to_string())
             }
             KeyRejection::TooManyMakers => Self::new(Kind::Forbidden, rejection.to_string()),

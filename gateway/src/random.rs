@@ -9,3 +9,9 @@ pub(crate) fn bytes() -> Result<[u8; 32], Problem> {
     })?;
     Ok(bytes)
 }
+
+/// A number from the same generator.
+pub(crate) fn number() -> Result<u64, Problem> {
+    let [a, b, c, d, e, f, g, h, ..] = bytes()?;
+    Ok(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+}

@@ -1,5 +1,7 @@
 //! The tokens resource: tokens for browsers and players, which cannot send headers.
 
+mod revoke;
+
 use std::{sync::Arc, time::Duration};
 
 use ffapi_domain::{
@@ -8,12 +10,13 @@ use ffapi_domain::{
     job::{Job, JobState},
     key::Scope,
 };
-use poem::{Result, web::Data};
+use poem::{Request, Result, web::Data};
 use poem_openapi::{Object, OpenApi, types::Any};
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use self::revoke::{RevokeBody, RevokedToken};
 use crate::{
     auth::{Auth, CredentialKind, Principal, Token, TokenScope, UploadGrant},
     body::StrictJson,
@@ -166,7 +169,7 @@ impl Tokens {
     /// Create a token for a browser or player
     ///
     /// Sent as `?token=…`, or in the path that `url` is, it gives read access to what it was created
-    /// for, until it expires or the key that created it is revoked. Open event streams end with it.
+    /// for, until it expires, or it or the key that created it is revoked. Open event streams end with it.
     /// Pages of any origin may use `url`. A token for `upload` is for one file: the same file may be sent
     /// again, another may not.
     #[oai(path = "/tokens", method = "post", operation_id = "createToken")]
@@ -201,7 +204,13 @@ impl Tokens {
             _ => None,
         };
         let expires_at = clock::now().plus(Duration::from_secs(ttl));
-        let token = Token { key: principal.key, scope, expires_at: expires_at.as_millis(), upload };
+        let token = Token {
+            key: principal.key,
+            scope,
+            expires_at: expires_at.as_millis(),
+            upload,
+            nonce: Some(crate::random::number()?),
+        };
         let token = token.sign(gateway.credentials.pepper());
         let unsigned = || Problem::new(Kind::Internal, "the token could not be signed");
         let token = token.ok_or_else(unsigned)?;
@@ -211,5 +220,22 @@ impl Tokens {
             TokenScope::Job(_) | TokenScope::Batch(_) | TokenScope::Feed => None,
         };
         Ok(Reply::new(TokenShown { token, url, expires_at: expires_at.to_string() }))
+    }
+
+    /// Revoke a token
+    ///
+    /// Every gateway rejects it within a moment, and its open event streams end; other tokens of its key
+    /// stay valid. Any key of the account that could have created the token may revoke it. Files that a
+    /// CDN or browser has cached stay there for as long as their `Cache-Control` says.
+    #[oai(path = "/tokens/revoke", method = "post", operation_id = "revokeToken")]
+    async fn revoke(
+        &self,
+        request: &Request,
+        gateway: Data<&Arc<Gateway>>,
+        auth: Auth,
+        body: StrictJson<RevokeBody>,
+    ) -> Result<Reply<200, RevokedToken>> {
+        let principal = auth.principal();
+        Ok(revoke::revoke(&gateway, request, principal, &body.value).await?)
     }
 }

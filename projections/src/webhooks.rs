@@ -10,6 +10,7 @@ mod replay;
 mod sealed;
 mod sending;
 mod settle;
+mod signing_key;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -27,6 +28,7 @@ pub use self::{
     replay::Replays,
     sending::{Due, Endpoint, Outcome, SenderSession, Share, claim, due, record, release, remind},
     settle::{DueDeliveries, DueDelivery, due_deliveries, settle_deliveries},
+    signing_key::WebhookKeyPair,
 };
 use self::{
     endpoints::Endpoints,

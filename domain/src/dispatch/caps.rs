@@ -76,7 +76,8 @@ impl Caps {
             KeyEvent::Revoked {}
             | KeyEvent::Extended { .. }
             | KeyEvent::Rotated { .. }
-            | KeyEvent::RotationDue { .. } => {}
+            | KeyEvent::RotationDue { .. }
+            | KeyEvent::TokenRevoked { .. } => {}
         }
     }
 

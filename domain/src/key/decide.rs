@@ -1,8 +1,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    ActiveKey, Grant, KeyChange, KeyEvent, KeyState, KeyTerms, MAX_KEY_GENERATIONS, Scope,
-    TermsRejection, state,
+    ActiveKey, Grant, KeyChange, KeyEvent, KeyState, KeyTerms, MAX_KEY_GENERATIONS,
+    MAX_REVOKED_TOKENS, Scope, TermsRejection, TokenId, state,
 };
 use crate::{Decider, Personal, Timestamp};
 
@@ -64,6 +64,15 @@ pub enum KeyCommand {
         /// When it is due.
         due: Timestamp,
     },
+    /// Revoke one token that was created with it.
+    RevokeToken {
+        /// The token.
+        token: TokenId,
+        /// When the token expires.
+        expires_at: Timestamp,
+        /// The current time.
+        at: Timestamp,
+    },
     /// Revoke it.
     Revoke {
         /// The permissions of the caller that revokes it.
@@ -90,6 +99,12 @@ pub enum KeyRejection {
     /// Its chain of parent keys is too long.
     #[error("keys can create keys over at most {MAX_KEY_GENERATIONS} generations")]
     TooManyMakers,
+    /// It has too many revoked tokens that have not expired.
+    #[error(
+        "{MAX_REVOKED_TOKENS} tokens of this key are revoked and have not expired; revoke the key, \
+         which ends all of its tokens"
+    )]
+    TooManyRevokedTokens,
     /// Its expiry is not in the future.
     #[error("`expires_at` is not in the future")]
     EndsInThePast,
@@ -138,6 +153,9 @@ impl Decider for Key {
                 let old_until = at.plus(grace);
                 Ok(vec![KeyEvent::Rotated { hash, pepper_version, old_until, at }])
             }
+            KeyCommand::RevokeToken { token, expires_at, at } => {
+                revoke_token(key, token, expires_at, at)
+            }
             KeyCommand::AnnounceRotation { due } if key.rotation_due == Some(due) => Ok(vec![]),
             KeyCommand::AnnounceRotation { due } => Ok(vec![KeyEvent::RotationDue { due }]),
             // Revoking only removes access: the key's scopes matter, its terms do not.
@@ -176,6 +194,16 @@ fn create(command: KeyCommand) -> Decision {
         makers: by.line,
         at,
     }])
+}
+
+fn revoke_token(key: &ActiveKey, token: TokenId, expires_at: Timestamp, at: Timestamp) -> Decision {
+    if expires_at <= at || key.revoked_tokens.contains_key(&token) {
+        return Ok(vec![]);
+    }
+    if key.revoked_tokens.values().filter(|end| **end > at).count() >= MAX_REVOKED_TOKENS {
+        return Err(KeyRejection::TooManyRevokedTokens);
+    }
+    Ok(vec![KeyEvent::TokenRevoked { token, expires_at, at }])
 }
 
 fn update(key: &ActiveKey, change: KeyChange, by: &Grant) -> Decision {

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{KeyTerms, Scope};
+use super::{KeyTerms, Scope, TokenId};
 use crate::{KeyId, Personal, Timestamp};
 
 /// What happened to a key. Names and fields are the storage format: added to, never changed.
@@ -69,6 +69,16 @@ pub enum KeyEvent {
         /// Until when the old secret remains valid.
         old_until: Timestamp,
         /// When it was rotated.
+        at: Timestamp,
+    },
+    /// One token that was created with it was revoked: requests with the token are rejected.
+    #[serde(rename = "key.token_revoked")]
+    TokenRevoked {
+        /// The token.
+        token: TokenId,
+        /// When the token would have expired.
+        expires_at: Timestamp,
+        /// When it was revoked.
         at: Timestamp,
     },
     /// It was revoked: requests with it are rejected.

@@ -17,6 +17,9 @@ pub fn public(event: &KeyEvent) -> PublicEvent {
         KeyEvent::Rotated { old_until, .. } => {
             event_of("key.rotated", json!({ "old_secret_until": old_until }))
         }
+        KeyEvent::TokenRevoked { expires_at, .. } => {
+            event_of("key.token_revoked", json!({ "expires_at": expires_at }))
+        }
         KeyEvent::Revoked {} => event_of("key.revoked", json!({})),
     }
 }

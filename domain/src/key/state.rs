@@ -1,6 +1,6 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{KeyEvent, KeyTerms, Scope};
+use super::{KeyEvent, KeyTerms, Scope, TokenId};
 use crate::{KeyId, Personal, Timestamp};
 
 /// State of a key: all that a gateway needs to authenticate a request.
@@ -34,6 +34,9 @@ pub struct ActiveKey {
     pub rotated_at: Timestamp,
     /// When its next rotation is due, if that was announced.
     pub rotation_due: Option<Timestamp>,
+    /// The tokens of it that were revoked, with the time at which they would have expired. Those that had
+    /// expired when the last one was revoked are not in it.
+    pub revoked_tokens: BTreeMap<TokenId, Timestamp>,
 }
 
 /// What is stored of a secret.
@@ -108,6 +111,7 @@ pub(super) fn evolve(state: KeyState, event: &KeyEvent) -> KeyState {
                 makers: makers.clone(),
                 rotated_at: *at,
                 rotation_due: None,
+                revoked_tokens: BTreeMap::new(),
             }))
         }
         (KeyState::Active(mut key), event) => {
@@ -132,6 +136,10 @@ pub(super) fn evolve(state: KeyState, event: &KeyEvent) -> KeyState {
                     };
                     key.secrets.insert(0, kept);
                     (key.rotated_at, key.rotation_due) = (*at, None);
+                }
+                KeyEvent::TokenRevoked { token, expires_at, at } => {
+                    key.revoked_tokens.retain(|_, end| *end > *at);
+                    key.revoked_tokens.insert(token.clone(), *expires_at);
                 }
                 KeyEvent::Revoked {} => return KeyState::Revoked(key),
                 KeyEvent::Created { .. } => {}

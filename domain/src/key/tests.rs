@@ -2,7 +2,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Grant, Key, KeyChange, KeyCommand, KeyEvent, KeyRejection, KeyState, KeyTerms,
-    MAX_KEY_GENERATIONS, Scope,
+    MAX_KEY_GENERATIONS, MAX_REVOKED_TOKENS, Scope, TokenId,
 };
 use uuid::Uuid;
 
@@ -226,4 +226,43 @@ fn only_one_of_two_rotations_replaces_a_secret() {
     };
     given::<Key>([reader()]).when(replace(1_000)).then([rotated()]);
     given::<Key>([reader()]).when(replace(999)).then_nothing();
+}
+
+fn token(n: u32) -> TokenId {
+    let mut digest = [0; 32];
+    digest[..4].copy_from_slice(&n.to_be_bytes());
+    TokenId::from_digest(&digest)
+}
+
+fn revoked(n: u32, expires_at: u64) -> KeyEvent {
+    let expires_at = Timestamp::from_millis(expires_at);
+    KeyEvent::TokenRevoked { token: token(n), expires_at, at: NOW }
+}
+
+#[test]
+fn a_token_is_revoked_once_and_only_before_it_expires() {
+    let revoke = |expires_at: u64| KeyCommand::RevokeToken {
+        token: token(1),
+        expires_at: Timestamp::from_millis(expires_at),
+        at: NOW,
+    };
+    given::<Key>([reader()]).when(revoke(1_001)).then([revoked(1, 1_001)]);
+    given::<Key>([reader(), revoked(1, 1_001)]).when(revoke(1_001)).then_nothing();
+    given::<Key>([reader()]).when(revoke(1_000)).then_nothing();
+}
+
+#[test]
+fn a_key_has_a_limited_number_of_revoked_tokens_that_have_not_expired() {
+    let revoke = |at: u64| KeyCommand::RevokeToken {
+        token: token(u32::MAX),
+        expires_at: Timestamp::from_millis(9_000),
+        at: Timestamp::from_millis(at),
+    };
+    let limit = u32::try_from(MAX_REVOKED_TOKENS).unwrap();
+    let history = || std::iter::once(reader()).chain((0..limit).map(|n| revoked(n, 5_000)));
+    given::<Key>(history()).when(revoke(4_999)).then_rejected(&KeyRejection::TooManyRevokedTokens);
+    let state = history().fold(KeyState::Unknown, |state, event| Key::evolve(state, &event));
+    let events = Key::decide(&state, revoke(5_000)).unwrap();
+    let state = events.iter().fold(state, Key::evolve);
+    assert_eq!(state.key().unwrap().revoked_tokens.len(), 1);
 }

@@ -1,4 +1,4 @@
-use ffapi_domain::key::{ClaimPurpose, KeyEvent, KeyQuotaEvent, KeyTerms, Scope};
+use ffapi_domain::key::{ClaimPurpose, KeyEvent, KeyQuotaEvent, KeyTerms, Scope, TokenId};
 
 use super::{
     Samples,
@@ -29,7 +29,12 @@ impl Samples for KeyEvent {
             Some(Self::RotationDue { .. }) => {
                 Self::Rotated { hash: text("01"), pepper_version: 2, old_until: at(9), at: at(5) }
             }
-            Some(Self::Rotated { .. }) => Self::Revoked {},
+            Some(Self::Rotated { .. }) => Self::TokenRevoked {
+                token: TokenId::from_digest(&[7; 32]),
+                expires_at: at(9),
+                at: at(5),
+            },
+            Some(Self::TokenRevoked { .. }) => Self::Revoked {},
             Some(Self::Revoked {}) => return None,
         })
     }

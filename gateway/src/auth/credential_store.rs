@@ -14,7 +14,7 @@ use std::{
 use ffapi_domain::{
     KeyId, Tenant, Timestamp,
     account::{Limits, Tiers},
-    key::KeyState,
+    key::{KeyState, TokenId},
     media::Micros,
     quota::{Month, QuotaState},
 };
@@ -345,8 +345,31 @@ impl CredentialStore {
             makers: held.makers.clone(),
             address: from,
             until: None,
+            token: None,
             credential: CredentialKind::Key,
         })
+    }
+
+    /// The principal of a token that was verified before: reads, and what else its key may do.
+    pub(crate) fn admit_token(
+        &self,
+        key: KeyId,
+        token: TokenId,
+        from: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<Principal, AuthError> {
+        let principal = self.admit(key, from, now)?;
+        if self.is_token_revoked(key, &token) {
+            return Err(AuthError::Unknown);
+        }
+        Ok(Principal { token: Some(token), ..principal })
+    }
+
+    /// True if a token of this key was revoked by itself.
+    pub(crate) fn is_token_revoked(&self, key: KeyId, token: &TokenId) -> bool {
+        let known = self.read();
+        let held = known.keys.get(&key).and_then(|key| key.state.key());
+        held.is_some_and(|held| held.revoked_tokens.contains_key(token))
     }
 
     /// Checks that an issuer's token for this tenant is accepted from this address.
@@ -368,7 +391,10 @@ impl CredentialStore {
         now: Timestamp,
     ) -> Result<Principal, AuthError> {
         match principal.credential {
-            CredentialKind::Key => self.admit(principal.key, principal.address, now),
+            CredentialKind::Key => match principal.token.clone() {
+                Some(token) => self.admit_token(principal.key, token, principal.address, now),
+                None => self.admit(principal.key, principal.address, now),
+            },
             CredentialKind::Issued => {
                 self.admit_issued(&principal.tenant, principal.address)?;
                 Ok(principal.clone())

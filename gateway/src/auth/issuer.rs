@@ -149,6 +149,7 @@ impl Issuer {
             makers: vec![],
             address: from,
             until: Some(Timestamp::from_millis(until.saturating_mul(1_000))),
+            token: None,
             credential: CredentialKind::Issued,
         })
     }

@@ -1,7 +1,8 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use ffapi_domain::{BatchId, JobId, KeyId, Timestamp, UploadId};
+use ffapi_domain::{BatchId, JobId, KeyId, Timestamp, UploadId, key::TokenId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::Pepper;
 
@@ -19,6 +20,9 @@ pub(crate) struct Token {
     /// For `TokenScope::Upload`.
     #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
     pub(crate) upload: Option<UploadGrant>,
+    /// A random number that makes it another token than those for the same until the same time.
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) nonce: Option<u64>,
 }
 
 /// What may be uploaded with a token, and what happens then.
@@ -82,6 +86,12 @@ impl Token {
         Some(format!("{PREFIX}{}.{}", encode(&body), encode(&signature)))
     }
 
+    /// Its id, by which it can be revoked.
+    pub(crate) fn id(text: &str) -> TokenId {
+        let signed = text.split_once('.').map_or(text, |(body, _)| body);
+        TokenId::from_digest(&Sha256::digest(signed).into())
+    }
+
     /// Decodes a token, if its signature is valid and it has not expired.
     pub(crate) fn read(text: &str, pepper: &Pepper, now: Timestamp) -> Option<Self> {
         let (body, signature) = text.strip_prefix(PREFIX)?.split_once('.')?;
@@ -105,7 +115,7 @@ mod tests {
 
     fn token() -> Token {
         let key = KeyId::from_uuid(Uuid::from_u128(1));
-        Token { key, scope: TokenScope::Outputs(JOB), expires_at: 1_000, upload: None }
+        Token { key, scope: TokenScope::Outputs(JOB), expires_at: 1_000, upload: None, nonce: None }
     }
 
     fn at(millis: u64) -> Timestamp {

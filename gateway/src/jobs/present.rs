@@ -48,6 +48,8 @@ const LIFETIME: Duration = Duration::from_hours(24);
 /// Their expiry is a multiple of this, in milliseconds: until then a URL stays the same, and so does
 /// what caches hold under it.
 const ROUNDED_TO: u64 = 3_600_000;
+/// How many tokens of later hours are tried if those of earlier ones were revoked.
+const LATER_TOKENS: u64 = 24;
 
 impl Gateway {
     pub(crate) const fn present<'a>(&'a self, principal: &'a Principal) -> Presenter<'a> {
@@ -107,16 +109,21 @@ impl Presenter<'_> {
         }
     }
 
-    /// A token for a job's outputs, if the principal may create one.
+    /// A token for a job's outputs, if the principal may create one: the first that was not revoked.
     fn token(self, id: JobId) -> Option<String> {
         let Principal { key, credential, until, .. } = self.principal;
         let may_create = *credential == CredentialKind::Key
             && until.is_none()
             && self.principal.require(Scope::JobsRead).is_ok();
         let scope = TokenScope::Outputs(id);
-        let expires_at = token_expiry(clock::now());
-        let token = may_create.then_some(Token { key: *key, scope, expires_at, upload: None })?;
-        token.sign(self.gateway.credentials.pepper())
+        let first = may_create.then(|| token_expiry(clock::now()))?;
+        let credentials = &self.gateway.credentials;
+        let mut tokens = (0..LATER_TOKENS).filter_map(|n: u64| {
+            let expires_at = first.saturating_add(n.saturating_mul(ROUNDED_TO));
+            let token = Token { key: *key, scope, expires_at, upload: None, nonce: None };
+            token.sign(credentials.pepper())
+        });
+        tokens.find(|token| !credentials.is_token_revoked(*key, &Token::id(token)))
     }
 }
 

@@ -148,7 +148,7 @@ fn vault_name(key: &KnownKey, hash: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use ffapi_domain::{Personal, key::KeyTerms};
 
@@ -169,6 +169,7 @@ mod tests {
             makers: vec![],
             rotated_at: at(1_000),
             rotation_due: None,
+            revoked_tokens: BTreeMap::new(),
         };
         assert_eq!(due(&key, at(9_999_999)), None);
         key.terms.rotate_every = Some(1_000);

@@ -6,6 +6,7 @@ use ffapi_domain::{
     WebhookId,
     webhook::{Webhook, WebhookCommand, WebhookState},
 };
+use ffapi_projections::webhooks::WebhookKeyPair;
 use poem_openapi::Object;
 
 use super::show::{self, WebhookShown};
@@ -18,6 +19,8 @@ use crate::{
 pub(crate) struct SigningSecret {
     /// `whsec_` followed by base64, as in Standard Webhooks.
     secret: String,
+    /// `whpk_` followed by base64: the Ed25519 key that verifies `v1a` signatures.
+    public_key: String,
 }
 
 /// How long deliveries are also signed with the old secret after a rotation.
@@ -31,6 +34,21 @@ pub(super) fn vault_name(id: WebhookId, nth: u32) -> String {
 /// The secret as the API shows it.
 pub(super) fn shown(secret: &[u8]) -> String {
     format!("whsec_{}", STANDARD.encode(secret))
+}
+
+/// The public key that belongs to a secret, as the API shows it.
+pub(super) fn public_key(secret: &[u8]) -> String {
+    format!("whpk_{}", STANDARD.encode(WebhookKeyPair::of(secret).public()))
+}
+
+/// The public key of a webhook's n-th secret; none if the secret was erased.
+pub(super) async fn public_key_of(
+    gateway: &Gateway,
+    id: WebhookId,
+    nth: u32,
+) -> Result<Option<String>, Problem> {
+    let secret = gateway.vault.read(&vault_name(id, nth)).await?;
+    Ok(secret.as_deref().map(public_key))
 }
 
 /// Replaces a webhook's secret, if the version matches `If-Match`.
@@ -66,7 +84,7 @@ pub(super) async fn of_account(
     principal: &Principal,
 ) -> Result<Reply<200, SigningSecret>, Problem> {
     let secret = account_secret(gateway, principal).await?;
-    Ok(Reply::new(SigningSecret { secret: shown(&secret) }))
+    Ok(Reply::new(SigningSecret { secret: shown(&secret), public_key: public_key(&secret) }))
 }
 
 /// The account's signing secret; created if there is none, because deliveries may follow.

@@ -4,12 +4,14 @@ use ffapi_domain::{
 };
 use ffapi_nats::Position;
 use ffapi_projections::{Webhooks, webhooks};
+use futures::FutureExt;
 use poem::http::Uri;
 use poem_openapi::Object;
 
+use super::secret;
 use crate::{
-    auth::Principal, clock, page, positions, problem::Problem, reply::Reply, state::Gateway,
-    tenant_slots,
+    auth::Principal, clock, join_in_chunks::join_in_chunks, page, positions, problem::Problem,
+    reply::Reply, state::Gateway, tenant_slots,
 };
 
 /// A webhook.
@@ -32,6 +34,8 @@ pub(crate) struct WebhookShown {
     /// Until when deliveries are also signed with the previous secret.
     old_secret_until: Option<String>,
     version: u64,
+    /// The Ed25519 key that verifies `v1a` signatures: `whpk_` followed by base64. Absent once erased.
+    public_key: Option<String>,
     /// The secret; only in the response that creates or rotates it.
     secret: Option<String>,
 }
@@ -56,6 +60,7 @@ pub(super) struct WebhookQuery {
 pub(super) struct InLog {
     pub(super) view: WebhookView,
     position: Position,
+    public_key: Option<String>,
 }
 
 pub(super) async fn in_log(
@@ -73,10 +78,12 @@ pub(super) async fn in_log(
         }
         position.sequence = *sequence;
     }
-    Ok(view.map(|view| InLog { view, position }))
+    let Some(view) = view else { return Ok(None) };
+    let public_key = secret::public_key_of(gateway, id, view.secret).await?;
+    Ok(Some(InLog { view, position, public_key }))
 }
 
-fn show(view: &WebhookView, secret: Option<String>) -> WebhookShown {
+fn show(view: &WebhookView, public_key: Option<String>, secret: Option<String>) -> WebhookShown {
     let status = if view.disabled_by.is_some() { "disabled" } else { "enabled" };
     let old = view.old_until.filter(|until| *until > clock::now());
     WebhookShown {
@@ -91,6 +98,7 @@ fn show(view: &WebhookView, secret: Option<String>) -> WebhookShown {
         updated_at: view.updated_at.to_string(),
         old_secret_until: old.map(|until| until.to_string()),
         version: view.version,
+        public_key,
         secret,
     }
 }
@@ -100,7 +108,9 @@ pub(super) fn response<const STATUS: u16>(
     secret: Option<String>,
 ) -> Reply<STATUS, WebhookShown> {
     let view = &found.view;
-    Reply::new(show(view, secret)).version(view.version).position(found.position)
+    Reply::new(show(view, found.public_key.clone(), secret))
+        .version(view.version)
+        .position(found.position)
 }
 
 pub(super) async fn find(
@@ -136,6 +146,10 @@ pub(super) async fn list(
     let next_cursor = page::cut(&mut rows, limit, |view| view.id);
     let link = next_cursor.as_ref().map(|cursor| page::next(uri, cursor));
     let has_more = next_cursor.is_some();
-    let data = rows.iter().map(|view| show(view, None)).collect();
+    let shown = rows.iter().map(|view| {
+        let key = secret::public_key_of(gateway, view.id, view.secret);
+        async move { Ok(show(view, key.await?, None)) }.boxed()
+    });
+    let data = join_in_chunks(shown).await.into_iter().collect::<Result<_, Problem>>()?;
     Ok(Reply::new(WebhookPage { data, next_cursor, has_more }).next(link))
 }

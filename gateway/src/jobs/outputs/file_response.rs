@@ -295,6 +295,7 @@ mod tests {
             makers: vec![],
             address: None,
             until,
+            token: None,
             credential,
         };
         let soon = Some(clock::now().plus(Duration::from_mins(5)));

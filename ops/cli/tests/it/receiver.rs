@@ -5,7 +5,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::Value;
 use standardwebhooks::Webhook;
 use tokio::{
@@ -40,6 +42,18 @@ impl Got {
     pub(crate) fn is_signed_with(&self, secret: &str) -> bool {
         Webhook::new(secret).unwrap().verify(self.body.as_bytes(), &self.headers).is_ok()
     }
+}
+
+/// Verifies a `v1a` signature with another library than the sender's.
+pub(crate) fn is_signed_by(got: &Got, public_key: &str) -> bool {
+    let decode = |text: &str| STANDARD.decode(text).unwrap();
+    let key = decode(public_key.strip_prefix("whpk_").unwrap());
+    let key = UnparsedPublicKey::new(&ED25519, key);
+    let header = |name: &str| got.headers[name].to_str().unwrap();
+    let signed = format!("{}.{}.{}", got.id(), header("webhook-timestamp"), got.body);
+    let signatures = header("webhook-signature").split(' ');
+    let mut asymmetric = signatures.filter_map(|one| one.strip_prefix("v1a,"));
+    asymmetric.any(|signature| key.verify(signed.as_bytes(), &decode(signature)).is_ok())
 }
 
 /// The receiver of one test, with the response by path: a status and more headers.

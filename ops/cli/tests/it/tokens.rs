@@ -71,6 +71,64 @@ async fn a_token_reads_one_resource_until_it_expires() {
 }
 
 #[tokio::test]
+async fn one_token_is_revoked_at_every_gateway_and_the_others_of_its_key_stay_valid() {
+    let fleet = Fleet::new().await;
+    let upload = fleet.upload().await;
+    let job = fleet.convert(&upload, "a.mp4", slow()).await;
+    fleet.job(&job, |job| job["status"] == "processing").await;
+    let [mut revoked, mut other] = [String::new(), String::new()];
+    for (n, token) in [&mut revoked, &mut other].into_iter().enumerate() {
+        let body = json!({ "job": job }).to_string();
+        *token =
+            fleet.post("/tokens", body.into(), &format!("token {n}")).await.text("/token").into();
+    }
+    assert_ne!(revoked, other);
+    let open = async |token: &str| {
+        let url = format!("{}/api/v1/jobs/{job}/events?token={token}", fleet.urls[1]);
+        http().get(url).send().await.unwrap()
+    };
+    let [mut ended, mut kept] = [open(&revoked).await, open(&other).await];
+    for stream in [&mut ended, &mut kept] {
+        assert!(stream.chunk().await.unwrap().is_some());
+    }
+    let url = format!("https://example.com/api/v1/t/{revoked}/outputs/a.mp4");
+    for (sent, n) in [(url.as_str(), 0), (revoked.as_str(), 1)] {
+        let body = json!({ "token": sent }).to_string();
+        let answer = fleet.post("/tokens/revoke", body.into(), &format!("revoke {n}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:#?}");
+    }
+    while let Ok(Some(_)) = ended.chunk().await {}
+    assert_eq!(open(&revoked).await.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(open(&other).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_urls_of_a_job_work_again_once_theirs_are_revoked() {
+    let stack = Stack::new().await;
+    let upload = stack.upload_bunny().await;
+    let job = stack.convert(&upload, "a.mp4", quick()).await;
+    stack.finished(&job).await;
+    let path = format!("/jobs/{job}");
+    let url = async || stack.get(&path).await.text("/download_url").to_owned();
+    let read =
+        async |path: &str| stack.send(http().get(format!("{}{path}", stack.url))).await.status;
+    let first = url().await;
+    assert_eq!(read(&first).await, StatusCode::OK);
+    let (_, foreign) = key(&stack, "acme", &["jobs:read"]).await;
+    let request = stack.request_as(&foreign, Method::POST, "/tokens/revoke");
+    let answer = stack.send(request.json(&json!({ "token": first }))).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{answer:#?}");
+    assert_eq!(answer.text("/errors/0/pointer"), "#/token");
+    assert_eq!(read(&first).await, StatusCode::OK);
+    let revoked = stack.post("/tokens/revoke", &json!({ "token": first })).await;
+    assert_eq!(revoked.status, StatusCode::OK, "{revoked:#?}");
+    assert_eq!(read(&first).await, StatusCode::UNAUTHORIZED);
+    let second = url().await;
+    assert_ne!(first, second);
+    assert_eq!(read(&second).await, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_revoked_key_is_rejected_by_every_gateway_and_its_streams_end() {
     let fleet = Fleet::new().await;
     let upload = fleet.upload().await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     polling,
-    receiver::{Got, Receiver},
+    receiver::{Got, Receiver, is_signed_by},
     stack::{Answer, Stack, bunny, http, quick, steady},
 };
 
@@ -81,8 +81,9 @@ async fn events_of_a_job_are_sent_in_order_and_signed() {
     let got = receiver.until("/a", |got| got.iter().any(|got| got.kind() == "job.completed")).await;
     let kinds: Vec<String> = got.iter().map(Got::kind).collect();
     assert_eq!(kinds, ["job.queued", "job.started", "job.outputs_sealed", "job.completed"]);
+    let public_key = made.text("/public_key");
     for got in &got {
-        assert!(got.is_signed_with(&secret), "{got:#?}");
+        assert!(got.is_signed_with(&secret) && is_signed_by(got, public_key), "{got:#?}");
         assert_eq!(got.json()["data"]["job_id"], job.as_str());
         assert!(!got.id().contains('.'));
     }
@@ -224,8 +225,14 @@ async fn after_a_rotation_both_secrets_sign_for_a_while() {
     let got = receiver.until("/a", |got| !got.is_empty()).await;
     assert_eq!(got[0].kind(), "webhook.test");
     assert!(got[0].is_signed_with(old) && got[0].is_signed_with(new));
+    let keys = [made.text("/public_key"), rotated.text("/public_key")];
+    assert_ne!(keys[0], keys[1]);
+    assert!(keys.iter().all(|key| is_signed_by(&got[0], key)), "{got:#?}");
+    // Everyone who may read the webhook learns its public key.
+    let listed = stack.get("/webhooks").await;
+    assert_eq!(listed.text("/data/0/public_key"), keys[1], "{listed:#?}");
     let signatures = got[0].headers["webhook-signature"].to_str().unwrap();
-    assert_eq!(signatures.split(' ').count(), 2);
+    assert_eq!(signatures.split(' ').count(), 4);
 }
 
 #[tokio::test]
@@ -244,7 +251,9 @@ async fn jobs_and_batches_can_have_their_own_endpoints_and_progress_is_sent_by_q
     stack.finished(&other).await;
     let done = |got: &[Got]| got.iter().any(|got| got.kind() != "job.progress");
     let got = receiver.until("/own", done).await;
-    assert!(got.iter().all(|got| got.is_signed_with(&secret)));
+    let of_account = stack.get("/webhooks/signing-secret").await.text("/public_key").to_owned();
+    let is_signed = |got: &Got| got.is_signed_with(&secret) && is_signed_by(got, &of_account);
+    assert!(got.iter().all(is_signed));
     assert!(got.iter().all(|got| got.json()["data"]["job_id"] == job.as_str()), "{got:#?}");
     let notified = got.iter().filter(|got| got.kind() == "job.progress");
     let notified: Vec<f64> =

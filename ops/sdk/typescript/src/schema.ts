@@ -1210,11 +1210,33 @@ export interface paths {
         /**
          * Create a token for a browser or player
          * @description Sent as `?token=…`, or in the path that `url` is, it gives read access to what it was created
-         *     for, until it expires or the key that created it is revoked. Open event streams end with it.
+         *     for, until it expires, or it or the key that created it is revoked. Open event streams end with it.
          *     Pages of any origin may use `url`. A token for `upload` is for one file: the same file may be sent
          *     again, another may not.
          */
         post: operations["createToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tokens/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke a token
+         * @description Every gateway rejects it within a moment, and its open event streams end; other tokens of its key
+         *     stay valid. Any key of the account that could have created the token may revoke it. Files that a
+         *     CDN or browser has cached stay there for as long as their `Cache-Control` says.
+         */
+        post: operations["revokeToken"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2005,6 +2027,26 @@ export interface webhooks {
          * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
          */
         post: operations["on_key_rotation_due"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "key.token_revoked": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A token that was created with an API key was revoked
+         * @description Sent to the webhooks that subscribe to it, signed as Standard Webhooks 1.0.0 says. A response 2xx accepts it, 410 disables the webhook; any other is retried.
+         */
+        post: operations["on_key_token_revoked"];
         delete?: never;
         options?: never;
         head?: never;
@@ -3998,6 +4040,17 @@ export interface components {
             jobs: string[];
         };
         /**
+         * RevokedToken
+         * @description A token that is not accepted any more.
+         */
+        RevokedToken: {
+            /**
+             * Format: date-time
+             * @description When it would have expired.
+             */
+            expires_at: string;
+        };
+        /**
          * Rotate
          * @description Rotates the video clockwise.
          */
@@ -4062,6 +4115,8 @@ export interface components {
          * @description The secret that signs deliveries.
          */
         SigningSecret: {
+            /** @description `whpk_` followed by base64: the Ed25519 key that verifies `v1a` signatures. */
+            public_key: string;
             /** @description `whsec_` followed by base64, as in Standard Webhooks. */
             secret: string;
         };
@@ -4401,6 +4456,14 @@ export interface components {
             upload?: components["schemas"]["UploadGrant"];
         };
         /**
+         * TokenRevoke
+         * @description A token that is no longer to be accepted.
+         */
+        TokenRevoke: {
+            /** @description The token, or the URL or path that has it. */
+            token: string;
+        };
+        /**
          * Tracks
          * @description Selects streams of the input; without it, the best video and the best audio stream are used.
          */
@@ -4659,6 +4722,8 @@ export interface components {
             id: string;
             /** @description Until when deliveries are also signed with the previous secret. */
             old_secret_until?: string;
+            /** @description The Ed25519 key that verifies `v1a` signatures: `whpk_` followed by base64. Absent once erased. */
+            public_key?: string;
             /** @description The secret; only in the response that creates or rotates it. */
             secret?: string;
             /**
@@ -8473,6 +8538,55 @@ export interface operations {
             };
         };
     };
+    revokeToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenRevoke"];
+            };
+        };
+        responses: {
+            /** @description The result */
+            200: {
+                headers: {
+                    /** @description Version, for `If-None-Match` and `If-Match` */
+                    ETag?: string;
+                    /** @description Position in the log, for `min_position` */
+                    "X-Log-Position"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RevokedToken"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["Conflict"];
+            410: components["responses"]["Gone"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listUploads: {
         parameters: {
             query?: {
@@ -9288,7 +9402,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -9342,7 +9456,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -9397,7 +9511,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -9452,7 +9566,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -9507,7 +9621,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -9562,7 +9676,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -9619,7 +9733,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -9673,7 +9787,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -9728,7 +9842,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -9785,7 +9899,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -9842,7 +9956,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -9897,7 +10011,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -9954,7 +10068,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -10022,7 +10136,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -10081,7 +10195,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -10139,7 +10253,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -10196,7 +10310,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -10252,7 +10366,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -10306,7 +10420,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -10367,7 +10481,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -10425,7 +10539,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -10480,7 +10594,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -10538,7 +10652,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -10591,7 +10705,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -10645,7 +10759,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -10698,7 +10812,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -10752,7 +10866,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -10798,6 +10912,60 @@ export interface operations {
             };
         };
     };
+    on_key_token_revoked: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The event's id, the same at every attempt. */
+                "webhook-id": string;
+                /** @description When this attempt was sent, in seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    data: {
+                        expires_at: string;
+                        key_id?: string;
+                    };
+                    /** @description Its position in the log. */
+                    position: string;
+                    /** Format: date-time */
+                    timestamp: string;
+                    /** @constant */
+                    type: "key.token_revoked";
+                };
+            };
+        };
+        responses: {
+            /** @description The webhook is disabled */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It was accepted */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It is sent again later */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     on_key_updated: {
         parameters: {
             query?: never;
@@ -10806,7 +10974,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -10859,7 +11027,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -10912,7 +11080,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -10965,7 +11133,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -11019,7 +11187,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -11072,7 +11240,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -11126,7 +11294,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;
@@ -11179,7 +11347,7 @@ export interface operations {
                 "webhook-id": string;
                 /** @description When this attempt was sent, in seconds since 1970. */
                 "webhook-timestamp": string;
-                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64; several are separated by spaces. */
+                /** @description `v1,` and the HMAC-SHA256 of `id.timestamp.body`, and `v1a,` and the Ed25519 signature of the same, in base64; several are separated by spaces. */
                 "webhook-signature": string;
             };
             path?: never;

@@ -21,15 +21,16 @@ export interface VerifyOptions {
 export type WebhookHeaders = Headers | Record<string, string | string[] | undefined>;
 
 /**
- * Verifies a webhook by Standard Webhooks 1.0.0 (`v1`, HMAC-SHA256) and parses its body.
+ * Verifies a webhook by Standard Webhooks 1.0.0 and parses its body.
  *
- * @param secret the webhook's `secret`, or that of `GET /webhooks/signing-secret`: `whsec_…`.
+ * @param key the webhook's `secret` or `public_key`, or that of `GET /webhooks/signing-secret`: `whsec_…`
+ *   verifies the signature `v1` (HMAC-SHA256), `whpk_…` the signature `v1a` (Ed25519).
  * @param body the body exactly as it was received, before any parsing.
  * @throws WebhookError if a header is missing, no signature fits, or the time is off by more than the
  *   tolerance.
  */
 export async function verifyWebhook(
-  secret: string,
+  key: string,
   headers: WebhookHeaders,
   body: string | Uint8Array,
   options: VerifyOptions = {},
@@ -45,16 +46,19 @@ export async function verifyWebhook(
   const text = typeof body === "string" ? body : new TextDecoder().decode(body);
   const bytes = typeof body === "string" ? new TextEncoder().encode(body) : body;
   const signed = joined(new TextEncoder().encode(`${id}.${timestamp}.`), bytes);
-  const algorithm = { name: "HMAC", hash: "SHA-256" };
-  const raw = decode(secret.replace(/^whsec_/, ""));
+  const isPublic = key.startsWith("whpk_");
+  const raw = decode(key.replace(/^(whsec|whpk)_/, ""));
   if (raw === undefined || raw.length === 0) {
-    throw new WebhookError("the secret is not whsec_ and base64");
+    throw new WebhookError("the key is not whsec_ or whpk_ and base64");
   }
-  const key = await crypto.subtle.importKey("raw", raw, algorithm, false, ["verify"]);
+  const version = isPublic ? "v1a," : "v1,";
+  const algorithm = isPublic ? { name: "Ed25519" } : { name: "HMAC", hash: "SHA-256" };
+  const verifier = await crypto.subtle.importKey("raw", raw, algorithm, false, ["verify"]);
   // For a day after a rotation there are two signatures. `verify` compares in constant time.
-  for (const signature of signatures.split(" ")) {
-    const mac = signature.startsWith("v1,") ? decode(signature.slice(3)) : undefined;
-    if (mac !== undefined && (await crypto.subtle.verify("HMAC", key, mac, signed))) {
+  for (const text of signatures.split(" ")) {
+    const signature = text.startsWith(version) ? decode(text.slice(version.length)) : undefined;
+    if (signature === undefined) continue;
+    if (await crypto.subtle.verify(algorithm.name, verifier, signature, signed)) {
       try {
         return JSON.parse(text) as WebhookEvent;
       } catch {

@@ -24,6 +24,15 @@ test("a signed webhook is parsed", async () => {
   await verifyWebhook(secret, both, body, { now });
 });
 
+test("a webhook is verified without its secret", async () => {
+  const publicKey = "whpk_KhbKlxAVfVxDeGpZmxWo2RKerhVo+ffbrECZQQJoZVw=";
+  const asymmetric = "v1a,HYu0m/y2wk+JVxJASE/ufJD8IwruTuB42KXWVi6D/XYEfAEl2Cdr6nS+dWEv556+s+LHOW5zQKxXinBFNmQrCA==";
+  const signed = { ...headers, "webhook-signature": `${signature} ${asymmetric}` };
+  assert.deepEqual(await verifyWebhook(publicKey, signed, body, { now }), { test: 2432232314 });
+  await assert.rejects(verifyWebhook(publicKey, headers, body, { now }), /no signature/);
+  await assert.rejects(verifyWebhook(publicKey, signed, body + " ", { now }), /no signature/);
+});
+
 test("anything else is rejected", async () => {
   const rejected = async (why: RegExp, ...[key, given, text, options]: Parameters<typeof verifyWebhook>) =>
     assert.rejects(verifyWebhook(key, given, text, options), (error: unknown) => {

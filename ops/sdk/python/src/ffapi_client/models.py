@@ -852,6 +852,17 @@ class Redriven(TypedDict):
     jobs: list[str]
 
 
+class RevokedToken(TypedDict):
+    """
+    A token that is not accepted any more.
+    """
+
+    expires_at: str
+    """
+    When it would have expired.
+    """
+
+
 class Rotate(TypedDict):
     """
     Rotates the video clockwise.
@@ -898,6 +909,10 @@ class SigningSecret(TypedDict):
     The secret that signs deliveries.
     """
 
+    public_key: str
+    """
+    `whpk_` followed by base64: the Ed25519 key that verifies `v1a` signatures.
+    """
     secret: str
     """
     `whsec_` followed by base64, as in Standard Webhooks.
@@ -1045,6 +1060,17 @@ class Token(TypedDict):
     The path with the token in it. For `outputs`, names of outputs, and the relative URLs in
     playlists, are appended to it. For `upload`, the file is sent to it by POST, as the body or in a
     form.
+    """
+
+
+class TokenRevoke(TypedDict):
+    """
+    A token that is no longer to be accepted.
+    """
+
+    token: str
+    """
+    The token, or the URL or path that has it.
     """
 
 
@@ -1255,6 +1281,10 @@ class Webhook(TypedDict):
     old_secret_until: NotRequired[str]
     """
     Until when deliveries are also signed with the previous secret.
+    """
+    public_key: NotRequired[str]
+    """
+    The Ed25519 key that verifies `v1a` signatures: `whpk_` followed by base64. Absent once erased.
     """
     secret: NotRequired[str]
     """
