@@ -130,6 +130,7 @@ pub const EVENTS: &[EventKind] = &[
             optional("outputs_total", "integer"),
             optional("bytes", "integer"),
             optional("duration", "number"),
+            optional("usage", "object"),
             optional("links", "object"),
             optional("playback_url", "string"),
             optional("dash_url", "string"),

@@ -12,6 +12,7 @@ mod state;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod view;
 mod why;
 
@@ -28,5 +29,6 @@ pub use queued::QueueEntry;
 pub use retry::{MAX_ATTEMPTS, RetryPolicy};
 pub use state::{JobState, Run};
 pub use summary::{EventMetadata, JobError, JobStatus, JobSummary};
+pub use usage::JobUsage;
 pub use view::{Attempt, AttemptOutcome, JobView};
 pub use why::{EventContext, EventExplanation, why};

@@ -1,4 +1,5 @@
 mod checked;
+mod every_error;
 mod large_bodies;
 
 use std::{marker::PhantomData, time::Duration};
@@ -17,13 +18,14 @@ use serde_path_to_error::Segment;
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
+pub(crate) use self::every_error::every_error;
 use self::large_bodies::LARGE_BODY;
 use crate::{
     auth::Principal,
     problem::{Kind, Problem},
 };
 
-/// A JSON body, parsed by serde so that each error points at its field; documented by the schema of
+/// A JSON body, parsed by serde so that each error points at its field, and every error is reported; documented by the schema of
 /// `T`.
 pub(crate) struct StrictJson<T, V = T> {
     pub(crate) value: V,
@@ -76,7 +78,8 @@ impl<T: Type, V: DeserializeOwned + Send> ParsePayload for StrictJson<T, V> {
         let json =
             if bytes.is_empty() { Value::Object(Map::new()) } else { checked::read(&bytes)? };
         let fingerprint = hex::encode(Sha256::digest(json.to_string()));
-        Ok(Self { value: parse(json, "")?, fingerprint, documented: PhantomData, _slot: slot })
+        let value = every_error(json, "", |json| parse(json, ""))?;
+        Ok(Self { value, fingerprint, documented: PhantomData, _slot: slot })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod act;
 mod at;
+pub(crate) mod check_media;
 pub(crate) mod create;
 mod diff;
 mod estimate;
@@ -17,6 +18,7 @@ pub(crate) mod reserve;
 pub(crate) mod show;
 pub(crate) mod spec_size;
 pub(crate) mod submit;
+mod usage;
 pub(crate) mod validate;
 mod wait;
 mod why;

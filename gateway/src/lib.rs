@@ -39,6 +39,7 @@ mod patch;
 mod playback;
 mod positions;
 mod presets;
+mod prices;
 mod problem;
 mod progress;
 mod queue;
@@ -68,6 +69,7 @@ mod usage;
 mod webhooks;
 
 pub use auth::{CredentialStore, IssuerConfig, Minted, Pepper, ProxyHeader, mint};
+pub use prices::{Price, PriceTable};
 pub use problem::Kind as ProblemKind;
 pub use scanner::{OnFailure, ScannerConfig};
 pub use server::{GatewayConfig, GatewayError, Server, TlsConfig, openapi};

@@ -172,13 +172,13 @@ impl Problem {
     /// Merges problems into one of the first one's kind, with the errors of all; none if there are
     /// none.
     pub(crate) fn all(problems: Vec<Self>) -> Option<Self> {
-        let count = problems.len();
         let mut problems = problems.into_iter();
         let mut first = problems.next()?;
+        first.errors.extend(problems.flat_map(|problem| problem.errors));
+        let count = first.errors.len();
         if count > 1 {
             first.detail =
                 format!("{count} parts of the request are invalid; `errors` has the first 100");
-            first.errors.extend(problems.flat_map(|problem| problem.errors));
             first.errors.truncate(100);
         }
         Some(first)
@@ -187,6 +187,11 @@ impl Problem {
     pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
+    }
+
+    /// The pointer of its first error.
+    pub(crate) fn pointer(&self) -> Option<&str> {
+        self.errors.first().map(|error| error.pointer.as_str())
     }
 
     /// The pointers of its errors.

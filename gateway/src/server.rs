@@ -36,6 +36,7 @@ use crate::{
     keys::{Keys, rotation},
     log_tail, metrics,
     presets::{Presets, system},
+    prices::PriceTable,
     queue::QueueApi,
     queue_slots, response_body,
     response_middleware::response_middleware,
@@ -85,6 +86,8 @@ pub struct GatewayConfig {
     /// Maximum number of them from one address, or one /64 of IPv6. Loopback and trusted proxies,
     /// which forward for many clients, are exempt.
     pub connections_per_address: u64,
+    /// What jobs cost; jobs, estimates and sums of usage then show it.
+    pub prices: Option<PriceTable>,
     /// Milliseconds for which keys are accepted without a confirmation that the log holds nothing
     /// newer.
     pub max_key_lag: u64,
@@ -117,6 +120,7 @@ impl Default for GatewayConfig {
             idle_timeout: 90,
             connections: 10_000,
             connections_per_address: 1_000,
+            prices: None,
             max_key_lag: 5_000,
         }
     }

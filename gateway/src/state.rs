@@ -27,6 +27,7 @@ use crate::{
     health::DatabaseAnswers,
     jobs::outputs::index::OutputIndex,
     positions::Positions,
+    prices::PriceTable,
     problem::Problem,
     progress::ProgressBoard,
     queue_slots::QueueSlots,
@@ -96,6 +97,7 @@ pub struct Gateway {
     pub(crate) probe_cache: RowCache<(Tenant, String), serde_json::Value>,
     pub(crate) workers: Mutex<Workers>,
     pub(crate) max_upload: u64,
+    pub(crate) prices: Option<PriceTable>,
     pub(crate) database_answers: DatabaseAnswers,
 }
 
@@ -146,6 +148,7 @@ impl Gateway {
             cors: CorsPolicy::new(&config.cors_origins),
             anonymous_limiter: AnonymousRateLimiter::new(config.strangers_per_minute),
             max_upload: config.max_upload,
+            prices: config.prices.clone(),
             database_answers: DatabaseAnswers::default(),
         }
     }

@@ -8,6 +8,7 @@ mod quota;
 mod replay;
 mod secret;
 mod show;
+mod waiting;
 
 use std::sync::Arc;
 

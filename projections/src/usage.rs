@@ -62,6 +62,7 @@ struct UsedByJob {
     status: String,
     codec: String,
     seconds: f64,
+    cpu_seconds: f64,
     bytes: i64,
 }
 
@@ -78,6 +79,7 @@ impl JobRow for UsedByJob {
                 status: String::new(),
                 codec: "none".to_owned(),
                 seconds: 0.0,
+                cpu_seconds: 0.0,
                 bytes: 0,
             },
             (None, _) => return None,
@@ -92,6 +94,7 @@ impl JobRow for UsedByJob {
             codec_of(outputs).clone_into(&mut row.codec);
             let spent = spent.as_ref().filter(|spent| spent.is_plausible());
             row.seconds = spent.map_or(0.0, |spent| spent.seconds);
+            row.cpu_seconds = spent.and_then(|spent| spent.cpu_seconds).unwrap_or(0.0);
             let bytes = outputs.iter().fold(0_u64, |sum, file| sum.saturating_add(file.size));
             row.bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         }
@@ -103,7 +106,7 @@ impl JobRow for UsedByJob {
         ids: &[String],
     ) -> Result<BTreeMap<JobId, Self>, ProjectionError> {
         let rows: Vec<Self> = sqlx::query_as(
-            "SELECT id, tenant, day, kind, status, codec, seconds, bytes FROM usage
+            "SELECT id, tenant, day, kind, status, codec, seconds, cpu_seconds, bytes FROM usage
              WHERE id = ANY($1)",
         )
         .bind(ids)
@@ -117,12 +120,15 @@ impl JobRow for UsedByJob {
         rows: &[(Self, u64)],
     ) -> Result<(), ProjectionError> {
         sqlx::query(
-            "INSERT INTO usage (id, tenant, day, kind, status, codec, seconds, bytes, sequence)
+            "INSERT INTO usage
+                 (id, tenant, day, kind, status, codec, seconds, cpu_seconds, bytes, sequence)
              SELECT * FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
-                                  $6::text[], $7::float8[], $8::bigint[], $9::bigint[])
+                                  $6::text[], $7::float8[], $8::float8[], $9::bigint[],
+                                  $10::bigint[])
              ON CONFLICT (id) DO UPDATE SET
                  day = excluded.day, status = excluded.status, codec = excluded.codec,
-                 seconds = excluded.seconds, bytes = excluded.bytes, sequence = excluded.sequence",
+                 seconds = excluded.seconds, cpu_seconds = excluded.cpu_seconds,
+                 bytes = excluded.bytes, sequence = excluded.sequence",
         )
         .bind(column(rows, |row| row.id.clone()))
         .bind(column(rows, |row| row.tenant.clone()))
@@ -131,6 +137,7 @@ impl JobRow for UsedByJob {
         .bind(column(rows, |row| row.status.clone()))
         .bind(column(rows, |row| storable::text(&row.codec).into_owned()))
         .bind(column(rows, |row| row.seconds))
+        .bind(column(rows, |row| row.cpu_seconds))
         .bind(column(rows, |row| row.bytes))
         .bind(sequences(rows))
         .execute(transaction)
@@ -174,12 +181,28 @@ pub struct UsageRow {
     pub keys: Vec<String>,
     /// Number of jobs.
     pub jobs: i64,
+    /// Number of those that completed.
+    pub completed: i64,
     /// Charged media time in microseconds.
     pub micros: i64,
     /// Seconds of work on the attempts that made outputs.
     pub seconds: f64,
+    /// Their CPU time over all threads, in seconds.
+    pub cpu_seconds: f64,
     /// Size of the outputs in bytes.
     pub bytes: i64,
+}
+
+impl UsageRow {
+    /// Adds the sums of another group.
+    pub fn add(&mut self, other: &Self) {
+        self.jobs = self.jobs.saturating_add(other.jobs);
+        self.completed = self.completed.saturating_add(other.completed);
+        self.micros = self.micros.saturating_add(other.micros);
+        self.seconds += other.seconds;
+        self.cpu_seconds += other.cpu_seconds;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
 }
 
 /// The sums of up to `limit` groups, ordered by their keys.
@@ -211,8 +234,10 @@ pub async fn sums(
         };
     }
     sql.push(
-        "]::text[] AS keys, count(*) AS jobs, coalesce(sum(micros), 0)::bigint AS micros,
-         coalesce(sum(seconds), 0) AS seconds, coalesce(sum(bytes), 0)::bigint AS bytes FROM usage",
+        "]::text[] AS keys, count(*) AS jobs,
+         count(*) FILTER (WHERE usage.status = 'completed') AS completed, coalesce(sum(micros), 0)::bigint AS micros,
+         coalesce(sum(seconds), 0) AS seconds, coalesce(sum(cpu_seconds), 0) AS cpu_seconds,
+         coalesce(sum(bytes), 0)::bigint AS bytes FROM usage",
     );
     if query.group_by.iter().any(|group| matches!(group, UsageGroup::Label(_))) {
         sql.push(" LEFT JOIN job_list ON job_list.id = usage.id");

@@ -1,6 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::{EventMetadata, FailureCode, JobError, JobEvent, JobSummary, OutputFile, RetryHint};
+use super::{
+    EventMetadata, FailureCode, JobError, JobEvent, JobSummary, JobUsage, OutputFile, RetryHint,
+};
 use crate::{Personal, Timestamp, media::MediaRequest};
 
 /// A job as the API returns it: the fold that every read of it uses.
@@ -17,6 +19,9 @@ pub struct JobView {
     /// The result of a probe or analysis; filled once sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Personal<serde_json::Value>>,
+    /// What the attempt that made the outputs used; filled once sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<JobUsage>,
     /// The trace of the request that put it into the queue last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
@@ -72,6 +77,7 @@ impl JobView {
                 attempts: vec![],
                 outputs: vec![],
                 result: None,
+                usage: None,
                 trace_id: meta.trace_id.clone(),
             },
             (None, _) => return None,
@@ -119,7 +125,8 @@ impl JobView {
                 };
                 self.end_attempt(AttemptOutcome::Abandoned, at, Some(lost));
             }
-            JobEvent::OutputsSealed { outputs, result, .. } => {
+            JobEvent::OutputsSealed { outputs, result, spent, .. } => {
+                self.usage = spent.as_ref().and_then(JobUsage::of);
                 self.outputs.clone_from(outputs);
                 self.result.clone_from(result);
             }

@@ -32,6 +32,9 @@ pub struct Spent {
     pub seconds: f64,
     /// Total size of all outputs.
     pub bytes: u64,
+    /// CPU time of the media process over all its threads, in seconds; not recorded by early versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_seconds: Option<f64>,
 }
 
 impl Spent {
@@ -102,7 +105,7 @@ impl Pace {
     /// Updates the average with one more job.
     #[must_use]
     pub fn learn(known: Option<Self>, spent: &Spent) -> Self {
-        let Spent { effort, seconds, bytes } = spent;
+        let Spent { effort, seconds, bytes, .. } = spent;
         let seconds = seconds / effort.amount;
         let expected = effort.bits / 8.0;
         let bytes = if expected > 0.0 { count(*bytes) / expected } else { 1.0 };

@@ -121,7 +121,7 @@ mod tests {
         tracker.quota(&tenant, "2026-11", &reserved, |_| true);
         assert_eq!(tracker.due(), []);
         let effort = Effort { charged: 7, ..Effort::default() };
-        let spent = Some(Spent { effort, seconds: 1.0, bytes: 1 });
+        let spent = Some(Spent { effort, seconds: 1.0, bytes: 1, cpu_seconds: None });
         let sealed = JobEvent::OutputsSealed { attempt: 1, outputs: vec![], result: None, spent };
         tracker.job(job, &sealed);
         assert_eq!(tracker.due(), []);
@@ -155,7 +155,7 @@ mod tests {
         let mut tracker = QuotaTracker::default();
         let reserved = QuotaEvent::Reserved { job, key: None, makers: vec![], micros: 7 };
         let effort = Effort { charged: 7, ..Effort::default() };
-        let spent = Some(Spent { effort, seconds: 1.0, bytes: 1 });
+        let spent = Some(Spent { effort, seconds: 1.0, bytes: 1, cpu_seconds: None });
         let failure = Failure { code: FailureCode::OutputExists, message: Personal::Erased };
         tracker.quota(&tenant, "2026-11", &reserved, |_| true);
         tracker.job(

@@ -166,5 +166,5 @@ fn output(channels: Option<u32>, sample_rate: Option<u32>) -> OutputFile {
 fn spent() -> Spent {
     let effort =
         Effort { class: text("h264-medium"), amount: 1.5, usual: 0.5, bits: 56.0, charged: 9 };
-    Spent { effort, seconds: 2.5, bytes: 7 }
+    Spent { effort, seconds: 2.5, bytes: 7, cpu_seconds: Some(4.5) }
 }

@@ -143,7 +143,7 @@ impl BatchBody {
             body.fields.all.insert("priority".to_owned(), priority.clone().into());
         }
         presets::apply(gateway, tenant, &body.kind, &mut body.fields.all).await?;
-        let spec = body.read()?.spec()?;
+        let spec = body.spec()?;
         let max_attempts = self.max_retries.map(|retries| retries.saturating_add(1));
         Ok(JobSpec { max_attempts, ..spec })
     }

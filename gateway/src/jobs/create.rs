@@ -18,7 +18,7 @@ use ffapi_domain::{
 use poem_openapi::{Enum, Object};
 use serde::Deserialize;
 
-pub(crate) use self::any::AnyBody;
+pub(crate) use self::any::{spec, spec_of};
 pub(super) use self::{
     analyze::AnalyzeBody, convert::ConvertBody, probe::ProbeBody, stream::StreamBody,
     thumbnails::ThumbnailsBody,

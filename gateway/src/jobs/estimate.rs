@@ -4,7 +4,14 @@ use poem_openapi::{Object, types::Any};
 use serde_json::Value;
 
 use super::validate::{KindBody, ResolvedPlan, resolve};
-use crate::{auth::Principal, media::show_plan, problem::Problem, reply::Reply, state::Gateway};
+use crate::{
+    auth::Principal,
+    media::show_plan,
+    prices::{Cost, Priced},
+    problem::Problem,
+    reply::Reply,
+    state::Gateway,
+};
 
 /// A job's plan, and an estimate of its cost.
 #[derive(Debug, Object)]
@@ -24,6 +31,8 @@ pub(crate) struct Estimated {
     size: u64,
     /// Media minutes that are charged.
     minutes_charged: f64,
+    /// What it would cost, if the service has a price table; CPU time is taken to be `seconds`.
+    cost: Option<Cost>,
     /// Number of past jobs of its class that the estimate is based on; 0 for a default estimate.
     learned_from: u64,
 }
@@ -34,10 +43,21 @@ pub(crate) async fn estimate(
     principal: &Principal,
     body: KindBody,
 ) -> Result<Reply<200, Estimated>, Problem> {
+    let kind = body.kind.clone();
     let ResolvedPlan { plan, passes, pool, effort, warnings } =
         resolve(gateway, principal, body).await?;
     let Estimate { seconds, bytes, minutes_charged, learned_from } =
         effort.estimate(pace::of(&gateway.database, &effort.class, &principal.tenant).await?);
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let output_bytes = bytes as f64;
+    let priced = Priced {
+        kind: &kind,
+        jobs: 1.0,
+        media_minutes: minutes_charged,
+        cpu_seconds: seconds,
+        output_bytes,
+    };
+    let cost = gateway.prices.as_ref().map(|prices| prices.cost(prices.amount(priced)));
     Ok(Reply::new(Estimated {
         plan: Any(show_plan(plan)),
         passes,
@@ -46,6 +66,7 @@ pub(crate) async fn estimate(
         seconds,
         size: bytes,
         minutes_charged,
+        cost,
         learned_from,
     }))
 }

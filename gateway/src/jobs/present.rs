@@ -11,7 +11,10 @@ use ffapi_domain::{
 };
 use poem_openapi::Object;
 
-use super::show::{JobBody, SummaryBody, show, summary};
+use super::{
+    show::{JobBody, SummaryBody, show, summary},
+    usage::UsageBody,
+};
 use crate::{
     auth::{CredentialKind, Principal, Token, TokenScope},
     clock, playback,
@@ -73,6 +76,9 @@ impl Presenter<'_> {
         if !job.outputs.is_empty() {
             body.summary.expires_at = self.expires_at(&job.summary);
         }
+        let prices = self.gateway.prices.as_ref();
+        let usage = job.usage.as_ref();
+        body.usage = usage.map(|usage| UsageBody::of(&job.summary.kind, usage, prices));
         if job.summary.status == JobStatus::Completed {
             body.urls = self.urls(job.summary.id, job.playback());
         }

@@ -10,7 +10,7 @@ use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::create::AnyBody;
+use super::create;
 use crate::{
     media::{show_operation, show_request},
     presets,
@@ -60,8 +60,7 @@ pub(crate) async fn rerun_spec(
         }
         body.extend(overrides);
         presets::apply(gateway, tenant, recorded.request.kind(), &mut body).await?;
-        let read = AnyBody::read(recorded.request.kind(), Value::Object(body));
-        let spec = read.and_then(|body| body.spec());
+        let spec = create::spec(recorded.request.kind(), Value::Object(body));
         let spec = spec.map_err(|problem| problem.within("/overrides"))?;
         JobSpec {
             max_attempts: recorded.max_attempts,
@@ -86,7 +85,7 @@ fn remove_preset_fields(recorded: &mut Map<String, Value>, preset: Map<String, V
         }
     }
     // Parsed and shown, so that the values have the same form as the recorded ones.
-    let read = AnyBody::read(kind, Value::Object(whole)).and_then(|body| body.spec());
+    let read = create::spec(kind, Value::Object(whole));
     let Ok(shown) = read.and_then(|spec| body(&spec)) else { return };
     recorded.retain(|field, value| {
         matches!(field.as_str(), "input" | "output") || shown.get(field) != Some(value)

@@ -10,7 +10,7 @@ use ffapi_domain::{
 use poem_openapi::{Object, types::Any};
 use serde_json::{Value, json};
 
-use super::present::JobUrls;
+use super::{present::JobUrls, usage::UsageBody};
 use crate::media;
 
 /// A job without its request, attempts and outputs.
@@ -88,6 +88,8 @@ pub(crate) struct JobBody {
     outputs_bytes: u64,
     /// Results of probing and measurements; `notes` lists decisions that the request left open.
     result: Option<Any<Value>>,
+    /// What making the outputs used; absent until then.
+    pub(super) usage: Option<UsageBody>,
     /// The W3C trace of the request that put it into the queue; its attempts and webhooks continue it.
     trace_id: Option<String>,
 }
@@ -253,7 +255,7 @@ fn main_outputs<'a>(
 
 /// The representation of a job, with the newest progress from its worker.
 pub(crate) fn show(job: &JobView, progress: Option<&Value>) -> JobBody {
-    let JobView { summary, request, attempts, outputs, result, trace_id } = job;
+    let JobView { summary, request, attempts, outputs, result, trace_id, .. } = job;
     let delivered: &[OutputFile] =
         if summary.status == JobStatus::Completed { outputs } else { &[] };
     JobBody {
@@ -294,6 +296,7 @@ pub(crate) fn show(job: &JobView, progress: Option<&Value>) -> JobBody {
             .filter(|_| summary.status == JobStatus::Completed)
             .and_then(|result| result.as_ref().cloned())
             .map(Any),
+        usage: None,
         trace_id: trace_id.clone(),
     }
 }

@@ -20,7 +20,8 @@ use url::{Host, Url};
 use uuid::Uuid;
 
 use super::{
-    create::Create,
+    check_media::check_media,
+    create::{Create, spec_of},
     input_jobs::{self, BatchRequests},
     reserve,
     show::JobBody,
@@ -28,7 +29,7 @@ use super::{
 };
 use crate::{
     auth::Principal,
-    body::{Unread, parse},
+    body::Unread,
     clock,
     idempotency::Key,
     metrics::{self, Limit},
@@ -73,8 +74,7 @@ pub(crate) async fn submit<B: Create + DeserializeOwned>(
         let kind = B::ROUTE.trim_start_matches('/');
         presets::apply(gateway, &principal.tenant, kind, fields).await?;
     }
-    let body: B = parse(json, "")?;
-    submit_spec(gateway, context, body.spec()?, prefer).await
+    submit_spec(gateway, context, spec_of::<B>(json)?, prefer).await
 }
 
 /// The caller of a submission, and its idempotency key.
@@ -246,9 +246,7 @@ async fn check_request(
     batch: &BatchRequests<'_>,
 ) -> Result<(), Problem> {
     let capabilities = gateway.capabilities().unwrap_or_else(Capabilities::everything);
-    request
-        .check(&capabilities)
-        .map_err(|refusal| Problem::field(Kind::Invalid, &refusal.pointer, refusal.detail))?;
+    check_media(request, &capabilities)?;
     input_jobs::check(gateway, &principal.tenant, request, batch).await?;
     for (input, _) in request.inputs() {
         if let Some(Location::Web(url)) = input.as_ref() {

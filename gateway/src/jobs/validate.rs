@@ -1,12 +1,12 @@
 use ffapi_domain::{
-    job::{FailureCode, RetryHint},
+    job::{FailureCode, JobSpec, RetryHint},
     media::{Effort, PLAN, PLAN_TIMEOUT, PlanRequest, PlanResponse},
 };
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{create::AnyBody, input_jobs::BatchRequests, submit};
+use super::{create, input_jobs::BatchRequests, submit};
 use crate::{
     auth::Principal,
     media::show_plan,
@@ -30,9 +30,9 @@ pub(crate) struct KindBody {
 }
 
 impl KindBody {
-    /// Parses the fields as a body of the kind.
-    pub(crate) fn read(self) -> Result<AnyBody, Problem> {
-        AnyBody::read(&self.kind, Value::Object(self.fields.all))
+    /// The job that it describes.
+    pub(crate) fn spec(self) -> Result<JobSpec, Problem> {
+        create::spec(&self.kind, Value::Object(self.fields.all))
     }
 }
 
@@ -93,7 +93,7 @@ pub(super) async fn resolve(
     mut body: KindBody,
 ) -> Result<ResolvedPlan, Problem> {
     presets::apply(gateway, &principal.tenant, &body.kind, &mut body.fields.all).await?;
-    let mut spec = body.read()?.spec()?;
+    let mut spec = body.spec()?;
     stores::resolve(gateway, &principal.tenant, &mut spec.request)?;
     let warnings = submit::precheck(gateway, principal, &spec, &BatchRequests::new()).await?;
     let devices = gateway.capabilities().map(|found| found.devices).unwrap_or_default();

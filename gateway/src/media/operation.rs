@@ -25,7 +25,7 @@ use self::{
     video::{CropBody, FilterBody, FlipBody, FpsBody, PadBody, RotateBody, ScaleBody},
 };
 use crate::{
-    body::parse,
+    body::{every_error, parse},
     problem::{Kind, Problem},
 };
 
@@ -115,13 +115,21 @@ impl ToJSON for OperationJson {
     }
 }
 
-/// Parses operations; an error points at the field.
+/// Parses operations; an error points at the field, and there is one for every wrong field.
 pub(crate) fn operations(json: &[OperationJson]) -> Result<Vec<Operation>, Problem> {
     if json.len() > 50 {
         let detail = "a job has at most 50 operations";
         return Err(Problem::field(Kind::Invalid, "#/operations", detail));
     }
-    json.iter().enumerate().map(|(index, json)| operation(&json.0, index)).collect()
+    let (mut read, mut problems) = (Vec::with_capacity(json.len()), Vec::new());
+    for (index, OperationJson(json)) in json.iter().enumerate() {
+        let prefix = format!("/operations/{index}");
+        match every_error(json.clone(), &prefix, |json| operation(&json, index)) {
+            Ok(operation) => read.push(operation),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    Problem::all(problems).map_or(Ok(read), Err)
 }
 
 fn operation(json: &Value, index: usize) -> Result<Operation, Problem> {

@@ -16,7 +16,7 @@ use crate::{
     body::StrictJson,
     idempotency::Key,
     if_match::version,
-    jobs::create::AnyBody,
+    jobs::create,
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
@@ -98,7 +98,7 @@ pub(super) fn fields(kind: &str, Any(body): Any<Value>) -> Result<Map<String, Va
         let output = if kind == "convert" { "out.mp4" } else { "out" };
         whole.insert("output".to_owned(), output.into());
     }
-    let read = AnyBody::read(kind, Value::Object(whole)).and_then(|body| body.spec());
+    let read = create::spec(kind, Value::Object(whole));
     read.map_err(|problem| if kind_is_known(kind) { problem.within("/body") } else { problem })?;
     Ok(fields)
 }

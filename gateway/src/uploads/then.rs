@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::{
     auth::{Principal, UploadGrant},
     idempotency::Key,
-    jobs::{create::AnyBody, show::JobBody, submit},
+    jobs::{create, show::JobBody, submit},
     presets,
     problem::{Kind, Problem},
     state::Gateway,
@@ -36,7 +36,7 @@ pub(crate) async fn spec(
     }
     then.insert("input".to_owned(), input.to_string().into());
     presets::apply(gateway, tenant, &kind, &mut then).await?;
-    AnyBody::read(&kind, Value::Object(then))?.spec()
+    create::spec(&kind, Value::Object(then))
 }
 
 /// Submits the job of a ticket once, however often its file is sent.

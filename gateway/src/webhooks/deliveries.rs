@@ -7,10 +7,10 @@ use ffapi_projections::{
 use poem::http::Uri;
 use poem_openapi::Object;
 
-use super::show;
+use super::{show, waiting::Waiting};
 use crate::{
     auth::Principal,
-    page, positions,
+    clock, page, positions,
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
@@ -33,6 +33,8 @@ struct DeliveryShown {
     delivered_at: Option<String>,
     /// Present while it is due.
     next_attempt_at: Option<String>,
+    /// Present while it is due.
+    waiting_for: Option<Waiting>,
     attempts: Vec<AttemptShown>,
 }
 
@@ -72,7 +74,7 @@ fn time(millis: i64) -> String {
     Timestamp::from_millis(u64::try_from(millis).unwrap_or(0)).to_string()
 }
 
-fn shown((row, attempt_rows): &(DeliveryRow, Vec<AttemptRow>)) -> DeliveryShown {
+fn shown((row, attempt_rows): &(DeliveryRow, Vec<AttemptRow>), now: Timestamp) -> DeliveryShown {
     let attempts = attempt_rows.iter().map(|attempt| AttemptShown {
         number: attempt.number,
         at: time(attempt.at),
@@ -88,6 +90,7 @@ fn shown((row, attempt_rows): &(DeliveryRow, Vec<AttemptRow>)) -> DeliveryShown 
         status: row.state.clone(),
         created_at: time(row.created_at),
         delivered_at: row.delivered_at.map(time),
+        waiting_for: Waiting::of(row, now),
         next_attempt_at: (row.state == "due").then(|| time(row.next_at)),
         attempts: attempts.collect(),
     }
@@ -133,7 +136,8 @@ pub(super) async fn list(
     let next_cursor = rows.last().filter(|_| has_more).map(|(row, _)| {
         URL_SAFE_NO_PAD.encode(format!("{} {} {}", row.sequence, row.index, row.id))
     });
+    let now = clock::now();
     let link = next_cursor.as_ref().map(|cursor| page::next(uri, cursor));
-    let data = rows.iter().map(shown).collect();
+    let data = rows.iter().map(|row| shown(row, now)).collect();
     Ok(Reply::new(DeliveryPage { data, next_cursor, has_more }).next(link))
 }

@@ -27,6 +27,12 @@ pub struct DeliveryRow {
     pub next_at: i64,
     /// When the receiver accepted it, in milliseconds since 1970.
     pub delivered_at: Option<i64>,
+    /// True if events are sent to the endpoint.
+    pub enabled: bool,
+    /// Until when nothing is sent to the endpoint because attempts failed, in milliseconds since 1970.
+    pub paused_until: i64,
+    /// The first delivery about the same resource that is due, if that is another one.
+    pub after: Option<String>,
 }
 
 /// One attempt of a delivery.
@@ -63,11 +69,19 @@ pub async fn deliveries(
 ) -> Result<Vec<(DeliveryRow, Vec<AttemptRow>)>, ProjectionError> {
     let (sequence, index, id) = before.unwrap_or((i64::MAX, i32::MAX, String::new()));
     let rows: Vec<DeliveryRow> = sqlx::query_as(
-        "SELECT id, thing, sequence, index, type, created_at, state, attempts, next_at,
-                delivered_at
-         FROM delivery WHERE hook_id = $1 AND tenant = $2 AND ($3::text IS NULL OR state = $3)
-           AND ((sequence, index) < ($4, $5) OR ((sequence, index) = ($4, $5) AND id > $6))
-         ORDER BY sequence DESC, index DESC, id LIMIT $7",
+        "SELECT d.id, d.thing, d.sequence, d.index, d.type, d.created_at, d.state, d.attempts,
+                d.next_at, d.delivered_at, coalesce(w.status = 'enabled', false) AS enabled,
+                coalesce(w.open_until, 0) AS paused_until,
+                CASE WHEN d.state = 'due' THEN (
+                    SELECT e.id FROM delivery e
+                    WHERE e.hook_id = d.hook_id AND e.thing = d.thing AND e.state = 'due'
+                      AND (e.sequence, e.index) < (d.sequence, d.index)
+                    ORDER BY e.sequence, e.index LIMIT 1) END AS after
+         FROM delivery d LEFT JOIN webhook w ON w.id = d.hook_id
+         WHERE d.hook_id = $1 AND d.tenant = $2 AND ($3::text IS NULL OR d.state = $3)
+           AND ((d.sequence, d.index) < ($4, $5)
+                OR ((d.sequence, d.index) = ($4, $5) AND d.id > $6))
+         ORDER BY d.sequence DESC, d.index DESC, d.id LIMIT $7",
     )
     .bind(hook.to_string())
     .bind(tenant.as_str())

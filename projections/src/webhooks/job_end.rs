@@ -2,7 +2,9 @@
 
 use ffapi_domain::{
     Decider, JobId, Tenant, Timestamp,
-    job::{EventMetadata, Job, JobEvent, JobView, OutputFile, PlaybackOutputs, output_path},
+    job::{
+        EventMetadata, Job, JobEvent, JobUsage, JobView, OutputFile, PlaybackOutputs, output_path,
+    },
 };
 use ffapi_nats::{Codec, CodecError, Decision, Log, PageLimits};
 use serde_json::{Map, Value, json};
@@ -63,6 +65,7 @@ pub(super) fn describe(kind: &str, job: &JobView, data: &mut Map<String, Value>)
     data.insert("outputs_total".to_owned(), json!(job.outputs.len()));
     data.insert("bytes".to_owned(), json!(bytes));
     data.insert("duration".to_owned(), json!(duration));
+    data.insert("usage".to_owned(), json!(job.usage.as_ref().map(usage)));
     data.insert("links".to_owned(), json!({ "self": path, "outputs": format!("{path}/outputs") }));
     let PlaybackOutputs { playback, dash, poster, sprite, download } = job.playback();
     for (field, name) in [
@@ -76,6 +79,15 @@ pub(super) fn describe(kind: &str, job: &JobView, data: &mut Map<String, Value>)
             data.insert(field.to_owned(), json!(output_path(summary.id, name)));
         }
     }
+}
+
+fn usage(usage: &JobUsage) -> Value {
+    json!({
+        "media_minutes": usage.media_minutes(),
+        "processing_seconds": usage.seconds,
+        "cpu_seconds": usage.cpu_seconds,
+        "output_bytes": usage.bytes,
+    })
 }
 
 /// The outputs that a handler starts from: of a stream its manifests, whose segments they name.

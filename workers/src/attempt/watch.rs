@@ -120,7 +120,8 @@ impl AttemptContext {
                         let seconds = started.elapsed().as_secs_f64();
                         child.sample(usage);
                         child.done(seconds);
-                        let spent = Spent { effort, seconds, bytes: 0 };
+                        let cpu_seconds = Some(usage.cpu.as_secs_f64());
+                        let spent = Spent { effort, seconds, bytes: 0, cpu_seconds };
                         return Ok(Watched::Report { report, spent });
                     }
                     Ok(Some(ChildMessage::Failed { code, message })) => {
@@ -205,7 +206,7 @@ impl AttemptContext {
         account.ok().and_then(Result::ok).unwrap_or_default().limits(tiers)
     }
 
-    async fn log_line(&self, release: &Release, stage: &str, level: &str, line: &str) {
+    pub(super) async fn log_line(&self, release: &Release, stage: &str, level: &str, line: &str) {
         let line = json!({
             "level": level, "stage": stage, "time": clock::now(),
             "attempt": release.attempt, "message": line,

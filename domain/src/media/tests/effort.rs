@@ -35,8 +35,12 @@ fn quality_and_presets_change_the_estimate() {
 fn estimates_are_learned_from_past_jobs() {
     let effort = transcode(|t| t.crf = Some(23));
     let usual = effort.estimate(None);
-    let spent =
-        Spent { effort: effort.clone(), seconds: usual.seconds * 3.0, bytes: usual.bytes / 2 };
+    let spent = Spent {
+        effort: effort.clone(),
+        seconds: usual.seconds * 3.0,
+        bytes: usual.bytes / 2,
+        cpu_seconds: None,
+    };
     let pace = Some(Pace::learn(None, &spent));
     let learned = effort.estimate(pace);
     assert!((learned.seconds - usual.seconds * 3.0).abs() < 0.01, "{learned:?}");
@@ -74,7 +78,7 @@ fn pace(seconds: f64, jobs: u64) -> Pace {
 #[test]
 fn implausible_measurements_are_rejected() {
     let effort = transcode(|t| t.crf = Some(23));
-    let spent = |seconds| Spent { effort: effort.clone(), seconds, bytes: 1 };
+    let spent = |seconds| Spent { effort: effort.clone(), seconds, bytes: 1, cpu_seconds: None };
     assert!(spent(0.1).is_plausible() && spent(3_600.0).is_plausible());
     for seconds in [8e11, -1.0, f64::NAN, f64::INFINITY] {
         assert!(!spent(seconds).is_plausible(), "{seconds}");

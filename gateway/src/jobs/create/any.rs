@@ -1,44 +1,35 @@
 use ffapi_domain::job::JobSpec;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{AnalyzeBody, ConvertBody, Create, ProbeBody, StreamBody, ThumbnailsBody};
 use crate::{
-    body::parse,
+    body::{every_error, parse},
     problem::{Kind, Problem},
 };
 
-/// The body of a job whose kind is given separately.
-pub(crate) enum AnyBody {
-    Convert(ConvertBody),
-    Stream(Box<StreamBody>),
-    Thumbnails(ThumbnailsBody),
-    Analyze(AnalyzeBody),
-    Probe(ProbeBody),
-}
-
-impl AnyBody {
-    pub(crate) fn read(kind: &str, fields: Value) -> Result<Self, Problem> {
-        Ok(match kind {
-            "convert" => Self::Convert(parse(fields, "")?),
-            "stream" => Self::Stream(Box::new(parse(fields, "")?)),
-            "thumbnails" => Self::Thumbnails(parse(fields, "")?),
-            "analyze" => Self::Analyze(parse(fields, "")?),
-            "probe" => Self::Probe(parse(fields, "")?),
-            _ => {
-                let detail = "`kind` is `convert`, `stream`, `thumbnails`, `analyze` or `probe`";
-                return Err(Problem::field(Kind::Invalid, "#/kind", detail));
-            }
-        })
-    }
-
-    /// The job that the body describes.
-    pub(crate) fn spec(&self) -> Result<JobSpec, Problem> {
-        match self {
-            Self::Convert(body) => body.spec(),
-            Self::Stream(body) => body.spec(),
-            Self::Thumbnails(body) => body.spec(),
-            Self::Analyze(body) => body.spec(),
-            Self::Probe(body) => body.spec(),
+/// The job that a body of this kind describes.
+///
+/// # Errors
+/// Every wrong field.
+pub(crate) fn spec(kind: &str, fields: Value) -> Result<JobSpec, Problem> {
+    match kind {
+        "convert" => spec_of::<ConvertBody>(fields),
+        "stream" => spec_of::<StreamBody>(fields),
+        "thumbnails" => spec_of::<ThumbnailsBody>(fields),
+        "analyze" => spec_of::<AnalyzeBody>(fields),
+        "probe" => spec_of::<ProbeBody>(fields),
+        _ => {
+            let detail = "`kind` is `convert`, `stream`, `thumbnails`, `analyze` or `probe`";
+            Err(Problem::field(Kind::Invalid, "#/kind", detail))
         }
     }
+}
+
+/// The job that a body describes.
+///
+/// # Errors
+/// Every wrong field.
+pub(crate) fn spec_of<B: Create + DeserializeOwned>(fields: Value) -> Result<JobSpec, Problem> {
+    every_error(fields, "", |fields| parse::<B>(fields, "")?.spec())
 }

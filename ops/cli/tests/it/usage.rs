@@ -10,17 +10,37 @@ use crate::{
 
 #[tokio::test]
 async fn usage_is_summed_by_day_kind_codec_and_label() {
-    let stack = Stack::new().await;
+    let prices = [
+        ("FFAPI_GATEWAY__PRICES__CURRENCY", "EUR"),
+        ("FFAPI_GATEWAY__PRICES__JOB", "0.5"),
+        ("FFAPI_GATEWAY__PRICES__MEDIA_MINUTE", "0.01"),
+        ("FFAPI_GATEWAY__PRICES__CPU_HOUR", "1.0"),
+    ];
+    let stack = Stack::with(&prices).await;
     let upload = stack.upload_bunny().await;
     for (output, team) in [("a.mp4", "red"), ("b.mp4", "red"), ("c.webm", "blue")] {
         let body = json!({
             "input": upload, "output": output, "operations": quick(), "metadata": { "team": team },
         });
         let job = stack.post("/convert", &body).await.text("/job/id").to_owned();
-        assert_eq!(stack.finished(&job).await.text("/status"), "completed");
+        let job = stack.finished(&job).await;
+        let usage = &job.json["usage"];
+        assert!(usage["cpu_seconds"].as_f64().unwrap() > 0.0, "{job:#?}");
+        assert_eq!(usage["output_bytes"], job.json["outputs"][0]["size"], "{job:#?}");
+        // A job, a second of media, and some CPU time.
+        let cost = usage["cost"]["amount"].as_f64().unwrap();
+        assert!(cost > 0.5001 && cost < 0.6, "{job:#?}");
     }
+    let body = json!({ "kind": "convert", "input": upload, "output": "d.mp4" });
+    let estimate = stack.post("/estimate", &body).await;
+    assert_eq!(estimate.text("/cost/currency"), "EUR", "{estimate:#?}");
+    assert!(estimate.json["cost"]["amount"].as_f64().unwrap() > 0.5, "{estimate:#?}");
     let failed = stack.post("/probe", &json!({ "input": "none.mp4" })).await;
-    assert_eq!(stack.finished(failed.text("/job/id")).await.text("/status"), "failed");
+    let failed = failed.text("/job/id");
+    assert_eq!(stack.finished(failed).await.text("/status"), "failed");
+    // Its log says why, although no media process was started.
+    let logs = stack.get(&format!("/jobs/{failed}/logs")).await;
+    assert!(logs.text("/data/0/message").contains("none.mp4"), "{logs:#?}");
 
     // The minutes are settled a moment after the end.
     let path = "/usage?group_by=kind,codec,status,label.team";
@@ -41,6 +61,8 @@ async fn usage_is_summed_by_day_kind_codec_and_label() {
     );
     assert!(h264["output_bytes"].as_u64().unwrap() > 1_000, "{h264}");
     assert!(h264["processing_seconds"].as_f64().unwrap() > 0.0, "{h264}");
+    assert!(h264["cpu_seconds"].as_f64().unwrap() > 0.0, "{h264}");
+    assert!(h264["cost"]["amount"].as_f64().unwrap() > 1.0, "{h264}");
     assert_eq!(of("none", "")["status"], "failed");
 
     let today = stack.get("/usage?group_by=day").await;

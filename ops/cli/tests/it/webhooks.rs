@@ -130,6 +130,16 @@ async fn deliveries_after_an_outage_keep_their_order_and_ids() {
         first.iter().all(|got| got.id() == first[0].id()),
         "only the first event is retried: {first:#?}"
     );
+    // Each later one says which it waits for, and the first one when it is sent again.
+    let due = async || deliveries(&stack, made.text("/id")).await;
+    let retried = |all: &Vec<Value>| {
+        all.len() >= 4 && all.last().unwrap()["waiting_for"]["reason"] == "next_attempt"
+    };
+    let due = polling::until(due, retried).await;
+    let waiting = &due[0]["waiting_for"];
+    assert_eq!(waiting["reason"], "earlier_delivery", "{due:#?}");
+    assert_eq!(waiting["delivery"], due.last().unwrap()["id"]);
+    assert!(due.last().unwrap()["waiting_for"]["until"].is_string());
     receiver.answer("/a", 200, "");
     let got = receiver.until("/a", |got| got.iter().any(|got| got.kind() == "job.completed")).await;
     let mut kinds: Vec<String> = got.iter().map(Got::kind).collect();

@@ -1303,8 +1303,8 @@ export interface paths {
         };
         /**
          * Sum what jobs were charged and made
-         * @description Numbers of jobs, charged media minutes, seconds of work and bytes of outputs, as JSON, or as CSV
-         *     with `Accept: text/csv`.
+         * @description Numbers of jobs, charged media minutes, seconds of work and of CPU time, bytes of outputs, and the
+         *     cost if the service has a price table, as JSON, or as CSV with `Accept: text/csv`.
          */
         get: operations["getUsage"];
         put?: never;
@@ -2817,6 +2817,19 @@ export interface components {
             webhook_url?: string;
         };
         /**
+         * Cost
+         * @description An amount of money.
+         */
+        Cost: {
+            /**
+             * Format: double
+             * @description Rounded to a millionth.
+             */
+            amount: number;
+            /** @description The currency, like `EUR`. */
+            currency: string;
+        };
+        /**
          * Crop
          * @description Crops the video to a rectangle.
          */
@@ -2878,6 +2891,8 @@ export interface components {
             /** @description The id of the job, batch, key or webhook that the event is about. */
             subject: string;
             type: string;
+            /** @description Present while it is due. */
+            waiting_for?: components["schemas"]["DeliveryWait"];
         };
         /**
          * DeliveryAttempt
@@ -2908,6 +2923,19 @@ export interface components {
             has_more: boolean;
             next_cursor?: string;
         };
+        /**
+         * DeliveryWait
+         * @description What a delivery that is due waits for.
+         */
+        DeliveryWait: {
+            /** @description The delivery that is sent first. */
+            delivery?: string;
+            reason: components["schemas"]["DeliveryWaitReason"];
+            /** @description When this reason ends, if that is known. */
+            until?: string;
+        };
+        /** @enum {string} */
+        DeliveryWaitReason: "webhook_disabled" | "earlier_delivery" | "webhook_paused" | "next_attempt" | "sender";
         /**
          * Diff
          * @description The differences between two jobs.
@@ -2950,6 +2978,8 @@ export interface components {
          * @description A job's plan, and an estimate of its cost.
          */
         Estimated: {
+            /** @description What it would cost, if the service has a price table; CPU time is taken to be `seconds`. */
+            cost?: components["schemas"]["Cost"];
             /**
              * Format: uint64
              * @description Number of past jobs of its class that the estimate is based on; 0 for a default estimate.
@@ -3164,6 +3194,8 @@ export interface components {
             trace_id?: string;
             /** Format: date-time */
             updated_at: string;
+            /** @description What making the outputs used; absent until then. */
+            usage?: components["schemas"]["JobUsage"];
             /** Format: uint64 */
             version: number;
         };
@@ -3301,6 +3333,34 @@ export interface components {
             updated_at: string;
             /** Format: uint64 */
             version: number;
+        };
+        /**
+         * JobUsage
+         * @description What the attempt that made a job's outputs used.
+         */
+        JobUsage: {
+            /** @description What it costs, if the service has a price table. */
+            cost?: components["schemas"]["Cost"];
+            /**
+             * Format: double
+             * @description CPU time over all threads, in seconds; absent for jobs of early versions.
+             */
+            cpu_seconds?: number;
+            /**
+             * Format: double
+             * @description Media minutes that are charged.
+             */
+            media_minutes: number;
+            /**
+             * Format: uint64
+             * @description Size of all outputs in bytes.
+             */
+            output_bytes: number;
+            /**
+             * Format: double
+             * @description Seconds of work.
+             */
+            processing_seconds: number;
         };
         /**
          * Key
@@ -10094,6 +10154,7 @@ export interface operations {
                         poster_url?: string | null;
                         sprite_url?: string | null;
                         status: string;
+                        usage?: Record<string, never> | null;
                     };
                     /** @description Its position in the log. */
                     position: string;

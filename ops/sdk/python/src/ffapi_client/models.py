@@ -184,6 +184,21 @@ class CleanupResult(TypedDict):
     uploads: int
 
 
+class Cost(TypedDict):
+    """
+    An amount of money.
+    """
+
+    amount: float
+    """
+    Rounded to a millionth.
+    """
+    currency: str
+    """
+    The currency, like `EUR`.
+    """
+
+
 class Crop(TypedDict):
     """
     Crops the video to a rectangle.
@@ -217,6 +232,9 @@ class DeliveryAttempt(TypedDict):
     """
 
 
+DeliveryWaitReason: TypeAlias = Literal["webhook_disabled", "earlier_delivery", "webhook_paused", "next_attempt", "sender"]
+
+
 Difference = TypedDict(
     "Difference",
     {
@@ -243,6 +261,10 @@ class Estimated(TypedDict):
     A job's plan, and an estimate of its cost.
     """
 
+    cost: NotRequired[Cost]
+    """
+    What it would cost, if the service has a price table; CPU time is taken to be `seconds`.
+    """
     learned_from: int
     """
     Number of past jobs of its class that the estimate is based on; 0 for a default estimate.
@@ -373,6 +395,33 @@ class JobRerun(TypedDict):
     overrides: NotRequired[Any]
     """
     Fields of the POST of its kind; they replace the recorded ones.
+    """
+
+
+class JobUsage(TypedDict):
+    """
+    What the attempt that made a job's outputs used.
+    """
+
+    cost: NotRequired[Cost]
+    """
+    What it costs, if the service has a price table.
+    """
+    cpu_seconds: NotRequired[float]
+    """
+    CPU time over all threads, in seconds; absent for jobs of early versions.
+    """
+    media_minutes: float
+    """
+    Media minutes that are charged.
+    """
+    output_bytes: int
+    """
+    Size of all outputs in bytes.
+    """
+    processing_seconds: float
+    """
+    Seconds of work.
     """
 
 
@@ -1539,41 +1588,20 @@ class Caller(TypedDict):
     """
 
 
-class Delivery(TypedDict):
+class DeliveryWait(TypedDict):
     """
-    The delivery of one event to one endpoint.
-    """
-
-    attempts: list[DeliveryAttempt]
-    created_at: str
-    delivered_at: NotRequired[str]
-    id: str
-    """
-    The `webhook-id` header of every attempt.
-    """
-    next_attempt_at: NotRequired[str]
-    """
-    Present while it is due.
-    """
-    status: Literal["due", "delivered", "failed"]
-    """
-    `due`, `delivered` or `failed`
-    """
-    subject: str
-    """
-    The id of the job, batch, key or webhook that the event is about.
-    """
-    type: str
-
-
-class DeliveryPage(TypedDict):
-    """
-    A page of deliveries.
+    What a delivery that is due waits for.
     """
 
-    data: list[Delivery]
-    has_more: bool
-    next_cursor: NotRequired[str]
+    delivery: NotRequired[str]
+    """
+    The delivery that is sent first.
+    """
+    reason: DeliveryWaitReason
+    until: NotRequired[str]
+    """
+    When this reason ends, if that is known.
+    """
 
 
 Diff = TypedDict(
@@ -1730,6 +1758,10 @@ class Job(TypedDict):
     The W3C trace of the request that put it into the queue; its attempts and webhooks continue it.
     """
     updated_at: str
+    usage: NotRequired[JobUsage]
+    """
+    What making the outputs used; absent until then.
+    """
     version: int
 
 
@@ -2473,6 +2505,47 @@ class DeadLetterPage(TypedDict):
     """
 
     data: list[DeadLetter]
+    has_more: bool
+    next_cursor: NotRequired[str]
+
+
+class Delivery(TypedDict):
+    """
+    The delivery of one event to one endpoint.
+    """
+
+    attempts: list[DeliveryAttempt]
+    created_at: str
+    delivered_at: NotRequired[str]
+    id: str
+    """
+    The `webhook-id` header of every attempt.
+    """
+    next_attempt_at: NotRequired[str]
+    """
+    Present while it is due.
+    """
+    status: Literal["due", "delivered", "failed"]
+    """
+    `due`, `delivered` or `failed`
+    """
+    subject: str
+    """
+    The id of the job, batch, key or webhook that the event is about.
+    """
+    type: str
+    waiting_for: NotRequired[DeliveryWait]
+    """
+    Present while it is due.
+    """
+
+
+class DeliveryPage(TypedDict):
+    """
+    A page of deliveries.
+    """
+
+    data: list[Delivery]
     has_more: bool
     next_cursor: NotRequired[str]
 

@@ -1,0 +1,36 @@
+use serde::{Deserialize, Serialize};
+
+use crate::media::{Micros, Spent};
+
+/// What the attempt that made a job's outputs used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobUsage {
+    /// Media time that is charged.
+    pub media: Micros,
+    /// Wall time of the media work, in seconds.
+    pub seconds: f64,
+    /// CPU time of the media work over all threads, in seconds; not recorded by early versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_seconds: Option<f64>,
+    /// Total size of the outputs in bytes.
+    pub bytes: u64,
+}
+
+impl JobUsage {
+    /// The usage that was measured; none if it is impossible.
+    pub fn of(spent: &Spent) -> Option<Self> {
+        let Spent { effort, seconds, bytes, cpu_seconds } = spent;
+        spent.is_plausible().then(|| Self {
+            media: effort.charged,
+            seconds: *seconds,
+            cpu_seconds: *cpu_seconds,
+            bytes: *bytes,
+        })
+    }
+
+    /// The charged media time in minutes, to a thousandth.
+    pub fn media_minutes(&self) -> f64 {
+        let micros = std::time::Duration::from_micros(self.media).as_secs_f64();
+        (micros / 60.0 * 1_000.0).round() / 1_000.0
+    }
+}
