@@ -152,17 +152,38 @@ fn pool_consumer(pool: &str) -> pull::Config {
     }
 }
 
-/// Creates missing streams and consumers, updates the others, then checks them.
+/// Only a stream with a single replica can be written asynchronously.
+fn replicated(mut config: Config, replicas: usize) -> Config {
+    config.num_replicas = replicas;
+    if replicas > 1 {
+        config.persist_mode = None;
+    }
+    config
+}
+
+/// Creates missing streams and consumers, updates the others, then checks them. Existing streams
+/// keep their number of replicas, new ones have one.
 ///
 /// # Errors
 /// When the server does not respond, rejects a change, or applied it differently.
 pub async fn apply(nats: &Nats) -> Result<LogIdentity, LogError> {
-    for mut config in expected_streams() {
-        if let Ok(found) = nats.jetstream.get_stream(&config.name).await {
-            let have = &found.cached_info().config;
+    apply_streams(nats, None).await
+}
+
+/// Like [`apply`]; gives each stream this many replicas, each on another server of the cluster.
+///
+/// # Errors
+/// When the cluster does not respond, has fewer servers, rejects a change, or applied it
+/// differently.
+pub async fn apply_replicated(nats: &Nats, replicas: usize) -> Result<LogIdentity, LogError> {
+    apply_streams(nats, Some(replicas)).await
+}
+
+async fn apply_streams(nats: &Nats, replicas: Option<usize>) -> Result<LogIdentity, LogError> {
+    for config in expected_streams() {
+        if let Some(have) = find(nats, &config.name).await? {
+            let mut config = replicated(config, replicas.unwrap_or(have.num_replicas));
             config.metadata.clone_from(&have.metadata);
-            // The number of replicas is the operator's choice.
-            config.num_replicas = have.num_replicas;
             if config.persist_mode != have.persist_mode && config.name == WORK {
                 // This setting cannot be updated; the queue can be recreated from the log.
                 let deleted = nats.jetstream.delete_stream(WORK).await;
@@ -172,6 +193,7 @@ pub async fn apply(nats: &Nats) -> Result<LogIdentity, LogError> {
             }
             nats.jetstream.update_stream(&config).await.map_err(LogError::unavailable)?;
         } else {
+            let mut config = replicated(config, replicas.unwrap_or(1));
             if config.name == EVENTS {
                 config.metadata = HashMap::from([
                     (LOG_ID.to_owned(), Uuid::now_v7().to_string()),
@@ -205,6 +227,8 @@ pub async fn check(nats: &Nats) -> Result<LogIdentity, LogError> {
             ))
         })?;
         let have = &found.cached_info().config;
+        // The number of replicas is the operator's choice.
+        let want = replicated(want, have.num_replicas);
         if let Some(difference) = difference(&want, have) {
             return Err(LogError::Misconfigured(format!(
                 "stream {}: {difference}; run `ffapi topology apply` to fix it",

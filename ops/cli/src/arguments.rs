@@ -208,7 +208,12 @@ pub(crate) enum ConfigVerb {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TopologyVerb {
     /// Create missing streams and update those that differ
-    Apply,
+    Apply {
+        /// How many servers of the cluster store each stream; by default, existing streams keep
+        /// their number and new ones have 1
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5))]
+        replicas: Option<u8>,
+    },
     /// Report the first difference
     Check,
 }

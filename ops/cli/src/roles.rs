@@ -354,7 +354,10 @@ pub(crate) async fn migrate(config: &Config) -> anyhow::Result<()> {
 pub(crate) async fn topology(config: &Config, verb: &TopologyVerb) -> anyhow::Result<()> {
     let nats = connect(config).await?;
     let identity = match verb {
-        TopologyVerb::Apply => topology::apply(&nats).await?,
+        TopologyVerb::Apply { replicas: None } => topology::apply(&nats).await?,
+        TopologyVerb::Apply { replicas: Some(replicas) } => {
+            topology::apply_replicated(&nats, usize::from(*replicas)).await?
+        }
         TopologyVerb::Check => topology::check(&nats).await?,
     };
     println!("the streams are up to date; log {} epoch {}", identity.log_id, identity.epoch);
