@@ -1,5 +1,8 @@
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -46,6 +49,7 @@ pub struct Nats {
     connected: Arc<watch::Receiver<Option<Instant>>>,
     /// Credentials for the next connection attempt.
     auth: Arc<RwLock<Auth>>,
+    replicated: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Nats {
@@ -140,13 +144,27 @@ impl Nats {
         }
         let jetstream =
             jetstream::ContextBuilder::new().timeout(REQUEST_TIMEOUT).build(client.clone());
-        Ok(Self { client, jetstream, connected: Arc::new(connected), auth })
+        let connected = Arc::new(connected);
+        Ok(Self { client, jetstream, connected, auth, replicated: Arc::default() })
     }
 
     /// Uses these credentials from the next reconnect on: the same user with a new password.
     pub fn set_credentials(&self, config: &NatsConfig) {
         *self.auth.write().unwrap_or_else(PoisonError::into_inner) =
             parse_credentials(config.parts().1);
+    }
+
+    /// Whether streams have replicas. Any of them answers a direct get, and may lag behind: then what
+    /// must be current is asked of the leader.
+    pub(crate) fn is_replicated(&self) -> bool {
+        self.replicated.load(Ordering::Relaxed)
+    }
+
+    /// Records how many replicas a stream was found to have.
+    pub(crate) fn found_replicas(&self, replicas: usize) {
+        if replicas > 1 {
+            self.replicated.store(true, Ordering::Relaxed);
+        }
     }
 
     /// How long the connection has been up without interruption; `None` while it is down.

@@ -1,4 +1,4 @@
-use async_nats::{HeaderMap, jetstream::stream::DirectGetErrorKind};
+use async_nats::HeaderMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -6,6 +6,7 @@ use crate::{
     LogError, Nats,
     client::parse,
     metrics::{Operation, timed},
+    read,
     topology::IDEM,
 };
 
@@ -104,16 +105,7 @@ impl Idempotency {
     }
 
     async fn stored(&self, subject: String) -> Result<Option<Reservation>, LogError> {
-        let stream =
-            self.nats.jetstream.get_stream_no_info(IDEM).await.map_err(LogError::unavailable)?;
-        let lookup = async {
-            match stream.direct_get_last_for_subject(subject).await {
-                Ok(message) => Ok(Some(message)),
-                Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
-                Err(error) => Err(error),
-            }
-        };
-        let found = timed(Operation::Get, IDEM, self.nats.await_response(lookup)).await?;
+        let found = read::newest(&self.nats, IDEM, &subject).await?;
         let read = found.map(|found| serde_json::from_slice(&found.payload)).transpose();
         read.map_err(|error| LogError::Corrupt(error.to_string()))
     }

@@ -167,6 +167,7 @@ impl Log {
         let asking = self.nats.await_response(self.nats.jetstream.get_stream(self.stream));
         let stream = metrics::timed(Operation::Info, self.stream, asking).await?;
         let Info { state, config, .. } = stream.cached_info();
+        self.nats.found_replicas(config.num_replicas);
         metrics::stream_state(
             self.stream,
             StreamState {
@@ -183,25 +184,6 @@ impl Log {
     /// # Errors
     /// When the server does not respond.
     pub async fn at(&self, sequence: u64) -> Result<Option<Message>, LogError> {
-        let stream = self
-            .nats
-            .jetstream
-            .get_stream_no_info(self.stream)
-            .await
-            .map_err(LogError::unavailable)?;
-        match stream.direct_get(sequence).await {
-            Ok(message) => Ok(Some(Message {
-                sequence,
-                subject: message.subject.into_string(),
-                payload: message.payload,
-                pending: 0,
-            })),
-            Err(error)
-                if error.kind() == async_nats::jetstream::stream::DirectGetErrorKind::NotFound =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(LogError::unavailable(error)),
-        }
+        read::at(&self.nats, self.stream, sequence).await
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     LogError, Nats,
     client::parse,
     metrics::{Operation, timed},
+    read,
     topology::QUOTA,
 };
 
@@ -108,27 +109,11 @@ impl QuotaCounter {
 
     /// The total granted, and the stream sequence of that value; `(0, 0)` if there is none yet.
     async fn read(&self, subject: &str) -> Result<(u64, u64), LogError> {
-        let stream = self.nats.jetstream.get_stream_no_info(QUOTA).await;
-        let stream = stream.map_err(LogError::unavailable)?;
-        let lookup = stream.direct_get_last_for_subject(subject);
-        let found = tokio::select! {
-            found = lookup => found,
-            () = self.nats.disconnected() => {
-                return Err(LogError::unavailable("the connection was lost"));
-            }
+        let Some(message) = read::newest(&self.nats, QUOTA, subject).await? else {
+            return Ok((0, 0));
         };
-        match found {
-            Ok(message) => {
-                let counter: Counter = serde_json::from_slice(&message.payload)
-                    .map_err(|error| LogError::Corrupt(error.to_string()))?;
-                Ok((counter.used, message.sequence))
-            }
-            Err(error)
-                if error.kind() == async_nats::jetstream::stream::DirectGetErrorKind::NotFound =>
-            {
-                Ok((0, 0))
-            }
-            Err(error) => Err(LogError::unavailable(error)),
-        }
+        let counter: Counter = serde_json::from_slice(&message.payload)
+            .map_err(|error| LogError::Corrupt(error.to_string()))?;
+        Ok((counter.used, message.sequence))
     }
 }

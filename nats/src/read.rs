@@ -5,7 +5,7 @@ use std::{
 
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use futures::StreamExt;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::{
@@ -246,7 +246,26 @@ async fn load_once(
         let is_full = messages.len() >= limits.messages || size >= limits.bytes;
         match messages.last() {
             Some(last) if more && !is_full => next = last.sequence.saturating_add(1),
-            _ => return Ok(Page { messages, has_more: more }),
+            _ if more || is_full || !nats.is_replicated() => {
+                return Ok(Page { messages, has_more: more });
+            }
+            // The replica that answered may lag behind: the leader has what is missing.
+            last => {
+                next = last.map_or(next, |last| last.sequence.saturating_add(1));
+                let request = MessageGet {
+                    seq: Some(next),
+                    next_by_subj: Some(subject),
+                    ..MessageGet::default()
+                };
+                let reading = get_from_leader(nats, stream, &request);
+                match metrics::timed(Operation::Get, stream, reading).await? {
+                    None => return Ok(Page { messages, has_more: false }),
+                    Some(message) => {
+                        next = message.sequence.saturating_add(1);
+                        messages.push(message);
+                    }
+                }
+            }
         }
     }
 }
@@ -320,9 +339,16 @@ pub(crate) async fn records(
     }
 }
 
-#[derive(Serialize)]
-struct LastGet<'a> {
-    last_by_subj: &'a str,
+/// Which message is requested: the one at `seq`, the first one from there on a subject, or the last
+/// one on a subject.
+#[derive(Default, Serialize)]
+struct MessageGet<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_by_subj: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_by_subj: Option<&'a str>,
 }
 
 /// The newest message on the subjects that match a filter, if there is one.
@@ -331,8 +357,29 @@ pub(crate) async fn newest(
     stream: &'static str,
     filter: &str,
 ) -> Result<Option<Message>, LogError> {
-    let request = serde_json::to_vec(&LastGet { last_by_subj: filter })
-        .map_err(|error| LogError::Corrupt(error.to_string()))?;
+    get(nats, stream, MessageGet { last_by_subj: Some(filter), ..MessageGet::default() }).await
+}
+
+/// The message at a sequence, if there is one.
+pub(crate) async fn at(
+    nats: &Nats,
+    stream: &'static str,
+    sequence: u64,
+) -> Result<Option<Message>, LogError> {
+    get(nats, stream, MessageGet { seq: Some(sequence), ..MessageGet::default() }).await
+}
+
+async fn get(
+    nats: &Nats,
+    stream: &'static str,
+    request: MessageGet<'_>,
+) -> Result<Option<Message>, LogError> {
+    if nats.is_replicated() {
+        let reading = get_from_leader(nats, stream, &request);
+        return metrics::timed(Operation::Get, stream, reading).await;
+    }
+    let request =
+        serde_json::to_vec(&request).map_err(|error| LogError::Corrupt(error.to_string()))?;
     let reply = nats.client.request(format!("$JS.API.DIRECT.GET.{stream}"), request.into());
     let response = metrics::timed(Operation::Get, stream, nats.await_response(reply)).await?;
     match response.status.map(|status| status.as_u16()) {
@@ -343,6 +390,40 @@ pub(crate) async fn newest(
             Err(LogError::Server { code: status.into(), description })
         }
     }
+}
+
+#[derive(Deserialize)]
+struct MessageGetResponse {
+    message: StoredMessage,
+}
+
+#[derive(Deserialize)]
+struct StoredMessage {
+    seq: u64,
+    subject: String,
+    /// In base64.
+    #[serde(default)]
+    data: String,
+}
+
+/// `no message found`.
+const NO_MESSAGE: u64 = 10_037;
+
+async fn get_from_leader(
+    nats: &Nats,
+    stream: &'static str,
+    request: &MessageGet<'_>,
+) -> Result<Option<Message>, LogError> {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let found: Result<MessageGetResponse, _> =
+        nats.api(&format!("STREAM.MSG.GET.{stream}"), request).await;
+    let StoredMessage { seq: sequence, subject, data } = match found {
+        Ok(found) => found.message,
+        Err(LogError::Server { code: NO_MESSAGE, .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let payload = STANDARD.decode(data).map_err(|error| LogError::Corrupt(error.to_string()))?;
+    Ok(Some(Message { sequence, subject, payload: payload.into(), pending: 0 }))
 }
 
 fn from_direct(response: async_nats::Message) -> Result<Message, LogError> {

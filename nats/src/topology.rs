@@ -152,11 +152,13 @@ fn pool_consumer(pool: &str) -> pull::Config {
     }
 }
 
-/// Only a stream with a single replica can be written asynchronously.
+/// Only a stream with a single replica can be written asynchronously. The vault is then read from the
+/// leader, since a replica may lag behind.
 fn replicated(mut config: Config, replicas: usize) -> Config {
     config.num_replicas = replicas;
     if replicas > 1 {
         config.persist_mode = None;
+        config.allow_direct = config.name != VAULT;
     }
     config
 }
@@ -229,6 +231,7 @@ pub async fn check(nats: &Nats) -> Result<LogIdentity, LogError> {
         let have = &found.cached_info().config;
         // The number of replicas is the operator's choice.
         let want = replicated(want, have.num_replicas);
+        nats.found_replicas(have.num_replicas);
         if let Some(difference) = difference(&want, have) {
             return Err(LogError::Misconfigured(format!(
                 "stream {}: {difference}; run `ffapi topology apply` to fix it",
