@@ -24,6 +24,11 @@ pub struct Reader {
 const READ_AHEAD: usize = 512;
 const READ_AHEAD_BYTES: usize = 8 * 1024 * 1024;
 
+/// How long one request for messages waits. The server of a consumer may die while the connection is
+/// to another one: the next request shows that, or two missing heartbeats, of which there are two in
+/// this time. The client's default would be half a minute.
+const PULL_EXPIRY: Duration = Duration::from_secs(2);
+
 /// Received messages that are recorded in the metrics at once.
 const RECORDED_AT_ONCE: u64 = 64;
 
@@ -146,6 +151,7 @@ async fn open(nats: &Nats, source: &Source, from: u64) -> Result<pull::Ordered, 
     let config = pull::OrderedConfig {
         deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
         filter_subjects: source.filters.clone(),
+        max_expires: PULL_EXPIRY,
         ..pull::OrderedConfig::default()
     };
     let consumer = stream.create_consumer(config).await.map_err(LogError::unavailable)?;
