@@ -1,6 +1,6 @@
 # Every verb of the project; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup check advisories test check-api lint-api sdk players corpus observability chaos demo up bench docs image deb check-ops
+.PHONY: help setup check advisories test check-api lint-api sdk players corpus observability chaos upgrade demo up bench docs image deb check-ops
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-13s %s\n", $$1, $$2 }'
@@ -46,8 +46,16 @@ observability: ## Every panel and alert on a running fleet with Prometheus; as r
 	cargo build --locked --quiet --workspace --all-features --all-targets
 	@.tools/observability/venv/bin/python ops/observability/check
 
-chaos: setup ## 200 random kills
-	FFAPI_CHAOS_KILLS=200 cargo test --locked --package ffapi --test it chaos -- --nocapture
+chaos: ## Faults under load on a cluster for MINUTES (30), seeded by SEED, then KILLS (200) random kills; as root
+	@ops/setup chaos
+	cargo build --locked --quiet --workspace --all-features --all-targets
+	@ops/cluster/run --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+	$(if $(filter 0,$(KILLS)),,FFAPI_CHAOS_KILLS=$(or $(KILLS),200) cargo test --locked --package ffapi --test it chaos -- --nocapture)
+
+upgrade: ## A rolling upgrade under load, from the build in OLD to this one and back; as root
+	@ops/setup chaos
+	cargo build --locked --quiet --workspace --all-features --all-targets
+	@ops/cluster/upgrade --old $(OLD)
 
 demo: setup ## Convert a real video and show its whole life
 	@ops/demo

@@ -1,0 +1,252 @@
+"""The faults: each breaks something for some seconds, then mends it. Every random choice comes from the run's seed."""
+
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import servers
+from fleet import until
+
+APPLICATION = ("gateway-1", "gateway-2", "worker-1", "worker-2", "conductor-1", "projector-1")
+MEMORY = Path("/sys/fs/cgroup/memory")
+
+
+@dataclass
+class Fault:
+    """One fault that is to be injected: what, where, for how many seconds."""
+
+    name: str
+    target: str
+    seconds: float
+    times: dict = field(default_factory=dict)
+
+    def __str__(self):
+        return f"{self.name}:{self.target}:{self.seconds:g}"
+
+    @classmethod
+    def parse(cls, text):
+        name, target, seconds = text.split(":")
+        return cls(name, target, float(seconds))
+
+
+class Injector:
+    """Injects faults into a fleet. Targets `leader` and `follower` are those of the log when the fault begins."""
+
+    def __init__(self, fleet):
+        self.fleet, self.network = fleet, fleet.network
+
+    def resolve(self, target):
+        if target not in ("leader", "follower", "queue"):
+            return target
+        stream = "WORK" if target == "queue" else "EVENTS"
+        with until(self.fleet.operator, 30, "NATS") as nats:
+            leader = until(lambda: nats.info(stream)["cluster"].get("leader"), 30, "a leader")
+        if target == "follower":
+            return next(name for name in servers.NATS if name != leader)
+        return leader
+
+    def run(self, fault):
+        """Injects a fault, holds it, mends it; the times are noted in the fault."""
+        inject, mend = FAULTS[fault.name]
+        target = self.resolve(fault.target)
+        fault.times["target"], fault.times["begin"] = target, time.monotonic()
+        inject(self, target)
+        time.sleep(fault.seconds)
+        mend(self, target)
+        fault.times["mended"] = time.monotonic()
+
+    def process(self, name):
+        return self.fleet.processes[name]
+
+    def others(self, name, group):
+        return [other for other in group if other != name]
+
+    # Processes.
+    def kill(self, name):
+        self.fleet.down.add(name)
+        self.process(name).kill()
+
+    def start(self, name):
+        self.process(name).start()
+        self.fleet.down.discard(name)
+
+    def freeze(self, name):
+        self.process(name).signal(signal.SIGSTOP)
+
+    def thaw(self, name):
+        self.process(name).signal(signal.SIGCONT)
+
+    def kill_all_roles(self, _):
+        for name in APPLICATION:
+            self.kill(name)
+
+    def start_all_roles(self, _):
+        for name in APPLICATION:
+            self.start(name)
+
+    # Networks.
+    def isolate(self, name):
+        self.network.cut(name, self.others(name, self.network.machines))
+
+    def part(self, name):
+        """Between NATS servers only: clients still reach every one of them."""
+        self.network.cut(name, self.others(name, servers.NATS))
+
+    def lose(self, name):
+        self.network.lose(name, 0.2)
+
+    def heal(self, name):
+        self.network.heal(name)
+
+    def delay(self, name):
+        self.network.delay(name, 150)
+
+    def end_delay(self, name):
+        self.network.end_delay(name)
+
+    def forget_names(self, name):
+        """Names are resolved no more, and the connections that exist break."""
+        self.names = {machine.name: machine.hosts.read_text() for machine in self.network.machines.values()}
+        for other in APPLICATION:
+            self.network.machines[other].hosts.write_text("127.0.0.1 localhost\n")
+        self.kill(name)
+
+    def know_names(self, name):
+        for other in APPLICATION:
+            self.network.machines[other].hosts.write_text(self.names[other])
+        self.start(name)
+
+    # Disks.
+    def fill(self, name):
+        self.fleet.disks[name].set(full=True)
+
+    def slow_down(self, name):
+        self.fleet.disks[name].set(slow_ms=200)
+
+    def fail_syncs(self, name):
+        self.fleet.disks[name].set(failing=True)
+
+    def mend_disk(self, name):
+        self.fleet.disks[name].set()
+
+    def cut_power(self, name):
+        self.kill(name)
+        self.fleet.disks[name].cut()
+
+    def power_on(self, name):
+        self.fleet.disks[name].mount()
+        self.start(name)
+
+    def cut_all_power(self, _):
+        """All NATS servers and the primary Postgres, within milliseconds."""
+        names = [*servers.NATS, self.fleet.primary]
+        for name in names:
+            self.kill(name)
+        for name in names:
+            self.fleet.disks[name].cut()
+
+    def all_power_on(self, _):
+        for name in (*servers.NATS, self.fleet.primary):
+            self.power_on(name)
+
+    # Postgres.
+    def kill_primary(self, _):
+        self.kill(self.fleet.primary)
+
+    def start_primary(self, _):
+        self.start(self.fleet.primary)
+
+    def promote(self, _):
+        """The primary's machine is lost; its standby takes over, with its name."""
+        lost = self.fleet.primary
+        self.kill(lost)
+        standby = next(name for name in self.fleet.postgres if name != lost)
+        server = self.fleet.postgres[standby]
+        server.run("pg_ctl", "promote", "-D", server.home)
+        self.fleet.primary = standby
+        self.network.name({"postgres": standby})
+
+    def standby_again(self, _):
+        """The lost machine comes back, empty, as the standby of the new primary."""
+        lost = next(name for name in self.fleet.postgres if name != self.fleet.primary)
+        primary = self.fleet.postgres[self.fleet.primary]
+        until(lambda: primary.query("SELECT pg_is_in_recovery()") == "f", 30, "the promotion")
+        self.fleet.postgres[lost].follow(primary)
+        self.start(lost)
+
+    # Clocks and memory.
+    def clock_ahead(self, name):
+        self.process(name).shift_clock(3600)
+
+    def clock_back(self, name):
+        self.process(name).shift_clock(-3600)
+
+    def clock_right(self, name):
+        self.process(name).shift_clock(0)
+
+    def squeeze(self, name):
+        """Half of the memory that it has in use; the kernel reclaims, or kills it."""
+        group = MEMORY / f"ffapi-{name}"
+        group.mkdir(exist_ok=True)
+        process = self.process(name).running.pid
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+        (group / "memory.limit_in_bytes").write_text(str(pages * 4096 // 2))
+        (group / "memory.move_charge_at_immigrate").write_text("3")
+        (group / "cgroup.procs").write_text(str(process))
+
+    def release(self, name):
+        group = MEMORY / f"ffapi-{name}"
+        (group / "memory.limit_in_bytes").write_text("-1")
+        for process in (group / "cgroup.procs").read_text().split():
+            (MEMORY / "cgroup.procs").write_text(process)
+        subprocess.run(["rmdir", group], check=False)
+
+
+I = Injector
+FAULTS = {
+    "kill": (I.kill, I.start),
+    "freeze": (I.freeze, I.thaw),
+    "kill-roles": (I.kill_all_roles, I.start_all_roles),
+    "isolate": (I.isolate, I.heal),
+    "part": (I.part, I.heal),
+    "loss": (I.lose, I.heal),
+    "delay": (I.delay, I.end_delay),
+    "names": (I.forget_names, I.know_names),
+    "disk-full": (I.fill, I.mend_disk),
+    "disk-slow": (I.slow_down, I.mend_disk),
+    "disk-errors": (I.fail_syncs, I.mend_disk),
+    "power": (I.cut_power, I.power_on),
+    "power-all": (I.cut_all_power, I.all_power_on),
+    "postgres-kill": (I.kill_primary, I.start_primary),
+    "postgres-promote": (I.promote, I.standby_again),
+    "clock-ahead": (I.clock_ahead, I.clock_right),
+    "clock-back": (I.clock_back, I.clock_right),
+    "memory": (I.squeeze, I.release),
+}
+
+# What a random run draws from: fault and target. Each has the same chance.
+SCHEDULE = [
+    ("kill", "leader"), ("kill", "follower"), ("kill", "queue"), ("freeze", "leader"), ("freeze", "follower"),
+    ("isolate", "leader"), ("isolate", "follower"), ("part", "leader"), ("loss", "leader"), ("delay", "leader"),
+    ("names", "leader"), ("disk-full", "leader"), ("disk-slow", "leader"), ("disk-errors", "leader"),
+    ("power", "leader"), ("power", "follower"), ("power-all", "all"), ("memory", "leader"),
+    ("postgres-kill", "primary"), ("postgres-promote", "primary"),
+    ("kill-roles", "all"),
+    *[("kill", role) for role in APPLICATION],
+    ("freeze", "gateway-1"), ("freeze", "worker-1"), ("freeze", "conductor-1"), ("freeze", "projector-1"),
+    ("isolate", "gateway-1"), ("isolate", "worker-1"), ("isolate", "conductor-1"),
+    ("clock-ahead", "conductor-1"), ("clock-back", "conductor-1"), ("clock-ahead", "gateway-1"),
+    ("clock-back", "gateway-1"), ("clock-ahead", "worker-1"), ("clock-back", "worker-1"),
+]
+
+
+def draw(chance, count):
+    """Faults in a random order, each once before any is drawn again."""
+    drawn = []
+    while len(drawn) < count:
+        every = list(SCHEDULE)
+        chance.shuffle(every)
+        drawn += [Fault(name, target, chance.choice([3, 8, 15])) for name, target in every]
+    return drawn[:count]
