@@ -11,7 +11,7 @@ import { origins } from "../support/viewer.mjs";
 test("the page of docs/browser.md plays", async (context) => {
   const job = await stream({ type: "cmaf", poster: {} });
   const text = await readFile(new URL("../../../docs/browser.md", import.meta.url), "utf8");
-  const [, body] = /## Playback.*?```html\n(.*?)```/s.exec(text);
+  const [, body] = /## Playback.*?```html[^\n]*\n(.*?)```/s.exec(text);
   const names = { playbackUrl: address(job.playback_url), posterUrl: address(job.poster_url) };
   const page = await blankPage(context);
   const errors = [];
