@@ -123,9 +123,10 @@ def running(program: Path, root: Path, temporary: Path) -> Iterator[Service]:
     service = Service(f"http://127.0.0.1:{port}", data, program, root, temporary, receiver)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("FFAPI_")}
     tools = {"FFAPI_TOOLS": os.environ.get("FFAPI_TOOLS", str(root / ".tools/bin"))}
+    origins = {"FFAPI_GATEWAY__CORS_ORIGINS": f"http://localhost:{receiver}"}
     command = [str(program), "up", "--data-dir", str(data), "--listen", service.address]
     with log.open("w") as output:
-        process = subprocess.Popen(command, env=inherited | SETTINGS | tools, stdout=output, stderr=output)
+        process = subprocess.Popen(command, env=inherited | SETTINGS | origins | tools, stdout=output, stderr=output)
     try:
         deadline = time.monotonic() + START
         while not ready(service.url):
