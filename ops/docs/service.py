@@ -79,6 +79,19 @@ class Service:
         text = text.replace("/etc/ffapi", str(self.folder(page) / "etc")).replace("https://example.com", NOBODY)
         return RECEIVER.sub(str(self.receiver), text)
 
+    @staticmethod
+    def until_answered(port: int, process: subprocess.Popen) -> None:
+        """Waits until a process listens."""
+        deadline = time.monotonic() + START
+        while process.poll() is None and time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        raise SystemExit(f"nothing listens at port {port}")
+
     def store(self, path: str) -> None:
         """Puts the video into the account's folder of the store, as another program may do."""
         target = self.data / "storage/default" / path

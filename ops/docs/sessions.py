@@ -1,10 +1,12 @@
 """Programs of a page: its blocks in one language, from top to bottom."""
 
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import expected
@@ -47,8 +49,57 @@ def compared(service: Service, block: Block, following: Block | None, printed: s
     return None
 
 
+NGINX = """pid {folder}/nginx.pid;
+error_log stderr;
+daemon off;
+{user}
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    {text}
+}}
+"""
+
+
+@contextlib.contextmanager
+def nginx(service: Service, block: Block) -> Iterator[str | None]:
+    """Runs nginx with a block while the shell blocks of its page run; what it says against the block."""
+    folder = service.temporary / "nginx"
+    folder.mkdir()
+    text = service.adapt(block.text, block.page).replace("ffapi:8080", service.address).replace("/var/cache/nginx", str(folder))
+    config = folder / "nginx.conf"
+    # Its workers would not reach the folder as another user.
+    config.write_text(NGINX.format(folder=folder, text=text, user="user root;" if os.geteuid() == 0 else ""))
+    command = [str(service.root / ".tools/bin/nginx"), "-p", str(folder), "-c", str(config)]
+    checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
+    if checked.returncode != 0:
+        yield checked.stderr
+        return
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        service.until_answered(service.receiver, process)
+        yield None
+    finally:
+        process.terminate()
+        process.wait()
+
+
 def shell(service: Service, page: list[Block], run: list[Block]) -> list[str]:
-    """Runs the shell blocks of a page in one shell; what went wrong."""
+    """Runs the shell blocks of a page in one shell, beside the nginx that the page describes; what went wrong."""
+    with contextlib.ExitStack() as beside:
+        for block in page:
+            if block.language == "nginx" and (error := beside.enter_context(nginx(service, block))):
+                return [f"{block.place}: {error}"]
+        return script(service, page, run)
+
+
+def script(service: Service, page: list[Block], run: list[Block]) -> list[str]:
+    """Runs shell blocks as one script; what went wrong."""
     folder, name = service.folder(run[0].page), run[0].page
     scripts = service.temporary / "shell" / name.replace("/", "_")
     main = [SHELL]

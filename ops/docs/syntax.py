@@ -124,17 +124,6 @@ def terraform(service: Service, block: Block) -> str | None:
     return None
 
 
-def nginx(_service: Service, block: Block) -> str | None:
-    """Braces match, and each directive ends."""
-    depth = 0
-    for number, line in enumerate(block.text.splitlines(), block.line + 1):
-        line = line.split("#")[0].strip()
-        depth += line.count("{") - line.count("}")
-        if line and line[-1] not in "{};" or depth < 0:
-            return f"line {number}: {line}"
-    return "a brace is open" if depth else None
-
-
 def ini(_service: Service, block: Block) -> str | None:
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.optionxform = str
