@@ -44,6 +44,16 @@ class Service:
     def key(self) -> str:
         return (self.data / "admin.key").read_text().strip()
 
+    @property
+    def video(self) -> Path:
+        """A small real video with sound, which is encoded quickly."""
+        file = self.temporary / "video.mp4"
+        if not file.exists():
+            source = self.root / ".tools/media/bigbuckbunny.mp4"
+            encoder = ["-vf", "scale=-2:360", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "copy"]
+            subprocess.run(["ffmpeg", "-v", "error", "-i", source, *encoder, file], check=True)
+        return file
+
     def environment(self) -> dict[str, str]:
         """What commands of a page see: `ffapi` in PATH, and the address and key of the service."""
         programs = self.temporary / "bin"
@@ -68,7 +78,7 @@ class Service:
             folder.mkdir(parents=True)
             (folder / "etc").mkdir()
             (folder / ".ffapi").symlink_to(self.data)
-            shutil.copy(self.root / ".tools/media/bigbuckbunny.mp4", folder / "video.mp4")
+            shutil.copy(self.video, folder / "video.mp4")
         return folder
 
     def adapt(self, text: str, page: str) -> str:
@@ -96,7 +106,7 @@ class Service:
         """Puts the video into the account's folder of the store, as another program may do."""
         target = self.data / "storage/default" / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(self.root / ".tools/media/bigbuckbunny.mp4", target)
+        shutil.copy(self.video, target)
 
     def post(self, path: str, body: str) -> str | None:
         """Sends a body; what the service says against it."""
