@@ -6,10 +6,10 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import expected
+import nginx
 from blocks import Block
 from service import Service
 
@@ -46,76 +46,34 @@ def compared(service: Service, block: Block, following: Block | None, printed: s
         return expected.lines([line for line in text.splitlines() if line.strip()], printed)
     document = expected.document(printed)
     return "no JSON was printed" if document is None else expected.shape(json.loads(text), document)
-    return None
-
-
-NGINX = """pid {folder}/nginx.pid;
-error_log stderr;
-daemon off;
-{user}
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    {text}
-}}
-"""
-
-
-@contextlib.contextmanager
-def nginx(service: Service, block: Block) -> Iterator[str | None]:
-    """Runs nginx with a block while the shell blocks of its page run; what it says against the block."""
-    folder = service.temporary / "nginx"
-    folder.mkdir()
-    text = service.adapt(block.text, block.page).replace("ffapi:8080", service.address).replace("/var/cache/nginx", str(folder))
-    config = folder / "nginx.conf"
-    # Its workers would not reach the folder as another user.
-    config.write_text(NGINX.format(folder=folder, text=text, user="user root;" if os.geteuid() == 0 else ""))
-    command = [str(service.root / ".tools/bin/nginx"), "-p", str(folder), "-c", str(config)]
-    checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
-    if checked.returncode != 0:
-        yield checked.stderr
-        return
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-    try:
-        service.until_answered(service.receiver, process)
-        yield None
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def shell(service: Service, page: list[Block], run: list[Block]) -> list[str]:
     """Runs the shell blocks of a page in one shell, beside the nginx that the page describes; what went wrong."""
     with contextlib.ExitStack() as beside:
         for block in page:
-            if block.language == "nginx" and (error := beside.enter_context(nginx(service, block))):
+            if block.language == "nginx" and (error := beside.enter_context(nginx.serving(service, block))):
                 return [f"{block.place}: {error}"]
         return script(service, page, run)
 
 
 def script(service: Service, page: list[Block], run: list[Block]) -> list[str]:
     """Runs shell blocks as one script; what went wrong."""
-    folder, name = service.folder(run[0].page), run[0].page
+    name = run[0].page
     scripts = service.temporary / "shell" / name.replace("/", "_")
     main = [SHELL]
     outputs: list[tuple[Path, Path, Path]] = []
     for index, block in enumerate(run):
-        script = scripts / "blocks" / str(index) / name
-        script.parent.mkdir(parents=True)
-        script.write_text(service.adapt(block.at_its_lines, name))
+        file = scripts / "blocks" / str(index) / name
+        file.parent.mkdir(parents=True)
+        file.write_text(service.adapt(block.at_its_lines, name))
         out, err, done = (scripts / f"{index}.{kind}" for kind in ("out", "err", "done"))
         outputs.append((out, err, done))
-        main.append(f'. "{script}" >"{out}" 2>"{err}" </dev/null\n: >"{done}"\n')
-    environment = service.environment()
+        main.append(f'. "{file}" >"{out}" 2>"{err}" </dev/null\n: >"{done}"\n')
     process = subprocess.Popen(
         ["bash", "-c", "".join(main)],
-        cwd=folder,
-        env=environment,
+        cwd=service.folder(name),
+        env=service.environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -134,25 +92,28 @@ def script(service: Service, page: list[Block], run: list[Block]) -> list[str]:
     return []
 
 
-def program(service: Service, run: list[Block], command: list[str], environment: dict[str, str]) -> list[str]:
+def program(service: Service, run: list[Block], command: list[str]) -> list[str]:
     """Runs one program made of a page's blocks; what went wrong."""
-    process = subprocess.Popen(
-        command,
-        cwd=service.folder(run[0].page),
-        env=service.environment() | environment,
-        stdin=subprocess.DEVNULL,
-        stdout=(out := service.temporary / "out").open("w"),
-        stderr=(err := service.temporary / "err").open("w"),
-        start_new_session=True,
-    )
-    status = finish(process)
-    printed, errors = out.read_text(errors="replace"), err.read_text(errors="replace")
+    out, err = service.temporary / "out", service.temporary / "err"
+    with out.open("w") as output, err.open("w") as errors:
+        process = subprocess.Popen(
+            command,
+            cwd=service.folder(run[0].page),
+            env=service.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            start_new_session=True,
+        )
+        status = finish(process)
+    printed = out.read_text(errors="replace")
+    everything = f"{printed}{err.read_text(errors='replace')}"
     if status != 0:
         reason = f"not done after {LIMIT} s" if status is None else f"exit status {status}"
-        return [f"{run[0].page}: {reason} of its {run[0].language} blocks\n{printed}{errors}"]
+        return [f"{run[0].page}: {reason} of its {run[0].language} blocks\n{everything}"]
     for block in run:
         if wrong := expected.lines(expected.comments(block.text), printed):
-            return [f"{block.place}: {wrong}\nprinted was:\n{printed}{errors}"]
+            return [f"{block.place}: {wrong}\nprinted was:\n{everything}"]
     return []
 
 
@@ -169,7 +130,7 @@ def python(service: Service, run: list[Block]) -> list[str]:
     file = service.temporary / "python" / run[0].page
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(joined(service, run))
-    return program(service, run, ["python3", str(file)], {})
+    return program(service, run, ["python3", str(file)])
 
 
 def typescript(service: Service, run: list[Block], package: Path) -> list[str]:
@@ -187,7 +148,7 @@ def typescript(service: Service, run: list[Block], package: Path) -> list[str]:
     try:
         if compiled.returncode != 0:
             return [f"{run[0].page}: its TypeScript\n{compiled.stdout}"]
-        return program(service, run, ["node", str(source.with_suffix(".js"))], {})
+        return program(service, run, ["node", str(source.with_suffix(".js"))])
     finally:
         source.unlink()
         source.with_suffix(".js").unlink(missing_ok=True)

@@ -11,6 +11,9 @@ import yaml
 from blocks import Block
 from service import Service
 
+# Elements without an end.
+VOID = {"input", "img", "br", "meta", "link", "source", "track"}
+
 
 def command(arguments: list[str], text: str | None = None, **options) -> str | None:
     """What a program says against its input."""
@@ -77,34 +80,44 @@ def yaml_(service: Service, block: Block) -> str | None:
     return None
 
 
+class Elements(HTMLParser):
+    """The elements of a page that are not closed, or closed without being open, and its scripts."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.wrong: list[str] = []
+        self.scripts: list[tuple[str | None, str]] = []
+        self.unclosed: list[str] = []
+        self.kind: str | None = None
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in VOID:
+            self.unclosed.append(tag)
+        self.kind = dict(attrs).get("type")
+
+    def handle_endtag(self, tag):
+        if tag not in VOID and (not self.unclosed or self.unclosed.pop() != tag):
+            self.wrong.append(f"</{tag}> closes nothing")
+
+    def handle_data(self, data):
+        if self.unclosed and self.unclosed[-1] == "script":
+            self.scripts.append((self.kind, data))
+
+
 def html(service: Service, block: Block) -> str | None:
     """Every element is closed, and scripts can be parsed."""
-    wrong: list[str] = []
-    void = {"input", "img", "br", "meta", "link", "source", "track"}
-
-    class Reader(HTMLParser):
-        open: list[str] = []  # noqa: RUF012
-        script = ""
-
-        def handle_starttag(self, tag, _attributes):
-            if tag not in void:
-                self.open.append(tag)
-
-        def handle_endtag(self, tag):
-            if not self.open or self.open.pop() != tag:
-                wrong.append(f"</{tag}> closes nothing")
-
-        def handle_data(self, data):
-            if self.open and self.open[-1] == "script":
-                file = service.temporary / "script.mjs"
-                file.write_text(data)
-                if error := command(["node", "--check", str(file)]):
-                    wrong.append(error)
-
-    reader = Reader()
-    reader.feed(block.text)
-    reader.close()
-    wrong += [f"<{tag}> is not closed" for tag in reader.open]
+    elements = Elements(block.text)
+    wrong = elements.wrong + [f"<{tag}> is not closed" for tag in elements.unclosed]
+    for kind, script in elements.scripts:
+        if kind == "importmap":
+            json.loads(script)
+            continue
+        file = service.temporary / "script.mjs"
+        file.write_text(script)
+        if error := command(["node", "--check", str(file)]):
+            wrong.append(error)
     return "\n".join(wrong) or None
 
 
