@@ -55,8 +55,8 @@ export async function verifyWebhook(
   const algorithm = isPublic ? { name: "Ed25519" } : { name: "HMAC", hash: "SHA-256" };
   const verifier = await crypto.subtle.importKey("raw", raw, algorithm, false, ["verify"]);
   // For a day after a rotation there are two signatures. `verify` compares in constant time.
-  for (const text of signatures.split(" ")) {
-    const signature = text.startsWith(version) ? decode(text.slice(version.length)) : undefined;
+  for (const given of signatures.split(" ")) {
+    const signature = given.startsWith(version) ? decode(given.slice(version.length)) : undefined;
     if (signature === undefined) continue;
     if (await crypto.subtle.verify(algorithm.name, verifier, signature, signed)) {
       try {
