@@ -15,8 +15,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# Receivers of webhooks on this machine are allowed; no port is taken that another service may have.
-SETTINGS = {"FFAPI_EGRESS__ALLOW": "127.0.0.0/8", "FFAPI_METRICS__LISTEN": ""}
+# Receivers of webhooks on this machine are allowed; no port is taken that another service may have. The prices are those of
+# docs/costs.md.
+SETTINGS = {
+    "FFAPI_EGRESS__ALLOW": "127.0.0.0/8",
+    "FFAPI_METRICS__LISTEN": "",
+    "FFAPI_GATEWAY__PRICES__CURRENCY": "EUR",
+    "FFAPI_GATEWAY__PRICES__MEDIA_MINUTE": "0.01",
+    "FFAPI_GATEWAY__PRICES__CPU_HOUR": "0.05",
+}
 # A port of the reader's programs.
 RECEIVER = re.compile(r"\b9000\b")
 # Where a receiver on the internet would be: tests talk to this machine only.
